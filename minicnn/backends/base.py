@@ -1,0 +1,61 @@
+"""What a backend is: arrays of one device, and kernels for them."""
+
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+
+from minicnn.backends import memory, reference
+
+
+class Backend:
+    """Arrays in the computer's memory, and kernels that work on them.
+
+    Parameters
+    ----------
+    name : str
+    kernels : module
+        Faster versions of functions of `minicnn.backends.reference`, with the same signatures. What it lacks, the reference
+        provides.
+    fuses : bool
+        Whether plans merge steps for this backend. The reference runs the layers one by one, as one reads them.
+
+    Attributes
+    ----------
+    xp : module
+        The array module: numpy.
+    kernels : namespace
+        All kernels.
+    """
+
+    xp = np
+
+    def __init__(self, name: str, kernels: ModuleType = reference, fuses: bool = False):
+        self.name, self.fuses = name, fuses
+        self.kernels = SimpleNamespace(
+            **{kernel: getattr(kernels, kernel, getattr(reference, kernel)) for kernel in reference.__all__}
+        )
+
+    def empty(self, shape, dtype):
+        """A new array, contents undefined, aligned as the kernels like it."""
+        return memory.empty(shape, dtype)
+
+    def zeros(self, shape, dtype):
+        """A new array of zeros, aligned as the kernels like it."""
+        return memory.zeros(shape, dtype)
+
+    def asarray(self, array):
+        """The host array `array` on the device."""
+        return array
+
+    def to_host(self, array):
+        """A copy of the device array `array` as a NumPy array."""
+        return np.array(array)
+
+    @contextmanager
+    def use_threads(self, count):
+        """Inside, kernels use `count` threads. The reference has none of its own."""
+        yield
+
+    def __repr__(self):
+        return f"<Backend {self.name}>"

@@ -1,0 +1,159 @@
+"""Compiling kernels, keeping them on disk, and calling them.
+
+A kernel is compiled once per element type, when it is first called, and from then on its machine code is called directly:
+Numba's own dispatch would cost more than some of the smaller kernels. The disk cache is stamped with a hash of every source
+in this package, because Numba's own stamp looks at the kernel's file alone and would run stale code after a change
+elsewhere.
+"""
+
+import contextlib
+import hashlib
+import os
+import sys
+import tempfile
+import threading
+from functools import cache
+from pathlib import Path
+
+from numba import njit, typeof, types
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+
+# No "nnan" or "ninf": NaN must stay NaN, an error that vanishes is worse than an error.
+_OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "boundscheck": False, "error_model": "numpy"}
+
+# A function that kernels are made of: compiled as a part of each of them.
+part = njit(**_OPTIONS)
+
+
+class Kernel:
+    """A function for Numba that is called through its compiled entry point.
+
+    Parameters
+    ----------
+    function : callable
+        Takes arrays, ints, floats and tuples of ints.
+    typed : int
+        The types of so many leading array arguments select the specialisation; all others have a fixed type.
+    parallel : bool
+        Whether its `prange` loops run on several threads.
+    """
+
+    def __init__(self, function, typed=1, parallel=True):
+        self._dispatcher = njit(parallel=parallel, **_OPTIONS)(function)
+        self._typed = typed
+        self._entries = {}
+
+    def __call__(self, *arguments):
+        key = tuple([(a.dtype.char, a.ndim) for a in arguments[: self._typed]])
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = self._compile(arguments)
+        return entry(*arguments)
+
+    def _compile(self, arguments):
+        if cache_folder() is not None and not isinstance(self._dispatcher._cache, _KernelCache):
+            self._dispatcher._cache = _KernelCache(self._dispatcher.py_func)
+        with _notice_of_waiting():
+            return self._dispatcher.compile(tuple(_argument_type(a) for a in arguments))
+
+
+def serial_kernel(function=None, *, typed=1):
+    """Decorator: a kernel that runs on the calling thread only, and so may run beside another kernel."""
+    return Kernel(function, typed, parallel=False) if function else lambda f: Kernel(f, typed, parallel=False)
+
+
+def parallel_kernel(function):
+    """Decorator: a kernel whose `prange` loops run on Numba's threads."""
+    return Kernel(function)
+
+
+def _argument_type(argument):
+    kind = typeof(argument)
+    if isinstance(kind, types.Array):  # one specialisation for read-only and writable arrays
+        return types.Array(kind.dtype, kind.ndim, "C")
+    return kind
+
+
+# ----------------------------------------------------------------------------------------------------- waiting
+
+_noticed = threading.Event()
+
+
+@contextlib.contextmanager
+def _notice_of_waiting(seconds=1.0):
+    """Say once per process what it is waiting for, when a compilation takes longer than `seconds`."""
+    timer = threading.Timer(seconds, _notice)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _notice():
+    if not _noticed.is_set():
+        _noticed.set()
+        print("compiling kernels…", file=sys.stderr, flush=True)
+
+
+# -------------------------------------------------------------------------------------------------- disk cache
+
+
+@cache
+def sources_hash() -> str:
+    """Hash of every source file that can change a kernel."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Where compiled kernels are kept: ``$MINICNN_CACHE`` or the user's cache folder; None if it cannot be written."""
+    base = os.environ.get("MINICNN_CACHE")
+    try:
+        if base is None:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minicnn"
+        folder = Path(base) / f"kernels-{sources_hash()}"
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, RuntimeError):  # RuntimeError: no home folder
+        return None
+    return folder
+
+
+class _KernelLocator(_CacheLocator):
+    """Tells Numba the folder and the stamp of this package's kernels."""
+
+    def __init__(self, py_func, py_file):
+        self._py_file, self._line = py_file, py_func.__code__.co_firstlineno
+
+    def get_cache_path(self):
+        return str(cache_folder())
+
+    def get_source_stamp(self):
+        return sources_hash()
+
+    def get_disambiguator(self):
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, py_func, py_file):
+        return cls(py_func, py_file)
+
+
+class _KernelCacheImpl(CompileResultCacheImpl):
+    _locator_classes = (_KernelLocator,)
+
+
+class _KernelCache(FunctionCache):
+    """Numba's disk cache in our folder; a disk that is full or gone costs time, never a result."""
+
+    _impl_class = _KernelCacheImpl
+
+    @contextlib.contextmanager
+    def _guard_against_spurious_io_errors(self):
+        with contextlib.suppress(OSError, EOFError):
+            yield

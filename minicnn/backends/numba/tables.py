@@ -1,0 +1,283 @@
+"""Tables of element offsets: the geometry of a kernel, worked out once per geometry and read by its loops.
+
+Offsets count elements of C-contiguous arrays. Tables are cached and must not be written to.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from minicnn.backends import memory
+from minicnn.backends.numba.tiles import ROWS, lanes
+from minicnn.geometry import Window
+
+_table_cache = lru_cache(maxsize=256)
+
+
+def outer_sum(*parts):
+    """Sums of one number of each part, the last part running fastest: (product of the lengths,) int64."""
+    total = np.zeros(1, np.int64)
+    for numbers in parts:
+        total = np.add.outer(total, np.asarray(numbers, np.int64)).reshape(-1)
+    return total
+
+
+def row_table(offsets):
+    """The offsets, with the last one repeated up to a multiple of the tiles' rows."""
+    return np.pad(offsets, (0, -len(offsets) % ROWS), mode="edge")
+
+
+@_table_cache
+def steps(count: int, step: int):
+    """0, step, 2·step, … (count,) int64."""
+    return np.arange(count, dtype=np.int64) * step
+
+
+@_table_cache
+def step_rows(count: int, step: int):
+    """`steps` as a row table."""
+    return row_table(steps(count, step))
+
+
+@_table_cache
+def zero_row(count: int, dtype):
+    """The bias of a layer that has none."""
+    return memory.zeros(count, dtype)
+
+
+@lru_cache
+def _absent(dtype):
+    return memory.empty(0, dtype)
+
+
+def flat_or_absent(array, dtype):
+    """The array with one axis; for None an empty array, which means "not wanted" inside a kernel."""
+    return _absent(dtype) if array is None else array.reshape(-1)
+
+
+@_table_cache
+def frame(height: int, width: int, channels: int, top: int, bottom: int, left: int, right: int):
+    """An image inside a frame of padding: (rows, row elements, padded row elements, first element, all elements)."""
+    padded_row = (left + width + right) * channels
+    size = (top + height + bottom) * padded_row
+    return height, width * channels, padded_row, top * padded_row + left * channels, size
+
+
+def input_frame(window: Window, channels: int):
+    """The frame of the images that a window slides over."""
+    pads = window.pad_top, window.pad_bottom, window.pad_left, window.pad_right
+    return frame(window.in_height, window.in_width, channels, *pads)
+
+
+def _input_row(window, channels):
+    """Elements in one row of the padded input."""
+    return (window.pad_left + window.in_width + window.pad_right) * channels
+
+
+# ------------------------------------------------------------------------------------------------ convolution
+
+
+@_table_cache
+def pixels(window: Window, channels: int):
+    """For every output pixel the first element of its window in the padded input: row table of OH·OW."""
+    rows = steps(window.out_height, window.stride_y * _input_row(window, channels))
+    return row_table(outer_sum(rows, steps(window.out_width, window.stride_x * channels)))
+
+
+@_table_cache
+def taps(window: Window, channels: int):
+    """For every row of the kernel matrix its element in a window: row table of KH·KW·C."""
+    rows = steps(window.kernel_height, window.dilation_y * _input_row(window, channels))
+    columns = steps(window.kernel_width, window.dilation_x * channels)
+    return row_table(outer_sum(rows, columns, steps(channels, 1)))
+
+
+@dataclass(frozen=True)
+class InputGradient:
+    """Tables for dx = sum over taps of dy · kernelᵀ, as a convolution of a framed dy with the kernel turned around.
+
+    With a stride, pixels fall into phases: a pixel meets only the taps that a whole number of strides leads to. Every
+    phase is a product of its own: its pixels, row table entries `phases[i, 0]` to `phases[i, 1]`, by its taps and
+    filters, inner table entries `phases[i, 2]` to `phases[i, 3]`.
+    """
+
+    frame: tuple  # of dy
+    dy_inside: np.ndarray  # every pixel of dy in its frame
+    tap_order: np.ndarray  # phase by phase
+    dy_rows: np.ndarray
+    dx_rows: np.ndarray
+    dy_inner: np.ndarray
+    phases: np.ndarray
+
+
+@_table_cache
+def input_gradient(window: Window, channels: int, filters: int) -> InputGradient:
+    """The tables of `InputGradient` for one geometry."""
+    row_phases = _axis_phases(
+        window.in_height, window.pad_top, window.kernel_height, window.dilation_y, window.stride_y
+    )
+    column_phases = _axis_phases(
+        window.in_width, window.pad_left, window.kernel_width, window.dilation_x, window.stride_x
+    )
+    top, bottom = _axis_margins(row_phases, window.out_height)
+    left, right = _axis_margins(column_phases, window.out_width)
+    dy_frame = frame(window.out_height, window.out_width, filters, top, bottom, left, right)
+    row_size, first = dy_frame[2], top * dy_frame[2] + left * filters
+    tables = {"taps": [], "dy_rows": [], "dx_rows": [], "dy_inner": []}
+    phases = []
+    for rows, row_places, row_taps, row_steps in row_phases:
+        for columns, column_places, column_taps, column_steps in column_phases:
+            dx_rows = row_table(outer_sum(rows * (window.in_width * channels), columns * channels))
+            inner = outer_sum(-row_steps * row_size, -column_steps * filters, steps(filters, 1))
+            row_start, inner_start = (sum(map(len, tables[name])) for name in ("dx_rows", "dy_inner"))
+            phases.append((row_start, row_start + len(rows) * len(columns), inner_start, inner_start + len(inner)))
+            tables["taps"].append(outer_sum(row_taps * window.kernel_width, column_taps))
+            tables["dy_rows"].append(row_table(first + outer_sum(row_places * row_size, column_places * filters)))
+            tables["dx_rows"].append(dx_rows)
+            tables["dy_inner"].append(inner)
+    joined = {name: np.concatenate(parts) for name, parts in tables.items()}
+    dy_inside = row_table(first + outer_sum(steps(window.out_height, row_size), steps(window.out_width, filters)))
+    return InputGradient(
+        dy_frame, dy_inside, joined["taps"], joined["dy_rows"], joined["dx_rows"], joined["dy_inner"], np.array(phases)
+    )
+
+
+def _axis_phases(size, pad, kernel, dilation, stride):
+    """One axis of the phases: (input positions, their quotients by the stride, taps, the taps' quotients) of each."""
+    positions, tap_numbers = np.arange(size), np.arange(kernel)
+    phases = []
+    for phase in range(min(stride, size)):
+        remainder = (phase + pad) % stride
+        mine = positions[phase::stride]
+        meets = tap_numbers[tap_numbers * dilation % stride == remainder]
+        phases.append((mine, (mine + pad - remainder) // stride, meets, (meets * dilation - remainder) // stride))
+    return phases
+
+
+def _axis_margins(phases, out_size):
+    """Zeros needed before and after dy, so that no tap leads out of its frame."""
+    lows = [places.min() - quotients.max() for _, places, _, quotients in phases if len(quotients)]
+    highs = [places.max() - quotients.min() for _, places, _, quotients in phases if len(quotients)]
+    return max(0, -min(lows, default=0)), max(0, max(highs, default=0) - out_size + 1)
+
+
+# ---------------------------------------------------------------------------------- convolution with pooling
+
+
+@dataclass(frozen=True)
+class Bands:
+    """How the fused forward kernel walks: band after band of convolution pixels, each band pooled from scratch memory."""
+
+    count: int
+    x_step: int  # elements of x from band to band
+    x_rows: np.ndarray  # window of every convolution pixel of a band
+    scratch_rows: np.ndarray  # where the pixel goes
+    pixel_count: int
+    scratch_size: int
+    cells: np.ndarray  # first tap of every pooled cell of a band in scratch memory
+    taps: np.ndarray  # further taps of a cell
+
+
+@_table_cache
+def bands(window: Window, pool: Window, channels: int, row_length: int) -> Bands:
+    """One row of pooled cells is a band, if pooling windows neither overlap nor are padded; else the whole image is.
+
+    `row_length` elements of scratch memory hold the filters of a pixel.
+    """
+    by_rows = can_pool_by_rows(pool)
+    count = pool.out_height if by_rows else 1
+    height = pool.kernel_height if by_rows else pool.in_height
+    width = min(pool.in_width, (pool.out_width - 1) * pool.stride_x + pool.kernel_width)
+    scratch_row = (pool.pad_left + width + pool.pad_right) * row_length
+    first = pool.pad_top * scratch_row + pool.pad_left * row_length
+    x_row = window.stride_y * _input_row(window, channels)
+    cells_high = 1 if by_rows else pool.out_height
+    return Bands(
+        count=count,
+        x_step=pool.stride_y * x_row,
+        x_rows=row_table(outer_sum(steps(height, x_row), steps(width, window.stride_x * channels))),
+        scratch_rows=row_table(first + outer_sum(steps(height, scratch_row), steps(width, row_length))),
+        pixel_count=height * width,
+        scratch_size=(pool.pad_top + height + pool.pad_bottom) * scratch_row,
+        cells=outer_sum(
+            steps(cells_high, pool.stride_y * scratch_row), steps(pool.out_width, pool.stride_x * row_length)
+        ),
+        taps=outer_sum(steps(pool.kernel_height, scratch_row), steps(pool.kernel_width, row_length)),
+    )
+
+
+def can_pool_by_rows(pool: Window) -> bool:
+    """Whether every convolution pixel belongs to at most one pooled cell, and none is padding."""
+    return not pool.is_padded and not pool.overlaps
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Tables for sums over live winners: the runs of x that one convolution pixel reads, cut into vectors.
+
+    A filter's weights are stored in the same vectors; lanes behind the end of a run hold no weight.
+    """
+
+    cells: np.ndarray  # window of the pooled cell's first convolution pixel, in the padded input
+    winners: np.ndarray  # (256,) further offset for every winner
+    vectors: np.ndarray  # offset of every vector of a window
+    slots: np.ndarray  # place of every row of the kernel matrix among the vectors' lanes
+    slot_count: int
+
+
+@_table_cache
+def runs(window: Window, pool: Window, channels: int, itemsize: int) -> Runs:
+    """The tables of `Runs` for one geometry."""
+    input_row = _input_row(window, channels)
+    step_y, step_x = window.stride_y * input_row, window.stride_x * channels
+    cells = outer_sum(steps(pool.out_height, pool.stride_y * step_y), steps(pool.out_width, pool.stride_x * step_x))
+    winners = np.zeros(256, np.int64)
+    winners[: pool.taps] = outer_sum(steps(pool.kernel_height, step_y), steps(pool.kernel_width, step_x))
+    row_starts = steps(window.kernel_height, window.dilation_y * input_row)
+    if window.dilation_x == 1:
+        run, starts = window.kernel_width * channels, row_starts
+    else:
+        run, starts = channels, outer_sum(row_starts, steps(window.kernel_width, window.dilation_x * channels))
+    lane_count = lanes(itemsize)
+    vectors_per_run = -(-run // lane_count)
+    slots_per_run = vectors_per_run * lane_count
+    return Runs(
+        cells=cells - pool.pad_top * step_y - pool.pad_left * step_x,
+        winners=winners,
+        vectors=outer_sum(starts, steps(vectors_per_run, lane_count)),
+        slots=outer_sum(steps(len(starts), slots_per_run), steps(run, 1)),
+        slot_count=len(starts) * slots_per_run,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- pooling
+
+
+@_table_cache
+def pool_cells(pool: Window, channels: int):
+    """First tap of every cell in the padded image, and the taps' offsets from there."""
+    row = _input_row(pool, channels)
+    cells = outer_sum(steps(pool.out_height, pool.stride_y * row), steps(pool.out_width, pool.stride_x * channels))
+    return cells, outer_sum(
+        steps(pool.kernel_height, pool.dilation_y * row), steps(pool.kernel_width, pool.dilation_x * channels)
+    )
+
+
+@_table_cache
+def pixel_shares(pool: Window):
+    """1 / pixels of the image in each window: (OH·OW,) float64."""
+    rows, columns = (
+        _pixels_inside(*axis)
+        for axis in (
+            (pool.out_height, pool.stride_y, pool.pad_top, pool.kernel_height, pool.dilation_y, pool.in_height),
+            (pool.out_width, pool.stride_x, pool.pad_left, pool.kernel_width, pool.dilation_x, pool.in_width),
+        )
+    )
+    return 1.0 / np.multiply.outer(rows, columns).reshape(-1)
+
+
+def _pixels_inside(out_size, stride, pad, kernel, dilation, in_size):
+    """How many taps of each window along one axis lie inside the image."""
+    places = np.add.outer(np.arange(out_size) * stride - pad, np.arange(kernel) * dilation)
+    return ((places >= 0) & (places < in_size)).sum(axis=1)

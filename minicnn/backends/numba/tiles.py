@@ -1,0 +1,58 @@
+"""The one table of vector lengths and register tiles, chosen by the features of the processor that Numba compiles for."""
+
+from dataclasses import dataclass
+
+from numba.core.registry import cpu_target
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the kernels need to know about the processor.
+
+    Attributes
+    ----------
+    vector_bytes : int
+        Size of one vector register.
+    has_fma : bool
+        Whether multiply-add is one instruction. Without it ``llvm.fma`` would become a library call.
+    heights : tuple of int
+        Rows of the register tiles of a matrix product, tallest first. The last one divides the others: row tables are
+        padded to its multiples. Measured; a tile is `height` x `WIDTH` accumulators, and must leave registers for
+        `WIDTH` vectors of the right operand and one number of the left.
+    """
+
+    vector_bytes: int
+    has_fma: bool
+    heights: tuple[int, ...]
+
+
+WIDTH = 2  # vectors in a row of a register tile
+AXPY_WIDTHS = (9, 6, 4, 2, 1)  # vectors that a sum over live winners keeps in registers
+
+_32_REGISTERS, _16_REGISTERS = (8, 4), (6, 4, 2)
+
+
+def describe_target(triple: str, features: set[str]) -> Target:
+    """The row of the table for an LLVM target triple and a set of features like "+avx2"."""
+    if triple.startswith(("aarch64", "arm64")):
+        return Target(16, True, _32_REGISTERS)
+    if "+avx512f" in features and "+avx512bw" in features and "+avx512vl" in features:
+        return Target(64, True, _32_REGISTERS)
+    if "+avx2" in features:
+        return Target(32, "+fma" in features, _16_REGISTERS)
+    return Target(16, "+fma" in features, _16_REGISTERS)
+
+
+def _numba_target() -> Target:
+    # Numba's target, not the host: NUMBA_CPU_NAME and NUMBA_CPU_FEATURES may ask for another processor.
+    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return describe_target(triple, set(features.split(",")))
+
+
+TARGET = _numba_target()
+ROWS = TARGET.heights[-1]  # row tables are padded to multiples of this
+
+
+def lanes(itemsize: int) -> int:
+    """Numbers of `itemsize` bytes in one vector."""
+    return TARGET.vector_bytes // itemsize

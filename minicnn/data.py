@@ -1,0 +1,261 @@
+"""From what users hand over to batches: checks, and sources of batches."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.errors import DataError, ShapeError
+
+# ------------------------------------------------------------------------------------------------------- checks
+
+
+def real_array(value, what):
+    """`value` (anything with ``__array__``, or nested lists) as an array of real numbers or booleans; not copied if it is one.
+
+    Raises
+    ------
+    TypeError
+        For objects, strings, complex numbers.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged lists
+        raise DataError(f"{what} must be an array or nested lists of equal lengths: {error}. Received: {type(value)}") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{what} must hold real numbers (any integer, float or bool dtype). Received: dtype {array.dtype}; convert it, "
+            "e.g. with numpy.asarray(x, dtype='float32')"
+        )
+    return array
+
+
+def match_inputs(x, tensors, model_name):
+    """The arrays for a model's inputs, checked, each of shape (N, *its input's shape).
+
+    Parameters
+    ----------
+    x : array, list of arrays or dict of arrays by input name
+    tensors : tuple of Tensor
+        The model's inputs.
+
+    Raises
+    ------
+    ShapeError, TypeError, DataError
+        Naming the input, what was expected, what was received, and how to fix it.
+    """
+    arrays = [real_array(a, f"the input '{t.name}'") for a, t in zip(_split(x, tensors, model_name), tensors, strict=True)]
+    arrays = [_match_shape(a, t, model_name) for a, t in zip(arrays, tensors, strict=True)]
+    if len({len(a) for a in arrays}) != 1:
+        raise DataError(f"all inputs need the same number of samples. Received: {[len(a) for a in arrays]}")
+    if len(arrays[0]) == 0:
+        raise DataError("the data is empty: expected at least one sample. Received: 0 samples")
+    return arrays
+
+
+def _split(x, tensors, model_name):
+    """One entry for each input."""
+    if isinstance(x, dict):
+        missing = [t.name for t in tensors if t.name not in x]
+        if missing:
+            raise ValueError(f"model '{model_name}' needs inputs named {missing}. Received: {sorted(x)}")
+        return [x[t.name] for t in tensors]
+    if len(tensors) == 1:
+        is_wrapped = isinstance(x, list | tuple) and len(x) == 1 and np.ndim(x[0]) == tensors[0].ndim
+        return [x[0] if is_wrapped else x]
+    if not isinstance(x, list | tuple) or len(x) != len(tensors):
+        received = f"{len(x)} arrays" if isinstance(x, list | tuple) else type(x).__name__
+        raise ValueError(
+            f"model '{model_name}' has {len(tensors)} inputs: give a list of {len(tensors)} arrays, or a dict by name "
+            f"{[t.name for t in tensors]}. Received: {received}"
+        )
+    return list(x)
+
+
+def _match_shape(array, tensor, model_name):
+    """The array in the input's shape; a missing last axis of size 1 is added, as in Keras."""
+    expected = tensor.shape[1:]
+    if array.shape[1:] == expected and array.ndim > 0:
+        return array
+    if expected[-1:] == (1,) and array.shape[1:] == expected[:-1] and array.ndim == len(expected):
+        return array[..., None]
+    raise ShapeError(
+        f"model '{model_name}' expected data of shape {tensor.shape} for its input '{tensor.name}'. "
+        f"Received: shape {array.shape}{_shape_advice(array.shape, expected)}"
+    )
+
+
+def _shape_advice(shape, expected) -> str:
+    """How to fix an input's shape, where that can be guessed."""
+    if shape == expected:
+        return "; a single sample needs a batch axis: x[None]"
+    if len(shape) == 4 and len(expected) == 3 and (shape[2], shape[3], shape[1]) == expected:
+        return "; the channels seem to come first: use numpy.moveaxis(x, 1, -1)"
+    if np.prod(shape[1:]) == np.prod(expected):
+        return f"; use x.reshape({(-1, *expected)})"
+    return ""
+
+
+def check_lengths(samples, arrays, names):
+    """Raise `DataError` unless every array has `samples` entries."""
+    for array, name in zip(arrays, names, strict=True):
+        if len(array) != samples:
+            raise DataError(f"x and {name} need the same number of samples. Received: {samples} and {len(array)}")
+
+
+def sample_weights(weights, class_weight, targets, samples):
+    """The weight of each sample (N,) float64 from Keras's two arguments; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or a class that occurs has no weight.
+    """
+    if weights is not None:
+        weights = real_array(weights, "sample_weight").reshape(-1).astype(np.float64)
+        if len(weights) != samples or not np.isfinite(weights).all():
+            raise ValueError(f"sample_weight needs one finite number for each of {samples} samples. Received: {len(weights)}")
+    if class_weight is None:
+        return weights
+    if len(targets) != 1:
+        raise ValueError("class_weight needs a model with one output; use sample_weight. Received: several outputs")
+    target = targets[0].reshape(samples, -1)
+    classes = (target.argmax(axis=1) if target.shape[1] > 1 else target[:, 0]).astype(np.int64)
+    missing = sorted({int(c) for c in np.unique(classes)} - {int(c) for c in class_weight})
+    if missing:
+        raise ValueError(f"class_weight has no weight for the classes {missing}. Received: {class_weight}")
+    table = np.zeros(max(int(c) for c in class_weight) + 1)
+    for c, w in class_weight.items():
+        table[int(c)] = w
+    return table[classes] if weights is None else weights * table[classes]
+
+
+# ------------------------------------------------------------------------------------------------------ batches
+
+
+@dataclass
+class Batch:
+    """Some samples.
+
+    Attributes
+    ----------
+    inputs, targets : list of array
+        The samples themselves if `indices` is None, else whole data sets of which the samples are `indices`.
+    weight : array (N,) or None
+        As for `inputs`.
+    indices : array of int64 or None
+    count : int
+    """
+
+    inputs: list
+    targets: list
+    weight: object
+    indices: object
+    count: int
+
+    def load_inputs(self, backend, arrays) -> None:
+        """Copy the inputs, cast, into a plan's arrays."""
+        for source, array in zip(self.inputs, arrays, strict=True):
+            if self.indices is None:
+                array[...] = source
+            else:
+                backend.kernels.gather(source, self.indices, array)
+
+    def pick(self, array):
+        """The batch's part of a data set of targets or weights."""
+        return array if array is None or self.indices is None else array[self.indices]
+
+
+class ArraySource:
+    """Batches from arrays.
+
+    Parameters
+    ----------
+    inputs, targets : list of array (N, …)
+    weight : array (N,) or None
+    batch_size : int
+    """
+
+    def __init__(self, inputs, targets, weight, batch_size):
+        self.inputs, self.targets, self.weight, self.batch_size = inputs, targets, weight, batch_size
+        self.samples = len(inputs[0])
+        self.steps = -(-self.samples // batch_size)
+
+    def batches(self, generator=None):
+        """One pass over the samples: in an order drawn from `generator`, without one in their own. The last is short."""
+        starts = range(0, self.samples, self.batch_size)
+        if generator is None:
+            for start in starts:
+                part = slice(start, start + self.batch_size)
+                weight = None if self.weight is None else self.weight[part]
+                inputs = [a[part] for a in self.inputs]
+                yield Batch(inputs, [a[part] for a in self.targets], weight, None, len(inputs[0]))
+            return
+        order = generator.permutation(self.samples)
+        for start in starts:
+            indices = order[start : start + self.batch_size]
+            yield Batch(self.inputs, self.targets, self.weight, indices, len(indices))
+
+
+class StreamSource:
+    """Batches from a generator, or from a Sequence: an object with ``len()`` and ``[i]`` that returns batches.
+
+    Parameters
+    ----------
+    stream : iterator or Sequence
+        Of (x, y) or (x, y, sample_weight); of x or (x,) where no targets are needed.
+    convert : callable
+        Turns (x, y, sample_weight) into a checked `Batch`.
+    steps : int or None
+        Batches per pass; needed for a generator that never ends.
+    """
+
+    def __init__(self, stream, convert, steps=None):
+        self._stream, self._convert = stream, convert
+        self._is_sequence = not isinstance(stream, Iterator)
+        self.steps = steps if steps is not None else (len(stream) if self._is_sequence else None)
+        self.samples = None
+
+    def batches(self, generator=None):
+        """One pass; a Sequence's batches come in an order drawn from `generator`."""
+        if self._is_sequence:
+            order = range(self.steps) if generator is None else generator.permutation(len(self._stream))[: self.steps]
+            items = (self._stream[int(i)] for i in order)
+        else:
+            items = itertools.islice(self._stream, self.steps)
+        count = 0
+        for item in items:
+            count += 1
+            x, y, weight = (*item, None, None)[:3] if isinstance(item, tuple) else (item, None, None)
+            yield self._convert(x, y, weight)
+        if count == 0:
+            raise DataError("the generator gave no batch: expected at least one. Received: none")
+        if self._is_sequence and hasattr(self._stream, "on_epoch_end"):
+            self._stream.on_epoch_end()
+
+
+def is_stream(x) -> bool:
+    """Whether `x` gives batches itself, rather than being data."""
+    if isinstance(x, Iterator):
+        return True
+    is_sequence = hasattr(x, "__getitem__") and hasattr(x, "__len__") and not hasattr(x, "__array__")
+    return is_sequence and not isinstance(x, list | tuple | dict | str)
+
+
+def split_validation(arrays, fraction):
+    """(training part, validation part) of every array: the validation part is the last `fraction`, before any shuffling.
+
+    Raises
+    ------
+    ValueError
+        If a side would be empty.
+    """
+    samples = len(arrays[0])
+    split = int(np.floor(samples * (1 - fraction)))
+    if not 0 < split < samples:
+        raise ValueError(
+            f"validation_split={fraction} of {samples} samples leaves {split} for training and {samples - split} for "
+            "validation; both need at least one"
+        )
+    return [None if a is None else a[:split] for a in arrays], [None if a is None else a[split:] for a in arrays]

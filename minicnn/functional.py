@@ -1,0 +1,218 @@
+"""Convolution, pooling and activations on plain arrays, for one-off use.
+
+Images may be (H, W), (H, W, C) or (N, H, W, C); the result has as many axes. float32 and float64 stay what they are,
+anything else becomes the current default (`minicnn.utils.floatx`). The reference backend computes unless another is asked
+for, so that nothing has to be compiled for a single call.
+"""
+
+import numpy as np
+
+from minicnn import backends
+from minicnn.backends import reference
+from minicnn.data import real_array
+from minicnn.errors import ShapeError, check_choice, check_pair
+from minicnn.geometry import make_window
+from minicnn.layers import activations
+from minicnn.layers.base import floatx
+
+__all__ = [
+    "avg_pool2d",
+    "col2im",
+    "conv2d",
+    "im2col",
+    "leaky_relu",
+    "linear",
+    "max_pool2d",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
+
+
+def conv2d(x, kernel, bias=None, strides=1, padding="valid", dilation=1, groups=1, backend="numpy"):
+    """2-D convolution (cross-correlation).
+
+    Parameters
+    ----------
+    x : array (H, W), (H, W, C) or (N, H, W, C)
+    kernel : array (KH, KW) for one channel and one filter, or (KH, KW, C / groups, F)
+    bias : array (F,) or number, optional
+    strides, dilation : int or (int, int), default 1
+    padding : {"valid", "same"}
+    groups : int, default 1
+    backend : {"numpy", "numba"}
+
+    Returns
+    -------
+    array (OH, OW) for a 2-D image and a 2-D kernel, else (OH, OW, F) or (N, OH, OW, F)
+
+    Raises
+    ------
+    ShapeError, ValueError, TypeError
+    """
+    images, rank = _images(x)
+    kernel = real_array(kernel, "kernel").astype(images.dtype)
+    planar = kernel.ndim == 2
+    kernel = kernel[:, :, None, None] if planar else kernel
+    if kernel.ndim != 4 or kernel.shape[2] * groups != images.shape[3] or kernel.shape[3] % groups:
+        raise ShapeError(
+            f"an image with {images.shape[3]} channel(s) needs a kernel (KH, KW, {images.shape[3] // groups}, filters) for "
+            f"groups={groups}. Received: kernel of shape {kernel.shape[:2] if planar else kernel.shape}"
+        )
+    if bias is not None:
+        bias = np.broadcast_to(real_array(bias, "bias").astype(images.dtype), kernel.shape[3:]).copy()
+    window = _window(images, kernel.shape[:2], strides, padding, dilation)
+    y = _empty(images, window, kernel.shape[3])
+    backends.get(backend).kernels.conv2d(images, np.ascontiguousarray(kernel), bias, y, window, groups)
+    return _like_input(y, rank, planar)
+
+
+def max_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
+    """The maximum of each window.
+
+    Parameters
+    ----------
+    x : array (H, W), (H, W, C) or (N, H, W, C)
+    pool_size : int or (int, int), default 2
+    strides : int or (int, int), optional
+        Default: the pool size.
+    padding : {"valid", "same"}
+        Padding never wins.
+    backend : {"numpy", "numba"}
+    """
+    images, rank = _images(x)
+    window = _window(images, pool_size, pool_size if strides is None else strides, padding)
+    y = _empty(images, window, images.shape[3])
+    backends.get(backend).kernels.max_pool2d(images, y, None, window)
+    return _like_input(y, rank, rank == 2)
+
+
+def avg_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
+    """The mean of each window; padding does not count. Arguments as for `max_pool2d`."""
+    images, rank = _images(x)
+    window = _window(images, pool_size, pool_size if strides is None else strides, padding)
+    y = _empty(images, window, images.shape[3])
+    backends.get(backend).kernels.avg_pool2d(images, y, window)
+    return _like_input(y, rank, rank == 2)
+
+
+def im2col(x, kernel_size, strides=1, padding="valid", dilation=1):
+    """Every window as a row, so that convolution becomes one matrix product.
+
+    Parameters
+    ----------
+    x : array (N, H, W, C)
+    kernel_size : int or (int, int)
+
+    Returns
+    -------
+    array (N · OH · OW, KH · KW · C)
+        Taps in row-major order, channels last.
+    """
+    images, _ = _images(x)
+    columns = reference.im2col(images, _window(images, kernel_size, strides, padding, dilation))
+    return columns.reshape(-1, columns.shape[3] * columns.shape[4])
+
+
+def col2im(columns, input_shape, kernel_size, strides=1, padding="valid", dilation=1):
+    """The adjoint of `im2col`: add every window back to where it came from.
+
+    Parameters
+    ----------
+    columns : array (N · OH · OW, KH · KW · C)
+    input_shape : tuple
+        (N, H, W, C).
+
+    Returns
+    -------
+    array (N, H, W, C)
+    """
+    columns = real_array(columns, "columns")
+    x = np.empty(input_shape, columns.dtype)
+    window = _window(x, kernel_size, strides, padding, dilation)
+    shape = (len(x), window.out_height, window.out_width, window.taps, input_shape[3])
+    if columns.size != np.prod(shape):
+        raise ShapeError(f"columns for an input of shape {tuple(input_shape)} reshape to {shape}. Received: {columns.shape}")
+    reference.col2im(columns.reshape(shape), window, x)
+    return x
+
+
+def relu(x):
+    """max(x, 0)."""
+    return _activate("relu", x)
+
+
+def leaky_relu(x):
+    """x where x > 0, else 0.3 · x."""
+    return _activate("leaky_relu", x)
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x))."""
+    return _activate("sigmoid", x)
+
+
+def tanh(x):
+    """The hyperbolic tangent."""
+    return _activate("tanh", x)
+
+
+def softmax(x):
+    """exp(x) / Σ exp(x) over the last axis."""
+    return _activate("softmax", x)
+
+
+def linear(x):
+    """x itself."""
+    return x
+
+
+def _activate(name, x):
+    """An activation layer's formula on an array of any shape."""
+    x = _real(x)
+    layer, ws = activations.get(name), _Output(np.empty(x.shape, x.dtype))
+    layer.forward((x,), ws)
+    return ws.y
+
+
+class _Output:
+    """The part of a workspace that an elementwise layer writes."""
+
+    def __init__(self, y):
+        self.y = y
+
+
+def _real(x):
+    """`x` as float32 or float64."""
+    x = real_array(x, "x")
+    return x if x.dtype in (np.float32, np.float64) else x.astype(floatx())
+
+
+def _images(x):
+    """(x as a C-contiguous (N, H, W, C) array, its own number of axes)."""
+    x = _real(x)
+    if x.ndim not in (2, 3, 4):
+        raise ShapeError(f"expected an image (H, W), (H, W, C) or images (N, H, W, C). Received: shape {x.shape}")
+    images = x[None, :, :, None] if x.ndim == 2 else x[None] if x.ndim == 3 else x
+    return np.ascontiguousarray(images), x.ndim
+
+
+def _window(images, kernel_size, strides, padding, dilation=1):
+    return make_window(
+        images.shape[1:3],
+        check_pair("kernel_size", tuple(kernel_size) if isinstance(kernel_size, list | tuple) else kernel_size),
+        check_pair("strides", strides),
+        check_choice("padding", padding, ("valid", "same")),
+        check_pair("dilation", dilation),
+    )
+
+
+def _empty(images, window, channels):
+    return np.empty((len(images), window.out_height, window.out_width, channels), images.dtype)
+
+
+def _like_input(y, rank, planar):
+    """`y` (N, OH, OW, C) with as many axes as the input had."""
+    y = y[0] if rank < 4 else y
+    return y[..., 0] if rank == 2 and planar else y

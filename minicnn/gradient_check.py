@@ -1,0 +1,192 @@
+"""Are the gradients right? Compared with finite differences, in float64, along a random direction."""
+
+import copy
+from dataclasses import dataclass
+from functools import wraps
+from types import SimpleNamespace
+
+import numpy as np
+
+from minicnn import backends, losses, random
+from minicnn.graph import Graph
+from minicnn.layers.base import sample_shape
+from minicnn.layers.core import Input
+from minicnn.parameters import ParameterStore
+from minicnn.plan import Plan
+from minicnn.threads import compute_threads
+
+STEP = 1e-6  # of the finite difference; its error is about STEP² + 1e-16 / STEP
+KINK = 1e-3  # relative difference of the two one-sided slopes above which a ReLU or a maximum switched in between
+ATTEMPTS = 8  # fresh data and direction after a kink
+
+
+class GradientError(AssertionError):
+    """A gradient differs from the finite difference."""
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """What `gradcheck` found.
+
+    Attributes
+    ----------
+    error : float
+        |analytic - numeric| / max(|analytic|, |numeric|).
+    analytic, numeric : float
+        The directional derivative from the gradients, and from the finite difference.
+    kernels : frozenset of str
+        The kernels that ran, as "backend module.kernel": which code was checked.
+    """
+
+    error: float
+    analytic: float
+    numeric: float
+    kernels: frozenset
+
+
+def gradcheck(
+    model, x=None, y=None, *, input_shape=None, loss=None, backend=None, batch_size=3, fuses=None, tolerance=1e-6, seed=0
+):
+    """Check the gradients of a model or a layer, by all its trainable weights and its inputs at once.
+
+    The derivative along one random direction d is compared: gradient·d against (f(+h·d) - f(-h·d)) / 2h, computed in
+    float64. An error in any element shows with probability one. f is the loss, or without one a random linear function of
+    the outputs. Where a ReLU or a maximum switches between the two points, the finite difference means nothing: such data
+    is noticed (the one-sided slopes differ) and drawn again.
+
+    Parameters
+    ----------
+    model : Model or Layer
+        Not changed; a layer is built for `input_shape` if it is not yet.
+    x : array (N, …) or list of arrays, optional
+        Data; default: `batch_size` random samples without ties.
+    y : array, optional
+        Targets for `loss`.
+    input_shape : tuple of int or list of tuples
+        Shape of one sample, for a layer.
+    loss : str or Loss, optional
+    backend : {"numba", "numpy"}, optional
+    batch_size : int, default 3
+    fuses : bool, optional
+        Whether to merge steps; default: as the backend does.
+    tolerance : float, default 1e-6
+    seed : int, default 0
+
+    Returns
+    -------
+    GradientCheck
+
+    Raises
+    ------
+    GradientError
+        If the relative error is above `tolerance`.
+    """
+    graph = _graph_of(model, input_shape)
+    kernels = set()
+    recorder = _recording(backends.get(backend), kernels)
+    with compute_threads(recorder):
+        for attempt in range(ATTEMPTS):
+            rng = random.generator(seed, "gradcheck", attempt)
+            data = _data(x, graph, batch_size, rng)
+            problem = _Problem(graph, recorder, data, loss, y, fuses, rng)
+            analytic, numeric, is_smooth = problem.compare(rng)
+            if is_smooth:
+                break
+    error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), np.finfo(float).tiny)
+    if not error <= tolerance:
+        reason = "" if is_smooth else f"; no data without a kink was found in {ATTEMPTS} attempts: x or a weight may be tied"
+        raise GradientError(f"gradient {analytic!r}, finite difference {numeric!r}: relative error {error:.1e}{reason}")
+    return GradientCheck(error, analytic, numeric, frozenset(kernels))
+
+
+def _graph_of(model, input_shape) -> Graph:
+    """A model's graph, or that of one call of a layer."""
+    if model.graph is not None:
+        return model.graph
+    if input_shape is None:
+        raise ValueError("gradcheck of a layer needs input_shape=, the shape of one sample. Received: input_shape=None")
+    several = isinstance(input_shape, list)
+    inputs = [Input(sample_shape(shape)) for shape in (input_shape if several else [input_shape])]
+    node = model.call_symbolically(inputs)
+    model.nodes.remove(node)  # the check is not a place of the layer
+    return Graph(inputs, node.outputs)
+
+
+def _recording(backend, names):
+    """A copy of a backend whose kernels add their module and name to `names` when they run."""
+
+    def recorded(kernel):
+        @wraps(kernel)
+        def call(*args, **kwargs):
+            names.add(f"{kernel.__module__.removeprefix('minicnn.backends.')}.{kernel.__name__}")
+            return kernel(*args, **kwargs)
+
+        return call
+
+    backend = copy.copy(backend)
+    backend.kernels = SimpleNamespace(**{name: recorded(kernel) for name, kernel in vars(backend.kernels).items()})
+    return backend
+
+
+def _data(x, graph, batch_size, rng):
+    """The inputs: what the user gave, or distinct random numbers in [-1, 1]."""
+    if x is not None:
+        return [np.asarray(a, np.float64) for a in (x if isinstance(x, list | tuple) else [x])]
+    shapes = [(batch_size, *t.shape[1:]) for t in graph.inputs]
+    return [(rng.permutation(np.prod(s)).reshape(s) + 0.37) * 2 / np.prod(s) - 1 for s in shapes]  # none is exactly 0
+
+
+class _Problem:
+    """f(t): the loss at data + t · direction and weights + t · direction."""
+
+    def __init__(self, graph, backend, data, loss, y, fuses, rng):
+        weights = list(dict.fromkeys(w for layer in graph.layers for w in layer.weights))
+        self.store = ParameterStore(weights, backend, np.float64, adopt=False)
+        self.loss = None if loss is None else losses.get(loss)
+        logits_of = None if loss is None else [self.loss.takes_logits_of] * len(graph.outputs)
+        plan = Plan(graph, self.store, len(data[0]), True, logits_of, seed=1, fuses=fuses, input_gradients=True)
+        self.bound, self.backend, self.data = plan.bind(len(data[0])), backend, data
+        self.factors = [rng.standard_normal(head.shape) for head in self.bound.heads]
+        self.target = None if loss is None else self.loss.check_target(y, graph.outputs[0].shape[1:])
+        self.theta, self.sigma = self.store.theta.copy(), self.store.sigma.copy()
+
+    def value(self, t, theta_direction, data_directions) -> float:
+        """f(t); the moving averages are put back each time."""
+        self.store.theta[...] = self.theta + t * theta_direction
+        self.store.sigma[...] = self.sigma
+        for array, x, direction in zip(self.bound.inputs, self.data, data_directions, strict=True):
+            array[...] = x + t * direction
+        self.bound.forward()
+        if self.loss is None:
+            return sum(float((h * f).sum()) for h, f in zip(self.bound.heads, self.factors, strict=True))
+        return float(self._loss(None))
+
+    def _loss(self, gradient):
+        plan = self.bound.plan
+        behind = True if plan.has_logits(0) else None
+        return self.loss.compute(self.bound.heads[0], self.target, None, gradient, self.backend.kernels, from_logits=behind)
+
+    def gradient_along(self, theta_direction, data_directions) -> float:
+        """The derivative at t = 0 from the plan's gradients."""
+        self.value(0.0, theta_direction, data_directions)
+        for gradient, factor in zip(self.bound.head_gradients, self.factors, strict=True):
+            gradient[...] = factor
+        if self.loss is not None:
+            self._loss(self.bound.head_gradients[0])
+        self.bound.backward()
+        total = float(sum(self.store.grad[s] @ theta_direction[s] for s in self.store.trainable_segments()))
+        for gradient, direction in zip(self.bound.input_gradients, data_directions, strict=True):
+            total += float((gradient * direction).sum())
+        return total
+
+    def compare(self, rng):
+        """(analytic, numeric, whether f is smooth between the two points)."""
+        theta_direction = np.zeros_like(self.theta)
+        for segment in self.store.trainable_segments():
+            theta_direction[segment] = rng.standard_normal(segment.stop - segment.start)
+        data_directions = [rng.standard_normal(x.shape) for x in self.data]
+        analytic = self.gradient_along(theta_direction, data_directions)
+        middle, right, left = (self.value(t, theta_direction, data_directions) for t in (0.0, STEP, -STEP))
+        slopes = (right - middle) / STEP, (middle - left) / STEP
+        is_smooth = abs(slopes[0] - slopes[1]) <= KINK * max(map(abs, slopes), default=0.0)
+        return analytic, (right - left) / (2 * STEP), is_smooth

@@ -1,0 +1,104 @@
+"""Symbolic tensors, and the graph of layer calls between them."""
+
+import math
+
+
+class Tensor:
+    """What a layer call returns while a model is described: a shape and where it comes from, no numbers.
+
+    Attributes
+    ----------
+    shape : tuple
+        With the batch axis, which is None: (None, 28, 28, 1).
+    node : Node
+        The call that produces it.
+    """
+
+    def __init__(self, shape, node):
+        self.shape, self.node = (None, *shape), node
+
+    @property
+    def name(self) -> str:
+        return self.node.layer.name
+
+    @property
+    def size(self) -> int:
+        """Elements of one sample."""
+        return math.prod(self.shape[1:])
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError(
+            f"the output of layer '{self.name}' is symbolic: it has a shape, {self.shape}, but no values; "
+            "build a Model from it and call predict"
+        )
+
+    def __repr__(self):
+        return f"<Tensor {self.shape} from layer '{self.name}'>"
+
+
+class Node:
+    """One call of a layer: its place in the graph.
+
+    Attributes
+    ----------
+    layer : Layer
+    inputs, outputs : tuple of Tensor
+        A layer has one output; a model that is called as a layer can have several.
+    """
+
+    def __init__(self, layer, inputs, output_shapes):
+        self.layer, self.inputs = layer, tuple(inputs)
+        self.outputs = tuple(Tensor(shape, self) for shape in output_shapes)
+
+
+class Graph:
+    """All calls between some inputs and some outputs.
+
+    Parameters
+    ----------
+    inputs, outputs : sequence of Tensor
+
+    Attributes
+    ----------
+    nodes : list of Node
+        In an order in which they can run; the nodes of the inputs come first.
+
+    Raises
+    ------
+    ValueError
+        If an output depends on an input that is not in `inputs`.
+    """
+
+    def __init__(self, inputs, outputs):
+        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+        self.nodes = self._sort()
+
+    @property
+    def layers(self):
+        """Every layer once, in the order of its first call."""
+        return list(dict.fromkeys(node.layer for node in self.nodes))
+
+    def _sort(self):
+        """Topological order by depth-first search with its own stack: networks may be deeper than Python's."""
+        given = set(self.inputs)
+        order = dict.fromkeys(tensor.node for tensor in self.inputs)
+        stack = [(tensor, False) for tensor in reversed(self.outputs)]
+        while stack:
+            tensor, inputs_done = stack.pop()
+            if tensor in given or tensor.node in order:
+                continue
+            if inputs_done:
+                order[tensor.node] = None
+                continue
+            if not tensor.node.inputs:
+                raise ValueError(
+                    f"the outputs depend on the input '{tensor.name}', which is not among the model's inputs "
+                    f"{[t.name for t in self.inputs]}; add it to inputs="
+                )
+            stack.append((tensor, True))
+            stack.extend((parent, False) for parent in reversed(tensor.node.inputs))
+        return list(order)

@@ -1,0 +1,310 @@
+"""First values of weights.
+
+An initializer is called with a shape and returns a NumPy array; values are drawn in float64 and rounded once, so that a
+float32 and a float64 model start from the same numbers.
+"""
+
+import math
+
+import numpy as np
+
+from minicnn import random
+from minicnn.errors import check_choice, check_number, is_integer
+from minicnn.registry import Configurable, Registry
+
+# Standard deviation of the standard normal distribution cut off at -2 and 2.
+TRUNCATED_STANDARD_DEVIATION = 0.87962566103423978
+
+
+class Initializer(Configurable):
+    """Base class; a subclass writes `draw`."""
+
+    seed = None
+
+    def __call__(self, shape, dtype="float32", rng=None):
+        """First values of a weight.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        dtype : str or numpy dtype, default 'float32'
+        rng : numpy.random.Generator, optional
+            Where random numbers come from, unless the initializer has a seed of its own: then every call with one shape
+            gives the same values. Default: a new generator from the global seed (`minicnn.utils.set_random_seed`).
+
+        Returns
+        -------
+        numpy array of that shape and dtype
+        """
+        shape = tuple(shape)
+        if self.seed is not None or rng is None:
+            rng = random.generator(random.next_seed() if self.seed is None else self.seed, "initializer")
+        return np.asarray(self.draw(shape, rng), dtype)
+
+    def draw(self, shape, rng):
+        """A float64 array of `shape`, random numbers taken from the generator `rng`."""
+        raise NotImplementedError
+
+
+_registry = Registry("initializer", Initializer)
+register = _registry.register
+
+
+def get(identifier):
+    """An initializer from a name such as 'glorot_uniform', an instance, a class or a config.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name, for anything else.
+    """
+    return _registry.get(identifier)
+
+
+def fans(shape) -> tuple[int, int]:
+    """How many inputs reach one output of a weight, and how many outputs one input reaches.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (inputs, outputs) of a dense kernel, (kh, kw, C / groups, F) of a convolution's, (n,) of a vector.
+
+    Returns
+    -------
+    (fan_in, fan_out)
+        A convolution's fans include its kh · kw taps.
+    """
+    if len(shape) < 2:
+        size = math.prod(shape)
+        return size, size
+    taps = math.prod(shape[:-2])
+    return taps * shape[-2], taps * shape[-1]
+
+
+def truncated_normal(rng, mean, stddev, shape):
+    """Normal numbers; those further than two standard deviations from the mean are drawn again."""
+    z = rng.standard_normal(shape)
+    outside = np.abs(z) > 2
+    while outside.any():
+        z[outside] = rng.standard_normal(np.count_nonzero(outside))
+        outside = np.abs(z) > 2
+    return mean + stddev * z
+
+
+def _check_seed(seed):
+    """`seed`, if it is None or an integer of at least 0."""
+    if seed is not None and not (is_integer(seed) and seed >= 0):
+        raise ValueError(f"`seed` must be None or an integer of at least 0. Received: seed={seed!r}")
+    return seed
+
+
+# ----------------------------------------------------------------------------------------------- fixed values
+
+
+@register
+class Constant(Initializer):
+    """All values equal.
+
+    Parameters
+    ----------
+    value : float, default 0
+    """
+
+    def __init__(self, value=0.0):
+        self.value = check_number("value", value, minimum=-math.inf)
+
+    def draw(self, shape, rng):
+        return np.full(shape, self.value)
+
+
+@register("zero")
+class Zeros(Initializer):
+    """All values 0."""
+
+    def draw(self, shape, rng):
+        return np.zeros(shape)
+
+
+@register("one")
+class Ones(Initializer):
+    """All values 1."""
+
+    def draw(self, shape, rng):
+        return np.ones(shape)
+
+
+# -------------------------------------------------------------------------------------- random, of fixed scale
+
+
+@register("uniform")
+class RandomUniform(Initializer):
+    """Uniform on [minval, maxval).
+
+    Parameters
+    ----------
+    minval, maxval : float, default -0.05 and 0.05
+    seed : int, optional
+    """
+
+    def __init__(self, minval=-0.05, maxval=0.05, seed=None):
+        self.minval = check_number("minval", minval, minimum=-math.inf)
+        self.maxval = check_number("maxval", maxval, minimum=self.minval)
+        self.seed = _check_seed(seed)
+
+    def draw(self, shape, rng):
+        return rng.uniform(self.minval, self.maxval, shape)
+
+
+@register("normal")
+class RandomNormal(Initializer):
+    """Normal with a given mean and standard deviation.
+
+    Parameters
+    ----------
+    mean : float, default 0
+    stddev : float, default 0.05
+    seed : int, optional
+    """
+
+    def __init__(self, mean=0.0, stddev=0.05, seed=None):
+        self.mean = check_number("mean", mean, minimum=-math.inf)
+        self.stddev = check_number("stddev", stddev)
+        self.seed = _check_seed(seed)
+
+    def draw(self, shape, rng):
+        return rng.normal(self.mean, self.stddev, shape)
+
+
+@register
+class TruncatedNormal(RandomNormal):
+    """Like `RandomNormal`, but what lies further than two `stddev` from the mean is drawn again.
+
+    `stddev` is that of the normal distribution before truncation, as in Keras; what remains has 0.88 times as much.
+    """
+
+    def draw(self, shape, rng):
+        return truncated_normal(rng, self.mean, self.stddev, shape)
+
+
+# ------------------------------------------------------------------------------- random, scaled by the weight's fans
+
+
+@register
+class VarianceScaling(Initializer):
+    """Random values whose variance is scale / fan, so that signals keep their size from layer to layer.
+
+    Parameters
+    ----------
+    scale : float, default 1
+    mode : {'fan_in', 'fan_out', 'fan_avg'}
+        Which fan; 'fan_avg' is their mean.
+    distribution : {'truncated_normal', 'untruncated_normal', 'uniform'}
+        'truncated_normal' is cut off at two standard deviations, and widened so that its variance is right after that.
+        'uniform' has the limits ±√(3 · scale / fan).
+    seed : int, optional
+
+    Raises
+    ------
+    ValueError
+        If an argument is not one of these.
+    """
+
+    def __init__(self, scale=1.0, mode="fan_in", distribution="truncated_normal", seed=None):
+        self.scale = check_number("scale", scale, above=0)
+        self.mode = check_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
+        distributions = ("truncated_normal", "untruncated_normal", "uniform")
+        self.distribution = check_choice("distribution", distribution, distributions)
+        self.seed = _check_seed(seed)
+
+    def variance(self, shape) -> float:
+        """The variance that values of this shape get."""
+        fan_in, fan_out = fans(shape)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        return self.scale / max(fan, 1)
+
+    def draw(self, shape, rng):
+        stddev = math.sqrt(self.variance(shape))
+        if self.distribution == "uniform":
+            limit = math.sqrt(3) * stddev
+            return rng.uniform(-limit, limit, shape)
+        if self.distribution == "untruncated_normal":
+            return rng.normal(0, stddev, shape)
+        return truncated_normal(rng, 0, stddev / TRUNCATED_STANDARD_DEVIATION, shape)
+
+
+@register
+class GlorotUniform(VarianceScaling):
+    """Uniform with limits ±√(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010). The default of kernels.
+
+    Parameters
+    ----------
+    seed : int, optional
+    """
+
+    def __init__(self, seed=None):
+        super().__init__(1.0, "fan_avg", "uniform", seed)
+
+
+@register
+class GlorotNormal(VarianceScaling):
+    """Truncated normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010).
+
+    Parameters
+    ----------
+    seed : int, optional
+    """
+
+    def __init__(self, seed=None):
+        super().__init__(1.0, "fan_avg", "truncated_normal", seed)
+
+
+@register
+class HeUniform(VarianceScaling):
+    """Uniform with limits ±√(6 / fan_in), made for ReLU (He et al., 2015).
+
+    Parameters
+    ----------
+    seed : int, optional
+    """
+
+    def __init__(self, seed=None):
+        super().__init__(2.0, "fan_in", "uniform", seed)
+
+
+@register
+class HeNormal(VarianceScaling):
+    """Truncated normal with variance 2 / fan_in, made for ReLU (He et al., 2015).
+
+    Parameters
+    ----------
+    seed : int, optional
+    """
+
+    def __init__(self, seed=None):
+        super().__init__(2.0, "fan_in", "truncated_normal", seed)
+
+
+@register
+class LecunUniform(VarianceScaling):
+    """Uniform with limits ±√(3 / fan_in) (LeCun et al.: "Efficient BackProp", 1998).
+
+    Parameters
+    ----------
+    seed : int, optional
+    """
+
+    def __init__(self, seed=None):
+        super().__init__(1.0, "fan_in", "uniform", seed)
+
+
+@register
+class LecunNormal(VarianceScaling):
+    """Truncated normal with variance 1 / fan_in (LeCun et al.: "Efficient BackProp", 1998).
+
+    Parameters
+    ----------
+    seed : int, optional
+    """
+
+    def __init__(self, seed=None):
+        super().__init__(1.0, "fan_in", "truncated_normal", seed)

@@ -1,0 +1,15 @@
+"""The layers: one file a family. A new file in this folder needs no entry here."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from minicnn.layers.base import Layer
+
+_modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+_public = {name: getattr(module, name) for module in _modules for name in getattr(module, "__all__", ())}
+globals().update(_public)
+
+CLASSES = {value.__name__: value for value in _public.values() if isinstance(value, type) and issubclass(value, Layer)}
+"""Class name → class, of every layer: what a file may name, and what the contract tests run."""
+
+__all__ = ["CLASSES", "Layer", *sorted(_public)]

@@ -1,0 +1,384 @@
+"""What a layer is, and what a plan runs."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+
+from minicnn import backends, initializers, random, regularizers
+from minicnn.errors import NotBuiltError, ShapeError
+from minicnn.graph import Node, Tensor
+from minicnn.parameters import Weight
+from minicnn.registry import Configurable
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An array that a step needs from its forward to its backward pass, e.g. the winners of max pooling.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Without the batch axis.
+    dtype : str or None
+        None is the model's dtype.
+    per_sample : bool
+        Whether the array gets a batch axis.
+    """
+
+    shape: tuple
+    dtype: str | None = None
+    per_sample: bool = True
+
+
+class Step:
+    """One entry of a plan: a formula and, beside it, its gradient.
+
+    Most layers are their own step. A fused step stands for several layers.
+
+    Attributes
+    ----------
+    uses_input, uses_output : bool
+        Whether `backward` reads the step's inputs, its output. What nobody reads, the plan overwrites.
+    is_view : bool
+        The output is the input's memory in another shape; the plan never runs such a step.
+    """
+
+    uses_input = True
+    uses_output = False
+    is_view = False
+
+    @property
+    def weights(self) -> list:
+        """The weights that the step reads."""
+        return []
+
+    def buffers(self, input_shapes, output_shape, training) -> dict:
+        """Name → `Buffer` of what has to survive from `forward` to `backward`; ``ws.buffers[name]`` is the array."""
+        return {}
+
+    def bind(self, ws) -> None:
+        """Called once for every workspace: keep on it what depends on shapes alone, e.g. a `Window`."""
+
+    def forward(self, xs, ws) -> None:
+        """Compute ``ws.y`` from the inputs `xs`, a tuple of arrays that must not be modified."""
+        raise NotImplementedError
+
+    def backward(self, dy, ws) -> None:
+        """Assign the gradients: ``ws.dxs[i]`` of input i and ``ws.grads[name]`` of a weight, where they are not None."""
+        raise NotImplementedError
+
+
+class Workspace:
+    """All that a step touches at one place of a graph, for one batch size. The layer itself holds no arrays but weights.
+
+    Attributes
+    ----------
+    kernels : namespace
+        The backend's kernels.
+    xp : module
+        numpy or cupy.
+    training : bool
+    input_shapes, output_shape : tuples
+        Without the batch axis.
+    xs, y : arrays
+    dy, dxs : arrays
+        Gradients of y and of each x; an entry of `dxs` is None where nobody wants it.
+    params, grads : dict
+        Weight name → array; a gradient is None for a frozen weight.
+    buffers : dict
+        Name → array.
+    seed, stream : int
+        Key of the place's random numbers, together with ``clock.step``.
+    clock : object
+        Its attribute `step` counts the training steps.
+    """
+
+
+class Layer(Step, Configurable):
+    """Base of all layers.
+
+    A subclass stores its constructor's arguments under their own names, declares weights in `build`, and writes
+    `forward` and `backward`. ``docs/adding_a_layer.md`` walks through one.
+
+    Parameters
+    ----------
+    name : str, optional
+        Default: the class name in snake case, numbered: conv2d, conv2d_1, …
+    trainable : bool
+        Whether optimizers may change the weights.
+    input_shape : tuple of int, optional
+        Shape of one sample, for the first layer of a `Sequential`; ``input_dim=n`` means ``(n,)``.
+    dtype : {"float32", "float64"}, optional
+        Accepted for Keras's sake; the model as a whole has one dtype, see `minicnn.utils.set_floatx`.
+    """
+
+    activation = None
+    graph = None  # a model's inner graph; plans inline it
+    input_count = 1  # None: any number
+
+    def __init__(self, *, name=None, trainable=True, input_shape=None, input_dim=None, batch_input_shape=None, dtype=None):
+        self.name = unique_name(type(self).__name__) if name is None else name
+        self.trainable = trainable
+        self.declared_input_shape = _declared_shape(input_shape, input_dim, batch_input_shape)
+        self.dtype = dtype
+        self.nodes = []
+        self._weights = {}
+        self.built = False
+
+    # ------------------------------------------------------------------------------------- to be written by a layer
+
+    def build(self, input_shapes):
+        """Declare the weights for these input shapes (without the batch axis) and return the output's shape.
+
+        Called again for every further call of the layer: `add_weight` returns what exists already.
+        """
+        raise NotImplementedError
+
+    def lower(self) -> list:
+        """The steps that this layer runs, one after the other."""
+        return [self] if self.activation is None else [self, self.activation]
+
+    # ---------------------------------------------------------------------------------------------------- weights
+
+    def add_weight(self, name, shape, initializer="glorot_uniform", has_gradient=True, regularizer=None) -> Weight:
+        """Declare a weight, or get the one that a previous call declared.
+
+        Raises
+        ------
+        ShapeError
+            If it exists with another shape.
+        """
+        shape = tuple(shape)
+        if name in self._weights:
+            weight = self._weights[name]
+            if weight.shape != shape:
+                raise ShapeError(
+                    f"layer '{self.name}' was built with a {name} of shape {weight.shape}; this input needs {shape}; "
+                    f"use a layer of its own for it. Received: {shape}"
+                )
+            return weight
+        value = initializers.get(initializer)(shape, floatx())
+        self._weights[name] = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
+        setattr(self, name, self._weights[name])
+        return self._weights[name]
+
+    @property
+    def weights(self):
+        """All weights, trainable ones first."""
+        return sorted(self._weights.values(), key=lambda w: not w.has_gradient)
+
+    @property
+    def trainable_weights(self):
+        return [w for w in self.weights if w.trainable]
+
+    @property
+    def non_trainable_weights(self):
+        return [w for w in self.weights if not w.trainable]
+
+    def get_weights(self):
+        """Copies of all weights as NumPy arrays, in Keras's order and layouts."""
+        self._need_weights()
+        return [w.numpy() for w in self.weights]
+
+    def set_weights(self, weights):
+        """Copy arrays into the weights; all shapes are checked before the first is changed.
+
+        Raises
+        ------
+        ValueError
+            If the number of arrays or a shape is wrong.
+        """
+        self._need_weights()
+        mine, arrays = self.weights, [np.asarray(w) for w in weights]
+        if len(mine) != len(arrays):
+            raise ValueError(f"'{self.name}' has {len(mine)} weight arrays. Received: {len(arrays)}")
+        for weight, array in zip(mine, arrays, strict=True):
+            if weight.shape != array.shape:
+                raise ValueError(f"weight '{weight.path}' has shape {weight.shape}. Received: shape {array.shape}")
+        for weight, array in zip(mine, arrays, strict=True):
+            weight.assign(array)
+
+    def count_params(self) -> int:
+        """Number of weights' elements."""
+        self._need_weights()
+        return sum(w.size for w in self.weights)
+
+    def _need_weights(self):
+        if not self.built:
+            raise NotBuiltError(
+                f"'{self.name}' has no weights yet, because its input shape is not known: give the model an Input or "
+                "input_shape=, or call build or fit first"
+            )
+
+    # ------------------------------------------------------------------------------------------------------ calls
+
+    def __call__(self, inputs, training=False):
+        """Call on symbolic tensors: a place in a graph. Call on arrays: the values, computed at once.
+
+        Parameters
+        ----------
+        inputs : Tensor, array, or a list of them
+        training : bool
+            For arrays: whether dropout and batch normalization act as in training.
+
+        Returns
+        -------
+        Tensor or array (a list of them from a model with several outputs)
+        """
+        several = isinstance(inputs, list | tuple)
+        tensors = list(inputs) if several else [inputs]
+        if any(isinstance(t, Tensor) for t in tensors):
+            node = self.call_symbolically(tensors)
+            return node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
+        return self.call_on_arrays(tensors, training)
+
+    def call_symbolically(self, tensors) -> Node:
+        """Add a place to the graph that `tensors` belong to."""
+        for tensor in tensors:
+            if not isinstance(tensor, Tensor):
+                raise TypeError(f"layer '{self.name}' was given tensors and arrays together. Received: {type(tensor)}")
+        shapes = tuple(t.shape[1:] for t in tensors)
+        node = Node(self, tensors, self.build_for(shapes))
+        self.nodes.append(node)
+        return node
+
+    def call_on_arrays(self, arrays, training):
+        """Run the layer's steps at once on the current backend; returns an array of it."""
+        backend = backends.current()
+        xs = tuple(backend.asarray(np.asarray(a, floatx())) for a in arrays)
+        self.build_for(tuple(x.shape[1:] for x in xs))
+        for step in self.lower():
+            ws = self._workspace_for(step, xs, backend, training)
+            step.forward(xs, ws)
+            xs = (ws.y,)
+        return xs[0]
+
+    def _workspace_for(self, step, xs, backend, training):
+        """A workspace for one call of one step."""
+        ws, batch, shapes = Workspace(), len(xs[0]), tuple(x.shape[1:] for x in xs)
+        ws.kernels, ws.xp, ws.training, ws.xs = backend.kernels, backend.xp, training, xs
+        ws.input_shapes, ws.output_shape = shapes, tuple(step.build(shapes))
+        ws.y = xs[0].reshape(batch, *ws.output_shape) if step.is_view else backend.empty((batch, *ws.output_shape), xs[0].dtype)
+        ws.params = {w.name: w.value for w in step.weights}
+        ws.seed, ws.stream, ws.clock = random.next_seed(), 0, SimpleNamespace(step=0)
+        ws.buffers = {
+            name: backend.empty((batch, *b.shape) if b.per_sample else b.shape, b.dtype or xs[0].dtype)
+            for name, b in step.buffers(shapes, ws.output_shape, training).items()
+        }
+        step.bind(ws)
+        return ws
+
+    def build_for(self, input_shapes) -> list:
+        """`build`, with the number of inputs checked and the layer named in errors. Returns the output shapes."""
+        if self.input_count is not None and len(input_shapes) != self.input_count:
+            raise ShapeError(f"layer '{self.name}' takes {self.input_count} input(s). Received: {len(input_shapes)}")
+        try:
+            output_shape = self.build(input_shapes)
+        except ValueError as error:
+            if self.name in str(error):
+                raise
+            raise ShapeError(f"layer '{self.name}' ({type(self).__name__}): {error}") from None
+        self.built = True
+        return [tuple(int(n) for n in output_shape)]
+
+    @property
+    def input(self):
+        """The layer's input tensor (a list for several), if it was called exactly once."""
+        inputs = self._only_node("input").inputs
+        return inputs[0] if len(inputs) == 1 else list(inputs)
+
+    @property
+    def output(self):
+        """The layer's output tensor, if it was called exactly once."""
+        outputs = self._only_node("output").outputs
+        return outputs[0] if len(outputs) == 1 else list(outputs)
+
+    def _only_node(self, what) -> Node:
+        if len(self.nodes) != 1:
+            raise AttributeError(f"layer '{self.name}' was called {len(self.nodes)} times: it has no single {what}")
+        return self.nodes[0]
+
+    # ----------------------------------------------------------------------------------------------------- config
+
+    def get_config(self) -> dict:
+        """The constructor's arguments, with which `from_config` makes an equal layer."""
+        config = super().get_config()
+        config |= {"name": self.name, "trainable": self.trainable}
+        if self.declared_input_shape is not None:
+            config["input_shape"] = list(self.declared_input_shape)
+        return config
+
+
+# ------------------------------------------------------------------------------------------------------- naming
+
+_names = Counter()
+
+
+def unique_name(class_name: str) -> str:
+    """Keras's default names: the class in snake case, numbered from the second on."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
+    name = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+    _names[name] += 1
+    return name if _names[name] == 1 else f"{name}_{_names[name] - 1}"
+
+
+def reset_names() -> None:
+    """Start numbering from the beginning, as after a restart."""
+    _names.clear()
+
+
+# -------------------------------------------------------------------------------------------------------- dtype
+
+_settings = {"floatx": "float32"}
+
+
+def floatx() -> str:
+    """The dtype of new weights: "float32" unless changed by `set_floatx`."""
+    return _settings["floatx"]
+
+
+def set_floatx(dtype: str) -> None:
+    """Set the dtype of all weights that are made from now on: "float32" or "float64"."""
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"expected 'float32' or 'float64'. Received: {dtype!r}")
+    _settings["floatx"] = dtype
+
+
+# ------------------------------------------------------------------------------------------------------- shapes
+
+
+def check_rank(layer, shape, rank, meaning):
+    """Raise `ShapeError` unless a sample's `shape` has `rank` axes, called `meaning`."""
+    if len(shape) != rank:
+        raise ShapeError(
+            f"layer '{layer.name}' ({type(layer).__name__}) expected samples of {rank} axes, {meaning}. "
+            f"Received: {(None, *shape)}"
+        )
+
+
+def _declared_shape(input_shape, input_dim, batch_input_shape):
+    """The sample shape from Keras's three ways to give it."""
+    if batch_input_shape is not None:
+        input_shape = tuple(batch_input_shape)[1:]
+    if input_dim is not None:
+        input_shape = (input_dim,)
+    return None if input_shape is None else sample_shape(input_shape)
+
+
+def sample_shape(shape) -> tuple:
+    """Check a shape without the batch axis: positive integers.
+
+    Raises
+    ------
+    ShapeError
+        Naming the shape received.
+    """
+    shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in shape):
+        raise ShapeError(
+            f"a shape is a tuple of positive integers without the batch axis, e.g. (28, 28, 1). Received: {shape}"
+        )
+    return tuple(int(n) for n in shape)

@@ -1,0 +1,84 @@
+"""Layers with several inputs."""
+
+
+import numpy as np
+
+from minicnn.errors import ShapeError
+from minicnn.layers.base import Layer
+
+__all__ = ["Add", "Concatenate"]
+
+
+class Add(Layer):
+    """The sum of two or more inputs of one shape (shortcuts: He, Zhang, Ren, Sun, 2015)."""
+
+    uses_input = False
+    input_count = None
+
+    def build(self, input_shapes):
+        if len(input_shapes) < 2 or len(set(input_shapes)) != 1:
+            raise ShapeError(f"Add needs two or more inputs of one shape. Received: {list(input_shapes)}")
+        return input_shapes[0]
+
+    def forward(self, xs, ws):
+        np.add(xs[0], xs[1], out=ws.y)
+        for x in xs[2:]:
+            ws.y += x
+
+    def backward(self, dy, ws):
+        for dx in ws.dxs:
+            if dx is not None:
+                dx[...] = dy
+
+    @classmethod
+    def examples(cls):
+        yield cls(), [(4, 3, 2), (4, 3, 2), (4, 3, 2)]
+
+
+class Concatenate(Layer):
+    """The inputs one after the other along an axis.
+
+    Parameters
+    ----------
+    axis : int, default -1
+        Counted with the batch axis, which is 0 and cannot be chosen.
+    """
+
+    uses_input = False
+    input_count = None
+
+    def __init__(self, axis=-1, **kwargs):
+        super().__init__(**kwargs)
+        self.axis = axis
+
+    def build(self, input_shapes):
+        rank = len(input_shapes[0]) + 1
+        axis = self.axis % rank if -rank <= self.axis < rank else 0
+        others = {(*shape[: axis - 1], *shape[axis:]) for shape in input_shapes}
+        if len(input_shapes) < 2 or axis == 0 or len(others) != 1 or len({len(s) for s in input_shapes}) != 1:
+            raise ShapeError(
+                f"Concatenate(axis={self.axis}) needs two or more inputs that differ in that axis only. "
+                f"Received: {[(None, *s) for s in input_shapes]}"
+            )
+        total = sum(shape[axis - 1] for shape in input_shapes)
+        return (*input_shapes[0][: axis - 1], total, *input_shapes[0][axis:])
+
+    def bind(self, ws):
+        axis = self.axis % (len(ws.output_shape) + 1)
+        ends = np.cumsum([shape[axis - 1] for shape in ws.input_shapes])
+        starts = [0, *ends[:-1]]
+        ws.parts = [(*[slice(None)] * axis, slice(int(a), int(b))) for a, b in zip(starts, ends, strict=True)]
+
+    def forward(self, xs, ws):
+        for x, part in zip(xs, ws.parts, strict=True):
+            ws.y[part] = x
+
+    def backward(self, dy, ws):
+        for dx, part in zip(ws.dxs, ws.parts, strict=True):
+            if dx is not None:
+                dx[...] = dy[part]
+
+    @classmethod
+    def examples(cls):
+        yield cls(), [(4, 3, 2), (4, 3, 5)]
+        yield cls(axis=1), [(2, 3), (4, 3), (1, 3)]

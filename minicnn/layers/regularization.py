@@ -1,0 +1,162 @@
+"""Layers that act differently in training: dropout and batch normalization."""
+
+import numpy as np
+
+from minicnn import initializers
+from minicnn.errors import check_number
+from minicnn.layers.base import Buffer, Layer
+
+__all__ = ["BatchNormalization", "Dropout"]
+
+
+class Dropout(Layer):
+    """In training, zeroes each element with probability `rate` and divides the others by 1 - rate.
+
+    (Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, 2014.) The mask is a function of the model's seed, the place
+    of the layer and the training step: it is drawn again for the gradient and never stored.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1).
+    seed : int, optional
+        Default: drawn from the model's seed.
+    """
+
+    uses_input = False
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = check_number("rate", rate, below=1)
+        self.seed = seed
+
+    def build(self, input_shapes):
+        return input_shapes[0]
+
+    def bind(self, ws):
+        ws.key = (ws.seed if self.seed is None else self.seed, ws.stream)
+
+    def forward(self, xs, ws):
+        self._apply(xs[0], ws.y, ws)
+
+    def backward(self, dy, ws):
+        self._apply(dy, ws.dxs[0], ws)
+
+    def _apply(self, x, y, ws):
+        """The mask is linear: the same function serves the values and the gradients."""
+        if ws.training and self.rate > 0:
+            ws.kernels.dropout(x, y, self.rate, *ws.key, ws.clock.step)
+        else:
+            y[...] = x
+
+    @classmethod
+    def examples(cls):
+        yield cls(0.4), [(5, 4, 3)]
+        yield cls(0.0), [(5,)]
+
+
+class BatchNormalization(Layer):
+    """y = gamma · (x - mean) / √(variance + epsilon) + beta, per channel (the last axis).
+
+    In training, mean and (biased) variance are the batch's; the moving averages follow them and serve otherwise.
+    (Ioffe, Szegedy: "Batch normalization", 2015.)
+
+    Parameters
+    ----------
+    axis : int, default -1
+        Must be the last axis.
+    momentum : float, default 0.99
+        moving ← momentum · moving + (1 - momentum) · batch.
+    epsilon : float, default 1e-3
+    center, scale : bool, default True
+        Whether there is a beta, a gamma.
+    beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str or Initializer
+
+    Notes
+    -----
+    With ``trainable = False`` the layer uses the moving averages in training too, as in Keras.
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        momentum=0.99,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        moving_mean_initializer="zeros",
+        moving_variance_initializer="ones",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.axis = axis
+        self.momentum = check_number("momentum", momentum, below=1)
+        self.epsilon = epsilon
+        self.center, self.scale = center, scale
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+
+    def build(self, input_shapes):
+        (shape,) = input_shapes
+        if self.axis not in (-1, len(shape)):
+            raise ValueError(f"only the last axis can be normalized: axis=-1. Received: axis={self.axis}")
+        channels = shape[-1:]
+        if self.scale:
+            self.add_weight("gamma", channels, self.gamma_initializer)
+        if self.center:
+            self.add_weight("beta", channels, self.beta_initializer)
+        self.add_weight("moving_mean", channels, self.moving_mean_initializer, has_gradient=False)
+        self.add_weight("moving_variance", channels, self.moving_variance_initializer, has_gradient=False)
+        return shape
+
+    def buffers(self, input_shapes, output_shape, training):
+        channels = output_shape[-1:]
+        return {"mean": Buffer(channels, per_sample=False), "inverse_std": Buffer(channels, per_sample=False)}
+
+    def forward(self, xs, ws):
+        mean, inverse_std = ws.buffers["mean"], ws.buffers["inverse_std"]  # (C,)
+        if ws.training and self.trainable:
+            axes = tuple(range(xs[0].ndim - 1))
+            mean[...] = xs[0].mean(axis=axes)
+            np.subtract(xs[0], mean, out=ws.y)
+            variance = np.square(ws.y).mean(axis=axes)
+            self._follow(ws.params["moving_mean"], mean)
+            self._follow(ws.params["moving_variance"], variance)
+        else:
+            mean[...] = ws.params["moving_mean"]
+            np.subtract(xs[0], mean, out=ws.y)
+            variance = ws.params["moving_variance"]
+        inverse_std[...] = 1 / np.sqrt(variance + self.epsilon)
+        ws.y *= inverse_std * ws.params["gamma"] if self.scale else inverse_std
+        if self.center:
+            ws.y += ws.params["beta"]
+
+    def _follow(self, moving, batch):
+        """One step of a moving average."""
+        moving += (1 - self.momentum) * (batch - moving)
+
+    def backward(self, dy, ws):
+        axes = tuple(range(dy.ndim - 1))
+        inverse_std = ws.buffers["inverse_std"]
+        normalized = (ws.xs[0] - ws.buffers["mean"]) * inverse_std  # (N, …, C)
+        sum_dy, sum_dy_x = dy.sum(axis=axes), (dy * normalized).sum(axis=axes)  # (C,)
+        if ws.grads.get("beta") is not None:
+            ws.grads["beta"][...] = sum_dy
+        if ws.grads.get("gamma") is not None:
+            ws.grads["gamma"][...] = sum_dy_x
+        if ws.dxs[0] is None:
+            return
+        factor = inverse_std * ws.params["gamma"] if self.scale else inverse_std
+        if ws.training and self.trainable:
+            count = dy.size // dy.shape[-1]
+            dy = dy - (sum_dy + normalized * sum_dy_x) / count
+        np.multiply(dy, factor, out=ws.dxs[0])
+
+    @classmethod
+    def examples(cls):
+        yield cls(), [(4, 3, 5)]
+        yield cls(center=False, scale=False, momentum=0.9), [(7,)]

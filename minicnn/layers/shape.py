@@ -1,0 +1,126 @@
+"""Layers that only change the shape."""
+
+import math
+
+from minicnn.errors import ShapeError, check_pair
+from minicnn.layers.base import Layer, check_rank
+from minicnn.layers.conv import check_data_format
+
+__all__ = ["Flatten", "Reshape", "ZeroPadding2D"]
+
+
+class _View(Layer):
+    """A layer whose output is its input's memory: nothing to compute.
+
+    The gradient is the output gradient's memory too, unless the input has other readers whose gradients are added.
+    """
+
+    uses_input = False
+    is_view = True
+
+    def forward(self, xs, ws):
+        pass
+
+    def backward(self, dy, ws):
+        ws.dxs[0][...] = dy.reshape(ws.dxs[0].shape)
+
+
+class Flatten(_View):
+    """Every sample as a vector, in (height, width, channels) order.
+
+    Parameters
+    ----------
+    data_format : {None, "channels_last"}
+    """
+
+    def __init__(self, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.data_format = check_data_format(data_format)
+
+    def build(self, input_shapes):
+        return (math.prod(input_shapes[0]),)
+
+    @classmethod
+    def examples(cls):
+        yield cls(), [(4, 3, 2)]
+
+
+class Reshape(_View):
+    """Every sample in another shape.
+
+    Parameters
+    ----------
+    target_shape : tuple of int
+        Without the batch axis; one entry may be -1 and is computed.
+    """
+
+    def __init__(self, target_shape, **kwargs):
+        super().__init__(**kwargs)
+        self.target_shape = tuple(int(n) for n in target_shape)
+        if sum(n == -1 for n in self.target_shape) > 1 or any(n < -1 or n == 0 for n in self.target_shape):
+            raise ValueError(
+                f"target_shape holds positive integers and at most one -1. Received: target_shape={target_shape}"
+            )
+
+    def build(self, input_shapes):
+        size, known = math.prod(input_shapes[0]), math.prod(n for n in self.target_shape if n > 0)
+        shape = tuple(size // known if n == -1 else n for n in self.target_shape)
+        if math.prod(shape) != size:
+            raise ShapeError(
+                f"target_shape={self.target_shape} does not fit samples of {size} elements. Received: {input_shapes[0]}"
+            )
+        return shape
+
+    @classmethod
+    def examples(cls):
+        yield cls((6, -1)), [(4, 3, 2)]
+
+
+class ZeroPadding2D(Layer):
+    """Rows and columns of zeros around every image.
+
+    Parameters
+    ----------
+    padding : int, (int, int) or ((int, int), (int, int)), default 1
+        One number for all sides; (rows above and below, columns left and right); or ((top, bottom), (left, right)).
+    data_format : {None, "channels_last"}
+    """
+
+    uses_input = False
+
+    def __init__(self, padding=(1, 1), data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.padding = _four_sides(padding)
+        self.data_format = check_data_format(data_format)
+
+    def build(self, input_shapes):
+        (shape,) = input_shapes
+        check_rank(self, shape, 3, "(height, width, channels)")
+        return shape[0] + sum(self.padding[0]), shape[1] + sum(self.padding[1]), shape[2]
+
+    def bind(self, ws):
+        (top, _), (left, _) = self.padding
+        height, width, _ = ws.input_shapes[0]
+        ws.inner = (slice(None), slice(top, top + height), slice(left, left + width))
+
+    def forward(self, xs, ws):
+        ws.y.fill(0)
+        ws.y[ws.inner] = xs[0]
+
+    def backward(self, dy, ws):
+        ws.dxs[0][...] = dy[ws.inner]
+
+    @classmethod
+    def examples(cls):
+        yield cls(), [(3, 4, 2)]
+        yield cls(((0, 1), (2, 3))), [(3, 4, 2)]
+
+
+def _four_sides(padding):
+    """((top, bottom), (left, right)) from any of the accepted forms."""
+    if isinstance(padding, int):
+        padding = (padding, padding)
+    sides = [(side, side) if isinstance(side, int) else side for side in padding]
+    if len(sides) != 2:
+        raise ValueError(f"padding is an int, a pair, or a pair of pairs. Received: padding={padding}")
+    return tuple(check_pair("padding", side, minimum=0) for side in sides)

@@ -1,0 +1,229 @@
+"""Numbers that are reported during training and evaluation, without influence on it.
+
+A metric adds up over the batches of an epoch. Its sums stay where the predictions are (on a GPU nothing waits for them)
+until `result` is asked for.
+"""
+
+import numpy as np
+
+from minicnn.errors import check_number, check_positive_int
+from minicnn.losses import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from minicnn.registry import Configurable, Registry
+
+
+class Metric(Configurable):
+    """Base class: a mean over all batches since `reset`; a subclass writes `measure`.
+
+    Parameters
+    ----------
+    name : str
+        Key in the history.
+    """
+
+    def __init__(self, name):
+        self.name = name
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._sum, self._count = 0, 0
+
+    def update(self, target, prediction) -> None:
+        """Take a batch into account.
+
+        Parameters
+        ----------
+        target : array
+            As the loss's `check_target` accepts it.
+        prediction : array (N, …)
+            The model's output (after its activation).
+        """
+        total, count = self.measure(target, prediction)
+        self._sum = self._sum + total
+        self._count += count
+
+    def measure(self, target, prediction):
+        """The batch's (sum, number of summands); the sum may be a 0-d array."""
+        raise NotImplementedError
+
+    def result(self) -> float:
+        """The mean so far; 0 before the first batch."""
+        return float(self._sum) / self._count if self._count else 0.0
+
+
+_registry = Registry("metric", Metric)
+register = _registry.register
+
+
+def get(identifier, loss=None, output_shape=None, target_shape=None) -> Metric:
+    """A metric from a name, an instance, a class or a config.
+
+    A metric given by its name is called by that name in the history, as in Keras: 'mse' stays 'mse'.
+
+    Parameters
+    ----------
+    identifier : str, Metric, type or dict
+        'accuracy' and 'acc' stand for the accuracy that fits the shapes.
+    loss : Loss, optional
+        Decides about 'accuracy' if `target_shape` is not known.
+    output_shape : tuple of int, optional
+        The model's, without the batch axis; needed for 'accuracy'.
+    target_shape : tuple of int, optional
+        That of the array of all targets, (N, …).
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or if 'accuracy' is asked for without shapes.
+    TypeError
+        For anything else, functions included.
+    """
+    if not isinstance(identifier, str):
+        return _registry.get(identifier)
+    if identifier.lower() in ("accuracy", "acc"):
+        return accuracy_class(loss, output_shape, target_shape)(name=identifier)
+    return _registry.lookup(identifier)(name=identifier)
+
+
+def accuracy_class(loss, output_shape, target_shape) -> type:
+    """Which accuracy Keras means by 'accuracy': it depends on the shapes, not on the loss. See `get`."""
+    if output_shape is None:
+        raise ValueError(
+            "metric 'accuracy' is chosen by the model's output shape; where there is no model, name one: "
+            "'sparse_categorical_accuracy', 'categorical_accuracy' or 'binary_accuracy'. Received: output_shape=None"
+        )
+    if output_shape[-1:] == (1,):
+        return BinaryAccuracy
+    if target_shape is None:
+        return _accuracy_of_loss(loss)
+    is_sparse = len(target_shape) <= len(output_shape) or target_shape[-1] == 1
+    return SparseCategoricalAccuracy if is_sparse else CategoricalAccuracy
+
+
+def _accuracy_of_loss(loss) -> type:
+    """The accuracy that takes the same targets as a loss."""
+    by_loss = {
+        SparseCategoricalCrossentropy: SparseCategoricalAccuracy,
+        CategoricalCrossentropy: CategoricalAccuracy,
+        BinaryCrossentropy: CategoricalAccuracy,
+    }
+    for loss_class, accuracy in by_loss.items():
+        if isinstance(loss, loss_class):
+            return accuracy
+    raise ValueError(
+        "metric 'accuracy' is chosen by the targets' shape or by a cross-entropy loss; name one instead: "
+        f"'sparse_categorical_accuracy' or 'categorical_accuracy'. Received: target_shape=None, loss={loss!r}"
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ accuracy
+
+
+@register
+class SparseCategoricalAccuracy(Metric):
+    """How often the largest output is the target's class number (N,), (N, 1) or (N, H, W)."""
+
+    def __init__(self, name="sparse_categorical_accuracy"):
+        super().__init__(name)
+
+    def measure(self, target, prediction):
+        classes = prediction.argmax(axis=-1)
+        return np.count_nonzero(classes == target.reshape(classes.shape)), classes.size
+
+
+@register
+class CategoricalAccuracy(Metric):
+    """How often the largest output is where the largest target is; both are (N, …, C)."""
+
+    def __init__(self, name="categorical_accuracy"):
+        super().__init__(name)
+
+    def measure(self, target, prediction):
+        classes = prediction.argmax(axis=-1)
+        return np.count_nonzero(classes == target.argmax(axis=-1)), classes.size
+
+
+@register
+class BinaryAccuracy(Metric):
+    """How often an output lies above the threshold exactly if its target is 1.
+
+    Parameters
+    ----------
+    name : str
+    threshold : float, default 0.5
+        An output equal to it counts as 0.
+    """
+
+    def __init__(self, name="binary_accuracy", threshold=0.5):
+        super().__init__(name)
+        self.threshold = check_number("threshold", threshold, minimum=-np.inf)
+
+    def measure(self, target, prediction):
+        hits = (prediction > self.threshold) == target.reshape(prediction.shape)
+        return np.count_nonzero(hits), hits.size
+
+
+@register
+class SparseTopKCategoricalAccuracy(Metric):
+    """How often the target's class is among the k largest outputs; outputs that tie with the k-th count.
+
+    Parameters
+    ----------
+    k : int, default 5
+    name : str
+    """
+
+    def __init__(self, k=5, name="sparse_top_k_categorical_accuracy"):
+        super().__init__(name)
+        self.k = check_positive_int("k", k)
+
+    def measure(self, target, prediction):
+        labels = target.reshape(prediction.shape[:-1]).astype(np.int64, copy=False)
+        score = np.take_along_axis(prediction, labels[..., None], axis=-1)  # (N, …, 1)
+        larger = (prediction > score).sum(axis=-1)  # (N, …)
+        hits = (larger < self.k) & np.isfinite(score[..., 0])
+        return np.count_nonzero(hits), hits.size
+
+
+@register
+class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
+    """`SparseTopKCategoricalAccuracy` for targets with one column per class.
+
+    Parameters
+    ----------
+    k : int, default 5
+    name : str
+    """
+
+    def __init__(self, k=5, name="top_k_categorical_accuracy"):
+        super().__init__(k, name)
+
+    def measure(self, target, prediction):
+        return super().measure(target.argmax(axis=-1), prediction)
+
+
+# ---------------------------------------------------------------------------------------------------- regression
+
+
+@register("mse")
+class MeanSquaredError(Metric):
+    """Mean of (prediction − target)²."""
+
+    def __init__(self, name="mean_squared_error"):
+        super().__init__(name)
+
+    def measure(self, target, prediction):
+        difference = prediction - target.reshape(prediction.shape)
+        return np.square(difference).sum(dtype=np.float64), difference.size
+
+
+@register("mae")
+class MeanAbsoluteError(Metric):
+    """Mean of |prediction − target|."""
+
+    def __init__(self, name="mean_absolute_error"):
+        super().__init__(name)
+
+    def measure(self, target, prediction):
+        difference = prediction - target.reshape(prediction.shape)
+        return np.abs(difference).sum(dtype=np.float64), difference.size

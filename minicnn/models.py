@@ -1,0 +1,674 @@
+"""Models: graphs of layers that can be trained."""
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+
+from minicnn import backends, data, random, training
+from minicnn.callbacks import CallbackList, History, progress
+from minicnn.errors import DataError, NotBuiltError, NotCompiledError, ShapeError, check_positive_int, unknown_name
+from minicnn.graph import Graph, Tensor
+from minicnn.layers.base import Layer, sample_shape, unique_name
+from minicnn.layers.core import Input, InputLayer
+from minicnn.summary import summary_text
+from minicnn.threads import compute_threads
+
+BATCH_SIZE = 32  # where none is given, as in Keras
+
+
+class Model(Layer):
+    """A model from its inputs and outputs (Keras's functional form).
+
+    Parameters
+    ----------
+    inputs, outputs : Tensor, or list of them
+        What `Input` and calls of layers returned.
+    name : str, optional
+
+    Attributes
+    ----------
+    inputs, outputs : tuple of Tensor
+    layers : list of Layer
+    history : History
+        Of the last `fit`, also when it was interrupted.
+    stop_training : bool
+        A callback that sets it ends `fit` after the batch.
+
+    Raises
+    ------
+    ValueError
+        If an output does not depend on the inputs alone.
+    """
+
+    input_count = None
+
+    def __init__(self, inputs=None, outputs=None, name=None):
+        if inputs is None or outputs is None:
+            raise TypeError(
+                "Model needs inputs= and outputs=, tensors from Input and layer calls; use Sequential for a stack of layers. "
+                "Models as subclasses with a call method are not supported"
+            )
+        self._setup(name or None, "Functional")
+        self.graph = Graph(_tensors("inputs", inputs), _tensors("outputs", outputs))
+        self._check_names()
+
+    def _setup(self, name, default_name):
+        """What all models start with."""
+        super().__init__(name=name or unique_name(default_name))
+        self.compiled = None
+        self.history = None
+        self.stop_training = False
+        self.clock = SimpleNamespace(step=0)
+        self.seed = random.next_seed()
+        self.epochs_trained = 0
+        self._engine = None
+
+    # ------------------------------------------------------------------------------------------------- structure
+
+    @property
+    def built(self) -> bool:
+        """Whether the shapes are known, so that weights exist."""
+        return self.graph is not None
+
+    @built.setter
+    def built(self, value):
+        pass  # a model is built when its graph is there
+
+    @property
+    def inputs(self):
+        return self._built_graph().inputs
+
+    @property
+    def outputs(self):
+        return self._built_graph().outputs
+
+    @property
+    def input(self):
+        return self.inputs[0] if len(self.inputs) == 1 else list(self.inputs)
+
+    @property
+    def output(self):
+        return self.outputs[0] if len(self.outputs) == 1 else list(self.outputs)
+
+    @property
+    def input_shape(self):
+        """Shape of the input with the batch axis, which is None; a list for several inputs."""
+        return _one_or_list([t.shape for t in self.inputs])
+
+    @property
+    def output_shape(self):
+        """Shape of the output with the batch axis, which is None; a list for several outputs."""
+        return _one_or_list([t.shape for t in self.outputs])
+
+    @property
+    def output_names(self):
+        """Names of the layers that give the outputs; a repeated one is numbered."""
+        names = [t.name for t in self.outputs]
+        return [n if names.index(n) == i else f"{n}_{names[:i].count(n)}" for i, n in enumerate(names)]
+
+    @property
+    def layers(self):
+        return self._built_graph().layers
+
+    def _built_graph(self) -> Graph:
+        if self.graph is None:
+            raise NotBuiltError(
+                f"model '{self.name}' is not built, because its input shape is not known: start it with Input(shape=…), give "
+                "its first layer input_shape=…, or call build or fit first"
+            )
+        return self.graph
+
+    def _check_names(self):
+        """Layer names must differ, since files and `get_layer` go by them."""
+        names = [layer.name for layer in self.layers]
+        repeated = sorted({n for n in names if names.count(n) > 1})
+        if repeated:
+            raise ValueError(f"the layers of a model need different names. Received: {repeated} more than once")
+
+    def get_layer(self, name=None, index=None):
+        """The layer of that name, or at that position in `layers`.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if (name is None) == (index is None):
+            raise ValueError(f"get_layer takes a name or an index. Received: name={name!r}, index={index!r}")
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"model '{self.name}' has {len(self.layers)} layers. Received: index={index}")
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise unknown_name(f"layer of model '{self.name}'", name, [layer.name for layer in self.layers])
+
+    @property
+    def weights(self):
+        """All weights, in Keras's order: layer by layer, each one's trainable ones first."""
+        layers = self.graph.layers if self.graph is not None else []
+        return list(dict.fromkeys(w for layer in layers for w in layer.weights))
+
+    @property
+    def trainable(self):
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        self._trainable = bool(value)
+        if self.graph is not None:
+            for layer in self.layers:
+                layer.trainable = self._trainable
+
+    def build(self, input_shape=None):
+        """Does nothing: a functional model is built from the start."""
+
+    def build_for(self, input_shapes):
+        """Called on tensors: check the shapes; returns the output shapes."""
+        expected = tuple(t.shape[1:] for t in self.inputs)
+        if tuple(input_shapes) != expected:
+            raise ShapeError(f"model '{self.name}' takes inputs of shapes {expected}. Received: {tuple(input_shapes)}")
+        return [t.shape[1:] for t in self.outputs]
+
+    def summary(self, line_length=None, expand_nested=False, print_fn=print):
+        """Print a table of the layers, their output shapes and their numbers of parameters.
+
+        Parameters
+        ----------
+        line_length :
+            Accepted for Keras's sake; columns are as wide as they need to be.
+        expand_nested : bool
+            Whether the layers of models used as layers are listed too.
+        print_fn : callable
+            Takes the text.
+        """
+        print_fn(summary_text(self, expand_nested))
+
+    def __repr__(self):
+        return f"<{type(self).__name__} '{self.name}', {'built' if self.built else 'not built'}>"
+
+    # ---------------------------------------------------------------------------------------------------- compile
+
+    def compile(self, optimizer="rmsprop", loss=None, metrics=None, loss_weights=None, backend=None):
+        """Choose how to train.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer, default "rmsprop"
+        loss : str, Loss, or a list or dict of them by output name
+        metrics : list, optional
+            Names such as "accuracy", or Metric objects; a list of lists or a dict for several outputs.
+        loss_weights : list or dict of float, optional
+            Factors of the outputs' losses in the total.
+        backend : {"numba", "numpy"}, optional
+            Default: the one that is current when the model runs, see `minicnn.set_backend`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For unknown names (with the nearest valid one) and wrong numbers of entries.
+        """
+        if backend is not None:
+            backends.get(backend)
+        self.compiled = training.check_compile_arguments(self, optimizer, loss, metrics, loss_weights, backend)
+        self._engine = None
+        if self.built:
+            training.warn_about_logits(self)
+
+    @property
+    def optimizer(self):
+        return self._need_compiled().optimizer
+
+    @property
+    def loss(self):
+        """The loss, or a list of them."""
+        return _one_or_list(self._need_compiled().losses)
+
+    def _need_compiled(self):
+        if self.compiled is None:
+            raise NotCompiledError(
+                f"model '{self.name}' is not compiled: call compile(optimizer='adam', "
+                "loss='sparse_categorical_crossentropy', metrics=['accuracy']) first"
+            )
+        return self.compiled
+
+    @property
+    def engine(self):
+        """What runs this model on the backend that is current."""
+        name = None if self.compiled is None else self.compiled.backend_name
+        backend = backends.get(name)
+        if self._engine is None or self._engine.backend is not backend:
+            previous, self._engine = self._engine, training.Engine(self, backend)
+            self._engine.take_over(previous)
+        self._engine.prepare()
+        return self._engine
+
+    def next_epoch_generator(self):
+        """The generator that shuffles the next epoch: a function of the model's seed and of the epochs trained so far."""
+        self.epochs_trained += 1
+        return random.generator(self.seed, "shuffle", self.epochs_trained)
+
+    # ------------------------------------------------------------------------------------------------------- train
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+    ):
+        """Train.
+
+        Parameters
+        ----------
+        x : array (N, …), list or dict of arrays, generator or Sequence
+            Any real or bool dtype; cast batch by batch and never modified. A generator yields (x, y) or
+            (x, y, sample_weight); a Sequence has ``len()`` and returns such batches from ``[i]``.
+        y : array, list or dict of arrays
+            What the losses compare the outputs with.
+        batch_size : int, default 32
+        epochs : int, default 1
+        verbose : {"auto", 0, 1, 2}
+            0 shows nothing, 1 a progress bar on a terminal, 2 a line an epoch; "auto" is 1.
+        callbacks : list of Callback, optional
+        validation_split : float in [0, 1)
+            The last part of the data, before shuffling, is held back for validation.
+        validation_data : (x, y) or (x, y, sample_weight), generator or Sequence, optional
+        shuffle : bool, default True
+            Whether each epoch takes the samples (a Sequence's batches) in a new order.
+        class_weight : dict, optional
+            Class number → weight of its samples in the loss.
+        sample_weight : array (N,), optional
+            Weight of each sample in the loss.
+        initial_epoch : int, default 0
+            Number of the first epoch, for a training that goes on.
+        steps_per_epoch, validation_steps : int, optional
+            Batches to take of a generator.
+        validation_batch_size : int, optional
+            Default: `batch_size`.
+        validation_freq : int, default 1
+            Validate after every so many epochs.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        NotCompiledError
+            Before `compile`.
+        ShapeError, DataError, ValueError, TypeError
+            If the data does not fit, before anything is trained.
+        NonFiniteError
+            If the loss becomes NaN or infinite; the weights are those before the bad step.
+        """
+        self._need_compiled()
+        epochs = check_positive_int("epochs", epochs)
+        check_positive_int("validation_freq", validation_freq)
+        bars = progress(verbose)
+        x = self._build_from_data(x)
+        source, held_back = self._training_source(
+            x, y, batch_size, sample_weight, class_weight, validation_split, validation_data, steps_per_epoch
+        )
+        validation = held_back
+        if validation_data is not None:
+            size = validation_batch_size or batch_size
+            validation = self._evaluation_source(*_unpack(validation_data), size, validation_steps, "validation y")
+        self.history = History()
+        params = {"epochs": epochs, "steps": source.steps, "samples": source.samples, "batch_size": batch_size or BATCH_SIZE}
+        run = CallbackList([self.history, *bars, *(callbacks or [])], self, params)
+        with compute_threads(self.engine.backend):
+            training.run_epochs(self, source, validation, run, epochs, initial_epoch, shuffle, validation_freq)
+        return self.history
+
+    def _build_from_data(self, x):
+        """Hook for models that learn their input shape from the data; returns the data."""
+        return x
+
+    def _training_source(self, x, y, batch_size, weight, class_weight, fraction, validation_data, steps):
+        """(source for training, source for validation or None)."""
+        if data.is_stream(x):
+            if fraction or y is not None or weight is not None:
+                raise ValueError("a generator or Sequence gives targets and weights itself, and cannot be split")
+            return data.StreamSource(x, lambda *item: self._batch(*item, class_weight), steps), None
+        batch_size = BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
+        inputs, targets, weight = self._checked(x, y, weight, class_weight)
+        if not fraction or validation_data is not None:
+            return data.ArraySource(inputs, targets, weight, batch_size), None
+        count = len(inputs)
+        parts = data.split_validation([*inputs, *targets, weight], fraction)
+        return tuple(data.ArraySource(p[:count], p[count:-1], p[-1], batch_size) for p in parts)
+
+    def _checked(self, x, y, weight, class_weight=None, argument="y"):
+        """(inputs, targets, weights), checked against the model."""
+        inputs = data.match_inputs(x, self.inputs, self.name)
+        targets = training.check_targets(self, y, len(inputs[0]), argument)
+        return inputs, targets, data.sample_weights(weight, class_weight, targets, len(inputs[0]))
+
+    def _batch(self, x, y, weight=None, class_weight=None):
+        """A checked batch from arrays."""
+        inputs, targets, weight = self._checked(x, y, weight, class_weight)
+        return data.Batch(inputs, targets, weight, None, len(inputs[0]))
+
+    def _evaluation_source(self, x, y, weight, batch_size, steps, argument="y"):
+        if data.is_stream(x):
+            return data.StreamSource(x, self._batch, steps)
+        batch_size = BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
+        inputs, targets, weight = self._checked(x, y, weight, None, argument)
+        return data.ArraySource(inputs, targets, weight, batch_size)
+
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, return_dict=False
+    ):
+        """Loss and metrics on data, with the model as in use: no dropout, no change.
+
+        Parameters
+        ----------
+        x, y, batch_size, sample_weight :
+            As for `fit`.
+        verbose : {"auto", 0, 1, 2}
+            0 prints nothing, anything else one line.
+        steps : int, optional
+            Batches to take of a generator.
+        return_dict : bool
+            Whether to return a dict by name.
+
+        Returns
+        -------
+        list of float
+            [loss, metrics…]; the loss alone if there are no metrics.
+        """
+        self._need_compiled()
+        x = self._build_from_data(x)
+        source = self._evaluation_source(x, y, sample_weight, batch_size, steps)
+        with compute_threads(self.engine.backend):
+            logs = training.evaluate_source(self, source)
+        if verbose:
+            print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
+        return logs if return_dict else _one_or_list(list(logs.values()))
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None):
+        """The outputs for data, computed batch by batch.
+
+        Parameters
+        ----------
+        x, batch_size :
+            As for `fit`.
+        verbose :
+            Accepted for Keras's sake: nothing is printed.
+        steps : int, optional
+            Batches to take of a generator.
+
+        Returns
+        -------
+        array (N, …), or a list of them for several outputs
+        """
+        x = self._build_from_data(x)
+        if data.is_stream(x):
+            batches = data.StreamSource(x, self._inputs_only, steps).batches()
+            samples = None
+        else:
+            inputs = data.match_inputs(x, self.inputs, self.name)
+            batch_size = BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
+            source = data.ArraySource(inputs, [], None, batch_size)
+            batches, samples = source.batches(), source.samples
+        with compute_threads(self.engine.backend):
+            outputs = self._collect(batches, samples)
+        return _one_or_list(outputs)
+
+    def _inputs_only(self, x, y=None, weight=None):
+        inputs = data.match_inputs(x, self.inputs, self.name)
+        return data.Batch(inputs, [], None, None, len(inputs[0]))
+
+    def _collect(self, batches, samples):
+        """The outputs of all batches, one array for each output."""
+        engine, parts, done = self.engine, [], 0
+        arrays = None
+        for batch in batches:
+            outputs = engine.predict_batch(batch)
+            if samples is None:
+                parts.append([engine.backend.to_host(o) for o in outputs])
+                continue
+            if arrays is None:
+                arrays = [np.empty((samples, *o.shape[1:]), o.dtype) for o in outputs]
+            for array, output in zip(arrays, outputs, strict=True):
+                array[done : done + batch.count] = engine.backend.to_host(output)
+            done += batch.count
+        return arrays if samples is not None else [np.concatenate(p) for p in zip(*parts, strict=True)]
+
+    def predict_on_batch(self, x):
+        """The outputs for one batch; see `predict`."""
+        return self.predict(x, batch_size=max(len(x[0]) if isinstance(x, list | tuple) else len(x), 1))
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """One training step.
+
+        Returns
+        -------
+        list of float
+            [loss, metrics…] of the batch before the step; the loss alone if there are no metrics.
+        """
+        self._need_compiled()
+        x = self._build_from_data(x)
+        batch = self._batch(x, y, sample_weight, class_weight)
+        totals = training.Totals(self, batch.targets)
+        with compute_threads(self.engine.backend):
+            loss, bound = self.engine.train_batch(batch, totals)
+        training.check_finite(loss, bound, 0, 0)
+        logs = totals.logs()
+        return logs if return_dict else _one_or_list(list(logs.values()))
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Loss and metrics of one batch; see `evaluate`."""
+        return self.evaluate(x, y, len(x), 0, sample_weight, return_dict=return_dict)
+
+    def gradients(self, x, y, sample_weight=None):
+        """The gradient of the loss by every trainable weight, for one batch; the model does not change.
+
+        Parameters
+        ----------
+        x, y, sample_weight :
+            As for `train_on_batch`.
+
+        Returns
+        -------
+        dict
+            "layer name/weight name" → array of the weight's shape.
+        """
+        self._need_compiled()
+        x = self._build_from_data(x)
+        batch = self._batch(x, y, sample_weight)
+        with compute_threads(self.engine.backend):
+            gradients = self.engine.weight_gradients(batch)
+        return {w.path: g for w, g in gradients.items()}
+
+    def call_on_arrays(self, arrays, training=False):
+        """The outputs for arrays, at once; see `predict`."""
+        x = self._build_from_data(arrays if len(arrays) > 1 else arrays[0])
+        inputs = data.match_inputs(x, self.inputs, self.name)
+        batch = data.Batch(inputs, [], None, None, len(inputs[0]))
+        with compute_threads(self.engine.backend):
+            outputs = self.engine.predict_batch(batch, training)
+            return _one_or_list([self.engine.backend.to_host(o) for o in outputs])
+
+
+class Sequential(Model):
+    """A stack of layers, each reading the one before.
+
+    Parameters
+    ----------
+    layers : list of Layer, optional
+        May start with ``Input(shape=…)``.
+    name : str, optional
+
+    Notes
+    -----
+    Without an `Input`, an ``input_shape=`` of the first layer or a call of `build`, the model is built when it first sees data.
+    """
+
+    input_count = 1
+
+    def __init__(self, layers=None, name=None):
+        self._setup(name, "Sequential")
+        self._stack = []
+        for layer in layers or []:
+            self.add(layer)
+
+    def add(self, layer) -> None:
+        """Put a layer on top.
+
+        Raises
+        ------
+        TypeError
+            If it is not a layer.
+        ShapeError, ValueError
+            If it does not fit on what is below, or its name is taken.
+        """
+        if isinstance(layer, Tensor):
+            layer = layer.node.layer
+        if not isinstance(layer, Layer):
+            raise TypeError(f"Sequential takes layers, e.g. Dense(10). Received: {layer!r}")
+        if isinstance(layer, InputLayer):
+            self._start(layer.shape)
+            return
+        if any(other.name == layer.name for other in self._stack):
+            raise ValueError(f"the layers of a model need different names. Received: a second layer '{layer.name}'")
+        if self.graph is None and not self._stack and _known_shape(layer) is not None:
+            self._start(_known_shape(layer))
+        if self.graph is not None:
+            self._put_on_top(layer)
+        self._stack.append(layer)
+
+    def pop(self):
+        """Take the top layer off and return it."""
+        if not self._stack:
+            raise ValueError("the model has no layers to take off. Received: pop() on an empty Sequential")
+        layer = self._stack.pop()
+        if self.graph is not None:
+            node = self.graph.outputs[0].node
+            layer.nodes.remove(node)
+            self._set_graph(self.graph.inputs[0], node.inputs[0])
+        return layer
+
+    def _start(self, shape):
+        """Begin the graph with an input of this shape, and put on it what is there."""
+        if self.graph is not None:
+            raise ValueError(f"model '{self.name}' has an input already. Received: another input of shape {shape}")
+        tensor = Input(shape)
+        self._set_graph(tensor, tensor)
+        for layer in self._stack:
+            self._put_on_top(layer)
+
+    def _put_on_top(self, layer):
+        node = layer.call_symbolically([self.graph.outputs[0]])
+        if len(node.outputs) != 1:
+            raise ValueError(f"a layer of a Sequential has one output. Received: '{layer.name}' with {len(node.outputs)}")
+        self._set_graph(self.graph.inputs[0], node.outputs[0])
+
+    def _set_graph(self, first, last):
+        self.graph = Graph([first], [last])
+        self._engine = None if self._engine is None else self._engine.renewed()
+
+    def build(self, input_shape=None):
+        """Make the weights for inputs of this shape, given with the batch axis: (None, 28, 28, 1)."""
+        if self.graph is None:
+            if input_shape is None:
+                self._built_graph()
+            self._start(sample_shape(tuple(input_shape)[1:]))
+
+    def build_for(self, input_shapes):
+        if self.graph is None:
+            if len(input_shapes) != 1:
+                raise ShapeError(f"model '{self.name}' takes one input. Received: {len(input_shapes)}")
+            self._start(input_shapes[0])
+        return super().build_for(input_shapes)
+
+    def _build_from_data(self, x):
+        if self.graph is not None:
+            return x
+        first = x
+        if data.is_stream(x):
+            if hasattr(x, "__next__"):
+                item = next(x)
+                x = itertools.chain([item], x)
+            else:
+                item = x[0]
+            first = item[0] if isinstance(item, tuple) else item
+        elif isinstance(x, list | tuple) and len(x) == 1:
+            first = x[0]
+        first = data.real_array(first, "x")
+        if first.ndim == 0 or len(first) == 0:
+            raise DataError(f"the data is empty: expected at least one sample. Received: shape {first.shape}")
+        self._start(sample_shape(first.shape[1:] or (1,)))
+        return x
+
+    @property
+    def layers(self):
+        return list(self._stack)
+
+
+def _known_shape(layer):
+    """The input shape that a layer brings along: declared, or that of a model that is built."""
+    if layer.declared_input_shape is not None:
+        return layer.declared_input_shape
+    return layer.inputs[0].shape[1:] if isinstance(layer, Model) and layer.built else None
+
+
+def _tensors(argument, value):
+    """A tuple of tensors from one or several."""
+    tensors = tuple(value) if isinstance(value, list | tuple) else (value,)
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{argument} holds tensors from Input and layer calls. Received: {tensor!r}")
+    if not tensors:
+        raise ValueError(f"{argument} needs at least one tensor. Received: none")
+    return tensors
+
+
+def _one_or_list(values):
+    """The only entry, or the list."""
+    return values[0] if len(values) == 1 else values
+
+
+def _unpack(validation_data):
+    """(x, y, sample_weight) from Keras's forms of validation data."""
+    if data.is_stream(validation_data):
+        return validation_data, None, None
+    if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            "validation_data is (x, y), (x, y, sample_weight), a generator or a Sequence. "
+            f"Received: {type(validation_data).__name__}"
+        )
+    return (*validation_data, None)[:3]
+
+
+def warmup(model, batch_size=BATCH_SIZE):
+    """Compile, or load from the disk cache, every kernel that training and using a model needs.
+
+    One training step and one evaluation run on made-up data; weights, optimizer and random position are as before
+    afterwards.
+
+    Parameters
+    ----------
+    model : Model
+        Built and compiled.
+    batch_size : int, default 32
+    """
+    model._need_compiled()
+    count = check_positive_int("batch_size", batch_size)
+    with compute_threads(model.engine.backend):
+        model.engine.rehearse(count)

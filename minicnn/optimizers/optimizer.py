@@ -1,0 +1,244 @@
+"""What all optimizers share: learning rate, clipping, weight decay, and the walk over a model's flat vectors."""
+
+import numpy as np
+
+from minicnn.errors import check_number
+from minicnn.optimizers import schedules
+from minicnn.parameters import ALIGNMENT
+from minicnn.registry import Configurable, Registry, is_config
+
+
+class Optimizer(Configurable):
+    """Base class of all optimizers.
+
+    A subclass names its state vectors in `slots` and writes `apply`.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+    weight_decay : float, optional
+        In every step, weights are first reduced by ``learning_rate * weight_decay`` of themselves (Loshchilov and
+        Hutter: "Decoupled weight decay regularization", 2019).
+    clipnorm : float, optional
+        Scale the gradient of each weight array down to at most this Euclidean norm.
+    clipvalue : float, optional
+        Limit each element of the gradient to [-clipvalue, clipvalue].
+    global_clipnorm : float, optional
+        Scale all gradients together down to at most this norm (Pascanu et al.: "On the difficulty of training recurrent
+        neural networks", 2013).
+
+    Attributes
+    ----------
+    learning_rate : float or LearningRateSchedule
+        May be changed between steps.
+    iterations : int
+        Number of steps done.
+    slots : tuple of str
+        Names of the state vectors.
+
+    Raises
+    ------
+    ValueError
+        If a number is outside its range, or more than one of the three clips is given.
+    TypeError
+        For an unknown argument.
+    """
+
+    slots = ()
+
+    def __init__(
+        self, learning_rate, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, **unknown
+    ):
+        if unknown:
+            raise TypeError(_explain_unknown(type(self).__name__, unknown))
+        self.learning_rate = learning_rate
+        self.weight_decay = _none_or_number("weight_decay", weight_decay, minimum=0)
+        self.clipnorm = _none_or_number("clipnorm", clipnorm, above=0)
+        self.clipvalue = _none_or_number("clipvalue", clipvalue, above=0)
+        self.global_clipnorm = _none_or_number("global_clipnorm", global_clipnorm, above=0)
+        if sum(clip is not None for clip in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            raise ValueError(
+                "give only one of `clipnorm`, `clipvalue` and `global_clipnorm`. "
+                f"Received: {clipnorm=}, {clipvalue=}, {global_clipnorm=}"
+            )
+        self.iterations = 0
+        self._segments = None  # the list that _runs was made from
+
+    # ------------------------------------------------------------------------------------------ the learning rate
+
+    @property
+    def learning_rate(self):
+        """The number, or the schedule, that was given."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        if is_config(value):
+            value = schedules.get(value)
+        if not isinstance(value, schedules.LearningRateSchedule):
+            value = check_number("learning_rate", value)
+        self._learning_rate = value
+
+    @property
+    def current_learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        rate = self._learning_rate
+        return rate if isinstance(rate, float) else float(rate(self.iterations))
+
+    # ---------------------------------------------------------------------------------------------------- a step
+
+    def create_state(self, size, dtype, zeros) -> dict:
+        """The optimizer's state for a model, before the first step.
+
+        Parameters
+        ----------
+        size : int
+            Length of theta.
+        dtype : str or numpy dtype
+        zeros : callable
+            The backend's: ``zeros(shape, dtype)`` returns an array of zeros.
+
+        Returns
+        -------
+        dict
+            Name from `slots` → vector (size,).
+        """
+        return {name: zeros((size,), dtype) for name in self.slots}
+
+    def update(self, theta, grad, state, segments, kernels) -> None:
+        """One step: clip the gradient, decay the weights, apply the rule; in this order, which is Keras's.
+
+        Parameters
+        ----------
+        theta : vector
+            All weights; updated in place.
+        grad : vector like `theta`
+            Their gradients; clipping changes it.
+        state : dict
+            What `create_state` returned; updated in place.
+        segments : list of slice
+            The part of theta of each trainable weight, in increasing order. Nothing else changes, but for the padding
+            of fewer than `ALIGNMENT` elements between neighbours, which holds zeros in theta and grad. Pass the same
+            list in every step: what follows from it is computed once.
+        kernels : namespace
+            A backend's kernels, e.g. the module `minicnn.backends.reference`.
+        """
+        if segments is not self._segments:
+            self._segments, self._runs, self._scratch = segments, merge_segments(segments), None
+        learning_rate = self.current_learning_rate
+        self._clip(grad)
+        if self.weight_decay:
+            self._decay(theta, learning_rate * self.weight_decay)
+        vectors = [state[name] for name in self.slots]
+        for run in self._runs:
+            self.apply(kernels, theta[run], grad[run], [v[run] for v in vectors], learning_rate)
+        self.iterations += 1
+
+    def apply(self, kernels, theta, grad, slots, learning_rate) -> None:
+        """The rule, for one stretch of the vectors.
+
+        Parameters
+        ----------
+        kernels : namespace
+        theta, grad : vectors
+        slots : list of vectors
+            The state's, in the order of `self.slots`.
+        learning_rate : float
+        """
+        raise NotImplementedError
+
+    def _decay(self, theta, factor):
+        """theta -= factor * theta, on the trainable weights."""
+        for run in self._runs:
+            scratch = self._scratch_like(theta)[run]
+            # Not theta *= 1 - factor: in float32, rounding 1 - factor would be off by up to 1 % of a factor of 4e-6.
+            np.multiply(theta[run], factor, out=scratch)
+            theta[run] -= scratch
+
+    # -------------------------------------------------------------------------------------------------- clipping
+
+    def _clip(self, grad):
+        """Clip the gradient in place, in the way that was asked for."""
+        if self.clipvalue is not None:
+            for run in self._runs:
+                np.clip(grad[run], -self.clipvalue, self.clipvalue, out=grad[run])
+        elif self.clipnorm is not None:
+            for segment in self._segments:
+                _shrink(grad[segment], self._squared_norm(grad, segment), self.clipnorm)
+        elif self.global_clipnorm is not None:
+            total = sum(self._squared_norm(grad, run) for run in self._runs)
+            for run in self._runs:
+                _shrink(grad[run], total, self.global_clipnorm)
+
+    def _squared_norm(self, grad, part):
+        """The sum of squares of one part of the gradient.
+
+        Not a BLAS dot product, whose last bits depend on the number of threads.
+        """
+        scratch = self._scratch_like(grad)[part]
+        np.multiply(grad[part], grad[part], out=scratch)
+        return scratch.sum()
+
+    def _scratch_like(self, vector):
+        """A vector to compute in, kept from step to step."""
+        if self._scratch is None or self._scratch.dtype != vector.dtype or self._scratch.shape != vector.shape:
+            self._scratch = np.empty_like(vector)
+        return self._scratch
+
+    # ---------------------------------------------------------------------------------------------------- config
+
+    def get_config(self) -> dict:
+        """The constructor's arguments, with which `from_config` makes an equal optimizer (without its state)."""
+        common = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+        return super().get_config() | {name: getattr(self, name) for name in common}
+
+
+def merge_segments(segments) -> list[slice]:
+    """Join neighbouring slices, so that fewer kernel calls do.
+
+    Only across gaps smaller than `ALIGNMENT`: these are padding, while the gap that a frozen weight leaves, however
+    small it is, is at least `ALIGNMENT` wide.
+    """
+    runs = []
+    for segment in segments:
+        if runs and segment.start - runs[-1].stop < ALIGNMENT:
+            runs[-1] = slice(runs[-1].start, segment.stop)
+        else:
+            runs.append(segment)
+    return runs
+
+
+def _shrink(grad, squared_norm, limit):
+    """Scale `grad` in place so that a norm of √squared_norm becomes at most `limit`."""
+    grad *= limit / np.maximum(np.sqrt(squared_norm), limit)
+
+
+def _none_or_number(name, value, **limits):
+    """`value` as a float inside the limits, or None."""
+    return None if value is None else check_number(name, value, **limits)
+
+
+def _explain_unknown(class_name, unknown):
+    """The message for arguments that no optimizer has."""
+    hints = {
+        "lr": "`lr` is the name that Keras 1 and 2 used: write `learning_rate`",
+        "decay": "`decay` no longer exists: pass learning_rate=schedules.InverseTimeDecay(rate, 1, decay)",
+    }
+    fixes = [hints[name] for name in unknown if name in hints]
+    names = ", ".join(f"`{name}`" for name in unknown)
+    return ". ".join([f"{class_name} has no argument {names}", *fixes, f"Received: {unknown}"])
+
+
+_registry = Registry("optimizer", Optimizer)
+register = _registry.register
+
+
+def get(identifier) -> Optimizer:
+    """An optimizer from a name such as 'adam', an instance, a class or a config.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name, for anything else.
+    """
+    return _registry.get(identifier)

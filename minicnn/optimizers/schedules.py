@@ -1,0 +1,188 @@
+"""Learning rates as functions of the number of steps done.
+
+Give one to an optimizer in place of a number: ``SGD(learning_rate=schedules.CosineDecay(0.1, 10_000))``. A schedule of
+your own subclasses `LearningRateSchedule` and writes ``__call__(step)``. All formulas are those of Keras.
+"""
+
+import bisect
+import math
+
+from minicnn.errors import check_number
+from minicnn.registry import Configurable, Registry
+
+
+class LearningRateSchedule(Configurable):
+    """Base class."""
+
+    def __call__(self, step) -> float:
+        """The learning rate of the next step, after `step` steps were done."""
+        raise NotImplementedError
+
+
+_registry = Registry("learning rate schedule", LearningRateSchedule)
+register = _registry.register
+
+
+def get(identifier):
+    """A schedule from an instance or a config.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name, for anything else.
+    """
+    return _registry.get(identifier)
+
+
+@register
+class ExponentialDecay(LearningRateSchedule):
+    """initial_learning_rate · decay_rate^(step / decay_steps).
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+    decay_steps : float
+        Steps in which the rate falls by the factor `decay_rate`.
+    decay_rate : float
+    staircase : bool, default False
+        Round step / decay_steps down, so that the rate falls in jumps.
+    """
+
+    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False):
+        self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
+        self.decay_steps = check_number("decay_steps", decay_steps, above=0)
+        self.decay_rate = check_number("decay_rate", decay_rate)
+        self.staircase = staircase
+
+    def __call__(self, step):
+        return self.initial_learning_rate * self.decay_rate ** _periods(step, self.decay_steps, self.staircase)
+
+
+@register
+class InverseTimeDecay(LearningRateSchedule):
+    """initial_learning_rate / (1 + decay_rate · step / decay_steps).
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+    decay_steps : float
+    decay_rate : float
+    staircase : bool, default False
+        Round step / decay_steps down, so that the rate falls in jumps.
+    """
+
+    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False):
+        self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
+        self.decay_steps = check_number("decay_steps", decay_steps, above=0)
+        self.decay_rate = check_number("decay_rate", decay_rate)
+        self.staircase = staircase
+
+    def __call__(self, step):
+        return self.initial_learning_rate / (1 + self.decay_rate * _periods(step, self.decay_steps, self.staircase))
+
+
+@register
+class PiecewiseConstantDecay(LearningRateSchedule):
+    """values[0] up to and including step boundaries[0], then values[1] up to boundaries[1], …, at last values[-1].
+
+    Parameters
+    ----------
+    boundaries : list of numbers
+        Increasing.
+    values : list of float
+        One more than there are boundaries.
+
+    Raises
+    ------
+    ValueError
+        If the lengths do not fit or the boundaries do not increase.
+    """
+
+    def __init__(self, boundaries, values):
+        self.boundaries = [check_number("boundaries", b) for b in boundaries]
+        self.values = [check_number("values", v) for v in values]
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ValueError(
+                "`values` needs one element more than `boundaries`: one rate up to each boundary, one after the last. "
+                f"Received: boundaries={boundaries!r}, values={values!r}"
+            )
+        if any(b <= a for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
+            raise ValueError(f"`boundaries` must increase. Received: boundaries={boundaries!r}")
+
+    def __call__(self, step):
+        return self.values[bisect.bisect_left(self.boundaries, step)]
+
+
+@register
+class PolynomialDecay(LearningRateSchedule):
+    """(initial_learning_rate − end_learning_rate) · (1 − step / decay_steps)^power + end_learning_rate.
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+    decay_steps : float
+        When `end_learning_rate` is reached, to be kept from there on.
+    end_learning_rate : float, default 1e-4
+    power : float, default 1
+    cycle : bool, default False
+        Instead of keeping the end rate, start again with decay_steps stretched to its next multiple.
+    """
+
+    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=1e-4, power=1.0, cycle=False):
+        self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
+        self.decay_steps = check_number("decay_steps", decay_steps, above=0)
+        self.end_learning_rate = check_number("end_learning_rate", end_learning_rate)
+        self.power = check_number("power", power)
+        self.cycle = cycle
+
+    def __call__(self, step):
+        decay_steps = self.decay_steps
+        if self.cycle:
+            decay_steps *= max(1, math.ceil(step / decay_steps))
+        remaining = 1 - min(step, decay_steps) / decay_steps
+        return (self.initial_learning_rate - self.end_learning_rate) * remaining**self.power + self.end_learning_rate
+
+
+@register
+class CosineDecay(LearningRateSchedule):
+    """Half a cosine wave from the initial rate down to `alpha` times it (Loshchilov and Hutter: "SGDR", 2017).
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+    decay_steps : float
+        Length of the fall, counted from the end of the warm-up.
+    alpha : float, default 0
+        The last rate, as a fraction of the highest.
+    warmup_target : float, optional
+        If given, the rate first rises in a straight line from `initial_learning_rate` to this one (Goyal et al.:
+        "Accurate, large minibatch SGD", 2017), and falls from there.
+    warmup_steps : float, default 0
+        Length of that rise.
+    """
+
+    # By name only from here: Keras has `name` between alpha and warmup_target.
+    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, *, warmup_target=None, warmup_steps=0):
+        self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
+        self.decay_steps = check_number("decay_steps", decay_steps, above=0)
+        self.alpha = check_number("alpha", alpha)
+        self.warmup_target = None if warmup_target is None else check_number("warmup_target", warmup_target)
+        self.warmup_steps = check_number("warmup_steps", warmup_steps)
+
+    def __call__(self, step):
+        if self.warmup_target is None:
+            return self._decayed(self.initial_learning_rate, step)
+        if step < self.warmup_steps:
+            rise = self.warmup_target - self.initial_learning_rate
+            return self.initial_learning_rate + rise * step / self.warmup_steps
+        return self._decayed(self.warmup_target, step - self.warmup_steps)
+
+    def _decayed(self, highest, step):
+        """The rate `step` steps after the fall from `highest` began."""
+        cosine = 0.5 * (1 + math.cos(math.pi * min(step, self.decay_steps) / self.decay_steps))
+        return highest * ((1 - self.alpha) * cosine + self.alpha)
+
+
+def _periods(step, decay_steps, staircase):
+    """How many decay periods `step` steps are; whole ones only for a staircase."""
+    return math.floor(step / decay_steps) if staircase else step / decay_steps

@@ -1,0 +1,130 @@
+"""Weights, and the flat vectors that hold them.
+
+A layer's weights exist from its first call on. A model that trains gathers them in one `ParameterStore`: every trainable
+weight becomes a view of the flat vector theta, its gradient a view of the flat vector grad, so that an optimizer step is
+one kernel call; what is saved but has no gradient (moving averages) becomes a view of the flat vector sigma.
+"""
+
+import math
+
+import numpy as np
+
+ALIGNMENT = 16  # elements: every weight starts on 64 bytes in float32
+
+
+class Weight:
+    """One named array of a layer.
+
+    Attributes
+    ----------
+    name : str
+        Name inside the layer: "kernel", "bias", …
+    path : str
+        "layer name/name".
+    shape : tuple of int
+    has_gradient : bool
+        False for state such as moving averages.
+    regularizer : Regularizer or None
+    value : array
+        The current values; a view of a store's vector once the layer belongs to a model that trains.
+    store : ParameterStore or None
+        Where `value` lives.
+    """
+
+    def __init__(self, layer, name, value, has_gradient, regularizer):
+        self.layer, self.name, self.value = layer, name, value
+        self.has_gradient, self.regularizer = has_gradient, regularizer
+        self.shape, self.store = value.shape, None
+
+    @property
+    def path(self) -> str:
+        return f"{self.layer.name}/{self.name}"
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer may change it."""
+        return self.has_gradient and self.layer.trainable
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self):
+        return self.value.dtype
+
+    def numpy(self):
+        """A copy of the values on the host."""
+        return np.array(self.value) if self.store is None else self.store.backend.to_host(self.value)
+
+    def assign(self, value) -> None:
+        """Copy `value`, an array of the same shape, into the weight."""
+        value = np.asarray(value)
+        if value.shape != self.shape:
+            raise ValueError(f"weight '{self.path}' has shape {self.shape}. Received: shape {value.shape}")
+        if value.dtype.kind not in "biuf":
+            raise TypeError(f"weight '{self.path}' takes real numbers. Received: dtype {value.dtype}")
+        value = value.astype(self.dtype, copy=False)
+        self.value[...] = value if self.store is None else self.store.backend.asarray(value)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.numpy().astype(dtype or self.dtype, copy=False)
+
+    def __repr__(self):
+        return f"<Weight {self.path} {self.shape} {self.dtype}>"
+
+
+class ParameterStore:
+    """The flat vectors of a list of weights.
+
+    Parameters
+    ----------
+    weights : list of Weight
+    backend : Backend
+    dtype : numpy dtype
+        float32 or float64.
+    adopt : bool
+        True makes the weights live here; False makes a copy that leaves the weights where they are (gradient checks).
+
+    Attributes
+    ----------
+    theta, grad : array (size,)
+        Values and gradients of the weights that have gradients; each starts on a multiple of `ALIGNMENT`, zeros between.
+    sigma : array (state size,)
+        The other weights.
+    values, gradients : dict
+        Weight → its view.
+    """
+
+    def __init__(self, weights, backend, dtype, adopt=True):
+        self.weights, self.backend, self.dtype = list(weights), backend, np.dtype(dtype)
+        with_gradient = [w for w in self.weights if w.has_gradient]
+        state = [w for w in self.weights if not w.has_gradient]
+        self._slices, size = _layout(with_gradient)
+        state_slices, state_size = _layout(state)
+        self.theta, self.grad, self.sigma = (backend.zeros((n,), self.dtype) for n in (size, size, state_size))
+        self.values = {w: self.theta[s].reshape(w.shape) for w, s in self._slices.items()}
+        self.values |= {w: self.sigma[s].reshape(w.shape) for w, s in state_slices.items()}
+        self.gradients = {w: self.grad[s].reshape(w.shape) for w, s in self._slices.items()}
+        for weight, view in self.values.items():
+            view[...] = backend.asarray(weight.numpy().astype(self.dtype, copy=False))
+        if adopt:
+            for weight, view in self.values.items():
+                weight.value, weight.store = view, self
+
+    def holds(self, weights, backend) -> bool:
+        """Whether exactly these weights live here, on this backend."""
+        return backend is self.backend and weights == self.weights and all(w.store is self for w in weights)
+
+    def trainable_segments(self) -> list[slice]:
+        """The part of theta of each trainable weight, in order."""
+        return [s for w, s in self._slices.items() if w.trainable]
+
+
+def _layout(weights):
+    """Weight → slice of a flat vector, and the vector's size."""
+    slices, end = {}, 0
+    for weight in weights:
+        slices[weight] = slice(end, end + weight.size)
+        end = -(-slices[weight].stop // ALIGNMENT) * ALIGNMENT
+    return slices, end

@@ -1,0 +1,165 @@
+"""Objects that know their constructor's arguments, and names for their classes.
+
+Optimizers, losses, metrics, initializers, regularizers and layers are all `Configurable`; each kind has a `Registry`
+that turns what a user may write (a name, a class, an instance, a saved config) into an instance.
+"""
+
+import inspect
+from functools import cache
+
+import numpy as np
+
+from minicnn.errors import fold_name, unknown_name
+
+
+class Configurable:
+    """Mixin: the constructor's arguments are same-named attributes, so that the object can be written down and rebuilt.
+
+    This is scikit-learn's convention (Buitinck et al.: "API design for machine learning software", 2013).
+    """
+
+    def get_config(self) -> dict:
+        """The constructor's arguments by name, made of plain Python values.
+
+        Returns
+        -------
+        dict
+            A nested `Configurable` appears as ``{"class_name": …, "config": …}``. An argument without a same-named
+            attribute, and what ``**options`` collects, is for the subclass to add.
+        """
+        names = (p.name for p in constructor_parameters(type(self)) if p.kind is not p.VAR_KEYWORD)
+        return {name: to_plain(getattr(self, name)) for name in names if hasattr(self, name)}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """A new object from what `get_config` returned; `config` is not changed.
+
+        Raises
+        ------
+        ValueError
+            If the constructor has no argument of a given name.
+        """
+        parameters = constructor_parameters(cls)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):  # otherwise the constructor itself checks its options
+            known = [p.name for p in parameters]
+            for name in config:
+                if name not in known:
+                    raise unknown_name(f"argument of {cls.__name__}", name, known)
+        return cls(**config)
+
+    def __repr__(self):
+        arguments = ", ".join(f"{name}={_short(value)}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+@cache
+def constructor_parameters(cls) -> tuple:
+    """The parameters of a class's constructor, without `self` (`inspect.Parameter` each)."""
+    if cls.__init__ is object.__init__:  # its signature, (*args, **kwargs), is not true
+        return ()
+    return tuple(inspect.signature(cls).parameters.values())
+
+
+def to_plain(value):
+    """`value` in plain Python types, which JSON can write."""
+    if isinstance(value, Configurable):
+        return {"class_name": type(value).__name__, "config": value.get_config()}
+    if isinstance(value, list | tuple):
+        return type(value)(to_plain(v) for v in value)
+    if isinstance(value, dict):
+        return {k: to_plain(v) for k, v in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def is_config(value) -> bool:
+    """Whether `value` looks like a nested object in a config: a dict with the key 'class_name'."""
+    return isinstance(value, dict) and "class_name" in value
+
+
+def _short(value):
+    """A nested config as ``ClassName(argument=…)``, anything else as its repr."""
+    if not is_config(value):
+        return repr(value)
+    arguments = ", ".join(f"{k}={_short(v)}" for k, v in value["config"].items())
+    return f"{value['class_name']}({arguments})"
+
+
+class Registry:
+    """Names of the classes of one kind; lower and upper case and underscores do not matter.
+
+    Parameters
+    ----------
+    kind : str
+        What the classes are, for error messages: 'optimizer'.
+    base : type
+        Their common base class.
+    """
+
+    def __init__(self, kind: str, base: type):
+        self.kind, self.base = kind, base
+        self._classes = {}  # folded name → class
+        self._names = []  # names as they are shown
+
+    def register(self, *aliases):
+        """Class decorator: make a class known under its own name and under `aliases`.
+
+        Use it bare (``@register``) or with further names (``@register("mse")``).
+        """
+        if len(aliases) == 1 and isinstance(aliases[0], type):
+            return self.register()(aliases[0])
+
+        def decorate(cls):
+            for name in (cls.__name__, *aliases):
+                self._classes[fold_name(name)] = cls
+                self._names.append(name)
+            return cls
+
+        return decorate
+
+    def names(self) -> list[str]:
+        """All known names, aliases included."""
+        return sorted(set(self._names))
+
+    def lookup(self, name: str) -> type:
+        """The class called `name`.
+
+        Raises
+        ------
+        ValueError
+            If there is none; the message lists near and known names.
+        """
+        try:
+            return self._classes[fold_name(name)]
+        except KeyError:
+            raise unknown_name(self.kind, name, self.names()) from None
+
+    def get(self, identifier):
+        """An instance from a name, an instance, a class or ``{"class_name": …, "config": …}``.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown.
+        TypeError
+            If `identifier` is none of these.
+        """
+        if isinstance(identifier, self.base):
+            return identifier
+        if isinstance(identifier, str):
+            return self.lookup(identifier)()
+        if isinstance(identifier, type) and issubclass(identifier, self.base):
+            return identifier()
+        if is_config(identifier):
+            return self.lookup(identifier["class_name"]).from_config(identifier.get("config") or {})
+        raise TypeError(self._explain(identifier))
+
+    def _explain(self, identifier) -> str:
+        """Why `identifier` cannot be one of this kind."""
+        article = "an" if self.kind[0] in "aeiou" else "a"
+        expected = (
+            f"{article} {self.kind} is given as a name such as '{self._names[0]}', as an instance or class of "
+            f"{self.base.__name__}, or as a dict with 'class_name' and 'config'"
+        )
+        if callable(identifier):
+            expected += f"; a function is not enough: write a subclass of {self.base.__name__} instead"
+        return f"{expected}. Received: {identifier!r}"

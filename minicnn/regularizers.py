@@ -1,0 +1,102 @@
+"""Penalties on the size of weights, added to the loss."""
+
+import numpy as np
+
+from minicnn.errors import check_number
+from minicnn.registry import Configurable, Registry
+
+
+class Regularizer(Configurable):
+    """Base class: a penalty R(w) and its derivative."""
+
+    def penalty(self, w):
+        """R(w), as a float (a 0-d array on a GPU).
+
+        Parameters
+        ----------
+        w : array of any shape, float32 or float64
+        """
+        raise NotImplementedError
+
+    def add_gradient(self, w, grad) -> None:
+        """Add dR/dw to `grad`, an array like `w`, in place."""
+        raise NotImplementedError
+
+
+_registry = Registry("regularizer", Regularizer)
+register = _registry.register
+
+
+@register("l1_l2")
+class L1L2(Regularizer):
+    """R(w) = l1 · Σ|w| + l2 · Σw².
+
+    The formula of Keras, without the 1/2 that textbooks put before l2: the gradient is l1 · sign(w) + 2 · l2 · w.
+    L2 is ridge regression (Hoerl and Kennard, 1970), L1 the lasso (Tibshirani, 1996), both the elastic net (Zou and
+    Hastie, 2005).
+
+    Parameters
+    ----------
+    l1, l2 : float, default 0
+        Factors, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If a factor is negative or not a number.
+    """
+
+    def __init__(self, l1=0.0, l2=0.0):
+        self.l1 = check_number("l1", l1)
+        self.l2 = check_number("l2", l2)
+
+    def penalty(self, w):
+        total = 0.0
+        if self.l1:
+            total = total + self.l1 * np.abs(w).sum(dtype=np.float64)
+        if self.l2:
+            total = total + self.l2 * np.square(w).sum(dtype=np.float64)
+        return total
+
+    def add_gradient(self, w, grad):
+        if self.l1:
+            grad += self.l1 * np.sign(w)
+        if self.l2:
+            grad += (2 * self.l2) * w
+
+
+@register
+class L1(L1L2):
+    """R(w) = l1 · Σ|w|, which drives weights to exactly zero; see `L1L2`.
+
+    Parameters
+    ----------
+    l1 : float, default 0.01
+    """
+
+    def __init__(self, l1=0.01):
+        super().__init__(l1=l1)
+
+
+@register
+class L2(L1L2):
+    """R(w) = l2 · Σw², which keeps weights small; see `L1L2`.
+
+    Parameters
+    ----------
+    l2 : float, default 0.01
+    """
+
+    def __init__(self, l2=0.01):
+        super().__init__(l2=l2)
+
+
+def get(identifier):
+    """A regularizer from 'l1', 'l2', 'l1_l2', an instance, a class or a config; None stays None.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name, for anything else.
+    """
+    return None if identifier is None else _registry.get(identifier)

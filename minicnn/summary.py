@@ -1,0 +1,92 @@
+"""The table that `Model.summary` prints."""
+
+import math
+
+
+def summary_text(model, expand_nested=False) -> str:
+    """Layers, output shapes and parameter counts in Keras 3's form.
+
+    Parameters
+    ----------
+    model : Model
+    expand_nested : bool, default False
+        Whether the layers of a model that is used as a layer get rows of their own.
+    """
+    functional = any(len(node.inputs) > 1 or len(node.outputs[0].node.layer.nodes) > 1 for node in _nodes(model))
+    functional = functional or _branches(model)
+    header = ["Layer (type)", "Output Shape", "Param #"] + (["Connected to"] if functional else [])
+    rows = _rows(model, functional, expand_nested)
+    return f'Model: "{model.name}"\n{_table(header, rows, right={2})}\n{_totals(model)}'
+
+
+def _nodes(model):
+    return model.graph.nodes if model.built else []
+
+
+def _branches(model) -> bool:
+    """Whether any tensor is read twice, or the model has several inputs or outputs."""
+    read = [tensor for node in _nodes(model) for tensor in node.inputs]
+    several_ends = model.built and (len(model.inputs) > 1 or len(model.outputs) > 1)
+    return several_ends or len(set(read)) != len(read)
+
+
+def _rows(model, functional, expand_nested, indent=""):
+    """One row of cells for each layer."""
+    rows = []
+    for layer in model.layers:
+        kind = f"{indent}{layer.name} ({type(layer).__name__})"
+        count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
+        row = [kind, _output_shape(model, layer), count]
+        if functional:
+            row.append(_connections(model, layer) if not indent else "")
+        rows.append(row)
+        if expand_nested and hasattr(layer, "layers"):
+            rows += _rows(layer, functional, True, indent + "  └ ")
+    return rows
+
+
+def _output_shape(model, layer) -> str:
+    """The shape, or several, that the layer gives in this model."""
+    shapes = [t.shape for node in _nodes(model) if node.layer is layer for t in node.outputs]
+    shapes = list(dict.fromkeys(shapes))
+    if not shapes:
+        return "?"
+    return str(shapes[0]) if len(shapes) == 1 else ", ".join(map(str, shapes))
+
+
+def _connections(model, layer) -> str:
+    """Names of the layers that feed this one."""
+    names = [t.name for node in model.graph.nodes if node.layer is layer for t in node.inputs]
+    return ", ".join(dict.fromkeys(names)) or "-"
+
+
+def _table(header, rows, right) -> str:
+    """A table drawn with box characters; columns in `right` are right-aligned."""
+    widths = [max(len(line[c]) for line in [header, *rows]) for c in range(len(header))]
+
+    def line(cells, edge):
+        aligned = [cell.rjust(w) if c in right else cell.ljust(w) for c, (cell, w) in enumerate(zip(cells, widths, strict=True))]
+        return f"{edge} " + f" {edge} ".join(aligned) + f" {edge}"
+
+    def rule(left, middle, end, stroke):
+        return left + middle.join(stroke * (w + 2) for w in widths) + end
+
+    body = f"\n{rule('├', '┼', '┤', '─')}\n".join(line(row, "│") for row in rows)
+    parts = [rule("┏", "┳", "┓", "━"), line(header, "┃"), rule("┡", "╇", "┩", "━"), body, rule("└", "┴", "┘", "─")]
+    return "\n".join(part for part in parts if part)
+
+
+def _totals(model) -> str:
+    """The three lines below the table."""
+    weights = model.weights
+    trainable = [w for w in weights if w.trainable]
+    frozen = [w for w in weights if not w.trainable]
+    parts = (("Total", weights), ("Trainable", trainable), ("Non-trainable", frozen))
+    return "\n".join(f" {label} params: {sum(w.size for w in part):,} ({_memory(part)})" for label, part in parts)
+
+
+def _memory(weights) -> str:
+    """Bytes of weights in a readable unit."""
+    size = sum(w.size * w.dtype.itemsize for w in weights)
+    unit = 0 if size == 0 else min(int(math.log(size, 1024)), 3)
+    return f"{size / 1024**unit:.2f} {('B', 'KB', 'MB', 'GB')[unit]}"

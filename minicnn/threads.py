@@ -1,0 +1,47 @@
+"""How many threads compute."""
+
+import os
+from contextlib import contextmanager
+from functools import cache
+
+from minicnn.errors import check_positive_int
+
+_chosen = {"count": None}
+
+
+def set_num_threads(count: int) -> None:
+    """Let models use so many threads (default: all cores that this process may run on).
+
+    Results do not depend on it: they are bit-identical for any number.
+
+    Parameters
+    ----------
+    count : int
+        From 1 to the number of cores; more cores than there are do not help and are not used.
+    """
+    _chosen["count"] = check_positive_int("count", count)
+
+
+def get_num_threads() -> int:
+    """The number of threads that models use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_chosen["count"] or cores, cores)
+
+
+@contextmanager
+def compute_threads(backend):
+    """Inside, `backend` computes with `get_num_threads` threads and BLAS with one; outside, all is as it was.
+
+    BLAS on one thread, because two thread pools that spin fight for the cores, and because its sums depend on the number
+    of its threads.
+    """
+    with _blas_controller().limit(limits=1, user_api="blas"), backend.use_threads(get_num_threads()):
+        yield
+
+
+@cache
+def _blas_controller():
+    """Looking for the loaded BLAS libraries takes milliseconds: once is enough."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -1,0 +1,456 @@
+"""The training loop: what `Model.compile` remembers, how a batch is trained, how epochs go."""
+
+import math
+import signal
+import threading
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn import losses, metrics, optimizers
+from minicnn.callbacks import TerminateOnNaN
+from minicnn.data import check_lengths
+from minicnn.errors import NonFiniteError
+from minicnn.parameters import ParameterStore
+from minicnn.plan import Plan
+
+MAX_PLANS = 6  # a model keeps so many plans (training, evaluation and prediction at a few batch sizes)
+
+
+# ------------------------------------------------------------------------------------------------------ compiled
+
+
+@dataclass
+class Compiled:
+    """The arguments of `Model.compile`, checked as far as they can be before shapes are known.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+    losses : list of Loss
+        One for each output.
+    loss_weights : list of float
+    metrics : list of list
+        For each output, what the user wrote: names or Metric objects.
+    backend_name : str or None
+    """
+
+    optimizer: object
+    losses: list
+    loss_weights: list
+    metrics: list
+    backend_name: str | None
+
+
+def check_compile_arguments(model, optimizer, loss, metric_names, loss_weights, backend_name):
+    """A `Compiled`, or the error that says which argument is wrong."""
+    count, names = (len(model.outputs), model.output_names) if model.built else (None, None)
+    if loss is None:
+        raise ValueError("compile needs a loss, e.g. loss='sparse_categorical_crossentropy'. Received: loss=None")
+    loss_list = [losses.get(entry) for entry in _for_outputs("loss", loss, count, names)]
+    count = len(loss_list) if count is None else count
+    weights = [1.0] * count if loss_weights is None else _for_outputs("loss_weights", loss_weights, count, names)
+    metric_lists = _metrics_for_outputs(metric_names, count, names)
+    for entry in sum(metric_lists, []):
+        if not (isinstance(entry, str) and entry.lower() in ("accuracy", "acc")):
+            metrics.get(entry)  # unknown names fail here, not after the data was loaded
+    return Compiled(optimizers.get(optimizer), loss_list, [float(w) for w in weights], metric_lists, backend_name)
+
+
+def _for_outputs(argument, value, count, names):
+    """A list with one entry for each output from one value for all, a list, or a dict by output name."""
+    if isinstance(value, dict) and "class_name" not in value:
+        if names is None or set(value) != set(names):
+            raise ValueError(f"{argument} as a dict needs one entry for each output, {names}. Received: {sorted(value)}")
+        return [value[name] for name in names]
+    if isinstance(value, list | tuple):
+        if count is not None and len(value) != count:
+            raise ValueError(f"{argument} needs one entry for each of {count} outputs. Received: {len(value)}")
+        return list(value)
+    return [value] * (count or 1)
+
+
+def _metrics_for_outputs(value, count, names):
+    """A list of metrics for each output."""
+    if not value:
+        return [[] for _ in range(count)]
+    if isinstance(value, dict):
+        unknown = sorted(set(value) - set(names or ()))
+        if unknown:
+            raise ValueError(f"metrics as a dict goes by the names of the outputs, {names}. Received: {unknown}")
+        return [list(_listed(value.get(name, []))) for name in names]
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"metrics is a list such as ['accuracy']. Received: {value!r}")
+    if count > 1 and any(isinstance(entry, list | tuple) for entry in value):
+        if len(value) != count:
+            raise ValueError(f"metrics as a list of lists needs one for each of {count} outputs. Received: {len(value)}")
+        return [list(_listed(entry)) for entry in value]
+    return [list(value) for _ in range(count)]
+
+
+def _listed(value):
+    return value if isinstance(value, list | tuple) else [value]
+
+
+# -------------------------------------------------------------------------------------------------------- totals
+
+
+class Totals:
+    """Averages over an epoch: the losses, weighted by batch size, and the metrics.
+
+    Parameters
+    ----------
+    model : Model
+    targets : list of array
+        Checked targets: their shapes decide what "accuracy" means.
+    """
+
+    def __init__(self, model, targets):
+        self._several = len(model.outputs) > 1
+        self._names = model.output_names
+        self._metrics = []
+        for number, wanted in enumerate(model.compiled.metrics):
+            loss, output = model.compiled.losses[number], model.outputs[number]
+            for entry in wanted:
+                metric = metrics.get(entry, loss=loss, output_shape=output.shape[1:], target_shape=targets[number].shape)
+                label = metric.name if not self._several else f"{self._names[number]}_{metric.name}"
+                self._metrics.append((label, number, metric))
+        self.reset()
+
+    def reset(self) -> None:
+        """Start an epoch."""
+        self._samples, self._loss, self._parts = 0, 0.0, [0.0] * len(self._names)
+        for _, _, metric in self._metrics:
+            metric.reset()
+
+    def add(self, count, loss, parts, targets, outputs) -> None:
+        """Count a batch: its loss, each output's part of it, and the metrics."""
+        self._samples += count
+        self._loss += loss * count
+        if self._several:
+            self._parts = [total + part * count for total, part in zip(self._parts, parts, strict=True)]
+        for _, number, metric in self._metrics:
+            metric.update(targets[number], outputs[number])
+
+    def logs(self) -> dict:
+        """Name → average so far."""
+        logs = {"loss": float(self._loss / self._samples)}
+        if self._several:
+            logs |= {f"{n}_loss": float(p / self._samples) for n, p in zip(self._names, self._parts, strict=True)}
+        return logs | {label: float(metric.result()) for label, _, metric in self._metrics}
+
+
+# -------------------------------------------------------------------------------------------------------- engine
+
+
+class Engine:
+    """Runs one model on one backend: keeps its plans and its optimizer's state.
+
+    Parameters
+    ----------
+    model : Model
+    backend : Backend
+    """
+
+    def __init__(self, model, backend):
+        self.model, self.backend = model, backend
+        self.store = None
+        self.optimizer_state = None
+        self._plans = {}
+
+    def take_over(self, previous) -> None:
+        """Continue with the optimizer state of an engine for another backend; `previous` may be None."""
+        if previous is not None and previous.optimizer_state is not None:
+            host = {name: previous.backend.to_host(v) for name, v in previous.optimizer_state.items()}
+            self.optimizer_state = {name: self.backend.asarray(v) for name, v in host.items()}
+
+    def renewed(self):
+        """An engine for the same model after its graph changed."""
+        return Engine(self.model, self.backend)
+
+    def prepare(self):
+        """Take over the model's weights if another model or backend holds them."""
+        weights = self.model.weights
+        if self.store is None or not self.store.holds(weights, self.backend):
+            layout_changed = self.store is None or self.store.weights != weights
+            dtype = weights[0].dtype if weights else np.dtype("float32")
+            self.store = ParameterStore(weights, self.backend, dtype)
+            self._plans.clear()
+            if layout_changed:
+                self.optimizer_state = None
+
+    def bound(self, count, training, with_loss=True):
+        """A plan's arrays for `count` samples; a plan that is large enough is used again."""
+        flags = tuple(w.trainable for w in self.store.weights) if training else ()
+        key = (training, with_loss, flags)
+        fitting = [size for size, *rest in self._plans if size >= count and tuple(rest) == key]
+        size = min(fitting, default=count)
+        plan = self._plans.pop((size, *key), None) or self._make_plan(size, training, with_loss)
+        while len(self._plans) >= MAX_PLANS:
+            self._plans.pop(next(iter(self._plans)))
+        self._plans[(size, *key)] = plan  # the last in the dict is the last used
+        return plan.bind(count)
+
+    def _make_plan(self, size, training, with_loss):
+        model = self.model
+        logits_of = [loss.takes_logits_of for loss in model.compiled.losses] if with_loss else None
+        return Plan(model.graph, self.store, size, training, logits_of, model.seed, model.clock)
+
+    # ------------------------------------------------------------------------------------------------------ batches
+
+    def losses(self, bound, batch, with_gradients):
+        """Compute the loss of what `bound` holds, assigning its gradients.
+
+        Returns
+        -------
+        loss : float
+            With the regularizers' penalties.
+        parts : list of float
+            Each output's loss, before its weight.
+        targets : list of array
+            The batch's.
+        """
+        compiled = self.model.compiled
+        targets, weight = [batch.pick(t) for t in batch.targets], batch.pick(batch.weight)
+        total, parts = 0.0, []
+        for number, loss in enumerate(compiled.losses):
+            head, factor = bound.heads[number], compiled.loss_weights[number]
+            gradient = bound.head_gradients[number] if with_gradients else None
+            behind = True if bound.plan.has_logits(number) else None
+            value = loss.compute(head, targets[number], weight, gradient, self.backend.kernels, from_logits=behind)
+            if gradient is not None and factor != 1:
+                gradient *= factor
+            parts.append(value)
+            total = total + factor * value
+        for w in self._regularized():
+            total = total + w.regularizer.penalty(self.store.values[w])
+        return total, parts, targets
+
+    def _regularized(self):
+        return [w for w in self.store.weights if w.regularizer is not None]
+
+    def gradients(self, bound) -> None:
+        """Compute the gradients of all trainable weights, after `losses`."""
+        bound.backward()
+        for w in self._regularized():
+            if w.trainable:
+                w.regularizer.add_gradient(self.store.values[w], self.store.gradients[w])
+
+    def train_batch(self, batch, totals):
+        """One step: returns the loss; a non-finite one leaves the weights as they were."""
+        model = self.model
+        optimizer = model.compiled.optimizer
+        model.clock.step = optimizer.iterations
+        bound = self.bound(batch.count, training=True)
+        batch.load_inputs(self.backend, bound.inputs)
+        bound.forward()
+        loss, parts, targets = self.losses(bound, batch, with_gradients=True)
+        totals.add(batch.count, loss, parts, targets, bound.outputs)
+        if not math.isfinite(loss):
+            return loss, bound
+        self.gradients(bound)
+        if self.optimizer_state is None:
+            self.optimizer_state = optimizer.create_state(self.store.theta.size, self.store.dtype, self.backend.zeros)
+        optimizer.update(self.store.theta, self.store.grad, self.optimizer_state, self._segments(), self.backend.kernels)
+        return loss, bound
+
+    def _segments(self):
+        """The trainable parts of theta: the same list as long as the same weights are trainable."""
+        flags = tuple(w.trainable for w in self.store.weights)
+        if getattr(self, "_segments_for", None) != (id(self.store), flags):
+            self._segments_for = (id(self.store), flags)
+            self._segment_list = self.store.trainable_segments()
+        return self._segment_list
+
+    def evaluate_batch(self, batch, totals):
+        """Add a batch to `totals`, changing nothing."""
+        bound = self.bound(batch.count, training=False)
+        batch.load_inputs(self.backend, bound.inputs)
+        bound.forward()
+        loss, parts, targets = self.losses(bound, batch, with_gradients=False)
+        totals.add(batch.count, loss, parts, targets, bound.outputs)
+
+    def predict_batch(self, batch, training=False):
+        """The outputs for a batch, as arrays that the next batch overwrites."""
+        bound = self.bound(batch.count, training, with_loss=False)
+        batch.load_inputs(self.backend, bound.inputs)
+        bound.forward()
+        return bound.outputs
+
+    def weight_gradients(self, batch):
+        """Weight → its gradient for one batch; the model's state is as before afterwards."""
+        state = self.store.sigma.copy()
+        bound = self.bound(batch.count, training=True)
+        batch.load_inputs(self.backend, bound.inputs)
+        bound.forward()
+        self.losses(bound, batch, with_gradients=True)
+        self.gradients(bound)
+        self.store.sigma[...] = state
+        return {w: self.backend.to_host(g) for w, g in self.store.gradients.items() if w.trainable}
+
+
+    def rehearse(self, count) -> None:
+        """Run a training step and an evaluation on zeros, and put everything back."""
+        store, optimizer = self.store, self.model.compiled.optimizer
+        before = store.theta.copy(), store.sigma.copy(), optimizer.iterations, self.optimizer_state
+        self.optimizer_state = None
+        bound = self.bound(count, training=True)
+        indices = np.arange(count)
+        for array in bound.inputs:
+            self.backend.kernels.gather(np.zeros(array.shape, np.uint8), indices, array)
+        bound.forward()
+        for gradient, head in zip(bound.head_gradients, bound.heads, strict=True):
+            gradient[...] = head
+        self.gradients(bound)
+        state = optimizer.create_state(store.theta.size, store.dtype, self.backend.zeros)
+        optimizer.update(store.theta, store.grad, state, self._segments(), self.backend.kernels)
+        self.bound(count, training=False).forward()
+        store.theta[...], store.sigma[...] = before[:2]
+        optimizer.iterations, self.optimizer_state = before[2:]
+
+
+# ---------------------------------------------------------------------------------------------------------- loop
+
+
+def check_targets(model, y, samples, argument="y"):
+    """The targets for each output, checked by its loss."""
+    count = len(model.outputs)
+    if y is None:
+        raise ValueError(f"training and evaluation need targets: {argument} is missing. Received: {argument}=None")
+    arrays = _for_outputs(argument, y, count, model.output_names) if count > 1 else [y]
+    if count > 1 and len(arrays) != count:
+        raise ValueError(f"{argument} needs one array for each of {count} outputs. Received: {len(arrays)}")
+    arrays = [array if hasattr(array, "__len__") else np.asarray(array) for array in arrays]
+    check_lengths(samples, arrays, [argument] * count)
+    checked = []
+    for loss, array, output in zip(model.compiled.losses, arrays, model.outputs, strict=True):
+        checked.append(loss.check_target(array, output.shape[1:]))
+    return checked
+
+
+def warn_about_logits(model):
+    """Say once per compile that a loss with ``from_logits=True`` sees the values before the final activation."""
+    for loss, output in zip(model.compiled.losses, model.outputs, strict=True):
+        activation = final_activation(output)
+        if getattr(loss, "from_logits", False) and activation in loss.takes_logits_of:
+            warnings.warn(
+                f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, the loss "
+                f"is computed from the values before the {activation}; predict and metrics see the values after it.",
+                stacklevel=3,
+            )
+
+
+def final_activation(tensor) -> str:
+    """Class name, in lower case, of the last step behind an output."""
+    layer = tensor.node.layer
+    while layer.graph is not None:
+        tensor = layer.graph.outputs[tensor.node.outputs.index(tensor)]
+        layer = tensor.node.layer
+    steps = layer.lower()
+    return type(steps[-1]).__name__.lower() if steps else ""
+
+
+def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuffle, validation_freq):
+    """The loop of `fit`.
+
+    Parameters
+    ----------
+    source, validation : ArraySource or StreamSource
+        `validation` may be None.
+    callbacks : CallbackList
+    """
+    engine, totals = model.engine, None
+    stops_on_nan = any(isinstance(c, TerminateOnNaN) for c in callbacks.callbacks)
+    wants_batches = callbacks.wants("on_train_batch_end")
+    model.stop_training = False
+    callbacks("on_train_begin")
+    try:
+        with deferred_interrupt() as check_interrupt:
+            for epoch in range(initial_epoch, epochs):
+                callbacks("on_epoch_begin", epoch)
+                order = model.next_epoch_generator() if shuffle else None
+                for number, batch in enumerate(source.batches(order)):
+                    check_interrupt()
+                    if totals is None:
+                        totals = Totals(model, batch.targets)
+                    if number == 0:
+                        totals.reset()
+                    callbacks("on_train_batch_begin", number)
+                    loss, bound = engine.train_batch(batch, totals)
+                    if not stops_on_nan:
+                        check_finite(loss, bound, epoch, number)
+                    if wants_batches:
+                        callbacks("on_train_batch_end", number, totals.logs())
+                    if model.stop_training:
+                        break
+                check_interrupt()
+                logs = totals.logs()
+                if validation is not None and (epoch + 1 - initial_epoch) % validation_freq == 0:
+                    logs |= {f"val_{name}": value for name, value in evaluate_source(model, validation).items()}
+                callbacks("on_epoch_end", epoch, logs)
+                if model.stop_training:
+                    break
+    finally:
+        callbacks("on_train_end")
+
+
+def evaluate_source(model, source) -> dict:
+    """Averages of loss and metrics over a source."""
+    totals = None
+    for batch in source.batches():
+        totals = totals or Totals(model, batch.targets)
+        model.engine.evaluate_batch(batch, totals)
+    return totals.logs()
+
+
+def check_finite(loss, bound, epoch, batch) -> None:
+    """Raise `NonFiniteError` if the loss of a step is NaN or infinite; epoch and batch count from 0."""
+    if not math.isfinite(loss):
+        raise NonFiniteError(_explain_non_finite(loss, bound, epoch, batch))
+
+
+def _explain_non_finite(loss, bound, epoch, batch) -> str:
+    """The message for a loss that is NaN or infinite: where it comes from."""
+    xp = bound.plan.backend.xp
+    if not all(xp.isfinite(x).all() for x in bound.inputs):
+        cause = "the batch's input data holds NaN or infinite values; clean the data"
+    else:
+        layer = bound.first_non_finite()
+        where = f"the first layer whose output is not finite is '{layer}'" if layer else "all layers' outputs are finite"
+        cause = f"{where}; try a smaller learning rate, scaled inputs, or clipnorm=1.0 in the optimizer"
+    return f"the loss became {loss} in epoch {epoch + 1}, batch {batch + 1}: {cause}"
+
+
+@contextmanager
+def deferred_interrupt():
+    """Inside, Ctrl-C waits for the end of the batch, so that no weight is half updated; a second one does not wait.
+
+    Yields a function to be called between batches, which raises KeyboardInterrupt if Ctrl-C was pressed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    pressed = []
+    previous = signal.getsignal(signal.SIGINT)
+
+    def remember(signum, frame):
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(signum)
+
+    def check():
+        if pressed:
+            raise KeyboardInterrupt
+
+    if previous is not signal.default_int_handler:  # the program handles Ctrl-C in its own way
+        yield lambda: None
+        return
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+

@@ -1,0 +1,385 @@
+"""Losses against loops in plain Python, gradients against central differences, and every message about targets."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicnn import losses
+from minicnn.backends import reference
+
+EPS = 1e-7
+
+# ------------------------------------------------------------- the formulas, for one row of plain Python floats
+
+
+def clip(p):
+    return min(max(p, EPS), 1 - EPS)
+
+
+def log_softmax(z):
+    top = max(z)
+    return [v - top - math.log(sum(math.exp(u - top) for u in z)) for v in z]
+
+
+def sparse(o, row, t, from_logits):
+    if from_logits:
+        return -log_softmax(row)[t]
+    q = [clip(p) for p in row]
+    return -math.log(q[t] / sum(q))
+
+
+def categorical(o, row, t, from_logits):
+    t = [v * (1 - o.label_smoothing) + o.label_smoothing / len(t) for v in t]
+    if from_logits:
+        return -sum(a * b for a, b in zip(t, log_softmax(row), strict=True))
+    return -sum(a * math.log(clip(p / sum(row))) for a, p in zip(t, row, strict=True))
+
+
+def binary(o, row, t, from_logits):
+    t = [v * (1 - o.label_smoothing) + o.label_smoothing / 2 for v in t]
+    if from_logits:
+        terms = [max(z, 0) - z * a + math.log1p(math.exp(-abs(z))) for z, a in zip(row, t, strict=True)]
+    else:
+        terms = [-a * math.log(clip(p)) - (1 - a) * math.log(1 - clip(p)) for p, a in zip(row, t, strict=True)]
+    return sum(terms) / len(terms)
+
+
+def squared(o, row, t, from_logits):
+    return sum((p - a) ** 2 for p, a in zip(row, t, strict=True)) / len(row)
+
+
+def absolute(o, row, t, from_logits):
+    return sum(abs(p - a) for p, a in zip(row, t, strict=True)) / len(row)
+
+
+ROWS = {
+    losses.SparseCategoricalCrossentropy: sparse,
+    losses.CategoricalCrossentropy: categorical,
+    losses.BinaryCrossentropy: binary,
+    losses.MeanSquaredError: squared,
+    losses.MeanAbsoluteError: absolute,
+}
+CASES = {
+    "sparse": losses.SparseCategoricalCrossentropy(),
+    "sparse logits": losses.SparseCategoricalCrossentropy(from_logits=True),
+    "categorical": losses.CategoricalCrossentropy(),
+    "categorical logits": losses.CategoricalCrossentropy(from_logits=True),
+    "categorical smoothed": losses.CategoricalCrossentropy(label_smoothing=0.2),
+    "categorical logits smoothed": losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2),
+    "binary": losses.BinaryCrossentropy(),
+    "binary logits": losses.BinaryCrossentropy(from_logits=True),
+    "binary smoothed": losses.BinaryCrossentropy(label_smoothing=0.3),
+    "binary logits smoothed": losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.3),
+    "squared": losses.MeanSquaredError(),
+    "absolute": losses.MeanAbsoluteError(),
+}
+
+
+def expected_loss(loss, prediction, target, weight, from_logits):
+    """Mean over the samples of weight · mean over the sample's rows."""
+    classes = prediction.shape[-1]
+    rows_per_sample = prediction[0].size // classes
+    targets = target.reshape(-1) if target.ndim < prediction.ndim else target.reshape(-1, classes)
+    total = 0.0
+    for i, (row, t) in enumerate(zip(prediction.reshape(-1, classes).tolist(), targets.tolist(), strict=True)):
+        w = 1.0 if weight is None else weight[i // rows_per_sample]
+        total += w * ROWS[type(loss)](loss, row, t, from_logits) / rows_per_sample
+    return total / len(prediction)
+
+
+def batch(case, shape, seed, weighted):
+    """prediction, target, weight for a case, in float64 and away from the kinks."""
+    rng = np.random.default_rng(seed)
+    loss, classes = CASES[case], shape[-1]
+    logits = getattr(loss, "from_logits", True)
+    prediction = rng.normal(0, 3, shape) if logits else rng.uniform(0.05, 0.95, shape)
+    if case.startswith("sparse"):
+        target = rng.integers(0, classes, shape[:-1])
+    elif case.startswith("categorical"):
+        target = rng.uniform(0, 1, shape)  # not normalised: allowed, and the gradient must know it
+    elif case.startswith("binary"):
+        target = rng.uniform(0, 1, shape)
+    else:
+        target = prediction + rng.choice([-1, 1], shape) * rng.uniform(0.1, 2, shape)
+    return prediction, target, rng.uniform(0, 2, shape[0]) if weighted else None
+
+
+def compute(loss, prediction, target, weight=None, with_gradient=True, **options):
+    """value, gradient; target checked and prepared as a model does."""
+    target = loss.prepare(loss.check_target(target, prediction.shape[1:]), prediction.shape)
+    gradient = np.full_like(prediction, np.nan) if with_gradient else None
+    return loss.compute(prediction, target, weight, gradient, reference, **options), gradient
+
+
+def numeric_gradient(value, prediction, step=1e-6):
+    """Central differences of value(prediction)."""
+    gradient = np.empty_like(prediction)
+    for index in np.ndindex(prediction.shape):
+        moved = [prediction.copy(), prediction.copy()]
+        moved[0][index] += step
+        moved[1][index] -= step
+        gradient[index] = (value(moved[0]) - value(moved[1])) / (2 * step)
+    return gradient
+
+
+# --------------------------------------------------------------------------------------------- values, gradients
+
+
+@pytest.mark.parametrize("case", CASES)
+@given(
+    n=st.integers(1, 4),
+    extra=st.sampled_from([(), (2,), (2, 3)]),
+    classes=st.integers(2, 4),
+    weighted=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_value_equals_the_formula(case, n, extra, classes, weighted, seed):
+    loss = CASES[case]
+    prediction, target, weight = batch(case, (n, *extra, classes), seed, weighted)
+    expected = expected_loss(loss, prediction, target, weight, getattr(loss, "from_logits", None))
+    value, gradient = compute(loss, prediction, target, weight)
+    alone, _ = compute(loss, prediction, target, weight, with_gradient=False)
+    assert isinstance(value, float)
+    assert value == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert alone == value
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(3, 4), (2, 2, 3), (2, 2, 2, 3), (4, 2)])
+@pytest.mark.parametrize("case", CASES)
+def test_gradient_equals_central_differences(case, shape, weighted):
+    print("seed 11")
+    loss = CASES[case]
+    prediction, target, weight = batch(case, shape, 11, weighted)
+    _, gradient = compute(loss, prediction, target, weight)
+    numeric = numeric_gradient(lambda p: compute(loss, p, target, weight, with_gradient=False)[0], prediction)
+    assert np.abs(gradient - numeric).max() < 1e-8
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_float32_and_untouched_arguments(case):
+    loss = CASES[case]
+    prediction, target, weight = batch(case, (5, 3), 2, True)
+    wide, wide_gradient = compute(loss, prediction, target, weight)
+    prediction = prediction.astype("float32")
+    copies = prediction.copy(), target.copy(), weight.copy()
+    value, gradient = compute(loss, prediction, target, weight)
+    assert gradient.dtype == np.float32
+    assert value == pytest.approx(wide, rel=1e-5)
+    assert np.allclose(gradient, wide_gradient, rtol=1e-4, atol=1e-6)
+    for array, copy in zip((prediction, target, weight), copies, strict=True):
+        assert np.array_equal(array, copy)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c not in ("squared", "absolute")])
+def test_from_logits_of_the_call_overrides_the_option(case):
+    loss = CASES[case]
+    prediction, target, weight = batch(case, (4, 3), 5, True)
+    prediction = prediction.clip(0.1, 0.9)
+    for from_logits in (False, True):
+        expected = expected_loss(loss, prediction, target, weight, from_logits)
+        value, gradient = compute(loss, prediction, target, weight, from_logits=from_logits)
+        numeric = numeric_gradient(
+            lambda p, f=from_logits: compute(loss, p, target, weight, with_gradient=False, from_logits=f)[0], prediction
+        )
+        assert value == pytest.approx(expected, rel=1e-12)
+        assert np.abs(gradient - numeric).max() < 1e-8
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", [c for c in CASES if "logits" in c])
+def test_extreme_logits_stay_finite(case, dtype):
+    loss = CASES[case]
+    prediction = np.array([[1000, -1000], [-1000, 1000], [1000, 1000]], dtype)
+    target = [0, 0, 1] if "sparse" in case else np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    with np.errstate(all="raise", under="ignore"):
+        value, gradient = compute(loss, prediction, np.asarray(target))
+    assert math.isfinite(value)
+    assert value > 100
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", ["sparse", "categorical", "binary"])
+def test_probabilities_of_zero_and_one_stay_finite(case, dtype):
+    prediction = np.array([[1, 0], [0, 1]], dtype)
+    target = np.array([1, 0]) if case == "sparse" else np.array([[0, 1], [1, 0]])
+    value, gradient = compute(CASES[case], prediction, target)
+    assert value == pytest.approx(-math.log(EPS), rel=2e-2)
+    assert np.isfinite(gradient).all()
+    assert (gradient == 0).all()  # clipped everywhere: as in Keras, nothing flows
+
+
+def test_all_losses_of_one_half_by_hand():
+    half = np.full((2, 1), 0.5)
+    assert compute(losses.BinaryCrossentropy(), half, np.array([0, 1]))[0] == pytest.approx(math.log(2))
+    assert compute(losses.MeanSquaredError(), half, np.array([0, 1]))[0] == pytest.approx(0.25)
+    thirds = np.full((2, 3), 1 / 3)
+    assert compute(losses.SparseCategoricalCrossentropy(), thirds, np.array([0, 2]))[0] == pytest.approx(math.log(3))
+
+
+def test_weights_are_not_normalised():
+    prediction, target, _ = batch("sparse logits", (4, 3), 1, False)
+    loss = CASES["sparse logits"]
+    one, _ = compute(loss, prediction, target)
+    doubled, _ = compute(loss, prediction, target, np.full(4, 2.0))
+    assert doubled == pytest.approx(2 * one, rel=1e-14)
+
+
+def test_a_gradient_that_cannot_be_reshaped_is_refused():
+    prediction, target, _ = batch("sparse logits", (2, 3, 3, 4), 1, False)
+    gradient = np.empty((2, 3, 4, 3)).swapaxes(2, 3)
+    with pytest.raises(ValueError, match=r"`gradient` must be C-contiguous"):
+        CASES["sparse logits"].compute(prediction, target, None, gradient, reference)
+
+
+# ------------------------------------------------------------------------------------------------------- targets
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "float32", "float64"])
+def test_class_numbers_of_any_type_and_as_a_column(dtype):
+    labels = np.array([2, 0, 1], dtype)
+    for given_labels in (labels, labels[:, None], labels.tolist()):
+        checked = losses.SparseCategoricalCrossentropy().check_target(given_labels, (3,))
+        assert checked.dtype == np.int64
+        assert checked.tolist() == [2, 0, 1]
+
+
+def test_class_numbers_of_images():
+    labels = np.arange(12).reshape(3, 2, 2) % 5
+    loss = losses.SparseCategoricalCrossentropy()
+    assert loss.check_target(labels, (2, 2, 5)).shape == (3, 2, 2)
+    assert loss.check_target(labels[..., None], (2, 2, 5)).shape == (3, 2, 2)
+
+
+def test_targets_that_fit_are_not_copied():
+    for loss, target in [
+        (losses.SparseCategoricalCrossentropy(), np.array([1, 0])),
+        (losses.CategoricalCrossentropy(), np.eye(3, dtype="uint8")),
+        (losses.MeanSquaredError(), np.zeros((4, 3), "uint8")),
+    ]:
+        assert np.shares_memory(loss.check_target(target, (3,)), target)
+
+
+def test_a_vector_is_accepted_for_one_output():
+    for loss in (losses.BinaryCrossentropy(), losses.MeanSquaredError(), losses.MeanAbsoluteError()):
+        assert loss.check_target([0, 1, 1], (1,)).shape == (3, 1)
+
+
+SPARSE, ONE_HOT, BINARY, MSE = (CASES[c] for c in ("sparse", "categorical", "binary", "squared"))
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "output_shape", "message"),
+    [
+        (
+            SPARSE,
+            np.eye(3),
+            (3,),
+            r"categorical_crossentropy', or convert.*argmax.*Received: a target of shape \(3, 3\)",
+        ),
+        (
+            SPARSE,
+            np.zeros((2, 4, 4, 3)),
+            (4, 4, 3),
+            r"one column per class.*Received: a target of shape \(2, 4, 4, 3\)",
+        ),
+        (SPARSE, np.zeros((5, 2)), (3,), r"shape \(N,\) for an output of shape \(N, 3\).*shape \(5, 2\)"),
+        (
+            SPARSE,
+            np.zeros((5, 2)),
+            (2, 2, 3),
+            r"shape \(N, 2, 2\) for an output of shape \(N, 2, 2, 3\).*shape \(5, 2\)",
+        ),
+        (SPARSE, [0, 3, 1], (3,), r"from 0 to 2, since the output has 3 column\(s\). Received: 3 at position 1"),
+        (SPARSE, [0, 1, -1], (3,), r"Received: -1 at position 2"),
+        (SPARSE, [0, 1], (1,), r"for two classes and one output use binary_crossentropy. Received: 1 at position 1"),
+        (SPARSE, [[[0, 1], [2, 7]]], (2, 2, 3), r"Received: 7 at position \(0, 1, 1\)"),
+        (SPARSE, [0, 0.5], (3,), r"class numbers must be whole. Received: 0.5 at position 1"),
+        (SPARSE, [0, np.nan], (3,), r"class numbers must be whole. Received: nan at position 1"),
+        (SPARSE, 1, (3,), r"need a first axis.*Received: the single number 1"),
+        (ONE_HOT, [0, 1], (3,), r"sparse_categorical_crossentropy', or convert.*to_categorical\(y, 3\).*shape \(2,\)"),
+        (ONE_HOT, [[0], [1]], (3,), r"look like class numbers.*Received: a target of shape \(2, 1\)"),
+        (ONE_HOT, np.eye(4), (3,), r"output's shape \(N, 3\). Received: a target of shape \(4, 4\)"),
+        (ONE_HOT, [[0, np.inf]], (2,), r"targets must be finite. Received: inf at position \(0, 1\)"),
+        (BINARY, [-1, 1], (1,), r"targets from 0 to 1.*\(y \+ 1\) / 2. Received: -1 at position \(0, 0\)"),
+        (BINARY, [[0, 1]], (1,), r"expected a target of shape \(N, 1\). Received: a target of shape \(1, 2\)"),
+        (MSE, np.zeros((4, 3)), (2,), r"MeanSquaredError .* shape \(N, 2\). Received: a target of shape \(4, 3\)"),
+        (MSE, [np.nan], (1,), r"targets must be finite. Received: nan at position \(0, 0\)"),
+        (MSE, np.zeros(4), (2,), r"shape \(N, 2\). Received: a target of shape \(4,\)"),
+    ],
+)
+def test_targets_that_do_not_fit(loss, target, output_shape, message):
+    with pytest.raises(ValueError, match=message):
+        loss.check_target(target, output_shape)
+
+
+@pytest.mark.parametrize("loss", [SPARSE, ONE_HOT, BINARY, MSE])
+@pytest.mark.parametrize("target", [["cat", "dog"], [1j, 2], [None, 1]])
+def test_targets_that_are_no_numbers(loss, target):
+    with pytest.raises(TypeError, match=r"targets must be real numbers. Received: an array of dtype"):
+        loss.check_target(target, (2,))
+
+
+# ------------------------------------------------------------------------------------------------ names and errors
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sparse_categorical_crossentropy", losses.SparseCategoricalCrossentropy),
+        ("categorical_crossentropy", losses.CategoricalCrossentropy),
+        ("BinaryCrossentropy", losses.BinaryCrossentropy),
+        ("mse", losses.MeanSquaredError),
+        ("mean_squared_error", losses.MeanSquaredError),
+        ("MAE", losses.MeanAbsoluteError),
+        (losses.BinaryCrossentropy, losses.BinaryCrossentropy),
+    ],
+)
+def test_names(name, expected):
+    assert type(losses.get(name)) is expected
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_config_round_trip(case):
+    again = losses.get({"class_name": type(CASES[case]).__name__, "config": CASES[case].get_config()})
+    assert repr(again) == repr(CASES[case])
+
+
+def test_who_takes_logits():
+    for case, loss in CASES.items():
+        assert loss.takes_logits_of == (() if case in ("squared", "absolute") else ("softmax", "sigmoid"))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: losses.get("crossentropy"),
+            ValueError,
+            r"Did you mean 'BinaryCrossentropy'.*Received: 'crossentropy'",
+        ),
+        (
+            lambda: losses.get(lambda t, p: 0),
+            TypeError,
+            r"a loss is given as.*write a subclass of Loss instead. Received",
+        ),
+        (
+            lambda: losses.BinaryCrossentropy(label_smoothing=1),
+            ValueError,
+            r"`label_smoothing` must .*label_smoothing=1",
+        ),
+        (
+            lambda: losses.CategoricalCrossentropy(label_smoothing=-1),
+            ValueError,
+            r"`label_smoothing` must .*smoothing=-1",
+        ),
+    ],
+)
+def test_errors(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

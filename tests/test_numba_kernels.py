@@ -1,0 +1,452 @@
+"""The Numba kernels against the reference, on geometries that Hypothesis draws."""
+
+import inspect
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+numba = pytest.importorskip("numba")
+
+from minicnn.backends import memory, reference
+from minicnn.backends import numba as fast
+from minicnn.backends.numba import launch, tiles
+from minicnn.geometry import make_window
+
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
+CANARY = 0xA5
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+channel_counts = st.sampled_from([1, 3, 5, 6, 16, 32])
+filter_counts = st.sampled_from([1, 6, 10, 16, 32, 33, 64])
+seeds = st.integers(0, 2**32 - 1)
+
+
+# ------------------------------------------------------------------------------------------------------ helpers
+
+
+def aligned(values):
+    """A copy of the values as the library's buffers are: aligned, with room behind."""
+    values = np.asarray(values)
+    array = memory.empty(values.shape, values.dtype)
+    array[...] = values
+    return array
+
+
+def normal(rng, *shape, dtype=np.float32):
+    return aligned(rng.standard_normal(shape).astype(dtype))
+
+
+class Output:
+    """An output full of NaN with canary bytes behind it: a kernel must write all of it and nothing else."""
+
+    def __init__(self, shape, dtype):
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        self._bytes = memory.empty(size + 128, np.uint8)
+        self._bytes.fill(CANARY)
+        self.array = self._bytes[:size].view(dtype).reshape(shape)
+        self.array.fill(np.nan if np.dtype(dtype).kind == "f" else 77)
+        self._behind = self._bytes[size:]
+
+    def check(self):
+        assert (self._behind == CANARY).all(), "written beyond the end"
+
+
+def outputs(dtype, **shapes):
+    """Poisoned outputs by name; None for a shape of None, bytes for `winner`."""
+    return {name: shape and Output(shape, np.uint8 if name == "winner" else dtype) for name, shape in shapes.items()}
+
+
+def run_both(name, inputs, shapes, dtype, **options):
+    """Call the kernel and the reference and compare every output; returns the kernel's outputs."""
+    arrays = {key: value for key, value in inputs.items() if isinstance(value, np.ndarray)}
+    before = {key: value.copy() for key, value in arrays.items()}
+    mine, theirs = outputs(dtype, **shapes), outputs(dtype, **shapes)
+    results = []
+    for module, written in ((fast, mine), (reference, theirs)):
+        arguments = inputs | {key: output and output.array for key, output in written.items()}
+        names = inspect.signature(getattr(reference, name)).parameters
+        getattr(module, name)(**{key: value for key, value in arguments.items() if key in names}, **options)
+        for key, value in before.items():
+            assert np.array_equal(arrays[key], value), f"{key} was modified"
+        results.append({key: output and output.array for key, output in written.items()})
+    for key in shapes:
+        if mine[key] is not None:
+            mine[key].check()
+            compare(results[0][key], results[1][key], dtype, key)
+    return results[0]
+
+
+def compare(ours, theirs, dtype, name=""):
+    if ours.dtype == np.uint8:
+        assert np.array_equal(ours, theirs), name
+        return
+    assert np.isfinite(ours).all(), name
+    error, scale = np.abs(ours - theirs).max(initial=0), np.abs(theirs).max(initial=0)
+    assert error <= TOLERANCE[dtype] * max(scale, 1e-30), (name, error, scale)
+
+
+@st.composite
+def windows(draw, smallest=1, padding=None, kernels=(1, 2, 3, 5), dilations=(1, 1, 2, 3), in_size=None):
+    """A window over an image of odd or even size, not square."""
+    pair = lambda values: (draw(st.sampled_from(values)), draw(st.sampled_from(values)))
+    kernel, dilation = pair(kernels), pair(dilations)
+    padding = draw(st.sampled_from(["valid", "same"])) if padding is None else padding
+    if in_size is None:
+        spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        in_size = tuple(span + smallest - 1 + draw(st.integers(0, 9)) for span in spans)
+    return make_window(in_size, kernel, pair((1, 1, 2, 3)), padding, dilation)
+
+
+@st.composite
+def pooled(draw):
+    """A convolution window with at least 3x3 outputs and a pooling window over them: plain, overlapping or padded."""
+    window = draw(windows(smallest=9))
+    kernel = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    strides = draw(st.sampled_from([kernel, (1, 2), (2, 2), (3, 1)]))
+    padding = draw(st.sampled_from(["valid", "valid", "same"]))
+    return window, make_window((window.out_height, window.out_width), kernel, strides, padding)
+
+
+def out_shape(n, window, channels):
+    return n, window.out_height, window.out_width, channels
+
+
+def in_shape(n, window, channels):
+    return n, window.in_height, window.in_width, channels
+
+
+# ------------------------------------------------------------------------------------------------- the contract
+
+
+@pytest.mark.parametrize("name", fast.__all__)
+def test_signature_is_the_reference_s(name):
+    assert inspect.signature(getattr(fast, name)) == inspect.signature(getattr(reference, name))
+
+
+def test_buffers_are_aligned():
+    for shape in ((3, 5), (), 7, (0, 4)):
+        array = memory.zeros(shape, np.float64)
+        assert array.ctypes.data % 64 == 0
+        assert array.shape == np.empty(shape).shape
+        assert not array.any()
+
+
+# -------------------------------------------------------------------------------------------------- convolution
+
+
+@DTYPES
+@few
+@given(windows(), channel_counts, filter_counts, st.integers(1, 5), st.booleans(), st.booleans(), seeds)
+def test_conv2d(dtype, window, channels, filters, n, relu, has_bias, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    inputs = {
+        "x": normal(rng, *in_shape(n, window, channels), dtype=dtype),
+        "kernel": normal(rng, window.kernel_height, window.kernel_width, channels, filters, dtype=dtype),
+        "bias": normal(rng, filters, dtype=dtype) if has_bias else None,
+        "window": window,
+    }
+    run_both("conv2d", inputs, {"y": out_shape(n, window, filters)}, dtype, relu=relu)
+
+
+@DTYPES
+@few
+@given(
+    windows(),
+    channel_counts,
+    filter_counts,
+    st.integers(1, 5),
+    st.booleans(),
+    st.sets(st.integers(0, 2), max_size=2),
+    seeds,
+)
+def test_conv2d_backward(dtype, window, channels, filters, n, relu, unwanted, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    kernel = normal(rng, window.kernel_height, window.kernel_width, channels, filters, dtype=dtype)
+    inputs = {
+        "x": normal(rng, *in_shape(n, window, channels), dtype=dtype),
+        "kernel": kernel,
+        "y": normal(rng, *out_shape(n, window, filters), dtype=dtype) if relu else None,
+        "dy": normal(rng, *out_shape(n, window, filters), dtype=dtype),
+        "window": window,
+    }
+    shapes = {"dx": in_shape(n, window, channels), "dkernel": kernel.shape, "dbias": (filters,)}
+    shapes = {key: None if i in unwanted else shape for i, (key, shape) in enumerate(shapes.items())}
+    run_both("conv2d_backward", inputs, shapes, dtype, relu=relu)
+
+
+def test_groups_go_to_the_reference():
+    rng = np.random.default_rng(0)
+    window = make_window((6, 7), (3, 3), (1, 1), "same")
+    kernel = normal(rng, 3, 3, 2, 6)
+    inputs = {"x": normal(rng, 2, 6, 7, 4), "kernel": kernel, "bias": None, "y": None, "window": window, "groups": 2}
+    run_both("conv2d", inputs, {"y": (2, 6, 7, 6)}, np.float32)
+    inputs["dy"] = normal(rng, 2, 6, 7, 6)
+    shapes = {"dx": (2, 6, 7, 4), "dkernel": kernel.shape, "dbias": (6,)}
+    run_both("conv2d_backward", inputs, shapes, np.float32)
+
+
+@DTYPES
+@few
+@given(pooled(), channel_counts, filter_counts, st.integers(1, 5), st.booleans(), st.booleans(), seeds)
+def test_conv2d_pool(dtype, geometry, channels, filters, n, relu, has_bias, seed):
+    note(f"seed {seed}")
+    window, pool = geometry
+    rng = np.random.default_rng(seed)
+    # Small whole numbers: both backends compute the same sums exactly, so winners can be compared, ties included.
+    whole = lambda *shape: aligned(rng.integers(-3, 4, shape).astype(dtype))
+    inputs = {
+        "x": whole(*in_shape(n, window, channels)),
+        "kernel": whole(window.kernel_height, window.kernel_width, channels, filters),
+        "bias": whole(filters) if has_bias else None,
+        "window": window,
+        "pool": pool,
+    }
+    shape = out_shape(n, pool, filters)
+    for winner_shape in (shape, None):
+        run_both("conv2d_pool", inputs, {"y": shape, "winner": winner_shape}, dtype, relu=relu)
+    inputs["x"] = normal(rng, *in_shape(n, window, channels), dtype=dtype)
+    run_both("conv2d_pool", inputs, {"y": shape, "winner": None}, dtype, relu=relu)
+
+
+@DTYPES
+@few
+@given(pooled(), channel_counts, filter_counts, st.integers(1, 5), st.sets(st.integers(0, 2), max_size=2), seeds)
+def test_conv2d_pool_backward(dtype, geometry, channels, filters, n, unwanted, seed):
+    note(f"seed {seed}")
+    window, pool = geometry
+    rng = np.random.default_rng(seed)
+    kernel = normal(rng, window.kernel_height, window.kernel_width, channels, filters, dtype=dtype)
+    shape = out_shape(n, pool, filters)
+    full = rng.standard_normal(out_shape(n, window, filters))
+    winner = memory.empty(shape, np.uint8)
+    reference.max_pool2d(full, np.empty(shape), winner, pool)
+    winner[rng.random(shape) < 0.4] = reference.RELU_OFF
+    inputs = {
+        "x": normal(rng, *in_shape(n, window, channels), dtype=dtype),
+        "kernel": kernel,
+        "winner": winner,
+        "dy": normal(rng, *shape, dtype=dtype),
+        "window": window,
+        "pool": pool,
+    }
+    shapes = {"dx": in_shape(n, window, channels), "dkernel": kernel.shape, "dbias": (filters,)}
+    shapes = {key: None if i in unwanted else shape for i, (key, shape) in enumerate(shapes.items())}
+    run_both("conv2d_pool_backward", inputs, shapes, dtype)
+
+
+# ------------------------------------------------------------------------------------------------------ pooling
+
+
+@DTYPES
+@few
+@given(windows(), channel_counts, st.integers(1, 5), st.booleans(), seeds)
+def test_pooling(dtype, window, channels, n, tied, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    x = normal(rng, *in_shape(n, window, channels), dtype=dtype)
+    if tied:
+        x[...] = rng.integers(-1, 2, x.shape)
+    shape = out_shape(n, window, channels)
+    inputs = {"x": x, "window": window}
+    run_both("max_pool2d", inputs, {"y": shape, "winner": None}, dtype)
+    winner = aligned(run_both("max_pool2d", inputs, {"y": shape, "winner": shape}, dtype)["winner"])
+    run_both("avg_pool2d", inputs, {"y": shape}, dtype)
+    winner[rng.random(shape) < 0.2] = reference.RELU_OFF
+    inputs = {"dy": normal(rng, *shape, dtype=dtype), "winner": winner, "window": window}
+    run_both("max_pool2d_backward", inputs, {"dx": x.shape}, dtype)
+    del inputs["winner"]
+    run_both("avg_pool2d_backward", inputs, {"dx": x.shape}, dtype)
+
+
+def test_nan_beats_every_number():
+    rng = np.random.default_rng(0)
+    x = normal(rng, 2, 8, 8, 5)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    window = make_window((8, 8), (2, 2), (2, 2), "valid")
+    results = []
+    for module in (fast, reference):
+        y, winner = np.empty((2, 4, 4, 5), np.float32), np.empty((2, 4, 4, 5), np.uint8)
+        module.max_pool2d(x, y, winner, window)
+        results.append((y, winner))
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+    kernel, y = normal(rng, 5, 3), np.zeros((2, 3), np.float32)
+    fast.dense(aligned(np.full((2, 5), np.nan, np.float32)), kernel, None, y, relu=True)
+    assert np.isnan(y).all()
+
+
+# ---------------------------------------------------------------------------------------------- dense, the rest
+
+
+@DTYPES
+@few
+@given(
+    st.sampled_from([1, 2, 5, 31, 100]), st.sampled_from([1, 7, 54, 256, 601]), st.sampled_from([1, 10, 16, 54, 84, 130]),
+    st.booleans(), st.booleans(), st.sets(st.integers(0, 2), max_size=2), seeds,
+)  # fmt: skip
+def test_dense(dtype, n, width, units, relu, has_bias, unwanted, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    inputs = {
+        "x": normal(rng, n, width, dtype=dtype),
+        "kernel": normal(rng, width, units, dtype=dtype),
+        "bias": normal(rng, units, dtype=dtype) if has_bias else None,
+    }
+    run_both("dense", inputs, {"y": (n, units)}, dtype, relu=relu)
+    inputs |= {"y": normal(rng, n, units, dtype=dtype), "dy": normal(rng, n, units, dtype=dtype)}
+    shapes = {"dx": (n, width), "dkernel": (width, units), "dbias": (units,)}
+    shapes = {key: None if i in unwanted else shape for i, (key, shape) in enumerate(shapes.items())}
+    run_both("dense_backward", inputs, shapes, dtype, relu=relu)
+
+
+@DTYPES
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("has_gradient", [True, False])
+def test_softmax_cross_entropy(dtype, labels, has_gradient):
+    rng = np.random.default_rng(1)
+    n, classes = 37, 11
+    logits = aligned((rng.standard_normal((n, classes)) * 20).astype(dtype))
+    target = rng.integers(0, classes, n) if labels else rng.dirichlet(np.ones(classes), n).astype(dtype)
+    inputs = {"logits": logits, "target": aligned(target), "weight": aligned(rng.random(n).astype(dtype))}
+    shapes = {"loss": (n,), "dlogits": logits.shape if has_gradient else None}
+    run_both("softmax_cross_entropy", inputs, shapes, dtype)
+
+
+def test_labels_that_are_no_class_are_an_error():
+    logits, loss = np.zeros((2, 3), np.float32), np.zeros(2, np.float32)
+    with pytest.raises(IndexError):
+        fast.softmax_cross_entropy(logits, np.array([0, 3]), np.ones(2, np.float32), loss, None)
+
+
+@DTYPES
+@pytest.mark.parametrize("size", [1, 3, 4, 37, 9001])
+def test_dropout_draws_the_reference_s_mask(dtype, size):
+    x = normal(np.random.default_rng(2), size, dtype=dtype)
+    for rate, seed, stream, step in ((0.3, 2**63 - 5, 7, 1), (0.5, 3, 2**32 - 1, 2**40 + 9), (0.0, 0, 0, 0)):
+        expected, y = np.empty_like(x), Output(x.shape, dtype)
+        reference.dropout(x, expected, rate, seed, stream, step)
+        fast.dropout(x, y.array, rate, seed, stream, step)
+        assert np.array_equal(y.array, expected)
+        y.check()
+
+
+@DTYPES
+@pytest.mark.parametrize(
+    ("name", "states", "scalars"),
+    [
+        ("sgd_update", 0, (0.1, 0.0, False)),
+        ("sgd_update", 1, (0.1, 0.9, False)),
+        ("sgd_update", 1, (0.1, 0.9, True)),
+        ("adam_update", 2, (1e-3, 0.9, 0.999, 1e-7)),
+        ("adagrad_update", 1, (0.1, 1e-7)),
+        ("adadelta_update", 2, (1.0, 0.95, 1e-7)),
+        ("rmsprop_update", 1, (0.01, 0.9, 1e-7)),
+    ],
+)
+def test_optimizers(dtype, name, states, scalars):
+    rng = np.random.default_rng(3)
+    start = [normal(rng, 1003, dtype=dtype)] + [aligned(rng.random(1003).astype(dtype)) for _ in range(states)]
+    grad, results = normal(rng, 1003, dtype=dtype), []
+    for module in (fast, reference):
+        theta, *state = (aligned(values) for values in start)
+        arguments = state if states or name != "sgd_update" else [None]
+        for _ in range(3):
+            getattr(module, name)(theta, grad, *arguments, *scalars)
+        results.append([theta, *state])
+    for ours, theirs in zip(*results, strict=True):
+        compare(ours, theirs, dtype, name)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, np.float64, np.int16, ">f4"])
+@pytest.mark.parametrize("layout", ["plain", "read-only", "strided", "memory map"])
+def test_gather(kind, layout, tmp_path):
+    rng = np.random.default_rng(4)
+    source = rng.integers(0, 200, (50, 3, 7)).astype(kind)
+    if layout == "strided":
+        source = np.repeat(source, 2, axis=2)[:, :, ::2]
+    elif layout == "memory map":
+        np.save(tmp_path / "data.npy", source)
+        source = np.load(tmp_path / "data.npy", mmap_mode="r")
+    source.flags.writeable = False
+    for dtype in (np.float32, np.float64):
+        for indices in (rng.integers(0, 50, 13), rng.integers(-50, 0, 4), np.zeros(0, np.int64)):
+            out = Output((len(indices), 3, 7), dtype)
+            fast.gather(source, indices, out.array)
+            assert np.array_equal(out.array, source[indices])
+            out.check()
+    with pytest.raises(IndexError):
+        fast.gather(source, np.array([0, 50]), np.zeros((2, 3, 7), np.float32))
+
+
+# -------------------------------------------------------------------------------------- threads, targets, cache
+
+
+def test_the_number_of_threads_changes_no_bit():
+    rng = np.random.default_rng(5)
+    window, pool = make_window((12, 13), (3, 3), (1, 1), "same"), make_window((12, 13), (2, 2), (2, 2), "valid")
+    x, kernel, bias = normal(rng, 11, 12, 13, 16), normal(rng, 3, 3, 16, 33), normal(rng, 33)
+    dy, dy_pooled = normal(rng, 11, 12, 13, 33), normal(rng, 11, 6, 6, 33)
+    flat, matrix, dy_dense = normal(rng, 70, 300), normal(rng, 300, 54), normal(rng, 70, 54)
+
+    def everything():
+        y, y_pooled, winner = np.empty_like(dy), np.empty_like(dy_pooled), np.empty(dy_pooled.shape, np.uint8)
+        made = [np.empty_like(a) for a in (x, kernel, bias, x, kernel, bias, dy_dense, flat, matrix, dy_dense[0], flat)]
+        y, y_pooled, made = aligned(y), aligned(y_pooled), [aligned(a) for a in made]
+        fast.conv2d(x, kernel, bias, y, window, relu=True)
+        fast.conv2d_backward(x, kernel, y, dy, *made[:3], window, relu=True)
+        fast.conv2d_pool(x, kernel, bias, y_pooled, winner, window, pool, relu=True)
+        fast.conv2d_pool_backward(x, kernel, winner, dy_pooled, *made[3:6], window, pool)
+        fast.dense(flat, matrix, None, made[6])
+        fast.dense_backward(flat, matrix, None, dy_dense, *made[7:10])
+        fast.dropout(flat, made[10], 0.3, 1, 2, 3)
+        return [y, y_pooled, winner, *made]
+
+    threads = numba.get_num_threads()
+    try:
+        results = []
+        for count in {1, min(2, threads), threads}:
+            numba.set_num_threads(count)
+            results.append(everything())
+    finally:
+        numba.set_num_threads(threads)
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_the_table_of_targets():
+    avx512 = {"+avx512f", "+avx512bw", "+avx512vl", "+avx2", "+fma"}
+    assert tiles.describe_target("x86_64-unknown-linux-gnu", avx512).vector_bytes == 64
+    assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "+fma"}).vector_bytes == 32
+    assert not tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "-fma"}).has_fma
+    assert tiles.describe_target("aarch64-apple-darwin", set()).has_fma
+    assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+sse2"}).vector_bytes == 16
+
+
+def test_the_cache_is_named_by_the_sources():
+    folder = launch.cache_folder()
+    assert folder is None or folder.name.endswith(launch.sources_hash())
+
+
+def test_importing_the_library_imports_no_numba():
+    code = "import sys, minicnn, minicnn.backends.reference; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_unwritable_cache_folder_only_costs_time(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.touch()
+    code = (
+        "import numpy as np; from minicnn.backends import numba as fast; from minicnn.backends.numba import launch;"
+        "theta = np.ones(4); fast.sgd_update(theta, np.ones(4), None, 1.0, 0.0, False);"
+        "assert launch.cache_folder() is None and not theta.any()"
+    )
+    environment = os.environ | {"MINICNN_CACHE": str(blocked / "kernels")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

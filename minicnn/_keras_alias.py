@@ -1,4 +1,4 @@
-"""``minicnn.keras`` is minicnn itself, so that ``tf.keras.…`` and ``from tensorflow.keras.layers import …`` need one word changed."""
+"""``minicnn.keras`` is minicnn itself, so that ``from tensorflow.keras.layers import …`` needs one word changed."""
 
 import sys
 from importlib import import_module

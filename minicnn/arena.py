@@ -26,12 +26,14 @@ class Interval:
 def pack(intervals) -> int:
     """Give every interval an offset such that no two that meet overlap; returns the bytes needed in all.
 
-    Greedy by size: the largest first, each at the lowest place that is free for its whole life (Pisarchyk, Lee: "Efficient
-    memory management for deep neural net inference", 2020).
+    Greedy by size: the largest first, each at the lowest place that is free for its whole life (Pisarchyk, Lee:
+    "Efficient memory management for deep neural net inference", 2020).
     """
     placed, total = [], 0
     for interval in sorted(intervals, key=lambda i: -i.size):
-        interval.offset = _lowest_gap(interval, sorted((p for p in placed if p.meets(interval)), key=lambda p: p.offset))
+        interval.offset = _lowest_gap(
+            interval, sorted((p for p in placed if p.meets(interval)), key=lambda p: p.offset)
+        )
         placed.append(interval)
         total = max(total, interval.offset + _padded(interval.size))
     return total

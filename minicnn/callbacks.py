@@ -112,7 +112,8 @@ class LambdaCallback(Callback):
 
     Parameters
     ----------
-    on_epoch_begin, on_epoch_end, on_train_begin, on_train_end, on_train_batch_begin, on_train_batch_end : callable, optional
+    on_epoch_begin, on_epoch_end, on_train_begin, on_train_end, on_train_batch_begin, on_train_batch_end : callable,
+    optional
     """
 
     _METHODS = (

@@ -12,7 +12,7 @@ from minicnn.errors import DataError, ShapeError
 
 
 def real_array(value, what):
-    """`value` (anything with ``__array__``, or nested lists) as an array of real numbers or booleans; not copied if it is one.
+    """`value` (anything with ``__array__``, or nested lists) as an array of real numbers; not copied if it is one.
 
     Raises
     ------
@@ -22,11 +22,13 @@ def real_array(value, what):
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged lists
-        raise DataError(f"{what} must be an array or nested lists of equal lengths: {error}. Received: {type(value)}") from None
+        raise DataError(
+            f"{what} must be an array or nested lists of equal lengths: {error}. Received: {type(value)}"
+        ) from None
     if array.dtype.kind not in "biuf":
         raise TypeError(
-            f"{what} must hold real numbers (any integer, float or bool dtype). Received: dtype {array.dtype}; convert it, "
-            "e.g. with numpy.asarray(x, dtype='float32')"
+            f"{what} must hold real numbers (any integer, float or bool dtype). Received: dtype {array.dtype}; "
+            "convert it, e.g. with numpy.asarray(x, dtype='float32')"
         )
     return array
 
@@ -45,7 +47,9 @@ def match_inputs(x, tensors, model_name):
     ShapeError, TypeError, DataError
         Naming the input, what was expected, what was received, and how to fix it.
     """
-    arrays = [real_array(a, f"the input '{t.name}'") for a, t in zip(_split(x, tensors, model_name), tensors, strict=True)]
+    arrays = [
+        real_array(a, f"the input '{t.name}'") for a, t in zip(_split(x, tensors, model_name), tensors, strict=True)
+    ]
     arrays = [_match_shape(a, t, model_name) for a, t in zip(arrays, tensors, strict=True)]
     if len({len(a) for a in arrays}) != 1:
         raise DataError(f"all inputs need the same number of samples. Received: {[len(a) for a in arrays]}")
@@ -115,17 +119,16 @@ def sample_weights(weights, class_weight, targets, samples):
     if weights is not None:
         weights = real_array(weights, "sample_weight").reshape(-1).astype(np.float64)
         if len(weights) != samples or not np.isfinite(weights).all():
-            raise ValueError(f"sample_weight needs one finite number for each of {samples} samples. Received: {len(weights)}")
+            raise ValueError(
+                f"sample_weight needs one finite number for each of {samples} samples. Received: {len(weights)}"
+            )
     if class_weight is None:
         return weights
     if len(targets) != 1:
         raise ValueError("class_weight needs a model with one output; use sample_weight. Received: several outputs")
     target = targets[0].reshape(samples, -1)
     classes = (target.argmax(axis=1) if target.shape[1] > 1 else target[:, 0]).astype(np.int64)
-    missing = sorted({int(c) for c in np.unique(classes)} - {int(c) for c in class_weight})
-    if missing:
-        raise ValueError(f"class_weight has no weight for the classes {missing}. Received: {class_weight}")
-    table = np.zeros(max(int(c) for c in class_weight) + 1)
+    table = np.ones(max(int(classes.max()), *(int(c) for c in class_weight)) + 1)  # a class without an entry weighs 1
     for c, w in class_weight.items():
         table[int(c)] = w
     return table[classes] if weights is None else weights * table[classes]
@@ -183,7 +186,7 @@ class ArraySource:
         self.steps = -(-self.samples // batch_size)
 
     def batches(self, generator=None):
-        """One pass over the samples: in an order drawn from `generator`, without one in their own. The last is short."""
+        """One pass over the samples: in an order drawn from `generator`, or in their own. The last is short."""
         starts = range(0, self.samples, self.batch_size)
         if generator is None:
             for start in starts:
@@ -224,13 +227,9 @@ class StreamSource:
             items = (self._stream[int(i)] for i in order)
         else:
             items = itertools.islice(self._stream, self.steps)
-        count = 0
         for item in items:
-            count += 1
             x, y, weight = (*item, None, None)[:3] if isinstance(item, tuple) else (item, None, None)
             yield self._convert(x, y, weight)
-        if count == 0:
-            raise DataError("the generator gave no batch: expected at least one. Received: none")
         if self._is_sequence and hasattr(self._stream, "on_epoch_end"):
             self._stream.on_epoch_end()
 
@@ -244,7 +243,7 @@ def is_stream(x) -> bool:
 
 
 def split_validation(arrays, fraction):
-    """(training part, validation part) of every array: the validation part is the last `fraction`, before any shuffling.
+    """(training part, validation part) of every array: the validation part is the last one, before any shuffling.
 
     Raises
     ------

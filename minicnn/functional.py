@@ -1,8 +1,8 @@
 """Convolution, pooling and activations on plain arrays, for one-off use.
 
 Images may be (H, W), (H, W, C) or (N, H, W, C); the result has as many axes. float32 and float64 stay what they are,
-anything else becomes the current default (`minicnn.utils.floatx`). The reference backend computes unless another is asked
-for, so that nothing has to be compiled for a single call.
+anything else becomes the current default (`minicnn.utils.floatx`). The reference backend computes unless another is
+asked for, so that nothing has to be compiled for a single call.
 """
 
 import numpy as np
@@ -57,8 +57,8 @@ def conv2d(x, kernel, bias=None, strides=1, padding="valid", dilation=1, groups=
     kernel = kernel[:, :, None, None] if planar else kernel
     if kernel.ndim != 4 or kernel.shape[2] * groups != images.shape[3] or kernel.shape[3] % groups:
         raise ShapeError(
-            f"an image with {images.shape[3]} channel(s) needs a kernel (KH, KW, {images.shape[3] // groups}, filters) for "
-            f"groups={groups}. Received: kernel of shape {kernel.shape[:2] if planar else kernel.shape}"
+            f"an image with {images.shape[3]} channel(s) needs a kernel (KH, KW, {images.shape[3] // groups}, filters) "
+            f"for groups={groups}. Received: kernel of shape {kernel.shape[:2] if planar else kernel.shape}"
         )
     if bias is not None:
         bias = np.broadcast_to(real_array(bias, "bias").astype(images.dtype), kernel.shape[3:]).copy()
@@ -133,7 +133,9 @@ def col2im(columns, input_shape, kernel_size, strides=1, padding="valid", dilati
     window = _window(x, kernel_size, strides, padding, dilation)
     shape = (len(x), window.out_height, window.out_width, window.taps, input_shape[3])
     if columns.size != np.prod(shape):
-        raise ShapeError(f"columns for an input of shape {tuple(input_shape)} reshape to {shape}. Received: {columns.shape}")
+        raise ShapeError(
+            f"columns for an input of shape {tuple(input_shape)} reshape to {shape}. Received: {columns.shape}"
+        )
     reference.col2im(columns.reshape(shape), window, x)
     return x
 

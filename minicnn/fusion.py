@@ -51,7 +51,10 @@ class _Fused(Step):
     def buffers(self, input_shapes, output_shape, training):
         if self.norm is None:
             return {}
-        return {"kernel": Buffer(self.layer.kernel.shape, per_sample=False), "bias": Buffer((self._channels,), per_sample=False)}
+        return {
+            "kernel": Buffer(self.layer.kernel.shape, per_sample=False),
+            "bias": Buffer((self._channels,), per_sample=False),
+        }
 
     @property
     def _channels(self):
@@ -128,9 +131,7 @@ class FusedConv2D(_Fused):
         x, kernel, dx = ws.xs[0], ws.params["kernel"], ws.dxs[0]
         dkernel, dbias = ws.grads["kernel"], ws.grads.get("bias")
         if self.pool is None:
-            ws.kernels.conv2d_backward(
-                x, kernel, ws.y, dy, dx, dkernel, dbias, ws.window, self.layer.groups, self.relu
-            )
+            ws.kernels.conv2d_backward(x, kernel, ws.y, dy, dx, dkernel, dbias, ws.window, self.layer.groups, self.relu)
         else:
             ws.kernels.conv2d_pool_backward(x, kernel, ws.buffers["winner"], dy, dx, dkernel, dbias, ws.window, ws.pool)
 

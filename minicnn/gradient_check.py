@@ -45,14 +45,24 @@ class GradientCheck:
 
 
 def gradcheck(
-    model, x=None, y=None, *, input_shape=None, loss=None, backend=None, batch_size=3, fuses=None, tolerance=1e-6, seed=0
+    model,
+    x=None,
+    y=None,
+    *,
+    input_shape=None,
+    loss=None,
+    backend=None,
+    batch_size=3,
+    fuses=None,
+    tolerance=1e-6,
+    seed=0,
 ):
     """Check the gradients of a model or a layer, by all its trainable weights and its inputs at once.
 
     The derivative along one random direction d is compared: gradient·d against (f(+h·d) - f(-h·d)) / 2h, computed in
-    float64. An error in any element shows with probability one. f is the loss, or without one a random linear function of
-    the outputs. Where a ReLU or a maximum switches between the two points, the finite difference means nothing: such data
-    is noticed (the one-sided slopes differ) and drawn again.
+    float64. An error in any element shows with probability one. f is the loss, or without one a random linear function
+    of the outputs. Where a ReLU or a maximum switches between the two points, the finite difference means nothing: such
+    data is noticed (the one-sided slopes differ) and drawn again.
 
     Parameters
     ----------
@@ -94,7 +104,9 @@ def gradcheck(
                 break
     error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), np.finfo(float).tiny)
     if not error <= tolerance:
-        reason = "" if is_smooth else f"; no data without a kink was found in {ATTEMPTS} attempts: x or a weight may be tied"
+        reason = (
+            "" if is_smooth else f"; no data without a kink was found in {ATTEMPTS} attempts: x or a weight may be tied"
+        )
         raise GradientError(f"gradient {analytic!r}, finite difference {numeric!r}: relative error {error:.1e}{reason}")
     return GradientCheck(error, analytic, numeric, frozenset(kernels))
 
@@ -164,7 +176,9 @@ class _Problem:
     def _loss(self, gradient):
         plan = self.bound.plan
         behind = True if plan.has_logits(0) else None
-        return self.loss.compute(self.bound.heads[0], self.target, None, gradient, self.backend.kernels, from_logits=behind)
+        return self.loss.compute(
+            self.bound.heads[0], self.target, None, gradient, self.backend.kernels, from_logits=behind
+        )
 
     def gradient_along(self, theta_direction, data_directions) -> float:
         """The derivative at t = 0 from the plan's gradients."""

@@ -83,15 +83,38 @@ class Graph:
         return list(dict.fromkeys(node.layer for node in self.nodes))
 
     def _sort(self):
-        """Topological order by depth-first search with its own stack: networks may be deeper than Python's."""
-        given = set(self.inputs)
-        order = dict.fromkeys(tensor.node for tensor in self.inputs)
+        """The nodes by decreasing distance from the outputs, as Keras orders layers and so their weights.
+
+        Within one distance: in the order in which a depth-first search from the outputs first meets their layers.
+        """
+        found, rank = self._search()
+        distance, layer_distance = {}, {}
+        for node in reversed(found):  # every node after those that read it
+            own = max(distance.get(node, 0), layer_distance.get(node.layer, 0))
+            distance[node] = layer_distance[node.layer] = own
+            for tensor in node.inputs if not self._is_input(node) else ():
+                distance[tensor.node] = max(distance.get(tensor.node, 0), own + 1)
+        for tensor in self.inputs:  # an input that nothing reads
+            distance.setdefault(tensor.node, 0)
+            rank.setdefault(tensor.node.layer, len(rank))
+        return sorted(distance, key=lambda node: (-distance[node], rank[node.layer]))
+
+    def _is_input(self, node) -> bool:
+        return any(tensor.node is node for tensor in self.inputs)
+
+    def _search(self):
+        """(nodes in an order in which they can run, layer → number of its first visit).
+
+        Depth-first with its own stack: networks may be deeper than Python's.
+        """
+        given, order, rank = set(self.inputs), {}, {}
         stack = [(tensor, False) for tensor in reversed(self.outputs)]
         while stack:
             tensor, inputs_done = stack.pop()
-            if tensor in given or tensor.node in order:
+            if tensor.node in order:
                 continue
-            if inputs_done:
+            rank.setdefault(tensor.node.layer, len(rank))
+            if inputs_done or tensor in given:
                 order[tensor.node] = None
                 continue
             if not tensor.node.inputs:
@@ -101,4 +124,4 @@ class Graph:
                 )
             stack.append((tensor, True))
             stack.extend((parent, False) for parent in reversed(tensor.node.inputs))
-        return list(order)
+        return list(order), rank

@@ -59,6 +59,15 @@ class Loss(Configurable):
         _check_finite(target)
         return target
 
+    def placeholder_target(self, count, output_shape):
+        """Some valid targets for `count` samples, checked already: what a rehearsal needs.
+
+        Returns
+        -------
+        numpy array
+        """
+        return np.zeros((count, *output_shape), np.float32)
+
     def prepare(self, target, prediction_shape):
         """Give a batch of checked targets the shape that `compute` needs; changes no values.
 
@@ -259,6 +268,9 @@ class SparseCategoricalCrossentropy(_ClassLoss):
 
     def __init__(self, from_logits=False):
         self.from_logits = bool(from_logits)
+
+    def placeholder_target(self, count, output_shape):
+        return np.zeros((count, *output_shape[:-1]), np.int64)
 
     def check_target(self, target, output_shape):
         """As `Loss.check_target`: class numbers of shape (N,) or (N, 1), for images (N, H, W); returned as int64."""

@@ -31,7 +31,7 @@ class Place:
 
 @dataclass
 class Program:
-    """Steps in the order in which they run. A value is written once; `shapes` holds their shapes without the batch axis."""
+    """Steps in the order in which they run. A value is written once; `shapes` are without the batch axis."""
 
     places: list = field(default_factory=list)
     shapes: list = field(default_factory=list)

@@ -1,8 +1,9 @@
 """Weights, and the flat vectors that hold them.
 
-A layer's weights exist from its first call on. A model that trains gathers them in one `ParameterStore`: every trainable
-weight becomes a view of the flat vector theta, its gradient a view of the flat vector grad, so that an optimizer step is
-one kernel call; what is saved but has no gradient (moving averages) becomes a view of the flat vector sigma.
+A layer's weights exist from its first call on. A model that trains gathers them in one `ParameterStore`: every
+trainable
+weight becomes a view of the flat vector theta, its gradient a view of the flat vector grad, so that an optimizer step
+is one kernel call; what is saved but has no gradient (moving averages) becomes a view of the flat vector sigma.
 """
 
 import math
@@ -57,13 +58,17 @@ class Weight:
         """A copy of the values on the host."""
         return np.array(self.value) if self.store is None else self.store.backend.to_host(self.value)
 
+    def check(self, array) -> None:
+        """Raise `ValueError` or `TypeError` unless `assign` would take the array."""
+        if array.shape != self.shape:
+            raise ValueError(f"weight '{self.path}' has shape {self.shape}. Received: shape {array.shape}")
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"weight '{self.path}' takes real numbers. Received: dtype {array.dtype}")
+
     def assign(self, value) -> None:
         """Copy `value`, an array of the same shape, into the weight."""
         value = np.asarray(value)
-        if value.shape != self.shape:
-            raise ValueError(f"weight '{self.path}' has shape {self.shape}. Received: shape {value.shape}")
-        if value.dtype.kind not in "biuf":
-            raise TypeError(f"weight '{self.path}' takes real numbers. Received: dtype {value.dtype}")
+        self.check(value)
         value = value.astype(self.dtype, copy=False)
         self.value[...] = value if self.store is None else self.store.backend.asarray(value)
 
@@ -89,11 +94,14 @@ class ParameterStore:
     Attributes
     ----------
     theta, grad : array (size,)
-        Values and gradients of the weights that have gradients; each starts on a multiple of `ALIGNMENT`, zeros between.
+        Values and gradients of the weights that have gradients; each starts on a multiple of `ALIGNMENT`, zeros
+        between.
     sigma : array (state size,)
         The other weights.
     values, gradients : dict
         Weight → its view.
+    is_current : bool
+        False once another store has taken one of the weights over.
     """
 
     def __init__(self, weights, backend, dtype, adopt=True):
@@ -108,17 +116,50 @@ class ParameterStore:
         self.gradients = {w: self.grad[s].reshape(w.shape) for w, s in self._slices.items()}
         for weight, view in self.values.items():
             view[...] = backend.asarray(weight.numpy().astype(self.dtype, copy=False))
+        self.is_current = True
         if adopt:
             for weight, view in self.values.items():
+                if weight.store is not None:
+                    weight.store.is_current = False
                 weight.value, weight.store = view, self
 
     def holds(self, weights, backend) -> bool:
         """Whether exactly these weights live here, on this backend."""
-        return backend is self.backend and weights == self.weights and all(w.store is self for w in weights)
+        return backend is self.backend and weights == self.weights and self.is_current
 
     def trainable_segments(self) -> list[slice]:
         """The part of theta of each trainable weight, in order."""
         return [s for w, s in self._slices.items() if w.trainable]
+
+
+class BorrowedWeights:
+    """The weights where they are, for a model that only uses them: the same attributes as a store, without gradients.
+
+    Parameters
+    ----------
+    weights : list of Weight
+    backend : Backend
+        Must be able to work on the weights' arrays, see `can_borrow`.
+    """
+
+    def __init__(self, weights, backend):
+        self.backend = backend
+        self.dtype = weights[0].dtype if weights else np.dtype("float32")
+        self.values = {w: w.value for w in weights}
+        self.gradients = {}
+
+    def holds(self, weights, backend) -> bool:
+        """Whether the weights are still where they were."""
+        return (
+            backend is self.backend
+            and len(weights) == len(self.values)
+            and all(self.values.get(w) is w.value for w in weights)
+        )
+
+    @staticmethod
+    def can_borrow(weights, backend) -> bool:
+        """Whether the arrays are of the backend's kind."""
+        return all(isinstance(w.value, backend.xp.ndarray) for w in weights)
 
 
 def _layout(weights):

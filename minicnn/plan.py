@@ -1,11 +1,12 @@
 """A graph made ready to run: steps in order, every buffer allocated, gradients wired up.
 
-A plan is made once for a batch size and run many times: ``forward()`` runs the steps, ``backward()`` runs them in reverse.
-Nothing is allocated in between, nothing is recorded, nothing has to be zeroed: steps assign their gradients, and the plan
-knows where a value or a weight is used several times and adds there.
+A plan is made once for a batch size and run many times: ``forward()`` runs the steps, ``backward()`` runs them in
+reverse.
+Nothing is allocated in between, nothing is recorded, nothing has to be zeroed: steps assign their gradients, and the
+plan knows where a value or a weight is used several times and adds there.
 
-Times, for deciding which arrays may share memory: step i runs forward at time i, the losses at time n, the backward pass of
-step i at time 2n - i, and what the caller reads afterwards lives until 2n + 1.
+Times, for deciding which arrays may share memory: step i runs forward at time i, the losses at time n, the backward
+pass of step i at time 2n - i, and what the caller reads afterwards lives until 2n + 1.
 """
 
 import math
@@ -80,6 +81,7 @@ class Plan:
         self._memory = self.backend.empty((self.nbytes,), np.uint8)
         self._bound = {}
         self._extra_gradients = self._prepare_weight_gradients()
+        self._extra_heads = self._prepare_head_gradients()
 
     # ---------------------------------------------------------------------------------------------------- analysis
 
@@ -97,7 +99,7 @@ class Plan:
         return self.heads[number] != self.outputs[number]
 
     def _values_with_gradient(self, input_gradients):
-        """The values whose gradient is computed: those on a way from a trainable weight (or a wanted input) to a loss."""
+        """The values whose gradient is computed: those between a trainable weight (or a wanted input) and a loss."""
         depends = set(self.inputs) if input_gradients else set()
         for place in self.places:
             if any(w.trainable for w in place.step.weights) or depends & set(place.inputs):
@@ -229,7 +231,7 @@ class Plan:
             yield value, None if assigns else number, number
 
     def _prepare_weight_gradients(self):
-        """(place's output, weight) → an array of its own where a weight's gradient was assigned by a later place already."""
+        """(place's output, weight) → an array of its own where a later place has assigned the gradient."""
         extra, assigned = {}, set()
         for place in reversed(self.active):
             for weight in place.step.weights:
@@ -240,6 +242,14 @@ class Plan:
             if self.training and weight not in assigned:
                 gradient.fill(0)
         return extra
+
+    def _prepare_head_gradients(self):
+        """Output number → an array of its own where the loss of an earlier output reads the same value."""
+        return {
+            number: self.backend.empty((self.batch_size, *self.shapes[head]), self.store.dtype)
+            for number, head in enumerate(self.heads)
+            if head in self.with_gradient and head in self.heads[:number]
+        }
 
     # ------------------------------------------------------------------------------------------------------ running
 
@@ -309,12 +319,18 @@ class BoundPlan:
         self.outputs = [plan._value(v)[:count] for v in plan.outputs]
         self.heads = [plan._value(v)[:count] for v in plan.heads]
         self.head_gradients = [None if (g := plan._gradient(v)) is None else g[:count] for v in plan.heads]
+        self._head_additions = []
+        for number, extra in plan._extra_heads.items():
+            self._head_additions.append((self.head_gradients[number], extra[:count]))
+            self.head_gradients[number] = extra[:count]
         self.input_gradients = [None if (g := plan._gradient(v)) is None else g[:count] for v in plan.inputs]
         workspaces = [plan.workspace(index, count) for index in range(len(plan.places))]
         pairs = list(zip(plan.places, workspaces, strict=True))
         self._forward = [(p.step.forward, ws.xs, ws, p) for p, ws in pairs if not p.step.is_view]
         self._backward = [
-            (p.step.backward, ws.dy, ws) for p, ws in reversed(pairs) if plan._has_backward(p) and not plan._is_skipped(p)
+            (p.step.backward, ws.dy, ws)
+            for p, ws in reversed(pairs)
+            if plan._has_backward(p) and not plan._is_skipped(p)
         ]
 
     def forward(self) -> None:
@@ -324,13 +340,15 @@ class BoundPlan:
 
     def backward(self) -> None:
         """Compute all gradients from the gradients of the heads, after `forward`."""
+        for total, extra in self._head_additions:
+            total += extra
         for backward, dy, ws in self._backward:
             backward(dy, ws)
             for total, extra in ws.additions:
                 total += extra
 
     def first_non_finite(self):
-        """Name of the first layer whose output is not finite; runs the steps again. None if all are."""
+        """Name of the first layer whose output is not finite; None if all are. Runs all steps again."""
         xp = self.plan.backend.xp
         for forward, xs, ws, place in self._forward:
             forward(xs, ws)

@@ -1,9 +1,10 @@
 """Random numbers that are a pure function of (seed, purpose, step, element).
 
-Nothing is stored and nothing can be lost: a dropout mask is the same on every backend and with any number of threads, and
-the backward pass draws it again instead of keeping it.
+Nothing is stored and nothing can be lost: a dropout mask is the same on every backend and with any number of threads,
+and the backward pass draws it again instead of keeping it.
 
-Masks come from Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as
+Masks come from Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy
+as
 1, 2, 3", SC 2011). Draws that only the host makes (initial weights, the order of the samples) use NumPy's own Philox.
 """
 
@@ -28,7 +29,7 @@ def set_seed(seed: int) -> None:
 
 
 def next_seed() -> int:
-    """A seed of its own for the next layer or model: a function of the global seed and of how many were drawn before."""
+    """A seed of its own for the next layer or model: a function of the global seed and of how many came before."""
     _state["drawn"] += 1
     return int(generator(_state["seed"], "seed", _state["drawn"]).integers(2**63))
 
@@ -55,7 +56,12 @@ def philox4x32(counter, key):
     k0, k1 = (np.uint64(k) for k in key)
     for _ in range(10):
         product_0, product_1 = _MULTIPLIER_0 * c0, _MULTIPLIER_1 * c2
-        c0, c1, c2, c3 = (product_1 >> _HALF) ^ c1 ^ k0, product_1 & _LOW, (product_0 >> _HALF) ^ c3 ^ k1, product_0 & _LOW
+        c0, c1, c2, c3 = (
+            (product_1 >> _HALF) ^ c1 ^ k0,
+            product_1 & _LOW,
+            (product_0 >> _HALF) ^ c3 ^ k1,
+            product_0 & _LOW,
+        )
         k0, k1 = (k0 + _WEYL_0) & _LOW, (k1 + _WEYL_1) & _LOW
     return [c0, c1, c2, c3]
 

@@ -65,7 +65,10 @@ def _table(header, rows, right) -> str:
     widths = [max(len(line[c]) for line in [header, *rows]) for c in range(len(header))]
 
     def line(cells, edge):
-        aligned = [cell.rjust(w) if c in right else cell.ljust(w) for c, (cell, w) in enumerate(zip(cells, widths, strict=True))]
+        aligned = [
+            cell.rjust(w) if c in right else cell.ljust(w)
+            for c, (cell, w) in enumerate(zip(cells, widths, strict=True))
+        ]
         return f"{edge} " + f" {edge} ".join(aligned) + f" {edge}"
 
     def rule(left, middle, end, stroke):

@@ -32,8 +32,8 @@ def get_num_threads() -> int:
 def compute_threads(backend):
     """Inside, `backend` computes with `get_num_threads` threads and BLAS with one; outside, all is as it was.
 
-    BLAS on one thread, because two thread pools that spin fight for the cores, and because its sums depend on the number
-    of its threads.
+    BLAS on one thread, because two thread pools that spin fight for the cores, and because its sums depend on the
+    number of its threads.
     """
     with _blas_controller().limit(limits=1, user_api="blas"), backend.use_threads(get_num_threads()):
         yield

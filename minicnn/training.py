@@ -1,5 +1,7 @@
 """The training loop: what `Model.compile` remembers, how a batch is trained, how epochs go."""
 
+import copy
+import itertools
 import math
 import signal
 import threading
@@ -11,9 +13,9 @@ import numpy as np
 
 from minicnn import losses, metrics, optimizers
 from minicnn.callbacks import TerminateOnNaN
-from minicnn.data import check_lengths
-from minicnn.errors import NonFiniteError
-from minicnn.parameters import ParameterStore
+from minicnn.data import Batch, check_lengths
+from minicnn.errors import DataError, NonFiniteError
+from minicnn.parameters import BorrowedWeights, ParameterStore
 from minicnn.plan import Plan
 
 MAX_PLANS = 6  # a model keeps so many plans (training, evaluation and prediction at a few batch sizes)
@@ -53,7 +55,7 @@ def check_compile_arguments(model, optimizer, loss, metric_names, loss_weights, 
     count = len(loss_list) if count is None else count
     weights = [1.0] * count if loss_weights is None else _for_outputs("loss_weights", loss_weights, count, names)
     metric_lists = _metrics_for_outputs(metric_names, count, names)
-    for entry in sum(metric_lists, []):
+    for entry in itertools.chain.from_iterable(metric_lists):
         if not (isinstance(entry, str) and entry.lower() in ("accuracy", "acc")):
             metrics.get(entry)  # unknown names fail here, not after the data was loaded
     return Compiled(optimizers.get(optimizer), loss_list, [float(w) for w in weights], metric_lists, backend_name)
@@ -63,7 +65,9 @@ def _for_outputs(argument, value, count, names):
     """A list with one entry for each output from one value for all, a list, or a dict by output name."""
     if isinstance(value, dict) and "class_name" not in value:
         if names is None or set(value) != set(names):
-            raise ValueError(f"{argument} as a dict needs one entry for each output, {names}. Received: {sorted(value)}")
+            raise ValueError(
+                f"{argument} as a dict needs one entry for each output, {names}. Received: {sorted(value)}"
+            )
         return [value[name] for name in names]
     if isinstance(value, list | tuple):
         if count is not None and len(value) != count:
@@ -85,7 +89,9 @@ def _metrics_for_outputs(value, count, names):
         raise TypeError(f"metrics is a list such as ['accuracy']. Received: {value!r}")
     if count > 1 and any(isinstance(entry, list | tuple) for entry in value):
         if len(value) != count:
-            raise ValueError(f"metrics as a list of lists needs one for each of {count} outputs. Received: {len(value)}")
+            raise ValueError(
+                f"metrics as a list of lists needs one for each of {count} outputs. Received: {len(value)}"
+            )
         return [list(_listed(entry)) for entry in value]
     return [list(value) for _ in range(count)]
 
@@ -110,13 +116,15 @@ class Totals:
     def __init__(self, model, targets):
         self._several = len(model.outputs) > 1
         self._names = model.output_names
-        self._metrics = []
+        self._metrics = []  # (name, output number, metric): copies, since a run may start inside another one
         for number, wanted in enumerate(model.compiled.metrics):
             loss, output = model.compiled.losses[number], model.outputs[number]
             for entry in wanted:
-                metric = metrics.get(entry, loss=loss, output_shape=output.shape[1:], target_shape=targets[number].shape)
+                metric = metrics.get(
+                    entry, loss=loss, output_shape=output.shape[1:], target_shape=targets[number].shape
+                )
                 label = metric.name if not self._several else f"{self._names[number]}_{metric.name}"
-                self._metrics.append((label, number, metric))
+                self._metrics.append((label, number, copy.deepcopy(metric)))
         self.reset()
 
     def reset(self) -> None:
@@ -156,35 +164,55 @@ class Engine:
 
     def __init__(self, model, backend):
         self.model, self.backend = model, backend
-        self.store = None
+        self.store = None  # a ParameterStore for training, BorrowedWeights for using
         self.optimizer_state = None
         self._plans = {}
+        self._segment_lists = {}  # which weights are trainable → their parts of theta; one list object for each
+        self._layout = None  # shapes of the weights that `optimizer_state` belongs to
 
     def take_over(self, previous) -> None:
         """Continue with the optimizer state of an engine for another backend; `previous` may be None."""
         if previous is not None and previous.optimizer_state is not None:
             host = {name: previous.backend.to_host(v) for name, v in previous.optimizer_state.items()}
             self.optimizer_state = {name: self.backend.asarray(v) for name, v in host.items()}
+            self._layout = previous._layout
 
     def renewed(self):
         """An engine for the same model after its graph changed."""
         return Engine(self.model, self.backend)
 
-    def prepare(self):
-        """Take over the model's weights if another model or backend holds them."""
+    def prepare(self, trains=False) -> None:
+        """Find the model's weights, and see which ones are trainable.
+
+        Called when a method of the model starts and at the start of an epoch, not for every batch.
+
+        Parameters
+        ----------
+        trains : bool
+            Whether the weights must lie in a store of this engine: then they are taken over. Otherwise they stay where
+            they are, so that using a model does not disturb the training of another one that shares layers.
+        """
         weights = self.model.weights
-        if self.store is None or not self.store.holds(weights, self.backend):
-            layout_changed = self.store is None or self.store.weights != weights
-            dtype = weights[0].dtype if weights else np.dtype("float32")
-            self.store = ParameterStore(weights, self.backend, dtype)
+        needs_own = trains or not BorrowedWeights.can_borrow(weights, self.backend)
+        usable = self.store is not None and self.store.holds(weights, self.backend)
+        if not usable or (needs_own and not isinstance(self.store, ParameterStore)):
             self._plans.clear()
-            if layout_changed:
-                self.optimizer_state = None
+            self._segment_lists.clear()
+            self.store = self._take_over_weights(weights) if needs_own else BorrowedWeights(weights, self.backend)
+        self._trainable = tuple(w.trainable for w in weights)
+        if isinstance(self.store, ParameterStore):
+            self._segments = self._segment_lists.setdefault(self._trainable, self.store.trainable_segments())
+
+    def _take_over_weights(self, weights):
+        """A store of this engine; the optimizer's state stays valid while it has the same layout."""
+        if [w.shape for w in weights if w.has_gradient] != self._layout:
+            self.optimizer_state = None
+            self._layout = [w.shape for w in weights if w.has_gradient]
+        return ParameterStore(weights, self.backend, weights[0].dtype if weights else np.dtype("float32"))
 
     def bound(self, count, training, with_loss=True):
         """A plan's arrays for `count` samples; a plan that is large enough is used again."""
-        flags = tuple(w.trainable for w in self.store.weights) if training else ()
-        key = (training, with_loss, flags)
+        key = (training, with_loss, self._trainable if training else ())
         fitting = [size for size, *rest in self._plans if size >= count and tuple(rest) == key]
         size = min(fitting, default=count)
         plan = self._plans.pop((size, *key), None) or self._make_plan(size, training, with_loss)
@@ -229,40 +257,35 @@ class Engine:
         return total, parts, targets
 
     def _regularized(self):
-        return [w for w in self.store.weights if w.regularizer is not None]
+        return [w for w in self.store.values if w.regularizer is not None and w.trainable]
 
     def gradients(self, bound) -> None:
         """Compute the gradients of all trainable weights, after `losses`."""
         bound.backward()
         for w in self._regularized():
-            if w.trainable:
-                w.regularizer.add_gradient(self.store.values[w], self.store.gradients[w])
+            w.regularizer.add_gradient(self.store.values[w], self.store.gradients[w])
 
     def train_batch(self, batch, totals):
         """One step: returns the loss; a non-finite one leaves the weights as they were."""
         model = self.model
         optimizer = model.compiled.optimizer
         model.clock.step = optimizer.iterations
+        if not self.store.is_current:  # a callback has trained another model that shares layers
+            self.prepare(trains=True)
+        state_before = self.store.sigma.copy()
         bound = self.bound(batch.count, training=True)
         batch.load_inputs(self.backend, bound.inputs)
         bound.forward()
         loss, parts, targets = self.losses(bound, batch, with_gradients=True)
         totals.add(batch.count, loss, parts, targets, bound.outputs)
         if not math.isfinite(loss):
+            self.store.sigma[...] = state_before
             return loss, bound
         self.gradients(bound)
         if self.optimizer_state is None:
             self.optimizer_state = optimizer.create_state(self.store.theta.size, self.store.dtype, self.backend.zeros)
-        optimizer.update(self.store.theta, self.store.grad, self.optimizer_state, self._segments(), self.backend.kernels)
+        optimizer.update(self.store.theta, self.store.grad, self.optimizer_state, self._segments, self.backend.kernels)
         return loss, bound
-
-    def _segments(self):
-        """The trainable parts of theta: the same list as long as the same weights are trainable."""
-        flags = tuple(w.trainable for w in self.store.weights)
-        if getattr(self, "_segments_for", None) != (id(self.store), flags):
-            self._segments_for = (id(self.store), flags)
-            self._segment_list = self.store.trainable_segments()
-        return self._segment_list
 
     def evaluate_batch(self, batch, totals):
         """Add a batch to `totals`, changing nothing."""
@@ -290,25 +313,21 @@ class Engine:
         self.store.sigma[...] = state
         return {w: self.backend.to_host(g) for w, g in self.store.gradients.items() if w.trainable}
 
-
     def rehearse(self, count) -> None:
         """Run a training step and an evaluation on zeros, and put everything back."""
         store, optimizer = self.store, self.model.compiled.optimizer
         before = store.theta.copy(), store.sigma.copy(), optimizer.iterations, self.optimizer_state
         self.optimizer_state = None
-        bound = self.bound(count, training=True)
-        indices = np.arange(count)
-        for array in bound.inputs:
-            self.backend.kernels.gather(np.zeros(array.shape, np.uint8), indices, array)
-        bound.forward()
-        for gradient, head in zip(bound.head_gradients, bound.heads, strict=True):
-            gradient[...] = head
-        self.gradients(bound)
-        state = optimizer.create_state(store.theta.size, store.dtype, self.backend.zeros)
-        optimizer.update(store.theta, store.grad, state, self._segments(), self.backend.kernels)
-        self.bound(count, training=False).forward()
-        store.theta[...], store.sigma[...] = before[:2]
-        optimizer.iterations, self.optimizer_state = before[2:]
+        inputs = [np.zeros((count, *t.shape[1:]), np.float32) for t in self.model.inputs]
+        pairs = zip(self.model.compiled.losses, self.model.outputs, strict=True)
+        targets = [loss.placeholder_target(count, output.shape[1:]) for loss, output in pairs]
+        batch = Batch(inputs, targets, None, np.arange(count), count)
+        totals = Totals(self.model, targets)
+        try:
+            self.train_batch(batch, totals)
+            self.evaluate_batch(batch, totals)
+        finally:
+            store.theta[...], store.sigma[...], optimizer.iterations, self.optimizer_state = before
 
 
 # ---------------------------------------------------------------------------------------------------------- loop
@@ -319,7 +338,7 @@ def check_targets(model, y, samples, argument="y"):
     count = len(model.outputs)
     if y is None:
         raise ValueError(f"training and evaluation need targets: {argument} is missing. Received: {argument}=None")
-    arrays = _for_outputs(argument, y, count, model.output_names) if count > 1 else [y]
+    arrays = _for_outputs(argument, y, count, model.output_names) if count > 1 or isinstance(y, dict) else [y]
     if count > 1 and len(arrays) != count:
         raise ValueError(f"{argument} needs one array for each of {count} outputs. Received: {len(arrays)}")
     arrays = [array if hasattr(array, "__len__") else np.asarray(array) for array in arrays]
@@ -336,8 +355,8 @@ def warn_about_logits(model):
         activation = final_activation(output)
         if getattr(loss, "from_logits", False) and activation in loss.takes_logits_of:
             warnings.warn(
-                f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, the loss "
-                f"is computed from the values before the {activation}; predict and metrics see the values after it.",
+                f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, the "
+                f"loss is computed from the values before the {activation}; predict and metrics see the values after it.",
                 stacklevel=3,
             )
 
@@ -361,7 +380,7 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
         `validation` may be None.
     callbacks : CallbackList
     """
-    engine, totals = model.engine, None
+    totals = None
     stops_on_nan = any(isinstance(c, TerminateOnNaN) for c in callbacks.callbacks)
     wants_batches = callbacks.wants("on_train_batch_end")
     model.stop_training = False
@@ -370,7 +389,9 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
         with deferred_interrupt() as check_interrupt:
             for epoch in range(initial_epoch, epochs):
                 callbacks("on_epoch_begin", epoch)
+                engine = model.training_engine()  # a callback may have frozen layers
                 order = model.next_epoch_generator() if shuffle else None
+                number = -1
                 for number, batch in enumerate(source.batches(order)):
                     check_interrupt()
                     if totals is None:
@@ -386,8 +407,11 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
                     if model.stop_training:
                         break
                 check_interrupt()
+                if number < 0:
+                    _explain_empty_source(epoch, initial_epoch)
+                    break
                 logs = totals.logs()
-                if validation is not None and (epoch + 1 - initial_epoch) % validation_freq == 0:
+                if validation is not None and (epoch + 1) % validation_freq == 0:
                     logs |= {f"val_{name}": value for name, value in evaluate_source(model, validation).items()}
                 callbacks("on_epoch_end", epoch, logs)
                 if model.stop_training:
@@ -396,12 +420,25 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
         callbacks("on_train_end")
 
 
+def _explain_empty_source(epoch, initial_epoch) -> None:
+    """Raise `DataError` if there was no data at all; warn if it has run out."""
+    if epoch == initial_epoch:
+        raise DataError("the generator gave no batch: expected at least one. Received: none")
+    warnings.warn(
+        f"the data ran out after {epoch - initial_epoch} epoch(s), training stops: give steps_per_epoch= and a generator "
+        "that goes on, or a Sequence, which can be read again",
+        stacklevel=4,
+    )
+
+
 def evaluate_source(model, source) -> dict:
     """Averages of loss and metrics over a source."""
-    totals = None
+    engine, totals = model.engine, None
     for batch in source.batches():
         totals = totals or Totals(model, batch.targets)
-        model.engine.evaluate_batch(batch, totals)
+        engine.evaluate_batch(batch, totals)
+    if totals is None:
+        raise DataError("the generator gave no batch: expected at least one. Received: none")
     return totals.logs()
 
 
@@ -417,8 +454,12 @@ def _explain_non_finite(loss, bound, epoch, batch) -> str:
     if not all(xp.isfinite(x).all() for x in bound.inputs):
         cause = "the batch's input data holds NaN or infinite values; clean the data"
     else:
+        state = bound.plan.store.sigma.copy()
         layer = bound.first_non_finite()
-        where = f"the first layer whose output is not finite is '{layer}'" if layer else "all layers' outputs are finite"
+        bound.plan.store.sigma[...] = state
+        where = (
+            f"the first layer whose output is not finite is '{layer}'" if layer else "all layers' outputs are finite"
+        )
         cause = f"{where}; try a smaller learning rate, scaled inputs, or clipnorm=1.0 in the optimizer"
     return f"the loss became {loss} in epoch {epoch + 1}, batch {batch + 1}: {cause}"
 
@@ -452,5 +493,4 @@ def deferred_interrupt():
         yield check
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
+    check()

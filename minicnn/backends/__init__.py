@@ -49,6 +49,6 @@ def _load(name: str):
 
     if name == "numpy":
         return Backend("numpy")
-    from minicnn.backends.numba import NumbaBackend
+    from minicnn.backends.numba.backend import NumbaBackend
 
     return NumbaBackend()

@@ -15,8 +15,8 @@ class Backend:
     ----------
     name : str
     kernels : module
-        Faster versions of functions of `minicnn.backends.reference`, with the same signatures. What it lacks, the reference
-        provides.
+        Faster versions of functions of `minicnn.backends.reference`, with the same signatures. What it lacks, the
+        reference provides.
     fuses : bool
         Whether plans merge steps for this backend. The reference runs the layers one by one, as one reads them.
 

@@ -5,10 +5,11 @@ The contract of every kernel, here and in the faster backends (a test compares t
 * arrays are NHWC, convolution kernels HWIO, dense kernels (inputs, outputs), all of one dtype, float32 or float64;
 * results are written into the arrays given for them (``y``, ``dx``, ``dkernel``, ``dbias``): assigned, never added to;
   an output that is None is not computed; inputs are never modified;
-* ``relu=True`` means that ReLU is applied to ``y``, and in a backward kernel that it was: ``dy`` counts only where ``y > 0``.
+* ``relu=True`` means that ReLU is applied to ``y``, and in a backward kernel that it was: ``dy`` counts only where ``y
+  > 0``.
 
-New arrays are made with NumPy's ``*_like`` functions, which follow the type of their argument: the same code serves CuPy
-arrays.
+New arrays are made with NumPy's ``*_like`` functions, which follow the type of their argument: the same code serves
+CuPy arrays.
 """
 
 import numpy as np
@@ -17,24 +18,24 @@ from minicnn import random
 from minicnn.geometry import Window
 
 __all__ = [  # the kernels; everything else here helps them
+    "adadelta_update",
+    "adagrad_update",
+    "adam_update",
+    "avg_pool2d",
+    "avg_pool2d_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_pool",
     "conv2d_pool_backward",
-    "max_pool2d",
-    "max_pool2d_backward",
-    "avg_pool2d",
-    "avg_pool2d_backward",
     "dense",
     "dense_backward",
-    "softmax_cross_entropy",
     "dropout",
-    "sgd_update",
-    "adam_update",
-    "adagrad_update",
-    "adadelta_update",
-    "rmsprop_update",
     "gather",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "rmsprop_update",
+    "sgd_update",
+    "softmax_cross_entropy",
 ]
 
 RELU_OFF = 255  # in an array of winners: ReLU blocked this cell, no pixel of its window receives a gradient
@@ -75,7 +76,7 @@ def im2col(x, window: Window):
 
 
 def col2im(columns, window: Window, x):
-    """The adjoint of `im2col`: add every window's taps (N, OH, OW, taps, C) back to their pixels, into `x` (N, H, W, C)."""
+    """The adjoint of `im2col`: add windows (N, OH, OW, taps, C) to their pixels, into `x` (N, H, W, C)."""
     height = window.in_height + window.pad_top + window.pad_bottom
     width = window.in_width + window.pad_left + window.pad_right
     padded = np.zeros_like(x, shape=(len(x), height, width, x.shape[-1]))
@@ -232,7 +233,7 @@ def dense(x, kernel, bias, y, relu=False):
 
 
 def dense_backward(x, kernel, y, dy, dx, dkernel, dbias, relu=False):
-    """Gradients of `dense`: dkernel = xᵀ · dy, dbias = sum of dy, dx = dy · kernelᵀ; `y` is read only with ``relu=True``."""
+    """Gradients of `dense`: dkernel = xᵀ · dy, dbias = sum of dy, dx = dy · kernelᵀ; `y` is read if `relu`."""
     if relu:
         dy = dy * (y > 0)
     if dkernel is not None:
@@ -281,8 +282,8 @@ def softmax_cross_entropy(logits, target, weight, loss, dlogits):
 def dropout(x, y, rate, seed, stream, step):
     """y = x / (1 - rate) where the element's random number is at least `rate`, else 0.
 
-    The numbers are `minicnn.random.uniform(seed, stream, step, x.size)`: nothing is stored, the backward pass calls this
-    function again with dy for x.
+    The numbers are `minicnn.random.uniform(seed, stream, step, x.size)`: nothing is stored, the backward pass calls
+    this function again with dy for x.
     """
     keep = random.uniform(seed, stream, step, x.size).reshape(x.shape) >= rate
     np.multiply(x, np.asarray(keep / (1 - rate), x.dtype), out=y)
@@ -333,5 +334,5 @@ def rmsprop_update(theta, grad, mean_square, learning_rate, rho, epsilon):
 
 
 def gather(source, indices, out):
-    """out[i] = source[indices[i]], cast to the dtype of `out`; `source` is a user's array of any layout and real dtype."""
+    """out[i] = source[indices[i]], cast to the dtype of `out`; `source` is a user's array of any layout."""
     out[...] = source[indices]

@@ -69,7 +69,7 @@ class Activation(_Elementwise):
 
 @_registry.register
 class ReLU(_Elementwise):
-    """max(x, 0); its gradient at 0 is 0 (Nair, Hinton: "Rectified linear units improve restricted Boltzmann machines", 2010).
+    """max(x, 0); its gradient at 0 is 0 (Nair, Hinton: "Rectified linear units …", 2010).
 
     Parameters
     ----------
@@ -99,9 +99,10 @@ class ReLU(_Elementwise):
         np.copyto(ws.y, np.minimum(xs[0], self.max_value) if self.max_value is not None else xs[0], where=xs[0] > 0)
 
     def backward(self, dy, ws):
-        x = ws.xs[0]
         np.multiply(dy, self.negative_slope, out=ws.dxs[0])
-        np.copyto(ws.dxs[0], dy, where=(x > 0) if self.max_value is None else (x > 0) & (x < self.max_value))
+        np.copyto(ws.dxs[0], dy, where=ws.xs[0] > 0)
+        if self.max_value is not None:
+            np.copyto(ws.dxs[0], 0, where=ws.xs[0] >= self.max_value)
 
     @classmethod
     def examples(cls):
@@ -119,6 +120,7 @@ class LeakyReLU(_Elementwise):
     """
 
     def __init__(self, negative_slope=0.3, **kwargs):
+        negative_slope = kwargs.pop("alpha", negative_slope)  # its name in Keras 2
         super().__init__(**kwargs)
         self.negative_slope = check_number("negative_slope", negative_slope)
 
@@ -162,9 +164,21 @@ class Tanh(_Elementwise):
 
 @_registry.register
 class Softmax(_Elementwise):
-    """exp(x) / Σ exp(x) over the last axis; the row's maximum is subtracted first, so that nothing overflows."""
+    """exp(x) / Σ exp(x) over the last axis; the row's maximum is subtracted first, so that nothing overflows.
+
+    Parameters
+    ----------
+    axis : int, default -1
+        Must be the last axis.
+    """
 
     uses_input, uses_output = False, True
+
+    def __init__(self, axis=-1, **kwargs):
+        super().__init__(**kwargs)
+        if axis != -1:
+            raise ValueError(f"softmax goes over the last axis: axis=-1. Received: axis={axis!r}")
+        self.axis = axis
 
     def forward(self, xs, ws):
         np.subtract(xs[0], xs[0].max(axis=-1, keepdims=True), out=ws.y)

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 
 from minicnn import backends, initializers, random, regularizers
-from minicnn.errors import NotBuiltError, ShapeError
+from minicnn.backends import memory
+from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Node, Tensor
 from minicnn.parameters import Weight
-from minicnn.registry import Configurable
+from minicnn.registry import Configurable, constructor_parameters
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,12 @@ class Step:
         raise NotImplementedError
 
     def backward(self, dy, ws) -> None:
-        """Assign the gradients: ``ws.dxs[i]`` of input i and ``ws.grads[name]`` of a weight, where they are not None."""
+        """Assign the gradients ``ws.dxs[i]`` of input i and ``ws.grads[name]`` of a weight, if not None."""
         raise NotImplementedError
 
 
 class Workspace:
-    """All that a step touches at one place of a graph, for one batch size. The layer itself holds no arrays but weights.
+    """All that a step touches at one place of a graph, for one batch size. A layer holds no arrays but weights.
 
     Attributes
     ----------
@@ -119,7 +120,21 @@ class Layer(Step, Configurable):
     graph = None  # a model's inner graph; plans inline it
     input_count = 1  # None: any number
 
-    def __init__(self, *, name=None, trainable=True, input_shape=None, input_dim=None, batch_input_shape=None, dtype=None):
+    def __init__(
+        self,
+        *,
+        name=None,
+        trainable=True,
+        input_shape=None,
+        input_dim=None,
+        batch_input_shape=None,
+        dtype=None,
+        **unknown,
+    ):
+        if unknown:
+            raise TypeError(
+                str(unknown_name(f"argument of {type(self).__name__}", next(iter(unknown)), _arguments(type(self))))
+            )
         self.name = unique_name(type(self).__name__) if name is None else name
         self.trainable = trainable
         self.declared_input_shape = _declared_shape(input_shape, input_dim, batch_input_shape)
@@ -160,7 +175,8 @@ class Layer(Step, Configurable):
                     f"use a layer of its own for it. Received: {shape}"
                 )
             return weight
-        value = initializers.get(initializer)(shape, floatx())
+        value = memory.empty(shape, floatx())
+        value[...] = initializers.get(initializer)(shape, floatx())
         self._weights[name] = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
         setattr(self, name, self._weights[name])
         return self._weights[name]
@@ -196,8 +212,7 @@ class Layer(Step, Configurable):
         if len(mine) != len(arrays):
             raise ValueError(f"'{self.name}' has {len(mine)} weight arrays. Received: {len(arrays)}")
         for weight, array in zip(mine, arrays, strict=True):
-            if weight.shape != array.shape:
-                raise ValueError(f"weight '{weight.path}' has shape {weight.shape}. Received: shape {array.shape}")
+            weight.check(array)
         for weight, array in zip(mine, arrays, strict=True):
             weight.assign(array)
 
@@ -205,6 +220,12 @@ class Layer(Step, Configurable):
         """Number of weights' elements."""
         self._need_weights()
         return sum(w.size for w in self.weights)
+
+    def forget_build(self) -> None:
+        """Undo `build`: no weights, no places."""
+        for name in self._weights:
+            delattr(self, name)
+        self._weights, self.nodes, self.built = {}, [], False
 
     def _need_weights(self):
         if not self.built:
@@ -261,7 +282,11 @@ class Layer(Step, Configurable):
         ws, batch, shapes = Workspace(), len(xs[0]), tuple(x.shape[1:] for x in xs)
         ws.kernels, ws.xp, ws.training, ws.xs = backend.kernels, backend.xp, training, xs
         ws.input_shapes, ws.output_shape = shapes, tuple(step.build(shapes))
-        ws.y = xs[0].reshape(batch, *ws.output_shape) if step.is_view else backend.empty((batch, *ws.output_shape), xs[0].dtype)
+        ws.y = (
+            xs[0].reshape(batch, *ws.output_shape)
+            if step.is_view
+            else backend.empty((batch, *ws.output_shape), xs[0].dtype)
+        )
         ws.params = {w.name: w.value for w in step.weights}
         ws.seed, ws.stream, ws.clock = random.next_seed(), 0, SimpleNamespace(step=0)
         ws.buffers = {
@@ -357,6 +382,12 @@ def check_rank(layer, shape, rank, meaning):
             f"layer '{layer.name}' ({type(layer).__name__}) expected samples of {rank} axes, {meaning}. "
             f"Received: {(None, *shape)}"
         )
+
+
+def _arguments(cls):
+    """Names of all arguments that a layer's constructor takes."""
+    own = [p.name for p in constructor_parameters(cls) if p.kind is not p.VAR_KEYWORD]
+    return [*own, "name", "trainable", "input_shape", "input_dim", "batch_input_shape", "dtype"]
 
 
 def _declared_shape(input_shape, input_dim, batch_input_shape):

@@ -12,7 +12,8 @@ __all__ = ["Conv2D"]
 class Conv2D(Layer):
     """2-D convolution (cross-correlation, as everywhere in the field) over NHWC images.
 
-    y[n,i,j,f] = bias[f] + Σ over taps (p,q) and channels c of x[n, i·s + p·d - pad, j·s + q·d - pad, c] · kernel[p,q,c,f]
+    y[n,i,j,f] = bias[f] + Σ over taps (p,q) and channels c of x[n, i·s + p·d - pad, j·s + q·d - pad, c] ·
+    kernel[p,q,c,f]
 
     (LeCun, Bottou, Bengio, Haffner: "Gradient-based learning applied to document recognition", 1998.)
 

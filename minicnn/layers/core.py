@@ -16,8 +16,11 @@ class InputLayer(Layer):
 
     input_count = 0
 
-    def __init__(self, shape, name=None, **kwargs):
+    def __init__(self, shape=None, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
+        shape = self.declared_input_shape if shape is None else shape
+        if shape is None:
+            raise ValueError("InputLayer needs the shape of one sample, e.g. shape=(28, 28, 1). Received: shape=None")
         self.shape = sample_shape(shape)
 
     def build(self, input_shapes):

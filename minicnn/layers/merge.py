@@ -1,6 +1,5 @@
 """Layers with several inputs."""
 
-
 import numpy as np
 
 from minicnn.errors import ShapeError

@@ -164,7 +164,7 @@ class GlobalMaxPooling2D(_GlobalPooling2D):
         ws.y[...] = xs[0].max(axis=(1, 2)).reshape(ws.y.shape)
 
     def backward(self, dy, ws):
-        height, width, channels = ws.input_shapes[0]
+        channels = ws.input_shapes[0][2]
         pixels = ws.xs[0].reshape(len(dy), -1, channels)  # (N, H·W, C)
         winner = pixels.argmax(axis=1)[:, None]  # (N, 1, C)
         ws.dxs[0].fill(0)

@@ -12,21 +12,28 @@ __all__ = ["BatchNormalization", "Dropout"]
 class Dropout(Layer):
     """In training, zeroes each element with probability `rate` and divides the others by 1 - rate.
 
-    (Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, 2014.) The mask is a function of the model's seed, the place
-    of the layer and the training step: it is drawn again for the gradient and never stored.
+    (Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, 2014.) The mask is a function of the model's seed, the
+    place of the layer and the training step: it is drawn again for the gradient and never stored.
 
     Parameters
     ----------
     rate : float
         In [0, 1).
+    noise_shape : None
+        Accepted for Keras's sake.
     seed : int, optional
         Default: drawn from the model's seed.
     """
 
     uses_input = False
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(**kwargs)
+        if noise_shape is not None:
+            raise ValueError(
+                f"every element is dropped on its own: noise_shape=None. Received: noise_shape={noise_shape!r}"
+            )
+        self.noise_shape = noise_shape
         self.rate = check_number("rate", rate, below=1)
         self.seed = seed
 

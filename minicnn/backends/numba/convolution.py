@@ -1,7 +1,7 @@
 """Convolution, alone and fused with ReLU and max pooling, and its gradients.
 
-Work is cut into parts of the batch whose number depends on the shapes alone, and what the parts sum up is added in their
-order: results are the same bits for any number of threads.
+Work is cut into parts of the batch whose number depends on the shapes alone, and what the parts sum up is added in
+their order: results are the same bits for any number of threads.
 """
 
 import numpy as np
@@ -11,9 +11,9 @@ from minicnn.backends import reference
 from minicnn.backends.numba import tables
 from minicnn.backends.numba.frames import add_parts, copy_out, frame_scratch, framed_image, sum_block_count
 from minicnn.backends.numba.launch import parallel_kernel, part
-from minicnn.backends.numba.matrix import floor_of, multiply, scratch
+from minicnn.backends.numba.matrix import MULTIPLY, fill, floor_of, multiply, scratch, transpose
 from minicnn.backends.numba.pooling import pool_cells
-from minicnn.backends.numba.simd import lanes_of, spread_runs, sum_runs
+from minicnn.backends.numba.simd import lanes_of, mask_pixels, spread_runs, spread_winners, sum_runs
 from minicnn.backends.numba.tables import flat_or_absent as _flat
 from minicnn.backends.numba.tables import zero_row
 from minicnn.backends.numba.tiles import lanes
@@ -26,18 +26,21 @@ _SHORT_RUN = 16  # a window's runs that are shorter than this are better served 
 
 
 def conv2d(x, kernel, bias, y, window: Window, groups=1, relu=False):
+    """See `minicnn.backends.reference.conv2d`."""
     if groups > 1:
         return reference.conv2d(x, kernel, bias, y, window, groups, relu)
     channels, filters = kernel.shape[2:]
     _conv2d(
-        x.reshape(-1), kernel.reshape(-1), zero_row(filters, x.dtype) if bias is None else bias, y.reshape(-1), len(x), relu,
-        tables.input_frame(window, channels), tables.pixels(window, channels), tables.taps(window, channels),
+        x.reshape(-1), kernel.reshape(-1), zero_row(filters, x.dtype) if bias is None else bias, y.reshape(-1),
+        len(x), relu, tables.input_frame(window, channels), tables.pixels(window, channels), tables.taps(window,
+        channels),
         tables.steps(window.taps * channels, filters), tables.step_rows(window.out_height * window.out_width, filters),
         window.out_height * window.out_width, filters,
     )  # fmt: skip
 
 
 def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups=1, relu=False):
+    """See `minicnn.backends.reference.conv2d_backward`."""
     if groups > 1:
         return reference.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups, relu)
     channels, filters = kernel.shape[2:]
@@ -55,11 +58,11 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
 
 
 def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=False):
+    """See `minicnn.backends.reference.conv2d_pool`."""
     if _is_unusual(pool):
         return reference.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu)
     channels, filters = kernel.shape[2:]
-    lane_count = lanes(x.itemsize)
-    row_length = -(-filters // lane_count) * lane_count
+    row_length = _whole_vectors(filters, x)
     bands = tables.bands(window, pool, channels, row_length)
     _conv2d_pool(
         x.reshape(-1), kernel.reshape(-1), zero_row(filters, x.dtype) if bias is None else bias, y.reshape(-1),
@@ -70,6 +73,7 @@ def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=F
 
 
 def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Window):
+    """See `minicnn.backends.reference.conv2d_pool_backward`."""
     if _is_unusual(pool):
         return reference.conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
     channels = kernel.shape[2]
@@ -82,7 +86,7 @@ def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Wind
 def _pool_backward_dense(x, kernel, winner, dy, dkernel, dbias, window, pool):
     """The gradient of a few channels: spread dy over a band of pixels, zeros too, and multiply."""
     channels, filters = kernel.shape[2:]
-    bands = tables.bands(window, pool, channels, filters)
+    bands = tables.bands(window, pool, channels, _whole_vectors(filters, x))
     _conv2d_pool_backward_dense(
         x.reshape(-1), winner.reshape(-1), dy.reshape(-1), _flat(dkernel, x.dtype), _flat(dbias, x.dtype),
         zero_row(filters, x.dtype), len(x), _parts_with_sums(len(x), kernel), filters, window.taps * channels,
@@ -100,8 +104,14 @@ def _pool_backward_sparse(x, kernel, winner, dy, dx, dkernel, dbias, window, poo
         x.reshape(-1), kernel.reshape(-1), winner.reshape(-1), dy.reshape(-1),
         _flat(dx, x.dtype), _flat(dkernel, x.dtype), _flat(dbias, x.dtype),
         len(x), _parts_with_sums(len(x), kernel), filters, pool.taps, tables.input_frame(window, channels),
-        runs.cells, runs.winners, runs.vectors, runs.slots, runs.slot_count,
+        runs.cells, runs.winners, runs.vectors, runs.run, runs.run_slots, runs.slot_count, runs.block,
     )  # fmt: skip
+
+
+def _whole_vectors(count, x):
+    """`count` rounded up to whole vectors."""
+    lane_count = lanes(x.itemsize)
+    return -(-count // lane_count) * lane_count
 
 
 def _is_unusual(pool):
@@ -127,7 +137,7 @@ def _conv2d_part(x, kernel, bias, y, first, last, relu, frame, pixels, taps, ker
         )  # fmt: skip
 
 
-@parallel_kernel
+@parallel_kernel(uses=[MULTIPLY])
 def _conv2d(x, kernel, bias, y, images, relu, frame, pixels, taps, kernel_rows, y_rows, pixel_count, filters):
     parts = min(images, 32)
     for number in prange(parts):
@@ -144,7 +154,7 @@ def _conv2d_pool_part(
 ):  # fmt: skip
     padded = frame_scratch(frame, 0, x)
     band = scratch(scratch_size, x)
-    band[:] = -np.inf  # what pooling finds in its padding
+    fill(band, 0, len(band), -np.inf)  # what pooling finds in its padding
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
         for number in range(bands):
@@ -156,7 +166,7 @@ def _conv2d_pool_part(
             pool_cells(band, 0, cells, taps, filters, y, winner, place, relu)
 
 
-@parallel_kernel
+@parallel_kernel(uses=[MULTIPLY])
 def _conv2d_pool(
     x, kernel, bias, y, winner, images, relu, frame, conv_taps, kernel_rows, filters, row_length, bands, x_step,
     x_rows, scratch_rows, pixel_count, scratch_size, cells, taps,
@@ -174,18 +184,15 @@ def _conv2d_pool(
 
 
 @part
-def _masked_image(frame, y, dy, start, framed, filters, bias_sum, bias_start):
+def _masked_image(frame, y, dy, start, framed, filters, bias_sums, bias_start):
     """Copy dy, where y is positive if there is a y, into its frame, and add it up over the pixels."""
     rows, row_size, padded_row, first, _ = frame
     for row in range(rows):
-        for column in range(0, row_size, filters):
-            source, place = start + row * row_size + column, first + row * padded_row + column
-            for f in range(filters):
-                value = dy[source + f]
-                if len(y) > 0:
-                    value = value if y[source + f] > 0 else dy.dtype.type(0)
-                framed[place + f] = value
-                bias_sum[bias_start + f] += value
+        for column in range(0, filters, lanes_of(dy)):
+            mask_pixels(
+                y, len(y) > 0, dy, start + row * row_size + column, framed, first + row * padded_row + column,
+                row_size // filters, filters, bias_sums, bias_start + column, filters - column,
+            )  # fmt: skip
 
 
 @part
@@ -194,20 +201,19 @@ def _turned_kernel(kernel, tap_order, channels, filters):
     turned = scratch(len(tap_order) * filters * channels, kernel)
     for number in range(len(tap_order)):
         source, place = tap_order[number] * channels * filters, number * channels * filters
-        for c in range(channels):
-            for f in range(filters):
-                turned[place + f * channels + c] = kernel[source + c * filters + f]
+        transpose(kernel, source, filters, channels, filters, turned, place, channels)
     return turned
 
 
 @part
 def _conv2d_backward_part(
-    x, turned, y, dy, dx, zeros, sums, sums_start, bias_sums, bias_start, wants_kernel, first, last, channels, filters, pixel_count, frame,
-    pixels, taps, kernel_rows, dy_frame, dy_inside, dy_rows, dx_rows, dy_inner, turned_rows, phases,
+    x, turned, y, dy, dx, zeros, sums, sums_start, bias_sums, bias_start, wants_kernel, first, last,
+    channels, filters, pixel_count, frame, pixels, taps, kernel_rows, dy_frame, dy_inside, dy_rows, dx_rows,
+    dy_inner, turned_rows, phases,
 ):  # fmt: skip
     padded = frame_scratch(frame, 0, x)
     framed = scratch(dy_frame[4], x)
-    framed[:] = 0
+    fill(framed, 0, len(framed), 0)
     no_floor = floor_of(False, x)
     for image in range(first, last):
         _masked_image(dy_frame, y, dy, image * pixel_count * filters, framed, filters, bias_sums, bias_start)
@@ -216,7 +222,8 @@ def _conv2d_backward_part(
             for block in range(0, pixel_count, _PIXEL_BLOCK):
                 multiply(
                     source, start, taps, pixels, framed, 0, dy_inside, block, min(block + _PIXEL_BLOCK, pixel_count),
-                    zeros, image > first or block > 0, sums, sums_start, kernel_rows, 0, len(kernel_rows), filters, no_floor,
+                    zeros, image > first or block > 0, sums, sums_start, kernel_rows, 0, len(kernel_rows), filters,
+                    no_floor,
                 )  # fmt: skip
         if len(dx) > 0:
             for phase in phases:
@@ -226,7 +233,7 @@ def _conv2d_backward_part(
                 )  # fmt: skip
 
 
-@parallel_kernel
+@parallel_kernel(uses=[MULTIPLY])
 def _conv2d_backward(
     x, kernel, y, dy, dx, dkernel, dbias, zeros, images, parts, channels, filters, pixel_count, frame, pixels, taps,
     kernel_rows, dy_frame, dy_inside, tap_order, dy_rows, dx_rows, dy_inner, turned_rows, phases,
@@ -234,7 +241,7 @@ def _conv2d_backward(
     turned = _turned_kernel(kernel, tap_order if len(dx) > 0 else tap_order[:0], channels, filters)
     sums = scratch(parts * len(dkernel), x)  # (parts, T·C, F)
     bias_sums = scratch(parts * filters, x)
-    bias_sums[:] = 0
+    fill(bias_sums, 0, len(bias_sums), 0)
     for number in prange(parts):
         first, last = number * images // parts, (number + 1) * images // parts
         _conv2d_backward_part(
@@ -252,40 +259,31 @@ def _conv2d_backward(
 
 
 @part
-def _spread_band(dy, winner, place, cells, taps, filters, band):
-    """band[pixel] = dy where the pixel is its cell's winner, else 0: all pixels of the band's cells."""
+def _spread_band(dy, winner, place, cells, taps, filters, band, bias_sums, bias_start):
+    """band[pixel] = dy where the pixel is its cell's winner, else 0, for all of the band's cells; and their sum."""
     for cell in cells:
-        for tap in range(len(taps)):
-            pixel = cell + taps[tap]
-            for f in range(filters):
-                band[pixel + f] = dy[place + f] if winner[place + f] == tap else dy.dtype.type(0)
+        for column in range(0, filters, lanes_of(dy)):
+            spread_winners(
+                dy, winner, place + column, band, cell + column, taps, len(taps),
+                bias_sums, bias_start + column, filters - column,
+            )  # fmt: skip
         place += filters
 
 
 @part
-def _add_live(dy, winner, place, cells, tap_count, filters, bias_sum, bias_start):
-    """bias_sum += the live dy of `cells` cells."""
-    for cell in range(cells):
-        for f in range(filters):
-            at = place + cell * filters + f
-            bias_sum[bias_start + f] += dy[at] if winner[at] < tap_count else dy.dtype.type(0)
-
-
-@part
 def _pool_backward_dense_part(
-    x, winner, dy, zeros, sums, sums_start, bias_sums, bias_start, wants_kernel, first, last, filters, frame, conv_taps, kernel_rows,
-    bands, x_step, x_rows, scratch_rows, pixel_count, scratch_size, cells, taps,
+    x, winner, dy, zeros, sums, sums_start, bias_sums, bias_start, wants_kernel, first, last, filters, frame,
+    conv_taps, kernel_rows, bands, x_step, x_rows, scratch_rows, pixel_count, scratch_size, cells, taps,
 ):  # fmt: skip
     padded = frame_scratch(frame, 0, x)
     band = scratch(scratch_size, x)
-    band[:] = 0
+    fill(band, 0, len(band), 0)
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
         for number in range(bands):
             place = (image * bands + number) * len(cells) * filters
-            _add_live(dy, winner, place, len(cells), len(taps), filters, bias_sums, bias_start)
+            _spread_band(dy, winner, place, cells, taps, filters, band, bias_sums, bias_start)
             if wants_kernel:
-                _spread_band(dy, winner, place, cells, taps, filters, band)
                 multiply(
                     source, start + number * x_step, conv_taps, x_rows, band, 0, scratch_rows, 0, pixel_count,
                     zeros, image > first or number > 0, sums, sums_start, kernel_rows, 0, len(kernel_rows), filters,
@@ -293,14 +291,14 @@ def _pool_backward_dense_part(
                 )  # fmt: skip
 
 
-@parallel_kernel
+@parallel_kernel(uses=[MULTIPLY])
 def _conv2d_pool_backward_dense(
     x, winner, dy, dkernel, dbias, zeros, images, parts, filters, kernel_height, frame, conv_taps, kernel_rows, bands,
     x_step, x_rows, scratch_rows, pixel_count, scratch_size, cells, taps,
 ):  # fmt: skip
     sums = scratch(parts * len(dkernel), x)  # (parts, T·C, F)
     bias_sums = scratch(parts * filters, x)
-    bias_sums[:] = 0
+    fill(bias_sums, 0, len(bias_sums), 0)
     for number in prange(parts):
         first, last = number * images // parts, (number + 1) * images // parts
         _pool_backward_dense_part(
@@ -310,16 +308,16 @@ def _conv2d_pool_backward_dense(
         )  # fmt: skip
     for block in range(sum_block_count(len(dbias))):
         add_parts(bias_sums, parts, dbias, block)
-    for i in range(len(dkernel)):
-        dkernel[i] = add_parts(sums, i, len(dkernel), parts)
+    for block in range(sum_block_count(len(dkernel))):
+        add_parts(sums, parts, dkernel, block)
 
 
 @part
-def _collect_live(dy, winner, place, f, filters, tap_count, cells, winners, places, gradients):
-    """List the live winners of one filter in one image: their windows in x and their gradients; returns how many."""
+def _collect_live(dy, winner, place, first, last, filters, tap_count, cells, winners, places, gradients):
+    """List one filter's live winners among some cells: their windows in x and their gradients; returns how many."""
     live = 0
-    for cell in range(len(cells)):
-        at = place + cell * filters + f
+    for cell in range(first, last):
+        at = place + cell * filters
         tap = winner[at]
         places[live] = cells[cell] + winners[tap]
         gradients[live] = dy[at]
@@ -328,65 +326,67 @@ def _collect_live(dy, winner, place, f, filters, tap_count, cells, winners, plac
 
 
 @part
-def _filter_vectors(kernel, filters, slots, slot_count):
-    """The kernel as (filter, slot): every filter's weights in the vectors of a window, zero where there is no weight."""
-    packed = scratch(filters * slot_count, kernel)
-    packed[:] = 0
-    for row in range(len(slots)):
-        for f in range(filters):
-            packed[f * slot_count + slots[row]] = kernel[row * filters + f]
+def _filter_vectors(kernel, filters, run, run_slots, slot_count):
+    """The kernel as (filter, slot): every filter's weights in the vectors of a window, zero where there are none."""
+    packed = scratch(filters * slot_count if len(kernel) > 0 else 0, kernel)
+    fill(packed, 0, len(packed), 0)
+    for number in range(len(kernel) // (run * filters)):
+        transpose(kernel, number * run * filters, filters, run, filters, packed, number * run_slots, slot_count)
     return packed
 
 
 @part
 def _pool_backward_sparse_part(
     x, packed, winner, dy, dx, sums, sums_start, bias_sums, bias_start, wants_kernel, first, last, filters, tap_count,
-    frame, cells, winners, vectors, slot_count,
+    frame, cells, winners, vectors, slot_count, block_cells,
 ):  # fmt: skip
     padded = frame_scratch(frame, 0, x)
     dx_padded = scratch(frame[4] if len(dx) > 0 else 0, x)
     places, gradients = np.empty(len(cells), np.int64), np.empty(len(cells), x.dtype)
     lane_count = lanes_of(x)
-    sums[sums_start : sums_start + (filters * slot_count if wants_kernel else 0)] = 0
+    fill(sums, sums_start, filters * slot_count if wants_kernel else 0, 0)
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
-        dx_padded[:] = 0
-        for f in range(filters):
-            place = image * len(cells) * filters
-            live = _collect_live(dy, winner, place, f, filters, tap_count, cells, winners, places, gradients)
-            for item in range(live):
-                bias_sums[bias_start + f] += gradients[item]
-            v = 0
-            while wants_kernel and v < len(vectors):
-                v += sum_runs(
-                    source, start, places, gradients, live, vectors[v:], len(vectors) - v,
-                    sums, sums_start + f * slot_count + v * lane_count,
+        fill(dx_padded, 0, len(dx_padded), 0)
+        for cell in range(0, len(cells), block_cells):
+            for f in range(filters):
+                live = _collect_live(
+                    dy, winner, image * len(cells) * filters + f, cell, min(cell + block_cells, len(cells)), filters,
+                    tap_count, cells, winners, places, gradients,
                 )  # fmt: skip
-            v = 0
-            while len(dx) > 0 and v < len(vectors):
-                v += spread_runs(
-                    dx_padded, 0, places, gradients, live, vectors[v:], len(vectors) - v,
-                    packed, f * slot_count + v * lane_count,
-                )  # fmt: skip
+                for item in range(live):
+                    bias_sums[bias_start + f] += gradients[item]
+                v = 0
+                while wants_kernel and v < len(vectors):
+                    v += sum_runs(
+                        source, start, places, gradients, live, vectors, v,
+                        sums, sums_start + f * slot_count + v * lane_count,
+                    )  # fmt: skip
+                v = 0
+                while len(dx) > 0 and v < len(vectors):
+                    v += spread_runs(
+                        dx_padded, 0, places, gradients, live, vectors, v,
+                        packed, f * slot_count + v * lane_count,
+                    )  # fmt: skip
         if len(dx) > 0:
             copy_out(frame, dx_padded, dx, image * frame[0] * frame[1])
 
 
 @parallel_kernel
 def _conv2d_pool_backward_sparse(
-    x, kernel, winner, dy, dx, dkernel, dbias, images, parts, filters, tap_count, frame, cells, winners, vectors, slots,
-    slot_count,
+    x, kernel, winner, dy, dx, dkernel, dbias, images, parts, filters, tap_count, frame, cells, winners, vectors,
+    run, run_slots, slot_count, block_cells,
 ):  # fmt: skip
-    packed = _filter_vectors(kernel, filters if len(dx) > 0 else 0, slots, slot_count)
+    packed = _filter_vectors(kernel if len(dx) > 0 else kernel[:0], filters, run, run_slots, slot_count)
     part_size = filters * slot_count if len(dkernel) > 0 else 0
     sums = scratch(parts * part_size, x)  # (parts, F, slots)
     bias_sums = scratch(parts * filters, x)
-    bias_sums[:] = 0
+    fill(bias_sums, 0, len(bias_sums), 0)
     for number in prange(parts):
         first, last = number * images // parts, (number + 1) * images // parts
         _pool_backward_sparse_part(
-            x, packed, winner, dy, dx, sums, number * part_size, bias_sums, number * filters, part_size > 0, first, last,
-            filters, tap_count, frame, cells, winners, vectors, slot_count,
+            x, packed, winner, dy, dx, sums, number * part_size, bias_sums, number * filters, part_size > 0,
+            first, last, filters, tap_count, frame, cells, winners, vectors, slot_count, block_cells,
         )  # fmt: skip
     for block in range(sum_block_count(len(dbias))):
         add_parts(bias_sums, parts, dbias, block)
@@ -394,6 +394,6 @@ def _conv2d_pool_backward_sparse(
         total = scratch(part_size, x)  # (F, slots)
         for block in prange(sum_block_count(part_size)):
             add_parts(sums, parts, total, block)
-        for row in range(len(slots)):
-            for f in range(filters):
-                dkernel[row * filters + f] = total[f * slot_count + slots[row]]
+        for number in range(slot_count // run_slots):
+            row = number * run
+            transpose(total, number * run_slots, slot_count, filters, run, dkernel, row * filters, filters)

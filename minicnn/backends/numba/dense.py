@@ -4,17 +4,19 @@ from numba import prange
 
 from minicnn.backends.numba import tables
 from minicnn.backends.numba.launch import parallel_kernel, part
-from minicnn.backends.numba.matrix import floor_of, multiply, scratch
+from minicnn.backends.numba.matrix import MULTIPLY, fill, floor_of, multiply, scratch, transpose
 from minicnn.backends.numba.simd import lanes_of
 from minicnn.backends.numba.tables import flat_or_absent as _flat
 from minicnn.backends.numba.tables import zero_row
 from minicnn.backends.numba.tiles import ROWS, WIDTH
 
 _INNER_BLOCK = 256  # rows of the kernel matrix whose panel of one tile's width stays in the L1 cache
+_TILES_ABREAST = 2  # tiles side by side in one task: x is read once for all of them
 _ROW_BLOCK = 8 * ROWS  # rows of dkernel in one task
 
 
 def dense(x, kernel, bias, y, relu=False):
+    """See `minicnn.backends.reference.dense`."""
     inputs, outputs = kernel.shape
     block = min(inputs, _INNER_BLOCK)
     _dense(
@@ -25,11 +27,13 @@ def dense(x, kernel, bias, y, relu=False):
 
 
 def dense_backward(x, kernel, y, dy, dx, dkernel, dbias, relu=False):
+    """See `minicnn.backends.reference.dense_backward`."""
     samples, (inputs, outputs) = len(x), kernel.shape
     _dense_backward(
         x.reshape(-1), kernel.reshape(-1), _flat(y if relu else None, x.dtype), dy.reshape(-1), _flat(dx, x.dtype),
-        _flat(dkernel, x.dtype), _flat(dbias, x.dtype), zero_row(max(inputs, outputs), x.dtype), samples, inputs, outputs,
-        tables.step_rows(inputs, 1), tables.step_rows(inputs, outputs), tables.steps(samples, inputs),
+        _flat(dkernel, x.dtype), _flat(dbias, x.dtype), zero_row(max(inputs, outputs), x.dtype),
+        samples, inputs, outputs, tables.step_rows(inputs, 1), tables.step_rows(inputs, outputs),
+        tables.steps(samples, inputs),
         tables.steps(samples, outputs), tables.step_rows(samples, outputs), tables.step_rows(samples, inputs),
         tables.steps(outputs, 1), tables.steps(outputs, WIDTH * _lanes(x)),
     )  # fmt: skip
@@ -61,14 +65,16 @@ def _dense_block(
     for first in range(0, inputs, len(x_inner)):
         is_last = first + len(x_inner) >= inputs
         multiply(
-            x, first, x_rows, x_inner, kernel, first * outputs + column, kernel_rows, 0, min(len(x_inner), inputs - first),
-            bias[column:], first > 0, y, column, y_rows, row_first, row_last, columns, floor_of(relu and is_last, x),
+            x, first, x_rows, x_inner, kernel, first * outputs + column, kernel_rows, 0,
+            min(len(x_inner), inputs - first), bias[column:], first > 0, y, column, y_rows, row_first, row_last,
+            columns,
+            floor_of(relu and is_last, x),
         )  # fmt: skip
 
 
-@parallel_kernel
+@parallel_kernel(uses=[MULTIPLY])
 def _dense(x, kernel, bias, y, relu, samples, inputs, outputs, x_rows, x_inner, kernel_rows, y_rows):
-    width = WIDTH * lanes_of(x)
+    width = _TILES_ABREAST * WIDTH * lanes_of(x)
     half = (samples + 2 * ROWS - 1) // (2 * ROWS) * ROWS  # samples in one of two row blocks
     column_blocks = (outputs + width - 1) // width
     for task in prange(2 * column_blocks):
@@ -91,7 +97,7 @@ def _masked(y, dy):
 @part
 def _add_rows(dy, samples, total):
     """total = the sum of the rows of dy."""
-    total[:] = 0
+    fill(total, 0, len(total), 0)
     for n in range(samples):
         for j in range(len(total)):
             total[j] += dy[n * len(total) + j]
@@ -105,19 +111,17 @@ def _input_gradient_block(
     width = WIDTH * lanes_of(dx)
     panel = scratch(outputs * width, dx)
     columns = min(width, inputs - column)
-    for c in range(columns):
-        for o in range(outputs):
-            panel[o * width + c] = kernel[(column + c) * outputs + o]
+    transpose(kernel, column * outputs, outputs, columns, outputs, panel, 0, width)
     multiply(
         dy, 0, dy_rows, dy_inner, panel, 0, panel_rows, 0, outputs, zeros, False,
         dx, column, dx_rows, 0, samples, columns, floor_of(False, dx),
     )  # fmt: skip
 
 
-@parallel_kernel
+@parallel_kernel(uses=[MULTIPLY])
 def _dense_backward(
-    x, kernel, y, dy, dx, dkernel, dbias, zeros, samples, inputs, outputs, input_rows, dkernel_rows, x_inner, dy_sample_inner,
-    dy_rows, dx_rows, dy_inner, panel_rows,
+    x, kernel, y, dy, dx, dkernel, dbias, zeros, samples, inputs, outputs, input_rows, dkernel_rows, x_inner,
+    dy_sample_inner, dy_rows, dx_rows, dy_inner, panel_rows,
 ):  # fmt: skip
     gradient = _masked(y, dy) if len(y) > 0 else dy
     if len(dbias) > 0:
@@ -126,7 +130,8 @@ def _dense_backward(
         for task in prange((inputs + _ROW_BLOCK - 1) // _ROW_BLOCK):
             multiply(
                 x, 0, input_rows, x_inner, gradient, 0, dy_sample_inner, 0, samples, zeros, False,
-                dkernel, 0, dkernel_rows, task * _ROW_BLOCK, min((task + 1) * _ROW_BLOCK, inputs), outputs, floor_of(False, x),
+                dkernel, 0, dkernel_rows, task * _ROW_BLOCK, min((task + 1) * _ROW_BLOCK, inputs), outputs,
+                floor_of(False, x),
             )  # fmt: skip
     if len(dx) > 0:
         width = WIDTH * lanes_of(x)

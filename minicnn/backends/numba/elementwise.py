@@ -15,6 +15,7 @@ _HALF = np.uint64(32)
 
 
 def softmax_cross_entropy(logits, target, weight, loss, dlogits):
+    """See `minicnn.backends.reference.softmax_cross_entropy`."""
     classes = logits.shape[1]
     flat = logits.reshape(-1), target.reshape(-1), weight, loss, flat_or_absent(dlogits, logits.dtype), classes
     if target.ndim == 2:
@@ -75,6 +76,7 @@ def _cross_entropy_of_probabilities(logits, target, weight, loss, dlogits, class
 
 
 def dropout(x, y, rate, seed, stream, step):
+    """See `minicnn.backends.reference.dropout`."""
     halves = [number & 0xFFFFFFFF for number in (stream, step, step >> 32, seed, seed >> 32)]
     _dropout(x.reshape(-1), y.reshape(-1), float(np.float32(rate)), 1 / (1 - rate), np.array(halves, np.uint64))
 
@@ -120,6 +122,7 @@ def _dropout(x, y, rate, factor, halves):
 
 
 def gather(source, indices, out):
+    """See `minicnn.backends.reference.gather`."""
     rows = _gather(source.reshape(-1), indices, out.reshape(-1), len(source)) if _is_plain(source, indices, out) else -1
     if rows < 0:  # another layout or dtype; or an index that NumPy counts from the end, or complains about
         reference.gather(source, indices, out)

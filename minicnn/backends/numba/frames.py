@@ -4,7 +4,7 @@ A frame is a tuple of ints from `tables.frame`.
 """
 
 from minicnn.backends.numba.launch import part
-from minicnn.backends.numba.matrix import scratch
+from minicnn.backends.numba.matrix import copy, fill, scratch
 
 _SUM_BLOCK = 1024  # numbers added up by one task
 
@@ -21,7 +21,7 @@ def frame_scratch(frame, value, like):
     """Memory for one padded image, filled with the padding; nothing if there is none."""
     size = frame[4] if is_framed(frame) else 0
     padded = scratch(size, like)
-    padded.fill(value)
+    fill(padded, 0, size, value)
     return padded
 
 
@@ -31,7 +31,7 @@ def copy_in(frame, x, x_start, padded):
     rows, row_size, padded_row, first, _ = frame
     for row in range(rows):
         source, place = x_start + row * row_size, first + row * padded_row
-        padded[place : place + row_size] = x[source : source + row_size]
+        copy(x, source, row_size, padded, place)
 
 
 @part
@@ -40,7 +40,7 @@ def copy_out(frame, padded, x, x_start):
     rows, row_size, padded_row, first, _ = frame
     for row in range(rows):
         source, place = first + row * padded_row, x_start + row * row_size
-        x[place : place + row_size] = padded[source : source + row_size]
+        copy(padded, source, row_size, x, place)
 
 
 @part

@@ -1,9 +1,9 @@
 """Compiling kernels, keeping them on disk, and calling them.
 
-A kernel is compiled once per element type, when it is first called, and from then on its machine code is called directly:
-Numba's own dispatch would cost more than some of the smaller kernels. The disk cache is stamped with a hash of every source
-in this package, because Numba's own stamp looks at the kernel's file alone and would run stale code after a change
-elsewhere.
+A kernel is compiled once per element type, when it is first called, and from then on its machine code is called
+directly: Numba's own dispatch would cost more than some of the smaller kernels. The disk cache is stamped with a hash
+of every source in this package, because Numba's own stamp looks at the kernel's file alone and would run stale code
+after a change elsewhere.
 """
 
 import contextlib
@@ -15,14 +15,51 @@ import threading
 from functools import cache
 from pathlib import Path
 
+import llvmlite.binding
 from numba import njit, typeof, types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.ccallback import CFunc
 
 # No "nnan" or "ninf": NaN must stay NaN, an error that vanishes is worse than an error.
 _OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "boundscheck": False, "error_model": "numpy"}
 
 # A function that kernels are made of: compiled as a part of each of them.
 part = njit(**_OPTIONS)
+
+
+class SharedCode:
+    """A function that is compiled once per element type and called by kernels through its address.
+
+    Numba copies what is decorated with `part` into every kernel that calls it, and optimises it there again and again.
+    The matrix product is too large for that.
+
+    Parameters
+    ----------
+    function : callable
+        Takes pointers and numbers.
+    types_of : callable
+        The argument types for a Numba element type.
+    """
+
+    def __init__(self, function, types_of):
+        self.types_of = types_of
+        self._function = function
+        self._compiled = {}
+
+    def symbol(self, scalar) -> str:
+        """The name that kernels call."""
+        return f"minicnn_{self._function.__name__}_{scalar}"
+
+    def provide(self, scalar):
+        """Have the machine code in memory, and its name known to the linker."""
+        if scalar in self._compiled:
+            return
+        code = CFunc(self._function, (self.types_of(scalar), types.void), locals={}, options=_OPTIONS)
+        if cache_folder() is not None:
+            code._cache = _KernelCache(self._function)
+        code.compile()
+        llvmlite.binding.add_symbol(self.symbol(scalar), code.address)
+        self._compiled[scalar] = code
 
 
 class Kernel:
@@ -36,11 +73,13 @@ class Kernel:
         The types of so many leading array arguments select the specialisation; all others have a fixed type.
     parallel : bool
         Whether its `prange` loops run on several threads.
+    uses : sequence of SharedCode
+        What it calls, for the element type of its first argument.
     """
 
-    def __init__(self, function, typed=1, parallel=True):
+    def __init__(self, function, typed=1, parallel=True, uses=()):
         self._dispatcher = njit(parallel=parallel, **_OPTIONS)(function)
-        self._typed = typed
+        self._typed, self._uses = typed, uses
         self._entries = {}
 
     def __call__(self, *arguments):
@@ -54,6 +93,8 @@ class Kernel:
         if cache_folder() is not None and not isinstance(self._dispatcher._cache, _KernelCache):
             self._dispatcher._cache = _KernelCache(self._dispatcher.py_func)
         with _notice_of_waiting():
+            for code in self._uses:
+                code.provide(typeof(arguments[0]).dtype)
             return self._dispatcher.compile(tuple(_argument_type(a) for a in arguments))
 
 
@@ -62,9 +103,9 @@ def serial_kernel(function=None, *, typed=1):
     return Kernel(function, typed, parallel=False) if function else lambda f: Kernel(f, typed, parallel=False)
 
 
-def parallel_kernel(function):
+def parallel_kernel(function=None, *, uses=()):
     """Decorator: a kernel whose `prange` loops run on Numba's threads."""
-    return Kernel(function)
+    return Kernel(function, uses=uses) if function else lambda f: Kernel(f, uses=uses)
 
 
 def _argument_type(argument):

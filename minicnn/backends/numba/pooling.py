@@ -7,6 +7,7 @@ from minicnn.backends import reference
 from minicnn.backends.numba import tables
 from minicnn.backends.numba.frames import copy_out, frame_scratch, framed_image, is_framed
 from minicnn.backends.numba.launch import parallel_kernel, part
+from minicnn.backends.numba.matrix import fill
 from minicnn.backends.numba.simd import lanes_of, pool_vector
 from minicnn.backends.numba.tables import flat_or_absent as _flat
 from minicnn.geometry import Window
@@ -16,6 +17,7 @@ _MOST_TAPS = 254  # winners are bytes, and one of them means "ReLU is off"
 
 
 def max_pool2d(x, y, winner, window: Window):
+    """See `minicnn.backends.reference.max_pool2d`."""
     if window.taps > _MOST_TAPS:
         return reference.max_pool2d(x, y, winner, window)
     channels = x.shape[-1]
@@ -26,8 +28,12 @@ def max_pool2d(x, y, winner, window: Window):
 
 
 def max_pool2d_backward(dy, winner, dx, window: Window):
-    if dx is None or window.taps > _MOST_TAPS:
-        return dx if dx is None else reference.max_pool2d_backward(dy, winner, dx, window)
+    """See `minicnn.backends.reference.max_pool2d_backward`."""
+    if dx is None:
+        return
+    if window.taps > _MOST_TAPS:
+        reference.max_pool2d_backward(dy, winner, dx, window)
+        return
     channels = dx.shape[-1]
     _max_pool2d_backward(
         dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), len(dx), channels, tables.input_frame(window, channels),
@@ -36,6 +42,7 @@ def max_pool2d_backward(dy, winner, dx, window: Window):
 
 
 def avg_pool2d(x, y, window: Window):
+    """See `minicnn.backends.reference.avg_pool2d`."""
     channels = x.shape[-1]
     _avg_pool2d(
         x.reshape(-1), y.reshape(-1), len(x), channels, tables.input_frame(window, channels),
@@ -44,6 +51,7 @@ def avg_pool2d(x, y, window: Window):
 
 
 def avg_pool2d_backward(dy, dx, window: Window):
+    """See `minicnn.backends.reference.avg_pool2d_backward`."""
     if dx is None:
         return
     channels = dx.shape[-1]
@@ -89,9 +97,9 @@ def _gradient_image(frame, dx, image, padded):
     """(array, start) of the zeroed, padded gradient of one image: its place in dx if there is no padding."""
     size = frame[0] * frame[1]
     if is_framed(frame):
-        padded[:] = 0
+        fill(padded, 0, len(padded), 0)
         return padded, 0
-    dx[image * size : (image + 1) * size] = 0
+    fill(dx, image * size, size, 0)
     return dx, image * size
 
 
@@ -125,13 +133,14 @@ def _avg_pool2d_part(x, y, first, last, channels, frame, cells, taps, shares):
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
         for cell in range(len(cells)):
-            place = (image * len(cells) + cell) * channels
-            y[place : place + channels] = 0
+            place, share = (image * len(cells) + cell) * channels, y.dtype.type(shares[cell])
+            fill(y, place, channels, 0)
             for tap in taps:
                 pixel = start + cells[cell] + tap
                 for c in range(channels):
                     y[place + c] += source[pixel + c]
-            y[place : place + channels] *= y.dtype.type(shares[cell])
+            for c in range(channels):
+                y[place + c] *= share
 
 
 @parallel_kernel

@@ -1,7 +1,8 @@
 """Numba intrinsics that emit LLVM vector code: the inner loops of the kernels.
 
-Arrays are one-dimensional here and places in them are element numbers. Loads of a last, partial vector run over the end of
-its row, and by less than a vector over the end of the array (`minicnn.backends.memory` leaves room); stores never do.
+Arrays are one-dimensional here and places in them are element numbers. Loads of a last, partial vector run over the
+end of its row, and by less than a vector over the end of the array (`minicnn.backends.memory` leaves room); stores
+never do.
 """
 
 from llvmlite import ir
@@ -26,9 +27,10 @@ class Emitter:
         self.suffix = f"v{self.lanes}f{scalar.bitwidth}"
 
     def pointer(self, array_type, array, *element_numbers):
-        """Address of the element whose number is the sum of `element_numbers`."""
-        pointer = self.context.make_array(array_type)(self.context, self.builder, array).data
-        return self.moved(pointer, *element_numbers)
+        """Address of the element of an array, or behind a pointer, whose number is the sum of `element_numbers`."""
+        if isinstance(array_type, types.Array):
+            array = self.context.make_array(array_type)(self.context, self.builder, array).data
+        return self.moved(array, *element_numbers)
 
     def moved(self, pointer, *element_numbers):
         for number in element_numbers:
@@ -73,9 +75,11 @@ class Emitter:
         vector = ir.VectorType(scalar.type, self.lanes)
         undefined = ir.Constant(vector, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, ir.Constant(_I32, 0))
-        return self.builder.shuffle_vector(
-            first, undefined, ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
-        )
+        return self.shuffle(first, undefined, [0] * self.lanes)
+
+    def shuffle(self, x, y, lane_numbers):
+        """The lanes of x, then y, with these numbers."""
+        return self.builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(_I32, self.lanes), lane_numbers))
 
     def multiply_add(self, x, y, z):
         """x · y + z."""
@@ -117,9 +121,6 @@ def multiply_tile(
     out, out_start, out_rows, row, rows_left, column, columns_left, floor,
 ):  # fmt: skip
     """One register tile of `matrix.multiply`, the tallest that fits into the rows left; returns its height."""
-    arrays = (a, b, bias, out)
-    if not all(isinstance(array, types.Array) and array.dtype == a.dtype for array in arrays):
-        return None
     index = types.int64
     signature = types.int64(
         a, index, a_rows, a_inner, b, index, b_inner, index, index, bias, types.boolean,
@@ -196,7 +197,7 @@ def _emit_tile(emit, signature, args, height, width):
 
 @intrinsic
 def pool_vector(typingctx, x, start, tap_offsets, taps, y, winner, place, keeps_winner, relu, count):
-    """Maximum over `taps` pixels of one vector of channels, with its (first) winner; `taps` 4 as a literal is unrolled."""
+    """Maximum over `taps` pixels of one vector of channels, with its (first) winner; literal `taps` are unrolled."""
     index = types.int64
     taps_type = taps if isinstance(taps, types.IntegerLiteral) else index
     signature = types.void(x, index, tap_offsets, taps_type, y, winner, index, types.boolean, types.boolean, index)
@@ -240,16 +241,105 @@ def _emit_pool_vector(context, builder, signature, args):
 
 
 @intrinsic
-def sum_runs(typingctx, x, start, items, weights, count, vector_offsets, vectors_left, out, out_start):
-    """out[v, :] += weights[i] · x[start + items[i] + vector_offsets[v], :] over i < count; returns the number of v's done."""
+def transpose_square(typingctx, source, start, step, target, target_start, target_step):
+    """target[j, i] = source[i, j] for i, j < lanes; `step` and `target_step` elements from row to row."""
+    index = types.int64
+    return types.void(source, index, index, target, index, index), _emit_transpose_square
+
+
+def _emit_transpose_square(context, builder, signature, args):
+    source, start, step, target, target_start, target_step = args
+    emit = Emitter(context, builder, signature.args[0].dtype)
+    source_pointer = emit.pointer(signature.args[0], source, start)
+    target_pointer = emit.pointer(signature.args[3], target, target_start)
+    numbers = range(emit.lanes)
+    rows = [emit.load(emit.moved(source_pointer, builder.mul(step, emit.number(i)))) for i in numbers]
+    bit = 1
+    while bit < emit.lanes:  # swap the blocks off the diagonal: of 1, then 2, then 4 … rows
+        for i in (i for i in numbers if not i & bit):
+            upper, lower = rows[i], rows[i + bit]
+            rows[i] = emit.shuffle(upper, lower, [j if not j & bit else emit.lanes + j - bit for j in numbers])
+            rows[i + bit] = emit.shuffle(upper, lower, [j + bit if not j & bit else emit.lanes + j for j in numbers])
+        bit *= 2
+    for i in numbers:
+        emit.store(rows[i], emit.moved(target_pointer, builder.mul(target_step, emit.number(i))))
+    return context.get_dummy_value()
+
+
+@intrinsic
+def mask_pixels(typingctx, y, has_y, dy, start, framed, place, pixels, step, sums, sums_start, count):
+    """framed = dy where y > 0, or all of dy without a y: `count` channels of pixels that are `step` apart.
+
+    Adds up what it has copied: sums += the pixels of framed.
+    """
+    index = types.int64
+    signature = types.void(y, types.boolean, dy, index, framed, index, index, index, sums, index, index)
+    return signature, _emit_mask_pixels
+
+
+def _emit_mask_pixels(context, builder, signature, args):
+    y, has_y, dy, start, framed, place, pixels, step, sums, sums_start, count = args
+    kinds = signature.args
+    emit = Emitter(context, builder, kinds[2].dtype)
+    dy_pointer, framed_pointer = emit.pointer(kinds[2], dy, start), emit.pointer(kinds[4], framed, place)
+    y_pointer = builder.select(has_y, emit.pointer(kinds[0], y, start), dy_pointer)
+    sums_pointer = emit.pointer(kinds[8], sums, sums_start)
+    (total,) = emit.registers([emit.load(sums_pointer)])
+    counts_all = emit.splat(builder.not_(has_y))
+    with cgutils.for_range(builder, pixels) as loop:
+        offset = builder.mul(loop.index, step)
+        value, y_value = emit.load(emit.moved(dy_pointer, offset)), emit.load(emit.moved(y_pointer, offset))
+        counts = builder.or_(counts_all, builder.fcmp_ordered(">", y_value, emit.full(0.0)))
+        value = builder.select(counts, value, emit.full(0.0))
+        builder.store(builder.fadd(builder.load(total), value), total)
+        emit.store_counted(value, emit.moved(framed_pointer, offset), count)
+    emit.store_counted(builder.load(total), sums_pointer, count)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def spread_winners(typingctx, dy, winner, place, band, cell, tap_offsets, taps, sums, sums_start, count):
+    """band[cell + tap_offsets[t]] = dy where t is the winner, else 0, for every tap: a vector of channels of one cell.
+
+    Adds up what it has spread: sums += dy where there is a winner, `count` channels.
+    """
+    index = types.int64
+    return types.void(dy, winner, index, band, index, tap_offsets, index, sums, index, index), _emit_spread_winners
+
+
+def _emit_spread_winners(context, builder, signature, args):
+    dy, winner, place, band, cell, tap_offsets, taps, sums, sums_start, count = args
+    kinds = signature.args
+    emit = Emitter(context, builder, kinds[0].dtype)
+    values, zero = emit.load(emit.pointer(kinds[0], dy, place)), emit.full(0.0)
+    bytes_type = ir.VectorType(_I8, emit.lanes)
+    winners = builder.load(builder.bitcast(emit.pointer(kinds[1], winner, place), bytes_type.as_pointer()), align=1)
+    band_pointer, offsets = emit.pointer(kinds[3], band, cell), emit.pointer(kinds[5], tap_offsets)
+    with cgutils.for_range(builder, taps) as loop:
+        won = builder.icmp_unsigned("==", winners, emit.splat(builder.trunc(loop.index, _I8)))
+        pixel = emit.moved(band_pointer, builder.load(emit.moved(offsets, loop.index)))
+        emit.store(builder.select(won, values, zero), pixel)
+    live = builder.icmp_unsigned("<", winners, emit.splat(builder.trunc(taps, _I8)))
+    sums_pointer = emit.pointer(kinds[7], sums, sums_start)
+    total = builder.fadd(emit.load(sums_pointer), builder.select(live, values, zero))
+    emit.store_counted(total, sums_pointer, count)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def sum_runs(typingctx, x, start, items, weights, count, vector_offsets, first, out, out_start):
+    """out[v, :] += weights[i] · x[start + items[i] + vector_offsets[first + v], :] over i < count, for the next few v.
+
+    Returns how many vectors were next: as many of `AXPY_WIDTHS` as `vector_offsets` has left.
+    """
     index = types.int64
     signature = types.int64(x, index, items, weights, index, vector_offsets, index, out, index)
     return signature, lambda *arguments: _emit_runs(*arguments, emit_runs=_emit_sum_runs)
 
 
 @intrinsic
-def spread_runs(typingctx, x, start, items, weights, count, vector_offsets, vectors_left, out, out_start):
-    """x[start + items[i] + vector_offsets[v], :] += weights[i] · out[v, :] over i < count: the adjoint of `sum_runs`."""
+def spread_runs(typingctx, x, start, items, weights, count, vector_offsets, first, out, out_start):
+    """x[start + items[i] + vector_offsets[first + v], :] += weights[i] · out[v, :]: the adjoint of `sum_runs`."""
     index = types.int64
     signature = types.int64(x, index, items, weights, index, vector_offsets, index, out, index)
     return signature, lambda *arguments: _emit_runs(*arguments, emit_runs=_emit_spread_runs)
@@ -257,13 +347,15 @@ def spread_runs(typingctx, x, start, items, weights, count, vector_offsets, vect
 
 def _emit_runs(context, builder, signature, args, emit_runs):
     """As many vectors of `AXPY_WIDTHS` as there are left, with a loop over the items for each width."""
-    x, start, items, weights, count, vector_offsets, vectors_left, out, out_start = args
+    x, start, items, weights, count, vector_offsets, first, out, out_start = args
     kinds = signature.args
     emit = Emitter(context, builder, kinds[0].dtype)
     done = cgutils.alloca_once_value(builder, emit.number(1))
     x_pointer, out_pointer = emit.pointer(kinds[0], x, start), emit.pointer(kinds[7], out, out_start)
     items_pointer, weights_pointer = emit.pointer(kinds[2], items), emit.pointer(kinds[3], weights)
-    offsets_pointer = emit.pointer(kinds[5], vector_offsets)
+    offsets_pointer = emit.pointer(kinds[5], vector_offsets, first)
+    all_vectors = context.make_array(kinds[5])(context, builder, vector_offsets).nitems
+    vectors_left = builder.sub(all_vectors, first)
 
     def emit_width(widths):
         width = widths[0]

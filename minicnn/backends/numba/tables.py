@@ -12,6 +12,8 @@ from minicnn.backends import memory
 from minicnn.backends.numba.tiles import ROWS, lanes
 from minicnn.geometry import Window
 
+_L1_BYTES = 40 << 10  # of the first-level cache, for one kernel's use
+
 _table_cache = lru_cache(maxsize=256)
 
 
@@ -167,7 +169,7 @@ def _axis_margins(phases, out_size):
 
 @dataclass(frozen=True)
 class Bands:
-    """How the fused forward kernel walks: band after band of convolution pixels, each band pooled from scratch memory."""
+    """How the fused forward kernel walks: band after band of convolution pixels, each pooled from scratch memory."""
 
     count: int
     x_step: int  # elements of x from band to band
@@ -222,8 +224,10 @@ class Runs:
     cells: np.ndarray  # window of the pooled cell's first convolution pixel, in the padded input
     winners: np.ndarray  # (256,) further offset for every winner
     vectors: np.ndarray  # offset of every vector of a window
-    slots: np.ndarray  # place of every row of the kernel matrix among the vectors' lanes
+    run: int  # rows of the kernel matrix in one run
+    run_slots: int  # lanes of one run's vectors
     slot_count: int
+    block: int  # cells whose part of x and of dx stays in the L1 cache while all filters pass
 
 
 @_table_cache
@@ -242,12 +246,15 @@ def runs(window: Window, pool: Window, channels: int, itemsize: int) -> Runs:
     lane_count = lanes(itemsize)
     vectors_per_run = -(-run // lane_count)
     slots_per_run = vectors_per_run * lane_count
+    block_count = -(-pool.out_height * 2 * itemsize * pool.stride_y * step_y // _L1_BYTES)
     return Runs(
         cells=cells - pool.pad_top * step_y - pool.pad_left * step_x,
         winners=winners,
         vectors=outer_sum(starts, steps(vectors_per_run, lane_count)),
-        slots=outer_sum(steps(len(starts), slots_per_run), steps(run, 1)),
+        run=run,
+        run_slots=slots_per_run,
         slot_count=len(starts) * slots_per_run,
+        block=-(-pool.out_height // block_count) * pool.out_width,
     )
 
 

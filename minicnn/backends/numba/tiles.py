@@ -1,4 +1,4 @@
-"""The one table of vector lengths and register tiles, chosen by the features of the processor that Numba compiles for."""
+"""The one table of vector lengths and register tiles, by the features of the processor that Numba compiles for."""
 
 from dataclasses import dataclass
 

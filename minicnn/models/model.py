@@ -1,20 +1,19 @@
-"""Models: graphs of layers that can be trained."""
+"""The model: a graph of layers that can be trained."""
 
-import itertools
 from types import SimpleNamespace
 
 import numpy as np
 
 from minicnn import backends, data, random, training
 from minicnn.callbacks import CallbackList, History, progress
-from minicnn.errors import DataError, NotBuiltError, NotCompiledError, ShapeError, check_positive_int, unknown_name
+from minicnn.errors import NotBuiltError, NotCompiledError, ShapeError, check_positive_int, unknown_name
 from minicnn.graph import Graph, Tensor
-from minicnn.layers.base import Layer, sample_shape, unique_name
-from minicnn.layers.core import Input, InputLayer
+from minicnn.layers.base import Layer, unique_name
 from minicnn.summary import summary_text
 from minicnn.threads import compute_threads
 
 BATCH_SIZE = 32  # where none is given, as in Keras
+FIRST_CALL = 2**40  # calls with training=True count from here, away from the training steps
 
 
 class Model(Layer):
@@ -46,7 +45,7 @@ class Model(Layer):
     def __init__(self, inputs=None, outputs=None, name=None):
         if inputs is None or outputs is None:
             raise TypeError(
-                "Model needs inputs= and outputs=, tensors from Input and layer calls; use Sequential for a stack of layers. "
+                "Model needs inputs= and outputs=, tensors from Input and layer calls; use Sequential for a stack. "
                 "Models as subclasses with a call method are not supported"
             )
         self._setup(name or None, "Functional")
@@ -62,6 +61,8 @@ class Model(Layer):
         self.clock = SimpleNamespace(step=0)
         self.seed = random.next_seed()
         self.epochs_trained = 0
+        self._calls = 0
+        self._warned = False
         self._engine = None
 
     # ------------------------------------------------------------------------------------------------- structure
@@ -114,8 +115,8 @@ class Model(Layer):
     def _built_graph(self) -> Graph:
         if self.graph is None:
             raise NotBuiltError(
-                f"model '{self.name}' is not built, because its input shape is not known: start it with Input(shape=…), give "
-                "its first layer input_shape=…, or call build or fit first"
+                f"model '{self.name}' is not built, because its input shape is not known: start it with Input(shape=…), "
+                "give its first layer input_shape=…, or call build or fit first"
             )
         return self.graph
 
@@ -158,9 +159,12 @@ class Model(Layer):
     @trainable.setter
     def trainable(self, value):
         self._trainable = bool(value)
-        if self.graph is not None:
-            for layer in self.layers:
-                layer.trainable = self._trainable
+        for layer in self._own_layers():
+            layer.trainable = self._trainable
+
+    def _own_layers(self):
+        """The layers there are, also before the model is built."""
+        return [] if self.graph is None else self.graph.layers
 
     def build(self, input_shape=None):
         """Does nothing: a functional model is built from the start."""
@@ -214,7 +218,13 @@ class Model(Layer):
             backends.get(backend)
         self.compiled = training.check_compile_arguments(self, optimizer, loss, metrics, loss_weights, backend)
         self._engine = None
-        if self.built:
+        self._warned = False
+        self._warn_once()
+
+    def _warn_once(self):
+        """Say once per compile what is surprising about the losses; needs the outputs."""
+        if self.built and not self._warned:
+            self._warned = True
             training.warn_about_logits(self)
 
     @property
@@ -245,8 +255,14 @@ class Model(Layer):
         self._engine.prepare()
         return self._engine
 
+    def training_engine(self):
+        """The `engine`, with the weights taken over so that it can train them."""
+        engine = self.engine
+        engine.prepare(trains=True)
+        return engine
+
     def next_epoch_generator(self):
-        """The generator that shuffles the next epoch: a function of the model's seed and of the epochs trained so far."""
+        """The generator that shuffles the next epoch: a function of the seed and of the epochs trained so far."""
         self.epochs_trained += 1
         return random.generator(self.seed, "shuffle", self.epochs_trained)
 
@@ -321,6 +337,7 @@ class Model(Layer):
         check_positive_int("validation_freq", validation_freq)
         bars = progress(verbose)
         x = self._build_from_data(x)
+        self._warn_once()
         source, held_back = self._training_source(
             x, y, batch_size, sample_weight, class_weight, validation_split, validation_data, steps_per_epoch
         )
@@ -329,7 +346,12 @@ class Model(Layer):
             size = validation_batch_size or batch_size
             validation = self._evaluation_source(*_unpack(validation_data), size, validation_steps, "validation y")
         self.history = History()
-        params = {"epochs": epochs, "steps": source.steps, "samples": source.samples, "batch_size": batch_size or BATCH_SIZE}
+        params = {
+            "epochs": epochs,
+            "steps": source.steps,
+            "samples": source.samples,
+            "batch_size": batch_size or BATCH_SIZE,
+        }
         run = CallbackList([self.history, *bars, *(callbacks or [])], self, params)
         with compute_threads(self.engine.backend):
             training.run_epochs(self, source, validation, run, epochs, initial_epoch, shuffle, validation_freq)
@@ -346,12 +368,17 @@ class Model(Layer):
                 raise ValueError("a generator or Sequence gives targets and weights itself, and cannot be split")
             return data.StreamSource(x, lambda *item: self._batch(*item, class_weight), steps), None
         batch_size = BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
-        inputs, targets, weight = self._checked(x, y, weight, class_weight)
-        if not fraction or validation_data is not None:
-            return data.ArraySource(inputs, targets, weight, batch_size), None
-        count = len(inputs)
-        parts = data.split_validation([*inputs, *targets, weight], fraction)
-        return tuple(data.ArraySource(p[:count], p[count:-1], p[-1], batch_size) for p in parts)
+        inputs, targets, weight = self._checked(x, y, weight)
+        count, held_back = len(inputs), None
+        if fraction and validation_data is None:
+            parts = data.split_validation([*inputs, *targets, weight], fraction)
+            (*train, weight), (*held_back, held_weight) = parts
+            inputs, targets = train[:count], train[count:]
+            held_back = data.ArraySource(held_back[:count], held_back[count:], held_weight, batch_size)
+        weight = data.sample_weights(
+            weight, class_weight, targets, len(inputs[0])
+        )  # class weights are for training only
+        return data.ArraySource(inputs, targets, weight, batch_size), held_back
 
     def _checked(self, x, y, weight, class_weight=None, argument="y"):
         """(inputs, targets, weights), checked against the model."""
@@ -464,10 +491,12 @@ class Model(Layer):
         """
         self._need_compiled()
         x = self._build_from_data(x)
+        self._warn_once()
         batch = self._batch(x, y, sample_weight, class_weight)
         totals = training.Totals(self, batch.targets)
-        with compute_threads(self.engine.backend):
-            loss, bound = self.engine.train_batch(batch, totals)
+        engine = self.training_engine()
+        with compute_threads(engine.backend):
+            loss, bound = engine.train_batch(batch, totals)
         training.check_finite(loss, bound, 0, 0)
         logs = totals.logs()
         return logs if return_dict else _one_or_list(list(logs.values()))
@@ -492,8 +521,9 @@ class Model(Layer):
         self._need_compiled()
         x = self._build_from_data(x)
         batch = self._batch(x, y, sample_weight)
-        with compute_threads(self.engine.backend):
-            gradients = self.engine.weight_gradients(batch)
+        engine = self.training_engine()
+        with compute_threads(engine.backend):
+            gradients = engine.weight_gradients(batch)
         return {w.path: g for w, g in gradients.items()}
 
     def call_on_arrays(self, arrays, training=False):
@@ -501,131 +531,13 @@ class Model(Layer):
         x = self._build_from_data(arrays if len(arrays) > 1 else arrays[0])
         inputs = data.match_inputs(x, self.inputs, self.name)
         batch = data.Batch(inputs, [], None, None, len(inputs[0]))
-        with compute_threads(self.engine.backend):
-            outputs = self.engine.predict_batch(batch, training)
-            return _one_or_list([self.engine.backend.to_host(o) for o in outputs])
-
-
-class Sequential(Model):
-    """A stack of layers, each reading the one before.
-
-    Parameters
-    ----------
-    layers : list of Layer, optional
-        May start with ``Input(shape=…)``.
-    name : str, optional
-
-    Notes
-    -----
-    Without an `Input`, an ``input_shape=`` of the first layer or a call of `build`, the model is built when it first sees data.
-    """
-
-    input_count = 1
-
-    def __init__(self, layers=None, name=None):
-        self._setup(name, "Sequential")
-        self._stack = []
-        for layer in layers or []:
-            self.add(layer)
-
-    def add(self, layer) -> None:
-        """Put a layer on top.
-
-        Raises
-        ------
-        TypeError
-            If it is not a layer.
-        ShapeError, ValueError
-            If it does not fit on what is below, or its name is taken.
-        """
-        if isinstance(layer, Tensor):
-            layer = layer.node.layer
-        if not isinstance(layer, Layer):
-            raise TypeError(f"Sequential takes layers, e.g. Dense(10). Received: {layer!r}")
-        if isinstance(layer, InputLayer):
-            self._start(layer.shape)
-            return
-        if any(other.name == layer.name for other in self._stack):
-            raise ValueError(f"the layers of a model need different names. Received: a second layer '{layer.name}'")
-        if self.graph is None and not self._stack and _known_shape(layer) is not None:
-            self._start(_known_shape(layer))
-        if self.graph is not None:
-            self._put_on_top(layer)
-        self._stack.append(layer)
-
-    def pop(self):
-        """Take the top layer off and return it."""
-        if not self._stack:
-            raise ValueError("the model has no layers to take off. Received: pop() on an empty Sequential")
-        layer = self._stack.pop()
-        if self.graph is not None:
-            node = self.graph.outputs[0].node
-            layer.nodes.remove(node)
-            self._set_graph(self.graph.inputs[0], node.inputs[0])
-        return layer
-
-    def _start(self, shape):
-        """Begin the graph with an input of this shape, and put on it what is there."""
-        if self.graph is not None:
-            raise ValueError(f"model '{self.name}' has an input already. Received: another input of shape {shape}")
-        tensor = Input(shape)
-        self._set_graph(tensor, tensor)
-        for layer in self._stack:
-            self._put_on_top(layer)
-
-    def _put_on_top(self, layer):
-        node = layer.call_symbolically([self.graph.outputs[0]])
-        if len(node.outputs) != 1:
-            raise ValueError(f"a layer of a Sequential has one output. Received: '{layer.name}' with {len(node.outputs)}")
-        self._set_graph(self.graph.inputs[0], node.outputs[0])
-
-    def _set_graph(self, first, last):
-        self.graph = Graph([first], [last])
-        self._engine = None if self._engine is None else self._engine.renewed()
-
-    def build(self, input_shape=None):
-        """Make the weights for inputs of this shape, given with the batch axis: (None, 28, 28, 1)."""
-        if self.graph is None:
-            if input_shape is None:
-                self._built_graph()
-            self._start(sample_shape(tuple(input_shape)[1:]))
-
-    def build_for(self, input_shapes):
-        if self.graph is None:
-            if len(input_shapes) != 1:
-                raise ShapeError(f"model '{self.name}' takes one input. Received: {len(input_shapes)}")
-            self._start(input_shapes[0])
-        return super().build_for(input_shapes)
-
-    def _build_from_data(self, x):
-        if self.graph is not None:
-            return x
-        first = x
-        if data.is_stream(x):
-            if hasattr(x, "__next__"):
-                item = next(x)
-                x = itertools.chain([item], x)
-            else:
-                item = x[0]
-            first = item[0] if isinstance(item, tuple) else item
-        elif isinstance(x, list | tuple) and len(x) == 1:
-            first = x[0]
-        first = data.real_array(first, "x")
-        if first.ndim == 0 or len(first) == 0:
-            raise DataError(f"the data is empty: expected at least one sample. Received: shape {first.shape}")
-        self._start(sample_shape(first.shape[1:] or (1,)))
-        return x
-
-    @property
-    def layers(self):
-        return list(self._stack)
-
-
-def _known_shape(layer):
-    """The input shape that a layer brings along: declared, or that of a model that is built."""
-    if layer.declared_input_shape is not None:
-        return layer.declared_input_shape
-    return layer.inputs[0].shape[1:] if isinstance(layer, Model) and layer.built else None
+        engine = self.training_engine() if training else self.engine
+        if training:  # every call draws other masks
+            self._calls += 1
+            self.clock.step = FIRST_CALL + self._calls
+        with compute_threads(engine.backend):
+            outputs = engine.predict_batch(batch, training)
+            return _one_or_list([engine.backend.to_host(o) for o in outputs])
 
 
 def _tensors(argument, value):
@@ -670,5 +582,6 @@ def warmup(model, batch_size=BATCH_SIZE):
     """
     model._need_compiled()
     count = check_positive_int("batch_size", batch_size)
-    with compute_threads(model.engine.backend):
-        model.engine.rehearse(count)
+    engine = model.training_engine()
+    with compute_threads(engine.backend):
+        engine.rehearse(count)

@@ -1,0 +1,25 @@
+"""The numba backend: NumPy arrays, compiled kernels, and the number of threads they use."""
+
+from contextlib import contextmanager
+
+import numba as nb
+
+from minicnn.backends import numba as kernels
+from minicnn.backends.base import Backend
+
+
+class NumbaBackend(Backend):
+    """Kernels compiled by Numba for the processor at hand; plans fuse steps for it."""
+
+    def __init__(self):
+        super().__init__("numba", kernels, fuses=True)
+
+    @contextmanager
+    def use_threads(self, count):
+        """Inside, kernels use `count` threads; the user's setting is restored."""
+        before = nb.get_num_threads()
+        nb.set_num_threads(min(count, nb.config.NUMBA_NUM_THREADS))
+        try:
+            yield
+        finally:
+            nb.set_num_threads(before)

@@ -1,0 +1,150 @@
+"""The model as a stack of layers."""
+
+import itertools
+
+from minicnn import data
+from minicnn.errors import DataError, ShapeError
+from minicnn.graph import Graph, Tensor
+from minicnn.layers.base import Layer, sample_shape
+from minicnn.layers.core import Input, InputLayer
+from minicnn.models.model import Model
+
+
+class Sequential(Model):
+    """A stack of layers, each reading the one before.
+
+    Parameters
+    ----------
+    layers : list of Layer, optional
+        May start with ``Input(shape=…)``.
+    name : str, optional
+
+    Notes
+    -----
+    Without an `Input`, an ``input_shape=`` of the first layer or a call of `build`, the model is built when it first
+    sees data.
+    """
+
+    input_count = 1
+
+    def __init__(self, layers=None, name=None):
+        self._setup(name, "Sequential")
+        self._stack = []
+        for layer in layers or []:
+            self.add(layer)
+
+    def add(self, layer) -> None:
+        """Put a layer on top.
+
+        Raises
+        ------
+        TypeError
+            If it is not a layer.
+        ShapeError, ValueError
+            If it does not fit on what is below, or its name is taken.
+        """
+        if isinstance(layer, Tensor):
+            layer = layer.node.layer
+        if not isinstance(layer, Layer):
+            raise TypeError(f"Sequential takes layers, e.g. Dense(10). Received: {layer!r}")
+        if isinstance(layer, InputLayer):
+            self._start(layer.shape)
+            return
+        if any(other.name == layer.name for other in self._stack):
+            raise ValueError(f"the layers of a model need different names. Received: a second layer '{layer.name}'")
+        if self.graph is None and not self._stack and _known_shape(layer) is not None:
+            self._start(_known_shape(layer))
+        if self.graph is not None:
+            self._put_on_top(layer)
+        self._stack.append(layer)
+
+    def pop(self):
+        """Take the top layer off and return it."""
+        if not self._stack:
+            raise ValueError("the model has no layers to take off. Received: pop() on an empty Sequential")
+        layer = self._stack.pop()
+        if self.graph is not None:
+            node = self.graph.outputs[0].node
+            layer.nodes.remove(node)
+            self._set_graph(self.graph.inputs[0], node.inputs[0])
+        return layer
+
+    def _start(self, shape):
+        """Begin the graph with an input of this shape, and put on it what is there."""
+        if self.graph is not None:
+            raise ValueError(f"model '{self.name}' has an input already. Received: another input of shape {shape}")
+        tensor = Input(shape)
+        self._set_graph(tensor, tensor)
+        unbuilt = [layer for layer in self._stack if not layer.built]
+        try:
+            for layer in self._stack:
+                self._put_on_top(layer)
+        except Exception:  # a shape that does not fit leaves nothing half-built
+            self.graph = None
+            for layer in unbuilt:
+                layer.forget_build()
+            raise
+
+    def _put_on_top(self, layer):
+        node = layer.call_symbolically([self.graph.outputs[0]])
+        if len(node.outputs) != 1:
+            raise ValueError(
+                f"a layer of a Sequential has one output. Received: '{layer.name}' with {len(node.outputs)}"
+            )
+        self._set_graph(self.graph.inputs[0], node.outputs[0])
+
+    def _set_graph(self, first, last):
+        self.graph = Graph([first], [last])
+        self._engine = None if self._engine is None else self._engine.renewed()
+
+    def build(self, input_shape=None):
+        """Make the weights for inputs of this shape, given with the batch axis: (None, 28, 28, 1)."""
+        if self.graph is None:
+            if input_shape is None:
+                self._built_graph()
+            self._start(sample_shape(tuple(input_shape)[1:]))
+
+    def build_for(self, input_shapes):
+        if self.graph is None:
+            if len(input_shapes) != 1:
+                raise ShapeError(f"model '{self.name}' takes one input. Received: {len(input_shapes)}")
+            self._start(input_shapes[0])
+        return super().build_for(input_shapes)
+
+    def _build_from_data(self, x):
+        if self.graph is not None:
+            return x
+        first = x
+        if data.is_stream(x):
+            if hasattr(x, "__next__"):
+                item = next(x)
+                x = itertools.chain([item], x)
+            else:
+                item = x[0]
+            first = item[0] if isinstance(item, tuple) else item
+        elif isinstance(x, list | tuple) and len(x) == 1:
+            first = x[0]
+        first = data.real_array(first, "x")
+        if first.ndim == 0 or len(first) == 0:
+            raise DataError(f"the data is empty: expected at least one sample. Received: shape {first.shape}")
+        self._start(sample_shape(first.shape[1:] or (1,)))
+        return x
+
+    @property
+    def layers(self):
+        return list(self._stack)
+
+    def _own_layers(self):
+        return getattr(self, "_stack", [])
+
+    def forget_build(self):
+        for layer in self._stack:
+            layer.forget_build()
+        self.nodes, self.graph = [], None
+
+
+def _known_shape(layer):
+    """The input shape that a layer brings along: declared, or that of a model that is built."""
+    if layer.declared_input_shape is not None:
+        return layer.declared_input_shape
+    return layer.inputs[0].shape[1:] if isinstance(layer, Model) and layer.built else None

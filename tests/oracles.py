@@ -1,0 +1,177 @@
+"""Naive loops in float64, written from the formulas alone, and a way to run a piece of a graph. No tests here."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from minicnn import backends
+from minicnn.graph import Graph
+from minicnn.layers import Input
+from minicnn.parameters import ParameterStore
+from minicnn.plan import Plan
+from minicnn.threads import compute_threads
+
+BACKENDS = ["numpy", "numba"]
+
+
+# ---------------------------------------------------------------------------------------------------------- geometry
+
+
+def positions(size, kernel, stride, dilation, padding):
+    """For every position of a window on one axis: the pixels that its taps meet, None for padding."""
+    span = (kernel - 1) * dilation + 1
+    if padding == "valid":
+        count, before = 0, 0
+        while count * stride + span <= size:
+            count += 1
+    else:
+        count = -(-size // stride)
+        before = max((count - 1) * stride + span - size, 0) // 2
+    taps = [[p * stride + t * dilation - before for t in range(kernel)] for p in range(count)]
+    return [[i if 0 <= i < size else None for i in row] for row in taps]
+
+
+def pair(value):
+    return (value, value) if isinstance(value, int) else value
+
+
+def windows(shape, kernel, strides=1, padding="valid", dilation=1):
+    """(rows, columns): `positions` of both axes of an image (N, H, W, C)."""
+    arguments = zip(shape[1:3], pair(kernel), pair(strides), pair(dilation), strict=True)
+    return [positions(size, k, s, d, padding) for size, k, s, d in arguments]
+
+
+# ------------------------------------------------------------------------------------------------------------ layers
+
+
+def conv2d(x, kernel, bias=None, strides=1, padding="valid", dilation=1, groups=1):
+    x, kernel = np.asarray(x, np.float64), np.asarray(kernel, np.float64)
+    rows, columns = windows(x.shape, kernel.shape[:2], strides, padding, dilation)
+    channels, filters = x.shape[3] // groups, kernel.shape[3] // groups
+    y = np.zeros((len(x), len(rows), len(columns), kernel.shape[3]))
+    for (n, i, j, f), _ in np.ndenumerate(y):
+        group = f // filters
+        pixels = slice(group * channels, (group + 1) * channels)
+        y[n, i, j, f] = 0 if bias is None else bias[f]
+        for p, r in enumerate(rows[i]):
+            for q, c in enumerate(columns[j]):
+                if r is not None and c is not None:
+                    y[n, i, j, f] += x[n, r, c, pixels] @ kernel[p, q, :, f]
+    return y
+
+
+def conv2d_gradients(x, kernel, dy, strides=1, padding="valid", dilation=1, groups=1):
+    """(dx, dkernel, dbias)"""
+    x, kernel = np.asarray(x, np.float64), np.asarray(kernel, np.float64)
+    rows, columns = windows(x.shape, kernel.shape[:2], strides, padding, dilation)
+    channels, filters = x.shape[3] // groups, kernel.shape[3] // groups
+    dx, dkernel, dbias = np.zeros(x.shape), np.zeros(kernel.shape), np.zeros(kernel.shape[3])
+    for (n, i, j, f), d in np.ndenumerate(dy):
+        group = f // filters
+        pixels = slice(group * channels, (group + 1) * channels)
+        dbias[f] += d
+        for p, r in enumerate(rows[i]):
+            for q, c in enumerate(columns[j]):
+                if r is not None and c is not None:
+                    dkernel[p, q, :, f] += d * x[n, r, c, pixels]
+                    dx[n, r, c, pixels] += d * kernel[p, q, :, f]
+    return dx, dkernel, dbias
+
+
+def pool2d(x, dy, kind, size=2, strides=None, padding="valid"):
+    """(y, dx) of max (first maximum wins) or average (padding does not count) pooling."""
+    x = np.asarray(x, np.float64)
+    rows, columns = windows(x.shape, size, size if strides is None else strides, padding)
+    y, dx = np.zeros((len(x), len(rows), len(columns), x.shape[3])), np.zeros(x.shape)
+    for (n, i, j, c), _ in np.ndenumerate(y):
+        pixels = [(r, s) for r in rows[i] if r is not None for s in columns[j] if s is not None]
+        values = [x[n, r, s, c] for r, s in pixels]
+        if kind == "max":
+            best = values.index(max(values))
+            y[n, i, j, c] = values[best]
+            dx[n, *pixels[best], c] += dy[n, i, j, c]
+        else:
+            y[n, i, j, c] = sum(values) / len(values)
+            for r, s in pixels:
+                dx[n, r, s, c] += dy[n, i, j, c] / len(values)
+    return y, dx
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+# --------------------------------------------------------------------------------------------- running part of a graph
+
+
+def tie_free(rng, *shape):
+    """Random numbers in (-1, 1) that are all different, by much more than float32's resolution, and none of them 0."""
+    size = int(np.prod(shape))
+    return (rng.permutation(size).reshape(shape) + 0.37) * 2 / size - 1
+
+
+def graph_of(layer, shapes) -> Graph:
+    """The graph of one call of a layer."""
+    inputs = [Input(shape) for shape in shapes]
+    return Graph(inputs, layer.call_symbolically(inputs).outputs)
+
+
+def randomize(layers, rng):
+    """Give every weight a random value: also those that start as zeros or ones hide mistakes."""
+    for layer in layers:
+        for w in layer.weights:
+            value = rng.uniform(0.5, 1.5, w.shape) if "variance" in w.name else rng.normal(0, 0.5, w.shape)
+            w.assign(value + (1 if w.name == "gamma" else 0))
+
+
+def run(
+    graph, xs, dys=None, backend="numpy", training=True, fuses=None, dtype="float32", batch=None, wanted=True, memory=None
+):
+    """Run a graph forward (and backward, given the gradients `dys` of its outputs) in a plan of its own.
+
+    Returns
+    -------
+    namespace
+        outputs, dxs : lists of arrays; grads, state : path → array; plan.
+    """
+    backend = backends.get(backend)
+    weights = list(dict.fromkeys(w for layer in graph.layers for w in layer.weights))
+    store = ParameterStore(weights, backend, dtype, adopt=False)
+    clock = SimpleNamespace(step=3)
+    count = len(xs[0])
+    plan = Plan(graph, store, batch or count, training, None, 7, clock, fuses, wanted)
+    bound = plan.bind(count)
+    store.grad.fill(np.nan)  # gradients are assigned, never added to
+    for weight, gradient in store.gradients.items():
+        if not weight.trainable:
+            gradient.fill(0)
+    if memory is not None:
+        memory(plan)
+    with compute_threads(backend):
+        for array, x in zip(bound.inputs, xs, strict=True):
+            array[...] = x
+        bound.forward()
+        outputs = [np.array(o) for o in bound.outputs]
+        inputs_after = [np.array(a) for a in bound.inputs] if training else None
+        dxs, grads = [], {}
+        if dys is not None:
+            for gradient, dy in zip(bound.head_gradients, dys, strict=True):
+                if gradient is not None:
+                    gradient[...] = dy
+            bound.backward()
+            dxs = [None if g is None else np.array(g) for g in bound.input_gradients]
+            grads = {w.path: np.array(g) for w, g in store.gradients.items() if w.trainable}
+    state = {w.path: np.array(store.values[w]) for w in weights if not w.has_gradient}
+    return SimpleNamespace(
+        outputs=outputs, dxs=dxs, grads=grads, state=state, plan=plan, bound=bound, inputs_after=inputs_after, store=store
+    )
+
+
+def assert_close(actual, expected, tolerance, what=""):
+    """max|a − b| ≤ tolerance · max|b|."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape, f"{what}: {actual.shape} is not {expected.shape}"
+    scale = max(np.abs(expected).max(initial=0), 1e-30)
+    error = np.abs(actual - expected).max(initial=0)
+    assert error <= tolerance * scale, f"{what}: {error / scale:.2e} is above {tolerance:.0e}"

@@ -120,6 +120,10 @@ class Registry:
         """All known names, aliases included."""
         return sorted(set(self._names))
 
+    def classes(self) -> set[type]:
+        """All known classes."""
+        return set(self._classes.values())
+
     def lookup(self, name: str) -> type:
         """The class called `name`.
 

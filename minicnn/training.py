@@ -355,8 +355,8 @@ def warn_about_logits(model):
         activation = final_activation(output)
         if getattr(loss, "from_logits", False) and activation in loss.takes_logits_of:
             warnings.warn(
-                f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, the "
-                f"loss is computed from the values before the {activation}; predict and metrics see the values after it.",
+                f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, "
+                f"the loss is computed from the values before it; predict and metrics see the values after it.",
                 stacklevel=3,
             )
 
@@ -425,8 +425,8 @@ def _explain_empty_source(epoch, initial_epoch) -> None:
     if epoch == initial_epoch:
         raise DataError("the generator gave no batch: expected at least one. Received: none")
     warnings.warn(
-        f"the data ran out after {epoch - initial_epoch} epoch(s), training stops: give steps_per_epoch= and a generator "
-        "that goes on, or a Sequence, which can be read again",
+        f"the data ran out after {epoch - initial_epoch} epoch(s), training stops: give steps_per_epoch= and a "
+        "generator that goes on, or a Sequence, which can be read again",
         stacklevel=4,
     )
 

@@ -28,7 +28,12 @@ def get(identifier):
         return None
     if isinstance(identifier, str):
         return _registry.lookup(identifier)(name=identifier.lower())
-    return _registry.get(identifier)
+    if isinstance(identifier, Activation):
+        return identifier.activation
+    layer = _registry.get(identifier)
+    if type(layer) not in _registry.classes():
+        raise TypeError(f"an activation is one of {', '.join(_registry.names())}. Received: {layer!r}")
+    return layer
 
 
 class _Elementwise(Layer):

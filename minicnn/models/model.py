@@ -115,7 +115,7 @@ class Model(Layer):
     def _built_graph(self) -> Graph:
         if self.graph is None:
             raise NotBuiltError(
-                f"model '{self.name}' is not built, because its input shape is not known: start it with Input(shape=…), "
+                f"model '{self.name}' is not built, because its input shape is not known: start with Input(shape=…), "
                 "give its first layer input_shape=…, or call build or fit first"
             )
         return self.graph

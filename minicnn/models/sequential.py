@@ -5,7 +5,7 @@ import itertools
 from minicnn import data
 from minicnn.errors import DataError, ShapeError
 from minicnn.graph import Graph, Tensor
-from minicnn.layers.base import Layer, sample_shape
+from minicnn.layers.base import Layer
 from minicnn.layers.core import Input, InputLayer
 from minicnn.models.model import Model
 
@@ -43,17 +43,18 @@ class Sequential(Model):
         ShapeError, ValueError
             If it does not fit on what is below, or its name is taken.
         """
-        if isinstance(layer, Tensor):
-            layer = layer.node.layer
+        if isinstance(layer, Tensor) and isinstance(layer.node.layer, InputLayer):
+            self._start(layer)
+            return
         if not isinstance(layer, Layer):
             raise TypeError(f"Sequential takes layers, e.g. Dense(10). Received: {layer!r}")
         if isinstance(layer, InputLayer):
-            self._start(layer.shape)
+            self._start(layer.call_symbolically([]).outputs[0])
             return
         if any(other.name == layer.name for other in self._stack):
             raise ValueError(f"the layers of a model need different names. Received: a second layer '{layer.name}'")
         if self.graph is None and not self._stack and _known_shape(layer) is not None:
-            self._start(_known_shape(layer))
+            self._start(Input(_known_shape(layer)))
         if self.graph is not None:
             self._put_on_top(layer)
         self._stack.append(layer)
@@ -69,11 +70,10 @@ class Sequential(Model):
             self._set_graph(self.graph.inputs[0], node.inputs[0])
         return layer
 
-    def _start(self, shape):
-        """Begin the graph with an input of this shape, and put on it what is there."""
+    def _start(self, tensor):
+        """Begin the graph with this input, and put on it what is there."""
         if self.graph is not None:
-            raise ValueError(f"model '{self.name}' has an input already. Received: another input of shape {shape}")
-        tensor = Input(shape)
+            raise ValueError(f"model '{self.name}' has an input already. Received: another one of shape {tensor.shape}")
         self._set_graph(tensor, tensor)
         unbuilt = [layer for layer in self._stack if not layer.built]
         try:
@@ -102,13 +102,13 @@ class Sequential(Model):
         if self.graph is None:
             if input_shape is None:
                 self._built_graph()
-            self._start(sample_shape(tuple(input_shape)[1:]))
+            self._start(Input(tuple(input_shape)[1:]))
 
     def build_for(self, input_shapes):
         if self.graph is None:
             if len(input_shapes) != 1:
                 raise ShapeError(f"model '{self.name}' takes one input. Received: {len(input_shapes)}")
-            self._start(input_shapes[0])
+            self._start(Input(input_shapes[0]))
         return super().build_for(input_shapes)
 
     def _build_from_data(self, x):
@@ -127,7 +127,7 @@ class Sequential(Model):
         first = data.real_array(first, "x")
         if first.ndim == 0 or len(first) == 0:
             raise DataError(f"the data is empty: expected at least one sample. Received: shape {first.shape}")
-        self._start(sample_shape(first.shape[1:] or (1,)))
+        self._start(Input(first.shape[1:] or (1,)))
         return x
 
     @property

@@ -22,6 +22,7 @@ import numpy as np
 WORKER = Path(__file__).with_name("worker.py")
 PAUSE = 0.3  # seconds; Intel's OpenMP spins for 0.2
 FOREIGN_CORES = 0.15  # more than this taken by other programs, where all cores are needed, disturbs a round
+MOST_WAITS = 30  # pauses, before a round, for other programs to end
 MOST_ATTEMPTS = 4  # so many times the wanted rounds are tried to get undisturbed ones
 
 # Workers get the defaults that users have: how pools wait and how many threads they start is not taken over from here.
@@ -185,6 +186,7 @@ def interleave(workers, rounds, threads, do, **arguments):
     _round(workers, names, do, arguments)
     done, quiet = [], 0
     while quiet < rounds and len(done) < MOST_ATTEMPTS * rounds:
+        _wait_until_quiet(workers, allowed)
         done.append(_round(workers, _rotated(names, len(done)), do, arguments))
         quiet += (done[-1][1] or 0) <= allowed
     if quiet >= rounds:
@@ -195,16 +197,36 @@ def interleave(workers, rounds, threads, do, **arguments):
     return Measurement(times, [entry[1] for entry in kept], len(done) - len(kept))
 
 
+def _wait_until_quiet(workers, allowed):
+    """Give other programs that keep more than `allowed` cores busy a while to end."""
+    for _ in range(MOST_WAITS):
+        load = _Load(workers)
+        time.sleep(PAUSE)
+        if (load.foreign_cores() or 0) <= allowed:
+            break
+
+
 def _round(workers, names, do, arguments):
     """One turn of each; returns (name → median milliseconds, cores busy with other programs)."""
-    processes = [os.getpid(), *(worker.process.pid for worker in workers.values())]
-    start, before = time.perf_counter(), _foreign_seconds(processes)
-    times = {}
+    load, times = _Load(workers), {}
     for name in names:
         time.sleep(PAUSE)
         times[name] = 1000 * statistics.median(workers[name].ask(do, **arguments)["seconds"])
-    after = _foreign_seconds(processes)
-    return times, None if after is None else (after - before) / (time.perf_counter() - start)
+    return times, load.foreign_cores()
+
+
+class _Load:
+    """What other programs than these workers and this one do from now on."""
+
+    def __init__(self, workers):
+        self.processes = [os.getpid(), *(worker.process.pid for worker in workers.values())]
+        self.start, self.before = time.perf_counter(), _foreign_seconds(self.processes)
+
+    def foreign_cores(self):
+        """Cores that they kept busy on average; None where the system does not say."""
+        if self.before is None:
+            return None
+        return (_foreign_seconds(self.processes) - self.before) / (time.perf_counter() - self.start)
 
 
 def _foreign_seconds(processes):

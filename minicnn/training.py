@@ -357,7 +357,7 @@ def warn_about_logits(model):
             warnings.warn(
                 f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, "
                 f"the loss is computed from the values before it; predict and metrics see the values after it.",
-                stacklevel=3,
+                stacklevel=4,
             )
 
 

@@ -126,7 +126,16 @@ def randomize(layers, rng):
 
 
 def run(
-    graph, xs, dys=None, backend="numpy", training=True, fuses=None, dtype="float32", batch=None, wanted=True, memory=None
+    graph,
+    xs,
+    dys=None,
+    backend="numpy",
+    training=True,
+    fuses=None,
+    dtype="float32",
+    batch=None,
+    wanted=True,
+    memory=None,
 ):
     """Run a graph forward (and backward, given the gradients `dys` of its outputs) in a plan of its own.
 
@@ -164,7 +173,14 @@ def run(
             grads = {w.path: np.array(g) for w, g in store.gradients.items() if w.trainable}
     state = {w.path: np.array(store.values[w]) for w in weights if not w.has_gradient}
     return SimpleNamespace(
-        outputs=outputs, dxs=dxs, grads=grads, state=state, plan=plan, bound=bound, inputs_after=inputs_after, store=store
+        outputs=outputs,
+        dxs=dxs,
+        grads=grads,
+        state=state,
+        plan=plan,
+        bound=bound,
+        inputs_after=inputs_after,
+        store=store,
     )
 
 

@@ -27,10 +27,10 @@ ROOMS = (
     ("registry",),
     ("backends",),
     ("geometry", "random", "threads"),
-    ("errors",),
+    ("errors", "storage"),
 )
 FLOOR = {name: floor for floor, room in enumerate(ROOMS) for name in room}
-BESIDE = {"datasets": {"datasets", "errors"}}  # outside the order: what these may import
+BESIDE = {"datasets": {"datasets", "errors", "storage"}}  # outside the order: what these may import
 
 # Libraries that only one part of the package may import.
 OWNERS = {

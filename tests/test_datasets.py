@@ -208,13 +208,13 @@ def test_places_are_not_mixed(monkeypatch, tmp_path, cache):
 
 
 def test_cache_folder_variables(monkeypatch, tmp_path):
-    assert _files.cache_folder() == tmp_path / "cache" / "datasets"
+    assert _files.download_folder() == tmp_path / "cache" / "datasets"
     monkeypatch.delenv("MINICNN_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert _files.cache_folder() == tmp_path / "xdg" / "minicnn" / "datasets"
+    assert _files.download_folder() == tmp_path / "xdg" / "minicnn" / "datasets"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert _files.cache_folder() == tmp_path / ".cache" / "minicnn" / "datasets"
+    assert _files.download_folder() == tmp_path / ".cache" / "minicnn" / "datasets"
 
 
 @pytest.mark.parametrize("module", [mnist, fashion_mnist, cifar10])

@@ -272,10 +272,21 @@ def test_fused_equals_unfused(name, options, shape, seed):
 @pytest.mark.parametrize("fuses", [False, True])
 @pytest.mark.parametrize("name", CHAINS)
 def test_gradcheck_of_chains(name, backend, fuses, seed):
-    options = {"filters": 4, "kernel_size": 3, "padding": "same", "use_bias": "bn" not in name}  # bn's mean removes a bias
+    options = {
+        "filters": 4,
+        "kernel_size": 3,
+        "padding": "same",
+        "use_bias": "bn" not in name,
+    }  # bn's mean removes a bias
     model = chain(name, options, (7, 6, 3), np.random.default_rng(seed))
     check = gradcheck(model, backend=backend, fuses=fuses, seed=seed)
-    fused_pool = name in ("conv relu pool", "conv ReLU pool", "conv pool relu", "conv pool", "conv overlapping same pool")
+    fused_pool = name in (
+        "conv relu pool",
+        "conv ReLU pool",
+        "conv pool relu",
+        "conv pool",
+        "conv overlapping same pool",
+    )
     ran = {kernel.rsplit(".", 1)[1] for kernel in check.kernels}
     if fuses and fused_pool:
         assert ran == {"conv2d_pool", "conv2d_pool_backward"}
@@ -313,7 +324,9 @@ def test_what_fuses():
 
 
 def test_grouped_convolutions_do_not_merge_with_pooling(seed):
-    model = chain("conv relu pool", {"filters": 4, "kernel_size": 3, "groups": 2}, (7, 7, 2), np.random.default_rng(seed))
+    model = chain(
+        "conv relu pool", {"filters": 4, "kernel_size": 3, "groups": 2}, (7, 7, 2), np.random.default_rng(seed)
+    )
     ran = {kernel.rsplit(".", 1)[1] for kernel in gradcheck(model, fuses=True, seed=seed).kernels}
     assert ran == {"conv2d", "conv2d_backward", "max_pool2d", "max_pool2d_backward"}
 
@@ -419,7 +432,9 @@ def test_gradients_of_a_small_network_by_loops(backend, rng):
 
 class TestGradcheck:
     def test_leaves_the_model_as_it_was(self, rng):
-        model = mc.Sequential([Input((5, 5, 1)), Conv2D(2, 3), BatchNormalization(), Flatten(), layers.Dropout(0.5), Dense(3)])
+        model = mc.Sequential(
+            [Input((5, 5, 1)), Conv2D(2, 3), BatchNormalization(), Flatten(), layers.Dropout(0.5), Dense(3)]
+        )
         model.compile("adam", "mse")
         before, nodes = model.get_weights(), [len(layer.nodes) for layer in model.layers]
         gradcheck(model, loss="mse", y=rng.normal(size=(3, 3)))

@@ -56,12 +56,16 @@ fused_or_not = pytest.mark.parametrize("fuses", [False, True], ids=["unfused", "
 
 
 def test_every_layer_has_examples():
-    missing = [n for n, cls in CLASSES.items() if n not in HELPERS and not (hasattr(cls, "examples") and list(cls.examples()))]
+    missing = [
+        n for n, cls in CLASSES.items() if n not in HELPERS and not (hasattr(cls, "examples") and list(cls.examples()))
+    ]
     assert not missing, f"write examples() for {missing}, see docs/adding_a_layer.md"
 
 
 def test_all_layers_of_the_package_take_part():
-    assert {"Conv2D", "Dense", "MaxPooling2D", "BatchNormalization", "Dropout", "Add", "Concatenate", "Flatten"} <= set(CLASSES)
+    assert {"Conv2D", "Dense", "MaxPooling2D", "BatchNormalization", "Dropout", "Add", "Concatenate", "Flatten"} <= set(
+        CLASSES
+    )
     for name, cls in CLASSES.items():
         assert getattr(layers, name) is cls
         assert issubclass(cls, Layer)

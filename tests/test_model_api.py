@@ -31,7 +31,13 @@ from minicnn.layers import (
 )
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
-LENET_PARAMETERS = [((5, 5, 1, 6), (6,)), ((5, 5, 6, 16), (16,)), ((400, 120), (120,)), ((120, 84), (84,)), ((84, 10), (10,))]
+LENET_PARAMETERS = [
+    ((5, 5, 1, 6), (6,)),
+    ((5, 5, 6, 16), (16,)),
+    ((400, 120), (120,)),
+    ((120, 84), (84,)),
+    ((84, 10), (10,)),
+]
 
 
 def lenet_layers(**first):
@@ -179,6 +185,7 @@ def test_names_given_and_layers_found():
 
 def test_layers_in_keras_order():
     """By distance from the output, then as a search from the output meets them (checked with Keras 3.15)."""
+
     def names(outputs):
         return [layer.name for layer in mc.Model(x, outputs).layers][1:]
 
@@ -556,7 +563,9 @@ def test_generator_as_data(lazy, rng):
                 yield x[i : i + 4], y[i : i + 4]
 
     model, x, y = model_and_data(rng, lazy)
-    history = model.fit(forever(), steps_per_epoch=3, epochs=2, verbose=0, validation_data=forever(), validation_steps=3)
+    history = model.fit(
+        forever(), steps_per_epoch=3, epochs=2, verbose=0, validation_data=forever(), validation_steps=3
+    )
     assert len(history.history["val_loss"]) == 2
     assert model.optimizer.iterations == 6
     assert model.evaluate(forever(), steps=3, verbose=0) == pytest.approx(model.evaluate(x, y, verbose=0), rel=1e-6)
@@ -570,8 +579,9 @@ def test_generator_as_data(lazy, rng):
 
 def test_generator_that_runs_dry(rng):
     model, x, y = model_and_data(rng)
-    with pytest.warns(UserWarning, match=r"ran out after 1 epoch.*steps_per_epoch"):
+    with pytest.warns(UserWarning, match=r"ran out after 1 epoch.*steps_per_epoch") as caught:
         history = model.fit(iter([(x, y)]), epochs=3, verbose=0)
+    assert caught[0].filename == __file__  # it points at the line of the user
     assert len(history.history["loss"]) == 1
     with pytest.raises(mc.errors.DataError, match="no batch"):
         model.fit(iter([]), verbose=0)
@@ -749,7 +759,9 @@ def test_activations_by_name_object_function_and_layer(name, rng):
 
 
 def test_strings_and_objects_everywhere(rng):
-    layer = Conv2D(2, 3, kernel_initializer="he_normal", kernel_regularizer="l2", bias_initializer=mc.initializers.Constant(2))
+    layer = Conv2D(
+        2, 3, kernel_initializer="he_normal", kernel_regularizer="l2", bias_initializer=mc.initializers.Constant(2)
+    )
     model = mc.Sequential([Input((5, 5, 1)), layer, Flatten(), Dense(1, activation="sigmoid")])
     np.testing.assert_array_equal(layer.get_weights()[1], [2, 2])
     x, y = rng.normal(size=(4, 5, 5, 1)), rng.integers(0, 2, 4)

@@ -437,7 +437,7 @@ def test_the_table_of_targets():
 
 
 def test_the_cache_is_named_by_the_sources():
-    folder = launch.cache_folder()
+    folder = launch.kernel_folder()
     assert folder is None or folder.name.endswith(launch.sources_hash())
 
 
@@ -452,7 +452,7 @@ def test_an_unwritable_cache_folder_only_costs_time(tmp_path):
     code = (
         "import numpy as np; from minicnn.backends import numba as fast; from minicnn.backends.numba import launch;"
         "theta = np.ones(4); fast.sgd_update(theta, np.ones(4), None, 1.0, 0.0, False);"
-        "assert launch.cache_folder() is None and not theta.any()"
+        "assert launch.kernel_folder() is None and not theta.any()"
     )
     environment = os.environ | {"MINICNN_CACHE": str(blocked / "kernels")}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)

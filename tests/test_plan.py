@@ -98,7 +98,9 @@ def live_forever(intervals):
     return offset
 
 
-random_graphs = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+random_graphs = settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @every_backend
@@ -177,7 +179,11 @@ def run_with_poison(graph, xs, dys, mode, fuses):
         for gradient, dy in zip(bound.head_gradients, dys, strict=True):
             if gradient is not None:
                 gradient[...] = dy
-        indices = [i for i in reversed(range(end)) if plan._has_backward(plan.places[i]) and not plan._is_skipped(plan.places[i])]
+        indices = [
+            i
+            for i in reversed(range(end))
+            if plan._has_backward(plan.places[i]) and not plan._is_skipped(plan.places[i])
+        ]
         for index, (backward, dy, ws) in zip(indices, bound._backward, strict=True):
             poison(2 * end - index)
             backward(dy, ws)
@@ -203,8 +209,11 @@ def test_arena_never_overlaps(entries):
 
 def test_arena_shares_memory_in_a_chain():
     """Inference of a deep chain of equal layers needs two or three arrays, however deep."""
+
     def plan(depth):
-        model = mc.Sequential([Input((8, 8, 4)), *[Conv2D(4, 3, padding="same", activation="tanh") for _ in range(depth)]])
+        model = mc.Sequential(
+            [Input((8, 8, 4)), *[Conv2D(4, 3, padding="same", activation="tanh") for _ in range(depth)]]
+        )
         return run(model.graph, [np.zeros((2, 8, 8, 4))], training=False).plan
 
     assert plan(12).nbytes == plan(4).nbytes <= 3 * (2 * 8 * 8 * 4 * 4 + 128)
@@ -293,7 +302,9 @@ def test_flatten_of_a_branch_point(backend, fuses, seed):
     flat = Dense(3)(Flatten()(x))
     again = Dense(3)(Flatten()(x))
     pooled = Dense(3)(GlobalAveragePooling2D()(x))
-    assert gradcheck(mc.Model(image, Add()([flat, pooled, again])), backend=backend, fuses=fuses, seed=seed).error <= 1e-6
+    assert (
+        gradcheck(mc.Model(image, Add()([flat, pooled, again])), backend=backend, fuses=fuses, seed=seed).error <= 1e-6
+    )
     views = Reshape((3, 4))(Flatten()(x))
     model = mc.Model(image, [Dense(2)(views), Flatten()(x), x])
     assert gradcheck(model, backend=backend, fuses=fuses, seed=seed).error <= 1e-6
@@ -495,6 +506,7 @@ def test_feature_maps_of_a_trained_model(backend, rng):
 @every_backend
 def test_two_models_that_share_layers_train_in_turn(backend, rng):
     """As in an autoencoder: each model's step starts from the other's weights, each has its optimizer's state."""
+
     def build():
         x = Input((4,))
         trunk = Dense(5, activation="tanh", kernel_initializer=mc.initializers.GlorotUniform(seed=1))
@@ -623,7 +635,16 @@ def test_gradients_stop_at_frozen_layers_below_the_first_trainable_one(backend, 
 def test_predict_does_not_depend_on_the_batch_size(backend, rng):
     mc.set_backend(backend)
     model = mc.Sequential(
-        [Input((6, 6, 1)), Conv2D(3, 3), BatchNormalization(), ReLU(), MaxPooling2D(), Dropout(0.5), Flatten(), Dense(4)]
+        [
+            Input((6, 6, 1)),
+            Conv2D(3, 3),
+            BatchNormalization(),
+            ReLU(),
+            MaxPooling2D(),
+            Dropout(0.5),
+            Flatten(),
+            Dense(4),
+        ]
     )
     randomize(model.layers, rng)
     x = rng.normal(size=(23, 6, 6, 1))
@@ -658,6 +679,7 @@ def test_a_plan_serves_smaller_batches(rng):
 @every_backend
 def test_short_last_batch_is_a_batch(backend, rng):
     """fit with 10 samples in batches of 4 equals three steps on 4, 4 and 2 samples, dropout and averages included."""
+
     def build():
         model = mc.Sequential([Input((5, 5, 1)), Conv2D(3, 3), BatchNormalization(), ReLU(), Flatten(), Dense(2)])
         model.compile(mc.optimizers.Adam(0.01), "mse", backend=backend)
@@ -775,6 +797,7 @@ def test_dropout_keeps_the_mean(backend):
 
 def test_each_training_step_has_its_own_mask(rng):
     """Through `fit`: the inputs of a layer behind dropout differ from step to step, and repeat with the seed."""
+
     def losses_of(seed):
         random.set_seed(seed)
         model = mc.Sequential([Input((30,)), Dropout(0.5), Dense(1, kernel_initializer="ones")])
@@ -793,6 +816,7 @@ def test_each_training_step_has_its_own_mask(rng):
 
 def test_a_model_moves_between_backends_in_the_middle_of_training(rng):
     """Weights, averages and the optimizer's state go along."""
+
     def build():
         mc.set_backend("numpy")
         model = mc.Sequential([Input((6,)), Dense(5, activation="relu"), BatchNormalization(), Dense(2)])

@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from minicnn.errors import DataError
+from minicnn.storage import CACHE_VARIABLE, cache_folder
 
 DATA_VARIABLE = "MINICNN_DATA"
-CACHE_VARIABLE = "MINICNN_CACHE"
 
 CONNECT_TIMEOUT = 10  # seconds for one mirror: without a network, loading should fail while the user still watches
 READ_TIMEOUT = 30  # seconds without a single byte
@@ -84,24 +84,21 @@ def find_dataset(name: str, locate, files, data_dir=None, hint=None):
     remarks = [hint(folder) for folder in folders] if hint else []
     if data_dir is not None:
         raise _not_found(name, folders, remarks)
-    problem = _download_all(files, cache_folder() / name.lower())
+    problem = _download_all(files, download_folder() / name.lower())
     if problem:
         raise _not_found(name, folders, [problem, *remarks])
-    return locate(cache_folder())
+    return locate(download_folder())
 
 
 def default_folders() -> list[Path]:
     """The folders to look in when none is given: `MINICNN_DATA` (if set), then the cache."""
     data_folder = os.environ.get(DATA_VARIABLE)
-    return ([Path(data_folder).expanduser()] if data_folder else []) + [cache_folder()]
+    return ([Path(data_folder).expanduser()] if data_folder else []) + [download_folder()]
 
 
-def cache_folder() -> Path:
-    """Where downloads go: `datasets/` in `$MINICNN_CACHE`, else `$XDG_CACHE_HOME/minicnn`, else `~/.cache/minicnn`."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE]).expanduser() / "datasets"
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "minicnn" / "datasets"
+def download_folder() -> Path:
+    """Where downloads go: `datasets/` in the cache folder."""
+    return cache_folder() / "datasets"
 
 
 def first_file(folder: Path, subfolders, names) -> Path | None:

@@ -8,10 +8,11 @@ after a change elsewhere.
 
 import contextlib
 import hashlib
-import os
+import shutil
 import sys
 import tempfile
 import threading
+import time
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,10 @@ import llvmlite.binding
 from numba import njit, typeof, types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
+
+from minicnn.storage import cache_folder
+
+_SECONDS_KEPT = 30 * 24 * 3600
 
 # No "nnan" or "ninf": NaN must stay NaN, an error that vanishes is worse than an error.
 _OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "boundscheck": False, "error_model": "numpy"}
@@ -55,7 +60,7 @@ class SharedCode:
         if scalar in self._compiled:
             return
         code = CFunc(self._function, (self.types_of(scalar), types.void), locals={}, options=_OPTIONS)
-        if cache_folder() is not None:
+        if kernel_folder() is not None:
             code._cache = _KernelCache(self._function)
         code.compile()
         llvmlite.binding.add_symbol(self.symbol(scalar), code.address)
@@ -90,7 +95,7 @@ class Kernel:
         return entry(*arguments)
 
     def _compile(self, arguments):
-        if cache_folder() is not None and not isinstance(self._dispatcher._cache, _KernelCache):
+        if kernel_folder() is not None and not isinstance(self._dispatcher._cache, _KernelCache):
             self._dispatcher._cache = _KernelCache(self._dispatcher.py_func)
         with _notice_of_waiting():
             for code in self._uses:
@@ -151,18 +156,24 @@ def sources_hash() -> str:
 
 
 @cache
-def cache_folder() -> Path | None:
-    """Where compiled kernels are kept: ``$MINICNN_CACHE`` or the user's cache folder; None if it cannot be written."""
-    base = os.environ.get("MINICNN_CACHE")
+def kernel_folder() -> Path | None:
+    """Where compiled kernels are kept, in the cache folder; None if it cannot be written."""
     try:
-        if base is None:
-            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minicnn"
-        folder = Path(base) / f"kernels-{sources_hash()}"
+        folder = cache_folder() / f"kernels-{sources_hash()}"
+        if not folder.exists():
+            _remove_old_folders(folder.parent)
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except (OSError, RuntimeError):  # RuntimeError: no home folder
         return None
     return folder
+
+
+def _remove_old_folders(parent):
+    """Remove kernels of other versions that nobody has added to for a month."""
+    for folder in parent.glob("kernels-*"):
+        if time.time() - folder.stat().st_mtime > _SECONDS_KEPT:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _KernelLocator(_CacheLocator):
@@ -172,7 +183,7 @@ class _KernelLocator(_CacheLocator):
         self._py_file, self._line = py_file, py_func.__code__.co_firstlineno
 
     def get_cache_path(self):
-        return str(cache_folder())
+        return str(kernel_folder())
 
     def get_source_stamp(self):
         return sources_hash()

@@ -1,0 +1,19 @@
+"""Where the library keeps files of its own: downloads and compiled kernels."""
+
+import os
+from pathlib import Path
+
+CACHE_VARIABLE = "MINICNN_CACHE"
+
+
+def cache_folder() -> Path:
+    """`$MINICNN_CACHE`, else `$XDG_CACHE_HOME/minicnn`, else `~/.cache/minicnn`; it need not exist.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no home folder.
+    """
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minicnn"

@@ -44,6 +44,12 @@ class Callback:
     def on_epoch_end(self, epoch, logs=None) -> None:
         """After an epoch and its validation."""
 
+    def on_test_begin(self, logs=None) -> None:
+        """Before the validation in an epoch."""
+
+    def on_test_end(self, logs=None) -> None:
+        """After the validation in an epoch."""
+
     def on_train_batch_begin(self, batch, logs=None) -> None:
         """Before a batch; `batch` counts from 0 in each epoch."""
 
@@ -137,15 +143,18 @@ class LambdaCallback(Callback):
 
 
 class EpochLines(Callback):
-    """One line an epoch: seconds, images per second, loss and metrics."""
+    """One line an epoch: seconds, images trained per second (validation not counted), loss and metrics."""
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._start = time.perf_counter()
+        self._start, self._trained = time.perf_counter(), None
+
+    def on_test_begin(self, logs=None):
+        self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = time.perf_counter() - self._start
-        samples = self.params["samples"]
-        rate = f" - {samples / seconds:,.0f} images/s" if samples else ""
+        now = time.perf_counter()
+        seconds, samples = now - self._start, self.params["samples"]
+        rate = f" - {samples / ((self._trained or now) - self._start):,.0f} images/s" if samples else ""
         print(f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.1f}s{rate} - {_format(logs or {})}", flush=True)
 
 

@@ -126,12 +126,15 @@ def sample_weights(weights, class_weight, targets, samples):
         return weights
     if len(targets) != 1:
         raise ValueError("class_weight needs a model with one output; use sample_weight. Received: several outputs")
-    target = targets[0].reshape(samples, -1)
-    classes = (target.argmax(axis=1) if target.shape[1] > 1 else target[:, 0]).astype(np.int64)
-    table = np.ones(max(int(classes.max()), *(int(c) for c in class_weight)) + 1)  # a class without an entry weighs 1
-    for c, w in class_weight.items():
-        table[int(c)] = w
-    return table[classes] if weights is None else weights * table[classes]
+    target = targets[0]
+    if target.ndim > 2:
+        raise ValueError(f"class_weight needs one class for each sample; use sample_weight. Received: y {target.shape}")
+    is_one_hot = target.ndim == 2 and target.shape[1] > 1
+    classes = target.argmax(axis=1) if is_one_hot else target.reshape(-1)  # (N,)
+    result = np.ones(samples)  # a class without an entry weighs 1
+    for number, factor in class_weight.items():
+        result[classes == number] = factor
+    return result if weights is None else weights * result
 
 
 # ------------------------------------------------------------------------------------------------------ batches
@@ -178,11 +181,14 @@ class ArraySource:
     inputs, targets : list of array (N, …)
     weight : array (N,) or None
     batch_size : int
+    steps : int, optional
+        Batches to take in a pass; default: all.
     """
 
-    def __init__(self, inputs, targets, weight, batch_size):
+    def __init__(self, inputs, targets, weight, batch_size, steps=None):
         self.inputs, self.targets, self.weight, self.batch_size = inputs, targets, weight, batch_size
-        self.samples = len(inputs[0])
+        self._available = len(inputs[0])
+        self.samples = self._available if steps is None else min(steps * batch_size, self._available)
         self.steps = -(-self.samples // batch_size)
 
     def batches(self, generator=None):
@@ -190,12 +196,12 @@ class ArraySource:
         starts = range(0, self.samples, self.batch_size)
         if generator is None:
             for start in starts:
-                part = slice(start, start + self.batch_size)
+                part = slice(start, min(start + self.batch_size, self.samples))
                 weight = None if self.weight is None else self.weight[part]
                 inputs = [a[part] for a in self.inputs]
                 yield Batch(inputs, [a[part] for a in self.targets], weight, None, len(inputs[0]))
             return
-        order = generator.permutation(self.samples)
+        order = generator.permutation(self._available)[: self.samples]
         for start in starts:
             indices = order[start : start + self.batch_size]
             yield Batch(self.inputs, self.targets, self.weight, indices, len(indices))

@@ -51,7 +51,8 @@ def conv2d(x, kernel, bias=None, strides=1, padding="valid", dilation=1, groups=
     ------
     ShapeError, ValueError, TypeError
     """
-    images, rank = _images(x)
+    engine = backends.get(backend)
+    images, rank = _images(x, engine)
     kernel = real_array(kernel, "kernel").astype(images.dtype)
     planar = kernel.ndim == 2
     kernel = kernel[:, :, None, None] if planar else kernel
@@ -61,10 +62,10 @@ def conv2d(x, kernel, bias=None, strides=1, padding="valid", dilation=1, groups=
             f"for groups={groups}. Received: kernel of shape {kernel.shape[:2] if planar else kernel.shape}"
         )
     if bias is not None:
-        bias = np.broadcast_to(real_array(bias, "bias").astype(images.dtype), kernel.shape[3:]).copy()
+        bias = engine.asarray(np.broadcast_to(real_array(bias, "bias"), kernel.shape[3:]), images.dtype)
     window = _window(images, kernel.shape[:2], strides, padding, dilation)
-    y = _empty(images, window, kernel.shape[3])
-    backends.get(backend).kernels.conv2d(images, np.ascontiguousarray(kernel), bias, y, window, groups)
+    y = _empty(images, window, kernel.shape[3], engine)
+    engine.kernels.conv2d(images, engine.asarray(kernel), bias, y, window, groups)
     return _like_input(y, rank, planar)
 
 
@@ -81,19 +82,21 @@ def max_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
         Padding never wins.
     backend : {"numpy", "numba"}
     """
-    images, rank = _images(x)
+    engine = backends.get(backend)
+    images, rank = _images(x, engine)
     window = _window(images, pool_size, pool_size if strides is None else strides, padding)
-    y = _empty(images, window, images.shape[3])
-    backends.get(backend).kernels.max_pool2d(images, y, None, window)
+    y = _empty(images, window, images.shape[3], engine)
+    engine.kernels.max_pool2d(images, y, None, window)
     return _like_input(y, rank, rank == 2)
 
 
 def avg_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
     """The mean of each window; padding does not count. Arguments as for `max_pool2d`."""
-    images, rank = _images(x)
+    engine = backends.get(backend)
+    images, rank = _images(x, engine)
     window = _window(images, pool_size, pool_size if strides is None else strides, padding)
-    y = _empty(images, window, images.shape[3])
-    backends.get(backend).kernels.avg_pool2d(images, y, window)
+    y = _empty(images, window, images.shape[3], engine)
+    engine.kernels.avg_pool2d(images, y, window)
     return _like_input(y, rank, rank == 2)
 
 
@@ -110,7 +113,7 @@ def im2col(x, kernel_size, strides=1, padding="valid", dilation=1):
     array (N · OH · OW, KH · KW · C)
         Taps in row-major order, channels last.
     """
-    images, _ = _images(x)
+    images, _ = _images(x, backends.get("numpy"))
     columns = reference.im2col(images, _window(images, kernel_size, strides, padding, dilation))
     return columns.reshape(-1, columns.shape[3] * columns.shape[4])
 
@@ -146,7 +149,7 @@ def relu(x):
 
 
 def leaky_relu(x):
-    """x where x > 0, else 0.3 · x."""
+    """x where x > 0, else 0.2 · x."""
     return _activate("leaky_relu", x)
 
 
@@ -191,13 +194,13 @@ def _real(x):
     return x if x.dtype in (np.float32, np.float64) else x.astype(floatx())
 
 
-def _images(x):
-    """(x as a C-contiguous (N, H, W, C) array, its own number of axes)."""
+def _images(x, engine):
+    """(a copy of x as (N, H, W, C), aligned as the kernels of the backend `engine` need it; x's own number of axes)."""
     x = _real(x)
     if x.ndim not in (2, 3, 4):
         raise ShapeError(f"expected an image (H, W), (H, W, C) or images (N, H, W, C). Received: shape {x.shape}")
     images = x[None, :, :, None] if x.ndim == 2 else x[None] if x.ndim == 3 else x
-    return np.ascontiguousarray(images), x.ndim
+    return engine.asarray(images), x.ndim
 
 
 def _window(images, kernel_size, strides, padding, dilation=1):
@@ -210,8 +213,8 @@ def _window(images, kernel_size, strides, padding, dilation=1):
     )
 
 
-def _empty(images, window, channels):
-    return np.empty((len(images), window.out_height, window.out_width, channels), images.dtype)
+def _empty(images, window, channels, engine):
+    return engine.empty((len(images), window.out_height, window.out_width, channels), images.dtype)
 
 
 def _like_input(y, rank, planar):

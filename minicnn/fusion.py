@@ -155,13 +155,15 @@ def fuse(program, kept, training) -> None:
         fused, last = place.step, place
         while last.output not in kept and len(readers[last.output]) == 1:
             reader = readers[last.output][0]
-            wider = _absorb(fused, reader.step, training)
+            wider = _absorb(fused, reader.step, training or reader.training)
             if wider is None:
                 break
             fused, last = wider, reader
             merged.add(id(reader))
         if last is not place:
-            program.places[index] = Place(fused, place.inputs, last.output, place.layer_name, place.stream)
+            program.places[index] = Place(
+                fused, place.inputs, last.output, place.layer_name, place.stream, place.training
+            )
     program.places = [place for place in program.places if id(place) not in merged]
 
 

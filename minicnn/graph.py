@@ -48,10 +48,12 @@ class Node:
     layer : Layer
     inputs, outputs : tuple of Tensor
         A layer has one output; a model that is called as a layer can have several.
+    training : bool or None
+        Whether the layer acts as in training here whatever the model does; None: as the model does.
     """
 
-    def __init__(self, layer, inputs, output_shapes):
-        self.layer, self.inputs = layer, tuple(inputs)
+    def __init__(self, layer, inputs, output_shapes, training=None):
+        self.layer, self.inputs, self.training = layer, tuple(inputs), training
         self.outputs = tuple(Tensor(shape, self) for shape in output_shapes)
 
 
@@ -79,8 +81,8 @@ class Graph:
 
     @property
     def layers(self):
-        """Every layer once, in the order of its first call."""
-        return list(dict.fromkeys(node.layer for node in self.nodes))
+        """Every layer once, in the order of its first call; not one whose output is where the graph begins."""
+        return list(dict.fromkeys(n.layer for n in self.nodes if not (n.inputs and self._is_input(n))))
 
     def _sort(self):
         """The nodes by decreasing distance from the outputs, as Keras orders layers and so their weights.

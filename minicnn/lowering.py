@@ -20,6 +20,8 @@ class Place:
         For messages.
     stream : int
         Key of its random numbers: counted before fusion, so that every backend draws the same.
+    training : bool or None
+        Whether the step acts as in training here whatever the plan does; None: as the plan does.
     """
 
     step: Step
@@ -27,6 +29,7 @@ class Place:
     output: int
     layer_name: str
     stream: int
+    training: bool | None = None
 
 
 @dataclass
@@ -43,11 +46,11 @@ class Program:
         self.shapes.append(tuple(shape))
         return len(self.shapes) - 1
 
-    def append(self, layer, inputs) -> int:
+    def append(self, layer, inputs, training) -> int:
         """Append a layer's steps; returns the value that the last one writes."""
         for step in layer.lower():
             output = self.new_value(step.build(tuple(self.shapes[i] for i in inputs)))
-            self.places.append(Place(step, tuple(inputs), output, layer.name, len(self.places)))
+            self.places.append(Place(step, tuple(inputs), output, layer.name, len(self.places), training))
             inputs = (output,)
         return inputs[0]
 
@@ -69,20 +72,24 @@ def lower(graph) -> Program:
     program = Program()
     values = {tensor: program.new_value(tensor.shape[1:]) for tensor in graph.inputs}
     program.inputs = tuple(values.values())
-    program.outputs = tuple(_inline(graph, program, values))
+    program.outputs = tuple(_inline(graph, program, values, None))
     return program
 
 
-def _inline(graph, program, values):
-    """Append a graph's steps; `values` maps its input tensors to value numbers. Returns its outputs' numbers."""
+def _inline(graph, program, values, training):
+    """Append a graph's steps; `values` maps its input tensors to value numbers. Returns its outputs' numbers.
+
+    `training` is what the call of the graph said, and counts where a call inside says nothing.
+    """
     for node in graph.nodes:
         if node.outputs[0] in values:  # an input
             continue
         inputs = [values[tensor] for tensor in node.inputs]
+        mode = training if node.training is None else node.training
         if node.layer.graph is None:
-            outputs = [program.append(node.layer, inputs)]
+            outputs = [program.append(node.layer, inputs, mode)]
         else:
             inner = node.layer.graph
-            outputs = _inline(inner, program, dict(zip(inner.inputs, inputs, strict=True)))
+            outputs = _inline(inner, program, dict(zip(inner.inputs, inputs, strict=True)), mode)
         values.update(zip(node.outputs, outputs, strict=True))
     return [values[tensor] for tensor in graph.outputs]

@@ -162,6 +162,16 @@ class BorrowedWeights:
         return all(isinstance(w.value, backend.xp.ndarray) for w in weights)
 
 
+def check_one_dtype(weights) -> None:
+    """Raise `ValueError` if some weights were made with another setting of floatx than others."""
+    dtypes = {str(w.dtype): w.layer.name for w in weights}
+    if len(dtypes) > 1:
+        raise ValueError(
+            "all weights of a model have one dtype; make its layers after the last call of set_floatx. "
+            f"Received: {', '.join(f'{dtype} in {name!r}' for dtype, name in dtypes.items())}"
+        )
+
+
 def _layout(weights):
     """Weight → slice of a flat vector, and the vector's size."""
     slices, end = {}, 0

@@ -264,7 +264,8 @@ class Plan:
     def workspace(self, index, count) -> Workspace:
         """What the step at `index` touches, for a batch of `count` samples."""
         place, ws = self.places[index], Workspace()
-        ws.kernels, ws.xp, ws.training = self.backend.kernels, self.backend.xp, self.training
+        ws.kernels, ws.xp = self.backend.kernels, self.backend.xp
+        ws.training = self.training if place.training is None else place.training
         ws.input_shapes = tuple(self.shapes[v] for v in place.inputs)
         ws.output_shape = self.shapes[place.output]
         ws.seed, ws.stream, ws.clock = self.seed, place.stream, self.clock

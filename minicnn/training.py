@@ -6,6 +6,7 @@ import math
 import signal
 import threading
 import warnings
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -58,7 +59,13 @@ def check_compile_arguments(model, optimizer, loss, metric_names, loss_weights, 
     for entry in itertools.chain.from_iterable(metric_lists):
         if not (isinstance(entry, str) and entry.lower() in ("accuracy", "acc")):
             metrics.get(entry)  # unknown names fail here, not after the data was loaded
-    return Compiled(optimizers.get(optimizer), loss_list, [float(w) for w in weights], metric_lists, backend_name)
+    optimizer = optimizers.get(optimizer)
+    if optimizer.owner is not None and optimizer.owner() not in (None, model):
+        raise ValueError(
+            f"an optimizer holds the state of one model, and this one trains '{optimizer.owner().name}': make "
+            f"another for '{model.name}'. Received: {optimizer!r}"
+        )
+    return Compiled(optimizer, loss_list, [float(w) for w in weights], metric_lists, backend_name)
 
 
 def _for_outputs(argument, value, count, names):
@@ -177,9 +184,12 @@ class Engine:
             self.optimizer_state = {name: self.backend.asarray(v) for name, v in host.items()}
             self._layout = previous._layout
 
-    def renewed(self):
-        """An engine for the same model after its graph changed."""
-        return Engine(self.model, self.backend)
+    def renewed(self, keeps_state):
+        """An engine for the same model after its graph, or what `compile` said, has changed."""
+        engine = Engine(self.model, self.backend)
+        if keeps_state:
+            engine.optimizer_state, engine._layout = self.optimizer_state, self._layout
+        return engine
 
     def prepare(self, trains=False) -> None:
         """Find the model's weights, and see which ones are trainable.
@@ -284,6 +294,7 @@ class Engine:
         self.gradients(bound)
         if self.optimizer_state is None:
             self.optimizer_state = optimizer.create_state(self.store.theta.size, self.store.dtype, self.backend.zeros)
+            optimizer.iterations, optimizer.owner = 0, weakref.ref(model)
         optimizer.update(self.store.theta, self.store.grad, self.optimizer_state, self._segments, self.backend.kernels)
         return loss, bound
 
@@ -412,7 +423,9 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
                     break
                 logs = totals.logs()
                 if validation is not None and (epoch + 1) % validation_freq == 0:
+                    callbacks("on_test_begin")
                     logs |= {f"val_{name}": value for name, value in evaluate_source(model, validation).items()}
+                    callbacks("on_test_end", logs)
                 callbacks("on_epoch_end", epoch, logs)
                 if model.stop_training:
                     break

@@ -80,7 +80,8 @@ def test_backends_agree_on_the_losses():
 def test_processes_with_other_thread_settings(backend):
     """In processes of their own, with 1 and 2 threads set through the environment before anything is loaded."""
     results = set()
-    code = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import test_determinism as t; print(t.train({backend!r}))"
+    code = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
+    code += f"import test_determinism as t; print(t.train({backend!r}))"
     for count in "12":
         names = ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
         environment = os.environ | dict.fromkeys(names, count)

@@ -38,7 +38,7 @@ def images(rng, count=4, size=(9, 8), channels=4):
     return rng.normal(size=(count, *size, channels)).astype(np.float32)
 
 
-# ------------------------------------------------------------------------------------------------- layers and geometry
+# ------------------------------------------------------------------------------------------------ layers and geometry
 
 
 @every_backend
@@ -67,7 +67,9 @@ def test_convolution(options, padding, backend, rng):
 
 @every_backend
 @pytest.mark.parametrize("padding", ["valid", "same"])
-@pytest.mark.parametrize("pool", [{"pool_size": p, "strides": s} for p, s in ((2, None), (3, 2), ((2, 3), (3, 1)), (1, 2))])
+@pytest.mark.parametrize(
+    "pool", [{"pool_size": p, "strides": s} for p, s in ((2, None), (3, 2), ((2, 3), (3, 1)), (1, 2))]
+)
 @pytest.mark.parametrize("kind", ["MaxPooling2D", "AveragePooling2D"])
 def test_pooling_and_its_gradient(kind, pool, padding, backend, rng):
     def make(k):
@@ -142,7 +144,7 @@ def test_batch_normalization_trains_and_follows(backend, rng):
     assert_close(ours.predict(x), theirs(x).numpy(), 2e-4)
 
 
-# --------------------------------------------------------------------------------------------------------------- losses
+# ------------------------------------------------------------------------------------------------------------- losses
 
 
 @every_backend
@@ -174,6 +176,7 @@ def test_cross_entropies_in_training(loss, from_logits, final, backend, rng):
 @pytest.mark.parametrize("loss", ["SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"])
 def test_cross_entropies_of_probabilities(loss, rng):
     """A Reshape ends the shortcut: now the loss is computed from the outputs."""
+
     def make(k):
         L = k.layers
         return k.Sequential([L.Input((5,)), L.Dense(4, activation="sigmoid"), L.Reshape((4,))])
@@ -184,7 +187,7 @@ def test_cross_entropies_of_probabilities(loss, rng):
     check_gradients(theirs, ours, x, y, loss, 1e-4)
 
 
-# ------------------------------------------------------------------------------------------------------------- training
+# ----------------------------------------------------------------------------------------------------------- training
 
 
 @every_backend
@@ -250,7 +253,9 @@ def test_lenet_gradient_and_ten_steps(backend, rng):
 
 def compiled_twins(rng, **options):
     def make(k):
-        model = k.Sequential([k.layers.Input((5,)), k.layers.Dense(3, activation="softmax", **options.get("dense", {}))])
+        model = k.Sequential(
+            [k.layers.Input((5,)), k.layers.Dense(3, activation="softmax", **options.get("dense", {}))]
+        )
         model.compile(k.optimizers.SGD(0.2), "sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
 
@@ -279,22 +284,24 @@ def test_fit_options(options, rng):
         assert_close(p, q, 1e-4)
 
 
-def test_regularizers(rng):
+@pytest.mark.parametrize("frozen", [True, False])
+def test_regularizers(frozen, rng):
     def make(k):
         penalties = {"kernel_regularizer": k.regularizers.L2(0.1), "bias_regularizer": k.regularizers.L1L2(0.2, 0.1)}
-        model = k.Sequential([k.layers.Input((5,)), k.layers.Dense(4, **penalties), k.layers.Dense(2, kernel_regularizer="l1")])
+        model = k.Sequential(
+            [k.layers.Input((5,)), k.layers.Dense(4, **penalties), k.layers.Dense(2, kernel_regularizer="l1")]
+        )
         model.layers[1].trainable = frozen
         model.compile(k.optimizers.SGD(0.1), "mse")
         return model
 
     x, y = rng.normal(size=(8, 5)).astype(np.float32), rng.normal(size=(8, 2))
-    for frozen in (True, False):
-        theirs, ours = twins(make)
-        assert ours.evaluate(x, y, verbose=0) == pytest.approx(theirs.evaluate(x, y, verbose=0), rel=1e-5)
-        a, b = (m.fit(x, y, epochs=3, verbose=0, shuffle=False).history["loss"] for m in (theirs, ours))
-        assert b == pytest.approx(a, rel=1e-5)
-        for p, q in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-            assert_close(p, q, 1e-5)
+    theirs, ours = twins(make)
+    assert ours.evaluate(x, y, verbose=0) == pytest.approx(theirs.evaluate(x, y, verbose=0), rel=1e-5)
+    a, b = (m.fit(x, y, epochs=3, verbose=0, shuffle=False).history["loss"] for m in (theirs, ours))
+    assert b == pytest.approx(a, rel=1e-5)
+    for p, q in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        assert_close(p, q, 1e-5)
 
 
 def test_several_outputs(rng):
@@ -318,7 +325,7 @@ def test_several_outputs(rng):
         assert_close(p, q, 1e-4)
 
 
-# --------------------------------------------------------------------------------------------------------------- summary
+# ------------------------------------------------------------------------------------------------------------ summary
 
 
 def test_summary_counts_and_names(monkeypatch):
@@ -327,7 +334,15 @@ def test_summary_counts_and_names(monkeypatch):
     def text_of(k):
         k.utils.clear_session()
         L = k.layers
-        layers = [L.Conv2D(6, 5), L.BatchNormalization(), L.ReLU(), L.MaxPooling2D(), L.Dropout(0.5), L.Flatten(), L.Dense(9)]
+        layers = [
+            L.Conv2D(6, 5),
+            L.BatchNormalization(),
+            L.ReLU(),
+            L.MaxPooling2D(),
+            L.Dropout(0.5),
+            L.Flatten(),
+            L.Dense(9),
+        ]
         model = k.Sequential([L.Input((28, 28, 1)), *layers])
         text = io.StringIO()
         with contextlib.redirect_stdout(text):
@@ -347,7 +362,16 @@ def test_default_arguments_of_layers():
     """Defaults of the constructors, by name."""
     import inspect
 
-    for name in ("Conv2D", "Dense", "MaxPooling2D", "AveragePooling2D", "BatchNormalization", "LeakyReLU", "ReLU", "Softmax"):
+    for name in (
+        "Conv2D",
+        "Dense",
+        "MaxPooling2D",
+        "AveragePooling2D",
+        "BatchNormalization",
+        "LeakyReLU",
+        "ReLU",
+        "Softmax",
+    ):
         ours = inspect.signature(getattr(mc.layers, name)).parameters
         theirs = inspect.signature(getattr(keras.layers, name)).parameters
         for argument, parameter in ours.items():

@@ -1,6 +1,8 @@
 """What every layer promises, on every backend, fused and not. A new layer takes part through its `examples()`."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -344,7 +346,7 @@ def test_layer_called_on_an_array(name, number, rng):
 
 @every_example
 def test_poisoned_declarations(name, number, rng):
-    """`uses_input` and `uses_output` are true: what a step does not declare may be overwritten before its backward pass."""
+    """What a step does not declare by `uses_input` or `uses_output` may be overwritten before its backward pass."""
     graph, _, _ = example(name, number, rng)
     xs, dys = data_for(graph, rng)
     expected = run(graph, xs, dys, fuses=False)
@@ -365,7 +367,7 @@ def test_poisoned_declarations(name, number, rng):
         np.testing.assert_array_equal(gradient, expected.grads[weight.path])
 
 
-# ------------------------------------------------------------------------- the suite itself: broken layers must not pass
+# ---------------------------------------------------------------------- the suite itself: broken layers must not pass
 
 
 def test_the_suite_notices_broken_layers():
@@ -375,3 +377,19 @@ def test_the_suite_notices_broken_layers():
 
     with pytest.raises(GradientError, match="relative error"):
         gradcheck(Wrong(), input_shape=(5,), backend="numpy")
+
+
+@every_backend
+def test_the_layer_in_the_documentation(backend, rng):
+    """docs/adding_a_layer.md: its code runs, and is right."""
+    text = (Path(__file__).parents[1] / "docs" / "adding_a_layer.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    names = {}
+    exec(code, names)
+    (cls,) = [v for n, v in names.items() if n in names["__all__"]]
+    for layer, shapes in cls.examples():
+        assert gradcheck(layer, input_shape=shapes[0], backend=backend).error <= 1e-6
+        model = mc.Sequential([mc.Input(shapes[0]), layer, layers.Flatten(), layers.Dense(2)])
+        model.compile("sgd", "mse", backend=backend)
+        model.fit(rng.normal(size=(4, *shapes[0])), rng.normal(size=(4, 2)), verbose=0)
+        assert cls.from_config(layer.get_config()).get_config() == layer.get_config()

@@ -53,7 +53,7 @@ def lenet_layers(**first):
     ]
 
 
-# ------------------------------------------------------------------------------------------------ ways to build a model
+# ---------------------------------------------------------------------------------------------- ways to build a model
 
 
 def by_list():
@@ -177,7 +177,7 @@ def test_names_given_and_layers_found():
     assert [w.path for w in model.weights] == ["first/kernel", "first/bias", "second/kernel", "second/bias"]
     with pytest.raises(ValueError, match=r"Did you mean 'second'.*Received: 'secnd'"):
         model.get_layer("secnd")
-    with pytest.raises(ValueError, match="2 layers. Received: index=2"):
+    with pytest.raises(ValueError, match=r"2 layers\. Received: index=2"):
         model.get_layer(index=2)
     with pytest.raises(ValueError, match="name or an index"):
         model.get_layer()
@@ -209,7 +209,8 @@ def test_model_structure_attributes():
     assert model.get_layer("c").input == [a, b]
     assert model.get_layer("y").output is y
     assert y.shape == (None, 2)
-    assert "symbolic" in str(pytest.raises(TypeError, np.asarray, y).value)
+    with pytest.raises(TypeError, match="symbolic"):
+        np.asarray(y)
 
 
 def test_layer_output_needs_exactly_one_call():
@@ -718,8 +719,15 @@ def test_warmup_leaves_everything_as_it_was(backend, rng):
     def build():
         mc.utils.set_random_seed(3)
         model = mc.Sequential(
-            [Input((6, 6, 1)), Conv2D(2, 3, activation="relu"), MaxPooling2D(), BatchNormalization(), Dropout(0.5)]
-            + [Flatten(), Dense(3, activation="softmax")]
+            [
+                Input((6, 6, 1)),
+                Conv2D(2, 3, activation="relu"),
+                MaxPooling2D(),
+                BatchNormalization(),
+                Dropout(0.5),
+                Flatten(),
+                Dense(3, activation="softmax"),
+            ]
         )
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], backend=backend)
         return model
@@ -743,7 +751,7 @@ def test_warmup_leaves_everything_as_it_was(backend, rng):
         mc.warmup(mc.Sequential([Input((3,)), Dense(2)]))
 
 
-# ------------------------------------------------------------------------------------------------------- names, imports
+# ----------------------------------------------------------------------------------------------------- names, imports
 
 
 @pytest.mark.parametrize("name", ["relu", "ReLU", "sigmoid", "tanh", "softmax", "leaky_relu", "linear", None])
@@ -783,7 +791,7 @@ def test_padding_names_in_any_case():
 
 
 def test_keras_alias():
-    from minicnn import keras
+    import minicnn.keras.callbacks as alias_callbacks
     from minicnn.keras import layers, models
     from minicnn.keras.datasets import mnist
     from minicnn.keras.layers import Conv2D as AliasConv2D
@@ -791,7 +799,7 @@ def test_keras_alias():
     from minicnn.keras.optimizers import schedules
     from minicnn.keras.utils import to_categorical
 
-    import minicnn.keras.callbacks as alias_callbacks
+    from minicnn import keras
 
     assert keras is mc.keras
     assert keras.Sequential is Sequential is mc.Sequential
@@ -834,7 +842,20 @@ def test_import_is_light():
 
 @pytest.mark.parametrize(
     "module",
-    "layers models optimizers losses metrics callbacks datasets initializers utils functional regularizers activations".split(),
+    [
+        "layers",
+        "models",
+        "optimizers",
+        "losses",
+        "metrics",
+        "callbacks",
+        "datasets",
+        "initializers",
+        "utils",
+        "functional",
+        "regularizers",
+        "activations",
+    ],
 )
 def test_submodules_are_attributes_and_importable(module):
     assert getattr(mc, module) is importlib.import_module(f"minicnn.{module}")

@@ -27,7 +27,7 @@ def test_philox_known_answers(counter, key, expected):
 
 
 def test_uniform_is_made_of_philox_words():
-    """Element i is word i mod 4 of the block with counter (i // 4, stream, step low, step high), key (seed low, high)."""
+    """Element i: word i mod 4 of the block with counter (i // 4, stream, step low, step high), key (seed low, high)."""
     seed, stream, step = 0x0123456789ABCDEF, 7, (5 << 32) | 3
     values = random.uniform(seed, stream, step, 11)
     assert values.dtype == np.float32

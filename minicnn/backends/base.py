@@ -44,9 +44,11 @@ class Backend:
         """A new array of zeros, aligned as the kernels like it."""
         return memory.zeros(shape, dtype)
 
-    def asarray(self, array):
-        """The host array `array` on the device."""
-        return array
+    def asarray(self, array, dtype=None):
+        """A copy of the host array `array` on the device, aligned as the kernels need it."""
+        copy = self.empty(np.shape(array), dtype or array.dtype)
+        copy[...] = array
+        return copy
 
     def to_host(self, array):
         """A copy of the device array `array` as a NumPy array."""

@@ -204,6 +204,7 @@ def _import_pooch():
         import pooch
     except ImportError:
         raise DataNotFoundError("downloading needs the package pooch (pip install pooch)") from None
+    pooch.get_logger().setLevel("WARNING")  # its lines for every file would hide the one that matters
     return pooch
 
 

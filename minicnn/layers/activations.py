@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.errors import check_number
+from minicnn.errors import check_number, fold_name
 from minicnn.layers.base import Layer
 from minicnn.registry import Registry
 
@@ -10,6 +10,9 @@ __all__ = ["Activation", "LeakyReLU", "ReLU", "Sigmoid", "Softmax", "Tanh"]
 
 
 _registry = Registry("activation", Layer)
+_BY_NAME = {
+    "leakyrelu": {"negative_slope": 0.2}
+}  # Keras's function leaky_relu is steeper than its layer's default, 0.3
 
 
 def get(identifier):
@@ -27,7 +30,8 @@ def get(identifier):
     if identifier is None or identifier == "linear":
         return None
     if isinstance(identifier, str):
-        return _registry.lookup(identifier)(name=identifier.lower())
+        options = _BY_NAME.get(fold_name(identifier), {})
+        return _registry.lookup(identifier)(name=identifier.lower(), **options)
     if isinstance(identifier, Activation):
         return identifier.activation
     layer = _registry.get(identifier)
@@ -117,7 +121,7 @@ class ReLU(_Elementwise):
 
 @_registry.register
 class LeakyReLU(_Elementwise):
-    """x where x > 0, else negative_slope · x (Maas, Hannun, Ng, 2013).
+    """x where x > 0, else negative_slope · x (Maas, Hannun, Ng, 2013). The name "leaky_relu" means a slope of 0.2.
 
     Parameters
     ----------

@@ -236,14 +236,15 @@ class Layer(Step, Configurable):
 
     # ------------------------------------------------------------------------------------------------------ calls
 
-    def __call__(self, inputs, training=False):
+    def __call__(self, inputs, training=None):
         """Call on symbolic tensors: a place in a graph. Call on arrays: the values, computed at once.
 
         Parameters
         ----------
         inputs : Tensor, array, or a list of them
-        training : bool
-            For arrays: whether dropout and batch normalization act as in training.
+        training : bool, optional
+            Whether dropout and batch normalization act as in training at this place. Default: on tensors, as the model
+            is run; on arrays, no.
 
         Returns
         -------
@@ -252,25 +253,27 @@ class Layer(Step, Configurable):
         several = isinstance(inputs, list | tuple)
         tensors = list(inputs) if several else [inputs]
         if any(isinstance(t, Tensor) for t in tensors):
-            node = self.call_symbolically(tensors)
+            node = self.call_symbolically(tensors, training)
             return node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
-        return self.call_on_arrays(tensors, training)
+        return self.call_on_arrays(tensors, bool(training))
 
-    def call_symbolically(self, tensors) -> Node:
-        """Add a place to the graph that `tensors` belong to."""
+    def call_symbolically(self, tensors, training=None) -> Node:
+        """Add a place to the graph that `tensors` belong to; `training` as for calls."""
         for tensor in tensors:
             if not isinstance(tensor, Tensor):
                 raise TypeError(f"layer '{self.name}' was given tensors and arrays together. Received: {type(tensor)}")
         shapes = tuple(t.shape[1:] for t in tensors)
-        node = Node(self, tensors, self.build_for(shapes))
+        node = Node(self, tensors, self.build_for(shapes), training)
         self.nodes.append(node)
         return node
 
     def call_on_arrays(self, arrays, training):
         """Run the layer's steps at once on the current backend; returns an array of it."""
         backend = backends.current()
-        xs = tuple(backend.asarray(np.asarray(a, floatx())) for a in arrays)
-        self.build_for(tuple(x.shape[1:] for x in xs))
+        arrays = [np.asarray(a) for a in arrays]
+        self.build_for(tuple(a.shape[1:] for a in arrays))
+        dtype = self.weights[0].dtype if self.weights else floatx()
+        xs = tuple(backend.asarray(a, dtype) for a in arrays)
         for step in self.lower():
             ws = self._workspace_for(step, xs, backend, training)
             step.forward(xs, ws)

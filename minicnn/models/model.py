@@ -9,6 +9,7 @@ from minicnn.callbacks import CallbackList, History, progress
 from minicnn.errors import NotBuiltError, NotCompiledError, ShapeError, check_positive_int, unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer, unique_name
+from minicnn.parameters import check_one_dtype
 from minicnn.summary import summary_text
 from minicnn.threads import compute_threads
 
@@ -50,7 +51,7 @@ class Model(Layer):
             )
         self._setup(name or None, "Functional")
         self.graph = Graph(_tensors("inputs", inputs), _tensors("outputs", outputs))
-        self._check_names()
+        self._check_layers()
 
     def _setup(self, name, default_name):
         """What all models start with."""
@@ -120,12 +121,13 @@ class Model(Layer):
             )
         return self.graph
 
-    def _check_names(self):
-        """Layer names must differ, since files and `get_layer` go by them."""
+    def _check_layers(self):
+        """Layer names must differ, since files and `get_layer` go by them; weights must be of one dtype."""
         names = [layer.name for layer in self.layers]
         repeated = sorted({n for n in names if names.count(n) > 1})
         if repeated:
             raise ValueError(f"the layers of a model need different names. Received: {repeated} more than once")
+        check_one_dtype(self.weights)
 
     def get_layer(self, name=None, index=None):
         """The layer of that name, or at that position in `layers`.
@@ -216,8 +218,11 @@ class Model(Layer):
         """
         if backend is not None:
             backends.get(backend)
+        previous = self.compiled
         self.compiled = training.check_compile_arguments(self, optimizer, loss, metrics, loss_weights, backend)
-        self._engine = None
+        if self._engine is not None:
+            goes_on = previous is not None and previous.optimizer is self.compiled.optimizer
+            self._engine = self._engine.renewed(keeps_state=goes_on)
         self._warned = False
         self._warn_once()
 
@@ -378,7 +383,7 @@ class Model(Layer):
         weight = data.sample_weights(
             weight, class_weight, targets, len(inputs[0])
         )  # class weights are for training only
-        return data.ArraySource(inputs, targets, weight, batch_size), held_back
+        return data.ArraySource(inputs, targets, weight, batch_size, steps), held_back
 
     def _checked(self, x, y, weight, class_weight=None, argument="y"):
         """(inputs, targets, weights), checked against the model."""
@@ -396,7 +401,7 @@ class Model(Layer):
             return data.StreamSource(x, self._batch, steps)
         batch_size = BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
         inputs, targets, weight = self._checked(x, y, weight, None, argument)
-        return data.ArraySource(inputs, targets, weight, batch_size)
+        return data.ArraySource(inputs, targets, weight, batch_size, steps)
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, return_dict=False
@@ -451,7 +456,7 @@ class Model(Layer):
         else:
             inputs = data.match_inputs(x, self.inputs, self.name)
             batch_size = BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
-            source = data.ArraySource(inputs, [], None, batch_size)
+            source = data.ArraySource(inputs, [], None, batch_size, steps)
             batches, samples = source.batches(), source.samples
         with compute_threads(self.engine.backend):
             outputs = self._collect(batches, samples)

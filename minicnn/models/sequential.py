@@ -8,6 +8,7 @@ from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer
 from minicnn.layers.core import Input, InputLayer
 from minicnn.models.model import Model
+from minicnn.parameters import check_one_dtype
 
 
 class Sequential(Model):
@@ -95,7 +96,8 @@ class Sequential(Model):
 
     def _set_graph(self, first, last):
         self.graph = Graph([first], [last])
-        self._engine = None if self._engine is None else self._engine.renewed()
+        check_one_dtype(self.weights)
+        self._engine = None if self._engine is None else self._engine.renewed(keeps_state=False)
 
     def build(self, input_shape=None):
         """Make the weights for inputs of this shape, given with the batch axis: (None, 28, 28, 1)."""

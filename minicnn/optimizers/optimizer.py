@@ -62,6 +62,7 @@ class Optimizer(Configurable):
                 f"Received: {clipnorm=}, {clipvalue=}, {global_clipnorm=}"
             )
         self.iterations = 0
+        self.owner = None  # weak reference to the model whose state it has, once training started
         self._segments = None  # the list that _runs was made from
 
     # ------------------------------------------------------------------------------------------ the learning rate

@@ -334,3 +334,32 @@ def table(header, rows):
 
     rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:])]) + "|"
     return "\n".join([line(header), rule, *map(line, rows)])
+
+
+def replace_section(path, name, text):
+    """Put `text` between the lines ``<!-- NAME: begin … -->`` and ``<!-- NAME: end -->`` of a Markdown file.
+
+    Raises
+    ------
+    ValueError
+        If the file does not have both.
+    """
+    old = path.read_text()
+    begin, end = old.find(f"<!-- {name}: begin"), old.find(f"<!-- {name}: end -->")
+    if not 0 <= begin < end:
+        raise ValueError(f"{path} needs a line '<!-- {name}: begin -->' and, after it, '<!-- {name}: end -->'")
+    start = old.index("\n", begin) + 1
+    path.write_text(f"{old[:start]}\n{text.strip()}\n\n{old[end:]}")
+
+
+@contextmanager
+def environment(name, value):
+    """Inside, a variable of the environment has that value: programs started there see it."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before

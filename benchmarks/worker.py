@@ -10,26 +10,34 @@ A new library is a subclass of `Trainer` in `LIBRARIES`, a new case an entry of 
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
+import re
+import statistics
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 LEARNING_RATE = 1e-3
 EPSILON = 1e-7  # Keras's for Adam; PyTorch's own default is 1e-8
+TEST_BATCH = 500  # images at a time where the test set is evaluated
+FEWEST_STEPS, MOST_STEPS = 3, 200  # in a turn
 
 # --------------------------------------------------------------------------------------------------------- cases
 
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution without padding, and ReLU."""
+    """A convolution, and ReLU; padding is "valid" or "same"."""
 
     filters: int
     size: int
+    padding: str = "valid"
+    strides: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,28 +61,45 @@ class Dense:
 
 @dataclass(frozen=True)
 class Case:
-    """A network and a batch size; ten classes, sparse categorical cross-entropy, Adam."""
+    """A network, a batch size and the data; ten classes, sparse categorical cross-entropy, Adam."""
 
     title: str
     network: tuple
     batch_size: int
+    images: str = "mnist"
 
 
 LENET5 = (Conv(6, 5), Pool(), Conv(16, 5), Pool(), Flatten(), Dense(120), Dense(84), Dense(10))
 D0 = (Conv(32, 3), Pool(), Conv(64, 3), Pool(), Flatten(), Dense(128), Dense(10))
 
-CASES = {
+D1 = (Conv(32, 3), Pool(), Conv(64, 3), Pool(), Conv(64, 3), Flatten(), Dense(54), Dense(10))
+NET_1 = (Conv(32, 3, "same"), Conv(64, 3, "same"), Pool(), Flatten(), Dense(128), Dense(10))
+NET_2 = (Conv(32, 3, "same"), Conv(64, 3, "same", strides=2), Flatten(), Dense(128), Dense(10))
+MLP = (Flatten(), Dense(200), Dense(150), Dense(10))
+
+CASES = {  # of versus_torch.py
     "lenet5_b128": Case("LeNet-5, batch 128", LENET5, 128),
     "d0_b32": Case("D0, batch 32", D0, 32),
     "d0_b100": Case("D0, batch 100", D0, 100),
     "d0_b128": Case("D0, batch 128", D0, 128),
 }
+PEER_CASES = {  # of cpu_vs_peers.py
+    "lenet5_b128": CASES["lenet5_b128"],
+    "d0_b32": CASES["d0_b32"],
+    "d0_b100": CASES["d0_b100"],
+    "d1_b32": Case("D1, batch 32", D1, 32),
+    "net1_mnist_b128": Case("net_1 MNIST, batch 128", NET_1, 128),
+    "net2_mnist_b128": Case("net_2 MNIST, batch 128", NET_2, 128),
+    "net1_cifar10_b128": Case("net_1 CIFAR-10, batch 128", NET_1, 128, "cifar10"),
+    "mlp_b128": Case("MLP, batch 128", MLP, 128),
+}
+ALL_CASES = CASES | PEER_CASES
 
 # ------------------------------------------------------------------------------------------------------ trainers
 
 
 class Trainer:
-    """What all libraries do alike. A subclass imports its library in `__init__` and gives `build` and `_steps`.
+    """What all libraries do alike; a subclass imports its library in `__init__` and does the rest.
 
     Parameters
     ----------
@@ -84,9 +109,13 @@ class Trainer:
     threads : int
     """
 
+    packages = ()  # what has to be installed
+
     def __init__(self, case, x, y, threads):
         self.case, self.x, self.y, self.threads = case, x, y, threads
         self.position = 0
+        self.pace = {}  # what a turn does → seconds a step, the last time
+        self.rng = np.random.default_rng(0)
 
     def describe(self):
         """What the worker says when it is ready."""
@@ -96,20 +125,51 @@ class Trainer:
         """Make the network; returns ``{"params": count}``."""
         raise NotImplementedError
 
-    def _steps(self, start, stop):
+    def _place(self, x):
+        """Images as the library wants them."""
+        return x
+
+    def _steps(self, start, stop, shuffled):
         """Train on images `start` to `stop`, batch by batch; returns (seconds of each step, last loss)."""
         raise NotImplementedError
 
-    def train(self, steps):
-        """Training steps on the images that come next: forward, loss, backward, Adam, loss read back in each."""
+    def _outputs(self, x, size):
+        """Probabilities for images that `_place` returned, `size` at a time: a NumPy array (N, 10)."""
+        raise NotImplementedError
+
+    def train(self, steps, shuffled=False):
+        """Training steps on the images that come next: forward, loss, backward, Adam, loss read back in each.
+
+        With `shuffled`, each step also gathers its batch from an order drawn at random.
+        """
+        start, stop = self._next_images(steps)
+        seconds, loss = self._steps(start, stop, shuffled)
+        return {"seconds": seconds, "loss": loss}
+
+    def predict(self, steps):
+        """Inference on the images that come next, batch by batch; "seconds" has one entry, the average of a batch."""
+        start, stop = self._next_images(steps)
+        begin = time.perf_counter()
+        self._outputs(self.x[start:stop], self.case.batch_size)
+        return {"seconds": [(time.perf_counter() - begin) / steps]}
+
+    def turn(self, what, seconds, **arguments):
+        """`train` or `predict` for about so many seconds; the first time, the fewest steps."""
+        most = min(MOST_STEPS, len(self.x) // self.case.batch_size)
+        steps = int(seconds / self.pace[what]) if what in self.pace else 0
+        result = getattr(self, what)(min(max(steps, FEWEST_STEPS), most), **arguments)
+        self.pace[what] = statistics.median(result["seconds"])
+        return result
+
+    def _next_images(self, steps):
+        """Where the images of the next steps start and stop; at the end of the data, from the start again."""
         count = steps * self.case.batch_size
         if count > len(self.x):
             raise ValueError(f"{steps} steps need {count} images. Received: {len(self.x)}")
         if self.position + count > len(self.x):
             self.position = 0
         start, self.position = self.position, self.position + count
-        seconds, loss = self._steps(start, self.position)
-        return {"seconds": seconds, "loss": loss}
+        return start, self.position
 
     def memory(self, steps):
         """Peak memory of building and of `steps` steps, above what imports and data occupy, in bytes."""
@@ -119,9 +179,73 @@ class Trainer:
         self.train(steps)
         return {"rise": memory_use("VmHWM") - before, "before": before, "was_reset": was_reset}
 
+    def installed(self):
+        """Bytes on disk of the library and of everything that it requires."""
+        return {"bytes": installed_size(self.packages)}
+
+    # ------------------------------------------------------------------------------------------ time to accuracy
+
+    def take_test_set(self, x, y):
+        """Keep images for `reach`."""
+        self.x_test, self.y_test = self._place(x), y
+
+    def reach(self, accuracy, evaluations, most_epochs, seed):
+        """Build and train until the test set is classified that well, or for `most_epochs`.
+
+        Parameters
+        ----------
+        accuracy : float
+        evaluations : int
+            How often an epoch is interrupted to evaluate the test set, its end included.
+        most_epochs : int
+        seed : int
+
+        Returns
+        -------
+        dict
+            "accuracies": of each evaluation; "epochs": passed when the last of them was made.
+        """
+        self._set_seed(seed)
+        self.build()
+        steps = -(-len(self.x) // self.case.batch_size)
+        at = {round(steps * (number + 1) / evaluations) for number in range(evaluations)}  # numbers of steps
+        accuracies = []
+
+        def evaluate():
+            correct = self._outputs(self.x_test, TEST_BATCH).argmax(axis=1) == self.y_test
+            accuracies.append(float(correct.mean()))
+            return accuracies[-1] >= accuracy
+
+        self._train_until(evaluate, sorted(at), most_epochs)
+        return {"accuracies": accuracies, "epochs": len(accuracies) / evaluations}
+
+    def _set_seed(self, seed):
+        self.rng = np.random.default_rng(seed)
+
+    def _train_until(self, reached, at, most_epochs):
+        """Train whole epochs in random orders, calling `reached` after the steps numbered `at`, until it says yes."""
+        size = self.case.batch_size
+        for _ in range(most_epochs):
+            order = self.rng.permutation(len(self.x))
+            for first, last in zip([0, *at], at, strict=False):
+                self._loop(self._batches(order[first * size : last * size]))
+                if reached():
+                    return
+
+    def _batches(self, order):
+        """The parts of `order` that are batches."""
+        size = self.case.batch_size
+        return [order[first : first + size] for first in range(0, len(order), size)]
+
+    def _loop(self, batches):
+        """Train on batches, given by slices or by indices; returns (seconds of each step, last loss)."""
+        raise NotImplementedError
+
 
 class Minicnn(Trainer):
-    """This library: `fit` without shuffling, a callback reads the clock."""
+    """This library: `fit`, a callback reads the clock."""
+
+    packages = ("numpy", "numba", "threadpoolctl", "tqdm", "pooch")
 
     def __init__(self, case, x, y, threads):
         super().__init__(case, x, y, threads)
@@ -134,6 +258,10 @@ class Minicnn(Trainer):
 
     def describe(self):
         return {"library": "minicnn", "version": self.mc.__version__, "backend": self.mc.backends.current().name}
+
+    def installed(self):
+        own = sum(path.stat().st_size for path in Path(self.mc.__file__).parent.rglob("*") if path.is_file())
+        return {"bytes": own + installed_size(self.packages)}
 
     def build(self):
         mc, last = self.mc, self.case.network[-1]
@@ -148,7 +276,7 @@ class Minicnn(Trainer):
         layers = self.mc.layers
         match spec:
             case Conv():
-                return layers.Conv2D(spec.filters, spec.size, activation=activation)
+                return layers.Conv2D(spec.filters, spec.size, spec.strides, spec.padding, activation=activation)
             case Pool():
                 return layers.MaxPooling2D(spec.size)
             case Flatten():
@@ -166,18 +294,35 @@ class Minicnn(Trainer):
 
         return Clock()
 
-    def _steps(self, start, stop):
+    def _steps(self, start, stop, shuffled):
         x, y = self.x[start:stop], self.y[start:stop]
         history = self.model.fit(
-            x, y, batch_size=self.case.batch_size, shuffle=False, verbose=0, callbacks=[self.clock]
+            x, y, batch_size=self.case.batch_size, shuffle=shuffled, verbose=0, callbacks=[self.clock]
         )
         return np.diff(self.clock.times).tolist(), history.history["loss"][-1]
+
+    def _outputs(self, x, size):
+        return self.model.predict(x, batch_size=size, verbose=0)
+
+    def _set_seed(self, seed):
+        self.mc.utils.set_random_seed(seed)
+
+    def _train_until(self, reached, at, most_epochs):
+        class Until(self.mc.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                if batch + 1 in at and reached():
+                    self.model.stop_training = True
+
+        self.model.fit(
+            self.x, self.y, batch_size=self.case.batch_size, epochs=most_epochs, verbose=0, callbacks=[Until()]
+        )
 
 
 class Torch(Trainer):
     """PyTorch on the CPU, eager, fused Adam where there is one, the same initial distributions as minicnn's."""
 
     memory_format = "contiguous_format"
+    packages = ("torch", "numpy")
 
     def __init__(self, case, x, y, threads):
         super().__init__(case, x, y, threads)
@@ -188,8 +333,11 @@ class Torch(Trainer):
         torch.manual_seed(0)
         self.torch = torch
         self.layout = getattr(torch, self.memory_format)
-        self.x = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=self.layout)  # (N, C, H, W)
+        self.x = self._place(x)
         self.y = torch.from_numpy(y.astype(np.int64))
+
+    def _place(self, x):
+        return self.torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=self.layout)  # (N, C, H, W)
 
     def describe(self):
         return {"library": "torch", "version": self.torch.__version__, "layout": self.memory_format}
@@ -206,13 +354,19 @@ class Torch(Trainer):
         self.model.to(memory_format=self.layout)
         self.optimizer = self._adam(self.model.parameters())
         self.loss = torch.nn.functional.cross_entropy
+        self.forward = self._prepare_forward()
         return {"params": sum(p.numel() for p in self.model.parameters()), "fused": self.optimizer.defaults["fused"]}
+
+    def _prepare_forward(self):
+        """What takes a batch to its logits."""
+        return self.model
 
     def _modules(self, spec):
         nn = self.torch.nn
         match spec:
             case Conv():
-                return nn.LazyConv2d(spec.filters, spec.size), nn.ReLU()
+                padding = spec.size // 2 if spec.padding == "same" else 0
+                return nn.LazyConv2d(spec.filters, spec.size, stride=spec.strides, padding=padding), nn.ReLU()
             case Pool():
                 return (nn.MaxPool2d(spec.size),)
             case Flatten():
@@ -228,12 +382,21 @@ class Torch(Trainer):
         except RuntimeError:  # older versions have it on GPUs only
             return adam(parameters, lr=LEARNING_RATE, eps=EPSILON)
 
-    def _steps(self, start, stop):
-        size, seconds, value = self.case.batch_size, [], None
+    def _steps(self, start, stop, shuffled):
+        if shuffled:
+            return self._loop(self._batches(start + self.rng.permutation(stop - start)))
+        size = self.case.batch_size
+        return self._loop([slice(first, first + size) for first in range(start, stop, size)])
+
+    def _batches(self, order):
+        return super()._batches(self.torch.from_numpy(order))
+
+    def _loop(self, batches):
+        seconds, value = [], None
         begin = time.perf_counter()
-        for first in range(start, stop, size):
+        for batch in batches:
             self.optimizer.zero_grad()
-            loss = self.loss(self.model(self.x[first : first + size]), self.y[first : first + size])
+            loss = self.loss(self.forward(self.x[batch]), self.y[batch])
             loss.backward()
             self.optimizer.step()
             value = loss.item()
@@ -242,6 +405,20 @@ class Torch(Trainer):
             begin = end
         return seconds, value
 
+    def _outputs(self, x, size):
+        outputs = np.empty((len(x), self.case.network[-1].units), np.float32)
+        self.model.eval()
+        with self.torch.inference_mode():
+            for first in range(0, len(x), size):
+                part = slice(first, first + size)
+                outputs[part] = self.forward(x[part]).softmax(dim=1).numpy()
+        self.model.train()
+        return outputs
+
+    def _set_seed(self, seed):
+        super()._set_seed(seed)
+        self.torch.manual_seed(seed)
+
 
 class TorchChannelsLast(Torch):
     """PyTorch with its other layout: arrays lie in memory as (N, H, W, C)."""
@@ -249,7 +426,184 @@ class TorchChannelsLast(Torch):
     memory_format = "channels_last"
 
 
-LIBRARIES = {"minicnn": Minicnn, "torch": Torch, "torch_channels_last": TorchChannelsLast}
+class TorchCompile(Torch):
+    """`torch.compile`, which needs a C++ compiler and half a minute for a network."""
+
+    def _prepare_forward(self):
+        return self.torch.compile(self.model)
+
+
+class TorchScript(Torch):
+    """Frozen TorchScript, for inference only."""
+
+    def _prepare_forward(self):
+        jit, size = self.torch.jit, self.case.batch_size
+        self.model.eval()
+        with self.torch.inference_mode():
+            return jit.optimize_for_inference(jit.freeze(jit.trace(self.model, self.x[:size])))
+
+
+class Keras(Trainer):
+    """Keras 3 on TensorFlow: its own `train_step` as one `tf.function`, called with indices of tensors.
+
+    That is what `fit` runs, without `fit`'s Python and without a `tf.data` pipeline.
+    """
+
+    jit_compile = "auto"  # what `compile` does by default: XLA on GPUs only
+    packages = ("keras", "tensorflow", "tensorflow-cpu")
+
+    def __init__(self, case, x, y, threads):
+        super().__init__(case, x, y, threads)
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        import tensorflow as tf
+
+        if threads != os.cpu_count():
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        import keras
+
+        self.tf, self.keras = tf, keras
+        self.x, self.y = self._place(x), tf.constant(y.astype(np.int64))
+
+    def _place(self, x):
+        return self.tf.constant(x)
+
+    def describe(self):
+        versions = {"version": self.keras.__version__, "tensorflow": self.tf.__version__}
+        return {"library": "keras", **versions, "layout": "channels_last"}
+
+    def build(self):
+        keras = self.keras
+        *hidden, last = [self._layer(spec) for spec in self.case.network]
+        last.activation = keras.activations.linear  # the loss takes logits
+        self.model = keras.Sequential([keras.Input(self.x.shape[1:]), *hidden, last])
+        adam = keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self.model.compile(optimizer=adam, loss=loss, jit_compile=self.jit_compile)
+        self._make_functions()
+        return {"params": self.model.count_params(), "xla": self.model.jit_compile}
+
+    def _layer(self, spec):
+        layers = self.keras.layers
+        match spec:
+            case Conv():
+                return layers.Conv2D(spec.filters, spec.size, spec.strides, spec.padding, activation="relu")
+            case Pool():
+                return layers.MaxPooling2D(spec.size)
+            case Flatten():
+                return layers.Flatten()
+            case Dense():
+                return layers.Dense(spec.units, activation="relu")
+
+    def _make_functions(self):
+        """`step(indices)` trains and returns the loss; `infer(images)` returns probabilities."""
+        tf, model, xla = self.tf, self.model, self.model.jit_compile
+        train_step = tf.function(model.train_step, jit_compile=xla, reduce_retracing=True)
+
+        def step(indices):
+            return train_step((tf.gather(self.x, indices), tf.gather(self.y, indices)))["loss"]
+
+        def infer(images):
+            return tf.nn.softmax(model(images, training=False))
+
+        self.step = tf.function(step, reduce_retracing=True)
+        self.infer = tf.function(infer, jit_compile=xla, reduce_retracing=True)
+
+    def _steps(self, start, stop, shuffled):
+        order = start + (self.rng.permutation(stop - start) if shuffled else np.arange(stop - start))
+        return self._loop(self._batches(order))
+
+    def _loop(self, batches):
+        seconds, value = [], None
+        self.model.reset_metrics()  # Keras's loss is the average since here
+        begin = time.perf_counter()
+        for batch in batches:
+            value = float(self.step(self.tf.constant(batch)))
+            end = time.perf_counter()
+            seconds.append(end - begin)
+            begin = end
+        return seconds, value
+
+    def _outputs(self, x, size):
+        outputs = np.empty((len(x), self.case.network[-1].units), np.float32)
+        for first in range(0, len(x), size):
+            part = slice(first, first + size)
+            outputs[part] = self.infer(x[part]).numpy()
+        return outputs
+
+    def _set_seed(self, seed):
+        super()._set_seed(seed)
+        self.keras.utils.set_random_seed(seed)
+
+
+class KerasXla(Keras):
+    """Keras with ``compile(jit_compile=True)``."""
+
+    jit_compile = True
+
+
+class Sgemm(Trainer):
+    """NumPy's product of two 1024 × 1024 matrices in float32: what the machine can do, a "step" is one product."""
+
+    size = 1024
+
+    def __init__(self, case, x, y, threads):
+        super().__init__(case, x, y, threads)
+        import threadpoolctl
+
+        self.limit = threadpoolctl.threadpool_limits(threads)
+
+    def describe(self):
+        return {"library": "numpy", "version": np.__version__, "flops": 2 * self.size**3}
+
+    def build(self):
+        self.a, self.b = self.rng.random((2, self.size, self.size), np.float32)
+        self.c = np.empty_like(self.a)
+        return {}
+
+    def train(self, steps, shuffled=False):
+        times = [time.perf_counter()]
+        for _ in range(steps):
+            np.matmul(self.a, self.b, out=self.c)
+            times.append(time.perf_counter())
+        return {"seconds": np.diff(times).tolist()}
+
+    predict = train
+
+
+LIBRARIES = {
+    "minicnn": Minicnn,
+    "torch": Torch,
+    "torch_channels_last": TorchChannelsLast,
+    "torch_compile": TorchCompile,
+    "torchscript": TorchScript,
+    "keras": Keras,
+    "keras_xla": KerasXla,
+    "sgemm": Sgemm,
+}
+
+# ---------------------------------------------------------------------------------------------------- installation
+
+
+def installed_size(packages):
+    """Bytes of the files of these packages, as far as they are installed, and of what they require."""
+    waiting, seen, total = list(packages), set(), 0
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            package = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:  # for another system, or optional
+            continue
+        paths = [Path(package.locate_file(file)) for file in package.files or ()]
+        total += sum(path.stat().st_size for path in paths if path.is_file())
+        required = [text for text in package.requires or () if "extra ==" not in text]
+        waiting += [re.match(r"[\w.-]+", text)[0] for text in required]
+    return total
+
 
 # -------------------------------------------------------------------------------------------------------- memory
 
@@ -280,22 +634,29 @@ def main():
     """Make the trainer, then obey."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("library", choices=LIBRARIES)
-    parser.add_argument("case", choices=CASES)
+    parser.add_argument("case", choices=ALL_CASES)
     parser.add_argument("--data", required=True, help="an .npz file with x and y, see harness.write_data")
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
     reply = take_stdout()
-    with np.load(options.data) as data:
-        x, y = data["x"], data["y"]
+    with np.load(options.data) as file:
+        data = {name: scaled(file[name]) if name.startswith("x") else file[name] for name in file.files}
     try:
-        trainer = LIBRARIES[options.library](CASES[options.case], x, y, options.threads)
+        trainer = LIBRARIES[options.library](ALL_CASES[options.case], data["x"], data["y"], options.threads)
     except ImportError as error:
         reply({"missing": str(error)})
         return
+    if "x_test" in data:
+        trainer.take_test_set(data["x_test"], data["y_test"])
     reply({"ready": trainer.describe()})
     for line in sys.stdin:
         command = json.loads(line)
         reply(getattr(trainer, command.pop("do"))(**command))
+
+
+def scaled(images):
+    """Pixels from 0 to 1 in float32, from those or from bytes."""
+    return images if images.dtype == np.float32 else images.astype(np.float32) / np.float32(255)
 
 
 def take_stdout():

@@ -78,7 +78,8 @@ class CallbackList:
         return bool(self._with(method))
 
     def _with(self, method):
-        return [c for c in self.callbacks if getattr(type(c), method) is not getattr(Callback, method)]
+        plain = getattr(Callback, method)
+        return [c for c in self.callbacks if getattr(getattr(c, method), "__func__", None) is not plain]
 
 
 class History(Callback):
@@ -131,15 +132,13 @@ class LambdaCallback(Callback):
         "on_train_batch_end",
     )
 
-    def __new__(cls, **functions):
-        unknown = sorted(set(functions) - set(cls._METHODS))
-        if unknown:
-            raise ValueError(f"LambdaCallback takes {', '.join(cls._METHODS)}. Received: {unknown}")
-        methods = {name: staticmethod(f) for name, f in functions.items() if f is not None}
-        return super().__new__(type("LambdaCallback", (cls,), methods))
-
     def __init__(self, **functions):
-        pass
+        unknown = sorted(set(functions) - set(self._METHODS))
+        if unknown:
+            raise ValueError(f"LambdaCallback takes {', '.join(self._METHODS)}. Received: {unknown}")
+        for name, function in functions.items():
+            if function is not None:
+                setattr(self, name, function)
 
 
 class EpochLines(Callback):

@@ -1,12 +1,11 @@
 """From what users hand over to batches: checks, and sources of batches."""
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.errors import DataError, ShapeError
+from minicnn.errors import DataError, ShapeError, check_number, is_integer
 
 # ------------------------------------------------------------------------------------------------------- checks
 
@@ -78,12 +77,14 @@ def _split(x, tensors, model_name):
 
 
 def _match_shape(array, tensor, model_name):
-    """The array in the input's shape; a missing last axis of size 1 is added, as in Keras."""
+    """The array in the input's shape; as in Keras, a last axis of size 1 may be missing or too many."""
     expected = tensor.shape[1:]
     if array.shape[1:] == expected and array.ndim > 0:
         return array
     if expected[-1:] == (1,) and array.shape[1:] == expected[:-1] and array.ndim == len(expected):
         return array[..., None]
+    if array.shape[1:] == (*expected, 1) and expected[-1:] != (1,):
+        return array[..., 0]
     raise ShapeError(
         f"model '{model_name}' expected data of shape {tensor.shape} for its input '{tensor.name}'. "
         f"Received: shape {array.shape}{_shape_advice(array.shape, expected)}"
@@ -132,9 +133,22 @@ def sample_weights(weights, class_weight, targets, samples):
     is_one_hot = target.ndim == 2 and target.shape[1] > 1
     classes = target.argmax(axis=1) if is_one_hot else target.reshape(-1)  # (N,)
     result = np.ones(samples)  # a class without an entry weighs 1
-    for number, factor in class_weight.items():
+    for number, factor in _checked_class_weight(class_weight).items():
         result[classes == number] = factor
     return result if weights is None else weights * result
+
+
+def _checked_class_weight(class_weight) -> dict:
+    """`class_weight`, if it is a dict from class numbers to weights."""
+    if not isinstance(class_weight, dict):
+        raise TypeError(
+            f"class_weight is a dict from class numbers to weights. Received: class_weight={class_weight!r}"
+        )
+    for number, factor in class_weight.items():
+        if not is_integer(number) or number < 0:
+            raise ValueError(f"the keys of class_weight are class numbers from 0 on. Received: {number!r}")
+        check_number(f"class_weight[{number}]", factor)
+    return class_weight
 
 
 # ------------------------------------------------------------------------------------------------------ batches
@@ -208,7 +222,7 @@ class ArraySource:
 
 
 class StreamSource:
-    """Batches from a generator, or from a Sequence: an object with ``len()`` and ``[i]`` that returns batches.
+    """Batches from a generator, an iterable, or a Sequence: an object with ``len()`` and ``[i]`` that gives batches.
 
     Parameters
     ----------
@@ -222,8 +236,8 @@ class StreamSource:
 
     def __init__(self, stream, convert, steps=None):
         self._stream, self._convert = stream, convert
-        self._is_sequence = not isinstance(stream, Iterator)
-        self.steps = steps if steps is not None else (len(stream) if self._is_sequence else None)
+        self._is_sequence = hasattr(stream, "__getitem__")
+        self.steps = steps if steps is not None else (len(stream) if hasattr(stream, "__len__") else None)
         self.samples = None
 
     def batches(self, generator=None):
@@ -234,7 +248,7 @@ class StreamSource:
         else:
             items = itertools.islice(self._stream, self.steps)
         for item in items:
-            x, y, weight = (*item, None, None)[:3] if isinstance(item, tuple) else (item, None, None)
+            x, y, weight = (*item, None, None)[:3] if isinstance(item, tuple | list) else (item, None, None)
             yield self._convert(x, y, weight)
         if self._is_sequence and hasattr(self._stream, "on_epoch_end"):
             self._stream.on_epoch_end()
@@ -242,10 +256,20 @@ class StreamSource:
 
 def is_stream(x) -> bool:
     """Whether `x` gives batches itself, rather than being data."""
-    if isinstance(x, Iterator):
-        return True
-    is_sequence = hasattr(x, "__getitem__") and hasattr(x, "__len__") and not hasattr(x, "__array__")
-    return is_sequence and not isinstance(x, list | tuple | dict | str)
+    gives_items = hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+    return gives_items and not hasattr(x, "__array__") and not isinstance(x, list | tuple | dict | str)
+
+
+def unpack_validation(validation_data):
+    """(x, y, sample_weight) from Keras's forms of validation data."""
+    if is_stream(validation_data):
+        return validation_data, None, None
+    if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            "validation_data is (x, y), (x, y, sample_weight), a generator or a Sequence. "
+            f"Received: {type(validation_data).__name__}"
+        )
+    return (*validation_data, None)[:3]
 
 
 def split_validation(arrays, fraction):
@@ -256,6 +280,7 @@ def split_validation(arrays, fraction):
     ValueError
         If a side would be empty.
     """
+    check_number("validation_split", fraction, below=1)
     samples = len(arrays[0])
     split = int(np.floor(samples * (1 - fraction)))
     if not 0 < split < samples:

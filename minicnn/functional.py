@@ -13,7 +13,7 @@ from minicnn.data import real_array
 from minicnn.errors import ShapeError, check_choice, check_pair
 from minicnn.geometry import make_window
 from minicnn.layers import activations
-from minicnn.layers.base import floatx
+from minicnn.settings import floatx
 
 __all__ = [
     "avg_pool2d",

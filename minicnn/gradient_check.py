@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from minicnn import backends, losses, random
+from minicnn.data import match_inputs
 from minicnn.graph import Graph
 from minicnn.layers.base import sample_shape
 from minicnn.layers.core import Input
@@ -96,6 +97,11 @@ def gradcheck(
         If the relative error is above `tolerance`.
     """
     graph = _graph_of(model, input_shape)
+    if loss is not None and (y is None or len(graph.outputs) > 1):
+        raise ValueError(
+            "gradcheck with a loss needs y= and a model with one output; leave loss= out for several. "
+            f"Received: y {'missing' if y is None else 'given'}, {len(graph.outputs)} output(s)"
+        )
     kernels = set()
     recorder = _recording(backends.get(backend), kernels)
     with compute_threads(recorder):
@@ -148,7 +154,7 @@ def _recording(backend, names):
 def _data(x, graph, batch_size, rng):
     """The inputs: what the user gave, or distinct random numbers in [-1, 1]."""
     if x is not None:
-        return [np.asarray(a, np.float64) for a in (x if isinstance(x, list | tuple) else [x])]
+        return [a.astype(np.float64) for a in match_inputs(x, graph.inputs, "gradcheck")]
     shapes = [(batch_size, *t.shape[1:]) for t in graph.inputs]
     return [(rng.permutation(np.prod(s)).reshape(s) + 0.37) * 2 / np.prod(s) - 1 for s in shapes]  # none is exactly 0
 
@@ -179,11 +185,8 @@ class _Problem:
         return float(self._loss(None))
 
     def _loss(self, gradient):
-        plan = self.bound.plan
-        behind = True if plan.has_logits(0) else None
-        return self.loss.compute(
-            self.bound.heads[0], self.target, None, gradient, self.backend.kernels, from_logits=behind
-        )
+        head, kind = self.bound.heads[0], self.bound.from_logits[0]
+        return self.loss.compute(head, self.target, None, gradient, self.backend.kernels, from_logits=kind)
 
     def gradients(self):
         """The gradients at t = 0: (by theta, zero where nothing is trainable; by each input)."""

@@ -77,6 +77,8 @@ class Graph:
 
     def __init__(self, inputs, outputs):
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+        if len(set(self.inputs)) != len(self.inputs):
+            raise ValueError(f"every input is given once. Received: {[t.name for t in self.inputs]}")
         self.nodes = self._sort()
 
     @property

@@ -1,7 +1,8 @@
 """First values of weights.
 
 An initializer is called with a shape and returns a NumPy array; values are drawn in float64 and rounded once, so that a
-float32 and a float64 model start from the same numbers.
+float32 and a float64 model start from the same numbers. Classes have names in lower case
+too, as in Keras: ``he_normal(seed=1)``.
 """
 
 import math
@@ -9,7 +10,7 @@ import math
 import numpy as np
 
 from minicnn import random
-from minicnn.errors import check_choice, check_number, is_integer
+from minicnn.errors import check_choice, check_number
 from minicnn.registry import Configurable, Registry
 
 # Standard deviation of the standard normal distribution cut off at -2 and 2.
@@ -48,6 +49,7 @@ class Initializer(Configurable):
 
 _registry = Registry("initializer", Initializer)
 register = _registry.register
+__getattr__ = _registry.module_getattr(__name__)
 
 
 def get(identifier):
@@ -89,13 +91,6 @@ def truncated_normal(rng, mean, stddev, shape):
         z[outside] = rng.standard_normal(np.count_nonzero(outside))
         outside = np.abs(z) > 2
     return mean + stddev * z
-
-
-def _check_seed(seed):
-    """`seed`, if it is None or an integer of at least 0."""
-    if seed is not None and not (is_integer(seed) and seed >= 0):
-        raise ValueError(f"`seed` must be None or an integer of at least 0. Received: seed={seed!r}")
-    return seed
 
 
 # ----------------------------------------------------------------------------------------------- fixed values
@@ -149,7 +144,7 @@ class RandomUniform(Initializer):
     def __init__(self, minval=-0.05, maxval=0.05, seed=None):
         self.minval = check_number("minval", minval, minimum=-math.inf)
         self.maxval = check_number("maxval", maxval, minimum=self.minval)
-        self.seed = _check_seed(seed)
+        self.seed = random.check_seed("seed", seed)
 
     def draw(self, shape, rng):
         return rng.uniform(self.minval, self.maxval, shape)
@@ -169,7 +164,7 @@ class RandomNormal(Initializer):
     def __init__(self, mean=0.0, stddev=0.05, seed=None):
         self.mean = check_number("mean", mean, minimum=-math.inf)
         self.stddev = check_number("stddev", stddev)
-        self.seed = _check_seed(seed)
+        self.seed = random.check_seed("seed", seed)
 
     def draw(self, shape, rng):
         return rng.normal(self.mean, self.stddev, shape)
@@ -214,7 +209,7 @@ class VarianceScaling(Initializer):
         self.mode = check_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
         distributions = ("truncated_normal", "untruncated_normal", "uniform")
         self.distribution = check_choice("distribution", distribution, distributions)
-        self.seed = _check_seed(seed)
+        self.seed = random.check_seed("seed", seed)
 
     def variance(self, shape) -> float:
         """The variance that values of this shape get."""

@@ -4,19 +4,27 @@ A loss is averaged over the samples of a batch, and over all other axes but the 
 'sum_over_batch_size'. Sample weights multiply the samples' losses; the sum is still divided by the number of samples.
 
 Formulas are derived in ``docs/formulas.md``; p is a probability, z a logit (the value before softmax or sigmoid), t the
-target.
+target. Classes have names in lower case too, as in Keras: ``loss=losses.categorical_crossentropy``.
 """
+
+from types import MappingProxyType
 
 import numpy as np
 
+from minicnn.backends import reference
 from minicnn.errors import check_number
-from minicnn.registry import Configurable, Registry
+from minicnn.registry import ANY, Configurable, Registry
 
 EPSILON = 1e-7  # probabilities are kept this far from 0 and 1 before their logarithm is taken, as in Keras
 
 
 class Loss(Configurable):
     """Base class; a subclass writes `check_target` and `compute`.
+
+    Parameters
+    ----------
+    **options
+        Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
 
     Attributes
     ----------
@@ -25,6 +33,42 @@ class Loss(Configurable):
     """
 
     takes_logits_of = ()
+    keras_only = MappingProxyType(
+        {"name": ANY, "reduction": ("sum_over_batch_size", "auto"), "dtype": (None,)}  # "auto": Keras 2's default
+    )
+
+    def __init__(self, **options):
+        self.check_options(options)
+
+    def __call__(self, y_true, y_pred, sample_weight=None) -> float:
+        """The mean loss of arrays, computed in float64.
+
+        Parameters
+        ----------
+        y_true : array-like (N, …)
+            As `check_target` accepts it.
+        y_pred : array-like (N, …)
+            What a model would predict: logits only with ``from_logits=True``.
+        sample_weight : array-like (N,) or float, optional
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes or values do not fit.
+        """
+        prediction = np.ascontiguousarray(_real_array(y_pred, "y_pred"), np.float64)
+        target = self.check_target(y_true, prediction.shape[1:])
+        if len(target) != len(prediction) or not prediction.size:
+            raise ValueError(
+                "y_true and y_pred need the same number of samples, at least one. "
+                f"Received: {len(target)} and {len(prediction)}"
+            )
+        weight = None if sample_weight is None else _weight_vector(sample_weight, len(prediction))
+        return float(self.compute(prediction, target, weight, None, reference))
 
     def check_target(self, target, output_shape):
         """Check the targets of a whole data set, once, before training or evaluation starts.
@@ -48,16 +92,15 @@ class Loss(Configurable):
         TypeError
             If it does not hold real numbers.
         """
-        target = _real_array(target)
-        if target.shape[1:] != tuple(output_shape):
-            if (*target.shape[1:], 1) != tuple(output_shape):
-                raise ValueError(
-                    f"{type(self).__name__} compares target and output element by element; expected a target of shape "
-                    f"{_with_batch(output_shape)}. Received: a target of shape {target.shape}"
-                )
-            target = target[..., None]
+        target, output_shape = _real_array(target), tuple(output_shape)
+        if target.shape[1:] not in element_shapes(output_shape):
+            raise ValueError(
+                f"{type(self).__name__} compares target and output element by element; expected a target of shape "
+                f"{with_batch(output_shape)}{_flatten_hint(target, output_shape)}. "
+                f"Received: a target of shape {target.shape}"
+            )
         _check_finite(target)
-        return target
+        return target.reshape(len(target), *output_shape)
 
     def placeholder_target(self, count, output_shape):
         """Some valid targets for `count` samples, checked already: what a rehearsal needs.
@@ -68,17 +111,6 @@ class Loss(Configurable):
         """
         return np.zeros((count, *output_shape), np.float32)
 
-    def prepare(self, target, prediction_shape):
-        """Give a batch of checked targets the shape that `compute` needs; changes no values.
-
-        Parameters
-        ----------
-        target : array (N, …)
-        prediction_shape : tuple of int
-            With the batch axis.
-        """
-        return target.reshape(prediction_shape)
-
     def compute(self, prediction, target, weight, gradient, kernels, from_logits=None) -> float:
         """The loss of a batch, and its gradient.
 
@@ -86,7 +118,7 @@ class Loss(Configurable):
         ----------
         prediction : array (N, …), float32 or float64
         target : array
-            As `prepare` returns it.
+            A batch of what `check_target` returned.
         weight : vector (N,) or None
             Sample weights.
         gradient : array like `prediction`, or None
@@ -106,6 +138,7 @@ class Loss(Configurable):
 
 _registry = Registry("loss", Loss)
 register = _registry.register
+__getattr__ = _registry.module_getattr(__name__, "ElementwiseLoss")
 
 
 def get(identifier) -> Loss:
@@ -126,7 +159,6 @@ class ElementwiseLoss(Loss):
     """Base of losses that compare prediction and target element by element; a subclass writes `elements`."""
 
     def compute(self, prediction, target, weight, gradient, kernels, from_logits=None):
-        target = self.prepare(target, prediction.shape)
         elements = self.elements(prediction, target, gradient, from_logits)  # shape of prediction
         per_sample = elements.reshape(len(prediction), -1).sum(axis=1, dtype=np.float64)  # (N,)
         if weight is not None:
@@ -179,12 +211,16 @@ class BinaryCrossentropy(ElementwiseLoss):
         Whether predictions are logits. A model that ends in a sigmoid or softmax is computed from its logits anyway.
     label_smoothing : float in [0, 1), default 0
         Move the targets by this part of the way to 1/2.
+    **options
+        See `Loss`.
     """
 
     takes_logits_of = ("softmax", "sigmoid")
+    keras_only = Loss.keras_only | {"axis": (-1,)}
 
-    def __init__(self, from_logits=False, label_smoothing=0.0):
-        self.from_logits = bool(from_logits)
+    def __init__(self, from_logits=False, label_smoothing=0.0, **options):
+        super().__init__(**options)
+        self.from_logits = _check_from_logits(self, from_logits)
         self.label_smoothing = check_number("label_smoothing", label_smoothing, below=1)
 
     def check_target(self, target, output_shape):
@@ -229,14 +265,14 @@ class _ClassLoss(Loss):
     """Base of losses on (…, C) outputs with one row for each decision; a subclass writes `rows`."""
 
     takes_logits_of = ("softmax", "sigmoid")
+    keras_only = Loss.keras_only | {"axis": (-1,)}
 
     def compute(self, prediction, target, weight, gradient, kernels, from_logits=None):
-        target = self.prepare(target, prediction.shape)
         from_logits = self.from_logits if from_logits is None else from_logits
         rows = prediction.reshape(-1, prediction.shape[-1])  # (rows, C)
         row_weight = _row_weights(prediction, len(rows), weight)
         loss = np.empty_like(row_weight)
-        target = target.reshape(rows.shape[: target.ndim - prediction.ndim + 2])  # (rows,) or (rows, C)
+        target = target.reshape(len(rows), *target.shape[prediction.ndim - 1 :])  # (rows,) or (rows, C)
         self.rows(rows, target, row_weight, loss, _as_rows(gradient), kernels, from_logits)
         loss *= row_weight
         return loss.sum(dtype=np.float64)
@@ -264,34 +300,36 @@ class SparseCategoricalCrossentropy(_ClassLoss):
     ----------
     from_logits : bool, default False
         Whether predictions are logits. A model that ends in a sigmoid or softmax is computed from its logits anyway.
+    **options
+        See `Loss`.
     """
 
-    def __init__(self, from_logits=False):
-        self.from_logits = bool(from_logits)
+    keras_only = _ClassLoss.keras_only | {"ignore_class": (None,)}
+
+    def __init__(self, from_logits=False, **options):
+        super().__init__(**options)
+        self.from_logits = _check_from_logits(self, from_logits)
 
     def placeholder_target(self, count, output_shape):
         return np.zeros((count, *output_shape[:-1]), np.int64)
 
     def check_target(self, target, output_shape):
         """As `Loss.check_target`: class numbers of shape (N,) or (N, 1), for images (N, H, W); returned as int64."""
-        target, output_shape = _real_array(target), tuple(output_shape)
+        target, output_shape = _real_array(target), _class_shape(output_shape)
         if target.shape[1:] == output_shape and output_shape[-1] > 1:
             raise ValueError(
                 "sparse_categorical_crossentropy takes class numbers, and these targets have one column per class: use "
                 "loss='categorical_crossentropy', or convert them with y.argmax(axis=-1). "
                 f"Received: a target of shape {target.shape}"
             )
-        if target.shape[1:] not in (output_shape[:-1], (*output_shape[:-1], 1)):
+        if target.shape[1:] not in label_shapes(output_shape):
             raise ValueError(
                 "sparse_categorical_crossentropy takes one class number for each row of the output; expected a target "
-                f"of shape {_with_batch(output_shape[:-1])} for an output of shape {_with_batch(output_shape)}. "
-                f"Received: a target of shape {target.shape}"
+                f"of shape {with_batch(output_shape[:-1])} for an output of shape {with_batch(output_shape)}"
+                f"{_flatten_hint(target, output_shape[:-1])}. Received: a target of shape {target.shape}"
             )
         _check_labels(target, output_shape[-1])
         return target.reshape(len(target), *output_shape[:-1]).astype(np.int64, copy=False)
-
-    def prepare(self, target, prediction_shape):
-        return target.reshape(prediction_shape[:-1]).astype(np.int64, copy=False)
 
     def rows(self, prediction, target, weight, loss, gradient, kernels, from_logits):
         if from_logits:
@@ -316,17 +354,19 @@ class CategoricalCrossentropy(_ClassLoss):
     label_smoothing : float in [0, 1), default 0
         Move the targets by this part of the way to 1 / C (Szegedy et al.: "Rethinking the Inception architecture for
         computer vision", 2016).
+    **options
+        See `Loss`.
     """
 
-    def __init__(self, from_logits=False, label_smoothing=0.0):
-        self.from_logits = bool(from_logits)
+    def __init__(self, from_logits=False, label_smoothing=0.0, **options):
+        super().__init__(**options)
+        self.from_logits = _check_from_logits(self, from_logits)
         self.label_smoothing = check_number("label_smoothing", label_smoothing, below=1)
 
     def check_target(self, target, output_shape):
         """As `Loss.check_target`: real numbers of the output's shape (N, C) or (N, H, W, C)."""
-        target, output_shape = _real_array(target), tuple(output_shape)
-        looks_sparse = target.shape[1:] in (output_shape[:-1], (*output_shape[:-1], 1))
-        if target.shape[1:] != output_shape and looks_sparse:
+        target, output_shape = _real_array(target), _class_shape(output_shape)
+        if target.shape[1:] != output_shape and target.shape[1:] in label_shapes(output_shape):
             raise ValueError(
                 "categorical_crossentropy takes targets with one column per class, and these look like class numbers: "
                 "use loss='sparse_categorical_crossentropy', or convert them with "
@@ -335,8 +375,8 @@ class CategoricalCrossentropy(_ClassLoss):
             )
         if target.shape[1:] != output_shape:
             raise ValueError(
-                f"categorical_crossentropy expected a target of the output's shape {_with_batch(output_shape)}. "
-                f"Received: a target of shape {target.shape}"
+                f"categorical_crossentropy expected a target of the output's shape {with_batch(output_shape)}"
+                f"{_flatten_hint(target, output_shape)}. Received: a target of shape {target.shape}"
             )
         _check_finite(target)
         return target
@@ -389,17 +429,71 @@ def _cast(target, prediction):
     return target.astype(prediction.dtype, copy=False)
 
 
-# ------------------------------------------------------------------------------------------------ checks of targets
+# ------------------------------------------------- shapes of targets, without the batch axis; metrics use them too
 
 
-def _real_array(target):
-    """`target` as a NumPy array of real numbers with a batch axis."""
-    target = np.asarray(target)
-    if target.dtype.kind not in "biuf":
-        raise TypeError(f"targets must be real numbers. Received: an array of dtype {target.dtype}")
-    if target.ndim == 0:
-        raise ValueError(f"targets need a first axis for the samples. Received: the single number {target}")
-    return target
+def element_shapes(output_shape) -> tuple:
+    """What a sample's target may look like that is compared with the output element by element: (…) or, for 1, none."""
+    return (output_shape, output_shape[:-1]) if output_shape[-1:] == (1,) else (output_shape,)
+
+
+def label_shapes(output_shape) -> tuple:
+    """What a sample's class numbers may look like for an output (…, C): (…) or (…, 1)."""
+    return output_shape[:-1], (*output_shape[:-1], 1)
+
+
+def with_batch(shape) -> str:
+    """A shape with the batch axis, as text: '(N, 10)'."""
+    return f"({', '.join(['N', *map(str, shape)])}{',' if not shape else ''})"
+
+
+def _class_shape(output_shape):
+    """`output_shape` as a tuple, if it has an axis for the classes."""
+    if not output_shape:
+        raise ValueError("predictions need a last axis with one column per class. Received: the shape (N,)")
+    return tuple(output_shape)
+
+
+def _flatten_hint(target, expected_shape) -> str:
+    """A guess at why an output needs targets of more axes than the user has, for a message."""
+    axes = target.ndim - (target.shape[-1] == 1 and target.ndim > 1)  # a column counts as a vector
+    is_image = len(expected_shape) > 1 or axes == 1 == len(expected_shape) and target.ndim > 1
+    return "; is a Flatten missing before the last Dense?" if is_image and axes <= len(expected_shape) else ""
+
+
+# -------------------------------------------------------------------------------------------- checks of values
+
+
+def _check_from_logits(loss, value) -> bool:
+    """`value`, if it is True or False: an array means that the class was called as if it were a loss function."""
+    if not isinstance(value, bool | np.bool_):
+        name = type(loss).__name__
+        raise TypeError(
+            f"`from_logits` of {name} is True or False; the loss of arrays is {name}()(y_true, y_pred). "
+            f"Received: an object of type {type(value).__name__}"
+        )
+    return bool(value)
+
+
+def _weight_vector(weight, count):
+    """Sample weights as a float64 vector (count,)."""
+    weight = np.asarray(weight)
+    if weight.dtype.kind not in "biuf" or weight.shape not in ((), (count,)):
+        raise ValueError(
+            f"sample_weight is a number or has one for each of {count} samples. "
+            f"Received: an array of shape {weight.shape}, dtype {weight.dtype}"
+        )
+    return np.broadcast_to(weight.astype(np.float64), count)
+
+
+def _real_array(array, name="targets"):
+    """`array` as a NumPy array of real numbers with a batch axis."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be real numbers. Received: an array of dtype {array.dtype}")
+    if array.ndim == 0:
+        raise ValueError(f"{name} need a first axis for the samples. Received: the single number {array}")
+    return array
 
 
 def _check_finite(target):
@@ -432,8 +526,3 @@ def _first(mask):
 def _show(position):
     """An index tuple as a user writes it."""
     return str(position[0]) if len(position) == 1 else str(position)
-
-
-def _with_batch(shape):
-    """A shape with the batch axis, as text: '(N, 10)'."""
-    return f"({', '.join(['N', *map(str, shape)])}{',' if not shape else ''})"

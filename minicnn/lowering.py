@@ -66,6 +66,11 @@ class Program:
         """The place that writes a value; None for an input."""
         return next((place for place in self.places if place.output == value), None)
 
+    def final_step(self, value) -> str:
+        """Class name, in lower case, of the step that writes a value: "softmax"; "" for an input."""
+        writer = self.writer(value)
+        return "" if writer is None else type(writer.step).__name__.lower()
+
 
 def lower(graph) -> Program:
     """The program of a graph, models that are used as layers inlined."""

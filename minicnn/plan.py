@@ -89,14 +89,14 @@ class Plan:
         """For each output, the value that its loss reads: the output, or what its final activation reads."""
         heads = []
         for output, names in zip(program.outputs, logits_of, strict=True):
-            writer = program.writer(output)
-            behind = writer is not None and type(writer.step).__name__.lower() in names
-            heads.append(writer.inputs[0] if behind else output)
+            behind = program.final_step(output) in names
+            heads.append(program.writer(output).inputs[0] if behind else output)
         return tuple(heads)
 
-    def has_logits(self, number) -> bool:
-        """Whether the loss of that output reads the values before its final activation."""
-        return self.heads[number] != self.outputs[number]
+    @property
+    def acts_as_in_training(self) -> bool:
+        """Whether any step does what it does in training."""
+        return self.training or any(place.training for place in self.places)
 
     def _values_with_gradient(self, input_gradients):
         """The values whose gradient is computed: those between a trainable weight (or a wanted input) and a loss."""
@@ -264,7 +264,7 @@ class Plan:
     def workspace(self, index, count) -> Workspace:
         """What the step at `index` touches, for a batch of `count` samples."""
         place, ws = self.places[index], Workspace()
-        ws.kernels, ws.xp = self.backend.kernels, self.backend.xp
+        ws.kernels = self.backend.kernels
         ws.training = self.training if place.training is None else place.training
         ws.input_shapes = tuple(self.shapes[v] for v in place.inputs)
         ws.output_shape = self.shapes[place.output]
@@ -311,6 +311,8 @@ class BoundPlan:
         Where a batch is put, and where the results are.
     heads, head_gradients : list of array
         What the losses read, and what they assign (None where no trainable weight is behind).
+    from_logits : list
+        For each loss: True if it reads what is before the final activation, None if that is its own affair.
     input_gradients : list of array or None
     """
 
@@ -320,6 +322,7 @@ class BoundPlan:
         self.outputs = [plan._value(v)[:count] for v in plan.outputs]
         self.heads = [plan._value(v)[:count] for v in plan.heads]
         self.head_gradients = [None if (g := plan._gradient(v)) is None else g[:count] for v in plan.heads]
+        self.from_logits = [True if h != o else None for h, o in zip(plan.heads, plan.outputs, strict=True)]
         self._head_additions = []
         for number, extra in plan._extra_heads.items():
             self._head_additions.append((self.head_gradients[number], extra[:count]))

@@ -4,14 +4,16 @@ Nothing is stored and nothing can be lost: a dropout mask is the same on every b
 and the backward pass draws it again instead of keeping it.
 
 Masks come from Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy
-as
-1, 2, 3", SC 2011). Draws that only the host makes (initial weights, the order of the samples) use NumPy's own Philox.
+as 1, 2, 3", SC 2011). Draws that only the host makes (initial weights, the order of the samples) use NumPy's own
+Philox.
 """
 
 import secrets
 import zlib
 
 import numpy as np
+
+from minicnn.errors import is_integer
 
 _MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
@@ -26,6 +28,23 @@ def set_seed(seed: int) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"a seed is an integer from 0 to 2**63 - 1. Received: {seed!r}")
     _state.update(seed=int(seed), drawn=0)
+
+
+def check_seed(argument_name: str, value) -> int | None:
+    """`value`, the seed that a constructor was given, as an int from 0 to 2**63 - 1; None stays None.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if value is None:
+        return None
+    if not is_integer(value) or not 0 <= value < 2**63:
+        raise ValueError(
+            f"`{argument_name}` must be None or an integer from 0 to 2**63 - 1. Received: {argument_name}={value!r}"
+        )
+    return int(value)
 
 
 def next_seed() -> int:

@@ -6,17 +6,47 @@ that turns what a user may write (a name, a class, an instance, a saved config) 
 
 import inspect
 from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 
 from minicnn.errors import fold_name, unknown_name
+
+ANY = object()
+"""In `Configurable.keras_only`: whatever the value is, it changes nothing."""
 
 
 class Configurable:
     """Mixin: the constructor's arguments are same-named attributes, so that the object can be written down and rebuilt.
 
     This is scikit-learn's convention (Buitinck et al.: "API design for machine learning software", 2013).
+
+    Attributes
+    ----------
+    keras_only : dict
+        Arguments of Keras's class that have no counterpart here → the values (a tuple, or `ANY`) with which Keras does
+        what this class does anyway. A constructor with ``**options`` passes these to `check_options`.
     """
+
+    keras_only = MappingProxyType({})
+
+    def check_options(self, options: dict) -> None:
+        """Check what a constructor's ``**options`` collected; nothing of it is kept.
+
+        Raises
+        ------
+        ValueError
+            For an argument in `keras_only` with a value that is not supported.
+        TypeError
+            For any other argument; the message names the nearest one.
+        """
+        cls = type(self)
+        for name, value in options.items():
+            if name not in self.keras_only:
+                raise TypeError(str(unknown_name(f"argument of {cls.__name__}", name, _argument_names(cls))))
+            supported = self.keras_only[name]
+            if supported is not ANY and value not in supported:
+                raise ValueError(f"{cls.__name__} supports {name}={supported[0]!r} only. Received: {name}={value!r}")
 
     def get_config(self) -> dict:
         """The constructor's arguments by name, made of plain Python values.
@@ -58,6 +88,12 @@ def constructor_parameters(cls) -> tuple:
     if cls.__init__ is object.__init__:  # its signature, (*args, **kwargs), is not true
         return ()
     return tuple(inspect.signature(cls).parameters.values())
+
+
+def _argument_names(cls) -> list[str]:
+    """Names of the arguments that a class and those it passes its ``**options`` on to take."""
+    parameters = [p for base in cls.__mro__ if issubclass(base, Configurable) for p in constructor_parameters(base)]
+    return list(dict.fromkeys(p.name for p in parameters if p.kind is not p.VAR_KEYWORD))
 
 
 def to_plain(value):
@@ -124,8 +160,14 @@ class Registry:
         """All known classes."""
         return set(self._classes.values())
 
-    def lookup(self, name: str) -> type:
+    def lookup(self, name: str, also_known=()) -> type:
         """The class called `name`.
+
+        Parameters
+        ----------
+        name : str
+        also_known : iterable of str
+            Names that the caller knows besides, for the message.
 
         Raises
         ------
@@ -135,7 +177,30 @@ class Registry:
         try:
             return self._classes[fold_name(name)]
         except KeyError:
-            raise unknown_name(self.kind, name, self.names()) from None
+            raise unknown_name(self.kind, name, [*self.names(), *also_known]) from None
+
+    def module_getattr(self, module: str, *also_known):
+        """A ``__getattr__`` for the module that holds the classes.
+
+        All their names are attributes of the module, as Keras's functions are: ``losses.mse``, ``regularizers.l2``.
+
+        Parameters
+        ----------
+        module : str
+        *also_known : str
+            What the module has besides the classes, for the message about an unknown name.
+        """
+
+        def __getattr__(name):
+            if name.startswith("_"):
+                raise AttributeError(f"module {module!r} has no attribute {name!r}")
+            try:
+                return self._classes[fold_name(name)]
+            except KeyError:
+                known = [*self.names(), self.base.__name__, "get", *also_known]
+                raise AttributeError(str(unknown_name(f"name in {module}", name, known))) from None
+
+        return __getattr__
 
     def get(self, identifier):
         """An instance from a name, an instance, a class or ``{"class_name": …, "config": …}``.

@@ -1,4 +1,4 @@
-"""Penalties on the size of weights, added to the loss."""
+"""Penalties on the size of weights, added to the loss. Classes have names in lower case too: ``l2(1e-4)``."""
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Regularizer(Configurable):
 
 _registry = Registry("regularizer", Regularizer)
 register = _registry.register
+__getattr__ = _registry.module_getattr(__name__)
 
 
 @register("l1_l2")

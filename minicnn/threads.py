@@ -1,12 +1,14 @@
 """How many threads compute."""
 
 import os
+import threading
 from contextlib import contextmanager
 from functools import cache
 
 from minicnn.errors import check_positive_int
 
 _chosen = {"count": None}
+_computing = threading.RLock()
 
 
 def set_num_threads(count: int) -> None:
@@ -30,12 +32,19 @@ def get_num_threads() -> int:
 
 @contextmanager
 def compute_threads(backend):
-    """Inside, `backend` computes with `get_num_threads` threads and BLAS with one; outside, all is as it was.
+    """Inside, `backend` computes with `get_num_threads` threads, BLAS with one; outside, all is as it was.
+
+    One Python thread at a time gets in, others wait: calls of a model share its arrays, and some of Numba's pools
+    abort the process when two threads start parallel work.
 
     BLAS on one thread, because two thread pools that spin fight for the cores, and because its sums depend on the
     number of its threads.
     """
-    with _blas_controller().limit(limits=1, user_api="blas"), backend.use_threads(get_num_threads()):
+    with (
+        _computing,
+        _blas_controller().limit(limits=1, user_api="blas"),
+        backend.use_threads(get_num_threads()),
+    ):
         yield
 
 

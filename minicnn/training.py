@@ -14,11 +14,13 @@ import numpy as np
 
 from minicnn import losses, metrics, optimizers
 from minicnn.callbacks import TerminateOnNaN
-from minicnn.data import Batch, check_lengths
-from minicnn.errors import DataError, NonFiniteError
+from minicnn.data import Batch, check_lengths, real_array
+from minicnn.errors import DataError, NonFiniteError, check_number
+from minicnn.lowering import lower
 from minicnn.parameters import BorrowedWeights, ParameterStore
 from minicnn.plan import Plan
 
+FIRST_CALL = 2**40  # such calls count from here, away from the training steps
 MAX_PLANS = 6  # a model keeps so many plans (training, evaluation and prediction at a few batch sizes)
 
 
@@ -55,6 +57,7 @@ def check_compile_arguments(model, optimizer, loss, metric_names, loss_weights, 
     loss_list = [losses.get(entry) for entry in _for_outputs("loss", loss, count, names)]
     count = len(loss_list) if count is None else count
     weights = [1.0] * count if loss_weights is None else _for_outputs("loss_weights", loss_weights, count, names)
+    weights = [check_number("loss_weights", w, minimum=-math.inf) for w in weights]
     metric_lists = _metrics_for_outputs(metric_names, count, names)
     for entry in itertools.chain.from_iterable(metric_lists):
         if not (isinstance(entry, str) and entry.lower() in ("accuracy", "acc")):
@@ -65,13 +68,18 @@ def check_compile_arguments(model, optimizer, loss, metric_names, loss_weights, 
             f"an optimizer holds the state of one model, and this one trains '{optimizer.owner().name}': make "
             f"another for '{model.name}'. Received: {optimizer!r}"
         )
-    return Compiled(optimizer, loss_list, [float(w) for w in weights], metric_lists, backend_name)
+    return Compiled(optimizer, loss_list, weights, metric_lists, backend_name)
 
 
 def _for_outputs(argument, value, count, names):
     """A list with one entry for each output from one value for all, a list, or a dict by output name."""
     if isinstance(value, dict) and "class_name" not in value:
-        if names is None or set(value) != set(names):
+        if names is None:
+            raise ValueError(
+                f"{argument} as a dict goes by the outputs' names, not known before the model is built; "
+                f"start it with an Input. Received: {sorted(value)}"
+            )
+        if set(value) != set(names):
             raise ValueError(
                 f"{argument} as a dict needs one entry for each output, {names}. Received: {sorted(value)}"
             )
@@ -131,6 +139,8 @@ class Totals:
                     entry, loss=loss, output_shape=output.shape[1:], target_shape=targets[number].shape
                 )
                 label = metric.name if not self._several else f"{self._names[number]}_{metric.name}"
+                if label == "loss" or any(label == other for other, _, _ in self._metrics):
+                    raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
                 self._metrics.append((label, number, copy.deepcopy(metric)))
         self.reset()
 
@@ -175,6 +185,7 @@ class Engine:
         self.optimizer_state = None
         self._plans = {}
         self._segment_lists = {}  # which weights are trainable → their parts of theta; one list object for each
+        self._calls = 0  # outside training, of plans that draw random numbers all the same
         self._layout = None  # shapes of the weights that `optimizer_state` belongs to
 
     def take_over(self, previous) -> None:
@@ -256,8 +267,8 @@ class Engine:
         for number, loss in enumerate(compiled.losses):
             head, factor = bound.heads[number], compiled.loss_weights[number]
             gradient = bound.head_gradients[number] if with_gradients else None
-            behind = True if bound.plan.has_logits(number) else None
-            value = loss.compute(head, targets[number], weight, gradient, self.backend.kernels, from_logits=behind)
+            kind = bound.from_logits[number]
+            value = loss.compute(head, targets[number], weight, gradient, self.backend.kernels, from_logits=kind)
             if gradient is not None and factor != 1:
                 gradient *= factor
             parts.append(value)
@@ -301,28 +312,35 @@ class Engine:
     def evaluate_batch(self, batch, totals):
         """Add a batch to `totals`, changing nothing."""
         bound = self.bound(batch.count, training=False)
-        batch.load_inputs(self.backend, bound.inputs)
-        bound.forward()
+        self._use(bound, batch)
         loss, parts, targets = self.losses(bound, batch, with_gradients=False)
         totals.add(batch.count, loss, parts, targets, bound.outputs)
 
     def predict_batch(self, batch, training=False):
         """The outputs for a batch, as arrays that the next batch overwrites."""
         bound = self.bound(batch.count, training, with_loss=False)
+        self._use(bound, batch)
+        return bound.outputs
+
+    def _use(self, bound, batch) -> None:
+        """Run a batch outside training; where a layer acts as in training all the same, each call draws new masks."""
+        if bound.plan.acts_as_in_training:
+            self._calls += 1
+            self.model.clock.step = FIRST_CALL + self._calls
         batch.load_inputs(self.backend, bound.inputs)
         bound.forward()
-        return bound.outputs
 
     def weight_gradients(self, batch):
         """Weight → its gradient for one batch; the model's state is as before afterwards."""
         state = self.store.sigma.copy()
+        self.model.clock.step = self.model.compiled.optimizer.iterations
         bound = self.bound(batch.count, training=True)
         batch.load_inputs(self.backend, bound.inputs)
         bound.forward()
         self.losses(bound, batch, with_gradients=True)
         self.gradients(bound)
         self.store.sigma[...] = state
-        return {w: self.backend.to_host(g) for w, g in self.store.gradients.items() if w.trainable}
+        return {w: self.backend.to_host(g) for w, g in self.store.gradients.items()}
 
     def rehearse(self, count) -> None:
         """Run a training step and an evaluation on zeros, and put everything back."""
@@ -349,10 +367,14 @@ def check_targets(model, y, samples, argument="y"):
     count = len(model.outputs)
     if y is None:
         raise ValueError(f"training and evaluation need targets: {argument} is missing. Received: {argument}=None")
+    if count > 1 and not isinstance(y, list | tuple | dict):
+        raise ValueError(f"{argument} needs one array for each of {count} outputs. Received: {type(y).__name__}")
+    is_wrapped = count == 1 and isinstance(y, list | tuple) and len(y) == 1 and np.ndim(y[0]) > 0
     arrays = _for_outputs(argument, y, count, model.output_names) if count > 1 or isinstance(y, dict) else [y]
-    if count > 1 and len(arrays) != count:
-        raise ValueError(f"{argument} needs one array for each of {count} outputs. Received: {len(arrays)}")
-    arrays = [array if hasattr(array, "__len__") else np.asarray(array) for array in arrays]
+    arrays = [real_array(array, argument) for array in (y if is_wrapped and samples > 1 else arrays)]
+    for array in arrays:
+        if array.ndim == 0:
+            raise ValueError(f"{argument} needs one entry for each sample. Received: a single number, {array}")
     check_lengths(samples, arrays, [argument] * count)
     checked = []
     for loss, array, output in zip(model.compiled.losses, arrays, model.outputs, strict=True):
@@ -362,24 +384,15 @@ def check_targets(model, y, samples, argument="y"):
 
 def warn_about_logits(model):
     """Say once per compile that a loss with ``from_logits=True`` sees the values before the final activation."""
-    for loss, output in zip(model.compiled.losses, model.outputs, strict=True):
-        activation = final_activation(output)
+    program = lower(model.graph)
+    for loss, output, value in zip(model.compiled.losses, model.outputs, program.outputs, strict=True):
+        activation = program.final_step(value)
         if getattr(loss, "from_logits", False) and activation in loss.takes_logits_of:
             warnings.warn(
                 f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, "
                 f"the loss is computed from the values before it; predict and metrics see the values after it.",
                 stacklevel=4,
             )
-
-
-def final_activation(tensor) -> str:
-    """Class name, in lower case, of the last step behind an output."""
-    layer = tensor.node.layer
-    while layer.graph is not None:
-        tensor = layer.graph.outputs[tensor.node.outputs.index(tensor)]
-        layer = tensor.node.layer
-    steps = layer.lower()
-    return type(steps[-1]).__name__.lower() if steps else ""
 
 
 def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuffle, validation_freq):
@@ -451,7 +464,10 @@ def evaluate_source(model, source) -> dict:
         totals = totals or Totals(model, batch.targets)
         engine.evaluate_batch(batch, totals)
     if totals is None:
-        raise DataError("the generator gave no batch: expected at least one. Received: none")
+        raise DataError(
+            "the generator gave no batch: one that ends can be read once only; give validation_steps= (steps=) and "
+            "one that goes on, or a Sequence. Received: no batch"
+        )
     return totals.logs()
 
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from minicnn import random
 from minicnn.errors import check_positive_int
-from minicnn.layers.base import floatx, reset_names, set_floatx
+from minicnn.layers.base import reset_names
+from minicnn.settings import floatx, set_floatx
 
 __all__ = [
     "Sequence",

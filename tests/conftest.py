@@ -10,7 +10,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from minicnn import backends, random, threads
+from minicnn import backends, random, settings, threads
 from minicnn.layers import base
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # beside the checkout
@@ -20,7 +20,7 @@ if DATA.is_dir():
 hypothesis.settings.register_profile("minicnn", deadline=None, max_examples=50, print_blob=True)
 hypothesis.settings.load_profile("minicnn")
 
-SETTINGS = (random._state, backends._chosen, threads._chosen, base._settings)  # all that a test may leave changed
+SETTINGS = (random._state, backends._chosen, threads._chosen, settings._settings)  # all that a test may leave changed
 
 
 # --------------------------------------------------------------------------------------------------------- seeds

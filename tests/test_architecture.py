@@ -26,7 +26,7 @@ ROOMS = (
     ("initializers", "regularizers"),
     ("registry",),
     ("backends",),
-    ("geometry", "random", "threads"),
+    ("geometry", "random", "settings", "threads"),
     ("errors", "storage"),
 )
 FLOOR = {name: floor for floor, room in enumerate(ROOMS) for name in room}

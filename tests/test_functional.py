@@ -105,7 +105,7 @@ def test_activations(rng):
     assert_close(F.sigmoid(x), 1 / (1 + np.exp(-x)), 1e-14)
     assert_close(F.tanh(x), np.tanh(x), 0)
     assert_close(F.softmax(x), oracles.softmax(x), 1e-14)
-    assert_close(F.leaky_relu(x), np.where(x > 0, x, 0.3 * x), 1e-15)
+    assert_close(F.leaky_relu(x), np.where(x > 0, x, 0.2 * x), 1e-15)
     assert F.linear(x) is x
     assert F.relu([-1, 2]).tolist() == [0, 2]
     assert F.relu(-1.0) == 0

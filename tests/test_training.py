@@ -675,9 +675,17 @@ def test_moving_averages_by_hand(backend, rng):
 # ------------------------------------------------------------------------------------------------------ interruptions
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler, which a process started in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("where", ["on_train_batch_end", "on_epoch_end", "on_train_batch_begin", "on_epoch_begin"])
 @pytest.mark.parametrize("how", ["raise", "signal"])
-def test_ctrl_c_leaves_a_usable_model(where, how, rng):
+def test_ctrl_c_leaves_a_usable_model(where, how, rng, ctrl_c):
     model, (x, y) = linear(rng), data(rng)
     recorder = Recorder()
     start = model.get_weights()
@@ -701,7 +709,7 @@ def test_ctrl_c_leaves_a_usable_model(where, how, rng):
     assert model.evaluate(x, y, verbose=0) < before
 
 
-def test_ctrl_c_at_the_very_end_is_not_lost(rng):
+def test_ctrl_c_at_the_very_end_is_not_lost(rng, ctrl_c):
     model, (x, y) = linear(rng), data(rng)
     press = LambdaCallback(on_epoch_end=lambda epoch, logs: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
@@ -709,7 +717,7 @@ def test_ctrl_c_at_the_very_end_is_not_lost(rng):
     assert len(model.history.history["loss"]) == 1
 
 
-def test_a_signal_does_not_cut_a_step(rng):
+def test_a_signal_does_not_cut_a_step(rng, ctrl_c):
     """The batch in which Ctrl-C is pressed is finished: all weights have the same number of updates."""
     model, (x, y) = linear(rng), data(rng)
     twin = linear(rng)
@@ -728,8 +736,9 @@ def test_a_signal_does_not_cut_a_step(rng):
 def test_ctrl_c_in_a_script():
     """A real process: the signal from outside, while it trains."""
     code = """
-import numpy as np, minicnn as mc
+import signal, numpy as np, minicnn as mc
 from minicnn.layers import Dense, Input
+signal.signal(signal.SIGINT, signal.default_int_handler)
 model = mc.Sequential([Input((4,)), Dense(2)])
 model.compile("sgd", "mse", backend="numpy")
 x = np.ones((64, 4))

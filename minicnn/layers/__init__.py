@@ -3,6 +3,7 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
+from minicnn.errors import unknown_name
 from minicnn.layers.base import Layer
 
 _modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
@@ -13,3 +14,10 @@ CLASSES = {value.__name__: value for value in _public.values() if isinstance(val
 """Class name → class, of every layer: what a file may name, and what the contract tests run."""
 
 __all__ = ["CLASSES", "Layer", *sorted(_public)]
+
+
+def __getattr__(name):
+    """Say which layer may have been meant."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(str(unknown_name("layer", name, CLASSES)))

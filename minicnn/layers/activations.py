@@ -25,8 +25,8 @@ def get(identifier):
     TypeError
         For anything else.
     """
-    if callable(identifier) and not isinstance(identifier, Layer | type):
-        identifier = getattr(identifier, "__name__", identifier)
+    if getattr(identifier, "__module__", None) == "minicnn.functional":  # one of ours, by its name
+        identifier = identifier.__name__
     if identifier is None or identifier == "linear":
         return None
     if isinstance(identifier, str):

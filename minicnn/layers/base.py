@@ -13,6 +13,10 @@ from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Node, Tensor
 from minicnn.parameters import Weight
 from minicnn.registry import Configurable, constructor_parameters
+from minicnn.settings import floatx
+from minicnn.threads import compute_threads
+
+KERAS_OPTIONS = ("activity_regularizer", "kernel_constraint", "bias_constraint")  # accepted as None, their default
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,6 @@ class Workspace:
     ----------
     kernels : namespace
         The backend's kernels.
-    xp : module
-        numpy or cupy.
     training : bool
     input_shapes, output_shape : tuples
         Without the batch axis.
@@ -112,8 +114,8 @@ class Layer(Step, Configurable):
         Whether optimizers may change the weights.
     input_shape : tuple of int, optional
         Shape of one sample, for the first layer of a `Sequential`; ``input_dim=n`` means ``(n,)``.
-    dtype : {"float32", "float64"}, optional
-        Accepted for Keras's sake; the model as a whole has one dtype, see `minicnn.utils.set_floatx`.
+    dtype : str, optional
+        Must be the current one: the model as a whole has one dtype, see `minicnn.utils.set_floatx`.
     """
 
     activation = None
@@ -131,17 +133,27 @@ class Layer(Step, Configurable):
         dtype=None,
         **unknown,
     ):
+        unknown = {k: v for k, v in unknown.items() if k not in KERAS_OPTIONS or v is not None}
         if unknown:
             raise TypeError(
                 str(unknown_name(f"argument of {type(self).__name__}", next(iter(unknown)), _arguments(type(self))))
             )
+        if not isinstance(name, str | None):
+            raise TypeError(f"a name is a string. Received: name={name!r}")
+        if dtype not in (None, floatx()):
+            raise ValueError(f"a model has one dtype, set with utils.set_floatx: {floatx()!r} now. Received: {dtype=}")
         self.name = unique_name(type(self).__name__) if name is None else name
         self.trainable = trainable
         self.declared_input_shape = _declared_shape(input_shape, input_dim, batch_input_shape)
         self.dtype = dtype
         self.nodes = []
         self._weights = {}
-        self.built = False
+        self._built = False
+
+    @property
+    def built(self) -> bool:
+        """Whether the weights exist."""
+        return self._built
 
     # ------------------------------------------------------------------------------------- to be written by a layer
 
@@ -225,7 +237,7 @@ class Layer(Step, Configurable):
         """Undo `build`: no weights, no places."""
         for name in self._weights:
             delattr(self, name)
-        self._weights, self.nodes, self.built = {}, [], False
+        self._weights, self.nodes, self._built = {}, [], False
 
     def _need_weights(self):
         if not self.built:
@@ -274,16 +286,17 @@ class Layer(Step, Configurable):
         self.build_for(tuple(a.shape[1:] for a in arrays))
         dtype = self.weights[0].dtype if self.weights else floatx()
         xs = tuple(backend.asarray(a, dtype) for a in arrays)
-        for step in self.lower():
-            ws = self._workspace_for(step, xs, backend, training)
-            step.forward(xs, ws)
-            xs = (ws.y,)
-        return xs[0]
+        with compute_threads(backend):
+            for step in self.lower():
+                ws = self._workspace_for(step, xs, backend, training)
+                step.forward(xs, ws)
+                xs = (ws.y,)
+        return backend.to_host(xs[0])
 
     def _workspace_for(self, step, xs, backend, training):
         """A workspace for one call of one step."""
         ws, batch, shapes = Workspace(), len(xs[0]), tuple(x.shape[1:] for x in xs)
-        ws.kernels, ws.xp, ws.training, ws.xs = backend.kernels, backend.xp, training, xs
+        ws.kernels, ws.training, ws.xs = backend.kernels, training, xs
         ws.input_shapes, ws.output_shape = shapes, tuple(step.build(shapes))
         ws.y = (
             xs[0].reshape(batch, *ws.output_shape)
@@ -306,10 +319,10 @@ class Layer(Step, Configurable):
         try:
             output_shape = self.build(input_shapes)
         except ValueError as error:
-            if self.name in str(error):
+            if f"'{self.name}'" in str(error):
                 raise
             raise ShapeError(f"layer '{self.name}' ({type(self).__name__}): {error}") from None
-        self.built = True
+        self._built = True
         return [tuple(int(n) for n in output_shape)]
 
     @property
@@ -358,24 +371,23 @@ def reset_names() -> None:
     _names.clear()
 
 
-# -------------------------------------------------------------------------------------------------------- dtype
-
-_settings = {"floatx": "float32"}
-
-
-def floatx() -> str:
-    """The dtype of new weights: "float32" unless changed by `set_floatx`."""
-    return _settings["floatx"]
-
-
-def set_floatx(dtype: str) -> None:
-    """Set the dtype of all weights that are made from now on: "float32" or "float64"."""
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"expected 'float32' or 'float64'. Received: {dtype!r}")
-    _settings["floatx"] = dtype
-
-
 # ------------------------------------------------------------------------------------------------------- shapes
+
+
+def check_data_format(data_format):
+    """`data_format`, if it says that images are channels-last.
+
+    Raises
+    ------
+    ValueError
+        Otherwise.
+    """
+    if data_format not in (None, "channels_last"):
+        raise ValueError(
+            "images are (N, H, W, C): data_format must be 'channels_last'; move the channels with "
+            f"numpy.moveaxis(x, 1, -1). Received: data_format={data_format!r}"
+        )
+    return data_format
 
 
 def check_rank(layer, shape, rank, meaning):

@@ -4,7 +4,7 @@ from minicnn import initializers, regularizers
 from minicnn.errors import ShapeError, check_choice, check_pair, check_positive_int
 from minicnn.geometry import make_window
 from minicnn.layers import activations
-from minicnn.layers.base import Layer, check_rank
+from minicnn.layers.base import Layer, check_data_format, check_rank
 
 __all__ = ["Conv2D"]
 
@@ -123,13 +123,3 @@ class Conv2D(Layer):
         yield cls(4, 3, dilation_rate=2, use_bias=False, activation="tanh"), [(8, 7, 1)]
         yield cls(6, 3, groups=2, padding="same", kernel_regularizer="l2"), [(5, 5, 4)]
         yield cls(33, 1, strides=(2, 1)), [(5, 4, 17)]
-
-
-def check_data_format(data_format):
-    """Raise `ValueError` unless the images are channels-last."""
-    if data_format not in (None, "channels_last"):
-        raise ValueError(
-            "images are (N, H, W, C): data_format must be 'channels_last'; move the channels with "
-            f"numpy.moveaxis(x, 1, -1). Received: data_format={data_format!r}"
-        )
-    return data_format

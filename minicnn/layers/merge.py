@@ -5,7 +5,7 @@ import numpy as np
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer
 
-__all__ = ["Add", "Concatenate"]
+__all__ = ["Add", "Concatenate", "add", "concatenate"]
 
 
 class Add(Layer):
@@ -81,3 +81,13 @@ class Concatenate(Layer):
     def examples(cls):
         yield cls(), [(4, 3, 2), (4, 3, 5)]
         yield cls(axis=1), [(2, 3), (4, 3), (1, 3)]
+
+
+def add(inputs):
+    """``Add()(inputs)``."""
+    return Add()(inputs)
+
+
+def concatenate(inputs, axis=-1):
+    """``Concatenate(axis)(inputs)``."""
+    return Concatenate(axis)(inputs)

@@ -4,8 +4,7 @@ import numpy as np
 
 from minicnn.errors import check_choice, check_pair
 from minicnn.geometry import make_window
-from minicnn.layers.base import Buffer, Layer, check_rank
-from minicnn.layers.conv import check_data_format
+from minicnn.layers.base import Buffer, Layer, check_data_format, check_rank
 
 __all__ = [
     "AveragePooling2D",

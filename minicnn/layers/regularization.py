@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn import initializers
-from minicnn.errors import check_number
+from minicnn.errors import check_number, check_positive_int
 from minicnn.layers.base import Buffer, Layer
 
 __all__ = ["BatchNormalization", "Dropout"]
@@ -35,7 +35,7 @@ class Dropout(Layer):
             )
         self.noise_shape = noise_shape
         self.rate = check_number("rate", rate, below=1)
-        self.seed = seed
+        self.seed = None if seed is None else check_positive_int("seed", seed, minimum=0)
 
     def build(self, input_shapes):
         return input_shapes[0]
@@ -100,7 +100,7 @@ class BatchNormalization(Layer):
         super().__init__(**kwargs)
         self.axis = axis
         self.momentum = check_number("momentum", momentum, below=1)
-        self.epsilon = epsilon
+        self.epsilon = check_number("epsilon", epsilon, above=0)
         self.center, self.scale = center, scale
         self.beta_initializer = initializers.get(beta_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)

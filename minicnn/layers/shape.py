@@ -2,9 +2,8 @@
 
 import math
 
-from minicnn.errors import ShapeError, check_pair
-from minicnn.layers.base import Layer, check_rank
-from minicnn.layers.conv import check_data_format
+from minicnn.errors import ShapeError, check_pair, is_integer
+from minicnn.layers.base import Layer, check_data_format, check_rank
 
 __all__ = ["Flatten", "Reshape", "ZeroPadding2D"]
 
@@ -56,8 +55,9 @@ class Reshape(_View):
 
     def __init__(self, target_shape, **kwargs):
         super().__init__(**kwargs)
-        self.target_shape = tuple(int(n) for n in target_shape)
-        if sum(n == -1 for n in self.target_shape) > 1 or any(n < -1 or n == 0 for n in self.target_shape):
+        self.target_shape = (target_shape,) if is_integer(target_shape) else tuple(target_shape)
+        is_valid = all(is_integer(n) and (n > 0 or n == -1) for n in self.target_shape)
+        if not is_valid or self.target_shape.count(-1) > 1:
             raise ValueError(
                 f"target_shape holds positive integers and at most one -1. Received: target_shape={target_shape}"
             )
@@ -118,9 +118,9 @@ class ZeroPadding2D(Layer):
 
 def _four_sides(padding):
     """((top, bottom), (left, right)) from any of the accepted forms."""
-    if isinstance(padding, int):
+    if is_integer(padding):
         padding = (padding, padding)
-    sides = [(side, side) if isinstance(side, int) else side for side in padding]
-    if len(sides) != 2:
-        raise ValueError(f"padding is an int, a pair, or a pair of pairs. Received: padding={padding}")
+    if not isinstance(padding, list | tuple) or len(padding) != 2:
+        raise ValueError(f"padding is an int, a pair, or a pair of pairs. Received: padding={padding!r}")
+    sides = [(side, side) if is_integer(side) else side for side in padding]
     return tuple(check_pair("padding", side, minimum=0) for side in sides)

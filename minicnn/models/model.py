@@ -14,7 +14,6 @@ from minicnn.summary import summary_text
 from minicnn.threads import compute_threads
 
 BATCH_SIZE = 32  # where none is given, as in Keras
-FIRST_CALL = 2**40  # calls with training=True count from here, away from the training steps
 
 
 class Model(Layer):
@@ -62,7 +61,6 @@ class Model(Layer):
         self.clock = SimpleNamespace(step=0)
         self.seed = random.next_seed()
         self.epochs_trained = 0
-        self._calls = 0
         self._warned = False
         self._engine = None
 
@@ -72,10 +70,6 @@ class Model(Layer):
     def built(self) -> bool:
         """Whether the shapes are known, so that weights exist."""
         return self.graph is not None
-
-    @built.setter
-    def built(self, value):
-        pass  # a model is built when its graph is there
 
     @property
     def inputs(self):
@@ -154,6 +148,16 @@ class Model(Layer):
         layers = self.graph.layers if self.graph is not None else []
         return list(dict.fromkeys(w for layer in layers for w in layer.weights))
 
+    def named_weights(self) -> dict:
+        """ "layer/weight" → Weight; layers of a model used as a layer as "model/layer/weight"."""
+        named = {}
+        for layer in self.layers:
+            if layer.graph is not None:
+                named |= {f"{layer.name}/{path}": w for path, w in layer.named_weights().items()}
+            else:
+                named |= {w.path: w for w in layer.weights}
+        return named
+
     @property
     def trainable(self):
         return self._trainable
@@ -191,6 +195,10 @@ class Model(Layer):
             Takes the text.
         """
         print_fn(summary_text(self, expand_nested))
+
+    def get_config(self):
+        """Not written yet: a model's structure cannot be put into a config."""
+        raise NotImplementedError("a model's structure cannot be saved yet; get_weights() gives its weights")
 
     def __repr__(self):
         return f"<{type(self).__name__} '{self.name}', {'built' if self.built else 'not built'}>"
@@ -339,7 +347,13 @@ class Model(Layer):
         """
         self._need_compiled()
         epochs = check_positive_int("epochs", epochs)
+        check_positive_int("initial_epoch", initial_epoch, minimum=0)
         check_positive_int("validation_freq", validation_freq)
+        for argument, value in (("steps_per_epoch", steps_per_epoch), ("validation_steps", validation_steps)):
+            if value is not None:
+                check_positive_int(argument, value)
+        if not isinstance(callbacks, list | tuple | None):
+            raise TypeError(f"callbacks is a list of callbacks.Callback. Received: callbacks={callbacks!r}")
         bars = progress(verbose)
         x = self._build_from_data(x)
         self._warn_once()
@@ -349,15 +363,18 @@ class Model(Layer):
         validation = held_back
         if validation_data is not None:
             size = validation_batch_size or batch_size
-            validation = self._evaluation_source(*_unpack(validation_data), size, validation_steps, "validation y")
-        self.history = History()
+            validation = self._evaluation_source(
+                *data.unpack_validation(validation_data), size, validation_steps, "validation y"
+            )
+        history = History()
         params = {
             "epochs": epochs,
             "steps": source.steps,
             "samples": source.samples,
             "batch_size": batch_size or BATCH_SIZE,
         }
-        run = CallbackList([self.history, *bars, *(callbacks or [])], self, params)
+        run = CallbackList([*(callbacks or []), *bars, history], self, params)
+        self.history = history
         with compute_threads(self.engine.backend):
             training.run_epochs(self, source, validation, run, epochs, initial_epoch, shuffle, validation_freq)
         return self.history
@@ -484,7 +501,7 @@ class Model(Layer):
 
     def predict_on_batch(self, x):
         """The outputs for one batch; see `predict`."""
-        return self.predict(x, batch_size=max(len(x[0]) if isinstance(x, list | tuple) else len(x), 1))
+        return self.call_on_arrays(list(x) if isinstance(x, list | tuple) and len(self.inputs) > 1 else [x])
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One training step.
@@ -529,7 +546,7 @@ class Model(Layer):
         engine = self.training_engine()
         with compute_threads(engine.backend):
             gradients = engine.weight_gradients(batch)
-        return {w.path: g for w, g in gradients.items()}
+        return {path: gradients[w] for path, w in self.named_weights().items() if w.trainable}
 
     def call_on_arrays(self, arrays, training=False):
         """The outputs for arrays, at once; see `predict`."""
@@ -537,9 +554,6 @@ class Model(Layer):
         inputs = data.match_inputs(x, self.inputs, self.name)
         batch = data.Batch(inputs, [], None, None, len(inputs[0]))
         engine = self.training_engine() if training else self.engine
-        if training:  # every call draws other masks
-            self._calls += 1
-            self.clock.step = FIRST_CALL + self._calls
         with compute_threads(engine.backend):
             outputs = engine.predict_batch(batch, training)
             return _one_or_list([engine.backend.to_host(o) for o in outputs])
@@ -559,18 +573,6 @@ def _tensors(argument, value):
 def _one_or_list(values):
     """The only entry, or the list."""
     return values[0] if len(values) == 1 else values
-
-
-def _unpack(validation_data):
-    """(x, y, sample_weight) from Keras's forms of validation data."""
-    if data.is_stream(validation_data):
-        return validation_data, None, None
-    if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
-        raise ValueError(
-            "validation_data is (x, y), (x, y, sample_weight), a generator or a Sequence. "
-            f"Received: {type(validation_data).__name__}"
-        )
-    return (*validation_data, None)[:3]
 
 
 def warmup(model, batch_size=BATCH_SIZE):

@@ -1,11 +1,19 @@
 """What all optimizers share: learning rate, clipping, weight decay, and the walk over a model's flat vectors."""
 
+from types import MappingProxyType
+
 import numpy as np
 
 from minicnn.errors import check_number
 from minicnn.optimizers import schedules
 from minicnn.parameters import ALIGNMENT
-from minicnn.registry import Configurable, Registry, is_config
+from minicnn.registry import ANY, Configurable, Registry, is_config
+
+# What Keras no longer takes either → what to write instead.
+OLD_ARGUMENTS = {
+    "lr": "Keras 1 and 2 used that name, write `learning_rate`",
+    "decay": "it no longer exists, pass learning_rate=schedules.InverseTimeDecay(rate, 1, decay)",
+}
 
 
 class Optimizer(Configurable):
@@ -26,11 +34,13 @@ class Optimizer(Configurable):
     global_clipnorm : float, optional
         Scale all gradients together down to at most this norm (Pascanu et al.: "On the difficulty of training recurrent
         neural networks", 2013).
+    **options
+        Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
 
     Attributes
     ----------
-    learning_rate : float or LearningRateSchedule
-        May be changed between steps.
+    learning_rate, lr : float or LearningRateSchedule
+        May be changed between steps; `lr` is Keras 2's name for it.
     iterations : int
         Number of steps done.
     slots : tuple of str
@@ -39,18 +49,34 @@ class Optimizer(Configurable):
     Raises
     ------
     ValueError
-        If a number is outside its range, or more than one of the three clips is given.
+        If a number is outside its range, an argument of Keras has a value that is not supported, or more than one of
+        the three clips is given.
     TypeError
         For an unknown argument.
     """
 
     slots = ()
+    keras_only = MappingProxyType(
+        {
+            "name": ANY,
+            "use_ema": (False,),
+            "ema_momentum": (0.99,),
+            "ema_overwrite_frequency": (None, 100),  # Keras 3's and Keras 2's default
+            "loss_scale_factor": (None,),
+            "gradient_accumulation_steps": (None,),
+            "jit_compile": ANY,
+        }
+    )
 
     def __init__(
-        self, learning_rate, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, **unknown
+        self, learning_rate, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, **options
     ):
-        if unknown:
-            raise TypeError(_explain_unknown(type(self).__name__, unknown))
+        for name in options.keys() & OLD_ARGUMENTS.keys():
+            raise TypeError(
+                f"{type(self).__name__} has no argument `{name}`: {OLD_ARGUMENTS[name]}. "
+                f"Received: {name}={options[name]!r}"
+            )
+        self.check_options(options)
         self.learning_rate = learning_rate
         self.weight_decay = _none_or_number("weight_decay", weight_decay, minimum=0)
         self.clipnorm = _none_or_number("clipnorm", clipnorm, above=0)
@@ -79,6 +105,15 @@ class Optimizer(Configurable):
         if not isinstance(value, schedules.LearningRateSchedule):
             value = check_number("learning_rate", value)
         self._learning_rate = value
+
+    @property
+    def lr(self):
+        """The same as `learning_rate`."""
+        return self.learning_rate
+
+    @lr.setter
+    def lr(self, value):
+        self.learning_rate = value
 
     @property
     def current_learning_rate(self) -> float:
@@ -217,17 +252,6 @@ def _shrink(grad, squared_norm, limit):
 def _none_or_number(name, value, **limits):
     """`value` as a float inside the limits, or None."""
     return None if value is None else check_number(name, value, **limits)
-
-
-def _explain_unknown(class_name, unknown):
-    """The message for arguments that no optimizer has."""
-    hints = {
-        "lr": "`lr` is the name that Keras 1 and 2 used: write `learning_rate`",
-        "decay": "`decay` no longer exists: pass learning_rate=schedules.InverseTimeDecay(rate, 1, decay)",
-    }
-    fixes = [hints[name] for name in unknown if name in hints]
-    names = ", ".join(f"`{name}`" for name in unknown)
-    return ". ".join([f"{class_name} has no argument {names}", *fixes, f"Received: {unknown}"])
 
 
 _registry = Registry("optimizer", Optimizer)

@@ -56,6 +56,7 @@ class Adam(Optimizer):
     """
 
     slots = ("m", "v")
+    keras_only = Optimizer.keras_only | {"amsgrad": (False,)}
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **options):
         super().__init__(learning_rate, **options)
@@ -167,6 +168,7 @@ class RMSprop(Optimizer):
     """
 
     slots = ("mean_square",)
+    keras_only = Optimizer.keras_only | {"momentum": (0,), "centered": (False,)}
 
     def __init__(self, learning_rate=0.001, rho=0.9, *, epsilon=1e-7, **options):
         super().__init__(learning_rate, **options)

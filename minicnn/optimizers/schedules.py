@@ -1,18 +1,31 @@
 """Learning rates as functions of the number of steps done.
 
 Give one to an optimizer in place of a number: ``SGD(learning_rate=schedules.CosineDecay(0.1, 10_000))``. A schedule of
-your own subclasses `LearningRateSchedule` and writes ``__call__(step)``. All formulas are those of Keras.
+your own subclasses `LearningRateSchedule` and writes ``__call__(step)``. All formulas are those of Keras. Every
+constructor takes Keras's `name` too, which is not used.
 """
 
 import bisect
 import math
+from types import MappingProxyType
 
 from minicnn.errors import check_number
-from minicnn.registry import Configurable, Registry
+from minicnn.registry import ANY, Configurable, Registry
 
 
 class LearningRateSchedule(Configurable):
-    """Base class."""
+    """Base class.
+
+    Parameters
+    ----------
+    **options
+        Keras's `name`, which is not used.
+    """
+
+    keras_only = MappingProxyType({"name": ANY})
+
+    def __init__(self, **options):
+        self.check_options(options)
 
     def __call__(self, step) -> float:
         """The learning rate of the next step, after `step` steps were done."""
@@ -21,6 +34,7 @@ class LearningRateSchedule(Configurable):
 
 _registry = Registry("learning rate schedule", LearningRateSchedule)
 register = _registry.register
+__getattr__ = _registry.module_getattr(__name__)
 
 
 def get(identifier):
@@ -48,7 +62,8 @@ class ExponentialDecay(LearningRateSchedule):
         Round step / decay_steps down, so that the rate falls in jumps.
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False):
+    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False, **options):
+        super().__init__(**options)
         self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
         self.decay_steps = check_number("decay_steps", decay_steps, above=0)
         self.decay_rate = check_number("decay_rate", decay_rate)
@@ -71,7 +86,8 @@ class InverseTimeDecay(LearningRateSchedule):
         Round step / decay_steps down, so that the rate falls in jumps.
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False):
+    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False, **options):
+        super().__init__(**options)
         self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
         self.decay_steps = check_number("decay_steps", decay_steps, above=0)
         self.decay_rate = check_number("decay_rate", decay_rate)
@@ -98,7 +114,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         If the lengths do not fit or the boundaries do not increase.
     """
 
-    def __init__(self, boundaries, values):
+    def __init__(self, boundaries, values, **options):
+        super().__init__(**options)
         self.boundaries = [check_number("boundaries", b) for b in boundaries]
         self.values = [check_number("values", v) for v in values]
         if len(self.values) != len(self.boundaries) + 1:
@@ -128,7 +145,8 @@ class PolynomialDecay(LearningRateSchedule):
         Instead of keeping the end rate, start again with decay_steps stretched to its next multiple.
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=1e-4, power=1.0, cycle=False):
+    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=1e-4, power=1.0, cycle=False, **options):
+        super().__init__(**options)
         self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
         self.decay_steps = check_number("decay_steps", decay_steps, above=0)
         self.end_learning_rate = check_number("end_learning_rate", end_learning_rate)
@@ -162,7 +180,8 @@ class CosineDecay(LearningRateSchedule):
     """
 
     # By name only from here: Keras has `name` between alpha and warmup_target.
-    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, *, warmup_target=None, warmup_steps=0):
+    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, *, warmup_target=None, warmup_steps=0, **options):
+        super().__init__(**options)
         self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
         self.decay_steps = check_number("decay_steps", decay_steps, above=0)
         self.alpha = check_number("alpha", alpha)

@@ -438,8 +438,8 @@ def arithmetic_report(result):
     rows = [arithmetic_row(PEER_CASES[name].title, case) for name, case in result["cases"].items()]
     rates = [rate for case in result["cases"].values() for do in NAMES for rate in sgemm_rates(case, do)]
     note = (
-        f"GFLOP/s by the textbook's count (convolutions and dense layers, backward twice forward, no input gradient for "
-        f"the first), so skipping zeros counts as speed. sgemm: NumPy's product of 1024 × 1024 matrices in the same "
+        "GFLOP/s by the textbook's count (convolutions and dense layers, backward twice forward, no input gradient for "
+        "the first), so skipping zeros counts as speed. sgemm: NumPy's product of 1024 × 1024 matrices in the same "
         f"rounds, median {statistics.median(rates):.0f} GFLOP/s ({min(rates):.0f} – {max(rates):.0f})."
     )
     return f"### Arithmetic\n\n{harness.table(header, rows)}\n\n{note}"
@@ -510,8 +510,8 @@ def startup_report(startup):
     return "\n\n".join(
         [
             "### First step, imports, size",
-            "Seconds from the start of a process to the end of its first training step. The cold cache is empty, so all "
-            "kernels are compiled.",
+            "Seconds from the start of a process to the end of its first training step. The cold cache is empty: "
+            "all kernels are compiled.",
             harness.table(["case", *titles], rows),
             harness.table(
                 ["import", "seconds"], [[what, seconds(times)] for what, times in startup["imports"].items()]

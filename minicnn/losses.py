@@ -326,7 +326,7 @@ class SparseCategoricalCrossentropy(_ClassLoss):
             raise ValueError(
                 "sparse_categorical_crossentropy takes one class number for each row of the output; expected a target "
                 f"of shape {with_batch(output_shape[:-1])} for an output of shape {with_batch(output_shape)}"
-                f"{_flatten_hint(target, output_shape[:-1])}. Received: a target of shape {target.shape}"
+                f"{_flatten_hint(target, output_shape, len(output_shape))}. Received: a target of shape {target.shape}"
             )
         _check_labels(target, output_shape[-1])
         return target.reshape(len(target), *output_shape[:-1]).astype(np.int64, copy=False)
@@ -454,11 +454,10 @@ def _class_shape(output_shape):
     return tuple(output_shape)
 
 
-def _flatten_hint(target, expected_shape) -> str:
-    """A guess at why an output needs targets of more axes than the user has, for a message."""
-    axes = target.ndim - (target.shape[-1] == 1 and target.ndim > 1)  # a column counts as a vector
-    is_image = len(expected_shape) > 1 or axes == 1 == len(expected_shape) and target.ndim > 1
-    return "; is a Flatten missing before the last Dense?" if is_image and axes <= len(expected_shape) else ""
+def _flatten_hint(target, output_shape, needed) -> str:
+    """A guess at why an output (…, C) needs targets of `needed` axes where the user has fewer, for a message."""
+    axes = target.ndim - (target.ndim > 1 and target.shape[-1] == 1)  # a column counts as a vector
+    return "; is a Flatten missing before the last Dense?" if len(output_shape) > 1 and axes < needed else ""
 
 
 # -------------------------------------------------------------------------------------------- checks of values

@@ -38,7 +38,9 @@ __all__ = [  # the kernels; everything else here helps them
     "softmax_cross_entropy",
 ]
 
-RELU_OFF = 255  # in an array of winners: ReLU blocked this cell, no pixel of its window receives a gradient
+# A winner is one byte: the tap that holds the maximum, or that ReLU blocked the cell and no pixel receives a gradient.
+RELU_OFF = 255
+MAX_TAPS = RELU_OFF  # of a pooling window whose winners are kept: taps 0 … 254
 
 
 # ---------------------------------------------------------------------------------------------------- windows
@@ -174,7 +176,7 @@ def max_pool2d(x, y, winner, window: Window):
     x : (N, H, W, C)
     y : (N, OH, OW, C), written
     winner : (N, OH, OW, C) uint8 or None, written
-        The tap that holds the maximum, the first of equal ones. Windows have at most 255 taps.
+        The tap that holds the maximum, the first of equal ones. Windows have at most `MAX_TAPS` taps.
     """
     padded = pad_images(x, window, -np.inf)
     y.fill(-np.inf)

@@ -8,6 +8,7 @@ after a change elsewhere.
 
 import contextlib
 import hashlib
+import pickle
 import shutil
 import sys
 import tempfile
@@ -17,13 +18,22 @@ from functools import cache
 from pathlib import Path
 
 import llvmlite.binding
-from numba import njit, typeof, types
+from numba import get_num_threads, njit, set_num_threads, typeof, types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
+from numba.core.serialize import dumps
 
 from minicnn.storage import cache_folder
 
 _SECONDS_KEPT = 30 * 24 * 3600
+
+# Work for less than 20 µs of one core stays on one thread. The other one would save a few µs (measured: two threads are
+# even with one at 10 µs, and win 30 % at 20 µs), but on a busy machine the threads that wait for each other at the end
+# wait for the scheduler: 100 µs on average and up to 10 ms, dozens of times in a training step.
+LEAST_PARALLEL_NANOSECONDS = 20_000
+
+MOST_PARTS = 32  # of a batch: keeps as many cores busy, and a part's scratch memory serves several images
+MOST_PARTS_WITH_SUMS = 8  # where each part keeps a sum as large as the kernel, which has to be added up
 
 # No "nnan" or "ninf": NaN must stay NaN, an error that vanishes is worse than an error.
 _OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "boundscheck": False, "error_model": "numpy"}
@@ -73,7 +83,7 @@ class Kernel:
     Parameters
     ----------
     function : callable
-        Takes arrays, ints, floats and tuples of ints.
+        Takes arrays, ints, floats, and named tuples of arrays and ints.
     typed : int
         The types of so many leading array arguments select the specialisation; all others have a fixed type.
     parallel : bool
@@ -88,11 +98,34 @@ class Kernel:
         self._entries = {}
 
     def __call__(self, *arguments):
+        return self._entry(arguments)(*arguments)
+
+    def run(self, nanoseconds, *arguments, parts=2):
+        """Call the kernel, on one thread if more are not worth it. The result does not depend on that.
+
+        Parameters
+        ----------
+        nanoseconds : int
+            About how long one core is busy.
+        parts : int
+            How many independent parts there are.
+        """
+        entry = self._entry(arguments)
+        threads = get_num_threads()
+        if threads == 1 or (parts > 1 and nanoseconds >= LEAST_PARALLEL_NANOSECONDS):
+            return entry(*arguments)
+        set_num_threads(1)
+        try:
+            return entry(*arguments)
+        finally:
+            set_num_threads(threads)
+
+    def _entry(self, arguments):
         key = tuple([(a.dtype.char, a.ndim) for a in arguments[: self._typed]])
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = self._compile(arguments)
-        return entry(*arguments)
+        return entry
 
     def _compile(self, arguments):
         if kernel_folder() is not None and not isinstance(self._dispatcher._cache, _KernelCache):
@@ -197,15 +230,33 @@ class _KernelLocator(_CacheLocator):
 
 
 class _KernelCacheImpl(CompileResultCacheImpl):
+    """Machine code with a checksum: damaged code would not raise an error, but run."""
+
     _locator_classes = (_KernelLocator,)
+
+    def reduce(self, data):
+        code = dumps(super().reduce(data))
+        return hashlib.sha256(code).digest(), code
+
+    def rebuild(self, target_context, payload):
+        checksum, code = payload
+        if hashlib.sha256(code).digest() != checksum:
+            raise pickle.UnpicklingError("damaged machine code")
+        return super().rebuild(target_context, pickle.loads(code))
 
 
 class _KernelCache(FunctionCache):
-    """Numba's disk cache in our folder; a disk that is full or gone costs time, never a result."""
+    """Numba's disk cache in our folder; a disk that is full or gone, and files that are damaged, cost only time."""
 
     _impl_class = _KernelCacheImpl
 
     @contextlib.contextmanager
-    def _guard_against_spurious_io_errors(self):
-        with contextlib.suppress(OSError, EOFError):
+    def _guard_against_spurious_io_errors(self):  # Numba loads and saves inside
+        try:
             yield
+        except OSError:
+            pass
+        except Exception:  # unpickling damaged bytes may raise anything
+            for file in kernel_folder().glob(f"{self._impl.filename_base}.*"):
+                with contextlib.suppress(OSError):
+                    file.unlink()

@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 
 from minicnn.backends.numba.tiles import AXPY_WIDTHS, TARGET, WIDTH
 from minicnn.backends.numba.tiles import lanes as lanes_of_size
+from minicnn.backends.reference import RELU_OFF
 
 _I1, _I8, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
 
@@ -233,7 +234,7 @@ def _emit_pool_vector(context, builder, signature, args):
     result, result_tap, zero = builder.load(best), builder.load(best_tap), emit.full(0.0)
     blocked = builder.and_(builder.fcmp_ordered("<=", result, zero), emit.splat(relu))
     result = builder.select(blocked, zero, result)
-    result_tap = builder.select(blocked, ir.Constant(bytes_type, [255] * emit.lanes), result_tap)
+    result_tap = builder.select(blocked, ir.Constant(bytes_type, [RELU_OFF] * emit.lanes), result_tap)
     emit.store_counted(result, emit.pointer(kinds[4], y, place), count)
     with builder.if_then(keeps_winner):
         emit.store_counted(result_tap, emit.pointer(kinds[5], winner, place), count)

@@ -94,6 +94,7 @@ def parse():
     add(
         "--skip", nargs="+", choices=(*PARTS, COMPILE, SCRIPT), default=[], metavar="PART", help="leave out: " + skips()
     )
+    add("--hasty", action="store_true", help="neither wait for other programs to end nor repeat disturbed rounds")
     add("--out", type=Path, metavar="FILE", help="write all numbers there as JSON")
     add("--read", type=Path, metavar="FILE", help="measure nothing, take the numbers of an earlier --out")
     add("--chart", type=Path, metavar="FILE", help="draw bars (needs matplotlib), e.g. a .png")
@@ -145,6 +146,8 @@ def interpreter(library, options):
 def measure(options):
     """All numbers."""
     begin = time.perf_counter()
+    if options.hasty:
+        harness.MOST_WAITS, harness.MOST_ATTEMPTS = 0, 1
     result = {"machine": harness.machine(), "cases": {}, "memory": {}, "startup": {}}
     with tempfile.TemporaryDirectory() as folder:
         data, result["images"] = prepare_data(Path(folder), options)

@@ -145,8 +145,8 @@ def report(result):
     ]
     counts = {len(runs) for by_name in result["runs"].values() for runs in by_name.values() if runs}
     parts = [
-        f"{machine['processor']}, {settings['threads']} threads of {machine['cores']} cores. Seconds from the start of a "
-        f"process until {100 * settings['accuracy']:.1f} % of the test set is right; medians of "
+        f"{machine['processor']}, {settings['threads']} threads of {machine['cores']} cores. Seconds from the start of "
+        f"a process until {100 * settings['accuracy']:.1f} % of the test set is right; medians of "
         f"{' or '.join(map(str, sorted(counts)))} seeds.",
         harness.table(header, rows),
         '"until ready": imports and data, a part of the seconds; "s an epoch" is the rest, with compiling and '

@@ -34,7 +34,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.npz"
         data_name = prepare_data(path, options)
-        cases = {name: measure_case(name, pythons, path, options) for name in options.cases}
+        cases = {}
+        for name in options.cases:
+            cases[name] = measure_case(name, pythons, path, options)
+            print("  ".join(case_row("", cases[name])), file=sys.stderr)
         memory = measure_memory(pythons, path, options) if MEMORY_CASE in options.cases else {}
     missing = {library: why for case in cases.values() for library, why in case["missing"].items()}
     print_tables(cases, memory, missing, data_name, options)

@@ -25,8 +25,6 @@ from minicnn.layers.pooling import MaxPooling2D
 from minicnn.layers.regularization import BatchNormalization
 from minicnn.lowering import Place
 
-MAX_POOL_TAPS = 254  # a winner is one byte, and 255 means "ReLU off"
-
 
 class _Fused(Step):
     """A step that stands for a layer with weights, and for what was merged into it.
@@ -179,7 +177,7 @@ def _absorb(first, then, training):
     if isinstance(then, BatchNormalization) and not training and not first.relu and pool is None and first.norm is None:
         return _with(first, norm=then)
     is_pool = isinstance(then, MaxPooling2D) and isinstance(first, FusedConv2D) and pool is None
-    if is_pool and first.layer.groups == 1 and then.pool_size[0] * then.pool_size[1] <= MAX_POOL_TAPS:
+    if is_pool and first.layer.groups == 1:
         return _with(first, pool=then)
     return None
 

@@ -96,11 +96,12 @@ class Loss(Configurable):
         if target.shape[1:] not in element_shapes(output_shape):
             raise ValueError(
                 f"{type(self).__name__} compares target and output element by element; expected a target of shape "
-                f"{with_batch(output_shape)}{_flatten_hint(target, output_shape)}. "
+                f"{with_batch(output_shape)}{_flatten_hint(target, output_shape, 1 + len(output_shape))}. "
                 f"Received: a target of shape {target.shape}"
             )
+        target = target.reshape(len(target), *output_shape)
         _check_finite(target)
-        return target.reshape(len(target), *output_shape)
+        return target
 
     def placeholder_target(self, count, output_shape):
         """Some valid targets for `count` samples, checked already: what a rehearsal needs.
@@ -376,7 +377,8 @@ class CategoricalCrossentropy(_ClassLoss):
         if target.shape[1:] != output_shape:
             raise ValueError(
                 f"categorical_crossentropy expected a target of the output's shape {with_batch(output_shape)}"
-                f"{_flatten_hint(target, output_shape)}. Received: a target of shape {target.shape}"
+                f"{_flatten_hint(target, output_shape, 1 + len(output_shape))}. "
+                f"Received: a target of shape {target.shape}"
             )
         _check_finite(target)
         return target
@@ -457,7 +459,7 @@ def _class_shape(output_shape):
 def _flatten_hint(target, output_shape, needed) -> str:
     """A guess at why an output (…, C) needs targets of `needed` axes where the user has fewer, for a message."""
     axes = target.ndim - (target.ndim > 1 and target.shape[-1] == 1)  # a column counts as a vector
-    return "; is a Flatten missing before the last Dense?" if len(output_shape) > 1 and axes < needed else ""
+    return " (is a Flatten missing before the last Dense?)" if len(output_shape) > 1 and axes < needed else ""
 
 
 # -------------------------------------------------------------------------------------------- checks of values

@@ -1,44 +1,102 @@
 """Numbers that are reported during training and evaluation, without influence on it.
 
 A metric adds up over the batches of an epoch. Its sums stay where the predictions are (on a GPU nothing waits for them)
-until `result` is asked for.
+until `result` is asked for. Classes have names in lower case too, as in Keras: ``metrics=[metrics.binary_accuracy]``.
 """
+
+from types import MappingProxyType
 
 import numpy as np
 
 from minicnn.errors import check_number, check_positive_int
-from minicnn.losses import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from minicnn.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+    element_shapes,
+    label_shapes,
+    with_batch,
+)
 from minicnn.registry import Configurable, Registry
 
 
 class Metric(Configurable):
-    """Base class: a mean over all batches since `reset`; a subclass writes `measure`.
+    """Base class: a mean over all batches since `reset_state`; a subclass writes `measure` and maybe `target_shapes`.
 
     Parameters
     ----------
     name : str
         Key in the history.
+    **options
+        Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
     """
 
-    def __init__(self, name):
-        self.name = name
-        self.reset()
+    keras_only = MappingProxyType({"dtype": (None,)})
+    sibling = None  # for messages: the name of the metric that takes class numbers where this takes columns, or reverse
 
-    def reset(self) -> None:
+    def __init__(self, name, **options):
+        self.check_options(options)
+        if not isinstance(name, str):
+            raise TypeError(
+                f"the name of a {type(self).__name__} is a string. Received: an object of type {type(name).__name__}"
+            )
+        self.name = name
+        self.reset_state()
+
+    def reset_state(self) -> None:
         """Forget all batches."""
         self._sum, self._count = 0, 0
 
-    def update(self, target, prediction) -> None:
+    def target_shapes(self, output_shape):
+        """The shapes, without the batch axis, that a sample's target may have; the usual one first. None: any."""
+        return None
+
+    def check(self, output_shape, target_shape) -> None:
+        """Check that outputs and targets fit each other, before the first batch.
+
+        Parameters
+        ----------
+        output_shape : tuple of int
+            The model's, without the batch axis.
+        target_shape : tuple of int
+            That of the array of all targets, (N, …).
+
+        Raises
+        ------
+        ValueError
+            If they do not.
+        """
+        shapes = self.target_shapes(tuple(output_shape))
+        if shapes is not None and tuple(target_shape[1:]) not in shapes:
+            hint = f"; {self.sibling} takes the other form of targets" if self.sibling else ""
+            raise ValueError(
+                f"metric '{self.name}' ({type(self).__name__}) expected a target of shape {with_batch(shapes[0])} for "
+                f"an output of shape {with_batch(output_shape)}{hint}. Received: a target of shape "
+                f"{tuple(target_shape)}"
+            )
+
+    def update_state(self, y_true, y_pred) -> None:
         """Take a batch into account.
 
         Parameters
         ----------
-        target : array
-            As the loss's `check_target` accepts it.
-        prediction : array (N, …)
+        y_true : array-like (N, …)
+            Targets; see `check`.
+        y_pred : array-like (N, …)
             The model's output (after its activation).
+
+        Raises
+        ------
+        ValueError
+            If their shapes do not fit.
         """
-        total, count = self.measure(target, prediction)
+        y_true, y_pred = (a if hasattr(a, "shape") else np.asarray(a) for a in (y_true, y_pred))
+        self.check(y_pred.shape[1:], y_true.shape)
+        if len(y_true) != len(y_pred):
+            raise ValueError(
+                f"metric '{self.name}' needs one target for each output. Received: {len(y_true)} and {len(y_pred)}"
+            )
+        total, count = self.measure(y_true, y_pred)
         self._sum = self._sum + total
         self._count += count
 
@@ -53,6 +111,7 @@ class Metric(Configurable):
 
 _registry = Registry("metric", Metric)
 register = _registry.register
+__getattr__ = _registry.module_getattr(__name__)
 
 
 def get(identifier, loss=None, output_shape=None, target_shape=None) -> Metric:
@@ -82,7 +141,7 @@ def get(identifier, loss=None, output_shape=None, target_shape=None) -> Metric:
         return _registry.get(identifier)
     if identifier.lower() in ("accuracy", "acc"):
         return accuracy_class(loss, output_shape, target_shape)(name=identifier)
-    return _registry.lookup(identifier)(name=identifier)
+    return _registry.lookup(identifier, also_known=("accuracy",))(name=identifier)
 
 
 def accuracy_class(loss, output_shape, target_shape) -> type:
@@ -117,14 +176,20 @@ def _accuracy_of_loss(loss) -> type:
 
 
 # ------------------------------------------------------------------------------------------------------ accuracy
+# Every constructor takes **options: see `Metric`.
 
 
 @register
 class SparseCategoricalAccuracy(Metric):
     """How often the largest output is the target's class number (N,), (N, 1) or (N, H, W)."""
 
-    def __init__(self, name="sparse_categorical_accuracy"):
-        super().__init__(name)
+    sibling = "CategoricalAccuracy"
+
+    def __init__(self, name="sparse_categorical_accuracy", **options):
+        super().__init__(name, **options)
+
+    def target_shapes(self, output_shape):
+        return label_shapes(output_shape)
 
     def measure(self, target, prediction):
         classes = prediction.argmax(axis=-1)
@@ -135,8 +200,13 @@ class SparseCategoricalAccuracy(Metric):
 class CategoricalAccuracy(Metric):
     """How often the largest output is where the largest target is; both are (N, …, C)."""
 
-    def __init__(self, name="categorical_accuracy"):
-        super().__init__(name)
+    sibling = "SparseCategoricalAccuracy"
+
+    def __init__(self, name="categorical_accuracy", **options):
+        super().__init__(name, **options)
+
+    def target_shapes(self, output_shape):
+        return (output_shape,)
 
     def measure(self, target, prediction):
         classes = prediction.argmax(axis=-1)
@@ -154,9 +224,12 @@ class BinaryAccuracy(Metric):
         An output equal to it counts as 0.
     """
 
-    def __init__(self, name="binary_accuracy", threshold=0.5):
-        super().__init__(name)
+    def __init__(self, name="binary_accuracy", threshold=0.5, **options):
+        super().__init__(name, **options)
         self.threshold = check_number("threshold", threshold, minimum=-np.inf)
+
+    def target_shapes(self, output_shape):
+        return element_shapes(output_shape)
 
     def measure(self, target, prediction):
         hits = (prediction > self.threshold) == target.reshape(prediction.shape)
@@ -173,9 +246,14 @@ class SparseTopKCategoricalAccuracy(Metric):
     name : str
     """
 
-    def __init__(self, k=5, name="sparse_top_k_categorical_accuracy"):
-        super().__init__(name)
+    sibling = "TopKCategoricalAccuracy"
+
+    def __init__(self, k=5, name="sparse_top_k_categorical_accuracy", **options):
+        super().__init__(name, **options)
         self.k = check_positive_int("k", k)
+
+    def target_shapes(self, output_shape):
+        return label_shapes(output_shape)
 
     def measure(self, target, prediction):
         labels = target.reshape(prediction.shape[:-1]).astype(np.int64, copy=False)
@@ -195,8 +273,13 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
     name : str
     """
 
-    def __init__(self, k=5, name="top_k_categorical_accuracy"):
-        super().__init__(k, name)
+    sibling = "SparseTopKCategoricalAccuracy"
+
+    def __init__(self, k=5, name="top_k_categorical_accuracy", **options):
+        super().__init__(k, name, **options)
+
+    def target_shapes(self, output_shape):
+        return (output_shape,)
 
     def measure(self, target, prediction):
         return super().measure(target.argmax(axis=-1), prediction)
@@ -209,8 +292,11 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
 class MeanSquaredError(Metric):
     """Mean of (prediction − target)²."""
 
-    def __init__(self, name="mean_squared_error"):
-        super().__init__(name)
+    def __init__(self, name="mean_squared_error", **options):
+        super().__init__(name, **options)
+
+    def target_shapes(self, output_shape):
+        return element_shapes(output_shape)
 
     def measure(self, target, prediction):
         difference = prediction - target.reshape(prediction.shape)
@@ -221,8 +307,11 @@ class MeanSquaredError(Metric):
 class MeanAbsoluteError(Metric):
     """Mean of |prediction − target|."""
 
-    def __init__(self, name="mean_absolute_error"):
-        super().__init__(name)
+    def __init__(self, name="mean_absolute_error", **options):
+        super().__init__(name, **options)
+
+    def target_shapes(self, output_shape):
+        return element_shapes(output_shape)
 
     def measure(self, target, prediction):
         difference = prediction - target.reshape(prediction.shape)

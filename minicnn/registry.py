@@ -43,7 +43,8 @@ class Configurable:
         cls = type(self)
         for name, value in options.items():
             if name not in self.keras_only:
-                raise TypeError(str(unknown_name(f"argument of {cls.__name__}", name, _argument_names(cls))))
+                known = [*_argument_names(cls), *self.keras_only]
+                raise TypeError(str(unknown_name(f"argument of {cls.__name__}", name, known)))
             supported = self.keras_only[name]
             if supported is not ANY and value not in supported:
                 raise ValueError(f"{cls.__name__} supports {name}={supported[0]!r} only. Received: {name}={value!r}")

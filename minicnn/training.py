@@ -139,6 +139,7 @@ class Totals:
                     entry, loss=loss, output_shape=output.shape[1:], target_shape=targets[number].shape
                 )
                 label = metric.name if not self._several else f"{self._names[number]}_{metric.name}"
+                metric.check(output.shape[1:], targets[number].shape)
                 if label == "loss" or any(label == other for other, _, _ in self._metrics):
                     raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
                 self._metrics.append((label, number, copy.deepcopy(metric)))
@@ -148,7 +149,7 @@ class Totals:
         """Start an epoch."""
         self._samples, self._loss, self._parts = 0, 0.0, [0.0] * len(self._names)
         for _, _, metric in self._metrics:
-            metric.reset()
+            metric.reset_state()
 
     def add(self, count, loss, parts, targets, outputs) -> None:
         """Count a batch: its loss, each output's part of it, and the metrics."""
@@ -157,7 +158,7 @@ class Totals:
         if self._several:
             self._parts = [total + part * count for total, part in zip(self._parts, parts, strict=True)]
         for _, number, metric in self._metrics:
-            metric.update(targets[number], outputs[number])
+            metric.update_state(targets[number], outputs[number])
 
     def logs(self) -> dict:
         """Name → average so far."""

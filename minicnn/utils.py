@@ -1,5 +1,7 @@
 """Small helpers around data, random numbers and settings."""
 
+import random as standard_random
+
 import numpy as np
 
 from minicnn import random
@@ -11,6 +13,7 @@ __all__ = [
     "Sequence",
     "clear_session",
     "floatx",
+    "normalize",
     "normalize_images",
     "one_hot",
     "set_floatx",
@@ -22,12 +25,21 @@ __all__ = [
 def set_random_seed(seed: int) -> None:
     """Make everything that follows repeatable: initial weights, the order of samples, dropout.
 
+    As in Keras, Python's `random` and `numpy.random` are seeded too, for the user's own draws: minicnn uses neither.
+
     Parameters
     ----------
     seed : int
-        From 0 to 2**63 - 1.
+        From 0 to 2**63 - 1; `numpy.random`, which takes 32 bits, gets it modulo 2**32.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else; nothing is seeded then.
     """
     random.set_seed(seed)
+    standard_random.seed(int(seed))
+    np.random.seed(int(seed) % 2**32)
 
 
 def clear_session() -> None:
@@ -68,6 +80,26 @@ def to_categorical(y, num_classes=None):
 def one_hot(vector, number_classes):
     """`to_categorical` under its textbook name."""
     return to_categorical(vector, number_classes)
+
+
+def normalize(x, axis=-1, order=2):
+    """Divide by the norm along an axis, so that it becomes 1; what is zero all along stays so.
+
+    Parameters
+    ----------
+    x : array of real numbers
+    axis : int, default -1
+    order : default 2
+        Which norm, as in `numpy.linalg.norm`.
+
+    Returns
+    -------
+    array of the same shape
+        float64, or float32 where `x` is.
+    """
+    x = np.asarray(x)
+    norm = np.linalg.norm(x, order, axis, keepdims=True)
+    return x / np.where(norm == 0, 1, norm).astype(norm.dtype)
 
 
 def normalize_images(images):

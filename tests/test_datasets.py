@@ -386,7 +386,7 @@ def test_cifar_layouts(tmp_path, small_batches, subfolder, form):
 def test_incomplete_cifar_folder(tmp_path, small_batches):
     del small_batches["data_batch_3.bin"]
     write_batches(tmp_path / "cifar-10-batches-bin", small_batches)
-    with pytest.raises(DataNotFoundError, match=r"lacks some of the six .bin files"):
+    with pytest.raises(DataNotFoundError, match=r"cifar-10-batches-bin holds .*; expected are data_batch_1.bin, "):
         cifar10.load_data(tmp_path)
 
 
@@ -456,13 +456,23 @@ def test_pickled_cifar_is_never_read(tmp_path, pickled):
         cifar10.load_data(tmp_path)
 
 
-def test_mosaics_name_the_script(monkeypatch, tmp_path):
-    (tmp_path / "cifar-10").mkdir()
-    (tmp_path / "cifar-10" / "data_batch_1.webp").write_bytes(b"RIFF")
-    (tmp_path / "unpack_cifar10.py").write_text("")
-    monkeypatch.setenv("MINICNN_DATA", str(tmp_path))
-    with pytest.raises(DataNotFoundError, match=f"mosaics.*python {tmp_path / 'unpack_cifar10.py'} DEST"):
-        cifar10.load_data()
+def test_other_files_are_listed(tmp_path):
+    folder = tmp_path / "cifar-10"
+    folder.mkdir()
+    (tmp_path / "readme.txt").touch()
+    with pytest.raises(
+        DataNotFoundError, match=rf"{tmp_path} holds readme.txt; expected are data_batch_1.bin, .*tar.gz"
+    ):
+        cifar10.load_data(tmp_path)
+    (folder / "data_batch_1.webp").touch()
+    with pytest.raises(
+        DataNotFoundError, match=rf"{folder} holds data_batch_1.webp; expected are .*test_batch.bin, or"
+    ):
+        cifar10.load_data(tmp_path)
+    for number in range(10):
+        (folder / f"image_{number}").touch()
+    with pytest.raises(DataNotFoundError, match=r"holds data_batch_1.webp, image_0, .*, image_6 and 3 more; expected"):
+        cifar10.load_data(tmp_path)
 
 
 # --- downloads from a server on this machine ------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from minicnn.gradient_check import GradientError, gradcheck
 from minicnn.layers import AveragePooling2D, BatchNormalization, Conv2D, Dense, Flatten, Input, MaxPooling2D, ReLU
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
-some = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ignored = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]  # a busy machine
+some = settings(max_examples=25, suppress_health_check=ignored)
 sizes = st.integers(1, 9)
 small = st.integers(1, 3)
 pairs = st.one_of(small, st.tuples(small, small))
@@ -332,9 +333,9 @@ def test_grouped_convolutions_do_not_merge_with_pooling(seed):
 
 
 @every_backend
-def test_windows_too_large_for_a_byte_do_not_fuse(backend, rng, seed):
-    """255 means "ReLU off"; a window of 255 taps has a winner 254 and must stay apart, one of 254 may merge."""
-    for size, merged in (((15, 17), False), ((2, 127), True)):
+def test_the_largest_windows_whose_winner_fits_a_byte(backend, rng, seed):
+    """255 means "ReLU off": a window of 255 taps has winners up to 254, and merges like any other."""
+    for size in ((15, 17), (2, 127)):
         model = mc.Sequential([Input((*size, 1)), Conv2D(2, 1), MaxPooling2D(size), ReLU()])
         randomize(model.layers, rng)
         x = tie_free(rng, 2, *size, 1)
@@ -343,7 +344,7 @@ def test_windows_too_large_for_a_byte_do_not_fuse(backend, rng, seed):
         fused, plain = (run(model.graph, [x], dys, backend, fuses=fuses) for fuses in (True, False))
         assert_close(fused.outputs[0], plain.outputs[0], 1e-5)
         assert_close(fused.dxs[0], plain.dxs[0], 1e-5)
-        assert len(fused.plan.places) == (1 if merged else 3)
+        assert len(fused.plan.places) == 1
     with pytest.raises(ValueError, match="255"):
         MaxPooling2D(16)
 

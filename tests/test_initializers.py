@@ -115,6 +115,10 @@ def test_float32_values_are_the_rounded_float64_values():
     [
         (lambda: initializers.get("glorot_unifrom"), r"Did you mean 'GlorotUniform'.*Received: 'glorot_unifrom'"),
         (lambda: initializers.HeNormal(seed=-1), r"`seed` must be.*Received: seed=-1"),
+        (lambda: initializers.HeNormal(seed=2**63), r"`seed` must be None or an integer from 0 to 2\*\*63 - 1"),
+        (lambda: initializers.GlorotUniform(seed=1.0), r"`seed` must be.*Received: seed=1.0"),
+        (lambda: initializers.RandomNormal(seed=True), r"`seed` must be.*Received: seed=True"),
+        (lambda: random.check_seed("noise", "a"), r"`noise` must be.*Received: noise='a'"),
         (lambda: initializers.VarianceScaling(mode="in"), r"`mode` must be one of 'fan_in'.*Received: mode='in'"),
         (lambda: initializers.VarianceScaling(scale=0), r"`scale` must be a finite number greater than 0. Received"),
         (lambda: initializers.RandomNormal(stddev=-1), r"`stddev` must be a finite number at least 0. Received"),
@@ -140,6 +144,29 @@ def test_functions_are_refused_with_a_reason():
 @pytest.mark.parametrize("name", ["GlorotUniform", "glorot_uniform", "GLOROT_UNIFORM", initializers.GlorotUniform])
 def test_names_in_any_spelling_and_classes(name):
     assert type(initializers.get(name)) is initializers.GlorotUniform
+
+
+def test_keras_function_names_are_the_classes():
+    assert initializers.he_normal is initializers.HeNormal
+    assert initializers.glorot_uniform(seed=3).seed == 3
+    assert repr(regularizers.l2(1e-4)) == "L2(l2=0.0001)"
+    assert repr(regularizers.l1_l2(l1=0.1, l2=0.2)) == "L1L2(l1=0.1, l2=0.2)"
+    assert regularizers.l1 is regularizers.L1
+    for module, name, message in [
+        (initializers, "he_norml", r"Unknown name in minicnn.initializers. Did you mean 'HeNormal'"),
+        (regularizers, "orthogonal", r"Unknown name in minicnn.regularizers.*Known names: .*Received: 'orthogonal'"),
+        (initializers, "__no_such_name__", r"module 'minicnn.initializers' has no attribute '__no_such_name__'"),
+    ]:
+        assert not hasattr(module, name)
+        with pytest.raises(AttributeError, match=message):
+            getattr(module, name)
+
+
+def test_seeds_are_plain_integers():
+    assert random.check_seed("seed", None) is None
+    seed = initializers.HeNormal(seed=np.int64(5)).seed
+    assert (type(seed), seed) == (int, 5)
+    assert random.check_seed("seed", 2**63 - 1) == 2**63 - 1
 
 
 def test_config_round_trip():

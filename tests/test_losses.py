@@ -108,8 +108,8 @@ def batch(case, shape, seed, weighted):
 
 
 def compute(loss, prediction, target, weight=None, with_gradient=True, **options):
-    """value, gradient; target checked and prepared as a model does."""
-    target = loss.prepare(loss.check_target(target, prediction.shape[1:]), prediction.shape)
+    """value, gradient; target checked as a model does."""
+    target = loss.check_target(target, prediction.shape[1:])
     gradient = np.full_like(prediction, np.nan) if with_gradient else None
     return loss.compute(prediction, target, weight, gradient, reference, **options), gradient
 
@@ -222,6 +222,46 @@ def test_all_losses_of_one_half_by_hand():
     assert compute(losses.SparseCategoricalCrossentropy(), thirds, np.array([0, 2]))[0] == pytest.approx(math.log(3))
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_a_loss_is_called_on_arrays(case):
+    prediction, target, weight = batch(case, (5, 3), 4, True)
+    loss = CASES[case]
+    expected = expected_loss(
+        loss, prediction, target, None, None if case in ("squared", "absolute") else loss.from_logits
+    )
+    value = loss(target.tolist(), prediction.tolist())
+    assert isinstance(value, float)
+    assert value == pytest.approx(expected, rel=1e-12)
+    weighted, _ = compute(loss, prediction, target, weight)
+    assert loss(target, prediction, weight.tolist()) == pytest.approx(weighted, rel=1e-12)
+    assert loss(target, prediction, sample_weight=3) == pytest.approx(3 * expected, rel=1e-12)
+
+
+def test_a_loss_of_vectors_and_of_float32():
+    assert losses.MeanSquaredError()([1, 2], [1, 4]) == 2.0
+    assert losses.BinaryCrossentropy()([0, 1], [[0.5], [0.5]]) == pytest.approx(math.log(2))
+    narrow = np.array([[0.25, 0.75]], "float32")
+    assert losses.SparseCategoricalCrossentropy()([1], narrow) == pytest.approx(-math.log(0.75), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("case", "arguments", "error", "message"),
+    [
+        ("squared", ([1, 2], [1, 2, 3]), ValueError, r"same number of samples, at least one. Received: 2 and 3"),
+        ("squared", ([], []), ValueError, r"same number of samples, at least one. Received: 0 and 0"),
+        ("squared", ([1], ["a"]), TypeError, r"y_pred must be real numbers. Received: an array of dtype <U1"),
+        ("squared", ([1], 1.0), ValueError, r"y_pred need a first axis.*single number 1.0"),
+        ("squared", ([1, 2], [1, 2], [1, 2, 3]), ValueError, r"each of 2 samples. Received: an array of shape \(3,\)"),
+        ("squared", ([1, 2], [1, 2], ["a", "b"]), ValueError, r"each of 2 samples. Received: .*dtype <U1"),
+        ("sparse", ([0, 1], [0.5, 0.5]), ValueError, r"one column per class. Received: the shape \(N,\)"),
+        ("categorical", ([0, 1], [0.5, 0.5]), ValueError, r"one column per class. Received: the shape \(N,\)"),
+    ],
+)
+def test_calls_that_do_not_fit(case, arguments, error, message):
+    with pytest.raises(error, match=message):
+        CASES[case](*arguments)
+
+
 def test_weights_are_not_normalised():
     prediction, target, _ = batch("sparse logits", (4, 3), 1, False)
     loss = CASES["sparse logits"]
@@ -311,6 +351,16 @@ SPARSE, ONE_HOT, BINARY, MSE = (CASES[c] for c in ("sparse", "categorical", "bin
         (MSE, np.zeros((4, 3)), (2,), r"MeanSquaredError .* shape \(N, 2\). Received: a target of shape \(4, 3\)"),
         (MSE, [np.nan], (1,), r"targets must be finite. Received: nan at position \(0, 0\)"),
         (MSE, np.zeros(4), (2,), r"shape \(N, 2\). Received: a target of shape \(4,\)"),
+        (
+            SPARSE,
+            [0, 1],
+            (28, 3),
+            r"is a Flatten missing before the last Dense\?\). Received: a target of shape \(2,\)",
+        ),
+        (SPARSE, [[0], [1]], (4, 4, 3), r"is a Flatten missing .*Received: a target of shape \(2, 1\)"),
+        (SPARSE, np.zeros((2, 5)), (28, 3), r"an output of shape \(N, 28, 3\). Received: a target of shape \(2, 5\)"),
+        (ONE_HOT, np.eye(3), (4, 4, 3), r"is a Flatten missing .*Received: a target of shape \(3, 3\)"),
+        (BINARY, [0, 1], (4, 4, 1), r"is a Flatten missing .*Received: a target of shape \(2,\)"),
     ],
 )
 def test_targets_that_do_not_fit(loss, target, output_shape, message):
@@ -338,10 +388,25 @@ def test_targets_that_are_no_numbers(loss, target):
         ("mean_squared_error", losses.MeanSquaredError),
         ("MAE", losses.MeanAbsoluteError),
         (losses.BinaryCrossentropy, losses.BinaryCrossentropy),
+        (losses.categorical_crossentropy, losses.CategoricalCrossentropy),
+        (losses.sparse_categorical_crossentropy, losses.SparseCategoricalCrossentropy),
+        (losses.binary_crossentropy, losses.BinaryCrossentropy),
+        (losses.mean_squared_error, losses.MeanSquaredError),
+        (losses.mse, losses.MeanSquaredError),
+        (losses.mae, losses.MeanAbsoluteError),
     ],
 )
 def test_names(name, expected):
     assert type(losses.get(name)) is expected
+
+
+def test_keras_arguments_that_change_nothing():
+    losses.MeanSquaredError(reduction="sum_over_batch_size", name="mine", dtype=None)
+    losses.SparseCategoricalCrossentropy(True, ignore_class=None, axis=-1, reduction="auto")
+    config = {"name": "a", "reduction": "sum_over_batch_size", "from_logits": True, "label_smoothing": 0.1, "axis": -1}
+    assert repr(losses.CategoricalCrossentropy.from_config(config)) == repr(
+        losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -378,6 +443,27 @@ def test_who_takes_logits():
             ValueError,
             r"`label_smoothing` must .*smoothing=-1",
         ),
+        (
+            lambda: losses.MeanSquaredError(reduction="sum"),
+            ValueError,
+            r"MeanSquaredError supports reduction='sum_over_batch_size' only. Received: reduction='sum'",
+        ),
+        (
+            lambda: losses.CategoricalCrossentropy(label_smooth=0.1),
+            TypeError,
+            r"argument of CategoricalCrossentropy. Did you mean 'label_smoothing'\?.*Received: 'label_smooth'",
+        ),
+        (
+            lambda: losses.binary_crossentropy(np.zeros(2), np.zeros(2)),
+            TypeError,
+            r"the loss of arrays is BinaryCrossentropy\(\)\(y_true, y_pred\). Received: an object of type ndarray",
+        ),
+        (
+            lambda: losses.categorical_crosentropy,
+            AttributeError,
+            r"Unknown name in minicnn.losses. Did you mean 'CategoricalCrossentropy'.*'categorical_crosentropy'",
+        ),
+        (lambda: losses.__wrapped__, AttributeError, r"module 'minicnn.losses' has no attribute '__wrapped__'"),
     ],
 )
 def test_errors(make, error, message):

@@ -10,8 +10,8 @@ from minicnn import losses, metrics
 
 def run(metric, targets, predictions, cut):
     """The metric's result over two batches."""
-    metric.update(targets[:cut], predictions[:cut])
-    metric.update(targets[cut:], predictions[cut:])
+    metric.update_state(targets[:cut], predictions[:cut])
+    metric.update_state(targets[cut:], predictions[cut:])
     return metric.result()
 
 
@@ -71,17 +71,61 @@ def test_regression_metrics(n, seed):
 def test_reset_and_no_batches():
     metric = metrics.SparseCategoricalAccuracy()
     assert metric.result() == 0.0
-    metric.update(np.array([1]), np.array([[0.0, 1.0]]))
+    metric.update_state([1], [[0.0, 1.0]])
     assert metric.result() == 1.0
     assert isinstance(metric.result(), float)
-    metric.reset()
+    metric.reset_state()
     assert metric.result() == 0.0
 
 
 def test_a_broken_score_is_no_hit():
     metric = metrics.SparseTopKCategoricalAccuracy(2)
-    metric.update(np.array([0]), np.array([[np.nan, 1.0, 2.0]]))
+    metric.update_state(np.array([0]), np.array([[np.nan, 1.0, 2.0]]))
     assert metric.result() == 0.0
+
+
+LABELS = [metrics.SparseCategoricalAccuracy(), metrics.SparseTopKCategoricalAccuracy()]
+COLUMNS = [metrics.CategoricalAccuracy(), metrics.TopKCategoricalAccuracy()]
+ELEMENTS = [metrics.BinaryAccuracy(), metrics.MeanSquaredError(), metrics.MeanAbsoluteError()]
+
+
+@pytest.mark.parametrize(
+    ("fitting", "output_shape", "target_shape"),
+    [
+        (LABELS, (3,), (8,)),
+        (LABELS, (3,), (8, 1)),
+        (COLUMNS + ELEMENTS, (3,), (8, 3)),
+        (LABELS, (4, 4, 3), (8, 4, 4)),
+        (LABELS, (4, 4, 3), (8, 4, 4, 1)),
+        (COLUMNS + ELEMENTS, (4, 4, 3), (8, 4, 4, 3)),
+        (LABELS + ELEMENTS, (1,), (8,)),
+        (LABELS + COLUMNS + ELEMENTS, (1,), (8, 1)),
+        (LABELS + ELEMENTS, (4, 4, 1), (8, 4, 4)),
+        ([], (3,), (8, 2)),
+        ([], (4, 4, 3), (8,)),
+    ],
+)
+def test_check_of_shapes(fitting, output_shape, target_shape):
+    for metric in LABELS + COLUMNS + ELEMENTS:
+        if metric in fitting:
+            metric.check(output_shape, target_shape)
+            metric = type(metric)()
+            metric.update_state(np.zeros(target_shape, int), np.ones((8, *output_shape)))
+            assert 0 <= metric.result() <= 1
+        else:
+            with pytest.raises(ValueError, match=r"expected a target of shape \(N.*Received: a target of shape \(8,"):
+                metric.check(list(output_shape), list(target_shape))
+
+
+def test_a_metric_of_ones_own_takes_any_shape():
+    class Largest(metrics.Metric):
+        def measure(self, target, prediction):
+            return prediction.max(), 1
+
+    metric = Largest("largest")
+    metric.check((2, 3), (8, 5, 5))
+    metric.update_state(np.zeros((2, 9)), np.array([[1.0, 7.0], [2.0, 3.0]]))
+    assert metric.result() == 7.0
 
 
 @pytest.mark.parametrize(
@@ -121,6 +165,9 @@ def test_names_instances_and_configs():
     assert metrics.get("mse").name == "mse"
     assert metrics.get("mean_squared_error").name == "mean_squared_error"
     assert metrics.get(metrics.MeanAbsoluteError).name == "mean_absolute_error"
+    assert type(metrics.get(metrics.categorical_accuracy)) is metrics.CategoricalAccuracy
+    assert metrics.get(metrics.mse).name == "mean_squared_error"
+    assert metrics.BinaryAccuracy(dtype=None).name == "binary_accuracy"
     again = metrics.get({"class_name": "BinaryAccuracy", "config": mine.get_config()})
     assert repr(again) == repr(mine) == "BinaryAccuracy(name='mine', threshold=0.3)"
 
@@ -128,7 +175,22 @@ def test_names_instances_and_configs():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: metrics.get("acuracy"), ValueError, r"Did you mean .*'[A-Za-z]*Accuracy'.*Received: 'acuracy'"),
+        (lambda: metrics.get("acuracy"), ValueError, r"Did you mean 'accuracy' or.*Received: 'acuracy'"),
+        (lambda: metrics.binary_acuracy, AttributeError, r"in minicnn.metrics. Did you mean 'BinaryAccuracy'"),
+        (lambda: metrics.BinaryAccuracy(treshold=1), TypeError, r"of BinaryAccuracy. Did you mean 'threshold'"),
+        (lambda: metrics.BinaryAccuracy(dtype="float16"), ValueError, r"BinaryAccuracy supports dtype=None only"),
+        (lambda: metrics.CategoricalAccuracy(np.eye(2)), TypeError, r"name of a CategoricalAccuracy is a string"),
+        (
+            lambda: metrics.CategoricalAccuracy("mine").check((10,), (8,)),
+            ValueError,
+            r"'mine' \(CategoricalAccuracy\) .* shape \(N, 10\) for an output of shape \(N, 10\); "
+            r"SparseCategoricalAccuracy takes the other form of targets. Received: a target of shape \(8,\)",
+        ),
+        (
+            lambda: metrics.CategoricalAccuracy().update_state([[0, 1]], [[0, 1], [1, 0]]),
+            ValueError,
+            r"needs one target for each output. Received: 1 and 2",
+        ),
         (
             lambda: metrics.get("accuracy"),
             ValueError,

@@ -427,6 +427,16 @@ def test_the_number_of_threads_changes_no_bit():
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+def test_work_that_is_not_worth_threads_stays_on_one(monkeypatch):
+    seen, threads, kernel = [], numba.get_num_threads(), launch.parallel_kernel(lambda x: None)
+    monkeypatch.setattr(kernel, "_entry", lambda arguments: lambda x: seen.append((x, numba.get_num_threads())))
+    kernel.run(launch.LEAST_PARALLEL_NANOSECONDS - 1, "short")
+    kernel.run(launch.LEAST_PARALLEL_NANOSECONDS, "long")
+    kernel.run(launch.LEAST_PARALLEL_NANOSECONDS, "one part", parts=1)
+    assert seen == [("short", 1), ("long", threads), ("one part", 1)]
+    assert numba.get_num_threads() == threads
+
+
 def test_the_table_of_targets():
     avx512 = {"+avx512f", "+avx512bw", "+avx512vl", "+avx2", "+fma"}
     assert tiles.describe_target("x86_64-unknown-linux-gnu", avx512).vector_bytes == 64
@@ -439,6 +449,39 @@ def test_the_table_of_targets():
 def test_the_cache_is_named_by_the_sources():
     folder = launch.kernel_folder()
     assert folder is None or folder.name.endswith(launch.sources_hash())
+
+
+def _double(x):
+    for i in range(len(x)):
+        x[i] *= 2
+
+
+def _was_cached():
+    """Whether a new kernel for `_double` finds its machine code on disk; its result is right in any case."""
+    kernel, x = launch.serial_kernel(_double), np.ones(3)
+    kernel(x)
+    assert (x == 2).all()
+    return bool(kernel._dispatcher.stats.cache_hits)
+
+
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:-20],
+        lambda data: data[:200] + bytes(99) + data[299:],
+        lambda data: data[::-1],
+    ],
+)
+def test_a_damaged_cache_file_only_costs_time(suffix, damage, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "kernel_folder", lambda: tmp_path)
+    assert not _was_cached()
+    assert _was_cached()
+    (file,) = tmp_path.glob(f"*.{suffix}")
+    file.write_bytes(damage(file.read_bytes()))
+    assert not _was_cached()
+    assert _was_cached()
 
 
 def test_importing_the_library_imports_no_numba():

@@ -194,6 +194,10 @@ def test_changing_the_rate_between_steps():
     assert optimizer.get_config()["learning_rate"] == 1.0
     optimizer.learning_rate = schedules.ExponentialDecay(1.0, 2, 0.25)
     assert optimizer.current_learning_rate == 0.25
+    optimizer.lr = 0.5
+    assert optimizer.lr == optimizer.learning_rate == optimizer.current_learning_rate == 0.5
+    with pytest.raises(ValueError, match="learning_rate=-1"):
+        optimizer.lr = -1
 
 
 def test_another_list_of_segments_is_noticed():
@@ -296,6 +300,17 @@ def test_config_round_trip(case):
     assert repr(again) == repr(CASES[case])
 
 
+def test_keras_arguments_that_change_nothing():
+    common = {"name": "mine", "use_ema": False, "ema_momentum": 0.99, "ema_overwrite_frequency": None}
+    for cls in RULES:
+        assert repr(cls(**common, loss_scale_factor=None, jit_compile=True)) == repr(cls())
+    assert repr(optimizers.Adam(amsgrad=False)) == repr(optimizers.Adam())
+    assert repr(optimizers.AdamW(amsgrad=False)) == repr(optimizers.AdamW())
+    assert repr(optimizers.RMSprop(momentum=0.0, centered=False)) == repr(optimizers.RMSprop())
+    config = {"initial_learning_rate": 0.1, "decay_steps": 5, "decay_rate": 0.5, "staircase": False, "name": None}
+    assert schedules.ExponentialDecay.from_config(config)(5) == 0.05
+
+
 @pytest.mark.parametrize("name", ["adam", "Adam", "ADAM", optimizers.Adam])
 def test_names(name):
     assert type(optimizers.get(name)) is optimizers.Adam
@@ -307,9 +322,40 @@ def test_names(name):
         (
             lambda: optimizers.Adam(lr=0.1),
             TypeError,
-            r"no argument `lr`.*write `learning_rate`. Received: \{'lr': 0.1\}",
+            r"Adam has no argument `lr`.*write `learning_rate`. Received: lr=0.1",
         ),
-        (lambda: optimizers.SGD(0.1, decay=1e-6), TypeError, r"`decay` no longer exists.*InverseTimeDecay.*Received:"),
+        (
+            lambda: optimizers.SGD(0.1, decay=1e-6),
+            TypeError,
+            r"no argument `decay`: it no longer exists.*InverseTimeDecay.*Received: decay=1e-06",
+        ),
+        (
+            lambda: optimizers.Adam(amsgrad=True),
+            ValueError,
+            r"Adam supports amsgrad=False only. Received: amsgrad=True",
+        ),
+        (lambda: optimizers.AdamW(use_ema=True), ValueError, r"AdamW supports use_ema=False only. Received"),
+        (
+            lambda: optimizers.RMSprop(momentum=0.9),
+            ValueError,
+            r"RMSprop supports momentum=0 only. Received: momentum=0",
+        ),
+        (
+            lambda: optimizers.AdamW(beta1=0.5),
+            TypeError,
+            r"argument of AdamW. Did you mean 'beta_1'.*weight_decay.*Received: 'beta1'",
+        ),
+        (lambda: optimizers.SGD(amsgrad=False), TypeError, r"Unknown argument of SGD.*Received: 'amsgrad'"),
+        (lambda: optimizers.SGD(clipnrm=1), TypeError, r"argument of SGD. Did you mean 'clipnorm'"),
+        (lambda: optimizers.Adan, AttributeError, r"in minicnn.optimizers. Did you mean 'Adam'.*Received: 'Adan'"),
+        (lambda: optimizers.schedule, AttributeError, r"Did you mean 'schedules'"),
+        (lambda: optimizers.__wrapped__, AttributeError, r"'minicnn.optimizers' has no attribute '__wrapped__'"),
+        (lambda: schedules.CosinDecay, AttributeError, r"minicnn.optimizers.schedules. Did you mean 'CosineDecay'"),
+        (
+            lambda: schedules.CosineDecay(0.1, 5, warmup_step=1),
+            TypeError,
+            r"argument of CosineDecay. Did you mean 'warmup_steps'",
+        ),
         (
             lambda: optimizers.SGD(-0.1),
             ValueError,

@@ -47,7 +47,7 @@ def graphs(draw):
     shared = Conv2D(2, 3, padding="same", activation=draw(st.sampled_from([None, "relu", "tanh"])))
     shared_dense = Dense(3)
     nested = mc.Sequential([Conv2D(2, 1), BatchNormalization(), ReLU()])
-    for kind in draw(st.lists(st.integers(0, 11), min_size=2, max_size=9)):
+    for kind in draw(st.lists(st.integers(0, 14), min_size=2, max_size=9)):
         x = images[draw(st.integers(0, len(images) - 1))]
         z = images[draw(st.integers(0, len(images) - 1))]
         if kind == 0:
@@ -72,6 +72,12 @@ def graphs(draw):
             vectors.append(Flatten()(x))
         elif kind == 10:
             vectors.append(GlobalAveragePooling2D()(x))
+        elif kind == 11:
+            images.append(ReLU()(x))
+        elif kind == 12:
+            images.append(MaxPooling2D(2, 1, "same")(x))
+        elif kind == 13:
+            images.append(BatchNormalization()(x))
         else:
             vectors.append(shared_dense(Dense(4)(Flatten()(x))))
     values = [t for t in images[len(inputs) :] + vectors]
@@ -326,6 +332,36 @@ def test_an_intermediate_value_as_output(backend, fuses, rng, seed):
         full, positive, pooled = run(model.graph, [data], backend=backend, fuses=fuses, training=mode).outputs
         np.testing.assert_array_equal(positive, np.maximum(full, 0))
         assert_close(pooled, positive.reshape(3, 2, 2, 2, 2, 3).max(axis=(2, 4)), 1e-7)
+
+
+@every_backend
+@fused_or_not
+@pytest.mark.parametrize("kind", [ReLU, MaxPooling2D, BatchNormalization])
+def test_a_value_with_several_readers_is_not_merged_away(kind, backend, fuses, rng, seed):
+    """A convolution, and a dense layer, read by what could merge with it and by something else, in either order."""
+    image = Input((6, 6, 2))
+    x = Conv2D(3, 3)(image)
+    first, second = Dense(2)(Flatten()(kind()(x))), Dense(2)(Flatten()(x))
+    z = Dense(4)(Flatten()(image))
+    third = Dense(2)(Add()([ReLU()(z), z]))
+    for order in ([first, second, third], [third, second, first]):
+        model = mc.Model(image, Add()(order))
+        assert gradcheck(model, backend=backend, fuses=fuses, seed=seed).error <= 1e-6
+        data = [rng.normal(size=(3, 6, 6, 2))]
+        a, b = (run(model.graph, data, None, backend, False, f, "float64").outputs[0] for f in (fuses, False))
+        assert_close(a, b, 1e-10)
+
+
+@every_backend
+def test_outputs_and_inputs_gradients_can_be_read_after_the_backward_pass(backend, rng):
+    """A caller reads the outputs when a step is over: nothing of the backward pass lies in their memory."""
+    image = Input((6, 6, 2))
+    y = Dense(2)(Flatten()(Conv2D(3, 3, activation="relu")(image)))
+    model = mc.Model(image, [y, Dense(5)(Dense(40)(y))])
+    xs, dys = data_of(model, rng)
+    result = run(model.graph, xs, dys, backend)
+    for after, before in zip(result.bound.outputs, result.outputs, strict=True):
+        np.testing.assert_array_equal(after, before)
 
 
 def test_the_input_as_output(rng):

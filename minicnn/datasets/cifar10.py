@@ -31,6 +31,8 @@ RECORD = 1 + CHANNELS * SIZE * SIZE  # label, then the red, the green and the bl
 RECORDS = 10_000  # in each file
 ARCHIVE_OVERHEAD = 1 << 20  # bytes: tar headers, padding, readme; the published archive has less
 
+MOST_NAMED = 8  # files found instead of the expected ones, in a message
+
 
 def load_data(data_dir=None):
     """Load CIFAR-10.
@@ -52,8 +54,7 @@ def load_data(data_dir=None):
     Raises
     ------
     DataNotFoundError
-        Found nowhere and not downloaded; the message says where it was looked for, and whether the pickled form or
-        the mosaics were found instead.
+        Found nowhere and not downloaded; the message says where it was looked for, and what was found instead.
     DataError
         A file is damaged, is something else or has the wrong checksum after a download.
     """
@@ -75,20 +76,19 @@ def locate(folder: Path) -> Path | None:
 
 def hint(folder: Path) -> str:
     """What lies in `folder` instead of the binary form: a sentence, or ""."""
-    for home in (folder / subfolder for subfolder in SUBFOLDERS):
-        if (home / BATCH_FOLDER).is_dir():
-            return f"{home / BATCH_FOLDER} lacks some of the six .bin files"
-        if (home / "data_batch_1.webp").is_file():
-            return f"{home} has only mosaics (.webp): {_unpack_script(home)} DEST writes the binary files"
+    homes = [folder / subfolder for subfolder in SUBFOLDERS]
+    for home in homes:
         if (home / "cifar-10-batches-py").is_dir() or (home / "cifar-10-python.tar.gz").is_file():
             return f"{home} has only the pickled form, which is never read: get {ARCHIVE.name}"
+    for place in (*(home / BATCH_FOLDER for home in homes), *reversed(homes)):
+        found = sorted(path.name for path in place.iterdir() if path.is_file()) if place.is_dir() else []
+        if found:
+            more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+            return (
+                f"{place} holds {', '.join(found[:MOST_NAMED])}{more}; expected are {', '.join(BATCHES)} and "
+                f"{TEST_BATCH}, or {ARCHIVE.name}"
+            )
     return ""
-
-
-def _unpack_script(home: Path) -> str:
-    name = "unpack_cifar10.py"
-    folder = next((folder for folder in (home, home.parent) if (folder / name).is_file()), Path())
-    return f"python {folder / name}"
 
 
 def _batch_bytes() -> int:

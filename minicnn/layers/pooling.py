@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minicnn.backends.reference import MAX_TAPS
 from minicnn.errors import check_choice, check_pair
 from minicnn.geometry import make_window
 from minicnn.layers.base import Buffer, Layer, check_data_format, check_rank
@@ -72,8 +73,8 @@ class MaxPooling2D(_Pooling2D):
 
     def __init__(self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, **kwargs):
         super().__init__(pool_size, strides, padding, data_format, **kwargs)
-        if self.pool_size[0] * self.pool_size[1] > 255:
-            raise ValueError(f"a pooling window has at most 255 pixels. Received: pool_size={pool_size}")
+        if self.pool_size[0] * self.pool_size[1] > MAX_TAPS:
+            raise ValueError(f"a pooling window has at most {MAX_TAPS} pixels. Received: pool_size={pool_size}")
 
     def buffers(self, input_shapes, output_shape, training):
         return {"winner": Buffer(output_shape, "uint8")} if training else {}

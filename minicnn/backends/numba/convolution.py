@@ -2,6 +2,9 @@
 
 Work is cut into parts of the batch whose number depends on the shapes alone, and what the parts sum up is added in
 their order: results are the same bits for any number of threads.
+
+Names in the kernels: `conv`, `bands`, `runs` and `gradient` are the named tuples of `tables.py`, `frame` is the input
+image's and `dy_frame` the gradient's.
 """
 
 import numpy as np
@@ -9,9 +12,27 @@ from numba import prange
 
 from minicnn.backends import reference
 from minicnn.backends.numba import tables
-from minicnn.backends.numba.frames import add_parts, copy_out, frame_scratch, framed_image, sum_block_count
-from minicnn.backends.numba.launch import parallel_kernel, part
-from minicnn.backends.numba.matrix import MULTIPLY, fill, floor_of, multiply, scratch, transpose
+from minicnn.backends.numba.frames import (
+    add_block,
+    add_parts,
+    copy_out,
+    frame_scratch,
+    framed_image,
+    range_of,
+    row_of,
+    sum_blocks,
+    wants_threads,
+)
+from minicnn.backends.numba.launch import MOST_PARTS, MOST_PARTS_WITH_SUMS, parallel_kernel, part
+from minicnn.backends.numba.matrix import (
+    MULTIPLY,
+    fill,
+    floor_of,
+    multiply,
+    product_nanoseconds,
+    scratch,
+    transpose,
+)
 from minicnn.backends.numba.pooling import pool_cells
 from minicnn.backends.numba.simd import lanes_of, mask_pixels, spread_runs, spread_winners, sum_runs
 from minicnn.backends.numba.tables import flat_or_absent as _flat
@@ -19,8 +40,7 @@ from minicnn.backends.numba.tables import zero_row
 from minicnn.backends.numba.tiles import lanes
 from minicnn.geometry import Window
 
-_MOST_PARTS = 8  # of a batch, where every part keeps a sum of its own
-_MOST_PARTIAL_BYTES = 16 << 20  # of all the parts' sums together
+_MOST_PARTIAL_BYTES = 16 << 20  # of all the parts' sums together: they should fit into the last cache
 _PIXEL_BLOCK = 128  # pixels whose dy stays in the L1 cache while all rows of dkernel pass
 _SHORT_RUN = 16  # a window's runs that are shorter than this are better served by the dense product
 
@@ -30,12 +50,12 @@ def conv2d(x, kernel, bias, y, window: Window, groups=1, relu=False):
     if groups > 1:
         return reference.conv2d(x, kernel, bias, y, window, groups, relu)
     channels, filters = kernel.shape[2:]
-    _conv2d(
-        x.reshape(-1), kernel.reshape(-1), zero_row(filters, x.dtype) if bias is None else bias, y.reshape(-1),
-        len(x), relu, tables.input_frame(window, channels), tables.pixels(window, channels), tables.taps(window,
-        channels),
-        tables.steps(window.taps * channels, filters), tables.step_rows(window.out_height * window.out_width, filters),
-        window.out_height * window.out_width, filters,
+    parts = min(len(x), MOST_PARTS)
+    _conv2d.run(
+        _product_time(x, kernel, window),
+        x.reshape(-1), kernel.reshape(-1), _bias_or_zeros(bias, kernel), y.reshape(-1), relu, len(x), parts,
+        tables.input_frame(window, channels), tables.convolution(window, channels, filters),
+        parts=parts,
     )  # fmt: skip
 
 
@@ -44,16 +64,14 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
     if groups > 1:
         return reference.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups, relu)
     channels, filters = kernel.shape[2:]
-    gradient = tables.input_gradient(window, channels, filters)
     parts = _parts_with_sums(len(x), kernel)
-    _conv2d_backward(
-        x.reshape(-1), kernel.reshape(-1), y.reshape(-1) if relu else _flat(None, x.dtype), dy.reshape(-1),
+    _conv2d_backward.run(
+        _product_time(x, kernel, window),
+        x.reshape(-1), kernel.reshape(-1), _flat(y if relu else None, x.dtype), dy.reshape(-1),
         _flat(dx, x.dtype), _flat(dkernel, x.dtype), _flat(dbias, x.dtype), zero_row(max(channels, filters), x.dtype),
-        len(x), parts, channels, filters, window.out_height * window.out_width,
-        tables.input_frame(window, channels), tables.pixels(window, channels), tables.taps(window, channels),
-        tables.step_rows(window.taps * channels, filters), gradient.frame, gradient.dy_inside, gradient.tap_order,
-        gradient.dy_rows, gradient.dx_rows, gradient.dy_inner,
-        tables.steps(len(gradient.dy_inner), channels), gradient.phases,
+        len(x), parts, tables.input_frame(window, channels), tables.convolution(window, channels, filters),
+        *tables.input_gradient(window, channels, filters),
+        parts=parts,
     )  # fmt: skip
 
 
@@ -62,13 +80,13 @@ def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=F
     if _is_unusual(pool):
         return reference.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu)
     channels, filters = kernel.shape[2:]
-    row_length = _whole_vectors(filters, x)
-    bands = tables.bands(window, pool, channels, row_length)
-    _conv2d_pool(
-        x.reshape(-1), kernel.reshape(-1), zero_row(filters, x.dtype) if bias is None else bias, y.reshape(-1),
-        _flat(winner, np.uint8), len(x), relu, tables.input_frame(window, channels), tables.taps(window, channels),
-        tables.steps(window.taps * channels, filters), filters, row_length, bands.count, bands.x_step, bands.x_rows,
-        bands.scratch_rows, bands.pixel_count, bands.scratch_size, bands.cells, bands.taps,
+    parts, row_length = min(len(x), MOST_PARTS), _whole_vectors(filters, x)
+    _conv2d_pool.run(
+        _product_time(x, kernel, window),
+        x.reshape(-1), kernel.reshape(-1), _bias_or_zeros(bias, kernel), y.reshape(-1), _flat(winner, np.uint8), relu,
+        len(x), parts, row_length, tables.input_frame(window, channels), tables.convolution(window, channels, filters),
+        tables.bands(window, pool, channels, row_length),
+        parts=parts,
     )  # fmt: skip
 
 
@@ -86,26 +104,37 @@ def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Wind
 def _pool_backward_dense(x, kernel, winner, dy, dkernel, dbias, window, pool):
     """The gradient of a few channels: spread dy over a band of pixels, zeros too, and multiply."""
     channels, filters = kernel.shape[2:]
-    bands = tables.bands(window, pool, channels, _whole_vectors(filters, x))
-    _conv2d_pool_backward_dense(
+    parts = _parts_with_sums(len(x), kernel)
+    _conv2d_pool_backward_dense.run(
+        _product_time(x, kernel, window),
         x.reshape(-1), winner.reshape(-1), dy.reshape(-1), _flat(dkernel, x.dtype), _flat(dbias, x.dtype),
-        zero_row(filters, x.dtype), len(x), _parts_with_sums(len(x), kernel), filters, window.taps * channels,
-        tables.input_frame(window, channels), tables.taps(window, channels),
-        tables.step_rows(window.taps * channels, filters), bands.count, bands.x_step, bands.x_rows, bands.scratch_rows,
-        bands.pixel_count, bands.scratch_size, bands.cells, bands.taps,
+        zero_row(filters, x.dtype), len(x), parts, tables.input_frame(window, channels),
+        tables.convolution(window, channels, filters),
+        tables.bands(window, pool, channels, _whole_vectors(filters, x)),
+        parts=parts,
     )  # fmt: skip
 
 
 def _pool_backward_sparse(x, kernel, winner, dy, dx, dkernel, dbias, window, pool):
     """The gradient of many channels: sums over live winners alone."""
     channels, filters = kernel.shape[2:]
-    runs = tables.runs(window, pool, channels, x.itemsize)
-    _conv2d_pool_backward_sparse(
+    parts = _parts_with_sums(len(x), kernel)
+    _conv2d_pool_backward_sparse.run(
+        _product_time(x, kernel, pool),
         x.reshape(-1), kernel.reshape(-1), winner.reshape(-1), dy.reshape(-1),
-        _flat(dx, x.dtype), _flat(dkernel, x.dtype), _flat(dbias, x.dtype),
-        len(x), _parts_with_sums(len(x), kernel), filters, pool.taps, tables.input_frame(window, channels),
-        runs.cells, runs.winners, runs.vectors, runs.run, runs.run_slots, runs.slot_count, runs.block,
+        _flat(dx, x.dtype), _flat(dkernel, x.dtype), _flat(dbias, x.dtype), len(x), parts, filters,
+        tables.input_frame(window, channels), tables.runs(window, pool, channels, x.itemsize),
+        parts=parts,
     )  # fmt: skip
+
+
+def _product_time(x, kernel, window):
+    """Nanoseconds that one core needs to apply the kernel at every place of the window, for all images."""
+    return product_nanoseconds(len(x) * window.out_height * window.out_width * kernel.size, x.itemsize)
+
+
+def _bias_or_zeros(bias, kernel):
+    return zero_row(kernel.shape[-1], kernel.dtype) if bias is None else bias
 
 
 def _whole_vectors(count, x):
@@ -115,83 +144,72 @@ def _whole_vectors(count, x):
 
 
 def _is_unusual(pool):
-    return pool.taps > 254 or pool.dilation_y > 1 or pool.dilation_x > 1
+    return pool.taps > reference.MAX_TAPS or pool.dilation_y > 1 or pool.dilation_x > 1
 
 
 def _parts_with_sums(images, kernel):
     """Parts of the batch that each keep a sum as large as the kernel."""
-    return max(1, min(_MOST_PARTS, images, _MOST_PARTIAL_BYTES // kernel.nbytes))
+    return max(1, min(MOST_PARTS_WITH_SUMS, images, _MOST_PARTIAL_BYTES // kernel.nbytes))
 
 
 # ---------------------------------------------------------------------------------------------------- forward
 
 
 @part
-def _conv2d_part(x, kernel, bias, y, first, last, relu, frame, pixels, taps, kernel_rows, y_rows, pixel_count, filters):
+def _conv2d_part(x, kernel, bias, y, relu, first, last, frame, conv):
     padded = frame_scratch(frame, 0, x)
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
         multiply(
-            source, start, pixels, taps, kernel, 0, kernel_rows, 0, len(kernel_rows), bias, False,
-            y, image * pixel_count * filters, y_rows, 0, pixel_count, filters, floor_of(relu, x),
+            source, start, conv.pixels, conv.taps, kernel, 0, conv.kernel_rows, 0, conv.kernel_height, bias, False,
+            y, image * conv.pixel_count * conv.filters, conv.y_rows, 0, conv.pixel_count, conv.filters,
+            floor_of(relu, x),
         )  # fmt: skip
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d(x, kernel, bias, y, images, relu, frame, pixels, taps, kernel_rows, y_rows, pixel_count, filters):
-    parts = min(images, 32)
+def _conv2d(x, kernel, bias, y, relu, images, parts, frame, conv):
     for number in prange(parts):
-        first, last = number * images // parts, (number + 1) * images // parts
-        _conv2d_part(
-            x, kernel, bias, y, first, last, relu, frame, pixels, taps, kernel_rows, y_rows, pixel_count, filters
-        )
+        first, last = range_of(number, parts, images)
+        _conv2d_part(x, kernel, bias, y, relu, first, last, frame, conv)
 
 
 @part
-def _conv2d_pool_part(
-    x, kernel, bias, y, winner, first, last, relu, frame, conv_taps, kernel_rows, filters, row_length, bands, x_step,
-    x_rows, scratch_rows, pixel_count, scratch_size, cells, taps,
-):  # fmt: skip
+def _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, row_length, frame, conv, bands):
     padded = frame_scratch(frame, 0, x)
-    band = scratch(scratch_size, x)
+    band = scratch(bands.scratch_size, x)
     fill(band, 0, len(band), -np.inf)  # what pooling finds in its padding
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
-        for number in range(bands):
+        for number in range(bands.bands):
             multiply(
-                source, start + number * x_step, x_rows, conv_taps, kernel, 0, kernel_rows, 0, len(kernel_rows),
-                bias, False, band, 0, scratch_rows, 0, pixel_count, row_length, floor_of(False, x),
+                source, start + number * bands.x_step, bands.x_rows, conv.taps, kernel, 0, conv.kernel_rows,
+                0, conv.kernel_height, bias, False, band, 0, bands.scratch_rows, 0, bands.pixel_count, row_length,
+                floor_of(False, x),
             )  # fmt: skip
-            place = (image * bands + number) * len(cells) * filters
-            pool_cells(band, 0, cells, taps, filters, y, winner, place, relu)
+            place = (image * bands.bands + number) * len(bands.cells) * conv.filters
+            pool_cells(band, 0, bands.cells, bands.taps, conv.filters, y, winner, place, relu)
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_pool(
-    x, kernel, bias, y, winner, images, relu, frame, conv_taps, kernel_rows, filters, row_length, bands, x_step,
-    x_rows, scratch_rows, pixel_count, scratch_size, cells, taps,
-):  # fmt: skip
-    parts = min(images, 32)
+def _conv2d_pool(x, kernel, bias, y, winner, relu, images, parts, row_length, frame, conv, bands):
     for number in prange(parts):
-        first, last = number * images // parts, (number + 1) * images // parts
-        _conv2d_pool_part(
-            x, kernel, bias, y, winner, first, last, relu, frame, conv_taps, kernel_rows, filters, row_length, bands,
-            x_step, x_rows, scratch_rows, pixel_count, scratch_size, cells, taps,
-        )  # fmt: skip
+        first, last = range_of(number, parts, images)
+        _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, row_length, frame, conv, bands)
 
 
 # --------------------------------------------------------------------------------- gradients without pooling
 
 
 @part
-def _masked_image(frame, y, dy, start, framed, filters, bias_sums, bias_start):
+def _masked_image(frame, y, dy, start, framed, filters, bias_sum):
     """Copy dy, where y is positive if there is a y, into its frame, and add it up over the pixels."""
-    rows, row_size, padded_row, first, _ = frame
-    for row in range(rows):
+    for row in range(frame.rows):
+        source, place = start + row * frame.row_size, frame.first + row * frame.padded_row
         for column in range(0, filters, lanes_of(dy)):
             mask_pixels(
-                y, len(y) > 0, dy, start + row * row_size + column, framed, first + row * padded_row + column,
-                row_size // filters, filters, bias_sums, bias_start + column, filters - column,
+                y, len(y) > 0, dy, source + column, framed, place + column, frame.row_size // filters, filters,
+                bias_sum, column, filters - column,
             )  # fmt: skip
 
 
@@ -207,193 +225,173 @@ def _turned_kernel(kernel, tap_order, channels, filters):
 
 @part
 def _conv2d_backward_part(
-    x, turned, y, dy, dx, zeros, sums, sums_start, bias_sums, bias_start, wants_kernel, first, last,
-    channels, filters, pixel_count, frame, pixels, taps, kernel_rows, dy_frame, dy_inside, dy_rows, dx_rows,
-    dy_inner, turned_rows, phases,
-):  # fmt: skip
+    x, turned, y, dy, dx, zeros, kernel_sum, bias_sum, first, last, frame, conv, dy_frame, gradient
+):
     padded = frame_scratch(frame, 0, x)
-    framed = scratch(dy_frame[4], x)
+    framed = scratch(dy_frame.size, x)
     fill(framed, 0, len(framed), 0)
     no_floor = floor_of(False, x)
     for image in range(first, last):
-        _masked_image(dy_frame, y, dy, image * pixel_count * filters, framed, filters, bias_sums, bias_start)
-        if wants_kernel:
+        _masked_image(dy_frame, y, dy, image * conv.pixel_count * conv.filters, framed, conv.filters, bias_sum)
+        if len(kernel_sum) > 0:
             source, start = framed_image(frame, x, image, padded)
-            for block in range(0, pixel_count, _PIXEL_BLOCK):
+            for block in range(0, conv.pixel_count, _PIXEL_BLOCK):
                 multiply(
-                    source, start, taps, pixels, framed, 0, dy_inside, block, min(block + _PIXEL_BLOCK, pixel_count),
-                    zeros, image > first or block > 0, sums, sums_start, kernel_rows, 0, len(kernel_rows), filters,
-                    no_floor,
+                    source, start, conv.taps, conv.pixels, framed, 0, gradient.dy_inside,
+                    block, min(block + _PIXEL_BLOCK, conv.pixel_count), zeros, image > first or block > 0,
+                    kernel_sum, 0, conv.kernel_rows, 0, conv.kernel_height, conv.filters, no_floor,
                 )  # fmt: skip
         if len(dx) > 0:
-            for phase in phases:
+            for phase in gradient.phases:
                 multiply(
-                    framed, 0, dy_rows, dy_inner, turned, 0, turned_rows, phase[2], phase[3], zeros, False,
-                    dx, image * frame[0] * frame[1], dx_rows, phase[0], phase[1], channels, no_floor,
+                    framed, 0, gradient.dy_rows, gradient.dy_inner, turned, 0, gradient.kernel_rows,
+                    phase[2], phase[3], zeros, False,
+                    dx, image * frame.rows * frame.row_size, gradient.dx_rows, phase[0], phase[1], conv.channels,
+                    no_floor,
                 )  # fmt: skip
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_backward(
-    x, kernel, y, dy, dx, dkernel, dbias, zeros, images, parts, channels, filters, pixel_count, frame, pixels, taps,
-    kernel_rows, dy_frame, dy_inside, tap_order, dy_rows, dx_rows, dy_inner, turned_rows, phases,
-):  # fmt: skip
-    turned = _turned_kernel(kernel, tap_order if len(dx) > 0 else tap_order[:0], channels, filters)
+def _conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, zeros, images, parts, frame, conv, dy_frame, gradient):
+    tap_order = gradient.tap_order if len(dx) > 0 else gradient.tap_order[:0]
+    turned = _turned_kernel(kernel, tap_order, conv.channels, conv.filters)
     sums = scratch(parts * len(dkernel), x)  # (parts, T·C, F)
-    bias_sums = scratch(parts * filters, x)
+    bias_sums = scratch(parts * conv.filters, x)
     fill(bias_sums, 0, len(bias_sums), 0)
     for number in prange(parts):
-        first, last = number * images // parts, (number + 1) * images // parts
+        first, last = range_of(number, parts, images)
+        kernel_sum, bias_sum = row_of(sums, number, len(dkernel)), row_of(bias_sums, number, conv.filters)
         _conv2d_backward_part(
-            x, turned, y, dy, dx, zeros, sums, number * len(dkernel), bias_sums, number * filters, len(dkernel) > 0,
-            first, last, channels, filters, pixel_count, frame, pixels, taps, kernel_rows,
-            dy_frame, dy_inside, dy_rows, dx_rows, dy_inner, turned_rows, phases,
-        )  # fmt: skip
-    for block in range(sum_block_count(len(dbias))):
-        add_parts(bias_sums, parts, dbias, block)
-    for block in prange(sum_block_count(len(dkernel))):
-        add_parts(sums, parts, dkernel, block)
+            x, turned, y, dy, dx, zeros, kernel_sum, bias_sum, first, last, frame, conv, dy_frame, gradient
+        )
+    add_parts(bias_sums, parts, dbias)
+    if wants_threads(sums):
+        for block in prange(sum_blocks(len(dkernel))):
+            add_block(sums, parts, dkernel, block)
+    else:
+        add_parts(sums, parts, dkernel)
 
 
 # ------------------------------------------------------------------------------------ gradients with pooling
 
 
 @part
-def _spread_band(dy, winner, place, cells, taps, filters, band, bias_sums, bias_start):
+def _spread_band(dy, winner, place, bands, filters, band, bias_sum):
     """band[pixel] = dy where the pixel is its cell's winner, else 0, for all of the band's cells; and their sum."""
-    for cell in cells:
+    for cell in bands.cells:
         for column in range(0, filters, lanes_of(dy)):
             spread_winners(
-                dy, winner, place + column, band, cell + column, taps, len(taps),
-                bias_sums, bias_start + column, filters - column,
+                dy, winner, place + column, band, cell + column, bands.taps, len(bands.taps),
+                bias_sum, column, filters - column,
             )  # fmt: skip
         place += filters
 
 
 @part
-def _pool_backward_dense_part(
-    x, winner, dy, zeros, sums, sums_start, bias_sums, bias_start, wants_kernel, first, last, filters, frame,
-    conv_taps, kernel_rows, bands, x_step, x_rows, scratch_rows, pixel_count, scratch_size, cells, taps,
-):  # fmt: skip
+def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, frame, conv, bands):
     padded = frame_scratch(frame, 0, x)
-    band = scratch(scratch_size, x)
+    band = scratch(bands.scratch_size, x)
     fill(band, 0, len(band), 0)
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
-        for number in range(bands):
-            place = (image * bands + number) * len(cells) * filters
-            _spread_band(dy, winner, place, cells, taps, filters, band, bias_sums, bias_start)
-            if wants_kernel:
+        for number in range(bands.bands):
+            place = (image * bands.bands + number) * len(bands.cells) * conv.filters
+            _spread_band(dy, winner, place, bands, conv.filters, band, bias_sum)
+            if len(kernel_sum) > 0:
                 multiply(
-                    source, start + number * x_step, conv_taps, x_rows, band, 0, scratch_rows, 0, pixel_count,
-                    zeros, image > first or number > 0, sums, sums_start, kernel_rows, 0, len(kernel_rows), filters,
-                    floor_of(False, x),
+                    source, start + number * bands.x_step, conv.taps, bands.x_rows, band, 0, bands.scratch_rows,
+                    0, bands.pixel_count, zeros, image > first or number > 0,
+                    kernel_sum, 0, conv.kernel_rows, 0, conv.kernel_height, conv.filters, floor_of(False, x),
                 )  # fmt: skip
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_pool_backward_dense(
-    x, winner, dy, dkernel, dbias, zeros, images, parts, filters, kernel_height, frame, conv_taps, kernel_rows, bands,
-    x_step, x_rows, scratch_rows, pixel_count, scratch_size, cells, taps,
-):  # fmt: skip
+def _conv2d_pool_backward_dense(x, winner, dy, dkernel, dbias, zeros, images, parts, frame, conv, bands):
     sums = scratch(parts * len(dkernel), x)  # (parts, T·C, F)
-    bias_sums = scratch(parts * filters, x)
+    bias_sums = scratch(parts * conv.filters, x)
     fill(bias_sums, 0, len(bias_sums), 0)
     for number in prange(parts):
-        first, last = number * images // parts, (number + 1) * images // parts
-        _pool_backward_dense_part(
-            x, winner, dy, zeros, sums, number * len(dkernel), bias_sums, number * filters, len(dkernel) > 0, first,
-            last, filters, frame, conv_taps, kernel_rows, bands, x_step, x_rows, scratch_rows, pixel_count,
-            scratch_size, cells, taps,
-        )  # fmt: skip
-    for block in range(sum_block_count(len(dbias))):
-        add_parts(bias_sums, parts, dbias, block)
-    for block in range(sum_block_count(len(dkernel))):
-        add_parts(sums, parts, dkernel, block)
+        first, last = range_of(number, parts, images)
+        kernel_sum, bias_sum = row_of(sums, number, len(dkernel)), row_of(bias_sums, number, conv.filters)
+        _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, frame, conv, bands)
+    add_parts(bias_sums, parts, dbias)
+    add_parts(sums, parts, dkernel)
 
 
 @part
-def _collect_live(dy, winner, place, first, last, filters, tap_count, cells, winners, places, gradients):
+def _collect_live(dy, winner, place, first, last, filters, runs, places, gradients):
     """List one filter's live winners among some cells: their windows in x and their gradients; returns how many."""
     live = 0
     for cell in range(first, last):
         at = place + cell * filters
         tap = winner[at]
-        places[live] = cells[cell] + winners[tap]
+        places[live] = runs.cells[cell] + runs.winners[tap]
         gradients[live] = dy[at]
-        live += tap < tap_count
+        live += tap < runs.tap_count
     return live
 
 
 @part
-def _filter_vectors(kernel, filters, run, run_slots, slot_count):
+def _filter_vectors(kernel, filters, runs):
     """The kernel as (filter, slot): every filter's weights in the vectors of a window, zero where there are none."""
-    packed = scratch(filters * slot_count if len(kernel) > 0 else 0, kernel)
+    packed = scratch(filters * runs.slot_count if len(kernel) > 0 else 0, kernel)
     fill(packed, 0, len(packed), 0)
-    for number in range(len(kernel) // (run * filters)):
-        transpose(kernel, number * run * filters, filters, run, filters, packed, number * run_slots, slot_count)
+    for number in range(len(kernel) // (runs.run * filters)):
+        source, place = number * runs.run * filters, number * runs.run_slots
+        transpose(kernel, source, filters, runs.run, filters, packed, place, runs.slot_count)
     return packed
 
 
 @part
-def _pool_backward_sparse_part(
-    x, packed, winner, dy, dx, sums, sums_start, bias_sums, bias_start, wants_kernel, first, last, filters, tap_count,
-    frame, cells, winners, vectors, slot_count, block_cells,
-):  # fmt: skip
+def _pool_backward_sparse_part(x, packed, winner, dy, dx, kernel_sum, bias_sum, first, last, filters, frame, runs):
     padded = frame_scratch(frame, 0, x)
-    dx_padded = scratch(frame[4] if len(dx) > 0 else 0, x)
-    places, gradients = np.empty(len(cells), np.int64), np.empty(len(cells), x.dtype)
-    lane_count = lanes_of(x)
-    fill(sums, sums_start, filters * slot_count if wants_kernel else 0, 0)
+    dx_padded = scratch(frame.size if len(dx) > 0 else 0, x)
+    cell_count, vectors, lane_count = len(runs.cells), len(runs.vectors), lanes_of(x)
+    places, gradients = np.empty(cell_count, np.int64), np.empty(cell_count, x.dtype)
+    fill(kernel_sum, 0, len(kernel_sum), 0)
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
         fill(dx_padded, 0, len(dx_padded), 0)
-        for cell in range(0, len(cells), block_cells):
+        for cell in range(0, cell_count, runs.block_cells):
+            last_cell = min(cell + runs.block_cells, cell_count)
             for f in range(filters):
-                live = _collect_live(
-                    dy, winner, image * len(cells) * filters + f, cell, min(cell + block_cells, len(cells)), filters,
-                    tap_count, cells, winners, places, gradients,
-                )  # fmt: skip
+                place, slot = image * cell_count * filters + f, f * runs.slot_count
+                live = _collect_live(dy, winner, place, cell, last_cell, filters, runs, places, gradients)
                 for item in range(live):
-                    bias_sums[bias_start + f] += gradients[item]
+                    bias_sum[f] += gradients[item]
                 v = 0
-                while wants_kernel and v < len(vectors):
+                while len(kernel_sum) > 0 and v < vectors:
                     v += sum_runs(
-                        source, start, places, gradients, live, vectors, v,
-                        sums, sums_start + f * slot_count + v * lane_count,
-                    )  # fmt: skip
+                        source, start, places, gradients, live, runs.vectors, v, kernel_sum, slot + v * lane_count
+                    )
                 v = 0
-                while len(dx) > 0 and v < len(vectors):
+                while len(dx) > 0 and v < vectors:
                     v += spread_runs(
-                        dx_padded, 0, places, gradients, live, vectors, v,
-                        packed, f * slot_count + v * lane_count,
-                    )  # fmt: skip
+                        dx_padded, 0, places, gradients, live, runs.vectors, v, packed, slot + v * lane_count
+                    )
         if len(dx) > 0:
-            copy_out(frame, dx_padded, dx, image * frame[0] * frame[1])
+            copy_out(frame, dx_padded, dx, image * frame.rows * frame.row_size)
 
 
 @parallel_kernel
-def _conv2d_pool_backward_sparse(
-    x, kernel, winner, dy, dx, dkernel, dbias, images, parts, filters, tap_count, frame, cells, winners, vectors,
-    run, run_slots, slot_count, block_cells,
-):  # fmt: skip
-    packed = _filter_vectors(kernel if len(dx) > 0 else kernel[:0], filters, run, run_slots, slot_count)
-    part_size = filters * slot_count if len(dkernel) > 0 else 0
+def _conv2d_pool_backward_sparse(x, kernel, winner, dy, dx, dkernel, dbias, images, parts, filters, frame, runs):
+    packed = _filter_vectors(kernel if len(dx) > 0 else kernel[:0], filters, runs)
+    part_size = filters * runs.slot_count if len(dkernel) > 0 else 0
     sums = scratch(parts * part_size, x)  # (parts, F, slots)
     bias_sums = scratch(parts * filters, x)
     fill(bias_sums, 0, len(bias_sums), 0)
     for number in prange(parts):
-        first, last = number * images // parts, (number + 1) * images // parts
-        _pool_backward_sparse_part(
-            x, packed, winner, dy, dx, sums, number * part_size, bias_sums, number * filters, part_size > 0,
-            first, last, filters, tap_count, frame, cells, winners, vectors, slot_count, block_cells,
-        )  # fmt: skip
-    for block in range(sum_block_count(len(dbias))):
-        add_parts(bias_sums, parts, dbias, block)
+        first, last = range_of(number, parts, images)
+        kernel_sum, bias_sum = row_of(sums, number, part_size), row_of(bias_sums, number, filters)
+        _pool_backward_sparse_part(x, packed, winner, dy, dx, kernel_sum, bias_sum, first, last, filters, frame, runs)
+    add_parts(bias_sums, parts, dbias)
     if part_size > 0:
         total = scratch(part_size, x)  # (F, slots)
-        for block in prange(sum_block_count(part_size)):
-            add_parts(sums, parts, total, block)
-        for number in range(slot_count // run_slots):
-            row = number * run
-            transpose(total, number * run_slots, slot_count, filters, run, dkernel, row * filters, filters)
+        if wants_threads(sums):
+            for block in prange(sum_blocks(part_size)):
+                add_block(sums, parts, total, block)
+        else:
+            add_parts(sums, parts, total)
+        for number in range(runs.slot_count // runs.run_slots):
+            source, place = number * runs.run_slots, number * runs.run * filters
+            transpose(total, source, runs.slot_count, filters, runs.run, dkernel, place, filters)

@@ -10,6 +10,7 @@ from minicnn.backends.numba.launch import parallel_kernel, part, serial_kernel
 from minicnn.backends.numba.tables import flat_or_absent
 
 _BLOCKS_PER_TASK = 1024  # Philox blocks of four numbers
+_DROPOUT_NANOSECONDS = 3  # per number
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
@@ -78,7 +79,10 @@ def _cross_entropy_of_probabilities(logits, target, weight, loss, dlogits, class
 def dropout(x, y, rate, seed, stream, step):
     """See `minicnn.backends.reference.dropout`."""
     halves = [number & 0xFFFFFFFF for number in (stream, step, step >> 32, seed, seed >> 32)]
-    _dropout(x.reshape(-1), y.reshape(-1), float(np.float32(rate)), 1 / (1 - rate), np.array(halves, np.uint64))
+    _dropout.run(
+        _DROPOUT_NANOSECONDS * x.size,
+        x.reshape(-1), y.reshape(-1), float(np.float32(rate)), 1 / (1 - rate), np.array(halves, np.uint64),
+    )  # fmt: skip
 
 
 @part

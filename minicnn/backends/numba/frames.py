@@ -1,25 +1,22 @@
-"""Parts of kernels: images inside a frame of padding, and what parts of a batch have summed up.
-
-A frame is a tuple of ints from `tables.frame`.
-"""
+"""Parts of kernels: images inside a `tables.Frame` of padding, and what parts of a batch have summed up."""
 
 from minicnn.backends.numba.launch import part
 from minicnn.backends.numba.matrix import copy, fill, scratch
 
 _SUM_BLOCK = 1024  # numbers added up by one task
+_LEAST_PARALLEL_SUM = 1 << 17  # numbers of all parts together; adding up fewer takes no longer than starting threads
 
 
 @part
 def is_framed(frame):
     """Whether there is any padding around the image."""
-    rows, row_size, _, _, size = frame
-    return size != rows * row_size
+    return frame.size != frame.rows * frame.row_size
 
 
 @part
 def frame_scratch(frame, value, like):
     """Memory for one padded image, filled with the padding; nothing if there is none."""
-    size = frame[4] if is_framed(frame) else 0
+    size = frame.size if is_framed(frame) else 0
     padded = scratch(size, like)
     fill(padded, 0, size, value)
     return padded
@@ -28,25 +25,23 @@ def frame_scratch(frame, value, like):
 @part
 def copy_in(frame, x, x_start, padded):
     """Copy an image into its frame."""
-    rows, row_size, padded_row, first, _ = frame
-    for row in range(rows):
-        source, place = x_start + row * row_size, first + row * padded_row
-        copy(x, source, row_size, padded, place)
+    for row in range(frame.rows):
+        source, place = x_start + row * frame.row_size, frame.first + row * frame.padded_row
+        copy(x, source, frame.row_size, padded, place)
 
 
 @part
 def copy_out(frame, padded, x, x_start):
     """Copy an image out of its frame."""
-    rows, row_size, padded_row, first, _ = frame
-    for row in range(rows):
-        source, place = first + row * padded_row, x_start + row * row_size
-        copy(padded, source, row_size, x, place)
+    for row in range(frame.rows):
+        source, place = frame.first + row * frame.padded_row, x_start + row * frame.row_size
+        copy(padded, source, frame.row_size, x, place)
 
 
 @part
 def framed_image(frame, x, image, padded):
     """(array, start) of image number `image` with its padding."""
-    start = image * frame[0] * frame[1]
+    start = image * frame.rows * frame.row_size
     if not is_framed(frame):
         return x, start
     copy_in(frame, x, start, padded)
@@ -54,14 +49,39 @@ def framed_image(frame, x, image, padded):
 
 
 @part
-def sum_block_count(size):
-    """Tasks that `add_parts` needs for so many numbers."""
+def range_of(number, parts, images):
+    """First and last image of part number `number` of a batch."""
+    return number * images // parts, (number + 1) * images // parts
+
+
+@part
+def row_of(sums, number, size):
+    """What part number `number` adds up: its row of sums (parts, size)."""
+    return sums[number * size : (number + 1) * size]
+
+
+@part
+def add_parts(sums, parts, total):
+    """total = the sum of all parts' rows of sums (parts, size), added in their order."""
+    for block in range(sum_blocks(len(total))):
+        add_block(sums, parts, total, block)
+
+
+@part
+def wants_threads(sums):
+    """Whether `add_parts` takes so long that its blocks should be added up by several threads."""
+    return len(sums) >= _LEAST_PARALLEL_SUM
+
+
+@part
+def sum_blocks(size):
+    """Blocks of so many numbers."""
     return (size + _SUM_BLOCK - 1) // _SUM_BLOCK
 
 
 @part
-def add_parts(sums, parts, total, block):
-    """total = the sum of all parts' rows of sums (parts, size), added in their order; one block of it."""
+def add_block(sums, parts, total, block):
+    """One block of `add_parts`."""
     first, last = block * _SUM_BLOCK, min((block + 1) * _SUM_BLOCK, len(total))
     for i in range(first, last):
         total[i] = sums[i]

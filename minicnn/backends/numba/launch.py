@@ -23,6 +23,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLoca
 from numba.core.ccallback import CFunc
 from numba.core.serialize import dumps
 
+from minicnn.backends import reference
 from minicnn.storage import cache_folder
 
 _SECONDS_KEPT = 30 * 24 * 3600
@@ -183,7 +184,7 @@ def _notice():
 def sources_hash() -> str:
     """Hash of every source file that can change a kernel."""
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in (Path(reference.__file__), *sorted(Path(__file__).parent.glob("*.py"))):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -13,8 +13,15 @@ from numba.extending import intrinsic
 from minicnn.backends.numba.launch import SharedCode, part
 from minicnn.backends.numba.simd import Emitter, lanes_of, multiply_tile, transpose_square
 from minicnn.backends.numba.tiles import ROWS, WIDTH
+from minicnn.backends.numba.tiles import lanes as lanes_of_size
 
 _CACHE_LINE, _VECTOR_SLACK = 64, 64
+_VECTORS_PER_NANOSECOND = 2  # multiplied and added by one core, about
+
+
+def product_nanoseconds(multiply_adds, itemsize):
+    """About how long one core needs for a matrix product."""
+    return multiply_adds // (_VECTORS_PER_NANOSECOND * lanes_of_size(itemsize))
 
 
 @part

@@ -10,29 +10,35 @@ from minicnn.backends.numba.tables import flat_or_absent
 
 def sgd_update(theta, grad, velocity, learning_rate, momentum, nesterov):
     """See `minicnn.backends.reference.sgd_update`."""
-    _sgd_update(
-        theta, grad, flat_or_absent(velocity, theta.dtype), float(learning_rate), float(momentum), bool(nesterov)
-    )
+    velocity = flat_or_absent(velocity, theta.dtype)
+    _sgd_update.run(_time(theta), theta, grad, velocity, float(learning_rate), float(momentum), bool(nesterov))
 
 
 def adam_update(theta, grad, m, v, alpha, beta_1, beta_2, epsilon):
     """See `minicnn.backends.reference.adam_update`."""
-    _adam_update(theta, grad, m, v, float(alpha), 1.0 - beta_1, 1.0 - beta_2, float(epsilon))
+    _adam_update.run(_time(theta), theta, grad, m, v, float(alpha), 1.0 - beta_1, 1.0 - beta_2, float(epsilon))
 
 
 def adagrad_update(theta, grad, accumulator, learning_rate, epsilon):
     """See `minicnn.backends.reference.adagrad_update`."""
-    _adagrad_update(theta, grad, accumulator, float(learning_rate), float(epsilon))
+    _adagrad_update.run(_time(theta), theta, grad, accumulator, float(learning_rate), float(epsilon))
 
 
 def adadelta_update(theta, grad, accumulated_grad, accumulated_delta, learning_rate, rho, epsilon):
     """See `minicnn.backends.reference.adadelta_update`."""
-    _adadelta_update(theta, grad, accumulated_grad, accumulated_delta, float(learning_rate), 1.0 - rho, float(epsilon))
+    _adadelta_update.run(
+        _time(theta), theta, grad, accumulated_grad, accumulated_delta, float(learning_rate), 1.0 - rho, float(epsilon)
+    )
 
 
 def rmsprop_update(theta, grad, mean_square, learning_rate, rho, epsilon):
     """See `minicnn.backends.reference.rmsprop_update`."""
-    _rmsprop_update(theta, grad, mean_square, float(learning_rate), 1.0 - rho, float(epsilon))
+    _rmsprop_update.run(_time(theta), theta, grad, mean_square, float(learning_rate), 1.0 - rho, float(epsilon))
+
+
+def _time(theta):
+    """Nanoseconds that one core needs, about."""
+    return theta.size // 2
 
 
 @parallel_kernel

@@ -5,25 +5,29 @@ from numba import prange
 
 from minicnn.backends import reference
 from minicnn.backends.numba import tables
-from minicnn.backends.numba.frames import copy_out, frame_scratch, framed_image, is_framed
-from minicnn.backends.numba.launch import parallel_kernel, part
+from minicnn.backends.numba.frames import copy_out, frame_scratch, framed_image, is_framed, range_of
+from minicnn.backends.numba.launch import MOST_PARTS, parallel_kernel, part
 from minicnn.backends.numba.matrix import fill
 from minicnn.backends.numba.simd import lanes_of, pool_vector
 from minicnn.backends.numba.tables import flat_or_absent as _flat
+from minicnn.backends.reference import MAX_TAPS
 from minicnn.geometry import Window
 
-_MOST_PARTS = 32  # of a batch
-_MOST_TAPS = 254  # winners are bytes, and one of them means "ReLU is off"
+# Nanoseconds that one core needs, about.
+_MAX_TIME = 0.2  # per tap
+_MAX_GRADIENT_TIME = 2.5  # per winner
+_AVERAGE_TIME = 1.2  # per tap, and for its gradient
 
 
 def max_pool2d(x, y, winner, window: Window):
     """See `minicnn.backends.reference.max_pool2d`."""
-    if window.taps > _MOST_TAPS:
+    if window.taps > MAX_TAPS:
         return reference.max_pool2d(x, y, winner, window)
-    channels = x.shape[-1]
-    _max_pool2d(
-        x.reshape(-1), y.reshape(-1), _flat(winner, np.uint8), len(x), channels, tables.input_frame(window, channels),
-        *tables.pool_cells(window, channels),
+    parts = min(len(x), MOST_PARTS)
+    _max_pool2d.run(
+        _MAX_TIME * y.size * window.taps,
+        x.reshape(-1), y.reshape(-1), _flat(winner, np.uint8), len(x), parts, *_tables(window, x),
+        parts=parts,
     )  # fmt: skip
 
 
@@ -31,22 +35,24 @@ def max_pool2d_backward(dy, winner, dx, window: Window):
     """See `minicnn.backends.reference.max_pool2d_backward`."""
     if dx is None:
         return
-    if window.taps > _MOST_TAPS:
+    if window.taps > MAX_TAPS:
         reference.max_pool2d_backward(dy, winner, dx, window)
         return
-    channels = dx.shape[-1]
-    _max_pool2d_backward(
-        dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), len(dx), channels, tables.input_frame(window, channels),
-        *tables.pool_cells(window, channels),
+    parts = min(len(dx), MOST_PARTS)
+    _max_pool2d_backward.run(
+        _MAX_GRADIENT_TIME * dy.size,
+        dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), len(dx), parts, *_tables(window, dx),
+        parts=parts,
     )  # fmt: skip
 
 
 def avg_pool2d(x, y, window: Window):
     """See `minicnn.backends.reference.avg_pool2d`."""
-    channels = x.shape[-1]
-    _avg_pool2d(
-        x.reshape(-1), y.reshape(-1), len(x), channels, tables.input_frame(window, channels),
-        *tables.pool_cells(window, channels), tables.pixel_shares(window),
+    parts = min(len(x), MOST_PARTS)
+    _avg_pool2d.run(
+        _AVERAGE_TIME * y.size * window.taps,
+        x.reshape(-1), y.reshape(-1), len(x), parts, *_tables(window, x), tables.pixel_shares(window),
+        parts=parts,
     )  # fmt: skip
 
 
@@ -54,11 +60,17 @@ def avg_pool2d_backward(dy, dx, window: Window):
     """See `minicnn.backends.reference.avg_pool2d_backward`."""
     if dx is None:
         return
-    channels = dx.shape[-1]
-    _avg_pool2d_backward(
-        dy.reshape(-1), dx.reshape(-1), len(dx), channels, tables.input_frame(window, channels),
-        *tables.pool_cells(window, channels), tables.pixel_shares(window),
+    parts = min(len(dx), MOST_PARTS)
+    _avg_pool2d_backward.run(
+        _AVERAGE_TIME * dy.size * window.taps,
+        dy.reshape(-1), dx.reshape(-1), len(dx), parts, *_tables(window, dx), tables.pixel_shares(window),
+        parts=parts,
     )  # fmt: skip
+
+
+def _tables(window, x):
+    """The frame of an image of `x`, and the tables of its cells."""
+    return tables.input_frame(window, x.shape[-1]), tables.pool_cells(window, x.shape[-1])
 
 
 @part
@@ -77,25 +89,25 @@ def pool_cells(images, start, cells, taps, channels, y, winner, place, relu):
 
 
 @part
-def _max_pool2d_part(x, y, winner, first, last, channels, frame, cells, taps):
+def _max_pool2d_part(x, y, winner, first, last, frame, t):
     padded = frame_scratch(frame, -np.inf, x)
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
-        pool_cells(source, start, cells, taps, channels, y, winner, image * len(cells) * channels, False)
+        place = image * len(t.cells) * t.channels
+        pool_cells(source, start, t.cells, t.taps, t.channels, y, winner, place, False)
 
 
 @parallel_kernel
-def _max_pool2d(x, y, winner, images, channels, frame, cells, taps):
-    parts = min(images, _MOST_PARTS)
+def _max_pool2d(x, y, winner, images, parts, frame, t):
     for number in prange(parts):
-        first, last = number * images // parts, (number + 1) * images // parts
-        _max_pool2d_part(x, y, winner, first, last, channels, frame, cells, taps)
+        first, last = range_of(number, parts, images)
+        _max_pool2d_part(x, y, winner, first, last, frame, t)
 
 
 @part
 def _gradient_image(frame, dx, image, padded):
     """(array, start) of the zeroed, padded gradient of one image: its place in dx if there is no padding."""
-    size = frame[0] * frame[1]
+    size = frame.rows * frame.row_size
     if is_framed(frame):
         fill(padded, 0, len(padded), 0)
         return padded, 0
@@ -104,71 +116,68 @@ def _gradient_image(frame, dx, image, padded):
 
 
 @part
-def _max_pool2d_backward_part(dy, winner, dx, first, last, channels, frame, cells, taps):
+def _max_pool2d_backward_part(dy, winner, dx, first, last, frame, t):
     padded = frame_scratch(frame, 0, dx)
     for image in range(first, last):
         target, start = _gradient_image(frame, dx, image, padded)
-        place = image * len(cells) * channels
-        for cell in cells:
-            for c in range(channels):
+        place = image * len(t.cells) * t.channels
+        for cell in t.cells:
+            for c in range(t.channels):
                 tap = winner[place + c]
-                if tap < len(taps):
-                    target[start + cell + taps[tap] + c] += dy[place + c]
-            place += channels
+                if tap < len(t.taps):
+                    target[start + cell + t.taps[tap] + c] += dy[place + c]
+            place += t.channels
         if is_framed(frame):
-            copy_out(frame, padded, dx, image * frame[0] * frame[1])
+            copy_out(frame, padded, dx, image * frame.rows * frame.row_size)
 
 
 @parallel_kernel
-def _max_pool2d_backward(dy, winner, dx, images, channels, frame, cells, taps):
-    parts = min(images, _MOST_PARTS)
+def _max_pool2d_backward(dy, winner, dx, images, parts, frame, t):
     for number in prange(parts):
-        first, last = number * images // parts, (number + 1) * images // parts
-        _max_pool2d_backward_part(dy, winner, dx, first, last, channels, frame, cells, taps)
+        first, last = range_of(number, parts, images)
+        _max_pool2d_backward_part(dy, winner, dx, first, last, frame, t)
 
 
 @part
-def _avg_pool2d_part(x, y, first, last, channels, frame, cells, taps, shares):
+def _avg_pool2d_part(x, y, first, last, frame, t, shares):
     padded = frame_scratch(frame, 0, x)
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
-        for cell in range(len(cells)):
-            place, share = (image * len(cells) + cell) * channels, y.dtype.type(shares[cell])
-            fill(y, place, channels, 0)
-            for tap in taps:
-                pixel = start + cells[cell] + tap
-                for c in range(channels):
+        for cell in range(len(t.cells)):
+            place, share = (image * len(t.cells) + cell) * t.channels, y.dtype.type(shares[cell])
+            fill(y, place, t.channels, 0)
+            for tap in t.taps:
+                pixel = start + t.cells[cell] + tap
+                for c in range(t.channels):
                     y[place + c] += source[pixel + c]
-            for c in range(channels):
+            for c in range(t.channels):
                 y[place + c] *= share
 
 
 @parallel_kernel
-def _avg_pool2d(x, y, images, channels, frame, cells, taps, shares):
-    parts = min(images, _MOST_PARTS)
+def _avg_pool2d(x, y, images, parts, frame, t, shares):
     for number in prange(parts):
-        first, last = number * images // parts, (number + 1) * images // parts
-        _avg_pool2d_part(x, y, first, last, channels, frame, cells, taps, shares)
+        first, last = range_of(number, parts, images)
+        _avg_pool2d_part(x, y, first, last, frame, t, shares)
 
 
 @part
-def _avg_pool2d_backward_part(dy, dx, first, last, channels, frame, cells, taps, shares):
+def _avg_pool2d_backward_part(dy, dx, first, last, frame, t, shares):
     padded = frame_scratch(frame, 0, dx)
     for image in range(first, last):
         target, start = _gradient_image(frame, dx, image, padded)
-        for cell in range(len(cells)):
-            place, share = (image * len(cells) + cell) * channels, dx.dtype.type(shares[cell])
-            for tap in taps:
-                pixel = start + cells[cell] + tap
-                for c in range(channels):
+        for cell in range(len(t.cells)):
+            place, share = (image * len(t.cells) + cell) * t.channels, dx.dtype.type(shares[cell])
+            for tap in t.taps:
+                pixel = start + t.cells[cell] + tap
+                for c in range(t.channels):
                     target[pixel + c] += share * dy[place + c]
         if is_framed(frame):
-            copy_out(frame, padded, dx, image * frame[0] * frame[1])
+            copy_out(frame, padded, dx, image * frame.rows * frame.row_size)
 
 
 @parallel_kernel
-def _avg_pool2d_backward(dy, dx, images, channels, frame, cells, taps, shares):
-    parts = min(images, _MOST_PARTS)
+def _avg_pool2d_backward(dy, dx, images, parts, frame, t, shares):
     for number in prange(parts):
-        first, last = number * images // parts, (number + 1) * images // parts
-        _avg_pool2d_backward_part(dy, dx, first, last, channels, frame, cells, taps, shares)
+        first, last = range_of(number, parts, images)
+        _avg_pool2d_backward_part(dy, dx, first, last, frame, t, shares)

@@ -1,15 +1,17 @@
 """Tables of element offsets: the geometry of a kernel, worked out once per geometry and read by its loops.
 
-Offsets count elements of C-contiguous arrays. Tables are cached and must not be written to.
+Offsets count elements of C-contiguous arrays. Tables are cached and must not be written to. They come in named tuples,
+which Numba takes as arguments; not in tuples of tuples, which it does not take into a parallel loop.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from minicnn.backends import memory
-from minicnn.backends.numba.tiles import ROWS, lanes
+from minicnn.backends.numba.tiles import ROWS, WIDTH, lanes
+from minicnn.backends.reference import RELU_OFF
 from minicnn.geometry import Window
 
 _L1_BYTES = 40 << 10  # of the first-level cache, for one kernel's use
@@ -58,15 +60,25 @@ def flat_or_absent(array, dtype):
     return _absent(dtype) if array is None else array.reshape(-1)
 
 
+class Frame(NamedTuple):
+    """An image inside a frame of padding."""
+
+    rows: int
+    row_size: int  # elements
+    padded_row: int
+    first: int  # element of the image
+    size: int  # elements of all
+
+
 @_table_cache
-def frame(height: int, width: int, channels: int, top: int, bottom: int, left: int, right: int):
-    """An image inside a frame of padding: (rows, row elements, padded row elements, first element, all elements)."""
+def frame(height: int, width: int, channels: int, top: int, bottom: int, left: int, right: int) -> Frame:
+    """The `Frame` of an image."""
     padded_row = (left + width + right) * channels
     size = (top + height + bottom) * padded_row
-    return height, width * channels, padded_row, top * padded_row + left * channels, size
+    return Frame(height, width * channels, padded_row, top * padded_row + left * channels, size)
 
 
-def input_frame(window: Window, channels: int):
+def input_frame(window: Window, channels: int) -> Frame:
     """The frame of the images that a window slides over."""
     pads = window.pad_top, window.pad_bottom, window.pad_left, window.pad_right
     return frame(window.in_height, window.in_width, channels, *pads)
@@ -77,26 +89,76 @@ def _input_row(window, channels):
     return (window.pad_left + window.in_width + window.pad_right) * channels
 
 
+# ------------------------------------------------------------------------------------------------------ dense
+
+
+class Dense(NamedTuple):
+    """Tables for the three products of a dense layer: steps from row to row of its matrices."""
+
+    samples: int
+    inputs: int
+    outputs: int
+    x_rows: np.ndarray  # row table, and of dx
+    y_rows: np.ndarray  # row table, and of dy
+    x_columns: np.ndarray  # row table: the columns of x are the rows of dkernel
+    kernel_rows: np.ndarray  # row table
+    y_columns: np.ndarray
+    panel_rows: np.ndarray  # of a panel of the transposed kernel
+
+
+@_table_cache
+def dense(samples: int, inputs: int, outputs: int, itemsize: int) -> Dense:
+    """The tables of `Dense` for one geometry."""
+    return Dense(
+        samples=samples,
+        inputs=inputs,
+        outputs=outputs,
+        x_rows=step_rows(samples, inputs),
+        y_rows=step_rows(samples, outputs),
+        x_columns=step_rows(inputs, 1),
+        kernel_rows=step_rows(inputs, outputs),
+        y_columns=steps(outputs, 1),
+        panel_rows=steps(outputs, WIDTH * lanes(itemsize)),
+    )
+
+
 # ------------------------------------------------------------------------------------------------ convolution
 
 
-@_table_cache
-def pixels(window: Window, channels: int):
-    """For every output pixel the first element of its window in the padded input: row table of OH·OW."""
-    rows = steps(window.out_height, window.stride_y * _input_row(window, channels))
-    return row_table(outer_sum(rows, steps(window.out_width, window.stride_x * channels)))
+class Convolution(NamedTuple):
+    """Tables for y = sum over taps and channels of x · kernel, and for the kernel's gradient."""
+
+    channels: int
+    filters: int
+    pixel_count: int  # of an output
+    kernel_height: int  # of the kernel as a matrix: taps · channels
+    pixels: np.ndarray  # row table: of every output pixel the window, in the padded input
+    taps: np.ndarray  # row table: of every row of the kernel matrix the element in a window
+    kernel_rows: np.ndarray  # row table: of every row of the kernel matrix the first element
+    y_rows: np.ndarray  # row table: of every output pixel the first element
 
 
 @_table_cache
-def taps(window: Window, channels: int):
-    """For every row of the kernel matrix its element in a window: row table of KH·KW·C."""
-    rows = steps(window.kernel_height, window.dilation_y * _input_row(window, channels))
-    columns = steps(window.kernel_width, window.dilation_x * channels)
-    return row_table(outer_sum(rows, columns, steps(channels, 1)))
+def convolution(window: Window, channels: int, filters: int) -> Convolution:
+    """The tables of `Convolution` for one geometry."""
+    row = _input_row(window, channels)
+    pixel_count, kernel_height = window.out_height * window.out_width, window.taps * channels
+    rows = steps(window.out_height, window.stride_y * row)
+    tap_rows = steps(window.kernel_height, window.dilation_y * row)
+    tap_columns = steps(window.kernel_width, window.dilation_x * channels)
+    return Convolution(
+        channels=channels,
+        filters=filters,
+        pixel_count=pixel_count,
+        kernel_height=kernel_height,
+        pixels=row_table(outer_sum(rows, steps(window.out_width, window.stride_x * channels))),
+        taps=row_table(outer_sum(tap_rows, tap_columns, steps(channels, 1))),
+        kernel_rows=step_rows(kernel_height, filters),
+        y_rows=step_rows(pixel_count, filters),
+    )
 
 
-@dataclass(frozen=True)
-class InputGradient:
+class InputGradient(NamedTuple):
     """Tables for dx = sum over taps of dy · kernelᵀ, as a convolution of a framed dy with the kernel turned around.
 
     With a stride, pixels fall into phases: a pixel meets only the taps that a whole number of strides leads to. Every
@@ -104,18 +166,18 @@ class InputGradient:
     filters, inner table entries `phases[i, 2]` to `phases[i, 3]`.
     """
 
-    frame: tuple  # of dy
     dy_inside: np.ndarray  # every pixel of dy in its frame
     tap_order: np.ndarray  # phase by phase
     dy_rows: np.ndarray
     dx_rows: np.ndarray
     dy_inner: np.ndarray
+    kernel_rows: np.ndarray  # of the kernel turned around
     phases: np.ndarray
 
 
 @_table_cache
-def input_gradient(window: Window, channels: int, filters: int) -> InputGradient:
-    """The tables of `InputGradient` for one geometry."""
+def input_gradient(window: Window, channels: int, filters: int) -> tuple[Frame, InputGradient]:
+    """The frame of dy and the tables of `InputGradient` for one geometry."""
     row_phases = _axis_phases(
         window.in_height, window.pad_top, window.kernel_height, window.dilation_y, window.stride_y
     )
@@ -125,7 +187,7 @@ def input_gradient(window: Window, channels: int, filters: int) -> InputGradient
     top, bottom = _axis_margins(row_phases, window.out_height)
     left, right = _axis_margins(column_phases, window.out_width)
     dy_frame = frame(window.out_height, window.out_width, filters, top, bottom, left, right)
-    row_size, first = dy_frame[2], top * dy_frame[2] + left * filters
+    row_size, first = dy_frame.padded_row, dy_frame.first
     tables = {"taps": [], "dy_rows": [], "dx_rows": [], "dy_inner": []}
     phases = []
     for rows, row_places, row_taps, row_steps in row_phases:
@@ -140,8 +202,14 @@ def input_gradient(window: Window, channels: int, filters: int) -> InputGradient
             tables["dy_inner"].append(inner)
     joined = {name: np.concatenate(parts) for name, parts in tables.items()}
     dy_inside = row_table(first + outer_sum(steps(window.out_height, row_size), steps(window.out_width, filters)))
-    return InputGradient(
-        dy_frame, dy_inside, joined["taps"], joined["dy_rows"], joined["dx_rows"], joined["dy_inner"], np.array(phases)
+    return dy_frame, InputGradient(
+        dy_inside=dy_inside,
+        tap_order=joined["taps"],
+        dy_rows=joined["dy_rows"],
+        dx_rows=joined["dx_rows"],
+        dy_inner=joined["dy_inner"],
+        kernel_rows=steps(len(joined["dy_inner"]), channels),
+        phases=np.array(phases),
     )
 
 
@@ -167,11 +235,10 @@ def _axis_margins(phases, out_size):
 # ---------------------------------------------------------------------------------- convolution with pooling
 
 
-@dataclass(frozen=True)
-class Bands:
+class Bands(NamedTuple):
     """How the fused forward kernel walks: band after band of convolution pixels, each pooled from scratch memory."""
 
-    count: int
+    bands: int
     x_step: int  # elements of x from band to band
     x_rows: np.ndarray  # window of every convolution pixel of a band
     scratch_rows: np.ndarray  # where the pixel goes
@@ -196,7 +263,7 @@ def bands(window: Window, pool: Window, channels: int, row_length: int) -> Bands
     x_row = window.stride_y * _input_row(window, channels)
     cells_high = 1 if by_rows else pool.out_height
     return Bands(
-        count=count,
+        bands=count,
         x_step=pool.stride_y * x_row,
         x_rows=row_table(outer_sum(steps(height, x_row), steps(width, window.stride_x * channels))),
         scratch_rows=row_table(first + outer_sum(steps(height, scratch_row), steps(width, row_length))),
@@ -214,20 +281,20 @@ def can_pool_by_rows(pool: Window) -> bool:
     return not pool.is_padded and not pool.overlaps
 
 
-@dataclass(frozen=True)
-class Runs:
+class Runs(NamedTuple):
     """Tables for sums over live winners: the runs of x that one convolution pixel reads, cut into vectors.
 
     A filter's weights are stored in the same vectors; lanes behind the end of a run hold no weight.
     """
 
     cells: np.ndarray  # window of the pooled cell's first convolution pixel, in the padded input
-    winners: np.ndarray  # (256,) further offset for every winner
+    winners: np.ndarray  # further offset for every winner
+    tap_count: int  # winners below it are live
     vectors: np.ndarray  # offset of every vector of a window
     run: int  # rows of the kernel matrix in one run
     run_slots: int  # lanes of one run's vectors
     slot_count: int
-    block: int  # cells whose part of x and of dx stays in the L1 cache while all filters pass
+    block_cells: int  # cells whose part of x and of dx stays in the L1 cache while all filters pass
 
 
 @_table_cache
@@ -236,7 +303,7 @@ def runs(window: Window, pool: Window, channels: int, itemsize: int) -> Runs:
     input_row = _input_row(window, channels)
     step_y, step_x = window.stride_y * input_row, window.stride_x * channels
     cells = outer_sum(steps(pool.out_height, pool.stride_y * step_y), steps(pool.out_width, pool.stride_x * step_x))
-    winners = np.zeros(256, np.int64)
+    winners = np.zeros(RELU_OFF + 1, np.int64)
     winners[: pool.taps] = outer_sum(steps(pool.kernel_height, step_y), steps(pool.kernel_width, step_x))
     row_starts = steps(window.kernel_height, window.dilation_y * input_row)
     if window.dilation_x == 1:
@@ -250,24 +317,36 @@ def runs(window: Window, pool: Window, channels: int, itemsize: int) -> Runs:
     return Runs(
         cells=cells - pool.pad_top * step_y - pool.pad_left * step_x,
         winners=winners,
+        tap_count=pool.taps,
         vectors=outer_sum(starts, steps(vectors_per_run, lane_count)),
         run=run,
         run_slots=slots_per_run,
         slot_count=len(starts) * slots_per_run,
-        block=-(-pool.out_height // block_count) * pool.out_width,
+        block_cells=-(-pool.out_height // block_count) * pool.out_width,
     )
 
 
 # ---------------------------------------------------------------------------------------------------- pooling
 
 
+class Cells(NamedTuple):
+    """Tables for pooling alone."""
+
+    channels: int
+    cells: np.ndarray  # first tap of every cell, in the padded image
+    taps: np.ndarray  # further taps of a cell
+
+
 @_table_cache
-def pool_cells(pool: Window, channels: int):
-    """First tap of every cell in the padded image, and the taps' offsets from there."""
+def pool_cells(pool: Window, channels: int) -> Cells:
+    """The tables of `Cells` for one geometry."""
     row = _input_row(pool, channels)
-    cells = outer_sum(steps(pool.out_height, pool.stride_y * row), steps(pool.out_width, pool.stride_x * channels))
-    return cells, outer_sum(
-        steps(pool.kernel_height, pool.dilation_y * row), steps(pool.kernel_width, pool.dilation_x * channels)
+    return Cells(
+        channels=channels,
+        cells=outer_sum(steps(pool.out_height, pool.stride_y * row), steps(pool.out_width, pool.stride_x * channels)),
+        taps=outer_sum(
+            steps(pool.kernel_height, pool.dilation_y * row), steps(pool.kernel_width, pool.dilation_x * channels)
+        ),
     )
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from minicnn import initializers
-from minicnn.errors import check_number, check_positive_int
+from minicnn.errors import check_number
 from minicnn.layers.base import Buffer, Layer
+from minicnn.random import check_seed
 
 __all__ = ["BatchNormalization", "Dropout"]
 
@@ -35,7 +36,7 @@ class Dropout(Layer):
             )
         self.noise_shape = noise_shape
         self.rate = check_number("rate", rate, below=1)
-        self.seed = None if seed is None else check_positive_int("seed", seed, minimum=0)
+        self.seed = check_seed("seed", seed)
 
     def build(self, input_shapes):
         return input_shapes[0]

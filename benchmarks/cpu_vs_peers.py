@@ -157,7 +157,8 @@ def measure(options):
             result["memory"] = measure_memory(data, options)
         if "startup" not in options.skip:
             result["startup"] = measure_startup(Path(folder), options)
-    result["settings"] = {"rounds": options.rounds, "seconds": options.seconds, "threads": options.threads}
+    chosen = ("rounds", "seconds", "threads", "hasty")
+    result["settings"] = {name: getattr(options, name) for name in chosen} | {"skipped": options.skip}
     result["minutes"] = (time.perf_counter() - begin) / 60
     return result
 
@@ -385,6 +386,8 @@ def report(result):
         parts.append(memory_report(result["memory"]))
     if result["startup"]:
         parts.append(startup_report(result["startup"]))
+    if result["settings"]["skipped"]:
+        parts.append(f"Left out, as asked: {', '.join(result['settings']['skipped'])}.")
     parts += [f"Left out: {TITLES[library]} ({why})." for library, why in missing_libraries(result).items()]
     random = [name for name, kind in result["images"].items() if kind == "random"]
     if random:
@@ -400,7 +403,7 @@ def versions(result):
             found.add(f"{about['library']} {about['version']}")
             if "tensorflow" in about:
                 found.add(f"tensorflow {about['tensorflow']}")
-    return ", ".join(sorted(found)) or "no timed case"
+    return ", ".join(sorted(found)) or "no case was timed"
 
 
 def missing_libraries(result):
@@ -416,8 +419,8 @@ def speed_report(do, result):
     rows = [speed_row(do, name, case[do]) for name, case in result["cases"].items()]
     note = (
         f"Milliseconds a batch, median of {settings['rounds']} rounds of {settings['seconds']:g} s; the ratio is the "
-        f"median of the rounds' ratios. {' and '.join(TITLES[name] for name in extras)} compile and do not count as "
-        "peers; x: Keras with XLA."
+        f"median of the rounds' ratios. Not counted as a peer: {', '.join(TITLES[name] for name in extras)}. "
+        "x: Keras with XLA."
     )
     return f"### {NAMES[do]}\n\n{harness.table(header, rows)}\n\n{note}"
 

@@ -10,6 +10,9 @@ A new library is a subclass of `Trainer` in `LIBRARIES`, a new case an entry of 
 """
 
 import argparse
+import contextlib
+import ctypes
+import gc
 import importlib.metadata
 import json
 import os
@@ -173,6 +176,7 @@ class Trainer:
 
     def memory(self, steps):
         """Peak memory of building and of `steps` steps, above what imports and data occupy, in bytes."""
+        return_freed_memory()
         was_reset = reset_peak()
         before = memory_use("VmRSS")
         self.build()
@@ -615,6 +619,13 @@ def memory_use(field):
             if line.startswith(field + ":"):
                 return int(line.split()[1]) * 1024
     raise OSError(f"/proc/self/status has no {field}")
+
+
+def return_freed_memory():
+    """Give back to the system what imports have used and freed: it would hide what is allocated next (glibc only)."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def reset_peak():

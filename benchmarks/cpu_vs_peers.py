@@ -490,7 +490,8 @@ def memory_report(memory):
     rows = [memory_row(PEER_CASES[name].title, rises, libraries) for name, rises in memory.items()]
     note = (
         "Megabytes: rise of the peak resident memory by building the network and three training steps, over what "
-        "imports and data occupy; minicnn with a warm kernel cache. The last column takes the smaller of PyTorch's."
+        "imports and data occupy; in brackets the peak itself, imports and data included. minicnn with a warm kernel "
+        "cache. The last column compares the rises, with the smaller of PyTorch's."
     )
     if not all(rise["was_reset"] for rises in memory.values() for rise in rises.values()):
         note += " The peak could not be reset after the imports: one of theirs may hide in these numbers."
@@ -499,9 +500,14 @@ def memory_report(memory):
 
 def memory_row(title, rises, libraries):
     """A case's row."""
-    cells = [f"{rises[library]['rise'] / 1e6:.1f}" if library in rises else "–" for library in libraries]
+    cells = [megabytes(rises[library]) if library in rises else "–" for library in libraries]
     theirs = [rises[library]["rise"] for library in TORCH if library in rises]
     return [title, *cells, f"{rises[OURS]['rise'] / min(theirs):.2f}" if theirs else "–"]
+
+
+def megabytes(memory):
+    """What a worker's `memory` returned: the rise and, in brackets, the peak."""
+    return f"{memory['rise'] / 1e6:.0f} ({(memory['before'] + memory['rise']) / 1e6:.0f})"
 
 
 def startup_report(startup):
@@ -520,7 +526,7 @@ def startup_report(startup):
             "### First step, imports, size",
             "Seconds from the start of a process to the end of its first training step. The cold cache is empty: "
             "all kernels are compiled.",
-            harness.table(["case", *titles], rows),
+            harness.table(["case", *titles], rows) if rows else "None of the timed cases.",
             harness.table(
                 ["import", "seconds"], [[what, seconds(times)] for what, times in startup["imports"].items()]
             ),

@@ -517,6 +517,16 @@ def test_saturated_outputs_still_learn(rng):
     np.testing.assert_allclose(model.gradients(x, [1, 1])[model.layers[0].bias.path], [1, -1, 0], atol=1e-6)
 
 
+def test_saturated_binary_outputs_still_learn(rng):
+    """The same for a sigmoid with binary cross-entropy."""
+    model = linear(rng, activation="sigmoid", outputs=1)
+    model.compile("sgd", "binary_crossentropy")
+    model.set_weights([np.zeros((4, 1)), [60]])
+    x = np.ones((2, 4))
+    assert model.evaluate(x, [0, 0], verbose=0) == pytest.approx(60)
+    np.testing.assert_allclose(model.gradients(x, [0, 0])[model.layers[0].bias.path], [1], atol=1e-6)
+
+
 def test_only_a_last_activation_counts(rng):
     """A Reshape after the sigmoid ends it: then the loss is computed from the outputs."""
     x, y = rng.normal(size=(6, 4)), rng.integers(0, 3, 6)

@@ -75,17 +75,3 @@ def _same_state(request):
 
 
 @cache
-def why_no_gpu() -> str:
-    """Why tests marked `gpu` cannot run here; "" if they can."""
-    try:
-        import cupy
-
-        (cupy.zeros(1) + 1).get()
-    except Exception as error:  # no module, no driver, no device, no compiler: each has an exception of its own
-        return f"no usable GPU: {type(error).__name__}: {error}"
-    return ""
-
-
-def pytest_runtest_setup(item):
-    if item.get_closest_marker("gpu") and why_no_gpu():
-        pytest.skip(why_no_gpu())

@@ -3,7 +3,6 @@
 import os
 import secrets
 import zlib
-from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -72,6 +71,3 @@ def _same_state(request):
 
 
 # ------------------------------------------------------------------------------------------------------- devices
-
-
-@cache

@@ -1,7 +1,5 @@
 """Symbolic tensors, and the graph of layer calls between them."""
 
-import math
-
 
 class Tensor:
     """What a layer call returns while a model is described: a shape and where it comes from, no numbers.
@@ -20,11 +18,6 @@ class Tensor:
     @property
     def name(self) -> str:
         return self.node.layer.name
-
-    @property
-    def size(self) -> int:
-        """Elements of one sample."""
-        return math.prod(self.shape[1:])
 
     @property
     def ndim(self) -> int:

@@ -3,7 +3,7 @@
 Every layer, kernel and backend takes its sizes from here, so that convolution and pooling can never disagree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 
@@ -59,6 +59,21 @@ class Window:
     def is_padded(self) -> bool:
         """Whether any row or column is added."""
         return bool(self.pad_top or self.pad_bottom or self.pad_left or self.pad_right)
+
+    @property
+    def turned_around(self) -> "Window":
+        """The window of the input gradient, for strides of 1: over the outputs' gradients, with the kernel reversed."""
+        rows = effective_size(self.kernel_height, self.dilation_y) - 1
+        columns = effective_size(self.kernel_width, self.dilation_x) - 1
+        return replace(
+            self,
+            in_height=self.out_height,
+            in_width=self.out_width,
+            pad_top=rows - self.pad_top,
+            pad_bottom=rows - self.pad_bottom,
+            pad_left=columns - self.pad_left,
+            pad_right=columns - self.pad_right,
+        )
 
     @property
     def overlaps(self) -> bool:

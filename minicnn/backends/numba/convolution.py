@@ -11,15 +11,17 @@ import numpy as np
 from numba import prange
 
 from minicnn.backends import reference
-from minicnn.backends.numba import tables
+from minicnn.backends.numba import choice, tables, winograd
 from minicnn.backends.numba.frames import (
     add_block,
     add_parts,
     copy_out,
     frame_scratch,
     framed_image,
+    masked_image,
     range_of,
     row_of,
+    spread_cells,
     sum_blocks,
     wants_threads,
 )
@@ -34,10 +36,9 @@ from minicnn.backends.numba.matrix import (
     transpose,
 )
 from minicnn.backends.numba.pooling import pool_cells
-from minicnn.backends.numba.simd import lanes_of, mask_pixels, spread_runs, spread_winners, sum_runs
+from minicnn.backends.numba.simd import lanes_of, spread_runs, sum_runs
 from minicnn.backends.numba.tables import flat_or_absent as _flat
-from minicnn.backends.numba.tables import zero_row
-from minicnn.backends.numba.tiles import lanes
+from minicnn.backends.numba.tables import whole_vectors, zero_row
 from minicnn.geometry import Window
 
 _MOST_PARTIAL_BYTES = 16 << 20  # of all the parts' sums together: they should fit into the last cache
@@ -50,6 +51,8 @@ def conv2d(x, kernel, bias, y, window: Window, groups=1, relu=False):
     if groups > 1:
         return reference.conv2d(x, kernel, bias, y, window, groups, relu)
     channels, filters = kernel.shape[2:]
+    if choice.winograd_is_best(window, channels, filters, x.itemsize):
+        return winograd.conv2d(x, kernel, bias, y, window, relu)
     parts = min(len(x), MOST_PARTS)
     _conv2d.run(
         _product_time(x, kernel, window),
@@ -64,6 +67,9 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
     if groups > 1:
         return reference.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups, relu)
     channels, filters = kernel.shape[2:]
+    if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
+        winograd.input_gradient(kernel, y if relu else None, dy, dx, window)
+        dx = None
     parts = _parts_with_sums(len(x), kernel)
     _conv2d_backward.run(
         _product_time(x, kernel, window),
@@ -80,7 +86,9 @@ def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=F
     if _is_unusual(pool):
         return reference.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu)
     channels, filters = kernel.shape[2:]
-    parts, row_length = min(len(x), MOST_PARTS), _whole_vectors(filters, x)
+    if choice.is_pooled_by_two(pool) and choice.winograd_is_best(window, channels, filters, x.itemsize):
+        return winograd.conv2d_pool(x, kernel, bias, y, winner, window, relu)
+    parts, row_length = min(len(x), MOST_PARTS), whole_vectors(filters, x.itemsize)
     _conv2d_pool.run(
         _product_time(x, kernel, window),
         x.reshape(-1), kernel.reshape(-1), _bias_or_zeros(bias, kernel), y.reshape(-1), _flat(winner, np.uint8), relu,
@@ -94,7 +102,10 @@ def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Wind
     """See `minicnn.backends.reference.conv2d_pool_backward`."""
     if _is_unusual(pool):
         return reference.conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
-    channels = kernel.shape[2]
+    channels, filters = kernel.shape[2:]
+    if dx is not None and choice.winograd_gradient_is_best(window, pool, channels, filters, x.itemsize):
+        winograd.pool_input_gradient(kernel, winner, dy, dx, window)
+        dx = None
     if dx is None and window.kernel_width * channels < _SHORT_RUN and tables.can_pool_by_rows(pool):
         _pool_backward_dense(x, kernel, winner, dy, dkernel, dbias, window, pool)
     else:
@@ -110,7 +121,7 @@ def _pool_backward_dense(x, kernel, winner, dy, dkernel, dbias, window, pool):
         x.reshape(-1), winner.reshape(-1), dy.reshape(-1), _flat(dkernel, x.dtype), _flat(dbias, x.dtype),
         zero_row(filters, x.dtype), len(x), parts, tables.input_frame(window, channels),
         tables.convolution(window, channels, filters),
-        tables.bands(window, pool, channels, _whole_vectors(filters, x)),
+        tables.bands(window, pool, channels, whole_vectors(filters, x.itemsize)),
         parts=parts,
     )  # fmt: skip
 
@@ -135,12 +146,6 @@ def _product_time(x, kernel, window):
 
 def _bias_or_zeros(bias, kernel):
     return zero_row(kernel.shape[-1], kernel.dtype) if bias is None else bias
-
-
-def _whole_vectors(count, x):
-    """`count` rounded up to whole vectors."""
-    lane_count = lanes(x.itemsize)
-    return -(-count // lane_count) * lane_count
 
 
 def _is_unusual(pool):
@@ -202,18 +207,6 @@ def _conv2d_pool(x, kernel, bias, y, winner, relu, images, parts, row_length, fr
 
 
 @part
-def _masked_image(frame, y, dy, start, framed, filters, bias_sum):
-    """Copy dy, where y is positive if there is a y, into its frame, and add it up over the pixels."""
-    for row in range(frame.rows):
-        source, place = start + row * frame.row_size, frame.first + row * frame.padded_row
-        for column in range(0, filters, lanes_of(dy)):
-            mask_pixels(
-                y, len(y) > 0, dy, source + column, framed, place + column, frame.row_size // filters, filters,
-                bias_sum, column, filters - column,
-            )  # fmt: skip
-
-
-@part
 def _turned_kernel(kernel, tap_order, channels, filters):
     """The kernel as (tap, filter, channel), taps in the given order."""
     turned = scratch(len(tap_order) * filters * channels, kernel)
@@ -232,7 +225,7 @@ def _conv2d_backward_part(
     fill(framed, 0, len(framed), 0)
     no_floor = floor_of(False, x)
     for image in range(first, last):
-        _masked_image(dy_frame, y, dy, image * conv.pixel_count * conv.filters, framed, conv.filters, bias_sum)
+        masked_image(dy_frame, y, dy, image * conv.pixel_count * conv.filters, framed, conv.filters, bias_sum)
         if len(kernel_sum) > 0:
             source, start = framed_image(frame, x, image, padded)
             for block in range(0, conv.pixel_count, _PIXEL_BLOCK):
@@ -276,18 +269,6 @@ def _conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, zeros, images, parts,
 
 
 @part
-def _spread_band(dy, winner, place, bands, filters, band, bias_sum):
-    """band[pixel] = dy where the pixel is its cell's winner, else 0, for all of the band's cells; and their sum."""
-    for cell in bands.cells:
-        for column in range(0, filters, lanes_of(dy)):
-            spread_winners(
-                dy, winner, place + column, band, cell + column, bands.taps, len(bands.taps),
-                bias_sum, column, filters - column,
-            )  # fmt: skip
-        place += filters
-
-
-@part
 def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, frame, conv, bands):
     padded = frame_scratch(frame, 0, x)
     band = scratch(bands.scratch_size, x)
@@ -296,7 +277,7 @@ def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first,
         source, start = framed_image(frame, x, image, padded)
         for number in range(bands.bands):
             place = (image * bands.bands + number) * len(bands.cells) * conv.filters
-            _spread_band(dy, winner, place, bands, conv.filters, band, bias_sum)
+            spread_cells(dy, winner, place, bands.cells, bands.taps, conv.filters, band, bias_sum)
             if len(kernel_sum) > 0:
                 multiply(
                     source, start + number * bands.x_step, conv.taps, bands.x_rows, band, 0, bands.scratch_rows,

@@ -2,6 +2,7 @@
 
 from minicnn.backends.numba.launch import part
 from minicnn.backends.numba.matrix import copy, fill, scratch
+from minicnn.backends.numba.simd import lanes_of, mask_pixels, spread_winners
 
 _SUM_BLOCK = 1024  # numbers added up by one task
 _LEAST_PARALLEL_SUM = 1 << 17  # numbers of all parts together; adding up fewer takes no longer than starting threads
@@ -46,6 +47,33 @@ def framed_image(frame, x, image, padded):
         return x, start
     copy_in(frame, x, start, padded)
     return padded, 0
+
+
+@part
+def masked_image(frame, y, dy, start, framed, filters, bias_sum):
+    """Copy dy, where y is positive if there is a y, into its frame, and add it up over the pixels."""
+    for row in range(frame.rows):
+        source, place = start + row * frame.row_size, frame.first + row * frame.padded_row
+        for column in range(0, filters, lanes_of(dy)):
+            mask_pixels(
+                y, len(y) > 0, dy, source + column, framed, place + column, frame.row_size // filters, filters,
+                bias_sum, column, filters - column,
+            )  # fmt: skip
+
+
+@part
+def spread_cells(dy, winner, place, cells, taps, filters, target, bias_sum):
+    """target[pixel] = dy where the pixel is its cell's winner, else 0, for all of an image's cells; and their sum.
+
+    Writes whole vectors of filters.
+    """
+    for cell in cells:
+        for column in range(0, filters, lanes_of(dy)):
+            spread_winners(
+                dy, winner, place + column, target, cell + column, taps, len(taps),
+                bias_sum, column, filters - column,
+            )  # fmt: skip
+        place += filters
 
 
 @part

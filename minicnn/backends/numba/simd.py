@@ -216,13 +216,9 @@ def _emit_pool_vector(context, builder, signature, args):
 
     def compare(tap):
         pixels = emit.load(emit.moved(x_pointer, builder.load(emit.moved(offsets, tap))))
-        current = builder.load(best)
-        # NaN beats every number, and nothing beats NaN: errors must surface.
-        beats = builder.and_(
-            builder.fcmp_unordered(">", pixels, current), builder.fcmp_ordered("ord", current, current)
-        )
-        builder.store(builder.select(beats, pixels, current), best)
-        builder.store(builder.select(beats, emit.splat(builder.trunc(tap, _I8)), builder.load(best_tap)), best_tap)
+        better, better_tap = _better(emit, pixels, builder.trunc(tap, _I8), builder.load(best), builder.load(best_tap))
+        builder.store(better, best)
+        builder.store(better_tap, best_tap)
 
     if isinstance(kinds[3], types.IntegerLiteral):
         for tap in range(1, kinds[3].literal_value):
@@ -231,14 +227,38 @@ def _emit_pool_vector(context, builder, signature, args):
         with cgutils.for_range(builder, taps, start=emit.number(1)) as loop:
             compare(loop.index)
 
-    result, result_tap, zero = builder.load(best), builder.load(best_tap), emit.full(0.0)
+    y_pointer, winner_pointer = emit.pointer(kinds[4], y, place), emit.pointer(kinds[5], winner, place)
+    _store_cell(
+        emit, builder.load(best), builder.load(best_tap), relu, y_pointer, winner_pointer, keeps_winner, count
+    )
+    return context.get_dummy_value()
+
+
+def _better(emit, pixels, tap, best, best_tap):
+    """The greater of `pixels` and `best`, lane by lane, and its tap; NaN beats every number, and nothing beats NaN."""
+    builder = emit.builder
+    beats = builder.and_(builder.fcmp_unordered(">", pixels, best), builder.fcmp_ordered("ord", best, best))
+    return builder.select(beats, pixels, best), builder.select(beats, emit.splat(tap), best_tap)
+
+
+def _store_cell(emit, result, result_tap, relu, y_pointer, winner_pointer, keeps_winner, count):
+    """Store a pooled cell after ReLU, if there is one, and its winner, if it is kept."""
+    builder, zero = emit.builder, emit.full(0.0)
     blocked = builder.and_(builder.fcmp_ordered("<=", result, zero), emit.splat(relu))
     result = builder.select(blocked, zero, result)
-    result_tap = builder.select(blocked, ir.Constant(bytes_type, [RELU_OFF] * emit.lanes), result_tap)
-    emit.store_counted(result, emit.pointer(kinds[4], y, place), count)
+    result_tap = builder.select(blocked, ir.Constant(result_tap.type, [RELU_OFF] * emit.lanes), result_tap)
+    emit.store_counted(result, y_pointer, count)
     with builder.if_then(keeps_winner):
-        emit.store_counted(result_tap, emit.pointer(kinds[5], winner, place), count)
-    return context.get_dummy_value()
+        emit.store_counted(result_tap, winner_pointer, count)
+
+
+def emit_cell(emit, taps, bias, relu, y_pointer, winner_pointer, keeps_winner, count):
+    """Pool vectors that are in registers, add the bias and store the cell."""
+    best, best_tap = taps[0], ir.Constant(ir.VectorType(_I8, emit.lanes), [0] * emit.lanes)
+    for tap, pixels in enumerate(taps[1:], 1):
+        best, best_tap = _better(emit, pixels, ir.Constant(_I8, tap), best, best_tap)
+    best = emit.builder.fadd(best, bias)
+    _store_cell(emit, best, best_tap, relu, y_pointer, winner_pointer, keeps_winner, count)
 
 
 @intrinsic

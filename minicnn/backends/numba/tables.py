@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.backends import memory
-from minicnn.backends.numba.tiles import ROWS, WIDTH, lanes
+from minicnn.backends.numba.tiles import ROWS, TILE_INPUTS, TILE_OUTPUTS, WIDTH, lanes
 from minicnn.backends.reference import RELU_OFF
 from minicnn.geometry import Window
 
 _L1_BYTES = 40 << 10  # of the first-level cache, for one kernel's use
+_WINOGRAD_TILES = 64  # transformed together
 
 _table_cache = lru_cache(maxsize=256)
 
@@ -42,6 +43,12 @@ def steps(count: int, step: int):
 def step_rows(count: int, step: int):
     """`steps` as a row table."""
     return row_table(steps(count, step))
+
+
+def whole_vectors(count: int, itemsize: int) -> int:
+    """`count` rounded up to whole vectors."""
+    lane_count = lanes(itemsize)
+    return -(-count // lane_count) * lane_count
 
 
 @_table_cache
@@ -323,6 +330,79 @@ def runs(window: Window, pool: Window, channels: int, itemsize: int) -> Runs:
         run_slots=slots_per_run,
         slot_count=len(starts) * slots_per_run,
         block_cells=-(-pool.out_height // block_count) * pool.out_width,
+    )
+
+
+# ------------------------------------------------------------------------------------------ Winograd's algorithm
+
+
+class WinogradTiles(NamedTuple):
+    """The tiles of Winograd's convolution: TILE_OUTPUTS x TILE_OUTPUTS outputs each, the last ones partly outside."""
+
+    channels: int
+    filters: int
+    channel_slots: int  # channels in whole vectors
+    filter_slots: int  # filters in whole vectors
+    count: int  # tiles of one image
+    most: int  # tiles that are transformed together; their numbers stay in the L2 cache
+    places: np.ndarray  # first input of each tile, in the padded image
+    heights: np.ndarray  # outputs of each tile that are inside
+    widths: np.ndarray
+    y_places: np.ndarray  # first output of each tile
+    y_row: int  # elements in a row of outputs
+    image_size: int  # elements of the outputs of an image
+    cell_places: np.ndarray  # the same for cells of 2 x 2 outputs
+    cell_row: int
+    cell_image_size: int
+    x_cells: np.ndarray  # cells of 2 x 2 inputs in the padded image
+    x_cell_taps: np.ndarray
+    number_rows: np.ndarray  # row table: transformed tiles
+    channel_steps: np.ndarray
+    factor_rows: np.ndarray
+    product_rows: np.ndarray  # row table
+
+
+@_table_cache
+def winograd_tiles(window: Window, height: int, width: int, channels: int, filters: int, itemsize: int):
+    """The frame of the input and the `WinogradTiles` for `height` x `width` outputs, the first ones of a window."""
+    tiles_high, tiles_wide = -(-height // TILE_OUTPUTS), -(-width // TILE_OUTPUTS)
+    extra = TILE_INPUTS - TILE_OUTPUTS
+    bottom = max(0, tiles_high * TILE_OUTPUTS + extra - window.pad_top - window.in_height)
+    right = max(0, tiles_wide * TILE_OUTPUTS + extra - window.pad_left - window.in_width)
+    x_frame = frame(window.in_height, window.in_width, channels, window.pad_top, bottom, window.pad_left, right)
+    count = tiles_high * tiles_wide
+    most = -(-min(count, _WINOGRAD_TILES) // ROWS) * ROWS if count > _WINOGRAD_TILES // 2 else _WINOGRAD_TILES
+    channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
+    y_row, cell_row = width * filters, width // 2 * filters
+    return x_frame, WinogradTiles(
+        channels=channels,
+        filters=filters,
+        channel_slots=channel_slots,
+        filter_slots=filter_slots,
+        count=count,
+        most=most,
+        places=outer_sum(
+            steps(tiles_high, TILE_OUTPUTS * x_frame.padded_row), steps(tiles_wide, TILE_OUTPUTS * channels)
+        ),
+        heights=np.repeat(np.minimum(height - steps(tiles_high, TILE_OUTPUTS), TILE_OUTPUTS), tiles_wide),
+        widths=np.tile(np.minimum(width - steps(tiles_wide, TILE_OUTPUTS), TILE_OUTPUTS), tiles_high),
+        y_places=outer_sum(steps(tiles_high, TILE_OUTPUTS * y_row), steps(tiles_wide, TILE_OUTPUTS * filters)),
+        y_row=y_row,
+        image_size=height * y_row,
+        cell_places=outer_sum(
+            steps(tiles_high, TILE_OUTPUTS // 2 * cell_row), steps(tiles_wide, TILE_OUTPUTS // 2 * filters)
+        ),
+        cell_row=cell_row,
+        cell_image_size=height // 2 * cell_row,
+        x_cells=x_frame.first
+        + outer_sum(
+            steps(window.in_height // 2, 2 * x_frame.padded_row), steps(window.in_width // 2, 2 * channels)
+        ),
+        x_cell_taps=outer_sum(steps(2, x_frame.padded_row), steps(2, channels)),
+        number_rows=step_rows(most, channel_slots),
+        channel_steps=steps(channels, 1),
+        factor_rows=steps(channels, filter_slots),
+        product_rows=step_rows(most, filter_slots),
     )
 
 

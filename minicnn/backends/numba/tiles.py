@@ -27,6 +27,9 @@ class Target:
 
 
 WIDTH = 2  # vectors in a row of a register tile
+TILE_OUTPUTS, TILE_KERNEL = 4, 3  # along each axis of a tile of Winograd's convolution
+TILE_INPUTS = TILE_OUTPUTS + TILE_KERNEL - 1
+TILE_NUMBERS = TILE_INPUTS * TILE_INPUTS  # of a transformed tile
 AXPY_WIDTHS = (9, 6, 4, 2, 1)  # vectors that a sum over live winners keeps in registers
 
 _32_REGISTERS, _16_REGISTERS = (8, 4), (6, 4, 2)

@@ -1,0 +1,68 @@
+"""The one table that says which kernel serves which convolution.
+
+================  ================================================  ==============================================
+kernel            serves                                            because
+================  ================================================  ==============================================
+reference         groups, dilated pooling, windows of many taps     nobody has asked for these to be fast
+Winograd          3 x 3 taps, steps of 1, enough channels, filters  a quarter of the multiplications; the
+                  and pixels; pooling by 2 x 2                      transforms cost less than that saves
+direct            all other convolutions                            no copy of the input, any geometry
+sparse gradient   kernel gradient behind pooling, and the input     the gradient is zero at three of four pixels
+                  gradient where Winograd does not pay
+spread gradient   kernel gradient behind pooling for few channels   runs too short for vectors: zeros and all
+================  ================================================  ==============================================
+
+The estimates are in vector instructions of one core, for one image; their factors are measured.
+"""
+
+from minicnn.backends.numba.tiles import TILE_KERNEL, TILE_NUMBERS, TILE_OUTPUTS, lanes
+from minicnn.geometry import Window
+
+_TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
+_PRODUCT = 1.4  # a multiply-add of the 36 short products, measured in those of one long product
+_MARGIN = 1.3  # by which Winograd must be better: transforming the kernel is not counted
+_SPREAD = 3.0  # adding to memory, measured in multiply-adds
+_LIVE = 0.85  # winners that ReLU leaves alive, about
+
+
+def winograd_serves(window: Window) -> bool:
+    """Whether the geometry is Winograd's at all."""
+    pads = window.pad_top, window.pad_bottom, window.pad_left, window.pad_right
+    return (
+        window.kernel_height == window.kernel_width == TILE_KERNEL
+        and window.stride_y == window.stride_x == window.dilation_y == window.dilation_x == 1
+        and max(pads) < TILE_KERNEL
+    )
+
+
+def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether a convolution, or an input gradient without pooling, is a case for Winograd."""
+    if not winograd_serves(window):
+        return False
+    direct = window.out_height * window.out_width * window.taps * channels * _vectors(filters, itemsize)
+    return _MARGIN * _winograd(window.out_height, window.out_width, channels, filters, itemsize) < direct
+
+
+def is_pooled_by_two(pool: Window) -> bool:
+    """Whether cells are 2 x 2 pixels side by side."""
+    return pool.kernel_height == pool.kernel_width == pool.stride_y == pool.stride_x == 2 and not pool.is_padded
+
+
+def winograd_gradient_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether the input gradient behind pooling is a case for Winograd rather than for sums over live winners."""
+    if not (winograd_serves(window) and is_pooled_by_two(pool)) or filters % lanes(itemsize):
+        return False
+    winners = pool.out_height * pool.out_width * filters * _LIVE
+    sparse = winners * _SPREAD * window.taps * _vectors(channels, itemsize)
+    return _MARGIN * _winograd(window.in_height, window.in_width, filters, channels, itemsize) < sparse
+
+
+def _winograd(height, width, channels, filters, itemsize):
+    tiles = -(-height // TILE_OUTPUTS) * -(-width // TILE_OUTPUTS)
+    vectors_in, vectors_out = _vectors(channels, itemsize), _vectors(filters, itemsize)
+    products = _PRODUCT * TILE_NUMBERS * channels * vectors_out
+    return tiles * (products + _TRANSFORM * (vectors_in + vectors_out))
+
+
+def _vectors(count, itemsize):
+    return -(-count // lanes(itemsize))

@@ -1,0 +1,217 @@
+"""Convolution with 3 x 3 taps by Winograd's algorithm: a quarter of the multiplications.
+
+The output is cut into tiles of 4 x 4 pixels. A few dozen tiles at a time are transformed into 36 numbers each, for every
+channel; for each of the 36 a matrix product over the channels follows; then the transform back, with bias, ReLU and
+pooling while the tile is in registers. `winograd_transforms.py` says why this gives the convolution.
+
+The gradient of the input is the same convolution of the outputs' gradient with the kernel turned around.
+
+Names in the kernels: `tiles` is the named tuple of `tables.py`; `numbers` are transformed inputs (36, tiles, channels),
+`factors` the transformed kernel (36, channels, filters), `products` (36, tiles, filters).
+"""
+
+import numpy as np
+from numba import prange
+
+from minicnn.backends.numba import tables
+from minicnn.backends.numba.frames import frame_scratch, framed_image, masked_image, range_of, spread_cells
+from minicnn.backends.numba.launch import MOST_PARTS, parallel_kernel, part
+from minicnn.backends.numba.matrix import MULTIPLY, fill, floor_of, multiply, product_nanoseconds, scratch, transpose
+from minicnn.backends.numba.simd import lanes_of
+from minicnn.backends.numba.tables import flat_or_absent as _flat
+from minicnn.backends.numba.tables import whole_vectors, zero_row
+from minicnn.backends.numba.tiles import ROWS, TILE_NUMBERS
+from minicnn.backends.numba.winograd_transforms import cells_of, outputs_of, transform_inputs, transform_kernel
+
+
+def conv2d(x, kernel, bias, y, window, relu):
+    """`minicnn.backends.reference.conv2d` for one group."""
+    frame, tiles = tables.winograd_tiles(window, *y.shape[1:3], *kernel.shape[2:], x.itemsize)
+    _run_conv2d(x, kernel, bias, y, relu, None, None, False, frame, tiles)
+
+
+def input_gradient(kernel, y, dy, dx, window):
+    """dx of `minicnn.backends.reference.conv2d_backward`; without ReLU, y is None."""
+    channels, filters = kernel.shape[2:]
+    frame, tiles = tables.winograd_tiles(window.turned_around, *dx.shape[1:3], filters, channels, dx.itemsize)
+    _run_conv2d(dy, kernel, None, dx, False, y, None, True, frame, tiles)
+
+
+def pool_input_gradient(kernel, winner, dy, dx, window):
+    """dx of `minicnn.backends.reference.conv2d_pool_backward`, for pooling by 2 x 2 and whole vectors of filters."""
+    channels, filters = kernel.shape[2:]
+    frame, tiles = tables.winograd_tiles(window.turned_around, *dx.shape[1:3], filters, channels, dx.itemsize)
+    _run_conv2d(dy, kernel, None, dx, False, None, winner, True, frame, tiles)
+
+
+def _run_conv2d(x, kernel, bias, y, relu, mask, winner, turned, frame, tiles):
+    parts = _parts(len(x), tiles)
+    _conv2d.run(
+        _time(len(x), tiles, x), x.reshape(-1), kernel.reshape(-1), _bias(bias, tiles, x), y.reshape(-1), relu,
+        _flat(mask, x.dtype), _flat(winner, np.uint8), turned, len(x), parts, frame, tiles,
+        parts=parts,
+    )  # fmt: skip
+
+
+def conv2d_pool(x, kernel, bias, y, winner, window, relu):
+    """`minicnn.backends.reference.conv2d_pool` for pooling by 2 x 2."""
+    outputs = 2 * y.shape[1], 2 * y.shape[2]
+    frame, tiles = tables.winograd_tiles(window, *outputs, *kernel.shape[2:], x.itemsize)
+    parts = _parts(len(x), tiles)
+    _conv2d_pool.run(
+        _time(len(x), tiles, x), x.reshape(-1), kernel.reshape(-1), _bias(bias, tiles, x), y.reshape(-1),
+        _flat(winner, np.uint8), relu, len(x), parts, frame, tiles,
+        parts=parts,
+    )  # fmt: skip
+
+
+def _parts(images, tiles):
+    """Parts of a batch, each large enough to fill the products."""
+    return max(min(2, images), min(MOST_PARTS, images * tiles.count // tiles.most))
+
+
+def _time(images, tiles, x):
+    """Nanoseconds that one core needs, about."""
+    return product_nanoseconds(TILE_NUMBERS * images * tiles.count * tiles.channels * tiles.filters, x.itemsize)
+
+
+def _bias(bias, tiles, x):
+    return zero_row(tiles.filters, x.dtype) if bias is None else bias
+
+
+@part
+def _turned_around(kernel, tiles):
+    """The kernel (9, filters, channels) with its taps in reverse order, as (9, channels, filters)."""
+    size = tiles.channels * tiles.filters
+    turned = scratch(len(kernel), kernel)
+    for tap in range(9):
+        transpose(
+            kernel, (8 - tap) * size, tiles.channels, tiles.filters, tiles.channels, turned, tap * size, tiles.filters
+        )
+    return turned
+
+
+@part
+def _transformed_kernel(kernel, tiles):
+    """The factors of a kernel (9, channels, filters)."""
+    size = tiles.channels * tiles.filter_slots
+    factors = scratch(TILE_NUMBERS * size, kernel)
+    tap = tiles.channels * tiles.filters
+    for channel in range(tiles.channels):
+        for filter in range(0, tiles.filters, lanes_of(kernel)):
+            start, place = channel * tiles.filters + filter, channel * tiles.filter_slots + filter
+            transform_kernel(kernel, start, 3 * tap, tap, factors, place, size)
+    return factors
+
+
+@part
+def _load_image(frame, x, mask, winner, image, tiles, padded, sums):
+    """(array, start) of an image in its frame: as it is, where a mask is positive, or spread over the winners."""
+    if len(winner) > 0:
+        spread_cells(
+            x, winner, image * len(tiles.x_cells) * tiles.channels, tiles.x_cells, tiles.x_cell_taps, tiles.channels,
+            padded, sums,
+        )  # fmt: skip
+        return padded, 0
+    if len(mask) > 0:
+        masked_image(frame, mask, x, image * frame.rows * frame.row_size, padded, tiles.channels, sums)
+        return padded, 0
+    return framed_image(frame, x, image, padded)
+
+
+@part
+def _transform_tiles(x, mask, winner, first, begin, count, frame, tiles, padded, sums, numbers):
+    """Transform tiles number `begin` to `begin + count` of the images from `first` on."""
+    current, source, start = -1, x, 0
+    step = tiles.most * tiles.channel_slots
+    for n in range((count + ROWS - 1) // ROWS * ROWS):  # the product reads whole rows of its tiles
+        at = begin + min(n, count - 1)
+        image, tile = first + at // tiles.count, at % tiles.count
+        if image != current:
+            current = image
+            source, start = _load_image(frame, x, mask, winner, image, tiles, padded, sums)
+        for channel in range(0, tiles.channels, lanes_of(x)):
+            place = n * tiles.channel_slots + channel
+            transform_inputs(
+                source, start + tiles.places[tile] + channel, frame.padded_row, tiles.channels, numbers, place, step
+            )
+
+
+@part
+def _multiply_tiles(numbers, factors, zeros, count, tiles, products):
+    """The 36 matrix products."""
+    for k in range(TILE_NUMBERS):
+        multiply(
+            numbers, k * tiles.most * tiles.channel_slots, tiles.number_rows, tiles.channel_steps,
+            factors, k * tiles.channels * tiles.filter_slots, tiles.factor_rows, 0, tiles.channels, zeros, False,
+            products, k * tiles.most * tiles.filter_slots, tiles.product_rows, 0, count, tiles.filter_slots,
+            floor_of(False, products),
+        )  # fmt: skip
+
+
+@part
+def _conv2d_part(x, factors, zeros, bias, y, relu, mask, winner, first, last, frame, tiles):
+    padded = frame_scratch(frame, 0, x)
+    sums = scratch(tiles.channel_slots, x)  # of the gradients, not used here
+    fill(sums, 0, len(sums), 0)
+    numbers = scratch(TILE_NUMBERS * tiles.most * tiles.channel_slots, x)
+    products = scratch(TILE_NUMBERS * tiles.most * tiles.filter_slots, x)
+    step = tiles.most * tiles.filter_slots
+    total = (last - first) * tiles.count
+    for begin in range(0, total, tiles.most):
+        count = min(tiles.most, total - begin)
+        _transform_tiles(x, mask, winner, first, begin, count, frame, tiles, padded, sums, numbers)
+        _multiply_tiles(numbers, factors, zeros, count, tiles, products)
+        for n in range(count):
+            image, tile = first + (begin + n) // tiles.count, (begin + n) % tiles.count
+            start = image * tiles.image_size + tiles.y_places[tile]
+            for filter in range(0, tiles.filters, lanes_of(x)):
+                outputs_of(
+                    products, n * tiles.filter_slots + filter, step, bias, filter, floor_of(relu, x),
+                    y, start + filter, tiles.y_row, tiles.filters, tiles.heights[tile], tiles.widths[tile],
+                    tiles.filters - filter,
+                )  # fmt: skip
+
+
+@parallel_kernel(uses=[MULTIPLY])
+def _conv2d(x, kernel, bias, y, relu, mask, winner, turned, images, parts, frame, tiles):
+    if turned:
+        kernel = _turned_around(kernel, tiles)
+    factors = _transformed_kernel(kernel, tiles)
+    zeros = scratch(tiles.filter_slots, x)
+    fill(zeros, 0, len(zeros), 0)
+    for number in prange(parts):
+        first, last = range_of(number, parts, images)
+        _conv2d_part(x, factors, zeros, bias, y, relu, mask, winner, first, last, frame, tiles)
+
+
+@part
+def _conv2d_pool_part(x, factors, zeros, bias, y, winner, relu, first, last, frame, tiles):
+    padded = frame_scratch(frame, 0, x)
+    numbers = scratch(TILE_NUMBERS * tiles.most * tiles.channel_slots, x)
+    products = scratch(TILE_NUMBERS * tiles.most * tiles.filter_slots, x)
+    step = tiles.most * tiles.filter_slots
+    total = (last - first) * tiles.count
+    for begin in range(0, total, tiles.most):
+        count = min(tiles.most, total - begin)
+        _transform_tiles(x, x[:0], winner[:0], first, begin, count, frame, tiles, padded, x[:0], numbers)
+        _multiply_tiles(numbers, factors, zeros, count, tiles, products)
+        for n in range(count):
+            image, tile = first + (begin + n) // tiles.count, (begin + n) % tiles.count
+            start = image * tiles.cell_image_size + tiles.cell_places[tile]
+            for filter in range(0, tiles.filters, lanes_of(x)):
+                cells_of(
+                    products, n * tiles.filter_slots + filter, step, bias, filter, relu, y, winner, len(winner) > 0,
+                    start + filter, tiles.cell_row, tiles.filters, tiles.heights[tile] // 2, tiles.widths[tile] // 2,
+                    tiles.filters - filter,
+                )  # fmt: skip
+
+
+@parallel_kernel(uses=[MULTIPLY])
+def _conv2d_pool(x, kernel, bias, y, winner, relu, images, parts, frame, tiles):
+    factors = _transformed_kernel(kernel, tiles)
+    zeros = scratch(tiles.filter_slots, x)
+    fill(zeros, 0, len(zeros), 0)
+    for number in prange(parts):
+        first, last = range_of(number, parts, images)
+        _conv2d_pool_part(x, factors, zeros, bias, y, winner, relu, first, last, frame, tiles)

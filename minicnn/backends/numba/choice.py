@@ -6,6 +6,7 @@ kernel            serves                                            because
 reference         groups, dilated pooling, windows of many taps     nobody has asked for these to be fast
 Winograd          3 x 3 taps, steps of 1, enough channels, filters  a quarter of the multiplications; the
                   and pixels; pooling by 2 x 2                      transforms cost less than that saves
+direct, in pairs  few filters, steps of 1, pooling by 2 x 2         two pixels side by side fill a vector
 direct            all other convolutions                            no copy of the input, any geometry
 sparse gradient   kernel gradient behind pooling, and the input     the gradient is zero at three of four pixels
                   gradient where Winograd does not pay
@@ -55,6 +56,12 @@ def winograd_gradient_is_best(window: Window, pool: Window, channels: int, filte
     winners = pool.out_height * pool.out_width * filters * _LIVE
     sparse = winners * _SPREAD * window.taps * _vectors(channels, itemsize)
     return _MARGIN * _winograd(window.in_height, window.in_width, filters, channels, itemsize) < sparse
+
+
+def pairs_are_best(window: Window, pool: Window, filters: int, itemsize: int) -> bool:
+    """Whether a pooled convolution should compute two pixels in one vector."""
+    fits = 2 * filters <= lanes(itemsize)
+    return fits and window.stride_x == window.dilation_x == 1 and is_pooled_by_two(pool)
 
 
 def _winograd(height, width, channels, filters, itemsize):

@@ -10,7 +10,7 @@ image's and `dy_frame` the gradient's.
 import numpy as np
 from numba import prange
 
-from minicnn.backends import reference
+from minicnn.backends import memory, reference
 from minicnn.backends.numba import choice, tables, winograd
 from minicnn.backends.numba.frames import (
     add_block,
@@ -88,12 +88,19 @@ def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=F
     channels, filters = kernel.shape[2:]
     if choice.is_pooled_by_two(pool) and choice.winograd_is_best(window, channels, filters, x.itemsize):
         return winograd.conv2d_pool(x, kernel, bias, y, winner, window, relu)
-    parts, row_length = min(len(x), MOST_PARTS), whole_vectors(filters, x.itemsize)
+    bias, columns = _bias_or_zeros(bias, kernel), whole_vectors(filters, x.itemsize)
+    if choice.pairs_are_best(window, pool, filters, x.itemsize):
+        kernel, bias, row_length, abreast = _paired(kernel), _twice(bias, columns), filters, 2
+        wide_window = tables.paired_window(window)
+    else:
+        row_length, abreast, wide_window = columns, 1, window
+    parts = min(len(x), MOST_PARTS)
     _conv2d_pool.run(
-        _product_time(x, kernel, window),
-        x.reshape(-1), kernel.reshape(-1), _bias_or_zeros(bias, kernel), y.reshape(-1), _flat(winner, np.uint8), relu,
-        len(x), parts, row_length, tables.input_frame(window, channels), tables.convolution(window, channels, filters),
-        tables.bands(window, pool, channels, row_length),
+        _product_time(x, kernel, wide_window),
+        x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1), _flat(winner, np.uint8), relu,
+        len(x), parts, columns, filters, tables.input_frame(window, channels),
+        tables.convolution(wide_window, channels, abreast * filters),
+        tables.bands(wide_window, pool, channels, row_length, x.itemsize, abreast),
         parts=parts,
     )  # fmt: skip
 
@@ -115,15 +122,37 @@ def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Wind
 def _pool_backward_dense(x, kernel, winner, dy, dkernel, dbias, window, pool):
     """The gradient of a few channels: spread dy over a band of pixels, zeros too, and multiply."""
     channels, filters = kernel.shape[2:]
+    if dkernel is not None and choice.pairs_are_best(window, pool, filters, x.itemsize):
+        wide_window, row_length, abreast = tables.paired_window(window), filters, 2
+        wide = np.empty((window.kernel_height, window.kernel_width + 1, channels, 2 * filters), x.dtype)
+    else:
+        wide_window, row_length, abreast, wide = window, whole_vectors(filters, x.itemsize), 1, dkernel
     parts = _parts_with_sums(len(x), kernel)
     _conv2d_pool_backward_dense.run(
         _product_time(x, kernel, window),
-        x.reshape(-1), winner.reshape(-1), dy.reshape(-1), _flat(dkernel, x.dtype), _flat(dbias, x.dtype),
-        zero_row(filters, x.dtype), len(x), parts, tables.input_frame(window, channels),
-        tables.convolution(window, channels, filters),
-        tables.bands(window, pool, channels, whole_vectors(filters, x.itemsize)),
+        x.reshape(-1), winner.reshape(-1), dy.reshape(-1), _flat(wide, x.dtype), _flat(dbias, x.dtype),
+        zero_row(abreast * filters, x.dtype), len(x), parts, filters, tables.input_frame(window, channels),
+        tables.convolution(wide_window, channels, abreast * filters),
+        tables.bands(wide_window, pool, channels, row_length, x.itemsize, abreast),
         parts=parts,
     )  # fmt: skip
+    if abreast > 1:
+        np.add(wide[:, :-1, :, :filters], wide[:, 1:, :, filters:], out=dkernel)
+
+
+def _twice(bias, columns):
+    twice = memory.zeros(columns, bias.dtype)
+    twice[: 2 * len(bias)] = np.concatenate((bias, bias))
+    return twice
+
+
+def _paired(kernel):
+    """The kernel of two pixels side by side: (KH, KW + 1, C, 2·F), the second half one column to the right."""
+    height, width, channels, filters = kernel.shape
+    paired = memory.zeros((height, width + 1, channels, 2 * filters), kernel.dtype)
+    paired[:, :-1, :, :filters] = kernel
+    paired[:, 1:, :, filters:] = kernel
+    return paired
 
 
 def _pool_backward_sparse(x, kernel, winner, dy, dx, dkernel, dbias, window, pool):
@@ -180,7 +209,7 @@ def _conv2d(x, kernel, bias, y, relu, images, parts, frame, conv):
 
 
 @part
-def _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, row_length, frame, conv, bands):
+def _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, columns, filters, frame, conv, bands):
     padded = frame_scratch(frame, 0, x)
     band = scratch(bands.scratch_size, x)
     fill(band, 0, len(band), -np.inf)  # what pooling finds in its padding
@@ -189,18 +218,18 @@ def _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, row_length,
         for number in range(bands.bands):
             multiply(
                 source, start + number * bands.x_step, bands.x_rows, conv.taps, kernel, 0, conv.kernel_rows,
-                0, conv.kernel_height, bias, False, band, 0, bands.scratch_rows, 0, bands.pixel_count, row_length,
+                0, conv.kernel_height, bias, False, band, 0, bands.scratch_rows, 0, bands.pixel_count, columns,
                 floor_of(False, x),
             )  # fmt: skip
-            place = (image * bands.bands + number) * len(bands.cells) * conv.filters
-            pool_cells(band, 0, bands.cells, bands.taps, conv.filters, y, winner, place, relu)
+            place = (image * bands.bands + number) * len(bands.cells) * filters
+            pool_cells(band, 0, bands.cells, bands.taps, filters, y, winner, place, relu)
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_pool(x, kernel, bias, y, winner, relu, images, parts, row_length, frame, conv, bands):
+def _conv2d_pool(x, kernel, bias, y, winner, relu, images, parts, columns, filters, frame, conv, bands):
     for number in prange(parts):
         first, last = range_of(number, parts, images)
-        _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, row_length, frame, conv, bands)
+        _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, columns, filters, frame, conv, bands)
 
 
 # --------------------------------------------------------------------------------- gradients without pooling
@@ -269,15 +298,15 @@ def _conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, zeros, images, parts,
 
 
 @part
-def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, frame, conv, bands):
+def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, filters, frame, conv, bands):
     padded = frame_scratch(frame, 0, x)
     band = scratch(bands.scratch_size, x)
     fill(band, 0, len(band), 0)
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
         for number in range(bands.bands):
-            place = (image * bands.bands + number) * len(bands.cells) * conv.filters
-            spread_cells(dy, winner, place, bands.cells, bands.taps, conv.filters, band, bias_sum)
+            place = (image * bands.bands + number) * len(bands.cells) * filters
+            spread_cells(dy, winner, place, bands.cells, bands.taps, filters, band, bias_sum)
             if len(kernel_sum) > 0:
                 multiply(
                     source, start + number * bands.x_step, conv.taps, bands.x_rows, band, 0, bands.scratch_rows,
@@ -287,14 +316,14 @@ def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first,
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_pool_backward_dense(x, winner, dy, dkernel, dbias, zeros, images, parts, frame, conv, bands):
+def _conv2d_pool_backward_dense(x, winner, dy, dkernel, dbias, zeros, images, parts, filters, frame, conv, bands):
     sums = scratch(parts * len(dkernel), x)  # (parts, T·C, F)
-    bias_sums = scratch(parts * conv.filters, x)
+    bias_sums = scratch(parts * filters, x)
     fill(bias_sums, 0, len(bias_sums), 0)
     for number in prange(parts):
         first, last = range_of(number, parts, images)
-        kernel_sum, bias_sum = row_of(sums, number, len(dkernel)), row_of(bias_sums, number, conv.filters)
-        _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, frame, conv, bands)
+        kernel_sum, bias_sum = row_of(sums, number, len(dkernel)), row_of(bias_sums, number, filters)
+        _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, filters, frame, conv, bands)
     add_parts(bias_sums, parts, dbias)
     add_parts(sums, parts, dkernel)
 

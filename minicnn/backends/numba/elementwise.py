@@ -11,6 +11,7 @@ from minicnn.backends.numba.tables import flat_or_absent
 
 _BLOCKS_PER_TASK = 1024  # Philox blocks of four numbers
 _DROPOUT_NANOSECONDS = 3  # per number
+_GATHER_NANOSECONDS = 0.5  # per number
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
@@ -127,8 +128,10 @@ def _dropout(x, y, rate, factor, halves):
 
 def gather(source, indices, out):
     """See `minicnn.backends.reference.gather`."""
-    rows = _gather(source.reshape(-1), indices, out.reshape(-1), len(source)) if _is_plain(source, indices, out) else -1
-    if rows < 0:  # another layout or dtype; or an index that NumPy counts from the end, or complains about
+    is_done = _is_plain(source, indices, out) and _gather.run(
+        _GATHER_NANOSECONDS * out.size, source.reshape(-1), indices, out.reshape(-1), len(source)
+    )
+    if not is_done:  # another layout or dtype; or an index that NumPy counts from the end, or complains about
         reference.gather(source, indices, out)
 
 
@@ -148,17 +151,17 @@ def _is_plain(source, indices, out):
     )
 
 
-@serial_kernel(typed=3)  # serial: it runs beside other kernels, on the thread that fetches batches
+@parallel_kernel(typed=3)
 def _gather(source, indices, out, samples):
-    """Copy rows; -1 and nothing written if an index is not plain."""
+    """Copy rows; returns False, with nothing written, if an index is not plain."""
     if len(indices) == 0:
-        return 0
+        return True
     size = len(out) // len(indices)
     for index in indices:
         if index < 0 or index >= samples:
-            return -1
-    for i in range(len(indices)):
+            return False
+    for i in prange(len(indices)):
         place, start = i * size, indices[i] * size
         for j in range(size):
             out[place + j] = source[start + j]
-    return 0
+    return True

@@ -142,9 +142,9 @@ def serial_kernel(function=None, *, typed=1):
     return Kernel(function, typed, parallel=False) if function else lambda f: Kernel(f, typed, parallel=False)
 
 
-def parallel_kernel(function=None, *, uses=()):
+def parallel_kernel(function=None, *, typed=1, uses=()):
     """Decorator: a kernel whose `prange` loops run on Numba's threads."""
-    return Kernel(function, uses=uses) if function else lambda f: Kernel(f, uses=uses)
+    return Kernel(function, typed, uses=uses) if function else lambda f: Kernel(f, typed, uses=uses)
 
 
 def _argument_type(argument):

@@ -4,6 +4,7 @@ Offsets count elements of C-contiguous arrays. Tables are cached and must not be
 which Numba takes as arguments; not in tuples of tuples, which it does not take into a parallel loop.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from minicnn.backends.reference import RELU_OFF
 from minicnn.geometry import Window
 
 _L1_BYTES = 40 << 10  # of the first-level cache, for one kernel's use
+_ROW_SLACK = 16  # elements; the longest vector has as many
 _WINOGRAD_TILES = 64  # transformed together
 
 _table_cache = lru_cache(maxsize=256)
@@ -249,38 +251,55 @@ class Bands(NamedTuple):
     x_step: int  # elements of x from band to band
     x_rows: np.ndarray  # window of every convolution pixel of a band
     scratch_rows: np.ndarray  # where the pixel goes
-    pixel_count: int
+    pixel_count: int  # or groups of pixels that are computed together
     scratch_size: int
     cells: np.ndarray  # first tap of every pooled cell of a band in scratch memory
     taps: np.ndarray  # further taps of a cell
 
 
 @_table_cache
-def bands(window: Window, pool: Window, channels: int, row_length: int) -> Bands:
-    """One row of pooled cells is a band, if pooling windows neither overlap nor are padded; else the whole image is.
+def bands(window: Window, pool: Window, channels: int, row_length: int, itemsize: int, abreast: int = 1) -> Bands:
+    """A few rows of pooled cells are a band, if pooling windows neither overlap nor are padded; else the whole image is.
 
-    `row_length` elements of scratch memory hold the filters of a pixel.
+    `row_length` elements of scratch memory hold the filters of a pixel. With `abreast` pixels computed together, the
+    window is that of such a group (`paired_window`).
     """
-    by_rows = can_pool_by_rows(pool)
-    count = pool.out_height if by_rows else 1
-    height = pool.kernel_height if by_rows else pool.in_height
     width = min(pool.in_width, (pool.out_width - 1) * pool.stride_x + pool.kernel_width)
-    scratch_row = (pool.pad_left + width + pool.pad_right) * row_length
-    first = pool.pad_top * scratch_row + pool.pad_left * row_length
+    slack = _ROW_SLACK if abreast > 1 else 0  # what is written in whole vectors stays in its row
+    scratch_row = (pool.pad_left + width + pool.pad_right) * row_length + slack
+    if can_pool_by_rows(pool):
+        cells_high = _rows_in_band(pool.out_height, pool.stride_y * scratch_row * itemsize)
+        height = (cells_high - 1) * pool.stride_y + pool.kernel_height
+    else:
+        cells_high, height = pool.out_height, pool.in_height
     x_row = window.stride_y * _input_row(window, channels)
-    cells_high = 1 if by_rows else pool.out_height
+    first = pool.pad_top * scratch_row + pool.pad_left * row_length
     return Bands(
-        bands=count,
-        x_step=pool.stride_y * x_row,
-        x_rows=row_table(outer_sum(steps(height, x_row), steps(width, window.stride_x * channels))),
-        scratch_rows=row_table(first + outer_sum(steps(height, scratch_row), steps(width, row_length))),
-        pixel_count=height * width,
+        bands=pool.out_height // cells_high,
+        x_step=cells_high * pool.stride_y * x_row,
+        x_rows=row_table(outer_sum(steps(height, x_row), steps(width // abreast, window.stride_x * channels))),
+        scratch_rows=row_table(
+            first + outer_sum(steps(height, scratch_row), steps(width // abreast, abreast * row_length))
+        ),
+        pixel_count=height * width // abreast,
         scratch_size=(pool.pad_top + height + pool.pad_bottom) * scratch_row,
         cells=outer_sum(
             steps(cells_high, pool.stride_y * scratch_row), steps(pool.out_width, pool.stride_x * row_length)
         ),
         taps=outer_sum(steps(pool.kernel_height, scratch_row), steps(pool.kernel_width, row_length)),
     )
+
+
+def _rows_in_band(rows, row_bytes):
+    """The most rows of cells that divide all of them and leave half of the first cache to others; at least one."""
+    fitting = [count for count in range(1, rows + 1) if rows % count == 0 and count * row_bytes <= _L1_BYTES // 2]
+    return max(fitting, default=1)
+
+
+@lru_cache
+def paired_window(window: Window) -> Window:
+    """The window of two pixels side by side: one tap wider, with twice the step."""
+    return replace(window, kernel_width=window.kernel_width + 1, stride_x=2)
 
 
 def can_pool_by_rows(pool: Window) -> bool:

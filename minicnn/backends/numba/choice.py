@@ -8,6 +8,8 @@ Winograd          3 x 3 taps, steps of 1, enough channels, filters  a quarter of
                   and pixels; pooling by 2 x 2                      transforms cost less than that saves
 direct, in pairs  few filters, steps of 1, pooling by 2 x 2         two pixels side by side fill a vector
 direct            all other convolutions                            no copy of the input, any geometry
+columns           gradients where outputs are much fewer than       a convolution of the framed gradient would
+                  inputs                                            mostly multiply zeros
 sparse gradient   kernel gradient behind pooling, and the input     the gradient is zero at three of four pixels
                   gradient where Winograd does not pay
 spread gradient   kernel gradient behind pooling for few channels   runs too short for vectors: zeros and all
@@ -21,8 +23,9 @@ from minicnn.geometry import Window
 
 _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
 _PRODUCT = 1.4  # a multiply-add of the 36 short products, measured in those of one long product
-_MARGIN = 1.3  # by which Winograd must be better: transforming the kernel is not counted
-_SPREAD = 3.0  # adding to memory, measured in multiply-adds
+_MARGIN = 1.5  # by which Winograd must be better: transforming the kernel is not counted
+_SPREAD = 3.5  # adding to memory, measured in multiply-adds
+_MOST_COLUMNS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
 _LIVE = 0.85  # winners that ReLU leaves alive, about
 
 
@@ -56,6 +59,13 @@ def winograd_gradient_is_best(window: Window, pool: Window, channels: int, filte
     winners = pool.out_height * pool.out_width * filters * _LIVE
     sparse = winners * _SPREAD * window.taps * _vectors(channels, itemsize)
     return _MARGIN * _winograd(window.in_height, window.in_width, filters, channels, itemsize) < sparse
+
+
+def columns_are_best(window: Window) -> bool:
+    """Whether the gradients of a convolution without pooling are a case for im2col's adjoint."""
+    inputs = window.in_height * window.in_width / (window.stride_y * window.stride_x)
+    outputs = window.out_height * window.out_width
+    return outputs <= _MOST_COLUMNS and inputs > _FEWER * outputs
 
 
 def pairs_are_best(window: Window, pool: Window, filters: int, itemsize: int) -> bool:

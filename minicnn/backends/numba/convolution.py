@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from minicnn.backends import memory, reference
-from minicnn.backends.numba import choice, tables, winograd
+from minicnn.backends.numba import choice, columns, tables, winograd
 from minicnn.backends.numba.frames import (
     add_block,
     add_parts,
@@ -19,13 +19,14 @@ from minicnn.backends.numba.frames import (
     frame_scratch,
     framed_image,
     masked_image,
+    parts_with_sums,
     range_of,
     row_of,
     spread_cells,
     sum_blocks,
     wants_threads,
 )
-from minicnn.backends.numba.launch import MOST_PARTS, MOST_PARTS_WITH_SUMS, parallel_kernel, part
+from minicnn.backends.numba.launch import MOST_PARTS, parallel_kernel, part
 from minicnn.backends.numba.matrix import (
     MULTIPLY,
     fill,
@@ -36,12 +37,11 @@ from minicnn.backends.numba.matrix import (
     transpose,
 )
 from minicnn.backends.numba.pooling import pool_cells
-from minicnn.backends.numba.simd import lanes_of, spread_runs, sum_runs
+from minicnn.backends.numba.simd import spread_runs, sum_runs
 from minicnn.backends.numba.tables import flat_or_absent as _flat
 from minicnn.backends.numba.tables import whole_vectors, zero_row
 from minicnn.geometry import Window
 
-_MOST_PARTIAL_BYTES = 16 << 20  # of all the parts' sums together: they should fit into the last cache
 _PIXEL_BLOCK = 128  # pixels whose dy stays in the L1 cache while all rows of dkernel pass
 _SHORT_RUN = 16  # a window's runs that are shorter than this are better served by the dense product
 
@@ -67,10 +67,12 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
     if groups > 1:
         return reference.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups, relu)
     channels, filters = kernel.shape[2:]
+    if dx is not None and choice.columns_are_best(window):
+        return columns.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, relu)
     if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
         winograd.input_gradient(kernel, y if relu else None, dy, dx, window)
         dx = None
-    parts = _parts_with_sums(len(x), kernel)
+    parts = parts_with_sums(len(x), kernel.nbytes)
     _conv2d_backward.run(
         _product_time(x, kernel, window),
         x.reshape(-1), kernel.reshape(-1), _flat(y if relu else None, x.dtype), dy.reshape(-1),
@@ -127,7 +129,7 @@ def _pool_backward_dense(x, kernel, winner, dy, dkernel, dbias, window, pool):
         wide = np.empty((window.kernel_height, window.kernel_width + 1, channels, 2 * filters), x.dtype)
     else:
         wide_window, row_length, abreast, wide = window, whole_vectors(filters, x.itemsize), 1, dkernel
-    parts = _parts_with_sums(len(x), kernel)
+    parts = parts_with_sums(len(x), kernel.nbytes)
     _conv2d_pool_backward_dense.run(
         _product_time(x, kernel, window),
         x.reshape(-1), winner.reshape(-1), dy.reshape(-1), _flat(wide, x.dtype), _flat(dbias, x.dtype),
@@ -158,7 +160,7 @@ def _paired(kernel):
 def _pool_backward_sparse(x, kernel, winner, dy, dx, dkernel, dbias, window, pool):
     """The gradient of many channels: sums over live winners alone."""
     channels, filters = kernel.shape[2:]
-    parts = _parts_with_sums(len(x), kernel)
+    parts = parts_with_sums(len(x), kernel.nbytes)
     _conv2d_pool_backward_sparse.run(
         _product_time(x, kernel, pool),
         x.reshape(-1), kernel.reshape(-1), winner.reshape(-1), dy.reshape(-1),
@@ -179,11 +181,6 @@ def _bias_or_zeros(bias, kernel):
 
 def _is_unusual(pool):
     return pool.taps > reference.MAX_TAPS or pool.dilation_y > 1 or pool.dilation_x > 1
-
-
-def _parts_with_sums(images, kernel):
-    """Parts of the batch that each keep a sum as large as the kernel."""
-    return max(1, min(MOST_PARTS_WITH_SUMS, images, _MOST_PARTIAL_BYTES // kernel.nbytes))
 
 
 # ---------------------------------------------------------------------------------------------------- forward
@@ -342,6 +339,14 @@ def _collect_live(dy, winner, place, first, last, filters, runs, places, gradien
 
 
 @part
+def _sum_of(numbers, count):
+    total = numbers.dtype.type(0)
+    for i in range(count):
+        total += numbers[i]
+    return total
+
+
+@part
 def _filter_vectors(kernel, filters, runs):
     """The kernel as (filter, slot): every filter's weights in the vectors of a window, zero where there are none."""
     packed = scratch(filters * runs.slot_count if len(kernel) > 0 else 0, kernel)
@@ -356,7 +361,7 @@ def _filter_vectors(kernel, filters, runs):
 def _pool_backward_sparse_part(x, packed, winner, dy, dx, kernel_sum, bias_sum, first, last, filters, frame, runs):
     padded = frame_scratch(frame, 0, x)
     dx_padded = scratch(frame.size if len(dx) > 0 else 0, x)
-    cell_count, vectors, lane_count = len(runs.cells), len(runs.vectors), lanes_of(x)
+    cell_count, run_slots = len(runs.cells), runs.run_slots
     places, gradients = np.empty(cell_count, np.int64), np.empty(cell_count, x.dtype)
     fill(kernel_sum, 0, len(kernel_sum), 0)
     for image in range(first, last):
@@ -367,18 +372,17 @@ def _pool_backward_sparse_part(x, packed, winner, dy, dx, kernel_sum, bias_sum, 
             for f in range(filters):
                 place, slot = image * cell_count * filters + f, f * runs.slot_count
                 live = _collect_live(dy, winner, place, cell, last_cell, filters, runs, places, gradients)
-                for item in range(live):
-                    bias_sum[f] += gradients[item]
-                v = 0
-                while len(kernel_sum) > 0 and v < vectors:
-                    v += sum_runs(
-                        source, start, places, gradients, live, runs.vectors, v, kernel_sum, slot + v * lane_count
-                    )
-                v = 0
-                while len(dx) > 0 and v < vectors:
-                    v += spread_runs(
-                        dx_padded, 0, places, gradients, live, runs.vectors, v, packed, slot + v * lane_count
-                    )
+                bias_sum[f] += _sum_of(gradients, live)
+                for offset, first_slot, run_count, vectors in runs.blocks if len(kernel_sum) > 0 else runs.blocks[:0]:
+                    sum_runs(
+                        source, start + offset, places, gradients, live, runs.run_step, run_count, vectors,
+                        kernel_sum, slot + first_slot, run_slots,
+                    )  # fmt: skip
+                for offset, first_slot, run_count, vectors in runs.blocks if len(dx) > 0 else runs.blocks[:0]:
+                    spread_runs(
+                        dx_padded, offset, places, gradients, live, runs.run_step, run_count, vectors,
+                        packed, slot + first_slot, run_slots,
+                    )  # fmt: skip
         if len(dx) > 0:
             copy_out(frame, dx_padded, dx, image * frame.rows * frame.row_size)
 

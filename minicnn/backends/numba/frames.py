@@ -1,11 +1,19 @@
 """Parts of kernels: images inside a `tables.Frame` of padding, and what parts of a batch have summed up."""
 
-from minicnn.backends.numba.launch import part
+from minicnn.backends.numba.launch import MOST_PARTS_WITH_SUMS, part
 from minicnn.backends.numba.matrix import copy, fill, scratch
 from minicnn.backends.numba.simd import lanes_of, mask_pixels, spread_winners
 
 _SUM_BLOCK = 1024  # numbers added up by one task
+_MOST_PARTIAL_BYTES = 16 << 20  # of all the parts' sums together: they should fit into the last cache
+_IMAGES_PER_SUM = 8  # fewer are not worth a sum of their own, which has to be added up
 _LEAST_PARALLEL_SUM = 1 << 17  # numbers of all parts together; adding up fewer takes no longer than starting threads
+
+
+def parts_with_sums(images, sum_bytes):
+    """Parts of a batch that each keep a sum of so many bytes: two at least, if there are as many images."""
+    wanted = max(2, min(MOST_PARTS_WITH_SUMS, images // _IMAGES_PER_SUM))
+    return max(1, min(wanted, images, _MOST_PARTIAL_BYTES // sum_bytes))
 
 
 @part

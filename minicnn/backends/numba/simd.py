@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minicnn.backends.numba.tiles import AXPY_WIDTHS, TARGET, WIDTH
+from minicnn.backends.numba.tiles import RUN_SHAPES, TARGET, WIDTH
 from minicnn.backends.numba.tiles import lanes as lanes_of_size
 from minicnn.backends.reference import RELU_OFF
 
@@ -319,6 +319,25 @@ def _emit_mask_pixels(context, builder, signature, args):
 
 
 @intrinsic
+def add_run(typingctx, source, start, target, place, count):
+    """target[place : place + count] += source[start : start + count]."""
+    index = types.int64
+    return types.void(source, index, target, index, index), _emit_add_run
+
+
+def _emit_add_run(context, builder, signature, args):
+    source, start, target, place, count = args
+    emit = Emitter(context, builder, signature.args[0].dtype)
+    source_pointer = emit.pointer(signature.args[0], source, start)
+    target_pointer = emit.pointer(signature.args[2], target, place)
+    with cgutils.for_range_slice(builder, emit.number(0), count, emit.number(emit.lanes), _I64) as (at, _):
+        pointer = emit.moved(target_pointer, at)
+        total = builder.fadd(emit.load(pointer), emit.load(emit.moved(source_pointer, at)))
+        emit.store_counted(total, pointer, builder.sub(count, at))
+    return context.get_dummy_value()
+
+
+@intrinsic
 def spread_winners(typingctx, dy, winner, place, band, cell, tap_offsets, taps, sums, sums_start, count):
     """band[cell + tap_offsets[t]] = dy where t is the winner, else 0, for every tap: a vector of channels of one cell.
 
@@ -348,56 +367,53 @@ def _emit_spread_winners(context, builder, signature, args):
 
 
 @intrinsic
-def sum_runs(typingctx, x, start, items, weights, count, vector_offsets, first, out, out_start):
-    """out[v, :] += weights[i] · x[start + items[i] + vector_offsets[first + v], :] over i < count, for the next few v.
+def sum_runs(typingctx, x, start, items, weights, count, run_step, runs, vectors, out, out_start, out_step):
+    """out[r, v, :] += weights[i] · x[start + items[i] + r · run_step + v · lanes, :] over i < count.
 
-    Returns how many vectors were next: as many of `AXPY_WIDTHS` as `vector_offsets` has left.
+    `runs` by `vectors` is one of `RUN_SHAPES`; a run's vectors follow each other, in `out` runs are `out_step` apart.
     """
     index = types.int64
-    signature = types.int64(x, index, items, weights, index, vector_offsets, index, out, index)
+    signature = types.void(x, index, items, weights, index, index, index, index, out, index, index)
     return signature, lambda *arguments: _emit_runs(*arguments, emit_runs=_emit_sum_runs)
 
 
 @intrinsic
-def spread_runs(typingctx, x, start, items, weights, count, vector_offsets, first, out, out_start):
-    """x[start + items[i] + vector_offsets[first + v], :] += weights[i] · out[v, :]: the adjoint of `sum_runs`."""
+def spread_runs(typingctx, x, start, items, weights, count, run_step, runs, vectors, out, out_start, out_step):
+    """x[start + items[i] + r · run_step + v · lanes, :] += weights[i] · out[r, v, :]: the adjoint of `sum_runs`."""
     index = types.int64
-    signature = types.int64(x, index, items, weights, index, vector_offsets, index, out, index)
+    signature = types.void(x, index, items, weights, index, index, index, index, out, index, index)
     return signature, lambda *arguments: _emit_runs(*arguments, emit_runs=_emit_spread_runs)
 
 
 def _emit_runs(context, builder, signature, args, emit_runs):
-    """As many vectors of `AXPY_WIDTHS` as there are left, with a loop over the items for each width."""
-    x, start, items, weights, count, vector_offsets, first, out, out_start = args
+    """A loop over the items for each of `RUN_SHAPES`, and the choice between them."""
+    x, start, items, weights, count, run_step, runs, vectors, out, out_start, out_step = args
     kinds = signature.args
     emit = Emitter(context, builder, kinds[0].dtype)
-    done = cgutils.alloca_once_value(builder, emit.number(1))
-    x_pointer, out_pointer = emit.pointer(kinds[0], x, start), emit.pointer(kinds[7], out, out_start)
+    x_pointer, out_pointer = emit.pointer(kinds[0], x, start), emit.pointer(kinds[8], out, out_start)
     items_pointer, weights_pointer = emit.pointer(kinds[2], items), emit.pointer(kinds[3], weights)
-    offsets_pointer = emit.pointer(kinds[5], vector_offsets, first)
-    all_vectors = context.make_array(kinds[5])(context, builder, vector_offsets).nitems
-    vectors_left = builder.sub(all_vectors, first)
 
-    def emit_width(widths):
-        width = widths[0]
-        with builder.if_else(builder.icmp_signed(">=", vectors_left, emit.number(width))) as (fits, too_wide):
-            with fits:
-                builder.store(emit.number(width), done)
-                offsets = [builder.load(emit.moved(offsets_pointer, emit.number(v))) for v in range(width)]
-                registers = emit.registers([emit.load(out_pointer, v) for v in range(width)])
-                with cgutils.for_range(builder, count) as loop:
-                    place = emit.moved(x_pointer, builder.load(emit.moved(items_pointer, loop.index)))
-                    weight = emit.splat(builder.load(emit.moved(weights_pointer, loop.index)))
-                    emit_runs(emit, [emit.moved(place, offset) for offset in offsets], weight, registers)
-                if emit_runs is _emit_sum_runs:
-                    for v, register in enumerate(registers):
-                        emit.store(builder.load(register), out_pointer, v)
-            with too_wide:
-                if len(widths) > 1:
-                    emit_width(widths[1:])
+    def emit_shape(shape):
+        steps = [builder.mul(run_step, emit.number(r)) for r in range(shape[0])]
+        places = [emit.moved(out_pointer, builder.mul(out_step, emit.number(r))) for r in range(shape[0])]
+        registers = emit.registers([emit.load(place, v) for place in places for v in range(shape[1])])
+        with cgutils.for_range(builder, count) as loop:
+            item = emit.moved(x_pointer, builder.load(emit.moved(items_pointer, loop.index)))
+            weight = emit.splat(builder.load(emit.moved(weights_pointer, loop.index)))
+            pointers = [emit.moved(item, step, emit.number(v * emit.lanes)) for step in steps for v in range(shape[1])]
+            emit_runs(emit, pointers, weight, registers)
+        if emit_runs is _emit_sum_runs:
+            for number, register in enumerate(registers):
+                emit.store(builder.load(register), places[number // shape[1]], number % shape[1])
 
-    emit_width(AXPY_WIDTHS)
-    return builder.load(done)
+    for shape in RUN_SHAPES:
+        is_it = builder.and_(
+            builder.icmp_signed("==", runs, emit.number(shape[0])),
+            builder.icmp_signed("==", vectors, emit.number(shape[1])),
+        )
+        with builder.if_then(is_it):
+            emit_shape(shape)
+    return context.get_dummy_value()
 
 
 def _emit_sum_runs(emit, places, weight, registers):

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.backends import memory
-from minicnn.backends.numba.tiles import ROWS, TILE_INPUTS, TILE_OUTPUTS, WIDTH, lanes
+from minicnn.backends.numba.tiles import ROWS, RUN_SHAPES, TILE_INPUTS, TILE_OUTPUTS, WIDTH, lanes
 from minicnn.backends.reference import RELU_OFF
 from minicnn.geometry import Window
 
 _L1_BYTES = 40 << 10  # of the first-level cache, for one kernel's use
 _ROW_SLACK = 16  # elements; the longest vector has as many
+_GROUP_OUTPUTS = 48  # of a group of images
 _WINOGRAD_TILES = 64  # transformed together
 
 _table_cache = lru_cache(maxsize=256)
@@ -241,6 +242,37 @@ def _axis_margins(phases, out_size):
     return max(0, -min(lows, default=0)), max(0, max(highs, default=0) - out_size + 1)
 
 
+class ImageGroup(NamedTuple):
+    """Tables for the gradients of several images with few outputs."""
+
+    images: int
+    run: int  # rows of the kernel matrix that are side by side in the image
+    pixels: np.ndarray  # of every output of the group its window, in the images one after the other
+    row_steps: np.ndarray  # of every output the first gradient
+    rows: np.ndarray  # the same as a row table
+    filter_steps: np.ndarray
+    transposed_rows: np.ndarray  # of the kernel as (F, T·C)
+    column_rows: np.ndarray  # row table: of every output its T·C columns
+
+
+@_table_cache
+def image_group(window: Window, channels: int, filters: int) -> ImageGroup:
+    """The tables of `ImageGroup` for one geometry."""
+    x_frame, conv = input_frame(window, channels), convolution(window, channels, filters)
+    images = max(1, _GROUP_OUTPUTS // conv.pixel_count)
+    outputs, image_size = images * conv.pixel_count, x_frame.size  # a frame without padding is the image
+    return ImageGroup(
+        images=images,
+        run=channels * (window.kernel_width if window.dilation_x == 1 else 1),
+        pixels=outer_sum(steps(images, image_size), conv.pixels[: conv.pixel_count]),
+        row_steps=steps(outputs, filters),
+        rows=step_rows(outputs, filters),
+        filter_steps=steps(filters, 1),
+        transposed_rows=steps(filters, conv.kernel_height),
+        column_rows=step_rows(outputs, conv.kernel_height),
+    )
+
+
 # ---------------------------------------------------------------------------------- convolution with pooling
 
 
@@ -316,7 +348,8 @@ class Runs(NamedTuple):
     cells: np.ndarray  # window of the pooled cell's first convolution pixel, in the padded input
     winners: np.ndarray  # further offset for every winner
     tap_count: int  # winners below it are live
-    vectors: np.ndarray  # offset of every vector of a window
+    blocks: np.ndarray  # (blocks, 4): how a window is cut into `RUN_SHAPES`: offset, first slot, runs, vectors
+    run_step: int  # from run to run of a block
     run: int  # rows of the kernel matrix in one run
     run_slots: int  # lanes of one run's vectors
     slot_count: int
@@ -331,11 +364,13 @@ def runs(window: Window, pool: Window, channels: int, itemsize: int) -> Runs:
     cells = outer_sum(steps(pool.out_height, pool.stride_y * step_y), steps(pool.out_width, pool.stride_x * step_x))
     winners = np.zeros(RELU_OFF + 1, np.int64)
     winners[: pool.taps] = outer_sum(steps(pool.kernel_height, step_y), steps(pool.kernel_width, step_x))
-    row_starts = steps(window.kernel_height, window.dilation_y * input_row)
+    run_step = window.dilation_y * input_row
+    row_starts = steps(window.kernel_height, run_step)
     if window.dilation_x == 1:
-        run, starts = window.kernel_width * channels, row_starts
+        run, starts, most_runs = window.kernel_width * channels, row_starts, window.kernel_height
     else:
         run, starts = channels, outer_sum(row_starts, steps(window.kernel_width, window.dilation_x * channels))
+        most_runs = 1  # in a block: they are not evenly spaced
     lane_count = lanes(itemsize)
     vectors_per_run = -(-run // lane_count)
     slots_per_run = vectors_per_run * lane_count
@@ -344,12 +379,28 @@ def runs(window: Window, pool: Window, channels: int, itemsize: int) -> Runs:
         cells=cells - pool.pad_top * step_y - pool.pad_left * step_x,
         winners=winners,
         tap_count=pool.taps,
-        vectors=outer_sum(starts, steps(vectors_per_run, lane_count)),
+        blocks=_run_blocks(starts, vectors_per_run, lane_count, most_runs),
+        run_step=run_step,
         run=run,
         run_slots=slots_per_run,
         slot_count=len(starts) * slots_per_run,
         block_cells=-(-pool.out_height // block_count) * pool.out_width,
     )
+
+
+def _run_blocks(starts, vectors_per_run, lane_count, most_runs):
+    """Cut runs of vectors into `RUN_SHAPES`, the largest first."""
+    blocks, first_run = [], 0
+    while first_run < len(starts):
+        runs_left, vector = min(len(starts) - first_run, most_runs), 0
+        runs = max(r for r, v in RUN_SHAPES if r <= runs_left and (v >= vectors_per_run or r <= 3))
+        while vector < vectors_per_run:
+            vectors = max(v for r, v in RUN_SHAPES if r == runs and v <= vectors_per_run - vector)
+            slot = (first_run * vectors_per_run + vector) * lane_count
+            blocks.append((starts[first_run] + vector * lane_count, slot, runs, vectors))
+            vector += vectors
+        first_run += runs
+    return np.array(blocks, np.int64)
 
 
 # ------------------------------------------------------------------------------------------ Winograd's algorithm

@@ -30,9 +30,11 @@ WIDTH = 2  # vectors in a row of a register tile
 TILE_OUTPUTS, TILE_KERNEL = 4, 3  # along each axis of a tile of Winograd's convolution
 TILE_INPUTS = TILE_OUTPUTS + TILE_KERNEL - 1
 TILE_NUMBERS = TILE_INPUTS * TILE_INPUTS  # of a transformed tile
-AXPY_WIDTHS = (9, 6, 4, 2, 1)  # vectors that a sum over live winners keeps in registers
 
 _32_REGISTERS, _16_REGISTERS = (8, 4), (6, 4, 2)
+
+# Sums over live winners keep so many runs by so many vectors of each in registers: shapes for 5, 3 and single runs.
+_RUN_SHAPES = ((5, 2), (5, 1), (3, 6), (3, 4), (3, 2), (3, 1), (1, 6), (1, 4), (1, 2), (1, 1))
 
 
 def describe_target(triple: str, features: set[str]) -> Target:
@@ -53,6 +55,7 @@ def _numba_target() -> Target:
 
 
 TARGET = _numba_target()
+RUN_SHAPES = tuple(s for s in _RUN_SHAPES if s[0] * s[1] <= (18 if TARGET.heights == _32_REGISTERS else 12))
 ROWS = TARGET.heights[-1]  # row tables are padded to multiples of this
 
 

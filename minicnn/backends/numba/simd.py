@@ -228,9 +228,7 @@ def _emit_pool_vector(context, builder, signature, args):
             compare(loop.index)
 
     y_pointer, winner_pointer = emit.pointer(kinds[4], y, place), emit.pointer(kinds[5], winner, place)
-    _store_cell(
-        emit, builder.load(best), builder.load(best_tap), relu, y_pointer, winner_pointer, keeps_winner, count
-    )
+    _store_cell(emit, builder.load(best), builder.load(best_tap), relu, y_pointer, winner_pointer, keeps_winner, count)
     return context.get_dummy_value()
 
 

@@ -291,7 +291,7 @@ class Bands(NamedTuple):
 
 @_table_cache
 def bands(window: Window, pool: Window, channels: int, row_length: int, itemsize: int, abreast: int = 1) -> Bands:
-    """A few rows of pooled cells are a band, if pooling windows neither overlap nor are padded; else the whole image is.
+    """A band is a few rows of pooled cells, or the whole image if pooling windows overlap or are padded.
 
     `row_length` elements of scratch memory hold the filters of a pixel. With `abreast` pixels computed together, the
     window is that of such a group (`paired_window`).
@@ -415,6 +415,9 @@ class WinogradTiles(NamedTuple):
     filter_slots: int  # filters in whole vectors
     count: int  # tiles of one image
     most: int  # tiles that are transformed together; their numbers stay in the L2 cache
+    number_step: int  # elements from one of the 36 numbers of all tiles to the next; a power of two would make all 36
+    factor_step: int  # fall into the same few lines of a cache
+    product_step: int
     places: np.ndarray  # first input of each tile, in the padded image
     heights: np.ndarray  # outputs of each tile that are inside
     widths: np.ndarray
@@ -443,7 +446,7 @@ def winograd_tiles(window: Window, height: int, width: int, channels: int, filte
     count = tiles_high * tiles_wide
     most = -(-min(count, _WINOGRAD_TILES) // ROWS) * ROWS if count > _WINOGRAD_TILES // 2 else _WINOGRAD_TILES
     channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
-    y_row, cell_row = width * filters, width // 2 * filters
+    y_row, cell_row, line = width * filters, width // 2 * filters, 64 // itemsize
     return x_frame, WinogradTiles(
         channels=channels,
         filters=filters,
@@ -451,6 +454,9 @@ def winograd_tiles(window: Window, height: int, width: int, channels: int, filte
         filter_slots=filter_slots,
         count=count,
         most=most,
+        number_step=most * channel_slots + line,
+        factor_step=channels * filter_slots + line,
+        product_step=most * filter_slots + line,
         places=outer_sum(
             steps(tiles_high, TILE_OUTPUTS * x_frame.padded_row), steps(tiles_wide, TILE_OUTPUTS * channels)
         ),
@@ -465,9 +471,7 @@ def winograd_tiles(window: Window, height: int, width: int, channels: int, filte
         cell_row=cell_row,
         cell_image_size=height // 2 * cell_row,
         x_cells=x_frame.first
-        + outer_sum(
-            steps(window.in_height // 2, 2 * x_frame.padded_row), steps(window.in_width // 2, 2 * channels)
-        ),
+        + outer_sum(steps(window.in_height // 2, 2 * x_frame.padded_row), steps(window.in_width // 2, 2 * channels)),
         x_cell_taps=outer_sum(steps(2, x_frame.padded_row), steps(2, channels)),
         number_rows=step_rows(most, channel_slots),
         channel_steps=steps(channels, 1),

@@ -1,8 +1,8 @@
 """Convolution with 3 x 3 taps by Winograd's algorithm: a quarter of the multiplications.
 
-The output is cut into tiles of 4 x 4 pixels. A few dozen tiles at a time are transformed into 36 numbers each, for every
-channel; for each of the 36 a matrix product over the channels follows; then the transform back, with bias, ReLU and
-pooling while the tile is in registers. `winograd_transforms.py` says why this gives the convolution.
+The output is cut into tiles of 4 x 4 pixels. A few dozen tiles at a time are transformed into 36 numbers each, for
+every channel; for each of the 36 a matrix product over the channels follows; then the transform back, with bias, ReLU
+and pooling while the tile is in registers. `winograd_transforms.py` says why this gives the convolution.
 
 The gradient of the input is the same convolution of the outputs' gradient with the kernel turned around.
 
@@ -19,7 +19,7 @@ from minicnn.backends.numba.launch import MOST_PARTS, parallel_kernel, part
 from minicnn.backends.numba.matrix import MULTIPLY, fill, floor_of, multiply, product_nanoseconds, scratch, transpose
 from minicnn.backends.numba.simd import lanes_of
 from minicnn.backends.numba.tables import flat_or_absent as _flat
-from minicnn.backends.numba.tables import whole_vectors, zero_row
+from minicnn.backends.numba.tables import zero_row
 from minicnn.backends.numba.tiles import ROWS, TILE_NUMBERS
 from minicnn.backends.numba.winograd_transforms import cells_of, outputs_of, transform_inputs, transform_kernel
 
@@ -94,13 +94,12 @@ def _turned_around(kernel, tiles):
 @part
 def _transformed_kernel(kernel, tiles):
     """The factors of a kernel (9, channels, filters)."""
-    size = tiles.channels * tiles.filter_slots
-    factors = scratch(TILE_NUMBERS * size, kernel)
+    factors = scratch(TILE_NUMBERS * tiles.factor_step, kernel)
     tap = tiles.channels * tiles.filters
     for channel in range(tiles.channels):
         for filter in range(0, tiles.filters, lanes_of(kernel)):
             start, place = channel * tiles.filters + filter, channel * tiles.filter_slots + filter
-            transform_kernel(kernel, start, 3 * tap, tap, factors, place, size)
+            transform_kernel(kernel, start, 3 * tap, tap, factors, place, tiles.factor_step)
     return factors
 
 
@@ -123,7 +122,6 @@ def _load_image(frame, x, mask, winner, image, tiles, padded, sums):
 def _transform_tiles(x, mask, winner, first, begin, count, frame, tiles, padded, sums, numbers):
     """Transform tiles number `begin` to `begin + count` of the images from `first` on."""
     current, source, start = -1, x, 0
-    step = tiles.most * tiles.channel_slots
     for n in range((count + ROWS - 1) // ROWS * ROWS):  # the product reads whole rows of its tiles
         at = begin + min(n, count - 1)
         image, tile = first + at // tiles.count, at % tiles.count
@@ -133,8 +131,9 @@ def _transform_tiles(x, mask, winner, first, begin, count, frame, tiles, padded,
         for channel in range(0, tiles.channels, lanes_of(x)):
             place = n * tiles.channel_slots + channel
             transform_inputs(
-                source, start + tiles.places[tile] + channel, frame.padded_row, tiles.channels, numbers, place, step
-            )
+                source, start + tiles.places[tile] + channel, frame.padded_row, tiles.channels,
+                numbers, place, tiles.number_step,
+            )  # fmt: skip
 
 
 @part
@@ -142,9 +141,9 @@ def _multiply_tiles(numbers, factors, zeros, count, tiles, products):
     """The 36 matrix products."""
     for k in range(TILE_NUMBERS):
         multiply(
-            numbers, k * tiles.most * tiles.channel_slots, tiles.number_rows, tiles.channel_steps,
-            factors, k * tiles.channels * tiles.filter_slots, tiles.factor_rows, 0, tiles.channels, zeros, False,
-            products, k * tiles.most * tiles.filter_slots, tiles.product_rows, 0, count, tiles.filter_slots,
+            numbers, k * tiles.number_step, tiles.number_rows, tiles.channel_steps,
+            factors, k * tiles.factor_step, tiles.factor_rows, 0, tiles.channels, zeros, False,
+            products, k * tiles.product_step, tiles.product_rows, 0, count, tiles.filter_slots,
             floor_of(False, products),
         )  # fmt: skip
 
@@ -154,9 +153,8 @@ def _conv2d_part(x, factors, zeros, bias, y, relu, mask, winner, first, last, fr
     padded = frame_scratch(frame, 0, x)
     sums = scratch(tiles.channel_slots, x)  # of the gradients, not used here
     fill(sums, 0, len(sums), 0)
-    numbers = scratch(TILE_NUMBERS * tiles.most * tiles.channel_slots, x)
-    products = scratch(TILE_NUMBERS * tiles.most * tiles.filter_slots, x)
-    step = tiles.most * tiles.filter_slots
+    numbers = scratch(TILE_NUMBERS * tiles.number_step, x)
+    products = scratch(TILE_NUMBERS * tiles.product_step, x)
     total = (last - first) * tiles.count
     for begin in range(0, total, tiles.most):
         count = min(tiles.most, total - begin)
@@ -167,7 +165,7 @@ def _conv2d_part(x, factors, zeros, bias, y, relu, mask, winner, first, last, fr
             start = image * tiles.image_size + tiles.y_places[tile]
             for filter in range(0, tiles.filters, lanes_of(x)):
                 outputs_of(
-                    products, n * tiles.filter_slots + filter, step, bias, filter, floor_of(relu, x),
+                    products, n * tiles.filter_slots + filter, tiles.product_step, bias, filter, floor_of(relu, x),
                     y, start + filter, tiles.y_row, tiles.filters, tiles.heights[tile], tiles.widths[tile],
                     tiles.filters - filter,
                 )  # fmt: skip
@@ -188,9 +186,8 @@ def _conv2d(x, kernel, bias, y, relu, mask, winner, turned, images, parts, frame
 @part
 def _conv2d_pool_part(x, factors, zeros, bias, y, winner, relu, first, last, frame, tiles):
     padded = frame_scratch(frame, 0, x)
-    numbers = scratch(TILE_NUMBERS * tiles.most * tiles.channel_slots, x)
-    products = scratch(TILE_NUMBERS * tiles.most * tiles.filter_slots, x)
-    step = tiles.most * tiles.filter_slots
+    numbers = scratch(TILE_NUMBERS * tiles.number_step, x)
+    products = scratch(TILE_NUMBERS * tiles.product_step, x)
     total = (last - first) * tiles.count
     for begin in range(0, total, tiles.most):
         count = min(tiles.most, total - begin)
@@ -201,8 +198,8 @@ def _conv2d_pool_part(x, factors, zeros, bias, y, winner, relu, first, last, fra
             start = image * tiles.cell_image_size + tiles.cell_places[tile]
             for filter in range(0, tiles.filters, lanes_of(x)):
                 cells_of(
-                    products, n * tiles.filter_slots + filter, step, bias, filter, relu, y, winner, len(winner) > 0,
-                    start + filter, tiles.cell_row, tiles.filters, tiles.heights[tile] // 2, tiles.widths[tile] // 2,
+                    products, n * tiles.filter_slots + filter, tiles.product_step, bias, filter, relu,
+                    y, winner, len(winner) > 0, start + filter, tiles.cell_row, tiles.filters, tiles.heights[tile] // 2, tiles.widths[tile] // 2,
                     tiles.filters - filter,
                 )  # fmt: skip
 

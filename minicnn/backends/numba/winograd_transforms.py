@@ -194,9 +194,7 @@ def _emit_outputs(context, builder, signature, args):
         with builder.if_then(builder.icmp_signed(">", height, emit.number(i))):
             for j, vector in enumerate(row):
                 with builder.if_then(builder.icmp_signed(">", width, emit.number(j))):
-                    offset = builder.add(
-                        builder.mul(row_step, emit.number(i)), builder.mul(pixel_step, emit.number(j))
-                    )
+                    offset = builder.add(builder.mul(row_step, emit.number(i)), builder.mul(pixel_step, emit.number(j)))
                     result = emit.at_least(floors, builder.fadd(vector, biases))
                     emit.store_counted(result, emit.moved(pointer, offset), count)
     return context.get_dummy_value()
@@ -229,9 +227,7 @@ def _emit_cells(context, builder, signature, args):
         with builder.if_then(builder.icmp_signed(">", height, emit.number(i))):
             for j in range(TILE_OUTPUTS // 2):
                 with builder.if_then(builder.icmp_signed(">", width, emit.number(j))):
-                    offset = builder.add(
-                        builder.mul(row_step, emit.number(i)), builder.mul(cell_step, emit.number(j))
-                    )
+                    offset = builder.add(builder.mul(row_step, emit.number(i)), builder.mul(cell_step, emit.number(j)))
                     taps = [grid[2 * i + k // 2][2 * j + k % 2] for k in range(4)]
                     emit_cell(
                         emit, taps, biases, relu, emit.moved(y_pointer, offset),

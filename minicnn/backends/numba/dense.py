@@ -60,8 +60,8 @@ def _dense(x, kernel, bias, y, relu, t):
     width = _TILES_ABREAST * WIDTH * lanes_of(x)
     half = (t.samples + 2 * ROWS - 1) // (2 * ROWS) * ROWS  # samples in one of two row blocks
     column_blocks = (t.outputs + width - 1) // width
-    for task in prange(2 * column_blocks):
-        row_first, column = task % 2 * half, task // 2 * width
+    for task in prange(2 * column_blocks):  # half after half: each thread reads what it has written in the step before
+        row_first, column = task // column_blocks * half, task % column_blocks * width
         row_last, columns = min(row_first + half, t.samples), min(width, t.outputs - column)
         _dense_block(x, kernel, bias, y, relu, row_first, row_last, column, columns, t)
 

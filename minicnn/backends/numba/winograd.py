@@ -199,8 +199,8 @@ def _conv2d_pool_part(x, factors, zeros, bias, y, winner, relu, first, last, fra
             for filter in range(0, tiles.filters, lanes_of(x)):
                 cells_of(
                     products, n * tiles.filter_slots + filter, tiles.product_step, bias, filter, relu,
-                    y, winner, len(winner) > 0, start + filter, tiles.cell_row, tiles.filters, tiles.heights[tile] // 2, tiles.widths[tile] // 2,
-                    tiles.filters - filter,
+                    y, winner, len(winner) > 0, start + filter, tiles.cell_row, tiles.filters,
+                    tiles.heights[tile] // 2, tiles.widths[tile] // 2, tiles.filters - filter,
                 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 import numba as nb
+from numba.core.registry import cpu_target
 
 from minicnn.backends import numba as kernels
 from minicnn.backends.base import Backend
@@ -12,6 +13,9 @@ class NumbaBackend(Backend):
     """Kernels compiled by Numba for the processor at hand; plans fuse steps for it."""
 
     def __init__(self):
+        # Numba loads its compiler's modules with the first kernel, compiled or from the cache: not in the first step.
+        cpu_target.typing_context.refresh()
+        cpu_target.target_context.refresh()
         super().__init__("numba", kernels, fuses=True)
 
     @contextmanager

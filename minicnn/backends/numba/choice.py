@@ -52,6 +52,11 @@ def is_pooled_by_two(pool: Window) -> bool:
     return pool.kernel_height == pool.kernel_width == pool.stride_y == pool.stride_x == 2 and not pool.is_padded
 
 
+def pooled_winograd_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether a convolution with pooling is a case for Winograd."""
+    return is_pooled_by_two(pool) and winograd_is_best(window, channels, filters, itemsize)
+
+
 def winograd_gradient_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether the input gradient behind pooling is a case for Winograd rather than for sums over live winners."""
     if not (winograd_serves(window) and is_pooled_by_two(pool)) or filters % lanes(itemsize):

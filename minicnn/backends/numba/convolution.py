@@ -88,7 +88,7 @@ def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=F
     if _is_unusual(pool):
         return reference.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu)
     channels, filters = kernel.shape[2:]
-    if choice.is_pooled_by_two(pool) and choice.winograd_is_best(window, channels, filters, x.itemsize):
+    if choice.pooled_winograd_is_best(window, pool, channels, filters, x.itemsize):
         return winograd.conv2d_pool(x, kernel, bias, y, winner, window, relu)
     bias, columns = _bias_or_zeros(bias, kernel), whole_vectors(filters, x.itemsize)
     if choice.pairs_are_best(window, pool, filters, x.itemsize):

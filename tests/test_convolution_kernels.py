@@ -1,0 +1,276 @@
+"""Every algorithm of `choice.py` against the reference, wherever it can serve, chosen or not."""
+
+import numpy as np
+import pytest
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+numba = pytest.importorskip("numba")
+
+from kernel_checks import (
+    DTYPES,
+    TOLERANCE,
+    Output,
+    aligned,
+    few,
+    in_shape,
+    normal,
+    out_shape,
+    run_both,
+    seeds,
+    windows,
+)
+
+from minicnn.backends import memory, reference
+from minicnn.backends import numba as fast
+from minicnn.backends.numba import choice, columns, winograd
+from minicnn.geometry import Window, make_window
+
+counts = st.sampled_from([1, 2, 5, 8, 16, 17, 33])
+pads = st.integers(0, 2)
+
+
+@st.composite
+def winograd_windows(draw, smallest=1):
+    """3 x 3 taps, steps of 1, any padding that Winograd serves."""
+    top, bottom, left, right = (draw(pads) for _ in range(4))
+    height, width = draw(st.integers(smallest, 14)), draw(st.integers(smallest, 14))  # of the outputs
+    size = max(1, height + 2 - top - bottom), max(1, width + 2 - left - right)
+    window = Window(*size, 3, 3, pad_top=top, pad_bottom=bottom, pad_left=left, pad_right=right)
+    return window if min(window.out_height, window.out_width) >= smallest else draw(winograd_windows(smallest))
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Let one algorithm serve whatever it can, and count its calls."""
+
+    def use(name, module, functions):
+        for other in ("winograd_is_best", "winograd_gradient_is_best", "pairs_are_best", "columns_are_best"):
+            monkeypatch.setattr(choice, other, lambda *arguments, is_it=other == name: is_it)
+        calls = []
+        for function in functions:
+            original = getattr(module, function)
+
+            def counted(*arguments, original=original):
+                calls.append(original.__name__)
+                return original(*arguments)
+
+            monkeypatch.setattr(module, function, counted)
+        return calls
+
+    return use
+
+
+def images(rng, n, window, channels, dtype):
+    return normal(rng, *in_shape(n, window, channels), dtype=dtype)
+
+
+@DTYPES
+@few
+@given(winograd_windows(), counts, counts, st.integers(1, 5), st.booleans(), st.booleans(), seeds)
+def test_winograd(dtype, window, channels, filters, n, relu, has_bias, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    x, kernel = images(rng, n, window, channels, dtype), normal(rng, 3, 3, channels, filters, dtype=dtype)
+    bias, dy = normal(rng, filters, dtype=dtype), normal(rng, *out_shape(n, window, filters), dtype=dtype)
+    y, expected = Output(dy.shape, dtype), np.empty_like(dy)
+    winograd.conv2d(x, kernel, bias if has_bias else None, y.array, window, relu)
+    reference.conv2d(x, kernel, bias if has_bias else None, expected, window, relu=relu)
+    y.check()
+    assert_close(y.array, expected, dtype)
+    dx, expected_dx = Output(x.shape, dtype), np.empty_like(x)
+    winograd.input_gradient(kernel, expected if relu else None, dy, dx.array, window)
+    reference.conv2d_backward(x, kernel, expected, dy, expected_dx, None, None, window, relu=relu)
+    dx.check()
+    assert_close(dx.array, expected_dx, dtype)
+
+
+@DTYPES
+@few
+@given(winograd_windows(smallest=2), counts, counts, st.integers(1, 5), st.booleans(), seeds)
+def test_winograd_with_pooling(dtype, window, channels, filters, n, relu, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    pool = make_window((window.out_height, window.out_width), (2, 2), (2, 2), "valid")
+    x, kernel = images(rng, n, window, channels, dtype), normal(rng, 3, 3, channels, filters, dtype=dtype)
+    bias, shape = normal(rng, filters, dtype=dtype), out_shape(n, pool, filters)
+    y, winner, expected = Output(shape, dtype), Output(shape, np.uint8), np.empty(shape, dtype)
+    winograd.conv2d_pool(x, kernel, bias, y.array, winner.array, window, relu)
+    reference.conv2d_pool(x, kernel, bias, expected, np.empty(shape, np.uint8), window, pool, relu)
+    y.check()
+    winner.check()
+    assert_close(y.array, expected, dtype)
+    assert_winners(x, kernel, bias, winner.array, expected, window, relu, dtype)
+    without_winner = Output(shape, dtype)
+    winograd.conv2d_pool(x, kernel, bias, without_winner.array, None, window, relu)
+    assert np.array_equal(without_winner.array, y.array)
+
+
+@DTYPES
+@few
+@given(winograd_windows(smallest=2), counts, st.integers(1, 2), st.integers(1, 5), seeds)
+def test_winograd_s_input_gradient_behind_pooling(dtype, window, channels, filter_vectors, n, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    filters = 16 * filter_vectors
+    pool = make_window((window.out_height, window.out_width), (2, 2), (2, 2), "valid")
+    shape = out_shape(n, pool, filters)
+    winner = aligned(rng.choice([0, 1, 2, 3, reference.RELU_OFF], shape).astype(np.uint8))
+    x, kernel = images(rng, n, window, channels, dtype), normal(rng, 3, 3, channels, filters, dtype=dtype)
+    dy, dx, expected = normal(rng, *shape, dtype=dtype), Output(x.shape, dtype), np.empty_like(x)
+    winograd.pool_input_gradient(kernel, winner, dy, dx.array, window)
+    reference.conv2d_pool_backward(x, kernel, winner, dy, expected, None, None, window, pool)
+    dx.check()
+    assert_close(dx.array, expected, dtype)
+
+
+def assert_close(ours, theirs, dtype):
+    assert np.isfinite(ours).all()
+    assert np.abs(ours - theirs).max() <= TOLERANCE[dtype] * max(np.abs(theirs).max(), 1e-30)
+
+
+def assert_winners(x, kernel, bias, winner, pooled, window, relu, dtype):
+    """The pixel that won has the greatest value, up to rounding; none has won where ReLU is off."""
+    full = np.empty((len(x), window.out_height, window.out_width, kernel.shape[-1]), dtype)
+    reference.conv2d(x, kernel, bias, full, window)
+    rows, columns_ = pooled.shape[1:3]
+    cells = full[:, : 2 * rows, : 2 * columns_].reshape(len(x), rows, 2, columns_, 2, -1)
+    taps = cells.transpose(2, 4, 0, 1, 3, 5).reshape(4, *pooled.shape)  # (tap, N, PH, PW, F)
+    tolerance = 2 * TOLERANCE[dtype] * np.abs(full).max()
+    is_off = winner == reference.RELU_OFF
+    assert relu or not is_off.any()
+    assert (taps.max(axis=0)[is_off] <= tolerance).all()
+    chosen = np.take_along_axis(taps, np.where(is_off, 0, winner)[None].astype(np.int64), axis=0)[0]
+    assert (np.where(is_off, np.inf, chosen) >= taps.max(axis=0) - tolerance).all()
+
+
+def test_winograd_rounds_little_more_than_a_plain_sum():
+    rng = np.random.default_rng(11)
+    window = make_window((28, 28), (3, 3), (1, 1), "same")
+    x = aligned(np.maximum(rng.standard_normal((2, 28, 28, 64)), 0).astype(np.float32))
+    kernel = normal(rng, 3, 3, 64, 32)
+    y, exact = aligned(np.empty((2, 28, 28, 32), np.float32)), np.empty((2, 28, 28, 32))
+    winograd.conv2d(x, kernel, None, y, window, False)
+    reference.conv2d(x.astype(float), kernel.astype(float), None, exact, window)
+    assert np.abs(y - exact).max() <= 3e-6 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_winograd_hides_no_error(bad):
+    rng = np.random.default_rng(12)
+    window = make_window((9, 9), (3, 3), (1, 1), "same")
+    x, kernel = normal(rng, 1, 9, 9, 16), normal(rng, 3, 3, 16, 16)
+    x[0, 4, 4, 3] = bad
+    y = aligned(np.empty((1, 9, 9, 16), np.float32))
+    winograd.conv2d(x, kernel, None, y, window, False)
+    assert not np.isfinite(y[0, 3:6, 3:6]).any()  # and perhaps more of their tiles
+    assert np.isfinite(y[0, 8]).all()
+
+
+@DTYPES
+@few
+@given(windows(), counts, counts, st.integers(1, 7), st.booleans(), st.booleans(), seeds)
+def test_columns(dtype, window, channels, filters, n, relu, wants_kernel, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    kernel = normal(rng, window.kernel_height, window.kernel_width, channels, filters, dtype=dtype)
+    x, dy = images(rng, n, window, channels, dtype), normal(rng, *out_shape(n, window, filters), dtype=dtype)
+    y = normal(rng, *dy.shape, dtype=dtype)
+    made = [Output(a.shape, dtype) for a in (x, kernel, kernel[0, 0, 0])]
+    expected = [np.empty_like(a) for a in (x, kernel, kernel[0, 0, 0])]
+    dx, dkernel, dbias = (output.array for output in made)
+    columns.conv2d_backward(x, kernel, y, dy, dx, dkernel if wants_kernel else None, dbias, window, relu)
+    reference.conv2d_backward(x, kernel, y, dy, *expected, window, relu=relu)
+    for number, output in enumerate(made):
+        output.check()
+        if number != 1 or wants_kernel:
+            assert_close(output.array, expected[number], dtype)
+
+
+@few
+@given(st.integers(2, 9), st.integers(2, 9), st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), seeds)
+def test_pairs(height, width, kernel_size, channels, filters, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    window = make_window((height + kernel_size, width + kernel_size), (kernel_size, kernel_size), (1, 1), "valid")
+    pool = make_window((window.out_height, window.out_width), (2, 2), (2, 2), "valid")
+    assert choice.pairs_are_best(window, pool, filters, itemsize=4)
+    shape = out_shape(3, pool, filters)
+
+    def whole(*size):  # exact sums, so that winners can be compared
+        return aligned(rng.integers(-3, 4, size).astype(np.float32))
+
+    inputs = {
+        "x": whole(*in_shape(3, window, channels)),
+        "kernel": whole(kernel_size, kernel_size, channels, filters),
+        "bias": whole(filters),
+        "window": window,
+        "pool": pool,
+    }
+    results = run_both("conv2d_pool", inputs, {"y": shape, "winner": shape}, np.float32, relu=True)
+    inputs |= {"winner": results["winner"], "dy": whole(*shape)}
+    shapes = {"dx": None, "dkernel": inputs["kernel"].shape, "dbias": (filters,)}
+    run_both("conv2d_pool_backward", inputs, shapes, np.float32)
+
+
+def test_the_documents_networks_get_these_algorithms():
+    def conv(size, kernel, padding="valid", strides=1):
+        return make_window((size, size), (kernel, kernel), (strides, strides), padding)
+
+    def pool(window):
+        return make_window((window.out_height, window.out_width), (2, 2), (2, 2), "valid")
+
+    lenet, d0, d1, net_1 = conv(28, 5), conv(13, 3), conv(5, 3), conv(28, 3, "same")
+    assert not choice.winograd_is_best(lenet, 1, 6, 4)
+    assert choice.pairs_are_best(lenet, pool(lenet), 6, 4) == (choice.lanes(4) >= 12)
+    if choice.lanes(4) == 16:  # the balance is another one with shorter vectors
+        assert choice.winograd_is_best(d0, 32, 64, 4)
+        assert not choice.winograd_gradient_is_best(d0, pool(d0), 32, 64, 4)
+        assert choice.winograd_is_best(net_1, 32, 64, 4)
+        assert choice.winograd_gradient_is_best(net_1, pool(net_1), 32, 64, 4)
+        assert not choice.winograd_is_best(d1, 64, 64, 4)
+    assert not choice.winograd_is_best(net_1, 1, 32, 4)
+    assert not choice.winograd_is_best(conv(28, 3, "same", 2), 32, 64, 4)
+    assert choice.columns_are_best(d1)
+    assert not choice.columns_are_best(net_1)
+
+
+def test_convolutions_use_what_was_chosen(only):
+    rng = np.random.default_rng(13)
+    window = make_window((8, 8), (3, 3), (1, 1), "same")
+    pool = make_window((8, 8), (2, 2), (2, 2), "valid")
+    x, kernel = normal(rng, 2, 8, 8, 16), normal(rng, 3, 3, 16, 16)
+    y, pooled = aligned(np.empty_like(x)), aligned(np.empty((2, 4, 4, 16), np.float32))
+    winner, gradients = memory.empty(pooled.shape, np.uint8), (np.empty_like(x), np.empty_like(kernel), kernel[0, 0, 0])
+    calls = only("winograd_is_best", winograd, ["conv2d", "conv2d_pool", "input_gradient", "pool_input_gradient"])
+    fast.conv2d(x, kernel, None, y, window)
+    fast.conv2d_backward(x, kernel, y, y, *map(aligned, gradients), window)
+    fast.conv2d_pool(x, kernel, None, pooled, winner, window, pool)
+    assert calls == ["conv2d", "input_gradient", "conv2d_pool"]
+    fast.conv2d_pool_backward(x, kernel, winner, pooled, *map(aligned, gradients), window, pool)
+    assert len(calls) == 3
+    only("winograd_gradient_is_best", winograd, [])
+    fast.conv2d_pool_backward(x, kernel, winner, pooled, *map(aligned, gradients), window, pool)
+    assert calls[3:] == ["pool_input_gradient"]
+
+
+def test_the_number_of_threads_changes_no_bit():
+    rng = np.random.default_rng(14)
+    window = make_window((11, 12), (3, 3), (1, 1), "same")
+    x, kernel, bias, dy = (normal(rng, *s) for s in ((9, 11, 12, 16), (3, 3, 16, 33), (33,), (9, 11, 12, 33)))
+
+    def everything():
+        made = [aligned(np.empty_like(a)) for a in (dy, x, x, kernel, bias)]
+        winograd.conv2d(x, kernel, bias, made[0], window, True)
+        winograd.input_gradient(kernel, made[0], dy, made[1], window)
+        columns.conv2d_backward(x, kernel, None, dy, *made[2:], window, False)
+        return made
+
+    threads, results = numba.get_num_threads(), []
+    try:
+        for count in (1, threads):
+            numba.set_num_threads(count)
+            results.append(everything())
+    finally:
+        numba.set_num_threads(threads)
+    assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))

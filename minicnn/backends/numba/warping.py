@@ -3,6 +3,7 @@
 A place is a whole number of 2**-32 pixels, as in the reference: `place >> 32` is the pixel before it, exactly.
 """
 
+import numpy as np
 from numba import prange
 
 from minicnn.backends.numba.frames import range_of
@@ -68,7 +69,7 @@ def _rounded(place):
 @part
 def _fraction(place, like):
     """How far a place lies behind the pixel before it."""
-    return like.dtype.type((place >> _FRACTION_SHIFT) & _FRACTION_MASK) * like.dtype.type(_FRACTION_UNIT)
+    return like.dtype.type(np.int32((place >> _FRACTION_SHIFT) & _FRACTION_MASK)) * like.dtype.type(_FRACTION_UNIT)
 
 
 @part
@@ -85,81 +86,101 @@ def _between_pixels(start, step, size, columns):
     return first, max(first, min(last, columns))
 
 
+@part
+def _element(start, row, column, width, channels):
+    """Number of the first element of a pixel, -1 for the fill value."""
+    return -1 if row < 0 or column < 0 else start + (row * width + column) * channels
+
+
 # --------------------------------------------------------------------------------------------------- forward
+# m holds the six entries of an image's matrix, which starts at element number `start`. Numbers of elements are
+# unsigned, since Numba looks whether signed ones count from the end; and functions hold loops, since a call for every
+# pixel takes longer than the pixel.
 
 
 @part
-def _mix(x, y, start, row_size, channels, place_x, place_y, target):
-    """One pixel, from four that are all inside."""
-    before = start + (place_y >> _SHIFT) * row_size + (place_x >> _SHIFT) * channels
-    weight_x, weight_y = _fraction(place_x, x), _fraction(place_y, x)
-    for c in range(channels):
-        above, below = before + c, before + row_size + c
-        top = x[above] + weight_x * (x[above + channels] - x[above])
-        bottom = x[below] + weight_x * (x[below + channels] - x[below])
-        y[target + c] = top + weight_y * (bottom - top)
-
-
-@part
-def _read(x, start, row, column, row_size, channels, c, fill_value):
-    return fill_value if row < 0 or column < 0 else x[start + row * row_size + column * channels + c]
-
-
-@part
-def _mix_at_edge(x, y, start, height, width, channels, place_x, place_y, target, mode, fill_value):
-    """One pixel, from four of which some may be outside."""
-    row, column, row_size = place_y >> _SHIFT, place_x >> _SHIFT, width * channels
-    top, bottom = _extended(row, height, mode), _extended(row + 1, height, mode)
-    left, right = _extended(column, width, mode), _extended(column + 1, width, mode)
-    weight_x, weight_y = _fraction(place_x, x), _fraction(place_y, x)
-    for c in range(channels):
-        a = _read(x, start, top, left, row_size, channels, c, fill_value)
-        b = _read(x, start, top, right, row_size, channels, c, fill_value)
-        above = a + weight_x * (b - a)
-        a = _read(x, start, bottom, left, row_size, channels, c, fill_value)
-        b = _read(x, start, bottom, right, row_size, channels, c, fill_value)
-        y[target + c] = above + weight_y * (a + weight_x * (b - a) - above)
-
-
-@part
-def _bilinear_row(x, y, start, height, width, channels, entries, place_x, place_y, target, mode, fill_value):
-    """One row of an image; `place_x`, `place_y` is what its first pixel reads."""
-    step_x, step_y = entries[0], entries[3]
-    first, last = _between_pixels(place_x, step_x, width, width)
-    other_first, other_last = _between_pixels(place_y, step_y, height, width)
-    first, last = max(first, other_first), min(last, other_last)
-    if last <= first:
-        first = last = width
-    for j in range(first):
-        at_x, at_y = place_x + j * step_x, place_y + j * step_y
-        _mix_at_edge(x, y, start, height, width, channels, at_x, at_y, target + j * channels, mode, fill_value)
+def _inner_pixels(x, y, start, width, channels, m, i, first, last):
+    """The pixels `first` … `last` of row i, each from four that are all inside."""
+    step_x, place_x, step_y, place_y = m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
+    target, row_size = start + i * width * channels, width * channels
     for j in range(first, last):
         at_x, at_y = place_x + j * step_x, place_y + j * step_y
-        _mix(x, y, start, width * channels, channels, at_x, at_y, target + j * channels)
-    for j in range(last, width):
-        at_x, at_y = place_x + j * step_x, place_y + j * step_y
-        _mix_at_edge(x, y, start, height, width, channels, at_x, at_y, target + j * channels, mode, fill_value)
-
-
-@part
-def _nearest_row(x, y, start, height, width, channels, entries, place_x, place_y, target, mode, fill_value):
-    for j in range(width):
-        row = _extended(_rounded(place_y + j * entries[3]), height, mode)
-        column = _extended(_rounded(place_x + j * entries[0]), width, mode)
+        before = start + (at_y >> _SHIFT) * row_size + (at_x >> _SHIFT) * channels
+        weight_x, weight_y = _fraction(at_x, x), _fraction(at_y, x)
         for c in range(channels):
-            y[target + c] = _read(x, start, row, column, width * channels, channels, c, fill_value)
-        target += channels
+            a, b = x[np.uint64(before + c)], x[np.uint64(before + c + channels)]
+            above = a + weight_x * (b - a)
+            a, b = x[np.uint64(before + c + row_size)], x[np.uint64(before + c + row_size + channels)]
+            y[np.uint64(target + j * channels + c)] = above + weight_y * (a + weight_x * (b - a) - above)
 
 
 @part
-def _warp_image(x, y, start, entries, height, width, channels, bilinear, mode, fill_value):
+def _read(x, element, c, fill_value):
+    return fill_value if element < 0 else x[np.uint64(element + c)]
+
+
+@part
+def _edge_pixels(x, y, start, height, width, channels, m, i, first, last, mode, fill_value):
+    """The pixels of row i before `first` and from `last` on, each from four of which some may be outside."""
+    step_x, place_x, step_y, place_y = m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
+    target = start + i * width * channels
+    for number in range(width - (last - first)):
+        j = number if number < first else number + last - first
+        at_x, at_y = place_x + j * step_x, place_y + j * step_y
+        row, column = at_y >> _SHIFT, at_x >> _SHIFT
+        if mode == _CONSTANT and (row < -1 or row >= height or column < -1 or column >= width):
+            for c in range(channels):
+                y[np.uint64(target + j * channels + c)] = fill_value
+            continue
+        top, bottom = _extended(row, height, mode), _extended(row + 1, height, mode)
+        left, right = _extended(column, width, mode), _extended(column + 1, width, mode)
+        above_a = _element(start, top, left, width, channels)
+        above_b = _element(start, top, right, width, channels)
+        below_a = _element(start, bottom, left, width, channels)
+        below_b = _element(start, bottom, right, width, channels)
+        weight_x, weight_y = _fraction(at_x, x), _fraction(at_y, x)
+        for c in range(channels):
+            a, b = _read(x, above_a, c, fill_value), _read(x, above_b, c, fill_value)
+            above = a + weight_x * (b - a)
+            a, b = _read(x, below_a, c, fill_value), _read(x, below_b, c, fill_value)
+            y[np.uint64(target + j * channels + c)] = above + weight_y * (a + weight_x * (b - a) - above)
+
+
+@part
+def _bilinear_row(x, y, start, height, width, channels, m, i, mode, fill_value):
+    first, last = _between_pixels(i * m[1] + m[2], m[0], width, width)
+    first_y, last_y = _between_pixels(i * m[4] + m[5], m[3], height, width)
+    first, last = max(first, first_y), min(last, last_y)
+    if last <= first:
+        first = last = width
+    _edge_pixels(x, y, start, height, width, channels, m, i, first, last, mode, fill_value)
+    if channels == 1:  # so that the loop over the channels unrolls
+        _inner_pixels(x, y, start, width, 1, m, i, first, last)
+    elif channels == 3:
+        _inner_pixels(x, y, start, width, 3, m, i, first, last)
+    else:
+        _inner_pixels(x, y, start, width, channels, m, i, first, last)
+
+
+@part
+def _nearest_row(x, y, start, height, width, channels, m, i, mode, fill_value):
+    step_x, place_x, step_y, place_y = m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
+    target = start + i * width * channels
+    for j in range(width):
+        row = _extended(_rounded(place_y + j * step_y), height, mode)
+        column = _extended(_rounded(place_x + j * step_x), width, mode)
+        element = _element(start, row, column, width, channels)
+        for c in range(channels):
+            y[np.uint64(target + j * channels + c)] = _read(x, element, c, fill_value)
+
+
+@part
+def _warp_image(x, y, start, height, width, channels, m, bilinear, mode, fill_value):
     for i in range(height):
-        target = start + i * width * channels
-        place_x, place_y = i * entries[1] + entries[2], i * entries[4] + entries[5]
         if bilinear == 1:
-            _bilinear_row(x, y, start, height, width, channels, entries, place_x, place_y, target, mode, fill_value)
+            _bilinear_row(x, y, start, height, width, channels, m, i, mode, fill_value)
         else:
-            _nearest_row(x, y, start, height, width, channels, entries, place_x, place_y, target, mode, fill_value)
+            _nearest_row(x, y, start, height, width, channels, m, i, mode, fill_value)
 
 
 @parallel_kernel
@@ -168,41 +189,38 @@ def _warp(x, y, matrix, parts, images, height, width, channels, bilinear, mode, 
     for number in prange(parts):
         first, last = range_of(number, parts, images)
         for image in range(first, last):
-            start, entries = image * height * width * channels, matrix[6 * image : 6 * image + 6]
-            if channels == 1:  # so that the loop over the channels unrolls
-                _warp_image(x, y, start, entries, height, width, 1, bilinear, mode, value)
-            elif channels == 3:
-                _warp_image(x, y, start, entries, height, width, 3, bilinear, mode, value)
-            else:
-                _warp_image(x, y, start, entries, height, width, channels, bilinear, mode, value)
+            start, m = image * height * width * channels, matrix[6 * image : 6 * image + 6]
+            _warp_image(x, y, start, height, width, channels, m, bilinear, mode, value)
 
 
 # -------------------------------------------------------------------------------------------------- gradient
 
 
 @part
-def _spread(dy, dx, source, start, row, column, width, channels, weight):
-    """dx[row, column] += weight · dy[source], if it is inside."""
-    if row >= 0 and column >= 0:
-        pixel = start + (row * width + column) * channels
+def _add(dy, dx, source, element, channels, weight):
+    """dx[the pixel at `element`] += weight · dy[the pixel at `source`], if there is one."""
+    if element >= 0:
         for c in range(channels):
-            dx[pixel + c] += weight * dy[source + c]
+            dx[element + c] += weight * dy[source + c]
 
 
 @part
-def _spread_pixel(dy, dx, source, start, height, width, channels, place_x, place_y, bilinear, mode):
-    if bilinear == 0:
-        row, column = _extended(_rounded(place_y), height, mode), _extended(_rounded(place_x), width, mode)
-        _spread(dy, dx, source, start, row, column, width, channels, dy.dtype.type(1))
-        return
-    weight_x, weight_y = _fraction(place_x, dy), _fraction(place_y, dy)
-    for down in range(2):
-        row = _extended((place_y >> _SHIFT) + down, height, mode)
-        weight = weight_y if down else 1 - weight_y
-        for right in range(2):
-            column = _extended((place_x >> _SHIFT) + right, width, mode)
-            product = weight * (weight_x if right else 1 - weight_x)
-            _spread(dy, dx, source, start, row, column, width, channels, dy.dtype.type(product))
+def _spread_row(dy, dx, start, height, width, channels, m, i, bilinear, mode):
+    one = dy.dtype.type(1)
+    for j in range(width):
+        at_x, at_y = i * m[1] + m[2] + j * m[0], i * m[4] + m[5] + j * m[3]
+        source = start + (i * width + j) * channels
+        if bilinear == 0:
+            row, column = _extended(_rounded(at_y), height, mode), _extended(_rounded(at_x), width, mode)
+            _add(dy, dx, source, _element(start, row, column, width, channels), channels, one)
+            continue
+        top, bottom = _extended(at_y >> _SHIFT, height, mode), _extended((at_y >> _SHIFT) + 1, height, mode)
+        left, right = _extended(at_x >> _SHIFT, width, mode), _extended((at_x >> _SHIFT) + 1, width, mode)
+        x, y = _fraction(at_x, dy), _fraction(at_y, dy)
+        _add(dy, dx, source, _element(start, top, left, width, channels), channels, (one - y) * (one - x))
+        _add(dy, dx, source, _element(start, top, right, width, channels), channels, (one - y) * x)
+        _add(dy, dx, source, _element(start, bottom, left, width, channels), channels, y * (one - x))
+        _add(dy, dx, source, _element(start, bottom, right, width, channels), channels, y * x)
 
 
 @parallel_kernel
@@ -211,11 +229,7 @@ def _warp_backward(dy, dx, matrix, parts, images, height, width, channels, bilin
     for number in prange(parts):
         first, last = range_of(number, parts, images)
         for image in range(first, last):
-            start, m = image * size, 6 * image
-            fill(dx, start, size, 0)
+            m = matrix[6 * image : 6 * image + 6]
+            fill(dx, image * size, size, 0)
             for i in range(height):
-                place_x, place_y = i * matrix[m + 1] + matrix[m + 2], i * matrix[m + 4] + matrix[m + 5]
-                for j in range(width):
-                    at_x, at_y = place_x + j * matrix[m], place_y + j * matrix[m + 3]
-                    source = start + (i * width + j) * channels
-                    _spread_pixel(dy, dx, source, start, height, width, channels, at_x, at_y, bilinear, mode)
+                _spread_row(dy, dx, image * size, height, width, channels, m, i, bilinear, mode)

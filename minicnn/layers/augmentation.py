@@ -48,7 +48,8 @@ class Warp(Step):
     @property
     def _sampling(self):
         """(bilinear, fill mode, fill value), the kernel's last arguments."""
-        return next((layer.sampling for layer in self.layers if not isinstance(layer, RandomFlip)), RandomFlip.sampling)
+        flips_last = sorted(self.layers, key=lambda layer: isinstance(layer, RandomFlip))
+        return flips_last[0].sampling
 
     def build(self, input_shapes):
         return self.layers[0].build(input_shapes)
@@ -172,7 +173,7 @@ class RandomTranslation(_RandomImages):
         a a a a | a b c d | d d d d for nearest.
     interpolation : {"bilinear", "nearest"}
     seed : int, optional
-        Default: drawn from the model's seed.
+        Default: drawn from the model's seed. With one, a call on arrays draws the same each time.
     fill_value : float, default 0
     data_format : {None, "channels_last"}
 
@@ -357,10 +358,8 @@ class RandomFlip(_RandomImages):
     data_format : {None, "channels_last"}
     """
 
-    sampling = (False, "constant", 0.0)  # pixels go to pixels
-
     def __init__(self, mode="horizontal_and_vertical", seed=None, data_format=None, **kwargs):
-        super().__init__("constant", "nearest", seed, 0.0, data_format, **kwargs)
+        super().__init__("constant", "nearest", seed, 0.0, data_format, **kwargs)  # pixels go to pixels
         self.mode = check_choice("mode", mode, ("horizontal_and_vertical", "horizontal", "vertical"))
 
     def matrix(self, numbers, height, width):

@@ -35,7 +35,7 @@ class Rescaling(Layer):
         return shape
 
     def bind(self, ws):
-        ws.scale, ws.offset = (np.asarray(value, ws.y.dtype) for value in (self.scale, self.offset))  # () or (C,)
+        ws.scale, ws.offset = (np.asarray(v, ws.y.dtype, like=ws.y) for v in (self.scale, self.offset))  # () or (C,)
 
     def forward(self, xs, ws):
         np.multiply(xs[0], ws.scale, out=ws.y)

@@ -93,9 +93,9 @@ def _element(start, row, column, width, channels):
 
 
 # --------------------------------------------------------------------------------------------------- forward
-# m holds the six entries of an image's matrix, which starts at element number `start`. Numbers of elements are
-# unsigned, since Numba looks whether signed ones count from the end; and functions hold loops, since a call for every
-# pixel takes longer than the pixel.
+# `start` is the image's first element, m holds the six entries of its matrix. Numbers of elements are unsigned, since
+# Numba looks whether signed ones count from the end; and functions hold loops, since a call for every pixel takes
+# longer than the pixel.
 
 
 @part

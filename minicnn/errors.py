@@ -126,6 +126,40 @@ def check_number(
     return float(value)
 
 
+def check_range(argument_name: str, value, *, above: float | None = None, allows_negative: bool = True):
+    """`value`, a number or a pair of limits from -1 to 1, as (lower, upper); a number f means (-abs(f), abs(f)).
+
+    Parameters
+    ----------
+    above : float, optional
+        A limit must be above this.
+    allows_negative : bool
+        Whether a single number may be negative.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    is_number = isinstance(value, Real)
+    limits = (value,) if is_number else value
+    is_plain = isinstance(limits, Sequence) and not isinstance(limits, str) and len(limits) == (1 if is_number else 2)
+    lowest = 0 if is_number and not allows_negative else -1
+    if not is_plain or not all(
+        isinstance(v, Real) and not isinstance(v, bool) and lowest <= v <= 1 and (above is None or v > above)
+        for v in limits
+    ):
+        lower = f"above {above:g}" if above is not None else "from -1"
+        number = "from 0 to 1" if not allows_negative else f"{lower} to 1"
+        raise ValueError(
+            f"`{argument_name}` must be a number {number}, for both directions, or a pair of numbers {lower} to 1, for "
+            f"example {argument_name}=0.1 or {argument_name}=(-0.1, 0.2). Received: {argument_name}={value!r}"
+        )
+    if is_number:
+        return -abs(float(value)), abs(float(value))
+    return float(min(value)), float(max(value))
+
+
 def _range_text(minimum, above, below) -> str:
     """The limits of `check_number` in words."""
     lower = f"at least {minimum:g}" if above is None else f"greater than {above:g}"

@@ -1,6 +1,9 @@
-"""The rules that merge neighbouring steps into one that a single kernel computes.
+"""The rules that leave steps out, and that merge neighbouring steps into one that a single kernel computes.
 
-Two steps merge when the first one's output has no other reader. What merges:
+`simplify` leaves out what does nothing outside training, and makes one resampling of neighbouring augmentation layers.
+It serves every backend, because an image that is interpolated once is not the one that is interpolated by every layer.
+
+`fuse` is for speed and changes no result. Two steps merge when the first one's output has no other reader:
 
 =============================================  ====================================================
 Conv2D, ReLU                                   `FusedConv2D`: kernel ``conv2d(relu=True)``
@@ -18,6 +21,7 @@ Conv2D or Dense, BatchNormalization            `Folded`, in inference only: y = 
 import numpy as np
 
 from minicnn.layers.activations import ReLU
+from minicnn.layers.augmentation import Warp
 from minicnn.layers.base import Buffer, Step
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.dense import Dense, rows
@@ -132,6 +136,56 @@ class FusedConv2D(_Fused):
             ws.kernels.conv2d_backward(x, kernel, ws.y, dy, dx, dkernel, dbias, ws.window, self.layer.groups, self.relu)
         else:
             ws.kernels.conv2d_pool_backward(x, kernel, ws.buffers["winner"], dy, dx, dkernel, dbias, ws.window, ws.pool)
+
+
+def simplify(program, kept, training) -> None:
+    """Leave out steps that do nothing, and merge neighbouring warps, in place.
+
+    Parameters
+    ----------
+    program : Program
+    kept : set of int
+        Values that must stay: outputs, and what a loss reads.
+    training : bool
+        Whether steps act as in training where nothing else is said at their place.
+    """
+    _leave_out_inactive(program, kept, training)
+    _merge_warps(program, kept)
+
+
+def _leave_out_inactive(program, kept, training):
+    """Whoever reads such a step's output reads its input instead."""
+    stands_for, places = {}, []
+    for place in program.places:
+        place.inputs = tuple(stands_for.get(value, value) for value in place.inputs)
+        is_active = training if place.training is None else place.training
+        if place.step.only_in_training and not is_active and place.output not in kept:
+            (stands_for[place.output],) = place.inputs
+        else:
+            places.append(place)
+    program.places = places
+
+
+def _merge_warps(program, kept):
+    """Several warps that follow each other become one; each layer keeps its stream of random numbers."""
+    readers = program.readers()
+    places = []
+    for place in program.places:
+        before = places[-1] if places else None
+        merged = None
+        if isinstance(place.step, Warp) and before is not None and isinstance(before.step, Warp):
+            follows = place.inputs == (before.output,) and len(readers[before.output]) == 1
+            if follows and before.output not in kept and before.training == place.training:
+                merged = before.step.then(place.step, (*_streams(before), *_streams(place)))
+        if merged is None:
+            places.append(place)
+        else:
+            places[-1] = Place(merged, before.inputs, place.output, before.layer_name, before.stream, before.training)
+    program.places = places
+
+
+def _streams(place):
+    return (place.stream,) if place.step.streams is None else place.step.streams
 
 
 def fuse(program, kept, training) -> None:

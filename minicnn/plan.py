@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from minicnn.arena import Interval, pack
-from minicnn.fusion import fuse
+from minicnn.fusion import fuse, simplify
 from minicnn.layers.base import Workspace
 from minicnn.lowering import lower
 
@@ -70,8 +70,10 @@ class Plan:
         program = lower(graph)
         self.inputs, self.outputs = program.inputs, program.outputs
         self.heads = self._find_heads(program, logits_of or [()] * len(self.outputs))
+        kept = {*self.outputs, *self.heads}
+        simplify(program, kept, training)
         if self.backend.fuses if fuses is None else fuses:
-            fuse(program, {*self.outputs, *self.heads}, training)
+            fuse(program, kept, training)
         self.places, self.shapes, self._readers = program.places, program.shapes, program.readers()
         self.with_gradient = self._values_with_gradient(input_gradients) if training else set()
         self.active = [place for place in self.places if self._has_backward(place)]

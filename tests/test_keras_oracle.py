@@ -378,3 +378,82 @@ def test_default_arguments_of_layers():
             empty = inspect.Parameter.empty
             if argument in theirs and empty not in (parameter.default, theirs[argument].default):
                 assert parameter.default == theirs[argument].default, f"{name}: {argument}"
+
+
+# ------------------------------------------------------------------------------------------------------- augmentation
+
+
+def augmented_by_both(name, arguments, x, numbers, backend):
+    """The images that Keras's layer and ours make of `x` from the same random numbers (4, N)."""
+    theirs, ours = getattr(keras.layers, name)(**arguments), getattr(mc.layers, name)(**arguments)
+    rows = iter(numbers)
+
+    def uniform(shape, minval=0.0, maxval=1.0, **_):
+        return minval + (maxval - minval) * np.float32(next(rows)).reshape(shape)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(theirs.backend.random, "uniform", uniform)
+        expected = np.asarray(theirs(x, training=True))
+    y = np.empty_like(x)
+    matrix = ours.matrix(numbers.astype(np.float64), *x.shape[1:3])
+    mc.backends.get(backend).kernels.warp(x, matrix, y, *ours.sampling)
+    return y, expected
+
+
+@every_backend
+@pytest.mark.parametrize("fill_mode", ["constant", "nearest", "reflect"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("RandomTranslation", {"height_factor": 0.3, "width_factor": (-0.9, 0.2)}),
+        ("RandomTranslation", {"height_factor": (0.5, -1), "width_factor": -0.4, "fill_value": 0.3}),
+        ("RandomRotation", {"factor": 0.1}),
+        ("RandomRotation", {"factor": (0.2, 0.9), "fill_value": -1.5}),
+        ("RandomZoom", {"height_factor": 0.4}),
+        ("RandomZoom", {"height_factor": (-0.7, -0.2), "width_factor": (0.1, 0.9)}),
+        ("RandomShear", {"x_factor": 0.3}),
+        ("RandomShear", {"x_factor": (0.1, 0.4), "y_factor": 0.8}),
+    ],
+)
+@pytest.mark.parametrize("size", [(9, 8), (6, 1), (28, 28)])
+def test_augmentation(name, arguments, interpolation, fill_mode, size, backend, rng):
+    """Keras computes places in float32: their error times the steps between pixels is the tolerance.
+
+    With the nearest pixel, a place near the middle of two may fall to either.
+    """
+    x = images(rng, 6, size, 3)
+    numbers = rng.random((4, 6), np.float32)
+    options = arguments | {"interpolation": interpolation, "fill_mode": fill_mode}
+    ours, theirs = augmented_by_both(name, options, x, numbers, backend)
+    if interpolation == "bilinear":
+        assert_close(ours, theirs, 2e-5)
+    else:
+        assert (ours != theirs).any(axis=-1).mean() < 1e-3
+
+
+@every_backend
+@pytest.mark.parametrize("mode", ["horizontal", "vertical", "horizontal_and_vertical"])
+def test_flips(mode, backend, rng):
+    numbers = rng.random((4, 20), np.float32)
+    ours, theirs = augmented_by_both("RandomFlip", {"mode": mode}, images(rng, 20), numbers, backend)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@every_backend
+def test_images_that_wrap_by_whole_pixels(backend, rng):
+    """Between pixels, and more than one image away, TensorFlow's kernel does not repeat the image."""
+    factors = {"height_factor": (1 / 3, 1 / 3), "width_factor": (-0.25, -0.25)}
+    x = images(rng, 3, (9, 8), 2)
+    ours, theirs = augmented_by_both("RandomTranslation", factors | {"fill_mode": "wrap"}, x, np.zeros((4, 3)), backend)
+    assert_close(ours, theirs, 2e-5)
+    assert_close(ours, np.roll(x, (3, -2), (1, 2)), 1e-6)
+
+
+def test_default_arguments_of_augmentation():
+    import inspect
+
+    for name in ("RandomTranslation", "RandomRotation", "RandomZoom", "RandomShear", "RandomFlip", "Rescaling"):
+        ours = inspect.signature(getattr(mc.layers, name)).parameters
+        theirs = inspect.signature(getattr(keras.layers, name)).parameters
+        assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in theirs.values()], name

@@ -410,3 +410,25 @@ def test_an_unwritable_cache_folder_only_costs_time(tmp_path):
     )
     environment = os.environ | {"MINICNN_CACHE": str(blocked / "kernels")}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+# ------------------------------------------------------------------------------------------------------- augmentation
+
+
+@DTYPES
+@few
+@given(
+    st.tuples(st.sampled_from([1, 3, 40]), st.integers(1, 33), st.integers(1, 33), st.sampled_from([1, 2, 3, 4])),
+    st.booleans(),
+    st.sampled_from(reference.FILL_MODES),
+    st.sampled_from([0.0, 0.1, 1.0, 4.0]),
+    seeds,
+)
+def test_warp(dtype, shape, bilinear, fill_mode, reach, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    matrix = np.eye(2, 3) + reach * rng.uniform(-1, 1, (shape[0], 2, 3)) * [1, 1, 10]
+    inputs = {"x": normal(rng, *shape, dtype=dtype), "matrix": matrix}
+    run_both("warp", inputs, {"y": shape}, dtype, bilinear=bilinear, fill_mode=fill_mode, fill_value=0.7)
+    inputs = {"dy": inputs["x"], "matrix": matrix}
+    run_both("warp_backward", inputs, {"dx": shape}, dtype, bilinear=bilinear, fill_mode=fill_mode)

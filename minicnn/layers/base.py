@@ -49,11 +49,14 @@ class Step:
         Whether `backward` reads the step's inputs, its output. What nobody reads, the plan overwrites.
     is_view : bool
         The output is the input's memory in another shape; the plan never runs such a step.
+    only_in_training : bool
+        Outside training the output equals the input; plans leave such a step out there.
     """
 
     uses_input = True
     uses_output = False
     is_view = False
+    only_in_training = False
 
     @property
     def weights(self) -> list:
@@ -121,6 +124,7 @@ class Layer(Step, Configurable):
     activation = None
     graph = None  # a model's inner graph; plans inline it
     input_count = 1  # None: any number
+    acts_on_arrays = False  # whether a call on arrays that does not say `training=` acts as in training
 
     def __init__(
         self,
@@ -255,8 +259,8 @@ class Layer(Step, Configurable):
         ----------
         inputs : Tensor, array, or a list of them
         training : bool, optional
-            Whether dropout and batch normalization act as in training at this place. Default: on tensors, as the model
-            is run; on arrays, no.
+            Whether dropout, batch normalization and augmentation act as in training at this place. Default: on
+            tensors, as the model is run; on arrays, no, but for augmentation layers and models of nothing else.
 
         Returns
         -------
@@ -267,7 +271,7 @@ class Layer(Step, Configurable):
         if any(isinstance(t, Tensor) for t in tensors):
             node = self.call_symbolically(tensors, training)
             return node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
-        return self.call_on_arrays(tensors, bool(training))
+        return self.call_on_arrays(tensors, self.acts_on_arrays if training is None else bool(training))
 
     def call_symbolically(self, tensors, training=None) -> Node:
         """Add a place to the graph that `tensors` belong to; `training` as for calls."""

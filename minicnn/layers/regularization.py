@@ -27,6 +27,7 @@ class Dropout(Layer):
     """
 
     uses_input = False
+    only_in_training = True
 
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(**kwargs)

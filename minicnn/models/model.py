@@ -107,6 +107,12 @@ class Model(Layer):
     def layers(self):
         return self._built_graph().layers
 
+    @property
+    def acts_on_arrays(self) -> bool:
+        """Whether the model is nothing but augmentation: called on arrays, it augments them, as in Keras."""
+        layers = [layer for layer in self.layers if layer.input_count != 0]
+        return bool(layers) and all(layer.acts_on_arrays for layer in layers)
+
     def _built_graph(self) -> Graph:
         if self.graph is None:
             raise NotBuiltError(

@@ -1,4 +1,4 @@
-"""The cross-entropy loss, dropout, and gathering the samples of a batch."""
+"""The cross-entropy loss, dropout, random numbers, and gathering the samples of a batch."""
 
 import math
 
@@ -79,11 +79,20 @@ def _cross_entropy_of_probabilities(logits, target, weight, loss, dlogits, class
 
 def dropout(x, y, rate, seed, stream, step):
     """See `minicnn.backends.reference.dropout`."""
-    halves = [number & 0xFFFFFFFF for number in (stream, step, step >> 32, seed, seed >> 32)]
     _dropout.run(
         _DROPOUT_NANOSECONDS * x.size,
-        x.reshape(-1), y.reshape(-1), float(np.float32(rate)), 1 / (1 - rate), np.array(halves, np.uint64),
+        x.reshape(-1), y.reshape(-1), float(np.float32(rate)), 1 / (1 - rate), _key(seed, stream, step),
     )  # fmt: skip
+
+
+def uniform(numbers, seed, stream, step):
+    """See `minicnn.backends.reference.uniform`."""
+    _uniform(numbers.reshape(-1), _key(seed, stream, step))
+
+
+def _key(seed, stream, step):
+    """Counter and key of the generator but for the number of the block, in 32-bit words."""
+    return np.array([number & 0xFFFFFFFF for number in (stream, step, step >> 32, seed, seed >> 32)], np.uint64)
 
 
 @part
@@ -108,8 +117,8 @@ def _kept(word, threshold, scale):
 
 
 @parallel_kernel
-def _dropout(x, y, rate, factor, halves):
-    stream, step_low, step_high, seed_low, seed_high = halves
+def _dropout(x, y, rate, factor, key):
+    stream, step_low, step_high, seed_low, seed_high = key
     scale = x.dtype.type(factor)
     threshold = np.uint64(math.ceil(rate * 2.0**24))  # number·2**-24 >= rate, in whole numbers
     blocks = len(x) // 4
@@ -121,6 +130,15 @@ def _dropout(x, y, rate, factor, halves):
     words = _philox4x32(np.uint64(blocks), stream, step_low, step_high, seed_low, seed_high)
     for i in range(len(x) - 4 * blocks):
         y[4 * blocks + i] = x[4 * blocks + i] * _kept(words[i], threshold, scale)
+
+
+@serial_kernel
+def _uniform(numbers, key):
+    stream, step_low, step_high, seed_low, seed_high = key
+    for start in range(0, len(numbers), 4):
+        words = _philox4x32(np.uint64(start // 4), stream, step_low, step_high, seed_low, seed_high)
+        for i in range(min(4, len(numbers) - start)):
+            numbers[start + i] = (words[i] >> np.uint64(8)) * 2.0**-24
 
 
 # ----------------------------------------------------------------------------------------------------- gather

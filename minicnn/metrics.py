@@ -32,6 +32,7 @@ class Metric(Configurable):
     """
 
     keras_only = MappingProxyType({"dtype": (None,)})
+    direction = None  # "max" or "min": which values are better, for callbacks; None: not known
     sibling = None  # for messages: the name of the metric that takes class numbers where this takes columns, or reverse
 
     def __init__(self, name, **options):
@@ -183,6 +184,7 @@ def _accuracy_of_loss(loss) -> type:
 class SparseCategoricalAccuracy(Metric):
     """How often the largest output is the target's class number (N,), (N, 1) or (N, H, W)."""
 
+    direction = "max"
     sibling = "CategoricalAccuracy"
 
     def __init__(self, name="sparse_categorical_accuracy", **options):
@@ -200,6 +202,7 @@ class SparseCategoricalAccuracy(Metric):
 class CategoricalAccuracy(Metric):
     """How often the largest output is where the largest target is; both are (N, …, C)."""
 
+    direction = "max"
     sibling = "SparseCategoricalAccuracy"
 
     def __init__(self, name="categorical_accuracy", **options):
@@ -224,6 +227,8 @@ class BinaryAccuracy(Metric):
         An output equal to it counts as 0.
     """
 
+    direction = "max"
+
     def __init__(self, name="binary_accuracy", threshold=0.5, **options):
         super().__init__(name, **options)
         self.threshold = check_number("threshold", threshold, minimum=-np.inf)
@@ -246,6 +251,7 @@ class SparseTopKCategoricalAccuracy(Metric):
     name : str
     """
 
+    direction = "max"
     sibling = "TopKCategoricalAccuracy"
 
     def __init__(self, k=5, name="sparse_top_k_categorical_accuracy", **options):
@@ -292,6 +298,8 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
 class MeanSquaredError(Metric):
     """Mean of (prediction − target)²."""
 
+    direction = "min"
+
     def __init__(self, name="mean_squared_error", **options):
         super().__init__(name, **options)
 
@@ -306,6 +314,8 @@ class MeanSquaredError(Metric):
 @register("mae")
 class MeanAbsoluteError(Metric):
     """Mean of |prediction − target|."""
+
+    direction = "min"
 
     def __init__(self, name="mean_absolute_error", **options):
         super().__init__(name, **options)
@@ -346,8 +356,8 @@ def class_numbers(values, argument="values"):
     column = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if column.ndim != 1 or column.dtype.kind not in "biuf" or not ((column >= 0) & (column == np.floor(column))).all():
         raise ValueError(
-            f"{argument} holds class numbers from 0 on, (N,) or (N, 1), or a row of probabilities for each sample, (N, C);"
-            " for one sigmoid output p, write (p > 0.5).astype(int). "
+            f"{argument} holds class numbers from 0 on, (N,) or (N, 1), or a row of probabilities for each sample, "
+            "(N, C); for one sigmoid output p, write (p > 0.5).astype(int). "
             f"Received: shape {values.shape}, dtype {values.dtype}"
         )
     return column.astype(np.int64)

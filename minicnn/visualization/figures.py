@@ -142,3 +142,8 @@ def as_one_image(image, caller):
             f"{caller} takes one image: (H, W), (H, W, 1) or (H, W, 3), e.g. x_test[0]. Received: shape {image.shape}"
         )
     return as_pixels(batch, caller)[0]
+
+
+def as_text(text) -> str:
+    """`text` for matplotlib, which otherwise reads formulas between dollar signs."""
+    return str(text).replace("$", r"\$")

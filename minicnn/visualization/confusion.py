@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn.metrics import class_numbers, confusion_matrix
-from minicnn.visualization.figures import class_label, new_figure
+from minicnn.visualization.figures import as_text, class_label, new_figure
 
 CELL_INCHES = 0.62
 SMALL_CELL_INCHES = 0.26
@@ -38,7 +38,7 @@ def plot_confusion_matrix(y_true, y_pred, class_names=None):
         highest = class_numbers(values, argument).max(initial=0)
         class_label(int(highest), class_names, argument)
     counts = confusion_matrix(y_true, y_pred, classes)  # (C, C)
-    names = [class_label(n, class_names) for n in range(len(counts))]
+    names = [as_text(class_label(n, class_names)) for n in range(len(counts))]
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)  # of each true class
     has_numbers = len(counts) <= MOST_CELLS_WITH_NUMBERS
@@ -47,7 +47,7 @@ def plot_confusion_matrix(y_true, y_pred, class_names=None):
     figure = new_figure(side + margin + 0.9, side + margin)
     axes = figure.subplots()
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    bar = figure.colorbar(picture, ax=axes, shrink=0.8, label="share of the true class")
+    bar = figure.colorbar(picture, ax=axes, shrink=0.7, aspect=30, label="share of the true class")
     bar.outline.set_visible(False)
     if has_numbers:
         _write_cells(axes, counts, shares)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.visualization.figures import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, new_figure
+from minicnn.visualization.figures import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, as_text, new_figure
 
 TRAIN_STYLE = {"color": BLUE, "linestyle": "-", "marker": "o"}
 VALIDATION_STYLE = {"color": VERMILION, "linestyle": "--", "marker": "s"}
@@ -78,13 +78,11 @@ def _draw_panel(axes, panel, runs):
     from matplotlib.ticker import MaxNLocator
 
     for number, (run, curves) in enumerate(runs.items()):
-        colour = {"color": RUN_COLOURS[number % len(RUN_COLOURS)], "marker": RUN_MARKERS[number % len(RUN_MARKERS)]}
-        train, validation = (colour, colour) if run else (TRAIN_STYLE, VALIDATION_STYLE)
+        train, validation = _run_styles(number) if run else (TRAIN_STYLE, VALIDATION_STYLE)
         if panel in curves:
-            _draw_curve(axes, *curves[panel], run or "training", train | {"linestyle": "-"})
+            _draw_curve(axes, *curves[panel], run or "training", train)
         if f"val_{panel}" in curves:
-            label = f"{run}, validation" if run else "validation"
-            _draw_curve(axes, *curves[f"val_{panel}"], label, validation | {"linestyle": "--"})
+            _draw_curve(axes, *curves[f"val_{panel}"], f"{run}, validation" if run else "validation", validation)
     ends = [(epochs[0], epochs[-1]) for curves in runs.values() for epochs, _ in curves.values()]
     first, last = min(first for first, _ in ends), max(last for _, last in ends)
     axes.set(xlabel="epoch", ylabel=panel.replace("_", " "), xlim=(first - 0.5, last + 0.5))
@@ -93,7 +91,13 @@ def _draw_panel(axes, panel, runs):
     axes.legend(fontsize="small" if len(runs) > 1 else None)
 
 
+def _run_styles(number):
+    """(style of a run's training, of its validation): one colour, the validation dashed and with hollow markers."""
+    style = {"color": RUN_COLOURS[number % len(RUN_COLOURS)], "marker": RUN_MARKERS[number % len(RUN_MARKERS)]}
+    return style | {"linestyle": "-"}, style | {"linestyle": "--", "markerfacecolor": "white"}
+
+
 def _draw_curve(axes, epochs, values, label, style):
     if len(epochs) > MOST_MARKERS:
         style = {**style, "marker": ""}
-    axes.plot(epochs, values, label=label, markersize=4, **style)
+    axes.plot(epochs, values, label=as_text(label), markersize=4, **style)

@@ -8,7 +8,7 @@ from minicnn.errors import check_choice, check_number
 from minicnn.layers import InputLayer
 from minicnn.models import Model, Sequential
 from minicnn.settings import floatx
-from minicnn.visualization.figures import as_text, new_figure
+from minicnn.visualization.figures import NO_BREAK, as_text, new_figure
 from minicnn.visualization.layout import Layout, layered
 
 MARGIN = 0.15  # inches around the drawing
@@ -17,7 +17,6 @@ NESTED_PADDING = 0.25  # inches between the border of a nested model and its lay
 TITLE, DETAIL = {"size": 10, "weight": "bold"}, {"size": 8.5}
 LINE_SPACING = 1.35
 LINE_LETTERS = 60
-NO_BREAK = "\N{NO-BREAK SPACE}"
 MOST_PIXELS = 8e7  # a diagram that would have more gets a lower resolution, and no side has 2**16, Agg's limit
 ARROW = "#404040"
 COLOURS = {  # by the module that a layer comes from, in light shades of Okabe and Ito's colours

@@ -7,21 +7,19 @@ import numpy as np
 from minicnn.errors import is_integer
 
 # Okabe and Ito's colours, told apart with any colour vision: "Color Universal Design", 2008.
-BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#E69F00",
-    "#CC79A7",
-    "#56B4E9",
-    "#F0E442",
-)
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
+ORANGE, PURPLE, SKY = "#E69F00", "#CC79A7", "#56B4E9"
 DPI = 120
+PAD = 0.06  # inches around every part of a figure
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def new_figure(width, height, layout="constrained", dpi=DPI):
     """An empty figure of that size in inches, which belongs to nobody's pyplot."""
-    return figure_class()(figsize=(width, height), dpi=dpi, layout=layout)
+    figure = figure_class()(figsize=(width, height), dpi=dpi, layout=layout)
+    if layout is not None:
+        figure.get_layout_engine().set(w_pad=PAD, h_pad=PAD)
+    return figure
 
 
 @cache

@@ -6,10 +6,20 @@ import numpy as np
 
 from minicnn.errors import check_positive_int
 from minicnn.metrics import class_numbers
-from minicnn.visualization.figures import BLUE, GREEN, VERMILION, as_one_image, as_pixels, class_label, new_figure
+from minicnn.visualization.figures import (
+    BLUE,
+    GREEN,
+    NO_BREAK,
+    VERMILION,
+    as_one_image,
+    as_pixels,
+    as_text,
+    class_label,
+    new_figure,
+)
 
 IMAGE_INCHES = 1.5
-TITLE_SIZE = 9  # points
+TITLE_SIZE = 8.5  # points
 TITLE_LETTERS = 21  # as many fit above an image
 TITLE_INCHES = 0.18  # for each line of an image's title
 NAME_LETTERS = 26  # of a class beside its bar
@@ -31,7 +41,7 @@ def show_images(images, labels=None, class_names=None, predictions=None, titles=
         Written instead of the class numbers.
     predictions : array like `labels`, or of probabilities (N, C), optional
         What a model says: written as "pred = …" with the probability if it is given, and "act = …" for the label;
-        wrong ones in vermilion and bold.
+        in vermilion where it is wrong.
     titles : sequence of str, optional
         One for each image, instead of the classes.
     columns : int, default 5
@@ -56,8 +66,7 @@ def show_images(images, labels=None, class_names=None, predictions=None, titles=
     places = np.ravel(figure.subplots(rows, columns))
     for axes, image, text, is_wrong in zip(places, pixels, texts, wrong, strict=False):
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-        emphasis = {"color": VERMILION, "weight": "bold"} if is_wrong else {}
-        axes.set_title(text, fontsize=TITLE_SIZE, **emphasis)
+        axes.set_title(text, fontsize=TITLE_SIZE, color=VERMILION if is_wrong else "black")
     for axes in places:
         axes.set_axis_off()
     return figure
@@ -102,12 +111,12 @@ def _check_count(count, values, one, many):
 
 
 def _wrapped(text, letters=TITLE_LETTERS) -> str:
-    """Lines of at most so many letters."""
-    return "\n".join("\n".join(textwrap.wrap(line, letters)) for line in text.split("\n"))
+    """Lines of at most so many letters, for matplotlib."""
+    return as_text("\n".join("\n".join(textwrap.wrap(line, letters)) for line in text.split("\n")))
 
 
 def _percent(fraction, decimals=2) -> str:
-    return f"{100 * float(fraction):.{decimals}f} %"
+    return f"{100 * float(fraction):.{decimals}f}{NO_BREAK}%"
 
 
 # ------------------------------------------------------------------------------------------------------- prediction

@@ -11,7 +11,7 @@ from minicnn.layers import Conv2D, Layer
 from minicnn.models import Model
 from minicnn.plan import Plan
 from minicnn.threads import compute_threads
-from minicnn.visualization.figures import as_pixels, new_figure
+from minicnn.visualization.figures import as_pixels, as_text, new_figure
 
 TILE_INCHES = 0.62
 GAP = 0.1  # between tiles, in tiles
@@ -103,10 +103,12 @@ def _filter_rows(layer, max_filters, max_channels):
     height, width, channels, filters = kernel.shape
     largest = float(np.abs(kernel).max()) or 1.0
     shown = kernel[..., :max_filters]
-    title = f"{layer.name}\n{height}×{width}, {_count(filters, max_filters, 'filter')}\n±{largest:.2g}"
+    title = f"{layer.name}\n{height}×{width}, {_count(filters, max_filters, 'filter')}"
     if channels == 3:
+        title += f"\nred, green, blue ±{largest:.2g}"
         tiles = (shown + largest) / (2 * largest)  # (KH, KW, 3, F), 0 to 1
         return [Row(title, list(np.moveaxis(tiles, -1, 0)), (0, 1), UNSIGNED)]
+    title += f"\n{_count(channels, max_channels, 'channel')}, ±{largest:.2g}"
     rows = []
     for channel in range(min(channels, max_channels)):
         label = f"channel {channel + 1}" if channel else title
@@ -198,9 +200,9 @@ def _spatial_places(model, layers):
     known = {layer.name for layer in model.layers}
     for name in sorted((wanted or set()) - known):
         raise unknown_name(f"layer of model '{model.name}'", name, known)
-    places, seen = [], {}
+    places, seen, entries = [], {}, {tensor.node for tensor in model.inputs}
     for node in model.graph.nodes:
-        if not node.inputs or (wanted is not None and node.layer.name not in wanted):
+        if node in entries or (wanted is not None and node.layer.name not in wanted):
             continue
         seen[node.layer] = seen.get(node.layer, 0) + 1
         call = f" (call {seen[node.layer]})" if seen[node.layer] > 1 else ""
@@ -266,7 +268,7 @@ def _draw_rows(rows):
         for x, tile in enumerate(row.tiles):
             _draw_tile(axes, tile, x, y, row)
     axes.set(xlim=(-GAP, columns), ylim=(top, -GAP), aspect="equal", xticks=[])
-    axes.set_yticks([y + (1 - GAP) / 2 for y in tops], [row.label for row in rows], fontsize=8)
+    axes.set_yticks([y + (1 - GAP) / 2 for y in tops], [as_text(row.label) for row in rows], fontsize=8)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_anchor("W")

@@ -16,6 +16,7 @@ BOX_GAP, RANK_GAP = 0.35, 0.45  # inches between boxes of one rank, between rank
 HEAD_ROOM = 0.13  # inches of the gap between ranks in which arrows are straight, for their heads
 PASSAGE = 0.12  # inches that an arrow takes between boxes
 PORT_GAP = 0.22  # inches between the ends of arrows at one box, at most
+STRAIGHT = 0.05  # inches: lines that lean less than this count as straight
 PULL = {0: 8.0, 1: 1.0, 2: 4.0}  # of an arrow's piece, by how many of its ends are empty places: chains stay straight
 
 
@@ -169,8 +170,7 @@ def _across(rows, neighbours, places) -> dict:
     for sweep in range(PLACE_SWEEPS):
         nearby = neighbours[sweep % 2] if sweep < PLACE_SWEEPS // 4 else both
         for row in rows if sweep % 2 == 0 else reversed(rows):
-            wanted = [_weighted_mean(x, nearby[place], x[place]) for place in row]
-            weights = [sum(pull for _, pull in nearby[place]) or 0.1 for place in row]
+            wanted, weights = zip(*(_wish(x, place, nearby[place]) for place in row), strict=True)
             x |= dict(zip(row, _apart(wanted, weights, _distances(row, places)), strict=True))
     return x
 
@@ -181,9 +181,14 @@ def _distances(row, places) -> list:
     return [(a + b) / 2 + BOX_GAP for a, b in pairwise(widths)]
 
 
-def _weighted_mean(x, nearby, otherwise):
-    total = sum(pull for _, pull in nearby)
-    return sum(x[place] * pull for place, pull in nearby) / total if total else otherwise
+def _wish(x, place, nearby):
+    """(where a place would like to be, how much): nearer neighbours pull harder, so that most lines become straight.
+
+    The weights turn least squares into least distances, in which one large bend is no worse than many small ones.
+    """
+    pulls = [(x[other], pull / (STRAIGHT + abs(x[other] - x[place]))) for other, pull in nearby]
+    total = sum(pull for _, pull in pulls)
+    return (sum(position * pull for position, pull in pulls) / total, total) if pulls else (x[place], 0.1)
 
 
 def _apart(wanted, weights, distances) -> list:

@@ -280,6 +280,8 @@ def page(record):
         "writes this page from the files they leave; nothing here is edited by hand.",
         "Scores are loss / accuracy after the last epoch. The bounds are for the accuracy, the mean of all seeds. "
         '"s an epoch" is the median epoch with its validation. A dash: not published, or not run.',
+        "The CIFAR-10 files of these runs hold the published images in a shuffled order: where `validation_split` "
+        "holds back a fifth of them (the optimizers of D2), they are other images than in the document.",
     ]
     if any(run["trial"] for runs in record.values() for run in runs.values()):
         parts.append("**A trial: one epoch of a few images. These numbers mean nothing.**")
@@ -309,17 +311,12 @@ def summary(record):
 
 
 def section(document, title, record):
-    """A document's table, notes and commands, as a list of paragraphs."""
+    """A document's table and commands, as a list of paragraphs."""
     experiments = {name: e for name, e in EXPERIMENTS.items() if e.document == document}
     header = ["network", "scored on", "parameters", "published", *(f"seed {n}" for n in SEEDS)]
     header += ["mean", "must reach", "", "s an epoch"]
     rows = [cells(row, e, record.get(name, {})) for name, e in experiments.items() for row in e.rows]
     parts = [f"## {document}: {title}", harness.table(header, rows)]
-    if any(e.dataset == "CIFAR-10" for e in experiments.values()):
-        parts.append(
-            "The CIFAR-10 files of these runs hold the published images in a shuffled order: where an example uses "
-            "`validation_split`, it holds back other images than the document did."
-        )
     parts.append("\n".join(command_line(e, record.get(name, {})) for name, e in experiments.items()))
     return parts
 

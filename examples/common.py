@@ -339,6 +339,24 @@ def _installed_version(package):
         return None
 
 
+def save_model(options, model, name):
+    """Save a model into the output folder; in minicnn's own format where what Keras's formats need is not installed.
+
+    Returns
+    -------
+    Path
+    """
+    path = options.out / name
+    try:
+        model.save(path)
+    except ImportError as error:
+        path = path.with_suffix(".safetensors")
+        print(f"Saved as {path.name} instead of {name}: {error}", file=sys.stderr)
+        model.save(path)
+    print(f"Model: {path}")
+    return path
+
+
 def draw_predictions(options, model, images, count=10):
     """`count` random test images with predicted and actual class.
 

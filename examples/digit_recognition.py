@@ -56,9 +56,7 @@ def main():
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     outcome = common.train(model, images, options, {} if options.scaled or options.mlp else PUBLISHED)
 
-    path = options.out / "cnn_digit_recognition.keras"
-    model.save(path)
-    loaded = load_model(path)
+    loaded = load_model(common.save_model(options, model, "cnn_digit_recognition.keras"))
     outcome["test_loss"], outcome["test_accuracy"] = loaded.evaluate(*images.test)  # as in the document: of the copy
     common.save_result(options, NAME, images, outcome)
 

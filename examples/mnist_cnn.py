@@ -53,7 +53,7 @@ def main():
 
     common.save_result(options, NAME, images, outcome)
     print(f"Wanted: more than {WANTED} on the test set: {outcome['test_accuracy'] > WANTED}")
-    model.save(options.out / "model_1.h5")
+    common.save_model(options, model, "model_1.h5")
     visualization = mc.visualization
     figures = {
         common.CURVES: lambda: visualization.plot_history(outcome["history"]),

@@ -358,9 +358,14 @@ def class_numbers(values, argument="values"):
         raise ValueError(
             f"{argument} holds class numbers from 0 on, (N,) or (N, 1), or a row of probabilities for each sample, "
             "(N, C); for one sigmoid output p, write (p > 0.5).astype(int). "
-            f"Received: shape {values.shape}, dtype {values.dtype}"
+            f"Received: shape {values.shape}, dtype {values.dtype}{_range(values)}"
         )
     return column.astype(np.int64)
+
+
+def _range(values) -> str:
+    """The values of an array of numbers, for a message."""
+    return f", values from {values.min()} to {values.max()}" if values.dtype.kind in "biuf" and values.size else ""
 
 
 def confusion_matrix(y_true, y_pred, classes=None):

@@ -54,7 +54,7 @@ def _runs(history):
 def _curves(history):
     """Name → (epochs, values), epochs counted from 1, of what has any."""
     values = getattr(history, "history", history)
-    if not isinstance(values, dict) or not all(np.ndim(v) == 1 for v in values.values()):
+    if not isinstance(values, dict) or not all(map(_is_curve, values.values())):
         raise TypeError(
             "plot_history takes what fit returned, its .history, or a dict of these by name. "
             f"Received: {type(history).__name__}"
@@ -64,6 +64,11 @@ def _curves(history):
         raise ValueError(f"the history is empty: train with fit for one epoch or more first. Received: {values!r}")
     known = getattr(history, "epochs", {})  # where each value was measured
     return {name: (_epochs_of(len(v), known.get(name, ()), count), v) for name, v in values.items() if len(v)}
+
+
+def _is_curve(values) -> bool:
+    values = np.asarray(values)
+    return values.ndim == 1 and values.dtype.kind in "biuf"
 
 
 def _epochs_of(count, known, epochs):

@@ -138,8 +138,8 @@ def plot_model(
         If the model is not built.
     ValueError
         For an unknown direction or file format.
-    FileNotFoundError
-        If the folder of `to_file` does not exist.
+    FileNotFoundError, IsADirectoryError
+        If the folder of `to_file` does not exist, or there is no file name.
     ImportError
         If matplotlib is not installed.
     """
@@ -174,6 +174,8 @@ def _save(figure, path) -> None:
         raise ValueError(
             f"a figure is saved as {', '.join('.' + n for n in sorted(known))}. Received: to_file={str(path)!r}"
         )
+    if path.is_dir():
+        raise IsADirectoryError(f"to_file names the picture, e.g. 'model.png'. Received: {str(path)!r}, a folder")
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"the folder {str(path.parent)!r} does not exist: make it first. Received: {str(path)!r}"

@@ -58,7 +58,7 @@ def as_pixels(images, caller):
     ----------
     images : array (N, H, W), (N, H, W, 1) or (N, H, W, 3), or list of such images
         Bytes from 0 to 255 and floats from 0 to 1 keep their meaning; other values are scaled from the lowest (black)
-        to the highest (white) of all images. NaN stays NaN.
+        to the highest (white) of all images. NaN and infinity do not count; in colour images they become white.
     caller : str
         The function that messages name.
 
@@ -86,7 +86,8 @@ def as_pixels(images, caller):
     if pixels.ndim == 4 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
     lowest, highest = _limits(pixels)
-    return (pixels.astype(np.float32) - lowest) / (highest - lowest)
+    pixels = (pixels.astype(np.float32) - lowest) / (highest - lowest)
+    return pixels if pixels.ndim == 3 else np.where(np.isfinite(pixels), pixels, 1)
 
 
 def _limits(pixels):

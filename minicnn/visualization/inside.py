@@ -101,12 +101,12 @@ def _filter_rows(layer, max_filters, max_channels):
         raise NotBuiltError(f"layer '{layer.name}' has no weights yet: build its model, or call it on data first")
     kernel = layer.get_weights()[0]  # (KH, KW, C, F)
     height, width, channels, filters = kernel.shape
-    largest = float(np.abs(kernel).max()) or 1.0
+    largest = float(np.abs(kernel[np.isfinite(kernel)]).max(initial=0)) or 1.0
     shown = kernel[..., :max_filters]
     title = f"{layer.name}\n{height}×{width}, {_count(filters, max_filters, 'filter')}"
     if channels == 3:
         title += f"\nred, green, blue ±{largest:.2g}"
-        tiles = (shown + largest) / (2 * largest)  # (KH, KW, 3, F), 0 to 1
+        tiles = np.nan_to_num((shown + largest) / (2 * largest), nan=1).clip(0, 1)  # (KH, KW, 3, F)
         return [Row(title, list(np.moveaxis(tiles, -1, 0)), (0, 1), UNSIGNED)]
     title += f"\n{_count(channels, max_channels, 'channel')}, ±{largest:.2g}"
     rows = []

@@ -5,6 +5,7 @@
 """
 
 import common
+import numpy as np
 
 import minicnn as mc
 from minicnn import layers
@@ -33,18 +34,31 @@ def build_model():
     )
 
 
-def print_pixels(image):
-    """An image is a matrix of pixels: one character and the first digits of each."""
-    for row in image[..., 0]:
-        print("".join(f"{value:3.1f} " if value else "  . " for value in row[4:24]))  # the margin is empty
+def draw_pixels(image):
+    """An image is a matrix of pixels, from 0 (black) to 1 (white): its numbers in its cells."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(image, cmap="gray")
+    for (row, column), value in np.ndenumerate(image):
+        colour = "black" if value > 0.5 else "white"
+        axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=colour, fontsize=7)
+    axes.set_axis_off()
+    return figure
+
+
+def draw_first_maps(model, image):
+    """The image as each of the 32 filters of the first convolution sees it, each up to its own white."""
+    maps = model.layers[0](image[None])[0]  # (26, 26, 32)
+    maps = maps / np.maximum(maps.max(axis=(0, 1)), 1e-6)
+    return mc.visualization.show_images(np.moveaxis(maps, -1, 0), columns=8)
 
 
 def main():
     """Train, save, and write the result and the pictures."""
     options = common.parse(common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE))
     images = common.mnist_or_digits(options).scaled()
-    print(f"Training image 0, a {images.y_train[0]}, as a matrix of pixels from 0 to 1:")
-    print_pixels(images.x_train[0])
 
     model = build_model()
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -57,8 +71,9 @@ def main():
     visualization = mc.visualization
     figures = {
         common.CURVES: lambda: visualization.plot_history(outcome["history"]),
-        "pixels.png": lambda: visualization.show_images(images.x_train[:1], titles=[f"a {images.y_train[0]}"]),
-        "feature_maps.png": lambda: visualization.show_feature_maps(model, images.x_test[0], max_maps=32),
+        "pixels.png": lambda: draw_pixels(images.x_test[0, :, :, 0]),
+        "first_maps.png": lambda: draw_first_maps(model, images.x_test[0]),
+        "feature_maps.png": lambda: visualization.show_feature_maps(model, images.x_test[0]),
         "confusion.png": lambda: common.draw_confusion(model, images),
     }
     common.save_figures(options, figures)

@@ -151,7 +151,7 @@ CASES = [  # script, its arguments, parameters of its networks, published number
         "",
         225_034,
         "0.0042 0.9989 0.0424 0.9894",
-        {"curves", "pixels", "feature_maps", "confusion"},
+        {"curves", "pixels", "first_maps", "feature_maps", "confusion"},
         marks=needs_files,
     ),
     (
@@ -236,6 +236,13 @@ def test_digit_recognition_trains_on_raw_pixels_and_scores_the_loaded_copy(small
         losses[arguments] = result["train_loss"]
         file.unlink()
     assert losses[()] > 2 * losses[("--scaled",)]  # pixels up to 255: the first steps are wild
+
+
+@pytest.mark.parametrize("script", ["convolution_basics", "mlp_mnist", "translation_test", "pooling_vs_stride"])
+def test_digits_stand_in_for_mnist(script, tmp_path, monkeypatch, capsys):
+    run_here(monkeypatch, script, "--data-dir", tmp_path, "--epochs", 1, "--limit", 40, "--out", tmp_path / "out")
+    assert read_result(tmp_path / "out")["dataset"] == "digits"
+    assert "instead of MNIST" in capsys.readouterr().out
 
 
 def test_moved_digits_are_moved_down_and_to_the_right(small_data, monkeypatch):

@@ -116,6 +116,11 @@ def test_a_failure_stops_neither_the_others_nor_a_later_run(reproduce, monkeypat
     Path("broken.txt").unlink()
     assert [c.split()[3] for c in call(reproduce, monkeypatch)] == ["1"]
     assert row("network from 0.805")[9] == "reached"
+    Path("broken.txt").touch()
+    with pytest.raises(SystemExit):
+        call(reproduce, monkeypatch, "low", "--again", "--seeds", "1")
+    Path("broken.txt").unlink()
+    assert len(call(reproduce, monkeypatch)) == 1  # what it left of the run before does not count
 
 
 def test_the_record_keeps_the_rows_of_other_machines(reproduce, monkeypatch):

@@ -61,7 +61,8 @@ def run(model, *watchers, epochs=None, **values):
         ({"patience": 2}, [3, 4, 4, 1, 0], 3),
         ({"patience": 2}, [3, 4, 2, 4, 4, 0], 5),
         ({"patience": 1, "min_delta": 0.5}, [3, 2.6, 2.2, 1.8, 1.6], 2),
-        ({"patience": 2, "min_delta": -0.5}, [3, 2.6, 2.2, 1.8, 1.6], 5),  # the sign does not matter
+        ({"patience": 1, "min_delta": -0.5}, [3, 2.6, 2.2, 1.8, 1.6], 2),  # the sign does not matter
+        ({"patience": 1, "min_delta": 0.5, "mode": "max"}, [1, 1.6, 2.2, 2.6, 3.0], 4),
         ({"patience": 1, "min_delta": 0.5}, [3, 2.4, 1.8, 1.2, 0.6], 5),
         ({"mode": "max"}, [3, 2, 5], 2),
         ({"start_from_epoch": 2}, [1, 5, 4, 3, 3, 0], 5),
@@ -411,7 +412,7 @@ def test_functions_by_position_as_in_keras(model):
 def watched(**options):
     return [
         EarlyStopping("loss", patience=4, restore_best_weights=True, **options),
-        ReduceLROnPlateau("loss", patience=2, cooldown=1, factor=0.5, **options),
+        ReduceLROnPlateau("loss", patience=1, cooldown=2, factor=0.5, **options),
     ]
 
 

@@ -96,6 +96,18 @@ def test_crossings_are_counted_and_avoided():
     assert (a < b) == (d < c)
 
 
+def test_arrows_at_one_box_do_not_cross():
+    result = layout.layered([(1, 1)] * 5, [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4)])
+    middle = sorted((1, 2, 3), key=lambda box: result.centres[box][0])
+    starts, ends = (
+        [result.paths[edge][end][0] for edge in edges]
+        for edges, end in (([(0, box) for box in middle], 0), ([(box, 4) for box in middle], -1))
+    )
+    assert starts == sorted(starts)
+    assert ends == sorted(ends)
+    assert len({*starts}) == len({*ends}) == 3
+
+
 def test_inputs_stand_just_above_what_reads_them():
     result = layout.layered([(1, 1)] * 5, [(0, 1), (1, 2), (2, 4), (3, 4)])
     assert result.centres[3][1] == result.centres[2][1]

@@ -253,7 +253,7 @@ def test_columns_are_counted(columns):
 
 def title_of(figure):
     """The title, with plain spaces."""
-    return figure.get_suptitle().replace("\xa0", " ")
+    return figure._suptitle.get_text().replace("\xa0", " ")
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (1, 4, 5), (1, 4, 5, 1), (1, 4, 5, 3)])
@@ -403,9 +403,10 @@ def test_colour_filters_are_in_colour():
 
 
 def test_filters_of_nested_models_are_found_once():
-    inner = mc.Sequential([mc.Input((6, 6, 1)), mc.layers.Conv2D(2, 3)])
+    shared = mc.layers.Conv2D(2, 3, padding="same")
+    inner = mc.Sequential([mc.Input((6, 6, 1)), shared])
     image = mc.Input((6, 6, 1))
-    model = mc.Model(image, mc.layers.Add()([inner(image), inner(image)]))
+    model = mc.Model(image, mc.layers.Add()([inner(image), shared(image), inner(image)]))
     assert len(tiles(visualization.show_filters(model))) == 2
 
 

@@ -4,7 +4,7 @@ The document sets it as an exercise and prints no result. 62,006 parameters.
 """
 
 import common
-from lenet5_mnist import build_model
+from lenet5_mnist import build_model, figures
 
 import minicnn as mc
 
@@ -28,15 +28,7 @@ def main():
     outcome = common.train(model, images, options)
 
     common.save_result(options, NAME, images, outcome)
-    visualization = mc.visualization
-    figures = {
-        common.CURVES: lambda: visualization.plot_history(outcome["history"]),
-        "filters.png": lambda: visualization.show_filters(model.layers[0]),
-        "feature_maps.png": lambda: visualization.show_feature_maps(model, images.x_test[0]),
-        "predictions.png": lambda: common.draw_predictions(options, model, images),
-        "confusion.png": lambda: common.draw_confusion(model, images),
-    }
-    common.save_figures(options, figures)
+    common.save_figures(options, figures(options, model, images, outcome))
 
 
 if __name__ == "__main__":

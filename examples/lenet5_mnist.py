@@ -36,6 +36,19 @@ def build_model(classic=False, input_shape=(28, 28, 1)):
     )
 
 
+def figures(options, model, images, outcome):
+    """File name → what draws it, for `common.save_figures`."""
+    visualization = mc.visualization
+    return {
+        common.CURVES: lambda: visualization.plot_history(outcome["history"]),
+        "model.png": lambda: visualization.plot_model(model, show_shapes=True, show_layer_names=True),
+        "filters.png": lambda: visualization.show_filters(model.layers[0]),
+        "feature_maps.png": lambda: visualization.show_feature_maps(model, images.x_test[0]),
+        "predictions.png": lambda: common.draw_predictions(options, model, images),
+        "confusion.png": lambda: common.draw_confusion(model, images),
+    }
+
+
 def main():
     """Train, and write the result and the pictures."""
     parser = common.make_parser(NAME, __doc__, EPOCHS, "128, for the embedded digits 32")
@@ -54,15 +67,7 @@ def main():
     outcome = common.train(model, images, options, {} if options.classic else PUBLISHED)
 
     common.save_result(options, NAME, images, outcome)
-    visualization = mc.visualization
-    figures = {
-        common.CURVES: lambda: visualization.plot_history(outcome["history"]),
-        "filters.png": lambda: visualization.show_filters(model.layers[0]),
-        "feature_maps.png": lambda: visualization.show_feature_maps(model, images.x_test[0]),
-        "predictions.png": lambda: common.draw_predictions(options, model, images),
-        "confusion.png": lambda: common.draw_confusion(model, images),
-    }
-    common.save_figures(options, figures)
+    common.save_figures(options, figures(options, model, images, outcome))
 
 
 if __name__ == "__main__":

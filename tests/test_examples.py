@@ -123,7 +123,7 @@ needs_augmentation = pytest.mark.skipif(
     not hasattr(mc.layers, "RandomTranslation"), reason="there are no augmentation layers yet"
 )
 
-LENET5_FIGURES = {"curves", "filters", "feature_maps", "predictions", "confusion"}
+LENET5_FIGURES = {"curves", "model", "filters", "feature_maps", "predictions", "confusion"}
 CASES = [  # script, its arguments, parameters of its networks, published numbers it prints, figures
     ("lenet5_mnist", "", 44_426, "0.0052 0.9986", LENET5_FIGURES),
     ("lenet5_mnist", "--classic", 44_426, "", LENET5_FIGURES),

@@ -7,7 +7,7 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -38,19 +38,24 @@ def make_parser(name, description, epochs, batch_size):
     description : str
         The first line is shown by ``--help``.
     epochs, batch_size : int or str
-        The defaults, in words where they depend on the data; the options are None where not given.
+        The defaults; where they depend on the data, words, and the options are None where not given.
     """
     parser = OneLineParser(description=description.strip().splitlines()[0], allow_abbrev=False)
     add = parser.add_argument
     add("--data-dir", type=_folder, metavar="DIR", help="only look here (default: MINICNN_DATA, cache, download)")
-    add("--epochs", type=_integer(1), metavar="N", help=f"default: {epochs}")
-    add("--batch-size", type=_integer(1), metavar="N", help=f"default: {batch_size}")
+    add("--epochs", type=_integer(1), metavar="N", **_default(epochs))
+    add("--batch-size", type=_integer(1), metavar="N", **_default(batch_size))
     add("--limit", type=_integer(1), metavar="N", help="train on the first N training images only")
     add("--backend", choices=mc.backends.NAMES, help="default: MINICNN_BACKEND, else numba")
     add("--seed", type=_integer(0), default=0, metavar="N", help="default: 0")
     add("--out", type=Path, default=Path("runs") / name, metavar="DIR", help=f"where results go (default: runs/{name})")
     add("--show", action="store_true", help="open a window with the figures")
     return parser
+
+
+def _default(value):
+    """Arguments of ``add_argument``: a number is a default, words only describe it."""
+    return {"default": value if isinstance(value, int) else None, "help": f"default: {value}"}
 
 
 def parse(parser, arguments=None):
@@ -114,17 +119,21 @@ def _folder(text):
 # ---------------------------------------------------------------------------------------------------------- data
 
 
+DIGIT_NAMES = tuple("0123456789")
+
+
 @dataclass(frozen=True)
 class Images:
-    """A data set ready for training.
+    """A data set.
 
     Attributes
     ----------
     name : str
-    x_train, x_test : array (N, H, W, C), float32
-        Pixels from 0 to 1.
-    y_train, y_test : array (N,)
+    x_train, x_test : array (N, H, W) or (N, H, W, C)
+        uint8 from 0 to 255 as loaded; float32 from 0 to 1 after `scaled`.
+    y_train, y_test : array (N,), or (N, classes) after `one_hot`
         Class numbers.
+    class_names : tuple of str
     """
 
     name: str
@@ -132,36 +141,71 @@ class Images:
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    class_names: tuple
 
     @property
     def test(self):
-        """What `fit` takes as validation data."""
+        """What `fit` takes as validation data, and `evaluate` as its first arguments."""
         return self.x_test, self.y_test
 
+    @property
+    def test_labels(self):
+        """Class numbers (N,) of the test set, also after `one_hot`."""
+        return self.y_test if self.y_test.ndim == 1 else self.y_test.argmax(axis=1)
 
-def grey_images(name, data, limit=None):
-    """`Images` from what `load_data` returned for grey pictures.
+    def scaled(self):
+        """The same with pixels from 0 to 1 and a channel axis."""
+        return self.with_pixels(lambda x: _with_channels(mc.utils.normalize_images(x)))
 
-    Parameters
-    ----------
-    name : str
-    data : ((x_train, y_train), (x_test, y_test))
-        Images (N, H, W), 0 to 255.
-    limit : int, optional
-        Keep the first so many training images.
-    """
-    (x_train, y_train), (x_test, y_test) = data
-    x_train, x_test = (mc.utils.normalize_images(x)[..., None] for x in (x_train[:limit], x_test))  # (N, H, W, 1)
-    return Images(name, x_train, y_train[:limit], x_test, y_test)
+    def one_hot(self):
+        """The same with one row of zeros and a one for each label, for categorical_crossentropy."""
+        count = len(self.class_names)
+        return replace(self, y_train=mc.utils.one_hot(self.y_train, count), y_test=mc.utils.one_hot(self.y_test, count))
+
+    def with_pixels(self, change):
+        """The same with `change` applied to the training and to the test images."""
+        return replace(self, x_train=change(self.x_train), x_test=change(self.x_test))
 
 
 def mnist_or_digits(options):
     """MNIST, or the digits of the package where MNIST can be neither found nor downloaded, and a line that says so."""
     try:
-        return grey_images("MNIST", mc.datasets.mnist.load_data(options.data_dir), options.limit)
+        return _images("MNIST", mc.datasets.mnist.load_data(options.data_dir), DIGIT_NAMES, options.limit)
     except mc.datasets.DataNotFoundError as error:
         print(f"Training on the embedded 8x8 digits, scaled to 28x28, instead of MNIST. Reason: {error}", flush=True)
-    return grey_images("digits", mc.datasets.digits.load_data(upscale=True), options.limit)
+    return _images("digits", mc.datasets.digits.load_data(upscale=True), DIGIT_NAMES, options.limit)
+
+
+def fashion_mnist(options):
+    """Fashion-MNIST: 28x28 pixels of grey."""
+    source = mc.datasets.fashion_mnist
+    return _images("Fashion-MNIST", _load(source, source.DATASET.files, options), source.CLASS_NAMES, options.limit)
+
+
+def cifar10(options):
+    """CIFAR-10: 32x32 pixels of red, green and blue."""
+    source = mc.datasets.cifar10
+    return _images("CIFAR-10", _load(source, [source.ARCHIVE], options), source.CLASS_NAMES, options.limit)
+
+
+def _load(source, files, options):
+    """What `load_data` returns; nothing can stand in where it is missing, and the error says how to get it."""
+    try:
+        return source.load_data(options.data_dir)
+    except mc.datasets.DataNotFoundError as error:
+        names = ", ".join(file.name for file in files)
+        raise mc.datasets.DataNotFoundError(f"{error}. To get it: {files[0].mirrors[-1]} has {names}") from None
+
+
+def _images(name, data, class_names, limit):
+    """`Images` with the first `limit` training images; CIFAR-10's labels (N, 1) lose their second axis."""
+    (x_train, y_train), (x_test, y_test) = data
+    return Images(name, x_train[:limit], y_train[:limit].ravel(), x_test, y_test.ravel(), class_names)
+
+
+def _with_channels(images):
+    """(N, H, W) as (N, H, W, 1)."""
+    return images if images.ndim == 4 else images[..., None]
 
 
 # ------------------------------------------------------------------------------------------------------ training
@@ -185,31 +229,51 @@ class EpochClock(mc.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self._start)
 
 
-def train(model, images, epochs, batch_size):
-    """Fit a compiled model, the test set as validation data.
+def train(model, images, options, published=None, **fit):
+    """Fit a compiled model, then score it on the test set.
+
+    Parameters
+    ----------
+    model : Model
+        Compiled with ``metrics=["accuracy"]``.
+    images : Images
+    options : argparse.Namespace
+        Its epochs and batch size count.
+    published : dict, optional
+        Entry of the outcome, such as "test_accuracy" → the number in the document.
+    **fit
+        Arguments of `fit` in place of the test set as validation data.
 
     Returns
     -------
-    (history, seconds_per_epoch) : (dict of list, float)
-        The median of the epochs: the first one may compile kernels.
+    dict
+        The outcome, as it goes into ``result.json``: losses and accuracies are those of the last epoch, the seconds an
+        epoch the median of all (the first one may compile kernels).
     """
     clock = EpochClock()
-    history = model.fit(
-        images.x_train,
-        images.y_train,
-        batch_size=batch_size,
-        epochs=epochs,
-        validation_data=images.test,
-        callbacks=[clock],
-    )
-    return history.history, statistics.median(clock.seconds)
+    fit = fit or {"validation_data": images.test}
+    fit |= {"epochs": options.epochs, "batch_size": options.batch_size, "callbacks": [clock]}
+    history = model.fit(images.x_train, images.y_train, **fit).history
+    test_loss, test_accuracy = model.evaluate(*images.test, batch_size=options.batch_size, verbose=0)
+    return {
+        "params": model.count_params(),
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "train_loss": history["loss"][-1],
+        "train_accuracy": history["accuracy"][-1],
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+        "seconds_per_epoch": round(statistics.median(clock.seconds), 4),
+        "published": published or {},
+        "history": history,
+    }
 
 
 # ------------------------------------------------------------------------------------------------------- results
 
 
-def save_result(options, name, images, model, history, seconds_per_epoch, batch_size, **more):
-    """Write ``result.json`` into the output folder.
+def save_result(options, name, images, outcome=None, networks=None):
+    """Write ``result.json`` into the output folder and print our numbers beside the published ones.
 
     Parameters
     ----------
@@ -217,44 +281,45 @@ def save_result(options, name, images, model, history, seconds_per_epoch, batch_
     name : str
         Of the example.
     images : Images
-    model : Model
-    history : dict of list
-        Of the training; the result's losses and accuracies are those of the last epoch.
-    seconds_per_epoch : float
-    batch_size : int
-    **more
-        Further entries.
-
-    Returns
-    -------
-    dict
+    outcome : dict, optional
+        What `train` returned, where the example trains one network: its entries become those of the result.
+    networks : dict, optional
+        Name → outcome, where it trains several: an entry of that name.
     """
     result = {
         "name": name,
         "dataset": images.name,
-        "params": model.count_params(),
-        "epochs": len(history["loss"]),
-        "train_loss": history["loss"][-1],
-        "train_accuracy": history["accuracy"][-1],
-        "test_loss": history["val_loss"][-1],
-        "test_accuracy": history["val_accuracy"][-1],
-        "seconds_per_epoch": round(seconds_per_epoch, 4),
         "backend": mc.backends.current().name,
         "versions": versions(),
         "seed": options.seed,
-        "batch_size": batch_size,
         "train_images": len(images.x_train),
         "test_images": len(images.x_test),
-        **more,
-        "history": history,
+        **(outcome or {"networks": networks}),
     }
     (options.out / RESULT).write_text(json.dumps(result, indent=2) + "\n")
-    print(
-        f"{images.name}, epoch {result['epochs']}: training accuracy {result['train_accuracy']:.4f}, "
-        f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}, "
-        f"{seconds_per_epoch:.2f} s an epoch\nResult: {options.out / RESULT}"
-    )
-    return result
+    for network, entry in ({"": outcome} if outcome else networks).items():
+        print(comparison(images.name, network, entry))
+    print(f"Result: {options.out / RESULT}")
+
+
+def comparison(dataset, network, outcome):
+    """A small table: the scores of one network, ours and published.
+
+    Parameters
+    ----------
+    dataset, network : str
+    outcome : dict
+        What `train` returned; every entry "…_loss" and "…_accuracy" is a score.
+    """
+    title = ", ".join(filter(None, [dataset, network, f"epoch {outcome['epochs']}"]))
+    title += f", {outcome['seconds_per_epoch']:.2f} s an epoch"
+    lines = [f"\n{title:<44}{'ours':>8}  published"]
+    for key, value in outcome.items():
+        if key.endswith(("_loss", "_accuracy")):
+            published = outcome["published"].get(key)
+            shown = "–" if published is None else f"{published:.4f}"
+            lines.append(f"  {key.replace('_', ' ').replace('train', 'training'):<42}{value:>8.4f}{shown:>11}")
+    return "\n".join(lines)
 
 
 def versions():
@@ -272,6 +337,51 @@ def _installed_version(package):
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def save_model(options, model, name):
+    """Save a model into the output folder; in minicnn's own format where what Keras's formats need is not installed.
+
+    Returns
+    -------
+    Path
+    """
+    path = options.out / name
+    try:
+        model.save(path)
+    except ImportError as error:
+        path = path.with_suffix(".safetensors")
+        print(f"Saved as {path.name} instead of {name}: {error}", file=sys.stderr)
+        model.save(path)
+    print(f"Model: {path}")
+    return path
+
+
+def draw_predictions(options, model, images, count=10):
+    """`count` random test images with predicted and actual class.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Its seed chooses the images.
+    model : Model
+    images : Images
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    chosen = np.random.default_rng(options.seed).choice(len(images.x_test), count, replace=False)
+    pictures = images.x_test[chosen]
+    return mc.visualization.show_images(
+        pictures, images.test_labels[chosen], images.class_names, predictions=model.predict(pictures)
+    )
+
+
+def draw_confusion(model, images):
+    """The confusion matrix of the test set; a matplotlib Figure."""
+    predicted = model.predict(images.x_test, batch_size=500).argmax(axis=1)
+    return mc.visualization.plot_confusion_matrix(images.test_labels, predicted, images.class_names)
 
 
 def save_figures(options, figures):

@@ -32,6 +32,7 @@ class Metric(Configurable):
     """
 
     keras_only = MappingProxyType({"dtype": (None,)})
+    direction = None  # "max" or "min": which values are better, for callbacks; None: not known
     sibling = None  # for messages: the name of the metric that takes class numbers where this takes columns, or reverse
 
     def __init__(self, name, **options):
@@ -183,6 +184,7 @@ def _accuracy_of_loss(loss) -> type:
 class SparseCategoricalAccuracy(Metric):
     """How often the largest output is the target's class number (N,), (N, 1) or (N, H, W)."""
 
+    direction = "max"
     sibling = "CategoricalAccuracy"
 
     def __init__(self, name="sparse_categorical_accuracy", **options):
@@ -200,6 +202,7 @@ class SparseCategoricalAccuracy(Metric):
 class CategoricalAccuracy(Metric):
     """How often the largest output is where the largest target is; both are (N, …, C)."""
 
+    direction = "max"
     sibling = "SparseCategoricalAccuracy"
 
     def __init__(self, name="categorical_accuracy", **options):
@@ -224,6 +227,8 @@ class BinaryAccuracy(Metric):
         An output equal to it counts as 0.
     """
 
+    direction = "max"
+
     def __init__(self, name="binary_accuracy", threshold=0.5, **options):
         super().__init__(name, **options)
         self.threshold = check_number("threshold", threshold, minimum=-np.inf)
@@ -246,6 +251,7 @@ class SparseTopKCategoricalAccuracy(Metric):
     name : str
     """
 
+    direction = "max"
     sibling = "TopKCategoricalAccuracy"
 
     def __init__(self, k=5, name="sparse_top_k_categorical_accuracy", **options):
@@ -292,6 +298,8 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
 class MeanSquaredError(Metric):
     """Mean of (prediction − target)²."""
 
+    direction = "min"
+
     def __init__(self, name="mean_squared_error", **options):
         super().__init__(name, **options)
 
@@ -307,6 +315,8 @@ class MeanSquaredError(Metric):
 class MeanAbsoluteError(Metric):
     """Mean of |prediction − target|."""
 
+    direction = "min"
+
     def __init__(self, name="mean_absolute_error", **options):
         super().__init__(name, **options)
 
@@ -316,3 +326,79 @@ class MeanAbsoluteError(Metric):
     def measure(self, target, prediction):
         difference = prediction - target.reshape(prediction.shape)
         return np.abs(difference).sum(dtype=np.float64), difference.size
+
+
+# ------------------------------------------------------------------------------------------------ confusion matrix
+
+
+def class_numbers(values, argument="values"):
+    """Classes from numbers, one-hot rows or probabilities.
+
+    Parameters
+    ----------
+    values : array (N,) or (N, 1) of integers, or (N, C) of one-hot rows or probabilities
+        Of a row, the first largest entry counts.
+    argument : str
+        The name that messages use.
+
+    Returns
+    -------
+    array (N,), int64
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or a number is negative.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind in "biuf" and values.ndim == 2 and values.shape[1] > 1 and not np.isnan(values).any():
+        return values.argmax(axis=1)
+    column = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if column.ndim != 1 or column.dtype.kind not in "biuf" or not ((column >= 0) & (column == np.floor(column))).all():
+        raise ValueError(
+            f"{argument} holds class numbers from 0 on, (N,) or (N, 1), or a row of probabilities for each sample, "
+            "(N, C); for one sigmoid output p, write (p > 0.5).astype(int). "
+            f"Received: shape {values.shape}, dtype {values.dtype}{_range(values)}"
+        )
+    return column.astype(np.int64)
+
+
+def _range(values) -> str:
+    """The values of an array of numbers, for a message."""
+    return f", values from {values.min()} to {values.max()}" if values.dtype.kind in "biuf" and values.size else ""
+
+
+def confusion_matrix(y_true, y_pred, classes=None):
+    """How many samples of each class were taken for which class.
+
+    Parameters
+    ----------
+    y_true : array (N,) or (N, 1) of class numbers, or one-hot rows (N, C)
+    y_pred : array like `y_true`, or of probabilities (N, C)
+        What ``model.predict`` returns.
+    classes : int, optional
+        How many classes there are; default: the largest number plus one, or the C of `y_pred` or `y_true`.
+
+    Returns
+    -------
+    array (classes, classes), int64
+        Entry [t, p] counts the samples of class t that were predicted as p.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, there is no sample, or a number is not below `classes`.
+    """
+    true, predicted = class_numbers(y_true, "y_true"), class_numbers(y_pred, "y_pred")
+    if len(true) != len(predicted) or not len(true):
+        raise ValueError(
+            "confusion_matrix needs a prediction for each of one or more samples. "
+            f"Received: {len(true)} in y_true, {len(predicted)} in y_pred"
+        )
+    highest = max(true.max(), predicted.max())
+    if classes is None:
+        columns = (np.shape(values)[1] if np.ndim(values) == 2 else 0 for values in (y_true, y_pred))
+        classes = max(int(highest) + 1, *columns)
+    elif highest >= check_positive_int("classes", classes):
+        raise ValueError(f"class numbers must lie in 0 … {classes - 1}. Received: {highest}")
+    return np.bincount(true * classes + predicted, minlength=classes**2).reshape(classes, classes)

@@ -1,13 +1,14 @@
-"""Small helpers around data, random numbers and settings."""
+"""Small helpers around data, images, random numbers and settings."""
 
 import random as standard_random
 
 import numpy as np
 
 from minicnn import random
-from minicnn.errors import check_positive_int
+from minicnn.errors import ShapeError, check_number, check_pair, check_positive_int, is_integer
 from minicnn.layers.base import reset_names
 from minicnn.settings import floatx, set_floatx
+from minicnn.visualization import plot_model
 
 __all__ = [
     "Sequence",
@@ -16,10 +17,17 @@ __all__ = [
     "normalize",
     "normalize_images",
     "one_hot",
+    "plot_model",
+    "resize_images",
     "set_floatx",
     "set_random_seed",
     "to_categorical",
+    "to_grayscale",
+    "translate_images",
 ]
+
+GREY_WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
+IMAGES_AT_ONCE = 256  # are resized together
 
 
 def set_random_seed(seed: int) -> None:
@@ -102,18 +110,157 @@ def normalize(x, axis=-1, order=2):
     return x / np.where(norm == 0, 1, norm).astype(norm.dtype)
 
 
+# ------------------------------------------------------------------------------------------------------------ images
+
+
 def normalize_images(images):
     """Pixels from 0 … 255 to 0 … 1.
 
     Parameters
     ----------
-    images : array of any shape
+    images : array of real numbers of any shape
 
     Returns
     -------
     array of the same shape, float32
+
+    Raises
+    ------
+    TypeError
+        If it holds no real numbers.
     """
-    return np.asarray(images).astype(np.float32) / np.float32(255)
+    images = np.asarray(images)
+    if images.dtype.kind not in "biuf":
+        raise TypeError(f"images hold real numbers. Received: dtype {images.dtype}")
+    scaled = images.astype(np.float32)
+    scaled /= 255
+    return scaled
+
+
+def to_grayscale(images):
+    """Red, green and blue to grey: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), in the range that the images have.
+
+    Parameters
+    ----------
+    images : array (…, H, W, 3) of real numbers
+
+    Returns
+    -------
+    array (…, H, W, 1), float32
+
+    Raises
+    ------
+    ShapeError
+        If the last axis is not of length 3.
+    """
+    images = np.asarray(images)
+    if images.ndim < 3 or images.shape[-1] != 3 or images.dtype.kind not in "biuf":
+        raise ShapeError(
+            "to_grayscale takes colour images of real numbers, (N, H, W, 3) or (H, W, 3). "
+            f"Received: shape {images.shape}, dtype {images.dtype}"
+        )
+    grey = np.zeros(images.shape[:-1], np.float32)
+    for channel, weight in enumerate(GREY_WEIGHTS):
+        grey += images[..., channel] * np.float32(weight)
+    return grey[..., None]
+
+
+def resize_images(images, size):
+    """Images of another size, by bilinear interpolation between pixel centres; edge pixels are repeated.
+
+    As ``tf.image.resize(images, size)``: images are not smoothed before they are made smaller.
+
+    Parameters
+    ----------
+    images : array (N, H, W) or (N, H, W, C) of real numbers
+    size : int or (int, int)
+        New height and width.
+
+    Returns
+    -------
+    array (N, height, width) or (N, height, width, C), float32
+        In the range that the images have.
+
+    Raises
+    ------
+    ShapeError
+        If the array has other axes, or an empty one.
+    """
+    images = _image_batch("resize_images", images)
+    height, width = check_pair("size", size)
+    rows, columns = _bilinear_weights(images.shape[1], height), _bilinear_weights(images.shape[2], width)
+    resized = np.empty((len(images), height, width, *images.shape[3:]), np.float32)
+    for start in range(0, len(images), IMAGES_AT_ONCE):
+        part = slice(start, start + IMAGES_AT_ONCE)
+        block = images[part].astype(np.float32)  # (n, H, W[, C])
+        resized[part] = np.einsum("yh,nhw...,xw->nyx...", rows, block, columns, optimize=True)
+    return resized
+
+
+def translate_images(images, dx, dy, fill=0):
+    """Images moved by whole pixels; what moves out is lost, what moves in is `fill`.
+
+    Parameters
+    ----------
+    images : array (N, H, W) or (N, H, W, C)
+    dx, dy : int
+        Pixels to the right and down; negative: to the left and up.
+    fill : number, default 0
+        Value of the pixels that come in.
+
+    Returns
+    -------
+    array of the same shape and dtype
+
+    Raises
+    ------
+    ShapeError
+        If the array has other axes, or an empty one.
+    ValueError
+        If `dx` or `dy` is not an integer, or the images' dtype cannot hold `fill`.
+    """
+    images = _image_batch("translate_images", images)
+    for name, pixels in (("dx", dx), ("dy", dy)):
+        if not is_integer(pixels):
+            raise ValueError(f"`{name}` is a whole number of pixels. Received: {name}={pixels!r}")
+    with np.errstate(all="ignore"):
+        value = np.float64(check_number("fill", fill, minimum=-np.inf)).astype(images.dtype)
+        if images.dtype.kind != "f" and value != fill:
+            raise ValueError(f"`fill` must be a value that {images.dtype} pixels can have. Received: fill={fill!r}")
+    moved = np.full(images.shape, fill, images.dtype)
+    (to_rows, from_rows), (to_columns, from_columns) = (
+        _overlap(size, offset) for size, offset in zip(images.shape[1:3], (dy, dx), strict=True)
+    )
+    moved[:, to_rows, to_columns] = images[:, from_rows, from_columns]
+    return moved
+
+
+def _image_batch(caller, images):
+    """`images` as an array (N, H, W) or (N, H, W, C) of real numbers."""
+    images = np.asarray(images)
+    if images.ndim not in (3, 4) or 0 in images.shape[1:] or images.dtype.kind not in "biuf":
+        raise ShapeError(
+            f"{caller} takes images of real numbers, (N, H, W) or (N, H, W, C); write image[None] for one. "
+            f"Received: shape {images.shape}, dtype {images.dtype}"
+        )
+    return images
+
+
+def _bilinear_weights(size, new_size):
+    """Matrix (new_size, size) that interpolates linearly between pixel centres, float32."""
+    centres = (np.arange(new_size) + 0.5) * size / new_size - 0.5
+    centres = np.clip(centres, 0, size - 1)
+    distance = np.abs(centres[:, None] - np.arange(size))  # (new_size, size)
+    return np.maximum(0, 1 - distance).astype(np.float32)
+
+
+def _overlap(size, offset):
+    """(where pixels go, where they come from) along one axis, as slices."""
+    offset = int(np.clip(offset, -size, size))
+    return slice(max(offset, 0), size + min(offset, 0)), slice(max(-offset, 0), size - max(offset, 0))
+
+
+# -------------------------------------------------------------------------------------------------------------- data
 
 
 class Sequence:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import runpy
 import struct
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn.datasets import digits, mnist
+import minicnn as mc
+from minicnn.datasets import cifar10, digits, fashion_mnist, mnist
 
 ROOT = Path(__file__).parents[1]
 LENET5 = ROOT / "examples" / "lenet5_mnist.py"
@@ -28,6 +30,7 @@ KEYS = {
     "test_loss",
     "test_accuracy",
     "seconds_per_epoch",
+    "published",
     "backend",
     "versions",
     "seed",
@@ -60,14 +63,32 @@ def read_result(folder):
 @pytest.fixture
 def small_mnist(tmp_path):
     """A folder with MNIST's files, which hold 200 and 50 of the embedded digits."""
-    folder = tmp_path / "mnist"
+    write_idx(tmp_path / "mnist", mnist.DATASET)
+    return tmp_path
+
+
+def write_idx(folder, dataset):
+    """The files of a data set in MNIST's format, with 200 and 50 of the embedded digits."""
     folder.mkdir()
     (x_train, y_train), (x_test, y_test) = digits.load_data(upscale=True)
     arrays = x_train[:200], y_train[:200], x_test[:50], y_test[:50]
-    for file, array in zip(mnist.DATASET.files, arrays, strict=True):
+    for file, array in zip(dataset.files, arrays, strict=True):
         header = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
         (folder / file.name).write_bytes(gzip.compress(header + array.tobytes()))
-    return tmp_path
+
+
+@pytest.fixture
+def small_data(small_mnist, monkeypatch, rng):
+    """A folder with small files of all three data sets; those of CIFAR-10 hold 20 random images each."""
+    write_idx(small_mnist / "fashion-mnist", fashion_mnist.DATASET)
+    monkeypatch.setattr(cifar10, "RECORDS", 20)
+    folder = small_mnist / "cifar-10"
+    folder.mkdir()
+    for name in (*cifar10.BATCHES, cifar10.TEST_BATCH):
+        records = rng.integers(0, 256, (20, cifar10.RECORD), dtype=np.uint8)
+        records[:, 0] = np.arange(20) % 10
+        (folder / name).write_bytes(records.tobytes())
+    return small_mnist
 
 
 # ------------------------------------------------------------------------------------------------------------- results
@@ -82,6 +103,7 @@ def test_lenet5_writes_its_result_and_its_curves(small_mnist, tmp_path):
     expected = {"name": "lenet5_mnist", "dataset": "MNIST", "params": 44_426, "epochs": 2, "backend": "numpy"}
     expected |= {"seed": 3, "batch_size": 128, "train_images": 64, "test_images": 50}
     assert expected.items() <= result.items()
+    assert result["published"] == {"train_loss": 0.0052, "train_accuracy": 0.9986}
     assert set(result["versions"]) == {"python", "numpy", "numba", "minicnn"}
     history = result["history"]
     assert {name: len(values) for name, values in history.items()} == dict.fromkeys(history, 2)
@@ -94,6 +116,171 @@ def test_lenet5_writes_its_result_and_its_curves(small_mnist, tmp_path):
     assert picture.std() > 0
     assert "44,426" in done.stdout
     assert done.stdout.count("\nEpoch ") == 2  # not a terminal: a line an epoch
+
+
+needs_files = pytest.mark.skipif(not hasattr(mc.models, "load_model"), reason="there are no model files yet")
+needs_augmentation = pytest.mark.skipif(
+    not hasattr(mc.layers, "RandomTranslation"), reason="there are no augmentation layers yet"
+)
+
+LENET5_FIGURES = {"curves", "model", "filters", "feature_maps", "predictions", "confusion"}
+CASES = [  # script, its arguments, parameters of its networks, published numbers it prints, figures
+    ("lenet5_mnist", "", 44_426, "0.0052 0.9986", LENET5_FIGURES),
+    ("lenet5_mnist", "--classic", 44_426, "", LENET5_FIGURES),
+    ("lenet5_cifar10", "", 62_006, "", LENET5_FIGURES),
+    ("mlp_mnist", "", 188_660, "0.0990 0.9754", {"curves", "predictions"}),
+    ("mlp_cifar10", "", 646_260, "1.4736 0.4788", {"curves", "predictions"}),
+    ("mlp_cifar10", "--gray", 188_660, "1.6452 0.4127", {"curves", "predictions"}),
+    (
+        "translation_test",
+        "",
+        {"MLP": 188_660, "LeNet-5": 44_426},
+        "0.0990 0.9754 14.5560 0.0761 0.0052 0.9986 8.9618 0.1392",
+        {"curves", "moved"},
+    ),
+    pytest.param(
+        "lenet5_augmented",
+        "--translation 0.15",
+        198_526,
+        "",
+        {"curves", "augmented", "moved"},
+        marks=needs_augmentation,
+    ),
+    pytest.param(
+        "mnist_cnn",
+        "",
+        225_034,
+        "0.0042 0.9989 0.0424 0.9894",
+        {"curves", "pixels", "first_maps", "feature_maps", "confusion"},
+        marks=needs_files,
+    ),
+    (
+        "fashion_mnist_cnn",
+        "",
+        87_452,
+        "0.1452 0.9459 0.2803 0.9065 99.78",
+        {"curves", "clothes", "prediction", "confusion"},
+    ),
+    (
+        "pooling_vs_stride",
+        "",
+        {"net_1": 1_625_866, "net_2": 1_625_866},
+        "0.4901 0.8736 0.5062 0.8735",
+        {"curves"},
+    ),
+    (
+        "optimizers_cifar10",
+        "--optimizers Adagrad Adadelta",
+        {"Adagrad": 2_117_962, "Adadelta": 2_117_962},
+        "1.4304 0.4914 1.9030 0.3556",
+        {"curves"},
+    ),
+    pytest.param(
+        "digit_recognition",
+        "",
+        225_034,
+        "0.0164 0.9943 0.0631 0.9866",
+        {"curves", "digits", "model", "prediction"},
+        marks=needs_files,
+    ),
+    pytest.param(
+        "digit_recognition", "--mlp", 27_882, "", {"curves", "digits", "model", "prediction"}, marks=needs_files
+    ),
+]
+
+
+def run_here(monkeypatch, script, *arguments):
+    """Run an example in this process, which is faster; returns the names that it defines."""
+    path = ROOT / "examples" / f"{script}.py"
+    monkeypatch.syspath_prepend(path.parent)
+    monkeypatch.setattr(sys, "argv", [path.name, *map(str, arguments)])
+    return runpy.run_path(str(path), run_name="__main__")
+
+
+@pytest.mark.filterwarnings("ignore:the loss has from_logits=True")
+@pytest.mark.parametrize(("script", "arguments", "params", "published", "figures"), CASES)
+def test_every_example(script, arguments, params, published, figures, small_data, tmp_path, monkeypatch, capsys):
+    imread = pytest.importorskip("matplotlib.image").imread
+    options = "--epochs", 1, "--limit", 40, "--batch-size", 20, "--data-dir", small_data, "--seed", 1
+    run_here(monkeypatch, script, *arguments.split(), *options, "--out", tmp_path / "out")
+    printed = capsys.readouterr().out
+    result = read_result(tmp_path / "out")
+    assert (result["name"], result["seed"], result["train_images"]) == (script, 1, 40)
+    assert result["dataset"] != "digits"
+    networks = result["networks"] if isinstance(params, dict) else {None: result}
+    assert {name: entry["params"] for name, entry in networks.items()} == (
+        params if isinstance(params, dict) else {None: params}
+    )
+    for entry in networks.values():
+        assert (entry["epochs"], entry["batch_size"]) == (1, 20)
+        assert 0 <= entry["test_accuracy"] <= 1
+        assert entry["published"].keys() <= entry.keys()
+    assert [number for number in published.split() if number not in printed] == []
+    assert {path.stem for path in (tmp_path / "out").glob("*.png")} == figures
+    for figure in figures:
+        assert imread(tmp_path / "out" / f"{figure}.png").std() > 0
+
+
+@needs_files
+def test_digit_recognition_trains_on_raw_pixels_and_scores_the_loaded_copy(small_data, tmp_path, monkeypatch):
+    losses = {}
+    for arguments in ((), ("--scaled",)):
+        options = "--epochs", 1, "--data-dir", small_data, "--out", tmp_path / "out"
+        names = run_here(monkeypatch, "digit_recognition", *arguments, *options)
+        (file,) = (tmp_path / "out").glob("cnn_digit_recognition.*")
+        result = read_result(tmp_path / "out")
+        _, (x_test, y_test) = mnist.load_data(small_data)
+        x_test = x_test / 255 if arguments else x_test
+        loss, accuracy = names["load_model"](file).evaluate(x_test, y_test, verbose=0)
+        assert (result["test_loss"], result["test_accuracy"]) == (pytest.approx(loss), pytest.approx(accuracy))
+        losses[arguments] = result["train_loss"]
+        file.unlink()
+    assert losses[()] > 2 * losses[("--scaled",)]  # pixels up to 255: the first steps are wild
+
+
+@pytest.mark.parametrize("script", ["convolution_basics", "mlp_mnist", "translation_test", "pooling_vs_stride"])
+def test_digits_stand_in_for_mnist(script, tmp_path, monkeypatch, capsys):
+    run_here(monkeypatch, script, "--data-dir", tmp_path, "--epochs", 1, "--limit", 40, "--out", tmp_path / "out")
+    assert read_result(tmp_path / "out")["dataset"] == "digits"
+    assert "instead of MNIST" in capsys.readouterr().out
+
+
+def test_moved_digits_are_moved_down_and_to_the_right(small_data, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    from common import Images
+    from translation_test import move_test
+
+    _, (x_test, y_test) = mnist.load_data(small_data)
+    moved = move_test(Images("MNIST", None, None, x_test, y_test, ())).x_test
+    expected = np.zeros_like(x_test)
+    expected[:, 4:, 4:] = x_test[:, :-4, :-4]
+    np.testing.assert_array_equal(moved, expected)
+
+
+def test_convolution_basics_checks_its_numbers(small_data, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    names = run_here(monkeypatch, "convolution_basics", "--data-dir", small_data, "--out", tmp_path / "out")
+    checks = read_result(tmp_path / "out")["checks"]
+    assert len(checks) >= 18
+    assert all(checks.values())
+    assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {"kernels", "letter", "pooling"}
+    naive = [[(names["LETTER_A"][i : i + 3, j : j + 3] * names["EDGES"]).sum() for j in range(4)] for i in range(4)]
+    np.testing.assert_allclose(names["EDGES_OF_A"], naive, atol=1e-12)
+    regions = np.array(names["POOLED"]).reshape(3, 2, 3, 2)
+    np.testing.assert_array_equal(names["MAXIMA"], regions.max(axis=(1, 3)))
+    np.testing.assert_array_equal(names["MEANS"], regions.mean(axis=(1, 3)))
+    capsys.readouterr()
+    found = {}
+    names["check"](found, "a wrong number", [1.0, 2.0], [1.0, 2.1])
+    names["check"](found, "a wrong shape", [1.0, 1.0], 1.0)
+    assert found == {"a wrong number": False, "a wrong shape": False}
+    assert capsys.readouterr().out.count("WRONG") == 2
+
+
+def test_convolution_basics_fails_where_a_number_is_wrong(small_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(mc.functional, "avg_pool2d", mc.functional.max_pool2d)
+    with pytest.raises(SystemExit, match=r"1 of .* numbers are wrong"):
+        run_here(monkeypatch, "convolution_basics", "--data-dir", small_data, "--out", tmp_path / "out")
 
 
 def test_the_seed_decides(small_mnist, tmp_path):
@@ -182,6 +369,17 @@ def test_a_damaged_file_is_named_in_one_line(small_mnist, tmp_path):
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert file.name in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "address"), [("mlp_cifar10", "cifar-10-binary.tar.gz"), ("fashion_mnist_cnn", "http")]
+)
+def test_missing_data_without_a_stand_in_is_explained_in_one_line(script, address, tmp_path):
+    done = run(ROOT / "examples" / f"{script}.py", "--data-dir", tmp_path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "not found" in done.stderr
+    assert address in done.stderr.partition("To get it: ")[2]
 
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks

@@ -457,3 +457,14 @@ def test_default_arguments_of_augmentation():
         ours = inspect.signature(getattr(mc.layers, name)).parameters
         theirs = inspect.signature(getattr(keras.layers, name)).parameters
         assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in theirs.values()], name
+
+
+# ---------------------------------------------------------------------------------------------------------- pictures
+
+
+@pytest.mark.parametrize("size", [(28, 28), (40, 20), (1, 50)])
+def test_resized_and_grey_pictures(size, rng):
+    pictures = rng.integers(0, 256, (3, 32, 32, 3), np.uint8)
+    assert_close(mc.utils.resize_images(pictures, size), tf.image.resize(pictures, size).numpy(), 1e-5)
+    grey = tf.image.rgb_to_grayscale(pictures.astype(np.float32)).numpy()  # its weights add up to 0.9999
+    assert_close(mc.utils.to_grayscale(pictures), grey, 3e-4)

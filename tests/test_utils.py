@@ -107,6 +107,151 @@ def test_labels_that_are_none(labels, classes, message):
         utils.to_categorical(labels, classes)
 
 
+# ------------------------------------------------------------------------------------------------- confusion matrix
+
+
+@given(pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30))
+def test_confusion_counts_pairs(pairs):
+    true, predicted = (np.array(column) for column in zip(*pairs, strict=True))
+    expected = np.zeros((5, 5), int)
+    for t, p in pairs:
+        expected[t, p] += 1
+    forms = ((true, predicted), (true[:, None], np.eye(5)[predicted]), (np.eye(5)[true], predicted.astype(float)))
+    for y_true, y_pred in forms:
+        matrix = mc.metrics.confusion_matrix(y_true, y_pred, classes=5)
+        assert matrix.dtype == np.int64
+        assert matrix.tolist() == expected.tolist()
+    highest = max(true.max(), predicted.max()) + 1
+    assert mc.metrics.confusion_matrix(true, predicted).tolist() == expected[:highest, :highest].tolist()
+    assert mc.metrics.confusion_matrix(true, np.eye(5)[predicted]).shape == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "classes", "message"),
+    [
+        ([0, 1], [0], None, "2 in y_true, 1 in y_pred"),
+        ([], [], None, "0 in y_true, 0 in y_pred"),
+        ([0, 3], [0, 1], 3, r"must lie in 0 … 2. Received: 3"),
+        ([0, -1], [0, 1], None, r"y_true holds class numbers.*from -1 to 0"),
+        ([0, 1], [0.2, 0.7], None, r"y_pred holds class numbers.*\(p > 0.5\).astype\(int\).*from 0.2 to 0.7"),
+        ([0, 1], [[0.5, np.nan], [0, 1]], None, "y_pred holds class numbers"),
+        (["a", "b"], [0, 1], None, "y_true holds class numbers.*dtype <U1"),
+        ([0], [0], 0, "`classes` must be an integer of at least 1"),
+    ],
+)
+def test_classes_that_cannot_be_counted(true, predicted, classes, message):
+    with pytest.raises(ValueError, match=message):
+        mc.metrics.confusion_matrix(true, predicted, classes)
+
+
+# ------------------------------------------------------------------------------------------------- images
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", "int64", "bool"])
+def test_pixels_become_floats(rng, dtype):
+    pixels = rng.integers(0, 256, (2, 3, 4)).astype(dtype)
+    pixels.flags.writeable = False
+    scaled = utils.normalize_images(pixels[:, ::-1])
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled, pixels[:, ::-1].astype(float) / 255, rtol=1e-6)
+    with pytest.raises(TypeError, match=r"real numbers\. Received: dtype <U1"):
+        utils.normalize_images(["a"])
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 3), (2, 5, 4, 3), (0, 5, 4, 3)])
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_grey(rng, shape, dtype):
+    images = np.asfortranarray(rng.integers(0, 256, shape).astype(dtype))
+    grey = utils.to_grayscale(images)
+    assert grey.dtype == np.float32
+    assert grey.shape == (*shape[:-1], 1)
+    red, green, blue = np.moveaxis(images.astype(float), -1, 0)
+    np.testing.assert_allclose(grey[..., 0], 0.299 * red + 0.587 * green + 0.114 * blue, rtol=1e-6)
+    np.testing.assert_allclose(
+        utils.to_grayscale(np.full((1, 1, 3), 255, "uint8")), 255, rtol=1e-6
+    )  # white stays white
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 5, 4, 1), (2, 5, 4, 4)])
+def test_what_has_no_colours(shape):
+    with pytest.raises(mc.errors.ShapeError, match=r"to_grayscale takes colour images.*Received: shape"):
+        utils.to_grayscale(np.zeros(shape))
+
+
+@given(
+    size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    channels=st.sampled_from([(), (1,), (3,)]),
+    dx=st.integers(-8, 8),
+    dy=st.integers(-8, 8),
+    fill=st.integers(0, 9),
+    dtype=st.sampled_from(["uint8", "float32", "float64"]),
+    seed=st.integers(0, 2**31),
+)
+def test_moved_pixels(size, channels, dx, dy, fill, dtype, seed):
+    images = np.random.default_rng(seed).integers(0, 256, (2, *size, *channels)).astype(dtype)
+    images.flags.writeable = False
+    moved = utils.translate_images(images, dx, dy, fill)
+    assert (moved.dtype, moved.shape) == (images.dtype, images.shape)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            comes_from = row - dy, column - dx  # + is down and right
+            inside = 0 <= comes_from[0] < size[0] and 0 <= comes_from[1] < size[1]
+            expected = images[:, comes_from[0], comes_from[1]] if inside else fill
+            assert np.array_equal(moved[:, row, column], np.broadcast_to(expected, moved[:, row, column].shape))
+
+
+def test_fill_may_be_any_value_that_pixels_have():
+    assert utils.translate_images(np.zeros((1, 1, 1), "float32"), 1, 0, fill=0.1).item() == np.float32(0.1)
+    for fill in (300, -1, 0.5):
+        with pytest.raises(ValueError, match="`fill` must be a value that uint8 pixels can have"):
+            utils.translate_images(np.zeros((1, 1, 1), "uint8"), 1, 0, fill)
+
+
+@pytest.mark.parametrize(("dx", "dy", "name"), [(0.5, 0, "dx"), (0, None, "dy"), (True, 0, "dx")])
+def test_images_move_by_whole_pixels(dx, dy, name):
+    with pytest.raises(ValueError, match=f"`{name}` is a whole number of pixels"):
+        utils.translate_images(np.zeros((1, 2, 2)), dx, dy)
+
+
+@given(
+    size=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    new_size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    channels=st.sampled_from([(), (1,), (3,)]),
+    seed=st.integers(0, 2**31),
+)
+def test_resized_images(size, new_size, channels, seed):
+    """Pixel by pixel: the new pixel's centre on the old grid, between the four pixels around it."""
+    images = np.random.default_rng(seed).integers(0, 256, (2, *size, *channels)).astype("uint8")
+    resized = utils.resize_images(images, new_size)
+    assert resized.dtype == np.float32
+    assert resized.shape == (2, *new_size, *channels)
+    for row in range(new_size[0]):
+        for column in range(new_size[1]):
+            y, x = (row + 0.5) * size[0] / new_size[0] - 0.5, (column + 0.5) * size[1] / new_size[1] - 0.5
+            top, left = int(np.floor(y)), int(np.floor(x))
+            expected = 0
+            for i, wy in ((top, 1 - (y - top)), (top + 1, y - top)):
+                for j, wx in ((left, 1 - (x - left)), (left + 1, x - left)):
+                    i_inside, j_inside = min(max(i, 0), size[0] - 1), min(max(j, 0), size[1] - 1)
+                    expected = expected + wy * wx * images[:, i_inside, j_inside].astype(float)
+            np.testing.assert_allclose(resized[:, row, column], expected, atol=1e-3)
+
+
+def test_many_images_are_resized_in_parts(rng, monkeypatch):
+    images = rng.random((7, 4, 4))
+    whole = utils.resize_images(images, 6)
+    monkeypatch.setattr(utils, "IMAGES_AT_ONCE", 3)
+    np.testing.assert_array_equal(utils.resize_images(images, (6, 6)), whole)
+    assert utils.resize_images(images[:0], 6).shape == (0, 6, 6)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4, 3, 1), (1, 0, 4)])
+def test_what_are_no_images(shape):
+    for change in (lambda x: utils.resize_images(x, 2), lambda x: utils.translate_images(x, 1, 1)):
+        with pytest.raises(mc.errors.ShapeError, match=r"takes images of real numbers.*Received: shape"):
+            change(np.zeros(shape))
+
+
 # ------------------------------------------------------------------------------------------------- the rest
 
 

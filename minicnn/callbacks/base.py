@@ -1,13 +1,11 @@
-"""What happens around the training loop: history, progress, stopping."""
+"""What a callback is, how several are called, and the simple ones."""
 
+import copy
 import sys
-import time
 
 import numpy as np
 
-from minicnn.errors import check_choice
-
-SECONDS_BETWEEN_DRAWS = 0.2
+LOGS_ALONE = ("on_train_begin", "on_train_end", "on_test_begin", "on_test_end")  # the others get a number first
 
 
 class Callback:
@@ -56,6 +54,19 @@ class Callback:
     def on_train_batch_end(self, batch, logs=None) -> None:
         """After a batch; `logs` holds the epoch's averages so far."""
 
+    def get_state(self) -> dict:
+        """What the callback remembers from epoch to epoch, for a training that goes on later.
+
+        Returns
+        -------
+        dict
+            Values that JSON can write, arrays, and lists of these.
+        """
+        return {}
+
+    def set_state(self, state) -> None:
+        """Go on from what `get_state` returned; called after `on_train_begin`."""
+
 
 class CallbackList:
     """Calls several callbacks as one, and only those that override a method."""
@@ -69,7 +80,9 @@ class CallbackList:
         self.callbacks = callbacks
 
     def __call__(self, method, *args) -> None:
-        """Call the method of that name of every callback that has one of its own."""
+        """Call the method of that name of every callback that has one of its own; `logs` may be left out of `args`."""
+        if len(args) < (1 if method in LOGS_ALONE else 2):
+            args = (*args, {})
         for callback in self._with(method):
             getattr(callback, method)(*args)
 
@@ -90,15 +103,24 @@ class History(Callback):
     epoch : list of int
     history : dict of list
         "loss", "accuracy", "val_loss", "val_accuracy", …: one value an epoch.
+    epochs : dict of list
+        The epoch of each of these values: not every epoch is validated where ``validation_freq`` is not 1.
     """
 
     def on_train_begin(self, logs=None):
-        self.epoch, self.history = [], {}
+        self.epoch, self.history, self.epochs = [], {}, {}
 
     def on_epoch_end(self, epoch, logs=None):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+            self.epochs.setdefault(name, []).append(epoch)
+
+    def get_state(self):
+        return {name: copy.deepcopy(getattr(self, name)) for name in ("epoch", "history", "epochs")}
+
+    def set_state(self, state):
+        self.epoch, self.history, self.epochs = (copy.deepcopy(state[n]) for n in ("epoch", "history", "epochs"))
 
 
 class TerminateOnNaN(Callback):
@@ -115,104 +137,41 @@ class TerminateOnNaN(Callback):
 
 
 class LambdaCallback(Callback):
-    """A callback from functions.
+    """A callback from functions, which get what the methods of `Callback` get: ``lambda epoch, logs: …``.
 
     Parameters
     ----------
     on_epoch_begin, on_epoch_end, on_train_begin, on_train_end, on_train_batch_begin, on_train_batch_end : callable,
     optional
+    **functions
+        The same for the other methods of `Callback`: on_test_begin, on_test_end.
     """
 
-    _METHODS = (
-        "on_epoch_begin",
-        "on_epoch_end",
-        "on_train_begin",
-        "on_train_end",
-        "on_train_batch_begin",
-        "on_train_batch_end",
-    )
-
-    def __init__(self, **functions):
-        unknown = sorted(set(functions) - set(self._METHODS))
+    def __init__(
+        self,
+        on_epoch_begin=None,
+        on_epoch_end=None,
+        on_train_begin=None,
+        on_train_end=None,
+        on_train_batch_begin=None,
+        on_train_batch_end=None,
+        **functions,
+    ):
+        functions |= {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
+        known = [name for name in vars(Callback) if name.startswith("on_")]
+        unknown = sorted(set(functions) - set(known))
         if unknown:
-            raise ValueError(f"LambdaCallback takes {', '.join(self._METHODS)}. Received: {unknown}")
+            raise ValueError(f"LambdaCallback takes {', '.join(known)}. Received: {unknown}")
         for name, function in functions.items():
-            if function is not None:
-                setattr(self, name, function)
-
-
-class EpochLines(Callback):
-    """One line an epoch: seconds, images trained per second (validation not counted), loss and metrics."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._start, self._trained = time.perf_counter(), None
-
-    def on_test_begin(self, logs=None):
-        self._trained = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        now = time.perf_counter()
-        seconds, samples = now - self._start, self.params["samples"]
-        rate = f" - {samples / ((self._trained or now) - self._start):,.0f} images/s" if samples else ""
-        print(f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.1f}s{rate} - {_format(logs or {})}", flush=True)
-
-
-class ProgressBar(EpochLines):
-    """A bar with loss, metrics and images per second while an epoch runs, then its line; for terminals."""
-
-    _bar = None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        from tqdm import tqdm
-
-        super().on_epoch_begin(epoch)
-        samples = self.params["samples"]
-        self._bar = tqdm(
-            total=samples or self.params["steps"],
-            desc=f"Epoch {epoch + 1}/{self.params['epochs']}",
-            unit=" images" if samples else " batches",
-            leave=False,
-            dynamic_ncols=True,
-        )
-
-    def on_train_batch_end(self, batch, logs=None):
-        if time.monotonic() - self._drawn < SECONDS_BETWEEN_DRAWS:
-            return
-        self._drawn = time.monotonic()
-        samples = self.params["samples"]
-        done = min((batch + 1) * self.params["batch_size"], samples) if samples else batch + 1
-        self._bar.set_postfix_str(_format(logs or {}), refresh=False)
-        self._bar.update(done - self._bar.n)
-
-    _drawn = 0.0
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._close()
-        super().on_epoch_end(epoch, logs)
-
-    def on_train_end(self, logs=None):
-        self._close()
-
-    def _close(self):
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-def progress(verbose):
-    """The callback for ``fit(verbose=…)``: a list of one or none.
-
-    Parameters
-    ----------
-    verbose : {"auto", 0, 1, 2}
-        0 shows nothing, 1 and "auto" a bar on a terminal and a line an epoch elsewhere, 2 a line an epoch.
-    """
-    check_choice("verbose", verbose, ("auto", 0, 1, 2, True, False))
-    if not verbose:
-        return []
-    return [EpochLines() if verbose == 2 or not sys.stderr.isatty() else ProgressBar()]
-
-
-def _format(logs) -> str:
-    """Names and values in one line."""
-    return " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
+            if function is None:
+                continue
+            if not callable(function):
+                raise TypeError(f"{name} is a function. Received: {function!r}")
+            setattr(self, name, function)

@@ -1,0 +1,23 @@
+"""What happens around the training loop: history, progress, stopping, learning rates, log files."""
+
+from minicnn.callbacks.bars import EpochLines, ProgressBar, progress
+from minicnn.callbacks.base import Callback, CallbackList, History, LambdaCallback, TerminateOnNaN
+from minicnn.callbacks.csv_logger import CSVLogger
+from minicnn.callbacks.monitor import EarlyStopping, MonitorCallback, ReduceLROnPlateau
+from minicnn.callbacks.schedule import LearningRateScheduler
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "EpochLines",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "MonitorCallback",
+    "ProgressBar",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+    "progress",
+]

@@ -1,0 +1,98 @@
+"""What a training shows while it runs."""
+
+import sys
+import time
+
+from minicnn.callbacks.base import Callback
+from minicnn.errors import check_choice
+
+SECONDS_BETWEEN_DRAWS = 0.2
+
+
+class EpochLines(Callback):
+    """One line an epoch: seconds, images trained per second (validation not counted), loss and metrics."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start, self._trained = time.perf_counter(), None
+
+    def on_test_begin(self, logs=None):
+        self._trained = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.perf_counter()
+        seconds, samples = now - self._start, self.params["samples"]
+        rate = f" - {samples / ((self._trained or now) - self._start):,.0f} images/s" if samples else ""
+        print(f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.1f}s{rate} - {_format(logs or {})}", flush=True)
+
+
+class ProgressBar(EpochLines):
+    """A bar with loss, metrics and images per second while an epoch runs, then its line; for terminals."""
+
+    _bar = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        from tqdm import tqdm
+
+        super().on_epoch_begin(epoch)
+        samples = self.params["samples"]
+        self._bar = tqdm(
+            total=samples or self.params["steps"],
+            desc=f"Epoch {epoch + 1}/{self.params['epochs']}",
+            unit=" images" if samples else " batches",
+            leave=False,
+            dynamic_ncols=True,
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        if time.monotonic() - self._drawn < SECONDS_BETWEEN_DRAWS:
+            return
+        self._drawn = time.monotonic()
+        samples = self.params["samples"]
+        done = min((batch + 1) * self.params["batch_size"], samples) if samples else batch + 1
+        self._bar.set_postfix_str(_format(logs or {}), refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    _drawn = 0.0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._close()
+        super().on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs=None):
+        self._close()
+
+    def _close(self):
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def progress(verbose):
+    """The callback for ``fit(verbose=…)``: a list of one or none.
+
+    Parameters
+    ----------
+    verbose : {"auto", 0, 1, 2}
+        0 shows nothing, 1 and "auto" a bar on a terminal and a line an epoch elsewhere, 2 a line an epoch.
+    """
+    check_choice("verbose", verbose, ("auto", 0, 1, 2, True, False))
+    if not verbose:
+        return []
+    return [EpochLines() if verbose == 2 or not sys.stderr.isatty() else ProgressBar()]
+
+
+def say(text) -> None:
+    """Print a line; a bar that is on the terminal moves down."""
+    from tqdm import tqdm
+
+    tqdm.write(text)
+
+
+def _format(logs) -> str:
+    """Names and values in one line."""
+    return " - ".join(f"{name}: {_number(value)}" for name, value in logs.items())
+
+
+def _number(value) -> str:
+    """Four decimals; small numbers, such as learning rates, with an exponent."""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.4e}"

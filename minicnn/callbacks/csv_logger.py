@@ -1,0 +1,86 @@
+"""Each epoch's numbers in a file."""
+
+import csv
+from pathlib import Path
+
+from minicnn.callbacks.base import Callback
+
+
+class CSVLogger(Callback):
+    """Write each epoch's loss and metrics to a CSV file, complete after every epoch.
+
+    The columns are "epoch", counted from 0, and the logs' names of the first epoch in alphabetical order. Without
+    validation values among these there are columns for them too. What is missing in a later epoch is "NA", what is new
+    is not written.
+
+    Parameters
+    ----------
+    filename : str or Path
+        Folders that are missing are made.
+    separator : str, default ","
+        One character.
+    append : bool, default False
+        Whether to go on in a file that exists, with its columns, instead of writing it anew.
+
+    Raises
+    ------
+    ValueError
+        For a separator of another length; after the first epoch, if an existing file lacks columns for its values.
+    OSError
+        When training starts, if the file cannot be written.
+    """
+
+    def __init__(self, filename, separator=",", append=False):
+        if not isinstance(separator, str) or len(separator) != 1:
+            raise ValueError(f"separator is one character, e.g. ',' or ';'. Received: separator={separator!r}")
+        self.filename, self.separator, self.append = Path(filename), separator, append
+        self._file = self._columns = None
+
+    def on_train_begin(self, logs=None):
+        self.filename.parent.mkdir(parents=True, exist_ok=True)
+        self._close()
+        self._columns, self._is_first = self._columns_there() if self.append else None, True
+        self._file = self.filename.open("a" if self.append else "w", newline="", encoding="utf-8")
+
+    def _columns_there(self):
+        """The columns of the file, without "epoch"; None if there is no file or nothing in it."""
+        if not self.filename.exists():
+            return None
+        with self.filename.open(newline="", encoding="utf-8") as file:
+            header = next(csv.reader(file, delimiter=self.separator), None)
+        return header and header[1:]
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        writer = csv.writer(self._file, delimiter=self.separator)
+        if self._columns is None:
+            self._columns = _columns(logs)
+            writer.writerow(["epoch", *self._columns])
+        elif self._is_first:
+            self._check_columns(logs)
+        self._is_first = False
+        writer.writerow([epoch, *(logs.get(name, "NA") for name in self._columns)])
+        self._file.flush()
+
+    def _check_columns(self, logs) -> None:
+        """Raise `ValueError` if the file that is gone on with lacks a column."""
+        missing = [name for name in logs if name not in self._columns]
+        if missing:
+            raise ValueError(
+                f"{self.filename} has the columns {self._columns} of another training: write to another file, or with "
+                f"append=False. Received: values for {missing} too"
+            )
+
+    def on_train_end(self, logs=None):
+        self._close()
+
+    def _close(self):
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _columns(logs) -> list:
+    """The names in order; those of validation values too, which may come in later epochs."""
+    names = sorted(logs)
+    return names if any(name.startswith("val_") for name in names) else names + [f"val_{name}" for name in names]

@@ -1,0 +1,270 @@
+"""Callbacks that watch whether a value gets better."""
+
+import warnings
+
+from minicnn import metrics
+from minicnn.callbacks.bars import say
+from minicnn.callbacks.base import Callback
+from minicnn.callbacks.schedule import check_settable
+from minicnn.errors import check_choice, check_number, check_positive_int
+
+
+class MonitorCallback(Callback):
+    """Base class: knows which values are better than which.
+
+    Parameters
+    ----------
+    monitor : str
+        A name in the logs: "loss", a metric's, or one of these with "val_" in front.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better; "auto" knows it of losses and of minicnn's metrics.
+    min_delta : float
+        A smaller change is no improvement; its sign does not matter.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value so far.
+
+    Raises
+    ------
+    ValueError
+        For another mode; when training starts, if "auto" does not know the direction.
+    """
+
+    action = "the callback acts"  # for the warning about a value that is not there
+
+    def __init__(self, monitor="val_loss", mode="auto", min_delta=0):
+        if not isinstance(monitor, str):
+            raise TypeError(f"monitor is the name of a loss or metric, e.g. 'val_loss'. Received: {monitor!r}")
+        self.monitor, self.mode = monitor, check_choice("mode", mode, ("auto", "min", "max"))
+        self.min_delta = abs(check_number("min_delta", min_delta, minimum=-float("inf")))
+        self.best = None
+
+    def on_train_begin(self, logs=None):
+        self.best = None
+        self._more_is_better = self._direction() == "max"
+
+    def _direction(self) -> str:
+        """ "min" or "max"."""
+        if self.mode != "auto":
+            return self.mode
+        known = _directions(self.model)
+        direction = known.get(self.monitor.removeprefix("val_"))
+        if direction is None:
+            raise ValueError(
+                f"{type(self).__name__} does not know whether less or more of '{self.monitor}' is better: pass "
+                f"mode='min' or mode='max', or monitor one of {', '.join(known)}, with 'val_' in front for validation "
+                "data. "
+                f"Received: monitor={self.monitor!r}, mode='auto'"
+            )
+        return direction
+
+    def is_improvement(self, value, reference) -> bool:
+        """Whether `value` is better than `reference` by more than `min_delta`; anything is better than None."""
+        if reference is None:
+            return True
+        return value - self.min_delta > reference if self._more_is_better else value + self.min_delta < reference
+
+    def current(self, logs):
+        """The monitored value as a float; None, with a warning, if it is not there."""
+        value = (logs or {}).get(self.monitor)
+        if value is None:
+            warnings.warn(
+                f"{self.action} conditioned on metric `{self.monitor}` which is not available. "
+                f"Available metrics are: {','.join(logs or {})}",
+                stacklevel=2,
+            )
+            return None
+        return float(value)
+
+
+def _directions(model) -> dict:
+    """Name of each loss and metric that the model reports in training → "min", "max" or None where it is not known."""
+    several = len(model.outputs) > 1
+    known = {"loss": "min"} | ({f"{name}_loss": "min" for name in model.output_names} if several else {})
+    for output, wanted in zip(model.output_names, model.compiled.metrics, strict=True):
+        for entry in wanted:
+            if isinstance(entry, str) and entry.lower() in ("accuracy", "acc"):
+                name, direction = entry, "max"
+            else:
+                metric = metrics.get(entry)
+                name, direction = metric.name, metric.direction
+            known[f"{output}_{name}" if several else name] = direction
+    return known
+
+
+class EarlyStopping(MonitorCallback):
+    """Stop training when a value has stopped getting better.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+    min_delta : float, default 0
+        A smaller change is no improvement.
+    patience : int, default 0
+        Stop after so many epochs without improvement.
+    verbose : {0, 1}
+        1 says what is done.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better; "auto" knows it of losses and of minicnn's metrics.
+    baseline : float, optional
+        An epoch only ends the waiting if it is better than this too.
+    restore_best_weights : bool, default False
+        Put back the weights of the best epoch when training ends, also if it was not stopped, or was interrupted.
+    start_from_epoch : int, default 0
+        Epochs before this one are not looked at.
+
+    Attributes
+    ----------
+    stopped_epoch : int
+        The epoch, counted from 0, after which training was stopped; 0 if it was not.
+    best, best_epoch, best_weights :
+        Of the best epoch so far; the weights only with `restore_best_weights`.
+    """
+
+    action = "Early stopping"
+    _state = ("wait", "stopped_epoch", "best", "best_epoch", "best_weights")
+
+    def __init__(
+        self,
+        monitor="val_loss",
+        min_delta=0,
+        patience=0,
+        verbose=0,
+        mode="auto",
+        baseline=None,
+        restore_best_weights=False,
+        start_from_epoch=0,
+    ):
+        super().__init__(monitor, mode, min_delta)
+        self.patience = check_positive_int("patience", patience, minimum=0)
+        self.verbose = verbose
+        self.baseline = None if baseline is None else check_number("baseline", baseline, minimum=-float("inf"))
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = check_positive_int("start_from_epoch", start_from_epoch, minimum=0)
+        self.wait, self.stopped_epoch, self.best_epoch, self.best_weights = 0, 0, 0, None
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin()
+        self.wait, self.stopped_epoch, self.best_epoch, self.best_weights = 0, 0, 0, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        current = self.current(logs)
+        if current is None or epoch < self.start_from_epoch:
+            return
+        self.wait += 1
+        if self.is_improvement(current, self.best):
+            self.best, self.best_epoch = current, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self.baseline is None or self.is_improvement(current, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        if self.stopped_epoch > 0 and self.verbose:
+            say(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.best_weights is not None:
+            if self.verbose:
+                say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+            self.model.set_weights(self.best_weights)
+
+    def get_state(self):
+        return {name: getattr(self, name) for name in self._state}
+
+    def set_state(self, state):
+        for name in self._state:
+            setattr(self, name, state[name])
+
+
+class ReduceLROnPlateau(MonitorCallback):
+    """Make the learning rate smaller when a value has stopped getting better; the logs hold it as "learning_rate".
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+    factor : float in [0, 1), default 0.1
+        The new learning rate is the old one times this.
+    patience : int, default 10
+        Reduce after so many epochs without improvement.
+    verbose : {0, 1}
+        1 prints each new learning rate.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better; "auto" knows it of losses and of minicnn's metrics.
+    min_delta : float, default 1e-4
+        A smaller change is no improvement.
+    cooldown : int, default 0
+        Wait so many epochs after a reduction before counting again.
+    min_lr : float, default 0
+        The learning rate becomes no smaller.
+
+    Raises
+    ------
+    ValueError
+        If an argument is outside its range.
+    TypeError
+        When training starts, if the optimizer has a schedule of its own.
+    """
+
+    action = "Learning rate reduction is"
+    _state = ("wait", "cooldown_counter", "best")
+
+    def __init__(
+        self,
+        monitor="val_loss",
+        factor=0.1,
+        patience=10,
+        verbose=0,
+        mode="auto",
+        min_delta=1e-4,
+        cooldown=0,
+        min_lr=0.0,
+    ):
+        super().__init__(monitor, mode, min_delta)
+        self.factor = check_number("factor", factor, below=1)
+        self.patience = check_positive_int("patience", patience, minimum=0)
+        self.verbose = verbose
+        self.cooldown = check_positive_int("cooldown", cooldown, minimum=0)
+        self.min_lr = check_number("min_lr", min_lr)
+        self.wait, self.cooldown_counter = 0, 0
+
+    def on_train_begin(self, logs=None):
+        check_settable(self)
+        super().on_train_begin()
+        self.wait, self.cooldown_counter = 0, 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs["learning_rate"] = self.model.optimizer.learning_rate
+        current = self.current(logs)
+        if current is None:
+            return
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self.is_improvement(current, self.best):
+            self.best, self.wait = current, 0
+        elif self.cooldown_counter == 0:
+            self.wait += 1
+            if self.wait >= self.patience:
+                self._reduce(epoch)
+
+    def _reduce(self, epoch) -> None:
+        """Set the new learning rate, unless it is as small as it may become."""
+        optimizer = self.model.optimizer
+        if optimizer.learning_rate <= self.min_lr:
+            return
+        optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
+        self.cooldown_counter, self.wait = self.cooldown, 0
+        if self.verbose:
+            say(f"Epoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {optimizer.learning_rate}.")
+
+    def get_state(self):
+        return {name: getattr(self, name) for name in self._state}
+
+    def set_state(self, state):
+        for name in self._state:
+            setattr(self, name, state[name])

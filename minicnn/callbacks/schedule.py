@@ -1,0 +1,69 @@
+"""Learning rates that a callback sets."""
+
+import inspect
+
+import numpy as np
+
+from minicnn.callbacks.bars import say
+from minicnn.callbacks.base import Callback
+from minicnn.optimizers.schedules import LearningRateSchedule
+
+
+class LearningRateScheduler(Callback):
+    """Set the learning rate at the beginning of every epoch; the logs hold it as "learning_rate".
+
+    Parameters
+    ----------
+    schedule : callable
+        ``schedule(epoch, learning_rate)``, or ``schedule(epoch)``, returns the new learning rate, a float; epochs count
+        from 0.
+    verbose : {0, 1}
+        1 prints each learning rate.
+
+    Raises
+    ------
+    TypeError
+        If `schedule` is no function; when training starts, if the optimizer has a schedule of its own.
+    """
+
+    def __init__(self, schedule, verbose=0):
+        if not callable(schedule):
+            raise TypeError(f"LearningRateScheduler takes a function, schedule(epoch, lr). Received: {schedule!r}")
+        self.schedule, self.verbose = schedule, verbose
+        self._takes_rate = _takes_two_arguments(schedule)
+
+    def on_train_begin(self, logs=None):
+        check_settable(self)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        optimizer = self.model.optimizer
+        rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
+        if not isinstance(rate, float | np.floating):
+            raise ValueError(f"schedule returns the learning rate as a float. Received: {rate!r} for epoch {epoch}")
+        optimizer.learning_rate = float(rate)
+        if self.verbose:
+            say(f"Epoch {epoch + 1}: LearningRateScheduler setting learning rate to {optimizer.learning_rate}.")
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs["learning_rate"] = self.model.optimizer.learning_rate
+
+
+def check_settable(callback) -> None:
+    """Raise `TypeError` if the optimizer's learning rate is a schedule, which a callback would put out of force."""
+    rate = callback.model.optimizer.learning_rate
+    if isinstance(rate, LearningRateSchedule):
+        raise TypeError(
+            f"{type(callback).__name__} sets the learning rate, so that the optimizer needs a number instead of a "
+            f"schedule: give one of the two. Received: learning_rate={rate!r}"
+        )
+
+
+def _takes_two_arguments(function) -> bool:
+    try:
+        inspect.signature(function).bind(0, 0.1)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin that does not say
+        return True
+    return True

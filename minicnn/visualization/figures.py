@@ -1,0 +1,148 @@
+"""What all figures share: where they come from, their colours, how images and class numbers are read."""
+
+from functools import cache
+
+import numpy as np
+
+from minicnn.errors import is_integer
+
+# Okabe and Ito's colours, told apart with any colour vision: "Color Universal Design", 2008.
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
+ORANGE, PURPLE, SKY = "#E69F00", "#CC79A7", "#56B4E9"
+DPI = 120
+PAD = 0.06  # inches around every part of a figure
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def new_figure(width, height, layout="constrained", dpi=DPI):
+    """An empty figure of that size in inches, which belongs to nobody's pyplot."""
+    figure = figure_class()(figsize=(width, height), dpi=dpi, layout=layout)
+    if layout is not None:
+        figure.get_layout_engine().set(w_pad=PAD, h_pad=PAD)
+    return figure
+
+
+@cache
+def figure_class():
+    """matplotlib's Figure, drawn by Agg, which needs no display."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(f"figures need matplotlib: pip install minicnn[plot] ({error})") from error
+
+    class NotebookFigure(Figure):
+        """A Figure that notebooks show without pyplot."""
+
+        def __init__(self, **arguments):
+            super().__init__(**arguments)
+            FigureCanvasAgg(self)
+
+        def _repr_png_(self):
+            from io import BytesIO
+
+            file = BytesIO()
+            self.savefig(file, format="png")
+            return file.getvalue()
+
+    return NotebookFigure
+
+
+# -------------------------------------------------------------------------------------------------------- arguments
+
+
+def as_pixels(images, caller):
+    """Images as floats from 0 to 1, for drawing.
+
+    Parameters
+    ----------
+    images : array (N, H, W), (N, H, W, 1) or (N, H, W, 3), or list of such images
+        Bytes from 0 to 255 and floats from 0 to 1 keep their meaning; other values are scaled from the lowest (black)
+        to the highest (white) of all images. NaN and infinity do not count; in colour images they become white.
+    caller : str
+        The function that messages name.
+
+    Returns
+    -------
+    array (N, H, W) or (N, H, W, 3), float32
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the shape, the sizes or the dtype do not fit.
+    """
+    try:
+        pixels = np.asarray(images)
+    except ValueError:  # a list of different shapes
+        raise ValueError(f"{caller} takes images of one size. Received: images of different shapes") from None
+    fits = pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[-1] in (1, 3))
+    if not fits or pixels.size == 0:
+        raise ValueError(
+            f"{caller} takes one or more images: (N, H, W), (N, H, W, 1) or (N, H, W, 3); write image[None] for one. "
+            f"Received: shape {pixels.shape}"
+        )
+    if pixels.dtype.kind not in "biuf":
+        raise TypeError(f"{caller} takes real numbers. Received: dtype {pixels.dtype}")
+    if pixels.ndim == 4 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    lowest, highest = _limits(pixels)
+    pixels = (pixels.astype(np.float32) - lowest) / (highest - lowest)
+    return pixels if pixels.ndim == 3 else np.where(np.isfinite(pixels), pixels, 1)
+
+
+def _limits(pixels):
+    """The values drawn as black and as white."""
+    if pixels.dtype == np.uint8:
+        return 0.0, 255.0
+    finite = pixels[np.isfinite(pixels)]
+    lowest, highest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if lowest >= 0 and highest <= 1:
+        return 0.0, 1.0
+    return (lowest, highest) if lowest < highest else (lowest, lowest + 1)
+
+
+def class_label(number, class_names, argument="labels") -> str:
+    """The name of a class, or its number where there are no names.
+
+    Raises
+    ------
+    ValueError
+        If it is no class number, or has no name.
+    """
+    if not is_integer(number) and not (isinstance(number, float | np.floating) and float(number).is_integer()):
+        raise ValueError(f"{argument} holds class numbers, integers from 0 on. Received: {number!r}")
+    number = int(number)
+    if class_names is None:
+        return str(number)
+    if not 0 <= number < len(class_names):
+        raise ValueError(
+            f"class {number} has no name: class_names has {len(class_names)} entries, for 0 … {len(class_names) - 1}. "
+            f"Received: {argument} with {number}"
+        )
+    return str(class_names[number])
+
+
+def as_one_image(image, caller):
+    """One image as floats from 0 to 1; see `as_pixels`.
+
+    Parameters
+    ----------
+    image : array (H, W), (H, W, 1), (H, W, 3), or one of these with a batch axis of length 1 in front
+
+    Returns
+    -------
+    array (H, W) or (H, W, 3), float32
+    """
+    image = np.asarray(image)
+    is_batch = image.ndim == 4 or (image.ndim == 3 and len(image) == 1 and image.shape[-1] not in (1, 3))
+    batch = image if is_batch else image[None]
+    if batch.ndim not in (3, 4) or len(batch) != 1:
+        raise ValueError(
+            f"{caller} takes one image: (H, W), (H, W, 1) or (H, W, 3), e.g. x_test[0]. Received: shape {image.shape}"
+        )
+    return as_pixels(batch, caller)[0]
+
+
+def as_text(text) -> str:
+    """`text` for matplotlib, which otherwise reads formulas between dollar signs."""
+    return str(text).replace("$", r"\$")

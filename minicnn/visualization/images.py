@@ -1,0 +1,223 @@
+"""Grids of images, and one image with what a model makes of it."""
+
+import textwrap
+
+import numpy as np
+
+from minicnn.errors import check_positive_int
+from minicnn.metrics import class_numbers
+from minicnn.visualization.figures import (
+    BLUE,
+    GREEN,
+    NO_BREAK,
+    VERMILION,
+    as_one_image,
+    as_pixels,
+    as_text,
+    class_label,
+    new_figure,
+)
+
+IMAGE_INCHES = 1.5
+TITLE_SIZE = 8.5  # points
+TITLE_LETTERS = 21  # as many fit above an image
+TITLE_INCHES = 0.18  # for each line of an image's title
+NAME_LETTERS = 26  # of a class beside its bar
+BAR_INCHES = 0.28
+OTHERS = "#B0B0B0"
+
+
+def show_images(images, labels=None, class_names=None, predictions=None, titles=None, columns=5):
+    """A grid of images, each with its class or a title above it.
+
+    Parameters
+    ----------
+    images : array (N, H, W), (N, H, W, 1) or (N, H, W, 3), or list of such images
+        Grey or red-green-blue. Bytes from 0 to 255 and floats from 0 to 1 are drawn as they are, other values scaled
+        from the lowest (black) to the highest (white) of all images.
+    labels : array (N,) or (N, 1) of class numbers, or one-hot rows (N, C), optional
+        The true classes.
+    class_names : sequence of str, optional
+        Written instead of the class numbers.
+    predictions : array like `labels`, or of probabilities (N, C), optional
+        What a model says: written as "pred = …" with the probability if it is given, and "act = …" for the label;
+        in vermilion where it is wrong.
+    titles : sequence of str, optional
+        One for each image, instead of the classes.
+    columns : int, default 5
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If shapes or lengths do not fit, or a class has no name.
+    ImportError
+        If matplotlib is not installed.
+    """
+    pixels = as_pixels(images, "show_images")
+    columns = min(check_positive_int("columns", columns), len(pixels))
+    texts, wrong = _titles(len(pixels), labels, class_names, predictions, titles)
+    rows = -(-len(pixels) // columns)
+    lines = max(text.count("\n") + 1 if text else 0 for text in texts)
+    figure = new_figure(columns * IMAGE_INCHES, rows * (IMAGE_INCHES + TITLE_INCHES * lines))
+    places = np.ravel(figure.subplots(rows, columns))
+    for axes, image, text, is_wrong in zip(places, pixels, texts, wrong, strict=False):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        axes.set_title(text, fontsize=TITLE_SIZE, color=VERMILION if is_wrong else "black")
+    for axes in places:
+        axes.set_axis_off()
+    return figure
+
+
+def _titles(count, labels, class_names, predictions, titles):
+    """(the text above each image, whether its prediction is wrong)."""
+    if titles is not None:
+        if labels is not None or predictions is not None:
+            raise ValueError("show_images takes titles, or labels and predictions. Received: both")
+        _check_count(count, titles, "a title", "titles")
+        return [_wrapped(str(title)) for title in titles], [False] * count
+    actual = None if labels is None else class_numbers(labels, "labels")
+    predicted = None if predictions is None else class_numbers(predictions, "predictions")
+    for numbers, one, many in ((actual, "a label", "labels"), (predicted, "a prediction", "predictions")):
+        if numbers is not None:
+            _check_count(count, numbers, one, many)
+    if predicted is None:
+        names = [] if actual is None else [class_label(n, class_names) for n in actual]
+        return [_wrapped(name) for name in names] or [""] * count, [False] * count
+    parts = [[f"pred = {name}"] for name in _predicted_names(predictions, predicted, class_names)]
+    if actual is not None:
+        for part, number in zip(parts, actual, strict=True):
+            part.append(f"act = {class_label(number, class_names)}")
+    texts = [", ".join(part) if len(", ".join(part)) <= TITLE_LETTERS else "\n".join(part) for part in parts]
+    wrong = [False] * count if actual is None else list(predicted != actual)
+    return [_wrapped(text) for text in texts], wrong
+
+
+def _predicted_names(predictions, numbers, class_names):
+    """Each predicted class, with its probability where rows of probabilities were given."""
+    names = [class_label(n, class_names, "predictions") for n in numbers]
+    rows = np.asarray(predictions)
+    if rows.ndim == 1 or rows.shape[1] == 1:
+        return names
+    return [f"{name} ({_percent(row[n], 0)})" for name, row, n in zip(names, rows, numbers, strict=True)]
+
+
+def _check_count(count, values, one, many):
+    if len(values) != count:
+        raise ValueError(f"show_images needs {one} for each of {count} images. Received: {len(values)} {many}")
+
+
+def _wrapped(text, letters=TITLE_LETTERS) -> str:
+    """Lines of at most so many letters, for matplotlib."""
+    return as_text("\n".join("\n".join(textwrap.wrap(line, letters)) for line in text.split("\n")))
+
+
+def _percent(fraction, decimals=2) -> str:
+    return f"{100 * float(fraction):.{decimals}f}{NO_BREAK}%"
+
+
+# ------------------------------------------------------------------------------------------------------- prediction
+
+
+def show_prediction(image, probabilities, class_names=None, label=None, top=10):
+    """An image beside a bar for the probability of each class; the title says which is predicted, and how surely.
+
+    Parameters
+    ----------
+    image : array (H, W), (H, W, 1) or (H, W, 3), or a batch of one such image
+    probabilities : array (C,) or (1, C)
+        What ``model.predict`` gives for the image, each from 0 to 1; they need not add up to 1.
+    class_names : sequence of str, optional
+        One for each class.
+    label : int, optional
+        The true class.
+    top : int, default 10
+        Of more classes than this, the most probable ones are shown.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a probability is not between 0 and 1, or a class has no name.
+    ImportError
+        If matplotlib is not installed.
+    """
+    pixels = as_one_image(image, "show_prediction")
+    probabilities = _checked_probabilities(probabilities, class_names)
+    classes = len(probabilities)
+    predicted = int(probabilities.argmax())
+    if label is not None:
+        label = _checked_label(label, classes, class_names)
+    shown = _shown_classes(probabilities, label, check_positive_int("top", top))
+    figure = new_figure(7.2, max(3.2, 0.9 + BAR_INCHES * len(shown)))
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
+    left.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+    left.set_axis_off()
+    _draw_bars(right, probabilities, shown, predicted, label, class_names)
+    title = f"predicted: {class_label(predicted, class_names)} ({_percent(probabilities[predicted])})"
+    if label is not None:
+        title += f"\ntrue class: {class_label(label, class_names)}"
+    wrong = label is not None and label != predicted
+    figure.suptitle(_wrapped(title, 70), fontsize="large", color=VERMILION if wrong else "black")
+    return figure
+
+
+def _checked_probabilities(probabilities, class_names):
+    """Probabilities as a vector (C,)."""
+    vector = np.asarray(probabilities)
+    vector = vector[0] if vector.ndim == 2 and len(vector) == 1 else vector
+    if vector.ndim != 1 or vector.dtype.kind not in "biuf" or len(vector) < 2:
+        raise ValueError(
+            "show_prediction takes the probability of each of two or more classes for one image, (C,) or (1, C), e.g. "
+            "model.predict(x_test[:1]); for one sigmoid output p, write [1 - p, p]. "
+            f"Received: shape {np.shape(probabilities)}, dtype {vector.dtype}"
+        )
+    if not ((vector >= 0) & (vector <= 1)).all():
+        raise ValueError(
+            "probabilities lie between 0 and 1; where a model has no softmax, apply minicnn.functional.softmax. "
+            f"Received: values from {vector.min()} to {vector.max()}"
+        )
+    if class_names is not None and len(class_names) != len(vector):
+        raise ValueError(f"class_names needs a name for each of {len(vector)} classes. Received: {len(class_names)}")
+    return vector
+
+
+def _checked_label(label, classes, class_names):
+    """The true class as an int below the number of classes."""
+    number = np.asarray(label)
+    number = number.reshape(()).item() if number.size == 1 else label
+    class_label(number, class_names, "label")
+    if not 0 <= number < classes:
+        raise ValueError(f"label is one of the {classes} classes, 0 … {classes - 1}. Received: label={label!r}")
+    return int(number)
+
+
+def _shown_classes(probabilities, label, top):
+    """The classes that get a bar: all in their order, or of too many the most probable ones and the true one."""
+    if len(probabilities) <= top:
+        return list(range(len(probabilities)))
+    best = [int(n) for n in np.argsort(-probabilities, kind="stable")[:top]]
+    return best if label is None or label in best else [*best, label]
+
+
+def _draw_bars(axes, probabilities, shown, predicted, label, class_names):
+    """One bar a class, the first on top; the predicted and the true one stand out."""
+    names = [class_label(n, class_names) + (" (true)" if n == label else "") for n in shown]
+    colours = dict.fromkeys(shown, OTHERS)
+    if label is not None:
+        colours[label] = GREEN
+    colours[predicted] = BLUE if label in (None, predicted) else VERMILION
+    bars = axes.barh(range(len(shown)), probabilities[shown], color=[colours[n] for n in shown])
+    axes.bar_label(bars, [_percent(probabilities[n], 1) for n in shown], padding=3, fontsize=TITLE_SIZE)
+    axes.set_yticks(range(len(shown)), [_wrapped(name, NAME_LETTERS) for name in names], fontsize=TITLE_SIZE)
+    for text, number in zip(axes.get_yticklabels(), shown, strict=True):
+        text.set_weight("bold" if number in (predicted, label) else "normal")
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.2), xticks=[0, 0.25, 0.5, 0.75, 1], xlabel="probability")
+    axes.spines[["top", "right"]].set_visible(False)

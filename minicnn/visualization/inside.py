@@ -1,0 +1,285 @@
+"""What a convolutional network has learned, and what it makes of an image: its filters and its feature maps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.data import Batch
+from minicnn.errors import NotBuiltError, ShapeError, check_positive_int, unknown_name
+from minicnn.graph import Graph
+from minicnn.layers import Conv2D, Layer
+from minicnn.models import Model
+from minicnn.plan import Plan
+from minicnn.threads import compute_threads
+from minicnn.visualization.figures import as_pixels, as_text, new_figure
+
+TILE_INCHES = 0.62
+GAP = 0.1  # between tiles, in tiles
+LAYER_GAP = 0.35  # between the rows of two layers, in tiles
+LABEL_INCHES = 1.6
+SIGNED = "PuOr_r"  # purple and orange around white: told apart with any colour vision
+UNSIGNED = "viridis"  # grows evenly from dark to light with any colour vision, and in grey
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of small pictures.
+
+    Attributes
+    ----------
+    label : str
+        Written to the left.
+    tiles : sequence of array (H, W) or (H, W, 3)
+    limits : tuple of float
+        The values at the two ends of the colours; of no meaning for tiles in red, green and blue.
+    colours : str
+        A colour map's name.
+    begins : bool
+        Whether the row is the first one of its layer.
+    """
+
+    label: str
+    tiles: list
+    limits: tuple
+    colours: str
+    begins: bool = True
+
+
+# ------------------------------------------------------------------------------------------------------------ filters
+
+
+def show_filters(layer, max_filters=16, max_channels=8):
+    """The kernels of a convolution, or of all convolutions of a model: a column for each filter.
+
+    Filters of one input channel, and each channel of the others, are drawn from purple (negative) over white (0) to
+    orange (positive), with the same colours in the whole layer; filters of three channels as red, green and blue, with
+    0 as grey.
+
+    Parameters
+    ----------
+    layer : Conv2D or Model
+    max_filters : int, default 16
+        Of more filters, the first ones are shown.
+    max_channels : int, default 8
+        Of more input channels, which are the rows, the first ones are shown.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    TypeError
+        If it is neither a convolution nor a model.
+    ValueError
+        If the model has no convolution.
+    NotBuiltError
+        If there are no weights yet.
+    ImportError
+        If matplotlib is not installed.
+    """
+    check_positive_int("max_filters", max_filters)
+    check_positive_int("max_channels", max_channels)
+    if not isinstance(layer, Model | Conv2D):
+        raise TypeError(f"show_filters takes a Conv2D layer or a model. Received: {layer!r}")
+    convolutions = _convolutions(layer)
+    if not convolutions:
+        raise ValueError(f"show_filters draws convolutions, and model '{layer.name}' has none. Received: {layer!r}")
+    return _draw_rows([row for conv in convolutions for row in _filter_rows(conv, max_filters, max_channels)])
+
+
+def _convolutions(layer) -> list:
+    """The convolutions in a layer, those inside nested models too, each once."""
+    if isinstance(layer, Model):
+        return list(dict.fromkeys(conv for inner in layer.layers for conv in _convolutions(inner)))
+    return [layer] if isinstance(layer, Conv2D) else []
+
+
+def _filter_rows(layer, max_filters, max_channels):
+    """The rows of one convolution."""
+    if not layer.built:
+        raise NotBuiltError(f"layer '{layer.name}' has no weights yet: build its model, or call it on data first")
+    kernel = layer.get_weights()[0]  # (KH, KW, C, F)
+    height, width, channels, filters = kernel.shape
+    largest = float(np.abs(kernel[np.isfinite(kernel)]).max(initial=0)) or 1.0
+    shown = kernel[..., :max_filters]
+    title = f"{layer.name}\n{height}×{width}, {_count(filters, max_filters, 'filter')}"
+    if channels == 3:
+        title += f"\nred, green, blue ±{largest:.2g}"
+        tiles = np.nan_to_num((shown + largest) / (2 * largest), nan=1).clip(0, 1)  # (KH, KW, 3, F)
+        return [Row(title, list(np.moveaxis(tiles, -1, 0)), (0, 1), UNSIGNED)]
+    title += f"\n{_count(channels, max_channels, 'channel')}, ±{largest:.2g}"
+    rows = []
+    for channel in range(min(channels, max_channels)):
+        label = f"channel {channel + 1}" if channel else title
+        tiles = list(np.moveaxis(shown[:, :, channel], -1, 0))  # each (KH, KW)
+        rows.append(Row(label, tiles, (-largest, largest), SIGNED, begins=channel == 0))
+    return rows
+
+
+def _count(number, limit, what) -> str:
+    """How many there are, and whether all are shown."""
+    plural = what if number == 1 else f"{what}s"
+    return f"{number} {plural}" if number <= limit else f"{limit} of {number} {plural}"
+
+
+# ------------------------------------------------------------------------------------------------------- feature maps
+
+
+def show_feature_maps(model, image, layers=None, max_maps=16):
+    """The image and what each layer makes of it: a row of maps for every layer whose output has a height and a width.
+
+    Each layer's colours go from its lowest value (dark) to its highest (light), as in use: no dropout, no augmentation.
+
+    Parameters
+    ----------
+    model : Model
+    image : array of the model's input shape, with or without a batch axis of length 1
+        A list of them for a model with several inputs. Values as the model was trained with.
+    layers : list of str or Layer, optional
+        Default: all that there are.
+    max_maps : int, default 16
+        Of more maps, the first ones are shown.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        If the image does not fit the model.
+    ValueError
+        If a layer does not exist or has no spatial output.
+    NotBuiltError
+        If the model is not built.
+    ImportError
+        If matplotlib is not installed.
+    """
+    check_positive_int("max_maps", max_maps)
+    if not isinstance(model, Model):
+        raise TypeError(f"show_feature_maps takes a model. Received: {model!r}")
+    images = _model_inputs(model, image)
+    places = _spatial_places(model, layers)
+    rows = [_input_row(tensor, array, max_maps) for tensor, array in zip(model.inputs, images, strict=True)]
+    outputs = _outputs(model, images, [tensor for _, tensor in places])
+    for (label, _), maps in zip(places, outputs, strict=True):
+        rows.append(_map_row(label, maps[0], max_maps))
+    return _draw_rows([row for row in rows if row is not None])
+
+
+def _model_inputs(model, image):
+    """A batch of one for each input of the model."""
+    several = len(model.inputs) > 1
+    if several and (not isinstance(image, list | tuple) or len(image) != len(model.inputs)):
+        names = [t.name for t in model.inputs]
+        raise ValueError(
+            f"model '{model.name}' has {len(names)} inputs, {names}: give a list of one image for each. "
+            f"Received: {type(image).__name__} of {np.shape(image)[:1]}"
+        )
+    arrays = [np.asarray(a) for a in (image if several else [image])]
+    return [_fitted(model, tensor, array) for tensor, array in zip(model.inputs, arrays, strict=True)]
+
+
+def _fitted(model, tensor, array):
+    """The array with a batch axis, and the channel axis of grey images, as the input wants it."""
+    expected = tensor.shape[1:]
+    one = array[0] if array.ndim and len(array) == 1 and array.shape != expected else array
+    one = one[..., None] if expected[-1:] == (1,) and one.shape == expected[:-1] else one
+    if one.shape != expected or one.dtype.kind not in "biuf":
+        raise ShapeError(
+            f"model '{model.name}' takes one image of real numbers of shape {expected} for its input '{tensor.name}'; "
+            f"utils.resize_images changes sizes. Received: shape {array.shape}, dtype {array.dtype}"
+        )
+    return one[None]
+
+
+def _spatial_places(model, layers):
+    """(label, tensor) of each layer's spatial output, in the order of computation."""
+    wanted = None if layers is None else {_layer_name(layer) for layer in layers}
+    known = {layer.name for layer in model.layers}
+    for name in sorted((wanted or set()) - known):
+        raise unknown_name(f"layer of model '{model.name}'", name, known)
+    places, seen, entries = [], {}, {tensor.node for tensor in model.inputs}
+    for node in model.graph.nodes:
+        if node in entries or (wanted is not None and node.layer.name not in wanted):
+            continue
+        seen[node.layer] = seen.get(node.layer, 0) + 1
+        call = f" (call {seen[node.layer]})" if seen[node.layer] > 1 else ""
+        places += [(node.layer.name + call, tensor) for tensor in node.outputs if tensor.ndim == 4]
+    if not places:
+        which = "" if wanted is None else f" among {sorted(wanted)}"
+        raise ValueError(
+            f"model '{model.name}' has no layer{which} whose output has a height and a width. "
+            f"Received: {[layer.name for layer in model.layers]}"
+        )
+    return places
+
+
+def _layer_name(layer) -> str:
+    return layer.name if isinstance(layer, Layer) else str(layer)
+
+
+def _outputs(model, images, tensors):
+    """The values of tensors inside the model, for one batch; nothing of the model changes."""
+    engine = model.engine
+    plan = Plan(Graph(model.inputs, tensors), engine.store, len(images[0]), training=False)
+    bound = plan.bind(len(images[0]))
+    with compute_threads(engine.backend):
+        Batch(images, [], None, None, len(images[0])).load_inputs(engine.backend, bound.inputs)
+        bound.forward()
+        return [engine.backend.to_host(output) for output in bound.outputs]
+
+
+def _input_row(tensor, array, max_maps):
+    """The image itself; None for an input that is none."""
+    if array.ndim != 4:
+        return None
+    if array.shape[-1] in (1, 3):
+        label = f"{tensor.name}\n{array.shape[1]}×{array.shape[2]}"
+        return Row(label, [as_pixels(array, "show_feature_maps")[0]], (0, 1), "gray")
+    return _map_row(tensor.name, array[0], max_maps)
+
+
+def _map_row(label, maps, max_maps):
+    """The row of one layer's maps (H, W, C)."""
+    height, width, channels = maps.shape
+    finite = maps[np.isfinite(maps)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    label = f"{label}\n{height}×{width}, {_count(channels, max_maps, 'map')}\n{low:.2g} … {high:.2g}"
+    tiles = list(np.moveaxis(maps[..., :max_maps], -1, 0))  # each (H, W)
+    return Row(label, tiles, (low, high if high > low else low + 1), UNSIGNED)
+
+
+# ------------------------------------------------------------------------------------------------------------ drawing
+
+
+def _draw_rows(rows):
+    """One picture of all rows; all tiles are of one size, however many pixels they have."""
+    columns = max(len(row.tiles) for row in rows)
+    tops, top = [], 0.0
+    for number, row in enumerate(rows):
+        top += LAYER_GAP if number and row.begins else 0
+        tops.append(top)
+        top += 1
+    figure = new_figure(LABEL_INCHES + TILE_INCHES * columns, 0.3 + TILE_INCHES * top)
+    axes = figure.subplots()
+    for row, y in zip(rows, tops, strict=True):
+        for x, tile in enumerate(row.tiles):
+            _draw_tile(axes, tile, x, y, row)
+    axes.set(xlim=(-GAP, columns), ylim=(top, -GAP), aspect="equal", xticks=[])
+    axes.set_yticks([y + (1 - GAP) / 2 for y in tops], [as_text(row.label) for row in rows], fontsize=8)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_anchor("W")
+    return figure
+
+
+def _draw_tile(axes, tile, x, y, row):
+    """A picture in the unit square below and right of (x, y), its sides in proportion."""
+    height, width = (1 - GAP) * np.array(tile.shape[:2]) / max(tile.shape[:2])
+    x, y = x + (1 - GAP - width) / 2, y + (1 - GAP - height) / 2
+    extent = (x, x + width, y + height, y)
+    low, high = row.limits
+    axes.imshow(tile, cmap=row.colours, vmin=low, vmax=high, extent=extent, interpolation="nearest")
+    axes.plot([x, x + width, x + width, x, x], [y, y, y + height, y + height, y], color="#808080", linewidth=0.4)

@@ -15,6 +15,7 @@ _NAMES = {
     "Sequential": "minicnn.models",
     "get_num_threads": "minicnn.threads",
     "gradcheck": "minicnn.gradient_check",
+    "load_model": "minicnn.models",
     "set_backend": "minicnn.backends",
     "set_num_threads": "minicnn.threads",
     "warmup": "minicnn.models",

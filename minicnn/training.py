@@ -17,7 +17,7 @@ from minicnn.callbacks import TerminateOnNaN
 from minicnn.data import Batch, check_lengths, real_array
 from minicnn.errors import DataError, NonFiniteError, check_number
 from minicnn.lowering import lower
-from minicnn.parameters import BorrowedWeights, ParameterStore
+from minicnn.parameters import BorrowedWeights, ParameterStore, layout
 from minicnn.plan import Plan
 
 FIRST_CALL = 2**40  # such calls count from here, away from the training steps
@@ -186,7 +186,7 @@ class Engine:
         self.optimizer_state = None
         self._plans = {}
         self._segment_lists = {}  # which weights are trainable → their parts of theta; one list object for each
-        self._calls = 0  # outside training, of plans that draw random numbers all the same
+        self.calls = 0  # outside training, of plans that draw random numbers all the same
         self._layout = None  # shapes of the weights that `optimizer_state` belongs to
 
     def take_over(self, previous) -> None:
@@ -200,8 +200,27 @@ class Engine:
         """An engine for the same model after its graph, or what `compile` said, has changed."""
         engine = Engine(self.model, self.backend)
         if keeps_state:
-            engine.optimizer_state, engine._layout = self.optimizer_state, self._layout
+            engine.optimizer_state, engine._layout, engine.calls = self.optimizer_state, self._layout, self.calls
         return engine
+
+    def state_by_weight(self):
+        """Name of an optimizer's state vector → weight → its part, on the host; None if there is no state."""
+        weights = [w for w in self.model.weights if w.has_gradient]
+        if self.optimizer_state is None or [w.shape for w in weights] != self._layout:
+            return None
+        slices, _ = layout(weights)
+        host = {name: self.backend.to_host(vector) for name, vector in self.optimizer_state.items()}
+        return {name: {w: vector[s].reshape(w.shape) for w, s in slices.items()} for name, vector in host.items()}
+
+    def set_state(self, state) -> None:
+        """Take over what `state_by_weight` returned."""
+        weights = [w for w in self.model.weights if w.has_gradient]
+        slices, size = layout(weights)
+        self._layout = [w.shape for w in weights]
+        self.optimizer_state = {name: self.backend.zeros((size,), weights[0].dtype) for name in state}
+        for name, arrays in state.items():
+            for w, array in arrays.items():
+                self.optimizer_state[name][slices[w]] = self.backend.asarray(array, w.dtype).reshape(-1)
 
     def prepare(self, trains=False) -> None:
         """Find the model's weights, and see which ones are trainable.
@@ -326,8 +345,8 @@ class Engine:
     def _use(self, bound, batch) -> None:
         """Run a batch outside training; where a layer acts as in training all the same, each call draws new masks."""
         if bound.plan.acts_as_in_training:
-            self._calls += 1
-            self.model.clock.step = FIRST_CALL + self._calls
+            self.calls += 1
+            self.model.clock.step = FIRST_CALL + self.calls
         batch.load_inputs(self.backend, bound.inputs)
         bound.forward()
 

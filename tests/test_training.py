@@ -446,7 +446,7 @@ def test_quiet_and_one_line_an_epoch(rng, capsys):
 def test_bar_on_a_terminal(rng, capsys, monkeypatch):
     pytest.importorskip("tqdm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_DRAWS", 0)
+    monkeypatch.setattr(callbacks.base, "SECONDS_BETWEEN_DRAWS", 0)
     model, (x, y) = linear(rng), data(rng)
     model.fit(x, y, epochs=2, batch_size=3, verbose=1)
     out, err = capsys.readouterr()

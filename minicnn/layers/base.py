@@ -1,7 +1,10 @@
 """What a layer is, and what a plan runs."""
 
+import math
 import re
 from collections import Counter
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -12,7 +15,7 @@ from minicnn.backends import memory
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Node, Tensor
 from minicnn.parameters import Weight
-from minicnn.registry import Configurable, constructor_parameters
+from minicnn.registry import Configurable, Registry, constructor_parameters
 from minicnn.settings import floatx
 from minicnn.threads import compute_threads
 
@@ -49,11 +52,14 @@ class Step:
         Whether `backward` reads the step's inputs, its output. What nobody reads, the plan overwrites.
     is_view : bool
         The output is the input's memory in another shape; the plan never runs such a step.
+    only_in_training : bool
+        Without training, the output equals the input: dropout, augmentation.
     """
 
     uses_input = True
     uses_output = False
     is_view = False
+    only_in_training = False
 
     @property
     def weights(self) -> list:
@@ -73,6 +79,21 @@ class Step:
 
     def backward(self, dy, ws) -> None:
         """Assign the gradients ``ws.dxs[i]`` of input i and ``ws.grads[name]`` of a weight, if not None."""
+        raise NotImplementedError
+
+    def to_onnx(self, xs, graph):
+        """Append what `forward` computes without training to an ONNX graph.
+
+        Parameters
+        ----------
+        xs : tuple of Value
+            See `minicnn.onnx.writer`.
+        graph : GraphWriter
+
+        Returns
+        -------
+        Value
+        """
         raise NotImplementedError
 
 
@@ -138,8 +159,8 @@ class Layer(Step, Configurable):
             raise TypeError(
                 str(unknown_name(f"argument of {type(self).__name__}", next(iter(unknown)), _arguments(type(self))))
             )
-        if not isinstance(name, str | None):
-            raise TypeError(f"a name is a string. Received: name={name!r}")
+        if name is not None and not (isinstance(name, str) and name and "/" not in name):
+            raise ValueError(f"a name is a string, not empty and without '/'. Received: name={name!r}")
         if dtype not in (None, floatx()):
             raise ValueError(f"a model has one dtype, set with utils.set_floatx: {floatx()!r} now. Received: {dtype=}")
         self.name = unique_name(type(self).__name__) if name is None else name
@@ -187,8 +208,7 @@ class Layer(Step, Configurable):
                     f"use a layer of its own for it. Received: {shape}"
                 )
             return weight
-        value = memory.empty(shape, floatx())
-        value[...] = initializers.get(initializer)(shape, floatx())
+        value = _first_value(shape, initializer)
         self._weights[name] = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
         setattr(self, name, self._weights[name])
         return self._weights[name]
@@ -351,6 +371,42 @@ class Layer(Step, Configurable):
         if self.declared_input_shape is not None:
             config["input_shape"] = list(self.declared_input_shape)
         return config
+
+
+_registry = Registry("layer", Layer)
+register = _registry.register
+get = _registry.get
+
+
+# ------------------------------------------------------------------------------------------------------ weights
+
+_awaited = ContextVar("how many numbers of a file have no weight yet", default=None)
+
+
+@contextmanager
+def weights_from_file(count):
+    """Inside, new weights are zeros, to be read from a file that holds `count` numbers.
+
+    A file that describes larger layers than it has numbers for is found out before they take memory.
+    """
+    token = _awaited.set(SimpleNamespace(count=count))
+    try:
+        yield
+    finally:
+        _awaited.reset(token)
+
+
+def _first_value(shape, initializer):
+    """An array for a new weight."""
+    awaited = _awaited.get()
+    if awaited is None:
+        value = memory.empty(shape, floatx())
+        value[...] = initializers.get(initializer)(shape, floatx())
+        return value
+    awaited.count -= math.prod(shape)
+    if awaited.count < 0:
+        raise ShapeError(f"the layers need more numbers than the file holds. Received: a weight of shape {shape}")
+    return memory.zeros(shape, floatx())
 
 
 # ------------------------------------------------------------------------------------------------------- naming

@@ -9,6 +9,7 @@ from minicnn.callbacks import CallbackList, History, progress
 from minicnn.errors import NotBuiltError, NotCompiledError, ShapeError, check_positive_int, unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer, unique_name
+from minicnn.models.persistence import Persistent
 from minicnn.parameters import check_one_dtype
 from minicnn.summary import summary_text
 from minicnn.threads import compute_threads
@@ -16,7 +17,7 @@ from minicnn.threads import compute_threads
 BATCH_SIZE = 32  # where none is given, as in Keras
 
 
-class Model(Layer):
+class Model(Persistent, Layer):
     """A model from its inputs and outputs (Keras's functional form).
 
     Parameters
@@ -148,16 +149,6 @@ class Model(Layer):
         layers = self.graph.layers if self.graph is not None else []
         return list(dict.fromkeys(w for layer in layers for w in layer.weights))
 
-    def named_weights(self) -> dict:
-        """ "layer/weight" → Weight; layers of a model used as a layer as "model/layer/weight"."""
-        named = {}
-        for layer in self.layers:
-            if layer.graph is not None:
-                named |= {f"{layer.name}/{path}": w for path, w in layer.named_weights().items()}
-            else:
-                named |= {w.path: w for w in layer.weights}
-        return named
-
     @property
     def trainable(self):
         return self._trainable
@@ -195,10 +186,6 @@ class Model(Layer):
             Takes the text.
         """
         print_fn(summary_text(self, expand_nested))
-
-    def get_config(self):
-        """Not written yet: a model's structure cannot be put into a config."""
-        raise NotImplementedError("a model's structure cannot be saved yet; get_weights() gives its weights")
 
     def __repr__(self):
         return f"<{type(self).__name__} '{self.name}', {'built' if self.built else 'not built'}>"

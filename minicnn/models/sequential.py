@@ -7,6 +7,7 @@ from minicnn.errors import DataError, ShapeError
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer
 from minicnn.layers.core import Input, InputLayer
+from minicnn.models import config as configs
 from minicnn.models.model import Model
 from minicnn.parameters import check_one_dtype
 
@@ -27,6 +28,7 @@ class Sequential(Model):
     """
 
     input_count = 1
+    saved_as = "Sequential"
 
     def __init__(self, layers=None, name=None):
         self._setup(name, "Sequential")
@@ -135,6 +137,15 @@ class Sequential(Model):
     @property
     def layers(self):
         return list(self._stack)
+
+    def get_config(self):
+        with configs.sharing():
+            start = [] if self.graph is None else [configs.layer_config(self.graph.inputs[0].node.layer)]
+            return self._own_config() | {"layers": start + [configs.layer_config(layer) for layer in self._stack]}
+
+    @classmethod
+    def _made_from(cls, config):
+        return cls([configs.layer_from_config(entry) for entry in configs.layers_of(config)], name=config.get("name"))
 
     def _own_layers(self):
         return getattr(self, "_stack", [])

@@ -56,6 +56,19 @@ class Callback:
     def on_train_batch_end(self, batch, logs=None) -> None:
         """After a batch; `logs` holds the epoch's averages so far."""
 
+    def get_state(self) -> dict:
+        """What a checkpoint keeps of this callback, so that a training that was killed goes on as if it had not been.
+
+        Returns
+        -------
+        dict
+            None, bool, int, float, str, NumPy arrays, and lists and dicts (with string keys) of them. Empty: nothing.
+        """
+        return {}
+
+    def set_state(self, state) -> None:
+        """Take over what `get_state` returned in the run that was killed; called after `on_train_begin`."""
+
 
 class CallbackList:
     """Calls several callbacks as one, and only those that override a method."""
@@ -99,6 +112,12 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def get_state(self):
+        return {"epoch": self.epoch, "history": self.history}
+
+    def set_state(self, state):
+        self.epoch, self.history = list(state["epoch"]), {name: list(v) for name, v in state["history"].items()}
 
 
 class TerminateOnNaN(Callback):

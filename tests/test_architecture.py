@@ -16,7 +16,7 @@ ROOMS = (
     ("activations", "functional", "gradient_check", "onnx", "utils", "visualization"),  # for users; nothing imports them
     ("models",),
     ("training",),
-    ("callbacks", "data", "summary"),
+    ("callbacks", "data", "run", "summary"),
     ("saving",),
     ("plan",),
     ("fusion",),

@@ -10,13 +10,16 @@ from minicnn.callbacks.base import (
     TerminateOnNaN,
     progress,
 )
+from minicnn.callbacks.checkpoints import BackupAndRestore, ModelCheckpoint
 
 __all__ = [
+    "BackupAndRestore",
     "Callback",
     "CallbackList",
     "EpochLines",
     "History",
     "LambdaCallback",
+    "ModelCheckpoint",
     "ProgressBar",
     "TerminateOnNaN",
     "progress",

@@ -25,6 +25,7 @@ class Callback:
 
     model = None
     params = None
+    runs_last = False  # whether it is called after all others
 
     def set_model(self, model) -> None:
         self.model = model
@@ -34,6 +35,9 @@ class Callback:
 
     def on_train_begin(self, logs=None) -> None:
         """Before the first epoch."""
+
+    def on_run_begin(self, run) -> None:
+        """After `on_train_begin` of all callbacks; `run` (`minicnn.run.Run`) knows, and may change, where to begin."""
 
     def on_train_end(self, logs=None) -> None:
         """After the last epoch, also when training was interrupted."""
@@ -79,7 +83,7 @@ class CallbackList:
                 raise TypeError(f"a callback is an instance of callbacks.Callback. Received: {callback!r}")
             callback.set_model(model)
             callback.set_params(params)
-        self.callbacks = callbacks
+        self.callbacks, self.params = sorted(callbacks, key=lambda c: c.runs_last), params
 
     def __call__(self, method, *args) -> None:
         """Call the method of that name of every callback that has one of its own."""
@@ -104,6 +108,9 @@ class History(Callback):
     history : dict of list
         "loss", "accuracy", "val_loss", "val_accuracy", …: one value an epoch.
     """
+
+    def __init__(self):
+        self.epoch, self.history = [], {}
 
     def on_train_begin(self, logs=None):
         self.epoch, self.history = [], {}

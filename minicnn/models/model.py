@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from minicnn import backends, data, random, training
-from minicnn.callbacks import CallbackList, History, progress
+from minicnn.callbacks import BackupAndRestore, CallbackList, History, progress
 from minicnn.errors import NotBuiltError, NotCompiledError, ShapeError, check_positive_int, unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer, unique_name
@@ -286,6 +286,7 @@ class Model(Persistent, Layer):
         validation_steps=None,
         validation_batch_size=None,
         validation_freq=1,
+        resume=None,
     ):
         """Train.
 
@@ -318,6 +319,9 @@ class Model(Persistent, Layer):
             Default: `batch_size`.
         validation_freq : int, default 1
             Validate after every so many epochs.
+        resume : str or path-like, optional
+            A folder for this training's checkpoint, written after every epoch: if there is one, the training goes on
+            from there. See `callbacks.BackupAndRestore`.
 
         Returns
         -------
@@ -354,13 +358,14 @@ class Model(Persistent, Layer):
                 *data.unpack_validation(validation_data), size, validation_steps, "validation y"
             )
         history = History()
+        backup = [] if resume is None else [BackupAndRestore(resume, delete_checkpoint=False)]
         params = {
             "epochs": epochs,
             "steps": source.steps,
             "samples": source.samples,
             "batch_size": batch_size or BATCH_SIZE,
         }
-        run = CallbackList([*(callbacks or []), *bars, history], self, params)
+        run = CallbackList([*(callbacks or []), *bars, history, *backup], self, params)
         self.history = history
         with compute_threads(self.engine.backend):
             training.run_epochs(self, source, validation, run, epochs, initial_epoch, shuffle, validation_freq)

@@ -148,7 +148,7 @@ class Persistent:
                 "and copy layer by layer with set_weights. Received: skip_mismatch=True"
             )
         with saving.open_file(filepath) as file:
-            self._assign_weights(file)
+            self._assign(self._read_weights(file))
 
     def snapshot(self) -> Snapshot:
         """The model at this moment, for `minicnn.saving`; the arrays are copies."""
@@ -160,7 +160,7 @@ class Persistent:
         config = model_config(self)
         if self.compiled is None:
             return Snapshot(weights, config, training=training)
-        training["calls"] = self.engine.calls
+        training |= {"calls": self.engine.calls, "trainable": [layer.trainable for layer in _all_layers(self)]}
         return Snapshot(weights, config, self._compile_config(), self._optimizer_snapshot(), training)
 
     def _finite_weights(self):
@@ -198,13 +198,54 @@ class Persistent:
 
     # --------------------------------------------------------------------------------------------------- restore
 
-    def _assign_weights(self, file):
+    def restore(self, file) -> None:
+        """Go on where the model was when `file`, of a model like this one, was written; see `load_model` for a new one.
+
+        Parameters
+        ----------
+        file : saving.snapshot.Reader
+
+        Raises
+        ------
+        FileFormatError, ValueError
+            If the file is of another model or optimizer; the model is as before.
+        """
+        saved, own = file.compile["optimizer"], type(self.optimizer).__name__
+        if saved["class_name"] != own:
+            raise ValueError(
+                f"the file's optimizer is {saved['class_name']}: compile the model as it was then. Received: {own}"
+            )
+        arrays, state = self._read_weights(file), self._read_optimizer(file)
+        self._assign(arrays)
+        self._set_optimizer(state)
+        if isinstance(saved["config"]["learning_rate"], float):  # a callback may have changed it
+            self.optimizer.learning_rate = saved["config"]["learning_rate"]
+        for layer, flag in zip(_all_layers(self), file.training["trainable"], strict=True):
+            setattr(layer, "_trainable" if isinstance(layer, Persistent) else "trainable", bool(flag))
+        self._restore_training(file.training)
+
+    def _read_weights(self, file):
+        shapes = {name: w.shape for name, w in self._unique_weights().items()}
+        return file.weights(shapes, model_config(self))
+
+    def _read_optimizer(self, file):
+        """The optimizer's state by weights' names, or None."""
+        shapes = {name: w.shape for name, w in self._unique_weights().items() if w.has_gradient}
+        return file.optimizer(self.optimizer.slots, shapes, model_config(self))
+
+    def _assign(self, arrays):
         weights = self._unique_weights()
-        arrays = file.weights({name: w.shape for name, w in weights.items()}, model_config(self))
         for name, weight in weights.items():
             weight.check(arrays[name])
         for name, weight in weights.items():
             weight.assign(arrays[name])
+
+    def _set_optimizer(self, state):
+        if state is not None:
+            weights = self._unique_weights()
+            slots = {slot: {weights[n]: a for n, a in arrays.items()} for slot, arrays in state["slots"].items()}
+            self.engine.set_state(slots)
+            self.optimizer.iterations, self.optimizer.owner = state["iterations"], weakref.ref(self)
 
     def _compile_from(self, config):
         """`compile` with what `_compile_config` wrote."""
@@ -217,18 +258,8 @@ class Persistent:
             loss_weights=loss_weights,
         )
 
-    def _restore_optimizer(self, file):
-        """Take the optimizer's state from a file, if it has one."""
-        optimizer = self.compiled.optimizer
-        weights = {name: w for name, w in self._unique_weights().items() if w.has_gradient}
-        state = file.optimizer(optimizer.slots, {name: w.shape for name, w in weights.items()}, model_config(self))
-        if state is not None:
-            slots = state["slots"].items()
-            self.engine.set_state({slot: {weights[n]: a for n, a in arrays.items()} for slot, arrays in slots})
-            optimizer.iterations, optimizer.owner = state["iterations"], weakref.ref(self)
-
     def _restore_training(self, training):
-        """Take over the random numbers' position and the history."""
+        """Take over the random numbers' position."""
         names = ("seed", "epochs_trained", "calls")
         numbers = {name: training[name] for name in names if training.get(name) is not None}
         for name, value in numbers.items():
@@ -240,9 +271,6 @@ class Persistent:
         self.epochs_trained = numbers.get("epochs_trained", self.epochs_trained)
         if self.compiled is not None:
             self.engine.calls = numbers.get("calls", 0)
-        if training.get("history") is not None:
-            self.history = History()
-            self.history.set_state(training["history"])
 
 
 # ------------------------------------------------------------------------------------------------------ functions
@@ -334,10 +362,13 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
         with weights_from_file(file.numbers):
             model = model_from_config(file.config)
         if model.built:
-            model._assign_weights(file)
+            model._assign(model._read_weights(file))
         if compile and file.compile is not None:
             model._compile_from(file.compile)
             if model.built:
-                model._restore_optimizer(file)
+                model._set_optimizer(model._read_optimizer(file))
         model._restore_training(file.training)
+        if file.training.get("history") is not None:
+            model.history = History()
+            model.history.set_state(file.training["history"])
     return model

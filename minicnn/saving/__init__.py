@@ -4,7 +4,6 @@ A format is a module with two names: ``write(path, snapshot)`` and ``Reader(path
 """
 
 from importlib import import_module
-from pathlib import Path
 
 from minicnn.errors import FileFormatError
 from minicnn.saving import files
@@ -38,10 +37,7 @@ def write(path, snapshot) -> None:
         If the file cannot be written; a previous one is still there.
     """
     path = files.checked_path(path)
-    suffix = _suffix(path)
-    if suffix in WEIGHTS_ONLY and not snapshot.weights_only:
-        raise ValueError(f"a '{suffix}' file holds weights alone: call save_weights. Received: {str(path)!r}")
-    module = import_module(FORMATS[suffix])
+    module = import_module(FORMATS[check_suffix(path, snapshot.weights_only)])
     with files.replacing(path) as temporary:
         module.write(temporary, snapshot)
 
@@ -59,27 +55,41 @@ def open_file(path):
         If it cannot be read.
     """
     path = files.checked_path(path)
-    module = import_module(FORMATS[_suffix(path)])
+    module = import_module(FORMATS[check_suffix(path, weights_only=True)])
     files.check_readable(path)
     with files.named_in_errors(path):
         return module.Reader(path)
 
 
-def _suffix(path: Path) -> str:
-    """The suffix of a format."""
-    name = path.name.lower()
-    for suffix in FORMATS:
-        if name.endswith(suffix):
-            return suffix
-    if name.endswith(".onnx"):
+def check_suffix(path, weights_only) -> str:
+    """The suffix, of those in `FORMATS`, that `path` ends in.
+
+    Parameters
+    ----------
+    path : str or path-like
+    weights_only : bool
+        Whether weights alone are written; otherwise the format must hold a whole model.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    name = str(path).lower()
+    suffix = next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
+    if suffix is None and name.endswith(".onnx"):
         raise ValueError(
             "an ONNX file is read with mc.import_onnx(path) and written with mc.export_onnx(model, path). "
             f"Received: {str(path)!r}"
         )
-    raise ValueError(
-        f"a model file's name ends in {', '.join(FORMATS)}; '.safetensors' is minicnn's own format. "
-        f"Received: {str(path)!r}"
-    )
+    if suffix is None:
+        raise ValueError(
+            f"a model file's name ends in {', '.join(FORMATS)}; '.safetensors' is minicnn's own format. "
+            f"Received: {str(path)!r}"
+        )
+    if suffix in WEIGHTS_ONLY and not weights_only:
+        raise ValueError(f"a '{suffix}' file holds weights alone: call save_weights. Received: {str(path)!r}")
+    return suffix
 
 
-__all__ = ["FORMATS", "FileFormatError", "Snapshot", "open_file", "write"]
+__all__ = ["FORMATS", "FileFormatError", "Snapshot", "check_suffix", "open_file", "write"]

@@ -93,7 +93,7 @@ def named_in_errors(path):
         raise
     except Exception as error:
         reason = " ".join(f"{error}".split()) or type(error).__name__
-        raise FileFormatError(f"{path} is damaged or does not describe a model: {reason}") from error
+        raise FileFormatError(f"{path} cannot be used: {reason}") from error
 
 
 def read_json(text) -> dict:

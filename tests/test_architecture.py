@@ -39,8 +39,9 @@ OWNERS = {
     "llvmlite": "minicnn.backends.numba",
     "cupy": "minicnn.backends.cupy",
     "matplotlib": "minicnn.visualization",
+    "onnx": "minicnn.onnx",
 }
-LATE = ("numba", "llvmlite", "matplotlib", "tqdm", "pooch", "threadpoolctl", "cupy", "h5py")
+LATE = ("numba", "llvmlite", "matplotlib", "tqdm", "pooch", "threadpoolctl", "cupy", "h5py", "onnx")
 MAX_LINES = 600
 
 

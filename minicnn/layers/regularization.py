@@ -27,6 +27,7 @@ class Dropout(Layer):
     """
 
     uses_input = False
+    only_in_training = True
 
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(**kwargs)
@@ -163,6 +164,14 @@ class BatchNormalization(Layer):
             count = dy.size // dy.shape[-1]
             dy = dy - (sum_dy + normalized * sum_dy_x) / count
         np.multiply(dy, factor, out=ws.dxs[0])
+
+    def to_onnx(self, xs, graph):
+        channels = xs[0].shape[-1:]
+        gamma = graph.weight(self.gamma) if self.scale else graph.constant(np.ones(channels, np.float32))
+        beta = graph.weight(self.beta) if self.center else graph.constant(np.zeros(channels, np.float32))
+        moving = [graph.weight(self.moving_mean), graph.weight(self.moving_variance)]
+        inputs = [graph.channels_first(xs[0]), gamma, beta, *moving]
+        return graph.add("BatchNormalization", inputs, epsilon=self.epsilon, momentum=self.momentum)
 
     @classmethod
     def examples(cls):

@@ -111,15 +111,21 @@ class Importer:
         return tensor
 
     def _is_read_by_channels(self, name) -> bool:
-        """Whether an operator that takes channels for the second axis comes before any that changes axes."""
-        seen, waiting = {name}, [name]
+        """Whether the first operator that cares takes axis 1 of an input for the channels."""
+        rank = len(self._graph.inputs[name]) + 1
+        seen, waiting = {name}, [(name, list(range(rank)))]  # the input's axes in the order that they have there
         while waiting:
-            for node in self._readers.get(waiting.pop(), ()):
+            name, axes = waiting.pop()
+            for node in self._readers.get(name, ()):
                 if node.operator in CHANNEL_OPERATORS:
-                    return True
-                if node.operator in ELEMENTWISE_OPERATORS:
-                    waiting += [n for n in node.outputs[:1] if n not in seen]
-                    seen.update(waiting)
+                    return axes[1] == 1
+                perm = list(range(rank))
+                if node.operator == "Transpose":
+                    perm = node.get("perm", perm[::-1], list)
+                keeps_axes = node.operator in ELEMENTWISE_OPERATORS or node.operator == "Transpose"
+                if keeps_axes and sorted(perm) == list(range(rank)) and node.outputs[0] not in seen:
+                    seen.add(node.outputs[0])
+                    waiting.append((node.outputs[0], [axes[axis] for axis in perm]))
         return False
 
     def _translate(self, node):

@@ -25,8 +25,10 @@ CHANNEL_OPERATORS = {
     "GlobalAveragePool",
     "GlobalMaxPool",
     "MaxPool",
+    "ReduceMax",
+    "ReduceMean",
 }
-"""Those that take the second axis for the channels."""
+"""Those that take axis 1 for the channels, as they are supported here."""
 
 ELEMENTWISE_OPERATORS = {
     "Add",

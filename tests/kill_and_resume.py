@@ -2,9 +2,9 @@
 
     python tests/kill_and_resume.py --kills 200
 
-Each run is a process of its own that trains with `callbacks.BackupAndRestore`. It is killed (SIGKILL) at a random moment
-and started again with the same folder, until it comes to its end. After every kill the checkpoint has to be readable;
-at the end weights, optimizer state and history have to be those of the undisturbed run, to the last bit.
+Each run is a process of its own that trains with `callbacks.BackupAndRestore`. It is killed (SIGKILL) at a random
+moment and started again with the same folder, until it comes to its end. After every kill the checkpoint has to be
+readable; at the end weights, optimizer state and history have to be those of the undisturbed run, to the last bit.
 """
 
 import argparse
@@ -19,7 +19,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 
 import minicnn as mc
 from minicnn import layers, saving
@@ -219,8 +218,8 @@ def main():
         return 0
     seed = random.randrange(2**32) if options.seed is None else options.seed
     print(f"seed: {seed}")
-    rng, kills, runs, unreadable, different = random.Random(seed), 0, 0, 0, 0
-    reference = {}
+    rng, reference = random.Random(seed), {}
+    kills = runs = unreadable = different = 0
     with tempfile.TemporaryDirectory() as top:
         for number, frequency in enumerate(SAVE_FREQUENCIES):
             process = start(Path(top) / f"reference{number}", frequency, options.backend, seed)

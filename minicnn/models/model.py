@@ -1,5 +1,6 @@
 """The model: a graph of layers that can be trained."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -119,7 +120,7 @@ class Model(Persistent, Layer):
     def _check_layers(self):
         """Layer names must differ, since files and `get_layer` go by them; weights must be of one dtype."""
         names = [layer.name for layer in self.layers]
-        repeated = sorted({n for n in names if names.count(n) > 1})
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         if repeated:
             raise ValueError(f"the layers of a model need different names. Received: {repeated} more than once")
         check_one_dtype(self.weights)

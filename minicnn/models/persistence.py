@@ -164,6 +164,7 @@ class Persistent:
         return Snapshot(weights, config, self._compile_config(), self._optimizer_snapshot(), training)
 
     def _finite_weights(self):
+        self._built_graph()  # raises NotBuiltError
         arrays = {name: w.numpy() for name, w in self._unique_weights().items()}
         for name, array in arrays.items():
             if not np.isfinite(array).all():
@@ -310,8 +311,8 @@ def model_from_json(json_string, custom_objects=None):
     FileFormatError
         If the text does not describe a model.
     """
-    with named_in_errors("the JSON text"):
-        return model_from_config(read_json(json_string), custom_objects)
+    with custom_object_scope(custom_objects), named_in_errors("the JSON text"):
+        return model_from_config(read_json(json_string))
 
 
 def clone_model(model):
@@ -356,7 +357,7 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     """
     if safe_mode is not True:
         raise ValueError(f"files are never trusted: safe_mode=True. Received: safe_mode={safe_mode!r}")
-    with saving.open_file(filepath) as file, named_in_errors(filepath), custom_object_scope(custom_objects):
+    with custom_object_scope(custom_objects), saving.open_file(filepath) as file, named_in_errors(filepath):
         if file.config is None:
             raise FileFormatError("the file holds weights alone: build the model and call load_weights")
         with weights_from_file(file.numbers):

@@ -10,6 +10,7 @@ numbers stand beside the functions.
 """
 
 import math
+import os
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from minicnn.errors import FileFormatError
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_READS = 400_000  # of single structures; a model of 1,000 layers needs fewer than 100,000
 MAX_DEPTH = 64  # of groups in groups
-MAX_FILE = 2**32  # bytes; files are read as a whole
+MAX_FILE = 2**32  # bytes
 _UNDEFINED = 2**64 - 1
 _LENGTH_LIMIT = 2**62  # what dimensions and sizes must stay below
 
@@ -119,19 +120,19 @@ def _refuse(what, path):
     )
 
 
-def read_file(path) -> Group:
-    """`read` of a file.
+def file_content(path) -> bytes:
+    """A file of at most `MAX_FILE` bytes as a whole.
 
     Raises
     ------
     FileFormatError
-        As `read`; and if the file is larger than `MAX_FILE`.
+        If it is larger.
     """
     with open(path, "rb") as file:
-        data = file.read(MAX_FILE + 1)
-    if len(data) > MAX_FILE:
-        raise FileFormatError(f"HDF5 files of at most {MAX_FILE} bytes are read")
-    return read(data)
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_FILE:
+            raise FileFormatError(f"files of at most {MAX_FILE} bytes are read. Received: {size} bytes")
+        return file.read(size)
 
 
 def datasets(group):

@@ -45,7 +45,7 @@ class Reader(BaseReader):
 
     def __init__(self, path):
         try:
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(io.BytesIO(hdf5.file_content(path))) as archive:
                 members = _members(archive)
                 described = read_json(_read(archive, members[CONFIG], MAX_JSON))
                 metadata = read_json(_read(archive, members[METADATA], MAX_JSON)) if METADATA in members else {}

@@ -98,7 +98,7 @@ class Reader(BaseReader):
     """A file of a model, or of weights alone."""
 
     def __init__(self, path):
-        self.root = hdf5.read_file(path)
+        self.root = hdf5.read(hdf5.file_content(path))
         self.numbers = hdf5.count_numbers(self.root)
         described = self.root.attributes.get("model_config")
         if described is None:

@@ -68,7 +68,7 @@ class Reader(BaseReader):
     """A weights file; also one of the old layout, which tf.keras wrote under any name ending in .h5."""
 
     def __init__(self, path):
-        self.root = hdf5.read_file(path)
+        self.root = hdf5.read(hdf5.file_content(path))
         self.numbers = hdf5.count_numbers(self.root)
 
     def weights(self, expected, config):

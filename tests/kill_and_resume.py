@@ -19,7 +19,6 @@ import tempfile
 import time
 from pathlib import Path
 
-
 import minicnn as mc
 from minicnn import layers, saving
 from minicnn.callbacks import checkpoints

@@ -198,13 +198,13 @@ def test_checkpoint_of_something_else(tmp_path):
     path = make_checkpoint(tmp_path)
     other = build("sgd")
     before = other.get_weights()
-    with pytest.raises(ValueError, match="optimizer is Adam.*Received: SGD"):
+    with pytest.raises(ValueError, match=r"optimizer is Adam.*Received: SGD"):
         resume(tmp_path, other)
     larger = build()
     larger.add(layers.Dense(4, name="more"))
     with pytest.raises(FileFormatError, match="missing: more/kernel"):
         resume(tmp_path, larger)
-    with pytest.raises(ValueError, match="in the middle of an epoch.*Received: .*'batch_size': 10"):
+    with pytest.raises(ValueError, match=r"in the middle of an epoch.*Received: .*'batch_size': 10"):
         resume(tmp_path, batch_size=10)
     assert all(np.array_equal(a, b) for a, b in zip(before, other.get_weights(), strict=True))
     other.save(path)
@@ -351,5 +351,5 @@ def test_state_of_any_shape_survives(tmp_path):
     np.testing.assert_array_equal(again["c"], tree["c"])
     assert isinstance(again["d"], np.float64)
     snapshot.training["run"] = {"a": object()}
-    with pytest.raises(TypeError, match="made of plain values and arrays.*run/a"):
+    with pytest.raises(TypeError, match=r"made of plain values and arrays.*run/a"):
         saving.write(tmp_path / "t.safetensors", snapshot)

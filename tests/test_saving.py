@@ -215,7 +215,7 @@ def test_calls_that_do_not_exist():
     config = json.loads(graph().to_json())
     entry = next(e for e in config["config"]["layers"] if e["name"] == "size")
     entry["inbound_nodes"][0]["args"][0]["config"]["keras_history"] = ["size", 0, 0]
-    with pytest.raises(FileFormatError, match="outputs that do not exist.*size"):
+    with pytest.raises(FileFormatError, match=r"outputs that do not exist.*size"):
         mc.models.model_from_json(json.dumps(config))
 
 

@@ -295,6 +295,86 @@ def _edit_config(holder, key, rng):
     holder.attrs[key] = mutate_json_text(text, rng)
 
 
+def mutate_onnx(data, rng):
+    """A field of the file replaced, repeated, removed or added; everything else is as ONNX has it."""
+    import onnx
+
+    model = onnx.ModelProto.FromString(data)
+    graph = model.graph
+    node, tensor = rng.choice(graph.node), rng.choice(graph.initializer)
+    names = [n for node in graph.node for n in (*node.input, *node.output)] + ["", "nothing"]
+    edit = rng.randrange(12)
+    if edit < 5:
+        _edit_message(model, rng, names)
+    elif edit == 5:
+        node.op_type = rng.choice(
+            [n.op_type for n in graph.node] + ["If", "Loop", "ConstantOfShape", "Expand", "Concat"]
+        )
+    elif edit == 6:
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=rng.choice((CANARY, "../" * 9 + CANARY[1:], "/dev/zero")))
+    elif edit == 7:
+        tensor.dims[:] = rng.choice(([2**31, 2**31], [2**62], [2**40, 0], [-1], [], [1] * 1000, [*tensor.dims, 2**20]))
+    elif edit == 8:
+        values = rng.choice(([-1, 2**40], [0] * 50, [2**31] * 4, [-1, -1], [-(2**63)] * 2, [1] * 10**6, []))
+        new = graph.node.add(op_type="Constant", output=["hostile"])
+        new.attribute.append(onnx.helper.make_attribute("value_ints", values, attr_type=onnx.AttributeProto.INTS))
+        graph.node.insert(0, new)
+        name = rng.choice(("Reshape", "Pad", "Unsqueeze", "Squeeze", "Expand", "Slice", "Gather", "Concat", "Tile"))
+        node.op_type, node.input[1:] = name, ["hostile"]
+    elif edit == 9:  # doubles in size with every node
+        for number in range(40):
+            name = f"doubled{number}"
+            new = onnx.helper.make_node(
+                "Concat", [node.output[0] if number == 0 else f"doubled{number - 1}"] * 2, [name], axis=1
+            )
+            graph.node.append(new)
+        graph.output[0].name = name
+    elif edit == 10:
+        nodes = list(graph.node)
+        rng.shuffle(nodes)
+        del graph.node[:]
+        graph.node.extend(nodes)
+    else:
+        dim = rng.choice(graph.input).type.tensor_type.shape.dim
+        rng.choice(dim).dim_value = rng.choice((0, -1, 2**20, 2**31, 2**62))
+    return model.SerializeToString()
+
+
+def _edit_message(message, rng, names):
+    """One edit somewhere in a protobuf message."""
+    fields = [(field, value) for field, value in message.ListFields() if field.name != "raw_data"]
+    field, value = rng.choice(fields)
+    if field.is_repeated:
+        number = rng.randrange(len(value))
+        kind = rng.random()
+        if kind < 0.1:
+            del value[number]
+        elif kind < 0.2:
+            value.extend([value[number]] * rng.choice((1, 5, 1000)))
+        elif field.message_type is not None:
+            _edit_message(value[number], rng, names)
+        else:
+            value[number] = _other_scalar(value[number], rng, names)
+    elif field.message_type is not None and rng.random() < 0.9:
+        _edit_message(value, rng, names)
+    elif field.message_type is not None or rng.random() < 0.1:
+        message.ClearField(field.name)
+    else:
+        setattr(message, field.name, _other_scalar(value, rng, names))
+
+
+def _other_scalar(value, rng, names):
+    """A value of the same type."""
+    if isinstance(value, str):
+        return rng.choice([*names, *(v for v in NASTY if isinstance(v, str))])
+    if isinstance(value, bytes):
+        return rng.choice((b"", b"\xff" * 9, b"SAME_LOWER", rng.randbytes(20)))
+    if isinstance(value, float):
+        return rng.choice((0.0, -1.0, 1e30, float("nan"), float("inf"), value * 2))
+    return rng.choice((0, 1, -1, 2, 3, 7, 11, 2**31 - 1, value + 1, -value))
+
+
 def mutate_gzip(data, rng):
     """The content edited, compressed again; or a bomb."""
     if rng.random() < 0.05:
@@ -485,9 +565,11 @@ def open_onnx(path):
 
 
 def make_onnx(folder):
-    """Export the small models."""
+    """Export the small models; files of PyTorch besides."""
     for name, model in small_models().items():
         mc.export_onnx(model, folder / f"{name}.onnx")
+    for path in (Path(__file__).parent / "golden").glob("pytorch_*.onnx"):
+        shutil.copy(path, folder)
     return sorted(folder.iterdir())
 
 
@@ -593,7 +675,7 @@ FORMATS = {
     "weights.h5": Format(
         ".weights.h5", make_weights(".weights.h5"), open_weights, mutators=(mutate_hdf5,), needs=("h5py",)
     ),
-    "onnx": Format(".onnx", make_onnx, open_onnx, needs=("onnx",)),
+    "onnx": Format(".onnx", make_onnx, open_onnx, mutators=(mutate_onnx,), needs=("onnx",)),
     "idx": Format("", make_idx, open_idx, DataError, (mutate_gzip,)),
     "cifar-10": Format(".tar.gz", make_cifar, open_cifar, DataError, (mutate_tar, mutate_gzip)),
     "download": Format(".gz", make_download, open_download, DataError, (truncate,), opens_more=True),

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from minicnn.errors import FileFormatError, ShapeError
+from minicnn.errors import FileFormatError
 from minicnn.layers import Flatten, Input, Reshape
 from minicnn.layers.base import weights_from_file
 from minicnn.models import Model
@@ -14,7 +14,9 @@ from minicnn.onnx.reader import read_graph
 from minicnn.onnx.values import Value, channels_first, same_order
 from minicnn.saving.files import named_in_errors
 
-MAX_NUMBERS = 2**26  # in all tensors for one sample; the importer keeps 4 bytes for each
+MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each
+MAX_KEPT = 2**24  # in the tensors that later nodes read
+MAX_TOTAL = 2**27  # in all tensors
 WEIGHT_COPIES = 4  # an array of the file may become the weights of so many layers, on average
 
 
@@ -85,7 +87,7 @@ class Importer:
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
         self._done, self._layers, self._views, self._layer_names = set(), {}, {}, set()
-        self._numbers = 0
+        self._kept = self._total = 0
 
     def run(self) -> Model:
         """The model."""
@@ -95,12 +97,13 @@ class Importer:
         for node in self._graph.nodes:
             if id(node) not in self._done:
                 self._translate(node)
+            self._forget_inputs(node)
         outputs = [self._output(name) for name in self._graph.outputs]
         return Model(inputs, outputs, name=self._layer_name(self._graph.name or "onnx"))
 
     def _input(self, name, shape):
         """The model's input, its channels last if the file reads it as channels-first images."""
-        self._count(shape)
+        self._count(shape, FileFormatError)
         if len(shape) > 1 and self._is_read_by_channels(name):
             shape = (*shape[1:], shape[0])
             order = channels_first(shape)
@@ -127,6 +130,13 @@ class Importer:
                     seen.add(node.outputs[0])
                     waiting.append((node.outputs[0], [axes[axis] for axis in perm]))
         return False
+
+    def _forget_inputs(self, node):
+        """Let go of what no later node reads."""
+        for name in set(node.inputs):
+            if self._readers[name][-1] is node and name not in self._graph.outputs:
+                value = self._known.pop(name, None)
+                self._kept -= value.positions.size if isinstance(value, Value) else 0
 
     def _translate(self, node):
         translate = OPERATORS.get(node.operator)
@@ -197,7 +207,7 @@ class Importer:
     def give(self, node, result) -> None:
         """Say what a node's first output is: a `Value` or an array."""
         if isinstance(result, Value):
-            self._count(result.shape)
+            self._count(result.shape, node.error)
         self._known[node.outputs[0]] = result
 
     def give_images(self, node, tensor, is_nonnegative=False) -> None:
@@ -321,7 +331,9 @@ class Importer:
         self._layer_names.add(chosen)
         return chosen
 
-    def _count(self, shape):
-        self._numbers += math.prod(shape)
-        if self._numbers > MAX_NUMBERS:
-            raise ShapeError(f"all tensors for one sample together have more than {MAX_NUMBERS} numbers")
+    def _count(self, shape, error):
+        size = math.prod(shape)
+        self._kept, self._total = self._kept + size, self._total + size
+        for count, limit in ((size, MAX_NUMBERS), (self._kept, MAX_KEPT), (self._total, MAX_TOTAL)):
+            if count > limit:
+                raise error(f"its tensors are too large. Received: {count} numbers for one sample; at most {limit} fit")

@@ -5,6 +5,7 @@ file, and whatever is wrong ends in a `FileFormatError`.
 """
 
 import math
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -181,9 +182,10 @@ def _parse(path):
 
     check_readable(path)
     with open(path, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise FileFormatError(f"an ONNX file has at most {MAX_BYTES} bytes. Received: more")
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise FileFormatError(f"an ONNX file has at most {MAX_BYTES} bytes. Received: {size}")
+        data = file.read(size)
     try:
         return ModelProto.FromString(data)
     except DecodeError as error:

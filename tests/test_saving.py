@@ -211,6 +211,21 @@ def test_text_that_is_no_model(text, message):
         mc.models.model_from_json(text)
 
 
+def test_models_that_double_and_double():
+    def tensor(name, call=0):
+        return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, call, 0]}}
+
+    model = json.loads(mc.Sequential([mc.Input((3,)), layers.ReLU()]).to_json())
+    start = {"class_name": "InputLayer", "config": {"shape": [3]}, "name": "i", "inbound_nodes": []}
+    for level in range(30):
+        calls = [{"args": [tensor(name)], "kwargs": {}} for name in ("i", "m")]
+        ends = {"input_layers": [["i", 0, 0]], "output_layers": [["m", 1, 0]]}
+        config = {"name": f"level{level}", "layers": [start, {**model, "name": "m", "inbound_nodes": calls}], **ends}
+        model = {"class_name": "Functional", "config": config}
+    with pytest.raises(FileFormatError, match="100000 calls of layers"):
+        mc.models.model_from_json(json.dumps(model))
+
+
 def test_calls_that_do_not_exist():
     config = json.loads(graph().to_json())
     entry = next(e for e in config["config"]["layers"] if e["name"] == "size")

@@ -15,6 +15,7 @@ from minicnn.layers import InputLayer
 from minicnn.settings import floatx
 
 MAX_LAYERS = 10_000  # of one model in a config, which may come from a stranger
+MAX_CALLS = 100_000  # of layers, where a model that is called twice counts twice
 
 _shared = ContextVar("layers of the config at hand that may occur in several of its models", default=None)
 
@@ -81,16 +82,17 @@ def graph_config(graph) -> dict:
 
 def _places(graph):
     """(start of the graph → name of its InputLayer, name of a layer → its calls)."""
-    nodes = [node for node in graph.nodes if not any(t.node is node for t in graph.inputs)]
-    calls = defaultdict(list)
-    for node in nodes:
-        calls[node.layer.name].append(node)
-    starts = {}
+    begin, calls = {tensor.node for tensor in graph.inputs}, defaultdict(list)
+    for node in graph.nodes:
+        if node not in begin:
+            calls[node.layer.name].append(node)
+    starts, taken = {}, set(calls)
     for tensor in graph.inputs:  # may be any layer's output, of a layer that may occur further on
         name = tensor.name
-        while name in calls or name in starts.values():
+        while name in taken:
             name += "_input"
         starts[tensor] = name
+        taken.add(name)
     return starts, calls
 
 
@@ -149,6 +151,22 @@ def layers_of(config) -> list:
         if not isinstance(entry, dict) or not isinstance(entry.get("class_name"), str):
             raise ValueError(f"a layer's config is a dict with a 'class_name'. Received: {_brief(entry)}")
     return entries
+
+
+def check_calls(model) -> None:
+    """Raise `ValueError` if running a model means more than `MAX_CALLS` calls of layers.
+
+    Models that call a model twice, which calls a model twice, …, are described in a few lines.
+    """
+    counts = {}
+
+    def count(graph):
+        if graph not in counts:
+            counts[graph] = sum(1 if n.layer.graph is None else count(n.layer.graph) for n in graph.nodes)
+        return counts[graph]
+
+    if model.graph is not None and count(model.graph) > MAX_CALLS:
+        raise ValueError(f"a model may have {MAX_CALLS} calls of layers. Received: {count(model.graph)}")
 
 
 def graph_from_config(config):

@@ -1,6 +1,5 @@
 """A model's structure as plain data, and its way into files and back."""
 
-import json
 import weakref
 
 import numpy as np
@@ -11,7 +10,7 @@ from minicnn.errors import FileFormatError, NonFiniteError, is_integer
 from minicnn.layers.base import weights_from_file
 from minicnn.models import config as configs
 from minicnn.registry import custom_object_scope, to_plain
-from minicnn.saving.files import named_in_errors, read_json
+from minicnn.saving.files import named_in_errors, read_json, write_json
 from minicnn.saving.snapshot import Snapshot
 from minicnn.settings import floatx_of
 
@@ -75,7 +74,7 @@ class Persistent:
         **kwargs
             For `json.dumps`, e.g. ``indent=2``.
         """
-        return json.dumps(model_config(self), **kwargs)
+        return write_json(model_config(self), **kwargs)
 
     def named_weights(self) -> dict:
         """ "layer/weight" → Weight; layers of a model used as a layer as "model/layer/weight"."""
@@ -89,7 +88,7 @@ class Persistent:
 
     # ----------------------------------------------------------------------------------------------------- files
 
-    def save(self, filepath, overwrite=True) -> None:
+    def save(self, filepath, overwrite=True, include_optimizer=True) -> None:
         """Write the model to a file: structure, weights, compile arguments, optimizer state, history, random position.
 
         The file appears whole or not at all; a previous one stays until then. See docs/files.md.
@@ -100,6 +99,8 @@ class Persistent:
             Its suffix decides the format: ".safetensors" is minicnn's own, which keeps everything; ".keras" and ".h5"
             are Keras's.
         overwrite : bool, default True
+        include_optimizer : bool, default True
+            Whether the optimizer's state is written, which can take more room than the weights.
 
         Raises
         ------
@@ -112,7 +113,10 @@ class Persistent:
         NonFiniteError
             If a weight holds NaN or infinite values.
         """
-        self._write(filepath, self.snapshot(), overwrite)
+        snapshot = self.snapshot()
+        if not include_optimizer:
+            snapshot.optimizer = None
+        self._write(filepath, snapshot, overwrite)
 
     def save_weights(self, filepath, overwrite=True) -> None:
         """Write the weights alone; arguments and errors as for `save`, the suffix ".weights.h5" besides."""
@@ -294,6 +298,7 @@ def model_from_config(config, custom_objects=None):
         model = configs.layer_from_config(config)
     if not isinstance(model, Persistent):
         raise ValueError(f"expected the config of a model. Received: that of a {type(model).__name__}")
+    configs.check_calls(model)
     return model
 
 

@@ -74,6 +74,22 @@ def remove_leftovers(path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def write_json(value, **kwargs) -> str:
+    """`value` as JSON.
+
+    Raises
+    ------
+    TypeError
+        If it holds something else than plain values, lists and dicts.
+    """
+    try:
+        return json.dumps(value, **kwargs)
+    except TypeError as error:
+        raise TypeError(
+            f"a file holds plain values, lists and dicts; get_config of a class of one's own gives something else: {error}"
+        ) from None
+
+
 # ------------------------------------------------------------------------------------------------------- reading
 
 

@@ -13,7 +13,7 @@ import os
 import numpy as np
 
 from minicnn.errors import FileFormatError, is_integer
-from minicnn.saving.files import MAX_JSON, check_arrays, named_in_errors, read_json
+from minicnn.saving.files import MAX_JSON, check_arrays, named_in_errors, read_json, write_json
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import join_arrays, split_arrays
 
@@ -46,16 +46,16 @@ def write(path, snapshot) -> None:
     tensors = dict(snapshot.weights)
     metadata = {"format": "minicnn", "format_version": str(FORMAT_VERSION)}
     if not snapshot.weights_only:
-        metadata["model"] = json.dumps(snapshot.config)
+        metadata["model"] = write_json(snapshot.config)
     if snapshot.compile is not None:
-        metadata["compile"] = json.dumps(snapshot.compile)
+        metadata["compile"] = write_json(snapshot.compile)
     if snapshot.optimizer is not None:
         metadata["optimizer"] = json.dumps({"iterations": snapshot.optimizer["iterations"]})
         for slot, arrays in snapshot.optimizer["slots"].items():
             tensors |= {f"/optimizer/{slot}/{name}": array for name, array in arrays.items()}
     if snapshot.training:
         plain, arrays = split_arrays(snapshot.training, "/training")
-        metadata["training"] = json.dumps(plain)
+        metadata["training"] = write_json(plain)
         tensors |= arrays
     tensors = {name: _plain_array(array) for name, array in tensors.items()}
     header, order = _header(tensors, metadata)

@@ -10,7 +10,7 @@ from oracles import assert_close, randomize
 from test_layer_contracts import every_example, examples
 
 import minicnn as mc
-from minicnn.errors import NotBuiltError
+from minicnn.errors import NonFiniteError, NotBuiltError
 from minicnn.layers import (
     CLASSES,
     AveragePooling2D,
@@ -272,6 +272,14 @@ def test_wrong_arguments_of_export(path):
         mc.export_onnx(mlp((3,)), 3)
     with pytest.raises(OSError, match="nowhere"):
         mc.export_onnx(mlp((3,)), path.parent / "nowhere" / "model.onnx")
+
+
+def test_weights_that_are_not_finite_are_not_written(path):
+    model = mlp((3,), 4)
+    model.layers[0].kernel.assign(np.full((3, 4), np.inf))
+    with pytest.raises(NonFiniteError, match=rf"'{model.layers[0].name}/kernel' holds NaN or infinite"):
+        mc.export_onnx(model, path)
+    assert list(path.parent.iterdir()) == []
 
 
 def test_an_existing_file_is_replaced_and_the_model_unchanged(path, rng):

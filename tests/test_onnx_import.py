@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_files import check_import, make_file
+from onnx_files import check_import, make_file, onnx
 
 import minicnn as mc
 from minicnn.errors import FileFormatError
@@ -249,7 +249,7 @@ def test_float64_and_float16_weights(path, rng):
 
 # Nodes that cannot be layers here, and what the message says.
 REFUSED = {
-    "unknown operator": ("y = Erf(x)", {}, r"'number 0' \(Erf\): this operator is not supported. Supported: Add, "),
+    "unknown operator": ("y = Erf(x)", {}, r"node number 0 \(Erf\): this operator is not supported. Supported: Add, "),
     "unknown attribute": (
         'y = Conv<auto_pad="VALID", alpha=1>(x, w)',
         arrays(w=(1, 2, 1, 1)),
@@ -316,3 +316,100 @@ def test_what_cannot_be_expressed_is_named(name, path):
     make_file(path, f"{IMAGES} {{ {nodes} }}", checked=False, **constants)
     with pytest.raises(FileFormatError, match=rf"model\.onnx: .*{message}"):
         mc.import_onnx(path)
+
+
+# ----------------------------------------------------------------------------------------------------- hostile files
+
+
+def rename(messages, field, old, new):
+    for message in messages:
+        names = getattr(message, field)
+        names[:] = [new if name == old else name for name in names]
+
+
+def external(proto):
+    proto.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+    proto.graph.initializer[0].external_data.add(key="location", value="/dev/zero")
+
+
+def doubled(proto):
+    """Every node gives twice as much as the one before."""
+    for number in range(40):
+        before = f"y{number - 1}" if number else "y"
+        proto.graph.node.append(onnx.helper.make_node("Concat", [before] * 2, [f"y{number}"], axis=1))
+    proto.graph.output[0].name = "y39"
+
+
+def repeated(proto):
+    """One small kernel, many times."""
+    for number in range(4000):
+        pads = [number % 50, number // 50, 0, 0]  # different, so that each is a layer of its own
+        proto.graph.node.append(onnx.helper.make_node("Conv", ["x", "w"], [f"z{number}"], pads=pads))
+
+
+def no_dimension(proto):
+    proto.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "channels"
+
+
+HOSTILE = {
+    "external data": (external, "'w' lies in another file, which is not opened"),
+    "tensors that double": (doubled, "too large"),
+    "a kernel used without end": (repeated, "the layers need more numbers than the file holds"),
+    "a cycle": (
+        lambda p: rename(p.graph.node[:1], "input", "x", "y"),
+        r"nothing before it gives its input\. Received: 'y'",
+    ),
+    "a name given twice": (
+        lambda p: rename(p.graph.node[1:], "output", "y", "c"),
+        r"has a name that is taken\. Received: 'c'",
+    ),
+    "an output that nothing gives": (
+        lambda p: setattr(p.graph.output[0], "name", "q"),
+        r"no node gives .* Received: 'q'",
+    ),
+    "a newer opset": (lambda p: setattr(p.opset_import[0], "version", 99), r"7 to 28\. Received: \[99\]"),
+    "another domain": (lambda p: setattr(p.graph.node[0], "domain", "my.own"), r"only ONNX's own operators .*'my.own'"),
+    "an input without a size": (no_dimension, r"input 'x' should have a fixed size .* Received: \[None, None, 6, 5\]"),
+    "a huge input": (
+        lambda p: setattr(p.graph.input[0].type.tensor_type.shape.dim[2], "dim_value", 2**40),
+        "too large",
+    ),
+    "a shape that is not there": (lambda p: p.graph.initializer[0].dims.append(2**40), r"'w' of shape .* instead of"),
+    "an unknown dtype": (
+        lambda p: setattr(p.graph.initializer[0], "data_type", 8),
+        r"numbers of 16 to 64 bits.*Received: 8",
+    ),
+    "an attribute of another type": (
+        lambda p: setattr(p.graph.node[0].attribute[0], "type", 1),
+        r"attribute pads should be .*list",
+    ),
+    "no inputs": (lambda p: p.graph.ClearField("input"), "one or more inputs"),
+    "nothing": (lambda p: p.Clear(), "one version of ONNX's operators"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused(name, path):
+    edit, message = HOSTILE[name]
+    make_file(path, f"{IMAGES} {{ c = Conv<pads=[1,1,1,1]>(x, w) y = Relu(c) }}", **arrays(w=(2, 2, 3, 3)))
+    proto = onnx.load(path)
+    edit(proto)
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(FileFormatError, match=rf"model\.onnx: .*{message}"):
+        mc.import_onnx(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x08", b"PK\x03\x04", b"not a model", b"\xff" * 1000], ids=["cut", "zip", "text", "noise"]
+)
+def test_other_files_are_refused(content, path):
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"model\.onnx: "):
+        mc.import_onnx(path)
+
+
+def test_files_that_are_not_there(path):
+    with pytest.raises(FileNotFoundError):
+        mc.import_onnx(path)
+    with pytest.raises(OSError, match="expected a file"):
+        mc.import_onnx(path.parent)

@@ -31,6 +31,8 @@ def export_onnx(model, path) -> None:
         If its input shape is not known.
     ValueError
         If a layer cannot be written: it has no `to_onnx`, or was called with ``training=True``.
+    NonFiniteError
+        If a weight is NaN or infinite.
     ImportError
         If the package `onnx` is not installed.
 

@@ -16,7 +16,7 @@ from minicnn.saving.files import named_in_errors
 
 MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each
 MAX_KEPT = 2**24  # in the tensors that later nodes read
-MAX_TOTAL = 2**27  # in all tensors
+MAX_TOTAL = 2**27  # in all tensors, once as they are written and once as they are read
 WEIGHT_COPIES = 4  # an array of the file may become the weights of so many layers, on average
 
 
@@ -142,6 +142,7 @@ class Importer:
         translate = OPERATORS.get(node.operator)
         if translate is None:
             raise node.error(f"this operator is not supported. Supported: {', '.join(sorted(OPERATORS))}")
+        self._charge(node)
         try:
             translate(node, self)
         except FileFormatError:
@@ -183,13 +184,11 @@ class Importer:
         return array
 
     def weight(self, node, number, rank) -> np.ndarray:
-        """Input `number` of a node, which is to be an array of finite numbers with `rank` axes."""
+        """Input `number` of a node, which is to be an array of floating-point numbers with `rank` axes."""
         array = self.constant(node, number)
         if array is None or array.ndim != rank or array.dtype.kind != "f" or array.size == 0:
             received = None if array is None else (array.shape, array.dtype.name)
             raise node.error(f"input {number} is an array of floating-point numbers, {rank} axes. Received: {received}")
-        if not np.isfinite(array).all():
-            raise node.error(f"input {number} holds numbers that are not finite")
         return array
 
     def is_constant(self, node, number) -> bool:
@@ -252,8 +251,12 @@ class Importer:
             if order is None or np.array_equal(order, known_order):
                 return layer(tensor)
         result = self.call(node, layer_class, tensor, **arguments)
-        result.node.layer.set_weights(weights)
-        self._layers.setdefault(key, []).append((order, result.node.layer))
+        layer = result.node.layer
+        with np.errstate(over="ignore"):  # of float64 in float32
+            layer.set_weights(weights)
+        if not all(np.isfinite(weight).all() for weight in layer.get_weights()):
+            raise node.error("its weights hold numbers that are not finite")
+        self._layers.setdefault(key, []).append((order, layer))
         return result
 
     def images(self, node, number=0):
@@ -330,6 +333,11 @@ class Importer:
             chosen = f"{name}_{number}"
         self._layer_names.add(chosen)
         return chosen
+
+    def _charge(self, node):
+        """Count what a node reads, for the time that it takes."""
+        values = [self._known.get(name) for name in node.inputs]
+        self._total += sum(value.positions.size for value in values if isinstance(value, Value))
 
     def _count(self, shape, error):
         size = math.prod(shape)

@@ -4,13 +4,14 @@ A function takes a node and the `Importer`, and says with `graph.give` what the 
 are those of https://onnx.ai/onnx/operators, which says what they mean.
 """
 
+import itertools
 import math
 
 import numpy as np
 
 from minicnn import layers
 from minicnn.errors import is_integer
-from minicnn.onnx.reader import DTYPES, FLOATS
+from minicnn.onnx.reader import DTYPES, FLOATS, MAX_AXES
 from minicnn.onnx.values import Value, channels_first, is_last_axis, same_order, with_last_axis
 from minicnn.onnx.windows import NO_SIDES, keras_padding, padded_sides
 
@@ -81,7 +82,7 @@ def _clip(node, graph):
     if graph.opset < 11:
         low, high = node.get("min", -np.inf, float), node.get("max", np.inf, float)
     else:
-        low, high = float(graph.constant(node, 1, -np.inf)), float(graph.constant(node, 2, np.inf))
+        low, high = _number(node, graph, 1, -np.inf), _number(node, graph, 2, np.inf)
     if low != 0:
         raise node.error(f"only a lower bound of 0 is supported. Received: {low}")
     is_bounded = high < np.finfo(np.float32).max
@@ -91,10 +92,10 @@ def _clip(node, graph):
 @operator("Min")
 def _min(node, graph):
     """After ReLU, that is: the upper bound that ReLU has here."""
-    x, high = graph.value(node, 0), graph.constant(node, 1)
-    if len(node.inputs) != 2 or high is None or high.size != 1 or not x.is_nonnegative:
+    x, high = graph.value(node, 0), _number(node, graph, 1, -1.0)
+    if len(node.inputs) != 2 or high < 0 or not x.is_nonnegative:
         raise node.error("only the minimum of a number and of what cannot be negative is supported: an upper bound")
-    _elementwise(node, graph, layers.ReLU, True, max_value=float(high.item()))
+    _elementwise(node, graph, layers.ReLU, True, max_value=high)
 
 
 @operator("Softmax")
@@ -335,7 +336,7 @@ def _pad(node, graph):
     if graph.opset < 11:
         pads, fill = node.get("pads", None, list), node.get("value", 0.0, float)
     else:
-        pads, fill = _integers(node, graph.constant(node, 1)), float(graph.constant(node, 2, 0.0))
+        pads, fill = _integers(node, graph.constant(node, 1)), _number(node, graph, 2, 0.0)
     axes = _integers(node, graph.constant(node, 3)) if len(node.inputs) > 3 else list(range(rank))
     if mode != "constant" or fill != 0:
         raise node.error(f"only zeros are put around. Received: mode={mode!r} with the value {fill}")
@@ -403,9 +404,10 @@ def _concat(node, graph):
         raise node.error("samples are not put behind each other: axis=0 is the batch axis")
     if rank == 2:
         parts = [graph.vector(value) for value in values]
-        tensors, starts = [tensor for tensor, _ in parts], np.cumsum([0, *(p.size for _, p in parts)])
-        positions = np.concatenate([p + int(start) for (_, p), start in zip(parts, starts[:-1], strict=True)])
-        positions = positions.astype(np.int32)
+        *starts, size = itertools.accumulate((order.size for _, order in parts), initial=0)
+        graph.check_size(node, (size,))
+        tensors = [tensor for tensor, _ in parts]
+        positions = np.concatenate([start + order for start, (_, order) in zip(starts, parts, strict=True)])
     else:
         tensors, layout = graph.aligned(node, values)
         if layout is channels_first:
@@ -429,9 +431,9 @@ def _identity(node, graph):
 @operator("Dropout")
 def _dropout(node, graph):
     node.get("seed", 0)
-    if np.any(graph.constant(node, 2, False)):
+    if _number(node, graph, 2, 0.0):
         raise node.error("only its form for inference is supported: export the model in evaluation mode")
-    rate = node.get("ratio", 0.5, float) if graph.opset < 12 else float(graph.constant(node, 1, 0.5))
+    rate = node.get("ratio", 0.5, float) if graph.opset < 12 else _number(node, graph, 1, 0.5)
     x = graph.value(node, 0)
     graph.give(node, Value(graph.call(node, layers.Dropout, x.tensor, rate=rate), x.positions, x.is_nonnegative))
 
@@ -474,7 +476,7 @@ def _reshape(node, graph):
     if sample.count(-1) == 1 and known > 0 and size % known == 0:
         sample[sample.index(-1)] = size // known
     keeps_batch = batch in (0, -1, BATCH) or batch == graph.batch_size
-    if not keeps_batch or any(n < 1 for n in sample) or math.prod(sample) != size:
+    if target.count(-1) > 1 or not keeps_batch or any(n < 1 for n in sample) or math.prod(sample) != size:
         raise node.error(f"it should keep the samples of shape {x.shape} apart. Received: shape={target}")
     graph.give(node, Value(x.tensor, x.positions.reshape(sample), x.is_nonnegative))
 
@@ -528,7 +530,9 @@ def _constant(node, graph):
     for name in names:
         node.get(name, None, object)
     array = np.asarray(values[0])
-    graph.give(node, array if array.dtype.kind != "f" else array.astype(np.float32))
+    if array.dtype.kind not in "fib":
+        raise node.error(f"it holds numbers. Received: {values[0]!r}")
+    graph.give(node, array)
 
 
 @operator("Shape")
@@ -570,6 +574,16 @@ def _give_shape_array(node, graph, array):
     graph.give(node, np.asarray(array))
 
 
+def _number(node, graph, position, default):
+    """A constant input that holds one number, as a float."""
+    array = graph.constant(node, position)
+    if array is None:
+        return default
+    if array.size != 1 or array.dtype.kind not in "fib":
+        raise node.error(f"input {position} is one number. Received: an array of {array.dtype} of shape {array.shape}")
+    return float(array.item())
+
+
 def _integers(node, array):
     """The list of int in a constant; None if there is none."""
     if array is None:
@@ -586,6 +600,8 @@ def _axes(node, graph, rank, grows=False):
         axes = _integers(node, graph.constant(node, 1))
     if axes is None:
         return None
+    if len(axes) > MAX_AXES:
+        raise node.error(f"a tensor has at most {MAX_AXES} axes. Received: {len(axes)}")
     rank += len(axes) if grows else 0
     axes = [_axis(node, axis, rank) for axis in axes]
     if len(set(axes)) != len(axes):

@@ -16,7 +16,8 @@ from minicnn.saving.files import check_readable
 
 MAX_BYTES = 2**30  # of a file; memory takes a few times as much while it is read
 MAX_NODES = 5000
-MAX_ENDS = 100  # inputs and outputs
+MAX_ENDS = 100  # inputs and outputs of the graph, or of a node
+MAX_AXES = 8  # of a tensor
 OPSETS = range(7, 29)
 """Versions of ONNX's operators that the table of operators has been written for."""
 
@@ -42,6 +43,8 @@ class FileNode:
     Attributes
     ----------
     operator, name : str
+    number : int
+        Its position in the file.
     inputs, outputs : list of str
         "" stands for one that is left out.
     attributes : dict
@@ -50,6 +53,7 @@ class FileNode:
 
     operator: str
     name: str
+    number: int
     inputs: list
     outputs: list
     attributes: dict
@@ -57,7 +61,8 @@ class FileNode:
 
     def error(self, message) -> FileFormatError:
         """The error that names this node; the caller raises it."""
-        return FileFormatError(f"node '{self.name}' ({self.operator}): {message}")
+        which = f"'{self.name[:100]}'" if self.name else f"number {self.number}"
+        return FileFormatError(f"node {which} ({self.operator[:100]}): {message[:2000]}")
 
     def get(self, attribute, default=None, kind=int):
         """The value of an attribute: an int, float, str, ndarray, or for ``kind=list`` a list of int.
@@ -159,7 +164,7 @@ def to_array(tensor):
         )
     dtype, stored_in = DTYPES[tensor.data_type]
     shape = tuple(tensor.dims)
-    if len(shape) > 8 or any(n < 0 for n in shape):
+    if len(shape) > MAX_AXES or any(n < 0 for n in shape):
         raise FileFormatError(f"tensor '{name}' should have a shape. Received: {shape}")
     if tensor.HasField("raw_data") or stored_in is None:
         received, needed = len(tensor.raw_data), math.prod(shape) * np.dtype(dtype).itemsize
@@ -221,7 +226,7 @@ def _input_shape(value):
     if tensor.elem_type not in FLOATS or not dims:
         raise FileFormatError(f"input '{value.name}' should be a tensor of floating-point numbers with a batch axis")
     batch, *shape = (dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
-    if len(shape) > 7 or not all(n is not None and n > 0 for n in shape):
+    if len(shape) >= MAX_AXES or not all(n is not None and n > 0 for n in shape):
         raise FileFormatError(
             f"input '{value.name}' should have a fixed size on every axis but the first. Received: {[batch, *shape]}"
         )
@@ -230,8 +235,9 @@ def _input_shape(value):
 
 def _file_node(node, number):
     """A `FileNode` from a NodeProto."""
-    name = node.name or f"number {number}"
-    result = FileNode(node.op_type, name, list(node.input), list(node.output), {})
+    result = FileNode(node.op_type, node.name, number, list(node.input), list(node.output), {})
+    if len(result.inputs) > MAX_ENDS or not 0 < len(result.outputs) <= MAX_ENDS:
+        raise result.error(f"a node has 1 to {MAX_ENDS} inputs and outputs. Received: {len(result.inputs)} inputs")
     if node.domain not in ("", "ai.onnx"):
         raise result.error(f"only ONNX's own operators are supported. Received: domain {node.domain!r}")
     for attribute in node.attribute:

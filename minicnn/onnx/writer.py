@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minicnn.errors import NonFiniteError
+
 
 @dataclass(frozen=True)
 class Value:
@@ -89,7 +91,12 @@ class GraphWriter:
     def weight(self, weight, axes=None) -> Value:
         """A layer's `Weight`, its axes in the order `axes`; written once, however often it is used."""
         if (weight, axes) not in self._known:
-            array = weight.numpy().astype(np.float32, copy=False)
+            with np.errstate(over="ignore"):  # of float64 in float32
+                array = weight.numpy().astype(np.float32, copy=False)
+            if not np.isfinite(array).all():
+                raise NonFiniteError(
+                    f"weight '{weight.path}' holds NaN or infinite values: a file of them is of no use"
+                )
             self._known[weight, axes] = self._initializer(weight.path, array if axes is None else array.transpose(axes))
         return self._known[weight, axes]
 

@@ -16,6 +16,8 @@ class Run:
     callbacks : CallbackList
     epoch : int
         The first epoch.
+    make_totals : callable
+        make_totals(model, targets) returns the epoch's `Totals`.
 
     Attributes
     ----------

@@ -29,6 +29,7 @@ import tempfile
 import threading
 import time
 import traceback
+import warnings
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -215,7 +216,8 @@ def mutate_zip(data, rng):
     with zipfile.ZipFile(target, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
         for name, content in members:
             compression = zipfile.ZIP_DEFLATED if len(content) > 10**7 else None
-            with contextlib.suppress(UserWarning):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # names that occur twice
                 archive.writestr(zipfile.ZipInfo(name), content, compression)
     return target.getvalue()
 

@@ -70,7 +70,7 @@ def build(backend):
     x = layers.Conv2D(4, 3, activation="relu", name="first")(image)
     x = layers.Flatten()(layers.BatchNormalization()(x))
     shared = layers.Dense(12, activation="tanh")
-    x = layers.Add()([shared(x), shared(layers.Dropout(0.3)(x))])
+    x = layers.Add()([shared(x), shared(layers.Dropout(0.3)(x, training=True))])
     head = mc.Sequential([layers.Dropout(0.2), layers.Dense(10, activation="softmax")], name="head")
     model = mc.Model(image, [head(x), layers.Dense(1, name="size")(x)])
     model.compile(

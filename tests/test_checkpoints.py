@@ -307,6 +307,18 @@ def test_every_so_many_batches_and_what_is_printed(tmp_path, capsys):
     assert mc.load_model(tmp_path / "new" / "2-4.safetensors").optimizer.iterations == 9
 
 
+def test_saved_history_has_the_epoch(tmp_path):
+    path = tmp_path / "{epoch}.safetensors"
+    history = build().fit(X, Y, **OPTIONS, callbacks=[callbacks.ModelCheckpoint(path)])
+    assert mc.load_model(tmp_path / f"{EPOCHS}.safetensors").history.history == history.history
+
+
+def test_callbacks_are_called_in_turns(tmp_path):
+    own = [callbacks.BackupAndRestore(tmp_path), callbacks.ModelCheckpoint(tmp_path / "m.safetensors"), Meddle()]
+    listed = callbacks.CallbackList(own, build(), {}).callbacks
+    assert [type(c).__name__ for c in listed] == ["Meddle", "ModelCheckpoint", "BackupAndRestore"]
+
+
 def test_best_goes_on_after_a_kill(tmp_path):
     best = tmp_path / "best.safetensors"
 

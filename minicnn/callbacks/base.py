@@ -21,11 +21,13 @@ class Callback:
         Set before training starts.
     params : dict
         "epochs", "steps" (batches an epoch), "samples", "batch_size"; None where unknown.
+    turn : int
+        Callbacks of a later turn are called after all of an earlier one; in one turn, in the order of the list.
     """
 
     model = None
     params = None
-    runs_last = False  # whether it is called after all others
+    turn = 0
 
     def set_model(self, model) -> None:
         self.model = model
@@ -83,7 +85,7 @@ class CallbackList:
                 raise TypeError(f"a callback is an instance of callbacks.Callback. Received: {callback!r}")
             callback.set_model(model)
             callback.set_params(params)
-        self.callbacks, self.params = sorted(callbacks, key=lambda c: c.runs_last), params
+        self.callbacks, self.params = sorted(callbacks, key=lambda c: c.turn), params
 
     def __call__(self, method, *args) -> None:
         """Call the method of that name of every callback that has one of its own."""

@@ -45,6 +45,8 @@ class ModelCheckpoint(Callback):
         For a wrong argument; during training, if `monitor` is not among the logs and `save_best_only` needs it.
     """
 
+    turn = 1  # the model's history has the epoch by then
+
     def __init__(
         self,
         filepath,
@@ -97,7 +99,7 @@ class ModelCheckpoint(Callback):
                 )
             if not self._is_better(value):
                 if self.verbose:
-                    print(f"{_text(position)}: {self.monitor} did not improve from {self.best:.5f}", flush=True)
+                    print(f"{_text(position)}: {self.monitor} is {value:.5f}, the best is {self.best}", flush=True)
                 return
             if self.verbose:
                 print(f"{_text(position)}: {self.monitor} is {value:.5f}, the best so far", flush=True)
@@ -160,7 +162,7 @@ class BackupAndRestore(Callback):
     """
 
     _run = None
-    runs_last = True  # so that the checkpoint knows what all others have made of the epoch
+    turn = 2  # the checkpoint knows what all others have made of the epoch
 
     def __init__(self, backup_dir, save_freq="epoch", delete_checkpoint=True):
         self.backup_dir = saving.files.checked_path(backup_dir)

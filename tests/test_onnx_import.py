@@ -1,5 +1,8 @@
 """Models from ONNX files that are written by hand: onnxruntime says what they should compute."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +12,8 @@ from onnx_files import check_import, make_file, onnx
 import minicnn as mc
 from minicnn.errors import FileFormatError
 from minicnn.layers import Conv2D, Dense, Dropout, ReLU
+from minicnn.onnx.importer import OPERATORS
+from minicnn.onnx.reader import OPSETS
 
 IMAGES = "g (float[N,2,6,5] x) => (float[N,c,h,w] y)"
 VECTORS = "g (float[N,6] x) => (float[N,m] y)"
@@ -218,6 +223,13 @@ def test_every_rearrangement(tmp_path_factory, data):
     text = f"g (float[N,2,3,2] x) => (float[N,m] y) {{ {' '.join(nodes)} }}"
     make_file(path, text, **arrays(v=(4, 2, 1, 1), w=(24, 5)))
     check_import(path, (2, 3, 2), rng=np.random.default_rng(0))
+
+
+def test_documentation_lists_the_operators():
+    text = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"with these operators:\n\n(.*?)\.\n", text, re.DOTALL)
+    assert re.split(r",\s+", listed) == sorted(OPERATORS)
+    assert f"opset {OPSETS[0]} to {OPSETS[-1]}" in text
 
 
 def test_an_input_that_no_convolution_reads_keeps_its_axes(path, rng):

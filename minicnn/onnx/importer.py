@@ -9,10 +9,14 @@ from minicnn.errors import FileFormatError
 from minicnn.layers import Flatten, Input, Reshape
 from minicnn.layers.base import weights_from_file
 from minicnn.models import Model
-from minicnn.onnx.operators import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, OPERATORS
+from minicnn.onnx import operators, rearranging
+from minicnn.onnx.operators import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS
 from minicnn.onnx.reader import read_graph
 from minicnn.onnx.values import Value, channels_first, same_order
 from minicnn.saving.files import named_in_errors
+
+OPERATORS = operators.OPERATORS | rearranging.OPERATORS
+"""Name of an operator → function that translates a node."""
 
 MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each
 MAX_KEPT = 2**24  # in the tensors that later nodes read

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "minicnn"
 # From top to bottom; a module may import from its own room and from those below. A package stands for all in it.
 ROOMS = (
     ("minicnn", "_keras_alias"),
-    ("activations", "functional", "gradient_check", "onnx", "utils", "visualization"),  # for users; nothing imports them
+    ("activations", "functional", "gradient_check", "onnx", "utils", "visualization"),  # nothing imports them
     ("models",),
     ("training",),
     ("callbacks", "data", "run", "summary"),

@@ -100,11 +100,14 @@ def test_augmentation(direction, suffix, rng, tmp_path):
     np.testing.assert_allclose(after.predict(x, verbose=0), before.predict(x, verbose=0), atol=1e-5)
     wanted, got = ([layer.get_config() for layer in m.get_layer("aug").layers[1:]] for m in (before, after))
     for a, b in zip(wanted, got, strict=True):
-        shared = set(a) & set(b) - {"data_format", "dtype"}
-        assert {k: _listed(a[k]) for k in shared} == {k: _listed(b[k]) for k in shared}
+        for name in set(a) & set(b) - {"data_format", "dtype"}:
+            assert limits(a[name]) == limits(b[name]), name
 
 
-def _listed(value):
+def limits(value):
+    """Keras writes some factors f as (-f, f)."""
+    if isinstance(value, float):
+        return [-value, value]
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -131,6 +134,8 @@ def test_every_layer_to_keras_and_back(layer, shapes, suffix, rng, tmp_path):
     xs = [rng.normal(size=(3, *shape)).astype(np.float32) for shape in shapes]
     expected = ours.predict(xs if len(xs) > 1 else xs[0])
     np.testing.assert_allclose(theirs.predict(xs if len(xs) > 1 else xs[0], verbose=0), expected, atol=1e-5)
+    if type(layer).__name__.startswith("Random"):  # Keras (3.15.1) cannot write those that it has read to .h5
+        suffix = ".keras"
     theirs.save(tmp_path / f"theirs{suffix}")
     back = mc.load_model(tmp_path / f"theirs{suffix}")
     np.testing.assert_array_equal(back.predict(xs if len(xs) > 1 else xs[0]), expected)

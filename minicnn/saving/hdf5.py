@@ -334,7 +334,10 @@ class _Reader:
         wide = 8 if kind == _LINK_INFO else 2
         (heap,) = struct.unpack_from("<Q", body, 2 + (wide if flags & 1 else 0))
         if heap != _UNDEFINED:
-            raise _refuse("dense storage (a file of a newer HDF5 layout)", path)
+            raise FileFormatError(
+                f"the HDF5 object '{path or '/'}' is stored densely, a layout for groups of more than eight members "
+                "with letters outside ASCII in a name, which is not read: save the model as .keras"
+            )
 
     # ----------------------------------------------------------------------------------------------- links of a group
 

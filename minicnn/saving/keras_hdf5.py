@@ -66,7 +66,8 @@ def _write_weights(group, snapshot):
     for entry in entries:
         own = [name for name in snapshot.weights if name.startswith(entry["name"] + "/")]
         own = trainable_first(own, snapshot.config)
-        _write_arrays(group.create_group(entry["name"]), {name: snapshot.weights[name] for name in own})
+        layer = group.create_group(entry["name"].encode())  # bytes: another layout for letters outside ASCII is avoided
+        _write_arrays(layer, {name: snapshot.weights[name] for name in own})
     _write_arrays(group.create_group("top_level_model_weights"), {})
 
 
@@ -78,7 +79,7 @@ def _is_a_layer(entry, config) -> bool:
 def _write_arrays(group, arrays):
     _write_names(group, "weight_names", list(arrays))
     for name, array in arrays.items():
-        group[name] = array
+        group[name.encode()] = array
 
 
 def _write_names(group, attribute, names):

@@ -61,6 +61,8 @@ CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrap
 POLICIES = {"float32": "float32", "float64": "float64", "mixed_float16": "float32", "mixed_bfloat16": "float32"}
 """Keras's dtype policies → the dtype of the weights."""
 
+POLICY_CLASSES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
+
 NAMED_ACTIVATIONS = ("sigmoid", "tanh")
 """Layers here, but only functions in Keras."""
 
@@ -235,11 +237,11 @@ def object_from_keras(value):
 def dtype_from_keras(config, label):
     """The dtype that a layer's weights have, or None where it does not say."""
     policy = config.get("dtype")
-    if isinstance(policy, dict):
+    if isinstance(policy, dict) and class_name_of(policy) in POLICY_CLASSES:
         policy = config_of(policy).get("name")
     if policy is None:
         return None
-    if policy not in POLICIES:
+    if not isinstance(policy, str) or policy not in POLICIES:
         raise FileFormatError(f"{label}: the dtype is one of {', '.join(POLICIES)}. Received: dtype={brief(policy)}")
     if policy.startswith("mixed"):
         warnings.warn(f"{label}: computed in float32 here, more precisely than with {policy!r}", stacklevel=2)

@@ -76,7 +76,7 @@ def assert_equal_weights(first, second):
 @every_model
 def test_json_round_trip(name):
     model = MODELS[name]()
-    again = mc.models.model_from_json(model.to_json())
+    again = mc.Model.from_json(model.to_json(indent=1))
     assert type(again) is type(model)
     assert again.get_config() == model.get_config()
     assert [w.shape for w in again.weights] == [w.shape for w in model.weights]

@@ -76,6 +76,11 @@ class Persistent:
         """
         return write_json(model_config(self), **kwargs)
 
+    @staticmethod
+    def from_json(json_string, custom_objects=None):
+        """The same as `minicnn.models.model_from_json`."""
+        return model_from_json(json_string, custom_objects)
+
     def named_weights(self) -> dict:
         """ "layer/weight" → Weight; layers of a model used as a layer as "model/layer/weight"."""
         named = {}

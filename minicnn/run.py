@@ -92,8 +92,8 @@ class Run:
         """Give each callback the state of its counterpart: the same class, the same place among those of the class."""
         waiting = list(saved)
         for callback in self.callbacks.callbacks:
-            own = next((entry for entry in waiting if entry[0] == type(callback).__name__), None)
-            if own is not None:
-                waiting.remove(own)
-                if own[1]:
-                    callback.set_state(own[1])
+            number = next((i for i, (name, _) in enumerate(waiting) if name == type(callback).__name__), None)
+            if number is not None:
+                _, state = waiting.pop(number)
+                if state:
+                    callback.set_state(state)

@@ -193,6 +193,24 @@ def test_own_layers(tmp_path):
         mc.load_model(tmp_path / "own.safetensors", custom_objects=[Scale])
 
 
+def test_own_metrics(tmp_path):
+    class Largest(mc.metrics.Metric):
+        def __init__(self, name="largest"):
+            super().__init__(name)
+
+        def measure(self, target, prediction):
+            return prediction.max(), 1
+
+    model = mc.Sequential([mc.Input((3,)), layers.Dense(2)])
+    model.compile("sgd", "mse", [Largest()])
+    model.save(tmp_path / "own.safetensors")
+    with pytest.raises(FileFormatError, match=r"Unknown metric.*'Largest'.*custom_objects=.*compile=False"):
+        mc.load_model(tmp_path / "own.safetensors")
+    again = mc.load_model(tmp_path / "own.safetensors", custom_objects={"Largest": Largest})
+    assert "largest" in again.evaluate(np.ones((2, 3)), np.ones((2, 2)), verbose=0, return_dict=True)
+    assert mc.load_model(tmp_path / "own.safetensors", compile=False).compiled is None
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -265,6 +283,19 @@ def test_float64(tmp_path):
     assert_equal_weights(model, again)
     assert again.weights[0].dtype == np.float64
     assert mc.utils.floatx() == "float32"
+
+
+def test_numbers_that_do_not_fit(tmp_path):
+    mc.utils.set_floatx("float64")
+    large = stack()
+    large.set_weights([np.full(w.shape, 1e200) for w in large.weights])
+    large.save(tmp_path / "large.safetensors")
+    mc.utils.set_floatx("float32")
+    small = mc.models.model_from_json(large.to_json().replace('"float64"', '"float32"'))
+    before = small.get_weights()
+    with pytest.raises(FileFormatError, match="too large for float32"):
+        small.load_weights(tmp_path / "large.safetensors")
+    assert all(np.array_equal(a, b) for a, b in zip(before, small.get_weights(), strict=True))
 
 
 def test_model_that_is_not_compiled(tmp_path):

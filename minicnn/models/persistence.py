@@ -12,7 +12,7 @@ from minicnn.models import config as configs
 from minicnn.registry import custom_object_scope, to_plain
 from minicnn.saving.files import named_in_errors, read_json, write_json
 from minicnn.saving.snapshot import Snapshot
-from minicnn.settings import floatx_of
+from minicnn.settings import floatx, floatx_of
 
 
 class Persistent:
@@ -51,7 +51,7 @@ class Persistent:
         ValueError, TypeError
             If the config does not describe a model.
         """
-        with custom_object_scope(custom_objects), configs.sharing(), floatx_of(config.get("dtype", "float32")):
+        with custom_object_scope(custom_objects), configs.sharing(), floatx_of(config.get("dtype", floatx())):
             return cls._restore_trainable(cls._made_from(config), config)
 
     @classmethod
@@ -247,6 +247,11 @@ class Persistent:
         weights = self._unique_weights()
         for name, weight in weights.items():
             weight.check(arrays[name])
+            if arrays[name].dtype.itemsize > weight.dtype.itemsize:
+                with np.errstate(over="ignore"):
+                    arrays[name] = arrays[name].astype(weight.dtype)
+                if not np.isfinite(arrays[name]).all():
+                    raise FileFormatError(f"weight '{name}' holds numbers that are too large for {weight.dtype}")
         for name, weight in weights.items():
             weight.assign(arrays[name])
 
@@ -259,14 +264,20 @@ class Persistent:
 
     def _compile_from(self, config):
         """`compile` with what `_compile_config` wrote."""
-        loss_weights = config.get("loss_weights")
         one = len(config["loss"]) == 1
-        self.compile(
-            optimizer=optimizers.get(config["optimizer"]),
-            loss=config["loss"][0] if one else config["loss"],
-            metrics=config["metrics"][0] if one else config["metrics"],
-            loss_weights=loss_weights,
-        )
+        try:
+            own = [[m if isinstance(m, str) else metrics.get(m) for m in wanted] for wanted in config["metrics"]]
+            self.compile(
+                optimizer=optimizers.get(config["optimizer"]),
+                loss=config["loss"][0] if one else config["loss"],
+                metrics=own[0] if one else own,
+                loss_weights=config.get("loss_weights"),
+            )
+        except ValueError as error:
+            if not str(error).startswith("Unknown"):
+                raise
+            hint = "a class of one's own is given with custom_objects=, and compile=False leaves all this out"
+            raise ValueError(f"{error}; {hint}") from None
 
     def _restore_training(self, training):
         """Take over the random numbers' position."""

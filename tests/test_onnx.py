@@ -24,6 +24,7 @@ from minicnn.layers import (
     Layer,
     MaxPooling2D,
     ReLU,
+    Reshape,
     ZeroPadding2D,
 )
 
@@ -212,6 +213,12 @@ def test_shared_layers_nested_models_and_several_ends(path, rng):
     )  # shared, head and both layers called conv, however often they are used
     copy = check_round_trip(model, path, rng)
     assert copy.count_params() == model.count_params()
+
+
+def test_vectors_behind_images_have_no_order_of_axes(path, rng):
+    model = cnn(Conv2D(6, 1), GlobalAveragePooling2D(), Reshape((2, 3, 1)), shape=(3, 4, 2))
+    check_export(model, path, rng)
+    check_round_trip(model, path, rng)
 
 
 def test_inputs_and_values_as_outputs(path, rng):

@@ -251,6 +251,26 @@ def test_layers_of_the_model(path):
     assert (type(relu), relu.max_value) == (ReLU, 6)
 
 
+def test_a_value_inside_that_is_an_output_too(path, rng):
+    make_file(
+        path, "g (float[N,6] x) => (float[N,m] c, float[N,m] y) { c = Gemm(x, w) y = Relu(c) }", **arrays(w=(6, 4))
+    )
+    check_import(path, (6,), rng=rng)
+
+
+def test_one_kernel_for_two_orders_of_the_same_numbers(path, rng):
+    nodes = (
+        "f = Flatten(x) a = Gemm(f, w) t = Transpose<perm=[0,2,3,1]>(x) g = Flatten(t) b = Gemm(g, w) "
+        "c = MaxPool<kernel_shape=[1,1]>(x)"
+    )
+    make_file(
+        path,
+        f"g (float[N,2,3,2] x) => (float[N,m] a, float[N,m] b, float[N,c,h,w] c) {{ {nodes} }}",
+        **arrays(w=(12, 4)),
+    )
+    check_import(path, (2, 3, 2), rng=rng)
+
+
 def test_float64_and_float16_weights(path, rng):
     xs = rng.normal(size=(3, 6)).astype(np.float32)
     for dtype in (np.float64, np.float16):
@@ -301,6 +321,11 @@ REFUSED = {
     "softmax over rows": (
         "c = Conv(x, w) y = Softmax<axis=2>(c)",
         arrays(w=(1, 2, 1, 1)),
+        r"over the channels only. Received: axis=2",
+    ),
+    "softmax over as many rows as channels": (
+        "c = Conv(x, w) y = Softmax<axis=2>(c)",
+        arrays(w=(6, 2, 1, 1)),
         r"over the channels only. Received: axis=2",
     ),
     "flattened images as the output": (

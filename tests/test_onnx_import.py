@@ -14,6 +14,7 @@ from minicnn.errors import FileFormatError
 from minicnn.layers import Conv2D, Dense, Dropout, ReLU
 from minicnn.onnx.importer import OPERATORS
 from minicnn.onnx.reader import OPSETS
+from minicnn.onnx.values import Value, is_last_axis
 
 IMAGES = "g (float[N,2,6,5] x) => (float[N,c,h,w] y)"
 VECTORS = "g (float[N,6] x) => (float[N,m] y)"
@@ -251,6 +252,14 @@ def test_layers_of_the_model(path):
     assert (type(relu), relu.max_value) == (ReLU, 6)
 
 
+def test_runs_of_channels():
+    """Whether an axis of the file is the model's last one: every run along it counts up from a multiple of its size."""
+    tensor = mc.Input((2, 2))
+    for positions, expected in (([[0, 1], [2, 3]], True), ([[2, 3], [0, 1]], True), ([[2, 1], [0, 3]], False)):
+        assert is_last_axis(Value(tensor, np.array(positions, np.int32)), 1) is expected
+    assert not is_last_axis(Value(tensor, np.arange(4).reshape(2, 2)), 0)
+
+
 def test_a_value_inside_that_is_an_output_too(path, rng):
     make_file(
         path, "g (float[N,6] x) => (float[N,m] c, float[N,m] y) { c = Gemm(x, w) y = Relu(c) }", **arrays(w=(6, 4))
@@ -293,6 +302,11 @@ REFUSED = {
         "s = Constant<value_ints=[-1,30]>() y = Reshape(x, s)",
         {},
         r"keep the samples .* apart.*\[-1, 30\]",
+    ),
+    "a fixed number of samples": (
+        "s = Constant<value_ints=[3,60]>() f = Reshape(x, s) y = Gemm(f, w)",
+        arrays(w=(60, 2)),
+        r"keep the samples .* apart.*\[3, 60\]",
     ),
     "batch axis moved": ("y = Transpose<perm=[1,0,2,3]>(x)", {}, r"should reorder the axes 1 to 3.*\[1, 0, 2, 3\]"),
     "added constant": ("y = Add(x, c)", arrays(c=(2, 1, 1)), r"a constant is added only after MatMul"),

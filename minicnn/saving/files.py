@@ -86,7 +86,7 @@ def write_json(value, **kwargs) -> str:
         return json.dumps(value, **kwargs)
     except TypeError as error:
         raise TypeError(
-            f"a file holds plain values, lists and dicts; get_config of a class of one's own gives something else: {error}"
+            f"a file holds plain values, lists and dicts, and get_config of a class gives something else: {error}"
         ) from None
 
 

@@ -184,7 +184,7 @@ def text_of(value):
 
 
 @pytest.mark.parametrize("operator", ["Conv", "MaxPool", "AveragePool"])
-@given(data=st.data(), height=st.integers(4, 8), width=st.integers(4, 8), is_nonnegative=st.booleans())
+@given(data=st.data(), height=st.integers(5, 8), width=st.integers(5, 8), is_nonnegative=st.booleans())
 def test_every_window(operator, tmp_path_factory, data, height, width, is_nonnegative):
     """Every padding is read as it is meant; some that pooling layers here cannot express are refused."""
     attributes = data.draw(windows(operator))

@@ -636,3 +636,56 @@ def test_shared_texts_and_data_are_counted():
         data[first + 16 * number : first + 16 * number + 16] = reference
     with pytest.raises(FileFormatError, match="more text than the file"):
         hdf5.read(bytes(data))
+
+
+@needs_h5py
+def test_shared_data_is_counted():
+    """Many datasets over the same bytes."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        first = file.create_dataset("first", data=np.ones(10_000, "f4"))
+        for number in range(9):
+            file.create_dataset(f"again{number}", (10_000,), "f4")  # takes no room until it is written
+        address = first.id.get_offset()
+    nowhere, there = (struct.pack("<QQ", place, 40_000) for place in (2**64 - 1, address))
+    data = buffer.getvalue()
+    assert data.count(nowhere) == 9
+    with pytest.raises(FileFormatError, match="more data than the file"):
+        hdf5.read(data.replace(nowhere, there))
+
+
+def nested_output(call_of, output_of, index):
+    """A functional model of two calls of a nested one, the second of which is the output, as Keras writes it."""
+    end = {
+        "class_name": "InputLayer",
+        "config": {"batch_shape": [None, 3], "name": "x"},
+        "name": "x",
+        "inbound_nodes": [],
+    }
+    dense = keras_dense(units=3) | {"name": "d", "inbound_nodes": [call_of("x", 0)]}
+    inner = {"name": "n", "layers": [end, dense], "input_layers": ["x", 0, 0], "output_layers": ["d", 0, 0]}
+    nested = {"class_name": "Functional", "config": inner, "name": "n", "inbound_nodes": [call_of("x", 0)]}
+    nested["inbound_nodes"].append(call_of("n", index))
+    outer = {"name": "m", "layers": [end, nested], "input_layers": ["x", 0, 0], "output_layers": ["n", output_of, 0]}
+    return {"class_name": "Functional", "config": outer}
+
+
+def call_2(name, index):
+    return [[name, index, 0, {}]]
+
+
+def call_3(name, index):
+    tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 3], "keras_history": [name, index, 0]}}
+    return {"args": [tensor], "kwargs": {"training": None}}
+
+
+@pytest.mark.parametrize("call, index", [(call_2, 1), (call_3, 0)], ids=["Keras 2", "Keras 3"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_calls_of_nested_models_are_counted_as_keras_does(call, index, times, rng):
+    """Output 1 is the first call for either Keras; among the inputs of layers, Keras 3 counts from 0."""
+    model = mc.models.persistence.model_from_config(keras_config.model_from_keras(nested_output(call, times, index)))
+    x, (kernel, bias) = rng.normal(size=(4, 3)), [w.astype(np.float64) for w in model.get_weights()]
+    y = x
+    for _ in range(times):
+        y = y @ kernel + bias
+    np.testing.assert_allclose(model.predict(x), y, rtol=1e-4, atol=1e-5)

@@ -20,7 +20,7 @@ import numpy as np
 from minicnn.errors import FileFormatError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MAX_READS = 400_000  # of single structures; a model of 1,000 layers needs fewer than 100,000
+MAX_READS = 1_500_000  # of single structures; a model of 1,000 layers needs 120,000
 MAX_DEPTH = 64  # of groups in groups
 MAX_FILE = 2**32  # bytes
 _UNDEFINED = 2**64 - 1
@@ -186,7 +186,7 @@ class _Reader:
     """One pass over a file's structures."""
 
     def __init__(self, view):
-        self.view, self.reads = view, 0
+        self.view, self.reads_left = view, min(MAX_READS, 20_000 + len(view) // 16)
         self.visited = set()  # addresses of groups and of the nodes below them
         self.heaps = {}  # address of a global heap collection → {index: bytes}
         self.text_left = len(view)  # bytes that attributes may still refer to outside of their headers
@@ -196,9 +196,9 @@ class _Reader:
 
     def bytes(self, address, size):
         """`size` bytes from `address`, which must lie in the file."""
-        self.reads += 1
-        if self.reads > MAX_READS:
-            raise FileFormatError(f"the HDF5 data has more than {MAX_READS} parts")
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            raise FileFormatError(f"the HDF5 data has more parts than {len(self.view)} bytes should")
         if not (0 <= size <= len(self.view) and 0 <= address <= len(self.view) - size):
             raise FileFormatError(
                 f"the HDF5 data is damaged or cut short: {size} bytes at {address} of {len(self.view)}"

@@ -61,6 +61,8 @@ class Reader(BaseReader):
         self.numbers = hdf5.count_numbers(self.root)
 
     def weights(self, expected, config):
+        names, own = ({entry["name"] for entry in c["config"]["layers"]} for c in (config, self.config))
+        config = self.config if names == own else config  # tf.keras numbers the groups in the file's own order
         return keras_weights.read_layers(self.root, expected, config)
 
     def optimizer(self, slots, expected, config):

@@ -17,7 +17,13 @@ from minicnn.saving import hdf5
 from minicnn.saving.files import check_arrays, read_json
 from minicnn.saving.keras_config import model_from_keras, model_to_keras, output_names, without_modules
 from minicnn.saving.keras_names import compile_from_keras, compile_to_keras
-from minicnn.saving.keras_state import optimizer_arrays, optimizer_state, trainable_first, weighted_layers
+from minicnn.saving.keras_state import (
+    frozen_names,
+    names_by_layer,
+    optimizer_arrays,
+    optimizer_state,
+    trainable_first,
+)
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import split_arrays
 
@@ -25,13 +31,13 @@ KERAS_VERSION = "3.0.0"  # whose format is written
 OWN_OPTIMIZER = "minicnn_optimizer_weights"
 ATTRIBUTE_LIMIT = 64_512  # bytes of a list in one attribute; Keras numbers the parts of a longer one
 SLOT_NAMES = {
-    "velocity": ("momentum",),
-    "m": ("m",),
-    "v": ("v",),
-    "mean_square": ("rms",),
-    "accumulator": ("accumulator",),
-    "accumulated_grad": ("accum_grad",),
-    "accumulated_delta": ("accum_var",),
+    "velocity": "momentum",
+    "m": "m",
+    "v": "v",
+    "mean_square": "rms",
+    "accumulator": "accumulator",
+    "accumulated_grad": "accum_grad",
+    "accumulated_delta": "accum_var",
 }
 """State vector → its name at the end of the variables of tf.keras's optimizers before 2.11, which go slot by slot."""
 
@@ -63,9 +69,9 @@ def _write_weights(group, snapshot):
     entries = [entry for entry in snapshot.config["config"]["layers"] if _is_a_layer(entry, snapshot.config)]
     _write_names(group, "layer_names", [entry["name"] for entry in entries])
     group.attrs["backend"], group.attrs["keras_version"] = "tensorflow", KERAS_VERSION
+    grouped, frozen = names_by_layer(snapshot.weights), frozen_names(snapshot.config, snapshot.weights)
     for entry in entries:
-        own = [name for name in snapshot.weights if name.startswith(entry["name"] + "/")]
-        own = trainable_first(own, snapshot.config)
+        own = trainable_first(grouped.get(entry["name"], []), frozen)
         layer = group.create_group(entry["name"].encode())  # bytes: another layout for letters outside ASCII is avoided
         _write_arrays(layer, {name: snapshot.weights[name] for name in own})
     _write_arrays(group.create_group("top_level_model_weights"), {})
@@ -120,9 +126,8 @@ class Reader(BaseReader):
         if not isinstance(group, hdf5.Group):
             return None
         found = _arrays(group)
-        names = [name.removesuffix(":0").rpartition("/")[2] for name in found]
-        endings = [SLOT_NAMES.get(slot, (None,)) for slot in slots]
-        by_slot = bool(slots) and all(any(name in ending for name in names) for ending in endings)
+        endings = {name.removesuffix(":0").rpartition("/")[2] for name in found}
+        by_slot = bool(slots) and all(SLOT_NAMES.get(slot) in endings for slot in slots)
         return optimizer_state(list(found.values()), slots, expected, config, self.compile, by_slot)
 
 
@@ -140,9 +145,8 @@ def read_weights(group, expected, config) -> dict:
         arrays = list(_arrays(layer).values())
         if arrays:
             stored[name] = arrays
-    layers = {}
-    for entry, own in weighted_layers(config, expected):
-        layers.setdefault(entry["name"], trainable_first(own, config))
+    frozen = frozen_names(config, expected)
+    layers = {name: trainable_first(own, frozen) for name, own in names_by_layer(expected).items()}
     if len(stored) == len(layers) and set(stored) != set(layers):  # a model made again in the same session: by order
         stored = dict(zip(layers, stored.values(), strict=True))
     found = {}

@@ -410,10 +410,11 @@ def _metric_to_keras(value):
     """An object, but for "accuracy", which depends on the data; Keras 3 cannot read other names in .h5 files."""
     if isinstance(value, str) and value.lower() in ("accuracy", "acc"):
         return value
-    return _part_to_keras("keras.metrics", to_plain(metrics.get(value)))
+    return _part_to_keras("keras.metrics", value if isinstance(value, dict) else to_plain(metrics.get(value)))
 
 
 def optimizer_to_keras(entry) -> dict:
+    """An optimizer in Keras 3's form."""
     config = dict(entry["config"])
     rate = config.get("learning_rate")
     if isinstance(rate, dict):

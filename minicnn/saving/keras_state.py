@@ -19,37 +19,27 @@ STATE = ("moving_mean", "moving_variance")  # what has no gradient
 # ------------------------------------------------------------------------------------------- which weights are whose
 
 
-def weighted_layers(config, names, prefix=""):
-    """The layers of one model that have weights, nested models included.
+def names_by_layer(names, prefix="") -> dict:
+    """Layer → names of its weights, in order; of a model used as a layer, of all in it.
 
     Parameters
     ----------
-    config : dict
-        The model's, in minicnn's form.
     names : iterable of str
-        Of all weights, "layer/weight" or "model/layer/weight".
+        "layer/weight" or "model/layer/weight".
     prefix : str
-        "model/" for a model inside another.
-
-    Yields
-    ------
-    entry : dict
-        The layer's config.
-    own : list of str
-        Names of its weights; of a nested model, of all in it.
+        "model/" for the layers of a model inside another: all names start with it.
     """
-    names = list(names)
-    for entry in config["config"]["layers"]:
-        start = f"{prefix}{entry['name']}/"
-        own = [name for name in names if name.startswith(start)]
-        if own:
-            yield entry, own
+    grouped = {}
+    for name in names:
+        grouped.setdefault(name[len(prefix) :].partition("/")[0], []).append(name)
+    return grouped
 
 
 def frozen_names(config, names, prefix="", trainable=True) -> set:
     """The weights that no optimizer changes: those of frozen layers, and moving averages."""
-    frozen = set()
-    for entry, own in weighted_layers(config, names, prefix):
+    frozen, grouped = set(), names_by_layer(names, prefix)
+    for entry in config["config"]["layers"]:
+        own = grouped.get(entry["name"], [])
         changes = trainable and entry["config"].get("trainable", True)
         if entry["class_name"] in MODELS:
             frozen |= frozen_names(entry, own, f"{prefix}{entry['name']}/", changes)
@@ -58,9 +48,8 @@ def frozen_names(config, names, prefix="", trainable=True) -> set:
     return frozen
 
 
-def trainable_first(names, config) -> list:
-    """A layer's, or a nested model's, weights in the order of .h5 files."""
-    frozen = frozen_names(config, names)
+def trainable_first(names, frozen) -> list:
+    """A layer's, or a nested model's, weights in the order of .h5 files; `frozen` as from `frozen_names`."""
     return sorted(names, key=lambda name: name in frozen)
 
 

@@ -14,7 +14,7 @@ from minicnn.saving import hdf5, keras_hdf5
 from minicnn.saving.files import check_arrays
 from minicnn.saving.keras_config import MODELS
 from minicnn.saving.keras_names import keras_class_name
-from minicnn.saving.keras_state import optimizer_arrays, optimizer_state, weighted_layers
+from minicnn.saving.keras_state import names_by_layer, optimizer_arrays, optimizer_state
 from minicnn.saving.snapshot import Reader as BaseReader
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
@@ -33,17 +33,16 @@ def write(path, snapshot) -> None:
 def write_layers(group, config, weights, prefix="") -> None:
     """Write a model's layers into an open file's group."""
     container = group.create_group(CONTAINERS[0])
-    counts = Counter()
+    counts, grouped = Counter(), names_by_layer(weights, prefix)
     for entry in config["config"]["layers"]:
+        own = {name: weights[name] for name in grouped.get(entry["name"], ())}
         layer = container.create_group(_numbered(entry, counts))
         layer.create_group("vars").attrs["name"] = entry["name"]
-        path = f"{prefix}{entry['name']}/"
         if entry["class_name"] in MODELS:
-            write_layers(layer, entry, weights, path)
+            write_layers(layer, entry, own, f"{prefix}{entry['name']}/")
             continue
-        own = [name for name in weights if name.startswith(path)]
-        for number, name in enumerate(own):
-            layer["vars"][str(number)] = weights[name]
+        for number, array in enumerate(own.values()):
+            layer["vars"][str(number)] = array
 
 
 def write_optimizer(group, snapshot) -> None:
@@ -90,30 +89,26 @@ def _find_layers(group, expected, config, prefix, found):
     container = next((group.members[name] for name in CONTAINERS if name in group.members), None)
     if not isinstance(container, hdf5.Group):
         raise FileFormatError(f"the weights are not where Keras writes them: no group 'layers' in '/{group.path}'")
-    entries, used, seen = config["config"]["layers"], set(), set()
+    grouped, used = names_by_layer(expected, prefix), set()
     by_name = _groups_by_name(container)
-    weighted = [entry["name"] for entry, _ in weighted_layers(config, expected, prefix)]
-    go_by_name = all(name in by_name for name in weighted)
+    go_by_name = all(name in by_name for name in grouped)
     counts = Counter()
-    for entry in entries:
+    for entry in config["config"]["layers"]:
         path = _numbered(entry, counts)
-        own = [name for name in expected if name.startswith(f"{prefix}{entry['name']}/")]
-        if not own or entry["name"] in seen:
+        own = grouped.pop(entry["name"], None)  # a layer that occurs in several models has its weights in the first
+        if own is None:
             continue
-        seen.add(entry["name"])
         layer = by_name[entry["name"]] if go_by_name else container.members.get(path)
         if not isinstance(layer, hdf5.Group):
             continue  # reported as missing
         used.add(layer.path)
         if entry["class_name"] in MODELS:
-            _find_layers(layer, expected, entry, f"{prefix}{entry['name']}/", found)
+            _find_layers(layer, own, entry, f"{prefix}{entry['name']}/", found)
             continue
         variables = layer.find("vars")
         members = variables.members if isinstance(variables, hdf5.Group) else {}
-        for name, dataset in members.items():
-            known = own[int(name)] if name.isascii() and name.isdigit() and int(name) < len(own) else None
-            if isinstance(dataset, hdf5.Dataset):
-                found[known if known and str(int(name)) == name else dataset.path] = dataset
+        places = {str(number): name for number, name in enumerate(own)}
+        found |= {places.get(n, d.path): d for n, d in members.items() if isinstance(d, hdf5.Dataset)}
     for member in container.members.values():
         if isinstance(member, hdf5.Group) and member.path not in used and isinstance(member.find("vars"), hdf5.Group):
             found |= {d.path: d for d in member.find("vars").members.values() if isinstance(d, hdf5.Dataset)}

@@ -326,6 +326,13 @@ def test_mixed_precision_is_said():
         read_stack(keras_dense(dtype=policy))
 
 
+@pytest.mark.parametrize("loss", [{"other": "mse"}, ["mse", "mse"], {"class_name": 3}, 7])
+def test_without_compile_the_loss_does_not_matter(loss, tmp_path):
+    path = edited("keras3_sgd.keras", tmp_path, lambda config: config["compile_config"].update(loss=loss))
+    refused(path, "edited.keras")
+    assert mc.load_model(path, compile=False).built
+
+
 def test_a_loss_of_ones_own_needs_custom_objects(tmp_path):
     def rename(config):
         config["compile_config"]["loss"] = {

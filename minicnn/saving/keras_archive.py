@@ -5,6 +5,7 @@ import json
 import zipfile
 import zlib
 from datetime import datetime
+from functools import cached_property
 
 from minicnn.errors import FileFormatError
 from minicnn.saving import hdf5, keras_weights
@@ -54,11 +55,16 @@ class Reader(BaseReader):
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
             raise FileFormatError(f"expected a zip archive that is whole and not encrypted: {error}") from None
         self.config = model_from_keras(described)
-        self.compile = compile_from_keras(described.get("compile_config"), output_names(self.config))
+        self._compiled = described.get("compile_config")
         if isinstance(metadata.get("minicnn_training"), dict):
             self.training = metadata["minicnn_training"]
         self.root = hdf5.read(data)
         self.numbers = hdf5.count_numbers(self.root)
+
+    @cached_property
+    def compile(self):
+        """As in `Snapshot`; read when it is wanted, since a model can do without."""
+        return compile_from_keras(self._compiled, output_names(self.config))
 
     def weights(self, expected, config):
         names, own = ({entry["name"] for entry in c["config"]["layers"]} for c in (config, self.config))

@@ -9,6 +9,7 @@ Trainable weights come before the others, also in a nested model.
 """
 
 import json
+from functools import cached_property
 
 import numpy as np
 
@@ -111,12 +112,16 @@ class Reader(BaseReader):
         if described is None:
             return
         self.config = model_from_keras(read_json(_text(described, "model_config")))
-        training = self.root.attributes.get("training_config")
-        if training is not None:
-            names = output_names(self.config)
-            self.compile = compile_from_keras(read_json(_text(training, "training_config")), names)
         if "minicnn_training" in self.root.attributes:
             self.training = read_json(_text(self.root.attributes["minicnn_training"], "minicnn_training"))
+
+    @cached_property
+    def compile(self):
+        """As in `Snapshot`; read when it is wanted, since a model can do without."""
+        training = self.root.attributes.get("training_config")
+        if training is None or self.config is None:
+            return None
+        return compile_from_keras(read_json(_text(training, "training_config")), output_names(self.config))
 
     def weights(self, expected, config):
         return read_weights(self.root.members.get("model_weights", self.root), expected, config)

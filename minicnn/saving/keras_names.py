@@ -244,7 +244,7 @@ def dtype_from_keras(config, label):
     if not isinstance(policy, str) or policy not in POLICIES:
         raise FileFormatError(f"{label}: the dtype is one of {', '.join(POLICIES)}. Received: dtype={brief(policy)}")
     if policy.startswith("mixed"):
-        warnings.warn(f"{label}: computed in float32 here, more precisely than with {policy!r}", stacklevel=2)
+        warnings.warn(f"the model is computed in float32 here, more precisely than with {policy!r}", stacklevel=2)
     return POLICIES[policy]
 
 

@@ -205,9 +205,21 @@ class ArraySource:
         self.samples = self._available if steps is None else min(steps * batch_size, self._available)
         self.steps = -(-self.samples // batch_size)
 
-    def batches(self, generator=None):
-        """One pass over the samples: in an order drawn from `generator`, or in their own. The last is short."""
-        starts = range(0, self.samples, self.batch_size)
+    taken = 0  # nothing is used up
+
+    def skip(self, count) -> None:
+        """As for `StreamSource`."""
+
+    def batches(self, generator=None, first=0):
+        """One pass over the samples: in an order drawn from `generator`, or in their own. The last is short.
+
+        Parameters
+        ----------
+        generator : numpy.random.Generator, optional
+        first : int
+            The batch to begin with.
+        """
+        starts = range(first * self.batch_size, self.samples, self.batch_size)
         if generator is None:
             for start in starts:
                 part = slice(start, min(start + self.batch_size, self.samples))
@@ -232,6 +244,11 @@ class StreamSource:
         Turns (x, y, sample_weight) into a checked `Batch`.
     steps : int or None
         Batches per pass; needed for a generator that never ends.
+
+    Attributes
+    ----------
+    taken : int
+        How many items were read.
     """
 
     def __init__(self, stream, convert, steps=None):
@@ -239,15 +256,30 @@ class StreamSource:
         self._is_sequence = hasattr(stream, "__getitem__")
         self.steps = steps if steps is not None else (len(stream) if hasattr(stream, "__len__") else None)
         self.samples = None
+        self.taken = 0
 
-    def batches(self, generator=None):
-        """One pass; a Sequence's batches come in an order drawn from `generator`."""
+    def skip(self, count) -> None:
+        """Read on until `count` items of an iterator have been taken, for a run that goes on."""
+        if not self._is_sequence:
+            for _ in itertools.islice(self._stream, max(0, count - self.taken)):
+                self.taken += 1
+
+    def batches(self, generator=None, first=0):
+        """One pass; a Sequence's batches come in an order drawn from `generator`.
+
+        Parameters
+        ----------
+        generator : numpy.random.Generator, optional
+        first : int
+            The batch to begin with; an iterator stands there already, see `skip`.
+        """
         if self._is_sequence:
             order = range(self.steps) if generator is None else generator.permutation(len(self._stream))[: self.steps]
-            items = (self._stream[int(i)] for i in order)
+            items = (self._stream[int(i)] for i in order[first:])
         else:
-            items = itertools.islice(self._stream, self.steps)
+            items = itertools.islice(self._stream, None if self.steps is None else self.steps - first)
         for item in items:
+            self.taken += 1
             x, y, weight = (*item, None, None)[:3] if isinstance(item, tuple | list) else (item, None, None)
             yield self._convert(x, y, weight)
         if self._is_sequence and hasattr(self._stream, "on_epoch_end"):

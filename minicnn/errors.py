@@ -30,6 +30,10 @@ class DataError(ValueError):
     """A data set is missing, damaged or not what it claims to be."""
 
 
+class FileFormatError(ValueError):
+    """A model file, or a model's configuration, is damaged, not what its name says, or asks for something refused."""
+
+
 def fold_name(name: str) -> str:
     """`name` without case and underscores: 'glorot_uniform' and 'GlorotUniform' are the same name."""
     return name.replace("_", "").lower()

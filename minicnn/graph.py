@@ -72,6 +72,7 @@ class Graph:
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         if len(set(self.inputs)) != len(self.inputs):
             raise ValueError(f"every input is given once. Received: {[t.name for t in self.inputs]}")
+        self._starts = {tensor.node for tensor in self.inputs}
         self.nodes = self._sort()
 
     @property
@@ -97,7 +98,7 @@ class Graph:
         return sorted(distance, key=lambda node: (-distance[node], rank[node.layer]))
 
     def _is_input(self, node) -> bool:
-        return any(tensor.node is node for tensor in self.inputs)
+        return node in self._starts
 
     def _search(self):
         """(nodes in an order in which they can run, layer → number of its first visit).

@@ -109,6 +109,14 @@ class Metric(Configurable):
         """The mean so far; 0 before the first batch."""
         return float(self._sum) / self._count if self._count else 0.0
 
+    def get_state(self) -> dict:
+        """The sums so far, for a checkpoint in the middle of an epoch: every attribute that begins with "_"."""
+        return {name: value for name, value in vars(self).items() if name.startswith("_")}
+
+    def set_state(self, state) -> None:
+        """Go on from what `get_state` returned."""
+        vars(self).update(state)
+
 
 _registry = Registry("metric", Metric)
 register = _registry.register

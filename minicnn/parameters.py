@@ -108,8 +108,8 @@ class ParameterStore:
         self.weights, self.backend, self.dtype = list(weights), backend, np.dtype(dtype)
         with_gradient = [w for w in self.weights if w.has_gradient]
         state = [w for w in self.weights if not w.has_gradient]
-        self._slices, size = _layout(with_gradient)
-        state_slices, state_size = _layout(state)
+        self._slices, size = layout(with_gradient)
+        state_slices, state_size = layout(state)
         self.theta, self.grad, self.sigma = (backend.zeros((n,), self.dtype) for n in (size, size, state_size))
         self.values = {w: self.theta[s].reshape(w.shape) for w, s in self._slices.items()}
         self.values |= {w: self.sigma[s].reshape(w.shape) for w, s in state_slices.items()}
@@ -172,8 +172,8 @@ def check_one_dtype(weights) -> None:
         )
 
 
-def _layout(weights):
-    """Weight → slice of a flat vector, and the vector's size."""
+def layout(weights):
+    """(weight → slice of a flat vector, the vector's size)."""
     slices, end = {}, 0
     for weight in weights:
         slices[weight] = slice(end, end + weight.size)

@@ -5,6 +5,8 @@ that turns what a user may write (a name, a class, an instance, a saved config) 
 """
 
 import inspect
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from types import MappingProxyType
 
@@ -121,6 +123,33 @@ def _short(value):
     return f"{value['class_name']}({arguments})"
 
 
+_custom = ContextVar("custom objects", default=MappingProxyType({}))
+
+
+@contextmanager
+def custom_object_scope(objects):
+    """Inside, names in configs are looked up in `objects` first.
+
+    Parameters
+    ----------
+    objects : dict or None
+        Class name → class: layers, losses, metrics, optimizers, schedules, initializers or regularizers of one's own.
+
+    Raises
+    ------
+    TypeError
+        If it is not such a dict.
+    """
+    objects = {} if objects is None else objects
+    if not isinstance(objects, dict) or not all(isinstance(v, type) for v in objects.values()):
+        raise TypeError(f"custom_objects is a dict from class names to classes. Received: {objects!r}")
+    token = _custom.set({**_custom.get(), **objects})
+    try:
+        yield
+    finally:
+        _custom.reset(token)
+
+
 class Registry:
     """Names of the classes of one kind; lower and upper case and underscores do not matter.
 
@@ -162,7 +191,7 @@ class Registry:
         return set(self._classes.values())
 
     def lookup(self, name: str, also_known=()) -> type:
-        """The class called `name`.
+        """The class called `name`; one of `custom_object_scope` comes first.
 
         Parameters
         ----------
@@ -175,6 +204,9 @@ class Registry:
         ValueError
             If there is none; the message lists near and known names.
         """
+        custom = _custom.get().get(name)
+        if custom is not None and issubclass(custom, self.base):
+            return custom
         try:
             return self._classes[fold_name(name)]
         except KeyError:

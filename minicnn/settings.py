@@ -1,5 +1,7 @@
 """The dtype of new weights."""
 
+from contextlib import contextmanager
+
 from minicnn.errors import check_choice
 
 _settings = {"floatx": "float32"}
@@ -13,3 +15,14 @@ def floatx() -> str:
 def set_floatx(dtype: str) -> None:
     """Set the dtype of all weights that are made from now on: "float32" or "float64"."""
     _settings["floatx"] = check_choice("dtype", dtype, ("float32", "float64"))
+
+
+@contextmanager
+def floatx_of(dtype: str):
+    """Inside, new weights have this dtype."""
+    before = floatx()
+    set_floatx(dtype)
+    try:
+        yield
+    finally:
+        set_floatx(before)

@@ -17,8 +17,9 @@ from minicnn.callbacks import TerminateOnNaN
 from minicnn.data import Batch, check_lengths, real_array
 from minicnn.errors import DataError, NonFiniteError, check_number
 from minicnn.lowering import lower
-from minicnn.parameters import BorrowedWeights, ParameterStore
+from minicnn.parameters import BorrowedWeights, ParameterStore, layout
 from minicnn.plan import Plan
+from minicnn.run import Run
 
 FIRST_CALL = 2**40  # such calls count from here, away from the training steps
 MAX_PLANS = 6  # a model keeps so many plans (training, evaluation and prediction at a few batch sizes)
@@ -130,6 +131,7 @@ class Totals:
 
     def __init__(self, model, targets):
         self._several = len(model.outputs) > 1
+        self._target_shapes = [list(target.shape) for target in targets]
         self._names = model.output_names
         self._metrics = []  # (name, output number, metric): copies, since a run may start inside another one
         for number, wanted in enumerate(model.compiled.metrics):
@@ -167,6 +169,22 @@ class Totals:
             logs |= {f"{n}_loss": float(p / self._samples) for n, p in zip(self._names, self._parts, strict=True)}
         return logs | {label: float(metric.result()) for label, _, metric in self._metrics}
 
+    def get_state(self) -> dict:
+        """What a checkpoint in the middle of an epoch keeps; `set_state` takes it."""
+        return {
+            "target_shapes": self._target_shapes,
+            "samples": self._samples,
+            "loss": self._loss,
+            "parts": self._parts,
+            "metrics": [metric.get_state() for _, _, metric in self._metrics],
+        }
+
+    def set_state(self, state) -> None:
+        """Go on from what `get_state` returned."""
+        self._samples, self._loss, self._parts = state["samples"], state["loss"], list(state["parts"])
+        for (_, _, metric), saved in zip(self._metrics, state["metrics"], strict=True):
+            metric.set_state(saved)
+
 
 # -------------------------------------------------------------------------------------------------------- engine
 
@@ -186,7 +204,7 @@ class Engine:
         self.optimizer_state = None
         self._plans = {}
         self._segment_lists = {}  # which weights are trainable → their parts of theta; one list object for each
-        self._calls = 0  # outside training, of plans that draw random numbers all the same
+        self.calls = 0  # outside training, of plans that draw random numbers all the same
         self._layout = None  # shapes of the weights that `optimizer_state` belongs to
 
     def take_over(self, previous) -> None:
@@ -200,8 +218,27 @@ class Engine:
         """An engine for the same model after its graph, or what `compile` said, has changed."""
         engine = Engine(self.model, self.backend)
         if keeps_state:
-            engine.optimizer_state, engine._layout = self.optimizer_state, self._layout
+            engine.optimizer_state, engine._layout, engine.calls = self.optimizer_state, self._layout, self.calls
         return engine
+
+    def state_by_weight(self):
+        """Name of an optimizer's state vector → weight → its part, on the host; None if there is no state."""
+        weights = [w for w in self.model.weights if w.has_gradient]
+        if self.optimizer_state is None or [w.shape for w in weights] != self._layout:
+            return None
+        slices, _ = layout(weights)
+        host = {name: self.backend.to_host(vector) for name, vector in self.optimizer_state.items()}
+        return {name: {w: vector[s].reshape(w.shape) for w, s in slices.items()} for name, vector in host.items()}
+
+    def set_state(self, state) -> None:
+        """Take over what `state_by_weight` returned."""
+        weights = [w for w in self.model.weights if w.has_gradient]
+        slices, size = layout(weights)
+        self._layout = [w.shape for w in weights]
+        self.optimizer_state = {name: self.backend.zeros((size,), self.store.dtype) for name in state}
+        for name, arrays in state.items():
+            for w, array in arrays.items():
+                self.optimizer_state[name][slices[w]] = self.backend.asarray(array, w.dtype).reshape(-1)
 
     def prepare(self, trains=False) -> None:
         """Find the model's weights, and see which ones are trainable.
@@ -326,8 +363,8 @@ class Engine:
     def _use(self, bound, batch) -> None:
         """Run a batch outside training; where a layer acts as in training all the same, each call draws new masks."""
         if bound.plan.acts_as_in_training:
-            self._calls += 1
-            self.model.clock.step = FIRST_CALL + self._calls
+            self.calls += 1
+            self.model.clock.step = FIRST_CALL + self.calls
         batch.load_inputs(self.backend, bound.inputs)
         bound.forward()
 
@@ -405,44 +442,49 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
         `validation` may be None.
     callbacks : CallbackList
     """
-    totals = None
+    run = Run(model, source, validation, callbacks, initial_epoch, Totals)
     stops_on_nan = any(isinstance(c, TerminateOnNaN) for c in callbacks.callbacks)
     wants_batches = callbacks.wants("on_train_batch_end")
     model.stop_training = False
     callbacks("on_train_begin")
     try:
         with deferred_interrupt() as check_interrupt:
-            for epoch in range(initial_epoch, epochs):
+            callbacks("on_run_begin", run)
+            first = run.epoch
+            while run.epoch < epochs and (run.batch > 0 or not model.stop_training):
+                epoch = run.epoch
                 callbacks("on_epoch_begin", epoch)
                 engine = model.training_engine()  # a callback may have frozen layers
+                run.epochs_trained = model.epochs_trained
                 order = model.next_epoch_generator() if shuffle else None
-                number = -1
-                for number, batch in enumerate(source.batches(order)):
+                number = run.batch - 1
+                batches = () if model.stop_training else source.batches(order, run.batch)
+                for number, batch in enumerate(batches, run.batch):
                     check_interrupt()
-                    if totals is None:
-                        totals = Totals(model, batch.targets)
+                    run.start_totals(batch.targets)
                     if number == 0:
-                        totals.reset()
+                        run.totals.reset()
                     callbacks("on_train_batch_begin", number)
-                    loss, bound = engine.train_batch(batch, totals)
+                    loss, bound = engine.train_batch(batch, run.totals)
                     if not stops_on_nan:
                         check_finite(loss, bound, epoch, number)
+                    run.batch = number + 1
                     if wants_batches:
-                        callbacks("on_train_batch_end", number, totals.logs())
+                        callbacks("on_train_batch_end", number, run.totals.logs())
                     if model.stop_training:
                         break
                 check_interrupt()
                 if number < 0:
-                    _explain_empty_source(epoch, initial_epoch)
+                    _explain_empty_source(epoch, first)
                     break
-                logs = totals.logs()
+                logs = run.totals.logs()
                 if validation is not None and (epoch + 1) % validation_freq == 0:
                     callbacks("on_test_begin")
                     logs |= {f"val_{name}": value for name, value in evaluate_source(model, validation).items()}
                     callbacks("on_test_end", logs)
+                run.epoch, run.batch = epoch + 1, 0
                 callbacks("on_epoch_end", epoch, logs)
-                if model.stop_training:
-                    break
+            run.completed = True
     finally:
         callbacks("on_train_end")
 

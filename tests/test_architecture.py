@@ -13,10 +13,11 @@ PACKAGE = Path(__file__).parents[1] / "minicnn"
 # From top to bottom; a module may import from its own room and from those below. A package stands for all in it.
 ROOMS = (
     ("minicnn", "_keras_alias"),
-    ("activations", "functional", "gradient_check", "utils", "visualization"),  # for users; nothing imports them
+    ("activations", "functional", "gradient_check", "onnx", "utils", "visualization"),  # nothing imports them
     ("models",),
     ("training",),
-    ("callbacks", "data", "summary"),
+    ("callbacks", "data", "run", "summary"),
+    ("saving",),
     ("plan",),
     ("fusion",),
     ("arena", "lowering"),
@@ -38,8 +39,9 @@ OWNERS = {
     "llvmlite": "minicnn.backends.numba",
     "cupy": "minicnn.backends.cupy",
     "matplotlib": "minicnn.visualization",
+    "onnx": "minicnn.onnx",
 }
-LATE = ("numba", "llvmlite", "matplotlib", "tqdm", "pooch", "threadpoolctl", "cupy", "h5py")
+LATE = ("numba", "llvmlite", "matplotlib", "tqdm", "pooch", "threadpoolctl", "cupy", "h5py", "onnx")
 MAX_LINES = 600
 
 

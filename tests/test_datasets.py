@@ -448,6 +448,19 @@ def test_huge_tar_header_is_not_read_into_memory(tmp_path, small_batches):
         cifar10.load_data(tmp_path)
 
 
+def test_huge_member_is_not_looked_for(tmp_path, small_batches, monkeypatch):
+    """To skip a member that announces 64 GB, tarfile would read seven million times at the end of the file."""
+    info = tarfile.TarInfo("large")
+    info.size = (1 << 36) - 1
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    path.write_bytes(gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 10), 1))
+    reads, read = [], cifar10._LimitedStream.read
+    monkeypatch.setattr(cifar10._LimitedStream, "read", lambda self, count: (reads.append(count), read(self, count))[1])
+    with pytest.raises(DataError, match="unpacks to more"):
+        cifar10.load_data(tmp_path)
+    assert len(reads) < 10
+
+
 @pytest.mark.parametrize("pickled", ["cifar-10-batches-py/data_batch_1", "cifar-10-python.tar.gz"])
 def test_pickled_cifar_is_never_read(tmp_path, pickled):
     (tmp_path / pickled).parent.mkdir(exist_ok=True)

@@ -1,12 +1,14 @@
-"""What happens around the training loop: history, progress, stopping, learning rates, log files."""
+"""What happens around the training loop: history, progress, stopping, learning rates, log files, checkpoints."""
 
 from minicnn.callbacks.bars import EpochLines, ProgressBar, progress
 from minicnn.callbacks.base import Callback, CallbackList, History, LambdaCallback, TerminateOnNaN
+from minicnn.callbacks.checkpoints import BackupAndRestore, ModelCheckpoint
 from minicnn.callbacks.csv_logger import CSVLogger
 from minicnn.callbacks.monitor import EarlyStopping, MonitorCallback, ReduceLROnPlateau
 from minicnn.callbacks.schedule import LearningRateScheduler
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",
@@ -15,6 +17,7 @@ __all__ = [
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
+    "ModelCheckpoint",
     "MonitorCallback",
     "ProgressBar",
     "ReduceLROnPlateau",

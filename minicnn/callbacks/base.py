@@ -19,10 +19,13 @@ class Callback:
         Set before training starts.
     params : dict
         "epochs", "steps" (batches an epoch), "samples", "batch_size"; None where unknown.
+    turn : int
+        Callbacks of a later turn are called after all of an earlier one; in one turn, in the order of the list.
     """
 
     model = None
     params = None
+    turn = 0
 
     def set_model(self, model) -> None:
         self.model = model
@@ -32,6 +35,9 @@ class Callback:
 
     def on_train_begin(self, logs=None) -> None:
         """Before the first epoch."""
+
+    def on_run_begin(self, run) -> None:
+        """After `on_train_begin` of all callbacks; `run` (`minicnn.run.Run`) knows, and may change, where to begin."""
 
     def on_train_end(self, logs=None) -> None:
         """After the last epoch, also when training was interrupted."""
@@ -55,17 +61,17 @@ class Callback:
         """After a batch; `logs` holds the epoch's averages so far."""
 
     def get_state(self) -> dict:
-        """What the callback remembers from epoch to epoch, for a training that goes on later.
+        """What a checkpoint keeps of this callback, so that a training that was killed goes on as if it had not been.
 
         Returns
         -------
         dict
-            Values that JSON can write, arrays, and lists of these.
+            None, bool, int, float, str, NumPy arrays, and lists and dicts (with string keys) of them. Empty: nothing.
         """
         return {}
 
     def set_state(self, state) -> None:
-        """Go on from what `get_state` returned; called after `on_train_begin`."""
+        """Take over what `get_state` returned in the run that was killed; called after `on_train_begin`."""
 
 
 class CallbackList:
@@ -77,7 +83,7 @@ class CallbackList:
                 raise TypeError(f"a callback is an instance of callbacks.Callback. Received: {callback!r}")
             callback.set_model(model)
             callback.set_params(params)
-        self.callbacks = callbacks
+        self.callbacks, self.params = sorted(callbacks, key=lambda c: c.turn), params
 
     def __call__(self, method, *args) -> None:
         """Call the method of that name of every callback that has one of its own; `logs` may be left out of `args`."""
@@ -106,6 +112,9 @@ class History(Callback):
     epochs : dict of list
         The epoch of each of these values: not every epoch is validated where ``validation_freq`` is not 1.
     """
+
+    def __init__(self):
+        self.epoch, self.history, self.epochs = [], {}, {}
 
     def on_train_begin(self, logs=None):
         self.epoch, self.history, self.epochs = [], {}, {}

@@ -95,6 +95,11 @@ def _batch_bytes() -> int:
     return RECORDS * RECORD
 
 
+def _archive_bytes() -> int:
+    """Most bytes that the unpacked archive may have."""
+    return 6 * _batch_bytes() + ARCHIVE_OVERHEAD
+
+
 def _read_folder(folder: Path) -> dict[str, bytes]:
     """Read the six files; returns {name: bytes}."""
     batches = {}
@@ -110,7 +115,7 @@ def _read_archive(path: Path) -> dict[str, bytes]:
     """Read the six files from the archive as streams, in one pass; returns {name: bytes}."""
     try:
         with gzip.open(path, "rb") as stream:
-            limited = _LimitedStream(stream, 6 * _batch_bytes() + ARCHIVE_OVERHEAD, path)
+            limited = _LimitedStream(stream, _archive_bytes(), path)
             batches = _read_members(limited, path)
             limited.drain()  # at its end, gzip compares the checksum
     except DataError:
@@ -129,6 +134,8 @@ def _read_members(stream, path: Path) -> dict[str, bytes]:
     batches = {}
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
+            if member.size > _archive_bytes():  # tarfile would look for its end block by block, for minutes
+                raise bad_file(path, "the published tar.gz archive", "an archive that unpacks to more")
             if member.name not in wanted:
                 continue
             if not member.isreg() or member.size != _batch_bytes():

@@ -4,7 +4,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from minicnn.errors import unknown_name
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Layer, get, register
 
 _modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
 _public = {name: getattr(module, name) for module in _modules for name in getattr(module, "__all__", ())}
@@ -13,7 +13,10 @@ globals().update(_public)
 CLASSES = {value.__name__: value for value in _public.values() if isinstance(value, type) and issubclass(value, Layer)}
 """Class name → class, of every layer: what a file may name, and what the contract tests run."""
 
-__all__ = ["CLASSES", "Layer", *sorted(_public)]
+for _class in CLASSES.values():
+    register(_class)
+
+__all__ = ["CLASSES", "Layer", "get", "register", *sorted(_public)]
 
 
 def __getattr__(name):

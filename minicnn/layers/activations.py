@@ -113,6 +113,10 @@ class ReLU(_Elementwise):
         if self.max_value is not None:
             np.copyto(ws.dxs[0], 0, where=ws.xs[0] >= self.max_value)
 
+    def to_onnx(self, xs, graph):
+        y = graph.add("LeakyRelu", xs, alpha=self.negative_slope) if self.negative_slope else graph.add("Relu", xs)
+        return y if self.max_value is None else graph.add("Min", [y, graph.constant(np.float32(self.max_value))])
+
     @classmethod
     def examples(cls):
         yield cls(), [(5, 4, 3)]
@@ -141,6 +145,9 @@ class LeakyReLU(_Elementwise):
         np.multiply(dy, self.negative_slope, out=ws.dxs[0])
         np.copyto(ws.dxs[0], dy, where=ws.xs[0] > 0)
 
+    def to_onnx(self, xs, graph):
+        return graph.add("LeakyRelu", xs, alpha=self.negative_slope)
+
 
 @_registry.register
 class Sigmoid(_Elementwise):
@@ -157,6 +164,9 @@ class Sigmoid(_Elementwise):
     def backward(self, dy, ws):
         np.multiply(dy, ws.y * (1 - ws.y), out=ws.dxs[0])
 
+    def to_onnx(self, xs, graph):
+        return graph.add("Sigmoid", xs)
+
 
 @_registry.register
 class Tanh(_Elementwise):
@@ -169,6 +179,9 @@ class Tanh(_Elementwise):
 
     def backward(self, dy, ws):
         np.multiply(dy, 1 - ws.y * ws.y, out=ws.dxs[0])
+
+    def to_onnx(self, xs, graph):
+        return graph.add("Tanh", xs)
 
 
 @_registry.register
@@ -197,3 +210,6 @@ class Softmax(_Elementwise):
     def backward(self, dy, ws):
         inner = (dy * ws.y).sum(axis=-1, keepdims=True)  # (N, …, 1)
         np.multiply(dy - inner, ws.y, out=ws.dxs[0])
+
+    def to_onnx(self, xs, graph):
+        return graph.add("Softmax", xs, axis=graph.axis(xs[0], -1))

@@ -1,7 +1,10 @@
 """What a layer is, and what a plan runs."""
 
+import math
 import re
 from collections import Counter
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -12,7 +15,7 @@ from minicnn.backends import memory
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Node, Tensor
 from minicnn.parameters import Weight
-from minicnn.registry import Configurable, constructor_parameters
+from minicnn.registry import Configurable, Registry, constructor_parameters
 from minicnn.settings import floatx
 from minicnn.threads import compute_threads
 
@@ -50,7 +53,8 @@ class Step:
     is_view : bool
         The output is the input's memory in another shape; the plan never runs such a step.
     only_in_training : bool
-        Outside training the output equals the input; plans leave such a step out there.
+        Outside training the output equals the input, as of dropout and augmentation; plans and files leave such a step
+        out there.
     """
 
     uses_input = True
@@ -76,6 +80,21 @@ class Step:
 
     def backward(self, dy, ws) -> None:
         """Assign the gradients ``ws.dxs[i]`` of input i and ``ws.grads[name]`` of a weight, if not None."""
+        raise NotImplementedError
+
+    def to_onnx(self, xs, graph):
+        """Append what `forward` computes without training to an ONNX graph.
+
+        Parameters
+        ----------
+        xs : tuple of Value
+            See `minicnn.onnx.writer`.
+        graph : GraphWriter
+
+        Returns
+        -------
+        Value
+        """
         raise NotImplementedError
 
 
@@ -142,8 +161,8 @@ class Layer(Step, Configurable):
             raise TypeError(
                 str(unknown_name(f"argument of {type(self).__name__}", next(iter(unknown)), _arguments(type(self))))
             )
-        if not isinstance(name, str | None):
-            raise TypeError(f"a name is a string. Received: name={name!r}")
+        if name is not None and not (isinstance(name, str) and name and "/" not in name):
+            raise ValueError(f"a name is a string, not empty and without '/'. Received: name={name!r}")
         if dtype not in (None, floatx()):
             raise ValueError(f"a model has one dtype, set with utils.set_floatx: {floatx()!r} now. Received: {dtype=}")
         self.name = unique_name(type(self).__name__) if name is None else name
@@ -191,8 +210,7 @@ class Layer(Step, Configurable):
                     f"use a layer of its own for it. Received: {shape}"
                 )
             return weight
-        value = memory.empty(shape, floatx())
-        value[...] = initializers.get(initializer)(shape, floatx())
+        value = _first_value(shape, initializer)
         self._weights[name] = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
         setattr(self, name, self._weights[name])
         return self._weights[name]
@@ -357,6 +375,42 @@ class Layer(Step, Configurable):
         return config
 
 
+_registry = Registry("layer", Layer)
+register = _registry.register
+get = _registry.get
+
+
+# ------------------------------------------------------------------------------------------------------ weights
+
+_awaited = ContextVar("how many numbers of a file have no weight yet", default=None)
+
+
+@contextmanager
+def weights_from_file(count):
+    """Inside, new weights are zeros, to be read from a file that holds `count` numbers.
+
+    A file that describes larger layers than it has numbers for is found out before they take memory.
+    """
+    token = _awaited.set(SimpleNamespace(count=count))
+    try:
+        yield
+    finally:
+        _awaited.reset(token)
+
+
+def _first_value(shape, initializer):
+    """An array for a new weight."""
+    awaited = _awaited.get()
+    if awaited is None:
+        value = memory.empty(shape, floatx())
+        value[...] = initializers.get(initializer)(shape, floatx())
+        return value
+    awaited.count -= math.prod(shape)
+    if awaited.count < 0:
+        raise ShapeError(f"the layers need more numbers than the file holds. Received: a weight of shape {shape}")
+    return memory.zeros(shape, floatx())
+
+
 # ------------------------------------------------------------------------------------------------------- naming
 
 _names = Counter()
@@ -364,10 +418,15 @@ _names = Counter()
 
 def unique_name(class_name: str) -> str:
     """Keras's default names: the class in snake case, numbered from the second on."""
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
-    name = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+    name = snake_case(class_name)
     _names[name] += 1
     return name if _names[name] == 1 else f"{name}_{_names[name] - 1}"
+
+
+def snake_case(class_name: str) -> str:
+    """Keras's way: MaxPooling2D → max_pooling2d."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def reset_names() -> None:

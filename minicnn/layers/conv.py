@@ -116,6 +116,12 @@ class Conv2D(Layer):
             self.groups,
         )
 
+    def to_onnx(self, xs, graph):
+        x = graph.channels_first(xs[0])
+        weights = [graph.weight(self.kernel, axes=(3, 2, 0, 1))]  # (F, C / groups, KH, KW)
+        weights += [graph.weight(self.bias)] if self.use_bias else []
+        return graph.add("Conv", [x, *weights], group=self.groups, **graph.window(self.window(x.shape)))
+
     @classmethod
     def examples(cls):
         yield cls(4, 3), [(6, 7, 3)]

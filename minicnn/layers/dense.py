@@ -66,6 +66,14 @@ class Dense(Layer):
             rows(ws.xs[0]), ws.params["kernel"], None, rows(dy), dx, ws.grads["kernel"], ws.grads.get("bias")
         )
 
+    def to_onnx(self, xs, graph):
+        x, kernel = graph.channels_last(xs[0]), graph.weight(self.kernel)
+        bias = [graph.weight(self.bias)] if self.use_bias else []
+        if len(x.shape) == 1:
+            return graph.add("Gemm", [x, kernel, *bias])
+        y = graph.add("MatMul", [x, kernel])
+        return graph.add("Add", [y, *bias]) if bias else y
+
     @classmethod
     def examples(cls):
         yield cls(5), [(7,)]

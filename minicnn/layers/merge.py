@@ -29,6 +29,9 @@ class Add(Layer):
             if dx is not None:
                 dx[...] = dy
 
+    def to_onnx(self, xs, graph):
+        return graph.add("Add" if len(xs) == 2 else "Sum", graph.same_layout(xs))
+
     @classmethod
     def examples(cls):
         yield cls(), [(4, 3, 2), (4, 3, 2), (4, 3, 2)]
@@ -76,6 +79,10 @@ class Concatenate(Layer):
         for dx, part in zip(ws.dxs, ws.parts, strict=True):
             if dx is not None:
                 dx[...] = dy[part]
+
+    def to_onnx(self, xs, graph):
+        xs = graph.same_layout(xs)
+        return graph.add("Concat", xs, axis=graph.axis(xs[0], self.axis))
 
     @classmethod
     def examples(cls):

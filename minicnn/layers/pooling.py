@@ -23,6 +23,7 @@ class _Pooling2D(Layer):
     """What max and average pooling have in common."""
 
     uses_input = False
+    onnx_name = None
 
     def __init__(self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, **kwargs):
         super().__init__(**kwargs)
@@ -43,6 +44,10 @@ class _Pooling2D(Layer):
 
     def bind(self, ws):
         ws.window = self.window(ws.input_shapes[0])
+
+    def to_onnx(self, xs, graph):
+        x = graph.channels_first(xs[0])
+        return graph.add(self.onnx_name, [x], **graph.window(self.window(x.shape)))  # padding counts in neither
 
     @classmethod
     def examples(cls):
@@ -70,6 +75,8 @@ class MaxPooling2D(_Pooling2D):
     -----
     Input (N, H, W, C), output (N, OH, OW, C).
     """
+
+    onnx_name = "MaxPool"
 
     def __init__(self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, **kwargs):
         super().__init__(pool_size, strides, padding, data_format, **kwargs)
@@ -102,6 +109,8 @@ class AveragePooling2D(_Pooling2D):
     Input (N, H, W, C), output (N, OH, OW, C).
     """
 
+    onnx_name = "AveragePool"
+
     def forward(self, xs, ws):
         ws.kernels.avg_pool2d(xs[0], ws.y, ws.window)
 
@@ -113,6 +122,7 @@ class _GlobalPooling2D(Layer):
     """What the global poolings have in common."""
 
     uses_input = False
+    onnx_name = None
 
     def __init__(self, data_format=None, keepdims=False, **kwargs):
         super().__init__(**kwargs)
@@ -123,6 +133,10 @@ class _GlobalPooling2D(Layer):
         (shape,) = input_shapes
         check_rank(self, shape, 3, "(height, width, channels)")
         return (1, 1, shape[2]) if self.keepdims else (shape[2],)
+
+    def to_onnx(self, xs, graph):
+        y = graph.add(self.onnx_name, [graph.channels_first(xs[0])])  # (N, C, 1, 1)
+        return y if self.keepdims else graph.add("Flatten", [y], channels_first=False)
 
     @classmethod
     def examples(cls):
@@ -139,6 +153,8 @@ class GlobalAveragePooling2D(_GlobalPooling2D):
     keepdims : bool, default False
         Whether the output is (N, 1, 1, C) rather than (N, C).
     """
+
+    onnx_name = "GlobalAveragePool"
 
     def forward(self, xs, ws):
         ws.y[...] = xs[0].mean(axis=(1, 2)).reshape(ws.y.shape)
@@ -159,6 +175,7 @@ class GlobalMaxPooling2D(_GlobalPooling2D):
     """
 
     uses_input = True
+    onnx_name = "GlobalMaxPool"
 
     def forward(self, xs, ws):
         ws.y[...] = xs[0].max(axis=(1, 2)).reshape(ws.y.shape)

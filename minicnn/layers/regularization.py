@@ -165,6 +165,14 @@ class BatchNormalization(Layer):
             dy = dy - (sum_dy + normalized * sum_dy_x) / count
         np.multiply(dy, factor, out=ws.dxs[0])
 
+    def to_onnx(self, xs, graph):
+        channels = xs[0].shape[-1:]
+        gamma = graph.weight(self.gamma) if self.scale else graph.constant(np.ones(channels, np.float32))
+        beta = graph.weight(self.beta) if self.center else graph.constant(np.zeros(channels, np.float32))
+        moving = [graph.weight(self.moving_mean), graph.weight(self.moving_variance)]
+        inputs = [graph.channels_first(xs[0]), gamma, beta, *moving]
+        return graph.add("BatchNormalization", inputs, epsilon=self.epsilon, momentum=self.momentum)
+
     @classmethod
     def examples(cls):
         yield cls(), [(4, 3, 5)]

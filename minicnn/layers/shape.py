@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from minicnn.errors import ShapeError, check_pair, is_integer
 from minicnn.layers.base import Layer, check_data_format, check_rank
 
@@ -39,6 +41,9 @@ class Flatten(_View):
     def build(self, input_shapes):
         return (math.prod(input_shapes[0]),)
 
+    def to_onnx(self, xs, graph):
+        return graph.add("Flatten", [graph.channels_last(xs[0])])
+
     @classmethod
     def examples(cls):
         yield cls(), [(4, 3, 2)]
@@ -70,6 +75,11 @@ class Reshape(_View):
                 f"target_shape={self.target_shape} does not fit samples of {size} elements. Received: {input_shapes[0]}"
             )
         return shape
+
+    def to_onnx(self, xs, graph):
+        x = graph.channels_last(xs[0])
+        shape = graph.constant(np.array([0, *self.build([x.shape])]))  # 0: the batch axis as it is
+        return graph.add("Reshape", [x, shape])
 
     @classmethod
     def examples(cls):
@@ -109,6 +119,11 @@ class ZeroPadding2D(Layer):
 
     def backward(self, dy, ws):
         ws.dxs[0][...] = dy[ws.inner]
+
+    def to_onnx(self, xs, graph):
+        pads = np.zeros((2, 4), np.int64)  # before and after, on every axis
+        pads[:, graph.axis(xs[0], 1)], pads[:, graph.axis(xs[0], 2)] = self.padding
+        return graph.add("Pad", [*xs, graph.constant(pads.ravel())])
 
     @classmethod
     def examples(cls):

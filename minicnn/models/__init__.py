@@ -1,6 +1,11 @@
 """Models: graphs of layers that can be trained."""
 
+from minicnn import layers
 from minicnn.models.model import Model, warmup
+from minicnn.models.persistence import clone_model, load_model, model_from_json
 from minicnn.models.sequential import Sequential
 
-__all__ = ["Model", "Sequential", "warmup"]
+layers.register("Functional")(Model)  # a model can be a layer of another one, in files too
+layers.register(Sequential)
+
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "warmup"]

@@ -1,14 +1,16 @@
 """The model: a graph of layers that can be trained."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
 
 from minicnn import backends, data, random, training
-from minicnn.callbacks import CallbackList, History, progress
+from minicnn.callbacks import BackupAndRestore, CallbackList, History, progress
 from minicnn.errors import NotBuiltError, NotCompiledError, ShapeError, check_positive_int, unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer, unique_name
+from minicnn.models.persistence import Persistent
 from minicnn.parameters import check_one_dtype
 from minicnn.summary import summary_text
 from minicnn.threads import compute_threads
@@ -16,7 +18,7 @@ from minicnn.threads import compute_threads
 BATCH_SIZE = 32  # where none is given, as in Keras
 
 
-class Model(Layer):
+class Model(Persistent, Layer):
     """A model from its inputs and outputs (Keras's functional form).
 
     Parameters
@@ -124,7 +126,7 @@ class Model(Layer):
     def _check_layers(self):
         """Layer names must differ, since files and `get_layer` go by them; weights must be of one dtype."""
         names = [layer.name for layer in self.layers]
-        repeated = sorted({n for n in names if names.count(n) > 1})
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         if repeated:
             raise ValueError(f"the layers of a model need different names. Received: {repeated} more than once")
         check_one_dtype(self.weights)
@@ -153,16 +155,6 @@ class Model(Layer):
         """All weights, in Keras's order: layer by layer, each one's trainable ones first."""
         layers = self.graph.layers if self.graph is not None else []
         return list(dict.fromkeys(w for layer in layers for w in layer.weights))
-
-    def named_weights(self) -> dict:
-        """ "layer/weight" → Weight; layers of a model used as a layer as "model/layer/weight"."""
-        named = {}
-        for layer in self.layers:
-            if layer.graph is not None:
-                named |= {f"{layer.name}/{path}": w for path, w in layer.named_weights().items()}
-            else:
-                named |= {w.path: w for w in layer.weights}
-        return named
 
     @property
     def trainable(self):
@@ -201,10 +193,6 @@ class Model(Layer):
             Takes the text.
         """
         print_fn(summary_text(self, expand_nested))
-
-    def get_config(self):
-        """Not written yet: a model's structure cannot be put into a config."""
-        raise NotImplementedError("a model's structure cannot be saved yet; get_weights() gives its weights")
 
     def __repr__(self):
         return f"<{type(self).__name__} '{self.name}', {'built' if self.built else 'not built'}>"
@@ -305,6 +293,7 @@ class Model(Layer):
         validation_steps=None,
         validation_batch_size=None,
         validation_freq=1,
+        resume=None,
     ):
         """Train.
 
@@ -337,6 +326,9 @@ class Model(Layer):
             Default: `batch_size`.
         validation_freq : int, default 1
             Validate after every so many epochs.
+        resume : str or path-like, optional
+            A folder for this training's checkpoint, written after every epoch: if there is one, the training goes on
+            from there. See `callbacks.BackupAndRestore`.
 
         Returns
         -------
@@ -373,13 +365,14 @@ class Model(Layer):
                 *data.unpack_validation(validation_data), size, validation_steps, "validation y"
             )
         history = History()
+        backup = [] if resume is None else [BackupAndRestore(resume, delete_checkpoint=False)]
         params = {
             "epochs": epochs,
             "steps": source.steps,
             "samples": source.samples,
             "batch_size": batch_size or BATCH_SIZE,
         }
-        run = CallbackList([*(callbacks or []), *bars, history], self, params)
+        run = CallbackList([*(callbacks or []), *bars, history, *backup], self, params)
         self.history = history
         with compute_threads(self.engine.backend):
             training.run_epochs(self, source, validation, run, epochs, initial_epoch, shuffle, validation_freq)

@@ -7,6 +7,7 @@ from minicnn.errors import DataError, ShapeError
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer
 from minicnn.layers.core import Input, InputLayer
+from minicnn.models import config as configs
 from minicnn.models.model import Model
 from minicnn.parameters import check_one_dtype
 
@@ -27,6 +28,7 @@ class Sequential(Model):
     """
 
     input_count = 1
+    saved_as = "Sequential"
 
     def __init__(self, layers=None, name=None):
         self._setup(name, "Sequential")
@@ -75,11 +77,11 @@ class Sequential(Model):
         """Begin the graph with this input, and put on it what is there."""
         if self.graph is not None:
             raise ValueError(f"model '{self.name}' has an input already. Received: another one of shape {tensor.shape}")
-        self._set_graph(tensor, tensor)
-        unbuilt = [layer for layer in self._stack if not layer.built]
+        unbuilt, top = [layer for layer in self._stack if not layer.built], tensor
         try:
             for layer in self._stack:
-                self._put_on_top(layer)
+                top = self._called(layer, top)
+            self._set_graph(tensor, top)
         except Exception:  # a shape that does not fit leaves nothing half-built
             self.graph = None
             for layer in unbuilt:
@@ -87,12 +89,17 @@ class Sequential(Model):
             raise
 
     def _put_on_top(self, layer):
-        node = layer.call_symbolically([self.graph.outputs[0]])
+        self._set_graph(self.graph.inputs[0], self._called(layer, self.graph.outputs[0]))
+
+    @staticmethod
+    def _called(layer, tensor):
+        """The output of a layer called on a tensor."""
+        node = layer.call_symbolically([tensor])
         if len(node.outputs) != 1:
             raise ValueError(
                 f"a layer of a Sequential has one output. Received: '{layer.name}' with {len(node.outputs)}"
             )
-        self._set_graph(self.graph.inputs[0], node.outputs[0])
+        return node.outputs[0]
 
     def _set_graph(self, first, last):
         self.graph = Graph([first], [last])
@@ -135,6 +142,23 @@ class Sequential(Model):
     @property
     def layers(self):
         return list(self._stack)
+
+    def get_config(self):
+        with configs.sharing():
+            start = [] if self.graph is None else [configs.layer_config(self.graph.inputs[0].node.layer)]
+            return self._own_config() | {"layers": start + [configs.layer_config(layer) for layer in self._stack]}
+
+    @classmethod
+    def _made_from(cls, config):
+        model = cls(name=config.get("name"))
+        model._stack = [configs.layer_from_config(entry) for entry in configs.layers_of(config)]
+        start = model._stack.pop(0) if model._stack and isinstance(model._stack[0], InputLayer) else None
+        model._check_layers()
+        if start is not None:
+            model._start(start.call_symbolically([]).outputs[0])
+        elif model._stack and _known_shape(model._stack[0]) is not None:
+            model._start(Input(_known_shape(model._stack[0])))
+        return model
 
     def _own_layers(self):
         return getattr(self, "_stack", [])

@@ -1,0 +1,233 @@
+"""Callbacks that write files: the best model, and what a killed training needs to go on."""
+
+import math
+from pathlib import Path
+
+from minicnn import saving
+from minicnn.callbacks.base import Callback
+from minicnn.errors import FileFormatError, check_choice, check_number, is_integer
+
+CHECKPOINT = "checkpoint.safetensors"
+HIGHER_IS_BETTER = ("acc", "accuracy", "auc", "precision", "recall", "f1")  # parts of names; anything else is a loss
+
+
+class ModelCheckpoint(Callback):
+    """Save the model, or its weights, after every epoch or every so many batches; or only when it is the best so far.
+
+    A file appears whole or not at all, and the previous one stays until then.
+
+    Parameters
+    ----------
+    filepath : str or path-like
+        May hold names of `logs` and ``epoch`` (from 1) and ``batch``: "model-{epoch:02d}-{val_loss:.3f}.keras". The
+        suffix decides the format, see `Model.save`.
+    monitor : str, default "val_loss"
+        The name in `logs` that decides what is best.
+    verbose : {0, 1}
+        Whether to print a line for each file.
+    save_best_only : bool, default False
+    save_weights_only : bool, default False
+    mode : {"auto", "min", "max"}
+        Whether small or large is good; "auto" takes accuracies, AUC, precision, recall and F1 as better when higher.
+    save_freq : "epoch" or int
+        An int counts batches.
+    initial_value_threshold : float, optional
+        Only what is better than this is saved, with `save_best_only`.
+
+    Attributes
+    ----------
+    best : float
+        The best value so far.
+
+    Raises
+    ------
+    ValueError
+        For a wrong argument; during training, if `monitor` is not among the logs and `save_best_only` needs it.
+    """
+
+    turn = 1  # the model's history has the epoch by then
+
+    def __init__(
+        self,
+        filepath,
+        monitor="val_loss",
+        verbose=0,
+        save_best_only=False,
+        save_weights_only=False,
+        mode="auto",
+        save_freq="epoch",
+        initial_value_threshold=None,
+    ):
+        self.filepath = str(saving.files.checked_path(filepath))
+        saving.check_suffix(self.filepath, save_weights_only)
+        self.monitor, self.verbose = monitor, verbose
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        mode = check_choice("mode", mode, ("auto", "min", "max"))
+        if mode == "auto":
+            mode = "max" if any(name in monitor.lower().split("_") for name in HIGHER_IS_BETTER) else "min"
+        self.mode = mode
+        self.save_freq = _check_frequency(save_freq)
+        if initial_value_threshold is not None:
+            check_number("initial_value_threshold", initial_value_threshold, minimum=-math.inf)
+        self.best = initial_value_threshold
+        self._epoch, self._batches = 0, 0
+        if self.save_freq != "epoch":
+            self.on_train_batch_end = self._count_batch  # so that others need no logs for every batch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.save_freq == "epoch":
+            self._save({"epoch": epoch + 1}, logs or {})
+
+    def _count_batch(self, batch, logs=None):
+        self._batches += 1
+        if self._batches >= self.save_freq:
+            self._batches = 0
+            self._save({"epoch": self._epoch + 1, "batch": batch + 1}, logs or {})
+
+    def _save(self, position, logs):
+        """Write a file, if it is time to."""
+        path = self._path(position, logs)
+        if self.save_best_only:
+            value = logs.get(self.monitor)
+            if value is None:
+                raise ValueError(
+                    f"ModelCheckpoint saves when '{self.monitor}' is the best so far: monitor= is one of "
+                    f"{sorted(logs)}, where val_… needs validation data. Received: monitor={self.monitor!r}"
+                )
+            if not self._is_better(value):
+                if self.verbose:
+                    print(f"{_text(position)}: {self.monitor} is {value:.5f}, the best is {self.best}", flush=True)
+                return
+            if self.verbose:
+                print(f"{_text(position)}: {self.monitor} is {value:.5f}, the best so far", flush=True)
+            self.best = float(value)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        (self.model.save_weights if self.save_weights_only else self.model.save)(path)
+        if self.verbose:
+            print(f"{_text(position)}: model saved to {path}", flush=True)
+
+    def _path(self, position, logs):
+        try:
+            return self.filepath.format(**(logs | position))
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"filepath has a field that cannot be filled in ({error}): known are {sorted(logs | position)}. "
+                f"Received: filepath={self.filepath!r}"
+            ) from None
+
+    def _is_better(self, value):
+        if self.best is None:
+            return not math.isnan(value)
+        return value < self.best if self.mode == "min" else value > self.best
+
+    def get_state(self):
+        return {"best": self.best, "batches": self._batches}
+
+    def set_state(self, state):
+        self.best, self._batches = state["best"], state["batches"]
+
+
+class BackupAndRestore(Callback):
+    """Let a training that was killed go on where it was, as if nothing had happened.
+
+    The folder's checkpoint holds the model, the optimizer's state, the history, the position in the epoch, and what
+    the other callbacks keep (`Callback.get_state`). If there is one when `fit` starts, it is taken over. The run then
+    ends with the weights, to the last bit, of a run that was never interrupted: the order of samples, dropout masks,
+    averages of the epoch and learning rates all go on. ``fit(resume=folder)`` is the same with
+    ``delete_checkpoint=False``.
+
+    Parameters
+    ----------
+    backup_dir : str or path-like
+        Of this training alone; made if it is not there.
+    save_freq : "epoch" or int
+        An int: after so many batches too, and not only after epochs.
+    delete_checkpoint : bool, default True
+        Whether to remove the checkpoint once the training has come to its end.
+
+    Raises
+    ------
+    FileFormatError
+        When `fit` starts, if the checkpoint is damaged, or of a model with other layers.
+    ValueError
+        If it is of another optimizer, or, in the middle of an epoch, of other data.
+
+    Notes
+    -----
+    A generator is read from its start up to where the run was. A checkpoint cannot know the state of the user's own
+    code: a generator that draws random numbers needs a fixed seed.
+    """
+
+    _run = None
+    turn = 2  # the checkpoint knows what all others have made of the epoch
+
+    def __init__(self, backup_dir, save_freq="epoch", delete_checkpoint=True):
+        self.backup_dir = saving.files.checked_path(backup_dir)
+        self.save_freq = _check_frequency(save_freq)
+        self.delete_checkpoint = delete_checkpoint
+        self._batches = 0
+        if self.save_freq != "epoch":
+            self.on_train_batch_end = self._count_batch
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint."""
+        return self.backup_dir / CHECKPOINT
+
+    def on_run_begin(self, run):
+        self._run, self._is_inside_epoch = run, False
+        self.backup_dir.mkdir(parents=True, exist_ok=True)
+        saving.files.remove_leftovers(self.path)
+        if self.path.exists():
+            self._restore()
+            self._is_inside_epoch = run.batch > 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._is_inside_epoch:  # what callbacks do when an epoch begins, they did before the checkpoint
+            self._restore()
+            self._is_inside_epoch = False
+
+    def _restore(self):
+        with saving.open_file(self.path) as file, saving.files.named_in_errors(self.path):
+            if "run" not in file.training:
+                raise FileFormatError("this is a model, not the checkpoint of a training")
+            self.model.restore(file)
+            self._run.set_state(file.training["run"])
+
+    def _count_batch(self, batch, logs=None):
+        self._batches += 1
+        if self._batches >= self.save_freq:
+            self._batches = 0
+            self._save()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._save()
+
+    def _save(self):
+        snapshot = self.model.snapshot()
+        snapshot.training["run"] = self._run.get_state()
+        saving.write(self.path, snapshot)
+
+    def on_train_end(self, logs=None):
+        if self.delete_checkpoint and self._run is not None and self._run.completed:
+            self.path.unlink(missing_ok=True)
+
+    def get_state(self):
+        return {"batches": self._batches}
+
+    def set_state(self, state):
+        self._batches = state["batches"]
+
+
+def _check_frequency(save_freq):
+    if save_freq != "epoch" and not (is_integer(save_freq) and save_freq > 0):
+        raise ValueError(f"save_freq is 'epoch' or a number of batches. Received: save_freq={save_freq!r}")
+    return save_freq
+
+
+def _text(position) -> str:
+    """ "Epoch 3" or "Epoch 3, batch 200"."""
+    return ", ".join(f"{name} {number}" for name, number in position.items()).capitalize()

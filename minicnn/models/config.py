@@ -1,0 +1,262 @@
+"""A graph of layers as plain data, in Keras 3's form, and back.
+
+A layer is ``{"class_name", "config", "name"}``; in a graph it has ``"inbound_nodes"`` too: its calls in order, each
+``{"args": [tensor or list of tensors], "kwargs": {}}``. A tensor is ``{"class_name": "__keras_tensor__", "config":
+{"shape", "dtype", "keras_history": [layer name, number of the layer's call, number of the output]}}``.
+"""
+
+from collections import defaultdict, deque
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from minicnn import layers
+from minicnn.errors import is_integer, unknown_name
+from minicnn.layers import InputLayer
+from minicnn.settings import floatx
+
+MAX_LAYERS = 10_000  # of one model in a config, which may come from a stranger
+MAX_CALLS = 100_000  # of layers, where a model that is called twice counts twice
+
+_shared = ContextVar("layers of the config at hand that may occur in several of its models", default=None)
+
+
+@contextmanager
+def sharing():
+    """Inside, a layer that occurs in several models of one config stays one layer; Keras's "shared_object_id"."""
+    if _shared.get() is not None:
+        yield
+        return
+    token = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
+# ------------------------------------------------------------------------------------------------------- writing
+
+
+def layer_config(layer) -> dict:
+    """A layer, or a model as a layer, as ``{"class_name", "config", "name"}``."""
+    known = _shared.get()
+    if layer in known:
+        first = known[layer]
+        first.setdefault("shared_object_id", 1 + sum("shared_object_id" in entry for entry in known.values()))
+        return {key: first[key] for key in ("class_name", "config", "name", "shared_object_id")}
+    class_name = getattr(layer, "saved_as", type(layer).__name__)
+    known[layer] = {"class_name": class_name, "config": layer.get_config(), "name": layer.name}
+    return known[layer]
+
+
+def dtype_of(model) -> str:
+    """The dtype of a model's weights."""
+    weights = model.weights
+    return str(weights[0].dtype) if weights else floatx()
+
+
+def graph_config(graph) -> dict:
+    """A graph as ``{"layers", "input_layers", "output_layers"}``."""
+    starts, calls = _places(graph)
+    histories = {tensor: [name, 0, 0] for tensor, name in starts.items()}
+    for name, nodes in calls.items():
+        for number, node in enumerate(nodes):
+            histories |= {tensor: [name, number, i] for i, tensor in enumerate(node.outputs)}
+    entries = [
+        {
+            "class_name": "InputLayer",
+            "config": {"shape": list(tensor.shape[1:]), "name": name, "trainable": True},
+            "name": name,
+            "inbound_nodes": [],
+        }
+        for tensor, name in starts.items()
+    ]
+    for nodes in calls.values():
+        entries.append(layer_config(nodes[0].layer))
+        entries[-1]["inbound_nodes"] = [_call_config(node, histories) for node in nodes]
+    return {
+        "layers": entries,
+        "input_layers": [histories[t] for t in graph.inputs],
+        "output_layers": [histories[t] for t in graph.outputs],
+    }
+
+
+def _places(graph):
+    """(start of the graph → name of its InputLayer, name of a layer → its calls)."""
+    begin, calls = {tensor.node for tensor in graph.inputs}, defaultdict(list)
+    for node in graph.nodes:
+        if node not in begin:
+            calls[node.layer.name].append(node)
+    starts, taken = {}, set(calls)
+    for tensor in graph.inputs:  # may be any layer's output, of a layer that may occur further on
+        name = tensor.name
+        while name in taken:
+            name += "_input"
+        starts[tensor] = name
+        taken.add(name)
+    return starts, calls
+
+
+def _call_config(node, histories):
+    tensors = [
+        {
+            "class_name": "__keras_tensor__",
+            "config": {"shape": list(t.shape), "dtype": floatx(), "keras_history": histories[t]},
+        }
+        for t in node.inputs
+    ]
+    kwargs = {} if node.training is None else {"training": node.training}
+    return {"args": [tensors[0] if len(tensors) == 1 else tensors], "kwargs": kwargs}
+
+
+# ------------------------------------------------------------------------------------------------------- reading
+
+
+def layer_from_config(entry):
+    """The layer, or model, that `layer_config` described.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the class is unknown or its arguments are wrong.
+    """
+    known, number = _shared.get(), entry.get("shared_object_id")
+    if number is not None and number in known:
+        return known[number]
+    try:
+        layer = layers.get({"class_name": entry["class_name"], "config": entry.get("config")})
+    except ValueError as error:
+        if not str(error).startswith("Unknown layer"):
+            raise
+        raise ValueError(
+            f"{error}; for a layer of one's own, give custom_objects={{{entry['class_name']!r}: its class}} or "
+            "decorate the class with layers.register"
+        ) from None
+    if number is not None:
+        known[number] = layer
+    return layer
+
+
+def layers_of(config) -> list:
+    """The entries of a config's layers.
+
+    Raises
+    ------
+    ValueError
+        If they are not a list, or too many.
+    """
+    entries = config.get("layers")
+    if not isinstance(entries, list) or len(entries) > MAX_LAYERS:
+        raise ValueError(f"a model's config has a list 'layers' of at most {MAX_LAYERS}. Received: {_brief(entries)}")
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("class_name"), str):
+            raise ValueError(f"a layer's config is a dict with a 'class_name'. Received: {_brief(entry)}")
+    return entries
+
+
+def check_calls(model) -> None:
+    """Raise `ValueError` if running a model means more than `MAX_CALLS` calls of layers.
+
+    Models that call a model twice, which calls a model twice, …, are described in a few lines.
+    """
+    counts = {}
+
+    def count(graph):
+        if graph not in counts:
+            counts[graph] = sum(1 if n.layer.graph is None else count(n.layer.graph) for n in graph.nodes)
+        return counts[graph]
+
+    if model.graph is not None and count(model.graph) > MAX_CALLS:
+        raise ValueError(f"a model may have {MAX_CALLS} calls of layers. Received: {count(model.graph)}")
+
+
+def graph_from_config(config):
+    """(inputs, outputs) of the graph that `graph_config` described.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is not a graph.
+    """
+    made = {}  # (layer name, number of the call) -> node
+    pending, found = {}, {}
+    for entry in layers_of(config):
+        layer, calls = layer_from_config(entry), entry.get("inbound_nodes", [])
+        name = entry.get("name", layer.name)
+        if name in found:
+            raise ValueError(f"the layers of a model need different names. Received: {name!r} more than once")
+        calls = [_Call([], None)] if isinstance(layer, InputLayer) else map(_Call.read, calls)
+        found[name], pending[name] = layer, deque(calls)
+    waiting, ready, counts = defaultdict(list), list(pending), defaultdict(int)
+    while ready:
+        name = ready.pop()
+        while pending[name]:
+            call = pending[name][0]
+            missing = [key for *key, _ in call.histories if tuple(key) not in made]
+            if missing:
+                waiting[tuple(missing[0])].append(name)
+                break
+            pending[name].popleft()
+            tensors = [_tensor(made, history) for history in call.histories]
+            key = name, counts[name]
+            made[key] = found[name].call_symbolically(tensors, call.training)
+            counts[name] += 1
+            ready.extend(waiting.pop(key, ()))
+    stuck = [name for name, calls in pending.items() if calls]
+    if stuck:
+        raise ValueError(f"a layer is called on outputs that do not exist. Received: calls of {_brief(stuck)}")
+    return tuple(
+        [_tensor(made, _check_history(history)) for history in _histories(config, end)]
+        for end in ("input_layers", "output_layers")
+    )
+
+
+class _Call:
+    """A call of a layer in a config: the tensors' histories, and `training`."""
+
+    def __init__(self, histories, training):
+        self.histories, self.training = histories, training
+
+    @classmethod
+    def read(cls, config):
+        """From an entry of "inbound_nodes"."""
+        args, kwargs = config.get("args"), config.get("kwargs", {})
+        unknown = [name for name in kwargs if name not in ("training", "mask") or (name == "mask" and kwargs[name])]
+        if unknown:
+            raise unknown_name("argument of a call", unknown[0], ["training"])
+        training = kwargs.get("training")
+        if training not in (None, True, False):
+            raise ValueError(f"training= of a call is True, False or None. Received: {_brief(training)}")
+        if len(args) == 1 and isinstance(args[0], list):
+            args = args[0]
+        if not args:
+            raise ValueError("a layer is called on at least one tensor. Received: none")
+        return cls([_check_history(tensor["config"]["keras_history"]) for tensor in args], training)
+
+
+def _histories(config, end):
+    """The ends of the graph; Keras does not wrap a single one."""
+    histories = config[end]
+    return [histories] if histories and isinstance(histories[0], str) else histories
+
+
+def _check_history(history):
+    name, number, output = history
+    if not isinstance(name, str) or not all(is_integer(n) and n >= 0 for n in (number, output)):
+        raise ValueError(
+            f"a tensor is given as [layer name, number of the call, number of the output]. Received: {_brief(history)}"
+        )
+    return history
+
+
+def _tensor(made, history):
+    name, number, output = history
+    node = made.get((name, number))
+    if node is None or output >= len(node.outputs):
+        raise ValueError(f"there is no such tensor in the model. Received: {_brief(history)}")
+    return node.outputs[output]
+
+
+def _brief(value) -> str:
+    """`value` for a message; a file's content may be long."""
+    text = repr(value)
+    return text if len(text) <= 100 else text[:100] + "…"

@@ -1,0 +1,87 @@
+"""How operators get into a table, and how they read their attributes and their constant inputs."""
+
+import numpy as np
+
+from minicnn.errors import is_integer
+from minicnn.onnx.reader import MAX_AXES
+
+BATCH = -(2**40)  # stands for the number of samples in an array that holds a shape
+MAX_SHAPE_ARRAY = 100  # numbers in an array that holds a shape
+
+
+def entering(table):
+    """A decorator, used as ``@operator("Relu", …)``, that enters functions under names of operators."""
+
+    def operator(*names):
+        def enter(function):
+            table.update(dict.fromkeys(names, function))
+            return function
+
+        return enter
+
+    return operator
+
+
+def pair(node, attribute, default=(1, 1)):
+    """An attribute that holds two positive integers: for height and width."""
+    value = node.get(attribute, default, list)
+    if value is None or len(value) != 2 or not all(0 < n < 2**31 for n in value):
+        raise node.error(f"{attribute} holds two positive numbers, for images. Received: {attribute}={value}")
+    return tuple(value)
+
+
+def shape_array(node, graph, number):
+    """A constant that holds a shape, or a part of it: few integers."""
+    array = graph.constant(node, number)
+    if array is None or array.dtype.kind != "i" or array.size > MAX_SHAPE_ARRAY or array.ndim > 1:
+        raise node.error(f"input {number} holds integers, at most {MAX_SHAPE_ARRAY}, that make up a shape")
+    return array
+
+
+def give_shape_array(node, graph, array):
+    """Say that a node's output is a constant that holds a shape."""
+    if array.size > MAX_SHAPE_ARRAY:
+        raise node.error(f"a shape has at most {MAX_SHAPE_ARRAY} numbers here. Received: {array.size}")
+    graph.give(node, np.asarray(array))
+
+
+def number_at(node, graph, position, default):
+    """A constant input that holds one number, as a float."""
+    array = graph.constant(node, position)
+    if array is None:
+        return default
+    if array.size != 1 or array.dtype.kind not in "fib":
+        raise node.error(f"input {position} is one number. Received: an array of {array.dtype} of shape {array.shape}")
+    return float(array.item())
+
+
+def integers(node, array):
+    """The list of int in a constant; None if there is none."""
+    if array is None:
+        return None
+    if array.dtype.kind != "i" or array.ndim > 1 or array.size > MAX_SHAPE_ARRAY:
+        raise node.error(f"expected a few integers. Received: an array of {array.dtype} of shape {array.shape}")
+    return [int(n) for n in array.ravel()]
+
+
+def axes_of(node, graph, rank, grows=False):
+    """The axes that a node names, in an attribute or, in later opsets, an input; None if it names none."""
+    axes = node.get("axes", None, list)
+    if axes is None:
+        axes = integers(node, graph.constant(node, 1))
+    if axes is None:
+        return None
+    if len(axes) > MAX_AXES:
+        raise node.error(f"a tensor has at most {MAX_AXES} axes. Received: {len(axes)}")
+    rank += len(axes) if grows else 0
+    axes = [checked_axis(node, axis, rank) for axis in axes]
+    if len(set(axes)) != len(axes):
+        raise node.error(f"every axis is named once. Received: axes={axes}")
+    return axes
+
+
+def checked_axis(node, axis, rank):
+    """An axis, counted from 0."""
+    if not is_integer(axis) or not -rank <= axis < rank:
+        raise node.error(f"an axis is a number from {-rank} to {rank - 1} here. Received: axis={axis!r}")
+    return axis % rank

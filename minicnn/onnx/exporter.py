@@ -1,0 +1,99 @@
+"""Writing a model as an ONNX file."""
+
+from dataclasses import replace
+
+from minicnn.lowering import lower
+from minicnn.models import Model
+from minicnn.onnx.package import import_package
+from minicnn.onnx.writer import GraphWriter, Value
+from minicnn.saving.files import checked_path, replacing
+
+OPSET = 17
+"""The version of ONNX's operators that files are written in (2022): every runtime in use reads it."""
+IR_VERSION = 8  # of the file format itself; the one that came with this opset
+
+
+def export_onnx(model, path) -> None:
+    """Write a model, as it is used for inference, as an ONNX file.
+
+    Parameters
+    ----------
+    model : Model
+        Built. Dropout and augmentation are left out; batch normalization uses its moving averages.
+    path : str or path
+        Replaced if it exists, once the new file is whole.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no model.
+    NotBuiltError
+        If its input shape is not known.
+    ValueError
+        If a layer cannot be written: it has no `to_onnx`, or was called with ``training=True``.
+    NonFiniteError
+        If a weight is NaN or infinite.
+    ImportError
+        If the package `onnx` is not installed.
+
+    Notes
+    -----
+    Operators of opset 17. Inputs and outputs are what `predict` takes and returns, float32 (a float64 model's numbers
+    are rounded): images are (N, H, W, C), the batch axis N is free. Inputs are called like the model's input layers,
+    outputs like the layers that give them (`Model.output_names`).
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"export_onnx takes a model. Received: {model!r}")
+    path, onnx = checked_path(path), import_package()
+    proto = onnx.helper.make_model(
+        _graph_proto(model, onnx),
+        producer_name="minicnn",
+        ir_version=IR_VERSION,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+    )
+    with replacing(path) as temporary:
+        temporary.write_bytes(proto.SerializeToString())
+
+
+def _graph_proto(model, onnx):
+    """The nodes of a whole model."""
+    inputs, outputs = model.inputs, model.outputs  # raises if the model is not built
+    program, writer = lower(model.graph), GraphWriter(onnx)
+    names = [writer.unique_name(tensor.name) for tensor in inputs]
+    values = {
+        number: Value(name, tensor.shape[1:])
+        for number, name, tensor in zip(program.inputs, names, inputs, strict=True)
+    }
+    for place in program.places:
+        writer.prefix = place.layer_name
+        xs = tuple(values[number] for number in place.inputs)
+        values[place.output] = replace(_append(place, xs, writer), shape=program.shapes[place.output])
+    results = []
+    for name, number in zip(model.output_names, program.outputs, strict=True):
+        writer.prefix = name
+        results.append(writer.name_output(writer.channels_last(values[number]), name))
+    return writer.proto(
+        model.name,
+        [(name, tensor.shape[1:]) for name, tensor in zip(names, inputs, strict=True)],
+        [(name, tensor.shape[1:]) for name, tensor in zip(results, outputs, strict=True)],
+    )
+
+
+def _append(place, xs, writer):
+    """The value that a step of the model gives."""
+    step = place.step
+    differs = step.only_in_training or any(not weight.has_gradient for weight in step.weights)
+    if place.training and differs:
+        raise ValueError(
+            f"an ONNX file is for inference, but layer '{place.layer_name}' was called with training=True: build the "
+            f"model without it. Received: {step!r}"
+        )
+    if step.only_in_training:
+        return xs[0]
+    try:
+        return step.to_onnx(xs, writer)
+    except NotImplementedError:
+        raise ValueError(
+            f"layer '{place.layer_name}' cannot be written as ONNX: {type(step).__name__} has no method to_onnx; "
+            f"docs/adding_a_layer.md says how to write one. Received: {step!r}"
+        ) from None

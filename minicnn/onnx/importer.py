@@ -1,0 +1,351 @@
+"""Making a model from an ONNX file."""
+
+import math
+import re
+
+import numpy as np
+
+from minicnn.errors import FileFormatError
+from minicnn.layers import Flatten, Input, Reshape
+from minicnn.layers.base import weights_from_file
+from minicnn.models import Model
+from minicnn.onnx import operators, rearranging
+from minicnn.onnx.operators import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS
+from minicnn.onnx.reader import read_graph
+from minicnn.onnx.values import Value, channels_first, same_order
+from minicnn.saving.files import named_in_errors
+
+OPERATORS = operators.OPERATORS | rearranging.OPERATORS
+"""Name of an operator → function that translates a node."""
+
+MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each
+MAX_KEPT = 2**24  # in the tensors that later nodes read
+MAX_TOTAL = 2**27  # in all tensors, once as they are written and once as they are read
+WEIGHT_COPIES = 4  # an array of the file may become the weights of so many layers, on average
+
+
+def import_onnx(path) -> Model:
+    """Make a model from an ONNX file.
+
+    Parameters
+    ----------
+    path : str or path
+        Written by `export_onnx`, PyTorch, or any other program. It may come from anywhere: nothing in it is run, and no
+        other file is opened.
+
+    Returns
+    -------
+    Model
+        Not compiled. Dropout and batch normalization act in training as they do in models made here.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is damaged or not an ONNX file, or if it holds what this library has no layers for; the message
+        names the node, its operator and what is not supported.
+    FileNotFoundError
+        If there is no such file.
+    ImportError
+        If the package `onnx` is not installed.
+
+    Notes
+    -----
+    Images are (N, H, W, C) here. An input or output that the file has as images (N, C, H, W), read or given by a
+    convolution, pooling or batch normalization, is (N, H, W, C) in the model; any other has the file's axes.
+    Weights are rearranged so that the numbers are the same.
+
+    Operators of opset 7 to 28: see ``docs/files.md`` for the list.
+    """
+    with named_in_errors(path):
+        graph = read_graph(path)
+        with weights_from_file(WEIGHT_COPIES * _count_numbers(graph)):
+            return Importer(graph).run()
+
+
+def _count_numbers(graph):
+    """How many numbers all arrays of the file hold."""
+    numbers = sum(array.size for array in graph.constants.values())
+    numbers += sum(a.size for node in graph.nodes for a in node.attributes.values() if isinstance(a, np.ndarray))
+    return numbers
+
+
+class Importer:
+    """What the table of operators works with: the names of the file, and what they stand for.
+
+    Parameters
+    ----------
+    graph : FileGraph
+
+    Attributes
+    ----------
+    opset : int
+    batch_size : int or None
+    """
+
+    def __init__(self, graph):
+        self.opset, self.batch_size = graph.opset, graph.batch_size
+        self._graph = graph
+        self._known = dict(graph.constants)  # name in the file → Value or array
+        self._readers = {}
+        for node in graph.nodes:
+            for name in node.inputs:
+                self._readers.setdefault(name, []).append(node)
+        self._done, self._layers, self._views, self._layer_names = set(), {}, {}, set()
+        self._kept = self._total = 0
+
+    def run(self) -> Model:
+        """The model."""
+        inputs = []
+        for name, shape in self._graph.inputs.items():
+            inputs.append(self._input(name, shape))
+        for node in self._graph.nodes:
+            if id(node) not in self._done:
+                self._translate(node)
+            self._forget_inputs(node)
+        outputs = [self._output(name) for name in self._graph.outputs]
+        return Model(inputs, outputs, name=self._layer_name(self._graph.name or "onnx"))
+
+    def _input(self, name, shape):
+        """The model's input, its channels last if the file reads it as channels-first images."""
+        self._count(shape, FileFormatError)
+        if len(shape) > 1 and self._is_read_by_channels(name):
+            shape = (*shape[1:], shape[0])
+            order = channels_first(shape)
+        else:
+            order = same_order(shape)
+        tensor = Input(shape, name=self._layer_name(name))
+        self._known[name] = Value(tensor, order)
+        return tensor
+
+    def _is_read_by_channels(self, name) -> bool:
+        """Whether the first operator that cares takes axis 1 of an input for the channels."""
+        rank = len(self._graph.inputs[name]) + 1
+        seen, waiting = {name}, [(name, list(range(rank)))]  # the input's axes in the order that they have there
+        while waiting:
+            name, axes = waiting.pop()
+            for node in self._readers.get(name, ()):
+                if node.operator in CHANNEL_OPERATORS:
+                    return axes[1] == 1
+                perm = list(range(rank))
+                if node.operator == "Transpose":
+                    perm = node.get("perm", perm[::-1], list)
+                keeps_axes = node.operator in ELEMENTWISE_OPERATORS or node.operator == "Transpose"
+                if keeps_axes and sorted(perm) == list(range(rank)) and node.outputs[0] not in seen:
+                    seen.add(node.outputs[0])
+                    waiting.append((node.outputs[0], [axes[axis] for axis in perm]))
+        return False
+
+    def _forget_inputs(self, node):
+        """Let go of what no later node reads."""
+        for name in set(node.inputs):
+            if self._readers[name][-1] is node and name not in self._graph.outputs:
+                value = self._known.pop(name, None)
+                self._kept -= value.positions.size if isinstance(value, Value) else 0
+
+    def _translate(self, node):
+        translate = OPERATORS.get(node.operator)
+        if translate is None:
+            raise node.error(f"this operator is not supported. Supported: {', '.join(sorted(OPERATORS))}")
+        self._charge(node)
+        try:
+            translate(node, self)
+        except FileFormatError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise node.error(f"it cannot be a layer here: {error}") from error
+        node.check_all_read()
+
+    def _output(self, name):
+        """The model's tensor for an output of the graph."""
+        value = self._known.get(name)
+        if not isinstance(value, Value):
+            raise FileFormatError(f"the output '{name}' does not depend on the graph's inputs in a way known here")
+        found = self._common_layout([value])
+        if found is None:
+            raise FileFormatError(f"the numbers of the output '{name}' are in an order that no layer here can give")
+        return found[0][0]
+
+    # --------------------------------------------------------------------------------------- for the operators
+
+    def value(self, node, number) -> Value:
+        """Input `number` of a node, which is to be a tensor that depends on the graph's inputs."""
+        value = self._get(node, number)
+        if not isinstance(value, Value):
+            raise node.error(f"input {number} is a constant or missing; here it depends on the graph's inputs")
+        return value
+
+    def values(self, node) -> list:
+        """All inputs of a node, which are to be `Value`s."""
+        return [self.value(node, number) for number in range(len(node.inputs))]
+
+    def constant(self, node, number, default=None):
+        """Input `number` of a node, which is to be an array known from the file; `default` if it is left out."""
+        if number >= len(node.inputs) or not node.inputs[number]:
+            return default
+        array = self._get(node, number)
+        if isinstance(array, Value):
+            raise node.error(f"input {number} is computed; here it is an array in the file")
+        return array
+
+    def weight(self, node, number, rank) -> np.ndarray:
+        """Input `number` of a node, which is to be an array of floating-point numbers with `rank` axes."""
+        array = self.constant(node, number)
+        if array is None or array.ndim != rank or array.dtype.kind != "f" or array.size == 0:
+            received = None if array is None else (array.shape, array.dtype.name)
+            raise node.error(f"input {number} is an array of floating-point numbers, {rank} axes. Received: {received}")
+        return array
+
+    def is_constant(self, node, number) -> bool:
+        """Whether an input is an array known from the file."""
+        return number < len(node.inputs) and isinstance(self._known.get(node.inputs[number]), np.ndarray)
+
+    def _get(self, node, number):
+        if number >= len(node.inputs) or not node.inputs[number]:
+            raise node.error(f"input {number} is missing")
+        name = node.inputs[number]
+        if name not in self._known:
+            raise node.error(f"it reads an output that is not supported here. Received: {name!r}")
+        return self._known[name]
+
+    def give(self, node, result) -> None:
+        """Say what a node's first output is: a `Value` or an array."""
+        if isinstance(result, Value):
+            self._count(result.shape, node.error)
+        self._known[node.outputs[0]] = result
+
+    def give_images(self, node, tensor, is_nonnegative=False) -> None:
+        """Say that a node's output is a tensor (H, W, C) of the model, whose channels come first in the file."""
+        self.check_size(node, tensor.shape[1:])
+        self.give(node, Value(tensor, channels_first(tensor.shape[1:]), is_nonnegative))
+
+    def only_reader(self, node):
+        """The only node that reads a node's output; None if there are others, or the graph gives it out."""
+        readers = self._readers.get(node.outputs[0], ())
+        return readers[0] if len(readers) == 1 and node.outputs[0] not in self._graph.outputs else None
+
+    def skip(self, node) -> None:
+        """Do not translate a later node: another one has."""
+        self._done.add(id(node))
+
+    def check_size(self, node, shape) -> None:
+        """Raise `FileFormatError` if a tensor is too large, before a layer gives it."""
+        if any(n <= 0 for n in shape) or math.prod(shape) > MAX_NUMBERS:
+            raise node.error(f"its output would have a shape that is empty or too large. Received: {shape}")
+
+    def call(self, node, layer_class, tensors, suffix="", **arguments):
+        """The tensor that a new layer gives; `suffix` is for the names of further layers of one node."""
+        name = self._layer_name(node.name.removesuffix(f"/{node.operator}") + suffix, node.operator)
+        return layer_class(name=name, **arguments)(tensors)
+
+    def call_with_weights(self, node, layer_class, tensor, weights, constants, order=None, **arguments):
+        """As `call`, with a layer that has weights; a layer that the file uses twice is one layer here.
+
+        Parameters
+        ----------
+        weights : list of array
+            As `set_weights` takes them.
+        constants : sequence of str
+            The file's names of the arrays behind them.
+        order : array, optional
+            What else the weights depend on.
+        """
+        attributes = sorted(node.attributes.items())
+        key = (layer_class, tuple(constants), str(attributes), tensor.shape, arguments.get("activation"))
+        for known_order, layer in self._layers.get(key, ()):
+            if order is None or np.array_equal(order, known_order):
+                return layer(tensor)
+        result = self.call(node, layer_class, tensor, **arguments)
+        layer = result.node.layer
+        with np.errstate(over="ignore"):  # of float64 in float32
+            layer.set_weights(weights)
+        if not all(np.isfinite(weight).all() for weight in layer.get_weights()):
+            raise node.error("its weights hold numbers that are not finite")
+        self._layers.setdefault(key, []).append((order, layer))
+        return result
+
+    def images(self, node, number=0):
+        """Input `number` as a tensor (H, W, C) of the model, whose channels come first in the file."""
+        value = self.value(node, number)
+        if len(value.shape) != 3:
+            raise node.error(f"it works on images, (N, C, H, W). Received: a sample of shape {value.shape}")
+        return self.arranged(node, value, channels_first)
+
+    def vector(self, value):
+        """(tensor, positions): a value whose samples are vectors, as such a tensor, and where its numbers are."""
+        if len(value.tensor.shape) != 2:
+            return self._view(value.tensor, Flatten), value.positions
+        return value.tensor, value.positions
+
+    def arranged(self, node, value, layout):
+        """The tensor that has a value's numbers in a layout of the file.
+
+        Raises
+        ------
+        FileFormatError
+            If that would move numbers in memory.
+        """
+        tensor = self._arranged(value, layout)
+        if tensor is None:
+            raise node.error(
+                "it needs its input's axes in another order, and there is no layer for that. "
+                f"Received: a sample of shape {value.shape}"
+            )
+        return tensor
+
+    def aligned(self, node, values):
+        """(tensors, layout): values brought into one layout."""
+        found = self._common_layout(values)
+        if found is None:
+            raise node.error("its inputs have their axes in different orders, and there is no layer that reorders them")
+        return found
+
+    def _common_layout(self, values):
+        """(tensors, layout) of values in one layout, the one that they are in where possible; None if there is none."""
+        for may_reshape in (False, True):
+            for layout in (same_order, channels_first):
+                tensors = [self._arranged(value, layout, may_reshape) for value in values]
+                if all(tensor is not None for tensor in tensors):
+                    return tensors, layout
+        return None
+
+    def _arranged(self, value, layout, may_reshape=True):
+        shape = value.shape
+        if layout is channels_first and shape:
+            shape = (*shape[1:], shape[0])
+        if not np.array_equal(value.positions, layout(shape)):
+            return None
+        if value.tensor.shape[1:] == shape:
+            return value.tensor
+        return self._view(value.tensor, Reshape, shape) if may_reshape else None
+
+    def _view(self, tensor, layer_class, *shape):
+        """The tensor in another shape, the same one for all who ask."""
+        if (tensor, shape) not in self._views:
+            layer = layer_class(*shape, name=self._layer_name(f"{tensor.name}_{layer_class.__name__.lower()}"))
+            self._views[tensor, shape] = layer(tensor)
+        return self._views[tensor, shape]
+
+    def _layer_name(self, wanted, otherwise="layer") -> str:
+        """A name for a layer after one of the file, which may hold anything."""
+        name = re.sub(r"[^A-Za-z0-9_.]+", "_", wanted).strip("_.")[:80]
+        chosen = name = name or otherwise.lower()
+        if name in self._layer_names and not name.endswith(otherwise.lower()):
+            chosen = name = f"{name}_{otherwise.lower()}"
+        number = 0
+        while chosen in self._layer_names:
+            number += 1
+            chosen = f"{name}_{number}"
+        self._layer_names.add(chosen)
+        return chosen
+
+    def _charge(self, node):
+        """Count what a node reads, for the time that it takes."""
+        values = [self._known.get(name) for name in node.inputs]
+        self._total += sum(value.positions.size for value in values if isinstance(value, Value))
+
+    def _count(self, shape, error):
+        size = math.prod(shape)
+        self._kept, self._total = self._kept + size, self._total + size
+        for count, limit in ((size, MAX_NUMBERS), (self._kept, MAX_KEPT), (self._total, MAX_TOTAL)):
+            if count > limit:
+                raise error(f"its tensors are too large. Received: {count} numbers for one sample; at most {limit} fit")

@@ -1,0 +1,16 @@
+"""The package `onnx`, which knows the file format."""
+
+
+def import_package():
+    """The module `onnx`.
+
+    Raises
+    ------
+    ImportError
+        Saying how to install it.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError(f"ONNX files need the package onnx: pip install minicnn[onnx] ({error})") from error
+    return onnx

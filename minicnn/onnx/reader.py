@@ -1,0 +1,267 @@
+"""An ONNX file as plain Python: nodes in an order in which they can run, and arrays. All that is believed is checked.
+
+The file may come from anywhere. Nothing outside of it is opened, no array is made before its size is known to be in the
+file, and whatever is wrong ends in a `FileFormatError`.
+"""
+
+import math
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minicnn.errors import FileFormatError
+from minicnn.onnx.package import import_package
+from minicnn.saving.files import check_readable
+
+MAX_BYTES = 2**30  # of a file; memory takes a few times as much while it is read
+MAX_NODES = 5000
+MAX_ENDS = 100  # inputs and outputs of the graph, or of a node
+MAX_AXES = 8  # of a tensor
+OPSETS = range(7, 29)
+"""Versions of ONNX's operators that the table of operators has been written for."""
+
+DTYPES = {
+    1: ("<f4", "float_data"),
+    6: ("<i4", "int32_data"),
+    7: ("<i8", "int64_data"),
+    9: ("?", "int32_data"),
+    10: ("<f2", None),
+    11: ("<f8", "double_data"),
+}
+"""TensorProto.DataType → (dtype, field that holds the numbers if they are not raw)."""
+FLOATS = {1, 10, 11}
+"""Numbers of the floating-point types."""
+
+_ATTRIBUTES = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType → field
+
+
+@dataclass
+class FileNode:
+    """One node of the file.
+
+    Attributes
+    ----------
+    operator, name : str
+    number : int
+        Its position in the file.
+    inputs, outputs : list of str
+        "" stands for one that is left out.
+    attributes : dict
+        Name → number, bytes, array or list of numbers; None for what no supported operator has.
+    """
+
+    operator: str
+    name: str
+    number: int
+    inputs: list
+    outputs: list
+    attributes: dict
+    _read: set = field(default_factory=set)
+
+    def error(self, message) -> FileFormatError:
+        """The error that names this node; the caller raises it."""
+        which = f"'{self.name[:100]}'" if self.name else f"number {self.number}"
+        return FileFormatError(f"node {which} ({self.operator[:100]}): {message[:2000]}")
+
+    def get(self, attribute, default=None, kind=int):
+        """The value of an attribute: an int, float, str, ndarray, or for ``kind=list`` a list of int.
+
+        Raises
+        ------
+        FileFormatError
+            If it is of another type.
+        """
+        self._read.add(attribute)
+        value = self.attributes.get(attribute, default)
+        if isinstance(value, bytes) and kind is str:
+            value = value.decode("utf-8", "replace")
+        is_wrong = not isinstance(value, kind) or (kind is list and not all(isinstance(n, int) for n in value))
+        if value is not default and is_wrong:
+            raise self.error(f"attribute {attribute} should be of type {kind.__name__}. Received: {value!r}")
+        return value
+
+    def check_all_read(self) -> None:
+        """Raise `FileFormatError` for an attribute that nobody asked for: it might change what the node means."""
+        for attribute in self.attributes.keys() - self._read:
+            raise self.error(f"attribute '{attribute}' is not supported. Received: {self.attributes[attribute]!r}")
+
+
+@dataclass
+class FileGraph:
+    """What a file holds.
+
+    Attributes
+    ----------
+    name : str
+    opset : int
+    inputs : dict
+        Name → shape of one sample.
+    outputs : list of str
+    batch_size : int or None
+        The number of samples that the file is made for, None for any.
+    constants : dict
+        Name → array.
+    nodes : list of FileNode
+    """
+
+    name: str
+    opset: int
+    inputs: dict
+    outputs: list
+    batch_size: int | None
+    constants: dict
+    nodes: list
+
+
+def read_graph(path) -> FileGraph:
+    """Read and check a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    FileFormatError
+        If it is not an ONNX file, damaged, too large, or refers to other files.
+    ImportError
+        If the package `onnx` is not installed.
+    """
+    model = _parse(path)
+    opset = _opset(model)
+    graph = model.graph
+    _check_sizes(graph)
+    constants = {}
+    for tensor in graph.initializer:
+        if not tensor.name or tensor.name in constants:
+            raise FileFormatError(f"initializers have names of their own. Received: {tensor.name!r}")
+        constants[tensor.name] = to_array(tensor)
+    inputs, batch_sizes = {}, set()
+    for value in graph.input:
+        if value.name in constants:  # in old files, initializers are listed as inputs too
+            continue
+        if not value.name or value.name in inputs:
+            raise FileFormatError(f"inputs have names of their own. Received: {value.name!r}")
+        batch, inputs[value.name] = _input_shape(value)
+        batch_sizes.add(batch)
+    if not inputs or len(batch_sizes) != 1:
+        raise FileFormatError(
+            f"a graph has one or more inputs with the same number of samples. Received: {list(inputs)}"
+        )
+    nodes = [_file_node(node, number) for number, node in enumerate(graph.node)]
+    outputs = [value.name for value in graph.output]
+    _check_order(nodes, {*constants, *inputs}, outputs)
+    return FileGraph(graph.name, opset, inputs, outputs, batch_sizes.pop(), constants, nodes)
+
+
+def to_array(tensor):
+    """The array of a TensorProto; its bytes are in the file."""
+    name = tensor.name or "(without a name)"
+    if tensor.data_location or tensor.external_data:
+        raise FileFormatError(f"tensor '{name}' lies in another file, which is not opened: save the model as one file")
+    if tensor.data_type not in DTYPES:
+        raise FileFormatError(
+            f"tensor '{name}' should hold numbers of 16 to 64 bits: {DTYPES.keys()}. Received: {tensor.data_type}"
+        )
+    dtype, stored_in = DTYPES[tensor.data_type]
+    shape = tuple(tensor.dims)
+    if len(shape) > MAX_AXES or any(n < 0 for n in shape):
+        raise FileFormatError(f"tensor '{name}' should have a shape. Received: {shape}")
+    if tensor.HasField("raw_data") or stored_in is None:
+        received, needed = len(tensor.raw_data), math.prod(shape) * np.dtype(dtype).itemsize
+    else:
+        received, needed = len(getattr(tensor, stored_in)), math.prod(shape)
+    if received != needed:
+        raise FileFormatError(f"tensor '{name}' of shape {shape} has {received} instead of {needed} bytes or numbers")
+    if tensor.HasField("raw_data"):
+        array = np.frombuffer(tensor.raw_data, dtype)
+    else:
+        array = np.array(getattr(tensor, stored_in) if stored_in else [], dtype)
+    return array.reshape(shape)
+
+
+def _parse(path):
+    """The ModelProto; protobuf itself bounds how deep messages are nested."""
+    import_package()
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
+
+    check_readable(path)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise FileFormatError(f"an ONNX file has at most {MAX_BYTES} bytes. Received: {size}")
+        data = file.read(size)
+    try:
+        return ModelProto.FromString(data)
+    except DecodeError as error:
+        raise FileFormatError(f"it is not an ONNX file, or damaged: {error}") from None
+
+
+def _opset(model):
+    """Version of the standard operators."""
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if len(versions) != 1 or versions[0] not in OPSETS:
+        raise FileFormatError(
+            f"the file should use one version of ONNX's operators, {OPSETS[0]} to {OPSETS[-1]}. Received: {versions}"
+        )
+    return versions[0]
+
+
+def _check_sizes(graph):
+    """Counts that bound the time that everything else takes."""
+    if graph.sparse_initializer:
+        raise FileFormatError("sparse initializers are not supported: save the model with dense ones")
+    if len(graph.node) > MAX_NODES:
+        raise FileFormatError(f"a graph has at most {MAX_NODES} nodes. Received: {len(graph.node)}")
+    if not 0 < len(graph.output) <= MAX_ENDS or len(graph.input) > MAX_ENDS + len(graph.initializer):
+        raise FileFormatError(
+            f"a graph has 1 to {MAX_ENDS} inputs and outputs. Received: {len(graph.input)} and {len(graph.output)}"
+        )
+
+
+def _input_shape(value):
+    """(batch size or None, shape of one sample) of a graph's input."""
+    tensor = value.type.tensor_type
+    dims = tensor.shape.dim
+    if tensor.elem_type not in FLOATS or not dims:
+        raise FileFormatError(f"input '{value.name}' should be a tensor of floating-point numbers with a batch axis")
+    batch, *shape = (dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+    if len(shape) >= MAX_AXES or not all(n is not None and n > 0 for n in shape):
+        raise FileFormatError(
+            f"input '{value.name}' should have a fixed size on every axis but the first. Received: {[batch, *shape]}"
+        )
+    return batch if batch and batch > 0 else None, tuple(shape)
+
+
+def _file_node(node, number):
+    """A `FileNode` from a NodeProto."""
+    result = FileNode(node.op_type, node.name, number, list(node.input), list(node.output), {})
+    if len(result.inputs) > MAX_ENDS or not 0 < len(result.outputs) <= MAX_ENDS:
+        raise result.error(f"a node has 1 to {MAX_ENDS} inputs and outputs. Received: {len(result.inputs)} inputs")
+    if node.domain not in ("", "ai.onnx"):
+        raise result.error(f"only ONNX's own operators are supported. Received: domain {node.domain!r}")
+    for attribute in node.attribute:
+        if attribute.name in result.attributes:
+            raise result.error(f"attribute {attribute.name!r} is given twice")
+        value = getattr(attribute, _ATTRIBUTES[attribute.type]) if attribute.type in _ATTRIBUTES else None
+        if attribute.type == 4:
+            value = to_array(value)
+        elif attribute.type in (6, 7):
+            value = list(value)
+        result.attributes[attribute.name] = value
+    return result
+
+
+def _check_order(nodes, known, outputs):
+    """Every name is given once, and before it is read: there are no cycles."""
+    for node in nodes:
+        for name in node.inputs:
+            if name and name not in known:
+                raise node.error(f"nothing before it gives its input. Received: {name!r}")
+        for name in filter(None, node.outputs):
+            if name in known:
+                raise node.error(f"its output has a name that is taken. Received: {name!r}")
+            known.add(name)
+    for name in outputs:
+        if name not in known:
+            raise FileFormatError(f"no node gives the graph's output. Received: {name!r}")

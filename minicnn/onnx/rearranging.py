@@ -1,0 +1,162 @@
+"""The operators that compute nothing, or only shapes: they become no layers, but for Dropout.
+
+They rearrange a value's positions, pass it on, or compute arrays that hold a shape.
+"""
+
+import math
+
+import numpy as np
+
+from minicnn import layers
+from minicnn.onnx.arguments import (
+    BATCH,
+    axes_of,
+    checked_axis,
+    entering,
+    give_shape_array,
+    integers,
+    number_at,
+    shape_array,
+)
+from minicnn.onnx.reader import DTYPES, FLOATS
+from minicnn.onnx.values import Value
+
+OPERATORS = {}
+operator = entering(OPERATORS)
+
+
+@operator("Identity")
+def _identity(node, graph):
+    graph.give(node, graph.constant(node, 0) if graph.is_constant(node, 0) else graph.value(node, 0))
+
+
+@operator("Dropout")
+def _dropout(node, graph):
+    node.get("seed", 0)
+    if number_at(node, graph, 2, 0.0):
+        raise node.error("only its form for inference is supported: export the model in evaluation mode")
+    rate = node.get("ratio", 0.5, float) if graph.opset < 12 else number_at(node, graph, 1, 0.5)
+    x = graph.value(node, 0)
+    graph.give(node, Value(graph.call(node, layers.Dropout, x.tensor, rate=rate), x.positions, x.is_nonnegative))
+
+
+@operator("Cast")
+def _cast(node, graph):
+    to = node.get("to", None)
+    node.get("saturate", 1)
+    if graph.is_constant(node, 0):
+        if to not in DTYPES:
+            raise node.error(f"constants become numbers of 16 to 64 bits only. Received: to={to}")
+        graph.give(node, graph.constant(node, 0).astype(DTYPES[to][0]))
+    elif to not in FLOATS:
+        raise node.error(f"numbers stay floating-point numbers. Received: to={to}")
+    else:
+        graph.give(node, graph.value(node, 0))
+
+
+@operator("Flatten")
+def _flatten(node, graph):
+    x = graph.value(node, 0)
+    if checked_axis(node, node.get("axis", 1), len(x.shape) + 1) != 1:
+        raise node.error(f"samples stay apart: axis=1. Received: axis={node.get('axis', 1)}")
+    graph.give(node, Value(x.tensor, x.positions.reshape(-1), x.is_nonnegative))
+
+
+@operator("Reshape")
+def _reshape(node, graph):
+    target = integers(node, graph.constant(node, 1))
+    keeps_zeros = node.get("allowzero", 0)
+    if graph.is_constant(node, 0):
+        graph.give(node, graph.constant(node, 0).reshape(target))
+        return
+    x = graph.value(node, 0)
+    shape = [None, *x.shape]
+    batch, *sample = target or [1]
+    sample = [shape[i] if n == 0 and i < len(shape) and not keeps_zeros else n for i, n in enumerate(sample, 1)]
+    size = math.prod(x.shape)
+    known = math.prod(n for n in sample if n != -1)
+    if sample.count(-1) == 1 and known > 0 and size % known == 0:
+        sample[sample.index(-1)] = size // known
+    keeps_batch = batch in (0, -1, BATCH) or batch == graph.batch_size
+    if target.count(-1) > 1 or not keeps_batch or any(n < 1 for n in sample) or math.prod(sample) != size:
+        raise node.error(f"it should keep the samples of shape {x.shape} apart. Received: shape={target}")
+    graph.give(node, Value(x.tensor, x.positions.reshape(sample), x.is_nonnegative))
+
+
+@operator("Transpose")
+def _transpose(node, graph):
+    if graph.is_constant(node, 0):
+        graph.give(node, graph.constant(node, 0).transpose(node.get("perm", None, list)))
+        return
+    x = graph.value(node, 0)
+    rank = len(x.shape) + 1
+    perm = node.get("perm", list(range(rank))[::-1], list)
+    if sorted(perm) != list(range(rank)) or perm[0] != 0:
+        raise node.error(f"it should reorder the axes 1 to {rank - 1}. Received: perm={perm}")
+    graph.give(node, Value(x.tensor, x.positions.transpose([axis - 1 for axis in perm[1:]]), x.is_nonnegative))
+
+
+@operator("Squeeze", "Unsqueeze")
+def _squeeze(node, graph):
+    is_constant = graph.is_constant(node, 0)
+    x = graph.constant(node, 0) if is_constant else graph.value(node, 0)
+    shape = list(x.shape) if is_constant else [None, *x.shape]
+    squeezes = node.operator == "Squeeze"
+    given = axes_of(node, graph, len(shape), grows=not squeezes)
+    if given is None and squeezes and is_constant:
+        given = [axis for axis, n in enumerate(shape) if n == 1]
+    if given is None or (squeezes and any(shape[axis] != 1 for axis in given)):
+        raise node.error(f"it should name axes of size 1. Received: axes={given} of {shape}")
+    if squeezes:
+        shape = [n for axis, n in enumerate(shape) if axis not in given]
+    else:
+        for axis in sorted(given):
+            shape.insert(axis, 1)
+    if is_constant:
+        graph.give(node, x.reshape(shape))
+    elif shape[0] is not None:
+        raise node.error("the batch axis stays the first. Received: axes=[0]")
+    else:
+        graph.give(node, Value(x.tensor, x.positions.reshape(shape[1:]), x.is_nonnegative))
+
+
+# ---------------------------------------------------------------------------- constants, and arrays that hold a shape
+
+
+@operator("Constant")
+def _constant(node, graph):
+    names = ("value", "value_float", "value_floats", "value_int", "value_ints")
+    values = [node.attributes[name] for name in names if name in node.attributes]
+    if len(values) != 1 or values[0] is None:
+        raise node.error(f"it holds numbers, in one of the attributes {', '.join(names)}")
+    for name in names:
+        node.get(name, None, object)
+    array = np.asarray(values[0])
+    if array.dtype.kind not in "fib":
+        raise node.error(f"it holds numbers. Received: {values[0]!r}")
+    graph.give(node, array)
+
+
+@operator("Shape")
+def _shape(node, graph):
+    shape = [BATCH, *graph.value(node, 0).shape]
+    give_shape_array(node, graph, np.array(shape[node.get("start", 0) : node.get("end", len(shape))], np.int64))
+
+
+@operator("Gather")
+def _gather(node, graph):
+    array = shape_array(node, graph, 0)
+    give_shape_array(node, graph, np.take(array, shape_array(node, graph, 1), axis=node.get("axis", 0)))
+
+
+@operator("Slice")
+def _slice(node, graph):
+    if graph.opset < 10:
+        starts, ends, axes = (node.get(name, None, list) for name in ("starts", "ends", "axes"))
+        steps = [1]
+    else:
+        starts, ends, axes, steps = (integers(node, graph.constant(node, n)) for n in range(1, 5))
+    array = shape_array(node, graph, 0)
+    if array.ndim != 1 or len(starts or ()) != 1 or len(ends or ()) != 1 or axes not in (None, [0], [-1]):
+        raise node.error("only an array that holds a shape is cut")
+    give_shape_array(node, graph, array[starts[0] : ends[0] : (steps or [1])[0]])

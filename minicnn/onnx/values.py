@@ -1,0 +1,62 @@
+"""What a tensor of an ONNX file is in the model that is made from it."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.graph import Tensor
+
+
+@dataclass
+class Value:
+    """A tensor of the file: the numbers of one of the model's tensors, perhaps in another order.
+
+    A file moves numbers about (Transpose, Reshape, Flatten, Squeeze) where the model, whose images have their channels
+    last, needs not. So these operators become no layers: they rearrange `positions`, and whoever reads the value, say
+    a Dense layer, takes the order into account, say in its kernel.
+
+    Attributes
+    ----------
+    tensor : Tensor
+        In the model.
+    positions : array of int32
+        Shaped like one sample in the file: where each of its numbers lies in the model's sample, flattened.
+    is_nonnegative : bool
+        Whether all its numbers are known to be 0 or more.
+    """
+
+    tensor: Tensor
+    positions: np.ndarray
+    is_nonnegative: bool = False
+
+    @property
+    def shape(self) -> tuple:
+        """Of one sample in the file."""
+        return self.positions.shape
+
+
+def same_order(shape):
+    """Positions of a tensor that has the same axes in the file."""
+    return np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+
+
+def channels_first(shape):
+    """Positions of a tensor (…, C) whose channels come first in the file: (C, …)."""
+    return np.moveaxis(same_order(shape), -1, 0)
+
+
+def is_last_axis(value, axis) -> bool:
+    """Whether the sample's `axis` in the file is the last axis of the model's tensor."""
+    channels = value.tensor.shape[-1]
+    runs = np.moveaxis(value.positions, axis, -1)  # (…, axis)
+    if runs.shape[-1] != channels:
+        return False
+    starts = runs[..., :1]
+    return bool((starts % channels == 0).all() and (runs - starts == np.arange(channels)).all())
+
+
+def with_last_axis(value, axis, size):
+    """Positions after a layer that gave the tensor's last axis, which is `axis` in the file, another size."""
+    rows = np.moveaxis(value.positions, axis, -1)[..., :1] // value.tensor.shape[-1]
+    return np.moveaxis(rows * size + np.arange(size, dtype=np.int32), -1, axis)

@@ -1,0 +1,65 @@
+"""Padding of convolution and pooling windows: from ONNX's ways to give it to Keras's."""
+
+from minicnn.geometry import effective_size, make_window
+
+NO_SIDES = ((0, 0), (0, 0))
+
+
+def padded_sides(node, in_size, kernel_size, strides, dilations, ceil_mode=0):
+    """How many rows and columns a node adds around an image.
+
+    Parameters
+    ----------
+    node : FileNode
+        With the attributes `auto_pad` and `pads`.
+    in_size, kernel_size, strides, dilations : sequence of two int
+        (height, width) each.
+    ceil_mode : {0, 1}
+        1: a window may begin inside and end outside of the image.
+
+    Returns
+    -------
+    sides : tuple
+        ((top, bottom), (left, right))
+    added : bool
+        Whether `ceil_mode` added any of them.
+    """
+    automatic = node.get("auto_pad", "NOTSET", str) or "NOTSET"
+    pads = node.get("pads", None, list)
+    if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise node.error(f"unknown padding. Received: auto_pad={automatic!r}")
+    pads = [0, 0, 0, 0] if pads is None or automatic != "NOTSET" else pads
+    if len(pads) != 4 or any(n < 0 for n in pads):
+        raise node.error(f"pads are four numbers, none negative. Received: pads={pads}")
+    sides, added = [], False
+    for axis in range(2):
+        size, stride = in_size[axis], strides[axis]
+        span = effective_size(kernel_size[axis], dilations[axis])
+        before, after = pads[axis], pads[axis + 2]
+        if automatic.startswith("SAME"):
+            total = max((-(-size // stride) - 1) * stride + span - size, 0)
+            small, large = total // 2, total - total // 2
+            before, after = (small, large) if automatic == "SAME_UPPER" else (large, small)
+        elif ceil_mode:
+            extra = _ceil_extra(size, before, after, span, stride)
+            after, added = after + extra, added or extra > 0
+        sides.append((before, after))
+    return tuple(sides), added
+
+
+def keras_padding(sides, in_size, kernel_size, strides, dilations):
+    """(padding argument, sides that are left to add before), given what `padded_sides` returned."""
+    if sides == NO_SIDES:
+        return "valid", NO_SIDES
+    same = make_window(in_size, kernel_size, strides, "same", dilations)
+    if sides == ((same.pad_top, same.pad_bottom), (same.pad_left, same.pad_right)):
+        return "same", NO_SIDES
+    return "valid", sides
+
+
+def _ceil_extra(size, before, after, span, stride) -> int:
+    """Pixels that `ceil_mode` needs behind the image; a window begins in the image or before it."""
+    positions = -(-(size + before + after - span) // stride) + 1
+    if (positions - 1) * stride >= size + before:
+        positions -= 1
+    return max((positions - 1) * stride + span - (size + before + after), 0)

@@ -1,0 +1,181 @@
+"""A graph of ONNX nodes that grows step by step, and where the channels are in it.
+
+Images are (N, H, W, C) here and (N, C, H, W) in ONNX. A value may be in either order; a step asks for the one that it
+needs, and a transposition is put in where a value is in the other. Elementwise steps take values as they come, so that
+a stack of convolutions has one transposition at its start and one at its end.
+"""
+
+from collections import namedtuple
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.errors import NonFiniteError
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the ONNX graph.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+        Of one sample as the model has it: (H, W, C) in either order.
+    channels_first : bool
+        Whether the file's tensor is (N, C, …) rather than (N, …, C).
+    """
+
+    name: str
+    shape: tuple = ()
+    channels_first: bool = False
+
+
+_Node = namedtuple("_Node", "operator inputs name attributes")  # the output is called like the node
+
+
+class GraphWriter:
+    """What `Step.to_onnx` appends to.
+
+    Parameters
+    ----------
+    onnx : module
+        The package `onnx`.
+
+    Attributes
+    ----------
+    prefix : str
+        Name of the layer whose nodes are being appended.
+    """
+
+    def __init__(self, onnx):
+        self._onnx = onnx
+        self.prefix = ""
+        self._nodes, self._initializers = [], []
+        self._names, self._known, self._final = set(), {}, {}
+
+    def unique_name(self, name) -> str:
+        """`name`, numbered if it is taken, which it is from now on."""
+        number, chosen = 0, name
+        while chosen in self._names:
+            number += 1
+            chosen = f"{name}_{number}"
+        self._names.add(chosen)
+        return chosen
+
+    # ------------------------------------------------------------------------------------------- for Step.to_onnx
+
+    def add(self, operator, inputs, channels_first=None, **attributes) -> Value:
+        """Append a node.
+
+        Parameters
+        ----------
+        operator : str
+            ONNX's name: "Relu".
+        inputs : sequence of Value
+        channels_first : bool, optional
+            The order of the output's axes. Default: that of the first input.
+        **attributes
+            The node's attributes: numbers, strings or lists of numbers.
+
+        Returns
+        -------
+        Value
+            Its shape is the first input's; that of a step's last value is not looked at.
+        """
+        name = self.unique_name(f"{self.prefix}/{operator}")
+        self._nodes.append(_Node(operator, [x.name for x in inputs], name, attributes))
+        first = inputs[0]
+        return Value(name, first.shape, first.channels_first if channels_first is None else channels_first)
+
+    def weight(self, weight, axes=None) -> Value:
+        """A layer's `Weight`, its axes in the order `axes`; written once, however often it is used."""
+        if (weight, axes) not in self._known:
+            with np.errstate(over="ignore"):  # of float64 in float32
+                array = weight.numpy().astype(np.float32, copy=False)
+            if not np.isfinite(array).all():
+                raise NonFiniteError(
+                    f"weight '{weight.path}' holds NaN or infinite values: a file of them is of no use"
+                )
+            self._known[weight, axes] = self._initializer(weight.path, array if axes is None else array.transpose(axes))
+        return self._known[weight, axes]
+
+    def constant(self, array) -> Value:
+        """An array of numbers that is not a weight."""
+        return self._initializer(f"{self.prefix}/constant", np.asarray(array))
+
+    def channels_first(self, x) -> Value:
+        """The same numbers as (N, C, …)."""
+        return self._ordered(x, True)
+
+    def channels_last(self, x) -> Value:
+        """The same numbers as (N, …, C)."""
+        return self._ordered(x, False)
+
+    def same_layout(self, xs) -> list:
+        """All of `xs` in the order in which the first one is."""
+        return [self._ordered(x, xs[0].channels_first) for x in xs]
+
+    def axis(self, x, axis) -> int:
+        """The file's number of an axis that the model counts, the batch axis included, as `axis`."""
+        rank = len(x.shape) + 1
+        axis %= rank
+        if not x.channels_first or axis == 0:
+            return axis
+        return 1 if axis == rank - 1 else axis + 1
+
+    def window(self, window) -> dict:
+        """A `geometry.Window` as attributes of a node: padding always in numbers."""
+        attributes = {
+            "kernel_shape": [window.kernel_height, window.kernel_width],
+            "strides": [window.stride_y, window.stride_x],
+            "pads": [window.pad_top, window.pad_left, window.pad_bottom, window.pad_right],
+        }
+        dilations = [window.dilation_y, window.dilation_x]
+        return attributes | ({"dilations": dilations} if dilations != [1, 1] else {})
+
+    def _ordered(self, x, channels_first):
+        rank = len(x.shape) + 1
+        if x.channels_first == channels_first or rank < 3:
+            return x
+        if (x.name, channels_first) not in self._known:
+            last = rank - 1
+            perm = [0, last, *range(1, last)] if channels_first else [0, *range(2, rank), 1]
+            self._known[x.name, channels_first] = self.add("Transpose", [x], channels_first, perm=perm)
+        return self._known[x.name, channels_first]
+
+    def _initializer(self, name, array):
+        name = self.unique_name(name)
+        self._initializers.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return Value(name)
+
+    # ---------------------------------------------------------------------------------------------- for the model
+
+    def name_output(self, value, name) -> str:
+        """Make a value an output of the graph, called `name` there, or nearly so if that is taken."""
+        if value.name in self._final or not any(value.name == node.name for node in self._nodes):
+            value = self.add("Identity", [value])  # an input, or an output already
+        self._final[value.name] = self.unique_name(name)
+        return self._final[value.name]
+
+    def proto(self, name, inputs, outputs):
+        """The onnx.GraphProto.
+
+        Parameters
+        ----------
+        name : str
+        inputs, outputs : list of (str, tuple)
+            Names, and shapes of one sample.
+        """
+        helper, final = self._onnx.helper, self._final
+        nodes = [
+            helper.make_node(
+                n.operator, [final.get(i, i) for i in n.inputs], [final.get(n.name, n.name)], n.name, **n.attributes
+            )
+            for n in self._nodes
+        ]
+        inputs, outputs = (
+            [helper.make_tensor_value_info(n, self._onnx.TensorProto.FLOAT, ["N", *shape]) for n, shape in ends]
+            for ends in (inputs, outputs)
+        )
+        return helper.make_graph(nodes, name, inputs, outputs, self._initializers)

@@ -1,0 +1,171 @@
+"""Files that may come from a stranger, and files that must not be lost."""
+
+import json
+import os
+import secrets
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+
+from minicnn.errors import FileFormatError
+
+MAX_JSON = 10_000_000  # bytes of a model's description; a layer takes less than a thousand
+TEMPORARY = ".tmp"
+
+
+def checked_path(path) -> Path:
+    """`path` as a Path.
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    """
+    try:
+        return Path(path)
+    except TypeError:
+        raise TypeError(f"a path is a string or a pathlib.Path. Received: {path!r}") from None
+
+
+def check_readable(path) -> None:
+    """Raise `OSError` unless `path` is an existing regular file; a pipe or a device would be waited for without end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(f"expected a file. Received: {str(path)!r}, which is a folder, a pipe or a device")
+
+
+# ------------------------------------------------------------------------------------------------------- writing
+
+
+@contextmanager
+def replacing(path):
+    """A temporary path in the same folder; at the end it takes the place of `path`, after it has reached the disk.
+
+    Whoever opens `path` meanwhile, or after a crash at any moment, finds the previous file or the new one, whole.
+    """
+    path = Path(path)
+    path = path.resolve() if path.is_symlink() else path  # the file is replaced, not the link to it
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
+    try:
+        yield temporary
+        if mode is not None:
+            temporary.chmod(mode)
+        to_disk(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    to_disk(path.parent)
+
+
+def to_disk(path) -> None:
+    """Wait until a file's content, or a folder's entries, have reached the disk."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open folders
+        return
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(path) -> None:
+    """Remove the temporary files that processes which were killed have left beside `path`."""
+    for leftover in path.parent.glob(f".{path.name}.*{TEMPORARY}"):
+        leftover.unlink(missing_ok=True)
+
+
+def write_json(value, **kwargs) -> str:
+    """`value` as JSON.
+
+    Raises
+    ------
+    TypeError
+        If it holds something else than plain values, lists and dicts.
+    """
+    try:
+        return json.dumps(value, **kwargs)
+    except TypeError as error:
+        raise TypeError(
+            f"a file holds plain values, lists and dicts, and get_config of a class gives something else: {error}"
+        ) from None
+
+
+# ------------------------------------------------------------------------------------------------------- reading
+
+
+@contextmanager
+def named_in_errors(path):
+    """Inside, whatever goes wrong with a file's content becomes a `FileFormatError` that names the file.
+
+    What the system says (OSError) and an interruption pass through.
+    """
+    try:
+        yield
+    except FileFormatError as error:
+        if str(path) in str(error):
+            raise
+        raise FileFormatError(f"{path}: {error}") from error.__cause__
+    except (OSError, ImportError):
+        raise
+    except Exception as error:
+        reason = " ".join(f"{error}".split()) or type(error).__name__
+        raise FileFormatError(f"{path} cannot be used: {reason}") from error
+
+
+def read_json(text) -> dict:
+    """A dict from JSON; stricter than Python's reader, which takes the last of several equal keys.
+
+    Parameters
+    ----------
+    text : bytes or str
+
+    Raises
+    ------
+    FileFormatError
+        If it is not a JSON object, or too long.
+    """
+    if len(text) > MAX_JSON:
+        raise FileFormatError(f"a description may have {MAX_JSON} bytes. Received: {len(text)}")
+    try:
+        value = json.loads(text, object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"expected JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise FileFormatError(f"expected a JSON object. Received: {type(value).__name__}")
+    return value
+
+
+def _without_repeats(pairs) -> dict:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key occurs more than once")
+    return value
+
+
+def check_arrays(found, expected) -> None:
+    """Raise unless a file's arrays are those of the model.
+
+    Parameters
+    ----------
+    found, expected : dict
+        Name → shape.
+
+    Raises
+    ------
+    FileFormatError
+        Naming what is missing, what is left over, and what has another shape.
+    """
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    other = [
+        f"{name} {tuple(found[name])} instead of {tuple(shape)}"
+        for name, shape in expected.items()
+        if name in found and tuple(found[name]) != tuple(shape)
+    ]
+    problems = [
+        f"{what}: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
+        for what, names in (("missing", missing), ("not in the model", extra), ("of another shape", other))
+        if names
+    ]
+    if problems:
+        raise FileFormatError(f"the weights are not those of the model. Received: {'; '.join(problems)}")

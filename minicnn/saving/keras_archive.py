@@ -1,0 +1,104 @@
+"""Keras's own files (.keras): a zip of metadata.json, config.json and model.weights.h5."""
+
+import io
+import json
+import zipfile
+import zlib
+from datetime import datetime
+from functools import cached_property
+
+from minicnn.errors import FileFormatError
+from minicnn.saving import hdf5, keras_weights
+from minicnn.saving.files import MAX_JSON, read_json
+from minicnn.saving.keras_config import model_from_keras, model_to_keras, output_names
+from minicnn.saving.keras_hdf5 import KERAS_VERSION
+from minicnn.saving.keras_names import compile_from_keras, compile_to_keras
+from minicnn.saving.snapshot import Reader as BaseReader
+from minicnn.saving.snapshot import split_arrays
+
+METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+MAX_MEMBERS = 1000
+MAX_EXPANSION = 20  # how many times its size in the archive the weights may have; Keras does not compress at all
+
+
+def write(path, snapshot) -> None:
+    """Write a model to a new file."""
+    config = model_to_keras(snapshot.config)
+    if snapshot.compile is not None:
+        config["compile_config"] = compile_to_keras(snapshot.compile)
+    metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
+    if snapshot.training and not split_arrays(snapshot.training, "")[1]:
+        metadata["minicnn_training"] = snapshot.training
+    weights = io.BytesIO()
+    with hdf5.new_file(weights, ".keras") as file:
+        keras_weights.write_layers(file, snapshot.config, snapshot.weights)
+        file.create_group("vars").attrs["name"] = snapshot.config["config"]["name"]
+        if snapshot.compile is not None:
+            keras_weights.write_optimizer(file, snapshot)
+    with zipfile.ZipFile(path, "x") as archive:
+        archive.writestr(METADATA, json.dumps(metadata))
+        archive.writestr(CONFIG, json.dumps(config))
+        archive.writestr(WEIGHTS, weights.getbuffer())
+
+
+class Reader(BaseReader):
+    """A .keras file of Keras 3 or of tf.keras 2.12 to 2.15."""
+
+    def __init__(self, path):
+        try:
+            with zipfile.ZipFile(io.BytesIO(hdf5.file_content(path))) as archive:
+                members = _members(archive)
+                described = read_json(_read(archive, members[CONFIG], MAX_JSON))
+                metadata = read_json(_read(archive, members[METADATA], MAX_JSON)) if METADATA in members else {}
+                info = members[WEIGHTS]
+                data = _read(archive, info, min(hdf5.MAX_FILE, MAX_EXPANSION * info.compress_size + 4096))
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+            raise FileFormatError(f"expected a zip archive that is whole and not encrypted: {error}") from None
+        self.config = model_from_keras(described)
+        self._compiled = described.get("compile_config")
+        if isinstance(metadata.get("minicnn_training"), dict):
+            self.training = metadata["minicnn_training"]
+        self.root = hdf5.read(data)
+        self.numbers = hdf5.count_numbers(self.root)
+
+    @cached_property
+    def compile(self):
+        """As in `Snapshot`; read when it is wanted, since a model can do without."""
+        return compile_from_keras(self._compiled, output_names(self.config))
+
+    def weights(self, expected, config):
+        names, own = ({entry["name"] for entry in c["config"]["layers"]} for c in (config, self.config))
+        config = self.config if names == own else config  # tf.keras numbers the groups in the file's own order
+        return keras_weights.read_layers(self.root, expected, config)
+
+    def optimizer(self, slots, expected, config):
+        return keras_weights.read_optimizer(self.root, slots, expected, config, self.compile)
+
+
+def _members(archive) -> dict:
+    """Name → entry of an archive's members, of which none is ever unpacked to a path."""
+    infos = archive.infolist()
+    if len(infos) > MAX_MEMBERS:
+        raise FileFormatError(f"the archive may have {MAX_MEMBERS} members. Received: {len(infos)}")
+    members = {info.filename: info for info in infos}
+    if len(members) != len(infos):
+        raise FileFormatError("the archive has two members of one name")
+    missing = [name for name in (CONFIG, WEIGHTS) if name not in members]
+    if missing:
+        raise FileFormatError(f"the archive needs {CONFIG} and {WEIGHTS}. Received: {sorted(members)[:5]}")
+    return members
+
+
+def _read(archive, info, limit) -> bytes:
+    """A member's content, of at most `limit` bytes whatever the archive says."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FileFormatError(f"the archive's members are stored or deflated. Received: {info.filename}")
+    if info.file_size > limit:
+        raise FileFormatError(
+            f"'{info.filename}' would have {info.file_size} bytes, too many for {info.compress_size} in the archive"
+        )
+    with archive.open(info) as member:
+        data = member.read(limit + 1)
+    if len(data) > limit:
+        raise FileFormatError(f"'{info.filename}' is larger than the archive says")
+    return data

@@ -1,0 +1,193 @@
+"""Keras's old whole-model files (.h5): JSON in attributes, weights in a group for each layer.
+
+Root attributes ``model_config`` and ``training_config``; the group ``model_weights`` has the attribute ``layer_names``,
+each layer's group the attribute ``weight_names``: paths inside it. The group ``optimizer_weights`` has ``weight_names``
+too. Names are followed, not fixed paths: they differ from Keras to Keras. A file of weights alone has the content of
+``model_weights`` at its root.
+
+Trainable weights come before the others, also in a nested model.
+"""
+
+import json
+from functools import cached_property
+
+import numpy as np
+
+from minicnn.errors import FileFormatError
+from minicnn.saving import hdf5
+from minicnn.saving.files import check_arrays, read_json
+from minicnn.saving.keras_config import model_from_keras, model_to_keras, output_names, without_modules
+from minicnn.saving.keras_names import compile_from_keras, compile_to_keras
+from minicnn.saving.keras_state import (
+    frozen_names,
+    names_by_layer,
+    optimizer_arrays,
+    optimizer_state,
+    trainable_first,
+)
+from minicnn.saving.snapshot import Reader as BaseReader
+from minicnn.saving.snapshot import split_arrays
+
+KERAS_VERSION = "3.0.0"  # whose format is written
+OWN_OPTIMIZER = "minicnn_optimizer_weights"
+ATTRIBUTE_LIMIT = 64_512  # bytes of a list in one attribute; Keras numbers the parts of a longer one
+SLOT_NAMES = {
+    "velocity": "momentum",
+    "m": "m",
+    "v": "v",
+    "mean_square": "rms",
+    "accumulator": "accumulator",
+    "accumulated_grad": "accum_grad",
+    "accumulated_delta": "accum_var",
+}
+"""State vector → its name at the end of the variables of tf.keras's optimizers before 2.11, which go slot by slot."""
+
+
+# ------------------------------------------------------------------------------------------------------- writing
+
+
+def write(path, snapshot) -> None:
+    """Write a model, or its weights alone, to a new file."""
+    with hdf5.new_file(path, ".h5") as file:
+        if snapshot.weights_only:
+            _write_weights(file, snapshot)
+            return
+        file.attrs["keras_version"], file.attrs["backend"] = KERAS_VERSION, "tensorflow"
+        file.attrs["model_config"] = json.dumps(without_modules(model_to_keras(snapshot.config)))
+        if snapshot.training and not split_arrays(snapshot.training, "")[1]:
+            file.attrs["minicnn_training"] = json.dumps(snapshot.training)
+        _write_weights(file.create_group("model_weights"), snapshot)
+        if snapshot.compile is not None:
+            training = compile_to_keras(snapshot.compile)
+            optimizer = training.pop("optimizer")
+            training["optimizer_config"] = {key: optimizer[key] for key in ("class_name", "config")}
+            file.attrs["training_config"] = json.dumps(training)
+            # Not "optimizer_weights": Keras 3 (3.15.1) cannot train a model from a file that has this group.
+            _write_arrays(file.create_group(OWN_OPTIMIZER), dict(optimizer_arrays(snapshot)))
+
+
+def _write_weights(group, snapshot):
+    entries = [entry for entry in snapshot.config["config"]["layers"] if _is_a_layer(entry, snapshot.config)]
+    _write_names(group, "layer_names", [entry["name"] for entry in entries])
+    group.attrs["backend"], group.attrs["keras_version"] = "tensorflow", KERAS_VERSION
+    grouped, frozen = names_by_layer(snapshot.weights), frozen_names(snapshot.config, snapshot.weights)
+    for entry in entries:
+        own = trainable_first(grouped.get(entry["name"], []), frozen)
+        layer = group.create_group(entry["name"].encode())  # bytes: another layout for letters outside ASCII is avoided
+        _write_arrays(layer, {name: snapshot.weights[name] for name in own})
+    _write_arrays(group.create_group("top_level_model_weights"), {})
+
+
+def _is_a_layer(entry, config) -> bool:
+    """Keras counts the input among a functional model's layers, not among a Sequential's."""
+    return entry["class_name"] != "InputLayer" or config["class_name"] != "Sequential"
+
+
+def _write_arrays(group, arrays):
+    _write_names(group, "weight_names", list(arrays))
+    for name, array in arrays.items():
+        group[name.encode()] = array
+
+
+def _write_names(group, attribute, names):
+    """A list of texts; in numbered parts if it is too long for one attribute."""
+    texts = [name.encode() for name in names]
+    width = max((len(text) for text in texts), default=1)
+    size = max(1, ATTRIBUTE_LIMIT // width)
+    parts = [np.array(texts[i : i + size], f"S{width}") for i in range(0, len(texts), size)] or [np.zeros(0)]
+    for number, part in enumerate(parts):
+        group.attrs[attribute if len(parts) == 1 else f"{attribute}{number}"] = part
+
+
+# ------------------------------------------------------------------------------------------------------- reading
+
+
+class Reader(BaseReader):
+    """A file of a model, or of weights alone."""
+
+    def __init__(self, path):
+        self.root = hdf5.read(hdf5.file_content(path))
+        self.numbers = hdf5.count_numbers(self.root)
+        described = self.root.attributes.get("model_config")
+        if described is None:
+            return
+        self.config = model_from_keras(read_json(_text(described, "model_config")))
+        if "minicnn_training" in self.root.attributes:
+            self.training = read_json(_text(self.root.attributes["minicnn_training"], "minicnn_training"))
+
+    @cached_property
+    def compile(self):
+        """As in `Snapshot`; read when it is wanted, since a model can do without."""
+        training = self.root.attributes.get("training_config")
+        if training is None or self.config is None:
+            return None
+        return compile_from_keras(read_json(_text(training, "training_config")), output_names(self.config))
+
+    def weights(self, expected, config):
+        return read_weights(self.root.members.get("model_weights", self.root), expected, config)
+
+    def optimizer(self, slots, expected, config):
+        group = self.root.members.get(OWN_OPTIMIZER, self.root.members.get("optimizer_weights"))
+        if not isinstance(group, hdf5.Group):
+            return None
+        found = _arrays(group)
+        endings = {name.removesuffix(":0").rpartition("/")[2] for name in found}
+        by_slot = bool(slots) and all(SLOT_NAMES.get(slot) in endings for slot in slots)
+        return optimizer_state(list(found.values()), slots, expected, config, self.compile, by_slot)
+
+
+def read_weights(group, expected, config) -> dict:
+    """All weights from a group with ``layer_names``; see `minicnn.saving.snapshot.Reader.weights`."""
+    if not isinstance(group, hdf5.Group):
+        raise FileFormatError("the weights are not where Keras writes them: 'model_weights' is no group")
+    stored = {}
+    for name in _names(group, "layer_names"):
+        layer = group.find(name)
+        if not isinstance(layer, hdf5.Group):
+            raise FileFormatError(f"there is no group for the layer {name!r} in the file")
+        if name in stored:
+            raise FileFormatError(f"the file has two layers called {name!r}")
+        arrays = list(_arrays(layer).values())
+        if arrays:
+            stored[name] = arrays
+    frozen = frozen_names(config, expected)
+    layers = {name: trainable_first(own, frozen) for name, own in names_by_layer(expected).items()}
+    if len(stored) == len(layers) and set(stored) != set(layers):  # a model made again in the same session: by order
+        stored = dict(zip(layers, stored.values(), strict=True))
+    found = {}
+    for name, arrays in stored.items():
+        own = layers.get(name, [])
+        found |= dict(zip(own, arrays, strict=False)) | {array.path: array for array in arrays[len(own) :]}
+    check_arrays({name: dataset.shape for name, dataset in found.items()}, expected)
+    return {name: hdf5.read_finite(found[name]) for name in expected}
+
+
+def _arrays(group) -> dict:
+    """Name → dataset, in the order of the group's ``weight_names``."""
+    found = {}
+    for name in _names(group, "weight_names"):
+        dataset = group.find(name)
+        if not isinstance(dataset, hdf5.Dataset) or name in found:
+            raise FileFormatError(f"the HDF5 group '{group.path}' has no array {name!r}, or names it twice")
+        found[name] = dataset
+    return found
+
+
+def _names(group, attribute) -> list:
+    """A list of texts from an attribute, or from its numbered parts."""
+    names, number = group.attributes.get(attribute), 0
+    if names is None:
+        names = []
+        while f"{attribute}{number}" in group.attributes:
+            names += list(group.attributes[f"{attribute}{number}"])
+            number += 1
+    names = list(names)
+    if not all(isinstance(name, str) for name in names):
+        raise FileFormatError(f"'{attribute}' of the HDF5 group '{group.path}' is a list of names")
+    return names
+
+
+def _text(value, attribute) -> str:
+    if not isinstance(value, str):
+        raise FileFormatError(f"the HDF5 attribute '{attribute}' is a text. Received: {type(value).__name__}")
+    return value

@@ -1,0 +1,137 @@
+"""Which weights are whose in Keras's files, and an optimizer's state as Keras lists it.
+
+Keras 3's order of an optimizer's variables: steps done, learning rate (unless that is a schedule), then the state
+vectors of each weight that is trained, weight by weight. tf.keras has no learning rate there, and before 2.11 it went
+state vector by state vector.
+"""
+
+import numpy as np
+
+from minicnn import optimizers
+from minicnn.errors import FileFormatError
+from minicnn.saving import hdf5
+from minicnn.saving.files import check_arrays
+from minicnn.saving.keras_config import MODELS
+
+STATE = ("moving_mean", "moving_variance")  # what has no gradient
+
+
+# ------------------------------------------------------------------------------------------- which weights are whose
+
+
+def names_by_layer(names, prefix="") -> dict:
+    """Layer → names of its weights, in order; of a model used as a layer, of all in it.
+
+    Parameters
+    ----------
+    names : iterable of str
+        "layer/weight" or "model/layer/weight".
+    prefix : str
+        "model/" for the layers of a model inside another: all names start with it.
+    """
+    grouped = {}
+    for name in names:
+        grouped.setdefault(name[len(prefix) :].partition("/")[0], []).append(name)
+    return grouped
+
+
+def frozen_names(config, names, prefix="", trainable=True) -> set:
+    """The weights that no optimizer changes: those of frozen layers, and moving averages."""
+    frozen, grouped = set(), names_by_layer(names, prefix)
+    for entry in config["config"]["layers"]:
+        own = grouped.get(entry["name"], [])
+        changes = trainable and entry["config"].get("trainable", True)
+        if entry["class_name"] in MODELS:
+            frozen |= frozen_names(entry, own, f"{prefix}{entry['name']}/", changes)
+        else:
+            frozen |= {name for name in own if not changes or name.rpartition("/")[2] in STATE}
+    return frozen
+
+
+def trainable_first(names, frozen) -> list:
+    """A layer's, or a nested model's, weights in the order of .h5 files; `frozen` as from `frozen_names`."""
+    return sorted(names, key=lambda name: name in frozen)
+
+
+# ---------------------------------------------------------------------------------------------- an optimizer's state
+
+
+def optimizer_arrays(snapshot):
+    """(name, array) of all of an optimizer's variables, in Keras 3's order."""
+    config, state = snapshot.compile["optimizer"]["config"], snapshot.optimizer
+    yield "iteration", np.int64(0 if state is None else state["iterations"])
+    if not isinstance(config["learning_rate"], dict):
+        yield "learning_rate", np.float32(config["learning_rate"])
+    frozen = frozen_names(snapshot.config, snapshot.weights)
+    for name, weight in snapshot.weights.items():
+        if name in frozen:
+            continue
+        for slot in state["slots"] if state else slots_of(snapshot.compile["optimizer"]):
+            first = first_value(snapshot.compile, slot)
+            yield (
+                f"{name.replace('/', '_')}_{slot}",
+                state["slots"][slot][name] if state else np.full_like(weight, first),
+            )
+
+
+def slots_of(optimizer) -> tuple:
+    """The names of an optimizer's state vectors, from its config."""
+    return optimizers.get(optimizer).slots
+
+
+def first_value(compiled, slot) -> float:
+    """What a state vector starts from."""
+    config = compiled["optimizer"]["config"]
+    return config.get("initial_accumulator_value", 0.1) if slot == "accumulator" else 0.0
+
+
+def optimizer_state(datasets, slots, expected, config, compiled, by_slot=False):
+    """The state from the optimizer's variables in Keras's order.
+
+    Parameters
+    ----------
+    datasets : list of Dataset
+        Steps done, learning rate or not, then the state vectors.
+    slots, expected, config :
+        As for `minicnn.saving.snapshot.Reader.optimizer`.
+    compiled : dict
+        As `Snapshot.compile`.
+    by_slot : bool
+        Whether all weights' first state vector comes before all weights' second.
+
+    Returns
+    -------
+    dict or None
+        None if the optimizer has not done a step.
+    """
+    if not datasets or datasets[0].shape != () or datasets[0].dtype.kind not in "iu":
+        raise FileFormatError("an optimizer's first variable is its number of steps")
+    iterations = int(datasets[0].read())
+    if not 0 <= iterations < 2**63:
+        raise FileFormatError(f"an optimizer's number of steps is not negative. Received: {iterations}")
+    vectors = [dataset for dataset in datasets[1:] if dataset.shape != ()]
+    if not vectors and iterations == 0:
+        return None
+    frozen = frozen_names(config, expected)
+    trained = [name for name in expected if name not in frozen]
+    if not slots:  # Keras 2 keeps momentum vectors without momentum
+        return {"iterations": iterations, "slots": {}}
+    places = [(slot, name) for slot in slots for name in trained]
+    if not by_slot:
+        places = [(slot, name) for name in trained for slot in slots]
+    found = {f"{name} ({slot})": dataset for (slot, name), dataset in zip(places, vectors, strict=False)}
+    found |= {dataset.path: dataset for dataset in vectors[len(places) :]}
+    shapes = {f"{name} ({slot})": expected[name] for slot, name in places}
+    try:
+        check_arrays({name: dataset.shape for name, dataset in found.items()}, shapes)
+    except FileFormatError as error:
+        raise FileFormatError(
+            f"the optimizer's state does not fit; load_model(…, compile=False) leaves it out: {error}"
+        ) from None
+    state = {slot: {} for slot in slots}
+    for slot, name in places:
+        state[slot][name] = hdf5.read_finite(found[f"{name} ({slot})"])
+    for slot in slots:
+        for name in frozen & set(expected):
+            state[slot][name] = np.full(expected[name], first_value(compiled, slot), np.float32)
+    return {"iterations": iterations, "slots": {s: {n: state[s][n] for n in expected} for s in slots}}

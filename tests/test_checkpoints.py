@@ -1,0 +1,367 @@
+"""Trainings that are killed and go on, and callbacks that save models."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import kill_and_resume
+import numpy as np
+import pytest
+from oracles import BACKENDS
+
+import minicnn as mc
+from minicnn import callbacks, layers, saving
+from minicnn.callbacks.checkpoints import CHECKPOINT
+from minicnn.errors import FileFormatError
+
+X = np.random.default_rng(0).normal(size=(70, 6, 6, 1)).astype(np.float32)
+Y = np.random.default_rng(1).integers(0, 4, 70)
+BATCH, EPOCHS, BATCHES = 16, 4, 4  # batches of an epoch: of the 63 samples that are not held back
+OPTIONS = {"batch_size": BATCH, "epochs": EPOCHS, "verbose": 0, "validation_split": 0.1}
+
+
+def build(optimizer="adam"):
+    """A model with masks and moving averages."""
+    model = mc.Sequential(
+        [
+            mc.Input((6, 6, 1)),
+            layers.Flatten(),
+            layers.Dense(8, activation="relu", name="first"),
+            layers.BatchNormalization(name="middle"),
+            layers.Dropout(0.3),
+            layers.Dense(4, activation="softmax", name="last"),
+        ]
+    )
+    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+class Kill(callbacks.Callback):
+    """Ends training after so many batches."""
+
+    def __init__(self, batches):
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+def assert_same(model, history, reference):
+    """`reference` is (model, history)."""
+    assert history.history == reference[1].history
+    assert history.epoch == reference[1].epoch
+    for a, b in zip(model.get_weights(), reference[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def undisturbed(seed=1, own=(), x=X, y=Y, **options):
+    """(model, history) of a run that nobody kills."""
+    mc.utils.set_random_seed(seed)
+    model = build()
+    return model, model.fit(x, y, **(OPTIONS | options), callbacks=list(own))
+
+
+# -------------------------------------------------------------------------------------------------- resume exactly
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("save_freq", ["epoch", 1, 3])
+def test_resumed_run_ends_as_the_undisturbed_one(backend, save_freq, tmp_path):
+    mc.set_backend(backend)
+    reference = undisturbed()
+    for kill_after in (1, 3, 4, 5, 8, 15):
+        folder = tmp_path / str(kill_after)
+        for kill in (kill_after, 6, None):
+            if not (folder / CHECKPOINT).exists():
+                mc.utils.set_random_seed(1)  # after that, other processes have other seeds, which must not matter
+            model, own = build(), [callbacks.BackupAndRestore(folder, save_freq)]
+            try:
+                history = model.fit(X, Y, **OPTIONS, callbacks=[*own, *([Kill(kill)] if kill else [])])
+                break
+            except Killed:
+                pass
+        assert_same(model, history, reference)
+        assert os.listdir(folder) == []  # the training came to its end
+
+
+def test_resume_keeps_the_checkpoint_and_trains_further(tmp_path):
+    reference = undisturbed(epochs=6)
+    mc.utils.set_random_seed(1)
+    build().fit(X, Y, **OPTIONS, resume=tmp_path)
+    model = build()
+    history = model.fit(X, Y, **(OPTIONS | {"epochs": 6}), resume=str(tmp_path))
+    assert_same(model, history, reference)
+    again = build()
+    history = again.fit(X, Y, **(OPTIONS | {"epochs": 6}), resume=tmp_path)  # nothing is left to do
+    assert_same(again, history, reference)
+
+
+def test_generators_and_sequences_go_on(tmp_path):
+    def generator():
+        rng = np.random.default_rng(5)
+        while True:
+            index = rng.integers(0, len(X), BATCH)
+            yield X[index], Y[index]
+
+    class Batches(mc.utils.Sequence):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, i):
+            return X[i * 8 : i * 8 + 8], Y[i * 8 : i * 8 + 8]
+
+    for make, options in ((generator, {"steps_per_epoch": 5}), (Batches, {})):
+        options |= {"epochs": 3, "verbose": 0, "validation_data": generator(), "validation_steps": 2}
+        mc.utils.set_random_seed(1)
+        reference = build()
+        reference = reference, reference.fit(make(), **options)
+        options["validation_data"] = generator()
+        folder = tmp_path / make.__name__
+        mc.utils.set_random_seed(1)
+        with pytest.raises(Killed):
+            build().fit(make(), **options, callbacks=[callbacks.BackupAndRestore(folder, 2), Kill(9)])
+        options["validation_data"] = generator()
+        model = build()
+        assert_same(model, model.fit(make(), **options, callbacks=[callbacks.BackupAndRestore(folder, 2)]), reference)
+
+
+class Meddle(callbacks.Callback):
+    """Changes what callbacks may change: the learning rate, which layers train; and remembers something."""
+
+    def on_train_begin(self, logs=None):
+        self.seen = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.learning_rate *= 0.5
+        self.model.get_layer("first").trainable = epoch % 2 == 0
+        self.seen.append(epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 2:
+            self.model.stop_training = True
+
+    def get_state(self):
+        return {"seen": self.seen, "array": np.arange(3.0)}
+
+    def set_state(self, state):
+        self.seen = state["seen"]
+        assert state["array"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 2])
+@pytest.mark.parametrize("kill_after", [6, 9, 11])
+def test_other_callbacks_go_on(save_freq, kill_after, tmp_path):
+    meddle = Meddle()
+    reference = undisturbed(own=[meddle])
+    assert len(reference[1].epoch) == 3
+    mc.utils.set_random_seed(1)
+    with pytest.raises(Killed):
+        own = [callbacks.BackupAndRestore(tmp_path, save_freq), Meddle(), Kill(kill_after)]
+        build().fit(X, Y, **OPTIONS, callbacks=own)
+    model, again = build(), Meddle()
+    history = model.fit(X, Y, **OPTIONS, callbacks=[callbacks.BackupAndRestore(tmp_path, save_freq), again])
+    assert_same(model, history, reference)
+    assert again.seen == meddle.seen
+    assert model.optimizer.learning_rate == reference[0].optimizer.learning_rate
+
+
+def test_checkpoint_of_a_stopped_training_does_not_train_on(tmp_path):
+    mc.utils.set_random_seed(1)
+    first = build()
+    history = first.fit(X, Y, **OPTIONS, callbacks=[Meddle()], resume=tmp_path)
+    second = build()
+    assert_same(second, second.fit(X, Y, **OPTIONS, callbacks=[Meddle()], resume=tmp_path), (first, history))
+
+
+# ------------------------------------------------------------------------------------------- a checkpoint that is off
+
+
+def make_checkpoint(folder, kill_after=7):
+    with pytest.raises(Killed):
+        build().fit(X, Y, **OPTIONS, callbacks=[callbacks.BackupAndRestore(folder, 2), Kill(kill_after)])
+    return folder / CHECKPOINT
+
+
+def resume(folder, model=None, **options):
+    return (model or build()).fit(X, Y, **(OPTIONS | options), callbacks=[callbacks.BackupAndRestore(folder, 2)])
+
+
+def test_checkpoint_of_something_else(tmp_path):
+    path = make_checkpoint(tmp_path)
+    other = build("sgd")
+    before = other.get_weights()
+    with pytest.raises(ValueError, match=r"optimizer is Adam.*Received: SGD"):
+        resume(tmp_path, other)
+    larger = build()
+    larger.add(layers.Dense(4, name="more"))
+    with pytest.raises(FileFormatError, match="missing: more/kernel"):
+        resume(tmp_path, larger)
+    with pytest.raises(ValueError, match=r"in the middle of an epoch.*Received: .*'batch_size': 10"):
+        resume(tmp_path, batch_size=10)
+    assert all(np.array_equal(a, b) for a, b in zip(before, other.get_weights(), strict=True))
+    other.save(path)
+    with pytest.raises(FileFormatError, match=re.escape(str(path)) + ".*not the checkpoint of a training"):
+        resume(tmp_path, other)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(FileFormatError, match=re.escape(str(path))):
+        resume(tmp_path)
+
+
+def test_interrupted_training_keeps_its_checkpoint_and_leftovers_go(tmp_path):
+    path = make_checkpoint(tmp_path)
+    leftover = tmp_path / f".{CHECKPOINT}.0123456789abcdef.tmp"
+    leftover.write_bytes(b"half")
+    model = build()
+    model.fit(X, Y, **OPTIONS, callbacks=[callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)])
+    assert os.listdir(tmp_path) == [path.name]
+    assert mc.load_model(path).optimizer.iterations == EPOCHS * BATCHES
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "batch", True])
+def test_bad_arguments(wrong, tmp_path):
+    for make in (callbacks.BackupAndRestore, callbacks.ModelCheckpoint):
+        with pytest.raises(ValueError, match="save_freq"):
+            make(tmp_path / "m.safetensors", save_freq=wrong)
+
+
+# ----------------------------------------------------------------------------------------------------- real processes
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_killed_processes_end_as_undisturbed_ones(tmp_path, seed):
+    seed %= 2**32
+    reference = kill_and_resume.finish(kill_and_resume.start(tmp_path / "reference", 3, "numpy", seed))
+    assert reference is not None
+    for number, point in enumerate(kill_and_resume.POINTS):
+        folder = tmp_path / str(number)
+        assert kill_and_resume.finish(kill_and_resume.start(folder, 1, "numpy", seed, point, 5 * number)) is None
+        kill_and_resume.check_checkpoint(folder)
+        assert kill_and_resume.finish(kill_and_resume.start(folder, 3, "numpy", seed)) == reference
+
+
+def test_long_version_says_what_it_takes():
+    script = Path(kill_and_resume.__file__)
+    text = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "--kills" in text
+
+
+# -------------------------------------------------------------------------------------------------- ModelCheckpoint
+
+
+def values(callback, numbers, name="val_loss", **logs):
+    """Let a callback see epochs with these values; the model only notes what it is told to save."""
+    saved = []
+
+    class Model:
+        def save(self, path):
+            saved.append(Path(path).name)
+
+        def save_weights(self, path):
+            saved.append(f"weights of {Path(path).name}")
+
+    callback.set_model(Model())
+    for epoch, number in enumerate(numbers):
+        callback.on_epoch_begin(epoch)
+        callback.on_epoch_end(epoch, {name: number} | logs)
+    return saved
+
+
+def test_every_epoch(tmp_path):
+    callback = callbacks.ModelCheckpoint(tmp_path / "m-{epoch:02d}-{val_loss:.2f}.safetensors")
+    assert values(callback, [3, 2]) == ["m-01-3.00.safetensors", "m-02-2.00.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("options", "monitor", "numbers", "epochs"),
+    [
+        ({}, "val_loss", [3, 2, 2, 2.5, 1], [1, 2, 5]),
+        ({}, "val_accuracy", [0.1, 0.3, 0.2, 0.4], [1, 2, 4]),
+        ({"mode": "max"}, "val_loss", [1, 2, 0], [1, 2]),
+        ({"mode": "min"}, "acc", [1, 2, 0], [1, 3]),
+        ({"initial_value_threshold": 2.5}, "loss", [3, 2, 2.4], [2]),
+        ({}, "loss", [float("nan"), 2, float("nan"), 1], [2, 4]),
+    ],
+)
+def test_best_only(options, monitor, numbers, epochs, tmp_path):
+    path = tmp_path / "{epoch}.safetensors"
+    callback = callbacks.ModelCheckpoint(path, monitor, save_best_only=True, save_weights_only=True, **options)
+    saved = values(callback, numbers, monitor)
+    assert saved == [f"weights of {epoch}.safetensors" for epoch in epochs]
+    assert callback.best == numbers[epochs[-1] - 1]
+
+
+def test_every_so_many_batches_and_what_is_printed(tmp_path, capsys):
+    callback = callbacks.ModelCheckpoint(tmp_path / "new" / "{epoch}-{batch}.safetensors", save_freq=3, verbose=1)
+    model = build()
+    model.fit(X, Y, BATCH, 2, verbose=0, callbacks=[callback])  # 5 batches an epoch
+    assert sorted(os.listdir(tmp_path / "new")) == ["1-3.safetensors", "2-1.safetensors", "2-4.safetensors"]
+    assert f"Epoch 2, batch 1: model saved to {tmp_path / 'new' / '2-1.safetensors'}" in capsys.readouterr().out
+    assert mc.load_model(tmp_path / "new" / "2-4.safetensors").optimizer.iterations == 9
+
+
+def test_saved_history_has_the_epoch(tmp_path):
+    path = tmp_path / "{epoch}.safetensors"
+    history = build().fit(X, Y, **OPTIONS, callbacks=[callbacks.ModelCheckpoint(path)])
+    assert mc.load_model(tmp_path / f"{EPOCHS}.safetensors").history.history == history.history
+
+
+def test_callbacks_are_called_in_turns(tmp_path):
+    own = [callbacks.BackupAndRestore(tmp_path), callbacks.ModelCheckpoint(tmp_path / "m.safetensors"), Meddle()]
+    listed = callbacks.CallbackList(own, build(), {}).callbacks
+    assert [type(c).__name__ for c in listed] == ["Meddle", "ModelCheckpoint", "BackupAndRestore"]
+
+
+def test_best_goes_on_after_a_kill(tmp_path):
+    best = tmp_path / "best.safetensors"
+
+    def own():
+        return [callbacks.ModelCheckpoint(best, save_best_only=True), callbacks.BackupAndRestore(tmp_path / "backup")]
+
+    mc.utils.set_random_seed(1)
+    with pytest.raises(Killed):
+        build().fit(X, Y, **OPTIONS, callbacks=[*own(), Kill(10)])
+    checkpoint, backup = own()
+    history = build().fit(X, Y, **OPTIONS, callbacks=[checkpoint, backup]).history
+    assert checkpoint.best == min(history["val_loss"])
+
+
+def test_bad_paths_and_names(tmp_path):
+    with pytest.raises(ValueError, match="ends in"):
+        callbacks.ModelCheckpoint(tmp_path / "m.ckpt")
+    with pytest.raises(ValueError, match="mode"):
+        callbacks.ModelCheckpoint(tmp_path / "m.safetensors", mode="best")
+    with pytest.raises(ValueError, match="save_weights"):
+        callbacks.ModelCheckpoint(tmp_path / "m.weights.h5")
+    callbacks.ModelCheckpoint(tmp_path / "m.weights.h5", save_weights_only=True)
+    with pytest.raises(ValueError, match=r"cannot be filled in.*'accuracy'.*known are \['epoch', 'val_loss'\]"):
+        values(callbacks.ModelCheckpoint(tmp_path / "{accuracy}.safetensors"), [1])
+    with pytest.raises(ValueError, match=r"monitor= is one of \['val_loss'\].*Received: monitor='acc'"):
+        values(callbacks.ModelCheckpoint(tmp_path / "m.safetensors", "acc", save_best_only=True), [1])
+
+
+# ------------------------------------------------------------------------------------------------------------ state
+
+
+def test_state_of_any_shape_survives(tmp_path):
+    tree = {"a": [1, 2.5, None, True, "x", {"b": np.float32(3)}], "c": np.arange(6).reshape(2, 3), "d": np.float64(0.1)}
+    model = build()
+    snapshot = model.snapshot()
+    snapshot.training["run"] = tree
+    saving.write(tmp_path / "t.safetensors", snapshot)
+    with saving.open_file(tmp_path / "t.safetensors") as file:
+        again = file.training["run"]
+    assert again["a"] == tree["a"]
+    assert again["a"][-1]["b"].dtype == np.float32
+    np.testing.assert_array_equal(again["c"], tree["c"])
+    assert isinstance(again["d"], np.float64)
+    snapshot.training["run"] = {"a": object()}
+    with pytest.raises(TypeError, match=r"made of plain values and arrays.*run/a"):
+        saving.write(tmp_path / "t.safetensors", snapshot)

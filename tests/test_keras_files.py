@@ -1,0 +1,698 @@
+"""Keras's files without Keras: golden files that it wrote (tests/golden/make_keras_files.py), and files that lie.
+
+tests/test_keras_oracle_files.py has the comparisons for which Keras must be installed.
+"""
+
+import builtins
+import io
+import json
+import shutil
+import struct
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import minicnn as mc
+from minicnn import layers
+from minicnn.errors import FileFormatError
+from minicnn.saving import hdf5, keras_config, keras_names
+
+try:
+    import h5py
+except ImportError:
+    h5py = None
+
+GOLDEN = Path(__file__).parent / "golden"
+BATCH = 8
+EXPECTED = {3: np.load(GOLDEN / "keras3.npz"), 2: np.load(GOLDEN / "keras2.npz")}
+needs_h5py = pytest.mark.skipif(h5py is None, reason="needs h5py")
+needs_augmentation = pytest.mark.skipif("RandomShear" not in layers.CLASSES, reason="no augmentation layers")
+
+
+def expected(name):
+    """(inputs, labels, what Keras predicts, its next losses)."""
+    values = EXPECTED[int(name[5])]
+    return values["x"], values["y"], values[f"{name}/predicted"], values.get(f"{name}/losses", [])
+
+
+# --------------------------------------------------------------------------------------------- files that Keras wrote
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "keras3.keras",
+        "keras3.h5",
+        "keras3_sgd.keras",
+        "keras2.keras",
+        "keras2.h5",
+        "keras2_legacy_adam.h5",
+        "keras2_legacy_sgd.h5",
+        "keras2_adagrad.keras",
+        pytest.param("keras3_augmentation.keras", marks=needs_augmentation),
+        pytest.param("keras2_augmentation.h5", marks=needs_augmentation),
+    ],
+)
+def test_models_from_keras_go_on(name):
+    x, y, predicted, losses = expected(name)
+    model = mc.load_model(GOLDEN / name)
+    np.testing.assert_allclose(model.predict(x), predicted, atol=1e-5)
+    for number, loss in enumerate(losses):
+        batch = slice(BATCH * number, BATCH * (number + 1))
+        assert np.ravel(model.train_on_batch(x[batch], y[batch]))[0] == pytest.approx(loss, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["keras3.weights.h5", "keras2.weights.h5", "keras2_weights.h5"])
+def test_weights_from_keras(name):
+    x, _, predicted, _ = expected(name)
+    model = mc.load_model(GOLDEN / f"keras{name[5]}.keras")
+    model.set_weights([np.zeros_like(w) for w in model.get_weights()])
+    model.load_weights(GOLDEN / name)
+    np.testing.assert_allclose(model.predict(x), predicted, atol=1e-5)
+
+
+def test_weights_go_by_structure_where_the_names_are_others():
+    model = mc.load_model(GOLDEN / "keras3_sgd.keras")
+    other = mc.Sequential(
+        [
+            layers.Conv2D(3, 2, input_shape=(9, 8, 2), name="a"),
+            layers.Flatten(),
+            layers.Dense(5, activation="softmax", name="b"),
+        ]
+    )
+    other.load_weights(GOLDEN / "keras3_sgd.keras")
+    x = expected("keras3_sgd.keras")[0]
+    np.testing.assert_array_equal(other.predict(x), model.predict(x))
+
+
+def test_what_was_compiled_comes_along():
+    model = mc.load_model(GOLDEN / "keras3.keras")
+    assert isinstance(model.optimizer, mc.optimizers.Adam)
+    assert isinstance(model.optimizer.learning_rate, mc.optimizers.schedules.ExponentialDecay)
+    assert model.optimizer.iterations == 10
+    assert isinstance(model.loss, mc.losses.SparseCategoricalCrossentropy)
+    assert [w.name for w in model.get_layer("frozen").trainable_weights] == []
+    assert model.get_layer("first").kernel_regularizer.l2 == pytest.approx(1e-3)
+    legacy = mc.load_model(GOLDEN / "keras2_legacy_adam.h5").optimizer
+    assert legacy.learning_rate(10) == pytest.approx(0.01 / (1 + 1e-2 * 10))
+    assert mc.load_model(GOLDEN / "keras3.keras", compile=False).compiled is None
+
+
+# ------------------------------------------------------------------------------------------------ there and back
+
+
+def examples():
+    for name, cls in sorted(layers.CLASSES.items()):
+        if hasattr(cls, "examples"):
+            for number, (layer, shapes) in enumerate(cls.examples()):
+                yield pytest.param(layer, shapes, id=f"{name} {number}")
+
+
+@needs_h5py
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("layer, shapes", list(examples()))
+def test_every_layer_there_and_back(layer, shapes, suffix, rng, tmp_path):
+    inputs = [mc.Input(shape) for shape in shapes]
+    model = mc.Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
+    model.set_weights([rng.uniform(0.5, 1, w.shape) for w in model.get_weights()])
+    model.save(tmp_path / f"model{suffix}")
+    model.save_weights(tmp_path / "model.weights.h5")
+    back = mc.load_model(tmp_path / f"model{suffix}")
+    xs = [rng.normal(size=(3, *shape)).astype(np.float32) for shape in shapes]
+    xs = xs if len(xs) > 1 else xs[0]
+    np.testing.assert_array_equal(back.predict(xs), model.predict(xs))
+    back.set_weights([np.zeros_like(w) for w in back.get_weights()])
+    back.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(back.predict(xs), model.predict(xs))
+    if type(layer).__name__ not in ("Sigmoid", "Tanh"):  # Activation layers in Keras
+        assert _plain(back.layers[-1].get_config()) == _plain(layer.get_config())
+
+
+def _plain(config):
+    """A config with Keras's spelling of what does not matter."""
+    return {name: json.dumps(value) for name, value in config.items() if name != "data_format"}
+
+
+METRICS = ["accuracy", "sparse_top_k_categorical_accuracy"]
+
+
+@needs_h5py
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "Adagrad", "Adadelta", "RMSprop"])
+def test_training_goes_on_to_the_same_bits(optimizer, suffix, tmp_path):
+    x, y, *_ = expected("keras3.keras")
+    model = mc.load_model(GOLDEN / "keras3.keras")
+    model.compile(getattr(mc.optimizers, optimizer)(0.01), "sparse_categorical_crossentropy", METRICS)
+    model.fit(x, y, 16, epochs=2, verbose=0)
+    model.save(tmp_path / f"model{suffix}")
+    back = mc.load_model(tmp_path / f"model{suffix}")
+    assert back.history.history == model.history.history
+    back.fit(x, y, 16, verbose=0)
+    model.fit(x, y, 16, verbose=0)  # shuffled: the random position came along too
+    for a, b in zip(back.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@needs_h5py
+def test_layout_is_that_of_keras(tmp_path):
+    """The same groups, names, shapes and values as Keras's own file, from which the model came."""
+    model = mc.load_model(GOLDEN / "keras3.keras")
+    model.save(tmp_path / "model.keras")
+    ours, theirs = (_stored(path) for path in (tmp_path / "model.keras", GOLDEN / "keras3.keras"))
+    assert set(ours[1]) == set(theirs[1])
+    for path, array in theirs[1].items():
+        np.testing.assert_array_equal(ours[1][path], array, path)
+        assert ours[1][path].dtype == array.dtype
+    written, original = ours[0]["config"], theirs[0]["config"]
+    assert [entry["name"] for entry in written["layers"]] == [entry["name"] for entry in original["layers"]]
+    assert written["input_layers"] == original["input_layers"]
+    assert written["output_layers"] == original["output_layers"]
+    for a, b in zip(written["layers"], original["layers"], strict=True):
+        assert (a["module"], a["class_name"]) == (b["module"], b["class_name"])
+        assert [_histories(node) for node in a["inbound_nodes"]] == [_histories(node) for node in b["inbound_nodes"]]
+        for name in set(a["config"]) - {"dtype", "layers", "activation"}:
+            assert a["config"][name] == b["config"][name] or name.endswith(("initializer", "regularizer"))
+
+
+def _stored(path):
+    with zipfile.ZipFile(path) as archive:
+        root = hdf5.read(archive.read("model.weights.h5"))
+        return json.loads(archive.read("config.json")), {d.path: d.read() for d in hdf5.datasets(root)}
+
+
+def _histories(node):
+    tensors = node["args"][0] if isinstance(node["args"][0], list) else node["args"]
+    return [tensor["config"]["keras_history"] for tensor in tensors]
+
+
+@needs_h5py
+def test_float64_stays_float64(rng, tmp_path):
+    mc.utils.set_floatx("float64")
+    model = mc.Sequential([layers.Dense(3, input_shape=(4,)), layers.Dense(2)])
+    model.save(tmp_path / "model.keras")
+    mc.utils.set_floatx("float32")
+    back = mc.load_model(tmp_path / "model.keras")
+    x = rng.normal(size=(5, 4))
+    assert back.weights[0].dtype == np.float64
+    np.testing.assert_array_equal(back.predict(x), model.predict(x))
+
+
+@needs_h5py
+def test_many_and_long_names(tmp_path):
+    """More names than one HDF5 attribute holds; letters outside ASCII."""
+    names = [f"{'largo_ñ_' * 25}{number}" for number in range(400)]
+    model = mc.Sequential([mc.Input((1,)), *(layers.Dense(1, use_bias=False, name=name) for name in names)])
+    model.save(tmp_path / "model.h5")
+    assert [layer.name for layer in mc.load_model(tmp_path / "model.h5").layers] == names
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".weights.h5"])
+def test_without_h5py_writing_says_what_to_install(suffix, tmp_path, monkeypatch):
+    def refuse(name, *args, **kwargs):
+        if name == "h5py":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    real = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    model = mc.Sequential([layers.Dense(1, input_shape=(1,))])
+    save = model.save_weights if suffix == ".weights.h5" else model.save
+    with pytest.raises(ImportError, match=r"pip install minicnn\[keras\]"):
+        save(tmp_path / f"model{suffix}")
+    assert list(tmp_path.iterdir()) == []
+    mc.load_model(GOLDEN / "keras3_sgd.keras")  # reading needs none
+
+
+# ----------------------------------------------------------------------------------------------- what Keras can say
+
+
+def keras_dense(**arguments):
+    return {"class_name": "Dense", "config": {"name": "d", "units": 2} | arguments}
+
+
+def read_stack(*entries):
+    """The model that Keras 2 would describe with these layers."""
+    first = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 4, 4, 2], "name": "i"}}
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": [first, *entries]}}
+    return mc.models.persistence.model_from_config(keras_config.model_from_keras(config))
+
+
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ({"class_name": "Lambda", "config": {"name": "f", "function": ["4wEAAA==", None, None]}}, "'f' .*code"),
+        (keras_dense(kernel_constraint={"class_name": "MaxNorm", "config": {}}), "'d' .*kernel_constraint"),
+        (keras_dense(activity_regularizer={"class_name": "L2", "config": {"l2": 1.0}}), "'d' .*activity_regularizer"),
+        (keras_dense(activation="gelu"), "'d' .*gelu"),
+        (keras_dense(activation={"module": "os", "class_name": "function", "config": "system"}), "'d' .*system"),
+        (keras_dense(dtype="bfloat16"), "'d'.*bfloat16"),
+        (keras_dense(dtype={"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}), "'d'.*Quantized"),
+        (keras_dense(lora_rank=4), "'d' .*lora_rank"),
+        (keras_dense(surprise=1), "'d' .*surprise"),
+        (keras_dense(units="2"), "units"),
+        (
+            {
+                "class_name": "Conv2D",
+                "config": {"name": "c", "filters": 1, "kernel_size": 1, "data_format": "channels_first"},
+            },
+            "channels_last",
+        ),
+        ({"class_name": "ReLU", "config": {"name": "r", "threshold": 1.0}}, "'r' .*threshold"),
+        ({"class_name": "BatchNormalization", "config": {"name": "b", "renorm": True}}, "'b' .*renorm"),
+        ({"class_name": "LSTM", "config": {"name": "l", "units": 3}}, "LSTM"),
+        ({"class_name": "Flatten", "config": ["x"]}, "Flatten"),
+        ({"class_name": None, "config": {}}, "class name"),
+    ],
+)
+def test_what_is_not_here_is_named(entry, message):
+    with pytest.raises(ValueError, match=message):
+        read_stack(entry)
+
+
+def test_old_spellings():
+    stack = [
+        {"class_name": "Conv2D", "config": {"name": "c", "filters": 2, "kernel_size": [1, 1], "activation": "linear"}},
+        {"class_name": "BatchNormalizationV2", "config": {"name": "b", "axis": [3], "fused": True}},
+        {"class_name": "LeakyReLU", "config": {"name": "l", "alpha": 0.1}},
+    ]  # fmt: skip
+    stack[0]["config"]["batch_input_shape"] = [None, 4, 4, 1]
+    model = mc.models.persistence.model_from_config(
+        keras_config.model_from_keras({"class_name": "Sequential", "config": stack})
+    )
+    assert model.input_shape == (None, 4, 4, 1)
+    assert model.get_layer("l").negative_slope == 0.1
+    read = keras_names.compile_from_keras(
+        {
+            "loss": "categorical_crossentropy",
+            "metrics": ["acc"],
+            "optimizer_config": {"class_name": "Adam", "config": {"lr": 0.5, "decay": 0.0, "amsgrad": False}},
+        },
+        ["l"],
+    )
+    assert read["optimizer"] == {"class_name": "Adam", "config": {"learning_rate": 0.5, "amsgrad": False}}
+    assert read["loss"] == [{"class_name": "categorical_crossentropy", "config": {}}]
+    assert read["metrics"] == [["acc"]]
+
+
+@pytest.mark.parametrize(
+    "metrics, outputs, wanted",
+    [
+        ({"b": ["mse"]}, ["a", "b"], [[], ["mse"]]),
+        ([["accuracy"], ["mse"]], ["a", "b"], [["accuracy"], ["mse"]]),
+        (["accuracy"], ["a", "b"], [["accuracy"], ["accuracy"]]),
+        ([[{"class_name": "MeanMetricWrapper", "config": {"name": "acc", "fn": "categorical_accuracy"}}]], ["a"],
+         [[{"class_name": "categorical_accuracy", "config": {"name": "acc"}}]]),
+    ],
+)  # fmt: skip
+def test_metrics_of_several_outputs(metrics, outputs, wanted):
+    config = {"loss": "mse", "optimizer": "sgd", "metrics": metrics}
+    assert keras_names.compile_from_keras(config, outputs)["metrics"] == wanted
+
+
+def test_an_unknown_initializer_does_not_matter():
+    with pytest.warns(UserWarning, match="Orthogonal"):
+        read_stack(keras_dense(kernel_initializer={"class_name": "Orthogonal", "config": {"gain": 1.0}}))
+
+
+def test_mixed_precision_is_said():
+    policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}
+    with pytest.warns(UserWarning, match="float32"):
+        read_stack(keras_dense(dtype=policy))
+
+
+@pytest.mark.parametrize("loss", [{"other": "mse"}, ["mse", "mse"], {"class_name": 3}, 7])
+def test_without_compile_the_loss_does_not_matter(loss, tmp_path):
+    path = edited("keras3_sgd.keras", tmp_path, lambda config: config["compile_config"].update(loss=loss))
+    refused(path, "edited.keras")
+    assert mc.load_model(path, compile=False).built
+
+
+def test_a_loss_of_ones_own_needs_custom_objects(tmp_path):
+    def rename(config):
+        config["compile_config"]["loss"] = {
+            "module": "mine",
+            "class_name": "Mine",
+            "config": {},
+            "registered_name": "x>Mine",
+        }
+
+    class Mine(mc.losses.MeanSquaredError):
+        pass
+
+    path = edited("keras3_sgd.keras", tmp_path, rename)
+    with pytest.raises(FileFormatError, match="Mine"):
+        mc.load_model(path)
+    assert mc.load_model(path, compile=False).compiled is None
+    assert isinstance(mc.load_model(path, custom_objects={"Mine": Mine}).loss, Mine)
+
+
+# ------------------------------------------------------------------------------------------------------ hostile: zip
+
+
+def edited(name, folder, edit_config=None, edit_weights=None, members=(), compression=zipfile.ZIP_STORED):
+    """A copy of a golden .keras file with another config, other weights or further members."""
+    with zipfile.ZipFile(GOLDEN / name) as archive:
+        contents = {info.filename: archive.read(info) for info in archive.infolist()}
+    config = json.loads(contents["config.json"])
+    if edit_config is not None:
+        edit_config(config)
+        contents["config.json"] = json.dumps(config).encode()
+    if edit_weights is not None:
+        buffer = io.BytesIO(contents["model.weights.h5"])
+        with h5py.File(buffer, "r+") as file:
+            edit_weights(file)
+        contents["model.weights.h5"] = buffer.getvalue()
+    path = folder / "edited.keras"
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w", compression) as archive:
+        warnings.simplefilter("ignore")
+        for member, content in [*contents.items(), *members]:
+            archive.writestr(member, content)
+    return path
+
+
+def refused(path, message):
+    with pytest.raises(FileFormatError, match=message):
+        mc.load_model(path)
+
+
+def set_units(config):
+    config["config"]["layers"][-1]["config"]["units"] = 10**13
+
+
+def repeat_layer(config):
+    config["config"]["layers"].append(config["config"]["layers"][-1])
+
+
+@pytest.mark.parametrize(
+    "edit, message",
+    [
+        (set_units, "more numbers than the file holds"),
+        (repeat_layer, "different names"),
+        (lambda config: config.update(class_name="Model2", module="os"), "Sequential or functional"),
+        (lambda config: config["config"].update(layers=[[]]), "list of layers"),
+        (
+            lambda config: config["config"]["layers"][0]["config"].update(batch_shape=[None, None, 8, 2]),
+            "sizes are all",
+        ),
+        (lambda config: config["compile_config"].update(optimizer={"class_name": "Evil", "config": {}}), "Evil"),
+        (lambda config: config["compile_config"]["optimizer"]["config"].update(momentum=0.0), None),
+    ],
+)
+def test_edited_configs(edit, message, tmp_path):
+    path = edited("keras3_sgd.keras", tmp_path, edit)
+    if message is None:  # fewer state vectors are wanted than there are: what is not needed is not read
+        assert mc.load_model(path).optimizer.iterations == 10
+    else:
+        refused(path, message)
+
+
+def test_archives_that_lie(tmp_path):
+    with zipfile.ZipFile(GOLDEN / "keras3_sgd.keras") as archive:
+        weights = archive.read("model.weights.h5")
+    refused(edited("keras3_sgd.keras", tmp_path, members=[("config.json", b"{}")]), "two members")
+    refused(edited("keras3_sgd.keras", tmp_path, members=[(f"x{i}", b"") for i in range(1000)]), "members")
+    assert mc.load_model(edited("keras3_sgd.keras", tmp_path, members=[("../../x", b"y")])).built
+    assert list(tmp_path.iterdir()) == [tmp_path / "edited.keras"]
+    for content in (b"\0" * 10**8, weights + b"\0" * 10**8):
+        path = tmp_path / "bomb.keras"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("config.json", b"{}")
+            archive.writestr("model.weights.h5", content)
+        refused(path, "too many")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("config.json", b"{}")
+        archive.writestr("model.weights.h5", weights)
+    refused(path, "stored or deflated")
+    path.write_bytes(b"PK\5\6" + bytes(18))
+    refused(path, "needs config.json")
+    path.write_bytes(b"nothing of the kind")
+    refused(path, "zip")
+    shutil.copy(GOLDEN / "keras3_sgd.keras", path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    refused(path, "zip")
+
+
+def test_compressed_archives_are_read(tmp_path):
+    path = edited("keras3_sgd.keras", tmp_path, compression=zipfile.ZIP_DEFLATED)
+    x, _, predicted, _ = expected("keras3_sgd.keras")
+    np.testing.assert_allclose(mc.load_model(path).predict(x), predicted, atol=1e-5)
+
+
+# ----------------------------------------------------------------------------------------------------- hostile: HDF5
+
+KERNEL = "layers/dense/vars/0"
+
+
+def replace(value=None, **options):
+    """An edit that puts another dataset in the place of a kernel."""
+
+    def edit(file):
+        shape = file[KERNEL].shape
+        del file[KERNEL]
+        file.create_dataset(KERNEL, **({"shape": shape, "dtype": "f4"} | options), data=value)
+
+    return edit
+
+
+def link(target):
+    def edit(file):
+        del file[KERNEL]
+        file[KERNEL] = target(file)
+
+    return edit
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout(file[KERNEL].shape, "f4")
+    layout[...] = h5py.VirtualSource("/etc/passwd", "x", file[KERNEL].shape)
+    del file[KERNEL]
+    file.create_virtual_dataset(KERNEL, layout)
+
+
+def cycle(file):
+    file["layers/dense/vars/again"] = file["layers"]
+
+
+def delete(file):
+    del file[KERNEL]
+
+
+def add(file):
+    file["layers/dense/vars/7"] = np.ones(3, "f4")
+
+
+def add_layer(file):
+    file["layers/dense_9/vars/0"] = np.ones(3, "f4")
+
+
+def fill_with_nan(file):
+    file[KERNEL][0] = np.nan
+
+
+@needs_h5py
+@pytest.mark.parametrize(
+    "edit, message",
+    [
+        (link(lambda file: h5py.SoftLink("/layers/conv2d/vars/0")), "soft links"),
+        (link(lambda file: h5py.ExternalLink("/etc/passwd", "/x")), "external"),
+        (link(lambda file: np.dtype("f4")), "header"),
+        (virtual, "virtual dataset"),
+        (replace(external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED if h5py else 0)]), "external files"),
+        (replace(chunks=True), "chunks"),
+        (replace(np.zeros((168, 5), "f4"), compression="gzip"), "filters"),
+        (replace(shape=(2**40, 2**20)), "bytes|layers"),
+        (replace(np.zeros((5, 168), "f4"), shape=(5, 168)), "another shape"),
+        (replace(dtype="i4", value=np.zeros((168, 5), "i4")), "floating-point"),
+        (replace(dtype="c8", value=np.zeros((168, 5), "c8")), "data type"),
+        (replace(dtype=h5py.string_dtype() if h5py else None), "data type"),
+        (cycle, "twice"),
+        (delete, "missing: dense.*/kernel"),
+        (add, "not in the model: layers/dense/vars/7"),
+        (add_layer, "not in the model: layers/dense_9"),
+        (fill_with_nan, "finite"),
+    ],
+)
+def test_edited_weights(edit, message, tmp_path):
+    refused(edited("keras3_sgd.keras", tmp_path, edit_weights=edit), message)
+
+
+@needs_h5py
+def test_other_floats_are_converted(tmp_path):
+    values = np.linspace(-1, 1, 840).reshape(168, 5)
+    path = edited("keras3_sgd.keras", tmp_path, edit_weights=replace(values, dtype=">f8"))
+    np.testing.assert_array_equal(mc.load_model(path).layers[-1].kernel.numpy(), values.astype("f4"))
+
+
+def test_old_files_that_lie(tmp_path):
+    pytest.importorskip("h5py")
+
+    def check(edit, message):
+        path = Path(shutil.copy(GOLDEN / "keras2_legacy_adam.h5", tmp_path / "edited.h5"))
+        with h5py.File(path, "r+") as file:
+            edit(file)
+        refused(path, message)
+
+    def one_vector_less(file):
+        names = file["optimizer_weights"].attrs["weight_names"]
+        file["optimizer_weights"].attrs["weight_names"] = names[:-1]
+
+    check(lambda file: file.attrs.__setitem__("model_config", "{"), "JSON")
+    check(lambda file: file.attrs.__setitem__("model_config", np.zeros(3)), "text")
+    check(lambda file: file.attrs.__delitem__("model_config"), "weights alone")
+    check(lambda file: file["model_weights"].attrs.__setitem__("layer_names", [b"other"] * 2), "no group|two layers")
+    check(lambda file: file["model_weights"].__delitem__("dense"), "no group")
+    check(one_vector_less, "compile=False")
+
+
+# ------------------------------------------------------------------------------------------- the reader against h5py
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
+    lambda name: name not in (".", "..")
+)
+ARRAYS = hnp.arrays(
+    st.sampled_from(["<f4", ">f8", "<f2", "<i8", ">u2", "i1"]),
+    hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4),
+)
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
+TREES = st.recursive(ARRAYS, lambda child: st.dictionaries(NAMES, child, max_size=14), max_leaves=30)
+
+
+@needs_h5py
+@given(
+    tree=st.dictionaries(NAMES, TREES, max_size=14),
+    attributes=st.dictionaries(NAMES, TEXTS | st.lists(TEXTS, min_size=1)),
+)
+def test_reader_agrees_with_h5py(tree, attributes):
+    def write(group, tree):
+        for name, value in tree.items():
+            if isinstance(value, dict):
+                write(group.create_group(name.encode()), value)
+            else:
+                group.create_dataset(name.encode(), data=value)
+
+    def compare(group, tree):
+        assert set(group.members) == set(tree)
+        for name, value in tree.items():
+            if isinstance(value, dict):
+                compare(group.members[name], value)
+            else:
+                array = group.members[name].read()
+                np.testing.assert_array_equal(array, value)
+                assert array.dtype == value.dtype.newbyteorder("=")
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        write(file, tree)
+        for name, value in attributes.items():
+            file.attrs[name] = value
+    root = hdf5.read(buffer.getvalue())
+    compare(root, tree)
+    assert root.attributes == attributes
+
+
+@needs_h5py
+def test_files_of_another_hdf5_layout():
+    """The same tree in the newest layout: read, or refused by name where it is spread over the file."""
+    for count, message in ((5, None), (40, "stored densely")):
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w", libver="latest") as file:
+            for number in range(count):
+                file[f"g/{number}"] = np.full(3, number, "f4")
+            file.attrs["name"] = "x"
+        if message is None:
+            root = hdf5.read(buffer.getvalue())
+            assert [root.find(f"g/{n}").read()[0] for n in range(count)] == list(range(count))
+            assert root.attributes == {"name": "x"}
+        else:
+            with pytest.raises(FileFormatError, match=message):
+                hdf5.read(buffer.getvalue())
+
+
+def test_every_prefix_and_many_flips_are_refused_or_read(rng):
+    """No other error than the documented one, wherever a file is cut or one of its bits turned."""
+    data = (GOLDEN / "keras2_augmentation.h5").read_bytes()
+    for end in range(0, len(data), 7):
+        with pytest.raises(FileFormatError):
+            hdf5.read(data[:end])
+    for _ in range(3000):
+        damaged = bytearray(data)
+        damaged[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        try:
+            for dataset in hdf5.datasets(hdf5.read(damaged)):
+                dataset.read()
+        except FileFormatError:
+            pass
+
+
+@needs_h5py
+def test_shared_texts_and_data_are_counted():
+    """Many attributes that share one long text, many datasets that share their bytes: bombs without compression."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["texts"] = ["x" * 60_000, *(f"{i:05d}" for i in range(2000))]
+    data = bytearray(buffer.getvalue())
+    first = data.find(struct.pack("<I", 60_000))
+    reference = bytes(data[first : first + 16])
+    for number in range(1, 2001):
+        data[first + 16 * number : first + 16 * number + 16] = reference
+    with pytest.raises(FileFormatError, match="more text than the file"):
+        hdf5.read(bytes(data))
+
+
+@needs_h5py
+def test_shared_data_is_counted():
+    """Many datasets over the same bytes."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        first = file.create_dataset("first", data=np.ones(10_000, "f4"))
+        for number in range(9):
+            file.create_dataset(f"again{number}", (10_000,), "f4")  # takes no room until it is written
+        address = first.id.get_offset()
+    nowhere, there = (struct.pack("<QQ", place, 40_000) for place in (2**64 - 1, address))
+    data = buffer.getvalue()
+    assert data.count(nowhere) == 9
+    with pytest.raises(FileFormatError, match="more data than the file"):
+        hdf5.read(data.replace(nowhere, there))
+
+
+def nested_output(call_of, output_of, index):
+    """A functional model of two calls of a nested one, the second of which is the output, as Keras writes it."""
+    end = {
+        "class_name": "InputLayer",
+        "config": {"batch_shape": [None, 3], "name": "x"},
+        "name": "x",
+        "inbound_nodes": [],
+    }
+    dense = keras_dense(units=3) | {"name": "d", "inbound_nodes": [call_of("x", 0)]}
+    inner = {"name": "n", "layers": [end, dense], "input_layers": ["x", 0, 0], "output_layers": ["d", 0, 0]}
+    nested = {"class_name": "Functional", "config": inner, "name": "n", "inbound_nodes": [call_of("x", 0)]}
+    nested["inbound_nodes"].append(call_of("n", index))
+    outer = {"name": "m", "layers": [end, nested], "input_layers": ["x", 0, 0], "output_layers": ["n", output_of, 0]}
+    return {"class_name": "Functional", "config": outer}
+
+
+def call_2(name, index):
+    return [[name, index, 0, {}]]
+
+
+def call_3(name, index):
+    tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 3], "keras_history": [name, index, 0]}}
+    return {"args": [tensor], "kwargs": {"training": None}}
+
+
+@pytest.mark.parametrize("call, index", [(call_2, 1), (call_3, 0)], ids=["Keras 2", "Keras 3"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_calls_of_nested_models_are_counted_as_keras_does(call, index, times, rng):
+    """Output 1 is the first call for either Keras; among the inputs of layers, Keras 3 counts from 0."""
+    model = mc.models.persistence.model_from_config(keras_config.model_from_keras(nested_output(call, times, index)))
+    x, (kernel, bias) = rng.normal(size=(4, 3)), [w.astype(np.float64) for w in model.get_weights()]
+    y = x
+    for _ in range(times):
+        y = y @ kernel + bias
+    np.testing.assert_allclose(model.predict(x), y, rtol=1e-4, atol=1e-5)

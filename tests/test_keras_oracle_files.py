@@ -1,0 +1,177 @@
+"""Files between real Keras 3 and minicnn, both ways: predictions, and how training goes on.
+
+`pip install "keras>=3.15" tensorflow-cpu h5py` to run these; tests/test_keras_files.py needs neither.
+"""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import keras_networks
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import layers
+
+pytestmark = [
+    pytest.mark.peers,
+    pytest.mark.filterwarnings("ignore:.*from_logits"),
+    pytest.mark.filterwarnings("ignore:Skipping variable loading"),  # Keras's own .h5 files have that
+]
+tf = pytest.importorskip("tensorflow")
+keras = pytest.importorskip("keras")
+pytest.importorskip("h5py")
+
+STEPS = 10
+has_augmentation = pytest.mark.skipif("RandomShear" not in layers.CLASSES, reason="no augmentation layers")
+
+
+def train(model, x, y, batch):
+    """The losses of `STEPS` steps."""
+    starts = [batch * step % (len(x) - batch + 1) for step in range(STEPS)]
+    return np.array([np.ravel(model.train_on_batch(x[s : s + batch], y[s : s + batch]))[0] for s in starts])
+
+
+def data_for(model, rng, count=64):
+    x = rng.uniform(size=(count, *model.inputs[0].shape[1:])).astype(np.float32)
+    return x, rng.integers(10, size=count)
+
+
+def trained(k, case, x, y, batch):
+    make, optimizer, _ = keras_networks.CASES[case]
+    model = make(k)
+    loss = k.losses.SparseCategoricalCrossentropy(from_logits=case == "D1")
+    model.compile(optimizer(k), loss, metrics=["accuracy"])
+    train(model, x, y, batch)
+    return model
+
+
+@pytest.mark.parametrize("case", keras_networks.CASES)
+@pytest.mark.parametrize("direction", ["to Keras", "from Keras"])
+def test_training_goes_on(case, direction, rng, tmp_path):
+    make, _, batch = keras_networks.CASES[case]
+    x, y = data_for(make(mc), rng, 4 * batch)
+    ours, theirs = (mc, keras) if direction == "to Keras" else (keras, mc)
+    before = trained(ours, case, x, y, batch)
+    before.save(tmp_path / "model.keras")
+    after = theirs.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(after.predict(x, verbose=0), before.predict(x, verbose=0), atol=1e-5)
+    np.testing.assert_allclose(train(after, x, y, batch), train(before, x, y, batch), atol=1e-4)
+
+
+@pytest.mark.parametrize("direction", ["to Keras", "from Keras"])
+@pytest.mark.parametrize("case", ["D1", "D2 Adadelta"])
+def test_old_files(case, direction, rng, tmp_path):
+    x, y = data_for(keras_networks.CASES[case][0](mc), rng)
+    ours, theirs = (mc, keras) if direction == "to Keras" else (keras, mc)
+    before = trained(ours, case, x, y, 16)
+    before.save(tmp_path / "model.h5")
+    after = theirs.models.load_model(tmp_path / "model.h5")
+    np.testing.assert_allclose(after.predict(x, verbose=0), before.predict(x, verbose=0), atol=1e-5)
+    continued = train(after, x, y, 16)
+    if theirs is mc:  # Keras 3 (3.15.1) does not restore the optimizer of an .h5 file
+        np.testing.assert_allclose(continued, train(before, x, y, 16), atol=1e-4)
+
+
+@pytest.mark.parametrize("direction", ["to Keras", "from Keras"])
+@pytest.mark.parametrize("case", ["D0", "D2 Adagrad, no pooling"])
+def test_weights_alone(case, direction, rng, tmp_path):
+    make = keras_networks.CASES[case][0]
+    ours, theirs = (mc, keras) if direction == "to Keras" else (keras, mc)
+    before, after = make(ours), make(theirs)
+    before.save_weights(tmp_path / "x.weights.h5")
+    after.load_weights(tmp_path / "x.weights.h5")
+    x, _ = data_for(before, rng, 8)
+    np.testing.assert_allclose(after.predict(x, verbose=0), before.predict(x, verbose=0), atol=1e-5)
+
+
+@has_augmentation
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("direction", ["to Keras", "from Keras"])
+def test_augmentation(direction, suffix, rng, tmp_path):
+    ours, theirs = (mc, keras) if direction == "to Keras" else (keras, mc)
+    before = keras_networks.d4_augmented(ours)
+    before.save(tmp_path / f"model{suffix}")
+    after = theirs.models.load_model(tmp_path / f"model{suffix}")
+    x, _ = data_for(before, rng, 8)
+    np.testing.assert_allclose(after.predict(x, verbose=0), before.predict(x, verbose=0), atol=1e-5)
+    wanted, got = ([layer.get_config() for layer in m.get_layer("aug").layers[1:]] for m in (before, after))
+    for a, b in zip(wanted, got, strict=True):
+        for name in set(a) & set(b) - {"data_format", "dtype"}:
+            assert limits(a[name]) == limits(b[name]), name
+
+
+def limits(value):
+    """Keras writes some factors f as (-f, f)."""
+    if isinstance(value, float):
+        return [-value, value]
+    return list(value) if isinstance(value, tuple) else value
+
+
+def examples():
+    """Each layer's contract examples."""
+    for name, cls in sorted(layers.CLASSES.items()):
+        if hasattr(cls, "examples") and hasattr(keras.layers, "Activation" if name in ("Sigmoid", "Tanh") else name):
+            for number, (layer, shapes) in enumerate(cls.examples()):
+                yield pytest.param(layer, shapes, id=f"{name} {number}")
+
+
+def model_around(layer, shapes):
+    inputs = [mc.Input(shape) for shape in shapes]
+    return mc.Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
+
+
+@pytest.mark.parametrize("layer, shapes", list(examples()))
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_every_layer_to_keras_and_back(layer, shapes, suffix, rng, tmp_path):
+    ours = model_around(layer, shapes)
+    ours.set_weights([rng.uniform(0.5, 1, w.shape) for w in ours.get_weights()])
+    ours.save(tmp_path / f"ours{suffix}")
+    theirs = keras.models.load_model(tmp_path / f"ours{suffix}")
+    xs = [rng.normal(size=(3, *shape)).astype(np.float32) for shape in shapes]
+    expected = ours.predict(xs if len(xs) > 1 else xs[0])
+    np.testing.assert_allclose(theirs.predict(xs if len(xs) > 1 else xs[0], verbose=0), expected, atol=1e-5)
+    if type(layer).__name__.startswith("Random"):  # Keras (3.15.1) cannot write those that it has read to .h5
+        suffix = ".keras"
+    theirs.save(tmp_path / f"theirs{suffix}")
+    back = mc.load_model(tmp_path / f"theirs{suffix}")
+    np.testing.assert_array_equal(back.predict(xs if len(xs) > 1 else xs[0]), expected)
+
+
+def shared_and_nested(k):
+    """Models in models, called more than once, one of them an output; a frozen layer; two losses."""
+    L = k.layers
+    start = L.Input((6, 6, 3))
+    functional = k.Model(start, L.BatchNormalization()(L.Conv2D(4, 1)(start)), name="functional")
+    stack = k.Sequential([L.Input((6, 6, 4)), L.Conv2D(4, 3, padding="same", trainable=False)], name="stack")
+    stack.add(L.BatchNormalization())
+    x = L.Input((6, 6, 3))
+    h = functional(x)
+    h = L.Add()([stack(h), stack(stack(h))])
+    inner = L.Input((4,))
+    last = k.Model(inner, L.Dense(10, activation="softmax")(inner), name="last")
+    pooled = L.GlobalAveragePooling2D()(h)
+    return k.Model(x, [last(L.GlobalMaxPooling2D()(h)), last(pooled), L.Dense(10, activation="softmax")(pooled)])
+
+
+@pytest.mark.parametrize("direction", ["to Keras", "from Keras"])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_graphs_with_models_inside(direction, suffix, rng, tmp_path):
+    x, y = rng.normal(size=(24, 6, 6, 3)).astype(np.float32), rng.integers(10, size=24)
+    ours, theirs = (mc, keras) if direction == "to Keras" else (keras, mc)
+    before = shared_and_nested(ours)
+    losses = [ours.losses.SparseCategoricalCrossentropy() for _ in range(3)]
+    before.compile(ours.optimizers.Adam(0.01), losses, loss_weights=[1.0, 0.5, 0.25])
+    for _ in range(5):
+        before.train_on_batch(x, [y, y, y])
+    before.save(tmp_path / f"model{suffix}")
+    after = theirs.models.load_model(tmp_path / f"model{suffix}")
+    for a, b in zip(after.predict(x, verbose=0), before.predict(x, verbose=0), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    if suffix == ".keras" or theirs is mc:
+        for _ in range(STEPS):
+            a, b = after.train_on_batch(x, [y, y, y]), before.train_on_batch(x, [y, y, y])
+            np.testing.assert_allclose(a[0], b[0], atol=1e-4)

@@ -1,0 +1,340 @@
+"""ONNX files: what onnxruntime computes with ours, and what models from others' files compute."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx_files import TOLERANCE, channels_last, check_export, check_round_trip, exported, operators, predict
+from oracles import assert_close, randomize
+from test_layer_contracts import every_example, examples
+
+import minicnn as mc
+from minicnn.errors import NonFiniteError, NotBuiltError
+from minicnn.layers import (
+    CLASSES,
+    AveragePooling2D,
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    Layer,
+    MaxPooling2D,
+    ReLU,
+    Reshape,
+    ZeroPadding2D,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.onnx"
+
+
+# ------------------------------------------------------------------------------------------- the documents' networks
+
+
+def cnn(*layers, shape=(28, 28, 1)):
+    return mc.Sequential([mc.Input(shape), *layers])
+
+
+def lenet5(shape=(28, 28, 1)):
+    return cnn(
+        Conv2D(6, 5, activation="relu"),
+        MaxPooling2D(),
+        Conv2D(16, 5, activation="relu"),
+        MaxPooling2D(),
+        Flatten(),
+        Dense(120, activation="relu"),
+        Dense(84, activation="relu"),
+        Dense(10, activation="softmax"),
+        shape=shape,
+    )
+
+
+def lenet5_classic():
+    return cnn(
+        Conv2D(6, 5, padding="same", activation="tanh"),
+        AveragePooling2D(),
+        Conv2D(16, 5, activation="tanh"),
+        AveragePooling2D(),
+        Flatten(),
+        Dense(120, activation="tanh"),
+        Dense(84, activation="tanh"),
+        Dense(10, activation="softmax"),
+    )
+
+
+def lenet5_better():
+    blocks = [
+        layer for f in (16, 32, 64) for layer in (Conv2D(f, 5, padding="same", activation="relu"), MaxPooling2D())
+    ]
+    return cnn(
+        ZeroPadding2D(2),
+        *blocks,
+        Flatten(),
+        Dense(120, activation="relu"),
+        Dense(84, activation="relu"),
+        Dense(10, activation="softmax"),
+    )
+
+
+def d0():
+    return cnn(
+        Conv2D(32, 3, activation="relu"),
+        MaxPooling2D(),
+        Conv2D(64, 3, activation="relu"),
+        MaxPooling2D(),
+        Flatten(),
+        Dense(128, activation="relu"),
+        Dense(10, activation="softmax"),
+    )
+
+
+def d1():
+    return cnn(
+        Conv2D(32, 3, activation="relu"),
+        MaxPooling2D(),
+        Conv2D(64, 3, activation="relu"),
+        MaxPooling2D(),
+        Conv2D(64, 3, activation="relu"),
+        Flatten(),
+        Dense(54, activation="relu"),
+        Dense(10, activation="sigmoid"),
+    )
+
+
+def net(shape, pools):
+    x = images = mc.Input(shape)
+    x = Conv2D(32, 3, padding="same", activation="relu")(x)
+    x = Conv2D(64, 3, strides=1 if pools else 2, padding="same", activation="relu")(x)
+    x = MaxPooling2D()(x) if pools else x
+    x = Dense(128, activation="relu")(Flatten()(x))
+    return mc.Model(images, Dense(10, activation="softmax")(x))
+
+
+def mlp(shape, *units):
+    hidden = [Dense(n, activation="relu") for n in units]
+    return cnn(*[Flatten()] * (len(shape) > 1), *hidden, Dense(10, activation="softmax"), shape=shape)
+
+
+NETWORKS = {
+    "D0": d0,
+    "D1": d1,
+    "net_1 MNIST": lambda: net((28, 28, 1), True),
+    "net_2 MNIST": lambda: net((28, 28, 1), False),
+    "net_1 CIFAR-10": lambda: net((32, 32, 3), True),
+    "D3 MLP": lambda: mlp((784,), 32, 64),
+    "D4 MLP MNIST": lambda: mlp((28, 28), 200, 150),
+    "D4 MLP CIFAR-10": lambda: mlp((32, 32, 3), 200, 150),
+    "LeNet-5": lenet5,
+    "LeNet-5 classic": lenet5_classic,
+    "LeNet-5 better": lenet5_better,
+    "LeNet-5 CIFAR-10": lambda: lenet5((32, 32, 3)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_the_documents(name, path, rng):
+    model = NETWORKS[name]()
+    for weight in model.weights:
+        if weight.name == "bias":  # zeros until trained
+            weight.assign(rng.normal(0, 0.1, weight.shape))
+    proto = check_export(model, path, rng)
+    assert operators(proto).count("Transpose") == (2 if "Conv" in operators(proto) else 0)
+    copy = check_round_trip(model, path, rng)
+    assert [type(layer) for layer in copy.layers if type(layer).__name__ != "InputLayer"] == [
+        type(layer) for layer in model.layers if type(layer).__name__ != "InputLayer"
+    ]
+    for actual, expected in zip(copy.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+# ------------------------------------------------------------------------------------------------------------- export
+
+
+@every_example
+def test_every_layer(name, number, path, rng):
+    layer, shapes = list(CLASSES[name].examples())[number]
+    inputs = [mc.Input(shape) for shape in shapes]
+    model = mc.Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
+    randomize([layer], rng)
+    check_export(model, path, rng)
+
+
+def takes_images(name, number):
+    return len(list(CLASSES[name].examples())[number][1][0]) == 3
+
+
+@pytest.mark.parametrize(("name", "number"), [e for e in examples() if takes_images(*e.values)])
+def test_every_layer_behind_a_convolution(name, number, path, rng):
+    """Where the file's channels come first; of several inputs, only the first is behind one."""
+    layer, shapes = list(CLASSES[name].examples())[number]
+    inputs = [mc.Input(shape) for shape in shapes]
+    first = Conv2D(shapes[0][-1], 1)
+    xs = [first(inputs[0]), *inputs[1:]]
+    model = mc.Model(inputs, layer(xs if len(xs) > 1 else xs[0]))
+    randomize([layer, first], rng)
+    check_export(model, path, rng)
+
+
+def test_what_the_file_says_of_itself(path, rng):
+    model = mc.Sequential([mc.Input((5, 4, 3), name="photo"), Conv2D(2, 3, name="edges")], name="small")
+    proto = check_export(model, path, rng)
+    (opset,) = proto.opset_import
+    assert (opset.domain, opset.version) == ("", 17)
+    assert proto.producer_name == "minicnn"
+    assert proto.graph.name == "small"
+    (image,), (edges,) = proto.graph.input, proto.graph.output
+    dims = [[d.dim_param or d.dim_value for d in end.type.tensor_type.shape.dim] for end in (image, edges)]
+    assert (image.name, edges.name, dims) == ("photo", "edges", [["N", 5, 4, 3], ["N", 3, 2, 2]])
+    assert {i.name for i in proto.graph.initializer} == {"edges/kernel", "edges/bias"}
+
+
+def test_shared_layers_nested_models_and_several_ends(path, rng):
+    a, b = mc.Input((6, 5, 2), name="a"), mc.Input((6, 5, 2), name="b")
+    inner_in = mc.Input((6, 5, 2))
+    inner = mc.Model(inner_in, [MaxPooling2D()(inner_in), Conv2D(3, 1, name="conv")(inner_in)], name="inner")
+    shared = Conv2D(2, 3, padding="same", name="shared")
+    pooled, wide = inner(shared(shared(a)))
+    _, other = inner(b)
+    joined = Concatenate(name="joined")([wide, other, Conv2D(4, 1, name="conv")(b)])
+    head = Dense(3, name="head")(GlobalAveragePooling2D()(joined))
+    model = mc.Model([a, b], [head, pooled, joined])
+    randomize([shared, *inner.layers, *model.layers], rng)
+    proto = check_export(model, path, rng)
+    assert (
+        len(proto.graph.initializer) == 2 * 4
+    )  # shared, head and both layers called conv, however often they are used
+    copy = check_round_trip(model, path, rng)
+    assert copy.count_params() == model.count_params()
+
+
+def test_vectors_behind_images_have_no_order_of_axes(path, rng):
+    model = cnn(Conv2D(6, 1), GlobalAveragePooling2D(), Reshape((2, 3, 1)), shape=(3, 4, 2))
+    check_export(model, path, rng)
+    check_round_trip(model, path, rng)
+
+
+def test_inputs_and_values_as_outputs(path, rng):
+    x = mc.Input((4, 3, 2), name="x")
+    y = Conv2D(2, 1, name="y")(x)
+    model = mc.Model(x, [y, y, Dropout(0.5, name="same")(x), ReLU(name="more")(y)])
+    check_export(model, path, rng)
+    check_round_trip(model, path, rng)
+    proto = exported(mc.Model(x, x), path)
+    assert (proto.graph.input[0].name, proto.graph.output[0].name) == ("x", "x_1")
+
+
+def test_training_only_layers_are_left_out_whatever_their_class(path, rng):
+    class Noise(Layer):
+        """In training, not what it was given."""
+
+        only_in_training = True
+
+        def build(self, input_shapes):
+            return input_shapes[0]
+
+        def forward(self, xs, ws):
+            ws.y[...] = xs[0] + (17 if ws.training else 0)
+
+    model = cnn(Noise(), Conv2D(2, 3), Dropout(0.5), Noise(), BatchNormalization(), shape=(5, 5, 2))
+    randomize(model.layers, rng)
+    assert operators(check_export(model, path, rng)) == ["Transpose", "Conv", "BatchNormalization", "Transpose"]
+
+
+@pytest.mark.parametrize("layer", [Dropout(0.5), BatchNormalization()], ids=lambda layer: type(layer).__name__)
+def test_a_call_that_trains_is_refused(layer, path):
+    x = mc.Input((3,))
+    model = mc.Model(x, layer(x, training=True))
+    with pytest.raises(
+        ValueError, match=rf"'{layer.name}' was called with training=True.*Received: {type(layer).__name__}"
+    ):
+        mc.export_onnx(model, path)
+    assert not path.exists()
+
+
+def test_a_layer_that_cannot_be_written_is_named(path):
+    class Cube(Layer):
+        """x³"""
+
+        def build(self, input_shapes):
+            return input_shapes[0]
+
+    with pytest.raises(ValueError, match=r"layer 'mine' cannot be written as ONNX: Cube has no method to_onnx"):
+        mc.export_onnx(cnn(Cube(name="mine"), shape=(3,)), path)
+
+
+def test_wrong_arguments_of_export(path):
+    with pytest.raises(TypeError, match=r"takes a model\. Received: 7"):
+        mc.export_onnx(7, path)
+    with pytest.raises(NotBuiltError, match="input shape"):
+        mc.export_onnx(mc.Sequential([Dense(3)]), path)
+    with pytest.raises(TypeError, match=r"a path is .* Received: 3"):
+        mc.export_onnx(mlp((3,)), 3)
+    with pytest.raises(OSError, match="nowhere"):
+        mc.export_onnx(mlp((3,)), path.parent / "nowhere" / "model.onnx")
+
+
+def test_weights_that_are_not_finite_are_not_written(path):
+    model = mlp((3,), 4)
+    model.layers[0].kernel.assign(np.full((3, 4), np.inf))
+    with pytest.raises(NonFiniteError, match=rf"'{model.layers[0].name}/kernel' holds NaN or infinite"):
+        mc.export_onnx(model, path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_an_existing_file_is_replaced_and_the_model_unchanged(path, rng):
+    path.write_bytes(b"old")
+    model = mlp((3,), 4)
+    before = model.get_weights()
+    check_export(model, path, rng)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_float64_model_is_rounded(path, rng):
+    mc.utils.set_floatx("float64")
+    model = cnn(Conv2D(3, 3, activation="relu"), BatchNormalization(), Flatten(), Dense(2), shape=(6, 5, 2))
+    randomize(model.layers, rng)
+    check_export(model, path, rng)
+    check_round_trip(model, path, rng)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda path: mc.export_onnx(mlp((3,)), path), mc.import_onnx], ids=["export", "import"]
+)
+def test_without_the_package_the_error_says_how_to_get_it(call, path, monkeypatch):
+    path.write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"pip install minicnn\[onnx\]"):
+        call(path)
+
+
+# --------------------------------------------------------------------------------------------------- files of PyTorch
+
+
+@pytest.mark.parametrize("exporter", ["legacy", "dynamo"])
+@pytest.mark.parametrize("name", ["lenet", "residual"])
+def test_files_of_pytorch(name, exporter):
+    """The expected numbers are PyTorch's, see golden/make_pytorch_onnx.py."""
+    file = GOLDEN / f"pytorch_{name}_{exporter}.onnx"
+    with np.load(file.with_suffix(".npz"), allow_pickle=False) as data:
+        x, *expected = (data[key] for key in data.files)
+    model = mc.import_onnx(file)
+    for a, b in zip(predict(model, [channels_last(x)]), expected, strict=True):
+        assert_close(a, b, TOLERANCE)
+
+
+def test_an_imported_model_can_be_trained(rng):
+    model = mc.import_onnx(GOLDEN / "pytorch_lenet_legacy.onnx")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x, y = rng.random((64, 24, 24, 1)), rng.integers(0, 10, 64)
+    losses = model.fit(x, y, epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]

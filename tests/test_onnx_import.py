@@ -1,0 +1,466 @@
+"""Models from ONNX files that are written by hand: onnxruntime says what they should compute."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx_files import check_import, make_file, onnx
+
+import minicnn as mc
+from minicnn.errors import FileFormatError
+from minicnn.layers import Conv2D, Dense, Dropout, ReLU
+from minicnn.onnx.importer import OPERATORS
+from minicnn.onnx.reader import OPSETS
+from minicnn.onnx.values import Value, is_last_axis
+
+IMAGES = "g (float[N,2,6,5] x) => (float[N,c,h,w] y)"
+VECTORS = "g (float[N,6] x) => (float[N,m] y)"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.onnx"
+
+
+def arrays(**shapes):
+    """Random arrays, the same in every run."""
+    rng = np.random.default_rng(0)
+    return {name: rng.uniform(0.1, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+# Nodes between x and y, which are images (N, C, H, W); the arrays that they read; the opset, if it matters.
+OF_IMAGES = {
+    "conv": ("y = Conv(x, w, b)", arrays(w=(3, 2, 2, 3), b=3)),
+    "conv with groups": ("y = Conv<group=2>(x, w)", arrays(w=(4, 1, 3, 3))),
+    "conv with dilation": ("y = Conv<dilations=[2,1], pads=[2,1,2,1]>(x, w)", arrays(w=(3, 2, 3, 3))),
+    "conv, uneven padding": ("y = Conv<pads=[0,2,1,0]>(x, w)", arrays(w=(3, 2, 3, 3))),
+    "conv, auto_pad lower": ('y = Conv<auto_pad="SAME_LOWER", strides=[2,2]>(x, w)', arrays(w=(3, 2, 3, 3))),
+    "conv, auto_pad upper": ('y = Conv<auto_pad="SAME_UPPER", strides=[2,2]>(x, w)', arrays(w=(3, 2, 3, 3))),
+    "conv, auto_pad valid": ('y = Conv<auto_pad="VALID">(x, w)', arrays(w=(3, 2, 3, 3))),
+    "conv of constant nodes": (
+        "w = Constant<value = float[1,2,1,1] {2, 3}>() b = Constant<value_floats = [0.5]>() y = Conv(x, w, b)",
+        {},
+    ),
+    "conv whose kernel is reordered": ("v = Transpose<perm=[3,2,0,1]>(w) y = Conv(x, v)", arrays(w=(2, 3, 2, 4))),
+    "max pooling": ("y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(x)", {}),
+    "max pooling, ceil": ("y = MaxPool<kernel_shape=[2,2], strides=[2,2], ceil_mode=1>(x)", {}),
+    "max pooling of what ReLU gives, padded": (
+        "r = Relu(x) y = MaxPool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>(r)",
+        {},
+    ),
+    "average pooling": ("y = AveragePool<kernel_shape=[3,2]>(x)", {}),
+    "average pooling, padding counts": (
+        "y = AveragePool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1], count_include_pad=1>(x)",
+        {},
+    ),
+    "average pooling, same": ('y = AveragePool<kernel_shape=[3,3], auto_pad="SAME_UPPER">(x)', {}),
+    "global average": ("y = GlobalAveragePool(x)", {}),
+    "global maximum": ("y = GlobalMaxPool(x)", {}),
+    "mean of rows and columns": ("y = ReduceMean<axes=[2,3]>(x)", {}),
+    "maximum of rows and columns": ("y = ReduceMax<axes=[-1,-2]>(x)", {}),
+    "squeeze and excite": ("s = GlobalAveragePool(x) y = Conv(s, w)", arrays(w=(3, 2, 1, 1))),
+    "batch normalization": ("y = BatchNormalization<epsilon=0.1>(x, s, b, m, v)", arrays(s=2, b=2, m=2, v=2)),
+    "padding": ("p = Constant<value_ints=[0,0,1,2,0,0,0,3]>() c = Pad(x, p) y = Conv(c, w)", arrays(w=(1, 2, 1, 1))),
+    "padding of named axes": (
+        "p = Constant<value_ints=[1,2]>() a = Constant<value_ints=[-1]>() c = Pad(x, p, , a) y = Conv(c, w)",
+        arrays(w=(1, 2, 1, 1)),
+        18,
+    ),
+    "padding, opset 10": ("c = Pad<pads=[0,0,1,1,0,0,1,1]>(x) y = Conv(c, w)", arrays(w=(1, 2, 1, 1)), 10),
+    "shortcut": ("c = Conv(x, w) s = Add(c, x) y = Relu(s)", arrays(w=(2, 2, 1, 1))),
+    "sum of three": ("c = Conv(x, w) y = Sum(c, x, c)", arrays(w=(2, 2, 1, 1))),
+    "concatenation of channels": ("c = Conv(x, w) y = Concat<axis=1>(c, x)", arrays(w=(3, 2, 1, 1))),
+    "concatenation of rows": ("c = Conv(x, w) y = Concat<axis=-2>(c, x)", arrays(w=(2, 2, 1, 1))),
+    "softmax over channels": ("c = Conv(x, w) y = Softmax<axis=1>(c)", arrays(w=(3, 2, 1, 1))),
+    "layout there and back": (
+        "a = Transpose<perm=[0,2,3,1]>(x) b = Transpose<perm=[0,3,1,2]>(a) c = Conv(b, w) "
+        "d = Transpose<perm=[0,2,3,1]>(c) e = Relu(d) y = Transpose<perm=[0,3,1,2]>(e)",
+        arrays(w=(3, 2, 1, 1)),
+    ),
+    "a layer used twice": ("a = Conv<pads=[1,1,1,1]>(x, w) y = Conv<pads=[1,1,1,1]>(a, w)", arrays(w=(2, 2, 3, 3))),
+    "two layers with one kernel": ("a = Conv<pads=[1,1,1,1]>(x, w) y = Conv(a, w)", arrays(w=(2, 2, 3, 3))),
+    "activation read twice": ("a = Conv(x, w) b = Relu(a) y = Add(a, b)", arrays(w=(2, 2, 3, 3))),
+    "dropout, opset 11": ("a = Dropout<ratio=0.3>(x) y = Conv(a, w)", arrays(w=(1, 2, 1, 1)), 11),
+    "matrix product over channels": (
+        "a = Conv(x, v) b = Transpose<perm=[0,2,3,1]>(a) c = MatMul(b, w) y = Transpose<perm=[0,3,1,2]>(c)",
+        arrays(v=(3, 2, 1, 1), w=(3, 4)),
+    ),
+}
+
+# The same for vectors (N, 6) → (N, m).
+OF_VECTORS = {
+    "gemm": ("y = Gemm(x, w, b)", arrays(w=(6, 3), b=3)),
+    "gemm, transposed and scaled": (
+        "y = Gemm<transB=1, alpha=0.5, beta=2.0>(x, w, b)",
+        arrays(w=(3, 6), b=(1, 3)),
+    ),
+    "gemm with one bias for all": ("y = Gemm(x, w, b)", arrays(w=(6, 3), b=1)),
+    "matrix product": ("y = MatMul(x, w)", arrays(w=(6, 3))),
+    "matrix product and bias": ("a = MatMul(x, w) y = Add(b, a)", arrays(w=(6, 3), b=3)),
+    "activations": (
+        "a = Gemm(x, w) b = Tanh(a) c = Sigmoid(b) d = LeakyRelu<alpha=0.2>(c) e = Relu(d) y = Softmax(e)",
+        arrays(w=(6, 3)),
+    ),
+    "clip": (
+        "lo = Constant<value_float=0.0>() hi = Constant<value_float=0.5>() y = Clip(x, lo, hi)",
+        {},
+    ),
+    "clip without an upper bound": ("lo = Constant<value_float=0.0>() y = Clip(x, lo)", {}),
+    "clip, opset 9": ("y = Clip<min=0.0, max=0.5>(x)", {}, 9),
+    "minimum of what ReLU gives": ("m = Constant<value_float=0.5>() r = Relu(x) y = Min(r, m)", {}),
+    "softmax, opset 11": ("y = Softmax(x)", {}, 11),
+    "batch normalization": ("y = BatchNormalization(x, s, b, m, v)", arrays(s=6, b=6, m=6, v=6)),
+    "concatenation": ("a = Gemm(x, w) y = Concat<axis=-1>(a, x, a)", arrays(w=(6, 2))),
+    "as an image of one channel": (
+        "s = Constant<value_ints=[-1,1,2,3]>() i = Reshape(x, s) c = Conv(i, w) f = Flatten(c) y = Gemm(f, v)",
+        arrays(w=(3, 1, 2, 2), v=(6, 4)),
+    ),
+    "shape computed from the input's": (
+        "s = Shape(x) i = Constant<value_ints=[0]>() n = Gather<axis=0>(s, i) r = Constant<value_ints=[-1]>() "
+        "t = Concat<axis=0>(n, r) f = Reshape(x, t) y = Gemm(f, w)",
+        arrays(w=(6, 3)),
+    ),
+    "shape cut from the input's": (
+        "s = Shape(x) a = Constant<value_ints=[0]>() b = Constant<value_ints=[1]>() n = Slice(s, a, b) "
+        "r = Constant<value_ints=[6]>() t = Concat<axis=0>(n, r) f = Reshape(x, t) y = Gemm(f, w)",
+        arrays(w=(6, 3)),
+    ),
+    "axes of size one": (
+        "a = Constant<value_ints=[2,-1]>() u = Unsqueeze(x, a) s = Squeeze(u, a) y = Gemm(s, w)",
+        arrays(w=(6, 3)),
+    ),
+    "axes of size one, opset 12": (
+        "u = Unsqueeze<axes=[1]>(x) s = Squeeze<axes=[1]>(u) y = Gemm(s, w)",
+        arrays(w=(6, 3)),
+        12,
+    ),
+    "casts and identities": ("i = Identity(x) c = Cast<to=1>(i) v = Identity(w) y = Gemm(c, v)", arrays(w=(6, 3))),
+}
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_images(name, path, rng):
+    nodes, constants, *opset = OF_IMAGES[name]
+    make_file(path, f"{IMAGES} {{ {nodes} }}", *opset, **constants)
+    check_import(path, (2, 6, 5), rng=rng)
+
+
+@pytest.mark.parametrize("name", OF_VECTORS)
+def test_vectors(name, path, rng):
+    nodes, constants, *opset = OF_VECTORS[name]
+    make_file(path, f"{VECTORS} {{ {nodes} }}", *opset, **constants)
+    check_import(path, (6,), rng=rng)
+
+
+sizes = st.integers(1, 3)
+pairs = st.tuples(sizes, sizes)
+
+
+@st.composite
+def windows(draw, operator):
+    """Attributes of a convolution or pooling: what ONNX allows and onnxruntime can compute."""
+    kernel, strides = draw(pairs), draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    attributes = {"kernel_shape": kernel, "strides": strides}
+    automatic = draw(st.sampled_from(["NOTSET", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]))
+    if automatic == "NOTSET" or (strides[0] > kernel[0] or strides[1] > kernel[1]):
+        attributes["pads"] = [draw(st.integers(0, kernel[axis % 2] - 1)) for axis in range(4)]
+        if operator == "Conv":
+            attributes["dilations"] = draw(st.sampled_from([(1, 1), (2, 1), (1, 2)]))
+        else:
+            attributes["ceil_mode"] = draw(st.integers(0, 1))
+    else:
+        attributes["auto_pad"] = automatic
+    if operator == "AveragePool":
+        attributes["count_include_pad"] = draw(st.integers(0, 1))
+    return attributes
+
+
+def text_of(value):
+    """An attribute's value in ONNX's text form."""
+    return f'"{value}"' if isinstance(value, str) else str(value if isinstance(value, int) else list(value))
+
+
+@pytest.mark.parametrize("operator", ["Conv", "MaxPool", "AveragePool"])
+@given(data=st.data(), height=st.integers(5, 8), width=st.integers(5, 8), is_nonnegative=st.booleans())
+def test_every_window(operator, tmp_path_factory, data, height, width, is_nonnegative):
+    """Every padding is read as it is meant; some that pooling layers here cannot express are refused."""
+    attributes = data.draw(windows(operator))
+    path = tmp_path_factory.getbasetemp() / "window.onnx"
+    first = "r = Relu(x)" if is_nonnegative else "r = Identity(x)"
+    kernel = arrays(w=(2, 3, *attributes["kernel_shape"])) if operator == "Conv" else {}
+    attributes = ", ".join(f"{name}={text_of(value)}" for name, value in attributes.items())
+    node = f"y = {operator}<{attributes}>(r{', w' if kernel else ''})"
+    text = f"g (float[N,3,{height},{width}] x) => (float[N,c,h,w] y) {{ {first} {node} }}"
+    make_file(path, text, **kernel)
+    try:
+        check_import(path, (3, height, width), rng=np.random.default_rng(0))
+    except FileFormatError as error:
+        can_be_refused = (operator == "MaxPool" and not is_nonnegative) or operator == "AveragePool"
+        assert can_be_refused and "padding" in str(error)
+
+
+@given(data=st.data())
+def test_every_rearrangement(tmp_path_factory, data):
+    """Behind a convolution, any chain of Transpose and Reshape before Gemm ends in the kernel of a Dense layer."""
+    path = tmp_path_factory.getbasetemp() / "rearranged.onnx"
+    nodes, name, shape = ["a = Conv(x, v)"], "a", [4, 3, 2]
+    for number in range(data.draw(st.integers(0, 4))):
+        new = f"r{number}"
+        if data.draw(st.booleans()):
+            perm = data.draw(st.permutations(range(len(shape))))
+            nodes.append(f"{new} = Transpose<perm={[0, *(n + 1 for n in perm)]}>({name})")
+            shape = [shape[n] for n in perm]
+        else:
+            shape = data.draw(st.sampled_from([[24], [2, 12], [3, 2, 4], [4, 3, 2], [1, 6, 4], [2, 3, 2, 2]]))
+            nodes.append(f"s{number} = Constant<value_ints={[-1, *shape]}>() {new} = Reshape({name}, s{number})")
+        if data.draw(st.booleans()):
+            nodes.append(f"{new}t = Tanh({new})")
+            new += "t"
+        name = new
+    nodes.append(f"f = Flatten({name}) y = Gemm(f, w)")
+    text = f"g (float[N,2,3,2] x) => (float[N,m] y) {{ {' '.join(nodes)} }}"
+    make_file(path, text, **arrays(v=(4, 2, 1, 1), w=(24, 5)))
+    check_import(path, (2, 3, 2), rng=np.random.default_rng(0))
+
+
+def test_documentation_lists_the_operators():
+    text = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"with these operators:\n\n(.*?)\.\n", text, re.DOTALL)
+    assert re.split(r",\s+", listed) == sorted(OPERATORS)
+    assert f"opset {OPSETS[0]} to {OPSETS[-1]}" in text
+
+
+def test_an_input_that_no_convolution_reads_keeps_its_axes(path, rng):
+    make_file(path, "g (float[N,3,4,5] x) => (float[N,m] y) { f = Flatten(x) y = Gemm(f, w) }", **arrays(w=(60, 2)))
+    model = check_import(path, (3, 4, 5), rng=rng, images_in=False)
+    assert model.input_shape == (None, 3, 4, 5)
+
+
+def test_layers_of_the_model(path):
+    make_file(path, f"{IMAGES} {{ {OF_IMAGES['a layer used twice'][0]} }}", **arrays(w=(2, 2, 3, 3)))
+    model = mc.import_onnx(path)
+    assert [type(layer) for layer in model.layers[1:]] == [Conv2D]  # one, called twice
+    assert len(model.layers[1].nodes) == 2
+    nodes = "a = Dropout<ratio=0.3>(x) b = MatMul(a, w) c = Sigmoid(b) y = Clip<min=0.0, max=6.0>(c)"
+    make_file(path, f"{VECTORS} {{ {nodes} }}", 10, **arrays(w=(6, 4)))
+    dropout, dense, relu = mc.import_onnx(path).layers[1:]
+    assert (type(dropout), round(dropout.rate, 6)) == (Dropout, 0.3)
+    assert (type(dense), dense.units, type(dense.activation).__name__, dense.use_bias) == (Dense, 4, "Sigmoid", False)
+    assert (type(relu), relu.max_value) == (ReLU, 6)
+
+
+def test_runs_of_channels():
+    """Whether an axis of the file is the model's last one: every run along it counts up from a multiple of its size."""
+    tensor = mc.Input((2, 2))
+    for positions, expected in (([[0, 1], [2, 3]], True), ([[2, 3], [0, 1]], True), ([[2, 1], [0, 3]], False)):
+        assert is_last_axis(Value(tensor, np.array(positions, np.int32)), 1) is expected
+    assert not is_last_axis(Value(tensor, np.arange(4).reshape(2, 2)), 0)
+
+
+def test_a_value_inside_that_is_an_output_too(path, rng):
+    make_file(
+        path, "g (float[N,6] x) => (float[N,m] c, float[N,m] y) { c = Gemm(x, w) y = Relu(c) }", **arrays(w=(6, 4))
+    )
+    check_import(path, (6,), rng=rng)
+
+
+def test_one_kernel_for_two_orders_of_the_same_numbers(path, rng):
+    nodes = (
+        "f = Flatten(x) a = Gemm(f, w) t = Transpose<perm=[0,2,3,1]>(x) g = Flatten(t) b = Gemm(g, w) "
+        "c = MaxPool<kernel_shape=[1,1]>(x)"
+    )
+    make_file(
+        path,
+        f"g (float[N,2,3,2] x) => (float[N,m] a, float[N,m] b, float[N,c,h,w] c) {{ {nodes} }}",
+        **arrays(w=(12, 4)),
+    )
+    check_import(path, (2, 3, 2), rng=rng)
+
+
+def test_float64_and_float16_weights(path, rng):
+    xs = rng.normal(size=(3, 6)).astype(np.float32)
+    for dtype in (np.float64, np.float16):
+        w = rng.normal(size=(6, 4)).astype(dtype)
+        make_file(path, f"{VECTORS} {{ v = Cast<to=1>(w) y = Gemm(x, v) }}", w=w)
+        np.testing.assert_allclose(mc.import_onnx(path).predict(xs), xs @ w.astype(np.float32), rtol=1e-5, atol=1e-6)
+
+
+# Nodes that cannot be layers here, and what the message says.
+REFUSED = {
+    "unknown operator": ("y = Erf(x)", {}, r"node number 0 \(Erf\): this operator is not supported. Supported: Add, "),
+    "unknown attribute": (
+        'y = Conv<auto_pad="VALID", alpha=1>(x, w)',
+        arrays(w=(1, 2, 1, 1)),
+        r"\(Conv\): attribute 'alpha' is not supported. Received: 1",
+    ),
+    "computed kernel": ("y = Conv(x, x)", {}, r"\(Conv\): input 1 is computed; here it is an array in the file"),
+    "transposed convolution": ("y = ConvTranspose(x, w)", arrays(w=(2, 1, 1, 1)), r"\(ConvTranspose\): this operator"),
+    "samples mixed": (
+        "s = Constant<value_ints=[-1,30]>() y = Reshape(x, s)",
+        {},
+        r"keep the samples .* apart.*\[-1, 30\]",
+    ),
+    "a fixed number of samples": (
+        "s = Constant<value_ints=[3,60]>() f = Reshape(x, s) y = Gemm(f, w)",
+        arrays(w=(60, 2)),
+        r"keep the samples .* apart.*\[3, 60\]",
+    ),
+    "batch axis moved": ("y = Transpose<perm=[1,0,2,3]>(x)", {}, r"should reorder the axes 1 to 3.*\[1, 0, 2, 3\]"),
+    "added constant": ("y = Add(x, c)", arrays(c=(2, 1, 1)), r"a constant is added only after MatMul"),
+    "max pooling with padding": (
+        "y = MaxPool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>(x)",
+        {},
+        r"padding is neither none nor Keras's 'same'.*\(\(1, 1\), \(1, 1\)\)",
+    ),
+    "pooling with gaps": ("y = MaxPool<kernel_shape=[2,2], dilations=[2,2]>(x)", {}, r"no gaps here"),
+    "positions of maxima": ("p, y = MaxPool<kernel_shape=[2,2]>(x)", {}, r"the output 'y' does not depend"),
+    "reflected padding": (
+        'p = Constant<value_ints=[0,0,1,1,0,0,1,1]>() y = Pad<mode="reflect">(x, p)',
+        {},
+        r"only zeros are put around. Received: mode='reflect'",
+    ),
+    "padded channels": (
+        "p = Constant<value_ints=[0,1,0,0,0,0,0,0]>() c = Pad(x, p) y = MaxPool<kernel_shape=[1,1]>(c)",
+        {},
+        r"rows and columns",
+    ),
+    "training mode": (
+        "y, a, b = BatchNormalization<training_mode=1>(x, s, t, m, v)",
+        arrays(s=2, t=2, m=2, v=2),
+        r"export the model in evaluation mode",
+    ),
+    "softmax over rows": (
+        "c = Conv(x, w) y = Softmax<axis=2>(c)",
+        arrays(w=(1, 2, 1, 1)),
+        r"over the channels only. Received: axis=2",
+    ),
+    "softmax over as many rows as channels": (
+        "c = Conv(x, w) y = Softmax<axis=2>(c)",
+        arrays(w=(6, 2, 1, 1)),
+        r"over the channels only. Received: axis=2",
+    ),
+    "flattened images as the output": (
+        "c = Conv(x, w) y = Flatten(c)",
+        arrays(w=(2, 2, 1, 1)),
+        r"output 'y' are in an order",
+    ),
+    "one-dimensional convolution": (
+        "s = Constant<value_ints=[-1,2,30]>() r = Reshape(x, s) y = Conv(r, w)",
+        arrays(w=(1, 2, 3)),
+        r"it works on images, \(N, C, H, W\). Received: a sample of shape \(2, 30\)",
+    ),
+    "weights that are not finite": ("y = Conv(x, w)", {"w": np.full((1, 2, 1, 1), np.nan, np.float32)}, "not finite"),
+    "kernel for other images": (
+        "y = Conv(x, w)",
+        arrays(w=(1, 3, 1, 1)),
+        r"\(Conv\): it cannot be a layer here: .*shape",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_expressed_is_named(name, path):
+    nodes, constants, message = REFUSED[name]
+    make_file(path, f"{IMAGES} {{ {nodes} }}", checked=False, **constants)
+    with pytest.raises(FileFormatError, match=rf"model\.onnx: .*{message}"):
+        mc.import_onnx(path)
+
+
+# ----------------------------------------------------------------------------------------------------- hostile files
+
+
+def rename(messages, field, old, new):
+    for message in messages:
+        names = getattr(message, field)
+        names[:] = [new if name == old else name for name in names]
+
+
+def external(proto):
+    proto.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+    proto.graph.initializer[0].external_data.add(key="location", value="/dev/zero")
+
+
+def doubled(proto):
+    """Every node gives twice as much as the one before."""
+    for number in range(40):
+        before = f"y{number - 1}" if number else "y"
+        proto.graph.node.append(onnx.helper.make_node("Concat", [before] * 2, [f"y{number}"], axis=1))
+    proto.graph.output[0].name = "y39"
+
+
+def repeated(proto):
+    """One small kernel, many times."""
+    for number in range(4000):
+        pads = [number % 50, number // 50, 0, 0]  # different, so that each is a layer of its own
+        proto.graph.node.append(onnx.helper.make_node("Conv", ["x", "w"], [f"z{number}"], pads=pads))
+
+
+def no_dimension(proto):
+    proto.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "channels"
+
+
+HOSTILE = {
+    "external data": (external, "'w' lies in another file, which is not opened"),
+    "tensors that double": (doubled, "too large"),
+    "a kernel used without end": (repeated, "the layers need more numbers than the file holds"),
+    "a cycle": (
+        lambda p: rename(p.graph.node[:1], "input", "x", "y"),
+        r"nothing before it gives its input\. Received: 'y'",
+    ),
+    "a name given twice": (
+        lambda p: rename(p.graph.node[1:], "output", "y", "c"),
+        r"has a name that is taken\. Received: 'c'",
+    ),
+    "an output that nothing gives": (
+        lambda p: setattr(p.graph.output[0], "name", "q"),
+        r"no node gives .* Received: 'q'",
+    ),
+    "a newer opset": (lambda p: setattr(p.opset_import[0], "version", 99), r"7 to 28\. Received: \[99\]"),
+    "another domain": (lambda p: setattr(p.graph.node[0], "domain", "my.own"), r"only ONNX's own operators .*'my.own'"),
+    "an input without a size": (no_dimension, r"input 'x' should have a fixed size .* Received: \[None, None, 6, 5\]"),
+    "a huge input": (
+        lambda p: setattr(p.graph.input[0].type.tensor_type.shape.dim[2], "dim_value", 2**40),
+        "too large",
+    ),
+    "a shape that is not there": (lambda p: p.graph.initializer[0].dims.append(2**40), r"'w' of shape .* instead of"),
+    "an unknown dtype": (
+        lambda p: setattr(p.graph.initializer[0], "data_type", 8),
+        r"numbers of 16 to 64 bits.*Received: 8",
+    ),
+    "an attribute of another type": (
+        lambda p: setattr(p.graph.node[0].attribute[0], "type", 1),
+        r"attribute pads should be .*list",
+    ),
+    "no inputs": (lambda p: p.graph.ClearField("input"), "one or more inputs"),
+    "nothing": (lambda p: p.Clear(), "one version of ONNX's operators"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused(name, path):
+    edit, message = HOSTILE[name]
+    make_file(path, f"{IMAGES} {{ c = Conv<pads=[1,1,1,1]>(x, w) y = Relu(c) }}", **arrays(w=(2, 2, 3, 3)))
+    proto = onnx.load(path)
+    edit(proto)
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(FileFormatError, match=rf"model\.onnx: .*{message}"):
+        mc.import_onnx(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x08", b"PK\x03\x04", b"not a model", b"\xff" * 1000], ids=["cut", "zip", "text", "noise"]
+)
+def test_other_files_are_refused(content, path):
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"model\.onnx: "):
+        mc.import_onnx(path)
+
+
+def test_files_that_are_not_there(path):
+    with pytest.raises(FileNotFoundError):
+        mc.import_onnx(path)
+    with pytest.raises(OSError, match="expected a file"):
+        mc.import_onnx(path.parent)

@@ -118,11 +118,6 @@ def test_lenet5_writes_its_result_and_its_curves(small_mnist, tmp_path):
     assert done.stdout.count("\nEpoch ") == 2  # not a terminal: a line an epoch
 
 
-needs_files = pytest.mark.skipif(not hasattr(mc.models, "load_model"), reason="there are no model files yet")
-needs_augmentation = pytest.mark.skipif(
-    not hasattr(mc.layers, "RandomTranslation"), reason="there are no augmentation layers yet"
-)
-
 LENET5_FIGURES = {"curves", "model", "filters", "feature_maps", "predictions", "confusion"}
 CASES = [  # script, its arguments, parameters of its networks, published numbers it prints, figures
     ("lenet5_mnist", "", 44_426, "0.0052 0.9986", LENET5_FIGURES),
@@ -144,7 +139,6 @@ CASES = [  # script, its arguments, parameters of its networks, published number
         198_526,
         "",
         {"curves", "augmented", "moved"},
-        marks=needs_augmentation,
     ),
     pytest.param(
         "mnist_cnn",
@@ -152,7 +146,6 @@ CASES = [  # script, its arguments, parameters of its networks, published number
         225_034,
         "0.0042 0.9989 0.0424 0.9894",
         {"curves", "pixels", "first_maps", "feature_maps", "confusion"},
-        marks=needs_files,
     ),
     (
         "fashion_mnist_cnn",
@@ -181,11 +174,8 @@ CASES = [  # script, its arguments, parameters of its networks, published number
         225_034,
         "0.0164 0.9943 0.0631 0.9866",
         {"curves", "digits", "model", "prediction"},
-        marks=needs_files,
     ),
-    pytest.param(
-        "digit_recognition", "--mlp", 27_882, "", {"curves", "digits", "model", "prediction"}, marks=needs_files
-    ),
+    pytest.param("digit_recognition", "--mlp", 27_882, "", {"curves", "digits", "model", "prediction"}),
 ]
 
 
@@ -221,7 +211,6 @@ def test_every_example(script, arguments, params, published, figures, small_data
         assert imread(tmp_path / "out" / f"{figure}.png").std() > 0
 
 
-@needs_files
 def test_digit_recognition_trains_on_raw_pixels_and_scores_the_loaded_copy(small_data, tmp_path, monkeypatch):
     losses = {}
     for arguments in ((), ("--scaled",)):

@@ -32,7 +32,6 @@ GOLDEN = Path(__file__).parent / "golden"
 BATCH = 8
 EXPECTED = {3: np.load(GOLDEN / "keras3.npz"), 2: np.load(GOLDEN / "keras2.npz")}
 needs_h5py = pytest.mark.skipif(h5py is None, reason="needs h5py")
-needs_augmentation = pytest.mark.skipif("RandomShear" not in layers.CLASSES, reason="no augmentation layers")
 
 
 def expected(name):
@@ -55,8 +54,8 @@ def expected(name):
         "keras2_legacy_adam.h5",
         "keras2_legacy_sgd.h5",
         "keras2_adagrad.keras",
-        pytest.param("keras3_augmentation.keras", marks=needs_augmentation),
-        pytest.param("keras2_augmentation.h5", marks=needs_augmentation),
+        "keras3_augmentation.keras",
+        "keras2_augmentation.h5",
     ],
 )
 def test_models_from_keras_go_on(name):

@@ -12,11 +12,6 @@ import pytest
 import minicnn as mc
 from minicnn.datasets import cifar10, digits, fashion_mnist, mnist
 
-needs_files = pytest.mark.skipif(not hasattr(mc.models, "load_model"), reason="there are no model files yet")
-needs_augmentation = pytest.mark.skipif(
-    not hasattr(mc.layers, "RandomTranslation"), reason="there are no augmentation layers yet"
-)
-
 TRAIN, TEST = 96, 32
 CURVES = {"loss", "accuracy", "val_loss", "val_accuracy"}
 
@@ -264,7 +259,7 @@ NETWORKS = [
     d3_mlp,
     d4_mlp_colour,
     d4_lenet5_colour,
-    pytest.param(d4_better_lenet5, marks=needs_augmentation),
+    d4_better_lenet5,
 ]
 
 
@@ -292,7 +287,7 @@ def test_summaries_are_the_documents(network):
         (d3_mlp, 27_882),
         (d4_mlp_colour, 646_260),
         (d4_lenet5_colour, 62_006),
-        pytest.param(d4_better_lenet5, 198_526, marks=needs_augmentation),
+        (d4_better_lenet5, 198_526),
     ],
 )
 def test_parameters_of_the_networks_without_a_printed_summary(network, count):
@@ -336,12 +331,11 @@ def test_d0_cells():
     assert history.history["val_accuracy"][-1] == pytest.approx(model.evaluate(test_images, test_labels)[1])
 
 
-@needs_files
 @pytest.mark.parametrize(
     ("network", "file", "needs"),
     [
-        (d0, "model_1.h5", ("h5py", "minicnn.saving.keras_hdf5")),
-        (d3, "cnn_digit_recognition.keras", ("h5py", "minicnn.saving.keras_archive")),
+        (d0, "model_1.h5", ("h5py",)),
+        (d3, "cnn_digit_recognition.keras", ("h5py",)),
         (d0, "model.safetensors", ()),
     ],
 )
@@ -486,7 +480,6 @@ def test_d4_cells(source, network):
     assert np.mean(predictions.argmax(axis=1) == y_test.argmax(axis=1)) == pytest.approx(accuracy)
 
 
-@needs_augmentation
 def test_d4_better_lenet5_cells(capsys):
     (x_train, y_train), (x_test, y_test) = mnist.load_data()
     x_train, x_test = (mc.utils.normalize_images(x)[..., None] for x in (x_train, x_test))

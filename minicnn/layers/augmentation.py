@@ -154,6 +154,11 @@ class _RandomImages(Layer):
         raise NotImplementedError
 
 
+def _as_written(factor):
+    """A factor as it appears in code: a pair from a file is a list."""
+    return tuple(factor) if isinstance(factor, list) else factor
+
+
 def _between(limits, numbers):
     """Numbers in [0, 1) spread over [lower, upper)."""
     return limits[0] + (limits[1] - limits[0]) * numbers
@@ -197,7 +202,7 @@ class RandomTranslation(_RandomImages):
         **kwargs,
     ):
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self.height_factor, self.width_factor = height_factor, width_factor
+        self.height_factor, self.width_factor = _as_written(height_factor), _as_written(width_factor)
         self._height_limits = check_range("height_factor", height_factor)
         self._width_limits = check_range("width_factor", width_factor)
 
@@ -241,7 +246,7 @@ class RandomRotation(_RandomImages):
         **kwargs,
     ):
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self.factor = factor
+        self.factor = _as_written(factor)
         self._limits = check_range("factor", factor)
 
     def matrix(self, numbers, height, width):
@@ -286,7 +291,7 @@ class RandomZoom(_RandomImages):
         **kwargs,
     ):
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self.height_factor, self.width_factor = height_factor, width_factor
+        self.height_factor, self.width_factor = _as_written(height_factor), _as_written(width_factor)
         self._height_limits = check_range("height_factor", height_factor, above=-1)
         self._width_limits = None if width_factor is None else check_range("width_factor", width_factor, above=-1)
 
@@ -329,7 +334,7 @@ class RandomShear(_RandomImages):
         **kwargs,
     ):
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self.x_factor, self.y_factor = x_factor, y_factor
+        self.x_factor, self.y_factor = _as_written(x_factor), _as_written(y_factor)
         self._x_limits = check_range("x_factor", x_factor, allows_negative=False)
         self._y_limits = check_range("y_factor", y_factor, allows_negative=False)
 

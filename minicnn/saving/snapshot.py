@@ -21,7 +21,7 @@ class Snapshot:
     optimizer : dict or None
         "iterations": int, "slots": name of a state vector → "layer/weight" → array like the weight.
     training : dict
-        "seed", "epochs_trained", "calls": position of the random numbers; "history": ``{"epoch", "history", "epochs"}`` or None;
+        "seed", "epochs_trained", "calls": position of the random numbers; "history": the state of a `History`, or None;
         in a checkpoint "run" besides. Plain values, and arrays anywhere in it.
     weights_only : bool
         Whether the file is to hold the weights alone; the config then only says which layers they belong to.

@@ -26,6 +26,19 @@ keras = pytest.importorskip("keras")
 pytest.importorskip("h5py")
 
 STEPS = 10
+
+
+@pytest.fixture
+def rng():
+    """The same data and weights in every run: in some others (seen for D1) a value that lies on the
+    edge of a ReLU or of two pooled pixels falls to the two sides in the two libraries, and Adam makes much of it. The
+    state that was read is the same to the bit then too.
+    """
+    mc.utils.set_random_seed(1)
+    keras.utils.set_random_seed(1)
+    return np.random.default_rng(1)
+
+
 has_augmentation = pytest.mark.skipif("RandomShear" not in layers.CLASSES, reason="no augmentation layers")
 
 
@@ -58,6 +71,8 @@ def test_training_goes_on(case, direction, rng, tmp_path):
     before = trained(ours, case, x, y, batch)
     before.save(tmp_path / "model.keras")
     after = theirs.models.load_model(tmp_path / "model.keras")
+    for a, b in zip(after.get_weights(), before.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
     np.testing.assert_allclose(after.predict(x, verbose=0), before.predict(x, verbose=0), atol=1e-5)
     np.testing.assert_allclose(train(after, x, y, batch), train(before, x, y, batch), atol=1e-4)
 

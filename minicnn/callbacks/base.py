@@ -5,7 +5,8 @@ import sys
 
 import numpy as np
 
-LOGS_ALONE = ("on_train_begin", "on_train_end", "on_test_begin", "on_test_end")  # the others get a number first
+# These get no number before their logs, or no logs at all.
+_ONE_ARGUMENT = ("on_run_begin", "on_train_begin", "on_train_end", "on_test_begin", "on_test_end")
 
 
 class Callback:
@@ -87,7 +88,7 @@ class CallbackList:
 
     def __call__(self, method, *args) -> None:
         """Call the method of that name of every callback that has one of its own; `logs` may be left out of `args`."""
-        if len(args) < (1 if method in LOGS_ALONE else 2):
+        if len(args) < (1 if method in _ONE_ARGUMENT else 2):
             args = (*args, {})
         for callback in self._with(method):
             getattr(callback, method)(*args)

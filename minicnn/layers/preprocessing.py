@@ -44,6 +44,11 @@ class Rescaling(Layer):
     def backward(self, dy, ws):
         np.multiply(dy, ws.scale, out=ws.dxs[0])
 
+    def to_onnx(self, xs, graph):
+        x = graph.channels_last(xs[0])
+        scaled = graph.add("Mul", [x, graph.constant(np.asarray(self.scale, np.float32))])
+        return graph.add("Add", [scaled, graph.constant(np.asarray(self.offset, np.float32))])
+
     @classmethod
     def examples(cls):
         yield cls(0.5, -1), [(4, 3, 2)]

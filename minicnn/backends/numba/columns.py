@@ -36,7 +36,7 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, relu):
     parts = parts_with_sums(len(x), kernel.nbytes)
     _conv2d_backward.run(
         product_nanoseconds(2 * len(x) * window.out_height * window.out_width * kernel.size, x.itemsize),
-        x.reshape(-1), kernel.reshape(-1), _flat(y if relu else None, x.dtype), dy.reshape(-1), dx.reshape(-1),
+        x.reshape(-1), kernel.reshape(-1), _flat(y if relu else None, x.dtype), dy.reshape(-1), _flat(dx, x.dtype),
         _flat(dkernel, x.dtype), _flat(dbias, x.dtype), zero_row(max(kernel.size // filters, filters), x.dtype),
         len(x), parts, tables.input_frame(window, channels), tables.convolution(window, channels, filters),
         tables.image_group(window, channels, filters),
@@ -67,7 +67,7 @@ def _part(x, transposed, y, dy, dx, zeros, kernel_sum, bias_sum, first, last, fr
     image_size, framed = frame.rows * frame.row_size, is_framed(frame)
     padded = scratch(group.images * frame.size if framed else 0, x)
     fill(padded, 0, len(padded), 0)
-    dx_padded = scratch(frame.size if framed else 0, x)
+    dx_padded = scratch(frame.size if framed and len(dx) > 0 else 0, x)
     rows = scratch(group.images * conv.pixel_count * conv.filters, x)
     columns = scratch(group.images * conv.pixel_count * conv.kernel_height, x)
     no_floor = floor_of(False, x)
@@ -83,11 +83,12 @@ def _part(x, transposed, y, dy, dx, zeros, kernel_sum, bias_sum, first, last, fr
                 rows, 0, group.row_steps, 0, pixels, zeros, image > first,
                 kernel_sum, 0, conv.kernel_rows, 0, conv.kernel_height, conv.filters, no_floor,
             )  # fmt: skip
-        multiply(
-            rows, 0, group.rows, group.filter_steps, transposed, 0, group.transposed_rows, 0, conv.filters,
-            zeros, False, columns, 0, group.column_rows, 0, pixels, conv.kernel_height, no_floor,
-        )  # fmt: skip
-        for n in range(images):
+        if len(dx) > 0:
+            multiply(
+                rows, 0, group.rows, group.filter_steps, transposed, 0, group.transposed_rows, 0, conv.filters,
+                zeros, False, columns, 0, group.column_rows, 0, pixels, conv.kernel_height, no_floor,
+            )  # fmt: skip
+        for n in range(images if len(dx) > 0 else 0):
             if framed:
                 fill(dx_padded, 0, len(dx_padded), 0)
                 _add_columns(columns, n * conv.pixel_count, conv, group, dx_padded, 0)

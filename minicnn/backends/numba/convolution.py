@@ -67,7 +67,7 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
     if groups > 1:
         return reference.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups, relu)
     channels, filters = kernel.shape[2:]
-    if dx is not None and choice.columns_are_best(window):
+    if choice.columns_are_best(window):
         return columns.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, relu)
     if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
         winograd.input_gradient(kernel, y if relu else None, dy, dx, window)

@@ -30,6 +30,14 @@ class DataError(ValueError):
     """A data set is missing, damaged or not what it claims to be."""
 
 
+class BackendError(RuntimeError):
+    """A backend cannot be used on this machine."""
+
+
+class DeviceMemoryError(MemoryError):
+    """A GPU has too little free memory."""
+
+
 def fold_name(name: str) -> str:
     """`name` without case and underscores: 'glorot_uniform' and 'GlorotUniform' are the same name."""
     return name.replace("_", "").lower()

@@ -7,12 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-from oracles import BACKENDS
+from oracles import every_backend
 
 import minicnn as mc
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, ReLU
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def train(backend, seed=1, epochs=2, threads=None, optimizer="adam"):

@@ -5,14 +5,13 @@ import oracles
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from oracles import BACKENDS, assert_close, graph_of, randomize, run, tie_free
+from oracles import assert_close, every_backend, graph_of, randomize, run, tie_free
 
 import minicnn as mc
 from minicnn import layers, losses
 from minicnn.gradient_check import GradientError, gradcheck
 from minicnn.layers import AveragePooling2D, BatchNormalization, Conv2D, Dense, Flatten, Input, MaxPooling2D, ReLU
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 ignored = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]  # a busy machine
 some = settings(max_examples=25, suppress_health_check=ignored)
 sizes = st.integers(1, 9)

@@ -14,7 +14,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import numpy as np
 import pytest
-from oracles import BACKENDS, assert_close
+from oracles import assert_close, every_backend
 
 import minicnn as mc
 
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.peers
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def twins(make, backend="numba"):

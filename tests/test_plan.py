@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracles import BACKENDS, assert_close, randomize, run, softmax, tie_free
+from oracles import BACKENDS, assert_close, every_backend, randomize, run, softmax, tie_free
 
 import minicnn as mc
 from minicnn import arena, backends, layers, losses, random, training
@@ -32,7 +32,6 @@ from minicnn.parameters import ParameterStore
 from minicnn.plan import Plan
 from minicnn.threads import compute_threads
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 fused_or_not = pytest.mark.parametrize("fuses", [False, True], ids=["unfused", "fused"])
 
 

@@ -1,0 +1,37 @@
+// What every kernel file starts with. REAL, float or double, is given when the file is compiled.
+
+typedef long long int64;
+typedef unsigned int uint32;
+typedef unsigned long long uint64;
+
+// Four neighbouring elements: one access of 16 bytes for float, two for double.
+struct __align__(16) Four {
+    REAL x, y, z, w;
+};
+
+// A window that slides over images: minicnn.geometry.Window in numbers.
+struct Window {
+    int in_height, in_width, out_height, out_width;
+    int kernel_height, kernel_width, stride_y, stride_x, dilation_y, dilation_x, pad_top, pad_left;
+};
+
+// The index of this thread among all of a one-dimensional launch, and the number of them.
+__device__ __forceinline__ int64 first_element() { return (int64)blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ int64 all_threads() { return (int64)gridDim.x * blockDim.x; }
+
+__device__ __forceinline__ bool is_finite(REAL x) { return x - x == 0; }
+
+// Sums over the threads of a block in a fixed order: a tree. Every thread gets the result.
+// `scratch` has blockDim.x elements, a power of two.
+template <typename T>
+__device__ T block_sum(T value, T* scratch) {
+    scratch[threadIdx.x] = value;
+    __syncthreads();
+    for (int half = blockDim.x / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) scratch[threadIdx.x] += scratch[threadIdx.x + half];
+        __syncthreads();
+    }
+    const T total = scratch[0];
+    __syncthreads();  // before the caller uses the scratch again
+    return total;
+}

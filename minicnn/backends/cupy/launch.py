@@ -1,0 +1,92 @@
+"""Compiling the ``.cu`` files and launching their kernels.
+
+CuPy compiles with NVRTC and keeps the machine code on disk, in ``~/.cupy/kernel_cache`` (``CUPY_CACHE_DIR``).
+"""
+
+from functools import cache
+from importlib import resources
+
+import cupy
+import numpy as np
+
+THREADS = 256  # of a block of an elementwise kernel
+MOST_BLOCKS = 1 << 16  # each thread then takes several elements
+
+WINDOW = np.dtype(
+    [
+        (name, np.int32)
+        for name in (
+            "in_height",
+            "in_width",
+            "out_height",
+            "out_width",
+            "kernel_height",
+            "kernel_width",
+            "stride_y",
+            "stride_x",
+            "dilation_y",
+            "dilation_x",
+            "pad_top",
+            "pad_left",
+        )
+    ]
+)
+
+
+def source(file: str) -> str:
+    """The text of a kernel file, with what all files start with."""
+    folder = resources.files("minicnn.backends.cupy")
+    return "\n".join((folder / f"{name}.cu").read_text(encoding="utf-8") for name in ("common", file))
+
+
+def options(dtype) -> tuple:
+    """How a kernel file is compiled for an element type."""
+    if dtype == np.float32:
+        return ("-std=c++17", "-DREAL=float", "-DWIDE_TILES")
+    if dtype == np.float64:
+        return ("-std=c++17", "-DREAL=double")
+    raise TypeError(f"the kernels compute in float32 or float64. Received: {dtype}")
+
+
+@cache
+def _module(file, dtype):
+    return cupy.RawModule(code=source(file), options=options(dtype), backend="nvrtc")
+
+
+@cache
+def kernel(file: str, name: str, dtype):
+    """The kernel of that name in ``file.cu``, for float32 or float64."""
+    return _module(file, dtype).get_function(name)
+
+
+def launch(file, name, dtype, grid, threads, *arguments) -> None:
+    """Launch a kernel: arrays (None: a null pointer), NumPy scalars of the parameters' types, structures."""
+    for argument in arguments:
+        if isinstance(argument, cupy.ndarray) and not argument.flags.c_contiguous:
+            raise ValueError(f"kernel {name} needs C-contiguous arrays. Received: strides {argument.strides}")
+    kernel(file, name, dtype)(grid, (threads,), arguments)
+
+
+def launch_over(size, file, name, dtype, *arguments) -> None:
+    """Launch an elementwise kernel on so many elements."""
+    if size:
+        launch(file, name, dtype, (blocks_for(size),), THREADS, *arguments)
+
+
+def blocks_for(size) -> int:
+    """Number of blocks of `THREADS` threads for so many elements."""
+    return min(-(-int(size) // THREADS), MOST_BLOCKS)
+
+
+@cache
+def window_structure(window):
+    """A `Window` as the kernels take it: a structure, passed by value."""
+    return structure(WINDOW, {name: getattr(window, name) for name in WINDOW.names})
+
+
+def structure(dtype, fields):
+    """An array of one element of a structured dtype; fields that are not given are 0."""
+    array = np.zeros(1, dtype)
+    for name, value in fields.items():
+        array[name] = value
+    return array

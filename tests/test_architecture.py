@@ -15,6 +15,7 @@ ROOMS = (
     ("minicnn", "_keras_alias"),
     ("activations", "functional", "gradient_check", "utils", "visualization"),  # for users; nothing imports them
     ("models",),
+    ("device_engine",),
     ("training",),
     ("callbacks", "data", "summary"),
     ("plan",),

@@ -9,6 +9,7 @@ import numpy as np
 from minicnn.backends import cupy as kernels
 from minicnn.backends.base import Backend
 from minicnn.backends.cupy import devices
+from minicnn.backends.cupy.step import CapturedStep, StepState, Uploads
 
 
 class CupyBackend(Backend):
@@ -60,7 +61,24 @@ class CupyBackend(Backend):
             return array.get()
 
     def load(self, array, source):
-        array[...] = self.asarray(source, array.dtype)
+        with self.device:
+            array[...] = source if isinstance(source, cupy.ndarray) else self.asarray(source, array.dtype)
+
+    def free_bytes(self) -> int:
+        """Memory that new arrays can have."""
+        with self.device:
+            return devices.free_bytes()
+
+    def step_state(self) -> StepState:
+        """New buffers for the numbers of a step."""
+        with self.device:
+            return StepState()
+
+    capture = CapturedStep
+
+    def uploads(self) -> Uploads:
+        """What copies data to the device while it computes."""
+        return Uploads()
 
     @contextmanager
     def use_threads(self, count):

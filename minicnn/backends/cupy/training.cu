@@ -133,7 +133,7 @@ enum Rule { SGD, MOMENTUM, NESTEROV, ADAM, ADAGRAD, ADADELTA, RMSPROP };
 // besides the rate and epsilon: the momentum, or how fast the averages follow. `rate_at`, if not null, holds the rate,
 // and `bad` the number of the first step whose loss was not finite, from which on nothing changes.
 extern "C" __global__ void optimize(REAL* theta, const REAL* grad, REAL* first, REAL* second, int64 size, int rule,
-                                    double rate, const double* rate_at, const int64* bad, REAL a, REAL b,
+                                    double rate, const double* rate_at, const double* bad, REAL a, REAL b,
                                     REAL epsilon) {
     if (bad && *bad >= 0) return;
     const REAL lr = rate_at ? *rate_at : rate;
@@ -216,15 +216,14 @@ extern "C" __global__ void set_step(double* rates, int64* counters, double rate,
     counters[1] = start;
 }
 
-// totals[0] += loss * count. A loss that is not finite is remembered: bad = number of the first such step.
-extern "C" __global__ void record_loss(const double* loss, double* totals, double count, const int64* counters,
-                                       int64* bad) {
-    totals[0] += *loss * count;
-    if (!(*loss - *loss == 0) && *bad < 0) *bad = counters[0];
+// report[1] += loss * count. report[0] is the number of the first step whose loss was not finite, -1 for none.
+extern "C" __global__ void record_loss(const double* loss, double* report, double count, const int64* counters) {
+    report[1] += *loss * count;
+    if (!(*loss - *loss == 0) && report[0] < 0) report[0] = counters[0];
 }
 
 // target = source, if a step was bad: puts the moving averages back.
-extern "C" __global__ void restore_if_bad(REAL* target, const REAL* source, int64 size, const int64* bad) {
+extern "C" __global__ void restore_if_bad(REAL* target, const REAL* source, int64 size, const double* bad) {
     if (*bad < 0) return;
     for (int64 i = first_element(); i < size; i += all_threads()) target[i] = source[i];
 }

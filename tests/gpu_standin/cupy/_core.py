@@ -180,7 +180,7 @@ class ndarray:
         device.to_host += 1
         return self._host.copy()
 
-    def set(self, array):
+    def set(self, array, stream=None):
         if not isinstance(array, np.ndarray):
             raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
         if array.dtype != self.dtype:

@@ -428,10 +428,10 @@ class DeviceEngine(Engine):
         if totals is not self._training or number not in self._history:
             return
         batch, place = self._history[number]
+        self.model.compiled.optimizer.iterations = number  # what came after it has changed nothing
+        self._history = {}
         if place is None:
             return
-        self.model.compiled.optimizer.iterations = number
-        self._history = {}
         raise NonFiniteError(self._explain(batch, number, *place))
 
     def _explain(self, batch, number, epoch, place):

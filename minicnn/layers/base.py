@@ -303,7 +303,7 @@ class Layer(Step, Configurable):
             if step.is_view
             else backend.empty((batch, *ws.output_shape), xs[0].dtype)
         )
-        ws.params = {w.name: w.value for w in step.weights}
+        ws.params = {w.name: _on_backend(w, backend) for w in step.weights}
         ws.seed, ws.stream, ws.clock = random.next_seed(), 0, SimpleNamespace(step=0)
         ws.buffers = {
             name: backend.empty((batch, *b.shape) if b.per_sample else b.shape, b.dtype or xs[0].dtype)
@@ -351,6 +351,12 @@ class Layer(Step, Configurable):
         if self.declared_input_shape is not None:
             config["input_shape"] = list(self.declared_input_shape)
         return config
+
+
+def _on_backend(weight, backend):
+    """A weight's array; a copy where it lives in another memory than the backend's."""
+    is_there = isinstance(weight.value, backend.xp.ndarray)
+    return weight.value if is_there else backend.asarray(weight.numpy())
 
 
 # ------------------------------------------------------------------------------------------------------- naming

@@ -246,7 +246,8 @@ class ndarray:
     def __getitem__(self, index):
         if _has_array(index):
             return compute(lambda a, i: a[i], self, index)
-        return ndarray(np.asarray(self._host[index]) if self.ndim else self._host)
+        index = index if isinstance(index, tuple) else (index,)
+        return ndarray(self._host[index if Ellipsis in index else (*index, Ellipsis)])  # never a scalar: a view
 
     def __setitem__(self, index, value):
         index, value, target = unwrap(index), unwrap(value), self._host

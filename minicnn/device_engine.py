@@ -123,6 +123,7 @@ class DeviceTotals(Totals):
     def __init__(self, engine, targets):
         self._engine, self.report = engine, None
         super().__init__(engine.model, targets)
+        self.kinds = tuple(f"{number} {metric!r}" for _, number, metric in self._metrics)  # of the metrics
         self._own = [type(m).__module__.startswith("minicnn.") for _, _, m in self._metrics]
         self._first_metric = 2 + (len(self._parts) if self._several else 0)
         self.report = engine.take_report(self._first_metric + len(self._metrics))
@@ -167,8 +168,7 @@ class DeviceTotals(Totals):
 
     def logs(self):
         values = self._engine.backend.to_host(self.report)
-        if values[0] >= 0:
-            self._engine.found_bad(self, int(values[0]))
+        self._engine.look_at(self, None if values[0] < 0 else int(values[0]))
         logs = {"loss": float(values[1] / self._samples)}
         if self._several:
             parts = values[2 : self._first_metric] / self._samples
@@ -230,7 +230,8 @@ class DeviceEngine(Engine):
         self._staging = {}  # shapes → DeviceData for batches that come from the host
         self._steps, self._steps_of = {}, None
         self._reports = []
-        self._training, self._history = None, {}  # totals of the last step; number of a step → [batch, place]
+        self._totals = None  # weak reference to those of the last step
+        self._history = {}  # number of a step → [batch, place]; what is needed to explain a bad loss
 
     # ------------------------------------------------------------------------------------------------------- reports
 
@@ -333,6 +334,8 @@ class DeviceEngine(Engine):
             self.optimizer_state = optimizer.create_state(self.store.theta.size, self.store.dtype, self.backend.zeros)
             optimizer.iterations, optimizer.owner = 0, weakref.ref(model)
         rule = _rule(optimizer)
+        if self._totals is None or self._totals() is not totals:
+            self._totals, self._history = weakref.ref(totals), {}
         step = self._step(batch, bound, totals, rule)
         number, learning_rate = optimizer.iterations, optimizer.current_learning_rate
         self.state.set(rule[1] if rule else 0.0, learning_rate, number, batch.start)
@@ -343,27 +346,28 @@ class DeviceEngine(Engine):
                 self.store.theta, self.store.grad, self.optimizer_state, self._segments, self.backend.kernels
             )
         optimizer.iterations = number + 1
-        self._remember(totals, batch, number)
+        self._history[number] = [batch, None]
         return loss, bound
 
     def _step(self, batch, bound, totals, rule) -> _Step:
         """The step of this kind, a new one if there was none."""
         constants = (rule[0], rule[2]) if rule else None
         optimizer = self.model.compiled.optimizer
-        options = repr(optimizer.get_config() | {"learning_rate": None}), constants
+        options = repr(optimizer.get_config() | {"learning_rate": None}), constants, totals.kinds
         parts = batch.data, bound, totals.report, self.optimizer_state, self._segments, batch.order
         key = (*(id(part) for part in parts), options)
         step = self._steps.pop(key, None)
         if step is None:
-            step = _Step(lambda: self._body(batch, bound, totals, rule), parts)
+            step = _Step(lambda: self._body(batch, bound, rule), parts)
             while len(self._steps) >= MAX_STEPS:
                 self._steps.pop(next(iter(self._steps)))
         self._steps[key] = step  # the last in the dict is the last used
         return step
 
-    def _body(self, batch, bound, totals, rule):
+    def _body(self, batch, bound, rule):
         """All that a step launches. Nothing here waits for the device, so that it can be captured."""
         state, store, optimizer = self.state, self.store, self.model.compiled.optimizer
+        totals = self._totals()
         before, iterations = store.sigma.copy(), optimizer.iterations
         self.model.clock.step = state.step
         for source, array in zip(batch.inputs, bound.inputs, strict=True):
@@ -413,26 +417,20 @@ class DeviceEngine(Engine):
 
     # -------------------------------------------------------------------------------------------------------- errors
 
-    def _remember(self, totals, batch, number):
-        """Keep what is needed to explain a bad loss, until the next look at the report."""
-        if self._training is not totals:
-            self._training, self._history = totals, {}
-        self._history[number] = [batch, None]
-
     def check_finite(self, loss, bound, epoch, batch):
         """Ask for an error if the loss was not finite; it is raised when the totals are next read."""
         self._history[max(self._history)][1] = (epoch, batch)
 
-    def found_bad(self, totals, number) -> None:
-        """The totals were read, and the loss of step `number` was not finite: raise `NonFiniteError` if asked for."""
-        if totals is not self._training or number not in self._history:
+    def look_at(self, totals, bad) -> None:
+        """Totals were read: if the loss of step `bad` was not finite, raise `NonFiniteError` where it was asked for."""
+        if self._totals is None or totals is not self._totals():
             return
-        batch, place = self._history[number]
-        self.model.compiled.optimizer.iterations = number  # what came after it has changed nothing
+        batch, place = self._history.get(bad, (None, None))
         self._history = {}
-        if place is None:
-            return
-        raise NonFiniteError(self._explain(batch, number, *place))
+        if batch is not None:
+            self.model.compiled.optimizer.iterations = bad  # what came after it has changed nothing
+        if place is not None:
+            raise NonFiniteError(self._explain(batch, bad, *place))
 
     def _explain(self, batch, number, epoch, place):
         if batch.version != batch.data.version:
@@ -458,7 +456,10 @@ class DeviceEngine(Engine):
         try:
             yield
         except DeviceMemoryError as error:
-            if count == 1 or "batch_size=" in str(error):
+            self._plans.clear()
+            self._staging.clear()
+            self._steps.clear()
+            if count == 1:
                 raise
             raise DeviceMemoryError(
                 f"model '{self.model.name}' and {count} samples do not fit into the GPU's memory: try "

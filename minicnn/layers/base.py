@@ -290,6 +290,9 @@ class Layer(Step, Configurable):
             for step in self.lower():
                 ws = self._workspace_for(step, xs, backend, training)
                 step.forward(xs, ws)
+                for w in step.weights:  # moving averages of a layer whose weights live elsewhere
+                    if training and not w.has_gradient and ws.params[w.name] is not w.value:
+                        w.assign(backend.to_host(ws.params[w.name]))
                 xs = (ws.y,)
         return backend.to_host(xs[0])
 

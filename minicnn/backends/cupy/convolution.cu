@@ -420,11 +420,14 @@ __device__ __forceinline__ void correlation(const REAL* __restrict__ source, con
     }
 #define TILES(BM, BN, TM, TN) TILE(BM, BN, TM, TN, 1) TILE(BM, BN, TM, TN, 4)
 
-#ifdef WIDE_TILES  // for float; 8 x 8 sums of double would not fit into registers
+// Each tile is compiled on its own, when it is first used; 8 x 8 sums of double would not fit into registers.
+#if defined(TILE_128x64)
 TILES(128, 64, 8, 8)
-#endif
+#elif defined(TILE_64x32)
 TILES(64, 32, 4, 4)
+#elif defined(TILE_128x16)
 TILES(128, 16, 4, 4)
+#else
 
 // y = sum of `count` parts of `size` elements, in their order, + bias, then ReLU; channel = element % channels.
 extern "C" __global__ void add_parts(const REAL* parts, int count, int64 size, const REAL* bias, int channels, int relu,
@@ -495,3 +498,5 @@ extern "C" __global__ void col2im(const REAL* columns, REAL* x, int images, int 
         x[i] = sum;
     }
 }
+
+#endif

@@ -3,6 +3,7 @@
 CuPy compiles with NVRTC and keeps the machine code on disk, in ``~/.cupy/kernel_cache`` (``CUPY_CACHE_DIR``).
 """
 
+import re
 from functools import cache
 from importlib import resources
 
@@ -39,24 +40,24 @@ def source(file: str) -> str:
     return "\n".join((folder / f"{name}.cu").read_text(encoding="utf-8") for name in ("common", file))
 
 
-def options(dtype) -> tuple:
-    """How a kernel file is compiled for an element type."""
-    if dtype == np.float32:
-        return ("-std=c++17", "-DREAL=float", "-DWIDE_TILES")
-    if dtype == np.float64:
-        return ("-std=c++17", "-DREAL=double")
-    raise TypeError(f"the kernels compute in float32 or float64. Received: {dtype}")
+def options(dtype, tile=None) -> tuple:
+    """How a kernel file is compiled for an element type; `tile`: only the kernels of this tile, such as "64x32"."""
+    types = {"float32": "float", "float64": "double"}
+    if np.dtype(dtype).name not in types:
+        raise TypeError(f"the kernels compute in float32 or float64. Received: {dtype}")
+    return ("-std=c++17", f"-DREAL={types[np.dtype(dtype).name]}", *([f"-DTILE_{tile}"] if tile else []))
 
 
 @cache
-def _module(file, dtype):
-    return cupy.RawModule(code=source(file), options=options(dtype), backend="nvrtc")
+def _module(file, dtype, tile):
+    return cupy.RawModule(code=source(file), options=options(dtype, tile), backend="nvrtc")
 
 
 @cache
 def kernel(file: str, name: str, dtype):
     """The kernel of that name in ``file.cu``, for float32 or float64."""
-    return _module(file, dtype).get_function(name)
+    tile = re.search(r"_(\d+x\d+)_", name)
+    return _module(file, dtype, tile and tile[1]).get_function(name)
 
 
 def launch(file, name, dtype, grid, threads, *arguments) -> None:

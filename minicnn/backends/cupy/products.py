@@ -13,6 +13,8 @@ BLOCKS_WANTED = 528
 LEAST_SLICES = 8  # of a part
 LEAST_WORK_FOR_WIDE_TILES = 4096  # tiles × slices
 
+TILES = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}  # in convolution.cu
+
 PRODUCT = np.dtype(
     [
         (name, np.int32)

@@ -63,7 +63,8 @@ class StepState:
     def record_loss(self, loss, report, count) -> None:
         """report[1] += loss · count; report[0] becomes the step's number if it is the first whose loss is not finite."""
         loss = loss if isinstance(loss, cupy.ndarray) else cupy.full((), loss, np.float64)
-        launch("training", "record_loss", FLOAT32, (1,), 1, loss, report, np.float64(count), self._counters)
+        arguments = loss, report, np.float64(count), self._rates, self._counters
+        launch("training", "record_loss", FLOAT32, (1,), 1, *arguments)
 
     def restore_if_bad(self, target, source, report) -> None:
         """target = source if a loss was not finite."""

@@ -216,10 +216,13 @@ extern "C" __global__ void set_step(double* rates, int64* counters, double rate,
     counters[1] = start;
 }
 
-// report[1] += loss * count. report[0] is the number of the first step whose loss was not finite, -1 for none.
-extern "C" __global__ void record_loss(const double* loss, double* report, double count, const int64* counters) {
+// report[1] += loss * count. report[0] is the number of the first step whose loss was not finite, -1 for none; from that
+// step on, weights do not decay either.
+extern "C" __global__ void record_loss(const double* loss, double* report, double count, double* rates,
+                                       const int64* counters) {
     report[1] += *loss * count;
     if (!(*loss - *loss == 0) && report[0] < 0) report[0] = counters[0];
+    if (report[0] >= 0) rates[1] = 0;
 }
 
 // target = source, if a step was bad: puts the moving averages back.

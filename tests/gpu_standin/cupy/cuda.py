@@ -4,8 +4,10 @@ import contextlib
 
 import numpy as np
 
+from cupy import _blas as cublas  # noqa: F401
 from cupy import _core
-from cupy._core import OutOfMemoryError, device  # noqa: F401
+from cupy._core import OutOfMemoryError
+from cupy._core import device as _state
 
 
 class runtime:
@@ -45,6 +47,14 @@ class memory:
     OutOfMemoryError = OutOfMemoryError
 
 
+class device_module:
+    """`cupy.cuda.device`."""
+
+    @staticmethod
+    def get_cublas_handle():
+        return 1
+
+
 class Device:
     """The one device."""
 
@@ -55,7 +65,7 @@ class Device:
 
     @property
     def mem_info(self):
-        return device.limit - device.used, device.limit
+        return _state.limit - _state.used, _state.limit
 
     def use(self):
         if not 0 <= self.id < runtime.devices:
@@ -101,7 +111,7 @@ class Graph:
 
     def launch(self, stream=None):
         _core.forbid_while_capturing("graph launches")
-        device.graphs += 1
+        _state.graphs += 1
         with np.errstate(all="ignore"):
             for operation in self._operations:
                 operation()
@@ -121,14 +131,14 @@ class Stream:
             raise RuntimeError("cannot capture on the default (legacy) stream")
         if get_current_stream() is not self:
             raise RuntimeError("the stand-in captures the current stream only")
-        device.recording = []
+        _state.recording = []
 
     def end_capture(self):
-        operations, device.recording = device.recording, None
+        operations, _state.recording = _state.recording, None
         return Graph(operations)
 
     def is_capturing(self):
-        return device.recording is not None and get_current_stream() is self
+        return _state.recording is not None and get_current_stream() is self
 
     def synchronize(self):
         runtime.deviceSynchronize()
@@ -170,3 +180,6 @@ def get_current_stream(device_id=-1):
 
 def alloc_pinned_memory(size):
     return memoryview(bytearray(size))
+
+
+device = device_module

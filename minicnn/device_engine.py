@@ -82,9 +82,7 @@ class DeviceData:
 
     def batch(self, start, count, order=None) -> DeviceBatch:
         """`count` samples from `start` on."""
-        return DeviceBatch(
-            self.inputs, self.targets, self.weight, None, count, self, order, start, self.version
-        )
+        return DeviceBatch(self.inputs, self.targets, self.weight, None, count, self, order, start, self.version)
 
 
 def _upload(backend, array):
@@ -375,9 +373,7 @@ class DeviceEngine(Engine):
         targets = [self._picked(target, batch, store.dtype) for target in batch.targets]
         weight = None if batch.weight is None else self._picked(batch.weight, batch, np.dtype(np.float64))
         bound.forward()
-        loss, parts, targets = self.losses(
-            bound, Batch([], targets, weight, None, batch.count), with_gradients=True
-        )
+        loss, parts, targets = self.losses(bound, Batch([], targets, weight, None, batch.count), with_gradients=True)
         counts = totals.record(batch.count, loss, parts, targets, bound.outputs)
         self.gradients(bound)
         if rule is not None:
@@ -435,8 +431,8 @@ class DeviceEngine(Engine):
     def _explain(self, batch, number, epoch, place):
         if batch.version != batch.data.version:
             return (
-                f"the loss became NaN or infinite in epoch {epoch + 1}, batch {place + 1}; the weights are those before "
-                "it. Its data is no longer on the GPU: train_on_batch with it names the layer"
+                f"the loss became NaN or infinite in epoch {epoch + 1}, batch {place + 1}; the weights are those "
+                "before it. Its data is no longer on the GPU: train_on_batch with it names the layer"
             )
         before, bound = self.store.sigma.copy(), self.bound(batch.count, training=True)
         self.state.set(0.0, 0.0, number, batch.start)
@@ -471,7 +467,11 @@ def _rule(optimizer):
     """(name of the kernel, its rate now, its other numbers) of an optimizer; None if it computes by itself."""
     calls = []
     recorder = SimpleNamespace(
-        **{name: lambda *a, name=name: calls.append((name, a)) for name in reference.__all__ if name.endswith("_update")}
+        **{
+            name: lambda *a, name=name: calls.append((name, a))
+            for name in reference.__all__
+            if name.endswith("_update")
+        }
     )
     try:
         optimizer.apply(recorder, None, None, [None] * len(optimizer.slots), optimizer.current_learning_rate)

@@ -231,9 +231,7 @@ class _Problem:
         values = {t: self.value(t * STEP, theta_direction, data_directions) for t in (-1, -0.5, 0, 0.5, 1)}
         slopes = (values[1] - values[0]) / STEP, (values[0] - values[-1]) / STEP
         numeric, nearer = (values[1] - values[-1]) / (2 * STEP), (values[0.5] - values[-0.5]) / STEP
-        noise = NOISE * (
-            1 + sum(float(np.abs(h * f).sum()) for h, f in zip(self._heads(), self.factors, strict=True))
-        )
+        noise = NOISE * (1 + sum(float(np.abs(h * f).sum()) for h, f in zip(self._heads(), self.factors, strict=True)))
         is_smooth = abs(numeric - nearer) <= CONSISTENT * abs(numeric) + 2 * noise
         is_smooth &= abs(slopes[0] - slopes[1]) <= KINK * max(map(abs, slopes)) + 2 * noise
         return analytic, numeric, noise, is_smooth

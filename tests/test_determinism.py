@@ -13,7 +13,6 @@ import minicnn as mc
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, ReLU
 
 
-
 def train(backend, seed=1, epochs=2, threads=None, optimizer="adam"):
     """The weights' bytes and the losses of a small LeNet with dropout and batch normalization."""
     if threads is not None:

@@ -30,7 +30,6 @@ from minicnn.layers import (
 )
 
 
-
 class Unchanged:
     """Asserts that weights, optimizer and history of a model are afterwards what they were."""
 

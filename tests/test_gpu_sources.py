@@ -1,4 +1,4 @@
-"""The kernel sources compile for the GPUs there are, with the compiler's package alone: no GPU, no CUDA installation."""
+"""The kernel sources compile for the GPUs there are, with the compiler's package alone: no GPU, no CUDA toolkit."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -23,7 +23,6 @@ tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
 
-
 def twins(make, backend="numba"):
     """The model that `make(module)` builds in Keras and in minicnn, with the same weights."""
     theirs, ours = make(keras), make(mc)

@@ -19,7 +19,6 @@ from minicnn.layers import Activation, BatchNormalization, Conv2D, Dense, Dropou
 from minicnn.optimizers import schedules
 
 
-
 def linear(rng, backend=None, optimizer=None, loss="mse", outputs=2, **options):
     """A dense layer on 4 inputs, compiled; SGD by default."""
     model = mc.Sequential([Input((4,)), Dense(outputs, bias_initializer="glorot_uniform", **options)])

@@ -45,7 +45,9 @@ def conv2d(x, kernel, bias, y, window, groups, relu) -> None:
         _, m, k = columns.shape
         each = filters // groups
         # row-major y = columns · kernel is column-major yᵀ = kernelᵀ · columnsᵀ
-        _multiply("N", "N", each, m, k, (kernel, filters, each), (columns, k, m * k), 0, (y[part], filters, each), groups)
+        _multiply(
+            "N", "N", each, m, k, (kernel, filters, each), (columns, k, m * k), 0, (y[part], filters, each), groups
+        )
     channels = np.int32(filters)
     if bias is not None or relu:
         arguments = y, bias, np.int64(y.size), channels, np.int32(relu)

@@ -32,8 +32,8 @@ def _explain(message) -> str:
     """What is missing, and what to do, from an error of the CUDA runtime."""
     if "InsufficientDriver" in message:
         cause = (
-            "the NVIDIA driver is missing or older than this CuPy's CUDA; install a driver, or the CuPy package for the "
-            f"CUDA that the driver knows (cupy-cuda12x, cupy-cuda13x){_versions()}"
+            "the NVIDIA driver is missing or older than this CuPy's CUDA; install a driver, or the CuPy package for "
+            f"the CUDA that the driver knows (cupy-cuda12x, cupy-cuda13x){_versions()}"
         )
     elif "NoDevice" in message:
         cause = (
@@ -83,6 +83,6 @@ def explained_memory(wanted):
         yield
     except cupy.cuda.memory.OutOfMemoryError as error:
         raise DeviceMemoryError(
-            f"the GPU has no memory for {wanted / 2**20:,.0f} MiB more; {free_bytes() / 2**20:,.0f} MiB are free. Use a "
-            f"smaller batch_size, or free what other programs and arrays hold. Received: {error}"
+            f"the GPU has no memory for {wanted / 2**20:,.0f} MiB more; {free_bytes() / 2**20:,.0f} MiB are free. Use "
+            f"a smaller batch_size, or free what other programs and arrays hold. Received: {error}"
         ) from error

@@ -4,7 +4,7 @@ CuPy compiles with NVRTC and keeps the machine code on disk, in ``~/.cupy/kernel
 """
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 import cupy
@@ -13,24 +13,15 @@ import numpy as np
 THREADS = 256  # of a block of an elementwise kernel
 MOST_BLOCKS = 1 << 16  # each thread then takes several elements
 
-WINDOW = np.dtype(
-    [
-        (name, np.int32)
-        for name in (
-            "in_height",
-            "in_width",
-            "out_height",
-            "out_width",
-            "kernel_height",
-            "kernel_width",
-            "stride_y",
-            "stride_x",
-            "dilation_y",
-            "dilation_x",
-            "pad_top",
-            "pad_left",
-        )
-    ]
+
+def integers(names: str):
+    """The dtype of a structure of ints, whose names are separated by spaces."""
+    return np.dtype([(name, np.int32) for name in names.split()])
+
+
+WINDOW = integers(
+    "in_height in_width out_height out_width kernel_height kernel_width stride_y stride_x dilation_y dilation_x "
+    "pad_top pad_left"
 )
 
 
@@ -86,8 +77,13 @@ def window_structure(window):
 
 
 def structure(dtype, fields):
-    """An array of one element of a structured dtype; fields that are not given are 0."""
+    """An array of one element of a structured dtype, which nobody may change; fields that are not given are 0."""
+    return _structure(dtype, tuple(fields.items()))
+
+
+@lru_cache(4096)
+def _structure(dtype, items):
     array = np.zeros(1, dtype)
-    for name, value in fields.items():
+    for name, value in items:
         array[name] = value
     return array

@@ -3,36 +3,26 @@
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import launch, launch_over, structure
+from minicnn.backends.cupy.launch import integers, launch, launch_over, structure
 
 SLICE = 8  # BK in convolution.cu
 
-# The sum of a product with few tiles is cut into parts, so that all multiprocessors of a large GPU have work. Constants,
-# not properties of the GPU at hand: results do not depend on it.
+# The sum of a product with few tiles is cut into parts, so that all multiprocessors of a large GPU have work. These are
+# constants, not properties of the GPU at hand: results do not depend on it.
 BLOCKS_WANTED = 528
 LEAST_SLICES = 8  # of a part
 LEAST_WORK_FOR_WIDE_TILES = 4096  # tiles × slices
 
 TILES = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}  # in convolution.cu
 
-PRODUCT = np.dtype(
-    [
-        (name, np.int32)
-        for name in (
-            "rows columns depth row_height row_width height width channels group_channels kernel_width step_y step_x "
-            "scale_y scale_x divide_y divide_x offset_y offset_x matrix_row matrix_group out_channels splits "
-            "slices_per_split relu pool_height pool_width pool_stride_y pool_stride_x"
-        ).split()
-    ]
+PRODUCT = integers(
+    "rows columns depth row_height row_width height width channels group_channels kernel_width step_y step_x scale_y "
+    "scale_x divide_y divide_x offset_y offset_x matrix_row matrix_group out_channels splits slices_per_split relu "
+    "pool_height pool_width pool_stride_y pool_stride_x"
 )
-CORRELATION = np.dtype(
-    [
-        (name, np.int32)
-        for name in (
-            "rows columns depth out_height out_width height width channels group_channels kernel_width stride_y stride_x "
-            "dilation_y dilation_x pad_top pad_left out_channels splits slices_per_split"
-        ).split()
-    ]
+CORRELATION = integers(
+    "rows columns depth out_height out_width height width channels group_channels kernel_width stride_y stride_x "
+    "dilation_y dilation_x pad_top pad_left out_channels splits slices_per_split"
 )
 
 

@@ -1,5 +1,6 @@
 """Training steps as CUDA graphs: the numbers that change from step to step lie in buffers on the device."""
 
+import contextlib
 from types import SimpleNamespace
 
 import cupy
@@ -61,7 +62,7 @@ class StepState:
         elementwise.gather_rows(source, order, self.start, out)
 
     def record_loss(self, loss, report, count) -> None:
-        """report[1] += loss · count; report[0] becomes the step's number if it is the first whose loss is not finite."""
+        """report[1] += loss · count; report[0] becomes the step's number if it is the first with a bad loss."""
         loss = loss if isinstance(loss, cupy.ndarray) else cupy.full((), loss, np.float64)
         arguments = loss, report, np.float64(count), self._rates, self._counters
         launch("training", "record_loss", FLOAT32, (1,), 1, *arguments)
@@ -77,7 +78,7 @@ class StepState:
 
         def reading_rate(update):
             def call(*arguments):
-                vectors = [a for a in arguments if a is None or isinstance(a, cupy.ndarray) and a.ndim]
+                vectors = [a for a in arguments if a is None or (isinstance(a, cupy.ndarray) and a.ndim)]
                 update(*vectors, rate, *arguments[len(vectors) + 1 :])
 
             return call
@@ -115,10 +116,8 @@ class CapturedStep:
 
 def _abandon(stream):
     """End a capture that has failed; CUDA may report the failure once more."""
-    try:
+    with contextlib.suppress(Exception):
         stream.end_capture()
-    except Exception:
-        pass
 
 
 class Uploads:
@@ -143,7 +142,7 @@ class Uploads:
         pairs = []
         for i, (host, array) in enumerate(zip(arrays, data.arrays, strict=True)):
             buffer = self._buffer((number, i), array)[: len(indices)]
-            np.take(host, indices, axis=0, out=buffer) if host.dtype == buffer.dtype else np.copyto(buffer, host[indices])
+            buffer[...] = host[indices]
             pairs.append((array[: len(indices)], buffer))
         self._stream.wait_event(self._free)
         for array, buffer in pairs:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 HEADER = Path(__file__).parents[1] / "cuda_on_host.h"
 KERNEL = re.compile(
-    r'extern "C" __global__ void\s+(?:__launch_bounds__\((?P<bounds>[^;{]*?)\)\s+)?(?P<name>\w+)\((?P<parameters>[^)]*)\)\s*\{'
+    r'extern "C" __global__ void\s+(?:__launch_bounds__\((?P<bounds>[^;{]*?)\)\s+)?'
+    r"(?P<name>\w+)\((?P<parameters>[^)]*)\)\s*\{"
 )
 TYPES = {  # C type → dtype
     "float": "f4",
@@ -90,7 +91,9 @@ def _library(code, defines, names):
     if SANITIZE:
         flags += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
     digest = hashlib.sha256("\0".join([text, HEADER.read_text(), *flags]).encode()).hexdigest()[:20]
-    folder = Path(os.environ.get("MINICNN_STANDIN_CACHE") or Path(tempfile.gettempdir(), f"minicnn-standin-{os.getuid()}"))
+    folder = Path(
+        os.environ.get("MINICNN_STANDIN_CACHE") or Path(tempfile.gettempdir(), f"minicnn-standin-{os.getuid()}")
+    )
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{digest}.so"
     if not target.exists():

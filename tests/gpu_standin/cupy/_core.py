@@ -5,7 +5,6 @@ from the host while a stream is captured. New memory holds NaN, so that nothing 
 captured nothing runs: operations are recorded, and a graph that is launched repeats them.
 """
 
-import contextlib
 import ctypes
 import math
 import weakref
@@ -340,12 +339,17 @@ ndarray.repeat = lambda self, repeats, axis=None: compute(np.repeat, self, repea
 
 # --------------------------------------------------------------------------------------------------------- functions
 
-UFUNCS = set(
-    "add subtract multiply true_divide divide floor_divide remainder power negative absolute sign sqrt square exp expm1 "
-    "log log1p tanh sin cos maximum minimum greater greater_equal less less_equal equal not_equal isfinite isnan "
+_UFUNCS = (
+    "add subtract multiply true_divide divide floor_divide remainder power negative absolute sign sqrt square exp "
+    "expm1 log log1p tanh sin cos maximum minimum greater greater_equal less less_equal equal not_equal isfinite isnan "
     "logical_and logical_or logical_not bitwise_and bitwise_or bitwise_xor invert right_shift left_shift matmul floor "
-    "reciprocal fmax fmin".split()
+    "reciprocal fmax fmin"
 )
+_PLAIN = (
+    "sum mean amax amin max min prod argmax argmin count_nonzero all any clip pad concatenate repeat take_along_axis "
+    "where stack cumsum dot tensordot"
+)
+UFUNCS = set(_UFUNCS.split())
 FUNCTIONS = {}
 
 
@@ -363,10 +367,7 @@ def _delegate(name):
     return function(call)
 
 
-for _name in (
-    "sum mean amax amin max min prod argmax argmin count_nonzero all any clip pad concatenate repeat take_along_axis "
-    "where stack cumsum dot tensordot".split()
-):
+for _name in _PLAIN.split():
     _delegate(_name)
 
 
@@ -471,8 +472,3 @@ def arange(start, stop=None, step=1, dtype=None):
 
 def asnumpy(a):
     return a.get() if isinstance(a, ndarray) else np.asarray(a)
-
-
-def quiet():
-    """Inside, NumPy does not warn: a device does not either."""
-    return contextlib.nullcontext()

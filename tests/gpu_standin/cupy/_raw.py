@@ -34,7 +34,7 @@ class RawKernel:
         kernel = self._kernel
         if not isinstance(grid, tuple) or not isinstance(block, tuple):
             raise TypeError("grid and block are tuples")
-        dims = [int(n) for n in (*(grid + (1, 1))[:3], *(block + (1, 1))[:3])]
+        dims = [int(n) for n in (*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3])]
         threads = dims[3] * dims[4] * dims[5]
         if not 0 < threads <= kernel.max_threads or dims[5] > 64:
             raise _core.StandInError(

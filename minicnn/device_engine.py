@@ -451,7 +451,7 @@ class DeviceEngine(Engine):
         """Inside, running out of memory raises `DeviceMemoryError` with a batch size that may fit."""
         try:
             yield
-        except DeviceMemoryError as error:
+        except MemoryError as error:  # CuPy's, or already explained
             self._plans.clear()
             self._staging.clear()
             self._steps.clear()

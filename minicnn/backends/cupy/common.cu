@@ -35,3 +35,19 @@ __device__ T block_sum(T value, T* scratch) {
     __syncthreads();  // before the caller uses the scratch again
     return total;
 }
+
+// The sum of element i of `count` parts, in an order that depends on `count` alone, by a block of 32 x lines threads: 32
+// elements side by side, every line its share of the parts. Threads of line 0 get the result; all threads must call it.
+__device__ __forceinline__ REAL sum_of_parts(const REAL* parts, int count, int64 stride, int64 i, bool inside) {
+    __shared__ REAL scratch[32][32];
+    const int lane = threadIdx.x % 32, line = threadIdx.x / 32, lines = blockDim.x / 32;
+    REAL sum = 0;
+    if (inside)
+        for (int part = line; part < count; part += lines) sum += parts[part * stride + i];
+    scratch[line][lane] = sum;
+    __syncthreads();
+    if (line == 0)
+        for (int other = 1; other < lines; ++other) sum += scratch[other][lane];
+    __syncthreads();  // before the scratch is used again
+    return sum;
+}

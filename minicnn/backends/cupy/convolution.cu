@@ -429,12 +429,13 @@ TILES(64, 32, 4, 4)
 TILES(128, 16, 4, 4)
 #else
 
-// y = sum of `count` parts of `size` elements, in their order, + bias, then ReLU; channel = element % channels.
+// y = sum of `count` parts of `size` elements + bias, then ReLU; channel = element % channels. Blocks of 32 x lines threads.
 extern "C" __global__ void add_parts(const REAL* parts, int count, int64 size, const REAL* bias, int channels, int relu,
                                      REAL* y) {
-    for (int64 i = first_element(); i < size; i += all_threads()) {
-        REAL sum = parts[i];
-        for (int part = 1; part < count; ++part) sum += parts[part * size + i];
+    for (int64 first = (int64)blockIdx.x * 32; first < size; first += (int64)gridDim.x * 32) {
+        const int64 i = first + threadIdx.x % 32;
+        REAL sum = sum_of_parts(parts, count, size, i, i < size);
+        if (threadIdx.x >= 32 || i >= size) continue;
         if (bias) sum += bias[i % channels];
         y[i] = relu && sum < 0 ? REAL(0) : sum;
     }

@@ -70,6 +70,14 @@ def blocks_for(size) -> int:
     return min(-(-int(size) // THREADS), MOST_BLOCKS)
 
 
+def grid_for_parts(count, size):
+    """(grid, threads) of a kernel that calls ``sum_of_parts`` of common.cu for `count` parts of `size` elements."""
+    lines = 4
+    while lines < 32 and lines * 4 <= count:
+        lines *= 2
+    return (min(-(-int(size) // 32), MOST_BLOCKS),), 32 * lines
+
+
 @cache
 def window_structure(window):
     """A `Window` as the kernels take it: a structure, passed by value."""

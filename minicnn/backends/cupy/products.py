@@ -3,7 +3,7 @@
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import integers, launch, launch_over, structure
+from minicnn.backends.cupy.launch import grid_for_parts, integers, launch, structure
 
 SLICE = 8  # BK in convolution.cu
 
@@ -103,7 +103,8 @@ def add_parts(parts, out, bias, relu) -> None:
     """out = the sum of the parts, in their order, + bias, ReLU."""
     channels = 1 if bias is None else bias.size
     arguments = parts, np.int32(len(parts)), np.int64(out.size), bias, np.int32(channels), np.int32(relu), out
-    launch_over(out.size, "convolution", "add_parts", out.dtype, *arguments)
+    grid, threads = grid_for_parts(len(parts), out.size)
+    launch("convolution", "add_parts", out.dtype, grid, threads, *arguments)
 
 
 def choose_tile(rows, columns, depth, groups, dtype):

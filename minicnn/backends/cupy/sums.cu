@@ -21,12 +21,6 @@ __device__ __forceinline__ void sum_columns(REAL* parts, int64 rows, int channel
     __syncthreads();  // before the scratch is used again
 }
 
-__device__ __forceinline__ REAL sum_parts(const REAL* parts, int count, int channels, int c) {
-    REAL sum = parts[c];
-    for (int part = 1; part < count; ++part) sum += parts[part * channels + c];
-    return sum;
-}
-
 extern "C" __global__ void column_sums(const REAL* x, REAL* parts, int64 rows, int channels) {
     sum_columns(parts, rows, channels, [&](int64 i, int c) { return x[i]; });
 }
@@ -43,27 +37,34 @@ extern "C" __global__ void norm_gradient_sums(const REAL* x, const REAL* dy, con
     sum_columns(parts_x, rows, channels, [&](int64 i, int c) { return dy[i] * ((x[i] - mean[c]) * inverse_std[c]); });
 }
 
+// The channel of this thread in the kernels below, which run in blocks of 32 x lines threads.
+__device__ __forceinline__ int own_channel() { return blockIdx.x * 32 + threadIdx.x % 32; }
+__device__ __forceinline__ bool writes(int c, int channels) { return threadIdx.x < 32 && c < channels; }
+
 // target = the sums of the parts.
 extern "C" __global__ void finish_sums(const REAL* parts, int count, int channels, REAL* target) {
-    const int c = first_element();
-    if (c < channels) target[c] = sum_parts(parts, count, channels, c);
+    const int c = own_channel();
+    const REAL sum = sum_of_parts(parts, count, channels, c, c < channels);
+    if (writes(c, channels)) target[c] = sum;
 }
 
 // mean, and the moving average that follows it: moving += follow * (batch - moving).
 extern "C" __global__ void finish_mean(const REAL* parts, int count, int channels, int64 rows, REAL follow, REAL* mean,
                                        REAL* moving) {
-    const int c = first_element();
-    if (c >= channels) return;
-    mean[c] = sum_parts(parts, count, channels, c) / rows;
+    const int c = own_channel();
+    const REAL sum = sum_of_parts(parts, count, channels, c, c < channels);
+    if (!writes(c, channels)) return;
+    mean[c] = sum / rows;
     moving[c] += follow * (mean[c] - moving[c]);
 }
 
 // 1 / sqrt(variance + epsilon), and the moving average of the variance.
 extern "C" __global__ void finish_variance(const REAL* parts, int count, int channels, int64 rows, REAL follow,
                                            REAL epsilon, REAL* inverse_std, REAL* moving) {
-    const int c = first_element();
-    if (c >= channels) return;
-    const REAL variance = sum_parts(parts, count, channels, c) / rows;
+    const int c = own_channel();
+    const REAL sum = sum_of_parts(parts, count, channels, c, c < channels);
+    if (!writes(c, channels)) return;
+    const REAL variance = sum / rows;
     inverse_std[c] = 1 / sqrt(variance + epsilon);
     moving[c] += follow * (variance - moving[c]);
 }

@@ -3,7 +3,7 @@
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import THREADS, blocks_for, launch, launch_over
+from minicnn.backends.cupy.launch import grid_for_parts, launch, launch_over
 
 LANES, BLOCK_ROWS = 32, 8  # LANES and ROWS in sums.cu
 LEAST_ROWS, MOST_PARTS = 32, 256  # of a part; parts
@@ -34,10 +34,10 @@ def sum_parts(name, like, *arrays, outputs=1):
 
 
 def finish(name, parts, *arguments) -> None:
-    """Launch a kernel with one thread a column that adds up the parts."""
+    """Launch a kernel that adds up the parts (parts, C)."""
     count, channels = parts.shape
-    grid = (blocks_for(channels),)
-    launch("sums", name, parts.dtype, grid, THREADS, parts, np.int32(count), np.int32(channels), *arguments)
+    grid, threads = grid_for_parts(count, channels)
+    launch("sums", name, parts.dtype, grid, threads, parts, np.int32(count), np.int32(channels), *arguments)
 
 
 def relu_gradient(dy, y):

@@ -9,7 +9,10 @@ MUST_EXIST = {
     "minicnn/py.typed",
     "minicnn/datasets/digits.npz",
     "minicnn/datasets/digits_LICENSE.txt",
-    *(f"minicnn/backends/cupy/{n}.cu" for n in ("common", "convolution", "pooling", "sums", "training")),
+    *(
+        f"minicnn/backends/cupy/{n}.cu"
+        for n in ("augmentation", "common", "convolution", "pooling", "sums", "training")
+    ),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from oracles import assert_close
 
 import minicnn as mc
-from minicnn import backends, losses, metrics, optimizers
+from minicnn import backends, losses, metrics, optimizers, random
 from minicnn.callbacks import Callback, TerminateOnNaN
 from minicnn.errors import BackendError, DeviceMemoryError, NonFiniteError
 from minicnn.geometry import make_window
@@ -424,6 +424,28 @@ def test_cross_entropy_of_few_and_many_classes(classes, sparse, rng):
     assert_close(arrays[4].get(), gradient, 1e-5)
 
 
+def test_random_numbers_and_warps(rng, seed):
+    """The numbers are the processor's; an image moved by whole pixels, and by half a pixel, with zeros from outside."""
+    from minicnn.backends.cupy import augmentation
+
+    backend = backends.get("cupy")
+    numbers = backend.empty((5, 3), np.float32)
+    augmentation.uniform(numbers, seed, 3, 2**33 + 1)
+    np.testing.assert_array_equal(numbers.get().ravel(), random.uniform(seed, 3, 2**33 + 1, 15))
+    x = rng.normal(size=(2, 5, 6, 3)).astype(np.float32)
+    matrix = np.array([[[1, 0, 2], [0, 1, -1]], [[1, 0, 0.5], [0, 1, 0]]], np.float64)
+    expected = np.zeros_like(x)
+    expected[0, 1:, :4] = x[0, :4, 2:]
+    expected[1] = (x[1] + np.pad(x[1], ((0, 0), (0, 1), (0, 0)))[:, 1:]) / 2
+    y, dx = backend.empty(x.shape, x.dtype), backend.empty(x.shape, x.dtype)
+    augmentation.warp(backend.asarray(x), backend.asarray(matrix), y, True, "constant", 0.0)
+    assert_close(y.get(), expected, 1e-6)
+    dy = rng.normal(size=x.shape).astype(np.float32)
+    augmentation.warp_backward(backend.asarray(dy), backend.asarray(matrix), dx, True, "constant")
+    forward, backward = (dy.astype(np.float64) * expected).sum(), (dx.get().astype(np.float64) * x).sum()
+    assert backward == pytest.approx(forward, rel=1e-4, abs=1e-4)  # it is the adjoint
+
+
 # ------------------------------------------------------------------------------------------------- moving, and errors
 
 
@@ -616,3 +638,14 @@ class TestStandIn:
         graph.launch()
         graph.launch()
         assert array.tolist() == [3, 3, 3]
+
+
+def test_kernels_have_the_parameters_of_the_reference():
+    import inspect
+
+    from minicnn.backends import cupy as kernels
+    from minicnn.backends import reference
+
+    assert set(reference.__all__) <= set(kernels.__all__)
+    for name in reference.__all__:
+        assert inspect.signature(getattr(kernels, name)) == inspect.signature(getattr(reference, name)), name

@@ -8,7 +8,7 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "minicnn" / "backends" / "cupy"
 ARCHITECTURES = (75, 80, 86, 89, 90, 100)
 TILES = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
-OTHERS = ("convolution", "pooling", "sums", "training")
+OTHERS = ("augmentation", "convolution", "pooling", "sums", "training")
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@
 #define __restrict__ __restrict
 
 using std::exp;
+using std::floor;
 using std::log;
 using std::max;
 using std::min;

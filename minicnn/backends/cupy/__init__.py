@@ -4,6 +4,7 @@ Arrays are CuPy's, C-contiguous and on the current device. Sums are added in an 
 no kernel uses atomics: results are bit-identical run after run.
 """
 
+from minicnn.backends.cupy.augmentation import uniform, warp, warp_backward
 from minicnn.backends.cupy.convolution import conv2d, conv2d_backward, conv2d_pool, conv2d_pool_backward
 from minicnn.backends.cupy.dense import dense, dense_backward
 from minicnn.backends.cupy.elementwise import dropout, gather, softmax_cross_entropy
@@ -32,4 +33,7 @@ __all__ = [
     "rmsprop_update",
     "sgd_update",
     "softmax_cross_entropy",
+    "uniform",
+    "warp",
+    "warp_backward",
 ]

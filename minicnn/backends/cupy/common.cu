@@ -51,3 +51,23 @@ __device__ __forceinline__ REAL sum_of_parts(const REAL* parts, int count, int64
     __syncthreads();  // before the scratch is used again
     return sum;
 }
+
+// Random numbers as minicnn.random.uniform draws them: element i is word i % 4 of block i / 4. Philox4x32-10 (Salmon,
+// Moraes, Dror, Shaw, 2011) with counter (block, stream, step) and the seed as key.
+__device__ __forceinline__ void philox(int64 block, uint32 stream, uint64 step, uint64 seed, uint32 (&words)[4]) {
+    words[0] = (uint32)block, words[1] = stream, words[2] = (uint32)step, words[3] = (uint32)(step >> 32);
+    uint32 key_0 = (uint32)seed, key_1 = (uint32)(seed >> 32);
+#pragma unroll
+    for (int round = 0; round < 10; ++round) {
+        const uint64 product_0 = (uint64)0xD2511F53u * words[0], product_1 = (uint64)0xCD9E8D57u * words[2];
+        words[0] = (uint32)(product_1 >> 32) ^ words[1] ^ key_0;
+        words[1] = (uint32)product_1;
+        words[2] = (uint32)(product_0 >> 32) ^ words[3] ^ key_1;
+        words[3] = (uint32)product_0;
+        key_0 += 0x9E3779B9u;
+        key_1 += 0xBB67AE85u;
+    }
+}
+
+// A word as a number in [0, 1), a multiple of 2^-24.
+__device__ __forceinline__ float random_number(uint32 word) { return (float)(word >> 8) * (1.0f / 16777216.0f); }

@@ -8,9 +8,10 @@ from minicnn.backends.cupy.launch import launch_over
 from minicnn.backends.cupy.pooling import max_pool, max_pool2d_backward
 from minicnn.backends.cupy.products import correlation, product
 from minicnn.backends.cupy.sums import column_sums, relu_gradient
+from minicnn.geometry import Window
 
 
-def conv2d(x, kernel, bias, y, window, groups=1, relu=False):
+def conv2d(x, kernel, bias, y, window: Window, groups=1, relu=False):
     if blas.serves(y.size * kernel[..., 0].size):
         blas.conv2d(x, kernel, bias, y, window, groups, relu)
         return
@@ -44,7 +45,7 @@ def _forward_fields(kernel, window, groups):
     }
 
 
-def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups=1, relu=False):
+def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups=1, relu=False):
     if relu:
         dy = relu_gradient(dy, y)
     if dbias is not None:
@@ -115,7 +116,7 @@ def _input_gradient(kernel, dy, dx, window, groups):
     product(dy, transposed, None, dx, None, fields, groups)
 
 
-def conv2d_pool(x, kernel, bias, y, winner, window, pool, relu=False):
+def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=False):
     if _pools_four_pixels(pool):
         cells = {
             "rows": 4 * len(x) * pool.out_height * pool.out_width,
@@ -139,7 +140,7 @@ def _pools_four_pixels(pool) -> bool:
     return (pool.kernel_height, pool.kernel_width) == (2, 2) and apart and not pool.is_padded
 
 
-def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool):
+def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Window):
     full = cupy.empty((len(x), window.out_height, window.out_width, kernel.shape[-1]), x.dtype)
     max_pool2d_backward(dy, winner, full, pool)
     conv2d_backward(x, kernel, None, full, dx, dkernel, dbias, window)

@@ -41,10 +41,14 @@ def gather_rows(source, order, start, out) -> None:
 
 
 def dropout(x, y, rate, seed, stream, step):
-    step_at = step.at if hasattr(step, "at") else None
     numbers = np.float32(rate), x.dtype.type(1 / (1 - rate)), np.uint64(seed), np.uint32(stream)
-    at_once = np.uint64(0 if step_at is not None else step)
-    launch_over(-(-x.size // 4), "training", "dropout", x.dtype, x, y, np.int64(x.size), *numbers, at_once, step_at)
+    arguments = x, y, np.int64(x.size), *numbers, *step_arguments(step)
+    launch_over(-(-x.size // 4), "training", "dropout", x.dtype, *arguments)
+
+
+def step_arguments(step):
+    """A kernel's last arguments: the number of the step, and where it lies if a graph has to read it anew."""
+    return (np.uint64(0), step.at) if hasattr(step, "at") else (np.uint64(step), None)
 
 
 def softmax_cross_entropy(logits, target, weight, loss, dlogits):

@@ -97,30 +97,18 @@ CROSS_ENTROPY(probabilities, REAL)
 
 // --------------------------------------------------------------------------------------------------- random numbers
 
-// y = x * factor where the element's random number is at least `rate`, else x * 0; numbers as minicnn.random.uniform
-// draws them: Philox4x32-10 with counter (element / 4, stream, step) and the seed as key. The step is read from
-// `step_at`, if that is not null.
+// y = x * factor where the element's random number is at least `rate`, else x * 0. The step is read from `step_at`, if
+// that is not null.
 extern "C" __global__ void dropout(const REAL* x, REAL* y, int64 size, float rate, REAL factor, uint64 seed,
                                    uint32 stream, uint64 step, const uint64* step_at) {
     if (step_at) step = *step_at;
     for (int64 block = first_element(); block * 4 < size; block += all_threads()) {
-        uint32 counter[4] = {(uint32)block, stream, (uint32)step, (uint32)(step >> 32)};
-        uint32 key[2] = {(uint32)seed, (uint32)(seed >> 32)};
-#pragma unroll
-        for (int round = 0; round < 10; ++round) {
-            const uint64 product_0 = (uint64)0xD2511F53u * counter[0], product_1 = (uint64)0xCD9E8D57u * counter[2];
-            counter[0] = (uint32)(product_1 >> 32) ^ counter[1] ^ key[0];
-            counter[1] = (uint32)product_1;
-            counter[2] = (uint32)(product_0 >> 32) ^ counter[3] ^ key[1];
-            counter[3] = (uint32)product_0;
-            key[0] += 0x9E3779B9u;
-            key[1] += 0xBB67AE85u;
-        }
+        uint32 words[4];
+        philox(block, stream, step, seed, words);
 #pragma unroll
         for (int word = 0; word < 4; ++word) {
             const int64 i = block * 4 + word;
-            const float number = (float)(counter[word] >> 8) * (1.0f / 16777216.0f);
-            if (i < size) y[i] = x[i] * (number >= rate ? factor : REAL(0));
+            if (i < size) y[i] = x[i] * (random_number(words[word]) >= rate ? factor : REAL(0));
         }
     }
 }

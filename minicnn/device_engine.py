@@ -349,9 +349,9 @@ class DeviceEngine(Engine):
 
     def _step(self, batch, bound, totals, rule) -> _Step:
         """The step of this kind, a new one if there was none."""
-        constants = (rule[0], rule[2]) if rule else None
         optimizer = self.model.compiled.optimizer
-        options = repr(optimizer.get_config() | {"learning_rate": None}), constants, totals.kinds
+        clips = optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm
+        options = rule and (rule[0], rule[2]), optimizer.weight_decay, clips, totals.kinds
         parts = batch.data, bound, totals.report, self.optimizer_state, self._segments, batch.order
         key = (*(id(part) for part in parts), options)
         step = self._steps.pop(key, None)
@@ -415,7 +415,7 @@ class DeviceEngine(Engine):
 
     def check_finite(self, loss, bound, epoch, batch):
         """Ask for an error if the loss was not finite; it is raised when the totals are next read."""
-        self._history[max(self._history)][1] = (epoch, batch)
+        self._history[next(reversed(self._history))][1] = (epoch, batch)
 
     def look_at(self, totals, bad) -> None:
         """Totals were read: if the loss of step `bad` was not finite, raise `NonFiniteError` where it was asked for."""

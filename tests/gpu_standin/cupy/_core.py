@@ -345,10 +345,8 @@ _UFUNCS = (
     "logical_and logical_or logical_not bitwise_and bitwise_or bitwise_xor invert right_shift left_shift matmul floor "
     "reciprocal fmax fmin"
 )
-_PLAIN = (
-    "sum mean amax amin max min prod argmax argmin count_nonzero all any clip pad concatenate repeat take_along_axis "
-    "where stack cumsum dot tensordot"
-)
+_WITH_OUT = "sum mean amax amin max min prod argmax argmin all any clip concatenate stack cumsum dot"
+_WITHOUT_OUT = "count_nonzero pad repeat take_along_axis where tensordot"
 UFUNCS = set(_UFUNCS.split())
 FUNCTIONS = {}
 
@@ -359,16 +357,22 @@ def function(call):
     return call
 
 
-def _delegate(name):
-    def call(*args, out=None, **kwargs):
+def _delegate(name, takes_out=True):
+    def with_out(*args, out=None, **kwargs):
         return compute(getattr(np, name), *args, out=out, **kwargs)
 
+    def without_out(*args, **kwargs):
+        return compute(getattr(np, name), *args, **kwargs)
+
+    call = with_out if takes_out else without_out
     call.__name__ = name
     return function(call)
 
 
-for _name in _PLAIN.split():
+for _name in _WITH_OUT.split():
     _delegate(_name)
+for _name in _WITHOUT_OUT.split():
+    _delegate(_name, takes_out=False)
 
 
 @function
@@ -380,13 +384,13 @@ def copyto(dst, src, casting="same_kind", where=None):
 
 
 @function
-def put_along_axis(arr, indices, values, axis, mode="raise"):
+def put_along_axis(arr, indices, values, axis):
     target, indices, values = arr._host, unwrap(indices), unwrap(values)
     execute(lambda: np.put_along_axis(target, indices, values, axis))
 
 
 @function
-def broadcast_to(array, shape, subok=None):
+def broadcast_to(array, shape):
     return ndarray(np.broadcast_to(array._host, shape))
 
 

@@ -189,6 +189,7 @@ class TorchTraining:
         torch = torch_or_none()
         self.torch, self.batch_size, self.mode = torch, batch_size, mode
         self.model = torch_model(network)
+        self.forward = torch.compile(self.model) if mode == "compile" else self.model
         self.loss = torch.nn.CrossEntropyLoss()
         graph = mode == "graph"
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LEARNING_RATE, eps=1e-7, capturable=graph)
@@ -199,14 +200,13 @@ class TorchTraining:
         self.hits = torch.zeros((), dtype=torch.int64, device=device())
         self.total = torch.zeros((), device=device())
         self.batch_x, self.batch_y = self.x[:batch_size].clone(), self.y[:batch_size].clone()
-        self.step = torch.compile(self._step) if mode == "compile" else self._step
         if graph:
             self._capture()
 
     def _step(self, x, y):
         """Forward, loss, gradients, optimizer, and what a progress bar shows."""
         self.optimizer.zero_grad(set_to_none=True)
-        output = self.model(x)
+        output = self.forward(x)
         loss = self.loss(output, y)
         loss.backward()
         self.optimizer.step()
@@ -234,7 +234,7 @@ class TorchTraining:
                 self.batch_y.copy_(self.y[part])
                 self.graph.replay()
             else:
-                self.step(self.x[part], self.y[part])
+                self._step(self.x[part], self.y[part])
         return float(self.total)
 
     def seconds(self, steps):

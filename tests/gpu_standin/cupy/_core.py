@@ -395,8 +395,8 @@ def broadcast_to(array, shape):
 
 
 @function
-def reshape(a, shape, order="C"):
-    return a.reshape(shape)
+def reshape(a, newshape, order="C"):
+    return a.reshape(newshape)
 
 
 @function

@@ -5,7 +5,15 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-MUST_EXIST = {"minicnn/py.typed", "minicnn/datasets/digits.npz", "minicnn/datasets/digits_LICENSE.txt"}
+MUST_EXIST = {
+    "minicnn/py.typed",
+    "minicnn/datasets/digits.npz",
+    "minicnn/datasets/digits_LICENSE.txt",
+    *(
+        f"minicnn/backends/cupy/{n}.cu"
+        for n in ("augmentation", "common", "convolution", "pooling", "sums", "training")
+    ),
+}
 
 
 def main(checkout, wheel, sdist):

@@ -70,7 +70,7 @@ def parse(parser, arguments=None):
         if options.backend:
             mc.set_backend(options.backend)
         mc.backends.current()
-    except (ValueError, ImportError) as error:
+    except (ValueError, mc.errors.BackendError) as error:
         parser.error(f"backend: {error}")
     try:
         options.out.mkdir(parents=True, exist_ok=True)

@@ -178,7 +178,7 @@ class Batch:
         """Copy the inputs, cast, into a plan's arrays."""
         for source, array in zip(self.inputs, arrays, strict=True):
             if self.indices is None:
-                array[...] = source
+                backend.load(array, source)
             else:
                 backend.kernels.gather(source, self.indices, array)
 

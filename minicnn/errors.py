@@ -34,6 +34,14 @@ class FileFormatError(ValueError):
     """A model file, or a model's configuration, is damaged, not what its name says, or asks for something refused."""
 
 
+class BackendError(RuntimeError):
+    """A backend cannot be used on this machine."""
+
+
+class DeviceMemoryError(MemoryError):
+    """A GPU has too little free memory."""
+
+
 def fold_name(name: str) -> str:
     """`name` without case and underscores: 'glorot_uniform' and 'GlorotUniform' are the same name."""
     return name.replace("_", "").lower()

@@ -41,7 +41,7 @@ def conv2d(x, kernel, bias=None, strides=1, padding="valid", dilation=1, groups=
     strides, dilation : int or (int, int), default 1
     padding : {"valid", "same"}
     groups : int, default 1
-    backend : {"numpy", "numba"}
+    backend : {"numpy", "numba", "cupy"}
 
     Returns
     -------
@@ -66,7 +66,7 @@ def conv2d(x, kernel, bias=None, strides=1, padding="valid", dilation=1, groups=
     window = _window(images, kernel.shape[:2], strides, padding, dilation)
     y = _empty(images, window, kernel.shape[3], engine)
     engine.kernels.conv2d(images, engine.asarray(kernel), bias, y, window, groups)
-    return _like_input(y, rank, planar)
+    return _like_input(engine.to_host(y), rank, planar)
 
 
 def max_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
@@ -80,14 +80,14 @@ def max_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
         Default: the pool size.
     padding : {"valid", "same"}
         Padding never wins.
-    backend : {"numpy", "numba"}
+    backend : {"numpy", "numba", "cupy"}
     """
     engine = backends.get(backend)
     images, rank = _images(x, engine)
     window = _window(images, pool_size, pool_size if strides is None else strides, padding)
     y = _empty(images, window, images.shape[3], engine)
     engine.kernels.max_pool2d(images, y, None, window)
-    return _like_input(y, rank, rank == 2)
+    return _like_input(engine.to_host(y), rank, rank == 2)
 
 
 def avg_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
@@ -97,7 +97,7 @@ def avg_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
     window = _window(images, pool_size, pool_size if strides is None else strides, padding)
     y = _empty(images, window, images.shape[3], engine)
     engine.kernels.avg_pool2d(images, y, window)
-    return _like_input(y, rank, rank == 2)
+    return _like_input(engine.to_host(y), rank, rank == 2)
 
 
 def im2col(x, kernel_size, strides=1, padding="valid", dilation=1):

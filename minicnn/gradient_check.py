@@ -80,7 +80,7 @@ def gradcheck(
     input_shape : tuple of int or list of tuples
         Shape of one sample, for a layer.
     loss : str or Loss, optional
-    backend : {"numba", "numpy"}, optional
+    backend : {"numba", "numpy", "cupy"}, optional
     batch_size : int, default 3
     fuses : bool, optional
         Whether to merge steps; default: as the backend does.
@@ -170,19 +170,27 @@ class _Problem:
         plan = Plan(graph, self.store, len(data[0]), True, logits_of, seed=1, fuses=fuses, input_gradients=True)
         self.bound, self.backend, self.data = plan.bind(len(data[0])), backend, data
         self.factors = [rng.standard_normal(head.shape) for head in self.bound.heads]
-        self.target = None if loss is None else self.loss.check_target(y, graph.outputs[0].shape[1:])
-        self.theta, self.sigma = self.store.theta.copy(), self.store.sigma.copy()
+        self.target = None
+        if loss is not None:
+            target = self.loss.check_target(y, graph.outputs[0].shape[1:])
+            self.target = backend.asarray(target, target.dtype)
+        self.theta, self.sigma = backend.to_host(self.store.theta), backend.to_host(self.store.sigma)
 
     def value(self, t, theta_direction, data_directions) -> float:
         """f(t); the moving averages are put back each time."""
-        self.store.theta[...] = self.theta + t * theta_direction
-        self.store.sigma[...] = self.sigma
+        load = self.backend.load
+        load(self.store.theta, self.theta + t * theta_direction)
+        load(self.store.sigma, self.sigma)
         for array, x, direction in zip(self.bound.inputs, self.data, data_directions, strict=True):
-            array[...] = x + t * direction
+            load(array, x + t * direction)
         self.bound.forward()
         if self.loss is None:
-            return sum(float((h * f).sum()) for h, f in zip(self.bound.heads, self.factors, strict=True))
+            return sum(float((h * f).sum()) for h, f in zip(self._heads(), self.factors, strict=True))
         return float(self._loss(None))
+
+    def _heads(self):
+        """The values that losses read, on the host."""
+        return [self.backend.to_host(head) for head in self.bound.heads]
 
     def _loss(self, gradient):
         head, kind = self.bound.heads[0], self.bound.from_logits[0]
@@ -192,14 +200,14 @@ class _Problem:
         """The gradients at t = 0: (by theta, zero where nothing is trainable; by each input)."""
         self.value(0.0, np.zeros_like(self.theta), [np.zeros_like(x) for x in self.data])
         for gradient, factor in zip(self.bound.head_gradients, self.factors, strict=True):
-            gradient[...] = factor
+            self.backend.load(gradient, factor)
         if self.loss is not None:
             self._loss(self.bound.head_gradients[0])
         self.bound.backward()
-        by_theta = np.zeros_like(self.theta)
+        by_theta, grad = np.zeros_like(self.theta), self.backend.to_host(self.store.grad)
         for segment in self.store.trainable_segments():
-            by_theta[segment] = self.store.grad[segment]
-        return by_theta, [gradient.copy() for gradient in self.bound.input_gradients]
+            by_theta[segment] = grad[segment]
+        return by_theta, [self.backend.to_host(gradient) for gradient in self.bound.input_gradients]
 
     def directions(self, gradients, rng):
         """A direction for theta and for each input: standard normal numbers, plus the gradient with length `PULL`."""
@@ -223,9 +231,7 @@ class _Problem:
         values = {t: self.value(t * STEP, theta_direction, data_directions) for t in (-1, -0.5, 0, 0.5, 1)}
         slopes = (values[1] - values[0]) / STEP, (values[0] - values[-1]) / STEP
         numeric, nearer = (values[1] - values[-1]) / (2 * STEP), (values[0.5] - values[-0.5]) / STEP
-        noise = NOISE * (
-            1 + sum(float(np.abs(h * f).sum()) for h, f in zip(self.bound.heads, self.factors, strict=True))
-        )
+        noise = NOISE * (1 + sum(float(np.abs(h * f).sum()) for h, f in zip(self._heads(), self.factors, strict=True)))
         is_smooth = abs(numeric - nearer) <= CONSISTENT * abs(numeric) + 2 * noise
         is_smooth &= abs(slopes[0] - slopes[1]) <= KINK * max(map(abs, slopes)) + 2 * noise
         return analytic, numeric, noise, is_smooth

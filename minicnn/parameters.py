@@ -158,8 +158,13 @@ class BorrowedWeights:
 
     @staticmethod
     def can_borrow(weights, backend) -> bool:
-        """Whether the arrays are of the backend's kind."""
-        return all(isinstance(w.value, backend.xp.ndarray) for w in weights)
+        """Whether the arrays are of the backend's kind, and on its device."""
+
+        def is_there(w):
+            elsewhere = w.store is not None and w.store.backend.on_device and w.store.backend is not backend
+            return isinstance(w.value, backend.xp.ndarray) and not elsewhere
+
+        return all(is_there(w) for w in weights)
 
 
 def check_one_dtype(weights) -> None:

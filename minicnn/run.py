@@ -16,8 +16,6 @@ class Run:
     callbacks : CallbackList
     epoch : int
         The first epoch.
-    make_totals : callable
-        make_totals(model, targets) returns the epoch's `Totals`.
 
     Attributes
     ----------
@@ -31,16 +29,15 @@ class Run:
         Whether the last epoch has ended, so that nothing is left to go on with.
     """
 
-    def __init__(self, model, source, validation, callbacks, epoch, make_totals):
+    def __init__(self, model, source, validation, callbacks, epoch):
         self.model, self.source, self.validation, self.callbacks = model, source, validation, callbacks
-        self._make_totals = make_totals
         self.epoch, self.batch, self.totals = epoch, 0, None
         self.epochs_trained, self.completed = model.epochs_trained, False
 
     def start_totals(self, targets) -> None:
         """Make the totals, once; their metrics depend on the targets' shapes."""
         if self.totals is None:
-            self.totals = self._make_totals(self.model, targets)
+            self.totals = self.model.engine.totals(targets)
 
     def get_state(self) -> dict:
         """What `set_state` takes, made of plain values and arrays."""
@@ -84,7 +81,7 @@ class Run:
             self.validation.skip(state["taken"][1])
         if state["totals"] is not None:
             shapes = [SimpleNamespace(shape=tuple(shape)) for shape in state["totals"]["target_shapes"]]
-            self.totals = self._make_totals(self.model, shapes)
+            self.totals = self.model.engine.totals(shapes)
             self.totals.set_state(state["totals"])
         self._set_callbacks(state["callbacks"])
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 
 from minicnn.errors import check_positive_int
@@ -42,15 +42,23 @@ def compute_threads(backend):
     """
     with (
         _computing,
-        _blas_controller().limit(limits=1, user_api="blas"),
+        _one_blas_thread(),
         backend.use_threads(get_num_threads()),
     ):
         yield
 
 
+def _one_blas_thread():
+    """The context in which BLAS uses one thread; one without effect where threadpoolctl is not installed."""
+    controller = _blas_controller()
+    return nullcontext() if controller is None else controller.limit(limits=1, user_api="blas")
+
+
 @cache
 def _blas_controller():
     """Looking for the loaded BLAS libraries takes milliseconds: once is enough."""
-    from threadpoolctl import ThreadpoolController
-
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:  # a machine for benchmarks may have no more than NumPy, Numba and CuPy
+        return None
     return ThreadpoolController()

@@ -162,6 +162,10 @@ class Totals:
         for _, number, metric in self._metrics:
             metric.update_state(targets[number], outputs[number])
 
+    def logs_when_read(self):
+        """`logs`, for callbacks after a batch; where reading them takes time, they are fetched when they are read."""
+        return self.logs()
+
     def logs(self) -> dict:
         """Name → average so far."""
         logs = {"loss": float(self._loss / self._samples)}
@@ -216,7 +220,7 @@ class Engine:
 
     def renewed(self, keeps_state):
         """An engine for the same model after its graph, or what `compile` said, has changed."""
-        engine = Engine(self.model, self.backend)
+        engine = type(self)(self.model, self.backend)
         if keeps_state:
             engine.optimizer_state, engine._layout, engine.calls = self.optimizer_state, self._layout, self.calls
         return engine
@@ -286,6 +290,19 @@ class Engine:
         return Plan(model.graph, self.store, size, training, logits_of, model.seed, model.clock)
 
     # ------------------------------------------------------------------------------------------------------ batches
+
+    def totals(self, targets) -> Totals:
+        """Averages of loss and metrics, for data with these targets."""
+        return Totals(self.model, targets)
+
+    def batches(self, source, generator=None, first=0):
+        """The batches of one pass over a source, from number `first` on."""
+        return source.batches(generator, first)
+
+    def check_finite(self, loss, bound, epoch, batch) -> None:
+        """Raise `NonFiniteError` if the loss of the last step was not finite; epoch and batch count from 0."""
+        if not math.isfinite(loss):
+            raise NonFiniteError(explain_non_finite(loss, bound, epoch, batch))
 
     def losses(self, bound, batch, with_gradients):
         """Compute the loss of what `bound` holds, assigning its gradients.
@@ -389,7 +406,7 @@ class Engine:
         pairs = zip(self.model.compiled.losses, self.model.outputs, strict=True)
         targets = [loss.placeholder_target(count, output.shape[1:]) for loss, output in pairs]
         batch = Batch(inputs, targets, None, np.arange(count), count)
-        totals = Totals(self.model, targets)
+        totals = self.totals(targets)
         try:
             self.train_batch(batch, totals)
             self.evaluate_batch(batch, totals)
@@ -442,7 +459,7 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
         `validation` may be None.
     callbacks : CallbackList
     """
-    run = Run(model, source, validation, callbacks, initial_epoch, Totals)
+    run = Run(model, source, validation, callbacks, initial_epoch)
     stops_on_nan = any(isinstance(c, TerminateOnNaN) for c in callbacks.callbacks)
     wants_batches = callbacks.wants("on_train_batch_end")
     model.stop_training = False
@@ -458,7 +475,7 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
                 run.epochs_trained = model.epochs_trained
                 order = model.next_epoch_generator() if shuffle else None
                 number = run.batch - 1
-                batches = () if model.stop_training else source.batches(order, run.batch)
+                batches = () if model.stop_training else engine.batches(source, order, run.batch)
                 for number, batch in enumerate(batches, run.batch):
                     check_interrupt()
                     run.start_totals(batch.targets)
@@ -467,10 +484,10 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
                     callbacks("on_train_batch_begin", number)
                     loss, bound = engine.train_batch(batch, run.totals)
                     if not stops_on_nan:
-                        check_finite(loss, bound, epoch, number)
+                        engine.check_finite(loss, bound, epoch, number)
                     run.batch = number + 1
                     if wants_batches:
-                        callbacks("on_train_batch_end", number, run.totals.logs())
+                        callbacks("on_train_batch_end", number, run.totals.logs_when_read())
                     if model.stop_training:
                         break
                 check_interrupt()
@@ -503,8 +520,8 @@ def _explain_empty_source(epoch, initial_epoch) -> None:
 def evaluate_source(model, source) -> dict:
     """Averages of loss and metrics over a source."""
     engine, totals = model.engine, None
-    for batch in source.batches():
-        totals = totals or Totals(model, batch.targets)
+    for batch in engine.batches(source):
+        totals = totals or engine.totals(batch.targets)
         engine.evaluate_batch(batch, totals)
     if totals is None:
         raise DataError(
@@ -514,13 +531,7 @@ def evaluate_source(model, source) -> dict:
     return totals.logs()
 
 
-def check_finite(loss, bound, epoch, batch) -> None:
-    """Raise `NonFiniteError` if the loss of a step is NaN or infinite; epoch and batch count from 0."""
-    if not math.isfinite(loss):
-        raise NonFiniteError(_explain_non_finite(loss, bound, epoch, batch))
-
-
-def _explain_non_finite(loss, bound, epoch, batch) -> str:
+def explain_non_finite(loss, bound, epoch, batch) -> str:
     """The message for a loss that is NaN or infinite: where it comes from."""
     xp = bound.plan.backend.xp
     if not all(xp.isfinite(x).all() for x in bound.inputs):

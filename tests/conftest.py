@@ -1,7 +1,11 @@
 """What all tests share: seeds that are printed, data, a clean state, and which tests a machine cannot run."""
 
+import importlib.util
 import os
 import secrets
+import shutil
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -27,6 +31,12 @@ SETTINGS = (random._state, backends._chosen, threads._chosen, settings._settings
 
 def pytest_addoption(parser):
     parser.addoption("--seed", type=int, help="of all random numbers, Hypothesis's too (default: drawn and printed)")
+    parser.addoption(
+        "--gpu",
+        choices=("auto", "device", "standin"),
+        default="auto",
+        help="where tests marked gpu run: on a GPU, or on a stand-in for CuPy that runs the kernels on the processor",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its option
@@ -35,10 +45,14 @@ def pytest_configure(config):
         config.option.seed = secrets.randbits(32)
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(config.option.seed)
+    config.stash[WHERE] = _choose_cupy(config.option.gpu)
 
 
 def pytest_report_header(config):
-    return f"seed: {config.option.seed} (repeat with --seed {config.option.seed})"
+    return [
+        f"seed: {config.option.seed} (repeat with --seed {config.option.seed})",
+        f"tests marked gpu run on: {config.stash[WHERE] or 'nothing, they are skipped'}",
+    ]
 
 
 @pytest.fixture
@@ -71,3 +85,28 @@ def _same_state(request):
 
 
 # ------------------------------------------------------------------------------------------------------- devices
+
+STAND_IN = Path(__file__).with_name("gpu_standin")
+WHERE = pytest.StashKey()
+
+
+def _choose_cupy(option) -> str:
+    """Decide what ``import cupy`` means: the real one on a machine with a GPU, else the stand-in; "" for neither."""
+    if option != "standin" and importlib.util.find_spec("cupy"):
+        code = "import cupy; print(cupy.cuda.runtime.getDeviceProperties(0)['name'].decode())"
+        asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        if asked.returncode == 0:
+            return asked.stdout.strip()
+    if option == "device":
+        raise pytest.UsageError("--gpu device: CuPy has no device that can be used here")
+    if not shutil.which("g++"):
+        return ""
+    sys.path.insert(0, str(STAND_IN))
+    return "the stand-in for CuPy (g++)"
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.stash[WHERE]:
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no GPU, and no g++ for the stand-in"))

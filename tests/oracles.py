@@ -1,8 +1,10 @@
 """Naive loops in float64, written from the formulas alone, and a way to run a piece of a graph. No tests here."""
 
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from minicnn import backends
 from minicnn.graph import Graph
@@ -11,7 +13,16 @@ from minicnn.parameters import ParameterStore
 from minicnn.plan import Plan
 from minicnn.threads import compute_threads
 
-BACKENDS = ["numpy", "numba"]
+BACKENDS = ["numpy", "numba"]  # of the processor
+
+every_backend = pytest.mark.parametrize("backend", [*BACKENDS, pytest.param("cupy", marks=pytest.mark.gpu)])
+
+
+def ran_where_it_should(kernel, backend) -> bool:
+    """Whether a kernel that `gradcheck` lists is the backend's own, if it has one, else the reference's."""
+    module, name = kernel.rsplit(".", 1)
+    own = () if backend == "numpy" else import_module(f"minicnn.backends.{backend}").__all__
+    return module.split(".")[0] == (backend if name in own else "reference")
 
 
 # ---------------------------------------------------------------------------------------------------------- geometry
@@ -159,19 +170,19 @@ def run(
         memory(plan)
     with compute_threads(backend):
         for array, x in zip(bound.inputs, xs, strict=True):
-            array[...] = x
+            backend.load(array, x)
         bound.forward()
-        outputs = [np.array(o) for o in bound.outputs]
-        inputs_after = [np.array(a) for a in bound.inputs] if training else None
+        outputs = [backend.to_host(o) for o in bound.outputs]
+        inputs_after = [backend.to_host(a) for a in bound.inputs] if training else None
         dxs, grads = [], {}
         if dys is not None:
             for gradient, dy in zip(bound.head_gradients, dys, strict=True):
                 if gradient is not None:
-                    gradient[...] = dy
+                    backend.load(gradient, dy)
             bound.backward()
-            dxs = [None if g is None else np.array(g) for g in bound.input_gradients]
-            grads = {w.path: np.array(g) for w, g in store.gradients.items() if w.trainable}
-    state = {w.path: np.array(store.values[w]) for w in weights if not w.has_gradient}
+            dxs = [None if g is None else backend.to_host(g) for g in bound.input_gradients]
+            grads = {w.path: backend.to_host(g) for w, g in store.gradients.items() if w.trainable}
+    state = {w.path: backend.to_host(store.values[w]) for w in weights if not w.has_gradient}
     return SimpleNamespace(
         outputs=outputs,
         dxs=dxs,
@@ -181,6 +192,7 @@ def run(
         bound=bound,
         inputs_after=inputs_after,
         store=store,
+        backend=backend,
     )
 
 

@@ -15,6 +15,7 @@ ROOMS = (
     ("minicnn", "_keras_alias"),
     ("activations", "functional", "gradient_check", "onnx", "utils", "visualization"),  # nothing imports them
     ("models",),
+    ("device_engine",),
     ("training",),
     ("callbacks", "data", "run", "summary"),
     ("saving",),

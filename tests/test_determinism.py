@@ -7,12 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from oracles import BACKENDS
+from oracles import BACKENDS, every_backend
 
 import minicnn as mc
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, ReLU
-
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def train(backend, seed=1, epochs=2, threads=None, optimizer="adam"):
@@ -76,7 +74,7 @@ def test_backends_agree_on_the_losses():
     assert a["val_loss"] == pytest.approx(b["val_loss"], rel=1e-3)
 
 
-@every_backend
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_processes_with_other_thread_settings(backend):
     """In processes of their own, with 1 and 2 threads set through the environment before anything is loaded."""
     results = set()

@@ -5,13 +5,12 @@ import oracles
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from oracles import BACKENDS, assert_close
+from oracles import BACKENDS, assert_close, every_backend
 
 import minicnn as mc
 from minicnn import functional as F
 from minicnn.errors import ShapeError
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 sizes, small = st.integers(1, 8), st.integers(1, 3)
 paddings = st.sampled_from(["valid", "same"])
 seeds = st.integers(0, 2**32 - 1)

@@ -5,14 +5,13 @@ import oracles
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from oracles import BACKENDS, assert_close, graph_of, randomize, run, tie_free
+from oracles import assert_close, every_backend, graph_of, ran_where_it_should, randomize, run, tie_free
 
 import minicnn as mc
 from minicnn import layers, losses
 from minicnn.gradient_check import GradientError, gradcheck
 from minicnn.layers import AveragePooling2D, BatchNormalization, Conv2D, Dense, Flatten, Input, MaxPooling2D, ReLU
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 ignored = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]  # a busy machine
 some = settings(max_examples=25, suppress_health_check=ignored)
 sizes = st.integers(1, 9)
@@ -237,6 +236,7 @@ def chain(name, chain_options, shape, rng):
     return model
 
 
+@every_backend
 @pytest.mark.parametrize("name", CHAINS)
 @given(
     options=chain_options,
@@ -244,7 +244,7 @@ def chain(name, chain_options, shape, rng):
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(some, max_examples=8)
-def test_fused_equals_unfused(name, options, shape, seed):
+def test_fused_equals_unfused(name, backend, options, shape, seed):
     """Values and gradients, in training and inference, of the chains that fusion knows and of near misses."""
     rng = np.random.default_rng(seed)
     try:
@@ -255,7 +255,7 @@ def test_fused_equals_unfused(name, options, shape, seed):
     dys = [rng.normal(size=(3, *model.output_shape[1:]))]
     expected = run(model.graph, xs, dys, "numpy", fuses=False, dtype="float64")
     inference = run(model.graph, xs, None, "numpy", training=False, fuses=False, dtype="float64")
-    for backend, fuses in (("numpy", True), ("numba", False), ("numba", True)):
+    for fuses in (False, True):
         actual = run(model.graph, xs, dys, backend, fuses=fuses, dtype="float64")
         what = f"{name}, {backend}, {fuses=}"
         assert_close(actual.outputs[0], expected.outputs[0], 1e-11, what)
@@ -294,7 +294,7 @@ def test_gradcheck_of_chains(name, backend, fuses, seed):
         assert ran == {"conv2d_pool", "conv2d_pool_backward"}
     elif fused_pool:
         assert {"conv2d", "conv2d_backward", "max_pool2d", "max_pool2d_backward"} == ran
-    assert all(kernel.startswith({"numpy": "reference", "numba": "numba"}[backend]) for kernel in check.kernels)
+    assert all(ran_where_it_should(kernel, backend) for kernel in check.kernels)
 
 
 def test_what_fuses():

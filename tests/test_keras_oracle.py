@@ -14,15 +14,13 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import numpy as np
 import pytest
-from oracles import BACKENDS, assert_close
+from oracles import assert_close, every_backend
 
 import minicnn as mc
 
 pytestmark = pytest.mark.peers
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
-
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def twins(make, backend="numba"):

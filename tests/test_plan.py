@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracles import BACKENDS, assert_close, randomize, run, softmax, tie_free
+from oracles import BACKENDS, assert_close, every_backend, randomize, run, softmax, tie_free
 
 import minicnn as mc
 from minicnn import arena, backends, layers, losses, random, training
@@ -32,7 +32,6 @@ from minicnn.parameters import ParameterStore
 from minicnn.plan import Plan
 from minicnn.threads import compute_threads
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 fused_or_not = pytest.mark.parametrize("fuses", [False, True], ids=["unfused", "fused"])
 
 
@@ -233,8 +232,10 @@ def test_buffers_are_aligned(backend, mode):
     plan = run(model.graph, [np.zeros((3, 7, 5, 3))], backend=backend, training=mode).plan
     for index in range(len(plan.places)):
         ws = plan.workspace(index, 3)
-        arrays = [*ws.xs, ws.y, *ws.buffers.values(), *ws.params.values()]
-        assert all(a.ctypes.data % 64 == 0 and a.flags.c_contiguous for a in arrays)
+        for array in (*ws.xs, ws.y, *ws.buffers.values(), *ws.params.values()):
+            address = array.data.ptr if plan.backend.on_device else array.ctypes.data
+            assert address % 64 == 0
+            assert array.flags.c_contiguous
 
 
 # ----------------------------------------------------------------------------------------- branches and shared layers
@@ -361,7 +362,7 @@ def test_outputs_and_inputs_gradients_can_be_read_after_the_backward_pass(backen
     xs, dys = data_of(model, rng)
     result = run(model.graph, xs, dys, backend)
     for after, before in zip(result.bound.outputs, result.outputs, strict=True):
-        np.testing.assert_array_equal(after, before)
+        np.testing.assert_array_equal(result.backend.to_host(after), before)
 
 
 def test_the_input_as_output(rng):
@@ -819,10 +820,11 @@ def test_masks_differ_by_place_step_model_and_sample(backend):
         store = ParameterStore([], backends.get(backend), "float32", adopt=False)
         plan = Plan(model.graph, store, 4, True, seed=plan_seed, clock=SimpleNamespace(step=step))
         bound = plan.bind(4)
-        bound.inputs[0][...] = ones
+        plan.backend.load(bound.inputs[0], ones)
         with compute_threads(plan.backend):
             bound.forward()
-        return [tuple((o[n] != 0).tolist()) for o in bound.outputs for n in range(4)]
+        outputs = [plan.backend.to_host(o) for o in bound.outputs]
+        return [tuple((o[n] != 0).tolist()) for o in outputs for n in range(4)]
 
     everything = [*masks(1, 0), *masks(1, 1), *masks(2, 0), *masks(1, 2**32), *masks(2**40 + 1, 0)]
     assert len(set(everything)) == len(everything) == 60

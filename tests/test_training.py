@@ -10,15 +10,13 @@ import warnings
 
 import numpy as np
 import pytest
-from oracles import BACKENDS, assert_close, softmax
+from oracles import assert_close, every_backend, softmax
 
 import minicnn as mc
 from minicnn import callbacks, losses, metrics, optimizers, regularizers
 from minicnn.callbacks import Callback, LambdaCallback
 from minicnn.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, Reshape, Sigmoid
 from minicnn.optimizers import schedules
-
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def linear(rng, backend=None, optimizer=None, loss="mse", outputs=2, **options):

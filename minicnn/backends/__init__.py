@@ -1,12 +1,13 @@
-"""Where numbers are computed: ``numpy`` (the reference) or ``numba`` (fast, the default)."""
+"""Where numbers are computed: ``numpy`` (the reference), ``numba`` (fast, the default), or ``cupy`` (NVIDIA GPUs)."""
 
 import os
+import re
 from functools import cache
 
-from minicnn.errors import unknown_name
+from minicnn.errors import BackendError, unknown_name
 
 DEFAULT = "numba"
-NAMES = ("numba", "numpy")
+NAMES = ("numba", "numpy", "cupy")
 
 _chosen = {"name": None}
 
@@ -14,24 +15,35 @@ _chosen = {"name": None}
 def get(name=None):
     """The backend of that name; without one, the current backend.
 
+    Parameters
+    ----------
+    name : str, optional
+        "numba", "numpy", "cupy"; "cupy:1" for the device of that number.
+
     Raises
     ------
     ValueError
         If there is no such backend.
+    BackendError
+        If it cannot be used on this machine; says why.
     """
     if name is None:
         return current()
+    device = re.fullmatch(r"cupy:(\d+)", str(name))
+    if device:
+        return _load("cupy", int(device[1]))
     if name not in NAMES:
         raise unknown_name("backend", name, NAMES)
-    return _load(name)
+    return _load(name, 0)
 
 
 def set_backend(name: str) -> None:
-    """Choose the backend that models use from now on.
+    """Choose the backend that models use from now on. A model that exists follows, with its weights and optimizer.
 
     Parameters
     ----------
-    name : {"numba", "numpy"}
+    name : {"numba", "numpy", "cupy"}
+        Or "cupy:1" for the GPU of that number.
     """
     get(name)
     _chosen["name"] = name
@@ -42,13 +54,38 @@ def current():
     return get(_chosen["name"] or os.environ.get("MINICNN_BACKEND") or DEFAULT)
 
 
+def info() -> None:
+    """Print which backends can be used, and why the others cannot."""
+    for name in NAMES:
+        try:
+            state = get(name).describe()
+        except BackendError as error:
+            state = f"not available: {error}"
+        mark = "*" if name == (_chosen["name"] or os.environ.get("MINICNN_BACKEND") or DEFAULT) else " "
+        print(f"{mark} {name:<6} {state}")
+
+
 @cache
-def _load(name: str):
+def _load(name: str, index: int):
     """Import a backend when it is first needed: numba takes half a second."""
     from minicnn.backends.base import Backend
 
     if name == "numpy":
         return Backend("numpy")
+    if name == "cupy":
+        return _load_cupy(index)
     from minicnn.backends.numba.backend import NumbaBackend
 
     return NumbaBackend()
+
+
+def _load_cupy(index):
+    """The GPU backend; the error that says what is missing where CuPy cannot be imported."""
+    try:
+        from minicnn.backends.cupy.backend import CupyBackend
+    except ImportError as error:
+        raise BackendError(
+            "backend 'cupy' needs CuPy and an NVIDIA GPU: pip install 'minicnn[gpu]' (CUDA 13) or 'minicnn[gpu12]' "
+            f"(CUDA 12). Received: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        ) from error
+    return CupyBackend(index)

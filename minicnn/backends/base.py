@@ -9,7 +9,7 @@ from minicnn.backends import memory, reference
 
 
 class Backend:
-    """Arrays in the computer's memory, and kernels that work on them.
+    """Arrays of one memory, the computer's unless a subclass says otherwise, and kernels that work on them.
 
     Parameters
     ----------
@@ -23,12 +23,13 @@ class Backend:
     Attributes
     ----------
     xp : module
-        The array module: numpy.
+        The array module: numpy or cupy.
     kernels : namespace
         All kernels.
     """
 
     xp = np
+    on_device = False  # whether arrays live in another memory than the computer's
 
     def __init__(self, name: str, kernels: ModuleType = reference, fuses: bool = False):
         self.name, self.fuses = name, fuses
@@ -53,6 +54,14 @@ class Backend:
     def to_host(self, array):
         """A copy of the device array `array` as a NumPy array."""
         return np.array(array)
+
+    def load(self, array, source):
+        """Copy the host array `source` into the device array `array`, cast to its dtype."""
+        array[...] = source
+
+    def describe(self) -> str:
+        """What computes, in words."""
+        return "the processor, compiled kernels" if self.fuses else "the processor, NumPy"
 
     @contextmanager
     def use_threads(self, count):

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from importlib.util import find_spec
 
 from minicnn.callbacks.base import Callback
 from minicnn.errors import check_choice
@@ -78,7 +79,8 @@ def progress(verbose):
     check_choice("verbose", verbose, ("auto", 0, 1, 2, True, False))
     if not verbose:
         return []
-    return [EpochLines() if verbose == 2 or not sys.stderr.isatty() else ProgressBar()]
+    draws = verbose != 2 and sys.stderr.isatty() and find_spec("tqdm")
+    return [ProgressBar() if draws else EpochLines()]
 
 
 def say(text) -> None:

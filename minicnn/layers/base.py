@@ -312,6 +312,9 @@ class Layer(Step, Configurable):
             for step in self.lower():
                 ws = self._workspace_for(step, xs, backend, training)
                 step.forward(xs, ws)
+                for w in step.weights:  # moving averages of a layer whose weights live elsewhere
+                    if training and not w.has_gradient and ws.params[w.name] is not w.value:
+                        w.assign(backend.to_host(ws.params[w.name]))
                 xs = (ws.y,)
         return backend.to_host(xs[0])
 
@@ -325,7 +328,7 @@ class Layer(Step, Configurable):
             if step.is_view
             else backend.empty((batch, *ws.output_shape), xs[0].dtype)
         )
-        ws.params = {w.name: w.value for w in step.weights}
+        ws.params = {w.name: _on_backend(w, backend) for w in step.weights}
         ws.seed, ws.stream, ws.clock = random.next_seed(), 0, SimpleNamespace(step=0)
         ws.buffers = {
             name: backend.empty((batch, *b.shape) if b.per_sample else b.shape, b.dtype or xs[0].dtype)
@@ -373,6 +376,12 @@ class Layer(Step, Configurable):
         if self.declared_input_shape is not None:
             config["input_shape"] = list(self.declared_input_shape)
         return config
+
+
+def _on_backend(weight, backend):
+    """A weight's array; a copy where it lives in another memory than the backend's."""
+    is_there = isinstance(weight.value, backend.xp.ndarray)
+    return weight.value if is_there else backend.asarray(weight.numpy())
 
 
 _registry = Registry("layer", Layer)

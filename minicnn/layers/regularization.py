@@ -127,43 +127,33 @@ class BatchNormalization(Layer):
         return {"mean": Buffer(channels, per_sample=False), "inverse_std": Buffer(channels, per_sample=False)}
 
     def forward(self, xs, ws):
-        mean, inverse_std = ws.buffers["mean"], ws.buffers["inverse_std"]  # (C,)
-        if ws.training and self.trainable:
-            axes = tuple(range(xs[0].ndim - 1))
-            mean[...] = xs[0].mean(axis=axes)
-            np.subtract(xs[0], mean, out=ws.y)
-            variance = np.square(ws.y).mean(axis=axes)
-            self._follow(ws.params["moving_mean"], mean)
-            self._follow(ws.params["moving_variance"], variance)
-        else:
-            mean[...] = ws.params["moving_mean"]
-            np.subtract(xs[0], mean, out=ws.y)
-            variance = ws.params["moving_variance"]
-        inverse_std[...] = 1 / np.sqrt(variance + self.epsilon)
-        ws.y *= inverse_std * ws.params["gamma"] if self.scale else inverse_std
-        if self.center:
-            ws.y += ws.params["beta"]
-
-    def _follow(self, moving, batch):
-        """One step of a moving average."""
-        moving += (1 - self.momentum) * (batch - moving)
+        params, buffers = ws.params, ws.buffers
+        ws.kernels.batch_norm(
+            xs[0],
+            ws.y,
+            params.get("gamma"),
+            params.get("beta"),
+            buffers["mean"],
+            buffers["inverse_std"],
+            params["moving_mean"],
+            params["moving_variance"],
+            self.momentum,
+            self.epsilon,
+            ws.training and self.trainable,
+        )
 
     def backward(self, dy, ws):
-        axes = tuple(range(dy.ndim - 1))
-        inverse_std = ws.buffers["inverse_std"]
-        normalized = (ws.xs[0] - ws.buffers["mean"]) * inverse_std  # (N, …, C)
-        sum_dy, sum_dy_x = dy.sum(axis=axes), (dy * normalized).sum(axis=axes)  # (C,)
-        if ws.grads.get("beta") is not None:
-            ws.grads["beta"][...] = sum_dy
-        if ws.grads.get("gamma") is not None:
-            ws.grads["gamma"][...] = sum_dy_x
-        if ws.dxs[0] is None:
-            return
-        factor = inverse_std * ws.params["gamma"] if self.scale else inverse_std
-        if ws.training and self.trainable:
-            count = dy.size // dy.shape[-1]
-            dy = dy - (sum_dy + normalized * sum_dy_x) / count
-        np.multiply(dy, factor, out=ws.dxs[0])
+        ws.kernels.batch_norm_backward(
+            ws.xs[0],
+            dy,
+            ws.params.get("gamma"),
+            ws.buffers["mean"],
+            ws.buffers["inverse_std"],
+            ws.dxs[0],
+            ws.grads.get("gamma"),
+            ws.grads.get("beta"),
+            ws.training and self.trainable,
+        )
 
     def to_onnx(self, xs, graph):
         channels = xs[0].shape[-1:]

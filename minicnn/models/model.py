@@ -7,6 +7,7 @@ import numpy as np
 
 from minicnn import backends, data, random, training
 from minicnn.callbacks import BackupAndRestore, CallbackList, History, progress
+from minicnn.device_engine import DeviceEngine
 from minicnn.errors import NotBuiltError, NotCompiledError, ShapeError, check_positive_int, unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer, unique_name
@@ -210,7 +211,7 @@ class Model(Persistent, Layer):
             Names such as "accuracy", or Metric objects; a list of lists or a dict for several outputs.
         loss_weights : list or dict of float, optional
             Factors of the outputs' losses in the total.
-        backend : {"numba", "numpy"}, optional
+        backend : {"numba", "numpy", "cupy"}, optional
             Default: the one that is current when the model runs, see `minicnn.set_backend`.
 
         Raises
@@ -257,7 +258,8 @@ class Model(Persistent, Layer):
         name = None if self.compiled is None else self.compiled.backend_name
         backend = backends.get(name)
         if self._engine is None or self._engine.backend is not backend:
-            previous, self._engine = self._engine, training.Engine(self, backend)
+            engine_class = DeviceEngine if backend.on_device else training.Engine
+            previous, self._engine = self._engine, engine_class(self, backend)
             self._engine.take_over(previous)
         self._engine.prepare()
         return self._engine
@@ -514,12 +516,12 @@ class Model(Persistent, Layer):
         x = self._build_from_data(x)
         self._warn_once()
         batch = self._batch(x, y, sample_weight, class_weight)
-        totals = training.Totals(self, batch.targets)
         engine = self.training_engine()
         with compute_threads(engine.backend):
+            totals = engine.totals(batch.targets)
             loss, bound = engine.train_batch(batch, totals)
-        training.check_finite(loss, bound, 0, 0)
-        logs = totals.logs()
+            engine.check_finite(loss, bound, 0, 0)
+            logs = totals.logs()
         return logs if return_dict else _one_or_list(list(logs.values()))
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):

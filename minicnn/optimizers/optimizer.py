@@ -141,7 +141,7 @@ class Optimizer(Configurable):
         """
         return {name: zeros((size,), dtype) for name in self.slots}
 
-    def update(self, theta, grad, state, segments, kernels) -> None:
+    def update(self, theta, grad, state, segments, kernels, learning_rate=None) -> None:
         """One step: clip the gradient, decay the weights, apply the rule; in this order, which is Keras's.
 
         Parameters
@@ -158,10 +158,13 @@ class Optimizer(Configurable):
             list in every step: what follows from it is computed once.
         kernels : namespace
             A backend's kernels, e.g. the module `minicnn.backends.reference`.
+        learning_rate : 0-d array, optional
+            On a GPU: where the learning rate lies. Default: `current_learning_rate`.
         """
         if segments is not self._segments:
             self._segments, self._runs, self._scratch = segments, merge_segments(segments), None
-        learning_rate = self.current_learning_rate
+        if learning_rate is None:
+            learning_rate = self.current_learning_rate
         self._clip(grad)
         if self.weight_decay:
             self._decay(theta, learning_rate * self.weight_decay)

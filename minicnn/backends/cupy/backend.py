@@ -1,0 +1,91 @@
+"""The cupy backend: CuPy arrays on one device, and the kernels of this package."""
+
+import math
+from contextlib import contextmanager
+
+import cupy
+import numpy as np
+
+from minicnn.backends import cupy as kernels
+from minicnn.backends.base import Backend
+from minicnn.backends.cupy import devices
+from minicnn.backends.cupy.step import CapturedStep, StepState, Uploads
+
+
+class CupyBackend(Backend):
+    """Kernels for one CUDA device; plans fuse steps for it.
+
+    Parameters
+    ----------
+    index : int
+        Number of the device.
+
+    Raises
+    ------
+    BackendError
+        If it cannot be used; says why.
+    """
+
+    xp = cupy
+    on_device = True
+
+    def __init__(self, index=0):
+        super().__init__("cupy" if index == 0 else f"cupy:{index}", kernels, fuses=True)
+        devices.check(index)
+        self.device = cupy.cuda.Device(index)
+
+    def empty(self, shape, dtype):
+        shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+        with self.device, devices.explained_memory(math.prod(shape) * np.dtype(dtype).itemsize):
+            return cupy.empty(shape, dtype)
+
+    def zeros(self, shape, dtype):
+        array = self.empty(shape, dtype)
+        with self.device:
+            array.fill(0)
+        return array
+
+    def asarray(self, array, dtype=None):
+        dtype = np.dtype(dtype or array.dtype)
+        if isinstance(array, cupy.ndarray):
+            with self.device:
+                return array.astype(dtype)
+        host = np.ascontiguousarray(array, dtype.newbyteorder("=")).reshape(np.shape(array))
+        copy = self.empty(host.shape, host.dtype)
+        with self.device:
+            copy.set(host)
+        return copy
+
+    def to_host(self, array):
+        with self.device:
+            return array.get()
+
+    def load(self, array, source):
+        with self.device:
+            array[...] = source if isinstance(source, cupy.ndarray) else self.asarray(source, array.dtype)
+
+    def free_bytes(self) -> int:
+        """Memory that new arrays can have."""
+        with self.device:
+            return devices.free_bytes()
+
+    def step_state(self) -> StepState:
+        """New buffers for the numbers of a step."""
+        with self.device:
+            return StepState()
+
+    capture = CapturedStep
+
+    def uploads(self) -> Uploads:
+        """What copies data to the device while it computes."""
+        return Uploads()
+
+    @contextmanager
+    def use_threads(self, count):
+        """Inside, the device is the current one. Threads of the processor have nothing to do with it."""
+        with self.device:
+            yield
+
+    def describe(self):
+        with self.device:
+            return devices.describe()

@@ -1,0 +1,112 @@
+"""Kernel sources compiled for the processor: what NVRTC does for the real CuPy."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+HEADER = Path(__file__).parents[1] / "cuda_on_host.h"
+KERNEL = re.compile(
+    r'extern "C" __global__ void\s+(?:__launch_bounds__\((?P<bounds>[^;{]*?)\)\s+)?'
+    r"(?P<name>\w+)\((?P<parameters>[^)]*)\)\s*\{"
+)
+TYPES = {  # C type → dtype
+    "float": "f4",
+    "double": "f8",
+    "int": "i4",
+    "unsigned int": "u4",
+    "uint32": "u4",
+    "int64": "i8",
+    "long long": "i8",
+    "uint64": "u8",
+    "unsigned long long": "u8",
+    "unsigned char": "u1",
+    "signed char": "i1",
+    "short": "i2",
+    "unsigned short": "u2",
+}
+SANITIZE = os.environ.get("MINICNN_STANDIN_SANITIZE")  # "address,undefined": see docs/gpu.md
+FLAGS = ["-std=c++20", "-O2", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-w", "-ffp-contract=off"]
+
+
+class CompileException(Exception):
+    """The compiler refused the source."""
+
+
+class Kernel:
+    """One kernel of a compiled source.
+
+    Attributes
+    ----------
+    parameters : list of (str, bool)
+        C type without const, and whether it is a pointer.
+    max_threads : int
+        A block has at most so many.
+    """
+
+    def __init__(self, name, parameters, max_threads, entry):
+        self.name, self.parameters, self.max_threads, self.entry = name, parameters, max_threads, entry
+
+
+@functools.cache
+def compile_source(code, options):
+    """Name → `Kernel` of a source."""
+    defines = [option for option in options if option.startswith("-D")]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "kernels.cpp")
+        source.write_text(code)
+        plain = _run(["g++", "-E", "-P", "-x", "c++", *defines, source])
+    found = list(KERNEL.finditer(plain))
+    real = next((d.split("=")[1] for d in defines if d.startswith("-DREAL=")), None)
+    library = ctypes.CDLL(_library(code, defines, [match["name"] for match in found]))
+    kernels = {}
+    for match in found:
+        bounds = eval(match["bounds"], {"__builtins__": {}}) if match["bounds"] else 1024  # an arithmetic expression
+        parameters = [_parameter(text, real) for text in match["parameters"].split(",")]
+        entry = getattr(library, f"standin_{match['name']}")
+        kernels[match["name"]] = Kernel(match["name"], parameters, int(bounds), entry)
+    return kernels
+
+
+def _parameter(text, real):
+    """(type, is pointer) of 'const REAL* x'."""
+    words = text.replace("*", " * ").replace("const ", "").replace("__restrict__", "").split()
+    kind = " ".join(word for word in words[:-1] if word != "*")
+    return real if kind == "REAL" else kind, "*" in words
+
+
+def _library(code, defines, names):
+    """Path of the shared library, made where it does not exist yet."""
+    entries = "".join(
+        f'extern "C" void standin_{name}(const unsigned* dims, void** values) '
+        f"{{ standin::launch({name}, dims, values); }}\n"
+        for name in names
+    )
+    text = f'#include "{HEADER}"\n{code}\n{entries}'
+    flags = [*FLAGS, *defines]
+    if SANITIZE:
+        flags += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
+    digest = hashlib.sha256("\0".join([text, HEADER.read_text(), *flags]).encode()).hexdigest()[:20]
+    folder = Path(
+        os.environ.get("MINICNN_STANDIN_CACHE") or Path(tempfile.gettempdir(), f"minicnn-standin-{os.getuid()}")
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{digest}.so"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            source, result = Path(work, "kernels.cpp"), Path(work, "kernels.so")
+            source.write_text(text)
+            _run(["g++", *flags, "-o", result, source])
+            result.replace(target)
+    return str(target)
+
+
+def _run(command):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode:
+        raise CompileException(done.stderr[-4000:])
+    return done.stdout

@@ -1,0 +1,651 @@
+"""What the cupy backend promises beyond the others: traffic, graphs, errors, moving. On a GPU, or on the stand-in."""
+
+import gc
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from oracles import assert_close
+
+import minicnn as mc
+from minicnn import backends, losses, metrics, optimizers, random
+from minicnn.callbacks import Callback, TerminateOnNaN
+from minicnn.errors import BackendError, DeviceMemoryError, NonFiniteError
+from minicnn.geometry import make_window
+from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture
+def cupy():
+    """The module: the real one, or the stand-in."""
+    backends.get("cupy")
+    import cupy
+
+    return cupy
+
+
+@pytest.fixture
+def standin(cupy):
+    """The stand-in's device, whose counters start at zero."""
+    if cupy.__version__ != "stand-in":
+        pytest.skip("counts what only the stand-in counts")
+    cupy.device.reset()
+    return cupy.device
+
+
+def lenet5():
+    return mc.Sequential(
+        [
+            Input((28, 28, 1)),
+            Conv2D(6, 5, activation="relu"),
+            MaxPooling2D(),
+            Conv2D(16, 5, activation="relu"),
+            MaxPooling2D(),
+            Flatten(),
+            Dense(120, activation="relu"),
+            Dense(84, activation="relu"),
+            Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def dense_model(backend="cupy", optimizer="adam", **options):
+    model = mc.Sequential([Input((6,)), Dense(8, activation="relu"), Dropout(0.3), Dense(3, activation="softmax")])
+    model.compile(optimizer, "sparse_categorical_crossentropy", backend=backend, **options)
+    return model
+
+
+def dense_data(rng, count=40):
+    return rng.normal(size=(count, 6)), rng.integers(0, 3, count)
+
+
+class Losses(Callback):
+    """Collects the running loss after every batch."""
+
+    def on_train_begin(self, logs=None):
+        self.values = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.values.append(logs["loss"])
+
+
+# ---------------------------------------------------------------------------------------------------------- training
+
+
+def test_lenet5_twenty_steps_as_on_the_reference(rng, seed):
+    x, y = rng.uniform(size=(160, 28, 28, 1)), rng.integers(0, 10, 160)
+    runs = {}
+    for backend in ("numpy", "cupy"):
+        mc.utils.set_random_seed(seed)
+        model, collected = lenet5(), Losses()
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], backend=backend)
+        model.fit(x, y, batch_size=8, verbose=0, callbacks=[collected])
+        runs[backend] = collected.values
+    assert len(runs["cupy"]) == 20
+    assert runs["cupy"] == pytest.approx(runs["numpy"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: optimizers.SGD(0.1),
+        lambda: optimizers.SGD(0.1, momentum=0.9),
+        lambda: optimizers.SGD(0.1, momentum=0.9, nesterov=True, clipvalue=0.01),
+        lambda: optimizers.Adam(optimizers.schedules.ExponentialDecay(0.1, 3, 0.5)),
+        lambda: optimizers.AdamW(0.05, weight_decay=0.1, global_clipnorm=0.1),
+        lambda: optimizers.Adagrad(0.1, clipnorm=0.1),
+        lambda: optimizers.Adadelta(1.0),
+        lambda: optimizers.RMSprop(0.05),
+    ],
+    ids=["sgd", "momentum", "nesterov, clip", "adam, schedule", "adamw, clip", "adagrad, clip", "adadelta", "rmsprop"],
+)
+def test_optimizers_in_graphs_as_on_the_reference(make, rng, seed):
+    """The numbers that change from step to step are read anew by every launch of the graph."""
+    x, y = dense_data(rng)
+    weights = {}
+    for backend in ("numpy", "cupy"):
+        mc.utils.set_random_seed(seed)
+        model = dense_model(backend, make())
+        model.fit(x, y, batch_size=5, epochs=2, verbose=0)
+        weights[backend] = model.get_weights()
+    for a, b in zip(weights["cupy"], weights["numpy"], strict=True):
+        assert_close(a, b, 1e-4)
+
+
+def test_learning_rate_and_frozen_layers_change_between_batches(rng, seed):
+    class Change(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.optimizer.learning_rate = 0.1 / (batch + 2)
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.layers[0].trainable = epoch != 1
+
+    x, y = dense_data(rng)
+    weights = {}
+    for backend in ("numpy", "cupy"):
+        mc.utils.set_random_seed(seed)
+        model = dense_model(backend, optimizers.SGD(0.1))
+        model.fit(x, y, batch_size=8, epochs=3, verbose=0, callbacks=[Change()])
+        weights[backend] = model.get_weights()
+    for a, b in zip(weights["cupy"], weights["numpy"], strict=True):
+        assert_close(a, b, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float16", "float64", ">f4", "bool"])
+def test_data_of_any_dtype(dtype, rng, seed):
+    x, y = (rng.uniform(size=(24, 6)) * 4).astype(dtype), rng.integers(0, 3, 24)
+    histories = []
+    for backend in ("numpy", "cupy"):
+        mc.utils.set_random_seed(seed)
+        model = dense_model(backend, metrics=["accuracy"])
+        history = model.fit(x, y.astype("uint8"), batch_size=7, epochs=2, validation_split=0.25, verbose=0)
+        histories.append(history.history)
+    for name, values in histories[0].items():
+        assert histories[1][name] == pytest.approx(values, rel=1e-4)
+
+
+def test_generators_sample_weights_and_several_outputs(rng, seed):
+    x = rng.normal(size=(30, 6))
+    targets = [rng.normal(size=(30, 2)), rng.integers(0, 3, 30)]
+    weight = rng.uniform(size=30)
+
+    def batches():
+        for start in range(0, 30, 6):
+            part = slice(start, start + 6)
+            yield x[part], [t[part] for t in targets], weight[part]
+
+    results = []
+    for backend in ("numpy", "cupy"):
+        mc.utils.set_random_seed(seed)
+        image = Input((6,))
+        hidden = Dense(5, activation="tanh", kernel_regularizer="l2")(image)
+        model = mc.Model(image, [Dense(2, name="a")(hidden), Dense(3, activation="softmax", name="b")(hidden)])
+        model.compile("sgd", ["mse", "sparse_categorical_crossentropy"], [["mae"], ["accuracy"]], [1.0, 0.3], backend)
+        history = model.fit(batches(), verbose=0).history
+        logs = model.evaluate(x, targets, sample_weight=weight, verbose=0, return_dict=True)
+        results.append(history | {f"evaluate {k}": [v] for k, v in logs.items()})
+    for name, values in results[0].items():
+        assert results[1][name] == pytest.approx(values, rel=1e-4), name
+
+
+def test_data_that_does_not_fit_comes_in_chunks(rng, seed, monkeypatch):
+    """In two sets of arrays that take turns; the order of the samples is the same as without chunks."""
+    from minicnn import device_engine
+
+    x, y = dense_data(rng, 103)
+    results = []
+    for most in (0.5, 0.0):
+        monkeypatch.setattr(device_engine, "MOST_OF_MEMORY", most)
+        monkeypatch.setattr(device_engine, "BATCHES_A_CHUNK", 3)
+        mc.utils.set_random_seed(seed)
+        model = dense_model(metrics=["accuracy"])
+        history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, validation_data=(x, y)).history
+        results.append((model.get_weights(), history))
+    for a, b in zip(results[0][0], results[1][0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert results[0][1] == results[1][1]
+
+
+# ----------------------------------------------------------------------------------------------------------- traffic
+
+
+def test_device_arrays_do_not_become_host_arrays_by_themselves(cupy):
+    array = backends.get("cupy").zeros((3,), np.float32)
+    with pytest.raises(TypeError, match="Implicit conversion"):
+        np.asarray(array)
+    with pytest.raises(TypeError, match="Implicit conversion"):
+        array.__array__()
+    with pytest.raises(TypeError, match="nsupported type"):
+        array + np.ones(3, np.float32)
+
+
+def test_data_goes_once_and_results_come_once_an_epoch(rng, standin):
+    model = dense_model(metrics=["accuracy"])
+    x, y = dense_data(rng, 64)
+    model.fit(x, y, batch_size=8, epochs=1, verbose=0)  # weights go to the device here
+    standin.reset()
+    model.fit(x, y, batch_size=8, epochs=5, verbose=0)
+    assert standin.to_device == 2 + 5  # x and y; the order of the samples in every epoch
+    assert standin.to_host == 5  # loss and accuracy together
+    assert standin.graphs == 8 * 5 - 1  # all steps but the first
+
+
+def test_progress_fetches_only_what_it_shows(rng, standin):
+    class Reads(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 3:
+                assert logs
+                assert "loss" in logs
+                assert set(dict(logs)) == {"loss"}
+
+    model = dense_model()
+    x, y = dense_data(rng, 64)
+    model.fit(x, y, batch_size=8, verbose=0)
+    standin.reset()
+    model.fit(x, y, batch_size=8, verbose=0, callbacks=[Reads()])
+    assert standin.to_host == 2
+
+
+def test_train_on_batch_uses_one_graph(rng, standin):
+    model = dense_model()
+    x, y = dense_data(rng, 8)
+    for _ in range(5):
+        model.train_on_batch(x, y)
+    assert standin.graphs == 4
+
+
+def test_memory_is_given_back(rng, standin):
+    gc.collect()
+    before = standin.used
+    model = dense_model()
+    x, y = dense_data(rng, 4096)
+    model.fit(x, y, batch_size=512, verbose=0)
+    gc.collect()
+    assert standin.used < before + x.nbytes  # the data set is gone, the model is not
+    del model
+    gc.collect()
+    assert standin.used == before
+
+
+# ------------------------------------------------------------------------------------------------------------ graphs
+
+
+def test_what_cannot_be_captured_runs_all_the_same(rng, seed):
+    class Waits(losses.MeanSquaredError):
+        """Looks at its result on the host."""
+
+        def compute(self, *args, **kwargs):
+            value = super().compute(*args, **kwargs)
+            assert float(value) >= 0
+            return value
+
+    x, y = rng.normal(size=(20, 4)), rng.normal(size=(20, 2))
+    results = []
+    for loss in (losses.MeanSquaredError(), Waits()):
+        mc.utils.set_random_seed(seed)
+        model = mc.Sequential([Input((4,)), Dense(2)])
+        model.compile("adam", loss, backend="cupy")
+        model.fit(x, y, batch_size=4, verbose=0)
+        results.append(model.get_weights())
+    reasons = [step.reason for step in model.engine._steps.values()]
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert all("captur" in reason for reason in reasons)
+
+
+def test_metrics_and_optimizers_of_users(rng, seed):
+    class Largest(metrics.Metric):
+        """Wants host arrays."""
+
+        def __init__(self):
+            super().__init__("largest")
+
+        def measure(self, target, prediction):
+            assert isinstance(prediction, np.ndarray)
+            return prediction.max(), 1
+
+    class Signs(optimizers.Optimizer):
+        """A rule of its own, without a kernel."""
+
+        def __init__(self, learning_rate=0.01):
+            super().__init__(learning_rate)
+
+        def apply(self, kernels, theta, grad, slots, learning_rate):
+            theta -= learning_rate * np.sign(grad)
+
+    x, y = dense_data(rng)
+    results = []
+    for backend in ("numpy", "cupy"):
+        mc.utils.set_random_seed(seed)
+        model = dense_model(backend, Signs(), metrics=[Largest(), "accuracy"])
+        results.append((model.fit(x, y, batch_size=8, verbose=0).history, model.get_weights()))
+    for name, values in results[0][0].items():
+        assert results[1][0][name] == pytest.approx(values, rel=1e-4)
+    for a, b in zip(results[0][1], results[1][1], strict=True):
+        assert_close(a, b, 1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------ bad losses
+
+
+def normalized_model():
+    model = mc.Sequential([Input((4,)), Dense(6), BatchNormalization(), Dense(2)])
+    model.compile(optimizers.SGD(0.01, momentum=0.5, weight_decay=0.1), "mse", backend="cupy")
+    return model
+
+
+@pytest.mark.parametrize("bad", [0, 2, 4])
+def test_a_bad_step_and_those_after_it_change_nothing(bad, rng, seed):
+    x, y = rng.normal(size=(20, 4)), rng.normal(size=(20, 2))
+    mc.utils.set_random_seed(seed)
+    expected = normalized_model()
+    if bad:
+        expected.fit(x[: bad * 4], y[: bad * 4], batch_size=4, shuffle=False, verbose=0)
+    mc.utils.set_random_seed(seed)
+    model = normalized_model()
+    x[bad * 4 + 1, 2] = np.inf
+    with pytest.raises(NonFiniteError, match=rf"epoch 1, batch {bad + 1}: the batch's input data"):
+        model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+    for a, b in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert model.optimizer.iterations == bad
+    x[bad * 4 + 1, 2] = 0
+    model.fit(x, y, batch_size=4, verbose=0)  # and goes on
+    assert model.optimizer.iterations == bad + 5
+
+
+def test_a_bad_step_names_the_layer(rng):
+    model = normalized_model()
+    model.layers[2].kernel.assign(np.full((6, 2), np.float32(3e38)))
+    with pytest.raises(NonFiniteError, match=f"the first layer whose output is not finite is '{model.layers[2].name}'"):
+        model.fit(rng.normal(size=(8, 4)), rng.normal(size=(8, 2)), batch_size=4, verbose=0)
+
+
+def test_terminate_on_nan_on_the_device(rng):
+    model = normalized_model()
+    x, y = rng.normal(size=(20, 4)), rng.normal(size=(20, 2))
+    x[9] = np.nan
+    history = model.fit(x, y, batch_size=4, shuffle=False, verbose=0, callbacks=[TerminateOnNaN()])
+    assert not math.isfinite(history.history["loss"][0])
+    assert model.optimizer.iterations == 2
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+# ------------------------------------------------------------------------------------------------- products by cuBLAS
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(("kernel", "strides", "padding"), [(3, 1, "same"), (1, 1, "valid"), ((2, 3), 2, "same")])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_products_by_cublas(cupy, kernel, strides, padding, groups, dtype, rng, monkeypatch):
+    from minicnn.backends.cupy import blas
+
+    if not blas._library():
+        pytest.skip("cuBLAS is not installed")
+    monkeypatch.setattr(blas, "LEAST_PRODUCTS", 0)
+    monkeypatch.setattr(blas, "MOST_COLUMN_BYTES", 4000)  # a part of the batch at a time
+    reference, backend = backends.get("numpy"), backends.get("cupy")
+    size, strides = (kernel, kernel) if isinstance(kernel, int) else kernel, (strides, strides)
+    window = make_window((7, 6), size, strides, padding)
+    x = rng.normal(size=(5, 7, 6, 4)).astype(dtype)
+    weights, bias = (rng.normal(size=s).astype(dtype) for s in ((*size, 4 // groups, 6), (6,)))
+    dy = rng.normal(size=(5, window.out_height, window.out_width, 6)).astype(dtype)
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    y = np.empty_like(dy)
+    reference.kernels.conv2d(x, weights, bias, y, window, groups, True)
+    gradients = [np.empty_like(a) for a in (x, weights, bias)]
+    reference.kernels.conv2d_backward(x, weights, y, dy, *gradients, window, groups, True)
+    device_y, *device_gradients = (backend.empty(a.shape, dtype) for a in (y, *gradients))
+    arguments = [backend.asarray(a) for a in (x, weights, bias)]
+    backend.kernels.conv2d(*arguments, device_y, window, groups, True)
+    assert_close(device_y.get(), y, tolerance)
+    arguments = [backend.asarray(a) for a in (x, weights, y, dy)]
+    backend.kernels.conv2d_backward(*arguments, *device_gradients, window, groups, True)
+    for actual, expected in zip(device_gradients, gradients, strict=True):
+        assert_close(actual.get(), expected, tolerance)
+
+
+@pytest.mark.parametrize(("rows", "channels", "filters"), [(9, 4, 64), (140, 1, 130), (40, 70, 36)])
+def test_every_tile(rows, channels, filters, cupy, rng, monkeypatch):
+    """The wide tiles are for products that would take the stand-in minutes: here they are chosen for small ones."""
+    from minicnn.backends.cupy import products
+
+    monkeypatch.setattr(products, "LEAST_WORK_FOR_WIDE_TILES", 0)
+    monkeypatch.setattr(products, "LEAST_SLICES", 1)
+    reference, backend = backends.get("numpy"), backends.get("cupy")
+    x, kernel, dy = (rng.normal(size=s).astype("f4") for s in ((rows, channels), (channels, filters), (rows, filters)))
+    y, *gradients = (np.empty(s, "f4") for s in ((rows, filters), x.shape, kernel.shape, (filters,)))
+    reference.kernels.dense(x, kernel, None, y)
+    reference.kernels.dense_backward(x, kernel, None, dy, *gradients)
+    device_y, *device_gradients = (backend.empty(a.shape, "f4") for a in (y, *gradients))
+    backend.kernels.dense(backend.asarray(x), backend.asarray(kernel), None, device_y)
+    backend.kernels.dense_backward(
+        backend.asarray(x), backend.asarray(kernel), None, backend.asarray(dy), *device_gradients
+    )
+    for actual, expected in zip((device_y, *device_gradients), (y, *gradients), strict=True):
+        assert_close(actual.get(), expected, 1e-5)
+
+
+@pytest.mark.parametrize("classes", [3, 65, 300])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_cross_entropy_of_few_and_many_classes(classes, sparse, rng):
+    reference, backend = backends.get("numpy"), backends.get("cupy")
+    logits = rng.normal(0, 5, (7, classes)).astype("f4")
+    target = rng.integers(0, classes, 7) if sparse else rng.uniform(size=(7, classes)).astype("f4")
+    weight, loss, gradient = rng.uniform(size=7).astype("f4"), np.empty(7, "f4"), np.empty((7, classes), "f4")
+    reference.kernels.softmax_cross_entropy(logits, target, weight, loss, gradient)
+    arrays = [backend.asarray(a) for a in (logits, target, weight, loss, gradient)]
+    backend.kernels.softmax_cross_entropy(*arrays)
+    assert_close(arrays[3].get(), loss, 1e-5)
+    assert_close(arrays[4].get(), gradient, 1e-5)
+
+
+def test_random_numbers_and_warps(rng, seed):
+    """The numbers are the processor's; an image moved by whole pixels, and by half a pixel, with zeros from outside."""
+    from minicnn.backends.cupy import augmentation
+
+    backend = backends.get("cupy")
+    numbers = backend.empty((5, 3), np.float32)
+    augmentation.uniform(numbers, seed, 3, 2**33 + 1)
+    np.testing.assert_array_equal(numbers.get().ravel(), random.uniform(seed, 3, 2**33 + 1, 15))
+    x = rng.normal(size=(2, 5, 6, 3)).astype(np.float32)
+    matrix = np.array([[[1, 0, 2], [0, 1, -1]], [[1, 0, 0.5], [0, 1, 0]]], np.float64)
+    expected = np.zeros_like(x)
+    expected[0, 1:, :4] = x[0, :4, 2:]
+    expected[1] = (x[1] + np.pad(x[1], ((0, 0), (0, 1), (0, 0)))[:, 1:]) / 2
+    y, dx = backend.empty(x.shape, x.dtype), backend.empty(x.shape, x.dtype)
+    augmentation.warp(backend.asarray(x), backend.asarray(matrix), y, True, "constant", 0.0)
+    assert_close(y.get(), expected, 1e-6)
+    dy = rng.normal(size=x.shape).astype(np.float32)
+    augmentation.warp_backward(backend.asarray(dy), backend.asarray(matrix), dx, True, "constant")
+    forward, backward = (dy.astype(np.float64) * expected).sum(), (dx.get().astype(np.float64) * x).sum()
+    assert backward == pytest.approx(forward, rel=1e-4, abs=1e-4)  # it is the adjoint
+
+
+# ------------------------------------------------------------------------------------------------- moving, and errors
+
+
+def test_a_model_moves_with_weights_optimizer_and_random_position(rng, seed):
+    """One epoch here, one there, one here again: as three epochs in one place."""
+    x, y = dense_data(rng)
+    results = []
+    for places in (["numpy"] * 3, ["numpy", "cupy", "numpy"]):
+        mc.utils.set_random_seed(seed)
+        model = dense_model(None)
+        for place in places:
+            mc.set_backend(place)
+            model.fit(x, y, batch_size=8, verbose=0)
+        results.append(model.get_weights())
+    for a, b in zip(*results, strict=True):
+        assert_close(a, b, 1e-4)
+
+
+def test_reading_weights_does_not_move_a_model(rng, cupy):
+    model = dense_model()
+    x, y = dense_data(rng)
+    model.fit(x, y, verbose=0)
+    before = [w.value for w in model.weights]
+    assert all(isinstance(w, np.ndarray) for w in model.get_weights())
+    model.set_weights(model.get_weights())
+    assert all(isinstance(w.value, cupy.ndarray) for w in model.weights)
+    assert all(w.value is b for w, b in zip(model.weights, before, strict=True))
+
+
+def test_a_layer_alone_with_weights_elsewhere(rng):
+    layer = BatchNormalization()
+    x = rng.normal(3, 1, size=(8, 5)).astype(np.float32)
+    layer(x)
+    mc.set_backend("cupy")
+    y = layer(x, training=True)
+    assert_close(y.mean(axis=0), np.zeros(5), 1e30)
+    assert_close(layer.moving_mean.numpy(), 0.01 * x.mean(axis=0), 1e-4)
+
+
+def test_wrong_devices_are_named(cupy):
+    count = cupy.cuda.runtime.getDeviceCount()
+    with pytest.raises(BackendError, match=rf"cupy:{count}.*{count} device"):
+        backends.get(f"cupy:{count}")
+    with pytest.raises(ValueError, match="Unknown backend"):
+        backends.get("cupy:x")
+
+
+def test_info_names_the_device(cupy, capsys):
+    mc.set_backend("cupy")
+    backends.info()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["numba", "numpy", "*"]
+    assert "GiB" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("message", "match"),
+    [
+        ("cudaErrorNoDevice: no CUDA-capable device is detected", "no NVIDIA GPU.*CUDA_VISIBLE_DEVICES"),
+        (
+            "cudaErrorInsufficientDriver: CUDA driver version is insufficient",
+            r"driver.*older.*cupy-cuda12x.*CUDA 13\.0",
+        ),
+        ("libnvrtc.so.13: cannot open shared object file", "CUDA library is missing.*pip install"),
+        ("cudaErrorUnknown: unknown error", "cannot be used.*Received: cudaErrorUnknown"),
+    ],
+)
+def test_devices_that_cannot_be_used(message, match, standin, cupy, monkeypatch):
+    def fail():
+        raise cupy.cuda.runtime.CUDARuntimeError(message)
+
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", fail)
+    backends._load.cache_clear()
+    try:
+        with pytest.raises(BackendError, match=match):
+            mc.set_backend("cupy")
+        assert backends._chosen["name"] is None
+    finally:
+        backends._load.cache_clear()
+
+
+def test_without_cupy(tmp_path):
+    """In a fresh process where `import cupy` fails."""
+    (tmp_path / "cupy.py").write_text("raise ImportError('No module named cupy')")
+    code = "import minicnn as mc; mc.backends.info(); mc.set_backend('cupy')"
+    path = [str(tmp_path), *(p for p in sys.path if p)]
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n{code}"], capture_output=True, text=True
+    )
+    assert "cupy   not available: backend 'cupy' needs CuPy" in run.stdout
+    assert run.stderr.splitlines()[-1].startswith("minicnn.errors.BackendError: backend 'cupy' needs CuPy")
+    assert "pip install" in run.stderr
+
+
+def test_out_of_memory_suggests_a_batch_size(rng, standin, monkeypatch):
+    model = mc.Sequential([Input((64,)), Dense(64), Dense(2)])
+    model.compile("sgd", "mse", backend="cupy")
+    x, y = rng.normal(size=(4096, 64)), rng.normal(size=(4096, 2))
+    model.fit(x[:8], y[:8], batch_size=8, verbose=0)
+    before = model.get_weights()
+    monkeypatch.setattr(standin, "limit", standin.used + x.nbytes + y.nbytes + 200_000)
+    with pytest.raises(DeviceMemoryError, match=r"4096 samples do not fit.*batch_size=\d+.*MiB"):
+        model.train_on_batch(x, y)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    monkeypatch.setattr(standin, "limit", 1 << 34)
+    model.fit(x, y, batch_size=64, verbose=0)
+
+
+# ------------------------------------------------------------------------------------------------------ the stand-in
+
+
+class TestStandIn:
+    """It must refuse what the real device refuses, or it proves nothing."""
+
+    @pytest.fixture(autouse=True)
+    def _only_here(self, standin):
+        pass
+
+    def launch(self, *changes):
+        from minicnn.backends.cupy.launch import launch
+
+        backend = backends.get("cupy")
+        arrays = [backend.zeros((4,), np.float32) for _ in range(3)]
+        arguments = dict(enumerate([*arrays, np.int64(4)]))
+        grid, threads = (1,), 32
+        for key, value in changes:
+            if key == "threads":
+                threads = value
+            elif key == "grid":
+                grid = value
+            else:
+                arguments[key] = value
+        launch("sums", "relu_gradient", np.dtype(np.float32), grid, threads, *arguments.values())
+
+    def test_a_launch_that_is_right(self):
+        self.launch()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            (0, np.zeros(4, np.float32)),
+            (3, 4),
+            (3, np.int32(4)),
+            (3, np.float64(4)),
+            ("threads", 2048),
+            ("threads", 0),
+            ("grid", (1, 70000)),
+        ],
+        ids=str,
+    )
+    def test_wrong_launches(self, change):
+        with pytest.raises((TypeError, RuntimeError)):
+            self.launch(change)
+
+    def test_wrong_dtypes_and_layouts(self):
+        backend = backends.get("cupy")
+        with pytest.raises(TypeError, match="expected an array of float"):
+            self.launch((0, backend.zeros((4,), np.float64)))
+        with pytest.raises(ValueError, match="C-contiguous"):
+            self.launch((0, backend.zeros((4, 2), np.float32)[:, 0]))
+
+    def test_host_and_device_arrays_do_not_mix(self, cupy):
+        device, host = cupy.zeros(3, np.float32), np.ones(3, np.float32)
+        for mix in (
+            lambda: device + host,
+            lambda: np.add(device, 1, out=host),
+            lambda: np.copyto(device, host),
+            lambda: device.__setitem__(slice(None), host),
+            lambda: np.copyto(host, device),
+            lambda: device[np.array([0, 1])] if False else np.concatenate([device, host]),
+        ):
+            with pytest.raises(TypeError):
+                mix()
+
+    def test_new_memory_is_no_number(self, cupy):
+        assert np.isnan(cupy.empty(100, np.float32).get()).all()
+
+    def test_nothing_waits_while_a_stream_is_captured(self, cupy):
+        array = cupy.ones(3, np.float32)
+        stream = cupy.cuda.Stream(non_blocking=True)
+        with stream:
+            stream.begin_capture()
+            array += 1
+            for waits in (array.get, lambda: float(array.sum()), lambda: array.set(np.zeros(3, np.float32))):
+                with pytest.raises(RuntimeError, match="capturing"):
+                    waits()
+            graph = stream.end_capture()
+        assert array.tolist() == [1, 1, 1]
+        graph.launch()
+        graph.launch()
+        assert array.tolist() == [3, 3, 3]
+
+
+def test_kernels_have_the_parameters_of_the_reference():
+    import inspect
+
+    from minicnn.backends import cupy as kernels
+    from minicnn.backends import reference
+
+    assert set(reference.__all__) <= set(kernels.__all__)
+    for name in reference.__all__:
+        assert inspect.signature(getattr(kernels, name)) == inspect.signature(getattr(reference, name)), name

@@ -1,0 +1,40 @@
+"""The benchmark for GPUs runs from beginning to end: on tiny sizes, with the stand-in where there is no GPU."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="not a checkout"),
+]
+
+
+def run(*arguments, cwd):
+    """The script in a process of its own, which finds the same `cupy` as the tests."""
+    import cupy
+
+    path = [str(Path(cupy.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "MINICNN_DATA": str(cwd / "none")}
+    environment |= {"MINICNN_CACHE": str(cwd / "cache"), "no_proxy": "", "https_proxy": "http://127.0.0.1:9"}
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+def test_every_part_runs(tmp_path):
+    done = run("--smoke", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads((tmp_path / "out" / "gpu.json").read_text())
+    assert result["complete"]
+    assert {"machine", "limits", "convolutions", "kernels", "networks", "accuracy"} <= set(result)
+    assert all(entry["identical"] for row in result["convolutions"] for entry in row["parts"].values())
+    assert result["accuracy"]["data"] == "digits, moved about"
+    text = (tmp_path / "out" / "gpu.md").read_text()
+    assert "of cuDNN's rate" in text
+    assert "LeNet-5" in text

@@ -91,7 +91,8 @@ class Warp(Step):
 
 def _product(first, second):
     """The matrix of `first`, then `second`, on images: (N, 2, 3)."""
-    product = first[:, :, :2] @ second  # (N, 2, 3)
+    # Sums of products, not a matrix product: that would be cuBLAS's on a GPU, which cannot be part of a graph.
+    product = first[:, :, :1] * second[:, :1] + first[:, :, 1:2] * second[:, 1:]  # (N, 2, 3)
     product[:, :, 2] += first[:, :, 2]
     return product
 

@@ -491,8 +491,8 @@ def memory_report(memory):
     note = (
         "Megabytes: rise of the peak resident memory by building the network and three training steps, over what "
         "imports and data occupy; in brackets the peak itself, imports and data included. minicnn with a warm kernel "
-        "cache; Numba's compiler is loaded with the backend and counts among the imports, as PyTorch's libraries do. The "
-        "last column compares the rises, with the smaller of PyTorch's."
+        "cache; Numba's compiler is loaded with the backend and counts among the imports, as PyTorch's libraries "
+        "do. The last column compares the rises, with the smaller of PyTorch's."
     )
     if not all(rise["was_reset"] for rises in memory.values() for rise in rises.values()):
         note += " The peak could not be reset after the imports: one of theirs may hide in these numbers."

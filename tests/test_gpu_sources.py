@@ -28,11 +28,11 @@ def compile_source(nvrtc, name, text, options):
     assert error.value == 0
     options = [option.encode() for option in options]
     (error,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
-    log = b" " * nvrtc.nvrtcGetProgramLogSize(program)[1]
+    log = bytearray(nvrtc.nvrtcGetProgramLogSize(program)[1])  # written to: never bytes, of which b" " is one object
     nvrtc.nvrtcGetProgramLog(program, log)
     assert error.value == 0, log.decode()
     size = nvrtc.nvrtcGetCUBINSize(program)[1]
-    code = b" " * size
+    code = bytearray(size)
     nvrtc.nvrtcGetCUBIN(program, code)
     nvrtc.nvrtcDestroyProgram(program)
     return code

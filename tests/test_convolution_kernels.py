@@ -124,6 +124,75 @@ def test_winograd_s_input_gradient_behind_pooling(dtype, window, channels, filte
     assert_close(dx.array, expected, dtype)
 
 
+@pytest.mark.parametrize("has_winner", [False, True])
+def test_winograd_s_input_gradient_of_a_fully_padded_window(has_winner):
+    """Turned around it has no padding, but the gradient that is masked or spread still needs memory of its own."""
+    rng = np.random.default_rng(16)
+    window = Window(12, 12, 3, 3, pad_top=2, pad_bottom=2, pad_left=2, pad_right=2)
+    pool = make_window((14, 14), (2, 2), (2, 2), "valid")
+    x, kernel, full = normal(rng, 3, 12, 12, 16), normal(rng, 3, 3, 16, 16), normal(rng, 3, 14, 14, 16)
+    dx, expected = Output(x.shape, np.float32), np.empty_like(x)
+    if has_winner:
+        dy, winner = normal(rng, 3, 7, 7, 16), aligned(rng.integers(0, 4, (3, 7, 7, 16)).astype(np.uint8))
+        winograd.pool_input_gradient(kernel, winner, dy, dx.array, window)
+        reference.conv2d_pool_backward(x, kernel, winner, dy, expected, None, None, window, pool)
+    else:
+        dy = normal(rng, *full.shape)
+        winograd.input_gradient(kernel, full, dy, dx.array, window)
+        reference.conv2d_backward(x, kernel, full, dy, expected, None, None, window, relu=True)
+    dx.check()
+    assert_close(dx.array, expected, np.float32)
+
+
+def test_more_padding_than_winograd_serves():
+    rng = np.random.default_rng(17)
+    window = Window(9, 8, 3, 3, pad_top=3, pad_bottom=0, pad_left=1, pad_right=4)
+    assert not choice.winograd_serves(window)
+    assert not choice.winograd_serves(window.turned_around)
+    x, kernel = normal(rng, 2, 9, 8, 32), normal(rng, 3, 3, 32, 32)
+    inputs = {"x": x, "kernel": kernel, "bias": None, "y": None, "window": window}
+    run_both("conv2d", inputs, {"y": out_shape(2, window, 32)}, np.float32)
+    inputs["dy"] = normal(rng, *out_shape(2, window, 32))
+    run_both("conv2d_backward", inputs, {"dx": x.shape, "dkernel": kernel.shape, "dbias": (32,)}, np.float32)
+
+
+def test_winograd_cuts_large_images_into_several_rounds():
+    rng = np.random.default_rng(18)
+    window = make_window((37, 38), (3, 3), (1, 1), "same")  # 100 tiles
+    x, kernel = normal(rng, 2, 37, 38, 16), normal(rng, 3, 3, 16, 17)
+    y, expected = Output((2, 37, 38, 17), np.float32), np.empty((2, 37, 38, 17), np.float32)
+    winograd.conv2d(x, kernel, None, y.array, window, True)
+    reference.conv2d(x, kernel, None, expected, window, relu=True)
+    y.check()
+    assert_close(y.array, expected, np.float32)
+
+
+def test_winners_in_the_padding_get_no_gradient():
+    """Where all pixels of a padded pooling window are -inf, its first tap wins, which is none of the image's."""
+    rng = np.random.default_rng(19)
+    window = make_window((9, 9), (3, 3), (1, 1), "same")
+    pool = make_window((9, 9), (3, 3), (2, 2), "same")
+    x, kernel = normal(rng, 2, 9, 9, 16), normal(rng, 3, 3, 16, 8)
+    winner = aligned(np.zeros(out_shape(2, pool, 8), np.uint8))
+    made = [Output(shape, np.float32) for shape in (x.shape, kernel.shape, (8,))]
+    arrays = [output.array for output in made]
+    fast.conv2d_pool_backward(x, kernel, winner, normal(rng, *winner.shape), *arrays, window, pool)
+    for output in made:
+        output.check()
+        assert np.isfinite(output.array).all()
+
+
+@pytest.mark.parametrize(("channels", "size"), [(3, 9), (64, 5)])
+def test_no_images_give_no_gradient(channels, size):
+    window = make_window((size, size), (3, 3), (1, 1), "valid")
+    x, kernel = aligned(np.empty((0, size, size, channels), np.float32)), aligned(np.ones((3, 3, channels, 16), "f4"))
+    dkernel, dbias = aligned(np.ones_like(kernel)), aligned(np.ones(16, np.float32))
+    dy = aligned(np.empty(out_shape(0, window, 16), np.float32))
+    fast.conv2d_backward(x, kernel, None, dy, None, dkernel, dbias, window)
+    assert not dkernel.any()
+    assert not dbias.any()
+
+
 def assert_close(ours, theirs, dtype):
     assert np.isfinite(ours).all()
     assert np.abs(ours - theirs).max() <= TOLERANCE[dtype] * max(np.abs(theirs).max(), 1e-30)
@@ -265,15 +334,22 @@ def test_the_number_of_threads_changes_no_bit():
     rng = np.random.default_rng(14)
     window = make_window((11, 12), (3, 3), (1, 1), "same")
     x, kernel, bias, dy = (normal(rng, *s) for s in ((9, 11, 12, 16), (3, 3, 16, 33), (33,), (9, 11, 12, 33)))
+    square = normal(rng, 3, 3, 16, 16)
 
     def everything():
         made = [aligned(np.empty_like(a)) for a in (dy, x, x, kernel, bias)]
+        pooled, winner = aligned(np.empty((9, 5, 6, 16), np.float32)), memory.empty((9, 5, 6, 16), np.uint8)
+        winograd.conv2d_pool(x, square, square[0, 0, 0], pooled, winner, window, True)
+        made += [pooled, winner, aligned(np.empty_like(x))]
+        winograd.pool_input_gradient(square, winner, pooled, made[-1], window)
         winograd.conv2d(x, kernel, bias, made[0], window, True)
         winograd.input_gradient(kernel, made[0], dy, made[1], window)
-        columns.conv2d_backward(x, kernel, None, dy, *made[2:], window, False)
+        columns.conv2d_backward(x, kernel, None, dy, *made[2:5], window, False)
         return made
 
     threads, results = numba.get_num_threads(), []
+    if threads == 1:
+        pytest.skip("there is one thread")
     try:
         for count in (1, threads):
             numba.set_num_threads(count)

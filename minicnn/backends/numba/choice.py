@@ -3,7 +3,7 @@
 ================  ================================================  ==============================================
 kernel            serves                                            because
 ================  ================================================  ==============================================
-reference         groups, dilated pooling, windows of many taps     nobody has asked for these to be fast
+reference         groups; fused: dilated pooling, many taps         nobody has asked for these to be fast
 Winograd          3 x 3 taps, steps of 1, enough channels, filters  a quarter of the multiplications; the
                   and pixels; pooling by 2 x 2                      transforms cost less than that saves
 direct, in pairs  few filters, steps of 1, pooling by 2 x 2         two pixels side by side fill a vector
@@ -35,6 +35,7 @@ def winograd_serves(window: Window) -> bool:
     return (
         window.kernel_height == window.kernel_width == TILE_KERNEL
         and window.stride_y == window.stride_x == window.dilation_y == window.dilation_x == 1
+        and min(pads) >= 0
         and max(pads) < TILE_KERNEL
     )
 

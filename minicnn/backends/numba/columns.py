@@ -64,6 +64,8 @@ def _add_columns(columns, row, conv, group, target, start):
 
 @part
 def _part(x, transposed, y, dy, dx, zeros, kernel_sum, bias_sum, first, last, frame, conv, group):
+    if first == last:
+        fill(kernel_sum, 0, len(kernel_sum), 0)
     image_size, framed = frame.rows * frame.row_size, is_framed(frame)
     padded = scratch(group.images * frame.size if framed else 0, x)
     fill(padded, 0, len(padded), 0)

@@ -246,6 +246,8 @@ def _turned_kernel(kernel, tap_order, channels, filters):
 def _conv2d_backward_part(
     x, turned, y, dy, dx, zeros, kernel_sum, bias_sum, first, last, frame, conv, dy_frame, gradient
 ):
+    if first == last:
+        fill(kernel_sum, 0, len(kernel_sum), 0)
     padded = frame_scratch(frame, 0, x)
     framed = scratch(dy_frame.size, x)
     fill(framed, 0, len(framed), 0)
@@ -296,6 +298,8 @@ def _conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, zeros, images, parts,
 
 @part
 def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, filters, frame, conv, bands):
+    if first == last:
+        fill(kernel_sum, 0, len(kernel_sum), 0)
     padded = frame_scratch(frame, 0, x)
     band = scratch(bands.scratch_size, x)
     fill(band, 0, len(band), 0)
@@ -326,15 +330,17 @@ def _conv2d_pool_backward_dense(x, winner, dy, dkernel, dbias, zeros, images, pa
 
 
 @part
-def _collect_live(dy, winner, place, first, last, filters, runs, places, gradients):
+def _collect_live(dy, winner, start, first, last, filters, runs, places, gradients):
     """List one filter's live winners among some cells: their windows in x and their gradients; returns how many."""
     live = 0
     for cell in range(first, last):
-        at = place + cell * filters
+        at = start + cell * filters
         tap = winner[at]
-        places[live] = runs.cells[cell] + runs.winners[tap]
+        place = runs.cells[cell] + runs.winners[tap]
+        places[live] = place
         gradients[live] = dy[at]
-        live += tap < runs.tap_count
+        # A window of nothing but -inf has the padding's first tap as its winner: no place of the image.
+        live += tap < runs.tap_count and 0 <= place <= runs.last_place
     return live
 
 

@@ -32,7 +32,7 @@ def _softmax_row(logits, first, last, exponentials):
     highest = logits[first]
     for i in range(first + 1, last):
         if not logits[i] <= highest:
-            highest = logits[i]  # a NaN is kept: the comparisons that follow are with it
+            highest = logits[i]  # a NaN need not stay: it is in the total
     total = logits.dtype.type(0)
     for i in range(first, last):
         exponentials[i - first] = math.exp(logits[i] - highest)

@@ -11,7 +11,7 @@ _LEAST_PARALLEL_SUM = 1 << 17  # numbers of all parts together; adding up fewer 
 
 
 def parts_with_sums(images, sum_bytes):
-    """Parts of a batch that each keep a sum of so many bytes: two at least, if there are as many images."""
+    """Parts of a batch that each keep a sum of so many bytes: two at least, unless these are very large."""
     wanted = max(2, min(MOST_PARTS_WITH_SUMS, images // _IMAGES_PER_SUM))
     return max(1, min(wanted, images, _MOST_PARTIAL_BYTES // sum_bytes))
 

@@ -26,7 +26,7 @@ def product_nanoseconds(multiply_adds, itemsize):
 
 @part
 def scratch(size, like):
-    """Uninitialised 1-D array of the dtype of `like`, aligned and with room behind it for a vector load."""
+    """Uninitialised 1-D array of the dtype of `like`, aligned and with room behind it for a vector."""
     itemsize = like.itemsize
     raw = np.empty(size + (_CACHE_LINE + _VECTOR_SLACK) // itemsize, like.dtype)
     first = (-raw.ctypes.data % _CACHE_LINE) // itemsize

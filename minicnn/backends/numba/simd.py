@@ -1,8 +1,8 @@
 """Numba intrinsics that emit LLVM vector code: the inner loops of the kernels.
 
 Arrays are one-dimensional here and places in them are element numbers. Loads of a last, partial vector run over the
-end of its row, and by less than a vector over the end of the array (`minicnn.backends.memory` leaves room); stores
-never do.
+end of its row, and by less than a vector over the end of the array (`minicnn.backends.memory` leaves room). Stores into
+arrays never do; into scratch memory some write whole vectors, and say so.
 """
 
 from llvmlite import ir
@@ -377,7 +377,10 @@ def sum_runs(typingctx, x, start, items, weights, count, run_step, runs, vectors
 
 @intrinsic
 def spread_runs(typingctx, x, start, items, weights, count, run_step, runs, vectors, out, out_start, out_step):
-    """x[start + items[i] + r · run_step + v · lanes, :] += weights[i] · out[r, v, :]: the adjoint of `sum_runs`."""
+    """x[start + items[i] + r · run_step + v · lanes, :] += weights[i] · out[r, v, :]: the adjoint of `sum_runs`.
+
+    Writes whole vectors: behind the end of a run, where `out` is 0, x keeps its value.
+    """
     index = types.int64
     signature = types.void(x, index, items, weights, index, index, index, index, out, index, index)
     return signature, lambda *arguments: _emit_runs(*arguments, emit_runs=_emit_spread_runs)

@@ -348,6 +348,7 @@ class Runs(NamedTuple):
     cells: np.ndarray  # window of the pooled cell's first convolution pixel, in the padded input
     winners: np.ndarray  # further offset for every winner
     tap_count: int  # winners below it are live
+    last_place: int  # of the last window
     blocks: np.ndarray  # (blocks, 4): how a window is cut into `RUN_SHAPES`: offset, first slot, runs, vectors
     run_step: int  # from run to run of a block
     run: int  # rows of the kernel matrix in one run
@@ -379,6 +380,7 @@ def runs(window: Window, pool: Window, channels: int, itemsize: int) -> Runs:
         cells=cells - pool.pad_top * step_y - pool.pad_left * step_x,
         winners=winners,
         tap_count=pool.taps,
+        last_place=(window.out_height - 1) * step_y + (window.out_width - 1) * step_x,
         blocks=_run_blocks(starts, vectors_per_run, lane_count, most_runs),
         run_step=run_step,
         run=run,
@@ -414,7 +416,7 @@ class WinogradTiles(NamedTuple):
     channel_slots: int  # channels in whole vectors
     filter_slots: int  # filters in whole vectors
     count: int  # tiles of one image
-    most: int  # tiles that are transformed together; their numbers stay in the L2 cache
+    most: int  # tiles that are transformed together
     number_step: int  # elements from one of the 36 numbers of all tiles to the next; a power of two would make all 36
     factor_step: int  # fall into the same few lines of a cache
     product_step: int

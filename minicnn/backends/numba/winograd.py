@@ -14,7 +14,7 @@ import numpy as np
 from numba import prange
 
 from minicnn.backends.numba import tables
-from minicnn.backends.numba.frames import frame_scratch, framed_image, masked_image, range_of, spread_cells
+from minicnn.backends.numba.frames import frame_scratch, framed_image, is_framed, masked_image, range_of, spread_cells
 from minicnn.backends.numba.launch import MOST_PARTS, parallel_kernel, part
 from minicnn.backends.numba.matrix import MULTIPLY, fill, floor_of, multiply, product_nanoseconds, scratch, transpose
 from minicnn.backends.numba.simd import lanes_of
@@ -67,7 +67,7 @@ def conv2d_pool(x, kernel, bias, y, winner, window, relu):
 
 def _parts(images, tiles):
     """Parts of a batch, each large enough to fill the products."""
-    return max(min(2, images), min(MOST_PARTS, images * tiles.count // tiles.most))
+    return max(1, min(images, MOST_PARTS, max(2, images * tiles.count // tiles.most)))
 
 
 def _time(images, tiles, x):
@@ -150,7 +150,8 @@ def _multiply_tiles(numbers, factors, zeros, count, tiles, products):
 
 @part
 def _conv2d_part(x, factors, zeros, bias, y, relu, mask, winner, first, last, frame, tiles):
-    padded = frame_scratch(frame, 0, x)
+    padded = scratch(frame.size if is_framed(frame) or len(mask) > 0 or len(winner) > 0 else 0, x)
+    fill(padded, 0, len(padded), 0)
     sums = scratch(tiles.channel_slots, x)  # of the gradients, not used here
     fill(sums, 0, len(sums), 0)
     numbers = scratch(TILE_NUMBERS * tiles.number_step, x)

@@ -5,8 +5,8 @@ the 3 x 3 kernel, multiply number by number, transform back. That is 36 products
 Complexity of Computations", 1980; Lavin and Gray: "Fast Algorithms for Convolutional Neural Networks", 2016.)
 
 Along one axis the transforms evaluate polynomials at 0, ±a, ±b and infinity. With a = 3/4 and b = 3/2 all constants of
-`_inputs` are exact and the rounding error is a quarter of that at the usual 1 and 2: three times that of a plain sum
-(`tests/test_numba_kernels.py` holds the bound).
+`_inputs` are exact, and the rounding error is a quarter of that at the usual 1 and 2; a test holds a bound
+(`tests/test_convolution_kernels.py`).
 """
 
 from numba.core import types
@@ -48,7 +48,7 @@ def _inputs(emit, d):
 
 
 def _factors(emit, g):
-    """A kernel of 3, or 4 gradients of outputs, to 6 numbers."""
+    """The 3 taps of a kernel to 6 numbers."""
 
     def at(point, divisor, first):
         terms = [(point**power / divisor, g[power]) for power in range(first, len(g), 2)]
@@ -62,26 +62,18 @@ def _factors(emit, g):
     ]
 
 
-def _results(emit, m, count):
-    """6 numbers to `count` outputs, or to 3 numbers of a kernel's gradient."""
+def _outputs(emit, m):
+    """6 numbers to 4 outputs."""
     at_a, at_b = _plus_minus(emit, m[1], m[2]), _plus_minus(emit, m[3], m[4])
     results = []
-    for power in range(count):
+    for power in range(TILE_OUTPUTS):
         terms = [(_A**power, at_a[power % 2]), (_B**power, at_b[power % 2])]
         if power == 0:
             terms.append((1, m[0]))
-        if power == count - 1:
+        if power == TILE_OUTPUTS - 1:
             terms.append((1, m[5]))
         results.append(_sum_of(emit, *terms))
     return results
-
-
-def _outputs(emit, m):
-    return _results(emit, m, TILE_OUTPUTS)
-
-
-def _kernel_gradients(emit, m):
-    return _results(emit, m, TILE_KERNEL)
 
 
 def _along_both(emit, transform, size, load):
@@ -144,30 +136,6 @@ def transform_inputs(typingctx, x, start, row_step, column_step, numbers, place,
 def transform_kernel(typingctx, kernel, start, row_step, column_step, numbers, place, step):
     """numbers[place + step · (6 i + j)] = the transform of 3 x 3 taps."""
     return _transform_type(kernel, numbers), _transforms(_factors, TILE_KERNEL)
-
-
-@intrinsic
-def transform_gradients(typingctx, dy, start, row_step, column_step, numbers, place, step):
-    """numbers[place + step · (6 i + j)] = the transform of the gradients of 4 x 4 outputs."""
-    return _transform_type(dy, numbers), _transforms(_factors, TILE_OUTPUTS)
-
-
-@intrinsic
-def kernel_gradient_of(typingctx, numbers, place, step, target, start, tap_step, count):
-    """target[start + tap_step · tap] = the kernel's gradient, 3 x 3 taps of `count` lanes, from its 36 numbers."""
-    index = types.int64
-    return types.void(numbers, index, index, target, index, index, index), _emit_kernel_gradient
-
-
-def _emit_kernel_gradient(context, builder, signature, args):
-    numbers, place, step, target, start, tap_step, count = args
-    emit = Emitter(context, builder, signature.args[0].dtype)
-    load = _number_loader(emit, emit.pointer(signature.args[0], numbers, place), step)
-    grid = _along_both(emit, _kernel_gradients, TILE_INPUTS, load)
-    pointer = emit.pointer(signature.args[3], target, start)
-    for tap, vector in enumerate(vector for row in grid for vector in row):
-        emit.store_counted(vector, emit.moved(pointer, builder.mul(tap_step, emit.number(tap))), count)
-    return context.get_dummy_value()
 
 
 @intrinsic

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -225,6 +226,18 @@ def test_interrupted_training_keeps_its_checkpoint_and_leftovers_go(tmp_path):
     assert mc.load_model(path).optimizer.iterations == EPOCHS * BATCHES
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+def test_ctrl_c_in_the_last_epoch_keeps_the_checkpoint(tmp_path):
+    press = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: os.kill(os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            build().fit(X, Y, **(OPTIONS | {"epochs": 1}), callbacks=[callbacks.BackupAndRestore(tmp_path), press])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert os.listdir(tmp_path) == [CHECKPOINT]
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "batch", True])
 def test_bad_arguments(wrong, tmp_path):
     for make in (callbacks.BackupAndRestore, callbacks.ModelCheckpoint):
@@ -260,14 +273,11 @@ def values(callback, numbers, name="val_loss", **logs):
     """Let a callback see epochs with these values; the model only notes what it is told to save."""
     saved = []
 
-    class Model:
-        def save(self, path):
-            saved.append(Path(path).name)
-
-        def save_weights(self, path):
-            saved.append(f"weights of {Path(path).name}")
-
-    callback.set_model(Model())
+    model = build()
+    model.save = lambda path: saved.append(Path(path).name)
+    model.save_weights = lambda path: saved.append(f"weights of {Path(path).name}")
+    callback.set_model(model)
+    callback.on_train_begin()
     for epoch, number in enumerate(numbers):
         callback.on_epoch_begin(epoch)
         callback.on_epoch_end(epoch, {name: number} | logs)
@@ -296,6 +306,28 @@ def test_best_only(options, monitor, numbers, epochs, tmp_path):
     saved = values(callback, numbers, monitor)
     assert saved == [f"weights of {epoch}.safetensors" for epoch in epochs]
     assert callback.best == numbers[epochs[-1] - 1]
+
+
+def test_best_goes_by_what_the_metric_says(tmp_path):
+    """Whatever its name; only where the best is kept; and before training."""
+    model = build()
+    model.compile("sgd", "sparse_categorical_crossentropy", [mc.metrics.SparseTopKCategoricalAccuracy(3, name="top3")])
+    best = callbacks.ModelCheckpoint(tmp_path / "m.safetensors", "val_top3", save_best_only=True)
+    history = model.fit(X, Y, **OPTIONS, callbacks=[best]).history
+    assert best.best == max(history["val_top3"]) > min(history["val_top3"])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"ModelCheckpoint does not know.*loss, top3.*Received: monitor='val_auc'"):
+        model.fit(X, Y, **OPTIONS, callbacks=[callbacks.ModelCheckpoint(best.filepath, "val_auc", save_best_only=True)])
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    model.fit(X, Y, **OPTIONS, callbacks=[callbacks.ModelCheckpoint(best.filepath, "val_auc")])
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m-{epoch}.weights.h5"])
+def test_without_h5py_the_constructor_says_so(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ImportError, match=r"writing '\..*' files needs h5py: pip install minicnn\[keras\]"):
+        callbacks.ModelCheckpoint(tmp_path / name, save_weights_only=True)
+    callbacks.ModelCheckpoint(tmp_path / "m.safetensors")
 
 
 def test_every_so_many_batches_and_what_is_printed(tmp_path, capsys):
@@ -344,7 +376,7 @@ def test_bad_paths_and_names(tmp_path):
     with pytest.raises(ValueError, match=r"cannot be filled in.*'accuracy'.*known are \['epoch', 'val_loss'\]"):
         values(callbacks.ModelCheckpoint(tmp_path / "{accuracy}.safetensors"), [1])
     with pytest.raises(ValueError, match=r"monitor= is one of \['val_loss'\].*Received: monitor='acc'"):
-        values(callbacks.ModelCheckpoint(tmp_path / "m.safetensors", "acc", save_best_only=True), [1])
+        values(callbacks.ModelCheckpoint(tmp_path / "m.safetensors", "acc", save_best_only=True, mode="max"), [1])
 
 
 # ------------------------------------------------------------------------------------------------------------ state

@@ -365,6 +365,35 @@ def test_best_goes_on_after_a_kill(tmp_path):
     assert checkpoint.best == min(history["val_loss"])
 
 
+def test_the_log_file_goes_on_after_a_kill(tmp_path):
+    """One row an epoch, also for the epoch whose row was written and whose checkpoint was not."""
+
+    def read(name):
+        return [line.split(",")[0] for line in (tmp_path / name).read_text().splitlines()]
+
+    class KillBeforeBackup(Kill):
+        turn = 1
+
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == self.left:
+                raise Killed
+
+    for number, kill in enumerate((Kill(10), KillBeforeBackup(2))):
+        name = f"{number}.csv"
+        for last in (kill, None):
+            own = [callbacks.CSVLogger(tmp_path / name), *([last] if last else [])]
+            try:
+                build().fit(X, Y, **OPTIONS, callbacks=own, resume=tmp_path / f"run{number}")
+            except Killed:
+                assert last is kill
+        assert read(name) == ["epoch", "0", "1", "2", "3"]
+        build().fit(X, Y, **OPTIONS, callbacks=[callbacks.CSVLogger(tmp_path / name)], resume=tmp_path / f"run{number}")
+        assert read(name) == ["epoch", "0", "1", "2", "3"]
+
+
 def test_bad_paths_and_names(tmp_path):
     with pytest.raises(ValueError, match="ends in"):
         callbacks.ModelCheckpoint(tmp_path / "m.ckpt")

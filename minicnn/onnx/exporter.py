@@ -30,7 +30,8 @@ def export_onnx(model, path) -> None:
     NotBuiltError
         If its input shape is not known.
     ValueError
-        If `path` ends otherwise. If a layer cannot be written: it has no `to_onnx`, or was called with ``training=True``.
+        If `path` ends otherwise, or a layer cannot be written: it has no `to_onnx`, or was called with
+        ``training=True``.
     NonFiniteError
         If a weight is NaN or infinite.
     ImportError

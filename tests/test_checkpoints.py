@@ -179,7 +179,17 @@ def test_checkpoint_of_a_stopped_training_does_not_train_on(tmp_path):
     first = build()
     history = first.fit(X, Y, **OPTIONS, callbacks=[Meddle()], resume=tmp_path)
     second = build()
-    assert_same(second, second.fit(X, Y, **OPTIONS, callbacks=[Meddle()], resume=tmp_path), (first, history))
+    with pytest.warns(UserWarning, match=r"was stopped in or after epoch 3.*delete '.*checkpoint\.safetensors'"):
+        again = second.fit(X, Y, **OPTIONS, callbacks=[Meddle()], resume=tmp_path)
+    assert_same(second, again, (first, history))
+
+
+def test_a_checkpoint_needs_a_folder(tmp_path):
+    file = tmp_path / "model.safetensors"
+    file.touch()
+    for wrong in ("", file):
+        with pytest.raises(ValueError, match=r"needs a folder.*Received: '.*'"):
+            build().fit(X, Y, **OPTIONS, resume=wrong)
 
 
 # ------------------------------------------------------------------------------------------- a checkpoint that is off

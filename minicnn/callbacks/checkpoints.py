@@ -1,6 +1,7 @@
 """Callbacks that write files: the best model, and what a killed training needs to go on."""
 
 import math
+import warnings
 from pathlib import Path
 
 from minicnn import saving
@@ -154,7 +155,8 @@ class BackupAndRestore(Callback):
     FileFormatError
         When `fit` starts, if the checkpoint is damaged, or of a model with other layers.
     ValueError
-        If it is of another optimizer, or, in the middle of an epoch, of other data.
+        If `backup_dir` is empty or a file; if the checkpoint is of another optimizer, or, in the middle of an epoch, of
+        other data.
 
     Notes
     -----
@@ -167,6 +169,8 @@ class BackupAndRestore(Callback):
 
     def __init__(self, backup_dir, save_freq="epoch", delete_checkpoint=True):
         self.backup_dir = saving.files.checked_path(backup_dir)
+        if str(backup_dir) == "" or self.backup_dir.is_file():
+            raise ValueError(f"a training's checkpoint needs a folder, e.g. 'run1'. Received: {str(backup_dir)!r}")
         self.save_freq = _check_frequency(save_freq)
         self.delete_checkpoint = delete_checkpoint
         self._batches = 0
@@ -185,6 +189,12 @@ class BackupAndRestore(Callback):
         if self.path.exists():
             self._restore()
             self._is_inside_epoch = run.batch > 0
+            if self.model.stop_training:
+                warnings.warn(
+                    f"the training in {str(self.backup_dir)!r} was stopped in or after epoch {max(run.epoch, 1)}, and "
+                    f"stays so: to train on, delete {str(self.path)!r}",
+                    stacklevel=2,
+                )
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._is_inside_epoch:  # what callbacks do when an epoch begins, they did before the checkpoint

@@ -501,7 +501,7 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
                     callbacks("on_test_end", logs)
                 run.epoch, run.batch = epoch + 1, 0
                 callbacks("on_epoch_end", epoch, logs)
-            run.completed = True
+        run.completed = True  # not before Ctrl-C in the last epoch has been looked at
     finally:
         callbacks("on_train_end")
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -178,7 +179,17 @@ def test_checkpoint_of_a_stopped_training_does_not_train_on(tmp_path):
     first = build()
     history = first.fit(X, Y, **OPTIONS, callbacks=[Meddle()], resume=tmp_path)
     second = build()
-    assert_same(second, second.fit(X, Y, **OPTIONS, callbacks=[Meddle()], resume=tmp_path), (first, history))
+    with pytest.warns(UserWarning, match=r"was stopped in or after epoch 3.*delete '.*checkpoint\.safetensors'"):
+        again = second.fit(X, Y, **OPTIONS, callbacks=[Meddle()], resume=tmp_path)
+    assert_same(second, again, (first, history))
+
+
+def test_a_checkpoint_needs_a_folder(tmp_path):
+    file = tmp_path / "model.safetensors"
+    file.touch()
+    for wrong in ("", file):
+        with pytest.raises(ValueError, match=r"needs a folder.*Received: '.*'"):
+            build().fit(X, Y, **OPTIONS, resume=wrong)
 
 
 # ------------------------------------------------------------------------------------------- a checkpoint that is off
@@ -225,6 +236,18 @@ def test_interrupted_training_keeps_its_checkpoint_and_leftovers_go(tmp_path):
     assert mc.load_model(path).optimizer.iterations == EPOCHS * BATCHES
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+def test_ctrl_c_in_the_last_epoch_keeps_the_checkpoint(tmp_path):
+    press = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: os.kill(os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            build().fit(X, Y, **(OPTIONS | {"epochs": 1}), callbacks=[callbacks.BackupAndRestore(tmp_path), press])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert os.listdir(tmp_path) == [CHECKPOINT]
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "batch", True])
 def test_bad_arguments(wrong, tmp_path):
     for make in (callbacks.BackupAndRestore, callbacks.ModelCheckpoint):
@@ -260,14 +283,11 @@ def values(callback, numbers, name="val_loss", **logs):
     """Let a callback see epochs with these values; the model only notes what it is told to save."""
     saved = []
 
-    class Model:
-        def save(self, path):
-            saved.append(Path(path).name)
-
-        def save_weights(self, path):
-            saved.append(f"weights of {Path(path).name}")
-
-    callback.set_model(Model())
+    model = build()
+    model.save = lambda path: saved.append(Path(path).name)
+    model.save_weights = lambda path: saved.append(f"weights of {Path(path).name}")
+    callback.set_model(model)
+    callback.on_train_begin()
     for epoch, number in enumerate(numbers):
         callback.on_epoch_begin(epoch)
         callback.on_epoch_end(epoch, {name: number} | logs)
@@ -296,6 +316,28 @@ def test_best_only(options, monitor, numbers, epochs, tmp_path):
     saved = values(callback, numbers, monitor)
     assert saved == [f"weights of {epoch}.safetensors" for epoch in epochs]
     assert callback.best == numbers[epochs[-1] - 1]
+
+
+def test_best_goes_by_what_the_metric_says(tmp_path):
+    """Whatever its name; only where the best is kept; and before training."""
+    model = build()
+    model.compile("sgd", "sparse_categorical_crossentropy", [mc.metrics.SparseTopKCategoricalAccuracy(3, name="top3")])
+    best = callbacks.ModelCheckpoint(tmp_path / "m.safetensors", "val_top3", save_best_only=True)
+    history = model.fit(X, Y, **OPTIONS, callbacks=[best]).history
+    assert best.best == max(history["val_top3"]) > min(history["val_top3"])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"ModelCheckpoint does not know.*loss, top3.*Received: monitor='val_auc'"):
+        model.fit(X, Y, **OPTIONS, callbacks=[callbacks.ModelCheckpoint(best.filepath, "val_auc", save_best_only=True)])
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    model.fit(X, Y, **OPTIONS, callbacks=[callbacks.ModelCheckpoint(best.filepath, "val_auc")])
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m-{epoch}.weights.h5"])
+def test_without_h5py_the_constructor_says_so(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ImportError, match=r"writing '\..*' files needs h5py: pip install minicnn\[keras\]"):
+        callbacks.ModelCheckpoint(tmp_path / name, save_weights_only=True)
+    callbacks.ModelCheckpoint(tmp_path / "m.safetensors")
 
 
 def test_every_so_many_batches_and_what_is_printed(tmp_path, capsys):
@@ -333,6 +375,35 @@ def test_best_goes_on_after_a_kill(tmp_path):
     assert checkpoint.best == min(history["val_loss"])
 
 
+def test_the_log_file_goes_on_after_a_kill(tmp_path):
+    """One row an epoch, also for the epoch whose row was written and whose checkpoint was not."""
+
+    def read(name):
+        return [line.split(",")[0] for line in (tmp_path / name).read_text().splitlines()]
+
+    class KillBeforeBackup(Kill):
+        turn = 1
+
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == self.left:
+                raise Killed
+
+    for number, kill in enumerate((Kill(10), KillBeforeBackup(2))):
+        name = f"{number}.csv"
+        for last in (kill, None):
+            own = [callbacks.CSVLogger(tmp_path / name), *([last] if last else [])]
+            try:
+                build().fit(X, Y, **OPTIONS, callbacks=own, resume=tmp_path / f"run{number}")
+            except Killed:
+                assert last is kill
+        assert read(name) == ["epoch", "0", "1", "2", "3"]
+        build().fit(X, Y, **OPTIONS, callbacks=[callbacks.CSVLogger(tmp_path / name)], resume=tmp_path / f"run{number}")
+        assert read(name) == ["epoch", "0", "1", "2", "3"]
+
+
 def test_bad_paths_and_names(tmp_path):
     with pytest.raises(ValueError, match="ends in"):
         callbacks.ModelCheckpoint(tmp_path / "m.ckpt")
@@ -344,7 +415,7 @@ def test_bad_paths_and_names(tmp_path):
     with pytest.raises(ValueError, match=r"cannot be filled in.*'accuracy'.*known are \['epoch', 'val_loss'\]"):
         values(callbacks.ModelCheckpoint(tmp_path / "{accuracy}.safetensors"), [1])
     with pytest.raises(ValueError, match=r"monitor= is one of \['val_loss'\].*Received: monitor='acc'"):
-        values(callbacks.ModelCheckpoint(tmp_path / "m.safetensors", "acc", save_best_only=True), [1])
+        values(callbacks.ModelCheckpoint(tmp_path / "m.safetensors", "acc", save_best_only=True, mode="max"), [1])
 
 
 # ------------------------------------------------------------------------------------------------------------ state

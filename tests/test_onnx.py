@@ -277,7 +277,13 @@ def test_wrong_arguments_of_export(path):
         mc.export_onnx(mc.Sequential([Dense(3)]), path)
     with pytest.raises(TypeError, match=r"a path is .* Received: 3"):
         mc.export_onnx(mlp((3,)), 3)
-    with pytest.raises(OSError, match="nowhere"):
+    saved = path.with_suffix(".safetensors")
+    mlp((3,)).save(saved)
+    before = saved.read_bytes()
+    with pytest.raises(ValueError, match=r"ends in \.onnx\. Received: .*\.safetensors'"):
+        mc.export_onnx(mlp((3,)), saved)
+    assert saved.read_bytes() == before
+    with pytest.raises(FileNotFoundError, match=r"the folder '.*nowhere' does not exist: make it first\. Received"):
         mc.export_onnx(mlp((3,)), path.parent / "nowhere" / "model.onnx")
 
 

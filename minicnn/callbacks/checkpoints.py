@@ -1,17 +1,18 @@
 """Callbacks that write files: the best model, and what a killed training needs to go on."""
 
 import math
+import warnings
 from pathlib import Path
 
 from minicnn import saving
 from minicnn.callbacks.base import Callback
-from minicnn.errors import FileFormatError, check_choice, check_number, is_integer
+from minicnn.callbacks.monitor import MonitorCallback
+from minicnn.errors import FileFormatError, check_number, is_integer
 
 CHECKPOINT = "checkpoint.safetensors"
-HIGHER_IS_BETTER = ("acc", "accuracy", "auc", "precision", "recall", "f1")  # parts of names; anything else is a loss
 
 
-class ModelCheckpoint(Callback):
+class ModelCheckpoint(MonitorCallback):
     """Save the model, or its weights, after every epoch or every so many batches; or only when it is the best so far.
 
     A file appears whole or not at all, and the previous one stays until then.
@@ -28,7 +29,7 @@ class ModelCheckpoint(Callback):
     save_best_only : bool, default False
     save_weights_only : bool, default False
     mode : {"auto", "min", "max"}
-        Whether small or large is good; "auto" takes accuracies, AUC, precision, recall and F1 as better when higher.
+        Whether less or more is better; "auto" knows it of losses and of minicnn's metrics.
     save_freq : "epoch" or int
         An int counts batches.
     initial_value_threshold : float, optional
@@ -36,13 +37,16 @@ class ModelCheckpoint(Callback):
 
     Attributes
     ----------
-    best : float
-        The best value so far.
+    best : float or None
+        The best value so far; as in Keras, another `fit` goes on from it.
 
     Raises
     ------
     ValueError
-        For a wrong argument; during training, if `monitor` is not among the logs and `save_best_only` needs it.
+        For a wrong argument; where `save_best_only` needs `monitor`: when training starts, if "auto" does not know the
+        direction, and in training, if it is not among the logs.
+    ImportError
+        For a file of Keras's formats without h5py.
     """
 
     turn = 1  # the model's history has the epoch by then
@@ -58,14 +62,11 @@ class ModelCheckpoint(Callback):
         save_freq="epoch",
         initial_value_threshold=None,
     ):
+        super().__init__(monitor, mode)
         self.filepath = str(saving.files.checked_path(filepath))
-        saving.check_suffix(self.filepath, save_weights_only)
-        self.monitor, self.verbose = monitor, verbose
+        saving.check_writable(self.filepath, save_weights_only)
+        self.verbose = verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
-        mode = check_choice("mode", mode, ("auto", "min", "max"))
-        if mode == "auto":
-            mode = "max" if any(name in monitor.lower().split("_") for name in HIGHER_IS_BETTER) else "min"
-        self.mode = mode
         self.save_freq = _check_frequency(save_freq)
         if initial_value_threshold is not None:
             check_number("initial_value_threshold", initial_value_threshold, minimum=-math.inf)
@@ -73,6 +74,12 @@ class ModelCheckpoint(Callback):
         self._epoch, self._batches = 0, 0
         if self.save_freq != "epoch":
             self.on_train_batch_end = self._count_batch  # so that others need no logs for every batch
+
+    def on_train_begin(self, logs=None):
+        best = self.best
+        if self.save_best_only:
+            super().on_train_begin()
+        self.best = best
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -97,7 +104,7 @@ class ModelCheckpoint(Callback):
                     f"ModelCheckpoint saves when '{self.monitor}' is the best so far: monitor= is one of "
                     f"{sorted(logs)}, where val_… needs validation data. Received: monitor={self.monitor!r}"
                 )
-            if not self._is_better(value):
+            if math.isnan(value) or not self.is_improvement(value, self.best):
                 if self.verbose:
                     print(f"{_text(position)}: {self.monitor} is {value:.5f}, the best is {self.best}", flush=True)
                 return
@@ -117,11 +124,6 @@ class ModelCheckpoint(Callback):
                 f"filepath has a field that cannot be filled in ({error}): known are {sorted(logs | position)}. "
                 f"Received: filepath={self.filepath!r}"
             ) from None
-
-    def _is_better(self, value):
-        if self.best is None:
-            return not math.isnan(value)
-        return value < self.best if self.mode == "min" else value > self.best
 
     def get_state(self):
         return {"best": self.best, "batches": self._batches}
@@ -153,7 +155,8 @@ class BackupAndRestore(Callback):
     FileFormatError
         When `fit` starts, if the checkpoint is damaged, or of a model with other layers.
     ValueError
-        If it is of another optimizer, or, in the middle of an epoch, of other data.
+        If `backup_dir` is empty or a file; if the checkpoint is of another optimizer, or, in the middle of an epoch, of
+        other data.
 
     Notes
     -----
@@ -166,6 +169,8 @@ class BackupAndRestore(Callback):
 
     def __init__(self, backup_dir, save_freq="epoch", delete_checkpoint=True):
         self.backup_dir = saving.files.checked_path(backup_dir)
+        if str(backup_dir) == "" or self.backup_dir.is_file():
+            raise ValueError(f"a training's checkpoint needs a folder, e.g. 'run1'. Received: {str(backup_dir)!r}")
         self.save_freq = _check_frequency(save_freq)
         self.delete_checkpoint = delete_checkpoint
         self._batches = 0
@@ -184,6 +189,12 @@ class BackupAndRestore(Callback):
         if self.path.exists():
             self._restore()
             self._is_inside_epoch = run.batch > 0
+            if self.model.stop_training:
+                warnings.warn(
+                    f"the training in {str(self.backup_dir)!r} was stopped in or after epoch {max(run.epoch, 1)}, and "
+                    f"stays so: to train on, delete {str(self.path)!r}",
+                    stacklevel=2,
+                )
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._is_inside_epoch:  # what callbacks do when an epoch begins, they did before the checkpoint

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from minicnn.callbacks.base import Callback
+from minicnn.saving import files
 
 
 class CSVLogger(Callback):
@@ -20,7 +21,8 @@ class CSVLogger(Callback):
     separator : str, default ","
         One character.
     append : bool, default False
-        Whether to go on in a file that exists, with its columns, instead of writing it anew.
+        Whether to go on in a file that exists, with its columns, instead of writing it anew. Training that goes on at
+        a later epoch (``resume=``, `BackupAndRestore`, ``initial_epoch=``) keeps the rows of the epochs before it.
 
     Raises
     ------
@@ -39,8 +41,30 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs=None):
         self.filename.parent.mkdir(parents=True, exist_ok=True)
         self._close()
-        self._columns, self._is_first = self._columns_there() if self.append else None, True
-        self._file = self.filename.open("a" if self.append else "w", newline="", encoding="utf-8")
+        self._columns, self._is_first = None, True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Open the file: where a training goes on, its first epoch is known only now."""
+        if self._file is not None:
+            return
+        if epoch > 0:
+            self._drop_rows_from(epoch)
+        goes_on = self.append or epoch > 0
+        self._columns = self._columns_there() if goes_on else None
+        self._file = self.filename.open("a" if goes_on else "w", newline="", encoding="utf-8")
+
+    def _drop_rows_from(self, epoch) -> None:
+        """Drop the last rows as far as they are of `epoch` or later: a run was killed behind them, they come again."""
+        if not self.filename.exists():
+            return
+        with self.filename.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file, delimiter=self.separator))
+        count = len(rows)
+        while len(rows) > 1 and rows[-1] and rows[-1][0].isdecimal() and int(rows[-1][0]) >= epoch:
+            rows.pop()
+        if len(rows) < count:
+            with files.replacing(self.filename) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file, delimiter=self.separator).writerows(rows)
 
     def _columns_there(self):
         """The columns of the file, without "epoch"; None if there is no file or nothing in it."""

@@ -21,7 +21,7 @@ def export_onnx(model, path) -> None:
     model : Model
         Built. Dropout and augmentation are left out; batch normalization uses its moving averages.
     path : str or path
-        Replaced if it exists, once the new file is whole.
+        Ends in ".onnx". Replaced if it exists, once the new file is whole.
 
     Raises
     ------
@@ -30,7 +30,8 @@ def export_onnx(model, path) -> None:
     NotBuiltError
         If its input shape is not known.
     ValueError
-        If a layer cannot be written: it has no `to_onnx`, or was called with ``training=True``.
+        If `path` ends otherwise, or a layer cannot be written: it has no `to_onnx`, or was called with
+        ``training=True``.
     NonFiniteError
         If a weight is NaN or infinite.
     ImportError
@@ -44,7 +45,10 @@ def export_onnx(model, path) -> None:
     """
     if not isinstance(model, Model):
         raise TypeError(f"export_onnx takes a model. Received: {model!r}")
-    path, onnx = checked_path(path), import_package()
+    path = checked_path(path)
+    if path.suffix.lower() != ".onnx":  # a model that was saved under this name would be lost
+        raise ValueError(f"the name of an ONNX file ends in .onnx. Received: {str(path)!r}")
+    onnx = import_package()
     proto = onnx.helper.make_model(
         _graph_proto(model, onnx),
         producer_name="minicnn",

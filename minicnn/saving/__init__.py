@@ -4,9 +4,10 @@ A format is a module with two names: ``write(path, snapshot)`` and ``Reader(path
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 
 from minicnn.errors import FileFormatError
-from minicnn.saving import files
+from minicnn.saving import files, hdf5
 from minicnn.saving.snapshot import Snapshot
 
 FORMATS = {
@@ -92,4 +93,26 @@ def check_suffix(path, weights_only) -> str:
     return suffix
 
 
-__all__ = ["FORMATS", "FileFormatError", "Snapshot", "check_suffix", "open_file", "write"]
+def check_writable(path, weights_only) -> None:
+    """`check_suffix`, and whether what writes such files is installed: for callbacks, which write much later.
+
+    Raises
+    ------
+    ValueError
+        As `check_suffix`.
+    ImportError
+        If h5py is needed and not there.
+    """
+    suffix = check_suffix(path, weights_only)
+    if suffix != ".safetensors" and not _is_installed("h5py"):
+        raise ImportError(hdf5.MISSING.format(suffix=suffix))
+
+
+def _is_installed(package) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # it was blocked: `sys.modules` holds None
+        return False
+
+
+__all__ = ["FORMATS", "FileFormatError", "Snapshot", "check_suffix", "check_writable", "open_file", "write"]

@@ -44,6 +44,10 @@ def replacing(path):
     """
     path = Path(path)
     path = path.resolve() if path.is_symlink() else path  # the file is replaced, not the link to it
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"the folder {str(path.parent)!r} does not exist: make it first. Received: {str(path)!r}"
+        )
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
     try:

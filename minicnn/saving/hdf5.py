@@ -19,6 +19,7 @@ import numpy as np
 
 from minicnn.errors import FileFormatError
 
+MISSING = "writing '{suffix}' files needs h5py: pip install minicnn[keras]"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_READS = 1_500_000  # of single structures; a model of 1,000 layers needs 120,000
 MAX_DEPTH = 64  # of groups in groups
@@ -177,7 +178,7 @@ def new_file(path, suffix):
     try:
         import h5py
     except ImportError:
-        raise ImportError(f"writing '{suffix}' files needs h5py: pip install minicnn[keras]") from None
+        raise ImportError(MISSING.format(suffix=suffix)) from None
     with h5py.File(path, "w", libver=("earliest", "v110")) as file:
         yield file
 

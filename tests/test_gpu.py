@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from networks import lenet5
 from oracles import assert_close
 
 import minicnn as mc
@@ -14,7 +15,7 @@ from minicnn import backends, layers, losses, metrics, optimizers, random
 from minicnn.callbacks import Callback, TerminateOnNaN
 from minicnn.errors import BackendError, DeviceMemoryError, NonFiniteError
 from minicnn.geometry import make_window
-from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
+from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Input, MaxPooling2D
 
 pytestmark = pytest.mark.gpu
 
@@ -35,22 +36,6 @@ def standin(cupy):
         pytest.skip("counts what only the stand-in counts")
     cupy.device.reset()
     return cupy.device
-
-
-def lenet5():
-    return mc.Sequential(
-        [
-            Input((28, 28, 1)),
-            Conv2D(6, 5, activation="relu"),
-            MaxPooling2D(),
-            Conv2D(16, 5, activation="relu"),
-            MaxPooling2D(),
-            Flatten(),
-            Dense(120, activation="relu"),
-            Dense(84, activation="relu"),
-            Dense(10, activation="softmax"),
-        ]
-    )
 
 
 def dense_model(backend="cupy", optimizer="adam", **options):
@@ -88,7 +73,7 @@ def test_lenet5_twenty_steps_as_on_the_reference(rng, seed):
     runs = {}
     for backend in ("numpy", "cupy"):
         mc.utils.set_random_seed(seed)
-        model, collected = lenet5(), Losses()
+        model, collected = lenet5(mc), Losses()
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], backend=backend)
         model.fit(x, y, batch_size=8, verbose=0, callbacks=[collected])
         runs[backend] = collected.values

@@ -9,9 +9,9 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-import keras_networks
 import numpy as np
 import pytest
+from networks import NETWORKS, lenet5_better
 
 import minicnn as mc
 from minicnn import layers
@@ -26,6 +26,16 @@ keras = pytest.importorskip("keras")
 pytest.importorskip("h5py")
 
 STEPS = 10
+TRAININGS = {
+    "D0": (lambda k: k.optimizers.Adam(), 32),
+    "D1": (lambda k: k.optimizers.Adam(), 32),
+    "net_1 MNIST": (lambda k: k.optimizers.Adadelta(0.1), 16),
+    "net_2 MNIST": (lambda k: k.optimizers.Adagrad(), 16),
+    "D3 MLP": (lambda k: k.optimizers.RMSprop(), 100),
+    "LeNet-5": (lambda k: k.optimizers.SGD(k.optimizers.schedules.CosineDecay(0.1, 20), momentum=0.9), 32),
+    "LeNet-5 classic": (lambda k: k.optimizers.AdamW(clipnorm=1.0), 32),
+}
+"""Network → (optimizer, batch size)."""
 
 
 @pytest.fixture
@@ -54,19 +64,18 @@ def data_for(model, rng, count=64):
 
 
 def trained(k, case, x, y, batch):
-    make, optimizer, _ = keras_networks.CASES[case]
-    model = make(k)
+    model = NETWORKS[case](k)
     loss = k.losses.SparseCategoricalCrossentropy(from_logits=case == "D1")
-    model.compile(optimizer(k), loss, metrics=["accuracy"])
+    model.compile(TRAININGS[case][0](k), loss, metrics=["accuracy"])
     train(model, x, y, batch)
     return model
 
 
-@pytest.mark.parametrize("case", keras_networks.CASES)
+@pytest.mark.parametrize("case", TRAININGS)
 @pytest.mark.parametrize("direction", ["to Keras", "from Keras"])
 def test_training_goes_on(case, direction, rng, tmp_path):
-    make, _, batch = keras_networks.CASES[case]
-    x, y = data_for(make(mc), rng, 4 * batch)
+    batch = TRAININGS[case][1]
+    x, y = data_for(NETWORKS[case](mc), rng, 4 * batch)
     ours, theirs = (mc, keras) if direction == "to Keras" else (keras, mc)
     before = trained(ours, case, x, y, batch)
     before.save(tmp_path / "model.keras")
@@ -78,9 +87,9 @@ def test_training_goes_on(case, direction, rng, tmp_path):
 
 
 @pytest.mark.parametrize("direction", ["to Keras", "from Keras"])
-@pytest.mark.parametrize("case", ["D1", "D2 Adadelta"])
+@pytest.mark.parametrize("case", ["D1", "net_1 MNIST"])
 def test_old_files(case, direction, rng, tmp_path):
-    x, y = data_for(keras_networks.CASES[case][0](mc), rng)
+    x, y = data_for(NETWORKS[case](mc), rng)
     ours, theirs = (mc, keras) if direction == "to Keras" else (keras, mc)
     before = trained(ours, case, x, y, 16)
     before.save(tmp_path / "model.h5")
@@ -92,9 +101,9 @@ def test_old_files(case, direction, rng, tmp_path):
 
 
 @pytest.mark.parametrize("direction", ["to Keras", "from Keras"])
-@pytest.mark.parametrize("case", ["D0", "D2 Adagrad, no pooling"])
+@pytest.mark.parametrize("case", ["D0", "net_2 MNIST"])
 def test_weights_alone(case, direction, rng, tmp_path):
-    make = keras_networks.CASES[case][0]
+    make = NETWORKS[case]
     ours, theirs = (mc, keras) if direction == "to Keras" else (keras, mc)
     before, after = make(ours), make(theirs)
     before.save_weights(tmp_path / "x.weights.h5")
@@ -108,7 +117,7 @@ def test_weights_alone(case, direction, rng, tmp_path):
 @pytest.mark.parametrize("direction", ["to Keras", "from Keras"])
 def test_augmentation(direction, suffix, rng, tmp_path):
     ours, theirs = (mc, keras) if direction == "to Keras" else (keras, mc)
-    before = keras_networks.d4_augmented(ours)
+    before = lenet5_better(ours)
     before.save(tmp_path / f"model{suffix}")
     after = theirs.models.load_model(tmp_path / f"model{suffix}")
     x, _ = data_for(before, rng, 8)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from networks import NETWORKS, cnn, mlp
 from onnx_files import TOLERANCE, channels_last, check_export, check_round_trip, exported, operators, predict
 from oracles import assert_close, randomize
 from test_layer_contracts import every_example, examples
@@ -13,7 +14,6 @@ import minicnn as mc
 from minicnn.errors import NonFiniteError, NotBuiltError
 from minicnn.layers import (
     CLASSES,
-    AveragePooling2D,
     BatchNormalization,
     Concatenate,
     Conv2D,
@@ -25,7 +25,6 @@ from minicnn.layers import (
     MaxPooling2D,
     ReLU,
     Reshape,
-    ZeroPadding2D,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -39,109 +38,9 @@ def path(tmp_path):
 # ------------------------------------------------------------------------------------------- the documents' networks
 
 
-def cnn(*layers, shape=(28, 28, 1)):
-    return mc.Sequential([mc.Input(shape), *layers])
-
-
-def lenet5(shape=(28, 28, 1)):
-    return cnn(
-        Conv2D(6, 5, activation="relu"),
-        MaxPooling2D(),
-        Conv2D(16, 5, activation="relu"),
-        MaxPooling2D(),
-        Flatten(),
-        Dense(120, activation="relu"),
-        Dense(84, activation="relu"),
-        Dense(10, activation="softmax"),
-        shape=shape,
-    )
-
-
-def lenet5_classic():
-    return cnn(
-        Conv2D(6, 5, padding="same", activation="tanh"),
-        AveragePooling2D(),
-        Conv2D(16, 5, activation="tanh"),
-        AveragePooling2D(),
-        Flatten(),
-        Dense(120, activation="tanh"),
-        Dense(84, activation="tanh"),
-        Dense(10, activation="softmax"),
-    )
-
-
-def lenet5_better():
-    blocks = [
-        layer for f in (16, 32, 64) for layer in (Conv2D(f, 5, padding="same", activation="relu"), MaxPooling2D())
-    ]
-    return cnn(
-        ZeroPadding2D(2),
-        *blocks,
-        Flatten(),
-        Dense(120, activation="relu"),
-        Dense(84, activation="relu"),
-        Dense(10, activation="softmax"),
-    )
-
-
-def d0():
-    return cnn(
-        Conv2D(32, 3, activation="relu"),
-        MaxPooling2D(),
-        Conv2D(64, 3, activation="relu"),
-        MaxPooling2D(),
-        Flatten(),
-        Dense(128, activation="relu"),
-        Dense(10, activation="softmax"),
-    )
-
-
-def d1():
-    return cnn(
-        Conv2D(32, 3, activation="relu"),
-        MaxPooling2D(),
-        Conv2D(64, 3, activation="relu"),
-        MaxPooling2D(),
-        Conv2D(64, 3, activation="relu"),
-        Flatten(),
-        Dense(54, activation="relu"),
-        Dense(10, activation="sigmoid"),
-    )
-
-
-def net(shape, pools):
-    x = images = mc.Input(shape)
-    x = Conv2D(32, 3, padding="same", activation="relu")(x)
-    x = Conv2D(64, 3, strides=1 if pools else 2, padding="same", activation="relu")(x)
-    x = MaxPooling2D()(x) if pools else x
-    x = Dense(128, activation="relu")(Flatten()(x))
-    return mc.Model(images, Dense(10, activation="softmax")(x))
-
-
-def mlp(shape, *units):
-    hidden = [Dense(n, activation="relu") for n in units]
-    return cnn(*[Flatten()] * (len(shape) > 1), *hidden, Dense(10, activation="softmax"), shape=shape)
-
-
-NETWORKS = {
-    "D0": d0,
-    "D1": d1,
-    "net_1 MNIST": lambda: net((28, 28, 1), True),
-    "net_2 MNIST": lambda: net((28, 28, 1), False),
-    "net_1 CIFAR-10": lambda: net((32, 32, 3), True),
-    "D3 MLP": lambda: mlp((784,), 32, 64),
-    "D4 MLP MNIST": lambda: mlp((28, 28), 200, 150),
-    "D4 MLP CIFAR-10": lambda: mlp((32, 32, 3), 200, 150),
-    "LeNet-5": lenet5,
-    "LeNet-5 classic": lenet5_classic,
-    "LeNet-5 better": lenet5_better,
-    "LeNet-5 CIFAR-10": lambda: lenet5((32, 32, 3)),
-}
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_of_the_documents(name, path, rng):
-    model = NETWORKS[name]()
+    model = NETWORKS[name](mc)
     for weight in model.weights:
         if weight.name == "bias":  # zeros until trained
             weight.assign(rng.normal(0, 0.1, weight.shape))
@@ -216,7 +115,7 @@ def test_shared_layers_nested_models_and_several_ends(path, rng):
 
 
 def test_vectors_behind_images_have_no_order_of_axes(path, rng):
-    model = cnn(Conv2D(6, 1), GlobalAveragePooling2D(), Reshape((2, 3, 1)), shape=(3, 4, 2))
+    model = cnn(mc, Conv2D(6, 1), GlobalAveragePooling2D(), Reshape((2, 3, 1)), shape=(3, 4, 2))
     check_export(model, path, rng)
     check_round_trip(model, path, rng)
 
@@ -243,7 +142,7 @@ def test_training_only_layers_are_left_out_whatever_their_class(path, rng):
         def forward(self, xs, ws):
             ws.y[...] = xs[0] + (17 if ws.training else 0)
 
-    model = cnn(Noise(), Conv2D(2, 3), Dropout(0.5), Noise(), BatchNormalization(), shape=(5, 5, 2))
+    model = cnn(mc, Noise(), Conv2D(2, 3), Dropout(0.5), Noise(), BatchNormalization(), shape=(5, 5, 2))
     randomize(model.layers, rng)
     assert operators(check_export(model, path, rng)) == ["Transpose", "Conv", "BatchNormalization", "Transpose"]
 
@@ -267,7 +166,7 @@ def test_a_layer_that_cannot_be_written_is_named(path):
             return input_shapes[0]
 
     with pytest.raises(ValueError, match=r"layer 'mine' cannot be written as ONNX: Cube has no method to_onnx"):
-        mc.export_onnx(cnn(Cube(name="mine"), shape=(3,)), path)
+        mc.export_onnx(cnn(mc, Cube(name="mine"), shape=(3,)), path)
 
 
 def test_wrong_arguments_of_export(path):
@@ -276,19 +175,19 @@ def test_wrong_arguments_of_export(path):
     with pytest.raises(NotBuiltError, match="input shape"):
         mc.export_onnx(mc.Sequential([Dense(3)]), path)
     with pytest.raises(TypeError, match=r"a path is .* Received: 3"):
-        mc.export_onnx(mlp((3,)), 3)
+        mc.export_onnx(mlp(mc, (3,)), 3)
     saved = path.with_suffix(".safetensors")
-    mlp((3,)).save(saved)
+    mlp(mc, (3,)).save(saved)
     before = saved.read_bytes()
     with pytest.raises(ValueError, match=r"ends in \.onnx\. Received: .*\.safetensors'"):
-        mc.export_onnx(mlp((3,)), saved)
+        mc.export_onnx(mlp(mc, (3,)), saved)
     assert saved.read_bytes() == before
     with pytest.raises(FileNotFoundError, match=r"the folder '.*nowhere' does not exist: make it first\. Received"):
-        mc.export_onnx(mlp((3,)), path.parent / "nowhere" / "model.onnx")
+        mc.export_onnx(mlp(mc, (3,)), path.parent / "nowhere" / "model.onnx")
 
 
 def test_weights_that_are_not_finite_are_not_written(path):
-    model = mlp((3,), 4)
+    model = mlp(mc, (3,), 4)
     model.layers[0].kernel.assign(np.full((3, 4), np.inf))
     with pytest.raises(NonFiniteError, match=rf"'{model.layers[0].name}/kernel' holds NaN or infinite"):
         mc.export_onnx(model, path)
@@ -297,7 +196,7 @@ def test_weights_that_are_not_finite_are_not_written(path):
 
 def test_an_existing_file_is_replaced_and_the_model_unchanged(path, rng):
     path.write_bytes(b"old")
-    model = mlp((3,), 4)
+    model = mlp(mc, (3,), 4)
     before = model.get_weights()
     check_export(model, path, rng)
     for a, b in zip(before, model.get_weights(), strict=True):
@@ -307,14 +206,14 @@ def test_an_existing_file_is_replaced_and_the_model_unchanged(path, rng):
 
 def test_a_float64_model_is_rounded(path, rng):
     mc.utils.set_floatx("float64")
-    model = cnn(Conv2D(3, 3, activation="relu"), BatchNormalization(), Flatten(), Dense(2), shape=(6, 5, 2))
+    model = cnn(mc, Conv2D(3, 3, activation="relu"), BatchNormalization(), Flatten(), Dense(2), shape=(6, 5, 2))
     randomize(model.layers, rng)
     check_export(model, path, rng)
     check_round_trip(model, path, rng)
 
 
 @pytest.mark.parametrize(
-    "call", [lambda path: mc.export_onnx(mlp((3,)), path), mc.import_onnx], ids=["export", "import"]
+    "call", [lambda path: mc.export_onnx(mlp(mc, (3,)), path), mc.import_onnx], ids=["export", "import"]
 )
 def test_without_the_package_the_error_says_how_to_get_it(call, path, monkeypatch):
     path.write_bytes(b"")

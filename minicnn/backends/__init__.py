@@ -51,7 +51,11 @@ def set_backend(name: str) -> None:
 
 def current():
     """The backend chosen by `set_backend`, else by the environment variable MINICNN_BACKEND, else numba."""
-    return get(_chosen["name"] or os.environ.get("MINICNN_BACKEND") or DEFAULT)
+    return get(_current_name())
+
+
+def _current_name():
+    return _chosen["name"] or os.environ.get("MINICNN_BACKEND") or DEFAULT
 
 
 def info() -> None:
@@ -61,7 +65,7 @@ def info() -> None:
             state = get(name).describe()
         except BackendError as error:
             state = f"not available: {error}"
-        mark = "*" if name == (_chosen["name"] or os.environ.get("MINICNN_BACKEND") or DEFAULT) else " "
+        mark = "*" if _current_name().partition(":")[0] == name else " "
         print(f"{mark} {name:<6} {state}")
 
 

@@ -1,29 +1,37 @@
-// Pooling, one thread for each element that is written: gradients are gathered, so that overlapping windows need no atomics.
+// Pooling, one thread for each element that is written: gradients are gathered, so overlapping windows need no atomics.
+
+// The pixels of the image in the window of a cell, in the order of their taps: f(index of the pixel's element, tap).
+template <typename F>
+__device__ __forceinline__ void each_tap(const Window& w, int64 cell, int channels, F f) {
+    const int c = cell % channels, left = cell / channels % w.out_width * w.stride_x - w.pad_left;
+    const int top = cell / channels / w.out_width % w.out_height * w.stride_y - w.pad_top;
+    const int64 image = cell / channels / w.out_width / w.out_height * w.in_height;
+    for (int p = 0; p < w.kernel_height; ++p) {
+        const int row = top + p * w.dilation_y;
+        if (row < 0 || row >= w.in_height) continue;
+        for (int q = 0; q < w.kernel_width; ++q) {
+            const int column = left + q * w.dilation_x;
+            if (column < 0 || column >= w.in_width) continue;
+            f(((image + row) * w.in_width + column) * channels + c, p * w.kernel_width + q);
+        }
+    }
+}
 
 // Winners as in minicnn/backends/reference.py: the first tap that holds the maximum, 255 where ReLU blocked it.
 extern "C" __global__ void max_pool(const REAL* x, REAL* y, unsigned char* winner, int images, int channels, int relu,
                                     Window w) {
     const int64 size = (int64)images * w.out_height * w.out_width * channels;
     for (int64 i = first_element(); i < size; i += all_threads()) {
-        const int c = i % channels, left = i / channels % w.out_width * w.stride_x - w.pad_left;
-        const int top = i / channels / w.out_width % w.out_height * w.stride_y - w.pad_top;
-        const int64 image = i / channels / w.out_width / w.out_height * w.in_height;
         REAL best = __int_as_float(0xff800000);  // minus infinity
-        int tap = 0;
-        for (int p = 0; p < w.kernel_height; ++p) {
-            const int row = top + p * w.dilation_y;
-            if (row < 0 || row >= w.in_height) continue;
-            for (int q = 0; q < w.kernel_width; ++q) {
-                const int column = left + q * w.dilation_x;
-                if (column < 0 || column >= w.in_width) continue;
-                const REAL pixel = x[((image + row) * w.in_width + column) * channels + c];
-                if (pixel > best || (pixel != pixel && best == best)) {  // NaN beats every number
-                    best = pixel;
-                    tap = p * w.kernel_width + q;
-                }
+        int winning = 0;
+        each_tap(w, i, channels, [&](int64 at, int tap) {
+            const REAL pixel = x[at];
+            if (pixel > best || (pixel != pixel && best == best)) {  // NaN beats every number
+                best = pixel;
+                winning = tap;
             }
-        }
-        if (winner) winner[i] = relu && best <= 0 ? 255 : tap;
+        });
+        if (winner) winner[i] = relu && best <= 0 ? 255 : winning;
         y[i] = relu && best < 0 ? REAL(0) : best;
     }
 }
@@ -74,19 +82,8 @@ __device__ __forceinline__ int pixels_in_window(const Window& w, int64 cell, int
 extern "C" __global__ void average_pool(const REAL* x, REAL* y, int images, int channels, Window w) {
     const int64 size = (int64)images * w.out_height * w.out_width * channels;
     for (int64 i = first_element(); i < size; i += all_threads()) {
-        const int c = i % channels, left = i / channels % w.out_width * w.stride_x - w.pad_left;
-        const int top = i / channels / w.out_width % w.out_height * w.stride_y - w.pad_top;
-        const int64 image = i / channels / w.out_width / w.out_height * w.in_height;
         REAL sum = 0;
-        for (int p = 0; p < w.kernel_height; ++p) {
-            const int row = top + p * w.dilation_y;
-            if (row < 0 || row >= w.in_height) continue;
-            for (int q = 0; q < w.kernel_width; ++q) {
-                const int column = left + q * w.dilation_x;
-                if (column < 0 || column >= w.in_width) continue;
-                sum += x[((image + row) * w.in_width + column) * channels + c];
-            }
-        }
+        each_tap(w, i, channels, [&](int64 at, int) { sum += x[at]; });
         y[i] = sum / pixels_in_window(w, i, channels);
     }
 }

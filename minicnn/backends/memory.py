@@ -1,11 +1,15 @@
-"""Arrays that the vector kernels like: on a 64-byte boundary, and with readable bytes behind them."""
+"""Arrays that the vector kernels like: on a 64-byte boundary, with readable bytes behind them. And scratch memory."""
 
+import ctypes
 import math
 
 import numpy as np
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 vector
 SLACK = 64  # readable bytes behind the last element: a vector load at the tail may run over it
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_KEPT, _LARGE = 16 << 20, 4 << 20  # bytes
 
 
 def empty(shape, dtype):
@@ -26,3 +30,17 @@ def _place(allocate, shape, dtype):
     start = -raw.ctypes.data % ALIGNMENT
     raw[start + size :] = 0  # read into unused lanes, where denormal numbers would slow the arithmetic down
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def keep_freed() -> None:
+    """Let the C library keep up to 16 MB of freed memory per thread, and hand out less than 4 MB from there.
+
+    Kernels ask for the same scratch memory in every step. By default glibc may give it back to the system each time,
+    and then the first touch of every page is a fault.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(_M_TRIM_THRESHOLD, _KEPT)
+    mallopt(_M_MMAP_THRESHOLD, _LARGE)

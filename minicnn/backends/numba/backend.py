@@ -1,30 +1,13 @@
 """The numba backend: NumPy arrays, compiled kernels, and the number of threads they use."""
 
-import ctypes
 from contextlib import contextmanager
 
 import numba as nb
 from numba.core.registry import cpu_target
 
+from minicnn.backends import memory
 from minicnn.backends import numba as kernels
 from minicnn.backends.base import Backend
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEPT, _LARGE = 16 << 20, 4 << 20  # bytes
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep up to 16 MB of freed memory per thread, and hand out less than 4 MB from there.
-
-    Kernels ask for the same scratch memory in every step. By default glibc may give it back to the system each time,
-    and then every page of it is a fault: half of a small network's step, in some processes (measured).
-    """
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
-        return
-    mallopt(_M_TRIM_THRESHOLD, _KEPT)
-    mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 class NumbaBackend(Backend):
@@ -34,7 +17,7 @@ class NumbaBackend(Backend):
         # Numba loads its compiler's modules with the first kernel, compiled or from the cache: not in the first step.
         cpu_target.typing_context.refresh()
         cpu_target.target_context.refresh()
-        _keep_freed_memory()
+        memory.keep_freed()
         super().__init__("numba", kernels, fuses=True)
 
     @contextmanager

@@ -101,7 +101,7 @@ def windows(draw, smallest=1, padding=None, kernels=(1, 2, 3, 5), dilations=(1, 
 
 
 @st.composite
-def pooled(draw):
+def pooled_windows(draw):
     """A convolution window with at least 3x3 outputs and a pooling window over them: plain, overlapping or padded."""
     window = draw(windows(smallest=9))
     kernel = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))

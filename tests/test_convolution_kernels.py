@@ -1,9 +1,12 @@
 """Every algorithm of `choice.py` against the reference, wherever it can serve, chosen or not."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
-from hypothesis import given, note
+from hypothesis import assume, given, note
 from hypothesis import strategies as st
+from numpy.polynomial import polynomial
 
 numba = pytest.importorskip("numba")
 
@@ -16,6 +19,7 @@ from kernel_checks import (
     in_shape,
     normal,
     out_shape,
+    pooled_windows,
     run_both,
     seeds,
     windows,
@@ -24,6 +28,7 @@ from kernel_checks import (
 from minicnn.backends import memory, reference
 from minicnn.backends import numba as fast
 from minicnn.backends.numba import choice, columns, winograd
+from minicnn.backends.numba.tables import can_pool_by_rows
 from minicnn.geometry import Window, make_window
 
 counts = st.sampled_from([1, 2, 5, 8, 16, 17, 33])
@@ -224,6 +229,36 @@ def test_winograd_rounds_little_more_than_a_plain_sum():
     assert np.abs(y - exact).max() <= 3e-6 * np.abs(exact).max()
 
 
+def textbook_transforms(points):
+    """Bᵀ, G, Aᵀ of F(4, 3) evaluated at the points and infinity (Lavin and Gray, 2016), in float32."""
+    size = len(points) + 1
+    bt, g, at = np.zeros((size, size)), np.zeros((size, 3)), np.zeros((size - 2, size))
+    for j, point in enumerate(points):
+        others = np.delete(points, j)
+        bt[j, :-1] = polynomial.polyfromroots(others)
+        g[j] = point ** np.arange(3.0) / np.prod(point - others)
+        at[:, j] = point ** np.arange(size - 2.0)
+    bt[-1], g[-1, 2], at[-1, -1] = polynomial.polyfromroots(points), 1, 1
+    return [matrix.astype(np.float32) for matrix in (bt, g, at)]
+
+
+def test_winograd_rounds_less_than_at_the_usual_points():
+    rng = np.random.default_rng(17)
+    window = make_window((6, 6), (3, 3), (1, 1), "valid")
+    x, kernel = normal(rng, 300, 6, 6, 64), normal(rng, 3, 3, 64, 1)
+    ours, exact = aligned(np.empty((300, 4, 4, 1), np.float32)), np.empty((300, 4, 4, 1))
+    winograd.conv2d(x, kernel, None, ours, window, False)
+    reference.conv2d(x.astype(float), kernel.astype(float), None, exact, window)
+    bt, g, at = textbook_transforms(np.array([0.0, 1, -1, 2, -2]))
+    numbers = bt @ np.moveaxis(x, 3, 1) @ bt.T  # (N, C, 6, 6)
+    factors = g @ np.moveaxis(kernel[..., 0], 2, 0) @ g.T  # (C, 6, 6)
+    usual = (at @ np.einsum("ncij,cij->nij", numbers, factors) @ at.T)[..., None]
+    our_errors, usual_errors = ours - exact, usual - exact
+    assert np.abs(usual_errors).max() < 1e-4 * np.abs(exact).max()
+    assert our_errors.std() < 0.6 * usual_errors.std()
+    assert np.abs(our_errors).max() < 0.5 * np.abs(usual_errors).max()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_winograd_hides_no_error(bad):
     rng = np.random.default_rng(12)
@@ -283,10 +318,33 @@ def test_pairs(height, width, kernel_size, channels, filters, seed):
         "window": window,
         "pool": pool,
     }
-    results = run_both("conv2d_pool", inputs, {"y": shape, "winner": shape}, np.float32, relu=True)
-    inputs |= {"winner": results["winner"], "dy": whole(*shape)}
-    shapes = {"dx": None, "dkernel": inputs["kernel"].shape, "dbias": (filters,)}
-    run_both("conv2d_pool_backward", inputs, shapes, np.float32)
+    run_both("conv2d_pool", inputs, {"y": shape, "winner": shape}, np.float32, relu=True)
+
+
+@pytest.mark.parametrize("algorithm", ["spread", "sparse"])
+@DTYPES
+@few
+@given(pooled_windows(), counts, counts, st.integers(1, 5), st.booleans(), seeds)
+def test_kernel_gradient_behind_pooling(algorithm, dtype, geometry, channels, filters, n, has_bias, seed):
+    note(f"seed {seed}")
+    window, pool = geometry
+    assume(algorithm == "sparse" or can_pool_by_rows(pool))
+    rng = np.random.default_rng(seed)
+    shape = out_shape(n, pool, filters)
+    winner = memory.empty(shape, np.uint8)
+    reference.max_pool2d(rng.standard_normal(out_shape(n, window, filters)), np.empty(shape), winner, pool)
+    winner[rng.random(shape) < 0.4] = reference.RELU_OFF
+    x, dy = images(rng, n, window, channels, dtype), normal(rng, *shape, dtype=dtype)
+    kernel = normal(rng, window.kernel_height, window.kernel_width, channels, filters, dtype=dtype)
+    made = Output(kernel.shape, dtype), Output((filters,), dtype)
+    expected = [np.empty_like(output.array) for output in made]
+    wanted = made[0].array, made[1].array if has_bias else None
+    with mock.patch.object(choice, "spread_is_best", lambda *arguments: algorithm == "spread"):
+        fast.conv2d_pool_backward(x, kernel, winner, dy, None, *wanted, window, pool)
+    reference.conv2d_pool_backward(x, kernel, winner, dy, None, *expected, window, pool)
+    for number in range(1 + has_bias):
+        made[number].check()
+        assert_close(made[number].array, expected[number], dtype)
 
 
 def test_the_documents_networks_get_these_algorithms():
@@ -305,6 +363,9 @@ def test_the_documents_networks_get_these_algorithms():
         assert choice.winograd_is_best(net_1, 32, 64, 4)
         assert choice.winograd_gradient_is_best(net_1, pool(net_1), 32, 64, 4)
         assert not choice.winograd_is_best(d1, 64, 64, 4)
+        assert not choice.spread_is_best(lenet, pool(lenet), 1, 6, 4)
+        assert choice.spread_is_best(conv(28, 3), pool(conv(28, 3)), 1, 32, 4)
+        assert not choice.spread_is_best(d0, pool(d0), 32, 64, 4)
     assert not choice.winograd_is_best(net_1, 1, 32, 4)
     assert not choice.winograd_is_best(conv(28, 3, "same", 2), 32, 64, 4)
     assert choice.columns_are_best(d1)

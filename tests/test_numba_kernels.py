@@ -23,7 +23,7 @@ from kernel_checks import (
     in_shape,
     normal,
     out_shape,
-    pooled,
+    pooled_windows,
     run_both,
     seeds,
     windows,
@@ -108,7 +108,7 @@ def test_groups_go_to_the_reference():
 
 @DTYPES
 @few
-@given(pooled(), channel_counts, filter_counts, st.integers(1, 5), st.booleans(), st.booleans(), seeds)
+@given(pooled_windows(), channel_counts, filter_counts, st.integers(1, 5), st.booleans(), st.booleans(), seeds)
 def test_conv2d_pool(dtype, geometry, channels, filters, n, relu, has_bias, seed):
     note(f"seed {seed}")
     window, pool = geometry
@@ -135,7 +135,9 @@ def test_conv2d_pool(dtype, geometry, channels, filters, n, relu, has_bias, seed
 
 @DTYPES
 @few
-@given(pooled(), channel_counts, filter_counts, st.integers(1, 5), st.sets(st.integers(0, 2), max_size=2), seeds)
+@given(
+    pooled_windows(), channel_counts, filter_counts, st.integers(1, 5), st.sets(st.integers(0, 2), max_size=2), seeds
+)
 def test_conv2d_pool_backward(dtype, geometry, channels, filters, n, unwanted, seed):
     note(f"seed {seed}")
     window, pool = geometry

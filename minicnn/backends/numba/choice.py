@@ -12,13 +12,17 @@ columns           gradients where outputs are much fewer than       a convolutio
                   inputs                                            mostly multiply zeros
 sparse gradient   kernel gradient behind pooling, and the input     the gradient is zero at three of four pixels
                   gradient where Winograd does not pay
-spread gradient   kernel gradient behind pooling for few channels   runs too short for vectors: zeros and all
+spread gradient   kernel gradient behind pooling for few channels,  runs too short for vectors: zeros and all
+                  more filters
 ================  ================================================  ==============================================
 
-The estimates are in vector instructions of one core, for one image; their factors are measured.
+The estimates are in vector instructions of one core, for one image; their factors are fitted to timings;
+`benchmarks/algorithms.py` forces each kernel in turn and shows whether the right one is chosen.
 """
 
-from minicnn.backends.numba.tiles import TILE_KERNEL, TILE_NUMBERS, TILE_OUTPUTS, lanes
+from minicnn.backends.numba.tables import can_pool_by_rows
+from minicnn.backends.numba.tiles import TILE_KERNEL, TILE_NUMBERS, TILE_OUTPUTS, lanes, vectors
+from minicnn.backends.reference import MAX_TAPS
 from minicnn.geometry import Window
 
 _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
@@ -27,6 +31,13 @@ _MARGIN = 1.5  # by which Winograd must be better: transforming the kernel is no
 _SPREAD = 3.5  # adding to memory, measured in multiply-adds
 _MOST_COLUMNS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
 _LIVE = 0.85  # winners that ReLU leaves alive, about
+_COLLECT, _SUM = 10, 2.7  # listing a live winner; adding a vector of its window. In multiply-adds
+_SPREAD_PIXEL = 15  # spreading the gradient over one pixel, in multiply-adds
+
+
+def is_left_to_reference(pool: Window) -> bool:
+    """Whether no kernel of ours serves this pooling behind a convolution."""
+    return pool.taps > MAX_TAPS or pool.dilation_y > 1 or pool.dilation_x > 1
 
 
 def winograd_serves(window: Window) -> bool:
@@ -44,7 +55,7 @@ def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int)
     """Whether a convolution, or an input gradient without pooling, is a case for Winograd."""
     if not winograd_serves(window):
         return False
-    direct = window.out_height * window.out_width * window.taps * channels * _vectors(filters, itemsize)
+    direct = window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
     return _MARGIN * _winograd(window.out_height, window.out_width, channels, filters, itemsize) < direct
 
 
@@ -63,8 +74,19 @@ def winograd_gradient_is_best(window: Window, pool: Window, channels: int, filte
     if not (winograd_serves(window) and is_pooled_by_two(pool)) or filters % lanes(itemsize):
         return False
     winners = pool.out_height * pool.out_width * filters * _LIVE
-    sparse = winners * _SPREAD * window.taps * _vectors(channels, itemsize)
+    sparse = winners * _SPREAD * window.taps * vectors(channels, itemsize)
     return _MARGIN * _winograd(window.in_height, window.in_width, filters, channels, itemsize) < sparse
+
+
+def spread_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether the kernel gradient behind pooling should multiply zeros too, rather than sum over live winners."""
+    pixels, winners = window.out_height * window.out_width, pool.out_height * pool.out_width * filters * _LIVE
+    if window.dilation_x == 1:
+        run_vectors = window.kernel_height * vectors(window.kernel_width * channels, itemsize)
+    else:
+        run_vectors = window.taps * vectors(channels, itemsize)
+    spread = pixels * vectors(filters, itemsize) * (_SPREAD_PIXEL + window.taps * channels)
+    return can_pool_by_rows(pool) and spread < winners * (_COLLECT + _SUM * run_vectors)
 
 
 def columns_are_best(window: Window) -> bool:
@@ -82,10 +104,6 @@ def pairs_are_best(window: Window, pool: Window, filters: int, itemsize: int) ->
 
 def _winograd(height, width, channels, filters, itemsize):
     tiles = -(-height // TILE_OUTPUTS) * -(-width // TILE_OUTPUTS)
-    vectors_in, vectors_out = _vectors(channels, itemsize), _vectors(filters, itemsize)
+    vectors_in, vectors_out = vectors(channels, itemsize), vectors(filters, itemsize)
     products = _PRODUCT * TILE_NUMBERS * channels * vectors_out
     return tiles * (products + _TRANSFORM * (vectors_in + vectors_out))
-
-
-def _vectors(count, itemsize):
-    return -(-count // lanes(itemsize))

@@ -43,7 +43,6 @@ from minicnn.backends.numba.tables import whole_vectors, zero_row
 from minicnn.geometry import Window
 
 _PIXEL_BLOCK = 128  # pixels whose dy stays in the L1 cache while all rows of dkernel pass
-_SHORT_RUN = 16  # a window's runs that are shorter than this are better served by the dense product
 
 
 def conv2d(x, kernel, bias, y, window: Window, groups=1, relu=False):
@@ -85,22 +84,22 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
 
 def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=False):
     """See `minicnn.backends.reference.conv2d_pool`."""
-    if _is_unusual(pool):
+    if choice.is_left_to_reference(pool):
         return reference.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu)
     channels, filters = kernel.shape[2:]
     if choice.pooled_winograd_is_best(window, pool, channels, filters, x.itemsize):
         return winograd.conv2d_pool(x, kernel, bias, y, winner, window, relu)
-    bias, columns = _bias_or_zeros(bias, kernel), whole_vectors(filters, x.itemsize)
+    bias, slots = _bias_or_zeros(bias, kernel), whole_vectors(filters, x.itemsize)
     if choice.pairs_are_best(window, pool, filters, x.itemsize):
-        kernel, bias, row_length, abreast = _paired(kernel), _twice(bias, columns), filters, 2
+        kernel, bias, row_length, abreast = _paired(kernel), _twice(bias, slots), filters, 2
         wide_window = tables.paired_window(window)
     else:
-        row_length, abreast, wide_window = columns, 1, window
+        row_length, abreast, wide_window = slots, 1, window
     parts = min(len(x), MOST_PARTS)
     _conv2d_pool.run(
         _product_time(x, kernel, wide_window),
         x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1), _flat(winner, np.uint8), relu,
-        len(x), parts, columns, filters, tables.input_frame(window, channels),
+        len(x), parts, slots, filters, tables.input_frame(window, channels),
         tables.convolution(wide_window, channels, abreast * filters),
         tables.bands(wide_window, pool, channels, row_length, x.itemsize, abreast),
         parts=parts,
@@ -109,13 +108,13 @@ def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=F
 
 def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Window):
     """See `minicnn.backends.reference.conv2d_pool_backward`."""
-    if _is_unusual(pool):
+    if choice.is_left_to_reference(pool):
         return reference.conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
     channels, filters = kernel.shape[2:]
     if dx is not None and choice.winograd_gradient_is_best(window, pool, channels, filters, x.itemsize):
         winograd.pool_input_gradient(kernel, winner, dy, dx, window)
         dx = None
-    if dx is None and window.kernel_width * channels < _SHORT_RUN and tables.can_pool_by_rows(pool):
+    if dx is None and choice.spread_is_best(window, pool, channels, filters, x.itemsize):
         _pool_backward_dense(x, kernel, winner, dy, dkernel, dbias, window, pool)
     else:
         _pool_backward_sparse(x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
@@ -124,26 +123,19 @@ def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Wind
 def _pool_backward_dense(x, kernel, winner, dy, dkernel, dbias, window, pool):
     """The gradient of a few channels: spread dy over a band of pixels, zeros too, and multiply."""
     channels, filters = kernel.shape[2:]
-    if dkernel is not None and choice.pairs_are_best(window, pool, filters, x.itemsize):
-        wide_window, row_length, abreast = tables.paired_window(window), filters, 2
-        wide = np.empty((window.kernel_height, window.kernel_width + 1, channels, 2 * filters), x.dtype)
-    else:
-        wide_window, row_length, abreast, wide = window, whole_vectors(filters, x.itemsize), 1, dkernel
     parts = parts_with_sums(len(x), kernel.nbytes)
     _conv2d_pool_backward_dense.run(
         _product_time(x, kernel, window),
-        x.reshape(-1), winner.reshape(-1), dy.reshape(-1), _flat(wide, x.dtype), _flat(dbias, x.dtype),
-        zero_row(abreast * filters, x.dtype), len(x), parts, filters, tables.input_frame(window, channels),
-        tables.convolution(wide_window, channels, abreast * filters),
-        tables.bands(wide_window, pool, channels, row_length, x.itemsize, abreast),
+        x.reshape(-1), winner.reshape(-1), dy.reshape(-1), _flat(dkernel, x.dtype), _flat(dbias, x.dtype),
+        zero_row(filters, x.dtype), len(x), parts, tables.input_frame(window, channels),
+        tables.convolution(window, channels, filters),
+        tables.bands(window, pool, channels, whole_vectors(filters, x.itemsize), x.itemsize),
         parts=parts,
     )  # fmt: skip
-    if abreast > 1:
-        np.add(wide[:, :-1, :, :filters], wide[:, 1:, :, filters:], out=dkernel)
 
 
-def _twice(bias, columns):
-    twice = memory.zeros(columns, bias.dtype)
+def _twice(bias, slots):
+    twice = memory.zeros(slots, bias.dtype)
     twice[: 2 * len(bias)] = np.concatenate((bias, bias))
     return twice
 
@@ -179,10 +171,6 @@ def _bias_or_zeros(bias, kernel):
     return zero_row(kernel.shape[-1], kernel.dtype) if bias is None else bias
 
 
-def _is_unusual(pool):
-    return pool.taps > reference.MAX_TAPS or pool.dilation_y > 1 or pool.dilation_x > 1
-
-
 # ---------------------------------------------------------------------------------------------------- forward
 
 
@@ -206,7 +194,7 @@ def _conv2d(x, kernel, bias, y, relu, images, parts, frame, conv):
 
 
 @part
-def _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, columns, filters, frame, conv, bands):
+def _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, slots, filters, frame, conv, bands):
     padded = frame_scratch(frame, 0, x)
     band = scratch(bands.scratch_size, x)
     fill(band, 0, len(band), -np.inf)  # what pooling finds in its padding
@@ -215,7 +203,7 @@ def _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, columns, fi
         for number in range(bands.bands):
             multiply(
                 source, start + number * bands.x_step, bands.x_rows, conv.taps, kernel, 0, conv.kernel_rows,
-                0, conv.kernel_height, bias, False, band, 0, bands.scratch_rows, 0, bands.pixel_count, columns,
+                0, conv.kernel_height, bias, False, band, 0, bands.scratch_rows, 0, bands.pixel_count, slots,
                 floor_of(False, x),
             )  # fmt: skip
             place = (image * bands.bands + number) * len(bands.cells) * filters
@@ -223,10 +211,10 @@ def _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, columns, fi
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_pool(x, kernel, bias, y, winner, relu, images, parts, columns, filters, frame, conv, bands):
+def _conv2d_pool(x, kernel, bias, y, winner, relu, images, parts, slots, filters, frame, conv, bands):
     for number in prange(parts):
         first, last = range_of(number, parts, images)
-        _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, columns, filters, frame, conv, bands)
+        _conv2d_pool_part(x, kernel, bias, y, winner, relu, first, last, slots, filters, frame, conv, bands)
 
 
 # --------------------------------------------------------------------------------- gradients without pooling
@@ -297,7 +285,7 @@ def _conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, zeros, images, parts,
 
 
 @part
-def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, filters, frame, conv, bands):
+def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, frame, conv, bands):
     if first == last:
         fill(kernel_sum, 0, len(kernel_sum), 0)
     padded = frame_scratch(frame, 0, x)
@@ -306,8 +294,8 @@ def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first,
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
         for number in range(bands.bands):
-            place = (image * bands.bands + number) * len(bands.cells) * filters
-            spread_cells(dy, winner, place, bands.cells, bands.taps, filters, band, bias_sum)
+            place = (image * bands.bands + number) * len(bands.cells) * conv.filters
+            spread_cells(dy, winner, place, bands.cells, bands.taps, conv.filters, band, bias_sum)
             if len(kernel_sum) > 0:
                 multiply(
                     source, start + number * bands.x_step, conv.taps, bands.x_rows, band, 0, bands.scratch_rows,
@@ -317,14 +305,14 @@ def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first,
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_pool_backward_dense(x, winner, dy, dkernel, dbias, zeros, images, parts, filters, frame, conv, bands):
+def _conv2d_pool_backward_dense(x, winner, dy, dkernel, dbias, zeros, images, parts, frame, conv, bands):
     sums = scratch(parts * len(dkernel), x)  # (parts, T·C, F)
-    bias_sums = scratch(parts * filters, x)
+    bias_sums = scratch(parts * conv.filters, x)
     fill(bias_sums, 0, len(bias_sums), 0)
     for number in prange(parts):
         first, last = range_of(number, parts, images)
-        kernel_sum, bias_sum = row_of(sums, number, len(dkernel)), row_of(bias_sums, number, filters)
-        _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, filters, frame, conv, bands)
+        kernel_sum, bias_sum = row_of(sums, number, len(dkernel)), row_of(bias_sums, number, conv.filters)
+        _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first, last, frame, conv, bands)
     add_parts(bias_sums, parts, dbias)
     add_parts(sums, parts, dkernel)
 

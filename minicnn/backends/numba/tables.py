@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.backends import memory
-from minicnn.backends.numba.tiles import ROWS, RUN_SHAPES, TILE_INPUTS, TILE_OUTPUTS, WIDTH, lanes
+from minicnn.backends.numba.tiles import ROWS, RUN_SHAPES, TILE_INPUTS, TILE_OUTPUTS, WIDTH, lanes, vectors
 from minicnn.backends.reference import RELU_OFF
 from minicnn.geometry import Window
 
@@ -50,8 +50,7 @@ def step_rows(count: int, step: int):
 
 def whole_vectors(count: int, itemsize: int) -> int:
     """`count` rounded up to whole vectors."""
-    lane_count = lanes(itemsize)
-    return -(-count // lane_count) * lane_count
+    return vectors(count, itemsize) * lanes(itemsize)
 
 
 @_table_cache
@@ -421,14 +420,11 @@ class WinogradTiles(NamedTuple):
     factor_step: int  # fall into the same few lines of a cache
     product_step: int
     places: np.ndarray  # first input of each tile, in the padded image
-    heights: np.ndarray  # outputs of each tile that are inside
+    heights: np.ndarray  # outputs of each tile that are inside; with pooling here and below: cells of 2 x 2 of them
     widths: np.ndarray
     y_places: np.ndarray  # first output of each tile
     y_row: int  # elements in a row of outputs
     image_size: int  # elements of the outputs of an image
-    cell_places: np.ndarray  # the same for cells of 2 x 2 outputs
-    cell_row: int
-    cell_image_size: int
     x_cells: np.ndarray  # cells of 2 x 2 inputs in the padded image
     x_cell_taps: np.ndarray
     number_rows: np.ndarray  # row table: transformed tiles
@@ -438,9 +434,12 @@ class WinogradTiles(NamedTuple):
 
 
 @_table_cache
-def winograd_tiles(window: Window, height: int, width: int, channels: int, filters: int, itemsize: int):
-    """The frame of the input and the `WinogradTiles` for `height` x `width` outputs, the first ones of a window."""
-    tiles_high, tiles_wide = -(-height // TILE_OUTPUTS), -(-width // TILE_OUTPUTS)
+def winograd_tiles(
+    window: Window, height: int, width: int, channels: int, filters: int, itemsize: int, pooled: bool = False
+):
+    """The frame of the input and the `WinogradTiles` for the first `height` x `width` outputs or cells of an image."""
+    tile_size = TILE_OUTPUTS // 2 if pooled else TILE_OUTPUTS
+    tiles_high, tiles_wide = -(-height // tile_size), -(-width // tile_size)
     extra = TILE_INPUTS - TILE_OUTPUTS
     bottom = max(0, tiles_high * TILE_OUTPUTS + extra - window.pad_top - window.in_height)
     right = max(0, tiles_wide * TILE_OUTPUTS + extra - window.pad_left - window.in_width)
@@ -448,7 +447,7 @@ def winograd_tiles(window: Window, height: int, width: int, channels: int, filte
     count = tiles_high * tiles_wide
     most = -(-min(count, _WINOGRAD_TILES) // ROWS) * ROWS if count > _WINOGRAD_TILES // 2 else _WINOGRAD_TILES
     channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
-    y_row, cell_row, line = width * filters, width // 2 * filters, 64 // itemsize
+    y_row, line = width * filters, memory.ALIGNMENT // itemsize
     return x_frame, WinogradTiles(
         channels=channels,
         filters=filters,
@@ -462,16 +461,11 @@ def winograd_tiles(window: Window, height: int, width: int, channels: int, filte
         places=outer_sum(
             steps(tiles_high, TILE_OUTPUTS * x_frame.padded_row), steps(tiles_wide, TILE_OUTPUTS * channels)
         ),
-        heights=np.repeat(np.minimum(height - steps(tiles_high, TILE_OUTPUTS), TILE_OUTPUTS), tiles_wide),
-        widths=np.tile(np.minimum(width - steps(tiles_wide, TILE_OUTPUTS), TILE_OUTPUTS), tiles_high),
-        y_places=outer_sum(steps(tiles_high, TILE_OUTPUTS * y_row), steps(tiles_wide, TILE_OUTPUTS * filters)),
+        heights=np.repeat(np.minimum(height - steps(tiles_high, tile_size), tile_size), tiles_wide),
+        widths=np.tile(np.minimum(width - steps(tiles_wide, tile_size), tile_size), tiles_high),
+        y_places=outer_sum(steps(tiles_high, tile_size * y_row), steps(tiles_wide, tile_size * filters)),
         y_row=y_row,
         image_size=height * y_row,
-        cell_places=outer_sum(
-            steps(tiles_high, TILE_OUTPUTS // 2 * cell_row), steps(tiles_wide, TILE_OUTPUTS // 2 * filters)
-        ),
-        cell_row=cell_row,
-        cell_image_size=height // 2 * cell_row,
         x_cells=x_frame.first
         + outer_sum(steps(window.in_height // 2, 2 * x_frame.padded_row), steps(window.in_width // 2, 2 * channels)),
         x_cell_taps=outer_sum(steps(2, x_frame.padded_row), steps(2, channels)),

@@ -62,3 +62,8 @@ ROWS = TARGET.heights[-1]  # row tables are padded to multiples of this
 def lanes(itemsize: int) -> int:
     """Numbers of `itemsize` bytes in one vector."""
     return TARGET.vector_bytes // itemsize
+
+
+def vectors(count: int, itemsize: int) -> int:
+    """Vectors that hold `count` numbers of `itemsize` bytes."""
+    return -(-count // lanes(itemsize))

@@ -7,14 +7,15 @@ and pooling while the tile is in registers. `winograd_transforms.py` says why th
 The gradient of the input is the same convolution of the outputs' gradient with the kernel turned around.
 
 Names in the kernels: `tiles` is the named tuple of `tables.py`; `numbers` are transformed inputs (36, tiles, channels),
-`factors` the transformed kernel (36, channels, filters), `products` (36, tiles, filters).
+`factors` the transformed kernel (36, channels, filters), `products` (36, tiles, filters). `mask` and `winner` belong to
+an x that is a gradient: what ReLU let through, and where it goes; `cell_winner` is written beside pooled outputs.
 """
 
 import numpy as np
 from numba import prange
 
 from minicnn.backends.numba import tables
-from minicnn.backends.numba.frames import frame_scratch, framed_image, is_framed, masked_image, range_of, spread_cells
+from minicnn.backends.numba.frames import framed_image, is_framed, masked_image, range_of, spread_cells
 from minicnn.backends.numba.launch import MOST_PARTS, parallel_kernel, part
 from minicnn.backends.numba.matrix import MULTIPLY, fill, floor_of, multiply, product_nanoseconds, scratch, transpose
 from minicnn.backends.numba.simd import lanes_of
@@ -26,41 +27,35 @@ from minicnn.backends.numba.winograd_transforms import cells_of, outputs_of, tra
 
 def conv2d(x, kernel, bias, y, window, relu):
     """`minicnn.backends.reference.conv2d` for one group."""
-    frame, tiles = tables.winograd_tiles(window, *y.shape[1:3], *kernel.shape[2:], x.itemsize)
-    _run_conv2d(x, kernel, bias, y, relu, None, None, False, frame, tiles)
-
-
-def input_gradient(kernel, y, dy, dx, window):
-    """dx of `minicnn.backends.reference.conv2d_backward`; without ReLU, y is None."""
-    channels, filters = kernel.shape[2:]
-    frame, tiles = tables.winograd_tiles(window.turned_around, *dx.shape[1:3], filters, channels, dx.itemsize)
-    _run_conv2d(dy, kernel, None, dx, False, y, None, True, frame, tiles)
-
-
-def pool_input_gradient(kernel, winner, dy, dx, window):
-    """dx of `minicnn.backends.reference.conv2d_pool_backward`, for pooling by 2 x 2 and whole vectors of filters."""
-    channels, filters = kernel.shape[2:]
-    frame, tiles = tables.winograd_tiles(window.turned_around, *dx.shape[1:3], filters, channels, dx.itemsize)
-    _run_conv2d(dy, kernel, None, dx, False, None, winner, True, frame, tiles)
-
-
-def _run_conv2d(x, kernel, bias, y, relu, mask, winner, turned, frame, tiles):
-    parts = _parts(len(x), tiles)
-    _conv2d.run(
-        _time(len(x), tiles, x), x.reshape(-1), kernel.reshape(-1), _bias(bias, tiles, x), y.reshape(-1), relu,
-        _flat(mask, x.dtype), _flat(winner, np.uint8), turned, len(x), parts, frame, tiles,
-        parts=parts,
-    )  # fmt: skip
+    _run(x, kernel, bias, y, window, relu=relu)
 
 
 def conv2d_pool(x, kernel, bias, y, winner, window, relu):
     """`minicnn.backends.reference.conv2d_pool` for pooling by 2 x 2."""
-    outputs = 2 * y.shape[1], 2 * y.shape[2]
-    frame, tiles = tables.winograd_tiles(window, *outputs, *kernel.shape[2:], x.itemsize)
+    _run(x, kernel, bias, y, window, cell_winner=winner, relu=relu, pooled=True)
+
+
+def input_gradient(kernel, y, dy, dx, window):
+    """dx of `minicnn.backends.reference.conv2d_backward`; without ReLU, y is None."""
+    _run(dy, kernel, None, dx, window.turned_around, mask=y, turned=True)
+
+
+def pool_input_gradient(kernel, winner, dy, dx, window):
+    """dx of `minicnn.backends.reference.conv2d_pool_backward`, for pooling by 2 x 2 and whole vectors of filters."""
+    _run(dy, kernel, None, dx, window.turned_around, winner=winner, turned=True)
+
+
+def _run(
+    x, kernel, bias, y, window, mask=None, winner=None, cell_winner=None, relu=False, turned=False, pooled=False
+):  # fmt: skip
+    """Run the kernel; the arguments that are not given are not wanted."""
+    channels, filters = reversed(kernel.shape[2:]) if turned else kernel.shape[2:]
+    frame, tiles = tables.winograd_tiles(window, *y.shape[1:3], channels, filters, x.itemsize, pooled)
     parts = _parts(len(x), tiles)
-    _conv2d_pool.run(
+    _conv2d.run(
         _time(len(x), tiles, x), x.reshape(-1), kernel.reshape(-1), _bias(bias, tiles, x), y.reshape(-1),
-        _flat(winner, np.uint8), relu, len(x), parts, frame, tiles,
+        _flat(mask, x.dtype), _flat(winner, np.uint8), _flat(cell_winner, np.uint8), relu, turned, pooled, len(x),
+        parts, frame, tiles,
         parts=parts,
     )  # fmt: skip
 
@@ -149,7 +144,27 @@ def _multiply_tiles(numbers, factors, zeros, count, tiles, products):
 
 
 @part
-def _conv2d_part(x, factors, zeros, bias, y, relu, mask, winner, first, last, frame, tiles):
+def _store_tiles(products, bias, relu, y, cell_winner, pooled, first, begin, count, tiles):
+    """Transform tiles number `begin` to `begin + count` of the images from `first` on back into outputs, or cells."""
+    for n in range(count):
+        image, tile = first + (begin + n) // tiles.count, (begin + n) % tiles.count
+        start, height, width = image * tiles.image_size + tiles.y_places[tile], tiles.heights[tile], tiles.widths[tile]
+        for filter in range(0, tiles.filters, lanes_of(products)):
+            place, filters_left = n * tiles.filter_slots + filter, tiles.filters - filter
+            if pooled:
+                cells_of(
+                    products, place, tiles.product_step, bias, filter, relu, y, cell_winner, len(cell_winner) > 0,
+                    start + filter, tiles.y_row, tiles.filters, height, width, filters_left,
+                )  # fmt: skip
+            else:
+                outputs_of(
+                    products, place, tiles.product_step, bias, filter, floor_of(relu, products), y,
+                    start + filter, tiles.y_row, tiles.filters, height, width, filters_left,
+                )  # fmt: skip
+
+
+@part
+def _conv2d_part(x, factors, zeros, bias, y, mask, winner, cell_winner, relu, pooled, first, last, frame, tiles):
     padded = scratch(frame.size if is_framed(frame) or len(mask) > 0 or len(winner) > 0 else 0, x)
     fill(padded, 0, len(padded), 0)
     sums = scratch(tiles.channel_slots, x)  # of the gradients, not used here
@@ -161,19 +176,13 @@ def _conv2d_part(x, factors, zeros, bias, y, relu, mask, winner, first, last, fr
         count = min(tiles.most, total - begin)
         _transform_tiles(x, mask, winner, first, begin, count, frame, tiles, padded, sums, numbers)
         _multiply_tiles(numbers, factors, zeros, count, tiles, products)
-        for n in range(count):
-            image, tile = first + (begin + n) // tiles.count, (begin + n) % tiles.count
-            start = image * tiles.image_size + tiles.y_places[tile]
-            for filter in range(0, tiles.filters, lanes_of(x)):
-                outputs_of(
-                    products, n * tiles.filter_slots + filter, tiles.product_step, bias, filter, floor_of(relu, x),
-                    y, start + filter, tiles.y_row, tiles.filters, tiles.heights[tile], tiles.widths[tile],
-                    tiles.filters - filter,
-                )  # fmt: skip
+        _store_tiles(products, bias, relu, y, cell_winner, pooled, first, begin, count, tiles)
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d(x, kernel, bias, y, relu, mask, winner, turned, images, parts, frame, tiles):
+def _conv2d(
+    x, kernel, bias, y, mask, winner, cell_winner, relu, turned, pooled, images, parts, frame, tiles
+):  # fmt: skip
     if turned:
         kernel = _turned_around(kernel, tiles)
     factors = _transformed_kernel(kernel, tiles)
@@ -181,35 +190,6 @@ def _conv2d(x, kernel, bias, y, relu, mask, winner, turned, images, parts, frame
     fill(zeros, 0, len(zeros), 0)
     for number in prange(parts):
         first, last = range_of(number, parts, images)
-        _conv2d_part(x, factors, zeros, bias, y, relu, mask, winner, first, last, frame, tiles)
-
-
-@part
-def _conv2d_pool_part(x, factors, zeros, bias, y, winner, relu, first, last, frame, tiles):
-    padded = frame_scratch(frame, 0, x)
-    numbers = scratch(TILE_NUMBERS * tiles.number_step, x)
-    products = scratch(TILE_NUMBERS * tiles.product_step, x)
-    total = (last - first) * tiles.count
-    for begin in range(0, total, tiles.most):
-        count = min(tiles.most, total - begin)
-        _transform_tiles(x, x[:0], winner[:0], first, begin, count, frame, tiles, padded, x[:0], numbers)
-        _multiply_tiles(numbers, factors, zeros, count, tiles, products)
-        for n in range(count):
-            image, tile = first + (begin + n) // tiles.count, (begin + n) % tiles.count
-            start = image * tiles.cell_image_size + tiles.cell_places[tile]
-            for filter in range(0, tiles.filters, lanes_of(x)):
-                cells_of(
-                    products, n * tiles.filter_slots + filter, tiles.product_step, bias, filter, relu,
-                    y, winner, len(winner) > 0, start + filter, tiles.cell_row, tiles.filters,
-                    tiles.heights[tile] // 2, tiles.widths[tile] // 2, tiles.filters - filter,
-                )  # fmt: skip
-
-
-@parallel_kernel(uses=[MULTIPLY])
-def _conv2d_pool(x, kernel, bias, y, winner, relu, images, parts, frame, tiles):
-    factors = _transformed_kernel(kernel, tiles)
-    zeros = scratch(tiles.filter_slots, x)
-    fill(zeros, 0, len(zeros), 0)
-    for number in prange(parts):
-        first, last = range_of(number, parts, images)
-        _conv2d_pool_part(x, factors, zeros, bias, y, winner, relu, first, last, frame, tiles)
+        _conv2d_part(
+            x, factors, zeros, bias, y, mask, winner, cell_winner, relu, pooled, first, last, frame, tiles
+        )  # fmt: skip

@@ -5,8 +5,8 @@ the 3 x 3 kernel, multiply number by number, transform back. That is 36 products
 Complexity of Computations", 1980; Lavin and Gray: "Fast Algorithms for Convolutional Neural Networks", 2016.)
 
 Along one axis the transforms evaluate polynomials at 0, ±a, ±b and infinity. With a = 3/4 and b = 3/2 all constants of
-`_inputs` are exact, and the rounding error is a quarter of that at the usual 1 and 2; a test holds a bound
-(`tests/test_convolution_kernels.py`).
+`_inputs` are exact, and rounding errors are about half of those at the usual 1 and 2 (bounds are in
+`tests/test_convolution_kernels.py`).
 """
 
 from numba.core import types

@@ -1,0 +1,236 @@
+"""Is the right algorithm chosen? Every one that can serve a convolution of the documents' networks, side by side.
+
+`minicnn/backends/numba/choice.py` estimates which algorithm is fastest; here each is forced in turn, round by round.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+import numpy as np
+
+import minicnn as mc
+from minicnn.backends import memory
+from minicnn.backends import numba as kernels
+from minicnn.backends.numba import choice
+from minicnn.backends.numba.tables import can_pool_by_rows
+from minicnn.backends.numba.tiles import lanes
+from minicnn.geometry import make_window
+
+ITEMSIZE = 4  # of float32
+LEAST_SECONDS = 0.002  # of a turn
+WINOGRAD, GRADIENT, PAIRS, COLUMNS, SPREAD = DECISIONS = (
+    "winograd_is_best",
+    "winograd_gradient_is_best",
+    "pairs_are_best",
+    "columns_are_best",
+    "spread_is_best",
+)
+"""Functions of `choice`."""
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A layer: input (height, width, channels), filters of size x size taps, with pooling by 2 x 2 or without."""
+
+    shape: tuple
+    filters: int
+    size: int
+    pooled: bool = True
+    stride: int = 1
+    padding: str = "valid"
+
+    @property
+    def window(self):
+        """Of the convolution."""
+        return make_window(self.shape[:2], (self.size,) * 2, (self.stride,) * 2, self.padding)
+
+    @property
+    def pool(self):
+        """The window of the pooling behind it."""
+        outputs = self.window.out_height, self.window.out_width
+        return make_window(outputs, (2, 2), (2, 2), "valid")
+
+    def candidates(self, job):
+        """Name → the decisions that lead to this algorithm, for those that can serve."""
+        window = self.window
+        winograd = choice.winograd_serves(window)
+        pairs = 2 * self.filters <= lanes(ITEMSIZE) and self.stride == 1
+        if not self.pooled:
+            served = {
+                "direct": ((), True),
+                "Winograd": ((WINOGRAD,), winograd and job != "dkernel"),
+                "columns": ((COLUMNS,), job != "y"),
+            }
+        elif job == "y":
+            served = {"direct": ((), True), "Winograd": ((WINOGRAD,), winograd), "pairs": ((PAIRS,), pairs)}
+        elif job == "dx":
+            served = {"sparse": ((), True), "Winograd": ((GRADIENT,), winograd and self.filters % lanes(ITEMSIZE) == 0)}
+        else:
+            served = {"sparse": ((), True), "spread": ((SPREAD,), can_pool_by_rows(self.pool))}
+        return {name: frozenset(decisions) for name, (decisions, serves) in served.items() if serves}
+
+
+LAYERS = {
+    "LeNet-5, first": Convolution((28, 28, 1), 6, 5),
+    "LeNet-5, second": Convolution((12, 12, 6), 16, 5),
+    "D0, D1, first": Convolution((28, 28, 1), 32, 3),
+    "D0, D1, second": Convolution((13, 13, 32), 64, 3),
+    "D1, third": Convolution((5, 5, 64), 64, 3, pooled=False),
+    "net_1, net_2 MNIST, first": Convolution((28, 28, 1), 32, 3, pooled=False, padding="same"),
+    "net_1 MNIST, second": Convolution((28, 28, 32), 64, 3, padding="same"),
+    "net_2 MNIST, second": Convolution((28, 28, 32), 64, 3, pooled=False, stride=2, padding="same"),
+    "net_1 CIFAR-10, first": Convolution((32, 32, 3), 32, 3, pooled=False, padding="same"),
+    "net_1 CIFAR-10, second": Convolution((32, 32, 32), 64, 3, padding="same"),
+    "LeNet-5 CIFAR-10, first": Convolution((32, 32, 3), 6, 5),
+    "better LeNet-5, second": Convolution((16, 16, 16), 32, 5, padding="same"),
+    "better LeNet-5, third": Convolution((8, 8, 32), 64, 5, padding="same"),
+}
+JOBS = ("y", "dx", "dkernel")
+
+
+def main():
+    """Measure, print the table and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--rounds", type=int, default=15, metavar="N", help="turns of each algorithm (default: 15)")
+    add("--batch-size", type=int, default=128, metavar="N", help="images (default: 128)")
+    add("--layers", nargs="+", choices=LAYERS, default=list(LAYERS), metavar="LAYER", help="some layers only")
+    add("--out", type=Path, metavar="FILE", help="write all numbers there as JSON")
+    options = parser.parse_args()
+    if min(options.rounds, options.batch_size) < 1:
+        parser.error("arguments --rounds, --batch-size: 1 or more")
+    mc.backends.get("numba")
+    results = []
+    for title in options.layers:
+        for job, run in calls(LAYERS[title], options.batch_size).items():
+            if job == "dx" and "first" in title:  # nobody asks for the gradient of pictures
+                continue
+            candidates = LAYERS[title].candidates(job)
+            results.append(
+                {
+                    "layer": title,
+                    "job": job,
+                    "chosen": chosen(run, candidates),
+                    "microseconds": measure(run, candidates, options.rounds),
+                }
+            )
+    print(report(results, options.batch_size))
+    if options.out:
+        about = {"machine": harness.machine(), "threads": mc.get_num_threads(), "batch_size": options.batch_size}
+        options.out.write_text(json.dumps(about | {"results": results}, indent=1) + "\n")
+
+
+def calls(layer, images):
+    """Job → a function that does it."""
+    rng = np.random.default_rng(0)
+    window, pool, channels = layer.window, layer.pool, layer.shape[2]
+    last = pool if layer.pooled else window
+    x = normal(rng, images, *layer.shape)
+    kernel, bias = normal(rng, layer.size, layer.size, channels, layer.filters), normal(rng, layer.filters)
+    y, dy = (normal(rng, images, last.out_height, last.out_width, layer.filters) for _ in range(2))
+    dx, dkernel, dbias = (memory.empty(a.shape, a.dtype) for a in (x, kernel, bias))
+    if not layer.pooled:
+        kernels.conv2d(x, kernel, bias, y, window, relu=True)
+        return {
+            "y": lambda: kernels.conv2d(x, kernel, bias, y, window, relu=True),
+            "dx": lambda: kernels.conv2d_backward(x, kernel, y, dy, dx, None, None, window, relu=True),
+            "dkernel": lambda: kernels.conv2d_backward(x, kernel, y, dy, None, dkernel, dbias, window, relu=True),
+        }
+    winner = memory.empty(y.shape, np.uint8)
+    kernels.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu=True)
+    return {
+        "y": lambda: kernels.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu=True),
+        "dx": lambda: kernels.conv2d_pool_backward(x, kernel, winner, dy, dx, None, None, window, pool),
+        "dkernel": lambda: kernels.conv2d_pool_backward(x, kernel, winner, dy, None, dkernel, dbias, window, pool),
+    }
+
+
+def normal(rng, *shape):
+    """Random numbers, aligned as the library's are."""
+    array = memory.empty(shape, np.float32)
+    array[...] = rng.standard_normal(shape)
+    return array
+
+
+@contextmanager
+def deciding(make):
+    """Inside, `choice` decides by `make(name, its own function)`."""
+    own = {name: getattr(choice, name) for name in DECISIONS}
+    try:
+        for name, function in own.items():
+            setattr(choice, name, make(name, function))
+        yield
+    finally:
+        for name, function in own.items():
+            setattr(choice, name, function)
+
+
+def chosen(run, candidates):
+    """The candidate that the library itself takes."""
+    taken = set()
+
+    def recorded(name, function):
+        def decide(*arguments):
+            if function(*arguments):
+                taken.add(name)
+            return name in taken
+
+        return decide
+
+    with deciding(recorded):
+        run()
+    return next(name for name, decisions in candidates.items() if decisions == taken)
+
+
+def measure(run, candidates, rounds):
+    """Candidate → microseconds of a call in each round; a first round compiles and says how many calls fill a turn."""
+    times, counts = {name: [] for name in candidates}, {}
+    for number in range(rounds + 1):
+        for name, decisions in candidates.items():
+            with deciding(lambda decision, _, decisions=decisions: lambda *arguments: decision in decisions):
+                if not number:
+                    run()
+                    counts[name] = max(1, round(LEAST_SECONDS / seconds(run, 1)))
+                elapsed = seconds(run, counts[name])
+            if number:
+                times[name].append(1e6 * elapsed)
+    return times
+
+
+def seconds(run, count):
+    """Of one of so many calls."""
+    begin = time.perf_counter()
+    for _ in range(count):
+        run()
+    return (time.perf_counter() - begin) / count
+
+
+def report(results, images):
+    """A Markdown table: the median of each candidate; the chosen one first."""
+    rows = []
+    for result in results:
+        medians = {name: statistics.median(times) for name, times in result["microseconds"].items()}
+        best, mine = min(medians, key=medians.get), result["chosen"]
+        others = ", ".join(f"{name} {us:,.0f}" for name, us in medians.items() if name != mine)
+        ratios = [a / b for a, b in zip(result["microseconds"][mine], result["microseconds"][best], strict=True)]
+        rows.append(
+            [
+                result["layer"],
+                result["job"],
+                f"{mine} {medians[mine]:,.0f}",
+                others or "–",
+                f"{statistics.median(ratios):.2f}",
+            ]
+        )
+    table = harness.table(["layer", "result", "chosen: µs", "others: µs", "chosen ÷ fastest"], rows)
+    return f"{table}\n\n{images} images, float32, {mc.get_num_threads()} threads, {harness.machine()['processor']}."
+
+
+if __name__ == "__main__":
+    main()

@@ -48,9 +48,28 @@ def make_parser(name, description, epochs, batch_size):
     add("--limit", type=_integer(1), metavar="N", help="train on the first N training images only")
     add("--backend", choices=mc.backends.NAMES, help="default: MINICNN_BACKEND, else numba")
     add("--seed", type=_integer(0), default=0, metavar="N", help="default: 0")
-    add("--out", type=Path, default=Path("runs") / name, metavar="DIR", help=f"where results go (default: runs/{name})")
+    add("--out", type=Path, metavar="DIR", help=f"where results go (default: runs/{name}, a variant's beside it)")
     add("--show", action="store_true", help="open a window with the figures")
+    parser.set_defaults(name=name)
     return parser
+
+
+SHARED_OPTIONS = ("name", "data_dir", "epochs", "batch_size", "limit", "backend", "seed", "out", "show")
+
+
+def variant(parser, options):
+    """The example's own options that differ from their defaults: option → value."""
+    own = {key: value for key, value in vars(options).items() if key not in SHARED_OPTIONS}
+    return {key: value for key, value in own.items() if value != parser.get_default(key)}
+
+
+def _default_folder(name, changed):
+    """runs/NAME, and for variants runs/NAME_option or runs/NAME_option_value."""
+    parts = [name]
+    for key, value in changed.items():
+        values = () if value is True else value if isinstance(value, list) else (value,)
+        parts += [key, *map(str, values)]
+    return Path("runs") / "_".join(parts)
 
 
 def _default(value):
@@ -66,6 +85,8 @@ def parse(parser, arguments=None):
     argparse.Namespace
     """
     options = parser.parse_args(arguments)
+    options.variant = variant(parser, options)
+    options.out = options.out or _default_folder(options.name, options.variant)
     try:
         if options.backend:
             mc.set_backend(options.backend)
@@ -86,10 +107,10 @@ def run(main):
     """Call `main`; what a user can cause ends in one line, not in a traceback."""
     try:
         main()
-    except (mc.errors.DataError, mc.errors.NonFiniteError) as error:
+    except (mc.errors.DataError, mc.errors.NonFiniteError, mc.errors.BackendError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
+        print("interrupted; what was written is named above", file=sys.stderr)
         sys.exit(130)
 
 
@@ -292,6 +313,8 @@ def save_result(options, name, images, outcome=None, networks=None):
         "backend": mc.backends.current().name,
         "versions": versions(),
         "seed": options.seed,
+        "variant": options.variant,
+        "first_labels": images.y_train[:5].ravel().tolist(),
         "train_images": len(images.x_train),
         "test_images": len(images.x_test),
         **(outcome or {"networks": networks}),

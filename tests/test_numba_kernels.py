@@ -434,3 +434,72 @@ def test_warp(dtype, shape, bilinear, fill_mode, reach, seed):
     run_both("warp", inputs, {"y": shape}, dtype, bilinear=bilinear, fill_mode=fill_mode, fill_value=0.7)
     inputs = {"dy": inputs["x"], "matrix": matrix}
     run_both("warp_backward", inputs, {"dx": shape}, dtype, bilinear=bilinear, fill_mode=fill_mode)
+
+
+# ------------------------------------------------------------------------------------------------- denormal numbers
+
+DENORMAL = np.float32(1e-40)
+x86_only = pytest.mark.skipif(not tiles.TARGET.has_mxcsr, reason="other processors are left as they are")
+
+
+@numba.njit(parallel=True)
+def halves(numbers):
+    """As a user's own kernel: on the threads that minicnn's kernels run on."""
+    result = np.empty_like(numbers)
+    for i in numba.prange(len(numbers)):
+        result[i] = numbers[i] * np.float32(0.5)
+    return result
+
+
+def assert_no_thread_was_changed():
+    assert (halves(np.full(100_000, DENORMAL)) > 0).all()
+    assert np.full(9, DENORMAL)[3] * np.float32(0.5) > 0
+
+
+@x86_only
+@pytest.mark.parametrize(
+    ("name", "numbers", "states"),
+    [
+        ("sgd_update", (0.1, 0.9, False), 1),
+        ("adam_update", (1e-3, 0.9, 0.999, 1e-7), 2),
+        ("adagrad_update", (1e-3, 1e-7), 1),
+        ("adadelta_update", (1e-3, 0.95, 1e-7), 2),
+        ("rmsprop_update", (1e-3, 0.9, 1e-7), 1),
+    ],
+)
+def test_optimizers_keep_no_denormal_number(name, numbers, states):
+    """Where a gradient stays 0, moving averages would become denormal, and steps thirty times slower."""
+    size = 100_001
+    theta, grad = aligned(np.ones(size, np.float32)), aligned(np.zeros(size, np.float32))
+    state = [aligned(np.full(size, DENORMAL)) for _ in range(states)]
+    getattr(fast, name)(theta, grad, *state, *numbers)
+    assert all((vector == 0).all() for vector in state)
+    assert (theta == 1).all()
+    assert_no_thread_was_changed()
+
+
+@x86_only
+def test_products_take_denormal_numbers_for_zero():
+    x, kernel = aligned(np.full((64, 300), DENORMAL)), aligned(np.full((300, 70), np.float32(1)))
+    y = aligned(np.empty((64, 70), np.float32))
+    fast.dense(x, kernel, None, y)
+    assert (y == 0).all()
+    assert_no_thread_was_changed()
+
+
+@x86_only
+@pytest.mark.parametrize("algorithm", ["sparse", "winograd"])
+def test_gradients_behind_pooling_take_denormal_numbers_for_zero(algorithm, monkeypatch):
+    monkeypatch.setattr(choice, "winograd_gradient_is_best", lambda *arguments: algorithm == "winograd")
+    monkeypatch.setattr(choice, "spread_is_best", lambda *arguments: False)
+    rng = np.random.default_rng(21)
+    window, pool = make_window((12, 12), (3, 3), (1, 1), "same"), make_window((12, 12), (2, 2), (2, 2), "valid")
+    x, kernel, winner = (
+        normal(rng, 8, 12, 12, 16),
+        normal(rng, 3, 3, 16, 16),
+        aligned(np.zeros((8, 6, 6, 16), np.uint8)),
+    )
+    dy, made = aligned(np.full(winner.shape, DENORMAL)), (aligned(np.ones_like(x)), aligned(np.ones_like(kernel)))
+    fast.conv2d_pool_backward(x, kernel, winner, dy, *made, None, window, pool)
+    assert all((array == 0).all() for array in made)
+    assert_no_thread_was_changed()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ for name in ("--seed", "--epochs", "--limit", "--loss"):
     parser.add_argument(name, type=float)
 parser.add_argument("--out", type=pathlib.Path)
 parser.add_argument("--data-dir")
+parser.add_argument("--backend", choices=["numba"])
 options = parser.parse_args()
 with open("calls.txt", "a") as file:
     print(*sys.argv[1:], file=file)
@@ -24,7 +26,8 @@ if pathlib.Path("broken.txt").exists() and options.seed == 1:
 score = {"params": 1234, "seconds_per_epoch": 2.0 + options.seed, "history": {"loss": [1.0]},
          "test_loss": options.loss, "test_accuracy": 0.8 + 0.01 * options.seed, "published": {}}
 score["published"] = {"test_loss": 0.25, "test_accuracy": 0.9}
-result = {"name": "fake", "dataset": pathlib.Path("dataset.txt").read_text(), "networks": {"net": score}}
+result = {"name": "fake", "dataset": pathlib.Path("dataset.txt").read_text(), "networks": {"net": score},
+          "first_labels": [6, 9, 9, 4, int(options.seed)]}
 (options.out / "result.json").write_text(json.dumps(result))
 """
 
@@ -69,13 +72,22 @@ def row(title):
     return [cell.strip() for cell in line.split("|")[1:-1]]
 
 
+@pytest.mark.parametrize(("seed", "is_shuffled"), [(0, True), (1, False)])
+def test_the_page_says_when_the_images_come_in_another_order(seed, is_shuffled, reproduce, monkeypatch):
+    fakes = {name: replace(fake, dataset="CIFAR-10") for name, fake in reproduce.EXPERIMENTS.items()}
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", fakes)
+    Path("dataset.txt").write_text("CIFAR-10")
+    call(reproduce, monkeypatch, "low", "--seeds", str(seed))
+    assert ("shuffled order" in Path("docs/results.md").read_text()) == is_shuffled
+
+
 def test_rows_come_from_the_results(reproduce, monkeypatch):
     calls = call(reproduce, monkeypatch)
     assert [c.split("--out")[0].split() for c in calls] == [
-        ["--loss", "0.5", "--seed", "0"],
-        ["--loss", "0.5", "--seed", "1"],
-        ["--loss", "0.5", "--seed", "2"],
-        ["--loss", "0.75", "--seed", "0"],
+        ["--loss", "0.5", "--seed", "0", "--backend", "numba"],
+        ["--loss", "0.5", "--seed", "1", "--backend", "numba"],
+        ["--loss", "0.5", "--seed", "2", "--backend", "numba"],
+        ["--loss", "0.75", "--seed", "0", "--backend", "numba"],
     ]
     each = ["0.5000 / 0.8000", "0.5000 / 0.8100", "0.5000 / 0.8200"]
     expected = ["network from 0.805", "test", "1,234", "0.2500 / 0.9000", *each, "0.5000 / 0.8100", "≥ 0.805"]

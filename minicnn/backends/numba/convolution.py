@@ -12,6 +12,7 @@ from numba import prange
 
 from minicnn.backends import memory, reference
 from minicnn.backends.numba import choice, columns, tables, winograd
+from minicnn.backends.numba.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.frames import (
     add_block,
     add_parts,
@@ -358,6 +359,7 @@ def _pool_backward_sparse_part(x, packed, winner, dy, dx, kernel_sum, bias_sum, 
     cell_count, run_slots = len(runs.cells), runs.run_slots
     places, gradients = np.empty(cell_count, np.int64), np.empty(cell_count, x.dtype)
     fill(kernel_sum, 0, len(kernel_sum), 0)
+    control = flush_denormals()
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
         fill(dx_padded, 0, len(dx_padded), 0)
@@ -379,6 +381,7 @@ def _pool_backward_sparse_part(x, packed, winner, dy, dx, kernel_sum, bias_sum, 
                     )  # fmt: skip
         if len(dx) > 0:
             copy_out(frame, dx_padded, dx, image * frame.rows * frame.row_size)
+    restore_denormals(control)
 
 
 @parallel_kernel

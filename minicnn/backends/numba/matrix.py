@@ -10,6 +10,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from minicnn.backends.numba.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.launch import SharedCode, part
 from minicnn.backends.numba.simd import Emitter, lanes_of, multiply_tile, transpose_square
 from minicnn.backends.numba.tiles import ROWS, WIDTH
@@ -83,7 +84,7 @@ def _multiply(
     out, out_start, out_rows, row_first, row_last, columns, floor,
 ):  # fmt: skip
     """`multiply`, for pointers."""
-    lanes = lanes_of(out)
+    lanes, control = lanes_of(out), flush_denormals()
     row_last = row_first + (row_last - row_first + ROWS - 1) // ROWS * ROWS
     column = 0
     while column < columns:
@@ -94,6 +95,7 @@ def _multiply(
                 out, out_start, out_rows, row, row_last - row, column, columns - column, floor,
             )  # fmt: skip
         column += WIDTH * lanes if columns - column > lanes else lanes
+    restore_denormals(control)
 
 
 def _multiply_types(scalar):

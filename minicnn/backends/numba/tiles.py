@@ -15,6 +15,8 @@ class Target:
         Size of one vector register.
     has_fma : bool
         Whether multiply-add is one instruction. Without it ``llvm.fma`` would become a library call.
+    has_mxcsr : bool
+        Whether it is an x86 processor, with their register of how to round.
     heights : tuple of int
         Rows of the register tiles of a matrix product, tallest first. The last one divides the others: row tables are
         padded to its multiples. Measured; a tile is `height` x `WIDTH` accumulators, and must leave registers for
@@ -23,6 +25,7 @@ class Target:
 
     vector_bytes: int
     has_fma: bool
+    has_mxcsr: bool
     heights: tuple[int, ...]
 
 
@@ -40,12 +43,11 @@ _RUN_SHAPES = ((5, 2), (5, 1), (3, 6), (3, 4), (3, 2), (3, 1), (1, 6), (1, 4), (
 def describe_target(triple: str, features: set[str]) -> Target:
     """The row of the table for an LLVM target triple and a set of features like "+avx2"."""
     if triple.startswith(("aarch64", "arm64")):
-        return Target(16, True, _32_REGISTERS)
+        return Target(16, True, False, _32_REGISTERS)
     if "+avx512f" in features and "+avx512bw" in features and "+avx512vl" in features:
-        return Target(64, True, _32_REGISTERS)
-    if "+avx2" in features:
-        return Target(32, "+fma" in features, _16_REGISTERS)
-    return Target(16, "+fma" in features, _16_REGISTERS)
+        return Target(64, True, True, _32_REGISTERS)
+    has_fma, has_mxcsr = "+fma" in features, triple.startswith(("x86_64", "i686"))
+    return Target(32 if "+avx2" in features else 16, has_fma, has_mxcsr, _16_REGISTERS)
 
 
 def _numba_target() -> Target:

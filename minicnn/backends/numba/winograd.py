@@ -15,6 +15,7 @@ import numpy as np
 from numba import prange
 
 from minicnn.backends.numba import tables
+from minicnn.backends.numba.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.frames import framed_image, is_framed, masked_image, range_of, spread_cells
 from minicnn.backends.numba.launch import MOST_PARTS, parallel_kernel, part
 from minicnn.backends.numba.matrix import MULTIPLY, fill, floor_of, multiply, product_nanoseconds, scratch, transpose
@@ -171,12 +172,14 @@ def _conv2d_part(x, factors, zeros, bias, y, mask, winner, cell_winner, relu, po
     fill(sums, 0, len(sums), 0)
     numbers = scratch(TILE_NUMBERS * tiles.number_step, x)
     products = scratch(TILE_NUMBERS * tiles.product_step, x)
+    control = flush_denormals()
     total = (last - first) * tiles.count
     for begin in range(0, total, tiles.most):
         count = min(tiles.most, total - begin)
         _transform_tiles(x, mask, winner, first, begin, count, frame, tiles, padded, sums, numbers)
         _multiply_tiles(numbers, factors, zeros, count, tiles, products)
         _store_tiles(products, bias, relu, y, cell_winner, pooled, first, begin, count, tiles)
+    restore_denormals(control)
 
 
 @parallel_kernel(uses=[MULTIPLY])

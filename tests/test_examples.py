@@ -34,6 +34,8 @@ KEYS = {
     "backend",
     "versions",
     "seed",
+    "variant",
+    "first_labels",
     "batch_size",
     "train_images",
     "test_images",
@@ -104,6 +106,8 @@ def test_lenet5_writes_its_result_and_its_curves(small_mnist, tmp_path):
     expected |= {"seed": 3, "batch_size": 128, "train_images": 64, "test_images": 50}
     assert expected.items() <= result.items()
     assert result["published"] == {"train_loss": 0.0052, "train_accuracy": 0.9986}
+    assert result["variant"] == {}
+    assert len(result["first_labels"]) == 5
     assert set(result["versions"]) == {"python", "numpy", "numba", "minicnn"}
     history = result["history"]
     assert {name: len(values) for name, values in history.items()} == dict.fromkeys(history, 2)
@@ -342,6 +346,19 @@ def test_bad_options_are_refused_in_one_line(tmp_path, arguments, message):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert message in done.stderr
+
+
+def test_variants_go_to_folders_of_their_own_and_say_what_they_are(small_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = "--epochs", 1, "--limit", 20, "--data-dir", small_data
+    for script, arguments, variant in (
+        ("mlp_cifar10", (), {}),
+        ("mlp_cifar10", ("--gray",), {"gray": True}),
+        ("lenet5_augmented", ("--translation", "0.15"), {"translation": 0.15}),
+    ):
+        run_here(monkeypatch, script, *arguments, *options)
+        folder = "_".join([script, *(key if value is True else f"{key}_{value}" for key, value in variant.items())])
+        assert read_result(tmp_path / "runs" / folder)["variant"] == variant
 
 
 def test_an_unknown_backend_in_the_environment_is_refused_in_one_line(tmp_path):

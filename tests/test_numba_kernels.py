@@ -227,6 +227,19 @@ def test_dense(dtype, n, width, units, relu, has_bias, unwanted, seed):
 
 
 @DTYPES
+@pytest.mark.parametrize("shape", [(1, 1), (128, 10), (3, 1000), (5000, 17)])
+def test_softmax(dtype, shape):
+    rng = np.random.default_rng(18)
+    x = aligned((rng.standard_normal(shape) * 50).astype(dtype))
+    results = run_both("softmax", {"x": x}, {"y": shape}, dtype)
+    np.testing.assert_allclose(results["y"].sum(axis=1), 1, rtol=1e-5)
+    y = aligned(np.empty((3, 2), dtype))
+    fast.softmax(aligned(np.array([[np.nan, 0], [np.inf, 0], [-np.inf, 0]], dtype)), y)
+    assert np.isnan(y[:2]).all()
+    assert y[2].tolist() == [0, 1]
+
+
+@DTYPES
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("has_gradient", [True, False])
 def test_softmax_cross_entropy(dtype, labels, has_gradient):
@@ -468,7 +481,7 @@ def assert_no_thread_was_changed():
     ],
 )
 def test_optimizers_keep_no_denormal_number(name, numbers, states):
-    """Where a gradient stays 0, moving averages would become denormal, and steps thirty times slower."""
+    """Where a gradient stays 0, moving averages would become denormal, and steps many times slower."""
     size = 100_001
     theta, grad = aligned(np.ones(size, np.float32)), aligned(np.zeros(size, np.float32))
     state = [aligned(np.full(size, DENORMAL)) for _ in range(states)]

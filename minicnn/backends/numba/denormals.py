@@ -1,4 +1,4 @@
-"""Rounding tiny numbers to zero, for a while: denormal numbers take an x86 processor a hundred times as long.
+"""Rounding tiny numbers to zero, for a while: denormal numbers cost an x86 processor many times an ordinary one.
 
 They are no rare thing. Where a gradient stays 0 (a unit that ReLU has switched off, a pixel that is always black),
 Adam's mean of gradients shrinks by a tenth in each step, is below the smallest normal number after a few hundred, and

@@ -5,8 +5,8 @@
 
 The first form measures and writes DIR/gpu.json after every part, then DIR/gpu.md and DIR/gpu.png; the second one puts
 the tables and the chart of a measurement into docs/. Besides the checkout it needs numpy, numba and cupy; PyTorch to
-compare with and matplotlib for the chart are used where they are installed. A part that fails is reported, and the
-others go on.
+compare with and matplotlib for the chart are used where they are installed. What fails is reported, and the others go
+on; after an error that the device does not recover from, ``--parts`` measures what is missing in a new process.
 
 Kernels are timed with CUDA events around graphs of many launches, training steps by the clock around many steps with
 one synchronization at the end. PyTorch: `cudnn.benchmark = True`, TF32 off on both sides, the faster memory layout.
@@ -19,7 +19,6 @@ import platform
 import statistics
 import sys
 import time
-import traceback
 from functools import partial
 from pathlib import Path
 
@@ -59,37 +58,35 @@ def main():
         write_documents(json.loads(options.write.read_text()))
         return
     options.out.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + 60 * options.minutes
-    result = {"complete": True}
-    parts = {
-        "machine": machine,
-        "limits": measured_limits,
-        "convolutions": convolutions,
-        "kernels": bandwidths,
-        "networks": gpu_networks.training_steps,
-        "accuracy": gpu_networks.time_to_accuracy,
-    }
-    for name, measure in parts.items():
+    end, file = time.monotonic() + 60 * options.minutes, options.out / "gpu.json"
+    result = json.loads(file.read_text()) if file.is_file() and len(options.parts) < len(MEASUREMENTS) else {}
+    for name in options.parts:
         start = time.monotonic()
-        try:
-            result[name] = measure(options.smoke, end)
-        except Exception:
-            result["complete"] = False
-            result[name] = {"error": traceback.format_exc()}
-            traceback.print_exc()
+        gpu_networks.failures.clear()
+        with gpu_networks.go_on_after(name):
+            result[name] = MEASUREMENTS[name](options.smoke, end)
+        result["failures"] = result.get("failures", {}) | {name: list(gpu_networks.failures)}
         print(f"-- {name}: {time.monotonic() - start:.0f} s", flush=True)
-        (options.out / "gpu.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        file.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     text = report(result)
     print(text)
     (options.out / "gpu.md").write_text(text)
     draw(result, options.out / "gpu.png")
-    sys.exit(0 if result["complete"] else 1)
+    sys.exit(1 if any(result["failures"].values()) else 0)
 
 
 def parse():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path("runs/gpu"), metavar="DIR")
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=MEASUREMENTS,
+        default=list(MEASUREMENTS),
+        metavar="PART",
+        help=f"of {', '.join(MEASUREMENTS)}: measure these, keep the others of an earlier run (all)",
+    )
     parser.add_argument("--minutes", type=float, default=7.5, help="parts that can be left out are, after that")
     parser.add_argument("--write", type=Path, metavar="JSON", help="put a measurement into docs/ instead")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: whether everything runs")
@@ -231,23 +228,29 @@ def convolutions(smoke, end):
     """For every shape and part: seconds on the GPU, on the processor and in cuDNN, and how far the results differ."""
     rows = []
     for name, shape in (SMOKE_SHAPES if smoke else SHAPES).items():
-        ours = Convolution("cupy", shape)
-        row = {"name": name, "products": ours.products, "parts": {}}
-        with ours.backend.device:
-            peer = gpu_networks.TorchConvolution(ours.host, shape) if gpu_networks.torch_or_none() else None
-            for part in PARTS:
-                entry = row["parts"][part] = {"gpu": seconds_of(partial(ours.run, part), smoke)}
-                result = ours.backend.to_host(ours.run(part))
-                entry["identical"] = bool(np.array_equal(result, ours.backend.to_host(ours.run(part))))
-                if peer is not None:
-                    entry |= peer.compare(part, result, smoke)
-        if ours.products <= MOST_CPU_PRODUCTS and time.monotonic() < end:
-            cpu = Convolution("numba", shape)
-            for part in PARTS:
-                row["parts"][part]["cpu"] = processor_seconds(partial(cpu.run, part))
-        rows.append(row)
-        print(name, {part: f"{entry['gpu'] * 1e6:.0f} µs" for part, entry in row["parts"].items()}, flush=True)
+        with gpu_networks.go_on_after(f"convolution {name}"):
+            rows.append(convolution(name, shape, smoke, end))
     return rows
+
+
+def convolution(name, shape, smoke, end):
+    """One row of `convolutions`."""
+    ours = Convolution("cupy", shape)
+    row = {"name": name, "products": ours.products, "parts": {}}
+    with ours.backend.device:
+        peer = gpu_networks.TorchConvolution(ours.host, shape) if gpu_networks.torch_or_none() else None
+        for part in PARTS:
+            entry = row["parts"][part] = {"gpu": seconds_of(partial(ours.run, part), smoke)}
+            result = ours.backend.to_host(ours.run(part))
+            entry["identical"] = bool(np.array_equal(result, ours.backend.to_host(ours.run(part))))
+            if peer is not None:
+                entry |= peer.compare(part, result, smoke)
+    if ours.products <= MOST_CPU_PRODUCTS and time.monotonic() < end:
+        cpu = Convolution("numba", shape)
+        for part in PARTS:
+            row["parts"][part]["cpu"] = processor_seconds(partial(cpu.run, part))
+    print(name, {part: f"{entry['gpu'] * 1e6:.0f} µs" for part, entry in row["parts"].items()}, flush=True)
+    return row
 
 
 # ------------------------------------------------------------------------------------------------ memory-bound kernels
@@ -306,12 +309,9 @@ def report(result) -> str:
         "networks": gpu_networks.steps_table,
         "accuracy": gpu_networks.accuracy_text,
     }
-    blocks = []
-    for name, make in makers.items():
-        part = result.get(name)
-        failed = isinstance(part, dict) and "error" in part
-        blocks.append(f"({name} failed:)\n\n```\n{part['error']}\n```" if failed else make(part) if part else "")
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    blocks = [make(result[name]) for name, make in makers.items() if result.get(name)]
+    failed = [what for part in result["failures"].values() for what in part]
+    return "\n\n".join([*blocks, *(f"**Failed**: {what}" for what in failed)]) + "\n"
 
 
 def _ratio(value, limit):
@@ -360,7 +360,7 @@ def draw(result, path):
     except ImportError:
         print("no chart: matplotlib is not installed")
         return
-    if not isinstance(rows, list):
+    if not rows:
         return
     figure, axes = pyplot.subplots(1, 3, figsize=(13, 4.2), sharey=True, layout="constrained")
     styles = {"gpu": ("minicnn, GPU", "o-"), "cudnn": ("PyTorch, cuDNN", "s--"), "cpu": ("minicnn, CPU", "^-")}
@@ -383,6 +383,16 @@ def write_documents(result):
     """Put a measurement into docs/gpu.md, and its chart beside it."""
     replace_section(DOCUMENT, "gpu", report(result) + f"\n![convolutions]({CHART.name})\n")
     draw(result, CHART)
+
+
+MEASUREMENTS = {
+    "machine": machine,
+    "limits": measured_limits,
+    "convolutions": convolutions,
+    "kernels": bandwidths,
+    "networks": gpu_networks.training_steps,
+    "accuracy": gpu_networks.time_to_accuracy,
+}
 
 
 if __name__ == "__main__":

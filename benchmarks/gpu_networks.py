@@ -1,6 +1,8 @@
 """Training steps and accuracy for gpu.py: the documents' networks in minicnn and in PyTorch."""
 
 import time
+import traceback
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -17,9 +19,23 @@ NETWORKS = {  # name → (network, batch size)
     "net_1, batch 128": (NET_1, 128),
 }
 SMOKE_NETWORKS = {"LeNet-5, batch 4": (LENET5, 4)}
+LAYOUTS = "contiguous_format", "channels_last"  # of PyTorch; the faster one counts
 SECONDS_FOR_COMPILE = 75  # torch.compile of one network; left out where less is left
 WANTED_ACCURACY = 0.99
 LEARNING_RATE = 1e-3
+
+
+failures = []  # what could not be measured, and why
+
+
+@contextmanager
+def go_on_after(what):
+    """An error inside is printed and kept in `failures`; the program goes on."""
+    try:
+        yield
+    except Exception as error:
+        traceback.print_exc()
+        failures.append(f"{what}: {type(error).__name__}: {error}")
 
 
 @cache
@@ -27,7 +43,7 @@ def torch_or_none():
     """PyTorch, set up for a fair comparison; None where it is not installed."""
     try:
         import torch
-    except ImportError:
+    except Exception:  # not installed, or a library of CUDA that it needs is not
         return None
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False
@@ -160,7 +176,7 @@ def our_seconds(network, batch_size, steps):
 
 
 def torch_model(network):
-    """The same network in PyTorch, channels first."""
+    """The same network in PyTorch."""
     torch = torch_or_none()
     stack, channels, size = [], 1, 28
     for i, step in enumerate(network):
@@ -185,26 +201,29 @@ def torch_model(network):
 class TorchTraining:
     """A training step in PyTorch, on data that lies on the device: eager, compiled, or as a CUDA graph."""
 
-    def __init__(self, network, batch_size, steps, mode):
+    def __init__(self, network, batch_size, steps, mode, layout="contiguous_format"):
         torch = torch_or_none()
         self.torch, self.batch_size, self.mode = torch, batch_size, mode
-        self.model = torch_model(network)
+        memory_format = getattr(torch, layout)
+        self.model = torch_model(network).to(memory_format=memory_format)
         self.forward = torch.compile(self.model) if mode == "compile" else self.model
         self.loss = torch.nn.CrossEntropyLoss()
         graph = mode == "graph"
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LEARNING_RATE, eps=1e-7, capturable=graph)
+        options = {"lr": LEARNING_RATE, "eps": 1e-7, "capturable": graph, "fused": device() == "cuda"}
+        self.optimizer = torch.optim.Adam(self.model.parameters(), **options)
         x, y = data(batch_size * steps)
-        self.x = torch.from_numpy(np.moveaxis(x, -1, 1).copy()).to(device())
+        self.x = torch.from_numpy(np.moveaxis(x, -1, 1).copy()).to(device(), memory_format=memory_format)
         self.y = torch.from_numpy(y).to(device())
         self.order = torch.randperm(len(y), device=device())
         self.hits = torch.zeros((), dtype=torch.int64, device=device())
         self.total = torch.zeros((), device=device())
-        self.batch_x, self.batch_y = self.x[:batch_size].clone(), self.y[:batch_size].clone()
+        self.part = self.order[:batch_size].clone()
         if graph:
             self._capture()
 
-    def _step(self, x, y):
-        """Forward, loss, gradients, optimizer, and what a progress bar shows."""
+    def _step(self, part):
+        """Gather the samples `part`; forward, loss, gradients, optimizer, and what a progress bar shows."""
+        x, y = self.x[part], self.y[part]
         self.optimizer.zero_grad(set_to_none=True)
         output = self.forward(x)
         loss = self.loss(output, y)
@@ -220,21 +239,20 @@ class TorchTraining:
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
-                self._step(self.batch_x, self.batch_y)
+                self._step(self.part)
         torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
-            self._step(self.batch_x, self.batch_y)
+            self._step(self.part)
 
     def epoch(self):
         """One pass over the data in a random order; waits for its end."""
         for part in self.order.split(self.batch_size):
             if self.mode == "graph":
-                self.batch_x.copy_(self.x[part])
-                self.batch_y.copy_(self.y[part])
+                self.part.copy_(part)
                 self.graph.replay()
             else:
-                self._step(self.x[part], self.y[part])
+                self._step(part)
         return float(self.total)
 
     def seconds(self, steps):
@@ -249,16 +267,24 @@ class TorchTraining:
         return min(times[1:]) / steps
 
 
+def torch_modes():
+    """How PyTorch can train here."""
+    if torch_or_none() is None:
+        return ()
+    return ("eager", "graph") if device() == "cuda" else ("eager",)
+
+
 def training_steps(smoke, end):
     """For every network: seconds a step of each library and mode."""
     steps, rows = (3 if smoke else 300), []
     for name, (network, batch_size) in (SMOKE_NETWORKS if smoke else NETWORKS).items():
-        row = {"name": name, "ours": our_seconds(network, batch_size, steps)}
-        for mode in ("eager", "graph") if torch_or_none() is not None else ():
-            if mode == "graph" and device() != "cuda":
-                continue
-            row[mode] = TorchTraining(network, batch_size, steps, mode).seconds(steps)
-        rows.append(row)
+        row = {"name": name}
+        with go_on_after(name):
+            row["ours"] = our_seconds(network, batch_size, steps)
+            rows.append(row)
+        for mode in torch_modes():
+            with go_on_after(f"{name}, PyTorch {mode}"):
+                row[mode] = min(TorchTraining(network, batch_size, steps, mode, f).seconds(steps) for f in LAYOUTS)
         print(name, {k: f"{v * 1e6:.0f} µs" for k, v in row.items() if k != "name"}, flush=True)
     if torch_or_none() is not None and not smoke:
         add_compiled(rows, steps, end)
@@ -267,7 +293,8 @@ def training_steps(smoke, end):
 
 def add_compiled(rows, steps, end):
     """Add torch.compile's times, as long as there is time to compile."""
-    for row, (network, batch_size) in zip(rows, NETWORKS.values(), strict=True):
+    for row in rows:
+        network, batch_size = NETWORKS[row["name"]]
         if time.monotonic() + SECONDS_FOR_COMPILE > end - 60:  # the last part needs a minute
             print("no time left for torch.compile")
             return

@@ -302,6 +302,7 @@ class DeviceEngine(Engine):
                 if number + 1 < len(parts):
                     uploads.start((number + 1) % 2, slots[(number + 1) % 2], source, parts[number + 1])
         finally:
+            uploads.wait()
             self._forget({id(slot) for slot in slots})
 
     def _forget(self, data_ids):

@@ -90,6 +90,7 @@ class Optimizer(Configurable):
         self.iterations = 0
         self.owner = None  # weak reference to the model whose state it has, once training started
         self._segments = None  # the list that _runs was made from
+        self._scratch = self._scratch_kind = None
 
     # ------------------------------------------------------------------------------------------ the learning rate
 
@@ -162,7 +163,7 @@ class Optimizer(Configurable):
             On a GPU: where the learning rate lies. Default: `current_learning_rate`.
         """
         if segments is not self._segments:
-            self._segments, self._runs, self._scratch = segments, merge_segments(segments), None
+            self._segments, self._runs = segments, merge_segments(segments)
         if learning_rate is None:
             learning_rate = self.current_learning_rate
         self._clip(grad)
@@ -220,8 +221,9 @@ class Optimizer(Configurable):
 
     def _scratch_like(self, vector):
         """A vector to compute in, kept from step to step."""
-        if self._scratch is None or self._scratch.dtype != vector.dtype or self._scratch.shape != vector.shape:
-            self._scratch = np.empty_like(vector)
+        kind = type(vector), vector.dtype, vector.shape, getattr(vector, "device", None)
+        if kind != self._scratch_kind:  # otherwise it stays where it is: graphs on a GPU hold its address
+            self._scratch, self._scratch_kind = np.empty_like(vector), kind
         return self._scratch
 
     # ---------------------------------------------------------------------------------------------------- config

@@ -114,6 +114,8 @@ def _multiply(op_a, op_b, m, n, k, a, b, beta, c, count):
         pointers = [(array.data.ptr, ld, stride) for array, ld, stride in (a, b)]
         target = c[0].data.ptr, c[1], c[2]
         operations = operations[op_a], operations[op_b]
-        gemm(handle, *operations, m, n, k, 1.0, *pointers[0], *pointers[1], float(beta), *target, count)
+        factors = np.array([1, beta], a[0].dtype)  # cuBLAS takes their addresses, and reads them before it returns
+        alpha_at, beta_at = factors.ctypes.data, factors[1:].ctypes.data
+        gemm(handle, *operations, m, n, k, alpha_at, *pointers[0], *pointers[1], beta_at, *target, count)
     finally:
         cublas.setMathMode(handle, before)

@@ -21,7 +21,7 @@ def check(index) -> None:
                 f"Received: device {index}"
             )
         with cupy.cuda.Device(index):
-            cupy.zeros(1, "float32").get()
+            (cupy.zeros(1, "float32") + 1).get()  # which compiles a kernel
     except Errors as error:
         if isinstance(error, BackendError):
             raise
@@ -42,8 +42,8 @@ def _explain(message) -> str:
         )
     elif "NoBinaryForGpu" in message or "NoKernelImage" in message:
         cause = "this CuPy was not made for this GPU; install the newest CuPy package"
-    elif "libcuda" in message or "libnvrtc" in message or "cudart" in message:
-        cause = "a CUDA library is missing; install CuPy with its libraries: pip install 'cupy-cuda13x[ctk]'"
+    elif "libcuda" in message or "libnvrtc" in message or "cudart" in message or "CUDA headers" in message:
+        cause = "a part of CUDA is missing; install CuPy with its libraries: pip install 'cupy-cuda13x[ctk]'"
     else:
         cause = "the GPU cannot be used"
     return f"backend 'cupy': {cause}. Received: {message}"

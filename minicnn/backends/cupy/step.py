@@ -1,6 +1,7 @@
 """Training steps as CUDA graphs: the numbers that change from step to step lie in buffers on the device."""
 
 import contextlib
+import weakref
 from types import SimpleNamespace
 
 import cupy
@@ -63,7 +64,8 @@ class StepState:
 
     def record_loss(self, loss, report, count) -> None:
         """report[1] += loss · count; report[0] becomes the step's number if it is the first with a bad loss."""
-        loss = loss if isinstance(loss, cupy.ndarray) else cupy.full((), loss, np.float64)
+        is_on_device = isinstance(loss, cupy.ndarray)
+        loss = loss.astype(np.float64, copy=False) if is_on_device else cupy.full((), loss, np.float64)
         arguments = loss, report, np.float64(count), self._rates, self._counters
         launch("training", "record_loss", FLOAT32, (1,), 1, *arguments)
 
@@ -98,7 +100,10 @@ class CapturedStep:
         Exception
             Whatever `body` does that cannot be captured: waiting for a result, copying from the host, cuBLAS.
         """
+        _free_retired()
+        cupy.get_default_memory_pool().free_all_blocks()  # what launching kernel by kernel has left behind
         self._pool = cupy.cuda.MemoryPool()
+        weakref.finalize(self, _retired.append, (cupy.cuda.Device(), self._pool))
         stream = cupy.cuda.Stream(non_blocking=True)
         with cupy.cuda.using_allocator(self._pool.malloc), stream:
             stream.begin_capture()
@@ -112,6 +117,19 @@ class CapturedStep:
     def run(self) -> None:
         """Launch the graph; nothing waits for it."""
         self._graph.launch()
+
+
+_retired = []  # (device, memory pool) of graphs that are gone; arrays that a step returned may still lie there
+
+
+def _free_retired():
+    """Give the memory of graphs that are gone back: from CuPy 14.1 on, a pool that is dropped keeps its free blocks."""
+    for entry in list(_retired):
+        device, pool = entry
+        with device:
+            pool.free_all_blocks()
+            if not pool.total_bytes():
+                _retired.remove(entry)
 
 
 def _abandon(stream):
@@ -155,6 +173,10 @@ class Uploads:
         current = cupy.cuda.get_current_stream()
         self._free = current.record()  # all kernels that read the other set are launched
         current.wait_event(self._copied[number])
+
+    def wait(self) -> None:
+        """Wait for the copies that are on their way; what they write may be freed then."""
+        self._stream.synchronize()
 
     def _buffer(self, key, like):
         """The host array for a key, in memory that the device reads by itself."""

@@ -31,6 +31,13 @@ def _matrix(pointer, ld, rows, columns, transposed, dtype):
     return matrix.T if transposed else matrix
 
 
+def _number_at(address, dtype):
+    """A factor, of which cuBLAS takes the address (`size_t` in CuPy)."""
+    if not isinstance(address, int) or address < 4096:
+        raise TypeError("an integer is required")  # what CuPy says to a float
+    return np.frombuffer((ctypes.c_char * dtype.itemsize).from_address(address), dtype)[0]
+
+
 def _gemm(dtype):
     dtype = np.dtype(dtype)
 
@@ -39,6 +46,7 @@ def _gemm(dtype):
     ):
         if _core.device.recording is not None:
             raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+        alpha, beta = (_number_at(address, dtype) for address in (alpha, beta))
         for i in range(batchCount):
             a = _matrix(A + i * strideA * dtype.itemsize, lda, m, k, transa, dtype)
             b = _matrix(B + i * strideB * dtype.itemsize, ldb, k, n, transb, dtype)

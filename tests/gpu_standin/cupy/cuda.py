@@ -95,6 +95,9 @@ class MemoryPool:
     def free_bytes(self):
         return 0
 
+    def total_bytes(self):
+        return 0
+
 
 default_pool = MemoryPool()
 

@@ -227,19 +227,6 @@ def test_dense(dtype, n, width, units, relu, has_bias, unwanted, seed):
 
 
 @DTYPES
-@pytest.mark.parametrize("shape", [(1, 1), (128, 10), (3, 1000), (5000, 17)])
-def test_softmax(dtype, shape):
-    rng = np.random.default_rng(18)
-    x = aligned((rng.standard_normal(shape) * 50).astype(dtype))
-    results = run_both("softmax", {"x": x}, {"y": shape}, dtype)
-    np.testing.assert_allclose(results["y"].sum(axis=1), 1, rtol=1e-5)
-    y = aligned(np.empty((3, 2), dtype))
-    fast.softmax(aligned(np.array([[np.nan, 0], [np.inf, 0], [-np.inf, 0]], dtype)), y)
-    assert np.isnan(y[:2]).all()
-    assert y[2].tolist() == [0, 1]
-
-
-@DTYPES
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("has_gradient", [True, False])
 def test_softmax_cross_entropy(dtype, labels, has_gradient):

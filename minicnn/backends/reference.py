@@ -37,7 +37,6 @@ __all__ = [  # the kernels; everything else here helps them
     "max_pool2d_backward",
     "rmsprop_update",
     "sgd_update",
-    "softmax",
     "softmax_cross_entropy",
     "uniform",
     "warp",
@@ -303,19 +302,6 @@ def batch_norm_backward(x, dy, gamma, mean, inverse_std, dx, dgamma, dbeta, trai
 
 
 # --------------------------------------------------------------------------------------- losses, random numbers
-
-
-def softmax(x, y):
-    """y = exp(x) / sum of exp(x), row by row; computed from x minus its maximum, which cannot overflow.
-
-    Parameters
-    ----------
-    x : (N, C)
-    y : (N, C), written
-    """
-    np.subtract(x, x.max(axis=1, keepdims=True), out=y)
-    np.exp(y, out=y)
-    y /= y.sum(axis=1, keepdims=True)
 
 
 def softmax_cross_entropy(logits, target, weight, loss, dlogits):

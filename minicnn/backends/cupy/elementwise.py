@@ -3,7 +3,6 @@
 import cupy
 import numpy as np
 
-from minicnn.backends import reference
 from minicnn.backends.cupy.launch import launch, launch_over
 
 MOST_CLASSES_OF_A_THREAD = 64
@@ -50,10 +49,6 @@ def dropout(x, y, rate, seed, stream, step):
 def step_arguments(step):
     """A kernel's last arguments: the number of the step, and where it lies if a graph has to read it anew."""
     return (np.uint64(0), step.at) if hasattr(step, "at") else (np.uint64(step), None)
-
-
-def softmax(x, y):
-    reference.softmax(x, y)  # CuPy's functions serve the same lines
 
 
 def softmax_cross_entropy(logits, target, weight, loss, dlogits):

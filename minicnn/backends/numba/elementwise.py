@@ -1,4 +1,4 @@
-"""Softmax and its cross-entropy, dropout, random numbers, and gathering the samples of a batch."""
+"""The cross-entropy loss, dropout, random numbers, and gathering the samples of a batch."""
 
 import math
 
@@ -12,7 +12,6 @@ from minicnn.backends.numba.tables import flat_or_absent
 _BLOCKS_PER_TASK = 1024  # Philox blocks of four numbers
 _DROPOUT_NANOSECONDS = 3  # per number
 _GATHER_NANOSECONDS = 0.5  # per number
-_SOFTMAX_NANOSECONDS = 2  # per number
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
@@ -39,20 +38,6 @@ def _softmax_row(logits, first, last, exponentials):
         exponentials[i - first] = math.exp(logits[i] - highest)
         total += exponentials[i - first]
     return highest, total
-
-
-def softmax(x, y):
-    """See `minicnn.backends.reference.softmax`."""
-    _softmax.run(_SOFTMAX_NANOSECONDS * x.size, x.reshape(-1), y.reshape(-1), x.shape[1])
-
-
-@parallel_kernel
-def _softmax(x, y, classes):
-    for n in prange(len(x) // classes):
-        row = y[n * classes : (n + 1) * classes]
-        _, total = _softmax_row(x, n * classes, (n + 1) * classes, row)
-        for i in range(classes):
-            row[i] /= total
 
 
 @serial_kernel(typed=2)

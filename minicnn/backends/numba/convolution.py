@@ -321,16 +321,17 @@ def _conv2d_pool_backward_dense(x, winner, dy, dkernel, dbias, zeros, images, pa
 @part
 def _collect_live(dy, winner, start, first, last, filters, runs, places, gradients):
     """List one filter's live winners among some cells: their windows in x and their gradients; returns how many."""
-    live = 0
-    for cell in range(first, last):
-        at = start + cell * filters
+    # Unsigned, so that Numba need not ask of every index whether it counts from the end.
+    live, at, step = np.uint64(0), np.uint64(start + first * filters), np.uint64(filters)
+    for cell in range(np.uint64(first), np.uint64(last)):
         tap = winner[at]
         place = runs.cells[cell] + runs.winners[tap]
         places[live] = place
         gradients[live] = dy[at]
         # A window of nothing but -inf has the padding's first tap as its winner: no place of the image.
-        live += tap < runs.tap_count and 0 <= place <= runs.last_place
-    return live
+        live += np.uint64(tap < runs.tap_count and 0 <= place <= runs.last_place)
+        at += step
+    return np.int64(live)
 
 
 @part

@@ -179,7 +179,11 @@ def _gather(source, indices, out, samples):
         if index < 0 or index >= samples:
             return False
     for i in prange(len(indices)):
-        place, start = i * size, indices[i] * size
-        for j in range(size):
-            out[place + j] = source[start + j]
+        _copy_row(source[indices[i] * size : (indices[i] + 1) * size], out[i * size : (i + 1) * size])
     return True
+
+
+@part
+def _copy_row(source, target):
+    for j in range(len(target)):
+        target[j] = source[j]

@@ -119,9 +119,10 @@ def sum_blocks(size):
 def add_block(sums, parts, total, block):
     """One block of `add_parts`."""
     first, last = block * _SUM_BLOCK, min((block + 1) * _SUM_BLOCK, len(total))
-    for i in range(first, last):
-        total[i] = sums[i]
+    own = total[first:last]
+    copy(sums, first, last - first, total, first)
     for number in range(1, parts):
         start = number * len(total)
-        for i in range(first, last):
-            total[i] += sums[start + i]
+        others = sums[start + first : start + last]
+        for i in range(last - first):
+            own[i] += others[i]

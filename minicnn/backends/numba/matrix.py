@@ -37,9 +37,9 @@ def scratch(size, like):
 @part
 def fill(array, start, count, value):
     """array[start : start + count] = value. (Numba's own slice assignment takes far longer to compile.)"""
-    number = array.dtype.type(value)
-    for i in range(start, start + count):
-        array[i] = number
+    number, target = array.dtype.type(value), array[start : start + count]
+    for i in range(count):
+        target[i] = number
 
 
 @intrinsic

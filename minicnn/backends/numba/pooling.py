@@ -139,19 +139,25 @@ def _max_pool2d_backward(dy, winner, dx, images, parts, frame, t):
 
 
 @part
+def _pixel(images, start, t):
+    return images[start : start + t.channels]
+
+
+@part
 def _avg_pool2d_part(x, y, first, last, frame, t, shares):
     padded = frame_scratch(frame, 0, x)
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
         for cell in range(len(t.cells)):
             place, share = (image * len(t.cells) + cell) * t.channels, y.dtype.type(shares[cell])
-            fill(y, place, t.channels, 0)
+            mean = y[place : place + t.channels]
+            fill(mean, 0, t.channels, 0)
             for tap in t.taps:
-                pixel = start + t.cells[cell] + tap
+                pixel = _pixel(source, start + t.cells[cell] + tap, t)
                 for c in range(t.channels):
-                    y[place + c] += source[pixel + c]
+                    mean[c] += pixel[c]
             for c in range(t.channels):
-                y[place + c] *= share
+                mean[c] *= share
 
 
 @parallel_kernel
@@ -168,10 +174,11 @@ def _avg_pool2d_backward_part(dy, dx, first, last, frame, t, shares):
         target, start = _gradient_image(frame, dx, image, padded)
         for cell in range(len(t.cells)):
             place, share = (image * len(t.cells) + cell) * t.channels, dx.dtype.type(shares[cell])
+            gradient = dy[place : place + t.channels]
             for tap in t.taps:
-                pixel = start + t.cells[cell] + tap
+                pixel = _pixel(target, start + t.cells[cell] + tap, t)
                 for c in range(t.channels):
-                    target[pixel + c] += share * dy[place + c]
+                    pixel[c] += share * gradient[c]
         if is_framed(frame):
             copy_out(frame, padded, dx, image * frame.rows * frame.row_size)
 

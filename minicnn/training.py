@@ -460,7 +460,7 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
     callbacks : CallbackList
     """
     run = Run(model, source, validation, callbacks, initial_epoch)
-    stops_on_nan = any(isinstance(c, TerminateOnNaN) for c in callbacks.callbacks)
+    stops_on_nan = any(isinstance(c, TerminateOnNaN) and not c.raise_error for c in callbacks.callbacks)
     wants_batches = callbacks.wants("on_train_batch_end")
     model.stop_training = False
     callbacks("on_train_begin")

@@ -232,6 +232,13 @@ def test_wrong_arguments(make, error, message):
         make()
 
 
+def test_a_loss_that_is_no_number_stops_or_raises(model):
+    x = np.full((2, 1), np.nan)
+    assert model.fit(x, x, epochs=2, verbose=0, callbacks=[callbacks.TerminateOnNaN()]).epoch == [0]
+    with pytest.raises(mc.errors.NonFiniteError):
+        model.fit(x, x, epochs=2, verbose=0, callbacks=[callbacks.TerminateOnNaN(raise_error=True)])
+
+
 # ------------------------------------------------------------------------------------------------------ learning rates
 
 

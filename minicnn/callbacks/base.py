@@ -137,10 +137,18 @@ class TerminateOnNaN(Callback):
     """Stop training, without an error, when the loss is NaN or infinite. The bad step does not change the weights.
 
     Without this callback a non-finite loss raises `minicnn.errors.NonFiniteError`.
+
+    Parameters
+    ----------
+    raise_error : bool, default False
+        Whether to raise that error all the same.
     """
 
+    def __init__(self, raise_error=False):
+        self.raise_error = raise_error
+
     def on_train_batch_end(self, batch, logs=None):
-        loss = (logs or {}).get("loss")
+        loss = None if self.raise_error else (logs or {}).get("loss")
         if loss is not None and not np.isfinite(loss):
             print(f"Batch {batch}: invalid loss, terminating training", file=sys.stderr)
             self.model.stop_training = True

@@ -147,6 +147,8 @@ class BackupAndRestore(Callback):
         Of this training alone; made if it is not there.
     save_freq : "epoch" or int
         An int: after so many batches too, and not only after epochs.
+    double_checkpoint :
+        Accepted for Keras's sake: the checkpoint is replaced as a whole, so that there always is a good one.
     delete_checkpoint : bool, default True
         Whether to remove the checkpoint once the training has come to its end.
 
@@ -167,7 +169,7 @@ class BackupAndRestore(Callback):
     _run = None
     turn = 2  # the checkpoint knows what all others have made of the epoch
 
-    def __init__(self, backup_dir, save_freq="epoch", delete_checkpoint=True):
+    def __init__(self, backup_dir, save_freq="epoch", double_checkpoint=False, delete_checkpoint=True):
         self.backup_dir = saving.files.checked_path(backup_dir)
         if str(backup_dir) == "" or self.backup_dir.is_file():
             raise ValueError(f"a training's checkpoint needs a folder, e.g. 'run1'. Received: {str(backup_dir)!r}")

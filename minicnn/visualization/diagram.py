@@ -104,6 +104,7 @@ def plot_model(
     dpi=200,
     show_layer_activations=False,
     show_trainable=False,
+    splines="ortho",
 ):
     """A model as a diagram: a box for every call of a layer, coloured by the layer's kind, and arrows between them.
 
@@ -125,6 +126,8 @@ def plot_model(
         Pixels an inch; fewer where the picture would become too large.
     show_layer_activations : bool, default False
     show_trainable : bool, default False
+    splines :
+        Accepted for Keras's sake: arrows run as the drawing needs them.
 
     Returns
     -------

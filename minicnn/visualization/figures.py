@@ -69,13 +69,13 @@ def as_pixels(images, caller):
     Raises
     ------
     ValueError, TypeError
-        If the shape, the sizes or the dtype do not fit.
+        If the shape, the sizes or the dtype do not fit; if it is one image (H, W, 1) or (H, W, 3).
     """
     try:
         pixels = np.asarray(images)
     except ValueError:  # a list of different shapes
         raise ValueError(f"{caller} takes images of one size. Received: images of different shapes") from None
-    fits = pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[-1] in (1, 3))
+    fits = pixels.ndim in (3, 4) and (pixels.ndim == 4) == (pixels.shape[-1] in (1, 3))  # (H, W, 3) is one image
     if not fits or pixels.size == 0:
         raise ValueError(
             f"{caller} takes one or more images: (N, H, W), (N, H, W, 1) or (N, H, W, 3); write image[None] for one. "
@@ -136,7 +136,8 @@ def as_one_image(image, caller):
     image = np.asarray(image)
     is_batch = image.ndim == 4 or (image.ndim == 3 and len(image) == 1 and image.shape[-1] not in (1, 3))
     batch = image if is_batch else image[None]
-    if batch.ndim not in (3, 4) or len(batch) != 1:
+    batch = batch[..., None] if batch.ndim == 3 else batch
+    if batch.ndim != 4 or len(batch) != 1:
         raise ValueError(
             f"{caller} takes one image: (H, W), (H, W, 1) or (H, W, 3), e.g. x_test[0]. Received: shape {image.shape}"
         )

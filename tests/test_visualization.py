@@ -161,9 +161,7 @@ def test_grey_values(images, low, high):
     np.testing.assert_allclose([pixels.min(), pixels.max()], [low, high])
 
 
-@pytest.mark.parametrize(
-    "shape", [(6, 5), (2, 6, 5, 2), (2, 6, 5, 4), (0, 6, 5), (2, 0, 5), (32, 32, 3), (28, 28, 1)]
-)
+@pytest.mark.parametrize("shape", [(6, 5), (2, 6, 5, 2), (2, 6, 5, 4), (0, 6, 5), (2, 0, 5), (32, 32, 3), (28, 28, 1)])
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=r"show_images takes .* image\[None\] for one. Received: shape"):
         visualization.show_images(np.zeros(shape))
@@ -203,6 +201,45 @@ def test_images_with_predictions():
     figure = visualization.show_images(images, labels, ["cat", "dog"], predictions=[[0.2, 0.8], [0.9, 0.1]])
     titles = [axes.get_title().replace("\xa0", " ") for axes in figure.axes]
     assert titles == ["pred = dog (80 %)\nact = dog", "pred = cat (90 %)\nact = cat"]
+
+
+@pytest.mark.parametrize(
+    ("predictions", "titles"),
+    [
+        ([[3.5, -1.0], [0.2, 0.8]], ["pred = 0", "pred = 1"]),  # logits are no percentages
+        ([[0.0, 1.0 + 5e-6], [1.0, -5e-6]], ["pred = 1 (100 %)", "pred = 0 (100 %)"]),
+        ([[0.0, 1.01], [1.0, 0.0]], ["pred = 1", "pred = 0"]),
+    ],
+)
+def test_only_probabilities_are_percentages(predictions, titles):
+    figure = visualization.show_images(np.zeros((2, 4, 4)), predictions=predictions)
+    assert [axes.get_title().replace("\xa0", " ") for axes in figure.axes] == titles
+
+
+@pytest.mark.parametrize("names", [["cat", "dog"], ("cat", "dog"), np.array(["cat", "dog"])])
+def test_names_may_be_any_sequence(names):
+    images = np.zeros((2, 4, 4))
+    for figure in (visualization.show_images(images, [0, 1], names), visualization.show_images(images, titles=names)):
+        assert [axes.get_title() for axes in figure.axes] == ["cat", "dog"]
+    bars = visualization.show_prediction(images[0], [0.5, 0.5], names).axes[1]
+    matrix = visualization.plot_confusion_matrix([0, 1], [0, 1], names).axes[0]
+    for axes in (bars, matrix):
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("names", [{0: "cat", 1: "dog"}, {"cat", "dog"}, "cd", 2, [["cat"], ["dog", "cow"]]])
+@pytest.mark.parametrize(
+    ("draw", "argument"),
+    [
+        (lambda names: visualization.show_images(np.zeros((2, 4, 4)), [0, 1], names), "class_names"),
+        (lambda names: visualization.show_images(np.zeros((2, 4, 4)), titles=names), "titles"),
+        (lambda names: visualization.show_prediction(np.zeros((4, 4)), [0.5, 0.5], names), "class_names"),
+        (lambda names: visualization.plot_confusion_matrix([0, 1], [0, 1], names), "class_names"),
+    ],
+)
+def test_what_are_no_names(draw, argument, names):
+    with pytest.raises(TypeError, match=f"{argument} is a list, tuple or array.*Received: {type(names).__name__}"):
+        draw(names)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +332,8 @@ def test_of_many_classes_the_most_probable_are_shown_and_the_true_one(rng):
         ((3, 3), [0.5], {}, r"two or more classes.*write \[1 - p, p\].*Received: shape \(1,\)"),
         ((3, 3), [[0.5, 0.5]] * 2, {}, r"Received: shape \(2, 2\)"),
         ((3, 3), [2.0, -3.0], {}, r"between 0 and 1.*softmax.*values from -3.0 to 2.0"),
-        ((3, 3), [np.nan, 0.5], {}, r"between 0 and 1"),
+        ((3, 3), [0.5, 1.001], {}, r"between 0 and 1"),
+        ((3, 3), [np.nan, 0.5], {}, r"a probability is NaN.*Received: NaN for 1 of 2 classes"),
         ((3, 3), [0.5, 0.5], {"class_names": ["a"]}, r"a name for each of 2 classes. Received: 1"),
         ((3, 3), [0.5, 0.5], {"label": 2}, r"one of the 2 classes, 0 … 1. Received: label=2"),
         ((3, 3), [0.5, 0.5], {"label": "cat"}, r"label holds class numbers.*Received: 'cat'"),
@@ -305,6 +343,13 @@ def test_of_many_classes_the_most_probable_are_shown_and_the_true_one(rng):
 def test_predictions_that_do_not_fit(image, probabilities, options, message):
     with pytest.raises(ValueError, match=message):
         visualization.show_prediction(np.zeros(image), probabilities, **options)
+
+
+def test_rounding_may_leave_the_range_of_probabilities():
+    probabilities = np.array([-5e-6, 1 + 5e-6, 0.3], np.float32)
+    figure = visualization.show_prediction(np.zeros((3, 3)), probabilities)
+    np.testing.assert_array_equal([bar.get_width() for bar in figure.axes[1].patches][:2], [0, 1])
+    assert title_of(figure) == "predicted: 1 (100.00 %)"
 
 
 # --------------------------------------------------------------------------------------------------- confusion matrix

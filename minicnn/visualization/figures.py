@@ -101,6 +101,28 @@ def _limits(pixels):
     return (lowest, highest) if lowest < highest else (lowest, lowest + 1)
 
 
+def checked_names(names, argument):
+    """Names as a list of str; None stays None.
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence: a dict, a set, one text, a number.
+    """
+    if names is None:
+        return None
+    try:
+        is_sequence = np.ndim(names) == 1
+    except ValueError:  # a list of lists of different lengths
+        is_sequence = False
+    if not is_sequence:
+        raise TypeError(
+            f"{argument} is a list, tuple or array of names in order, e.g. ['cat', 'dog']. "
+            f"Received: {type(names).__name__}, {names!r}"
+        )
+    return [str(name) for name in names]
+
+
 def class_label(number, class_names, argument="labels") -> str:
     """The name of a class, or its number where there are no names.
 
@@ -119,7 +141,7 @@ def class_label(number, class_names, argument="labels") -> str:
             f"class {number} has no name: class_names has {len(class_names)} entries, for 0 … {len(class_names) - 1}. "
             f"Received: {argument} with {number}"
         )
-    return str(class_names[number])
+    return class_names[number]
 
 
 def as_one_image(image, caller):

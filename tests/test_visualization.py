@@ -491,6 +491,76 @@ def test_feature_maps_of_chosen_layers_and_of_branches(network, rng):
     drawn(figure)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_feature_maps_inside_nested_models(rng, backend):
+    """A model that is called twice, inside another one: its layers are shown each time, with what they got."""
+    mc.set_backend(backend)
+    inner = mc.Sequential([mc.Input((4, 4, 2)), mc.layers.Conv2D(2, 1, name="in1"), mc.layers.ReLU(name="in2")], "base")
+    middle_input = mc.Input((4, 4, 2))
+    middle = mc.Model(middle_input, inner(mc.layers.ZeroPadding2D(0, name="pad")(middle_input)), name="middle")
+    image = mc.Input((4, 4, 2), name="image")
+    head = mc.layers.Conv2D(1, 1, name="head")
+    model = mc.Model(image, head(mc.layers.Add(name="sum")([middle(image), inner(image)])))
+    x = rng.normal(size=(1, 4, 4, 2)).astype(np.float32)
+
+    def labels_and_maps(**options):
+        figure = visualization.show_feature_maps(model, x, **options)
+        names = [label.split("\n")[0] for label in row_labels(figure)]
+        assert names.pop(0) == "image"
+        maps = iter(tiles(figure)[2:])
+        return {name: np.stack([next(maps) for _ in range(1 if name == "head" else 2)], -1) for name in names}
+
+    found = labels_and_maps()
+    convolved = inner.get_layer("in1")(x)[0]
+    expected = {"middle/pad": x[0], "middle/base/in1": convolved, "middle/base/in2": np.maximum(convolved, 0)}
+    expected |= {"base/in1": convolved, "base/in2": np.maximum(convolved, 0), "sum": 2 * np.maximum(convolved, 0)}
+    expected["head"] = head(expected["sum"][None])[0]
+    assert found.keys() == expected.keys()
+    for name, maps in expected.items():
+        np.testing.assert_allclose(found[name], maps, atol=1e-5)
+    for layers, names in (
+        ("sum", ["sum"]),
+        (head, ["head"]),
+        ("base", ["base", "middle/base"]),
+        (["base/in1"], ["base/in1", "middle/base/in1"]),
+        ([inner.get_layer("in2"), "sum"], ["base/in2", "middle/base/in2", "sum"]),
+    ):
+        assert sorted(labels_and_maps(layers=layers)) == names
+
+
+def test_a_layer_of_another_model_is_refused(network):
+    """Also one of the same name."""
+    other = mc.layers.MaxPooling2D(name="pool")
+    for layers in (other, ["first", other]):
+        with pytest.raises(ValueError, match=r"names or layers of model.*Received: .*which is not in this model"):
+            visualization.show_feature_maps(network, np.zeros((9, 8)), layers=layers)
+
+
+LONG_NAMES = ["a_convolution_whose_name_is_longer_than_any_label_should_ever_be_1", "W" * 60, "two words " * 5, "x"]
+
+
+@pytest.mark.parametrize("draw", ["filters", "maps"])
+def test_long_names_leave_room_for_the_tiles(draw):
+    stack = [mc.layers.Conv2D(3, 3, padding="same", name=name) for name in LONG_NAMES]
+    model = mc.Sequential([mc.Input((9, 8, 1)), *stack])
+    if draw == "filters":
+        figure = visualization.show_filters(model, max_channels=1)
+    else:
+        figure = visualization.show_feature_maps(model, np.zeros((9, 8)))
+    drawn(figure)
+    axes, renderer = figure.axes[0], figure.canvas.get_renderer()
+    labels = [text.get_window_extent(renderer) for text in axes.get_yticklabels()]
+    assert all(upper.y0 >= lower.y1 for upper, lower in itertools.pairwise(labels))
+    assert min(box.x0 for box in labels) >= 0
+    assert max(box.y1 for box in labels) <= figure.bbox.y1
+    (x0, y0), (x1, y1) = axes.transData.transform([(0, 0), (1, 1)])
+    assert abs(x1 - x0) >= 0.85 * 0.62 * figure.dpi  # a tile has the size it should have
+    assert abs(y1 - y0) == pytest.approx(abs(x1 - x0))
+    for text, name in zip(axes.get_yticklabels()[-4:], LONG_NAMES, strict=True):
+        shown_name = text.get_text().replace("\n", "")
+        assert shown_name.startswith(name[:10].strip())
+
+
 def test_training_goes_on_after_drawing(network, rng):
     """Drawing between two steps changes neither the weights nor the optimizer's state."""
     x, y = rng.random((8, 9, 8, 1)), rng.integers(0, 3, 8)

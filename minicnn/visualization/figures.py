@@ -169,3 +169,19 @@ def as_one_image(image, caller):
 def as_text(text) -> str:
     """`text` for matplotlib, which otherwise reads formulas between dollar signs."""
     return str(text).replace("$", r"\$")
+
+
+def text_width(text, font) -> float:
+    """Inches that a line takes.
+
+    Parameters
+    ----------
+    text : str
+        As `as_text` returns it.
+    font : dict
+        What matplotlib's FontProperties takes: "size" in points, "weight".
+    """
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    return TextPath((0, 0), text, prop=FontProperties(**font)).get_extents().width / 72 if text.strip() else 0.0

@@ -334,6 +334,7 @@ def test_show_without_a_display_says_where_the_figures_are(tmp_path):
         (("--batch-size", "-1"), "--batch-size: must be"),
         (("--limit", "1.5"), "--limit: must be"),
         (("--seed", "-1"), "--seed: must be an integer of at least 0"),
+        (("--seed", str(2**63)), f"--seed: must be an integer of at least 0 and at most {2**63 - 1}, not '{2**63}'"),
         (("--backend", "torch"), "--backend: invalid choice: 'torch'"),
         (("--data-dir", "nowhere"), "--data-dir: no such folder: 'nowhere'"),
         (("--out", "file"), "--out: cannot write to file"),
@@ -342,10 +343,41 @@ def test_show_without_a_display_says_where_the_figures_are(tmp_path):
 )
 def test_bad_options_are_refused_in_one_line(tmp_path, arguments, message):
     (tmp_path / "file").touch()
-    done = run(LENET5, *arguments, cwd=tmp_path)
+    refuse(LENET5, *arguments, message=message, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("lenet5_augmented", ("--translation", "1.5"), "--translation: must be a number from 0 to 1, not '1.5'"),
+        ("lenet5_augmented", ("--translation", "-0.1"), "--translation: must be a number from 0 to 1"),
+        ("lenet5_augmented", ("--translation", "nan"), "--translation: must be a number from 0 to 1, not 'nan'"),
+        ("lenet5_augmented", ("--translation", "far"), "--translation: must be a number from 0 to 1, not 'far'"),
+        ("optimizers_cifar10", ("--limit", "1"), "--limit: must be an integer of at least 2, not '1'"),
+    ],
+)
+def test_bad_options_of_an_example_are_refused_in_one_line(tmp_path, script, arguments, message):
+    refuse(ROOT / "examples" / f"{script}.py", *arguments, message=message, cwd=tmp_path)
+
+
+def refuse(script, *arguments, message, cwd):
+    """Run a script with options that are wrong, and expect one line that says so."""
+    done = run(script, *arguments, cwd=cwd)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert message in done.stderr
+
+
+@pytest.mark.parametrize("error", ["DataError", "NonFiniteError", "BackendError", "DeviceMemoryError"])
+def test_what_a_user_can_cause_ends_in_one_line(error, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import common
+
+    def fail():
+        raise getattr(mc.errors, error)("too much")
+
+    with pytest.raises(SystemExit, match=r"^error: too much$"):
+        common.run(fail)
 
 
 def test_variants_go_to_folders_of_their_own_and_say_what_they_are(small_data, tmp_path, monkeypatch):

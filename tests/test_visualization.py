@@ -89,12 +89,69 @@ def test_rare_validation_is_drawn_at_its_epochs():
 def test_an_empty_history_is_refused(history):
     with pytest.raises(ValueError, match="history is empty"):
         visualization.plot_history(history)
+    with pytest.raises(ValueError, match="history of run 'b' is empty"):
+        visualization.plot_history({"a": CURVES, "b": history})
+    with pytest.raises(ValueError, match="history of run 'b' is empty"):
+        visualization.plot_history({"a": CURVES, "b": History()})
 
 
 @pytest.mark.parametrize("history", [[1.0, 0.5], None, {"Adam": 3}, {"a": CURVES, "b": [1]}, {"loss": ["low"]}])
 def test_something_else_is_no_history(history):
     with pytest.raises(TypeError, match=r"what fit returned.*Received: "):
         visualization.plot_history(history)
+
+
+@pytest.mark.parametrize("values", [0.5, [[1.0], [1.0, 2.0]], [[1.0]], ["low"], {"x": 1}, None])
+def test_what_is_no_curve_is_named(values):
+    with pytest.raises(TypeError, match=r"what fit returned.*Received: run 'b', 'accuracy': .*, no list of numbers"):
+        visualization.plot_history({"a": CURVES, "b": {"loss": [1.0], "accuracy": values}})
+    if not isinstance(values, dict):
+        with pytest.raises(TypeError, match=r"Received: 'accuracy': .*, no list of numbers"):
+            visualization.plot_history({"loss": [1.0], "accuracy": values})
+
+
+def curve_look(line):
+    return line.get_color(), line.get_marker(), line.get_linestyle(), line.get_markerfacecolor()
+
+
+@pytest.mark.parametrize("epochs", [3, 100])
+def test_fourteen_runs_are_told_apart_by_one_legend(epochs):
+    curve = np.linspace(1, 0.1, epochs)
+    histories = {f"run {i}": {"loss": curve + i, "val_loss": curve + i, "accuracy": curve} for i in range(14)}
+    figure = visualization.plot_history(histories)
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == [*histories, "training", "validation"]
+    lines = figure.axes[0].lines
+    assert len({curve_look(line) for line in lines}) == 28
+    for number, handle in enumerate(legend.get_lines()[:14]):
+        assert curve_look(handle) == curve_look(lines[2 * number])
+        assert lines[2 * number].get_marker() not in ("", "None")
+    with pytest.raises(ValueError, match=r"14 runs apart at most\. Received: 15 runs"):
+        visualization.plot_history(histories | {"one more": CURVES})
+
+
+@pytest.mark.parametrize("letters", [5, 60])
+def test_many_long_names_stand_beside_the_panels(letters):
+    histories = {f"{i}: " + "long name " * (letters // 10): CURVES for i in range(12)}
+    figure = visualization.plot_history(histories)
+    drawn(figure)
+    renderer = figure.canvas.get_renderer()
+    legend = figure.legends[0].get_window_extent(renderer)
+    assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= legend.y0 < legend.y1 <= figure.bbox.y1
+    for axes in figure.axes:
+        box = axes.get_window_extent(renderer)
+        assert box.x1 < legend.x0
+        assert box.width > 3 * figure.dpi
+        assert box.height > 2.5 * figure.dpi
+
+
+def test_curves_of_no_numbers_are_drawn_all_the_same():
+    curves = {"loss": [np.nan] * 100, "val_loss": [np.inf, 1.0] * 50}
+    for history in (curves, {"a": curves, "b": curves}, dict.fromkeys("abcd", curves)):
+        drawn(visualization.plot_history(history))
 
 
 def test_a_history_knows_its_epochs(rng):

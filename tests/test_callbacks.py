@@ -350,6 +350,24 @@ def test_the_older_names_of_the_batch_methods_are_called(model):
     assert calls == ["begin 0", "new 0"]
 
 
+def test_lines_do_not_tear_a_bar(model, tmp_path, monkeypatch, capsys):
+    """On a terminal all that callbacks print goes through tqdm, which moves its bars out of the way."""
+    from tqdm import tqdm
+
+    written, write = [], tqdm.write
+    monkeypatch.setattr(tqdm, "write", lambda text, file: written.append(text) or write(text, file=file))
+    watchers = [
+        callbacks.ModelCheckpoint(tmp_path / "m.safetensors", "loss", verbose=1, save_best_only=True),
+        LearningRateScheduler(lambda epoch: 0.5, verbose=1),
+        callbacks.TerminateOnNaN(),
+    ]
+    model.fit(np.ones((2, 1)), np.ones((2, 1)), epochs=2, verbose=0, callbacks=watchers)
+    model.fit(np.full((2, 1), np.nan), np.ones((2, 1)), verbose=0, callbacks=watchers)
+    printed = capsys.readouterr()
+    assert len(written) >= 6
+    assert sorted((printed.out + printed.err).splitlines()) == sorted(written)
+
+
 def test_methods_that_nobody_overrides_cost_nothing(model):
     several = callbacks.CallbackList([EarlyStopping("loss"), LambdaCallback(on_batch_end=print)], model, {})
     wanted = {method for method in HOOKS if several.wants(method)}
@@ -484,6 +502,24 @@ def test_a_file_is_written_anew_or_gone_on_with(model, tmp_path):
     (tmp_path / "empty.csv").touch()
     run(model, CSVLogger(tmp_path / "empty.csv", append=True), loss=[1])
     assert read(tmp_path / "empty.csv")[0] == ["epoch", "loss", "mae", "val_loss", "val_mae"]
+
+
+@pytest.mark.parametrize("text", ["epoch,loss,mae\n0,1.0,2.0", "epoch,loss,mae\n0,1.0,2.0\n", "epoch,loss,mae"])
+def test_a_file_may_end_without_a_line_break(model, tmp_path, text):
+    path = tmp_path / "log.csv"
+    path.write_text(text)
+    run(model, CSVLogger(path, append=True), loss=[3])
+    rows = read(path)
+    assert [row[0] for row in rows] == [line.split(",")[0] for line in text.splitlines()] + ["0"]
+    assert all(len(row) == 3 for row in rows)
+
+
+def test_rows_before_a_later_first_epoch_are_kept(model, tmp_path):
+    """Also without append=, unlike in Keras: README, "Where it differs"."""
+    path, x = tmp_path / "log.csv", np.ones((2, 1))
+    run(model, CSVLogger(path), loss=[3, 2, 1])
+    model.fit(x, x, initial_epoch=2, epochs=4, verbose=0, callbacks=CSVLogger(path, append=False))
+    assert [row[0] for row in read(path)] == ["epoch", "0", "1", "2", "3"]
 
 
 def test_a_file_of_another_training_is_not_gone_on_with(model, tmp_path):

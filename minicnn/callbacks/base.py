@@ -154,6 +154,15 @@ def listed(callbacks) -> list:
     return list(callbacks or [])
 
 
+def say(text, file=None) -> None:
+    """Print a line, to stdout unless a file is given; a bar that is on the terminal moves down."""
+    from tqdm import tqdm
+
+    file = file or sys.stdout
+    tqdm.write(text, file=file)
+    file.flush()
+
+
 class History(Callback):
     """What `fit` returns.
 
@@ -202,7 +211,7 @@ class TerminateOnNaN(Callback):
     def on_train_batch_end(self, batch, logs=None):
         loss = None if self.raise_error else (logs or {}).get("loss")
         if loss is not None and not np.isfinite(loss):
-            print(f"Batch {batch}: invalid loss, terminating training", file=sys.stderr)
+            say(f"Batch {batch}: invalid loss, terminating training", sys.stderr)
             self.model.stop_training = True
 
 

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 from minicnn import saving
-from minicnn.callbacks.base import Callback
+from minicnn.callbacks.base import Callback, say
 from minicnn.callbacks.monitor import MonitorCallback
 from minicnn.errors import FileFormatError, check_number, is_integer
 
@@ -106,15 +106,15 @@ class ModelCheckpoint(MonitorCallback):
                 )
             if math.isnan(value) or not self.is_improvement(value, self.best):
                 if self.verbose:
-                    print(f"{_text(position)}: {self.monitor} is {value:.5f}, the best is {self.best}", flush=True)
+                    say(f"{_text(position)}: {self.monitor} is {value:.5f}, the best is {self.best}")
                 return
             if self.verbose:
-                print(f"{_text(position)}: {self.monitor} is {value:.5f}, the best so far", flush=True)
+                say(f"{_text(position)}: {self.monitor} is {value:.5f}, the best so far")
             self.best = float(value)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         if self.verbose:
-            print(f"{_text(position)}: model saved to {path}", flush=True)
+            say(f"{_text(position)}: model saved to {path}")
 
     def _path(self, position, logs):
         try:

@@ -413,11 +413,15 @@ def test_bad_paths_and_names(tmp_path):
         callbacks.ModelCheckpoint(tmp_path / "m.safetensors", mode="best")
     with pytest.raises(ValueError, match="save_weights"):
         callbacks.ModelCheckpoint(tmp_path / "m.weights.h5")
-    callbacks.ModelCheckpoint(tmp_path / "m.weights.h5", save_weights_only=True)
     with pytest.raises(ValueError, match=r"cannot be filled in.*'accuracy'.*known are \['epoch', 'val_loss'\]"):
         values(callbacks.ModelCheckpoint(tmp_path / "{accuracy}.safetensors"), [1])
     with pytest.raises(ValueError, match=r"monitor= is one of \['val_loss'\].*Received: monitor='acc'"):
         values(callbacks.ModelCheckpoint(tmp_path / "m.safetensors", "acc", save_best_only=True, mode="max"), [1])
+
+
+def test_keras_weights_are_a_format_for_weights_only(tmp_path):
+    pytest.importorskip("h5py")
+    callbacks.ModelCheckpoint(tmp_path / "m.weights.h5", save_weights_only=True)
 
 
 # ------------------------------------------------------------------------------------------------------------ state

@@ -18,6 +18,7 @@ from minicnn.callbacks import (
     ReduceLROnPlateau,
 )
 from minicnn.optimizers import schedules
+from oracles import every_backend
 
 
 @pytest.fixture
@@ -313,7 +314,9 @@ def test_methods_are_called_in_the_order_of_keras(model):
     assert recorder.model is model
 
 
-def test_batches_of_a_test_and_of_a_prediction_are_given(model, rng):
+@every_backend
+def test_batches_of_a_test_and_of_a_prediction_are_given(model, rng, backend):
+    model.compile("sgd", "mse", metrics=["mae"], backend=backend)
     x, y = rng.normal(size=(5, 1)), rng.normal(size=(5, 1))
     losses, outputs = [], []
     watch = LambdaCallback(

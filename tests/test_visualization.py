@@ -609,6 +609,7 @@ def test_long_names_leave_room_for_the_tiles(draw):
     labels = [text.get_window_extent(renderer) for text in axes.get_yticklabels()]
     assert all(upper.y0 >= lower.y1 for upper, lower in itertools.pairwise(labels))
     assert min(box.x0 for box in labels) >= 0
+    assert max(box.width for box in labels) < 3 * figure.dpi  # 24 of the widest letters
     assert max(box.y1 for box in labels) <= figure.bbox.y1
     (x0, y0), (x1, y1) = axes.transData.transform([(0, 0), (1, 1)])
     assert abs(x1 - x0) >= 0.85 * 0.62 * figure.dpi  # a tile has the size it should have

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from oracles import every_backend
 
 import minicnn as mc
 from minicnn import callbacks
@@ -18,7 +19,6 @@ from minicnn.callbacks import (
     ReduceLROnPlateau,
 )
 from minicnn.optimizers import schedules
-from oracles import every_backend
 
 
 @pytest.fixture

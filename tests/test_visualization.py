@@ -652,6 +652,8 @@ def test_training_goes_on_after_drawing(network, rng):
         (lambda m: visualization.show_feature_maps(m, np.full((9, 8), "x")), errors.ShapeError, "real numbers"),
         (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), ["pol"]), ValueError, "Did you mean 'pool'"),
         (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), ["flat"]), ValueError, "height and a width"),
+        (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), 3), TypeError, "or a list of them. Received"),
+        (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), [["pool"]]), ValueError, "layer of model"),
         (lambda m: visualization.show_feature_maps("m", np.zeros((9, 8))), TypeError, "takes a model"),
         (lambda m: visualization.show_filters(m.layers[-1]), TypeError, r"a Conv2D layer or a model. Received: Dense"),
         (lambda m: visualization.show_filters(mc.layers.Conv2D(2, 3)), errors.NotBuiltError, "has no weights yet"),

@@ -156,6 +156,8 @@ def show_feature_maps(model, image, layers=None, max_maps=16):
         If the image does not fit the model.
     ValueError
         If a layer does not exist, is one of another model, or has no spatial output.
+    TypeError
+        If `model` is no model, or `layers` no list.
     NotBuiltError
         If the model is not built.
     ImportError
@@ -207,16 +209,19 @@ def _chosen(model, layers):
     """The layers that `layers=` asks for, as a set; None for all."""
     if layers is None:
         return None
+    layers = [layers] if isinstance(layers, str | Layer) else layers
+    if not isinstance(layers, list | tuple):
+        raise TypeError(f"layers is a layer or its name, or a list of them. Received: layers={layers!r}")
     known = dict(_paths(model))
     wanted = set()
-    for layer in [layers] if isinstance(layers, str | Layer) else layers:
+    for layer in layers:
         if isinstance(layer, Layer):
             if not any(layer is own for own in known.values()):
                 raise ValueError(
                     f"layers= holds names or layers of model '{model.name}': {', '.join(known)}. "
                     f"Received: {layer!r}, which is not in this model"
                 )
-        elif layer not in known:
+        elif not isinstance(layer, str) or layer not in known:
             raise unknown_name(f"layer of model '{model.name}'", str(layer), known)
         wanted.add(layer if isinstance(layer, Layer) else known[layer])
     return wanted

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import platform
 import statistics
 import sys
@@ -28,7 +29,7 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
 
 
-def make_parser(name, description, epochs, batch_size):
+def make_parser(name, description, epochs, batch_size, least_images=1):
     """The options of all examples; an example may add its own before `parse`.
 
     Parameters
@@ -39,15 +40,17 @@ def make_parser(name, description, epochs, batch_size):
         The first line is shown by ``--help``.
     epochs, batch_size : int or str
         The defaults; where they depend on the data, words, and the options are None where not given.
+    least_images : int, default 1
+        How many training images the example needs.
     """
     parser = OneLineParser(description=description.strip().splitlines()[0], allow_abbrev=False)
     add = parser.add_argument
     add("--data-dir", type=_folder, metavar="DIR", help="only look here (default: MINICNN_DATA, cache, download)")
     add("--epochs", type=_integer(1), metavar="N", **_default(epochs))
     add("--batch-size", type=_integer(1), metavar="N", **_default(batch_size))
-    add("--limit", type=_integer(1), metavar="N", help="train on the first N training images only")
+    add("--limit", type=_integer(least_images), metavar="N", help="train on the first N training images only")
     add("--backend", choices=mc.backends.NAMES, help="default: MINICNN_BACKEND, else numba")
-    add("--seed", type=_integer(0), default=0, metavar="N", help="default: 0")
+    add("--seed", type=_integer(0, 2**63 - 1), default=0, metavar="N", help="default: 0")
     add("--out", type=Path, metavar="DIR", help=f"where results go (default: runs/{name}, a variant's beside it)")
     add("--show", action="store_true", help="open a window with the figures")
     parser.set_defaults(name=name)
@@ -107,26 +110,43 @@ def run(main):
     """Call `main`; what a user can cause ends in one line, not in a traceback."""
     try:
         main()
-    except (mc.errors.DataError, mc.errors.NonFiniteError, mc.errors.BackendError) as error:
+    except (
+        mc.errors.DataError,
+        mc.errors.NonFiniteError,
+        mc.errors.BackendError,
+        mc.errors.DeviceMemoryError,
+    ) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("interrupted; what was written is named above", file=sys.stderr)
         sys.exit(130)
 
 
-def _integer(minimum):
-    """A type for argparse: an integer of at least `minimum`."""
+def _integer(minimum, maximum=math.inf):
+    """A type for argparse: an integer in a range, ends included."""
 
     def convert(text):
         try:
             value = int(text)
         except ValueError:
             value = minimum - 1
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"must be an integer of at least {minimum}, not {text!r}")
+        if not minimum <= value <= maximum:
+            most = "" if maximum == math.inf else f" and at most {maximum}"
+            raise argparse.ArgumentTypeError(f"must be an integer of at least {minimum}{most}, not {text!r}")
         return value
 
     return convert
+
+
+def fraction(text):
+    """A type for argparse: a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text!r}")
+    return value
 
 
 def _folder(text):

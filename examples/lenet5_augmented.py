@@ -53,7 +53,9 @@ def draw_augmented(model, image, count=10):
 def main():
     """Train, score the moved digits too, and write the result and the pictures."""
     parser = common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE)
-    parser.add_argument("--translation", type=float, default=0.08, metavar="F", help="largest shift (default: 0.08)")
+    parser.add_argument(
+        "--translation", type=common.fraction, default=0.08, metavar="F", help="largest shift (default: 0.08)"
+    )
     options = common.parse(parser)
     images = common.mnist_or_digits(options).scaled().one_hot()
     moved = move_test(images)

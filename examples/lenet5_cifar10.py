@@ -1,4 +1,4 @@
-"""LeNet-5 on the colour pictures of CIFAR-10: the same network, ten times harder a task.
+"""LeNet-5 on the colour pictures of CIFAR-10: the same network, a much harder task.
 
 The document sets it as an exercise and prints no result. 62,006 parameters.
 """

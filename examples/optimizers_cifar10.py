@@ -23,7 +23,7 @@ PUBLISHED = {
 
 def main():
     """Train with each optimizer, and write the result and the curves."""
-    parser = common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE)
+    parser = common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE, least_images=2)  # one is for validation
     parser.add_argument("--optimizers", nargs="+", choices=PUBLISHED, default=list(PUBLISHED), help="default: all")
     options = common.parse(parser)
     images = common.cifar10(options).scaled().one_hot()

@@ -18,6 +18,7 @@ from minicnn.data import Batch, check_lengths, real_array
 from minicnn.errors import DataError, NonFiniteError, check_number
 from minicnn.lowering import lower
 from minicnn.parameters import BorrowedWeights, ParameterStore, layout
+from minicnn.passes import evaluate_source
 from minicnn.plan import Plan
 from minicnn.run import Run
 
@@ -460,9 +461,10 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
     callbacks : CallbackList
     """
     run = Run(model, source, validation, callbacks, initial_epoch)
-    stops_on_nan = any(isinstance(c, TerminateOnNaN) for c in callbacks.callbacks)
+    stops_on_nan = any(isinstance(c, TerminateOnNaN) and not c.raise_error for c in callbacks.callbacks)
     wants_batches = callbacks.wants("on_train_batch_end")
     model.stop_training = False
+    logs = {}
     callbacks("on_train_begin")
     try:
         with deferred_interrupt() as check_interrupt:
@@ -496,14 +498,13 @@ def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuf
                     break
                 logs = run.totals.logs()
                 if validation is not None and (epoch + 1) % validation_freq == 0:
-                    callbacks("on_test_begin")
-                    logs |= {f"val_{name}": value for name, value in evaluate_source(model, validation).items()}
-                    callbacks("on_test_end", logs)
+                    values = evaluate_source(model, validation, callbacks)
+                    logs |= {f"val_{name}": value for name, value in values.items()}
                 run.epoch, run.batch = epoch + 1, 0
                 callbacks("on_epoch_end", epoch, logs)
         run.completed = True  # not before Ctrl-C in the last epoch has been looked at
     finally:
-        callbacks("on_train_end")
+        callbacks("on_train_end", logs)
 
 
 def _explain_empty_source(epoch, initial_epoch) -> None:
@@ -515,20 +516,6 @@ def _explain_empty_source(epoch, initial_epoch) -> None:
         "generator that goes on, or a Sequence, which can be read again",
         stacklevel=4,
     )
-
-
-def evaluate_source(model, source) -> dict:
-    """Averages of loss and metrics over a source."""
-    engine, totals = model.engine, None
-    for batch in engine.batches(source):
-        totals = totals or engine.totals(batch.targets)
-        engine.evaluate_batch(batch, totals)
-    if totals is None:
-        raise DataError(
-            "the generator gave no batch: one that ends can be read once only; give validation_steps= (steps=) and "
-            "one that goes on, or a Sequence. Received: no batch"
-        )
-    return totals.logs()
 
 
 def explain_non_finite(loss, bound, epoch, batch) -> str:

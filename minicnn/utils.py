@@ -28,6 +28,7 @@ __all__ = [
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 IMAGES_AT_ONCE = 256  # are resized together
+MOST_CLASSES = 2**31  # a larger class number is a mistake, and its row would not fit into memory
 
 
 def set_random_seed(seed: int) -> None:
@@ -55,12 +56,12 @@ def clear_session() -> None:
     reset_names()
 
 
-def to_categorical(y, num_classes=None):
+def to_categorical(x, num_classes=None):
     """Class numbers as one-hot rows.
 
     Parameters
     ----------
-    y : array of integers, (N,) or (N, 1)
+    x : array of integers, (N,) or (N, 1)
     num_classes : int, optional
         Default: the largest number plus one.
 
@@ -71,18 +72,25 @@ def to_categorical(y, num_classes=None):
     Raises
     ------
     ValueError
-        If a number is negative, not integral, or not below `num_classes`.
+        If a number is negative, not integral, not below `num_classes`, or 2**31 or more.
     """
-    y = np.asarray(y)
-    if y.ndim > 1 and y.shape[-1] == 1:
-        y = y[..., 0]
-    if y.size == 0 or y.dtype.kind not in "biuf" or not np.array_equal(y, np.floor(y)):
-        raise ValueError(f"class numbers are integers from 0 on. Received: dtype {y.dtype}, {y.size} values")
-    y = y.astype(np.int64)
-    classes = int(y.max()) + 1 if num_classes is None else check_positive_int("num_classes", num_classes)
-    if y.min() < 0 or y.max() >= classes:
-        raise ValueError(f"class numbers must lie in 0 … {classes - 1}. Received: {y.min()} … {y.max()}")
-    return np.eye(classes, dtype=np.float32)[y]
+    x = np.asarray(x)
+    if x.ndim > 1 and x.shape[-1] == 1:
+        x = x[..., 0]
+    if x.size == 0 or x.dtype.kind not in "biuf" or (x.dtype.kind == "f" and not _are_integers(x)):
+        raise ValueError(f"class numbers are integers from 0 on. Received: dtype {x.dtype}, {x.size} values")
+    lowest, highest = int(x.min()), int(x.max())
+    classes = highest + 1 if num_classes is None else check_positive_int("num_classes", num_classes)
+    if lowest < 0 or highest >= min(classes, MOST_CLASSES):
+        limit = min(max(classes, 1), MOST_CLASSES) - 1
+        raise ValueError(f"class numbers must lie in 0 … {limit}. Received: {lowest} … {highest}")
+    rows = np.zeros((*x.shape, classes), np.float32)
+    np.put_along_axis(rows, x[..., None].astype(np.int64), 1, axis=-1)
+    return rows
+
+
+def _are_integers(x) -> bool:
+    return bool(np.isfinite(x).all() and (x == np.floor(x)).all())
 
 
 def one_hot(vector, number_classes):
@@ -184,7 +192,7 @@ def resize_images(images, size):
     Raises
     ------
     ShapeError
-        If the array has other axes, or an empty one.
+        If the array has other axes, or an empty one, or is one image (H, W, 1) or (H, W, 3).
     """
     images = _image_batch("resize_images", images)
     height, width = check_pair("size", size)
@@ -215,7 +223,7 @@ def translate_images(images, dx, dy, fill=0):
     Raises
     ------
     ShapeError
-        If the array has other axes, or an empty one.
+        If the array has other axes, or an empty one, or is one image (H, W, 1) or (H, W, 3).
     ValueError
         If `dx` or `dy` is not an integer, or the images' dtype cannot hold `fill`.
     """
@@ -236,9 +244,10 @@ def translate_images(images, dx, dy, fill=0):
 
 
 def _image_batch(caller, images):
-    """`images` as an array (N, H, W) or (N, H, W, C) of real numbers."""
+    """`images` as an array (N, H, W) or (N, H, W, C) of real numbers; (…, …, 1 or 3) is one image, not a batch."""
     images = np.asarray(images)
-    if images.ndim not in (3, 4) or 0 in images.shape[1:] or images.dtype.kind not in "biuf":
+    fits = images.ndim == 4 or (images.ndim == 3 and images.shape[-1] not in (1, 3))
+    if not fits or 0 in images.shape[1:] or images.dtype.kind not in "biuf":
         raise ShapeError(
             f"{caller} takes images of real numbers, (N, H, W) or (N, H, W, C); write image[None] for one. "
             f"Received: shape {images.shape}, dtype {images.dtype}"

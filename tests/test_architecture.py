@@ -17,7 +17,7 @@ ROOMS = (
     ("models",),
     ("device_engine",),
     ("training",),
-    ("callbacks", "data", "run", "summary"),
+    ("callbacks", "data", "passes", "run", "summary"),
     ("saving",),
     ("plan",),
     ("fusion",),

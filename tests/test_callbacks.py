@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from oracles import every_backend
 
 import minicnn as mc
 from minicnn import callbacks
@@ -232,6 +233,158 @@ def test_wrong_arguments(make, error, message):
         make()
 
 
+def test_a_loss_that_is_no_number_stops_or_raises(model):
+    x, y = np.full((2, 1), np.nan), np.ones((2, 1))
+    assert model.fit(x, y, epochs=2, verbose=0, callbacks=[callbacks.TerminateOnNaN()]).epoch == [0]
+    with pytest.raises(mc.errors.NonFiniteError):
+        model.fit(x, y, epochs=2, verbose=0, callbacks=[callbacks.TerminateOnNaN(raise_error=True)])
+
+
+# ------------------------------------------------------------------------------------------------- the order of calls
+
+HOOKS = [f"on_{what}_{when}" for what in ("train", "epoch", "train_batch", "test", "test_batch", "predict",
+         "predict_batch") for when in ("begin", "end")]  # fmt: skip
+
+
+class Recorder(Callback):
+    """Notes every call: the method without "on_", its number if it has one, and the names in its logs."""
+
+    def __init__(self):
+        self.calls = []
+
+
+def _note(method):
+    def hook(self, *arguments):
+        *number, logs = arguments
+        self.calls.append(" ".join([method.removeprefix("on_"), *map(str, number), *sorted(logs)]))
+
+    return hook
+
+
+for _method in HOOKS:
+    setattr(Recorder, _method, _note(_method))
+
+# What Keras's guide "Writing your own callbacks" prints for two batches of training and one of validation.
+FIT = [
+    "train_begin",
+    "epoch_begin 0",
+    "train_batch_begin 0",
+    "train_batch_end 0 loss mae",
+    "train_batch_begin 1",
+    "train_batch_end 1 loss mae",
+    "test_begin",
+    "test_batch_begin 0",
+    "test_batch_end 0 loss mae",
+    "test_end loss mae",
+    "epoch_end 0 loss mae val_loss val_mae",
+    "train_end loss mae val_loss val_mae",
+]
+EVALUATE = [
+    "test_begin",
+    "test_batch_begin 0",
+    "test_batch_end 0 loss mae",
+    "test_batch_begin 1",
+    "test_batch_end 1 loss mae",
+    "test_end loss mae",
+]
+PREDICT = [
+    "predict_begin",
+    "predict_batch_begin 0",
+    "predict_batch_end 0 outputs",
+    "predict_batch_begin 1",
+    "predict_batch_end 1 outputs",
+    "predict_end",
+]
+
+
+def test_methods_are_called_in_the_order_of_keras(model):
+    x, recorder = np.ones((4, 1)), Recorder()
+    model.fit(x, x, 2, verbose=0, callbacks=recorder, validation_data=(x[:2], x[:2]))
+    assert recorder.calls == FIT
+    recorder.calls.clear()
+    model.evaluate(x, x, 2, verbose=0, callbacks=[recorder])
+    assert recorder.calls == EVALUATE
+    assert recorder.params == {"epochs": 1, "steps": 2, "samples": 4, "batch_size": 2}
+    recorder.calls.clear()
+    model.predict(x, 2, callbacks=(recorder,))
+    assert recorder.calls == PREDICT
+    recorder.calls.clear()
+    model.predict(iter([x, x]), callbacks=recorder)
+    assert recorder.calls == PREDICT
+    assert recorder.model is model
+
+
+@every_backend
+def test_batches_of_a_test_and_of_a_prediction_are_given(model, rng, backend):
+    model.compile("sgd", "mse", metrics=["mae"], backend=backend)
+    x, y = rng.normal(size=(5, 1)), rng.normal(size=(5, 1))
+    losses, outputs = [], []
+    watch = LambdaCallback(
+        on_test_batch_end=lambda batch, logs: losses.append(logs["loss"]),
+        on_predict_batch_end=lambda batch, logs: outputs.append(logs["outputs"][0]),
+    )
+    model.evaluate(x, y, 2, verbose=0, callbacks=watch)
+    predicted = model.predict(x, 2, callbacks=watch)
+    assert [len(output) for output in outputs] == [2, 2, 1]
+    np.testing.assert_array_equal(np.concatenate(outputs), predicted)
+    errors = (predicted.astype(float) - y) ** 2
+    np.testing.assert_allclose(losses, [errors[:2].mean(), errors[:4].mean(), errors.mean()], rtol=1e-5)
+
+
+def test_the_older_names_of_the_batch_methods_are_called(model):
+    """`on_batch_end` stands behind `on_train_batch_end`, which calls it unless it is overridden."""
+    calls, x = [], np.ones((4, 1))
+
+    class Older(Callback):
+        def on_batch_begin(self, batch, logs=None):
+            calls.append(f"begin {batch}")
+
+        def on_batch_end(self, batch, logs=None):
+            calls.append(f"end {batch} {'loss' in logs}")
+
+    class Both(Older):
+        def on_train_batch_end(self, batch, logs=None):
+            calls.append(f"new {batch}")
+
+    model.fit(x, x, 2, verbose=0, callbacks=Older())
+    assert calls == ["begin 0", "end 0 True", "begin 1", "end 1 True"]
+    calls.clear()
+    model.fit(x, x, 4, verbose=0, callbacks=[Both()])
+    assert calls == ["begin 0", "new 0"]
+
+
+def test_lines_do_not_tear_a_bar(model, tmp_path, monkeypatch, capsys):
+    """On a terminal all that callbacks print goes through tqdm, which moves its bars out of the way."""
+    from tqdm import tqdm
+
+    written, write = [], tqdm.write
+    monkeypatch.setattr(tqdm, "write", lambda text, file: written.append(text) or write(text, file=file))
+    watchers = [
+        callbacks.ModelCheckpoint(tmp_path / "m.safetensors", "loss", verbose=1, save_best_only=True),
+        LearningRateScheduler(lambda epoch: 0.5, verbose=1),
+        callbacks.TerminateOnNaN(),
+    ]
+    model.fit(np.ones((2, 1)), np.ones((2, 1)), epochs=2, verbose=0, callbacks=watchers)
+    model.fit(np.full((2, 1), np.nan), np.ones((2, 1)), verbose=0, callbacks=watchers)
+    printed = capsys.readouterr()
+    assert len(written) >= 6
+    assert sorted((printed.out + printed.err).splitlines()) == sorted(written)
+
+
+def test_methods_that_nobody_overrides_cost_nothing(model):
+    several = callbacks.CallbackList([EarlyStopping("loss"), LambdaCallback(on_batch_end=print)], model, {})
+    wanted = {method for method in HOOKS if several.wants(method)}
+    assert wanted == {"on_train_begin", "on_train_end", "on_epoch_end", "on_train_batch_end"}
+
+
+@pytest.mark.parametrize("wrong", ["x", 3, [3], {"a": Callback()}, [Callback]])
+def test_what_is_no_callback(model, wrong):
+    x = np.ones((2, 1))
+    for call in (model.fit, model.evaluate, lambda x, y, **options: model.predict(x, callbacks=options["callbacks"])):
+        with pytest.raises(TypeError, match=r"callbacks\.Callback\. Received: "):
+            call(x, x, verbose=0, callbacks=wrong)
+
+
 # ------------------------------------------------------------------------------------------------------ learning rates
 
 
@@ -354,6 +507,24 @@ def test_a_file_is_written_anew_or_gone_on_with(model, tmp_path):
     assert read(tmp_path / "empty.csv")[0] == ["epoch", "loss", "mae", "val_loss", "val_mae"]
 
 
+@pytest.mark.parametrize("text", ["epoch,loss,mae\n0,1.0,2.0", "epoch,loss,mae\n0,1.0,2.0\n", "epoch,loss,mae"])
+def test_a_file_may_end_without_a_line_break(model, tmp_path, text):
+    path = tmp_path / "log.csv"
+    path.write_text(text)
+    run(model, CSVLogger(path, append=True), loss=[3])
+    rows = read(path)
+    assert [row[0] for row in rows] == [line.split(",")[0] for line in text.splitlines()] + ["0"]
+    assert all(len(row) == 3 for row in rows)
+
+
+def test_rows_before_a_later_first_epoch_are_kept(model, tmp_path):
+    """Also without append=, unlike in Keras: README, "Where it differs"."""
+    path, x = tmp_path / "log.csv", np.ones((2, 1))
+    run(model, CSVLogger(path), loss=[3, 2, 1])
+    model.fit(x, x, initial_epoch=2, epochs=4, verbose=0, callbacks=CSVLogger(path, append=False))
+    assert [row[0] for row in read(path)] == ["epoch", "0", "1", "2", "3"]
+
+
 def test_a_file_of_another_training_is_not_gone_on_with(model, tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("epoch,loss\n0,1.0\n")
@@ -384,10 +555,12 @@ def test_rows_are_complete_while_training_runs_and_after_an_error(model, tmp_pat
 def test_functions_get_what_methods_get(model):
     seen = []
     names = [name for name in vars(Callback) if name.startswith("on_") and name != "on_run_begin"]  # which has no logs
+    names = [name for name in names if not name.startswith("on_batch")]  # hidden by on_train_batch_…
     note = {name: lambda *arguments, name=name: seen.append((name, *arguments)) for name in names}
     x = np.ones((2, 1))
     model.fit(x, x, batch_size=1, validation_data=(x, x), verbose=0, callbacks=[LambdaCallback(**note)])
-    alone = {"on_train_begin", "on_train_end", "on_test_begin", "on_test_end"}
+    model.predict(x, callbacks=LambdaCallback(**note))
+    alone = {f"on_{what}_{when}" for what in ("train", "test", "predict") for when in ("begin", "end")}
     assert {name for name, *_ in seen} == set(names)
     for name, *arguments in seen:
         assert len(arguments) == (1 if name in alone else 2), name

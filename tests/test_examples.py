@@ -117,69 +117,90 @@ def test_lenet5_writes_its_result_and_its_curves(small_mnist, tmp_path):
     picture = imread(out / "curves.png")
     assert picture.shape[0] > 200
     assert picture.shape[1] > 400
-    assert picture.std() > 0
     assert "44,426" in done.stdout
     assert done.stdout.count("\nEpoch ") == 2  # not a terminal: a line an epoch
 
 
-LENET5_FIGURES = {"curves", "model", "filters", "feature_maps", "predictions", "confusion"}
+# What a figure holds: axes, pictures, lines, bars or boxes and arrows.
+CURVES = 2, 0, 4, 0  # loss and accuracy, of training and of validation
+CURVES_OF_TWO = 2, 0, 8, 0
+TEN_IMAGES = 10, 10, 0, 0
+CONFUSION = 2, 1, 0, 0  # beside it the bar of its colours
+PREDICTION = 2, 1, 0, 10  # one of ten classes
+LENET5_FIGURES = {
+    "curves": CURVES,
+    "model": (1, 0, 0, 8 + 7),
+    "filters": (1, 6, 6, 0),  # with a frame around each
+    "feature_maps": (1, 1 + 6 + 6 + 16 + 16, 45, 0),
+    "predictions": TEN_IMAGES,
+    "confusion": CONFUSION,
+}
+MLP_FIGURES = {"curves": CURVES, "predictions": TEN_IMAGES}
+DIGIT_FIGURES = {"curves": CURVES, "digits": TEN_IMAGES, "prediction": PREDICTION}
+TITLES = {  # of the first axes
+    "predictions": "pred = ",
+    "confusion": "accuracy ",
+    "augmented": "original",
+    "clothes": "T-shirt/top",
+    "digits": "Digit 0",
+}
 CASES = [  # script, its arguments, parameters of its networks, published numbers it prints, figures
     ("lenet5_mnist", "", 44_426, "0.0052 0.9986", LENET5_FIGURES),
     ("lenet5_mnist", "--classic", 44_426, "", LENET5_FIGURES),
     ("lenet5_cifar10", "", 62_006, "", LENET5_FIGURES),
-    ("mlp_mnist", "", 188_660, "0.0990 0.9754", {"curves", "predictions"}),
-    ("mlp_cifar10", "", 646_260, "1.4736 0.4788", {"curves", "predictions"}),
-    ("mlp_cifar10", "--gray", 188_660, "1.6452 0.4127", {"curves", "predictions"}),
+    ("mlp_mnist", "", 188_660, "0.0990 0.9754", MLP_FIGURES),
+    ("mlp_cifar10", "", 646_260, "1.4736 0.4788", MLP_FIGURES),
+    ("mlp_cifar10", "--gray", 188_660, "1.6452 0.4127", MLP_FIGURES),
     (
         "translation_test",
         "",
         {"MLP": 188_660, "LeNet-5": 44_426},
         "0.0990 0.9754 14.5560 0.0761 0.0052 0.9986 8.9618 0.1392",
-        {"curves", "moved"},
+        {"curves": CURVES_OF_TWO, "moved": (4, 4, 0, 0)},
     ),
-    pytest.param(
+    (
         "lenet5_augmented",
         "--translation 0.15",
         198_526,
         "",
-        {"curves", "augmented", "moved"},
+        {"curves": CURVES, "augmented": TEN_IMAGES, "moved": TEN_IMAGES},
     ),
-    pytest.param(
+    (
         "mnist_cnn",
         "",
         225_034,
         "0.0042 0.9989 0.0424 0.9894",
-        {"curves", "pixels", "first_maps", "feature_maps", "confusion"},
+        {
+            "curves": CURVES,
+            "pixels": (1, 1, 0, 0),
+            "first_maps": (32, 32, 0, 0),
+            "feature_maps": (1, 1 + 4 * 16, 65, 0),
+            "confusion": CONFUSION,
+        },
     ),
     (
         "fashion_mnist_cnn",
         "",
         87_452,
         "0.1452 0.9459 0.2803 0.9065 99.78",
-        {"curves", "clothes", "prediction", "confusion"},
+        {"curves": CURVES, "clothes": (25, 25, 0, 0), "prediction": PREDICTION, "confusion": CONFUSION},
     ),
     (
         "pooling_vs_stride",
         "",
         {"net_1": 1_625_866, "net_2": 1_625_866},
         "0.4901 0.8736 0.5062 0.8735",
-        {"curves"},
+        {"curves": CURVES_OF_TWO},
     ),
     (
         "optimizers_cifar10",
         "--optimizers Adagrad Adadelta",
         {"Adagrad": 2_117_962, "Adadelta": 2_117_962},
         "1.4304 0.4914 1.9030 0.3556",
-        {"curves"},
+        {"curves": CURVES_OF_TWO},
     ),
-    pytest.param(
-        "digit_recognition",
-        "",
-        225_034,
-        "0.0164 0.9943 0.0631 0.9866",
-        {"curves", "digits", "model", "prediction"},
-    ),
-    pytest.param("digit_recognition", "--mlp", 27_882, "", {"curves", "digits", "model", "prediction"}),
+    ("digit_recognition", "", 225_034, "0.0164 0.9943 0.0631 0.9866", DIGIT_FIGURES | {"model": (1, 0, 0, 7 + 6)}),
+    ("digit_recognition", "--mlp", 27_882, "", DIGIT_FIGURES | {"model": (1, 0, 0, 3 + 2)}),
 ]
 
 
@@ -191,10 +212,29 @@ def run_here(monkeypatch, script, *arguments):
     return runpy.run_path(str(path), run_name="__main__")
 
 
+def record_figures(monkeypatch):
+    """Name of each file → the figure that is saved in it, from now on."""
+    Figure = pytest.importorskip("matplotlib.figure").Figure
+    saved, savefig = {}, Figure.savefig
+
+    def record(figure, path, **options):
+        saved[Path(path).stem] = figure
+        savefig(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", record)
+    return saved
+
+
+def contents(figure):
+    """How many axes, pictures, lines, bars or boxes a figure has."""
+    of_axes = [(axes.images, axes.lines, axes.patches) for axes in figure.axes]
+    return len(of_axes), *(sum(map(len, parts)) for parts in zip(*of_axes, strict=True))
+
+
 @pytest.mark.filterwarnings("ignore:the loss has from_logits=True")
 @pytest.mark.parametrize(("script", "arguments", "params", "published", "figures"), CASES)
 def test_every_example(script, arguments, params, published, figures, small_data, tmp_path, monkeypatch, capsys):
-    imread = pytest.importorskip("matplotlib.image").imread
+    saved = record_figures(monkeypatch)
     options = "--epochs", 1, "--limit", 40, "--batch-size", 20, "--data-dir", small_data, "--seed", 1
     run_here(monkeypatch, script, *arguments.split(), *options, "--out", tmp_path / "out")
     printed = capsys.readouterr().out
@@ -210,9 +250,12 @@ def test_every_example(script, arguments, params, published, figures, small_data
         assert 0 <= entry["test_accuracy"] <= 1
         assert entry["published"].keys() <= entry.keys()
     assert [number for number in published.split() if number not in printed] == []
-    assert {path.stem for path in (tmp_path / "out").glob("*.png")} == figures
-    for figure in figures:
-        assert imread(tmp_path / "out" / f"{figure}.png").std() > 0
+    assert {path.stem for path in (tmp_path / "out").glob("*.png")} == figures.keys()
+    assert {name: contents(figure) for name, figure in saved.items()} == figures
+    for name in figures.keys() & TITLES.keys():
+        assert saved[name].axes[0].get_title().startswith(TITLES[name])
+    drawn = [line.get_ydata().tolist() for line in saved["curves"].axes[0].lines]
+    assert drawn == [entry["history"][name] for entry in networks.values() for name in ("loss", "val_loss")]
 
 
 def test_digit_recognition_trains_on_raw_pixels_and_scores_the_loaded_copy(small_data, tmp_path, monkeypatch):
@@ -334,6 +377,7 @@ def test_show_without_a_display_says_where_the_figures_are(tmp_path):
         (("--batch-size", "-1"), "--batch-size: must be"),
         (("--limit", "1.5"), "--limit: must be"),
         (("--seed", "-1"), "--seed: must be an integer of at least 0"),
+        (("--seed", str(2**63)), f"--seed: must be an integer of at least 0 and at most {2**63 - 1}, not '{2**63}'"),
         (("--backend", "torch"), "--backend: invalid choice: 'torch'"),
         (("--data-dir", "nowhere"), "--data-dir: no such folder: 'nowhere'"),
         (("--out", "file"), "--out: cannot write to file"),
@@ -342,10 +386,41 @@ def test_show_without_a_display_says_where_the_figures_are(tmp_path):
 )
 def test_bad_options_are_refused_in_one_line(tmp_path, arguments, message):
     (tmp_path / "file").touch()
-    done = run(LENET5, *arguments, cwd=tmp_path)
+    refuse(LENET5, *arguments, message=message, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("lenet5_augmented", ("--translation", "1.5"), "--translation: must be a number from 0 to 1, not '1.5'"),
+        ("lenet5_augmented", ("--translation", "-0.1"), "--translation: must be a number from 0 to 1"),
+        ("lenet5_augmented", ("--translation", "nan"), "--translation: must be a number from 0 to 1, not 'nan'"),
+        ("lenet5_augmented", ("--translation", "far"), "--translation: must be a number from 0 to 1, not 'far'"),
+        ("optimizers_cifar10", ("--limit", "1"), "--limit: must be an integer of at least 2, not '1'"),
+    ],
+)
+def test_bad_options_of_an_example_are_refused_in_one_line(tmp_path, script, arguments, message):
+    refuse(ROOT / "examples" / f"{script}.py", *arguments, message=message, cwd=tmp_path)
+
+
+def refuse(script, *arguments, message, cwd):
+    """Run a script with options that are wrong, and expect one line that says so."""
+    done = run(script, *arguments, cwd=cwd)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert message in done.stderr
+
+
+@pytest.mark.parametrize("error", ["DataError", "NonFiniteError", "BackendError", "DeviceMemoryError"])
+def test_what_a_user_can_cause_ends_in_one_line(error, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import common
+
+    def fail():
+        raise getattr(mc.errors, error)("too much")
+
+    with pytest.raises(SystemExit, match=r"^error: too much$"):
+        common.run(fail)
 
 
 def test_variants_go_to_folders_of_their_own_and_say_what_they_are(small_data, tmp_path, monkeypatch):

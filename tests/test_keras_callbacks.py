@@ -8,10 +8,12 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import minicnn as mc
 from minicnn import callbacks
 
 pytestmark = pytest.mark.peers
@@ -122,7 +124,39 @@ def test_log_files_are_the_same_bytes(tmp_path, separator, append, with_validati
             for epoch in range(3):
                 logs = {"loss": 1 / (epoch + 3), "accuracy": 0.5}
                 logs |= {"val_loss": 2.5, "val_accuracy": 1e-7} if with_validation and epoch != 1 else {}
+                logger.on_epoch_begin(epoch, {})
                 logger.on_epoch_end(epoch, logs)
             logger.on_train_end({})
         texts.append((tmp_path / name).read_bytes())
     assert texts[0] == texts[1]
+
+
+HOOKS = [
+    f"on_{what}_{when}"
+    for what in ("train", "epoch", "batch", "test", "test_batch", "predict", "predict_batch")
+    for when in ("begin", "end")
+]
+
+
+def calls_of(library):
+    """Every call of a callback in a training, an evaluation and a prediction: method, number, names in the logs."""
+    calls, x = [], np.ones((5, 1))
+
+    def noting(method):
+        def hook(self, *arguments, logs=None):
+            *number, logs = arguments if logs is None else (*arguments, logs)
+            calls.append((method, *number, *sorted(logs or ())))
+
+        return hook
+
+    recorder = type("Recorder", (library.callbacks.Callback,), {method: noting(method) for method in HOOKS})
+    model = library.Sequential([library.Input((1,)), library.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.fit(x, x, batch_size=2, epochs=2, validation_split=0.4, verbose=0, callbacks=recorder())
+    model.evaluate(x, x, batch_size=2, verbose=0, callbacks=[recorder()])
+    model.predict(x, batch_size=2, verbose=0, callbacks=[recorder()])
+    return calls
+
+
+def test_methods_are_called_in_the_same_order():
+    assert calls_of(mc) == calls_of(keras)

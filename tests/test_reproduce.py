@@ -183,6 +183,46 @@ def test_bounds_are_those_of_the_mean(reproduce):
     assert texts == ["≥ 0.98", "0.86 – 0.89", "≤ 0.2", "–"]
 
 
+MUST_REACH = {  # (experiment, set, network): mean accuracy from … to …, as the task sets them
+    ("mnist_cnn", "test", ""): (0.989, 1),
+    ("fashion_mnist_cnn", "test", ""): (0.905, 1),
+    ("pooling_vs_stride", "test", "net_1"): (0.86, 0.89),
+    ("pooling_vs_stride", "test", "net_2"): (0.86, 0.89),
+    ("optimizer_adam", "test", "Adam"): (0.65, 1),
+    ("optimizer_adagrad", "test", "Adagrad"): (0.47, 0.52),
+    ("optimizer_adadelta", "test", "Adadelta"): (0.33, 0.38),
+    ("digit_recognition", "test", ""): (0.980, 1),
+    ("digit_recognition_scaled", "test", ""): (0.988, 1),
+    ("mlp_mnist", "test", ""): (0.973, 1),
+    ("mlp_cifar10", "test", ""): (0.47, 1),
+    ("mlp_cifar10_gray", "test", ""): (0.40, 1),
+    ("translation_test", "moved", "MLP"): (0, 0.20),
+    ("translation_test", "moved", "LeNet-5"): (0, 0.20),
+    ("lenet5_mnist", "train", ""): (0.996, 1),
+    ("lenet5_mnist", "test", ""): (0.987, 1),
+    ("lenet5_augmented", "test", ""): (0.988, 1),
+    ("lenet5_augmented", "moved", ""): (0.85, 1),
+    ("lenet5_augmented_0.15", "test", ""): (0.988, 1),
+    ("lenet5_augmented_0.15", "moved", ""): (0.978, 1),
+    ("lenet5_cifar10", "test", ""): (0.60, 1),
+}
+
+
+def test_no_bound_is_lowered(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import reproduce
+
+    bounds = {
+        (name, row.set, row.network): (row.low, row.high)
+        for name, experiment in reproduce.EXPERIMENTS.items()
+        for row in experiment.rows
+        if (row.low, row.high) != (0, 1)
+    }
+    assert bounds == MUST_REACH
+    seeds = {name: experiment.seeds for name, experiment in reproduce.EXPERIMENTS.items()}
+    assert seeds == {name: (0,) if name.startswith("optimizer") else (0, 1, 2) for name in seeds}
+
+
 def test_the_committed_page_is_what_its_record_gives(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     import reproduce

@@ -1,10 +1,11 @@
 """The helpers of `minicnn.utils`."""
 
+import inspect
 import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import minicnn as mc
@@ -99,12 +100,58 @@ def test_one_hot_rows(labels):
         ([0.5], None, r"integers from 0 on. Received: dtype float64, 1 values"),
         (["a"], None, r"integers from 0 on. Received: dtype <U1"),
         ([], None, r"integers from 0 on. Received: dtype float64, 0 values"),
+        ([np.inf], None, r"integers from 0 on. Received: dtype float64, 1 values"),
+        ([np.nan], 3, r"integers from 0 on. Received: dtype float64, 1 values"),
+        (np.array([2**63], "uint64"), 3, r"must lie in 0 … 2. Received: 9223372036854775808 … 9223372036854775808"),
+        (np.array([2**63], "uint64"), None, r"must lie in 0 … 2147483647. Received: 9223372036854775808"),
+        ([1e30], None, r"must lie in 0 … 2147483647. Received: 1000"),
+        ([-2], None, r"must lie in 0 … 0. Received: -2 … -2"),
         ([0], 0, r"`num_classes` must be an integer of at least 1. Received: num_classes=0"),
     ],
 )
 def test_labels_that_are_none(labels, classes, message):
     with pytest.raises(ValueError, match=message):
         utils.to_categorical(labels, classes)
+
+
+def test_one_hot_rows_take_no_more_memory_than_they_have():
+    """A matrix of all classes would have 10**12 entries here."""
+    rows = utils.to_categorical([999_999, 3])
+    assert rows.shape == (2, 1_000_000)
+    assert [np.flatnonzero(row).tolist() for row in rows] == [[999_999], [3]]
+
+
+def test_one_hot_of_truth_values_and_of_more_axes():
+    assert utils.to_categorical([True, False]).tolist() == [[0, 1], [1, 0]]
+    assert utils.to_categorical([[0, 1], [1, 1]]).tolist() == [[[1, 0], [0, 1]], [[0, 1], [0, 1]]]
+
+
+KERAS_ARGUMENTS = {  # of Keras 3, as facts of its API
+    utils.to_categorical: "x num_classes=None",
+    utils.normalize: "x axis=-1 order=2",
+    utils.plot_model: "model to_file show_shapes=False show_dtype=False show_layer_names=False rankdir='TB' "
+    "expand_nested=False dpi=200 show_layer_activations=False show_trainable=False splines='ortho'",
+    mc.callbacks.EarlyStopping: "monitor='val_loss' min_delta=0 patience=0 verbose=0 mode='auto' baseline=None "
+    "restore_best_weights=False start_from_epoch=0",
+    mc.callbacks.ModelCheckpoint: "filepath monitor='val_loss' verbose=0 save_best_only=False save_weights_only=False "
+    "mode='auto' save_freq='epoch' initial_value_threshold=None",
+    mc.callbacks.ReduceLROnPlateau: "monitor='val_loss' factor=0.1 patience=10 verbose=0 mode='auto' min_delta=0.0001 "
+    "cooldown=0 min_lr=0.0",
+    mc.callbacks.BackupAndRestore: "backup_dir save_freq='epoch' double_checkpoint=False delete_checkpoint=True",
+    mc.callbacks.CSVLogger: "filename separator=',' append=False",
+    mc.callbacks.LearningRateScheduler: "schedule verbose=0",
+    mc.callbacks.TerminateOnNaN: "raise_error=False",
+    mc.callbacks.LambdaCallback: "on_epoch_begin=None on_epoch_end=None on_train_begin=None on_train_end=None "
+    "on_train_batch_begin=None on_train_batch_end=None functions",
+}
+
+
+@pytest.mark.parametrize("function", KERAS_ARGUMENTS, ids=lambda function: function.__name__)
+def test_arguments_have_the_names_order_and_defaults_of_keras(function):
+    """But for `to_file`: a figure is written where a file is named."""
+    parameters = inspect.signature(function).parameters.values()
+    ours = [p.name if p.default is p.empty or p.name == "to_file" else f"{p.name}={p.default!r}" for p in parameters]
+    assert " ".join(ours) == KERAS_ARGUMENTS[function]
 
 
 # ------------------------------------------------------------------------------------------------- confusion matrix
@@ -178,6 +225,11 @@ def test_what_has_no_colours(shape):
         utils.to_grayscale(np.zeros(shape))
 
 
+def is_one_image(shape):
+    """(N, H, W) with a width of 1 or 3 is read as (H, W, 1) or (H, W, 3)."""
+    return len(shape) == 3 and shape[-1] in (1, 3)
+
+
 @given(
     size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     channels=st.sampled_from([(), (1,), (3,)]),
@@ -188,6 +240,7 @@ def test_what_has_no_colours(shape):
     seed=st.integers(0, 2**31),
 )
 def test_moved_pixels(size, channels, dx, dy, fill, dtype, seed):
+    assume(not is_one_image((2, *size, *channels)))
     images = np.random.default_rng(seed).integers(0, 256, (2, *size, *channels)).astype(dtype)
     images.flags.writeable = False
     moved = utils.translate_images(images, dx, dy, fill)
@@ -201,10 +254,10 @@ def test_moved_pixels(size, channels, dx, dy, fill, dtype, seed):
 
 
 def test_fill_may_be_any_value_that_pixels_have():
-    assert utils.translate_images(np.zeros((1, 1, 1), "float32"), 1, 0, fill=0.1).item() == np.float32(0.1)
+    assert utils.translate_images(np.zeros((1, 1, 1, 1), "float32"), 1, 0, fill=0.1).item() == np.float32(0.1)
     for fill in (300, -1, 0.5):
         with pytest.raises(ValueError, match="`fill` must be a value that uint8 pixels can have"):
-            utils.translate_images(np.zeros((1, 1, 1), "uint8"), 1, 0, fill)
+            utils.translate_images(np.zeros((1, 1, 2), "uint8"), 1, 0, fill)
 
 
 @pytest.mark.parametrize(("dx", "dy", "name"), [(0.5, 0, "dx"), (0, None, "dy"), (True, 0, "dx")])
@@ -221,6 +274,7 @@ def test_images_move_by_whole_pixels(dx, dy, name):
 )
 def test_resized_images(size, new_size, channels, seed):
     """Pixel by pixel: the new pixel's centre on the old grid, between the four pixels around it."""
+    assume(not is_one_image((2, *size, *channels)))
     images = np.random.default_rng(seed).integers(0, 256, (2, *size, *channels)).astype("uint8")
     resized = utils.resize_images(images, new_size)
     assert resized.dtype == np.float32
@@ -245,10 +299,10 @@ def test_many_images_are_resized_in_parts(rng, monkeypatch):
     assert utils.resize_images(images[:0], 6).shape == (0, 6, 6)
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4, 3, 1), (1, 0, 4)])
+@pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4, 3, 1), (1, 0, 4), (32, 32, 3), (28, 28, 1)])
 def test_what_are_no_images(shape):
     for change in (lambda x: utils.resize_images(x, 2), lambda x: utils.translate_images(x, 1, 1)):
-        with pytest.raises(mc.errors.ShapeError, match=r"takes images of real numbers.*Received: shape"):
+        with pytest.raises(mc.errors.ShapeError, match=r"takes images .*write image\[None\] for one. Received: shape"):
             change(np.zeros(shape))
 
 

@@ -89,12 +89,69 @@ def test_rare_validation_is_drawn_at_its_epochs():
 def test_an_empty_history_is_refused(history):
     with pytest.raises(ValueError, match="history is empty"):
         visualization.plot_history(history)
+    with pytest.raises(ValueError, match="history of run 'b' is empty"):
+        visualization.plot_history({"a": CURVES, "b": history})
+    with pytest.raises(ValueError, match="history of run 'b' is empty"):
+        visualization.plot_history({"a": CURVES, "b": History()})
 
 
 @pytest.mark.parametrize("history", [[1.0, 0.5], None, {"Adam": 3}, {"a": CURVES, "b": [1]}, {"loss": ["low"]}])
 def test_something_else_is_no_history(history):
     with pytest.raises(TypeError, match=r"what fit returned.*Received: "):
         visualization.plot_history(history)
+
+
+@pytest.mark.parametrize("values", [0.5, [[1.0], [1.0, 2.0]], [[1.0]], ["low"], {"x": 1}, None])
+def test_what_is_no_curve_is_named(values):
+    with pytest.raises(TypeError, match=r"what fit returned.*Received: run 'b', 'accuracy': .*, no list of numbers"):
+        visualization.plot_history({"a": CURVES, "b": {"loss": [1.0], "accuracy": values}})
+    if not isinstance(values, dict):
+        with pytest.raises(TypeError, match=r"Received: 'accuracy': .*, no list of numbers"):
+            visualization.plot_history({"loss": [1.0], "accuracy": values})
+
+
+def curve_look(line):
+    return line.get_color(), line.get_marker(), line.get_linestyle(), line.get_markerfacecolor()
+
+
+@pytest.mark.parametrize("epochs", [3, 100])
+def test_fourteen_runs_are_told_apart_by_one_legend(epochs):
+    curve = np.linspace(1, 0.1, epochs)
+    histories = {f"run {i}": {"loss": curve + i, "val_loss": curve + i, "accuracy": curve} for i in range(14)}
+    figure = visualization.plot_history(histories)
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == [*histories, "training", "validation"]
+    lines = figure.axes[0].lines
+    assert len({curve_look(line) for line in lines}) == 28
+    for number, handle in enumerate(legend.get_lines()[:14]):
+        assert curve_look(handle) == curve_look(lines[2 * number])
+        assert lines[2 * number].get_marker() not in ("", "None")
+    with pytest.raises(ValueError, match=r"14 runs apart at most\. Received: 15 runs"):
+        visualization.plot_history(histories | {"one more": CURVES})
+
+
+@pytest.mark.parametrize("letters", [5, 60])
+def test_many_long_names_stand_beside_the_panels(letters):
+    histories = {f"{i}: " + "long name " * (letters // 10): CURVES for i in range(12)}
+    figure = visualization.plot_history(histories)
+    drawn(figure)
+    renderer = figure.canvas.get_renderer()
+    legend = figure.legends[0].get_window_extent(renderer)
+    assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= legend.y0 < legend.y1 <= figure.bbox.y1
+    for axes in figure.axes:
+        box = axes.get_window_extent(renderer)
+        assert box.x1 < legend.x0
+        assert box.width > 3 * figure.dpi
+        assert box.height > 2.5 * figure.dpi
+
+
+def test_curves_of_no_numbers_are_drawn_all_the_same():
+    curves = {"loss": [np.nan] * 100, "val_loss": [np.inf, 1.0] * 50}
+    for history in (curves, {"a": curves, "b": curves}, dict.fromkeys("abcd", curves)):
+        drawn(visualization.plot_history(history))
 
 
 def test_a_history_knows_its_epochs(rng):
@@ -138,7 +195,7 @@ def test_images_stand_in_a_grid(rng, shape):
     for axes, image in zip(figure.axes, images, strict=False):
         np.testing.assert_allclose(shown(axes), np.squeeze(image) / 255, rtol=1e-6)
     assert not figure.axes[7].images
-    assert drawn(figure).std() > 0
+    drawn(figure)
 
 
 def test_a_short_row_is_no_wider_than_its_images():
@@ -161,9 +218,9 @@ def test_grey_values(images, low, high):
     np.testing.assert_allclose([pixels.min(), pixels.max()], [low, high])
 
 
-@pytest.mark.parametrize("shape", [(6, 5), (2, 6, 5, 2), (2, 6, 5, 4), (0, 6, 5), (2, 0, 5)])
+@pytest.mark.parametrize("shape", [(6, 5), (2, 6, 5, 2), (2, 6, 5, 4), (0, 6, 5), (2, 0, 5), (32, 32, 3), (28, 28, 1)])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"show_images takes .* Received: shape"):
+    with pytest.raises(ValueError, match=r"show_images takes .* image\[None\] for one. Received: shape"):
         visualization.show_images(np.zeros(shape))
 
 
@@ -201,6 +258,45 @@ def test_images_with_predictions():
     figure = visualization.show_images(images, labels, ["cat", "dog"], predictions=[[0.2, 0.8], [0.9, 0.1]])
     titles = [axes.get_title().replace("\xa0", " ") for axes in figure.axes]
     assert titles == ["pred = dog (80 %)\nact = dog", "pred = cat (90 %)\nact = cat"]
+
+
+@pytest.mark.parametrize(
+    ("predictions", "titles"),
+    [
+        ([[3.5, -1.0], [0.2, 0.8]], ["pred = 0", "pred = 1"]),  # logits are no percentages
+        ([[0.0, 1.0 + 5e-6], [1.0, -5e-6]], ["pred = 1 (100 %)", "pred = 0 (100 %)"]),
+        ([[0.0, 1.01], [1.0, 0.0]], ["pred = 1", "pred = 0"]),
+    ],
+)
+def test_only_probabilities_are_percentages(predictions, titles):
+    figure = visualization.show_images(np.zeros((2, 4, 4)), predictions=predictions)
+    assert [axes.get_title().replace("\xa0", " ") for axes in figure.axes] == titles
+
+
+@pytest.mark.parametrize("names", [["cat", "dog"], ("cat", "dog"), np.array(["cat", "dog"])])
+def test_names_may_be_any_sequence(names):
+    images = np.zeros((2, 4, 4))
+    for figure in (visualization.show_images(images, [0, 1], names), visualization.show_images(images, titles=names)):
+        assert [axes.get_title() for axes in figure.axes] == ["cat", "dog"]
+    bars = visualization.show_prediction(images[0], [0.5, 0.5], names).axes[1]
+    matrix = visualization.plot_confusion_matrix([0, 1], [0, 1], names).axes[0]
+    for axes in (bars, matrix):
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("names", [{0: "cat", 1: "dog"}, {"cat", "dog"}, "cd", 2, [["cat"], ["dog", "cow"]]])
+@pytest.mark.parametrize(
+    ("draw", "argument"),
+    [
+        (lambda names: visualization.show_images(np.zeros((2, 4, 4)), [0, 1], names), "class_names"),
+        (lambda names: visualization.show_images(np.zeros((2, 4, 4)), titles=names), "titles"),
+        (lambda names: visualization.show_prediction(np.zeros((4, 4)), [0.5, 0.5], names), "class_names"),
+        (lambda names: visualization.plot_confusion_matrix([0, 1], [0, 1], names), "class_names"),
+    ],
+)
+def test_what_are_no_names(draw, argument, names):
+    with pytest.raises(TypeError, match=f"{argument} is a list, tuple or array.*Received: {type(names).__name__}"):
+        draw(names)
 
 
 @pytest.mark.parametrize(
@@ -256,12 +352,12 @@ def title_of(figure):
     return figure._suptitle.get_text().replace("\xa0", " ")
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (1, 4, 5), (1, 4, 5, 1), (1, 4, 5, 3)])
+@pytest.mark.parametrize("shape", [(4, 5), (4, 3), (4, 5, 1), (4, 5, 3), (1, 4, 5), (1, 4, 5, 1), (1, 4, 5, 3)])
 def test_a_prediction_is_an_image_beside_bars(rng, shape):
     probabilities = np.array([0.05, 0.7, 0.25], np.float32)
     figure = visualization.show_prediction(rng.random(shape), probabilities, ["cat", "dog", "$cow$"], label=2)
     picture, bars = figure.axes
-    assert shown(picture).shape[:2] == (4, 5)
+    assert shown(picture).shape[:2] == ((4, 3) if shape == (4, 3) else (4, 5))
     np.testing.assert_allclose([bar.get_width() for bar in bars.patches], probabilities)
     assert [text.get_text() for text in bars.get_yticklabels()] == ["cat", "dog", r"\$cow\$ (true)"]
     assert title_of(figure) == "predicted: dog (70.00 %)\ntrue class: \\$cow\\$"
@@ -293,7 +389,8 @@ def test_of_many_classes_the_most_probable_are_shown_and_the_true_one(rng):
         ((3, 3), [0.5], {}, r"two or more classes.*write \[1 - p, p\].*Received: shape \(1,\)"),
         ((3, 3), [[0.5, 0.5]] * 2, {}, r"Received: shape \(2, 2\)"),
         ((3, 3), [2.0, -3.0], {}, r"between 0 and 1.*softmax.*values from -3.0 to 2.0"),
-        ((3, 3), [np.nan, 0.5], {}, r"between 0 and 1"),
+        ((3, 3), [0.5, 1.001], {}, r"between 0 and 1"),
+        ((3, 3), [np.nan, 0.5], {}, r"a probability is NaN.*Received: NaN for 1 of 2 classes"),
         ((3, 3), [0.5, 0.5], {"class_names": ["a"]}, r"a name for each of 2 classes. Received: 1"),
         ((3, 3), [0.5, 0.5], {"label": 2}, r"one of the 2 classes, 0 … 1. Received: label=2"),
         ((3, 3), [0.5, 0.5], {"label": "cat"}, r"label holds class numbers.*Received: 'cat'"),
@@ -303,6 +400,13 @@ def test_of_many_classes_the_most_probable_are_shown_and_the_true_one(rng):
 def test_predictions_that_do_not_fit(image, probabilities, options, message):
     with pytest.raises(ValueError, match=message):
         visualization.show_prediction(np.zeros(image), probabilities, **options)
+
+
+def test_rounding_may_leave_the_range_of_probabilities():
+    probabilities = np.array([-5e-6, 1 + 5e-6, 0.3], np.float32)
+    figure = visualization.show_prediction(np.zeros((3, 3)), probabilities)
+    np.testing.assert_array_equal([bar.get_width() for bar in figure.axes[1].patches][:2], [0, 1])
+    assert title_of(figure) == "predicted: 1 (100.00 %)"
 
 
 # --------------------------------------------------------------------------------------------------- confusion matrix
@@ -444,6 +548,77 @@ def test_feature_maps_of_chosen_layers_and_of_branches(network, rng):
     drawn(figure)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_feature_maps_inside_nested_models(rng, backend):
+    """A model that is called twice, inside another one: its layers are shown each time, with what they got."""
+    mc.set_backend(backend)
+    inner = mc.Sequential([mc.Input((4, 4, 2)), mc.layers.Conv2D(2, 1, name="in1"), mc.layers.ReLU(name="in2")], "base")
+    middle_input = mc.Input((4, 4, 2))
+    middle = mc.Model(middle_input, inner(mc.layers.ZeroPadding2D(0, name="pad")(middle_input)), name="middle")
+    image = mc.Input((4, 4, 2), name="image")
+    head = mc.layers.Conv2D(1, 1, name="head")
+    model = mc.Model(image, head(mc.layers.Add(name="sum")([middle(image), inner(image)])))
+    x = rng.normal(size=(1, 4, 4, 2)).astype(np.float32)
+
+    def labels_and_maps(**options):
+        figure = visualization.show_feature_maps(model, x, **options)
+        names = [label.split("\n")[0] for label in row_labels(figure)]
+        assert names.pop(0) == "image"
+        maps = iter(tiles(figure)[2:])
+        return {name: np.stack([next(maps) for _ in range(1 if name == "head" else 2)], -1) for name in names}
+
+    found = labels_and_maps()
+    convolved = inner.get_layer("in1")(x)[0]
+    expected = {"middle/pad": x[0], "middle/base/in1": convolved, "middle/base/in2": np.maximum(convolved, 0)}
+    expected |= {"base/in1": convolved, "base/in2": np.maximum(convolved, 0), "sum": 2 * np.maximum(convolved, 0)}
+    expected["head"] = head(expected["sum"][None])[0]
+    assert found.keys() == expected.keys()
+    for name, maps in expected.items():
+        np.testing.assert_allclose(found[name], maps, atol=1e-5)
+    for layers, names in (
+        ("sum", ["sum"]),
+        (head, ["head"]),
+        ("base", ["base", "middle/base"]),
+        (["base/in1"], ["base/in1", "middle/base/in1"]),
+        ([inner.get_layer("in2"), "sum"], ["base/in2", "middle/base/in2", "sum"]),
+    ):
+        assert sorted(labels_and_maps(layers=layers)) == names
+
+
+def test_a_layer_of_another_model_is_refused(network):
+    """Also one of the same name."""
+    other = mc.layers.MaxPooling2D(name="pool")
+    for layers in (other, ["first", other]):
+        with pytest.raises(ValueError, match=r"names or layers of model.*Received: .*which is not in this model"):
+            visualization.show_feature_maps(network, np.zeros((9, 8)), layers=layers)
+
+
+LONG_NAMES = ["a_convolution_whose_name_is_longer_than_any_label_should_ever_be_1", "W" * 60, "two words " * 5, "x"]
+
+
+@pytest.mark.parametrize("draw", ["filters", "maps"])
+def test_long_names_leave_room_for_the_tiles(draw):
+    stack = [mc.layers.Conv2D(3, 3, padding="same", name=name) for name in LONG_NAMES]
+    model = mc.Sequential([mc.Input((9, 8, 1)), *stack])
+    if draw == "filters":
+        figure = visualization.show_filters(model, max_channels=1)
+    else:
+        figure = visualization.show_feature_maps(model, np.zeros((9, 8)))
+    drawn(figure)
+    axes, renderer = figure.axes[0], figure.canvas.get_renderer()
+    labels = [text.get_window_extent(renderer) for text in axes.get_yticklabels()]
+    assert all(upper.y0 >= lower.y1 for upper, lower in itertools.pairwise(labels))
+    assert min(box.x0 for box in labels) >= 0
+    assert max(box.width for box in labels) < 3 * figure.dpi  # 24 of the widest letters
+    assert max(box.y1 for box in labels) <= figure.bbox.y1
+    (x0, y0), (x1, y1) = axes.transData.transform([(0, 0), (1, 1)])
+    assert abs(x1 - x0) >= 0.85 * 0.62 * figure.dpi  # a tile has the size it should have
+    assert abs(y1 - y0) == pytest.approx(abs(x1 - x0))
+    for text, name in zip(axes.get_yticklabels()[-4:], LONG_NAMES, strict=True):
+        shown_name = text.get_text().replace("\n", "")
+        assert shown_name.startswith(name[:10].strip())
+
+
 def test_training_goes_on_after_drawing(network, rng):
     """Drawing between two steps changes neither the weights nor the optimizer's state."""
     x, y = rng.random((8, 9, 8, 1)), rng.integers(0, 3, 8)
@@ -477,6 +652,8 @@ def test_training_goes_on_after_drawing(network, rng):
         (lambda m: visualization.show_feature_maps(m, np.full((9, 8), "x")), errors.ShapeError, "real numbers"),
         (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), ["pol"]), ValueError, "Did you mean 'pool'"),
         (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), ["flat"]), ValueError, "height and a width"),
+        (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), 3), TypeError, "or a list of them. Received"),
+        (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), [["pool"]]), ValueError, "layer of model"),
         (lambda m: visualization.show_feature_maps("m", np.zeros((9, 8))), TypeError, "takes a model"),
         (lambda m: visualization.show_filters(m.layers[-1]), TypeError, r"a Conv2D layer or a model. Received: Dense"),
         (lambda m: visualization.show_filters(mc.layers.Conv2D(2, 3)), errors.NotBuiltError, "has no weights yet"),

@@ -1,7 +1,7 @@
 """What happens around the training loop: history, progress, stopping, learning rates, log files, checkpoints."""
 
 from minicnn.callbacks.bars import EpochLines, ProgressBar, progress
-from minicnn.callbacks.base import Callback, CallbackList, History, LambdaCallback, TerminateOnNaN
+from minicnn.callbacks.base import Callback, CallbackList, History, LambdaCallback, TerminateOnNaN, listed
 from minicnn.callbacks.checkpoints import BackupAndRestore, ModelCheckpoint
 from minicnn.callbacks.csv_logger import CSVLogger
 from minicnn.callbacks.monitor import EarlyStopping, MonitorCallback, ReduceLROnPlateau
@@ -22,5 +22,6 @@ __all__ = [
     "ProgressBar",
     "ReduceLROnPlateau",
     "TerminateOnNaN",
+    "listed",
     "progress",
 ]

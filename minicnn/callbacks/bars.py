@@ -2,7 +2,6 @@
 
 import sys
 import time
-from importlib.util import find_spec
 
 from minicnn.callbacks.base import Callback
 from minicnn.errors import check_choice
@@ -79,15 +78,8 @@ def progress(verbose):
     check_choice("verbose", verbose, ("auto", 0, 1, 2, True, False))
     if not verbose:
         return []
-    draws = verbose != 2 and sys.stderr.isatty() and find_spec("tqdm")
+    draws = verbose != 2 and sys.stderr.isatty()
     return [ProgressBar() if draws else EpochLines()]
-
-
-def say(text) -> None:
-    """Print a line; a bar that is on the terminal moves down."""
-    from tqdm import tqdm
-
-    tqdm.write(text)
 
 
 def _format(logs) -> str:

@@ -6,18 +6,29 @@ import sys
 import numpy as np
 
 # These get no number before their logs, or no logs at all.
-_ONE_ARGUMENT = ("on_run_begin", "on_train_begin", "on_train_end", "on_test_begin", "on_test_end")
+_ONE_ARGUMENT = (
+    "on_run_begin",
+    "on_train_begin",
+    "on_train_end",
+    "on_test_begin",
+    "on_test_end",
+    "on_predict_begin",
+    "on_predict_end",
+)
+# What these do, unless they are overridden, is to call the other one.
+_OTHER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
 class Callback:
     """Base class; override what is needed.
 
-    `logs` maps names to floats: "loss", metrics, and after an epoch the "val_…" ones.
+    `logs` maps names to floats: "loss", metrics, and after an epoch the "val_…" ones. `fit` calls the methods of
+    training, and those of a test for its validation; `evaluate` those of a test; `predict` those of a prediction.
 
     Attributes
     ----------
     model : Model
-        Set before training starts.
+        Set before anything is called.
     params : dict
         "epochs", "steps" (batches an epoch), "samples", "batch_size"; None where unknown.
     turn : int
@@ -41,7 +52,7 @@ class Callback:
         """After `on_train_begin` of all callbacks; `run` (`minicnn.run.Run`) knows, and may change, where to begin."""
 
     def on_train_end(self, logs=None) -> None:
-        """After the last epoch, also when training was interrupted."""
+        """After the last epoch, also when training was interrupted; `logs` are those of the last epoch."""
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         """Before an epoch; `epoch` counts from 0."""
@@ -49,17 +60,43 @@ class Callback:
     def on_epoch_end(self, epoch, logs=None) -> None:
         """After an epoch and its validation."""
 
-    def on_test_begin(self, logs=None) -> None:
-        """Before the validation in an epoch."""
-
-    def on_test_end(self, logs=None) -> None:
-        """After the validation in an epoch."""
-
     def on_train_batch_begin(self, batch, logs=None) -> None:
         """Before a batch; `batch` counts from 0 in each epoch."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch, logs=None) -> None:
         """After a batch; `logs` holds the epoch's averages so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch, logs=None) -> None:
+        """Keras's older name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch, logs=None) -> None:
+        """Keras's older name of `on_train_batch_end`."""
+
+    def on_test_begin(self, logs=None) -> None:
+        """Before an evaluation, or the validation in an epoch."""
+
+    def on_test_end(self, logs=None) -> None:
+        """After it; `logs` holds its averages, without "val_" in front."""
+
+    def on_test_batch_begin(self, batch, logs=None) -> None:
+        """Before one of its batches."""
+
+    def on_test_batch_end(self, batch, logs=None) -> None:
+        """After one of its batches; `logs` holds the averages so far."""
+
+    def on_predict_begin(self, logs=None) -> None:
+        """Before a prediction."""
+
+    def on_predict_end(self, logs=None) -> None:
+        """After a prediction."""
+
+    def on_predict_batch_begin(self, batch, logs=None) -> None:
+        """Before one of its batches."""
+
+    def on_predict_batch_end(self, batch, logs=None) -> None:
+        """After one of its batches; ``logs["outputs"]`` is a list of arrays, one for each output of the model."""
 
     def get_state(self) -> dict:
         """What a checkpoint keeps of this callback, so that a training that was killed goes on as if it had not been.
@@ -85,6 +122,7 @@ class CallbackList:
             callback.set_model(model)
             callback.set_params(params)
         self.callbacks, self.params = sorted(callbacks, key=lambda c: c.turn), params
+        self._overriders = {}  # method → the callbacks that have one of their own
 
     def __call__(self, method, *args) -> None:
         """Call the method of that name of every callback that has one of its own; `logs` may be left out of `args`."""
@@ -98,8 +136,31 @@ class CallbackList:
         return bool(self._with(method))
 
     def _with(self, method):
-        plain = getattr(Callback, method)
-        return [c for c in self.callbacks if getattr(getattr(c, method), "__func__", None) is not plain]
+        if method not in self._overriders:
+            names = (method, _OTHER_NAMES.get(method, method))
+            self._overriders[method] = [c for c in self.callbacks if any(_has_own(c, name) for name in names)]
+        return self._overriders[method]
+
+
+def _has_own(callback, method) -> bool:
+    return getattr(getattr(callback, method), "__func__", None) is not getattr(Callback, method)
+
+
+def listed(callbacks) -> list:
+    """What was given as ``callbacks=``, one or several or None, as a list."""
+    callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
+    if not isinstance(callbacks, list | tuple | None):
+        raise TypeError(f"callbacks is a list of callbacks.Callback. Received: callbacks={callbacks!r}")
+    return list(callbacks or [])
+
+
+def say(text, file=None) -> None:
+    """Print a line, to stdout unless a file is given; a bar that is on the terminal moves down."""
+    from tqdm import tqdm
+
+    file = file or sys.stdout
+    tqdm.write(text, file=file)
+    file.flush()
 
 
 class History(Callback):
@@ -137,12 +198,20 @@ class TerminateOnNaN(Callback):
     """Stop training, without an error, when the loss is NaN or infinite. The bad step does not change the weights.
 
     Without this callback a non-finite loss raises `minicnn.errors.NonFiniteError`.
+
+    Parameters
+    ----------
+    raise_error : bool, default False
+        Whether to raise that error all the same.
     """
 
+    def __init__(self, raise_error=False):
+        self.raise_error = raise_error
+
     def on_train_batch_end(self, batch, logs=None):
-        loss = (logs or {}).get("loss")
+        loss = None if self.raise_error else (logs or {}).get("loss")
         if loss is not None and not np.isfinite(loss):
-            print(f"Batch {batch}: invalid loss, terminating training", file=sys.stderr)
+            say(f"Batch {batch}: invalid loss, terminating training", sys.stderr)
             self.model.stop_training = True
 
 
@@ -154,7 +223,7 @@ class LambdaCallback(Callback):
     on_epoch_begin, on_epoch_end, on_train_begin, on_train_end, on_train_batch_begin, on_train_batch_end : callable,
     optional
     **functions
-        The same for the other methods of `Callback`: on_test_begin, on_test_end.
+        The same for the other methods of `Callback`: on_test_begin, on_predict_end, ….
     """
 
     def __init__(

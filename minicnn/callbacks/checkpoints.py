@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 from minicnn import saving
-from minicnn.callbacks.base import Callback
+from minicnn.callbacks.base import Callback, say
 from minicnn.callbacks.monitor import MonitorCallback
 from minicnn.errors import FileFormatError, check_number, is_integer
 
@@ -106,15 +106,15 @@ class ModelCheckpoint(MonitorCallback):
                 )
             if math.isnan(value) or not self.is_improvement(value, self.best):
                 if self.verbose:
-                    print(f"{_text(position)}: {self.monitor} is {value:.5f}, the best is {self.best}", flush=True)
+                    say(f"{_text(position)}: {self.monitor} is {value:.5f}, the best is {self.best}")
                 return
             if self.verbose:
-                print(f"{_text(position)}: {self.monitor} is {value:.5f}, the best so far", flush=True)
+                say(f"{_text(position)}: {self.monitor} is {value:.5f}, the best so far")
             self.best = float(value)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         if self.verbose:
-            print(f"{_text(position)}: model saved to {path}", flush=True)
+            say(f"{_text(position)}: model saved to {path}")
 
     def _path(self, position, logs):
         try:
@@ -147,6 +147,8 @@ class BackupAndRestore(Callback):
         Of this training alone; made if it is not there.
     save_freq : "epoch" or int
         An int: after so many batches too, and not only after epochs.
+    double_checkpoint :
+        Accepted for Keras's sake: the checkpoint is replaced as a whole, so that there always is a good one.
     delete_checkpoint : bool, default True
         Whether to remove the checkpoint once the training has come to its end.
 
@@ -167,7 +169,7 @@ class BackupAndRestore(Callback):
     _run = None
     turn = 2  # the checkpoint knows what all others have made of the epoch
 
-    def __init__(self, backup_dir, save_freq="epoch", delete_checkpoint=True):
+    def __init__(self, backup_dir, save_freq="epoch", double_checkpoint=False, delete_checkpoint=True):
         self.backup_dir = saving.files.checked_path(backup_dir)
         if str(backup_dir) == "" or self.backup_dir.is_file():
             raise ValueError(f"a training's checkpoint needs a folder, e.g. 'run1'. Received: {str(backup_dir)!r}")

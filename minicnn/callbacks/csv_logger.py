@@ -82,6 +82,7 @@ class CSVLogger(Callback):
             writer.writerow(["epoch", *self._columns])
         elif self._is_first:
             self._check_columns(logs)
+            self._end_last_line()
         self._is_first = False
         writer.writerow([epoch, *(logs.get(name, "NA") for name in self._columns)])
         self._file.flush()
@@ -94,6 +95,12 @@ class CSVLogger(Callback):
                 f"{self.filename} has the columns {self._columns} of another training: write to another file, or with "
                 f"append=False. Received: values for {missing} too"
             )
+
+    def _end_last_line(self) -> None:
+        """Begin a line where the file that is gone on with ends within one."""
+        with self.filename.open("rb") as file:
+            if not file.read().endswith((b"\r", b"\n")):
+                self._file.write("\r\n")  # as the csv module does
 
     def on_train_end(self, logs=None):
         self._close()

@@ -3,8 +3,7 @@
 import warnings
 
 from minicnn import metrics
-from minicnn.callbacks.bars import say
-from minicnn.callbacks.base import Callback
+from minicnn.callbacks.base import Callback, say
 from minicnn.callbacks.schedule import check_settable
 from minicnn.errors import check_choice, check_number, check_positive_int
 

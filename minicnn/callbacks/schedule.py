@@ -4,8 +4,7 @@ import inspect
 
 import numpy as np
 
-from minicnn.callbacks.bars import say
-from minicnn.callbacks.base import Callback
+from minicnn.callbacks.base import Callback, say
 from minicnn.optimizers.schedules import LearningRateSchedule
 
 

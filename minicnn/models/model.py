@@ -3,10 +3,8 @@
 from collections import Counter
 from types import SimpleNamespace
 
-import numpy as np
-
-from minicnn import backends, data, random, training
-from minicnn.callbacks import BackupAndRestore, CallbackList, History, progress
+from minicnn import backends, data, passes, random, training
+from minicnn.callbacks import BackupAndRestore, CallbackList, History, listed, progress
 from minicnn.device_engine import DeviceEngine
 from minicnn.errors import NotBuiltError, NotCompiledError, ShapeError, check_positive_int, unknown_name
 from minicnn.graph import Graph, Tensor
@@ -310,7 +308,7 @@ class Model(Persistent, Layer):
         epochs : int, default 1
         verbose : {"auto", 0, 1, 2}
             0 shows nothing, 1 a progress bar on a terminal, 2 a line an epoch; "auto" is 1.
-        callbacks : list of Callback, optional
+        callbacks : Callback or list of Callback, optional
         validation_split : float in [0, 1)
             The last part of the data, before shuffling, is held back for validation.
         validation_data : (x, y) or (x, y, sample_weight), generator or Sequence, optional
@@ -352,8 +350,7 @@ class Model(Persistent, Layer):
         for argument, value in (("steps_per_epoch", steps_per_epoch), ("validation_steps", validation_steps)):
             if value is not None:
                 check_positive_int(argument, value)
-        if not isinstance(callbacks, list | tuple | None):
-            raise TypeError(f"callbacks is a list of callbacks.Callback. Received: callbacks={callbacks!r}")
+        callbacks = listed(callbacks)
         bars = progress(verbose)
         x = self._build_from_data(x)
         self._warn_once()
@@ -368,13 +365,7 @@ class Model(Persistent, Layer):
             )
         history = History()
         backup = [] if resume is None else [BackupAndRestore(resume, delete_checkpoint=False)]
-        params = {
-            "epochs": epochs,
-            "steps": source.steps,
-            "samples": source.samples,
-            "batch_size": batch_size or BATCH_SIZE,
-        }
-        run = CallbackList([*(callbacks or []), *bars, history, *backup], self, params)
+        run = CallbackList([*callbacks, *bars, history, *backup], self, _params(source, batch_size, epochs))
         self.history = history
         with compute_threads(self.engine.backend):
             training.run_epochs(self, source, validation, run, epochs, initial_epoch, shuffle, validation_freq)
@@ -422,7 +413,15 @@ class Model(Persistent, Layer):
         return data.ArraySource(inputs, targets, weight, batch_size, steps)
 
     def evaluate(
-        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, return_dict=False
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
     ):
         """Loss and metrics on data, with the model as in use: no dropout, no change.
 
@@ -434,6 +433,8 @@ class Model(Persistent, Layer):
             0 prints nothing, anything else one line.
         steps : int, optional
             Batches to take of a generator.
+        callbacks : Callback or list of Callback, optional
+            Their methods `on_test_…` are called.
         return_dict : bool
             Whether to return a dict by name.
 
@@ -445,13 +446,14 @@ class Model(Persistent, Layer):
         self._need_compiled()
         x = self._build_from_data(x)
         source = self._evaluation_source(x, y, sample_weight, batch_size, steps)
+        run = CallbackList(listed(callbacks), self, _params(source, batch_size))
         with compute_threads(self.engine.backend):
-            logs = training.evaluate_source(self, source)
+            logs = passes.evaluate_source(self, source, run)
         if verbose:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
         return logs if return_dict else _one_or_list(list(logs.values()))
 
-    def predict(self, x, batch_size=None, verbose="auto", steps=None):
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """The outputs for data, computed batch by batch.
 
         Parameters
@@ -462,6 +464,8 @@ class Model(Persistent, Layer):
             Accepted for Keras's sake: nothing is printed.
         steps : int, optional
             Batches to take of a generator.
+        callbacks : Callback or list of Callback, optional
+            Their methods `on_predict_…` are called.
 
         Returns
         -------
@@ -469,36 +473,18 @@ class Model(Persistent, Layer):
         """
         x = self._build_from_data(x)
         if data.is_stream(x):
-            batches = data.StreamSource(x, self._inputs_only, steps).batches()
-            samples = None
+            source = data.StreamSource(x, self._inputs_only, steps)
         else:
             inputs = data.match_inputs(x, self.inputs, self.name)
             batch_size = BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
             source = data.ArraySource(inputs, [], None, batch_size, steps)
-            batches, samples = source.batches(), source.samples
+        run = CallbackList(listed(callbacks), self, _params(source, batch_size))
         with compute_threads(self.engine.backend):
-            outputs = self._collect(batches, samples)
-        return _one_or_list(outputs)
+            return _one_or_list(passes.predict_source(self, source, run))
 
     def _inputs_only(self, x, y=None, weight=None):
         inputs = data.match_inputs(x, self.inputs, self.name)
         return data.Batch(inputs, [], None, None, len(inputs[0]))
-
-    def _collect(self, batches, samples):
-        """The outputs of all batches, one array for each output."""
-        engine, parts, done = self.engine, [], 0
-        arrays = None
-        for batch in batches:
-            outputs = engine.predict_batch(batch)
-            if samples is None:
-                parts.append([engine.backend.to_host(o) for o in outputs])
-                continue
-            if arrays is None:
-                arrays = [np.empty((samples, *o.shape[1:]), o.dtype) for o in outputs]
-            for array, output in zip(arrays, outputs, strict=True):
-                array[done : done + batch.count] = engine.backend.to_host(output)
-            done += batch.count
-        return arrays if samples is not None else [np.concatenate(p) for p in zip(*parts, strict=True)]
 
     def predict_on_batch(self, x):
         """The outputs for one batch; see `predict`."""
@@ -558,6 +544,12 @@ class Model(Persistent, Layer):
         with compute_threads(engine.backend):
             outputs = engine.predict_batch(batch, training)
             return _one_or_list([engine.backend.to_host(o) for o in outputs])
+
+
+def _params(source, batch_size, epochs=1) -> dict:
+    """What callbacks are told of the run; see `Callback.params`."""
+    size = batch_size or BATCH_SIZE
+    return {"epochs": epochs, "steps": source.steps, "samples": source.samples, "batch_size": size}
 
 
 def _tensors(argument, value):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn.metrics import class_numbers, confusion_matrix
-from minicnn.visualization.figures import as_text, class_label, new_figure
+from minicnn.visualization.figures import as_text, checked_names, class_label, new_figure
 
 CELL_INCHES = 0.62
 SMALL_CELL_INCHES = 0.26
@@ -30,9 +30,12 @@ def plot_confusion_matrix(y_true, y_pred, class_names=None):
     ------
     ValueError
         If lengths differ or a class has no name.
+    TypeError
+        If `class_names` is no sequence.
     ImportError
         If matplotlib is not installed.
     """
+    class_names = checked_names(class_names, "class_names")
     classes = None if class_names is None else len(class_names)
     for values, argument in ((y_true, "y_true"), (y_pred, "y_pred")):
         highest = class_numbers(values, argument).max(initial=0)

@@ -8,7 +8,7 @@ from minicnn.errors import check_choice, check_number
 from minicnn.layers import InputLayer
 from minicnn.models import Model, Sequential
 from minicnn.settings import floatx
-from minicnn.visualization.figures import NO_BREAK, as_text, new_figure
+from minicnn.visualization.figures import NO_BREAK, as_text, new_figure, text_width
 from minicnn.visualization.layout import Layout, layered
 
 MARGIN = 0.15  # inches around the drawing
@@ -56,7 +56,7 @@ class Box:
     def __post_init__(self):
         lines = [(self.title, TITLE), *((line, DETAIL) for line in self.details)]
         self.text_height = sum(font["size"] * LINE_SPACING for _, font in lines) / 72
-        width, height = max(_text_width(*line) for line in lines), self.text_height
+        width, height = max(text_width(*line) for line in lines), self.text_height
         if self.inner is not None:
             width = max(width, self.inner.size[0] + 2 * NESTED_PADDING)
             height += self.inner.size[1] + 2 * NESTED_PADDING
@@ -104,6 +104,7 @@ def plot_model(
     dpi=200,
     show_layer_activations=False,
     show_trainable=False,
+    splines="ortho",
 ):
     """A model as a diagram: a box for every call of a layer, coloured by the layer's kind, and arrows between them.
 
@@ -125,6 +126,8 @@ def plot_model(
         Pixels an inch; fewer where the picture would become too large.
     show_layer_activations : bool, default False
     show_trainable : bool, default False
+    splines :
+        Accepted for Keras's sake: arrows run as the drawing needs them.
 
     Returns
     -------
@@ -251,14 +254,6 @@ def _activation_name(activation) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------- drawing
-
-
-def _text_width(text, font) -> float:
-    """Inches that a line takes."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    return TextPath((0, 0), text, prop=FontProperties(**font)).get_extents().width / 72 if text.strip() else 0.0
 
 
 def _draw(axes, drawing, corner) -> None:

@@ -69,13 +69,13 @@ def as_pixels(images, caller):
     Raises
     ------
     ValueError, TypeError
-        If the shape, the sizes or the dtype do not fit.
+        If the shape, the sizes or the dtype do not fit; if it is one image (H, W, 1) or (H, W, 3).
     """
     try:
         pixels = np.asarray(images)
     except ValueError:  # a list of different shapes
         raise ValueError(f"{caller} takes images of one size. Received: images of different shapes") from None
-    fits = pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[-1] in (1, 3))
+    fits = pixels.ndim in (3, 4) and (pixels.ndim == 4) == (pixels.shape[-1] in (1, 3))  # (H, W, 3) is one image
     if not fits or pixels.size == 0:
         raise ValueError(
             f"{caller} takes one or more images: (N, H, W), (N, H, W, 1) or (N, H, W, 3); write image[None] for one. "
@@ -101,6 +101,28 @@ def _limits(pixels):
     return (lowest, highest) if lowest < highest else (lowest, lowest + 1)
 
 
+def checked_names(names, argument):
+    """Names as a list of str; None stays None.
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence: a dict, a set, one text, a number.
+    """
+    if names is None:
+        return None
+    try:
+        is_sequence = np.ndim(names) == 1
+    except ValueError:  # a list of lists of different lengths
+        is_sequence = False
+    if not is_sequence:
+        raise TypeError(
+            f"{argument} is a list, tuple or array of names in order, e.g. ['cat', 'dog']. "
+            f"Received: {type(names).__name__}, {names!r}"
+        )
+    return [str(name) for name in names]
+
+
 def class_label(number, class_names, argument="labels") -> str:
     """The name of a class, or its number where there are no names.
 
@@ -119,7 +141,7 @@ def class_label(number, class_names, argument="labels") -> str:
             f"class {number} has no name: class_names has {len(class_names)} entries, for 0 … {len(class_names) - 1}. "
             f"Received: {argument} with {number}"
         )
-    return str(class_names[number])
+    return class_names[number]
 
 
 def as_one_image(image, caller):
@@ -136,7 +158,8 @@ def as_one_image(image, caller):
     image = np.asarray(image)
     is_batch = image.ndim == 4 or (image.ndim == 3 and len(image) == 1 and image.shape[-1] not in (1, 3))
     batch = image if is_batch else image[None]
-    if batch.ndim not in (3, 4) or len(batch) != 1:
+    batch = batch[..., None] if batch.ndim == 3 else batch
+    if batch.ndim != 4 or len(batch) != 1:
         raise ValueError(
             f"{caller} takes one image: (H, W), (H, W, 1) or (H, W, 3), e.g. x_test[0]. Received: shape {image.shape}"
         )
@@ -146,3 +169,19 @@ def as_one_image(image, caller):
 def as_text(text) -> str:
     """`text` for matplotlib, which otherwise reads formulas between dollar signs."""
     return str(text).replace("$", r"\$")
+
+
+def text_width(text, font) -> float:
+    """Inches that a line takes.
+
+    Parameters
+    ----------
+    text : str
+        As `as_text` returns it.
+    font : dict
+        What matplotlib's FontProperties takes: "size" in points, "weight".
+    """
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    return TextPath((0, 0), text, prop=FontProperties(**font)).get_extents().width / 72 if text.strip() else 0.0

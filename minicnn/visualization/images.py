@@ -14,6 +14,7 @@ from minicnn.visualization.figures import (
     as_one_image,
     as_pixels,
     as_text,
+    checked_names,
     class_label,
     new_figure,
 )
@@ -25,6 +26,7 @@ TITLE_INCHES = 0.18  # for each line of an image's title
 NAME_LETTERS = 26  # of a class beside its bar
 BAR_INCHES = 0.28
 OTHERS = "#B0B0B0"
+TOLERANCE = 1e-5  # probabilities may be so much below 0 or above 1, by rounding
 
 
 def show_images(images, labels=None, class_names=None, predictions=None, titles=None, columns=5):
@@ -40,8 +42,8 @@ def show_images(images, labels=None, class_names=None, predictions=None, titles=
     class_names : sequence of str, optional
         Written instead of the class numbers.
     predictions : array like `labels`, or of probabilities (N, C), optional
-        What a model says: written as "pred = …" with the probability if it is given, and "act = …" for the label;
-        in vermilion where it is wrong.
+        What a model says: written as "pred = …", with the probability where rows of them are given (of other numbers,
+        such as logits, the class alone), and "act = …" for the label; in vermilion where it is wrong.
     titles : sequence of str, optional
         One for each image, instead of the classes.
     columns : int, default 5
@@ -54,6 +56,8 @@ def show_images(images, labels=None, class_names=None, predictions=None, titles=
     ------
     ValueError
         If shapes or lengths do not fit, or a class has no name.
+    TypeError
+        If `class_names` or `titles` is no sequence.
     ImportError
         If matplotlib is not installed.
     """
@@ -74,11 +78,12 @@ def show_images(images, labels=None, class_names=None, predictions=None, titles=
 
 def _titles(count, labels, class_names, predictions, titles):
     """(the text above each image, whether its prediction is wrong)."""
+    titles, class_names = checked_names(titles, "titles"), checked_names(class_names, "class_names")
     if titles is not None:
         if labels is not None or predictions is not None:
             raise ValueError("show_images takes titles, or labels and predictions. Received: both")
         _check_count(count, titles, "a title", "titles")
-        return [_wrapped(str(title)) for title in titles], [False] * count
+        return [_wrapped(title) for title in titles], [False] * count
     actual = None if labels is None else class_numbers(labels, "labels")
     predicted = None if predictions is None else class_numbers(predictions, "predictions")
     for numbers, one, many in ((actual, "a label", "labels"), (predicted, "a prediction", "predictions")):
@@ -100,7 +105,7 @@ def _predicted_names(predictions, numbers, class_names):
     """Each predicted class, with its probability where rows of probabilities were given."""
     names = [class_label(n, class_names, "predictions") for n in numbers]
     rows = np.asarray(predictions)
-    if rows.ndim == 1 or rows.shape[1] == 1:
+    if rows.ndim == 1 or rows.shape[1] == 1 or not _are_probabilities(rows):
         return names
     return [f"{name} ({_percent(row[n], 0)})" for name, row, n in zip(names, rows, numbers, strict=True)]
 
@@ -113,6 +118,10 @@ def _check_count(count, values, one, many):
 def _wrapped(text, letters=TITLE_LETTERS) -> str:
     """Lines of at most so many letters, for matplotlib."""
     return as_text("\n".join("\n".join(textwrap.wrap(line, letters)) for line in text.split("\n")))
+
+
+def _are_probabilities(values) -> bool:
+    return bool(((values >= -TOLERANCE) & (values <= 1 + TOLERANCE)).all())
 
 
 def _percent(fraction, decimals=2) -> str:
@@ -144,11 +153,14 @@ def show_prediction(image, probabilities, class_names=None, label=None, top=10):
     Raises
     ------
     ValueError
-        If shapes do not fit, a probability is not between 0 and 1, or a class has no name.
+        If shapes do not fit, a probability is not between 0 and 1 (but for rounding), or a class has no name.
+    TypeError
+        If `class_names` is no sequence.
     ImportError
         If matplotlib is not installed.
     """
     pixels = as_one_image(image, "show_prediction")
+    class_names = checked_names(class_names, "class_names")
     probabilities = _checked_probabilities(probabilities, class_names)
     classes = len(probabilities)
     predicted = int(probabilities.argmax())
@@ -169,7 +181,7 @@ def show_prediction(image, probabilities, class_names=None, label=None, top=10):
 
 
 def _checked_probabilities(probabilities, class_names):
-    """Probabilities as a vector (C,)."""
+    """Probabilities as a vector (C,), from 0 to 1."""
     vector = np.asarray(probabilities)
     vector = vector[0] if vector.ndim == 2 and len(vector) == 1 else vector
     if vector.ndim != 1 or vector.dtype.kind not in "biuf" or len(vector) < 2:
@@ -178,14 +190,19 @@ def _checked_probabilities(probabilities, class_names):
             "model.predict(x_test[:1]); for one sigmoid output p, write [1 - p, p]. "
             f"Received: shape {np.shape(probabilities)}, dtype {vector.dtype}"
         )
-    if not ((vector >= 0) & (vector <= 1)).all():
+    if np.isnan(vector).any():
+        raise ValueError(
+            "a probability is NaN: the model's weights, or the image, hold NaN or infinite values. "
+            f"Received: NaN for {np.isnan(vector).sum()} of {len(vector)} classes"
+        )
+    if not _are_probabilities(vector):
         raise ValueError(
             "probabilities lie between 0 and 1; where a model has no softmax, apply minicnn.functional.softmax. "
             f"Received: values from {vector.min()} to {vector.max()}"
         )
     if class_names is not None and len(class_names) != len(vector):
         raise ValueError(f"class_names needs a name for each of {len(vector)} classes. Received: {len(class_names)}")
-    return vector
+    return vector.clip(0, 1)
 
 
 def _checked_label(label, classes, class_names):

@@ -1,5 +1,7 @@
 """What a convolutional network has learned, and what it makes of an image: its filters and its feature maps."""
 
+import textwrap
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +13,14 @@ from minicnn.layers import Conv2D, Layer
 from minicnn.models import Model
 from minicnn.plan import Plan
 from minicnn.threads import compute_threads
-from minicnn.visualization.figures import as_pixels, as_text, new_figure
+from minicnn.visualization.figures import as_pixels, as_text, new_figure, text_width
 
 TILE_INCHES = 0.62
 GAP = 0.1  # between tiles, in tiles
 LAYER_GAP = 0.35  # between the rows of two layers, in tiles
-LABEL_INCHES = 1.6
+LABEL_SIZE = 8  # points
+LABEL_MARGIN = 0.25  # inches beside the labels
+NAME_LETTERS, NAME_LINES = 24, 2  # a layer's name is wrapped, and shortened in its middle
 SIGNED = "PuOr_r"  # purple and orange around white: told apart with any colour vision
 UNSIGNED = "viridis"  # grows evenly from dark to light with any colour vision, and in grey
 
@@ -103,7 +107,7 @@ def _filter_rows(layer, max_filters, max_channels):
     height, width, channels, filters = kernel.shape
     largest = float(np.abs(kernel[np.isfinite(kernel)]).max(initial=0)) or 1.0
     shown = kernel[..., :max_filters]
-    title = f"{layer.name}\n{height}×{width}, {_count(filters, max_filters, 'filter')}"
+    title = f"{_short(layer.name)}\n{height}×{width}, {_count(filters, max_filters, 'filter')}"
     if channels == 3:
         title += f"\nred, green, blue ±{largest:.2g}"
         tiles = np.nan_to_num((shown + largest) / (2 * largest), nan=1).clip(0, 1)  # (KH, KW, 3, F)
@@ -136,8 +140,9 @@ def show_feature_maps(model, image, layers=None, max_maps=16):
     model : Model
     image : array of the model's input shape, with or without a batch axis of length 1
         A list of them for a model with several inputs. Values as the model was trained with.
-    layers : list of str or Layer, optional
-        Default: all that there are.
+    layers : str, Layer, or list of them, optional
+        Default: all that there are, those inside nested models too; they are called "base/conv2d". Where a nested model
+        is named, its output is shown.
     max_maps : int, default 16
         Of more maps, the first ones are shown.
 
@@ -150,7 +155,9 @@ def show_feature_maps(model, image, layers=None, max_maps=16):
     ShapeError
         If the image does not fit the model.
     ValueError
-        If a layer does not exist or has no spatial output.
+        If a layer does not exist, is one of another model, or has no spatial output.
+    TypeError
+        If `model` is no model, or `layers` no list.
     NotBuiltError
         If the model is not built.
     ImportError
@@ -160,11 +167,15 @@ def show_feature_maps(model, image, layers=None, max_maps=16):
     if not isinstance(model, Model):
         raise TypeError(f"show_feature_maps takes a model. Received: {model!r}")
     images = _model_inputs(model, image)
-    places = _spatial_places(model, layers)
+    wanted = _chosen(model, layers)
+    outputs = list(_spatial_outputs(model.engine, model, images, wanted, Counter()))
+    if not outputs:
+        raise ValueError(
+            f"none of these layers of model '{model.name}' has an output with a height and a width. "
+            f"Received: {[path for path, layer in _paths(model) if wanted is None or layer in wanted]}"
+        )
     rows = [_input_row(tensor, array, max_maps) for tensor, array in zip(model.inputs, images, strict=True)]
-    outputs = _outputs(model, images, [tensor for _, tensor in places])
-    for (label, _), maps in zip(places, outputs, strict=True):
-        rows.append(_map_row(label, maps[0], max_maps))
+    rows += [_map_row(label, maps, max_maps) for label, maps in outputs]
     return _draw_rows([row for row in rows if row is not None])
 
 
@@ -194,39 +205,86 @@ def _fitted(model, tensor, array):
     return one[None]
 
 
-def _spatial_places(model, layers):
-    """(label, tensor) of each layer's spatial output, in the order of computation."""
-    wanted = None if layers is None else {_layer_name(layer) for layer in layers}
-    known = {layer.name for layer in model.layers}
-    for name in sorted((wanted or set()) - known):
-        raise unknown_name(f"layer of model '{model.name}'", name, known)
-    places, seen, entries = [], {}, {tensor.node for tensor in model.inputs}
-    for node in model.graph.nodes:
-        if node in entries or (wanted is not None and node.layer.name not in wanted):
-            continue
-        seen[node.layer] = seen.get(node.layer, 0) + 1
-        call = f" (call {seen[node.layer]})" if seen[node.layer] > 1 else ""
-        places += [(node.layer.name + call, tensor) for tensor in node.outputs if tensor.ndim == 4]
-    if not places:
-        which = "" if wanted is None else f" among {sorted(wanted)}"
-        raise ValueError(
-            f"model '{model.name}' has no layer{which} whose output has a height and a width. "
-            f"Received: {[layer.name for layer in model.layers]}"
-        )
-    return places
+def _chosen(model, layers):
+    """The layers that `layers=` asks for, as a set; None for all."""
+    if layers is None:
+        return None
+    layers = [layers] if isinstance(layers, str | Layer) else layers
+    if not isinstance(layers, list | tuple):
+        raise TypeError(f"layers is a layer or its name, or a list of them. Received: layers={layers!r}")
+    known = dict(_paths(model))
+    wanted = set()
+    for layer in layers:
+        if isinstance(layer, Layer):
+            if not any(layer is own for own in known.values()):
+                raise ValueError(
+                    f"layers= holds names or layers of model '{model.name}': {', '.join(known)}. "
+                    f"Received: {layer!r}, which is not in this model"
+                )
+        elif not isinstance(layer, str) or layer not in known:
+            raise unknown_name(f"layer of model '{model.name}'", str(layer), known)
+        wanted.add(layer if isinstance(layer, Layer) else known[layer])
+    return wanted
 
 
-def _layer_name(layer) -> str:
-    return layer.name if isinstance(layer, Layer) else str(layer)
+def _paths(model, prefix=""):
+    """(name, layer) of all layers; those of a nested model are called 'its name/their name'."""
+    for layer in model.layers:
+        yield prefix + layer.name, layer
+        if isinstance(layer, Model):
+            yield from _paths(layer, f"{prefix}{layer.name}/")
 
 
-def _outputs(model, images, tensors):
-    """The values of tensors inside the model, for one batch; nothing of the model changes."""
-    engine = model.engine
-    plan = Plan(Graph(model.inputs, tensors), engine.store, len(images[0]), training=False)
-    bound = plan.bind(len(images[0]))
+def _spatial_outputs(engine, model, arrays, wanted, calls, prefix=""):
+    """(label, maps (H, W, C)) of the layers' spatial outputs, in the order of computation.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of the outermost model.
+    model : Model
+        That one, or one inside it.
+    arrays : list of array (1, …)
+        What its inputs get.
+    wanted : set of Layer, or None for all
+        Of a nested model that is not named itself, the layers inside are shown.
+    calls : Counter
+        How often each layer has been met.
+    prefix : str
+        Of its layers' names.
+    """
+    entries = {tensor.node for tensor in model.inputs}
+    nodes = [node for node in model.graph.nodes if node not in entries]
+    needed = []
+    for node in nodes:
+        needed += node.outputs if _is_shown(node.layer, wanted) else ()
+        needed += node.inputs if isinstance(node.layer, Model) else ()
+    values = dict(zip(model.inputs, arrays, strict=True))
+    needed = [tensor for tensor in dict.fromkeys(needed) if tensor not in values]
+    values |= zip(needed, _computed(engine, model, arrays, needed), strict=True)
+    for node in nodes:
+        path = prefix + node.layer.name
+        calls[path] += 1
+        label = f"{path} (call {calls[path]})" if calls[path] > 1 else path
+        if _is_shown(node.layer, wanted):
+            yield from ((label, values[tensor][0]) for tensor in node.outputs if tensor.ndim == 4)
+        if isinstance(node.layer, Model):
+            inner = [values[tensor] for tensor in node.inputs]
+            yield from _spatial_outputs(engine, node.layer, inner, wanted, calls, f"{path}/")
+
+
+def _is_shown(layer, wanted) -> bool:
+    return not isinstance(layer, Model) if wanted is None else layer in wanted
+
+
+def _computed(engine, model, arrays, tensors):
+    """The values of tensors inside a model, for one batch; nothing of the model changes."""
+    if not tensors:
+        return []
+    plan = Plan(Graph(model.inputs, tensors), engine.store, len(arrays[0]), training=False)
+    bound = plan.bind(len(arrays[0]))
     with compute_threads(engine.backend):
-        Batch(images, [], None, None, len(images[0])).load_inputs(engine.backend, bound.inputs)
+        Batch(arrays, [], None, None, len(arrays[0])).load_inputs(engine.backend, bound.inputs)
         bound.forward()
         return [engine.backend.to_host(output) for output in bound.outputs]
 
@@ -236,7 +294,7 @@ def _input_row(tensor, array, max_maps):
     if array.ndim != 4:
         return None
     if array.shape[-1] in (1, 3):
-        label = f"{tensor.name}\n{array.shape[1]}×{array.shape[2]}"
+        label = f"{_short(tensor.name)}\n{array.shape[1]}×{array.shape[2]}"
         return Row(label, [as_pixels(array, "show_feature_maps")[0]], (0, 1), "gray")
     return _map_row(tensor.name, array[0], max_maps)
 
@@ -246,12 +304,23 @@ def _map_row(label, maps, max_maps):
     height, width, channels = maps.shape
     finite = maps[np.isfinite(maps)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    label = f"{label}\n{height}×{width}, {_count(channels, max_maps, 'map')}\n{low:.2g} … {high:.2g}"
+    label = f"{_short(label)}\n{height}×{width}, {_count(channels, max_maps, 'map')}\n{low:.2g} … {high:.2g}"
     tiles = list(np.moveaxis(maps[..., :max_maps], -1, 0))  # each (H, W)
     return Row(label, tiles, (low, high if high > low else low + 1), UNSIGNED)
 
 
 # ------------------------------------------------------------------------------------------------------------ drawing
+
+
+def _short(name) -> str:
+    """A name in lines that stand beside a tile without touching those of the next row."""
+    most = NAME_LETTERS * NAME_LINES
+    if len(name) > most:
+        name = f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
+    lines = textwrap.wrap(name, NAME_LETTERS)
+    if len(lines) > NAME_LINES:  # words do not fill their lines
+        lines = [name[start : start + NAME_LETTERS] for start in range(0, len(name), NAME_LETTERS)]
+    return "\n".join(lines)
 
 
 def _draw_rows(rows):
@@ -262,13 +331,15 @@ def _draw_rows(rows):
         top += LAYER_GAP if number and row.begins else 0
         tops.append(top)
         top += 1
-    figure = new_figure(LABEL_INCHES + TILE_INCHES * columns, 0.3 + TILE_INCHES * top)
+    labels = [as_text(row.label) for row in rows]
+    widest = max(text_width(line, {"size": LABEL_SIZE}) for label in labels for line in label.split("\n"))
+    figure = new_figure(widest + LABEL_MARGIN + TILE_INCHES * columns, 0.3 + TILE_INCHES * top)
     axes = figure.subplots()
     for row, y in zip(rows, tops, strict=True):
         for x, tile in enumerate(row.tiles):
             _draw_tile(axes, tile, x, y, row)
     axes.set(xlim=(-GAP, columns), ylim=(top, -GAP), aspect="equal", xticks=[])
-    axes.set_yticks([y + (1 - GAP) / 2 for y in tops], [as_text(row.label) for row in rows], fontsize=8)
+    axes.set_yticks([y + (1 - GAP) / 2 for y in tops], labels, fontsize=LABEL_SIZE)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_anchor("W")

@@ -1,0 +1,56 @@
+"""One pass over data with the model as in use: what `evaluate` and `predict` do, and the validation in `fit`."""
+
+import numpy as np
+
+from minicnn.errors import DataError
+
+
+def evaluate_source(model, source, callbacks) -> dict:
+    """Averages of loss and metrics over a source.
+
+    Parameters
+    ----------
+    source : ArraySource or StreamSource
+    callbacks : CallbackList
+    """
+    callbacks("on_test_begin")
+    engine, totals, wants_batches = model.engine, None, callbacks.wants("on_test_batch_end")
+    for number, batch in enumerate(engine.batches(source)):
+        totals = totals or engine.totals(batch.targets)
+        callbacks("on_test_batch_begin", number)
+        engine.evaluate_batch(batch, totals)
+        if wants_batches:
+            callbacks("on_test_batch_end", number, totals.logs_when_read())
+    if totals is None:
+        raise DataError(
+            "the generator gave no batch: one that ends can be read once only; give validation_steps= (steps=) and "
+            "one that goes on, or a Sequence. Received: no batch"
+        )
+    logs = totals.logs()
+    callbacks("on_test_end", logs)
+    return logs
+
+
+def predict_source(model, source, callbacks) -> list:
+    """The outputs for a source, one array for each output.
+
+    Parameters
+    ----------
+    source : ArraySource or StreamSource
+    callbacks : CallbackList
+    """
+    callbacks("on_predict_begin")
+    engine, parts, arrays, done = model.engine, [], None, 0
+    for number, batch in enumerate(source.batches()):
+        callbacks("on_predict_batch_begin", number)
+        outputs = [engine.backend.to_host(output) for output in engine.predict_batch(batch)]
+        if source.samples is None:
+            parts.append(outputs)
+        else:
+            arrays = arrays or [np.empty((source.samples, *o.shape[1:]), o.dtype) for o in outputs]
+            for array, output in zip(arrays, outputs, strict=True):
+                array[done : done + batch.count] = output
+        done += batch.count
+        callbacks("on_predict_batch_end", number, {"outputs": outputs})
+    callbacks("on_predict_end")
+    return arrays if source.samples is not None else [np.concatenate(p) for p in zip(*parts, strict=True)]

@@ -88,6 +88,10 @@ LAYERS = {
     "net_1 CIFAR-10, first": Convolution((32, 32, 3), 32, 3, pooled=False, padding="same"),
     "net_1 CIFAR-10, second": Convolution((32, 32, 32), 64, 3, padding="same"),
     "LeNet-5 CIFAR-10, first": Convolution((32, 32, 3), 6, 5),
+    "LeNet-5 CIFAR-10, second": Convolution((14, 14, 6), 16, 5),
+    "classic LeNet-5, first": Convolution((28, 28, 1), 6, 5, pooled=False, padding="same"),
+    "classic LeNet-5, second": Convolution((14, 14, 6), 16, 5, pooled=False),
+    "better LeNet-5, first": Convolution((32, 32, 1), 16, 5, padding="same"),
     "better LeNet-5, second": Convolution((16, 16, 16), 32, 5, padding="same"),
     "better LeNet-5, third": Convolution((8, 8, 32), 64, 5, padding="same"),
 }
@@ -185,7 +189,10 @@ def chosen(run, candidates):
 
     with deciding(recorded):
         run()
-    return next(name for name, decisions in candidates.items() if decisions == taken)
+    name = next((name for name, decisions in candidates.items() if decisions == taken), None)
+    if name is None:
+        raise RuntimeError(f"no candidate follows from {sorted(taken)}; there are {candidates}")
+    return name
 
 
 def measure(run, candidates, rounds):

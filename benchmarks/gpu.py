@@ -60,9 +60,12 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)
     end, file = time.monotonic() + 60 * options.minutes, options.out / "gpu.json"
     result = json.loads(file.read_text()) if file.is_file() and len(options.parts) < len(MEASUREMENTS) else {}
+    if result.setdefault("smoke", options.smoke) != options.smoke:
+        sys.exit(f"error: {file} is of a measurement with other sizes (--smoke); give another --out")
     for name in options.parts:
         start = time.monotonic()
         gpu_networks.failures.clear()
+        result.pop(name, None)
         with gpu_networks.go_on_after(name):
             result[name] = MEASUREMENTS[name](options.smoke, end)
         result["failures"] = result.get("failures", {}) | {name: list(gpu_networks.failures)}
@@ -238,17 +241,20 @@ def convolution(name, shape, smoke, end):
     ours = Convolution("cupy", shape)
     row = {"name": name, "products": ours.products, "parts": {}}
     with ours.backend.device:
-        peer = gpu_networks.TorchConvolution(ours.host, shape) if gpu_networks.torch_or_none() else None
+        results = {}
         for part in PARTS:
             entry = row["parts"][part] = {"gpu": seconds_of(partial(ours.run, part), smoke)}
-            result = ours.backend.to_host(ours.run(part))
-            entry["identical"] = bool(np.array_equal(result, ours.backend.to_host(ours.run(part))))
-            if peer is not None:
-                entry |= peer.compare(part, result, smoke)
+            results[part] = ours.backend.to_host(ours.run(part))
+            entry["identical"] = bool(np.array_equal(results[part], ours.backend.to_host(ours.run(part))))
+        with gpu_networks.go_on_after(f"convolution {name}, PyTorch"):
+            peer = gpu_networks.TorchConvolution(ours.host, shape) if gpu_networks.torch_or_none() else None
+            for part in PARTS if peer else ():
+                row["parts"][part] |= peer.compare(part, results[part], smoke)
     if ours.products <= MOST_CPU_PRODUCTS and time.monotonic() < end:
-        cpu = Convolution("numba", shape)
-        for part in PARTS:
-            row["parts"][part]["cpu"] = processor_seconds(partial(cpu.run, part))
+        with gpu_networks.go_on_after(f"convolution {name}, processor"):
+            cpu = Convolution("numba", shape)
+            for part in PARTS:
+                row["parts"][part]["cpu"] = processor_seconds(partial(cpu.run, part))
     print(name, {part: f"{entry['gpu'] * 1e6:.0f} µs" for part, entry in row["parts"].items()}, flush=True)
     return row
 

@@ -308,7 +308,7 @@ def add_compiled(rows, steps, end):
 
 def steps_table(rows):
     """Times and ratios."""
-    names = {"eager": "PyTorch eager", "compile": "torch.compile", "graph": "PyTorch, CUDA graph"}
+    names = {"eager": "PyTorch eager", "compile": "torch.compile, contiguous", "graph": "PyTorch, CUDA graph"}
     lines = []
     for row in rows:
         cells = [row["name"], f"{row['ours'] * 1e6:.0f}"]

@@ -300,7 +300,8 @@ def page(record):
 
 def is_shuffled(run):
     """Whether a run's CIFAR-10 images came in another order than the published one."""
-    return run["dataset"] == "CIFAR-10" and run["first_labels"] != PUBLISHED_CIFAR10_LABELS
+    labels = run.get("first_labels", PUBLISHED_CIFAR10_LABELS)
+    return run["dataset"] == "CIFAR-10" and labels != PUBLISHED_CIFAR10_LABELS
 
 
 def summary(record):

@@ -190,6 +190,11 @@ class Images:
         return self.x_test, self.y_test
 
     @property
+    def train_labels(self):
+        """Class numbers (N,) of the training set, also after `one_hot`."""
+        return self.y_train if self.y_train.ndim == 1 else self.y_train.argmax(axis=1)
+
+    @property
     def test_labels(self):
         """Class numbers (N,) of the test set, also after `one_hot`."""
         return self.y_test if self.y_test.ndim == 1 else self.y_test.argmax(axis=1)
@@ -334,7 +339,7 @@ def save_result(options, name, images, outcome=None, networks=None):
         "versions": versions(),
         "seed": options.seed,
         "variant": options.variant,
-        "first_labels": images.y_train[:5].ravel().tolist(),
+        "first_labels": images.train_labels[:5].tolist(),
         "train_images": len(images.x_train),
         "test_images": len(images.x_test),
         **(outcome or {"networks": networks}),

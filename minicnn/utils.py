@@ -28,7 +28,7 @@ __all__ = [
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 IMAGES_AT_ONCE = 256  # are resized together
-MOST_CLASSES = 2**31  # a larger class number is a mistake, and its row would not fit into memory
+MOST_CLASSES = 2**24  # a larger class number is a mistake: its row would take 64 MiB
 
 
 def set_random_seed(seed: int) -> None:
@@ -250,6 +250,7 @@ def _image_batch(caller, images):
     if not fits or 0 in images.shape[1:] or images.dtype.kind not in "biuf":
         raise ShapeError(
             f"{caller} takes images of real numbers, (N, H, W) or (N, H, W, C); write image[None] for one. "
+            "A last axis of 1 or 3 is read as channels: write images[..., None] where it is a width. "
             f"Received: shape {images.shape}, dtype {images.dtype}"
         )
     return images

@@ -241,6 +241,7 @@ def test_every_example(script, arguments, params, published, figures, small_data
     result = read_result(tmp_path / "out")
     assert (result["name"], result["seed"], result["train_images"]) == (script, 1, 40)
     assert result["dataset"] != "digits"
+    assert len(result["first_labels"]) == 5
     networks = result["networks"] if isinstance(params, dict) else {None: result}
     assert {name: entry["params"] for name, entry in networks.items()} == (
         params if isinstance(params, dict) else {None: params}

@@ -488,10 +488,10 @@ def test_products_take_denormal_numbers_for_zero():
 
 
 @x86_only
-@pytest.mark.parametrize("algorithm", ["sparse", "winograd"])
+@pytest.mark.parametrize("algorithm", ["sparse", "spread", "winograd"])
 def test_gradients_behind_pooling_take_denormal_numbers_for_zero(algorithm, monkeypatch):
     monkeypatch.setattr(choice, "winograd_gradient_is_best", lambda *arguments: algorithm == "winograd")
-    monkeypatch.setattr(choice, "spread_is_best", lambda *arguments: False)
+    monkeypatch.setattr(choice, "spread_is_best", lambda *arguments: algorithm == "spread")
     rng = np.random.default_rng(21)
     window, pool = make_window((12, 12), (3, 3), (1, 1), "same"), make_window((12, 12), (2, 2), (2, 2), "valid")
     x, kernel, winner = (
@@ -499,7 +499,8 @@ def test_gradients_behind_pooling_take_denormal_numbers_for_zero(algorithm, monk
         normal(rng, 3, 3, 16, 16),
         aligned(np.zeros((8, 6, 6, 16), np.uint8)),
     )
-    dy, made = aligned(np.full(winner.shape, DENORMAL)), (aligned(np.ones_like(x)), aligned(np.ones_like(kernel)))
-    fast.conv2d_pool_backward(x, kernel, winner, dy, *made, None, window, pool)
-    assert all((array == 0).all() for array in made)
+    dy, dx = aligned(np.full(winner.shape, DENORMAL)), None if algorithm == "spread" else aligned(np.ones_like(x))
+    dkernel, dbias = aligned(np.ones_like(kernel)), aligned(np.ones(16, np.float32))
+    fast.conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
+    assert all((array == 0).all() for array in (dx, dkernel, dbias) if array is not None)
     assert_no_thread_was_changed()

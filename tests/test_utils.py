@@ -103,8 +103,8 @@ def test_one_hot_rows(labels):
         ([np.inf], None, r"integers from 0 on. Received: dtype float64, 1 values"),
         ([np.nan], 3, r"integers from 0 on. Received: dtype float64, 1 values"),
         (np.array([2**63], "uint64"), 3, r"must lie in 0 … 2. Received: 9223372036854775808 … 9223372036854775808"),
-        (np.array([2**63], "uint64"), None, r"must lie in 0 … 2147483647. Received: 9223372036854775808"),
-        ([1e30], None, r"must lie in 0 … 2147483647. Received: 1000"),
+        (np.array([2**63], "uint64"), None, r"must lie in 0 … 16777215. Received: 9223372036854775808"),
+        ([1e30], None, r"must lie in 0 … 16777215. Received: 1000"),
         ([-2], None, r"must lie in 0 … 0. Received: -2 … -2"),
         ([0], 0, r"`num_classes` must be an integer of at least 1. Received: num_classes=0"),
     ],
@@ -301,8 +301,9 @@ def test_many_images_are_resized_in_parts(rng, monkeypatch):
 
 @pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4, 3, 1), (1, 0, 4), (32, 32, 3), (28, 28, 1)])
 def test_what_are_no_images(shape):
+    message = r"takes images .*write image\[None\] for one. .*Received: shape"
     for change in (lambda x: utils.resize_images(x, 2), lambda x: utils.translate_images(x, 1, 1)):
-        with pytest.raises(mc.errors.ShapeError, match=r"takes images .*write image\[None\] for one. Received: shape"):
+        with pytest.raises(mc.errors.ShapeError, match=message):
             change(np.zeros(shape))
 
 

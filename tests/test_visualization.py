@@ -220,7 +220,7 @@ def test_grey_values(images, low, high):
 
 @pytest.mark.parametrize("shape", [(6, 5), (2, 6, 5, 2), (2, 6, 5, 4), (0, 6, 5), (2, 0, 5), (32, 32, 3), (28, 28, 1)])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"show_images takes .* image\[None\] for one. Received: shape"):
+    with pytest.raises(ValueError, match=r"show_images takes .* image\[None\] for one. .*Received: shape"):
         visualization.show_images(np.zeros(shape))
 
 

@@ -79,6 +79,7 @@ def as_pixels(images, caller):
     if not fits or pixels.size == 0:
         raise ValueError(
             f"{caller} takes one or more images: (N, H, W), (N, H, W, 1) or (N, H, W, 3); write image[None] for one. "
+            "A last axis of 1 or 3 is read as channels: write images[..., None] where it is a width. "
             f"Received: shape {pixels.shape}"
         )
     if pixels.dtype.kind not in "biuf":

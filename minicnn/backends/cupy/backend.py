@@ -9,7 +9,7 @@ import numpy as np
 from minicnn.backends import cupy as kernels
 from minicnn.backends.base import Backend
 from minicnn.backends.cupy import devices
-from minicnn.backends.cupy.step import CapturedStep, StepState, Uploads
+from minicnn.backends.cupy.step import CapturedStep, StepState, Uploads, free_retired
 
 
 class CupyBackend(Backend):
@@ -67,6 +67,7 @@ class CupyBackend(Backend):
     def free_bytes(self) -> int:
         """Memory that new arrays can have."""
         with self.device:
+            free_retired()
             return devices.free_bytes()
 
     def step_state(self) -> StepState:

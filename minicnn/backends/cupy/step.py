@@ -100,7 +100,7 @@ class CapturedStep:
         Exception
             Whatever `body` does that cannot be captured: waiting for a result, copying from the host, cuBLAS.
         """
-        _free_retired()
+        free_retired()
         cupy.get_default_memory_pool().free_all_blocks()  # what launching kernel by kernel has left behind
         self._pool = cupy.cuda.MemoryPool()
         weakref.finalize(self, _retired.append, (cupy.cuda.Device(), self._pool))
@@ -122,7 +122,7 @@ class CapturedStep:
 _retired = []  # (device, memory pool) of graphs that are gone; arrays that a step returned may still lie there
 
 
-def _free_retired():
+def free_retired() -> None:
     """Give the memory of graphs that are gone back: from CuPy 14.1 on, a pool that is dropped keeps its free blocks."""
     for entry in list(_retired):
         device, pool = entry

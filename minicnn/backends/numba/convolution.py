@@ -72,6 +72,8 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
     if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
         winograd.input_gradient(kernel, y if relu else None, dy, dx, window)
         dx = None
+    if dx is dkernel is dbias is None:
+        return
     parts = parts_with_sums(len(x), kernel.nbytes)
     _conv2d_backward.run(
         _product_time(x, kernel, window),
@@ -115,6 +117,8 @@ def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Wind
     if dx is not None and choice.winograd_gradient_is_best(window, pool, channels, filters, x.itemsize):
         winograd.pool_input_gradient(kernel, winner, dy, dx, window)
         dx = None
+    if dx is dkernel is dbias is None:
+        return
     if dx is None and choice.spread_is_best(window, pool, channels, filters, x.itemsize):
         _pool_backward_dense(x, kernel, winner, dy, dkernel, dbias, window, pool)
     else:
@@ -292,6 +296,7 @@ def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first,
     padded = frame_scratch(frame, 0, x)
     band = scratch(bands.scratch_size, x)
     fill(band, 0, len(band), 0)
+    control = flush_denormals()
     for image in range(first, last):
         source, start = framed_image(frame, x, image, padded)
         for number in range(bands.bands):
@@ -303,6 +308,7 @@ def _pool_backward_dense_part(x, winner, dy, zeros, kernel_sum, bias_sum, first,
                     0, bands.pixel_count, zeros, image > first or number > 0,
                     kernel_sum, 0, conv.kernel_rows, 0, conv.kernel_height, conv.filters, floor_of(False, x),
                 )  # fmt: skip
+    restore_denormals(control)
 
 
 @parallel_kernel(uses=[MULTIPLY])

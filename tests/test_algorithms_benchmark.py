@@ -1,0 +1,44 @@
+"""benchmarks/algorithms.py: it forces what it says, and knows every decision of `choice.py`."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numba")
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="not a checkout")
+
+
+@pytest.fixture
+def algorithms(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import algorithms
+
+    return algorithms
+
+
+def test_every_layer_and_job_has_a_chosen_candidate_and_times(algorithms):
+    names = set()
+    for title, layer in algorithms.LAYERS.items():
+        for job, run in algorithms.calls(layer, 2).items():
+            candidates = layer.candidates(job)
+            chosen = algorithms.chosen(run, candidates)
+            assert chosen in candidates, (title, job)
+            names |= set(candidates)
+    assert names == {"direct", "pairs", "Winograd", "columns", "sparse", "spread"}
+
+
+def test_every_decision_can_be_forced(algorithms):
+    from minicnn.backends.numba import choice
+
+    decisions = {name for name in vars(choice) if name.endswith("_best")}
+    assert set(algorithms.DECISIONS) == decisions - {"pooled_winograd_is_best"}  # which asks another one
+
+
+def test_the_report_names_what_is_faster(algorithms):
+    times = {"direct": [2.0, 4.0, 8.0], "Winograd": [1.0, 2.0, 4.0]}
+    result = {"layer": "L", "job": "y", "chosen": "direct", "microseconds": times}
+    row = algorithms.report([result], 7).splitlines()[2]
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == ["L", "y", "direct 4", "Winograd 2", "2.00"]

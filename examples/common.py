@@ -23,7 +23,17 @@ CURVES = "curves.png"
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose errors are one line; the usage is for ``--help``."""
+    """A parser whose errors are one line; the usage is for ``--help``.
+
+    Attributes
+    ----------
+    name : str
+        Of the example.
+    shared : dict
+        The options of all examples, with their defaults.
+    """
+
+    name, shared = "", {}
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
@@ -53,16 +63,14 @@ def make_parser(name, description, epochs, batch_size, least_images=1):
     add("--seed", type=_integer(0, 2**63 - 1), default=0, metavar="N", help="default: 0")
     add("--out", type=Path, metavar="DIR", help=f"where results go (default: runs/{name}, a variant's beside it)")
     add("--show", action="store_true", help="open a window with the figures")
-    parser.set_defaults(name=name)
+    parser.shared = vars(parser.parse_args([]))
+    parser.name = name
     return parser
 
 
-SHARED_OPTIONS = ("name", "data_dir", "epochs", "batch_size", "limit", "backend", "seed", "out", "show")
-
-
-def variant(parser, options):
+def _variant(parser, options):
     """The example's own options that differ from their defaults: option → value."""
-    own = {key: value for key, value in vars(options).items() if key not in SHARED_OPTIONS}
+    own = {key: value for key, value in vars(options).items() if key not in parser.shared}
     return {key: value for key, value in own.items() if value != parser.get_default(key)}
 
 
@@ -88,8 +96,8 @@ def parse(parser, arguments=None):
     argparse.Namespace
     """
     options = parser.parse_args(arguments)
-    options.variant = variant(parser, options)
-    options.out = options.out or _default_folder(options.name, options.variant)
+    options.variant = _variant(parser, options)
+    options.out = options.out or _default_folder(parser.name, options.variant)
     try:
         if options.backend:
             mc.set_backend(options.backend)

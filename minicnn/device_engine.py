@@ -468,7 +468,7 @@ class DeviceEngine(Engine):
             self._plans.clear()
             self._staging.clear()
             self._steps.clear()
-            self.backend.free_bytes()  # which gives back what those steps held
+            self.backend.release_memory()
             if count == 1:
                 raise
             raise DeviceMemoryError(

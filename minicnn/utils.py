@@ -72,7 +72,7 @@ def to_categorical(x, num_classes=None):
     Raises
     ------
     ValueError
-        If a number is negative, not integral, not below `num_classes`, or 2**31 or more.
+        If a number is negative, not integral, not below `num_classes`, or 2**24 or more.
     """
     x = np.asarray(x)
     if x.ndim > 1 and x.shape[-1] == 1:

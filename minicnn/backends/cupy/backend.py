@@ -64,10 +64,14 @@ class CupyBackend(Backend):
         with self.device:
             array[...] = source if isinstance(source, cupy.ndarray) else self.asarray(source, array.dtype)
 
+    def release_memory(self) -> None:
+        """Give back what graphs held that are gone."""
+        free_retired()
+
     def free_bytes(self) -> int:
         """Memory that new arrays can have."""
         with self.device:
-            free_retired()
+            self.release_memory()
             return devices.free_bytes()
 
     def step_state(self) -> StepState:

@@ -418,3 +418,20 @@ def test_the_number_of_threads_changes_no_bit():
     finally:
         numba.set_num_threads(threads)
     assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_nothing_is_computed_that_nobody_wants(only, monkeypatch):
+    """Winograd's input gradient of a frozen layer is not followed by a pass for gradients of its kernel."""
+    from minicnn.backends.numba import convolution
+
+    rng = np.random.default_rng(14)
+    window = make_window((8, 8), (3, 3), (1, 1), "same")
+    pool = make_window((8, 8), (2, 2), (2, 2), "valid")
+    x, kernel = normal(rng, 2, 8, 8, 16), normal(rng, 3, 3, 16, 16)
+    winner = aligned(np.zeros((2, 4, 4, 16), np.uint8))
+    for name in ("_conv2d_backward", "_conv2d_pool_backward_dense", "_conv2d_pool_backward_sparse"):
+        monkeypatch.setattr(convolution, name, None)
+    only("winograd_is_best", winograd, [])
+    fast.conv2d_backward(x, kernel, None, normal(rng, 2, 8, 8, 16), aligned(x), None, None, window)
+    only("winograd_gradient_is_best", winograd, [])
+    fast.conv2d_pool_backward(x, kernel, winner, normal(rng, 2, 4, 4, 16), aligned(x), None, None, window, pool)

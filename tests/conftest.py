@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from minicnn import backends, random, settings, threads
+from minicnn.backends.numba.launch import Kernel
 from minicnn.layers import base
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # beside the checkout
@@ -82,6 +83,23 @@ def _same_state(request):
     for setting, values in zip(SETTINGS, before, strict=True):
         setting.clear()
         setting.update(values)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _contiguous_arguments():
+    """A kernel reads memory as if its arrays were C-contiguous: in every test, whoever hands it a view is told."""
+    entry = Kernel._entry
+
+    def checked(kernel, arguments):
+        for number, argument in enumerate(arguments):
+            if isinstance(argument, np.ndarray) and not argument.flags.c_contiguous:
+                name = kernel._dispatcher.py_func.__name__
+                raise AssertionError(f"argument {number} of {name} is not C-contiguous: {argument.strides}")
+        return entry(kernel, arguments)
+
+    Kernel._entry = checked
+    yield
+    Kernel._entry = entry
 
 
 # ------------------------------------------------------------------------------------------------------- devices

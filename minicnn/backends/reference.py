@@ -311,6 +311,7 @@ def softmax_cross_entropy(logits, target, weight, loss, dlogits):
     ----------
     logits : (N, C)
     target : (N,) int64 class numbers, or (N, C) probabilities of the dtype of `logits`
+        Of any layout: it may be a view of a user's array.
     weight : (N,)
         Factor of each row of `dlogits` (sample weight / number of samples); `loss` is not weighted.
     loss : (N,), written

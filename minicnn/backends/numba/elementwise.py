@@ -19,6 +19,7 @@ _HALF = np.uint64(32)
 def softmax_cross_entropy(logits, target, weight, loss, dlogits):
     """See `minicnn.backends.reference.softmax_cross_entropy`."""
     classes = logits.shape[1]
+    target = np.ascontiguousarray(target)  # a user's array: reshape would keep the strides of a view
     flat = logits.reshape(-1), target.reshape(-1), weight, loss, flat_or_absent(dlogits, logits.dtype), classes
     if target.ndim == 2:
         _cross_entropy_of_probabilities(*flat)

@@ -15,14 +15,15 @@ import harness
 import numpy as np
 
 import minicnn as mc
+from minicnn import backends
 from minicnn.backends import memory
-from minicnn.backends import numba as kernels
-from minicnn.backends.numba import choice
-from minicnn.backends.numba.tables import can_pool_by_rows
-from minicnn.backends.numba.tiles import lanes
+from minicnn.backends.numba.convolution import choice
+from minicnn.backends.numba.machine.offsets import can_pool_by_rows
+from minicnn.backends.numba.machine.target import lanes
 from minicnn.geometry import make_window
 
 ITEMSIZE = 4  # of float32
+ops = backends.get("numba").ops
 LEAST_SECONDS = 0.002  # of a turn
 WINOGRAD, GRADIENT, PAIRS, COLUMNS, SPREAD = DECISIONS = (
     "winograd_is_best",
@@ -140,18 +141,18 @@ def calls(layer, images):
     y, dy = (normal(rng, images, last.out_height, last.out_width, layer.filters) for _ in range(2))
     dx, dkernel, dbias = (memory.empty(a.shape, a.dtype) for a in (x, kernel, bias))
     if not layer.pooled:
-        kernels.conv2d(x, kernel, bias, y, window, relu=True)
+        ops.conv2d(x, kernel, bias, y, window, relu=True)
         return {
-            "y": lambda: kernels.conv2d(x, kernel, bias, y, window, relu=True),
-            "dx": lambda: kernels.conv2d_backward(x, kernel, y, dy, dx, None, None, window, relu=True),
-            "dkernel": lambda: kernels.conv2d_backward(x, kernel, y, dy, None, dkernel, dbias, window, relu=True),
+            "y": lambda: ops.conv2d(x, kernel, bias, y, window, relu=True),
+            "dx": lambda: ops.conv2d_backward(x, kernel, y, dy, dx, None, None, window, relu=True),
+            "dkernel": lambda: ops.conv2d_backward(x, kernel, y, dy, None, dkernel, dbias, window, relu=True),
         }
     winner = memory.empty(y.shape, np.uint8)
-    kernels.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu=True)
+    ops.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu=True)
     return {
-        "y": lambda: kernels.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu=True),
-        "dx": lambda: kernels.conv2d_pool_backward(x, kernel, winner, dy, dx, None, None, window, pool),
-        "dkernel": lambda: kernels.conv2d_pool_backward(x, kernel, winner, dy, None, dkernel, dbias, window, pool),
+        "y": lambda: ops.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu=True),
+        "dx": lambda: ops.conv2d_pool_backward(x, kernel, winner, dy, dx, None, None, window, pool),
+        "dkernel": lambda: ops.conv2d_pool_backward(x, kernel, winner, dy, None, dkernel, dbias, window, pool),
     }
 
 

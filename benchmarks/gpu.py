@@ -220,10 +220,10 @@ class Convolution:
     def run(self, part):
         """Compute one of `PARTS`."""
         if part == "forward":
-            self.backend.kernels.conv2d(self.x, self.kernel, None, self.y, self.window)
+            self.backend.ops.conv2d(self.x, self.kernel, None, self.y, self.window)
             return self.y
         dx, dkernel = (self.dx, None) if part == "input gradient" else (None, self.dkernel)
-        self.backend.kernels.conv2d_backward(self.x, self.kernel, None, self.dy, dx, dkernel, None, self.window)
+        self.backend.ops.conv2d_backward(self.x, self.kernel, None, self.dy, dx, dkernel, None, self.window)
         return dkernel if dx is None else dx
 
 
@@ -265,7 +265,7 @@ def convolution(name, shape, smoke, end):
 def bandwidths(smoke, end):
     """Bytes a second of kernels that only move memory: (name, bytes read and written a second)."""
     backend = backends.get("cupy")
-    kernels, zeros = backend.kernels, backend.zeros
+    kernels, zeros = backend.ops, backend.zeros
     n, size, channels = (2, 4, 8) if smoke else (256, 56, 64)
     window = make_window((size, size), (2, 2), (2, 2), "valid")
     x, y = zeros((n, size, size, channels), np.float32), zeros((n, size // 2, size // 2, channels), np.float32)

@@ -8,9 +8,9 @@ asked for, so that nothing has to be compiled for a single call.
 import numpy as np
 
 from minicnn import backends
-from minicnn.backends import reference
-from minicnn.data import real_array
-from minicnn.errors import ShapeError, check_choice, check_pair
+from minicnn.backends.reference import windows
+from minicnn.checks import check_choice, check_pair, real_array
+from minicnn.errors import ShapeError
 from minicnn.geometry import make_window
 from minicnn.layers import activations
 from minicnn.settings import floatx
@@ -65,7 +65,7 @@ def conv2d(x, kernel, bias=None, strides=1, padding="valid", dilation=1, groups=
         bias = engine.asarray(np.broadcast_to(real_array(bias, "bias"), kernel.shape[3:]), images.dtype)
     window = _window(images, kernel.shape[:2], strides, padding, dilation)
     y = _empty(images, window, kernel.shape[3], engine)
-    engine.kernels.conv2d(images, engine.asarray(kernel), bias, y, window, groups)
+    engine.ops.conv2d(images, engine.asarray(kernel), bias, y, window, groups)
     return _like_input(engine.to_host(y), rank, planar)
 
 
@@ -86,7 +86,7 @@ def max_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
     images, rank = _images(x, engine)
     window = _window(images, pool_size, pool_size if strides is None else strides, padding)
     y = _empty(images, window, images.shape[3], engine)
-    engine.kernels.max_pool2d(images, y, None, window)
+    engine.ops.max_pool2d(images, y, None, window)
     return _like_input(engine.to_host(y), rank, rank == 2)
 
 
@@ -96,7 +96,7 @@ def avg_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
     images, rank = _images(x, engine)
     window = _window(images, pool_size, pool_size if strides is None else strides, padding)
     y = _empty(images, window, images.shape[3], engine)
-    engine.kernels.avg_pool2d(images, y, window)
+    engine.ops.avg_pool2d(images, y, window)
     return _like_input(engine.to_host(y), rank, rank == 2)
 
 
@@ -114,7 +114,7 @@ def im2col(x, kernel_size, strides=1, padding="valid", dilation=1):
         Taps in row-major order, channels last.
     """
     images, _ = _images(x, backends.get("numpy"))
-    columns = reference.im2col(images, _window(images, kernel_size, strides, padding, dilation))
+    columns = windows.im2col(images, _window(images, kernel_size, strides, padding, dilation))
     return columns.reshape(-1, columns.shape[3] * columns.shape[4])
 
 
@@ -139,7 +139,7 @@ def col2im(columns, input_shape, kernel_size, strides=1, padding="valid", dilati
         raise ShapeError(
             f"columns for an input of shape {tuple(input_shape)} reshape to {shape}. Received: {columns.shape}"
         )
-    reference.col2im(columns.reshape(shape), window, x)
+    windows.col2im(columns.reshape(shape), window, x)
     return x
 
 

@@ -6,6 +6,13 @@ Every layer, kernel and backend takes its sizes from here, so that convolution a
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+FILL_MODES = ("constant", "nearest", "reflect", "wrap")  # what lies beyond the edges of an image that is warped
+
+# A winner of max pooling is one byte: the tap that holds the maximum, or that ReLU blocked the cell and no pixel
+# receives a gradient.
+RELU_OFF = 255
+MAX_TAPS = RELU_OFF  # of a pooling window whose winners are kept: taps 0 … 254
+
 
 @dataclass(frozen=True)
 class Window:

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from minicnn import backends, losses, random
-from minicnn.data import match_inputs
 from minicnn.graph import Graph
-from minicnn.layers.base import sample_shape
-from minicnn.layers.core import Input
+from minicnn.layers.input import Input
+from minicnn.layers.shapes import sample_shape
 from minicnn.parameters import ParameterStore
-from minicnn.plan import Plan
+from minicnn.plan.plan import Plan
 from minicnn.threads import compute_threads
+from minicnn.training.sources import match_inputs
 
 STEP = 1e-6  # of the finite difference; its error is about STEP² + 1e-16 / STEP
 PULL = 4.0  # gradient·(random direction) is |gradient| · N(0, 1): so far from 0 is the derivative moved
@@ -147,7 +147,7 @@ def _recording(backend, names):
         return call
 
     backend = copy.copy(backend)
-    backend.kernels = SimpleNamespace(**{name: recorded(kernel) for name, kernel in vars(backend.kernels).items()})
+    backend.ops = SimpleNamespace(**{name: recorded(kernel) for name, kernel in vars(backend.ops).items()})
     return backend
 
 
@@ -194,7 +194,7 @@ class _Problem:
 
     def _loss(self, gradient):
         head, kind = self.bound.heads[0], self.bound.from_logits[0]
-        return self.loss.compute(head, self.target, None, gradient, self.backend.kernels, from_logits=kind)
+        return self.loss.compute(head, self.target, None, gradient, self.backend.ops, from_logits=kind)
 
     def gradients(self):
         """The gradients at t = 0: (by theta, zero where nothing is trainable; by each input)."""

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from minicnn import random
-from minicnn.errors import check_choice, check_number
+from minicnn.checks import check_choice, check_number
 from minicnn.registry import Configurable, Registry
 
 # Standard deviation of the standard normal distribution cut off at -2 and 2.

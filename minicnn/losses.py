@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from minicnn.backends import reference
-from minicnn.errors import check_number
+from minicnn.backends.reference import ops as reference
+from minicnn.checks import check_number
 from minicnn.registry import ANY, Configurable, Registry
 
 EPSILON = 1e-7  # probabilities are kept this far from 0 and 1 before their logarithm is taken, as in Keras

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from minicnn.errors import check_number, check_positive_int
+from minicnn.checks import check_number, check_positive_int
 from minicnn.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,

@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 
-from minicnn.errors import is_integer
+from minicnn.checks import is_integer
 
 _MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.errors import check_number
+from minicnn.checks import check_number
 from minicnn.registry import Configurable, Registry
 
 

@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from minicnn.errors import check_choice
+from minicnn.checks import check_choice
 
 _settings = {"floatx": "float32"}
 

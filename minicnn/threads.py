@@ -5,7 +5,7 @@ import threading
 from contextlib import contextmanager, nullcontext
 from functools import cache
 
-from minicnn.errors import check_positive_int
+from minicnn.checks import check_positive_int
 
 _chosen = {"count": None}
 _computing = threading.RLock()

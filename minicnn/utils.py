@@ -5,8 +5,9 @@ import random as standard_random
 import numpy as np
 
 from minicnn import random
-from minicnn.errors import ShapeError, check_number, check_pair, check_positive_int, is_integer
-from minicnn.layers.base import reset_names
+from minicnn.checks import check_number, check_pair, check_positive_int, is_integer
+from minicnn.errors import ShapeError
+from minicnn.layers.names import reset_names
 from minicnn.settings import floatx, set_floatx
 from minicnn.visualization import plot_model
 

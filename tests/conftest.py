@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from minicnn import backends, random, settings, threads
-from minicnn.backends.numba.launch import Kernel
-from minicnn.layers import base
+from minicnn.backends.numba.machine.launch import Kernel
+from minicnn.layers import names
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # beside the checkout
 if DATA.is_dir():
@@ -78,7 +78,7 @@ def _same_state(request):
     """Every test starts from the same settings and layer names, and its own seed; it leaves no setting changed."""
     before = [dict(setting) for setting in SETTINGS]
     random.set_seed(zlib.crc32(f"{request.config.option.seed} {request.node.nodeid}".encode()))
-    base.reset_names()
+    names.reset_names()
     yield
     for setting, values in zip(SETTINGS, before, strict=True):
         setting.clear()

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from minicnn.backends import memory, reference
-from minicnn.backends import numba as fast
+from minicnn import backends
+from minicnn.backends import memory
+from minicnn.backends.reference import ops as reference
 from minicnn.geometry import make_window
+
+fast = backends.get("numba").ops
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
 CANARY = 0xA5

@@ -10,7 +10,7 @@ from minicnn import backends
 from minicnn.graph import Graph
 from minicnn.layers import Input
 from minicnn.parameters import ParameterStore
-from minicnn.plan import Plan
+from minicnn.plan.plan import Plan
 from minicnn.threads import compute_threads
 
 BACKENDS = ["numpy", "numba"]  # of the processor

@@ -31,7 +31,7 @@ def test_every_layer_and_job_has_a_chosen_candidate_and_times(algorithms):
 
 
 def test_every_decision_can_be_forced(algorithms):
-    from minicnn.backends.numba import choice
+    from minicnn.backends.numba.convolution import choice
 
     decisions = {name for name in vars(choice) if name.endswith("_best")}
     assert set(algorithms.DECISIONS) == decisions - {"pooled_winograd_is_best"}  # which asks another one

@@ -15,24 +15,22 @@ ROOMS = (
     ("minicnn", "_keras_alias"),
     ("activations", "functional", "gradient_check", "onnx", "utils", "visualization"),  # nothing imports them
     ("models",),
-    ("device_engine",),
     ("training",),
-    ("callbacks", "data", "passes", "run", "summary"),
+    ("callbacks",),
     ("saving",),
     ("plan",),
-    ("fusion",),
-    ("arena", "lowering"),
     ("losses", "metrics", "optimizers"),
     ("layers",),
-    ("graph", "parameters"),
+    ("graph", "parameters", "step"),
     ("initializers", "regularizers"),
     ("registry",),
     ("backends",),
     ("geometry", "random", "settings", "threads"),
-    ("errors", "storage"),
+    ("checks",),
+    ("cache_folder", "errors"),
 )
 FLOOR = {name: floor for floor, room in enumerate(ROOMS) for name in room}
-BESIDE = {"datasets": {"datasets", "errors", "storage"}}  # outside the order: what these may import
+BESIDE = {"datasets": {"datasets", "errors", "checks", "cache_folder"}}  # outside the order: what these may import
 
 # Libraries that only one part of the package may import.
 OWNERS = {

@@ -106,7 +106,7 @@ def warps(draw):
 @given(case=warps(), fill_value=st.sampled_from([0.0, 0.75]))
 def test_warp_kernel(backend, dtype, case, fill_value):
     x, matrix, bilinear, mode = case
-    kernels = backends.get(backend).kernels
+    kernels = backends.get(backend).ops
     x, y = aligned(x, dtype), aligned(np.full_like(x, np.nan), dtype)
     before, matrix_before = x.copy(), matrix.copy()
     kernels.warp(x, matrix, y, bilinear, mode, fill_value)
@@ -126,7 +126,7 @@ def test_places_far_away_and_on_the_edges(backend, mode, bilinear):
     """Whole and half pixels, up to both edges and beyond; places that would overflow stay inside the memory."""
     x = aligned(np.arange(1.0, 5).reshape(1, 1, 4, 1), "float64")
     y = np.empty_like(x)
-    kernels = backends.get(backend).kernels
+    kernels = backends.get(backend).ops
     for shift in np.arange(-11, 11.5, 0.5):
         matrix = np.array([[[1.0, 0, shift], [0, 1, 0]]])
         kernels.warp(x, matrix, y, bilinear, mode, 9.0)
@@ -145,7 +145,7 @@ def test_places_far_away_and_on_the_edges(backend, mode, bilinear):
 def test_uniform_kernel(backend, count):
     for seed, stream, step in ((5, 0, 0), (2**63 - 1, 9, 2**32 + 4)):
         numbers = aligned(np.full(count, np.nan), "float32")
-        backends.get(backend).kernels.uniform(numbers, seed, stream, step)
+        backends.get(backend).ops.uniform(numbers, seed, stream, step)
         np.testing.assert_array_equal(numbers, random.uniform(seed, stream, step, count))
 
 

@@ -8,6 +8,8 @@ from hypothesis import assume, given, note
 from hypothesis import strategies as st
 from numpy.polynomial import polynomial
 
+from minicnn import geometry
+
 numba = pytest.importorskip("numba")
 
 from kernel_checks import (
@@ -25,11 +27,14 @@ from kernel_checks import (
     windows,
 )
 
-from minicnn.backends import memory, reference
-from minicnn.backends import numba as fast
-from minicnn.backends.numba import choice, columns, winograd
-from minicnn.backends.numba.tables import can_pool_by_rows
+from minicnn import backends
+from minicnn.backends import memory
+from minicnn.backends.numba.convolution import choice, columns, winograd
+from minicnn.backends.numba.machine.offsets import can_pool_by_rows
+from minicnn.backends.reference import ops as reference
 from minicnn.geometry import Window, make_window
+
+fast = backends.get("numba").ops
 
 counts = st.sampled_from([1, 2, 5, 8, 16, 17, 33])
 pads = st.integers(0, 2)
@@ -120,7 +125,7 @@ def test_winograd_s_input_gradient_behind_pooling(dtype, window, channels, filte
     filters = 16 * filter_vectors
     pool = make_window((window.out_height, window.out_width), (2, 2), (2, 2), "valid")
     shape = out_shape(n, pool, filters)
-    winner = aligned(rng.choice([0, 1, 2, 3, reference.RELU_OFF], shape).astype(np.uint8))
+    winner = aligned(rng.choice([0, 1, 2, 3, geometry.RELU_OFF], shape).astype(np.uint8))
     x, kernel = images(rng, n, window, channels, dtype), normal(rng, 3, 3, channels, filters, dtype=dtype)
     dy, dx, expected = normal(rng, *shape, dtype=dtype), Output(x.shape, dtype), np.empty_like(x)
     winograd.pool_input_gradient(kernel, winner, dy, dx.array, window)
@@ -211,7 +216,7 @@ def assert_winners(x, kernel, bias, winner, pooled, window, relu, dtype):
     cells = full[:, : 2 * rows, : 2 * columns_].reshape(len(x), rows, 2, columns_, 2, -1)
     taps = cells.transpose(2, 4, 0, 1, 3, 5).reshape(4, *pooled.shape)  # (tap, N, PH, PW, F)
     tolerance = 2 * TOLERANCE[dtype] * np.abs(full).max()
-    is_off = winner == reference.RELU_OFF
+    is_off = winner == geometry.RELU_OFF
     assert relu or not is_off.any()
     assert (taps.max(axis=0)[is_off] <= tolerance).all()
     chosen = np.take_along_axis(taps, np.where(is_off, 0, winner)[None].astype(np.int64), axis=0)[0]
@@ -333,7 +338,7 @@ def test_kernel_gradient_behind_pooling(algorithm, dtype, geometry, channels, fi
     shape = out_shape(n, pool, filters)
     winner = memory.empty(shape, np.uint8)
     reference.max_pool2d(rng.standard_normal(out_shape(n, window, filters)), np.empty(shape), winner, pool)
-    winner[rng.random(shape) < 0.4] = reference.RELU_OFF
+    winner[rng.random(shape) < 0.4] = geometry.RELU_OFF
     x, dy = images(rng, n, window, channels, dtype), normal(rng, *shape, dtype=dtype)
     kernel = normal(rng, window.kernel_height, window.kernel_width, channels, filters, dtype=dtype)
     made = Output(kernel.shape, dtype), Output((filters,), dtype)

@@ -8,7 +8,7 @@ import pytest
 from oracles import every_backend
 
 import minicnn as mc
-from minicnn import errors, optimizers
+from minicnn import checks, errors, optimizers
 from minicnn.callbacks import TerminateOnNaN
 from minicnn.errors import DataError, NonFiniteError, NotCompiledError, ShapeError
 from minicnn.layers import (
@@ -606,18 +606,18 @@ def test_helpers():
     assert "Unknown thing. Did you mean" in message
     assert message.endswith("Known names: Ab_d, abc, zzz. Received: 'abx'")
     assert "Did you mean" not in str(errors.unknown_name("thing", "q", ["zzz"]))
-    assert errors.check_pair("p", 3) == (3, 3) == errors.check_pair("p", np.int32(3)) == errors.check_pair("p", [3, 3])
-    assert errors.check_positive_int("n", np.int64(4)) == 4
-    assert errors.check_number("r", np.float32(0.5), below=1) == 0.5
+    assert checks.check_pair("p", 3) == (3, 3) == checks.check_pair("p", np.int32(3)) == checks.check_pair("p", [3, 3])
+    assert checks.check_positive_int("n", np.int64(4)) == 4
+    assert checks.check_number("r", np.float32(0.5), below=1) == 0.5
     for call, match in (
-        (lambda: errors.check_pair("p", (1, 0)), r"`p` must be an integer of at least 1.*Received: p=\(1, 0\)"),
-        (lambda: errors.check_pair("p", "ab"), "p='ab'"),
-        (lambda: errors.check_pair("p", None), "p=None"),
-        (lambda: errors.check_number("r", True), "r=True"),
-        (lambda: errors.check_number("r", np.inf), "r=inf"),
-        (lambda: errors.check_number("r", 0, above=0), "greater than 0"),
-        (lambda: errors.check_number("r", -1), "at least 0. Received: r=-1"),
-        (lambda: errors.check_choice("c", "x", ("a", "b")), "`c` must be one of 'a', 'b'. Received: c='x'"),
+        (lambda: checks.check_pair("p", (1, 0)), r"`p` must be an integer of at least 1.*Received: p=\(1, 0\)"),
+        (lambda: checks.check_pair("p", "ab"), "p='ab'"),
+        (lambda: checks.check_pair("p", None), "p=None"),
+        (lambda: checks.check_number("r", True), "r=True"),
+        (lambda: checks.check_number("r", np.inf), "r=inf"),
+        (lambda: checks.check_number("r", 0, above=0), "greater than 0"),
+        (lambda: checks.check_number("r", -1), "at least 0. Received: r=-1"),
+        (lambda: checks.check_choice("c", "x", ("a", "b")), "`c` must be one of 'a', 'b'. Received: c='x'"),
     ):
         with pytest.raises(ValueError, match=match):
             call()

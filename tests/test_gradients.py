@@ -450,7 +450,7 @@ class TestGradcheck:
     def test_finds_wrong_gradients(self, backend, monkeypatch):
         from minicnn import backends
 
-        kernels = backends.get(backend).kernels
+        kernels = backends.get(backend).ops
         true = kernels.conv2d_backward
 
         def wrong(x, kernel, y, dy, dx, dkernel, dbias, *rest, **options):

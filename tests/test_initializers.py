@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn import errors, initializers, random, regularizers
+from minicnn import checks, errors, initializers, random, regularizers
 from minicnn.registry import Configurable
 
 KERNEL = (3, 3, 16, 32)  # fan_in 144, fan_out 288
@@ -221,19 +221,19 @@ def test_no_regularizer():
 
 @pytest.mark.parametrize(("value", "pair"), [(3, (3, 3)), ((2, 5), (2, 5)), ([np.int32(1), 4], (1, 4))])
 def test_check_pair(value, pair):
-    assert errors.check_pair("pool_size", value) == pair
+    assert checks.check_pair("pool_size", value) == pair
 
 
 @pytest.mark.parametrize("value", [0, (1, 2, 3), (1,), (2, -1), 2.5, "ab", None, True])
 def test_check_pair_explains(value):
     with pytest.raises(ValueError, match=r"`pool_size` must be.*write for example pool_size=2.*Received: pool_size="):
-        errors.check_pair("pool_size", value)
+        checks.check_pair("pool_size", value)
 
 
 @pytest.mark.parametrize("value", [0, -3, 2.0, True, "3", None])
 def test_check_positive_int_explains(value):
     with pytest.raises(ValueError, match=r"`filters` must be an integer of at least 1. Received: filters="):
-        errors.check_positive_int("filters", value)
+        checks.check_positive_int("filters", value)
 
 
 def test_unknown_name_without_a_near_one():

@@ -239,7 +239,7 @@ def read_stack(*entries):
     """The model that Keras 2 would describe with these layers."""
     first = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 4, 4, 2], "name": "i"}}
     config = {"class_name": "Sequential", "config": {"name": "s", "layers": [first, *entries]}}
-    return mc.models.persistence.model_from_config(keras_config.model_from_keras(config))
+    return mc.models.files.model_from_config(keras_config.model_from_keras(config))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_old_spellings():
         {"class_name": "LeakyReLU", "config": {"name": "l", "alpha": 0.1}},
     ]  # fmt: skip
     stack[0]["config"]["batch_input_shape"] = [None, 4, 4, 1]
-    model = mc.models.persistence.model_from_config(
+    model = mc.models.files.model_from_config(
         keras_config.model_from_keras({"class_name": "Sequential", "config": stack})
     )
     assert model.input_shape == (None, 4, 4, 1)
@@ -689,7 +689,7 @@ def call_3(name, index):
 @pytest.mark.parametrize("times", [1, 2])
 def test_calls_of_nested_models_are_counted_as_keras_does(call, index, times, rng):
     """Output 1 is the first call for either Keras; among the inputs of layers, Keras 3 counts from 0."""
-    model = mc.models.persistence.model_from_config(keras_config.model_from_keras(nested_output(call, times, index)))
+    model = mc.models.files.model_from_config(keras_config.model_from_keras(nested_output(call, times, index)))
     x, (kernel, bias) = rng.normal(size=(4, 3)), [w.astype(np.float64) for w in model.get_weights()]
     y = x
     for _ in range(times):

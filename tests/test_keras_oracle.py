@@ -394,7 +394,7 @@ def augmented_by_both(name, arguments, x, numbers, backend):
         expected = np.asarray(theirs(x, training=True))
     y = np.empty_like(x)
     matrix = ours.matrix(numbers.astype(np.float64), *x.shape[1:3])
-    mc.backends.get(backend).kernels.warp(x, matrix, y, *ours.sampling)
+    mc.backends.get(backend).ops.warp(x, matrix, y, *ours.sampling)
     return y, expected
 
 

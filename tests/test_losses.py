@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn import losses
-from minicnn.backends import reference
+from minicnn.backends.reference import ops as reference
 
 EPS = 1e-7
 

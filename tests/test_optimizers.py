@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn import optimizers
-from minicnn.backends import reference
+from minicnn.backends.reference import ops as reference
 from minicnn.optimizers import schedules
 from minicnn.optimizers.optimizer import merge_segments
 

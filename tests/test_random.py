@@ -73,7 +73,7 @@ def test_dropout_kernels_draw_these_numbers(name, dtype, count):
     x, y = backend.empty((count,), dtype), backend.empty((count,), dtype)
     x[...] = np.linspace(1, 2, count)
     for seed, stream, step in ((5, 0, 0), (2**63 - 1, 9, 2**32 + 4)):
-        backend.kernels.dropout(x, y, 0.3, seed, stream, step)
+        backend.ops.dropout(x, y, 0.3, seed, stream, step)
         keep = random.uniform(seed, stream, step, count) >= 0.3
         np.testing.assert_array_equal(y != 0, keep)
         np.testing.assert_allclose(y[keep], x[keep] / 0.7, rtol=1e-6)

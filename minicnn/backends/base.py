@@ -1,11 +1,14 @@
 """What a backend is: arrays of one device, and kernels for them."""
 
 from contextlib import contextmanager
+from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from minicnn.backends import memory, reference
+from minicnn.backends import memory
+from minicnn.backends.reference import ops as reference
 
 
 class Backend:
@@ -14,9 +17,9 @@ class Backend:
     Parameters
     ----------
     name : str
-    kernels : module
-        Faster versions of functions of `minicnn.backends.reference`, with the same signatures. What it lacks, the
-        reference provides.
+    package : package, optional
+        Its modules hold faster versions of the reference's kernels, with the same names and signatures. What it lacks,
+        the reference provides.
     fuses : bool
         Whether plans merge steps for this backend. The reference runs the layers one by one, as one reads them.
 
@@ -24,18 +27,16 @@ class Backend:
     ----------
     xp : module
         The array module: numpy or cupy.
-    kernels : namespace
-        All kernels.
+    ops : namespace
+        All kernels, see `minicnn.backends.reference`.
     """
 
     xp = np
     on_device = False  # whether arrays live in another memory than the computer's
 
-    def __init__(self, name: str, kernels: ModuleType = reference, fuses: bool = False):
+    def __init__(self, name: str, package: ModuleType | None = None, fuses: bool = False):
         self.name, self.fuses = name, fuses
-        self.kernels = SimpleNamespace(
-            **{kernel: getattr(kernels, kernel, getattr(reference, kernel)) for kernel in reference.__all__}
-        )
+        self.ops = SimpleNamespace(**vars(reference) | ({} if package is None else kernels_of(package)))
 
     def empty(self, shape, dtype):
         """A new array, contents undefined, aligned as the kernels like it."""
@@ -70,3 +71,13 @@ class Backend:
 
     def __repr__(self):
         return f"<Backend {self.name}>"
+
+
+def kernels_of(package: ModuleType) -> dict:
+    """Name → function of the kernels that the modules of a package define: a new one needs no entry anywhere."""
+    found = {}
+    for info in iter_modules(package.__path__):
+        module = import_module(f"{package.__name__}.{info.name}")
+        mine = {name: f for name, f in vars(module).items() if getattr(f, "__module__", None) == module.__name__}
+        found |= {name: f for name, f in mine.items() if name in vars(reference)}
+    return found

@@ -4,7 +4,7 @@ import sys
 import time
 
 from minicnn.callbacks.base import Callback
-from minicnn.errors import check_choice
+from minicnn.checks import check_choice
 
 SECONDS_BETWEEN_DRAWS = 0.2
 

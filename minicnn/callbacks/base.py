@@ -49,7 +49,7 @@ class Callback:
         """Before the first epoch."""
 
     def on_run_begin(self, run) -> None:
-        """After `on_train_begin` of all callbacks; `run` (`minicnn.run.Run`) knows, and may change, where to begin."""
+        """After `on_train_begin` of all callbacks; `run`, a `training.progress.Run`, knows, and may change, where to begin."""
 
     def on_train_end(self, logs=None) -> None:
         """After the last epoch, also when training was interrupted; `logs` are those of the last epoch."""

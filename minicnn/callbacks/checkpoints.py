@@ -7,7 +7,8 @@ from pathlib import Path
 from minicnn import saving
 from minicnn.callbacks.base import Callback, say
 from minicnn.callbacks.monitor import MonitorCallback
-from minicnn.errors import FileFormatError, check_number, is_integer
+from minicnn.checks import check_number, is_integer
+from minicnn.errors import FileFormatError
 
 CHECKPOINT = "checkpoint.safetensors"
 

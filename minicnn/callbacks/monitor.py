@@ -5,7 +5,7 @@ import warnings
 from minicnn import metrics
 from minicnn.callbacks.base import Callback, say
 from minicnn.callbacks.schedule import check_settable
-from minicnn.errors import check_choice, check_number, check_positive_int
+from minicnn.checks import check_choice, check_number, check_positive_int
 
 
 class MonitorCallback(Callback):

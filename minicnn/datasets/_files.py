@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from minicnn.cache_folder import CACHE_VARIABLE, cache_folder
 from minicnn.errors import DataError
-from minicnn.storage import CACHE_VARIABLE, cache_folder
 
 DATA_VARIABLE = "MINICNN_DATA"
 

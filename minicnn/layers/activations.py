@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from minicnn.errors import check_number, fold_name
+from minicnn.checks import check_number
+from minicnn.errors import fold_name
 from minicnn.layers.base import Layer
 from minicnn.registry import Registry
 

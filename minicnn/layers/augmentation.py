@@ -7,10 +7,12 @@ of their matrices, so that an image is interpolated once (`docs/fusion.md`).
 
 import numpy as np
 
-from minicnn.backends.reference import FILL_MODES
-from minicnn.errors import check_choice, check_number, check_range
-from minicnn.layers.base import Buffer, Layer, Step, check_data_format, check_rank
+from minicnn.checks import check_choice, check_number, check_range
+from minicnn.geometry import FILL_MODES
+from minicnn.layers.base import Layer
+from minicnn.layers.shapes import check_data_format, check_rank
 from minicnn.random import check_seed
+from minicnn.step import Buffer, Step
 
 __all__ = ["RandomFlip", "RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom"]
 
@@ -65,13 +67,13 @@ class Warp(Step):
 
     def forward(self, xs, ws):
         if ws.training:
-            ws.kernels.warp(xs[0], self._matrix(ws), ws.y, *ws.sampling)
+            ws.ops.warp(xs[0], self._matrix(ws), ws.y, *ws.sampling)
         else:
             ws.y[...] = xs[0]
 
     def backward(self, dy, ws):
         if ws.training:
-            ws.kernels.warp_backward(dy, self._matrix(ws), ws.dxs[0], *ws.sampling[:2])
+            ws.ops.warp_backward(dy, self._matrix(ws), ws.dxs[0], *ws.sampling[:2])
         else:
             ws.dxs[0][...] = dy
 
@@ -83,7 +85,7 @@ class Warp(Step):
         numbers, total = ws.buffers["numbers"], None  # (N, 4)
         height, width, _ = ws.input_shapes[0]
         for layer, key in zip(self.layers, ws.keys, strict=True):
-            ws.kernels.uniform(numbers, *key, ws.clock.step)
+            ws.ops.uniform(numbers, *key, ws.clock.step)
             matrix = layer.matrix(numbers.T.astype("float64"), height, width)
             total = matrix if total is None else _product(total, matrix)
         return total

@@ -1,11 +1,8 @@
-"""What a layer is, and what a plan runs."""
+"""What a layer is."""
 
 import math
-import re
-from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,112 +11,15 @@ from minicnn import backends, initializers, random, regularizers
 from minicnn.backends import memory
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Node, Tensor
+from minicnn.layers.names import unique_name
+from minicnn.layers.shapes import declared_shape
 from minicnn.parameters import Weight
 from minicnn.registry import Configurable, Registry, constructor_parameters
 from minicnn.settings import floatx
+from minicnn.step import Step, Workspace
 from minicnn.threads import compute_threads
 
 KERAS_OPTIONS = ("activity_regularizer", "kernel_constraint", "bias_constraint")  # accepted as None, their default
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """An array that a step needs from its forward to its backward pass, e.g. the winners of max pooling.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Without the batch axis.
-    dtype : str or None
-        None is the model's dtype.
-    per_sample : bool
-        Whether the array gets a batch axis.
-    """
-
-    shape: tuple
-    dtype: str | None = None
-    per_sample: bool = True
-
-
-class Step:
-    """One entry of a plan: a formula and, beside it, its gradient.
-
-    Most layers are their own step. A fused step stands for several layers.
-
-    Attributes
-    ----------
-    uses_input, uses_output : bool
-        Whether `backward` reads the step's inputs, its output. What nobody reads, the plan overwrites.
-    is_view : bool
-        The output is the input's memory in another shape; the plan never runs such a step.
-    only_in_training : bool
-        Outside training the output equals the input, as of dropout and augmentation; plans and files leave such a step
-        out there.
-    """
-
-    uses_input = True
-    uses_output = False
-    is_view = False
-    only_in_training = False
-
-    @property
-    def weights(self) -> list:
-        """The weights that the step reads."""
-        return []
-
-    def buffers(self, input_shapes, output_shape, training) -> dict:
-        """Name → `Buffer` of what has to survive from `forward` to `backward`; ``ws.buffers[name]`` is the array."""
-        return {}
-
-    def bind(self, ws) -> None:
-        """Called once for every workspace: keep on it what depends on shapes alone, e.g. a `Window`."""
-
-    def forward(self, xs, ws) -> None:
-        """Compute ``ws.y`` from the inputs `xs`, a tuple of arrays that must not be modified."""
-        raise NotImplementedError
-
-    def backward(self, dy, ws) -> None:
-        """Assign the gradients ``ws.dxs[i]`` of input i and ``ws.grads[name]`` of a weight, if not None."""
-        raise NotImplementedError
-
-    def to_onnx(self, xs, graph):
-        """Append what `forward` computes without training to an ONNX graph.
-
-        Parameters
-        ----------
-        xs : tuple of Value
-            See `minicnn.onnx.writer`.
-        graph : GraphWriter
-
-        Returns
-        -------
-        Value
-        """
-        raise NotImplementedError
-
-
-class Workspace:
-    """All that a step touches at one place of a graph, for one batch size. A layer holds no arrays but weights.
-
-    Attributes
-    ----------
-    kernels : namespace
-        The backend's kernels.
-    training : bool
-    input_shapes, output_shape : tuples
-        Without the batch axis.
-    xs, y : arrays
-    dy, dxs : arrays
-        Gradients of y and of each x; an entry of `dxs` is None where nobody wants it.
-    params, grads : dict
-        Weight name → array; a gradient is None for a frozen weight.
-    buffers : dict
-        Name → array.
-    seed, stream : int
-        Key of the place's random numbers, together with ``clock.step``.
-    clock : object
-        Its attribute `step` counts the training steps.
-    """
 
 
 class Layer(Step, Configurable):
@@ -167,7 +67,7 @@ class Layer(Step, Configurable):
             raise ValueError(f"a model has one dtype, set with utils.set_floatx: {floatx()!r} now. Received: {dtype=}")
         self.name = unique_name(type(self).__name__) if name is None else name
         self.trainable = trainable
-        self.declared_input_shape = _declared_shape(input_shape, input_dim, batch_input_shape)
+        self.declared_input_shape = declared_shape(input_shape, input_dim, batch_input_shape)
         self.dtype = dtype
         self.nodes = []
         self._weights = {}
@@ -321,7 +221,7 @@ class Layer(Step, Configurable):
     def _workspace_for(self, step, xs, backend, training):
         """A workspace for one call of one step."""
         ws, batch, shapes = Workspace(), len(xs[0]), tuple(x.shape[1:] for x in xs)
-        ws.kernels, ws.training, ws.xs = backend.kernels, training, xs
+        ws.ops, ws.training, ws.xs = backend.ops, training, xs
         ws.input_shapes, ws.output_shape = shapes, tuple(step.build(shapes))
         ws.y = (
             xs[0].reshape(batch, *ws.output_shape)
@@ -385,11 +285,13 @@ def _on_backend(weight, backend):
 
 
 _registry = Registry("layer", Layer)
+
+
 register = _registry.register
+
+
 get = _registry.get
 
-
-# ------------------------------------------------------------------------------------------------------ weights
 
 _awaited = ContextVar("how many numbers of a file have no weight yet", default=None)
 
@@ -420,83 +322,7 @@ def _first_value(shape, initializer):
     return memory.zeros(shape, floatx())
 
 
-# ------------------------------------------------------------------------------------------------------- naming
-
-_names = Counter()
-
-
-def unique_name(class_name: str) -> str:
-    """Keras's default names: the class in snake case, numbered from the second on."""
-    name = snake_case(class_name)
-    _names[name] += 1
-    return name if _names[name] == 1 else f"{name}_{_names[name] - 1}"
-
-
-def snake_case(class_name: str) -> str:
-    """Keras's way: MaxPooling2D → max_pooling2d."""
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-def reset_names() -> None:
-    """Start numbering from the beginning, as after a restart."""
-    _names.clear()
-
-
-# ------------------------------------------------------------------------------------------------------- shapes
-
-
-def check_data_format(data_format):
-    """`data_format`, if it says that images are channels-last.
-
-    Raises
-    ------
-    ValueError
-        Otherwise.
-    """
-    if data_format not in (None, "channels_last"):
-        raise ValueError(
-            "images are (N, H, W, C): data_format must be 'channels_last'; move the channels with "
-            f"numpy.moveaxis(x, 1, -1). Received: data_format={data_format!r}"
-        )
-    return data_format
-
-
-def check_rank(layer, shape, rank, meaning):
-    """Raise `ShapeError` unless a sample's `shape` has `rank` axes, called `meaning`."""
-    if len(shape) != rank:
-        raise ShapeError(
-            f"layer '{layer.name}' ({type(layer).__name__}) expected samples of {rank} axes, {meaning}. "
-            f"Received: {(None, *shape)}"
-        )
-
-
 def _arguments(cls):
     """Names of all arguments that a layer's constructor takes."""
     own = [p.name for p in constructor_parameters(cls) if p.kind is not p.VAR_KEYWORD]
     return [*own, "name", "trainable", "input_shape", "input_dim", "batch_input_shape", "dtype"]
-
-
-def _declared_shape(input_shape, input_dim, batch_input_shape):
-    """The sample shape from Keras's three ways to give it."""
-    if batch_input_shape is not None:
-        input_shape = tuple(batch_input_shape)[1:]
-    if input_dim is not None:
-        input_shape = (input_dim,)
-    return None if input_shape is None else sample_shape(input_shape)
-
-
-def sample_shape(shape) -> tuple:
-    """Check a shape without the batch axis: positive integers.
-
-    Raises
-    ------
-    ShapeError
-        Naming the shape received.
-    """
-    shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
-    if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in shape):
-        raise ShapeError(
-            f"a shape is a tuple of positive integers without the batch axis, e.g. (28, 28, 1). Received: {shape}"
-        )
-    return tuple(int(n) for n in shape)

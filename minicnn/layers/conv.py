@@ -1,10 +1,12 @@
 """Convolution."""
 
 from minicnn import initializers, regularizers
-from minicnn.errors import ShapeError, check_choice, check_pair, check_positive_int
+from minicnn.checks import check_choice, check_pair, check_positive_int
+from minicnn.errors import ShapeError
 from minicnn.geometry import make_window
 from minicnn.layers import activations
-from minicnn.layers.base import Layer, check_data_format, check_rank
+from minicnn.layers.base import Layer
+from minicnn.layers.shapes import check_data_format, check_rank
 
 __all__ = ["Conv2D"]
 
@@ -101,10 +103,10 @@ class Conv2D(Layer):
         ws.window = self.window(ws.input_shapes[0])
 
     def forward(self, xs, ws):
-        ws.kernels.conv2d(xs[0], ws.params["kernel"], ws.params.get("bias"), ws.y, ws.window, self.groups)
+        ws.ops.conv2d(xs[0], ws.params["kernel"], ws.params.get("bias"), ws.y, ws.window, self.groups)
 
     def backward(self, dy, ws):
-        ws.kernels.conv2d_backward(
+        ws.ops.conv2d_backward(
             ws.xs[0],
             ws.params["kernel"],
             None,

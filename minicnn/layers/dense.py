@@ -1,7 +1,8 @@
 """The fully connected layer."""
 
 from minicnn import initializers, regularizers
-from minicnn.errors import ShapeError, check_positive_int
+from minicnn.checks import check_positive_int
+from minicnn.errors import ShapeError
 from minicnn.layers import activations
 from minicnn.layers.base import Layer
 
@@ -58,11 +59,11 @@ class Dense(Layer):
         return *shape[:-1], self.units
 
     def forward(self, xs, ws):
-        ws.kernels.dense(rows(xs[0]), ws.params["kernel"], ws.params.get("bias"), rows(ws.y))
+        ws.ops.dense(rows(xs[0]), ws.params["kernel"], ws.params.get("bias"), rows(ws.y))
 
     def backward(self, dy, ws):
         dx = None if ws.dxs[0] is None else rows(ws.dxs[0])
-        ws.kernels.dense_backward(
+        ws.ops.dense_backward(
             rows(ws.xs[0]), ws.params["kernel"], None, rows(dy), dx, ws.grads["kernel"], ws.grads.get("bias")
         )
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from minicnn.backends.reference import MAX_TAPS
-from minicnn.errors import check_choice, check_pair
-from minicnn.geometry import make_window
-from minicnn.layers.base import Buffer, Layer, check_data_format, check_rank
+from minicnn.checks import check_choice, check_pair
+from minicnn.geometry import MAX_TAPS, make_window
+from minicnn.layers.base import Layer
+from minicnn.layers.shapes import check_data_format, check_rank
+from minicnn.step import Buffer
 
 __all__ = [
     "AveragePooling2D",
@@ -87,10 +88,10 @@ class MaxPooling2D(_Pooling2D):
         return {"winner": Buffer(output_shape, "uint8")} if training else {}
 
     def forward(self, xs, ws):
-        ws.kernels.max_pool2d(xs[0], ws.y, ws.buffers.get("winner"), ws.window)
+        ws.ops.max_pool2d(xs[0], ws.y, ws.buffers.get("winner"), ws.window)
 
     def backward(self, dy, ws):
-        ws.kernels.max_pool2d_backward(dy, ws.buffers["winner"], ws.dxs[0], ws.window)
+        ws.ops.max_pool2d_backward(dy, ws.buffers["winner"], ws.dxs[0], ws.window)
 
 
 class AveragePooling2D(_Pooling2D):
@@ -112,10 +113,10 @@ class AveragePooling2D(_Pooling2D):
     onnx_name = "AveragePool"
 
     def forward(self, xs, ws):
-        ws.kernels.avg_pool2d(xs[0], ws.y, ws.window)
+        ws.ops.avg_pool2d(xs[0], ws.y, ws.window)
 
     def backward(self, dy, ws):
-        ws.kernels.avg_pool2d_backward(dy, ws.dxs[0], ws.window)
+        ws.ops.avg_pool2d_backward(dy, ws.dxs[0], ws.window)
 
 
 class _GlobalPooling2D(Layer):

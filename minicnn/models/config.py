@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from minicnn import layers
-from minicnn.errors import is_integer, unknown_name
+from minicnn.checks import is_integer
+from minicnn.errors import unknown_name
 from minicnn.layers import InputLayer
 from minicnn.settings import floatx
 

@@ -3,16 +3,20 @@
 from collections import Counter
 from types import SimpleNamespace
 
-from minicnn import backends, data, passes, random, training
+from minicnn import backends, random
 from minicnn.callbacks import BackupAndRestore, CallbackList, History, listed, progress
-from minicnn.device_engine import DeviceEngine
-from minicnn.errors import NotBuiltError, NotCompiledError, ShapeError, check_positive_int, unknown_name
+from minicnn.checks import check_positive_int
+from minicnn.errors import NotBuiltError, NotCompiledError, ShapeError, unknown_name
 from minicnn.graph import Graph, Tensor
-from minicnn.layers.base import Layer, unique_name
-from minicnn.models.persistence import Persistent
+from minicnn.layers.base import Layer
+from minicnn.layers.names import unique_name
+from minicnn.models.files import Persistent
+from minicnn.models.summary import summary_text
 from minicnn.parameters import check_one_dtype
-from minicnn.summary import summary_text
 from minicnn.threads import compute_threads
+from minicnn.training import compiled, evaluation, loop, sources
+from minicnn.training.device_engine import DeviceEngine
+from minicnn.training.engine import Engine
 
 BATCH_SIZE = 32  # where none is given, as in Keras
 
@@ -220,7 +224,7 @@ class Model(Persistent, Layer):
         if backend is not None:
             backends.get(backend)
         previous = self.compiled
-        self.compiled = training.check_compile_arguments(self, optimizer, loss, metrics, loss_weights, backend)
+        self.compiled = compiled.check_compile_arguments(self, optimizer, loss, metrics, loss_weights, backend)
         if self._engine is not None:
             goes_on = previous is not None and previous.optimizer is self.compiled.optimizer
             self._engine = self._engine.renewed(keeps_state=goes_on)
@@ -231,7 +235,7 @@ class Model(Persistent, Layer):
         """Say once per compile what is surprising about the losses; needs the outputs."""
         if self.built and not self._warned:
             self._warned = True
-            training.warn_about_logits(self)
+            compiled.warn_about_logits(self)
 
     @property
     def optimizer(self):
@@ -256,7 +260,7 @@ class Model(Persistent, Layer):
         name = None if self.compiled is None else self.compiled.backend_name
         backend = backends.get(name)
         if self._engine is None or self._engine.backend is not backend:
-            engine_class = DeviceEngine if backend.on_device else training.Engine
+            engine_class = DeviceEngine if backend.on_device else Engine
             previous, self._engine = self._engine, engine_class(self, backend)
             self._engine.take_over(previous)
         self._engine.prepare()
@@ -361,14 +365,14 @@ class Model(Persistent, Layer):
         if validation_data is not None:
             size = validation_batch_size or batch_size
             validation = self._evaluation_source(
-                *data.unpack_validation(validation_data), size, validation_steps, "validation y"
+                *sources.unpack_validation(validation_data), size, validation_steps, "validation y"
             )
         history = History()
         backup = [] if resume is None else [BackupAndRestore(resume, delete_checkpoint=False)]
         run = CallbackList([*callbacks, *bars, history, *backup], self, _params(source, batch_size, epochs))
         self.history = history
         with compute_threads(self.engine.backend):
-            training.run_epochs(self, source, validation, run, epochs, initial_epoch, shuffle, validation_freq)
+            loop.run_epochs(self, source, validation, run, epochs, initial_epoch, shuffle, validation_freq)
         return self.history
 
     def _build_from_data(self, x):
@@ -377,40 +381,40 @@ class Model(Persistent, Layer):
 
     def _training_source(self, x, y, batch_size, weight, class_weight, fraction, validation_data, steps):
         """(source for training, source for validation or None)."""
-        if data.is_stream(x):
+        if sources.is_stream(x):
             if fraction or y is not None or weight is not None:
                 raise ValueError("a generator or Sequence gives targets and weights itself, and cannot be split")
-            return data.StreamSource(x, lambda *item: self._batch(*item, class_weight), steps), None
+            return sources.StreamSource(x, lambda *item: self._batch(*item, class_weight), steps), None
         batch_size = BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
         inputs, targets, weight = self._checked(x, y, weight)
         count, held_back = len(inputs), None
         if fraction and validation_data is None:
-            parts = data.split_validation([*inputs, *targets, weight], fraction)
+            parts = sources.split_validation([*inputs, *targets, weight], fraction)
             (*train, weight), (*held_back, held_weight) = parts
             inputs, targets = train[:count], train[count:]
-            held_back = data.ArraySource(held_back[:count], held_back[count:], held_weight, batch_size)
-        weight = data.sample_weights(
+            held_back = sources.ArraySource(held_back[:count], held_back[count:], held_weight, batch_size)
+        weight = sources.sample_weights(
             weight, class_weight, targets, len(inputs[0])
         )  # class weights are for training only
-        return data.ArraySource(inputs, targets, weight, batch_size, steps), held_back
+        return sources.ArraySource(inputs, targets, weight, batch_size, steps), held_back
 
     def _checked(self, x, y, weight, class_weight=None, argument="y"):
         """(inputs, targets, weights), checked against the model."""
-        inputs = data.match_inputs(x, self.inputs, self.name)
-        targets = training.check_targets(self, y, len(inputs[0]), argument)
-        return inputs, targets, data.sample_weights(weight, class_weight, targets, len(inputs[0]))
+        inputs = sources.match_inputs(x, self.inputs, self.name)
+        targets = sources.check_targets(self, y, len(inputs[0]), argument)
+        return inputs, targets, sources.sample_weights(weight, class_weight, targets, len(inputs[0]))
 
     def _batch(self, x, y, weight=None, class_weight=None):
         """A checked batch from arrays."""
         inputs, targets, weight = self._checked(x, y, weight, class_weight)
-        return data.Batch(inputs, targets, weight, None, len(inputs[0]))
+        return sources.Batch(inputs, targets, weight, None, len(inputs[0]))
 
     def _evaluation_source(self, x, y, weight, batch_size, steps, argument="y"):
-        if data.is_stream(x):
-            return data.StreamSource(x, self._batch, steps)
+        if sources.is_stream(x):
+            return sources.StreamSource(x, self._batch, steps)
         batch_size = BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
         inputs, targets, weight = self._checked(x, y, weight, None, argument)
-        return data.ArraySource(inputs, targets, weight, batch_size, steps)
+        return sources.ArraySource(inputs, targets, weight, batch_size, steps)
 
     def evaluate(
         self,
@@ -448,7 +452,7 @@ class Model(Persistent, Layer):
         source = self._evaluation_source(x, y, sample_weight, batch_size, steps)
         run = CallbackList(listed(callbacks), self, _params(source, batch_size))
         with compute_threads(self.engine.backend):
-            logs = passes.evaluate_source(self, source, run)
+            logs = evaluation.evaluate_source(self, source, run)
         if verbose:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
         return logs if return_dict else _one_or_list(list(logs.values()))
@@ -472,19 +476,19 @@ class Model(Persistent, Layer):
         array (N, …), or a list of them for several outputs
         """
         x = self._build_from_data(x)
-        if data.is_stream(x):
-            source = data.StreamSource(x, self._inputs_only, steps)
+        if sources.is_stream(x):
+            source = sources.StreamSource(x, self._inputs_only, steps)
         else:
-            inputs = data.match_inputs(x, self.inputs, self.name)
+            inputs = sources.match_inputs(x, self.inputs, self.name)
             batch_size = BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
-            source = data.ArraySource(inputs, [], None, batch_size, steps)
+            source = sources.ArraySource(inputs, [], None, batch_size, steps)
         run = CallbackList(listed(callbacks), self, _params(source, batch_size))
         with compute_threads(self.engine.backend):
-            return _one_or_list(passes.predict_source(self, source, run))
+            return _one_or_list(evaluation.predict_source(self, source, run))
 
     def _inputs_only(self, x, y=None, weight=None):
-        inputs = data.match_inputs(x, self.inputs, self.name)
-        return data.Batch(inputs, [], None, None, len(inputs[0]))
+        inputs = sources.match_inputs(x, self.inputs, self.name)
+        return sources.Batch(inputs, [], None, None, len(inputs[0]))
 
     def predict_on_batch(self, x):
         """The outputs for one batch; see `predict`."""
@@ -538,8 +542,8 @@ class Model(Persistent, Layer):
     def call_on_arrays(self, arrays, training=False):
         """The outputs for arrays, at once; see `predict`."""
         x = self._build_from_data(arrays if len(arrays) > 1 else arrays[0])
-        inputs = data.match_inputs(x, self.inputs, self.name)
-        batch = data.Batch(inputs, [], None, None, len(inputs[0]))
+        inputs = sources.match_inputs(x, self.inputs, self.name)
+        batch = sources.Batch(inputs, [], None, None, len(inputs[0]))
         engine = self.training_engine() if training else self.engine
         with compute_threads(engine.backend):
             outputs = engine.predict_batch(batch, training)

@@ -2,14 +2,15 @@
 
 import itertools
 
-from minicnn import data
+from minicnn.checks import real_array
 from minicnn.errors import DataError, ShapeError
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer
-from minicnn.layers.core import Input, InputLayer
+from minicnn.layers.input import Input, InputLayer
 from minicnn.models import config as configs
 from minicnn.models.model import Model
 from minicnn.parameters import check_one_dtype
+from minicnn.training.sources import is_stream
 
 
 class Sequential(Model):
@@ -124,7 +125,7 @@ class Sequential(Model):
         if self.graph is not None:
             return x
         first = x
-        if data.is_stream(x):
+        if is_stream(x):
             if hasattr(x, "__next__"):
                 item = next(x)
                 x = itertools.chain([item], x)
@@ -133,7 +134,7 @@ class Sequential(Model):
             first = item[0] if isinstance(item, tuple) else item
         elif isinstance(x, list | tuple) and len(x) == 1:
             first = x[0]
-        first = data.real_array(first, "x")
+        first = real_array(first, "x")
         if first.ndim == 0 or len(first) == 0:
             raise DataError(f"the data is empty: expected at least one sample. Received: shape {first.shape}")
         self._start(Input(first.shape[1:] or (1,)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.errors import is_integer
+from minicnn.checks import is_integer
 from minicnn.onnx.reader import MAX_AXES
 
 BATCH = -(2**40)  # stands for the number of samples in an array that holds a shape

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from minicnn.lowering import lower
 from minicnn.models import Model
 from minicnn.onnx.package import import_package
 from minicnn.onnx.writer import GraphWriter, Value
+from minicnn.plan.program import lower
 from minicnn.saving.files import checked_path, replacing
 
 OPSET = 17

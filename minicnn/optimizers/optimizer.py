@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from minicnn.errors import check_number
+from minicnn.checks import check_number
 from minicnn.optimizers import schedules
 from minicnn.parameters import ALIGNMENT
 from minicnn.registry import ANY, Configurable, Registry, is_config

@@ -5,7 +5,7 @@ Every constructor takes `weight_decay`, `clipnorm`, `clipvalue` and `global_clip
 
 import math
 
-from minicnn.errors import check_number
+from minicnn.checks import check_number
 from minicnn.optimizers.optimizer import Optimizer, register
 
 

@@ -9,7 +9,7 @@ import bisect
 import math
 from types import MappingProxyType
 
-from minicnn.errors import check_number
+from minicnn.checks import check_number
 from minicnn.registry import ANY, Configurable, Registry
 
 

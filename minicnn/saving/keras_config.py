@@ -4,7 +4,8 @@ minicnn's form is Keras 3's (see `minicnn.models.config`) but for the layers' na
 translates. Keras 2 writes a call as a list of ``[layer, call, output, arguments]``.
 """
 
-from minicnn.errors import FileFormatError, is_integer
+from minicnn.checks import is_integer
+from minicnn.errors import FileFormatError
 from minicnn.saving.keras_names import (
     brief,
     class_name_of,

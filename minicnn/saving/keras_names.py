@@ -12,7 +12,8 @@ import warnings
 from itertools import chain
 
 from minicnn import layers, metrics
-from minicnn.errors import FileFormatError, fold_name, is_integer
+from minicnn.checks import is_integer
+from minicnn.errors import FileFormatError, fold_name
 from minicnn.registry import constructor_parameters, to_plain
 
 ANY = object()

@@ -9,7 +9,7 @@ that is a schedule; not in tf.keras), then each trainable weight's state vectors
 from collections import Counter
 
 from minicnn.errors import FileFormatError
-from minicnn.layers.base import snake_case
+from minicnn.layers.names import snake_case
 from minicnn.saving import hdf5, keras_hdf5
 from minicnn.saving.files import check_arrays
 from minicnn.saving.keras_config import MODELS

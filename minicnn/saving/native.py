@@ -12,7 +12,8 @@ import os
 
 import numpy as np
 
-from minicnn.errors import FileFormatError, is_integer
+from minicnn.checks import is_integer
+from minicnn.errors import FileFormatError
 from minicnn.saving.files import MAX_JSON, check_arrays, named_in_errors, read_json, write_json
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import join_arrays, split_arrays

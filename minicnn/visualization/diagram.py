@@ -4,7 +4,7 @@ import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from minicnn.errors import check_choice, check_number
+from minicnn.checks import check_choice, check_number
 from minicnn.layers import InputLayer
 from minicnn.models import Model, Sequential
 from minicnn.settings import floatx

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from minicnn.errors import is_integer
+from minicnn.checks import is_integer
 
 # Okabe and Ito's colours, told apart with any colour vision: "Color Universal Design", 2008.
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"

@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from minicnn.errors import check_positive_int
+from minicnn.checks import check_positive_int
 from minicnn.metrics import class_numbers
 from minicnn.visualization.figures import (
     BLUE,

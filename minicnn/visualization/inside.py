@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.data import Batch
-from minicnn.errors import NotBuiltError, ShapeError, check_positive_int, unknown_name
+from minicnn.checks import check_positive_int
+from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph
 from minicnn.layers import Conv2D, Layer
 from minicnn.models import Model
-from minicnn.plan import Plan
+from minicnn.plan.plan import Plan
 from minicnn.threads import compute_threads
+from minicnn.training.sources import Batch
 from minicnn.visualization.figures import as_pixels, as_text, new_figure, text_width
 
 TILE_INCHES = 0.62

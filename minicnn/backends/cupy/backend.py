@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import cupy
 import numpy as np
 
-from minicnn.backends import cupy as kernels
+from minicnn.backends import cupy as package
 from minicnn.backends.base import Backend
 from minicnn.backends.cupy import devices
 from minicnn.backends.cupy.step import CapturedStep, StepState, Uploads, free_retired
@@ -30,7 +30,7 @@ class CupyBackend(Backend):
     on_device = True
 
     def __init__(self, index=0):
-        super().__init__("cupy" if index == 0 else f"cupy:{index}", kernels, fuses=True)
+        super().__init__("cupy" if index == 0 else f"cupy:{index}", package, fuses=True)
         devices.check(index)
         self.device = cupy.cuda.Device(index)
 

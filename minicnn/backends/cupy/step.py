@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy import elementwise
+from minicnn.backends.cupy.gather import gather_rows
 from minicnn.backends.cupy.launch import launch, launch_over
 
 FLOAT32 = np.dtype(np.float32)  # of kernels whose code does not depend on the model's dtype
@@ -60,7 +60,7 @@ class StepState:
 
     def load(self, source, order, out) -> None:
         """out = the samples ``order[start:]`` (None: ``start:``) of `source`, cast."""
-        elementwise.gather_rows(source, order, self.start, out)
+        gather_rows(source, order, self.start, out)
 
     def record_loss(self, loss, report, count) -> None:
         """report[1] += loss · count; report[0] becomes the step's number if it is the first with a bad loss."""

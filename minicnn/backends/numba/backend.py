@@ -6,7 +6,7 @@ import numba as nb
 from numba.core.registry import cpu_target
 
 from minicnn.backends import memory
-from minicnn.backends import numba as kernels
+from minicnn.backends import numba as package
 from minicnn.backends.base import Backend
 
 
@@ -18,7 +18,7 @@ class NumbaBackend(Backend):
         cpu_target.typing_context.refresh()
         cpu_target.target_context.refresh()
         memory.keep_freed()
-        super().__init__("numba", kernels, fuses=True)
+        super().__init__("numba", package, fuses=True)
 
     @contextmanager
     def use_threads(self, count):

@@ -2,9 +2,9 @@
 
 from numba import prange
 
-from minicnn.backends.numba import tables
-from minicnn.backends.numba.launch import parallel_kernel, part
-from minicnn.backends.numba.matrix import (
+from minicnn.backends.numba.machine import offsets as tables
+from minicnn.backends.numba.machine.launch import parallel_kernel, part
+from minicnn.backends.numba.machine.matrix import (
     MULTIPLY,
     fill,
     floor_of,
@@ -13,10 +13,10 @@ from minicnn.backends.numba.matrix import (
     scratch,
     transpose,
 )
-from minicnn.backends.numba.simd import lanes_of
-from minicnn.backends.numba.tables import flat_or_absent as _flat
-from minicnn.backends.numba.tables import zero_row
-from minicnn.backends.numba.tiles import ROWS, WIDTH
+from minicnn.backends.numba.machine.offsets import flat_or_absent as _flat
+from minicnn.backends.numba.machine.offsets import zero_row
+from minicnn.backends.numba.machine.target import ROWS, WIDTH
+from minicnn.backends.numba.machine.vectors import lanes_of
 
 _INNER_BLOCK = 256  # rows of the kernel matrix whose panel of one tile's width stays in the L1 cache
 _TILES_ABREAST = 2  # tiles side by side in one task: x is read once for all of them

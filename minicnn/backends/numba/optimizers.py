@@ -4,9 +4,9 @@ import math
 
 from numba import prange
 
-from minicnn.backends.numba.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.launch import parallel_kernel, part
-from minicnn.backends.numba.tables import flat_or_absent
+from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.launch import parallel_kernel, part
+from minicnn.backends.numba.machine.offsets import flat_or_absent
 
 _BLOCK = 2048  # parameters, within which denormal numbers are taken for zero
 

@@ -3,15 +3,14 @@
 import numpy as np
 from numba import prange
 
-from minicnn.backends import reference
-from minicnn.backends.numba import tables
-from minicnn.backends.numba.frames import copy_out, frame_scratch, framed_image, is_framed, range_of
-from minicnn.backends.numba.launch import MOST_PARTS, parallel_kernel, part
-from minicnn.backends.numba.matrix import fill
-from minicnn.backends.numba.simd import lanes_of, pool_vector
-from minicnn.backends.numba.tables import flat_or_absent as _flat
-from minicnn.backends.reference import MAX_TAPS
-from minicnn.geometry import Window
+from minicnn.backends.numba.machine import offsets as tables
+from minicnn.backends.numba.machine.batch import copy_out, frame_scratch, framed_image, is_framed, range_of
+from minicnn.backends.numba.machine.launch import MOST_PARTS, parallel_kernel, part
+from minicnn.backends.numba.machine.matrix import fill
+from minicnn.backends.numba.machine.offsets import flat_or_absent as _flat
+from minicnn.backends.numba.machine.vectors import lanes_of, pool_vector
+from minicnn.backends.reference import ops as reference
+from minicnn.geometry import MAX_TAPS, Window
 
 # Nanoseconds that one core needs, about.
 _MAX_TIME = 0.2  # per tap

@@ -1,0 +1,108 @@
+"""The one table that says which kernel serves which convolution.
+
+================  ================================================  ==============================================
+kernel            serves                                            because
+================  ================================================  ==============================================
+reference         groups; fused: dilated pooling, many taps         nobody has asked for these to be fast
+Winograd          3 x 3 taps, steps of 1, enough channels, filters  a quarter of the multiplications; the
+                  and pixels; pooling by 2 x 2                      transforms cost less than that saves
+direct, in pairs  few filters, steps of 1, pooling by 2 x 2         two pixels side by side fill a vector
+direct            all other convolutions                            no copy of the input, any geometry
+columns           gradients where outputs are much fewer than       a convolution of the framed gradient would
+                  inputs                                            mostly multiply zeros
+sparse gradient   kernel gradient behind pooling, and the input     the gradient is zero at three of four pixels
+                  gradient where Winograd does not pay
+spread gradient   kernel gradient behind pooling for few channels,  runs too short for vectors: zeros and all
+                  more filters
+================  ================================================  ==============================================
+
+The estimates are in vector instructions of one core, for one image; their factors are fitted to timings;
+`benchmarks/algorithms.py` forces each kernel in turn and shows whether the right one is chosen.
+"""
+
+from minicnn.backends.numba.machine.offsets import can_pool_by_rows
+from minicnn.backends.numba.machine.target import TILE_KERNEL, TILE_NUMBERS, TILE_OUTPUTS, lanes, vectors
+from minicnn.geometry import MAX_TAPS, Window
+
+_TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
+_PRODUCT = 1.4  # a multiply-add of the 36 short products, measured in those of one long product
+_MARGIN = 1.5  # by which Winograd must be better: transforming the kernel is not counted
+_SPREAD = 3.5  # adding to memory, measured in multiply-adds
+_MOST_COLUMNS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
+_LIVE = 0.85  # winners that ReLU leaves alive, about
+_COLLECT, _SUM = 10, 2.7  # listing a live winner; adding a vector of its window. In multiply-adds
+_SPREAD_PIXEL = 15  # spreading the gradient over one pixel, in multiply-adds
+
+
+def is_left_to_reference(pool: Window) -> bool:
+    """Whether no kernel of ours serves this pooling behind a convolution."""
+    return pool.taps > MAX_TAPS or pool.dilation_y > 1 or pool.dilation_x > 1
+
+
+def winograd_serves(window: Window) -> bool:
+    """Whether the geometry is Winograd's at all."""
+    pads = window.pad_top, window.pad_bottom, window.pad_left, window.pad_right
+    return (
+        window.kernel_height == window.kernel_width == TILE_KERNEL
+        and window.stride_y == window.stride_x == window.dilation_y == window.dilation_x == 1
+        and min(pads) >= 0
+        and max(pads) < TILE_KERNEL
+    )
+
+
+def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether a convolution, or an input gradient without pooling, is a case for Winograd."""
+    if not winograd_serves(window):
+        return False
+    direct = window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
+    return _MARGIN * _winograd(window.out_height, window.out_width, channels, filters, itemsize) < direct
+
+
+def is_pooled_by_two(pool: Window) -> bool:
+    """Whether cells are 2 x 2 pixels side by side."""
+    return pool.kernel_height == pool.kernel_width == pool.stride_y == pool.stride_x == 2 and not pool.is_padded
+
+
+def pooled_winograd_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether a convolution with pooling is a case for Winograd."""
+    return is_pooled_by_two(pool) and winograd_is_best(window, channels, filters, itemsize)
+
+
+def winograd_gradient_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether the input gradient behind pooling is a case for Winograd rather than for sums over live winners."""
+    if not (winograd_serves(window) and is_pooled_by_two(pool)) or filters % lanes(itemsize):
+        return False
+    winners = pool.out_height * pool.out_width * filters * _LIVE
+    sparse = winners * _SPREAD * window.taps * vectors(channels, itemsize)
+    return _MARGIN * _winograd(window.in_height, window.in_width, filters, channels, itemsize) < sparse
+
+
+def spread_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether the kernel gradient behind pooling should multiply zeros too, rather than sum over live winners."""
+    pixels, winners = window.out_height * window.out_width, pool.out_height * pool.out_width * filters * _LIVE
+    if window.dilation_x == 1:
+        run_vectors = window.kernel_height * vectors(window.kernel_width * channels, itemsize)
+    else:
+        run_vectors = window.taps * vectors(channels, itemsize)
+    spread = pixels * vectors(filters, itemsize) * (_SPREAD_PIXEL + window.taps * channels)
+    return can_pool_by_rows(pool) and spread < winners * (_COLLECT + _SUM * run_vectors)
+
+
+def columns_are_best(window: Window) -> bool:
+    """Whether the gradients of a convolution without pooling are a case for im2col's adjoint."""
+    inputs = window.in_height * window.in_width / (window.stride_y * window.stride_x)
+    outputs = window.out_height * window.out_width
+    return outputs <= _MOST_COLUMNS and inputs > _FEWER * outputs
+
+
+def pairs_are_best(window: Window, pool: Window, filters: int, itemsize: int) -> bool:
+    """Whether a pooled convolution should compute two pixels in one vector."""
+    fits = 2 * filters <= lanes(itemsize)
+    return fits and window.stride_x == window.dilation_x == 1 and is_pooled_by_two(pool)
+
+
+def _winograd(height, width, channels, filters, itemsize):
+    tiles = -(-height // TILE_OUTPUTS) * -(-width // TILE_OUTPUTS)
+    vectors_in, vectors_out = vectors(channels, itemsize), vectors(filters, itemsize)
+    products = _PRODUCT * TILE_NUMBERS * channels * vectors_out
+    return tiles * (products + _TRANSFORM * (vectors_in + vectors_out))

@@ -1,0 +1,204 @@
+"""The transforms of Winograd's convolution, as vector code over channels.
+
+A tile of 4 x 4 outputs of a 3 x 3 convolution is a product of polynomials in disguise: transform the 6 x 6 inputs and
+the 3 x 3 kernel, multiply number by number, transform back. That is 36 products in place of 144. (Winograd: "Arithmetic
+Complexity of Computations", 1980; Lavin and Gray: "Fast Algorithms for Convolutional Neural Networks", 2016.)
+
+Along one axis the transforms evaluate polynomials at 0, ±a, ±b and infinity. With a = 3/4 and b = 3/2 all constants of
+`_inputs` are exact, and rounding errors are about half of those at the usual 1 and 2 (bounds are in
+`tests/test_convolution_kernels.py`).
+"""
+
+from numba.core import types
+from numba.extending import intrinsic
+
+from minicnn.backends.numba.machine.target import TILE_INPUTS, TILE_KERNEL, TILE_OUTPUTS
+from minicnn.backends.numba.machine.vectors import Emitter, emit_cell
+
+_A, _B = 0.75, 1.5
+_A2, _B2 = _A * _A, _B * _B
+# The derivative of x (x² - a²) (x² - b²) at its zeros: what Lagrange's interpolation divides by.
+_AT_ZERO, _AT_A, _AT_B = _A2 * _B2, 2 * _A2 * (_A2 - _B2), 2 * _B2 * (_B2 - _A2)
+
+
+# ------------------------------------------------------------------------------------------- along one axis
+
+
+def _sum_of(emit, *terms):
+    """The sum of (factor, vector) pairs."""
+    factor, vector = terms[0]
+    total = vector if factor == 1 else emit.builder.fmul(emit.full(factor), vector)
+    for factor, vector in terms[1:]:
+        total = emit.multiply_add(emit.full(factor), vector, total)
+    return total
+
+
+def _plus_minus(emit, x, y):
+    return [emit.builder.fadd(x, y), emit.builder.fsub(x, y)]
+
+
+def _inputs(emit, d):
+    """6 inputs to 6 numbers."""
+    return [
+        _sum_of(emit, (1, d[4]), (-(_A2 + _B2), d[2]), (_AT_ZERO, d[0])),
+        *_plus_minus(emit, _sum_of(emit, (1, d[4]), (-_B2, d[2])), _sum_of(emit, (_A, d[3]), (-_A * _B2, d[1]))),
+        *_plus_minus(emit, _sum_of(emit, (1, d[4]), (-_A2, d[2])), _sum_of(emit, (_B, d[3]), (-_B * _A2, d[1]))),
+        _sum_of(emit, (1, d[5]), (-(_A2 + _B2), d[3]), (_AT_ZERO, d[1])),
+    ]
+
+
+def _factors(emit, g):
+    """The 3 taps of a kernel to 6 numbers."""
+
+    def at(point, divisor, first):
+        terms = [(point**power / divisor, g[power]) for power in range(first, len(g), 2)]
+        return _sum_of(emit, *terms)
+
+    return [
+        _sum_of(emit, (1 / _AT_ZERO, g[0])),
+        *_plus_minus(emit, at(_A, _AT_A, 0), at(_A, _AT_A, 1)),
+        *_plus_minus(emit, at(_B, _AT_B, 0), at(_B, _AT_B, 1)),
+        g[-1],
+    ]
+
+
+def _outputs(emit, m):
+    """6 numbers to 4 outputs."""
+    at_a, at_b = _plus_minus(emit, m[1], m[2]), _plus_minus(emit, m[3], m[4])
+    results = []
+    for power in range(TILE_OUTPUTS):
+        terms = [(_A**power, at_a[power % 2]), (_B**power, at_b[power % 2])]
+        if power == 0:
+            terms.append((1, m[0]))
+        if power == TILE_OUTPUTS - 1:
+            terms.append((1, m[5]))
+        results.append(_sum_of(emit, *terms))
+    return results
+
+
+def _along_both(emit, transform, size, load):
+    """A transform along the columns, then the rows, of size · size vectors; load(i, j) gives one."""
+    rows = [transform(emit, [load(i, j) for j in range(size)]) for i in range(size)]
+    columns = [transform(emit, list(column)) for column in zip(*rows, strict=True)]
+    return list(zip(*columns, strict=True))
+
+
+# ------------------------------------------------------------------------------------------------ intrinsics
+
+
+def _tile_loader(emit, pointer, row_step, column_step):
+    """load(i, j) for vectors that are steps apart."""
+    builder = emit.builder
+
+    def load(i, j):
+        offset = builder.add(builder.mul(row_step, emit.number(i)), builder.mul(column_step, emit.number(j)))
+        return emit.load(emit.moved(pointer, offset))
+
+    return load
+
+
+def _number_loader(emit, pointer, step):
+    """load(i, j) for the 6 · 6 transformed numbers."""
+    return lambda i, j: emit.load(emit.moved(pointer, emit.builder.mul(step, emit.number(i * TILE_INPUTS + j))))
+
+
+def _store_numbers(emit, grid, pointer, step):
+    for number, vector in enumerate(vector for row in grid for vector in row):
+        emit.store(vector, emit.moved(pointer, emit.builder.mul(step, emit.number(number))))
+
+
+def _transforms(transform, size):
+    """The body of an intrinsic that transforms size · size vectors of one array into 36 of another."""
+
+    def emit_body(context, builder, signature, args):
+        source, start, row_step, column_step, target, place, step = args
+        emit = Emitter(context, builder, signature.args[0].dtype)
+        load = _tile_loader(emit, emit.pointer(signature.args[0], source, start), row_step, column_step)
+        grid = _along_both(emit, transform, size, load)
+        _store_numbers(emit, grid, emit.pointer(signature.args[4], target, place), step)
+        return context.get_dummy_value()
+
+    return emit_body
+
+
+def _transform_type(source, target):
+    index = types.int64
+    return types.void(source, index, index, index, target, index, index)
+
+
+@intrinsic
+def transform_inputs(typingctx, x, start, row_step, column_step, numbers, place, step):
+    """numbers[place + step · (6 i + j)] = the transform of 6 x 6 pixels of x, `row_step` and `column_step` apart."""
+    return _transform_type(x, numbers), _transforms(_inputs, TILE_INPUTS)
+
+
+@intrinsic
+def transform_kernel(typingctx, kernel, start, row_step, column_step, numbers, place, step):
+    """numbers[place + step · (6 i + j)] = the transform of 3 x 3 taps."""
+    return _transform_type(kernel, numbers), _transforms(_factors, TILE_KERNEL)
+
+
+@intrinsic
+def outputs_of(
+    typingctx, numbers, place, step, bias, column, floor, y, start, row_step, pixel_step, height, width, count
+):  # fmt: skip
+    """y = max(floor, bias + outputs): up to 4 x 4 pixels of `count` lanes, `height` and `width` of them inside."""
+    index = types.int64
+    signature = types.void(
+        numbers, index, index, bias, index, numbers.dtype, y, index, index, index, index, index, index
+    )  # fmt: skip
+    return signature, _emit_outputs
+
+
+def _emit_outputs(context, builder, signature, args):
+    numbers, place, step, bias, column, floor, y, start, row_step, pixel_step, height, width, count = args
+    kinds = signature.args
+    emit = Emitter(context, builder, kinds[0].dtype)
+    load = _number_loader(emit, emit.pointer(kinds[0], numbers, place), step)
+    grid = _along_both(emit, _outputs, TILE_INPUTS, load)
+    biases, floors = emit.load(emit.pointer(kinds[3], bias, column)), emit.splat(floor)
+    pointer = emit.pointer(kinds[6], y, start)
+    for i, row in enumerate(grid):
+        with builder.if_then(builder.icmp_signed(">", height, emit.number(i))):
+            for j, vector in enumerate(row):
+                with builder.if_then(builder.icmp_signed(">", width, emit.number(j))):
+                    offset = builder.add(builder.mul(row_step, emit.number(i)), builder.mul(pixel_step, emit.number(j)))
+                    result = emit.at_least(floors, builder.fadd(vector, biases))
+                    emit.store_counted(result, emit.moved(pointer, offset), count)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def cells_of(
+    typingctx, numbers, place, step, bias, column, relu, y, winner, keeps_winner, start, row_step, cell_step,
+    height, width, count,
+):  # fmt: skip
+    """y, winner = bias + the maximum of each 2 x 2 outputs: up to 2 x 2 cells, `height` and `width` of them inside."""
+    index = types.int64
+    signature = types.void(
+        numbers, index, index, bias, index, types.boolean, y, winner, types.boolean, index, index, index,
+        index, index, index,
+    )  # fmt: skip
+    return signature, _emit_cells
+
+
+def _emit_cells(context, builder, signature, args):
+    (numbers, place, step, bias, column, relu, y, winner, keeps_winner, start, row_step, cell_step,
+     height, width, count) = args  # fmt: skip
+    kinds = signature.args
+    emit = Emitter(context, builder, kinds[0].dtype)
+    load = _number_loader(emit, emit.pointer(kinds[0], numbers, place), step)
+    grid = _along_both(emit, _outputs, TILE_INPUTS, load)
+    biases = emit.load(emit.pointer(kinds[3], bias, column))
+    y_pointer, winner_pointer = emit.pointer(kinds[6], y, start), emit.pointer(kinds[7], winner, start)
+    for i in range(TILE_OUTPUTS // 2):
+        with builder.if_then(builder.icmp_signed(">", height, emit.number(i))):
+            for j in range(TILE_OUTPUTS // 2):
+                with builder.if_then(builder.icmp_signed(">", width, emit.number(j))):
+                    offset = builder.add(builder.mul(row_step, emit.number(i)), builder.mul(cell_step, emit.number(j)))
+                    taps = [grid[2 * i + k // 2][2 * j + k % 2] for k in range(4)]
+                    emit_cell(
+                        emit, taps, biases, relu, emit.moved(y_pointer, offset),
+                        emit.moved(winner_pointer, offset), keeps_winner, count,
+                    )  # fmt: skip
+    return context.get_dummy_value()

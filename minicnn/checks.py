@@ -1,0 +1,146 @@
+"""Checks of arguments and arrays: each returns the value as it should be, or says what was expected."""
+
+import math
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+
+import numpy as np
+
+from minicnn.errors import DataError
+
+
+def is_integer(value) -> bool:
+    """Whether `value` is a Python or NumPy integer; True and False are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_positive_int(argument_name: str, value, minimum: int = 1) -> int:
+    """`value` as an int of at least `minimum`.
+
+    Raises
+    ------
+    ValueError
+        If it is not an integer or too small.
+    """
+    if not is_integer(value) or value < minimum:
+        raise ValueError(
+            f"`{argument_name}` must be an integer of at least {minimum}. Received: {argument_name}={value!r}"
+        )
+    return int(value)
+
+
+def check_pair(argument_name: str, value, minimum: int = 1) -> tuple[int, int]:
+    """`value`, an integer or a pair of integers of at least `minimum`, as a pair (height, width).
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    pair = (value, value) if is_integer(value) else value
+    is_pair = isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2
+    if not is_pair or not all(is_integer(v) and v >= minimum for v in pair):
+        raise ValueError(
+            f"`{argument_name}` must be an integer of at least {minimum}, for both height and width, or a pair of them "
+            f"(height, width); write for example {argument_name}=2 or {argument_name}=(2, 2). "
+            f"Received: {argument_name}={value!r}"
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def check_choice(argument_name: str, value, choices: Iterable):
+    """`value`, if it is one of `choices`.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        allowed = ", ".join(repr(c) for c in choices)
+        raise ValueError(f"`{argument_name}` must be one of {allowed}. Received: {argument_name}={value!r}")
+    return value
+
+
+def check_number(
+    argument_name: str, value, *, minimum: float = 0.0, above: float | None = None, below: float = math.inf
+):
+    """`value` as a finite float with ``minimum <= value < below``, or ``above < value < below`` where `above` is given.
+
+    Raises
+    ------
+    ValueError
+        If it is not a real number (True and False are not) or outside.
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or value >= below or (value < minimum if above is None else value <= above):
+        raise ValueError(
+            f"`{argument_name}` must be a finite number{_range_text(minimum, above, below)}. "
+            f"Received: {argument_name}={value!r}"
+        )
+    return float(value)
+
+
+def check_range(argument_name: str, value, *, above: float | None = None, allows_negative: bool = True):
+    """`value`, a number or a pair of limits from -1 to 1, as (lower, upper); a number f means (-abs(f), abs(f)).
+
+    Parameters
+    ----------
+    above : float, optional
+        A limit must be above this.
+    allows_negative : bool
+        Whether a single number may be negative.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    is_number = isinstance(value, Real)
+    limits = (value,) if is_number else value
+    is_plain = isinstance(limits, Sequence) and not isinstance(limits, str) and len(limits) == (1 if is_number else 2)
+    lowest = 0 if is_number and not allows_negative else -1
+    if not is_plain or not all(
+        isinstance(v, Real) and not isinstance(v, bool) and lowest <= v <= 1 and (above is None or v > above)
+        for v in limits
+    ):
+        lower = f"above {above:g}" if above is not None else "from -1"
+        number = "from 0 to 1" if not allows_negative else f"{lower} to 1"
+        raise ValueError(
+            f"`{argument_name}` must be a number {number}, for both directions, or a pair of numbers {lower} to 1, for "
+            f"example {argument_name}=0.1 or {argument_name}=(-0.1, 0.2). Received: {argument_name}={value!r}"
+        )
+    if is_number:
+        return -abs(float(value)), abs(float(value))
+    return float(min(value)), float(max(value))
+
+
+def _range_text(minimum, above, below) -> str:
+    """The limits of `check_number` in words."""
+    lower = f"at least {minimum:g}" if above is None else f"greater than {above:g}"
+    limits = [lower] if lower != "at least -inf" else []
+    limits += [f"less than {below:g}"] if below != math.inf else []
+    return "".join([" ", " and ".join(limits)] if limits else [])
+
+
+def real_array(value, what):
+    """`value` (anything with ``__array__``, or nested lists) as an array of real numbers; not copied if it is one.
+
+    Raises
+    ------
+    TypeError
+        For objects, strings, complex numbers.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged lists
+        raise DataError(
+            f"{what} must be an array or nested lists of equal lengths: {error}. Received: {type(value)}"
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{what} must hold real numbers (any integer, float or bool dtype). Received: dtype {array.dtype}; "
+            "convert it, e.g. with numpy.asarray(x, dtype='float32')"
+        )
+    return array

@@ -1,0 +1,61 @@
+"""Dropout."""
+
+from minicnn.checks import check_number
+from minicnn.layers.base import Layer
+from minicnn.random import check_seed
+
+__all__ = ["Dropout"]
+
+
+class Dropout(Layer):
+    """In training, zeroes each element with probability `rate` and divides the others by 1 - rate.
+
+    (Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, 2014.) The mask is a function of the model's seed, the
+    place of the layer and the training step: it is drawn again for the gradient and never stored.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1).
+    noise_shape : None
+        Accepted for Keras's sake.
+    seed : int, optional
+        Default: drawn from the model's seed.
+    """
+
+    uses_input = False
+    only_in_training = True
+
+    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if noise_shape is not None:
+            raise ValueError(
+                f"every element is dropped on its own: noise_shape=None. Received: noise_shape={noise_shape!r}"
+            )
+        self.noise_shape = noise_shape
+        self.rate = check_number("rate", rate, below=1)
+        self.seed = check_seed("seed", seed)
+
+    def build(self, input_shapes):
+        return input_shapes[0]
+
+    def bind(self, ws):
+        ws.key = (ws.seed if self.seed is None else self.seed, ws.stream)
+
+    def forward(self, xs, ws):
+        self._apply(xs[0], ws.y, ws)
+
+    def backward(self, dy, ws):
+        self._apply(dy, ws.dxs[0], ws)
+
+    def _apply(self, x, y, ws):
+        """The mask is linear: the same function serves the values and the gradients."""
+        if ws.training and self.rate > 0:
+            ws.ops.dropout(x, y, self.rate, *ws.key, ws.clock.step)
+        else:
+            y[...] = x
+
+    @classmethod
+    def examples(cls):
+        yield cls(0.4), [(5, 4, 3)]
+        yield cls(0.0), [(5,)]

@@ -1,0 +1,56 @@
+"""The model's inputs."""
+
+from minicnn.layers.base import Layer
+from minicnn.layers.shapes import sample_shape
+
+__all__ = ["Input", "InputLayer"]
+
+
+class InputLayer(Layer):
+    """The place where data enters a model. Users call `Input`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one sample.
+    """
+
+    input_count = 0
+
+    def __init__(self, shape=None, name=None, **kwargs):
+        super().__init__(name=name, **kwargs)
+        shape = self.declared_input_shape if shape is None else shape
+        if shape is None:
+            raise ValueError("InputLayer needs the shape of one sample, e.g. shape=(28, 28, 1). Received: shape=None")
+        self.shape = sample_shape(shape)
+
+    def build(self, input_shapes):
+        return self.shape
+
+    def lower(self):
+        return []
+
+
+def Input(shape=None, batch_size=None, dtype=None, name=None, batch_shape=None):
+    """A symbolic tensor: where data enters a functional model.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one sample, without the batch axis: (28, 28, 1).
+    batch_size, dtype :
+        Accepted for Keras's sake and not needed: batches of any size and real arrays of any dtype are taken.
+    name : str, optional
+    batch_shape : tuple, optional
+        `shape` with the batch axis in front.
+
+    Returns
+    -------
+    Tensor
+    """
+    if batch_shape is not None:
+        shape = tuple(batch_shape)[1:]
+    if shape is None:
+        raise ValueError("Input needs the shape of one sample, e.g. Input(shape=(28, 28, 1)). Received: shape=None")
+    layer = InputLayer(shape, name=name)
+    return layer.call_symbolically([]).outputs[0]

@@ -1,0 +1,115 @@
+"""Batch normalization."""
+
+import numpy as np
+
+from minicnn import initializers
+from minicnn.checks import check_number
+from minicnn.layers.base import Layer
+from minicnn.step import Buffer
+
+__all__ = ["BatchNormalization"]
+
+
+class BatchNormalization(Layer):
+    """y = gamma · (x - mean) / √(variance + epsilon) + beta, per channel (the last axis).
+
+    In training, mean and (biased) variance are the batch's; the moving averages follow them and serve otherwise.
+    (Ioffe, Szegedy: "Batch normalization", 2015.)
+
+    Parameters
+    ----------
+    axis : int, default -1
+        Must be the last axis.
+    momentum : float, default 0.99
+        moving ← momentum · moving + (1 - momentum) · batch.
+    epsilon : float, default 1e-3
+    center, scale : bool, default True
+        Whether there is a beta, a gamma.
+    beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str or Initializer
+
+    Notes
+    -----
+    With ``trainable = False`` the layer uses the moving averages in training too, as in Keras.
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        momentum=0.99,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        moving_mean_initializer="zeros",
+        moving_variance_initializer="ones",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.axis = axis
+        self.momentum = check_number("momentum", momentum, below=1)
+        self.epsilon = check_number("epsilon", epsilon, above=0)
+        self.center, self.scale = center, scale
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+
+    def build(self, input_shapes):
+        (shape,) = input_shapes
+        if self.axis not in (-1, len(shape)):
+            raise ValueError(f"only the last axis can be normalized: axis=-1. Received: axis={self.axis}")
+        channels = shape[-1:]
+        if self.scale:
+            self.add_weight("gamma", channels, self.gamma_initializer)
+        if self.center:
+            self.add_weight("beta", channels, self.beta_initializer)
+        self.add_weight("moving_mean", channels, self.moving_mean_initializer, has_gradient=False)
+        self.add_weight("moving_variance", channels, self.moving_variance_initializer, has_gradient=False)
+        return shape
+
+    def buffers(self, input_shapes, output_shape, training):
+        channels = output_shape[-1:]
+        return {"mean": Buffer(channels, per_sample=False), "inverse_std": Buffer(channels, per_sample=False)}
+
+    def forward(self, xs, ws):
+        params, buffers = ws.params, ws.buffers
+        ws.ops.batch_norm(
+            xs[0],
+            ws.y,
+            params.get("gamma"),
+            params.get("beta"),
+            buffers["mean"],
+            buffers["inverse_std"],
+            params["moving_mean"],
+            params["moving_variance"],
+            self.momentum,
+            self.epsilon,
+            ws.training and self.trainable,
+        )
+
+    def backward(self, dy, ws):
+        ws.ops.batch_norm_backward(
+            ws.xs[0],
+            dy,
+            ws.params.get("gamma"),
+            ws.buffers["mean"],
+            ws.buffers["inverse_std"],
+            ws.dxs[0],
+            ws.grads.get("gamma"),
+            ws.grads.get("beta"),
+            ws.training and self.trainable,
+        )
+
+    def to_onnx(self, xs, graph):
+        channels = xs[0].shape[-1:]
+        gamma = graph.weight(self.gamma) if self.scale else graph.constant(np.ones(channels, np.float32))
+        beta = graph.weight(self.beta) if self.center else graph.constant(np.zeros(channels, np.float32))
+        moving = [graph.weight(self.moving_mean), graph.weight(self.moving_variance)]
+        inputs = [graph.channels_first(xs[0]), gamma, beta, *moving]
+        return graph.add("BatchNormalization", inputs, epsilon=self.epsilon, momentum=self.momentum)
+
+    @classmethod
+    def examples(cls):
+        yield cls(), [(4, 3, 5)]
+        yield cls(center=False, scale=False, momentum=0.9), [(7,)]

@@ -1,0 +1,65 @@
+"""Layers that prepare data inside the model."""
+
+from numbers import Real
+
+import numpy as np
+
+from minicnn.checks import check_number
+from minicnn.errors import ShapeError
+from minicnn.layers.base import Layer
+
+__all__ = ["Rescaling"]
+
+
+class Rescaling(Layer):
+    """y = x · scale + offset, in training and otherwise: ``Rescaling(1 / 255)`` for pixels from 0 to 255.
+
+    Parameters
+    ----------
+    scale : float or sequence of float
+        One number for all, or one for each channel (of the last axis).
+    offset : float or sequence of float, default 0
+    """
+
+    uses_input = False
+
+    def __init__(self, scale, offset=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = _number_or_numbers("scale", scale)
+        self.offset = _number_or_numbers("offset", offset)
+
+    def build(self, input_shapes):
+        (shape,) = input_shapes
+        for name, value in (("scale", self.scale), ("offset", self.offset)):
+            if isinstance(value, list) and len(value) != shape[-1]:
+                raise ShapeError(f"{name} needs {shape[-1]} numbers, one for each channel. Received: {len(value)}")
+        return shape
+
+    def bind(self, ws):
+        ws.scale, ws.offset = (np.asarray(v, ws.y.dtype, like=ws.y) for v in (self.scale, self.offset))  # () or (C,)
+
+    def forward(self, xs, ws):
+        np.multiply(xs[0], ws.scale, out=ws.y)
+        np.add(ws.y, ws.offset, out=ws.y)
+
+    def backward(self, dy, ws):
+        np.multiply(dy, ws.scale, out=ws.dxs[0])
+
+    def to_onnx(self, xs, graph):
+        x = graph.channels_last(xs[0])
+        scaled = graph.add("Mul", [x, graph.constant(np.asarray(self.scale, np.float32))])
+        return graph.add("Add", [scaled, graph.constant(np.asarray(self.offset, np.float32))])
+
+    @classmethod
+    def examples(cls):
+        yield cls(0.5, -1), [(4, 3, 2)]
+        yield cls([0.5, 2.0, -1.0], (1, 2, 3)), [(4, 3)]
+
+
+def _number_or_numbers(name, value):
+    """A float, or a list of floats."""
+    if isinstance(value, Real):
+        return check_number(name, value, minimum=-np.inf)
+    if not isinstance(value, list | tuple | np.ndarray) or np.ndim(value) != 1:
+        raise ValueError(f"`{name}` must be a number, or one for each channel. Received: {name}={value!r}")
+    return [check_number(name, v, minimum=-np.inf) for v in np.asarray(value).tolist()]

@@ -1,0 +1,55 @@
+"""Shapes of samples, as layers are told them and check them."""
+
+import numpy as np
+
+from minicnn.errors import ShapeError
+
+
+def check_data_format(data_format):
+    """`data_format`, if it says that images are channels-last.
+
+    Raises
+    ------
+    ValueError
+        Otherwise.
+    """
+    if data_format not in (None, "channels_last"):
+        raise ValueError(
+            "images are (N, H, W, C): data_format must be 'channels_last'; move the channels with "
+            f"numpy.moveaxis(x, 1, -1). Received: data_format={data_format!r}"
+        )
+    return data_format
+
+
+def check_rank(layer, shape, rank, meaning):
+    """Raise `ShapeError` unless a sample's `shape` has `rank` axes, called `meaning`."""
+    if len(shape) != rank:
+        raise ShapeError(
+            f"layer '{layer.name}' ({type(layer).__name__}) expected samples of {rank} axes, {meaning}. "
+            f"Received: {(None, *shape)}"
+        )
+
+
+def declared_shape(input_shape, input_dim, batch_input_shape):
+    """The sample shape from Keras's three ways to give it."""
+    if batch_input_shape is not None:
+        input_shape = tuple(batch_input_shape)[1:]
+    if input_dim is not None:
+        input_shape = (input_dim,)
+    return None if input_shape is None else sample_shape(input_shape)
+
+
+def sample_shape(shape) -> tuple:
+    """Check a shape without the batch axis: positive integers.
+
+    Raises
+    ------
+    ShapeError
+        Naming the shape received.
+    """
+    shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in shape):
+        raise ShapeError(
+            f"a shape is a tuple of positive integers without the batch axis, e.g. (28, 28, 1). Received: {shape}"
+        )
+    return tuple(int(n) for n in shape)

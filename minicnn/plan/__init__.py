@@ -1,0 +1,1 @@
+"""From a graph to the arrays and steps that run it."""

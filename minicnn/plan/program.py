@@ -1,0 +1,100 @@
+"""From a graph of layers to a flat list of steps."""
+
+from dataclasses import dataclass, field
+
+from minicnn.step import Step
+
+
+@dataclass
+class Place:
+    """One step at one place: it reads some values and writes one.
+
+    Attributes
+    ----------
+    step : Step
+    inputs : tuple of int
+        Numbers of the values it reads.
+    output : int
+        Number of the value it writes.
+    layer_name : str
+        For messages.
+    stream : int
+        Key of its random numbers: counted before fusion, so that every backend draws the same.
+    training : bool or None
+        Whether the step acts as in training here whatever the plan does; None: as the plan does.
+    """
+
+    step: Step
+    inputs: tuple
+    output: int
+    layer_name: str
+    stream: int
+    training: bool | None = None
+
+
+@dataclass
+class Program:
+    """Steps in the order in which they run. A value is written once; `shapes` are without the batch axis."""
+
+    places: list = field(default_factory=list)
+    shapes: list = field(default_factory=list)
+    inputs: tuple = ()
+    outputs: tuple = ()
+
+    def new_value(self, shape) -> int:
+        """The number of a new value."""
+        self.shapes.append(tuple(shape))
+        return len(self.shapes) - 1
+
+    def append(self, layer, inputs, training) -> int:
+        """Append a layer's steps; returns the value that the last one writes."""
+        for step in layer.lower():
+            output = self.new_value(step.build(tuple(self.shapes[i] for i in inputs)))
+            self.places.append(Place(step, tuple(inputs), output, layer.name, len(self.places), training))
+            inputs = (output,)
+        return inputs[0]
+
+    def readers(self) -> dict:
+        """Value → the places that read it, in order."""
+        readers = {value: [] for value in range(len(self.shapes))}
+        for place in self.places:
+            for value in dict.fromkeys(place.inputs):
+                readers[value].append(place)
+        return readers
+
+    def writer(self, value):
+        """The place that writes a value; None for an input."""
+        return next((place for place in self.places if place.output == value), None)
+
+    def final_step(self, value) -> str:
+        """Class name, in lower case, of the step that writes a value: "softmax"; "" for an input."""
+        writer = self.writer(value)
+        return "" if writer is None else type(writer.step).__name__.lower()
+
+
+def lower(graph) -> Program:
+    """The program of a graph, models that are used as layers inlined."""
+    program = Program()
+    values = {tensor: program.new_value(tensor.shape[1:]) for tensor in graph.inputs}
+    program.inputs = tuple(values.values())
+    program.outputs = tuple(_inline(graph, program, values, None))
+    return program
+
+
+def _inline(graph, program, values, training):
+    """Append a graph's steps; `values` maps its input tensors to value numbers. Returns its outputs' numbers.
+
+    `training` is what the call of the graph said, and counts where a call inside says nothing.
+    """
+    for node in graph.nodes:
+        if node.outputs[0] in values:  # an input
+            continue
+        inputs = [values[tensor] for tensor in node.inputs]
+        mode = training if node.training is None else node.training
+        if node.layer.graph is None:
+            outputs = [program.append(node.layer, inputs, mode)]
+        else:
+            inner = node.layer.graph
+            outputs = _inline(inner, program, dict(zip(inner.inputs, inputs, strict=True)), mode)
+        values.update(zip(node.outputs, outputs, strict=True))
+    return [values[tensor] for tensor in graph.outputs]

@@ -1,0 +1,97 @@
+"""Where a training is: all that a checkpoint needs to know beside the model."""
+
+from types import SimpleNamespace
+
+from minicnn.checks import is_integer
+from minicnn.errors import FileFormatError
+
+
+class Run:
+    """The state of one `fit`.
+
+    Parameters
+    ----------
+    model : Model
+    source, validation : ArraySource or StreamSource
+        `validation` may be None.
+    callbacks : CallbackList
+    epoch : int
+        The first epoch.
+
+    Attributes
+    ----------
+    epoch, batch : int
+        The epoch to go on with, and how many of its batches are done.
+    totals : Totals or None
+        Of the epoch; None before the first batch.
+    epochs_trained : int
+        The model's, before this epoch's samples were shuffled.
+    completed : bool
+        Whether the last epoch has ended, so that nothing is left to go on with.
+    """
+
+    def __init__(self, model, source, validation, callbacks, epoch):
+        self.model, self.source, self.validation, self.callbacks = model, source, validation, callbacks
+        self.epoch, self.batch, self.totals = epoch, 0, None
+        self.epochs_trained, self.completed = model.epochs_trained, False
+
+    def start_totals(self, targets) -> None:
+        """Make the totals, once; their metrics depend on the targets' shapes."""
+        if self.totals is None:
+            self.totals = self.model.engine.totals(targets)
+
+    def get_state(self) -> dict:
+        """What `set_state` takes, made of plain values and arrays."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "epochs_trained": self.epochs_trained if self.batch else self.model.epochs_trained,
+            "stop_training": bool(self.model.stop_training),
+            "data": self._data(),
+            "taken": [self.source.taken, 0 if self.validation is None else self.validation.taken],
+            "totals": self.totals.get_state() if self.batch else None,
+            "callbacks": [[type(c).__name__, c.get_state()] for c in self.callbacks.callbacks],
+        }
+
+    def _data(self):
+        """What must be the same where a run goes on in the middle of an epoch."""
+        return {name: self.callbacks.params[name] for name in ("samples", "steps", "batch_size")}
+
+    def set_state(self, state) -> None:
+        """Go on where another run was when it called `get_state`; the model has been restored before.
+
+        Raises
+        ------
+        FileFormatError
+            If the state is not one.
+        ValueError
+            If the run was in the middle of an epoch, and the data or the batch size is another one now.
+        """
+        for name in ("epoch", "batch", "epochs_trained"):
+            if not is_integer(state.get(name)) or state[name] < 0:
+                raise FileFormatError(f"'{name}' of a checkpoint is a number. Received: {str(state.get(name))[:100]}")
+        if state["batch"] and state["data"] != self._data():
+            raise ValueError(
+                f"the training to go on with was in the middle of an epoch of {state['data']}: fit needs the same data "
+                f"and batch size. Received: {self._data()}"
+            )
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.model.epochs_trained, self.model.stop_training = state["epochs_trained"], state["stop_training"]
+        self.source.skip(state["taken"][0])
+        if self.validation is not None:
+            self.validation.skip(state["taken"][1])
+        if state["totals"] is not None:
+            shapes = [SimpleNamespace(shape=tuple(shape)) for shape in state["totals"]["target_shapes"]]
+            self.totals = self.model.engine.totals(shapes)
+            self.totals.set_state(state["totals"])
+        self._set_callbacks(state["callbacks"])
+
+    def _set_callbacks(self, saved):
+        """Give each callback the state of its counterpart: the same class, the same place among those of the class."""
+        waiting = list(saved)
+        for callback in self.callbacks.callbacks:
+            number = next((i for i, (name, _) in enumerate(waiting) if name == type(callback).__name__), None)
+            if number is not None:
+                _, state = waiting.pop(number)
+                if state:
+                    callback.set_state(state)

@@ -2,8 +2,9 @@
 
     PYTHONPATH=CHECKOUT python benchmarks/bits.py [--backend numba …]
 
-prints a SHA-256 of all weights for each network and backend. Only names of the public API are used, so that two versions
-can be compared: run it once with each checkout on the path. On "cupy" without a GPU, the tests' stand-in computes.
+prints a SHA-256 of all weights for each network and backend. Only names of the public API are used, so that two
+versions can be compared: run it once with each checkout on the path. On "cupy" without a GPU, the tests' stand-in
+computes.
 """
 
 import argparse

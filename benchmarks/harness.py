@@ -61,6 +61,8 @@ class Worker:
     data : path-like
         Written by `write_data`.
     threads : int
+    checkout : path-like, optional
+        Folder whose minicnn is imported; default: the one that is installed.
 
     Attributes
     ----------
@@ -73,10 +75,12 @@ class Worker:
         If the library cannot be imported there.
     """
 
-    def __init__(self, python, library, case, data, threads):
+    def __init__(self, python, library, case, data, threads, checkout=None):
         self.name = f"{library} {case}"
         command = [python, WORKER, library, case, "--data", data, "--threads", str(threads)]
         environment = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+        if checkout is not None:
+            environment["PYTHONPATH"] = str(checkout)
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )

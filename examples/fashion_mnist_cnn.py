@@ -35,7 +35,7 @@ def main():
     model.summary()
     loss = mc.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
-    clock = common.EpochClock()
+    clock = common.EpochClock()  # a callback that measures the time
     history = model.fit(
         x_train,
         y_train,

@@ -50,7 +50,7 @@ def main():
     model = build_model(options.translation)
     model.summary()
     model.compile(optimizer=mc.optimizers.SGD(0.1), loss="categorical_crossentropy", metrics=["accuracy"])
-    clock = common.EpochClock()
+    clock = common.EpochClock()  # a callback that measures the time
     history = model.fit(
         x_train,
         y_train,

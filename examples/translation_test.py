@@ -50,7 +50,7 @@ def main():
         model = models[name] = build_model(name)
         model.summary()
         model.compile(optimizer=mc.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-        clock = common.EpochClock()
+        clock = common.EpochClock()  # a callback that measures the time
         model.fit(
             x_train,
             y_train,

@@ -79,7 +79,7 @@ class Parser(argparse.ArgumentParser):
         if options.data_dir is not None and not Path(options.data_dir).expanduser().is_dir():
             self.error(f"argument --data-dir: no such folder: {options.data_dir!r}")
         try:
-            mc.set_backend(options.backend or mc.backends.current().name)
+            (mc.set_backend if options.backend else mc.backends.get)(options.backend)
             options.out.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=options.out).close()
         except OSError as error:

@@ -1,474 +1,224 @@
-"""What all examples share: options, data, training with a clock, and the files that a run leaves."""
+"""What all examples share: the command line, the digits that stand in for MNIST, and the files that a run leaves."""
 
 import argparse
+import contextlib
 import json
-import math
-import platform
 import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 
-import numpy as np
-
 import minicnn as mc
-
-RESULT = "result.json"
-CURVES = "curves.png"
+from minicnn.errors import BackendError, DataError, DeviceMemoryError, NonFiniteError
 
 # ------------------------------------------------------------------------------------------------------- options
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """A parser whose errors are one line; the usage is for ``--help``.
+def number(minimum, maximum=float("inf"), kind=int):
+    """A type for argparse: an integer, or with ``kind=float`` a number, in a range, ends included."""
+    words = f"an integer of at least {minimum}" + (f" and at most {maximum}" if maximum < float("inf") else "")
+    words = words if kind is int else f"a number from {minimum} to {maximum}"
 
-    Attributes
-    ----------
-    name : str
-        Of the example.
-    shared : dict
-        The options of all examples, with their defaults.
-    """
+    def checked(text):
+        with contextlib.suppress(ValueError):
+            if minimum <= (value := kind(text)) <= maximum:
+                return value
+        raise argparse.ArgumentTypeError(f"must be {words}, not {text!r}")
 
-    name, shared = "", {}
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
+    return checked
 
 
-def make_parser(name, description, epochs, batch_size, least_images=1):
-    """The options of all examples; an example may add its own before `parse`.
+class Parser(argparse.ArgumentParser):
+    """The options of all examples; an example may add its own. Errors are one line; the usage is for ``--help``.
 
     Parameters
     ----------
-    name : str
-        Of the example: results go to ``runs/NAME``.
     description : str
         The first line is shown by ``--help``.
+    dataset : str
+        Its name, for the result.
     epochs, batch_size : int or str
         The defaults; where they depend on the data, words, and the options are None where not given.
     least_images : int, default 1
         How many training images the example needs.
     """
-    parser = OneLineParser(description=description.strip().splitlines()[0], allow_abbrev=False)
-    add = parser.add_argument
-    add("--data-dir", type=_folder, metavar="DIR", help="only look here (default: MINICNN_DATA, cache, download)")
-    add("--epochs", type=_integer(1), metavar="N", **_default(epochs))
-    add("--batch-size", type=_integer(1), metavar="N", **_default(batch_size))
-    add("--limit", type=_integer(least_images), metavar="N", help="train on the first N training images only")
-    add("--backend", choices=mc.backends.NAMES, help="default: MINICNN_BACKEND, else numba")
-    add("--seed", type=_integer(0, 2**63 - 1), default=0, metavar="N", help="default: 0")
-    add("--out", type=Path, metavar="DIR", help=f"where results go (default: runs/{name}, a variant's beside it)")
-    add("--show", action="store_true", help="open a window with the figures")
-    parser.shared = vars(parser.parse_args([]))
-    parser.name = name
-    return parser
 
+    def __init__(self, description, dataset, epochs, batch_size, least_images=1):
+        super().__init__(description=description.strip().splitlines()[0], allow_abbrev=False)
+        add = self.add_argument
+        add("--data-dir", metavar="DIR", help="only look here (default: MINICNN_DATA, cache, download)")
+        for name, n in (("--epochs", epochs), ("--batch-size", batch_size)):
+            add(name, type=number(1), default=n if isinstance(n, int) else None, metavar="N", help=f"default: {n}")
+        add("--limit", type=number(least_images), metavar="N", help="train on the first N training images only")
+        add("--backend", choices=mc.backends.NAMES, help="default: MINICNN_BACKEND, else numba")
+        add("--seed", type=number(0, 2**63 - 1), default=0, metavar="N", help="default: 0")
+        add("--out", type=Path, metavar="DIR", help=f"default: runs/{Path(self.prog).stem}, a variant's beside it")
+        add("--show", action="store_true", help="open a window with the figures")
+        self.set_defaults(dataset=dataset, name=Path(self.prog).stem)
+        self.shared = vars(super().parse_args([]))
 
-def _variant(parser, options):
-    """The example's own options that differ from their defaults: option → value."""
-    own = {key: value for key, value in vars(options).items() if key not in parser.shared}
-    return {key: value for key, value in own.items() if value != parser.get_default(key)}
+    def error(self, message):
+        """End with one line."""
+        self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
 
+    def parse_args(self, arguments=None):
+        """Read the command line, choose the backend, seed the random numbers and make the output folder.
 
-def _default_folder(name, changed):
-    """runs/NAME, and for variants runs/NAME_option or runs/NAME_option_value."""
-    parts = [name]
-    for key, value in changed.items():
-        values = () if value is True else value if isinstance(value, list) else (value,)
-        parts += [key, *map(str, values)]
-    return Path("runs") / "_".join(parts)
-
-
-def _default(value):
-    """Arguments of ``add_argument``: a number is a default, words only describe it."""
-    return {"default": value if isinstance(value, int) else None, "help": f"default: {value}"}
-
-
-def parse(parser, arguments=None):
-    """Read the command line, choose the backend, seed the random numbers and make the output folder.
-
-    Returns
-    -------
-    argparse.Namespace
-    """
-    options = parser.parse_args(arguments)
-    options.variant = _variant(parser, options)
-    options.out = options.out or _default_folder(parser.name, options.variant)
-    try:
-        if options.backend:
-            mc.set_backend(options.backend)
-        mc.backends.current()
-    except (ValueError, mc.errors.BackendError) as error:
-        parser.error(f"backend: {error}")
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=options.out):
-            pass
-    except OSError as error:
-        parser.error(f"argument --out: cannot write to {options.out} ({error.strerror})")
-    mc.utils.set_random_seed(options.seed)
-    return options
+        Returns
+        -------
+        argparse.Namespace
+            With the example's ``name``, its ``dataset``, and as ``variant`` its own options that differ from their
+            defaults: the default folder is runs/NAME, runs/NAME_option_value or, of a switch, runs/NAME_option.
+        """
+        options = super().parse_args(arguments)
+        options.variant = {k: v for k, v in vars(options).items() if k not in self.shared and v != self.get_default(k)}
+        words = [str(w) for k, v in options.variant.items() for w in (k, *(v if isinstance(v, list) else [v]))]
+        options.out = options.out or Path("runs", "_".join([options.name, *words]).replace("_True", ""))
+        if options.data_dir is not None and not Path(options.data_dir).expanduser().is_dir():
+            self.error(f"argument --data-dir: no such folder: {options.data_dir!r}")
+        try:
+            (mc.set_backend if options.backend else mc.backends.get)(options.backend)
+            options.out.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=options.out).close()
+        except OSError as error:
+            self.error(f"argument --out: cannot write to {options.out} ({error.strerror})")
+        except (ValueError, BackendError) as error:
+            self.error(f"backend: {error}")
+        mc.utils.set_random_seed(options.seed)
+        return options
 
 
 def run(main):
     """Call `main`; what a user can cause ends in one line, not in a traceback."""
     try:
         main()
-    except (
-        mc.errors.DataError,
-        mc.errors.NonFiniteError,
-        mc.errors.BackendError,
-        mc.errors.DeviceMemoryError,
-    ) as error:
-        sys.exit(f"error: {error}")
+    except (BackendError, DataError, DeviceMemoryError, NonFiniteError) as error:
+        sys.exit(f"error: {error}{_source(error)}")
     except KeyboardInterrupt:
         print("interrupted; what was written is named above", file=sys.stderr)
         sys.exit(130)
 
 
-def _integer(minimum, maximum=math.inf):
-    """A type for argparse: an integer in a range, ends included."""
-
-    def convert(text):
-        try:
-            value = int(text)
-        except ValueError:
-            value = minimum - 1
-        if not minimum <= value <= maximum:
-            most = "" if maximum == math.inf else f" and at most {maximum}"
-            raise argparse.ArgumentTypeError(f"must be an integer of at least {minimum}{most}, not {text!r}")
-        return value
-
-    return convert
-
-
-def fraction(text):
-    """A type for argparse: a number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text!r}")
-    return value
-
-
-def _folder(text):
-    """A type for argparse: a folder that exists."""
-    path = Path(text).expanduser()
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"no such folder: {text!r}")
-    return path
-
-
 # ---------------------------------------------------------------------------------------------------------- data
 
 
-DIGIT_NAMES = tuple("0123456789")
+def digits_instead(options, error):
+    """The 8x8 digits of the package, scaled to MNIST's 28x28, after a line that says why; `load_data`'s arrays."""
+    print(f"Training on the embedded 8x8 digits, scaled to 28x28, instead of MNIST. Reason: {error}", flush=True)
+    options.dataset = "digits"
+    return mc.datasets.digits.load_data(upscale=True)
 
 
-@dataclass(frozen=True)
-class Images:
-    """A data set.
-
-    Attributes
-    ----------
-    name : str
-    x_train, x_test : array (N, H, W) or (N, H, W, C)
-        uint8 from 0 to 255 as loaded; float32 from 0 to 1 after `scaled`.
-    y_train, y_test : array (N,), or (N, classes) after `one_hot`
-        Class numbers.
-    class_names : tuple of str
-    """
-
-    name: str
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    class_names: tuple
-
-    @property
-    def test(self):
-        """What `fit` takes as validation data, and `evaluate` as its first arguments."""
-        return self.x_test, self.y_test
-
-    @property
-    def train_labels(self):
-        """Class numbers (N,) of the training set, also after `one_hot`."""
-        return self.y_train if self.y_train.ndim == 1 else self.y_train.argmax(axis=1)
-
-    @property
-    def test_labels(self):
-        """Class numbers (N,) of the test set, also after `one_hot`."""
-        return self.y_test if self.y_test.ndim == 1 else self.y_test.argmax(axis=1)
-
-    def scaled(self):
-        """The same with pixels from 0 to 1 and a channel axis."""
-        return self.with_pixels(lambda x: _with_channels(mc.utils.normalize_images(x)))
-
-    def one_hot(self):
-        """The same with one row of zeros and a one for each label, for categorical_crossentropy."""
-        count = len(self.class_names)
-        return replace(self, y_train=mc.utils.one_hot(self.y_train, count), y_test=mc.utils.one_hot(self.y_test, count))
-
-    def with_pixels(self, change):
-        """The same with `change` applied to the training and to the test images."""
-        return replace(self, x_train=change(self.x_train), x_test=change(self.x_test))
-
-
-def mnist_or_digits(options):
-    """MNIST, or the digits of the package where MNIST can be neither found nor downloaded, and a line that says so."""
-    try:
-        return _images("MNIST", mc.datasets.mnist.load_data(options.data_dir), DIGIT_NAMES, options.limit)
-    except mc.datasets.DataNotFoundError as error:
-        print(f"Training on the embedded 8x8 digits, scaled to 28x28, instead of MNIST. Reason: {error}", flush=True)
-    return _images("digits", mc.datasets.digits.load_data(upscale=True), DIGIT_NAMES, options.limit)
-
-
-def fashion_mnist(options):
-    """Fashion-MNIST: 28x28 pixels of grey."""
-    source = mc.datasets.fashion_mnist
-    return _images("Fashion-MNIST", _load(source, source.DATASET.files, options), source.CLASS_NAMES, options.limit)
-
-
-def cifar10(options):
-    """CIFAR-10: 32x32 pixels of red, green and blue."""
-    source = mc.datasets.cifar10
-    return _images("CIFAR-10", _load(source, [source.ARCHIVE], options), source.CLASS_NAMES, options.limit)
-
-
-def _load(source, files, options):
-    """What `load_data` returns; nothing can stand in where it is missing, and the error says how to get it."""
-    try:
-        return source.load_data(options.data_dir)
-    except mc.datasets.DataNotFoundError as error:
-        names = ", ".join(file.name for file in files)
-        raise mc.datasets.DataNotFoundError(f"{error}. To get it: {files[0].mirrors[-1]} has {names}") from None
-
-
-def _images(name, data, class_names, limit):
-    """`Images` with the first `limit` training images; CIFAR-10's labels (N, 1) lose their second axis."""
-    (x_train, y_train), (x_test, y_test) = data
-    return Images(name, x_train[:limit], y_train[:limit].ravel(), x_test, y_test.ravel(), class_names)
-
-
-def _with_channels(images):
-    """(N, H, W) as (N, H, W, 1)."""
-    return images if images.ndim == 4 else images[..., None]
-
-
-# ------------------------------------------------------------------------------------------------------ training
-
-
-class EpochClock(mc.callbacks.Callback):
-    """Measures each epoch with its validation.
-
-    Attributes
-    ----------
-    seconds : list of float
-    """
-
-    def on_train_begin(self, logs=None):
-        self.seconds = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.perf_counter() - self._start)
-
-
-def train(model, images, options, published=None, **fit):
-    """Fit a compiled model, then score it on the test set.
-
-    Parameters
-    ----------
-    model : Model
-        Compiled with ``metrics=["accuracy"]``.
-    images : Images
-    options : argparse.Namespace
-        Its epochs and batch size count.
-    published : dict, optional
-        Entry of the outcome, such as "test_accuracy" → the number in the document.
-    **fit
-        Arguments of `fit` in place of the test set as validation data.
-
-    Returns
-    -------
-    dict
-        The outcome, as it goes into ``result.json``: losses and accuracies are those of the last epoch, the seconds an
-        epoch the median of all (the first one may compile kernels).
-    """
-    clock = EpochClock()
-    fit = fit or {"validation_data": images.test}
-    fit |= {"epochs": options.epochs, "batch_size": options.batch_size, "callbacks": [clock]}
-    history = model.fit(images.x_train, images.y_train, **fit).history
-    test_loss, test_accuracy = model.evaluate(*images.test, batch_size=options.batch_size, verbose=0)
-    return {
-        "params": model.count_params(),
-        "epochs": options.epochs,
-        "batch_size": options.batch_size,
-        "train_loss": history["loss"][-1],
-        "train_accuracy": history["accuracy"][-1],
-        "test_loss": test_loss,
-        "test_accuracy": test_accuracy,
-        "seconds_per_epoch": round(statistics.median(clock.seconds), 4),
-        "published": published or {},
-        "history": history,
-    }
+def _source(error):
+    """Where to get the data that `error` says is missing, if nothing can stand in for them."""
+    files = {"Fashion-MNIST": mc.datasets.fashion_mnist.DATASET.files, "CIFAR-10": [mc.datasets.cifar10.ARCHIVE]}
+    wanted = next((value for name, value in files.items() if str(error).startswith(f"{name} not found")), None)
+    return f". To get it: {wanted[0].mirrors[-1]} has {', '.join(file.name for file in wanted)}" if wanted else ""
 
 
 # ------------------------------------------------------------------------------------------------------- results
 
 
-def save_result(options, name, images, outcome=None, networks=None):
-    """Write ``result.json`` into the output folder and print our numbers beside the published ones.
+class EpochClock(mc.callbacks.Callback):
+    """Measures each epoch of a training, with its validation: `seconds`, a tuple of float."""
+
+    seconds = ()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds += (time.perf_counter() - self._start,)
+
+
+def outcome(options, model, clock, scores, published=None):
+    """What became of a network, as it goes into ``result.json``.
 
     Parameters
     ----------
     options : argparse.Namespace
-    name : str
-        Of the example.
-    images : Images
-    outcome : dict, optional
-        What `train` returned, where the example trains one network: its entries become those of the result.
-    networks : dict, optional
-        Name → outcome, where it trains several: an entry of that name.
-    """
-    result = {
-        "name": name,
-        "dataset": images.name,
-        "backend": mc.backends.current().name,
-        "versions": versions(),
-        "seed": options.seed,
-        "variant": options.variant,
-        "first_labels": images.train_labels[:5].tolist(),
-        "train_images": len(images.x_train),
-        "test_images": len(images.x_test),
-        **(outcome or {"networks": networks}),
-    }
-    (options.out / RESULT).write_text(json.dumps(result, indent=2) + "\n")
-    for network, entry in ({"": outcome} if outcome else networks).items():
-        print(comparison(images.name, network, entry))
-    print(f"Result: {options.out / RESULT}")
-
-
-def comparison(dataset, network, outcome):
-    """A small table: the scores of one network, ours and published.
-
-    Parameters
-    ----------
-    dataset, network : str
-    outcome : dict
-        What `train` returned; every entry "…_loss" and "…_accuracy" is a score.
-    """
-    title = ", ".join(filter(None, [dataset, network, f"epoch {outcome['epochs']}"]))
-    title += f", {outcome['seconds_per_epoch']:.2f} s an epoch"
-    lines = [f"\n{title:<44}{'ours':>8}  published"]
-    for key, value in outcome.items():
-        if key.endswith(("_loss", "_accuracy")):
-            published = outcome["published"].get(key)
-            shown = "–" if published is None else f"{published:.4f}"
-            lines.append(f"  {key.replace('_', ' ').replace('train', 'training'):<42}{value:>8.4f}{shown:>11}")
-    return "\n".join(lines)
-
-
-def versions():
-    """Versions of what computed a result; None for a package that is not installed."""
-    return {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": _installed_version("numba"),
-        "minicnn": mc.__version__,
-    }
-
-
-def _installed_version(package):
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def save_model(options, model, name):
-    """Save a model into the output folder; in minicnn's own format where what Keras's formats need is not installed.
+    model : Model
+        Fitted; losses and accuracies are those of its last epoch.
+    clock : EpochClock
+        Took part in `fit`. Of its seconds, the median counts: the first epoch may compile kernels.
+    scores : list of float
+        What `evaluate` returned: the loss and the accuracy on the test set.
+    published : dict, optional
+        Entry of the outcome, such as "test_accuracy" → the number in the document.
 
     Returns
     -------
-    Path
+    dict
     """
-    path = options.out / name
-    try:
-        model.save(path)
-    except ImportError as error:
-        path = path.with_suffix(".safetensors")
-        print(f"Saved as {path.name} instead of {name}: {error}", file=sys.stderr)
-        model.save(path)
-    print(f"Model: {path}")
+    history, seconds = model.history.history, round(statistics.median(clock.seconds), 4)
+    result = {"params": model.count_params(), "epochs": options.epochs, "batch_size": options.batch_size}
+    result |= {"train_loss": history["loss"][-1], "train_accuracy": history["accuracy"][-1]}
+    result |= {"test_loss": scores[0], "test_accuracy": scores[1]}
+    return result | {"seconds_per_epoch": seconds, "published": published or {}, "history": history}
+
+
+def save_result(options, y_train, y_test, entries):
+    """Write the result of training and print our scores beside the published ones.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+    y_train, y_test : array
+        The labels: numbers (N,) or (N, 1), or one-hot rows.
+    entries : dict
+        The `outcome` of one network, or {"networks": name → outcome} of several. Every entry "…_loss" and "…_accuracy"
+        is a score.
+    """
+    first = y_train[:5].argmax(axis=1) if y_train[0].size > 1 else y_train[:5].ravel()
+    about = {"backend": mc.backends.current().name, "variant": options.variant, "first_labels": first.tolist()}
+    about |= {"train_images": len(y_train), "test_images": len(y_test)}
+    for name, entry in entries.get("networks", {options.dataset: entries}).items():
+        title = f"{name}, epoch {entry['epochs']}, {entry['seconds_per_epoch']:.2f} s an epoch"
+        print(f"\n{title:<44}{'ours':>8}  published")
+        for key in (key for key in entry if key.endswith(("_loss", "_accuracy"))):
+            published = f"{entry['published'][key]:.4f}" if key in entry["published"] else "–"
+            print(f"  {key.replace('_', ' '):<42}{entry[key]:>8.4f}{published:>11}")
+    write_result(options, about | entries)
+
+
+def write_result(options, entries):
+    """Write ``result.json`` into the output folder, with the example's name, the data, the seed and the versions."""
+    versions = {"python": sys.version.split()[0], "minicnn": mc.__version__}
+    versions |= {name: next((d.version for d in distributions(name=name)), None) for name in ("numpy", "numba")}
+    result = {"name": options.name, "dataset": options.dataset, "seed": options.seed, "versions": versions}
+    (options.out / "result.json").write_text(json.dumps(result | entries, indent=2) + "\n")
+    print(f"Result: {options.out / 'result.json'}")
+
+
+def model_file(options, name):
+    """Path in the output folder; one of minicnn's own format where h5py, which Keras's formats need, is missing."""
+    path = options.out / (name if any(distributions(name="h5py")) else f"{Path(name).stem}.safetensors")
+    print(f"Model: {path}{'' if path.name == name else f' (a {name} needs h5py: pip install minicnn[keras])'}")
     return path
 
 
-def draw_predictions(options, model, images, count=10):
-    """`count` random test images with predicted and actual class.
+@contextlib.contextmanager
+def figures(options):
+    """A dict, file name → figure, to be filled within the block; then they are saved, and with ``--show`` shown.
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        Its seed chooses the images.
-    model : Model
-    images : Images
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    Without matplotlib a line says what is missing, and no error is raised: the numbers are there already.
     """
-    chosen = np.random.default_rng(options.seed).choice(len(images.x_test), count, replace=False)
-    pictures = images.x_test[chosen]
-    return mc.visualization.show_images(
-        pictures, images.test_labels[chosen], images.class_names, predictions=model.predict(pictures)
-    )
-
-
-def draw_confusion(model, images):
-    """The confusion matrix of the test set; a matplotlib Figure."""
-    predicted = model.predict(images.x_test, batch_size=500).argmax(axis=1)
-    return mc.visualization.plot_confusion_matrix(images.test_labels, predicted, images.class_names)
-
-
-def save_figures(options, figures):
-    """Draw figures, save them as PNG in the output folder and show them if ``--show`` was given.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-    figures : dict
-        File name → function without arguments that returns a matplotlib Figure. Without matplotlib a line says what is
-        missing, and no error is raised: the numbers are there already.
-    """
+    drawn = {}
     try:
-        drawn = {options.out / name: draw() for name, draw in figures.items()}
+        yield drawn
     except ImportError as error:
         print(f"No figures: {error}", file=sys.stderr)
-        return
-    for path, figure in drawn.items():
-        figure.savefig(path)
-        print(f"Figure: {path}")
-    if options.show:
-        _show(drawn.values())
+    for name, figure in drawn.items():
+        figure.savefig(options.out / name)
+        print(f"Figure: {options.out / name}")
+    if options.show and drawn:
+        from matplotlib import pyplot
 
-
-def _show(figures):
-    """Open a window for each figure and wait until all are closed."""
-    from matplotlib import pyplot
-
-    for figure in figures:
-        pyplot.figure(FigureClass=lambda figure=figure, **_: figure)  # gives pyplot our figure instead of a new one
-    if pyplot.get_backend().lower() == "agg":
-        print("No window: there is no display. The figures are in the files above.", file=sys.stderr)
-    else:
-        pyplot.show()
+        for figure in drawn.values():
+            pyplot.figure(FigureClass=lambda figure=figure, **_: figure)  # gives pyplot our figure instead of a new one
+        if pyplot.get_backend().lower() == "agg":
+            print("No window: there is no display. The figures are in the files above.", file=sys.stderr)
+        else:
+            pyplot.show()

@@ -7,73 +7,69 @@ the document has as the alternative. The model is saved, loaded again and evalua
 
 import common
 import numpy as np
-from mnist_cnn import build_model
 
 import minicnn as mc
-from minicnn.layers import Dense
+from minicnn import visualization
+from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
 from minicnn.models import Sequential, load_model
 
-NAME = "digit_recognition"
-EPOCHS = 10
-BATCH_SIZE = 100
 PUBLISHED = {"train_loss": 0.0164, "train_accuracy": 0.9943, "test_loss": 0.0631, "test_accuracy": 0.9866}
-
-
-def build_mlp():
-    """For scaled pixels in a row: 27,882 parameters."""
-    model = Sequential(name="mlp")
-    model.add(Dense(32, input_dim=28 * 28, activation="relu"))
-    model.add(Dense(64, activation="relu"))
-    model.add(Dense(10, activation="softmax"))
-    return model
-
-
-def in_rows(images):
-    """Images (N, 28, 28, 1) as rows (N, 784)."""
-    return images.reshape(len(images), 28 * 28)
-
-
-def draw_ten_digits(images):
-    """The first example of each digit."""
-    first = [np.flatnonzero(images.y_train == digit)[0] for digit in range(10) if digit in images.y_train]
-    return mc.visualization.show_images(images.x_train[first], titles=[f"Digit {images.y_train[i]}" for i in first])
 
 
 def main():
     """Train, save, load, evaluate, predict, and write the result and the pictures."""
-    parser = common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE)
+    parser = common.Parser(__doc__, "MNIST", epochs=10, batch_size=100)
     parser.add_argument("--scaled", action="store_true", help="pixels from 0 to 1 instead of 0 to 255")
     parser.add_argument("--mlp", action="store_true", help="a perceptron, on scaled pixels")
-    options = common.parse(parser)
-    raw = common.mnist_or_digits(options)
-    print(f"Training images: {raw.x_train.shape}")
-    images = raw.scaled() if options.scaled or options.mlp else raw
-    if options.mlp:
-        images = images.with_pixels(in_rows)
+    options = parser.parse_args()
 
-    model = build_mlp() if options.mlp else build_model()
+    try:
+        data = mc.datasets.mnist.load_data(options.data_dir)
+    except mc.datasets.DataNotFoundError as error:
+        data = common.digits_instead(options, error)
+    (x_train, y_train), (x_test, y_test) = data
+    x_train, y_train = x_train[: options.limit], y_train[: options.limit]
+    print(f"Training images: {x_train.shape}")
+    if options.scaled or options.mlp:
+        x_train, x_test = mc.utils.normalize_images(x_train), mc.utils.normalize_images(x_test)
+
+    if options.mlp:  # 27,882 parameters
+        x_train, x_test = x_train.reshape(-1, 28 * 28), x_test.reshape(-1, 28 * 28)
+        hidden = [Dense(32, input_dim=28 * 28, activation="relu"), Dense(64, activation="relu")]
+    else:  # 225,034
+        hidden = [Conv2D(32, 3, activation="relu", input_shape=(28, 28, 1)), MaxPooling2D(2)]
+        hidden += [Conv2D(64, 3, activation="relu"), MaxPooling2D(2)]
+        hidden += [Flatten(), Dense(128, activation="relu")]
+    model = Sequential([*hidden, Dense(10, activation="softmax")], name="mlp" if options.mlp else "mnist_cnn")
     model.summary()
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    outcome = common.train(model, images, options, {} if options.scaled or options.mlp else PUBLISHED)
+    clock = common.EpochClock()  # a callback that measures the time
+    history = model.fit(
+        x_train,
+        y_train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_data=(x_test, y_test),
+        callbacks=[clock],
+    )
 
-    loaded = load_model(common.save_model(options, model, "cnn_digit_recognition.keras"))
-    outcome["test_loss"], outcome["test_accuracy"] = loaded.evaluate(*images.test)  # as in the document: of the copy
-    common.save_result(options, NAME, images, outcome)
+    file = common.model_file(options, "cnn_digit_recognition.keras")
+    model.save(file)
+    loaded = load_model(file)
+    scores = loaded.evaluate(x_test, y_test)  # as in the document: of the copy
+    published = {} if options.scaled or options.mlp else PUBLISHED
+    common.save_result(options, y_train, y_test, common.outcome(options, model, clock, scores, published))
 
-    index = np.random.default_rng(options.seed).integers(len(images.x_test))
-    image, label = images.x_test[index], images.y_test[index]
-    probabilities = loaded.predict(image[None])[0]
+    index = np.random.default_rng(options.seed).integers(len(x_test))
+    image, label, probabilities = x_test[index], y_test[index], loaded.predict(x_test[index : index + 1])[0]
     print(f"Test image {index}: a {label}, read as {probabilities.argmax()} with confidence {probabilities.max():.4f}")
-    visualization = mc.visualization
-    figures = {
-        common.CURVES: lambda: visualization.plot_history(outcome["history"]),
-        "digits.png": lambda: draw_ten_digits(raw),
-        "model.png": lambda: visualization.plot_model(model, show_shapes=True, show_layer_names=True),
-        "prediction.png": lambda: visualization.show_prediction(
-            image.reshape(28, 28), probabilities, images.class_names, label
-        ),
-    }
-    common.save_figures(options, figures)
+    with common.figures(options) as figures:
+        figures["curves.png"] = visualization.plot_history(history)
+        first = [np.flatnonzero(y_train == digit)[0] for digit in range(10) if digit in y_train]
+        digits, titles = x_train[first].reshape(-1, 28, 28), [f"Digit {digit}" for digit in y_train[first]]
+        figures["digits.png"] = visualization.show_images(digits, titles=titles)
+        figures["model.png"] = visualization.plot_model(model, show_shapes=True, show_layer_names=True)
+        figures["prediction.png"] = visualization.show_prediction(image.reshape(28, 28), probabilities, label=label)
 
 
 if __name__ == "__main__":

@@ -6,20 +6,22 @@ sigmoids.
 """
 
 import common
+import numpy as np
 
 import minicnn as mc
-from minicnn import layers, models
+from minicnn import layers, models, visualization
 
-NAME = "fashion_mnist_cnn"
-EPOCHS = 10
-BATCH_SIZE = 32
-SHOWN = 169  # number of the test image
 PUBLISHED = {"train_loss": 0.1452, "train_accuracy": 0.9459, "test_loss": 0.2803, "test_accuracy": 0.9065}
-PUBLISHED_PROBABILITY = 0.9978  # of the class predicted for that image
+PUBLISHED_PROBABILITY = 0.9978  # of the class predicted for test image 169
 
 
-def build_model():
-    """The convolutions (55,744 parameters), a summary, the dense part (87,452 in all), a summary."""
+def main():
+    """Train, predict one image, and write the result and the pictures."""
+    options = common.Parser(__doc__, "Fashion-MNIST", epochs=10, batch_size=32).parse_args()
+    (x_train, y_train), (x_test, y_test) = mc.datasets.fashion_mnist.load_data(options.data_dir)
+    x_train, y_train = x_train[: options.limit], y_train[: options.limit]
+    x_train, x_test = (mc.utils.normalize_images(x)[..., np.newaxis] for x in (x_train, x_test))  # (N, 28, 28, 1)
+
     model = models.Sequential(name="fashion_mnist_cnn")
     model.add(layers.Conv2D(32, (3, 3), activation="relu", input_shape=(28, 28, 1)))
     model.add(layers.MaxPooling2D((2, 2)))
@@ -31,42 +33,31 @@ def build_model():
     model.add(layers.Dense(54, activation="relu"))
     model.add(layers.Dense(10, activation="sigmoid"))
     model.summary()
-    return model
-
-
-def main():
-    """Train, predict one image, and write the result and the pictures."""
-    options = common.parse(common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE))
-    images = common.fashion_mnist(options).scaled()
-
-    model = build_model()
-    model.compile(
-        optimizer="adam",
-        loss=mc.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+    loss = mc.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
+    clock = common.EpochClock()  # a callback that measures the time
+    history = model.fit(
+        x_train,
+        y_train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_data=(x_test, y_test),
+        callbacks=[clock],
     )
-    outcome = common.train(model, images, options, PUBLISHED)
+    scores = model.evaluate(x_test, y_test, batch_size=options.batch_size, verbose=0)
 
-    common.save_result(options, NAME, images, outcome)
-    names = images.class_names
-    shown = min(SHOWN, len(images.x_test) - 1)
-    predictions = model.predict(images.x_test)
-    print(f"Test image {shown}, the ten sigmoids: {predictions[shown].round(4).tolist()}")
-    best = predictions[shown].argmax()
-    print(
-        f"Predicted: {names[best]}, {100 * predictions[shown, best]:.2f} % "
-        f"(published: {100 * PUBLISHED_PROBABILITY:.2f} %); true: {names[images.y_test[shown]]}"
-    )
-    visualization = mc.visualization
-    figures = {
-        common.CURVES: lambda: visualization.plot_history(outcome["history"]),
-        "clothes.png": lambda: visualization.show_images(images.x_train[:25], images.y_train[:25], names),
-        "prediction.png": lambda: visualization.show_prediction(
-            images.x_test[shown], predictions[shown], names, images.y_test[shown]
-        ),
-        "confusion.png": lambda: common.draw_confusion(model, images),
-    }
-    common.save_figures(options, figures)
+    common.save_result(options, y_train, y_test, common.outcome(options, model, clock, scores, PUBLISHED))
+    predictions, names = model.predict(x_test), mc.datasets.fashion_mnist.CLASS_NAMES
+    shown = min(169, len(x_test) - 1)
+    image, label, sigmoids = x_test[shown], y_test[shown], predictions[shown]
+    print(f"Test image {shown}, the ten sigmoids: {sigmoids.round(4).tolist()}")
+    print(f"Predicted: {names[sigmoids.argmax()]}, {sigmoids.max():.2%}; true: {names[label]}")
+    print(f"Published: {PUBLISHED_PROBABILITY:.2%}")
+    with common.figures(options) as figures:
+        figures["curves.png"] = visualization.plot_history(history)
+        figures["clothes.png"] = visualization.show_images(x_train[:25], y_train[:25], names)
+        figures["prediction.png"] = visualization.show_prediction(image, sigmoids, names, label)
+        figures["confusion.png"] = visualization.plot_confusion_matrix(y_test, predictions, names)
 
 
 if __name__ == "__main__":

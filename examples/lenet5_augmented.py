@@ -7,76 +7,72 @@ uses is 2.6 of 32 pixels; ``--translation 0.15`` (4.8 pixels) covers the test's 
 
 import common
 import numpy as np
-from translation_test import move_test, score_moved
 
 import minicnn as mc
-from minicnn import layers
-
-NAME = "lenet5_augmented"
-EPOCHS = 30
-BATCH_SIZE = 128
+from minicnn import layers, visualization
 
 
-def build_model(translation=0.08):
+def build_model(translation):
     """198,526 parameters; the augmentation has none."""
     zeros = {"fill_mode": "constant", "fill_value": 0.0}
-    augmentation = mc.Sequential(
-        [
-            layers.RandomTranslation(translation, translation, **zeros),  # fractions of the height and the width
-            layers.RandomRotation(0.1, **zeros),  # of a full turn: 36 degrees to either side
-            layers.RandomZoom(0.1, **zeros),
-            layers.RandomShear(0.1, **zeros),
-        ],
-        name="aug",
-    )
+    augmentation = mc.Sequential(name="aug")
+    augmentation.add(layers.RandomTranslation(translation, translation, **zeros))  # fractions of height and width
+    augmentation.add(layers.RandomRotation(0.1, **zeros))  # of a full turn: 36 degrees to either side
+    augmentation.add(layers.RandomZoom(0.1, **zeros))
+    augmentation.add(layers.RandomShear(0.1, **zeros))
     inputs = mc.Input(shape=(28, 28, 1))
-    x = layers.ZeroPadding2D(padding=2)(inputs)  # room to move: 32x32
-    x = augmentation(x)
+    x = augmentation(layers.ZeroPadding2D(padding=2)(inputs))  # room to move: 32x32
     for filters in (16, 32, 64):
         x = layers.Conv2D(filters, 5, padding="same", activation="relu")(x)
         x = layers.MaxPooling2D(2)(x)
-    x = layers.Flatten()(x)
-    x = layers.Dense(120, activation="relu")(x)
+    x = layers.Dense(120, activation="relu")(layers.Flatten()(x))
     x = layers.Dense(84, activation="relu")(x)
     return mc.Model(inputs, layers.Dense(10, activation="softmax")(x), name="lenet5_augmented")
 
 
-def draw_augmented(model, image, count=10):
-    """One image and what training sees of it."""
-    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
-    changed = model.get_layer("aug")(np.repeat(padded[None], count - 1, axis=0), training=True)
-    return mc.visualization.show_images(
-        np.concatenate([padded[None], changed]), titles=["original"] + [""] * (count - 1)
-    )
-
-
 def main():
     """Train, score the moved digits too, and write the result and the pictures."""
-    parser = common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE)
-    parser.add_argument(
-        "--translation", type=common.fraction, default=0.08, metavar="F", help="largest shift (default: 0.08)"
-    )
-    options = common.parse(parser)
-    images = common.mnist_or_digits(options).scaled().one_hot()
-    moved = move_test(images)
+    parser = common.Parser(__doc__, "MNIST", epochs=30, batch_size=128)
+    shift = {"type": common.number(0, 1, float), "default": 0.08, "help": "largest shift (default: 0.08)"}
+    parser.add_argument("--translation", metavar="F", **shift)
+    options = parser.parse_args()
+
+    try:
+        data = mc.datasets.mnist.load_data(options.data_dir)
+    except mc.datasets.DataNotFoundError as error:
+        data = common.digits_instead(options, error)
+    (x_train, y_train), (x_test, y_test) = data
+    x_train, y_train = x_train[: options.limit], y_train[: options.limit]
+    x_train, x_test = (mc.utils.normalize_images(x)[..., np.newaxis] for x in (x_train, x_test))  # (N, 28, 28, 1)
+    y_train, y_test = mc.utils.one_hot(y_train, 10), mc.utils.one_hot(y_test, 10)
+    moved = mc.utils.translate_images(x_test, dx=4, dy=4)  # zeros move in
 
     model = build_model(options.translation)
-    model.compile(
-        optimizer=mc.optimizers.SGD(learning_rate=0.1),
-        loss="categorical_crossentropy",
-        metrics=["accuracy"],
-    )
     model.summary()
-    outcome = common.train(model, images, options)
-    outcome |= {**score_moved(model, moved), "translation": options.translation}
+    model.compile(optimizer=mc.optimizers.SGD(0.1), loss="categorical_crossentropy", metrics=["accuracy"])
+    clock = common.EpochClock()  # a callback that measures the time
+    history = model.fit(
+        x_train,
+        y_train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_data=(x_test, y_test),
+        callbacks=[clock],
+    )
+    scores = model.evaluate(x_test, y_test, batch_size=options.batch_size, verbose=0)
+    moved_loss, moved_accuracy = model.evaluate(moved, y_test, batch_size=500, verbose=0)
 
-    common.save_result(options, NAME, images, outcome)
-    figures = {
-        common.CURVES: lambda: mc.visualization.plot_history(outcome["history"]),
-        "augmented.png": lambda: draw_augmented(model, images.x_train[0]),
-        "moved.png": lambda: common.draw_predictions(options, model, moved),
-    }
-    common.save_figures(options, figures)
+    outcome = common.outcome(options, model, clock, scores)
+    outcome |= {"moved_loss": moved_loss, "moved_accuracy": moved_accuracy, "translation": options.translation}
+    common.save_result(options, y_train, y_test, outcome)
+    with common.figures(options) as figures:
+        figures["curves.png"] = visualization.plot_history(history)
+        ten = np.pad(x_train[:1], ((0, 0), (2, 2), (2, 2), (0, 0))).repeat(10, axis=0)
+        ten[1:] = model.get_layer("aug")(ten[1:], training=True)  # one digit, and nine times what training sees of it
+        figures["augmented.png"] = visualization.show_images(ten, titles=["original"] + [""] * 9)
+        ten = np.random.default_rng(options.seed).choice(len(x_test), 10, replace=False)
+        predictions = model.predict(moved[ten])
+        figures["moved.png"] = visualization.show_images(moved[ten], y_test[ten], predictions=predictions)
 
 
 if __name__ == "__main__":

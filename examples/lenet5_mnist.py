@@ -6,23 +6,33 @@ its filters, and what each layer makes of one digit.
 """
 
 import common
+import numpy as np
 
 import minicnn as mc
-from minicnn import layers
+from minicnn import layers, visualization
 
-NAME = "lenet5_mnist"
-EPOCHS = 20
-BATCH_SIZE = {"MNIST": 128, "digits": 32}  # 1,442 digits would make few steps of 128
 PUBLISHED = {"train_loss": 0.0052, "train_accuracy": 0.9986}  # as the progress bar shows them
 
 
-def build_model(classic=False, input_shape=(28, 28, 1)):
-    """LeNet-5 for ten classes: 44,426 parameters on images (28, 28, 1), 62,006 on (32, 32, 3)."""
-    activation = "tanh" if classic else "relu"
-    pooling = layers.AveragePooling2D if classic else layers.MaxPooling2D
-    return mc.Sequential(
+def main():
+    """Train, and write the result and the pictures."""
+    parser = common.Parser(__doc__, "MNIST", epochs=20, batch_size="128, for the embedded digits 32")
+    parser.add_argument("--classic", action="store_true", help="tanh and average pooling, as in 1998")
+    options = parser.parse_args()
+
+    try:
+        data = mc.datasets.mnist.load_data(options.data_dir)
+    except mc.datasets.DataNotFoundError as error:
+        data = common.digits_instead(options, error)
+    (x_train, y_train), (x_test, y_test) = data
+    options.batch_size = options.batch_size or (128 if options.dataset == "MNIST" else 32)  # 1,442 digits: few steps
+    x_train, y_train = x_train[: options.limit], y_train[: options.limit]
+    x_train, x_test = (mc.utils.normalize_images(x)[..., np.newaxis] for x in (x_train, x_test))  # (N, 28, 28, 1)
+
+    activation, pooling = ("tanh", layers.AveragePooling2D) if options.classic else ("relu", layers.MaxPooling2D)
+    model = mc.Sequential(
         [
-            mc.Input(shape=input_shape),
+            mc.Input(shape=(28, 28, 1)),
             layers.Conv2D(6, 5, activation=activation),
             pooling(2),
             layers.Conv2D(16, 5, activation=activation),
@@ -34,40 +44,30 @@ def build_model(classic=False, input_shape=(28, 28, 1)):
         ],
         name="lenet5",
     )
-
-
-def figures(options, model, images, outcome):
-    """File name → what draws it, for `common.save_figures`."""
-    visualization = mc.visualization
-    return {
-        common.CURVES: lambda: visualization.plot_history(outcome["history"]),
-        "model.png": lambda: visualization.plot_model(model, show_shapes=True, show_layer_names=True),
-        "filters.png": lambda: visualization.show_filters(model.layers[0]),
-        "feature_maps.png": lambda: visualization.show_feature_maps(model, images.x_test[0]),
-        "predictions.png": lambda: common.draw_predictions(options, model, images),
-        "confusion.png": lambda: common.draw_confusion(model, images),
-    }
-
-
-def main():
-    """Train, and write the result and the pictures."""
-    parser = common.make_parser(NAME, __doc__, EPOCHS, "128, for the embedded digits 32")
-    parser.add_argument("--classic", action="store_true", help="tanh and average pooling, as in 1998")
-    options = common.parse(parser)
-    images = common.mnist_or_digits(options).scaled()
-    options.batch_size = options.batch_size or BATCH_SIZE[images.name]
-
-    model = build_model(options.classic)
-    model.compile(
-        optimizer=mc.optimizers.Adam(learning_rate=1e-3),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+    model.summary()  # 44,426 parameters
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    clock = common.EpochClock()  # a callback that measures the time
+    history = model.fit(
+        x_train,
+        y_train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_data=(x_test, y_test),
+        callbacks=[clock],
     )
-    model.summary()
-    outcome = common.train(model, images, options, {} if options.classic else PUBLISHED)
+    scores = model.evaluate(x_test, y_test, batch_size=options.batch_size, verbose=0)
 
-    common.save_result(options, NAME, images, outcome)
-    common.save_figures(options, figures(options, model, images, outcome))
+    outcome = common.outcome(options, model, clock, scores, {} if options.classic else PUBLISHED)
+    common.save_result(options, y_train, y_test, outcome)
+    with common.figures(options) as figures:
+        figures["curves.png"] = visualization.plot_history(history)
+        figures["model.png"] = visualization.plot_model(model, show_shapes=True, show_layer_names=True)
+        figures["filters.png"] = visualization.show_filters(model.layers[0])
+        figures["feature_maps.png"] = visualization.show_feature_maps(model, x_test[0])
+        predictions = model.predict(x_test, batch_size=500)
+        figures["confusion.png"] = visualization.plot_confusion_matrix(y_test, predictions)
+        ten = np.random.default_rng(options.seed).choice(len(x_test), 10, replace=False)
+        figures["predictions.png"] = visualization.show_images(x_test[ten], y_test[ten], predictions=predictions[ten])
 
 
 if __name__ == "__main__":

@@ -5,44 +5,57 @@ worse. The document prints neither optimizer nor epochs; they are those of mlp_m
 """
 
 import common
-from mlp_mnist import BATCH_SIZE, EPOCHS, LEARNING_RATE, build_model
+import numpy as np
 
 import minicnn as mc
+from minicnn import layers, visualization
 
-NAME = "mlp_cifar10"
 PUBLISHED = {"test_loss": 1.4736, "test_accuracy": 0.4788}
 PUBLISHED_GRAY = {"test_loss": 1.6452, "test_accuracy": 0.4127}
 
 
-def like_mnist(images):
-    """Colour pictures (N, 32, 32, 3) as grey ones (N, 28, 28, 1)."""
-    return mc.utils.resize_images(mc.utils.to_grayscale(images), (28, 28))
-
-
 def main():
     """Train, and write the result and the pictures."""
-    parser = common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE)
+    parser = common.Parser(__doc__, "CIFAR-10", epochs=10, batch_size=32)
     parser.add_argument("--gray", action="store_true", help="grey pictures of 28x28 pixels")
-    options = common.parse(parser)
-    images = common.cifar10(options).scaled()
-    if options.gray:
-        images = images.with_pixels(like_mnist)
+    options = parser.parse_args()
 
-    model = build_model(images.x_train.shape[1:])
-    model.compile(
-        optimizer=mc.optimizers.Adam(learning_rate=LEARNING_RATE),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+    (x_train, y_train), (x_test, y_test) = mc.datasets.cifar10.load_data(options.data_dir)
+    x_train, y_train = x_train[: options.limit], y_train[: options.limit]
+    x_train, x_test = mc.utils.normalize_images(x_train), mc.utils.normalize_images(x_test)
+    if options.gray:
+        x_train, x_test = (mc.utils.resize_images(mc.utils.to_grayscale(x), (28, 28)) for x in (x_train, x_test))
+
+    model = mc.Sequential(
+        [
+            mc.Input(shape=x_train.shape[1:]),
+            layers.Flatten(),
+            layers.Dense(200, activation="relu"),
+            layers.Dense(150, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ],
+        name="mlp",
     )
     model.summary()
-    outcome = common.train(model, images, options, PUBLISHED_GRAY if options.gray else PUBLISHED)
+    model.compile(optimizer=mc.optimizers.Adam(5e-4), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    clock = common.EpochClock()  # a callback that measures the time
+    history = model.fit(
+        x_train,
+        y_train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_data=(x_test, y_test),
+        callbacks=[clock],
+    )
+    scores = model.evaluate(x_test, y_test, batch_size=options.batch_size, verbose=0)
 
-    common.save_result(options, NAME, images, outcome)
-    figures = {
-        common.CURVES: lambda: mc.visualization.plot_history(outcome["history"]),
-        "predictions.png": lambda: common.draw_predictions(options, model, images),
-    }
-    common.save_figures(options, figures)
+    outcome = common.outcome(options, model, clock, scores, PUBLISHED_GRAY if options.gray else PUBLISHED)
+    common.save_result(options, y_train, y_test, outcome)
+    with common.figures(options) as figures:
+        figures["curves.png"] = visualization.plot_history(history)
+        ten = np.random.default_rng(options.seed).choice(len(x_test), 10, replace=False)
+        names, predictions = mc.datasets.cifar10.CLASS_NAMES, model.predict(x_test[ten])
+        figures["predictions.png"] = visualization.show_images(x_test[ten], y_test[ten], names, predictions)
 
 
 if __name__ == "__main__":

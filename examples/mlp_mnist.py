@@ -4,22 +4,29 @@ The document prints neither optimizer nor epochs; Adam(5e-4) with 10 epochs of b
 """
 
 import common
+import numpy as np
 
 import minicnn as mc
-from minicnn import layers
+from minicnn import layers, visualization
 
-NAME = "mlp_mnist"
-EPOCHS = 10
-BATCH_SIZE = 32
-LEARNING_RATE = 5e-4
 PUBLISHED = {"test_loss": 0.0990, "test_accuracy": 0.9754}
 
 
-def build_model(input_shape=(28, 28, 1)):
-    """Layers of 200, 150 and 10: 188,660 parameters on images (28, 28, 1), 646,260 on (32, 32, 3)."""
-    return mc.Sequential(
+def main():
+    """Train, and write the result and the pictures."""
+    options = common.Parser(__doc__, "MNIST", epochs=10, batch_size=32).parse_args()
+
+    try:
+        data = mc.datasets.mnist.load_data(options.data_dir)
+    except mc.datasets.DataNotFoundError as error:
+        data = common.digits_instead(options, error)
+    (x_train, y_train), (x_test, y_test) = data
+    x_train, y_train = x_train[: options.limit], y_train[: options.limit]
+    x_train, x_test = (mc.utils.normalize_images(x)[..., np.newaxis] for x in (x_train, x_test))  # (N, 28, 28, 1)
+
+    model = mc.Sequential(
         [
-            mc.Input(shape=input_shape),
+            mc.Input(shape=(28, 28, 1)),
             layers.Flatten(),
             layers.Dense(200, activation="relu"),
             layers.Dense(150, activation="relu"),
@@ -27,28 +34,25 @@ def build_model(input_shape=(28, 28, 1)):
         ],
         name="mlp",
     )
-
-
-def main():
-    """Train, and write the result and the pictures."""
-    options = common.parse(common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE))
-    images = common.mnist_or_digits(options).scaled()
-
-    model = build_model()
-    model.compile(
-        optimizer=mc.optimizers.Adam(learning_rate=LEARNING_RATE),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
     model.summary()
-    outcome = common.train(model, images, options, PUBLISHED)
+    model.compile(optimizer=mc.optimizers.Adam(5e-4), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    clock = common.EpochClock()  # a callback that measures the time
+    history = model.fit(
+        x_train,
+        y_train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_data=(x_test, y_test),
+        callbacks=[clock],
+    )
+    scores = model.evaluate(x_test, y_test, batch_size=options.batch_size, verbose=0)
 
-    common.save_result(options, NAME, images, outcome)
-    figures = {
-        common.CURVES: lambda: mc.visualization.plot_history(outcome["history"]),
-        "predictions.png": lambda: common.draw_predictions(options, model, images),
-    }
-    common.save_figures(options, figures)
+    common.save_result(options, y_train, y_test, common.outcome(options, model, clock, scores, PUBLISHED))
+    with common.figures(options) as figures:
+        figures["curves.png"] = visualization.plot_history(history)
+        ten = np.random.default_rng(options.seed).choice(len(x_test), 10, replace=False)
+        predictions = model.predict(x_test[ten])
+        figures["predictions.png"] = visualization.show_images(x_test[ten], y_test[ten], predictions=predictions)
 
 
 if __name__ == "__main__":

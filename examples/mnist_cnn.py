@@ -8,18 +8,25 @@ import common
 import numpy as np
 
 import minicnn as mc
-from minicnn import layers
+from minicnn import layers, visualization
 
-NAME = "mnist_cnn"
-EPOCHS = 10
-BATCH_SIZE = 32
 WANTED = 0.91
 PUBLISHED = {"train_loss": 0.0042, "train_accuracy": 0.9989, "test_loss": 0.0424, "test_accuracy": 0.9894}
 
 
-def build_model():
-    """225,034 parameters."""
-    return mc.Sequential(
+def main():
+    """Train, save, and write the result and the pictures."""
+    options = common.Parser(__doc__, "MNIST", epochs=10, batch_size=32).parse_args()
+
+    try:
+        data = mc.datasets.mnist.load_data(options.data_dir)
+    except mc.datasets.DataNotFoundError as error:
+        data = common.digits_instead(options, error)
+    (x_train, y_train), (x_test, y_test) = data
+    x_train, y_train = x_train[: options.limit], y_train[: options.limit]
+    x_train, x_test = (mc.utils.normalize_images(x)[..., np.newaxis] for x in (x_train, x_test))  # (N, 28, 28, 1)
+
+    model = mc.Sequential(
         [
             mc.Input(shape=(28, 28, 1)),
             layers.Conv2D(32, 3, activation="relu"),
@@ -32,51 +39,35 @@ def build_model():
         ],
         name="mnist_cnn",
     )
-
-
-def draw_pixels(image):
-    """An image is a matrix of pixels, from 0 (black) to 1 (white): its numbers in its cells."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 9), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(image, cmap="gray")
-    for (row, column), value in np.ndenumerate(image):
-        colour = "black" if value > 0.5 else "white"
-        axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=colour, fontsize=7)
-    axes.set_axis_off()
-    return figure
-
-
-def draw_first_maps(model, image):
-    """The image as each of the 32 filters of the first convolution sees it, each up to its own white."""
-    maps = model.layers[0](image[None])[0]  # (26, 26, 32)
-    maps = maps / np.maximum(maps.max(axis=(0, 1)), 1e-6)
-    return mc.visualization.show_images(np.moveaxis(maps, -1, 0), columns=8)
-
-
-def main():
-    """Train, save, and write the result and the pictures."""
-    options = common.parse(common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE))
-    images = common.mnist_or_digits(options).scaled()
-
-    model = build_model()
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.summary()
-    outcome = common.train(model, images, options, PUBLISHED)
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    clock = common.EpochClock()  # a callback that measures the time
+    history = model.fit(
+        x_train,
+        y_train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_data=(x_test, y_test),
+        callbacks=[clock],
+    )
+    scores = model.evaluate(x_test, y_test, batch_size=options.batch_size, verbose=0)
 
-    common.save_result(options, NAME, images, outcome)
-    print(f"Wanted: more than {WANTED} on the test set: {outcome['test_accuracy'] > WANTED}")
-    common.save_model(options, model, "model_1.h5")
-    visualization = mc.visualization
-    figures = {
-        common.CURVES: lambda: visualization.plot_history(outcome["history"]),
-        "pixels.png": lambda: draw_pixels(images.x_test[0, :, :, 0]),
-        "first_maps.png": lambda: draw_first_maps(model, images.x_test[0]),
-        "feature_maps.png": lambda: visualization.show_feature_maps(model, images.x_test[0]),
-        "confusion.png": lambda: common.draw_confusion(model, images),
-    }
-    common.save_figures(options, figures)
+    common.save_result(options, y_train, y_test, common.outcome(options, model, clock, scores, PUBLISHED))
+    print(f"Wanted: more than {WANTED} on the test set: {scores[1] > WANTED}")
+    model.save(common.model_file(options, "model_1.h5"))
+    with common.figures(options) as figures:
+        figures["curves.png"] = visualization.plot_history(history)
+        figures["pixels.png"] = pixels = visualization.show_images(x_test[:1])  # an image is a matrix of numbers
+        pixels.set_size_inches(9, 9)
+        for (row, column), value in np.ndenumerate(x_test[0, :, :, 0]):
+            look = {"color": "black" if value > 0.5 else "white", "fontsize": 7, "ha": "center", "va": "center"}
+            pixels.axes[0].text(column, row, f"{value:.1f}", **look)
+        maps = model.layers[0](x_test[:1])[0]  # (26, 26, 32): the digit as each filter of the first convolution sees it
+        maps = maps / np.maximum(maps.max(axis=(0, 1)), 1e-6)  # each up to its own white
+        figures["first_maps.png"] = visualization.show_images(np.moveaxis(maps, -1, 0), columns=8)
+        figures["feature_maps.png"] = visualization.show_feature_maps(model, x_test[0])
+        predictions = model.predict(x_test, batch_size=500)
+        figures["confusion.png"] = visualization.plot_confusion_matrix(y_test, predictions)
 
 
 if __name__ == "__main__":

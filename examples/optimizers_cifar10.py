@@ -6,14 +6,11 @@ Adam learns the training images by heart while its validation loss rises; Adagra
 """
 
 import common
-from pooling_vs_stride import net_1
 
 import minicnn as mc
+from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
+from minicnn.models import Model
 
-NAME = "optimizers_cifar10"
-EPOCHS = 30
-BATCH_SIZE = 128
-VALIDATION_SPLIT = 0.2
 PUBLISHED = {
     "Adam": {"test_loss": 2.8947, "test_accuracy": 0.6597},
     "Adagrad": {"test_loss": 1.4304, "test_accuracy": 0.4914},
@@ -21,25 +18,49 @@ PUBLISHED = {
 }
 
 
+def build_model():
+    """Two convolutions, one pooling, two dense layers."""
+    inputs = Input(shape=(32, 32, 3))
+    x = Conv2D(32, (3, 3), padding="same", activation="relu")(inputs)
+    x = Conv2D(64, (3, 3), padding="same", activation="relu")(x)
+    x = MaxPooling2D(pool_size=(2, 2))(x)
+    x = Flatten()(x)
+    x = Dense(128, activation="relu")(x)
+    return Model(inputs=inputs, outputs=Dense(10, activation="softmax")(x), name="net_1")
+
+
 def main():
     """Train with each optimizer, and write the result and the curves."""
-    parser = common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE, least_images=2)  # one is for validation
+    parser = common.Parser(__doc__, "CIFAR-10", epochs=30, batch_size=128, least_images=2)  # one is for validation
     parser.add_argument("--optimizers", nargs="+", choices=PUBLISHED, default=list(PUBLISHED), help="default: all")
-    options = common.parse(parser)
-    images = common.cifar10(options).scaled().one_hot()
+    options = parser.parse_args()
 
-    networks = {}
+    (x_train, y_train), (x_test, y_test) = mc.datasets.cifar10.load_data(options.data_dir)
+    x_train, y_train = x_train[: options.limit], y_train[: options.limit]
+    x_train, x_test = mc.utils.normalize_images(x_train), mc.utils.normalize_images(x_test)
+    y_train, y_test = mc.utils.one_hot(y_train, 10), mc.utils.one_hot(y_test, 10)
+
+    histories, networks = {}, {}
     for optimizer in options.optimizers:
         mc.utils.set_random_seed(options.seed)  # the same first weights for each
-        model = net_1(images.x_train[0].shape, 10)
+        model = build_model()
         model.summary()
         model.compile(loss="categorical_crossentropy", optimizer=optimizer, metrics=["accuracy"])
-        outcome = common.train(model, images, options, PUBLISHED[optimizer], validation_split=VALIDATION_SPLIT)
-        networks[optimizer] = outcome
+        clock = common.EpochClock()  # a callback that measures the time
+        histories[optimizer] = model.fit(
+            x_train,
+            y_train,
+            batch_size=options.batch_size,
+            epochs=options.epochs,
+            validation_split=0.2,
+            callbacks=[clock],
+        )
+        scores = model.evaluate(x_test, y_test, batch_size=options.batch_size, verbose=0)
+        networks[optimizer] = common.outcome(options, model, clock, scores, PUBLISHED[optimizer])
 
-    common.save_result(options, NAME, images, networks=networks)
-    histories = {name: outcome["history"] for name, outcome in networks.items()}
-    common.save_figures(options, {common.CURVES: lambda: mc.visualization.plot_history(histories)})
+    common.save_result(options, y_train, y_test, {"networks": networks})
+    with common.figures(options) as figures:
+        figures["curves.png"] = mc.visualization.plot_history(histories)
 
 
 if __name__ == "__main__":

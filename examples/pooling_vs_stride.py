@@ -12,62 +12,62 @@ import minicnn as mc
 from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 from minicnn.models import Model
 
-NAME = "pooling_vs_stride"
-EPOCHS = 10
-BATCH_SIZE = 128
 PUBLISHED = {
-    "net_1": {"test_loss": 0.4901, "test_accuracy": 0.8736},
-    "net_2": {"test_loss": 0.5062, "test_accuracy": 0.8735},
+    "net_1": {"test_loss": 0.4901, "test_accuracy": 0.8736},  # pooling
+    "net_2": {"test_loss": 0.5062, "test_accuracy": 0.8735},  # a stride of two
 }
 
 
-def net_1(sample_shape, classes):
-    """With max pooling: 1,625,866 parameters on images (28, 28, 1), 2,117,962 on (32, 32, 3)."""
-    inputs = Input(shape=sample_shape)
+def build_model(name):
+    """net_1 has max pooling, net_2 a stride of two in the second convolution instead."""
+    inputs = Input(shape=(28, 28, 1))
     x = Conv2D(32, (3, 3), padding="same", activation="relu")(inputs)
-    x = Conv2D(64, (3, 3), padding="same", activation="relu")(x)
-    x = MaxPooling2D(pool_size=(2, 2))(x)
+    if name == "net_1":
+        x = Conv2D(64, (3, 3), padding="same", activation="relu")(x)
+        x = MaxPooling2D(pool_size=(2, 2))(x)
+    else:
+        x = Conv2D(64, (3, 3), padding="same", activation="relu", strides=2)(x)
     x = Flatten()(x)
     x = Dense(128, activation="relu")(x)
-    return Model(inputs=inputs, outputs=Dense(classes, activation="softmax")(x), name="net_1")
-
-
-def net_2(sample_shape, classes):
-    """With a stride of two in the second convolution instead."""
-    inputs = Input(shape=sample_shape)
-    x = Conv2D(32, (3, 3), padding="same", activation="relu")(inputs)
-    x = Conv2D(64, (3, 3), padding="same", activation="relu", strides=2)(x)
-    x = Flatten()(x)
-    x = Dense(128, activation="relu")(x)
-    return Model(inputs=inputs, outputs=Dense(classes, activation="softmax")(x), name="net_2")
-
-
-def prepare(images):
-    """Pixels from 0 to 1, a last axis for the channel, one-hot labels; each step shown on a few numbers first."""
-    numbers, labels = np.array([0, 127, 255]), np.array([3, 0, 9])
-    print(f"normalize_images({numbers.tolist()}) = {mc.utils.normalize_images(numbers).round(3).tolist()}")
-    print(f"one_hot({labels.tolist()}, 10) =\n{mc.utils.one_hot(labels, 10).astype(int)}")
-    prepared = images.scaled().one_hot()
-    print(f"images {images.x_train.shape} -> {prepared.x_train.shape}, labels -> {prepared.y_train.shape}")
-    return prepared
+    return Model(inputs=inputs, outputs=Dense(10, activation="softmax")(x), name=name)
 
 
 def main():
     """Train both networks, and write the result and the curves."""
-    options = common.parse(common.make_parser(NAME, __doc__, EPOCHS, BATCH_SIZE))
-    images = prepare(common.mnist_or_digits(options))
+    options = common.Parser(__doc__, "MNIST", epochs=10, batch_size=128).parse_args()
 
-    networks = {}
-    for build in (net_1, net_2):
+    try:
+        data = mc.datasets.mnist.load_data(options.data_dir)
+    except mc.datasets.DataNotFoundError as error:
+        data = common.digits_instead(options, error)
+    (x_train, y_train), (x_test, y_test) = data
+    x_train, y_train = x_train[: options.limit], y_train[: options.limit]
+    x_train, x_test = (mc.utils.normalize_images(x)[..., np.newaxis] for x in (x_train, x_test))  # (N, 28, 28, 1)
+    y_train, y_test = mc.utils.one_hot(y_train, 10), mc.utils.one_hot(y_test, 10)
+    print(f"normalize_images([0, 127, 255]) = {mc.utils.normalize_images([0, 127, 255]).round(3).tolist()}")
+    print(f"one_hot([3, 0, 9], 10) =\n{mc.utils.one_hot([3, 0, 9], 10).astype(int)}")
+
+    histories, networks = {}, {}
+    for name, published in PUBLISHED.items():
         mc.utils.set_random_seed(options.seed)  # as if each network were trained alone
-        model = build(images.x_train[0].shape, 10)
+        model = build_model(name)
         model.summary()
         model.compile(loss="categorical_crossentropy", optimizer="Adadelta", metrics=["accuracy"])
-        networks[model.name] = common.train(model, images, options, PUBLISHED[model.name])
+        clock = common.EpochClock()  # a callback that measures the time
+        histories[name] = model.fit(
+            x_train,
+            y_train,
+            batch_size=options.batch_size,
+            epochs=options.epochs,
+            validation_data=(x_test, y_test),
+            callbacks=[clock],
+        )
+        scores = model.evaluate(x_test, y_test, batch_size=options.batch_size, verbose=0)
+        networks[name] = common.outcome(options, model, clock, scores, published)
 
-    common.save_result(options, NAME, images, networks=networks)
-    histories = {name: outcome["history"] for name, outcome in networks.items()}
-    common.save_figures(options, {common.CURVES: lambda: mc.visualization.plot_history(histories)})
+    common.save_result(options, y_train, y_test, {"networks": networks})
+    with common.figures(options) as figures:
+        figures["curves.png"] = mc.visualization.plot_history(histories)
 
 
 if __name__ == "__main__":

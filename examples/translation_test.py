@@ -4,77 +4,74 @@ Both learn MNIST (or the digits of the package) as in mlp_mnist.py and lenet5_mn
 set: the perceptron because each pixel has weights of its own, LeNet-5 because its dense part has them too.
 """
 
-from dataclasses import replace
-
 import common
-import lenet5_mnist
-import mlp_mnist
+import numpy as np
 
 import minicnn as mc
+from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
 
-NAME = "translation_test"
-PIXELS = 4
-EPOCHS = {"MLP": mlp_mnist.EPOCHS, "LeNet-5": lenet5_mnist.EPOCHS}
-BATCH_SIZE = {"MLP": {"MNIST": 32, "digits": 32}, "LeNet-5": lenet5_mnist.BATCH_SIZE}
-LEARNING_RATE = {"MLP": mlp_mnist.LEARNING_RATE, "LeNet-5": 1e-3}
-BUILD = {"MLP": mlp_mnist.build_model, "LeNet-5": lenet5_mnist.build_model}
+SETTINGS = {"MLP": (10, 32, 5e-4), "LeNet-5": (20, 128, 1e-3)}  # epochs, batch size, learning rate
 PUBLISHED = {
-    "MLP": {**mlp_mnist.PUBLISHED, "moved_loss": 14.5560, "moved_accuracy": 0.0761},
-    "LeNet-5": {**lenet5_mnist.PUBLISHED, "moved_loss": 8.9618, "moved_accuracy": 0.1392},
+    "MLP": {"test_loss": 0.0990, "test_accuracy": 0.9754, "moved_loss": 14.5560, "moved_accuracy": 0.0761},
+    "LeNet-5": {"train_loss": 0.0052, "train_accuracy": 0.9986, "moved_loss": 8.9618, "moved_accuracy": 0.1392},
 }
 
 
-def move_test(images):
-    """The data set with its test images moved down and to the right; zeros move in."""
-    return replace(images, x_test=mc.utils.translate_images(images.x_test, PIXELS, PIXELS))
-
-
-def score_moved(model, moved):
-    """Entries of the outcome: loss and accuracy on the moved test images."""
-    loss, accuracy = model.evaluate(*moved.test, batch_size=500, verbose=0)
-    return {"moved_loss": loss, "moved_accuracy": accuracy}
-
-
-def draw_before_and_after(images, moved, models, index=0):
-    """One digit before and after, with the class and the probability that each network gives it."""
-    pictures, titles = [], []
-    for name, model in models.items():
-        for place, image in (("original", images.x_test[index]), ("moved", moved.x_test[index])):
-            probabilities = model.predict(image[None])[0]
-            pictures.append(image)
-            titles.append(f"{name}, {place}\npred = {probabilities.argmax()} (p = {probabilities.max():.2f})")
-    return mc.visualization.show_images(pictures, titles=titles, columns=2)
+def build_model(name):
+    """The MLP has 188,660 parameters, LeNet-5 44,426."""
+    if name == "MLP":
+        hidden = [Flatten(), Dense(200, activation="relu"), Dense(150, activation="relu")]
+    else:
+        hidden = [Conv2D(6, 5, activation="relu"), MaxPooling2D(2), Conv2D(16, 5, activation="relu"), MaxPooling2D(2)]
+        hidden += [Flatten(), Dense(120, activation="relu"), Dense(84, activation="relu")]
+    return mc.Sequential([mc.Input(shape=(28, 28, 1)), *hidden, Dense(10, activation="softmax")], name=name)
 
 
 def main():
     """Train both networks, score them, and write the result and the pictures."""
-    parser = common.make_parser(NAME, __doc__, "10 for the MLP, 20 for LeNet-5", "32 for the MLP, 128 for LeNet-5")
-    options = common.parse(parser)
-    epochs, batch_size = options.epochs, options.batch_size
-    images = common.mnist_or_digits(options).scaled()
-    moved = move_test(images)
+    defaults = "10 for the MLP, 20 for LeNet-5", "32 for the MLP, 128 for LeNet-5"
+    options = common.Parser(__doc__, "MNIST", *defaults).parse_args()
+    given = options.epochs, options.batch_size
+
+    try:
+        data = mc.datasets.mnist.load_data(options.data_dir)
+    except mc.datasets.DataNotFoundError as error:
+        data = common.digits_instead(options, error)
+    (x_train, y_train), (x_test, y_test) = data
+    x_train, y_train = x_train[: options.limit], y_train[: options.limit]
+    x_train, x_test = (mc.utils.normalize_images(x)[..., np.newaxis] for x in (x_train, x_test))  # (N, 28, 28, 1)
+    moved = mc.utils.translate_images(x_test, dx=4, dy=4)  # zeros move in
 
     models, networks = {}, {}
-    for name in BUILD:
-        options.epochs = epochs or EPOCHS[name]
-        options.batch_size = batch_size or BATCH_SIZE[name][images.name]
+    for name, (epochs, batch_size, rate) in SETTINGS.items():
+        options.epochs = given[0] or epochs
+        options.batch_size = given[1] or (batch_size if options.dataset == "MNIST" else 32)
         mc.utils.set_random_seed(options.seed)  # as if each network were trained alone
-        model = models[name] = BUILD[name]()
-        model.compile(
-            optimizer=mc.optimizers.Adam(learning_rate=LEARNING_RATE[name]),
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-        )
+        model = models[name] = build_model(name)
         model.summary()
-        networks[name] = common.train(model, images, options, PUBLISHED[name])
-        networks[name] |= score_moved(model, moved)
+        model.compile(optimizer=mc.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        clock = common.EpochClock()  # a callback that measures the time
+        model.fit(
+            x_train,
+            y_train,
+            batch_size=options.batch_size,
+            epochs=options.epochs,
+            validation_data=(x_test, y_test),
+            callbacks=[clock],
+        )
+        scores = model.evaluate(x_test, y_test, batch_size=options.batch_size, verbose=0)
+        moved_loss, moved_accuracy = model.evaluate(moved, y_test, batch_size=500, verbose=0)
+        networks[name] = common.outcome(options, model, clock, scores, PUBLISHED[name])
+        networks[name] |= {"moved_loss": moved_loss, "moved_accuracy": moved_accuracy}
 
-    common.save_result(options, NAME, images, networks=networks)
-    figures = {
-        common.CURVES: lambda: mc.visualization.plot_history({n: o["history"] for n, o in networks.items()}),
-        "moved.png": lambda: draw_before_and_after(images, moved, models),
-    }
-    common.save_figures(options, figures)
+    common.save_result(options, y_train, y_test, {"networks": networks})
+    with common.figures(options) as figures:
+        figures["curves.png"] = mc.visualization.plot_history({n: m.history for n, m in models.items()})
+        pictures, titles = np.stack([x_test[0], moved[0]]), []
+        for name, model in models.items():
+            for place, p in zip(("original", "moved"), model.predict(pictures), strict=True):
+                titles.append(f"{name}, {place}\npred = {p.argmax()} (p = {p.max():.2f})")
+        figures["moved.png"] = mc.visualization.show_images([*pictures, *pictures], titles=titles, columns=2)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """Examples and benchmarks as users run them: a process, its files, and one clear line for what went wrong."""
 
+import ast
 import gzip
+import importlib
+import io
 import json
 import os
 import runpy
 import struct
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -282,15 +286,22 @@ def test_digits_stand_in_for_mnist(script, tmp_path, monkeypatch, capsys):
     assert "instead of MNIST" in capsys.readouterr().out
 
 
-def test_moved_digits_are_moved_down_and_to_the_right(small_data, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "examples")
-    from common import Images
-    from translation_test import move_test
+@pytest.mark.parametrize("script", ["translation_test", "lenet5_augmented"])
+def test_moved_digits_are_moved_down_and_to_the_right(script, small_data, tmp_path, monkeypatch):
+    evaluated, evaluate = [], mc.Model.evaluate
 
-    _, (x_test, y_test) = mnist.load_data(small_data)
-    moved = move_test(Images("MNIST", None, None, x_test, y_test, ())).x_test
-    expected = np.zeros_like(x_test)
-    expected[:, 4:, 4:] = x_test[:, :-4, :-4]
+    def record(model, x, *arguments, **options):
+        evaluated.append(x)
+        return evaluate(model, x, *arguments, **options)
+
+    monkeypatch.setattr(mc.Model, "evaluate", record)
+    options = "--epochs", 1, "--limit", 20, "--data-dir", small_data, "--out", tmp_path / "out"
+    run_here(monkeypatch, script, *options)
+    still, moved = evaluated[-2:]
+    _, (x_test, _) = mnist.load_data(small_data)
+    np.testing.assert_allclose(still[..., 0], x_test / 255, rtol=1e-6)
+    expected = np.zeros_like(still)
+    expected[:, 4:, 4:] = still[:, :-4, :-4]
     np.testing.assert_array_equal(moved, expected)
 
 
@@ -301,15 +312,16 @@ def test_convolution_basics_checks_its_numbers(small_data, tmp_path, monkeypatch
     assert len(checks) >= 18
     assert all(checks.values())
     assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {"kernels", "letter", "pooling"}
+    numbers = importlib.import_module("convolution_checks")
     naive = [[(names["LETTER_A"][i : i + 3, j : j + 3] * names["EDGES"]).sum() for j in range(4)] for i in range(4)]
-    np.testing.assert_allclose(names["EDGES_OF_A"], naive, atol=1e-12)
+    np.testing.assert_allclose(numbers.EDGES_OF_A, naive, atol=1e-12)
     regions = np.array(names["POOLED"]).reshape(3, 2, 3, 2)
-    np.testing.assert_array_equal(names["MAXIMA"], regions.max(axis=(1, 3)))
-    np.testing.assert_array_equal(names["MEANS"], regions.mean(axis=(1, 3)))
+    np.testing.assert_array_equal(numbers.MAXIMA, regions.max(axis=(1, 3)))
+    np.testing.assert_array_equal(numbers.MEANS, regions.mean(axis=(1, 3)))
     capsys.readouterr()
-    found = {}
-    names["check"](found, "a wrong number", [1.0, 2.0], [1.0, 2.1])
-    names["check"](found, "a wrong shape", [1.0, 1.0], 1.0)
+    found = numbers.Checks()
+    found.add("a wrong number", [1.0, 2.0], [1.0, 2.1])
+    found.add("a wrong shape", [1.0, 1.0], 1.0)
     assert found == {"a wrong number": False, "a wrong shape": False}
     assert capsys.readouterr().out.count("WRONG") == 2
 
@@ -424,6 +436,30 @@ def test_what_a_user_can_cause_ends_in_one_line(error, monkeypatch):
         common.run(fail)
 
 
+@pytest.mark.parametrize(
+    ("script", "arguments", "folder"),
+    [
+        ("lenet5_mnist", "--classic", "lenet5_mnist_classic"),
+        ("digit_recognition", "--scaled --mlp", "digit_recognition_scaled_mlp"),
+        ("lenet5_augmented", "--translation 0.08", "lenet5_augmented"),  # the default is no variant
+        ("optimizers_cifar10", "--optimizers Adam Adadelta", "optimizers_cifar10_optimizers_Adam_Adadelta"),
+    ],
+)
+def test_the_names_of_variants(script, arguments, folder, tmp_path, monkeypatch):
+    class Stopped(Exception):
+        """Raised when the command line is read."""
+
+    def stop(folder=None):
+        raise Stopped
+
+    monkeypatch.chdir(tmp_path)
+    for dataset in (mnist, cifar10):
+        monkeypatch.setattr(dataset, "load_data", stop)
+    with pytest.raises(Stopped):
+        run_here(monkeypatch, script, *arguments.split())
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [folder]
+
+
 def test_variants_go_to_folders_of_their_own_and_say_what_they_are(small_data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = "--epochs", 1, "--limit", 20, "--data-dir", small_data
@@ -462,6 +498,70 @@ def test_missing_data_without_a_stand_in_is_explained_in_one_line(script, addres
     assert len(done.stderr.splitlines()) == 1
     assert "not found" in done.stderr
     assert address in done.stderr.partition("To get it: ")[2]
+
+
+def test_a_model_is_saved_in_minicnns_own_format_where_h5py_is_missing(small_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    common = importlib.import_module("common")
+    monkeypatch.setattr(common, "distributions", lambda name: ())
+    options = "--epochs", 1, "--limit", 20, "--data-dir", small_data, "--out", tmp_path / "out"
+    run_here(monkeypatch, "digit_recognition", *options)
+    assert mc.models.load_model(tmp_path / "out" / "cnn_digit_recognition.safetensors").count_params() == 225_034
+    assert "pip install minicnn[keras]" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------------ what an example shows
+
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+TRAINING = [path for path in EXAMPLES if path.stem not in ("common", "convolution_basics", "convolution_checks")]
+SHOWN = {"load_data", "compile", "fit", "evaluate", "plot_history"}  # in the example's own lines
+DOCUMENTED = ast.Module, ast.ClassDef, ast.FunctionDef
+NO_CODE = tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER
+
+
+def code_lines(source):
+    """How many lines are neither blank nor comments nor docstrings."""
+    code = {
+        line
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type not in NO_CODE
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            code -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(code)
+
+
+def called_names(source):
+    """The names of all functions and methods that are called, without what is before their dots."""
+    functions = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    names = [getattr(function, "attr", getattr(function, "id", "")) for function in functions]
+    return set(names)
+
+
+def test_what_counts_as_code_and_as_a_call():
+    source = '"""Docstring\n\nof three lines."""\n\n# comment\nx = f(\n    1,  # one\n)\ny = """a\n\nb""".fit()\n'
+    assert code_lines(source) == 3 + 3
+    assert called_names(source) == {"f", "fit"}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_fits_on_a_screen(path):
+    assert code_lines(path.read_text()) <= (120 if path.stem == "common" else 60)
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.stem)
+def test_an_example_shows_what_the_library_does_in_its_own_lines(path):
+    called = called_names(path.read_text())
+    assert called >= SHOWN
+    assert called & {"Sequential", "Model"}
+
+
+def test_what_examples_share_neither_trains_nor_evaluates():
+    called = called_names((ROOT / "examples" / "common.py").read_text())
+    assert not called & (SHOWN - {"load_data"} | {"Sequential", "Model"})
 
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks

@@ -1,16 +1,17 @@
 """First values of weights.
 
 An initializer is called with a shape and returns a NumPy array; values are drawn in float64 and rounded once, so that a
-float32 and a float64 model start from the same numbers. Classes have names in lower case
-too, as in Keras: ``he_normal(seed=1)``.
+float32 and a float64 model start from the same numbers. Classes have names in lower case too, as in Keras:
+``he_normal(seed=1)``.
 """
 
 import math
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minicnn import random
-from minicnn.checks import check_choice, check_number
+from minicnn.checks import check_choice, check_number, check_seed
 from minicnn.registry import Configurable, Registry
 
 # Standard deviation of the standard normal distribution cut off at -2 and 2.
@@ -20,9 +21,11 @@ TRUNCATED_STANDARD_DEVIATION = 0.87962566103423978
 class Initializer(Configurable):
     """Base class; a subclass writes `draw`."""
 
-    seed = None
+    seed: int | None = None
 
-    def __call__(self, shape, dtype="float32", rng=None):
+    def __call__(
+        self, shape: tuple[int, ...], dtype: DTypeLike = "float32", rng: np.random.Generator | None = None
+    ) -> np.ndarray:
         """First values of a weight.
 
         Parameters
@@ -42,28 +45,18 @@ class Initializer(Configurable):
             rng = random.generator(random.next_seed() if self.seed is None else self.seed, "initializer")
         return np.asarray(self.draw(shape, rng), dtype)
 
-    def draw(self, shape, rng):
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """A float64 array of `shape`, random numbers taken from the generator `rng`."""
         raise NotImplementedError
 
 
-_registry = Registry("initializer", Initializer)
-register = _registry.register
-__getattr__ = _registry.module_getattr(__name__)
+registry = Registry("initializer", Initializer)
+register = registry.register
+get = registry.get
+__getattr__ = registry.module_getattr(__name__)
 
 
-def get(identifier):
-    """An initializer from a name such as 'glorot_uniform', an instance, a class or a config.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For an unknown name, for anything else.
-    """
-    return _registry.get(identifier)
-
-
-def fans(shape) -> tuple[int, int]:
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """How many inputs reach one output of a weight, and how many outputs one input reaches.
 
     Parameters
@@ -83,7 +76,7 @@ def fans(shape) -> tuple[int, int]:
     return taps * shape[-2], taps * shape[-1]
 
 
-def truncated_normal(rng, mean, stddev, shape):
+def truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shape: tuple[int, ...]) -> np.ndarray:
     """Normal numbers; those further than two standard deviations from the mean are drawn again."""
     z = rng.standard_normal(shape)
     outside = np.abs(z) > 2
@@ -105,7 +98,7 @@ class Constant(Initializer):
     value : float, default 0
     """
 
-    def __init__(self, value=0.0):
+    def __init__(self, value: float = 0.0):
         self.value = check_number("value", value, minimum=-math.inf)
 
     def draw(self, shape, rng):
@@ -141,10 +134,10 @@ class RandomUniform(Initializer):
     seed : int, optional
     """
 
-    def __init__(self, minval=-0.05, maxval=0.05, seed=None):
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None):
         self.minval = check_number("minval", minval, minimum=-math.inf)
         self.maxval = check_number("maxval", maxval, minimum=self.minval)
-        self.seed = random.check_seed("seed", seed)
+        self.seed = check_seed("seed", seed)
 
     def draw(self, shape, rng):
         return rng.uniform(self.minval, self.maxval, shape)
@@ -161,10 +154,10 @@ class RandomNormal(Initializer):
     seed : int, optional
     """
 
-    def __init__(self, mean=0.0, stddev=0.05, seed=None):
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None):
         self.mean = check_number("mean", mean, minimum=-math.inf)
         self.stddev = check_number("stddev", stddev)
-        self.seed = random.check_seed("seed", seed)
+        self.seed = check_seed("seed", seed)
 
     def draw(self, shape, rng):
         return rng.normal(self.mean, self.stddev, shape)
@@ -204,14 +197,20 @@ class VarianceScaling(Initializer):
         If an argument is not one of these.
     """
 
-    def __init__(self, scale=1.0, mode="fan_in", distribution="truncated_normal", seed=None):
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ):
         self.scale = check_number("scale", scale, above=0)
         self.mode = check_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
         distributions = ("truncated_normal", "untruncated_normal", "uniform")
         self.distribution = check_choice("distribution", distribution, distributions)
-        self.seed = random.check_seed("seed", seed)
+        self.seed = check_seed("seed", seed)
 
-    def variance(self, shape) -> float:
+    def variance(self, shape: tuple[int, ...]) -> float:
         """The variance that values of this shape get."""
         fan_in, fan_out = fans(shape)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
@@ -227,79 +226,57 @@ class VarianceScaling(Initializer):
         return truncated_normal(rng, 0, stddev / TRUNCATED_STANDARD_DEVIATION, shape)
 
 
-@register
-class GlorotUniform(VarianceScaling):
-    """Uniform with limits ±√(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010). The default of kernels.
+class _Published(VarianceScaling):
+    """Base of the settings that papers recommend: a subclass names them, in the order of `VarianceScaling`.
 
     Parameters
     ----------
     seed : int, optional
     """
 
-    def __init__(self, seed=None):
-        super().__init__(1.0, "fan_avg", "uniform", seed)
+    setting: tuple[float, str, str]
+
+    def __init__(self, seed: int | None = None):
+        super().__init__(*self.setting, seed)
 
 
 @register
-class GlorotNormal(VarianceScaling):
-    """Truncated normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010).
+class GlorotUniform(_Published):
+    """Uniform with limits ±√(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010). The default of kernels."""
 
-    Parameters
-    ----------
-    seed : int, optional
-    """
-
-    def __init__(self, seed=None):
-        super().__init__(1.0, "fan_avg", "truncated_normal", seed)
+    setting = 1.0, "fan_avg", "uniform"
 
 
 @register
-class HeUniform(VarianceScaling):
-    """Uniform with limits ±√(6 / fan_in), made for ReLU (He et al., 2015).
+class GlorotNormal(_Published):
+    """Truncated normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010)."""
 
-    Parameters
-    ----------
-    seed : int, optional
-    """
-
-    def __init__(self, seed=None):
-        super().__init__(2.0, "fan_in", "uniform", seed)
+    setting = 1.0, "fan_avg", "truncated_normal"
 
 
 @register
-class HeNormal(VarianceScaling):
-    """Truncated normal with variance 2 / fan_in, made for ReLU (He et al., 2015).
+class HeUniform(_Published):
+    """Uniform with limits ±√(6 / fan_in), made for ReLU (He et al., 2015)."""
 
-    Parameters
-    ----------
-    seed : int, optional
-    """
-
-    def __init__(self, seed=None):
-        super().__init__(2.0, "fan_in", "truncated_normal", seed)
+    setting = 2.0, "fan_in", "uniform"
 
 
 @register
-class LecunUniform(VarianceScaling):
-    """Uniform with limits ±√(3 / fan_in) (LeCun et al.: "Efficient BackProp", 1998).
+class HeNormal(_Published):
+    """Truncated normal with variance 2 / fan_in, made for ReLU (He et al., 2015)."""
 
-    Parameters
-    ----------
-    seed : int, optional
-    """
-
-    def __init__(self, seed=None):
-        super().__init__(1.0, "fan_in", "uniform", seed)
+    setting = 2.0, "fan_in", "truncated_normal"
 
 
 @register
-class LecunNormal(VarianceScaling):
-    """Truncated normal with variance 1 / fan_in (LeCun et al.: "Efficient BackProp", 1998).
+class LecunUniform(_Published):
+    """Uniform with limits ±√(3 / fan_in) (LeCun et al.: "Efficient BackProp", 1998)."""
 
-    Parameters
-    ----------
-    seed : int, optional
-    """
+    setting = 1.0, "fan_in", "uniform"
 
-    def __init__(self, seed=None):
-        super().__init__(1.0, "fan_in", "truncated_normal", seed)
+
+@register
+class LecunNormal(_Published):
+    """Truncated normal with variance 1 / fan_in (LeCun et al.: "Efficient BackProp", 1998)."""
+
+    setting = 1.0, "fan_in", "truncated_normal"

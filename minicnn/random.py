@@ -25,26 +25,9 @@ _state = {"seed": secrets.randbits(63), "drawn": 0}
 
 def set_seed(seed: int) -> None:
     """Fix the seed that new models and layers draw theirs from; see `minicnn.utils.set_random_seed`."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+    if not is_integer(seed) or not 0 <= seed < 2**63:
         raise ValueError(f"a seed is an integer from 0 to 2**63 - 1. Received: {seed!r}")
     _state.update(seed=int(seed), drawn=0)
-
-
-def check_seed(argument_name: str, value) -> int | None:
-    """`value`, the seed that a constructor was given, as an int from 0 to 2**63 - 1; None stays None.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    if value is None:
-        return None
-    if not is_integer(value) or not 0 <= value < 2**63:
-        raise ValueError(
-            f"`{argument_name}` must be None or an integer from 0 to 2**63 - 1. Received: {argument_name}={value!r}"
-        )
-    return int(value)
 
 
 def next_seed() -> int:

@@ -1,5 +1,7 @@
 """Penalties on the size of weights, added to the loss. Classes have names in lower case too: ``l2(1e-4)``."""
 
+from typing import Any
+
 import numpy as np
 
 from minicnn.checks import check_number
@@ -9,7 +11,7 @@ from minicnn.registry import Configurable, Registry
 class Regularizer(Configurable):
     """Base class: a penalty R(w) and its derivative."""
 
-    def penalty(self, w):
+    def penalty(self, w: np.ndarray) -> float | np.ndarray:
         """R(w), as a float (a 0-d array on a GPU).
 
         Parameters
@@ -18,14 +20,14 @@ class Regularizer(Configurable):
         """
         raise NotImplementedError
 
-    def add_gradient(self, w, grad) -> None:
+    def add_gradient(self, w: np.ndarray, grad: np.ndarray) -> None:
         """Add dR/dw to `grad`, an array like `w`, in place."""
         raise NotImplementedError
 
 
-_registry = Registry("regularizer", Regularizer)
-register = _registry.register
-__getattr__ = _registry.module_getattr(__name__)
+registry = Registry("regularizer", Regularizer)
+register = registry.register
+__getattr__ = registry.module_getattr(__name__)
 
 
 @register("l1_l2")
@@ -47,7 +49,7 @@ class L1L2(Regularizer):
         If a factor is negative or not a number.
     """
 
-    def __init__(self, l1=0.0, l2=0.0):
+    def __init__(self, l1: float = 0.0, l2: float = 0.0):
         self.l1 = check_number("l1", l1)
         self.l2 = check_number("l2", l2)
 
@@ -75,7 +77,7 @@ class L1(L1L2):
     l1 : float, default 0.01
     """
 
-    def __init__(self, l1=0.01):
+    def __init__(self, l1: float = 0.01):
         super().__init__(l1=l1)
 
 
@@ -88,11 +90,11 @@ class L2(L1L2):
     l2 : float, default 0.01
     """
 
-    def __init__(self, l2=0.01):
+    def __init__(self, l2: float = 0.01):
         super().__init__(l2=l2)
 
 
-def get(identifier):
+def get(identifier: str | Regularizer | type[Regularizer] | dict[str, Any] | None) -> Regularizer | None:
     """A regularizer from 'l1', 'l2', 'l1_l2', an instance, a class or a config; None stays None.
 
     Raises
@@ -100,4 +102,4 @@ def get(identifier):
     ValueError, TypeError
         For an unknown name, for anything else.
     """
-    return None if identifier is None else _registry.get(identifier)
+    return None if identifier is None else registry.get(identifier)

@@ -5,7 +5,7 @@ import random as standard_random
 import numpy as np
 
 from minicnn import random
-from minicnn.checks import check_number, check_pair, check_positive_int, is_integer
+from minicnn.checks import check_number, check_pair, check_positive_int, is_integer, is_real
 from minicnn.errors import ShapeError
 from minicnn.layers.names import reset_names
 from minicnn.settings import floatx, set_floatx
@@ -78,7 +78,7 @@ def to_categorical(x, num_classes=None):
     x = np.asarray(x)
     if x.ndim > 1 and x.shape[-1] == 1:
         x = x[..., 0]
-    if x.size == 0 or x.dtype.kind not in "biuf" or (x.dtype.kind == "f" and not _are_integers(x)):
+    if x.size == 0 or not is_real(x) or (x.dtype.kind == "f" and not _are_integers(x)):
         raise ValueError(f"class numbers are integers from 0 on. Received: dtype {x.dtype}, {x.size} values")
     lowest, highest = int(x.min()), int(x.max())
     classes = highest + 1 if num_classes is None else check_positive_int("num_classes", num_classes)
@@ -139,7 +139,7 @@ def normalize_images(images):
         If it holds no real numbers.
     """
     images = np.asarray(images)
-    if images.dtype.kind not in "biuf":
+    if not is_real(images):
         raise TypeError(f"images hold real numbers. Received: dtype {images.dtype}")
     scaled = images.astype(np.float32)
     scaled /= 255
@@ -163,7 +163,7 @@ def to_grayscale(images):
         If the last axis is not of length 3.
     """
     images = np.asarray(images)
-    if images.ndim < 3 or images.shape[-1] != 3 or images.dtype.kind not in "biuf":
+    if images.ndim < 3 or images.shape[-1] != 3 or not is_real(images):
         raise ShapeError(
             "to_grayscale takes colour images of real numbers, (N, H, W, 3) or (H, W, 3). "
             f"Received: shape {images.shape}, dtype {images.dtype}"
@@ -248,7 +248,7 @@ def _image_batch(caller, images):
     """`images` as an array (N, H, W) or (N, H, W, C) of real numbers; (…, …, 1 or 3) is one image, not a batch."""
     images = np.asarray(images)
     fits = images.ndim == 4 or (images.ndim == 3 and images.shape[-1] not in (1, 3))
-    if not fits or 0 in images.shape[1:] or images.dtype.kind not in "biuf":
+    if not fits or 0 in images.shape[1:] or not is_real(images):
         raise ShapeError(
             f"{caller} takes images of real numbers, (N, H, W) or (N, H, W, C); write image[None] for one. "
             "A last axis of 1 or 3 is read as channels: write images[..., None] where it is a width. "

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from minicnn.checks import is_real
+
 
 @dataclass
 class Snapshot:
@@ -125,7 +127,7 @@ def split_arrays(tree, prefix):
             return {key: split(entry, f"{name}/{key}") for key, entry in value.items()}
         if isinstance(value, list | tuple):
             return [split(entry, f"{name}/{number}") for number, entry in enumerate(value)]
-        if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":
+        if isinstance(value, np.ndarray | np.generic) and is_real(value):
             arrays[name] = np.asarray(value)
             return {"__array__": name}
         raise TypeError(f"a saved state is made of plain values and arrays. Received: {type(value)} at {name!r}")

@@ -1,0 +1,59 @@
+"""How often the target is among the k classes that a model gives most to."""
+
+import numpy as np
+
+from minicnn.checks import check_positive_int
+from minicnn.losses.targets import label_shapes
+from minicnn.metrics.base import Metric, register
+
+__all__ = ["SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy"]
+
+
+@register
+class SparseTopKCategoricalAccuracy(Metric):
+    """How often the target's class is among the k largest outputs; outputs that tie with the k-th count.
+
+    Parameters
+    ----------
+    k : int, default 5
+    name : str
+    """
+
+    direction = "max"
+    sibling = "TopKCategoricalAccuracy"
+
+    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy", **options: object):
+        super().__init__(name, **options)
+        self.k = check_positive_int("k", k)
+
+    def target_shapes(self, output_shape):
+        return label_shapes(output_shape)
+
+    def measure(self, target, prediction):
+        labels = target.reshape(prediction.shape[:-1]).astype(np.int64, copy=False)
+        score = np.take_along_axis(prediction, labels[..., None], axis=-1)  # (N, …, 1)
+        larger = (prediction > score).sum(axis=-1)  # (N, …)
+        hits = (larger < self.k) & np.isfinite(score[..., 0])
+        return np.count_nonzero(hits), hits.size
+
+
+@register
+class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
+    """`SparseTopKCategoricalAccuracy` for targets with one column per class.
+
+    Parameters
+    ----------
+    k : int, default 5
+    name : str
+    """
+
+    sibling = "SparseTopKCategoricalAccuracy"
+
+    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy", **options: object):
+        super().__init__(k, name, **options)
+
+    def target_shapes(self, output_shape):
+        return (output_shape,)
+
+    def measure(self, target, prediction):
+        return super().measure(target.argmax(axis=-1), prediction)

@@ -10,9 +10,10 @@ from functools import cached_property
 from minicnn.errors import FileFormatError
 from minicnn.saving import hdf5, keras_weights
 from minicnn.saving.files import MAX_JSON, read_json
-from minicnn.saving.keras_config import model_from_keras, model_to_keras, output_names
+from minicnn.saving.formats import Format
+from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
+from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names
 from minicnn.saving.keras_hdf5 import KERAS_VERSION
-from minicnn.saving.keras_names import compile_from_keras, compile_to_keras
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import split_arrays
 
@@ -102,3 +103,6 @@ def _read(archive, info, limit) -> bytes:
     if len(data) > limit:
         raise FileFormatError(f"'{info.filename}' is larger than the archive says")
     return data
+
+
+FORMAT = Format((".keras",), write, Reader, check_writable=hdf5.check_writable)

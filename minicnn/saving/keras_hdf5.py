@@ -16,9 +16,10 @@ import numpy as np
 from minicnn.errors import FileFormatError
 from minicnn.saving import hdf5
 from minicnn.saving.files import check_arrays, read_json
-from minicnn.saving.keras_config import model_from_keras, model_to_keras, output_names, without_modules
-from minicnn.saving.keras_names import compile_from_keras, compile_to_keras
-from minicnn.saving.keras_state import (
+from minicnn.saving.formats import Format
+from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
+from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names, without_modules
+from minicnn.saving.keras.state import (
     frozen_names,
     names_by_layer,
     optimizer_arrays,
@@ -191,3 +192,6 @@ def _text(value, attribute) -> str:
     if not isinstance(value, str):
         raise FileFormatError(f"the HDF5 attribute '{attribute}' is a text. Received: {type(value).__name__}")
     return value
+
+
+FORMAT = Format((".h5", ".hdf5"), write, Reader, check_writable=hdf5.check_writable)

@@ -12,9 +12,10 @@ from minicnn.errors import FileFormatError
 from minicnn.layers.names import snake_case
 from minicnn.saving import hdf5, keras_hdf5
 from minicnn.saving.files import check_arrays
-from minicnn.saving.keras_config import MODELS
-from minicnn.saving.keras_names import keras_class_name
-from minicnn.saving.keras_state import names_by_layer, optimizer_arrays, optimizer_state
+from minicnn.saving.formats import Format
+from minicnn.saving.keras.config import MODELS
+from minicnn.saving.keras.layers import keras_class_name
+from minicnn.saving.keras.state import names_by_layer, optimizer_arrays, optimizer_state
 from minicnn.saving.snapshot import Reader as BaseReader
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
@@ -136,3 +137,6 @@ def read_optimizer(root, slots, expected, config, compiled):
         names = list(variables.members)[:9]
         raise FileFormatError(f"an optimizer's variables are called 0 … {count - 1}. Received: {names}")
     return optimizer_state(datasets, slots, expected, config, compiled)
+
+
+FORMAT = Format((".weights.h5",), write, Reader, weights_only=True, check_writable=hdf5.check_writable)

@@ -15,6 +15,7 @@ import numpy as np
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.saving.files import MAX_JSON, check_arrays, named_in_errors, read_json, write_json
+from minicnn.saving.formats import Format
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import join_arrays, split_arrays
 
@@ -231,3 +232,6 @@ def matching_names(found, expected) -> dict:
 def _unnumbered(name):
     """The name without the numbers at the ends of its parts."""
     return [part.rstrip("0123456789").rstrip("_") for part in name.split("/")]
+
+
+FORMAT = Format((".safetensors",), write, Reader)

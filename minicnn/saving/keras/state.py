@@ -11,7 +11,7 @@ from minicnn import optimizers
 from minicnn.errors import FileFormatError
 from minicnn.saving import hdf5
 from minicnn.saving.files import check_arrays
-from minicnn.saving.keras_config import MODELS
+from minicnn.saving.keras.config import MODELS
 
 STATE = ("moving_mean", "moving_variance")  # what has no gradient
 

@@ -1,20 +1,13 @@
 """A model's structure in Keras's form and in minicnn's.
 
-minicnn's form is Keras 3's (see `minicnn.models.config`) but for the layers' names and arguments, which `keras_names`
+minicnn's form is Keras 3's (see `minicnn.models.config`) but for the layers' names and arguments, which `layers`
 translates. Keras 2 writes a call as a list of ``[layer, call, output, arguments]``.
 """
 
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
-from minicnn.saving.keras_names import (
-    brief,
-    class_name_of,
-    config_of,
-    dtype_from_keras,
-    keras_object,
-    layer_from_keras,
-    layer_to_keras,
-)
+from minicnn.saving.keras.layers import dtype_from_keras, layer_from_keras, layer_to_keras
+from minicnn.saving.keras.names import brief, class_name_of, config_of, keras_object
 
 MODELS = ("Functional", "Sequential")
 MAX_DEPTH = 20  # of models in models

@@ -6,13 +6,15 @@ float32 and a float64 model start from the same numbers. Classes have names in l
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from minicnn import random
 from minicnn.checks import check_choice, check_number, check_seed
-from minicnn.registry import Configurable, Registry
+from minicnn.hints import Config, Shape
+from minicnn.registry import Configurable, Register, Registry
 
 # Standard deviation of the standard normal distribution cut off at -2 and 2.
 TRUNCATED_STANDARD_DEVIATION = 0.87962566103423978
@@ -24,7 +26,7 @@ class Initializer(Configurable):
     seed: int | None = None
 
     def __call__(
-        self, shape: tuple[int, ...], dtype: DTypeLike = "float32", rng: np.random.Generator | None = None
+        self, shape: Shape, dtype: DTypeLike = "float32", rng: np.random.Generator | None = None
     ) -> np.ndarray:
         """First values of a weight.
 
@@ -45,18 +47,18 @@ class Initializer(Configurable):
             rng = random.generator(random.next_seed() if self.seed is None else self.seed, "initializer")
         return np.asarray(self.draw(shape, rng), dtype)
 
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         """A float64 array of `shape`, random numbers taken from the generator `rng`."""
         raise NotImplementedError
 
 
-registry = Registry("initializer", Initializer)
-register = registry.register
-get = registry.get
-__getattr__ = registry.module_getattr(__name__)
+registry: Registry[Initializer] = Registry("initializer", Initializer)
+register: Register = registry.register
+get: Callable[[str | Initializer | type[Initializer] | Config], Initializer] = registry.get
+__getattr__: Callable[[str], type[Initializer]] = registry.module_getattr(__name__)
 
 
-def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+def fans(shape: Shape) -> tuple[int, int]:
     """How many inputs reach one output of a weight, and how many outputs one input reaches.
 
     Parameters
@@ -76,7 +78,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return taps * shape[-2], taps * shape[-1]
 
 
-def truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shape: tuple[int, ...]) -> np.ndarray:
+def truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shape: Shape) -> np.ndarray:
     """Normal numbers; those further than two standard deviations from the mean are drawn again."""
     z = rng.standard_normal(shape)
     outside = np.abs(z) > 2
@@ -99,9 +101,9 @@ class Constant(Initializer):
     """
 
     def __init__(self, value: float = 0.0):
-        self.value = check_number("value", value, minimum=-math.inf)
+        self.value: float = check_number("value", value, minimum=-math.inf)
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, self.value)
 
 
@@ -109,7 +111,7 @@ class Constant(Initializer):
 class Zeros(Initializer):
     """All values 0."""
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.zeros(shape)
 
 
@@ -117,7 +119,7 @@ class Zeros(Initializer):
 class Ones(Initializer):
     """All values 1."""
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.ones(shape)
 
 
@@ -135,11 +137,11 @@ class RandomUniform(Initializer):
     """
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None):
-        self.minval = check_number("minval", minval, minimum=-math.inf)
-        self.maxval = check_number("maxval", maxval, minimum=self.minval)
-        self.seed = check_seed("seed", seed)
+        self.minval: float = check_number("minval", minval, minimum=-math.inf)
+        self.maxval: float = check_number("maxval", maxval, minimum=self.minval)
+        self.seed: int | None = check_seed("seed", seed)
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return rng.uniform(self.minval, self.maxval, shape)
 
 
@@ -155,11 +157,11 @@ class RandomNormal(Initializer):
     """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None):
-        self.mean = check_number("mean", mean, minimum=-math.inf)
-        self.stddev = check_number("stddev", stddev)
-        self.seed = check_seed("seed", seed)
+        self.mean: float = check_number("mean", mean, minimum=-math.inf)
+        self.stddev: float = check_number("stddev", stddev)
+        self.seed: int | None = check_seed("seed", seed)
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return rng.normal(self.mean, self.stddev, shape)
 
 
@@ -170,7 +172,7 @@ class TruncatedNormal(RandomNormal):
     `stddev` is that of the normal distribution before truncation, as in Keras; what remains has 0.88 times as much.
     """
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return truncated_normal(rng, self.mean, self.stddev, shape)
 
 
@@ -204,19 +206,19 @@ class VarianceScaling(Initializer):
         distribution: str = "truncated_normal",
         seed: int | None = None,
     ):
-        self.scale = check_number("scale", scale, above=0)
-        self.mode = check_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
+        self.scale: float = check_number("scale", scale, above=0)
+        self.mode: str = check_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
         distributions = ("truncated_normal", "untruncated_normal", "uniform")
-        self.distribution = check_choice("distribution", distribution, distributions)
-        self.seed = check_seed("seed", seed)
+        self.distribution: str = check_choice("distribution", distribution, distributions)
+        self.seed: int | None = check_seed("seed", seed)
 
-    def variance(self, shape: tuple[int, ...]) -> float:
+    def variance(self, shape: Shape) -> float:
         """The variance that values of this shape get."""
         fan_in, fan_out = fans(shape)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         return self.scale / max(fan, 1)
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         stddev = math.sqrt(self.variance(shape))
         if self.distribution == "uniform":
             limit = math.sqrt(3) * stddev
@@ -234,49 +236,49 @@ class _Published(VarianceScaling):
     seed : int, optional
     """
 
-    setting: tuple[float, str, str]
+    _setting: tuple[float, str, str]
 
     def __init__(self, seed: int | None = None):
-        super().__init__(*self.setting, seed)
+        super().__init__(*self._setting, seed)
 
 
 @register
 class GlorotUniform(_Published):
     """Uniform with limits ±√(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010). The default of kernels."""
 
-    setting = 1.0, "fan_avg", "uniform"
+    _setting = 1.0, "fan_avg", "uniform"
 
 
 @register
 class GlorotNormal(_Published):
     """Truncated normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010)."""
 
-    setting = 1.0, "fan_avg", "truncated_normal"
+    _setting = 1.0, "fan_avg", "truncated_normal"
 
 
 @register
 class HeUniform(_Published):
     """Uniform with limits ±√(6 / fan_in), made for ReLU (He et al., 2015)."""
 
-    setting = 2.0, "fan_in", "uniform"
+    _setting = 2.0, "fan_in", "uniform"
 
 
 @register
 class HeNormal(_Published):
     """Truncated normal with variance 2 / fan_in, made for ReLU (He et al., 2015)."""
 
-    setting = 2.0, "fan_in", "truncated_normal"
+    _setting = 2.0, "fan_in", "truncated_normal"
 
 
 @register
 class LecunUniform(_Published):
     """Uniform with limits ±√(3 / fan_in) (LeCun et al.: "Efficient BackProp", 1998)."""
 
-    setting = 1.0, "fan_in", "uniform"
+    _setting = 1.0, "fan_in", "uniform"
 
 
 @register
 class LecunNormal(_Published):
     """Truncated normal with variance 1 / fan_in (LeCun et al.: "Efficient BackProp", 1998)."""
 
-    setting = 1.0, "fan_in", "truncated_normal"
+    _setting = 1.0, "fan_in", "truncated_normal"

@@ -10,8 +10,10 @@ Philox.
 
 import secrets
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.checks import is_integer
 
@@ -42,7 +44,7 @@ def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(sequence))
 
 
-def philox4x32(counter, key):
+def philox4x32(counter: Sequence[ArrayLike], key: Sequence[int]) -> list[np.ndarray]:
     """Ten rounds of Philox4x32.
 
     Parameters
@@ -68,7 +70,7 @@ def philox4x32(counter, key):
     return [c0, c1, c2, c3]
 
 
-def uniform(seed: int, stream: int, step: int, count: int):
+def uniform(seed: int, stream: int, step: int, count: int) -> np.ndarray:
     """`count` float32 numbers in [0, 1), multiples of 2**-24.
 
     Element i is word i % 4 of the block with counter (i // 4, stream, step's low half, step's high half) under the key

@@ -12,16 +12,17 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from types import MappingProxyType, ModuleType
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 import numpy as np
 
 from minicnn.errors import fold_name, unknown_name
+from minicnn.hints import Config
 
 Kind = TypeVar("Kind", bound="Configurable")
 _Class = TypeVar("_Class")
 
-ANY = object()
+ANY: object = object()
 """In `Configurable.keras_only`: whatever the value is, it changes nothing."""
 
 
@@ -69,7 +70,7 @@ class Configurable:
             if supported is not ANY and value not in supported:
                 raise ValueError(f"{cls.__name__} supports {name}={supported[0]!r} only. Received: {name}={value!r}")
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """The constructor's arguments by name, made of plain Python values.
 
         Returns
@@ -168,6 +169,15 @@ def custom_object_scope(objects: dict[str, type] | None) -> Iterator[None]:
         _custom.reset(token)
 
 
+class Register(Protocol):
+    """The class decorator of a registry, see `Registry.register`."""
+
+    @overload
+    def __call__(self, cls: type[_Class], /) -> type[_Class]: ...
+    @overload
+    def __call__(self, *aliases: str) -> Callable[[type[_Class]], type[_Class]]: ...
+
+
 class Registry(Generic[Kind]):
     """Names of the classes of one kind; lower and upper case and underscores do not matter.
 
@@ -180,9 +190,10 @@ class Registry(Generic[Kind]):
     """
 
     def __init__(self, kind: str, base: type[Kind]):
-        self.kind, self.base = kind, base
-        self._classes = {}  # folded name → class
-        self._names = []  # names as they are shown
+        self.kind: str = kind
+        self.base: type[Kind] = base
+        self._classes: dict[str, type[Kind]] = {}  # folded name → class
+        self._names: list[str] = []  # names as they are shown
 
     @overload
     def register(self, cls: type[_Class], /) -> type[_Class]: ...
@@ -257,7 +268,7 @@ class Registry(Generic[Kind]):
 
         return __getattr__
 
-    def get(self, identifier: str | Kind | type[Kind] | dict[str, Any]) -> Kind:
+    def get(self, identifier: str | Kind | type[Kind] | Config) -> Kind:
         """An instance from a name, an instance, a class or ``{"class_name": …, "config": …}``.
 
         Raises

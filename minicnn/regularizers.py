@@ -1,11 +1,12 @@
 """Penalties on the size of weights, added to the loss. Classes have names in lower case too: ``l2(1e-4)``."""
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from minicnn.checks import check_number
-from minicnn.registry import Configurable, Registry
+from minicnn.hints import Config
+from minicnn.registry import Configurable, Register, Registry
 
 
 class Regularizer(Configurable):
@@ -25,9 +26,9 @@ class Regularizer(Configurable):
         raise NotImplementedError
 
 
-registry = Registry("regularizer", Regularizer)
-register = registry.register
-__getattr__ = registry.module_getattr(__name__)
+registry: Registry[Regularizer] = Registry("regularizer", Regularizer)
+register: Register = registry.register
+__getattr__: Callable[[str], type[Regularizer]] = registry.module_getattr(__name__)
 
 
 @register("l1_l2")
@@ -50,10 +51,10 @@ class L1L2(Regularizer):
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0):
-        self.l1 = check_number("l1", l1)
-        self.l2 = check_number("l2", l2)
+        self.l1: float = check_number("l1", l1)
+        self.l2: float = check_number("l2", l2)
 
-    def penalty(self, w):
+    def penalty(self, w: np.ndarray) -> float | np.ndarray:
         total = 0.0
         if self.l1:
             total = total + self.l1 * np.abs(w).sum(dtype=np.float64)
@@ -61,7 +62,7 @@ class L1L2(Regularizer):
             total = total + self.l2 * np.square(w).sum(dtype=np.float64)
         return total
 
-    def add_gradient(self, w, grad):
+    def add_gradient(self, w: np.ndarray, grad: np.ndarray) -> None:
         if self.l1:
             grad += self.l1 * np.sign(w)
         if self.l2:
@@ -94,7 +95,7 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
 
-def get(identifier: str | Regularizer | type[Regularizer] | dict[str, Any] | None) -> Regularizer | None:
+def get(identifier: str | Regularizer | type[Regularizer] | Config | None) -> Regularizer | None:
     """A regularizer from 'l1', 'l2', 'l1_l2', an instance, a class or a config; None stays None.
 
     Raises

@@ -1,8 +1,10 @@
 """Small helpers around data, images, random numbers and settings."""
 
 import random as standard_random
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn import random
 from minicnn.checks import check_number, check_pair, check_positive_int, is_integer, is_real
@@ -57,7 +59,7 @@ def clear_session() -> None:
     reset_names()
 
 
-def to_categorical(x, num_classes=None):
+def to_categorical(x: ArrayLike, num_classes: int | None = None) -> np.ndarray:
     """Class numbers as one-hot rows.
 
     Parameters
@@ -94,12 +96,12 @@ def _are_integers(x) -> bool:
     return bool(np.isfinite(x).all() and (x == np.floor(x)).all())
 
 
-def one_hot(vector, number_classes):
+def one_hot(vector: ArrayLike, number_classes: int | None) -> np.ndarray:
     """`to_categorical` under its textbook name."""
     return to_categorical(vector, number_classes)
 
 
-def normalize(x, axis=-1, order=2):
+def normalize(x: ArrayLike, axis: int = -1, order: float | str = 2) -> np.ndarray:
     """Divide by the norm along an axis, so that it becomes 1; what is zero all along stays so.
 
     Parameters
@@ -122,7 +124,7 @@ def normalize(x, axis=-1, order=2):
 # ------------------------------------------------------------------------------------------------------------ images
 
 
-def normalize_images(images):
+def normalize_images(images: ArrayLike) -> np.ndarray:
     """Pixels from 0 … 255 to 0 … 1.
 
     Parameters
@@ -146,7 +148,7 @@ def normalize_images(images):
     return scaled
 
 
-def to_grayscale(images):
+def to_grayscale(images: ArrayLike) -> np.ndarray:
     """Red, green and blue to grey: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), in the range that the images have.
 
     Parameters
@@ -174,7 +176,7 @@ def to_grayscale(images):
     return grey[..., None]
 
 
-def resize_images(images, size):
+def resize_images(images: ArrayLike, size: int | tuple[int, int]) -> np.ndarray:
     """Images of another size, by bilinear interpolation between pixel centres; edge pixels are repeated.
 
     As ``tf.image.resize(images, size)``: images are not smoothed before they are made smaller.
@@ -206,7 +208,7 @@ def resize_images(images, size):
     return resized
 
 
-def translate_images(images, dx, dy, fill=0):
+def translate_images(images: ArrayLike, dx: int, dy: int, fill: float = 0) -> np.ndarray:
     """Images moved by whole pixels; what moves out is lost, what moves in is `fill`.
 
     Parameters
@@ -277,10 +279,10 @@ def _overlap(size, offset):
 class Sequence:
     """Base class for data that comes in batches: write ``__len__`` (batches) and ``__getitem__`` (an (x, y) batch)."""
 
-    def __len__(self):
+    def __len__(self) -> int:
         raise NotImplementedError
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         raise NotImplementedError
 
     def on_epoch_end(self) -> None:

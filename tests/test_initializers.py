@@ -80,7 +80,7 @@ def test_fans(shape, expected):
 
 @given(shape=st.lists(st.integers(0, 5), max_size=4), dtype=st.sampled_from(["float32", "float64"]))
 def test_every_initializer_gives_the_shape_and_dtype_asked_for(shape, dtype):
-    for name in initializers._registry.names():
+    for name in initializers.registry.names():
         values = initializers.get(name)(shape, dtype)
         assert isinstance(values, np.ndarray)
         assert values.shape == tuple(shape)
@@ -170,7 +170,7 @@ def test_seeds_are_plain_integers():
 
 
 def test_config_round_trip():
-    for name in initializers._registry.names():
+    for name in initializers.registry.names():
         first = initializers.get(name)
         config = first.get_config()
         assert repr(type(first).from_config(config)) == repr(first)

@@ -7,6 +7,7 @@ Formulas are derived in ``docs/formulas.md``; p is a probability, z a logit (the
 target. Classes have names in lower case too, as in Keras: ``loss=losses.categorical_crossentropy``.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minicnn.losses.base import Loss, get, register, registry
@@ -21,4 +22,4 @@ _public = public_names(__name__)
 globals().update(_public)
 
 __all__ = ["Loss", "get", "register", *sorted(_public)]
-__getattr__ = registry.module_getattr(__name__, *_public)
+__getattr__: Callable[[str], type[Loss]] = registry.module_getattr(__name__, *_public)

@@ -1,14 +1,15 @@
 """What a loss is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.backends.reference import ops as reference
+from minicnn.hints import Config, Shape
 from minicnn.losses.targets import check_finite, element_shapes, flatten_hint, real_targets, weight_vector, with_batch
-from minicnn.registry import ANY, Configurable, Registry
+from minicnn.registry import ANY, Configurable, Register, Registry
 
 
 class Loss(Configurable):
@@ -66,7 +67,7 @@ class Loss(Configurable):
         weight = None if sample_weight is None else weight_vector(sample_weight, len(prediction))
         return float(self.compute(prediction, target, weight, None, reference))
 
-    def check_target(self, target: ArrayLike, output_shape: tuple[int, ...]) -> np.ndarray:
+    def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         """Check the targets of a whole data set, once, before training or evaluation starts.
 
         Parameters
@@ -99,7 +100,7 @@ class Loss(Configurable):
         check_finite(target)
         return target
 
-    def placeholder_target(self, count: int, output_shape: tuple[int, ...]) -> np.ndarray:
+    def placeholder_target(self, count: int, output_shape: Shape) -> np.ndarray:
         """Some valid targets for `count` samples, checked already: what a rehearsal needs.
 
         Returns
@@ -141,6 +142,6 @@ class Loss(Configurable):
         raise NotImplementedError
 
 
-registry = Registry("loss", Loss)
-register = registry.register
-get = registry.get
+registry: Registry[Loss] = Registry("loss", Loss)
+register: Register = registry.register
+get: Callable[[str | Loss | type[Loss] | Config], Loss] = registry.get

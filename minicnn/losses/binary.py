@@ -1,7 +1,9 @@
 """Binary cross-entropy: outputs that are each a decision of their own."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from minicnn.hints import Shape
 from minicnn.losses.base import register
 from minicnn.losses.crossentropy import EPSILON, Smoothed
 from minicnn.losses.elementwise import ElementwiseLoss
@@ -23,9 +25,9 @@ class BinaryCrossentropy(Smoothed, ElementwiseLoss):
         See `Loss`.
     """
 
-    accuracy = "categorical_accuracy"
+    accuracy: str | None = "categorical_accuracy"
 
-    def check_target(self, target, output_shape):
+    def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         target = super().check_target(target, output_shape)
         outside = (target < 0) | (target > 1)
         if outside.any():
@@ -35,7 +37,9 @@ class BinaryCrossentropy(Smoothed, ElementwiseLoss):
             )
         return target
 
-    def elements(self, prediction, target, gradient, from_logits):
+    def elements(
+        self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool | None
+    ) -> np.ndarray:
         target = self.smoothed(target, prediction, 2)
         from_logits = self.from_logits if from_logits is None else from_logits
         formula = self._from_logits if from_logits else self._from_probabilities

@@ -1,10 +1,13 @@
 """Cross-entropy over classes, from logits or from probabilities."""
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.checks import check_number
+from minicnn.hints import Shape
 from minicnn.losses.base import Loss, register
 from minicnn.losses.targets import (
     check_finite,
@@ -32,8 +35,8 @@ class Crossentropy(Loss):
         See `Loss`.
     """
 
-    takes_logits_of = ("softmax", "sigmoid")
-    keras_only = Loss.keras_only | {"axis": (-1,)}
+    takes_logits_of: tuple[str, ...] = ("softmax", "sigmoid")
+    keras_only: Mapping[str, object] = Loss.keras_only | {"axis": (-1,)}
 
     def __init__(self, from_logits: bool = False, **options: object):
         super().__init__(**options)
@@ -43,7 +46,7 @@ class Crossentropy(Loss):
                 f"`from_logits` of {name} is True or False; the loss of arrays is {name}()(y_true, y_pred). "
                 f"Received: an object of type {type(from_logits).__name__}"
             )
-        self.from_logits = bool(from_logits)
+        self.from_logits: bool = bool(from_logits)
 
 
 class Smoothed(Crossentropy):
@@ -63,7 +66,7 @@ class Smoothed(Crossentropy):
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, **options: object):
         super().__init__(from_logits, **options)
-        self.label_smoothing = check_number("label_smoothing", label_smoothing, below=1)
+        self.label_smoothing: float = check_number("label_smoothing", label_smoothing, below=1)
 
     def smoothed(self, target: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
         """`target` in the dtype of `prediction`, moved towards 1 / classes."""
@@ -76,7 +79,15 @@ class Smoothed(Crossentropy):
 class ClassLoss(Crossentropy):
     """Base of losses on (…, C) outputs with one row for each decision; a subclass writes `rows`."""
 
-    def compute(self, prediction, target, weight, gradient, ops, from_logits=None):
+    def compute(
+        self,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray | None,
+        gradient: np.ndarray | None,
+        ops: SimpleNamespace,
+        from_logits: bool | None = None,
+    ) -> float:
         from_logits = self.from_logits if from_logits is None else from_logits
         rows = prediction.reshape(-1, prediction.shape[-1])  # (rows, C)
         row_weight = _row_weights(prediction, len(rows), weight)
@@ -114,13 +125,13 @@ class ClassLoss(Crossentropy):
 class SparseCategoricalCrossentropy(ClassLoss):
     """−log p[t] for a class number t; parameters as for `minicnn.losses.crossentropy.Crossentropy`."""
 
-    accuracy = "sparse_categorical_accuracy"
-    keras_only = ClassLoss.keras_only | {"ignore_class": (None,)}
+    accuracy: str | None = "sparse_categorical_accuracy"
+    keras_only: Mapping[str, object] = ClassLoss.keras_only | {"ignore_class": (None,)}
 
-    def placeholder_target(self, count, output_shape):
+    def placeholder_target(self, count: int, output_shape: Shape) -> np.ndarray:
         return np.zeros((count, *output_shape[:-1]), np.int64)
 
-    def check_target(self, target, output_shape):
+    def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         """As `Loss.check_target`: class numbers of shape (N,) or (N, 1), for images (N, H, W); returned as int64."""
         target, output_shape = real_targets(target), class_shape(output_shape)
         if target.shape[1:] == output_shape and output_shape[-1] > 1:
@@ -138,7 +149,16 @@ class SparseCategoricalCrossentropy(ClassLoss):
         check_labels(target, output_shape[-1])
         return target.reshape(len(target), *output_shape[:-1]).astype(np.int64, copy=False)
 
-    def rows(self, prediction, target, weight, loss, gradient, ops, from_logits):
+    def rows(
+        self,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray,
+        loss: np.ndarray,
+        gradient: np.ndarray | None,
+        ops: SimpleNamespace,
+        from_logits: bool,
+    ) -> None:
         if from_logits:
             ops.softmax_cross_entropy(prediction, target, weight, loss, gradient)
             return
@@ -157,9 +177,9 @@ class CategoricalCrossentropy(Smoothed, ClassLoss):
     Parameters as for `minicnn.losses.crossentropy.Smoothed`.
     """
 
-    accuracy = "categorical_accuracy"
+    accuracy: str | None = "categorical_accuracy"
 
-    def check_target(self, target, output_shape):
+    def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         """As `Loss.check_target`: real numbers of the output's shape (N, C) or (N, H, W, C)."""
         target, output_shape = real_targets(target), class_shape(output_shape)
         if target.shape[1:] != output_shape and target.shape[1:] in label_shapes(output_shape):
@@ -178,7 +198,16 @@ class CategoricalCrossentropy(Smoothed, ClassLoss):
         check_finite(target)
         return target
 
-    def rows(self, prediction, target, weight, loss, gradient, ops, from_logits):
+    def rows(
+        self,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray,
+        loss: np.ndarray,
+        gradient: np.ndarray | None,
+        ops: SimpleNamespace,
+        from_logits: bool,
+    ) -> None:
         target = self.smoothed(target, prediction, target.shape[-1])
         if from_logits:
             ops.softmax_cross_entropy(prediction, target, weight, loss, gradient)

@@ -1,5 +1,7 @@
 """Losses that compare prediction and target element by element: regression."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from minicnn.losses.base import Loss, register
@@ -10,7 +12,15 @@ __all__ = ["ElementwiseLoss", "MeanAbsoluteError", "MeanSquaredError"]
 class ElementwiseLoss(Loss):
     """Base of losses that compare prediction and target element by element; a subclass writes `elements`."""
 
-    def compute(self, prediction, target, weight, gradient, ops, from_logits=None):
+    def compute(
+        self,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray | None,
+        gradient: np.ndarray | None,
+        ops: SimpleNamespace,
+        from_logits: bool | None = None,
+    ) -> float:
         elements = self.elements(prediction, target, gradient, from_logits)  # shape of prediction
         per_sample = elements.reshape(len(prediction), -1).sum(axis=1, dtype=np.float64)  # (N,)
         if weight is not None:
@@ -32,7 +42,9 @@ class ElementwiseLoss(Loss):
 class MeanSquaredError(ElementwiseLoss):
     """(p − t)², derivative 2 · (p − t)."""
 
-    def elements(self, prediction, target, gradient, from_logits):
+    def elements(
+        self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool | None
+    ) -> np.ndarray:
         difference = np.subtract(prediction, target.astype(prediction.dtype, copy=False), out=gradient)
         squares = difference * difference
         if gradient is not None:
@@ -44,7 +56,9 @@ class MeanSquaredError(ElementwiseLoss):
 class MeanAbsoluteError(ElementwiseLoss):
     """|p − t|, derivative sign(p − t), 0 where they are equal."""
 
-    def elements(self, prediction, target, gradient, from_logits):
+    def elements(
+        self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool | None
+    ) -> np.ndarray:
         difference = np.subtract(prediction, target.astype(prediction.dtype, copy=False), out=gradient)
         distances = np.abs(difference)
         if gradient is not None:

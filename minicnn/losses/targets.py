@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import is_real, real_array
+from minicnn.hints import Shape
 
 
 def real_targets(array: ArrayLike, name: str = "targets") -> np.ndarray:
@@ -42,22 +43,22 @@ def weight_vector(weight: ArrayLike, count: int) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------------------ shapes
 
 
-def element_shapes(output_shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+def element_shapes(output_shape: Shape) -> tuple[Shape, ...]:
     """What a sample's target may look like that is compared with the output element by element: (…) or, for 1, none."""
     return (output_shape, output_shape[:-1]) if output_shape[-1:] == (1,) else (output_shape,)
 
 
-def label_shapes(output_shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+def label_shapes(output_shape: Shape) -> tuple[Shape, ...]:
     """What a sample's class numbers may look like for an output (…, C): (…) or (…, 1)."""
     return output_shape[:-1], (*output_shape[:-1], 1)
 
 
-def with_batch(shape: tuple[int, ...]) -> str:
+def with_batch(shape: Shape) -> str:
     """A shape with the batch axis, as text: '(N, 10)'."""
     return f"({', '.join(['N', *map(str, shape)])}{',' if not shape else ''})"
 
 
-def class_shape(output_shape: tuple[int, ...]) -> tuple[int, ...]:
+def class_shape(output_shape: Shape) -> Shape:
     """`output_shape` as a tuple, if it has an axis for the classes.
 
     Raises
@@ -70,7 +71,7 @@ def class_shape(output_shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(output_shape)
 
 
-def flatten_hint(target: np.ndarray, output_shape: tuple[int, ...], needed: int) -> str:
+def flatten_hint(target: np.ndarray, output_shape: Shape, needed: int) -> str:
     """A guess at why an output (…, C) needs targets of `needed` axes where the user has fewer, for a message."""
     axes = target.ndim - (target.ndim > 1 and target.shape[-1] == 1)  # a column counts as a vector
     return " (is a Flatten missing before the last Dense?)" if len(output_shape) > 1 and axes < needed else ""

@@ -5,6 +5,7 @@ until `result` is asked for. Classes have names in lower case too, as in Keras: 
 A new file in this folder needs no entry here.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minicnn.metrics.accuracy import get
@@ -21,4 +22,4 @@ _public = public_names(__name__)
 globals().update(_public)
 
 __all__ = ["Metric", "get", "register", *sorted(_public)]
-__getattr__ = registry.module_getattr(__name__)
+__getattr__: Callable[[str], type[Metric]] = registry.module_getattr(__name__)

@@ -3,11 +3,10 @@
 Every constructor takes **options: see `Metric`.
 """
 
-from typing import Any
-
 import numpy as np
 
 from minicnn.checks import check_number
+from minicnn.hints import Config, Shape
 from minicnn.losses.base import Loss
 from minicnn.losses.targets import element_shapes, label_shapes
 from minicnn.metrics.base import Metric, register, registry
@@ -19,16 +18,16 @@ __all__ = ["BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy",
 class SparseCategoricalAccuracy(Metric):
     """How often the largest output is the target's class number (N,), (N, 1) or (N, H, W)."""
 
-    direction = "max"
-    sibling = "CategoricalAccuracy"
+    direction: str | None = "max"
+    sibling: str | None = "CategoricalAccuracy"
 
     def __init__(self, name: str = "sparse_categorical_accuracy", **options: object):
         super().__init__(name, **options)
 
-    def target_shapes(self, output_shape):
+    def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return label_shapes(output_shape)
 
-    def measure(self, target, prediction):
+    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         classes = prediction.argmax(axis=-1)
         return np.count_nonzero(classes == target.reshape(classes.shape)), classes.size
 
@@ -37,16 +36,16 @@ class SparseCategoricalAccuracy(Metric):
 class CategoricalAccuracy(Metric):
     """How often the largest output is where the largest target is; both are (N, …, C)."""
 
-    direction = "max"
-    sibling = "SparseCategoricalAccuracy"
+    direction: str | None = "max"
+    sibling: str | None = "SparseCategoricalAccuracy"
 
     def __init__(self, name: str = "categorical_accuracy", **options: object):
         super().__init__(name, **options)
 
-    def target_shapes(self, output_shape):
+    def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return (output_shape,)
 
-    def measure(self, target, prediction):
+    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         classes = prediction.argmax(axis=-1)
         return np.count_nonzero(classes == target.argmax(axis=-1)), classes.size
 
@@ -62,16 +61,16 @@ class BinaryAccuracy(Metric):
         An output equal to it counts as 0.
     """
 
-    direction = "max"
+    direction: str | None = "max"
 
-    def __init__(self, name="binary_accuracy", threshold: float = 0.5, **options):
+    def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5, **options: object):
         super().__init__(name, **options)
-        self.threshold = check_number("threshold", threshold, minimum=-np.inf)
+        self.threshold: float = check_number("threshold", threshold, minimum=-np.inf)
 
-    def target_shapes(self, output_shape):
+    def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return element_shapes(output_shape)
 
-    def measure(self, target, prediction):
+    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         hits = (prediction > self.threshold) == target.reshape(prediction.shape)
         return np.count_nonzero(hits), hits.size
 
@@ -80,10 +79,10 @@ class BinaryAccuracy(Metric):
 
 
 def get(
-    identifier: str | Metric | type[Metric] | dict[str, Any],
+    identifier: str | Metric | type[Metric] | Config,
     loss: Loss | None = None,
-    output_shape: tuple[int, ...] | None = None,
-    target_shape: tuple[int, ...] | None = None,
+    output_shape: Shape | None = None,
+    target_shape: Shape | None = None,
 ) -> Metric:
     """A metric from a name, an instance, a class or a config.
 
@@ -114,9 +113,7 @@ def get(
     return registry.lookup(identifier, also_known=("accuracy",))(name=identifier)
 
 
-def accuracy_class(
-    loss: Loss | None, output_shape: tuple[int, ...] | None, target_shape: tuple[int, ...] | None
-) -> type[Metric]:
+def accuracy_class(loss: Loss | None, output_shape: Shape | None, target_shape: Shape | None) -> type[Metric]:
     """Which accuracy Keras means by 'accuracy': it depends on the shapes, not on the loss. See `get`."""
     if output_shape is None:
         raise ValueError(

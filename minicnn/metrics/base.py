@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minicnn.hints import Config, Shape
 from minicnn.losses.targets import with_batch
-from minicnn.registry import Configurable, Registry
+from minicnn.registry import Configurable, Register, Registry
 
 
 class Metric(Configurable):
@@ -34,18 +34,18 @@ class Metric(Configurable):
             raise TypeError(
                 f"the name of a {type(self).__name__} is a string. Received: an object of type {type(name).__name__}"
             )
-        self.name = name
+        self.name: str = name
         self.reset_state()
 
     def reset_state(self) -> None:
         """Forget all batches."""
         self._sum, self._count = 0, 0
 
-    def target_shapes(self, output_shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...] | None:
+    def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...] | None:
         """The shapes, without the batch axis, that a sample's target may have; the usual one first. None: any."""
         return None
 
-    def check(self, output_shape: tuple[int, ...], target_shape: tuple[int, ...]) -> None:
+    def check(self, output_shape: Shape, target_shape: Shape) -> None:
         """Check that outputs and targets fit each other, before the first batch.
 
         Parameters
@@ -102,14 +102,14 @@ class Metric(Configurable):
         """The mean so far; 0 before the first batch."""
         return float(self._sum) / self._count if self._count else 0.0
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> Config:
         """The sums so far, for a checkpoint in the middle of an epoch: every attribute that begins with "_"."""
         return {name: value for name, value in vars(self).items() if name.startswith("_")}
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: Config) -> None:
         """Go on from what `get_state` returned."""
         vars(self).update(state)
 
 
-registry = Registry("metric", Metric)
-register = registry.register
+registry: Registry[Metric] = Registry("metric", Metric)
+register: Register = registry.register

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minicnn.hints import Shape
 from minicnn.losses.targets import element_shapes
 from minicnn.metrics.base import Metric, register
 
@@ -9,23 +10,23 @@ __all__ = ["MeanAbsoluteError", "MeanSquaredError"]
 
 
 class _Distance(Metric):
-    """Base of metrics that compare element by element; a subclass writes `of`, the distance of each difference."""
+    """Base of metrics that compare element by element; a subclass has `_of`, the distance of each difference."""
 
-    direction = "min"
+    direction: str | None = "min"
 
-    def target_shapes(self, output_shape):
+    def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return element_shapes(output_shape)
 
-    def measure(self, target, prediction):
+    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         difference = prediction - target.reshape(prediction.shape)
-        return self.of(difference).sum(dtype=np.float64), difference.size
+        return self._of(difference).sum(dtype=np.float64), difference.size
 
 
 @register("mse")
 class MeanSquaredError(_Distance):
     """Mean of (prediction − target)²."""
 
-    of = staticmethod(np.square)
+    _of = staticmethod(np.square)
 
     def __init__(self, name: str = "mean_squared_error", **options: object):
         super().__init__(name, **options)
@@ -35,7 +36,7 @@ class MeanSquaredError(_Distance):
 class MeanAbsoluteError(_Distance):
     """Mean of |prediction − target|."""
 
-    of = staticmethod(np.abs)
+    _of = staticmethod(np.abs)
 
     def __init__(self, name: str = "mean_absolute_error", **options: object):
         super().__init__(name, **options)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minicnn.checks import check_positive_int
+from minicnn.hints import Shape
 from minicnn.losses.targets import label_shapes
 from minicnn.metrics.base import Metric, register
 
@@ -19,17 +20,17 @@ class SparseTopKCategoricalAccuracy(Metric):
     name : str
     """
 
-    direction = "max"
-    sibling = "TopKCategoricalAccuracy"
+    direction: str | None = "max"
+    sibling: str | None = "TopKCategoricalAccuracy"
 
     def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy", **options: object):
         super().__init__(name, **options)
-        self.k = check_positive_int("k", k)
+        self.k: int = check_positive_int("k", k)
 
-    def target_shapes(self, output_shape):
+    def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return label_shapes(output_shape)
 
-    def measure(self, target, prediction):
+    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         labels = target.reshape(prediction.shape[:-1]).astype(np.int64, copy=False)
         score = np.take_along_axis(prediction, labels[..., None], axis=-1)  # (N, …, 1)
         larger = (prediction > score).sum(axis=-1)  # (N, …)
@@ -47,13 +48,13 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
     name : str
     """
 
-    sibling = "SparseTopKCategoricalAccuracy"
+    sibling: str | None = "SparseTopKCategoricalAccuracy"
 
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy", **options: object):
         super().__init__(k, name, **options)
 
-    def target_shapes(self, output_shape):
+    def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return (output_shape,)
 
-    def measure(self, target, prediction):
+    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         return super().measure(target.argmax(axis=-1), prediction)

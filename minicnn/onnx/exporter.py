@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from minicnn.hints import FilePath
 from minicnn.models import Model
 from minicnn.onnx.package import import_package
 from minicnn.onnx.writer import GraphWriter, Value
@@ -13,7 +14,7 @@ OPSET = 17
 IR_VERSION = 8  # of the file format itself; the one that came with this opset
 
 
-def export_onnx(model, path) -> None:
+def export_onnx(model: Model, path: FilePath) -> None:
     """Write a model, as it is used for inference, as an ONNX file.
 
     Parameters

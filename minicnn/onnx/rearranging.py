@@ -4,12 +4,14 @@ They rearrange a value's positions, pass it on, or compute arrays that hold a sh
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from minicnn import layers
 from minicnn.onnx.arguments import (
     BATCH,
+    Translate,
     axes_of,
     checked_axis,
     entering,
@@ -21,8 +23,8 @@ from minicnn.onnx.arguments import (
 from minicnn.onnx.reader import DTYPES, FLOATS
 from minicnn.onnx.values import Value
 
-OPERATORS = {}
-operator = entering(OPERATORS)
+OPERATORS: dict[str, Translate] = {}
+operator: Callable[..., Callable[[Translate], Translate]] = entering(OPERATORS)
 
 
 @operator("Identity")

@@ -4,15 +4,14 @@ A format is a file in this folder with a `FORMAT`, see `minicnn.saving.formats`.
 ``keras/`` and ``hdf5/``.
 """
 
-from pathlib import Path
-
 from minicnn.errors import FileFormatError
+from minicnn.hints import FilePath
 from minicnn.saving import files
 from minicnn.saving.formats import Format, formats
 from minicnn.saving.snapshot import Reader, Snapshot
 
 
-def write(path: str | Path, snapshot: Snapshot) -> None:
+def write(path: FilePath, snapshot: Snapshot) -> None:
     """Write a file in the format of its suffix: whole, or not at all.
 
     Parameters
@@ -33,7 +32,7 @@ def write(path: str | Path, snapshot: Snapshot) -> None:
         form.write(temporary, snapshot)
 
 
-def open_file(path: str | Path) -> Reader:
+def open_file(path: FilePath) -> Reader:
     """The `Reader` of a file's format; a context manager.
 
     Raises
@@ -52,7 +51,7 @@ def open_file(path: str | Path) -> Reader:
         return form.reader(path)
 
 
-def check_suffix(path: str | Path, weights_only: bool) -> str:
+def check_suffix(path: FilePath, weights_only: bool) -> str:
     """The suffix, of those in `formats`, that `path` ends in.
 
     Parameters
@@ -83,7 +82,7 @@ def check_suffix(path: str | Path, weights_only: bool) -> str:
     return suffix
 
 
-def check_writable(path: str | Path, weights_only: bool) -> None:
+def check_writable(path: FilePath, weights_only: bool) -> None:
     """`check_suffix`, and whether what writes such files is installed: for callbacks, which write much later.
 
     Raises

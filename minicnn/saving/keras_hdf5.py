@@ -10,10 +10,13 @@ Trainable weights come before the others, also in a nested model.
 
 import json
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minicnn.errors import FileFormatError
+from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5
 from minicnn.saving.files import check_arrays, read_json
 from minicnn.saving.formats import Format
@@ -27,7 +30,7 @@ from minicnn.saving.keras.state import (
     trainable_first,
 )
 from minicnn.saving.snapshot import Reader as BaseReader
-from minicnn.saving.snapshot import split_arrays
+from minicnn.saving.snapshot import Snapshot, split_arrays
 
 KERAS_VERSION = "3.0.0"  # whose format is written
 OWN_OPTIMIZER = "minicnn_optimizer_weights"
@@ -47,7 +50,7 @@ SLOT_NAMES = {
 # ------------------------------------------------------------------------------------------------------- writing
 
 
-def write(path, snapshot) -> None:
+def write(path: Path, snapshot: Snapshot) -> None:
     """Write a model, or its weights alone, to a new file."""
     with hdf5.new_file(path, ".h5") as file:
         if snapshot.weights_only:
@@ -106,28 +109,28 @@ def _write_names(group, attribute, names):
 class Reader(BaseReader):
     """A file of a model, or of weights alone."""
 
-    def __init__(self, path):
-        self.root = hdf5.read(hdf5.file_content(path))
-        self.numbers = hdf5.count_numbers(self.root)
+    def __init__(self, path: Path) -> None:
+        self.root: hdf5.Group = hdf5.read(hdf5.file_content(path))
+        self.numbers: int = hdf5.count_numbers(self.root)
         described = self.root.attributes.get("model_config")
         if described is None:
             return
-        self.config = model_from_keras(read_json(_text(described, "model_config")))
+        self.config: Config | None = model_from_keras(read_json(_text(described, "model_config")))
         if "minicnn_training" in self.root.attributes:
-            self.training = read_json(_text(self.root.attributes["minicnn_training"], "minicnn_training"))
+            self.training: dict[str, Any] = read_json(_text(self.root.attributes["minicnn_training"], "minicnn_training"))
 
     @cached_property
-    def compile(self):
+    def compile(self) -> dict[str, Any] | None:
         """As in `Snapshot`; read when it is wanted, since a model can do without."""
         training = self.root.attributes.get("training_config")
         if training is None or self.config is None:
             return None
         return compile_from_keras(read_json(_text(training, "training_config")), output_names(self.config))
 
-    def weights(self, expected, config):
+    def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
         return read_weights(self.root.members.get("model_weights", self.root), expected, config)
 
-    def optimizer(self, slots, expected, config):
+    def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         group = self.root.members.get(OWN_OPTIMIZER, self.root.members.get("optimizer_weights"))
         if not isinstance(group, hdf5.Group):
             return None
@@ -137,7 +140,7 @@ class Reader(BaseReader):
         return optimizer_state(list(found.values()), slots, expected, config, self.compile, by_slot)
 
 
-def read_weights(group, expected, config) -> dict:
+def read_weights(group: hdf5.Group, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
     """All weights from a group with ``layer_names``; see `minicnn.saving.snapshot.Reader.weights`."""
     if not isinstance(group, hdf5.Group):
         raise FileFormatError("the weights are not where Keras writes them: 'model_weights' is no group")
@@ -194,4 +197,4 @@ def _text(value, attribute) -> str:
     return value
 
 
-FORMAT = Format((".h5", ".hdf5"), write, Reader, check_writable=hdf5.check_writable)
+FORMAT: Format = Format((".h5", ".hdf5"), write, Reader, check_writable=hdf5.check_writable)

@@ -2,10 +2,10 @@
 
 import warnings
 from itertools import chain
-from typing import Any
 
 from minicnn import metrics
 from minicnn.errors import FileFormatError
+from minicnn.hints import Config
 from minicnn.registry import to_plain
 from minicnn.saving.keras.names import brief, keras_object, object_from_keras
 
@@ -15,7 +15,7 @@ OPTIMIZER_NEUTRAL = ("is_legacy_optimizer", "jit_compile", "name")
 # ----------------------------------------------------------------------------------------------------------- reading
 
 
-def compile_from_keras(config: dict[str, Any] | None, outputs: list[str]) -> dict[str, Any] | None:
+def compile_from_keras(config: Config | None, outputs: list[str]) -> Config | None:
     """`Snapshot.compile` from Keras's compile_config, or its older training_config; None if it was not compiled.
 
     Parameters
@@ -71,7 +71,7 @@ def _metrics_from_keras(value, outputs) -> list:
     return [[object_from_keras(m) for m in (entry if isinstance(entry, list) else [entry]) if m] for entry in lists]
 
 
-def optimizer_from_keras(value: object) -> dict[str, Any]:
+def optimizer_from_keras(value: object) -> Config:
     """An optimizer's entry; Keras 2's `lr` and `decay` are translated."""
     entry = _as_entry(object_from_keras(value))
     config = {k: v for k, v in entry["config"].items() if k not in OPTIMIZER_NEUTRAL}
@@ -95,7 +95,7 @@ def optimizer_from_keras(value: object) -> dict[str, Any]:
 # ----------------------------------------------------------------------------------------------------------- writing
 
 
-def compile_to_keras(compiled: dict[str, Any]) -> dict[str, Any]:
+def compile_to_keras(compiled: Config) -> Config:
     """Keras 3's compile_config."""
     losses = [_part_to_keras("keras.losses", loss) for loss in compiled["loss"]]
     measured = [[_metric_to_keras(m) for m in wanted] for wanted in compiled["metrics"]]
@@ -124,7 +124,7 @@ def _metric_to_keras(value):
     return _part_to_keras("keras.metrics", value if isinstance(value, dict) else to_plain(metrics.get(value)))
 
 
-def optimizer_to_keras(entry: dict[str, Any]) -> dict[str, Any]:
+def optimizer_to_keras(entry: Config) -> Config:
     """An optimizer in Keras 3's form."""
     config = dict(entry["config"])
     rate = config.get("learning_rate")

@@ -10,10 +10,11 @@ from typing import Any
 from minicnn import initializers, layers
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError, fold_name
+from minicnn.hints import Config
 from minicnn.registry import ANY, constructor_parameters
 from minicnn.saving.keras.names import brief, class_name_of, config_of, keras_object, object_from_keras
 
-NEUTRAL = {
+NEUTRAL: dict[str, Any] = {
     "activity_regularizer": (None,),
     "adjustment": (None,),
     "autocast": ANY,
@@ -61,7 +62,7 @@ SHARED_OPTIONS = ("name", "trainable", "input_shape")
 # ----------------------------------------------------------------------------------------------------------- reading
 
 
-def layer_from_keras(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
+def layer_from_keras(class_name: str, config: Config) -> Config:
     """A layer's entry ``{"class_name", "config"}`` from Keras's class name and arguments (models: see `config`).
 
     Raises
@@ -135,7 +136,7 @@ def _sample_shape(shape, label) -> list:
     return shape[1:]
 
 
-def activation_from_keras(value: object, label: str) -> str | dict[str, Any] | None:
+def activation_from_keras(value: object, label: str) -> str | Config | None:
     """A name that `layers.activations` knows, or a layer's entry."""
     if isinstance(value, dict):
         class_name = class_name_of(value)
@@ -172,7 +173,7 @@ def _initializer_from_keras(value, label):
     return {"class_name": name, "config": config}
 
 
-def dtype_from_keras(config: dict[str, Any], label: str) -> str | None:
+def dtype_from_keras(config: Config, label: str) -> str | None:
     """The dtype that a layer's weights have, or None where it does not say."""
     policy = config.get("dtype")
     if isinstance(policy, dict) and class_name_of(policy) in POLICY_CLASSES:
@@ -194,7 +195,7 @@ def keras_class_name(class_name: str) -> str:
     return "Activation" if fold_name(class_name) in NAMED_ACTIVATIONS else class_name
 
 
-def layer_to_keras(class_name: str, config: dict[str, Any], dtype: str) -> dict[str, Any]:
+def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
     """A layer in Keras 3's form."""
     if class_name == "InputLayer":
         return keras_object(

@@ -6,9 +6,8 @@ Keras writes an object as ``{"module", "class_name", "config", "registered_name"
 Names are only ever looked up, here and in minicnn's registries: nothing is imported or evaluated.
 """
 
-from typing import Any
-
 from minicnn.errors import FileFormatError
+from minicnn.hints import Config
 
 CLASS_NAMES = {
     "BatchNormalizationV1": "BatchNormalization",
@@ -18,7 +17,7 @@ CLASS_NAMES = {
 """What a class was once called → what it is called today."""
 
 
-def class_name_of(entry: dict[str, Any]) -> str:
+def class_name_of(entry: Config) -> str:
     """The class of a Keras object, without the package that a registered one has before it."""
     name = entry.get("class_name")
     if not isinstance(name, str):
@@ -27,7 +26,7 @@ def class_name_of(entry: dict[str, Any]) -> str:
     return CLASS_NAMES.get(name, name)
 
 
-def config_of(entry: dict[str, Any]) -> dict[str, Any]:
+def config_of(entry: Config) -> Config:
     """An object's arguments."""
     config = entry.get("config", {})
     if not isinstance(config, dict):
@@ -43,12 +42,12 @@ def brief(value: object) -> str:
     return text if len(text) <= 80 else text[:80] + "…"
 
 
-def keras_object(module: str | None, class_name: str, config: dict[str, Any]) -> dict[str, Any]:
+def keras_object(module: str | None, class_name: str, config: Config) -> Config:
     """An object in Keras 3's form."""
     return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
 
 
-def object_from_keras(value: object) -> str | dict[str, Any]:
+def object_from_keras(value: object) -> str | Config:
     """A name, or ``{"class_name", "config"}``, from any of Keras's forms of an initializer, a loss, a metric, …"""
     if isinstance(value, str):
         return value

@@ -5,13 +5,18 @@ vectors of each weight that is trained, weight by weight. tf.keras has no learni
 state vector by state vector.
 """
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import numpy as np
 
 from minicnn import optimizers
 from minicnn.errors import FileFormatError
+from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5
 from minicnn.saving.files import check_arrays
 from minicnn.saving.keras.config import MODELS
+from minicnn.saving.snapshot import Snapshot
 
 STATE = ("moving_mean", "moving_variance")  # what has no gradient
 
@@ -19,7 +24,7 @@ STATE = ("moving_mean", "moving_variance")  # what has no gradient
 # ------------------------------------------------------------------------------------------- which weights are whose
 
 
-def names_by_layer(names, prefix="") -> dict:
+def names_by_layer(names: Iterable[str], prefix: str = "") -> dict[str, list[str]]:
     """Layer → names of its weights, in order; of a model used as a layer, of all in it.
 
     Parameters
@@ -35,7 +40,7 @@ def names_by_layer(names, prefix="") -> dict:
     return grouped
 
 
-def frozen_names(config, names, prefix="", trainable=True) -> set:
+def frozen_names(config: Config, names: Iterable[str], prefix: str = "", trainable: bool = True) -> set[str]:
     """The weights that no optimizer changes: those of frozen layers, and moving averages."""
     frozen, grouped = set(), names_by_layer(names, prefix)
     for entry in config["config"]["layers"]:
@@ -48,7 +53,7 @@ def frozen_names(config, names, prefix="", trainable=True) -> set:
     return frozen
 
 
-def trainable_first(names, frozen) -> list:
+def trainable_first(names: Iterable[str], frozen: set[str]) -> list[str]:
     """A layer's, or a nested model's, weights in the order of .h5 files; `frozen` as from `frozen_names`."""
     return sorted(names, key=lambda name: name in frozen)
 
@@ -56,7 +61,7 @@ def trainable_first(names, frozen) -> list:
 # ---------------------------------------------------------------------------------------------- an optimizer's state
 
 
-def optimizer_arrays(snapshot):
+def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     """(name, array) of all of an optimizer's variables, in Keras 3's order."""
     config, state = snapshot.compile["optimizer"]["config"], snapshot.optimizer
     yield "iteration", np.int64(0 if state is None else state["iterations"])
@@ -74,18 +79,25 @@ def optimizer_arrays(snapshot):
             )
 
 
-def slots_of(optimizer) -> tuple:
+def slots_of(optimizer: Config) -> tuple[str, ...]:
     """The names of an optimizer's state vectors, from its config."""
     return optimizers.get(optimizer).slots
 
 
-def first_value(compiled, slot) -> float:
+def first_value(compiled: dict[str, Any], slot: str) -> float:
     """What a state vector starts from."""
     config = compiled["optimizer"]["config"]
     return config.get("initial_accumulator_value", 0.1) if slot == "accumulator" else 0.0
 
 
-def optimizer_state(datasets, slots, expected, config, compiled, by_slot=False):
+def optimizer_state(
+    datasets: list[hdf5.Dataset],
+    slots: tuple[str, ...],
+    expected: dict[str, Shape],
+    config: Config,
+    compiled: dict[str, Any],
+    by_slot: bool = False,
+) -> dict[str, Any] | None:
     """The state from the optimizer's variables in Keras's order.
 
     Parameters

@@ -24,12 +24,15 @@ class Loss(Configurable):
     ----------
     takes_logits_of : tuple of str
         If the model ends in one of these activations, `compute` wants the values before it, with ``from_logits=True``.
+    from_logits : bool
+        Whether predictions are logits, unless `compute` is told otherwise.
     accuracy : str or None
         What the metric 'accuracy' stands for where the targets' shape is not known.
     """
 
     takes_logits_of: tuple[str, ...] = ()
     accuracy: str | None = None
+    from_logits: bool = False
     keras_only: Mapping[str, object] = MappingProxyType(
         {"name": ANY, "reduction": ("sum_over_batch_size", "auto"), "dtype": (None,)}  # "auto": Keras 2's default
     )
@@ -139,6 +142,12 @@ class Loss(Configurable):
         float
             Σ weight · loss / N, added up in float64 (on a GPU: a 0-d array, so that nothing waits for it).
         """
+        return self._compute(
+            prediction, target, weight, gradient, ops, self.from_logits if from_logits is None else from_logits
+        )
+
+    def _compute(self, prediction, target, weight, gradient, ops, from_logits):
+        """Hook: what `compute` returns."""
         raise NotImplementedError
 
 

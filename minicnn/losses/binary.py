@@ -38,10 +38,9 @@ class BinaryCrossentropy(Smoothed, ElementwiseLoss):
         return target
 
     def elements(
-        self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool | None
+        self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         target = self.smoothed(target, prediction, 2)
-        from_logits = self.from_logits if from_logits is None else from_logits
         formula = self._from_logits if from_logits else self._from_probabilities
         return formula(prediction, target, gradient)
 

@@ -1,7 +1,6 @@
 """Cross-entropy over classes, from logits or from probabilities."""
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -77,45 +76,35 @@ class Smoothed(Crossentropy):
 
 
 class ClassLoss(Crossentropy):
-    """Base of losses on (…, C) outputs with one row for each decision; a subclass writes `rows`."""
+    """Base of losses on (…, C) outputs with one row for each decision; a subclass writes `_from_probabilities`."""
 
-    def compute(
-        self,
-        prediction: np.ndarray,
-        target: np.ndarray,
-        weight: np.ndarray | None,
-        gradient: np.ndarray | None,
-        ops: SimpleNamespace,
-        from_logits: bool | None = None,
-    ) -> float:
-        from_logits = self.from_logits if from_logits is None else from_logits
+    def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         rows = prediction.reshape(-1, prediction.shape[-1])  # (rows, C)
         row_weight = _row_weights(prediction, len(rows), weight)
         loss = np.empty_like(row_weight)
         target = target.reshape(len(rows), *target.shape[prediction.ndim - 1 :])  # (rows,) or (rows, C)
-        self.rows(rows, target, row_weight, loss, _as_rows(gradient), ops, from_logits)
+        target, gradient = self._prepared(target, rows), _as_rows(gradient)
+        if from_logits:
+            ops.softmax_cross_entropy(rows, target, row_weight, loss, gradient)
+        else:
+            self._from_probabilities(rows, target, row_weight, loss, gradient, ops)
         loss *= row_weight
         return loss.sum(dtype=np.float64)
 
-    def rows(
-        self,
-        prediction: np.ndarray,
-        target: np.ndarray,
-        weight: np.ndarray,
-        loss: np.ndarray,
-        gradient: np.ndarray | None,
-        ops: SimpleNamespace,
-        from_logits: bool,
-    ) -> None:
+    def _prepared(self, target, rows):
+        """`target`, (rows,) or (rows, C), as the formulas take it."""
+        return target
+
+    def _from_probabilities(self, rows, target, weight, loss, gradient, ops):
         """Assign each row's loss to `loss`, unweighted, and the derivative of weight · loss to `gradient`, if given.
 
         Parameters
         ----------
-        prediction : (rows, C)
+        rows : (rows, C)
         target : (rows,) or (rows, C)
         weight, loss : (rows,)
         gradient : (rows, C) or None
-        ops, from_logits
+        ops
             As in `compute`.
         """
         raise NotImplementedError
@@ -149,25 +138,13 @@ class SparseCategoricalCrossentropy(ClassLoss):
         check_labels(target, output_shape[-1])
         return target.reshape(len(target), *output_shape[:-1]).astype(np.int64, copy=False)
 
-    def rows(
-        self,
-        prediction: np.ndarray,
-        target: np.ndarray,
-        weight: np.ndarray,
-        loss: np.ndarray,
-        gradient: np.ndarray | None,
-        ops: SimpleNamespace,
-        from_logits: bool,
-    ) -> None:
-        if from_logits:
-            ops.softmax_cross_entropy(prediction, target, weight, loss, gradient)
-            return
-        # As Keras: softmax of the logarithm, which divides the clipped probabilities by their sum.
-        clipped = prediction.clip(EPSILON, 1 - EPSILON)
+    def _from_probabilities(self, rows, target, weight, loss, gradient, ops):
+        """As Keras: softmax of the logarithm, which divides the clipped probabilities by their sum."""
+        clipped = rows.clip(EPSILON, 1 - EPSILON)
         ops.softmax_cross_entropy(np.log(clipped), target, weight, loss, gradient)
         if gradient is not None:
             gradient /= clipped  # d log(p) / dp
-            gradient *= clipped == prediction
+            gradient *= clipped == rows
 
 
 @register
@@ -198,27 +175,13 @@ class CategoricalCrossentropy(Smoothed, ClassLoss):
         check_finite(target)
         return target
 
-    def rows(
-        self,
-        prediction: np.ndarray,
-        target: np.ndarray,
-        weight: np.ndarray,
-        loss: np.ndarray,
-        gradient: np.ndarray | None,
-        ops: SimpleNamespace,
-        from_logits: bool,
-    ) -> None:
-        target = self.smoothed(target, prediction, target.shape[-1])
-        if from_logits:
-            ops.softmax_cross_entropy(prediction, target, weight, loss, gradient)
-        else:
-            self._from_probabilities(prediction, target, weight, loss, gradient)
+    def _prepared(self, target, rows):
+        return self.smoothed(target, rows, rows.shape[-1])
 
-    @staticmethod
-    def _from_probabilities(prediction, target, weight, loss, gradient):
-        """With p = prediction / Σ prediction, clipped: d loss / d prediction = (slope − Σ slope · p) / Σ prediction."""
-        total = prediction.sum(axis=1, keepdims=True)  # (rows, 1)
-        p = prediction / total
+    def _from_probabilities(self, rows, target, weight, loss, gradient, ops):
+        """With p = row / Σ row, clipped: d loss / d row = (slope − Σ slope · p) / Σ row."""
+        total = rows.sum(axis=1, keepdims=True)  # (rows, 1)
+        p = rows / total
         clipped = p.clip(EPSILON, 1 - EPSILON)
         loss[...] = -(target * np.log(clipped)).sum(axis=1)
         if gradient is None:

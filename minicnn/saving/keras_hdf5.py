@@ -117,7 +117,9 @@ class Reader(BaseReader):
             return
         self.config: Config | None = model_from_keras(read_json(_text(described, "model_config")))
         if "minicnn_training" in self.root.attributes:
-            self.training: dict[str, Any] = read_json(_text(self.root.attributes["minicnn_training"], "minicnn_training"))
+            self.training: dict[str, Any] = read_json(
+                _text(self.root.attributes["minicnn_training"], "minicnn_training")
+            )
 
     @cached_property
     def compile(self) -> dict[str, Any] | None:

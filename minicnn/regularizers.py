@@ -71,12 +71,7 @@ class L1L2(Regularizer):
 
 @register
 class L1(L1L2):
-    """R(w) = l1 · Σ|w|, which drives weights to exactly zero; see `L1L2`.
-
-    Parameters
-    ----------
-    l1 : float, default 0.01
-    """
+    """R(w) = l1 · Σ|w|, which drives weights to exactly zero; see `L1L2`."""
 
     def __init__(self, l1: float = 0.01):
         super().__init__(l1=l1)
@@ -84,12 +79,7 @@ class L1(L1L2):
 
 @register
 class L2(L1L2):
-    """R(w) = l2 · Σw², which keeps weights small; see `L1L2`.
-
-    Parameters
-    ----------
-    l2 : float, default 0.01
-    """
+    """R(w) = l2 · Σw², which keeps weights small; see `L1L2`."""
 
     def __init__(self, l2: float = 0.01):
         super().__init__(l2=l2)

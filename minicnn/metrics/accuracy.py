@@ -14,40 +14,46 @@ from minicnn.metrics.base import Metric, register, registry
 __all__ = ["BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy", "accuracy_class"]
 
 
-@register
-class SparseCategoricalAccuracy(Metric):
-    """How often the largest output is the target's class number (N,), (N, 1) or (N, H, W)."""
+class _ClassAccuracy(Metric):
+    """Base of accuracies of one class out of several; a subclass writes `_classes`."""
 
     direction: str | None = "max"
-    sibling: str | None = "CategoricalAccuracy"
 
-    def __init__(self, name: str = "sparse_categorical_accuracy", **options: object):
-        super().__init__(name, **options)
+    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
+        predicted = prediction.argmax(axis=-1)  # (N, …)
+        return np.count_nonzero(predicted == self._classes(target, predicted.shape)), predicted.size
+
+    def _classes(self, target, shape):
+        """The class numbers in a target, of that shape."""
+        raise NotImplementedError
+
+
+@register
+class SparseCategoricalAccuracy(_ClassAccuracy):
+    """How often the largest output is the target's class number (N,), (N, 1) or (N, H, W)."""
+
+    name: str = "sparse_categorical_accuracy"
+    sibling: str | None = "CategoricalAccuracy"
 
     def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return label_shapes(output_shape)
 
-    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
-        classes = prediction.argmax(axis=-1)
-        return np.count_nonzero(classes == target.reshape(classes.shape)), classes.size
+    def _classes(self, target, shape):
+        return target.reshape(shape)
 
 
 @register
-class CategoricalAccuracy(Metric):
+class CategoricalAccuracy(_ClassAccuracy):
     """How often the largest output is where the largest target is; both are (N, …, C)."""
 
-    direction: str | None = "max"
+    name: str = "categorical_accuracy"
     sibling: str | None = "SparseCategoricalAccuracy"
-
-    def __init__(self, name: str = "categorical_accuracy", **options: object):
-        super().__init__(name, **options)
 
     def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return (output_shape,)
 
-    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
-        classes = prediction.argmax(axis=-1)
-        return np.count_nonzero(classes == target.argmax(axis=-1)), classes.size
+    def _classes(self, target, shape):
+        return target.argmax(axis=-1)
 
 
 @register
@@ -61,9 +67,10 @@ class BinaryAccuracy(Metric):
         An output equal to it counts as 0.
     """
 
+    name: str = "binary_accuracy"
     direction: str | None = "max"
 
-    def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5, **options: object):
+    def __init__(self, name: str | None = None, threshold: float = 0.5, **options: object):
         super().__init__(name, **options)
         self.threshold: float = check_number("threshold", threshold, minimum=-np.inf)
 

@@ -16,8 +16,8 @@ class Metric(Configurable):
 
     Parameters
     ----------
-    name : str
-        Key in the history.
+    name : str, optional
+        Key in the history; default: the class's own, such as "binary_accuracy".
     **options
         Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
     """
@@ -28,8 +28,9 @@ class Metric(Configurable):
         None  # for messages: the name of the metric that takes class numbers where this takes columns, or reverse
     )
 
-    def __init__(self, name: str, **options: object):
+    def __init__(self, name: str | None = None, **options: object):
         self.check_options(options)
+        name = getattr(self, "name", None) if name is None else name
         if not isinstance(name, str):
             raise TypeError(
                 f"the name of a {type(self).__name__} is a string. Received: an object of type {type(name).__name__}"

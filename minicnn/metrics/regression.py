@@ -26,17 +26,13 @@ class _Distance(Metric):
 class MeanSquaredError(_Distance):
     """Mean of (prediction − target)²."""
 
+    name: str = "mean_squared_error"
     _of = staticmethod(np.square)
-
-    def __init__(self, name: str = "mean_squared_error", **options: object):
-        super().__init__(name, **options)
 
 
 @register("mae")
 class MeanAbsoluteError(_Distance):
     """Mean of |prediction − target|."""
 
+    name: str = "mean_absolute_error"
     _of = staticmethod(np.abs)
-
-    def __init__(self, name: str = "mean_absolute_error", **options: object):
-        super().__init__(name, **options)

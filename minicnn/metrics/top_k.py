@@ -20,10 +20,11 @@ class SparseTopKCategoricalAccuracy(Metric):
     name : str
     """
 
+    name: str = "sparse_top_k_categorical_accuracy"
     direction: str | None = "max"
     sibling: str | None = "TopKCategoricalAccuracy"
 
-    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy", **options: object):
+    def __init__(self, k: int = 5, name: str | None = None, **options: object):
         super().__init__(name, **options)
         self.k: int = check_positive_int("k", k)
 
@@ -40,18 +41,10 @@ class SparseTopKCategoricalAccuracy(Metric):
 
 @register
 class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
-    """`SparseTopKCategoricalAccuracy` for targets with one column per class.
+    """`SparseTopKCategoricalAccuracy` for targets with one column per class."""
 
-    Parameters
-    ----------
-    k : int, default 5
-    name : str
-    """
-
+    name: str = "top_k_categorical_accuracy"
     sibling: str | None = "SparseTopKCategoricalAccuracy"
-
-    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy", **options: object):
-        super().__init__(k, name, **options)
 
     def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return (output_shape,)

@@ -1,4 +1,4 @@
-"""How operators get into a table, and how they read their attributes and their constant inputs."""
+"""How operators get into their table, and how they read their attributes and their constant inputs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ Translate: TypeAlias = "Callable[[FileNode, Importer], None]"
 """Says with `Importer.give` what a node's output is."""
 
 
-def entering(table: dict[str, Translate]) -> Callable[..., Callable[[Translate], Translate]]:
-    """A decorator, used as ``@operator("Relu", …)``, that enters functions under names of operators."""
+OPERATORS: dict[str, Translate] = {}
+"""Name of an operator → function that translates a node; `operators` and `rearranging` fill it."""
 
-    def operator(*names):
-        def enter(function):
-            table.update(dict.fromkeys(names, function))
-            return function
 
-        return enter
+def operator(*names: str) -> Callable[[Translate], Translate]:
+    """A decorator, used as ``@operator("Relu", …)``, that enters a function under names of operators."""
 
-    return operator
+    def enter(function: Translate) -> Translate:
+        OPERATORS.update(dict.fromkeys(names, function))
+        return function
+
+    return enter
 
 
 def pair(node: FileNode, attribute: str, default: tuple[int, int] | None = (1, 1)) -> tuple[int, int]:

@@ -12,15 +12,12 @@ from minicnn.hints import FilePath, Shape
 from minicnn.layers import Flatten, Input, Reshape
 from minicnn.layers.base import Layer, weights_from_file
 from minicnn.models import Model
-from minicnn.onnx import operators, rearranging
-from minicnn.onnx.arguments import Translate
+from minicnn.onnx import rearranging  # noqa: F401, fills the table
+from minicnn.onnx.arguments import OPERATORS
 from minicnn.onnx.operators import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph
 from minicnn.onnx.values import Layout, Value, channels_first, same_order
 from minicnn.saving.files import named_in_errors
-
-OPERATORS: dict[str, Translate] = operators.OPERATORS | rearranging.OPERATORS
-"""Name of an operator → function that translates a node."""
 
 MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each
 MAX_KEPT = 2**24  # in the tensors that later nodes read

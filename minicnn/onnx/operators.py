@@ -5,27 +5,22 @@ are those of https://onnx.ai/onnx/operators, which says what they mean.
 """
 
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 
 from minicnn import layers
 from minicnn.onnx.arguments import (
-    Translate,
     axes_of,
     checked_axis,
-    entering,
     give_shape_array,
     integers,
     number_at,
+    operator,
     pair,
     shape_array,
 )
 from minicnn.onnx.values import Value, channels_first, is_last_axis, same_order, with_last_axis
 from minicnn.onnx.windows import NO_SIDES, keras_padding, padded_sides
-
-OPERATORS: dict[str, Translate] = {}
-operator: Callable[..., Callable[[Translate], Translate]] = entering(OPERATORS)
 
 CHANNEL_OPERATORS = {
     "AveragePool",

@@ -33,6 +33,7 @@ def plot_history(history):
     Returns
     -------
     matplotlib.figure.Figure
+        A panel for each name that does not begin with "val_".
 
     Raises
     ------

@@ -51,6 +51,7 @@ def show_images(images, labels=None, class_names=None, predictions=None, titles=
     Returns
     -------
     matplotlib.figure.Figure
+        Rows of `columns` images.
 
     Raises
     ------

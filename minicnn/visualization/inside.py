@@ -71,6 +71,7 @@ def show_filters(layer, max_filters=16, max_channels=8):
     Returns
     -------
     matplotlib.figure.Figure
+        A row for each input channel that is shown.
 
     Raises
     ------

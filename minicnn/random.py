@@ -1,4 +1,4 @@
-"""Random numbers that are a pure function of (seed, purpose, step, element).
+"""Random numbers that are a pure function of (seed, purpose, iteration, element).
 
 Nothing is stored and nothing can be lost: a dropout mask is the same on every backend and with any number of threads,
 and the backward pass draws it again instead of keeping it.
@@ -70,11 +70,11 @@ def philox4x32(counter: Sequence[ArrayLike], key: Sequence[int]) -> list[np.ndar
     return [c0, c1, c2, c3]
 
 
-def uniform(seed: int, stream: int, step: int, count: int) -> np.ndarray:
+def uniform(seed: int, stream: int, iteration: int, count: int) -> np.ndarray:
     """`count` float32 numbers in [0, 1), multiples of 2**-24.
 
-    Element i is word i % 4 of the block with counter (i // 4, stream, step's low half, step's high half) under the key
-    (seed's low half, seed's high half).
+    Element i is word i % 4 of the block with counter (i // 4, stream, iteration's low half, iteration's high half) under
+    the key (seed's low half, seed's high half).
 
     Parameters
     ----------
@@ -82,10 +82,10 @@ def uniform(seed: int, stream: int, step: int, count: int) -> np.ndarray:
         64 bits.
     stream : int
         32 bits: which consumer draws.
-    step : int
+    iteration : int
         64 bits: when it draws.
     """
     blocks = np.arange(-(-count // 4), dtype=np.uint64)
-    words = philox4x32((blocks, stream, step & 0xFFFFFFFF, step >> 32), (seed & 0xFFFFFFFF, seed >> 32))
+    words = philox4x32((blocks, stream, iteration & 0xFFFFFFFF, iteration >> 32), (seed & 0xFFFFFFFF, seed >> 32))
     words = np.stack(np.broadcast_arrays(*words), axis=1).reshape(-1)[:count]  # (count,)
     return ((words >> np.uint64(8)) * 2.0**-24).astype(np.float32)

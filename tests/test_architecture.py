@@ -91,7 +91,7 @@ FLOORS = {
 # What one needs to read, and all that runs, for the networks of the course documents on the reference backend: the
 # README promises its size. Further layers, losses, metrics and optimizers, kernels and file formats stand outside.
 CORE = (
-    *("checks", "errors", "geometry", "random", "registry", "settings", "threads"),
+    *("checks", "errors", "geometry", "hints", "random", "registry", "settings", "threads"),
     *("backends", "backends.base", "backends.memory", "backends.reference", "backends.reference.convolution"),
     *("backends.reference.cross_entropy", "backends.reference.dense", "backends.reference.gather"),
     *("backends.reference.optimizers", "backends.reference.pooling", "backends.reference.random"),

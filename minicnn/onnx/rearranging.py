@@ -146,10 +146,10 @@ def _gather(node, graph):
 def _slice(node, graph):
     if graph.opset < 10:
         starts, ends, axes = (node.get(name, None, list) for name in ("starts", "ends", "axes"))
-        steps = [1]
+        strides = [1]
     else:
-        starts, ends, axes, steps = (arguments.integers(node, graph.constant(node, n)) for n in range(1, 5))
+        starts, ends, axes, strides = (arguments.integers(node, graph.constant(node, n)) for n in range(1, 5))
     array = arguments.shape_array(node, graph, 0)
     if array.ndim != 1 or len(starts or ()) != 1 or len(ends or ()) != 1 or axes not in (None, [0], [-1]):
         raise node.error("only an array that holds a shape is cut")
-    arguments.give_shape_array(node, graph, array[starts[0] : ends[0] : (steps or [1])[0]])
+    arguments.give_shape_array(node, graph, array[starts[0] : ends[0] : (strides or [1])[0]])

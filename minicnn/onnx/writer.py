@@ -1,4 +1,4 @@
-"""A graph of ONNX nodes that grows step by step, and where the channels are in it.
+"""A graph of ONNX nodes that grows node by node, and where the channels are in it.
 
 Images are (N, H, W, C) here and (N, C, H, W) in ONNX. A value may be in either order; a step asks for the one that it
 needs, and a transposition is put in where a value is in the other. Elementwise steps take values as they come, so that

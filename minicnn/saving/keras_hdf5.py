@@ -99,8 +99,8 @@ def _write_names(group, attribute, names):
     width = max((len(text) for text in texts), default=1)
     size = max(1, ATTRIBUTE_LIMIT // width)
     parts = [np.array(texts[i : i + size], f"S{width}") for i in range(0, len(texts), size)] or [np.zeros(0)]
-    for number, part in enumerate(parts):
-        group.attrs[attribute if len(parts) == 1 else f"{attribute}{number}"] = part
+    for index, part in enumerate(parts):
+        group.attrs[attribute if len(parts) == 1 else f"{attribute}{index}"] = part
 
 
 # ------------------------------------------------------------------------------------------------------- reading
@@ -181,12 +181,12 @@ def _arrays(group) -> dict:
 
 def _names(group, attribute) -> list:
     """A list of texts from an attribute, or from its numbered parts."""
-    names, number = group.attributes.get(attribute), 0
+    names, index = group.attributes.get(attribute), 0
     if names is None:
         names = []
-        while f"{attribute}{number}" in group.attributes:
-            names += list(group.attributes[f"{attribute}{number}"])
-            number += 1
+        while f"{attribute}{index}" in group.attributes:
+            names += list(group.attributes[f"{attribute}{index}"])
+            index += 1
     names = list(names)
     if not all(isinstance(name, str) for name in names):
         raise FileFormatError(f"'{attribute}' of the HDF5 group '{group.path}' is a list of names")

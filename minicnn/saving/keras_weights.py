@@ -2,7 +2,7 @@
 
 A layer's weights are ``layers/<class_snake_case>[_n]/vars/0``, ``1``, …, in the order of its weights; the layer's own
 name is the attribute "name" of ``vars``. In a model used as a layer, ``layers`` occurs again. tf.keras up to 2.14 calls
-it ``_layer_checkpoint_dependencies``. The optimizer is ``optimizer/vars/0`` (steps done), ``1`` (learning rate, unless
+it ``_layer_checkpoint_dependencies``. The optimizer is ``optimizer/vars/0`` (iterations), ``1`` (learning rate, unless
 that is a schedule; not in tf.keras), then each trainable weight's state vectors, weight by weight.
 """
 
@@ -53,16 +53,16 @@ def write_layers(group: h5py.Group, config: Config, weights: dict[str, np.ndarra
         if entry["class_name"] in MODELS:
             write_layers(layer, entry, own, f"{prefix}{entry['name']}/")
             continue
-        for number, array in enumerate(own.values()):
-            layer["vars"][str(number)] = array
+        for index, array in enumerate(own.values()):
+            layer["vars"][str(index)] = array
 
 
 def write_optimizer(group: h5py.Group, snapshot: Snapshot) -> None:
     """Write ``optimizer/vars``, for a model that has not been trained too."""
     variables = group.create_group("optimizer").create_group("vars")
     variables.attrs["name"] = snake_case(snapshot.compile["optimizer"]["class_name"])
-    for number, (_, array) in enumerate(optimizer_arrays(snapshot)):
-        variables[str(number)] = array
+    for index, (_, array) in enumerate(optimizer_arrays(snapshot)):
+        variables[str(index)] = array
 
 
 def _numbered(entry, counts) -> str:
@@ -119,8 +119,8 @@ def _find_layers(group, expected, config, prefix, found):
             continue
         variables = layer.find("vars")
         members = variables.members if isinstance(variables, hdf5.Group) else {}
-        places = {str(number): name for number, name in enumerate(own)}
-        found |= {places.get(n, d.path): d for n, d in members.items() if isinstance(d, hdf5.Dataset)}
+        by_index = {str(index): name for index, name in enumerate(own)}
+        found |= {by_index.get(n, d.path): d for n, d in members.items() if isinstance(d, hdf5.Dataset)}
     for member in container.members.values():
         if isinstance(member, hdf5.Group) and member.path not in used and isinstance(member.find("vars"), hdf5.Group):
             found |= {d.path: d for d in member.find("vars").members.values() if isinstance(d, hdf5.Dataset)}
@@ -149,7 +149,7 @@ def read_optimizer(
     if not isinstance(variables, hdf5.Group):
         return None
     count = len(variables.members)
-    datasets = [variables.members.get(str(number)) for number in range(count)]
+    datasets = [variables.members.get(str(index)) for index in range(count)]
     if not all(isinstance(dataset, hdf5.Dataset) for dataset in datasets):
         names = list(variables.members)[:9]
         raise FileFormatError(f"an optimizer's variables are called 0 … {count - 1}. Received: {names}")

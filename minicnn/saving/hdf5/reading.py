@@ -232,8 +232,8 @@ class _Reader:
                 continue
             self.signature(node, b"SNOD")
             (count,) = self.unpack("H", node + 6)
-            for number in range(count):
-                offset, address, cache = self.unpack("QQI", node + 8 + 40 * number)
+            for index in range(count):
+                offset, address, cache = self.unpack("QQI", node + 8 + 40 * index)
                 if cache == 2:
                     raise messages.refused("soft links", path)
                 end = bytes(names[offset : offset + 4096]).find(b"\0")

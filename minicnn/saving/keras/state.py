@@ -1,6 +1,6 @@
 """Which weights are whose in Keras's files, and an optimizer's state as Keras lists it.
 
-Keras 3's order of an optimizer's variables: steps done, learning rate (unless that is a schedule), then the state
+Keras 3's order of an optimizer's variables: iterations, learning rate (unless that is a schedule), then the state
 vectors of each weight that is trained, weight by weight. tf.keras has no learning rate there, and before 2.11 it went
 state vector by state vector.
 """
@@ -103,7 +103,7 @@ def optimizer_state(
     Parameters
     ----------
     datasets : list of Dataset
-        Steps done, learning rate or not, then the state vectors.
+        Iterations, learning rate or not, then the state vectors.
     slots, expected, config :
         As for `minicnn.saving.snapshot.Reader.optimizer`.
     compiled : dict
@@ -114,13 +114,9 @@ def optimizer_state(
     Returns
     -------
     dict or None
-        None if the optimizer has not done a step.
+        None if the optimizer has done no iteration.
     """
-    if not datasets or datasets[0].shape != () or datasets[0].dtype.kind not in "iu":
-        raise FileFormatError("an optimizer's first variable is its number of steps")
-    iterations = int(datasets[0].read())
-    if not 0 <= iterations < 2**63:
-        raise FileFormatError(f"an optimizer's number of steps is not negative. Received: {iterations}")
+    iterations = _iterations(datasets)
     vectors = [dataset for dataset in datasets[1:] if dataset.shape != ()]
     if not vectors and iterations == 0:
         return None
@@ -128,22 +124,39 @@ def optimizer_state(
     trained = [name for name in expected if name not in frozen]
     if not slots:  # Keras 2 keeps momentum vectors without momentum
         return {"iterations": iterations, "slots": {}}
-    places = [(slot, name) for slot in slots for name in trained]
+    wanted = [(slot, name) for slot in slots for name in trained]
     if not by_slot:
-        places = [(slot, name) for name in trained for slot in slots]
-    found = {f"{name} ({slot})": dataset for (slot, name), dataset in zip(places, vectors, strict=False)}
-    found |= {dataset.path: dataset for dataset in vectors[len(places) :]}
-    shapes = {f"{name} ({slot})": expected[name] for slot, name in places}
-    try:
-        check_arrays({name: dataset.shape for name, dataset in found.items()}, shapes)
-    except FileFormatError as error:
-        raise FileFormatError(
-            f"the optimizer's state does not fit; load_model(…, compile=False) leaves it out: {error}"
-        ) from None
+        wanted = [(slot, name) for name in trained for slot in slots]
+    found = _matched(vectors, wanted, expected)
     state = {slot: {} for slot in slots}
-    for slot, name in places:
-        state[slot][name] = hdf5.read_finite(found[f"{name} ({slot})"])
+    for slot, name in wanted:
+        state[slot][name] = hdf5.read_finite(found[slot, name])
     for slot in slots:
         for name in frozen & set(expected):
             state[slot][name] = np.full(expected[name], first_value(compiled, slot), np.float32)
     return {"iterations": iterations, "slots": {s: {n: state[s][n] for n in expected} for s in slots}}
+
+
+def _iterations(datasets) -> int:
+    """How many iterations an optimizer has done: its first variable."""
+    if not datasets or datasets[0].shape != () or datasets[0].dtype.kind not in "iu":
+        raise FileFormatError("an optimizer's first variable is its number of steps")
+    iterations = int(datasets[0].read())
+    if not 0 <= iterations < 2**63:
+        raise FileFormatError(f"an optimizer's number of steps is not negative. Received: {iterations}")
+    return iterations
+
+
+def _matched(vectors, wanted, expected) -> dict:
+    """(slot, weight) → dataset, of the `wanted` ones in that order, if `vectors` are just these."""
+    labels = {pair: "{1} ({0})".format(*pair) for pair in wanted}
+    found = dict(zip(wanted, vectors, strict=False))
+    shapes = {labels[pair]: dataset.shape for pair, dataset in found.items()}
+    shapes |= {dataset.path: dataset.shape for dataset in vectors[len(wanted) :]}
+    try:
+        check_arrays(shapes, {label: expected[name] for (_, name), label in labels.items()})
+    except FileFormatError as error:
+        raise FileFormatError(
+            f"the optimizer's state does not fit; load_model(…, compile=False) leaves it out: {error}"
+        ) from None
+    return found

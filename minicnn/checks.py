@@ -3,18 +3,26 @@
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.errors import DataError
 
+_T = TypeVar("_T")
+_NOT_REAL = (
+    "must hold real numbers (any integer, float or bool dtype). Received: dtype {dtype}; "
+    "convert it, e.g. with numpy.asarray(x, dtype='float32')"
+)
 
-def is_integer(value) -> bool:
+
+def is_integer(value: object) -> bool:
     """Whether `value` is a Python or NumPy integer; True and False are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def check_positive_int(argument_name: str, value, minimum: int = 1) -> int:
+def check_positive_int(argument_name: str, value: object, minimum: int = 1) -> int:
     """`value` as an int of at least `minimum`.
 
     Raises
@@ -29,7 +37,7 @@ def check_positive_int(argument_name: str, value, minimum: int = 1) -> int:
     return int(value)
 
 
-def check_pair(argument_name: str, value, minimum: int = 1) -> tuple[int, int]:
+def check_pair(argument_name: str, value: object, minimum: int = 1) -> tuple[int, int]:
     """`value`, an integer or a pair of integers of at least `minimum`, as a pair (height, width).
 
     Raises
@@ -48,7 +56,24 @@ def check_pair(argument_name: str, value, minimum: int = 1) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
-def check_choice(argument_name: str, value, choices: Iterable):
+def check_seed(argument_name: str, value: object) -> int | None:
+    """`value`, the seed that a constructor was given, as an int from 0 to 2**63 - 1; None stays None.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if value is None:
+        return None
+    if not is_integer(value) or not 0 <= value < 2**63:
+        raise ValueError(
+            f"`{argument_name}` must be None or an integer from 0 to 2**63 - 1. Received: {argument_name}={value!r}"
+        )
+    return int(value)
+
+
+def check_choice(argument_name: str, value: _T, choices: Iterable[_T]) -> _T:
     """`value`, if it is one of `choices`.
 
     Raises
@@ -64,8 +89,8 @@ def check_choice(argument_name: str, value, choices: Iterable):
 
 
 def check_number(
-    argument_name: str, value, *, minimum: float = 0.0, above: float | None = None, below: float = math.inf
-):
+    argument_name: str, value: object, *, minimum: float = 0.0, above: float | None = None, below: float = math.inf
+) -> float:
     """`value` as a finite float with ``minimum <= value < below``, or ``above < value < below`` where `above` is given.
 
     Raises
@@ -82,7 +107,9 @@ def check_number(
     return float(value)
 
 
-def check_range(argument_name: str, value, *, above: float | None = None, allows_negative: bool = True):
+def check_range(
+    argument_name: str, value: object, *, above: float | None = None, allows_negative: bool = True
+) -> tuple[float, float]:
     """`value`, a number or a pair of limits from -1 to 1, as (lower, upper); a number f means (-abs(f), abs(f)).
 
     Parameters
@@ -124,23 +151,38 @@ def _range_text(minimum, above, below) -> str:
     return "".join([" ", " and ".join(limits)] if limits else [])
 
 
-def real_array(value, what):
+# ------------------------------------------------------------------------------------------------------------ arrays
+
+
+def is_real(array: np.ndarray) -> bool:
+    """Whether an array, of any device, holds real numbers: bool, integers or floating-point numbers."""
+    return array.dtype.kind in "biuf"
+
+
+def real_array(value: ArrayLike, what: str, otherwise: str = _NOT_REAL) -> np.ndarray:
     """`value` (anything with ``__array__``, or nested lists) as an array of real numbers; not copied if it is one.
+
+    Parameters
+    ----------
+    value : array-like
+    what : str
+        The name that messages use.
+    otherwise : str
+        What the message says of `what` if it holds none, with a gap for ``{dtype}``.
 
     Raises
     ------
     TypeError
         For objects, strings, complex numbers.
+    DataError
+        For lists of unequal lengths.
     """
     try:
         array = np.asarray(value)
-    except ValueError as error:  # ragged lists
+    except ValueError as error:
         raise DataError(
             f"{what} must be an array or nested lists of equal lengths: {error}. Received: {type(value)}"
         ) from None
-    if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"{what} must hold real numbers (any integer, float or bool dtype). Received: dtype {array.dtype}; "
-            "convert it, e.g. with numpy.asarray(x, dtype='float32')"
-        )
+    if not is_real(array):
+        raise TypeError(f"{what} {otherwise.format(dtype=array.dtype)}")
     return array

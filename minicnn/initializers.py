@@ -1,17 +1,20 @@
 """First values of weights.
 
 An initializer is called with a shape and returns a NumPy array; values are drawn in float64 and rounded once, so that a
-float32 and a float64 model start from the same numbers. Classes have names in lower case
-too, as in Keras: ``he_normal(seed=1)``.
+float32 and a float64 model start from the same numbers. Classes have names in lower case too, as in Keras:
+``he_normal(seed=1)``.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minicnn import random
-from minicnn.checks import check_choice, check_number
-from minicnn.registry import Configurable, Registry
+from minicnn.checks import check_choice, check_number, check_seed
+from minicnn.hints import Config, Shape
+from minicnn.registry import Configurable, Register, Registry
 
 # Standard deviation of the standard normal distribution cut off at -2 and 2.
 TRUNCATED_STANDARD_DEVIATION = 0.87962566103423978
@@ -20,9 +23,11 @@ TRUNCATED_STANDARD_DEVIATION = 0.87962566103423978
 class Initializer(Configurable):
     """Base class; a subclass writes `draw`."""
 
-    seed = None
+    seed: int | None = None
 
-    def __call__(self, shape, dtype="float32", rng=None):
+    def __call__(
+        self, shape: Shape, dtype: DTypeLike = "float32", rng: np.random.Generator | None = None
+    ) -> np.ndarray:
         """First values of a weight.
 
         Parameters
@@ -42,28 +47,18 @@ class Initializer(Configurable):
             rng = random.generator(random.next_seed() if self.seed is None else self.seed, "initializer")
         return np.asarray(self.draw(shape, rng), dtype)
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         """A float64 array of `shape`, random numbers taken from the generator `rng`."""
         raise NotImplementedError
 
 
-_registry = Registry("initializer", Initializer)
-register = _registry.register
-__getattr__ = _registry.module_getattr(__name__)
+registry: Registry[Initializer] = Registry("initializer", Initializer)
+register: Register = registry.register
+get: Callable[[str | Initializer | type[Initializer] | Config], Initializer] = registry.get
+__getattr__: Callable[[str], type[Initializer]] = registry.module_getattr(__name__)
 
 
-def get(identifier):
-    """An initializer from a name such as 'glorot_uniform', an instance, a class or a config.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For an unknown name, for anything else.
-    """
-    return _registry.get(identifier)
-
-
-def fans(shape) -> tuple[int, int]:
+def fans(shape: Shape) -> tuple[int, int]:
     """How many inputs reach one output of a weight, and how many outputs one input reaches.
 
     Parameters
@@ -83,7 +78,7 @@ def fans(shape) -> tuple[int, int]:
     return taps * shape[-2], taps * shape[-1]
 
 
-def truncated_normal(rng, mean, stddev, shape):
+def truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shape: Shape) -> np.ndarray:
     """Normal numbers; those further than two standard deviations from the mean are drawn again."""
     z = rng.standard_normal(shape)
     outside = np.abs(z) > 2
@@ -105,10 +100,10 @@ class Constant(Initializer):
     value : float, default 0
     """
 
-    def __init__(self, value=0.0):
-        self.value = check_number("value", value, minimum=-math.inf)
+    def __init__(self, value: float = 0.0):
+        self.value: float = check_number("value", value, minimum=-math.inf)
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, self.value)
 
 
@@ -116,7 +111,7 @@ class Constant(Initializer):
 class Zeros(Initializer):
     """All values 0."""
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.zeros(shape)
 
 
@@ -124,7 +119,7 @@ class Zeros(Initializer):
 class Ones(Initializer):
     """All values 1."""
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.ones(shape)
 
 
@@ -141,12 +136,12 @@ class RandomUniform(Initializer):
     seed : int, optional
     """
 
-    def __init__(self, minval=-0.05, maxval=0.05, seed=None):
-        self.minval = check_number("minval", minval, minimum=-math.inf)
-        self.maxval = check_number("maxval", maxval, minimum=self.minval)
-        self.seed = random.check_seed("seed", seed)
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None):
+        self.minval: float = check_number("minval", minval, minimum=-math.inf)
+        self.maxval: float = check_number("maxval", maxval, minimum=self.minval)
+        self.seed: int | None = check_seed("seed", seed)
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return rng.uniform(self.minval, self.maxval, shape)
 
 
@@ -161,12 +156,12 @@ class RandomNormal(Initializer):
     seed : int, optional
     """
 
-    def __init__(self, mean=0.0, stddev=0.05, seed=None):
-        self.mean = check_number("mean", mean, minimum=-math.inf)
-        self.stddev = check_number("stddev", stddev)
-        self.seed = random.check_seed("seed", seed)
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None):
+        self.mean: float = check_number("mean", mean, minimum=-math.inf)
+        self.stddev: float = check_number("stddev", stddev)
+        self.seed: int | None = check_seed("seed", seed)
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return rng.normal(self.mean, self.stddev, shape)
 
 
@@ -177,7 +172,7 @@ class TruncatedNormal(RandomNormal):
     `stddev` is that of the normal distribution before truncation, as in Keras; what remains has 0.88 times as much.
     """
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return truncated_normal(rng, self.mean, self.stddev, shape)
 
 
@@ -204,20 +199,26 @@ class VarianceScaling(Initializer):
         If an argument is not one of these.
     """
 
-    def __init__(self, scale=1.0, mode="fan_in", distribution="truncated_normal", seed=None):
-        self.scale = check_number("scale", scale, above=0)
-        self.mode = check_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ):
+        self.scale: float = check_number("scale", scale, above=0)
+        self.mode: str = check_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
         distributions = ("truncated_normal", "untruncated_normal", "uniform")
-        self.distribution = check_choice("distribution", distribution, distributions)
-        self.seed = random.check_seed("seed", seed)
+        self.distribution: str = check_choice("distribution", distribution, distributions)
+        self.seed: int | None = check_seed("seed", seed)
 
-    def variance(self, shape) -> float:
+    def variance(self, shape: Shape) -> float:
         """The variance that values of this shape get."""
         fan_in, fan_out = fans(shape)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         return self.scale / max(fan, 1)
 
-    def draw(self, shape, rng):
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         stddev = math.sqrt(self.variance(shape))
         if self.distribution == "uniform":
             limit = math.sqrt(3) * stddev
@@ -227,79 +228,57 @@ class VarianceScaling(Initializer):
         return truncated_normal(rng, 0, stddev / TRUNCATED_STANDARD_DEVIATION, shape)
 
 
-@register
-class GlorotUniform(VarianceScaling):
-    """Uniform with limits ±√(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010). The default of kernels.
+class _Published(VarianceScaling):
+    """Base of the settings that papers recommend: a subclass names them, in the order of `VarianceScaling`.
 
     Parameters
     ----------
     seed : int, optional
     """
 
-    def __init__(self, seed=None):
-        super().__init__(1.0, "fan_avg", "uniform", seed)
+    _setting: tuple[float, str, str]
+
+    def __init__(self, seed: int | None = None):
+        super().__init__(*self._setting, seed)
 
 
 @register
-class GlorotNormal(VarianceScaling):
-    """Truncated normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010).
+class GlorotUniform(_Published):
+    """Uniform with limits ±√(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010). The default of kernels."""
 
-    Parameters
-    ----------
-    seed : int, optional
-    """
-
-    def __init__(self, seed=None):
-        super().__init__(1.0, "fan_avg", "truncated_normal", seed)
+    _setting = 1.0, "fan_avg", "uniform"
 
 
 @register
-class HeUniform(VarianceScaling):
-    """Uniform with limits ±√(6 / fan_in), made for ReLU (He et al., 2015).
+class GlorotNormal(_Published):
+    """Truncated normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010)."""
 
-    Parameters
-    ----------
-    seed : int, optional
-    """
-
-    def __init__(self, seed=None):
-        super().__init__(2.0, "fan_in", "uniform", seed)
+    _setting = 1.0, "fan_avg", "truncated_normal"
 
 
 @register
-class HeNormal(VarianceScaling):
-    """Truncated normal with variance 2 / fan_in, made for ReLU (He et al., 2015).
+class HeUniform(_Published):
+    """Uniform with limits ±√(6 / fan_in), made for ReLU (He et al., 2015)."""
 
-    Parameters
-    ----------
-    seed : int, optional
-    """
-
-    def __init__(self, seed=None):
-        super().__init__(2.0, "fan_in", "truncated_normal", seed)
+    _setting = 2.0, "fan_in", "uniform"
 
 
 @register
-class LecunUniform(VarianceScaling):
-    """Uniform with limits ±√(3 / fan_in) (LeCun et al.: "Efficient BackProp", 1998).
+class HeNormal(_Published):
+    """Truncated normal with variance 2 / fan_in, made for ReLU (He et al., 2015)."""
 
-    Parameters
-    ----------
-    seed : int, optional
-    """
-
-    def __init__(self, seed=None):
-        super().__init__(1.0, "fan_in", "uniform", seed)
+    _setting = 2.0, "fan_in", "truncated_normal"
 
 
 @register
-class LecunNormal(VarianceScaling):
-    """Truncated normal with variance 1 / fan_in (LeCun et al.: "Efficient BackProp", 1998).
+class LecunUniform(_Published):
+    """Uniform with limits ±√(3 / fan_in) (LeCun et al.: "Efficient BackProp", 1998)."""
 
-    Parameters
-    ----------
-    seed : int, optional
-    """
+    _setting = 1.0, "fan_in", "uniform"
 
-    def __init__(self, seed=None):
-        super().__init__(1.0, "fan_in", "truncated_normal", seed)
+
+@register
+class LecunNormal(_Published):
+    """Truncated normal with variance 1 / fan_in (LeCun et al.: "Efficient BackProp", 1998)."""
+
+    _setting = 1.0, "fan_in", "truncated_normal"

@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from minicnn.checks import is_real
+
 ALIGNMENT = 16  # elements: every weight starts on 64 bytes in float32
 
 
@@ -62,7 +64,7 @@ class Weight:
         """Raise `ValueError` or `TypeError` unless `assign` would take the array."""
         if array.shape != self.shape:
             raise ValueError(f"weight '{self.path}' has shape {self.shape}. Received: shape {array.shape}")
-        if array.dtype.kind not in "biuf":
+        if not is_real(array):
             raise TypeError(f"weight '{self.path}' takes real numbers. Received: dtype {array.dtype}")
 
     def assign(self, value) -> None:

@@ -1,4 +1,4 @@
-"""Random numbers that are a pure function of (seed, purpose, step, element).
+"""Random numbers that are a pure function of (seed, purpose, iteration, element).
 
 Nothing is stored and nothing can be lost: a dropout mask is the same on every backend and with any number of threads,
 and the backward pass draws it again instead of keeping it.
@@ -10,8 +10,10 @@ Philox.
 
 import secrets
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.checks import is_integer
 
@@ -25,26 +27,9 @@ _state = {"seed": secrets.randbits(63), "drawn": 0}
 
 def set_seed(seed: int) -> None:
     """Fix the seed that new models and layers draw theirs from; see `minicnn.utils.set_random_seed`."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+    if not is_integer(seed) or not 0 <= seed < 2**63:
         raise ValueError(f"a seed is an integer from 0 to 2**63 - 1. Received: {seed!r}")
     _state.update(seed=int(seed), drawn=0)
-
-
-def check_seed(argument_name: str, value) -> int | None:
-    """`value`, the seed that a constructor was given, as an int from 0 to 2**63 - 1; None stays None.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    if value is None:
-        return None
-    if not is_integer(value) or not 0 <= value < 2**63:
-        raise ValueError(
-            f"`{argument_name}` must be None or an integer from 0 to 2**63 - 1. Received: {argument_name}={value!r}"
-        )
-    return int(value)
 
 
 def next_seed() -> int:
@@ -59,7 +44,7 @@ def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(sequence))
 
 
-def philox4x32(counter, key):
+def philox4x32(counter: Sequence[ArrayLike], key: Sequence[int]) -> list[np.ndarray]:
     """Ten rounds of Philox4x32.
 
     Parameters
@@ -85,11 +70,11 @@ def philox4x32(counter, key):
     return [c0, c1, c2, c3]
 
 
-def uniform(seed: int, stream: int, step: int, count: int):
+def uniform(seed: int, stream: int, iteration: int, count: int) -> np.ndarray:
     """`count` float32 numbers in [0, 1), multiples of 2**-24.
 
-    Element i is word i % 4 of the block with counter (i // 4, stream, step's low half, step's high half) under the key
-    (seed's low half, seed's high half).
+    Element i is word i % 4 of the block with counter (i // 4, stream, iteration's low half, iteration's high half) under
+    the key (seed's low half, seed's high half).
 
     Parameters
     ----------
@@ -97,10 +82,10 @@ def uniform(seed: int, stream: int, step: int, count: int):
         64 bits.
     stream : int
         32 bits: which consumer draws.
-    step : int
+    iteration : int
         64 bits: when it draws.
     """
     blocks = np.arange(-(-count // 4), dtype=np.uint64)
-    words = philox4x32((blocks, stream, step & 0xFFFFFFFF, step >> 32), (seed & 0xFFFFFFFF, seed >> 32))
+    words = philox4x32((blocks, stream, iteration & 0xFFFFFFFF, iteration >> 32), (seed & 0xFFFFFFFF, seed >> 32))
     words = np.stack(np.broadcast_arrays(*words), axis=1).reshape(-1)[:count]  # (count,)
     return ((words >> np.uint64(8)) * 2.0**-24).astype(np.float32)

@@ -5,17 +5,36 @@ that turns what a user may write (a name, a class, an instance, a saved config) 
 """
 
 import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from types import MappingProxyType
+from importlib import import_module
+from pkgutil import iter_modules
+from types import MappingProxyType, ModuleType
+from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 import numpy as np
 
 from minicnn.errors import fold_name, unknown_name
+from minicnn.hints import Config
 
-ANY = object()
+Kind = TypeVar("Kind", bound="Configurable")
+_Class = TypeVar("_Class")
+
+ANY: object = object()
 """In `Configurable.keras_only`: whatever the value is, it changes nothing."""
+
+
+def modules_of(package: str) -> list[ModuleType]:
+    """The modules in a package's folder, imported, in alphabetical order: so a new file is found without an entry."""
+    folder = import_module(package).__path__
+    return [import_module(f"{package}.{info.name}") for info in iter_modules(folder)]
+
+
+def public_names(package: str) -> dict[str, Any]:
+    """What the modules in a package's folder list in their ``__all__``, by name."""
+    return {name: getattr(module, name) for module in modules_of(package) for name in getattr(module, "__all__", ())}
 
 
 class Configurable:
@@ -30,9 +49,9 @@ class Configurable:
         what this class does anyway. A constructor with ``**options`` passes these to `check_options`.
     """
 
-    keras_only = MappingProxyType({})
+    keras_only: Mapping[str, object] = MappingProxyType({})
 
-    def check_options(self, options: dict) -> None:
+    def check_options(self, options: Mapping[str, object]) -> None:
         """Check what a constructor's ``**options`` collected; nothing of it is kept.
 
         Raises
@@ -51,7 +70,7 @@ class Configurable:
             if supported is not ANY and value not in supported:
                 raise ValueError(f"{cls.__name__} supports {name}={supported[0]!r} only. Received: {name}={value!r}")
 
-    def get_config(self) -> dict:
+    def get_config(self) -> Config:
         """The constructor's arguments by name, made of plain Python values.
 
         Returns
@@ -64,7 +83,7 @@ class Configurable:
         return {name: to_plain(getattr(self, name)) for name in names if hasattr(self, name)}
 
     @classmethod
-    def from_config(cls, config: dict):
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
         """A new object from what `get_config` returned; `config` is not changed.
 
         Raises
@@ -80,13 +99,13 @@ class Configurable:
                     raise unknown_name(f"argument of {cls.__name__}", name, known)
         return cls(**config)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={_short(value)}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
 
 
 @cache
-def constructor_parameters(cls) -> tuple:
+def constructor_parameters(cls: type) -> tuple[inspect.Parameter, ...]:
     """The parameters of a class's constructor, without `self` (`inspect.Parameter` each)."""
     if cls.__init__ is object.__init__:  # its signature, (*args, **kwargs), is not true
         return ()
@@ -99,7 +118,7 @@ def _argument_names(cls) -> list[str]:
     return list(dict.fromkeys(p.name for p in parameters if p.kind is not p.VAR_KEYWORD))
 
 
-def to_plain(value):
+def to_plain(value: Any) -> Any:
     """`value` in plain Python types, which JSON can write."""
     if isinstance(value, Configurable):
         return {"class_name": type(value).__name__, "config": value.get_config()}
@@ -110,7 +129,7 @@ def to_plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def is_config(value) -> bool:
+def is_config(value: object) -> bool:
     """Whether `value` looks like a nested object in a config: a dict with the key 'class_name'."""
     return isinstance(value, dict) and "class_name" in value
 
@@ -127,7 +146,7 @@ _custom = ContextVar("custom objects", default=MappingProxyType({}))
 
 
 @contextmanager
-def custom_object_scope(objects):
+def custom_object_scope(objects: dict[str, type] | None) -> Iterator[None]:
     """Inside, names in configs are looked up in `objects` first.
 
     Parameters
@@ -150,7 +169,16 @@ def custom_object_scope(objects):
         _custom.reset(token)
 
 
-class Registry:
+class Register(Protocol):
+    """The class decorator of a registry, see `Registry.register`."""
+
+    @overload
+    def __call__(self, cls: type[_Class], /) -> type[_Class]: ...
+    @overload
+    def __call__(self, *aliases: str) -> Callable[[type[_Class]], type[_Class]]: ...
+
+
+class Registry(Generic[Kind]):
     """Names of the classes of one kind; lower and upper case and underscores do not matter.
 
     Parameters
@@ -161,11 +189,16 @@ class Registry:
         Their common base class.
     """
 
-    def __init__(self, kind: str, base: type):
-        self.kind, self.base = kind, base
-        self._classes = {}  # folded name → class
-        self._names = []  # names as they are shown
+    def __init__(self, kind: str, base: type[Kind]):
+        self.kind: str = kind
+        self.base: type[Kind] = base
+        self._classes: dict[str, type[Kind]] = {}  # folded name → class
+        self._names: list[str] = []  # names as they are shown
 
+    @overload
+    def register(self, cls: type[_Class], /) -> type[_Class]: ...
+    @overload
+    def register(self, *aliases: str) -> Callable[[type[_Class]], type[_Class]]: ...
     def register(self, *aliases):
         """Class decorator: make a class known under its own name and under `aliases`.
 
@@ -186,11 +219,11 @@ class Registry:
         """All known names, aliases included."""
         return sorted(set(self._names))
 
-    def classes(self) -> set[type]:
+    def classes(self) -> set[type[Kind]]:
         """All known classes."""
         return set(self._classes.values())
 
-    def lookup(self, name: str, also_known=()) -> type:
+    def lookup(self, name: str, also_known: Iterable[str] = ()) -> type[Kind]:
         """The class called `name`; one of `custom_object_scope` comes first.
 
         Parameters
@@ -212,7 +245,7 @@ class Registry:
         except KeyError:
             raise unknown_name(self.kind, name, [*self.names(), *also_known]) from None
 
-    def module_getattr(self, module: str, *also_known):
+    def module_getattr(self, module: str, *also_known: str) -> Callable[[str], type[Kind]]:
         """A ``__getattr__`` for the module that holds the classes.
 
         All their names are attributes of the module, as Keras's functions are: ``losses.mse``, ``regularizers.l2``.
@@ -235,7 +268,7 @@ class Registry:
 
         return __getattr__
 
-    def get(self, identifier):
+    def get(self, identifier: str | Kind | type[Kind] | Config) -> Kind:
         """An instance from a name, an instance, a class or ``{"class_name": …, "config": …}``.
 
         Raises

@@ -1,15 +1,18 @@
 """Penalties on the size of weights, added to the loss. Classes have names in lower case too: ``l2(1e-4)``."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from minicnn.checks import check_number
-from minicnn.registry import Configurable, Registry
+from minicnn.hints import Config
+from minicnn.registry import Configurable, Register, Registry
 
 
 class Regularizer(Configurable):
     """Base class: a penalty R(w) and its derivative."""
 
-    def penalty(self, w):
+    def penalty(self, w: np.ndarray) -> float | np.ndarray:
         """R(w), as a float (a 0-d array on a GPU).
 
         Parameters
@@ -18,14 +21,14 @@ class Regularizer(Configurable):
         """
         raise NotImplementedError
 
-    def add_gradient(self, w, grad) -> None:
+    def add_gradient(self, w: np.ndarray, grad: np.ndarray) -> None:
         """Add dR/dw to `grad`, an array like `w`, in place."""
         raise NotImplementedError
 
 
-_registry = Registry("regularizer", Regularizer)
-register = _registry.register
-__getattr__ = _registry.module_getattr(__name__)
+registry: Registry[Regularizer] = Registry("regularizer", Regularizer)
+register: Register = registry.register
+__getattr__: Callable[[str], type[Regularizer]] = registry.module_getattr(__name__)
 
 
 @register("l1_l2")
@@ -47,11 +50,11 @@ class L1L2(Regularizer):
         If a factor is negative or not a number.
     """
 
-    def __init__(self, l1=0.0, l2=0.0):
-        self.l1 = check_number("l1", l1)
-        self.l2 = check_number("l2", l2)
+    def __init__(self, l1: float = 0.0, l2: float = 0.0):
+        self.l1: float = check_number("l1", l1)
+        self.l2: float = check_number("l2", l2)
 
-    def penalty(self, w):
+    def penalty(self, w: np.ndarray) -> float | np.ndarray:
         total = 0.0
         if self.l1:
             total = total + self.l1 * np.abs(w).sum(dtype=np.float64)
@@ -59,7 +62,7 @@ class L1L2(Regularizer):
             total = total + self.l2 * np.square(w).sum(dtype=np.float64)
         return total
 
-    def add_gradient(self, w, grad):
+    def add_gradient(self, w: np.ndarray, grad: np.ndarray) -> None:
         if self.l1:
             grad += self.l1 * np.sign(w)
         if self.l2:
@@ -68,31 +71,21 @@ class L1L2(Regularizer):
 
 @register
 class L1(L1L2):
-    """R(w) = l1 · Σ|w|, which drives weights to exactly zero; see `L1L2`.
+    """R(w) = l1 · Σ|w|, which drives weights to exactly zero; see `L1L2`."""
 
-    Parameters
-    ----------
-    l1 : float, default 0.01
-    """
-
-    def __init__(self, l1=0.01):
+    def __init__(self, l1: float = 0.01):
         super().__init__(l1=l1)
 
 
 @register
 class L2(L1L2):
-    """R(w) = l2 · Σw², which keeps weights small; see `L1L2`.
+    """R(w) = l2 · Σw², which keeps weights small; see `L1L2`."""
 
-    Parameters
-    ----------
-    l2 : float, default 0.01
-    """
-
-    def __init__(self, l2=0.01):
+    def __init__(self, l2: float = 0.01):
         super().__init__(l2=l2)
 
 
-def get(identifier):
+def get(identifier: str | Regularizer | type[Regularizer] | Config | None) -> Regularizer | None:
     """A regularizer from 'l1', 'l2', 'l1_l2', an instance, a class or a config; None stays None.
 
     Raises
@@ -100,4 +93,4 @@ def get(identifier):
     ValueError, TypeError
         For an unknown name, for anything else.
     """
-    return None if identifier is None else _registry.get(identifier)
+    return None if identifier is None else registry.get(identifier)

@@ -1,5 +1,6 @@
 """The dtype of new weights."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from minicnn.checks import check_choice
@@ -18,7 +19,7 @@ def set_floatx(dtype: str) -> None:
 
 
 @contextmanager
-def floatx_of(dtype: str):
+def floatx_of(dtype: str) -> Iterator[None]:
     """Inside, new weights have this dtype."""
     before = floatx()
     set_floatx(dtype)

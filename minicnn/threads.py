@@ -2,10 +2,15 @@
 
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from typing import TYPE_CHECKING
 
 from minicnn.checks import check_positive_int
+
+if TYPE_CHECKING:
+    from minicnn.backends.base import Backend
 
 _chosen = {"count": None}
 _computing = threading.RLock()
@@ -31,7 +36,7 @@ def get_num_threads() -> int:
 
 
 @contextmanager
-def compute_threads(backend):
+def compute_threads(backend: "Backend") -> Iterator[None]:
     """Inside, `backend` computes with `get_num_threads` threads, BLAS with one; outside, all is as it was.
 
     One Python thread at a time gets in, others wait: calls of a model share its arrays, and some of Numba's pools

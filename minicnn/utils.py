@@ -1,11 +1,13 @@
 """Small helpers around data, images, random numbers and settings."""
 
 import random as standard_random
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn import random
-from minicnn.checks import check_number, check_pair, check_positive_int, is_integer
+from minicnn.checks import check_number, check_pair, check_positive_int, is_integer, is_real
 from minicnn.errors import ShapeError
 from minicnn.layers.names import reset_names
 from minicnn.settings import floatx, set_floatx
@@ -57,7 +59,7 @@ def clear_session() -> None:
     reset_names()
 
 
-def to_categorical(x, num_classes=None):
+def to_categorical(x: ArrayLike, num_classes: int | None = None) -> np.ndarray:
     """Class numbers as one-hot rows.
 
     Parameters
@@ -78,7 +80,7 @@ def to_categorical(x, num_classes=None):
     x = np.asarray(x)
     if x.ndim > 1 and x.shape[-1] == 1:
         x = x[..., 0]
-    if x.size == 0 or x.dtype.kind not in "biuf" or (x.dtype.kind == "f" and not _are_integers(x)):
+    if x.size == 0 or not is_real(x) or (x.dtype.kind == "f" and not _are_integers(x)):
         raise ValueError(f"class numbers are integers from 0 on. Received: dtype {x.dtype}, {x.size} values")
     lowest, highest = int(x.min()), int(x.max())
     classes = highest + 1 if num_classes is None else check_positive_int("num_classes", num_classes)
@@ -94,12 +96,12 @@ def _are_integers(x) -> bool:
     return bool(np.isfinite(x).all() and (x == np.floor(x)).all())
 
 
-def one_hot(vector, number_classes):
+def one_hot(vector: ArrayLike, number_classes: int | None) -> np.ndarray:
     """`to_categorical` under its textbook name."""
     return to_categorical(vector, number_classes)
 
 
-def normalize(x, axis=-1, order=2):
+def normalize(x: ArrayLike, axis: int = -1, order: float | str = 2) -> np.ndarray:
     """Divide by the norm along an axis, so that it becomes 1; what is zero all along stays so.
 
     Parameters
@@ -122,7 +124,7 @@ def normalize(x, axis=-1, order=2):
 # ------------------------------------------------------------------------------------------------------------ images
 
 
-def normalize_images(images):
+def normalize_images(images: ArrayLike) -> np.ndarray:
     """Pixels from 0 … 255 to 0 … 1.
 
     Parameters
@@ -139,14 +141,14 @@ def normalize_images(images):
         If it holds no real numbers.
     """
     images = np.asarray(images)
-    if images.dtype.kind not in "biuf":
+    if not is_real(images):
         raise TypeError(f"images hold real numbers. Received: dtype {images.dtype}")
     scaled = images.astype(np.float32)
     scaled /= 255
     return scaled
 
 
-def to_grayscale(images):
+def to_grayscale(images: ArrayLike) -> np.ndarray:
     """Red, green and blue to grey: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), in the range that the images have.
 
     Parameters
@@ -163,7 +165,7 @@ def to_grayscale(images):
         If the last axis is not of length 3.
     """
     images = np.asarray(images)
-    if images.ndim < 3 or images.shape[-1] != 3 or images.dtype.kind not in "biuf":
+    if images.ndim < 3 or images.shape[-1] != 3 or not is_real(images):
         raise ShapeError(
             "to_grayscale takes colour images of real numbers, (N, H, W, 3) or (H, W, 3). "
             f"Received: shape {images.shape}, dtype {images.dtype}"
@@ -174,7 +176,7 @@ def to_grayscale(images):
     return grey[..., None]
 
 
-def resize_images(images, size):
+def resize_images(images: ArrayLike, size: int | tuple[int, int]) -> np.ndarray:
     """Images of another size, by bilinear interpolation between pixel centres; edge pixels are repeated.
 
     As ``tf.image.resize(images, size)``: images are not smoothed before they are made smaller.
@@ -206,7 +208,7 @@ def resize_images(images, size):
     return resized
 
 
-def translate_images(images, dx, dy, fill=0):
+def translate_images(images: ArrayLike, dx: int, dy: int, fill: float = 0) -> np.ndarray:
     """Images moved by whole pixels; what moves out is lost, what moves in is `fill`.
 
     Parameters
@@ -248,7 +250,7 @@ def _image_batch(caller, images):
     """`images` as an array (N, H, W) or (N, H, W, C) of real numbers; (…, …, 1 or 3) is one image, not a batch."""
     images = np.asarray(images)
     fits = images.ndim == 4 or (images.ndim == 3 and images.shape[-1] not in (1, 3))
-    if not fits or 0 in images.shape[1:] or images.dtype.kind not in "biuf":
+    if not fits or 0 in images.shape[1:] or not is_real(images):
         raise ShapeError(
             f"{caller} takes images of real numbers, (N, H, W) or (N, H, W, C); write image[None] for one. "
             "A last axis of 1 or 3 is read as channels: write images[..., None] where it is a width. "
@@ -277,10 +279,10 @@ def _overlap(size, offset):
 class Sequence:
     """Base class for data that comes in batches: write ``__len__`` (batches) and ``__getitem__`` (an (x, y) batch)."""
 
-    def __len__(self):
+    def __len__(self) -> int:
         raise NotImplementedError
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         raise NotImplementedError
 
     def on_epoch_end(self) -> None:

@@ -8,6 +8,7 @@ readable; at the end weights, optimizer state and history have to be those of th
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ import minicnn as mc
 from minicnn import layers, saving
 from minicnn.callbacks import checkpoints
 from minicnn.saving import files, native
+from minicnn.saving.formats import formats
 
 EPOCHS, SAMPLES, BATCH = 4, 120, 16
 SAVE_FREQUENCIES = ("epoch", 1, 3)
@@ -136,7 +138,8 @@ def die_while_saving(point, number):
         if point == "after replace":
             die(target)
 
-    native.write, files.to_disk, os.replace = half_write, observed_to_disk, observed_replace
+    formats()[".safetensors"] = dataclasses.replace(native.FORMAT, write=half_write)
+    files.to_disk, os.replace = observed_to_disk, observed_replace
 
 
 # ------------------------------------------------------------------------------------------------ the process above

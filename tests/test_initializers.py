@@ -80,7 +80,7 @@ def test_fans(shape, expected):
 
 @given(shape=st.lists(st.integers(0, 5), max_size=4), dtype=st.sampled_from(["float32", "float64"]))
 def test_every_initializer_gives_the_shape_and_dtype_asked_for(shape, dtype):
-    for name in initializers._registry.names():
+    for name in initializers.registry.names():
         values = initializers.get(name)(shape, dtype)
         assert isinstance(values, np.ndarray)
         assert values.shape == tuple(shape)
@@ -118,7 +118,7 @@ def test_float32_values_are_the_rounded_float64_values():
         (lambda: initializers.HeNormal(seed=2**63), r"`seed` must be None or an integer from 0 to 2\*\*63 - 1"),
         (lambda: initializers.GlorotUniform(seed=1.0), r"`seed` must be.*Received: seed=1.0"),
         (lambda: initializers.RandomNormal(seed=True), r"`seed` must be.*Received: seed=True"),
-        (lambda: random.check_seed("noise", "a"), r"`noise` must be.*Received: noise='a'"),
+        (lambda: checks.check_seed("noise", "a"), r"`noise` must be.*Received: noise='a'"),
         (lambda: initializers.VarianceScaling(mode="in"), r"`mode` must be one of 'fan_in'.*Received: mode='in'"),
         (lambda: initializers.VarianceScaling(scale=0), r"`scale` must be a finite number greater than 0. Received"),
         (lambda: initializers.RandomNormal(stddev=-1), r"`stddev` must be a finite number at least 0. Received"),
@@ -163,14 +163,14 @@ def test_keras_function_names_are_the_classes():
 
 
 def test_seeds_are_plain_integers():
-    assert random.check_seed("seed", None) is None
+    assert checks.check_seed("seed", None) is None
     seed = initializers.HeNormal(seed=np.int64(5)).seed
     assert (type(seed), seed) == (int, 5)
-    assert random.check_seed("seed", 2**63 - 1) == 2**63 - 1
+    assert checks.check_seed("seed", 2**63 - 1) == 2**63 - 1
 
 
 def test_config_round_trip():
-    for name in initializers._registry.names():
+    for name in initializers.registry.names():
         first = initializers.get(name)
         config = first.get_config()
         assert repr(type(first).from_config(config)) == repr(first)

@@ -21,7 +21,9 @@ from hypothesis.extra import numpy as hnp
 import minicnn as mc
 from minicnn import layers
 from minicnn.errors import FileFormatError
-from minicnn.saving import hdf5, keras_config, keras_names
+from minicnn.saving import hdf5
+from minicnn.saving.keras import compiled
+from minicnn.saving.keras import config as keras_config
 
 try:
     import h5py
@@ -286,7 +288,7 @@ def test_old_spellings():
     )
     assert model.input_shape == (None, 4, 4, 1)
     assert model.get_layer("l").negative_slope == 0.1
-    read = keras_names.compile_from_keras(
+    read = compiled.compile_from_keras(
         {
             "loss": "categorical_crossentropy",
             "metrics": ["acc"],
@@ -311,7 +313,7 @@ def test_old_spellings():
 )  # fmt: skip
 def test_metrics_of_several_outputs(metrics, outputs, wanted):
     config = {"loss": "mse", "optimizer": "sgd", "metrics": metrics}
-    assert keras_names.compile_from_keras(config, outputs)["metrics"] == wanted
+    assert compiled.compile_from_keras(config, outputs)["metrics"] == wanted
 
 
 def test_an_unknown_initializer_does_not_matter():

@@ -1,14 +1,18 @@
 """Losses against loops in plain Python, gradients against central differences, and every message about targets."""
 
 import math
+import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn import losses
+from minicnn import errors, losses, metrics
 from minicnn.backends.reference import ops as reference
+from minicnn.registry import modules_of, public_names
 
 EPS = 1e-7
 
@@ -469,3 +473,29 @@ def test_who_takes_logits():
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_loss_in_a_file_of_its_own_is_found(tmp_path, monkeypatch):
+    lines = ["from minicnn.losses.base import *", "__all__ = ['Toy']", "@register", "class Toy(Loss):", "    pass"]
+    (tmp_path / "toy.py").write_text("\n".join(lines))
+    monkeypatch.setattr(losses, "__path__", [*losses.__path__, str(tmp_path)])
+    monkeypatch.setattr(losses.registry, "_classes", dict(losses.registry._classes))
+    monkeypatch.setattr(losses.registry, "_names", list(losses.registry._names))
+    try:
+        names = public_names("minicnn.losses")
+        assert set(names) == {*losses.__all__, "Toy"} - {"Loss", "get", "register"}
+        assert type(losses.get("toy")) is names["Toy"]
+    finally:
+        sys.modules.pop("minicnn.losses.toy", None)
+
+
+def test_type_checkers_see_every_file():
+    for package in (losses, metrics):
+        text = Path(package.__file__).read_text(encoding="utf-8")
+        listed = set(re.findall(rf"from {package.__name__}\.(\w+) import \*", text))
+        assert listed == {m.__name__.rpartition(".")[2] for m in modules_of(package.__name__) if hasattr(m, "__all__")}
+
+
+def test_targets_of_unequal_lengths_are_refused():
+    with pytest.raises(errors.DataError, match="targets must be an array or nested lists of equal lengths"):
+        losses.MeanSquaredError()([[1], [1, 2]], np.zeros((2, 1)))

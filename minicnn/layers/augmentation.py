@@ -7,11 +7,10 @@ of their matrices, so that an image is interpolated once (`docs/fusion.md`).
 
 import numpy as np
 
-from minicnn.checks import check_choice, check_number, check_range
+from minicnn.checks import check_choice, check_number, check_range, check_seed
 from minicnn.geometry import FILL_MODES
 from minicnn.layers.base import Layer
 from minicnn.layers.shapes import check_data_format, check_rank
-from minicnn.random import check_seed
 from minicnn.step import Buffer, Step
 
 __all__ = ["RandomFlip", "RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom"]

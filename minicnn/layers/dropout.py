@@ -1,8 +1,7 @@
 """Dropout."""
 
-from minicnn.checks import check_number
+from minicnn.checks import check_number, check_seed
 from minicnn.layers.base import Layer
-from minicnn.random import check_seed
 
 __all__ = ["Dropout"]
 

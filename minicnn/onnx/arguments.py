@@ -1,28 +1,41 @@
-"""How operators get into a table, and how they read their attributes and their constant inputs."""
+"""How operators get into their table, and how they read their attributes and their constant inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from minicnn.checks import is_integer
 from minicnn.onnx.reader import MAX_AXES
 
+if TYPE_CHECKING:
+    from minicnn.onnx.importer import Importer
+    from minicnn.onnx.reader import FileNode
+
 BATCH = -(2**40)  # stands for the number of samples in an array that holds a shape
 MAX_SHAPE_ARRAY = 100  # numbers in an array that holds a shape
 
-
-def entering(table):
-    """A decorator, used as ``@operator("Relu", …)``, that enters functions under names of operators."""
-
-    def operator(*names):
-        def enter(function):
-            table.update(dict.fromkeys(names, function))
-            return function
-
-        return enter
-
-    return operator
+Translate: TypeAlias = "Callable[[FileNode, Importer], None]"
+"""Says with `Importer.give` what a node's output is."""
 
 
-def pair(node, attribute, default=(1, 1)):
+OPERATORS: dict[str, Translate] = {}
+"""Name of an operator → function that translates a node; `operators` and `rearranging` fill it."""
+
+
+def operator(*names: str) -> Callable[[Translate], Translate]:
+    """A decorator, used as ``@operator("Relu", …)``, that enters a function under names of operators."""
+
+    def enter(function: Translate) -> Translate:
+        OPERATORS.update(dict.fromkeys(names, function))
+        return function
+
+    return enter
+
+
+def pair(node: FileNode, attribute: str, default: tuple[int, int] | None = (1, 1)) -> tuple[int, int]:
     """An attribute that holds two positive integers: for height and width."""
     value = node.get(attribute, default, list)
     if value is None or len(value) != 2 or not all(0 < n < 2**31 for n in value):
@@ -30,32 +43,32 @@ def pair(node, attribute, default=(1, 1)):
     return tuple(value)
 
 
-def shape_array(node, graph, number):
+def shape_array(node: FileNode, graph: Importer, index: int) -> np.ndarray:
     """A constant that holds a shape, or a part of it: few integers."""
-    array = graph.constant(node, number)
+    array = graph.constant(node, index)
     if array is None or array.dtype.kind != "i" or array.size > MAX_SHAPE_ARRAY or array.ndim > 1:
-        raise node.error(f"input {number} holds integers, at most {MAX_SHAPE_ARRAY}, that make up a shape")
+        raise node.error(f"input {index} holds integers, at most {MAX_SHAPE_ARRAY}, that make up a shape")
     return array
 
 
-def give_shape_array(node, graph, array):
+def give_shape_array(node: FileNode, graph: Importer, array: np.ndarray) -> None:
     """Say that a node's output is a constant that holds a shape."""
     if array.size > MAX_SHAPE_ARRAY:
         raise node.error(f"a shape has at most {MAX_SHAPE_ARRAY} numbers here. Received: {array.size}")
     graph.give(node, np.asarray(array))
 
 
-def number_at(node, graph, position, default):
+def number_at(node: FileNode, graph: Importer, index: int, default: float) -> float:
     """A constant input that holds one number, as a float."""
-    array = graph.constant(node, position)
+    array = graph.constant(node, index)
     if array is None:
         return default
     if array.size != 1 or array.dtype.kind not in "fib":
-        raise node.error(f"input {position} is one number. Received: an array of {array.dtype} of shape {array.shape}")
+        raise node.error(f"input {index} is one number. Received: an array of {array.dtype} of shape {array.shape}")
     return float(array.item())
 
 
-def integers(node, array):
+def integers(node: FileNode, array: np.ndarray | None) -> list[int] | None:
     """The list of int in a constant; None if there is none."""
     if array is None:
         return None
@@ -64,7 +77,7 @@ def integers(node, array):
     return [int(n) for n in array.ravel()]
 
 
-def axes_of(node, graph, rank, grows=False):
+def axes_of(node: FileNode, graph: Importer, rank: int, grows: bool = False) -> list[int] | None:
     """The axes that a node names, in an attribute or, in later opsets, an input; None if it names none."""
     axes = node.get("axes", None, list)
     if axes is None:
@@ -80,7 +93,7 @@ def axes_of(node, graph, rank, grows=False):
     return axes
 
 
-def checked_axis(node, axis, rank):
+def checked_axis(node: FileNode, axis: object, rank: int) -> int:
     """An axis, counted from 0."""
     if not is_integer(axis) or not -rank <= axis < rank:
         raise node.error(f"an axis is a number from {-rank} to {rank - 1} here. Received: axis={axis!r}")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from minicnn.hints import FilePath
 from minicnn.models import Model
 from minicnn.onnx.package import import_package
 from minicnn.onnx.writer import GraphWriter, Value
@@ -13,7 +14,7 @@ OPSET = 17
 IR_VERSION = 8  # of the file format itself; the one that came with this opset
 
 
-def export_onnx(model, path) -> None:
+def export_onnx(model: Model, path: FilePath) -> None:
     """Write a model, as it is used for inference, as an ONNX file.
 
     Parameters
@@ -65,17 +66,16 @@ def _graph_proto(model, onnx):
     program, writer = lower(model.graph), GraphWriter(onnx)
     names = [writer.unique_name(tensor.name) for tensor in inputs]
     values = {
-        number: Value(name, tensor.shape[1:])
-        for number, name, tensor in zip(program.inputs, names, inputs, strict=True)
+        index: Value(name, tensor.shape[1:]) for index, name, tensor in zip(program.inputs, names, inputs, strict=True)
     }
     for place in program.places:
         writer.prefix = place.layer_name
-        xs = tuple(values[number] for number in place.inputs)
+        xs = tuple(values[index] for index in place.inputs)
         values[place.output] = replace(_append(place, xs, writer), shape=program.shapes[place.output])
     results = []
-    for name, number in zip(model.output_names, program.outputs, strict=True):
+    for name, index in zip(model.output_names, program.outputs, strict=True):
         writer.prefix = name
-        results.append(writer.name_output(writer.channels_last(values[number]), name))
+        results.append(writer.name_output(writer.channels_last(values[index]), name))
     return writer.proto(
         model.name,
         [(name, tensor.shape[1:]) for name, tensor in zip(names, inputs, strict=True)],

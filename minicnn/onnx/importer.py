@@ -2,21 +2,22 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from minicnn.errors import FileFormatError
+from minicnn.graph import Tensor
+from minicnn.hints import FilePath, Shape
 from minicnn.layers import Flatten, Input, Reshape
-from minicnn.layers.base import weights_from_file
+from minicnn.layers.base import Layer, weights_from_file
 from minicnn.models import Model
-from minicnn.onnx import operators, rearranging
+from minicnn.onnx import rearranging  # noqa: F401, fills the table
+from minicnn.onnx.arguments import OPERATORS
 from minicnn.onnx.operators import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS
-from minicnn.onnx.reader import read_graph
-from minicnn.onnx.values import Value, channels_first, same_order
+from minicnn.onnx.reader import FileGraph, FileNode, read_graph
+from minicnn.onnx.values import Layout, Value, channels_first, same_order
 from minicnn.saving.files import named_in_errors
-
-OPERATORS = operators.OPERATORS | rearranging.OPERATORS
-"""Name of an operator → function that translates a node."""
 
 MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each
 MAX_KEPT = 2**24  # in the tensors that later nodes read
@@ -24,7 +25,7 @@ MAX_TOTAL = 2**27  # in all tensors, once as they are written and once as they a
 WEIGHT_COPIES = 4  # an array of the file may become the weights of so many layers, on average
 
 
-def import_onnx(path) -> Model:
+def import_onnx(path: FilePath) -> Model:
     """Make a model from an ONNX file.
 
     Parameters
@@ -82,8 +83,9 @@ class Importer:
     batch_size : int or None
     """
 
-    def __init__(self, graph):
-        self.opset, self.batch_size = graph.opset, graph.batch_size
+    def __init__(self, graph: FileGraph):
+        self.opset: int = graph.opset
+        self.batch_size: int | None = graph.batch_size
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
         self._readers = {}
@@ -167,77 +169,93 @@ class Importer:
 
     # --------------------------------------------------------------------------------------- for the operators
 
-    def value(self, node, number) -> Value:
-        """Input `number` of a node, which is to be a tensor that depends on the graph's inputs."""
-        value = self._get(node, number)
+    def value(self, node: FileNode, index: int) -> Value:
+        """Input `index` of a node, which is to be a tensor that depends on the graph's inputs."""
+        value = self._get(node, index)
         if not isinstance(value, Value):
-            raise node.error(f"input {number} is a constant or missing; here it depends on the graph's inputs")
+            raise node.error(f"input {index} is a constant or missing; here it depends on the graph's inputs")
         return value
 
-    def values(self, node) -> list:
+    def values(self, node: FileNode) -> list[Value]:
         """All inputs of a node, which are to be `Value`s."""
-        return [self.value(node, number) for number in range(len(node.inputs))]
+        return [self.value(node, index) for index in range(len(node.inputs))]
 
-    def constant(self, node, number, default=None):
-        """Input `number` of a node, which is to be an array known from the file; `default` if it is left out."""
-        if number >= len(node.inputs) or not node.inputs[number]:
+    def constant(self, node: FileNode, index: int, default: np.ndarray | None = None) -> np.ndarray | None:
+        """Input `index` of a node, which is to be an array known from the file; `default` if it is left out."""
+        if index >= len(node.inputs) or not node.inputs[index]:
             return default
-        array = self._get(node, number)
+        array = self._get(node, index)
         if isinstance(array, Value):
-            raise node.error(f"input {number} is computed; here it is an array in the file")
+            raise node.error(f"input {index} is computed; here it is an array in the file")
         return array
 
-    def weight(self, node, number, rank) -> np.ndarray:
-        """Input `number` of a node, which is to be an array of floating-point numbers with `rank` axes."""
-        array = self.constant(node, number)
+    def weight(self, node: FileNode, index: int, rank: int) -> np.ndarray:
+        """Input `index` of a node, which is to be an array of floating-point numbers with `rank` axes."""
+        array = self.constant(node, index)
         if array is None or array.ndim != rank or array.dtype.kind != "f" or array.size == 0:
             received = None if array is None else (array.shape, array.dtype.name)
-            raise node.error(f"input {number} is an array of floating-point numbers, {rank} axes. Received: {received}")
+            raise node.error(f"input {index} is an array of floating-point numbers, {rank} axes. Received: {received}")
         return array
 
-    def is_constant(self, node, number) -> bool:
+    def is_constant(self, node: FileNode, index: int) -> bool:
         """Whether an input is an array known from the file."""
-        return number < len(node.inputs) and isinstance(self._known.get(node.inputs[number]), np.ndarray)
+        return index < len(node.inputs) and isinstance(self._known.get(node.inputs[index]), np.ndarray)
 
-    def _get(self, node, number):
-        if number >= len(node.inputs) or not node.inputs[number]:
-            raise node.error(f"input {number} is missing")
-        name = node.inputs[number]
+    def _get(self, node, index):
+        if index >= len(node.inputs) or not node.inputs[index]:
+            raise node.error(f"input {index} is missing")
+        name = node.inputs[index]
         if name not in self._known:
             raise node.error(f"it reads an output that is not supported here. Received: {name!r}")
         return self._known[name]
 
-    def give(self, node, result) -> None:
+    def give(self, node: FileNode, result: Value | np.ndarray) -> None:
         """Say what a node's first output is: a `Value` or an array."""
         if isinstance(result, Value):
             self._count(result.shape, node.error)
         self._known[node.outputs[0]] = result
 
-    def give_images(self, node, tensor, is_nonnegative=False) -> None:
+    def give_images(self, node: FileNode, tensor: Tensor, is_nonnegative: bool = False) -> None:
         """Say that a node's output is a tensor (H, W, C) of the model, whose channels come first in the file."""
         self.check_size(node, tensor.shape[1:])
         self.give(node, Value(tensor, channels_first(tensor.shape[1:]), is_nonnegative))
 
-    def only_reader(self, node):
+    def only_reader(self, node: FileNode) -> FileNode | None:
         """The only node that reads a node's output; None if there are others, or the graph gives it out."""
         readers = self._readers.get(node.outputs[0], ())
         return readers[0] if len(readers) == 1 and node.outputs[0] not in self._graph.outputs else None
 
-    def skip(self, node) -> None:
+    def skip(self, node: FileNode) -> None:
         """Do not translate a later node: another one has."""
         self._done.add(id(node))
 
-    def check_size(self, node, shape) -> None:
+    def check_size(self, node: FileNode, shape: Shape) -> None:
         """Raise `FileFormatError` if a tensor is too large, before a layer gives it."""
         if any(n <= 0 for n in shape) or math.prod(shape) > MAX_NUMBERS:
             raise node.error(f"its output would have a shape that is empty or too large. Received: {shape}")
 
-    def call(self, node, layer_class, tensors, suffix="", **arguments):
+    def call(
+        self,
+        node: FileNode,
+        layer_class: type[Layer],
+        tensors: Tensor | Sequence[Tensor],
+        suffix: str = "",
+        **arguments: object,
+    ) -> Tensor:
         """The tensor that a new layer gives; `suffix` is for the names of further layers of one node."""
         name = self._layer_name(node.name.removesuffix(f"/{node.operator}") + suffix, node.operator)
         return layer_class(name=name, **arguments)(tensors)
 
-    def call_with_weights(self, node, layer_class, tensor, weights, constants, order=None, **arguments):
+    def call_with_weights(
+        self,
+        node: FileNode,
+        layer_class: type[Layer],
+        tensor: Tensor,
+        weights: list[np.ndarray],
+        constants: Sequence[str],
+        order: np.ndarray | None = None,
+        **arguments: object,
+    ) -> Tensor:
         """As `call`, with a layer that has weights; a layer that the file uses twice is one layer here.
 
         Parameters
@@ -263,20 +281,20 @@ class Importer:
         self._layers.setdefault(key, []).append((order, layer))
         return result
 
-    def images(self, node, number=0):
-        """Input `number` as a tensor (H, W, C) of the model, whose channels come first in the file."""
-        value = self.value(node, number)
+    def images(self, node: FileNode, index: int = 0) -> Tensor:
+        """Input `index` as a tensor (H, W, C) of the model, whose channels come first in the file."""
+        value = self.value(node, index)
         if len(value.shape) != 3:
             raise node.error(f"it works on images, (N, C, H, W). Received: a sample of shape {value.shape}")
         return self.arranged(node, value, channels_first)
 
-    def vector(self, value):
+    def vector(self, value: Value) -> tuple[Tensor, np.ndarray]:
         """(tensor, positions): a value whose samples are vectors, as such a tensor, and where its numbers are."""
         if len(value.tensor.shape) != 2:
             return self._view(value.tensor, Flatten), value.positions
         return value.tensor, value.positions
 
-    def arranged(self, node, value, layout):
+    def arranged(self, node: FileNode, value: Value, layout: Layout) -> Tensor:
         """The tensor that has a value's numbers in a layout of the file.
 
         Raises
@@ -292,7 +310,7 @@ class Importer:
             )
         return tensor
 
-    def aligned(self, node, values):
+    def aligned(self, node: FileNode, values: list[Value]) -> tuple[list[Tensor], Layout]:
         """(tensors, layout): values brought into one layout."""
         found = self._common_layout(values)
         if found is None:

@@ -12,18 +12,15 @@ from minicnn import layers
 from minicnn.onnx.arguments import (
     axes_of,
     checked_axis,
-    entering,
     give_shape_array,
     integers,
     number_at,
+    operator,
     pair,
     shape_array,
 )
 from minicnn.onnx.values import Value, channels_first, is_last_axis, same_order, with_last_axis
 from minicnn.onnx.windows import NO_SIDES, keras_padding, padded_sides
-
-OPERATORS = {}
-operator = entering(OPERATORS)
 
 CHANNEL_OPERATORS = {
     "AveragePool",
@@ -235,7 +232,7 @@ def _batch_normalization(node, graph):
     x = graph.value(node, 0)
     if node.get("training_mode", 0) or node.get("spatial", 1) != 1:
         raise node.error("only its form for inference is supported: export the model in evaluation mode")
-    weights = [graph.weight(node, number, rank=1) for number in range(1, 5)]  # scale, bias, mean, variance
+    weights = [graph.weight(node, index, rank=1) for index in range(1, 5)]  # scale, bias, mean, variance
     order = None
     if len(x.shape) == 1:
         tensor, order = graph.vector(x)
@@ -365,7 +362,7 @@ def _padded(node, graph, tensor, outside, suffix="_pad"):
 
 @operator("Add", "Sum")
 def _add(node, graph):
-    if any(graph.is_constant(node, number) for number in range(len(node.inputs))):
+    if any(graph.is_constant(node, index) for index in range(len(node.inputs))):
         raise node.error("a constant is added only after MatMul, as the bias of a Dense layer")
     values = graph.values(node)
     first = values[0]
@@ -381,8 +378,8 @@ def _add(node, graph):
 
 @operator("Concat")
 def _concat(node, graph):
-    if all(graph.is_constant(node, number) for number in range(len(node.inputs))):
-        arrays = [shape_array(node, graph, number) for number in range(len(node.inputs))]
+    if all(graph.is_constant(node, index) for index in range(len(node.inputs))):
+        arrays = [shape_array(node, graph, index) for index in range(len(node.inputs))]
         give_shape_array(node, graph, np.concatenate(arrays, axis=node.get("axis", None)))
         return
     values = graph.values(node)

@@ -1,7 +1,9 @@
 """The package `onnx`, which knows the file format."""
 
+from types import ModuleType
 
-def import_package():
+
+def import_package() -> ModuleType:
     """The module `onnx`.
 
     Raises

@@ -4,15 +4,22 @@ The file may come from anywhere. Nothing outside of it is opened, no array is ma
 file, and whatever is wrong ends in a `FileFormatError`.
 """
 
+from __future__ import annotations
+
 import math
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn.errors import FileFormatError
+from minicnn.hints import FilePath, Shape
 from minicnn.onnx.package import import_package
 from minicnn.saving.files import check_readable
+
+if TYPE_CHECKING:
+    from onnx import TensorProto
 
 MAX_BYTES = 2**30  # of a file; memory takes a few times as much while it is read
 MAX_NODES = 5000
@@ -21,7 +28,7 @@ MAX_AXES = 8  # of a tensor
 OPSETS = range(7, 29)
 """Versions of ONNX's operators that the table of operators has been written for."""
 
-DTYPES = {
+DTYPES: dict[int, tuple[str, str | None]] = {
     1: ("<f4", "float_data"),
     6: ("<i4", "int32_data"),
     7: ("<i8", "int64_data"),
@@ -43,7 +50,7 @@ class FileNode:
     Attributes
     ----------
     operator, name : str
-    number : int
+    index : int
         Its position in the file.
     inputs, outputs : list of str
         "" stands for one that is left out.
@@ -53,18 +60,18 @@ class FileNode:
 
     operator: str
     name: str
-    number: int
-    inputs: list
-    outputs: list
-    attributes: dict
-    _read: set = field(default_factory=set)
+    index: int
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any]
+    _read: set[str] = field(default_factory=set)
 
-    def error(self, message) -> FileFormatError:
+    def error(self, message: str) -> FileFormatError:
         """The error that names this node; the caller raises it."""
-        which = f"'{self.name[:100]}'" if self.name else f"number {self.number}"
+        which = f"'{self.name[:100]}'" if self.name else f"number {self.index}"
         return FileFormatError(f"node {which} ({self.operator[:100]}): {message[:2000]}")
 
-    def get(self, attribute, default=None, kind=int):
+    def get(self, attribute: str, default: Any = None, kind: type = int) -> Any:
         """The value of an attribute: an int, float, str, ndarray, or for ``kind=list`` a list of int.
 
         Raises
@@ -107,14 +114,14 @@ class FileGraph:
 
     name: str
     opset: int
-    inputs: dict
-    outputs: list
+    inputs: dict[str, Shape]
+    outputs: list[str]
     batch_size: int | None
-    constants: dict
-    nodes: list
+    constants: dict[str, np.ndarray]
+    nodes: list[FileNode]
 
 
-def read_graph(path) -> FileGraph:
+def read_graph(path: FilePath) -> FileGraph:
     """Read and check a file.
 
     Raises
@@ -147,13 +154,13 @@ def read_graph(path) -> FileGraph:
         raise FileFormatError(
             f"a graph has one or more inputs with the same number of samples. Received: {list(inputs)}"
         )
-    nodes = [_file_node(node, number) for number, node in enumerate(graph.node)]
+    nodes = [_file_node(node, index) for index, node in enumerate(graph.node)]
     outputs = [value.name for value in graph.output]
     _check_order(nodes, {*constants, *inputs}, outputs)
     return FileGraph(graph.name, opset, inputs, outputs, batch_sizes.pop(), constants, nodes)
 
 
-def to_array(tensor):
+def to_array(tensor: TensorProto) -> np.ndarray:
     """The array of a TensorProto; its bytes are in the file."""
     name = tensor.name or "(without a name)"
     if tensor.data_location or tensor.external_data:
@@ -233,9 +240,9 @@ def _input_shape(value):
     return batch if batch and batch > 0 else None, tuple(shape)
 
 
-def _file_node(node, number):
+def _file_node(node, index):
     """A `FileNode` from a NodeProto."""
-    result = FileNode(node.op_type, node.name, number, list(node.input), list(node.output), {})
+    result = FileNode(node.op_type, node.name, index, list(node.input), list(node.output), {})
     if len(result.inputs) > MAX_ENDS or not 0 < len(result.outputs) <= MAX_ENDS:
         raise result.error(f"a node has 1 to {MAX_ENDS} inputs and outputs. Received: {len(result.inputs)} inputs")
     if node.domain not in ("", "ai.onnx"):

@@ -8,21 +8,10 @@ import math
 import numpy as np
 
 from minicnn import layers
-from minicnn.onnx.arguments import (
-    BATCH,
-    axes_of,
-    checked_axis,
-    entering,
-    give_shape_array,
-    integers,
-    number_at,
-    shape_array,
-)
+from minicnn.onnx import arguments
+from minicnn.onnx.arguments import operator
 from minicnn.onnx.reader import DTYPES, FLOATS
 from minicnn.onnx.values import Value
-
-OPERATORS = {}
-operator = entering(OPERATORS)
 
 
 @operator("Identity")
@@ -33,9 +22,9 @@ def _identity(node, graph):
 @operator("Dropout")
 def _dropout(node, graph):
     node.get("seed", 0)
-    if number_at(node, graph, 2, 0.0):
+    if arguments.number_at(node, graph, 2, 0.0):
         raise node.error("only its form for inference is supported: export the model in evaluation mode")
-    rate = node.get("ratio", 0.5, float) if graph.opset < 12 else number_at(node, graph, 1, 0.5)
+    rate = node.get("ratio", 0.5, float) if graph.opset < 12 else arguments.number_at(node, graph, 1, 0.5)
     x = graph.value(node, 0)
     graph.give(node, Value(graph.call(node, layers.Dropout, x.tensor, rate=rate), x.positions, x.is_nonnegative))
 
@@ -57,14 +46,14 @@ def _cast(node, graph):
 @operator("Flatten")
 def _flatten(node, graph):
     x = graph.value(node, 0)
-    if checked_axis(node, node.get("axis", 1), len(x.shape) + 1) != 1:
+    if arguments.checked_axis(node, node.get("axis", 1), len(x.shape) + 1) != 1:
         raise node.error(f"samples stay apart: axis=1. Received: axis={node.get('axis', 1)}")
     graph.give(node, Value(x.tensor, x.positions.reshape(-1), x.is_nonnegative))
 
 
 @operator("Reshape")
 def _reshape(node, graph):
-    target = integers(node, graph.constant(node, 1))
+    target = arguments.integers(node, graph.constant(node, 1))
     keeps_zeros = node.get("allowzero", 0)
     if graph.is_constant(node, 0):
         graph.give(node, graph.constant(node, 0).reshape(target))
@@ -77,7 +66,7 @@ def _reshape(node, graph):
     known = math.prod(n for n in sample if n != -1)
     if sample.count(-1) == 1 and known > 0 and size % known == 0:
         sample[sample.index(-1)] = size // known
-    keeps_batch = batch in (0, -1, BATCH) or batch == graph.batch_size
+    keeps_batch = batch in (0, -1, arguments.BATCH) or batch == graph.batch_size
     if target.count(-1) > 1 or not keeps_batch or any(n < 1 for n in sample) or math.prod(sample) != size:
         raise node.error(f"it should keep the samples of shape {x.shape} apart. Received: shape={target}")
     graph.give(node, Value(x.tensor, x.positions.reshape(sample), x.is_nonnegative))
@@ -102,7 +91,7 @@ def _squeeze(node, graph):
     x = graph.constant(node, 0) if is_constant else graph.value(node, 0)
     shape = list(x.shape) if is_constant else [None, *x.shape]
     squeezes = node.operator == "Squeeze"
-    given = axes_of(node, graph, len(shape), grows=not squeezes)
+    given = arguments.axes_of(node, graph, len(shape), grows=not squeezes)
     if given is None and squeezes and is_constant:
         given = [axis for axis, n in enumerate(shape) if n == 1]
     if given is None or (squeezes and any(shape[axis] != 1 for axis in given)):
@@ -139,24 +128,28 @@ def _constant(node, graph):
 
 @operator("Shape")
 def _shape(node, graph):
-    shape = [BATCH, *graph.value(node, 0).shape]
-    give_shape_array(node, graph, np.array(shape[node.get("start", 0) : node.get("end", len(shape))], np.int64))
+    shape = [arguments.BATCH, *graph.value(node, 0).shape]
+    arguments.give_shape_array(
+        node, graph, np.array(shape[node.get("start", 0) : node.get("end", len(shape))], np.int64)
+    )
 
 
 @operator("Gather")
 def _gather(node, graph):
-    array = shape_array(node, graph, 0)
-    give_shape_array(node, graph, np.take(array, shape_array(node, graph, 1), axis=node.get("axis", 0)))
+    array = arguments.shape_array(node, graph, 0)
+    arguments.give_shape_array(
+        node, graph, np.take(array, arguments.shape_array(node, graph, 1), axis=node.get("axis", 0))
+    )
 
 
 @operator("Slice")
 def _slice(node, graph):
     if graph.opset < 10:
         starts, ends, axes = (node.get(name, None, list) for name in ("starts", "ends", "axes"))
-        steps = [1]
+        strides = [1]
     else:
-        starts, ends, axes, steps = (integers(node, graph.constant(node, n)) for n in range(1, 5))
-    array = shape_array(node, graph, 0)
+        starts, ends, axes, strides = (arguments.integers(node, graph.constant(node, n)) for n in range(1, 5))
+    array = arguments.shape_array(node, graph, 0)
     if array.ndim != 1 or len(starts or ()) != 1 or len(ends or ()) != 1 or axes not in (None, [0], [-1]):
         raise node.error("only an array that holds a shape is cut")
-    give_shape_array(node, graph, array[starts[0] : ends[0] : (steps or [1])[0]])
+    arguments.give_shape_array(node, graph, array[starts[0] : ends[0] : (strides or [1])[0]])

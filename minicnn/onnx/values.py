@@ -1,11 +1,17 @@
 """What a tensor of an ONNX file is in the model that is made from it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from minicnn.graph import Tensor
+from minicnn.hints import Shape
+
+Layout: TypeAlias = Callable[[Shape], np.ndarray]
+"""Positions of a tensor from its shape in the model: `same_order` or `channels_first`."""
 
 
 @dataclass
@@ -31,32 +37,32 @@ class Value:
     is_nonnegative: bool = False
 
     @property
-    def shape(self) -> tuple:
+    def shape(self) -> Shape:
         """Of one sample in the file."""
         return self.positions.shape
 
 
-def same_order(shape):
+def same_order(shape: Shape) -> np.ndarray:
     """Positions of a tensor that has the same axes in the file."""
     return np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
 
 
-def channels_first(shape):
+def channels_first(shape: Shape) -> np.ndarray:
     """Positions of a tensor (…, C) whose channels come first in the file: (C, …)."""
     return np.moveaxis(same_order(shape), -1, 0)
 
 
-def is_last_axis(value, axis) -> bool:
+def is_last_axis(value: Value, axis: int) -> bool:
     """Whether the sample's `axis` in the file is the last axis of the model's tensor."""
     channels = value.tensor.shape[-1]
-    runs = np.moveaxis(value.positions, axis, -1)  # (…, axis)
-    if runs.shape[-1] != channels:
+    rows = np.moveaxis(value.positions, axis, -1)  # (…, axis)
+    if rows.shape[-1] != channels:
         return False
-    starts = runs[..., :1]
-    return bool((starts % channels == 0).all() and (runs - starts == np.arange(channels)).all())
+    starts = rows[..., :1]
+    return bool((starts % channels == 0).all() and (rows - starts == np.arange(channels)).all())
 
 
-def with_last_axis(value, axis, size):
+def with_last_axis(value: Value, axis: int, size: int) -> np.ndarray:
     """Positions after a layer that gave the tensor's last axis, which is `axis` in the file, another size."""
     rows = np.moveaxis(value.positions, axis, -1)[..., :1] // value.tensor.shape[-1]
     return np.moveaxis(rows * size + np.arange(size, dtype=np.int32), -1, axis)

@@ -1,11 +1,25 @@
 """Padding of convolution and pooling windows: from ONNX's ways to give it to Keras's."""
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 from minicnn.geometry import effective_size, make_window
+from minicnn.onnx.reader import FileNode
 
-NO_SIDES = ((0, 0), (0, 0))
+Sides: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""((top, bottom), (left, right))"""
+
+NO_SIDES: Sides = ((0, 0), (0, 0))
 
 
-def padded_sides(node, in_size, kernel_size, strides, dilations, ceil_mode=0):
+def padded_sides(
+    node: FileNode,
+    in_size: Sequence[int],
+    kernel_size: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    ceil_mode: int = 0,
+) -> tuple[Sides, bool]:
     """How many rows and columns a node adds around an image.
 
     Parameters
@@ -47,7 +61,9 @@ def padded_sides(node, in_size, kernel_size, strides, dilations, ceil_mode=0):
     return tuple(sides), added
 
 
-def keras_padding(sides, in_size, kernel_size, strides, dilations):
+def keras_padding(
+    sides: Sides, in_size: Sequence[int], kernel_size: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> tuple[str, Sides]:
     """(padding argument, sides that are left to add before), given what `padded_sides` returned."""
     if sides == NO_SIDES:
         return "valid", NO_SIDES

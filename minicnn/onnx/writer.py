@@ -1,16 +1,28 @@
-"""A graph of ONNX nodes that grows step by step, and where the channels are in it.
+"""A graph of ONNX nodes that grows node by node, and where the channels are in it.
 
 Images are (N, H, W, C) here and (N, C, H, W) in ONNX. A value may be in either order; a step asks for the one that it
 needs, and a transposition is put in where a value is in the other. Elementwise steps take values as they come, so that
 a stack of convolutions has one transposition at its start and one at its end.
 """
 
+from __future__ import annotations
+
 from collections import namedtuple
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.errors import NonFiniteError
+from minicnn.geometry import Window
+from minicnn.hints import Shape
+from minicnn.parameters import Weight
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,7 @@ class Value:
     """
 
     name: str
-    shape: tuple = ()
+    shape: Shape = ()
     channels_first: bool = False
 
 
@@ -48,13 +60,13 @@ class GraphWriter:
         Name of the layer whose nodes are being appended.
     """
 
-    def __init__(self, onnx):
+    def __init__(self, onnx: ModuleType) -> None:
         self._onnx = onnx
-        self.prefix = ""
+        self.prefix: str = ""
         self._nodes, self._initializers = [], []
         self._names, self._known, self._final = set(), {}, {}
 
-    def unique_name(self, name) -> str:
+    def unique_name(self, name: str) -> str:
         """`name`, numbered if it is taken, which it is from now on."""
         number, chosen = 0, name
         while chosen in self._names:
@@ -65,7 +77,9 @@ class GraphWriter:
 
     # ------------------------------------------------------------------------------------------- for Step.to_onnx
 
-    def add(self, operator, inputs, channels_first=None, **attributes) -> Value:
+    def add(
+        self, operator: str, inputs: Sequence[Value], channels_first: bool | None = None, **attributes: object
+    ) -> Value:
         """Append a node.
 
         Parameters
@@ -88,7 +102,7 @@ class GraphWriter:
         first = inputs[0]
         return Value(name, first.shape, first.channels_first if channels_first is None else channels_first)
 
-    def weight(self, weight, axes=None) -> Value:
+    def weight(self, weight: Weight, axes: tuple[int, ...] | None = None) -> Value:
         """A layer's `Weight`, its axes in the order `axes`; written once, however often it is used."""
         if (weight, axes) not in self._known:
             with np.errstate(over="ignore"):  # of float64 in float32
@@ -100,23 +114,23 @@ class GraphWriter:
             self._known[weight, axes] = self._initializer(weight.path, array if axes is None else array.transpose(axes))
         return self._known[weight, axes]
 
-    def constant(self, array) -> Value:
+    def constant(self, array: ArrayLike) -> Value:
         """An array of numbers that is not a weight."""
         return self._initializer(f"{self.prefix}/constant", np.asarray(array))
 
-    def channels_first(self, x) -> Value:
+    def channels_first(self, x: Value) -> Value:
         """The same numbers as (N, C, …)."""
         return self._ordered(x, True)
 
-    def channels_last(self, x) -> Value:
+    def channels_last(self, x: Value) -> Value:
         """The same numbers as (N, …, C)."""
         return self._ordered(x, False)
 
-    def same_layout(self, xs) -> list:
+    def same_layout(self, xs: Sequence[Value]) -> list[Value]:
         """All of `xs` in the order in which the first one is."""
         return [self._ordered(x, xs[0].channels_first) for x in xs]
 
-    def axis(self, x, axis) -> int:
+    def axis(self, x: Value, axis: int) -> int:
         """The file's number of an axis that the model counts, the batch axis included, as `axis`."""
         rank = len(x.shape) + 1
         axis %= rank
@@ -124,7 +138,7 @@ class GraphWriter:
             return axis
         return 1 if axis == rank - 1 else axis + 1
 
-    def window(self, window) -> dict:
+    def window(self, window: Window) -> dict[str, list[int]]:
         """A `geometry.Window` as attributes of a node: padding always in numbers."""
         attributes = {
             "kernel_shape": [window.kernel_height, window.kernel_width],
@@ -151,14 +165,14 @@ class GraphWriter:
 
     # ---------------------------------------------------------------------------------------------- for the model
 
-    def name_output(self, value, name) -> str:
+    def name_output(self, value: Value, name: str) -> str:
         """Make a value an output of the graph, called `name` there, or nearly so if that is taken."""
         if value.name in self._final or not any(value.name == node.name for node in self._nodes):
             value = self.add("Identity", [value])  # an input, or an output already
         self._final[value.name] = self.unique_name(name)
         return self._final[value.name]
 
-    def proto(self, name, inputs, outputs):
+    def proto(self, name: str, inputs: list[tuple[str, Shape]], outputs: list[tuple[str, Shape]]) -> GraphProto:
         """The onnx.GraphProto.
 
         Parameters

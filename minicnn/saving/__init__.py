@@ -1,28 +1,17 @@
 """Model files: configurations and arrays in, configurations and arrays out. Nothing here knows a model.
 
-A format is a module with two names: ``write(path, snapshot)`` and ``Reader(path)``, see `minicnn.saving.snapshot`.
+A format is a file in this folder with a `FORMAT`, see `minicnn.saving.formats`. What Keras's formats share is in
+``keras/`` and ``hdf5/``.
 """
 
-from importlib import import_module
-from importlib.util import find_spec
-
 from minicnn.errors import FileFormatError
-from minicnn.saving import files, hdf5
-from minicnn.saving.snapshot import Snapshot
-
-FORMATS = {
-    ".weights.h5": "minicnn.saving.keras_weights",
-    ".safetensors": "minicnn.saving.native",
-    ".keras": "minicnn.saving.keras_archive",
-    ".h5": "minicnn.saving.keras_hdf5",
-    ".hdf5": "minicnn.saving.keras_hdf5",
-}
-"""Suffix → module; a longer suffix comes before one that it ends in."""
-
-WEIGHTS_ONLY = (".weights.h5",)
+from minicnn.hints import FilePath
+from minicnn.saving import files
+from minicnn.saving.formats import Format, formats
+from minicnn.saving.snapshot import Reader, Snapshot
 
 
-def write(path, snapshot) -> None:
+def write(path: FilePath, snapshot: Snapshot) -> None:
     """Write a file in the format of its suffix: whole, or not at all.
 
     Parameters
@@ -38,12 +27,12 @@ def write(path, snapshot) -> None:
         If the file cannot be written; a previous one is still there.
     """
     path = files.checked_path(path)
-    module = import_module(FORMATS[check_suffix(path, snapshot.weights_only)])
+    form = formats()[check_suffix(path, snapshot.weights_only)]
     with files.replacing(path) as temporary:
-        module.write(temporary, snapshot)
+        form.write(temporary, snapshot)
 
 
-def open_file(path):
+def open_file(path: FilePath) -> Reader:
     """The `Reader` of a file's format; a context manager.
 
     Raises
@@ -56,14 +45,14 @@ def open_file(path):
         If it cannot be read.
     """
     path = files.checked_path(path)
-    module = import_module(FORMATS[check_suffix(path, weights_only=True)])
+    form = formats()[check_suffix(path, weights_only=True)]
     files.check_readable(path)
     with files.named_in_errors(path):
-        return module.Reader(path)
+        return form.reader(path)
 
 
-def check_suffix(path, weights_only) -> str:
-    """The suffix, of those in `FORMATS`, that `path` ends in.
+def check_suffix(path: FilePath, weights_only: bool) -> str:
+    """The suffix, of those in `formats`, that `path` ends in.
 
     Parameters
     ----------
@@ -77,7 +66,7 @@ def check_suffix(path, weights_only) -> str:
         If there is none.
     """
     name = str(path).lower()
-    suffix = next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
+    suffix = next((suffix for suffix in formats() if name.endswith(suffix)), None)
     if suffix is None and name.endswith(".onnx"):
         raise ValueError(
             "an ONNX file is read with mc.import_onnx(path) and written with mc.export_onnx(model, path). "
@@ -85,15 +74,15 @@ def check_suffix(path, weights_only) -> str:
         )
     if suffix is None:
         raise ValueError(
-            f"a model file's name ends in {', '.join(FORMATS)}; '.safetensors' is minicnn's own format. "
+            f"a model file's name ends in {', '.join(formats())}; '.safetensors' is minicnn's own format. "
             f"Received: {str(path)!r}"
         )
-    if suffix in WEIGHTS_ONLY and not weights_only:
+    if formats()[suffix].weights_only and not weights_only:
         raise ValueError(f"a '{suffix}' file holds weights alone: call save_weights. Received: {str(path)!r}")
     return suffix
 
 
-def check_writable(path, weights_only) -> None:
+def check_writable(path: FilePath, weights_only: bool) -> None:
     """`check_suffix`, and whether what writes such files is installed: for callbacks, which write much later.
 
     Raises
@@ -101,18 +90,22 @@ def check_writable(path, weights_only) -> None:
     ValueError
         As `check_suffix`.
     ImportError
-        If h5py is needed and not there.
+        If something that the format needs is not there.
     """
     suffix = check_suffix(path, weights_only)
-    if suffix != ".safetensors" and not _is_installed("h5py"):
-        raise ImportError(hdf5.MISSING.format(suffix=suffix))
+    check = formats()[suffix].check_writable
+    if check is not None:
+        check(suffix)
 
 
-def _is_installed(package) -> bool:
-    try:
-        return find_spec(package) is not None
-    except ValueError:  # it was blocked: `sys.modules` holds None
-        return False
-
-
-__all__ = ["FORMATS", "FileFormatError", "Snapshot", "check_suffix", "check_writable", "open_file", "write"]
+__all__ = [
+    "FileFormatError",
+    "Format",
+    "Reader",
+    "Snapshot",
+    "check_suffix",
+    "check_writable",
+    "formats",
+    "open_file",
+    "write",
+]

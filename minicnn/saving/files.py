@@ -4,16 +4,19 @@ import json
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from minicnn.errors import FileFormatError
+from minicnn.hints import FilePath, Shape
 
 MAX_JSON = 10_000_000  # bytes of a model's description; a layer takes less than a thousand
 TEMPORARY = ".tmp"
 
 
-def checked_path(path) -> Path:
+def checked_path(path: FilePath) -> Path:
     """`path` as a Path.
 
     Raises
@@ -27,7 +30,7 @@ def checked_path(path) -> Path:
         raise TypeError(f"a path is a string or a pathlib.Path. Received: {path!r}") from None
 
 
-def check_readable(path) -> None:
+def check_readable(path: FilePath) -> None:
     """Raise `OSError` unless `path` is an existing regular file; a pipe or a device would be waited for without end."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(f"expected a file. Received: {str(path)!r}, which is a folder, a pipe or a device")
@@ -37,7 +40,7 @@ def check_readable(path) -> None:
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: FilePath) -> Iterator[Path]:
     """A temporary path in the same folder; at the end it takes the place of `path`, after it has reached the disk.
 
     Whoever opens `path` meanwhile, or after a crash at any moment, finds the previous file or the new one, whole.
@@ -61,7 +64,7 @@ def replacing(path):
     to_disk(path.parent)
 
 
-def to_disk(path) -> None:
+def to_disk(path: Path) -> None:
     """Wait until a file's content, or a folder's entries, have reached the disk."""
     if os.name == "nt" and path.is_dir():  # Windows cannot open folders
         return
@@ -72,13 +75,13 @@ def to_disk(path) -> None:
         os.close(handle)
 
 
-def remove_leftovers(path) -> None:
+def remove_leftovers(path: Path) -> None:
     """Remove the temporary files that processes which were killed have left beside `path`."""
     for leftover in path.parent.glob(f".{path.name}.*{TEMPORARY}"):
         leftover.unlink(missing_ok=True)
 
 
-def write_json(value, **kwargs) -> str:
+def write_json(value: Any, **kwargs: Any) -> str:
     """`value` as JSON.
 
     Raises
@@ -98,7 +101,7 @@ def write_json(value, **kwargs) -> str:
 
 
 @contextmanager
-def named_in_errors(path):
+def named_in_errors(path: FilePath) -> Iterator[None]:
     """Inside, whatever goes wrong with a file's content becomes a `FileFormatError` that names the file.
 
     What the system says (OSError) and an interruption pass through.
@@ -116,7 +119,7 @@ def named_in_errors(path):
         raise FileFormatError(f"{path} cannot be used: {reason}") from error
 
 
-def read_json(text) -> dict:
+def read_json(text: str | bytes) -> dict[str, Any]:
     """A dict from JSON; stricter than Python's reader, which takes the last of several equal keys.
 
     Parameters
@@ -146,7 +149,7 @@ def _without_repeats(pairs) -> dict:
     return value
 
 
-def check_arrays(found, expected) -> None:
+def check_arrays(found: dict[str, Shape], expected: dict[str, Shape]) -> None:
     """Raise unless a file's arrays are those of the model.
 
     Parameters

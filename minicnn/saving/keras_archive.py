@@ -6,22 +6,28 @@ import zipfile
 import zlib
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from minicnn.errors import FileFormatError
+from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5, keras_weights
 from minicnn.saving.files import MAX_JSON, read_json
-from minicnn.saving.keras_config import model_from_keras, model_to_keras, output_names
+from minicnn.saving.formats import Format
+from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
+from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names
 from minicnn.saving.keras_hdf5 import KERAS_VERSION
-from minicnn.saving.keras_names import compile_from_keras, compile_to_keras
 from minicnn.saving.snapshot import Reader as BaseReader
-from minicnn.saving.snapshot import split_arrays
+from minicnn.saving.snapshot import Snapshot, split_arrays
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 MAX_MEMBERS = 1000
 MAX_EXPANSION = 20  # how many times its size in the archive the weights may have; Keras does not compress at all
 
 
-def write(path, snapshot) -> None:
+def write(path: Path, snapshot: Snapshot) -> None:
     """Write a model to a new file."""
     config = model_to_keras(snapshot.config)
     if snapshot.compile is not None:
@@ -44,7 +50,7 @@ def write(path, snapshot) -> None:
 class Reader(BaseReader):
     """A .keras file of Keras 3 or of tf.keras 2.12 to 2.15."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         try:
             with zipfile.ZipFile(io.BytesIO(hdf5.file_content(path))) as archive:
                 members = _members(archive)
@@ -54,24 +60,24 @@ class Reader(BaseReader):
                 data = _read(archive, info, min(hdf5.MAX_FILE, MAX_EXPANSION * info.compress_size + 4096))
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
             raise FileFormatError(f"expected a zip archive that is whole and not encrypted: {error}") from None
-        self.config = model_from_keras(described)
+        self.config: Config | None = model_from_keras(described)
         self._compiled = described.get("compile_config")
         if isinstance(metadata.get("minicnn_training"), dict):
-            self.training = metadata["minicnn_training"]
-        self.root = hdf5.read(data)
-        self.numbers = hdf5.count_numbers(self.root)
+            self.training: dict[str, Any] = metadata["minicnn_training"]
+        self.root: hdf5.Group = hdf5.read(data)
+        self.numbers: int = hdf5.count_numbers(self.root)
 
     @cached_property
-    def compile(self):
+    def compile(self) -> dict[str, Any] | None:
         """As in `Snapshot`; read when it is wanted, since a model can do without."""
         return compile_from_keras(self._compiled, output_names(self.config))
 
-    def weights(self, expected, config):
+    def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
         names, own = ({entry["name"] for entry in c["config"]["layers"]} for c in (config, self.config))
         config = self.config if names == own else config  # tf.keras numbers the groups in the file's own order
         return keras_weights.read_layers(self.root, expected, config)
 
-    def optimizer(self, slots, expected, config):
+    def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         return keras_weights.read_optimizer(self.root, slots, expected, config, self.compile)
 
 
@@ -102,3 +108,6 @@ def _read(archive, info, limit) -> bytes:
     if len(data) > limit:
         raise FileFormatError(f"'{info.filename}' is larger than the archive says")
     return data
+
+
+FORMAT: Format = Format((".keras",), write, Reader, check_writable=hdf5.check_writable)

@@ -10,15 +10,19 @@ Trainable weights come before the others, also in a nested model.
 
 import json
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minicnn.errors import FileFormatError
+from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5
 from minicnn.saving.files import check_arrays, read_json
-from minicnn.saving.keras_config import model_from_keras, model_to_keras, output_names, without_modules
-from minicnn.saving.keras_names import compile_from_keras, compile_to_keras
-from minicnn.saving.keras_state import (
+from minicnn.saving.formats import Format
+from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
+from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names, without_modules
+from minicnn.saving.keras.state import (
     frozen_names,
     names_by_layer,
     optimizer_arrays,
@@ -26,7 +30,7 @@ from minicnn.saving.keras_state import (
     trainable_first,
 )
 from minicnn.saving.snapshot import Reader as BaseReader
-from minicnn.saving.snapshot import split_arrays
+from minicnn.saving.snapshot import Snapshot, split_arrays
 
 KERAS_VERSION = "3.0.0"  # whose format is written
 OWN_OPTIMIZER = "minicnn_optimizer_weights"
@@ -46,7 +50,7 @@ SLOT_NAMES = {
 # ------------------------------------------------------------------------------------------------------- writing
 
 
-def write(path, snapshot) -> None:
+def write(path: Path, snapshot: Snapshot) -> None:
     """Write a model, or its weights alone, to a new file."""
     with hdf5.new_file(path, ".h5") as file:
         if snapshot.weights_only:
@@ -95,8 +99,8 @@ def _write_names(group, attribute, names):
     width = max((len(text) for text in texts), default=1)
     size = max(1, ATTRIBUTE_LIMIT // width)
     parts = [np.array(texts[i : i + size], f"S{width}") for i in range(0, len(texts), size)] or [np.zeros(0)]
-    for number, part in enumerate(parts):
-        group.attrs[attribute if len(parts) == 1 else f"{attribute}{number}"] = part
+    for index, part in enumerate(parts):
+        group.attrs[attribute if len(parts) == 1 else f"{attribute}{index}"] = part
 
 
 # ------------------------------------------------------------------------------------------------------- reading
@@ -105,28 +109,30 @@ def _write_names(group, attribute, names):
 class Reader(BaseReader):
     """A file of a model, or of weights alone."""
 
-    def __init__(self, path):
-        self.root = hdf5.read(hdf5.file_content(path))
-        self.numbers = hdf5.count_numbers(self.root)
+    def __init__(self, path: Path) -> None:
+        self.root: hdf5.Group = hdf5.read(hdf5.file_content(path))
+        self.numbers: int = hdf5.count_numbers(self.root)
         described = self.root.attributes.get("model_config")
         if described is None:
             return
-        self.config = model_from_keras(read_json(_text(described, "model_config")))
+        self.config: Config | None = model_from_keras(read_json(_text(described, "model_config")))
         if "minicnn_training" in self.root.attributes:
-            self.training = read_json(_text(self.root.attributes["minicnn_training"], "minicnn_training"))
+            self.training: dict[str, Any] = read_json(
+                _text(self.root.attributes["minicnn_training"], "minicnn_training")
+            )
 
     @cached_property
-    def compile(self):
+    def compile(self) -> dict[str, Any] | None:
         """As in `Snapshot`; read when it is wanted, since a model can do without."""
         training = self.root.attributes.get("training_config")
         if training is None or self.config is None:
             return None
         return compile_from_keras(read_json(_text(training, "training_config")), output_names(self.config))
 
-    def weights(self, expected, config):
+    def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
         return read_weights(self.root.members.get("model_weights", self.root), expected, config)
 
-    def optimizer(self, slots, expected, config):
+    def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         group = self.root.members.get(OWN_OPTIMIZER, self.root.members.get("optimizer_weights"))
         if not isinstance(group, hdf5.Group):
             return None
@@ -136,7 +142,7 @@ class Reader(BaseReader):
         return optimizer_state(list(found.values()), slots, expected, config, self.compile, by_slot)
 
 
-def read_weights(group, expected, config) -> dict:
+def read_weights(group: hdf5.Group, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
     """All weights from a group with ``layer_names``; see `minicnn.saving.snapshot.Reader.weights`."""
     if not isinstance(group, hdf5.Group):
         raise FileFormatError("the weights are not where Keras writes them: 'model_weights' is no group")
@@ -175,12 +181,12 @@ def _arrays(group) -> dict:
 
 def _names(group, attribute) -> list:
     """A list of texts from an attribute, or from its numbered parts."""
-    names, number = group.attributes.get(attribute), 0
+    names, index = group.attributes.get(attribute), 0
     if names is None:
         names = []
-        while f"{attribute}{number}" in group.attributes:
-            names += list(group.attributes[f"{attribute}{number}"])
-            number += 1
+        while f"{attribute}{index}" in group.attributes:
+            names += list(group.attributes[f"{attribute}{index}"])
+            index += 1
     names = list(names)
     if not all(isinstance(name, str) for name in names):
         raise FileFormatError(f"'{attribute}' of the HDF5 group '{group.path}' is a list of names")
@@ -191,3 +197,6 @@ def _text(value, attribute) -> str:
     if not isinstance(value, str):
         raise FileFormatError(f"the HDF5 attribute '{attribute}' is a text. Received: {type(value).__name__}")
     return value
+
+
+FORMAT: Format = Format((".h5", ".hdf5"), write, Reader, check_writable=hdf5.check_writable)

@@ -2,20 +2,32 @@
 
 A layer's weights are ``layers/<class_snake_case>[_n]/vars/0``, ``1``, …, in the order of its weights; the layer's own
 name is the attribute "name" of ``vars``. In a model used as a layer, ``layers`` occurs again. tf.keras up to 2.14 calls
-it ``_layer_checkpoint_dependencies``. The optimizer is ``optimizer/vars/0`` (steps done), ``1`` (learning rate, unless
+it ``_layer_checkpoint_dependencies``. The optimizer is ``optimizer/vars/0`` (iterations), ``1`` (learning rate, unless
 that is a schedule; not in tf.keras), then each trainable weight's state vectors, weight by weight.
 """
 
+from __future__ import annotations
+
 from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from minicnn.errors import FileFormatError
+from minicnn.hints import Config, Shape
 from minicnn.layers.names import snake_case
 from minicnn.saving import hdf5, keras_hdf5
 from minicnn.saving.files import check_arrays
-from minicnn.saving.keras_config import MODELS
-from minicnn.saving.keras_names import keras_class_name
-from minicnn.saving.keras_state import names_by_layer, optimizer_arrays, optimizer_state
+from minicnn.saving.formats import Format
+from minicnn.saving.keras.config import MODELS
+from minicnn.saving.keras.layers import keras_class_name
+from minicnn.saving.keras.state import names_by_layer, optimizer_arrays, optimizer_state
 from minicnn.saving.snapshot import Reader as BaseReader
+from minicnn.saving.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    import h5py
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
@@ -23,14 +35,14 @@ CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 # ------------------------------------------------------------------------------------------------------- writing
 
 
-def write(path, snapshot) -> None:
+def write(path: Path, snapshot: Snapshot) -> None:
     """Write the weights alone to a new file."""
     with hdf5.new_file(path, ".weights.h5") as file:
         write_layers(file, snapshot.config, snapshot.weights)
         file.create_group("vars")
 
 
-def write_layers(group, config, weights, prefix="") -> None:
+def write_layers(group: h5py.Group, config: Config, weights: dict[str, np.ndarray], prefix: str = "") -> None:
     """Write a model's layers into an open file's group."""
     container = group.create_group(CONTAINERS[0])
     counts, grouped = Counter(), names_by_layer(weights, prefix)
@@ -41,16 +53,16 @@ def write_layers(group, config, weights, prefix="") -> None:
         if entry["class_name"] in MODELS:
             write_layers(layer, entry, own, f"{prefix}{entry['name']}/")
             continue
-        for number, array in enumerate(own.values()):
-            layer["vars"][str(number)] = array
+        for index, array in enumerate(own.values()):
+            layer["vars"][str(index)] = array
 
 
-def write_optimizer(group, snapshot) -> None:
+def write_optimizer(group: h5py.Group, snapshot: Snapshot) -> None:
     """Write ``optimizer/vars``, for a model that has not been trained too."""
     variables = group.create_group("optimizer").create_group("vars")
     variables.attrs["name"] = snake_case(snapshot.compile["optimizer"]["class_name"])
-    for number, (_, array) in enumerate(optimizer_arrays(snapshot)):
-        variables[str(number)] = array
+    for index, (_, array) in enumerate(optimizer_arrays(snapshot)):
+        variables[str(index)] = array
 
 
 def _numbered(entry, counts) -> str:
@@ -66,17 +78,17 @@ def _numbered(entry, counts) -> str:
 class Reader(BaseReader):
     """A weights file; also one of the old layout, which tf.keras wrote under any name ending in .h5."""
 
-    def __init__(self, path):
-        self.root = hdf5.read(hdf5.file_content(path))
-        self.numbers = hdf5.count_numbers(self.root)
+    def __init__(self, path: Path) -> None:
+        self.root: hdf5.Group = hdf5.read(hdf5.file_content(path))
+        self.numbers: int = hdf5.count_numbers(self.root)
 
-    def weights(self, expected, config):
+    def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
         if "layer_names" in self.root.attributes:
             return keras_hdf5.read_weights(self.root, expected, config)
         return read_layers(self.root, expected, config)
 
 
-def read_layers(root, expected, config) -> dict:
+def read_layers(root: hdf5.Group, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
     """All weights of a file with ``layers``; see `minicnn.saving.snapshot.Reader.weights`."""
     found = {}
     _find_layers(root, expected, config, "", found)
@@ -107,8 +119,8 @@ def _find_layers(group, expected, config, prefix, found):
             continue
         variables = layer.find("vars")
         members = variables.members if isinstance(variables, hdf5.Group) else {}
-        places = {str(number): name for number, name in enumerate(own)}
-        found |= {places.get(n, d.path): d for n, d in members.items() if isinstance(d, hdf5.Dataset)}
+        by_index = {str(index): name for index, name in enumerate(own)}
+        found |= {by_index.get(n, d.path): d for n, d in members.items() if isinstance(d, hdf5.Dataset)}
     for member in container.members.values():
         if isinstance(member, hdf5.Group) and member.path not in used and isinstance(member.find("vars"), hdf5.Group):
             found |= {d.path: d for d in member.find("vars").members.values() if isinstance(d, hdf5.Dataset)}
@@ -125,14 +137,23 @@ def _groups_by_name(container) -> dict:
     return {name: groups[0] for name, groups in named.items() if len(groups) == 1}
 
 
-def read_optimizer(root, slots, expected, config, compiled):
+def read_optimizer(
+    root: hdf5.Group,
+    slots: tuple[str, ...],
+    expected: dict[str, Shape],
+    config: Config,
+    compiled: dict[str, Any],
+) -> dict[str, Any] | None:
     """The optimizer's state from ``optimizer/vars``; see `minicnn.saving.snapshot.Reader.optimizer`."""
     variables = root.find("optimizer/vars")
     if not isinstance(variables, hdf5.Group):
         return None
     count = len(variables.members)
-    datasets = [variables.members.get(str(number)) for number in range(count)]
+    datasets = [variables.members.get(str(index)) for index in range(count)]
     if not all(isinstance(dataset, hdf5.Dataset) for dataset in datasets):
         names = list(variables.members)[:9]
         raise FileFormatError(f"an optimizer's variables are called 0 … {count - 1}. Received: {names}")
     return optimizer_state(datasets, slots, expected, config, compiled)
+
+
+FORMAT: Format = Format((".weights.h5",), write, Reader, weights_only=True, check_writable=hdf5.check_writable)

@@ -9,14 +9,18 @@ The header's ``"__metadata__"`` holds strings: "format", "format_version", and a
 import json
 import math
 import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
+from minicnn.hints import Config, Shape
 from minicnn.saving.files import MAX_JSON, check_arrays, named_in_errors, read_json, write_json
+from minicnn.saving.formats import Format
 from minicnn.saving.snapshot import Reader as BaseReader
-from minicnn.saving.snapshot import join_arrays, split_arrays
+from minicnn.saving.snapshot import Snapshot, join_arrays, split_arrays
 
 FORMAT_VERSION = 1
 ALIGNMENT = 64  # bytes: where the tensors begin
@@ -42,7 +46,7 @@ NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 # ------------------------------------------------------------------------------------------------------- writing
 
 
-def write(path, snapshot) -> None:
+def write(path: Path, snapshot: Snapshot) -> None:
     """Write a snapshot to a new file."""
     tensors = dict(snapshot.weights)
     metadata = {"format": "minicnn", "format_version": str(FORMAT_VERSION)}
@@ -101,8 +105,8 @@ class Reader(BaseReader):
         Name → (dtype, shape, offset in the file).
     """
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path: Path) -> None:
+        self.path: Path = path
         self._file = open(path, "rb")  # noqa: SIM115, closed by `close`
         try:
             self._read_header()
@@ -122,8 +126,8 @@ class Reader(BaseReader):
         metadata = header.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
             raise FileFormatError(f"the metadata are strings by name. Received: {str(metadata)[:100]}")
-        self.tensors = _checked_tensors(header, 8 + length, size)
-        self.numbers = sum(math.prod(shape) for _, shape, _ in self.tensors.values())
+        self.tensors: dict[str, tuple[np.dtype, Shape, int]] = _checked_tensors(header, 8 + length, size)
+        self.numbers: int = sum(math.prod(shape) for _, shape, _ in self.tensors.values())
         if metadata.get("format") == "minicnn":
             self._read_metadata(metadata)
 
@@ -138,12 +142,14 @@ class Reader(BaseReader):
             )
         names = ("model", "compile", "optimizer", "training")
         parts = {name: read_json(metadata[name]) for name in names if name in metadata}
-        self.config, self.compile, self._optimizer = (parts.get(name) for name in ("model", "compile", "optimizer"))
-        self.training = join_arrays(parts.get("training", {}), self._read)
+        self.config: Config | None = parts.get("model")
+        self.compile: dict[str, Any] | None = parts.get("compile")
+        self._optimizer = parts.get("optimizer")
+        self.training: dict[str, Any] = join_arrays(parts.get("training", {}), self._read)
 
     _optimizer = None
 
-    def weights(self, expected, config):
+    def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
         found = {name: shape for name, (_, shape, _) in self.tensors.items() if not name.startswith("/")}
         names = matching_names(found, expected)
         with named_in_errors(self.path):
@@ -151,7 +157,7 @@ class Reader(BaseReader):
             own = {new: old for old, new in names.items()}
             return {name: self._read_finite(own.get(name, name)) for name in expected}
 
-    def optimizer(self, slots, expected, config):
+    def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         if self._optimizer is None:
             return None
         with named_in_errors(self.path):
@@ -184,7 +190,7 @@ class Reader(BaseReader):
             array = array.view(np.uint8) != 0  # other bytes than 0 and 1 are no booleans
         return array
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()
 
 
@@ -214,7 +220,7 @@ def _checked_tensors(header, start, size):
     return tensors
 
 
-def matching_names(found, expected) -> dict:
+def matching_names(found: dict[str, Shape], expected: dict[str, Shape]) -> dict[str, str]:
     """A file's names → the model's, where the two differ only in the numbers that layers of one class are given.
 
     A model that was made twice in one session has "conv2d_2/kernel" where the file has "conv2d/kernel". Such names
@@ -231,3 +237,6 @@ def matching_names(found, expected) -> dict:
 def _unnumbered(name):
     """The name without the numbers at the ends of its parts."""
     return [part.rstrip("0123456789").rstrip("_") for part in name.split("/")]
+
+
+FORMAT: Format = Format((".safetensors",), write, Reader)

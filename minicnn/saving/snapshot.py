@@ -1,8 +1,14 @@
 """What a model file holds, whatever its format."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+
+from minicnn.checks import is_real
+from minicnn.hints import Config, Shape
 
 
 @dataclass
@@ -27,11 +33,11 @@ class Snapshot:
         Whether the file is to hold the weights alone; the config then only says which layers they belong to.
     """
 
-    weights: dict
-    config: dict
-    compile: dict | None = None
-    optimizer: dict | None = None
-    training: dict = field(default_factory=dict)
+    weights: dict[str, np.ndarray]
+    config: Config
+    compile: dict[str, Any] | None = None
+    optimizer: dict[str, Any] | None = None
+    training: dict[str, Any] = field(default_factory=dict)
     weights_only: bool = False
 
 
@@ -49,12 +55,15 @@ class Reader:
         How many numbers the file's arrays hold: a model that needs more is refused before it takes memory.
     """
 
-    config = None
-    compile = None
-    training = {}  # noqa: RUF012
-    numbers = 0
+    config: Config | None = None
+    compile: dict[str, Any] | None = None
+    training: dict[str, Any] = {}  # noqa: RUF012
+    numbers: int = 0
 
-    def weights(self, expected, config) -> dict:
+    def __init__(self, path: Path) -> None:
+        raise NotImplementedError
+
+    def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
         """All weights.
 
         Parameters
@@ -77,7 +86,7 @@ class Reader:
         """
         raise NotImplementedError
 
-    def optimizer(self, slots, expected, config):
+    def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         """The optimizer's state, or None if the file has none.
 
         Parameters
@@ -99,14 +108,14 @@ class Reader:
     def close(self) -> None:
         """Close the file."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
-def split_arrays(tree, prefix):
+def split_arrays(tree: Any, prefix: str) -> tuple[Any, dict[str, np.ndarray]]:
     """(plain values, arrays) of nested dicts and lists.
 
     An array becomes ``{"__array__": name}``; its name is its place in the tree, after `prefix`.
@@ -124,8 +133,8 @@ def split_arrays(tree, prefix):
         if isinstance(value, dict) and all(isinstance(key, str) for key in value):
             return {key: split(entry, f"{name}/{key}") for key, entry in value.items()}
         if isinstance(value, list | tuple):
-            return [split(entry, f"{name}/{number}") for number, entry in enumerate(value)]
-        if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":
+            return [split(entry, f"{name}/{index}") for index, entry in enumerate(value)]
+        if isinstance(value, np.ndarray | np.generic) and is_real(value):
             arrays[name] = np.asarray(value)
             return {"__array__": name}
         raise TypeError(f"a saved state is made of plain values and arrays. Received: {type(value)} at {name!r}")
@@ -133,7 +142,7 @@ def split_arrays(tree, prefix):
     return split(tree, prefix), arrays
 
 
-def join_arrays(tree, read):
+def join_arrays(tree: Any, read: Callable[[str], np.ndarray]) -> Any:
     """The inverse of `split_arrays`; ``read(name)`` returns an array. A 0-d array comes back as a NumPy scalar."""
     if isinstance(tree, dict):
         if set(tree) == {"__array__"}:

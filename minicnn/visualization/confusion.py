@@ -25,6 +25,7 @@ def plot_confusion_matrix(y_true, y_pred, class_names=None):
     Returns
     -------
     matplotlib.figure.Figure
+        Larger for more classes; of many, the numbers are left out.
 
     Raises
     ------

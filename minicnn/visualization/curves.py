@@ -4,6 +4,7 @@ import textwrap
 
 import numpy as np
 
+from minicnn.checks import is_real
 from minicnn.visualization.figures import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, as_text, new_figure, text_width
 
 TRAIN_STYLE = {"color": BLUE, "linestyle": "-", "marker": "o"}
@@ -32,6 +33,7 @@ def plot_history(history):
     Returns
     -------
     matplotlib.figure.Figure
+        A panel for each name that does not begin with "val_".
 
     Raises
     ------
@@ -87,7 +89,7 @@ def _is_curve(values) -> bool:
         values = np.asarray(values)
     except ValueError:  # lists of different lengths
         return False
-    return values.ndim == 1 and values.dtype.kind in "biuf"
+    return values.ndim == 1 and is_real(values)
 
 
 def _epochs_of(count, known, epochs):

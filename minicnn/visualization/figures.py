@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from minicnn.checks import is_integer
+from minicnn.checks import is_integer, is_real
 
 # Okabe and Ito's colours, told apart with any colour vision: "Color Universal Design", 2008.
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -82,7 +82,7 @@ def as_pixels(images, caller):
             "A last axis of 1 or 3 is read as channels: write images[..., None] where it is a width. "
             f"Received: shape {pixels.shape}"
         )
-    if pixels.dtype.kind not in "biuf":
+    if not is_real(pixels):
         raise TypeError(f"{caller} takes real numbers. Received: dtype {pixels.dtype}")
     if pixels.ndim == 4 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]

@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from minicnn.checks import check_positive_int
+from minicnn.checks import check_positive_int, is_real
 from minicnn.metrics import class_numbers
 from minicnn.visualization.figures import (
     BLUE,
@@ -51,6 +51,7 @@ def show_images(images, labels=None, class_names=None, predictions=None, titles=
     Returns
     -------
     matplotlib.figure.Figure
+        Rows of `columns` images.
 
     Raises
     ------
@@ -184,7 +185,7 @@ def _checked_probabilities(probabilities, class_names):
     """Probabilities as a vector (C,), from 0 to 1."""
     vector = np.asarray(probabilities)
     vector = vector[0] if vector.ndim == 2 and len(vector) == 1 else vector
-    if vector.ndim != 1 or vector.dtype.kind not in "biuf" or len(vector) < 2:
+    if vector.ndim != 1 or not is_real(vector) or len(vector) < 2:
         raise ValueError(
             "show_prediction takes the probability of each of two or more classes for one image, (C,) or (1, C), e.g. "
             "model.predict(x_test[:1]); for one sigmoid output p, write [1 - p, p]. "

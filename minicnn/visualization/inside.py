@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.checks import check_positive_int
+from minicnn.checks import check_positive_int, is_real
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph
 from minicnn.layers import Conv2D, Layer
@@ -71,6 +71,7 @@ def show_filters(layer, max_filters=16, max_channels=8):
     Returns
     -------
     matplotlib.figure.Figure
+        A row for each input channel that is shown.
 
     Raises
     ------
@@ -198,7 +199,7 @@ def _fitted(model, tensor, array):
     expected = tensor.shape[1:]
     one = array[0] if array.ndim and len(array) == 1 and array.shape != expected else array
     one = one[..., None] if expected[-1:] == (1,) and one.shape == expected[:-1] else one
-    if one.shape != expected or one.dtype.kind not in "biuf":
+    if one.shape != expected or not is_real(one):
         raise ShapeError(
             f"model '{model.name}' takes one image of real numbers of shape {expected} for its input '{tensor.name}'; "
             f"utils.resize_images changes sizes. Received: shape {array.shape}, dtype {array.dtype}"

@@ -1,17 +1,22 @@
 """Which weights are whose in Keras's files, and an optimizer's state as Keras lists it.
 
-Keras 3's order of an optimizer's variables: steps done, learning rate (unless that is a schedule), then the state
+Keras 3's order of an optimizer's variables: iterations, learning rate (unless that is a schedule), then the state
 vectors of each weight that is trained, weight by weight. tf.keras has no learning rate there, and before 2.11 it went
 state vector by state vector.
 """
+
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from minicnn import optimizers
 from minicnn.errors import FileFormatError
+from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5
 from minicnn.saving.files import check_arrays
-from minicnn.saving.keras_config import MODELS
+from minicnn.saving.keras.config import MODELS
+from minicnn.saving.snapshot import Snapshot
 
 STATE = ("moving_mean", "moving_variance")  # what has no gradient
 
@@ -19,7 +24,7 @@ STATE = ("moving_mean", "moving_variance")  # what has no gradient
 # ------------------------------------------------------------------------------------------- which weights are whose
 
 
-def names_by_layer(names, prefix="") -> dict:
+def names_by_layer(names: Iterable[str], prefix: str = "") -> dict[str, list[str]]:
     """Layer → names of its weights, in order; of a model used as a layer, of all in it.
 
     Parameters
@@ -35,7 +40,7 @@ def names_by_layer(names, prefix="") -> dict:
     return grouped
 
 
-def frozen_names(config, names, prefix="", trainable=True) -> set:
+def frozen_names(config: Config, names: Iterable[str], prefix: str = "", trainable: bool = True) -> set[str]:
     """The weights that no optimizer changes: those of frozen layers, and moving averages."""
     frozen, grouped = set(), names_by_layer(names, prefix)
     for entry in config["config"]["layers"]:
@@ -48,7 +53,7 @@ def frozen_names(config, names, prefix="", trainable=True) -> set:
     return frozen
 
 
-def trainable_first(names, frozen) -> list:
+def trainable_first(names: Iterable[str], frozen: set[str]) -> list[str]:
     """A layer's, or a nested model's, weights in the order of .h5 files; `frozen` as from `frozen_names`."""
     return sorted(names, key=lambda name: name in frozen)
 
@@ -56,7 +61,7 @@ def trainable_first(names, frozen) -> list:
 # ---------------------------------------------------------------------------------------------- an optimizer's state
 
 
-def optimizer_arrays(snapshot):
+def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     """(name, array) of all of an optimizer's variables, in Keras 3's order."""
     config, state = snapshot.compile["optimizer"]["config"], snapshot.optimizer
     yield "iteration", np.int64(0 if state is None else state["iterations"])
@@ -74,24 +79,31 @@ def optimizer_arrays(snapshot):
             )
 
 
-def slots_of(optimizer) -> tuple:
+def slots_of(optimizer: Config) -> tuple[str, ...]:
     """The names of an optimizer's state vectors, from its config."""
     return optimizers.get(optimizer).slots
 
 
-def first_value(compiled, slot) -> float:
+def first_value(compiled: dict[str, Any], slot: str) -> float:
     """What a state vector starts from."""
     config = compiled["optimizer"]["config"]
     return config.get("initial_accumulator_value", 0.1) if slot == "accumulator" else 0.0
 
 
-def optimizer_state(datasets, slots, expected, config, compiled, by_slot=False):
+def optimizer_state(
+    datasets: list[hdf5.Dataset],
+    slots: tuple[str, ...],
+    expected: dict[str, Shape],
+    config: Config,
+    compiled: dict[str, Any],
+    by_slot: bool = False,
+) -> dict[str, Any] | None:
     """The state from the optimizer's variables in Keras's order.
 
     Parameters
     ----------
     datasets : list of Dataset
-        Steps done, learning rate or not, then the state vectors.
+        Iterations, learning rate or not, then the state vectors.
     slots, expected, config :
         As for `minicnn.saving.snapshot.Reader.optimizer`.
     compiled : dict
@@ -102,13 +114,9 @@ def optimizer_state(datasets, slots, expected, config, compiled, by_slot=False):
     Returns
     -------
     dict or None
-        None if the optimizer has not done a step.
+        None if the optimizer has done no iteration.
     """
-    if not datasets or datasets[0].shape != () or datasets[0].dtype.kind not in "iu":
-        raise FileFormatError("an optimizer's first variable is its number of steps")
-    iterations = int(datasets[0].read())
-    if not 0 <= iterations < 2**63:
-        raise FileFormatError(f"an optimizer's number of steps is not negative. Received: {iterations}")
+    iterations = _iterations(datasets)
     vectors = [dataset for dataset in datasets[1:] if dataset.shape != ()]
     if not vectors and iterations == 0:
         return None
@@ -116,22 +124,39 @@ def optimizer_state(datasets, slots, expected, config, compiled, by_slot=False):
     trained = [name for name in expected if name not in frozen]
     if not slots:  # Keras 2 keeps momentum vectors without momentum
         return {"iterations": iterations, "slots": {}}
-    places = [(slot, name) for slot in slots for name in trained]
+    wanted = [(slot, name) for slot in slots for name in trained]
     if not by_slot:
-        places = [(slot, name) for name in trained for slot in slots]
-    found = {f"{name} ({slot})": dataset for (slot, name), dataset in zip(places, vectors, strict=False)}
-    found |= {dataset.path: dataset for dataset in vectors[len(places) :]}
-    shapes = {f"{name} ({slot})": expected[name] for slot, name in places}
-    try:
-        check_arrays({name: dataset.shape for name, dataset in found.items()}, shapes)
-    except FileFormatError as error:
-        raise FileFormatError(
-            f"the optimizer's state does not fit; load_model(…, compile=False) leaves it out: {error}"
-        ) from None
+        wanted = [(slot, name) for name in trained for slot in slots]
+    found = _matched(vectors, wanted, expected)
     state = {slot: {} for slot in slots}
-    for slot, name in places:
-        state[slot][name] = hdf5.read_finite(found[f"{name} ({slot})"])
+    for slot, name in wanted:
+        state[slot][name] = hdf5.read_finite(found[slot, name])
     for slot in slots:
         for name in frozen & set(expected):
             state[slot][name] = np.full(expected[name], first_value(compiled, slot), np.float32)
     return {"iterations": iterations, "slots": {s: {n: state[s][n] for n in expected} for s in slots}}
+
+
+def _iterations(datasets) -> int:
+    """How many iterations an optimizer has done: its first variable."""
+    if not datasets or datasets[0].shape != () or datasets[0].dtype.kind not in "iu":
+        raise FileFormatError("an optimizer's first variable is its number of steps")
+    iterations = int(datasets[0].read())
+    if not 0 <= iterations < 2**63:
+        raise FileFormatError(f"an optimizer's number of steps is not negative. Received: {iterations}")
+    return iterations
+
+
+def _matched(vectors, wanted, expected) -> dict:
+    """(slot, weight) → dataset, of the `wanted` ones in that order, if `vectors` are just these."""
+    labels = {pair: "{1} ({0})".format(*pair) for pair in wanted}
+    found = dict(zip(wanted, vectors, strict=False))
+    shapes = {labels[pair]: dataset.shape for pair, dataset in found.items()}
+    shapes |= {dataset.path: dataset.shape for dataset in vectors[len(wanted) :]}
+    try:
+        check_arrays(shapes, {label: expected[name] for (_, name), label in labels.items()})
+    except FileFormatError as error:
+        raise FileFormatError(
+            f"the optimizer's state does not fit; load_model(…, compile=False) leaves it out: {error}"
+        ) from None
+    return found

@@ -1,20 +1,16 @@
 """A model's structure in Keras's form and in minicnn's.
 
-minicnn's form is Keras 3's (see `minicnn.models.config`) but for the layers' names and arguments, which `keras_names`
+minicnn's form is Keras 3's (see `minicnn.models.config`) but for the layers' names and arguments, which `layers`
 translates. Keras 2 writes a call as a list of ``[layer, call, output, arguments]``.
 """
 
+from typing import Any
+
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
-from minicnn.saving.keras_names import (
-    brief,
-    class_name_of,
-    config_of,
-    dtype_from_keras,
-    keras_object,
-    layer_from_keras,
-    layer_to_keras,
-)
+from minicnn.hints import Config
+from minicnn.saving.keras.layers import dtype_from_keras, layer_from_keras, layer_to_keras
+from minicnn.saving.keras.names import brief, class_name_of, config_of, keras_object
 
 MODELS = ("Functional", "Sequential")
 MAX_DEPTH = 20  # of models in models
@@ -23,7 +19,7 @@ MAX_DEPTH = 20  # of models in models
 # ------------------------------------------------------------------------------------------------------- reading
 
 
-def model_from_keras(entry) -> dict:
+def model_from_keras(entry: Any) -> Config:
     """A model's ``{"class_name", "config"}`` from Keras 2's or 3's.
 
     Raises
@@ -45,7 +41,7 @@ def model_from_keras(entry) -> dict:
     return model
 
 
-def output_names(config) -> list:
+def output_names(config: Config) -> list[str]:
     """The layers that give a model's outputs, from its config in minicnn's form."""
     layers = config["config"]["layers"]
     if config["class_name"] == "Sequential":
@@ -169,7 +165,7 @@ def _call(histories, kwargs) -> dict:
 # ------------------------------------------------------------------------------------------------------- writing
 
 
-def model_to_keras(entry) -> dict:
+def model_to_keras(entry: Config) -> Config:
     """A model in Keras 3's form."""
     return _written(entry, entry["config"].get("dtype", "float32"))
 
@@ -211,7 +207,7 @@ def _call_to_keras(node, dtype) -> dict:
     return {"args": [written(value) for value in node["args"]], "kwargs": node["kwargs"]}
 
 
-def without_modules(entry):
+def without_modules(entry: Config) -> Config:
     """The form of .h5 files: layers and models without the module that their class is in."""
     plain = {k: v for k, v in entry.items() if k not in ("module", "registered_name")}
     if entry["class_name"] in MODELS:

@@ -1,98 +1,22 @@
-"""Reading HDF5 files that nobody vouches for: the part of the format that Keras writes, and nothing else.
-
-libhdf5 is made for files that one trusts: a few flipped bits make it loop for ever (see docs/files.md), and external
-links or virtual datasets make it read other files. So files are written with h5py and read here, in plain Python: every
-address is checked against the file's size, the number of reads is bounded, no structure is visited twice, and whatever
-Keras does not write (links, filters, chunks, external data, …) is refused by name.
-
-The layout of the structures is that of "HDF5 File Format Specification Version 3.0" (The HDF Group), whose section
-numbers stand beside the functions.
-"""
+"""One pass over an HDF5 file's structures."""
 
 import math
-import os
+import mmap
 import struct
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from minicnn.errors import FileFormatError
+from minicnn.saving.hdf5 import messages
+from minicnn.saving.hdf5.contents import Dataset, Group
 
-MISSING = "writing '{suffix}' files needs h5py: pip install minicnn[keras]"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_READS = 1_500_000  # of single structures; a model of 1,000 layers needs 120,000
 MAX_DEPTH = 64  # of groups in groups
-MAX_FILE = 2**32  # bytes
 _UNDEFINED = 2**64 - 1
-_LENGTH_LIMIT = 2**62  # what dimensions and sizes must stay below
-
-# Message types (IV.A.2) that a reader needs, or must not overlook.
-_DATASPACE, _LINK_INFO, _DATATYPE, _LINK, _EXTERNAL_FILES, _LAYOUT = 0x01, 0x02, 0x03, 0x06, 0x07, 0x08
-_FILTERS, _ATTRIBUTE, _CONTINUATION, _SYMBOL_TABLE, _ATTRIBUTE_INFO = 0x0B, 0x0C, 0x10, 0x11, 0x15
-
-# Class bits and properties of the number types (IV.A.2.d): what NumPy calls them.
-_IEEE = {
-    (2, (0, 16, 10, 5, 0, 10, 15)): "f2",
-    (4, (0, 32, 23, 8, 0, 23, 127)): "f4",
-    (8, (0, 64, 52, 11, 0, 52, 1023)): "f8",
-}
 
 
-@dataclass
-class Group:
-    """A group and all that is in it.
-
-    Attributes
-    ----------
-    path : str
-    attributes : dict
-        Name → a number array, a str, or a list of str.
-    members : dict
-        Name → Group or Dataset.
-    """
-
-    path: str
-    attributes: dict = field(default_factory=dict)
-    members: dict = field(default_factory=dict)
-
-    def find(self, path):
-        """The member at "a/b/c", or None."""
-        found = self
-        for name in path.split("/"):
-            if name:
-                found = found.members.get(name) if isinstance(found, Group) else None
-        return found
-
-
-@dataclass
-class Dataset:
-    """An array that has not been read yet.
-
-    Attributes
-    ----------
-    path : str
-    shape : tuple of int
-    dtype : numpy dtype
-        Of integers or floating-point numbers.
-    """
-
-    path: str
-    shape: tuple
-    dtype: np.dtype
-    _bytes: memoryview
-
-    @property
-    def nbytes(self) -> int:
-        return self.dtype.itemsize * math.prod(self.shape)
-
-    def read(self):
-        """The array, a copy in the machine's byte order."""
-        array = np.frombuffer(self._bytes, self.dtype).reshape(self.shape)
-        return array.astype(self.dtype.newbyteorder("="), copy=True)
-
-
-def read(buffer) -> Group:
+def read(buffer: bytes | mmap.mmap) -> Group:
     """The root group of a file.
 
     Parameters
@@ -111,76 +35,6 @@ def read(buffer) -> Group:
         if isinstance(error, FileFormatError):
             raise
         raise FileFormatError(f"the HDF5 data is damaged: {error}") from None
-
-
-def _refuse(what, path):
-    """The error for something Keras does not write."""
-    return FileFormatError(
-        f"the HDF5 object '{path or '/'}' uses {what}, which Keras does not write and which is refused; save the model "
-        "again with Keras's own save"
-    )
-
-
-def file_content(path) -> bytes:
-    """A file of at most `MAX_FILE` bytes as a whole.
-
-    Raises
-    ------
-    FileFormatError
-        If it is larger.
-    """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MAX_FILE:
-            raise FileFormatError(f"files of at most {MAX_FILE} bytes are read. Received: {size} bytes")
-        return file.read(size)
-
-
-def datasets(group):
-    """All datasets in a group and in the groups in it."""
-    for member in group.members.values():
-        if isinstance(member, Dataset):
-            yield member
-        else:
-            yield from datasets(member)
-
-
-def count_numbers(group) -> int:
-    """How many numbers the datasets in a group hold."""
-    return sum(math.prod(dataset.shape) for dataset in datasets(group))
-
-
-def read_finite(dataset):
-    """A dataset's array of floating-point numbers, none of which may be NaN or infinite."""
-    if dataset.dtype.kind != "f":
-        raise FileFormatError(f"weights are floating-point numbers. Received: {dataset.path} of {dataset.dtype}")
-    array = dataset.read()
-    if not np.isfinite(array).all():
-        raise FileFormatError(f"weights are finite. Received: NaN or infinite values in {dataset.path}")
-    return array
-
-
-@contextmanager
-def new_file(path, suffix):
-    """A new file, open for writing with h5py, in the layout that every HDF5 library reads.
-
-    Parameters
-    ----------
-    path : path or file object
-    suffix : str
-        Of the format, for the message.
-
-    Raises
-    ------
-    ImportError
-        If h5py is not installed.
-    """
-    try:
-        import h5py
-    except ImportError:
-        raise ImportError(MISSING.format(suffix=suffix)) from None
-    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
-        yield file
 
 
 class _Reader:
@@ -249,30 +103,30 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise FileFormatError(f"the HDF5 groups are nested more than {MAX_DEPTH} deep")
         self.once(address, path)
-        messages, attributes = {}, {}
+        found, attributes = {}, {}
         links = []
         for kind, flags, body in self.messages(address):
-            if kind in (_FILTERS, _EXTERNAL_FILES):
-                raise _refuse("filters (compression)" if kind == _FILTERS else "external files", path)
-            if flags & 2 and kind in (_DATASPACE, _DATATYPE, _ATTRIBUTE, _LINK):
-                raise _refuse("shared messages (a named datatype)", path)
-            if kind == _ATTRIBUTE:
+            if kind in (messages.FILTERS, messages.EXTERNAL_FILES):
+                raise messages.refused("filters (compression)" if kind == messages.FILTERS else "external files", path)
+            if flags & 2 and kind in (messages.DATASPACE, messages.DATATYPE, messages.ATTRIBUTE, messages.LINK):
+                raise messages.refused("shared messages (a named datatype)", path)
+            if kind == messages.ATTRIBUTE:
                 name, value = self.attribute(body, path)
                 if name in attributes:
                     raise FileFormatError(f"the HDF5 object '{path}' has the attribute {name!r} twice")
                 attributes[name] = value
-            elif kind == _LINK:
+            elif kind == messages.LINK:
                 links.append(self.link(body, path))
-            elif kind in (_LINK_INFO, _ATTRIBUTE_INFO):
+            elif kind in (messages.LINK_INFO, messages.ATTRIBUTE_INFO):
                 self.check_compact(kind, body, path)
-            elif kind in (_DATASPACE, _DATATYPE, _LAYOUT, _SYMBOL_TABLE):
-                if kind in messages:
+            elif kind in (messages.DATASPACE, messages.DATATYPE, messages.LAYOUT, messages.SYMBOL_TABLE):
+                if kind in found:
                     raise FileFormatError(f"the HDF5 object '{path}' has two headers of one kind")
-                messages[kind] = body
-        if _LAYOUT in messages or _DATATYPE in messages:
-            return self.dataset(messages, path)
-        if _SYMBOL_TABLE in messages:
-            links += self.symbol_table(messages[_SYMBOL_TABLE], path)
+                found[kind] = body
+        if messages.LAYOUT in found or messages.DATATYPE in found:
+            return self.dataset(found, path)
+        if messages.SYMBOL_TABLE in found:
+            links += self.symbol_table(found[messages.SYMBOL_TABLE], path)
         group = Group(path, attributes)
         for name, target in links:
             if name in group.members:
@@ -298,7 +152,7 @@ class _Reader:
                 start += 8 + length
                 if start > end:
                     raise FileFormatError("the HDF5 data is damaged: a header's message is longer than its block")
-                if kind == _CONTINUATION:
+                if kind == messages.CONTINUATION:
                     blocks.append(struct.unpack("<QQ", body[:16]))
                 else:
                     yield kind, flags, body
@@ -322,7 +176,7 @@ class _Reader:
                 start += head + length
                 if start > end:
                     raise FileFormatError("the HDF5 data is damaged: a header's message is longer than its block")
-                if kind == _CONTINUATION:
+                if kind == messages.CONTINUATION:
                     block, length = struct.unpack("<QQ", body[:16])
                     self.signature(block, b"OCHK")
                     blocks.append((block + 4, length - 8))
@@ -332,7 +186,7 @@ class _Reader:
     def check_compact(self, kind, body, path):
         """Refuse links or attributes that do not stand in the header itself (IV.A.2.c, IV.A.2.v)."""
         flags = body[1]
-        wide = 8 if kind == _LINK_INFO else 2
+        wide = 8 if kind == messages.LINK_INFO else 2
         (heap,) = struct.unpack_from("<Q", body, 2 + (wide if flags & 1 else 0))
         if heap != _UNDEFINED:
             raise FileFormatError(
@@ -350,15 +204,15 @@ class _Reader:
             raise FileFormatError(f"HDF5 link version {version} is not known: version 1 is")
         if flags & 8:
             if body[position] != 0:
-                raise _refuse("soft or external links", path)
+                raise messages.refused("soft or external links", path)
             position += 1
         position += (8 if flags & 4 else 0) + (1 if flags & 16 else 0)
         width = 1 << (flags & 3)
         length = int.from_bytes(body[position : position + width], "little")
         position += width
-        name = _text(body[position : position + length])
+        name = messages.text(body[position : position + length])
         (address,) = struct.unpack_from("<Q", body, position + length)
-        return _member_name(name, path), address
+        return messages.member_name(name, path), address
 
     def symbol_table(self, body, path):
         """(name, address) of each member of a group of the old layout (III.A.1, III.B, III.C)."""
@@ -378,24 +232,24 @@ class _Reader:
                 continue
             self.signature(node, b"SNOD")
             (count,) = self.unpack("H", node + 6)
-            for number in range(count):
-                offset, address, cache = self.unpack("QQI", node + 8 + 40 * number)
+            for index in range(count):
+                offset, address, cache = self.unpack("QQI", node + 8 + 40 * index)
                 if cache == 2:
-                    raise _refuse("soft links", path)
+                    raise messages.refused("soft links", path)
                 end = bytes(names[offset : offset + 4096]).find(b"\0")
                 if offset >= size or end < 0:
                     raise FileFormatError(f"the HDF5 group '{path}' is damaged: a name without end")
-                yield _member_name(_text(names[offset : offset + end]), path), address
+                yield messages.member_name(messages.text(names[offset : offset + end]), path), address
 
     # ------------------------------------------------------------------------------------------------------- contents
 
-    def dataset(self, messages, path):
-        if set(messages) != {_DATASPACE, _DATATYPE, _LAYOUT}:
+    def dataset(self, found, path):
+        if set(found) != {messages.DATASPACE, messages.DATATYPE, messages.LAYOUT}:
             raise FileFormatError(f"the HDF5 dataset '{path}' is damaged: a header is missing")
-        shape = _shape(messages[_DATASPACE], path)
-        dtype = _number_type(messages[_DATATYPE], path)
+        shape = messages.shape_of(found[messages.DATASPACE], path)
+        dtype = messages.number_type(found[messages.DATATYPE], path)
         nbytes = dtype.itemsize * math.prod(shape)
-        data = self.layout(messages[_LAYOUT], path, nbytes)
+        data = self.layout(found[messages.LAYOUT], path, nbytes)
         self.data_left -= nbytes
         if self.data_left < 0:
             raise FileFormatError("the HDF5 datasets refer to more data than the file has")
@@ -414,7 +268,7 @@ class _Reader:
             (size,) = struct.unpack_from("<H", body, 2)
             return body[4 : 4 + size]
         if kind != 1:
-            raise _refuse({2: "chunks", 3: "a virtual dataset"}.get(kind, "an unknown layout"), path)
+            raise messages.refused({2: "chunks", 3: "a virtual dataset"}.get(kind, "an unknown layout"), path)
         address, size = struct.unpack_from("<QQ", body, 2)
         if address == _UNDEFINED and nbytes == 0:
             return self.view[:0]
@@ -424,15 +278,15 @@ class _Reader:
         """(name, value) from an attribute message (IV.A.2.m)."""
         version, flags, name_size, type_size, space_size = struct.unpack_from("<BBHHH", body)
         if version not in (1, 2, 3) or (version > 1 and flags & 3):
-            raise _refuse("attributes of a shared type or an unknown version", path)
+            raise messages.refused("attributes of a shared type or an unknown version", path)
         position = 9 if version == 3 else 8
         parts = []
         for size in (name_size, type_size, space_size):
             parts.append(body[position : position + size])
             position += -(-size // 8) * 8 if version == 1 else size
-        name = _text(parts[0]).rstrip("\0")
+        name = messages.text(parts[0]).rstrip("\0")
         where = f"{path}@{name}"
-        shape = _shape(parts[2], where)
+        shape = messages.shape_of(parts[2], where)
         return name, self.attribute_value(parts[1], shape, body[position:], where)
 
     def attribute_value(self, datatype, shape, data, where):
@@ -442,13 +296,13 @@ class _Reader:
         if size * count > len(data):
             raise FileFormatError(f"the HDF5 attribute '{where}' is damaged or cut short")
         if kind == 3 and size:  # strings of one length
-            texts = [_text(data[i * size : (i + 1) * size]).rstrip("\0 ") for i in range(count)]
+            texts = [messages.text(data[i * size : (i + 1) * size]).rstrip("\0 ") for i in range(count)]
         elif kind == 9 and datatype[1] & 15 == 1 and size == 16:  # strings of any length, in the global heap
             texts = [self.heap_text(*struct.unpack_from("<IQI", data, 16 * i), where) for i in range(count)]
         elif kind in (0, 1):
-            return np.frombuffer(data[: size * count], _number_type(datatype, where)).reshape(shape).copy()
+            return np.frombuffer(data[: size * count], messages.number_type(datatype, where)).reshape(shape).copy()
         else:
-            raise _refuse("an attribute that is neither text nor numbers", where)
+            raise messages.refused("an attribute that is neither text nor numbers", where)
         return texts if shape else texts[0]
 
     def heap_text(self, length, address, index, where):
@@ -464,7 +318,7 @@ class _Reader:
         self.text_left -= length
         if self.text_left < 0:
             raise FileFormatError("the HDF5 attributes refer to more text than the file has")
-        return _text(data[:length]).rstrip("\0")
+        return messages.text(data[:length]).rstrip("\0")
 
     def heap_collection(self, address):
         self.signature(address, b"GCOL")
@@ -478,46 +332,3 @@ class _Reader:
             found[index] = self.bytes(position + 16, length)
             position += 16 + -(-length // 8) * 8
         return found
-
-
-def _text(data) -> str:
-    try:
-        return bytes(data).decode("utf-8")
-    except UnicodeDecodeError:
-        raise FileFormatError("the HDF5 data is damaged: a text is not UTF-8") from None
-
-
-def _member_name(name, path) -> str:
-    if not name or "/" in name or "\0" in name or name in (".", ".."):
-        raise FileFormatError(f"the HDF5 group '{path}' has a member with the name {name!r}, which is not allowed")
-    return name
-
-
-def _shape(body, path) -> tuple:
-    """The shape from a dataspace message (IV.A.2.b)."""
-    version, rank = body[0], body[1]
-    if version == 1:
-        start = 8
-    elif version == 2:
-        start = 4
-        if body[3] == 2:  # a null dataspace: no elements
-            return (0,)
-    else:
-        raise FileFormatError(f"HDF5 dataspace version {version} is not known: versions 1 and 2 are")
-    if rank > 8:
-        raise FileFormatError(f"the HDF5 object '{path}' has {rank} axes: at most 8 are expected")
-    shape = struct.unpack_from(f"<{rank}Q", body, start)
-    if math.prod(max(n, 1) for n in shape) >= _LENGTH_LIMIT:
-        raise FileFormatError(f"the HDF5 object '{path}' has an impossible shape: {shape}")
-    return shape
-
-
-def _number_type(body, path) -> np.dtype:
-    """The NumPy dtype from a datatype message (IV.A.2.d)."""
-    kind, bits, size = body[0] & 15, body[1], struct.unpack_from("<I", body, 4)[0]
-    order = ">" if bits & 1 else "<"
-    if kind == 0 and size in (1, 2, 4, 8) and struct.unpack_from("<HH", body, 8) == (0, 8 * size):
-        return np.dtype(f"{order}{'i' if bits & 8 else 'u'}{size}")
-    if kind == 1 and (name := _IEEE.get((size, struct.unpack_from("<HHBBBBI", body, 8)))):
-        return np.dtype(order + name)
-    raise _refuse(f"a data type other than integers and IEEE numbers (class {kind}, {size} bytes)", path)

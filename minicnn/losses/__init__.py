@@ -1,0 +1,25 @@
+"""What training makes small: losses and their gradients. A new file in this folder needs no entry here.
+
+A loss is averaged over the samples of a batch, and over all other axes but the classes', which is Keras's
+'sum_over_batch_size'. Sample weights multiply the samples' losses; the sum is still divided by the number of samples.
+
+Formulas are derived in ``docs/formulas.md``; p is a probability, z a logit (the value before softmax or sigmoid), t the
+target. Classes have names in lower case too, as in Keras: ``loss=losses.categorical_crossentropy``.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from minicnn.losses.base import Loss, get, register, registry
+from minicnn.registry import public_names
+
+if TYPE_CHECKING:  # for editors and type checkers, which do not run what follows
+    from minicnn.losses.binary import *  # noqa: F403
+    from minicnn.losses.crossentropy import *  # noqa: F403
+    from minicnn.losses.elementwise import *  # noqa: F403
+
+_public = public_names(__name__)
+globals().update(_public)
+
+__all__ = ["Loss", "get", "register", *sorted(_public)]
+__getattr__: Callable[[str], type[Loss]] = registry.module_getattr(__name__, *_public)

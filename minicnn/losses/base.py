@@ -1,0 +1,156 @@
+"""What a loss is."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, SimpleNamespace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minicnn.backends.reference import ops as reference
+from minicnn.hints import Config, Shape
+from minicnn.losses.targets import check_finite, element_shapes, flatten_hint, real_targets, weight_vector, with_batch
+from minicnn.registry import ANY, Configurable, Register, Registry
+
+
+class Loss(Configurable):
+    """Base class; a subclass writes `check_target` and `compute`.
+
+    Parameters
+    ----------
+    **options
+        Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
+
+    Attributes
+    ----------
+    takes_logits_of : tuple of str
+        If the model ends in one of these activations, `compute` wants the values before it, with ``from_logits=True``.
+    from_logits : bool
+        Whether predictions are logits, unless `compute` is told otherwise.
+    accuracy : str or None
+        What the metric 'accuracy' stands for where the targets' shape is not known.
+    """
+
+    takes_logits_of: tuple[str, ...] = ()
+    accuracy: str | None = None
+    from_logits: bool = False
+    keras_only: Mapping[str, object] = MappingProxyType(
+        {"name": ANY, "reduction": ("sum_over_batch_size", "auto"), "dtype": (None,)}  # "auto": Keras 2's default
+    )
+
+    def __init__(self, **options: object):
+        self.check_options(options)
+
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The mean loss of arrays, computed in float64.
+
+        Parameters
+        ----------
+        y_true : array-like (N, …)
+            As `check_target` accepts it.
+        y_pred : array-like (N, …)
+            What a model would predict: logits only with ``from_logits=True``.
+        sample_weight : array-like (N,) or float, optional
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes or values do not fit.
+        """
+        prediction = np.ascontiguousarray(real_targets(y_pred, "y_pred"), np.float64)
+        target = self.check_target(y_true, prediction.shape[1:])
+        if len(target) != len(prediction) or not prediction.size:
+            raise ValueError(
+                "y_true and y_pred need the same number of samples, at least one. "
+                f"Received: {len(target)} and {len(prediction)}"
+            )
+        weight = None if sample_weight is None else weight_vector(sample_weight, len(prediction))
+        return float(self.compute(prediction, target, weight, None, reference))
+
+    def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
+        """Check the targets of a whole data set, once, before training or evaluation starts.
+
+        Parameters
+        ----------
+        target : array-like (N, …)
+            Never changed.
+        output_shape : tuple of int
+            The model's, without the batch axis.
+
+        Returns
+        -------
+        numpy array
+            What `compute` takes batches of; `target` itself where nothing had to be converted.
+
+        Raises
+        ------
+        ValueError
+            If shape or values do not fit.
+        TypeError
+            If it does not hold real numbers.
+        """
+        target, output_shape = real_targets(target), tuple(output_shape)
+        if target.shape[1:] not in element_shapes(output_shape):
+            raise ValueError(
+                f"{type(self).__name__} compares target and output element by element; expected a target of shape "
+                f"{with_batch(output_shape)}{flatten_hint(target, output_shape, 1 + len(output_shape))}. "
+                f"Received: a target of shape {target.shape}"
+            )
+        target = target.reshape(len(target), *output_shape)
+        check_finite(target)
+        return target
+
+    def placeholder_target(self, count: int, output_shape: Shape) -> np.ndarray:
+        """Some valid targets for `count` samples, checked already: what a rehearsal needs.
+
+        Returns
+        -------
+        numpy array
+        """
+        return np.zeros((count, *output_shape), np.float32)
+
+    def compute(
+        self,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray | None,
+        gradient: np.ndarray | None,
+        ops: SimpleNamespace,
+        from_logits: bool | None = None,
+    ) -> float:
+        """The loss of a batch, and its gradient.
+
+        Parameters
+        ----------
+        prediction : array (N, …), float32 or float64
+        target : array
+            A batch of what `check_target` returned.
+        weight : vector (N,) or None
+            Sample weights.
+        gradient : array like `prediction`, or None
+            C-contiguous; is assigned the derivative of the loss by the prediction.
+        ops : namespace
+            A backend's ops.
+        from_logits : bool, optional
+            Whether `prediction` holds logits; default: the loss's own option.
+
+        Returns
+        -------
+        float
+            Σ weight · loss / N, added up in float64 (on a GPU: a 0-d array, so that nothing waits for it).
+        """
+        return self._compute(
+            prediction, target, weight, gradient, ops, self.from_logits if from_logits is None else from_logits
+        )
+
+    def _compute(self, prediction, target, weight, gradient, ops, from_logits):
+        """Hook: what `compute` returns."""
+        raise NotImplementedError
+
+
+registry: Registry[Loss] = Registry("loss", Loss)
+register: Register = registry.register
+get: Callable[[str | Loss | type[Loss] | Config], Loss] = registry.get

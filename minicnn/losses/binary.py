@@ -1,0 +1,63 @@
+"""Binary cross-entropy: outputs that are each a decision of their own."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minicnn.hints import Shape
+from minicnn.losses.base import register
+from minicnn.losses.crossentropy import EPSILON, Smoothed
+from minicnn.losses.elementwise import ElementwiseLoss
+from minicnn.losses.targets import received
+
+__all__ = ["BinaryCrossentropy"]
+
+
+@register("bce")
+class BinaryCrossentropy(Smoothed, ElementwiseLoss):
+    """−t · log p − (1 − t) · log(1 − p) for each output on its own; see `minicnn.losses.crossentropy.Smoothed`.
+
+    Parameters
+    ----------
+    from_logits : bool, default False
+    label_smoothing : float in [0, 1), default 0
+        Move the targets by this part of the way to 1/2.
+    **options
+        See `Loss`.
+    """
+
+    accuracy: str | None = "categorical_accuracy"
+
+    def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
+        target = super().check_target(target, output_shape)
+        outside = (target < 0) | (target > 1)
+        if outside.any():
+            raise ValueError(
+                "binary_crossentropy needs targets from 0 to 1; map other labels to these first, e.g. -1 and 1 by "
+                f"(y + 1) / 2. {received(target, outside)}"
+            )
+        return target
+
+    def elements(
+        self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
+    ) -> np.ndarray:
+        target = self.smoothed(target, prediction, 2)
+        formula = self._from_logits if from_logits else self._from_probabilities
+        return formula(prediction, target, gradient)
+
+    @staticmethod
+    def _from_logits(z, t, gradient):
+        """max(z, 0) − z · t + log(1 + exp(−|z|)), which cannot overflow; derivative sigmoid(z) − t."""
+        e = np.exp(-np.abs(z))
+        if gradient is not None:
+            np.divide(np.where(z >= 0, np.ones_like(e), e), 1 + e, out=gradient)  # sigmoid(z)
+            gradient -= t
+        return np.maximum(z, 0) - z * t + np.log1p(e)
+
+    @staticmethod
+    def _from_probabilities(p, t, gradient):
+        """The formula itself on clipped probabilities; no gradient where clipping changed something."""
+        clipped = p.clip(EPSILON, 1 - EPSILON)
+        if gradient is not None:
+            np.divide(clipped - t, clipped * (1 - clipped), out=gradient)
+            gradient *= clipped == p
+        return -(t * np.log(clipped) + (1 - t) * np.log1p(-clipped))

@@ -1,0 +1,116 @@
+"""What a metric is."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minicnn.hints import Config, Shape
+from minicnn.losses.targets import with_batch
+from minicnn.registry import Configurable, Register, Registry
+
+
+class Metric(Configurable):
+    """Base class: a mean over all batches since `reset_state`; a subclass writes `measure` and maybe `target_shapes`.
+
+    Parameters
+    ----------
+    name : str, optional
+        Key in the history; default: the class's own, such as "binary_accuracy".
+    **options
+        Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
+    """
+
+    keras_only: Mapping[str, object] = MappingProxyType({"dtype": (None,)})
+    direction: str | None = None  # "max" or "min": which values are better, for callbacks; None: not known
+    sibling: str | None = (
+        None  # for messages: the name of the metric that takes class numbers where this takes columns, or reverse
+    )
+
+    def __init__(self, name: str | None = None, **options: object):
+        self.check_options(options)
+        name = getattr(self, "name", None) if name is None else name
+        if not isinstance(name, str):
+            raise TypeError(
+                f"the name of a {type(self).__name__} is a string. Received: an object of type {type(name).__name__}"
+            )
+        self.name: str = name
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+        self._sum, self._count = 0, 0
+
+    def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...] | None:
+        """The shapes, without the batch axis, that a sample's target may have; the usual one first. None: any."""
+        return None
+
+    def check(self, output_shape: Shape, target_shape: Shape) -> None:
+        """Check that outputs and targets fit each other, before the first batch.
+
+        Parameters
+        ----------
+        output_shape : tuple of int
+            The model's, without the batch axis.
+        target_shape : tuple of int
+            That of the array of all targets, (N, …).
+
+        Raises
+        ------
+        ValueError
+            If they do not.
+        """
+        shapes = self.target_shapes(tuple(output_shape))
+        if shapes is not None and tuple(target_shape[1:]) not in shapes:
+            hint = f"; {self.sibling} takes the other form of targets" if self.sibling else ""
+            raise ValueError(
+                f"metric '{self.name}' ({type(self).__name__}) expected a target of shape {with_batch(shapes[0])} for "
+                f"an output of shape {with_batch(output_shape)}{hint}. Received: a target of shape "
+                f"{tuple(target_shape)}"
+            )
+
+    def update_state(self, y_true: ArrayLike, y_pred: ArrayLike) -> None:
+        """Take a batch into account.
+
+        Parameters
+        ----------
+        y_true : array-like (N, …)
+            Targets; see `check`.
+        y_pred : array-like (N, …)
+            The model's output (after its activation).
+
+        Raises
+        ------
+        ValueError
+            If their shapes do not fit.
+        """
+        y_true, y_pred = (a if hasattr(a, "shape") else np.asarray(a) for a in (y_true, y_pred))
+        self.check(y_pred.shape[1:], y_true.shape)
+        if len(y_true) != len(y_pred):
+            raise ValueError(
+                f"metric '{self.name}' needs one target for each output. Received: {len(y_true)} and {len(y_pred)}"
+            )
+        total, count = self.measure(y_true, y_pred)
+        self._sum = self._sum + total
+        self._count += count
+
+    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
+        """The batch's (sum, number of summands); the sum may be a 0-d array."""
+        raise NotImplementedError
+
+    def result(self) -> float:
+        """The mean so far; 0 before the first batch."""
+        return float(self._sum) / self._count if self._count else 0.0
+
+    def get_state(self) -> Config:
+        """The sums so far, for a checkpoint in the middle of an epoch: every attribute that begins with "_"."""
+        return {name: value for name, value in vars(self).items() if name.startswith("_")}
+
+    def set_state(self, state: Config) -> None:
+        """Go on from what `get_state` returned."""
+        vars(self).update(state)
+
+
+registry: Registry[Metric] = Registry("metric", Metric)
+register: Register = registry.register

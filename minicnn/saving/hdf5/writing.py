@@ -1,0 +1,47 @@
+"""Writing HDF5 files, with h5py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import h5py
+
+MISSING = "writing '{suffix}' files needs h5py: pip install minicnn[keras]"
+
+
+def check_writable(suffix: str) -> None:
+    """Raise `ImportError` if h5py, which writes files of that suffix, is not installed."""
+    try:
+        is_installed = find_spec("h5py") is not None
+    except ValueError:  # it was blocked: `sys.modules` holds None
+        is_installed = False
+    if not is_installed:
+        raise ImportError(MISSING.format(suffix=suffix))
+
+
+@contextmanager
+def new_file(path: str | Path | IO[bytes], suffix: str) -> Iterator[h5py.File]:
+    """A new file, open for writing with h5py, in the layout that every HDF5 library reads.
+
+    Parameters
+    ----------
+    path : path or file object
+    suffix : str
+        Of the format, for the message.
+
+    Raises
+    ------
+    ImportError
+        If h5py is not installed.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise ImportError(MISSING.format(suffix=suffix)) from None
+    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
+        yield file

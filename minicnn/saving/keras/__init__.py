@@ -1,0 +1,1 @@
+"""What Keras's file formats share: names, structures, and which weights are whose."""

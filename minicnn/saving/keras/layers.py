@@ -1,0 +1,240 @@
+"""Keras's layers and minicnn's: one table, both ways.
+
+The classes and arguments have the same names unless a table here says otherwise. What Keras has and minicnn has not is
+an error that names the object and the argument, unless it is set to the value that changes nothing (`NEUTRAL`).
+"""
+
+import warnings
+from typing import Any
+
+from minicnn import initializers, layers
+from minicnn.checks import is_integer
+from minicnn.errors import FileFormatError, fold_name
+from minicnn.hints import Config
+from minicnn.registry import ANY, constructor_parameters
+from minicnn.saving.keras.names import brief, class_name_of, config_of, keras_object, object_from_keras
+
+NEUTRAL: dict[str, Any] = {
+    "activity_regularizer": (None,),
+    "adjustment": (None,),
+    "autocast": ANY,
+    "beta_constraint": (None,),
+    "beta_regularizer": (None,),
+    "bias_constraint": (None,),
+    "fused": ANY,
+    "gamma_constraint": (None,),
+    "gamma_regularizer": (None,),
+    "implementation": ANY,
+    "input_spec": ANY,
+    "kernel_constraint": (None,),
+    "lora_alpha": ANY,
+    "lora_rank": (None,),
+    "optional": (False,),
+    "quantization_config": (None,),
+    "ragged": (False,),
+    "renorm": (False,),
+    "renorm_clipping": (None, {}),
+    "renorm_momentum": ANY,
+    "sparse": (False,),
+    "synchronized": (False,),
+    "threshold": (0, None),
+    "virtual_batch_size": (None,),
+}
+"""Arguments of Keras's layers that minicnn's do not have → the values with which they change nothing."""
+
+RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
+"""Class → Keras 2's name of an argument → today's."""
+
+CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+"""Layers that hold a program, or the place of one: never read."""
+
+POLICIES = {"float32": "float32", "float64": "float64", "mixed_float16": "float32", "mixed_bfloat16": "float32"}
+"""Keras's dtype policies → the dtype of the weights."""
+
+POLICY_CLASSES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
+
+NAMED_ACTIVATIONS = ("sigmoid", "tanh")
+"""Layers here, but only functions in Keras."""
+
+SHARED_OPTIONS = ("name", "trainable", "input_shape")
+
+
+# ----------------------------------------------------------------------------------------------------------- reading
+
+
+def layer_from_keras(class_name: str, config: Config) -> Config:
+    """A layer's entry ``{"class_name", "config"}`` from Keras's class name and arguments (models: see `config`).
+
+    Raises
+    ------
+    FileFormatError
+        Naming layer and argument, if minicnn cannot do what it says; naming the layer, if it holds code.
+    """
+    label = f"layer {brief(config.get('name'))} ({class_name})"
+    if class_name in CODE:
+        raise FileFormatError(
+            f"{label} holds code, which is never run from a file; write it as a layer of your own and give "
+            "custom_objects"
+        )
+    renamed = RENAMED.get(class_name, {})
+    arguments = {renamed.get(name, name): value for name, value in config.items() if name != "dtype"}
+    if class_name == "InputLayer":
+        return {"class_name": class_name, "config": _input_arguments(arguments, label)}
+    for name in ("batch_input_shape", "batch_shape"):  # of the first layer of a Keras 2 Sequential
+        if name in arguments:
+            arguments["input_shape"] = _sample_shape(arguments.pop(name), label)
+    cls = layers.CLASSES.get(class_name)
+    if cls is None:  # one of the user's, or unknown: the registry knows
+        return {"class_name": class_name, "config": arguments}
+    known = {p.name for p in constructor_parameters(cls)} | set(SHARED_OPTIONS)
+    read = {}
+    for name, value in arguments.items():
+        if name in known:
+            read[name] = _argument_from_keras(name, value, label)
+        elif not _is_neutral(NEUTRAL.get(name, ()), value):
+            raise FileFormatError(f"{label}: {_unsupported(name, value)}")
+    return {"class_name": class_name, "config": read}
+
+
+def _is_neutral(neutral, value) -> bool:
+    return neutral is ANY or any(
+        (value == allowed and type(value) is not bool) or value is allowed for allowed in neutral
+    )
+
+
+def _unsupported(name, value) -> str:
+    if name not in NEUTRAL:
+        return f"minicnn's layer has no argument '{name}'. Received: {name}={brief(value)}"
+    return f"only {name}={brief(NEUTRAL[name][0])} is supported. Received: {name}={brief(value)}"
+
+
+def _argument_from_keras(name, value, label):
+    """A layer's argument, of which nested objects are translated."""
+    if name == "activation":
+        return activation_from_keras(value, label)
+    if name.endswith("_initializer"):
+        return _initializer_from_keras(value, label)
+    if name.endswith("_regularizer"):
+        return None if value is None else object_from_keras(value)
+    if name == "seed":
+        return value if is_integer(value) and value >= 0 else None
+    if name == "axis" and isinstance(value, list) and len(value) == 1:  # Keras 2's BatchNormalization
+        return value[0]
+    return value
+
+
+def _input_arguments(arguments, label) -> dict:
+    shape = arguments.get("batch_shape", arguments.get("batch_input_shape"))
+    shape = arguments.get("shape") if shape is None else _sample_shape(shape, label)
+    return {"shape": shape, "name": arguments.get("name")}
+
+
+def _sample_shape(shape, label) -> list:
+    """A shape without its batch axis, all of whose sizes must be known."""
+    if not isinstance(shape, list) or not all(is_integer(n) and n > 0 for n in shape[1:]):
+        raise FileFormatError(f"{label} needs an input whose sizes are all known. Received: {brief(shape)}")
+    return shape[1:]
+
+
+def activation_from_keras(value: object, label: str) -> str | Config | None:
+    """A name that `layers.activations` knows, or a layer's entry."""
+    if isinstance(value, dict):
+        class_name = class_name_of(value)
+        if class_name == "function":  # {"class_name": "function", "config": "relu"}
+            value = value.get("config")
+        else:
+            return layer_from_keras(class_name, config_of(value))
+    if not isinstance(value, str | None):
+        raise FileFormatError(f"{label}: an activation is a name or a layer. Received: activation={brief(value)}")
+    try:
+        layers.activations.get(value)
+    except ValueError as error:
+        raise FileFormatError(f"{label}: {error}") from None
+    return value
+
+
+def _initializer_from_keras(value, label):
+    """An initializer, or the default one: a model that is read gets its weights from the file."""
+    entry = object_from_keras(value)
+    name = entry if isinstance(entry, str) else entry["class_name"]
+    try:
+        initializers.get(name if name != "Constant" else "zeros")
+    except (ValueError, TypeError):
+        warnings.warn(
+            f"{label}: initializer {brief(name)} is not known here; the default takes its place", stacklevel=2
+        )
+        return "glorot_uniform"
+    if isinstance(entry, str):
+        return entry
+    known = {p.name for p in constructor_parameters(type(initializers.get(name)))}
+    config = {k: v for k, v in entry["config"].items() if k in known}
+    if not is_integer(config.get("seed")):
+        config.pop("seed", None)
+    return {"class_name": name, "config": config}
+
+
+def dtype_from_keras(config: Config, label: str) -> str | None:
+    """The dtype that a layer's weights have, or None where it does not say."""
+    policy = config.get("dtype")
+    if isinstance(policy, dict) and class_name_of(policy) in POLICY_CLASSES:
+        policy = config_of(policy).get("name")
+    if policy is None:
+        return None
+    if not isinstance(policy, str) or policy not in POLICIES:
+        raise FileFormatError(f"{label}: the dtype is one of {', '.join(POLICIES)}. Received: dtype={brief(policy)}")
+    if policy.startswith("mixed"):
+        warnings.warn(f"the model is computed in float32 here, more precisely than with {policy!r}", stacklevel=2)
+    return POLICIES[policy]
+
+
+# ----------------------------------------------------------------------------------------------------------- writing
+
+
+def keras_class_name(class_name: str) -> str:
+    """Keras's class for one of minicnn's."""
+    return "Activation" if fold_name(class_name) in NAMED_ACTIVATIONS else class_name
+
+
+def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
+    """A layer in Keras 3's form."""
+    if class_name == "InputLayer":
+        return keras_object(
+            "keras.layers",
+            class_name,
+            {"batch_shape": [None, *config["shape"]], "dtype": dtype, "sparse": False, "name": config["name"]},
+        )
+    if class_name not in layers.CLASSES:
+        return keras_object(None, class_name, config) | {"registered_name": class_name}
+    if keras_class_name(class_name) == "Activation" and class_name != "Activation":
+        config = config | {"activation": fold_name(class_name)}
+    arguments = {
+        name: _argument_to_keras(name, value, dtype)
+        for name, value in config.items()
+        if name not in ("input_shape", "dtype")
+    }
+    return keras_object("keras.layers", keras_class_name(class_name), arguments | {"dtype": dtype})
+
+
+def _argument_to_keras(name, value, dtype):
+    if name == "activation":
+        return _activation_to_keras(value, dtype)
+    if name == "data_format":
+        return value or "channels_last"
+    if isinstance(value, dict) and "class_name" in value:
+        module = "keras.regularizers" if name.endswith("_regularizer") else "keras.initializers"
+        return keras_object(module, value["class_name"], value["config"])
+    return value
+
+
+def _activation_to_keras(value, dtype):
+    """A function's name where Keras has a function that does the same, else a layer."""
+    if value is None or isinstance(value, str):
+        return value or "linear"
+    name, config = fold_name(value["class_name"]), value["config"]
+    if name == "leakyrelu" and config["negative_slope"] == 0.2:
+        return "leaky_relu"
+    if name in (*NAMED_ACTIVATIONS, "softmax") or (
+        name == "relu" and config["max_value"] is None and config["negative_slope"] == 0
+    ):
+        return name
+    return layer_to_keras(value["class_name"], config, dtype)

@@ -1,0 +1,64 @@
+"""Keras's objects: a class, and its arguments.
+
+Keras writes an object as ``{"module", "class_name", "config", "registered_name"}`` (Keras 3 and 2.12 on), as
+``{"class_name", "config"}`` (before, and in .h5 files), or as a name. minicnn writes ``{"class_name", "config"}``.
+
+Names are only ever looked up, here and in minicnn's registries: nothing is imported or evaluated.
+"""
+
+from minicnn.errors import FileFormatError
+from minicnn.hints import Config
+
+CLASS_NAMES = {
+    "BatchNormalizationV1": "BatchNormalization",
+    "BatchNormalizationV2": "BatchNormalization",
+    "Model": "Functional",
+}
+"""What a class was once called → what it is called today."""
+
+
+def class_name_of(entry: Config) -> str:
+    """The class of a Keras object, without the package that a registered one has before it."""
+    name = entry.get("class_name")
+    if not isinstance(name, str):
+        raise FileFormatError(f"an object in a Keras file has a class name. Received: {brief(name)}")
+    name = name.rpartition(">")[2]
+    return CLASS_NAMES.get(name, name)
+
+
+def config_of(entry: Config) -> Config:
+    """An object's arguments."""
+    config = entry.get("config", {})
+    if not isinstance(config, dict):
+        raise FileFormatError(
+            f"the arguments of a {brief(entry.get('class_name'))} are a dict. Received: {brief(config)}"
+        )
+    return config
+
+
+def brief(value: object) -> str:
+    """`value` for a message; a file's content may be long."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "…"
+
+
+def keras_object(module: str | None, class_name: str, config: Config) -> Config:
+    """An object in Keras 3's form."""
+    return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
+
+
+def object_from_keras(value: object) -> str | Config:
+    """A name, or ``{"class_name", "config"}``, from any of Keras's forms of an initializer, a loss, a metric, …"""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict):
+        raise FileFormatError(f"an object in a Keras file is a name or a dict. Received: {brief(value)}")
+    class_name = class_name_of(value)
+    if class_name == "function" and isinstance(value.get("config"), str):
+        return value["config"]
+    config = {k: v for k, v in config_of(value).items() if k not in ("fn", "dtype")}
+    if class_name.endswith("MeanMetricWrapper") or class_name == "LossFunctionWrapper":  # its function says which
+        class_name = config_of(value).get("fn")
+        if not isinstance(class_name, str):
+            raise FileFormatError(f"a wrapped function has a name. Received: {brief(value)}")
+    return {"class_name": class_name, "config": config}

@@ -4,11 +4,12 @@ import sys
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 _ALIAS = "minicnn.keras"
 
 
-def package():
+def package() -> ModuleType:
     """The package that the alias stands for."""
     return sys.modules["minicnn"]
 

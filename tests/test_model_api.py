@@ -791,14 +791,13 @@ def test_padding_names_in_any_case():
 
 def test_keras_alias():
     import minicnn.keras.callbacks as alias_callbacks
+    from minicnn import keras
     from minicnn.keras import layers, models
     from minicnn.keras.datasets import mnist
     from minicnn.keras.layers import Conv2D as AliasConv2D
     from minicnn.keras.models import Sequential
     from minicnn.keras.optimizers import schedules
     from minicnn.keras.utils import to_categorical
-
-    from minicnn import keras
 
     assert keras is mc.keras
     assert keras.Sequential is Sequential is mc.Sequential

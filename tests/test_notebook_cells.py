@@ -355,9 +355,8 @@ def test_a_saved_model_is_loaded_and_evaluated(network, file, needs, tmp_path):
 
 
 def test_d1_cells(recwarn, capsys):
-    from minicnn.keras import datasets, layers, models
-
     import minicnn as tf
+    from minicnn.keras import datasets, layers, models
 
     assert (layers, models) == (mc.layers, mc.models)
     (train_images, train_labels), (test_images, test_labels) = datasets.fashion_mnist.load_data()
@@ -423,11 +422,10 @@ def test_d2_cifar10_cells(optimizer):
 
 
 def test_d3_cells():
+    import minicnn as tf
     from minicnn.keras.datasets import mnist
     from minicnn.keras.layers import Conv2D, Dense, Flatten, MaxPooling2D
     from minicnn.keras.models import Sequential
-
-    import minicnn as tf
 
     assert (Sequential, Dense) == (mc.Sequential, mc.layers.Dense)
     assert (Conv2D, Flatten, MaxPooling2D) == (mc.layers.Conv2D, mc.layers.Flatten, mc.layers.MaxPooling2D)

@@ -1,10 +1,16 @@
 """Where numbers are computed: ``numpy`` (the reference), ``numba`` (fast, the default), or ``cupy`` (NVIDIA GPUs)."""
 
+from __future__ import annotations
+
 import os
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
 from minicnn.errors import BackendError, unknown_name
+
+if TYPE_CHECKING:
+    from minicnn.backends.base import Backend
 
 DEFAULT = "numba"
 NAMES = ("numba", "numpy", "cupy")
@@ -12,7 +18,7 @@ NAMES = ("numba", "numpy", "cupy")
 _chosen = {"name": None}
 
 
-def get(name=None):
+def get(name: str | None = None) -> Backend:
     """The backend of that name; without one, the current backend.
 
     Parameters
@@ -49,7 +55,7 @@ def set_backend(name: str) -> None:
     _chosen["name"] = name
 
 
-def current():
+def current() -> Backend:
     """The backend chosen by `set_backend`, else by the environment variable MINICNN_BACKEND, else numba."""
     return get(_current_name())
 

@@ -2,9 +2,11 @@
 
 import sys
 import time
+from typing import Literal
 
 from minicnn.callbacks.base import Callback
 from minicnn.checks import check_choice
+from minicnn.hints import Logs
 
 SECONDS_BETWEEN_DRAWS = 0.2
 
@@ -12,13 +14,13 @@ SECONDS_BETWEEN_DRAWS = 0.2
 class EpochLines(Callback):
     """One line an epoch: seconds, images trained per second (validation not counted), loss and metrics."""
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._start, self._trained = time.perf_counter(), None
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs | None = None) -> None:
         self._trained = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         now = time.perf_counter()
         seconds, samples = now - self._start, self.params["samples"]
         rate = f" - {samples / ((self._trained or now) - self._start):,.0f} images/s" if samples else ""
@@ -30,7 +32,7 @@ class ProgressBar(EpochLines):
 
     _bar = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         from tqdm import tqdm
 
         super().on_epoch_begin(epoch)
@@ -43,7 +45,7 @@ class ProgressBar(EpochLines):
             dynamic_ncols=True,
         )
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         if time.monotonic() - self._drawn < SECONDS_BETWEEN_DRAWS:
             return
         self._drawn = time.monotonic()
@@ -54,11 +56,11 @@ class ProgressBar(EpochLines):
 
     _drawn = 0.0
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._close()
         super().on_epoch_end(epoch, logs)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs | None = None) -> None:
         self._close()
 
     def _close(self):
@@ -67,7 +69,7 @@ class ProgressBar(EpochLines):
             self._bar = None
 
 
-def progress(verbose):
+def progress(verbose: Literal["auto", 0, 1, 2] | bool) -> list[Callback]:
     """The callback for ``fit(verbose=…)``: a list of one or none.
 
     Parameters

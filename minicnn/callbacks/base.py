@@ -1,9 +1,18 @@
 """What a callback is, how several are called, and the simple ones."""
 
+from __future__ import annotations
+
 import copy
 import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
+
+from minicnn.hints import Logs
+
+if TYPE_CHECKING:
+    from minicnn.models import Model
 
 # These get no number before their logs, or no logs at all.
 _ONE_ARGUMENT = (
@@ -35,70 +44,70 @@ class Callback:
         Callbacks of a later turn are called after all of an earlier one; in one turn, in the order of the list.
     """
 
-    model = None
-    params = None
-    turn = 0
+    model: Model = None  # type: ignore[assignment]  # None only until it is set
+    params: dict[str, Any] = None  # type: ignore[assignment]
+    turn: int = 0
 
-    def set_model(self, model) -> None:
+    def set_model(self, model: Model) -> None:
         self.model = model
 
-    def set_params(self, params) -> None:
+    def set_params(self, params: dict[str, Any]) -> None:
         self.params = params
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         """Before the first epoch."""
 
     def on_run_begin(self, run) -> None:
         """After `on_train_begin` of all callbacks; `run`, a `training.progress.Run`, knows, and may change, where to begin."""
 
-    def on_train_end(self, logs=None) -> None:
+    def on_train_end(self, logs: Logs | None = None) -> None:
         """After the last epoch, also when training was interrupted; `logs` are those of the last epoch."""
 
-    def on_epoch_begin(self, epoch, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Before an epoch; `epoch` counts from 0."""
 
-    def on_epoch_end(self, epoch, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """After an epoch and its validation."""
 
-    def on_train_batch_begin(self, batch, logs=None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Before a batch; `batch` counts from 0 in each epoch."""
         self.on_batch_begin(batch, logs)
 
-    def on_train_batch_end(self, batch, logs=None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After a batch; `logs` holds the epoch's averages so far."""
         self.on_batch_end(batch, logs)
 
-    def on_batch_begin(self, batch, logs=None) -> None:
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Keras's older name of `on_train_batch_begin`."""
 
-    def on_batch_end(self, batch, logs=None) -> None:
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Keras's older name of `on_train_batch_end`."""
 
-    def on_test_begin(self, logs=None) -> None:
+    def on_test_begin(self, logs: Logs | None = None) -> None:
         """Before an evaluation, or the validation in an epoch."""
 
-    def on_test_end(self, logs=None) -> None:
+    def on_test_end(self, logs: Logs | None = None) -> None:
         """After it; `logs` holds its averages, without "val_" in front."""
 
-    def on_test_batch_begin(self, batch, logs=None) -> None:
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Before one of its batches."""
 
-    def on_test_batch_end(self, batch, logs=None) -> None:
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After one of its batches; `logs` holds the averages so far."""
 
-    def on_predict_begin(self, logs=None) -> None:
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
         """Before a prediction."""
 
-    def on_predict_end(self, logs=None) -> None:
+    def on_predict_end(self, logs: Logs | None = None) -> None:
         """After a prediction."""
 
-    def on_predict_batch_begin(self, batch, logs=None) -> None:
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Before one of its batches."""
 
-    def on_predict_batch_end(self, batch, logs=None) -> None:
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After one of its batches; ``logs["outputs"]`` is a list of arrays, one for each output of the model."""
 
-    def get_state(self) -> dict:
+    def get_state(self) -> dict[str, Any]:
         """What a checkpoint keeps of this callback, so that a training that was killed goes on as if it had not been.
 
         Returns
@@ -108,30 +117,31 @@ class Callback:
         """
         return {}
 
-    def set_state(self, state) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Take over what `get_state` returned in the run that was killed; called after `on_train_begin`."""
 
 
 class CallbackList:
     """Calls several callbacks as one, and only those that override a method."""
 
-    def __init__(self, callbacks, model, params):
+    def __init__(self, callbacks: Iterable[Callback], model: Model, params: dict[str, Any]) -> None:
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"a callback is an instance of callbacks.Callback. Received: {callback!r}")
             callback.set_model(model)
             callback.set_params(params)
-        self.callbacks, self.params = sorted(callbacks, key=lambda c: c.turn), params
+        self.callbacks: list[Callback] = sorted(callbacks, key=lambda c: c.turn)
+        self.params = params
         self._overriders = {}  # method → the callbacks that have one of their own
 
-    def __call__(self, method, *args) -> None:
+    def __call__(self, method: str, *args: Any) -> None:
         """Call the method of that name of every callback that has one of its own; `logs` may be left out of `args`."""
         if len(args) < (1 if method in _ONE_ARGUMENT else 2):
             args = (*args, {})
         for callback in self._with(method):
             getattr(callback, method)(*args)
 
-    def wants(self, method) -> bool:
+    def wants(self, method: str) -> bool:
         """Whether any callback overrides the method; if not, its logs need not be computed."""
         return bool(self._with(method))
 
@@ -146,7 +156,7 @@ def _has_own(callback, method) -> bool:
     return getattr(getattr(callback, method), "__func__", None) is not getattr(Callback, method)
 
 
-def listed(callbacks) -> list:
+def listed(callbacks: Callback | Sequence[Callback] | None) -> list[Callback]:
     """What was given as ``callbacks=``, one or several or None, as a list."""
     callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
     if not isinstance(callbacks, list | tuple | None):
@@ -154,7 +164,7 @@ def listed(callbacks) -> list:
     return list(callbacks or [])
 
 
-def say(text, file=None) -> None:
+def say(text: str, file: TextIO | None = None) -> None:
     """Print a line, to stdout unless a file is given; a bar that is on the terminal moves down."""
     from tqdm import tqdm
 
@@ -175,22 +185,26 @@ class History(Callback):
         The epoch of each of these values: not every epoch is validated where ``validation_freq`` is not 1.
     """
 
-    def __init__(self):
+    epoch: list[int]
+    history: dict[str, list[float]]
+    epochs: dict[str, list[int]]
+
+    def __init__(self) -> None:
         self.epoch, self.history, self.epochs = [], {}, {}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch, self.history, self.epochs = [], {}, {}
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
             self.epochs.setdefault(name, []).append(epoch)
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         return {name: copy.deepcopy(getattr(self, name)) for name in ("epoch", "history", "epochs")}
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, Any]) -> None:
         self.epoch, self.history, self.epochs = (copy.deepcopy(state[n]) for n in ("epoch", "history", "epochs"))
 
 
@@ -205,10 +219,10 @@ class TerminateOnNaN(Callback):
         Whether to raise that error all the same.
     """
 
-    def __init__(self, raise_error=False):
+    def __init__(self, raise_error: bool = False) -> None:
         self.raise_error = raise_error
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         loss = None if self.raise_error else (logs or {}).get("loss")
         if loss is not None and not np.isfinite(loss):
             say(f"Batch {batch}: invalid loss, terminating training", sys.stderr)
@@ -228,14 +242,14 @@ class LambdaCallback(Callback):
 
     def __init__(
         self,
-        on_epoch_begin=None,
-        on_epoch_end=None,
-        on_train_begin=None,
-        on_train_end=None,
-        on_train_batch_begin=None,
-        on_train_batch_end=None,
-        **functions,
-    ):
+        on_epoch_begin: Callable[[int, Logs], object] | None = None,
+        on_epoch_end: Callable[[int, Logs], object] | None = None,
+        on_train_begin: Callable[[Logs], object] | None = None,
+        on_train_end: Callable[[Logs], object] | None = None,
+        on_train_batch_begin: Callable[[int, Logs], object] | None = None,
+        on_train_batch_end: Callable[[int, Logs], object] | None = None,
+        **functions: Callable[..., object] | None,
+    ) -> None:
         functions |= {
             "on_epoch_begin": on_epoch_begin,
             "on_epoch_end": on_epoch_end,

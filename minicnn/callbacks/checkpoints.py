@@ -3,12 +3,14 @@
 import math
 import warnings
 from pathlib import Path
+from typing import Any, Literal
 
 from minicnn import saving
 from minicnn.callbacks.base import Callback, say
-from minicnn.callbacks.monitor import MonitorCallback
+from minicnn.callbacks.monitor import Mode, MonitorCallback
 from minicnn.checks import check_number, is_integer
 from minicnn.errors import FileFormatError
+from minicnn.hints import FilePath, Logs
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -54,21 +56,22 @@ class ModelCheckpoint(MonitorCallback):
 
     def __init__(
         self,
-        filepath,
-        monitor="val_loss",
-        verbose=0,
-        save_best_only=False,
-        save_weights_only=False,
-        mode="auto",
-        save_freq="epoch",
-        initial_value_threshold=None,
-    ):
+        filepath: FilePath,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: Mode = "auto",
+        save_freq: Literal["epoch"] | int = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
         super().__init__(monitor, mode)
-        self.filepath = str(saving.files.checked_path(filepath))
+        self.filepath: str = str(saving.files.checked_path(filepath))
         saving.check_writable(self.filepath, save_weights_only)
         self.verbose = verbose
-        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
-        self.save_freq = _check_frequency(save_freq)
+        self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
+        self.save_freq: Literal["epoch"] | int = _check_frequency(save_freq)
         if initial_value_threshold is not None:
             check_number("initial_value_threshold", initial_value_threshold, minimum=-math.inf)
         self.best = initial_value_threshold
@@ -76,20 +79,20 @@ class ModelCheckpoint(MonitorCallback):
         if self.save_freq != "epoch":
             self.on_train_batch_end = self._count_batch  # so that others need no logs for every batch
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         best = self.best
         if self.save_best_only:
             super().on_train_begin()
         self.best = best
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self.save_freq == "epoch":
             self._save({"epoch": epoch + 1}, logs or {})
 
-    def _count_batch(self, batch, logs=None):
+    def _count_batch(self, batch: int, logs: Logs | None = None) -> None:
         self._batches += 1
         if self._batches >= self.save_freq:
             self._batches = 0
@@ -126,10 +129,10 @@ class ModelCheckpoint(MonitorCallback):
                 f"Received: filepath={self.filepath!r}"
             ) from None
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         return {"best": self.best, "batches": self._batches}
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, Any]) -> None:
         self.best, self._batches = state["best"], state["batches"]
 
 
@@ -170,11 +173,17 @@ class BackupAndRestore(Callback):
     _run = None
     turn = 2  # the checkpoint knows what all others have made of the epoch
 
-    def __init__(self, backup_dir, save_freq="epoch", double_checkpoint=False, delete_checkpoint=True):
-        self.backup_dir = saving.files.checked_path(backup_dir)
+    def __init__(
+        self,
+        backup_dir: FilePath,
+        save_freq: Literal["epoch"] | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        self.backup_dir: Path = saving.files.checked_path(backup_dir)
         if str(backup_dir) == "" or self.backup_dir.is_file():
             raise ValueError(f"a training's checkpoint needs a folder, e.g. 'run1'. Received: {str(backup_dir)!r}")
-        self.save_freq = _check_frequency(save_freq)
+        self.save_freq: Literal["epoch"] | int = _check_frequency(save_freq)
         self.delete_checkpoint = delete_checkpoint
         self._batches = 0
         if self.save_freq != "epoch":
@@ -199,7 +208,7 @@ class BackupAndRestore(Callback):
                     stacklevel=2,
                 )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         if self._is_inside_epoch:  # what callbacks do when an epoch begins, they did before the checkpoint
             self._restore()
             self._is_inside_epoch = False
@@ -211,13 +220,13 @@ class BackupAndRestore(Callback):
             self.model.restore(file)
             self._run.set_state(file.training["run"])
 
-    def _count_batch(self, batch, logs=None):
+    def _count_batch(self, batch: int, logs: Logs | None = None) -> None:
         self._batches += 1
         if self._batches >= self.save_freq:
             self._batches = 0
             self._save()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._save()
 
     def _save(self):
@@ -225,14 +234,14 @@ class BackupAndRestore(Callback):
         snapshot.training["run"] = self._run.get_state()
         saving.write(self.path, snapshot)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs | None = None) -> None:
         if self.delete_checkpoint and self._run is not None and self._run.completed:
             self.path.unlink(missing_ok=True)
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         return {"batches": self._batches}
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, Any]) -> None:
         self._batches = state["batches"]
 
 

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from minicnn.callbacks.base import Callback
+from minicnn.hints import FilePath, Logs
 from minicnn.saving import files
 
 
@@ -32,18 +33,20 @@ class CSVLogger(Callback):
         When training starts, if the file cannot be written.
     """
 
-    def __init__(self, filename, separator=",", append=False):
+    def __init__(self, filename: FilePath, separator: str = ",", append: bool = False) -> None:
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"separator is one character, e.g. ',' or ';'. Received: separator={separator!r}")
-        self.filename, self.separator, self.append = Path(filename), separator, append
+        self.filename: Path = Path(filename)
+        self.separator = separator
+        self.append = append
         self._file = self._columns = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         self.filename.parent.mkdir(parents=True, exist_ok=True)
         self._close()
         self._columns, self._is_first = None, True
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Open the file: where a training goes on, its first epoch is known only now."""
         if self._file is not None:
             return
@@ -74,7 +77,7 @@ class CSVLogger(Callback):
             header = next(csv.reader(file, delimiter=self.separator), None)
         return header and header[1:]
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
         writer = csv.writer(self._file, delimiter=self.separator)
         if self._columns is None:
@@ -102,7 +105,7 @@ class CSVLogger(Callback):
             if not file.read().endswith((b"\r", b"\n")):
                 self._file.write("\r\n")  # as the csv module does
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs | None = None) -> None:
         self._close()
 
     def _close(self):

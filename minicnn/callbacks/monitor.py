@@ -1,11 +1,17 @@
 """Callbacks that watch whether a value gets better."""
 
 import warnings
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
 
 from minicnn import metrics
 from minicnn.callbacks.base import Callback, say
 from minicnn.callbacks.schedule import check_settable
 from minicnn.checks import check_choice, check_number, check_positive_int
+from minicnn.hints import Logs
+
+Mode: TypeAlias = Literal["auto", "min", "max"]
 
 
 class MonitorCallback(Callback):
@@ -31,16 +37,19 @@ class MonitorCallback(Callback):
         For another mode; when training starts, if "auto" does not know the direction.
     """
 
-    action = "the callback acts"  # for the warning about a value that is not there
+    action: str = "the callback acts"  # for the warning about a value that is not there
 
-    def __init__(self, monitor="val_loss", mode="auto", min_delta=0):
+    best: float | None
+
+    def __init__(self, monitor: str = "val_loss", mode: Mode = "auto", min_delta: float = 0) -> None:
         if not isinstance(monitor, str):
             raise TypeError(f"monitor is the name of a loss or metric, e.g. 'val_loss'. Received: {monitor!r}")
-        self.monitor, self.mode = monitor, check_choice("mode", mode, ("auto", "min", "max"))
-        self.min_delta = abs(check_number("min_delta", min_delta, minimum=-float("inf")))
+        self.monitor = monitor
+        self.mode: Mode = check_choice("mode", mode, ("auto", "min", "max"))
+        self.min_delta: float = abs(check_number("min_delta", min_delta, minimum=-float("inf")))
         self.best = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         self.best = None
         self._more_is_better = self._direction() == "max"
 
@@ -59,13 +68,13 @@ class MonitorCallback(Callback):
             )
         return direction
 
-    def is_improvement(self, value, reference) -> bool:
+    def is_improvement(self, value: float, reference: float | None) -> bool:
         """Whether `value` is better than `reference` by more than `min_delta`; anything is better than None."""
         if reference is None:
             return True
         return value - self.min_delta > reference if self._more_is_better else value + self.min_delta < reference
 
-    def current(self, logs):
+    def current(self, logs: Logs | None) -> float | None:
         """The monitored value as a float; None, with a warning, if it is not there."""
         value = (logs or {}).get(self.monitor)
         if value is None:
@@ -122,33 +131,41 @@ class EarlyStopping(MonitorCallback):
         Of the best epoch so far; the weights only with `restore_best_weights`.
     """
 
+    baseline: float | None
+    best: float | None
+    wait: int
+    stopped_epoch: int
+    best_epoch: int
+    best_weights: list[np.ndarray] | None
     action = "Early stopping"
     _state = ("wait", "stopped_epoch", "best", "best_epoch", "best_weights")
 
     def __init__(
         self,
-        monitor="val_loss",
-        min_delta=0,
-        patience=0,
-        verbose=0,
-        mode="auto",
-        baseline=None,
-        restore_best_weights=False,
-        start_from_epoch=0,
-    ):
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: Mode = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.patience = check_positive_int("patience", patience, minimum=0)
+        self.patience: int = check_positive_int("patience", patience, minimum=0)
         self.verbose = verbose
-        self.baseline = None if baseline is None else check_number("baseline", baseline, minimum=-float("inf"))
+        self.baseline: float | None = (
+            None if baseline is None else check_number("baseline", baseline, minimum=-float("inf"))
+        )
         self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = check_positive_int("start_from_epoch", start_from_epoch, minimum=0)
+        self.start_from_epoch: int = check_positive_int("start_from_epoch", start_from_epoch, minimum=0)
         self.wait, self.stopped_epoch, self.best_epoch, self.best_weights = 0, 0, 0, None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin()
         self.wait, self.stopped_epoch, self.best_epoch, self.best_weights = 0, 0, 0, None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         current = self.current(logs)
         if current is None or epoch < self.start_from_epoch:
             return
@@ -163,7 +180,7 @@ class EarlyStopping(MonitorCallback):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch > 0 and self.verbose:
             say(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.best_weights is not None:
@@ -171,10 +188,10 @@ class EarlyStopping(MonitorCallback):
                 say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
             self.model.set_weights(self.best_weights)
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._state}
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, Any]) -> None:
         for name in self._state:
             setattr(self, name, state[name])
 
@@ -208,34 +225,37 @@ class ReduceLROnPlateau(MonitorCallback):
         When training starts, if the optimizer has a schedule of its own.
     """
 
+    best: float | None
+    wait: int
+    cooldown_counter: int
     action = "Learning rate reduction is"
     _state = ("wait", "cooldown_counter", "best")
 
     def __init__(
         self,
-        monitor="val_loss",
-        factor=0.1,
-        patience=10,
-        verbose=0,
-        mode="auto",
-        min_delta=1e-4,
-        cooldown=0,
-        min_lr=0.0,
-    ):
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: Mode = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.factor = check_number("factor", factor, below=1)
-        self.patience = check_positive_int("patience", patience, minimum=0)
+        self.factor: float = check_number("factor", factor, below=1)
+        self.patience: int = check_positive_int("patience", patience, minimum=0)
         self.verbose = verbose
-        self.cooldown = check_positive_int("cooldown", cooldown, minimum=0)
-        self.min_lr = check_number("min_lr", min_lr)
+        self.cooldown: int = check_positive_int("cooldown", cooldown, minimum=0)
+        self.min_lr: float = check_number("min_lr", min_lr)
         self.wait, self.cooldown_counter = 0, 0
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         check_settable(self)
         super().on_train_begin()
         self.wait, self.cooldown_counter = 0, 0
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
             logs["learning_rate"] = self.model.optimizer.learning_rate
         current = self.current(logs)
@@ -261,9 +281,9 @@ class ReduceLROnPlateau(MonitorCallback):
         if self.verbose:
             say(f"Epoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {optimizer.learning_rate}.")
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._state}
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, Any]) -> None:
         for name in self._state:
             setattr(self, name, state[name])

@@ -1,10 +1,12 @@
 """Learning rates that a callback sets."""
 
 import inspect
+from collections.abc import Callable
 
 import numpy as np
 
 from minicnn.callbacks.base import Callback, say
+from minicnn.hints import Logs
 from minicnn.optimizers.schedules import LearningRateSchedule
 
 
@@ -25,16 +27,17 @@ class LearningRateScheduler(Callback):
         If `schedule` is no function; when training starts, if the optimizer has a schedule of its own.
     """
 
-    def __init__(self, schedule, verbose=0):
+    def __init__(self, schedule: Callable[[int, float], float] | Callable[[int], float], verbose: int = 0) -> None:
         if not callable(schedule):
             raise TypeError(f"LearningRateScheduler takes a function, schedule(epoch, lr). Received: {schedule!r}")
-        self.schedule, self.verbose = schedule, verbose
+        self.schedule = schedule
+        self.verbose = verbose
         self._takes_rate = _takes_two_arguments(schedule)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         check_settable(self)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         optimizer = self.model.optimizer
         rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
         if not isinstance(rate, float | np.floating):
@@ -43,12 +46,12 @@ class LearningRateScheduler(Callback):
         if self.verbose:
             say(f"Epoch {epoch + 1}: LearningRateScheduler setting learning rate to {optimizer.learning_rate}.")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
             logs["learning_rate"] = self.model.optimizer.learning_rate
 
 
-def check_settable(callback) -> None:
+def check_settable(callback: Callback) -> None:
     """Raise `TypeError` if the optimizer's learning rate is a schedule, which a callback would put out of force."""
     rate = callback.model.optimizer.learning_rate
     if isinstance(rate, LearningRateSchedule):

@@ -4,12 +4,19 @@ import gzip
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TypeVar
 from urllib.parse import urlsplit
+
+import numpy as np
 
 from minicnn.cache_folder import CACHE_VARIABLE, cache_folder
 from minicnn.errors import DataError
+from minicnn.hints import FilePath
+
+_T = TypeVar("_T")
 
 DATA_VARIABLE = "MINICNN_DATA"
 
@@ -46,7 +53,13 @@ class RemoteFile:
     mirrors: tuple[str, ...]
 
 
-def find_dataset(name: str, locate, files, data_dir=None, hint=None):
+def find_dataset(
+    name: str,
+    locate: Callable[[Path], _T | None],
+    files: Sequence[RemoteFile],
+    data_dir: FilePath | None = None,
+    hint: Callable[[Path], str] | None = None,
+) -> _T:
     """Find all files of a data set in one place, or download them.
 
     All files come from the same place, so that a half-filled folder is never completed with another version's files.
@@ -101,7 +114,7 @@ def download_folder() -> Path:
     return cache_folder() / "datasets"
 
 
-def first_file(folder: Path, subfolders, names) -> Path | None:
+def first_file(folder: Path, subfolders: Iterable[str], names: Iterable[str]) -> Path | None:
     """The first regular file `folder/subfolder/name`, sub-folders first, or None."""
     for subfolder in subfolders:
         for name in names:
@@ -111,7 +124,7 @@ def first_file(folder: Path, subfolders, names) -> Path | None:
     return None
 
 
-def open_stream(path):
+def open_stream(path: FilePath) -> IO[bytes]:
     """Open a file for reading bytes, gzip-compressed or not.
 
     The content decides, not the name: some browsers unpack a .gz while downloading and keep the name.
@@ -121,7 +134,7 @@ def open_stream(path):
     return gzip.open(path, "rb") if is_compressed else open(path, "rb")
 
 
-def bad_file(path, expected, received) -> DataError:
+def bad_file(path: FilePath, expected: object, received: object) -> DataError:
     """The error for a file that is not what it should be."""
     return DataError(
         f"{path} is damaged or is not the right file: delete it to download it again, or set {DATA_VARIABLE} "
@@ -129,7 +142,7 @@ def bad_file(path, expected, received) -> DataError:
     )
 
 
-def check_labels(labels, path, classes: int = 10) -> None:
+def check_labels(labels: np.ndarray, path: FilePath, classes: int = 10) -> None:
     """Raise `DataError` unless all labels are below `classes`."""
     highest = int(labels.max())
     if highest >= classes:

@@ -5,13 +5,15 @@ import struct
 import zlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minicnn.datasets._files import bad_file, open_stream
+from minicnn.hints import FilePath
 
 UNSIGNED_BYTE = 0x08
 
 
-def read_idx(path, item_shape: tuple[int, ...], max_items: int) -> np.ndarray:
+def read_idx(path: FilePath, item_shape: tuple[int, ...], max_items: int) -> NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, gzip-compressed or not.
 
     Parameters

@@ -1,9 +1,11 @@
 """What MNIST and the data sets in its layout share: four IDX files, 28x28 pixels, ten classes."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from minicnn.datasets._files import DataError, bad_file, check_labels, find_dataset, first_file
+from minicnn.datasets._files import DataError, RemoteFile, bad_file, check_labels, find_dataset, first_file
 from minicnn.datasets._idx import read_idx
+from minicnn.hints import FilePath, Split
 
 IMAGE_SHAPE = (28, 28)
 MAX_TRAIN = 60_000
@@ -31,9 +33,9 @@ class IdxDataset:
 
     name: str
     subfolders: tuple[str, ...]
-    files: tuple
+    files: tuple[RemoteFile, ...]
 
-    def load(self, data_dir=None):
+    def load(self, data_dir: FilePath | None = None) -> tuple[Split, Split]:
         """Find, read and check the files; returns ((x_train, y_train), (x_test, y_test))."""
         paths = find_dataset(self.name, self.locate, self.files, data_dir)
         train = _read_split(*paths[:2], MAX_TRAIN)
@@ -41,7 +43,7 @@ class IdxDataset:
         self._refuse_other_dataset(train[1], paths[1])
         return train, test
 
-    def locate(self, folder):
+    def locate(self, folder: Path) -> list[Path] | None:
         """The paths of the four files below `folder`, or None if one is missing."""
         paths = [first_file(folder, self.subfolders, _spellings(file.name)) for file in self.files]
         return None if None in paths else paths

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from minicnn.datasets._files import DataError, RemoteFile, bad_file, check_labels, find_dataset
+from minicnn.hints import FilePath, Split
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -34,7 +35,7 @@ ARCHIVE_OVERHEAD = 1 << 20  # bytes: tar headers, padding, readme; the published
 MOST_NAMED = 8  # files found instead of the expected ones, in a message
 
 
-def load_data(data_dir=None):
+def load_data(data_dir: FilePath | None = None) -> tuple[Split, Split]:
     """Load CIFAR-10.
 
     Parameters

@@ -8,6 +8,8 @@ from importlib.resources import files
 
 import numpy as np
 
+from minicnn.hints import Split
+
 SMALL = 8
 LARGE = 28
 BOX = 20  # as in MNIST, a digit fills 20x20 pixels of 28x28
@@ -15,7 +17,7 @@ INK = 16  # the darkest stored pixel
 STEPS = 10  # from 8 to 20 pixels, all weights of the interpolation are multiples of 1/10
 
 
-def load_data(upscale: bool = False, test_split: float = 0.2):
+def load_data(upscale: bool = False, test_split: float = 0.2) -> tuple[Split, Split]:
     """Load the digits.
 
     The held-out part is fixed and spread evenly: of the images of each class, in the published order, number 4, 9,

@@ -2,6 +2,7 @@
 
 from minicnn.datasets._files import RemoteFile
 from minicnn.datasets._mnist_layout import IdxDataset
+from minicnn.hints import FilePath, Split
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -53,7 +54,7 @@ DATASET = IdxDataset(
 )
 
 
-def load_data(data_dir=None):
+def load_data(data_dir: FilePath | None = None) -> tuple[Split, Split]:
     """Load Fashion-MNIST.
 
     Parameters

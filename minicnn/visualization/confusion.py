@@ -1,9 +1,17 @@
 """Which classes a model takes for which."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.metrics import class_numbers, confusion_matrix
-from minicnn.visualization.figures import as_text, checked_names, class_label, new_figure
+from minicnn.visualization.figures import Names, as_text, checked_names, class_label, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CELL_INCHES = 0.62
 SMALL_CELL_INCHES = 0.26
@@ -11,7 +19,7 @@ MOST_CELLS_WITH_NUMBERS = 20  # of more classes, the colours alone are drawn
 MOST_INCHES = 40
 
 
-def plot_confusion_matrix(y_true, y_pred, class_names=None):
+def plot_confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, class_names: Names | None = None) -> Figure:
     """The confusion matrix as a picture: each cell's count and its share of its row, that is of the true class.
 
     Parameters

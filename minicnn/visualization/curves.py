@@ -1,11 +1,23 @@
 """Training curves, of one training or of several to be compared."""
 
+from __future__ import annotations
+
 import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from minicnn.checks import is_real
 from minicnn.visualization.figures import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, as_text, new_figure, text_width
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from minicnn.callbacks import History
+
+Curves: TypeAlias = "History | Mapping[str, Sequence[float]]"
+"""What `fit` returned, or its ``.history``."""
 
 TRAIN_STYLE = {"color": BLUE, "linestyle": "-", "marker": "o"}
 VALIDATION_STYLE = {"color": VERMILION, "linestyle": "--", "marker": "s"}
@@ -20,7 +32,7 @@ LEGEND_LINE, LEGEND_SIDES = 0.19, 0.9  # inches: the height of a line; what stan
 LEGEND_LETTERS = 36
 
 
-def plot_history(history):
+def plot_history(history: Curves | Mapping[str, Curves]) -> Figure:
     """Curves of the loss and of every metric by epoch, training and validation in one panel each.
 
     Parameters

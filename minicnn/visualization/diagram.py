@@ -1,20 +1,28 @@
 """A model as a diagram of boxes and arrows."""
 
+from __future__ import annotations
+
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from minicnn.checks import check_choice, check_number
+from minicnn.hints import FilePath
 from minicnn.layers import InputLayer
 from minicnn.models import Model, Sequential
 from minicnn.settings import floatx
 from minicnn.visualization.figures import NO_BREAK, as_text, new_figure, text_width
 from minicnn.visualization.layout import Layout, layered
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MARGIN = 0.15  # inches around the drawing
 PADDING = 0.1  # inches between a box's border and its text
 NESTED_PADDING = 0.25  # inches between the border of a nested model and its layers
-TITLE, DETAIL = {"size": 10, "weight": "bold"}, {"size": 8.5}
+TITLE: dict[str, Any] = {"size": 10, "weight": "bold"}
+DETAIL: dict[str, Any] = {"size": 8.5}
 LINE_SPACING = 1.35
 LINE_LETTERS = 60
 MOST_PIXELS = 8e7  # a diagram that would have more gets a lower resolution, and no side has 2**16, Agg's limit
@@ -48,14 +56,14 @@ class Box:
     """
 
     title: str
-    details: list
+    details: list[str]
     colour: str
-    inner: object = None
-    size: tuple = field(init=False)
+    inner: Drawing | None = None
+    size: tuple[float, float] = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         lines = [(self.title, TITLE), *((line, DETAIL) for line in self.details)]
-        self.text_height = sum(font["size"] * LINE_SPACING for _, font in lines) / 72
+        self.text_height: float = sum(font["size"] * LINE_SPACING for _, font in lines) / 72
         width, height = max(text_width(*line) for line in lines), self.text_height
         if self.inner is not None:
             width = max(width, self.inner.size[0] + 2 * NESTED_PADDING)
@@ -75,17 +83,17 @@ class Drawing:
     direction : {"TB", "BT", "LR", "RL"}
     """
 
-    boxes: list
+    boxes: list[Box]
     layout: Layout
     direction: str
 
     @property
-    def size(self):
+    def size(self) -> tuple[float, float]:
         """Width and height in inches."""
         width, height = self.layout.size
         return (width, height) if self.direction in ("TB", "BT") else (height, width)
 
-    def place(self, point):
+    def place(self, point: tuple[float, float]) -> tuple[float, float]:
         """A point of the layout, in inches right and down from the drawing's corner."""
         across, along = point
         if self.direction in ("BT", "RL"):
@@ -94,18 +102,18 @@ class Drawing:
 
 
 def plot_model(
-    model,
-    to_file=None,
-    show_shapes=False,
-    show_dtype=False,
-    show_layer_names=False,
-    rankdir="TB",
-    expand_nested=False,
-    dpi=200,
-    show_layer_activations=False,
-    show_trainable=False,
-    splines="ortho",
-):
+    model: Model,
+    to_file: FilePath | None = None,
+    show_shapes: bool = False,
+    show_dtype: bool = False,
+    show_layer_names: bool = False,
+    rankdir: Literal["TB", "BT", "LR", "RL"] = "TB",
+    expand_nested: bool = False,
+    dpi: float = 200,
+    show_layer_activations: bool = False,
+    show_trainable: bool = False,
+    splines: str = "ortho",
+) -> Figure:
     """A model as a diagram: a box for every call of a layer, coloured by the layer's kind, and arrows between them.
 
     Parameters

@@ -1,10 +1,18 @@
 """What all figures share: where they come from, their colours, how images and class numbers are read."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.checks import is_integer, is_real
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart with any colour vision: "Color Universal Design", 2008.
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -13,8 +21,11 @@ DPI = 120
 PAD = 0.06  # inches around every part of a figure
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
+Names: TypeAlias = Sequence[str] | np.ndarray
+"""Of classes or images, in order."""
 
-def new_figure(width, height, layout="constrained", dpi=DPI):
+
+def new_figure(width: float, height: float, layout: str | None = "constrained", dpi: float = DPI) -> Figure:
     """An empty figure of that size in inches, which belongs to nobody's pyplot."""
     figure = figure_class()(figsize=(width, height), dpi=dpi, layout=layout)
     if layout is not None:
@@ -23,7 +34,7 @@ def new_figure(width, height, layout="constrained", dpi=DPI):
 
 
 @cache
-def figure_class():
+def figure_class() -> type[Figure]:
     """matplotlib's Figure, drawn by Agg, which needs no display."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -51,7 +62,7 @@ def figure_class():
 # -------------------------------------------------------------------------------------------------------- arguments
 
 
-def as_pixels(images, caller):
+def as_pixels(images: ArrayLike, caller: str) -> np.ndarray:
     """Images as floats from 0 to 1, for drawing.
 
     Parameters
@@ -102,7 +113,7 @@ def _limits(pixels):
     return (lowest, highest) if lowest < highest else (lowest, lowest + 1)
 
 
-def checked_names(names, argument):
+def checked_names(names: Names | None, argument: str) -> list[str] | None:
     """Names as a list of str; None stays None.
 
     Raises
@@ -124,7 +135,7 @@ def checked_names(names, argument):
     return [str(name) for name in names]
 
 
-def class_label(number, class_names, argument="labels") -> str:
+def class_label(number: float, class_names: Names | None, argument: str = "labels") -> str:
     """The name of a class, or its number where there are no names.
 
     Raises
@@ -145,7 +156,7 @@ def class_label(number, class_names, argument="labels") -> str:
     return class_names[number]
 
 
-def as_one_image(image, caller):
+def as_one_image(image: ArrayLike, caller: str) -> np.ndarray:
     """One image as floats from 0 to 1; see `as_pixels`.
 
     Parameters
@@ -167,12 +178,12 @@ def as_one_image(image, caller):
     return as_pixels(batch, caller)[0]
 
 
-def as_text(text) -> str:
+def as_text(text: object) -> str:
     """`text` for matplotlib, which otherwise reads formulas between dollar signs."""
     return str(text).replace("$", r"\$")
 
 
-def text_width(text, font) -> float:
+def text_width(text: str, font: dict[str, Any]) -> float:
     """Inches that a line takes.
 
     Parameters

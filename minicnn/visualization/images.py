@@ -1,8 +1,13 @@
 """Grids of images, and one image with what a model makes of it."""
 
+from __future__ import annotations
+
 import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.checks import check_positive_int, is_real
 from minicnn.metrics import class_numbers
@@ -11,6 +16,7 @@ from minicnn.visualization.figures import (
     GREEN,
     NO_BREAK,
     VERMILION,
+    Names,
     as_one_image,
     as_pixels,
     as_text,
@@ -18,6 +24,9 @@ from minicnn.visualization.figures import (
     class_label,
     new_figure,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 IMAGE_INCHES = 1.5
 TITLE_SIZE = 8.5  # points
@@ -29,7 +38,14 @@ OTHERS = "#B0B0B0"
 TOLERANCE = 1e-5  # probabilities may be so much below 0 or above 1, by rounding
 
 
-def show_images(images, labels=None, class_names=None, predictions=None, titles=None, columns=5):
+def show_images(
+    images: ArrayLike | Sequence[ArrayLike],
+    labels: ArrayLike | None = None,
+    class_names: Names | None = None,
+    predictions: ArrayLike | None = None,
+    titles: Names | None = None,
+    columns: int = 5,
+) -> Figure:
     """A grid of images, each with its class or a title above it.
 
     Parameters
@@ -132,7 +148,13 @@ def _percent(fraction, decimals=2) -> str:
 # ------------------------------------------------------------------------------------------------------- prediction
 
 
-def show_prediction(image, probabilities, class_names=None, label=None, top=10):
+def show_prediction(
+    image: ArrayLike,
+    probabilities: ArrayLike,
+    class_names: Names | None = None,
+    label: int | None = None,
+    top: int = 10,
+) -> Figure:
     """An image beside a bar for the probability of each class; the title says which is predicted, and how surely.
 
     Parameters

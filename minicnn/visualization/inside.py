@@ -1,10 +1,15 @@
 """What a convolutional network has learned, and what it makes of an image: its filters and its feature maps."""
 
+from __future__ import annotations
+
 import textwrap
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.checks import check_positive_int, is_real
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
@@ -15,6 +20,9 @@ from minicnn.plan.plan import Plan
 from minicnn.threads import compute_threads
 from minicnn.training.sources import Batch
 from minicnn.visualization.figures import as_pixels, as_text, new_figure, text_width
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TILE_INCHES = 0.62
 GAP = 0.1  # between tiles, in tiles
@@ -44,8 +52,8 @@ class Row:
     """
 
     label: str
-    tiles: list
-    limits: tuple
+    tiles: list[np.ndarray]
+    limits: tuple[float, float]
     colours: str
     begins: bool = True
 
@@ -53,7 +61,7 @@ class Row:
 # ------------------------------------------------------------------------------------------------------------ filters
 
 
-def show_filters(layer, max_filters=16, max_channels=8):
+def show_filters(layer: Conv2D | Model, max_filters: int = 16, max_channels: int = 8) -> Figure:
     """The kernels of a convolution, or of all convolutions of a model: a column for each filter.
 
     Filters of one input channel, and each channel of the others, are drawn from purple (negative) over white (0) to
@@ -132,7 +140,12 @@ def _count(number, limit, what) -> str:
 # ------------------------------------------------------------------------------------------------------- feature maps
 
 
-def show_feature_maps(model, image, layers=None, max_maps=16):
+def show_feature_maps(
+    model: Model,
+    image: ArrayLike | Sequence[ArrayLike],
+    layers: str | Layer | Sequence[str | Layer] | None = None,
+    max_maps: int = 16,
+) -> Figure:
     """The image and what each layer makes of it: a row of maps for every layer whose output has a height and a width.
 
     Each layer's colours go from its lowest value (dark) to its highest (light), as in use: no dropout, no augmentation.

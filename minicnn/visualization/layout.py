@@ -5,10 +5,17 @@ every box gets a rank below those it reads; arrows across several ranks pass thr
 is ordered so that few arrows cross; places are then pulled towards their neighbours, without overlapping.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_right, insort
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import TypeAlias
+
+Point: TypeAlias = tuple[float, float]
+"""Inches across and down."""
 
 ORDER_SWEEPS = 12
 PLACE_SWEEPS = 40
@@ -34,12 +41,12 @@ class Layout:
     size : (float, float)
     """
 
-    centres: list
-    paths: dict
-    size: tuple
+    centres: list[Point]
+    paths: dict[tuple[int, int], list[Point]]
+    size: Point
 
 
-def layered(sizes, edges) -> Layout:
+def layered(sizes: Sequence[Point], edges: Iterable[tuple[int, int]]) -> Layout:
     """Lay out boxes from top to bottom.
 
     Parameters

@@ -1,0 +1,1 @@
+from minicnn.activations import *

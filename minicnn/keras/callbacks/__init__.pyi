@@ -1,0 +1,1 @@
+from minicnn.callbacks import *

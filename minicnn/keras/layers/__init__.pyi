@@ -1,0 +1,1 @@
+from minicnn.layers import *

@@ -1,0 +1,1 @@
+from minicnn.utils import *

@@ -12,7 +12,7 @@ import warnings
 from itertools import chain
 
 from minicnn import layers, metrics
-from minicnn.checks import is_integer
+from minicnn.checks import for_outputs, is_integer
 from minicnn.errors import FileFormatError, fold_name
 from minicnn.registry import constructor_parameters, to_plain
 
@@ -318,8 +318,8 @@ def compile_from_keras(config, outputs) -> dict | None:
         return None
     if config.get("weighted_metrics"):
         warnings.warn("weighted metrics are not supported and left out", stacklevel=2)
-    losses = _for_outputs(config["loss"], outputs, "loss")
-    weights = _for_outputs(config.get("loss_weights"), outputs, "loss_weights")
+    losses = for_outputs("loss", config["loss"], len(outputs), outputs)
+    weights = for_outputs("loss_weights", config.get("loss_weights"), len(outputs), outputs)
     return {
         "optimizer": optimizer_from_keras(config.get("optimizer", config.get("optimizer_config"))),
         "loss": [_as_entry(object_from_keras(loss)) for loss in losses],
@@ -331,20 +331,6 @@ def compile_from_keras(config, outputs) -> dict | None:
 def _as_entry(value) -> dict:
     """A name as ``{"class_name", "config"}``."""
     return {"class_name": value, "config": {}} if isinstance(value, str) else value
-
-
-def _for_outputs(value, outputs, what) -> list:
-    """One value for each output, from one for all, a list, or a dict by output name."""
-    if isinstance(value, dict) and "class_name" not in value:
-        missing = [name for name in outputs if name not in value]
-        if missing or len(value) != len(outputs):
-            raise FileFormatError(f"{what} goes by the outputs {outputs}. Received: {brief(list(value))}")
-        return [value[name] for name in outputs]
-    if isinstance(value, list):
-        if len(value) != len(outputs):
-            raise FileFormatError(f"{what} needs one entry for each of {len(outputs)} outputs. Received: {len(value)}")
-        return value
-    return [value] * len(outputs)
 
 
 def _metrics_from_keras(value, outputs) -> list:

@@ -62,7 +62,7 @@ class Reasons(Callback):
     """Collects why steps were not captured, None for those that were, while `fit` still has them."""
 
     def on_epoch_end(self, epoch, logs=None):
-        self.found = [step.reason for step in self.model.engine._steps.values() if step._runs > 1]
+        self.found = [graph.reason for graph in self.model.engine.graphs.values() if graph.launches > 1]
 
 
 # ---------------------------------------------------------------------------------------------------------- training
@@ -167,7 +167,7 @@ def test_generators_sample_weights_and_several_outputs(rng, seed):
 
 def test_data_that_does_not_fit_comes_in_chunks(rng, seed, monkeypatch):
     """In two sets of arrays that take turns; the order of the samples is the same as without chunks."""
-    from minicnn import device_engine
+    from minicnn.training import device_engine
 
     x, y = dense_data(rng, 103)
     results = []

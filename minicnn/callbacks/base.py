@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -48,8 +49,13 @@ class Callback:
     def on_train_begin(self, logs=None) -> None:
         """Before the first epoch."""
 
-    def on_run_begin(self, run) -> None:
-        """After `on_train_begin` of all callbacks; `run`, a `training.progress.Run`, knows, and may change, where to begin."""
+    def on_run_begin(self, progress: Any) -> None:
+        """After `on_train_begin` of all callbacks; `progress` knows, and may change, where to begin.
+
+        Parameters
+        ----------
+        progress : minicnn.training.progress.Progress
+        """
 
     def on_train_end(self, logs=None) -> None:
         """After the last epoch, also when training was interrupted; `logs` are those of the last epoch."""

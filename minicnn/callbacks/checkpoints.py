@@ -2,7 +2,9 @@
 
 import math
 import warnings
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from minicnn import saving
 from minicnn.callbacks.base import Callback, say
@@ -167,7 +169,7 @@ class BackupAndRestore(Callback):
     code: a generator that draws random numbers needs a fixed seed.
     """
 
-    _run = None
+    _progress = None
     turn = 2  # the checkpoint knows what all others have made of the epoch
 
     def __init__(self, backup_dir, save_freq="epoch", double_checkpoint=False, delete_checkpoint=True):
@@ -185,17 +187,17 @@ class BackupAndRestore(Callback):
         """The checkpoint."""
         return self.backup_dir / CHECKPOINT
 
-    def on_run_begin(self, run):
-        self._run, self._is_inside_epoch = run, False
+    def on_run_begin(self, progress: Any) -> None:
+        self._progress, self._is_inside_epoch = progress, False
         self.backup_dir.mkdir(parents=True, exist_ok=True)
         saving.files.remove_leftovers(self.path)
         if self.path.exists():
             self._restore()
-            self._is_inside_epoch = run.batch > 0
+            self._is_inside_epoch = progress.batch > 0
             if self.model.stop_training:
                 warnings.warn(
-                    f"the training in {str(self.backup_dir)!r} was stopped in or after epoch {max(run.epoch, 1)}, and "
-                    f"stays so: to train on, delete {str(self.path)!r}",
+                    f"the training in {str(self.backup_dir)!r} was stopped in or after epoch {max(progress.epoch, 1)}, "
+                    f"and stays so: to train on, delete {str(self.path)!r}",
                     stacklevel=2,
                 )
 
@@ -209,7 +211,7 @@ class BackupAndRestore(Callback):
             if "run" not in file.training:
                 raise FileFormatError("this is a model, not the checkpoint of a training")
             self.model.restore(file)
-            self._run.set_state(file.training["run"])
+            self._progress.set_state(file.training["run"])
 
     def _count_batch(self, batch, logs=None):
         self._batches += 1
@@ -222,11 +224,11 @@ class BackupAndRestore(Callback):
 
     def _save(self):
         snapshot = self.model.snapshot()
-        snapshot.training["run"] = self._run.get_state()
+        snapshot.training["run"] = self._progress.get_state()
         saving.write(self.path, snapshot)
 
     def on_train_end(self, logs=None):
-        if self.delete_checkpoint and self._run is not None and self._run.completed:
+        if self.delete_checkpoint and self._progress is not None and self._progress.completed:
             self.path.unlink(missing_ok=True)
 
     def get_state(self):
@@ -234,6 +236,11 @@ class BackupAndRestore(Callback):
 
     def set_state(self, state):
         self._batches = state["batches"]
+
+
+def backups(resume: str | PathLike[str] | None) -> list[Callback]:
+    """The callback for ``fit(resume=…)``: a list of one or none."""
+    return [] if resume is None else [BackupAndRestore(resume, delete_checkpoint=False)]
 
 
 def _check_frequency(save_freq):

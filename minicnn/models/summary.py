@@ -1,9 +1,10 @@
 """The table that `Model.summary` prints."""
 
 import math
+from typing import Any
 
 
-def summary_text(model, expand_nested=False) -> str:
+def summary_text(model: Any, expand_nested: bool = False) -> str:
     """Layers, output shapes and parameter counts in Keras 3's form.
 
     Parameters

@@ -285,7 +285,7 @@ def _computed(engine, model, arrays, tensors):
     plan = Plan(Graph(model.inputs, tensors), engine.store, len(arrays[0]), training=False)
     bound = plan.bind(len(arrays[0]))
     with compute_threads(engine.backend):
-        Batch(arrays, [], None, None, len(arrays[0])).load_inputs(engine.backend, bound.inputs)
+        Batch(arrays, [], None, None, len(arrays[0])).load(engine.backend, bound.inputs)
         bound.forward()
         return [engine.backend.to_host(output) for output in bound.outputs]
 

@@ -121,8 +121,13 @@ def put(model: Model, file: Reader) -> None:
     _set_position(model, file.training)
 
 
-def put_weights(model: Model, filepath: str | PathLike[str]) -> None:
-    """Read weights from a file; errors as for `Model.load_weights`."""
+def put_weights(model: Model, filepath: str | PathLike[str], skip_mismatch: bool) -> None:
+    """Read weights from a file; arguments and errors as for `Model.load_weights`."""
+    if skip_mismatch:
+        raise ValueError(
+            "weights that do not fit are never skipped: read the file with another model of the file's structure, "
+            "and copy layer by layer with set_weights. Received: skip_mismatch=True"
+        )
     with saving.open_file(filepath) as file:
         _assign(model, _read_weights(model, file))
 

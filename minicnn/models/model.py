@@ -21,12 +21,12 @@ from minicnn.saving.snapshot import Reader, Snapshot
 from minicnn.threads import compute_threads
 from minicnn.training import evaluation, loop
 from minicnn.training.progress import Progress
-from minicnn.training.sources import BATCH_SIZE, Intake, Source
+from minicnn.training.sources import BATCH_SIZE, Intake
 
 if TYPE_CHECKING:
     from minicnn.callbacks import Callback
     from minicnn.training.arrays import Arrays
-    from minicnn.training.sources import Data
+    from minicnn.training.streams import Data
 
     Callbacks = Callback | Sequence[Callback] | None
 
@@ -147,15 +147,13 @@ class Model(CompilableNetwork):
         x = self._build_from_data(x)
         self._warn_once()
         validation = validation_data, validation_batch_size or batch_size, validation_steps
-        source, validation = self._intake().training(
+        data = self._intake().training(
             x, y, sample_weight, class_weight, batch_size, steps_per_epoch, validation_split, validation
         )
-        callback_list = CallbackList(everyone, self, _params(source, epochs))
+        start = Progress(self, *data, CallbackList(everyone, self, _params(data[0], epochs)), initial_epoch)
         self.history = history
         with compute_threads(self.engine.backend):
-            loop.run_epochs(
-                Progress(self, source, validation, callback_list, initial_epoch), epochs, shuffle, validation_freq
-            )
+            loop.run_epochs(start, epochs, shuffle, validation_freq)
         return self.history
 
     def _build_from_data(self, x):
@@ -373,12 +371,7 @@ class Model(CompilableNetwork):
         FileFormatError
             If a weight is missing, left over or of another shape, and if the file is damaged; the model is as before.
         """
-        if skip_mismatch:
-            raise ValueError(
-                "weights that do not fit are never skipped: read the file with another model of the file's structure, "
-                "and copy layer by layer with set_weights. Received: skip_mismatch=True"
-            )
-        files.put_weights(self, filepath)
+        files.put_weights(self, filepath, skip_mismatch)
 
     def snapshot(self) -> Snapshot:
         """The model at this moment, for `minicnn.saving`; the arrays are copies."""
@@ -399,9 +392,10 @@ class Model(CompilableNetwork):
         files.put(self, file)
 
 
-def _params(source: Source, epochs: int = 1) -> dict[str, int | None]:
-    """What callbacks are told of a run through data; see `Callback.params`."""
-    return {"epochs": int(epochs), "steps": source.steps, "samples": source.samples, "batch_size": source.batch_size}
+def _params(source, epochs=1):
+    """What callbacks are told beforehand; see `Callback.params`."""
+    size = source.batch_size
+    return {"epochs": int(epochs), "steps": source.steps, "samples": source.samples, "batch_size": size}
 
 
 def warmup(model: Model, batch_size: int = BATCH_SIZE) -> None:

@@ -13,7 +13,7 @@ from minicnn.layers.names import unique_name
 from minicnn.models import config as configs
 from minicnn.models.model import Model
 from minicnn.parameters import check_one_dtype
-from minicnn.training.sources import peek
+from minicnn.training.streams import peek
 
 
 class Sequential(Model):

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.backends.base import Backend
-from minicnn.training.sources import ArraySource, Batch
+from minicnn.training.batches import Batch
+from minicnn.training.sources import ArraySource
 
 
 @dataclass

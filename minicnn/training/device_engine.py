@@ -17,10 +17,11 @@ import numpy as np
 from minicnn.backends.base import Backend
 from minicnn.errors import DeviceMemoryError, NonFiniteError
 from minicnn.plan.plan import BoundPlan
+from minicnn.training.batches import Batch
 from minicnn.training.device_data import BatchForGraph, DeviceBatch, DeviceData, device_dtype, first_samples
 from minicnn.training.device_totals import DeviceTotals
 from minicnn.training.engine import Engine, explain_non_finite
-from minicnn.training.sources import ArraySource, Batch, Source
+from minicnn.training.sources import ArraySource, Source
 from minicnn.training.totals import Losses
 
 MOST_OF_MEMORY = 0.5  # of what is free: data sets up to there lie on the device

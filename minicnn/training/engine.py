@@ -15,7 +15,8 @@ from minicnn.errors import NonFiniteError
 from minicnn.optimizers import Optimizer
 from minicnn.parameters import BorrowedWeights, ParameterStore, Weight, layout
 from minicnn.plan.plan import BoundPlan, Plan
-from minicnn.training.sources import Batch, Source
+from minicnn.training.batches import Batch
+from minicnn.training.sources import Source
 from minicnn.training.totals import Losses, Totals
 
 FIRST_CALL = 2**40  # calls outside training count from here, away from the iterations

@@ -2,77 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn.checks import check_positive_int, real_array
-from minicnn.errors import DataError
+from minicnn.checks import check_positive_int
 from minicnn.training.arrays import check_targets, match_inputs, sample_weights, split_validation, with_class_weight
+from minicnn.training.batches import Batch
+from minicnn.training.streams import StreamSource, is_stream
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from minicnn.backends.base import Backend
     from minicnn.graph import Tensor
     from minicnn.losses import Loss
     from minicnn.training.arrays import Arrays
+    from minicnn.training.streams import Data
 
 BATCH_SIZE = 32  # where none is given, as in Keras
-
-
-class BatchSequence(Protocol):
-    """What has a length and gives a batch for each index; Keras's Sequence is one."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> object: ...
-
-
-if TYPE_CHECKING:
-    Stream = Iterator[object] | BatchSequence
-    Data = Arrays | Stream
-
-
-# ------------------------------------------------------------------------------------------------------- batches
-
-
-@dataclass
-class Batch:
-    """Some samples.
-
-    Attributes
-    ----------
-    inputs, targets : list of array
-        The samples themselves if `indices` is None, else whole data sets of which the samples are `indices`.
-    weight : array (N,) or None
-        As for `inputs`.
-    indices : array of int64 or None
-    count : int
-    """
-
-    inputs: list[np.ndarray]
-    targets: list[np.ndarray]
-    weight: np.ndarray | None
-    indices: np.ndarray | None
-    count: int
-
-    def load(self, backend: Backend, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray | None]:
-        """Copy the inputs, cast, into a plan's arrays; returns the samples' targets and weights."""
-        for source, array in zip(self.inputs, arrays, strict=True):
-            if self.indices is None:
-                backend.load(array, source)
-            else:
-                backend.ops.gather(source, self.indices, array)
-
-        return [self.pick(target) for target in self.targets], self.pick(self.weight)
-
-    def pick(self, array: np.ndarray | None) -> np.ndarray | None:
-        """The batch's samples of an array."""
-        return array if array is None or self.indices is None else array[self.indices]
 
 
 class ArraySource:
@@ -133,75 +82,7 @@ class ArraySource:
             yield Batch(self.inputs, self.targets, self.weight, indices, len(indices))
 
 
-class StreamSource:
-    """Batches from a generator, an iterable, or a Sequence: an object with ``len()`` and ``[i]`` that gives batches.
-
-    Parameters
-    ----------
-    stream : iterator or Sequence
-        Of (x, y) or (x, y, sample_weight); of x or (x,) where no targets are needed.
-    convert : callable
-        Turns (x, y, sample_weight) into a checked `Batch`.
-    steps : int or None
-        Batches per pass; needed for a generator that never ends.
-    batch_size : int
-        What callbacks are told.
-
-    Attributes
-    ----------
-    samples : None
-        Their number is not known.
-    taken : int
-        How many items were read.
-    """
-
-    samples: int | None = None
-
-    def __init__(
-        self,
-        stream: Stream,
-        convert: Callable[[object, object, object], Batch],
-        steps: int | None = None,
-        batch_size: int = BATCH_SIZE,
-    ) -> None:
-        self._stream, self._convert = stream, convert
-        self._is_sequence = hasattr(stream, "__getitem__")
-        length = len(stream) if hasattr(stream, "__len__") else None
-        self.steps: int | None = length if steps is None else steps
-        self.batch_size, self.taken = batch_size, 0
-
-    def skip(self, count: int) -> None:
-        """Read on until `count` items of an iterator have been taken, for a training that goes on."""
-        if not self._is_sequence:
-            for _ in itertools.islice(self._stream, max(0, count - self.taken)):
-                self.taken += 1
-
-    def batches(self, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Batch]:
-        """One pass; a Sequence's batches come in an order drawn from `generator`.
-
-        Parameters
-        ----------
-        generator : numpy.random.Generator, optional
-        first : int
-            The batch to begin with; an iterator stands there already, see `skip`.
-        """
-        if self._is_sequence:
-            order = range(self.steps) if generator is None else generator.permutation(len(self._stream))[: self.steps]
-            items = (self._stream[int(i)] for i in order[first:])
-        else:
-            items = itertools.islice(self._stream, None if self.steps is None else self.steps - first)
-        for item in items:
-            self.taken += 1
-            x, y, weight = (*item, None, None)[:3] if isinstance(item, tuple | list) else (item, None, None)
-            yield self._convert(x, y, weight)
-        if self._is_sequence and hasattr(self._stream, "on_epoch_end"):
-            self._stream.on_epoch_end()
-
-
 Source = ArraySource | StreamSource
-
-
-# ----------------------------------------------------------------------------------------- what users hand over
 
 
 @dataclass(frozen=True)
@@ -253,7 +134,7 @@ class Intake:
         if is_stream(x):
             if fraction or y is not None or weights is not None:
                 raise ValueError("a generator or Sequence gives targets and weights itself, and cannot be split")
-            source = _stream_source(x, lambda *item: self.batch(*item, class_weight), steps, batch_size)
+            source = StreamSource(x, lambda *item: self.batch(*item, class_weight), steps, batch_size or BATCH_SIZE)
         else:
             arrays, size = self._arrays(x, y, weights), _checked_size(batch_size)
             if fraction and validation[0] is None:
@@ -276,14 +157,14 @@ class Intake:
     ) -> Source:
         """A source of inputs, targets and weights in their own order; errors as for `training`."""
         if is_stream(x):
-            return _stream_source(x, self.batch, steps, batch_size)
+            return StreamSource(x, self.batch, steps, batch_size or BATCH_SIZE)
         batch_size = _checked_size(batch_size)
         return ArraySource(*self._arrays(x, y, weights, argument), batch_size, steps)
 
     def prediction(self, x: Data, batch_size: int | None, steps: int | None) -> Source:
         """A source of inputs alone; errors as for `training`."""
         if is_stream(x):
-            return _stream_source(x, lambda x, y, weights: self.inputs_only(x), steps, batch_size)
+            return StreamSource(x, lambda x, y, weights: self.inputs_only(x), steps, batch_size or BATCH_SIZE)
         inputs = match_inputs(x, self.inputs, self.model_name)
         return ArraySource(inputs, [], None, _checked_size(batch_size), steps)
 
@@ -311,10 +192,6 @@ class Intake:
         return inputs, targets, sample_weights(weights, samples)
 
 
-def _stream_source(x, convert, steps, batch_size):
-    return StreamSource(x, convert, steps, batch_size or BATCH_SIZE)
-
-
 def _split(inputs, targets, weights, fraction):
     """((inputs, targets, weights) of the first part, those of the last)."""
     count = len(inputs)
@@ -326,36 +203,6 @@ def _split(inputs, targets, weights, fraction):
 
 def _checked_size(batch_size):
     return BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
-
-
-def is_stream(x: object) -> bool:
-    """Whether `x` gives batches itself, rather than being data."""
-    gives_items = hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
-    return gives_items and not hasattr(x, "__array__") and not isinstance(x, list | tuple | dict | str)
-
-
-def peek(x: Data) -> tuple[Data, tuple[int, ...]]:
-    """(x, shape of a sample): for a model that learns its input's shape from the data. A generator is read no further.
-
-    Raises
-    ------
-    DataError
-        If there is no sample.
-    """
-    first = x
-    if is_stream(x):
-        if hasattr(x, "__next__"):
-            item = next(x)
-            x = itertools.chain([item], x)
-        else:
-            item = x[0]
-        first = item[0] if isinstance(item, tuple) else item
-    elif isinstance(x, list | tuple) and len(x) == 1:
-        first = x[0]
-    first = real_array(first, "x")
-    if first.ndim == 0 or len(first) == 0:
-        raise DataError(f"the data is empty: expected at least one sample. Received: shape {first.shape}")
-    return x, first.shape[1:]
 
 
 def _unpacked(validation_data):

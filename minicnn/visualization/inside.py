@@ -13,7 +13,7 @@ from minicnn.layers import Conv2D, Layer
 from minicnn.models import Model
 from minicnn.plan.plan import Plan
 from minicnn.threads import compute_threads
-from minicnn.training.sources import Batch
+from minicnn.training.batches import Batch
 from minicnn.visualization.figures import as_pixels, as_text, new_figure, text_width
 
 TILE_INCHES = 0.62

@@ -303,6 +303,35 @@ def test_metrics_and_optimizers_of_users(rng, seed):
         assert_close(a, b, 1e-5)
 
 
+class SlowAdam(optimizers.Adam):
+    """A rule as data, with another rate."""
+
+    def rate(self, learning_rate, iteration):
+        return super().rate(learning_rate, iteration) / (1 + iteration)
+
+
+class AroundAdam(optimizers.Adam):
+    """A rule as code: Adam's own, called with another learning rate."""
+
+    def apply(self, ops, theta, grad, slots, learning_rate):
+        super().apply(ops, theta, grad, slots, learning_rate / (1 + self.iterations))
+
+
+@pytest.mark.parametrize("make", [SlowAdam, AroundAdam])
+def test_rules_derived_from_the_librarys(make, rng, seed):
+    """Both reach the same weights as on the reference; both kinds of iterations are captured."""
+    x, y = dense_data(rng)
+    weights, reasons = {}, Reasons()
+    for backend in ("numpy", "cupy"):
+        mc.utils.set_random_seed(seed)
+        model = dense_model(backend, make(0.05))
+        model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[reasons] if backend == "cupy" else [])
+        weights[backend] = model.get_weights()
+    assert reasons.found == [None]
+    for a, b in zip(weights["numpy"], weights["cupy"], strict=True):
+        assert_close(a, b, 1e-4)
+
+
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy", "bce", "mse", "mae"])
 def test_every_loss_metric_and_layer_is_captured(loss, activation, rng):

@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn import layers
 from minicnn.checks import is_integer
@@ -19,6 +19,9 @@ from minicnn.errors import unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers import InputLayer
 from minicnn.settings import floatx
+
+if TYPE_CHECKING:
+    from minicnn.models.network import Network
 
 MAX_LAYERS = 10_000  # of one model in a config, which may come from a stranger
 MAX_CALLS = 100_000  # of layers, where a model that is called twice counts twice
@@ -54,12 +57,12 @@ def layer_config(layer: layers.Layer) -> dict[str, Any]:
     return known[layer]
 
 
-def model_config(model: Any) -> dict[str, Any]:
+def model_config(model: Network) -> dict[str, Any]:
     """A model as ``{"class_name", "config"}``."""
     return {"class_name": model.saved_as, "config": model.get_config()}
 
 
-def dtype_of(model: Any) -> str:
+def dtype_of(model: Network) -> str:
     """The dtype of a model's weights."""
     weights = model.weights
     return str(weights[0].dtype) if weights else floatx()
@@ -164,7 +167,7 @@ def layers_of(config: dict[str, Any]) -> list[dict[str, Any]]:
     return entries
 
 
-def check_calls(model: Any) -> None:
+def check_calls(model: Network) -> None:
     """Raise `ValueError` if running a model means more than `MAX_CALLS` calls of layers.
 
     Models that call a model twice, which calls a model twice, …, are described in a few lines.

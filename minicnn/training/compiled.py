@@ -7,11 +7,14 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from minicnn import losses, metrics, optimizers
 from minicnn.checks import check_number, for_outputs
 from minicnn.plan.program import lower
+
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
 
 
 @dataclass
@@ -37,7 +40,7 @@ class Compiled:
 
 
 def check_compile_arguments(
-    model: Any,
+    model: Model,
     optimizer: str | optimizers.Optimizer | type | Mapping[str, object],
     loss: object,
     metric_names: Sequence[object] | Mapping[str, object] | None,
@@ -89,7 +92,7 @@ def _listed(value):
     return value if isinstance(value, list | tuple) else [value]
 
 
-def warn_about_logits(model: Any) -> None:
+def warn_about_logits(model: Model) -> None:
     """Say once per compile that a loss with ``from_logits=True`` sees the values before the final activation."""
     program = lower(model.graph)
     for loss, output, value in zip(model.compiled.losses, model.outputs, program.outputs, strict=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from minicnn.training.device_totals import DeviceTotals
 from minicnn.training.engine import Engine, explain_non_finite
 from minicnn.training.sources import ArraySource, Source
 from minicnn.training.totals import Losses
+
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
 
 MOST_OF_MEMORY = 0.5  # of what is free: data sets up to there lie on the device
 BATCHES_A_CHUNK = 64  # of data that does not
@@ -99,7 +102,7 @@ class DeviceEngine(Engine):
         Kind → `IterationGraph`.
     """
 
-    def __init__(self, model: Any, backend: Backend) -> None:
+    def __init__(self, model: Model, backend: Backend) -> None:
         super().__init__(model, backend)
         self.state: Any = backend.iteration_state()
         self._data = weakref.WeakKeyDictionary()  # ArraySource → [DeviceData]

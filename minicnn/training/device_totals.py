@@ -5,11 +5,14 @@ from __future__ import annotations
 import weakref
 from collections import UserDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn.training.totals import Losses, Totals
+
+if TYPE_CHECKING:
+    from minicnn.training.device_engine import DeviceEngine
 
 
 class LogsWhenRead(UserDict):
@@ -39,7 +42,7 @@ class DeviceTotals(Totals):
         Which metrics there are.
     """
 
-    def __init__(self, engine: Any, targets: Sequence[np.ndarray]) -> None:
+    def __init__(self, engine: DeviceEngine, targets: Sequence[np.ndarray]) -> None:
         self._engine, self.report = engine, None
         super().__init__(engine.model, targets)
         self.kinds: tuple[str, ...] = tuple(f"{index} {metric!r}" for _, index, metric in self._metrics)

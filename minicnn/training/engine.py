@@ -6,7 +6,7 @@ import math
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from minicnn.plan.plan import BoundPlan, Plan
 from minicnn.training.batches import Batch
 from minicnn.training.sources import Source
 from minicnn.training.totals import Losses, Totals
+
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
 
 FIRST_CALL = 2**40  # calls outside training count from here, away from the iterations
 MAX_PLANS = 6  # a model keeps so many plans (training, evaluation and prediction at a few batch sizes)
@@ -66,7 +69,7 @@ class Engine:
         How often the model ran outside training with layers that draw random numbers all the same.
     """
 
-    def __init__(self, model: Any, backend: Backend) -> None:
+    def __init__(self, model: Model, backend: Backend) -> None:
         self.model, self.backend = model, backend
         self.store: ParameterStore | BorrowedWeights | None = None
         self.optimizer_state: dict[str, np.ndarray] | None = None

@@ -1,6 +1,8 @@
 """One pass over data with the model as in use: what `evaluate` and `predict` do, and the validation in `fit`."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,8 +10,11 @@ from minicnn.callbacks import CallbackList
 from minicnn.errors import DataError
 from minicnn.training.sources import Source
 
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
 
-def evaluate_source(model: Any, source: Source, callbacks: CallbackList) -> dict[str, float]:
+
+def evaluate_source(model: Model, source: Source, callbacks: CallbackList) -> dict[str, float]:
     """Averages of loss and metrics over a source.
 
     Parameters
@@ -35,7 +40,7 @@ def evaluate_source(model: Any, source: Source, callbacks: CallbackList) -> dict
     return logs
 
 
-def predict_source(model: Any, source: Source, callbacks: CallbackList) -> list[np.ndarray]:
+def predict_source(model: Model, source: Source, callbacks: CallbackList) -> list[np.ndarray]:
     """The outputs for a source, one array for each output.
 
     Parameters

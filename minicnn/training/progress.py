@@ -1,8 +1,10 @@
 """Where a training is: all that a checkpoint needs to know beside the model."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +13,9 @@ from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.training.sources import Source
 from minicnn.training.totals import Totals
+
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
 
 
 class Progress:
@@ -38,7 +43,7 @@ class Progress:
     """
 
     def __init__(
-        self, model: Any, source: Source, validation: Source | None, callbacks: CallbackList, epoch: int
+        self, model: Model, source: Source, validation: Source | None, callbacks: CallbackList, epoch: int
     ) -> None:
         self.model, self.source, self.validation, self.callbacks = model, source, validation, callbacks
         self.epoch, self.batch = epoch, 0

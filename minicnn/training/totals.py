@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minicnn import metrics
+
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
 
 
 class Losses(NamedTuple):
@@ -39,7 +42,7 @@ class Totals:
         Checked targets: their shapes decide what "accuracy" means.
     """
 
-    def __init__(self, model: Any, targets: Sequence[np.ndarray]) -> None:
+    def __init__(self, model: Model, targets: Sequence[np.ndarray]) -> None:
         self._several = len(model.outputs) > 1
         self._target_shapes = [list(target.shape) for target in targets]
         self._names = model.output_names

@@ -115,7 +115,7 @@ class Callback:
         return {}
 
     def set_state(self, state) -> None:
-        """Take over what `get_state` returned in the run that was killed; called after `on_train_begin`."""
+        """Take over what `get_state` returned in the training that was killed; called after `on_train_begin`."""
 
 
 class CallbackList:
@@ -201,7 +201,7 @@ class History(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Stop training, without an error, when the loss is NaN or infinite. The bad step does not change the weights.
+    """Stop training, without an error, when the loss is NaN or infinite. The bad batch does not change the weights.
 
     Without this callback a non-finite loss raises `minicnn.errors.NonFiniteError`.
 

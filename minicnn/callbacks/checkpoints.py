@@ -139,8 +139,8 @@ class BackupAndRestore(Callback):
     """Let a training that was killed go on where it was, as if nothing had happened.
 
     The folder's checkpoint holds the model, the optimizer's state, the history, the position in the epoch, and what
-    the other callbacks keep (`Callback.get_state`). If there is one when `fit` starts, it is taken over. The run then
-    ends with the weights, to the last bit, of a run that was never interrupted: the order of samples, dropout masks,
+    the other callbacks keep (`Callback.get_state`). If there is one when `fit` starts, it is taken over. The training
+    then ends with the weights, to the last bit, of one that was never interrupted: the order of samples, dropout masks,
     averages of the epoch and learning rates all go on. ``fit(resume=folder)`` is the same with
     ``delete_checkpoint=False``.
 
@@ -165,8 +165,8 @@ class BackupAndRestore(Callback):
 
     Notes
     -----
-    A generator is read from its start up to where the run was. A checkpoint cannot know the state of the user's own
-    code: a generator that draws random numbers needs a fixed seed.
+    A generator is read from its start up to where the training was. A checkpoint cannot know the state of the user's
+    own code: a generator that draws random numbers needs a fixed seed.
     """
 
     _progress = None

@@ -139,7 +139,7 @@ class Model(CompilableNetwork):
         ShapeError, DataError, ValueError, TypeError
             If the data does not fit, before anything is trained.
         NonFiniteError
-            If the loss becomes NaN or infinite; the weights are those before the bad step.
+            If the loss becomes NaN or infinite; the weights are those before that batch.
         """
         self._need_compiled()
         loop.check_counts(epochs, initial_epoch, validation_freq, steps_per_epoch, validation_steps)
@@ -249,12 +249,12 @@ class Model(CompilableNetwork):
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
-        """One training step.
+        """One iteration: the weights change once.
 
         Returns
         -------
         list of float
-            [loss, metrics…] of the batch before the step; the loss alone if there are no metrics.
+            [loss, metrics…] of the batch before the change; the loss alone if there are no metrics.
         """
         self._need_compiled()
         x = self._build_from_data(x)
@@ -401,7 +401,7 @@ def _params(source, epochs=1):
 def warmup(model: Model, batch_size: int = BATCH_SIZE) -> None:
     """Compile, or load from the disk cache, every kernel that training and using a model needs.
 
-    One training step and one evaluation run on made-up data; weights, optimizer and random position are as before
+    One iteration and one evaluation are computed on made-up data; weights, optimizer and random position are as before
     afterwards.
 
     Parameters

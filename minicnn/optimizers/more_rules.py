@@ -2,7 +2,7 @@
 
 from minicnn.checks import check_number
 from minicnn.optimizers.optimizer import Optimizer, register
-from minicnn.optimizers.rules import Adam
+from minicnn.optimizers.rules import Adam, DecayingSquares
 from minicnn.optimizers.schedules import LearningRateSchedule
 
 __all__ = ["AdamW", "RMSprop"]
@@ -41,7 +41,7 @@ class AdamW(Adam):
 
 
 @register
-class RMSprop(Optimizer):
+class RMSprop(DecayingSquares):
     """RMSprop (Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning", 2012), without momentum:
 
     G ← ρ · G + (1 − ρ) · g²; w ← w − lr · g / √(G + ε).
@@ -67,10 +67,4 @@ class RMSprop(Optimizer):
         epsilon: float = 1e-7,
         **options: object,
     ) -> None:
-        super().__init__(learning_rate, **options)
-        self.rho: float = check_number("rho", rho, below=1)
-        self.epsilon: float = check_number("epsilon", epsilon, above=0)
-
-    def numbers(self) -> tuple[float, ...]:
-        """How much of the average stays, and ε."""
-        return self.rho, self.epsilon
+        super().__init__(learning_rate, rho, epsilon, **options)

@@ -132,8 +132,32 @@ class Adagrad(Optimizer):
         return (self.epsilon,)
 
 
+class DecayingSquares(Optimizer):
+    """What the rules with an average of squares that forgets with ρ have in common.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+    rho : float in [0, 1)
+    epsilon : float above 0
+    **options
+        See `Optimizer`.
+    """
+
+    def __init__(
+        self, learning_rate: float | LearningRateSchedule, rho: float, epsilon: float, **options: object
+    ) -> None:
+        super().__init__(learning_rate, **options)
+        self.rho: float = check_number("rho", rho, below=1)
+        self.epsilon: float = check_number("epsilon", epsilon, above=0)
+
+    def numbers(self) -> tuple[float, ...]:
+        """How much of the averages stays, and ε."""
+        return self.rho, self.epsilon
+
+
 @register
-class Adadelta(Optimizer):
+class Adadelta(DecayingSquares):
     """Adadelta (Zeiler, 2012), with a learning rate as in Keras:
 
     G ← ρ · G + (1 − ρ) · g²; Δ = √(D + ε) / √(G + ε) · g; D ← ρ · D + (1 − ρ) · Δ²; w ← w − lr · Δ.
@@ -158,10 +182,4 @@ class Adadelta(Optimizer):
         epsilon: float = 1e-7,
         **options: object,
     ) -> None:
-        super().__init__(learning_rate, **options)
-        self.rho: float = check_number("rho", rho, below=1)
-        self.epsilon: float = check_number("epsilon", epsilon, above=0)
-
-    def numbers(self) -> tuple[float, ...]:
-        """How much of the averages stays, and ε."""
-        return self.rho, self.epsilon
+        super().__init__(learning_rate, rho, epsilon, **options)

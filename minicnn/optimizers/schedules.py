@@ -49,8 +49,30 @@ def get(identifier: "LearningRateSchedule | type[LearningRateSchedule] | str | M
     return _registry.get(identifier)
 
 
+class DecayByPeriods(LearningRateSchedule):
+    """What schedules that go by step / decay_steps have in common; for the arguments see `ExponentialDecay`."""
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        decay_rate: float,
+        staircase: bool = False,
+        **options: object,
+    ) -> None:
+        super().__init__(**options)
+        self.initial_learning_rate: float = check_number("initial_learning_rate", initial_learning_rate)
+        self.decay_steps: float = check_number("decay_steps", decay_steps, above=0)
+        self.decay_rate: float = check_number("decay_rate", decay_rate)
+        self.staircase: bool = staircase
+
+    def periods(self, step: int) -> float:
+        """How many decay periods `step` steps are; whole ones only for a staircase."""
+        return math.floor(step / self.decay_steps) if self.staircase else step / self.decay_steps
+
+
 @register
-class ExponentialDecay(LearningRateSchedule):
+class ExponentialDecay(DecayByPeriods):
     """initial_learning_rate · decay_rate^(step / decay_steps).
 
     Parameters
@@ -63,26 +85,12 @@ class ExponentialDecay(LearningRateSchedule):
         Round step / decay_steps down, so that the rate falls in jumps.
     """
 
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: float,
-        decay_rate: float,
-        staircase: bool = False,
-        **options: object,
-    ) -> None:
-        super().__init__(**options)
-        self.initial_learning_rate: float = check_number("initial_learning_rate", initial_learning_rate)
-        self.decay_steps: float = check_number("decay_steps", decay_steps, above=0)
-        self.decay_rate: float = check_number("decay_rate", decay_rate)
-        self.staircase: bool = staircase
-
     def __call__(self, step: int) -> float:
-        return self.initial_learning_rate * self.decay_rate ** _periods(step, self.decay_steps, self.staircase)
+        return self.initial_learning_rate * self.decay_rate ** self.periods(step)
 
 
 @register
-class InverseTimeDecay(LearningRateSchedule):
+class InverseTimeDecay(DecayByPeriods):
     """initial_learning_rate / (1 + decay_rate · step / decay_steps).
 
     Parameters
@@ -94,22 +102,8 @@ class InverseTimeDecay(LearningRateSchedule):
         Round step / decay_steps down, so that the rate falls in jumps.
     """
 
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: float,
-        decay_rate: float,
-        staircase: bool = False,
-        **options: object,
-    ) -> None:
-        super().__init__(**options)
-        self.initial_learning_rate: float = check_number("initial_learning_rate", initial_learning_rate)
-        self.decay_steps: float = check_number("decay_steps", decay_steps, above=0)
-        self.decay_rate: float = check_number("decay_rate", decay_rate)
-        self.staircase: bool = staircase
-
     def __call__(self, step: int) -> float:
-        return self.initial_learning_rate / (1 + self.decay_rate * _periods(step, self.decay_steps, self.staircase))
+        return self.initial_learning_rate / (1 + self.decay_rate * self.periods(step))
 
 
 @register
@@ -234,8 +228,3 @@ class CosineDecay(LearningRateSchedule):
         """The rate `step` steps after the fall from `highest` began."""
         cosine = 0.5 * (1 + math.cos(math.pi * min(step, self.decay_steps) / self.decay_steps))
         return highest * ((1 - self.alpha) * cosine + self.alpha)
-
-
-def _periods(step, decay_steps, staircase):
-    """How many decay periods `step` steps are; whole ones only for a staircase."""
-    return math.floor(step / decay_steps) if staircase else step / decay_steps

@@ -128,7 +128,7 @@ def seconds_of(launch, smoke=False):
     """
     import cupy
 
-    from minicnn.backends.cupy.step import CapturedStep
+    from minicnn.backends.cupy.graph import CapturedGraph
 
     def run(call):
         start, stop = cupy.cuda.Event(), cupy.cuda.Event()
@@ -148,7 +148,7 @@ def seconds_of(launch, smoke=False):
             launch()
 
     try:
-        call = CapturedStep(many).run
+        call = CapturedGraph(many).launch
     except NotImplementedError:  # cuBLAS
         call = many
     call()

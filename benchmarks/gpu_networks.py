@@ -167,7 +167,7 @@ def our_seconds(network, batch_size, steps):
 
         def on_epoch_end(self, epoch, logs=None):  # the logs have come back: the device has ended
             times.append(time.perf_counter() - self.start)
-            reasons.update(step.reason for step in model._engine._steps.values() if step.reason)
+            reasons.update(graph.reason for graph in model._engine.graphs.values() if graph.reason)
 
     model.fit(x, y, batch_size=batch_size, epochs=4, verbose=0, callbacks=[Clock()])
     if reasons:

@@ -143,6 +143,41 @@ def check_range(
     return float(min(value)), float(max(value))
 
 
+def for_outputs(argument: str, value: object, count: int | None, names: Sequence[str] | None) -> list:
+    """A list with one entry for each output from one value for all, a list, or a dict by output name.
+
+    Parameters
+    ----------
+    argument : str
+    value : object
+    count : int or None
+        How many outputs there are; None where that is not known yet.
+    names : list of str or None
+        Of the outputs, where they are known.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer entries than outputs, or others.
+    """
+    if isinstance(value, dict) and "class_name" not in value:
+        if names is None:
+            raise ValueError(
+                f"{argument} as a dict goes by the outputs' names, not known before the model is built; "
+                f"start it with an Input. Received: {sorted(value)}"
+            )
+        if set(value) != set(names):
+            raise ValueError(
+                f"{argument} as a dict needs one entry for each output, {names}. Received: {sorted(value)}"
+            )
+        return [value[name] for name in names]
+    if isinstance(value, list | tuple):
+        if count is not None and len(value) != count:
+            raise ValueError(f"{argument} needs one entry for each of {count} outputs. Received: {len(value)}")
+        return list(value)
+    return [value] * (count or 1)
+
+
 def _range_text(minimum, above, below) -> str:
     """The limits of `check_number` in words."""
     lower = f"at least {minimum:g}" if above is None else f"greater than {above:g}"

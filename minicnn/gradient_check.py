@@ -14,7 +14,7 @@ from minicnn.layers.shapes import sample_shape
 from minicnn.parameters import ParameterStore
 from minicnn.plan.plan import Plan
 from minicnn.threads import compute_threads
-from minicnn.training.sources import match_inputs
+from minicnn.training.arrays import match_inputs
 
 STEP = 1e-6  # of the finite difference; its error is about STEP² + 1e-16 / STEP
 PULL = 4.0  # gradient·(random direction) is |gradient| · N(0, 1): so far from 0 is the derivative moved

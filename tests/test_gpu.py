@@ -62,7 +62,7 @@ class Reasons(Callback):
     """Collects why steps were not captured, None for those that were, while `fit` still has them."""
 
     def on_epoch_end(self, epoch, logs=None):
-        self.found = [step.reason for step in self.model.engine._steps.values() if step._runs > 1]
+        self.found = [graph.reason for graph in self.model.engine.graphs.values() if graph.launches > 1]
 
 
 # ---------------------------------------------------------------------------------------------------------- training
@@ -167,7 +167,7 @@ def test_generators_sample_weights_and_several_outputs(rng, seed):
 
 def test_data_that_does_not_fit_comes_in_chunks(rng, seed, monkeypatch):
     """In two sets of arrays that take turns; the order of the samples is the same as without chunks."""
-    from minicnn import device_engine
+    from minicnn.training import device_engine
 
     x, y = dense_data(rng, 103)
     results = []
@@ -301,6 +301,35 @@ def test_metrics_and_optimizers_of_users(rng, seed):
         assert results[1][0][name] == pytest.approx(values, rel=1e-4)
     for a, b in zip(results[0][1], results[1][1], strict=True):
         assert_close(a, b, 1e-5)
+
+
+class SlowAdam(optimizers.Adam):
+    """A rule as data, with another rate."""
+
+    def rate(self, learning_rate, iteration):
+        return super().rate(learning_rate, iteration) / (1 + iteration)
+
+
+class AroundAdam(optimizers.Adam):
+    """A rule as code: Adam's own, called with another learning rate."""
+
+    def apply(self, ops, theta, grad, slots, learning_rate):
+        super().apply(ops, theta, grad, slots, learning_rate / (1 + self.iterations))
+
+
+@pytest.mark.parametrize("make", [SlowAdam, AroundAdam])
+def test_rules_derived_from_the_librarys(make, rng, seed):
+    """Both reach the same weights as on the reference; both kinds of iterations are captured."""
+    x, y = dense_data(rng)
+    weights, reasons = {}, Reasons()
+    for backend in ("numpy", "cupy"):
+        mc.utils.set_random_seed(seed)
+        model = dense_model(backend, make(0.05))
+        model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[reasons] if backend == "cupy" else [])
+        weights[backend] = model.get_weights()
+    assert reasons.found == [None]
+    for a, b in zip(weights["numpy"], weights["cupy"], strict=True):
+        assert_close(a, b, 1e-4)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])

@@ -936,3 +936,16 @@ def test_deep_models_do_not_reach_the_recursion_limit(rng):
         y = ReLU()(y)
     model = mc.Model(x, y)
     np.testing.assert_array_equal(model.predict(np.ones((1, 3))), np.ones((1, 3)))
+
+
+def test_a_seed_that_is_set_is_the_one_of_dropout(rng):
+    """Also where plans exist already, which hold the one before."""
+    x, outputs = rng.normal(size=(8, 50)), []
+    for first, second in ((1, 2), (2, 2), (1, 1)):
+        model = mc.Sequential([mc.Input((50,)), mc.layers.Dropout(0.5)])
+        model.seed = first
+        model(x, training=True)
+        model.seed, model.engine.calls = second, 0
+        outputs.append(model(x, training=True))
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert not np.array_equal(outputs[0], outputs[2])

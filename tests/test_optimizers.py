@@ -1,6 +1,10 @@
 """Optimizers against formulas written again here, from Keras's text, element by element in plain Python floats."""
 
 import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -237,6 +241,62 @@ def test_slots():
     assert optimizers.SGD().slots == ()
     assert optimizers.SGD(momentum=0.5).slots == ("velocity",)
     assert (optimizers.Adagrad().create_state(3, "float32", np.zeros)["accumulator"] == np.float32(0.1)).all()
+
+
+# ------------------------------------------------------------------------------------------- rules of a user's own
+
+
+class Doubled(optimizers.Adam):
+    """A rule as data: Adam's, with another rate."""
+
+    def rate(self, learning_rate, iteration):
+        return 2 * super().rate(learning_rate, iteration)
+
+
+class Changed(optimizers.Adam):
+    """A rule as code, around Adam's."""
+
+    def apply(self, ops, theta, grad, slots, learning_rate):
+        super().apply(ops, theta, grad, slots, 2 * learning_rate)
+
+
+@pytest.mark.parametrize("own", [Doubled, Changed])
+def test_a_rule_is_data_until_somebody_writes_another_apply(own, rng):
+    assert optimizers.Adam().is_data
+    assert own().is_data == (own is Doubled)
+    theta, gradients = rng.normal(size=SIZE), rng.normal(size=(STEPS, SIZE))
+    expected, _ = run(optimizers.Adam(0.02), theta, gradients)
+    result, _ = run(own(0.01), theta, gradients)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
+def test_without_a_kernel_apply_has_to_be_written(rng):
+    optimizer = optimizers.Optimizer(0.1)
+    assert not optimizer.is_data
+    with pytest.raises(NotImplementedError, match="names no kernel and writes no apply"):
+        run(optimizer, rng.normal(size=SIZE), rng.normal(size=(1, SIZE)))
+
+
+def test_names_in_files_of_tf_keras_go_with_the_slots():
+    for cls in RULES:
+        optimizer = cls(momentum=0.5) if cls is optimizers.SGD else cls()
+        assert len(optimizer.keras_slots) == len(optimizer.slots) > 0
+
+
+def test_a_new_file_with_an_optimizer_needs_no_entry(tmp_path):
+    package = Path(optimizers.__file__).parents[1]
+    shutil.copytree(package, tmp_path / "minicnn", ignore=shutil.ignore_patterns("*.npz", "__pycache__"))
+    (tmp_path / "minicnn" / "optimizers" / "slow_rules.py").write_text(
+        "from minicnn.optimizers.optimizer import register\n"
+        "from minicnn.optimizers.rules import SGD\n\n"
+        '__all__ = ["Slow"]\n\n\n'
+        "@register\n"
+        "class Slow(SGD):\n"
+        '    """SGD."""\n'
+    )
+    code = "from minicnn.optimizers import *; print(Slow.__name__, type(get('slow')).__name__, get('adamw').slots)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert result.stdout.split() == ["Slow", "Slow", "('m',", "'v')"]
 
 
 # -------------------------------------------------------------------------------------------------------- schedules

@@ -60,6 +60,25 @@ def test_epoch_by_hand(backend, rng):
     assert model.optimizer.iterations == 6
 
 
+@every_backend
+def test_an_iteration_in_its_order(backend, rng, monkeypatch):
+    """The same on every backend: a GPU's engine changes what a part does, not the order."""
+    model, (x, y) = linear(rng, backend), data(rng)
+    parts, calls = ("compute", "losses", "record", "gradients", "update"), []
+    engine = type(model.training_engine())
+    for name in parts:
+        own = getattr(engine, name)
+        monkeypatch.setattr(engine, name, lambda *a, own=own, name=name, **k: (calls.append(name), own(*a, **k))[1])
+    model.train_on_batch(x, y)
+    assert [name for i, name in enumerate(calls) if calls[:i].count(name) == 0] == list(parts)
+    calls.clear()
+    model.gradients(x, y)
+    assert calls == ["compute", "losses", "gradients"]
+    calls.clear()
+    model.evaluate(x, y, verbose=0)
+    assert calls == ["compute", "losses"]
+
+
 def test_default_batch_size_is_32_and_default_optimizer_rmsprop(rng):
     model, (x, y) = linear(rng), data(rng, 65)
     model.compile(loss="mse")

@@ -2,7 +2,7 @@
 
 from minicnn.callbacks.bars import EpochLines, ProgressBar, progress
 from minicnn.callbacks.base import Callback, CallbackList, History, LambdaCallback, TerminateOnNaN, listed
-from minicnn.callbacks.checkpoints import BackupAndRestore, ModelCheckpoint
+from minicnn.callbacks.checkpoints import BackupAndRestore, ModelCheckpoint, backups
 from minicnn.callbacks.csv_logger import CSVLogger
 from minicnn.callbacks.monitor import EarlyStopping, MonitorCallback, ReduceLROnPlateau
 from minicnn.callbacks.schedule import LearningRateScheduler
@@ -22,6 +22,7 @@ __all__ = [
     "ProgressBar",
     "ReduceLROnPlateau",
     "TerminateOnNaN",
+    "backups",
     "listed",
     "progress",
 ]

@@ -57,8 +57,13 @@ class Callback:
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Before the first epoch."""
 
-    def on_run_begin(self, run) -> None:
-        """After `on_train_begin` of all callbacks; `run`, a `training.progress.Run`, knows, and may change, where to begin."""
+    def on_run_begin(self, progress: Any) -> None:
+        """After `on_train_begin` of all callbacks; `progress` knows, and may change, where to begin.
+
+        Parameters
+        ----------
+        progress : minicnn.training.progress.Progress
+        """
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """After the last epoch, also when training was interrupted; `logs` are those of the last epoch."""
@@ -118,7 +123,7 @@ class Callback:
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take over what `get_state` returned in the run that was killed; called after `on_train_begin`."""
+        """Take over what `get_state` returned in the training that was killed; called after `on_train_begin`."""
 
 
 class CallbackList:
@@ -209,7 +214,7 @@ class History(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Stop training, without an error, when the loss is NaN or infinite. The bad step does not change the weights.
+    """Stop training, without an error, when the loss is NaN or infinite. The bad batch does not change the weights.
 
     Without this callback a non-finite loss raises `minicnn.errors.NonFiniteError`.
 

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,8 +141,8 @@ class BackupAndRestore(Callback):
     """Let a training that was killed go on where it was, as if nothing had happened.
 
     The folder's checkpoint holds the model, the optimizer's state, the history, the position in the epoch, and what
-    the other callbacks keep (`Callback.get_state`). If there is one when `fit` starts, it is taken over. The run then
-    ends with the weights, to the last bit, of a run that was never interrupted: the order of samples, dropout masks,
+    the other callbacks keep (`Callback.get_state`). If there is one when `fit` starts, it is taken over. The training
+    then ends with the weights, to the last bit, of one that was never interrupted: the order of samples, dropout masks,
     averages of the epoch and learning rates all go on. ``fit(resume=folder)`` is the same with
     ``delete_checkpoint=False``.
 
@@ -166,11 +167,11 @@ class BackupAndRestore(Callback):
 
     Notes
     -----
-    A generator is read from its start up to where the run was. A checkpoint cannot know the state of the user's own
-    code: a generator that draws random numbers needs a fixed seed.
+    A generator is read from its start up to where the training was. A checkpoint cannot know the state of the user's
+    own code: a generator that draws random numbers needs a fixed seed.
     """
 
-    _run = None
+    _progress = None
     turn = 2  # the checkpoint knows what all others have made of the epoch
 
     def __init__(
@@ -194,17 +195,17 @@ class BackupAndRestore(Callback):
         """The checkpoint."""
         return self.backup_dir / CHECKPOINT
 
-    def on_run_begin(self, run):
-        self._run, self._is_inside_epoch = run, False
+    def on_run_begin(self, progress: Any) -> None:
+        self._progress, self._is_inside_epoch = progress, False
         self.backup_dir.mkdir(parents=True, exist_ok=True)
         saving.files.remove_leftovers(self.path)
         if self.path.exists():
             self._restore()
-            self._is_inside_epoch = run.batch > 0
+            self._is_inside_epoch = progress.batch > 0
             if self.model.stop_training:
                 warnings.warn(
-                    f"the training in {str(self.backup_dir)!r} was stopped in or after epoch {max(run.epoch, 1)}, and "
-                    f"stays so: to train on, delete {str(self.path)!r}",
+                    f"the training in {str(self.backup_dir)!r} was stopped in or after epoch {max(progress.epoch, 1)}, "
+                    f"and stays so: to train on, delete {str(self.path)!r}",
                     stacklevel=2,
                 )
 
@@ -218,7 +219,7 @@ class BackupAndRestore(Callback):
             if "run" not in file.training:
                 raise FileFormatError("this is a model, not the checkpoint of a training")
             self.model.restore(file)
-            self._run.set_state(file.training["run"])
+            self._progress.set_state(file.training["run"])
 
     def _count_batch(self, batch: int, logs: Logs | None = None) -> None:
         self._batches += 1
@@ -231,11 +232,11 @@ class BackupAndRestore(Callback):
 
     def _save(self):
         snapshot = self.model.snapshot()
-        snapshot.training["run"] = self._run.get_state()
+        snapshot.training["run"] = self._progress.get_state()
         saving.write(self.path, snapshot)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        if self.delete_checkpoint and self._run is not None and self._run.completed:
+        if self.delete_checkpoint and self._progress is not None and self._progress.completed:
             self.path.unlink(missing_ok=True)
 
     def get_state(self) -> dict[str, Any]:
@@ -243,6 +244,11 @@ class BackupAndRestore(Callback):
 
     def set_state(self, state: dict[str, Any]) -> None:
         self._batches = state["batches"]
+
+
+def backups(resume: str | PathLike[str] | None) -> list[Callback]:
+    """The callback for ``fit(resume=…)``: a list of one or none."""
+    return [] if resume is None else [BackupAndRestore(resume, delete_checkpoint=False)]
 
 
 def _check_frequency(save_freq):

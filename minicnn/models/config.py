@@ -5,15 +5,23 @@ A layer is ``{"class_name", "config", "name"}``; in a graph it has ``"inbound_no
 {"shape", "dtype", "keras_history": [layer name, number of the layer's call, number of the output]}}``.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict, deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 from minicnn import layers
 from minicnn.checks import is_integer
 from minicnn.errors import unknown_name
+from minicnn.graph import Graph, Tensor
 from minicnn.layers import InputLayer
 from minicnn.settings import floatx
+
+if TYPE_CHECKING:
+    from minicnn.models.network import Network
 
 MAX_LAYERS = 10_000  # of one model in a config, which may come from a stranger
 MAX_CALLS = 100_000  # of layers, where a model that is called twice counts twice
@@ -22,7 +30,7 @@ _shared = ContextVar("layers of the config at hand that may occur in several of 
 
 
 @contextmanager
-def sharing():
+def sharing() -> Iterator[None]:
     """Inside, a layer that occurs in several models of one config stays one layer; Keras's "shared_object_id"."""
     if _shared.get() is not None:
         yield
@@ -37,7 +45,7 @@ def sharing():
 # ------------------------------------------------------------------------------------------------------- writing
 
 
-def layer_config(layer) -> dict:
+def layer_config(layer: layers.Layer) -> dict[str, Any]:
     """A layer, or a model as a layer, as ``{"class_name", "config", "name"}``."""
     known = _shared.get()
     if layer in known:
@@ -49,19 +57,24 @@ def layer_config(layer) -> dict:
     return known[layer]
 
 
-def dtype_of(model) -> str:
+def model_config(model: Network) -> dict[str, Any]:
+    """A model as ``{"class_name", "config"}``."""
+    return {"class_name": model.saved_as, "config": model.get_config()}
+
+
+def dtype_of(model: Network) -> str:
     """The dtype of a model's weights."""
     weights = model.weights
     return str(weights[0].dtype) if weights else floatx()
 
 
-def graph_config(graph) -> dict:
+def graph_config(graph: Graph) -> dict[str, Any]:
     """A graph as ``{"layers", "input_layers", "output_layers"}``."""
     starts, calls = _places(graph)
     histories = {tensor: [name, 0, 0] for tensor, name in starts.items()}
     for name, nodes in calls.items():
-        for number, node in enumerate(nodes):
-            histories |= {tensor: [name, number, i] for i, tensor in enumerate(node.outputs)}
+        for index, node in enumerate(nodes):
+            histories |= {tensor: [name, index, i] for i, tensor in enumerate(node.outputs)}
     entries = [
         {
             "class_name": "InputLayer",
@@ -112,7 +125,7 @@ def _call_config(node, histories):
 # ------------------------------------------------------------------------------------------------------- reading
 
 
-def layer_from_config(entry):
+def layer_from_config(entry: dict[str, Any]) -> layers.Layer:
     """The layer, or model, that `layer_config` described.
 
     Raises
@@ -120,9 +133,9 @@ def layer_from_config(entry):
     ValueError, TypeError
         If the class is unknown or its arguments are wrong.
     """
-    known, number = _shared.get(), entry.get("shared_object_id")
-    if number is not None and number in known:
-        return known[number]
+    known, identity = _shared.get(), entry.get("shared_object_id")
+    if identity is not None and identity in known:
+        return known[identity]
     try:
         layer = layers.get({"class_name": entry["class_name"], "config": entry.get("config")})
     except ValueError as error:
@@ -132,12 +145,12 @@ def layer_from_config(entry):
             f"{error}; for a layer of one's own, give custom_objects={{{entry['class_name']!r}: its class}} or "
             "decorate the class with layers.register"
         ) from None
-    if number is not None:
-        known[number] = layer
+    if identity is not None:
+        known[identity] = layer
     return layer
 
 
-def layers_of(config) -> list:
+def layers_of(config: dict[str, Any]) -> list[dict[str, Any]]:
     """The entries of a config's layers.
 
     Raises
@@ -154,7 +167,7 @@ def layers_of(config) -> list:
     return entries
 
 
-def check_calls(model) -> None:
+def check_calls(model: Network) -> None:
     """Raise `ValueError` if running a model means more than `MAX_CALLS` calls of layers.
 
     Models that call a model twice, which calls a model twice, …, are described in a few lines.
@@ -170,7 +183,7 @@ def check_calls(model) -> None:
         raise ValueError(f"a model may have {MAX_CALLS} calls of layers. Received: {count(model.graph)}")
 
 
-def graph_from_config(config):
+def graph_from_config(config: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
     """(inputs, outputs) of the graph that `graph_config` described.
 
     Raises
@@ -205,10 +218,9 @@ def graph_from_config(config):
     stuck = [name for name, calls in pending.items() if calls]
     if stuck:
         raise ValueError(f"a layer is called on outputs that do not exist. Received: calls of {_brief(stuck)}")
-    return tuple(
-        [_tensor(made, _check_history(history)) for history in _histories(config, end)]
-        for end in ("input_layers", "output_layers")
-    )
+    ends = [_histories(config, end) for end in ("input_layers", "output_layers")]
+    inputs, outputs = ([_tensor(made, _check_history(history)) for history in histories] for histories in ends)
+    return inputs, outputs
 
 
 class _Call:
@@ -241,8 +253,8 @@ def _histories(config, end):
 
 
 def _check_history(history):
-    name, number, output = history
-    if not isinstance(name, str) or not all(is_integer(n) and n >= 0 for n in (number, output)):
+    name, *indices = history
+    if not isinstance(name, str) or not all(is_integer(i) and i >= 0 for i in indices) or len(indices) != 2:
         raise ValueError(
             f"a tensor is given as [layer name, number of the call, number of the output]. Received: {_brief(history)}"
         )
@@ -250,8 +262,8 @@ def _check_history(history):
 
 
 def _tensor(made, history):
-    name, number, output = history
-    node = made.get((name, number))
+    name, call, output = history
+    node = made.get((name, call))
     if node is None or output >= len(node.outputs):
         raise ValueError(f"there is no such tensor in the model. Received: {_brief(history)}")
     return node.outputs[output]

@@ -1,16 +1,19 @@
 """The model as a stack of layers."""
 
-import itertools
+from __future__ import annotations
 
-from minicnn.checks import real_array
-from minicnn.errors import DataError, ShapeError
+from collections.abc import Sequence
+from typing import Any, Self
+
+from minicnn.errors import ShapeError
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input, InputLayer
+from minicnn.layers.names import unique_name
 from minicnn.models import config as configs
 from minicnn.models.model import Model
 from minicnn.parameters import check_one_dtype
-from minicnn.training.sources import is_stream
+from minicnn.training.streams import peek
 
 
 class Sequential(Model):
@@ -29,15 +32,16 @@ class Sequential(Model):
     """
 
     input_count = 1
-    saved_as = "Sequential"
+    saved_as: str = "Sequential"
 
-    def __init__(self, layers=None, name=None):
-        self._setup(name, "Sequential")
-        self._stack = []
+    def __init__(self, layers: Sequence[Layer | Tensor] | None = None, name: str | None = None) -> None:
+        self._stack: list[Layer] = []
+        Layer.__init__(self, name=name or unique_name("Sequential"))  # without a graph, which `_start` makes
+        self._start_untrained()
         for layer in layers or []:
             self.add(layer)
 
-    def add(self, layer) -> None:
+    def add(self, layer: Layer | Tensor) -> None:
         """Put a layer on top.
 
         Raises
@@ -63,7 +67,7 @@ class Sequential(Model):
             self._put_on_top(layer)
         self._stack.append(layer)
 
-    def pop(self):
+    def pop(self) -> Layer:
         """Take the top layer off and return it."""
         if not self._stack:
             raise ValueError("the model has no layers to take off. Received: pop() on an empty Sequential")
@@ -107,14 +111,14 @@ class Sequential(Model):
         check_one_dtype(self.weights)
         self._engine = None if self._engine is None else self._engine.renewed(keeps_state=False)
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Make the weights for inputs of this shape, given with the batch axis: (None, 28, 28, 1)."""
         if self.graph is None:
             if input_shape is None:
                 self._built_graph()
             self._start(Input(tuple(input_shape)[1:]))
 
-    def build_for(self, input_shapes):
+    def build_for(self, input_shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
         if self.graph is None:
             if len(input_shapes) != 1:
                 raise ShapeError(f"model '{self.name}' takes one input. Received: {len(input_shapes)}")
@@ -122,35 +126,22 @@ class Sequential(Model):
         return super().build_for(input_shapes)
 
     def _build_from_data(self, x):
-        if self.graph is not None:
-            return x
-        first = x
-        if is_stream(x):
-            if hasattr(x, "__next__"):
-                item = next(x)
-                x = itertools.chain([item], x)
-            else:
-                item = x[0]
-            first = item[0] if isinstance(item, tuple) else item
-        elif isinstance(x, list | tuple) and len(x) == 1:
-            first = x[0]
-        first = real_array(first, "x")
-        if first.ndim == 0 or len(first) == 0:
-            raise DataError(f"the data is empty: expected at least one sample. Received: shape {first.shape}")
-        self._start(Input(first.shape[1:] or (1,)))
+        if self.graph is None:
+            x, shape = peek(x)
+            self._start(Input(shape or (1,)))
         return x
 
     @property
-    def layers(self):
+    def layers(self) -> list[Layer]:
         return list(self._stack)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         with configs.sharing():
             start = [] if self.graph is None else [configs.layer_config(self.graph.inputs[0].node.layer)]
             return self._own_config() | {"layers": start + [configs.layer_config(layer) for layer in self._stack]}
 
     @classmethod
-    def _made_from(cls, config):
+    def _made_from(cls, config) -> Self:
         model = cls(name=config.get("name"))
         model._stack = [configs.layer_from_config(entry) for entry in configs.layers_of(config)]
         start = model._stack.pop(0) if model._stack and isinstance(model._stack[0], InputLayer) else None
@@ -162,9 +153,9 @@ class Sequential(Model):
         return model
 
     def _own_layers(self):
-        return getattr(self, "_stack", [])
+        return self._stack
 
-    def forget_build(self):
+    def forget_build(self) -> None:
         for layer in self._stack:
             layer.forget_build()
         self.nodes, self.graph = [], None

@@ -1,9 +1,15 @@
 """The table that `Model.summary` prints."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minicnn.models.network import Network
 
 
-def summary_text(model, expand_nested=False) -> str:
+def summary_text(model: Network, expand_nested: bool = False) -> str:
     """Layers, output shapes and parameter counts in Keras 3's form.
 
     Parameters

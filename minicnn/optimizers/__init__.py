@@ -1,20 +1,25 @@
-"""Rules that turn gradients into new weights, and learning rates that change while a model trains."""
+"""Rules that turn gradients into new weights, and learning rates that change while a model trains.
+
+A new file in this folder needs no entry here: the classes in its ``__all__`` are found. Its name is not to be that of a
+class in lower case, which is the class, as in Keras: ``optimizers.adam``.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING
 
 from minicnn.optimizers import schedules
 from minicnn.optimizers.optimizer import Optimizer, _registry, get, register
-from minicnn.optimizers.rules import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
+
+if TYPE_CHECKING:  # for editors and type checkers, which do not see what the next lines find
+    from minicnn.optimizers.more_rules import AdamW, RMSprop
+    from minicnn.optimizers.rules import SGD, Adadelta, Adagrad, Adam
+
+_modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+_found = {name: getattr(module, name) for module in _modules for name in getattr(module, "__all__", ())}
+globals().update(_found)
 
 __getattr__ = _registry.module_getattr(__name__, "schedules")
 
-__all__ = [
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Optimizer",
-    "RMSprop",
-    "get",
-    "register",
-    "schedules",
-]
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "register", "schedules"]
+__all__ += sorted(_found.keys() - {*__all__})

@@ -1,6 +1,10 @@
 """What all optimizers share: learning rate, clipping, weight decay, and the walk over a model's flat vectors."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +12,12 @@ from minicnn.checks import check_number
 from minicnn.optimizers import schedules
 from minicnn.parameters import ALIGNMENT
 from minicnn.registry import ANY, Configurable, Registry, is_config
+
+if TYPE_CHECKING:
+    import weakref
+    from types import SimpleNamespace
+
+    from numpy.typing import DTypeLike
 
 # What Keras no longer takes either → what to write instead.
 OLD_ARGUMENTS = {
@@ -19,13 +29,14 @@ OLD_ARGUMENTS = {
 class Optimizer(Configurable):
     """Base class of all optimizers.
 
-    A subclass names its state vectors in `slots` and writes `apply`.
+    A subclass states its rule as data, in `kernel`, `slots`, `rate` and `numbers`; one whose rule is not an op of the
+    backends names its state vectors in `slots` and writes `apply`.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
     weight_decay : float, optional
-        In every step, weights are first reduced by ``learning_rate * weight_decay`` of themselves (Loshchilov and
+        In every iteration, weights are first reduced by ``learning_rate * weight_decay`` of themselves (Loshchilov and
         Hutter: "Decoupled weight decay regularization", 2019).
     clipnorm : float, optional
         Scale the gradient of each weight array down to at most this Euclidean norm.
@@ -40,11 +51,17 @@ class Optimizer(Configurable):
     Attributes
     ----------
     learning_rate, lr : float or LearningRateSchedule
-        May be changed between steps; `lr` is Keras 2's name for it.
+        May be changed between iterations; `lr` is Keras 2's name for it.
     iterations : int
-        Number of steps done.
+        Number of iterations (updates of the weights) done.
+    owner : weak reference to a model, or None
+        The model whose state the optimizer has, once training started.
+    kernel : str or None
+        Name of the op that is the rule: ``op(theta, grad, *state vectors, rate, *numbers)``.
     slots : tuple of str
         Names of the state vectors.
+    keras_slots : tuple of str
+        Their names in the files of tf.keras before 2.11.
 
     Raises
     ------
@@ -55,8 +72,10 @@ class Optimizer(Configurable):
         For an unknown argument.
     """
 
-    slots = ()
-    keras_only = MappingProxyType(
+    kernel: str | None = None
+    slots: tuple[str, ...] | property = ()
+    keras_slots: tuple[str, ...] = ()
+    keras_only: Mapping[str, object] = MappingProxyType(
         {
             "name": ANY,
             "use_ema": (False,),
@@ -69,8 +88,14 @@ class Optimizer(Configurable):
     )
 
     def __init__(
-        self, learning_rate, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, **options
-    ):
+        self,
+        learning_rate: float | schedules.LearningRateSchedule,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        **options: object,
+    ) -> None:
         for name in options.keys() & OLD_ARGUMENTS.keys():
             raise TypeError(
                 f"{type(self).__name__} has no argument `{name}`: {OLD_ARGUMENTS[name]}. "
@@ -78,29 +103,29 @@ class Optimizer(Configurable):
             )
         self.check_options(options)
         self.learning_rate = learning_rate
-        self.weight_decay = _none_or_number("weight_decay", weight_decay, minimum=0)
-        self.clipnorm = _none_or_number("clipnorm", clipnorm, above=0)
-        self.clipvalue = _none_or_number("clipvalue", clipvalue, above=0)
-        self.global_clipnorm = _none_or_number("global_clipnorm", global_clipnorm, above=0)
+        self.weight_decay: float | None = _none_or_number("weight_decay", weight_decay, minimum=0)
+        self.clipnorm: float | None = _none_or_number("clipnorm", clipnorm, above=0)
+        self.clipvalue: float | None = _none_or_number("clipvalue", clipvalue, above=0)
+        self.global_clipnorm: float | None = _none_or_number("global_clipnorm", global_clipnorm, above=0)
         if sum(clip is not None for clip in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(
                 "give only one of `clipnorm`, `clipvalue` and `global_clipnorm`. "
                 f"Received: {clipnorm=}, {clipvalue=}, {global_clipnorm=}"
             )
-        self.iterations = 0
-        self.owner = None  # weak reference to the model whose state it has, once training started
-        self._segments = None  # the list that _runs was made from
+        self.iterations: int = 0
+        self.owner: weakref.ref | None = None
+        self._segments = None  # the list that _stretches was made from
         self._scratch = self._scratch_kind = None
 
     # ------------------------------------------------------------------------------------------ the learning rate
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> float | schedules.LearningRateSchedule:
         """The number, or the schedule, that was given."""
         return self._learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value):
+    def learning_rate(self, value: float | schedules.LearningRateSchedule | dict) -> None:
         if is_config(value):
             value = schedules.get(value)
         if not isinstance(value, schedules.LearningRateSchedule):
@@ -108,24 +133,45 @@ class Optimizer(Configurable):
         self._learning_rate = value
 
     @property
-    def lr(self):
+    def lr(self) -> float | schedules.LearningRateSchedule:
         """The same as `learning_rate`."""
         return self.learning_rate
 
     @lr.setter
-    def lr(self, value):
+    def lr(self, value: float | schedules.LearningRateSchedule | dict) -> None:
         self.learning_rate = value
 
     @property
     def current_learning_rate(self) -> float:
-        """The learning rate of the next step."""
+        """The learning rate of the next iteration."""
         rate = self._learning_rate
         return rate if isinstance(rate, float) else float(rate(self.iterations))
 
-    # ---------------------------------------------------------------------------------------------------- a step
+    # ------------------------------------------------------------------------------------------ the rule, as data
 
-    def create_state(self, size, dtype, zeros) -> dict:
-        """The optimizer's state for a model, before the first step.
+    def rate(self, learning_rate: float, iteration: int) -> float:
+        """What the op multiplies with in an iteration, counted from 0: the learning rate, maybe with corrections."""
+        return learning_rate
+
+    def numbers(self) -> tuple[float, ...]:
+        """The op's further arguments."""
+        return ()
+
+    def first_value(self, slot: str) -> float:
+        """What a state vector starts from."""
+        return 0.0
+
+    @property
+    def is_data(self) -> bool:
+        """Whether `kernel`, `slots`, `rate` and `numbers` are the whole rule: nobody has written another `apply`."""
+        return self.kernel is not None and type(self).apply is Optimizer.apply
+
+    # ----------------------------------------------------------------------------------------------- an iteration
+
+    def create_state(
+        self, size: int, dtype: DTypeLike, zeros: Callable[[tuple[int, ...], DTypeLike], np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """The optimizer's state for a model, before the first iteration.
 
         Parameters
         ----------
@@ -140,10 +186,23 @@ class Optimizer(Configurable):
         dict
             Name from `slots` → vector (size,).
         """
-        return {name: zeros((size,), dtype) for name in self.slots}
+        state = {name: zeros((size,), dtype) for name in self.slots}
+        for name, vector in state.items():
+            if first := self.first_value(name):
+                vector += first
+        return state
 
-    def update(self, theta, grad, state, segments, kernels, learning_rate=None) -> None:
-        """One step: clip the gradient, decay the weights, apply the rule; in this order, which is Keras's.
+    def update(
+        self,
+        theta: np.ndarray,
+        grad: np.ndarray,
+        state: dict[str, np.ndarray],
+        segments: Sequence[slice],
+        ops: SimpleNamespace,
+        learning_rate: float | np.ndarray | None = None,
+        rate: object = None,
+    ) -> None:
+        """One iteration: clip the gradient, decay the weights, apply the rule; in this order, which is Keras's.
 
         Parameters
         ----------
@@ -156,59 +215,78 @@ class Optimizer(Configurable):
         segments : list of slice
             The part of theta of each trainable weight, in increasing order. Nothing else changes, but for the padding
             of fewer than `ALIGNMENT` elements between neighbours, which holds zeros in theta and grad. Pass the same
-            list in every step: what follows from it is computed once.
-        kernels : namespace
-            A backend's kernels, e.g. the module `minicnn.backends.reference`.
+            list in every iteration: what follows from it is computed once.
+        ops : namespace
+            A backend's ops, e.g. ``minicnn.backends.reference.ops``.
         learning_rate : 0-d array, optional
             On a GPU: where the learning rate lies. Default: `current_learning_rate`.
+        rate : object, optional
+            On a GPU: where what `rate` returns lies, for a rule that `is_data`. Default: it is computed here.
         """
         if segments is not self._segments:
-            self._segments, self._runs = segments, merge_segments(segments)
+            self._segments, self._stretches = segments, merge_segments(segments)
         if learning_rate is None:
             learning_rate = self.current_learning_rate
         self._clip(grad)
         if self.weight_decay:
             self._decay(theta, learning_rate * self.weight_decay)
         vectors = [state[name] for name in self.slots]
-        for run in self._runs:
-            self.apply(kernels, theta[run], grad[run], [v[run] for v in vectors], learning_rate)
+        for stretch in self._stretches:
+            arrays = theta[stretch], grad[stretch], [v[stretch] for v in vectors]
+            if rate is None:
+                self.apply(ops, *arrays, learning_rate)
+            else:
+                self._launch(ops, *arrays, rate)
         self.iterations += 1
 
-    def apply(self, kernels, theta, grad, slots, learning_rate) -> None:
+    def apply(
+        self,
+        ops: SimpleNamespace,
+        theta: np.ndarray,
+        grad: np.ndarray,
+        slots: Sequence[np.ndarray],
+        learning_rate: float,
+    ) -> None:
         """The rule, for one stretch of the vectors.
 
         Parameters
         ----------
-        kernels : namespace
+        ops : namespace
         theta, grad : vectors
         slots : list of vectors
             The state's, in the order of `self.slots`.
         learning_rate : float
         """
-        raise NotImplementedError
+        if self.kernel is None:
+            raise NotImplementedError(f"{type(self).__name__} names no kernel and writes no apply")
+        self._launch(ops, theta, grad, slots, self.rate(learning_rate, self.iterations))
+
+    def _launch(self, ops, theta, grad, slots, rate):
+        """Call the op; one whose rule has no state takes None for it."""
+        getattr(ops, self.kernel)(theta, grad, *(slots or (None,)), rate, *self.numbers())
 
     def _decay(self, theta, factor):
         """theta -= factor * theta, on the trainable weights."""
-        for run in self._runs:
-            scratch = self._scratch_like(theta)[run]
+        for stretch in self._stretches:
+            scratch = self._scratch_like(theta)[stretch]
             # Not theta *= 1 - factor: in float32, rounding 1 - factor would be off by up to 1 % of a factor of 4e-6.
-            np.multiply(theta[run], factor, out=scratch)
-            theta[run] -= scratch
+            np.multiply(theta[stretch], factor, out=scratch)
+            theta[stretch] -= scratch
 
     # -------------------------------------------------------------------------------------------------- clipping
 
     def _clip(self, grad):
         """Clip the gradient in place, in the way that was asked for."""
         if self.clipvalue is not None:
-            for run in self._runs:
-                np.clip(grad[run], -self.clipvalue, self.clipvalue, out=grad[run])
+            for stretch in self._stretches:
+                np.clip(grad[stretch], -self.clipvalue, self.clipvalue, out=grad[stretch])
         elif self.clipnorm is not None:
             for segment in self._segments:
                 _shrink(grad[segment], self._squared_norm(grad, segment), self.clipnorm)
         elif self.global_clipnorm is not None:
-            total = sum(self._squared_norm(grad, run) for run in self._runs)
-            for run in self._runs:
-                _shrink(grad[run], total, self.global_clipnorm)
+            total = sum(self._squared_norm(grad, stretch) for stretch in self._stretches)
+            for stretch in self._stretches:
+                _shrink(grad[stretch], total, self.global_clipnorm)
 
     def _squared_norm(self, grad, part):
         """The sum of squares of one part of the gradient.
@@ -220,7 +298,7 @@ class Optimizer(Configurable):
         return scratch.sum()
 
     def _scratch_like(self, vector):
-        """A vector to compute in, kept from step to step."""
+        """A vector to compute in, kept from one iteration to the next."""
         kind = type(vector), vector.dtype, vector.shape, getattr(vector, "device", None)
         if kind != self._scratch_kind:  # otherwise it stays where it is: graphs on a GPU hold its address
             self._scratch, self._scratch_kind = np.empty_like(vector), kind
@@ -228,25 +306,25 @@ class Optimizer(Configurable):
 
     # ---------------------------------------------------------------------------------------------------- config
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, object]:
         """The constructor's arguments, with which `from_config` makes an equal optimizer (without its state)."""
         common = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
         return super().get_config() | {name: getattr(self, name) for name in common}
 
 
-def merge_segments(segments) -> list[slice]:
-    """Join neighbouring slices, so that fewer kernel calls do.
+def merge_segments(segments: Sequence[slice]) -> list[slice]:
+    """Join neighbouring slices into stretches, so that fewer calls of ops do.
 
     Only across gaps smaller than `ALIGNMENT`: these are padding, while the gap that a frozen weight leaves, however
     small it is, is at least `ALIGNMENT` wide.
     """
-    runs = []
+    stretches = []
     for segment in segments:
-        if runs and segment.start - runs[-1].stop < ALIGNMENT:
-            runs[-1] = slice(runs[-1].start, segment.stop)
+        if stretches and segment.start - stretches[-1].stop < ALIGNMENT:
+            stretches[-1] = slice(stretches[-1].start, segment.stop)
         else:
-            runs.append(segment)
-    return runs
+            stretches.append(segment)
+    return stretches
 
 
 def _shrink(grad, squared_norm, limit):
@@ -263,7 +341,7 @@ _registry = Registry("optimizer", Optimizer)
 register = _registry.register
 
 
-def get(identifier) -> Optimizer:
+def get(identifier: str | Optimizer | type[Optimizer] | Mapping[str, object]) -> Optimizer:
     """An optimizer from a name such as 'adam', an instance, a class or a config.
 
     Raises

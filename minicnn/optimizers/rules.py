@@ -1,12 +1,16 @@
-"""The optimizers. Formulas and defaults are those of Keras; g is the gradient, w the weight, lr the learning rate.
+"""The rules of the documents' networks. Formulas and defaults are those of Keras.
 
-Every constructor takes `weight_decay`, `clipnorm`, `clipvalue` and `global_clipnorm` too: see `Optimizer`.
+In the formulas g is the gradient, w the weight, lr the learning rate. Every constructor takes `weight_decay`,
+`clipnorm`, `clipvalue` and `global_clipnorm` too: see `Optimizer`.
 """
 
 import math
 
 from minicnn.checks import check_number
 from minicnn.optimizers.optimizer import Optimizer, register
+from minicnn.optimizers.schedules import LearningRateSchedule
+
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam"]
 
 
 @register
@@ -25,26 +29,37 @@ class SGD(Optimizer):
         See `Optimizer`.
     """
 
-    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, **options):
+    kernel = "sgd_update"
+    keras_slots = ("momentum",)
+
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **options: object,
+    ) -> None:
         super().__init__(learning_rate, **options)
-        self.momentum = check_number("momentum", momentum, below=1)
-        self.nesterov = bool(nesterov)
+        self.momentum: float = check_number("momentum", momentum, below=1)
+        self.nesterov: bool = bool(nesterov)
 
     @property
-    def slots(self):
+    def slots(self) -> tuple[str, ...]:
         """Plain gradient descent has no state."""
         return ("velocity",) if self.momentum else ()
 
-    def apply(self, kernels, theta, grad, slots, learning_rate):
-        velocity = slots[0] if slots else None
-        kernels.sgd_update(theta, grad, velocity, learning_rate, self.momentum, self.nesterov)
+    def numbers(self) -> tuple[float, ...]:
+        """How much of the velocity stays, and whether it is looked ahead."""
+        return self.momentum, self.nesterov
 
 
 @register
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015), in the form that ends section 2 of the paper: ε beside the uncorrected √v.
 
-    m ← β1 · m + (1 − β1) · g; v ← β2 · v + (1 − β2) · g²; w ← w − lr · √(1 − β2ᵗ) / (1 − β1ᵗ) · m / (√v + ε) in step t.
+    m ← β1 · m + (1 − β1) · g; v ← β2 · v + (1 − β2) · g²; w ← w − lr · √(1 − β2ᵗ) / (1 − β1ᵗ) · m / (√v + ε)
+
+    in iteration t, counted from 1.
 
     Parameters
     ----------
@@ -55,43 +70,30 @@ class Adam(Optimizer):
         See `Optimizer`.
     """
 
-    slots = ("m", "v")
+    kernel, slots, keras_slots = "adam_update", ("m", "v"), ("m", "v")
     keras_only = Optimizer.keras_only | {"amsgrad": (False,)}
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **options):
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **options: object,
+    ) -> None:
         super().__init__(learning_rate, **options)
-        self.beta_1 = check_number("beta_1", beta_1, below=1)
-        self.beta_2 = check_number("beta_2", beta_2, below=1)
-        self.epsilon = check_number("epsilon", epsilon, above=0)
+        self.beta_1: float = check_number("beta_1", beta_1, below=1)
+        self.beta_2: float = check_number("beta_2", beta_2, below=1)
+        self.epsilon: float = check_number("epsilon", epsilon, above=0)
 
-    def apply(self, kernels, theta, grad, slots, learning_rate):
-        t = self.iterations + 1
-        alpha = learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        kernels.adam_update(theta, grad, *slots, alpha, self.beta_1, self.beta_2, self.epsilon)
+    def rate(self, learning_rate: float, iteration: int) -> float:
+        """The learning rate with the corrections of both averages, which start from 0."""
+        t = iteration + 1
+        return learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
 
-
-@register
-class AdamW(Adam):
-    """Adam with weight decay, which is not part of the gradient (Loshchilov and Hutter, 2019).
-
-    Parameters
-    ----------
-    learning_rate : float or LearningRateSchedule, default 0.001
-    weight_decay : float, default 0.004
-    beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
-    epsilon : float above 0, default 1e-7
-    **options
-        See `Optimizer`.
-
-    Raises
-    ------
-    ValueError
-        If `weight_decay` is None: that would be `Adam`.
-    """
-
-    def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **options):
-        check_number("weight_decay", weight_decay)
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay=weight_decay, **options)
+    def numbers(self) -> tuple[float, ...]:
+        """How much of the averages stays, and ε."""
+        return self.beta_1, self.beta_2, self.epsilon
 
 
 @register
@@ -108,24 +110,54 @@ class Adagrad(Optimizer):
         See `Optimizer`.
     """
 
-    slots = ("accumulator",)
+    kernel, slots, keras_slots = "adagrad_update", ("accumulator",), ("accumulator",)
 
-    def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7, **options):
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        **options: object,
+    ) -> None:
         super().__init__(learning_rate, **options)
-        self.initial_accumulator_value = check_number("initial_accumulator_value", initial_accumulator_value)
-        self.epsilon = check_number("epsilon", epsilon, above=0)
+        self.initial_accumulator_value: float = check_number("initial_accumulator_value", initial_accumulator_value)
+        self.epsilon: float = check_number("epsilon", epsilon, above=0)
 
-    def create_state(self, size, dtype, zeros):
-        state = super().create_state(size, dtype, zeros)
-        state["accumulator"] += self.initial_accumulator_value
-        return state
+    def first_value(self, slot: str) -> float:
+        """G does not start from 0."""
+        return self.initial_accumulator_value
 
-    def apply(self, kernels, theta, grad, slots, learning_rate):
-        kernels.adagrad_update(theta, grad, *slots, learning_rate, self.epsilon)
+    def numbers(self) -> tuple[float, ...]:
+        """ε."""
+        return (self.epsilon,)
+
+
+class DecayingSquares(Optimizer):
+    """What the rules with an average of squares that forgets with ρ have in common.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+    rho : float in [0, 1)
+    epsilon : float above 0
+    **options
+        See `Optimizer`.
+    """
+
+    def __init__(
+        self, learning_rate: float | LearningRateSchedule, rho: float, epsilon: float, **options: object
+    ) -> None:
+        super().__init__(learning_rate, **options)
+        self.rho: float = check_number("rho", rho, below=1)
+        self.epsilon: float = check_number("epsilon", epsilon, above=0)
+
+    def numbers(self) -> tuple[float, ...]:
+        """How much of the averages stays, and ε."""
+        return self.rho, self.epsilon
 
 
 @register
-class Adadelta(Optimizer):
+class Adadelta(DecayingSquares):
     """Adadelta (Zeiler, 2012), with a learning rate as in Keras:
 
     G ← ρ · G + (1 − ρ) · g²; Δ = √(D + ε) / √(G + ε) · g; D ← ρ · D + (1 − ρ) · Δ²; w ← w − lr · Δ.
@@ -140,40 +172,14 @@ class Adadelta(Optimizer):
         See `Optimizer`.
     """
 
-    slots = ("accumulated_grad", "accumulated_delta")
+    kernel, slots = "adadelta_update", ("accumulated_grad", "accumulated_delta")
+    keras_slots = ("accum_grad", "accum_var")
 
-    def __init__(self, learning_rate=0.001, rho=0.95, epsilon=1e-7, **options):
-        super().__init__(learning_rate, **options)
-        self.rho = check_number("rho", rho, below=1)
-        self.epsilon = check_number("epsilon", epsilon, above=0)
-
-    def apply(self, kernels, theta, grad, slots, learning_rate):
-        kernels.adadelta_update(theta, grad, *slots, learning_rate, self.rho, self.epsilon)
-
-
-@register
-class RMSprop(Optimizer):
-    """RMSprop (Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning", 2012), without momentum:
-
-    G ← ρ · G + (1 − ρ) · g²; w ← w − lr · g / √(G + ε).
-
-    Parameters
-    ----------
-    learning_rate : float or LearningRateSchedule, default 0.001
-    rho : float in [0, 1), default 0.9
-    epsilon : float above 0, default 1e-7
-        By name only: Keras has `momentum` before it.
-    **options
-        See `Optimizer`.
-    """
-
-    slots = ("mean_square",)
-    keras_only = Optimizer.keras_only | {"momentum": (0,), "centered": (False,)}
-
-    def __init__(self, learning_rate=0.001, rho=0.9, *, epsilon=1e-7, **options):
-        super().__init__(learning_rate, **options)
-        self.rho = check_number("rho", rho, below=1)
-        self.epsilon = check_number("epsilon", epsilon, above=0)
-
-    def apply(self, kernels, theta, grad, slots, learning_rate):
-        kernels.rmsprop_update(theta, grad, *slots, learning_rate, self.rho, self.epsilon)
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        rho: float = 0.95,
+        epsilon: float = 1e-7,
+        **options: object,
+    ) -> None:
+        super().__init__(learning_rate, rho, epsilon, **options)

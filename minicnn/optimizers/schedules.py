@@ -1,4 +1,4 @@
-"""Learning rates as functions of the number of steps done.
+"""Learning rates as functions of the number of iterations done (Keras's word for it here: steps).
 
 Give one to an optimizer in place of a number: ``SGD(learning_rate=schedules.CosineDecay(0.1, 10_000))``. A schedule of
 your own subclasses `LearningRateSchedule` and writes ``__call__(step)``. All formulas are those of Keras. Every
@@ -7,6 +7,7 @@ constructor takes Keras's `name` too, which is not used.
 
 import bisect
 import math
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from minicnn.checks import check_number
@@ -22,13 +23,13 @@ class LearningRateSchedule(Configurable):
         Keras's `name`, which is not used.
     """
 
-    keras_only = MappingProxyType({"name": ANY})
+    keras_only: Mapping[str, object] = MappingProxyType({"name": ANY})
 
-    def __init__(self, **options):
+    def __init__(self, **options: object) -> None:
         self.check_options(options)
 
-    def __call__(self, step) -> float:
-        """The learning rate of the next step, after `step` steps were done."""
+    def __call__(self, step: int) -> float:
+        """The learning rate of the next iteration, after `step` iterations were done."""
         raise NotImplementedError
 
 
@@ -37,7 +38,7 @@ register = _registry.register
 __getattr__ = _registry.module_getattr(__name__)
 
 
-def get(identifier):
+def get(identifier: "LearningRateSchedule | type[LearningRateSchedule] | str | Mapping") -> LearningRateSchedule:
     """A schedule from an instance or a config.
 
     Raises
@@ -48,8 +49,30 @@ def get(identifier):
     return _registry.get(identifier)
 
 
+class DecayByPeriods(LearningRateSchedule):
+    """What schedules that go by step / decay_steps have in common; for the arguments see `ExponentialDecay`."""
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        decay_rate: float,
+        staircase: bool = False,
+        **options: object,
+    ) -> None:
+        super().__init__(**options)
+        self.initial_learning_rate: float = check_number("initial_learning_rate", initial_learning_rate)
+        self.decay_steps: float = check_number("decay_steps", decay_steps, above=0)
+        self.decay_rate: float = check_number("decay_rate", decay_rate)
+        self.staircase: bool = staircase
+
+    def periods(self, step: int) -> float:
+        """How many decay periods `step` steps are; whole ones only for a staircase."""
+        return math.floor(step / self.decay_steps) if self.staircase else step / self.decay_steps
+
+
 @register
-class ExponentialDecay(LearningRateSchedule):
+class ExponentialDecay(DecayByPeriods):
     """initial_learning_rate · decay_rate^(step / decay_steps).
 
     Parameters
@@ -62,19 +85,12 @@ class ExponentialDecay(LearningRateSchedule):
         Round step / decay_steps down, so that the rate falls in jumps.
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False, **options):
-        super().__init__(**options)
-        self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check_number("decay_steps", decay_steps, above=0)
-        self.decay_rate = check_number("decay_rate", decay_rate)
-        self.staircase = staircase
-
-    def __call__(self, step):
-        return self.initial_learning_rate * self.decay_rate ** _periods(step, self.decay_steps, self.staircase)
+    def __call__(self, step: int) -> float:
+        return self.initial_learning_rate * self.decay_rate ** self.periods(step)
 
 
 @register
-class InverseTimeDecay(LearningRateSchedule):
+class InverseTimeDecay(DecayByPeriods):
     """initial_learning_rate / (1 + decay_rate · step / decay_steps).
 
     Parameters
@@ -86,15 +102,8 @@ class InverseTimeDecay(LearningRateSchedule):
         Round step / decay_steps down, so that the rate falls in jumps.
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False, **options):
-        super().__init__(**options)
-        self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check_number("decay_steps", decay_steps, above=0)
-        self.decay_rate = check_number("decay_rate", decay_rate)
-        self.staircase = staircase
-
-    def __call__(self, step):
-        return self.initial_learning_rate / (1 + self.decay_rate * _periods(step, self.decay_steps, self.staircase))
+    def __call__(self, step: int) -> float:
+        return self.initial_learning_rate / (1 + self.decay_rate * self.periods(step))
 
 
 @register
@@ -114,10 +123,10 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         If the lengths do not fit or the boundaries do not increase.
     """
 
-    def __init__(self, boundaries, values, **options):
+    def __init__(self, boundaries: Sequence[float], values: Sequence[float], **options: object) -> None:
         super().__init__(**options)
-        self.boundaries = [check_number("boundaries", b) for b in boundaries]
-        self.values = [check_number("values", v) for v in values]
+        self.boundaries: list[float] = [check_number("boundaries", b) for b in boundaries]
+        self.values: list[float] = [check_number("values", v) for v in values]
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 "`values` needs one element more than `boundaries`: one rate up to each boundary, one after the last. "
@@ -126,7 +135,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         if any(b <= a for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
             raise ValueError(f"`boundaries` must increase. Received: boundaries={boundaries!r}")
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.values[bisect.bisect_left(self.boundaries, step)]
 
 
@@ -145,15 +154,23 @@ class PolynomialDecay(LearningRateSchedule):
         Instead of keeping the end rate, start again with decay_steps stretched to its next multiple.
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=1e-4, power=1.0, cycle=False, **options):
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        end_learning_rate: float = 1e-4,
+        power: float = 1.0,
+        cycle: bool = False,
+        **options: object,
+    ) -> None:
         super().__init__(**options)
-        self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check_number("decay_steps", decay_steps, above=0)
-        self.end_learning_rate = check_number("end_learning_rate", end_learning_rate)
-        self.power = check_number("power", power)
-        self.cycle = cycle
+        self.initial_learning_rate: float = check_number("initial_learning_rate", initial_learning_rate)
+        self.decay_steps: float = check_number("decay_steps", decay_steps, above=0)
+        self.end_learning_rate: float = check_number("end_learning_rate", end_learning_rate)
+        self.power: float = check_number("power", power)
+        self.cycle: bool = cycle
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         decay_steps = self.decay_steps
         if self.cycle:
             decay_steps *= max(1, math.ceil(step / decay_steps))
@@ -180,15 +197,26 @@ class CosineDecay(LearningRateSchedule):
     """
 
     # By name only from here: Keras has `name` between alpha and warmup_target.
-    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, *, warmup_target=None, warmup_steps=0, **options):
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        alpha: float = 0.0,
+        *,
+        warmup_target: float | None = None,
+        warmup_steps: float = 0,
+        **options: object,
+    ) -> None:
         super().__init__(**options)
-        self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check_number("decay_steps", decay_steps, above=0)
-        self.alpha = check_number("alpha", alpha)
-        self.warmup_target = None if warmup_target is None else check_number("warmup_target", warmup_target)
-        self.warmup_steps = check_number("warmup_steps", warmup_steps)
+        self.initial_learning_rate: float = check_number("initial_learning_rate", initial_learning_rate)
+        self.decay_steps: float = check_number("decay_steps", decay_steps, above=0)
+        self.alpha: float = check_number("alpha", alpha)
+        self.warmup_target: float | None = (
+            None if warmup_target is None else check_number("warmup_target", warmup_target)
+        )
+        self.warmup_steps: float = check_number("warmup_steps", warmup_steps)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         if self.warmup_target is None:
             return self._decayed(self.initial_learning_rate, step)
         if step < self.warmup_steps:
@@ -200,8 +228,3 @@ class CosineDecay(LearningRateSchedule):
         """The rate `step` steps after the fall from `highest` began."""
         cosine = 0.5 * (1 + math.cos(math.pi * min(step, self.decay_steps) / self.decay_steps))
         return highest * ((1 - self.alpha) * cosine + self.alpha)
-
-
-def _periods(step, decay_steps, staircase):
-    """How many decay periods `step` steps are; whole ones only for a staircase."""
-    return math.floor(step / decay_steps) if staircase else step / decay_steps

@@ -339,8 +339,10 @@ class BoundPlan:
             if plan._has_backward(p) and not plan._is_skipped(p)
         ]
 
-    def forward(self) -> None:
-        """Compute the outputs from the inputs."""
+    def forward(self, iteration: int | None = None) -> None:
+        """Compute the outputs from the inputs; random numbers depend on the iteration."""
+        if iteration is not None:
+            self.plan.clock.step = iteration
         for forward, xs, ws, _ in self._forward:
             forward(xs, ws)
 

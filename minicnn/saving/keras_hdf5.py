@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import optimizers
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5
@@ -35,16 +36,6 @@ from minicnn.saving.snapshot import Snapshot, split_arrays
 KERAS_VERSION = "3.0.0"  # whose format is written
 OWN_OPTIMIZER = "minicnn_optimizer_weights"
 ATTRIBUTE_LIMIT = 64_512  # bytes of a list in one attribute; Keras numbers the parts of a longer one
-SLOT_NAMES = {
-    "velocity": "momentum",
-    "m": "m",
-    "v": "v",
-    "mean_square": "rms",
-    "accumulator": "accumulator",
-    "accumulated_grad": "accum_grad",
-    "accumulated_delta": "accum_var",
-}
-"""State vector → its name at the end of the variables of tf.keras's optimizers before 2.11, which go slot by slot."""
 
 
 # ------------------------------------------------------------------------------------------------------- writing
@@ -138,7 +129,8 @@ class Reader(BaseReader):
             return None
         found = _arrays(group)
         endings = {name.removesuffix(":0").rpartition("/")[2] for name in found}
-        by_slot = bool(slots) and all(SLOT_NAMES.get(slot) in endings for slot in slots)
+        old_names = optimizers.get(self.compile["optimizer"]).keras_slots  # of variables that go slot by slot
+        by_slot = bool(slots) and bool(old_names) and endings.issuperset(old_names)
         return optimizer_state(list(found.values()), slots, expected, config, self.compile, by_slot)
 
 

@@ -1,1 +1,1 @@
-"""Training: what `compile` was told, where batches come from, the step, the loop."""
+"""Training: what `compile` was told, where batches come from, what an iteration is, the loop."""

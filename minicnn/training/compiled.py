@@ -1,13 +1,20 @@
 """What `Model.compile` was told, one entry for each output."""
 
+from __future__ import annotations
+
 import itertools
 import math
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from minicnn import losses, metrics, optimizers
-from minicnn.checks import check_number
+from minicnn.checks import check_number, for_outputs
 from minicnn.plan.program import lower
+
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
 
 
 @dataclass
@@ -25,14 +32,21 @@ class Compiled:
     backend_name : str or None
     """
 
-    optimizer: object
-    losses: list
-    loss_weights: list
-    metrics: list
+    optimizer: optimizers.Optimizer
+    losses: list[losses.Loss]
+    loss_weights: list[float]
+    metrics: list[list[str | metrics.Metric | Mapping[str, object] | type]]
     backend_name: str | None
 
 
-def check_compile_arguments(model, optimizer, loss, metric_names, loss_weights, backend_name):
+def check_compile_arguments(
+    model: Model,
+    optimizer: str | optimizers.Optimizer | type | Mapping[str, object],
+    loss: object,
+    metric_names: Sequence[object] | Mapping[str, object] | None,
+    loss_weights: Sequence[float] | Mapping[str, float] | None,
+    backend_name: str | None,
+) -> Compiled:
     """A `Compiled`, or the error that says which argument is wrong."""
     count, names = (len(model.outputs), model.output_names) if model.built else (None, None)
     if loss is None:
@@ -52,26 +66,6 @@ def check_compile_arguments(model, optimizer, loss, metric_names, loss_weights, 
             f"another for '{model.name}'. Received: {optimizer!r}"
         )
     return Compiled(optimizer, loss_list, weights, metric_lists, backend_name)
-
-
-def for_outputs(argument, value, count, names):
-    """A list with one entry for each output from one value for all, a list, or a dict by output name."""
-    if isinstance(value, dict) and "class_name" not in value:
-        if names is None:
-            raise ValueError(
-                f"{argument} as a dict goes by the outputs' names, not known before the model is built; "
-                f"start it with an Input. Received: {sorted(value)}"
-            )
-        if set(value) != set(names):
-            raise ValueError(
-                f"{argument} as a dict needs one entry for each output, {names}. Received: {sorted(value)}"
-            )
-        return [value[name] for name in names]
-    if isinstance(value, list | tuple):
-        if count is not None and len(value) != count:
-            raise ValueError(f"{argument} needs one entry for each of {count} outputs. Received: {len(value)}")
-        return list(value)
-    return [value] * (count or 1)
 
 
 def _metrics_for_outputs(value, count, names):
@@ -98,7 +92,7 @@ def _listed(value):
     return value if isinstance(value, list | tuple) else [value]
 
 
-def warn_about_logits(model):
+def warn_about_logits(model: Model) -> None:
     """Say once per compile that a loss with ``from_logits=True`` sees the values before the final activation."""
     program = lower(model.graph)
     for loss, output, value in zip(model.compiled.losses, model.outputs, program.outputs, strict=True):

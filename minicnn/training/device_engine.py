@@ -1,61 +1,94 @@
-"""The engine for a backend whose arrays live on a GPU: data goes there once, and a training step is one graph launch.
+"""The engine for a backend whose arrays live on a GPU: data goes there once, and an iteration is one graph launch.
 
-The first step of a kind runs kernel by kernel, the second one is captured as a graph, and from then on the graph runs.
+The first iteration of a kind runs op by op, the second one is captured as a graph, and from then on the graph runs.
 Results come back when they are read: loss and metrics add up on the device, and whether a loss was not finite is found
 out there too, where it stops the optimizer.
 """
 
+from __future__ import annotations
+
 import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.backends.reference import ops as reference
+from minicnn.backends.base import Backend
 from minicnn.errors import DeviceMemoryError, NonFiniteError
-from minicnn.training.device_data import DeviceBatch, DeviceData, device_dtype, first_samples
+from minicnn.plan.plan import BoundPlan
+from minicnn.training.batches import Batch
+from minicnn.training.device_data import BatchForGraph, DeviceBatch, DeviceData, device_dtype, first_samples
 from minicnn.training.device_totals import DeviceTotals
 from minicnn.training.engine import Engine, explain_non_finite
-from minicnn.training.sources import ArraySource, Batch
+from minicnn.training.sources import ArraySource, Source
+from minicnn.training.totals import Losses
+
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
 
 MOST_OF_MEMORY = 0.5  # of what is free: data sets up to there lie on the device
-
-
 BATCHES_A_CHUNK = 64  # of data that does not
+MAX_GRAPHS = 8  # kinds of iterations that an engine keeps: data, batch size, frozen layers, …
 
 
-MAX_STEPS = 8  # kinds of steps that an engine keeps: data, batch size, frozen layers, …
+class IterationGraph:
+    """One kind of iteration: launched op by op at first, then as a graph.
 
-
-class _Step:
-    """One kind of training step: launched kernel by kernel at first, then as a graph.
+    Parameters
+    ----------
+    body : callable
+    keep : object
+        What the graph's kernels read, and must not be freed.
 
     Attributes
     ----------
+    launches : int
+        How many there were.
     reason : str or None
         Why there is no graph.
     """
 
-    def __init__(self, body, keep):
-        self._body, self._keep = body, keep  # what the graph's kernels read must not be freed
-        self._captured, self._runs = None, 0
-        self.reason = self.result = None
+    def __init__(self, body: Callable[[], object], keep: object) -> None:
+        self._body, self._keep = body, keep
+        self._captured = self._result = None
+        self.launches: int = 0
+        self.reason: str | None = None
 
-    def run(self, capture):
-        """Returns what the body returned when it last ran: it describes every run."""
-        self._runs += 1
-        if self._runs == 2 and capture is not None:
+    def launch(self, capture: Callable[[Callable[[], object]], Any] | None) -> object:
+        """Returns what the body returned when it last ran: it describes every launch."""
+        self.launches += 1
+        if self.launches == 2 and capture is not None:
             try:
                 results = []
                 self._captured = capture(lambda: results.append(self._body()))
-                self.result = results[0]
+                self._result = results[0]
             except Exception as error:  # what cannot be captured is found out by trying; a real error occurs again
                 self._captured, self.reason = None, f"{type(error).__name__}: {error}"
         if self._captured is None:
-            self.result = self._body()
+            self._result = self._body()
         else:
-            self._captured.run()
-        return self.result
+            self._captured.launch()
+        return self._result
+
+
+class DeviceOutcome:
+    """What has become of an iteration: it is not known before the totals are read.
+
+    Attributes
+    ----------
+    batch : DeviceBatch
+    demanded_at : (int, int) or None
+        Epoch and batch where a finite loss was demanded.
+    """
+
+    def __init__(self, batch: DeviceBatch) -> None:
+        self.batch = batch
+        self.demanded_at: tuple[int, int] | None = None
+
+    def demand_finite(self, epoch: int, batch: int) -> None:
+        """As `minicnn.training.engine.Outcome.demand_finite`: the error is raised when the totals are next read."""
+        self.demanded_at = epoch, batch
 
 
 class DeviceEngine(Engine):
@@ -64,38 +97,42 @@ class DeviceEngine(Engine):
     Attributes
     ----------
     state : object
-        The numbers of the current step, on the device; see `minicnn.backends.cupy.step.StepState`.
+        The numbers of the current iteration, on the device; see `minicnn.backends.cupy.graph.IterationState`.
+    graphs : dict
+        Kind → `IterationGraph`.
     """
 
-    def __init__(self, model, backend):
+    def __init__(self, model: Model, backend: Backend) -> None:
         super().__init__(model, backend)
-        self.state = backend.step_state()
+        self.state: Any = backend.iteration_state()
         self._data = weakref.WeakKeyDictionary()  # ArraySource → [DeviceData]
         self._staging = {}  # shapes → DeviceData for batches that come from the host
-        self._steps, self._steps_of = {}, None
+        self.graphs: dict[tuple, IterationGraph] = {}
+        self._graphs_of = None  # the store whose arrays they read
         self._reports = []
-        self._totals = None  # weak reference to those of the last step
-        self._history = {}  # number of a step → [batch, place]; what is needed to explain a bad loss
+        self._totals = None  # weak reference to those of the last iteration
+        self._counts = None  # what `DeviceTotals.count` needs to know of the last batch that was recorded
+        self._outcomes = {}  # iteration → DeviceOutcome
 
     # ------------------------------------------------------------------------------------------------------- reports
 
-    def take_report(self, size):
+    def take_report(self, size: int) -> np.ndarray:
         """A buffer for `DeviceTotals`; one that was given back is used again, and with it the graphs that write it."""
         for i, report in enumerate(self._reports):
             if report.size == size:
                 return self._reports.pop(i)
         return self.backend.zeros((size,), np.float64)
 
-    def give_back_report(self, report) -> None:
+    def give_back_report(self, report: np.ndarray) -> None:
         """Let others have it."""
         self._reports.append(report)
 
-    def totals(self, targets):
+    def totals(self, targets: Sequence[np.ndarray]) -> DeviceTotals:
         return DeviceTotals(self, targets)
 
     # ---------------------------------------------------------------------------------------------------------- data
 
-    def batches(self, source, generator=None, first=0):
+    def batches(self, source: Source, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Batch]:
         if not isinstance(source, ArraySource):
             yield from source.batches(generator, first)
         elif source not in self._data and self._is_too_large(source):
@@ -115,8 +152,7 @@ class DeviceEngine(Engine):
 
     def _is_too_large(self, source) -> bool:
         """Whether a data set takes more of the device's memory than it may."""
-        arrays = [*source.inputs, *source.targets, *([] if source.weight is None else [source.weight])]
-        return sum(a.nbytes for a in arrays) > MOST_OF_MEMORY * self.backend.free_bytes()
+        return sum(array.nbytes for array in source.arrays) > MOST_OF_MEMORY * self.backend.free_bytes()
 
     def _chunks(self, source, generator, first):
         """Batches from data that does not fit: while the device works on one chunk, the next is copied there."""
@@ -126,25 +162,25 @@ class DeviceEngine(Engine):
         if len(order) == 0:
             return
         size = min(BATCHES_A_CHUNK * source.batch_size, samples)
-        parts = [order[start : start + size] for start in range(0, len(order), size)]
+        chunks = [order[start : start + size] for start in range(0, len(order), size)]
         slots = [first_samples(self.backend, source, size) for _ in range(2)]
         uploads = self.backend.uploads()
-        uploads.start(0, slots[0], source, parts[0])
+        uploads.start(0, slots[0], source, chunks[0])
         try:
-            for number, part in enumerate(parts):
-                slot = slots[number % 2]
-                uploads.finish(number % 2)
-                for start in range(0, len(part), source.batch_size):
-                    yield slot.batch(start, min(source.batch_size, len(part) - start))
-                if number + 1 < len(parts):
-                    uploads.start((number + 1) % 2, slots[(number + 1) % 2], source, parts[number + 1])
+            for index, chunk in enumerate(chunks):
+                turn, other = index % 2, (index + 1) % 2
+                uploads.finish(turn)
+                for start in range(0, len(chunk), source.batch_size):
+                    yield slots[turn].batch(start, min(source.batch_size, len(chunk) - start))
+                if index + 1 < len(chunks):
+                    uploads.start(other, slots[other], source, chunks[index + 1])
         finally:
             uploads.wait()
             self._forget({id(slot) for slot in slots})
 
     def _forget(self, data_ids):
         """Drop the graphs that read this data."""
-        self._steps = {key: step for key, step in self._steps.items() if key[0] not in data_ids}
+        self.graphs = {key: graph for key, graph in self.graphs.items() if key[0] not in data_ids}
 
     def _staged(self, batch) -> DeviceBatch:
         """A batch from the host, copied into arrays that stay where they are."""
@@ -155,7 +191,7 @@ class DeviceEngine(Engine):
         if data is None:
             count = len(batch.inputs)
             data = DeviceData(self.backend, host[:count], host[count:-1], host[-1])
-            while len(self._staging) >= MAX_STEPS:
+            while len(self._staging) >= MAX_GRAPHS:
                 self._forget({id(self._staging.pop(next(iter(self._staging))))})
             self._staging[key] = data
         else:
@@ -164,169 +200,103 @@ class DeviceEngine(Engine):
             data.version += 1
         return data.batch(0, batch.count)
 
-    def _on_device(self, batch) -> DeviceBatch:
-        return batch if isinstance(batch, DeviceBatch) else self._staged(batch)
-
-    # --------------------------------------------------------------------------------------------------------- steps
-
-    def train_batch(self, batch, totals):
-        with self._explained_memory(batch.count):
-            return self._train_batch(self._on_device(batch), totals)
-
-    def _train_batch(self, batch, totals):
-        model, optimizer = self.model, self.model.compiled.optimizer
-        if not self.store.is_current:  # a callback has trained another model that shares layers
-            self.prepare(trains=True)
-        bound = self.bound(batch.count, training=True)
-        if self.optimizer_state is None:
-            self.optimizer_state = optimizer.create_state(self.store.theta.size, self.store.dtype, self.backend.zeros)
-            optimizer.iterations, optimizer.owner = 0, weakref.ref(model)
-        rule = _rule(optimizer)
-        if self._totals is None or self._totals() is not totals:
-            self._totals, self._history = weakref.ref(totals), {}
-        step = self._step(batch, bound, totals, rule)
-        number, learning_rate = optimizer.iterations, optimizer.current_learning_rate
-        self.state.set(rule[1] if rule else 0.0, learning_rate, number, batch.start)
-        loss, counts, targets = step.run(self.backend.capture)
-        totals.count(batch.count, counts, targets, bound.outputs)
-        if rule is None and self.backend.to_host(totals.report)[0] < 0:  # a rule of the user's, on host numbers
-            optimizer.update(self.store.theta, self.store.grad, self.optimizer_state, self._segments, self.backend.ops)
-        optimizer.iterations = number + 1
-        self._history[number] = [batch, None]
-        return loss, bound
-
-    def _step(self, batch, bound, totals, rule) -> _Step:
-        """The step of this kind, a new one if there was none."""
-        optimizer = self.model.compiled.optimizer
-        clips = optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm
-        options = rule and (rule[0], rule[2]), optimizer.weight_decay, clips, totals.kinds
-        parts = batch.data, bound, totals.report, self.optimizer_state, self._segments, batch.order
-        key = (*(id(part) for part in parts), options)
-        step = self._steps.pop(key, None)
-        if step is None:
-            step = _Step(lambda: self._body(batch, bound, rule), parts)
-            while len(self._steps) >= MAX_STEPS:
-                self._steps.pop(next(iter(self._steps)))
-        self._steps[key] = step  # the last in the dict is the last used
-        return step
-
-    def _body(self, batch, bound, rule):
-        """All that a step launches. Nothing here waits for the device, so that it can be captured."""
-        state, store, optimizer = self.state, self.store, self.model.compiled.optimizer
-        totals = self._totals()
-        before, iterations = store.sigma.copy(), optimizer.iterations
-        self.model.clock.step = state.step
-        for source, array in zip(batch.inputs, bound.inputs, strict=True):
-            state.load(source, batch.order, array)
-        targets = [self._picked(target, batch, store.dtype) for target in batch.targets]
-        weight = None if batch.weight is None else self._picked(batch.weight, batch, np.dtype(np.float64))
-        bound.forward()
-        loss, parts, targets = self.losses(bound, Batch([], targets, weight, None, batch.count), with_gradients=True)
-        counts = totals.record(batch.count, loss, parts, targets, bound.outputs)
-        self.gradients(bound)
-        if rule is not None:
-            kernels = state.kernels(self.backend.ops, totals.report)
-            optimizer.update(
-                store.theta, store.grad, self.optimizer_state, self._segments, kernels, state.learning_rate
-            )
-            optimizer.iterations = iterations
-        state.restore_if_bad(store.sigma, before, totals.report)
-        self.model.clock.step = iterations
-        return loss, counts, targets
-
-    def _picked(self, array, batch, dtype):
-        """The batch's samples of targets or weights; class numbers stay what they are, the rest is cast."""
-        dtype = array.dtype if array.dtype == np.int64 else dtype
-        out = self.backend.empty((batch.count, *array.shape[1:]), dtype)
-        self.state.load(array, batch.order, out)
-        return out
-
-    def evaluate_batch(self, batch, totals):
-        with self._explained_memory(batch.count):
-            super().evaluate_batch(self._on_device(batch), totals)
-
-    def predict_batch(self, batch, training=False):
-        with self._explained_memory(batch.count):
-            return super().predict_batch(self._on_device(batch), training)
-
-    def weight_gradients(self, batch):
-        with self._explained_memory(batch.count):
-            return super().weight_gradients(self._on_device(batch))
-
-    def prepare(self, trains=False):
-        super().prepare(trains)
-        if self._steps_of is not self.store:  # graphs of other weights
-            self._steps_of = self.store
-            self._steps.clear()
-
-    # -------------------------------------------------------------------------------------------------------- errors
-
-    def check_finite(self, loss, bound, epoch, batch):
-        """Ask for an error if the loss was not finite; it is raised when the totals are next read."""
-        self._history[next(reversed(self._history))][1] = (epoch, batch)
-
-    def look_at(self, totals, bad) -> None:
-        """Totals were read: if the loss of step `bad` was not finite, raise `NonFiniteError` where it was asked for."""
-        if self._totals is None or totals is not self._totals():
-            return
-        batch, place = self._history.get(bad, (None, None))
-        self._history = {}
-        if batch is not None:
-            self.model.compiled.optimizer.iterations = bad  # what came after it has changed nothing
-        if place is not None:
-            raise NonFiniteError(self._explain(batch, bad, *place))
-
-    def _explain(self, batch, number, epoch, place):
-        if batch.version != batch.data.version:
-            return (
-                f"the loss became NaN or infinite in epoch {epoch + 1}, batch {place + 1}; the weights are those "
-                "before it. Its data is no longer on the GPU: train_on_batch with it names the layer"
-            )
-        before, bound = self.store.sigma.copy(), self.bound(batch.count, training=True)
-        self.state.set(0.0, 0.0, number, batch.start)
-        self.model.clock.step = self.state.step
-        for source, array in zip(batch.inputs, bound.inputs, strict=True):
-            self.state.load(source, batch.order, array)
-        bound.forward()
-        loss, _, _ = self.losses(bound, batch, with_gradients=False)
-        message = explain_non_finite(float(loss), bound, epoch, place)
-        self.store.sigma[...] = before
-        self.model.clock.step = number
-        return message
-
     @contextmanager
-    def _explained_memory(self, count):
-        """Inside, running out of memory raises `DeviceMemoryError` with a batch size that may fit."""
+    def at_hand(self, batch: Batch) -> Iterator[DeviceBatch]:
+        """Inside, the batch is on the device, and running out of memory names a batch size that may fit."""
         try:
-            yield
+            yield batch if isinstance(batch, DeviceBatch) else self._staged(batch)
         except MemoryError as error:  # CuPy's, or already explained
             self._plans.clear()
             self._staging.clear()
-            self._steps.clear()
+            self.graphs.clear()
             self.backend.release_memory()
-            if count == 1:
+            if batch.count == 1:
                 raise
             raise DeviceMemoryError(
-                f"model '{self.model.name}' and {count} samples do not fit into the GPU's memory: try "
-                f"batch_size={max(count // 4, 1)}, or free what other programs and arrays hold. {error}"
+                f"model '{self.model.name}' and {batch.count} samples do not fit into the GPU's memory: try "
+                f"batch_size={max(batch.count // 4, 1)}, or free what other programs and arrays hold. {error}"
             ) from error
 
+    # --------------------------------------------------------------------------------------------------- iterations
 
-def _rule(optimizer):
-    """(name of the kernel, its rate now, its other numbers) of an optimizer; None if it computes by itself."""
-    calls = []
-    recorder = SimpleNamespace(
-        **{name: lambda *a, name=name: calls.append((name, a)) for name in vars(reference) if name.endswith("_update")}
-    )
-    try:
-        optimizer.apply(recorder, None, None, [None] * len(optimizer.slots), optimizer.current_learning_rate)
-    except (TypeError, AttributeError):  # it works on the arrays, which are not there
-        return None
-    if len(calls) != 1:
-        return None
-    ((name, arguments),) = calls
-    numbers = [a for a in arguments if a is not None]
-    return name, numbers[0], tuple(numbers[1:])
+    def launch(self, batch: DeviceBatch, bound: BoundPlan, totals: DeviceTotals) -> DeviceOutcome:
+        optimizer = self.optimizer
+        self._start_optimizer()
+        if self._totals is None or self._totals() is not totals:
+            self._totals, self._outcomes = weakref.ref(totals), {}
+        iteration, learning_rate = optimizer.iterations, optimizer.current_learning_rate
+        rate = optimizer.rate(learning_rate, iteration) if optimizer.is_data else 0.0
+        self.state.set(rate, learning_rate, iteration, batch.start)
+        targets, counts = self._graph(batch, bound, totals).launch(self.backend.capture)
+        totals.count(batch.count, counts, targets, bound.outputs)
+        if not optimizer.is_data and self.backend.to_host(totals.report)[0] < 0:  # a rule of the user's, outside graphs
+            super().update()
+        optimizer.iterations = iteration + 1
+        self._outcomes[iteration] = DeviceOutcome(batch)
+        return self._outcomes[iteration]
+
+    def _graph(self, batch, bound, totals) -> IterationGraph:
+        """The graph of such iterations, a new one if there was none."""
+        optimizer = self.optimizer
+        rule = (optimizer.kernel, optimizer.numbers()) if optimizer.is_data else None
+        clips = optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm
+        reads = batch.data, bound, totals.report, self.optimizer_state, self._segments, batch.order
+        key = (*(id(entry) for entry in reads), rule, optimizer.weight_decay, clips, totals.kinds)
+        graph = self.graphs.pop(key, None)
+        if graph is None:
+            graph = IterationGraph(lambda: self._iterate_anywhere(batch, bound), reads)
+            while len(self.graphs) >= MAX_GRAPHS:
+                self.graphs.pop(next(iter(self.graphs)))
+        self.graphs[key] = graph  # the last in the dict is the last used
+        return graph
+
+    def _iterate_anywhere(self, batch, bound):
+        """`iterate` for whichever batch and iteration `state` is set to. Nothing waits, so that it can be captured."""
+        batch = BatchForGraph(batch, self.state, self.store.dtype)
+        losses = self.iterate(batch, bound, self._totals(), self.state.iteration)
+        return losses.targets, self._counts
+
+    def record(self, losses: Losses, bound: BoundPlan, totals: DeviceTotals, sigma: np.ndarray) -> bool:
+        """As in `Engine`, but nobody waits for the loss: if it is not finite, the ops that follow change nothing."""
+        self._counts = totals.record(bound.count, losses, bound.outputs)
+        self.state.restore_if_bad(self.store.sigma, sigma, totals.report)
+        return True
+
+    def update(self, learning_rate: object = None, rate: object = None) -> None:
+        """As in `Engine`, with numbers that are read on the device; a rule that is no op cannot do that."""
+        if self.optimizer.is_data:
+            super().update(self.state.learning_rate, self.state.rate(self._totals().report))
+
+    def prepare(self, trains: bool = False) -> None:
+        super().prepare(trains)
+        if self._graphs_of is not self.store:  # graphs of other weights
+            self._graphs_of = self.store
+            self.graphs.clear()
+
+    # -------------------------------------------------------------------------------------------------------- errors
+
+    def look_at(self, totals: DeviceTotals, bad: int | None) -> None:
+        """Totals were read: if the loss of iteration `bad` was not finite, raise `NonFiniteError` where demanded."""
+        if self._totals is None or totals is not self._totals():
+            return
+        outcome, self._outcomes = self._outcomes.get(bad), {}
+        if outcome is None:
+            return
+        self.optimizer.iterations = bad  # what came after it has changed nothing
+        if outcome.demanded_at is not None:
+            raise NonFiniteError(self._explain(outcome.batch, bad, *outcome.demanded_at))
+
+    def _explain(self, batch, iteration, epoch, index):
+        if batch.version != batch.data.version:
+            return (
+                f"the loss became NaN or infinite in epoch {epoch + 1}, batch {index + 1}; the weights are those "
+                "before it. Its data is no longer on the GPU: train_on_batch with it names the layer"
+            )
+        sigma, bound = self.store.sigma.copy(), self.bound(batch.count, training=True)
+        losses = self.compute(batch, bound, iteration)
+        message = explain_non_finite(float(losses.total), bound, epoch, index)
+        self.store.sigma[...] = sigma
+        return message
 
 
 def _forget(engine, data_ids):

@@ -1,86 +1,105 @@
 """Averages of an epoch that add up on a GPU."""
 
+from __future__ import annotations
+
 import weakref
 from collections import UserDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from minicnn.training.totals import Totals
+import numpy as np
+
+from minicnn.training.totals import Losses, Totals
+
+if TYPE_CHECKING:
+    from minicnn.training.device_engine import DeviceEngine
 
 
 class LogsWhenRead(UserDict):
     """Logs that are fetched from the device when they are first read."""
 
-    def __init__(self, fetch):
+    def __init__(self, fetch: Callable[[], dict[str, float]]) -> None:
         self._fetch, self._data = fetch, None
 
     @property
-    def data(self):
+    def data(self) -> dict[str, float]:
+        """What was fetched."""
         if self._data is None:
             self._data = self._fetch()
         return self._data
 
 
 class DeviceTotals(Totals):
-    """Averages that add up on the device: ``report`` holds the first bad step (-1: none), then sums.
+    """Averages that add up on the device: ``report`` holds the first bad iteration (-1: none), then
+    sums.
 
     Metrics of the library are computed there. Those of users get host arrays, batch by batch.
+
+    Attributes
+    ----------
+    report : device array
+    kinds : tuple of str
+        Which metrics there are.
     """
 
-    def __init__(self, engine, targets):
+    def __init__(self, engine: DeviceEngine, targets: Sequence[np.ndarray]) -> None:
         self._engine, self.report = engine, None
         super().__init__(engine.model, targets)
-        self.kinds = tuple(f"{number} {metric!r}" for _, number, metric in self._metrics)  # of the metrics
+        self.kinds: tuple[str, ...] = tuple(f"{index} {metric!r}" for _, index, metric in self._metrics)
         self._own = [type(m).__module__.startswith("minicnn.") for _, _, m in self._metrics]
         self._first_metric = 2 + (len(self._parts) if self._several else 0)
-        self.report = engine.take_report(self._first_metric + len(self._metrics))
+        self.report: np.ndarray = engine.take_report(self._first_metric + len(self._metrics))
         weakref.finalize(self, engine.give_back_report, self.report)
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         super().reset()
         self._counts = [0] * (len(self._metrics))
         if self.report is not None:
             self.report.fill(0)
             self.report[:1].fill(-1)
 
-    def record(self, count, loss, parts, targets, outputs):
+    def record(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> list[int]:
         """Launch what adds a batch to the sums; returns what `count` needs to know."""
-        self._engine.state.record_loss(loss, self.report, count)
+        self._engine.state.record_loss(losses.total, self.report, count)
         if self._several:
-            for i, part in enumerate(parts, 2):
+            for i, part in enumerate(losses.parts, 2):
                 self.report[i : i + 1] += part * count
         counts = [0] * len(self._metrics)
-        for i, (_, number, metric) in enumerate(self._metrics):
+        for i, (_, index, metric) in enumerate(self._metrics):
             if self._own[i]:
-                total, counts[i] = metric.measure(targets[number], outputs[number])
-                place = self._first_metric + i
-                self.report[place : place + 1] += total
+                total, counts[i] = metric.measure(losses.targets[index], outputs[index])
+                at = self._first_metric + i
+                self.report[at : at + 1] += total
         return counts
 
-    def count(self, count, counts, targets, outputs):
+    def count(
+        self, count: int, counts: Sequence[int], targets: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+    ) -> None:
         """What is known on the host about a batch that was recorded."""
         self._samples += count
         self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
         to_host = self._engine.backend.to_host
-        for own, (_, number, metric) in zip(self._own, self._metrics, strict=True):
+        for own, (_, index, metric) in zip(self._own, self._metrics, strict=True):
             if not own:
-                metric.update_state(to_host(targets[number]), to_host(outputs[number]))
+                metric.update_state(to_host(targets[index]), to_host(outputs[index]))
 
-    def add(self, count, loss, parts, targets, outputs):
-        self.count(count, self.record(count, loss, parts, targets, outputs), targets, outputs)
+    def add(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> None:
+        self.count(count, self.record(count, losses, outputs), losses.targets, outputs)
 
-    def logs_when_read(self):
+    def logs_when_read(self) -> Mapping[str, float]:
         return LogsWhenRead(self.logs)
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         on_device = {"report": self._engine.backend.to_host(self.report), "counts": list(self._counts)}
         return super().get_state() | on_device
 
-    def set_state(self, state):
+    def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state(state)
         self._counts = list(state["counts"])
         self._engine.backend.load(self.report, state["report"])
 
-    def logs(self):
+    def logs(self) -> dict[str, float]:
         values = self._engine.backend.to_host(self.report)
         self._engine.look_at(self, None if values[0] < 0 else int(values[0]))
         logs = {"loss": float(values[1] / self._samples)}

@@ -1,20 +1,54 @@
-"""One model on one backend: its plans, its optimizer, and the training step."""
+"""One model on one backend: its plans, its optimizer's state, and what an iteration of the training is."""
+
+from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from minicnn.backends.base import Backend
 from minicnn.errors import NonFiniteError
-from minicnn.parameters import BorrowedWeights, ParameterStore, layout
-from minicnn.plan.plan import Plan
-from minicnn.training.sources import Batch
-from minicnn.training.totals import Totals
+from minicnn.optimizers import Optimizer
+from minicnn.parameters import BorrowedWeights, ParameterStore, Weight, layout
+from minicnn.plan.plan import BoundPlan, Plan
+from minicnn.training.batches import Batch
+from minicnn.training.sources import Source
+from minicnn.training.totals import Losses, Totals
 
-FIRST_CALL = 2**40  # such calls count from here, away from the training steps
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
 
-
+FIRST_CALL = 2**40  # calls outside training count from here, away from the iterations
 MAX_PLANS = 6  # a model keeps so many plans (training, evaluation and prediction at a few batch sizes)
+
+
+class Outcome(NamedTuple):
+    """What has become of an iteration.
+
+    Attributes
+    ----------
+    loss : float
+    bound : BoundPlan
+        Holds all values of the batch.
+    """
+
+    loss: float
+    bound: BoundPlan
+
+    def demand_finite(self, epoch: int, batch: int) -> None:
+        """Have `NonFiniteError` raised if the loss is not finite: now, or where that is not known yet, with the totals.
+
+        Parameters
+        ----------
+        epoch, batch : int
+            For the message; both count from 0.
+        """
+        if not math.isfinite(self.loss):
+            raise NonFiniteError(explain_non_finite(self.loss, self.bound, epoch, batch))
 
 
 class Engine:
@@ -24,32 +58,41 @@ class Engine:
     ----------
     model : Model
     backend : Backend
+
+    Attributes
+    ----------
+    store : ParameterStore, BorrowedWeights or None
+        The weights: a store of the engine's own for training, borrowed ones for using the model.
+    optimizer_state : dict or None
+        What `Optimizer.create_state` returned.
+    calls : int
+        How often the model ran outside training with layers that draw random numbers all the same.
     """
 
-    def __init__(self, model, backend):
+    def __init__(self, model: Model, backend: Backend) -> None:
         self.model, self.backend = model, backend
-        self.store = None  # a ParameterStore for training, BorrowedWeights for using
-        self.optimizer_state = None
+        self.store: ParameterStore | BorrowedWeights | None = None
+        self.optimizer_state: dict[str, np.ndarray] | None = None
         self._plans = {}
         self._segment_lists = {}  # which weights are trainable → their parts of theta; one list object for each
-        self.calls = 0  # outside training, of plans that draw random numbers all the same
+        self.calls: int = 0
         self._layout = None  # shapes of the weights that `optimizer_state` belongs to
 
-    def take_over(self, previous) -> None:
+    def take_over(self, previous: Engine | None) -> None:
         """Continue with the optimizer state of an engine for another backend; `previous` may be None."""
         if previous is not None and previous.optimizer_state is not None:
             host = {name: previous.backend.to_host(v) for name, v in previous.optimizer_state.items()}
             self.optimizer_state = {name: self.backend.asarray(v) for name, v in host.items()}
             self._layout = previous._layout
 
-    def renewed(self, keeps_state):
+    def renewed(self, keeps_state: bool) -> Engine:
         """An engine for the same model after its graph, or what `compile` said, has changed."""
         engine = type(self)(self.model, self.backend)
         if keeps_state:
             engine.optimizer_state, engine._layout, engine.calls = self.optimizer_state, self._layout, self.calls
         return engine
 
-    def state_by_weight(self):
+    def state_by_weight(self) -> dict[str, dict[Weight, np.ndarray]] | None:
         """Name of an optimizer's state vector → weight → its part, on the host; None if there is no state."""
         weights = [w for w in self.model.weights if w.has_gradient]
         if self.optimizer_state is None or [w.shape for w in weights] != self._layout:
@@ -58,7 +101,7 @@ class Engine:
         host = {name: self.backend.to_host(vector) for name, vector in self.optimizer_state.items()}
         return {name: {w: vector[s].reshape(w.shape) for w, s in slices.items()} for name, vector in host.items()}
 
-    def set_state(self, state) -> None:
+    def set_state(self, state: Mapping[str, Mapping[Weight, np.ndarray]]) -> None:
         """Take over what `state_by_weight` returned."""
         weights = [w for w in self.model.weights if w.has_gradient]
         slices, size = layout(weights)
@@ -68,7 +111,7 @@ class Engine:
             for w, array in arrays.items():
                 self.optimizer_state[name][slices[w]] = self.backend.asarray(array, w.dtype).reshape(-1)
 
-    def prepare(self, trains=False) -> None:
+    def prepare(self, trains: bool = False) -> None:
         """Find the model's weights, and see which ones are trainable.
 
         Called when a method of the model starts and at the start of an epoch, not for every batch.
@@ -97,7 +140,7 @@ class Engine:
             self._layout = [w.shape for w in weights if w.has_gradient]
         return ParameterStore(weights, self.backend, weights[0].dtype if weights else np.dtype("float32"))
 
-    def bound(self, count, training, with_loss=True):
+    def bound(self, count: int, training: bool, with_loss: bool = True) -> BoundPlan:
         """A plan's arrays for `count` samples; a plan that is large enough is used again."""
         key = (training, with_loss, self._trainable if training else ())
         fitting = [size for size, *rest in self._plans if size >= count and tuple(rest) == key]
@@ -111,119 +154,145 @@ class Engine:
     def _make_plan(self, size, training, with_loss):
         model = self.model
         logits_of = [loss.takes_logits_of for loss in model.compiled.losses] if with_loss else None
-        return Plan(model.graph, self.store, size, training, logits_of, model.seed, model.clock)
+        return Plan(model.graph, self.store, size, training, logits_of, model.seed)
 
-    # ------------------------------------------------------------------------------------------------------ batches
+    # --------------------------------------------------------------------------------------------------- iterations
 
-    def totals(self, targets) -> Totals:
+    @property
+    def optimizer(self) -> Optimizer:
+        """The model's."""
+        return self.model.compiled.optimizer
+
+    def totals(self, targets: Sequence[np.ndarray]) -> Totals:
         """Averages of loss and metrics, for data with these targets."""
         return Totals(self.model, targets)
 
-    def batches(self, source, generator=None, first=0):
-        """The batches of one pass over a source, from number `first` on."""
+    def batches(self, source: Source, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Batch]:
+        """The batches of one pass over a source, from index `first` on."""
         return source.batches(generator, first)
 
-    def check_finite(self, loss, bound, epoch, batch) -> None:
-        """Raise `NonFiniteError` if the loss of the last step was not finite; epoch and batch count from 0."""
-        if not math.isfinite(loss):
-            raise NonFiniteError(explain_non_finite(loss, bound, epoch, batch))
+    @contextmanager
+    def at_hand(self, batch: Batch) -> Iterator[Batch]:
+        """Inside, the batch is where the backend computes."""
+        yield batch
 
-    def losses(self, bound, batch, with_gradients):
-        """Compute the loss of what `bound` holds, assigning its gradients.
+    def train_batch(self, batch: Batch, totals: Totals) -> Outcome:
+        """One iteration; a loss that is not finite leaves the weights as they were."""
+        with self.at_hand(batch) as batch:
+            if not self.store.is_current:  # a callback has trained another model that shares layers
+                self.prepare(trains=True)
+            return self.launch(batch, self.bound(batch.count, training=True), totals)
 
-        Returns
-        -------
-        loss : float
-            With the regularizers' penalties.
-        parts : list of float
-            Each output's loss, before its weight.
-        targets : list of array
-            The batch's.
-        """
+    def launch(self, batch: Batch, bound: BoundPlan, totals: Totals) -> Outcome:
+        """Have `iterate` computed."""
+        losses = self.iterate(batch, bound, totals, self.optimizer.iterations)
+        return Outcome(losses.total, bound)
+
+    def iterate(self, batch: Batch, bound: BoundPlan, totals: Totals, iteration: int) -> Losses:
+        """What an iteration is: load, forward, losses, record, gradients, update."""
+        sigma = self.store.sigma.copy()
+        losses = self.compute(batch, bound, iteration)
+        if self.record(losses, bound, totals, sigma):
+            self.gradients(bound)
+            self.update()
+        return losses
+
+    def compute(self, batch: Batch, bound: BoundPlan, iteration: int) -> Losses:
+        """Load a batch, run the plan forward, and compute the losses, which assigns their gradients in training."""
+        targets, weight = batch.load(self.backend, bound.inputs)
+        bound.forward(iteration)
+        return self.losses(bound, targets, weight)
+
+    def losses(self, bound: BoundPlan, targets: list[np.ndarray], weight: np.ndarray | None) -> Losses:
+        """The losses of what `bound` holds; where it computes gradients, theirs are assigned."""
         compiled = self.model.compiled
-        targets, weight = [batch.pick(t) for t in batch.targets], batch.pick(batch.weight)
         total, parts = 0.0, []
-        for number, loss in enumerate(compiled.losses):
-            head, factor = bound.heads[number], compiled.loss_weights[number]
-            gradient = bound.head_gradients[number] if with_gradients else None
-            kind = bound.from_logits[number]
-            value = loss.compute(head, targets[number], weight, gradient, self.backend.ops, from_logits=kind)
+        for index, loss in enumerate(compiled.losses):
+            head, factor = bound.heads[index], compiled.loss_weights[index]
+            gradient, kind = bound.head_gradients[index], bound.from_logits[index]
+            value = loss.compute(head, targets[index], weight, gradient, self.backend.ops, from_logits=kind)
             if gradient is not None and factor != 1:
                 gradient *= factor
             parts.append(value)
             total = total + factor * value
         for w in self._regularized():
             total = total + w.regularizer.penalty(self.store.values[w])
-        return total, parts, targets
+        return Losses(total, parts, targets)
 
     def _regularized(self):
         return [w for w in self.store.values if w.regularizer is not None and w.trainable]
 
-    def gradients(self, bound) -> None:
+    def record(self, losses: Losses, bound: BoundPlan, totals: Totals, sigma: np.ndarray) -> bool:
+        """Count a batch in `totals`; if its loss is not finite, put the moving averages back to `sigma`.
+
+        Returns
+        -------
+        bool
+            Whether the iteration goes on: not if the loss is known not to be finite.
+        """
+        totals.add(bound.count, losses, bound.outputs)
+        if math.isfinite(losses.total):
+            return True
+        self.store.sigma[...] = sigma
+        return False
+
+    def gradients(self, bound: BoundPlan) -> None:
         """Compute the gradients of all trainable weights, after `losses`."""
         bound.backward()
         for w in self._regularized():
             w.regularizer.add_gradient(self.store.values[w], self.store.gradients[w])
 
-    def train_batch(self, batch, totals):
-        """One step: returns the loss; a non-finite one leaves the weights as they were."""
-        model = self.model
-        optimizer = model.compiled.optimizer
-        model.clock.step = optimizer.iterations
-        if not self.store.is_current:  # a callback has trained another model that shares layers
-            self.prepare(trains=True)
-        state_before = self.store.sigma.copy()
-        bound = self.bound(batch.count, training=True)
-        batch.load_inputs(self.backend, bound.inputs)
-        bound.forward()
-        loss, parts, targets = self.losses(bound, batch, with_gradients=True)
-        totals.add(batch.count, loss, parts, targets, bound.outputs)
-        if not math.isfinite(loss):
-            self.store.sigma[...] = state_before
-            return loss, bound
-        self.gradients(bound)
+    def update(self, learning_rate: object = None, rate: object = None) -> None:
+        """Move the weights; the arguments are those of `Optimizer.update`."""
+        self._start_optimizer()
+        store, state = self.store, self.optimizer_state
+        self.optimizer.update(
+            store.theta, store.grad, state, self._segments, self.backend.ops, learning_rate=learning_rate, rate=rate
+        )
+
+    def _start_optimizer(self):
+        """Make the optimizer's state, if there is none yet."""
         if self.optimizer_state is None:
-            self.optimizer_state = optimizer.create_state(self.store.theta.size, self.store.dtype, self.backend.zeros)
-            optimizer.iterations, optimizer.owner = 0, weakref.ref(model)
-        optimizer.update(self.store.theta, self.store.grad, self.optimizer_state, self._segments, self.backend.ops)
-        return loss, bound
+            self.optimizer_state = self.optimizer.create_state(
+                self.store.theta.size, self.store.dtype, self.backend.zeros
+            )
+            self.optimizer.iterations, self.optimizer.owner = 0, weakref.ref(self.model)
 
-    def evaluate_batch(self, batch, totals):
+    # ---------------------------------------------------------------------------------------------- without training
+
+    def evaluate_batch(self, batch: Batch, totals: Totals) -> None:
         """Add a batch to `totals`, changing nothing."""
-        bound = self.bound(batch.count, training=False)
-        self._use(bound, batch)
-        loss, parts, targets = self.losses(bound, batch, with_gradients=False)
-        totals.add(batch.count, loss, parts, targets, bound.outputs)
+        with self.at_hand(batch) as batch:
+            bound = self.bound(batch.count, training=False)
+            totals.add(batch.count, self.compute(batch, bound, self._next_call(bound)), bound.outputs)
 
-    def predict_batch(self, batch, training=False):
+    def predict_batch(self, batch: Batch, training: bool = False) -> list[np.ndarray]:
         """The outputs for a batch, as arrays that the next batch overwrites."""
-        bound = self.bound(batch.count, training, with_loss=False)
-        self._use(bound, batch)
-        return bound.outputs
+        with self.at_hand(batch) as batch:
+            bound = self.bound(batch.count, training, with_loss=False)
+            batch.load(self.backend, bound.inputs)
+            bound.forward(self._next_call(bound))
+            return bound.outputs
 
-    def _use(self, bound, batch) -> None:
-        """Run a batch outside training; where a layer acts as in training all the same, each call draws new masks."""
-        if bound.plan.acts_as_in_training:
-            self.calls += 1
-            self.model.clock.step = FIRST_CALL + self.calls
-        batch.load_inputs(self.backend, bound.inputs)
-        bound.forward()
+    def _next_call(self, bound) -> int:
+        """What random numbers depend on outside training: where a layer acts as in training, each call draws others."""
+        if not bound.plan.acts_as_in_training:
+            return 0
+        self.calls += 1
+        return FIRST_CALL + self.calls
 
-    def weight_gradients(self, batch):
+    def weight_gradients(self, batch: Batch) -> dict[Weight, np.ndarray]:
         """Weight → its gradient for one batch; the model's state is as before afterwards."""
-        state = self.store.sigma.copy()
-        self.model.clock.step = self.model.compiled.optimizer.iterations
-        bound = self.bound(batch.count, training=True)
-        batch.load_inputs(self.backend, bound.inputs)
-        bound.forward()
-        self.losses(bound, batch, with_gradients=True)
-        self.gradients(bound)
-        self.store.sigma[...] = state
-        return {w: self.backend.to_host(g) for w, g in self.store.gradients.items()}
+        with self.at_hand(batch) as batch:
+            sigma, bound = self.store.sigma.copy(), self.bound(batch.count, training=True)
+            self.compute(batch, bound, self.optimizer.iterations)
+            self.gradients(bound)
+            self.store.sigma[...] = sigma
+            return {w: self.backend.to_host(g) for w, g in self.store.gradients.items()}
 
-    def rehearse(self, count) -> None:
-        """Run a training step and an evaluation on zeros, and put everything back."""
-        store, optimizer = self.store, self.model.compiled.optimizer
+    def rehearse(self, count: int) -> None:
+        """Run an iteration and an evaluation on zeros, and put everything back."""
+        store, optimizer = self.store, self.optimizer
         before = store.theta.copy(), store.sigma.copy(), optimizer.iterations, self.optimizer_state
         self.optimizer_state = None
         inputs = [np.zeros((count, *t.shape[1:]), np.float32) for t in self.model.inputs]
@@ -238,7 +307,7 @@ class Engine:
             store.theta[...], store.sigma[...], optimizer.iterations, self.optimizer_state = before
 
 
-def explain_non_finite(loss, bound, epoch, batch) -> str:
+def explain_non_finite(loss: float, bound: BoundPlan, epoch: int, batch: int) -> str:
     """The message for a loss that is NaN or infinite: where it comes from."""
     xp = bound.plan.backend.xp
     if not all(xp.isfinite(x).all() for x in bound.inputs):

@@ -1,11 +1,20 @@
 """One pass over data with the model as in use: what `evaluate` and `predict` do, and the validation in `fit`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from minicnn.callbacks import CallbackList
 from minicnn.errors import DataError
+from minicnn.training.sources import Source
+
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
 
 
-def evaluate_source(model, source, callbacks) -> dict:
+def evaluate_source(model: Model, source: Source, callbacks: CallbackList) -> dict[str, float]:
     """Averages of loss and metrics over a source.
 
     Parameters
@@ -15,12 +24,12 @@ def evaluate_source(model, source, callbacks) -> dict:
     """
     callbacks("on_test_begin")
     engine, totals, wants_batches = model.engine, None, callbacks.wants("on_test_batch_end")
-    for number, batch in enumerate(engine.batches(source)):
+    for index, batch in enumerate(engine.batches(source)):
         totals = totals or engine.totals(batch.targets)
-        callbacks("on_test_batch_begin", number)
+        callbacks("on_test_batch_begin", index)
         engine.evaluate_batch(batch, totals)
         if wants_batches:
-            callbacks("on_test_batch_end", number, totals.logs_when_read())
+            callbacks("on_test_batch_end", index, totals.logs_when_read())
     if totals is None:
         raise DataError(
             "the generator gave no batch: one that ends can be read once only; give validation_steps= (steps=) and "
@@ -31,7 +40,7 @@ def evaluate_source(model, source, callbacks) -> dict:
     return logs
 
 
-def predict_source(model, source, callbacks) -> list:
+def predict_source(model: Model, source: Source, callbacks: CallbackList) -> list[np.ndarray]:
     """The outputs for a source, one array for each output.
 
     Parameters
@@ -41,8 +50,8 @@ def predict_source(model, source, callbacks) -> list:
     """
     callbacks("on_predict_begin")
     engine, parts, arrays, done = model.engine, [], None, 0
-    for number, batch in enumerate(source.batches()):
-        callbacks("on_predict_batch_begin", number)
+    for index, batch in enumerate(source.batches()):
+        callbacks("on_predict_batch_begin", index)
         outputs = [engine.backend.to_host(output) for output in engine.predict_batch(batch)]
         if source.samples is None:
             parts.append(outputs)
@@ -51,6 +60,6 @@ def predict_source(model, source, callbacks) -> list:
             for array, output in zip(arrays, outputs, strict=True):
                 array[done : done + batch.count] = output
         done += batch.count
-        callbacks("on_predict_batch_end", number, {"outputs": outputs})
+        callbacks("on_predict_batch_end", index, {"outputs": outputs})
     callbacks("on_predict_end")
     return arrays if source.samples is not None else [np.concatenate(p) for p in zip(*parts, strict=True)]

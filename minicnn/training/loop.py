@@ -3,68 +3,89 @@
 import signal
 import threading
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from minicnn.callbacks import TerminateOnNaN
+from minicnn.checks import check_positive_int
 from minicnn.errors import DataError
 from minicnn.training.evaluation import evaluate_source
-from minicnn.training.progress import Run
+from minicnn.training.progress import Progress
 
 
-def run_epochs(model, source, validation, callbacks, epochs, initial_epoch, shuffle, validation_freq):
+def check_counts(
+    epochs: int,
+    initial_epoch: int,
+    validation_freq: int,
+    steps_per_epoch: int | None,
+    validation_steps: int | None,
+) -> None:
+    """Raise `ValueError` unless these arguments of `Model.fit` are integers that are large enough."""
+    check_positive_int("epochs", epochs)
+    check_positive_int("initial_epoch", initial_epoch, minimum=0)
+    check_positive_int("validation_freq", validation_freq)
+    for argument, value in (("steps_per_epoch", steps_per_epoch), ("validation_steps", validation_steps)):
+        if value is not None:
+            check_positive_int(argument, value)
+
+
+def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: int) -> None:
     """The loop of `fit`.
 
     Parameters
     ----------
-    source, validation : ArraySource or StreamSource
-        `validation` may be None.
-    callbacks : CallbackList
+    progress : Progress
+        Of the model, its data and callbacks; where the training stands.
+    epochs, shuffle, validation_freq :
+        Arguments of `Model.fit`.
     """
-    run = Run(model, source, validation, callbacks, initial_epoch)
-    stops_on_nan = any(isinstance(c, TerminateOnNaN) and not c.raise_error for c in callbacks.callbacks)
-    wants_batches = callbacks.wants("on_train_batch_end")
+    model, callbacks, logs = progress.model, progress.callbacks, {}
     model.stop_training = False
-    logs = {}
     callbacks("on_train_begin")
     try:
         with deferred_interrupt() as check_interrupt:
-            callbacks("on_run_begin", run)
-            first = run.epoch
-            while run.epoch < epochs and (run.batch > 0 or not model.stop_training):
-                epoch = run.epoch
+            callbacks("on_run_begin", progress)
+            first = progress.epoch
+            while progress.epoch < epochs and (progress.batch > 0 or not model.stop_training):
+                epoch = progress.epoch
                 callbacks("on_epoch_begin", epoch)
-                engine = model.training_engine()  # a callback may have frozen layers
-                run.epochs_trained = model.epochs_trained
-                order = model.next_epoch_generator() if shuffle else None
-                number = run.batch - 1
-                batches = () if model.stop_training else engine.batches(source, order, run.batch)
-                for number, batch in enumerate(batches, run.batch):
-                    check_interrupt()
-                    run.start_totals(batch.targets)
-                    if number == 0:
-                        run.totals.reset()
-                    callbacks("on_train_batch_begin", number)
-                    loss, bound = engine.train_batch(batch, run.totals)
-                    if not stops_on_nan:
-                        engine.check_finite(loss, bound, epoch, number)
-                    run.batch = number + 1
-                    if wants_batches:
-                        callbacks("on_train_batch_end", number, run.totals.logs_when_read())
-                    if model.stop_training:
-                        break
+                _run_batches(progress, shuffle, check_interrupt)
                 check_interrupt()
-                if number < 0:
+                if progress.batch == 0:
                     _explain_empty_source(epoch, first)
                     break
-                logs = run.totals.logs()
-                if validation is not None and (epoch + 1) % validation_freq == 0:
-                    values = evaluate_source(model, validation, callbacks)
+                logs = progress.totals.logs()
+                if progress.validation is not None and (epoch + 1) % validation_freq == 0:
+                    values = evaluate_source(model, progress.validation, callbacks)
                     logs |= {f"val_{name}": value for name, value in values.items()}
-                run.epoch, run.batch = epoch + 1, 0
+                progress.epoch, progress.batch = epoch + 1, 0
                 callbacks("on_epoch_end", epoch, logs)
-        run.completed = True  # not before Ctrl-C in the last epoch has been looked at
+        progress.completed = True  # not before Ctrl-C in the last epoch has been looked at
     finally:
         callbacks("on_train_end", logs)
+
+
+def _run_batches(progress, shuffle, check_interrupt):
+    """The batches that an epoch has left, up to one after which a callback stops the training."""
+    model, callbacks = progress.model, progress.callbacks
+    stops_on_nan = any(isinstance(c, TerminateOnNaN) and not c.raise_error for c in callbacks.callbacks)
+    wants_batches = callbacks.wants("on_train_batch_end")
+    engine = model.training_engine()  # a callback may have frozen layers
+    progress.epochs_trained = model.epochs_trained
+    order = model.next_epoch_generator() if shuffle else None
+    batches = () if model.stop_training else engine.batches(progress.source, order, progress.batch)
+    for index, batch in enumerate(batches, progress.batch):
+        check_interrupt()
+        progress.start_totals(batch.targets)
+        callbacks("on_train_batch_begin", index)
+        outcome = engine.train_batch(batch, progress.totals)
+        if not stops_on_nan:
+            outcome.demand_finite(progress.epoch, index)
+        progress.batch = index + 1
+        if wants_batches:
+            callbacks("on_train_batch_end", index, progress.totals.logs_when_read())
+        if model.stop_training:
+            break
 
 
 def _explain_empty_source(epoch, initial_epoch) -> None:
@@ -79,7 +100,7 @@ def _explain_empty_source(epoch, initial_epoch) -> None:
 
 
 @contextmanager
-def deferred_interrupt():
+def deferred_interrupt() -> Iterator[Callable[[], None]]:
     """Inside, Ctrl-C waits for the end of the batch, so that no weight is half updated; a second one does not wait.
 
     Yields a function to be called between batches, which raises KeyboardInterrupt if Ctrl-C was pressed.

@@ -1,12 +1,24 @@
 """Where a training is: all that a checkpoint needs to know beside the model."""
 
-from types import SimpleNamespace
+from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn.callbacks import CallbackList
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
+from minicnn.training.sources import Source
+from minicnn.training.totals import Totals
+
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
 
 
-class Run:
+class Progress:
     """The state of one `fit`.
 
     Parameters
@@ -30,17 +42,23 @@ class Run:
         Whether the last epoch has ended, so that nothing is left to go on with.
     """
 
-    def __init__(self, model, source, validation, callbacks, epoch):
+    def __init__(
+        self, model: Model, source: Source, validation: Source | None, callbacks: CallbackList, epoch: int
+    ) -> None:
         self.model, self.source, self.validation, self.callbacks = model, source, validation, callbacks
-        self.epoch, self.batch, self.totals = epoch, 0, None
-        self.epochs_trained, self.completed = model.epochs_trained, False
+        self.epoch, self.batch = epoch, 0
+        self.totals: Totals | None = None
+        self.epochs_trained: int = model.epochs_trained
+        self.completed: bool = False
 
-    def start_totals(self, targets) -> None:
-        """Make the totals, once; their metrics depend on the targets' shapes."""
+    def start_totals(self, targets: Sequence[np.ndarray]) -> None:
+        """Make the totals, once: their metrics depend on the targets' shapes. Where an epoch begins, so do they."""
         if self.totals is None:
             self.totals = self.model.engine.totals(targets)
+        if self.batch == 0:
+            self.totals.reset()
 
-    def get_state(self) -> dict:
+    def get_state(self) -> dict[str, Any]:
         """What `set_state` takes, made of plain values and arrays."""
         return {
             "epoch": self.epoch,
@@ -54,18 +72,18 @@ class Run:
         }
 
     def _data(self):
-        """What must be the same where a run goes on in the middle of an epoch."""
+        """What must be the same where a training goes on in the middle of an epoch."""
         return {name: self.callbacks.params[name] for name in ("samples", "steps", "batch_size")}
 
-    def set_state(self, state) -> None:
-        """Go on where another run was when it called `get_state`; the model has been restored before.
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where another `fit` was when it called `get_state`; the model has been restored before.
 
         Raises
         ------
         FileFormatError
             If the state is not one.
         ValueError
-            If the run was in the middle of an epoch, and the data or the batch size is another one now.
+            If that was in the middle of an epoch, and the data or the batch size is another one now.
         """
         for name in ("epoch", "batch", "epochs_trained"):
             if not is_integer(state.get(name)) or state[name] < 0:
@@ -90,8 +108,8 @@ class Run:
         """Give each callback the state of its counterpart: the same class, the same place among those of the class."""
         waiting = list(saved)
         for callback in self.callbacks.callbacks:
-            number = next((i for i, (name, _) in enumerate(waiting) if name == type(callback).__name__), None)
-            if number is not None:
-                _, state = waiting.pop(number)
+            index = next((i for i, (name, _) in enumerate(waiting) if name == type(callback).__name__), None)
+            if index is not None:
+                _, state = waiting.pop(index)
                 if state:
                     callback.set_state(state)

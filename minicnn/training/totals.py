@@ -1,8 +1,35 @@
 """Averages of an epoch: losses and metrics."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from minicnn import metrics
+
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
+
+
+class Losses(NamedTuple):
+    """The losses of a batch.
+
+    Attributes
+    ----------
+    total : float
+        With the outputs' factors and the regularizers' penalties; on a GPU it may still lie there.
+    parts : list of float
+        Each output's loss, before its factor.
+    targets : list of array
+        The batch's.
+    """
+
+    total: float
+    parts: list[float]
+    targets: list[np.ndarray]
 
 
 class Totals:
@@ -15,22 +42,20 @@ class Totals:
         Checked targets: their shapes decide what "accuracy" means.
     """
 
-    def __init__(self, model, targets):
+    def __init__(self, model: Model, targets: Sequence[np.ndarray]) -> None:
         self._several = len(model.outputs) > 1
         self._target_shapes = [list(target.shape) for target in targets]
         self._names = model.output_names
-        self._metrics = []  # (name, output number, metric): copies, since a run may start inside another one
-        for number, wanted in enumerate(model.compiled.metrics):
-            loss, output = model.compiled.losses[number], model.outputs[number]
+        self._metrics = []  # (name, index of the output, metric): copies, since a fit may start inside another one
+        ends = zip(model.compiled.metrics, model.compiled.losses, model.outputs, targets, strict=True)
+        for index, (wanted, loss, output, target) in enumerate(ends):
             for entry in wanted:
-                metric = metrics.get(
-                    entry, loss=loss, output_shape=output.shape[1:], target_shape=targets[number].shape
-                )
-                label = metric.name if not self._several else f"{self._names[number]}_{metric.name}"
-                metric.check(output.shape[1:], targets[number].shape)
+                metric = metrics.get(entry, loss=loss, output_shape=output.shape[1:], target_shape=target.shape)
+                label = metric.name if not self._several else f"{self._names[index]}_{metric.name}"
+                metric.check(output.shape[1:], target.shape)
                 if label == "loss" or any(label == other for other, _, _ in self._metrics):
                     raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
-                self._metrics.append((label, number, copy.deepcopy(metric)))
+                self._metrics.append((label, index, copy.deepcopy(metric)))
         self.reset()
 
     def reset(self) -> None:
@@ -39,27 +64,27 @@ class Totals:
         for _, _, metric in self._metrics:
             metric.reset_state()
 
-    def add(self, count, loss, parts, targets, outputs) -> None:
+    def add(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> None:
         """Count a batch: its loss, each output's part of it, and the metrics."""
         self._samples += count
-        self._loss += loss * count
+        self._loss += losses.total * count
         if self._several:
-            self._parts = [total + part * count for total, part in zip(self._parts, parts, strict=True)]
-        for _, number, metric in self._metrics:
-            metric.update_state(targets[number], outputs[number])
+            self._parts = [total + part * count for total, part in zip(self._parts, losses.parts, strict=True)]
+        for _, index, metric in self._metrics:
+            metric.update_state(losses.targets[index], outputs[index])
 
-    def logs_when_read(self):
+    def logs_when_read(self) -> Mapping[str, float]:
         """`logs`, for callbacks after a batch; where reading them takes time, they are fetched when they are read."""
         return self.logs()
 
-    def logs(self) -> dict:
+    def logs(self) -> dict[str, float]:
         """Name → average so far."""
         logs = {"loss": float(self._loss / self._samples)}
         if self._several:
             logs |= {f"{n}_loss": float(p / self._samples) for n, p in zip(self._names, self._parts, strict=True)}
         return logs | {label: float(metric.result()) for label, _, metric in self._metrics}
 
-    def get_state(self) -> dict:
+    def get_state(self) -> dict[str, Any]:
         """What a checkpoint in the middle of an epoch keeps; `set_state` takes it."""
         return {
             "target_shapes": self._target_shapes,
@@ -69,7 +94,7 @@ class Totals:
             "metrics": [metric.get_state() for _, _, metric in self._metrics],
         }
 
-    def set_state(self, state) -> None:
+    def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` returned."""
         self._samples, self._loss, self._parts = state["samples"], state["loss"], list(state["parts"])
         for (_, _, metric), saved in zip(self._metrics, state["metrics"], strict=True):

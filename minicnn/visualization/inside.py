@@ -18,7 +18,7 @@ from minicnn.layers import Conv2D, Layer
 from minicnn.models import Model
 from minicnn.plan.plan import Plan
 from minicnn.threads import compute_threads
-from minicnn.training.sources import Batch
+from minicnn.training.batches import Batch
 from minicnn.visualization.figures import as_pixels, as_text, new_figure, text_width
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ def _computed(engine, model, arrays, tensors):
     plan = Plan(Graph(model.inputs, tensors), engine.store, len(arrays[0]), training=False)
     bound = plan.bind(len(arrays[0]))
     with compute_threads(engine.backend):
-        Batch(arrays, [], None, None, len(arrays[0])).load_inputs(engine.backend, bound.inputs)
+        Batch(arrays, [], None, None, len(arrays[0])).load(engine.backend, bound.inputs)
         bound.forward()
         return [engine.backend.to_host(output) for output in bound.outputs]
 

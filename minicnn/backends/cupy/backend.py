@@ -9,7 +9,7 @@ import numpy as np
 from minicnn.backends import cupy as package
 from minicnn.backends.base import Backend
 from minicnn.backends.cupy import devices
-from minicnn.backends.cupy.step import CapturedStep, StepState, Uploads, free_retired
+from minicnn.backends.cupy.graph import CapturedGraph, IterationState, Uploads, free_retired
 
 
 class CupyBackend(Backend):
@@ -74,12 +74,12 @@ class CupyBackend(Backend):
             self.release_memory()
             return devices.free_bytes()
 
-    def step_state(self) -> StepState:
-        """New buffers for the numbers of a step."""
+    def iteration_state(self) -> IterationState:
+        """New buffers for the numbers of an iteration."""
         with self.device:
-            return StepState()
+            return IterationState()
 
-    capture = CapturedStep
+    capture = CapturedGraph
 
     def uploads(self) -> Uploads:
         """What copies data to the device while it computes."""

@@ -29,7 +29,7 @@ def rmsprop_update(theta, grad, mean_square, learning_rate, rho, epsilon):
 
 
 def _update(rule, theta, grad, first, second, rate, a=0.0, b=0.0, epsilon=0.0):
-    """Launch the kernel; `rate` is a number, or a `minicnn.backends.cupy.step.DeviceRate`, which a graph reads anew."""
+    """Launch the kernel; `rate` is a number, or a `DeviceNumber` (see ``graph.py``), which a graph reads anew."""
     real = theta.dtype.type
     rate_at, bad = (rate.at, rate.bad) if hasattr(rate, "at") else (None, None)
     at_once = np.float64(0 if rate_at is not None else rate)

@@ -4,10 +4,10 @@ import warnings
 from itertools import chain
 
 from minicnn import metrics
-from minicnn.errors import FileFormatError
+from minicnn.checks import for_outputs
 from minicnn.hints import Config
 from minicnn.registry import to_plain
-from minicnn.saving.keras.names import brief, keras_object, object_from_keras
+from minicnn.saving.keras.names import keras_object, object_from_keras
 
 OPTIMIZER_NEUTRAL = ("is_legacy_optimizer", "jit_compile", "name")
 
@@ -28,8 +28,8 @@ def compile_from_keras(config: Config | None, outputs: list[str]) -> Config | No
         return None
     if config.get("weighted_metrics"):
         warnings.warn("weighted metrics are not supported and left out", stacklevel=2)
-    losses = _for_outputs(config["loss"], outputs, "loss")
-    weights = _for_outputs(config.get("loss_weights"), outputs, "loss_weights")
+    losses = for_outputs("loss", config["loss"], len(outputs), outputs)
+    weights = for_outputs("loss_weights", config.get("loss_weights"), len(outputs), outputs)
     return {
         "optimizer": optimizer_from_keras(config.get("optimizer", config.get("optimizer_config"))),
         "loss": [_as_entry(object_from_keras(loss)) for loss in losses],
@@ -41,20 +41,6 @@ def compile_from_keras(config: Config | None, outputs: list[str]) -> Config | No
 def _as_entry(value) -> dict:
     """A name as ``{"class_name", "config"}``."""
     return {"class_name": value, "config": {}} if isinstance(value, str) else value
-
-
-def _for_outputs(value, outputs, what) -> list:
-    """One value for each output, from one for all, a list, or a dict by output name."""
-    if isinstance(value, dict) and "class_name" not in value:
-        missing = [name for name in outputs if name not in value]
-        if missing or len(value) != len(outputs):
-            raise FileFormatError(f"{what} goes by the outputs {outputs}. Received: {brief(list(value))}")
-        return [value[name] for name in outputs]
-    if isinstance(value, list):
-        if len(value) != len(outputs):
-            raise FileFormatError(f"{what} needs one entry for each of {len(outputs)} outputs. Received: {len(value)}")
-        return value
-    return [value] * len(outputs)
 
 
 def _metrics_from_keras(value, outputs) -> list:

@@ -64,6 +64,7 @@ def trainable_first(names: Iterable[str], frozen: set[str]) -> list[str]:
 def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     """(name, array) of all of an optimizer's variables, in Keras 3's order."""
     config, state = snapshot.compile["optimizer"]["config"], snapshot.optimizer
+    optimizer = optimizers.get(snapshot.compile["optimizer"]) if state is None else None
     yield "iteration", np.int64(0 if state is None else state["iterations"])
     if not isinstance(config["learning_rate"], dict):
         yield "learning_rate", np.float32(config["learning_rate"])
@@ -71,23 +72,9 @@ def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     for name, weight in snapshot.weights.items():
         if name in frozen:
             continue
-        for slot in state["slots"] if state else slots_of(snapshot.compile["optimizer"]):
-            first = first_value(snapshot.compile, slot)
-            yield (
-                f"{name.replace('/', '_')}_{slot}",
-                state["slots"][slot][name] if state else np.full_like(weight, first),
-            )
-
-
-def slots_of(optimizer: Config) -> tuple[str, ...]:
-    """The names of an optimizer's state vectors, from its config."""
-    return optimizers.get(optimizer).slots
-
-
-def first_value(compiled: dict[str, Any], slot: str) -> float:
-    """What a state vector starts from."""
-    config = compiled["optimizer"]["config"]
-    return config.get("initial_accumulator_value", 0.1) if slot == "accumulator" else 0.0
+        for slot in state["slots"] if state else optimizer.slots:
+            vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.first_value(slot))
+            yield f"{name.replace('/', '_')}_{slot}", vector
 
 
 def optimizer_state(
@@ -128,12 +115,12 @@ def optimizer_state(
     if not by_slot:
         wanted = [(slot, name) for name in trained for slot in slots]
     found = _matched(vectors, wanted, expected)
-    state = {slot: {} for slot in slots}
+    state, optimizer = {slot: {} for slot in slots}, optimizers.get(compiled["optimizer"])
     for slot, name in wanted:
         state[slot][name] = hdf5.read_finite(found[slot, name])
     for slot in slots:
         for name in frozen & set(expected):
-            state[slot][name] = np.full(expected[name], first_value(compiled, slot), np.float32)
+            state[slot][name] = np.full(expected[name], optimizer.first_value(slot), np.float32)
     return {"iterations": iterations, "slots": {s: {n: state[s][n] for n in expected} for s in slots}}
 
 

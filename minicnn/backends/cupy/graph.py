@@ -1,8 +1,9 @@
-"""Training steps as CUDA graphs: the numbers that change from step to step lie in buffers on the device."""
+"""Iterations of the training as CUDA graphs: the numbers that change lie in buffers on the device."""
 
 import contextlib
 import weakref
-from types import SimpleNamespace
+from collections.abc import Callable
+from typing import Any
 
 import cupy
 import numpy as np
@@ -20,79 +21,69 @@ class DeviceNumber:
     ----------
     at : device array of one element
     bad : device array or None
-        For a rate: where the number of the first step whose loss was not finite lies; from then on nothing changes.
+        For a rate: where the first iteration whose loss was not finite is noted; from then on nothing changes.
     """
 
-    def __init__(self, at, bad=None):
+    def __init__(self, at: cupy.ndarray, bad: cupy.ndarray | None = None) -> None:
         self.at, self.bad = at, bad
 
 
-class StepState:
-    """The numbers of the current step.
+class IterationState:
+    """The numbers of the current iteration.
 
     Attributes
     ----------
-    step : DeviceNumber
+    iteration : DeviceNumber
         For random masks.
     start : device array of one int64
         Where the batch starts in the order of the samples.
     learning_rate : 0-d device array
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._rates, self._counters = cupy.zeros(2, np.float64), cupy.zeros(2, np.int64)
-        self.step = DeviceNumber(self._counters[:1].view(np.uint64))
-        self.start = self._counters[1:]
-        self.learning_rate = self._rates[1]
+        self.iteration: DeviceNumber = DeviceNumber(self._counters[:1].view(np.uint64))
+        self.start: cupy.ndarray = self._counters[1:]
+        self.learning_rate: cupy.ndarray = self._rates[1]
 
-    def set(self, rate, learning_rate, step, start) -> None:
+    def rate(self, report: cupy.ndarray) -> DeviceNumber:
+        """What the optimizer's op multiplies with, until `report` names a bad loss."""
+        return DeviceNumber(self._rates[:1], report)
+
+    def set(self, rate: float, learning_rate: float, iteration: int, start: int) -> None:
         """Set the numbers for the kernels that are launched from now on; nothing waits for that.
 
         Parameters
         ----------
         rate : float
-            What the optimizer's kernel multiplies with: the learning rate, for Adam with its corrections.
+            What the optimizer's op multiplies with, see `minicnn.optimizers.Optimizer.rate`.
         learning_rate : float
-        step, start : int
+        iteration, start : int
         """
-        numbers = np.float64(rate), np.float64(learning_rate), np.int64(step), np.int64(start)
+        numbers = np.float64(rate), np.float64(learning_rate), np.int64(iteration), np.int64(start)
         launch("training", "set_step", FLOAT32, (1,), 1, self._rates, self._counters, *numbers)
 
-    def load(self, source, order, out) -> None:
+    def load(self, source: cupy.ndarray, order: cupy.ndarray | None, out: cupy.ndarray) -> None:
         """out = the samples ``order[start:]`` (None: ``start:``) of `source`, cast."""
         gather_rows(source, order, self.start, out)
 
-    def record_loss(self, loss, report, count) -> None:
-        """report[1] += loss · count; report[0] becomes the step's number if it is the first with a bad loss."""
+    def record_loss(self, loss: float | cupy.ndarray, report: cupy.ndarray, count: int) -> None:
+        """report[1] += loss · count; report[0] becomes the iteration if it is the first with a bad loss."""
         is_on_device = isinstance(loss, cupy.ndarray)
         loss = loss.astype(np.float64, copy=False) if is_on_device else cupy.full((), loss, np.float64)
         arguments = loss, report, np.float64(count), self._rates, self._counters
         launch("training", "record_loss", FLOAT32, (1,), 1, *arguments)
 
-    def restore_if_bad(self, target, source, report) -> None:
+    def restore_if_bad(self, target: cupy.ndarray, source: cupy.ndarray, report: cupy.ndarray) -> None:
         """target = source if a loss was not finite."""
         arguments = target, source, np.int64(target.size), report
         launch_over(target.size, "training", "restore_if_bad", target.dtype, *arguments)
 
-    def kernels(self, kernels, report):
-        """`kernels`, with optimizer kernels that read the rate from the device and stop after a bad loss."""
-        rate = DeviceNumber(self._rates[:1], report)
 
-        def reading_rate(update):
-            def call(*arguments):
-                vectors = [a for a in arguments if a is None or (isinstance(a, cupy.ndarray) and a.ndim)]
-                update(*vectors, rate, *arguments[len(vectors) + 1 :])
-
-            return call
-
-        mine = {name: reading_rate(call) for name, call in vars(kernels).items() if name.endswith("_update")}
-        return SimpleNamespace(**(vars(kernels) | mine))
-
-
-class CapturedStep:
+class CapturedGraph:
     """A graph, and the memory of its temporary arrays, which nothing else may use."""
 
-    def __init__(self, body):
+    def __init__(self, body: Callable[[], object]) -> None:
         """Record what `body` launches; it does not run.
 
         Raises
@@ -114,12 +105,12 @@ class CapturedStep:
                 raise
             self._graph = stream.end_capture()
 
-    def run(self) -> None:
-        """Launch the graph; nothing waits for it."""
+    def launch(self) -> None:
+        """Launch it; nothing waits for that."""
         self._graph.launch()
 
 
-_retired = []  # (device, memory pool) of graphs that are gone; arrays that a step returned may still lie there
+_retired = []  # (device, memory pool) of graphs that are gone; arrays that an iteration returned may still lie there
 
 
 def free_retired() -> None:
@@ -141,38 +132,37 @@ def _abandon(stream):
 class Uploads:
     """Copies from the host that run beside the kernels: two sets of pinned buffers, one stream."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._buffers, self._copied = {}, {}
         self._free = cupy.cuda.get_current_stream().record()  # when the device has done with the other set's arrays
 
-    def start(self, number, data, source, indices) -> None:
+    def start(self, turn: int, data: Any, source: Any, indices: np.ndarray) -> None:
         """Start copying the samples `indices` of a source into `data`.
 
         Parameters
         ----------
-        number : {0, 1}
+        turn : {0, 1}
             Which set of buffers; the sets take turns.
         """
-        if number in self._copied:
-            self._copied[number].synchronize()  # the buffers may be filled again
-        arrays = [*source.inputs, *source.targets, *([] if source.weight is None else [source.weight])]
+        if turn in self._copied:
+            self._copied[turn].synchronize()  # the buffers may be filled again
         pairs = []
-        for i, (host, array) in enumerate(zip(arrays, data.arrays, strict=True)):
-            buffer = self._buffer((number, i), array)[: len(indices)]
+        for i, (host, array) in enumerate(zip(source.arrays, data.arrays, strict=True)):
+            buffer = self._buffer((turn, i), array)[: len(indices)]
             buffer[...] = host[indices]
             pairs.append((array[: len(indices)], buffer))
         self._stream.wait_event(self._free)
         for array, buffer in pairs:
             array.set(buffer, stream=self._stream)
-        self._copied[number] = self._stream.record()
+        self._copied[turn] = self._stream.record()
         data.version += 1
 
-    def finish(self, number) -> None:
+    def finish(self, turn: int) -> None:
         """Kernels that are launched from now on read what was copied."""
         current = cupy.cuda.get_current_stream()
         self._free = current.record()  # all kernels that read the other set are launched
-        current.wait_event(self._copied[number])
+        current.wait_event(self._copied[turn])
 
     def wait(self) -> None:
         """Wait for the copies that are on their way; what they write may be freed then."""

@@ -1,0 +1,148 @@
+"""A network, what `compile` was told about it, and the engine that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import backends, random
+from minicnn.errors import NotCompiledError
+from minicnn.graph import Tensor
+from minicnn.losses import Loss
+from minicnn.metrics import Metric
+from minicnn.models.network import Network, one_or_list
+from minicnn.optimizers import Optimizer
+from minicnn.training import compiled
+from minicnn.training.device_engine import DeviceEngine
+from minicnn.training.engine import Engine
+
+
+class CompilableNetwork(Network):
+    """A network that can be compiled, and computes batch by batch; base of the models.
+
+    Parameters
+    ----------
+    inputs, outputs, name :
+        As for `Network`.
+
+    Attributes
+    ----------
+    compiled : Compiled or None
+        What `compile` was told.
+    seed : int
+        Key of the random numbers: the order of the samples, dropout and the like.
+    epochs_trained : int
+        How many epochs were begun with shuffled samples.
+    """
+
+    def __init__(
+        self, inputs: Tensor | Sequence[Tensor], outputs: Tensor | Sequence[Tensor], name: str | None = None
+    ) -> None:
+        super().__init__(inputs, outputs, name)
+        self._start_untrained()
+
+    def _start_untrained(self):
+        """What all models start with."""
+        self.compiled: compiled.Compiled | None = None
+        self.epochs_trained: int = 0
+        self._seed = random.next_seed()
+        self._warned = False
+        self._engine = None
+
+    @property
+    def seed(self) -> int:
+        """Key of the random numbers."""
+        return self._seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        if self._engine is not None and value != self._seed:
+            self._engine = self._engine.renewed(keeps_state=True)  # its plans have the old seed
+        self._seed = value
+
+    # ---------------------------------------------------------------------------------------------------- compile
+
+    def compile(
+        self,
+        optimizer: str | Optimizer | type[Optimizer] | Mapping[str, Any] = "rmsprop",
+        loss: str | Loss | type[Loss] | Sequence[Any] | Mapping[str, Any] | None = None,
+        metrics: Sequence[str | Metric | Sequence[str | Metric]] | Mapping[str, Any] | None = None,
+        loss_weights: Sequence[float] | Mapping[str, float] | None = None,
+        backend: str | None = None,
+    ) -> None:
+        """Choose how to train.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer, default "rmsprop"
+        loss : str, Loss, or a list or dict of them by output name
+        metrics : list, optional
+            Names such as "accuracy", or Metric objects; a list of lists or a dict for several outputs.
+        loss_weights : list or dict of float, optional
+            Factors of the outputs' losses in the total.
+        backend : {"numba", "numpy", "cupy"}, optional
+            Default: the one that is current when the model runs, see `minicnn.set_backend`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For unknown names (with the nearest valid one) and wrong numbers of entries.
+        """
+        if backend is not None:
+            backends.get(backend)
+        previous = self.compiled
+        self.compiled = compiled.check_compile_arguments(self, optimizer, loss, metrics, loss_weights, backend)
+        if self._engine is not None:
+            goes_on = previous is not None and previous.optimizer is self.compiled.optimizer
+            self._engine = self._engine.renewed(keeps_state=goes_on)
+        self._warned = False
+        self._warn_once()
+
+    def _warn_once(self):
+        """Say once per compile what is surprising about the losses; needs the outputs."""
+        if self.built and not self._warned:
+            self._warned = True
+            compiled.warn_about_logits(self)
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer that `compile` was given."""
+        return self._need_compiled().optimizer
+
+    @property
+    def loss(self) -> Loss | list[Loss]:
+        """The loss, or a list of them."""
+        return one_or_list(self._need_compiled().losses)
+
+    def _need_compiled(self):
+        if self.compiled is None:
+            raise NotCompiledError(
+                f"model '{self.name}' is not compiled: call compile(optimizer='adam', "
+                "loss='sparse_categorical_crossentropy', metrics=['accuracy']) first"
+            )
+        return self.compiled
+
+    @property
+    def engine(self) -> Engine:
+        """What runs this model on the backend that is current."""
+        name = None if self.compiled is None else self.compiled.backend_name
+        backend = backends.get(name)
+        if self._engine is None or self._engine.backend is not backend:
+            engine_class = DeviceEngine if backend.on_device else Engine
+            previous, self._engine = self._engine, engine_class(self, backend)
+            self._engine.take_over(previous)
+        self._engine.prepare()
+        return self._engine
+
+    def training_engine(self) -> Engine:
+        """The `engine`, with the weights taken over so that it can train them."""
+        engine = self.engine
+        engine.prepare(trains=True)
+        return engine
+
+    def next_epoch_generator(self) -> np.random.Generator:
+        """The generator that shuffles the next epoch: a function of the seed and of the epochs trained so far."""
+        self.epochs_trained += 1
+        return random.generator(self.seed, "shuffle", self.epochs_trained)

@@ -111,11 +111,11 @@ def _element(start, row, column, size):
 
 
 @inline
-def _inner_pixels(x, y, start, width, channels, m, i, columns):
-    """The pixels columns[0] … columns[1] of row i, each from four that are all inside."""
+def _inner_pixels(x, y, start, width, channels, m, i, first, last):
+    """The pixels `first` … `last` of row i, each from four that are all inside."""
     stride_x, first_x, stride_y, first_y = m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
     target, row_size = start + i * width * channels, width * channels
-    for j in range(columns[0], columns[1]):
+    for j in range(first, last):
         at_x, at_y = first_x + j * stride_x, first_y + j * stride_y
         before = start + (at_y >> _SHIFT) * row_size + (at_x >> _SHIFT) * channels
         weight_x, weight_y = _fraction(at_x, x), _fraction(at_y, x)
@@ -132,11 +132,11 @@ def _read(x, element, c, value):
 
 
 @inline
-def _edge_pixels(x, y, start, size, m, i, columns, fill):
-    """The pixels of row i before columns[0] and from columns[1] on, each from four of which some may be outside."""
+def _edge_pixels(x, y, start, size, m, i, first, last, fill):
+    """The pixels of row i before `first` and from `last` on, each from four of which some may be outside."""
     height, width, channels = size
     stride_x, first_x, stride_y, first_y = m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
-    target, (first, last) = start + i * width * channels, columns
+    target = start + i * width * channels
     for k in range(width - (last - first)):
         j = k if k < first else k + last - first
         at_x, at_y = first_x + j * stride_x, first_y + j * stride_y
@@ -165,14 +165,13 @@ def _bilinear_row(x, y, start, size, m, i, fill):
     first, last = max(first, first_y), min(last, last_y)
     if last <= first:
         first = last = width
-    columns = first, last
-    _edge_pixels(x, y, start, size, m, i, columns, fill)
+    _edge_pixels(x, y, start, size, m, i, first, last, fill)
     if channels == 1:  # so that the loop over the channels unrolls
-        _inner_pixels(x, y, start, width, 1, m, i, columns)
+        _inner_pixels(x, y, start, width, 1, m, i, first, last)
     elif channels == 3:
-        _inner_pixels(x, y, start, width, 3, m, i, columns)
+        _inner_pixels(x, y, start, width, 3, m, i, first, last)
     else:
-        _inner_pixels(x, y, start, width, channels, m, i, columns)
+        _inner_pixels(x, y, start, width, channels, m, i, first, last)
 
 
 @inline

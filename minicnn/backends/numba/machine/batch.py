@@ -104,7 +104,7 @@ def wanted(dx: np.ndarray | None, dkernel: np.ndarray | None, dbias: np.ndarray 
 def sums_for(chunks: Chunks, kernel_size: int, filters: int, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Memory for every chunk's sums: (chunks, kernel_size), undefined, and (chunks, filters), zero; flat.
 
-    No `Gradients`: Numba takes a named tuple into a `prange` only where it is an argument, or made in the kernel itself.
+    No `Gradients`: Numba takes a named tuple into a `prange` only if it is an argument or made in the kernel itself.
     """
     return scratch(chunks.count * kernel_size, like), filled(chunks.count * filters, 0, like)
 

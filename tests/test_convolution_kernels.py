@@ -28,6 +28,9 @@ from kernel_checks import (
 from minicnn import backends
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice, columns, gradients, pooled, sparse, winograd
+from minicnn.backends.numba.convolution.gradients import masked
+from minicnn.backends.numba.machine.batch import wanted
+from minicnn.backends.numba.pooling import pooled as outputs
 from minicnn.backends.reference import ops as reference
 from minicnn.geometry import RELU_OFF, Window, make_window
 
@@ -102,14 +105,14 @@ def test_winograd_with_pooling(dtype, window, channels, filters, n, relu, seed):
     x, kernel = images(rng, n, window, channels, dtype), normal(rng, 3, 3, channels, filters, dtype=dtype)
     bias, shape = normal(rng, filters, dtype=dtype), out_shape(n, pool, filters)
     y, winner, expected = Output(shape, dtype), Output(shape, np.uint8), np.empty(shape, dtype)
-    winograd.conv2d_pool(x, kernel, bias, y.array, winner.array, window, relu)
+    winograd.conv2d_pool(x, kernel, bias, outputs(y.array, winner.array), window, relu)
     reference.conv2d_pool(x, kernel, bias, expected, np.empty(shape, np.uint8), window, pool, relu)
     y.check()
     winner.check()
     assert_close(y.array, expected, dtype)
     assert_winners(x, kernel, bias, winner.array, expected, window, relu, dtype)
     without_winner = Output(shape, dtype)
-    winograd.conv2d_pool(x, kernel, bias, without_winner.array, None, window, relu)
+    winograd.conv2d_pool(x, kernel, bias, outputs(without_winner.array, None), window, relu)
     assert np.array_equal(without_winner.array, y.array)
 
 
@@ -284,8 +287,8 @@ def test_columns(dtype, window, channels, filters, n, relu, unwanted, seed):
     y = normal(rng, *dy.shape, dtype=dtype)
     made = [Output(a.shape, dtype) for a in (x, kernel, kernel[0, 0, 0])]
     expected = [np.empty_like(a) for a in (x, kernel, kernel[0, 0, 0])]
-    wanted = [None if number in unwanted else output.array for number, output in enumerate(made)]
-    columns.conv2d_backward(x, kernel, y, dy, *wanted, window, relu)
+    arrays = [None if number in unwanted else output.array for number, output in enumerate(made)]
+    columns.conv2d_backward(x, kernel, masked(dy, y if relu else None), wanted(*arrays, dtype), window)
     reference.conv2d_backward(x, kernel, y, dy, *expected, window, relu=relu)
     for number, output in enumerate(made):
         output.check()
@@ -340,9 +343,9 @@ def test_kernel_gradient_behind_pooling(algorithm, dtype, geometry, channels, fi
     kernel = normal(rng, window.kernel_height, window.kernel_width, channels, filters, dtype=dtype)
     made = Output(kernel.shape, dtype), Output((filters,), dtype)
     expected = [np.empty_like(output.array) for output in made]
-    wanted = made[0].array, made[1].array if has_bias else None
+    arrays = made[0].array, made[1].array if has_bias else None
     with mock.patch.object(choice, "spread_is_best", lambda *arguments: algorithm == "spread"):
-        fast.conv2d_pool_backward(x, kernel, winner, dy, None, *wanted, window, pool)
+        fast.conv2d_pool_backward(x, kernel, winner, dy, None, *arrays, window, pool)
     reference.conv2d_pool_backward(x, kernel, winner, dy, None, *expected, window, pool)
     for number in range(1 + has_bias):
         made[number].check()
@@ -402,12 +405,12 @@ def test_the_number_of_threads_changes_no_bit():
     def everything():
         made = [aligned(np.empty_like(a)) for a in (dy, x, x, kernel, bias)]
         pooled, winner = aligned(np.empty((9, 5, 6, 16), np.float32)), memory.empty((9, 5, 6, 16), np.uint8)
-        winograd.conv2d_pool(x, square, square[0, 0, 0], pooled, winner, window, True)
+        winograd.conv2d_pool(x, square, square[0, 0, 0], outputs(pooled, winner), window, True)
         made += [pooled, winner, aligned(np.empty_like(x))]
         winograd.pool_input_gradient(square, winner, pooled, made[-1], window)
         winograd.conv2d(x, kernel, bias, made[0], window, True)
         winograd.input_gradient(kernel, made[0], dy, made[1], window)
-        columns.conv2d_backward(x, kernel, None, dy, *made[2:5], window, False)
+        columns.conv2d_backward(x, kernel, masked(dy, None), wanted(*made[2:5], np.float32), window)
         return made
 
     threads, results = numba.get_num_threads(), []

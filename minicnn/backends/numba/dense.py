@@ -6,19 +6,10 @@ import numpy as np
 from numba import prange
 
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
-from minicnn.backends.numba.machine.matrix import (
-    MULTIPLY,
-    Left,
-    Out,
-    Right,
-    Span,
-    floor_of,
-    multiply,
-    product_nanoseconds,
-)
+from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, scratch, transpose
 from minicnn.backends.numba.machine.offsets import flat, strided_rows, strides, table_cache, zero_row
-from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes
+from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
 
 _INNER_TOGETHER = 256  # rows of the kernel matrix whose panel of one block's width stays in the L1 cache

@@ -181,7 +181,9 @@ def _store_cell(emit, result, result_tap, relu, out, at, count):
         emit.store_counted(result_tap, emit.moved(out.winner, at), count)
 
 
-def emit_cell(emit: Emitter, taps: list, bias, relu, out: Pooled, at, count) -> None:
+def emit_cell(
+    emit: Emitter, taps: list[ir.Value], bias: ir.Value, relu: ir.Value, out: Pooled, at: ir.Value, count: ir.Value
+) -> None:
     """Pool vectors that are in registers, add the bias and store the cell."""
     best, best_tap = taps[0], emit.bytes(0)
     for tap, pixels in enumerate(taps[1:], 1):

@@ -6,6 +6,8 @@ Every algorithm is a file; `choice.py` says which one serves what, and why.
 import numpy as np
 
 from minicnn.backends.numba.convolution import choice, columns, direct, gradients, pooled, sparse, winograd
+from minicnn.backends.numba.machine.batch import wanted
+from minicnn.backends.numba.pooling import pooled as outputs
 from minicnn.backends.reference import ops as reference
 from minicnn.geometry import Window
 
@@ -44,14 +46,15 @@ def conv2d_backward(
     if groups > 1:
         return reference.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups, relu)
     channels, filters = kernel.shape[2:]
+    incoming = gradients.masked(dy, y if relu else None)
     if choice.columns_are_best(window):
-        return columns.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, relu)
+        return columns.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
     if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
         winograd.input_gradient(kernel, y if relu else None, dy, dx, window)
         dx = None
     if dx is dkernel is dbias is None:
         return
-    gradients.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, relu)
+    gradients.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
 
 
 def conv2d_pool(
@@ -65,12 +68,13 @@ def conv2d_pool(
     relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_pool`."""
+    out = outputs(y, winner)
     if choice.is_left_to_reference(pool):
         reference.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu)
     elif choice.pooled_winograd_is_best(window, pool, *kernel.shape[2:], x.itemsize):
-        winograd.conv2d_pool(x, kernel, bias, y, winner, window, relu)
+        winograd.conv2d_pool(x, kernel, bias, out, window, relu)
     else:
-        pooled.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu)
+        pooled.conv2d_pool(x, kernel, bias, out, window, pool, relu)
 
 
 def conv2d_pool_backward(
@@ -93,7 +97,8 @@ def conv2d_pool_backward(
         dx = None
     if dx is dkernel is dbias is None:
         return
+    gradient, out = pooled.winners(dy, winner), wanted(dx, dkernel, dbias, x.dtype)
     if dx is None and choice.spread_is_best(window, pool, channels, filters, x.itemsize):
-        pooled.kernel_gradient(x, kernel, winner, dy, dkernel, dbias, window, pool)
+        pooled.kernel_gradient(x, kernel, gradient, out, window, pool)
     else:
-        sparse.conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
+        sparse.conv2d_pool_backward(x, kernel, gradient, out, window, pool)

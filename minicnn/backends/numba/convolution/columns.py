@@ -15,30 +15,12 @@ from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minicnn.backends.numba.convolution.direct import convolution
-from minicnn.backends.numba.convolution.gradients import masked, masked_pixels
-from minicnn.backends.numba.machine.batch import (
-    add_up,
-    chunks_with_sums,
-    copy_in,
-    copy_out,
-    images_of,
-    is_framed,
-    sums_for,
-    sums_of,
-    wanted,
-)
+from minicnn.backends.numba.convolution.direct import convolution, product_time
+from minicnn.backends.numba.convolution.gradients import Masked, masked_pixels
+from minicnn.backends.numba.machine import batch
+from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
-from minicnn.backends.numba.machine.matrix import (
-    MULTIPLY,
-    Left,
-    Out,
-    Right,
-    Span,
-    floor_of,
-    multiply,
-    product_nanoseconds,
-)
+from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import input_frame, outer_sum, strided_rows, strides, table_cache, zero_row
 from minicnn.backends.numba.machine.vectors import I64, Emitter
@@ -47,23 +29,14 @@ from minicnn.geometry import Window
 _OUTPUTS_TOGETHER = 48  # of a group of images
 
 
-def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, relu: bool) -> None:
+def conv2d_backward(x: np.ndarray, kernel: np.ndarray, incoming: Masked, out: Gradients, window: Window) -> None:
     """`minicnn.backends.reference.convolution.conv2d_backward` for one group."""
     channels, filters = kernel.shape[2:]
-    chunks = chunks_with_sums(len(x), kernel.nbytes)
-    _conv2d_backward.launch(
-        product_nanoseconds(2 * len(x) * window.out_height * window.out_width * kernel.size, x.itemsize),
-        x.reshape(-1),
-        kernel.reshape(-1),
-        masked(dy, y if relu else None),
-        zero_row(max(kernel.size // filters, filters), x.dtype),
-        wanted(dx, dkernel, dbias, x.dtype),
-        chunks,
-        input_frame(window, channels),
-        convolution(window, channels, filters),
-        image_group(window, channels, filters),
-        chunks=chunks.count,
-    )
+    conv, group = convolution(window, channels, filters), image_group(window, channels, filters)
+    zeros = zero_row(max(conv.kernel_height, filters), x.dtype)
+    arrays, frame = (x.reshape(-1), kernel.reshape(-1), incoming, zeros, out), input_frame(window, channels)
+    chunks, time = batch.chunks_with_sums(len(x), kernel.nbytes), 2 * product_time(x, kernel, window)
+    _conv2d_backward.launch(time, *arrays, chunks, frame, conv, group, chunks=chunks.count)
 
 
 class ImageGroup(NamedTuple):
@@ -130,10 +103,10 @@ def _add_images(columns, dx, dx_padded, first, last, frame, conv, group):
     size = frame.rows * frame.row_size
     for image in range(first, last):
         row = (image - first) * conv.pixel_count
-        if is_framed(frame):
+        if batch.is_framed(frame):
             fill(dx_padded, 0, len(dx_padded), 0)
             _add_columns(columns, row, conv, group, dx_padded, 0)
-            copy_out(frame, dx_padded, dx, image * size)
+            batch.copy_out(frame, dx_padded, dx, image * size)
         else:
             fill(dx, image * size, size, 0)
             _add_columns(columns, row, conv, group, dx, image * size)
@@ -143,7 +116,7 @@ def _add_images(columns, dx, dx_padded, first, last, frame, conv, group):
 def _chunk(x, transposed, incoming, zeros, out, images, frame, conv, group):
     if images[0] == images[1]:
         fill(out.dkernel, 0, len(out.dkernel), 0)
-    size, framed = frame.rows * frame.row_size, is_framed(frame)
+    size, framed = frame.rows * frame.row_size, batch.is_framed(frame)
     padded = filled(group.images * frame.size if framed else 0, 0, x)
     dx_padded = scratch(frame.size if framed and len(out.dx) > 0 else 0, x)
     rows = scratch(group.images * conv.pixel_count * conv.filters, x)
@@ -154,7 +127,7 @@ def _chunk(x, transposed, incoming, zeros, out, images, frame, conv, group):
         masked_pixels(incoming, image * conv.pixel_count * conv.filters, pixels, rows, 0, conv.filters, out.dbias)
         if len(out.dkernel) > 0:
             for n in range(last - image if framed else 0):
-                copy_in(frame, x, (image + n) * size, padded[n * frame.size :])
+                batch.copy_in(frame, x, (image + n) * size, padded[n * frame.size :])
             multiply(
                 Left(padded if framed else x, 0 if framed else image * size, conv.taps, group.pixels),
                 Right(rows, 0, group.gradients),
@@ -181,9 +154,9 @@ def _chunk(x, transposed, incoming, zeros, out, images, frame, conv, group):
 def _conv2d_backward(x, kernel, incoming, zeros, out, chunks, frame, conv, group):
     transposed = scratch(len(kernel), x)  # (F, T·C)
     transpose(kernel, 0, conv.filters, conv.kernel_height, conv.filters, transposed, 0, conv.kernel_height)
-    kernel_sums, bias_sums = sums_for(chunks, len(out.dkernel), conv.filters, x)
+    kernel_sums, bias_sums = batch.sums_for(chunks, len(out.dkernel), conv.filters, x)
     for chunk in prange(chunks.count):
-        own, images = sums_of(out, kernel_sums, bias_sums, chunks, chunk), images_of(chunks, chunk)
+        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
         _chunk(x, transposed, incoming, zeros, own, images, frame, conv, group)
-    add_up(bias_sums, chunks.count, out.dbias)
-    add_up(kernel_sums, chunks.count, out.dkernel)
+    batch.add_up(bias_sums, chunks.count, out.dbias)
+    batch.add_up(kernel_sums, chunks.count, out.dkernel)

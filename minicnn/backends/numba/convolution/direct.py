@@ -7,16 +7,7 @@ from numba import prange
 
 from minicnn.backends.numba.machine.batch import chunks_of, frame_scratch, framed_image, images_of
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
-from minicnn.backends.numba.machine.matrix import (
-    MULTIPLY,
-    Left,
-    Out,
-    Right,
-    Span,
-    floor_of,
-    multiply,
-    product_nanoseconds,
-)
+from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.offsets import (
     input_frame,
     outer_sum,
@@ -26,6 +17,7 @@ from minicnn.backends.numba.machine.offsets import (
     table_cache,
     zero_row,
 )
+from minicnn.backends.numba.machine.target import product_nanoseconds
 from minicnn.geometry import Window
 
 

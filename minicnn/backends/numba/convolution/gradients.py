@@ -12,16 +12,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.convolution.direct import convolution, product_time
-from minicnn.backends.numba.machine.batch import (
-    add_up,
-    chunks_with_sums,
-    frame_scratch,
-    framed_image,
-    images_of,
-    sums_for,
-    sums_of,
-    wanted,
-)
+from minicnn.backends.numba.machine import batch
+from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
@@ -42,26 +34,27 @@ from minicnn.geometry import Window
 _PIXELS_TOGETHER = 128  # whose dy stays in the L1 cache while all rows of dkernel pass
 
 
-def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, relu: bool) -> None:
+class Masked(NamedTuple):
+    """The outputs' gradient dy, where y is positive; all of it if there is no ReLU."""
+
+    dy: np.ndarray
+    y: np.ndarray
+    has_relu: bool
+
+
+def masked(dy: np.ndarray, y: np.ndarray | None) -> Masked:
+    """The `Masked` for arrays; y is None without ReLU."""
+    return Masked(dy.reshape(-1), flat(y, dy.dtype), y is not None)
+
+
+def conv2d_backward(x: np.ndarray, kernel: np.ndarray, incoming: Masked, out: Gradients, window: Window) -> None:
     """`minicnn.backends.reference.convolution.conv2d_backward` for one group."""
     channels, filters = kernel.shape[2:]
-    arrays = (
-        x.reshape(-1),
-        kernel.reshape(-1),
-        masked(dy, y if relu else None),
-        zero_row(max(channels, filters), x.dtype),
-    )
+    arrays = x.reshape(-1), kernel.reshape(-1), incoming, zero_row(max(channels, filters), x.dtype), out
     tables = input_frame(window, channels), convolution(window, channels, filters)
-    chunks = chunks_with_sums(len(x), kernel.nbytes)
-    _conv2d_backward.launch(
-        product_time(x, kernel, window),
-        *arrays,
-        wanted(dx, dkernel, dbias, x.dtype),
-        chunks,
-        *tables,
-        *input_gradient(window, channels, filters),
-        chunks=chunks.count,
-    )
+    turned, chunks = input_gradient(window, channels, filters), batch.chunks_with_sums(len(x), kernel.nbytes)
+    time = product_time(x, kernel, window)
+    _conv2d_backward.launch(time, *arrays, chunks, *tables, *turned, chunks=chunks.count)
 
 
 # ---------------------------------------------------------------------------------- tables of the input gradient
@@ -153,19 +146,6 @@ def _margins(phases, out_size):
 # --------------------------------------------------------------------------------- the gradient that comes in
 
 
-class Masked(NamedTuple):
-    """The outputs' gradient dy, where y is positive; all of it if there is no ReLU."""
-
-    dy: np.ndarray
-    y: np.ndarray
-    has_relu: bool
-
-
-def masked(dy: np.ndarray, y: np.ndarray | None) -> Masked:
-    """The `Masked` for arrays; y is None without ReLU."""
-    return Masked(dy.reshape(-1), flat(y, dy.dtype), y is not None)
-
-
 @inline
 def masked_image(
     frame: Frame, gradient: Masked, start: int, framed: np.ndarray, filters: int, bias_sum: np.ndarray
@@ -227,12 +207,12 @@ def _turned_kernel(kernel, tap_order, channels, filters):
 def _chunk(x, turned, incoming, zeros, out, images, frame, conv, dy_frame, gradient):
     if images[0] == images[1]:
         fill(out.dkernel, 0, len(out.dkernel), 0)
-    padded = frame_scratch(frame, 0, x)
+    padded = batch.frame_scratch(frame, 0, x)
     framed = filled(dy_frame.size, 0, x)
     for image in range(images[0], images[1]):
         masked_image(dy_frame, incoming, image * conv.pixel_count * conv.filters, framed, conv.filters, out.dbias)
         if len(out.dkernel) > 0:
-            source, start = framed_image(frame, x, image, padded)
+            source, start = batch.framed_image(frame, x, image, padded)
             for pixel in range(0, conv.pixel_count, _PIXELS_TOGETHER):
                 last = min(pixel + _PIXELS_TOGETHER, conv.pixel_count)
                 multiply(
@@ -261,9 +241,9 @@ def _chunk(x, turned, incoming, zeros, out, images, frame, conv, dy_frame, gradi
 def _conv2d_backward(x, kernel, incoming, zeros, out, chunks, frame, conv, dy_frame, gradient):
     tap_order = gradient.tap_order if len(out.dx) > 0 else gradient.tap_order[:0]
     turned = _turned_kernel(kernel, tap_order, conv.channels, conv.filters)
-    kernel_sums, bias_sums = sums_for(chunks, len(out.dkernel), conv.filters, x)
+    kernel_sums, bias_sums = batch.sums_for(chunks, len(out.dkernel), conv.filters, x)
     for chunk in prange(chunks.count):
-        own, images = sums_of(out, kernel_sums, bias_sums, chunks, chunk), images_of(chunks, chunk)
+        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
         _chunk(x, turned, incoming, zeros, own, images, frame, conv, dy_frame, gradient)
-    add_up(bias_sums, chunks.count, out.dbias)
-    add_up(kernel_sums, chunks.count, out.dkernel)
+    batch.add_up(bias_sums, chunks.count, out.dbias)
+    batch.add_up(kernel_sums, chunks.count, out.dkernel)

@@ -15,17 +15,8 @@ from numba.extending import intrinsic
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice
 from minicnn.backends.numba.convolution.direct import bias_or_zeros, convolution, product_time
-from minicnn.backends.numba.machine.batch import (
-    add_up,
-    chunks_of,
-    chunks_with_sums,
-    frame_scratch,
-    framed_image,
-    images_of,
-    sums_for,
-    sums_of,
-    wanted,
-)
+from minicnn.backends.numba.machine import batch
+from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
@@ -40,7 +31,7 @@ from minicnn.backends.numba.machine.offsets import (
     zero_row,
 )
 from minicnn.backends.numba.machine.vectors import I8, Emitter, lanes_of
-from minicnn.backends.numba.pooling import pool_cells, pooled
+from minicnn.backends.numba.pooling import Pooled, pool_cells
 from minicnn.geometry import Window
 
 _L1_BYTES = 40 << 10  # of the first-level cache, for one kernel's use
@@ -109,7 +100,9 @@ def _rows_in_band(rows, row_bytes):
 # ---------------------------------------------------------------------------------------------------- forward
 
 
-def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu: bool) -> None:
+def conv2d_pool(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, out: Pooled, window: Window, pool: Window, relu: bool
+) -> None:
     """`minicnn.backends.reference.convolution.conv2d_pool` for pooling without dilation and few taps."""
     channels, filters = kernel.shape[2:]
     frame, bias, abreast = input_frame(window, channels), bias_or_zeros(bias, kernel), 1
@@ -118,7 +111,7 @@ def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu: 
         bias = _twice(bias, whole_vectors(filters, x.itemsize))
     conv = convolution(window, channels, abreast * filters)
     bands = bands_of(window, pool, channels, filters, x.itemsize, abreast)
-    arrays, chunks = (x.reshape(-1), kernel.reshape(-1), bias, pooled(y, winner)), chunks_of(len(x))
+    arrays, chunks = (x.reshape(-1), kernel.reshape(-1), bias, out), batch.chunks_of(len(x))
     time = product_time(x, kernel, window)
     _conv2d_pool.launch(time, *arrays, relu, chunks, frame, conv, bands, chunks=chunks.count)
 
@@ -146,10 +139,10 @@ def _paired(kernel):
 
 @inline
 def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
-    padded = frame_scratch(frame, 0, x)
+    padded = batch.frame_scratch(frame, 0, x)
     band = filled(bands.scratch_size, -np.inf, x)  # what pooling finds in its padding
     for image in range(images[0], images[1]):
-        source, start = framed_image(frame, x, image, padded)
+        source, start = batch.framed_image(frame, x, image, padded)
         for i in range(bands.bands):
             multiply(
                 Left(source, start + i * bands.x_stride, bands.x_rows, conv.taps),
@@ -167,7 +160,7 @@ def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
 @parallel_kernel(uses=[MULTIPLY])
 def _conv2d_pool(x, kernel, bias, out, relu, chunks, frame, conv, bands):
     for chunk in prange(chunks.count):
-        _chunk(x, kernel, bias, out, relu, images_of(chunks, chunk), frame, conv, bands)
+        _chunk(x, kernel, bias, out, relu, batch.images_of(chunks, chunk), frame, conv, bands)
 
 
 # ------------------------------------------------------------------------------------------------- backward
@@ -185,22 +178,15 @@ def winners(dy: np.ndarray, winner: np.ndarray) -> Winners:
     return Winners(dy.reshape(-1), winner.reshape(-1))
 
 
-def kernel_gradient(x, kernel, winner, dy, dkernel, dbias, window: Window, pool: Window) -> None:
+def kernel_gradient(
+    x: np.ndarray, kernel: np.ndarray, gradient: Winners, out: Gradients, window: Window, pool: Window
+) -> None:
     """The gradient of a few channels: spread dy over a band of pixels, zeros too, and multiply."""
     channels, filters = kernel.shape[2:]
     tables = input_frame(window, channels), convolution(window, channels, filters)
-    chunks = chunks_with_sums(len(x), kernel.nbytes)
-    _kernel_gradient.launch(
-        product_time(x, kernel, window),
-        x.reshape(-1),
-        winners(dy, winner),
-        zero_row(filters, x.dtype),
-        wanted(None, dkernel, dbias, x.dtype),
-        chunks,
-        *tables,
-        bands_of(window, pool, channels, filters, x.itemsize),
-        chunks=chunks.count,
-    )
+    bands, chunks = bands_of(window, pool, channels, filters, x.itemsize), batch.chunks_with_sums(len(x), kernel.nbytes)
+    arrays, time = (x.reshape(-1), gradient, zero_row(filters, x.dtype), out), product_time(x, kernel, window)
+    _kernel_gradient.launch(time, *arrays, chunks, *tables, bands, chunks=chunks.count)
 
 
 @inline
@@ -247,11 +233,11 @@ def _emit_spread(context, builder, signature, args):
 def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
     if images[0] == images[1]:
         fill(out.dkernel, 0, len(out.dkernel), 0)
-    padded = frame_scratch(frame, 0, x)
+    padded = batch.frame_scratch(frame, 0, x)
     band = filled(bands.scratch_size, 0, x)
     control = flush_denormals()
     for image in range(images[0], images[1]):
-        source, start = framed_image(frame, x, image, padded)
+        source, start = batch.framed_image(frame, x, image, padded)
         for i in range(bands.bands):
             at = (image * bands.bands + i) * len(bands.cells) * conv.filters
             spread_cells(gradient, at, bands.cells, bands.taps, conv.filters, band, out.dbias)
@@ -270,9 +256,9 @@ def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
 
 @parallel_kernel(uses=[MULTIPLY])
 def _kernel_gradient(x, gradient, zeros, out, chunks, frame, conv, bands):
-    kernel_sums, bias_sums = sums_for(chunks, len(out.dkernel), conv.filters, x)
+    kernel_sums, bias_sums = batch.sums_for(chunks, len(out.dkernel), conv.filters, x)
     for chunk in prange(chunks.count):
-        own, images = sums_of(out, kernel_sums, bias_sums, chunks, chunk), images_of(chunks, chunk)
+        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
         _gradient_chunk(x, gradient, zeros, own, images, frame, conv, bands)
-    add_up(bias_sums, chunks.count, out.dbias)
-    add_up(kernel_sums, chunks.count, out.dkernel)
+    batch.add_up(bias_sums, chunks.count, out.dbias)
+    batch.add_up(kernel_sums, chunks.count, out.dkernel)

@@ -13,18 +13,9 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.convolution.direct import product_time
-from minicnn.backends.numba.convolution.pooled import winners
-from minicnn.backends.numba.machine.batch import (
-    add_up,
-    chunks_with_sums,
-    copy_out,
-    frame_scratch,
-    framed_image,
-    images_of,
-    sums_for,
-    sums_of,
-    wanted,
-)
+from minicnn.backends.numba.convolution.pooled import Winners
+from minicnn.backends.numba.machine import batch
+from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
@@ -40,22 +31,15 @@ _ALL_SHAPES = ((5, 2), (5, 1), (3, 6), (3, 4), (3, 2), (3, 1), (1, 6), (1, 4), (
 _SHAPES = tuple(s for s in _ALL_SHAPES if s[0] * s[1] <= (18 if TARGET.registers == 32 else 12))
 
 
-def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Window) -> None:
+def conv2d_pool_backward(
+    x: np.ndarray, kernel: np.ndarray, gradient: Winners, out: Gradients, window: Window, pool: Window
+) -> None:
     """`minicnn.backends.reference.convolution.conv2d_pool_backward` for pooling without dilation and few taps."""
     channels, filters = kernel.shape[2:]
-    chunks = chunks_with_sums(len(x), kernel.nbytes)
-    _conv2d_pool_backward.launch(
-        product_time(x, kernel, pool),
-        x.reshape(-1),
-        kernel.reshape(-1),
-        winners(dy, winner),
-        wanted(dx, dkernel, dbias, x.dtype),
-        chunks,
-        filters,
-        input_frame(window, channels),
-        strips_of(window, pool, channels, x.itemsize),
-        chunks=chunks.count,
-    )
+    arrays, chunks = (x.reshape(-1), kernel.reshape(-1), gradient, out), batch.chunks_with_sums(len(x), kernel.nbytes)
+    tables = input_frame(window, channels), strips_of(window, pool, channels, x.itemsize)
+    time = product_time(x, kernel, pool)
+    _conv2d_pool_backward.launch(time, *arrays, chunks, filters, *tables, chunks=chunks.count)
 
 
 # ------------------------------------------------------------------------------------------------------ tables
@@ -260,20 +244,20 @@ def _add_cells(source, start, gradient, image, cells, packed, out, dx_padded, li
 
 @inline
 def _chunk(x, packed, gradient, out, images, frame, strips):
-    padded = frame_scratch(frame, 0, x)
+    padded = batch.frame_scratch(frame, 0, x)
     dx_padded = scratch(frame.size if len(out.dx) > 0 else 0, x)
     cell_count = len(strips.cells)
     live = _Live(np.empty(cell_count, np.int64), np.empty(cell_count, x.dtype))
     fill(out.dkernel, 0, len(out.dkernel), 0)
     control = flush_denormals()
     for image in range(images[0], images[1]):
-        source, start = framed_image(frame, x, image, padded)
+        source, start = batch.framed_image(frame, x, image, padded)
         fill(dx_padded, 0, len(dx_padded), 0)
         for cell in range(0, cell_count, strips.cells_together):
             cells = cell, min(cell + strips.cells_together, cell_count)
             _add_cells(source, start, gradient, image, cells, packed, out, dx_padded, live, strips)
         if len(out.dx) > 0:
-            copy_out(frame, dx_padded, out.dx, image * frame.rows * frame.row_size)
+            batch.copy_out(frame, dx_padded, out.dx, image * frame.rows * frame.row_size)
     restore_denormals(control)
 
 
@@ -281,13 +265,13 @@ def _chunk(x, packed, gradient, out, images, frame, strips):
 def _conv2d_pool_backward(x, kernel, gradient, out, chunks, filters, frame, strips):
     packed = _filter_vectors(kernel if len(out.dx) > 0 else kernel[:0], filters, strips)
     size = filters * strips.slot_count if len(out.dkernel) > 0 else 0
-    kernel_sums, bias_sums = sums_for(chunks, size, filters, x)  # (chunks, F, slots), (chunks, F)
+    kernel_sums, bias_sums = batch.sums_for(chunks, size, filters, x)  # (chunks, F, slots), (chunks, F)
     for chunk in prange(chunks.count):
-        own, images = sums_of(out, kernel_sums, bias_sums, chunks, chunk), images_of(chunks, chunk)
+        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
         _chunk(x, packed, gradient, own, images, frame, strips)
-    add_up(bias_sums, chunks.count, out.dbias)
+    batch.add_up(bias_sums, chunks.count, out.dbias)
     total = scratch(size, x)  # (F, slots)
-    add_up(kernel_sums, chunks.count, total)
+    batch.add_up(kernel_sums, chunks.count, total)
     for i in range(strips.slot_count // strips.strip_slots if size > 0 else 0):
         start, at = i * strips.strip_slots, i * strips.length * filters
         transpose(total, start, strips.slot_count, filters, strips.length, out.dkernel, at, filters)

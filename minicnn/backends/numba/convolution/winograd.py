@@ -32,16 +32,7 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
 from minicnn.backends.numba.machine.batch import chunks_of, framed_image, images_of, is_framed
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
-from minicnn.backends.numba.machine.matrix import (
-    MULTIPLY,
-    Left,
-    Out,
-    Right,
-    Span,
-    floor_of,
-    multiply,
-    product_nanoseconds,
-)
+from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import (
     Frame,
@@ -54,38 +45,41 @@ from minicnn.backends.numba.machine.offsets import (
     whole_vectors,
     zero_row,
 )
-from minicnn.backends.numba.machine.target import ROWS
+from minicnn.backends.numba.machine.target import ROWS, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
-from minicnn.backends.numba.pooling import pooled
+from minicnn.backends.numba.pooling import Pooled, pooled
 from minicnn.geometry import Window
 
 _TILES_TOGETHER = 64  # transformed together
 
 
-def conv2d(x, kernel, bias, y, window: Window, relu: bool) -> None:
+def conv2d(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, window: Window, relu: bool
+) -> None:
     """`minicnn.backends.reference.convolution.conv2d` for one group."""
-    _launch(_source(x), kernel, bias, pooled(y, None), relu, tiles_of(window, *y.shape[1:3], *kernel.shape[2:]))
+    _launch(_source(x), kernel, bias, pooled(y, None), relu, tiles_of(window, *kernel.shape[2:]))
 
 
-def conv2d_pool(x, kernel, bias, y, winner, window: Window, relu: bool) -> None:
+def conv2d_pool(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, out: Pooled, window: Window, relu: bool
+) -> None:
     """`minicnn.backends.reference.convolution.conv2d_pool` for pooling by 2 x 2."""
-    tables = tiles_of(window, *y.shape[1:3], *kernel.shape[2:], pooled=True)
-    _launch(_source(x), kernel, bias, pooled(y, winner), relu, tables)
+    _launch(_source(x), kernel, bias, out, relu, tiles_of(window, *kernel.shape[2:], pooled=True))
 
 
-def input_gradient(kernel, y, dy, dx, window: Window) -> None:
+def input_gradient(kernel: np.ndarray, y: np.ndarray | None, dy: np.ndarray, dx: np.ndarray, window: Window) -> None:
     """dx of `minicnn.backends.reference.convolution.conv2d_backward`; without ReLU, y is None."""
     _launch_turned(_source(dy, y=y), kernel, dx, window)
 
 
-def pool_input_gradient(kernel, winner, dy, dx, window: Window) -> None:
+def pool_input_gradient(kernel: np.ndarray, winner: np.ndarray, dy: np.ndarray, dx: np.ndarray, window: Window) -> None:
     """dx of `minicnn.backends.reference.convolution.conv2d_pool_backward`, for pooling by 2 x 2 and whole vectors."""
     _launch_turned(_source(dy, winner=winner), kernel, dx, window)
 
 
 def _launch_turned(source, kernel, dx, window):
     """The convolution of the outputs' gradient with the kernel turned around."""
-    tables = tiles_of(window.turned_around, *dx.shape[1:3], *reversed(kernel.shape[2:]))
+    tables = tiles_of(window.turned_around, *reversed(kernel.shape[2:]))
     _launch(source, kernel, None, pooled(dx, None), False, tables, turned=True)
 
 
@@ -133,11 +127,10 @@ class Tiles(NamedTuple):
 
 
 @table_cache
-def tiles_of(
-    window: Window, height: int, width: int, channels: int, filters: int, pooled: bool = False
-) -> tuple[Frame, Tiles]:
-    """The frame of the input and the `Tiles` for the first `height` x `width` outputs or cells of an image."""
-    size = TILE_OUTPUTS // 2 if pooled else TILE_OUTPUTS
+def tiles_of(window: Window, channels: int, filters: int, pooled: bool = False) -> tuple[Frame, Tiles]:
+    """The frame of the input and the `Tiles` for the outputs of an image, or for its cells of 2 x 2 outputs."""
+    size, edge = (TILE_OUTPUTS // 2, 2) if pooled else (TILE_OUTPUTS, 1)  # of a tile; of a cell
+    height, width = window.out_height // edge, window.out_width // edge
     rows, columns = -(-height // size), -(-width // size)  # of tiles
     x_frame = _frame(window, rows, columns, channels)
     x_rows, cell_rows = (

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import prange
+from numpy.typing import DTypeLike
 
 from minicnn.backends.numba.machine.launch import inline, parallel_inline
 from minicnn.backends.numba.machine.memory import copy, filled, scratch
@@ -95,7 +96,7 @@ class Gradients(NamedTuple):
     dbias: np.ndarray
 
 
-def wanted(dx: np.ndarray | None, dkernel: np.ndarray | None, dbias: np.ndarray | None, dtype) -> Gradients:
+def wanted(dx: np.ndarray | None, dkernel: np.ndarray | None, dbias: np.ndarray | None, dtype: DTypeLike) -> Gradients:
     """The `Gradients` for arrays or None."""
     return Gradients(flat(dx, dtype), flat(dkernel, dtype), flat(dbias, dtype))
 

@@ -14,10 +14,8 @@ from numba.extending import intrinsic
 
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.machine.launch import SharedCode, inline
-from minicnn.backends.numba.machine.target import ROWS, TARGET, WIDTH, lanes
+from minicnn.backends.numba.machine.target import ROWS, TARGET, WIDTH
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
-
-_VECTORS_PER_NANOSECOND = 2  # multiplied and added by one core, about
 
 
 class Left(NamedTuple):
@@ -66,11 +64,6 @@ class _Block(NamedTuple):
     rows_left: int
     column: int
     columns_left: int
-
-
-def product_nanoseconds(multiply_adds: int, itemsize: int) -> int:
-    """About how long one core needs for a matrix product."""
-    return multiply_adds // (_VECTORS_PER_NANOSECOND * lanes(itemsize))
 
 
 @inline
@@ -169,18 +162,19 @@ def _emit_tallest(emit, operands, height, heights, width):
     """The first of `heights` that fits into the rows left; the last one always does, row tables are padded for it."""
     builder, tallest = emit.builder, heights[0]
     if len(heights) == 1:
-        _emit_block(emit, *operands, tallest, width)
+        _emit_block(emit, operands, tallest, width)
         return
     with builder.if_else(builder.icmp_signed(">=", operands[-1].rows_left, emit.index(tallest))) as (fits, too_tall):
         with fits:
             builder.store(emit.index(tallest), height)
-            _emit_block(emit, *operands, tallest, width)
+            _emit_block(emit, operands, tallest, width)
         with too_tall:
             _emit_tallest(emit, operands, height, heights[1:], width)
 
 
-def _emit_block(emit, left, right, out, span, first, accumulate, floor, block, height, width):
+def _emit_block(emit, operands, height, width):
     builder = emit.builder
+    left, right, out, span, first, accumulate, floor, block = operands
     rows = [builder.load(emit.moved(left.rows, block.row, emit.index(t))) for t in range(height)]
     left_pointers = [emit.moved(left.array, left.start, row) for row in rows]
     rows = [builder.load(emit.moved(out.rows, block.row, emit.index(t))) for t in range(height)]

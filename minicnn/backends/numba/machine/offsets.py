@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minicnn.backends import memory
 from minicnn.backends.numba.machine.target import ROWS, lanes, vectors
@@ -59,7 +60,7 @@ def _absent(dtype):
     return memory.empty(0, dtype)
 
 
-def flat(array: np.ndarray | None, dtype) -> np.ndarray:
+def flat(array: np.ndarray | None, dtype: DTypeLike) -> np.ndarray:
     """The array with one axis; for None an empty array, which means "not wanted" inside a kernel."""
     return _absent(dtype) if array is None else array.reshape(-1)
 

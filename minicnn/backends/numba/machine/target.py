@@ -38,6 +38,7 @@ class Target:
 
 
 WIDTH = 2  # vectors in a row of a register block
+_VECTORS_PER_NANOSECOND = 2  # multiplied and added by one core, about
 
 
 def describe_target(triple: str, features: set[str]) -> Target:
@@ -68,3 +69,8 @@ def lanes(itemsize: int) -> int:
 def vectors(count: int, itemsize: int) -> int:
     """Vectors that hold `count` numbers of `itemsize` bytes."""
     return -(-count // lanes(itemsize))
+
+
+def product_nanoseconds(multiply_adds: int, itemsize: int) -> int:
+    """About how long one core needs for a matrix product."""
+    return multiply_adds // (_VECTORS_PER_NANOSECOND * lanes(itemsize))

@@ -5,6 +5,9 @@ its row, and by less than a vector over the end of the array (`minicnn.backends.
 never do; into scratch memory some write whole vectors, and say so.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -26,7 +29,7 @@ class Emitter:
         Of an array, a pointer, or a named tuple that begins with one: its elements are what vectors hold.
     """
 
-    def __init__(self, context, builder, kind):
+    def __init__(self, context: Any, builder: ir.IRBuilder, kind: types.Type):
         self.context, self.builder = context, builder
         scalar = (kind.types[0] if isinstance(kind, types.BaseTuple) else kind).dtype
         self.size = scalar.bitwidth // 8
@@ -34,7 +37,7 @@ class Emitter:
         self.vector = ir.VectorType(context.get_value_type(scalar), self.lanes)
         self.suffix = f"v{self.lanes}f{scalar.bitwidth}"
 
-    def plain(self, kinds, values):
+    def plain(self, kinds: Sequence[types.Type], values: Sequence[ir.Value]) -> list[Any]:
         """The values, a pointer to its first element for an array; likewise inside named tuples."""
         return [self._plain(kind, value) for kind, value in zip(kinds, values, strict=True)]
 
@@ -45,39 +48,39 @@ class Emitter:
             return kind.instance_class(*self.plain(kind.types, cgutils.unpack_tuple(self.builder, value, kind.count)))
         return value
 
-    def moved(self, pointer, *offsets):
+    def moved(self, pointer: ir.Value, *offsets: ir.Value) -> ir.Value:
         """The pointer, so many elements on."""
         for offset in offsets:
             pointer = self.builder.gep(pointer, [offset])
         return pointer
 
-    def index(self, value):
+    def index(self, value: int) -> ir.Constant:
         """A constant among the integers that count elements."""
         return ir.Constant(I64, value)
 
-    def full(self, value):
+    def full(self, value: float) -> ir.Constant:
         """A vector of one constant number."""
         return ir.Constant(self.vector, [value] * self.lanes)
 
-    def load(self, pointer, index=0):
+    def load(self, pointer: ir.Value, index: int = 0) -> ir.Value:
         """The vector of that index, counted from the pointer."""
         pointer = self.moved(pointer, self.index(index * self.lanes))
         return self.builder.load(self.builder.bitcast(pointer, self.vector.as_pointer()), align=self.size)
 
-    def load_bytes(self, pointer):
+    def load_bytes(self, pointer: ir.Value) -> ir.Value:
         """As many bytes as a vector has lanes."""
         return self.builder.load(self.builder.bitcast(pointer, self.bytes(0).type.as_pointer()), align=1)
 
-    def bytes(self, value):
+    def bytes(self, value: int) -> ir.Constant:
         """One constant byte a lane."""
         return ir.Constant(ir.VectorType(I8, self.lanes), [value] * self.lanes)
 
-    def store(self, value, pointer, index=0):
+    def store(self, value: ir.Value, pointer: ir.Value, index: int = 0) -> None:
         """Store a vector of numbers or bytes as the one of that index, counted from the pointer."""
         pointer = self.moved(pointer, self.index(index * self.lanes))
         self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer()), align=self._align(value))
 
-    def store_counted(self, value, pointer, count):
+    def store_counted(self, value: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
         """Store the lanes below `count` of a vector of numbers or bytes; `count` may exceed the lanes."""
         is_whole = self.builder.icmp_signed(">=", count, self.index(self.lanes))
         with self.builder.if_else(is_whole) as (whole, partial):
@@ -86,7 +89,7 @@ class Emitter:
             with partial:
                 self.store_first(value, pointer, count)
 
-    def store_first(self, value, pointer, count):
+    def store_first(self, value: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
         """Store the lanes below `count` of a vector of numbers or bytes."""
         lane_indices = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
         mask = self.builder.icmp_signed("<", lane_indices, self.splat(count))
@@ -96,18 +99,18 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.builder.module, function_type, f"llvm.masked.store.{suffix}.p0")
         self.builder.call(function, [value, target, ir.Constant(_I32, self._align(value)), mask])
 
-    def splat(self, scalar):
+    def splat(self, scalar: ir.Value) -> ir.Value:
         """The scalar in every lane."""
         vector = ir.VectorType(scalar.type, self.lanes)
         undefined = ir.Constant(vector, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, ir.Constant(_I32, 0))
         return self.shuffle(first, undefined, [0] * self.lanes)
 
-    def shuffle(self, x, y, lane_indices):
+    def shuffle(self, x: ir.Value, y: ir.Value, lane_indices: list[int]) -> ir.Value:
         """The lanes of x, then y, with these indices."""
         return self.builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(_I32, self.lanes), lane_indices))
 
-    def multiply_add(self, x, y, z):
+    def multiply_add(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         """x · y + z."""
         if not TARGET.has_fma:
             return self.builder.fadd(self.builder.fmul(x, y), z)
@@ -115,11 +118,11 @@ class Emitter:
         fma = cgutils.get_or_insert_function(self.builder.module, function_type, f"llvm.fma.{self.suffix}")
         return self.builder.call(fma, [x, y, z])
 
-    def at_least(self, floor, x):
+    def at_least(self, floor: ir.Value, x: ir.Value) -> ir.Value:
         """max(floor, x), and NaN where x is NaN."""
         return self.builder.select(self.builder.fcmp_ordered("<", x, floor), floor, x)
 
-    def registers(self, values):
+    def registers(self, values: Sequence[ir.Value]) -> list[ir.Value]:
         """Variables that LLVM will keep in registers, with these first values."""
         registers = [cgutils.alloca_once(self.builder, value.type) for value in values]
         for register, value in zip(registers, values, strict=True):

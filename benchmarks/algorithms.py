@@ -1,6 +1,7 @@
 """Is the right algorithm chosen? Every one that can serve a convolution of the documents' networks, side by side.
 
-`minicnn/backends/numba/choice.py` estimates which algorithm is fastest; here each is forced in turn, round by round.
+`minicnn/backends/numba/convolution/choice.py` estimates which algorithm is fastest; here each is forced in turn, round
+by round.
 """
 
 import argparse
@@ -18,7 +19,6 @@ import minicnn as mc
 from minicnn import backends
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice
-from minicnn.backends.numba.machine.offsets import can_pool_by_rows
 from minicnn.backends.numba.machine.target import lanes
 from minicnn.geometry import make_window
 
@@ -73,7 +73,7 @@ class Convolution:
         elif job == "dx":
             served = {"sparse": ((), True), "Winograd": ((GRADIENT,), winograd and self.filters % lanes(ITEMSIZE) == 0)}
         else:
-            served = {"sparse": ((), True), "spread": ((SPREAD,), can_pool_by_rows(self.pool))}
+            served = {"sparse": ((), True), "spread": ((SPREAD,), choice.can_pool_by_rows(self.pool))}
         return {name: frozenset(decisions) for name, (decisions, serves) in served.items() if serves}
 
 

@@ -92,9 +92,10 @@ def _contiguous_arguments():
 
     def checked(kernel, arguments):
         for number, argument in enumerate(arguments):
-            if isinstance(argument, np.ndarray) and not argument.flags.c_contiguous:
-                name = kernel._dispatcher.py_func.__name__
-                raise AssertionError(f"argument {number} of {name} is not C-contiguous: {argument.strides}")
+            for array in argument if isinstance(argument, tuple) else (argument,):
+                if isinstance(array, np.ndarray) and not array.flags.c_contiguous:
+                    name = kernel._dispatcher.py_func.__name__
+                    raise AssertionError(f"argument {number} of {name} is not C-contiguous: {array.strides}")
         return entry(kernel, arguments)
 
     Kernel._entry = checked

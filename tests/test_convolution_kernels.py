@@ -8,8 +8,6 @@ from hypothesis import assume, given, note
 from hypothesis import strategies as st
 from numpy.polynomial import polynomial
 
-from minicnn import geometry
-
 numba = pytest.importorskip("numba")
 
 from kernel_checks import (
@@ -29,10 +27,12 @@ from kernel_checks import (
 
 from minicnn import backends
 from minicnn.backends import memory
-from minicnn.backends.numba.convolution import choice, columns, winograd
-from minicnn.backends.numba.machine.offsets import can_pool_by_rows
+from minicnn.backends.numba.convolution import choice, columns, gradients, pooled, sparse, winograd
+from minicnn.backends.numba.convolution.gradients import masked
+from minicnn.backends.numba.machine.batch import wanted
+from minicnn.backends.numba.pooling import pooled as outputs
 from minicnn.backends.reference import ops as reference
-from minicnn.geometry import Window, make_window
+from minicnn.geometry import RELU_OFF, Window, make_window
 
 fast = backends.get("numba").ops
 
@@ -105,14 +105,14 @@ def test_winograd_with_pooling(dtype, window, channels, filters, n, relu, seed):
     x, kernel = images(rng, n, window, channels, dtype), normal(rng, 3, 3, channels, filters, dtype=dtype)
     bias, shape = normal(rng, filters, dtype=dtype), out_shape(n, pool, filters)
     y, winner, expected = Output(shape, dtype), Output(shape, np.uint8), np.empty(shape, dtype)
-    winograd.conv2d_pool(x, kernel, bias, y.array, winner.array, window, relu)
+    winograd.conv2d_pool(x, kernel, bias, outputs(y.array, winner.array), window, relu)
     reference.conv2d_pool(x, kernel, bias, expected, np.empty(shape, np.uint8), window, pool, relu)
     y.check()
     winner.check()
     assert_close(y.array, expected, dtype)
     assert_winners(x, kernel, bias, winner.array, expected, window, relu, dtype)
     without_winner = Output(shape, dtype)
-    winograd.conv2d_pool(x, kernel, bias, without_winner.array, None, window, relu)
+    winograd.conv2d_pool(x, kernel, bias, outputs(without_winner.array, None), window, relu)
     assert np.array_equal(without_winner.array, y.array)
 
 
@@ -125,7 +125,7 @@ def test_winograd_s_input_gradient_behind_pooling(dtype, window, channels, filte
     filters = 16 * filter_vectors
     pool = make_window((window.out_height, window.out_width), (2, 2), (2, 2), "valid")
     shape = out_shape(n, pool, filters)
-    winner = aligned(rng.choice([0, 1, 2, 3, geometry.RELU_OFF], shape).astype(np.uint8))
+    winner = aligned(rng.choice([0, 1, 2, 3, RELU_OFF], shape).astype(np.uint8))
     x, kernel = images(rng, n, window, channels, dtype), normal(rng, 3, 3, channels, filters, dtype=dtype)
     dy, dx, expected = normal(rng, *shape, dtype=dtype), Output(x.shape, dtype), np.empty_like(x)
     winograd.pool_input_gradient(kernel, winner, dy, dx.array, window)
@@ -216,7 +216,7 @@ def assert_winners(x, kernel, bias, winner, pooled, window, relu, dtype):
     cells = full[:, : 2 * rows, : 2 * columns_].reshape(len(x), rows, 2, columns_, 2, -1)
     taps = cells.transpose(2, 4, 0, 1, 3, 5).reshape(4, *pooled.shape)  # (tap, N, PH, PW, F)
     tolerance = 2 * TOLERANCE[dtype] * np.abs(full).max()
-    is_off = winner == geometry.RELU_OFF
+    is_off = winner == RELU_OFF
     assert relu or not is_off.any()
     assert (taps.max(axis=0)[is_off] <= tolerance).all()
     chosen = np.take_along_axis(taps, np.where(is_off, 0, winner)[None].astype(np.int64), axis=0)[0]
@@ -287,8 +287,8 @@ def test_columns(dtype, window, channels, filters, n, relu, unwanted, seed):
     y = normal(rng, *dy.shape, dtype=dtype)
     made = [Output(a.shape, dtype) for a in (x, kernel, kernel[0, 0, 0])]
     expected = [np.empty_like(a) for a in (x, kernel, kernel[0, 0, 0])]
-    wanted = [None if number in unwanted else output.array for number, output in enumerate(made)]
-    columns.conv2d_backward(x, kernel, y, dy, *wanted, window, relu)
+    arrays = [None if number in unwanted else output.array for number, output in enumerate(made)]
+    columns.conv2d_backward(x, kernel, masked(dy, y if relu else None), wanted(*arrays, dtype), window)
     reference.conv2d_backward(x, kernel, y, dy, *expected, window, relu=relu)
     for number, output in enumerate(made):
         output.check()
@@ -333,19 +333,19 @@ def test_pairs(height, width, kernel_size, channels, filters, seed):
 def test_kernel_gradient_behind_pooling(algorithm, dtype, geometry, channels, filters, n, has_bias, seed):
     note(f"seed {seed}")
     window, pool = geometry
-    assume(algorithm == "sparse" or can_pool_by_rows(pool))
+    assume(algorithm == "sparse" or choice.can_pool_by_rows(pool))
     rng = np.random.default_rng(seed)
     shape = out_shape(n, pool, filters)
     winner = memory.empty(shape, np.uint8)
     reference.max_pool2d(rng.standard_normal(out_shape(n, window, filters)), np.empty(shape), winner, pool)
-    winner[rng.random(shape) < 0.4] = geometry.RELU_OFF
+    winner[rng.random(shape) < 0.4] = RELU_OFF
     x, dy = images(rng, n, window, channels, dtype), normal(rng, *shape, dtype=dtype)
     kernel = normal(rng, window.kernel_height, window.kernel_width, channels, filters, dtype=dtype)
     made = Output(kernel.shape, dtype), Output((filters,), dtype)
     expected = [np.empty_like(output.array) for output in made]
-    wanted = made[0].array, made[1].array if has_bias else None
+    arrays = made[0].array, made[1].array if has_bias else None
     with mock.patch.object(choice, "spread_is_best", lambda *arguments: algorithm == "spread"):
-        fast.conv2d_pool_backward(x, kernel, winner, dy, None, *wanted, window, pool)
+        fast.conv2d_pool_backward(x, kernel, winner, dy, None, *arrays, window, pool)
     reference.conv2d_pool_backward(x, kernel, winner, dy, None, *expected, window, pool)
     for number in range(1 + has_bias):
         made[number].check()
@@ -382,17 +382,17 @@ def test_convolutions_use_what_was_chosen(only):
     window = make_window((8, 8), (3, 3), (1, 1), "same")
     pool = make_window((8, 8), (2, 2), (2, 2), "valid")
     x, kernel = normal(rng, 2, 8, 8, 16), normal(rng, 3, 3, 16, 16)
-    y, pooled = aligned(np.empty_like(x)), aligned(np.empty((2, 4, 4, 16), np.float32))
-    winner, gradients = memory.empty(pooled.shape, np.uint8), (np.empty_like(x), np.empty_like(kernel), kernel[0, 0, 0])
+    y, y_pooled = aligned(np.empty_like(x)), aligned(np.empty((2, 4, 4, 16), np.float32))
+    winner, made = memory.empty(y_pooled.shape, np.uint8), (np.empty_like(x), np.empty_like(kernel), kernel[0, 0, 0])
     calls = only("winograd_is_best", winograd, ["conv2d", "conv2d_pool", "input_gradient", "pool_input_gradient"])
     fast.conv2d(x, kernel, None, y, window)
-    fast.conv2d_backward(x, kernel, y, y, *map(aligned, gradients), window)
-    fast.conv2d_pool(x, kernel, None, pooled, winner, window, pool)
+    fast.conv2d_backward(x, kernel, y, y, *map(aligned, made), window)
+    fast.conv2d_pool(x, kernel, None, y_pooled, winner, window, pool)
     assert calls == ["conv2d", "input_gradient", "conv2d_pool"]
-    fast.conv2d_pool_backward(x, kernel, winner, pooled, *map(aligned, gradients), window, pool)
+    fast.conv2d_pool_backward(x, kernel, winner, y_pooled, *map(aligned, made), window, pool)
     assert len(calls) == 3
     only("winograd_gradient_is_best", winograd, [])
-    fast.conv2d_pool_backward(x, kernel, winner, pooled, *map(aligned, gradients), window, pool)
+    fast.conv2d_pool_backward(x, kernel, winner, y_pooled, *map(aligned, made), window, pool)
     assert calls[3:] == ["pool_input_gradient"]
 
 
@@ -405,12 +405,12 @@ def test_the_number_of_threads_changes_no_bit():
     def everything():
         made = [aligned(np.empty_like(a)) for a in (dy, x, x, kernel, bias)]
         pooled, winner = aligned(np.empty((9, 5, 6, 16), np.float32)), memory.empty((9, 5, 6, 16), np.uint8)
-        winograd.conv2d_pool(x, square, square[0, 0, 0], pooled, winner, window, True)
+        winograd.conv2d_pool(x, square, square[0, 0, 0], outputs(pooled, winner), window, True)
         made += [pooled, winner, aligned(np.empty_like(x))]
         winograd.pool_input_gradient(square, winner, pooled, made[-1], window)
         winograd.conv2d(x, kernel, bias, made[0], window, True)
         winograd.input_gradient(kernel, made[0], dy, made[1], window)
-        columns.conv2d_backward(x, kernel, None, dy, *made[2:5], window, False)
+        columns.conv2d_backward(x, kernel, masked(dy, None), wanted(*made[2:5], np.float32), window)
         return made
 
     threads, results = numba.get_num_threads(), []
@@ -427,15 +427,14 @@ def test_the_number_of_threads_changes_no_bit():
 
 def test_nothing_is_computed_that_nobody_wants(only, monkeypatch):
     """Winograd's input gradient of a frozen layer is not followed by a pass for gradients of its kernel."""
-    from minicnn.backends.numba import convolution
-
     rng = np.random.default_rng(14)
     window = make_window((8, 8), (3, 3), (1, 1), "same")
     pool = make_window((8, 8), (2, 2), (2, 2), "valid")
     x, kernel = normal(rng, 2, 8, 8, 16), normal(rng, 3, 3, 16, 16)
     winner = aligned(np.zeros((2, 4, 4, 16), np.uint8))
-    for name in ("_conv2d_backward", "_conv2d_pool_backward_dense", "_conv2d_pool_backward_sparse"):
-        monkeypatch.setattr(convolution, name, None)
+    monkeypatch.setattr(gradients, "conv2d_backward", None)
+    monkeypatch.setattr(pooled, "kernel_gradient", None)
+    monkeypatch.setattr(sparse, "conv2d_pool_backward", None)
     only("winograd_is_best", winograd, [])
     fast.conv2d_backward(x, kernel, None, normal(rng, 2, 8, 8, 16), aligned(x), None, None, window)
     only("winograd_gradient_is_best", winograd, [])

@@ -1,16 +1,17 @@
 """The Numba kernels against the reference, on geometries that Hypothesis draws."""
 
+import ast
 import inspect
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
-
-from minicnn import geometry
 
 numba = pytest.importorskip("numba")
 
@@ -34,10 +35,10 @@ from kernel_checks import (
 from minicnn import backends
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice
-from minicnn.backends.numba.machine import launch
+from minicnn.backends.numba.machine import disk_cache, launch
 from minicnn.backends.numba.machine import target as tiles
 from minicnn.backends.reference import ops as reference
-from minicnn.geometry import make_window
+from minicnn.geometry import FILL_MODES, RELU_OFF, make_window
 
 fast = backends.get("numba").ops
 
@@ -46,7 +47,12 @@ fast = backends.get("numba").ops
 
 @pytest.mark.parametrize("name", [name for name, f in vars(fast).items() if "numba" in f.__module__])
 def test_signature_is_the_reference_s(name):
-    assert inspect.signature(getattr(fast, name)) == inspect.signature(getattr(reference, name))
+    assert parameters_of(getattr(fast, name)) == parameters_of(getattr(reference, name))
+
+
+def parameters_of(function):
+    """Name, default and kind of every parameter; annotations may differ."""
+    return [(p.name, p.default, p.kind) for p in inspect.signature(function).parameters.values()]
 
 
 def test_buffers_are_aligned():
@@ -154,7 +160,7 @@ def test_conv2d_pool_backward(dtype, geometry, channels, filters, n, unwanted, s
     full = rng.standard_normal(out_shape(n, window, filters))
     winner = memory.empty(shape, np.uint8)
     reference.max_pool2d(full, np.empty(shape), winner, pool)
-    winner[rng.random(shape) < 0.4] = geometry.RELU_OFF
+    winner[rng.random(shape) < 0.4] = RELU_OFF
     inputs = {
         "x": normal(rng, *in_shape(n, window, channels), dtype=dtype),
         "kernel": kernel,
@@ -185,7 +191,7 @@ def test_pooling(dtype, window, channels, n, tied, seed):
     run_both("max_pool2d", inputs, {"y": shape, "winner": None}, dtype)
     winner = aligned(run_both("max_pool2d", inputs, {"y": shape, "winner": shape}, dtype)["winner"])
     run_both("avg_pool2d", inputs, {"y": shape}, dtype)
-    winner[rng.random(shape) < 0.2] = geometry.RELU_OFF
+    winner[rng.random(shape) < 0.2] = RELU_OFF
     inputs = {"dy": normal(rng, *shape, dtype=dtype), "winner": winner, "window": window}
     run_both("max_pool2d_backward", inputs, {"dx": x.shape}, dtype)
     del inputs["winner"]
@@ -350,10 +356,10 @@ def test_the_number_of_threads_changes_no_bit():
 def test_work_that_is_not_worth_threads_stays_on_one(monkeypatch):
     seen, threads, kernel = [], numba.get_num_threads(), launch.parallel_kernel(lambda x: None)
     monkeypatch.setattr(kernel, "_entry", lambda arguments: lambda x: seen.append((x, numba.get_num_threads())))
-    kernel.run(launch.LEAST_PARALLEL_NANOSECONDS - 1, "short")
-    kernel.run(launch.LEAST_PARALLEL_NANOSECONDS, "long")
-    kernel.run(launch.LEAST_PARALLEL_NANOSECONDS, "one part", parts=1)
-    assert seen == [("short", 1), ("long", threads), ("one part", 1)]
+    kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS - 1, "short")
+    kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS, "long")
+    kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS, "one chunk", chunks=1)
+    assert seen == [("short", 1), ("long", threads), ("one chunk", 1)]
     assert numba.get_num_threads() == threads
 
 
@@ -367,8 +373,60 @@ def test_the_table_of_targets():
 
 
 def test_the_cache_is_named_by_the_sources():
-    folder = launch.kernel_folder()
-    assert folder is None or folder.name.endswith(launch.sources_hash())
+    folder = disk_cache.kernel_folder()
+    assert folder is None or folder.name.endswith(disk_cache.sources_hash())
+
+
+PACKAGE = Path(disk_cache.__file__).parents[3]
+SOURCES = (
+    "geometry.py",
+    "backends/numba/pooling.py",
+    "backends/numba/convolution/direct.py",
+    "backends/numba/machine/target.py",
+    "backends/reference/pooling.py",
+)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_an_edit_in_any_folder_makes_the_cache_stale(source, tmp_path):
+    copy = tmp_path / "minicnn"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    assert disk_cache.hash_of_sources(copy) == disk_cache.sources_hash()
+    (copy / source).write_text((copy / source).read_text() + "# edited\n")
+    assert disk_cache.hash_of_sources(copy) != disk_cache.sources_hash()
+
+
+def test_kernels_of_one_name_do_not_share_a_file_on_disk():
+    """Numba names a file by the function, its line and its file's name alone."""
+    sources = {}
+    for name in ("pooling.py", "convolution/pooling.py", "machine/pooling.py"):
+        function = {}
+        exec(compile("def _conv2d(x): pass", str(PACKAGE / "backends" / "numba" / name), "exec"), function)
+        locator = disk_cache._KernelLocator(function["_conv2d"], function["_conv2d"].__code__.co_filename)
+        sources[locator.get_disambiguator()] = name
+    assert set(sources) == {"pooling-1", "convolution-pooling-1", "machine-pooling-1"}
+
+
+def test_the_machine_knows_no_kernel():
+    """What kernels are made of imports no kernel; the check itself can fail."""
+    machine = PACKAGE / "backends" / "numba" / "machine"
+    assert {path.name: kernels_imported(path.read_text()) for path in machine.glob("*.py")} == {
+        path.name: set() for path in machine.glob("*.py")
+    }
+    assert kernels_imported("import minicnn.backends.numba.pooling") == {"minicnn.backends.numba.pooling"}
+    assert kernels_imported("def f():\n    from minicnn.backends.numba import warp") == {"minicnn.backends.numba.warp"}
+
+
+def kernels_imported(source):
+    """What a source imports from above machine/, anywhere in its text."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    above = {name for name in found if f"{name}.".startswith("minicnn.backends.numba.")}
+    return {name for name in above if not f"{name}.".startswith("minicnn.backends.numba.machine.")}
 
 
 def _double(x):
@@ -395,7 +453,7 @@ def _was_cached():
     ],
 )
 def test_a_damaged_cache_file_only_costs_time(suffix, damage, tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "kernel_folder", lambda: tmp_path)
+    monkeypatch.setattr(disk_cache, "kernel_folder", lambda: tmp_path)
     assert not _was_cached()
     assert _was_cached()
     (file,) = tmp_path.glob(f"*.{suffix}")
@@ -414,9 +472,9 @@ def test_an_unwritable_cache_folder_only_costs_time(tmp_path):
     blocked.touch()
     code = (
         "import numpy as np; from minicnn import backends; fast = backends.get('numba').ops;"
-        "from minicnn.backends.numba.machine import launch;"
+        "from minicnn.backends.numba.machine.disk_cache import kernel_folder;"
         "theta = np.ones(4); fast.sgd_update(theta, np.ones(4), None, 1.0, 0.0, False);"
-        "assert launch.kernel_folder() is None and not theta.any()"
+        "assert kernel_folder() is None and not theta.any()"
     )
     environment = os.environ | {"MINICNN_CACHE": str(blocked / "kernels")}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
@@ -430,7 +488,7 @@ def test_an_unwritable_cache_folder_only_costs_time(tmp_path):
 @given(
     st.tuples(st.sampled_from([1, 3, 40]), st.integers(1, 33), st.integers(1, 33), st.sampled_from([1, 2, 3, 4])),
     st.booleans(),
-    st.sampled_from(geometry.FILL_MODES),
+    st.sampled_from(FILL_MODES),
     st.sampled_from([0.0, 0.1, 1.0, 4.0]),
     seeds,
 )

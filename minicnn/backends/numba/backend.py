@@ -1,5 +1,6 @@
 """The numba backend: NumPy arrays, compiled kernels, and the number of threads they use."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numba as nb
@@ -21,7 +22,7 @@ class NumbaBackend(Backend):
         super().__init__("numba", package, fuses=True)
 
     @contextmanager
-    def use_threads(self, count):
+    def use_threads(self, count: int) -> Iterator[None]:
         """Inside, kernels use `count` threads; the user's setting is restored."""
         before = nb.get_num_threads()
         nb.set_num_threads(min(count, nb.config.NUMBA_NUM_THREADS))

@@ -4,23 +4,25 @@ import math
 
 import numpy as np
 
-from minicnn.backends.numba.machine.launch import part, serial_kernel
-from minicnn.backends.numba.machine.offsets import flat_or_absent
+from minicnn.backends.numba.machine.launch import inline, serial_kernel
+from minicnn.backends.numba.machine.offsets import flat
 from minicnn.backends.reference import ops as reference
 
 
-def softmax_cross_entropy(logits, target, weight, loss, dlogits):
-    """See `minicnn.backends.reference.softmax_cross_entropy`."""
+def softmax_cross_entropy(
+    logits: np.ndarray, target: np.ndarray, weight: np.ndarray, loss: np.ndarray, dlogits: np.ndarray | None
+) -> None:
+    """See `minicnn.backends.reference.cross_entropy.softmax_cross_entropy`."""
     classes = logits.shape[1]
     target = np.ascontiguousarray(target)  # a user's array: reshape would keep the strides of a view
-    flat = logits.reshape(-1), target.reshape(-1), weight, loss, flat_or_absent(dlogits, logits.dtype), classes
+    arguments = logits.reshape(-1), target.reshape(-1), weight, loss, flat(dlogits, logits.dtype), classes
     if target.ndim == 2:
-        _cross_entropy_of_probabilities(*flat)
-    elif not _cross_entropy_of_labels(*flat):
+        _cross_entropy_of_probabilities(*arguments)
+    elif not _cross_entropy_of_labels(*arguments):
         reference.softmax_cross_entropy(logits, target, weight, loss, dlogits)  # which complains as NumPy does
 
 
-@part
+@inline
 def _softmax_row(logits, first, last, exponentials):
     """exponentials = exp(logits - their maximum); returns the maximum and the sum of the exponentials."""
     highest = logits[first]

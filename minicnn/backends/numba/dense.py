@@ -1,72 +1,105 @@
 """Dense layers: three matrix products."""
 
+from typing import NamedTuple
+
+import numpy as np
 from numba import prange
 
-from minicnn.backends.numba.machine import offsets as tables
-from minicnn.backends.numba.machine.launch import parallel_kernel, part
-from minicnn.backends.numba.machine.matrix import (
-    MULTIPLY,
-    fill,
-    floor_of,
-    multiply,
-    product_nanoseconds,
-    scratch,
-    transpose,
-)
-from minicnn.backends.numba.machine.offsets import flat_or_absent as _flat
-from minicnn.backends.numba.machine.offsets import zero_row
-from minicnn.backends.numba.machine.target import ROWS, WIDTH
+from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
+from minicnn.backends.numba.machine.memory import fill, scratch, transpose
+from minicnn.backends.numba.machine.offsets import flat, strided_rows, strides, table_cache, zero_row
+from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
 
-_INNER_BLOCK = 256  # rows of the kernel matrix whose panel of one tile's width stays in the L1 cache
-_TILES_ABREAST = 2  # tiles side by side in one task: x is read once for all of them
+_INNER_TOGETHER = 256  # rows of the kernel matrix whose panel of one block's width stays in the L1 cache
+_BLOCKS_ABREAST = 2  # blocks side by side in one task: x is read once for all of them
 
 
-def dense(x, kernel, bias, y, relu=False):
-    """See `minicnn.backends.reference.dense`."""
-    inputs, outputs = kernel.shape
-    _dense.run(
-        product_nanoseconds(len(x) * kernel.size, x.itemsize),
-        x.reshape(-1), kernel.reshape(-1), zero_row(outputs, x.dtype) if bias is None else bias, y.reshape(-1), relu,
-        tables.dense(len(x), inputs, outputs, x.itemsize),
-    )  # fmt: skip
+def dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool = False) -> None:
+    """See `minicnn.backends.reference.dense.dense`."""
+    bias = zero_row(kernel.shape[1], x.dtype) if bias is None else bias
+    arrays = x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1)
+    tables = _matrices(len(x), *kernel.shape, x.itemsize)
+    _dense.launch(product_nanoseconds(len(x) * kernel.size, x.itemsize), *arrays, relu, tables)
 
 
-def dense_backward(x, kernel, y, dy, dx, dkernel, dbias, relu=False):
-    """See `minicnn.backends.reference.dense_backward`."""
-    inputs, outputs = kernel.shape
+def dense_backward(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    y: np.ndarray | None,
+    dy: np.ndarray,
+    dx: np.ndarray | None,
+    dkernel: np.ndarray | None,
+    dbias: np.ndarray | None,
+    relu: bool = False,
+) -> None:
+    """See `minicnn.backends.reference.dense.dense_backward`."""
     products = (dx is not None) + (dkernel is not None)
-    _dense_backward.run(
-        product_nanoseconds(products * len(x) * kernel.size, x.itemsize),
-        x.reshape(-1), kernel.reshape(-1), _flat(y if relu else None, x.dtype), dy.reshape(-1),
-        _flat(dx, x.dtype), _flat(dkernel, x.dtype), _flat(dbias, x.dtype), zero_row(max(inputs, outputs), x.dtype),
-        tables.dense(len(x), inputs, outputs, x.itemsize),
-    )  # fmt: skip
+    time = product_nanoseconds(products * len(x) * kernel.size, x.itemsize)
+    inputs = x.reshape(-1), kernel.reshape(-1), flat(y if relu else None, x.dtype), dy.reshape(-1)
+    outputs = flat(dx, x.dtype), flat(dkernel, x.dtype), flat(dbias, x.dtype)
+    tables = _matrices(len(x), *kernel.shape, x.itemsize)
+    _dense_backward.launch(time, *inputs, *outputs, zero_row(max(kernel.shape), x.dtype), tables)
 
 
-@part
-def _dense_block(x, kernel, bias, y, relu, row_first, row_last, column, columns, t):
-    """Some rows by some columns of y, in blocks of the inner dimension."""
-    for first in range(0, t.inputs, _INNER_BLOCK):
-        last = min(first + _INNER_BLOCK, t.inputs)
+class Matrices(NamedTuple):
+    """Tables for the three products of a dense layer: offsets from row to row of its matrices."""
+
+    samples: int
+    inputs: int
+    outputs: int
+    x_rows: np.ndarray  # row table, and of dx
+    y_rows: np.ndarray  # row table, and of dy
+    x_columns: np.ndarray  # row table: the columns of x are the rows of dkernel
+    kernel_rows: np.ndarray  # row table
+    y_columns: np.ndarray
+    panel_rows: np.ndarray  # of a panel of the transposed kernel
+
+
+@table_cache
+def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrices:
+    return Matrices(
+        samples=samples,
+        inputs=inputs,
+        outputs=outputs,
+        x_rows=strided_rows(samples, inputs),
+        y_rows=strided_rows(samples, outputs),
+        x_columns=strided_rows(inputs, 1),
+        kernel_rows=strided_rows(inputs, outputs),
+        y_columns=strides(outputs, 1),
+        panel_rows=strides(outputs, WIDTH * lanes(itemsize)),
+    )
+
+
+@inline
+def _some_outputs(x, kernel, bias, y, relu, rows, columns, t):
+    """The rows from rows[0] to rows[1] and as many columns from columns[0] to columns[1] of y."""
+    for first in range(0, t.inputs, _INNER_TOGETHER):
+        last = min(first + _INNER_TOGETHER, t.inputs)
         multiply(
-            x, 0, t.x_rows, t.x_columns, kernel, column, t.kernel_rows, first, last, bias[column:], first > 0,
-            y, column, t.y_rows, row_first, row_last, columns, floor_of(relu and last == t.inputs, x),
-        )  # fmt: skip
+            Left(x, 0, t.x_rows, t.x_columns),
+            Right(kernel, columns[0], t.kernel_rows),
+            Out(y, columns[0], t.y_rows),
+            Span(first, last, rows[0], rows[1], columns[1] - columns[0]),
+            first=bias[columns[0] :],
+            accumulate=first > 0,
+            floor=floor_of(relu and last == t.inputs, x),
+        )
 
 
 @parallel_kernel(uses=[MULTIPLY])
 def _dense(x, kernel, bias, y, relu, t):
-    width = _TILES_ABREAST * WIDTH * lanes_of(x)
-    half = (t.samples + 2 * ROWS - 1) // (2 * ROWS) * ROWS  # samples in one of two row blocks
-    column_blocks = (t.outputs + width - 1) // width
-    for task in prange(2 * column_blocks):  # half after half: each thread reads what it has written in the step before
-        row_first, column = task // column_blocks * half, task % column_blocks * width
-        row_last, columns = min(row_first + half, t.samples), min(width, t.outputs - column)
-        _dense_block(x, kernel, bias, y, relu, row_first, row_last, column, columns, t)
+    width = _BLOCKS_ABREAST * WIDTH * lanes_of(x)
+    half = (t.samples + 2 * ROWS - 1) // (2 * ROWS) * ROWS  # samples in one of two halves of the rows
+    tasks = (t.outputs + width - 1) // width
+    for task in prange(2 * tasks):  # half after half: each thread reads what it has written in the plan's step before
+        row, column = task // tasks * half, task % tasks * width
+        rows, columns = (row, min(row + half, t.samples)), (column, min(column + width, t.outputs))
+        _some_outputs(x, kernel, bias, y, relu, rows, columns, t)
 
 
-@part
+@inline
 def _masked(y, dy):
     """dy where y is positive, else 0."""
     masked = scratch(len(dy), dy)
@@ -75,7 +108,7 @@ def _masked(y, dy):
     return masked
 
 
-@part
+@inline
 def _add_rows(dy, samples, total):
     """total = the sum of the rows of dy."""
     fill(total, 0, len(total), 0)
@@ -84,25 +117,35 @@ def _add_rows(dy, samples, total):
             total[j] += dy[n * len(total) + j]
 
 
-@part
-def _kernel_gradient_block(x, dy, dkernel, zeros, first, last, t):
+@inline
+def _kernel_gradient(x, dy, dkernel, zeros, first, last, t):
     """Some rows of dkernel."""
     multiply(
-        x, 0, t.x_columns, t.x_rows, dy, 0, t.y_rows, 0, t.samples, zeros, False,
-        dkernel, 0, t.kernel_rows, first, last, t.outputs, floor_of(False, x),
-    )  # fmt: skip
+        Left(x, 0, t.x_columns, t.x_rows),
+        Right(dy, 0, t.y_rows),
+        Out(dkernel, 0, t.kernel_rows),
+        Span(0, t.samples, first, last, t.outputs),
+        first=zeros,
+        accumulate=False,
+        floor=floor_of(False, x),
+    )
 
 
-@part
-def _input_gradient_block(kernel, dy, dx, zeros, first, last, t):
+@inline
+def _input_gradient(kernel, dy, dx, zeros, first, last, t):
     """Some columns of dx, by a panel of the transposed kernel."""
     width = WIDTH * lanes_of(dx)
     panel = scratch(t.outputs * width, dx)
     transpose(kernel, first * t.outputs, t.outputs, last - first, t.outputs, panel, 0, width)
     multiply(
-        dy, 0, t.y_rows, t.y_columns, panel, 0, t.panel_rows, 0, t.outputs, zeros, False,
-        dx, first, t.x_rows, 0, t.samples, last - first, floor_of(False, dx),
-    )  # fmt: skip
+        Left(dy, 0, t.y_rows, t.y_columns),
+        Right(panel, 0, t.panel_rows),
+        Out(dx, first, t.x_rows),
+        Span(0, t.outputs, 0, t.samples, last - first),
+        first=zeros,
+        accumulate=False,
+        floor=floor_of(False, dx),
+    )
 
 
 @parallel_kernel(uses=[MULTIPLY])
@@ -110,11 +153,11 @@ def _dense_backward(x, kernel, y, dy, dx, dkernel, dbias, zeros, t):
     gradient = _masked(y, dy) if len(y) > 0 else dy
     if len(dbias) > 0:
         _add_rows(gradient, t.samples, dbias)
-    width = WIDTH * lanes_of(x)  # inputs in one block: rows of dkernel, columns of dx
+    width = WIDTH * lanes_of(x)  # inputs in one task: rows of dkernel, columns of dx
     for task in prange(2 * ((t.inputs + width - 1) // width)):
         first = task // 2 * width
         last = min(first + width, t.inputs)
         if task % 2 == 0 and len(dkernel) > 0:
-            _kernel_gradient_block(x, gradient, dkernel, zeros, first, last, t)
+            _kernel_gradient(x, gradient, dkernel, zeros, first, last, t)
         if task % 2 == 1 and len(dx) > 0:
-            _input_gradient_block(kernel, gradient, dx, zeros, first, last, t)
+            _input_gradient(kernel, gradient, dx, zeros, first, last, t)

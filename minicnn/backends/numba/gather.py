@@ -3,15 +3,15 @@
 import numpy as np
 from numba import prange
 
-from minicnn.backends.numba.machine.launch import parallel_kernel, part
+from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.reference import ops as reference
 
 _GATHER_NANOSECONDS = 0.5  # per number
 
 
-def gather(source, indices, out):
-    """See `minicnn.backends.reference.gather`."""
-    is_done = _is_plain(source, indices, out) and _gather.run(
+def gather(source: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
+    """See `minicnn.backends.reference.gather.gather`."""
+    is_done = _is_plain(source, indices, out) and _gather.launch(
         _GATHER_NANOSECONDS * out.size, source.reshape(-1), indices, out.reshape(-1), len(source)
     )
     if not is_done:  # another layout or dtype; or an index that NumPy counts from the end, or complains about
@@ -48,7 +48,7 @@ def _gather(source, indices, out, samples):
     return True
 
 
-@part
+@inline
 def _copy_row(source, target):
     for j in range(len(target)):
         target[j] = source[j]

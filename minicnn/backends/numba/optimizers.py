@@ -2,41 +2,70 @@
 
 import math
 
+import numpy as np
 from numba import prange
 
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.launch import parallel_kernel, part
-from minicnn.backends.numba.machine.offsets import flat_or_absent
+from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.offsets import flat
 
-_BLOCK = 2048  # parameters, within which denormal numbers are taken for zero
-
-
-def sgd_update(theta, grad, velocity, learning_rate, momentum, nesterov):
-    """See `minicnn.backends.reference.sgd_update`."""
-    velocity = flat_or_absent(velocity, theta.dtype)
-    _sgd_update.run(_time(theta), theta, grad, velocity, float(learning_rate), float(momentum), bool(nesterov))
+_PIECE = 2048  # parameters, within which denormal numbers are taken for zero
 
 
-def adam_update(theta, grad, m, v, alpha, beta_1, beta_2, epsilon):
-    """See `minicnn.backends.reference.adam_update`."""
-    _adam_update.run(_time(theta), theta, grad, m, v, float(alpha), 1.0 - beta_1, 1.0 - beta_2, float(epsilon))
+def sgd_update(
+    theta: np.ndarray,
+    grad: np.ndarray,
+    velocity: np.ndarray | None,
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool,
+) -> None:
+    """See `minicnn.backends.reference.optimizers.sgd_update`."""
+    velocity = flat(velocity, theta.dtype)
+    _sgd_update.launch(_time(theta), theta, grad, velocity, float(learning_rate), float(momentum), bool(nesterov))
 
 
-def adagrad_update(theta, grad, accumulator, learning_rate, epsilon):
-    """See `minicnn.backends.reference.adagrad_update`."""
-    _adagrad_update.run(_time(theta), theta, grad, accumulator, float(learning_rate), float(epsilon))
+def adam_update(
+    theta: np.ndarray,
+    grad: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    alpha: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """See `minicnn.backends.reference.optimizers.adam_update`."""
+    _adam_update.launch(_time(theta), theta, grad, m, v, float(alpha), 1.0 - beta_1, 1.0 - beta_2, float(epsilon))
 
 
-def adadelta_update(theta, grad, accumulated_grad, accumulated_delta, learning_rate, rho, epsilon):
-    """See `minicnn.backends.reference.adadelta_update`."""
-    _adadelta_update.run(
+def adagrad_update(
+    theta: np.ndarray, grad: np.ndarray, accumulator: np.ndarray, learning_rate: float, epsilon: float
+) -> None:
+    """See `minicnn.backends.reference.optimizers.adagrad_update`."""
+    _adagrad_update.launch(_time(theta), theta, grad, accumulator, float(learning_rate), float(epsilon))
+
+
+def adadelta_update(
+    theta: np.ndarray,
+    grad: np.ndarray,
+    accumulated_grad: np.ndarray,
+    accumulated_delta: np.ndarray,
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+) -> None:
+    """See `minicnn.backends.reference.optimizers.adadelta_update`."""
+    _adadelta_update.launch(
         _time(theta), theta, grad, accumulated_grad, accumulated_delta, float(learning_rate), 1.0 - rho, float(epsilon)
     )
 
 
-def rmsprop_update(theta, grad, mean_square, learning_rate, rho, epsilon):
-    """See `minicnn.backends.reference.rmsprop_update`."""
-    _rmsprop_update.run(_time(theta), theta, grad, mean_square, float(learning_rate), 1.0 - rho, float(epsilon))
+def rmsprop_update(
+    theta: np.ndarray, grad: np.ndarray, mean_square: np.ndarray, learning_rate: float, rho: float, epsilon: float
+) -> None:
+    """See `minicnn.backends.reference.optimizers.rmsprop_update`."""
+    _rmsprop_update.launch(_time(theta), theta, grad, mean_square, float(learning_rate), 1.0 - rho, float(epsilon))
 
 
 def _time(theta):
@@ -44,18 +73,18 @@ def _time(theta):
     return theta.size // 2
 
 
-@part
-def _blocks(theta):
-    return (len(theta) + _BLOCK - 1) // _BLOCK
+@inline
+def _pieces(theta):
+    return (len(theta) + _PIECE - 1) // _PIECE
 
 
-@part
-def _block_of(vector, block):
-    return vector[block * _BLOCK : (block + 1) * _BLOCK]
+@inline
+def _piece_of(vector, piece):
+    return vector[piece * _PIECE : (piece + 1) * _PIECE]
 
 
-@part
-def _sgd_block(theta, grad, velocity, rate, keep, nesterov):
+@inline
+def _sgd_piece(theta, grad, velocity, rate, keep, nesterov):
     control = flush_denormals()
     if len(velocity) == 0:
         for i in range(len(theta)):
@@ -69,16 +98,14 @@ def _sgd_block(theta, grad, velocity, rate, keep, nesterov):
 
 @parallel_kernel
 def _sgd_update(theta, grad, velocity, learning_rate, momentum, nesterov):
-    number = theta.dtype.type
-    rate, keep = number(learning_rate), number(momentum)
-    for block in prange(_blocks(theta)):
-        _sgd_block(
-            _block_of(theta, block), _block_of(grad, block), _block_of(velocity, block), rate, keep, nesterov
-        )  # fmt: skip
+    dtype = theta.dtype.type
+    rate, keep = dtype(learning_rate), dtype(momentum)
+    for piece in prange(_pieces(theta)):
+        _sgd_piece(_piece_of(theta, piece), _piece_of(grad, piece), _piece_of(velocity, piece), rate, keep, nesterov)
 
 
-@part
-def _adam_block(theta, grad, m, v, rate, share_1, share_2, least):
+@inline
+def _adam_piece(theta, grad, m, v, rate, share_1, share_2, least):
     control = flush_denormals()
     for i in range(len(theta)):
         m[i] += share_1 * (grad[i] - m[i])
@@ -89,17 +116,23 @@ def _adam_block(theta, grad, m, v, rate, share_1, share_2, least):
 
 @parallel_kernel
 def _adam_update(theta, grad, m, v, alpha, change_1, change_2, epsilon):
-    number = theta.dtype.type
-    rate, share_1, share_2, least = number(alpha), number(change_1), number(change_2), number(epsilon)
-    for block in prange(_blocks(theta)):
-        _adam_block(
-            _block_of(theta, block), _block_of(grad, block), _block_of(m, block), _block_of(v, block),
-            rate, share_1, share_2, least,
-        )  # fmt: skip
+    dtype = theta.dtype.type
+    rate, share_1, share_2, least = dtype(alpha), dtype(change_1), dtype(change_2), dtype(epsilon)
+    for piece in prange(_pieces(theta)):
+        _adam_piece(
+            _piece_of(theta, piece),
+            _piece_of(grad, piece),
+            _piece_of(m, piece),
+            _piece_of(v, piece),
+            rate,
+            share_1,
+            share_2,
+            least,
+        )
 
 
-@part
-def _adagrad_block(theta, grad, accumulator, rate, least):
+@inline
+def _adagrad_piece(theta, grad, accumulator, rate, least):
     control = flush_denormals()
     for i in range(len(theta)):
         accumulator[i] += grad[i] * grad[i]
@@ -109,14 +142,14 @@ def _adagrad_block(theta, grad, accumulator, rate, least):
 
 @parallel_kernel
 def _adagrad_update(theta, grad, accumulator, learning_rate, epsilon):
-    number = theta.dtype.type
-    rate, least = number(learning_rate), number(epsilon)
-    for block in prange(_blocks(theta)):
-        _adagrad_block(_block_of(theta, block), _block_of(grad, block), _block_of(accumulator, block), rate, least)
+    dtype = theta.dtype.type
+    rate, least = dtype(learning_rate), dtype(epsilon)
+    for piece in prange(_pieces(theta)):
+        _adagrad_piece(_piece_of(theta, piece), _piece_of(grad, piece), _piece_of(accumulator, piece), rate, least)
 
 
-@part
-def _adadelta_block(theta, grad, accumulated_grad, accumulated_delta, rate, share, least):
+@inline
+def _adadelta_piece(theta, grad, accumulated_grad, accumulated_delta, rate, share, least):
     control = flush_denormals()
     for i in range(len(theta)):
         accumulated_grad[i] += share * (grad[i] * grad[i] - accumulated_grad[i])
@@ -128,17 +161,22 @@ def _adadelta_block(theta, grad, accumulated_grad, accumulated_delta, rate, shar
 
 @parallel_kernel
 def _adadelta_update(theta, grad, accumulated_grad, accumulated_delta, learning_rate, change, epsilon):
-    number = theta.dtype.type
-    rate, share, least = number(learning_rate), number(change), number(epsilon)
-    for block in prange(_blocks(theta)):
-        _adadelta_block(
-            _block_of(theta, block), _block_of(grad, block), _block_of(accumulated_grad, block),
-            _block_of(accumulated_delta, block), rate, share, least,
-        )  # fmt: skip
+    dtype = theta.dtype.type
+    rate, share, least = dtype(learning_rate), dtype(change), dtype(epsilon)
+    for piece in prange(_pieces(theta)):
+        _adadelta_piece(
+            _piece_of(theta, piece),
+            _piece_of(grad, piece),
+            _piece_of(accumulated_grad, piece),
+            _piece_of(accumulated_delta, piece),
+            rate,
+            share,
+            least,
+        )
 
 
-@part
-def _rmsprop_block(theta, grad, mean_square, rate, share, least):
+@inline
+def _rmsprop_piece(theta, grad, mean_square, rate, share, least):
     control = flush_denormals()
     for i in range(len(theta)):
         mean_square[i] += share * (grad[i] * grad[i] - mean_square[i])
@@ -148,9 +186,9 @@ def _rmsprop_block(theta, grad, mean_square, rate, share, least):
 
 @parallel_kernel
 def _rmsprop_update(theta, grad, mean_square, learning_rate, rho_change, epsilon):
-    number = theta.dtype.type
-    rate, share, least = number(learning_rate), number(rho_change), number(epsilon)
-    for block in prange(_blocks(theta)):
-        _rmsprop_block(
-            _block_of(theta, block), _block_of(grad, block), _block_of(mean_square, block), rate, share, least
+    dtype = theta.dtype.type
+    rate, share, least = dtype(learning_rate), dtype(rho_change), dtype(epsilon)
+    for piece in prange(_pieces(theta)):
+        _rmsprop_piece(
+            _piece_of(theta, piece), _piece_of(grad, piece), _piece_of(mean_square, piece), rate, share, least
         )

@@ -1,16 +1,20 @@
 """Max and average pooling and their gradients."""
 
-import numpy as np
-from numba import prange
+from typing import NamedTuple
 
-from minicnn.backends.numba.machine import offsets as tables
-from minicnn.backends.numba.machine.batch import copy_out, frame_scratch, framed_image, is_framed, range_of
-from minicnn.backends.numba.machine.launch import MOST_PARTS, parallel_kernel, part
-from minicnn.backends.numba.machine.matrix import fill
-from minicnn.backends.numba.machine.offsets import flat_or_absent as _flat
-from minicnn.backends.numba.machine.vectors import lanes_of, pool_vector
+import numpy as np
+from llvmlite import ir
+from numba import prange
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from minicnn.backends.numba.machine.batch import chunks_of, copy_out, frame_scratch, framed_image, images_of, is_framed
+from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.memory import fill
+from minicnn.backends.numba.machine.offsets import flat, input_frame, outer_sum, strides, table_cache
+from minicnn.backends.numba.machine.vectors import I8, Emitter, lanes_of
 from minicnn.backends.reference import ops as reference
-from minicnn.geometry import MAX_TAPS, Window
+from minicnn.geometry import MAX_TAPS, RELU_OFF, Window
 
 # Nanoseconds that one core needs, about.
 _MAX_TIME = 0.2  # per tap
@@ -18,94 +22,192 @@ _MAX_GRADIENT_TIME = 2.5  # per winner
 _AVERAGE_TIME = 1.2  # per tap, and for its gradient
 
 
-def max_pool2d(x, y, winner, window: Window):
-    """See `minicnn.backends.reference.max_pool2d`."""
+def max_pool2d(x: np.ndarray, y: np.ndarray, winner: np.ndarray | None, window: Window) -> None:
+    """See `minicnn.backends.reference.pooling.max_pool2d`."""
     if window.taps > MAX_TAPS:
         return reference.max_pool2d(x, y, winner, window)
-    parts = min(len(x), MOST_PARTS)
-    _max_pool2d.run(
-        _MAX_TIME * y.size * window.taps,
-        x.reshape(-1), y.reshape(-1), _flat(winner, np.uint8), len(x), parts, *_tables(window, x),
-        parts=parts,
-    )  # fmt: skip
+    chunks, time = chunks_of(len(x)), _MAX_TIME * y.size * window.taps
+    _max_pool2d.launch(time, x.reshape(-1), pooled(y, winner), chunks, *_tables(window, x), chunks=chunks.count)
 
 
-def max_pool2d_backward(dy, winner, dx, window: Window):
-    """See `minicnn.backends.reference.max_pool2d_backward`."""
+def max_pool2d_backward(dy: np.ndarray, winner: np.ndarray, dx: np.ndarray | None, window: Window) -> None:
+    """See `minicnn.backends.reference.pooling.max_pool2d_backward`."""
     if dx is None:
         return
     if window.taps > MAX_TAPS:
         reference.max_pool2d_backward(dy, winner, dx, window)
         return
-    parts = min(len(dx), MOST_PARTS)
-    _max_pool2d_backward.run(
-        _MAX_GRADIENT_TIME * dy.size,
-        dy.reshape(-1), winner.reshape(-1), dx.reshape(-1), len(dx), parts, *_tables(window, dx),
-        parts=parts,
-    )  # fmt: skip
+    chunks, arrays = chunks_of(len(dx)), (dy.reshape(-1), winner.reshape(-1), dx.reshape(-1))
+    time = _MAX_GRADIENT_TIME * dy.size
+    _max_pool2d_backward.launch(time, *arrays, chunks, *_tables(window, dx), chunks=chunks.count)
 
 
-def avg_pool2d(x, y, window: Window):
-    """See `minicnn.backends.reference.avg_pool2d`."""
-    parts = min(len(x), MOST_PARTS)
-    _avg_pool2d.run(
-        _AVERAGE_TIME * y.size * window.taps,
-        x.reshape(-1), y.reshape(-1), len(x), parts, *_tables(window, x), tables.pixel_shares(window),
-        parts=parts,
-    )  # fmt: skip
+def avg_pool2d(x: np.ndarray, y: np.ndarray, window: Window) -> None:
+    """See `minicnn.backends.reference.pooling.avg_pool2d`."""
+    chunks, tables = chunks_of(len(x)), (*_tables(window, x), _pixel_shares(window))
+    time = _AVERAGE_TIME * y.size * window.taps
+    _avg_pool2d.launch(time, x.reshape(-1), y.reshape(-1), chunks, *tables, chunks=chunks.count)
 
 
-def avg_pool2d_backward(dy, dx, window: Window):
-    """See `minicnn.backends.reference.avg_pool2d_backward`."""
+def avg_pool2d_backward(dy: np.ndarray, dx: np.ndarray | None, window: Window) -> None:
+    """See `minicnn.backends.reference.pooling.avg_pool2d_backward`."""
     if dx is None:
         return
-    parts = min(len(dx), MOST_PARTS)
-    _avg_pool2d_backward.run(
-        _AVERAGE_TIME * dy.size * window.taps,
-        dy.reshape(-1), dx.reshape(-1), len(dx), parts, *_tables(window, dx), tables.pixel_shares(window),
-        parts=parts,
-    )  # fmt: skip
+    chunks, tables = chunks_of(len(dx)), (*_tables(window, dx), _pixel_shares(window))
+    time = _AVERAGE_TIME * dy.size * window.taps
+    _avg_pool2d_backward.launch(time, dy.reshape(-1), dx.reshape(-1), chunks, *tables, chunks=chunks.count)
+
+
+# ------------------------------------------------------------------------------------------------------ tables
+
+
+class Cells(NamedTuple):
+    """The cells of an image that pooling looks at."""
+
+    channels: int
+    cells: np.ndarray  # first tap of every cell, in the padded image
+    taps: np.ndarray  # every tap of a cell, from its first
+
+
+@table_cache
+def _cells(pool: Window, channels: int) -> Cells:
+    row = input_frame(pool, channels).padded_row
+    cell_rows, cell_columns = strides(pool.out_height, pool.stride_y * row), pool.stride_x * channels
+    tap_rows, tap_columns = strides(pool.kernel_height, pool.dilation_y * row), pool.dilation_x * channels
+    cells = outer_sum(cell_rows, strides(pool.out_width, cell_columns))
+    return Cells(channels, cells, outer_sum(tap_rows, strides(pool.kernel_width, tap_columns)))
 
 
 def _tables(window, x):
     """The frame of an image of `x`, and the tables of its cells."""
-    return tables.input_frame(window, x.shape[-1]), tables.pool_cells(window, x.shape[-1])
+    return input_frame(window, x.shape[-1]), _cells(window, x.shape[-1])
 
 
-@part
-def pool_cells(images, start, cells, taps, channels, y, winner, place, relu):
-    """y, winner = the maximum of each cell and its tap, from element number `place` on; cells count from `start`."""
-    lane_count = lanes_of(images)
+@table_cache
+def _pixel_shares(pool: Window) -> np.ndarray:
+    """1 / pixels of the image in each window: (OH·OW,) float64."""
+    rows = _pixels_inside(
+        pool.out_height, pool.stride_y, pool.pad_top, pool.kernel_height, pool.dilation_y, pool.in_height
+    )
+    columns = _pixels_inside(
+        pool.out_width, pool.stride_x, pool.pad_left, pool.kernel_width, pool.dilation_x, pool.in_width
+    )
+    return 1.0 / np.multiply.outer(rows, columns).reshape(-1)
+
+
+def _pixels_inside(out_size, stride, pad, kernel, dilation, in_size):
+    """How many taps of each window along one axis lie inside the image."""
+    positions = np.add.outer(np.arange(out_size) * stride - pad, np.arange(kernel) * dilation)
+    return ((positions >= 0) & (positions < in_size)).sum(axis=1)
+
+
+# ------------------------------------------------------------------------------------------------- max pooling
+
+
+class Pooled(NamedTuple):
+    """What max pooling writes."""
+
+    y: np.ndarray
+    winner: np.ndarray  # empty if it is not kept
+    keeps_winner: bool
+
+
+def pooled(y: np.ndarray, winner: np.ndarray | None) -> Pooled:
+    """The `Pooled` for arrays; `winner` may be None."""
+    return Pooled(y.reshape(-1), flat(winner, np.uint8), winner is not None)
+
+
+@inline
+def pool_cells(
+    images: np.ndarray, start: int, cells: np.ndarray, taps: np.ndarray, channels: int, out: Pooled, at: int, relu: bool
+) -> None:
+    """out = the maximum of each cell and its tap, from element `at` on; cells count from `start`."""
+    width = lanes_of(images)
     for cell in cells:
-        for column in range(0, channels, lane_count):
-            left = channels - column
-            first = start + cell + column
+        for column in range(0, channels, width):
+            first, left = start + cell + column, channels - column
             if len(taps) == 4:
-                pool_vector(images, first, taps, 4, y, winner, place + column, len(winner) > 0, relu, left)
+                _pool_vector(images, first, taps, 4, out, at + column, relu, left)
             else:
-                pool_vector(images, first, taps, len(taps), y, winner, place + column, len(winner) > 0, relu, left)
-        place += channels
+                _pool_vector(images, first, taps, len(taps), out, at + column, relu, left)
+        at += channels
 
 
-@part
-def _max_pool2d_part(x, y, winner, first, last, frame, t):
+@intrinsic
+def _pool_vector(typingctx, x, start, offsets, taps, out, at, relu, count):
+    """Maximum over `taps` pixels of one vector of channels, with its (first) winner; literal `taps` are unrolled."""
+    index = types.int64
+    taps_type = taps if isinstance(taps, types.IntegerLiteral) else index
+    return types.void(x, index, offsets, taps_type, out, index, types.boolean, index), _emit_pool_vector
+
+
+def _emit_pool_vector(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    x, start, offsets, taps, out, at, relu, count = emit.plain(signature.args, args)
+    x = emit.moved(x, start)
+    first = emit.load(emit.moved(x, builder.load(offsets)))
+    best, best_tap = emit.registers([first, emit.bytes(0)])
+
+    def compare(tap):
+        pixels = emit.load(emit.moved(x, builder.load(emit.moved(offsets, tap))))
+        better, better_tap = _better(emit, pixels, builder.trunc(tap, I8), builder.load(best), builder.load(best_tap))
+        builder.store(better, best)
+        builder.store(better_tap, best_tap)
+
+    if isinstance(signature.args[3], types.IntegerLiteral):
+        for tap in range(1, signature.args[3].literal_value):
+            compare(emit.index(tap))
+    else:
+        with cgutils.for_range(builder, taps, start=emit.index(1)) as loop:
+            compare(loop.index)
+    _store_cell(emit, builder.load(best), builder.load(best_tap), relu, out, at, count)
+    return context.get_dummy_value()
+
+
+def _better(emit, pixels, tap, best, best_tap):
+    """The greater of `pixels` and `best`, lane by lane, and its tap; NaN beats every number, and nothing beats NaN."""
+    builder = emit.builder
+    beats = builder.and_(builder.fcmp_unordered(">", pixels, best), builder.fcmp_ordered("ord", best, best))
+    return builder.select(beats, pixels, best), builder.select(beats, emit.splat(tap), best_tap)
+
+
+def _store_cell(emit, result, result_tap, relu, out, at, count):
+    """Store a pooled cell after ReLU, if there is one, and its winner, if it is kept."""
+    builder, zero = emit.builder, emit.full(0.0)
+    blocked = builder.and_(builder.fcmp_ordered("<=", result, zero), emit.splat(relu))
+    emit.store_counted(builder.select(blocked, zero, result), emit.moved(out.y, at), count)
+    result_tap = builder.select(blocked, emit.bytes(RELU_OFF), result_tap)
+    with builder.if_then(out.keeps_winner):
+        emit.store_counted(result_tap, emit.moved(out.winner, at), count)
+
+
+def emit_cell(
+    emit: Emitter, taps: list[ir.Value], bias: ir.Value, relu: ir.Value, out: Pooled, at: ir.Value, count: ir.Value
+) -> None:
+    """Pool vectors that are in registers, add the bias and store the cell."""
+    best, best_tap = taps[0], emit.bytes(0)
+    for tap, pixels in enumerate(taps[1:], 1):
+        best, best_tap = _better(emit, pixels, ir.Constant(I8, tap), best, best_tap)
+    _store_cell(emit, emit.builder.fadd(best, bias), best_tap, relu, out, at, count)
+
+
+@inline
+def _max_pool2d_chunk(x, out, images, frame, t):
     padded = frame_scratch(frame, -np.inf, x)
-    for image in range(first, last):
+    for image in range(images[0], images[1]):
         source, start = framed_image(frame, x, image, padded)
-        place = image * len(t.cells) * t.channels
-        pool_cells(source, start, t.cells, t.taps, t.channels, y, winner, place, False)
+        pool_cells(source, start, t.cells, t.taps, t.channels, out, image * len(t.cells) * t.channels, False)
 
 
 @parallel_kernel
-def _max_pool2d(x, y, winner, images, parts, frame, t):
-    for number in prange(parts):
-        first, last = range_of(number, parts, images)
-        _max_pool2d_part(x, y, winner, first, last, frame, t)
+def _max_pool2d(x, out, chunks, frame, t):
+    for chunk in prange(chunks.count):
+        _max_pool2d_chunk(x, out, images_of(chunks, chunk), frame, t)
 
 
-@part
+@inline
 def _gradient_image(frame, dx, image, padded):
-    """(array, start) of the zeroed, padded gradient of one image: its place in dx if there is no padding."""
+    """(array, start) of the zeroed, padded gradient of one image: its elements of dx if there is no padding."""
     size = frame.rows * frame.row_size
     if is_framed(frame):
         fill(padded, 0, len(padded), 0)
@@ -114,42 +216,44 @@ def _gradient_image(frame, dx, image, padded):
     return dx, image * size
 
 
-@part
-def _max_pool2d_backward_part(dy, winner, dx, first, last, frame, t):
+@inline
+def _max_pool2d_backward_chunk(dy, winner, dx, images, frame, t):
     padded = frame_scratch(frame, 0, dx)
-    for image in range(first, last):
+    for image in range(images[0], images[1]):
         target, start = _gradient_image(frame, dx, image, padded)
-        place = image * len(t.cells) * t.channels
+        at = image * len(t.cells) * t.channels
         for cell in t.cells:
             for c in range(t.channels):
-                tap = winner[place + c]
+                tap = winner[at + c]
                 if tap < len(t.taps):
-                    target[start + cell + t.taps[tap] + c] += dy[place + c]
-            place += t.channels
+                    target[start + cell + t.taps[tap] + c] += dy[at + c]
+            at += t.channels
         if is_framed(frame):
             copy_out(frame, padded, dx, image * frame.rows * frame.row_size)
 
 
 @parallel_kernel
-def _max_pool2d_backward(dy, winner, dx, images, parts, frame, t):
-    for number in prange(parts):
-        first, last = range_of(number, parts, images)
-        _max_pool2d_backward_part(dy, winner, dx, first, last, frame, t)
+def _max_pool2d_backward(dy, winner, dx, chunks, frame, t):
+    for chunk in prange(chunks.count):
+        _max_pool2d_backward_chunk(dy, winner, dx, images_of(chunks, chunk), frame, t)
 
 
-@part
+# --------------------------------------------------------------------------------------------- average pooling
+
+
+@inline
 def _pixel(images, start, t):
     return images[start : start + t.channels]
 
 
-@part
-def _avg_pool2d_part(x, y, first, last, frame, t, shares):
+@inline
+def _avg_pool2d_chunk(x, y, images, frame, t, shares):
     padded = frame_scratch(frame, 0, x)
-    for image in range(first, last):
+    for image in range(images[0], images[1]):
         source, start = framed_image(frame, x, image, padded)
         for cell in range(len(t.cells)):
-            place, share = (image * len(t.cells) + cell) * t.channels, y.dtype.type(shares[cell])
-            mean = y[place : place + t.channels]
+            at, share = (image * len(t.cells) + cell) * t.channels, y.dtype.type(shares[cell])
+            mean = y[at : at + t.channels]
             fill(mean, 0, t.channels, 0)
             for tap in t.taps:
                 pixel = _pixel(source, start + t.cells[cell] + tap, t)
@@ -160,20 +264,19 @@ def _avg_pool2d_part(x, y, first, last, frame, t, shares):
 
 
 @parallel_kernel
-def _avg_pool2d(x, y, images, parts, frame, t, shares):
-    for number in prange(parts):
-        first, last = range_of(number, parts, images)
-        _avg_pool2d_part(x, y, first, last, frame, t, shares)
+def _avg_pool2d(x, y, chunks, frame, t, shares):
+    for chunk in prange(chunks.count):
+        _avg_pool2d_chunk(x, y, images_of(chunks, chunk), frame, t, shares)
 
 
-@part
-def _avg_pool2d_backward_part(dy, dx, first, last, frame, t, shares):
+@inline
+def _avg_pool2d_backward_chunk(dy, dx, images, frame, t, shares):
     padded = frame_scratch(frame, 0, dx)
-    for image in range(first, last):
+    for image in range(images[0], images[1]):
         target, start = _gradient_image(frame, dx, image, padded)
         for cell in range(len(t.cells)):
-            place, share = (image * len(t.cells) + cell) * t.channels, dx.dtype.type(shares[cell])
-            gradient = dy[place : place + t.channels]
+            at, share = (image * len(t.cells) + cell) * t.channels, dx.dtype.type(shares[cell])
+            gradient = dy[at : at + t.channels]
             for tap in t.taps:
                 pixel = _pixel(target, start + t.cells[cell] + tap, t)
                 for c in range(t.channels):
@@ -183,7 +286,6 @@ def _avg_pool2d_backward_part(dy, dx, first, last, frame, t, shares):
 
 
 @parallel_kernel
-def _avg_pool2d_backward(dy, dx, images, parts, frame, t, shares):
-    for number in prange(parts):
-        first, last = range_of(number, parts, images)
-        _avg_pool2d_backward_part(dy, dx, first, last, frame, t, shares)
+def _avg_pool2d_backward(dy, dx, chunks, frame, t, shares):
+    for chunk in prange(chunks.count):
+        _avg_pool2d_backward_chunk(dy, dx, images_of(chunks, chunk), frame, t, shares)

@@ -5,39 +5,31 @@ import math
 import numpy as np
 from numba import prange
 
-from minicnn.backends.numba.machine.launch import parallel_kernel, part, serial_kernel
+from minicnn.backends.numba.machine.launch import inline, parallel_kernel, serial_kernel
 
-_BLOCKS_PER_TASK = 1024  # Philox blocks of four numbers
-
-
+_FOURS_PER_TASK = 1024
 _DROPOUT_NANOSECONDS = 3  # per number
 
-
-_LOW = np.uint64(0xFFFFFFFF)
-
-
-_HALF = np.uint64(32)
+_LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-def dropout(x, y, rate, seed, stream, step):
-    """See `minicnn.backends.reference.dropout`."""
-    _dropout.run(
-        _DROPOUT_NANOSECONDS * x.size,
-        x.reshape(-1), y.reshape(-1), float(np.float32(rate)), 1 / (1 - rate), _key(seed, stream, step),
-    )  # fmt: skip
+def dropout(x: np.ndarray, y: np.ndarray, rate: float, seed: int, stream: int, step: int) -> None:
+    """See `minicnn.backends.reference.random.dropout`."""
+    time, key = _DROPOUT_NANOSECONDS * x.size, _key(seed, stream, step)
+    _dropout.launch(time, x.reshape(-1), y.reshape(-1), float(np.float32(rate)), 1 / (1 - rate), key)
 
 
-def uniform(numbers, seed, stream, step):
-    """See `minicnn.backends.reference.uniform`."""
+def uniform(numbers: np.ndarray, seed: int, stream: int, step: int) -> None:
+    """See `minicnn.backends.reference.random.uniform`."""
     _uniform(numbers.reshape(-1), _key(seed, stream, step))
 
 
 def _key(seed, stream, step):
-    """Counter and key of the generator but for the number of the block, in 32-bit words."""
+    """Counter and key of the generator but for the index of the four numbers, in 32-bit words."""
     return np.array([number & 0xFFFFFFFF for number in (stream, step, step >> 32, seed, seed >> 32)], np.uint64)
 
 
-@part
+@inline
 def _philox4x32(c0, c1, c2, c3, k0, k1):
     """Four random words, as `minicnn.random.philox4x32` defines them."""
     for _ in range(10):
@@ -52,7 +44,7 @@ def _philox4x32(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@part
+@inline
 def _kept(word, threshold, scale):
     """`scale` if the number that the word stands for is at least the rate, else 0."""
     return scale if (word >> np.uint64(8)) >= threshold else scale * 0
@@ -63,15 +55,15 @@ def _dropout(x, y, rate, factor, key):
     stream, step_low, step_high, seed_low, seed_high = key
     scale = x.dtype.type(factor)
     threshold = np.uint64(math.ceil(rate * 2.0**24))  # number·2**-24 >= rate, in whole numbers
-    blocks = len(x) // 4
-    for task in prange((blocks + _BLOCKS_PER_TASK) // _BLOCKS_PER_TASK):
-        for block in range(task * _BLOCKS_PER_TASK, min((task + 1) * _BLOCKS_PER_TASK, blocks)):
-            words = _philox4x32(np.uint64(block), stream, step_low, step_high, seed_low, seed_high)
+    fours = len(x) // 4
+    for task in prange((fours + _FOURS_PER_TASK) // _FOURS_PER_TASK):
+        for four in range(task * _FOURS_PER_TASK, min((task + 1) * _FOURS_PER_TASK, fours)):
+            words = _philox4x32(np.uint64(four), stream, step_low, step_high, seed_low, seed_high)
             for i in range(4):
-                y[4 * block + i] = x[4 * block + i] * _kept(words[i], threshold, scale)
-    words = _philox4x32(np.uint64(blocks), stream, step_low, step_high, seed_low, seed_high)
-    for i in range(len(x) - 4 * blocks):
-        y[4 * blocks + i] = x[4 * blocks + i] * _kept(words[i], threshold, scale)
+                y[4 * four + i] = x[4 * four + i] * _kept(words[i], threshold, scale)
+    words = _philox4x32(np.uint64(fours), stream, step_low, step_high, seed_low, seed_high)
+    for i in range(len(x) - 4 * fours):
+        y[4 * fours + i] = x[4 * fours + i] * _kept(words[i], threshold, scale)
 
 
 @serial_kernel

@@ -4,15 +4,15 @@
 kernel            serves                                            because
 ================  ================================================  ==============================================
 reference         groups; fused: dilated pooling, many taps         nobody has asked for these to be fast
-Winograd          3 x 3 taps, steps of 1, enough channels, filters  a quarter of the multiplications; the
-                  and pixels; pooling by 2 x 2                      transforms cost less than that saves
-direct, in pairs  few filters, steps of 1, pooling by 2 x 2         two pixels side by side fill a vector
+Winograd          3 x 3 taps, strides of 1, enough channels,        a quarter of the multiplications; the
+                  filters and pixels; pooling by 2 x 2              transforms cost less than that saves
+direct, in pairs  few filters, strides of 1, pooling by 2 x 2       two pixels side by side fill a vector
 direct            all other convolutions                            no copy of the input, any geometry
 columns           gradients where outputs are much fewer than       a convolution of the framed gradient would
                   inputs                                            mostly multiply zeros
 sparse gradient   kernel gradient behind pooling, and the input     the gradient is zero at three of four pixels
                   gradient where Winograd does not pay
-spread gradient   kernel gradient behind pooling for few channels,  runs too short for vectors: zeros and all
+spread gradient   kernel gradient behind pooling for few channels,  strips too short for vectors: zeros and all
                   more filters
 ================  ================================================  ==============================================
 
@@ -20,8 +20,8 @@ The estimates are in vector instructions of one core, for one image; their facto
 `benchmarks/algorithms.py` forces each kernel in turn and shows whether the right one is chosen.
 """
 
-from minicnn.backends.numba.machine.offsets import can_pool_by_rows
-from minicnn.backends.numba.machine.target import TILE_KERNEL, TILE_NUMBERS, TILE_OUTPUTS, lanes, vectors
+from minicnn.backends.numba.convolution.winograd_transforms import TILE_KERNEL, TILE_NUMBERS, TILE_OUTPUTS
+from minicnn.backends.numba.machine.target import lanes, vectors
 from minicnn.geometry import MAX_TAPS, Window
 
 _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
@@ -77,15 +77,20 @@ def winograd_gradient_is_best(window: Window, pool: Window, channels: int, filte
     return _MARGIN * _winograd(window.in_height, window.in_width, filters, channels, itemsize) < sparse
 
 
+def can_pool_by_rows(pool: Window) -> bool:
+    """Whether every convolution pixel belongs to at most one pooled cell, and none is padding."""
+    return not pool.is_padded and not pool.overlaps
+
+
 def spread_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether the kernel gradient behind pooling should multiply zeros too, rather than sum over live winners."""
     pixels, winners = window.out_height * window.out_width, pool.out_height * pool.out_width * filters * _LIVE
     if window.dilation_x == 1:
-        run_vectors = window.kernel_height * vectors(window.kernel_width * channels, itemsize)
+        strip_vectors = window.kernel_height * vectors(window.kernel_width * channels, itemsize)
     else:
-        run_vectors = window.taps * vectors(channels, itemsize)
+        strip_vectors = window.taps * vectors(channels, itemsize)
     spread = pixels * vectors(filters, itemsize) * (_SPREAD_PIXEL + window.taps * channels)
-    return can_pool_by_rows(pool) and spread < winners * (_COLLECT + _SUM * run_vectors)
+    return can_pool_by_rows(pool) and spread < winners * (_COLLECT + _SUM * strip_vectors)
 
 
 def columns_are_best(window: Window) -> bool:

@@ -5,123 +5,158 @@ gradient would look at 225 pairs of an input and a tap, most of them zero. Here 
 gradients for all of its window (the columns of im2col), which are then added up where windows overlap. (Chellapilla et
 al.: "High Performance Convolutional Neural Networks for Document Processing", 2006.)
 
-Names in the kernels: `conv` and `group` are named tuples of `tables.py`.
+Names in the kernels: `conv` and `group` are named tuples of tables, `frame` is the input image's.
 """
 
+from typing import NamedTuple
+
+import numpy as np
 from numba import prange
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
-from minicnn.backends.numba.machine import offsets as tables
-from minicnn.backends.numba.machine.batch import (
-    add_block,
-    add_parts,
-    copy_in,
-    copy_out,
-    is_framed,
-    parts_with_sums,
-    range_of,
-    row_of,
-    sum_blocks,
-    wants_threads,
-)
-from minicnn.backends.numba.machine.launch import parallel_kernel, part
-from minicnn.backends.numba.machine.matrix import (
-    MULTIPLY,
-    fill,
-    floor_of,
-    multiply,
-    product_nanoseconds,
-    scratch,
-    transpose,
-)
-from minicnn.backends.numba.machine.offsets import flat_or_absent as _flat
-from minicnn.backends.numba.machine.offsets import zero_row
-from minicnn.backends.numba.machine.vectors import add_run, lanes_of, mask_pixels
+from minicnn.backends.numba.convolution.direct import convolution, product_time
+from minicnn.backends.numba.convolution.gradients import Masked, masked_pixels
+from minicnn.backends.numba.machine import batch
+from minicnn.backends.numba.machine.batch import Gradients
+from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
+from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
+from minicnn.backends.numba.machine.offsets import input_frame, outer_sum, strided_rows, strides, table_cache, zero_row
+from minicnn.backends.numba.machine.vectors import I64, Emitter
+from minicnn.geometry import Window
+
+_OUTPUTS_TOGETHER = 48  # of a group of images
 
 
-def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, relu):
-    """`minicnn.backends.reference.conv2d_backward` for one group."""
+def conv2d_backward(x: np.ndarray, kernel: np.ndarray, incoming: Masked, out: Gradients, window: Window) -> None:
+    """`minicnn.backends.reference.convolution.conv2d_backward` for one group."""
     channels, filters = kernel.shape[2:]
-    parts = parts_with_sums(len(x), kernel.nbytes)
-    _conv2d_backward.run(
-        product_nanoseconds(2 * len(x) * window.out_height * window.out_width * kernel.size, x.itemsize),
-        x.reshape(-1), kernel.reshape(-1), _flat(y if relu else None, x.dtype), dy.reshape(-1), _flat(dx, x.dtype),
-        _flat(dkernel, x.dtype), _flat(dbias, x.dtype), zero_row(max(kernel.size // filters, filters), x.dtype),
-        len(x), parts, tables.input_frame(window, channels), tables.convolution(window, channels, filters),
-        tables.image_group(window, channels, filters),
-        parts=parts,
-    )  # fmt: skip
+    conv, group = convolution(window, channels, filters), image_group(window, channels, filters)
+    zeros = zero_row(max(conv.kernel_height, filters), x.dtype)
+    arrays, frame = (x.reshape(-1), kernel.reshape(-1), incoming, zeros, out), input_frame(window, channels)
+    chunks, time = batch.chunks_with_sums(len(x), kernel.nbytes), 2 * product_time(x, kernel, window)
+    _conv2d_backward.launch(time, *arrays, chunks, frame, conv, group, chunks=chunks.count)
 
 
-@part
-def _masked_rows(y, dy, start, pixels, filters, rows, bias_sum):
-    """rows = dy where y is positive, if there is a y; and their sum."""
-    for column in range(0, filters, lanes_of(dy)):
-        mask_pixels(
-            y, len(y) > 0, dy, start + column, rows, column, pixels, filters, bias_sum, column, filters - column
-        )
+class ImageGroup(NamedTuple):
+    """Tables for the gradients of several images with few outputs."""
+
+    images: int
+    strip: int  # rows of the kernel matrix that are side by side in the image
+    pixels: np.ndarray  # of every output of the group its window, in the images one after the other
+    gradients: np.ndarray  # of every output the first gradient
+    rows: np.ndarray  # the same as a row table
+    filters: np.ndarray
+    transposed_rows: np.ndarray  # of the kernel as (F, T·C)
+    column_rows: np.ndarray  # row table: of every output its T·C columns
 
 
-@part
+@table_cache
+def image_group(window: Window, channels: int, filters: int) -> ImageGroup:
+    """The tables of `ImageGroup` for one geometry."""
+    x_frame, conv = input_frame(window, channels), convolution(window, channels, filters)
+    images = max(1, _OUTPUTS_TOGETHER // conv.pixel_count)
+    outputs, image_size = images * conv.pixel_count, x_frame.size  # a frame without padding is the image
+    return ImageGroup(
+        images=images,
+        strip=channels * (window.kernel_width if window.dilation_x == 1 else 1),
+        pixels=outer_sum(strides(images, image_size), conv.pixels[: conv.pixel_count]),
+        gradients=strides(outputs, filters),
+        rows=strided_rows(outputs, filters),
+        filters=strides(filters, 1),
+        transposed_rows=strides(filters, conv.kernel_height),
+        column_rows=strided_rows(outputs, conv.kernel_height),
+    )
+
+
+@intrinsic
+def _add(typingctx, source, start, target, at, count):
+    """target[at : at + count] += source[start : start + count]."""
+    index = types.int64
+    return types.void(source, index, target, index, index), _emit_add
+
+
+def _emit_add(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    source, start, target, at, count = emit.plain(signature.args, args)
+    source, target = emit.moved(source, start), emit.moved(target, at)
+    with cgutils.for_range_slice(builder, emit.index(0), count, emit.index(emit.lanes), I64) as (i, _):
+        pointer = emit.moved(target, i)
+        total = builder.fadd(emit.load(pointer), emit.load(emit.moved(source, i)))
+        emit.store_counted(total, pointer, builder.sub(count, i))
+    return context.get_dummy_value()
+
+
+@inline
 def _add_columns(columns, row, conv, group, target, start):
     """target += the columns of one image, each where it comes from."""
     for pixel in range(conv.pixel_count):
-        for k in range(0, conv.kernel_height, group.run):
+        for k in range(0, conv.kernel_height, group.strip):
             source = (row + pixel) * conv.kernel_height + k
-            add_run(columns, source, target, start + conv.pixels[pixel] + conv.taps[k], group.run)
+            _add(columns, source, target, start + conv.pixels[pixel] + conv.taps[k], group.strip)
 
 
-@part
-def _part(x, transposed, y, dy, dx, zeros, kernel_sum, bias_sum, first, last, frame, conv, group):
-    if first == last:
-        fill(kernel_sum, 0, len(kernel_sum), 0)
-    image_size, framed = frame.rows * frame.row_size, is_framed(frame)
-    padded = scratch(group.images * frame.size if framed else 0, x)
-    fill(padded, 0, len(padded), 0)
-    dx_padded = scratch(frame.size if framed and len(dx) > 0 else 0, x)
+@inline
+def _add_images(columns, dx, dx_padded, first, last, frame, conv, group):
+    """dx = the columns of some images, added up where windows overlap."""
+    size = frame.rows * frame.row_size
+    for image in range(first, last):
+        row = (image - first) * conv.pixel_count
+        if batch.is_framed(frame):
+            fill(dx_padded, 0, len(dx_padded), 0)
+            _add_columns(columns, row, conv, group, dx_padded, 0)
+            batch.copy_out(frame, dx_padded, dx, image * size)
+        else:
+            fill(dx, image * size, size, 0)
+            _add_columns(columns, row, conv, group, dx, image * size)
+
+
+@inline
+def _chunk(x, transposed, incoming, zeros, out, images, frame, conv, group):
+    if images[0] == images[1]:
+        fill(out.dkernel, 0, len(out.dkernel), 0)
+    size, framed = frame.rows * frame.row_size, batch.is_framed(frame)
+    padded = filled(group.images * frame.size if framed else 0, 0, x)
+    dx_padded = scratch(frame.size if framed and len(out.dx) > 0 else 0, x)
     rows = scratch(group.images * conv.pixel_count * conv.filters, x)
     columns = scratch(group.images * conv.pixel_count * conv.kernel_height, x)
-    no_floor = floor_of(False, x)
-    for image in range(first, last, group.images):
-        images = min(group.images, last - image)
-        pixels = images * conv.pixel_count
-        _masked_rows(y, dy, image * conv.pixel_count * conv.filters, pixels, conv.filters, rows, bias_sum)
-        if len(kernel_sum) > 0:
-            for n in range(images if framed else 0):
-                copy_in(frame, x, (image + n) * image_size, padded[n * frame.size :])
+    for image in range(images[0], images[1], group.images):
+        last = min(image + group.images, images[1])
+        pixels = (last - image) * conv.pixel_count
+        masked_pixels(incoming, image * conv.pixel_count * conv.filters, pixels, rows, 0, conv.filters, out.dbias)
+        if len(out.dkernel) > 0:
+            for n in range(last - image if framed else 0):
+                batch.copy_in(frame, x, (image + n) * size, padded[n * frame.size :])
             multiply(
-                padded if framed else x, 0 if framed else image * image_size, conv.taps, group.pixels,
-                rows, 0, group.row_steps, 0, pixels, zeros, image > first,
-                kernel_sum, 0, conv.kernel_rows, 0, conv.kernel_height, conv.filters, no_floor,
-            )  # fmt: skip
-        if len(dx) > 0:
+                Left(padded if framed else x, 0 if framed else image * size, conv.taps, group.pixels),
+                Right(rows, 0, group.gradients),
+                Out(out.dkernel, 0, conv.kernel_rows),
+                Span(0, pixels, 0, conv.kernel_height, conv.filters),
+                first=zeros,
+                accumulate=image > images[0],
+                floor=floor_of(False, x),
+            )
+        if len(out.dx) > 0:
             multiply(
-                rows, 0, group.rows, group.filter_steps, transposed, 0, group.transposed_rows, 0, conv.filters,
-                zeros, False, columns, 0, group.column_rows, 0, pixels, conv.kernel_height, no_floor,
-            )  # fmt: skip
-        for n in range(images if len(dx) > 0 else 0):
-            if framed:
-                fill(dx_padded, 0, len(dx_padded), 0)
-                _add_columns(columns, n * conv.pixel_count, conv, group, dx_padded, 0)
-                copy_out(frame, dx_padded, dx, (image + n) * image_size)
-            else:
-                fill(dx, (image + n) * image_size, image_size, 0)
-                _add_columns(columns, n * conv.pixel_count, conv, group, dx, (image + n) * image_size)
+                Left(rows, 0, group.rows, group.filters),
+                Right(transposed, 0, group.transposed_rows),
+                Out(columns, 0, group.column_rows),
+                Span(0, conv.filters, 0, pixels, conv.kernel_height),
+                first=zeros,
+                accumulate=False,
+                floor=floor_of(False, x),
+            )
+            _add_images(columns, out.dx, dx_padded, image, last, frame, conv, group)
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, zeros, images, parts, frame, conv, group):
+def _conv2d_backward(x, kernel, incoming, zeros, out, chunks, frame, conv, group):
     transposed = scratch(len(kernel), x)  # (F, T·C)
     transpose(kernel, 0, conv.filters, conv.kernel_height, conv.filters, transposed, 0, conv.kernel_height)
-    sums = scratch(parts * len(dkernel), x)  # (parts, T·C, F)
-    bias_sums = scratch(parts * conv.filters, x)
-    fill(bias_sums, 0, len(bias_sums), 0)
-    for number in prange(parts):
-        first, last = range_of(number, parts, images)
-        kernel_sum, bias_sum = row_of(sums, number, len(dkernel)), row_of(bias_sums, number, conv.filters)
-        _part(x, transposed, y, dy, dx, zeros, kernel_sum, bias_sum, first, last, frame, conv, group)
-    add_parts(bias_sums, parts, dbias)
-    if wants_threads(sums):
-        for block in prange(sum_blocks(len(dkernel))):
-            add_block(sums, parts, dkernel, block)
-    else:
-        add_parts(sums, parts, dkernel)
+    kernel_sums, bias_sums = batch.sums_for(chunks, len(out.dkernel), conv.filters, x)
+    for chunk in prange(chunks.count):
+        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
+        _chunk(x, transposed, incoming, zeros, own, images, frame, conv, group)
+    batch.add_up(bias_sums, chunks.count, out.dbias)
+    batch.add_up(kernel_sums, chunks.count, out.dkernel)

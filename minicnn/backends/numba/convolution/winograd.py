@@ -6,206 +6,305 @@ and pooling while the tile is in registers. `winograd_transforms.py` says why th
 
 The gradient of the input is the same convolution of the outputs' gradient with the kernel turned around.
 
-Names in the kernels: `tiles` is the named tuple of `tables.py`; `numbers` are transformed inputs (36, tiles, channels),
-`factors` the transformed kernel (36, channels, filters), `products` (36, tiles, filters). `mask` and `winner` belong to
-an x that is a gradient: what ReLU let through, and where it goes; `cell_winner` is written beside pooled outputs.
+Names in the kernels: `tiles` is a named tuple of tables; `numbers` are transformed inputs (36, tiles, channels),
+`factors` the transformed kernel (36, channels, filters), `products` (36, tiles, filters).
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
+from minicnn.backends import memory
+from minicnn.backends.numba.convolution.gradients import Masked, masked_image
+from minicnn.backends.numba.convolution.pooled import Winners, spread_cells
 from minicnn.backends.numba.convolution.winograd_transforms import (
+    TILE_INPUTS,
+    TILE_KERNEL,
+    TILE_NUMBERS,
+    TILE_OUTPUTS,
+    Extent,
     cells_of,
     outputs_of,
     transform_inputs,
     transform_kernel,
 )
-from minicnn.backends.numba.machine import offsets as tables
-from minicnn.backends.numba.machine.batch import framed_image, is_framed, masked_image, range_of, spread_cells
+from minicnn.backends.numba.machine.batch import chunks_of, framed_image, images_of, is_framed
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.launch import MOST_PARTS, parallel_kernel, part
-from minicnn.backends.numba.machine.matrix import (
-    MULTIPLY,
-    fill,
-    floor_of,
-    multiply,
-    product_nanoseconds,
-    scratch,
-    transpose,
+from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
+from minicnn.backends.numba.machine.memory import filled, scratch, transpose
+from minicnn.backends.numba.machine.offsets import (
+    Frame,
+    flat,
+    frame,
+    outer_sum,
+    strided_rows,
+    strides,
+    table_cache,
+    whole_vectors,
+    zero_row,
 )
-from minicnn.backends.numba.machine.offsets import flat_or_absent as _flat
-from minicnn.backends.numba.machine.offsets import zero_row
-from minicnn.backends.numba.machine.target import ROWS, TILE_NUMBERS
+from minicnn.backends.numba.machine.target import ROWS, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
+from minicnn.backends.numba.pooling import Pooled, pooled
+from minicnn.geometry import Window
+
+_TILES_TOGETHER = 64  # transformed together
 
 
-def conv2d(x, kernel, bias, y, window, relu):
-    """`minicnn.backends.reference.conv2d` for one group."""
-    _run(x, kernel, bias, y, window, relu=relu)
+def conv2d(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, window: Window, relu: bool
+) -> None:
+    """`minicnn.backends.reference.convolution.conv2d` for one group."""
+    _launch(_source(x), kernel, bias, pooled(y, None), relu, tiles_of(window, *kernel.shape[2:]))
 
 
-def conv2d_pool(x, kernel, bias, y, winner, window, relu):
-    """`minicnn.backends.reference.conv2d_pool` for pooling by 2 x 2."""
-    _run(x, kernel, bias, y, window, cell_winner=winner, relu=relu, pooled=True)
+def conv2d_pool(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, out: Pooled, window: Window, relu: bool
+) -> None:
+    """`minicnn.backends.reference.convolution.conv2d_pool` for pooling by 2 x 2."""
+    _launch(_source(x), kernel, bias, out, relu, tiles_of(window, *kernel.shape[2:], pooled=True))
 
 
-def input_gradient(kernel, y, dy, dx, window):
-    """dx of `minicnn.backends.reference.conv2d_backward`; without ReLU, y is None."""
-    _run(dy, kernel, None, dx, window.turned_around, mask=y, turned=True)
+def input_gradient(kernel: np.ndarray, y: np.ndarray | None, dy: np.ndarray, dx: np.ndarray, window: Window) -> None:
+    """dx of `minicnn.backends.reference.convolution.conv2d_backward`; without ReLU, y is None."""
+    _launch_turned(_source(dy, y=y), kernel, dx, window)
 
 
-def pool_input_gradient(kernel, winner, dy, dx, window):
-    """dx of `minicnn.backends.reference.conv2d_pool_backward`, for pooling by 2 x 2 and whole vectors of filters."""
-    _run(dy, kernel, None, dx, window.turned_around, winner=winner, turned=True)
+def pool_input_gradient(kernel: np.ndarray, winner: np.ndarray, dy: np.ndarray, dx: np.ndarray, window: Window) -> None:
+    """dx of `minicnn.backends.reference.convolution.conv2d_pool_backward`, for pooling by 2 x 2 and whole vectors."""
+    _launch_turned(_source(dy, winner=winner), kernel, dx, window)
 
 
-def _run(
-    x, kernel, bias, y, window, mask=None, winner=None, cell_winner=None, relu=False, turned=False, pooled=False
-):  # fmt: skip
-    """Run the kernel; the arguments that are not given are not wanted."""
-    channels, filters = reversed(kernel.shape[2:]) if turned else kernel.shape[2:]
-    frame, tiles = tables.winograd_tiles(window, *y.shape[1:3], channels, filters, x.itemsize, pooled)
-    parts = _parts(len(x), tiles)
-    _conv2d.run(
-        _time(len(x), tiles, x), x.reshape(-1), kernel.reshape(-1), _bias(bias, tiles, x), y.reshape(-1),
-        _flat(mask, x.dtype), _flat(winner, np.uint8), _flat(cell_winner, np.uint8), relu, turned, pooled, len(x),
-        parts, frame, tiles,
-        parts=parts,
-    )  # fmt: skip
+def _launch_turned(source, kernel, dx, window):
+    """The convolution of the outputs' gradient with the kernel turned around."""
+    tables = tiles_of(window.turned_around, *reversed(kernel.shape[2:]))
+    _launch(source, kernel, None, pooled(dx, None), False, tables, turned=True)
 
 
-def _parts(images, tiles):
-    """Parts of a batch, each large enough to fill the products."""
-    return max(1, min(images, MOST_PARTS, max(2, images * tiles.count // tiles.most)))
+def _launch(source, kernel, bias, out, relu, tables, turned=False):
+    frame, tiles = tables
+    sizes = transformed(min(tiles.count, _TILES_TOGETHER), tiles.channels, tiles.filters, kernel.itemsize)
+    images = len(out.y) // tiles.image_size
+    chunks = chunks_of(images, most=max(2, images * tiles.count // sizes.together))  # large enough to fill the products
+    bias = zero_row(tiles.filters, kernel.dtype) if bias is None else bias
+    multiply_adds = TILE_NUMBERS * images * tiles.count * tiles.channels * tiles.filters
+    time, arrays = product_nanoseconds(multiply_adds, kernel.itemsize), (kernel.reshape(-1), source, bias, out)
+    _conv2d.launch(time, *arrays, relu, turned, chunks, frame, tiles, sizes, chunks=chunks.count)
 
 
-def _time(images, tiles, x):
-    """Nanoseconds that one core needs, about."""
-    return product_nanoseconds(TILE_NUMBERS * images * tiles.count * tiles.channels * tiles.filters, x.itemsize)
+class Source(NamedTuple):
+    """Images; or gradients, of which only those count where y is positive, or that go to the winners of cells."""
+
+    x: np.ndarray
+    y: np.ndarray  # empty unless x is masked
+    winner: np.ndarray  # empty unless x is spread
 
 
-def _bias(bias, tiles, x):
-    return zero_row(tiles.filters, x.dtype) if bias is None else bias
+def _source(x, y=None, winner=None):
+    return Source(x.reshape(-1), flat(y, x.dtype), flat(winner, np.uint8))
 
 
-@part
+# ------------------------------------------------------------------------------------------------------ tables
+
+
+class Tiles(NamedTuple):
+    """The tiles of an image: TILE_OUTPUTS x TILE_OUTPUTS outputs each, the last ones partly outside."""
+
+    channels: int
+    filters: int
+    pooled: bool
+    count: int  # tiles of one image
+    starts: np.ndarray  # first input of each tile, in the padded image
+    heights: np.ndarray  # outputs of each tile that are inside; with pooling here and below: cells of 2 x 2 of them
+    widths: np.ndarray
+    y_starts: np.ndarray  # first output of each tile
+    y_row: int  # elements in a row of outputs
+    image_size: int  # elements of the outputs of an image
+    x_cells: np.ndarray  # cells of 2 x 2 inputs in the padded image
+    x_cell_taps: np.ndarray
+
+
+@table_cache
+def tiles_of(window: Window, channels: int, filters: int, pooled: bool = False) -> tuple[Frame, Tiles]:
+    """The frame of the input and the `Tiles` for the outputs of an image, or for its cells of 2 x 2 outputs."""
+    size, edge = (TILE_OUTPUTS // 2, 2) if pooled else (TILE_OUTPUTS, 1)  # of a tile; of a cell
+    height, width = window.out_height // edge, window.out_width // edge
+    rows, columns = -(-height // size), -(-width // size)  # of tiles
+    x_frame = _frame(window, rows, columns, channels)
+    x_rows, cell_rows = (
+        strides(n, k * x_frame.padded_row) for n, k in ((rows, TILE_OUTPUTS), (window.in_height // 2, 2))
+    )
+    y_row = width * filters
+    return x_frame, Tiles(
+        channels=channels,
+        filters=filters,
+        pooled=pooled,
+        count=rows * columns,
+        starts=outer_sum(x_rows, strides(columns, TILE_OUTPUTS * channels)),
+        heights=np.repeat(np.minimum(height - strides(rows, size), size), columns),
+        widths=np.tile(np.minimum(width - strides(columns, size), size), rows),
+        y_starts=outer_sum(strides(rows, size * y_row), strides(columns, size * filters)),
+        y_row=y_row,
+        image_size=height * y_row,
+        x_cells=x_frame.first + outer_sum(cell_rows, strides(window.in_width // 2, 2 * channels)),
+        x_cell_taps=outer_sum(strides(2, x_frame.padded_row), strides(2, channels)),
+    )
+
+
+def _frame(window, rows, columns, channels):
+    """The frame that so many rows and columns of tiles read."""
+    extra = TILE_INPUTS - TILE_OUTPUTS
+    bottom = max(0, rows * TILE_OUTPUTS + extra - window.pad_top - window.in_height)
+    right = max(0, columns * TILE_OUTPUTS + extra - window.pad_left - window.in_width)
+    return frame(window.in_height, window.in_width, channels, window.pad_top, bottom, window.pad_left, right)
+
+
+class Transformed(NamedTuple):
+    """How transformed tiles and kernels lie in scratch memory."""
+
+    together: int  # tiles that are transformed together
+    channel_slots: int  # channels in whole vectors
+    filter_slots: int  # filters in whole vectors
+    number_stride: int  # elements from one of the 36 numbers of all tiles to the next; a power of two would make all 36
+    factor_stride: int  # fall into the same few lines of a cache
+    product_stride: int
+    number_rows: np.ndarray  # row table: transformed tiles
+    channels: np.ndarray
+    factor_rows: np.ndarray
+    product_rows: np.ndarray  # row table
+
+
+@table_cache
+def transformed(tiles: int, channels: int, filters: int, itemsize: int) -> Transformed:
+    """The tables of `Transformed` for images of so many tiles, at most `_TILES_TOGETHER`."""
+    together = -(-tiles // ROWS) * ROWS if tiles > _TILES_TOGETHER // 2 else _TILES_TOGETHER
+    channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
+    line = memory.ALIGNMENT // itemsize
+    return Transformed(
+        together=together,
+        channel_slots=channel_slots,
+        filter_slots=filter_slots,
+        number_stride=together * channel_slots + line,
+        factor_stride=channels * filter_slots + line,
+        product_stride=together * filter_slots + line,
+        number_rows=strided_rows(together, channel_slots),
+        channels=strides(channels, 1),
+        factor_rows=strides(channels, filter_slots),
+        product_rows=strided_rows(together, filter_slots),
+    )
+
+
+# ------------------------------------------------------------------------------------------------- the kernel
+
+
+@inline
 def _turned_around(kernel, tiles):
     """The kernel (9, filters, channels) with its taps in reverse order, as (9, channels, filters)."""
-    size = tiles.channels * tiles.filters
+    size, channels, filters = tiles.channels * tiles.filters, tiles.channels, tiles.filters
     turned = scratch(len(kernel), kernel)
     for tap in range(9):
-        transpose(
-            kernel, (8 - tap) * size, tiles.channels, tiles.filters, tiles.channels, turned, tap * size, tiles.filters
-        )
+        transpose(kernel, (8 - tap) * size, channels, filters, channels, turned, tap * size, filters)
     return turned
 
 
-@part
-def _transformed_kernel(kernel, tiles):
+@inline
+def _transformed_kernel(kernel, tiles, sizes):
     """The factors of a kernel (9, channels, filters)."""
-    factors = scratch(TILE_NUMBERS * tiles.factor_step, kernel)
+    factors = scratch(TILE_NUMBERS * sizes.factor_stride, kernel)
     tap = tiles.channels * tiles.filters
     for channel in range(tiles.channels):
         for filter in range(0, tiles.filters, lanes_of(kernel)):
-            start, place = channel * tiles.filters + filter, channel * tiles.filter_slots + filter
-            transform_kernel(kernel, start, 3 * tap, tap, factors, place, tiles.factor_step)
+            start, at = channel * tiles.filters + filter, channel * sizes.filter_slots + filter
+            transform_kernel(kernel, start, TILE_KERNEL * tap, tap, factors, at, sizes.factor_stride)
     return factors
 
 
-@part
-def _load_image(frame, x, mask, winner, image, tiles, padded, sums):
-    """(array, start) of an image in its frame: as it is, where a mask is positive, or spread over the winners."""
-    if len(winner) > 0:
-        spread_cells(
-            x, winner, image * len(tiles.x_cells) * tiles.channels, tiles.x_cells, tiles.x_cell_taps, tiles.channels,
-            padded, sums,
-        )  # fmt: skip
+@inline
+def _load_image(frame, source, image, tiles, padded, sums):
+    """(array, start) of an image in its frame: as it is, where y is positive, or spread over the winners."""
+    if len(source.winner) > 0:
+        start = image * len(tiles.x_cells) * tiles.channels
+        gradient = Winners(source.x, source.winner)
+        spread_cells(gradient, start, tiles.x_cells, tiles.x_cell_taps, tiles.channels, padded, sums)
         return padded, 0
-    if len(mask) > 0:
-        masked_image(frame, mask, x, image * frame.rows * frame.row_size, padded, tiles.channels, sums)
+    if len(source.y) > 0:
+        gradient = Masked(source.x, source.y, True)
+        masked_image(frame, gradient, image * frame.rows * frame.row_size, padded, tiles.channels, sums)
         return padded, 0
-    return framed_image(frame, x, image, padded)
+    return framed_image(frame, source.x, image, padded)
 
 
-@part
-def _transform_tiles(x, mask, winner, first, begin, count, frame, tiles, padded, sums, numbers):
-    """Transform tiles number `begin` to `begin + count` of the images from `first` on."""
-    current, source, start = -1, x, 0
-    for n in range((count + ROWS - 1) // ROWS * ROWS):  # the product reads whole rows of its tiles
-        at = begin + min(n, count - 1)
+@inline
+def _transform_tiles(source, first, tile_range, frame, tiles, sizes, padded, sums, numbers):
+    """Transform the tiles of a range, counted from those of image `first` on."""
+    current, array, start = -1, source.x, 0
+    count = tile_range[1] - tile_range[0]
+    for n in range((count + ROWS - 1) // ROWS * ROWS):  # the product reads whole blocks of their rows
+        at = tile_range[0] + min(n, count - 1)
         image, tile = first + at // tiles.count, at % tiles.count
         if image != current:
             current = image
-            source, start = _load_image(frame, x, mask, winner, image, tiles, padded, sums)
-        for channel in range(0, tiles.channels, lanes_of(x)):
-            place = n * tiles.channel_slots + channel
-            transform_inputs(
-                source, start + tiles.places[tile] + channel, frame.padded_row, tiles.channels,
-                numbers, place, tiles.number_step,
-            )  # fmt: skip
+            array, start = _load_image(frame, source, image, tiles, padded, sums)
+        for channel in range(0, tiles.channels, lanes_of(numbers)):
+            pixel, slot = start + tiles.starts[tile] + channel, n * sizes.channel_slots + channel
+            transform_inputs(array, pixel, frame.padded_row, tiles.channels, numbers, slot, sizes.number_stride)
 
 
-@part
-def _multiply_tiles(numbers, factors, zeros, count, tiles, products):
+@inline
+def _multiply_tiles(numbers, factors, zeros, count, tiles, sizes, products):
     """The 36 matrix products."""
     for k in range(TILE_NUMBERS):
         multiply(
-            numbers, k * tiles.number_step, tiles.number_rows, tiles.channel_steps,
-            factors, k * tiles.factor_step, tiles.factor_rows, 0, tiles.channels, zeros, False,
-            products, k * tiles.product_step, tiles.product_rows, 0, count, tiles.filter_slots,
-            floor_of(False, products),
-        )  # fmt: skip
+            Left(numbers, k * sizes.number_stride, sizes.number_rows, sizes.channels),
+            Right(factors, k * sizes.factor_stride, sizes.factor_rows),
+            Out(products, k * sizes.product_stride, sizes.product_rows),
+            Span(0, tiles.channels, 0, count, sizes.filter_slots),
+            first=zeros,
+            accumulate=False,
+            floor=floor_of(False, products),
+        )
 
 
-@part
-def _store_tiles(products, bias, relu, y, cell_winner, pooled, first, begin, count, tiles):
-    """Transform tiles number `begin` to `begin + count` of the images from `first` on back into outputs, or cells."""
-    for n in range(count):
-        image, tile = first + (begin + n) // tiles.count, (begin + n) % tiles.count
-        start, height, width = image * tiles.image_size + tiles.y_places[tile], tiles.heights[tile], tiles.widths[tile]
+@inline
+def _store_tiles(products, bias, relu, out, first, tile_range, tiles, sizes):
+    """Transform the tiles of a range back into outputs, or cells."""
+    for n in range(tile_range[1] - tile_range[0]):
+        image, tile = first + (tile_range[0] + n) // tiles.count, (tile_range[0] + n) % tiles.count
+        start, height, width = image * tiles.image_size + tiles.y_starts[tile], tiles.heights[tile], tiles.widths[tile]
         for filter in range(0, tiles.filters, lanes_of(products)):
-            place, filters_left = n * tiles.filter_slots + filter, tiles.filters - filter
-            if pooled:
-                cells_of(
-                    products, place, tiles.product_step, bias, filter, relu, y, cell_winner, len(cell_winner) > 0,
-                    start + filter, tiles.y_row, tiles.filters, height, width, filters_left,
-                )  # fmt: skip
+            slot, stride = n * sizes.filter_slots + filter, sizes.product_stride
+            extent = Extent(tiles.y_row, tiles.filters, height, width, tiles.filters - filter)
+            if tiles.pooled:
+                cells_of(products, slot, stride, bias, filter, relu, out, start + filter, extent)
             else:
-                outputs_of(
-                    products, place, tiles.product_step, bias, filter, floor_of(relu, products), y,
-                    start + filter, tiles.y_row, tiles.filters, height, width, filters_left,
-                )  # fmt: skip
+                floor = floor_of(relu, products)
+                outputs_of(products, slot, stride, bias, filter, floor, out.y, start + filter, extent)
 
 
-@part
-def _conv2d_part(x, factors, zeros, bias, y, mask, winner, cell_winner, relu, pooled, first, last, frame, tiles):
-    padded = scratch(frame.size if is_framed(frame) or len(mask) > 0 or len(winner) > 0 else 0, x)
-    fill(padded, 0, len(padded), 0)
-    sums = scratch(tiles.channel_slots, x)  # of the gradients, not used here
-    fill(sums, 0, len(sums), 0)
-    numbers = scratch(TILE_NUMBERS * tiles.number_step, x)
-    products = scratch(TILE_NUMBERS * tiles.product_step, x)
+@inline
+def _chunk(source, factors, bias, out, relu, images, frame, tiles, sizes):
+    is_changed = is_framed(frame) or len(source.y) > 0 or len(source.winner) > 0
+    padded = filled(frame.size if is_changed else 0, 0, factors)
+    sums = filled(sizes.channel_slots, 0, factors)  # of the gradients, not used here
+    zeros = filled(sizes.filter_slots, 0, factors)
+    numbers = scratch(TILE_NUMBERS * sizes.number_stride, factors)
+    products = scratch(TILE_NUMBERS * sizes.product_stride, factors)
     control = flush_denormals()
-    total = (last - first) * tiles.count
-    for begin in range(0, total, tiles.most):
-        count = min(tiles.most, total - begin)
-        _transform_tiles(x, mask, winner, first, begin, count, frame, tiles, padded, sums, numbers)
-        _multiply_tiles(numbers, factors, zeros, count, tiles, products)
-        _store_tiles(products, bias, relu, y, cell_winner, pooled, first, begin, count, tiles)
+    total = (images[1] - images[0]) * tiles.count
+    for begin in range(0, total, sizes.together):
+        tile_range = begin, min(begin + sizes.together, total)
+        _transform_tiles(source, images[0], tile_range, frame, tiles, sizes, padded, sums, numbers)
+        _multiply_tiles(numbers, factors, zeros, tile_range[1] - begin, tiles, sizes, products)
+        _store_tiles(products, bias, relu, out, images[0], tile_range, tiles, sizes)
     restore_denormals(control)
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d(
-    x, kernel, bias, y, mask, winner, cell_winner, relu, turned, pooled, images, parts, frame, tiles
-):  # fmt: skip
+def _conv2d(kernel, source, bias, out, relu, turned, chunks, frame, tiles, sizes):
     if turned:
         kernel = _turned_around(kernel, tiles)
-    factors = _transformed_kernel(kernel, tiles)
-    zeros = scratch(tiles.filter_slots, x)
-    fill(zeros, 0, len(zeros), 0)
-    for number in prange(parts):
-        first, last = range_of(number, parts, images)
-        _conv2d_part(
-            x, factors, zeros, bias, y, mask, winner, cell_winner, relu, pooled, first, last, frame, tiles
-        )  # fmt: skip
+    factors = _transformed_kernel(kernel, tiles, sizes)
+    for chunk in prange(chunks.count):
+        _chunk(source, factors, bias, out, relu, images_of(chunks, chunk), frame, tiles, sizes)

@@ -9,11 +9,17 @@ Along one axis the transforms evaluate polynomials at 0, ±a, ±b and infinity. 
 `tests/test_convolution_kernels.py`).
 """
 
+from typing import NamedTuple
+
 from numba.core import types
 from numba.extending import intrinsic
 
-from minicnn.backends.numba.machine.target import TILE_INPUTS, TILE_KERNEL, TILE_OUTPUTS
-from minicnn.backends.numba.machine.vectors import Emitter, emit_cell
+from minicnn.backends.numba.machine.vectors import Emitter
+from minicnn.backends.numba.pooling import emit_cell
+
+TILE_OUTPUTS, TILE_KERNEL = 4, 3  # along each axis of a tile
+TILE_INPUTS = TILE_OUTPUTS + TILE_KERNEL - 1
+TILE_NUMBERS = TILE_INPUTS * TILE_INPUTS  # of a transformed tile
 
 _A, _B = 0.75, 1.5
 _A2, _B2 = _A * _A, _B * _B
@@ -86,36 +92,45 @@ def _along_both(emit, transform, size, load):
 # ------------------------------------------------------------------------------------------------ intrinsics
 
 
-def _tile_loader(emit, pointer, row_step, column_step):
-    """load(i, j) for vectors that are steps apart."""
+class Extent(NamedTuple):
+    """What of a tile is inside the outputs, or cells, and how these lie in memory."""
+
+    row_stride: int  # elements from row to row
+    stride: int  # from pixel to pixel
+    height: int  # pixels
+    width: int
+    count: int  # filters from here on
+
+
+def _offset(emit, row_stride, stride, i, j):
+    """Of the pixel in row i, column j."""
     builder = emit.builder
-
-    def load(i, j):
-        offset = builder.add(builder.mul(row_step, emit.number(i)), builder.mul(column_step, emit.number(j)))
-        return emit.load(emit.moved(pointer, offset))
-
-    return load
+    return builder.add(builder.mul(row_stride, emit.index(i)), builder.mul(stride, emit.index(j)))
 
 
-def _number_loader(emit, pointer, step):
+def _tile_loader(emit, pointer, row_stride, stride):
+    """load(i, j) for the vectors of an image."""
+    return lambda i, j: emit.load(emit.moved(pointer, _offset(emit, row_stride, stride, i, j)))
+
+
+def _number_loader(emit, pointer, stride):
     """load(i, j) for the 6 · 6 transformed numbers."""
-    return lambda i, j: emit.load(emit.moved(pointer, emit.builder.mul(step, emit.number(i * TILE_INPUTS + j))))
+    return lambda i, j: emit.load(emit.moved(pointer, emit.builder.mul(stride, emit.index(i * TILE_INPUTS + j))))
 
 
-def _store_numbers(emit, grid, pointer, step):
-    for number, vector in enumerate(vector for row in grid for vector in row):
-        emit.store(vector, emit.moved(pointer, emit.builder.mul(step, emit.number(number))))
+def _store_numbers(emit, grid, pointer, stride):
+    for i, vector in enumerate(vector for row in grid for vector in row):
+        emit.store(vector, emit.moved(pointer, emit.builder.mul(stride, emit.index(i))))
 
 
 def _transforms(transform, size):
     """The body of an intrinsic that transforms size · size vectors of one array into 36 of another."""
 
     def emit_body(context, builder, signature, args):
-        source, start, row_step, column_step, target, place, step = args
-        emit = Emitter(context, builder, signature.args[0].dtype)
-        load = _tile_loader(emit, emit.pointer(signature.args[0], source, start), row_step, column_step)
-        grid = _along_both(emit, transform, size, load)
-        _store_numbers(emit, grid, emit.pointer(signature.args[4], target, place), step)
+        emit = Emitter(context, builder, signature.args[0])
+        source, start, row_stride, stride, numbers, at, number_stride = emit.plain(signature.args, args)
+        grid = _along_both(emit, transform, size, _tile_loader(emit, emit.moved(source, start), row_stride, stride))
+        _store_numbers(emit, grid, emit.moved(numbers, at), number_stride)
         return context.get_dummy_value()
 
     return emit_body
@@ -127,78 +142,55 @@ def _transform_type(source, target):
 
 
 @intrinsic
-def transform_inputs(typingctx, x, start, row_step, column_step, numbers, place, step):
-    """numbers[place + step · (6 i + j)] = the transform of 6 x 6 pixels of x, `row_step` and `column_step` apart."""
+def transform_inputs(typingctx, x, start, row_stride, stride, numbers, at, number_stride):
+    """numbers[at + number_stride · (6 i + j)] = the transform of 6 x 6 pixels of x."""
     return _transform_type(x, numbers), _transforms(_inputs, TILE_INPUTS)
 
 
 @intrinsic
-def transform_kernel(typingctx, kernel, start, row_step, column_step, numbers, place, step):
-    """numbers[place + step · (6 i + j)] = the transform of 3 x 3 taps."""
+def transform_kernel(typingctx, kernel, start, row_stride, stride, numbers, at, number_stride):
+    """numbers[at + number_stride · (6 i + j)] = the transform of 3 x 3 taps."""
     return _transform_type(kernel, numbers), _transforms(_factors, TILE_KERNEL)
 
 
 @intrinsic
-def outputs_of(
-    typingctx, numbers, place, step, bias, column, floor, y, start, row_step, pixel_step, height, width, count
-):  # fmt: skip
-    """y = max(floor, bias + outputs): up to 4 x 4 pixels of `count` lanes, `height` and `width` of them inside."""
+def outputs_of(typingctx, numbers, start, stride, bias, column, floor, y, at, extent):
+    """y = max(floor, bias + outputs): up to 4 x 4 pixels, from one vector of filters of transformed numbers."""
     index = types.int64
-    signature = types.void(
-        numbers, index, index, bias, index, numbers.dtype, y, index, index, index, index, index, index
-    )  # fmt: skip
-    return signature, _emit_outputs
+    return types.void(numbers, index, index, bias, index, numbers.dtype, y, index, extent), _emit_outputs
 
 
 def _emit_outputs(context, builder, signature, args):
-    numbers, place, step, bias, column, floor, y, start, row_step, pixel_step, height, width, count = args
-    kinds = signature.args
-    emit = Emitter(context, builder, kinds[0].dtype)
-    load = _number_loader(emit, emit.pointer(kinds[0], numbers, place), step)
-    grid = _along_both(emit, _outputs, TILE_INPUTS, load)
-    biases, floors = emit.load(emit.pointer(kinds[3], bias, column)), emit.splat(floor)
-    pointer = emit.pointer(kinds[6], y, start)
+    emit = Emitter(context, builder, signature.args[0])
+    numbers, start, stride, bias, column, floor, y, at, extent = emit.plain(signature.args, args)
+    grid = _along_both(emit, _outputs, TILE_INPUTS, _number_loader(emit, emit.moved(numbers, start), stride))
+    biases, floors, y = emit.load(emit.moved(bias, column)), emit.splat(floor), emit.moved(y, at)
     for i, row in enumerate(grid):
-        with builder.if_then(builder.icmp_signed(">", height, emit.number(i))):
+        with builder.if_then(builder.icmp_signed(">", extent.height, emit.index(i))):
             for j, vector in enumerate(row):
-                with builder.if_then(builder.icmp_signed(">", width, emit.number(j))):
-                    offset = builder.add(builder.mul(row_step, emit.number(i)), builder.mul(pixel_step, emit.number(j)))
-                    result = emit.at_least(floors, builder.fadd(vector, biases))
-                    emit.store_counted(result, emit.moved(pointer, offset), count)
+                with builder.if_then(builder.icmp_signed(">", extent.width, emit.index(j))):
+                    pixel = emit.moved(y, _offset(emit, extent.row_stride, extent.stride, i, j))
+                    emit.store_counted(emit.at_least(floors, builder.fadd(vector, biases)), pixel, extent.count)
     return context.get_dummy_value()
 
 
 @intrinsic
-def cells_of(
-    typingctx, numbers, place, step, bias, column, relu, y, winner, keeps_winner, start, row_step, cell_step,
-    height, width, count,
-):  # fmt: skip
-    """y, winner = bias + the maximum of each 2 x 2 outputs: up to 2 x 2 cells, `height` and `width` of them inside."""
+def cells_of(typingctx, numbers, start, stride, bias, column, relu, out, at, extent):
+    """out = bias + the maximum of each 2 x 2 outputs: up to 2 x 2 cells of a `Pooled`."""
     index = types.int64
-    signature = types.void(
-        numbers, index, index, bias, index, types.boolean, y, winner, types.boolean, index, index, index,
-        index, index, index,
-    )  # fmt: skip
-    return signature, _emit_cells
+    return types.void(numbers, index, index, bias, index, types.boolean, out, index, extent), _emit_cells
 
 
 def _emit_cells(context, builder, signature, args):
-    (numbers, place, step, bias, column, relu, y, winner, keeps_winner, start, row_step, cell_step,
-     height, width, count) = args  # fmt: skip
-    kinds = signature.args
-    emit = Emitter(context, builder, kinds[0].dtype)
-    load = _number_loader(emit, emit.pointer(kinds[0], numbers, place), step)
-    grid = _along_both(emit, _outputs, TILE_INPUTS, load)
-    biases = emit.load(emit.pointer(kinds[3], bias, column))
-    y_pointer, winner_pointer = emit.pointer(kinds[6], y, start), emit.pointer(kinds[7], winner, start)
+    emit = Emitter(context, builder, signature.args[0])
+    numbers, start, stride, bias, column, relu, out, at, extent = emit.plain(signature.args, args)
+    grid = _along_both(emit, _outputs, TILE_INPUTS, _number_loader(emit, emit.moved(numbers, start), stride))
+    biases = emit.load(emit.moved(bias, column))
     for i in range(TILE_OUTPUTS // 2):
-        with builder.if_then(builder.icmp_signed(">", height, emit.number(i))):
+        with builder.if_then(builder.icmp_signed(">", extent.height, emit.index(i))):
             for j in range(TILE_OUTPUTS // 2):
-                with builder.if_then(builder.icmp_signed(">", width, emit.number(j))):
-                    offset = builder.add(builder.mul(row_step, emit.number(i)), builder.mul(cell_step, emit.number(j)))
+                with builder.if_then(builder.icmp_signed(">", extent.width, emit.index(j))):
                     taps = [grid[2 * i + k // 2][2 * j + k % 2] for k in range(4)]
-                    emit_cell(
-                        emit, taps, biases, relu, emit.moved(y_pointer, offset),
-                        emit.moved(winner_pointer, offset), keeps_winner, count,
-                    )  # fmt: skip
+                    cell = builder.add(at, _offset(emit, extent.row_stride, extent.stride, i, j))
+                    emit_cell(emit, taps, biases, relu, out, cell, extent.count)
     return context.get_dummy_value()

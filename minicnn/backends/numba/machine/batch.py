@@ -1,55 +1,83 @@
-"""Parts of kernels: images inside a `tables.Frame` of padding, and what parts of a batch have summed up."""
+"""A batch cut into chunks: which images a chunk has, images in frames of padding, and what chunks have summed up.
 
-from minicnn.backends.numba.machine.launch import MOST_PARTS_WITH_SUMS, part
-from minicnn.backends.numba.machine.matrix import copy, fill, scratch
-from minicnn.backends.numba.machine.vectors import lanes_of, mask_pixels, spread_winners
+How many chunks there are depends on the shapes alone, and what they sum up is added in their order: results are the
+same bits for any number of threads.
+"""
 
-_SUM_BLOCK = 1024  # numbers added up by one task
-_MOST_PARTIAL_BYTES = 16 << 20  # of all the parts' sums together: they should fit into the last cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+from numpy.typing import DTypeLike
+
+from minicnn.backends.numba.machine.launch import inline, parallel_inline
+from minicnn.backends.numba.machine.memory import copy, filled, scratch
+from minicnn.backends.numba.machine.offsets import Frame, flat
+
+_MOST_CHUNKS = 32  # keeps as many cores busy, and a chunk's scratch memory serves several images
+_MOST_CHUNKS_WITH_SUMS = 8  # where each keeps a sum as large as the kernel, which has to be added up
+_MOST_PARTIAL_BYTES = 16 << 20  # of all the chunks' sums together: they should fit into the last cache
 _IMAGES_PER_SUM = 8  # fewer are not worth a sum of their own, which has to be added up
-_LEAST_PARALLEL_SUM = 1 << 17  # numbers of all parts together; adding up fewer takes no longer than starting threads
+_ADDED_TOGETHER = 1024  # numbers added up by one task
+_LEAST_PARALLEL_SUM = 1 << 17  # numbers of all chunks together; adding up fewer takes no longer than starting threads
 
 
-def parts_with_sums(images, sum_bytes):
-    """Parts of a batch that each keep a sum of so many bytes: two at least, unless these are very large."""
-    wanted = max(2, min(MOST_PARTS_WITH_SUMS, images // _IMAGES_PER_SUM))
-    return max(1, min(wanted, images, _MOST_PARTIAL_BYTES // sum_bytes))
+class Chunks(NamedTuple):
+    """How a batch is cut."""
+
+    images: int
+    count: int
 
 
-@part
-def is_framed(frame):
+def chunks_of(images: int, most: int = _MOST_CHUNKS) -> Chunks:
+    """As many chunks as there are images, up to `most`."""
+    return Chunks(images, min(images, most, _MOST_CHUNKS))
+
+
+def chunks_with_sums(images: int, sum_bytes: int) -> Chunks:
+    """Chunks that each keep a sum of so many bytes: two at least, unless these are very large."""
+    wanted = max(2, min(_MOST_CHUNKS_WITH_SUMS, images // _IMAGES_PER_SUM))
+    return Chunks(images, max(1, min(wanted, images, _MOST_PARTIAL_BYTES // sum_bytes)))
+
+
+@inline
+def images_of(chunks: Chunks, chunk: int) -> tuple[int, int]:
+    """First and last image of a chunk."""
+    return chunk * chunks.images // chunks.count, (chunk + 1) * chunks.images // chunks.count
+
+
+# -------------------------------------------------------------------------------------------- images in frames
+
+
+@inline
+def is_framed(frame: Frame) -> bool:
     """Whether there is any padding around the image."""
     return frame.size != frame.rows * frame.row_size
 
 
-@part
-def frame_scratch(frame, value, like):
+@inline
+def frame_scratch(frame: Frame, value: float, like: np.ndarray) -> np.ndarray:
     """Memory for one padded image, filled with the padding; nothing if there is none."""
-    size = frame.size if is_framed(frame) else 0
-    padded = scratch(size, like)
-    fill(padded, 0, size, value)
-    return padded
+    return filled(frame.size if is_framed(frame) else 0, value, like)
 
 
-@part
-def copy_in(frame, x, x_start, padded):
-    """Copy an image into its frame."""
+@inline
+def copy_in(frame: Frame, x: np.ndarray, start: int, padded: np.ndarray) -> None:
+    """Copy an image, which starts at element `start` of x, into its frame."""
     for row in range(frame.rows):
-        source, place = x_start + row * frame.row_size, frame.first + row * frame.padded_row
-        copy(x, source, frame.row_size, padded, place)
+        copy(x, start + row * frame.row_size, frame.row_size, padded, frame.first + row * frame.padded_row)
 
 
-@part
-def copy_out(frame, padded, x, x_start):
+@inline
+def copy_out(frame: Frame, padded: np.ndarray, x: np.ndarray, start: int) -> None:
     """Copy an image out of its frame."""
     for row in range(frame.rows):
-        source, place = frame.first + row * frame.padded_row, x_start + row * frame.row_size
-        copy(padded, source, frame.row_size, x, place)
+        copy(padded, frame.first + row * frame.padded_row, frame.row_size, x, start + row * frame.row_size)
 
 
-@part
-def framed_image(frame, x, image, padded):
-    """(array, start) of image number `image` with its padding."""
+@inline
+def framed_image(frame: Frame, x: np.ndarray, image: int, padded: np.ndarray) -> tuple[np.ndarray, int]:
+    """(array, start) of an image of the batch x with its padding."""
     start = image * frame.rows * frame.row_size
     if not is_framed(frame):
         return x, start
@@ -57,72 +85,64 @@ def framed_image(frame, x, image, padded):
     return padded, 0
 
 
-@part
-def masked_image(frame, y, dy, start, framed, filters, bias_sum):
-    """Copy dy, where y is positive if there is a y, into its frame, and add it up over the pixels."""
-    for row in range(frame.rows):
-        source, place = start + row * frame.row_size, frame.first + row * frame.padded_row
-        for column in range(0, filters, lanes_of(dy)):
-            mask_pixels(
-                y, len(y) > 0, dy, source + column, framed, place + column, frame.row_size // filters, filters,
-                bias_sum, column, filters - column,
-            )  # fmt: skip
+# ------------------------------------------------------------------------------------------------ partial sums
 
 
-@part
-def spread_cells(dy, winner, place, cells, taps, filters, target, bias_sum):
-    """target[pixel] = dy where the pixel is its cell's winner, else 0, for all of an image's cells; and their sum.
+class Gradients(NamedTuple):
+    """Gradients that a kernel writes, each with one axis; empty where nobody wants it."""
 
-    Writes whole vectors of filters.
+    dx: np.ndarray
+    dkernel: np.ndarray
+    dbias: np.ndarray
+
+
+def wanted(dx: np.ndarray | None, dkernel: np.ndarray | None, dbias: np.ndarray | None, dtype: DTypeLike) -> Gradients:
+    """The `Gradients` for arrays or None."""
+    return Gradients(flat(dx, dtype), flat(dkernel, dtype), flat(dbias, dtype))
+
+
+@inline
+def sums_for(chunks: Chunks, kernel_size: int, filters: int, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Memory for every chunk's sums: (chunks, kernel_size), undefined, and (chunks, filters), zero; flat.
+
+    No `Gradients`: Numba takes a named tuple into a `prange` only if it is an argument or made in the kernel itself.
     """
-    for cell in cells:
-        for column in range(0, filters, lanes_of(dy)):
-            spread_winners(
-                dy, winner, place + column, target, cell + column, taps, len(taps),
-                bias_sum, column, filters - column,
-            )  # fmt: skip
-        place += filters
+    return scratch(chunks.count * kernel_size, like), filled(chunks.count * filters, 0, like)
 
 
-@part
-def range_of(number, parts, images):
-    """First and last image of part number `number` of a batch."""
-    return number * images // parts, (number + 1) * images // parts
+@inline
+def sums_of(
+    gradients: Gradients, kernel_sums: np.ndarray, bias_sums: np.ndarray, chunks: Chunks, chunk: int
+) -> Gradients:
+    """A chunk's own rows of the sums, and the same dx: chunks write different images of it."""
+    return Gradients(gradients.dx, _row_of(kernel_sums, chunks, chunk), _row_of(bias_sums, chunks, chunk))
 
 
-@part
-def row_of(sums, number, size):
-    """What part number `number` adds up: its row of sums (parts, size)."""
-    return sums[number * size : (number + 1) * size]
+@inline
+def _row_of(sums, chunks, chunk):
+    size = len(sums) // chunks.count
+    return sums[chunk * size : (chunk + 1) * size]
 
 
-@part
-def add_parts(sums, parts, total):
-    """total = the sum of all parts' rows of sums (parts, size), added in their order."""
-    for block in range(sum_blocks(len(total))):
-        add_block(sums, parts, total, block)
+@parallel_inline
+def add_up(sums: np.ndarray, count: int, total: np.ndarray) -> None:
+    """total = the sum of `count` chunks' rows of sums (count, size), added in their order; nothing if it is empty."""
+    tasks = (len(total) + _ADDED_TOGETHER - 1) // _ADDED_TOGETHER
+    if len(sums) >= _LEAST_PARALLEL_SUM:
+        for task in prange(tasks):
+            _add_some(sums, count, total, task)
+    else:
+        for task in range(tasks):
+            _add_some(sums, count, total, task)
 
 
-@part
-def wants_threads(sums):
-    """Whether `add_parts` takes so long that its blocks should be added up by several threads."""
-    return len(sums) >= _LEAST_PARALLEL_SUM
-
-
-@part
-def sum_blocks(size):
-    """Blocks of so many numbers."""
-    return (size + _SUM_BLOCK - 1) // _SUM_BLOCK
-
-
-@part
-def add_block(sums, parts, total, block):
-    """One block of `add_parts`."""
-    first, last = block * _SUM_BLOCK, min((block + 1) * _SUM_BLOCK, len(total))
+@inline
+def _add_some(sums, count, total, task):
+    first, last = task * _ADDED_TOGETHER, min((task + 1) * _ADDED_TOGETHER, len(total))
     own = total[first:last]
     copy(sums, first, last - first, total, first)
-    for number in range(1, parts):
-        start = number * len(total)
+    for chunk in range(1, count):
+        start = chunk * len(total)
         others = sums[start + first : start + last]
         for i in range(last - first):
             own[i] += others[i]

@@ -35,9 +35,9 @@ def restore_denormals(typingctx, control):
 def _emit_flush(context, builder, signature, args):
     if not TARGET.has_mxcsr:
         return ir.Constant(_WORD, 0)
-    place = cgutils.alloca_once(builder, _WORD)
-    _call(builder, "llvm.x86.sse.stmxcsr", place)
-    before = builder.load(place)
+    control = cgutils.alloca_once(builder, _WORD)
+    _call(builder, "llvm.x86.sse.stmxcsr", control)
+    before = builder.load(control)
     _load_control(builder, builder.or_(before, ir.Constant(_WORD, _FLUSH_RESULTS | _READ_AS_ZERO)))
     return before
 
@@ -49,12 +49,12 @@ def _emit_restore(context, builder, signature, args):
 
 
 def _load_control(builder, value):
-    place = cgutils.alloca_once(builder, _WORD)
-    builder.store(value, place)
-    _call(builder, "llvm.x86.sse.ldmxcsr", place)
+    control = cgutils.alloca_once(builder, _WORD)
+    builder.store(value, control)
+    _call(builder, "llvm.x86.sse.ldmxcsr", control)
 
 
-def _call(builder, name, place):
+def _call(builder, name, control):
     pointer = ir.IntType(8).as_pointer()
     function = builder.module.declare_intrinsic(name, (), ir.FunctionType(ir.VoidType(), [pointer]))
-    builder.call(function, [builder.bitcast(place, pointer)])
+    builder.call(function, [builder.bitcast(control, pointer)])

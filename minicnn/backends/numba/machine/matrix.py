@@ -1,9 +1,11 @@
-"""The one matrix product behind convolution and dense layers, and the scratch memory of the kernels.
+"""The one matrix product behind convolution and dense layers, and the block of registers that it works in.
 
-Every sum of these layers has the form ``out[i, j] = sum over k of left[i, k] · right[k, j]`` where the place of
+Every sum of these layers has the form ``out[i, j] = sum over k of left[i, k] · right[k, j]`` where the address of
 left[i, k] in memory is a sum of a part that depends on i and a part that depends on k. Tables hold both parts, so
-that stride, dilation, padding and transposition are a matter of tables (`tables.py`) and never of another loop.
+that stride, dilation, padding and transposition are a matter of tables (`offsets.py`) and never of another loop.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -11,140 +13,197 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.launch import SharedCode, part
-from minicnn.backends.numba.machine.target import ROWS, WIDTH
-from minicnn.backends.numba.machine.target import lanes as lanes_of_size
-from minicnn.backends.numba.machine.vectors import Emitter, lanes_of, multiply_tile, transpose_square
-
-_CACHE_LINE, _VECTOR_SLACK = 64, 64
-_VECTORS_PER_NANOSECOND = 2  # multiplied and added by one core, about
+from minicnn.backends.numba.machine.launch import SharedCode, inline
+from minicnn.backends.numba.machine.target import ROWS, TARGET, WIDTH
+from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 
 
-def product_nanoseconds(multiply_adds, itemsize):
-    """About how long one core needs for a matrix product."""
-    return multiply_adds // (_VECTORS_PER_NANOSECOND * lanes_of_size(itemsize))
+class Left(NamedTuple):
+    """The left operand: left[i, k] is the element ``start + rows[i] + inner[k]`` of a flat array."""
+
+    array: np.ndarray
+    start: int
+    rows: np.ndarray  # row table
+    inner: np.ndarray
 
 
-@part
-def scratch(size, like):
-    """Uninitialised 1-D array of the dtype of `like`, aligned and with room behind it for a vector."""
-    itemsize = like.itemsize
-    raw = np.empty(size + (_CACHE_LINE + _VECTOR_SLACK) // itemsize, like.dtype)
-    first = (-raw.ctypes.data % _CACHE_LINE) // itemsize
-    return raw[first : first + size]
+class Right(NamedTuple):
+    """The right operand: right[k, j] is the element ``start + inner[k] + j``."""
+
+    array: np.ndarray
+    start: int
+    inner: np.ndarray
 
 
-@part
-def fill(array, start, count, value):
-    """array[start : start + count] = value. (Numba's own slice assignment takes far longer to compile.)"""
-    number, target = array.dtype.type(value), array[start : start + count]
-    for i in range(count):
-        target[i] = number
+class Out(NamedTuple):
+    """The result: out[i, j] is the element ``start + rows[i] + j``."""
+
+    array: np.ndarray
+    start: int
+    rows: np.ndarray  # row table
 
 
-@intrinsic
-def copy(typingctx, source, start, count, target, target_start):
-    """target[target_start : target_start + count] = source[start : start + count], as one memcpy."""
-    index = types.int64
-    return types.void(source, index, index, target, index), _emit_copy
+class Span(NamedTuple):
+    """The ranges of k and i, and how many j there are.
+
+    The row tables go on to a multiple of `ROWS` rows from `row_first` and repeat the last row, which is computed
+    several times rather than by a loop of its own.
+    """
+
+    inner_first: int
+    inner_last: int
+    row_first: int
+    row_last: int
+    columns: int
 
 
-def _emit_copy(context, builder, signature, args):
-    source, start, count, target, target_start = args
-    emit = Emitter(context, builder, signature.args[0].dtype)
-    source_pointer = emit.pointer(signature.args[0], source, start)
-    target_pointer = emit.pointer(signature.args[3], target, target_start)
-    cgutils.raw_memcpy(builder, target_pointer, source_pointer, count, emit.size)
-    return context.get_dummy_value()
+class _Block(NamedTuple):
+    """Where a block of registers stands in the result."""
+
+    row: int
+    rows_left: int
+    column: int
+    columns_left: int
 
 
-@part
-def floor_of(relu, like):
+@inline
+def floor_of(relu: bool, like: np.ndarray) -> float:
     """The least value that an output may take."""
     return like.dtype.type(0.0) if relu else like.dtype.type(-np.inf)
 
 
-@part
-def transpose(source, start, step, rows, columns, target, target_start, target_step):
-    """target[j, i] = source[i, j] for i < rows, j < columns; `step` and `target_step` elements from row to row."""
-    lanes = lanes_of(source)
-    whole_rows, whole_columns = rows // lanes * lanes, columns // lanes * lanes
-    for i in range(0, whole_rows, lanes):
-        for j in range(0, whole_columns, lanes):
-            transpose_square(
-                source, start + i * step + j, step, target, target_start + j * target_step + i, target_step
-            )
-    for i in range(rows):
-        for j in range(whole_columns if i < whole_rows else 0, columns):
-            target[target_start + j * target_step + i] = source[start + i * step + j]
+# ------------------------------------------------------------------------------------------------- the product
 
 
-def _multiply(
-    a, a_start, a_rows, a_inner, b, b_start, b_inner, inner_first, inner_last, bias, accumulate,
-    out, out_start, out_rows, row_first, row_last, columns, floor,
-):  # fmt: skip
+def _multiply(left, right, out, span, first, accumulate, floor):
     """`multiply`, for pointers."""
-    lanes, control = lanes_of(out), flush_denormals()
-    row_last = row_first + (row_last - row_first + ROWS - 1) // ROWS * ROWS
+    width, control = lanes_of(out.array), flush_denormals()
+    row_last = span.row_first + (span.row_last - span.row_first + ROWS - 1) // ROWS * ROWS
     column = 0
-    while column < columns:
-        row = row_first
+    while column < span.columns:
+        row = span.row_first
         while row < row_last:
-            row += multiply_tile(
-                a, a_start, a_rows, a_inner, b, b_start, b_inner, inner_first, inner_last, bias, accumulate != 0,
-                out, out_start, out_rows, row, row_last - row, column, columns - column, floor,
-            )  # fmt: skip
-        column += WIDTH * lanes if columns - column > lanes else lanes
+            block = _Block(row, row_last - row, column, span.columns - column)
+            row += _multiply_block(left, right, out, span, first, accumulate != 0, floor, block)
+        column += WIDTH * width if span.columns - column > width else width
     restore_denormals(control)
 
 
 def _multiply_types(scalar):
     numbers, table, index = types.CPointer(scalar), types.CPointer(types.int64), types.int64
     return (
-        numbers, index, table, table, numbers, index, table, index, index, numbers, index,
-        numbers, index, table, index, index, index, scalar,
-    )  # fmt: skip
+        types.NamedTuple((numbers, index, table, table), Left),
+        types.NamedTuple((numbers, index, table), Right),
+        types.NamedTuple((numbers, index, table), Out),
+        types.NamedUniTuple(index, len(Span._fields), Span),
+        numbers,
+        index,
+        scalar,
+    )
 
 
 MULTIPLY = SharedCode(_multiply, _multiply_types)
 
 
 @intrinsic
-def multiply(
-    typingctx, a, a_start, a_rows, a_inner, b, b_start, b_inner, inner_first, inner_last, bias, accumulate,
-    out, out_start, out_rows, row_first, row_last, columns, floor,
-):  # fmt: skip
-    """out[i, j] = max(floor, first + sum over k of a[i, k] · b[k, j]).
+def multiply(typingctx, left, right, out, span, first, accumulate, floor):
+    """out[i, j] = max(floor, start + sum over k of left[i, k] · right[k, j]).
 
-    Here first is bias[j], or out[i, j] if `accumulate`.
+    Here start is first[j], or out[i, j] if `accumulate`.
 
     Parameters
     ----------
-    a, b, bias, out : 1-D arrays
-        a[i, k] is at ``a_start + a_rows[i] + a_inner[k]``, b[k, j] at ``b_start + b_inner[k] + j``, out[i, j] at
-        ``out_start + out_rows[i] + j``.
-    inner_first, inner_last : int
-        The range of k.
-    row_first, row_last : int
-        The range of i. The row tables go on to a multiple of `tiles.ROWS` rows from `row_first` and repeat the last
-        row, which is computed several times rather than by a loop of its own.
-    columns : int
-        j is below it.
+    left, right, out, span : Left, Right, Out, Span
+        Named tuples cost nothing here: they are taken apart when the call is compiled.
+    first : 1-D array
+    accumulate : bool
+    floor : number
+        See `floor_of`.
     """
-    index = types.int64
-    signature = types.void(
-        a, index, a_rows, a_inner, b, index, b_inner, index, index, bias, index,
-        out, index, out_rows, index, index, index, a.dtype,
-    )  # fmt: skip
+    signature = types.void(left, right, out, span, first, types.int64, first.dtype)
     return signature, _emit_multiply
 
 
 def _emit_multiply(context, builder, signature, args):
-    pointers_for_arrays = [
-        context.make_array(kind)(context, builder, argument).data if isinstance(kind, types.Array) else argument
-        for kind, argument in zip(signature.args, args, strict=True)
+    scalar = signature.args[-1]
+    plain = Emitter(context, builder, signature.args[0]).plain(signature.args, args)
+    values = [
+        context.make_tuple(builder, kind, value) if isinstance(kind, types.BaseTuple) else value
+        for kind, value in zip(MULTIPLY.types_of(scalar), plain, strict=True)
     ]
-    function_type = ir.FunctionType(ir.VoidType(), [argument.type for argument in pointers_for_arrays])
-    name = MULTIPLY.symbol(signature.args[0].dtype)
-    builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), pointers_for_arrays)
+    function_type = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+    builder.call(cgutils.get_or_insert_function(builder.module, function_type, MULTIPLY.symbol(scalar)), values)
     return context.get_dummy_value()
+
+
+# ----------------------------------------------------------------------------------------------- register block
+
+
+@intrinsic
+def _multiply_block(typingctx, left, right, out, span, first, accumulate, floor, block):
+    """One block of `multiply`, the tallest that fits into the rows left; returns its height."""
+    signature = types.int64(left, right, out, span, first, types.boolean, floor, block)
+    return signature, _emit_multiply_block
+
+
+def _emit_multiply_block(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    operands = emit.plain(signature.args, args)
+    height = cgutils.alloca_once_value(builder, emit.index(TARGET.heights[-1]))
+    is_wide = builder.icmp_signed(">", operands[-1].columns_left, emit.index(emit.lanes))
+    with builder.if_else(is_wide) as (wide, narrow):
+        for branch, width in ((wide, WIDTH), (narrow, 1)):
+            with branch:
+                _emit_tallest(emit, operands, height, TARGET.heights, width)
+    return builder.load(height)
+
+
+def _emit_tallest(emit, operands, height, heights, width):
+    """The first of `heights` that fits into the rows left; the last one always does, row tables are padded for it."""
+    builder, tallest = emit.builder, heights[0]
+    if len(heights) == 1:
+        _emit_block(emit, operands, tallest, width)
+        return
+    with builder.if_else(builder.icmp_signed(">=", operands[-1].rows_left, emit.index(tallest))) as (fits, too_tall):
+        with fits:
+            builder.store(emit.index(tallest), height)
+            _emit_block(emit, operands, tallest, width)
+        with too_tall:
+            _emit_tallest(emit, operands, height, heights[1:], width)
+
+
+def _emit_block(emit, operands, height, width):
+    builder = emit.builder
+    left, right, out, span, first, accumulate, floor, block = operands
+    rows = [builder.load(emit.moved(left.rows, block.row, emit.index(t))) for t in range(height)]
+    left_pointers = [emit.moved(left.array, left.start, row) for row in rows]
+    rows = [builder.load(emit.moved(out.rows, block.row, emit.index(t))) for t in range(height)]
+    out_pointers = [emit.moved(out.array, out.start, row, block.column) for row in rows]
+    first_pointer, right_pointer = emit.moved(first, block.column), emit.moved(right.array, right.start, block.column)
+    starts = [builder.select(accumulate, pointer, first_pointer) for pointer in out_pointers]
+    sums = emit.registers([emit.load(pointer, v) for pointer in starts for v in range(width)])  # row by row
+    with cgutils.for_range(builder, span.inner_last, start=span.inner_first) as loop:
+        left_offset = builder.load(emit.moved(left.inner, loop.index))
+        right_k = emit.moved(right_pointer, builder.load(emit.moved(right.inner, loop.index)))
+        right_vectors = [emit.load(right_k, v) for v in range(width)]
+        for t, pointer in enumerate(left_pointers):
+            left_vector = emit.splat(builder.load(emit.moved(pointer, left_offset)))
+            for register, right_vector in zip(sums[t * width : (t + 1) * width], right_vectors, strict=True):
+                builder.store(emit.multiply_add(left_vector, right_vector, builder.load(register)), register)
+    floors = emit.splat(floor)
+    results = [emit.at_least(floors, builder.load(register)) for register in sums]
+    _store_block(emit, results, out_pointers, block.columns_left, width)
+
+
+def _store_block(emit, results, pointers, columns_left, width):
+    """Store row after row of `width` vectors, whole ones at once where all columns are there."""
+    is_whole = emit.builder.icmp_signed(">=", columns_left, emit.index(width * emit.lanes))
+    with emit.builder.if_else(is_whole) as (whole, partial):
+        with whole:
+            for i, result in enumerate(results):
+                emit.store(result, pointers[i // width], i % width)
+        with partial:
+            for i, result in enumerate(results):
+                offset = emit.index(i % width * emit.lanes)
+                count = emit.builder.sub(columns_left, offset)
+                emit.store_first(result, emit.moved(pointers[i // width], offset), count)

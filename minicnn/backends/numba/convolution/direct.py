@@ -1,0 +1,97 @@
+"""Convolution as one matrix product over its windows, which are never copied: tables say where their pixels are."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from minicnn.backends.numba.machine.batch import chunks_of, frame_scratch, framed_image, images_of
+from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
+from minicnn.backends.numba.machine.offsets import (
+    input_frame,
+    outer_sum,
+    row_table,
+    strided_rows,
+    strides,
+    table_cache,
+    zero_row,
+)
+from minicnn.backends.numba.machine.target import product_nanoseconds
+from minicnn.geometry import Window
+
+
+class Convolution(NamedTuple):
+    """Tables for y = sum over taps and channels of x · kernel, and for the kernel's gradient."""
+
+    channels: int
+    filters: int
+    pixel_count: int  # of an output
+    kernel_height: int  # of the kernel as a matrix: taps · channels
+    pixels: np.ndarray  # row table: of every output pixel the window, in the padded input
+    taps: np.ndarray  # row table: of every row of the kernel matrix the element in a window
+    kernel_rows: np.ndarray  # row table: of every row of the kernel matrix the first element
+    y_rows: np.ndarray  # row table: of every output pixel the first element
+
+
+@table_cache
+def convolution(window: Window, channels: int, filters: int) -> Convolution:
+    """The tables of `Convolution` for one geometry."""
+    row = input_frame(window, channels).padded_row
+    pixel_count, kernel_height = window.out_height * window.out_width, window.taps * channels
+    rows = strides(window.out_height, window.stride_y * row)
+    tap_rows = strides(window.kernel_height, window.dilation_y * row)
+    tap_columns = strides(window.kernel_width, window.dilation_x * channels)
+    return Convolution(
+        channels=channels,
+        filters=filters,
+        pixel_count=pixel_count,
+        kernel_height=kernel_height,
+        pixels=row_table(outer_sum(rows, strides(window.out_width, window.stride_x * channels))),
+        taps=row_table(outer_sum(tap_rows, tap_columns, strides(channels, 1))),
+        kernel_rows=strided_rows(kernel_height, filters),
+        y_rows=strided_rows(pixel_count, filters),
+    )
+
+
+def product_time(x: np.ndarray, kernel: np.ndarray, window: Window) -> int:
+    """Nanoseconds that one core needs to apply the kernel at every position of the window, for all images."""
+    return product_nanoseconds(len(x) * window.out_height * window.out_width * kernel.size, x.itemsize)
+
+
+def bias_or_zeros(bias: np.ndarray | None, kernel: np.ndarray) -> np.ndarray:
+    """The bias, or the one of a layer that has none: (F,)."""
+    return zero_row(kernel.shape[-1], kernel.dtype) if bias is None else bias
+
+
+def conv2d(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, window: Window, relu: bool
+) -> None:
+    """`minicnn.backends.reference.convolution.conv2d` for one group."""
+    channels, filters = kernel.shape[2:]
+    arrays = x.reshape(-1), kernel.reshape(-1), bias_or_zeros(bias, kernel), y.reshape(-1)
+    tables = input_frame(window, channels), convolution(window, channels, filters)
+    chunks = chunks_of(len(x))
+    _conv2d.launch(product_time(x, kernel, window), *arrays, relu, chunks, *tables, chunks=chunks.count)
+
+
+@inline
+def _chunk(x, kernel, bias, y, relu, images, frame, conv):
+    padded = frame_scratch(frame, 0, x)
+    for image in range(images[0], images[1]):
+        source, start = framed_image(frame, x, image, padded)
+        multiply(
+            Left(source, start, conv.pixels, conv.taps),
+            Right(kernel, 0, conv.kernel_rows),
+            Out(y, image * conv.pixel_count * conv.filters, conv.y_rows),
+            Span(0, conv.kernel_height, 0, conv.pixel_count, conv.filters),
+            first=bias,
+            accumulate=False,
+            floor=floor_of(relu, x),
+        )
+
+
+@parallel_kernel(uses=[MULTIPLY])
+def _conv2d(x, kernel, bias, y, relu, chunks, frame, conv):
+    for chunk in prange(chunks.count):
+        _chunk(x, kernel, bias, y, relu, images_of(chunks, chunk), frame, conv)

@@ -1,0 +1,264 @@
+"""Convolution, ReLU and max pooling in one, band by band; and its kernel's gradient where channels are few.
+
+Names in the kernels: `conv` and `bands` are named tuples of tables, `frame` is the input image's.
+"""
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from minicnn.backends import memory
+from minicnn.backends.numba.convolution import choice
+from minicnn.backends.numba.convolution.direct import bias_or_zeros, convolution, product_time
+from minicnn.backends.numba.machine import batch
+from minicnn.backends.numba.machine.batch import Gradients
+from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
+from minicnn.backends.numba.machine.memory import fill, filled
+from minicnn.backends.numba.machine.offsets import (
+    input_frame,
+    outer_sum,
+    row_table,
+    strides,
+    table_cache,
+    whole_vectors,
+    zero_row,
+)
+from minicnn.backends.numba.machine.vectors import I8, Emitter, lanes_of
+from minicnn.backends.numba.pooling import Pooled, pool_cells
+from minicnn.geometry import Window
+
+_L1_BYTES = 40 << 10  # of the first-level cache, for one kernel's use
+_ROW_SLACK = 16  # elements; the longest vector has as many
+
+
+class Bands(NamedTuple):
+    """How the kernels walk: band after band of convolution pixels, each pooled from scratch memory."""
+
+    bands: int
+    columns: int  # filters of a pixel, or of a group of pixels, in whole vectors
+    filters: int
+    x_stride: int  # elements of x from band to band
+    x_rows: np.ndarray  # window of every convolution pixel of a band
+    scratch_rows: np.ndarray  # where the pixel goes
+    pixel_count: int  # or groups of pixels that are computed together
+    scratch_size: int
+    cells: np.ndarray  # first tap of every pooled cell of a band in scratch memory
+    taps: np.ndarray  # every tap of a cell, from its first
+
+
+@table_cache
+def bands_of(window: Window, pool: Window, channels: int, filters: int, itemsize: int, abreast: int = 1) -> Bands:
+    """A band is a few rows of pooled cells, or the whole image if pooling windows overlap or are padded.
+
+    With `abreast` pixels computed together, the window is that of such a group (`paired_window`).
+    """
+    columns = whole_vectors(abreast * filters, itemsize)
+    row_length = filters if abreast > 1 else columns  # of scratch memory, for a pixel
+    width = min(pool.in_width, (pool.out_width - 1) * pool.stride_x + pool.kernel_width)
+    slack = _ROW_SLACK if abreast > 1 else 0  # what is written in whole vectors stays in its row
+    scratch_row = (pool.pad_left + width + pool.pad_right) * row_length + slack
+    cells_high, height = _band_size(pool, scratch_row * itemsize)
+    x_row = window.stride_y * input_frame(window, channels).padded_row
+    first = pool.pad_top * scratch_row + pool.pad_left * row_length
+    pixels = strides(width // abreast, window.stride_x * channels), strides(width // abreast, abreast * row_length)
+    cell_rows, cell_columns = strides(cells_high, pool.stride_y * scratch_row), pool.stride_x * row_length
+    return Bands(
+        bands=pool.out_height // cells_high,
+        columns=columns,
+        filters=filters,
+        x_stride=cells_high * pool.stride_y * x_row,
+        x_rows=row_table(outer_sum(strides(height, x_row), pixels[0])),
+        scratch_rows=row_table(first + outer_sum(strides(height, scratch_row), pixels[1])),
+        pixel_count=height * width // abreast,
+        scratch_size=(pool.pad_top + height + pool.pad_bottom) * scratch_row,
+        cells=outer_sum(cell_rows, strides(pool.out_width, cell_columns)),
+        taps=outer_sum(strides(pool.kernel_height, scratch_row), strides(pool.kernel_width, row_length)),
+    )
+
+
+def _band_size(pool, row_bytes):
+    """Rows of cells in a band, and of pixels."""
+    if not choice.can_pool_by_rows(pool):
+        return pool.out_height, pool.in_height
+    cells_high = _rows_in_band(pool.out_height, pool.stride_y * row_bytes)
+    return cells_high, (cells_high - 1) * pool.stride_y + pool.kernel_height
+
+
+def _rows_in_band(rows, row_bytes):
+    """The most rows of cells that divide all of them and leave half of the first cache to others; at least one."""
+    fitting = [count for count in range(1, rows + 1) if rows % count == 0 and count * row_bytes <= _L1_BYTES // 2]
+    return max(fitting, default=1)
+
+
+# ---------------------------------------------------------------------------------------------------- forward
+
+
+def conv2d_pool(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, out: Pooled, window: Window, pool: Window, relu: bool
+) -> None:
+    """`minicnn.backends.reference.convolution.conv2d_pool` for pooling without dilation and few taps."""
+    channels, filters = kernel.shape[2:]
+    frame, bias, abreast = input_frame(window, channels), bias_or_zeros(bias, kernel), 1
+    if choice.pairs_are_best(window, pool, filters, x.itemsize):
+        kernel, window, abreast = _paired(kernel), paired_window(window), 2
+        bias = _twice(bias, whole_vectors(filters, x.itemsize))
+    conv = convolution(window, channels, abreast * filters)
+    bands = bands_of(window, pool, channels, filters, x.itemsize, abreast)
+    arrays, chunks = (x.reshape(-1), kernel.reshape(-1), bias, out), batch.chunks_of(len(x))
+    time = product_time(x, kernel, window)
+    _conv2d_pool.launch(time, *arrays, relu, chunks, frame, conv, bands, chunks=chunks.count)
+
+
+@lru_cache
+def paired_window(window: Window) -> Window:
+    """The window of two pixels side by side: one tap wider, with twice the stride."""
+    return replace(window, kernel_width=window.kernel_width + 1, stride_x=2)
+
+
+def _twice(bias, size):
+    twice = memory.zeros(size, bias.dtype)
+    twice[: 2 * len(bias)] = np.concatenate((bias, bias))
+    return twice
+
+
+def _paired(kernel):
+    """The kernel of two pixels side by side: (KH, KW + 1, C, 2·F), the second half one column to the right."""
+    height, width, channels, filters = kernel.shape
+    paired = memory.zeros((height, width + 1, channels, 2 * filters), kernel.dtype)
+    paired[:, :-1, :, :filters] = kernel
+    paired[:, 1:, :, filters:] = kernel
+    return paired
+
+
+@inline
+def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
+    padded = batch.frame_scratch(frame, 0, x)
+    band = filled(bands.scratch_size, -np.inf, x)  # what pooling finds in its padding
+    for image in range(images[0], images[1]):
+        source, start = batch.framed_image(frame, x, image, padded)
+        for i in range(bands.bands):
+            multiply(
+                Left(source, start + i * bands.x_stride, bands.x_rows, conv.taps),
+                Right(kernel, 0, conv.kernel_rows),
+                Out(band, 0, bands.scratch_rows),
+                Span(0, conv.kernel_height, 0, bands.pixel_count, bands.columns),
+                first=bias,
+                accumulate=False,
+                floor=floor_of(False, x),
+            )
+            at = (image * bands.bands + i) * len(bands.cells) * bands.filters
+            pool_cells(band, 0, bands.cells, bands.taps, bands.filters, out, at, relu)
+
+
+@parallel_kernel(uses=[MULTIPLY])
+def _conv2d_pool(x, kernel, bias, out, relu, chunks, frame, conv, bands):
+    for chunk in prange(chunks.count):
+        _chunk(x, kernel, bias, out, relu, batch.images_of(chunks, chunk), frame, conv, bands)
+
+
+# ------------------------------------------------------------------------------------------------- backward
+
+
+class Winners(NamedTuple):
+    """The gradient of pooled cells, and the pixels that it goes to."""
+
+    dy: np.ndarray
+    winner: np.ndarray
+
+
+def winners(dy: np.ndarray, winner: np.ndarray) -> Winners:
+    """The `Winners` for arrays of any shape."""
+    return Winners(dy.reshape(-1), winner.reshape(-1))
+
+
+def kernel_gradient(
+    x: np.ndarray, kernel: np.ndarray, gradient: Winners, out: Gradients, window: Window, pool: Window
+) -> None:
+    """The gradient of a few channels: spread dy over a band of pixels, zeros too, and multiply."""
+    channels, filters = kernel.shape[2:]
+    tables = input_frame(window, channels), convolution(window, channels, filters)
+    bands, chunks = bands_of(window, pool, channels, filters, x.itemsize), batch.chunks_with_sums(len(x), kernel.nbytes)
+    arrays, time = (x.reshape(-1), gradient, zero_row(filters, x.dtype), out), product_time(x, kernel, window)
+    _kernel_gradient.launch(time, *arrays, chunks, *tables, bands, chunks=chunks.count)
+
+
+@inline
+def spread_cells(
+    gradient: Winners, at: int, cells: np.ndarray, taps: np.ndarray, filters: int, target: np.ndarray, sums: np.ndarray
+) -> None:
+    """target[pixel] = dy where the pixel is its cell's winner, else 0, for all of an image's cells; and their sum.
+
+    Writes whole vectors of filters.
+    """
+    for cell in cells:
+        for column in range(0, filters, lanes_of(target)):
+            _spread(gradient, at + column, taps, len(taps), target, cell + column, sums, column, filters - column)
+        at += filters
+
+
+@intrinsic
+def _spread(typingctx, gradient, at, offsets, taps, target, cell, sums, column, count):
+    """target[cell + offsets[t]] = dy where t is the winner, else 0, for every tap: a vector of filters of one cell.
+
+    Adds up what it has spread: sums[column :] += dy where there is a winner, `count` filters.
+    """
+    index = types.int64
+    return types.void(gradient, index, offsets, index, target, index, sums, index, index), _emit_spread
+
+
+def _emit_spread(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    gradient, at, offsets, taps, target, cell, sums, column, count = emit.plain(signature.args, args)
+    values, zero = emit.load(emit.moved(gradient.dy, at)), emit.full(0.0)
+    tap_of_winner = emit.load_bytes(emit.moved(gradient.winner, at))
+    target, sums = emit.moved(target, cell), emit.moved(sums, column)
+    with cgutils.for_range(builder, taps) as loop:
+        won = builder.icmp_unsigned("==", tap_of_winner, emit.splat(builder.trunc(loop.index, I8)))
+        pixel = emit.moved(target, builder.load(emit.moved(offsets, loop.index)))
+        emit.store(builder.select(won, values, zero), pixel)
+    live = builder.icmp_unsigned("<", tap_of_winner, emit.splat(builder.trunc(taps, I8)))
+    total = builder.fadd(emit.load(sums), builder.select(live, values, zero))
+    emit.store_counted(total, sums, count)
+    return context.get_dummy_value()
+
+
+@inline
+def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
+    if images[0] == images[1]:
+        fill(out.dkernel, 0, len(out.dkernel), 0)
+    padded = batch.frame_scratch(frame, 0, x)
+    band = filled(bands.scratch_size, 0, x)
+    control = flush_denormals()
+    for image in range(images[0], images[1]):
+        source, start = batch.framed_image(frame, x, image, padded)
+        for i in range(bands.bands):
+            at = (image * bands.bands + i) * len(bands.cells) * conv.filters
+            spread_cells(gradient, at, bands.cells, bands.taps, conv.filters, band, out.dbias)
+            if len(out.dkernel) > 0:
+                multiply(
+                    Left(source, start + i * bands.x_stride, conv.taps, bands.x_rows),
+                    Right(band, 0, bands.scratch_rows),
+                    Out(out.dkernel, 0, conv.kernel_rows),
+                    Span(0, bands.pixel_count, 0, conv.kernel_height, conv.filters),
+                    first=zeros,
+                    accumulate=image > images[0] or i > 0,
+                    floor=floor_of(False, x),
+                )
+    restore_denormals(control)
+
+
+@parallel_kernel(uses=[MULTIPLY])
+def _kernel_gradient(x, gradient, zeros, out, chunks, frame, conv, bands):
+    kernel_sums, bias_sums = batch.sums_for(chunks, len(out.dkernel), conv.filters, x)
+    for chunk in prange(chunks.count):
+        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
+        _gradient_chunk(x, gradient, zeros, own, images, frame, conv, bands)
+    batch.add_up(bias_sums, chunks.count, out.dbias)
+    batch.add_up(kernel_sums, chunks.count, out.dkernel)

@@ -56,7 +56,7 @@ class StepState:
         step, start : int
         """
         numbers = np.float64(rate), np.float64(learning_rate), np.int64(step), np.int64(start)
-        launch("training", "set_step", FLOAT32, (1,), 1, self._rates, self._counters, *numbers)
+        launch("graph", "set_iteration", FLOAT32, (1,), 1, self._rates, self._counters, *numbers)
 
     def load(self, source, order, out) -> None:
         """out = the samples ``order[start:]`` (None: ``start:``) of `source`, cast."""
@@ -67,12 +67,12 @@ class StepState:
         is_on_device = isinstance(loss, cupy.ndarray)
         loss = loss.astype(np.float64, copy=False) if is_on_device else cupy.full((), loss, np.float64)
         arguments = loss, report, np.float64(count), self._rates, self._counters
-        launch("training", "record_loss", FLOAT32, (1,), 1, *arguments)
+        launch("graph", "record_loss", FLOAT32, (1,), 1, *arguments)
 
     def restore_if_bad(self, target, source, report) -> None:
         """target = source if a loss was not finite."""
         arguments = target, source, np.int64(target.size), report
-        launch_over(target.size, "training", "restore_if_bad", target.dtype, *arguments)
+        launch_over(target.size, "graph", "restore_if_bad", target.dtype, *arguments)
 
     def kernels(self, kernels, report):
         """`kernels`, with optimizer kernels that read the rate from the device and stop after a bad loss."""

@@ -19,17 +19,17 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
 
-def dropout(x, y, rate, seed, stream, step):
+def dropout(x, y, rate, seed, stream, iteration):
     """See `minicnn.backends.reference.dropout`."""
     _dropout.run(
         _DROPOUT_NANOSECONDS * x.size,
-        x.reshape(-1), y.reshape(-1), float(np.float32(rate)), 1 / (1 - rate), _key(seed, stream, step),
+        x.reshape(-1), y.reshape(-1), float(np.float32(rate)), 1 / (1 - rate), _key(seed, stream, iteration),
     )  # fmt: skip
 
 
-def uniform(numbers, seed, stream, step):
+def uniform(numbers, seed, stream, iteration):
     """See `minicnn.backends.reference.uniform`."""
-    _uniform(numbers.reshape(-1), _key(seed, stream, step))
+    _uniform(numbers.reshape(-1), _key(seed, stream, iteration))
 
 
 def _key(seed, stream, step):

@@ -167,7 +167,7 @@ def test_generators_sample_weights_and_several_outputs(rng, seed):
 
 def test_data_that_does_not_fit_comes_in_chunks(rng, seed, monkeypatch):
     """In two sets of arrays that take turns; the order of the samples is the same as without chunks."""
-    from minicnn import device_engine
+    from minicnn.training import device_engine
 
     x, y = dense_data(rng, 103)
     results = []
@@ -382,7 +382,7 @@ def test_large_products_by_cublas(cupy, kernel, strides, padding, groups, dtype,
     if not blas._library():
         pytest.skip("cuBLAS is not installed")
     monkeypatch.setattr(blas, "LEAST_PRODUCTS", 0)
-    monkeypatch.setattr(blas, "MOST_COLUMN_BYTES", 4000)  # a part of the batch at a time
+    monkeypatch.setattr(blas, "MOST_COLUMN_BYTES", 4000)  # a chunk of the batch at a time
     reference, backend = backends.get("numpy"), backends.get("cupy")
     size, strides = (kernel, kernel) if isinstance(kernel, int) else kernel, (strides, strides)
     window = make_window((7, 6), size, strides, padding)
@@ -405,11 +405,11 @@ def test_large_products_by_cublas(cupy, kernel, strides, padding, groups, dtype,
 
 
 @pytest.mark.parametrize(("rows", "channels", "filters"), [(9, 4, 64), (140, 1, 130), (40, 70, 36)])
-def test_every_tile(rows, channels, filters, cupy, rng, monkeypatch):
-    """The wide tiles are for products that would take the stand-in minutes: here they are chosen for small ones."""
+def test_blocks_of_every_size(rows, channels, filters, cupy, rng, monkeypatch):
+    """The wide blocks are for products that would take the stand-in minutes: here they are chosen for small ones."""
     from minicnn.backends.cupy import products
 
-    monkeypatch.setattr(products, "LEAST_WORK_FOR_WIDE_TILES", 0)
+    monkeypatch.setattr(products, "LEAST_WORK_FOR_WIDE_BLOCKS", 0)
     monkeypatch.setattr(products, "LEAST_SLICES", 1)
     reference, backend = backends.get("numpy"), backends.get("cupy")
     x, kernel, dy = (rng.normal(size=s).astype("f4") for s in ((rows, channels), (channels, filters), (rows, filters)))
@@ -593,7 +593,7 @@ class TestStandIn:
                 grid = value
             else:
                 arguments[key] = value
-        launch("sums", "relu_gradient", np.dtype(np.float32), grid, threads, *arguments.values())
+        launch("convolution", "relu_gradient", np.dtype(np.float32), grid, threads, *arguments.values())
 
     def test_a_launch_that_is_right(self):
         self.launch()

@@ -3,16 +3,20 @@
 import os
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
 from minicnn.errors import BackendError, unknown_name
 
-DEFAULT = "numba"
-NAMES = ("numba", "numpy", "cupy")
+if TYPE_CHECKING:
+    from minicnn.backends.base import Backend
 
-_chosen = {"name": None}
+DEFAULT: str = "numba"
+NAMES: tuple[str, ...] = ("numba", "numpy", "cupy")
+
+_chosen: dict[str, str | None] = {"name": None}
 
 
-def get(name=None):
+def get(name: str | None = None) -> "Backend":
     """The backend of that name; without one, the current backend.
 
     Parameters
@@ -49,12 +53,12 @@ def set_backend(name: str) -> None:
     _chosen["name"] = name
 
 
-def current():
+def current() -> "Backend":
     """The backend chosen by `set_backend`, else by the environment variable MINICNN_BACKEND, else numba."""
     return get(_current_name())
 
 
-def _current_name():
+def _current_name() -> str:
     return _chosen["name"] or os.environ.get("MINICNN_BACKEND") or DEFAULT
 
 
@@ -70,7 +74,7 @@ def info() -> None:
 
 
 @cache
-def _load(name: str, index: int):
+def _load(name, index):
     """Import a backend when it is first needed: numba takes half a second."""
     from minicnn.backends.base import Backend
 

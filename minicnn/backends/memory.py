@@ -4,6 +4,7 @@ import ctypes
 import math
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 vector
 SLACK = 64  # readable bytes behind the last element: a vector load at the tail may run over it
@@ -12,17 +13,17 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT, _LARGE = 16 << 20, 4 << 20  # bytes
 
 
-def empty(shape, dtype):
+def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Like `numpy.empty`, but aligned to 64 bytes and followed by at least 64 readable bytes."""
-    return _place(np.empty, shape, dtype)
+    return _aligned(np.empty, shape, dtype)
 
 
-def zeros(shape, dtype):
+def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Like `numpy.zeros`, but aligned to 64 bytes and followed by at least 64 readable bytes."""
-    return _place(np.zeros, shape, dtype)
+    return _aligned(np.zeros, shape, dtype)
 
 
-def _place(allocate, shape, dtype):
+def _aligned(allocate, shape, dtype):
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     size = math.prod(shape) * dtype.itemsize

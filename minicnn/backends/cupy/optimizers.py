@@ -68,7 +68,7 @@ def rmsprop_update(
 
 
 def _update(rule, theta, grad, first, second, rate, a=0.0, b=0.0, epsilon=0.0):
-    """Launch the kernel; `rate` is a number, or a `DeviceNumber` (`minicnn.backends.cupy.graph`), read at each launch."""
+    """Launch the kernel; `rate` is a number, or a `DeviceNumber` (graph.py), which is read at each launch."""
     real = theta.dtype.type
     rate_at, bad = (rate.at, rate.bad) if hasattr(rate, "at") else (None, None)
     at_once = np.float64(0 if rate_at is not None else rate)

@@ -12,8 +12,8 @@ from minicnn.backends.cupy.structures import Matrix, Pool, Positions, Span, Taps
 SLICE = 8  # terms that a block multiplies at a time: BK in products.cu
 THREADS = 128  # of a block of any size
 
-# The sum of a product with few blocks is cut into parts, so that all multiprocessors of a large GPU have work. These are
-# constants, not properties of the GPU at hand: results do not depend on it.
+# The sum of a product with few blocks is cut into parts, so that all multiprocessors of a large GPU have work. These
+# are constants, not properties of the GPU at hand: results do not depend on it.
 BLOCKS_WANTED = 528
 LEAST_SLICES = 8  # of a part
 LEAST_WORK_FOR_WIDE_BLOCKS = 4096  # blocks × slices

@@ -3,7 +3,7 @@
 An *op* is a computation that every backend offers under one name, as ``backend.ops.conv2d``; a *kernel* is the compiled
 code behind it (Numba, CUDA), and also what a convolution or dense layer multiplies with. The ops of this package are
 all there are. A new one is a function that its file lists in ``__all__``. A backend makes it faster with a function of
-the same name and parameters in any file of its package, by custom one of the same name; until it does, the reference
+the same name and parameters in any file of its package, as a rule in one of the same name; until it does, the reference
 computes. Neither needs an entry elsewhere.
 
 The contract of every op, here and in the faster backends (tests compare parameters and results):
@@ -12,7 +12,8 @@ The contract of every op, here and in the faster backends (tests compare paramet
   annotations name NumPy's type, which stands for that of the backend's arrays;
 * results are written into the arrays given for them (``y``, ``dx``, ``dkernel``, ``dbias``): assigned, never added to;
   an output that is None is not computed; inputs are never modified;
-* ``relu=True`` means that ReLU is applied to ``y``, and in a backward op that it was: ``dy`` counts only where ``y > 0``.
+* ``relu=True`` means that ReLU is applied to ``y``, and in a backward op that it was: ``dy`` counts only where ``y``
+  is above 0.
 
 New arrays are made with NumPy's ``*_like`` functions, which follow the type of their argument: the same code serves
 CuPy arrays.

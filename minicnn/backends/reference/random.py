@@ -10,8 +10,8 @@ __all__ = ["dropout", "uniform"]
 def dropout(x: np.ndarray, y: np.ndarray, rate: float, seed: int, stream: int, iteration: int) -> None:
     """y = x / (1 - rate) where the element's random number is at least `rate`, else 0.
 
-    The numbers are `minicnn.random.uniform(seed, stream, iteration, x.size)`: nothing is stored, the backward pass calls
-    this function again with dy for x.
+    The numbers are `minicnn.random.uniform(seed, stream, iteration, x.size)`: nothing is stored, the backward pass
+    calls this function again with dy for x.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """What the cupy backend promises beyond the others: traffic, graphs, errors, moving. On a GPU, or on the stand-in."""
 
 import gc
+import inspect
 import math
 import subprocess
 import sys
@@ -655,14 +656,17 @@ class TestStandIn:
 
 
 def test_kernels_have_the_parameters_of_the_reference():
-    import inspect
-
     from minicnn.backends.reference import ops as reference
 
-    kernels = backends.get("cupy").ops
+    ops = backends.get("cupy").ops
     for name in vars(reference):
-        assert "cupy" in getattr(kernels, name).__module__
-        assert inspect.signature(getattr(kernels, name)) == inspect.signature(getattr(reference, name)), name
+        assert "cupy" in getattr(ops, name).__module__
+        assert parameters_of(getattr(ops, name)) == parameters_of(getattr(reference, name)), name
+
+
+def parameters_of(function):
+    """Names, kinds and defaults: arrays are of other types here."""
+    return [p.replace(annotation=p.empty) for p in inspect.signature(function).parameters.values()]
 
 
 def test_graphs_find_the_optimizer_s_memory_where_it_was(rng):

@@ -11,7 +11,21 @@ MUST_EXIST = {
     "minicnn/datasets/digits_LICENSE.txt",
     *(
         f"minicnn/backends/cupy/{n}.cu"
-        for n in ("augmentation", "common", "convolution", "pooling", "sums", "training")
+        for n in (
+            "blas",
+            "common",
+            "convolution",
+            "cross_entropy",
+            "gather",
+            "graph",
+            "normalization",
+            "optimizers",
+            "partial_sums",
+            "pooling",
+            "products",
+            "random",
+            "warp",
+        )
     ),
 }
 

@@ -73,8 +73,8 @@ def philox4x32(counter: Sequence[ArrayLike], key: Sequence[int]) -> list[np.ndar
 def uniform(seed: int, stream: int, iteration: int, count: int) -> np.ndarray:
     """`count` float32 numbers in [0, 1), multiples of 2**-24.
 
-    Element i is word i % 4 of the block with counter (i // 4, stream, iteration's low half, iteration's high half) under
-    the key (seed's low half, seed's high half).
+    Element i is word i % 4 of the block with counter (i // 4, stream, iteration's low half, iteration's high half)
+    under the key (seed's low half, seed's high half).
 
     Parameters
     ----------

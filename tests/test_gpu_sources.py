@@ -3,12 +3,16 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from minicnn.backends.cupy import structures
+from minicnn.backends.cupy.sources import options, source
 
 FOLDER = Path(__file__).parents[1] / "minicnn" / "backends" / "cupy"
 ARCHITECTURES = (75, 80, 86, 89, 90, 100)
-TILES = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
-OTHERS = ("augmentation", "convolution", "pooling", "sums", "training")
+BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
+FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - {"common"})
 
 
 @pytest.fixture(scope="module")
@@ -38,22 +42,15 @@ def compile_source(nvrtc, name, text, options):
     return code
 
 
-def sources():
-    """(file, dtype, tile) of everything that is ever compiled."""
-    for dtype, tiles in TILES.items():
-        yield from ((file, dtype, None) for file in OTHERS)
-        yield from (("convolution", dtype, tile) for tile in tiles)
+def everything():
+    """(file, dtype, block) of everything that is ever compiled."""
+    for dtype, blocks in BLOCKS.items():
+        yield from ((file, dtype, None) for file in FILES if file != "products")
+        yield from (("products", dtype, block) for block in blocks)
 
 
-def text_of(file):
-    return "\n".join((FOLDER / f"{name}.cu").read_text() for name in ("common", file))
-
-
-def options_for(dtype, tile, architecture):
-    """As minicnn.backends.cupy.launch has them; a test compares."""
-    real = {"float32": "float", "float64": "double"}[dtype]
-    own = ["-std=c++17", f"-DREAL={real}", *([f"-DTILE_{tile}"] if tile else [])]
-    return [*own, "-ftz=true", f"-arch=sm_{architecture}"]  # CuPy adds these two
+def options_for(dtype, block, architecture):
+    return [*options(dtype, block), "-ftz=true", f"-arch=sm_{architecture}"]  # CuPy adds the last two
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -62,30 +59,109 @@ def test_every_kernel_compiles(architecture, nvrtc):
     if architecture not in known:
         pytest.skip(f"this NVRTC does not know sm_{architecture}")
 
-    def compiled(source):
-        file, dtype, tile = source
-        return compile_source(nvrtc, file, text_of(file), options_for(dtype, tile, architecture))
+    def compiled(what):
+        file, dtype, block = what
+        return compile_source(nvrtc, file, source(file), options_for(dtype, block, architecture))
 
     with ThreadPoolExecutor(2) as pool:
-        for code in pool.map(compiled, sources()):
+        for code in pool.map(compiled, everything()):
             assert code[:4] == b"\x7fELF"
 
 
 def test_a_mistake_is_reported(nvrtc):
-    text = text_of("pooling").replace("const REAL pixel", "const REAL pixl")
+    text = source("pooling").replace("const REAL pixel", "const REAL pixl")
     with pytest.raises(AssertionError, match="pixel"):
         compile_source(nvrtc, "pooling", text, options_for("float32", None, 90))
 
 
+def test_every_file_stands_beside_the_python_that_launches_it():
+    assert "common" not in FILES
+    for file in set(FILES) - {"graph"}:
+        assert f'"{file}"' in (FOLDER / f"{file}.py").read_text(encoding="utf-8"), file
+
+
+def test_other_types_are_refused():
+    with pytest.raises(TypeError, match=r"float32 or float64. Received: float16"):
+        options("float16")
+
+
 @pytest.mark.gpu
-def test_these_are_the_sources_that_are_launched():
-    from minicnn import backends
+def test_these_are_the_blocks_that_are_launched(rng):
+    from minicnn.backends.cupy import products
 
-    backends.get("cupy")
-    from minicnn.backends.cupy import launch, products
+    assert products.BLOCKS == BLOCKS
+    for dtype, blocks in BLOCKS.items():
+        sizes = rng.integers(1, 1 << 12, (200, 4)).tolist()
+        chosen = {products.choose_block(structures.Span(*size), np.dtype(dtype)) for size in sizes}
+        assert {f"{rows}x{columns}" for rows, columns in chosen} <= set(blocks)
 
-    assert TILES == products.TILES
-    for file, dtype, tile in sources():
-        assert launch.source(file) == text_of(file)
-        assert list(launch.options(dtype, tile)) == options_for(dtype, tile, 90)[:-2]
-    assert {path.stem for path in FOLDER.glob("*.cu")} == {"common", *OTHERS}
+
+# ------------------------------------------------------------------------------------------------------- structures
+
+
+def leaves(structure, prefix="", start=0):
+    """(path in C, offset that the dtype gives it) of every int of a structure."""
+    dtype = structures.dtype_of(structure)
+    for name, kind in structure.__annotations__.items():
+        offset = start + dtype.fields[name][1]
+        if kind is int:
+            yield f"{prefix}{name}", offset
+        else:
+            yield from leaves(kind, f"{prefix}{name}.", offset)
+
+
+def kernel_that_looks(structure):
+    """A kernel that writes the size of a structure that it gets by value, and offset and value of every int in it."""
+    paths = [path for path, _ in leaves(structure)]
+    lines = [f"out[{2 * i + 1}] = (char*)&s.{p} - (char*)&s; out[{2 * i + 2}] = s.{p};" for i, p in enumerate(paths)]
+    texts = "".join(map(structures.text_of, structures.ALL))
+    return f"""{texts}
+extern "C" __global__ void look({structure.__name__} s, long long* out) {{
+    out[0] = sizeof(s);
+    {chr(10).join(lines)}
+}}"""
+
+
+def filled(structure, numbers):
+    """A structure whose ints are the next of `numbers`."""
+    return structure(*(next(numbers) if kind is int else filled(kind, numbers) for kind in _kinds(structure)))
+
+
+def _kinds(structure):
+    return structure.__annotations__.values()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("structure", structures.ALL, ids=lambda s: s.__name__)
+def test_structures_are_the_same_in_c_and_numpy(structure):
+    import cupy
+
+    expected = list(leaves(structure))
+    look = cupy.RawModule(code=kernel_that_looks(structure), options=("-std=c++17",), backend="nvrtc")
+    out = cupy.zeros(2 * len(expected) + 1, np.int64)
+    value = structures.by_value(filled(structure, iter(range(100, 200))))
+    look.get_function("look")((1,), (1,), (value, out))
+    size, *found = out.get().tolist()
+    assert size == value.nbytes == structures.dtype_of(structure).itemsize
+    assert found[::2] == [offset for _, offset in expected]
+    assert found[1::2] == list(range(100, 100 + len(expected)))
+
+
+def test_structures_are_not_mixed_up():
+    """Two structures of the same numbers are equal as tuples."""
+    matrix, pair = structures.Matrix(3, 4), (3, 4)
+    assert matrix == pair
+    assert structures.by_value(matrix).dtype == structures.dtype_of(structures.Matrix)
+    span, taps = structures.Span(1, 2, 3, 4, 5, 6), structures.Window(*range(12))
+    assert structures.by_value(span).dtype.names == structures.Span._fields
+    assert structures.by_value(taps)["pad_left"] == 11
+    with pytest.raises(ValueError, match="read-only"):
+        structures.by_value(span)["rows"] = 3
+
+
+def test_windows_become_structures():
+    from minicnn.geometry import make_window
+
+    window = make_window((7, 6), (3, 2), (2, 1), "same")
+    numbers = structures.window_structure(window)._asdict()
+    assert numbers == {name: getattr(window, name) for name in structures.Window._fields}

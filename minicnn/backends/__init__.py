@@ -12,10 +12,11 @@ from minicnn.errors import BackendError, unknown_name
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
 
-DEFAULT = "numba"
-NAMES = ("numba", "numpy", "cupy")
 
-_chosen = {"name": None}
+DEFAULT: str = "numba"
+NAMES: tuple[str, ...] = ("numba", "numpy", "cupy")
+
+_chosen: dict[str, str | None] = {"name": None}
 
 
 def get(name: str | None = None) -> Backend:
@@ -60,7 +61,7 @@ def current() -> Backend:
     return get(_current_name())
 
 
-def _current_name():
+def _current_name() -> str:
     return _chosen["name"] or os.environ.get("MINICNN_BACKEND") or DEFAULT
 
 
@@ -76,7 +77,7 @@ def info() -> None:
 
 
 @cache
-def _load(name: str, index: int):
+def _load(name, index):
     """Import a backend when it is first needed: numba takes half a second."""
     from minicnn.backends.base import Backend
 

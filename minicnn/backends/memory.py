@@ -15,15 +15,15 @@ _KEPT, _LARGE = 16 << 20, 4 << 20  # bytes
 
 def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Like `numpy.empty`, but aligned to 64 bytes and followed by at least 64 readable bytes."""
-    return _allocate(np.empty, shape, dtype)
+    return _aligned(np.empty, shape, dtype)
 
 
 def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Like `numpy.zeros`, but aligned to 64 bytes and followed by at least 64 readable bytes."""
-    return _allocate(np.zeros, shape, dtype)
+    return _aligned(np.zeros, shape, dtype)
 
 
-def _allocate(allocate, shape, dtype):
+def _aligned(allocate, shape, dtype):
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     size = math.prod(shape) * dtype.itemsize

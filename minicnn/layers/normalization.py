@@ -3,6 +3,7 @@
 import numpy as np
 
 from minicnn import initializers
+from minicnn.backends.reference.normalization import Moments, MovingAverages
 from minicnn.checks import check_number
 from minicnn.layers.base import Layer
 from minicnn.step import Buffer
@@ -73,33 +74,16 @@ class BatchNormalization(Layer):
         return {"mean": Buffer(channels, per_sample=False), "inverse_std": Buffer(channels, per_sample=False)}
 
     def forward(self, xs, ws):
-        params, buffers = ws.params, ws.buffers
-        ws.ops.batch_norm(
-            xs[0],
-            ws.y,
-            params.get("gamma"),
-            params.get("beta"),
-            buffers["mean"],
-            buffers["inverse_std"],
-            params["moving_mean"],
-            params["moving_variance"],
-            self.momentum,
-            self.epsilon,
-            ws.training and self.trainable,
-        )
+        params = ws.params
+        moving = MovingAverages(params["moving_mean"], params["moving_variance"])
+        scale = params.get("gamma"), params.get("beta")
+        training = ws.training and self.trainable
+        ws.ops.batch_norm(xs[0], ws.y, *scale, _moments(ws), moving, self.momentum, self.epsilon, training)
 
     def backward(self, dy, ws):
-        ws.ops.batch_norm_backward(
-            ws.xs[0],
-            dy,
-            ws.params.get("gamma"),
-            ws.buffers["mean"],
-            ws.buffers["inverse_std"],
-            ws.dxs[0],
-            ws.grads.get("gamma"),
-            ws.grads.get("beta"),
-            ws.training and self.trainable,
-        )
+        gradients = ws.dxs[0], ws.grads.get("gamma"), ws.grads.get("beta")
+        gamma, training = ws.params.get("gamma"), ws.training and self.trainable
+        ws.ops.batch_norm_backward(ws.xs[0], dy, gamma, _moments(ws), *gradients, training)
 
     def to_onnx(self, xs, graph):
         channels = xs[0].shape[-1:]
@@ -113,3 +97,8 @@ class BatchNormalization(Layer):
     def examples(cls):
         yield cls(), [(4, 3, 5)]
         yield cls(center=False, scale=False, momentum=0.9), [(7,)]
+
+
+def _moments(ws):
+    """What the forward pass normalizes with, for the backward pass too."""
+    return Moments(ws.buffers["mean"], ws.buffers["inverse_std"])

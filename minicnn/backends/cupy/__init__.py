@@ -1,5 +1,6 @@
-"""The kernels for NVIDIA GPUs, CUDA C in ``.cu`` files: same names, same parameters as `minicnn.backends.reference`.
+"""The ops on NVIDIA GPUs: every ``.cu`` file holds kernels in CUDA C, which the ``.py`` file of the same name launches.
 
-Arrays are CuPy's, C-contiguous and on the current device. Sums are added in an order that depends on shapes alone, and
-no kernel uses atomics: results are bit-identical run after run.
+Names and parameters are those of `minicnn.backends.reference`. Arrays are CuPy's, C-contiguous and on the current
+device. Sums are added in an order that depends on shapes alone, and no kernel uses atomics: results are bit-identical
+run after run.
 """

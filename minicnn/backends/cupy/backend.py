@@ -1,13 +1,16 @@
 """The cupy backend: CuPy arrays on one device, and the kernels of this package."""
 
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import cupy
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minicnn.backends import cupy as package
-from minicnn.backends.base import Backend
+from minicnn.backends.base import Backend, Shape
 from minicnn.backends.cupy import devices
 from minicnn.backends.cupy.graph import CapturedGraph, IterationState, Uploads, free_retired
 
@@ -26,26 +29,26 @@ class CupyBackend(Backend):
         If it cannot be used; says why.
     """
 
-    xp = cupy
-    on_device = True
+    xp: ModuleType = cupy
+    on_device: bool = True
 
-    def __init__(self, index=0):
+    def __init__(self, index: int = 0) -> None:
         super().__init__("cupy" if index == 0 else f"cupy:{index}", package, fuses=True)
         devices.check(index)
-        self.device = cupy.cuda.Device(index)
+        self.device: cupy.cuda.Device = cupy.cuda.Device(index)
 
-    def empty(self, shape, dtype):
+    def empty(self, shape: Shape, dtype: DTypeLike) -> cupy.ndarray:
         shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
         with self.device, devices.explained_memory(math.prod(shape) * np.dtype(dtype).itemsize):
             return cupy.empty(shape, dtype)
 
-    def zeros(self, shape, dtype):
+    def zeros(self, shape: Shape, dtype: DTypeLike) -> cupy.ndarray:
         array = self.empty(shape, dtype)
         with self.device:
             array.fill(0)
         return array
 
-    def asarray(self, array, dtype=None):
+    def asarray(self, array: np.ndarray | cupy.ndarray, dtype: DTypeLike | None = None) -> cupy.ndarray:
         dtype = np.dtype(dtype or array.dtype)
         if isinstance(array, cupy.ndarray):
             with self.device:
@@ -56,11 +59,11 @@ class CupyBackend(Backend):
             copy.set(host)
         return copy
 
-    def to_host(self, array):
+    def to_host(self, array: cupy.ndarray) -> np.ndarray:
         with self.device:
             return array.get()
 
-    def load(self, array, source):
+    def load(self, array: cupy.ndarray, source: np.ndarray | cupy.ndarray) -> None:
         with self.device:
             array[...] = source if isinstance(source, cupy.ndarray) else self.asarray(source, array.dtype)
 
@@ -86,11 +89,11 @@ class CupyBackend(Backend):
         return Uploads()
 
     @contextmanager
-    def use_threads(self, count):
+    def use_threads(self, count: int) -> Iterator[None]:
         """Inside, the device is the current one. Threads of the processor have nothing to do with it."""
         with self.device:
             yield
 
-    def describe(self):
+    def describe(self) -> str:
         with self.device:
             return devices.describe()

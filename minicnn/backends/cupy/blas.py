@@ -1,7 +1,7 @@
 """im2col, col2im and cuBLAS, for products so large that nothing else counts.
 
 CuPy's cuBLAS cannot be captured in a graph, and im2col costs memory; below `LEAST_PRODUCTS` the kernels of
-convolution.cu serve.
+products.cu serve.
 """
 
 import os
@@ -10,7 +10,9 @@ from functools import cache
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import launch_over, window_structure
+from minicnn.backends.cupy.launch import launch_over
+from minicnn.backends.cupy.structures import window_structure
+from minicnn.geometry import Window
 
 LEAST_PRODUCTS = 2**34  # multiplications
 LEAST_PRODUCTS_TF32 = 2**22  # tensor cores are worth it earlier
@@ -21,7 +23,7 @@ TF32_VARIABLE = "MINICNN_TF32"
 _settings = {"tf32": os.environ.get(TF32_VARIABLE, "0") not in ("", "0")}
 
 
-def serves(products) -> bool:
+def serves(products: int) -> bool:
     """Whether so many multiplications are done here."""
     least = LEAST_PRODUCTS_TF32 if _settings["tf32"] else LEAST_PRODUCTS
     return products >= least and _library() is not None
@@ -37,47 +39,63 @@ def _library():
     return cublas
 
 
-def conv2d(x, kernel, bias, y, window, groups, relu) -> None:
-    """As `minicnn.backends.reference.conv2d`."""
+def conv2d(
+    x: cupy.ndarray,
+    kernel: cupy.ndarray,
+    bias: cupy.ndarray | None,
+    y: cupy.ndarray,
+    window: Window,
+    groups: int,
+    relu: bool,
+) -> None:
+    """As `minicnn.backends.reference.convolution.conv2d`."""
     filters = kernel.shape[3]
-    for part in _parts(x, kernel, window, groups):
-        columns = _columns(x[part], window, groups)  # (G, M, T·C)
+    for chunk in _chunks(x, kernel, window, groups):
+        columns = _columns(x[chunk], window, groups)  # (G, M, T·C)
         _, m, k = columns.shape
         each = filters // groups
         # row-major y = columns · kernel is column-major yᵀ = kernelᵀ · columnsᵀ
         _multiply(
-            "N", "N", each, m, k, (kernel, filters, each), (columns, k, m * k), 0, (y[part], filters, each), groups
+            "N", "N", each, m, k, (kernel, filters, each), (columns, k, m * k), 0, (y[chunk], filters, each), groups
         )
     channels = np.int32(filters)
     if bias is not None or relu:
         arguments = y, bias, np.int64(y.size), channels, np.int32(relu)
-        launch_over(y.size, "convolution", "add_bias", y.dtype, *arguments)
+        launch_over(y.size, "blas", "add_bias", y.dtype, *arguments)
 
 
-def conv2d_backward(x, kernel, dy, dx, dkernel, window, groups) -> None:
-    """As `minicnn.backends.reference.conv2d_backward`, without ReLU and bias."""
+def conv2d_backward(
+    x: cupy.ndarray,
+    kernel: cupy.ndarray,
+    dy: cupy.ndarray,
+    dx: cupy.ndarray | None,
+    dkernel: cupy.ndarray | None,
+    window: Window,
+    groups: int,
+) -> None:
+    """As `minicnn.backends.reference.convolution.conv2d_backward`, without ReLU and bias."""
     filters = kernel.shape[3]
     each = filters // groups
-    for number, part in enumerate(_parts(x, kernel, window, groups)):
-        dy_part = dy[part], filters, each
-        m, k = dy[part].size // filters, kernel[..., 0].size
+    for i, chunk in enumerate(_chunks(x, kernel, window, groups)):
+        dy_chunk = dy[chunk], filters, each
+        m, k = dy[chunk].size // filters, kernel[..., 0].size
         if dkernel is not None:
-            columns = _columns(x[part], window, groups)
+            columns = _columns(x[chunk], window, groups)
             target = dkernel, filters, each
-            _multiply("N", "T", each, k, m, dy_part, (columns, k, m * k), int(number > 0), target, groups)
+            _multiply("N", "T", each, k, m, dy_chunk, (columns, k, m * k), int(i > 0), target, groups)
         if dx is not None:
             pointwise = _is_pointwise(window, groups)
-            dcolumns = dx[part] if pointwise else cupy.empty((groups, m, k), dy.dtype)
-            _multiply("T", "N", k, m, each, (kernel, filters, each), dy_part, 0, (dcolumns, k, m * k), groups)
+            dcolumns = dx[chunk] if pointwise else cupy.empty((groups, m, k), dy.dtype)
+            _multiply("T", "N", k, m, each, (kernel, filters, each), dy_chunk, 0, (dcolumns, k, m * k), groups)
             if not pointwise:
-                _window_kernel("col2im", dcolumns, dx[part], dx[part], window, groups)
+                _window_kernel("col2im", dcolumns, dx[chunk], dx[chunk], window, groups)
 
 
-def _parts(x, kernel, window, groups):
+def _chunks(x, kernel, window, groups):
     """Slices of the batch whose columns fit into memory."""
     bytes_each = window.out_height * window.out_width * kernel[..., 0].size * groups * x.itemsize
-    step = len(x) if _is_pointwise(window, groups) else max(1, MOST_COLUMN_BYTES // bytes_each)
-    return [slice(start, min(start + step, len(x))) for start in range(0, len(x), step)]
+    size = len(x) if _is_pointwise(window, groups) else max(1, MOST_COLUMN_BYTES // bytes_each)
+    return [slice(start, min(start + size, len(x))) for start in range(0, len(x), size)]
 
 
 def _is_pointwise(window, groups) -> bool:
@@ -98,7 +116,7 @@ def _columns(x, window, groups):
 
 def _window_kernel(name, source, target, images, window, groups):
     numbers = np.int32(len(images)), np.int32(images.shape[3]), np.int32(groups), window_structure(window)
-    launch_over(target.size, "convolution", name, source.dtype, source, target, *numbers)
+    launch_over(target.size, "blas", name, source.dtype, source, target, *numbers)
 
 
 def _multiply(op_a, op_b, m, n, k, a, b, beta, c, count):

@@ -1,53 +1,78 @@
-"""Convolution, alone and fused with max pooling."""
+"""Convolution, alone and fused with max pooling: products of windows and kernels."""
 
 import cupy
 import numpy as np
 
 from minicnn.backends.cupy import blas
 from minicnn.backends.cupy.launch import launch_over
+from minicnn.backends.cupy.partial_sums import column_sums
 from minicnn.backends.cupy.pooling import max_pool, max_pool2d_backward
-from minicnn.backends.cupy.products import correlation, product
-from minicnn.backends.cupy.sums import column_sums, relu_gradient
+from minicnn.backends.cupy.products import Left, Out, Right, correlation, product
+from minicnn.backends.cupy.structures import Matrix, Pool, Positions, Span, Taps, window_structure
 from minicnn.geometry import Window
 
 
-def conv2d(x, kernel, bias, y, window: Window, groups=1, relu=False):
+def conv2d(
+    x: cupy.ndarray,
+    kernel: cupy.ndarray,
+    bias: cupy.ndarray | None,
+    y: cupy.ndarray,
+    window: Window,
+    groups: int = 1,
+    relu: bool = False,
+) -> None:
+    """See `minicnn.backends.reference.convolution.conv2d`."""
     if blas.serves(y.size * kernel[..., 0].size):
         blas.conv2d(x, kernel, bias, y, window, groups, relu)
         return
-    rows = len(x) * window.out_height * window.out_width
-    positions = {"rows": rows, "row_height": window.out_height, "row_width": window.out_width}
-    product(x, kernel, bias, y, None, _forward_fields(kernel, window, groups) | positions, groups, relu)
+    _convolve(x, kernel, Out(y, bias, relu), len(x) * window.out_height * window.out_width, window, groups)
 
 
-def _forward_fields(kernel, window, groups):
-    """The members of ``Product`` that a convolution and a pooled one have in common."""
-    channels, filters = kernel.shape[2], kernel.shape[3]
-    return {
-        "columns": filters // groups,
-        "depth": window.taps * channels,
-        "height": window.in_height,
-        "width": window.in_width,
-        "channels": channels * groups,
-        "group_channels": channels,
-        "kernel_width": window.kernel_width,
-        "step_y": window.dilation_y,
-        "step_x": window.dilation_x,
-        "scale_y": window.stride_y,
-        "scale_x": window.stride_x,
-        "divide_y": 1,
-        "divide_x": 1,
-        "offset_y": -window.pad_top,
-        "offset_x": -window.pad_left,
-        "matrix_row": filters,
-        "matrix_group": filters // groups,
-        "out_channels": filters,
-    }
+def _convolve(x, kernel, out, rows, window, groups):
+    """The product of a convolution, whose rows are so many positions."""
+    filters = kernel.shape[3]
+    each = filters // groups
+    left = Left(x, _windows(window, x.shape[3], groups))
+    span = Span(groups, rows, each, window.taps * kernel.shape[2])
+    product(left, Right(kernel, Matrix(row=filters, group=each)), out, span)
 
 
-def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups=1, relu=False):
+def _windows(window, channels, groups):
+    """Row m: the position of a window; term k: a pixel's channel in it."""
+    return Positions(
+        row_height=window.out_height,
+        row_width=window.out_width,
+        height=window.in_height,
+        width=window.in_width,
+        channels=channels,
+        group_channels=channels // groups,
+        kernel_width=window.kernel_width,
+        step_y=window.dilation_y,
+        step_x=window.dilation_x,
+        scale_y=window.stride_y,
+        scale_x=window.stride_x,
+        divide_y=1,
+        divide_x=1,
+        offset_y=-window.pad_top,
+        offset_x=-window.pad_left,
+    )
+
+
+def conv2d_backward(
+    x: cupy.ndarray,
+    kernel: cupy.ndarray,
+    y: cupy.ndarray | None,
+    dy: cupy.ndarray,
+    dx: cupy.ndarray | None,
+    dkernel: cupy.ndarray | None,
+    dbias: cupy.ndarray | None,
+    window: Window,
+    groups: int = 1,
+    relu: bool = False,
+) -> None:
+    """See `minicnn.backends.reference.convolution.conv2d_backward`."""
     if relu:
-        dy = relu_gradient(dy, y)
+        dy = _relu_gradient(dy, y)
     if dbias is not None:
         column_sums(dy.reshape(-1, dy.shape[-1]), dbias)
     if blas.serves(dy.size * kernel[..., 0].size):
@@ -59,77 +84,72 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
         _input_gradient(kernel, dy, dx, window, groups)
 
 
+def _relu_gradient(dy, y):
+    """dy where y > 0, else 0."""
+    out = cupy.empty_like(dy)
+    launch_over(dy.size, "convolution", "relu_gradient", dy.dtype, dy, y, out, np.int64(dy.size))
+    return out
+
+
 def _kernel_gradient(x, dy, dkernel, window, groups):
     """dkernel[t, c, f] = sum over positions of x[position, t, c] · dy[position, f]."""
     channels, filters = dkernel.shape[2], dkernel.shape[3]
-    fields = {
-        "rows": window.taps * channels,
-        "columns": filters // groups,
-        "depth": len(x) * window.out_height * window.out_width,
-        "out_height": window.out_height,
-        "out_width": window.out_width,
-        "height": window.in_height,
-        "width": window.in_width,
-        "channels": channels * groups,
-        "group_channels": channels,
-        "kernel_width": window.kernel_width,
-        "stride_y": window.stride_y,
-        "stride_x": window.stride_x,
-        "dilation_y": window.dilation_y,
-        "dilation_x": window.dilation_x,
-        "pad_top": window.pad_top,
-        "pad_left": window.pad_left,
-        "out_channels": filters,
-    }
-    correlation(x, dy, dkernel, fields, groups)
+    each = filters // groups
+    left = Left(x, Taps(channels * groups, channels, window_structure(window)))
+    span = Span(groups, window.taps * channels, each, len(x) * window.out_height * window.out_width)
+    correlation(left, Right(dy, Matrix(row=filters, group=each)), Out(dkernel), span)
 
 
 def _input_gradient(kernel, dy, dx, window, groups):
     """dx[pixel, c] = sum over the taps t that meet the pixel, and f, of dy[position, f] · kernel[t, c, f]."""
-    channels, filters = kernel.shape[2], kernel.shape[3] // groups
-    transposed = cupy.empty((groups, window.taps, filters, channels), kernel.dtype)
-    sizes = [np.int32(n) for n in (window.taps, channels, groups, filters)]
+    channels, each = kernel.shape[2], kernel.shape[3] // groups
+    transposed = cupy.empty((groups, window.taps, each, channels), kernel.dtype)
+    sizes = [np.int32(n) for n in (window.taps, channels, groups, each)]
     launch_over(kernel.size, "convolution", "transpose_kernel", kernel.dtype, kernel, transposed, *sizes)
-    fields = {
-        "rows": len(dx) * window.in_height * window.in_width,
-        "columns": channels,
-        "depth": window.taps * filters,
-        "row_height": window.in_height,
-        "row_width": window.in_width,
-        "height": window.out_height,
-        "width": window.out_width,
-        "channels": filters * groups,
-        "group_channels": filters,
-        "kernel_width": window.kernel_width,
-        "step_y": -window.dilation_y,
-        "step_x": -window.dilation_x,
-        "scale_y": 1,
-        "scale_x": 1,
-        "divide_y": window.stride_y,
-        "divide_x": window.stride_x,
-        "offset_y": window.pad_top,
-        "offset_x": window.pad_left,
-        "matrix_row": channels,
-        "matrix_group": window.taps * filters * channels,
-        "out_channels": channels * groups,
-    }
-    product(dy, transposed, None, dx, None, fields, groups)
+    depth = window.taps * each
+    span = Span(groups, len(dx) * window.in_height * window.in_width, channels, depth)
+    left = Left(dy, _meetings(window, each * groups, groups))
+    product(left, Right(transposed, Matrix(row=channels, group=depth * channels)), Out(dx), span)
 
 
-def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=False):
+def _meetings(window, filters, groups):
+    """Row m: a pixel; term k: a filter at the position of the window whose tap meets the pixel, if there is one."""
+    return Positions(
+        row_height=window.in_height,
+        row_width=window.in_width,
+        height=window.out_height,
+        width=window.out_width,
+        channels=filters,
+        group_channels=filters // groups,
+        kernel_width=window.kernel_width,
+        step_y=-window.dilation_y,
+        step_x=-window.dilation_x,
+        scale_y=1,
+        scale_x=1,
+        divide_y=window.stride_y,
+        divide_x=window.stride_x,
+        offset_y=window.pad_top,
+        offset_x=window.pad_left,
+    )
+
+
+def conv2d_pool(
+    x: cupy.ndarray,
+    kernel: cupy.ndarray,
+    bias: cupy.ndarray | None,
+    y: cupy.ndarray,
+    winner: cupy.ndarray | None,
+    window: Window,
+    pool: Window,
+    relu: bool = False,
+) -> None:
+    """See `minicnn.backends.reference.convolution.conv2d_pool`."""
     if _pools_four_pixels(pool):
-        cells = {
-            "rows": 4 * len(x) * pool.out_height * pool.out_width,
-            "row_height": window.out_height,
-            "row_width": window.out_width,
-            "pool_height": pool.out_height,
-            "pool_width": pool.out_width,
-            "pool_stride_y": pool.stride_y,
-            "pool_stride_x": pool.stride_x,
-        }
-        product(x, kernel, bias, y, winner, _forward_fields(kernel, window, 1) | cells, 1, relu)
+        cells = Pool(pool.out_height, pool.out_width, pool.stride_y, pool.stride_x)
+        rows = 4 * len(x) * pool.out_height * pool.out_width
+        _convolve(x, kernel, Out(y, bias, relu, winner, cells), rows, window, 1)
         return
-    full = cupy.empty((len(x), window.out_height, window.out_width, kernel.shape[-1]), x.dtype)
+    full = _before_pooling(x, kernel, window)
     conv2d(x, kernel, bias, full, window)
     max_pool(full, y, winner, pool, relu)
 
@@ -140,7 +160,23 @@ def _pools_four_pixels(pool) -> bool:
     return (pool.kernel_height, pool.kernel_width) == (2, 2) and apart and not pool.is_padded
 
 
-def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Window):
-    full = cupy.empty((len(x), window.out_height, window.out_width, kernel.shape[-1]), x.dtype)
+def conv2d_pool_backward(
+    x: cupy.ndarray,
+    kernel: cupy.ndarray,
+    winner: cupy.ndarray,
+    dy: cupy.ndarray,
+    dx: cupy.ndarray | None,
+    dkernel: cupy.ndarray | None,
+    dbias: cupy.ndarray | None,
+    window: Window,
+    pool: Window,
+) -> None:
+    """See `minicnn.backends.reference.convolution.conv2d_pool_backward`."""
+    full = _before_pooling(x, kernel, window)
     max_pool2d_backward(dy, winner, full, pool)
     conv2d_backward(x, kernel, None, full, dx, dkernel, dbias, window)
+
+
+def _before_pooling(x, kernel, window):
+    """A new array (N, OH, OW, F) for what is pooled, or its gradient."""
+    return cupy.empty((len(x), window.out_height, window.out_width, kernel.shape[-1]), x.dtype)

@@ -1,21 +1,27 @@
 """The cross-entropy loss."""
 
+import cupy
 import numpy as np
 
 from minicnn.backends.cupy.launch import launch, launch_over
 
 MOST_CLASSES_OF_A_THREAD = 64
+CLASS_THREADS = 128  # the scratch memory of cross_entropy_by_blocks in cross_entropy.cu
 
 
-CLASS_THREADS = 128  # the scratch memory of cross_entropy_by_blocks in training.cu
-
-
-def softmax_cross_entropy(logits, target, weight, loss, dlogits):
+def softmax_cross_entropy(
+    logits: cupy.ndarray,
+    target: cupy.ndarray,
+    weight: cupy.ndarray,
+    loss: cupy.ndarray,
+    dlogits: cupy.ndarray | None,
+) -> None:
+    """See `minicnn.backends.reference.cross_entropy.softmax_cross_entropy`."""
     rows, classes = logits.shape
     kind = "labels" if target.ndim == 1 else "probabilities"
     arguments = logits, target, weight, loss, dlogits, np.int64(rows), np.int32(classes)
     if classes <= MOST_CLASSES_OF_A_THREAD:
-        launch_over(rows, "training", f"cross_entropy_{kind}", logits.dtype, *arguments)
+        launch_over(rows, "cross_entropy", f"cross_entropy_{kind}", logits.dtype, *arguments)
     else:
         name = f"cross_entropy_{kind}_by_blocks"
-        launch("training", name, logits.dtype, (min(rows, 1 << 16),), CLASS_THREADS, *arguments)
+        launch("cross_entropy", name, logits.dtype, (min(rows, 1 << 16),), CLASS_THREADS, *arguments)

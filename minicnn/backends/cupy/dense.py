@@ -1,16 +1,31 @@
 """The dense layer: a convolution of images of one pixel."""
 
+import cupy
+
 from minicnn.backends.cupy.convolution import conv2d, conv2d_backward
 from minicnn.geometry import Window
 
-PIXEL = Window(1, 1, 1, 1)
+PIXEL = Window(in_height=1, in_width=1, kernel_height=1, kernel_width=1)
 
 
-def dense(x, kernel, bias, y, relu=False):
+def dense(
+    x: cupy.ndarray, kernel: cupy.ndarray, bias: cupy.ndarray | None, y: cupy.ndarray, relu: bool = False
+) -> None:
+    """See `minicnn.backends.reference.dense.dense`."""
     conv2d(_pixels(x), _taps(kernel), bias, _pixels(y), PIXEL, 1, relu)
 
 
-def dense_backward(x, kernel, y, dy, dx, dkernel, dbias, relu=False):
+def dense_backward(
+    x: cupy.ndarray,
+    kernel: cupy.ndarray,
+    y: cupy.ndarray | None,
+    dy: cupy.ndarray,
+    dx: cupy.ndarray | None,
+    dkernel: cupy.ndarray | None,
+    dbias: cupy.ndarray | None,
+    relu: bool = False,
+) -> None:
+    """See `minicnn.backends.reference.dense.dense_backward`."""
     y, dx, dkernel = _pixels(y), _pixels(dx), _taps(dkernel)
     conv2d_backward(_pixels(x), _taps(kernel), y, _pixels(dy), dx, dkernel, dbias, PIXEL, 1, relu)
 

@@ -1,6 +1,7 @@
 """Which device there is, and why there is none."""
 
 import contextlib
+from collections.abc import Iterator
 
 import cupy
 
@@ -9,7 +10,7 @@ from minicnn.errors import BackendError, DeviceMemoryError
 Errors = (cupy.cuda.runtime.CUDARuntimeError, RuntimeError, ImportError)
 
 
-def check(index) -> None:
+def check(index: int) -> None:
     """Raise `BackendError` unless the device of that number can be used."""
     try:
         count = cupy.cuda.runtime.getDeviceCount()
@@ -77,7 +78,7 @@ def free_bytes() -> int:
 
 
 @contextlib.contextmanager
-def explained_memory(wanted):
+def explained_memory(wanted: int) -> Iterator[None]:
     """Inside, running out of memory raises `DeviceMemoryError`, which says how much was wanted and how much is free."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Loading batches, dropout, and the loss."""
+"""Gathering the samples of a batch."""
 
 import cupy
 import numpy as np
@@ -6,14 +6,17 @@ import numpy as np
 from minicnn.backends.cupy.launch import launch_over
 
 
-def gather(source, indices, out):
+def gather(source: np.ndarray | cupy.ndarray, indices: np.ndarray | cupy.ndarray, out: cupy.ndarray) -> None:
+    """See `minicnn.backends.reference.gather.gather`."""
     if isinstance(source, cupy.ndarray):
         gather_rows(source, indices, None, out)
     else:  # a user's array, in the computer's memory
         out.set(np.ascontiguousarray(source[indices], out.dtype))
 
 
-def gather_rows(source, order, start, out) -> None:
+def gather_rows(
+    source: cupy.ndarray, order: cupy.ndarray | None, start: cupy.ndarray | None, out: cupy.ndarray
+) -> None:
     """out[i] = source[order[start + i]], cast to the dtype of `out`.
 
     Parameters
@@ -34,4 +37,4 @@ def gather_rows(source, order, start, out) -> None:
     rows = len(out)
     width = out.size // rows
     numbers = np.int64(rows), np.int64(width)
-    launch_over(out.size, "training", name, dtype, source, order, start, out, *numbers)
+    launch_over(out.size, "gather", name, dtype, source, order, start, out, *numbers)

@@ -61,7 +61,7 @@ class IterationState:
         iteration, start : int
         """
         numbers = np.float64(rate), np.float64(learning_rate), np.int64(iteration), np.int64(start)
-        launch("training", "set_step", FLOAT32, (1,), 1, self._rates, self._counters, *numbers)
+        launch("graph", "set_iteration", FLOAT32, (1,), 1, self._rates, self._counters, *numbers)
 
     def load(self, source: cupy.ndarray, order: cupy.ndarray | None, out: cupy.ndarray) -> None:
         """out = the samples ``order[start:]`` (None: ``start:``) of `source`, cast."""
@@ -72,12 +72,12 @@ class IterationState:
         is_on_device = isinstance(loss, cupy.ndarray)
         loss = loss.astype(np.float64, copy=False) if is_on_device else cupy.full((), loss, np.float64)
         arguments = loss, report, np.float64(count), self._rates, self._counters
-        launch("training", "record_loss", FLOAT32, (1,), 1, *arguments)
+        launch("graph", "record_loss", FLOAT32, (1,), 1, *arguments)
 
     def restore_if_bad(self, target: cupy.ndarray, source: cupy.ndarray, report: cupy.ndarray) -> None:
         """target = source if a loss was not finite."""
         arguments = target, source, np.int64(target.size), report
-        launch_over(target.size, "training", "restore_if_bad", target.dtype, *arguments)
+        launch_over(target.size, "graph", "restore_if_bad", target.dtype, *arguments)
 
 
 class CapturedGraph:

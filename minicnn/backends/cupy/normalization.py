@@ -4,36 +4,68 @@ import cupy
 import numpy as np
 
 from minicnn.backends.cupy.launch import THREADS, blocks_for, launch, launch_over
-from minicnn.backends.cupy.sums import finish, sum_parts
+from minicnn.backends.cupy.partial_sums import add_parts, grid_for_parts, sum_columns
+from minicnn.backends.reference.normalization import Moments, MovingAverages
 
 
-def batch_norm(x, y, gamma, beta, mean, inverse_std, moving_mean, moving_variance, momentum, epsilon, training):
-    dtype, real, channels = x.dtype, x.dtype.type, x.shape[-1]
+def batch_norm(
+    x: cupy.ndarray,
+    y: cupy.ndarray,
+    gamma: cupy.ndarray | None,
+    beta: cupy.ndarray | None,
+    moments: Moments,
+    moving: MovingAverages,
+    momentum: float,
+    epsilon: float,
+    training: bool,
+) -> None:
+    """See `minicnn.backends.reference.normalization.batch_norm`."""
+    channels = np.int32(x.shape[-1])
     if training:
-        rows = x.reshape(-1, channels)
-        count, follow = np.int64(len(rows)), real(1 - momentum)
-        parts = sum_parts("column_sums", rows, x)
-        finish("finish_mean", parts, count, follow, mean, moving_mean)
-        parts = sum_parts("column_sums_of_squares", rows, x, mean)
-        finish("finish_variance", parts, count, follow, real(epsilon), inverse_std, moving_variance)
+        _take_moments(x.reshape(-1, channels), moments, moving, momentum, epsilon)
     else:
-        arguments = moving_mean, moving_variance, np.int32(channels), real(epsilon), mean, inverse_std
-        launch("sums", "use_moving", dtype, (blocks_for(channels),), THREADS, *arguments)
-    arguments = x, mean, inverse_std, gamma, beta, y, np.int64(x.size), np.int32(channels)
-    launch_over(x.size, "sums", "normalize", dtype, *arguments)
+        arguments = *moving, channels, x.dtype.type(epsilon), *moments
+        launch("normalization", "use_moving", x.dtype, (blocks_for(channels),), THREADS, *arguments)
+    arguments = x, *moments, gamma, beta, y, np.int64(x.size), channels
+    launch_over(x.size, "normalization", "normalize", x.dtype, *arguments)
 
 
-def batch_norm_backward(x, dy, gamma, mean, inverse_std, dx, dgamma, dbeta, training):
-    channels = x.shape[-1]
-    rows = x.reshape(-1, channels)
-    needs_sums = dgamma is not None or dbeta is not None or (dx is not None and training)
-    if needs_sums:
-        parts = sum_parts("norm_gradient_sums", rows, x, dy, mean, inverse_std, outputs=2)
-        sum_dy = cupy.empty(channels, x.dtype) if dbeta is None else dbeta
-        sum_x = cupy.empty(channels, x.dtype) if dgamma is None else dgamma
-        finish("finish_sums", parts[0], sum_dy)
-        finish("finish_sums", parts[1], sum_x)
+def _take_moments(rows, moments, moving, momentum, epsilon):
+    """The batch's moments, which the moving averages follow."""
+    real = rows.dtype.type
+    follow = real(1 - momentum)
+    (parts,) = sum_columns("partial_sums", "column_sums", rows, rows)
+    _finish("finish_mean", parts, len(rows), follow, moments.mean, moving.mean)
+    (parts,) = sum_columns("normalization", "column_sums_of_squares", rows, rows, moments.mean)
+    _finish("finish_variance", parts, len(rows), follow, real(epsilon), moments.inverse_std, moving.variance)
+
+
+def _finish(name, parts, rows, *arguments):
+    """Launch a kernel that adds up the parts (parts, C) of the sums over so many rows."""
+    count, channels = parts.shape
+    arguments = parts, np.int32(count), np.int32(channels), np.int64(rows), *arguments
+    launch("normalization", name, parts.dtype, *grid_for_parts(count, channels), *arguments)
+
+
+def batch_norm_backward(
+    x: cupy.ndarray,
+    dy: cupy.ndarray,
+    gamma: cupy.ndarray | None,
+    moments: Moments,
+    dx: cupy.ndarray | None,
+    dgamma: cupy.ndarray | None,
+    dbeta: cupy.ndarray | None,
+    training: bool,
+) -> None:
+    """See `minicnn.backends.reference.normalization.batch_norm_backward`."""
+    rows = x.reshape(-1, x.shape[-1])
+    sums = None, None  # of dy, and of dy · normalized x
+    if dgamma is not None or dbeta is not None or (dx is not None and training):
+        parts = sum_columns("normalization", "norm_gradient_sums", rows, x, dy, *moments, outputs=2)
+        sums = [cupy.empty_like(moments.mean) if out is None else out for out in (dbeta, dgamma)]
+        for part, out in zip(parts, sums, strict=True):
+            add_parts(part, out)
     if dx is not None:
-        sums = (sum_dy, sum_x) if training else (None, None)
-        arguments = x, dy, mean, inverse_std, gamma, *sums, dx, np.int64(len(rows)), np.int32(channels)
-        launch_over(x.size, "sums", "normalize_gradient", x.dtype, *arguments)
+        used = sums if training else (None, None)
+        arguments = x, dy, *moments, gamma, *used, dx, np.int64(len(rows)), np.int32(rows.shape[1])
+        launch_over(x.size, "normalization", "normalize_gradient", x.dtype, *arguments)

@@ -17,7 +17,7 @@ __device__ __forceinline__ void each_tap(const Window& w, int64 cell, int channe
     }
 }
 
-// Winners as in minicnn/backends/reference.py: the first tap that holds the maximum, 255 where ReLU blocked it.
+// Winners as in minicnn/backends/reference/pooling.py: the first tap that holds the maximum, 255 where ReLU blocked it.
 extern "C" __global__ void max_pool(const REAL* x, REAL* y, unsigned char* winner, int images, int channels, int relu,
                                     Window w) {
     const int64 size = (int64)images * w.out_height * w.out_width * channels;

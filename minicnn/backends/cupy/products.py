@@ -1,132 +1,122 @@
 """Matrix products whose left side is an image seen through a window: convolutions, their gradients, dense layers."""
 
+from typing import NamedTuple
+
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import grid_for_parts, integers, launch, structure
+from minicnn.backends.cupy.launch import launch
+from minicnn.backends.cupy.partial_sums import add_parts
+from minicnn.backends.cupy.structures import Matrix, Pool, Positions, Span, Taps
 
-SLICE = 8  # BK in convolution.cu
+SLICE = 8  # terms that a block multiplies at a time: BK in products.cu
+THREADS = 128  # of a block of any size
 
-# The sum of a product with few tiles is cut into parts, so that all multiprocessors of a large GPU have work. These are
-# constants, not properties of the GPU at hand: results do not depend on it.
+# The sum of a product with few blocks is cut into parts, so that all multiprocessors of a large GPU have work. These
+# are constants, not properties of the GPU at hand: results do not depend on it.
 BLOCKS_WANTED = 528
 LEAST_SLICES = 8  # of a part
-LEAST_WORK_FOR_WIDE_TILES = 4096  # tiles × slices
+LEAST_WORK_FOR_WIDE_BLOCKS = 4096  # blocks × slices
 
-TILES = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}  # in convolution.cu
-
-PRODUCT = integers(
-    "rows columns depth row_height row_width height width channels group_channels kernel_width step_y step_x scale_y "
-    "scale_x divide_y divide_x offset_y offset_x matrix_row matrix_group out_channels splits slices_per_split relu "
-    "pool_height pool_width pool_stride_y pool_stride_x"
-)
-CORRELATION = integers(
-    "rows columns depth out_height out_width height width channels group_channels kernel_width stride_y stride_x "
-    "dilation_y dilation_x pad_top pad_left out_channels splits slices_per_split"
-)
+# Rows and columns of the result that a block of threads computes: what products.cu has kernels for.
+BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
 
 
-def product(source, matrix, bias, out, winner, fields, groups=1, relu=False) -> None:
-    """out[m, n] = sum over k of source[m, k] · matrix[k, n], + bias, ReLU; `fields` says where row m and term k lie.
+class Left(NamedTuple):
+    """left[m, k]: elements of images (N, H, W, C)."""
 
-    Parameters
+    array: cupy.ndarray
+    layout: Positions | Taps
+
+
+class Right(NamedTuple):
+    """right[k, n] of a group: array[group · layout.group + k · layout.row + n]."""
+
+    array: cupy.ndarray
+    layout: Matrix
+
+
+class Out(NamedTuple):
+    """out[m, group · columns + n], and what happens to it on the way: + bias, pooling, ReLU.
+
+    Attributes
     ----------
-    source : (N, H, W, C)
-    matrix : (…)
-        Rows of `fields["matrix_row"]` elements.
-    bias : (out channels,) or None
-    out : (…, out channels), written
-    winner : like `out`, uint8, or None
-        Only for pooled products: ``fields["pool_height"] > 0``.
-    fields : dict
-        Members of the structure ``Product`` in convolution.cu.
+    array : (…, columns of all groups), written
+    bias : (columns of all groups,) or None
+    relu : bool
+    winner : like `array`, uint8, or None, written
+        Only for pooled products.
+    pool : Pool
     """
-    rows, columns, depth = fields["rows"], fields["columns"], fields["depth"]
-    tile, threads = choose_tile(rows, columns, depth, groups, source.dtype)
-    pooled = fields.get("pool_height", 0) > 0
-    splits, slices = (1, -(-depth // SLICE)) if pooled else cut(rows, columns, depth, groups, tile)
-    counts = fields["group_channels"], columns, fields["matrix_row"], fields["matrix_group"], fields["channels"]
-    vector = _vector((source, matrix, out), counts)
-    channels = fields["out_channels"]
-    p = structure(PRODUCT, fields | {"splits": splits, "slices_per_split": slices, "relu": relu and splits == 1})
-    target = out if splits == 1 else cupy.empty((splits, rows, channels), out.dtype)
-    launch(
-        "convolution",
-        f"product_{tile[0]}x{tile[1]}_v{vector}",
-        source.dtype,
-        (-(-rows // tile[0]), -(-columns // tile[1]), groups * splits),
-        threads,
-        source,
-        matrix,
-        bias if splits == 1 else None,
-        target,
-        winner,
-        p,
-    )
-    if splits > 1:
-        add_parts(target, out, bias, relu)
+
+    array: cupy.ndarray
+    bias: cupy.ndarray | None = None
+    relu: bool = False
+    winner: cupy.ndarray | None = None
+    pool: Pool = Pool()
 
 
-def correlation(source, dy, out, fields, groups=1) -> None:
-    """out[m, n] = sum over positions k of source[k, m] · dy[k, n]; m is a tap and a channel.
-
-    Parameters
-    ----------
-    source : (N, H, W, C)
-    dy : (N, OH, OW, F)
-    out : (KH, KW, C / groups, F), written
-    fields : dict
-        Members of the structure ``Correlation`` in convolution.cu.
-    """
-    rows, columns, depth = fields["rows"], fields["columns"], fields["depth"]
-    tile, threads = choose_tile(rows, columns, depth, groups, source.dtype)
-    splits, slices = cut(rows, columns, depth, groups, tile)
-    vector = _vector((source, dy), (fields["group_channels"], columns, fields["channels"], fields["out_channels"]))
-    p = structure(CORRELATION, fields | {"splits": splits, "slices_per_split": slices})
-    target = out if splits == 1 else cupy.empty((splits, out.size), out.dtype)
-    launch(
-        "convolution",
-        f"correlation_{tile[0]}x{tile[1]}_v{vector}",
-        source.dtype,
-        (-(-rows // tile[0]), -(-columns // tile[1]), groups * splits),
-        threads,
-        source,
-        dy,
-        target,
-        p,
-    )
-    if splits > 1:
-        add_parts(target, out, None, False)
+def product(left: Left, right: Right, out: Out, span: Span) -> None:
+    """out[m, n] = sum over k of left[m, k] · right[k, n], where `left.layout` are `Positions`."""
+    block = choose_block(span, left.array.dtype)
+    span = cut(span, block, most_parts=1 if out.pool.height else None)
+    vector = _vector(left, right, span, (left.array, right.array, out.array))
+    target, in_parts = _target(out, span)
+    row = np.int32(out.array.shape[-1])
+    bias, relu = (None, False) if in_parts else (out.bias, out.relu)
+    arguments = *left, *right, bias, target, out.winner, row, np.int32(relu), out.pool, span
+    _launch("product", block, vector, target.dtype, span, arguments)
+    if in_parts:
+        add_parts(target, out.array, out.bias, out.relu)
 
 
-def add_parts(parts, out, bias, relu) -> None:
-    """out = the sum of the parts, in their order, + bias, ReLU."""
-    channels = 1 if bias is None else bias.size
-    arguments = parts, np.int32(len(parts)), np.int64(out.size), bias, np.int32(channels), np.int32(relu), out
-    grid, threads = grid_for_parts(len(parts), out.size)
-    launch("convolution", "add_parts", out.dtype, grid, threads, *arguments)
+def correlation(left: Left, right: Right, out: Out, span: Span) -> None:
+    """As `product`, where `left.layout` are `Taps`, and nothing happens to the sums."""
+    block = choose_block(span, left.array.dtype)
+    span = cut(span, block)
+    target, in_parts = _target(out, span)
+    vector = _vector(left, right, span, (left.array, right.array))
+    arguments = *left, *right, target, np.int32(out.array.shape[-1]), span
+    _launch("correlation", block, vector, target.dtype, span, arguments)
+    if in_parts:
+        add_parts(target, out.array)
 
 
-def choose_tile(rows, columns, depth, groups, dtype):
-    """((rows, columns) of the tile that a block computes, its threads)."""
-    if columns <= 16:
-        return (128, 16), 128
-    tiles = -(-rows // 128) * -(-columns // 64) * groups
-    if dtype == np.float32 and columns > 32 and tiles * -(-depth // SLICE) >= LEAST_WORK_FOR_WIDE_TILES:
-        return (128, 64), 128
-    return (64, 32), 128
+def _target(out, span):
+    """(array that the kernel writes, whether it holds parts that are still to be added)."""
+    if span.parts == 1:
+        return out.array, False
+    return cupy.empty((span.parts, out.array.size), out.array.dtype), True
 
 
-def cut(rows, columns, depth, groups, tile):
-    """(parts of the sum, slices in a part)."""
-    blocks = -(-rows // tile[0]) * -(-columns // tile[1]) * groups
-    slices = -(-depth // SLICE)
-    parts = max(1, min(-(-BLOCKS_WANTED // blocks) if blocks < BLOCKS_WANTED // 2 else 1, slices // LEAST_SLICES))
-    slices_per_part = max(1, -(-slices // parts))
-    return max(1, -(-slices // slices_per_part)), slices_per_part
+def _launch(name, block, vector, dtype, span, arguments):
+    rows, columns = block
+    grid = -(-span.rows // rows), -(-span.columns // columns), span.groups * span.parts
+    launch("products", f"{name}_{rows}x{columns}_v{vector}", dtype, grid, THREADS, *arguments)
 
 
-def _vector(arrays, counts) -> int:
+def choose_block(span: Span, dtype: np.dtype) -> tuple[int, int]:
+    """Rows and columns of the result that a block of threads computes."""
+    if span.columns <= 16:
+        return 128, 16
+    wide = -(-span.rows // 128) * -(-span.columns // 64) * span.groups
+    if dtype == np.float32 and span.columns > 32 and wide * -(-span.depth // SLICE) >= LEAST_WORK_FOR_WIDE_BLOCKS:
+        return 128, 64
+    return 64, 32
+
+
+def cut(span: Span, block: tuple[int, int], most_parts: int | None = None) -> Span:
+    """The span with its sums cut into parts."""
+    blocks = -(-span.rows // block[0]) * -(-span.columns // block[1]) * span.groups
+    slices = -(-span.depth // SLICE)
+    wanted = -(-BLOCKS_WANTED // blocks) if blocks < BLOCKS_WANTED // 2 else 1
+    parts = most_parts or max(1, min(wanted, slices // LEAST_SLICES))
+    of_a_part = max(1, -(-slices // parts))
+    return span._replace(parts=max(1, -(-slices // of_a_part)), slices=of_a_part)
+
+
+def _vector(left, right, span, arrays) -> int:
     """4 if kernels can move four elements at a time, else 1."""
+    counts = left.layout.channels, left.layout.group_channels, span.columns, *right.layout
     aligned = all(a.data.ptr % 16 == 0 for a in arrays)
     return 4 if aligned and all(count % 4 == 0 for count in counts) else 1

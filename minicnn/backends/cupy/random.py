@@ -1,23 +1,25 @@
-"""Random numbers, and dropout."""
+"""Dropout, and the random numbers of augmentation."""
 
+import cupy
 import numpy as np
 
 from minicnn.backends.cupy.launch import launch_over
 
 
-def uniform(numbers, seed, stream, step):
-    """numbers = `minicnn.random.uniform(seed, stream, step, numbers.size)`; float32."""
-    key = np.uint64(seed), np.uint32(stream)
-    arguments = numbers, np.int64(numbers.size), *key, *step_arguments(step)
-    launch_over(-(-numbers.size // 4), "augmentation", "uniform", numbers.dtype, *arguments)
+def dropout(x: cupy.ndarray, y: cupy.ndarray, rate: float, seed: int, stream: int, iteration: int) -> None:
+    """See `minicnn.backends.reference.random.dropout`."""
+    factor = x.dtype.type(1 / (1 - rate))
+    arguments = x, y, np.int64(x.size), np.float32(rate), factor, *_position(seed, stream, iteration)
+    launch_over(-(-x.size // 4), "random", "dropout", x.dtype, *arguments)
 
 
-def dropout(x, y, rate, seed, stream, step):
-    numbers = np.float32(rate), x.dtype.type(1 / (1 - rate)), np.uint64(seed), np.uint32(stream)
-    arguments = x, y, np.int64(x.size), *numbers, *step_arguments(step)
-    launch_over(-(-x.size // 4), "training", "dropout", x.dtype, *arguments)
+def uniform(numbers: cupy.ndarray, seed: int, stream: int, iteration: int) -> None:
+    """See `minicnn.backends.reference.random.uniform`."""
+    arguments = numbers, np.int64(numbers.size), *_position(seed, stream, iteration)
+    launch_over(-(-numbers.size // 4), "random", "uniform", numbers.dtype, *arguments)
 
 
-def step_arguments(step):
-    """A kernel's last arguments: the number of the step, and where it lies if a graph has to read it anew."""
-    return (np.uint64(0), step.at) if hasattr(step, "at") else (np.uint64(step), None)
+def _position(seed, stream, iteration):
+    """A kernel's last arguments; an iteration that changes from launch to launch is a `DeviceNumber` (graph.py)."""
+    where = (np.uint64(0), iteration.at) if hasattr(iteration, "at") else (np.uint64(iteration), None)
+    return np.uint64(seed), np.uint32(stream), *where

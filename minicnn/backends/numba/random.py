@@ -13,20 +13,22 @@ _DROPOUT_NANOSECONDS = 3  # per number
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-def dropout(x: np.ndarray, y: np.ndarray, rate: float, seed: int, stream: int, step: int) -> None:
+def dropout(x: np.ndarray, y: np.ndarray, rate: float, seed: int, stream: int, iteration: int) -> None:
     """See `minicnn.backends.reference.random.dropout`."""
-    time, key = _DROPOUT_NANOSECONDS * x.size, _key(seed, stream, step)
+    time, key = _DROPOUT_NANOSECONDS * x.size, _key(seed, stream, iteration)
     _dropout.launch(time, x.reshape(-1), y.reshape(-1), float(np.float32(rate)), 1 / (1 - rate), key)
 
 
-def uniform(numbers: np.ndarray, seed: int, stream: int, step: int) -> None:
+def uniform(numbers: np.ndarray, seed: int, stream: int, iteration: int) -> None:
     """See `minicnn.backends.reference.random.uniform`."""
-    _uniform(numbers.reshape(-1), _key(seed, stream, step))
+    _uniform(numbers.reshape(-1), _key(seed, stream, iteration))
 
 
-def _key(seed, stream, step):
+def _key(seed, stream, iteration):
     """Counter and key of the generator but for the index of the four numbers, in 32-bit words."""
-    return np.array([number & 0xFFFFFFFF for number in (stream, step, step >> 32, seed, seed >> 32)], np.uint64)
+    return np.array(
+        [number & 0xFFFFFFFF for number in (stream, iteration, iteration >> 32, seed, seed >> 32)], np.uint64
+    )
 
 
 @inline
@@ -52,24 +54,24 @@ def _kept(word, threshold, scale):
 
 @parallel_kernel
 def _dropout(x, y, rate, factor, key):
-    stream, step_low, step_high, seed_low, seed_high = key
+    stream, iteration_low, iteration_high, seed_low, seed_high = key
     scale = x.dtype.type(factor)
     threshold = np.uint64(math.ceil(rate * 2.0**24))  # number·2**-24 >= rate, in whole numbers
     fours = len(x) // 4
     for task in prange((fours + _FOURS_PER_TASK) // _FOURS_PER_TASK):
         for four in range(task * _FOURS_PER_TASK, min((task + 1) * _FOURS_PER_TASK, fours)):
-            words = _philox4x32(np.uint64(four), stream, step_low, step_high, seed_low, seed_high)
+            words = _philox4x32(np.uint64(four), stream, iteration_low, iteration_high, seed_low, seed_high)
             for i in range(4):
                 y[4 * four + i] = x[4 * four + i] * _kept(words[i], threshold, scale)
-    words = _philox4x32(np.uint64(fours), stream, step_low, step_high, seed_low, seed_high)
+    words = _philox4x32(np.uint64(fours), stream, iteration_low, iteration_high, seed_low, seed_high)
     for i in range(len(x) - 4 * fours):
         y[4 * fours + i] = x[4 * fours + i] * _kept(words[i], threshold, scale)
 
 
 @serial_kernel
 def _uniform(numbers, key):
-    stream, step_low, step_high, seed_low, seed_high = key
+    stream, iteration_low, iteration_high, seed_low, seed_high = key
     for start in range(0, len(numbers), 4):
-        words = _philox4x32(np.uint64(start // 4), stream, step_low, step_high, seed_low, seed_high)
+        words = _philox4x32(np.uint64(start // 4), stream, iteration_low, iteration_high, seed_low, seed_high)
         for i in range(min(4, len(numbers) - start)):
             numbers[start + i] = (words[i] >> np.uint64(8)) * 2.0**-24

@@ -9,7 +9,15 @@ from minicnn.geometry import RELU_OFF, Window
 __all__ = ["conv2d", "conv2d_backward", "conv2d_pool", "conv2d_pool_backward"]
 
 
-def conv2d(x, kernel, bias, y, window: Window, groups=1, relu=False):
+def conv2d(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    y: np.ndarray,
+    window: Window,
+    groups: int = 1,
+    relu: bool = False,
+) -> None:
     """y[n,i,j,f] = bias[f] + sum over taps t and channels c of x[n, window(i,j), t, c] · kernel[t, c, f].
 
     Parameters
@@ -18,6 +26,10 @@ def conv2d(x, kernel, bias, y, window: Window, groups=1, relu=False):
     kernel : (KH, KW, C / groups, F)
     bias : (F,) or None
     y : (N, OH, OW, F), written
+    window : Window
+    groups : int, default 1
+        Input channels and filters are cut into so many groups, each a convolution of its own.
+    relu : bool, default False
     """
     columns = im2col(x, window)  # (N, OH, OW, T, C)
     for channels, filters in _group_slices(x.shape[-1], kernel.shape[-1], groups):
@@ -30,10 +42,30 @@ def conv2d(x, kernel, bias, y, window: Window, groups=1, relu=False):
         np.maximum(y, 0, out=y)
 
 
-def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups=1, relu=False):
+def conv2d_backward(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    y: np.ndarray | None,
+    dy: np.ndarray,
+    dx: np.ndarray | None,
+    dkernel: np.ndarray | None,
+    dbias: np.ndarray | None,
+    window: Window,
+    groups: int = 1,
+    relu: bool = False,
+) -> None:
     """Gradients of `conv2d`: dkernel = columnsᵀ · dy, dbias = sum of dy, dx = col2im(dy · kernelᵀ).
 
-    `y` is read only with ``relu=True``.
+    Parameters
+    ----------
+    x : (N, H, W, C)
+    kernel : (KH, KW, C / groups, F)
+    y : (N, OH, OW, F) or None
+        Read only with ``relu=True``.
+    dy : (N, OH, OW, F)
+    dx, dkernel, dbias : like x, kernel and bias, or None, written
+    window, groups, relu
+        As `conv2d` got them.
     """
     if relu:
         dy = dy * (y > 0)
@@ -59,16 +91,29 @@ def _group_slices(channels, filters, groups):
     return [(slice(g * c, g * c + c), slice(g * f, g * f + f)) for g in range(groups)]
 
 
-def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=False):
+def conv2d_pool(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    y: np.ndarray,
+    winner: np.ndarray | None,
+    window: Window,
+    pool: Window,
+    relu: bool = False,
+) -> None:
     """Convolution, ReLU if asked for, and max pooling in one: y = max_pool2d(relu(conv2d(x))).
 
     Parameters
     ----------
+    x, kernel, bias, window, relu
+        As for `conv2d`.
     y : (N, PH, PW, F), written
     winner : (N, PH, PW, F) uint8 or None, written
         Tap of the pooling window that holds the (first) maximum, `RELU_OFF` where ReLU blocked the maximum.
+    pool : Window
+        Over the convolution's output.
     """
-    full = np.empty_like(x, shape=(len(x), window.out_height, window.out_width, kernel.shape[-1]))
+    full = _before_pooling(x, kernel, window)
     conv2d(x, kernel, bias, full, window)
     max_pool2d(full, y, winner, pool)
     if relu:
@@ -77,8 +122,33 @@ def conv2d_pool(x, kernel, bias, y, winner, window: Window, pool: Window, relu=F
         np.maximum(y, 0, out=y)
 
 
-def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Window):
-    """Gradients of `conv2d_pool`; `winner` says all that is needed about its output."""
-    full = np.empty_like(x, shape=(len(x), window.out_height, window.out_width, kernel.shape[-1]))
+def conv2d_pool_backward(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    winner: np.ndarray,
+    dy: np.ndarray,
+    dx: np.ndarray | None,
+    dkernel: np.ndarray | None,
+    dbias: np.ndarray | None,
+    window: Window,
+    pool: Window,
+) -> None:
+    """Gradients of `conv2d_pool`; `winner` says all that is needed about its output.
+
+    Parameters
+    ----------
+    x, kernel, window, pool
+        As `conv2d_pool` got them.
+    winner : (N, PH, PW, F) uint8
+        As `conv2d_pool` has written it.
+    dy : (N, PH, PW, F)
+    dx, dkernel, dbias : like x, kernel and bias, or None, written
+    """
+    full = _before_pooling(x, kernel, window)
     max_pool2d_backward(dy, winner, full, pool)
     conv2d_backward(x, kernel, None, full, dx, dkernel, dbias, window)
+
+
+def _before_pooling(x, kernel, window):
+    """A new array (N, OH, OW, F) for what is pooled, or its gradient."""
+    return np.empty_like(x, shape=(len(x), window.out_height, window.out_width, kernel.shape[-1]))

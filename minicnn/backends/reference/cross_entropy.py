@@ -5,7 +5,13 @@ import numpy as np
 __all__ = ["softmax_cross_entropy"]
 
 
-def softmax_cross_entropy(logits, target, weight, loss, dlogits):
+def softmax_cross_entropy(
+    logits: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray,
+    loss: np.ndarray,
+    dlogits: np.ndarray | None,
+) -> None:
     """Cross-entropy of softmax(logits), and its gradient softmax(logits) - target, in one pass over the rows.
 
     Parameters
@@ -18,9 +24,9 @@ def softmax_cross_entropy(logits, target, weight, loss, dlogits):
     loss : (N,), written
     dlogits : (N, C) or None, written
     """
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    shifted = logits - logits.max(axis=1, keepdims=True)  # (N, C)
     exponentials = np.exp(shifted)
-    total = exponentials.sum(axis=1, keepdims=True)
+    total = exponentials.sum(axis=1, keepdims=True)  # (N, 1)
     log_probabilities = shifted - np.log(total)  # (N, C)
     if target.ndim == 1:
         target_sum = 1

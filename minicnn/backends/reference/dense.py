@@ -5,8 +5,17 @@ import numpy as np
 __all__ = ["dense", "dense_backward"]
 
 
-def dense(x, kernel, bias, y, relu=False):
-    """y = x · kernel + bias; x (N, I), kernel (I, O), bias (O,) or None, y (N, O)."""
+def dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool = False) -> None:
+    """y = x · kernel + bias.
+
+    Parameters
+    ----------
+    x : (N, I)
+    kernel : (I, O)
+    bias : (O,) or None
+    y : (N, O), written
+    relu : bool, default False
+    """
     np.matmul(x, kernel, out=y)
     if bias is not None:
         y += bias
@@ -14,8 +23,29 @@ def dense(x, kernel, bias, y, relu=False):
         np.maximum(y, 0, out=y)
 
 
-def dense_backward(x, kernel, y, dy, dx, dkernel, dbias, relu=False):
-    """Gradients of `dense`: dkernel = xᵀ · dy, dbias = sum of dy, dx = dy · kernelᵀ; `y` is read if `relu`."""
+def dense_backward(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    y: np.ndarray | None,
+    dy: np.ndarray,
+    dx: np.ndarray | None,
+    dkernel: np.ndarray | None,
+    dbias: np.ndarray | None,
+    relu: bool = False,
+) -> None:
+    """Gradients of `dense`: dkernel = xᵀ · dy, dbias = sum of dy, dx = dy · kernelᵀ.
+
+    Parameters
+    ----------
+    x : (N, I)
+    kernel : (I, O)
+    y : (N, O) or None
+        Read only with ``relu=True``.
+    dy : (N, O)
+    dx, dkernel, dbias : like x, kernel and bias, or None, written
+    relu : bool, default False
+        As `dense` got it.
+    """
     if relu:
         dy = dy * (y > 0)
     if dkernel is not None:

@@ -1,27 +1,69 @@
 """Batch normalization."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 __all__ = ["batch_norm", "batch_norm_backward"]
 
 
-def batch_norm(x, y, gamma, beta, mean, inverse_std, moving_mean, moving_variance, momentum, epsilon, training):
+class Moments(NamedTuple):
+    """What inputs are normalized with, per channel.
+
+    Attributes
+    ----------
+    mean, inverse_std : (C,)
+    """
+
+    mean: np.ndarray
+    inverse_std: np.ndarray
+
+
+class MovingAverages(NamedTuple):
+    """What follows the batches' moments in training, and normalizes otherwise.
+
+    Attributes
+    ----------
+    mean, variance : (C,)
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+def batch_norm(
+    x: np.ndarray,
+    y: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    moments: Moments,
+    moving: MovingAverages,
+    momentum: float,
+    epsilon: float,
+    training: bool,
+) -> None:
     """y = gamma · (x - mean) / √(variance + epsilon) + beta, per channel.
 
     Parameters
     ----------
-    x, y : (N, …, C)
+    x : (N, …, C)
+    y : (N, …, C), written
     gamma, beta : (C,) or None
-    mean, inverse_std : (C,), written
+    moments : Moments, written
         What y was computed with; the backward pass reads them.
-    moving_mean, moving_variance : (C,)
+    moving : MovingAverages
         In training: updated in place. Otherwise y is computed with them.
+    momentum : float
+        moving ← momentum · moving + (1 - momentum) · batch.
+    epsilon : float
+    training : bool
     """
+    (mean, inverse_std), (moving_mean, moving_variance) = moments, moving
     if training:
         axes = tuple(range(x.ndim - 1))
         mean[...] = x.mean(axis=axes)
         np.subtract(x, mean, out=y)
-        variance = np.square(y).mean(axis=axes)
+        variance = np.square(y).mean(axis=axes)  # (C,)
         moving_mean += (1 - momentum) * (mean - moving_mean)
         moving_variance += (1 - momentum) * (variance - moving_variance)
     else:
@@ -34,9 +76,30 @@ def batch_norm(x, y, gamma, beta, mean, inverse_std, moving_mean, moving_varianc
         y += beta
 
 
-def batch_norm_backward(x, dy, gamma, mean, inverse_std, dx, dgamma, dbeta, training):
-    """Gradients of `batch_norm`; in training, mean and variance depend on x."""
+def batch_norm_backward(
+    x: np.ndarray,
+    dy: np.ndarray,
+    gamma: np.ndarray | None,
+    moments: Moments,
+    dx: np.ndarray | None,
+    dgamma: np.ndarray | None,
+    dbeta: np.ndarray | None,
+    training: bool,
+) -> None:
+    """Gradients of `batch_norm`; in training, mean and variance depend on x.
+
+    Parameters
+    ----------
+    x, dy : (N, …, C)
+    gamma : (C,) or None
+    moments : Moments
+        As `batch_norm` has written them.
+    dx : (N, …, C) or None, written
+    dgamma, dbeta : (C,) or None, written
+    training : bool
+    """
     axes = tuple(range(dy.ndim - 1))
+    mean, inverse_std = moments
     normalized = (x - mean) * inverse_std  # (N, …, C)
     sum_dy, sum_dy_x = dy.sum(axis=axes), (dy * normalized).sum(axis=axes)  # (C,)
     if dbeta is not None:

@@ -1,13 +1,21 @@
-"""One update of all parameters."""
+"""One update of all parameters, by every rule. Formulas: ``docs/formulas.md``.
+
+`theta`, `grad` and the state are flat vectors; theta and the state are updated in place.
+"""
 
 import numpy as np
 
 __all__ = ["adadelta_update", "adagrad_update", "adam_update", "rmsprop_update", "sgd_update"]
 
-# theta, grad and the state are flat vectors; theta and the state are updated in place. Formulas: docs/formulas.md.
 
-
-def sgd_update(theta, grad, velocity, learning_rate, momentum, nesterov):
+def sgd_update(
+    theta: np.ndarray,
+    grad: np.ndarray,
+    velocity: np.ndarray | None,
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool,
+) -> None:
     """SGD; `velocity` is None without momentum."""
     if velocity is None:
         theta -= learning_rate * grad
@@ -17,20 +25,39 @@ def sgd_update(theta, grad, velocity, learning_rate, momentum, nesterov):
     theta += momentum * velocity - learning_rate * grad if nesterov else velocity
 
 
-def adam_update(theta, grad, m, v, alpha, beta_1, beta_2, epsilon):
+def adam_update(
+    theta: np.ndarray,
+    grad: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    alpha: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
     """Adam; `alpha` holds the learning rate and the bias corrections."""
     m += (1 - beta_1) * (grad - m)
     v += (1 - beta_2) * (grad * grad - v)
     theta -= alpha * m / (np.sqrt(v) + epsilon)
 
 
-def adagrad_update(theta, grad, accumulator, learning_rate, epsilon):
+def adagrad_update(
+    theta: np.ndarray, grad: np.ndarray, accumulator: np.ndarray, learning_rate: float, epsilon: float
+) -> None:
     """Adagrad."""
     accumulator += grad * grad
     theta -= learning_rate * grad / np.sqrt(accumulator + epsilon)
 
 
-def adadelta_update(theta, grad, accumulated_grad, accumulated_delta, learning_rate, rho, epsilon):
+def adadelta_update(
+    theta: np.ndarray,
+    grad: np.ndarray,
+    accumulated_grad: np.ndarray,
+    accumulated_delta: np.ndarray,
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+) -> None:
     """Adadelta."""
     accumulated_grad += (1 - rho) * (grad * grad - accumulated_grad)
     delta = np.sqrt(accumulated_delta + epsilon) / np.sqrt(accumulated_grad + epsilon) * grad
@@ -38,7 +65,14 @@ def adadelta_update(theta, grad, accumulated_grad, accumulated_delta, learning_r
     theta -= learning_rate * delta
 
 
-def rmsprop_update(theta, grad, mean_square, learning_rate, rho, epsilon):
+def rmsprop_update(
+    theta: np.ndarray,
+    grad: np.ndarray,
+    mean_square: np.ndarray,
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+) -> None:
     """RMSprop without momentum."""
     mean_square += (1 - rho) * (grad * grad - mean_square)
     theta -= learning_rate * grad / np.sqrt(mean_square + epsilon)

@@ -8,7 +8,7 @@ from minicnn.geometry import Window
 __all__ = ["avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]
 
 
-def max_pool2d(x, y, winner, window: Window):
+def max_pool2d(x: np.ndarray, y: np.ndarray, winner: np.ndarray | None, window: Window) -> None:
     """y = the maximum of each window; padding never wins.
 
     Parameters
@@ -17,6 +17,7 @@ def max_pool2d(x, y, winner, window: Window):
     y : (N, OH, OW, C), written
     winner : (N, OH, OW, C) uint8 or None, written
         The tap that holds the maximum, the first of equal ones. Windows have at most `MAX_TAPS` taps.
+    window : Window
     """
     padded = pad_images(x, window, -np.inf)
     y.fill(-np.inf)
@@ -30,18 +31,31 @@ def max_pool2d(x, y, winner, window: Window):
             winner[better] = t
 
 
-def max_pool2d_backward(dy, winner, dx, window: Window):
-    """dx[the winner of each window] += dy[the window]; winners equal to `RELU_OFF` pass nothing."""
+def max_pool2d_backward(dy: np.ndarray, winner: np.ndarray, dx: np.ndarray, window: Window) -> None:
+    """dx[the winner of each window] += dy[the window]; winners equal to `RELU_OFF` pass nothing.
+
+    Parameters
+    ----------
+    dy : (N, OH, OW, C)
+    winner : (N, OH, OW, C) uint8
+        As `max_pool2d` has written it.
+    dx : (N, H, W, C), written
+    window : Window
+    """
     columns = np.zeros_like(dy, shape=(*dy.shape[:3], window.taps, dy.shape[-1]))  # (N, OH, OW, T, C)
     for t in range(window.taps):
         np.copyto(columns[:, :, :, t], dy, where=winner == t)
     col2im(columns, window, dx)
 
 
-def avg_pool2d(x, y, window: Window):
+def avg_pool2d(x: np.ndarray, y: np.ndarray, window: Window) -> None:
     """y = the mean of each window; pixels of the padding do not count.
 
-    x is (N, H, W, C), y (N, OH, OW, C).
+    Parameters
+    ----------
+    x : (N, H, W, C)
+    y : (N, OH, OW, C), written
+    window : Window
     """
     padded = pad_images(x, window)
     y.fill(0)
@@ -50,8 +64,15 @@ def avg_pool2d(x, y, window: Window):
     y /= _pixels_per_window(window, x)
 
 
-def avg_pool2d_backward(dy, dx, window: Window):
-    """dx[each pixel of a window] += dy[the window] / pixels in the window."""
+def avg_pool2d_backward(dy: np.ndarray, dx: np.ndarray, window: Window) -> None:
+    """dx[each pixel of a window] += dy[the window] / pixels in the window.
+
+    Parameters
+    ----------
+    dy : (N, OH, OW, C)
+    dx : (N, H, W, C), written
+    window : Window
+    """
     share = dy / _pixels_per_window(window, dy)  # (N, OH, OW, C)
     col2im(np.broadcast_to(share[:, :, :, None], (*dy.shape[:3], window.taps, dy.shape[-1])), window, dx)
 

@@ -1,17 +1,19 @@
 """Windows of images as rows, and back: what convolution and pooling are made of here."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from minicnn.geometry import Window
 
 
-def pad_images(x, window: Window, value=0.0):
+def pad_images(x: np.ndarray, window: Window, value: float = 0.0) -> np.ndarray:
     """Copy of `x` (N, H, W, C) with the window's rows and columns of `value` around each image."""
     pads = ((0, 0), (window.pad_top, window.pad_bottom), (window.pad_left, window.pad_right), (0, 0))
     return np.pad(x, pads, constant_values=value) if window.is_padded else x
 
 
-def tap_slices(window: Window):
+def tap_slices(window: Window) -> Iterator[tuple[slice, slice]]:
     """For every tap of the window, row by row: the slices of the padded image that it meets at all positions."""
     for p in range(window.kernel_height):
         for q in range(window.kernel_width):
@@ -21,7 +23,7 @@ def tap_slices(window: Window):
             yield rows, columns
 
 
-def im2col(x, window: Window):
+def im2col(x: np.ndarray, window: Window) -> np.ndarray:
     """Every window of every image as a row.
 
     Returns
@@ -36,7 +38,7 @@ def im2col(x, window: Window):
     return columns
 
 
-def col2im(columns, window: Window, x):
+def col2im(columns: np.ndarray, window: Window, x: np.ndarray) -> None:
     """The adjoint of `im2col`: add windows (N, OH, OW, taps, C) to their pixels, into `x` (N, H, W, C)."""
     height = window.in_height + window.pad_top + window.pad_bottom
     width = window.in_width + window.pad_left + window.pad_right

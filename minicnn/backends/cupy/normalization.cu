@@ -1,29 +1,4 @@
-// Sums over the rows of a matrix (rows, channels), in two passes and a fixed order: bias gradients, batch normalization.
-
-constexpr int LANES = 32, ROWS = 8;  // of a block: channels side by side, rows that are added side by side
-
-// Each block adds up one stretch of rows for LANES channels: parts (gridDim.y, channels).
-template <typename F>
-__device__ __forceinline__ void sum_columns(REAL* parts, int64 rows, int channels, F term) {
-    __shared__ REAL scratch[ROWS][LANES];
-    const int lane = threadIdx.x % LANES, line = threadIdx.x / LANES, c = blockIdx.x * LANES + lane;
-    const int64 stretch = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * stretch;
-    const int64 end = first + stretch < rows ? first + stretch : rows;
-    REAL sum = 0;
-    if (c < channels)
-        for (int64 row = first + line; row < end; row += ROWS) sum += term(row * channels + c, c);
-    scratch[line][lane] = sum;
-    __syncthreads();
-    if (line == 0 && c < channels) {
-        for (int other = 1; other < ROWS; ++other) sum += scratch[other][lane];
-        parts[(int64)blockIdx.y * channels + c] = sum;
-    }
-    __syncthreads();  // before the scratch is used again
-}
-
-extern "C" __global__ void column_sums(const REAL* x, REAL* parts, int64 rows, int channels) {
-    sum_columns(parts, rows, channels, [&](int64 i, int c) { return x[i]; });
-}
+// Batch normalization.
 
 extern "C" __global__ void column_sums_of_squares(const REAL* x, const REAL* mean, REAL* parts, int64 rows,
                                                   int channels) {
@@ -40,13 +15,6 @@ extern "C" __global__ void norm_gradient_sums(const REAL* x, const REAL* dy, con
 // The channel of this thread in the kernels below, which run in blocks of 32 x lines threads.
 __device__ __forceinline__ int own_channel() { return blockIdx.x * 32 + threadIdx.x % 32; }
 __device__ __forceinline__ bool writes(int c, int channels) { return threadIdx.x < 32 && c < channels; }
-
-// target = the sums of the parts.
-extern "C" __global__ void finish_sums(const REAL* parts, int count, int channels, REAL* target) {
-    const int c = own_channel();
-    const REAL sum = sum_of_parts(parts, count, channels, c, c < channels);
-    if (writes(c, channels)) target[c] = sum;
-}
 
 // mean, and the moving average that follows it: moving += follow * (batch - moving).
 extern "C" __global__ void finish_mean(const REAL* parts, int count, int channels, int64 rows, REAL follow, REAL* mean,
@@ -98,9 +66,4 @@ extern "C" __global__ void normalize_gradient(const REAL* x, const REAL* dy, con
         const REAL normalized = (x[i] - mean[c]) * inverse_std[c];
         dx[i] = factor * (sum_dy ? dy[i] - (sum_dy[c] + normalized * sum_x[c]) / rows : dy[i]);
     }
-}
-
-// out = dy where y > 0, else 0: the gradient behind a fused ReLU.
-extern "C" __global__ void relu_gradient(const REAL* dy, const REAL* y, REAL* out, int64 size) {
-    for (int64 i = first_element(); i < size; i += all_threads()) out[i] = y[i] > 0 ? dy[i] : dy[i] * 0;
 }

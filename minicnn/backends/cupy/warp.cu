@@ -1,29 +1,17 @@
-// Images seen through a matrix each, and the random numbers that it is made of. As in minicnn/backends/reference.py, places
-// are whole multiples of 2^-32, so that every backend reads the same pixels.
+// Images seen through a matrix each. As in minicnn/backends/reference/warp.py, points of an image are whole multiples of
+// 2^-32, so that every backend reads the same pixels.
 
 constexpr int64 ONE = (int64)1 << 32;
 
-enum Fill { CONSTANT, NEAREST, REFLECT, WRAP };
-
-// numbers[i] as minicnn.random.uniform draws them; the step is read from `step_at`, if that is not null.
-extern "C" __global__ void uniform(float* numbers, int64 size, uint64 seed, uint32 stream, uint64 step,
-                                   const uint64* step_at) {
-    if (step_at) step = *step_at;
-    for (int64 block = first_element(); block * 4 < size; block += all_threads()) {
-        uint32 words[4];
-        philox(block, stream, step, seed, words);
-        for (int word = 0; word < 4; ++word)
-            if (block * 4 + word < size) numbers[block * 4 + word] = random_number(words[word]);
-    }
-}
+enum Fill { CONSTANT, NEAREST, REFLECT, WRAP };  // minicnn.geometry.FILL_MODES
 
 // The pixel that stands for pixel number `index`; -1 is the fill value.
 __device__ __forceinline__ int64 extended(int64 index, int size, int fill) {
     if (fill == CONSTANT) return index >= 0 && index < size ? index : -1;
     if (fill == NEAREST) return index < 0 ? 0 : index >= size ? size - 1 : index;
     const int64 period = fill == WRAP ? size : 2 * (int64)size;
-    const int64 place = (index % period + period) % period;
-    return fill == WRAP || place < size ? place : period - 1 - place;
+    const int64 at = (index % period + period) % period;
+    return fill == WRAP || at < size ? at : period - 1 - at;
 }
 
 __device__ __forceinline__ int64 fixed_point(double entry) {

@@ -1,0 +1,49 @@
+"""Sums in a fixed order: parts whose number depends on shapes alone first, then the parts."""
+
+import cupy
+import numpy as np
+
+from minicnn.backends.cupy.launch import MOST_BLOCKS, launch
+
+LANES, BLOCK_ROWS = 32, 8  # LANES and ROWS in common.cu
+LEAST_ROWS, MOST_PARTS = 32, 256  # of a part; parts
+
+
+def column_sums(matrix: cupy.ndarray, out: cupy.ndarray) -> None:
+    """out[c] = sum over rows of matrix (rows, C)."""
+    (parts,) = sum_columns("partial_sums", "column_sums", matrix, matrix)
+    add_parts(parts, out)
+
+
+def sum_columns(
+    file: str, name: str, like: cupy.ndarray, *arrays: cupy.ndarray, outputs: int = 1
+) -> list[cupy.ndarray]:
+    """Launch a kernel that calls ``sum_columns`` of common.cu; returns parts (parts, C) for every output.
+
+    Parameters
+    ----------
+    file, name : str
+        A kernel whose parameters are `arrays`, the parts, the numbers of rows and of columns.
+    like : (rows, C)
+    """
+    rows, channels = like.shape
+    count = max(1, min(rows // LEAST_ROWS, MOST_PARTS))
+    parts = [cupy.empty((count, channels), like.dtype) for _ in range(outputs)]
+    grid = -(-channels // LANES), count
+    launch(file, name, like.dtype, grid, LANES * BLOCK_ROWS, *arrays, *parts, np.int64(rows), np.int32(channels))
+    return parts
+
+
+def add_parts(parts: cupy.ndarray, out: cupy.ndarray, bias: cupy.ndarray | None = None, relu: bool = False) -> None:
+    """out = the sum of the parts (parts, …), in their order, + bias, ReLU."""
+    channels = 1 if bias is None else bias.size
+    arguments = parts, np.int32(len(parts)), np.int64(out.size), bias, np.int32(channels), np.int32(relu), out
+    launch("partial_sums", "add_parts", out.dtype, *grid_for_parts(len(parts), out.size), *arguments)
+
+
+def grid_for_parts(count: int, size: int) -> tuple[tuple[int], int]:
+    """(grid, threads) of a kernel that calls ``sum_of_parts`` of common.cu for `count` parts of `size` elements."""
+    lines = 4
+    while lines < 32 and lines * 4 <= count:
+        lines *= 2
+    return (min(-(-int(size) // LANES), MOST_BLOCKS),), LANES * lines

@@ -1,0 +1,43 @@
+"""The text of the ``.cu`` files as the compiler gets it, and the options that go with it."""
+
+from importlib import resources
+
+import numpy as np
+
+from minicnn.backends.cupy import structures
+
+REALS = {"float32": "float", "float64": "double"}  # element types, in NumPy and in C
+
+
+def source(file: str) -> str:
+    """The text of a kernel file, with what all files start with.
+
+    Parameters
+    ----------
+    file : str
+        Its name, without ``.cu``.
+    """
+    folder = resources.files("minicnn.backends.cupy")
+    texts = ((folder / f"{name}.cu").read_text(encoding="utf-8") for name in ("common", file))
+    return "\n".join((*map(structures.text_of, structures.ALL), *texts))
+
+
+def options(dtype: np.dtype, block: str | None = None) -> tuple[str, ...]:
+    """How a kernel file is compiled for an element type.
+
+    Parameters
+    ----------
+    dtype : dtype
+        float32 or float64.
+    block : str, optional
+        Only the kernels that compute blocks of this size, such as "64x32".
+
+    Raises
+    ------
+    TypeError
+        For another dtype.
+    """
+    name = np.dtype(dtype).name
+    if name not in REALS:
+        raise TypeError(f"the kernels compute in float32 or float64. Received: {dtype}")
+    return ("-std=c++17", f"-DREAL={REALS[name]}", *([f"-DBLOCK_{block}"] if block else []))

@@ -57,7 +57,7 @@ class CSVLogger(Callback):
         self._file = self.filename.open("a" if goes_on else "w", newline="", encoding="utf-8")
 
     def _drop_rows_from(self, epoch) -> None:
-        """Drop the last rows as far as they are of `epoch` or later: a training killed behind them writes them again."""
+        """Drop the last rows that are of `epoch` or later: training was killed behind them, they come again."""
         if not self.filename.exists():
             return
         with self.filename.open(newline="", encoding="utf-8") as file:

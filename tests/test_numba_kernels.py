@@ -429,6 +429,17 @@ def kernels_imported(source):
     return {name for name in above if not f"{name}.".startswith("minicnn.backends.numba.machine.")}
 
 
+def test_the_kernel_in_the_documentation_is_the_one_in_the_library():
+    page = PACKAGE.parent / "docs" / "adding_a_kernel.md"
+    if not page.exists():
+        pytest.skip("not a checkout")
+    section = page.read_text().split("## For processors")[1].split("## For GPUs")[0]
+    shown = [text.split("```")[0] for text in section.split("```python\n")[1:]]
+    assert len(shown) == 3
+    source = (PACKAGE / "backends" / "numba" / "pooling.py").read_text()
+    assert [text for text in shown if text not in source] == []
+
+
 def _double(x):
     for i in range(len(x)):
         x[i] *= 2

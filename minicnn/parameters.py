@@ -1,14 +1,20 @@
 """Weights, and the flat vectors that hold them.
 
 A layer's weights exist from its first call on. A model that trains gathers them in one `ParameterStore`: every
-trainable
-weight becomes a view of the flat vector theta, its gradient a view of the flat vector grad, so that an optimizer step
-is one kernel call; what is saved but has no gradient (moving averages) becomes a view of the flat vector sigma.
+trainable weight becomes a view of the flat vector theta, its gradient a view of the flat vector grad, so that an update
+is one call of an op; what is saved but has no gradient (moving averages) becomes a view of the flat vector sigma.
 """
 
 import math
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import SimpleNamespace
 
 import numpy as np
+
+from minicnn.backends import memory
+from minicnn.errors import ShapeError
+from minicnn.settings import floatx
 
 ALIGNMENT = 16  # elements: every weight starts on 64 bytes in float32
 
@@ -165,6 +171,41 @@ class BorrowedWeights:
             return isinstance(w.value, backend.xp.ndarray) and not elsewhere
 
         return all(is_there(w) for w in weights)
+
+
+_awaited = ContextVar("how many numbers of a file have no weight yet", default=None)
+
+
+@contextmanager
+def weights_from_file(count):
+    """Inside, new weights are zeros, to be read from a file that holds `count` numbers.
+
+    A file that describes larger layers than it has numbers for is found out before they take memory.
+    """
+    token = _awaited.set(SimpleNamespace(count=count))
+    try:
+        yield
+    finally:
+        _awaited.reset(token)
+
+
+def first_value(shape, initializer):
+    """An array for a new weight: what the initializer draws, or zeros inside `weights_from_file`.
+
+    Raises
+    ------
+    ShapeError
+        If the file holds too few numbers.
+    """
+    awaited = _awaited.get()
+    if awaited is None:
+        value = memory.empty(shape, floatx())
+        value[...] = initializer(shape, floatx())
+        return value
+    awaited.count -= math.prod(shape)
+    if awaited.count < 0:
+        raise ShapeError(f"the layers need more numbers than the file holds. Received: a weight of shape {shape}")
+    return memory.zeros(shape, floatx())
 
 
 def check_one_dtype(weights) -> None:

@@ -158,9 +158,8 @@ def run(
     backend = backends.get(backend)
     weights = list(dict.fromkeys(w for layer in graph.layers for w in layer.weights))
     store = ParameterStore(weights, backend, dtype, adopt=False)
-    clock = SimpleNamespace(step=3)
     count = len(xs[0])
-    plan = Plan(graph, store, batch or count, training, None, 7, clock, fuses, wanted)
+    plan = Plan(graph, store, batch or count, training, None, 7, fuses, wanted)
     bound = plan.bind(count)
     store.grad.fill(np.nan)  # gradients are assigned, never added to
     for weight, gradient in store.gradients.items():
@@ -171,7 +170,7 @@ def run(
     with compute_threads(backend):
         for array, x in zip(bound.inputs, xs, strict=True):
             backend.load(array, x)
-        bound.forward()
+        bound.forward(3)
         outputs = [backend.to_host(o) for o in bound.outputs]
         inputs_after = [backend.to_host(a) for a in bound.inputs] if training else None
         dxs, grads = [], {}

@@ -358,7 +358,7 @@ def test_poisoned_declarations(name, number, rng):
     steps = [place.step for place in result.plan.places]
     if len(steps) != 1 or steps[0].is_view:
         return
-    _, _, ws, _ = bound._forward[0]
+    ws = bound.forward_steps[0].ws
     ws.xs = ws.xs if steps[0].uses_input else tuple(np.full_like(x, np.nan) for x in ws.xs)
     ws.y = ws.y if steps[0].uses_output else np.full_like(ws.y, np.nan)
     bound.backward()

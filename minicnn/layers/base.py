@@ -1,23 +1,17 @@
 """What a layer is."""
 
-import math
-from contextlib import contextmanager
-from contextvars import ContextVar
-from types import SimpleNamespace
-
 import numpy as np
 
-from minicnn import backends, initializers, random, regularizers
-from minicnn.backends import memory
+from minicnn import initializers, regularizers
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Node, Tensor
 from minicnn.layers.names import unique_name
+from minicnn.layers.one_off import run_steps
 from minicnn.layers.shapes import declared_shape
-from minicnn.parameters import Weight
+from minicnn.parameters import Weight, first_value
 from minicnn.registry import Configurable, Registry, constructor_parameters
 from minicnn.settings import floatx
-from minicnn.step import Step, Workspace
-from minicnn.threads import compute_threads
+from minicnn.step import Step
 
 KERAS_OPTIONS = ("activity_regularizer", "kernel_constraint", "bias_constraint")  # accepted as None, their default
 
@@ -110,7 +104,7 @@ class Layer(Step, Configurable):
                     f"use a layer of its own for it. Received: {shape}"
                 )
             return weight
-        value = _first_value(shape, initializer)
+        value = first_value(shape, initializers.get(initializer))
         self._weights[name] = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
         setattr(self, name, self._weights[name])
         return self._weights[name]
@@ -203,39 +197,10 @@ class Layer(Step, Configurable):
 
     def call_on_arrays(self, arrays, training):
         """Run the layer's steps at once on the current backend; returns an array of it."""
-        backend = backends.current()
         arrays = [np.asarray(a) for a in arrays]
         self.build_for(tuple(a.shape[1:] for a in arrays))
         dtype = self.weights[0].dtype if self.weights else floatx()
-        xs = tuple(backend.asarray(a, dtype) for a in arrays)
-        with compute_threads(backend):
-            for step in self.lower():
-                ws = self._workspace_for(step, xs, backend, training)
-                step.forward(xs, ws)
-                for w in step.weights:  # moving averages of a layer whose weights live elsewhere
-                    if training and not w.has_gradient and ws.params[w.name] is not w.value:
-                        w.assign(backend.to_host(ws.params[w.name]))
-                xs = (ws.y,)
-        return backend.to_host(xs[0])
-
-    def _workspace_for(self, step, xs, backend, training):
-        """A workspace for one call of one step."""
-        ws, batch, shapes = Workspace(), len(xs[0]), tuple(x.shape[1:] for x in xs)
-        ws.ops, ws.training, ws.xs = backend.ops, training, xs
-        ws.input_shapes, ws.output_shape = shapes, tuple(step.build(shapes))
-        ws.y = (
-            xs[0].reshape(batch, *ws.output_shape)
-            if step.is_view
-            else backend.empty((batch, *ws.output_shape), xs[0].dtype)
-        )
-        ws.params = {w.name: _on_backend(w, backend) for w in step.weights}
-        ws.seed, ws.stream, ws.clock = random.next_seed(), 0, SimpleNamespace(step=0)
-        ws.buffers = {
-            name: backend.empty((batch, *b.shape) if b.per_sample else b.shape, b.dtype or xs[0].dtype)
-            for name, b in step.buffers(shapes, ws.output_shape, training).items()
-        }
-        step.bind(ws)
-        return ws
+        return run_steps(self.lower(), arrays, dtype, training)
 
     def build_for(self, input_shapes) -> list:
         """`build`, with the number of inputs checked and the layer named in errors. Returns the output shapes."""
@@ -278,12 +243,6 @@ class Layer(Step, Configurable):
         return config
 
 
-def _on_backend(weight, backend):
-    """A weight's array; a copy where it lives in another memory than the backend's."""
-    is_there = isinstance(weight.value, backend.xp.ndarray)
-    return weight.value if is_there else backend.asarray(weight.numpy())
-
-
 _registry = Registry("layer", Layer)
 
 
@@ -291,35 +250,6 @@ register = _registry.register
 
 
 get = _registry.get
-
-
-_awaited = ContextVar("how many numbers of a file have no weight yet", default=None)
-
-
-@contextmanager
-def weights_from_file(count):
-    """Inside, new weights are zeros, to be read from a file that holds `count` numbers.
-
-    A file that describes larger layers than it has numbers for is found out before they take memory.
-    """
-    token = _awaited.set(SimpleNamespace(count=count))
-    try:
-        yield
-    finally:
-        _awaited.reset(token)
-
-
-def _first_value(shape, initializer):
-    """An array for a new weight."""
-    awaited = _awaited.get()
-    if awaited is None:
-        value = memory.empty(shape, floatx())
-        value[...] = initializers.get(initializer)(shape, floatx())
-        return value
-    awaited.count -= math.prod(shape)
-    if awaited.count < 0:
-        raise ShapeError(f"the layers need more numbers than the file holds. Received: a weight of shape {shape}")
-    return memory.zeros(shape, floatx())
 
 
 def _arguments(cls):

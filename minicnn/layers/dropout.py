@@ -51,7 +51,7 @@ class Dropout(Layer):
     def _apply(self, x, y, ws):
         """The mask is linear: the same function serves the values and the gradients."""
         if ws.training and self.rate > 0:
-            ws.ops.dropout(x, y, self.rate, *ws.key, ws.clock.step)
+            ws.ops.dropout(x, y, self.rate, *ws.key, ws.iteration)
         else:
             y[...] = x
 

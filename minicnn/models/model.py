@@ -1,7 +1,6 @@
 """The model: a graph of layers that can be trained."""
 
 from collections import Counter
-from types import SimpleNamespace
 
 from minicnn import backends, random
 from minicnn.callbacks import BackupAndRestore, CallbackList, History, listed, progress
@@ -63,7 +62,6 @@ class Model(Persistent, Layer):
         self.compiled = None
         self.history = None
         self.stop_training = False
-        self.clock = SimpleNamespace(step=0)
         self.seed = random.next_seed()
         self.epochs_trained = 0
         self._warned = False

@@ -7,12 +7,12 @@ import numpy as np
 
 from minicnn.errors import FileFormatError
 from minicnn.layers import Flatten, Input, Reshape
-from minicnn.layers.base import weights_from_file
 from minicnn.models import Model
 from minicnn.onnx import operators, rearranging
 from minicnn.onnx.operators import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS
 from minicnn.onnx.reader import read_graph
 from minicnn.onnx.values import Value, channels_first, same_order
+from minicnn.parameters import weights_from_file
 from minicnn.saving.files import named_in_errors
 
 OPERATORS = operators.OPERATORS | rearranging.OPERATORS

@@ -215,12 +215,11 @@ class DeviceEngine(Engine):
         state, store, optimizer = self.state, self.store, self.model.compiled.optimizer
         totals = self._totals()
         before, iterations = store.sigma.copy(), optimizer.iterations
-        self.model.clock.step = state.step
         for source, array in zip(batch.inputs, bound.inputs, strict=True):
             state.load(source, batch.order, array)
         targets = [self._picked(target, batch, store.dtype) for target in batch.targets]
         weight = None if batch.weight is None else self._picked(batch.weight, batch, np.dtype(np.float64))
-        bound.forward()
+        bound.forward(state.step)
         loss, parts, targets = self.losses(bound, Batch([], targets, weight, None, batch.count), with_gradients=True)
         counts = totals.record(batch.count, loss, parts, targets, bound.outputs)
         self.gradients(bound)
@@ -231,7 +230,6 @@ class DeviceEngine(Engine):
             )
             optimizer.iterations = iterations
         state.restore_if_bad(store.sigma, before, totals.report)
-        self.model.clock.step = iterations
         return loss, counts, targets
 
     def _picked(self, array, batch, dtype):
@@ -284,14 +282,12 @@ class DeviceEngine(Engine):
             )
         before, bound = self.store.sigma.copy(), self.bound(batch.count, training=True)
         self.state.set(0.0, 0.0, number, batch.start)
-        self.model.clock.step = self.state.step
         for source, array in zip(batch.inputs, bound.inputs, strict=True):
             self.state.load(source, batch.order, array)
-        bound.forward()
+        bound.forward(self.state.step)
         loss, _, _ = self.losses(bound, batch, with_gradients=False)
         message = explain_non_finite(float(loss), bound, epoch, place)
         self.store.sigma[...] = before
-        self.model.clock.step = number
         return message
 
     @contextmanager

@@ -111,7 +111,7 @@ class Engine:
     def _make_plan(self, size, training, with_loss):
         model = self.model
         logits_of = [loss.takes_logits_of for loss in model.compiled.losses] if with_loss else None
-        return Plan(model.graph, self.store, size, training, logits_of, model.seed, model.clock)
+        return Plan(model.graph, self.store, size, training, logits_of, model.seed)
 
     # ------------------------------------------------------------------------------------------------------ batches
 
@@ -169,13 +169,12 @@ class Engine:
         """One step: returns the loss; a non-finite one leaves the weights as they were."""
         model = self.model
         optimizer = model.compiled.optimizer
-        model.clock.step = optimizer.iterations
         if not self.store.is_current:  # a callback has trained another model that shares layers
             self.prepare(trains=True)
         state_before = self.store.sigma.copy()
         bound = self.bound(batch.count, training=True)
         batch.load_inputs(self.backend, bound.inputs)
-        bound.forward()
+        bound.forward(optimizer.iterations)
         loss, parts, targets = self.losses(bound, batch, with_gradients=True)
         totals.add(batch.count, loss, parts, targets, bound.outputs)
         if not math.isfinite(loss):
@@ -205,17 +204,15 @@ class Engine:
         """Run a batch outside training; where a layer acts as in training all the same, each call draws new masks."""
         if bound.plan.acts_as_in_training:
             self.calls += 1
-            self.model.clock.step = FIRST_CALL + self.calls
         batch.load_inputs(self.backend, bound.inputs)
-        bound.forward()
+        bound.forward(FIRST_CALL + self.calls)
 
     def weight_gradients(self, batch):
         """Weight → its gradient for one batch; the model's state is as before afterwards."""
         state = self.store.sigma.copy()
-        self.model.clock.step = self.model.compiled.optimizer.iterations
         bound = self.bound(batch.count, training=True)
         batch.load_inputs(self.backend, bound.inputs)
-        bound.forward()
+        bound.forward(self.model.compiled.optimizer.iterations)
         self.losses(bound, batch, with_gradients=True)
         self.gradients(bound)
         self.store.sigma[...] = state

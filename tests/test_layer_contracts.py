@@ -171,7 +171,7 @@ def test_running_a_plan_twice_is_running_it_once(name, number, backend, fuses, r
         load(result.store.values[weight], weight.value)  # the first run moved the averages
     for array, x in zip(result.bound.inputs, xs, strict=True):
         load(array, x)
-    result.bound.forward()
+    result.bound.forward(3)
     np.testing.assert_array_equal(to_host(result.bound.outputs[0]), expected.outputs[0])
     for gradient, dy in zip(result.bound.head_gradients, dys, strict=True):
         load(gradient, dy)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from minicnn.parameters import Weight
+
+Shape = tuple[int, ...]
+Shapes = tuple[Shape, ...]
+Arrays = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Buffer:
         Whether the array gets a batch axis.
     """
 
-    shape: tuple[int, ...]
+    shape: Shape
     dtype: str | None = None
     per_sample: bool = True
 
@@ -59,7 +63,7 @@ class Workspace:
     """
 
     ops: SimpleNamespace
-    xs: tuple[np.ndarray, ...]
+    xs: Arrays
     y: np.ndarray
     training: bool = False
     params: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -72,12 +76,12 @@ class Workspace:
     iteration: int = 0
 
     @property
-    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+    def input_shapes(self) -> Shapes:
         """Shapes of the inputs without the batch axis."""
         return tuple(x.shape[1:] for x in self.xs)
 
     @property
-    def output_shape(self) -> tuple[int, ...]:
+    def output_shape(self) -> Shape:
         """Shape of the output without the batch axis."""
         return self.y.shape[1:]
 
@@ -108,20 +112,18 @@ class Step:
         """The weights that the step reads."""
         return []
 
-    def build(self, input_shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    def build(self, input_shapes: Shapes) -> Shape:
         """The output's shape for these input shapes, all without the batch axis."""
         raise NotImplementedError
 
-    def buffers(
-        self, input_shapes: tuple[tuple[int, ...], ...], output_shape: tuple[int, ...], training: bool
-    ) -> dict[str, Buffer]:
+    def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
         """Name → `Buffer` of what has to survive from `forward` to `backward`; ``ws.buffers[name]`` is the array."""
         return {}
 
     def bind(self, ws: Workspace) -> None:
         """Called once for every workspace: keep on it what depends on shapes alone, e.g. a `Window`."""
 
-    def forward(self, xs: tuple[np.ndarray, ...], ws: Workspace) -> None:
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
         """Compute ``ws.y`` from the inputs `xs`: ``ws.xs``, arrays that must not be modified."""
         raise NotImplementedError
 
@@ -132,7 +134,7 @@ class Step:
         """
         raise NotImplementedError
 
-    def to_onnx(self, xs: tuple, graph):
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
         """Append what `forward` computes without training to an ONNX graph.
 
         Parameters

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 from minicnn.errors import unknown_name
 from minicnn.layers.base import Layer, get, register
@@ -10,7 +11,9 @@ _modules = [import_module(f"{__name__}.{module.name}") for module in iter_module
 _public = {name: getattr(module, name) for module in _modules for name in getattr(module, "__all__", ())}
 globals().update(_public)
 
-CLASSES = {value.__name__: value for value in _public.values() if isinstance(value, type) and issubclass(value, Layer)}
+CLASSES: dict[str, type[Layer]] = {
+    value.__name__: value for value in _public.values() if isinstance(value, type) and issubclass(value, Layer)
+}
 """Class name → class, of every layer: what a file may name, and what the contract tests run."""
 
 for _class in CLASSES.values():
@@ -19,7 +22,7 @@ for _class in CLASSES.values():
 __all__ = ["CLASSES", "Layer", "get", "register", *sorted(_public)]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """Say which layer may have been meant."""
     if name.startswith("__"):
         raise AttributeError(name)

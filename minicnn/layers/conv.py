@@ -1,7 +1,7 @@
 """Convolution."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -9,12 +9,12 @@ from minicnn.checks import check_choice, check_pair, check_positive_int
 from minicnn.errors import ShapeError
 from minicnn.geometry import Window, make_window
 from minicnn.initializers import Initializer
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Examples, Layer
 from minicnn.layers.kernel import Fused, KernelLayer
 from minicnn.layers.pooling import MaxPooling2D
 from minicnn.layers.shapes import check_data_format, check_rank
 from minicnn.regularizers import Regularizer
-from minicnn.step import Buffer, Workspace
+from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
 
 __all__ = ["Conv2D"]
 
@@ -69,7 +69,7 @@ class Conv2D(KernelLayer):
         bias_initializer: str | Initializer = "zeros",
         kernel_regularizer: str | Regularizer | None = None,
         bias_regularizer: str | Regularizer | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         first_values, penalties = (kernel_initializer, bias_initializer), (kernel_regularizer, bias_regularizer)
         super().__init__(activation, use_bias, *first_values, *penalties, **kwargs)
@@ -83,7 +83,7 @@ class Conv2D(KernelLayer):
         if self.filters % self.groups:
             raise ValueError(f"filters must be a multiple of groups. Received: filters={filters}, groups={groups}")
 
-    def build(self, input_shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
         check_rank(self, shape, 3, "(height, width, channels)")
         channels = shape[2]
@@ -93,21 +93,21 @@ class Conv2D(KernelLayer):
         self.add_kernel((*self.kernel_size, channels // self.groups, self.filters))
         return window.out_height, window.out_width, self.filters
 
-    def window(self, input_shape: tuple[int, ...]) -> Window:
+    def window(self, input_shape: Shape) -> Window:
         """The geometry for inputs of this shape."""
         return make_window(input_shape[:2], self.kernel_size, self.strides, self.padding, self.dilation_rate)
 
     def fused(self) -> "FusedConv2D":
         return FusedConv2D(self)
 
-    def to_onnx(self, xs, graph):
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
         x = graph.channels_first(xs[0])
         weights = [graph.weight(self.kernel, axes=(3, 2, 0, 1))]  # (F, C / groups, KH, KW)
         weights += [graph.weight(self.bias)] if self.use_bias else []
         return graph.add("Conv", [x, *weights], group=self.groups, **graph.window(self.window(x.shape)))
 
     @classmethod
-    def examples(cls) -> Iterator[tuple[Layer, list[tuple[int, ...]]]]:
+    def examples(cls) -> Examples:
         yield cls(4, 3), [(6, 7, 3)]
         yield cls(5, (3, 2), strides=2, padding="same", activation="relu"), [(7, 6, 2)]
         yield cls(4, 3, dilation_rate=2, use_bias=False, activation="tanh"), [(8, 7, 1)]
@@ -136,13 +136,11 @@ class FusedConv2D(Fused):
     def uses_output(self) -> bool:
         return self.has_relu and self.pool is None
 
-    def build(self, input_shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    def build(self, input_shapes: Shapes) -> Shape:
         shape = super().build(input_shapes)
         return shape if self.pool is None else self.pool.build((shape,))
 
-    def buffers(
-        self, input_shapes: tuple[tuple[int, ...], ...], output_shape: tuple[int, ...], training: bool
-    ) -> dict[str, Buffer]:
+    def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
         buffers = super().buffers(input_shapes, output_shape, training)
         if training and self.pool is not None:
             buffers["winner"] = Buffer(output_shape, "uint8")  # (N, OH, OW, F)
@@ -153,7 +151,7 @@ class FusedConv2D(Fused):
         if self.pool is not None:
             ws.pool = self.pool.window((ws.window.out_height, ws.window.out_width))
 
-    def forward(self, xs: tuple[np.ndarray, ...], ws: Workspace) -> None:
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
         kernel, bias = self.kernel_and_bias(ws)
         if self.pool is None:
             ws.ops.conv2d(xs[0], kernel, bias, ws.y, ws.window, self.layer.groups, self.has_relu)

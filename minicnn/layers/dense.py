@@ -1,17 +1,17 @@
 """The fully connected layer."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from minicnn.checks import check_positive_int
 from minicnn.errors import ShapeError
 from minicnn.initializers import Initializer
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Examples, Layer
 from minicnn.layers.kernel import Fused, KernelLayer
 from minicnn.regularizers import Regularizer
-from minicnn.step import Workspace
+from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 __all__ = ["Dense"]
 
@@ -44,13 +44,13 @@ class Dense(KernelLayer):
         bias_initializer: str | Initializer = "zeros",
         kernel_regularizer: str | Regularizer | None = None,
         bias_regularizer: str | Regularizer | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         first_values, penalties = (kernel_initializer, bias_initializer), (kernel_regularizer, bias_regularizer)
         super().__init__(activation, use_bias, *first_values, *penalties, **kwargs)
         self.units: int = check_positive_int("units", units)
 
-    def build(self, input_shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
         if not shape:
             raise ShapeError("Dense needs at least one axis beside the batch. Received: (None,)")
@@ -60,7 +60,7 @@ class Dense(KernelLayer):
     def fused(self) -> "FusedDense":
         return FusedDense(self)
 
-    def to_onnx(self, xs, graph):
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
         x, kernel = graph.channels_last(xs[0]), graph.weight(self.kernel)
         bias = [graph.weight(self.bias)] if self.use_bias else []
         if len(x.shape) == 1:
@@ -69,7 +69,7 @@ class Dense(KernelLayer):
         return graph.add("Add", [y, *bias]) if bias else y
 
     @classmethod
-    def examples(cls) -> Iterator[tuple[Layer, list[tuple[int, ...]]]]:
+    def examples(cls) -> Examples:
         yield cls(5), [(7,)]
         yield cls(33, activation="relu", kernel_regularizer="l1"), [(17,)]
         yield cls(4, use_bias=False, activation="softmax"), [(3, 5)]
@@ -85,7 +85,7 @@ class FusedDense(Fused):
     def uses_output(self) -> bool:
         return self.has_relu
 
-    def forward(self, xs: tuple[np.ndarray, ...], ws: Workspace) -> None:
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
         ws.ops.dense(rows(xs[0]), *self.kernel_and_bias(ws), rows(ws.y), self.has_relu)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:

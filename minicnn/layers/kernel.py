@@ -1,6 +1,7 @@
 """What layers with a kernel and a bias share: options, weights, and what plans merge into them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from minicnn.layers.base import Layer
 from minicnn.layers.normalization import BatchNormalization
 from minicnn.parameters import Weight
 from minicnn.regularizers import Regularizer
-from minicnn.step import Buffer, Step, Workspace
+from minicnn.step import Arrays, Buffer, Shape, Shapes, Step, Workspace
 
 
 class KernelLayer(Layer):
@@ -31,7 +32,7 @@ class KernelLayer(Layer):
         bias_initializer: str | Initializer,
         kernel_regularizer: str | Regularizer | None,
         bias_regularizer: str | Regularizer | None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.activation: Layer | None = activations.get(activation)
@@ -41,7 +42,7 @@ class KernelLayer(Layer):
         self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
         self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
 
-    def add_kernel(self, shape: tuple[int, ...]) -> None:
+    def add_kernel(self, shape: Shape) -> None:
         """Declare the kernel, (…, outputs), and the bias."""
         self.add_weight("kernel", shape, self.kernel_initializer, regularizer=self.kernel_regularizer)
         if self.use_bias:
@@ -54,7 +55,7 @@ class KernelLayer(Layer):
     def bind(self, ws: Workspace) -> None:
         self.fused().bind(ws)
 
-    def forward(self, xs: tuple[np.ndarray, ...], ws: Workspace) -> None:
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
         self.fused().forward(xs, ws)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
@@ -91,12 +92,10 @@ class Fused(Step):
     def weights(self) -> list[Weight]:
         return self.layer.weights + (self.norm.weights if self.norm else [])
 
-    def build(self, input_shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    def build(self, input_shapes: Shapes) -> Shape:
         return self.layer.build(input_shapes)
 
-    def buffers(
-        self, input_shapes: tuple[tuple[int, ...], ...], output_shape: tuple[int, ...], training: bool
-    ) -> dict[str, Buffer]:
+    def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
         if self.norm is None:
             return {}
         shape = self.layer.kernel.shape

@@ -6,6 +6,7 @@ asked for, so that nothing has to be compiled for a single call.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn import backends
 from minicnn.backends.reference import windows
@@ -13,7 +14,9 @@ from minicnn.checks import check_choice, check_pair, real_array
 from minicnn.errors import ShapeError
 from minicnn.geometry import make_window
 from minicnn.layers import activations
+from minicnn.layers.activations import stands_for
 from minicnn.settings import floatx
+from minicnn.step import Workspace
 
 __all__ = [
     "avg_pool2d",
@@ -30,7 +33,16 @@ __all__ = [
 ]
 
 
-def conv2d(x, kernel, bias=None, strides=1, padding="valid", dilation=1, groups=1, backend="numpy"):
+def conv2d(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    bias: ArrayLike | None = None,
+    strides: int | tuple[int, int] = 1,
+    padding: str = "valid",
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+    backend: str = "numpy",
+) -> np.ndarray:
     """2-D convolution (cross-correlation).
 
     Parameters
@@ -69,7 +81,13 @@ def conv2d(x, kernel, bias=None, strides=1, padding="valid", dilation=1, groups=
     return _like_input(engine.to_host(y), rank, planar)
 
 
-def max_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
+def max_pool2d(
+    x: ArrayLike,
+    pool_size: int | tuple[int, int] = 2,
+    strides: int | tuple[int, int] | None = None,
+    padding: str = "valid",
+    backend: str = "numpy",
+) -> np.ndarray:
     """The maximum of each window.
 
     Parameters
@@ -90,7 +108,13 @@ def max_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
     return _like_input(engine.to_host(y), rank, rank == 2)
 
 
-def avg_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
+def avg_pool2d(
+    x: ArrayLike,
+    pool_size: int | tuple[int, int] = 2,
+    strides: int | tuple[int, int] | None = None,
+    padding: str = "valid",
+    backend: str = "numpy",
+) -> np.ndarray:
     """The mean of each window; padding does not count. Arguments as for `max_pool2d`."""
     engine = backends.get(backend)
     images, rank = _images(x, engine)
@@ -100,7 +124,13 @@ def avg_pool2d(x, pool_size=2, strides=None, padding="valid", backend="numpy"):
     return _like_input(engine.to_host(y), rank, rank == 2)
 
 
-def im2col(x, kernel_size, strides=1, padding="valid", dilation=1):
+def im2col(
+    x: ArrayLike,
+    kernel_size: int | tuple[int, int],
+    strides: int | tuple[int, int] = 1,
+    padding: str = "valid",
+    dilation: int | tuple[int, int] = 1,
+) -> np.ndarray:
     """Every window as a row, so that convolution becomes one matrix product.
 
     Parameters
@@ -118,7 +148,14 @@ def im2col(x, kernel_size, strides=1, padding="valid", dilation=1):
     return columns.reshape(-1, columns.shape[3] * columns.shape[4])
 
 
-def col2im(columns, input_shape, kernel_size, strides=1, padding="valid", dilation=1):
+def col2im(
+    columns: ArrayLike,
+    input_shape: tuple[int, int, int, int],
+    kernel_size: int | tuple[int, int],
+    strides: int | tuple[int, int] = 1,
+    padding: str = "valid",
+    dilation: int | tuple[int, int] = 1,
+) -> np.ndarray:
     """The adjoint of `im2col`: add every window back to where it came from.
 
     Parameters
@@ -143,32 +180,38 @@ def col2im(columns, input_shape, kernel_size, strides=1, padding="valid", dilati
     return x
 
 
-def relu(x):
+@stands_for
+def relu(x: ArrayLike) -> np.ndarray:
     """max(x, 0)."""
     return _activate("relu", x)
 
 
-def leaky_relu(x):
+@stands_for
+def leaky_relu(x: ArrayLike) -> np.ndarray:
     """x where x > 0, else 0.2 · x."""
     return _activate("leaky_relu", x)
 
 
-def sigmoid(x):
+@stands_for
+def sigmoid(x: ArrayLike) -> np.ndarray:
     """1 / (1 + exp(-x))."""
     return _activate("sigmoid", x)
 
 
-def tanh(x):
+@stands_for
+def tanh(x: ArrayLike) -> np.ndarray:
     """The hyperbolic tangent."""
     return _activate("tanh", x)
 
 
-def softmax(x):
+@stands_for
+def softmax(x: ArrayLike) -> np.ndarray:
     """exp(x) / Σ exp(x) over the last axis."""
     return _activate("softmax", x)
 
 
-def linear(x):
+@stands_for
+def linear(x: ArrayLike) -> np.ndarray:
     """x itself."""
     return x
 
@@ -176,16 +219,9 @@ def linear(x):
 def _activate(name, x):
     """An activation layer's formula on an array of any shape."""
     x = _real(x)
-    layer, ws = activations.get(name), _Output(np.empty(x.shape, x.dtype))
-    layer.forward((x,), ws)
+    ws = Workspace(backends.get("numpy").ops, (x,), np.empty(x.shape, x.dtype))
+    activations.get(name).forward(ws.xs, ws)
     return ws.y
-
-
-class _Output:
-    """The part of a workspace that an elementwise layer writes."""
-
-    def __init__(self, y):
-        self.y = y
 
 
 def _real(x):

@@ -3,6 +3,7 @@
 Every layer, kernel and backend takes its sizes from here, so that convolution and pooling can never disagree.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -90,7 +91,13 @@ class Window:
         )
 
 
-def make_window(in_size, kernel_size, strides, padding, dilation=(1, 1)) -> Window:
+def make_window(
+    in_size: Sequence[int],
+    kernel_size: Sequence[int],
+    strides: Sequence[int],
+    padding: str,
+    dilation: Sequence[int] = (1, 1),
+) -> Window:
     """The window for an input size and Keras's arguments.
 
     Parameters

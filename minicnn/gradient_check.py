@@ -6,13 +6,17 @@ from functools import wraps
 from types import SimpleNamespace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn import backends, losses, random
 from minicnn.graph import Graph
+from minicnn.layers.base import Layer
 from minicnn.layers.input import Input
 from minicnn.layers.shapes import sample_shape
+from minicnn.losses import Loss
 from minicnn.parameters import ParameterStore
 from minicnn.plan.plan import Plan
+from minicnn.step import Shape
 from minicnn.threads import compute_threads
 from minicnn.training.arrays import match_inputs
 
@@ -45,22 +49,22 @@ class GradientCheck:
     error: float
     analytic: float
     numeric: float
-    kernels: frozenset
+    kernels: frozenset[str]
 
 
 def gradcheck(
-    model,
-    x=None,
-    y=None,
+    model: Layer,
+    x: ArrayLike | list[ArrayLike] | None = None,
+    y: ArrayLike | None = None,
     *,
-    input_shape=None,
-    loss=None,
-    backend=None,
-    batch_size=3,
-    fuses=None,
-    tolerance=1e-7,
-    seed=0,
-):
+    input_shape: Shape | list[Shape] | None = None,
+    loss: str | Loss | None = None,
+    backend: str | None = None,
+    batch_size: int = 3,
+    fuses: bool | None = None,
+    tolerance: float = 1e-7,
+    seed: int = 0,
+) -> GradientCheck:
     """Check the gradients of a model or a layer, by all its trainable weights and its inputs at once.
 
     The derivative along one direction d is compared: gradient·d against (f(+h·d) - f(-h·d)) / 2h, computed in float64.

@@ -1,5 +1,10 @@
 """Symbolic tensors, and the graph of layer calls between them."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
 
 class Tensor:
     """What a layer call returns while a model is described: a shape and where it comes from, no numbers.
@@ -12,8 +17,9 @@ class Tensor:
         The call that produces it.
     """
 
-    def __init__(self, shape, node):
-        self.shape, self.node = (None, *shape), node
+    def __init__(self, shape: tuple[int, ...], node: Node) -> None:
+        self.shape: tuple[int | None, ...] = (None, *shape)
+        self.node = node
 
     @property
     def name(self) -> str:
@@ -23,13 +29,13 @@ class Tensor:
     def ndim(self) -> int:
         return len(self.shape)
 
-    def __array__(self, *args, **kwargs):
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError(
             f"the output of layer '{self.name}' is symbolic: it has a shape, {self.shape}, but no values; "
             "build a Model from it and call predict"
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Tensor {self.shape} from layer '{self.name}'>"
 
 
@@ -45,9 +51,16 @@ class Node:
         Whether the layer acts as in training here whatever the model does; None: as the model does.
     """
 
-    def __init__(self, layer, inputs, output_shapes, training=None):
-        self.layer, self.inputs, self.training = layer, tuple(inputs), training
-        self.outputs = tuple(Tensor(shape, self) for shape in output_shapes)
+    def __init__(
+        self,
+        layer: Any,
+        inputs: Iterable[Tensor],
+        output_shapes: Iterable[tuple[int, ...]],
+        training: bool | None = None,
+    ) -> None:
+        self.layer, self.training = layer, training
+        self.inputs: tuple[Tensor, ...] = tuple(inputs)
+        self.outputs: tuple[Tensor, ...] = tuple(Tensor(shape, self) for shape in output_shapes)
 
 
 class Graph:
@@ -68,15 +81,16 @@ class Graph:
         If an output depends on an input that is not in `inputs`.
     """
 
-    def __init__(self, inputs, outputs):
-        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+    def __init__(self, inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> None:
+        self.inputs: tuple[Tensor, ...] = tuple(inputs)
+        self.outputs: tuple[Tensor, ...] = tuple(outputs)
         if len(set(self.inputs)) != len(self.inputs):
             raise ValueError(f"every input is given once. Received: {[t.name for t in self.inputs]}")
         self._starts = {tensor.node for tensor in self.inputs}
-        self.nodes = self._sort()
+        self.nodes: list[Node] = self._sort()
 
     @property
-    def layers(self):
+    def layers(self) -> list[Any]:
         """Every layer once, in the order of its first call; not one whose output is where the graph begins."""
         return list(dict.fromkeys(n.layer for n in self.nodes if not (n.inputs and self._is_input(n))))
 
@@ -101,7 +115,7 @@ class Graph:
         return node in self._starts
 
     def _search(self):
-        """(nodes in an order in which they can run, layer → number of its first visit).
+        """(nodes in an order in which they can run, layer → how many layers were met before it).
 
         Depth-first with its own stack: networks may be deeper than Python's.
         """

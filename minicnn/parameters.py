@@ -1,16 +1,29 @@
 """Weights, and the flat vectors that hold them.
 
 A layer's weights exist from its first call on. A model that trains gathers them in one `ParameterStore`: every
-trainable
-weight becomes a view of the flat vector theta, its gradient a view of the flat vector grad, so that an optimizer step
-is one kernel call; what is saved but has no gradient (moving averages) becomes a view of the flat vector sigma.
+trainable weight becomes a view of the flat vector theta, its gradient a view of the flat vector grad, so that an update
+is one call of an op; what is saved but has no gradient (moving averages) becomes a view of the flat vector sigma.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
+from minicnn.backends import memory
+from minicnn.backends.base import Backend
 from minicnn.checks import is_real
+from minicnn.errors import ShapeError
+from minicnn.initializers import Initializer
+from minicnn.regularizers import Regularizer
+from minicnn.settings import floatx
 
 ALIGNMENT = 16  # elements: every weight starts on 64 bytes in float32
 
@@ -34,10 +47,13 @@ class Weight:
         Where `value` lives.
     """
 
-    def __init__(self, layer, name, value, has_gradient, regularizer):
+    def __init__(
+        self, layer: Any, name: str, value: np.ndarray, has_gradient: bool, regularizer: Regularizer | None
+    ) -> None:
         self.layer, self.name, self.value = layer, name, value
         self.has_gradient, self.regularizer = has_gradient, regularizer
-        self.shape, self.store = value.shape, None
+        self.shape: tuple[int, ...] = value.shape
+        self.store: ParameterStore | None = None
 
     @property
     def path(self) -> str:
@@ -53,31 +69,31 @@ class Weight:
         return math.prod(self.shape)
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         return self.value.dtype
 
-    def numpy(self):
+    def numpy(self) -> np.ndarray:
         """A copy of the values on the host."""
         return np.array(self.value) if self.store is None else self.store.backend.to_host(self.value)
 
-    def check(self, array) -> None:
+    def check(self, array: np.ndarray) -> None:
         """Raise `ValueError` or `TypeError` unless `assign` would take the array."""
         if array.shape != self.shape:
             raise ValueError(f"weight '{self.path}' has shape {self.shape}. Received: shape {array.shape}")
         if not is_real(array):
             raise TypeError(f"weight '{self.path}' takes real numbers. Received: dtype {array.dtype}")
 
-    def assign(self, value) -> None:
+    def assign(self, value: ArrayLike) -> None:
         """Copy `value`, an array of the same shape, into the weight."""
         value = np.asarray(value)
         self.check(value)
         value = value.astype(self.dtype, copy=False)
         self.value[...] = value if self.store is None else self.store.backend.asarray(value)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> np.ndarray:
         return self.numpy().astype(dtype or self.dtype, copy=False)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Weight {self.path} {self.shape} {self.dtype}>"
 
 
@@ -106,26 +122,30 @@ class ParameterStore:
         False once another store has taken one of the weights over.
     """
 
-    def __init__(self, weights, backend, dtype, adopt=True):
-        self.weights, self.backend, self.dtype = list(weights), backend, np.dtype(dtype)
+    def __init__(self, weights: Iterable[Weight], backend: Backend, dtype: DTypeLike, adopt: bool = True) -> None:
+        self.weights: list[Weight] = list(weights)
+        self.backend = backend
+        self.dtype: np.dtype = np.dtype(dtype)
         with_gradient = [w for w in self.weights if w.has_gradient]
         state = [w for w in self.weights if not w.has_gradient]
         self._slices, size = layout(with_gradient)
         state_slices, state_size = layout(state)
-        self.theta, self.grad, self.sigma = (backend.zeros((n,), self.dtype) for n in (size, size, state_size))
-        self.values = {w: self.theta[s].reshape(w.shape) for w, s in self._slices.items()}
+        self.theta: np.ndarray = backend.zeros((size,), self.dtype)
+        self.grad: np.ndarray = backend.zeros((size,), self.dtype)
+        self.sigma: np.ndarray = backend.zeros((state_size,), self.dtype)
+        self.values: dict[Weight, np.ndarray] = {w: self.theta[s].reshape(w.shape) for w, s in self._slices.items()}
         self.values |= {w: self.sigma[s].reshape(w.shape) for w, s in state_slices.items()}
-        self.gradients = {w: self.grad[s].reshape(w.shape) for w, s in self._slices.items()}
+        self.gradients: dict[Weight, np.ndarray] = {w: self.grad[s].reshape(w.shape) for w, s in self._slices.items()}
         for weight, view in self.values.items():
             view[...] = backend.asarray(weight.numpy().astype(self.dtype, copy=False))
-        self.is_current = True
+        self.is_current: bool = True
         if adopt:
             for weight, view in self.values.items():
                 if weight.store is not None:
                     weight.store.is_current = False
                 weight.value, weight.store = view, self
 
-    def holds(self, weights, backend) -> bool:
+    def holds(self, weights: list[Weight], backend: Backend) -> bool:
         """Whether exactly these weights live here, on this backend."""
         return backend is self.backend and weights == self.weights and self.is_current
 
@@ -144,13 +164,13 @@ class BorrowedWeights:
         Must be able to work on the weights' arrays, see `can_borrow`.
     """
 
-    def __init__(self, weights, backend):
+    def __init__(self, weights: list[Weight], backend: Backend) -> None:
         self.backend = backend
-        self.dtype = weights[0].dtype if weights else np.dtype("float32")
-        self.values = {w: w.value for w in weights}
-        self.gradients = {}
+        self.dtype: np.dtype = weights[0].dtype if weights else np.dtype("float32")
+        self.values: dict[Weight, np.ndarray] = {w: w.value for w in weights}
+        self.gradients: dict[Weight, np.ndarray] = {}
 
-    def holds(self, weights, backend) -> bool:
+    def holds(self, weights: list[Weight], backend: Backend) -> bool:
         """Whether the weights are still where they were."""
         return (
             backend is self.backend
@@ -159,7 +179,7 @@ class BorrowedWeights:
         )
 
     @staticmethod
-    def can_borrow(weights, backend) -> bool:
+    def can_borrow(weights: list[Weight], backend: Backend) -> bool:
         """Whether the arrays are of the backend's kind, and on its device."""
 
         def is_there(w):
@@ -169,7 +189,42 @@ class BorrowedWeights:
         return all(is_there(w) for w in weights)
 
 
-def check_one_dtype(weights) -> None:
+_awaited = ContextVar("how many numbers of a file have no weight yet", default=None)
+
+
+@contextmanager
+def weights_from_file(count: int) -> Iterator[None]:
+    """Inside, new weights are zeros, to be read from a file that holds `count` numbers.
+
+    A file that describes larger layers than it has numbers for is found out before they take memory.
+    """
+    token = _awaited.set(SimpleNamespace(count=count))
+    try:
+        yield
+    finally:
+        _awaited.reset(token)
+
+
+def first_value(shape: tuple[int, ...], initializer: Initializer) -> np.ndarray:
+    """An array for a new weight: what the initializer draws, or zeros inside `weights_from_file`.
+
+    Raises
+    ------
+    ShapeError
+        If the file holds too few numbers.
+    """
+    awaited = _awaited.get()
+    if awaited is None:
+        value = memory.empty(shape, floatx())
+        value[...] = initializer(shape, floatx())
+        return value
+    awaited.count -= math.prod(shape)
+    if awaited.count < 0:
+        raise ShapeError(f"the layers need more numbers than the file holds. Received: a weight of shape {shape}")
+    return memory.zeros(shape, floatx())
+
+
+def check_one_dtype(weights: Iterable[Weight]) -> None:
     """Raise `ValueError` if some weights were made with another setting of floatx than others."""
     dtypes = {str(w.dtype): w.layer.name for w in weights}
     if len(dtypes) > 1:
@@ -179,7 +234,7 @@ def check_one_dtype(weights) -> None:
         )
 
 
-def layout(weights):
+def layout(weights: Iterable[Weight]) -> tuple[dict[Weight, slice], int]:
     """(weight → slice of a flat vector, the vector's size)."""
     slices, end = {}, 0
     for weight in weights:

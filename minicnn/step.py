@@ -1,6 +1,20 @@
 """What a plan runs: steps, and what each of them touches."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from minicnn.parameters import Weight
+
+Shape = tuple[int, ...]
+Shapes = tuple[Shape, ...]
+Arrays = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -17,9 +31,59 @@ class Buffer:
         Whether the array gets a batch axis.
     """
 
-    shape: tuple
+    shape: Shape
     dtype: str | None = None
     per_sample: bool = True
+
+
+@dataclass(eq=False)
+class Workspace:
+    """All that a step touches at one place of a graph, for one number of samples. A layer holds no arrays but weights.
+
+    `Step.bind` may keep more on it: what depends on the shapes alone.
+
+    Attributes
+    ----------
+    ops : namespace
+        The backend's ops.
+    xs, y : arrays
+        Inputs and output, (N, …).
+    training : bool
+    params, grads : dict
+        Weight name → array; a gradient is None for a frozen weight.
+    buffers : dict
+        Name → array.
+    dy, dxs : arrays
+        Gradients of y and of each x; None where nobody wants them.
+    seed, stream : int
+        Key of the place's random numbers, together with `iteration`.
+    iteration : int
+        Counts the updates of the weights, so that each of them has random numbers of its own; on a GPU a number that
+        lies there.
+    """
+
+    ops: SimpleNamespace
+    xs: Arrays
+    y: np.ndarray
+    training: bool = False
+    params: Mapping[str, np.ndarray] = field(default_factory=dict)
+    buffers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    dy: np.ndarray | None = None
+    dxs: tuple[np.ndarray | None, ...] = ()
+    grads: Mapping[str, np.ndarray | None] = field(default_factory=dict)
+    seed: int = 0
+    stream: int = 0
+    iteration: int = 0
+
+    @property
+    def input_shapes(self) -> Shapes:
+        """Shapes of the inputs without the batch axis."""
+        return tuple(x.shape[1:] for x in self.xs)
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the output without the batch axis."""
+        return self.y.shape[1:]
 
 
 class Step:
@@ -38,32 +102,39 @@ class Step:
         out there.
     """
 
-    uses_input = True
-    uses_output = False
-    is_view = False
-    only_in_training = False
+    uses_input: bool = True
+    uses_output: bool = False
+    is_view: bool = False
+    only_in_training: bool = False
 
     @property
-    def weights(self) -> list:
+    def weights(self) -> list[Weight]:
         """The weights that the step reads."""
         return []
 
-    def buffers(self, input_shapes, output_shape, training) -> dict:
+    def build(self, input_shapes: Shapes) -> Shape:
+        """The output's shape for these input shapes, all without the batch axis."""
+        raise NotImplementedError
+
+    def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
         """Name → `Buffer` of what has to survive from `forward` to `backward`; ``ws.buffers[name]`` is the array."""
         return {}
 
-    def bind(self, ws) -> None:
+    def bind(self, ws: Workspace) -> None:
         """Called once for every workspace: keep on it what depends on shapes alone, e.g. a `Window`."""
 
-    def forward(self, xs, ws) -> None:
-        """Compute ``ws.y`` from the inputs `xs`, a tuple of arrays that must not be modified."""
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        """Compute ``ws.y`` from the inputs `xs`: ``ws.xs``, arrays that must not be modified."""
         raise NotImplementedError
 
-    def backward(self, dy, ws) -> None:
-        """Assign the gradients ``ws.dxs[i]`` of input i and ``ws.grads[name]`` of a weight, if not None."""
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        """Assign the gradients ``ws.dxs[i]`` of input i and ``ws.grads[name]`` of a weight, if not None.
+
+        `dy`, the gradient of the output, is ``ws.dy``.
+        """
         raise NotImplementedError
 
-    def to_onnx(self, xs, graph):
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
         """Append what `forward` computes without training to an ONNX graph.
 
         Parameters
@@ -77,27 +148,3 @@ class Step:
         Value
         """
         raise NotImplementedError
-
-
-class Workspace:
-    """All that a step touches at one place of a graph, for one batch size. A layer holds no arrays but weights.
-
-    Attributes
-    ----------
-    kernels : namespace
-        The backend's kernels.
-    training : bool
-    input_shapes, output_shape : tuples
-        Without the batch axis.
-    xs, y : arrays
-    dy, dxs : arrays
-        Gradients of y and of each x; an entry of `dxs` is None where nobody wants it.
-    params, grads : dict
-        Weight name → array; a gradient is None for a frozen weight.
-    buffers : dict
-        Name → array.
-    seed, stream : int
-        Key of the place's random numbers, together with ``clock.step``.
-    clock : object
-        Its attribute `step` counts the training steps.
-    """

@@ -1,7 +1,6 @@
 """The engine: memory that is shared, values and weights with several users, branches, views, batches of any size."""
 
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,7 +122,7 @@ def test_shared_memory_changes_nothing(backend, model, seed):
     for mode in (True, False):
         actual = run(model.graph, xs, dys if mode else None, backend, mode)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("minicnn.plan.pack", live_forever)
+            patch.setattr("minicnn.plan.plan.pack", live_forever)
             expected = run(model.graph, xs, dys if mode else None, backend, mode)
         assert actual.plan.nbytes <= expected.plan.nbytes
         for a, b in zip(actual.outputs + actual.dxs, expected.outputs + expected.dxs, strict=True):
@@ -164,39 +163,36 @@ def run_with_poison(graph, xs, dys, mode, fuses):
     backend = backends.get("numpy")
     weights = list(dict.fromkeys(w for layer in graph.layers for w in layer.weights))
     store = ParameterStore(weights, backend, "float32", adopt=False)
-    plan = Plan(graph, store, len(xs[0]), mode, None, 7, SimpleNamespace(step=3), fuses, True)
+    plan = Plan(graph, store, len(xs[0]), mode, None, 7, fuses, True)
     bound, end = plan.bind(len(xs[0])), len(plan.places)
+    intervals = plan.wiring.lifetimes()
 
     def poison(time):
         used = np.zeros(plan.nbytes, bool)
-        for interval in plan._intervals.values():
-            if interval.start <= time <= interval.end:
+        for interval in intervals:
+            if interval.first <= time <= interval.last:
                 assert not used[interval.offset : interval.offset + interval.size].any()
                 used[interval.offset : interval.offset + interval.size] = True
-        plan._memory[~used] = 0xFF  # NaN in every float
+        plan.memory[~used] = 0xFF  # NaN in every float
 
     poison(-1)
     for array, x in zip(bound.inputs, xs, strict=True):
         array[...] = x
-    for forward, step_xs, ws, place in bound._forward:
-        poison(plan.places.index(place))
-        forward(step_xs, ws)
+    for step in bound.forward_steps:
+        poison(plan.places.index(step.place))
+        step.ws.iteration = 3
+        step.place.step.forward(step.ws.xs, step.ws)
     poison(end)
     outputs = [np.array(o) for o in bound.outputs]
     if mode:
         for gradient, dy in zip(bound.head_gradients, dys, strict=True):
             if gradient is not None:
                 gradient[...] = dy
-        indices = [
-            i
-            for i in reversed(range(end))
-            if plan._has_backward(plan.places[i]) and not plan._is_skipped(plan.places[i])
-        ]
-        for index, (backward, dy, ws) in zip(indices, bound._backward, strict=True):
-            poison(2 * end - index)
-            backward(dy, ws)
-            for total, extra in ws.additions:
-                total += extra
+        for step in bound.backward_steps:
+            poison(2 * end - plan.places.index(step.place))
+            step.place.step.backward(step.ws.dy, step.ws)
+            for total, own in step.additions:
+                total += own
     return outputs, {w.path: np.array(g) for w, g in store.gradients.items() if w.trainable}
 
 
@@ -232,8 +228,7 @@ def test_arena_shares_memory_in_a_chain():
 def test_buffers_are_aligned(backend, mode):
     model = mc.Sequential([Input((7, 5, 3)), Conv2D(5, 3, activation="relu"), MaxPooling2D(), Flatten(), Dense(7)])
     plan = run(model.graph, [np.zeros((3, 7, 5, 3))], backend=backend, training=mode).plan
-    for index in range(len(plan.places)):
-        ws = plan.workspace(index, 3)
+    for _, ws, _ in plan.bind(3).forward_steps:
         for array in (*ws.xs, ws.y, *ws.buffers.values(), *ws.params.values()):
             address = array.data.ptr if plan.backend.on_device else array.ctypes.data
             assert address % 64 == 0
@@ -691,7 +686,7 @@ def test_gradients_stop_at_frozen_layers_below_the_first_trainable_one(backend, 
     model.layers[0].trainable = model.layers[1].trainable = False
     model.train_on_batch(rng.normal(size=(3, 4)), rng.normal(size=(3, 2)))
     (plan,) = model._engine._plans.values()
-    assert [place.layer_name for place in plan.active] == [model.layers[2].name]
+    assert [step.place.layer_name for step in plan.bind(3).backward_steps] == [model.layers[2].name]
 
 
 # -------------------------------------------------------------------------------------------------------- batch sizes
@@ -784,7 +779,7 @@ def test_a_step_allocates_nothing_that_stays(rng):
     assert all(np.shares_memory(w.value, theta) for w in model.weights)
 
 
-# ---------------------------------------------------------------------------------------------- dropout and the clock
+# ------------------------------------------------------------------------------------------ dropout and the iteration
 
 
 @every_backend
@@ -812,19 +807,19 @@ def test_masks_are_the_same_on_both_backends_fused_or_not(rng):
 
 
 @every_backend
-def test_masks_differ_by_place_step_model_and_sample(backend):
+def test_masks_differ_by_place_iteration_model_and_sample(backend):
     dropout = Dropout(0.5)
     x = Input((64,))
     model = mc.Model(x, [dropout(x), dropout(x), Dropout(0.5)(x)])
     ones = np.ones((4, 64), np.float32)
 
-    def masks(plan_seed, step):
+    def masks(plan_seed, iteration):
         store = ParameterStore([], backends.get(backend), "float32", adopt=False)
-        plan = Plan(model.graph, store, 4, True, seed=plan_seed, clock=SimpleNamespace(step=step))
+        plan = Plan(model.graph, store, 4, True, seed=plan_seed)
         bound = plan.bind(4)
         plan.backend.load(bound.inputs[0], ones)
         with compute_threads(plan.backend):
-            bound.forward()
+            bound.forward(iteration)
         outputs = [plan.backend.to_host(o) for o in bound.outputs]
         return [tuple((o[n] != 0).tolist()) for o in outputs for n in range(4)]
 

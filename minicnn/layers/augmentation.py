@@ -5,15 +5,20 @@ M · (x, y, 1), counted in pixels from the centre of the first one. Neighbouring
 of their matrices, so that an image is interpolated once (`docs/fusion.md`).
 """
 
+from typing import Any
+
 import numpy as np
 
 from minicnn.checks import check_choice, check_number, check_range, check_seed
 from minicnn.geometry import FILL_MODES
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Examples, Layer
 from minicnn.layers.shapes import check_data_format, check_rank
-from minicnn.step import Buffer, Step
+from minicnn.step import Arrays, Buffer, Shape, Shapes, Step, Workspace
 
-__all__ = ["RandomFlip", "RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom"]
+__all__ = ["RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom"]
+
+Factor = float | tuple[float, float] | None
+Entry = float | np.ndarray
 
 NUMBERS = 4  # random numbers that a layer gets for each image: one block of the generator
 
@@ -32,10 +37,11 @@ class Warp(Step):
     uses_input = False
     only_in_training = True
 
-    def __init__(self, layers, streams=None):
-        self.layers, self.streams = tuple(layers), streams
+    def __init__(self, layers: "Iterable[RandomImages]", streams: tuple[int, ...] | None = None) -> None:
+        self.layers: tuple[RandomImages, ...] = tuple(layers)
+        self.streams: tuple[int, ...] | None = streams
 
-    def then(self, other, streams):
+    def then(self, other: "Warp", streams: tuple[int, ...]) -> "Warp | None":
         """The step that does this, then `other`; None where one resampling cannot stand for both."""
         if not (self.is_exact or other.is_exact or self._sampling == other._sampling):
             return None
@@ -44,33 +50,33 @@ class Warp(Step):
     @property
     def is_exact(self) -> bool:
         """Whether it only flips: every pixel goes to a pixel, nothing is interpolated or filled."""
-        return all(isinstance(layer, RandomFlip) for layer in self.layers)
+        return all(layer.is_exact for layer in self.layers)
 
     @property
     def _sampling(self):
         """(bilinear, fill mode, fill value), the kernel's last arguments."""
-        flips_last = sorted(self.layers, key=lambda layer: isinstance(layer, RandomFlip))
+        flips_last = sorted(self.layers, key=lambda layer: layer.is_exact)
         return flips_last[0].sampling
 
-    def build(self, input_shapes):
+    def build(self, input_shapes: Shapes) -> Shape:
         return self.layers[0].build(input_shapes)
 
-    def buffers(self, input_shapes, output_shape, training):
+    def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
         return {"numbers": Buffer((NUMBERS,), "float32")}
 
-    def bind(self, ws):
+    def bind(self, ws: Workspace) -> None:
         streams = (ws.stream,) if self.streams is None else self.streams
         seeds = [ws.seed if layer.seed is None else layer.seed for layer in self.layers]
         ws.keys = list(zip(seeds, streams, strict=True))
         ws.sampling = self._sampling
 
-    def forward(self, xs, ws):
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
         if ws.training:
             ws.ops.warp(xs[0], self._matrix(ws), ws.y, *ws.sampling)
         else:
             ws.y[...] = xs[0]
 
-    def backward(self, dy, ws):
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         if ws.training:
             ws.ops.warp_backward(dy, self._matrix(ws), ws.dxs[0], *ws.sampling[:2])
         else:
@@ -84,7 +90,7 @@ class Warp(Step):
         numbers, total = ws.buffers["numbers"], None  # (N, 4)
         height, width, _ = ws.input_shapes[0]
         for layer, key in zip(self.layers, ws.keys, strict=True):
-            ws.ops.uniform(numbers, *key, ws.clock.step)
+            ws.ops.uniform(numbers, *key, ws.iteration)
             matrix = layer.matrix(numbers.T.astype("float64"), height, width)
             total = matrix if total is None else _product(total, matrix)
         return total
@@ -101,18 +107,18 @@ def _product(first, second):
 def _affine(xx, xy, x0, yx, yy, y0, like):
     """[[xx, xy, x0], [yx, yy, y0]] for every image, (N, 2, 3); entries are numbers or (N,), `like` is (4, N)."""
     matrix = np.empty_like(like, shape=(like.shape[1], 2, 3))
-    for place, entry in zip(np.ndindex(2, 3), (xx, xy, x0, yx, yy, y0), strict=True):
-        matrix[:, *place] = entry
+    for at, entry in zip(np.ndindex(2, 3), (xx, xy, x0, yx, yy, y0), strict=True):
+        matrix[:, *at] = entry
     return matrix
 
 
-def _about_centre(xx, xy, yx, yy, height, width, like):
+def about_centre(xx: Entry, xy: Entry, yx: Entry, yy: Entry, height: int, width: int, like: np.ndarray) -> np.ndarray:
     """The map [[xx, xy], [yx, yy]] around the middle of the image: `_affine` with that fixed point."""
     x, y = (width - 1) / 2, (height - 1) / 2
     return _affine(xx, xy, x - xx * x - xy * y, yx, yy, y - yx * x - yy * y, like)
 
 
-class _RandomImages(Layer):
+class RandomImages(Layer):
     """Base of the layers: options that they share.
 
     Attributes
@@ -122,24 +128,34 @@ class _RandomImages(Layer):
     """
 
     acts_on_arrays = True
+    is_exact: bool = False  # whether every pixel goes to a pixel, so that nothing is interpolated or filled
 
-    def __init__(self, fill_mode, interpolation, seed, fill_value, data_format, **kwargs):
+    def __init__(
+        self,
+        fill_mode: str,
+        interpolation: str,
+        seed: int | None,
+        fill_value: float,
+        data_format: str | None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.fill_mode = check_choice("fill_mode", fill_mode, FILL_MODES)
-        self.interpolation = check_choice("interpolation", interpolation, ("bilinear", "nearest"))
-        self.fill_value = check_number("fill_value", fill_value, minimum=-np.inf)
-        self.seed = check_seed("seed", seed)
-        self.data_format = check_data_format(data_format)
-        self.sampling = (interpolation == "bilinear", fill_mode, self.fill_value if fill_mode == "constant" else 0.0)
+        self.fill_mode: str = check_choice("fill_mode", fill_mode, FILL_MODES)
+        self.interpolation: str = check_choice("interpolation", interpolation, ("bilinear", "nearest"))
+        self.fill_value: float = check_number("fill_value", fill_value, minimum=-np.inf)
+        self.seed: int | None = check_seed("seed", seed)
+        self.data_format: str | None = check_data_format(data_format)
+        value = self.fill_value if fill_mode == "constant" else 0.0
+        self.sampling: tuple[bool, str, float] = (interpolation == "bilinear", fill_mode, value)
 
-    def build(self, input_shapes):
+    def build(self, input_shapes: Shapes) -> Shape:
         check_rank(self, input_shapes[0], 3, "(height, width, channels)")
         return input_shapes[0]
 
-    def lower(self):
+    def lower(self) -> list[Step]:
         return [Warp((self,))]
 
-    def matrix(self, numbers, height, width):
+    def matrix(self, numbers: np.ndarray, height: int, width: int) -> np.ndarray:
         """M for every image.
 
         Parameters
@@ -166,7 +182,7 @@ def _between(limits, numbers):
     return limits[0] + (limits[1] - limits[0]) * numbers
 
 
-class RandomTranslation(_RandomImages):
+class RandomTranslation(RandomImages):
     """In training, moves each image by a random part of its size.
 
     Parameters
@@ -194,34 +210,35 @@ class RandomTranslation(_RandomImages):
 
     def __init__(
         self,
-        height_factor,
-        width_factor,
-        fill_mode="reflect",
-        interpolation="bilinear",
-        seed=None,
-        fill_value=0.0,
-        data_format=None,
-        **kwargs,
-    ):
+        height_factor: float | tuple[float, float],
+        width_factor: float | tuple[float, float],
+        fill_mode: str = "reflect",
+        interpolation: str = "bilinear",
+        seed: int | None = None,
+        fill_value: float = 0.0,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self.height_factor, self.width_factor = _as_written(height_factor), _as_written(width_factor)
+        self.height_factor: Factor = _as_written(height_factor)
+        self.width_factor: Factor = _as_written(width_factor)
         self._height_limits = check_range("height_factor", height_factor)
         self._width_limits = check_range("width_factor", width_factor)
 
-    def matrix(self, numbers, height, width):
+    def matrix(self, numbers: np.ndarray, height: int, width: int) -> np.ndarray:
         down = height * _between(self._height_limits, numbers[0])
         right = width * _between(self._width_limits, numbers[1])
         return _affine(1, 0, -right, 0, 1, -down, numbers)
 
     @classmethod
-    def examples(cls):
+    def examples(cls) -> Examples:
         yield cls(0.3, 0.2), [(5, 6, 3)]
         yield cls((-0.4, -0.1), (0.5, 0.2), fill_mode="constant", fill_value=0.7, seed=5), [(6, 7, 1)]
         yield cls(-0.9, 1, fill_mode="wrap"), [(4, 3, 2)]
         yield cls(0.5, 0.5, fill_mode="nearest", interpolation="nearest"), [(5, 5, 1)]
 
 
-class RandomRotation(_RandomImages):
+class RandomRotation(RandomImages):
     """In training, turns each image about its middle by a random angle.
 
     Parameters
@@ -239,31 +256,31 @@ class RandomRotation(_RandomImages):
 
     def __init__(
         self,
-        factor,
-        fill_mode="reflect",
-        interpolation="bilinear",
-        seed=None,
-        fill_value=0.0,
-        data_format=None,
-        **kwargs,
-    ):
+        factor: float | tuple[float, float],
+        fill_mode: str = "reflect",
+        interpolation: str = "bilinear",
+        seed: int | None = None,
+        fill_value: float = 0.0,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self.factor = _as_written(factor)
+        self.factor: Factor = _as_written(factor)
         self._limits = check_range("factor", factor)
 
-    def matrix(self, numbers, height, width):
+    def matrix(self, numbers: np.ndarray, height: int, width: int) -> np.ndarray:
         angle = 2 * np.pi * _between(self._limits, numbers[0])
         cos, sin = np.cos(angle), np.sin(angle)
-        return _about_centre(cos, -sin, sin, cos, height, width, numbers)
+        return about_centre(cos, -sin, sin, cos, height, width, numbers)
 
     @classmethod
-    def examples(cls):
+    def examples(cls) -> Examples:
         yield cls(0.2), [(6, 5, 3)]
         yield cls((0.1, 0.3), fill_mode="constant"), [(5, 8, 1)]
         yield cls(0.5, fill_mode="wrap", interpolation="nearest"), [(4, 4, 2)]
 
 
-class RandomZoom(_RandomImages):
+class RandomZoom(RandomImages):
     """In training, makes each image smaller or larger about its middle.
 
     Parameters
@@ -283,32 +300,33 @@ class RandomZoom(_RandomImages):
 
     def __init__(
         self,
-        height_factor,
-        width_factor=None,
-        fill_mode="reflect",
-        interpolation="bilinear",
-        seed=None,
-        fill_value=0.0,
-        data_format=None,
-        **kwargs,
-    ):
+        height_factor: float | tuple[float, float],
+        width_factor: float | tuple[float, float] | None = None,
+        fill_mode: str = "reflect",
+        interpolation: str = "bilinear",
+        seed: int | None = None,
+        fill_value: float = 0.0,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self.height_factor, self.width_factor = _as_written(height_factor), _as_written(width_factor)
+        self.height_factor: Factor = _as_written(height_factor)
+        self.width_factor: Factor = _as_written(width_factor)
         self._height_limits = check_range("height_factor", height_factor, above=-1)
         self._width_limits = None if width_factor is None else check_range("width_factor", width_factor, above=-1)
 
-    def matrix(self, numbers, height, width):
+    def matrix(self, numbers: np.ndarray, height: int, width: int) -> np.ndarray:
         tall = 1 + _between(self._height_limits, numbers[0])
         wide = tall if self._width_limits is None else 1 + _between(self._width_limits, numbers[1])
-        return _about_centre(wide, 0, 0, tall, height, width, numbers)
+        return about_centre(wide, 0, 0, tall, height, width, numbers)
 
     @classmethod
-    def examples(cls):
+    def examples(cls) -> Examples:
         yield cls(0.4), [(6, 5, 3)]
         yield cls((-0.6, -0.2), (0.1, 0.9), fill_mode="constant", fill_value=-2), [(5, 6, 1)]
 
 
-class RandomShear(_RandomImages):
+class RandomShear(RandomImages):
     """In training, moves the rows of each image sideways, the further down the more, and its columns likewise.
 
     Parameters
@@ -326,57 +344,28 @@ class RandomShear(_RandomImages):
 
     def __init__(
         self,
-        x_factor=0.0,
-        y_factor=0.0,
-        interpolation="bilinear",
-        fill_mode="reflect",
-        fill_value=0.0,
-        data_format=None,
-        seed=None,
-        **kwargs,
-    ):
+        x_factor: float | tuple[float, float] = 0.0,
+        y_factor: float | tuple[float, float] = 0.0,
+        interpolation: str = "bilinear",
+        fill_mode: str = "reflect",
+        fill_value: float = 0.0,
+        data_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
-        self.x_factor, self.y_factor = _as_written(x_factor), _as_written(y_factor)
+        self.x_factor: Factor = _as_written(x_factor)
+        self.y_factor: Factor = _as_written(y_factor)
         self._x_limits = check_range("x_factor", x_factor, allows_negative=False)
         self._y_limits = check_range("y_factor", y_factor, allows_negative=False)
 
-    def matrix(self, numbers, height, width):
+    def matrix(self, numbers: np.ndarray, height: int, width: int) -> np.ndarray:
         sign = np.where(numbers[0] < 0.5, 1.0, -1.0)
         y = sign * _between(self._y_limits, numbers[1])
         x = sign * _between(self._x_limits, numbers[2])
         return _affine(1, x, 0, y, 1, 0, numbers)
 
     @classmethod
-    def examples(cls):
+    def examples(cls) -> Examples:
         yield cls(0.5, 0.2), [(6, 5, 3)]
         yield cls((0.2, 0.4), fill_mode="constant"), [(5, 6, 1)]
-
-
-class RandomFlip(_RandomImages):
-    """In training, mirrors half of the images.
-
-    Parameters
-    ----------
-    mode : {"horizontal_and_vertical", "horizontal", "vertical"}
-        Horizontal exchanges left and right, vertical top and bottom. With both, an image is flipped both ways, which
-        is half a turn, or not at all, as in Keras 3.
-    seed : int, optional
-        Default: drawn from the model's seed.
-    data_format : {None, "channels_last"}
-    """
-
-    def __init__(self, mode="horizontal_and_vertical", seed=None, data_format=None, **kwargs):
-        super().__init__("constant", "nearest", seed, 0.0, data_format, **kwargs)  # pixels go to pixels
-        self.mode = check_choice("mode", mode, ("horizontal_and_vertical", "horizontal", "vertical"))
-
-    def matrix(self, numbers, height, width):
-        flipped = np.where(numbers[0] < 0.5, -1.0, 1.0)
-        x = flipped if "horizontal" in self.mode else 1
-        y = flipped if "vertical" in self.mode else 1
-        return _about_centre(x, 0, 0, y, height, width, numbers)
-
-    @classmethod
-    def examples(cls):
-        yield cls(), [(5, 4, 3)]
-        yield cls("horizontal", seed=3), [(4, 5, 1)]
-        yield cls("vertical"), [(5, 1, 2)]

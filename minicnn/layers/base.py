@@ -1,23 +1,23 @@
 """What a layer is."""
 
-import math
-from contextlib import contextmanager
-from contextvars import ContextVar
-from types import SimpleNamespace
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from minicnn import backends, initializers, random, regularizers
-from minicnn.backends import memory
+from minicnn import initializers, regularizers
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
-from minicnn.graph import Node, Tensor
+from minicnn.graph import Graph, Node, Tensor
+from minicnn.initializers import Initializer
 from minicnn.layers.names import unique_name
+from minicnn.layers.one_off import run_steps
 from minicnn.layers.shapes import declared_shape
-from minicnn.parameters import Weight
+from minicnn.parameters import Weight, first_value
 from minicnn.registry import Configurable, Registry, constructor_parameters
+from minicnn.regularizers import Regularizer
 from minicnn.settings import floatx
-from minicnn.step import Step, Workspace
-from minicnn.threads import compute_threads
+from minicnn.step import Shape, Shapes, Step
 
 KERAS_OPTIONS = ("activity_regularizer", "kernel_constraint", "bias_constraint")  # accepted as None, their default
 
@@ -40,22 +40,22 @@ class Layer(Step, Configurable):
         Must be the current one: the model as a whole has one dtype, see `minicnn.utils.set_floatx`.
     """
 
-    activation = None
-    graph = None  # a model's inner graph; plans inline it
-    input_count = 1  # None: any number
-    acts_on_arrays = False  # whether a call on arrays that does not say `training=` acts as in training
+    activation: "Layer | None" = None
+    graph: Graph | None = None  # a model's inner graph; plans inline it
+    input_count: int | None = 1  # None: any number
+    acts_on_arrays: bool = False  # whether a call on arrays that does not say `training=` acts as in training
 
     def __init__(
         self,
         *,
-        name=None,
-        trainable=True,
-        input_shape=None,
-        input_dim=None,
-        batch_input_shape=None,
-        dtype=None,
-        **unknown,
-    ):
+        name: str | None = None,
+        trainable: bool = True,
+        input_shape: Shape | None = None,
+        input_dim: int | None = None,
+        batch_input_shape: tuple[int | None, ...] | None = None,
+        dtype: str | None = None,
+        **unknown: Any,
+    ) -> None:
         unknown = {k: v for k, v in unknown.items() if k not in KERAS_OPTIONS or v is not None}
         if unknown:
             raise TypeError(
@@ -65,12 +65,12 @@ class Layer(Step, Configurable):
             raise ValueError(f"a name is a string, not empty and without '/'. Received: name={name!r}")
         if dtype not in (None, floatx()):
             raise ValueError(f"a model has one dtype, set with utils.set_floatx: {floatx()!r} now. Received: {dtype=}")
-        self.name = unique_name(type(self).__name__) if name is None else name
-        self.trainable = trainable
-        self.declared_input_shape = declared_shape(input_shape, input_dim, batch_input_shape)
-        self.dtype = dtype
-        self.nodes = []
-        self._weights = {}
+        self.name: str = unique_name(type(self).__name__) if name is None else name
+        self.trainable: bool = trainable
+        self.declared_input_shape: Shape | None = declared_shape(input_shape, input_dim, batch_input_shape)
+        self.dtype: str | None = dtype
+        self.nodes: list[Node] = []
+        self._weights: dict[str, Weight] = {}
         self._built = False
 
     @property
@@ -80,20 +80,27 @@ class Layer(Step, Configurable):
 
     # ------------------------------------------------------------------------------------- to be written by a layer
 
-    def build(self, input_shapes):
+    def build(self, input_shapes: Shapes) -> Shape:
         """Declare the weights for these input shapes (without the batch axis) and return the output's shape.
 
         Called again for every further call of the layer: `add_weight` returns what exists already.
         """
         raise NotImplementedError
 
-    def lower(self) -> list:
+    def lower(self) -> list[Step]:
         """The steps that this layer runs, one after the other."""
         return [self] if self.activation is None else [self, self.activation]
 
     # ---------------------------------------------------------------------------------------------------- weights
 
-    def add_weight(self, name, shape, initializer="glorot_uniform", has_gradient=True, regularizer=None) -> Weight:
+    def add_weight(
+        self,
+        name: str,
+        shape: Shape,
+        initializer: str | Initializer = "glorot_uniform",
+        has_gradient: bool = True,
+        regularizer: str | Regularizer | None = None,
+    ) -> Weight:
         """Declare a weight, or get the one that a previous call declared.
 
         Raises
@@ -110,30 +117,30 @@ class Layer(Step, Configurable):
                     f"use a layer of its own for it. Received: {shape}"
                 )
             return weight
-        value = _first_value(shape, initializer)
+        value = first_value(shape, initializers.get(initializer))
         self._weights[name] = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
         setattr(self, name, self._weights[name])
         return self._weights[name]
 
     @property
-    def weights(self):
+    def weights(self) -> list[Weight]:
         """All weights, trainable ones first."""
         return sorted(self._weights.values(), key=lambda w: not w.has_gradient)
 
     @property
-    def trainable_weights(self):
+    def trainable_weights(self) -> list[Weight]:
         return [w for w in self.weights if w.trainable]
 
     @property
-    def non_trainable_weights(self):
+    def non_trainable_weights(self) -> list[Weight]:
         return [w for w in self.weights if not w.trainable]
 
-    def get_weights(self):
+    def get_weights(self) -> list[np.ndarray]:
         """Copies of all weights as NumPy arrays, in Keras's order and layouts."""
         self._need_weights()
         return [w.numpy() for w in self.weights]
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Copy arrays into the weights; all shapes are checked before the first is changed.
 
         Raises
@@ -170,7 +177,7 @@ class Layer(Step, Configurable):
 
     # ------------------------------------------------------------------------------------------------------ calls
 
-    def __call__(self, inputs, training=None):
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """Call on symbolic tensors: a place in a graph. Call on arrays: the values, computed at once.
 
         Parameters
@@ -191,7 +198,7 @@ class Layer(Step, Configurable):
             return node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
         return self.call_on_arrays(tensors, self.acts_on_arrays if training is None else bool(training))
 
-    def call_symbolically(self, tensors, training=None) -> Node:
+    def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
         """Add a place to the graph that `tensors` belong to; `training` as for calls."""
         for tensor in tensors:
             if not isinstance(tensor, Tensor):
@@ -201,43 +208,14 @@ class Layer(Step, Configurable):
         self.nodes.append(node)
         return node
 
-    def call_on_arrays(self, arrays, training):
+    def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
         """Run the layer's steps at once on the current backend; returns an array of it."""
-        backend = backends.current()
         arrays = [np.asarray(a) for a in arrays]
         self.build_for(tuple(a.shape[1:] for a in arrays))
         dtype = self.weights[0].dtype if self.weights else floatx()
-        xs = tuple(backend.asarray(a, dtype) for a in arrays)
-        with compute_threads(backend):
-            for step in self.lower():
-                ws = self._workspace_for(step, xs, backend, training)
-                step.forward(xs, ws)
-                for w in step.weights:  # moving averages of a layer whose weights live elsewhere
-                    if training and not w.has_gradient and ws.params[w.name] is not w.value:
-                        w.assign(backend.to_host(ws.params[w.name]))
-                xs = (ws.y,)
-        return backend.to_host(xs[0])
+        return run_steps(self.lower(), arrays, dtype, training)
 
-    def _workspace_for(self, step, xs, backend, training):
-        """A workspace for one call of one step."""
-        ws, batch, shapes = Workspace(), len(xs[0]), tuple(x.shape[1:] for x in xs)
-        ws.ops, ws.training, ws.xs = backend.ops, training, xs
-        ws.input_shapes, ws.output_shape = shapes, tuple(step.build(shapes))
-        ws.y = (
-            xs[0].reshape(batch, *ws.output_shape)
-            if step.is_view
-            else backend.empty((batch, *ws.output_shape), xs[0].dtype)
-        )
-        ws.params = {w.name: _on_backend(w, backend) for w in step.weights}
-        ws.seed, ws.stream, ws.clock = random.next_seed(), 0, SimpleNamespace(step=0)
-        ws.buffers = {
-            name: backend.empty((batch, *b.shape) if b.per_sample else b.shape, b.dtype or xs[0].dtype)
-            for name, b in step.buffers(shapes, ws.output_shape, training).items()
-        }
-        step.bind(ws)
-        return ws
-
-    def build_for(self, input_shapes) -> list:
+    def build_for(self, input_shapes: Shapes) -> list[Shape]:
         """`build`, with the number of inputs checked and the layer named in errors. Returns the output shapes."""
         if self.input_count is not None and len(input_shapes) != self.input_count:
             raise ShapeError(f"layer '{self.name}' takes {self.input_count} input(s). Received: {len(input_shapes)}")
@@ -251,13 +229,13 @@ class Layer(Step, Configurable):
         return [tuple(int(n) for n in output_shape)]
 
     @property
-    def input(self):
+    def input(self) -> Tensor | list[Tensor]:
         """The layer's input tensor (a list for several), if it was called exactly once."""
         inputs = self._only_node("input").inputs
         return inputs[0] if len(inputs) == 1 else list(inputs)
 
     @property
-    def output(self):
+    def output(self) -> Tensor | list[Tensor]:
         """The layer's output tensor, if it was called exactly once."""
         outputs = self._only_node("output").outputs
         return outputs[0] if len(outputs) == 1 else list(outputs)
@@ -269,7 +247,7 @@ class Layer(Step, Configurable):
 
     # ----------------------------------------------------------------------------------------------------- config
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, with which `from_config` makes an equal layer."""
         config = super().get_config()
         config |= {"name": self.name, "trainable": self.trainable}
@@ -278,48 +256,11 @@ class Layer(Step, Configurable):
         return config
 
 
-def _on_backend(weight, backend):
-    """A weight's array; a copy where it lives in another memory than the backend's."""
-    is_there = isinstance(weight.value, backend.xp.ndarray)
-    return weight.value if is_there else backend.asarray(weight.numpy())
-
+Examples = Iterator[tuple[Layer, list[Shape]]]  # what `examples` of a layer yields: layers, and their input shapes
 
 _registry = Registry("layer", Layer)
-
-
 register = _registry.register
-
-
 get = _registry.get
-
-
-_awaited = ContextVar("how many numbers of a file have no weight yet", default=None)
-
-
-@contextmanager
-def weights_from_file(count):
-    """Inside, new weights are zeros, to be read from a file that holds `count` numbers.
-
-    A file that describes larger layers than it has numbers for is found out before they take memory.
-    """
-    token = _awaited.set(SimpleNamespace(count=count))
-    try:
-        yield
-    finally:
-        _awaited.reset(token)
-
-
-def _first_value(shape, initializer):
-    """An array for a new weight."""
-    awaited = _awaited.get()
-    if awaited is None:
-        value = memory.empty(shape, floatx())
-        value[...] = initializers.get(initializer)(shape, floatx())
-        return value
-    awaited.count -= math.prod(shape)
-    if awaited.count < 0:
-        raise ShapeError(f"the layers need more numbers than the file holds. Received: a weight of shape {shape}")
-    return memory.zeros(shape, floatx())
 
 
 def _arguments(cls):

@@ -1,15 +1,22 @@
 """The fully connected layer."""
 
-from minicnn import initializers, regularizers
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
 from minicnn.checks import check_positive_int
 from minicnn.errors import ShapeError
-from minicnn.layers import activations
-from minicnn.layers.base import Layer
+from minicnn.initializers import Initializer
+from minicnn.layers.base import Examples, Layer
+from minicnn.layers.kernel import Fused, KernelLayer
+from minicnn.regularizers import Regularizer
+from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 __all__ = ["Dense"]
 
 
-class Dense(Layer):
+class Dense(KernelLayer):
     """y = x · kernel + bias, over the last axis.
 
     Parameters
@@ -30,44 +37,30 @@ class Dense(Layer):
 
     def __init__(
         self,
-        units,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.units = check_positive_int("units", units)
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
+        units: int,
+        activation: str | Layer | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str | Initializer = "glorot_uniform",
+        bias_initializer: str | Initializer = "zeros",
+        kernel_regularizer: str | Regularizer | None = None,
+        bias_regularizer: str | Regularizer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        first_values, penalties = (kernel_initializer, bias_initializer), (kernel_regularizer, bias_regularizer)
+        super().__init__(activation, use_bias, *first_values, *penalties, **kwargs)
+        self.units: int = check_positive_int("units", units)
 
-    def build(self, input_shapes):
+    def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
         if not shape:
             raise ShapeError("Dense needs at least one axis beside the batch. Received: (None,)")
-        kernel_shape = (shape[-1], self.units)
-        self.add_weight("kernel", kernel_shape, self.kernel_initializer, regularizer=self.kernel_regularizer)
-        if self.use_bias:
-            self.add_weight("bias", (self.units,), self.bias_initializer, regularizer=self.bias_regularizer)
+        self.add_kernel((shape[-1], self.units))
         return *shape[:-1], self.units
 
-    def forward(self, xs, ws):
-        ws.ops.dense(rows(xs[0]), ws.params["kernel"], ws.params.get("bias"), rows(ws.y))
+    def fused(self) -> "FusedDense":
+        return FusedDense(self)
 
-    def backward(self, dy, ws):
-        dx = None if ws.dxs[0] is None else rows(ws.dxs[0])
-        ws.ops.dense_backward(
-            rows(ws.xs[0]), ws.params["kernel"], None, rows(dy), dx, ws.grads["kernel"], ws.grads.get("bias")
-        )
-
-    def to_onnx(self, xs, graph):
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
         x, kernel = graph.channels_last(xs[0]), graph.weight(self.kernel)
         bias = [graph.weight(self.bias)] if self.use_bias else []
         if len(x.shape) == 1:
@@ -76,12 +69,31 @@ class Dense(Layer):
         return graph.add("Add", [y, *bias]) if bias else y
 
     @classmethod
-    def examples(cls):
+    def examples(cls) -> Examples:
         yield cls(5), [(7,)]
         yield cls(33, activation="relu", kernel_regularizer="l1"), [(17,)]
         yield cls(4, use_bias=False, activation="softmax"), [(3, 5)]
 
 
-def rows(array):
+@dataclass(eq=False)
+class FusedDense(Fused):
+    """A `Dense`, and BatchNormalization (outside training) and ReLU."""
+
+    layer: Dense
+
+    @property
+    def uses_output(self) -> bool:
+        return self.has_relu
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.ops.dense(rows(xs[0]), *self.kernel_and_bias(ws), rows(ws.y), self.has_relu)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        y, dx = rows(ws.y) if self.has_relu else None, None if ws.dxs[0] is None else rows(ws.dxs[0])
+        dkernel, dbias = ws.grads["kernel"], ws.grads.get("bias")
+        ws.ops.dense_backward(rows(ws.xs[0]), ws.params["kernel"], y, rows(dy), dx, dkernel, dbias, self.has_relu)
+
+
+def rows(array: np.ndarray) -> np.ndarray:
     """The array as (rows, last axis), without a copy."""
     return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])

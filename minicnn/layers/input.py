@@ -1,7 +1,11 @@
 """The model's inputs."""
 
+from typing import Any
+
+from minicnn.graph import Tensor
 from minicnn.layers.base import Layer
 from minicnn.layers.shapes import sample_shape
+from minicnn.step import Shape, Shapes, Step
 
 __all__ = ["Input", "InputLayer"]
 
@@ -17,21 +21,27 @@ class InputLayer(Layer):
 
     input_count = 0
 
-    def __init__(self, shape=None, name=None, **kwargs):
+    def __init__(self, shape: Shape | None = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         shape = self.declared_input_shape if shape is None else shape
         if shape is None:
             raise ValueError("InputLayer needs the shape of one sample, e.g. shape=(28, 28, 1). Received: shape=None")
-        self.shape = sample_shape(shape)
+        self.shape: Shape = sample_shape(shape)
 
-    def build(self, input_shapes):
+    def build(self, input_shapes: Shapes) -> Shape:
         return self.shape
 
-    def lower(self):
+    def lower(self) -> list[Step]:
         return []
 
 
-def Input(shape=None, batch_size=None, dtype=None, name=None, batch_shape=None):
+def Input(
+    shape: Shape | None = None,
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    name: str | None = None,
+    batch_shape: tuple[int | None, ...] | None = None,
+) -> Tensor:
     """A symbolic tensor: where data enters a functional model.
 
     Parameters

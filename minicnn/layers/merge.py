@@ -1,9 +1,13 @@
 """Layers with several inputs."""
 
+from typing import Any
+
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.layers.base import Layer
+from minicnn.graph import Tensor
+from minicnn.layers.base import Examples, Layer
+from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 __all__ = ["Add", "Concatenate", "add", "concatenate"]
 
@@ -14,26 +18,26 @@ class Add(Layer):
     uses_input = False
     input_count = None
 
-    def build(self, input_shapes):
+    def build(self, input_shapes: Shapes) -> Shape:
         if len(input_shapes) < 2 or len(set(input_shapes)) != 1:
             raise ShapeError(f"Add needs two or more inputs of one shape. Received: {list(input_shapes)}")
         return input_shapes[0]
 
-    def forward(self, xs, ws):
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
         np.add(xs[0], xs[1], out=ws.y)
         for x in xs[2:]:
             ws.y += x
 
-    def backward(self, dy, ws):
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         for dx in ws.dxs:
             if dx is not None:
                 dx[...] = dy
 
-    def to_onnx(self, xs, graph):
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
         return graph.add("Add" if len(xs) == 2 else "Sum", graph.same_layout(xs))
 
     @classmethod
-    def examples(cls):
+    def examples(cls) -> Examples:
         yield cls(), [(4, 3, 2), (4, 3, 2), (4, 3, 2)]
 
 
@@ -49,11 +53,11 @@ class Concatenate(Layer):
     uses_input = False
     input_count = None
 
-    def __init__(self, axis=-1, **kwargs):
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = axis
+        self.axis: int = axis
 
-    def build(self, input_shapes):
+    def build(self, input_shapes: Shapes) -> Shape:
         rank = len(input_shapes[0]) + 1
         axis = self.axis % rank if -rank <= self.axis < rank else 0
         others = {(*shape[: axis - 1], *shape[axis:]) for shape in input_shapes}
@@ -65,36 +69,36 @@ class Concatenate(Layer):
         total = sum(shape[axis - 1] for shape in input_shapes)
         return (*input_shapes[0][: axis - 1], total, *input_shapes[0][axis:])
 
-    def bind(self, ws):
+    def bind(self, ws: Workspace) -> None:
         axis = self.axis % (len(ws.output_shape) + 1)
         ends = np.cumsum([shape[axis - 1] for shape in ws.input_shapes])
         starts = [0, *ends[:-1]]
-        ws.parts = [(*[slice(None)] * axis, slice(int(a), int(b))) for a, b in zip(starts, ends, strict=True)]
+        ws.shares = [(*[slice(None)] * axis, slice(int(a), int(b))) for a, b in zip(starts, ends, strict=True)]
 
-    def forward(self, xs, ws):
-        for x, part in zip(xs, ws.parts, strict=True):
-            ws.y[part] = x
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        for x, share in zip(xs, ws.shares, strict=True):
+            ws.y[share] = x
 
-    def backward(self, dy, ws):
-        for dx, part in zip(ws.dxs, ws.parts, strict=True):
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        for dx, share in zip(ws.dxs, ws.shares, strict=True):
             if dx is not None:
-                dx[...] = dy[part]
+                dx[...] = dy[share]
 
-    def to_onnx(self, xs, graph):
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
         xs = graph.same_layout(xs)
         return graph.add("Concat", xs, axis=graph.axis(xs[0], self.axis))
 
     @classmethod
-    def examples(cls):
+    def examples(cls) -> Examples:
         yield cls(), [(4, 3, 2), (4, 3, 5)]
         yield cls(axis=1), [(2, 3), (4, 3), (1, 3)]
 
 
-def add(inputs):
+def add(inputs: list[Tensor] | list[np.ndarray]) -> Any:
     """``Add()(inputs)``."""
     return Add()(inputs)
 
 
-def concatenate(inputs, axis=-1):
+def concatenate(inputs: list[Tensor] | list[np.ndarray], axis: int = -1) -> Any:
     """``Concatenate(axis)(inputs)``."""
     return Concatenate(axis)(inputs)

@@ -1,12 +1,15 @@
 """Batch normalization."""
 
+from typing import Any
+
 import numpy as np
 
 from minicnn import initializers
 from minicnn.backends.reference.normalization import Moments, MovingAverages
 from minicnn.checks import check_number
-from minicnn.layers.base import Layer
-from minicnn.step import Buffer
+from minicnn.initializers import Initializer
+from minicnn.layers.base import Examples, Layer
+from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
 
 __all__ = ["BatchNormalization"]
 
@@ -35,31 +38,32 @@ class BatchNormalization(Layer):
 
     def __init__(
         self,
-        axis=-1,
-        momentum=0.99,
-        epsilon=1e-3,
-        center=True,
-        scale=True,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
-        moving_mean_initializer="zeros",
-        moving_variance_initializer="ones",
-        **kwargs,
-    ):
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: str | Initializer = "zeros",
+        gamma_initializer: str | Initializer = "ones",
+        moving_mean_initializer: str | Initializer = "zeros",
+        moving_variance_initializer: str | Initializer = "ones",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.axis = axis
-        self.momentum = check_number("momentum", momentum, below=1)
-        self.epsilon = check_number("epsilon", epsilon, above=0)
-        self.center, self.scale = center, scale
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
-        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.axis: int = axis
+        self.momentum: float = check_number("momentum", momentum, below=1)
+        self.epsilon: float = check_number("epsilon", epsilon, above=0)
+        self.center: bool = center
+        self.scale: bool = scale
+        self.beta_initializer: Initializer = initializers.get(beta_initializer)
+        self.gamma_initializer: Initializer = initializers.get(gamma_initializer)
+        self.moving_mean_initializer: Initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer: Initializer = initializers.get(moving_variance_initializer)
 
-    def build(self, input_shapes):
+    def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
         if self.axis not in (-1, len(shape)):
-            raise ValueError(f"only the last axis can be normalized: axis=-1. Received: axis={self.axis}")
+            raise ValueError(f"only the last axis can be normalized: axis: int = -1. Received: axis={self.axis}")
         channels = shape[-1:]
         if self.scale:
             self.add_weight("gamma", channels, self.gamma_initializer)
@@ -69,23 +73,23 @@ class BatchNormalization(Layer):
         self.add_weight("moving_variance", channels, self.moving_variance_initializer, has_gradient=False)
         return shape
 
-    def buffers(self, input_shapes, output_shape, training):
+    def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
         channels = output_shape[-1:]
         return {"mean": Buffer(channels, per_sample=False), "inverse_std": Buffer(channels, per_sample=False)}
 
-    def forward(self, xs, ws):
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
         params = ws.params
         moving = MovingAverages(params["moving_mean"], params["moving_variance"])
         scale = params.get("gamma"), params.get("beta")
         training = ws.training and self.trainable
         ws.ops.batch_norm(xs[0], ws.y, *scale, _moments(ws), moving, self.momentum, self.epsilon, training)
 
-    def backward(self, dy, ws):
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         gradients = ws.dxs[0], ws.grads.get("gamma"), ws.grads.get("beta")
         gamma, training = ws.params.get("gamma"), ws.training and self.trainable
         ws.ops.batch_norm_backward(ws.xs[0], dy, gamma, _moments(ws), *gradients, training)
 
-    def to_onnx(self, xs, graph):
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
         channels = xs[0].shape[-1:]
         gamma = graph.weight(self.gamma) if self.scale else graph.constant(np.ones(channels, np.float32))
         beta = graph.weight(self.beta) if self.center else graph.constant(np.zeros(channels, np.float32))
@@ -94,7 +98,7 @@ class BatchNormalization(Layer):
         return graph.add("BatchNormalization", inputs, epsilon=self.epsilon, momentum=self.momentum)
 
     @classmethod
-    def examples(cls):
+    def examples(cls) -> Examples:
         yield cls(), [(4, 3, 5)]
         yield cls(center=False, scale=False, momentum=0.9), [(7,)]
 

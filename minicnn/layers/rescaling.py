@@ -1,12 +1,15 @@
-"""Layers that prepare data inside the model."""
+"""`Rescaling`: pixels as the network wants them."""
 
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
 from minicnn.checks import check_number
 from minicnn.errors import ShapeError
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Examples, Layer
+from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 __all__ = ["Rescaling"]
 
@@ -23,35 +26,35 @@ class Rescaling(Layer):
 
     uses_input = False
 
-    def __init__(self, scale, offset=0.0, **kwargs):
+    def __init__(self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.scale = _number_or_numbers("scale", scale)
-        self.offset = _number_or_numbers("offset", offset)
+        self.scale: float | list[float] = _number_or_numbers("scale", scale)
+        self.offset: float | list[float] = _number_or_numbers("offset", offset)
 
-    def build(self, input_shapes):
+    def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if isinstance(value, list) and len(value) != shape[-1]:
                 raise ShapeError(f"{name} needs {shape[-1]} numbers, one for each channel. Received: {len(value)}")
         return shape
 
-    def bind(self, ws):
+    def bind(self, ws: Workspace) -> None:
         ws.scale, ws.offset = (np.asarray(v, ws.y.dtype, like=ws.y) for v in (self.scale, self.offset))  # () or (C,)
 
-    def forward(self, xs, ws):
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
         np.multiply(xs[0], ws.scale, out=ws.y)
         np.add(ws.y, ws.offset, out=ws.y)
 
-    def backward(self, dy, ws):
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         np.multiply(dy, ws.scale, out=ws.dxs[0])
 
-    def to_onnx(self, xs, graph):
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
         x = graph.channels_last(xs[0])
         scaled = graph.add("Mul", [x, graph.constant(np.asarray(self.scale, np.float32))])
         return graph.add("Add", [scaled, graph.constant(np.asarray(self.offset, np.float32))])
 
     @classmethod
-    def examples(cls):
+    def examples(cls) -> Examples:
         yield cls(0.5, -1), [(4, 3, 2)]
         yield cls([0.5, 2.0, -1.0], (1, 2, 3)), [(4, 3)]
 

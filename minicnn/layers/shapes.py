@@ -1,11 +1,14 @@
 """Shapes of samples, as layers are told them and check them."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from minicnn.errors import ShapeError
+from minicnn.step import Shape, Step
 
 
-def check_data_format(data_format):
+def check_data_format(data_format: str | None) -> str | None:
     """`data_format`, if it says that images are channels-last.
 
     Raises
@@ -21,7 +24,7 @@ def check_data_format(data_format):
     return data_format
 
 
-def check_rank(layer, shape, rank, meaning):
+def check_rank(layer: Step, shape: Shape, rank: int, meaning: str) -> None:
     """Raise `ShapeError` unless a sample's `shape` has `rank` axes, called `meaning`."""
     if len(shape) != rank:
         raise ShapeError(
@@ -30,7 +33,9 @@ def check_rank(layer, shape, rank, meaning):
         )
 
 
-def declared_shape(input_shape, input_dim, batch_input_shape):
+def declared_shape(
+    input_shape: Shape | None, input_dim: int | None, batch_input_shape: tuple[int | None, ...] | None
+) -> Shape | None:
     """The sample shape from Keras's three ways to give it."""
     if batch_input_shape is not None:
         input_shape = tuple(batch_input_shape)[1:]
@@ -39,7 +44,7 @@ def declared_shape(input_shape, input_dim, batch_input_shape):
     return None if input_shape is None else sample_shape(input_shape)
 
 
-def sample_shape(shape) -> tuple:
+def sample_shape(shape: int | Iterable[int]) -> Shape:
     """Check a shape without the batch axis: positive integers.
 
     Raises

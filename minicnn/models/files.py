@@ -17,10 +17,10 @@ from minicnn import metrics, optimizers, saving
 from minicnn.callbacks import History
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError, NonFiniteError
-from minicnn.layers.base import weights_from_file
 from minicnn.models import config as configs
 from minicnn.models.config import model_config
 from minicnn.models.network import Network, layers_within
+from minicnn.parameters import weights_from_file
 from minicnn.registry import custom_object_scope, to_plain
 from minicnn.saving.files import named_in_errors, read_json
 from minicnn.saving.snapshot import Reader, Snapshot

@@ -10,13 +10,14 @@ from minicnn.errors import FileFormatError
 from minicnn.graph import Tensor
 from minicnn.hints import FilePath, Shape
 from minicnn.layers import Flatten, Input, Reshape
-from minicnn.layers.base import Layer, weights_from_file
+from minicnn.layers.base import Layer
 from minicnn.models import Model
 from minicnn.onnx import rearranging  # noqa: F401, fills the table
 from minicnn.onnx.arguments import OPERATORS
 from minicnn.onnx.operators import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph
 from minicnn.onnx.values import Layout, Value, channels_first, same_order
+from minicnn.parameters import weights_from_file
 from minicnn.saving.files import named_in_errors
 
 MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each

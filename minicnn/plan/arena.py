@@ -1,40 +1,80 @@
 """One piece of memory for many arrays that are not all needed at the same time."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from minicnn.backends.memory import ALIGNMENT, SLACK
 
 
-@dataclass
+@dataclass(eq=False)
 class Interval:
-    """`size` bytes that are in use from time `start` to time `end`, both included; `offset` is where they are put."""
+    """`size` bytes that are in use from time `first` to time `last`, both included; `offset` is where they are put."""
 
     size: int
-    start: int
-    end: int
+    first: float = math.inf
+    last: float = -math.inf
     offset: int = 0
 
-    def extend(self, time: int) -> None:
+    def use(self, time: int) -> None:
         """Keep it in use at `time` too."""
-        self.start, self.end = min(self.start, time), max(self.end, time)
+        self.first, self.last = min(self.first, time), max(self.last, time)
 
-    def meets(self, other) -> bool:
+    def meets(self, other: "Interval") -> bool:
         """Whether both are in use at some time."""
-        return self.start <= other.end and other.start <= self.end
+        return self.first <= other.last and other.first <= self.last
 
 
-def pack(intervals) -> int:
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """An array of a plan, before it has memory.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Without the batch axis.
+    dtype : numpy dtype
+    per_sample : bool
+        Whether the array has a batch axis.
+    interval : Interval
+        Its bytes; slots that are views of each other share them.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    per_sample: bool
+    interval: Interval
+
+    @classmethod
+    def new(cls, shape: tuple[int, ...], dtype: np.dtype, batch_size: int, per_sample: bool = True) -> "Slot":
+        """A slot with bytes of its own, for up to `batch_size` samples."""
+        size = math.prod(shape) * dtype.itemsize * (batch_size if per_sample else 1)
+        return cls(tuple(shape), dtype, per_sample, Interval(size))
+
+    def in_shape(self, shape: tuple[int, ...]) -> "Slot":
+        """The same bytes in another shape."""
+        return replace(self, shape=tuple(shape))
+
+    def of(self, memory: np.ndarray, count: int) -> np.ndarray:
+        """The array, for the first `count` samples; `memory` holds the bytes of the whole arena."""
+        shape = (count, *self.shape) if self.per_sample else self.shape
+        start, size = self.interval.offset, math.prod(shape) * self.dtype.itemsize
+        return memory[start : start + size].view(self.dtype).reshape(shape)
+
+
+def pack(intervals: Iterable[Interval]) -> int:
     """Give every interval an offset such that no two that meet overlap; returns the bytes needed in all.
 
-    Greedy by size: the largest first, each at the lowest place that is free for its whole life (Pisarchyk, Lee:
+    Greedy by size: the largest first, each at the lowest address that is free for its whole life (Pisarchyk, Lee:
     "Efficient memory management for deep neural net inference", 2020).
     """
-    placed, total = [], 0
+    packed, total = [], 0
     for interval in sorted(intervals, key=lambda i: -i.size):
-        interval.offset = _lowest_gap(
-            interval, sorted((p for p in placed if p.meets(interval)), key=lambda p: p.offset)
-        )
-        placed.append(interval)
+        neighbours = sorted((p for p in packed if p.meets(interval)), key=lambda p: p.offset)
+        interval.offset = _lowest_gap(interval, neighbours)
+        packed.append(interval)
         total = max(total, interval.offset + _padded(interval.size))
     return total
 

@@ -1,11 +1,14 @@
 """From a graph of layers to a flat list of steps."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from minicnn.graph import Graph
+from minicnn.layers.base import Layer
 from minicnn.step import Step
 
 
-@dataclass
+@dataclass(eq=False)
 class Place:
     """One step at one place: it reads some values and writes one.
 
@@ -13,9 +16,9 @@ class Place:
     ----------
     step : Step
     inputs : tuple of int
-        Numbers of the values it reads.
+        Indices of the values it reads.
     output : int
-        Number of the value it writes.
+        Index of the value it writes.
     layer_name : str
         For messages.
     stream : int
@@ -25,7 +28,7 @@ class Place:
     """
 
     step: Step
-    inputs: tuple
+    inputs: tuple[int, ...]
     output: int
     layer_name: str
     stream: int
@@ -36,17 +39,17 @@ class Place:
 class Program:
     """Steps in the order in which they run. A value is written once; `shapes` are without the batch axis."""
 
-    places: list = field(default_factory=list)
-    shapes: list = field(default_factory=list)
-    inputs: tuple = ()
-    outputs: tuple = ()
+    places: list[Place] = field(default_factory=list)
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
 
-    def new_value(self, shape) -> int:
-        """The number of a new value."""
+    def new_value(self, shape: tuple[int, ...]) -> int:
+        """The index of a new value."""
         self.shapes.append(tuple(shape))
         return len(self.shapes) - 1
 
-    def append(self, layer, inputs, training) -> int:
+    def append(self, layer: Layer, inputs: Sequence[int], training: bool | None) -> int:
         """Append a layer's steps; returns the value that the last one writes."""
         for step in layer.lower():
             output = self.new_value(step.build(tuple(self.shapes[i] for i in inputs)))
@@ -54,7 +57,7 @@ class Program:
             inputs = (output,)
         return inputs[0]
 
-    def readers(self) -> dict:
+    def readers(self) -> dict[int, list[Place]]:
         """Value → the places that read it, in order."""
         readers = {value: [] for value in range(len(self.shapes))}
         for place in self.places:
@@ -62,17 +65,44 @@ class Program:
                 readers[value].append(place)
         return readers
 
-    def writer(self, value):
+    def writer(self, value: int) -> Place | None:
         """The place that writes a value; None for an input."""
         return next((place for place in self.places if place.output == value), None)
 
-    def final_step(self, value) -> str:
+    def final_step(self, value: int) -> str:
         """Class name, in lower case, of the step that writes a value: "softmax"; "" for an input."""
         writer = self.writer(value)
         return "" if writer is None else type(writer.step).__name__.lower()
 
+    def heads(self, logits_of: Sequence[Collection[str]] | None) -> tuple[int, ...]:
+        """For each output, the value that its loss reads: the output, or what its final activation reads.
 
-def lower(graph) -> Program:
+        Parameters
+        ----------
+        logits_of : sequence of collections of str, or None
+            For each output: names of final activations that its loss wants to see behind.
+        """
+        heads = []
+        for output, names in zip(self.outputs, logits_of or [()] * len(self.outputs), strict=True):
+            writer = self.writer(output)
+            behind = writer is not None and self.final_step(output) in names
+            heads.append(writer.inputs[0] if behind else output)
+        return tuple(heads)
+
+    def values_with_gradient(self, heads: tuple[int, ...], input_gradients: bool) -> set[int]:
+        """The values whose gradient is computed: those between a trainable weight (or a wanted input) and a loss."""
+        depends = set(self.inputs) if input_gradients else set()
+        for place in self.places:
+            if any(w.trainable for w in place.step.weights) or depends & set(place.inputs):
+                depends.add(place.output)
+        matters = set(heads)
+        for place in reversed(self.places):
+            if place.output in matters and place.output in depends:
+                matters.update(place.inputs)
+        return depends & matters
+
+
+def lower(graph: Graph) -> Program:
     """The program of a graph, models that are used as layers inlined."""
     program = Program()
     values = {tensor: program.new_value(tensor.shape[1:]) for tensor in graph.inputs}
@@ -82,7 +112,7 @@ def lower(graph) -> Program:
 
 
 def _inline(graph, program, values, training):
-    """Append a graph's steps; `values` maps its input tensors to value numbers. Returns its outputs' numbers.
+    """Append a graph's steps; `values` maps its input tensors to values. Returns its outputs' values.
 
     `training` is what the call of the graph said, and counts where a call inside says nothing.
     """

@@ -1,0 +1,55 @@
+"""Activation functions that the documents' networks do not use."""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.checks import check_number
+from minicnn.layers.activations import Elementwise, name_options, register
+from minicnn.step import Arrays, Workspace
+
+__all__ = ["LeakyReLU", "Tanh"]
+
+name_options("leaky_relu", negative_slope=0.2)  # Keras's function is steeper than its layer's default, 0.3
+
+
+@register
+class LeakyReLU(Elementwise):
+    """x where x > 0, else negative_slope · x (Maas, Hannun, Ng, 2013). The name "leaky_relu" means a slope of 0.2.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.3
+    """
+
+    def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
+        negative_slope = kwargs.pop("alpha", negative_slope)  # its name in Keras 2
+        super().__init__(**kwargs)
+        self.negative_slope: float = check_number("negative_slope", negative_slope)
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        np.multiply(xs[0], self.negative_slope, out=ws.y)
+        np.copyto(ws.y, xs[0], where=xs[0] > 0)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        np.multiply(dy, self.negative_slope, out=ws.dxs[0])
+        np.copyto(ws.dxs[0], dy, where=ws.xs[0] > 0)
+
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+        return graph.add("LeakyRelu", xs, alpha=self.negative_slope)
+
+
+@register
+class Tanh(Elementwise):
+    """The hyperbolic tangent."""
+
+    uses_input, uses_output = False, True
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        np.tanh(xs[0], out=ws.y)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        np.multiply(dy, 1 - ws.y * ws.y, out=ws.dxs[0])
+
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+        return graph.add("Tanh", xs)

@@ -1,0 +1,84 @@
+"""Pooling over whole images."""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.layers.base import Examples, Layer
+from minicnn.layers.shapes import check_data_format, check_rank
+from minicnn.step import Arrays, Shape, Shapes, Workspace
+
+__all__ = ["GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D"]
+
+
+class _GlobalPooling2D(Layer):
+    """What the global poolings have in common."""
+
+    uses_input = False
+    onnx_name: str
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format: str | None = check_data_format(data_format)
+        self.keepdims: bool = keepdims
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        (shape,) = input_shapes
+        check_rank(self, shape, 3, "(height, width, channels)")
+        return (1, 1, shape[2]) if self.keepdims else (shape[2],)
+
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+        y = graph.add(self.onnx_name, [graph.channels_first(xs[0])])  # (N, C, 1, 1)
+        return y if self.keepdims else graph.add("Flatten", [y], channels_first=False)
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls(), [(5, 4, 3)]
+        yield cls(keepdims=True), [(3, 2, 5)]
+
+
+class GlobalAveragePooling2D(_GlobalPooling2D):
+    """The mean of each channel over the whole image (Lin, Chen, Yan: "Network in network", 2013).
+
+    Parameters
+    ----------
+    data_format : {None, "channels_last"}
+    keepdims : bool, default False
+        Whether the output is (N, 1, 1, C) rather than (N, C).
+    """
+
+    onnx_name = "GlobalAveragePool"
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.y[...] = xs[0].mean(axis=(1, 2)).reshape(ws.y.shape)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        height, width, channels = ws.input_shapes[0]
+        ws.dxs[0][...] = (dy / (height * width)).reshape(len(dy), 1, 1, channels)
+
+
+class GlobalMaxPooling2D(_GlobalPooling2D):
+    """The maximum of each channel over the whole image; its gradient goes to the first pixel that holds it.
+
+    Parameters
+    ----------
+    data_format : {None, "channels_last"}
+    keepdims : bool, default False
+        Whether the output is (N, 1, 1, C) rather than (N, C).
+    """
+
+    uses_input = True
+    onnx_name = "GlobalMaxPool"
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.y[...] = xs[0].max(axis=(1, 2)).reshape(ws.y.shape)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        channels = ws.input_shapes[0][2]
+        pixels = ws.xs[0].reshape(len(dy), -1, channels)  # (N, H·W, C)
+        winner = pixels.argmax(axis=1)[:, None]  # (N, 1, C)
+        ws.dxs[0].fill(0)
+        np.put_along_axis(ws.dxs[0].reshape(pixels.shape), winner, dy.reshape(winner.shape), axis=1)
+
+
+GlobalMaxPool2D, GlobalAvgPool2D = GlobalMaxPooling2D, GlobalAveragePooling2D

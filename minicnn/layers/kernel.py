@@ -1,0 +1,117 @@
+"""What layers with a kernel and a bias share: options, weights, and what plans merge into them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import initializers, regularizers
+from minicnn.initializers import Initializer
+from minicnn.layers import activations
+from minicnn.layers.base import Layer
+from minicnn.layers.normalization import BatchNormalization
+from minicnn.parameters import Weight
+from minicnn.regularizers import Regularizer
+from minicnn.step import Arrays, Buffer, Shape, Shapes, Step, Workspace
+
+
+class KernelLayer(Layer):
+    """Base of the layers: a subclass writes `build`, and `fused` with the formula.
+
+    Parameters
+    ----------
+    activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer :
+        As for `Conv2D`.
+    """
+
+    def __init__(
+        self,
+        activation: str | Layer | None,
+        use_bias: bool,
+        kernel_initializer: str | Initializer,
+        bias_initializer: str | Initializer,
+        kernel_regularizer: str | Regularizer | None,
+        bias_regularizer: str | Regularizer | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.activation: Layer | None = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer: Initializer = initializers.get(kernel_initializer)
+        self.bias_initializer: Initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
+        self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
+
+    def add_kernel(self, shape: Shape) -> None:
+        """Declare the kernel, (…, outputs), and the bias."""
+        self.add_weight("kernel", shape, self.kernel_initializer, regularizer=self.kernel_regularizer)
+        if self.use_bias:
+            self.add_weight("bias", shape[-1:], self.bias_initializer, regularizer=self.bias_regularizer)
+
+    def fused(self) -> "Fused":
+        """The step that stands for this layer, with nothing merged into it yet."""
+        raise NotImplementedError
+
+    def bind(self, ws: Workspace) -> None:
+        self.fused().bind(ws)
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        self.fused().forward(xs, ws)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        self.fused().backward(dy, ws)
+
+
+@dataclass(eq=False)
+class Fused(Step):
+    """A step that stands for a layer with a kernel, and for what was merged into it.
+
+    Attributes
+    ----------
+    layer : KernelLayer
+    norm : BatchNormalization or None
+        Outside training alone: y = scale · (x·k + b) + shift is the layer with the kernel scale · k.
+    relu : ReLU or None
+    """
+
+    layer: KernelLayer
+    norm: BatchNormalization | None = None
+    relu: activations.ReLU | None = None
+
+    @property
+    def has_relu(self) -> bool:
+        """Whether the op takes max(y, 0)."""
+        return self.relu is not None
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing is merged into the layer."""
+        return self.norm is None and self.relu is None
+
+    @property
+    def weights(self) -> list[Weight]:
+        return self.layer.weights + (self.norm.weights if self.norm else [])
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        return self.layer.build(input_shapes)
+
+    def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
+        if self.norm is None:
+            return {}
+        shape = self.layer.kernel.shape
+        return {"kernel": Buffer(shape, per_sample=False), "bias": Buffer(shape[-1:], per_sample=False)}
+
+    def kernel_and_bias(self, ws: Workspace) -> tuple[np.ndarray, np.ndarray | None]:
+        """The layer's weights, with the normalization folded into them: in each call, so that they are never stale."""
+        kernel, bias = ws.params["kernel"], ws.params.get("bias")
+        if self.norm is None:
+            return kernel, bias
+        folded_kernel, folded_bias = ws.buffers["kernel"], ws.buffers["bias"]  # (…, F), (F,)
+        scale = 1 / np.sqrt(ws.params["moving_variance"] + self.norm.epsilon)  # (F,)
+        if self.norm.scale:
+            scale *= ws.params["gamma"]
+        np.multiply(kernel, scale, out=folded_kernel)
+        folded_bias[...] = ((0 if bias is None else bias) - ws.params["moving_mean"]) * scale
+        if self.norm.center:
+            folded_bias += ws.params["beta"]
+        return folded_kernel, folded_bias

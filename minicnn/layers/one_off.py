@@ -1,0 +1,74 @@
+"""Steps that run at once on arrays, without a plan."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from minicnn import backends, random
+from minicnn.backends.base import Backend
+from minicnn.step import Step, Workspace
+from minicnn.threads import compute_threads
+
+
+def run_steps(steps: Iterable[Step], arrays: list[np.ndarray], dtype: str | np.dtype, training: bool) -> np.ndarray:
+    """Run steps one after the other on the current backend.
+
+    Parameters
+    ----------
+    steps : iterable of Step
+    arrays : list of array
+        Inputs of the first step, with the batch axis.
+    dtype : str or numpy dtype
+        In which they are computed.
+    training : bool
+
+    Returns
+    -------
+    array
+        The last step's output, on the host.
+    """
+    backend = backends.current()
+    xs = tuple(backend.asarray(a, dtype) for a in arrays)
+    with compute_threads(backend):
+        for step in steps:
+            ws = _workspace(step, xs, backend, training)
+            step.forward(ws.xs, ws)
+            if training:
+                _keep_state(step, ws, backend)
+            xs = (ws.y,)
+    return backend.to_host(xs[0])
+
+
+def _workspace(step, xs, backend: Backend, training):
+    """A workspace for one call of one step."""
+    x, count, shapes = xs[0], len(xs[0]), tuple(x.shape[1:] for x in xs)
+    output_shape = tuple(step.build(shapes))
+    shape = (count, *output_shape)
+    buffers = step.buffers(shapes, output_shape, training)
+    ws = Workspace(
+        backend.ops,
+        xs,
+        x.reshape(shape) if step.is_view else backend.empty(shape, x.dtype),
+        training=training,
+        params={w.name: _on_backend(w, backend) for w in step.weights},
+        buffers={
+            name: backend.empty((count, *b.shape) if b.per_sample else b.shape, b.dtype or x.dtype)
+            for name, b in buffers.items()
+        },
+        seed=random.next_seed(),
+    )
+    step.bind(ws)
+    return ws
+
+
+def _on_backend(weight, backend):
+    """A weight's array; a copy where it lives in another memory than the backend's."""
+    is_there = isinstance(weight.value, backend.xp.ndarray)
+    return weight.value if is_there else backend.asarray(weight.numpy())
+
+
+def _keep_state(step, ws, backend):
+    """Write back the moving averages of a layer whose weights live in another memory."""
+    for weight in step.weights:
+        if not weight.has_gradient and ws.params[weight.name] is not weight.value:
+            weight.assign(backend.to_host(ws.params[weight.name]))

@@ -1,0 +1,51 @@
+"""Samples in any other shape."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicnn.checks import is_integer
+from minicnn.errors import ShapeError
+from minicnn.layers.base import Examples
+from minicnn.layers.flatten import View
+from minicnn.step import Shape, Shapes
+
+__all__ = ["Reshape"]
+
+
+class Reshape(View):
+    """Every sample in another shape.
+
+    Parameters
+    ----------
+    target_shape : tuple of int
+        Without the batch axis; one entry may be -1 and is computed.
+    """
+
+    def __init__(self, target_shape: int | Shape, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.target_shape: Shape = (target_shape,) if is_integer(target_shape) else tuple(target_shape)
+        is_valid = all(is_integer(n) and (n > 0 or n == -1) for n in self.target_shape)
+        if not is_valid or self.target_shape.count(-1) > 1:
+            raise ValueError(
+                f"target_shape holds positive integers and at most one -1. Received: target_shape={target_shape}"
+            )
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        size, known = math.prod(input_shapes[0]), math.prod(n for n in self.target_shape if n > 0)
+        shape = tuple(size // known if n == -1 else n for n in self.target_shape)
+        if math.prod(shape) != size:
+            raise ShapeError(
+                f"target_shape={self.target_shape} does not fit samples of {size} elements. Received: {input_shapes[0]}"
+            )
+        return shape
+
+    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+        x = graph.channels_last(xs[0])
+        shape = graph.constant(np.array([0, *self.build([x.shape])]))  # 0: the batch axis as it is
+        return graph.add("Reshape", [x, shape])
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls((6, -1)), [(4, 3, 2)]

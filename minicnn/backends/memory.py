@@ -6,6 +6,9 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike
 
+Array = np.ndarray
+Maybe = np.ndarray | None  # there is none, or nobody wants to have it computed
+
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 vector
 SLACK = 64  # readable bytes behind the last element: a vector load at the tail may run over it
 
@@ -13,12 +16,12 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT, _LARGE = 16 << 20, 4 << 20  # bytes
 
 
-def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
     """Like `numpy.empty`, but aligned to 64 bytes and followed by at least 64 readable bytes."""
     return _aligned(np.empty, shape, dtype)
 
 
-def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
     """Like `numpy.zeros`, but aligned to 64 bytes and followed by at least 64 readable bytes."""
     return _aligned(np.zeros, shape, dtype)
 

@@ -10,7 +10,7 @@ from functools import cache
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import launch_over
+from minicnn.backends.cupy.launch import Array, Maybe, launch_over
 from minicnn.backends.cupy.structures import window_structure
 from minicnn.geometry import Window
 
@@ -39,15 +39,7 @@ def _library():
     return cublas
 
 
-def conv2d(
-    x: cupy.ndarray,
-    kernel: cupy.ndarray,
-    bias: cupy.ndarray | None,
-    y: cupy.ndarray,
-    window: Window,
-    groups: int,
-    relu: bool,
-) -> None:
+def conv2d(x: Array, kernel: Array, bias: Maybe, y: Array, window: Window, groups: int, relu: bool) -> None:
     """As `minicnn.backends.reference.convolution.conv2d`."""
     filters = kernel.shape[3]
     for chunk in _chunks(x, kernel, window, groups):
@@ -64,15 +56,7 @@ def conv2d(
         launch_over(y.size, "blas", "add_bias", y.dtype, *arguments)
 
 
-def conv2d_backward(
-    x: cupy.ndarray,
-    kernel: cupy.ndarray,
-    dy: cupy.ndarray,
-    dx: cupy.ndarray | None,
-    dkernel: cupy.ndarray | None,
-    window: Window,
-    groups: int,
-) -> None:
+def conv2d_backward(x: Array, kernel: Array, dy: Array, dx: Maybe, dkernel: Maybe, window: Window, groups: int) -> None:
     """As `minicnn.backends.reference.convolution.conv2d_backward`, without ReLU and bias."""
     filters = kernel.shape[3]
     each = filters // groups

@@ -4,7 +4,7 @@ import cupy
 import numpy as np
 
 from minicnn.backends.cupy import blas
-from minicnn.backends.cupy.launch import launch_over
+from minicnn.backends.cupy.launch import Array, Maybe, launch_over
 from minicnn.backends.cupy.partial_sums import column_sums
 from minicnn.backends.cupy.pooling import max_pool, max_pool2d_backward
 from minicnn.backends.cupy.products import Left, Out, Right, correlation, product
@@ -12,15 +12,7 @@ from minicnn.backends.cupy.structures import Matrix, Pool, Positions, Span, Taps
 from minicnn.geometry import Window
 
 
-def conv2d(
-    x: cupy.ndarray,
-    kernel: cupy.ndarray,
-    bias: cupy.ndarray | None,
-    y: cupy.ndarray,
-    window: Window,
-    groups: int = 1,
-    relu: bool = False,
-) -> None:
+def conv2d(x: Array, kernel: Array, bias: Maybe, y: Array, window: Window, groups: int = 1, relu: bool = False) -> None:
     """See `minicnn.backends.reference.convolution.conv2d`."""
     if blas.serves(y.size * kernel[..., 0].size):
         blas.conv2d(x, kernel, bias, y, window, groups, relu)
@@ -59,13 +51,13 @@ def _windows(window, channels, groups):
 
 
 def conv2d_backward(
-    x: cupy.ndarray,
-    kernel: cupy.ndarray,
-    y: cupy.ndarray | None,
-    dy: cupy.ndarray,
-    dx: cupy.ndarray | None,
-    dkernel: cupy.ndarray | None,
-    dbias: cupy.ndarray | None,
+    x: Array,
+    kernel: Array,
+    y: Maybe,
+    dy: Array,
+    dx: Maybe,
+    dkernel: Maybe,
+    dbias: Maybe,
     window: Window,
     groups: int = 1,
     relu: bool = False,
@@ -134,14 +126,7 @@ def _meetings(window, filters, groups):
 
 
 def conv2d_pool(
-    x: cupy.ndarray,
-    kernel: cupy.ndarray,
-    bias: cupy.ndarray | None,
-    y: cupy.ndarray,
-    winner: cupy.ndarray | None,
-    window: Window,
-    pool: Window,
-    relu: bool = False,
+    x: Array, kernel: Array, bias: Maybe, y: Array, winner: Maybe, window: Window, pool: Window, relu: bool = False
 ) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_pool`."""
     if _pools_four_pixels(pool):
@@ -161,13 +146,13 @@ def _pools_four_pixels(pool) -> bool:
 
 
 def conv2d_pool_backward(
-    x: cupy.ndarray,
-    kernel: cupy.ndarray,
-    winner: cupy.ndarray,
-    dy: cupy.ndarray,
-    dx: cupy.ndarray | None,
-    dkernel: cupy.ndarray | None,
-    dbias: cupy.ndarray | None,
+    x: Array,
+    kernel: Array,
+    winner: Array,
+    dy: Array,
+    dx: Maybe,
+    dkernel: Maybe,
+    dbias: Maybe,
     window: Window,
     pool: Window,
 ) -> None:

@@ -1,21 +1,14 @@
 """The cross-entropy loss."""
 
-import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import launch, launch_over
+from minicnn.backends.cupy.launch import Array, Maybe, launch, launch_over
 
 MOST_CLASSES_OF_A_THREAD = 64
 CLASS_THREADS = 128  # the scratch memory of cross_entropy_by_blocks in cross_entropy.cu
 
 
-def softmax_cross_entropy(
-    logits: cupy.ndarray,
-    target: cupy.ndarray,
-    weight: cupy.ndarray,
-    loss: cupy.ndarray,
-    dlogits: cupy.ndarray | None,
-) -> None:
+def softmax_cross_entropy(logits: Array, target: Array, weight: Array, loss: Array, dlogits: Maybe) -> None:
     """See `minicnn.backends.reference.cross_entropy.softmax_cross_entropy`."""
     rows, classes = logits.shape
     kind = "labels" if target.ndim == 1 else "probabilities"

@@ -1,29 +1,19 @@
 """The dense layer: a convolution of images of one pixel."""
 
-import cupy
-
 from minicnn.backends.cupy.convolution import conv2d, conv2d_backward
+from minicnn.backends.cupy.launch import Array, Maybe
 from minicnn.geometry import Window
 
 PIXEL = Window(in_height=1, in_width=1, kernel_height=1, kernel_width=1)
 
 
-def dense(
-    x: cupy.ndarray, kernel: cupy.ndarray, bias: cupy.ndarray | None, y: cupy.ndarray, relu: bool = False
-) -> None:
+def dense(x: Array, kernel: Array, bias: Maybe, y: Array, relu: bool = False) -> None:
     """See `minicnn.backends.reference.dense.dense`."""
     conv2d(_pixels(x), _taps(kernel), bias, _pixels(y), PIXEL, 1, relu)
 
 
 def dense_backward(
-    x: cupy.ndarray,
-    kernel: cupy.ndarray,
-    y: cupy.ndarray | None,
-    dy: cupy.ndarray,
-    dx: cupy.ndarray | None,
-    dkernel: cupy.ndarray | None,
-    dbias: cupy.ndarray | None,
-    relu: bool = False,
+    x: Array, kernel: Array, y: Maybe, dy: Array, dx: Maybe, dkernel: Maybe, dbias: Maybe, relu: bool = False
 ) -> None:
     """See `minicnn.backends.reference.dense.dense_backward`."""
     y, dx, dkernel = _pixels(y), _pixels(dx), _taps(dkernel)

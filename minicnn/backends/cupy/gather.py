@@ -3,10 +3,10 @@
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import launch_over
+from minicnn.backends.cupy.launch import Array, Maybe, launch_over
 
 
-def gather(source: np.ndarray | cupy.ndarray, indices: np.ndarray | cupy.ndarray, out: cupy.ndarray) -> None:
+def gather(source: np.ndarray | Array, indices: np.ndarray | Array, out: Array) -> None:
     """See `minicnn.backends.reference.gather.gather`."""
     if isinstance(source, cupy.ndarray):
         gather_rows(source, indices, None, out)
@@ -14,9 +14,7 @@ def gather(source: np.ndarray | cupy.ndarray, indices: np.ndarray | cupy.ndarray
         out.set(np.ascontiguousarray(source[indices], out.dtype))
 
 
-def gather_rows(
-    source: cupy.ndarray, order: cupy.ndarray | None, start: cupy.ndarray | None, out: cupy.ndarray
-) -> None:
+def gather_rows(source: Array, order: Maybe, start: Maybe, out: Array) -> None:
     """out[i] = source[order[start + i]], cast to the dtype of `out`.
 
     Parameters

@@ -1,8 +1,8 @@
 // What a captured graph reads anew with every launch, and what it does about a loss that is not finite.
 
 // The numbers of the next iteration, where the graph's kernels read them.
-extern "C" __global__ void set_iteration(double* rates, int64* counters, double rate, double learning_rate, int64 iteration,
-                                         int64 start) {
+extern "C" __global__ void set_iteration(double* rates, int64* counters, double rate, double learning_rate,
+                                         int64 iteration, int64 start) {
     rates[0] = rate;
     rates[1] = learning_rate;
     counters[0] = iteration;

@@ -12,6 +12,9 @@ import numpy as np
 from minicnn.backends.cupy import structures
 from minicnn.backends.cupy.sources import options, source
 
+Array = cupy.ndarray
+Maybe = cupy.ndarray | None  # there is none, or nobody wants to have it computed
+
 THREADS = 256  # of a block of an elementwise kernel
 MOST_BLOCKS = 1 << 16  # each thread then takes several elements
 
@@ -34,7 +37,7 @@ def launch(
     dtype: np.dtype,
     grid: tuple[int, ...],
     threads: int,
-    *arguments: cupy.ndarray | np.generic | tuple | None,
+    *arguments: Array | np.generic | tuple | None,
 ) -> None:
     """Launch a kernel.
 
@@ -64,7 +67,7 @@ def launch(
 
 
 def launch_over(
-    size: int, file: str, name: str, dtype: np.dtype, *arguments: cupy.ndarray | np.generic | tuple | None
+    size: int, file: str, name: str, dtype: np.dtype, *arguments: Array | np.generic | tuple | None
 ) -> None:
     """Launch an elementwise kernel on so many elements."""
     if size:

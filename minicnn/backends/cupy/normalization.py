@@ -3,16 +3,16 @@
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import THREADS, blocks_for, launch, launch_over
+from minicnn.backends.cupy.launch import THREADS, Array, Maybe, blocks_for, launch, launch_over
 from minicnn.backends.cupy.partial_sums import add_parts, grid_for_parts, sum_columns
 from minicnn.backends.reference.normalization import Moments, MovingAverages
 
 
 def batch_norm(
-    x: cupy.ndarray,
-    y: cupy.ndarray,
-    gamma: cupy.ndarray | None,
-    beta: cupy.ndarray | None,
+    x: Array,
+    y: Array,
+    gamma: Maybe,
+    beta: Maybe,
     moments: Moments,
     moving: MovingAverages,
     momentum: float,
@@ -48,14 +48,7 @@ def _finish(name, parts, rows, *arguments):
 
 
 def batch_norm_backward(
-    x: cupy.ndarray,
-    dy: cupy.ndarray,
-    gamma: cupy.ndarray | None,
-    moments: Moments,
-    dx: cupy.ndarray | None,
-    dgamma: cupy.ndarray | None,
-    dbeta: cupy.ndarray | None,
-    training: bool,
+    x: Array, dy: Array, gamma: Maybe, moments: Moments, dx: Maybe, dgamma: Maybe, dbeta: Maybe, training: bool
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm_backward`."""
     rows = x.reshape(-1, x.shape[-1])

@@ -1,20 +1,14 @@
 """The optimizers' rules: one kernel over flat vectors."""
 
-import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import launch_over
+from minicnn.backends.cupy.launch import Array, Maybe, launch_over
 
 SGD, MOMENTUM, NESTEROV, ADAM, ADAGRAD, ADADELTA, RMSPROP = range(7)  # enum Rule in optimizers.cu
 
 
 def sgd_update(
-    theta: cupy.ndarray,
-    grad: cupy.ndarray,
-    velocity: cupy.ndarray | None,
-    learning_rate: float,
-    momentum: float,
-    nesterov: bool,
+    theta: Array, grad: Array, velocity: Maybe, learning_rate: float, momentum: float, nesterov: bool
 ) -> None:
     """See `minicnn.backends.reference.optimizers.sgd_update`."""
     rule = SGD if velocity is None else NESTEROV if nesterov else MOMENTUM
@@ -22,31 +16,22 @@ def sgd_update(
 
 
 def adam_update(
-    theta: cupy.ndarray,
-    grad: cupy.ndarray,
-    m: cupy.ndarray,
-    v: cupy.ndarray,
-    alpha: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
+    theta: Array, grad: Array, m: Array, v: Array, alpha: float, beta_1: float, beta_2: float, epsilon: float
 ) -> None:
     """See `minicnn.backends.reference.optimizers.adam_update`."""
     _update(ADAM, theta, grad, m, v, alpha, 1 - beta_1, 1 - beta_2, epsilon)
 
 
-def adagrad_update(
-    theta: cupy.ndarray, grad: cupy.ndarray, accumulator: cupy.ndarray, learning_rate: float, epsilon: float
-) -> None:
+def adagrad_update(theta: Array, grad: Array, accumulator: Array, learning_rate: float, epsilon: float) -> None:
     """See `minicnn.backends.reference.optimizers.adagrad_update`."""
     _update(ADAGRAD, theta, grad, accumulator, None, learning_rate, epsilon=epsilon)
 
 
 def adadelta_update(
-    theta: cupy.ndarray,
-    grad: cupy.ndarray,
-    accumulated_grad: cupy.ndarray,
-    accumulated_delta: cupy.ndarray,
+    theta: Array,
+    grad: Array,
+    accumulated_grad: Array,
+    accumulated_delta: Array,
     learning_rate: float,
     rho: float,
     epsilon: float,
@@ -56,12 +41,7 @@ def adadelta_update(
 
 
 def rmsprop_update(
-    theta: cupy.ndarray,
-    grad: cupy.ndarray,
-    mean_square: cupy.ndarray,
-    learning_rate: float,
-    rho: float,
-    epsilon: float,
+    theta: Array, grad: Array, mean_square: Array, learning_rate: float, rho: float, epsilon: float
 ) -> None:
     """See `minicnn.backends.reference.optimizers.rmsprop_update`."""
     _update(RMSPROP, theta, grad, mean_square, None, learning_rate, 1 - rho, epsilon=epsilon)

@@ -4,7 +4,8 @@ extern "C" __global__ void column_sums(const REAL* x, REAL* parts, int64 rows, i
     sum_columns(parts, rows, channels, [&](int64 i, int c) { return x[i]; });
 }
 
-// y = sum of `count` parts of `size` elements + bias, then ReLU; channel = element % channels. Blocks of 32 x lines threads.
+// y = sum of `count` parts of `size` elements + bias, then ReLU; channel = element % channels. Blocks of 32 x lines
+// threads.
 extern "C" __global__ void add_parts(const REAL* parts, int count, int64 size, const REAL* bias, int channels, int relu,
                                      REAL* y) {
     for (int64 first = (int64)blockIdx.x * 32; first < size; first += (int64)gridDim.x * 32) {

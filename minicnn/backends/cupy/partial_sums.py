@@ -3,21 +3,19 @@
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import MOST_BLOCKS, launch
+from minicnn.backends.cupy.launch import MOST_BLOCKS, Array, Maybe, launch
 
 LANES, BLOCK_ROWS = 32, 8  # LANES and ROWS in common.cu
 LEAST_ROWS, MOST_PARTS = 32, 256  # of a part; parts
 
 
-def column_sums(matrix: cupy.ndarray, out: cupy.ndarray) -> None:
+def column_sums(matrix: Array, out: Array) -> None:
     """out[c] = sum over rows of matrix (rows, C)."""
     (parts,) = sum_columns("partial_sums", "column_sums", matrix, matrix)
     add_parts(parts, out)
 
 
-def sum_columns(
-    file: str, name: str, like: cupy.ndarray, *arrays: cupy.ndarray, outputs: int = 1
-) -> list[cupy.ndarray]:
+def sum_columns(file: str, name: str, like: Array, *arrays: Array, outputs: int = 1) -> list[Array]:
     """Launch a kernel that calls ``sum_columns`` of common.cu; returns parts (parts, C) for every output.
 
     Parameters
@@ -34,7 +32,7 @@ def sum_columns(
     return parts
 
 
-def add_parts(parts: cupy.ndarray, out: cupy.ndarray, bias: cupy.ndarray | None = None, relu: bool = False) -> None:
+def add_parts(parts: Array, out: Array, bias: Maybe = None, relu: bool = False) -> None:
     """out = the sum of the parts (parts, …), in their order, + bias, ReLU."""
     channels = 1 if bias is None else bias.size
     arguments = parts, np.int32(len(parts)), np.int64(out.size), bias, np.int32(channels), np.int32(relu), out

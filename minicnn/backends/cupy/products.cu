@@ -137,7 +137,7 @@ __device__ __forceinline__ void add_slices(const Block<BM, BN, TM, TN>& block, L
     multiply<BM, BN, TM, TN>(left[half], right[half], block.ty, block.tx, sums);
 }
 
-// --------------------------------------------------------------- rows are positions: the convolution, its input's gradient
+// -------------------------------------------- rows are positions: the convolution, and the gradient of its input
 
 // Where the rows of a block lie: the start of their image, and the pixel that a tap (0, 0) meets.
 template <int BM, int THREADS>

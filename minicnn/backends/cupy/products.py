@@ -5,7 +5,7 @@ from typing import NamedTuple
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import launch
+from minicnn.backends.cupy.launch import Array, Maybe, launch
 from minicnn.backends.cupy.partial_sums import add_parts
 from minicnn.backends.cupy.structures import Matrix, Pool, Positions, Span, Taps
 
@@ -25,14 +25,14 @@ BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16
 class Left(NamedTuple):
     """left[m, k]: elements of images (N, H, W, C)."""
 
-    array: cupy.ndarray
+    array: Array
     layout: Positions | Taps
 
 
 class Right(NamedTuple):
     """right[k, n] of a group: array[group · layout.group + k · layout.row + n]."""
 
-    array: cupy.ndarray
+    array: Array
     layout: Matrix
 
 
@@ -49,10 +49,10 @@ class Out(NamedTuple):
     pool : Pool
     """
 
-    array: cupy.ndarray
-    bias: cupy.ndarray | None = None
+    array: Array
+    bias: Maybe = None
     relu: bool = False
-    winner: cupy.ndarray | None = None
+    winner: Maybe = None
     pool: Pool = Pool()
 
 

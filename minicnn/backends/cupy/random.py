@@ -1,19 +1,18 @@
 """Dropout, and the random numbers of augmentation."""
 
-import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import launch_over
+from minicnn.backends.cupy.launch import Array, launch_over
 
 
-def dropout(x: cupy.ndarray, y: cupy.ndarray, rate: float, seed: int, stream: int, iteration: int) -> None:
+def dropout(x: Array, y: Array, rate: float, seed: int, stream: int, iteration: int) -> None:
     """See `minicnn.backends.reference.random.dropout`."""
     factor = x.dtype.type(1 / (1 - rate))
     arguments = x, y, np.int64(x.size), np.float32(rate), factor, *_position(seed, stream, iteration)
     launch_over(-(-x.size // 4), "random", "dropout", x.dtype, *arguments)
 
 
-def uniform(numbers: cupy.ndarray, seed: int, stream: int, iteration: int) -> None:
+def uniform(numbers: Array, seed: int, stream: int, iteration: int) -> None:
     """See `minicnn.backends.reference.random.uniform`."""
     arguments = numbers, np.int64(numbers.size), *_position(seed, stream, iteration)
     launch_over(-(-numbers.size // 4), "random", "uniform", numbers.dtype, *arguments)

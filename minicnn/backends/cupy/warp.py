@@ -1,21 +1,18 @@
 """Images seen through a matrix each."""
 
-import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import launch_over
+from minicnn.backends.cupy.launch import Array, launch_over
 from minicnn.geometry import FILL_MODES
 
 
-def warp(
-    x: cupy.ndarray, matrix: cupy.ndarray, y: cupy.ndarray, bilinear: bool, fill_mode: str, fill_value: float
-) -> None:
+def warp(x: Array, matrix: Array, y: Array, bilinear: bool, fill_mode: str, fill_value: float) -> None:
     """See `minicnn.backends.reference.warp.warp`."""
     arguments = x, matrix, y, *_numbers(x, bilinear, fill_mode), x.dtype.type(fill_value)
     launch_over(y.size, "warp", "warp", x.dtype, *arguments)
 
 
-def warp_backward(dy: cupy.ndarray, matrix: cupy.ndarray, dx: cupy.ndarray, bilinear: bool, fill_mode: str) -> None:
+def warp_backward(dy: Array, matrix: Array, dx: Array, bilinear: bool, fill_mode: str) -> None:
     """See `minicnn.backends.reference.warp.warp_backward`."""
     dx.fill(0)
     arguments = dy, matrix, dx, *_numbers(dx, bilinear, fill_mode)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minicnn.backends.memory import Array, Maybe
 from minicnn.backends.reference.pooling import max_pool2d, max_pool2d_backward
 from minicnn.backends.reference.windows import col2im, im2col
 from minicnn.geometry import RELU_OFF, Window
@@ -9,15 +10,7 @@ from minicnn.geometry import RELU_OFF, Window
 __all__ = ["conv2d", "conv2d_backward", "conv2d_pool", "conv2d_pool_backward"]
 
 
-def conv2d(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    bias: np.ndarray | None,
-    y: np.ndarray,
-    window: Window,
-    groups: int = 1,
-    relu: bool = False,
-) -> None:
+def conv2d(x: Array, kernel: Array, bias: Maybe, y: Array, window: Window, groups: int = 1, relu: bool = False) -> None:
     """y[n,i,j,f] = bias[f] + sum over taps t and channels c of x[n, window(i,j), t, c] · kernel[t, c, f].
 
     Parameters
@@ -43,13 +36,13 @@ def conv2d(
 
 
 def conv2d_backward(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    y: np.ndarray | None,
-    dy: np.ndarray,
-    dx: np.ndarray | None,
-    dkernel: np.ndarray | None,
-    dbias: np.ndarray | None,
+    x: Array,
+    kernel: Array,
+    y: Maybe,
+    dy: Array,
+    dx: Maybe,
+    dkernel: Maybe,
+    dbias: Maybe,
     window: Window,
     groups: int = 1,
     relu: bool = False,
@@ -92,14 +85,7 @@ def _group_slices(channels, filters, groups):
 
 
 def conv2d_pool(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    bias: np.ndarray | None,
-    y: np.ndarray,
-    winner: np.ndarray | None,
-    window: Window,
-    pool: Window,
-    relu: bool = False,
+    x: Array, kernel: Array, bias: Maybe, y: Array, winner: Maybe, window: Window, pool: Window, relu: bool = False
 ) -> None:
     """Convolution, ReLU if asked for, and max pooling in one: y = max_pool2d(relu(conv2d(x))).
 
@@ -123,13 +109,13 @@ def conv2d_pool(
 
 
 def conv2d_pool_backward(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    winner: np.ndarray,
-    dy: np.ndarray,
-    dx: np.ndarray | None,
-    dkernel: np.ndarray | None,
-    dbias: np.ndarray | None,
+    x: Array,
+    kernel: Array,
+    winner: Array,
+    dy: Array,
+    dx: Maybe,
+    dkernel: Maybe,
+    dbias: Maybe,
     window: Window,
     pool: Window,
 ) -> None:

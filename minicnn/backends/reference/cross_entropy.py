@@ -2,16 +2,12 @@
 
 import numpy as np
 
+from minicnn.backends.memory import Array, Maybe
+
 __all__ = ["softmax_cross_entropy"]
 
 
-def softmax_cross_entropy(
-    logits: np.ndarray,
-    target: np.ndarray,
-    weight: np.ndarray,
-    loss: np.ndarray,
-    dlogits: np.ndarray | None,
-) -> None:
+def softmax_cross_entropy(logits: Array, target: Array, weight: Array, loss: Array, dlogits: Maybe) -> None:
     """Cross-entropy of softmax(logits), and its gradient softmax(logits) - target, in one pass over the rows.
 
     Parameters

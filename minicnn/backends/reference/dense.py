@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from minicnn.backends.memory import Array, Maybe
+
 __all__ = ["dense", "dense_backward"]
 
 
-def dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool = False) -> None:
+def dense(x: Array, kernel: Array, bias: Maybe, y: Array, relu: bool = False) -> None:
     """y = x · kernel + bias.
 
     Parameters
@@ -24,14 +26,7 @@ def dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndar
 
 
 def dense_backward(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    y: np.ndarray | None,
-    dy: np.ndarray,
-    dx: np.ndarray | None,
-    dkernel: np.ndarray | None,
-    dbias: np.ndarray | None,
-    relu: bool = False,
+    x: Array, kernel: Array, y: Maybe, dy: Array, dx: Maybe, dkernel: Maybe, dbias: Maybe, relu: bool = False
 ) -> None:
     """Gradients of `dense`: dkernel = xᵀ · dy, dbias = sum of dy, dx = dy · kernelᵀ.
 

@@ -1,11 +1,11 @@
 """Gathering the samples of a batch."""
 
-import numpy as np
+from minicnn.backends.memory import Array
 
 __all__ = ["gather"]
 
 
-def gather(source: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
+def gather(source: Array, indices: Array, out: Array) -> None:
     """out[i] = source[indices[i]], cast to the dtype of `out`.
 
     Parameters

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.backends.memory import Array, Maybe
+
 __all__ = ["batch_norm", "batch_norm_backward"]
 
 
@@ -15,8 +17,8 @@ class Moments(NamedTuple):
     mean, inverse_std : (C,)
     """
 
-    mean: np.ndarray
-    inverse_std: np.ndarray
+    mean: Array
+    inverse_std: Array
 
 
 class MovingAverages(NamedTuple):
@@ -27,15 +29,15 @@ class MovingAverages(NamedTuple):
     mean, variance : (C,)
     """
 
-    mean: np.ndarray
-    variance: np.ndarray
+    mean: Array
+    variance: Array
 
 
 def batch_norm(
-    x: np.ndarray,
-    y: np.ndarray,
-    gamma: np.ndarray | None,
-    beta: np.ndarray | None,
+    x: Array,
+    y: Array,
+    gamma: Maybe,
+    beta: Maybe,
     moments: Moments,
     moving: MovingAverages,
     momentum: float,
@@ -77,14 +79,7 @@ def batch_norm(
 
 
 def batch_norm_backward(
-    x: np.ndarray,
-    dy: np.ndarray,
-    gamma: np.ndarray | None,
-    moments: Moments,
-    dx: np.ndarray | None,
-    dgamma: np.ndarray | None,
-    dbeta: np.ndarray | None,
-    training: bool,
+    x: Array, dy: Array, gamma: Maybe, moments: Moments, dx: Maybe, dgamma: Maybe, dbeta: Maybe, training: bool
 ) -> None:
     """Gradients of `batch_norm`; in training, mean and variance depend on x.
 

@@ -5,16 +5,13 @@
 
 import numpy as np
 
+from minicnn.backends.memory import Array, Maybe
+
 __all__ = ["adadelta_update", "adagrad_update", "adam_update", "rmsprop_update", "sgd_update"]
 
 
 def sgd_update(
-    theta: np.ndarray,
-    grad: np.ndarray,
-    velocity: np.ndarray | None,
-    learning_rate: float,
-    momentum: float,
-    nesterov: bool,
+    theta: Array, grad: Array, velocity: Maybe, learning_rate: float, momentum: float, nesterov: bool
 ) -> None:
     """SGD; `velocity` is None without momentum."""
     if velocity is None:
@@ -26,14 +23,7 @@ def sgd_update(
 
 
 def adam_update(
-    theta: np.ndarray,
-    grad: np.ndarray,
-    m: np.ndarray,
-    v: np.ndarray,
-    alpha: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
+    theta: Array, grad: Array, m: Array, v: Array, alpha: float, beta_1: float, beta_2: float, epsilon: float
 ) -> None:
     """Adam; `alpha` holds the learning rate and the bias corrections."""
     m += (1 - beta_1) * (grad - m)
@@ -41,19 +31,17 @@ def adam_update(
     theta -= alpha * m / (np.sqrt(v) + epsilon)
 
 
-def adagrad_update(
-    theta: np.ndarray, grad: np.ndarray, accumulator: np.ndarray, learning_rate: float, epsilon: float
-) -> None:
+def adagrad_update(theta: Array, grad: Array, accumulator: Array, learning_rate: float, epsilon: float) -> None:
     """Adagrad."""
     accumulator += grad * grad
     theta -= learning_rate * grad / np.sqrt(accumulator + epsilon)
 
 
 def adadelta_update(
-    theta: np.ndarray,
-    grad: np.ndarray,
-    accumulated_grad: np.ndarray,
-    accumulated_delta: np.ndarray,
+    theta: Array,
+    grad: Array,
+    accumulated_grad: Array,
+    accumulated_delta: Array,
     learning_rate: float,
     rho: float,
     epsilon: float,
@@ -66,12 +54,7 @@ def adadelta_update(
 
 
 def rmsprop_update(
-    theta: np.ndarray,
-    grad: np.ndarray,
-    mean_square: np.ndarray,
-    learning_rate: float,
-    rho: float,
-    epsilon: float,
+    theta: Array, grad: Array, mean_square: Array, learning_rate: float, rho: float, epsilon: float
 ) -> None:
     """RMSprop without momentum."""
     mean_square += (1 - rho) * (grad * grad - mean_square)

@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from minicnn.backends.memory import Array, Maybe
 from minicnn.backends.reference.windows import col2im, pad_images, tap_slices
 from minicnn.geometry import Window
 
 __all__ = ["avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]
 
 
-def max_pool2d(x: np.ndarray, y: np.ndarray, winner: np.ndarray | None, window: Window) -> None:
+def max_pool2d(x: Array, y: Array, winner: Maybe, window: Window) -> None:
     """y = the maximum of each window; padding never wins.
 
     Parameters
@@ -31,7 +32,7 @@ def max_pool2d(x: np.ndarray, y: np.ndarray, winner: np.ndarray | None, window: 
             winner[better] = t
 
 
-def max_pool2d_backward(dy: np.ndarray, winner: np.ndarray, dx: np.ndarray, window: Window) -> None:
+def max_pool2d_backward(dy: Array, winner: Array, dx: Array, window: Window) -> None:
     """dx[the winner of each window] += dy[the window]; winners equal to `RELU_OFF` pass nothing.
 
     Parameters
@@ -48,7 +49,7 @@ def max_pool2d_backward(dy: np.ndarray, winner: np.ndarray, dx: np.ndarray, wind
     col2im(columns, window, dx)
 
 
-def avg_pool2d(x: np.ndarray, y: np.ndarray, window: Window) -> None:
+def avg_pool2d(x: Array, y: Array, window: Window) -> None:
     """y = the mean of each window; pixels of the padding do not count.
 
     Parameters
@@ -64,7 +65,7 @@ def avg_pool2d(x: np.ndarray, y: np.ndarray, window: Window) -> None:
     y /= _pixels_per_window(window, x)
 
 
-def avg_pool2d_backward(dy: np.ndarray, dx: np.ndarray, window: Window) -> None:
+def avg_pool2d_backward(dy: Array, dx: Array, window: Window) -> None:
     """dx[each pixel of a window] += dy[the window] / pixels in the window.
 
     Parameters

@@ -3,11 +3,12 @@
 import numpy as np
 
 from minicnn import random
+from minicnn.backends.memory import Array
 
 __all__ = ["dropout", "uniform"]
 
 
-def dropout(x: np.ndarray, y: np.ndarray, rate: float, seed: int, stream: int, iteration: int) -> None:
+def dropout(x: Array, y: Array, rate: float, seed: int, stream: int, iteration: int) -> None:
     """y = x / (1 - rate) where the element's random number is at least `rate`, else 0.
 
     The numbers are `minicnn.random.uniform(seed, stream, iteration, x.size)`: nothing is stored, the backward pass
@@ -26,7 +27,7 @@ def dropout(x: np.ndarray, y: np.ndarray, rate: float, seed: int, stream: int, i
     np.multiply(x, np.asarray(keep / (1 - rate), x.dtype), out=y)
 
 
-def uniform(numbers: np.ndarray, seed: int, stream: int, iteration: int) -> None:
+def uniform(numbers: Array, seed: int, stream: int, iteration: int) -> None:
     """numbers = `minicnn.random.uniform(seed, stream, iteration, numbers.size)`.
 
     Parameters

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from minicnn.backends.memory import Array
+
 __all__ = ["warp", "warp_backward"]
 
 ONE = 1 << 32  # points of an image are whole multiples of 1/ONE: sums are exact, every backend reads the same pixels
@@ -9,12 +11,12 @@ FRACTION_BITS = 24  # of a point, which float32 holds exactly: an interpolation'
 _LARGEST_ENTRY = 2.0**16  # of a matrix: points in images of 10,000 pixels do not overflow
 
 
-def fixed_point(matrix: np.ndarray) -> np.ndarray:
+def fixed_point(matrix: Array) -> Array:
     """The entries of a matrix as int64 multiples of 1/`ONE`."""
     return np.floor(np.clip(matrix, -_LARGEST_ENTRY, _LARGEST_ENTRY) * ONE + 0.5).astype("int64")
 
 
-def warp(x: np.ndarray, matrix: np.ndarray, y: np.ndarray, bilinear: bool, fill_mode: str, fill_value: float) -> None:
+def warp(x: Array, matrix: Array, y: Array, bilinear: bool, fill_mode: str, fill_value: float) -> None:
     """y[n, i, j] = x[n] at the point matrix[n] · (j, i, 1) = (column, row), which lies between pixels.
 
     Parameters
@@ -37,7 +39,7 @@ def warp(x: np.ndarray, matrix: np.ndarray, y: np.ndarray, bilinear: bool, fill_
         y += weight * pixels
 
 
-def warp_backward(dy: np.ndarray, matrix: np.ndarray, dx: np.ndarray, bilinear: bool, fill_mode: str) -> None:
+def warp_backward(dy: Array, matrix: Array, dx: Array, bilinear: bool, fill_mode: str) -> None:
     """dx[each pixel that is read] += its weight · dy[the pixel that reads it].
 
     Parameters
@@ -76,7 +78,7 @@ def _tap_weights(at, like):
     return 1 - fraction, fraction
 
 
-def extended(index: np.ndarray, size: int, fill_mode: str) -> np.ndarray:
+def extended(index: Array, size: int, fill_mode: str) -> Array:
     """The pixel of a row of `size` that stands for pixel `index`, inside or outside; -1 is the fill value."""
     if fill_mode == "constant":
         return np.where((index >= 0) & (index < size), index, -1)

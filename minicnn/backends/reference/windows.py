@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from minicnn.backends.memory import Array
 from minicnn.geometry import Window
 
 
-def pad_images(x: np.ndarray, window: Window, value: float = 0.0) -> np.ndarray:
+def pad_images(x: Array, window: Window, value: float = 0.0) -> Array:
     """Copy of `x` (N, H, W, C) with the window's rows and columns of `value` around each image."""
     pads = ((0, 0), (window.pad_top, window.pad_bottom), (window.pad_left, window.pad_right), (0, 0))
     return np.pad(x, pads, constant_values=value) if window.is_padded else x
@@ -23,7 +24,7 @@ def tap_slices(window: Window) -> Iterator[tuple[slice, slice]]:
             yield rows, columns
 
 
-def im2col(x: np.ndarray, window: Window) -> np.ndarray:
+def im2col(x: Array, window: Window) -> Array:
     """Every window of every image as a row.
 
     Returns
@@ -38,7 +39,7 @@ def im2col(x: np.ndarray, window: Window) -> np.ndarray:
     return columns
 
 
-def col2im(columns: np.ndarray, window: Window, x: np.ndarray) -> None:
+def col2im(columns: Array, window: Window, x: Array) -> None:
     """The adjoint of `im2col`: add windows (N, OH, OW, taps, C) to their pixels, into `x` (N, H, W, C)."""
     height = window.in_height + window.pad_top + window.pad_bottom
     width = window.in_width + window.pad_left + window.pad_right

@@ -20,9 +20,13 @@ Formula = Callable[..., Any]  # a function on arrays
 __all__ = ["Activation", "ReLU", "Sigmoid", "Softmax"]
 
 _registry = Registry("activation", Layer)
-register = _registry.register
 _functions = {}  # function on arrays → name of the layer that computes it
 _options = {}  # folded name → arguments of the layer that it stands for, where they are not the defaults
+
+
+def register(cls: type[Layer]) -> type[Layer]:
+    """Class decorator: let the class's name be an ``activation=``."""
+    return _registry.register(cls)
 
 
 def stands_for(function: Formula) -> Formula:
@@ -107,8 +111,6 @@ class ReLU(Elementwise):
         Factor of negative inputs.
     """
 
-    uses_input, uses_output = True, False
-
     def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.max_value: float | None = None if max_value is None else check_number("max_value", max_value)
@@ -146,7 +148,8 @@ class ReLU(Elementwise):
 class Sigmoid(Elementwise):
     """1 / (1 + exp(-x)), computed as (1 + tanh(x / 2)) / 2, which cannot overflow."""
 
-    uses_input, uses_output = False, True
+    uses_input = False
+    uses_output = True
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         np.multiply(xs[0], 0.5, out=ws.y)
@@ -171,7 +174,8 @@ class Softmax(Elementwise):
         Must be the last axis.
     """
 
-    uses_input, uses_output = False, True
+    uses_input = False
+    uses_output = True
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)

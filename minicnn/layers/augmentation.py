@@ -5,6 +5,7 @@ M · (x, y, 1), counted in pixels from the centre of the first one. Neighbouring
 of their matrices, so that an image is interpolated once (`docs/fusion.md`).
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np

@@ -29,7 +29,7 @@ class _Pooling2D(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.pool_size: tuple[int, int] = check_pair("pool_size", pool_size)
-        self.strides = self.pool_size if strides is None else check_pair("strides", strides)
+        self.strides: tuple[int, int] = self.pool_size if strides is None else check_pair("strides", strides)
         self.padding: str = check_choice("padding", str(padding).lower(), ("valid", "same"))
         self.data_format: str | None = check_data_format(data_format)
 
@@ -126,4 +126,5 @@ class AveragePooling2D(_Pooling2D):
         ws.ops.avg_pool2d_backward(dy, ws.dxs[0], ws.window)
 
 
-MaxPool2D, AvgPool2D = MaxPooling2D, AveragePooling2D
+MaxPool2D = MaxPooling2D
+AvgPool2D = AveragePooling2D

@@ -29,10 +29,9 @@ def register(cls: type[Layer]) -> type[Layer]:
     return _registry.register(cls)
 
 
-def stands_for(function: Formula) -> Formula:
-    """Decorator of a function on arrays: as an ``activation=`` it means the layer of its name."""
-    _functions[function] = function.__name__
-    return function
+def stands_for(*functions: Formula) -> None:
+    """Let functions on arrays, as an ``activation=``, mean the layers of their names."""
+    _functions.update({function: function.__name__ for function in functions})
 
 
 def name_options(name: str, **options: float) -> None:

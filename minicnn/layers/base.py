@@ -267,15 +267,7 @@ def register(*aliases: Any) -> Any:
 
 
 def get(identifier: Any) -> Layer:
-    """A layer from its name, an instance, a class or a config.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown.
-    TypeError
-        If `identifier` is none of these.
-    """
+    """A layer from its name, an instance, a class or a config; errors as of `Registry.get`."""
     return _registry.get(identifier)
 
 

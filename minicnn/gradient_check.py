@@ -111,8 +111,7 @@ def gradcheck(
     with compute_threads(recorder):
         for attempt in range(ATTEMPTS):
             rng = random.generator(seed, "gradcheck", attempt)
-            data = _data(x, graph, batch_size, rng)
-            problem = _Problem(graph, recorder, data, loss, y, fuses, rng)
+            problem = _Problem(graph, recorder, _data(x, graph, batch_size, rng), loss, y, fuses, rng)
             analytic, numeric, noise, is_smooth = problem.compare(rng)
             if is_smooth:
                 break

@@ -180,40 +180,37 @@ def col2im(
     return x
 
 
-@stands_for
 def relu(x: ArrayLike) -> np.ndarray:
     """max(x, 0)."""
     return _activate("relu", x)
 
 
-@stands_for
 def leaky_relu(x: ArrayLike) -> np.ndarray:
     """x where x > 0, else 0.2 · x."""
     return _activate("leaky_relu", x)
 
 
-@stands_for
 def sigmoid(x: ArrayLike) -> np.ndarray:
     """1 / (1 + exp(-x))."""
     return _activate("sigmoid", x)
 
 
-@stands_for
 def tanh(x: ArrayLike) -> np.ndarray:
     """The hyperbolic tangent."""
     return _activate("tanh", x)
 
 
-@stands_for
 def softmax(x: ArrayLike) -> np.ndarray:
     """exp(x) / Σ exp(x) over the last axis."""
     return _activate("softmax", x)
 
 
-@stands_for
 def linear(x: ArrayLike) -> np.ndarray:
     """x itself."""
     return x
+
+
+stands_for(leaky_relu, linear, relu, sigmoid, softmax, tanh)
 
 
 def _activate(name, x):

@@ -111,18 +111,16 @@ def gradcheck(
     with compute_threads(recorder):
         for attempt in range(ATTEMPTS):
             rng = random.generator(seed, "gradcheck", attempt)
-            data = _data(x, graph, batch_size, rng)
-            problem = _Problem(graph, recorder, data, loss, y, fuses, rng)
+            problem = _Problem(graph, recorder, _data(x, graph, batch_size, rng), loss, y, fuses, rng)
             analytic, numeric, noise, is_smooth = problem.compare(rng)
             if is_smooth:
                 break
     size = max(abs(analytic), abs(numeric))
     error = abs(analytic - numeric) / size if size > noise else 0.0  # a derivative of 0 is found as rounding noise
     if not error <= tolerance:
-        reason = (
-            "" if is_smooth else f"; no data without a kink was found in {ATTEMPTS} attempts: x or a weight may be tied"
-        )
-        raise GradientError(f"gradient {analytic!r}, finite difference {numeric!r}: relative error {error:.1e}{reason}")
+        kink = f"; no data without a kink was found in {ATTEMPTS} attempts: x or a weight may be tied"
+        message = f"gradient {analytic!r}, finite difference {numeric!r}: relative error {error:.1e}"
+        raise GradientError(message if is_smooth else message + kink)
     return GradientCheck(error, analytic, numeric, frozenset(kernels))
 
 

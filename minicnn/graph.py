@@ -19,7 +19,7 @@ class Tensor:
 
     def __init__(self, shape: tuple[int, ...], node: Node) -> None:
         self.shape: tuple[int | None, ...] = (None, *shape)
-        self.node = node
+        self.node: Node = node
 
     @property
     def name(self) -> str:
@@ -58,7 +58,8 @@ class Node:
         output_shapes: Iterable[tuple[int, ...]],
         training: bool | None = None,
     ) -> None:
-        self.layer, self.training = layer, training
+        self.layer: Any = layer
+        self.training: bool | None = training
         self.inputs: tuple[Tensor, ...] = tuple(inputs)
         self.outputs: tuple[Tensor, ...] = tuple(Tensor(shape, self) for shape in output_shapes)
 

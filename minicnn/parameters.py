@@ -50,8 +50,11 @@ class Weight:
     def __init__(
         self, layer: Any, name: str, value: np.ndarray, has_gradient: bool, regularizer: Regularizer | None
     ) -> None:
-        self.layer, self.name, self.value = layer, name, value
-        self.has_gradient, self.regularizer = has_gradient, regularizer
+        self.layer: Any = layer
+        self.name: str = name
+        self.value: np.ndarray = value
+        self.has_gradient: bool = has_gradient
+        self.regularizer: Regularizer | None = regularizer
         self.shape: tuple[int, ...] = value.shape
         self.store: ParameterStore | None = None
 
@@ -124,7 +127,7 @@ class ParameterStore:
 
     def __init__(self, weights: Iterable[Weight], backend: Backend, dtype: DTypeLike, adopt: bool = True) -> None:
         self.weights: list[Weight] = list(weights)
-        self.backend = backend
+        self.backend: Backend = backend
         self.dtype: np.dtype = np.dtype(dtype)
         with_gradient = [w for w in self.weights if w.has_gradient]
         state = [w for w in self.weights if not w.has_gradient]
@@ -165,7 +168,7 @@ class BorrowedWeights:
     """
 
     def __init__(self, weights: list[Weight], backend: Backend) -> None:
-        self.backend = backend
+        self.backend: Backend = backend
         self.dtype: np.dtype = weights[0].dtype if weights else np.dtype("float32")
         self.values: dict[Weight, np.ndarray] = {w: w.value for w in weights}
         self.gradients: dict[Weight, np.ndarray] = {}

@@ -158,14 +158,60 @@ def test_memory_that_is_not_in_use_does_not_matter(model, seed, mode, fuses):
         np.testing.assert_array_equal(grads[path], expected.grads[path], path)
 
 
-def run_with_poison(graph, xs, dys, mode, fuses):
-    """(outputs, gradients) of a plan whose unused memory holds NaN at every moment."""
+@pytest.mark.parametrize("fuses", [False, True])
+def test_a_lifetime_that_ends_one_time_too_early_is_noticed(fuses, rng):
+    """The poison itself: what a backward step reads last, and a forward step of inference, may not end before it."""
+    x = inputs = Input((6, 6, 2))
+    x = MaxPooling2D()(Conv2D(3, 3, padding="same", activation="relu")(x))
+    x = Add()([Conv2D(3, 1, activation="tanh")(x), BatchNormalization()(x)])
+    model = mc.Model(inputs, Dense(2)(Flatten()(x)))
+    xs, dys = data_of(model, rng)
+    checked = 0
+    for mode in (True, False):
+        expected = results_with_poison(model.graph, xs, dys, mode, fuses)
+        assert all(np.isfinite(e).all() for e in expected)
+        for index in itertools.count():
+            try:
+                results = results_with_poison(model.graph, xs, dys, mode, fuses, index)
+            except IndexError:
+                break
+            checked += 1
+            same = [np.array_equal(a, b) for a, b in zip(results, expected, strict=True)]
+            assert not all(same), f"interval {index}, training={mode}"
+    assert checked >= 12
+
+
+def results_with_poison(*args):
+    outputs, grads = run_with_poison(*args)
+    return [*outputs, *grads.values()] if args[3] else outputs
+
+
+def last_reads(plan):
+    """The intervals whose last use is that a step reads them."""
+    end, reads = len(plan.places), {}
+    for i, wires in enumerate(plan.wiring.places):
+        if plan.training and wires.dy is not None:
+            step = wires.place.step
+            slots = [*(wires.xs if step.uses_input else ()), *([wires.y] if step.uses_output else ()), wires.dy]
+            reads |= {slot.interval: 2 * end - i for slot in slots}
+        elif not plan.training and not wires.place.step.is_view:
+            reads |= {slot.interval: i for slot in wires.xs}
+    return [interval for interval, time in reads.items() if interval.last == time]
+
+
+def run_with_poison(graph, xs, dys, mode, fuses, shortened=None):
+    """(outputs, gradients) of a plan whose unused memory holds NaN at every moment.
+
+    `shortened` is the index of one of its `last_reads`: that one ends too early.
+    """
     backend = backends.get("numpy")
     weights = list(dict.fromkeys(w for layer in graph.layers for w in layer.weights))
     store = ParameterStore(weights, backend, "float32", adopt=False)
     plan = Plan(graph, store, len(xs[0]), mode, None, 7, fuses, True)
     bound, end = plan.bind(len(xs[0])), len(plan.places)
     intervals = plan.wiring.lifetimes()
+    if shortened is not None:
+        last_reads(plan)[shortened].last -= 1
 
     def poison(time):
         used = np.zeros(plan.nbytes, bool)
@@ -360,6 +406,13 @@ def test_outputs_and_inputs_gradients_can_be_read_after_the_backward_pass(backen
     result = run(model.graph, xs, dys, backend)
     for after, before in zip(result.bound.outputs, result.outputs, strict=True):
         np.testing.assert_array_equal(result.backend.to_host(after), before)
+
+
+def test_the_inputs_are_there_until_the_losses_are_computed(rng):
+    """Though no backward step reads them: a step whose loss is not finite runs again to find the layer."""
+    model = mc.Sequential([Input((40,)), *[Activation("tanh") for _ in range(4)], Dense(2)])
+    x = rng.normal(size=(3, 40)).astype(np.float32)
+    np.testing.assert_array_equal(run(model.graph, [x], wanted=False).inputs_after[0], x)
 
 
 def test_the_input_as_output(rng):

@@ -20,15 +20,18 @@ Formula = Callable[..., Any]  # a function on arrays
 __all__ = ["Activation", "ReLU", "Sigmoid", "Softmax"]
 
 _registry = Registry("activation", Layer)
-register = _registry.register
 _functions = {}  # function on arrays → name of the layer that computes it
 _options = {}  # folded name → arguments of the layer that it stands for, where they are not the defaults
 
 
-def stands_for(function: Formula) -> Formula:
-    """Decorator of a function on arrays: as an ``activation=`` it means the layer of its name."""
-    _functions[function] = function.__name__
-    return function
+def register(cls: type[Layer]) -> type[Layer]:
+    """Class decorator: let the class's name be an ``activation=``."""
+    return _registry.register(cls)
+
+
+def stands_for(*functions: Formula) -> None:
+    """Let functions on arrays, as an ``activation=``, mean the layers of their names."""
+    _functions.update({function: function.__name__ for function in functions})
 
 
 def name_options(name: str, **options: float) -> None:
@@ -107,8 +110,6 @@ class ReLU(Elementwise):
         Factor of negative inputs.
     """
 
-    uses_input, uses_output = True, False
-
     def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.max_value: float | None = None if max_value is None else check_number("max_value", max_value)
@@ -146,7 +147,8 @@ class ReLU(Elementwise):
 class Sigmoid(Elementwise):
     """1 / (1 + exp(-x)), computed as (1 + tanh(x / 2)) / 2, which cannot overflow."""
 
-    uses_input, uses_output = False, True
+    uses_input = False
+    uses_output = True
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         np.multiply(xs[0], 0.5, out=ws.y)
@@ -171,7 +173,8 @@ class Softmax(Elementwise):
         Must be the last axis.
     """
 
-    uses_input, uses_output = False, True
+    uses_input = False
+    uses_output = True
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -259,8 +259,16 @@ class Layer(Step, Configurable):
 Examples = Iterator[tuple[Layer, list[Shape]]]  # what `examples` of a layer yields: layers, and their input shapes
 
 _registry = Registry("layer", Layer)
-register = _registry.register
-get = _registry.get
+
+
+def register(*aliases: Any) -> Any:
+    """Class decorator: let files name the class, and ``@register("name", …)`` by further names too."""
+    return _registry.register(*aliases)
+
+
+def get(identifier: Any) -> Layer:
+    """A layer from its name, an instance, a class or a config; errors as of `Registry.get`."""
+    return _registry.get(identifier)
 
 
 def _arguments(cls):

@@ -43,7 +43,8 @@ class LeakyReLU(Elementwise):
 class Tanh(Elementwise):
     """The hyperbolic tangent."""
 
-    uses_input, uses_output = False, True
+    uses_input = False
+    uses_output = True
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         np.tanh(xs[0], out=ws.y)

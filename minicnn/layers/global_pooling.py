@@ -81,4 +81,5 @@ class GlobalMaxPooling2D(_GlobalPooling2D):
         np.put_along_axis(ws.dxs[0].reshape(pixels.shape), winner, dy.reshape(winner.shape), axis=1)
 
 
-GlobalMaxPool2D, GlobalAvgPool2D = GlobalMaxPooling2D, GlobalAveragePooling2D
+GlobalMaxPool2D = GlobalMaxPooling2D
+GlobalAvgPool2D = GlobalAveragePooling2D

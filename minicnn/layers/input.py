@@ -19,7 +19,7 @@ class InputLayer(Layer):
         Shape of one sample.
     """
 
-    input_count = 0
+    input_count: int | None = 0
 
     def __init__(self, shape: Shape | None = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)

@@ -16,7 +16,7 @@ class Add(Layer):
     """The sum of two or more inputs of one shape (shortcuts: He, Zhang, Ren, Sun, 2015)."""
 
     uses_input = False
-    input_count = None
+    input_count: int | None = None
 
     def build(self, input_shapes: Shapes) -> Shape:
         if len(input_shapes) < 2 or len(set(input_shapes)) != 1:
@@ -51,7 +51,7 @@ class Concatenate(Layer):
     """
 
     uses_input = False
-    input_count = None
+    input_count: int | None = None
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -18,6 +18,7 @@ class _Pooling2D(Layer):
 
     uses_input = False
     onnx_name: str
+    max_taps: int | None = None
 
     def __init__(
         self,
@@ -29,9 +30,11 @@ class _Pooling2D(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.pool_size: tuple[int, int] = check_pair("pool_size", pool_size)
-        self.strides = self.pool_size if strides is None else check_pair("strides", strides)
+        self.strides: tuple[int, int] = self.pool_size if strides is None else check_pair("strides", strides)
         self.padding: str = check_choice("padding", str(padding).lower(), ("valid", "same"))
         self.data_format: str | None = check_data_format(data_format)
+        if self.max_taps is not None and self.pool_size[0] * self.pool_size[1] > self.max_taps:
+            raise ValueError(f"a pooling window has at most {self.max_taps} pixels. Received: pool_size={pool_size}")
 
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
@@ -79,17 +82,7 @@ class MaxPooling2D(_Pooling2D):
 
     onnx_name = "MaxPool"
 
-    def __init__(
-        self,
-        pool_size: int | tuple[int, int] = (2, 2),
-        strides: int | tuple[int, int] | None = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(pool_size, strides, padding, data_format, **kwargs)
-        if self.pool_size[0] * self.pool_size[1] > MAX_TAPS:
-            raise ValueError(f"a pooling window has at most {MAX_TAPS} pixels. Received: pool_size={pool_size}")
+    max_taps = MAX_TAPS
 
     def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
         return {"winner": Buffer(output_shape, "uint8")} if training else {}
@@ -126,4 +119,5 @@ class AveragePooling2D(_Pooling2D):
         ws.ops.avg_pool2d_backward(dy, ws.dxs[0], ws.window)
 
 
-MaxPool2D, AvgPool2D = MaxPooling2D, AveragePooling2D
+MaxPool2D = MaxPooling2D
+AvgPool2D = AveragePooling2D

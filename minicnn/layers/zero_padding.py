@@ -24,7 +24,12 @@ class ZeroPadding2D(Layer):
 
     uses_input = False
 
-    def __init__(self, padding: int | tuple = (1, 1), data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        padding: int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] = (1, 1),
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.padding: tuple[tuple[int, int], ...] = _four_sides(padding)
         self.data_format: str | None = check_data_format(data_format)

@@ -59,7 +59,7 @@ def fuse(program: Program, kept: set[int], training: bool) -> None:
     kept : set of int
         Values that must stay: outputs, and what a loss reads.
     training : bool
-        Whether gradients will be computed.
+        Whether steps act as in training where nothing else is said at their place.
     """
 
     def merged(place, then):
@@ -74,16 +74,7 @@ def fuse(program: Program, kept: set[int], training: bool) -> None:
 
 
 def simplify(program: Program, kept: set[int], training: bool) -> None:
-    """Leave out steps that do nothing, and merge neighbouring warps, in place.
-
-    Parameters
-    ----------
-    program : Program
-    kept : set of int
-        Values that must stay: outputs, and what a loss reads.
-    training : bool
-        Whether steps act as in training where nothing else is said at their place.
-    """
+    """Leave out steps that do nothing, and merge neighbouring warps, in place; arguments as for `fuse`."""
     _leave_out_inactive(program, kept, training)
     _merge(program, kept, _one_warp)
 

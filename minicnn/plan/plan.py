@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.backends.base import Backend
 from minicnn.graph import Graph
 from minicnn.parameters import BorrowedWeights, ParameterStore
 from minicnn.plan.arena import Slot, pack
@@ -60,8 +61,11 @@ class Plan:
         fuses: bool | None = None,
         input_gradients: bool = False,
     ) -> None:
-        self.store, self.backend = store, store.backend
-        self.batch_size, self.training, self.seed = batch_size, training, seed
+        self.store: ParameterStore | BorrowedWeights = store
+        self.backend: Backend = store.backend
+        self.batch_size: int = batch_size
+        self.training: bool = training
+        self.seed: int = seed
         program = lower(graph)
         heads = program.heads(logits_of)
         kept = {*program.outputs, *heads}
@@ -69,7 +73,7 @@ class Plan:
         if self.backend.fuses if fuses is None else fuses:
             fuse(program, kept, training)
         self.places: list[Place] = program.places
-        self.wiring = Wiring(program, heads, store, batch_size, training, input_gradients)
+        self.wiring: Wiring = Wiring(program, heads, store, batch_size, training, input_gradients)
         self.memory: np.ndarray = self.backend.empty((pack(self.wiring.lifetimes()),), np.uint8)
         self._bound = {}
         used = self.wiring.used_weights()
@@ -121,16 +125,21 @@ class BoundPlan:
     """
 
     def __init__(self, plan: Plan, count: int) -> None:
-        self.plan, self.count = plan, count
+        self.plan: Plan = plan
+        self.count: int = count
         wiring = plan.wiring
-        self.inputs, self.outputs = self._arrays(wiring.inputs), self._arrays(wiring.outputs)
-        self.heads, self.head_gradients = self._arrays(wiring.heads), self._arrays(wiring.head_gradients)
-        self.from_logits = [True if h is not o else None for h, o in zip(wiring.heads, wiring.outputs, strict=True)]
-        self.input_gradients = self._arrays(wiring.input_gradients)
+        self.inputs: list[np.ndarray] = self._arrays(wiring.inputs)
+        self.outputs: list[np.ndarray] = self._arrays(wiring.outputs)
+        self.heads: list[np.ndarray] = self._arrays(wiring.heads)
+        self.head_gradients: list[np.ndarray | None] = self._arrays(wiring.head_gradients)
+        self.from_logits: list[bool | None] = [
+            True if h is not o else None for h, o in zip(wiring.heads, wiring.outputs, strict=True)
+        ]
+        self.input_gradients: list[np.ndarray | None] = self._arrays(wiring.input_gradients)
         self._head_additions = [self._arrays(pair) for pair in wiring.head_additions]
         steps = [self._bind(wires) for wires in wiring.places]
-        self.forward_steps = [step for step in steps if not step.place.step.is_view]
-        self.backward_steps = [step for step in reversed(steps) if step.ws.dy is not None]
+        self.forward_steps: list[BoundStep] = [step for step in steps if not step.place.step.is_view]
+        self.backward_steps: list[BoundStep] = [step for step in reversed(steps) if step.ws.dy is not None]
 
     def forward(self, iteration: int = 0) -> None:
         """Compute the outputs from the inputs.

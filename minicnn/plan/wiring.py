@@ -104,13 +104,13 @@ class Wiring:
         active = dict.fromkeys(p for p in program.places if p.output in wanted and p not in passed_on)
         self._last_reader = {value: place for place in active for value in place.inputs}
         self._last_user = {weight: place for place in active for weight in place.step.weights}
-        self.places = [self._wire(place, place in active) for place in program.places]
-        self.inputs = [self._values[value] for value in program.inputs]
-        self.outputs = [self._values[value] for value in program.outputs]
-        self.heads = [self._values[value] for value in heads]
+        self.places: list[Wires] = [self._wire(place, place in active) for place in program.places]
+        self.inputs: list[Slot] = [self._values[value] for value in program.inputs]
+        self.outputs: list[Slot] = [self._values[value] for value in program.outputs]
+        self.heads: list[Slot] = [self._values[value] for value in heads]
         self.head_additions: list[tuple[Slot, Slot]] = []
-        self.head_gradients = [self._head_gradient(i) for i in range(len(heads))]
-        self.input_gradients = [self._gradients.get(value) for value in program.inputs]
+        self.head_gradients: list[Slot | None] = [self._head_gradient(i) for i in range(len(heads))]
+        self.input_gradients: list[Slot | None] = [self._gradients.get(value) for value in program.inputs]
 
     def used_weights(self) -> set[Weight]:
         """The weights whose gradients the backward pass assigns."""
@@ -124,9 +124,8 @@ class Wiring:
             uses.append((n, self.inputs))  # so that a step whose loss is not finite can be run again to find the layer
         for i, wires in enumerate(self.places):
             uses += [(i, wires.used_forward()), (2 * n - i, wires.used_backward())]
-        totals = [total for total, _ in self.head_additions]
         uses += [(n, self.outputs), (2 * n + 1, self.outputs), (n, self.heads)]
-        uses += [(n, self.head_gradients), (n, totals), (2 * n + 1, self.input_gradients)]
+        uses += [(n, self.head_gradients), (2 * n + 1, self.input_gradients)]
         intervals = {}
         for time, slots in uses:
             for slot in slots:

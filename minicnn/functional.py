@@ -5,6 +5,8 @@ anything else becomes the current default (`minicnn.utils.floatx`). The referenc
 asked for, so that nothing has to be compiled for a single call.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -13,6 +15,7 @@ from minicnn.backends.reference import windows
 from minicnn.checks import check_choice, check_pair, real_array
 from minicnn.errors import ShapeError
 from minicnn.geometry import make_window
+from minicnn.hints import Padding, Pair
 from minicnn.layers import activations
 from minicnn.layers.activations import stands_for
 from minicnn.settings import floatx
@@ -37,9 +40,9 @@ def conv2d(
     x: ArrayLike,
     kernel: ArrayLike,
     bias: ArrayLike | None = None,
-    strides: int | tuple[int, int] = 1,
-    padding: str = "valid",
-    dilation: int | tuple[int, int] = 1,
+    strides: Pair = 1,
+    padding: Padding = "valid",
+    dilation: Pair = 1,
     groups: int = 1,
     backend: str = "numpy",
 ) -> np.ndarray:
@@ -83,9 +86,9 @@ def conv2d(
 
 def max_pool2d(
     x: ArrayLike,
-    pool_size: int | tuple[int, int] = 2,
-    strides: int | tuple[int, int] | None = None,
-    padding: str = "valid",
+    pool_size: Pair = 2,
+    strides: Pair | None = None,
+    padding: Padding = "valid",
     backend: str = "numpy",
 ) -> np.ndarray:
     """The maximum of each window.
@@ -110,9 +113,9 @@ def max_pool2d(
 
 def avg_pool2d(
     x: ArrayLike,
-    pool_size: int | tuple[int, int] = 2,
-    strides: int | tuple[int, int] | None = None,
-    padding: str = "valid",
+    pool_size: Pair = 2,
+    strides: Pair | None = None,
+    padding: Padding = "valid",
     backend: str = "numpy",
 ) -> np.ndarray:
     """The mean of each window; padding does not count. Arguments as for `max_pool2d`."""
@@ -126,10 +129,10 @@ def avg_pool2d(
 
 def im2col(
     x: ArrayLike,
-    kernel_size: int | tuple[int, int],
-    strides: int | tuple[int, int] = 1,
-    padding: str = "valid",
-    dilation: int | tuple[int, int] = 1,
+    kernel_size: Pair,
+    strides: Pair = 1,
+    padding: Padding = "valid",
+    dilation: Pair = 1,
 ) -> np.ndarray:
     """Every window as a row, so that convolution becomes one matrix product.
 
@@ -151,10 +154,10 @@ def im2col(
 def col2im(
     columns: ArrayLike,
     input_shape: tuple[int, int, int, int],
-    kernel_size: int | tuple[int, int],
-    strides: int | tuple[int, int] = 1,
-    padding: str = "valid",
-    dilation: int | tuple[int, int] = 1,
+    kernel_size: Pair,
+    strides: Pair = 1,
+    padding: Padding = "valid",
+    dilation: Pair = 1,
 ) -> np.ndarray:
     """The adjoint of `im2col`: add every window back to where it came from.
 

@@ -40,7 +40,7 @@ BESIDE = {
 # The same inside packages that have an order of their own, whose face (``__init__``) stands above all. "*": all others.
 FLOORS = {
     "minicnn.backends": (("numba", "cupy"), ("base",), ("reference", "memory")),
-    "minicnn.backends.cupy": (("backend",), ("*",), ("launch", "devices")),
+    "minicnn.backends.cupy": (("backend",), ("*",), ("launch", "devices"), ("sources", "structures")),
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
     "minicnn.backends.numba.machine": (
@@ -52,7 +52,13 @@ FLOORS = {
     ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
     "minicnn.callbacks": (("checkpoints",), ("monitor",), ("*",), ("base",)),
-    "minicnn.layers": (("*",), ("activations",), ("base",), ("names", "shapes")),
+    "minicnn.layers": (
+        ("*",),
+        ("kernel",),
+        ("activations", "normalization"),
+        ("base",),
+        ("one_off", "names", "shapes"),
+    ),
     "minicnn.losses": (("binary",), ("crossentropy", "elementwise"), ("base",), ("targets",)),
     "minicnn.metrics": (("*",), ("base",)),
     "minicnn.models": (("sequential",), ("model",), ("files", "compilable"), ("network",), ("config", "summary")),
@@ -93,30 +99,38 @@ CORE = (
     *("checks", "errors", "geometry", "hints", "random", "registry", "settings", "threads"),
     *("backends", "backends.base", "backends.memory", "backends.reference", "backends.reference.convolution"),
     *("backends.reference.cross_entropy", "backends.reference.dense", "backends.reference.gather"),
-    *("backends.reference.optimizers", "backends.reference.pooling", "backends.reference.random"),
-    "backends.reference.windows",
-    *("graph", "initializers", "parameters", "regularizers", "step"),
-    *("layers", "layers.activations", "layers.base", "layers.conv", "layers.dense", "layers.dropout", "layers.input"),
-    *("layers.names", "layers.pooling", "layers.reshaping", "layers.shapes"),
+    *("backends.reference.optimizers", "backends.reference.pooling", "backends.reference.windows"),
+    *("graph", "initializers", "parameters", "step"),
+    *("layers", "layers.activations", "layers.base", "layers.conv", "layers.dense", "layers.flatten"),
+    *("layers.input", "layers.kernel", "layers.names", "layers.one_off", "layers.pooling", "layers.shapes"),
     *("losses", "losses.base", "losses.crossentropy", "losses.targets"),
     *("metrics", "metrics.accuracy", "metrics.base"),
     *("optimizers", "optimizers.optimizer", "optimizers.rules"),
-    *("plan", "plan.arena", "plan.fusion", "plan.plan", "plan.program"),
-    *("callbacks.bars", "callbacks.base"),
-    *("training", "training.compiled", "training.engine", "training.evaluation", "training.loop"),
-    *("training.progress", "training.sources", "training.totals"),
-    *("models", "models.model", "models.sequential", "models.summary"),
+    *("plan", "plan.arena", "plan.fusion", "plan.plan", "plan.program", "plan.wiring"),
+    "callbacks.base",
+    *("training", "training.arrays", "training.batches", "training.compiled", "training.engine"),
+    *("training.evaluation", "training.loop", "training.progress", "training.sources", "training.totals"),
+    *("models", "models.compilable", "models.model", "models.network", "models.sequential"),
 )
 # What the core imports from outside itself, and why it can be read without it.
 BESIDE_THE_CORE = {
     "backends": {"backends.cupy.backend", "backends.numba.backend"},  # when they are chosen
+    "layers.base": {"regularizers"},  # those four: an option that the documents' networks do not use
+    "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "models": {"models.files"},  # names for users
-    "models.model": {"callbacks", "models.files", "training.device_engine"},  # to save; when the backend is a GPU's
-    "models.sequential": {"models.config"},  # to save
+    "models.compilable": {"training.device_engine"},  # when the backend is a GPU's
+    "models.model": {"callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"},  # to save
+    "models.network": {"models.config", "models.summary"},  # to save, to print
+    "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
     "optimizers.optimizer": {"optimizers.schedules"},  # a rate may be one
+    "optimizers.rules": {"optimizers.schedules"},
+    "parameters": {"regularizers"},
     "plan.fusion": {"layers.augmentation", "layers.normalization"},  # in its table of rules
-    "training.loop": {"callbacks"},  # the package's face, for what stands in bars and base
+    "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
+    "training.loop": {"callbacks"},
+    "training.progress": {"callbacks"},
+    "training.sources": {"training.streams"},  # for generators
 }
 MOST_CORE_LINES = 4600
 # Libraries that only one part of the package may import.

@@ -13,12 +13,17 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run what follow
     from minicnn.layers.conv import *  # noqa: F403
     from minicnn.layers.dense import *  # noqa: F403
     from minicnn.layers.dropout import *  # noqa: F403
+    from minicnn.layers.flatten import *  # noqa: F403
+    from minicnn.layers.further_activations import *  # noqa: F403
+    from minicnn.layers.global_pooling import *  # noqa: F403
     from minicnn.layers.input import *  # noqa: F403
     from minicnn.layers.merge import *  # noqa: F403
     from minicnn.layers.normalization import *  # noqa: F403
     from minicnn.layers.pooling import *  # noqa: F403
+    from minicnn.layers.random_flip import *  # noqa: F403
     from minicnn.layers.rescaling import *  # noqa: F403
-    from minicnn.layers.reshaping import *  # noqa: F403
+    from minicnn.layers.reshape import *  # noqa: F403
+    from minicnn.layers.zero_padding import *  # noqa: F403
 
 _modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]  # noqa: F405
 _public = {name: getattr(module, name) for module in _modules for name in getattr(module, "__all__", ())}

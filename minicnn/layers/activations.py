@@ -3,17 +3,23 @@
 Those that the documents' networks do not use stand in `minicnn.layers.further_activations`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from minicnn.checks import check_number
 from minicnn.errors import fold_name
+from minicnn.hints import ActivationLike, LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.registry import Registry
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 Formula = Callable[..., Any]  # a function on arrays
 
@@ -39,7 +45,7 @@ def name_options(name: str, **options: float) -> None:
     _options[fold_name(name)] = options
 
 
-def get(identifier: "str | Layer | Formula | dict[str, Any] | None") -> Layer | None:
+def get(identifier: str | Layer | Formula | dict[str, Any] | None) -> Layer | None:
     """The activation layer for a name, a layer, a function of `minicnn.activations`, or a config; None for "linear".
 
     Raises
@@ -85,7 +91,7 @@ class Activation(Elementwise):
         "relu", "leaky_relu", "sigmoid", "tanh", "softmax" or "linear".
     """
 
-    def __init__(self, activation: str | Layer, **kwargs: Any) -> None:
+    def __init__(self, activation: ActivationLike, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.activation: Layer | None = get(activation)
 
@@ -110,7 +116,9 @@ class ReLU(Elementwise):
         Factor of negative inputs.
     """
 
-    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self, max_value: float | None = None, negative_slope: float = 0.0, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         self.max_value: float | None = None if max_value is None else check_number("max_value", max_value)
         self.negative_slope: float = check_number("negative_slope", negative_slope)
@@ -133,7 +141,7 @@ class ReLU(Elementwise):
         if self.max_value is not None:
             np.copyto(ws.dxs[0], 0, where=ws.xs[0] >= self.max_value)
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         y = graph.add("LeakyRelu", xs, alpha=self.negative_slope) if self.negative_slope else graph.add("Relu", xs)
         return y if self.max_value is None else graph.add("Min", [y, graph.constant(np.float32(self.max_value))])
 
@@ -159,7 +167,7 @@ class Sigmoid(Elementwise):
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         np.multiply(dy, ws.y * (1 - ws.y), out=ws.dxs[0])
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Sigmoid", xs)
 
 
@@ -176,7 +184,7 @@ class Softmax(Elementwise):
     uses_input = False
     uses_output = True
 
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+    def __init__(self, axis: int = -1, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         if axis != -1:
             raise ValueError(f"softmax goes over the last axis: axis: int = -1. Received: axis={axis!r}")
@@ -191,5 +199,5 @@ class Softmax(Elementwise):
         inner = (dy * ws.y).sum(axis=-1, keepdims=True)  # (N, …, 1)
         np.multiply(dy - inner, ws.y, out=ws.dxs[0])
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Softmax", xs, axis=graph.axis(xs[0], -1))

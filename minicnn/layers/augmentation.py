@@ -5,13 +5,16 @@ M · (x, y, 1), counted in pixels from the centre of the first one. Neighbouring
 of their matrices, so that an image is interpolated once (`docs/fusion.md`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import Any
+from typing import Literal, TypeAlias, Unpack
 
 import numpy as np
 
 from minicnn.checks import check_choice, check_number, check_range, check_seed
 from minicnn.geometry import FILL_MODES
+from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.shapes import check_data_format, check_rank
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Step, Workspace
@@ -20,6 +23,9 @@ __all__ = ["RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom"]
 
 Factor = float | tuple[float, float] | None
 Entry = float | np.ndarray
+
+FillMode: TypeAlias = Literal["reflect", "wrap", "constant", "nearest"]
+Interpolation: TypeAlias = Literal["bilinear", "nearest"]
 
 NUMBERS = 4  # random numbers that a layer gets for each image: one block of the generator
 
@@ -38,11 +44,11 @@ class Warp(Step):
     uses_input = False
     only_in_training = True
 
-    def __init__(self, layers: "Iterable[RandomImages]", streams: tuple[int, ...] | None = None) -> None:
+    def __init__(self, layers: Iterable[RandomImages], streams: tuple[int, ...] | None = None) -> None:
         self.layers: tuple[RandomImages, ...] = tuple(layers)
         self.streams: tuple[int, ...] | None = streams
 
-    def then(self, other: "Warp", streams: tuple[int, ...]) -> "Warp | None":
+    def then(self, other: Warp, streams: tuple[int, ...]) -> Warp | None:
         """The step that does this, then `other`; None where one resampling cannot stand for both."""
         if not (self.is_exact or other.is_exact or self._sampling == other._sampling):
             return None
@@ -133,19 +139,19 @@ class RandomImages(Layer):
 
     def __init__(
         self,
-        fill_mode: str,
-        interpolation: str,
+        fill_mode: FillMode,
+        interpolation: Interpolation,
         seed: int | None,
         fill_value: float,
-        data_format: str | None,
-        **kwargs: Any,
+        data_format: DataFormat,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self.fill_mode: str = check_choice("fill_mode", fill_mode, FILL_MODES)
-        self.interpolation: str = check_choice("interpolation", interpolation, ("bilinear", "nearest"))
+        self.fill_mode: FillMode = check_choice("fill_mode", fill_mode, FILL_MODES)
+        self.interpolation: Interpolation = check_choice("interpolation", interpolation, ("bilinear", "nearest"))
         self.fill_value: float = check_number("fill_value", fill_value, minimum=-np.inf)
         self.seed: int | None = check_seed("seed", seed)
-        self.data_format: str | None = check_data_format(data_format)
+        self.data_format: DataFormat = check_data_format(data_format)
         value = self.fill_value if fill_mode == "constant" else 0.0
         self.sampling: tuple[bool, str, float] = (interpolation == "bilinear", fill_mode, value)
 
@@ -213,12 +219,12 @@ class RandomTranslation(RandomImages):
         self,
         height_factor: float | tuple[float, float],
         width_factor: float | tuple[float, float],
-        fill_mode: str = "reflect",
-        interpolation: str = "bilinear",
+        fill_mode: FillMode = "reflect",
+        interpolation: Interpolation = "bilinear",
         seed: int | None = None,
         fill_value: float = 0.0,
-        data_format: str | None = None,
-        **kwargs: Any,
+        data_format: DataFormat = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
         self.height_factor: Factor = _as_written(height_factor)
@@ -258,12 +264,12 @@ class RandomRotation(RandomImages):
     def __init__(
         self,
         factor: float | tuple[float, float],
-        fill_mode: str = "reflect",
-        interpolation: str = "bilinear",
+        fill_mode: FillMode = "reflect",
+        interpolation: Interpolation = "bilinear",
         seed: int | None = None,
         fill_value: float = 0.0,
-        data_format: str | None = None,
-        **kwargs: Any,
+        data_format: DataFormat = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
         self.factor: Factor = _as_written(factor)
@@ -303,12 +309,12 @@ class RandomZoom(RandomImages):
         self,
         height_factor: float | tuple[float, float],
         width_factor: float | tuple[float, float] | None = None,
-        fill_mode: str = "reflect",
-        interpolation: str = "bilinear",
+        fill_mode: FillMode = "reflect",
+        interpolation: Interpolation = "bilinear",
         seed: int | None = None,
         fill_value: float = 0.0,
-        data_format: str | None = None,
-        **kwargs: Any,
+        data_format: DataFormat = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
         self.height_factor: Factor = _as_written(height_factor)
@@ -347,12 +353,12 @@ class RandomShear(RandomImages):
         self,
         x_factor: float | tuple[float, float] = 0.0,
         y_factor: float | tuple[float, float] = 0.0,
-        interpolation: str = "bilinear",
-        fill_mode: str = "reflect",
+        interpolation: Interpolation = "bilinear",
+        fill_mode: FillMode = "reflect",
         fill_value: float = 0.0,
-        data_format: str | None = None,
+        data_format: DataFormat = None,
         seed: int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
         self.x_factor: Factor = _as_written(x_factor)

@@ -1,7 +1,9 @@
 """What a layer is."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,13 +11,12 @@ from numpy.typing import ArrayLike
 from minicnn import initializers, regularizers
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Node, Tensor
-from minicnn.initializers import Initializer
+from minicnn.hints import InitializerLike, RegularizerLike
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
 from minicnn.layers.shapes import declared_shape
 from minicnn.parameters import Weight, first_value
 from minicnn.registry import Configurable, Registry, constructor_parameters
-from minicnn.regularizers import Regularizer
 from minicnn.settings import floatx
 from minicnn.step import Shape, Shapes, Step
 
@@ -40,7 +41,7 @@ class Layer(Step, Configurable):
         Must be the current one: the model as a whole has one dtype, see `minicnn.utils.set_floatx`.
     """
 
-    activation: "Layer | None" = None
+    activation: Layer | None = None
     graph: Graph | None = None  # a model's inner graph; plans inline it
     input_count: int | None = 1  # None: any number
     acts_on_arrays: bool = False  # whether a call on arrays that does not say `training=` acts as in training
@@ -97,9 +98,9 @@ class Layer(Step, Configurable):
         self,
         name: str,
         shape: Shape,
-        initializer: str | Initializer = "glorot_uniform",
+        initializer: InitializerLike = "glorot_uniform",
         has_gradient: bool = True,
-        regularizer: str | Regularizer | None = None,
+        regularizer: RegularizerLike = None,
     ) -> Weight:
         """Declare a weight, or get the one that a previous call declared.
 
@@ -177,6 +178,10 @@ class Layer(Step, Configurable):
 
     # ------------------------------------------------------------------------------------------------------ calls
 
+    @overload
+    def __call__(self, inputs: Tensor | Sequence[Tensor], training: bool | None = None) -> Tensor: ...
+    @overload
+    def __call__(self, inputs: ArrayLike | Sequence[ArrayLike], training: bool | None = None) -> np.ndarray: ...
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """Call on symbolic tensors: a place in a graph. Call on arrays: the values, computed at once.
 

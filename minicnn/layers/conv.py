@@ -1,20 +1,24 @@
 """Convolution."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from minicnn.checks import check_choice, check_pair, check_positive_int
 from minicnn.errors import ShapeError
 from minicnn.geometry import Window, make_window
-from minicnn.initializers import Initializer
-from minicnn.layers.base import Examples, Layer
+from minicnn.hints import ActivationLike, DataFormat, InitializerLike, LayerOptions, Padding, Pair, RegularizerLike
+from minicnn.layers.base import Examples
 from minicnn.layers.kernel import Fused, KernelLayer
 from minicnn.layers.pooling import MaxPooling2D
 from minicnn.layers.shapes import check_data_format, check_rank
-from minicnn.regularizers import Regularizer
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["Conv2D"]
 
@@ -57,27 +61,27 @@ class Conv2D(KernelLayer):
     def __init__(
         self,
         filters: int,
-        kernel_size: int | tuple[int, int],
-        strides: int | tuple[int, int] = (1, 1),
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: int | tuple[int, int] = (1, 1),
+        kernel_size: Pair,
+        strides: Pair = (1, 1),
+        padding: Padding = "valid",
+        data_format: DataFormat = None,
+        dilation_rate: Pair = (1, 1),
         groups: int = 1,
-        activation: str | Layer | None = None,
+        activation: ActivationLike = None,
         use_bias: bool = True,
-        kernel_initializer: str | Initializer = "glorot_uniform",
-        bias_initializer: str | Initializer = "zeros",
-        kernel_regularizer: str | Regularizer | None = None,
-        bias_regularizer: str | Regularizer | None = None,
-        **kwargs: Any,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         first_values, penalties = (kernel_initializer, bias_initializer), (kernel_regularizer, bias_regularizer)
         super().__init__(activation, use_bias, *first_values, *penalties, **kwargs)
         self.filters: int = check_positive_int("filters", filters)
         self.kernel_size: tuple[int, int] = check_pair("kernel_size", kernel_size)
         self.strides: tuple[int, int] = check_pair("strides", strides)
-        self.padding: str = check_choice("padding", str(padding).lower(), ("valid", "same"))
-        self.data_format: str | None = check_data_format(data_format)
+        self.padding: Padding = check_choice("padding", str(padding).lower(), ("valid", "same"))
+        self.data_format: DataFormat = check_data_format(data_format)
         self.dilation_rate: tuple[int, int] = check_pair("dilation_rate", dilation_rate)
         self.groups: int = check_positive_int("groups", groups)
         if self.filters % self.groups:
@@ -97,10 +101,10 @@ class Conv2D(KernelLayer):
         """The geometry for inputs of this shape."""
         return make_window(input_shape[:2], self.kernel_size, self.strides, self.padding, self.dilation_rate)
 
-    def fused(self) -> "FusedConv2D":
+    def fused(self) -> FusedConv2D:
         return FusedConv2D(self)
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         x = graph.channels_first(xs[0])
         weights = [graph.weight(self.kernel, axes=(3, 2, 0, 1))]  # (F, C / groups, KH, KW)
         weights += [graph.weight(self.bias)] if self.use_bias else []

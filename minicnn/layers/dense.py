@@ -1,17 +1,21 @@
 """The fully connected layer."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from minicnn.checks import check_positive_int
 from minicnn.errors import ShapeError
-from minicnn.initializers import Initializer
-from minicnn.layers.base import Examples, Layer
+from minicnn.hints import ActivationLike, InitializerLike, LayerOptions, RegularizerLike
+from minicnn.layers.base import Examples
 from minicnn.layers.kernel import Fused, KernelLayer
-from minicnn.regularizers import Regularizer
 from minicnn.step import Arrays, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["Dense"]
 
@@ -38,13 +42,13 @@ class Dense(KernelLayer):
     def __init__(
         self,
         units: int,
-        activation: str | Layer | None = None,
+        activation: ActivationLike = None,
         use_bias: bool = True,
-        kernel_initializer: str | Initializer = "glorot_uniform",
-        bias_initializer: str | Initializer = "zeros",
-        kernel_regularizer: str | Regularizer | None = None,
-        bias_regularizer: str | Regularizer | None = None,
-        **kwargs: Any,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         first_values, penalties = (kernel_initializer, bias_initializer), (kernel_regularizer, bias_regularizer)
         super().__init__(activation, use_bias, *first_values, *penalties, **kwargs)
@@ -57,10 +61,10 @@ class Dense(KernelLayer):
         self.add_kernel((shape[-1], self.units))
         return *shape[:-1], self.units
 
-    def fused(self) -> "FusedDense":
+    def fused(self) -> FusedDense:
         return FusedDense(self)
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         x, kernel = graph.channels_last(xs[0]), graph.weight(self.kernel)
         bias = [graph.weight(self.bias)] if self.use_bias else []
         if len(x.shape) == 1:

@@ -1,10 +1,13 @@
 """Dropout."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import Unpack
 
 import numpy as np
 
 from minicnn.checks import check_number, check_seed
+from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
@@ -30,7 +33,9 @@ class Dropout(Layer):
     uses_input = False
     only_in_training = True
 
-    def __init__(self, rate: float, noise_shape: None = None, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, rate: float, noise_shape: None = None, seed: int | None = None, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         if noise_shape is not None:
             raise ValueError(

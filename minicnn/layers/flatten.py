@@ -1,13 +1,19 @@
 """`Flatten`, and what layers have in common that only change the shape."""
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
+from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.shapes import check_data_format
 from minicnn.step import Arrays, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["Flatten"]
 
@@ -36,14 +42,14 @@ class Flatten(View):
     data_format : {None, "channels_last"}
     """
 
-    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, data_format: DataFormat = None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.data_format: str | None = check_data_format(data_format)
+        self.data_format: DataFormat = check_data_format(data_format)
 
     def build(self, input_shapes: Shapes) -> Shape:
         return (math.prod(input_shapes[0]),)
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Flatten", [graph.channels_last(xs[0])])
 
     @classmethod

@@ -1,16 +1,26 @@
 """Activation functions that the documents' networks do not use."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from minicnn.checks import check_number
+from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Elementwise, name_options, register
 from minicnn.step import Arrays, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["LeakyReLU", "Tanh"]
 
 name_options("leaky_relu", negative_slope=0.2)  # Keras's function is steeper than its layer's default, 0.3
+
+
+class _LeakyOptions(LayerOptions, total=False):
+    alpha: float
 
 
 @register
@@ -22,7 +32,7 @@ class LeakyReLU(Elementwise):
     negative_slope : float, default 0.3
     """
 
-    def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
+    def __init__(self, negative_slope: float = 0.3, **kwargs: Unpack[_LeakyOptions]) -> None:
         negative_slope = kwargs.pop("alpha", negative_slope)  # its name in Keras 2
         super().__init__(**kwargs)
         self.negative_slope: float = check_number("negative_slope", negative_slope)
@@ -35,7 +45,7 @@ class LeakyReLU(Elementwise):
         np.multiply(dy, self.negative_slope, out=ws.dxs[0])
         np.copyto(ws.dxs[0], dy, where=ws.xs[0] > 0)
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("LeakyRelu", xs, alpha=self.negative_slope)
 
 
@@ -52,5 +62,5 @@ class Tanh(Elementwise):
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         np.multiply(dy, 1 - ws.y * ws.y, out=ws.dxs[0])
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Tanh", xs)

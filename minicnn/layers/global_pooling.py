@@ -1,12 +1,18 @@
 """Pooling over whole images."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
+from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.shapes import check_data_format, check_rank
 from minicnn.step import Arrays, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D"]
 
@@ -17,9 +23,9 @@ class _GlobalPooling2D(Layer):
     uses_input = False
     onnx_name: str
 
-    def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
+    def __init__(self, data_format: DataFormat = None, keepdims: bool = False, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.data_format: str | None = check_data_format(data_format)
+        self.data_format: DataFormat = check_data_format(data_format)
         self.keepdims: bool = keepdims
 
     def build(self, input_shapes: Shapes) -> Shape:
@@ -27,7 +33,7 @@ class _GlobalPooling2D(Layer):
         check_rank(self, shape, 3, "(height, width, channels)")
         return (1, 1, shape[2]) if self.keepdims else (shape[2],)
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         y = graph.add(self.onnx_name, [graph.channels_first(xs[0])])  # (N, C, 1, 1)
         return y if self.keepdims else graph.add("Flatten", [y], channels_first=False)
 

@@ -1,11 +1,14 @@
 """What layers with a kernel and a bias share: options, weights, and what plans merge into them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from minicnn import initializers, regularizers
+from minicnn.hints import ActivationLike, InitializerLike, LayerOptions, RegularizerLike
 from minicnn.initializers import Initializer
 from minicnn.layers import activations
 from minicnn.layers.base import Layer
@@ -26,13 +29,13 @@ class KernelLayer(Layer):
 
     def __init__(
         self,
-        activation: str | Layer | None,
+        activation: ActivationLike,
         use_bias: bool,
-        kernel_initializer: str | Initializer,
-        bias_initializer: str | Initializer,
-        kernel_regularizer: str | Regularizer | None,
-        bias_regularizer: str | Regularizer | None,
-        **kwargs: Any,
+        kernel_initializer: InitializerLike,
+        bias_initializer: InitializerLike,
+        kernel_regularizer: RegularizerLike,
+        bias_regularizer: RegularizerLike,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.activation: Layer | None = activations.get(activation)
@@ -48,7 +51,7 @@ class KernelLayer(Layer):
         if self.use_bias:
             self.add_weight("bias", shape[-1:], self.bias_initializer, regularizer=self.bias_regularizer)
 
-    def fused(self) -> "Fused":
+    def fused(self) -> Fused:
         """The step that stands for this layer, with nothing merged into it yet."""
         raise NotImplementedError
 

@@ -1,13 +1,20 @@
 """Layers with several inputs."""
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
+from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.step import Arrays, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["Add", "Concatenate", "add", "concatenate"]
 
@@ -33,7 +40,7 @@ class Add(Layer):
             if dx is not None:
                 dx[...] = dy
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Add" if len(xs) == 2 else "Sum", graph.same_layout(xs))
 
     @classmethod
@@ -53,7 +60,7 @@ class Concatenate(Layer):
     uses_input = False
     input_count: int | None = None
 
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+    def __init__(self, axis: int = -1, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.axis: int = axis
 
@@ -84,7 +91,7 @@ class Concatenate(Layer):
             if dx is not None:
                 dx[...] = dy[share]
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         xs = graph.same_layout(xs)
         return graph.add("Concat", xs, axis=graph.axis(xs[0], self.axis))
 
@@ -94,11 +101,11 @@ class Concatenate(Layer):
         yield cls(axis=1), [(2, 3), (4, 3), (1, 3)]
 
 
-def add(inputs: list[Tensor] | list[np.ndarray]) -> Any:
+def add(inputs: Sequence[Tensor]) -> Tensor:
     """``Add()(inputs)``."""
     return Add()(inputs)
 
 
-def concatenate(inputs: list[Tensor] | list[np.ndarray], axis: int = -1) -> Any:
+def concatenate(inputs: Sequence[Tensor], axis: int = -1) -> Tensor:
     """``Concatenate(axis)(inputs)``."""
     return Concatenate(axis)(inputs)

@@ -1,15 +1,21 @@
 """Batch normalization."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from minicnn import initializers
 from minicnn.backends.reference.normalization import Moments, MovingAverages
 from minicnn.checks import check_number
+from minicnn.hints import InitializerLike, LayerOptions
 from minicnn.initializers import Initializer
 from minicnn.layers.base import Examples, Layer
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["BatchNormalization"]
 
@@ -43,11 +49,11 @@ class BatchNormalization(Layer):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: str | Initializer = "zeros",
-        gamma_initializer: str | Initializer = "ones",
-        moving_mean_initializer: str | Initializer = "zeros",
-        moving_variance_initializer: str | Initializer = "ones",
-        **kwargs: Any,
+        beta_initializer: InitializerLike = "zeros",
+        gamma_initializer: InitializerLike = "ones",
+        moving_mean_initializer: InitializerLike = "zeros",
+        moving_variance_initializer: InitializerLike = "ones",
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.axis: int = axis
@@ -89,7 +95,7 @@ class BatchNormalization(Layer):
         gamma, training = ws.params.get("gamma"), ws.training and self.trainable
         ws.ops.batch_norm_backward(ws.xs[0], dy, gamma, _moments(ws), *gradients, training)
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         channels = xs[0].shape[-1:]
         gamma = graph.weight(self.gamma) if self.scale else graph.constant(np.ones(channels, np.float32))
         beta = graph.weight(self.beta) if self.center else graph.constant(np.zeros(channels, np.float32))

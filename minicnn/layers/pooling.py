@@ -1,14 +1,20 @@
 """Pooling."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from minicnn.checks import check_choice, check_pair
 from minicnn.geometry import MAX_TAPS, Window, make_window
+from minicnn.hints import DataFormat, LayerOptions, Padding, Pair
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.shapes import check_data_format, check_rank
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["AveragePooling2D", "AvgPool2D", "MaxPool2D", "MaxPooling2D"]
 
@@ -22,17 +28,17 @@ class _Pooling2D(Layer):
 
     def __init__(
         self,
-        pool_size: int | tuple[int, int] = (2, 2),
-        strides: int | tuple[int, int] | None = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        **kwargs: Any,
+        pool_size: Pair = (2, 2),
+        strides: Pair | None = None,
+        padding: Padding = "valid",
+        data_format: DataFormat = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.pool_size: tuple[int, int] = check_pair("pool_size", pool_size)
         self.strides: tuple[int, int] = self.pool_size if strides is None else check_pair("strides", strides)
-        self.padding: str = check_choice("padding", str(padding).lower(), ("valid", "same"))
-        self.data_format: str | None = check_data_format(data_format)
+        self.padding: Padding = check_choice("padding", str(padding).lower(), ("valid", "same"))
+        self.data_format: DataFormat = check_data_format(data_format)
         if self.max_taps is not None and self.pool_size[0] * self.pool_size[1] > self.max_taps:
             raise ValueError(f"a pooling window has at most {self.max_taps} pixels. Received: pool_size={pool_size}")
 
@@ -49,7 +55,7 @@ class _Pooling2D(Layer):
     def bind(self, ws: Workspace) -> None:
         ws.window = self.window(ws.input_shapes[0])
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         x = graph.channels_first(xs[0])
         return graph.add(self.onnx_name, [x], **graph.window(self.window(x.shape)))  # padding counts in neither
 

@@ -1,10 +1,13 @@
 """Random mirror images."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import Unpack
 
 import numpy as np
 
 from minicnn.checks import check_choice
+from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.augmentation import RandomImages, about_centre
 from minicnn.layers.base import Examples
 
@@ -30,8 +33,8 @@ class RandomFlip(RandomImages):
         self,
         mode: str = "horizontal_and_vertical",
         seed: int | None = None,
-        data_format: str | None = None,
-        **kwargs: Any,
+        data_format: DataFormat = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__("constant", "nearest", seed, 0.0, data_format, **kwargs)  # pixels go to pixels
         self.mode: str = check_choice("mode", mode, ("horizontal_and_vertical", "horizontal", "vertical"))

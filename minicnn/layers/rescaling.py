@@ -1,15 +1,21 @@
 """`Rescaling`: pixels as the network wants them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from minicnn.checks import check_number
 from minicnn.errors import ShapeError
+from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.step import Arrays, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["Rescaling"]
 
@@ -26,7 +32,9 @@ class Rescaling(Layer):
 
     uses_input = False
 
-    def __init__(self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         self.scale: float | list[float] = _number_or_numbers("scale", scale)
         self.offset: float | list[float] = _number_or_numbers("offset", offset)
@@ -48,7 +56,7 @@ class Rescaling(Layer):
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         np.multiply(dy, ws.scale, out=ws.dxs[0])
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         x = graph.channels_last(xs[0])
         scaled = graph.add("Mul", [x, graph.constant(np.asarray(self.scale, np.float32))])
         return graph.add("Add", [scaled, graph.constant(np.asarray(self.offset, np.float32))])

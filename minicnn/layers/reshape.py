@@ -1,15 +1,21 @@
 """Samples in any other shape."""
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from minicnn.checks import is_integer
 from minicnn.errors import ShapeError
+from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples
 from minicnn.layers.flatten import View
 from minicnn.step import Shape, Shapes
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["Reshape"]
 
@@ -23,7 +29,7 @@ class Reshape(View):
         Without the batch axis; one entry may be -1 and is computed.
     """
 
-    def __init__(self, target_shape: int | Shape, **kwargs: Any) -> None:
+    def __init__(self, target_shape: int | Shape, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.target_shape: Shape = (target_shape,) if is_integer(target_shape) else tuple(target_shape)
         is_valid = all(is_integer(n) and (n > 0 or n == -1) for n in self.target_shape)
@@ -41,7 +47,7 @@ class Reshape(View):
             )
         return shape
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         x = graph.channels_last(xs[0])
         shape = graph.constant(np.array([0, *self.build([x.shape])]))  # 0: the batch axis as it is
         return graph.add("Reshape", [x, shape])

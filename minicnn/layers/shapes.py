@@ -1,14 +1,17 @@
 """Shapes of samples, as layers are told them and check them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 import numpy as np
 
 from minicnn.errors import ShapeError
+from minicnn.hints import DataFormat
 from minicnn.step import Shape, Step
 
 
-def check_data_format(data_format: str | None) -> str | None:
+def check_data_format(data_format: DataFormat) -> DataFormat:
     """`data_format`, if it says that images are channels-last.
 
     Raises

@@ -1,13 +1,19 @@
 """Zeros around images."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from minicnn.checks import check_pair, is_integer
+from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.shapes import check_data_format, check_rank
 from minicnn.step import Arrays, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["ZeroPadding2D"]
 
@@ -27,12 +33,12 @@ class ZeroPadding2D(Layer):
     def __init__(
         self,
         padding: int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] = (1, 1),
-        data_format: str | None = None,
-        **kwargs: Any,
+        data_format: DataFormat = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.padding: tuple[tuple[int, int], ...] = _four_sides(padding)
-        self.data_format: str | None = check_data_format(data_format)
+        self.data_format: DataFormat = check_data_format(data_format)
 
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
@@ -51,7 +57,7 @@ class ZeroPadding2D(Layer):
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         ws.dxs[0][...] = dy[ws.inner]
 
-    def to_onnx(self, xs: tuple[Any, ...], graph: Any) -> Any:
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         pads = np.zeros((2, 4), np.int64)  # before and after, on every axis
         pads[:, graph.axis(xs[0], 1)], pads[:, graph.axis(xs[0], 2)] = self.padding
         return graph.add("Pad", [*xs, graph.constant(pads.ravel())])

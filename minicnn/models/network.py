@@ -42,7 +42,7 @@ class Network(Layer):
         If an output does not depend on the inputs alone.
     """
 
-    input_count = None
+    input_count: int | None = None
     saved_as: str = "Functional"
 
     def __init__(

@@ -31,7 +31,7 @@ class Sequential(Model):
     sees data.
     """
 
-    input_count = 1
+    input_count: int | None = 1
     saved_as: str = "Sequential"
 
     def __init__(self, layers: Sequence[Layer | Tensor] | None = None, name: str | None = None) -> None:

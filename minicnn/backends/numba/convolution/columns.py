@@ -120,8 +120,7 @@ def _chunk(x, transposed, incoming, zeros, out, images, frame, conv, group):
     size, framed = frame.rows * frame.row_size, batch.is_framed(frame)
     padded = filled(group.images * frame.size if framed else 0, 0, x)
     dx_padded = scratch(frame.size if framed and len(dx) > 0 else 0, x)
-    rows = scratch(group.images * conv.pixel_count * conv.filters, x)
-    columns = scratch(group.images * conv.pixel_count * conv.kernel_height, x)
+    rows, columns = scratch(len(group.rows) * conv.filters, x), scratch(len(group.rows) * conv.kernel_height, x)
     for image in range(images[0], images[1], group.images):
         last = min(image + group.images, images[1])
         pixels = (last - image) * conv.pixel_count

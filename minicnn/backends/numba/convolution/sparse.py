@@ -227,28 +227,11 @@ def _filter_vectors(kernel, filters, strips):
 
 
 @inline
-def _add_cells(source, start, gradient, image, cells, packed, out, dx_padded, live, strips):
-    dx, dkernel, dbias = out
-    """Add what some cells of an image give to every filter's sums and to dx."""
-    filters = len(dbias)
-    for f in range(filters):
-        slot = f * strips.slot_count
-        count = _collect_live(gradient, image * len(strips.cells) * filters + f, cells, filters, strips, live)
-        dbias[f] += _sum_of(live.gradients, count)
-        for offset, first, strip_count, width in strips.groups if len(dkernel) > 0 else strips.groups[:0]:
-            group = _Group(strip_count, width, strips.stride, strips.strip_slots)
-            _sum_strips(source, start + offset, live, count, group, dkernel, slot + first)
-        for offset, first, strip_count, width in strips.groups if len(dx) > 0 else strips.groups[:0]:
-            group = _Group(strip_count, width, strips.stride, strips.strip_slots)
-            _spread_strips(dx_padded, offset, live, count, group, packed, slot + first)
-
-
-@inline
 def _chunk(x, packed, gradient, out, images, frame, strips):
-    dx, dkernel, _ = out
+    dx, dkernel, dbias = out
     padded = batch.frame_scratch(frame, 0, x)
     dx_padded = scratch(frame.size if len(dx) > 0 else 0, x)
-    cell_count = len(strips.cells)
+    filters, cell_count = len(dbias), len(strips.cells)
     live = _Live(np.empty(cell_count, np.int64), np.empty(cell_count, x.dtype))
     fill(dkernel, 0, len(dkernel), 0)
     control = flush_denormals()
@@ -257,7 +240,16 @@ def _chunk(x, packed, gradient, out, images, frame, strips):
         fill(dx_padded, 0, len(dx_padded), 0)
         for cell in range(0, cell_count, strips.cells_together):
             cells = cell, min(cell + strips.cells_together, cell_count)
-            _add_cells(source, start, gradient, image, cells, packed, out, dx_padded, live, strips)
+            for f in range(filters):
+                slot = f * strips.slot_count
+                count = _collect_live(gradient, image * cell_count * filters + f, cells, filters, strips, live)
+                dbias[f] += _sum_of(live.gradients, count)
+                for offset, first, strip_count, width in strips.groups if len(dkernel) > 0 else strips.groups[:0]:
+                    group = _Group(strip_count, width, strips.stride, strips.strip_slots)
+                    _sum_strips(source, start + offset, live, count, group, dkernel, slot + first)
+                for offset, first, strip_count, width in strips.groups if len(dx) > 0 else strips.groups[:0]:
+                    group = _Group(strip_count, width, strips.stride, strips.strip_slots)
+                    _spread_strips(dx_padded, offset, live, count, group, packed, slot + first)
         if len(dx) > 0:
             batch.copy_out(frame, dx_padded, dx, image * frame.rows * frame.row_size)
     restore_denormals(control)

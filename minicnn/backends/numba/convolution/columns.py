@@ -114,30 +114,30 @@ def _add_images(columns, dx, dx_padded, first, last, frame, conv, group):
 
 @inline
 def _chunk(x, transposed, incoming, zeros, out, images, frame, conv, group):
+    dx, dkernel, dbias = out
     if images[0] == images[1]:
-        fill(out.dkernel, 0, len(out.dkernel), 0)
+        fill(dkernel, 0, len(dkernel), 0)
     size, framed = frame.rows * frame.row_size, batch.is_framed(frame)
     padded = filled(group.images * frame.size if framed else 0, 0, x)
-    dx_padded = scratch(frame.size if framed and len(out.dx) > 0 else 0, x)
-    rows = scratch(group.images * conv.pixel_count * conv.filters, x)
-    columns = scratch(group.images * conv.pixel_count * conv.kernel_height, x)
+    dx_padded = scratch(frame.size if framed and len(dx) > 0 else 0, x)
+    rows, columns = scratch(len(group.rows) * conv.filters, x), scratch(len(group.rows) * conv.kernel_height, x)
     for image in range(images[0], images[1], group.images):
         last = min(image + group.images, images[1])
         pixels = (last - image) * conv.pixel_count
-        masked_pixels(incoming, image * conv.pixel_count * conv.filters, pixels, rows, 0, conv.filters, out.dbias)
-        if len(out.dkernel) > 0:
+        masked_pixels(incoming, image * conv.pixel_count * conv.filters, pixels, rows, 0, conv.filters, dbias)
+        if len(dkernel) > 0:
             for n in range(last - image if framed else 0):
                 batch.copy_in(frame, x, (image + n) * size, padded[n * frame.size :])
             multiply(
                 Left(padded if framed else x, 0 if framed else image * size, conv.taps, group.pixels),
                 Right(rows, 0, group.gradients),
-                Out(out.dkernel, 0, conv.kernel_rows),
+                Out(dkernel, 0, conv.kernel_rows),
                 Span(0, pixels, 0, conv.kernel_height, conv.filters),
                 first=zeros,
                 accumulate=image > images[0],
                 floor=floor_of(False, x),
             )
-        if len(out.dx) > 0:
+        if len(dx) > 0:
             multiply(
                 Left(rows, 0, group.rows, group.filters),
                 Right(transposed, 0, group.transposed_rows),
@@ -147,16 +147,17 @@ def _chunk(x, transposed, incoming, zeros, out, images, frame, conv, group):
                 accumulate=False,
                 floor=floor_of(False, x),
             )
-            _add_images(columns, out.dx, dx_padded, image, last, frame, conv, group)
+            _add_images(columns, dx, dx_padded, image, last, frame, conv, group)
 
 
 @parallel_kernel(uses=[MULTIPLY])
 def _conv2d_backward(x, kernel, incoming, zeros, out, chunks, frame, conv, group):
+    _, dkernel, dbias = out
     transposed = scratch(len(kernel), x)  # (F, T·C)
     transpose(kernel, 0, conv.filters, conv.kernel_height, conv.filters, transposed, 0, conv.kernel_height)
-    kernel_sums, bias_sums = batch.sums_for(chunks, len(out.dkernel), conv.filters, x)
+    kernel_sums, bias_sums = batch.sums_for(chunks, len(dkernel), conv.filters, x)
     for chunk in prange(chunks.count):
         own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
         _chunk(x, transposed, incoming, zeros, own, images, frame, conv, group)
-    batch.add_up(bias_sums, chunks.count, out.dbias)
-    batch.add_up(kernel_sums, chunks.count, out.dkernel)
+    batch.add_up(bias_sums, chunks.count, dbias)
+    batch.add_up(kernel_sums, chunks.count, dkernel)

@@ -205,31 +205,32 @@ def _turned_kernel(kernel, tap_order, channels, filters):
 
 @inline
 def _chunk(x, turned, incoming, zeros, out, images, frame, conv, dy_frame, gradient):
+    dx, dkernel, dbias = out
     if images[0] == images[1]:
-        fill(out.dkernel, 0, len(out.dkernel), 0)
+        fill(dkernel, 0, len(dkernel), 0)
     padded = batch.frame_scratch(frame, 0, x)
     framed = filled(dy_frame.size, 0, x)
     for image in range(images[0], images[1]):
-        masked_image(dy_frame, incoming, image * conv.pixel_count * conv.filters, framed, conv.filters, out.dbias)
-        if len(out.dkernel) > 0:
+        masked_image(dy_frame, incoming, image * conv.pixel_count * conv.filters, framed, conv.filters, dbias)
+        if len(dkernel) > 0:
             source, start = batch.framed_image(frame, x, image, padded)
             for pixel in range(0, conv.pixel_count, _PIXELS_TOGETHER):
                 last = min(pixel + _PIXELS_TOGETHER, conv.pixel_count)
                 multiply(
                     Left(source, start, conv.taps, conv.pixels),
                     Right(framed, 0, gradient.dy_inside),
-                    Out(out.dkernel, 0, conv.kernel_rows),
+                    Out(dkernel, 0, conv.kernel_rows),
                     Span(pixel, last, 0, conv.kernel_height, conv.filters),
                     first=zeros,
                     accumulate=image > images[0] or pixel > 0,
                     floor=floor_of(False, x),
                 )
-        if len(out.dx) > 0:
+        if len(dx) > 0:
             for phase in gradient.phases:
                 multiply(
                     Left(framed, 0, gradient.dy_rows, gradient.dy_inner),
                     Right(turned, 0, gradient.kernel_rows),
-                    Out(out.dx, image * frame.rows * frame.row_size, gradient.dx_rows),
+                    Out(dx, image * frame.rows * frame.row_size, gradient.dx_rows),
                     Span(phase[2], phase[3], phase[0], phase[1], conv.channels),
                     first=zeros,
                     accumulate=False,
@@ -239,11 +240,12 @@ def _chunk(x, turned, incoming, zeros, out, images, frame, conv, dy_frame, gradi
 
 @parallel_kernel(uses=[MULTIPLY])
 def _conv2d_backward(x, kernel, incoming, zeros, out, chunks, frame, conv, dy_frame, gradient):
-    tap_order = gradient.tap_order if len(out.dx) > 0 else gradient.tap_order[:0]
+    dx, dkernel, dbias = out
+    tap_order = gradient.tap_order if len(dx) > 0 else gradient.tap_order[:0]
     turned = _turned_kernel(kernel, tap_order, conv.channels, conv.filters)
-    kernel_sums, bias_sums = batch.sums_for(chunks, len(out.dkernel), conv.filters, x)
+    kernel_sums, bias_sums = batch.sums_for(chunks, len(dkernel), conv.filters, x)
     for chunk in prange(chunks.count):
         own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
         _chunk(x, turned, incoming, zeros, own, images, frame, conv, dy_frame, gradient)
-    batch.add_up(bias_sums, chunks.count, out.dbias)
-    batch.add_up(kernel_sums, chunks.count, out.dkernel)
+    batch.add_up(bias_sums, chunks.count, dbias)
+    batch.add_up(kernel_sums, chunks.count, dkernel)

@@ -231,8 +231,9 @@ def _emit_spread(context, builder, signature, args):
 
 @inline
 def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
+    _, dkernel, dbias = out
     if images[0] == images[1]:
-        fill(out.dkernel, 0, len(out.dkernel), 0)
+        fill(dkernel, 0, len(dkernel), 0)
     padded = batch.frame_scratch(frame, 0, x)
     band = filled(bands.scratch_size, 0, x)
     control = flush_denormals()
@@ -240,12 +241,12 @@ def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
         source, start = batch.framed_image(frame, x, image, padded)
         for i in range(bands.bands):
             at = (image * bands.bands + i) * len(bands.cells) * conv.filters
-            spread_cells(gradient, at, bands.cells, bands.taps, conv.filters, band, out.dbias)
-            if len(out.dkernel) > 0:
+            spread_cells(gradient, at, bands.cells, bands.taps, conv.filters, band, dbias)
+            if len(dkernel) > 0:
                 multiply(
                     Left(source, start + i * bands.x_stride, conv.taps, bands.x_rows),
                     Right(band, 0, bands.scratch_rows),
-                    Out(out.dkernel, 0, conv.kernel_rows),
+                    Out(dkernel, 0, conv.kernel_rows),
                     Span(0, bands.pixel_count, 0, conv.kernel_height, conv.filters),
                     first=zeros,
                     accumulate=image > images[0] or i > 0,
@@ -256,9 +257,10 @@ def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
 
 @parallel_kernel(uses=[MULTIPLY])
 def _kernel_gradient(x, gradient, zeros, out, chunks, frame, conv, bands):
-    kernel_sums, bias_sums = batch.sums_for(chunks, len(out.dkernel), conv.filters, x)
+    _, dkernel, dbias = out
+    kernel_sums, bias_sums = batch.sums_for(chunks, len(dkernel), conv.filters, x)
     for chunk in prange(chunks.count):
         own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
         _gradient_chunk(x, gradient, zeros, own, images, frame, conv, bands)
-    batch.add_up(bias_sums, chunks.count, out.dbias)
-    batch.add_up(kernel_sums, chunks.count, out.dkernel)
+    batch.add_up(bias_sums, chunks.count, dbias)
+    batch.add_up(kernel_sums, chunks.count, dkernel)

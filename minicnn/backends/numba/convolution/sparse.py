@@ -227,51 +227,46 @@ def _filter_vectors(kernel, filters, strips):
 
 
 @inline
-def _add_cells(source, start, gradient, image, cells, packed, out, dx_padded, live, strips):
-    """Add what some cells of an image give to every filter's sums and to dx."""
-    filters = len(out.dbias)
-    for f in range(filters):
-        slot = f * strips.slot_count
-        count = _collect_live(gradient, image * len(strips.cells) * filters + f, cells, filters, strips, live)
-        out.dbias[f] += _sum_of(live.gradients, count)
-        for offset, first, strip_count, width in strips.groups if len(out.dkernel) > 0 else strips.groups[:0]:
-            group = _Group(strip_count, width, strips.stride, strips.strip_slots)
-            _sum_strips(source, start + offset, live, count, group, out.dkernel, slot + first)
-        for offset, first, strip_count, width in strips.groups if len(out.dx) > 0 else strips.groups[:0]:
-            group = _Group(strip_count, width, strips.stride, strips.strip_slots)
-            _spread_strips(dx_padded, offset, live, count, group, packed, slot + first)
-
-
-@inline
 def _chunk(x, packed, gradient, out, images, frame, strips):
+    dx, dkernel, dbias = out
     padded = batch.frame_scratch(frame, 0, x)
-    dx_padded = scratch(frame.size if len(out.dx) > 0 else 0, x)
-    cell_count = len(strips.cells)
+    dx_padded = scratch(frame.size if len(dx) > 0 else 0, x)
+    filters, cell_count = len(dbias), len(strips.cells)
     live = _Live(np.empty(cell_count, np.int64), np.empty(cell_count, x.dtype))
-    fill(out.dkernel, 0, len(out.dkernel), 0)
+    fill(dkernel, 0, len(dkernel), 0)
     control = flush_denormals()
     for image in range(images[0], images[1]):
         source, start = batch.framed_image(frame, x, image, padded)
         fill(dx_padded, 0, len(dx_padded), 0)
         for cell in range(0, cell_count, strips.cells_together):
             cells = cell, min(cell + strips.cells_together, cell_count)
-            _add_cells(source, start, gradient, image, cells, packed, out, dx_padded, live, strips)
-        if len(out.dx) > 0:
-            batch.copy_out(frame, dx_padded, out.dx, image * frame.rows * frame.row_size)
+            for f in range(filters):
+                slot = f * strips.slot_count
+                count = _collect_live(gradient, image * cell_count * filters + f, cells, filters, strips, live)
+                dbias[f] += _sum_of(live.gradients, count)
+                for offset, first, strip_count, width in strips.groups if len(dkernel) > 0 else strips.groups[:0]:
+                    group = _Group(strip_count, width, strips.stride, strips.strip_slots)
+                    _sum_strips(source, start + offset, live, count, group, dkernel, slot + first)
+                for offset, first, strip_count, width in strips.groups if len(dx) > 0 else strips.groups[:0]:
+                    group = _Group(strip_count, width, strips.stride, strips.strip_slots)
+                    _spread_strips(dx_padded, offset, live, count, group, packed, slot + first)
+        if len(dx) > 0:
+            batch.copy_out(frame, dx_padded, dx, image * frame.rows * frame.row_size)
     restore_denormals(control)
 
 
 @parallel_kernel
 def _conv2d_pool_backward(x, kernel, gradient, out, chunks, filters, frame, strips):
-    packed = _filter_vectors(kernel if len(out.dx) > 0 else kernel[:0], filters, strips)
-    size = filters * strips.slot_count if len(out.dkernel) > 0 else 0
+    dx, dkernel, dbias = out
+    packed = _filter_vectors(kernel if len(dx) > 0 else kernel[:0], filters, strips)
+    size = filters * strips.slot_count if len(dkernel) > 0 else 0
     kernel_sums, bias_sums = batch.sums_for(chunks, size, filters, x)  # (chunks, F, slots), (chunks, F)
     for chunk in prange(chunks.count):
         own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
         _chunk(x, packed, gradient, own, images, frame, strips)
-    batch.add_up(bias_sums, chunks.count, out.dbias)
+    batch.add_up(bias_sums, chunks.count, dbias)
     total = scratch(size, x)  # (F, slots)
     batch.add_up(kernel_sums, chunks.count, total)
     for i in range(strips.slot_count // strips.strip_slots if size > 0 else 0):
         start, at = i * strips.strip_slots, i * strips.length * filters
-        transpose(total, start, strips.slot_count, filters, strips.length, out.dkernel, at, filters)
+        transpose(total, start, strips.slot_count, filters, strips.length, dkernel, at, filters)

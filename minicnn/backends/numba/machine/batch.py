@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from minicnn.backends.numba.machine.launch import inline, parallel_inline
 from minicnn.backends.numba.machine.memory import copy, filled, scratch
-from minicnn.backends.numba.machine.offsets import Frame, flat
+from minicnn.backends.numba.machine.offsets import Frame, flat, table_cache
 
 _MOST_CHUNKS = 32  # keeps as many cores busy, and a chunk's scratch memory serves several images
 _MOST_CHUNKS_WITH_SUMS = 8  # where each keeps a sum as large as the kernel, which has to be added up
@@ -29,11 +29,13 @@ class Chunks(NamedTuple):
     count: int
 
 
+@table_cache
 def chunks_of(images: int, most: int = _MOST_CHUNKS) -> Chunks:
     """As many chunks as there are images, up to `most`."""
     return Chunks(images, min(images, most, _MOST_CHUNKS))
 
 
+@table_cache
 def chunks_with_sums(images: int, sum_bytes: int) -> Chunks:
     """Chunks that each keep a sum of so many bytes: two at least, unless these are very large."""
     wanted = max(2, min(_MOST_CHUNKS_WITH_SUMS, images // _IMAGES_PER_SUM))

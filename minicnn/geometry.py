@@ -4,7 +4,7 @@ Every layer, kernel and backend takes its sizes from here, so that convolution a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")  # what lies beyond the edges of an image that is warped
@@ -45,6 +45,13 @@ class Window:
     pad_bottom: int = 0
     pad_left: int = 0
     pad_right: int = 0
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, field.name) for field in fields(self)))
+
+    def __hash__(self) -> int:
+        return self._hash  # every call of a kernel looks tables up by its window
 
     @cached_property
     def out_height(self) -> int:

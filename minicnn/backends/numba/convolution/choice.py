@@ -21,6 +21,7 @@ The estimates are in vector instructions of one core, for one image; their facto
 """
 
 from minicnn.backends.numba.convolution.winograd_transforms import TILE_KERNEL, TILE_NUMBERS, TILE_OUTPUTS
+from minicnn.backends.numba.machine.offsets import table_cache
 from minicnn.backends.numba.machine.target import lanes, vectors
 from minicnn.geometry import MAX_TAPS, Window
 
@@ -34,6 +35,7 @@ _COLLECT, _SUM = 10, 2.7  # listing a live winner; adding a vector of its window
 _SPREAD_PIXEL = 15  # spreading the gradient over one pixel, in multiply-adds
 
 
+@table_cache
 def is_left_to_reference(pool: Window) -> bool:
     """Whether no kernel of ours serves this pooling behind a convolution."""
     return pool.taps > MAX_TAPS or pool.dilation_y > 1 or pool.dilation_x > 1
@@ -50,6 +52,7 @@ def winograd_serves(window: Window) -> bool:
     )
 
 
+@table_cache
 def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether a convolution, or an input gradient without pooling, is a case for Winograd."""
     if not winograd_serves(window):
@@ -63,11 +66,13 @@ def is_pooled_by_two(pool: Window) -> bool:
     return pool.kernel_height == pool.kernel_width == pool.stride_y == pool.stride_x == 2 and not pool.is_padded
 
 
+@table_cache
 def pooled_winograd_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether a convolution with pooling is a case for Winograd."""
     return is_pooled_by_two(pool) and winograd_is_best(window, channels, filters, itemsize)
 
 
+@table_cache
 def winograd_gradient_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether the input gradient behind pooling is a case for Winograd rather than for sums over live winners."""
     if not (winograd_serves(window) and is_pooled_by_two(pool)) or filters % lanes(itemsize):
@@ -82,6 +87,7 @@ def can_pool_by_rows(pool: Window) -> bool:
     return not pool.is_padded and not pool.overlaps
 
 
+@table_cache
 def spread_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether the kernel gradient behind pooling should multiply zeros too, rather than sum over live winners."""
     pixels, winners = window.out_height * window.out_width, pool.out_height * pool.out_width * filters * _LIVE
@@ -93,6 +99,7 @@ def spread_is_best(window: Window, pool: Window, channels: int, filters: int, it
     return can_pool_by_rows(pool) and spread < winners * (_COLLECT + _SUM * strip_vectors)
 
 
+@table_cache
 def columns_are_best(window: Window) -> bool:
     """Whether the gradients of a convolution without pooling are a case for im2col's adjoint."""
     inputs = window.in_height * window.in_width / (window.stride_y * window.stride_x)
@@ -100,6 +107,7 @@ def columns_are_best(window: Window) -> bool:
     return outputs <= _MOST_COLUMNS and inputs > _FEWER * outputs
 
 
+@table_cache
 def pairs_are_best(window: Window, pool: Window, filters: int, itemsize: int) -> bool:
     """Whether a pooled convolution should compute two pixels in one vector."""
     fits = 2 * filters <= lanes(itemsize)

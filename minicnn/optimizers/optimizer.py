@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn.checks import check_number
+from minicnn.hints import Config
 from minicnn.optimizers import schedules
 from minicnn.parameters import ALIGNMENT
 from minicnn.registry import ANY, Configurable, Register, Registry, is_config
@@ -127,7 +128,7 @@ class Optimizer(Configurable):
         return self._learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value: float | schedules.LearningRateSchedule | dict) -> None:
+    def learning_rate(self, value: float | schedules.LearningRateSchedule | Config) -> None:
         if is_config(value):
             value = schedules.get(value)
         if not isinstance(value, schedules.LearningRateSchedule):
@@ -140,7 +141,7 @@ class Optimizer(Configurable):
         return self.learning_rate
 
     @lr.setter
-    def lr(self, value: float | schedules.LearningRateSchedule | dict) -> None:
+    def lr(self, value: float | schedules.LearningRateSchedule | Config) -> None:
         self.learning_rate = value
 
     @property

@@ -38,7 +38,9 @@ register: Register = _registry.register
 __getattr__: Callable[[str], type[LearningRateSchedule]] = _registry.module_getattr(__name__)
 
 
-def get(identifier: "LearningRateSchedule | type[LearningRateSchedule] | str | Mapping") -> LearningRateSchedule:
+def get(
+    identifier: "LearningRateSchedule | type[LearningRateSchedule] | str | Mapping[str, object]",
+) -> LearningRateSchedule:
     """A schedule from an instance or a config.
 
     Raises

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -143,7 +143,7 @@ def check_range(
     return float(min(value)), float(max(value))
 
 
-def for_outputs(argument: str, value: object, count: int | None, names: Sequence[str] | None) -> list:
+def for_outputs(argument: str, value: object, count: int | None, names: Sequence[str] | None) -> list[Any]:
     """A list with one entry for each output from one value for all, a list, or a dict by output name.
 
     Parameters

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +79,8 @@ class ModelCheckpoint(MonitorCallback):
         self.best = initial_value_threshold
         self._epoch, self._batches = 0, 0
         if self.save_freq != "epoch":
-            self.on_train_batch_end = self._count_batch  # so that others need no logs for every batch
+            # Only where it is wanted, so that others need no logs for every batch.
+            self.on_train_batch_end: Callable[..., None] = self._count_batch
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         best = self.best
@@ -188,7 +190,7 @@ class BackupAndRestore(Callback):
         self.delete_checkpoint = delete_checkpoint
         self._batches = 0
         if self.save_freq != "epoch":
-            self.on_train_batch_end = self._count_batch
+            self.on_train_batch_end: Callable[..., None] = self._count_batch
 
     @property
     def path(self) -> Path:

@@ -88,7 +88,7 @@ class MaxPooling2D(_Pooling2D):
 
     onnx_name = "MaxPool"
 
-    max_taps = MAX_TAPS
+    max_taps: int | None = MAX_TAPS
 
     def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
         return {"winner": Buffer(output_shape, "uint8")} if training else {}

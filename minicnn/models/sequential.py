@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from minicnn.errors import ShapeError
-from minicnn.graph import Graph, Tensor
+from minicnn.graph import Graph, Node, Tensor
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input, InputLayer
 from minicnn.layers.names import unique_name
@@ -158,7 +158,8 @@ class Sequential(Model):
     def forget_build(self) -> None:
         for layer in self._stack:
             layer.forget_build()
-        self.nodes, self.graph = [], None
+        self.nodes: list[Node] = []
+        self.graph = None
 
 
 def _known_shape(layer):

@@ -4,6 +4,7 @@ A new file in this folder needs no entry here: the classes in its ``__all__`` ar
 class in lower case, which is the class, as in Keras: ``optimizers.adam``.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ _modules = [import_module(f"{__name__}.{module.name}") for module in iter_module
 _found = {name: getattr(module, name) for module in _modules for name in getattr(module, "__all__", ())}
 globals().update(_found)
 
-__getattr__ = _registry.module_getattr(__name__, "schedules")
+__getattr__: Callable[[str], type[Optimizer]] = _registry.module_getattr(__name__, "schedules")
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "register", "schedules"]
 __all__ += sorted(_found.keys() - {*__all__})

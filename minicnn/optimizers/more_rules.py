@@ -1,5 +1,7 @@
 """Further rules, written as those in `minicnn.optimizers.rules` are."""
 
+from collections.abc import Mapping
+
 from minicnn.checks import check_number
 from minicnn.optimizers.optimizer import Optimizer, register
 from minicnn.optimizers.rules import Adam, DecayingSquares
@@ -56,8 +58,10 @@ class RMSprop(DecayingSquares):
         See `Optimizer`.
     """
 
-    kernel, slots, keras_slots = "rmsprop_update", ("mean_square",), ("rms",)
-    keras_only = Optimizer.keras_only | {"momentum": (0,), "centered": (False,)}
+    kernel: str | None = "rmsprop_update"
+    slots: tuple[str, ...] = ("mean_square",)
+    keras_slots: tuple[str, ...] = ("rms",)
+    keras_only: Mapping[str, object] = Optimizer.keras_only | {"momentum": (0,), "centered": (False,)}
 
     def __init__(
         self,

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn.checks import check_number
+from minicnn.hints import Config
 from minicnn.optimizers import schedules
 from minicnn.parameters import ALIGNMENT
-from minicnn.registry import ANY, Configurable, Registry, is_config
+from minicnn.registry import ANY, Configurable, Register, Registry, is_config
 
 if TYPE_CHECKING:
     import weakref
     from types import SimpleNamespace
 
     from numpy.typing import DTypeLike
+
+    from minicnn.models.model import Model
 
 # What Keras no longer takes either → what to write instead.
 OLD_ARGUMENTS = {
@@ -113,7 +116,7 @@ class Optimizer(Configurable):
                 f"Received: {clipnorm=}, {clipvalue=}, {global_clipnorm=}"
             )
         self.iterations: int = 0
-        self.owner: weakref.ref | None = None
+        self.owner: weakref.ref[Model] | None = None
         self._segments = None  # the list that _stretches was made from
         self._scratch = self._scratch_kind = None
 
@@ -125,7 +128,7 @@ class Optimizer(Configurable):
         return self._learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value: float | schedules.LearningRateSchedule | dict) -> None:
+    def learning_rate(self, value: float | schedules.LearningRateSchedule | Config) -> None:
         if is_config(value):
             value = schedules.get(value)
         if not isinstance(value, schedules.LearningRateSchedule):
@@ -138,7 +141,7 @@ class Optimizer(Configurable):
         return self.learning_rate
 
     @lr.setter
-    def lr(self, value: float | schedules.LearningRateSchedule | dict) -> None:
+    def lr(self, value: float | schedules.LearningRateSchedule | Config) -> None:
         self.learning_rate = value
 
     @property
@@ -338,7 +341,7 @@ def _none_or_number(name, value, **limits):
 
 
 _registry = Registry("optimizer", Optimizer)
-register = _registry.register
+register: Register = _registry.register
 
 
 def get(identifier: str | Optimizer | type[Optimizer] | Mapping[str, object]) -> Optimizer:

@@ -5,6 +5,7 @@ In the formulas g is the gradient, w the weight, lr the learning rate. Every con
 """
 
 import math
+from collections.abc import Mapping
 
 from minicnn.checks import check_number
 from minicnn.optimizers.optimizer import Optimizer, register
@@ -29,8 +30,8 @@ class SGD(Optimizer):
         See `Optimizer`.
     """
 
-    kernel = "sgd_update"
-    keras_slots = ("momentum",)
+    kernel: str | None = "sgd_update"
+    keras_slots: tuple[str, ...] = ("momentum",)
 
     def __init__(
         self,
@@ -70,8 +71,10 @@ class Adam(Optimizer):
         See `Optimizer`.
     """
 
-    kernel, slots, keras_slots = "adam_update", ("m", "v"), ("m", "v")
-    keras_only = Optimizer.keras_only | {"amsgrad": (False,)}
+    kernel: str | None = "adam_update"
+    slots: tuple[str, ...] = ("m", "v")
+    keras_slots: tuple[str, ...] = ("m", "v")
+    keras_only: Mapping[str, object] = Optimizer.keras_only | {"amsgrad": (False,)}
 
     def __init__(
         self,
@@ -110,7 +113,9 @@ class Adagrad(Optimizer):
         See `Optimizer`.
     """
 
-    kernel, slots, keras_slots = "adagrad_update", ("accumulator",), ("accumulator",)
+    kernel: str | None = "adagrad_update"
+    slots: tuple[str, ...] = ("accumulator",)
+    keras_slots: tuple[str, ...] = ("accumulator",)
 
     def __init__(
         self,
@@ -172,8 +177,9 @@ class Adadelta(DecayingSquares):
         See `Optimizer`.
     """
 
-    kernel, slots = "adadelta_update", ("accumulated_grad", "accumulated_delta")
-    keras_slots = ("accum_grad", "accum_var")
+    kernel: str | None = "adadelta_update"
+    slots: tuple[str, ...] = ("accumulated_grad", "accumulated_delta")
+    keras_slots: tuple[str, ...] = ("accum_grad", "accum_var")
 
     def __init__(
         self,

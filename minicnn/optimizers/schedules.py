@@ -7,11 +7,11 @@ constructor takes Keras's `name` too, which is not used.
 
 import bisect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from minicnn.checks import check_number
-from minicnn.registry import ANY, Configurable, Registry
+from minicnn.registry import ANY, Configurable, Register, Registry
 
 
 class LearningRateSchedule(Configurable):
@@ -34,11 +34,13 @@ class LearningRateSchedule(Configurable):
 
 
 _registry = Registry("learning rate schedule", LearningRateSchedule)
-register = _registry.register
-__getattr__ = _registry.module_getattr(__name__)
+register: Register = _registry.register
+__getattr__: Callable[[str], type[LearningRateSchedule]] = _registry.module_getattr(__name__)
 
 
-def get(identifier: "LearningRateSchedule | type[LearningRateSchedule] | str | Mapping") -> LearningRateSchedule:
+def get(
+    identifier: "LearningRateSchedule | type[LearningRateSchedule] | str | Mapping[str, object]",
+) -> LearningRateSchedule:
     """A schedule from an instance or a config.
 
     Raises

@@ -107,7 +107,7 @@ class DeviceEngine(Engine):
         self.state: Any = backend.iteration_state()
         self._data = weakref.WeakKeyDictionary()  # ArraySource → [DeviceData]
         self._staging = {}  # shapes → DeviceData for batches that come from the host
-        self.graphs: dict[tuple, IterationGraph] = {}
+        self.graphs: dict[tuple[Any, ...], IterationGraph] = {}
         self._graphs_of = None  # the store whose arrays they read
         self._reports = []
         self._totals = None  # weak reference to those of the last iteration

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from minicnn.training.device_engine import DeviceEngine
 
 
-class LogsWhenRead(UserDict):
+class LogsWhenRead(UserDict[str, float]):
     """Logs that are fetched from the device when they are first read."""
 
     def __init__(self, fetch: Callable[[], dict[str, float]]) -> None:

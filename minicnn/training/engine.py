@@ -70,7 +70,8 @@ class Engine:
     """
 
     def __init__(self, model: Model, backend: Backend) -> None:
-        self.model, self.backend = model, backend
+        self.model: Model = model
+        self.backend: Backend = backend
         self.store: ParameterStore | BorrowedWeights | None = None
         self.optimizer_state: dict[str, np.ndarray] | None = None
         self._plans = {}

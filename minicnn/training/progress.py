@@ -45,8 +45,12 @@ class Progress:
     def __init__(
         self, model: Model, source: Source, validation: Source | None, callbacks: CallbackList, epoch: int
     ) -> None:
-        self.model, self.source, self.validation, self.callbacks = model, source, validation, callbacks
-        self.epoch, self.batch = epoch, 0
+        self.model: Model = model
+        self.source: Source = source
+        self.validation: Source | None = validation
+        self.callbacks: CallbackList = callbacks
+        self.epoch: int = epoch
+        self.batch: int = 0
         self.totals: Totals | None = None
         self.epochs_trained: int = model.epochs_trained
         self.completed: bool = False

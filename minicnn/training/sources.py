@@ -46,7 +46,10 @@ class ArraySource:
         batch_size: int,
         steps: int | None = None,
     ) -> None:
-        self.inputs, self.targets, self.weight, self.batch_size = inputs, targets, weight, batch_size
+        self.inputs: list[np.ndarray] = inputs
+        self.targets: list[np.ndarray] = targets
+        self.weight: np.ndarray | None = weight
+        self.batch_size: int = batch_size
         self._available = len(inputs[0])
         self.samples: int = self._available if steps is None else min(steps * batch_size, self._available)
         self.steps: int = -(-self.samples // batch_size)

@@ -94,7 +94,8 @@ class StreamSource:
         self._is_sequence = hasattr(stream, "__getitem__")
         length = len(stream) if hasattr(stream, "__len__") else None
         self.steps: int | None = length if steps is None else steps
-        self.batch_size, self.taken = batch_size, 0
+        self.batch_size: int = batch_size
+        self.taken: int = 0
 
     def skip(self, count: int) -> None:
         """Read on until `count` items of an iterator have been taken, for a training that goes on."""

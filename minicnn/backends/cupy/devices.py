@@ -7,7 +7,7 @@ import cupy
 
 from minicnn.errors import BackendError, DeviceMemoryError
 
-Errors = (cupy.cuda.runtime.CUDARuntimeError, RuntimeError, ImportError)
+Errors: tuple[type[BaseException], ...] = (cupy.cuda.runtime.CUDARuntimeError, RuntimeError, ImportError)
 
 
 def check(index: int) -> None:

@@ -25,7 +25,8 @@ class DeviceNumber:
     """
 
     def __init__(self, at: cupy.ndarray, bad: cupy.ndarray | None = None) -> None:
-        self.at, self.bad = at, bad
+        self.at: cupy.ndarray = at
+        self.bad: cupy.ndarray | None = bad
 
 
 class IterationState:

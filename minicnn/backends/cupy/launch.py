@@ -5,6 +5,7 @@ CuPy compiles with NVRTC and keeps the machine code on disk, in ``~/.cupy/kernel
 
 import re
 from functools import cache
+from typing import Any
 
 import cupy
 import numpy as np
@@ -37,7 +38,7 @@ def launch(
     dtype: np.dtype,
     grid: tuple[int, ...],
     threads: int,
-    *arguments: Array | np.generic | tuple | None,
+    *arguments: Array | np.generic | tuple[Any, ...] | None,
 ) -> None:
     """Launch a kernel.
 
@@ -67,7 +68,7 @@ def launch(
 
 
 def launch_over(
-    size: int, file: str, name: str, dtype: np.dtype, *arguments: Array | np.generic | tuple | None
+    size: int, file: str, name: str, dtype: np.dtype, *arguments: Array | np.generic | tuple[Any, ...] | None
 ) -> None:
     """Launch an elementwise kernel on so many elements."""
     if size:

@@ -19,7 +19,7 @@ LEAST_SLICES = 8  # of a part
 LEAST_WORK_FOR_WIDE_BLOCKS = 4096  # blocks × slices
 
 # Rows and columns of the result that a block of threads computes: what products.cu has kernels for.
-BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
+BLOCKS: dict[str, tuple[str, ...]] = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
 
 
 class Left(NamedTuple):

@@ -5,7 +5,7 @@ compiled with all of them in front (`minicnn.backends.cupy.sources`).
 """
 
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def dtype_of(structure: type[tuple]) -> np.dtype:
     return np.dtype([(name, np.int32 if kind is int else dtype_of(kind)) for name, kind in _members(structure)])
 
 
-def text_of(structure: type[tuple]) -> str:
+def text_of(structure: type[tuple[Any, ...]]) -> str:
     """The structure in C."""
     members = (f"    {kind.__name__} {name};\n" for name, kind in _members(structure))
     return f"struct {structure.__name__} {{\n{''.join(members)}}};\n"

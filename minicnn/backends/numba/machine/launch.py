@@ -91,10 +91,10 @@ class Kernel:
         self._typed, self._uses = typed, uses
         self._entries = {}
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: object) -> Any:
         return self._entry(arguments)(*arguments)
 
-    def launch(self, nanoseconds: float, *arguments, chunks: int = 2):
+    def launch(self, nanoseconds: float, *arguments: object, chunks: int = 2) -> Any:
         """Call the kernel, on one thread if more are not worth it. The result does not depend on that.
 
         Parameters

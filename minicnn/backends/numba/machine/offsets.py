@@ -5,21 +5,24 @@ the matrix product needs no loop for the last rows. Tables are cached and must n
 tuples, which Numba takes as arguments; not in tuples of tuples, which it does not take into a parallel loop.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from minicnn.backends import memory
 from minicnn.backends.numba.machine.target import ROWS, lanes, vectors
 from minicnn.geometry import Window
 
-table_cache = lru_cache(maxsize=256)
+_Function = TypeVar("_Function", bound=Callable)
+
+table_cache: Callable[[_Function], _Function] = lru_cache(maxsize=256)
 """Decorator: a function of a geometry, which a kernel asks for in every call."""
 
 
-def outer_sum(*offsets) -> np.ndarray:
+def outer_sum(*offsets: ArrayLike) -> np.ndarray:
     """Sums of one number of each argument, the last one running fastest: (product of the lengths,) int64."""
     total = np.zeros(1, np.int64)
     for numbers in offsets:

@@ -50,18 +50,7 @@ def _windows(window, channels, groups):
     )
 
 
-def conv2d_backward(
-    x: Array,
-    kernel: Array,
-    y: Maybe,
-    dy: Array,
-    dx: Maybe,
-    dkernel: Maybe,
-    dbias: Maybe,
-    window: Window,
-    groups: int = 1,
-    relu: bool = False,
-) -> None:
+def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups: int = 1, relu: bool = False) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_backward`."""
     if relu:
         dy = _relu_gradient(dy, y)
@@ -145,17 +134,7 @@ def _pools_four_pixels(pool) -> bool:
     return (pool.kernel_height, pool.kernel_width) == (2, 2) and apart and not pool.is_padded
 
 
-def conv2d_pool_backward(
-    x: Array,
-    kernel: Array,
-    winner: Array,
-    dy: Array,
-    dx: Maybe,
-    dkernel: Maybe,
-    dbias: Maybe,
-    window: Window,
-    pool: Window,
-) -> None:
+def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Window) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_pool_backward`."""
     full = _before_pooling(x, kernel, window)
     max_pool2d_backward(dy, winner, full, pool)

@@ -120,11 +120,7 @@ def _pool(compute, x, pool_size, strides, padding, backend):
 
 
 def im2col(
-    x: ArrayLike,
-    kernel_size: Pair,
-    strides: Pair = 1,
-    padding: Padding = "valid",
-    dilation: Pair = 1,
+    x: ArrayLike, kernel_size: Pair, strides: Pair = 1, padding: Padding = "valid", dilation: Pair = 1
 ) -> np.ndarray:
     """Every window as a row, so that convolution becomes one matrix product.
 

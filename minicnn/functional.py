@@ -85,11 +85,7 @@ def conv2d(
 
 
 def max_pool2d(
-    x: ArrayLike,
-    pool_size: Pair = 2,
-    strides: Pair | None = None,
-    padding: Padding = "valid",
-    backend: str = "numpy",
+    x: ArrayLike, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid", backend: str = "numpy"
 ) -> np.ndarray:
     """The maximum of each window.
 
@@ -103,36 +99,28 @@ def max_pool2d(
         Padding never wins.
     backend : {"numpy", "numba", "cupy"}
     """
-    engine = backends.get(backend)
-    images, rank = _images(x, engine)
-    window = _window(images, pool_size, pool_size if strides is None else strides, padding)
-    y = _empty(images, window, images.shape[3], engine)
-    engine.ops.max_pool2d(images, y, None, window)
-    return _like_input(engine.to_host(y), rank, rank == 2)
+    return _pool(lambda ops, x, y, window: ops.max_pool2d(x, y, None, window), x, pool_size, strides, padding, backend)
 
 
 def avg_pool2d(
-    x: ArrayLike,
-    pool_size: Pair = 2,
-    strides: Pair | None = None,
-    padding: Padding = "valid",
-    backend: str = "numpy",
+    x: ArrayLike, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid", backend: str = "numpy"
 ) -> np.ndarray:
     """The mean of each window; padding does not count. Arguments as for `max_pool2d`."""
+    return _pool(lambda ops, x, y, window: ops.avg_pool2d(x, y, window), x, pool_size, strides, padding, backend)
+
+
+def _pool(compute, x, pool_size, strides, padding, backend):
+    """What `compute` makes of the windows of x with a backend's ops."""
     engine = backends.get(backend)
     images, rank = _images(x, engine)
     window = _window(images, pool_size, pool_size if strides is None else strides, padding)
     y = _empty(images, window, images.shape[3], engine)
-    engine.ops.avg_pool2d(images, y, window)
+    compute(engine.ops, images, y, window)
     return _like_input(engine.to_host(y), rank, rank == 2)
 
 
 def im2col(
-    x: ArrayLike,
-    kernel_size: Pair,
-    strides: Pair = 1,
-    padding: Padding = "valid",
-    dilation: Pair = 1,
+    x: ArrayLike, kernel_size: Pair, strides: Pair = 1, padding: Padding = "valid", dilation: Pair = 1
 ) -> np.ndarray:
     """Every window as a row, so that convolution becomes one matrix product.
 

@@ -61,7 +61,7 @@ def test_readme_lists_the_environment_variables():
         ("losses", {"Loss", "ElementwiseLoss"}),
         ("metrics", {"Metric"}),
         ("optimizers", {"Optimizer"}),
-        ("optimizers.schedules", {"LearningRateSchedule"}),
+        ("optimizers.schedules", {"LearningRateSchedule", "DecayByPeriods"}),
         ("regularizers", {"Regularizer"}),
         ("callbacks", {"CallbackList", "EpochLines", "ProgressBar"}),
     ],

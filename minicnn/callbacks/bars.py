@@ -45,6 +45,11 @@ class ProgressBar(EpochLines):
             dynamic_ncols=True,
         )
 
+    def _close(self):
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         if time.monotonic() - self._drawn < SECONDS_BETWEEN_DRAWS:
             return
@@ -62,11 +67,6 @@ class ProgressBar(EpochLines):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self._close()
-
-    def _close(self):
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 def progress(verbose: Literal["auto", 0, 1, 2] | bool) -> list[Callback]:

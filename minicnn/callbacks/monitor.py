@@ -38,6 +38,7 @@ class MonitorCallback(Callback):
     """
 
     action: str = "the callback acts"  # for the warning about a value that is not there
+    _state: tuple[str, ...] = ()  # names of the attributes that a checkpoint keeps
 
     best: float | None
 
@@ -85,6 +86,13 @@ class MonitorCallback(Callback):
             )
             return None
         return float(value)
+
+    def get_state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        for name in self._state:
+            setattr(self, name, state[name])
 
 
 def _directions(model) -> dict:
@@ -188,13 +196,6 @@ class EarlyStopping(MonitorCallback):
                 say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
             self.model.set_weights(self.best_weights)
 
-    def get_state(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._state}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        for name in self._state:
-            setattr(self, name, state[name])
-
 
 class ReduceLROnPlateau(MonitorCallback):
     """Make the learning rate smaller when a value has stopped getting better; the logs hold it as "learning_rate".
@@ -280,10 +281,3 @@ class ReduceLROnPlateau(MonitorCallback):
         self.cooldown_counter, self.wait = self.cooldown, 0
         if self.verbose:
             say(f"Epoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {optimizer.learning_rate}.")
-
-    def get_state(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._state}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        for name in self._state:
-            setattr(self, name, state[name])

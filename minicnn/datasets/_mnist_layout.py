@@ -11,6 +11,13 @@ IMAGE_SHAPE = (28, 28)
 MAX_TRAIN = 60_000
 MAX_TEST = 10_000
 
+FILE_NAMES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+
 # MNIST and Fashion-MNIST have the same file names and sizes; the first training labels tell them apart.
 FIRST_LABELS = {
     "MNIST": (5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3, 5, 3, 6, 1, 7),
@@ -20,20 +27,11 @@ FIRST_LABELS = {
 
 @dataclass(frozen=True)
 class IdxDataset:
-    """A data set of four IDX files.
-
-    Attributes
-    ----------
-    name : str
-    subfolders : tuple of str
-        Where the files may lie below a data folder, in order.
-    files : tuple of RemoteFile
-        Training images, training labels, test images, test labels.
-    """
+    """A data set of four IDX files."""
 
     name: str
-    subfolders: tuple[str, ...]
-    files: tuple[RemoteFile, ...]
+    subfolders: tuple[str, ...]  # where the files may lie below a data folder, in order
+    files: tuple[RemoteFile, ...]  # training images, training labels, test images, test labels
 
     def load(self, data_dir: FilePath | None = None) -> tuple[Split, Split]:
         """Find, read and check the files; returns ((x_train, y_train), (x_test, y_test))."""
@@ -53,6 +51,11 @@ class IdxDataset:
         for name, first in FIRST_LABELS.items():
             if name != self.name and received == first:
                 raise DataError(f"{path} holds {name}. Expected: {self.name}. Give a folder that has {self.name}.")
+
+
+def idx_files(mirrors: tuple[str, ...], *published: tuple[int, str]) -> tuple[RemoteFile, ...]:
+    """The files of a data set, from the size in bytes and the SHA-256 of each, in the order of `FILE_NAMES`."""
+    return tuple(RemoteFile(name, *entry, mirrors) for name, entry in zip(FILE_NAMES, published, strict=True))
 
 
 def _read_split(images_path, labels_path, max_items):

@@ -1,7 +1,6 @@
 """Fashion-MNIST: 70,000 pictures of clothes in MNIST's format (H. Xiao, K. Rasul, R. Vollgraf, Zalando; MIT)."""
 
-from minicnn.datasets._files import RemoteFile
-from minicnn.datasets._mnist_layout import IdxDataset
+from minicnn.datasets._mnist_layout import IdxDataset, idx_files
 from minicnn.hints import FilePath, Split
 
 CLASS_NAMES = (
@@ -25,31 +24,12 @@ MIRRORS = (
 DATASET = IdxDataset(
     name="Fashion-MNIST",
     subfolders=("fashion-mnist", "fashion_mnist", "."),
-    files=(
-        RemoteFile(
-            "train-images-idx3-ubyte.gz",
-            26_421_880,
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-            MIRRORS,
-        ),
-        RemoteFile(
-            "train-labels-idx1-ubyte.gz",
-            29_515,
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-            MIRRORS,
-        ),
-        RemoteFile(
-            "t10k-images-idx3-ubyte.gz",
-            4_422_102,
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-            MIRRORS,
-        ),
-        RemoteFile(
-            "t10k-labels-idx1-ubyte.gz",
-            5_148,
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-            MIRRORS,
-        ),
+    files=idx_files(
+        MIRRORS,
+        (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+        (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+        (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
     ),
 )
 
@@ -72,9 +52,7 @@ def load_data(data_dir: FilePath | None = None) -> tuple[Split, Split]:
 
     Raises
     ------
-    DataNotFoundError
-        Found nowhere and not downloaded; the message says where it was looked for.
-    DataError
-        A file is damaged, is something else or has the wrong checksum after a download.
+    DataNotFoundError, DataError
+        As from `minicnn.datasets.mnist.load_data`.
     """
     return DATASET.load(data_dir)

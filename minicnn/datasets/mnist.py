@@ -1,7 +1,6 @@
 """MNIST: 70,000 handwritten digits, 28x28 grey pixels (Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0)."""
 
-from minicnn.datasets._files import RemoteFile
-from minicnn.datasets._mnist_layout import IdxDataset
+from minicnn.datasets._mnist_layout import IdxDataset, idx_files
 from minicnn.hints import FilePath, Split
 
 MIRRORS = (
@@ -12,31 +11,12 @@ MIRRORS = (
 DATASET = IdxDataset(
     name="MNIST",
     subfolders=("mnist", "."),
-    files=(
-        RemoteFile(
-            "train-images-idx3-ubyte.gz",
-            9_912_422,
-            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-            MIRRORS,
-        ),
-        RemoteFile(
-            "train-labels-idx1-ubyte.gz",
-            28_881,
-            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-            MIRRORS,
-        ),
-        RemoteFile(
-            "t10k-images-idx3-ubyte.gz",
-            1_648_877,
-            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-            MIRRORS,
-        ),
-        RemoteFile(
-            "t10k-labels-idx1-ubyte.gz",
-            4_542,
-            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-            MIRRORS,
-        ),
+    files=idx_files(
+        MIRRORS,
+        (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+        (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+        (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
     ),
 )
 

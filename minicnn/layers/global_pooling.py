@@ -68,9 +68,8 @@ class GlobalMaxPooling2D(_GlobalPooling2D):
 
     Parameters
     ----------
-    data_format : {None, "channels_last"}
-    keepdims : bool, default False
-        Whether the output is (N, 1, 1, C) rather than (N, C).
+    data_format, keepdims :
+        As for `GlobalAveragePooling2D`.
     """
 
     uses_input = True

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from minicnn.checks import check_number
 from minicnn.optimizers.optimizer import Optimizer, register
 from minicnn.optimizers.rules import Adam, DecayingSquares
-from minicnn.optimizers.schedules import LearningRateSchedule
+from minicnn.optimizers.schedules import LearningRate
 
 __all__ = ["AdamW", "RMSprop"]
 
@@ -16,12 +16,9 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    learning_rate : float or LearningRateSchedule, default 0.001
+    learning_rate, beta_1, beta_2, epsilon, **options :
+        As for `Adam`.
     weight_decay : float, default 0.004
-    beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
-    epsilon : float above 0, default 1e-7
-    **options
-        See `Optimizer`.
 
     Raises
     ------
@@ -31,7 +28,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        learning_rate: float | LearningRateSchedule = 0.001,
+        learning_rate: LearningRate = 0.001,
         weight_decay: float = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -64,11 +61,6 @@ class RMSprop(DecayingSquares):
     keras_only: Mapping[str, object] = Optimizer.keras_only | {"momentum": (0,), "centered": (False,)}
 
     def __init__(
-        self,
-        learning_rate: float | LearningRateSchedule = 0.001,
-        rho: float = 0.9,
-        *,
-        epsilon: float = 1e-7,
-        **options: object,
+        self, learning_rate: LearningRate = 0.001, rho: float = 0.9, *, epsilon: float = 1e-7, **options: object
     ) -> None:
         super().__init__(learning_rate, rho, epsilon, **options)

@@ -92,7 +92,7 @@ class Optimizer(Configurable):
 
     def __init__(
         self,
-        learning_rate: float | schedules.LearningRateSchedule,
+        learning_rate: schedules.LearningRate,
         weight_decay: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -123,12 +123,12 @@ class Optimizer(Configurable):
     # ------------------------------------------------------------------------------------------ the learning rate
 
     @property
-    def learning_rate(self) -> float | schedules.LearningRateSchedule:
+    def learning_rate(self) -> schedules.LearningRate:
         """The number, or the schedule, that was given."""
         return self._learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value: float | schedules.LearningRateSchedule | Config) -> None:
+    def learning_rate(self, value: schedules.LearningRate | Config) -> None:
         if is_config(value):
             value = schedules.get(value)
         if not isinstance(value, schedules.LearningRateSchedule):
@@ -136,12 +136,12 @@ class Optimizer(Configurable):
         self._learning_rate = value
 
     @property
-    def lr(self) -> float | schedules.LearningRateSchedule:
+    def lr(self) -> schedules.LearningRate:
         """The same as `learning_rate`."""
         return self.learning_rate
 
     @lr.setter
-    def lr(self, value: float | schedules.LearningRateSchedule | Config) -> None:
+    def lr(self, value: schedules.LearningRate | Config) -> None:
         self.learning_rate = value
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from minicnn.checks import check_number
 from minicnn.optimizers.optimizer import Optimizer, register
-from minicnn.optimizers.schedules import LearningRateSchedule
+from minicnn.optimizers.schedules import LearningRate
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "Adam"]
 
@@ -35,7 +35,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float | LearningRateSchedule = 0.01,
+        learning_rate: LearningRate = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         **options: object,
@@ -78,7 +78,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float | LearningRateSchedule = 0.001,
+        learning_rate: LearningRate = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -119,7 +119,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float | LearningRateSchedule = 0.001,
+        learning_rate: LearningRate = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
         **options: object,
@@ -149,9 +149,7 @@ class DecayingSquares(Optimizer):
         See `Optimizer`.
     """
 
-    def __init__(
-        self, learning_rate: float | LearningRateSchedule, rho: float, epsilon: float, **options: object
-    ) -> None:
+    def __init__(self, learning_rate: LearningRate, rho: float, epsilon: float, **options: object) -> None:
         super().__init__(learning_rate, **options)
         self.rho: float = check_number("rho", rho, below=1)
         self.epsilon: float = check_number("epsilon", epsilon, above=0)
@@ -182,10 +180,6 @@ class Adadelta(DecayingSquares):
     keras_slots: tuple[str, ...] = ("accum_grad", "accum_var")
 
     def __init__(
-        self,
-        learning_rate: float | LearningRateSchedule = 0.001,
-        rho: float = 0.95,
-        epsilon: float = 1e-7,
-        **options: object,
+        self, learning_rate: LearningRate = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **options: object
     ) -> None:
         super().__init__(learning_rate, rho, epsilon, **options)

@@ -9,6 +9,7 @@ import bisect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import TypeAlias
 
 from minicnn.checks import check_number
 from minicnn.registry import ANY, Configurable, Register, Registry
@@ -32,6 +33,8 @@ class LearningRateSchedule(Configurable):
         """The learning rate of the next iteration, after `step` iterations were done."""
         raise NotImplementedError
 
+
+LearningRate: TypeAlias = float | LearningRateSchedule
 
 _registry = Registry("learning rate schedule", LearningRateSchedule)
 register: Register = _registry.register

@@ -10,29 +10,14 @@ from minicnn.step import Step
 
 @dataclass(eq=False)
 class Place:
-    """One step at one place: it reads some values and writes one.
-
-    Attributes
-    ----------
-    step : Step
-    inputs : tuple of int
-        Indices of the values it reads.
-    output : int
-        Index of the value it writes.
-    layer_name : str
-        For messages.
-    stream : int
-        Key of its random numbers: counted before fusion, so that every backend draws the same.
-    training : bool or None
-        Whether the step acts as in training here whatever the plan does; None: as the plan does.
-    """
+    """One step at one place: it reads some values and writes one."""
 
     step: Step
-    inputs: tuple[int, ...]
-    output: int
-    layer_name: str
-    stream: int
-    training: bool | None = None
+    inputs: tuple[int, ...]  # indices of the values it reads
+    output: int  # index of the value it writes
+    layer_name: str  # for messages
+    stream: int  # key of its random numbers: counted before fusion, so that every backend draws the same
+    training: bool | None = None  # whether it acts as in training whatever the plan does; None: as the plan does
 
 
 @dataclass

@@ -90,23 +90,12 @@ Source = ArraySource | StreamSource
 
 @dataclass(frozen=True)
 class Intake:
-    """Makes sources and batches from what users hand over to a model.
-
-    Attributes
-    ----------
-    model_name : str
-    inputs : tuple of Tensor
-        The model's.
-    outputs : dict
-        Name → output of the model; not needed where there are no targets.
-    losses : list of Loss
-        One for each output.
-    """
+    """Makes sources and batches from what users hand over to a model."""
 
     model_name: str
-    inputs: tuple[Tensor, ...]
-    outputs: Mapping[str, Tensor]
-    losses: Sequence[Loss]
+    inputs: tuple[Tensor, ...]  # the model's
+    outputs: Mapping[str, Tensor]  # name → output of the model; not needed where there are no targets
+    losses: Sequence[Loss]  # one for each output
 
     def training(
         self,

@@ -31,37 +31,46 @@ def _convolve(x, kernel, out, rows, window, groups):
 
 def _windows(window, channels, groups):
     """Row m: the position of a window; term k: a pixel's channel in it."""
+    strides = window.stride_y, window.stride_x
+    return _positions(window, channels, groups, _outputs(window), _inputs(window), 1, scale=strides)
+
+
+def _meetings(window, filters, groups):
+    """Row m: a pixel; term k: a filter at the position of the window whose tap meets the pixel, if there is one."""
+    strides = window.stride_y, window.stride_x
+    return _positions(window, filters, groups, _inputs(window), _outputs(window), -1, divide=strides)
+
+
+def _positions(window, channels, groups, rows, image, direction, scale=(1, 1), divide=(1, 1)):
+    """Rows and image: (height, width); direction: 1 from windows to their pixels, -1 back."""
     return Positions(
-        row_height=window.out_height,
-        row_width=window.out_width,
-        height=window.in_height,
-        width=window.in_width,
+        row_height=rows[0],
+        row_width=rows[1],
+        height=image[0],
+        width=image[1],
         channels=channels,
         group_channels=channels // groups,
         kernel_width=window.kernel_width,
-        step_y=window.dilation_y,
-        step_x=window.dilation_x,
-        scale_y=window.stride_y,
-        scale_x=window.stride_x,
-        divide_y=1,
-        divide_x=1,
-        offset_y=-window.pad_top,
-        offset_x=-window.pad_left,
+        step_y=direction * window.dilation_y,
+        step_x=direction * window.dilation_x,
+        scale_y=scale[0],
+        scale_x=scale[1],
+        divide_y=divide[0],
+        divide_x=divide[1],
+        offset_y=-direction * window.pad_top,
+        offset_x=-direction * window.pad_left,
     )
 
 
-def conv2d_backward(
-    x: Array,
-    kernel: Array,
-    y: Maybe,
-    dy: Array,
-    dx: Maybe,
-    dkernel: Maybe,
-    dbias: Maybe,
-    window: Window,
-    groups: int = 1,
-    relu: bool = False,
-) -> None:
+def _inputs(window):
+    return window.in_height, window.in_width
+
+
+def _outputs(window):
+    return window.out_height, window.out_width
+
+
+def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups: int = 1, relu: bool = False) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_backward`."""
     if relu:
         dy = _relu_gradient(dy, y)
@@ -104,27 +113,6 @@ def _input_gradient(kernel, dy, dx, window, groups):
     product(left, Right(transposed, Matrix(row=channels, group=depth * channels)), Out(dx), span)
 
 
-def _meetings(window, filters, groups):
-    """Row m: a pixel; term k: a filter at the position of the window whose tap meets the pixel, if there is one."""
-    return Positions(
-        row_height=window.in_height,
-        row_width=window.in_width,
-        height=window.out_height,
-        width=window.out_width,
-        channels=filters,
-        group_channels=filters // groups,
-        kernel_width=window.kernel_width,
-        step_y=-window.dilation_y,
-        step_x=-window.dilation_x,
-        scale_y=1,
-        scale_x=1,
-        divide_y=window.stride_y,
-        divide_x=window.stride_x,
-        offset_y=window.pad_top,
-        offset_x=window.pad_left,
-    )
-
-
 def conv2d_pool(
     x: Array, kernel: Array, bias: Maybe, y: Array, winner: Maybe, window: Window, pool: Window, relu: bool = False
 ) -> None:
@@ -145,17 +133,7 @@ def _pools_four_pixels(pool) -> bool:
     return (pool.kernel_height, pool.kernel_width) == (2, 2) and apart and not pool.is_padded
 
 
-def conv2d_pool_backward(
-    x: Array,
-    kernel: Array,
-    winner: Array,
-    dy: Array,
-    dx: Maybe,
-    dkernel: Maybe,
-    dbias: Maybe,
-    window: Window,
-    pool: Window,
-) -> None:
+def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Window) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_pool_backward`."""
     full = _before_pooling(x, kernel, window)
     max_pool2d_backward(dy, winner, full, pool)

@@ -9,15 +9,7 @@ from minicnn.backends.reference.normalization import Moments, MovingAverages
 
 
 def batch_norm(
-    x: Array,
-    y: Array,
-    gamma: Maybe,
-    beta: Maybe,
-    moments: Moments,
-    moving: MovingAverages,
-    momentum: float,
-    epsilon: float,
-    training: bool,
+    x, y, gamma, beta, moments: Moments, moving: MovingAverages, momentum: float, epsilon: float, training: bool
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm`."""
     channels = np.int32(x.shape[-1])

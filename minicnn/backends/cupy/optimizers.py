@@ -28,13 +28,7 @@ def adagrad_update(theta: Array, grad: Array, accumulator: Array, learning_rate:
 
 
 def adadelta_update(
-    theta: Array,
-    grad: Array,
-    accumulated_grad: Array,
-    accumulated_delta: Array,
-    learning_rate: float,
-    rho: float,
-    epsilon: float,
+    theta, grad, accumulated_grad, accumulated_delta, learning_rate: float, rho: float, epsilon: float
 ) -> None:
     """See `minicnn.backends.reference.optimizers.adadelta_update`."""
     _update(ADADELTA, theta, grad, accumulated_grad, accumulated_delta, learning_rate, 1 - rho, epsilon=epsilon)

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-import numpy as np
 from numba import prange
 
+from minicnn.backends.memory import Array, Maybe
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, scratch, transpose
@@ -16,7 +16,7 @@ _INNER_TOGETHER = 256  # rows of the kernel matrix whose panel of one block's wi
 _BLOCKS_ABREAST = 2  # blocks side by side in one task: x is read once for all of them
 
 
-def dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool = False) -> None:
+def dense(x: Array, kernel: Array, bias: Maybe, y: Array, relu: bool = False) -> None:
     """See `minicnn.backends.reference.dense.dense`."""
     bias = zero_row(kernel.shape[1], x.dtype) if bias is None else bias
     arrays = x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1)
@@ -25,14 +25,7 @@ def dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndar
 
 
 def dense_backward(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    y: np.ndarray | None,
-    dy: np.ndarray,
-    dx: np.ndarray | None,
-    dkernel: np.ndarray | None,
-    dbias: np.ndarray | None,
-    relu: bool = False,
+    x: Array, kernel: Array, y: Maybe, dy: Array, dx: Maybe, dkernel: Maybe, dbias: Maybe, relu: bool = False
 ) -> None:
     """See `minicnn.backends.reference.dense.dense_backward`."""
     products = (dx is not None) + (dkernel is not None)
@@ -49,12 +42,12 @@ class Matrices(NamedTuple):
     samples: int
     inputs: int
     outputs: int
-    x_rows: np.ndarray  # row table, and of dx
-    y_rows: np.ndarray  # row table, and of dy
-    x_columns: np.ndarray  # row table: the columns of x are the rows of dkernel
-    kernel_rows: np.ndarray  # row table
-    y_columns: np.ndarray
-    panel_rows: np.ndarray  # of a panel of the transposed kernel
+    x_rows: Array  # row table, and of dx
+    y_rows: Array  # row table, and of dy
+    x_columns: Array  # row table: the columns of x are the rows of dkernel
+    kernel_rows: Array  # row table
+    y_columns: Array
+    panel_rows: Array  # of a panel of the transposed kernel
 
 
 @table_cache

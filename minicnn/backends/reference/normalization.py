@@ -10,27 +10,17 @@ __all__ = ["batch_norm", "batch_norm_backward"]
 
 
 class Moments(NamedTuple):
-    """What inputs are normalized with, per channel.
+    """What inputs are normalized with, per channel."""
 
-    Attributes
-    ----------
-    mean, inverse_std : (C,)
-    """
-
-    mean: Array
-    inverse_std: Array
+    mean: Array  # (C,)
+    inverse_std: Array  # (C,)
 
 
 class MovingAverages(NamedTuple):
-    """What follows the batches' moments in training, and normalizes otherwise.
+    """What follows the batches' moments in training, and normalizes otherwise."""
 
-    Attributes
-    ----------
-    mean, variance : (C,)
-    """
-
-    mean: Array
-    variance: Array
+    mean: Array  # (C,)
+    variance: Array  # (C,)
 
 
 def batch_norm(

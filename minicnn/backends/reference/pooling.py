@@ -54,9 +54,8 @@ def avg_pool2d(x: Array, y: Array, window: Window) -> None:
 
     Parameters
     ----------
-    x : (N, H, W, C)
-    y : (N, OH, OW, C), written
-    window : Window
+    x, y, window :
+        As for `max_pool2d`.
     """
     padded = pad_images(x, window)
     y.fill(0)

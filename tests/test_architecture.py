@@ -48,7 +48,7 @@ FLOORS = {
         ("matrix",),
         ("memory", "offsets"),
         ("launch", "denormals", "vectors"),
-        ("disk_cache", "target"),
+        ("disk_cache", "self_contained", "target"),
     ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
     "minicnn.callbacks": (("checkpoints",), ("monitor",), ("*",), ("base",)),

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,18 @@ import pytest
 from oracles import BACKENDS, every_backend
 
 import minicnn as mc
-from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, ReLU
+from minicnn.backends.numba.machine.disk_cache import kernel_folder
+from minicnn.layers import (
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    MaxPooling2D,
+    RandomRotation,
+    ReLU,
+)
 
 
 def train(backend, seed=1, epochs=2, threads=None, optimizer="adam"):
@@ -41,6 +53,14 @@ def train(backend, seed=1, epochs=2, threads=None, optimizer="adam"):
     history = model.fit(x, y, batch_size=32, epochs=epochs, validation_split=0.1, verbose=0).history
     weights = b"".join(w.tobytes() for w in model.get_weights())
     return hashlib.sha256(weights + model.predict(x).tobytes()).hexdigest(), history
+
+
+def in_a_process(call, **environment):
+    """What a call of a function of this file (`t`) prints, in a process of its own."""
+    code = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import test_determinism as t; print({call})"
+    run = [sys.executable, "-c", code]
+    result = subprocess.run(run, env=os.environ | environment, capture_output=True, text=True, check=True)
+    return result.stdout.splitlines()[-1]
 
 
 @every_backend
@@ -77,16 +97,33 @@ def test_backends_agree_on_the_losses():
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_processes_with_other_thread_settings(backend):
     """In processes of their own, with 1 and 2 threads set through the environment before anything is loaded."""
-    results = set()
-    code = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
-    code += f"import test_determinism as t; print(t.train({backend!r}))"
-    for count in "12":
-        names = ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-        environment = os.environ | dict.fromkeys(names, count)
-        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-        results.add(run.stdout.splitlines()[-1])
-    assert len(results) == 1
-    assert results == {str(train(backend))}
+    names = ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    call = f"t.train({backend!r})"
+    assert {in_a_process(call, **dict.fromkeys(names, count)) for count in "12"} == {str(train(backend))}
+
+
+def train_augmented():
+    """SHA-256 of the weights of a small network that rotates its images."""
+    rng = np.random.default_rng(5)
+    x, y = rng.random((24, 9, 9, 3), np.float32), rng.integers(0, 4, 24)
+    mc.utils.set_random_seed(1)
+    model = mc.Sequential(
+        [Input((9, 9, 3)), RandomRotation(0.2), Conv2D(4, 3), Flatten(), Dropout(0.3), Dense(4, activation="softmax")]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy", backend="numba")
+    model.fit(x, y, batch_size=8, verbose=0)
+    return hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest()
+
+
+def test_the_process_that_compiles_and_those_that_read_its_machine_code(tmp_path):
+    """Of the warp alone: to compile the other kernels here would take a minute, if they are on disk already."""
+    folder = kernel_folder()
+    if folder is not None:
+        shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("warp.*"))
+    assert not list(tmp_path.rglob("*warp*.nbc"))
+    first, second = (in_a_process("t.train_augmented()", MINICNN_CACHE=str(tmp_path)) for _ in range(2))
+    assert list(tmp_path.rglob("*warp*.nbc"))
+    assert first == second
 
 
 @every_backend

@@ -14,6 +14,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 numba = pytest.importorskip("numba")
+prange = numba.prange
 
 from kernel_checks import (
     DTYPES,
@@ -451,6 +452,23 @@ def _was_cached():
     kernel(x)
     assert (x == 2).all()
     return bool(kernel._dispatcher.stats.cache_hits)
+
+
+def _double_in_parallel(x):
+    for i in prange(len(x)):
+        x[i] *= 2
+
+
+def test_no_function_of_a_kernel_can_be_replaced_by_another_of_its_name(monkeypatch):
+    """Else the process that compiles would run Numba's first code of a loop's body, and not the code that is kept."""
+    monkeypatch.setattr(disk_cache, "kernel_folder", lambda: None)
+    kernel, x = launch.parallel_kernel(_double_in_parallel), np.ones(9)
+    kernel(x)
+    assert (x == 2).all()
+    (code,) = kernel._dispatcher.overloads.values()
+    linkage = {f.name: f.linkage.name for f in code.library._final_module.functions if not f.is_declaration}
+    assert any("gufunc" in name for name in linkage)
+    assert set(linkage.values()) == {"external", "internal"}
 
 
 @pytest.mark.parametrize("suffix", ["nbi", "nbc"])

@@ -15,6 +15,7 @@ from numba import get_num_threads, njit, set_num_threads, typeof, types
 from numba.core.ccallback import CFunc
 
 from minicnn.backends.numba.machine.disk_cache import cache_of
+from minicnn.backends.numba.machine.self_contained import SelfContained
 
 # Work for less than 20 µs of one core stays on one thread. The other one would save a few µs (measured: two threads are
 # even with one at 10 µs, and win 30 % at 20 µs), but on a busy machine the threads that wait for each other at the end
@@ -64,7 +65,8 @@ class SharedCode:
         """Have the machine code in memory, and its name known to the linker."""
         if scalar in self._compiled:
             return
-        code = CFunc(self._function, (self.types_of(scalar), types.void), locals={}, options=_OPTIONS)
+        signature = (self.types_of(scalar), types.void)
+        code = CFunc(self._function, signature, locals={}, options=_OPTIONS, pipeline_class=SelfContained)
         code._cache = cache_of(self._function) or code._cache
         code.compile()
         llvmlite.binding.add_symbol(self.symbol(scalar), code.address)
@@ -87,7 +89,7 @@ class Kernel:
     """
 
     def __init__(self, function: Callable, typed: int = 1, parallel: bool = True, uses: Sequence[SharedCode] = ()):
-        self._dispatcher = njit(parallel=parallel, **_OPTIONS)(function)
+        self._dispatcher = njit(parallel=parallel, pipeline_class=SelfContained, **_OPTIONS)(function)
         self._typed, self._uses = typed, uses
         self._entries = {}
 

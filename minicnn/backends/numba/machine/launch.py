@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import llvmlite.binding
-from numba import get_num_threads, njit, set_num_threads, typeof, types
+from numba import njit, typeof, types
 from numba.core.ccallback import CFunc
+from numba.np.ufunc import parallel
 
 from minicnn.backends.numba.machine.disk_cache import cache_of
 from minicnn.backends.numba.machine.self_contained import SelfContained
@@ -113,14 +114,16 @@ class Kernel:
         What the kernel returns.
         """
         entry = self._entry(arguments)
-        threads = get_num_threads()
-        if threads == 1 or (chunks > 1 and nanoseconds >= LEAST_PARALLEL_NANOSECONDS):
+        if chunks > 1 and nanoseconds >= LEAST_PARALLEL_NANOSECONDS:
             return entry(*arguments)
-        set_num_threads(1)
+        threads = parallel._get_num_threads()  # the public ones take locks, for longer than small kernels compute
+        if threads == 1:
+            return entry(*arguments)
+        parallel._set_num_threads(1)
         try:
             return entry(*arguments)
         finally:
-            set_num_threads(threads)
+            parallel._set_num_threads(threads)
 
     def _entry(self, arguments):
         key = tuple([(a.dtype.char, a.ndim) for a in arguments[: self._typed]])
@@ -131,6 +134,7 @@ class Kernel:
 
     def _compile(self, arguments):
         self._dispatcher._cache = cache_of(self._dispatcher.py_func) or self._dispatcher._cache
+        parallel._launch_threads()  # before their number is asked for
         with _notice_of_waiting():
             for code in self._uses:
                 code.provide(typeof(arguments[0]).dtype)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicnn.hints import Shape
+
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
-
-if TYPE_CHECKING:
     from minicnn.parameters import Weight
 
-Shape = tuple[int, ...]
 Shapes = tuple[Shape, ...]
 Arrays = tuple[np.ndarray, ...]
 

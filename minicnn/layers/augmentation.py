@@ -209,7 +209,7 @@ class RandomTranslation(RandomImages):
 
     Notes
     -----
-    M = [[1, 0, -dx], [0, 1, -dy]]. What is drawn is a function of the seed, the place of the layer, the training step
+    M = [[1, 0, -dx], [0, 1, -dy]]. What is drawn is a function of the seed, the place of the layer, the iteration
     and the number of the image in the batch: it is drawn again for the gradient and never stored. With
     ``fill_mode="wrap"`` the image goes on at the edges with interpolation, as in Keras on NumPy and JAX; on TensorFlow
     Keras repeats the edge's pixel there, and more than one image away reads others.

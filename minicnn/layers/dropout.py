@@ -18,7 +18,7 @@ class Dropout(Layer):
     """In training, zeroes each element with probability `rate` and divides the others by 1 - rate.
 
     (Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, 2014.) The mask is a function of the model's seed, the
-    place of the layer and the training step: it is drawn again for the gradient and never stored.
+    place of the layer and the iteration: it is drawn again for the gradient and never stored.
 
     Parameters
     ----------

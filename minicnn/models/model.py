@@ -46,8 +46,8 @@ class Model(CompilableNetwork):
     layers : list of Layer
     history : History or None
         Of the last `fit`, also when it was interrupted.
-    stop_training : bool
-        A callback that sets it ends `fit` after the batch.
+    stop_training, stop_evaluating, stop_predicting : bool
+        A callback that sets it ends `fit`, `evaluate` (and the validation in `fit`) or `predict` after the batch.
 
     Raises
     ------
@@ -57,6 +57,8 @@ class Model(CompilableNetwork):
 
     history: History | None = None
     stop_training: bool = False
+    stop_evaluating: bool = False
+    stop_predicting: bool = False
 
     def __init__(
         self,
@@ -119,7 +121,8 @@ class Model(CompilableNetwork):
         initial_epoch : int, default 0
             Number of the first epoch, for a training that goes on.
         steps_per_epoch, validation_steps : int, optional
-            Batches to take of a generator.
+            Batches an epoch takes, and a validation. The next epoch goes on behind them, a validation begins anew; where
+            the data ends before, there is a warning. With arrays and no `batch_size`, so many batches are made of them.
         validation_batch_size : int, optional
             Default: `batch_size`.
         validation_freq : int, default 1
@@ -142,7 +145,7 @@ class Model(CompilableNetwork):
             If the loss becomes NaN or infinite; the weights are those before that batch.
         """
         self._need_compiled()
-        loop.check_counts(epochs, initial_epoch, validation_freq, steps_per_epoch, validation_steps)
+        loop.check_counts(epochs, initial_epoch, validation_freq)
         everyone = [*listed(callbacks), *progress(verbose), history := History(), *backups(resume)]
         x = self._build_from_data(x)
         self._warn_once()
@@ -185,7 +188,7 @@ class Model(CompilableNetwork):
         verbose : {"auto", 0, 1, 2}
             0 prints nothing, anything else one line.
         steps : int, optional
-            Batches to take of a generator.
+            Batches to take; see `fit`.
         callbacks : Callback or list of Callback, optional
             Their methods `on_test_…` are called.
         return_dict : bool
@@ -223,7 +226,7 @@ class Model(CompilableNetwork):
         verbose :
             Accepted for Keras's sake: nothing is printed.
         steps : int, optional
-            Batches to take of a generator.
+            Batches to take; see `fit`.
         callbacks : Callback or list of Callback, optional
             Their methods `on_predict_…` are called.
 
@@ -271,7 +274,7 @@ class Model(CompilableNetwork):
         self, x: Arrays, y: Arrays | None = None, sample_weight: Arrays | None = None, return_dict: bool = False
     ) -> float | list[float] | dict[str, float]:
         """Loss and metrics of one batch; see `evaluate`."""
-        return self.evaluate(x, y, len(x), 0, sample_weight, return_dict=return_dict)
+        return self.evaluate(x, y, None, 0, sample_weight, steps=1, return_dict=return_dict)  # one batch of all
 
     def gradients(self, x: Arrays, y: Arrays, sample_weight: Arrays | None = None) -> dict[str, np.ndarray]:
         """The gradient of the loss by every trainable weight, for one batch; the model does not change.

@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn.errors import DataError
 
-LABELS_ADVICE = "names of classes become numbers by: names, y = numpy.unique(y, return_inverse=True)"
+LABELS_ADVICE = "Names of classes become numbers by: names, y = numpy.unique(y, return_inverse=True)"
 
 
 def to_numpy(value: Any, what: str) -> np.ndarray:
@@ -100,8 +100,8 @@ def _from_objects(array, value, what):
         if len({entry.shape for entry in entries}) > 1:
             raise DataError(_explain_unequal(entries, what))
         return np.stack(entries).reshape(*array.shape, *entries[0].shape)
-    missing = [kind for kind in kinds if kind.__name__ in ("NoneType", "NAType", "NaTType")]
-    if missing:
+    missing = {kind for kind in kinds if kind.__name__ in ("NoneType", "NAType", "NaTType")}
+    if missing < kinds and all(issubclass(kind, Real | np.bool_) for kind in kinds - missing):
         position = next(p for p, entry in np.ndenumerate(array) if type(entry) in missing)
         columns = getattr(value, "columns", None)
         where = f"row {position[0]}" + (f", column {columns[position[1]]!r}" if columns is not None else "")
@@ -138,9 +138,8 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str) -> str:
     otherwise : str
         What to say of most dtypes, with a gap for ``{dtype}``.
     """
-    texts = [v for v in array.flat if isinstance(v, str | bytes)][:1] if array.dtype.kind in "OUS" else []
-    if not texts:
-        return f"{what} {otherwise.format(dtype=array.dtype)}"
-    return (
-        f"{what} must hold real numbers; {LABELS_ADVICE}. Received: text such as {str(texts[0])!r}, dtype {array.dtype}"
-    )
+    message = f"{what} {otherwise.format(dtype=array.dtype)}"
+    if not any(isinstance(value, str | bytes) for value in array.flat):
+        return message
+    fault, received, rest = message.partition(" Received:")
+    return f"{fault} {LABELS_ADVICE}.{received}{rest}"

@@ -253,7 +253,7 @@ def test_a_loss_of_vectors_and_of_float32():
     [
         ("squared", ([1, 2], [1, 2, 3]), ValueError, r"same number of samples, at least one. Received: 2 and 3"),
         ("squared", ([], []), ValueError, r"same number of samples, at least one. Received: 0 and 0"),
-        ("squared", ([1], ["a"]), TypeError, r"y_pred must be real numbers. Received: an array of dtype <U1"),
+        ("squared", ([1], ["a"]), TypeError, r"y_pred must be real numbers\..*Received: an array of dtype <U1"),
         ("squared", ([1], 1.0), ValueError, r"y_pred need a first axis.*single number 1.0"),
         ("squared", ([1, 2], [1, 2], [1, 2, 3]), ValueError, r"each of 2 samples. Received: an array of shape \(3,\)"),
         ("squared", ([1, 2], [1, 2], ["a", "b"]), ValueError, r"each of 2 samples. Received: .*dtype <U1"),
@@ -373,9 +373,9 @@ def test_targets_that_do_not_fit(loss, target, output_shape, message):
 
 
 @pytest.mark.parametrize("loss", [SPARSE, ONE_HOT, BINARY, MSE])
-@pytest.mark.parametrize("target", [["cat", "dog"], [1j, 2], [None, 1]])
+@pytest.mark.parametrize("target", [["cat", "dog"], [1j, 2], [None, "cat"]])
 def test_targets_that_are_no_numbers(loss, target):
-    with pytest.raises(TypeError, match=r"targets must be real numbers. Received: an array of dtype"):
+    with pytest.raises(TypeError, match=r"targets must be real numbers\..*Received: an array of dtype"):
         loss.check_target(target, (2,))
 
 

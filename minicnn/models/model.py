@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.callbacks import CallbackList, History, backups, listed, progress
+from minicnn.callbacks import CallbackList, History, TerminateOnNaN, backups, listed, progress
 from minicnn.checks import check_positive_int
 from minicnn.graph import Tensor
 from minicnn.layers.names import unique_name
@@ -20,6 +20,7 @@ from minicnn.saving.files import write_json
 from minicnn.saving.snapshot import Reader, Snapshot
 from minicnn.threads import compute_threads
 from minicnn.training import evaluation, loop
+from minicnn.training.non_finite import Tolerant
 from minicnn.training.progress import Progress
 from minicnn.training.sources import BATCH_SIZE, Intake
 
@@ -121,8 +122,8 @@ class Model(CompilableNetwork):
         initial_epoch : int, default 0
             Number of the first epoch, for a training that goes on.
         steps_per_epoch, validation_steps : int, optional
-            Batches an epoch takes, and a validation. The next epoch goes on behind them, a validation begins anew; where
-            the data ends before, there is a warning. With arrays and no `batch_size`, so many batches are made of them.
+            Batches an epoch takes, and a validation. The next epoch goes on behind them, a validation begins anew;
+            where the data ends before, there is a warning. Arrays without `batch_size` are cut into so many batches.
         validation_batch_size : int, optional
             Default: `batch_size`.
         validation_freq : int, default 1
@@ -150,7 +151,7 @@ class Model(CompilableNetwork):
         x = self._build_from_data(x)
         self._warn_once()
         validation = validation_data, validation_batch_size or batch_size, validation_steps
-        data = self._intake().training(
+        data = self._intake(everyone).training(
             x, y, sample_weight, class_weight, batch_size, steps_per_epoch, validation_split, validation
         )
         start = Progress(self, *data, CallbackList(everyone, self, _params(data[0], epochs)), initial_epoch)
@@ -163,9 +164,11 @@ class Model(CompilableNetwork):
         """Hook for models that learn their input shape from the data; returns the data."""
         return x
 
-    def _intake(self):
+    def _intake(self, callbacks=()):
         """What prepares data for this model, with targets if it is compiled."""
         losses = [] if self.compiled is None else self.compiled.losses
+        if any(isinstance(callback, TerminateOnNaN) for callback in callbacks):
+            losses = [Tolerant(loss) for loss in losses]
         return Intake(self.name, self.inputs, dict(zip(self.output_names, self.outputs, strict=True)), losses)
 
     def evaluate(

@@ -88,8 +88,8 @@ def _explain_empty_source(epoch, initial_epoch) -> None:
     if epoch == initial_epoch:
         raise DataError("the generator gave no batch: expected at least one. Received: none")
     warnings.warn(
-        f"the input ran out of data after {epoch - initial_epoch} epoch(s), training stops: give steps_per_epoch= and a "
-        "generator that goes on, or a Sequence, which can be read again",
+        f"the input ran out of data after {epoch - initial_epoch} epoch(s), training stops: give steps_per_epoch= and "
+        "a generator that goes on, or a Sequence, which can be read again",
         stacklevel=4,
     )
 

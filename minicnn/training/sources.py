@@ -145,8 +145,9 @@ class Intake:
             source = ArraySource(inputs, targets, self._by_class(weights, class_weight, targets), batch_size, steps)
         if validation[0] is None:
             return source, held_back
+        unpacked = _unpacked(validation[0])
         with naming("validation_data"):
-            return source, self.evaluation(*_unpacked(validation[0]), *validation[1:], "validation_data")
+            return source, self.evaluation(*unpacked, *validation[1:], "validation_data")
 
     def evaluation(
         self,
@@ -205,7 +206,7 @@ class Intake:
 
     def _by_class(self, weights, class_weight, targets):
         """`weights` with those of the classes."""
-        return with_class_weight(weights, class_weight, targets, [*self.outputs.values()][0].shape[-1])
+        return with_class_weight(weights, class_weight, targets, next(iter(self.outputs.values())).shape[-1])
 
 
 def _split(inputs, targets, weights, fraction):

@@ -14,6 +14,7 @@ import numpy as np
 from minicnn.errors import DataError
 
 LABELS_ADVICE = "Names of classes become numbers by: names, y = numpy.unique(y, return_inverse=True)"
+_FILL = "fill them, e.g. x.fillna(0), or drop their rows"
 
 
 def to_numpy(value: Any, what: str) -> np.ndarray:
@@ -43,7 +44,7 @@ def to_numpy(value: Any, what: str) -> np.ndarray:
             or f"{what} must be an array or nested lists of equal lengths: {error}. Received: {type(value)}"
         ) from None
     if array.dtype.kind == "O" and array.ndim:
-        return _from_objects(array, value, what)
+        return _from_objects(array, what)
     if array.dtype.kind == "V" and not array.dtype.names:  # bfloat16 and its like
         try:
             return array.astype(np.float32)
@@ -83,7 +84,7 @@ def _on_host(value, what):
     return np.from_dlpack(value)
 
 
-def _from_objects(array, value, what):
+def _from_objects(array, what):
     """An array of Python objects as one of numbers, if all are; unchanged if they are something else."""
     kinds = {type(entry) for entry in array.flat}
     if all(issubclass(kind, bool | np.bool_) for kind in kinds):
@@ -124,7 +125,7 @@ def _explain_unequal(value, what) -> str:
     resize = "; resize or crop the images first" if len(shapes[0]) in (2, 3) else ""
     return (
         f"{what} must be an array or nested lists of equal lengths: all entries need one shape{resize}. "
-        f"Received: {what}[0] of shape {shapes[0]} and {what}[{index}] of shape {shapes[index]}"
+        f"Received: entry 0 of shape {shapes[0]} and entry {index} of shape {shapes[index]}"
     )
 
 
@@ -142,4 +143,4 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str) -> str:
     if not any(isinstance(value, str | bytes) for value in array.flat):
         return message
     fault, received, rest = message.partition(" Received:")
-    return f"{fault} {LABELS_ADVICE}.{received}{rest}"
+    return f"{fault} {LABELS_ADVICE}.{received}{rest.partition(';')[0]}"

@@ -301,7 +301,9 @@ class Model(CompilableNetwork):
         return {path: gradients[w] for path, w in self.named_weights().items() if w.trainable}
 
     def call_on_arrays(self, arrays: Sequence[Arrays], training: bool = False) -> np.ndarray | list[np.ndarray]:
-        """The outputs for arrays, at once; see `predict`."""
+        """The outputs for arrays, at once; see `predict`. A model of augmentation alone takes a single image, too."""
+        if self.acts_on_arrays and np.ndim(arrays[0]) == 3:
+            return self.call_on_arrays([np.asarray(arrays[0])[None]], training)[0]
         x = self._build_from_data(arrays if len(arrays) > 1 else arrays[0])
         batch = self._intake().inputs_only(x)
         engine = self.training_engine() if training else self.engine

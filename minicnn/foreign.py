@@ -36,6 +36,7 @@ def to_numpy(value: Any, what: str) -> np.ndarray:
         value = [to_numpy(entry, f"{what}[{i}]") for i, entry in enumerate(value)]
     elif _needs_care(value):
         value = _on_host(value, what)
+    _demand_complete(value, what)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -84,6 +85,21 @@ def _on_host(value, what):
     return np.from_dlpack(value)
 
 
+def _demand_complete(value, what):
+    """Raise `DataError` if a frame or series lacks values, of which NumPy would make NaN without a word."""
+    missing = None
+    if hasattr(value, "null_count"):  # polars: of each column
+        counts = np.asarray(value.null_count() if callable(value.null_count) else value.null_count)
+        missing = f"{int(counts.sum())} of them" if counts.any() else None
+    elif hasattr(value, "isna") and hasattr(value, "iloc"):  # pandas: those types that tell missing from NaN
+        columns = value.items() if hasattr(value, "columns") else [(value.name, value)]
+        gaps = [name for name, column in columns if hasattr(column.dtype, "na_value") and column.isna().any()]
+        missing = f"some in {gaps[:5]}" if gaps != [None] else "some of them"
+        missing = missing if gaps else None
+    if missing:
+        raise DataError(f"{what} has missing values: {_FILL}. Received: {missing}")
+
+
 def _from_objects(array, what):
     """An array of Python objects as one of numbers, if all are; unchanged if they are something else."""
     kinds = {type(entry) for entry in array.flat}
@@ -104,12 +120,7 @@ def _from_objects(array, what):
     missing = {kind for kind in kinds if kind.__name__ in ("NoneType", "NAType", "NaTType")}
     if missing < kinds and all(issubclass(kind, Real | np.bool_) for kind in kinds - missing):
         position = next(p for p, entry in np.ndenumerate(array) if type(entry) in missing)
-        columns = getattr(value, "columns", None)
-        where = f"row {position[0]}" + (f", column {columns[position[1]]!r}" if columns is not None else "")
-        raise DataError(
-            f"{what} has missing values: fill them, e.g. x.fillna(0), or drop their rows. "
-            f"Received: {array[position]} in {where}"
-        )
+        raise DataError(f"{what} has missing values: {_FILL}. Received: {array[position]} at position {position}")
     return array
 
 

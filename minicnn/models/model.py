@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.callbacks import CallbackList, History, TerminateOnNaN, backups, listed, progress
+from minicnn.callbacks import CallbackList, History, backups, listed, progress
 from minicnn.checks import check_positive_int
 from minicnn.graph import Tensor
 from minicnn.layers.names import unique_name
@@ -20,7 +20,7 @@ from minicnn.saving.files import write_json
 from minicnn.saving.snapshot import Reader, Snapshot
 from minicnn.threads import compute_threads
 from minicnn.training import evaluation, loop
-from minicnn.training.non_finite import Tolerant
+from minicnn.training.non_finite import checkers
 from minicnn.training.progress import Progress
 from minicnn.training.sources import BATCH_SIZE, Intake
 
@@ -122,8 +122,7 @@ class Model(CompilableNetwork):
         initial_epoch : int, default 0
             Number of the first epoch, for a training that goes on.
         steps_per_epoch, validation_steps : int, optional
-            Batches an epoch takes, and a validation. The next epoch goes on behind them, a validation begins anew;
-            where the data ends before, there is a warning. Arrays without `batch_size` are cut into so many batches.
+            Batches an epoch takes, and a validation; the next epoch goes on behind them. A short one warns.
         validation_batch_size : int, optional
             Default: `batch_size`.
         validation_freq : int, default 1
@@ -166,9 +165,7 @@ class Model(CompilableNetwork):
 
     def _intake(self, callbacks=()):
         """What prepares data for this model, with targets if it is compiled."""
-        losses = [] if self.compiled is None else self.compiled.losses
-        if any(isinstance(callback, TerminateOnNaN) for callback in callbacks):
-            losses = [Tolerant(loss) for loss in losses]
+        losses = [] if self.compiled is None else checkers(self.compiled.losses, callbacks)
         return Intake(self.name, self.inputs, dict(zip(self.output_names, self.outputs, strict=True)), losses)
 
     def evaluate(
@@ -224,12 +221,10 @@ class Model(CompilableNetwork):
 
         Parameters
         ----------
-        x, batch_size :
-            As for `fit`.
+        x, batch_size, steps :
+            As for `evaluate`.
         verbose :
             Accepted for Keras's sake: nothing is printed.
-        steps : int, optional
-            Batches to take; see `fit`.
         callbacks : Callback or list of Callback, optional
             Their methods `on_predict_…` are called.
 

@@ -56,7 +56,7 @@ def _split(x, tensors, model_name):
             raise ValueError(f"model '{model_name}' needs inputs named {missing}. Received: {sorted(x)}")
         return [x[t.name] for t in tensors]
     if len(tensors) == 1:
-        return [x[0] if is_wrapped(x, tensors[0].ndim) else x]
+        return [x[0] if _is_wrapped(x, tensors[0].shape[1:]) else x]
     if not isinstance(x, list | tuple) or len(x) != len(tensors):
         received = f"{len(x)} arrays" if isinstance(x, list | tuple) else type(x).__name__
         raise ValueError(
@@ -66,9 +66,12 @@ def _split(x, tensors, model_name):
     return list(x)
 
 
-def is_wrapped(value: object, ndim: int) -> bool:
-    """Whether `value` is a list with one array of `ndim` axes in it, instead of that array."""
-    return isinstance(value, list | tuple) and len(value) == 1 and len(np.shape(as_lazy(value[0]))) == ndim
+def _is_wrapped(x, expected):
+    """Whether `x` is a list with the samples in it, and not a list of one sample."""
+    if not isinstance(x, list | tuple) or len(x) != 1:
+        return False
+    shape = np.shape(as_lazy(x[0]))
+    return len(shape) == 1 + len(expected) or (*shape[1:], 1) == expected or shape[1:] == (*expected, 1)
 
 
 def _match_shape(array, tensor, model_name):

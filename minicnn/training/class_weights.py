@@ -60,7 +60,7 @@ def _checked(class_weight, classes) -> dict[int, float]:
         )
     checked = {}
     for label, factor in class_weight.items():
-        if not isinstance(label, Real | np.bool_) or label < 0 or label != int(label):
+        if not isinstance(label, Real | np.bool_) or not 0 <= label < np.inf or label != int(label):
             raise ValueError(f"the keys of class_weight are class numbers from 0 on. Received: {label!r}")
         checked[int(label)] = check_number(f"class_weight[{label}]", factor)
     unknown = sorted(label for label in checked if label >= classes)

@@ -12,6 +12,7 @@ def as_lazy(value: Any) -> Any:
     in_memory = isinstance(value, np.ndarray | np.generic | LazyArray) or any(
         hasattr(value, name) for name in ("__dlpack__", "__array_interface__", "to_numpy", "detach", "numpy")
     )
+    value = value.tocsr() if hasattr(value, "tocsr") else value  # sparse, in a form that has rows
     if in_memory or not all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__")):
         return value
     try:

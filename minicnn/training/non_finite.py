@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicnn.callbacks import Callback, TerminateOnNaN
 from minicnn.checks import real_array
 
 if TYPE_CHECKING:
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
 
     from minicnn.hints import Shape
     from minicnn.losses import Loss
+
+
+def checkers(losses: Sequence[Loss], callbacks: Iterable[Callback]) -> Sequence[Loss | Tolerant]:
+    """What checks the targets in a training with these callbacks: the losses themselves, usually."""
+    stops = any(isinstance(callback, TerminateOnNaN) for callback in callbacks)
+    return [Tolerant(loss) for loss in losses] if stops else losses
 
 
 class Tolerant:

@@ -81,5 +81,5 @@ class Passes:
             warnings.warn(
                 f"the input ran out of data after {done} of {self.wanted} batches, and the epoch is over; the number "
                 "of batches an epoch should divide what there is, or a generator go on for all epochs",
-                stacklevel=4,
+                stacklevel=5,
             )

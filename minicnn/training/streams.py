@@ -141,7 +141,7 @@ class StreamSource(Passes):
     def skip(self, count: int) -> None:
         """Read on until `count` items have been taken, for a training that goes on."""
         if not self._is_sequence and (self._is_iterator or self.wanted is not None):
-            self._items = iter(self._stream)
+            self._items = iter(self._stream) if self._items is None else self._items
             for _ in itertools.islice(self._items, max(0, count - self.taken)):
                 self.taken += 1
         elif self._is_sequence:

@@ -197,6 +197,24 @@ def test_a_killed_training_goes_on_within_a_pass(kind, kill_after, notes, tmp_pa
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("most", [0.5, 0.0])  # of the memory: all data lies there, or chunks of three batches
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_short_epochs_on_a_gpu(most, shuffle, monkeypatch):
+    """Against the reference; seven epochs of at most three of ten batches."""
+    monkeypatch.setattr("minicnn.training.device_engine.MOST_OF_MEMORY", most)
+    monkeypatch.setattr("minicnn.training.device_engine.BATCHES_A_CHUNK", 2)
+
+    def losses(backend):
+        mc.utils.set_random_seed(1)
+        model = mc.Sequential([mc.Input((1,)), layers.Dense(3, activation="softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy", backend=backend)
+        with pytest.warns(UserWarning, match="ran out of data after 1 of 3 batches"):
+            return model.fit(X, Y, 1, 7, verbose=0, shuffle=shuffle, steps_per_epoch=3).history["loss"]
+
+    np.testing.assert_allclose(losses("cupy"), losses("numpy"), rtol=1e-5)
+
+
 def test_steps_without_a_batch_size_cut_the_arrays(model, notes):
     """As in Keras: ceil(10 / 2) samples a batch."""
     assert fit(model, X, steps_per_epoch=2, epochs=2) == 0
@@ -232,7 +250,7 @@ def test_a_sequence_is_never_asked_beyond_its_length(model, notes):
         assert notes == [0, 1, 2, 3, 4]
     notes.clear()
     with pytest.warns(UserWarning, match="ran out of data after 5 of 8 batches"):
-        model.fit(X, Y, batch_size=10, validation_data=Batches([]), validation_steps=8, verbose=0)
+        model.fit(X, Y, batch_size=10, validation_data=Batches([]), validation_steps=8, verbose=0, shuffle=False)
     assert notes == [0, 0, 1, 2, 3, 4]
 
 

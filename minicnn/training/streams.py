@@ -131,8 +131,14 @@ class StreamSource(Passes):
     @property
     def available(self) -> int | None:
         """Batches in a pass: a Sequence may have other ones in every epoch; None if not known."""
-        length = len(self._stream) if hasattr(self._stream, "__len__") else getattr(self._stream, "num_batches", None)
-        return length if length is None else int(length)
+        if not hasattr(self._stream, "__len__"):
+            return getattr(self._stream, "num_batches", None)
+        try:
+            return len(self._stream)
+        except TypeError:  # TensorFlow's data sets have lengths, but not all know them
+            if self._is_sequence:
+                raise
+            return None
 
     def rewind(self) -> None:
         if not self._is_iterator:

@@ -176,7 +176,7 @@ class Kill(Callback):
 
 
 @pytest.mark.parametrize("kind", ["arrays", "Sequence", "iterable"])
-@pytest.mark.parametrize("kill_after", [1, 3, 4, 5, 6])
+@pytest.mark.parametrize("kill_after", [2, 3, 4, 5, 6])
 def test_a_killed_training_goes_on_within_a_pass(kind, kill_after, notes, tmp_path):
     def run(*own):
         mc.utils.set_random_seed(1)

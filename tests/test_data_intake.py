@@ -314,6 +314,8 @@ def test_items_of_generators(model):
         model.fit(iter([(X, Y, None, None)]), verbose=0)
     with pytest.raises(ValueError, match="Received: a list of 0"):
         model.predict(iter([[]]))
+    with pytest.raises(DataError, match="equal lengths"):
+        model.fit([(X, Y)], verbose=0)  # a list of batches
     exhausted = iter([])
     for call in (model.predict, lambda g: model.fit(g, verbose=0), lambda g: model.evaluate(g, verbose=0)):
         with pytest.raises(DataError, match="gave no batch"):
@@ -483,6 +485,21 @@ class Sparse:
         return self._array
 
 
+class Nullable:
+    """As polars' and pandas' series, of which NumPy makes NaN where a value is missing."""
+
+    def __init__(self, values, library):
+        self._array, self.name, self.iloc = np.array([np.nan if v is None else v for v in values]), "age", None
+        if library == "polars":
+            self.null_count = lambda: values.count(None)
+        else:
+            self.dtype = type("Int64Dtype", (), {"na_value": NAType()})()
+            self.isna = lambda: np.isnan(self._array)
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array
+
+
 ROWS = np.arange(12.0).reshape(4, 3)
 
 
@@ -494,6 +511,8 @@ ROWS = np.arange(12.0).reshape(4, 3)
         (Frame([[np.int64(1)], [2]]), np.array([[1], [2]])),
         (Frame([Decimal("0.5"), np.float32(2), np.bool_(True)]), np.array([0.5, 2, 1])),
         (Frame([2**70, 1]), np.array([2.0**70, 1])),
+        (Nullable([1, 2], "polars"), np.array([1, 2])),
+        (Nullable([1, 2], "pandas"), np.array([1, 2])),
         (Tensor(ROWS), ROWS),
         (Tensor(ROWS, "torch.bfloat16"), ROWS),
         ([Tensor(ROWS), Tensor(ROWS + 1)], np.stack([ROWS, ROWS + 1])),
@@ -517,6 +536,8 @@ def test_numbers_in_any_wrapping(value, expected):
     [
         (Frame([[1, NAType()]]), DataError, r"x has missing values: fill them.*<NA> at position \(0, 1\)"),
         (Frame([1.5, None]), DataError, "missing values"),
+        (Nullable([1, None, None], "polars"), DataError, "missing values: fill them.*2 of them"),
+        (Nullable([1, None, None], "pandas"), DataError, r"missing values: fill them.*some in \['age'\]"),
         (np.ma.array(ROWS, mask=ROWS == 5), DataError, r"masked values.*x.filled\(0\).*1 masked of 12"),
         ([ROWS, np.ma.array(ROWS, mask=ROWS == 5)], DataError, r"x\[1\] holds masked values"),
         ([ROWS, ROWS, ROWS[:3]], DataError, r"one shape; resize.*entry 0 of shape \(4, 3\) and entry 2 of .*\(3, 3\)"),

@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.checks import check_number, for_outputs, real_array
 from minicnn.errors import DataError, ShapeError
 from minicnn.training.advice import shape_advice
-from minicnn.training.lazy import LazyArray, as_lazy
+from minicnn.training.lazy import LazyArray, as_lazy, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -70,7 +70,7 @@ def _is_wrapped(x, expected):
     """Whether `x` is a list with the samples in it, and not a list of one sample."""
     if not isinstance(x, list | tuple) or len(x) != 1:
         return False
-    shape = np.shape(as_lazy(x[0]))
+    shape = shape_of(x[0])
     return len(shape) == 1 + len(expected) or (*shape[1:], 1) == expected or shape[1:] == (*expected, 1)
 
 
@@ -131,9 +131,9 @@ def check_targets(
 
 def _holds_batch(y, samples, ndim):
     """Whether `y` is a list with the targets in it, for an output of `ndim` axes, and not a list of samples."""
-    if not isinstance(y, list | tuple) or len(y) != 1 or not np.ndim(y[0]):
+    if not isinstance(y, list | tuple) or len(y) != 1 or not shape_of(y[0]):
         return False
-    return samples > 1 or (np.ndim(y[0]) >= ndim - 1 and len(y[0]) == 1)  # of one sample, both have one entry
+    return samples > 1 or (len(shape_of(y[0])) >= ndim - 1 and len(y[0]) == 1)  # of one sample, both have one entry
 
 
 def check_lengths(samples: int, arrays: Sequence[np.ndarray], names: Sequence[str]) -> None:

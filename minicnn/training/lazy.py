@@ -22,6 +22,14 @@ def as_lazy(value: Any) -> Any:
     return LazyArray(value, 0, value.shape[0], tuple(value.shape[1:])) if is_real and len(value.shape) else value
 
 
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of something array-like, of which nothing is read if it lies in a file; () if it has none."""
+    try:
+        return tuple(np.shape(as_lazy(value)))
+    except ValueError:  # lists of unequal lengths
+        return ()
+
+
 class LazyArray:
     """Rows of a data set that are read when they are needed.
 
@@ -38,7 +46,7 @@ class LazyArray:
     def __init__(self, source: Any, start: int, stop: int, row_shape: tuple[int, ...]) -> None:
         self._source, self._start = source, start
         self.shape: tuple[int, ...] = (stop - start, *row_shape)
-        self.dtype = np.dtype(source.dtype)
+        self.dtype: np.dtype = np.dtype(source.dtype)
         self.ndim: int = len(self.shape)
 
     def __len__(self) -> int:

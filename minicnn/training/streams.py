@@ -12,7 +12,7 @@ import numpy as np
 from minicnn.checks import real_array
 from minicnn.errors import DataError
 from minicnn.training.advice import naming
-from minicnn.training.lazy import LazyArray, as_lazy
+from minicnn.training.lazy import LazyArray, as_lazy, shape_of
 from minicnn.training.passes import Passes
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def peek(x: Data) -> tuple[Data, tuple[int, ...]]:
             if items is x and item is not None:
                 x = itertools.chain([item], x)
         first = None if item is None else unpacked(item)[0]
-    if isinstance(first, list | tuple) and len(first) == 1 and np.ndim(first[0]):
+    if isinstance(first, list | tuple) and len(first) == 1 and shape_of(first[0]):
         first = first[0]
     first = np.empty(0) if first is None else as_lazy(first)
     first = first if isinstance(first, LazyArray) else real_array(first, "x")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.errors import DataError
+from minicnn.foreign import explain_not_real, to_numpy
 
 _T = TypeVar("_T")
 _NOT_REAL = (
@@ -195,7 +195,7 @@ def is_real(array: np.ndarray) -> bool:
 
 
 def real_array(value: ArrayLike, what: str, otherwise: str = _NOT_REAL) -> np.ndarray:
-    """`value` (anything with ``__array__``, or nested lists) as an array of real numbers; not copied if it is one.
+    """`value` (an array of any library, a frame, nested lists) as an array of real numbers; not copied if it is one.
 
     Parameters
     ----------
@@ -210,14 +210,9 @@ def real_array(value: ArrayLike, what: str, otherwise: str = _NOT_REAL) -> np.nd
     TypeError
         For objects, strings, complex numbers.
     DataError
-        For lists of unequal lengths.
+        For lists of unequal lengths, and where values are masked or missing.
     """
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise DataError(
-            f"{what} must be an array or nested lists of equal lengths: {error}. Received: {type(value)}"
-        ) from None
+    array = value if type(value) is np.ndarray and is_real(value) else to_numpy(value, what)
     if not is_real(array):
-        raise TypeError(f"{what} {otherwise.format(dtype=array.dtype)}")
+        raise TypeError(explain_not_real(array, what, otherwise))
     return array

@@ -285,5 +285,8 @@ class Sequence:
     def __getitem__(self, index: int) -> Any:
         raise NotImplementedError
 
+    def on_epoch_begin(self) -> None:
+        """Called before each epoch, and before an evaluation or prediction; then the length is asked."""
+
     def on_epoch_end(self) -> None:
-        """Called after each pass."""
+        """Called after each of them, unless it was stopped."""

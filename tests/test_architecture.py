@@ -31,6 +31,7 @@ ROOMS = (
     ("backends",),
     ("geometry", "random", "settings", "threads"),
     ("checks",),
+    ("foreign",),
     ("cache_folder", "errors", "hints"),
 )
 BESIDE = {
@@ -59,7 +60,7 @@ FLOORS = {
         ("base",),
         ("one_off", "names", "shapes"),
     ),
-    "minicnn.losses": (("binary",), ("crossentropy", "elementwise"), ("base",), ("targets",)),
+    "minicnn.losses": (("binary",), ("crossentropy", "elementwise"), ("base",), ("targets",), ("label_advice",)),
     "minicnn.metrics": (("*",), ("base",)),
     "minicnn.models": (("sequential",), ("model",), ("files", "compilable"), ("network",), ("config", "summary")),
     "minicnn.onnx": (
@@ -89,6 +90,7 @@ FLOORS = {
         ("engine", "device_data", "device_totals"),
         ("sources",),
         ("arrays", "batches", "streams", "totals", "compiled"),
+        ("advice", "class_weights", "lazy", "non_finite", "passes"),
     ),
     "minicnn.visualization": (("*",), ("figures", "layout")),
 }
@@ -115,11 +117,16 @@ CORE = (
 # What the core imports from outside itself, and why it can be read without it.
 BESIDE_THE_CORE = {
     "backends": {"backends.cupy.backend", "backends.numba.backend"},  # when they are chosen
+    "checks": {"foreign"},  # for what is no NumPy array
     "layers.base": {"regularizers"},  # those four: an option that the documents' networks do not use
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
+    "losses.targets": {"losses.label_advice"},  # what messages guess
     "models": {"models.files"},  # names for users
     "models.compilable": {"training.device_engine"},  # when the backend is a GPU's
-    "models.model": {"callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"},  # to save
+    "models.model": {
+        *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save
+        "training.non_finite",  # for TerminateOnNaN
+    },
     "models.network": {"models.config", "models.summary"},  # to save, to print
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
@@ -127,10 +134,14 @@ BESIDE_THE_CORE = {
     "optimizers.rules": {"optimizers.schedules"},
     "parameters": {"regularizers"},
     "plan.fusion": {"layers.augmentation", "layers.normalization"},  # in its table of rules
+    "training.arrays": {"training.advice", "training.lazy"},  # what messages guess; for data sets in files
     "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
     "training.loop": {"callbacks"},
     "training.progress": {"callbacks"},
-    "training.sources": {"training.streams"},  # for generators
+    "training.sources": {
+        *("training.advice", "training.class_weights", "training.lazy"),  # as above; an option of fit
+        *("training.passes", "training.streams"),  # steps_per_epoch; for generators
+    },
 }
 MOST_CORE_LINES = 4600
 # Libraries that only one part of the package may import.

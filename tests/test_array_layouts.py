@@ -13,6 +13,7 @@ from minicnn import layers
 
 BACKENDS = ["numba", "numpy", pytest.param("cupy", marks=pytest.mark.gpu)]
 COUNT, CLASSES = 10, 3
+CLASS_WEIGHT = {0: 2.0, 1: 0.5}
 
 
 # ------------------------------------------------------------------------------------------------------- layouts
@@ -90,8 +91,17 @@ def _fit(model, x, y, weight, **options):
 
 
 def _by_generator(model, x, y, weight):
+    def stream():
+        batches = Batches(x, y, weight)
+        return (batches[i % 2] for i in range(4))
+
+    options = {"validation_data": stream(), "validation_steps": 2}
+    return model.fit(stream(), steps_per_epoch=2, epochs=2, verbose=0, **options).history
+
+
+def _by_sequence(model, x, y, weight):
     batches = Batches(x, y, weight)
-    return model.fit((batches[i % 2] for i in range(4)), steps_per_epoch=2, epochs=2, verbose=0).history
+    return model.fit(batches, epochs=2, verbose=0, class_weight=CLASS_WEIGHT, validation_data=batches).history
 
 
 ENTRIES = {
@@ -106,8 +116,11 @@ ENTRIES = {
     "fit unshuffled": lambda m, x, y, w: _fit(m, x, y, w, shuffle=False),
     "fit split": lambda m, x, y, w: _fit(m, x, y, w, validation_split=0.3),
     "fit validated": lambda m, x, y, w: _fit(m, x, y, w, validation_data=(x, y, w)),
-    "fit a Sequence": lambda m, x, y, w: m.fit(Batches(x, y, w), epochs=2, verbose=0).history,
+    "fit by class": lambda m, x, y, w: _fit(m, x, y, w, class_weight=CLASS_WEIGHT, steps_per_epoch=1, shuffle=False),
+    "fit a Sequence": _by_sequence,
     "fit a generator": _by_generator,
+    "evaluate a Sequence": lambda m, x, y, w: m.evaluate(Batches(x, y, w), verbose=0),
+    "predict a generator": lambda m, x, y, w: m.predict(x[i : i + 5] for i in (0, 5)),
 }
 
 
@@ -178,11 +191,22 @@ def test_layouts_change_nothing(entry, backend, data):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_weights_of_any_layout(layout, backend, rng):
+def test_weights_of_any_layout(layout, backend, rng, tmp_path):
     model = model_for("mse", backend)
     arrays = [rng.random(w.shape, np.float32) for w in model.get_weights()]
     model.set_weights([layout(a) for a in arrays])
     assert same_bits(arrays, model.get_weights())
+    x = rng.random((COUNT, 4, 4, 1), np.float32)
+    expected = model.predict(x)
+    other = model_for("mse", backend)
+    other.get_layer("conv").set_weights([layout(a) for a in arrays[:2]])
+    other.get_layer("dense").set_weights([layout(a.astype(np.float64)) for a in arrays[2:]])
+    assert same_bits(expected, other.predict(x))
+    for suffix in ("safetensors", "weights.h5"):
+        other.save_weights(tmp_path / f"w.{suffix}")
+        third = model_for("mse", backend)
+        third.load_weights(tmp_path / f"w.{suffix}")
+        assert same_bits(expected, third.predict(x))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

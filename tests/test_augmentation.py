@@ -582,8 +582,8 @@ def test_wrong_arguments(make, message):
 
 
 def test_wrong_shapes():
-    with pytest.raises(ShapeError, match=r"expected samples of 3 axes.*Received: \(None, 8, 8\)"):
-        RandomFlip()(np.zeros((2, 8, 8)))
+    with pytest.raises(ShapeError, match=r"expected samples of 3 axes.*Received: \(None, 8, 8, 1, 1\)"):
+        RandomFlip()(np.zeros((2, 8, 8, 1, 1)))
     with pytest.raises(ShapeError, match=r"scale needs 3 numbers, one for each channel\. Received: 2"):
         Rescaling([1, 2])(np.zeros((2, 8, 8, 3)))
 

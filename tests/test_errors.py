@@ -145,7 +145,7 @@ def test_bad_y(name, method, model):
 
 def test_bad_validation_targets_are_called_so(model):
     x, y = image_data()
-    with Unchanged(model), pytest.raises(DataError, match=r"x and validation y.*6 and 5"):
+    with Unchanged(model), pytest.raises(DataError, match=r"^validation_data: x and y.*6 and 5"):
         model.fit(x, y, validation_data=(x, y[:5]), verbose=0)
     with Unchanged(model), pytest.raises(ValueError, match=r"validation_data is \(x, y\).*Received: ndarray"):
         model.fit(x, y, validation_data=x, verbose=0)

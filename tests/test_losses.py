@@ -253,7 +253,7 @@ def test_a_loss_of_vectors_and_of_float32():
     [
         ("squared", ([1, 2], [1, 2, 3]), ValueError, r"same number of samples, at least one. Received: 2 and 3"),
         ("squared", ([], []), ValueError, r"same number of samples, at least one. Received: 0 and 0"),
-        ("squared", ([1], ["a"]), TypeError, r"y_pred must be real numbers. Received: an array of dtype <U1"),
+        ("squared", ([1], ["a"]), TypeError, r"y_pred must be real numbers\..*Received: an array of dtype <U1"),
         ("squared", ([1], 1.0), ValueError, r"y_pred need a first axis.*single number 1.0"),
         ("squared", ([1, 2], [1, 2], [1, 2, 3]), ValueError, r"each of 2 samples. Received: an array of shape \(3,\)"),
         ("squared", ([1, 2], [1, 2], ["a", "b"]), ValueError, r"each of 2 samples. Received: .*dtype <U1"),
@@ -339,7 +339,7 @@ SPARSE, ONE_HOT, BINARY, MSE = (CASES[c] for c in ("sparse", "categorical", "bin
             (2, 2, 3),
             r"shape \(N, 2, 2\) for an output of shape \(N, 2, 2, 3\).*shape \(5, 2\)",
         ),
-        (SPARSE, [0, 3, 1], (3,), r"from 0 to 2, since the output has 3 column\(s\). Received: 3 at position 1"),
+        (SPARSE, [0, 3, 1], (3,), r"from 0 to 2, since the output has 3 column\(s\);.* Received: 3 at position 1"),
         (SPARSE, [0, 1, -1], (3,), r"Received: -1 at position 2"),
         (SPARSE, [0, 1], (1,), r"for two classes and one output use binary_crossentropy. Received: 1 at position 1"),
         (SPARSE, [[[0, 1], [2, 7]]], (2, 2, 3), r"Received: 7 at position \(0, 1, 1\)"),
@@ -373,9 +373,9 @@ def test_targets_that_do_not_fit(loss, target, output_shape, message):
 
 
 @pytest.mark.parametrize("loss", [SPARSE, ONE_HOT, BINARY, MSE])
-@pytest.mark.parametrize("target", [["cat", "dog"], [1j, 2], [None, 1]])
+@pytest.mark.parametrize("target", [["cat", "dog"], [1j, 2], [None, "cat"]])
 def test_targets_that_are_no_numbers(loss, target):
-    with pytest.raises(TypeError, match=r"targets must be real numbers. Received: an array of dtype"):
+    with pytest.raises(TypeError, match=r"targets must be real numbers\..*Received: an array of dtype"):
         loss.check_target(target, (2,))
 
 

@@ -579,7 +579,7 @@ def test_generator_as_data(lazy, rng):
 
 def test_generator_that_runs_dry(rng):
     model, x, y = model_and_data(rng)
-    with pytest.warns(UserWarning, match=r"ran out after 1 epoch.*steps_per_epoch") as caught:
+    with pytest.warns(UserWarning, match=r"ran out of data after 1 epoch.*steps_per_epoch") as caught:
         history = model.fit(iter([(x, y)]), epochs=3, verbose=0)
     assert caught[0].filename == __file__  # it points at the line of the user
     assert len(history.history["loss"]) == 1

@@ -7,10 +7,11 @@ of their matrices, so that an image is interpolated once (`docs/fusion.md`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, Unpack
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.checks import check_choice, check_number, check_range, check_seed
 from minicnn.geometry import FILL_MODES
@@ -158,6 +159,12 @@ class RandomImages(Layer):
     def build(self, input_shapes: Shapes) -> Shape:
         check_rank(self, input_shapes[0], 3, "(height, width, channels)")
         return input_shapes[0]
+
+    def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
+        """As in other layers; a single image, without the batch axis, comes back as one."""
+        if np.ndim(arrays[0]) == 3:
+            return super().call_on_arrays([np.asarray(arrays[0])[None]], training)[0]
+        return super().call_on_arrays(arrays, training)
 
     def lower(self) -> list[Step]:
         return [Warp((self,))]

@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.checks import is_real, real_array
 from minicnn.hints import Shape
+from minicnn.losses.label_advice import labels_advice
 
 
 def real_targets(array: ArrayLike, name: str = "targets") -> np.ndarray:
@@ -92,9 +93,9 @@ def check_labels(target: np.ndarray, classes: int) -> None:
         raise ValueError(f"class numbers must be whole. {received(target, target != np.floor(target))}")
     outside = (target < 0) | (target >= classes)
     if outside.any():
-        hint = "; for two classes and one output use binary_crossentropy" if classes == 1 else ""
         raise ValueError(
-            f"class numbers must be from 0 to {classes - 1}, since the output has {classes} column(s){hint}. "
+            f"class numbers must be from 0 to {classes - 1}, since the output has {classes} column(s)"
+            f"{labels_advice(target, classes)}. "
             f"{received(target, outside)}"
         )
 

@@ -20,6 +20,7 @@ from minicnn.saving.files import write_json
 from minicnn.saving.snapshot import Reader, Snapshot
 from minicnn.threads import compute_threads
 from minicnn.training import evaluation, loop
+from minicnn.training.non_finite import checkers
 from minicnn.training.progress import Progress
 from minicnn.training.sources import BATCH_SIZE, Intake
 
@@ -46,8 +47,8 @@ class Model(CompilableNetwork):
     layers : list of Layer
     history : History or None
         Of the last `fit`, also when it was interrupted.
-    stop_training : bool
-        A callback that sets it ends `fit` after the batch.
+    stop_training, stop_evaluating, stop_predicting : bool
+        A callback that sets it ends `fit`, `evaluate` (and the validation in `fit`) or `predict` after the batch.
 
     Raises
     ------
@@ -57,6 +58,8 @@ class Model(CompilableNetwork):
 
     history: History | None = None
     stop_training: bool = False
+    stop_evaluating: bool = False
+    stop_predicting: bool = False
 
     def __init__(
         self,
@@ -119,7 +122,7 @@ class Model(CompilableNetwork):
         initial_epoch : int, default 0
             Number of the first epoch, for a training that goes on.
         steps_per_epoch, validation_steps : int, optional
-            Batches to take of a generator.
+            Batches an epoch takes, and a validation; the next epoch goes on behind them. A short one warns.
         validation_batch_size : int, optional
             Default: `batch_size`.
         validation_freq : int, default 1
@@ -142,12 +145,12 @@ class Model(CompilableNetwork):
             If the loss becomes NaN or infinite; the weights are those before that batch.
         """
         self._need_compiled()
-        loop.check_counts(epochs, initial_epoch, validation_freq, steps_per_epoch, validation_steps)
+        loop.check_counts(epochs, initial_epoch, validation_freq)
         everyone = [*listed(callbacks), *progress(verbose), history := History(), *backups(resume)]
         x = self._build_from_data(x)
         self._warn_once()
         validation = validation_data, validation_batch_size or batch_size, validation_steps
-        data = self._intake().training(
+        data = self._intake(everyone).training(
             x, y, sample_weight, class_weight, batch_size, steps_per_epoch, validation_split, validation
         )
         start = Progress(self, *data, CallbackList(everyone, self, _params(data[0], epochs)), initial_epoch)
@@ -160,9 +163,9 @@ class Model(CompilableNetwork):
         """Hook for models that learn their input shape from the data; returns the data."""
         return x
 
-    def _intake(self):
+    def _intake(self, callbacks=()):
         """What prepares data for this model, with targets if it is compiled."""
-        losses = [] if self.compiled is None else self.compiled.losses
+        losses = [] if self.compiled is None else checkers(self.compiled.losses, callbacks)
         return Intake(self.name, self.inputs, dict(zip(self.output_names, self.outputs, strict=True)), losses)
 
     def evaluate(
@@ -185,7 +188,7 @@ class Model(CompilableNetwork):
         verbose : {"auto", 0, 1, 2}
             0 prints nothing, anything else one line.
         steps : int, optional
-            Batches to take of a generator.
+            Batches to take; see `fit`.
         callbacks : Callback or list of Callback, optional
             Their methods `on_test_…` are called.
         return_dict : bool
@@ -218,12 +221,10 @@ class Model(CompilableNetwork):
 
         Parameters
         ----------
-        x, batch_size :
-            As for `fit`.
+        x, batch_size, steps :
+            As for `evaluate`.
         verbose :
             Accepted for Keras's sake: nothing is printed.
-        steps : int, optional
-            Batches to take of a generator.
         callbacks : Callback or list of Callback, optional
             Their methods `on_predict_…` are called.
 
@@ -271,7 +272,7 @@ class Model(CompilableNetwork):
         self, x: Arrays, y: Arrays | None = None, sample_weight: Arrays | None = None, return_dict: bool = False
     ) -> float | list[float] | dict[str, float]:
         """Loss and metrics of one batch; see `evaluate`."""
-        return self.evaluate(x, y, len(x), 0, sample_weight, return_dict=return_dict)
+        return self.evaluate(x, y, None, 0, sample_weight, steps=1, return_dict=return_dict)  # one batch of all
 
     def gradients(self, x: Arrays, y: Arrays, sample_weight: Arrays | None = None) -> dict[str, np.ndarray]:
         """The gradient of the loss by every trainable weight, for one batch; the model does not change.
@@ -295,7 +296,9 @@ class Model(CompilableNetwork):
         return {path: gradients[w] for path, w in self.named_weights().items() if w.trainable}
 
     def call_on_arrays(self, arrays: Sequence[Arrays], training: bool = False) -> np.ndarray | list[np.ndarray]:
-        """The outputs for arrays, at once; see `predict`."""
+        """The outputs for arrays, at once; see `predict`. A model of augmentation alone takes a single image, too."""
+        if self.acts_on_arrays and np.ndim(arrays[0]) == 3:
+            return self.call_on_arrays([np.asarray(arrays[0])[None]], training)[0]
         x = self._build_from_data(arrays if len(arrays) > 1 else arrays[0])
         batch = self._intake().inputs_only(x)
         engine = self.training_engine() if training else self.engine

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn.checks import check_number, for_outputs, is_integer, real_array
+from minicnn.checks import check_number, for_outputs, real_array
 from minicnn.errors import DataError, ShapeError
+from minicnn.training.advice import shape_advice
+from minicnn.training.lazy import LazyArray, as_lazy, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -25,6 +27,7 @@ def match_inputs(x: Arrays, tensors: Sequence[Tensor], model_name: str) -> list[
     Parameters
     ----------
     x : array, list of arrays or dict of arrays by input name
+        A data set in a file stays there, as a `LazyArray`.
     tensors : tuple of Tensor
         The model's inputs.
 
@@ -33,10 +36,11 @@ def match_inputs(x: Arrays, tensors: Sequence[Tensor], model_name: str) -> list[
     ShapeError, TypeError, DataError
         Naming the input, what was expected, what was received, and how to fix it.
     """
+    arrays = [as_lazy(a) for a in _split(x, tensors, model_name)]
     arrays = [
-        real_array(a, f"the input '{t.name}'") for a, t in zip(_split(x, tensors, model_name), tensors, strict=True)
+        _match_shape(a if isinstance(a, LazyArray) else real_array(a, f"the input '{t.name}'"), t, model_name)
+        for a, t in zip(arrays, tensors, strict=True)
     ]
-    arrays = [_match_shape(a, t, model_name) for a, t in zip(arrays, tensors, strict=True)]
     if len({len(a) for a in arrays}) != 1:
         raise DataError(f"all inputs need the same number of samples. Received: {[len(a) for a in arrays]}")
     if len(arrays[0]) == 0:
@@ -52,8 +56,7 @@ def _split(x, tensors, model_name):
             raise ValueError(f"model '{model_name}' needs inputs named {missing}. Received: {sorted(x)}")
         return [x[t.name] for t in tensors]
     if len(tensors) == 1:
-        is_wrapped = isinstance(x, list | tuple) and len(x) == 1 and np.ndim(x[0]) == tensors[0].ndim
-        return [x[0] if is_wrapped else x]
+        return [x[0] if _is_wrapped(x, tensors[0].shape[1:]) else x]
     if not isinstance(x, list | tuple) or len(x) != len(tensors):
         received = f"{len(x)} arrays" if isinstance(x, list | tuple) else type(x).__name__
         raise ValueError(
@@ -61,6 +64,14 @@ def _split(x, tensors, model_name):
             f"{[t.name for t in tensors]}. Received: {received}"
         )
     return list(x)
+
+
+def _is_wrapped(x, expected):
+    """Whether `x` is a list with the samples in it, and not a list of one sample."""
+    if not isinstance(x, list | tuple) or len(x) != 1:
+        return False
+    shape = shape_of(x[0])
+    return len(shape) == 1 + len(expected) or (*shape[1:], 1) == expected or shape[1:] == (*expected, 1)
 
 
 def _match_shape(array, tensor, model_name):
@@ -74,19 +85,8 @@ def _match_shape(array, tensor, model_name):
         return array[..., 0]
     raise ShapeError(
         f"model '{model_name}' expected data of shape {tensor.shape} for its input '{tensor.name}'. "
-        f"Received: shape {array.shape}{_shape_advice(array.shape, expected)}"
+        f"Received: shape {array.shape}{shape_advice(array.shape, expected)}"
     )
-
-
-def _shape_advice(shape, expected) -> str:
-    """How to fix an input's shape, where that can be guessed."""
-    if shape == expected:
-        return "; a single sample needs a batch axis: x[None]"
-    if len(shape) == 4 and len(expected) == 3 and (shape[2], shape[3], shape[1]) == expected:
-        return "; the channels seem to come first: use numpy.moveaxis(x, 1, -1)"
-    if np.prod(shape[1:]) == np.prod(expected):
-        return f"; use x.reshape({(-1, *expected)})"
-    return ""
 
 
 def check_targets(
@@ -116,15 +116,24 @@ def check_targets(
         raise ValueError(f"training and evaluation need targets: {argument} is missing. Received: {argument}=None")
     if count > 1 and not isinstance(y, list | tuple | dict):
         raise ValueError(f"{argument} needs one array for each of {count} outputs. Received: {type(y).__name__}")
-    is_wrapped = count == 1 and isinstance(y, list | tuple) and len(y) == 1 and np.ndim(y[0]) > 0
-    arrays = for_outputs(argument, y, count, list(outputs)) if count > 1 or isinstance(y, dict) else [y]
-    arrays = [real_array(array, argument) for array in (y if is_wrapped and samples > 1 else arrays)]
+    if count > 1 or isinstance(y, dict):
+        y = for_outputs(argument, y, count, list(outputs))
+    elif not _holds_batch(y, samples, next(iter(outputs.values())).ndim):
+        y = [y]
+    arrays = [real_array(array, argument) for array in y]
     for array in arrays:
         if array.ndim == 0:
             raise ValueError(f"{argument} needs one entry for each sample. Received: a single number, {array}")
     check_lengths(samples, arrays, [argument] * count)
     checked = zip(losses, arrays, outputs.values(), strict=True)
     return [loss.check_target(array, output.shape[1:]) for loss, array, output in checked]
+
+
+def _holds_batch(y, samples, ndim):
+    """Whether `y` is a list with the targets in it, for an output of `ndim` axes, and not a list of samples."""
+    if not isinstance(y, list | tuple) or len(y) != 1 or not shape_of(y[0]):
+        return False
+    return samples > 1 or (len(shape_of(y[0])) >= ndim - 1 and len(y[0]) == 1)  # of one sample, both have one entry
 
 
 def check_lengths(samples: int, arrays: Sequence[np.ndarray], names: Sequence[str]) -> None:
@@ -150,44 +159,6 @@ def sample_weights(weights: ArrayLike | None, samples: int) -> np.ndarray | None
             f"sample_weight needs one finite number for each of {samples} samples. Received: {len(weights)}"
         )
     return weights
-
-
-def with_class_weight(
-    weights: np.ndarray | None, class_weight: Mapping[int, float] | None, targets: Sequence[np.ndarray]
-) -> np.ndarray | None:
-    """What `sample_weights` returned, times the weight of each sample's class (Keras's argument `class_weight`).
-
-    Raises
-    ------
-    ValueError, TypeError
-        If `class_weight` is no dict from class numbers to weights, or the targets are not one class for each sample.
-    """
-    if class_weight is None:
-        return weights
-    if len(targets) != 1:
-        raise ValueError("class_weight needs a model with one output; use sample_weight. Received: several outputs")
-    target = targets[0]
-    if target.ndim > 2:
-        raise ValueError(f"class_weight needs one class for each sample; use sample_weight. Received: y {target.shape}")
-    is_one_hot = target.ndim == 2 and target.shape[1] > 1
-    classes = target.argmax(axis=1) if is_one_hot else target.reshape(-1)  # (N,)
-    result = np.ones(len(target))  # a class without an entry weighs 1
-    for label, factor in _checked_class_weight(class_weight).items():
-        result[classes == label] = factor
-    return result if weights is None else weights * result
-
-
-def _checked_class_weight(class_weight) -> dict:
-    """`class_weight`, if it is a dict from class numbers to weights."""
-    if not isinstance(class_weight, dict):
-        raise TypeError(
-            f"class_weight is a dict from class numbers to weights. Received: class_weight={class_weight!r}"
-        )
-    for label, factor in class_weight.items():
-        if not is_integer(label) or label < 0:
-            raise ValueError(f"the keys of class_weight are class numbers from 0 on. Received: {label!r}")
-        check_number(f"class_weight[{label}]", factor)
-    return class_weight
 
 
 def split_validation(

@@ -133,7 +133,7 @@ class DeviceEngine(Engine):
     # ---------------------------------------------------------------------------------------------------------- data
 
     def batches(self, source: Source, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Batch]:
-        if not isinstance(source, ArraySource):
+        if not isinstance(source, ArraySource) or source.is_lazy:
             yield from source.batches(generator, first)
         elif source not in self._data and self._is_too_large(source):
             yield from self._chunks(source, generator, first)
@@ -141,9 +141,11 @@ class DeviceEngine(Engine):
             if source not in self._data:
                 self._keep(source, [DeviceData(self.backend, source.inputs, source.targets, source.weight)])
             (data,) = self._data[source]
-            order = None if generator is None else data.ordered(generator.permutation(len(source.inputs[0])))
-            for start in range(first * source.batch_size, source.samples, source.batch_size):
-                yield data.batch(start, min(source.batch_size, source.samples - start), order)
+            samples = len(source.inputs[0])
+            order = None if generator is None else data.ordered(generator.permutation(samples))
+            for number in source.epoch(first):
+                source.taken, start = number + 1, number * source.batch_size
+                yield data.batch(start, min(source.batch_size, samples - start), order)
 
     def _keep(self, source, data):
         """Keep device data as long as the source; the graphs that read it go with it."""
@@ -157,8 +159,9 @@ class DeviceEngine(Engine):
     def _chunks(self, source, generator, first):
         """Batches from data that does not fit: while the device works on one chunk, the next is copied there."""
         samples = len(source.inputs[0])
-        order = (np.arange(samples) if generator is None else generator.permutation(samples))[: source.samples]
-        order = order[first * source.batch_size :]
+        order = np.arange(samples) if generator is None else generator.permutation(samples)
+        numbers = source.epoch(first)
+        order = order[numbers.start * source.batch_size : numbers.stop * source.batch_size]
         if len(order) == 0:
             return
         size = min(BATCHES_A_CHUNK * source.batch_size, samples)
@@ -171,6 +174,7 @@ class DeviceEngine(Engine):
                 turn, other = index % 2, (index + 1) % 2
                 uploads.finish(turn)
                 for start in range(0, len(chunk), source.batch_size):
+                    source.taken = numbers.start + 1 + index * BATCHES_A_CHUNK + start // source.batch_size
                     yield slots[turn].batch(start, min(source.batch_size, len(chunk) - start))
                 if index + 1 < len(chunks):
                     uploads.start(other, slots[other], source, chunks[index + 1])

@@ -24,20 +24,31 @@ def evaluate_source(model: Model, source: Source, callbacks: CallbackList) -> di
     """
     callbacks("on_test_begin")
     engine, totals, wants_batches = model.engine, None, callbacks.wants("on_test_batch_end")
+    model.stop_evaluating = False
+    source.rewind()
     for index, batch in enumerate(engine.batches(source)):
         totals = totals or engine.totals(batch.targets)
         callbacks("on_test_batch_begin", index)
         engine.evaluate_batch(batch, totals)
         if wants_batches:
             callbacks("on_test_batch_end", index, totals.logs_when_read())
-    if totals is None:
+        if model.stop_evaluating:
+            break
+    else:
+        _demand_batches(source, 0 if totals is None else index + 1)
+    logs = totals.logs()
+    callbacks("on_test_end", logs)
+    return logs
+
+
+def _demand_batches(source, done):
+    """Raise `DataError` if there was none, warn if there were too few."""
+    if not done:
         raise DataError(
             "the generator gave no batch: one that ends can be read once only; give validation_steps= (steps=) and "
             "one that goes on, or a Sequence. Received: no batch"
         )
-    logs = totals.logs()
-    callbacks("on_test_end", logs)
-    return logs
+    source.warn_if_short(done)
 
 
 def predict_source(model: Model, source: Source, callbacks: CallbackList) -> list[np.ndarray]:
@@ -49,7 +60,8 @@ def predict_source(model: Model, source: Source, callbacks: CallbackList) -> lis
     callbacks : CallbackList
     """
     callbacks("on_predict_begin")
-    engine, parts, arrays, done = model.engine, [], None, 0
+    engine, parts, arrays, done, index = model.engine, [], None, 0, -1
+    model.stop_predicting = False
     for index, batch in enumerate(source.batches()):
         callbacks("on_predict_batch_begin", index)
         outputs = [engine.backend.to_host(output) for output in engine.predict_batch(batch)]
@@ -61,5 +73,13 @@ def predict_source(model: Model, source: Source, callbacks: CallbackList) -> lis
                 array[done : done + batch.count] = output
         done += batch.count
         callbacks("on_predict_batch_end", index, {"outputs": outputs})
+        if model.stop_predicting:
+            break
+    else:
+        _demand_batches(source, index + 1)
     callbacks("on_predict_end")
-    return arrays if source.samples is not None else [np.concatenate(p) for p in zip(*parts, strict=True)]
+    return (
+        [a[:done] for a in arrays]
+        if source.samples is not None
+        else [np.concatenate(p) for p in zip(*parts, strict=True)]
+    )

@@ -13,20 +13,11 @@ from minicnn.training.evaluation import evaluate_source
 from minicnn.training.progress import Progress
 
 
-def check_counts(
-    epochs: int,
-    initial_epoch: int,
-    validation_freq: int,
-    steps_per_epoch: int | None,
-    validation_steps: int | None,
-) -> None:
+def check_counts(epochs: int, initial_epoch: int, validation_freq: int) -> None:
     """Raise `ValueError` unless these arguments of `Model.fit` are integers that are large enough."""
     check_positive_int("epochs", epochs)
     check_positive_int("initial_epoch", initial_epoch, minimum=0)
     check_positive_int("validation_freq", validation_freq)
-    for argument, value in (("steps_per_epoch", steps_per_epoch), ("validation_steps", validation_steps)):
-        if value is not None:
-            check_positive_int(argument, value)
 
 
 def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: int) -> None:
@@ -72,6 +63,8 @@ def _run_batches(progress, shuffle, check_interrupt):
     wants_batches = callbacks.wants("on_train_batch_end")
     engine = model.training_engine()  # a callback may have frozen layers
     progress.epochs_trained = model.epochs_trained
+    if shuffle and progress.source.goes_on(progress.batch):
+        model.epochs_trained -= 1  # what is left of the last order
     order = model.next_epoch_generator() if shuffle else None
     batches = () if model.stop_training else engine.batches(progress.source, order, progress.batch)
     for index, batch in enumerate(batches, progress.batch):
@@ -85,7 +78,9 @@ def _run_batches(progress, shuffle, check_interrupt):
         if wants_batches:
             callbacks("on_train_batch_end", index, progress.totals.logs_when_read())
         if model.stop_training:
-            break
+            return
+    if progress.batch > 0:
+        progress.source.warn_if_short(progress.batch)
 
 
 def _explain_empty_source(epoch, initial_epoch) -> None:
@@ -93,8 +88,8 @@ def _explain_empty_source(epoch, initial_epoch) -> None:
     if epoch == initial_epoch:
         raise DataError("the generator gave no batch: expected at least one. Received: none")
     warnings.warn(
-        f"the data ran out after {epoch - initial_epoch} epoch(s), training stops: give steps_per_epoch= and a "
-        "generator that goes on, or a Sequence, which can be read again",
+        f"the input ran out of data after {epoch - initial_epoch} epoch(s), training stops: give steps_per_epoch= and "
+        "a generator that goes on, or a Sequence, which can be read again",
         stacklevel=4,
     )
 

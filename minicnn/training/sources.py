@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn.checks import check_positive_int
-from minicnn.training.arrays import check_targets, match_inputs, sample_weights, split_validation, with_class_weight
+from minicnn.training.advice import naming
+from minicnn.training.arrays import check_targets, match_inputs, sample_weights, split_validation
 from minicnn.training.batches import Batch
+from minicnn.training.class_weights import with_class_weight
+from minicnn.training.lazy import LazyArray
+from minicnn.training.passes import Passes, check_steps
 from minicnn.training.streams import StreamSource, is_stream
 
 if TYPE_CHECKING:
@@ -24,65 +28,69 @@ if TYPE_CHECKING:
 BATCH_SIZE = 32  # where none is given, as in Keras
 
 
-class ArraySource:
+class ArraySource(Passes):
     """Batches from arrays.
 
     Parameters
     ----------
     inputs, targets : list of array (N, …)
+        Inputs may be lazy.
     weight : array (N,) or None
-    batch_size : int
+    batch_size : int or None
+        Default: 32, or what makes `steps` batches of the samples, as in Keras.
     steps : int, optional
-        Batches to take in a pass; default: all.
+        Batches an epoch; default: all.
     """
-
-    taken: int = 0  # nothing is used up
 
     def __init__(
         self,
         inputs: list[np.ndarray],
         targets: list[np.ndarray],
         weight: np.ndarray | None,
-        batch_size: int,
+        batch_size: int | None,
         steps: int | None = None,
     ) -> None:
+        super().__init__(steps)
         self.inputs: list[np.ndarray] = inputs
         self.targets: list[np.ndarray] = targets
         self.weight: np.ndarray | None = weight
-        self.batch_size: int = batch_size
-        self._available = len(inputs[0])
-        self.samples: int = self._available if steps is None else min(steps * batch_size, self._available)
-        self.steps: int = -(-self.samples // batch_size)
+        count = len(inputs[0])
+        default = BATCH_SIZE if steps is None else -(-count // steps)
+        self.batch_size: int = default if batch_size is None else check_positive_int("batch_size", batch_size)
+        self.samples: int = count if steps is None else min(steps * self.batch_size, count)
+        self.steps: int = self.available if steps is None else steps
+        self.is_lazy: bool = any(isinstance(array, LazyArray) for array in inputs)
 
     @property
     def arrays(self) -> list[np.ndarray]:
         """All there are: inputs, targets, and weights if there are any."""
         return [*self.inputs, *self.targets, *([] if self.weight is None else [self.weight])]
 
-    def skip(self, count: int) -> None:
-        """As for `StreamSource`."""
+    @property
+    def available(self) -> int:
+        return -(-len(self.inputs[0]) // self.batch_size)
 
     def batches(self, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Batch]:
-        """One pass over the samples: in an order drawn from `generator`, or in their own. The last is short.
+        """An epoch's batches: in an order drawn from `generator`, or in the samples' own. A pass's last is short.
 
         Parameters
         ----------
         generator : numpy.random.Generator, optional
         first : int
-            The batch to begin with.
+            How many of the epoch's batches are done.
         """
-        starts = range(first * self.batch_size, self.samples, self.batch_size)
-        if generator is None:
-            for start in starts:
-                part = slice(start, min(start + self.batch_size, self.samples))
+        count = len(self.inputs[0])
+        order = None if generator is None else generator.permutation(count)
+        for number in self.epoch(first):
+            self.taken = number + 1
+            samples = slice(number * self.batch_size, min(self.taken * self.batch_size, count))
+            if order is None or self.is_lazy:
+                part = samples if order is None else order[samples]
                 weight = None if self.weight is None else self.weight[part]
-                inputs = [a[part] for a in self.inputs]
+                inputs = [np.asarray(a[part]) for a in self.inputs]
                 yield Batch(inputs, [a[part] for a in self.targets], weight, None, len(inputs[0]))
-            return
-        order = generator.permutation(self._available)[: self.samples]
-        for start in starts:
-            indices = order[start : start + self.batch_size]
-            yield Batch(self.inputs, self.targets, self.weight, indices, len(indices))
+            else:
+                yield Batch(self.inputs, self.targets, self.weight, order[samples], samples.stop - samples.start)
 
 
 Source = ArraySource | StreamSource
@@ -122,21 +130,24 @@ class Intake:
         ShapeError, DataError, ValueError, TypeError
             If the data does not fit the model.
         """
-        held_back = None
+        held_back, steps = None, check_steps("steps_per_epoch", steps)
+        validation = *validation[:2], check_steps("validation_steps", validation[2])
         if is_stream(x):
             if fraction or y is not None or weights is not None:
                 raise ValueError("a generator or Sequence gives targets and weights itself, and cannot be split")
             source = StreamSource(x, lambda *item: self.batch(*item, class_weight), steps, batch_size or BATCH_SIZE)
         else:
-            arrays, size = self._arrays(x, y, weights), _checked_size(batch_size)
+            arrays = self._arrays(x, y, weights)
             if fraction and validation[0] is None:
                 arrays, rest = _split(*arrays, fraction)
-                held_back = ArraySource(*rest, size)
+                held_back = ArraySource(*rest, *validation[1:])
             inputs, targets, weights = arrays
-            source = ArraySource(inputs, targets, with_class_weight(weights, class_weight, targets), size, steps)
+            source = ArraySource(inputs, targets, self._by_class(weights, class_weight, targets), batch_size, steps)
         if validation[0] is None:
             return source, held_back
-        return source, self.evaluation(*_unpacked(validation[0]), *validation[1:], "validation y")
+        unpacked = _unpacked(validation[0])
+        with naming("validation_data"):
+            return source, self.evaluation(*unpacked, *validation[1:], "validation_data")
 
     def evaluation(
         self,
@@ -145,20 +156,30 @@ class Intake:
         weights: ArrayLike | None,
         batch_size: int | None,
         steps: int | None,
-        argument: str = "y",
+        argument: str = "",
     ) -> Source:
-        """A source of inputs, targets and weights in their own order; errors as for `training`."""
+        """A source of inputs, targets and weights in their own order; errors as for `training`.
+
+        Parameters
+        ----------
+        x, y, weights, batch_size, steps :
+            As for `training`.
+        argument : str
+            What messages about batches begin with; "": nothing.
+        """
+        steps = check_steps("steps", steps)
         if is_stream(x):
-            return StreamSource(x, self.batch, steps, batch_size or BATCH_SIZE)
-        batch_size = _checked_size(batch_size)
-        return ArraySource(*self._arrays(x, y, weights, argument), batch_size, steps)
+            if y is not None or weights is not None:
+                raise ValueError("a generator or Sequence gives targets and weights itself. Received: y beside it")
+            return StreamSource(x, self.batch, steps, batch_size or BATCH_SIZE, argument)
+        return ArraySource(*self._arrays(x, y, weights), batch_size, steps)
 
     def prediction(self, x: Data, batch_size: int | None, steps: int | None) -> Source:
         """A source of inputs alone; errors as for `training`."""
+        steps = check_steps("steps", steps)
         if is_stream(x):
             return StreamSource(x, lambda x, y, weights: self.inputs_only(x), steps, batch_size or BATCH_SIZE)
-        inputs = match_inputs(x, self.inputs, self.model_name)
-        return ArraySource(inputs, [], None, _checked_size(batch_size), steps)
+        return ArraySource(match_inputs(x, self.inputs, self.model_name), [], None, batch_size, steps)
 
     def batch(
         self,
@@ -169,19 +190,23 @@ class Intake:
     ) -> Batch:
         """One batch of these arrays; errors as for `training`."""
         inputs, targets, weights = self._arrays(x, y, weights)
-        return Batch(inputs, targets, with_class_weight(weights, class_weight, targets), None, len(inputs[0]))
+        inputs = [np.asarray(a) for a in inputs]
+        return Batch(inputs, targets, self._by_class(weights, class_weight, targets), None, len(inputs[0]))
 
     def inputs_only(self, x: Arrays) -> Batch:
         """One batch without targets; errors as for `training`."""
-        inputs = match_inputs(x, self.inputs, self.model_name)
+        inputs = [np.asarray(a) for a in match_inputs(x, self.inputs, self.model_name)]
         return Batch(inputs, [], None, None, len(inputs[0]))
 
-    def _arrays(self, x, y, weights, argument="y"):
+    def _arrays(self, x, y, weights):
         """(inputs, targets, weights), checked against the model."""
         inputs = match_inputs(x, self.inputs, self.model_name)
         samples = len(inputs[0])
-        targets = check_targets(y, samples, self.outputs, self.losses, argument)
-        return inputs, targets, sample_weights(weights, samples)
+        return inputs, check_targets(y, samples, self.outputs, self.losses), sample_weights(weights, samples)
+
+    def _by_class(self, weights, class_weight, targets):
+        """`weights` with those of the classes."""
+        return with_class_weight(weights, class_weight, targets, next(iter(self.outputs.values())).shape[-1])
 
 
 def _split(inputs, targets, weights, fraction):
@@ -191,10 +216,6 @@ def _split(inputs, targets, weights, fraction):
         (arrays[:count], arrays[count:-1], arrays[-1])
         for arrays in split_validation([*inputs, *targets, weights], fraction)
     ]
-
-
-def _checked_size(batch_size):
-    return BATCH_SIZE if batch_size is None else check_positive_int("batch_size", batch_size)
 
 
 def _unpacked(validation_data):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from minicnn.checks import real_array
 from minicnn.errors import DataError
+from minicnn.training.advice import naming
+from minicnn.training.lazy import LazyArray, as_lazy, shape_of
+from minicnn.training.passes import Passes
 
 if TYPE_CHECKING:
     from minicnn.training.arrays import Arrays
@@ -31,8 +35,10 @@ if TYPE_CHECKING:
 
 def is_stream(x: object) -> bool:
     """Whether `x` gives batches itself, rather than being data."""
-    gives_items = hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
-    return gives_items and not hasattr(x, "__array__") and not isinstance(x, list | tuple | dict | str)
+    has_length = hasattr(x, "__len__") or hasattr(x, "num_batches")
+    gives_items = hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and has_length)
+    is_array = hasattr(x, "__array__") or (hasattr(x, "shape") and hasattr(x, "dtype"))
+    return gives_items and not is_array and not isinstance(x, list | tuple | dict | str)
 
 
 def peek(x: Data) -> tuple[Data, tuple[int, ...]]:
@@ -45,21 +51,42 @@ def peek(x: Data) -> tuple[Data, tuple[int, ...]]:
     """
     first = x
     if is_stream(x):
-        if hasattr(x, "__next__"):
-            item = next(x)
-            x = itertools.chain([item], x)
-        else:
+        if hasattr(x, "__getitem__"):
             item = x[0]
-        first = item[0] if isinstance(item, tuple) else item
-    elif isinstance(x, list | tuple) and len(x) == 1:
-        first = x[0]
-    first = real_array(first, "x")
+        else:
+            items = iter(x)
+            item = next(items, None)
+            if items is x and item is not None:
+                x = itertools.chain([item], x)
+        first = None if item is None else unpacked(item)[0]
+    if isinstance(first, list | tuple) and len(first) == 1 and shape_of(first[0]):
+        first = first[0]
+    first = np.empty(0) if first is None else as_lazy(first)
+    first = first if isinstance(first, LazyArray) else real_array(first, "x")
     if first.ndim == 0 or len(first) == 0:
         raise DataError(f"the data is empty: expected at least one sample. Received: shape {first.shape}")
     return x, first.shape[1:]
 
 
-class StreamSource:
+def unpacked(item: object) -> tuple[Any, Any, Any]:
+    """(x, y, sample_weight) of what a generator or Sequence gave; None for what is not there.
+
+    Raises
+    ------
+    ValueError
+        If there are other numbers of entries.
+    """
+    if not isinstance(item, tuple | list):
+        return item, None, None
+    if not 1 <= len(item) <= 3:
+        raise ValueError(
+            "a batch of a generator or Sequence is x, (x, y) or (x, y, sample_weight); several inputs or outputs stand "
+            f"in a list of their own: ([x1, x2], y). Received: a {type(item).__name__} of {len(item)}"
+        )
+    return (*item, None, None)[:3]
+
+
+class StreamSource(Passes):
     """Batches from a generator, an iterable, or a Sequence: an object with ``len()`` and ``[i]`` that gives batches.
 
     Parameters
@@ -69,16 +96,18 @@ class StreamSource:
     convert : callable
         Turns (x, y, sample_weight) into a checked `Batch`.
     steps : int or None
-        Batches per pass; None: as many as there are; needed for a generator that never ends.
+        Batches an epoch; None: as many as there are; needed for a generator that never ends.
     batch_size : int
         What callbacks are told.
+    argument : str
+        What messages about a batch begin with; "": nothing.
 
     Attributes
     ----------
     samples : None
         Their number is not known.
     taken : int
-        How many items were read.
+        Batches taken of the current pass; an iterator has but one.
     """
 
     samples: int | None = None
@@ -89,37 +118,81 @@ class StreamSource:
         convert: Callable[[object, object, object], Batch],
         steps: int | None,
         batch_size: int,
+        argument: str = "",
     ) -> None:
-        self._stream, self._convert = stream, convert
+        super().__init__(steps)
+        self._stream, self._convert, self._argument = stream, convert, argument
         self._is_sequence = hasattr(stream, "__getitem__")
-        length = len(stream) if hasattr(stream, "__len__") else None
-        self.steps: int | None = length if steps is None else steps
+        self._is_iterator = hasattr(stream, "__next__")  # there is one pass
+        self._items = stream if self._is_iterator else None  # what is left of the current pass
+        self.steps: int | None = self.available if steps is None else steps
         self.batch_size: int = batch_size
-        self.taken: int = 0
+
+    @property
+    def available(self) -> int | None:
+        """Batches in a pass: a Sequence may have other ones in every epoch; None if not known."""
+        if not hasattr(self._stream, "__len__"):
+            return getattr(self._stream, "num_batches", None)
+        try:
+            return len(self._stream)
+        except TypeError:  # TensorFlow's data sets have lengths, but not all know them
+            if self._is_sequence:
+                raise
+            return None
+
+    def rewind(self) -> None:
+        if not self._is_iterator:
+            self.taken, self._items = 0, None
 
     def skip(self, count: int) -> None:
-        """Read on until `count` items of an iterator have been taken, for a training that goes on."""
-        if not self._is_sequence:
-            for _ in itertools.islice(self._stream, max(0, count - self.taken)):
+        """Read on until `count` items have been taken, for a training that goes on."""
+        if not self._is_sequence and (self._is_iterator or self.wanted is not None):
+            self._items = iter(self._stream) if self._items is None else self._items
+            for _ in itertools.islice(self._items, max(0, count - self.taken)):
                 self.taken += 1
+        elif self._is_sequence:
+            self.taken = count
 
     def batches(self, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Batch]:
-        """One pass; a Sequence's batches come in an order drawn from `generator`.
+        """An epoch's batches; a Sequence's come in an order drawn from `generator`.
 
         Parameters
         ----------
         generator : numpy.random.Generator, optional
         first : int
-            The batch to begin with; an iterator stands there already, see `skip`.
+            How many of the epoch's batches are done; an iterator stands behind them already, see `skip`.
         """
-        if self._is_sequence:
-            order = range(self.steps) if generator is None else generator.permutation(len(self._stream))[: self.steps]
-            items = (self._stream[int(i)] for i in order[first:])
-        else:
-            items = itertools.islice(self._stream, None if self.steps is None else self.steps - first)
-        for item in items:
+        for item in self._of_sequence(generator, first) if self._is_sequence else self._of_iterable(first):
+            with naming(self._argument) if self._argument else nullcontext():
+                batch = self._convert(*unpacked(item))
+            yield batch
+
+    def _of_sequence(self, generator, first):
+        self._call("on_epoch_begin")
+        order = None if generator is None or self.available is None else generator.permutation(self.available)
+        is_endless = self.available is None and self.wanted is None
+        for number in itertools.count(first) if is_endless else self.epoch(first):
+            self.taken = number + 1
+            yield self._stream[number if order is None else int(order[number])]
+        self._call("on_epoch_end")
+
+    def _of_iterable(self, first):
+        is_over = self.wanted is None or self.taken == self.available
+        if not self._is_iterator and (self._items is None or (first == 0 and is_over)):
+            self.taken, self._items = 0, iter(self._stream)
+            if self.wanted is None:
+                self._items = itertools.islice(self._items, first, None)
+        done = 0
+        for item in itertools.islice(self._items, None if self.wanted is None else self.wanted - first):
+            done += 1
             self.taken += 1
-            x, y, weight = (*item, None, None)[:3] if isinstance(item, tuple | list) else (item, None, None)
-            yield self._convert(x, y, weight)
-        if self._is_sequence and hasattr(self._stream, "on_epoch_end"):
-            self._stream.on_epoch_end()
+            yield item
+        if self.wanted is not None and first + done < self.wanted and not self._is_iterator:
+            self._items = None  # over, which shows only now
+            if done == first == 0 < self.taken:
+                yield from self._of_iterable(first)
+
+    def _call(self, method):
+        """A hook of Keras's PyDataset, where there is one."""
+        if hasattr(self._stream, method):
+            getattr(self._stream, method)()

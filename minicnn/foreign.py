@@ -1,0 +1,157 @@
+"""Objects of other libraries as NumPy arrays: frames, tensors, sparse matrices, images, masked arrays, lists of them.
+
+Nothing is imported for it: an object is known by what it can do.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import DataError
+
+LABELS_ADVICE = "Names of classes become numbers by: names, y = numpy.unique(y, return_inverse=True)"
+_FILL = "fill them, e.g. x.fillna(0), or drop their rows"
+
+
+def to_numpy(value: Any, what: str) -> np.ndarray:
+    """`value` as a NumPy array, of whatever dtype; one of real numbers where `value` holds nothing else.
+
+    Parameters
+    ----------
+    value : array-like
+        Arrays of any library, frames, series, images, and lists of them.
+    what : str
+        The name that messages use.
+
+    Raises
+    ------
+    DataError
+        For lists of unequal lengths or sizes, and where values are masked or missing.
+    """
+    if isinstance(value, list | tuple) and any(map(_needs_care, value)):
+        value = [to_numpy(entry, f"{what}[{i}]") for i, entry in enumerate(value)]
+    elif _needs_care(value):
+        value = _on_host(value, what)
+    _demand_complete(value, what)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DataError(
+            _explain_unequal(value, what)
+            or f"{what} must be an array or nested lists of equal lengths: {error}. Received: {type(value)}"
+        ) from None
+    if array.dtype.kind == "O" and array.ndim:
+        return _from_objects(array, what)
+    if array.dtype.kind == "V" and not array.dtype.names:  # bfloat16 and its like
+        try:
+            return array.astype(np.float32)
+        except (TypeError, ValueError):
+            return array
+    return array
+
+
+def _needs_care(value) -> bool:
+    """Whether `numpy.asarray` would refuse an object, or lose something of it."""
+    if isinstance(value, np.ndarray):
+        return isinstance(value, np.ma.MaskedArray)
+    return (
+        hasattr(value, "detach")  # PyTorch: part of a graph, or on a GPU
+        or hasattr(value, "toarray")  # SciPy: sparse
+        or hasattr(value, "__cuda_array_interface__")  # CuPy
+        or (hasattr(value, "__dlpack__") and not hasattr(value, "__array__"))
+    )
+
+
+def _on_host(value, what):
+    """What `_needs_care` found, as something that NumPy takes."""
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.getmaskarray(value).any():
+            raise DataError(
+                f"{what} holds masked values, which have no number: fill them, e.g. x.filled(0), or leave their "
+                f"samples out. Received: {int(np.ma.getmaskarray(value).sum())} masked of {value.size}"
+            )
+        return value.data
+    if hasattr(value, "toarray"):
+        return value.toarray()
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        return value.float() if str(value.dtype) == "torch.bfloat16" else value
+    if hasattr(value, "get"):
+        return value.get()
+    return np.from_dlpack(value)
+
+
+def _demand_complete(value, what):
+    """Raise `DataError` if a frame or series lacks values, of which NumPy would make NaN without a word."""
+    missing = None
+    if hasattr(value, "null_count"):  # polars: of each column
+        counts = np.asarray(value.null_count() if callable(value.null_count) else value.null_count)
+        missing = f"{int(counts.sum())} of them" if counts.any() else None
+    elif hasattr(value, "isna") and hasattr(value, "iloc"):  # pandas: those types that tell missing from NaN
+        columns = value.items() if hasattr(value, "columns") else [(value.name, value)]
+        gaps = [name for name, column in columns if hasattr(column.dtype, "na_value") and column.isna().any()]
+        missing = f"some in {gaps[:5]}" if gaps != [None] else "some of them"
+        missing = missing if gaps else None
+    if missing:
+        raise DataError(f"{what} has missing values: {_FILL}. Received: {missing}")
+
+
+def _from_objects(array, what):
+    """An array of Python objects as one of numbers, if all are; unchanged if they are something else."""
+    kinds = {type(entry) for entry in array.flat}
+    if all(issubclass(kind, bool | np.bool_) for kind in kinds):
+        return array.astype(np.bool_)
+    if all(issubclass(kind, Integral | np.bool_) for kind in kinds):
+        try:
+            return array.astype(np.int64)
+        except OverflowError:
+            return array.astype(np.float64)
+    if all(issubclass(kind, Real | Decimal | np.bool_) for kind in kinds):
+        return array.astype(np.float64)
+    if all(hasattr(kind, "shape") or hasattr(kind, "__array_interface__") for kind in kinds):  # a column of images
+        entries = [to_numpy(entry, f"{what}[{i}]") for i, entry in enumerate(array.flat)]
+        if len({entry.shape for entry in entries}) > 1:
+            raise DataError(_explain_unequal(entries, what))
+        return np.stack(entries).reshape(*array.shape, *entries[0].shape)
+    missing = {kind for kind in kinds if kind.__name__ in ("NoneType", "NAType", "NaTType")}
+    if missing < kinds and all(issubclass(kind, Real | np.bool_) for kind in kinds - missing):
+        position = next(p for p, entry in np.ndenumerate(array) if type(entry) in missing)
+        raise DataError(f"{what} has missing values: {_FILL}. Received: {array[position]} at position {position}")
+    return array
+
+
+def _explain_unequal(value, what) -> str:
+    """Which entries of a list have different shapes; empty where they cannot be compared."""
+    try:
+        shapes = [np.shape(entry) for entry in value]
+    except (TypeError, ValueError):
+        return ""
+    index = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
+    if index is None:
+        return ""
+    resize = "; resize or crop the images first" if len(shapes[0]) in (2, 3) else ""
+    return (
+        f"{what} must be an array or nested lists of equal lengths: all entries need one shape{resize}. "
+        f"Received: entry 0 of shape {shapes[0]} and entry {index} of shape {shapes[index]}"
+    )
+
+
+def explain_not_real(array: np.ndarray, what: str, otherwise: str) -> str:
+    """The message for an array that does not hold real numbers.
+
+    Parameters
+    ----------
+    array : numpy array
+    what : str
+    otherwise : str
+        What to say of most dtypes, with a gap for ``{dtype}``.
+    """
+    message = f"{what} {otherwise.format(dtype=array.dtype)}"
+    if not any(isinstance(value, str | bytes) for value in array.flat):
+        return message
+    fault, received, rest = message.partition(" Received:")
+    return f"{fault} {LABELS_ADVICE}.{received}{rest.partition(';')[0]}"

@@ -1,0 +1,73 @@
+"""Keras's argument `class_weight`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from numbers import Real
+
+import numpy as np
+
+from minicnn.checks import check_number
+
+
+def with_class_weight(
+    weights: np.ndarray | None, class_weight: Mapping[int, float] | None, targets: Sequence[np.ndarray], classes: int
+) -> np.ndarray | None:
+    """`weights` times the weight of each sample's class; a class without an entry weighs 1.
+
+    Parameters
+    ----------
+    weights : array (N,) or None
+        Those of the samples.
+    class_weight : dict or None
+        Class number → weight; a number of any kind, if it is whole.
+    targets : list of array
+        Checked: class numbers, or rows with one column per class, of which the largest counts.
+    classes : int
+        Size of the output's last axis; with 1, there are two classes.
+
+    Returns
+    -------
+    array (N,) float64 or None
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `class_weight` is no dict from class numbers to weights, or the targets are not one class for each sample.
+    """
+    if class_weight is None:
+        return weights
+    if len(targets) != 1:
+        raise ValueError("class_weight needs a model with one output; use sample_weight. Received: several outputs")
+    target = targets[0]
+    if target.ndim > 2:
+        raise ValueError(f"class_weight needs one class for each sample; use sample_weight. Received: y {target.shape}")
+    is_one_hot = target.ndim == 2 and target.shape[1] > 1
+    numbers = target.argmax(axis=1) if is_one_hot else np.round(target.reshape(-1))  # (N,); Keras rounds, too
+    result = np.ones(len(target))
+    for label, factor in _checked(class_weight, max(classes, 2)).items():
+        result[numbers == label] = factor
+    return result if weights is None else weights * result
+
+
+def _checked(class_weight, classes) -> dict[int, float]:
+    """`class_weight`, if it is a dict from class numbers to weights."""
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            "class_weight is a dict from class numbers to weights; of an array of weights, one for each class, make "
+            f"dict(enumerate(weights)). Received: class_weight={class_weight!r}"
+        )
+    checked = {}
+    for label, factor in class_weight.items():
+        if not isinstance(label, Real | np.bool_) or not 0 <= label < np.inf or label != int(label):
+            raise ValueError(f"the keys of class_weight are class numbers from 0 on. Received: {label!r}")
+        checked[int(label)] = check_number(f"class_weight[{label}]", factor)
+    unknown = sorted(label for label in checked if label >= classes)
+    if unknown:
+        warnings.warn(
+            f"class_weight has weights for classes {unknown}, which do not exist: the model tells {classes} classes "
+            f"apart, 0 to {classes - 1}. They are ignored, as in Keras",
+            stacklevel=6,
+        )
+    return checked

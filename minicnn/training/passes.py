@@ -1,0 +1,85 @@
+"""Epochs that are shorter or longer than the data: what Keras's ``steps_per_epoch`` and its siblings mean."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Real
+
+from minicnn.checks import check_positive_int
+
+
+def check_steps(argument: str, value: object) -> int | None:
+    """`value`, a number of batches, as an int; None stays None. A float may be whole, as ``len(x) / 32`` often is.
+
+    Raises
+    ------
+    ValueError
+        If it is not whole, or not at least 1.
+    """
+    if value is None:
+        return None
+    if isinstance(value, Real) and not isinstance(value, int) and float(value).is_integer():
+        value = int(value)
+    elif isinstance(value, Real) and not isinstance(value, int) and value > 0:
+        raise ValueError(
+            f"`{argument}` counts batches, so it must be whole: write math.ceil(…), or len(x) // batch_size. "
+            f"Received: {argument}={value!r}"
+        )
+    return check_positive_int(argument, value)
+
+
+class Passes:
+    """Where in its data a source stands; base of the sources.
+
+    Without `wanted`, an epoch is a pass over the data. With it, an epoch takes so many batches, and the next one goes
+    on behind them; an epoch in which the data ends is shorter, and the next one begins a new pass, as in Keras.
+
+    Parameters
+    ----------
+    wanted : int or None
+        Batches an epoch.
+
+    Attributes
+    ----------
+    taken : int
+        Batches taken so far, of the current pass.
+    """
+
+    def __init__(self, wanted: int | None) -> None:
+        self.wanted: int | None = wanted
+        self.taken: int = 0
+
+    @property
+    def available(self) -> int | None:
+        """Batches in a pass, now; None if not known."""
+        raise NotImplementedError
+
+    def rewind(self) -> None:
+        """Begin with a new pass."""
+        self.taken = 0
+
+    def skip(self, count: int) -> None:
+        """Go to where `taken` was `count`, for a training that goes on."""
+        self.taken = count
+
+    def goes_on(self, first: int = 0) -> bool:
+        """Whether the epoch, of which `first` batches are done, began in the middle of a pass."""
+        return self.wanted is not None and 0 < self.taken - first < (self.available or 0)
+
+    def epoch(self, first: int = 0) -> range:
+        """The numbers of the batches that an epoch takes after its first `first` ones; whoever takes sets `taken`."""
+        if self.wanted is None:
+            return range(first, self.available)
+        if first == 0 and self.available is not None and self.taken >= self.available:
+            self.taken = 0
+        end = self.taken - first + self.wanted
+        return range(self.taken, end if self.available is None else min(end, self.available))
+
+    def warn_if_short(self, done: int) -> None:
+        """Warn if an epoch is over after `done` batches, though more were wanted."""
+        if self.wanted is not None and done < self.wanted:
+            warnings.warn(
+                f"the input ran out of data after {done} of {self.wanted} batches, and the epoch is over; the number "
+                "of batches an epoch should divide what there is, or a generator go on for all epochs",
+                stacklevel=5,
+            )

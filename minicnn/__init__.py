@@ -29,6 +29,7 @@ _MODULES = (
     "errors",
     "functional",
     "geometry",
+    "images",
     "initializers",
     "keras",
     "layers",

@@ -5,8 +5,6 @@
 
 from importlib import import_module
 
-from minicnn import _keras_alias
-
 __version__ = "0.1.0"
 
 _NAMES = {
@@ -26,11 +24,14 @@ _MODULES = (
     "activations",
     "backends",
     "callbacks",
+    "data",
     "datasets",
     "errors",
     "functional",
     "geometry",
+    "images",
     "initializers",
+    "keras",
     "layers",
     "losses",
     "metrics",
@@ -42,12 +43,10 @@ _MODULES = (
     "visualization",
 )
 
-__all__ = ["__version__", "keras", *_NAMES, *_MODULES]
+__all__ = ["__version__", *_NAMES, *_MODULES]
 
 
 def __getattr__(name):
-    if name == "keras":
-        return _keras_alias.package()
     if name in _NAMES:
         return getattr(import_module(_NAMES[name]), name)
     if name in _MODULES:

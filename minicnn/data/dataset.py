@@ -1,0 +1,412 @@
+"""A data set: a recipe for elements, which is followed anew for each pass."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minicnn import random
+from minicnn.checks import check_positive_int, is_integer
+from minicnn.data.elements import Element, arrays_of, common_length, eager, map_leaves, stacked
+from minicnn.data.reading import mapped, processors, read_ahead
+
+AUTOTUNE = -1
+"""As a number of threads or of elements to read ahead: what suits the machine."""
+
+INFINITE_CARDINALITY = -1
+UNKNOWN_CARDINALITY = -2
+
+_AHEAD = 2  # elements that prefetch(AUTOTUNE) reads ahead
+
+
+class Dataset:
+    """Elements, made one after the other when somebody iterates; each pass begins anew.
+
+    An element is an array, or a tuple or dictionary of elements: usually ``(image, label)``, and after `batch`
+    ``(images, labels)``, as `Model.fit`, `evaluate` and `predict` take them. Each method gives a new data set; nothing
+    is computed before somebody iterates. What an iteration gives are NumPy arrays that have ``.numpy()`` as well.
+
+    Data sets are made by `from_tensor_slices`, `from_tensors`, `from_generator`, `range`, `zip`, and by
+    `image_dataset_from_directory`. Names and meanings are those of ``tf.data.Dataset``.
+
+    Parameters
+    ----------
+    elements : callable
+        Called for each pass: gives an iterator.
+    cardinality : int, default UNKNOWN_CARDINALITY
+        How many elements there are.
+
+    Examples
+    --------
+    >>> from minicnn.data import Dataset
+    >>> numbers = Dataset.range(5).map(lambda n: n * n).batch(2)
+    >>> [batch.tolist() for batch in numbers]
+    [[0, 1], [4, 9], [16]]
+    """
+
+    def __init__(self, elements: Callable[[], Iterator[Element]], cardinality: int = UNKNOWN_CARDINALITY) -> None:
+        self._stream = elements
+        self._cardinality = cardinality
+
+    def _elements(self):
+        """One pass over the elements."""
+        return self._stream()
+
+    def _reordered(self, stream, cardinality):
+        """A data set of the same kind for another order or choice of what `_stream` gives."""
+        return Dataset(stream, cardinality)
+
+    def _batches(self, size):
+        """The elements, up to `size` of them stacked."""
+        elements = self._elements()
+        while group := list(itertools.islice(elements, size)):
+            yield stacked(group), len(group)
+
+    # ------------------------------------------------------------------------------------------------- sources
+
+    @staticmethod
+    def from_tensor_slices(tensors: Element, name: str | None = None) -> Dataset:
+        """One element for each sample of arrays.
+
+        Parameters
+        ----------
+        tensors : array (N, …), or tuple or dictionary of such
+        name : str, optional
+            Not used, as in the other methods.
+
+        Raises
+        ------
+        DataError
+            If the arrays have different numbers of samples.
+        """
+        arrays = arrays_of(tuple(tensors) if _is_list_of_arrays(tensors) else tensors)
+        count = common_length(arrays)
+        return _Slices(arrays, lambda: iter(range(count)), count)
+
+    @staticmethod
+    def from_tensors(tensors: Element, name: str | None = None) -> Dataset:
+        """A single element."""
+        element = arrays_of(tensors)
+        return Dataset(lambda: iter([element]), 1)
+
+    @staticmethod
+    def from_generator(
+        generator: Callable[..., Iterable[Element]],
+        output_types: object = None,
+        output_shapes: object = None,
+        args: tuple[object, ...] | None = None,
+        output_signature: object = None,
+        name: str | None = None,
+    ) -> Dataset:
+        """What a function gives: ``generator(*args)`` is called for each pass.
+
+        Parameters
+        ----------
+        generator : callable
+            Gives an iterable of elements.
+        output_types, output_shapes, output_signature : optional
+            Not needed: arrays know their types.
+        args : tuple, optional
+        """
+        if not callable(generator):
+            raise TypeError(
+                "from_generator takes a function that makes a generator, as each pass needs a new one. "
+                f"Received: {type(generator).__name__}; wrap it: lambda: {type(generator).__name__}(…)"
+            )
+        return Dataset(lambda: map(arrays_of, generator(*(args or ()))))
+
+    @staticmethod
+    def range(*args: int, output_type: object = np.int64, name: str | None = None) -> Dataset:
+        """Numbers, as Python's ``range`` gives them."""
+        numbers = range(*args)
+        return Dataset(lambda: (np.asarray(n, output_type) for n in numbers), len(numbers))
+
+    @staticmethod
+    def zip(*datasets: Dataset, name: str | None = None) -> Dataset:
+        """Tuples of the elements of several data sets, as many as the shortest has."""
+        parts = datasets[0] if len(datasets) == 1 and isinstance(datasets[0], tuple | list) else datasets
+        if not parts or not all(isinstance(part, Dataset) for part in parts):
+            raise TypeError(f"zip takes data sets. Received: {[type(part).__name__ for part in parts]}")
+        return Dataset(lambda: zip(*(part._elements() for part in parts), strict=False), _shortest(parts))
+
+    # --------------------------------------------------------------------------------------------------- steps
+
+    def map(
+        self,
+        map_func: Callable[..., Element],
+        num_parallel_calls: int | None = None,
+        deterministic: bool | None = None,
+        name: str | None = None,
+    ) -> Dataset:
+        """map_func of each element; a tuple's parts are its arguments. The order is kept.
+
+        Parameters
+        ----------
+        map_func : callable
+            Takes and gives arrays.
+        num_parallel_calls : int, optional
+            Threads that call it; AUTOTUNE: one for each processor. Default: the thread that iterates.
+        deterministic : bool, optional
+            Not used.
+        """
+        call = _called(map_func)
+        if num_parallel_calls is None:
+            return Dataset(lambda: map(call, self._elements()), self._cardinality)
+        threads = processors() if num_parallel_calls == AUTOTUNE else check_positive_int("threads", num_parallel_calls)
+        return Dataset(lambda: mapped(call, self._elements(), threads), self._cardinality)
+
+    def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
+        """The elements for which predicate is true; a tuple's parts are its arguments."""
+        return Dataset(lambda: (e for e in self._elements() if bool(_apply(predicate, e))))
+
+    def batch(
+        self,
+        batch_size: int,
+        drop_remainder: bool = False,
+        num_parallel_calls: int | None = None,
+        deterministic: bool | None = None,
+        name: str | None = None,
+    ) -> Dataset:
+        """Elements stacked along a new first axis.
+
+        Parameters
+        ----------
+        batch_size : int
+        drop_remainder : bool, default False
+            Whether a last batch that is too short is left out.
+        num_parallel_calls, deterministic : optional
+            Not used.
+
+        Raises
+        ------
+        DataError
+            When somebody iterates, if the shapes in a batch differ.
+        """
+        size = check_positive_int("batch_size", batch_size)
+
+        def batches():
+            return (batch for batch, length in self._batches(size) if length == size or not drop_remainder)
+
+        count = self._cardinality
+        return Dataset(batches, count if count < 0 else count // size if drop_remainder else -(-count // size))
+
+    def unbatch(self, name: str | None = None) -> Dataset:
+        """The samples of each element's arrays, one by one."""
+
+        def samples():
+            for element in self._elements():
+                for i in range(common_length(element)):
+                    yield map_leaves(lambda a, i=i: a[i], element)
+
+        infinite = self._cardinality == INFINITE_CARDINALITY
+        return Dataset(samples, INFINITE_CARDINALITY if infinite else UNKNOWN_CARDINALITY)
+
+    def shuffle(
+        self,
+        buffer_size: int,
+        seed: int | None = None,
+        reshuffle_each_iteration: bool | None = True,
+        name: str | None = None,
+    ) -> Dataset:
+        """A random order: each element is drawn from the next `buffer_size` ones.
+
+        Parameters
+        ----------
+        buffer_size : int
+            For a perfect shuffle, the number of elements at least. They are kept in memory.
+        seed : int, optional
+            Default: drawn when this is called, see `minicnn.utils.set_random_seed`.
+        reshuffle_each_iteration : bool, default True
+            Whether each pass has an order of its own.
+        """
+        size = check_positive_int("buffer_size", buffer_size)
+        seed = random.next_seed() if seed is None else abs(int(seed))
+        passes = itertools.count()
+
+        def shuffled():
+            number = next(passes) if reshuffle_each_iteration in (True, None) else 0
+            generator = random.generator(seed, "shuffle", number)
+            items = self._stream()
+            buffer = list(itertools.islice(items, size))
+            for item in items:
+                i = int(generator.integers(len(buffer)))
+                yield buffer[i]
+                buffer[i] = item
+            yield from (buffer[i] for i in generator.permutation(len(buffer)).tolist())
+
+        return self._reordered(shuffled, self._cardinality)
+
+    def cache(self, filename: str = "", name: str | None = None) -> Dataset:
+        """Keep all elements in memory from the first complete pass on.
+
+        Parameters
+        ----------
+        filename : str, default ""
+            Files are not supported.
+
+        Raises
+        ------
+        ValueError
+            If there is a file name.
+        """
+        if filename:
+            raise ValueError(f"cache() keeps elements in memory only. Received: filename={filename!r}; leave it out")
+        kept: list[list[Element]] = []
+
+        def cached():
+            if kept:
+                yield from kept[0]
+                return
+            new = []
+            for element in self._elements():
+                new.append(element)
+                yield element
+            kept[:] = [new]
+
+        return Dataset(cached, self._cardinality)
+
+    def prefetch(self, buffer_size: int = AUTOTUNE, name: str | None = None) -> Dataset:
+        """Make so many elements in a thread while the one before is being used; AUTOTUNE: 2."""
+        count = _AHEAD if buffer_size in (AUTOTUNE, None) else int(buffer_size)
+        if count == 0:
+            return self
+        check_positive_int("buffer_size", count)
+        return Dataset(lambda: read_ahead(self._elements, count), self._cardinality)
+
+    def take(self, count: int, name: str | None = None) -> Dataset:
+        """The first elements; all of them for -1."""
+        if _counted(count) < 0:
+            return self
+        return self._reordered(lambda: itertools.islice(self._stream(), count), _at_most(count, self._cardinality))
+
+    def skip(self, count: int, name: str | None = None) -> Dataset:
+        """All but the first elements; none for -1."""
+        if _counted(count) < 0:
+            return self._reordered(lambda: iter(()), 0)
+        left = self._cardinality if self._cardinality < 0 else max(0, self._cardinality - count)
+        return self._reordered(lambda: itertools.islice(self._stream(), count, None), left)
+
+    def repeat(self, count: int | None = None, name: str | None = None) -> Dataset:
+        """All elements `count` times; for ever by default, and for -1."""
+        forever = count is None or _counted(count) < 0
+
+        def repeated():
+            for _ in itertools.count() if forever else range(count):
+                empty = True
+                for item in self._stream():
+                    empty = False
+                    yield item
+                if empty:
+                    return
+
+        if forever:
+            return self._reordered(repeated, 0 if self._cardinality == 0 else INFINITE_CARDINALITY)
+        return self._reordered(repeated, self._cardinality * count if self._cardinality >= 0 else self._cardinality)
+
+    def enumerate(self, start: int = 0, name: str | None = None) -> Dataset:
+        """Pairs (number, element)."""
+        count = itertools.count
+        return Dataset(lambda: zip(map(np.asarray, count(start)), self._elements(), strict=False), self._cardinality)
+
+    def concatenate(self, dataset: Dataset, name: str | None = None) -> Dataset:
+        """All elements, then those of another data set."""
+        counts = self._cardinality, dataset._cardinality
+        unknown = INFINITE_CARDINALITY if INFINITE_CARDINALITY in counts else UNKNOWN_CARDINALITY
+        total = sum(counts) if min(counts) >= 0 else unknown
+        return Dataset(lambda: itertools.chain(self._elements(), dataset._elements()), total)
+
+    def shard(self, num_shards: int, index: int, name: str | None = None) -> Dataset:
+        """Every `num_shards`-th element, from number `index` on."""
+        if not 0 <= _counted(index) < check_positive_int("num_shards", num_shards):
+            raise ValueError(f"index is from 0 to num_shards - 1. Received: index={index}, num_shards={num_shards}")
+        count = self._cardinality
+        left = count if count < 0 else max(0, -(-(count - index) // num_shards))
+        return self._reordered(lambda: itertools.islice(self._stream(), index, None, num_shards), left)
+
+    def apply(self, transformation_func: Callable[[Dataset], Dataset]) -> Dataset:
+        """transformation_func of this data set."""
+        return transformation_func(self)
+
+    # -------------------------------------------------------------------------------------------------- reading
+
+    def __iter__(self) -> Iterator[Element]:
+        return map(eager, self._elements())
+
+    def as_numpy_iterator(self) -> Iterator[Element]:
+        """An iterator of plain NumPy arrays."""
+        return self._elements()
+
+    def reduce(self, initial_state: Any, reduce_func: Callable[[Any, Element], Any], name: str | None = None) -> Any:
+        """``state = reduce_func(state, element)`` for all elements; returns the last state."""
+        for element in self._elements():
+            initial_state = reduce_func(initial_state, element)
+        return initial_state
+
+    def cardinality(self, name: str | None = None) -> np.int64:
+        """How many elements there are; INFINITE_CARDINALITY or UNKNOWN_CARDINALITY where that is so."""
+        return np.int64(self._cardinality)
+
+    def __len__(self) -> int:
+        if self._cardinality < 0:
+            kind = "infinite" if self._cardinality == INFINITE_CARDINALITY else "not known"
+            raise TypeError(f"the number of elements is {kind}; say how many to use with take(n) or steps_per_epoch=n")
+        return self._cardinality
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        count = {INFINITE_CARDINALITY: "endlessly many", UNKNOWN_CARDINALITY: "unknown number of"}
+        return f"<Dataset, {count.get(self._cardinality, self._cardinality)} elements>"
+
+
+class _Slices(Dataset):
+    """Samples of arrays, in an order that `indices` gives: batches are gathered, not stacked from single samples."""
+
+    def __init__(self, arrays, indices, cardinality):
+        super().__init__(indices, cardinality)
+        self._arrays = arrays
+
+    def _elements(self):
+        return (map_leaves(lambda a, i=i: a[i], self._arrays) for i in self._stream())
+
+    def _reordered(self, stream, cardinality):
+        return _Slices(self._arrays, stream, cardinality)
+
+    def _batches(self, size):
+        indices = self._stream()
+        while group := list(itertools.islice(indices, size)):
+            yield map_leaves(lambda a, group=group: a[group], self._arrays), len(group)
+
+
+def _called(function):
+    """What `map` does to an element."""
+    return lambda element: arrays_of(_apply(function, element))
+
+
+def _apply(function, element):
+    return function(*element) if isinstance(element, tuple) else function(element)
+
+
+def _is_list_of_arrays(tensors):
+    return isinstance(tensors, list) and len(tensors) > 0 and all(isinstance(t, np.ndarray) and t.ndim for t in tensors)
+
+
+def _counted(count):
+    if not is_integer(count):
+        raise TypeError(f"expected an integer. Received: {count!r}")
+    return int(count)
+
+
+def _at_most(count, cardinality):
+    return cardinality if cardinality == UNKNOWN_CARDINALITY else count if cardinality < 0 else min(count, cardinality)
+
+
+def _shortest(datasets):
+    counts = [d._cardinality for d in datasets if d._cardinality != INFINITE_CARDINALITY]
+    if not counts:
+        return INFINITE_CARDINALITY
+    return UNKNOWN_CARDINALITY if UNKNOWN_CARDINALITY in counts else min(counts)

@@ -1,0 +1,129 @@
+"""What a data set consists of: arrays, and tuples and dictionaries of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import DataError
+
+Element = Any
+"""An array, a number, or a tuple or dictionary of elements."""
+
+
+class EagerArray(np.ndarray):
+    """A NumPy array with ``.numpy()``, so that code for TensorFlow's eager tensors runs; its items have it too."""
+
+    def numpy(self) -> np.ndarray:
+        """The same numbers as an array of NumPy's own class, (…)."""
+        return self.view(np.ndarray)
+
+    def __getitem__(self, key: Any) -> Any:
+        item = super().__getitem__(key)
+        return item if isinstance(item, np.ndarray) else np.asarray(item).view(EagerArray)
+
+
+def map_leaves(function: Callable[..., Any], *elements: Element) -> Element:
+    """The structure of `elements`, which all have the same, with function(leaf, …) in place of their leaves."""
+    first = elements[0]
+    if isinstance(first, dict):
+        _same_keys(elements)
+        return {key: map_leaves(function, *(e[key] for e in elements)) for key in first}
+    if isinstance(first, tuple):
+        if any(not isinstance(e, tuple) or len(e) != len(first) for e in elements):
+            raise DataError(f"elements of a data set have the same structure. Received: {_described(elements)}")
+        return tuple(map_leaves(function, *parts) for parts in zip(*elements, strict=True))
+    if any(isinstance(e, dict | tuple) for e in elements):
+        raise DataError(f"elements of a data set have the same structure. Received: {_described(elements)}")
+    return function(*elements)
+
+
+def leaves(element: Element) -> list[Any]:
+    """All leaves, in order."""
+    if isinstance(element, dict):
+        return [leaf for part in element.values() for leaf in leaves(part)]
+    if isinstance(element, tuple):
+        return [leaf for part in element for leaf in leaves(part)]
+    return [element]
+
+
+def arrays_of(element: Element) -> Element:
+    """The element with arrays for leaves; a list is an array, unless it holds arrays of different shapes.
+
+    Raises
+    ------
+    DataError
+        If a leaf cannot be an array.
+    """
+    return map_leaves(_array, _without_lists(element))
+
+
+def stacked(elements: Sequence[Element]) -> Element:
+    """One element whose leaves are those of all `elements` along a new first axis.
+
+    Raises
+    ------
+    DataError
+        If their structures or shapes differ.
+    """
+    return map_leaves(_stack, *elements)
+
+
+def eager(element: Element) -> Element:
+    """The element with `EagerArray` leaves."""
+    return map_leaves(lambda leaf: np.asarray(leaf).view(EagerArray), element)
+
+
+def common_length(element: Element) -> int:
+    """The length of the first axis of all leaves.
+
+    Raises
+    ------
+    DataError
+        If there is none, or if it differs.
+    """
+    lengths = {len(leaf) if np.ndim(leaf) else None for leaf in leaves(element)}
+    if len(lengths) != 1 or None in lengths:
+        shapes = [np.shape(leaf) for leaf in leaves(element)]
+        raise DataError(f"slices need arrays with the same number of samples along axis 0. Received: shapes {shapes}")
+    return lengths.pop()
+
+
+def _array(leaf):
+    array = leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf)
+    if array.dtype == object:
+        raise DataError(
+            f"a part of a data set's element is no array of numbers or text. Received: {type(leaf).__name__}"
+        )
+    return array
+
+
+def _without_lists(element):
+    if isinstance(element, dict):
+        return {key: _without_lists(part) for key, part in element.items()}
+    if isinstance(element, tuple):
+        return tuple(_without_lists(part) for part in element)
+    if isinstance(element, list) and len({np.shape(part) for part in element}) > 1:
+        return tuple(element)  # what a function returned as ``return [image, label]``
+    return element
+
+
+def _stack(*arrays):
+    shapes = {np.shape(a) for a in arrays}
+    if len(shapes) > 1:
+        raise DataError(
+            f"samples of a batch have one shape: resize or pad them first. Received: {sorted(shapes, key=str)[:4]}"
+        )
+    return np.stack(arrays)
+
+
+def _same_keys(elements: Iterable[Element]) -> None:
+    keys = [set(e) if isinstance(e, dict) else None for e in elements]
+    if any(k != keys[0] for k in keys):
+        raise DataError(f"elements of a data set have the same structure. Received: {_described(elements)}")
+
+
+def _described(elements):
+    return [sorted(e) if isinstance(e, dict) else f"{type(e).__name__} of {len(leaves(e))}" for e in elements][:2]

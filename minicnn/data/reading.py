@@ -1,0 +1,74 @@
+"""Working ahead in threads, with bounded memory."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+_CHECK_SECONDS = 0.1  # how often a thread that cannot go on looks whether anybody still wants its work
+
+
+def mapped(function: Callable[[Any], Any], items: Iterable[Any], threads: int) -> Iterator[Any]:
+    """function(item) for all items, in their order, computed by several threads; two for each are ahead at most."""
+    with ThreadPoolExecutor(threads, "minicnn-data") as pool:
+        pending = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) >= 2 * threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def read_ahead(items: Callable[[], Iterator[Any]], count: int) -> Iterator[Any]:
+    """The items, read by a thread that is up to `count` of them ahead.
+
+    An error of the reader is raised when its turn comes. The thread ends when nobody reads on.
+    """
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(count)
+    abandoned = threading.Event()
+
+    def deliver(entry):
+        while not abandoned.is_set():
+            try:
+                ready.put(entry, timeout=_CHECK_SECONDS)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def read():
+        try:
+            for item in items():
+                if not deliver(("item", item)):
+                    return
+        except BaseException as error:
+            deliver(("error", error))
+        else:
+            deliver(("end", None))
+
+    threading.Thread(target=read, name="minicnn-data", daemon=True).start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        abandoned.set()
+
+
+def processors() -> int:
+    """How many threads are worth it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,393 @@
+"""Keras's `ImageDataGenerator`: pictures that are changed at random each time they are used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import random
+from minicnn.checks import check_choice, check_number, real_array
+from minicnn.errors import DataError, ShapeError
+from minicnn.geometry import FILL_MODES
+from minicnn.images.folders import list_classes
+from minicnn.images.iterators import CLASS_MODES, FileIterator, NumpyArrayIterator
+from minicnn.images.transforms import Transform, transformed
+
+Range = float | Sequence[float]
+
+
+class ImageDataGenerator:
+    """Makes batches of images that are turned, moved, mirrored … at random, and brought to the scale of a network.
+
+    Parameters
+    ----------
+    featurewise_center, featurewise_std_normalization : bool, default False
+        Subtract the mean of the data, divide by its standard deviation (N, H, W → channels); `fit` first.
+    samplewise_center, samplewise_std_normalization : bool, default False
+        The same for each image on its own.
+    zca_whitening : bool, default False
+        Decorrelate the pixels (Krizhevsky: "Learning multiple layers of features from tiny images", 2009); `fit` first.
+    zca_epsilon : float, default 1e-6
+    rotation_range : float, default 0
+        Degrees to either side.
+    width_shift_range, height_shift_range : float, int or list, default 0
+        Below 1 a fraction of the size, else pixels; a list: one of them.
+    brightness_range : (float, float), optional
+        Factors.
+    shear_range : float, default 0
+        Degrees.
+    zoom_range : float or (float, float), default 0
+        0.2 means (0.8, 1.2).
+    channel_shift_range : float, default 0
+        What is added to all pixels.
+    fill_mode : {"nearest", "constant", "reflect", "wrap"}
+        What comes in from outside.
+    cval : float, default 0
+        For "constant".
+    horizontal_flip, vertical_flip : bool, default False
+    rescale : float, optional
+        Factor of all pixels, such as 1 / 255.
+    preprocessing_function : callable, optional
+        Takes and gives an image (H, W, C), before it is rescaled.
+    data_format : {"channels_last"}, optional
+    validation_split : float, default 0
+        The part of the pictures that ``subset="validation"`` takes.
+    interpolation_order : {0, 1}, default 1
+        1 mixes four pixels.
+    dtype : str, optional
+        Not used: images are float32.
+
+    Raises
+    ------
+    ValueError
+        For an argument outside its range.
+    """
+
+    def __init__(
+        self,
+        featurewise_center: bool = False,
+        samplewise_center: bool = False,
+        featurewise_std_normalization: bool = False,
+        samplewise_std_normalization: bool = False,
+        zca_whitening: bool = False,
+        zca_epsilon: float = 1e-6,
+        rotation_range: float = 0,
+        width_shift_range: Range = 0.0,
+        height_shift_range: Range = 0.0,
+        brightness_range: Sequence[float] | None = None,
+        shear_range: float = 0.0,
+        zoom_range: Range = 0.0,
+        channel_shift_range: float = 0.0,
+        fill_mode: str = "nearest",
+        cval: float = 0.0,
+        horizontal_flip: bool = False,
+        vertical_flip: bool = False,
+        rescale: float | None = None,
+        preprocessing_function: Callable[[np.ndarray], np.ndarray] | None = None,
+        data_format: str | None = None,
+        validation_split: float = 0.0,
+        interpolation_order: int = 1,
+        dtype: str | None = None,
+    ) -> None:
+        self.featurewise_center = featurewise_center or zca_whitening
+        self.samplewise_center = samplewise_center or samplewise_std_normalization
+        self.featurewise_std_normalization = featurewise_std_normalization
+        self.featurewise_center = self.featurewise_center or featurewise_std_normalization
+        self.samplewise_std_normalization = samplewise_std_normalization
+        self.zca_whitening, self.zca_epsilon = zca_whitening, zca_epsilon
+        self.rotation_range, self.shear_range = float(rotation_range), float(shear_range)
+        self.width_shift_range, self.height_shift_range = width_shift_range, height_shift_range
+        self.brightness_range = None if brightness_range is None else _range("brightness_range", brightness_range)
+        is_one = isinstance(zoom_range, int | float)
+        self.zoom_range = _range("zoom_range", (1 - zoom_range, 1 + zoom_range) if is_one else zoom_range)
+        self.channel_shift_range = float(channel_shift_range)
+        self.fill_mode, self.cval = check_choice("fill_mode", fill_mode, FILL_MODES), cval
+        self.horizontal_flip, self.vertical_flip = horizontal_flip, vertical_flip
+        self.rescale, self.preprocessing_function = rescale, preprocessing_function
+        check_choice("data_format", data_format, (None, "channels_last"))
+        if not 0 <= check_number("validation_split", validation_split) < 1:
+            raise ValueError(f"validation_split is from 0 to below 1. Received: {validation_split}")
+        self.validation_split = validation_split
+        self.interpolation_order = interpolation_order
+        self.mean: np.ndarray | None = None
+        self.std: np.ndarray | None = None
+        self._whitening = None
+
+    # --------------------------------------------------------------------------------------------------- sources
+
+    def flow(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        seed: int | None = None,
+        save_to_dir: str | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        ignore_class_split: bool = False,
+        subset: str | None = None,
+    ) -> NumpyArrayIterator:
+        """Batches of arrays: (images, labels), or images alone.
+
+        Parameters
+        ----------
+        x : array (N, H, W, C)
+            Or a pair (images, further inputs).
+        y, sample_weight : array (N, …), optional
+        batch_size : int, default 32
+        shuffle : bool, default True
+        seed : int, optional
+        save_to_dir, save_prefix, save_format : str, optional
+            Where the images are written, for looking at them.
+        subset : {"training", "validation"}, optional
+            The last, or the first `validation_split` of the data.
+        """
+        first = x[0] if isinstance(x, tuple | list) else x
+        part = self._part(len(first), subset)
+        save = (save_to_dir, save_prefix, save_format)
+        return NumpyArrayIterator(x, y, self, batch_size, shuffle, sample_weight, seed, save, part)
+
+    def flow_from_directory(
+        self,
+        directory: str | os.PathLike[str],
+        target_size: Sequence[int] = (256, 256),
+        color_mode: str = "rgb",
+        classes: Sequence[str] | None = None,
+        class_mode: str | None = "categorical",
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int | None = None,
+        subset: str | None = None,
+        follow_links: bool = False,
+        **options: Any,
+    ) -> FileIterator:
+        """Batches of the pictures in a folder, with one folder for each class.
+
+        Parameters
+        ----------
+        directory : str or path-like
+        target_size : (int, int), default (256, 256)
+        color_mode : {"rgb", "rgba", "grayscale"}
+        classes : list of str, optional
+            Default: the names of all folders, sorted.
+        class_mode : {"categorical", "binary", "sparse", "input", None}
+            One-hot rows, numbers, the images themselves, or no targets.
+        batch_size, shuffle, seed, subset
+            As for `flow`.
+        follow_links : bool, default False
+        **options
+            save_to_dir, save_prefix, save_format, interpolation, keep_aspect_ratio.
+
+        Raises
+        ------
+        DataError
+            If there is no such folder, no class or no picture.
+        """
+        check_choice("class_mode", class_mode, CLASS_MODES)
+        listing = list_classes(directory, classes, follow_links)
+        chosen = self._part_of_classes(listing.labels, subset)
+        print(f"Found {len(chosen)} images belonging to {len(listing.class_names)} classes.")
+        names = {name: i for i, name in enumerate(listing.class_names)}
+        options |= {"target_size": target_size, "color_mode": color_mode, "batch_size": batch_size}
+        options |= {"shuffle": shuffle, "seed": seed}
+        paths = [listing.paths[i] for i in chosen]
+        return FileIterator(paths, os.fspath(directory), listing.labels[chosen], names, self, class_mode, options)
+
+    def flow_from_dataframe(
+        self,
+        dataframe: Any,
+        directory: str | os.PathLike[str] | None = None,
+        x_col: str = "filename",
+        y_col: str | Sequence[str] = "class",
+        class_mode: str | None = "categorical",
+        classes: Sequence[str] | None = None,
+        subset: str | None = None,
+        validate_filenames: bool = True,
+        **options: Any,
+    ) -> FileIterator:
+        """Batches of the pictures that a table names.
+
+        Parameters
+        ----------
+        dataframe : pandas.DataFrame, or anything with columns
+        directory : str or path-like, optional
+            Where the paths in the table begin.
+        x_col, y_col : str, default "filename", "class"
+            The columns of paths and of targets; `y_col` may be a list for class_mode "raw".
+        class_mode : {"categorical", "binary", "sparse", "raw", "input", None}
+        classes : list of str, optional
+        subset : {"training", "validation"}, optional
+        validate_filenames : bool, default True
+            Whether rows without a file are left out.
+        **options
+            target_size, color_mode, batch_size, shuffle, seed and those of `flow_from_directory`.
+        """
+        check_choice("class_mode", class_mode, CLASS_MODES)
+        root = "" if directory is None else os.fspath(directory)
+        paths = [os.path.join(root, str(name)) for name in dataframe[x_col]]
+        keep = [i for i, path in enumerate(paths) if not validate_filenames or os.path.isfile(path)]
+        keep = keep[self._part(len(keep), subset)]
+        if not keep:
+            raise DataError(f"none of the table's files exists. Received: {paths[:2]} …")
+        targets, names = None, {}
+        if class_mode in ("categorical", "binary", "sparse"):
+            values = [str(v) for v in dataframe[y_col]]
+            names = {name: i for i, name in enumerate(sorted(set(values)) if classes is None else classes)}
+            keep = [i for i in keep if values[i] in names]
+            targets = np.array([names[values[i]] for i in keep], np.int64)
+        elif class_mode not in ("input", None):
+            columns = [y_col] if isinstance(y_col, str) else list(y_col)
+            targets = np.stack([np.asarray(dataframe[c])[keep] for c in columns], axis=1)  # (N, columns)
+            targets = targets[:, 0] if isinstance(y_col, str) else targets
+        print(f"Found {len(keep)} validated image filenames{f' belonging to {len(names)} classes' if names else ''}.")
+        return FileIterator([paths[i] for i in keep], root or ".", targets, names, self, class_mode, options)
+
+    def _part(self, count, subset):
+        """The slice of the data that `subset` is."""
+        if subset is None:
+            return slice(None)
+        check_choice("subset", subset, ("training", "validation"))
+        first = int(count * self.validation_split)
+        return slice(first) if subset == "validation" else slice(first, None)
+
+    def _part_of_classes(self, labels, subset):
+        """Indices of the pictures of a subset: the same part of each class."""
+        classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        return np.concatenate([indices[self._part(len(indices), subset)] for indices in classes])
+
+    # ---------------------------------------------------------------------------------------------------- images
+
+    def augmented(self, images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Images (N, H, W, C) changed at random and standardized, float32."""
+        shape = images.shape[1:]
+        transforms = [self._drawn(shape, generator) for _ in images]
+        images = transformed(images, transforms, self.fill_mode, self.cval, self.interpolation_order)
+        return np.stack([self.standardize(image) for image in images])
+
+    def get_random_transform(self, img_shape: Sequence[int], seed: int | None = None) -> Transform:
+        """Parameters of one random change, for `apply_transform`."""
+        return self._drawn(img_shape, _generator(seed))
+
+    def apply_transform(self, x: np.ndarray, transform_parameters: Transform) -> np.ndarray:
+        """The image x (H, W, C), changed."""
+        image = _one_image(x)
+        return transformed(image, [transform_parameters], self.fill_mode, self.cval, self.interpolation_order)[0]
+
+    def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
+        """The image x (H, W, C), changed at random."""
+        return self.apply_transform(x, self.get_random_transform(np.shape(x), seed))
+
+    def standardize(self, x: np.ndarray) -> np.ndarray:
+        """The image x (H, W, C) after `preprocessing_function`, `rescale` and normalization, float32."""
+        if self.preprocessing_function is not None:
+            x = self.preprocessing_function(x)
+        x = np.array(x, np.float32)
+        if self.rescale:
+            x *= self.rescale
+        if self.samplewise_center:
+            x -= x.mean()
+        if self.samplewise_std_normalization:
+            x /= x.std() + 1e-6
+        if self.featurewise_center:
+            x -= self._fitted(self.mean)
+        if self.featurewise_std_normalization:
+            x /= self._fitted(self.std) + 1e-6
+        if self.zca_whitening:
+            x = (x.reshape(1, -1) @ self._fitted(self._whitening)).reshape(x.shape)
+        return x
+
+    def _fitted(self, value):
+        if value is None:
+            raise ValueError("this ImageDataGenerator normalizes by the data: call fit(x_train) first")
+        return value
+
+    def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
+        """Learn the mean and deviation of images, which `featurewise_center` and its like need.
+
+        Parameters
+        ----------
+        x : array (N, H, W, C)
+        augment : bool, default False
+            Whether images are changed at random first.
+        rounds : int, default 1
+            How often, then.
+        seed : int, optional
+        """
+        images = np.array(real_array(x, "x"), np.float32)
+        if images.ndim != 4:
+            raise ShapeError(f"fit takes images (N, H, W, C). Received: shape {images.shape}")
+        if augment:
+            draw = _generator(seed)
+            images = np.concatenate(
+                [
+                    transformed(
+                        images, [self._drawn(images.shape[1:], draw) for _ in images], self.fill_mode, self.cval, 1
+                    )
+                    for _ in range(rounds)
+                ]
+            )
+        if self.featurewise_center:
+            self.mean = images.mean((0, 1, 2))
+            images -= self.mean
+        if self.featurewise_std_normalization:
+            self.std = images.std((0, 1, 2))
+            images /= self.std + 1e-6
+        if self.zca_whitening:
+            flat = images.reshape(len(images), -1)
+            vectors, values, _ = np.linalg.svd(flat.T @ flat / len(flat))
+            self._whitening = (vectors / np.sqrt(values + self.zca_epsilon)) @ vectors.T
+
+    def _drawn(self, shape, generator):
+        """One random transform, in Keras's names."""
+        height, width = shape[:2]
+        return {
+            "theta": generator.uniform(-self.rotation_range, self.rotation_range) if self.rotation_range else 0,
+            "tx": _shift(self.width_shift_range, width, generator),
+            "ty": _shift(self.height_shift_range, height, generator),
+            "shear": generator.uniform(-self.shear_range, self.shear_range) if self.shear_range else 0,
+            "zx": (zoom := self._zooms(generator))[0],
+            "zy": zoom[1],
+            "flip_horizontal": self.horizontal_flip and generator.random() < 0.5,
+            "flip_vertical": self.vertical_flip and generator.random() < 0.5,
+            "channel_shift_intensity": generator.uniform(-self.channel_shift_range, self.channel_shift_range)
+            if self.channel_shift_range
+            else None,
+            "brightness": None if self.brightness_range is None else generator.uniform(*self.brightness_range),
+        }
+
+    def _zooms(self, generator):
+        return (1, 1) if self.zoom_range == (1, 1) else generator.uniform(*self.zoom_range, 2)
+
+
+def _shift(amount, size, generator):
+    """Pixels along an axis: of a list one, of an int so many at most, of a fraction that part of the size."""
+    if not isinstance(amount, int | float | np.number):
+        pixels = generator.choice(np.asarray(amount)) * generator.choice([-1, 1])
+    elif isinstance(amount, int) and amount:
+        pixels = generator.integers(-amount, amount, endpoint=False)
+    else:
+        pixels = generator.uniform(-amount, amount) if amount else 0
+    return pixels * size if np.max(np.abs(amount)) < 1 else pixels
+
+
+def _range(name, value):
+    low, high = (float(v) for v in value) if len(value) == 2 else (np.nan, np.nan)
+    if not low <= high:
+        raise ValueError(f"{name} is a pair (lowest, highest). Received: {value}")
+    return low, high
+
+
+def _one_image(x):
+    x = np.asarray(x)
+    if x.ndim != 3:
+        raise ShapeError(f"expected one image (H, W, C). Received: shape {x.shape}")
+    return x[None]
+
+
+def _generator(seed):
+    return random.generator(random.next_seed() if seed is None else abs(int(seed)), "transform")

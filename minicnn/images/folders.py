@@ -1,0 +1,276 @@
+"""Folders of pictures, one for each class."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn import random
+from minicnn.checks import check_choice, check_number, check_pair, check_positive_int
+from minicnn.data import Dataset
+from minicnn.data.dataset import UNKNOWN_CARDINALITY
+from minicnn.data.reading import mapped, processors, read_ahead
+from minicnn.errors import DataError
+from minicnn.images.files import CHANNELS, EXTENSIONS, read_image
+from minicnn.images.resizing import INTERPOLATIONS
+
+_AHEAD = 2  # batches
+_LABEL_MODES = ("int", "categorical", "binary", None)
+
+
+class Listing(NamedTuple):
+    """Pictures of a folder, in the order of their names.
+
+    Attributes
+    ----------
+    paths : list of str
+    labels : array (N,), int32
+    class_names : list of str
+    """
+
+    paths: list[str]
+    labels: np.ndarray
+    class_names: list[str]
+
+
+def list_classes(directory: str | os.PathLike[str], class_names: Sequence[str] | None, follow_links: bool) -> Listing:
+    """The pictures in the folders below `directory`, whose names are the classes.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, no class, or not one picture.
+    """
+    root = Path(directory)
+    if not root.is_dir():
+        raise DataError(
+            f"expected a folder with one folder of pictures for each class. Received: {os.fspath(directory)}"
+        )
+    found = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    names = found if class_names is None else [str(name) for name in class_names]
+    if missing := [name for name in names if name not in found]:
+        raise DataError(f"there is no folder for class {missing[0]!r} in {os.fspath(directory)}. Received: {found}")
+    if not names:
+        raise DataError(
+            "expected one folder of pictures for each class; pictures without classes are read with labels=None. "
+            f"Received: {os.fspath(directory)}, in which there is no folder"
+        )
+    paths, labels = [], []
+    for label, name in enumerate(names):
+        of_class = list_pictures(root / name, follow_links)
+        paths += of_class
+        labels += [label] * len(of_class)
+    return Listing(_some(paths, directory), np.array(labels, np.int32), names)
+
+
+def list_pictures(directory: str | os.PathLike[str], follow_links: bool = False) -> list[str]:
+    """Paths of all pictures in a folder and below it, sorted."""
+    paths = []
+    for folder, folders, files in os.walk(directory, followlinks=follow_links):
+        folders.sort()
+        paths += [os.path.join(folder, file) for file in sorted(files) if file.lower().endswith(EXTENSIONS)]
+    return paths
+
+
+def _some(paths, directory):
+    if not paths:
+        raise DataError(
+            f"found no picture ({', '.join(EXTENSIONS)}) below the folder. Received: {os.fspath(directory)}"
+        )
+    return paths
+
+
+def image_dataset_from_directory(
+    directory: str | os.PathLike[str],
+    labels: str | Sequence[int] | None = "inferred",
+    label_mode: str | None = "int",
+    class_names: Sequence[str] | None = None,
+    color_mode: str = "rgb",
+    batch_size: int | None = 32,
+    image_size: Sequence[int] = (256, 256),
+    shuffle: bool = True,
+    seed: int | None = None,
+    validation_split: float | None = None,
+    subset: str | None = None,
+    interpolation: str = "bilinear",
+    follow_links: bool = False,
+    crop_to_aspect_ratio: bool = False,
+    pad_to_aspect_ratio: bool = False,
+    data_format: str | None = None,
+    verbose: bool = True,
+    on_error: str = "raise",
+) -> Dataset | tuple[Dataset, Dataset]:
+    """A data set of the pictures in a folder, which are read while a model trains.
+
+    Parameters
+    ----------
+    directory : str or path-like
+        With one folder for each class; for labels that are not inferred, with pictures.
+    labels : "inferred", list of int or None
+        The names of the folders, sorted, are classes 0, 1, …; or one label for each picture, in the order of their
+        paths; None: there are none.
+    label_mode : {"int", "categorical", "binary", None}
+        int32 numbers (N,), one-hot rows (N, classes), float32 numbers (N, 1) for two classes, or no labels.
+    class_names : list of str, optional
+        The classes in another order, or some of them.
+    color_mode : {"rgb", "rgba", "grayscale"}
+    batch_size : int or None, default 32
+        None: single images.
+    image_size : (int, int), default (256, 256)
+        Height and width that pictures are resized to.
+    shuffle : bool, default True
+        Whether each pass has an order of its own.
+    seed : int, optional
+        Of the order and of the split.
+    validation_split : float in (0, 1), optional
+        The part that is held back for validation.
+    subset : {"training", "validation", "both"}, optional
+        Which part this is; "both": a pair of data sets.
+    interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3"}
+    follow_links : bool, default False
+        Whether folders that are links are entered.
+    crop_to_aspect_ratio, pad_to_aspect_ratio : bool, default False
+        Whether pictures are cut, or get black margins, rather than being distorted.
+    data_format : {"channels_last"}, optional
+    verbose : bool, default True
+        Whether to say how many pictures were found.
+    on_error : {"raise", "skip"}, default "raise"
+        What happens with a file that cannot be read: an error that names it; or it is left out, and a warning says how
+        many were.
+
+    Returns
+    -------
+    Dataset
+        Of (images, labels), or of images; images are float32 from 0 to 255, (N, height, width, C). With the attributes
+        `class_names` and `file_paths`.
+
+    Raises
+    ------
+    DataError
+        If there are no pictures; when somebody iterates, if one cannot be read.
+    ValueError
+        For arguments that are not among these, or do not go together.
+    """
+    check_choice("label_mode", label_mode, _LABEL_MODES)
+    check_choice("color_mode", color_mode, tuple(CHANNELS))
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
+    check_choice("on_error", on_error, ("raise", "skip"))
+    check_choice("data_format", data_format, (None, "channels_last"))
+    listing = _listed(directory, labels, class_names, follow_links)
+    if label_mode == "binary" and len(listing.class_names) != 2:
+        raise ValueError(f"label_mode='binary' is for two classes. Received: {listing.class_names}")
+    if verbose:
+        classes = f" belonging to {len(listing.class_names)} classes" if listing.class_names else ""
+        print(f"Found {len(listing.paths)} files{classes}.")
+    order, parts = _parts(len(listing.paths), shuffle, seed, validation_split, subset, verbose)
+    read = _Reader(
+        check_pair("image_size", image_size), color_mode, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio
+    )
+    size = None if batch_size is None else check_positive_int("batch_size", batch_size)
+    is_labelled = label_mode is not None and labels is not None
+    made = [
+        _dataset(listing, order[part], read, size, label_mode if is_labelled else None, shuffle, seed, on_error)
+        for part in parts
+    ]
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+def _listed(directory, labels, class_names, follow_links):
+    if isinstance(labels, str):
+        if labels != "inferred":
+            raise ValueError(f"labels is 'inferred', a list of class numbers, or None. Received: {labels!r}")
+        return list_classes(directory, class_names, follow_links)
+    paths = _some(list_pictures(directory, follow_links), directory)
+    if labels is None:
+        return Listing(paths, np.zeros(len(paths), np.int32), [])
+    numbers = np.asarray(labels, np.int32)
+    if len(numbers) != len(paths):
+        raise ValueError(f"expected a label for each of {len(paths)} pictures. Received: {len(numbers)} labels")
+    names = [str(n) for n in range(int(numbers.max()) + 1)] if class_names is None else list(class_names)
+    return Listing(paths, numbers, names)
+
+
+def _parts(count, shuffle, seed, fraction, subset, verbose):
+    """(order of all pictures, the slices of it that are wanted)."""
+    order = np.arange(count)
+    if fraction is None:
+        if subset is not None:
+            raise ValueError(f"subset needs validation_split=. Received: {subset=}")
+        return order, [slice(None)]
+    check_choice("subset", subset, ("training", "validation", "both"))
+    if not 0 < check_number("validation_split", fraction) < 1:
+        raise ValueError(f"validation_split is between 0 and 1. Received: {fraction}")
+    if shuffle and seed is None:
+        raise ValueError("give a seed=, the same for both subsets, or they overlap; or shuffle=False")
+    if shuffle:
+        order = random.generator(abs(int(seed)), "split").permutation(count)
+    training = count - int(fraction * count)
+    slices = {"training": slice(training), "validation": slice(training, None)}
+    parts = [slices[subset]] if subset != "both" else [slices["training"], slices["validation"]]
+    if verbose:
+        for name, part in slices.items():
+            if part in parts:
+                print(f"Using {len(order[part])} files for {name}.")
+    return order, parts
+
+
+class _Reader(NamedTuple):
+    """How pictures are read."""
+
+    size: tuple[int, int]
+    color_mode: str
+    interpolation: str
+    crop: bool
+    pad: bool
+
+    def __call__(self, path):
+        return read_image(path, self.color_mode, self.size, self.interpolation, self.crop, self.pad)
+
+
+def _dataset(listing, order, read, batch_size, label_mode, shuffle, seed, on_error):
+    """The pictures `order` of a listing as a data set that reads ahead in threads."""
+    order = [int(i) for i in order]
+    skipped = {}
+
+    def attempt(index):
+        try:
+            return index, read(listing.paths[index])
+        except DataError as error:
+            if on_error == "raise":
+                raise
+            skipped[listing.paths[index]] = str(error)
+            return index, None
+
+    def pictures(indices):
+        before = len(skipped)
+        for index, picture in mapped(attempt, indices, processors()):
+            if picture is not None:
+                yield picture if label_mode is None else (picture, _label(listing, index, label_mode))
+        if len(skipped) > before:
+            first = next(iter(skipped.values()))
+            warnings.warn(f"{len(skipped)} of {len(order)} files were skipped, the first: {first}", stacklevel=2)
+
+    indices = Dataset.from_tensor_slices(np.array(order))
+    if shuffle:
+        indices = indices.shuffle(len(order), seed=seed)
+    count = len(order) if on_error == "raise" else UNKNOWN_CARDINALITY
+    dataset = Dataset(lambda: pictures(int(i) for i in indices.as_numpy_iterator()), count)
+    if batch_size is not None:
+        dataset = dataset.batch(batch_size)
+    made = Dataset(lambda: read_ahead(dataset.as_numpy_iterator, _AHEAD), dataset.cardinality())
+    made.class_names, made.file_paths = listing.class_names, [listing.paths[i] for i in order]
+    return made
+
+
+def _label(listing, index, label_mode):
+    label = listing.labels[index]
+    if label_mode == "int":
+        return label
+    if label_mode == "binary":
+        return np.array([label], np.float32)
+    return (np.arange(len(listing.class_names)) == label).astype(np.float32)

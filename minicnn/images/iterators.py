@@ -1,0 +1,224 @@
+"""Batches of augmented pictures: of arrays, of folders, of tables that name files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn import random
+from minicnn.checks import check_choice, check_pair, check_positive_int, real_array
+from minicnn.data.reading import mapped, processors
+from minicnn.errors import DataError, ShapeError
+from minicnn.images.files import CHANNELS, array_to_img, img_to_array, load_img
+
+if TYPE_CHECKING:
+    from minicnn.images.augmented import ImageDataGenerator
+
+
+class BatchIterator:
+    """Endless batches with ``next``, and as a Sequence: ``len()`` is the batches of a pass, ``[i]`` gives one.
+
+    Attributes
+    ----------
+    n, samples : int
+        How many pictures there are.
+    batch_size : int
+    """
+
+    def __init__(self, samples: int, batch_size: int, shuffle: bool, seed: int | None) -> None:
+        self.n = self.samples = samples
+        self.batch_size: int = check_positive_int("batch_size", batch_size)
+        self.shuffle: bool = shuffle
+        self.seed: int = random.next_seed() if seed is None else abs(int(seed))
+        self.batch_index = self.total_batches_seen = self._pass = 0
+        self._draw_order()
+
+    def _draw_order(self):
+        generator = random.generator(self.seed, "order", self._pass)
+        self.index_array: np.ndarray = generator.permutation(self.n) if self.shuffle else np.arange(self.n)
+
+    def __len__(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(f"there are {len(self)} batches. Received: index {index}")
+        self.total_batches_seen += 1
+        chosen = self.index_array[index * self.batch_size : (index + 1) * self.batch_size]
+        return self._batch(chosen, random.generator(self.seed, "transform", self._pass, index))
+
+    def on_epoch_end(self) -> None:
+        """Draw the order of the next pass."""
+        self._pass += 1
+        self._draw_order()
+
+    def reset(self) -> None:
+        """Begin with the first batch again."""
+        self.batch_index = 0
+
+    def __iter__(self) -> BatchIterator:
+        return self
+
+    def __next__(self) -> Any:
+        if self.n == 0:
+            raise DataError("there are no pictures. Received: an empty data set")
+        batch = self[self.batch_index]
+        self.batch_index += 1
+        if self.batch_index == len(self):
+            self.batch_index = 0
+            self.on_epoch_end()
+        return batch
+
+    next = __next__
+
+    def _batch(self, indices: np.ndarray, generator: np.random.Generator) -> Any:
+        """The pictures of these indices, and what belongs to them."""
+        raise NotImplementedError
+
+
+class _Saving:
+    """Writes the pictures of each batch to a folder, for looking at them."""
+
+    def __init__(self, directory, prefix, file_format):
+        self._directory, self._prefix, self._format = directory, prefix, file_format
+        if directory is not None:
+            os.makedirs(directory, exist_ok=True)
+
+    def __call__(self, images, indices):
+        for image, index in zip(images, indices, strict=True) if self._directory is not None else ():
+            name = f"{self._prefix}_{index}_{np.random.default_rng().integers(10**7)}.{self._format}"
+            array_to_img(image).save(os.path.join(self._directory, name))
+
+
+class NumpyArrayIterator(BatchIterator):
+    """Batches of an array of images; made by `ImageDataGenerator.flow`."""
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        image_data_generator: ImageDataGenerator,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        sample_weight: Any = None,
+        seed: int | None = None,
+        save: tuple[str | None, str, str] = (None, "", "png"),
+        part: slice = slice(None),
+    ) -> None:
+        more = list(x[1:]) if isinstance(x, tuple | list) and len(x) == 2 and np.ndim(x[0]) == 4 else []
+        x = x[0] if more else x
+        self.x: np.ndarray = real_array(x, "x")[part]
+        if self.x.ndim != 4:
+            raise ShapeError(f"flow takes images (N, H, W, C); add the axis with x[..., None]. Received: {np.shape(x)}")
+        self._more = [np.asarray(a)[part] for other in more for a in (other if isinstance(other, list) else [other])]
+        self.y: np.ndarray | None = None if y is None else np.asarray(y)[part]
+        self.sample_weight: np.ndarray | None = None if sample_weight is None else np.asarray(sample_weight)[part]
+        for name, values in (("y", self.y), ("sample_weight", self.sample_weight)):
+            if values is not None and len(values) != len(self.x):
+                raise ValueError(f"x and {name} have one length. Received: {len(self.x)} and {len(values)}")
+        self.image_data_generator: ImageDataGenerator = image_data_generator
+        self._save = _Saving(*save)
+        super().__init__(len(self.x), batch_size, shuffle, seed)
+
+    def _batch(self, indices, generator):
+        images = self.image_data_generator.augmented(self.x[indices], generator)
+        self._save(images, indices)
+        x = [images, *(a[indices] for a in self._more)] if self._more else images
+        if self.y is None:
+            return x
+        weights = () if self.sample_weight is None else (self.sample_weight[indices],)
+        return (x, self.y[indices], *weights)
+
+
+class FileIterator(BatchIterator):
+    """Batches of pictures in files; made by `flow_from_directory` and `flow_from_dataframe`.
+
+    Attributes
+    ----------
+    filepaths : list of str
+    filenames : list of str
+        Below the folder.
+    classes, labels : array (N,)
+        Class numbers.
+    class_indices : dict
+        Class name → number.
+    num_classes : int
+    image_shape : tuple of int
+    """
+
+    def __init__(
+        self,
+        filepaths: Sequence[str],
+        directory: str,
+        targets: np.ndarray | None,
+        class_indices: dict[str, int],
+        image_data_generator: ImageDataGenerator,
+        class_mode: str | None,
+        options: dict[str, Any],
+    ) -> None:
+        self.filepaths: list[str] = list(filepaths)
+        self.directory: str = directory
+        self.filenames: list[str] = [os.path.relpath(path, directory) for path in self.filepaths]
+        self.class_indices: dict[str, int] = class_indices
+        self.num_classes: int = len(class_indices)
+        self.classes: np.ndarray | None = targets
+        self.labels: np.ndarray | None = targets
+        self.class_mode: str | None = class_mode
+        self.image_data_generator: ImageDataGenerator = image_data_generator
+        self.target_size: tuple[int, int] = check_pair("target_size", options.get("target_size", (256, 256)))
+        self.color_mode: str = check_choice("color_mode", options.get("color_mode", "rgb"), tuple(CHANNELS))
+        self.image_shape: tuple[int, int, int] = (*self.target_size, CHANNELS[self.color_mode])
+        self._interpolation = options.get("interpolation", "nearest")
+        self._keeps_ratio = options.get("keep_aspect_ratio", False)
+        self._save = _Saving(*(options.get(n, d) for n, d in _SAVING.items()))
+        super().__init__(
+            len(self.filepaths), options.get("batch_size", 32), options.get("shuffle", True), options.get("seed")
+        )
+
+    def _read(self, index):
+        image = load_img(
+            self.filepaths[index], self.color_mode, self.target_size, self._interpolation, self._keeps_ratio
+        )
+        return img_to_array(image)
+
+    def _batch(self, indices, generator):
+        images = np.stack(list(mapped(self._read, indices, processors())))
+        images = self.image_data_generator.augmented(images, generator)
+        self._save(images, indices)
+        make = _TARGETS[self.class_mode]
+        return images if make is None else (images, make(self, images, indices))
+
+
+_SAVING = {"save_to_dir": None, "save_prefix": "", "save_format": "png"}
+
+
+def _one_hot(iterator, images, indices):
+    return (iterator.classes[indices][:, None] == np.arange(iterator.num_classes)).astype(np.float32)
+
+
+def _numbers(iterator, images, indices):
+    return iterator.labels[indices].astype(np.float32)
+
+
+def _raw(iterator, images, indices):
+    return iterator.labels[indices]
+
+
+def _images_again(iterator, images, indices):
+    return images.copy()
+
+
+_TARGETS: dict[str | None, Callable[..., np.ndarray] | None] = {
+    "categorical": _one_hot,
+    "binary": _numbers,
+    "sparse": _numbers,
+    "raw": _raw,
+    "other": _raw,
+    "multi_output": _raw,
+    "input": _images_again,
+    None: None,
+}
+CLASS_MODES = tuple(_TARGETS)

@@ -1,0 +1,36 @@
+"""Keras's names, those of today and those that older versions had: a notebook is ported by its imports.
+
+``from tensorflow.keras import layers`` becomes ``from minicnn.keras import layers``. The classes are minicnn's own, or
+subclasses that translate what Keras 1 and 2 called their arguments; what is dropped in today's Keras says so once, with
+the name of today. Nothing else in minicnn imports this package, and files carry the names of minicnn's own classes.
+"""
+
+from minicnn.keras import _names, _paths
+
+__version__ = "3.15.1"  # of the Keras whose names these are
+
+_MODULES = (
+    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "initializers"),
+    *("layers", "losses", "metrics", "models", "ops", "optimizers", "preprocessing", "random", "regularizers"),
+    *("saving", "utils", "wrappers"),
+)
+_FROM = {
+    "Input": "minicnn.keras.layers",
+    "KerasTensor": "minicnn.graph.Tensor",
+    "Layer": "minicnn.keras.layers",
+    "Model": "minicnn.keras.models",
+    "Sequential": "minicnn.keras.models",
+    "Initializer": "minicnn.initializers",
+    "Loss": "minicnn.losses",
+    "Metric": "minicnn.metrics",
+    "Optimizer": "minicnn.optimizers",
+    "Regularizer": "minicnn.regularizers",
+}
+
+_paths.install()
+__getattr__ = _names.lookup(__name__, modules=_MODULES, names=_FROM)
+__all__ = sorted({*_MODULES, *_FROM})
+
+
+def __dir__():
+    return __all__

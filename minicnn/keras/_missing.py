@@ -1,0 +1,47 @@
+"""What Keras has and minicnn does not, and why."""
+
+_SEQUENCES = "it is for convolutional networks on images, and has no layers for sequences of words or time"
+_PRETRAINED = "there are no pretrained networks; a model that Keras has saved as .keras or .h5 loads with load_model"
+_GROUPS = {
+    _SEQUENCES: (
+        *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D", "Embedding", "Masking"),
+        *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization", "StringLookup"),
+        *("IntegerLookup", "Hashing", "MultiHeadAttention", "Attention", "AdditiveAttention", "sequence", "text"),
+        *("pad_sequences", "Tokenizer", "timeseries_dataset_from_array", "text_dataset_from_directory"),
+    ),
+    _PRETRAINED: (
+        *(
+            "VGG16",
+            "VGG19",
+            "ResNet50",
+            "ResNet101",
+            "ResNet152",
+            "ResNet50V2",
+            "ResNet101V2",
+            "InceptionV3",
+            "Xception",
+        ),
+        *("InceptionResNetV2", "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "DenseNet121"),
+        *("DenseNet169", "DenseNet201", "NASNetMobile", "NASNetLarge", "EfficientNetB0", "EfficientNetB1"),
+        *("EfficientNetB2", "EfficientNetB3", "EfficientNetB4", "EfficientNetB5", "EfficientNetB6", "EfficientNetB7"),
+        *("EfficientNetV2B0", "EfficientNetV2S", "ConvNeXtTiny", "preprocess_input", "decode_predictions"),
+        *("vgg16", "vgg19", "resnet", "resnet50", "resnet_v2", "inception_v3", "xception", "mobilenet", "mobilenet_v2"),
+        *("inception_resnet_v2", "densenet", "nasnet", "efficientnet", "imagenet_utils"),
+    ),
+    "it is for images, and has no layers of three dimensions": (
+        *("Conv3D", "Conv3DTranspose", "MaxPooling3D", "MaxPool3D", "AveragePooling3D", "AvgPool3D", "Cropping3D"),
+        *("GlobalAveragePooling3D", "GlobalMaxPooling3D", "UpSampling3D", "ZeroPadding3D", "SpatialDropout3D"),
+    ),
+    "this layer was dropped by Keras 2: write Add()([a, b]), Concatenate()([a, b]) and their like": ("Merge", "merge"),
+    "there are no estimators for scikit-learn; wrap fit and predict in a class": (
+        *("KerasClassifier", "KerasRegressor", "scikit_learn"),
+    ),
+    "models are not written as YAML, as Keras stopped to: use to_json": ("model_from_yaml",),
+    "it computes without TensorFlow's sessions and graphs": ("get_session", "tf", "GradientTape", "function"),
+}
+_REASONS = {name: why for why, names in _GROUPS.items() for name in names}
+
+
+def reason(name: str) -> str | None:
+    """One sentence on why minicnn does not have a name of Keras; None if it is no such name."""
+    return f"minicnn has no {name}: {_REASONS[name]}" if name in _REASONS else None

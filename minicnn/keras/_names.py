@@ -1,0 +1,74 @@
+"""Looking up a name in a module of `minicnn.keras`: what there is, what there was, and what there never will be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+from minicnn.errors import unknown_name
+from minicnn.keras._missing import reason
+from minicnn.keras._paths import old_path
+from minicnn.keras._warning import warn_once
+
+
+class NotInMinicnn(ImportError):
+    """A name of Keras that minicnn does not have; an ImportError, so that ``from … import …`` shows the sentence."""
+
+
+def lookup(
+    module: str,
+    sources: Iterable[str] = (),
+    modules: Iterable[str] = (),
+    names: Mapping[str, str] = MappingProxyType({}),
+    old: Mapping[str, str] = MappingProxyType({}),
+) -> Callable[[str], Any]:
+    """A ``__getattr__`` for a module of `minicnn.keras`.
+
+    Parameters
+    ----------
+    module : str
+        Its name.
+    sources : iterable of str
+        Modules of minicnn whose public names it has too.
+    modules : iterable of str
+        Its submodules.
+    names : mapping, optional
+        Name → module that holds it; "module.other" where it is called otherwise there.
+    old : mapping, optional
+        A name that Keras has dropped → the name of today, in the same module.
+    """
+    sources, modules = tuple(sources), frozenset(modules)
+    short = module.removeprefix("minicnn.")
+
+    def __getattr__(name):
+        if name.startswith("_"):
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        if name in modules or old_path(f"{short}.{name}"):
+            return import_module(f"{module}.{name}")
+        if name in old:
+            warn_once(f"{short}.{name} is a name of an older Keras: today it is {short}.{old[name]}")
+            return getattr(sys.modules[module], old[name])
+        if name in names:
+            return _from(names[name], name)
+        for source in map(import_module, sources):
+            if name in _public(source):
+                return getattr(source, name)
+        known = [*modules, *names, *old, *(n for s in sources for n in _public(import_module(s)))]
+        raise NotInMinicnn(reason(name) or str(unknown_name(f"name in {short}", name, known)), name=name)
+
+    return __getattr__
+
+
+def _from(place, name):
+    try:
+        return getattr(import_module(place), name)
+    except ModuleNotFoundError:
+        package, _, other = place.rpartition(".")
+        return getattr(import_module(package), other)
+
+
+def _public(module):
+    return getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]

@@ -1,0 +1,182 @@
+"""Functions on arrays, as NumPy computes them, and on a model's tensors, as layers: so that they are differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import activations, layers
+from minicnn.graph import Tensor
+from minicnn.keras._names import NotInMinicnn
+from minicnn.settings import floatx
+
+NUMPY = (
+    *("abs", "absolute", "all", "any", "arange", "argmax", "argmin", "argsort", "array", "ceil", "clip", "concatenate"),
+    *(
+        "cos",
+        "cumsum",
+        "diag",
+        "divide",
+        "dot",
+        "equal",
+        "exp",
+        "expand_dims",
+        "eye",
+        "flip",
+        "floor",
+        "full",
+        "greater",
+    ),
+    *(
+        "greater_equal",
+        "isfinite",
+        "isinf",
+        "isnan",
+        "less",
+        "less_equal",
+        "linspace",
+        "log",
+        "log1p",
+        "log10",
+        "matmul",
+    ),
+    *("maximum", "mean", "median", "minimum", "moveaxis", "multiply", "not_equal", "ones", "ones_like", "pad", "power"),
+    *("prod", "repeat", "reshape", "round", "sign", "sin", "sort", "sqrt", "square", "squeeze", "stack", "std"),
+    *("subtract", "sum", "swapaxes", "tan", "tanh", "tile", "transpose", "var", "where", "zeros", "zeros_like"),
+    *("logical_and", "logical_or", "logical_not", "max", "min", "add", "negative", "unique", "reciprocal", "outer"),
+)
+_RENAMED = {"max": "max", "min": "min", "abs": "absolute"}
+ACTIVATIONS = (
+    *("relu", "sigmoid", "softmax", "tanh", "elu", "selu", "gelu", "silu", "softplus", "softsign", "leaky_relu", "exp"),
+    *("relu6", "hard_sigmoid", "hard_swish", "hard_silu", "mish", "log_softmax", "square", "sqrt", "abs", "log", "sin"),
+    *("cos", "log_sigmoid", "exponential", "reciprocal", "negative", "sign"),
+)
+_MERGES = {
+    "add": "Add",
+    "subtract": "Subtract",
+    "multiply": "Multiply",
+    "maximum": "Maximum",
+    "minimum": "Minimum",
+}
+_POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
+
+
+def is_symbolic(x: object) -> bool:
+    """Whether `x` is, or holds, a tensor of a model."""
+    return isinstance(x, Tensor) or (isinstance(x, list | tuple) and any(isinstance(part, Tensor) for part in x))
+
+
+is_keras_tensor = is_symbolic
+
+
+def either(name: str) -> Callable[..., Any]:
+    """The function `name`, of arrays or of tensors."""
+    on_arrays = getattr(np, _RENAMED.get(name, name), None) or _activation_of_arrays(name)
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if any(is_symbolic(a) for a in (*args, *kwargs.values())):
+            return _of_tensors(name, *args, **kwargs)
+        if "keepdims" in kwargs and kwargs["keepdims"] is None:
+            del kwargs["keepdims"]
+        return on_arrays(*args, **kwargs)
+
+    function.__name__ = name
+    function.__doc__ = f"``{name}`` of arrays, as NumPy computes it, or of a model's tensors."
+    return function
+
+
+def _activation_of_arrays(name):
+    return lambda x, *args, **kwargs: getattr(activations, name)(np.asarray(x), *args, **kwargs)
+
+
+def _of_tensors(name, *args, **kwargs):
+    if name in _MERGES and len(args) == 2:
+        return _merged(name, *args)
+    if name == "divide" and not is_symbolic(args[1]):
+        return args[0] / args[1]
+    if name == "concatenate":
+        return layers.Concatenate(axis=kwargs.get("axis", args[1] if len(args) > 1 else 0))(list(args[0]))
+    if name == "reshape":
+        shape = args[1] if len(args) > 1 else kwargs["newshape" if "newshape" in kwargs else "shape"]
+        return layers.Reshape(tuple(shape)[1:])(args[0])
+    if name == "transpose":
+        axes = args[1] if len(args) > 1 else kwargs.get("axes")
+        if not axes or axes[0] != 0:
+            raise ValueError(f"a model's tensor keeps its batch axis in front. Received: axes={axes}")
+        return layers.Permute(tuple(axes[1:]))(args[0])
+    if name in _POOLINGS:
+        return _pooled(name, *args, **kwargs)
+    if name in ("relu", "leaky_relu") and len(args) + len(kwargs) > 1:
+        return layers.get({"class_name": {"relu": "ReLU", "leaky_relu": "LeakyReLU"}[name], "config": kwargs})(*args)
+    if name == "softmax":
+        axis = kwargs.get("axis", args[1] if len(args) > 1 else -1)
+        return layers.Softmax(axis=axis)(args[0])
+    if name in ACTIVATIONS:
+        return layers.Activation({"exp": "exponential"}.get(name, name))(args[0])
+    raise NotInMinicnn(
+        f"keras.ops.{name} works on arrays here, not on a model's tensors: write a layer of your own, see "
+        "docs/adding_a_layer.md",
+        name=name,
+    )
+
+
+def _merged(name, first, second):
+    if is_symbolic(first) and is_symbolic(second):
+        return getattr(layers, _MERGES[name])()([first, second])
+    operations = {"add": "__add__", "subtract": "__sub__", "multiply": "__mul__"}
+    if name in operations and isinstance(first, Tensor):
+        return getattr(first, operations[name])(second)
+    if name in operations:
+        return {"add": second.__radd__, "subtract": second.__rsub__, "multiply": second.__rmul__}[name](first)
+    raise NotInMinicnn(f"keras.ops.{name} of a model's tensor and a number is not there: use two tensors", name=name)
+
+
+def _pooled(name, x, axis=None, keepdims=False):
+    """A mean or maximum over all places of an image."""
+    axes = sorted(a % (len(x.shape) + 1) for a in ((axis,) if isinstance(axis, int) else axis or ()))
+    if axes != list(range(1, len(x.shape))):
+        raise NotInMinicnn(
+            f"keras.ops.{name} of a model's tensor is taken over all places of an image: axis=(1, 2). Received: {axis}",
+            name=name,
+        )
+    return getattr(layers, f"{_POOLINGS[name]}{len(axes)}D")(keepdims=keepdims)(x)
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """x in another dtype; a model's tensors have its dtype already."""
+    return x if is_symbolic(x) else np.asarray(x).astype(_dtype(dtype))
+
+
+def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> np.ndarray:
+    """x as an array."""
+    return np.asarray(x, None if dtype is None else _dtype(dtype))
+
+
+def convert_to_numpy(x: Any) -> np.ndarray:
+    """x as an array."""
+    return np.asarray(x)
+
+
+def shape(x: Any) -> tuple[int | None, ...]:
+    """The shape; of a model's tensor with None for the batch."""
+    return (None, *x.shape) if isinstance(x, Tensor) else np.shape(x)
+
+
+def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> np.ndarray:
+    """Rows with a 1 at the place of each class; all 0 for a class that is outside."""
+    rows = np.asarray(x)[..., None] == np.arange(num_classes)
+    return np.moveaxis(rows.astype(_dtype(dtype or floatx())), -1, axis)
+
+
+def logsumexp(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> np.ndarray:
+    """log of the sum of exp(x), without overflow."""
+    x = np.asarray(x)
+    greatest = x.max(axis, keepdims=True)
+    total = np.log(np.exp(x - greatest).sum(axis, keepdims=True)) + greatest
+    return total if keepdims else np.squeeze(total, tuple(range(x.ndim)) if axis is None else axis)
+
+
+def _dtype(dtype):
+    return {"bfloat16": "float32"}.get(dtype, dtype) if isinstance(dtype, str) else dtype

@@ -1,0 +1,84 @@
+"""Module paths that older Kerases had: ``keras.layers.core``, ``keras.utils.np_utils``."""
+
+import sys
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from minicnn.keras._warning import warn_once
+
+_PACKAGE = "minicnn.keras"
+
+_LAYER_MODULES = (
+    *("activation", "advanced_activations", "attention", "convolutional", "core", "embeddings", "local", "merge"),
+    *("merging", "noise", "normalization", "pooling", "recurrent", "regularization", "reshaping", "wrappers"),
+    *("convolutional_recurrent", "normalization.batch_normalization", "preprocessing", "experimental"),
+    *("experimental.preprocessing", "core.dense", "pooling.max_pooling2d", "convolutional.conv2d"),
+)
+# Path below keras → the one of today.
+_OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
+    "engine": "models",
+    "engine.topology": "layers",
+    "engine.training": "models",
+    "engine.base_layer": "layers",
+    "engine.sequential": "models",
+    "engine.functional": "models",
+    "legacy": "layers",
+    "legacy.layers": "layers",
+    "models.sequential": "models",
+    "objectives": "losses",
+    "optimizers.legacy": "optimizers",
+    "optimizers.experimental": "optimizers",
+    "optimizers.adam": "optimizers",
+    "optimizers.sgd": "optimizers",
+    "optimizers.rmsprop": "optimizers",
+    "initializations": "initializers",
+    "preprocessing.image_dataset": "utils",
+    "utils.np_utils": "utils",
+    "utils.vis_utils": "utils",
+    "utils.visualize_util": "utils",
+    "utils.generic_utils": "utils",
+    "utils.data_utils": "utils",
+    "utils.image_utils": "utils",
+    "utils.layer_utils": "utils",
+    "utils.io_utils": "utils",
+    "utils.multi_gpu_utils": "utils",
+}
+
+
+def old_path(path: str) -> str | None:
+    """``keras.layers`` for ``keras.layers.core``; None for a path that is no older one."""
+    today = _OLD_PATHS.get(path.removeprefix("keras."))
+    return None if today is None else f"keras.{today}"
+
+
+class _OldModule(ModuleType):
+    """Has all names of the module that took its place."""
+
+    def __getattr__(self, name):
+        path = f"{self.__name__.removeprefix('minicnn.')}.{name}"
+        if old_path(path):
+            return import_module(f"minicnn.{path}")
+        return getattr(import_module(f"minicnn.{old_path(self.__name__.removeprefix('minicnn.'))}"), name)
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Makes the modules of `_OLD_PATHS`."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname.startswith(f"{_PACKAGE}.") and old_path(fullname.removeprefix("minicnn.")):
+            return ModuleSpec(fullname, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        return _OldModule(spec.name)
+
+    def exec_module(self, module):
+        path = module.__name__.removeprefix("minicnn.")
+        warn_once(f"{path} is a module of an older Keras: today its names are in {old_path(path)}")
+
+
+def install() -> None:
+    """Let Python find them."""
+    sys.meta_path.insert(0, _Finder())

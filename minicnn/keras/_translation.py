@@ -1,0 +1,66 @@
+"""Classes of minicnn that also take what older Kerases called their arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from minicnn.keras._warning import warn_once
+
+Translate = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+class Translated(type):
+    """Metaclass of such subclasses: an object of the class that they stand for counts as one of theirs."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if "translate" in vars(cls):
+            args, kwargs = vars(cls)["translate"](args, kwargs)
+        return super().__call__(*args, **kwargs)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, vars(cls).get("stands_for", ())) or super().__instancecheck__(instance)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, vars(cls).get("stands_for", ())) or super().__subclasscheck__(subclass)
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        signature = inspect.signature(cls.__init__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def translated(core: type, translate: Translate, module: str, **attributes: Any) -> Any:
+    """A subclass of `core` with its name, which translates its arguments first.
+
+    Parameters
+    ----------
+    core : type
+    translate : callable
+        (args, kwargs) → (args, kwargs).
+    module : str
+        Where the class is found.
+    **attributes
+        What it has besides.
+    """
+    own = {"__module__": module, "__doc__": core.__doc__, "stands_for": core, "translate": translate}
+    return Translated(core.__name__, (core,), own | attributes)
+
+
+def renamed(owner: str, kwargs: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments with today's names for old ones; each is warned about once."""
+    result = {}
+    for name, value in kwargs.items():
+        if name in names:
+            warn_once(f"{owner}({name}=…) is an argument of an older Keras: today it is {names[name]}=")
+        result[names.get(name, name)] = value
+    return result
+
+
+def without(owner: str, kwargs: dict[str, Any], dropped: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments without those that change nothing; where there is a sentence on it, it is said once."""
+    for name in kwargs.keys() & dropped.keys():
+        if dropped[name]:
+            warn_once(f"{owner}({name}=…): {dropped[name]}")
+    return {name: value for name, value in kwargs.items() if name not in dropped}

@@ -1,0 +1,6 @@
+"""``keras.applications``: nothing, as minicnn has no pretrained networks."""
+
+from minicnn.keras._names import lookup
+
+__getattr__ = lookup(__name__)
+__all__: list[str] = []

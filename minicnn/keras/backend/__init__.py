@@ -1,0 +1,144 @@
+"""``keras.backend``, often imported as ``K``: settings, and functions on arrays and on a model's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import utils
+from minicnn.keras import ops
+from minicnn.keras._names import lookup
+from minicnn.keras._operations import is_symbolic
+from minicnn.keras._warning import warn_once
+
+_EPSILON = [1e-7]
+_OPS_OF_OTHER_NAMES = {"pow": "power", "permute_dimensions": "transpose", "batch_flatten": "flatten"}
+
+
+def backend() -> str:
+    """The name of what computes."""
+    return "minicnn"
+
+
+def image_data_format() -> str:
+    """Always "channels_last"."""
+    return "channels_last"
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Images are (H, W, C) in minicnn.
+
+    Raises
+    ------
+    ValueError
+        For "channels_first".
+    """
+    if data_format != "channels_last":
+        raise ValueError(
+            "images are (height, width, channels) in minicnn: leave this call out, and move the axis of your data with "
+            f"np.moveaxis(x, 1, -1). Received: data_format={data_format!r}"
+        )
+
+
+def image_dim_ordering() -> str:
+    """Keras 1's name for `image_data_format`: always "tf"."""
+    warn_once("image_dim_ordering is a name of Keras 1: today it is image_data_format, with channels_last for tf")
+    return "tf"
+
+
+def set_image_dim_ordering(dim_ordering: str) -> None:
+    """Keras 1's name for `set_image_data_format`."""
+    warn_once("set_image_dim_ordering is a name of Keras 1: today it is set_image_data_format")
+    set_image_data_format({"tf": "channels_last", "th": "channels_first"}.get(dim_ordering, dim_ordering))
+
+
+def epsilon() -> float:
+    """A small number, 1e-7 unless it was set."""
+    return _EPSILON[0]
+
+
+def set_epsilon(value: float) -> None:
+    """Set what `epsilon` returns; layers and losses have numbers of their own."""
+    _EPSILON[0] = float(value)
+
+
+floatx, set_floatx, clear_session = utils.floatx, utils.set_floatx, utils.clear_session
+
+
+def cast_to_floatx(x: Any) -> np.ndarray:
+    """x in the dtype that models compute in."""
+    return np.asarray(x).astype(floatx())
+
+
+def get_value(x: Any) -> Any:
+    """The value of a variable: an array, or a number."""
+    return x.numpy() if hasattr(x, "numpy") else x
+
+
+eval = get_value
+
+
+def set_value(x: Any, value: Any) -> None:
+    """Set a variable, such as ``model.optimizer.lr``."""
+    if not hasattr(x, "assign"):
+        raise TypeError(f"set_value takes a variable, such as model.optimizer.lr. Received: {type(x).__name__}")
+    x.assign(value)
+
+
+def batch_get_value(tensors: Sequence[Any]) -> list[Any]:
+    """The values of several variables."""
+    return [get_value(tensor) for tensor in tensors]
+
+
+def int_shape(x: Any) -> tuple[int | None, ...]:
+    """The shape; of a model's tensor with None for the batch."""
+    return ops.shape(x)
+
+
+def ndim(x: Any) -> int:
+    """The number of axes."""
+    return len(ops.shape(x))
+
+
+def learning_phase() -> int:
+    """0: a layer is told by ``training=`` whether it trains."""
+    return 0
+
+
+def set_learning_phase(value: int) -> None:
+    """Does nothing."""
+    warn_once("set_learning_phase was dropped by Keras 3: pass training= to a layer or model")
+
+
+def set_session(session: Any) -> None:
+    """Does nothing."""
+    warn_once("set_session was dropped by Keras 3, as there are no sessions any more")
+
+
+def flatten(x: Any) -> np.ndarray:
+    """All numbers in one axis."""
+    return np.reshape(x, -1)
+
+
+def function(inputs: Sequence[Any], outputs: Sequence[Any], updates: None = None) -> Any:
+    """A function from lists of arrays to a list of arrays: what tensors of a model are for these inputs."""
+    from minicnn.keras.models import Model
+
+    inputs = [x for x in inputs if is_symbolic(x)]  # without learning_phase()
+    model = Model(inputs, list(outputs))
+
+    def call(arrays):
+        made = model.predict(list(arrays[: len(inputs)]) if len(inputs) > 1 else arrays[0], verbose=0)
+        return made if isinstance(made, list) else [made]
+
+    return call
+
+
+__getattr__ = lookup(
+    __name__,
+    ["minicnn.keras.ops"],
+    names={name: f"minicnn.keras.ops.{other}" for name, other in _OPS_OF_OTHER_NAMES.items()},
+)
+__all__ = [name for name in globals() if not name.startswith("_") and callable(globals()[name]) and name != "lookup"]

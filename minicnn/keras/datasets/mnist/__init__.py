@@ -1,0 +1,5 @@
+"""``keras.datasets.mnist``."""
+
+from minicnn.datasets.mnist import load_data
+
+__all__ = ["load_data"]

@@ -1,0 +1,238 @@
+"""``keras.models``: minicnn's models, with the methods and arguments of Keras 1, 2 and 3."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minicnn import models as core
+from minicnn.keras import optimizers
+from minicnn.keras._names import lookup
+from minicnn.keras._translation import renamed, translated, without
+from minicnn.keras._warning import warn_once
+
+_NO_EFFECT = ""
+_LOADING = dict.fromkeys(
+    ("workers", "use_multiprocessing", "max_queue_size", "max_q_size", "nb_worker", "pickle_safe"), ""
+)
+_FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
+_COMPILE = {
+    "run_eagerly": _NO_EFFECT,
+    "jit_compile": _NO_EFFECT,
+    "steps_per_execution": _NO_EFFECT,
+    "auto_scale_loss": _NO_EFFECT,
+    "class_mode": _NO_EFFECT,
+    "theano_mode": _NO_EFFECT,
+    "distribute": _NO_EFFECT,
+    "target_tensors": "it was dropped by Keras 2.4, and is not used",
+    "sample_weight_mode": "it was dropped by Keras 2.4: weights have the shape that they need",
+}
+_OLD_METRICS = {"acc": "accuracy", "val_acc": "val_accuracy"}
+
+
+class _OldLogs(dict):
+    """A history in which 'acc' finds 'accuracy', as it was called before Keras 2.3, and the reverse."""
+
+    def __missing__(self, name: str) -> Any:
+        for old, today in _OLD_METRICS.items():
+            other = {old: today, today: old}.get(name)
+            if other in self:
+                warn_once(f"history[{name!r}]: it is called {other!r} there, as the metric was in compile()")
+                return self[other]
+        raise KeyError(name)
+
+
+class _OldMethods:
+    """What models could do in Keras 1 and 2, and the arguments that they took."""
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any) -> None:
+        kwargs = without("compile", kwargs, _COMPILE)
+        super().compile(optimizers.get(optimizer), loss, **kwargs)
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("show_accuracy", None)
+        kwargs = renamed("fit", without("fit", kwargs, _LOADING), _FIT)
+        history = super().fit(x, y, *args, **kwargs)
+        history.history = _OldLogs(history.history)
+        return history
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("show_accuracy", None)
+        return super().evaluate(*args, **without("evaluate", kwargs, _LOADING))
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        return super().predict(*args, **without("predict", kwargs, _LOADING))
+
+    def fit_generator(self, generator: Any, *args: Any, **kwargs: Any) -> Any:
+        """`fit` with a generator, a Sequence or a data set; positional arguments are Keras 2's.
+
+        Parameters
+        ----------
+        generator : iterable of batches
+        steps_per_epoch, epochs, verbose, callbacks, validation_data, validation_steps, class_weight, …
+            As for `fit`; Keras 1's `samples_per_epoch`, `nb_epoch` and `nb_val_samples` are understood.
+        """
+        warn_once("fit_generator is a method of Keras 2: today fit takes generators")
+        order = ("steps_per_epoch", "epochs", "verbose", "callbacks", "validation_data", "validation_steps")
+        order += ("validation_freq", "class_weight") if len(args) > 6 else ("class_weight",)
+        is_keras_1 = kwargs.keys() & {"samples_per_epoch", "nb_epoch", "nb_val_samples"}
+        kwargs = {**dict(zip(order, args, strict=False)), **kwargs}
+        if is_keras_1:
+            kwargs = _steps_for_samples(generator, kwargs)
+        return self.fit(generator, **kwargs)
+
+    def evaluate_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """`evaluate` with a generator."""
+        warn_once("evaluate_generator is a method of Keras 2: today evaluate takes generators")
+        return self.evaluate(generator, **_steps("val_samples", generator, steps, kwargs))
+
+    def predict_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """`predict` with a generator."""
+        warn_once("predict_generator is a method of Keras 2: today predict takes generators")
+        return self.predict(generator, **_steps("val_samples", generator, steps, kwargs))
+
+    def predict_classes(
+        self, x: Any, batch_size: int | None = None, verbose: int | str = 0, **kwargs: Any
+    ) -> np.ndarray:
+        """The most probable class of each sample, (N,); of a single output unit, whether it is above 0.5, (N, 1)."""
+        warn_once("predict_classes is a method of Keras 2: today it is np.argmax(model.predict(x), axis=-1)")
+        p = self.predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+        return np.argmax(p, axis=-1) if p.shape[-1] > 1 else (p > 0.5).astype(np.int32)
+
+    def predict_proba(self, x: Any, batch_size: int | None = None, verbose: int | str = 0, **kwargs: Any) -> np.ndarray:
+        """The same as `predict`."""
+        warn_once("predict_proba is a method of Keras 2: today it is predict")
+        return self.predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """'loss', and the names of the metrics, in the order of what `evaluate` returns."""
+        return list(self.engine.log_names) if hasattr(self.engine, "log_names") else ["loss", *self._metric_names()]
+
+    def summary(self, *args: Any, **kwargs: Any) -> None:
+        for name in ("positions", "show_trainable", "layer_range"):
+            kwargs.pop(name, None)
+        if len(args) > 1:  # Keras 2: line_length, positions, print_fn
+            args, kwargs = args[:1], {**dict(zip(("print_fn",), args[2:3], strict=False)), **kwargs}
+        if kwargs.get("print_fn", print) is None:
+            del kwargs["print_fn"]
+        super().summary(*args, **kwargs)
+
+    def save(self, filepath: Any, *args: Any, save_format: str | None = None, **kwargs: Any) -> None:
+        for name in ("signatures", "options", "save_traces", "zipped"):
+            kwargs.pop(name, None)
+        _write(super().save, filepath, save_format, args, kwargs)
+
+    def save_weights(self, filepath: Any, *args: Any, save_format: str | None = None, **kwargs: Any) -> None:
+        kwargs.pop("options", None)
+        _write(super().save_weights, filepath, save_format, args, kwargs)
+
+    def load_weights(self, filepath: Any, *args: Any, by_name: bool = False, **kwargs: Any) -> None:
+        super().load_weights(filepath, *args, **kwargs)
+
+
+def _write(write, filepath, save_format, args, kwargs):
+    """Call `write`; an HDF5 file may have any name, as in Keras 2."""
+    path = os.fspath(filepath)
+    if save_format in ("tf", "tensorflow"):
+        raise ValueError(
+            "minicnn does not write TensorFlow's SavedModel: give a name that ends with .keras, .h5 or .safetensors. "
+            f"Received: {path!r}, save_format={save_format!r}"
+        )
+    if save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5")):
+        write(f"{path}.h5", *args, **kwargs)
+        os.replace(f"{path}.h5", path)
+    else:
+        write(filepath, *args, **kwargs)
+
+
+def _steps(old, generator, steps, kwargs):
+    """Keyword arguments with `steps`."""
+    kwargs = {name: value for name, value in kwargs.items() if name not in _LOADING}
+    samples = kwargs.pop(old, None)
+    return {**kwargs, "steps": _batches_of(generator, samples) if steps is None and samples is not None else steps}
+
+
+def _steps_for_samples(generator, kwargs):
+    """Keras 1 counted samples where today's Keras counts batches."""
+    kwargs = dict(kwargs)
+    samples = kwargs.pop("samples_per_epoch", None)
+    if samples is not None:
+        warn_once("fit_generator(samples_per_epoch=…) counted samples: today steps_per_epoch counts batches")
+        kwargs["steps_per_epoch"] = _batches_of(generator, samples)
+    if kwargs.get("nb_val_samples") is not None:
+        kwargs["validation_steps"] = _batches_of(kwargs.get("validation_data"), kwargs.pop("nb_val_samples"))
+    return kwargs
+
+
+def _batches_of(generator, samples):
+    return -(-int(samples) // int(getattr(generator, "batch_size", 32)))
+
+
+def _translate_model(args, kwargs):
+    return args, renamed("Model", kwargs, {"input": "inputs", "output": "outputs"})
+
+
+def _unchanged(args, kwargs):
+    return args, kwargs
+
+
+def _methods():
+    return {name: value for name, value in vars(_OldMethods).items() if not name.startswith("__")}
+
+
+Model = translated(type("Model", (_OldMethods, core.Model), {}), _translate_model, __name__)
+Sequential = translated(type("Sequential", (_OldMethods, core.Sequential), {}), _unchanged, __name__)
+Model.stands_for, Sequential.stands_for = core.Model, core.Sequential
+
+
+def _with_old_methods(model):
+    """The same model, as one of the classes of this module."""
+    for own in (Sequential, Model):
+        if type(model) is own.stands_for:
+            model.__class__ = own
+    if model.compiled is not None:
+        optimizers.translate(model.optimizer)
+    return model
+
+
+def load_model(
+    filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, **kwargs: Any
+) -> Any:
+    """`minicnn.load_model`, whose result has the methods of older Kerases as well."""
+    for name in ("safe_mode", "options"):
+        kwargs.pop(name, None)
+    return _with_old_methods(core.load_model(filepath, custom_objects=custom_objects, compile=compile, **kwargs))
+
+
+def save_model(model: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:
+    """``model.save(filepath)``."""
+    _with_old_methods(model).save(filepath, *args, **kwargs)
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """`minicnn.models.model_from_json`."""
+    return _with_old_methods(core.model_from_json(json_string, custom_objects))
+
+
+def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """A model from ``{"class_name": …, "config": …}``."""
+    return model_from_json(json.dumps(config), custom_objects)
+
+
+def clone_model(model: Any, *args: Any, **kwargs: Any) -> Any:
+    """`minicnn.models.clone_model`."""
+    return _with_old_methods(core.clone_model(model, *args, **kwargs))
+
+
+__getattr__ = lookup(
+    __name__,
+    ["minicnn.models"],
+    names={"Input": "minicnn.keras.layers", "InputLayer": "minicnn.keras.layers"},
+    old={"Functional": "Model", "Graph": "Model"},
+)
+__all__ = ["Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]

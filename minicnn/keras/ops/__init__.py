@@ -1,0 +1,20 @@
+"""``keras.ops``: functions on arrays, and on a model's tensors."""
+
+from minicnn.keras import _operations
+from minicnn.keras._names import lookup
+from minicnn.keras._operations import (
+    cast,
+    convert_to_numpy,
+    convert_to_tensor,
+    is_keras_tensor,
+    logsumexp,
+    one_hot,
+    shape,
+)
+
+_FUNCTIONS = {name: _operations.either(name) for name in (*_operations.NUMPY, *_operations.ACTIVATIONS)}
+globals().update(_FUNCTIONS)
+
+__getattr__ = lookup(__name__)
+__all__ = ["cast", "convert_to_numpy", "convert_to_tensor", "is_keras_tensor", "logsumexp", "one_hot", "shape"]
+__all__ += sorted(_FUNCTIONS)

@@ -1,0 +1,91 @@
+"""``keras.optimizers``: minicnn's optimizers, with the arguments of Keras 1, 2 and 3."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from minicnn import optimizers as core
+from minicnn.keras._names import lookup
+from minicnn.keras._translation import renamed, translated
+from minicnn.keras._warning import warn_once
+from minicnn.optimizers import schedules
+
+_CLASSES = {
+    name: getattr(core, name)
+    for name in core.__all__
+    if isinstance(getattr(core, name), type) and issubclass(getattr(core, name), core.Optimizer)
+}
+
+
+class LearningRate(float):
+    """An optimizer's learning rate as older code reads and writes it: ``K.set_value(model.optimizer.lr, 1e-4)``."""
+
+    optimizer: core.Optimizer
+
+    def assign(self, value: float) -> None:
+        """Change the optimizer's learning rate."""
+        self.optimizer.learning_rate = value
+
+    def numpy(self) -> float:
+        """The number."""
+        return float(self)
+
+    value = read_value = numpy
+
+
+def _learning_rate(optimizer):
+    rate = LearningRate(optimizer.current_learning_rate)
+    rate.optimizer = optimizer
+    return rate
+
+
+def _set_learning_rate(optimizer, value):
+    optimizer.learning_rate = value
+
+
+def _translate(name, args, kwargs):
+    """Arguments of the optimizer `name` as today's Keras takes them."""
+    kwargs = renamed(name, kwargs, {"lr": "learning_rate"})
+    for old in ("epsilon", "rho", "schedule_decay"):
+        if kwargs.get(old, 0) is None:  # Keras 2: the default
+            del kwargs[old]
+    decay = kwargs.pop("decay", 0.0) or 0.0
+    if decay:
+        warn_once(
+            f"{name}(decay=…) is an argument of Keras 2: today it is "
+            "learning_rate=schedules.InverseTimeDecay(rate, 1, decay)"
+        )
+        kwargs, args = _with_decay(name, decay, args, kwargs), args[1:]
+    return args, kwargs
+
+
+def _with_decay(name, decay, args, kwargs):
+    """rate / (1 + decay · iterations), as Keras 2 computed it."""
+    default = _CLASSES[name]().learning_rate
+    rate = args[0] if args else kwargs.get("learning_rate", default)
+    return {**kwargs, "learning_rate": schedules.InverseTimeDecay(float(rate), 1, float(decay))}
+
+
+for _name, _class in _CLASSES.items():
+    if _name != "Optimizer":
+        _lr = property(_learning_rate, _set_learning_rate)
+        globals()[_name] = translated(_class, partial(_translate, _name), __name__, lr=_lr)
+Optimizer = core.Optimizer
+
+
+def get(identifier: Any) -> core.Optimizer:
+    """An optimizer from a name, a class, an instance or a config."""
+    return translate(core.get(identifier))
+
+
+def translate(optimizer: core.Optimizer) -> core.Optimizer:
+    """The same optimizer, as one of the classes of this module."""
+    own = globals().get(type(optimizer).__name__)
+    if own is not None and type(optimizer) is own.stands_for:
+        optimizer.__class__ = own
+    return optimizer
+
+
+__getattr__ = lookup(__name__, ["minicnn.optimizers"])
+__all__ = sorted(_CLASSES)

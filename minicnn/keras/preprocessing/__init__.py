@@ -1,0 +1,8 @@
+"""``keras.preprocessing``."""
+
+from minicnn.keras._names import lookup
+
+_MODULES = ("image",)
+
+__getattr__ = lookup(__name__, modules=_MODULES, names={"image_dataset_from_directory": "minicnn.keras.utils"})
+__all__ = sorted(_MODULES)

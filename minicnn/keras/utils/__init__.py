@@ -1,0 +1,17 @@
+"""``keras.utils``."""
+
+from minicnn import utils as _core
+from minicnn.keras._names import lookup
+
+_NAMES = {
+    "PyDataset": "minicnn.utils.Sequence",
+    "model_to_dot": "minicnn.visualization.plot_model",
+    "custom_object_scope": "minicnn.registry",
+    "CustomObjectScope": "minicnn.registry.custom_object_scope",
+    **dict.fromkeys(
+        ("image_dataset_from_directory", "load_img", "img_to_array", "array_to_img", "save_img"), "minicnn.images"
+    ),
+}
+
+__getattr__ = lookup(__name__, ["minicnn.utils"], names=_NAMES, old={"plot": "plot_model"})
+__all__ = sorted({*_core.__all__, *_NAMES})

@@ -1,0 +1,332 @@
+"""Pictures in files, folders of them, and their augmentation."""
+
+import io
+
+import numpy as np
+import pytest
+
+pytest.importorskip("PIL")
+
+from PIL import Image
+
+import minicnn as mc
+from minicnn import images
+from minicnn.errors import DataError, ShapeError
+from minicnn.images import ImageDataGenerator, image_dataset_from_directory
+from minicnn.images.transforms import affine_matrix
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three classes of 6 pictures, each of one colour that tells class and number: (40·class + 5·number, 0, 200)."""
+    for label, name in enumerate(("ants", "bees", "cats")):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            Image.new("RGB", (9 + i, 7), (40 * label + 5 * i, 0, 200)).save(tmp_path / name / f"{i}.png")
+    return tmp_path
+
+
+def colours(batch):
+    """The red of each picture's middle."""
+    return sorted(np.asarray(batch)[:, 2, 2, 0].round().astype(int).tolist())
+
+
+def read_all(dataset):
+    pairs = list(dataset)
+    return np.concatenate([x for x, _ in pairs]), np.concatenate([y for _, y in pairs])
+
+
+# -------------------------------------------------------------------------------------------------------------- folders
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_folder_is_a_data_set(folder, shuffle, capsys):
+    dataset = image_dataset_from_directory(folder, image_size=(5, 6), batch_size=4, shuffle=shuffle, seed=1)
+    assert "Found 18 files belonging to 3 classes." in capsys.readouterr().out
+    assert dataset.class_names == ["ants", "bees", "cats"]
+    assert len(dataset) == 5
+    x, y = read_all(dataset)
+    assert x.shape == (18, 5, 6, 3)
+    assert (x.dtype, y.dtype) == (np.float32, np.int32)
+    assert np.array_equal(x[:, 2, 2, 0] // 40, y)  # each picture has the label of its folder
+    assert colours(x) == sorted(40 * label + 5 * i for label in range(3) for i in range(6))
+    assert (list(y) == sorted(y)) is not shuffle
+    assert (list(read_all(dataset)[1]) != list(y)) is shuffle  # every pass has its own order
+
+
+def test_subsets_do_not_overlap(folder):
+    options = {"validation_split": 0.3, "seed": 5, "image_size": (4, 4), "verbose": False}
+    train = image_dataset_from_directory(folder, subset="training", **options)
+    validation = image_dataset_from_directory(folder, subset="validation", **options)
+    assert not set(train.file_paths) & set(validation.file_paths)
+    assert len(train.file_paths) + len(validation.file_paths) == 18
+    assert len(validation.file_paths) == 5
+    both = image_dataset_from_directory(folder, subset="both", **options)
+    assert [d.file_paths for d in both] == [train.file_paths, validation.file_paths]
+
+
+def test_label_modes(folder):
+    def labels(**options):
+        return next(
+            iter(image_dataset_from_directory(folder, image_size=(4, 4), shuffle=False, verbose=False, **options))
+        )
+
+    assert np.array_equal(labels(label_mode="categorical")[1], np.eye(3)[np.repeat([0, 1, 2], 6)])
+    binary = labels(label_mode="binary", class_names=["cats", "ants"])[1]
+    assert binary.tolist() == [[0.0]] * 6 + [[1.0]] * 6
+    assert labels(label_mode=None).shape == (18, 4, 4, 3)
+    assert labels(labels=None).shape == (18, 4, 4, 3)
+    assert labels(labels=list(range(18)))[1].tolist() == list(range(18))
+    assert labels(color_mode="grayscale")[0].shape == (18, 4, 4, 1)
+    assert labels(color_mode="rgba")[0][0, 0, 0].tolist() == [0, 0, 200, 255]
+    assert labels(batch_size=None)[0].shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"validation_split": 0.3, "subset": "training"}, "give a seed="),
+        ({"subset": "training"}, "validation_split="),
+        ({"validation_split": 1.5, "subset": "training", "seed": 1}, "between 0 and 1"),
+        ({"label_mode": "binary"}, "two classes"),
+        ({"labels": [1, 2]}, "18 pictures"),
+        ({"color_mode": "bgr"}, "color_mode"),
+        ({"interpolation": "mitchell"}, "interpolation"),
+        ({"class_names": ["dogs"]}, "no folder for class 'dogs'"),
+    ],
+)
+def test_arguments_that_do_not_fit(folder, options, message):
+    with pytest.raises((ValueError, DataError), match=message):
+        image_dataset_from_directory(folder, verbose=False, **options)
+
+
+def test_folders_that_are_none(tmp_path):
+    with pytest.raises(DataError, match="one folder of pictures for each class"):
+        image_dataset_from_directory(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="labels=None"):
+        image_dataset_from_directory(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="found no picture"):
+        image_dataset_from_directory(tmp_path)
+
+
+def test_a_damaged_file_is_named_or_skipped(folder):
+    (folder / "bees" / "2.png").write_bytes((folder / "bees" / "2.png").read_bytes()[:45])
+    options = {"image_size": (4, 4), "batch_size": 5, "verbose": False}
+    with pytest.raises(DataError, match=r"bees.2\.png"):
+        list(image_dataset_from_directory(folder, **options))
+    dataset = image_dataset_from_directory(folder, on_error="skip", **options)
+    with pytest.warns(UserWarning, match=r"1 of 18 files were skipped.*2\.png"):
+        x, _ = read_all(dataset)
+    assert len(x) == 17
+
+
+def test_a_model_trains_on_a_folder(folder):
+    dataset = image_dataset_from_directory(folder, image_size=(8, 8), batch_size=6, verbose=False)
+    model = mc.Sequential(
+        [
+            mc.Input((8, 8, 3)),
+            mc.layers.Rescaling(1 / 255),
+            mc.layers.Flatten(),
+            mc.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], backend="numpy")
+    history = model.fit(dataset, validation_data=dataset, epochs=2, verbose=0).history
+    assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+def test_modes_of_pictures(tmp_path):
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+    for mode in ("L", "RGB", "RGBA", "CMYK", "P", "1", "LA"):
+        Image.fromarray(pixels).convert(mode).save(tmp_path / f"{mode}.tiff")
+        image = images.img_to_array(images.load_img(tmp_path / f"{mode}.tiff"))
+        assert image.shape == (3, 4, 3)
+        if mode != "1":
+            assert np.abs(image[..., 0] - pixels).max() <= 1
+    deep = (pixels.astype(np.uint16) * 257).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert np.array_equal(images.img_to_array(images.load_img(tmp_path / "deep.png"))[..., 1], pixels)
+    assert np.array_equal(np.asarray(images.load_img(tmp_path / "deep.png", color_mode="grayscale")), deep)
+
+
+def test_saving_and_reading_back(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 3)).astype(np.uint8)
+    images.save_img(tmp_path / "a.png", pixels, scale=False)
+    assert np.array_equal(images.img_to_array(images.load_img(tmp_path / "a.png")), pixels)
+    low, high = int(pixels.min()), int(pixels.max())
+    stretched = images.img_to_array(images.array_to_img(pixels / 255.0 - 3))
+    assert np.abs(stretched - (pixels.astype(float) - low) * 255 / (high - low)).max() <= 1
+    assert images.load_img(tmp_path / "a.png", target_size=(2, 3)).size == (3, 2)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    assert np.array_equal(images.img_to_array(images.load_img(buffer)), pixels)
+
+
+def test_files_that_are_no_pictures(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_text("<html>not found</html>")
+    with pytest.raises(DataError, match=r"no picture.*a\.jpg"):
+        images.load_img(tmp_path / "a.jpg")
+    with pytest.raises(FileNotFoundError):
+        images.load_img(tmp_path / "none.jpg")
+    Image.new("L", (300, 200)).save(tmp_path / "large.png")
+    monkeypatch.setattr("minicnn.images.files.MOST_PIXELS", 10_000)
+    with pytest.raises(DataError, match=r"300 x 200 pixels.*large\.png"):
+        images.load_img(tmp_path / "large.png")
+    with pytest.raises(ShapeError, match="1, 3 or 4 channels"):
+        images.array_to_img(np.zeros((3, 3, 2)))
+
+
+def test_bilinear_is_tensorflow_s():
+    """tf.image.resize([[0, 10, 20, 30]]): 4 → 2 gives 5, 25; 4 → 8 the ramp with flat ends."""
+    ramp = np.array([[0, 10, 20, 30]], np.float32)[..., None]
+    smaller = images.smart_resize(np.repeat(ramp, 2, axis=0), (1, 2))
+    assert smaller[0, :, 0].tolist() == [5, 25]
+    from minicnn.images.resizing import resized
+
+    assert resized(ramp, (1, 8))[0, :, 0].tolist() == [0, 2.5, 7.5, 12.5, 17.5, 22.5, 27.5, 30]
+    assert resized(ramp, (1, 2), "nearest")[0, :, 0].tolist() == [10, 30]
+
+
+def test_smart_resize_cuts_the_middle():
+    image = np.zeros((4, 8, 1))
+    image[:, 2:6] = 9
+    assert (images.smart_resize(image, (4, 4)) == 9).all()
+    assert images.smart_resize(image[None], (2, 2)).shape == (1, 2, 2, 1)
+
+
+# --------------------------------------------------------------------------------------------------------- augmentation
+
+
+def test_the_matrix_of_a_transform():
+    """Rotation · shift · shear · zoom, in (column, row), around the middle at (size - 1) / 2."""
+    assert affine_matrix({}, 5, 5) is None
+    assert affine_matrix({"tx": 2, "ty": -1}, 5, 5).round(12).tolist() == [[1, 0, 2], [0, 1, -1], [0, 0, 1]]
+    assert affine_matrix({"theta": 90}, 3, 3).round(12).tolist() == [[0, -1, 2], [1, 0, 0], [0, 0, 1]]
+    assert affine_matrix({"zx": 2, "zy": 1}, 5, 3).round(12).tolist() == [[2, 0, -1], [0, 1, 0], [0, 0, 1]]
+
+
+def test_transforms_move_pixels():
+    image = np.arange(20, dtype=np.float32).reshape(4, 5, 1)
+    generator = ImageDataGenerator()
+    assert np.array_equal(generator.apply_transform(image, {"ty": 1}), image[[1, 2, 3, 3]])
+    assert np.array_equal(generator.apply_transform(image, {"tx": -2}), image[:, [0, 0, 0, 1, 2]])
+    assert np.array_equal(generator.apply_transform(image, {"flip_horizontal": True}), image[:, ::-1])
+    assert np.array_equal(generator.apply_transform(image, {"flip_vertical": True}), image[::-1])
+    assert np.array_equal(generator.apply_transform(image, {"brightness": 0.5}), image // 2)
+    assert np.array_equal(generator.apply_transform(image, {"channel_shift_intensity": 3}), np.minimum(image + 3, 19))
+    square = np.random.default_rng(0).random((5, 5, 1)).astype(np.float32)
+    assert np.allclose(generator.apply_transform(square, {"theta": 90}), np.rot90(square, 1), atol=1e-5)
+    assert np.array_equal(image, np.arange(20).reshape(4, 5, 1))
+
+
+def test_standardizing():
+    x = np.random.default_rng(0).random((50, 4, 4, 3)) * 255
+    generator = ImageDataGenerator(featurewise_center=True, featurewise_std_normalization=True)
+    with pytest.raises(ValueError, match="call fit"):
+        next(generator.flow(x))
+    generator.fit(x)
+    batch = next(generator.flow(x, batch_size=50, shuffle=False))
+    expected = (x - x.mean((0, 1, 2))) / (x.std((0, 1, 2)) + 1e-6)
+    assert np.allclose(batch, expected, atol=1e-4)
+    sample = ImageDataGenerator(samplewise_center=True, samplewise_std_normalization=True).standardize(x[0])
+    assert np.allclose(sample, (x[0] - x[0].mean()) / (x[0].std() + 1e-6), atol=1e-4)
+    halves = ImageDataGenerator(rescale=0.5, preprocessing_function=lambda image: image + 2).standardize(x[1])
+    assert np.allclose(halves, (x[1] + 2) / 2, atol=1e-4)
+    white = ImageDataGenerator(zca_whitening=True)
+    white.fit(x[:, :2, :1])
+    pixels = next(white.flow(x[:, :2, :1], batch_size=50)).reshape(50, -1)
+    assert np.allclose(pixels.T @ pixels / 50, np.eye(6), atol=0.05)
+
+
+def test_flow_gives_the_data_in_batches():
+    x, y = np.random.default_rng(0).random((11, 3, 3, 1)), np.arange(11)
+    flow = ImageDataGenerator(validation_split=0.2).flow(x, y, batch_size=4, seed=1)
+    assert len(flow) == 3
+    seen = [next(flow) for _ in range(3)]
+    assert [len(b) for b, _ in seen] == [4, 4, 3]
+    labels = np.concatenate([b for _, b in seen])
+    assert sorted(labels) == list(range(11)) != list(labels)
+    assert np.allclose(np.concatenate([b for b, _ in seen]), x[labels])
+    assert list(np.concatenate([next(flow)[1] for _ in range(3)])) != list(labels)
+    again = ImageDataGenerator().flow(x, y, batch_size=4, seed=1)
+    assert list(next(again)[1]) == list(labels[:4])
+    parts = [ImageDataGenerator(validation_split=0.2).flow(x, y, subset=s).n for s in ("training", "validation")]
+    assert parts == [9, 2]
+    weighted = ImageDataGenerator().flow(x, y, sample_weight=y * 2.0, shuffle=False)[0]
+    assert weighted[2].tolist() == (y * 2.0).tolist()
+
+
+def test_random_changes_stay_in_their_ranges():
+    generator = ImageDataGenerator(
+        rotation_range=20, width_shift_range=0.25, height_shift_range=3, zoom_range=0.2, shear_range=5
+    )
+    drawn = [generator.get_random_transform((16, 8, 1), seed=i) for i in range(200)]
+    for name, limit in (("theta", 20), ("tx", 2), ("ty", 3), ("shear", 5)):
+        values = np.array([d[name] for d in drawn])
+        assert 0.9 * limit - 1 < np.abs(values).max() <= limit
+    zooms = np.array([d["zx"] for d in drawn])
+    assert 0.8 <= zooms.min() < 0.85
+    assert 1.15 < zooms.max() <= 1.2
+    assert generator.get_random_transform((16, 8, 1), seed=3) == drawn[3]
+
+
+@pytest.mark.parametrize("mode", ["categorical", "sparse", "input", None])
+def test_flow_from_directory(folder, mode, capsys):
+    flow = ImageDataGenerator(rescale=1 / 255).flow_from_directory(
+        folder, target_size=(4, 5), batch_size=18, class_mode=mode, shuffle=False
+    )
+    assert "Found 18 images belonging to 3 classes." in capsys.readouterr().out
+    assert flow.class_indices == {"ants": 0, "bees": 1, "cats": 2}
+    assert (flow.samples, flow.num_classes, flow.image_shape) == (18, 3, (4, 5, 3))
+    assert flow.filenames[0].endswith("0.png")
+    assert flow.classes.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    batch = next(flow)
+    x = batch if mode is None else batch[0]
+    assert x.shape == (18, 4, 5, 3)
+    assert np.allclose(x[:, 0, 0, 2], 200 / 255)
+    if mode == "categorical":
+        assert np.array_equal(batch[1], np.eye(3)[flow.classes])
+    if mode == "sparse":
+        assert batch[1].tolist() == flow.classes.tolist()
+
+
+def test_subsets_of_directories_have_the_same_part_of_each_class(folder):
+    generator = ImageDataGenerator(validation_split=0.34)
+    train = generator.flow_from_directory(folder, subset="training")
+    validation = generator.flow_from_directory(folder, subset="validation")
+    assert np.bincount(validation.classes).tolist() == [2, 2, 2]
+    assert sorted(train.filepaths + validation.filepaths) == sorted({*train.filepaths, *validation.filepaths})
+    assert train.n + validation.n == 18
+
+
+def test_flow_from_a_table(folder):
+    table = {
+        "file": ["ants/0.png", "cats/1.png", "nowhere.png", "bees/3.png"],
+        "kind": ["a", "c", "a", "b"],
+        "size": [1.5, 2.5, 3.5, 4.5],
+    }
+    flow = ImageDataGenerator().flow_from_dataframe(
+        table, folder, x_col="file", y_col="kind", class_mode="sparse", target_size=(4, 4), shuffle=False
+    )
+    assert flow.class_indices == {"a": 0, "b": 1, "c": 2}
+    assert next(flow)[1].tolist() == [0, 2, 1]
+    raw = ImageDataGenerator().flow_from_dataframe(
+        table, folder, x_col="file", y_col="size", class_mode="raw", shuffle=False
+    )
+    assert next(raw)[1].tolist() == [1.5, 2.5, 4.5]
+
+
+def test_a_model_trains_on_a_generator(folder):
+    flow = ImageDataGenerator(rescale=1 / 255, rotation_range=10, horizontal_flip=True).flow_from_directory(
+        folder, target_size=(8, 8), batch_size=5
+    )
+    model = mc.Sequential([mc.Input((8, 8, 3)), mc.layers.Flatten(), mc.layers.Dense(3, activation="softmax")])
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], backend="numpy")
+    assert (
+        len(model.fit(flow, steps_per_epoch=len(flow), epochs=2, validation_data=flow, verbose=0).history["loss"]) == 2
+    )
+    assert model.predict(flow, verbose=0).shape == (18, 3)

@@ -789,46 +789,6 @@ def test_padding_names_in_any_case():
     assert Conv2D(1, 3, padding="SAME").padding == MaxPooling2D(padding="Same").padding == "same"
 
 
-def test_keras_alias():
-    import minicnn.keras.callbacks as alias_callbacks
-    from minicnn import keras
-    from minicnn.keras import layers, models
-    from minicnn.keras.datasets import mnist
-    from minicnn.keras.layers import Conv2D as AliasConv2D
-    from minicnn.keras.models import Sequential
-    from minicnn.keras.optimizers import schedules
-    from minicnn.keras.utils import to_categorical
-
-    assert keras is mc.keras
-    assert keras.Sequential is Sequential is mc.Sequential
-    assert AliasConv2D is mc.layers.Conv2D is keras.layers.Conv2D is layers.Conv2D
-    assert keras.layers.Input is keras.Input
-    assert models is mc.models
-    assert mnist is mc.datasets.mnist
-    assert alias_callbacks is mc.callbacks
-    assert alias_callbacks.__name__ == "minicnn.callbacks"
-    assert to_categorical is mc.utils.to_categorical
-    assert schedules is mc.optimizers.schedules
-    assert keras.backend is not None if hasattr(keras, "backend") else True
-    with pytest.raises(ImportError):
-        importlib.import_module("minicnn.keras.no_such_module")
-    with pytest.raises(AttributeError, match="no_such"):
-        _ = keras.no_such
-
-
-def test_keras_alias_in_a_fresh_process():
-    code = (
-        "from minicnn.keras.layers import Dense\n"
-        "import minicnn.keras as K, minicnn as mc, pickle\n"
-        "assert K.layers.Dense is Dense is mc.layers.Dense\n"
-        "assert Dense.__module__ == 'minicnn.layers.dense'\n"
-        "assert mc.__name__ == mc.__spec__.name == 'minicnn', mc.__spec__\n"
-        "import importlib; importlib.reload(mc.utils)\n"
-        "assert mc.layers.__spec__.name == 'minicnn.layers'\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_import_is_light():
     code = (
         "import sys, minicnn\n"

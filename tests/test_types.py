@@ -45,7 +45,11 @@ def collecting_modules():
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
-        if any(not isinstance(entry, ast.Constant) for value in lists for entry in value.elts):
+        if any(
+            not isinstance(entry, ast.Constant)
+            for value in lists
+            for entry in getattr(value, "elts", [value.func if isinstance(value, ast.Call) else value])
+        ):
             yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from minicnn.images.transforms import Transform, transformed
 Range = float | Sequence[float]
 
 
+@dataclass(eq=False)
 class ImageDataGenerator:
     """Makes batches of images that are turned, moved, mirrored … at random, and brought to the scale of a network.
 
@@ -66,52 +68,42 @@ class ImageDataGenerator:
         For an argument outside its range.
     """
 
-    def __init__(
-        self,
-        featurewise_center: bool = False,
-        samplewise_center: bool = False,
-        featurewise_std_normalization: bool = False,
-        samplewise_std_normalization: bool = False,
-        zca_whitening: bool = False,
-        zca_epsilon: float = 1e-6,
-        rotation_range: float = 0,
-        width_shift_range: Range = 0.0,
-        height_shift_range: Range = 0.0,
-        brightness_range: Sequence[float] | None = None,
-        shear_range: float = 0.0,
-        zoom_range: Range = 0.0,
-        channel_shift_range: float = 0.0,
-        fill_mode: str = "nearest",
-        cval: float = 0.0,
-        horizontal_flip: bool = False,
-        vertical_flip: bool = False,
-        rescale: float | None = None,
-        preprocessing_function: Callable[[np.ndarray], np.ndarray] | None = None,
-        data_format: str | None = None,
-        validation_split: float = 0.0,
-        interpolation_order: int = 1,
-        dtype: str | None = None,
-    ) -> None:
-        self.featurewise_center = featurewise_center or zca_whitening
-        self.samplewise_center = samplewise_center or samplewise_std_normalization
-        self.featurewise_std_normalization = featurewise_std_normalization
-        self.featurewise_center = self.featurewise_center or featurewise_std_normalization
-        self.samplewise_std_normalization = samplewise_std_normalization
-        self.zca_whitening, self.zca_epsilon = zca_whitening, zca_epsilon
-        self.rotation_range, self.shear_range = float(rotation_range), float(shear_range)
-        self.width_shift_range, self.height_shift_range = width_shift_range, height_shift_range
-        self.brightness_range = None if brightness_range is None else _range("brightness_range", brightness_range)
-        is_one = isinstance(zoom_range, int | float)
-        self.zoom_range = _range("zoom_range", (1 - zoom_range, 1 + zoom_range) if is_one else zoom_range)
-        self.channel_shift_range = float(channel_shift_range)
-        self.fill_mode, self.cval = check_choice("fill_mode", fill_mode, FILL_MODES), cval
-        self.horizontal_flip, self.vertical_flip = horizontal_flip, vertical_flip
-        self.rescale, self.preprocessing_function = rescale, preprocessing_function
-        check_choice("data_format", data_format, (None, "channels_last"))
-        if not 0 <= check_number("validation_split", validation_split) < 1:
-            raise ValueError(f"validation_split is from 0 to below 1. Received: {validation_split}")
-        self.validation_split = validation_split
-        self.interpolation_order = interpolation_order
+    featurewise_center: bool = False
+    samplewise_center: bool = False
+    featurewise_std_normalization: bool = False
+    samplewise_std_normalization: bool = False
+    zca_whitening: bool = False
+    zca_epsilon: float = 1e-6
+    rotation_range: float = 0
+    width_shift_range: Range = 0.0
+    height_shift_range: Range = 0.0
+    brightness_range: Sequence[float] | None = None
+    shear_range: float = 0.0
+    zoom_range: Range = 0.0
+    channel_shift_range: float = 0.0
+    fill_mode: str = "nearest"
+    cval: float = 0.0
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+    rescale: float | None = None
+    preprocessing_function: Callable[[np.ndarray], np.ndarray] | None = None
+    data_format: str | None = None
+    validation_split: float = 0.0
+    interpolation_order: int = 1
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("fill_mode", self.fill_mode, FILL_MODES)
+        check_choice("data_format", self.data_format, (None, "channels_last"))
+        if not 0 <= check_number("validation_split", self.validation_split) < 1:
+            raise ValueError(f"validation_split is from 0 to below 1. Received: {self.validation_split}")
+        if isinstance(self.zoom_range, int | float):
+            self.zoom_range = (1 - self.zoom_range, 1 + self.zoom_range)
+        self.zoom_range = _range("zoom_range", self.zoom_range)
+        if self.brightness_range is not None:
+            self.brightness_range = _range("brightness_range", self.brightness_range)
+        self.featurewise_center |= self.featurewise_std_normalization or self.zca_whitening
+        self.samplewise_center |= self.samplewise_std_normalization
         self.mean: np.ndarray | None = None
         self.std: np.ndarray | None = None
         self._whitening = None

@@ -156,28 +156,28 @@ def image_dataset_from_directory(
     ValueError
         For arguments that are not among these, or do not go together.
     """
-    check_choice("label_mode", label_mode, _LABEL_MODES)
-    check_choice("color_mode", color_mode, tuple(CHANNELS))
-    check_choice("interpolation", interpolation, INTERPOLATIONS)
     check_choice("on_error", on_error, ("raise", "skip"))
     check_choice("data_format", data_format, (None, "channels_last"))
+    size = check_pair("image_size", image_size)
+    read = _Reader(size, color_mode, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio).checked()
     listing = _listed(directory, labels, class_names, follow_links)
+    label_mode = _label_mode(None if labels is None else label_mode, listing, verbose)
+    batch_size = None if batch_size is None else check_positive_int("batch_size", batch_size)
+    order, parts = _parts(len(listing.paths), shuffle, seed, validation_split, subset, verbose)
+    options = batch_size, label_mode, shuffle, seed, on_error
+    made = [_dataset(listing, order[part], read, *options) for part in parts]
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+def _label_mode(label_mode, listing, verbose):
+    """The mode, if it fits what was found; says what that is."""
+    check_choice("label_mode", label_mode, _LABEL_MODES)
     if label_mode == "binary" and len(listing.class_names) != 2:
         raise ValueError(f"label_mode='binary' is for two classes. Received: {listing.class_names}")
     if verbose:
         classes = f" belonging to {len(listing.class_names)} classes" if listing.class_names else ""
         print(f"Found {len(listing.paths)} files{classes}.")
-    order, parts = _parts(len(listing.paths), shuffle, seed, validation_split, subset, verbose)
-    read = _Reader(
-        check_pair("image_size", image_size), color_mode, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio
-    )
-    size = None if batch_size is None else check_positive_int("batch_size", batch_size)
-    is_labelled = label_mode is not None and labels is not None
-    made = [
-        _dataset(listing, order[part], read, size, label_mode if is_labelled else None, shuffle, seed, on_error)
-        for part in parts
-    ]
-    return made[0] if len(made) == 1 else tuple(made)
+    return label_mode
 
 
 def _listed(directory, labels, class_names, follow_links):
@@ -227,6 +227,11 @@ class _Reader(NamedTuple):
     interpolation: str
     crop: bool
     pad: bool
+
+    def checked(self):
+        check_choice("color_mode", self.color_mode, tuple(CHANNELS))
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        return self
 
     def __call__(self, path):
         return read_image(path, self.color_mode, self.size, self.interpolation, self.crop, self.pad)

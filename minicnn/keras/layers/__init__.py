@@ -99,15 +99,15 @@ def _kernel_size(name, args, kwargs):
     if "nb_row" in kwargs or "nb_col" in kwargs:
         kwargs = {**kwargs, "kernel_size": (kwargs["nb_row"], kwargs["nb_col"])}
         del kwargs["nb_row"], kwargs["nb_col"]
-    elif len(args) == 3 and all(isinstance(a, int) for a in args) and args[1] == args[2] and args[1] > 2:
-        if kwargs.keys() & {"strides", "subsample"} or kwargs.keys() & _EVERYWHERE.keys():
-            args, kwargs = args[:1], {**kwargs, "kernel_size": args[1:]}
-        else:
+    elif len(args) == 3 and all(isinstance(a, int) for a in args):
+        if kwargs.keys() & _EVERYWHERE.keys() or "strides" in kwargs:
+            return args[:1], {**kwargs, "kernel_size": args[1:]}
+        if args[1] == args[2] > 2:
             warn_once(
                 f"{name}{args}: read as Keras 1 meant it, kernel_size={args[1:]}; today the third argument would be "
                 f"strides={args[2]}: write {name}({args[0]}, {args[1:]}) or strides={args[2]}"
             )
-            args, kwargs = args[:1], {**kwargs, "kernel_size": args[1:]}
+            return args[:1], {**kwargs, "kernel_size": args[1:]}
     return args, kwargs
 
 

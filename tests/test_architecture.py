@@ -31,10 +31,10 @@ ROOMS = (
     ("backends",),
     ("geometry", "random", "settings", "threads"),
     ("checks",),
-    ("cache_folder", "errors", "hints"),
+    ("cache_folder", "console", "errors", "hints", "processors"),
 )
 BESIDE = {
-    "datasets": {"datasets", "errors", "checks", "cache_folder", "hints"}
+    "datasets": {"datasets", "errors", "checks", "cache_folder", "console", "hints"}
 }  # outside the order: what these may import
 
 # The same inside packages that have an order of their own, whose face (``__init__``) stands above all. "*": all others.
@@ -114,18 +114,20 @@ CORE = (
 )
 # What the core imports from outside itself, and why it can be read without it.
 BESIDE_THE_CORE = {
-    "backends": {"backends.cupy.backend", "backends.numba.backend"},  # when they are chosen
+    "backends": {"backends.cupy.backend", "backends.numba.backend", "console"},  # when they are chosen; to print
+    "callbacks.base": {"console"},
     "layers.base": {"regularizers"},  # those four: an option that the documents' networks do not use
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "models": {"models.files"},  # names for users
     "models.compilable": {"training.device_engine"},  # when the backend is a GPU's
-    "models.model": {"callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"},  # to save
-    "models.network": {"models.config", "models.summary"},  # to save, to print
+    "models.model": {"callbacks", "console", "models.config", "models.files", "saving.files", "saving.snapshot"},
+    "models.network": {"console", "models.config", "models.summary"},  # to save, to print
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
     "optimizers.optimizer": {"optimizers.schedules"},  # a rate may be one
     "optimizers.rules": {"optimizers.schedules"},
     "parameters": {"regularizers"},
+    "threads": {"processors"},  # what the system allows
     "plan.fusion": {"layers.augmentation", "layers.normalization"},  # in its table of rules
     "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
     "training.loop": {"callbacks"},

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
+from minicnn.console import say
 from minicnn.errors import BackendError, unknown_name
 
 if TYPE_CHECKING:
@@ -57,12 +59,19 @@ def set_backend(name: str) -> None:
 
 
 def current() -> Backend:
-    """The backend chosen by `set_backend`, else by the environment variable MINICNN_BACKEND, else numba."""
+    """The backend chosen by `set_backend`, else by MINICNN_BACKEND, else numba (numpy under NUMBA_DISABLE_JIT)."""
     return get(_current_name())
 
 
 def _current_name() -> str:
-    return _chosen["name"] or os.environ.get("MINICNN_BACKEND") or DEFAULT
+    default = "numpy" if _compiles_nothing() else DEFAULT
+    return _chosen["name"] or os.environ.get("MINICNN_BACKEND") or default
+
+
+def _compiles_nothing() -> bool:
+    """Whether Numba was told to leave functions as they are: its setting, or what will be its setting."""
+    numba = sys.modules.get("numba.core.config")
+    return bool(numba.DISABLE_JIT if numba else os.environ.get("NUMBA_DISABLE_JIT", "0").strip("0 "))
 
 
 def info() -> None:
@@ -73,7 +82,7 @@ def info() -> None:
         except BackendError as error:
             state = f"not available: {error}"
         mark = "*" if _current_name().partition(":")[0] == name else " "
-        print(f"{mark} {name:<6} {state}")
+        say(f"{mark} {name:<6} {state}")
 
 
 @cache
@@ -87,6 +96,12 @@ def _load(name, index):
         return _load_cupy(index)
     from minicnn.backends.numba.backend import NumbaBackend
 
+    if _compiles_nothing():
+        raise BackendError(
+            "backend 'numba' is made of kernels that Numba compiles, which NUMBA_DISABLE_JIT forbids: unset it, or use "
+            "the backend 'numpy', the default where it is set. Received: NUMBA_DISABLE_JIT="
+            f"{os.environ.get('NUMBA_DISABLE_JIT')!r}"
+        )
     return NumbaBackend()
 
 

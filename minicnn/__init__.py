@@ -38,6 +38,7 @@ _MODULES = (
     "optimizers",
     "random",
     "regularizers",
+    "testing",
     "utils",
     "visualization",
 )

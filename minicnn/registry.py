@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 import numpy as np
 
+from minicnn import own_parts
 from minicnn.errors import fold_name, unknown_name
 from minicnn.hints import Config
 
@@ -50,6 +51,10 @@ class Configurable:
     """
 
     keras_only: Mapping[str, object] = MappingProxyType({})
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own_parts.watch(cls)
 
     def check_options(self, options: Mapping[str, object]) -> None:
         """Check what a constructor's ``**options`` collected; nothing of it is kept.

@@ -17,7 +17,15 @@ PACKAGE = CHECKOUT / "minicnn"
 # From top to bottom; a module may import from its own room and from those below. A package stands for all in it.
 ROOMS = (
     ("minicnn", "_keras_alias"),
-    ("activations", "functional", "gradient_check", "onnx", "utils", "visualization"),  # nothing imports them
+    (
+        "activations",
+        "functional",
+        "gradient_check",
+        "onnx",
+        "testing",
+        "utils",
+        "visualization",
+    ),  # nothing imports them
     ("models",),
     ("training",),
     ("callbacks",),
@@ -29,7 +37,7 @@ ROOMS = (
     ("initializers", "regularizers"),
     ("registry",),
     ("backends",),
-    ("geometry", "random", "settings", "threads"),
+    ("geometry", "own_parts", "random", "settings", "threads"),
     ("checks",),
     ("cache_folder", "console", "errors", "hints", "processors"),
 )
@@ -57,7 +65,8 @@ FLOORS = {
         ("kernel",),
         ("activations", "normalization"),
         ("base",),
-        ("one_off", "names", "shapes"),
+        ("one_off",),
+        ("contract", "names", "shapes"),
     ),
     "minicnn.losses": (("binary",), ("crossentropy", "elementwise"), ("base",), ("targets",)),
     "minicnn.metrics": (("*",), ("base",)),
@@ -83,6 +92,7 @@ FLOORS = {
     ),
     "minicnn.saving.hdf5": (("reading", "writing"), ("contents", "messages")),
     "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers",), ("names",)),
+    "minicnn.testing": (("check",), ("contracts",), ("running",)),
     "minicnn.training": (
         ("loop",),
         ("evaluation", "progress", "device_engine"),
@@ -116,7 +126,12 @@ CORE = (
 BESIDE_THE_CORE = {
     "backends": {"backends.cupy.backend", "backends.numba.backend", "console"},  # when they are chosen; to print
     "callbacks.base": {"console"},
-    "layers.base": {"regularizers"},  # those four: an option that the documents' networks do not use
+    "layers.activations": {"layers.contract"},  # those of layers and plan: layers of one's own
+    "layers.base": {
+        "layers.contract",
+        "own_parts",
+        "regularizers",
+    },  # and an option that the documents' networks do not use
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "models": {"models.files"},  # names for users
     "models.compilable": {"training.device_engine"},  # when the backend is a GPU's
@@ -127,8 +142,12 @@ BESIDE_THE_CORE = {
     "optimizers.optimizer": {"optimizers.schedules"},  # a rate may be one
     "optimizers.rules": {"optimizers.schedules"},
     "parameters": {"regularizers"},
+    "layers.one_off": {"layers.contract"},
+    "plan.plan": {"layers.contract"},
+    "plan.program": {"layers.contract"},
+    "registry": {"own_parts"},  # losses and the like of one's own
     "threads": {"processors"},  # what the system allows
-    "plan.fusion": {"layers.augmentation", "layers.normalization"},  # in its table of rules
+    "plan.fusion": {"layers.augmentation", "layers.contract", "layers.normalization"},  # in its table of rules
     "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
     "training.loop": {"callbacks"},
     "training.progress": {"callbacks"},
@@ -212,6 +231,7 @@ def test_modules_for_users_are_imported_by_no_other(sources):
             if room in top and room != room_in("minicnn", module):
                 users[room].add(module)
     users.pop("functional", None)  # activations lists some of its functions under Keras's module name
+    users.pop("gradient_check", None)  # testing calls it for layers of one's own
     users.pop("visualization", None)  # utils lists plot_model as Keras's does
     assert users == {"_keras_alias": {"minicnn"}}
 

@@ -14,8 +14,9 @@ import numpy as np
 from minicnn.checks import check_number
 from minicnn.errors import fold_name
 from minicnn.hints import ActivationLike, LayerOptions
-from minicnn.layers.base import Examples, Layer
-from minicnn.registry import Registry
+from minicnn.layers.base import Examples, Layer, registered_by_user
+from minicnn.layers.contract import is_own
+from minicnn.registry import Registry, is_config
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def name_options(name: str, **options: float) -> None:
 def get(identifier: str | Layer | Formula | dict[str, Any] | None) -> Layer | None:
     """The activation layer for a name, a layer, a function of `minicnn.activations`, or a config; None for "linear".
 
+    Layers of one's own are activations too, and so are their names, once they are registered.
+
     Raises
     ------
     ValueError
@@ -61,11 +64,15 @@ def get(identifier: str | Layer | Formula | dict[str, Any] | None) -> Layer | No
         return None
     if isinstance(identifier, str):
         options = _options.get(fold_name(identifier), {})
+        if own := registered_by_user(identifier, _registry):
+            return own()
         return _registry.lookup(identifier)(name=identifier.lower(), **options)
+    if is_config(identifier) and (own := registered_by_user(identifier["class_name"], _registry)):
+        return own.from_config(identifier["config"])
     if isinstance(identifier, Activation):
         return identifier.activation
     layer = _registry.get(identifier)
-    if type(layer) not in _registry.classes():
+    if type(layer) not in _registry.classes() and not is_own(layer):
         raise TypeError(f"an activation is one of {', '.join(_registry.names())}. Received: {layer!r}")
     return layer
 

@@ -1,0 +1,121 @@
+"""What losses, metrics and optimizers from outside of the package may get wrong, found when they first run.
+
+The methods that a user writes are checked in the first call of each object, and run as they are from then on. Layers
+have checks of their own, in `minicnn.layers.contract`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import ContractError
+
+PAGE = "see docs/own_parts.md"
+
+
+def is_of_package(thing: Any) -> bool:
+    """Whether a class or function was written in the package."""
+    return str(thing.__module__).partition(".")[0] == "minicnn"
+
+
+def watch(cls: type) -> None:
+    """Have the methods that a user's class has written checked in their first calls."""
+    if is_of_package(cls):
+        return
+    for name, check in _CHECKS.items():
+        inherited = any(name in vars(base) for base in cls.__mro__[1:] if is_of_package(base))
+        if inherited and callable(vars(cls).get(name)):
+            setattr(cls, name, _checked(vars(cls)[name], check))
+
+
+def _checked(method, check):
+    """The method; `check` calls it until it has seen what it needs to see, which it says by returning True."""
+    seen = f"_minicnn_saw_{method.__name__}"
+
+    @wraps(method)
+    def call(self, *args, **kwargs):
+        if vars(self).get(seen):
+            return method(self, *args, **kwargs)
+        result, done = check(self, lambda: method(self, *args, **kwargs), *args, **kwargs)
+        if done:
+            object.__setattr__(self, seen, True)
+        return result
+
+    return call
+
+
+def _check_elements(loss, run, prediction, target, gradient, *_, **__):
+    """`elements` of a loss: an array like `prediction` is returned, the derivatives are written."""
+    result = _run_with_gradient(loss, "elements", run, prediction, gradient)
+    if np.shape(result) != prediction.shape:
+        raise ContractError(
+            f"elements of {type(loss).__name__} must return the loss of each element, an array like prediction, "
+            f"{prediction.shape}; {PAGE}. Received: {_describe(result)}"
+        )
+    return result, gradient is not None
+
+
+def _check_compute(loss, run, prediction, target, weight, gradient, *_, **__):
+    """`compute` of a loss: a number is returned, the derivatives are written."""
+    result = _run_with_gradient(loss, "compute", run, prediction, gradient)
+    if result is None or np.shape(result) != ():
+        raise ContractError(
+            f"compute of {type(loss).__name__} must return the loss of the batch, one number; {PAGE}. "
+            f"Received: {_describe(result)}"
+        )
+    return result, gradient is not None
+
+
+def _run_with_gradient(loss, method, run, prediction, gradient):
+    """Run a loss with NaN in the gradient, none of which may be left."""
+    if gradient is None:
+        return run()
+    finite = bool(np.isfinite(prediction).all())
+    gradient.fill(np.nan)
+    result = run()
+    if finite and not bool(np.isfinite(gradient).all()):
+        raise ContractError(
+            f"{method} of {type(loss).__name__} must write the derivative by the prediction into gradient, where it is "
+            f"not None, as in `gradient[...] = …`; {PAGE}. Received: a gradient with elements that were not written, "
+            "or are NaN or infinite"
+        )
+    return result
+
+
+def _check_measure(metric, run, target, prediction):
+    """`measure` of a metric: (sum, number of summands)."""
+    result = run()
+    if not isinstance(result, tuple) or len(result) != 2 or any(np.shape(part) != () for part in result):
+        raise ContractError(
+            f"measure of {type(metric).__name__} must return two numbers, the sum over the batch and how many were "
+            f"summed, as in `return errors.sum(), errors.size`; {PAGE}. Received: {_describe(result)}"
+        )
+    return result, True
+
+
+def _check_apply(optimizer, run, ops, theta, grad, slots, learning_rate):
+    """`apply` of an optimizer: theta changes in place."""
+    before, moves = theta.copy(), bool(np.any(grad != 0)) and bool(np.any(np.asarray(learning_rate) != 0))
+    result = run()
+    if moves and (result is not None or bool((theta == before).all())):
+        raise ContractError(
+            f"apply of {type(optimizer).__name__} must change theta in place, as in `theta -= learning_rate * grad`, "
+            f"and return nothing; {PAGE}. Received: {'a returned value' if result is not None else 'theta as it was'}"
+        )
+    return result, moves
+
+
+def _describe(value):
+    return f"an array of shape {value.shape}" if hasattr(value, "shape") else repr(value)
+
+
+_CHECKS: dict[str, Callable[..., Any]] = {
+    "elements": _check_elements,
+    "compute": _check_compute,
+    "measure": _check_measure,
+    "apply": _check_apply,
+}

@@ -26,10 +26,41 @@ def watch(cls: type) -> None:
     """Have the methods that a user's class has written checked in their first calls."""
     if is_of_package(cls):
         return
+    if not hasattr(cls, "__getattr__"):
+        cls.__getattr__ = _explain_missing
     for name, check in _CHECKS.items():
         inherited = any(name in vars(base) for base in cls.__mro__[1:] if is_of_package(base))
         if inherited and callable(vars(cls).get(name)):
             setattr(cls, name, _checked(vars(cls)[name], check))
+
+
+def _explain_missing(part, name):
+    """What Python calls for an attribute that is not there: perhaps the constructor of the base was not called."""
+    cls = type(part)
+    for base, (attribute, call) in _SET_UP.items():
+        if base in (b.__name__ for b in cls.__mro__ if is_of_package(b)) and attribute not in vars(part):
+            raise AttributeError(
+                f"{cls.__name__} was not set up: let its __init__ begin with super().__init__({call}), "
+                f"and take what it passes on. Received: an object without the attribute {name!r}"
+            )
+    return object.__getattribute__(part, name)  # raises the error of a property, or the usual one
+
+
+def unwritten(part: Any, method: str, what: str) -> ContractError:
+    """The error for a method that a user's class has not written.
+
+    Parameters
+    ----------
+    part : object
+    method : str
+        With its parameters: "measure(target, prediction)".
+    what : str
+        What it returns or does, as the rest of a sentence.
+    """
+    return ContractError(
+        f"{type(part).__name__} has no {method.partition('(')[0]}: write {method}, which {what}; {PAGE}. "
+        f"Received: a class with {sorted(name for name in vars(type(part)) if not name.startswith('_'))}"
+    )
 
 
 def _checked(method, check):
@@ -113,6 +144,11 @@ def _describe(value):
     return f"an array of shape {value.shape}" if hasattr(value, "shape") else repr(value)
 
 
+_SET_UP = {
+    "Layer": ("_weights", "**kwargs"),
+    "Optimizer": ("iterations", "learning_rate, **options"),
+    "Metric": ("name", "name, **options"),
+}  # base → what its constructor sets first, and how it is called
 _CHECKS: dict[str, Callable[..., Any]] = {
     "elements": _check_elements,
     "compute": _check_compute,

@@ -139,10 +139,12 @@ BESIDE_THE_CORE = {
     "models.network": {"console", "models.config", "models.summary"},  # to save, to print
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
-    "optimizers.optimizer": {"optimizers.schedules"},  # a rate may be one
+    "optimizers.optimizer": {"optimizers.schedules", "own_parts"},  # a rate may be one
     "optimizers.rules": {"optimizers.schedules"},
     "parameters": {"regularizers"},
     "layers.one_off": {"layers.contract"},
+    "losses.base": {"own_parts"},
+    "metrics.base": {"own_parts"},
     "plan.plan": {"layers.contract"},
     "plan.program": {"layers.contract"},
     "registry": {"own_parts"},  # losses and the like of one's own

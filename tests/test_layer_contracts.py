@@ -3,14 +3,10 @@
 The promises are those of `minicnn.testing`, which users call for layers of their own.
 """
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from oracles import every_backend, ran_where_it_should
 
-import minicnn as mc
 from minicnn import layers
 from minicnn.gradient_check import GradientError, gradcheck
 from minicnn.layers import CLASSES, Layer
@@ -104,19 +100,3 @@ def test_the_suite_notices_broken_layers():
 
     with pytest.raises(GradientError, match="relative error"):
         gradcheck(Wrong(), input_shape=(5,), backend="numpy")
-
-
-@every_backend
-def test_the_layer_in_the_documentation(backend, rng):
-    """docs/adding_a_layer.md: its code runs, and is right."""
-    text = (Path(__file__).parents[1] / "docs" / "adding_a_layer.md").read_text(encoding="utf-8")
-    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
-    names = {}
-    exec(code, names)
-    (cls,) = [v for n, v in names.items() if n in names["__all__"]]
-    for layer, shapes in cls.examples():
-        assert gradcheck(layer, input_shape=shapes[0], backend=backend).error <= 1e-6
-        model = mc.Sequential([mc.Input(shapes[0]), layer, layers.Flatten(), layers.Dense(2)])
-        model.compile("sgd", "mse", backend=backend)
-        model.fit(rng.normal(size=(4, *shapes[0])), rng.normal(size=(4, 2)), verbose=0)
-        assert cls.from_config(layer.get_config()).get_config() == layer.get_config()

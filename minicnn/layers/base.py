@@ -77,11 +77,6 @@ class Layer(Step, Configurable):
         self._weights: dict[str, Weight] = {}
         self._built = False
 
-    def __getattr__(self, name: str) -> Any:
-        if "_weights" in vars(self):
-            return object.__getattribute__(self, name)  # raises the error of a property, or the usual one
-        raise AttributeError(contract.explain_missing(self, name))
-
     @property
     def built(self) -> bool:
         """Whether the weights exist."""

@@ -33,14 +33,6 @@ def is_own(step: Step) -> bool:
 # ------------------------------------------------------------------------------------------------------ declaring
 
 
-def explain_missing(layer: Layer, name: str) -> str:
-    """The message for an attribute that a layer does not have, because its constructor did not call Layer's."""
-    return (
-        f"{type(layer).__name__} was not set up: let its __init__ begin with super().__init__(**kwargs), and take "
-        f"**kwargs for name, trainable and input_shape. Received: a layer without the attribute {name!r}"
-    )
-
-
 def check_written(layer: Layer) -> None:
     """Raise `ContractError` if the class of a user's layer has no `build` or no `forward`, perhaps Keras's `call`."""
     cls = type(layer)

@@ -6,8 +6,10 @@ have checks of their own, in `minicnn.layers.contract`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,21 @@ PAGE = "see docs/own_parts.md"
 
 def is_of_package(thing: Any) -> bool:
     """Whether a class or function was written in the package."""
-    return str(thing.__module__).partition(".")[0] == "minicnn"
+    return str(getattr(thing, "__module__", "")).partition(".")[0] == "minicnn"
 
 
 def watch(cls: type) -> None:
     """Have the methods that a user's class has written checked in their first calls."""
     if is_of_package(cls):
         return
+    own = [base for base in cls.__mro__ if not is_of_package(base)]
+    for kind, (keras, methods) in _KERAS.items():
+        is_kind = kind in (base.__name__ for base in cls.__mro__ if is_of_package(base))
+        if is_kind and keras in vars(cls) and not any(name in vars(base) for base in own for name in methods):
+            raise ContractError(
+                f"{keras} of {cls.__name__} is Keras's and not used here, where nothing is differentiated by itself: "
+                f"write {' or '.join(methods)} instead; {PAGE}. Received: a class with {keras}"
+            )
     if not hasattr(cls, "__getattr__"):
         cls.__getattr__ = _explain_missing
     for name, check in _CHECKS.items():
@@ -44,6 +54,20 @@ def _explain_missing(part, name):
                 f"and take what it passes on. Received: an object without the attribute {name!r}"
             )
     return object.__getattribute__(part, name)  # raises the error of a property, or the usual one
+
+
+def config_of(part: Any) -> dict[str, Any]:
+    """The part's `get_config`, with a warning if arguments of a user's constructor are not in it: files lose them."""
+    config, cls = part.get_config(), type(part)
+    if not is_of_package(cls.__init__) and cls.__init__ is not object.__init__ and not hasattr(cls, "saved_as"):
+        names = [p.name for p in signature(cls).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        for name in sorted(set(names) - set(config) - _OF_ALL):
+            warnings.warn(
+                f"get_config of {cls.__name__} lacks the argument {name!r} of its __init__, so that whatever is made "
+                f"from it, as by load_model, has another one: store it as self.{name}, under its own name",
+                stacklevel=2,
+            )
+    return config
 
 
 def unwritten(part: Any, method: str, what: str) -> ContractError:
@@ -149,6 +173,8 @@ _SET_UP = {
     "Optimizer": ("iterations", "learning_rate, **options"),
     "Metric": ("name", "name, **options"),
 }  # base → what its constructor sets first, and how it is called
+_KERAS = {"Loss": ("call", ("elements", "compute", "_compute")), "Optimizer": ("update_step", ("apply",))}
+_OF_ALL = {"name", "trainable", "dtype", "input_shape", "input_dim", "batch_input_shape"}  # the bases' own affair
 _CHECKS: dict[str, Callable[..., Any]] = {
     "elements": _check_elements,
     "compute": _check_compute,

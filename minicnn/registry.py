@@ -126,7 +126,7 @@ def _argument_names(cls) -> list[str]:
 def to_plain(value: Any) -> Any:
     """`value` in plain Python types, which JSON can write."""
     if isinstance(value, Configurable):
-        return {"class_name": type(value).__name__, "config": value.get_config()}
+        return {"class_name": type(value).__name__, "config": own_parts.config_of(value)}
     if isinstance(value, list | tuple):
         return type(value)(to_plain(v) for v in value)
     if isinstance(value, dict):
@@ -301,5 +301,7 @@ class Registry(Generic[Kind]):
             f"{self.base.__name__}, or as a dict with 'class_name' and 'config'"
         )
         if callable(identifier):
-            expected += f"; a function is not enough: write a subclass of {self.base.__name__}, see docs/own_parts.md"
+            expected += (
+                f"; a function is not enough: write a subclass of {self.base.__name__} instead, see docs/own_parts.md"
+            )
         return f"{expected}. Received: {identifier!r}"

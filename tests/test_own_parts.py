@@ -418,9 +418,8 @@ class Unreduced(losses.Loss):
         return np.abs(prediction - target)
 
 
-class Called(losses.Loss):
-    def call(self, y_true, y_pred):
-        return np.abs(y_true - y_pred)
+class Uncomputed(losses.Loss):
+    pass
 
 
 class Averaged(metrics.Metric):
@@ -451,7 +450,7 @@ class WithoutRule(optimizers.Optimizer):
     [
         ({"loss": Silent()}, "elements of Silent must write the derivative"),
         ({"loss": Unreduced()}, "compute of Unreduced must return the loss of the batch, one number"),
-        ({"loss": Called()}, "Called has no compute: write compute"),
+        ({"loss": Uncomputed()}, "Uncomputed has no compute: write compute"),
         ({"metrics": [Averaged()]}, "measure of Averaged must return two numbers"),
         ({"metrics": [Unmeasured()]}, "Unmeasured has no measure: write measure"),
         ({"optimizer": Rebinding(0.1)}, "apply of Rebinding must change theta in place"),
@@ -465,6 +464,42 @@ def test_a_mistake_in_another_part_is_named(compiled, message, rng):
     with pytest.raises((ContractError, AttributeError), match=message):
         model.compile(**({"optimizer": "sgd", "loss": "mse", "backend": "numpy"} | compiled))
         model.fit(rng.normal(size=(8, 6)), rng.normal(size=(8, 2)), verbose=0)
+
+
+@pytest.mark.parametrize("base", [losses.Loss, losses.MeanSquaredError, optimizers.Optimizer, optimizers.Adam])
+def test_a_method_of_keras_that_would_not_run_is_named(base):
+    """A subclass of Keras's MeanSquaredError with a call of its own would train with the base's loss."""
+    name, other = ("call", "elements") if issubclass(base, losses.Loss) else ("update_step", "apply")
+    with pytest.raises(ContractError, match=f"{name} of Own is Keras's and not used here.*write {other}"):
+        type("Own", (base,), {name: lambda self, *arguments: None})
+    both = type("Own", (base,), {name: lambda self, *arguments: None, other: lambda self, *arguments: None})
+    assert issubclass(both, base)
+
+
+def test_a_dense_layer_with_a_call_is_named():
+    layer = type("Own", (layers.Dense,), {"call": lambda self, x: 2 * x})(3)
+    with pytest.raises(ContractError, match=r"needs forward\(xs, ws\).*Received: a class with call"):
+        layer(mc.Input((4,)))
+
+
+def test_an_argument_that_files_would_lose_is_named(tmp_path):
+    """Loading it gave a layer with the default instead."""
+
+    class Shrunk(losses.ElementwiseLoss):
+        def __init__(self, by=1.0, **options):
+            super().__init__(**options)
+            self._by = by
+
+        def elements(self, prediction, target, gradient, from_logits):
+            raise NotImplementedError
+
+    model = mc.Sequential([mc.Input((6,)), Forgetful(factor=3.0, name="mine")])
+    with pytest.warns(UserWarning, match="get_config of Forgetful lacks the argument 'factor'"):
+        model.save(tmp_path / "model.safetensors")
+    model = mc.Sequential([mc.Input((6,)), layers.Dense(1)])
+    model.compile("sgd", Shrunk(2.0))
+    with pytest.warns(UserWarning, match="get_config of Shrunk lacks the argument 'by'"):
+        model.save(tmp_path / "model.safetensors")
 
 
 def test_a_metric_without_a_name_is_called_after_its_class():

@@ -70,19 +70,10 @@ def config_of(part: Any) -> dict[str, Any]:
     return config
 
 
-def unwritten(part: Any, method: str, what: str) -> ContractError:
-    """The error for a method that a user's class has not written.
-
-    Parameters
-    ----------
-    part : object
-    method : str
-        With its parameters: "measure(target, prediction)".
-    what : str
-        What it returns or does, as the rest of a sentence.
-    """
+def unwritten(part: Any, method: str) -> ContractError:
+    """The error for a method that a user's class has not written."""
     return ContractError(
-        f"{type(part).__name__} has no {method.partition('(')[0]}: write {method}, which {what}; {PAGE}. "
+        f"{type(part).__name__} has no {method}: write {_SIGNATURES[method]}; {PAGE}. "
         f"Received: a class with {sorted(name for name in vars(type(part)) if not name.startswith('_'))}"
     )
 
@@ -175,6 +166,12 @@ _SET_UP = {
 }  # base → what its constructor sets first, and how it is called
 _KERAS = {"Loss": ("call", ("elements", "compute", "_compute")), "Optimizer": ("update_step", ("apply",))}
 _OF_ALL = {"name", "trainable", "dtype", "input_shape", "input_dim", "batch_input_shape"}  # the bases' own affair
+_SIGNATURES = {
+    "elements": "elements(prediction, target, gradient, from_logits), which returns the loss of each element",
+    "compute": "compute(prediction, target, weight, gradient, ops, from_logits=None), which returns the loss",
+    "measure": "measure(target, prediction), which returns a sum over the batch and how many were summed",
+    "apply": "apply(ops, theta, grad, slots, learning_rate), which changes theta in place",
+}
 _CHECKS: dict[str, Callable[..., Any]] = {
     "elements": _check_elements,
     "compute": _check_compute,

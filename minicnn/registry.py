@@ -301,7 +301,5 @@ class Registry(Generic[Kind]):
             f"{self.base.__name__}, or as a dict with 'class_name' and 'config'"
         )
         if callable(identifier):
-            expected += (
-                f"; a function is not enough: write a subclass of {self.base.__name__} instead, see docs/own_parts.md"
-            )
+            expected += f"; a function is not enough: write a subclass of {self.base.__name__}, see docs/own_parts.md"
         return f"{expected}. Received: {identifier!r}"

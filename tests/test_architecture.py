@@ -47,7 +47,7 @@ BESIDE = {
 
 # The same inside packages that have an order of their own, whose face (``__init__``) stands above all. "*": all others.
 FLOORS = {
-    "minicnn.backends": (("numba", "cupy"), ("base",), ("reference", "memory")),
+    "minicnn.backends": (("loading",), ("numba", "cupy"), ("base",), ("reference", "memory")),
     "minicnn.backends.cupy": (("backend",), ("*",), ("launch", "devices"), ("sources", "structures")),
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
@@ -124,7 +124,7 @@ CORE = (
 )
 # What the core imports from outside itself, and why it can be read without it.
 BESIDE_THE_CORE = {
-    "backends": {"backends.cupy.backend", "backends.numba.backend", "console"},  # when they are chosen; to print
+    "backends": {"backends.loading", "console"},  # of those that need more than NumPy; to print
     "callbacks.base": {"console"},
     "layers.activations": {"layers.contract"},  # those of layers and plan: layers of one's own
     "layers.base": {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
+from minicnn.backends import loading
 from minicnn.console import say
 from minicnn.errors import BackendError, unknown_name
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from minicnn.backends.base import Backend
 
 
-DEFAULT: str = "numba"
 NAMES: tuple[str, ...] = ("numba", "numpy", "cupy")
 
 _chosen: dict[str, str | None] = {"name": None}
@@ -64,14 +63,7 @@ def current() -> Backend:
 
 
 def _current_name() -> str:
-    default = "numpy" if _compiles_nothing() else DEFAULT
-    return _chosen["name"] or os.environ.get("MINICNN_BACKEND") or default
-
-
-def _compiles_nothing() -> bool:
-    """Whether Numba was told to leave functions as they are: its setting, or what will be its setting."""
-    numba = sys.modules.get("numba.core.config")
-    return bool(numba.DISABLE_JIT if numba else os.environ.get("NUMBA_DISABLE_JIT", "0").strip("0 "))
+    return _chosen["name"] or os.environ.get("MINICNN_BACKEND") or loading.default()
 
 
 def info() -> None:
@@ -92,26 +84,4 @@ def _load(name, index):
 
     if name == "numpy":
         return Backend("numpy")
-    if name == "cupy":
-        return _load_cupy(index)
-    from minicnn.backends.numba.backend import NumbaBackend
-
-    if _compiles_nothing():
-        raise BackendError(
-            "backend 'numba' is made of kernels that Numba compiles, which NUMBA_DISABLE_JIT forbids: unset it, or use "
-            "the backend 'numpy', the default where it is set. Received: NUMBA_DISABLE_JIT="
-            f"{os.environ.get('NUMBA_DISABLE_JIT')!r}"
-        )
-    return NumbaBackend()
-
-
-def _load_cupy(index):
-    """The GPU backend; the error that says what is missing where CuPy cannot be imported."""
-    try:
-        from minicnn.backends.cupy.backend import CupyBackend
-    except ImportError as error:
-        raise BackendError(
-            "backend 'cupy' needs CuPy and an NVIDIA GPU: pip install 'minicnn[gpu]' (CUDA 13) or 'minicnn[gpu12]' "
-            f"(CUDA 12). Received: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-        ) from error
-    return CupyBackend(index)
+    return loading.load_cupy(index) if name == "cupy" else loading.load_numba()

@@ -14,9 +14,10 @@ import numpy as np
 from minicnn.checks import check_number
 from minicnn.errors import fold_name
 from minicnn.hints import ActivationLike, LayerOptions
-from minicnn.layers.base import Examples, Layer, registered_by_user
-from minicnn.layers.contract import is_own
-from minicnn.registry import Registry, is_config
+from minicnn.layers import contract
+from minicnn.layers.base import Examples, Layer
+from minicnn.layers.base import _registry as all_layers
+from minicnn.registry import Registry
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
 if TYPE_CHECKING:
@@ -62,17 +63,14 @@ def get(identifier: str | Layer | Formula | dict[str, Any] | None) -> Layer | No
         identifier = _functions.get(identifier, identifier)
     if identifier is None or identifier == "linear":
         return None
+    identifier = contract.registered(identifier, _registry, all_layers) or identifier
     if isinstance(identifier, str):
         options = _options.get(fold_name(identifier), {})
-        if own := registered_by_user(identifier, _registry):
-            return own()
         return _registry.lookup(identifier)(name=identifier.lower(), **options)
-    if is_config(identifier) and (own := registered_by_user(identifier["class_name"], _registry)):
-        return own.from_config(identifier["config"])
     if isinstance(identifier, Activation):
         return identifier.activation
     layer = _registry.get(identifier)
-    if type(layer) not in _registry.classes() and not is_own(layer):
+    if type(layer) not in _registry.classes() and not contract.is_own(layer):
         raise TypeError(f"an activation is one of {', '.join(_registry.names())}. Received: {layer!r}")
     return layer
 

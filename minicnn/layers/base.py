@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn import initializers, regularizers
-from minicnn.errors import NotBuiltError, ShapeError, fold_name, unknown_name
+from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.hints import InitializerLike, RegularizerLike
 from minicnn.layers import contract
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
 from minicnn.layers.shapes import declared_shape
-from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight, first_value
 from minicnn.registry import Configurable, Registry, constructor_parameters
 from minicnn.settings import floatx
@@ -293,16 +291,6 @@ def register(*aliases: Any) -> Any:
 def get(identifier: Any) -> Layer:
     """A layer from its name, an instance, a class or a config; errors as of `Registry.get`."""
     return _registry.get(identifier)
-
-
-def registered_by_user(name: str, known: Registry[Layer]) -> type[Layer] | None:
-    """The class of that name among the user's layers; None if there is none, or `known` has one of the name too."""
-    if fold_name(name) in map(fold_name, known.names()):
-        return None
-    with suppress(ValueError):
-        cls = _registry.lookup(name)
-        return None if is_of_package(cls) else cls
-    return None
 
 
 def _arguments(cls):

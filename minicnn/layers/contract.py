@@ -6,14 +6,16 @@ of every plan: outputs and gradients hold NaN before, and must not afterwards. F
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.errors import ContractError, ShapeError
+from minicnn.errors import ContractError, ShapeError, fold_name
 from minicnn.hints import Shape
 from minicnn.own_parts import is_of_package
+from minicnn.registry import Registry, is_config
 from minicnn.settings import floatx
 from minicnn.step import Step, Workspace
 
@@ -28,6 +30,26 @@ _RESERVED = ("name", "trainable", "dtype", "nodes", "activation", "graph")  # at
 def is_own(step: Step) -> bool:
     """Whether a step's formulas are a user's: no rule for the package's layers speaks of it, whatever it is called."""
     return not all(is_of_package(getattr(type(step), name)) for name in ("forward", "backward"))
+
+
+def registered(identifier: Any, kind: Registry, layers: Registry) -> Layer | None:
+    """The layer of a user that a name or a config means, where `kind` knows no such name; else None.
+
+    Parameters
+    ----------
+    identifier : object
+        What was given as an activation.
+    kind, layers : Registry
+        Of activations; of all layers.
+    """
+    name = identifier["class_name"] if is_config(identifier) else identifier
+    if not isinstance(name, str) or fold_name(name) in map(fold_name, kind.names()):
+        return None
+    with suppress(ValueError):
+        cls = layers.lookup(name)
+        if not is_of_package(cls):
+            return cls.from_config(identifier["config"]) if is_config(identifier) else cls()
+    return None
 
 
 # ------------------------------------------------------------------------------------------------------ declaring

@@ -149,9 +149,7 @@ class Loss(Configurable):
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         """Hook: what `compute` returns."""
-        raise unwritten(
-            self, "compute(prediction, target, weight, gradient, ops, from_logits=None)", "returns the loss"
-        )
+        raise unwritten(self, "compute")
 
 
 registry: Registry[Loss] = Registry("loss", Loss)

@@ -26,7 +26,7 @@ class ElementwiseLoss(Loss):
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         """The loss of each element, an array like `prediction`; assigns the derivatives to `gradient`, if given."""
-        raise unwritten(self, "elements(prediction, target, gradient, from_logits)", "returns the loss of each element")
+        raise unwritten(self, "elements")
 
 
 class _Difference(ElementwiseLoss):

@@ -99,7 +99,7 @@ class Metric(Configurable):
 
     def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         """The batch's (sum, number of summands); the sum may be a 0-d array."""
-        raise unwritten(self, "measure(target, prediction)", "returns a sum over the batch and how many were summed")
+        raise unwritten(self, "measure")
 
     def result(self) -> float:
         """The mean so far; 0 before the first batch."""

@@ -262,7 +262,7 @@ class Optimizer(Configurable):
         learning_rate : float
         """
         if self.kernel is None:
-            raise unwritten(self, "apply(ops, theta, grad, slots, learning_rate)", "changes theta in place")
+            raise unwritten(self, "apply")
         self._launch(ops, theta, grad, slots, self.rate(learning_rate, self.iterations))
 
     def _launch(self, ops, theta, grad, slots, rate):

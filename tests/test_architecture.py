@@ -127,11 +127,7 @@ BESIDE_THE_CORE = {
     "backends": {"backends.loading", "console"},  # of those that need more than NumPy; to print
     "callbacks.base": {"console"},
     "layers.activations": {"layers.contract"},  # those of layers and plan: layers of one's own
-    "layers.base": {
-        "layers.contract",
-        "own_parts",
-        "regularizers",
-    },  # and an option that the documents' networks do not use
+    "layers.base": {"layers.contract", "regularizers"},  # and an option that the documents' networks do not use
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "models": {"models.files"},  # names for users
     "models.compilable": {"training.device_engine"},  # when the backend is a GPU's

@@ -39,6 +39,7 @@ _MODULES = (
     "optimizers",
     "random",
     "regularizers",
+    "testing",
     "utils",
     "visualization",
 )

@@ -16,6 +16,7 @@ from minicnn import models as models
 from minicnn import optimizers as optimizers
 from minicnn import random as random
 from minicnn import regularizers as regularizers
+from minicnn import testing as testing
 from minicnn import utils as utils
 from minicnn import visualization as visualization
 from minicnn.backends import set_backend as set_backend

@@ -12,6 +12,10 @@ class ShapeError(ValueError):
     """An array or a layer's input has a shape that does not fit."""
 
 
+class ContractError(ValueError):
+    """A layer from outside of the package does not write what it must, or changes what it must not."""
+
+
 class NonFiniteError(ArithmeticError):
     """The loss or a parameter became NaN or infinite."""
 

@@ -1,6 +1,7 @@
 """Are the gradients right? Compared with finite differences, in float64, along a random direction."""
 
 import copy
+import math
 from dataclasses import dataclass
 from functools import wraps
 from types import SimpleNamespace
@@ -118,10 +119,19 @@ def gradcheck(
     size = max(abs(analytic), abs(numeric))
     error = abs(analytic - numeric) / size if size > noise else 0.0  # a derivative of 0 is found as rounding noise
     if not error <= tolerance:
-        kink = f"; no data without a kink was found in {ATTEMPTS} attempts: x or a weight may be tied"
-        message = f"gradient {analytic!r}, finite difference {numeric!r}: relative error {error:.1e}"
-        raise GradientError(message if is_smooth else message + kink)
+        raise GradientError(_explain(analytic, numeric, error, is_smooth, problem.bound))
     return GradientCheck(error, analytic, numeric, frozenset(kernels))
+
+
+def _explain(analytic, numeric, error, is_smooth, bound):
+    """The message for gradients that differ."""
+    message = f"gradient {analytic!r}, finite difference {numeric!r}: relative error {error:.1e}"
+    layer = None if math.isfinite(numeric) else bound.first_non_finite()
+    if layer is not None:
+        message += f"; the first layer whose output is not finite is '{layer}': give it data that it takes, x="
+    elif not is_smooth:
+        message += f"; no data without a kink was found in {ATTEMPTS} attempts: x or a weight may be tied"
+    return message
 
 
 def _graph_of(model, input_shape) -> Graph:
@@ -167,9 +177,11 @@ class _Problem:
     def __init__(self, graph, backend, data, loss, y, fuses, rng):
         weights = list(dict.fromkeys(w for layer in graph.layers for w in layer.weights))
         self.store = ParameterStore(weights, backend, np.float64, adopt=False)
+        self.store.grad.fill(np.nan)  # what nobody writes shows
         self.loss = None if loss is None else losses.get(loss)
         logits_of = None if loss is None else [self.loss.takes_logits_of] * len(graph.outputs)
         plan = Plan(graph, self.store, len(data[0]), True, logits_of, seed=1, fuses=fuses, input_gradients=True)
+        plan.memory.fill(255)  # all bits set: NaN
         self.bound, self.backend, self.data = plan.bind(len(data[0])), backend, data
         self.factors = [rng.standard_normal(head.shape) for head in self.bound.heads]
         self.target = None

@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 import numpy as np
 
+from minicnn import own_parts
 from minicnn.errors import fold_name, unknown_name
 from minicnn.hints import Config
 
@@ -50,6 +51,10 @@ class Configurable:
     """
 
     keras_only: Mapping[str, object] = MappingProxyType({})
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own_parts.watch(cls)
 
     def check_options(self, options: Mapping[str, object]) -> None:
         """Check what a constructor's ``**options`` collected; nothing of it is kept.
@@ -121,7 +126,7 @@ def _argument_names(cls) -> list[str]:
 def to_plain(value: Any) -> Any:
     """`value` in plain Python types, which JSON can write."""
     if isinstance(value, Configurable):
-        return {"class_name": type(value).__name__, "config": value.get_config()}
+        return {"class_name": type(value).__name__, "config": own_parts.config_of(value)}
     if isinstance(value, list | tuple):
         return type(value)(to_plain(v) for v in value)
     if isinstance(value, dict):
@@ -296,5 +301,5 @@ class Registry(Generic[Kind]):
             f"{self.base.__name__}, or as a dict with 'class_name' and 'config'"
         )
         if callable(identifier):
-            expected += f"; a function is not enough: write a subclass of {self.base.__name__} instead"
+            expected += f"; a function is not enough: write a subclass of {self.base.__name__}, see docs/own_parts.md"
         return f"{expected}. Received: {identifier!r}"

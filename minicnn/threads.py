@@ -1,12 +1,12 @@
 """How many threads compute."""
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING
 
+from minicnn import processors
 from minicnn.checks import check_positive_int
 
 if TYPE_CHECKING:
@@ -17,22 +17,24 @@ _computing = threading.RLock()
 
 
 def set_num_threads(count: int) -> None:
-    """Let models use so many threads (default: all cores that this process may run on).
+    """Let models use so many threads.
 
-    Results do not depend on it: they are bit-identical for any number.
+    Results do not depend on it: they are bit-identical for any number. The default is the number of cores that this
+    process may run on, or what its container's quota (rounded up) or the environment variable OMP_NUM_THREADS allow, if
+    that is less.
 
     Parameters
     ----------
     count : int
-        From 1 to the number of cores; more cores than there are do not help and are not used.
+        From 1 to the number of cores; more cores than there are, or than the environment variable NUMBA_NUM_THREADS
+        says, do not help and are not used.
     """
     _chosen["count"] = check_positive_int("count", count)
 
 
 def get_num_threads() -> int:
     """The number of threads that models use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_chosen["count"] or cores, cores)
+    return min(_chosen["count"] or processors.default_threads(), processors.most_threads())
 
 
 @contextmanager

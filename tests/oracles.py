@@ -1,18 +1,14 @@
-"""Naive loops in float64, written from the formulas alone, and a way to run a piece of a graph. No tests here."""
+"""Naive loops in float64, written from the formulas alone, and what tests of layers share. No tests here."""
 
 from importlib import import_module
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from minicnn import backends
 from minicnn.backends.base import kernels_of
-from minicnn.graph import Graph
-from minicnn.layers import Input
-from minicnn.parameters import ParameterStore
-from minicnn.plan.plan import Plan
-from minicnn.threads import compute_threads
+from minicnn.testing.running import graph_of, run, tie_free
+
+__all__ = ["BACKENDS", "graph_of", "run", "tie_free"]  # and all below
 
 BACKENDS = ["numpy", "numba"]  # of the processor
 
@@ -114,19 +110,7 @@ def softmax(z):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-# -------------------------------------------------------------------------------------------- running part of a graph
-
-
-def tie_free(rng, *shape):
-    """Random numbers in (-1, 1) that are all different, by much more than float32's resolution, and none of them 0."""
-    size = int(np.prod(shape))
-    return (rng.permutation(size).reshape(shape) + 0.37) * 2 / size - 1
-
-
-def graph_of(layer, shapes) -> Graph:
-    """The graph of one call of a layer."""
-    inputs = [Input(shape) for shape in shapes]
-    return Graph(inputs, layer.call_symbolically(inputs).outputs)
+# ------------------------------------------------------------------------------------------- running and comparing
 
 
 def randomize(layers, rng):
@@ -135,65 +119,6 @@ def randomize(layers, rng):
         for w in layer.weights:
             value = rng.uniform(0.5, 1.5, w.shape) if "variance" in w.name else rng.normal(0, 0.5, w.shape)
             w.assign(value + (1 if w.name == "gamma" else 0))
-
-
-def run(
-    graph,
-    xs,
-    dys=None,
-    backend="numpy",
-    training=True,
-    fuses=None,
-    dtype="float32",
-    batch=None,
-    wanted=True,
-    memory=None,
-):
-    """Run a graph forward (and backward, given the gradients `dys` of its outputs) in a plan of its own.
-
-    Returns
-    -------
-    namespace
-        outputs, dxs : lists of arrays; grads, state : path → array; plan.
-    """
-    backend = backends.get(backend)
-    weights = list(dict.fromkeys(w for layer in graph.layers for w in layer.weights))
-    store = ParameterStore(weights, backend, dtype, adopt=False)
-    count = len(xs[0])
-    plan = Plan(graph, store, batch or count, training, None, 7, fuses, wanted)
-    bound = plan.bind(count)
-    store.grad.fill(np.nan)  # gradients are assigned, never added to
-    for weight, gradient in store.gradients.items():
-        if not weight.trainable:
-            gradient.fill(0)
-    if memory is not None:
-        memory(plan)
-    with compute_threads(backend):
-        for array, x in zip(bound.inputs, xs, strict=True):
-            backend.load(array, x)
-        bound.forward(3)
-        outputs = [backend.to_host(o) for o in bound.outputs]
-        inputs_after = [backend.to_host(a) for a in bound.inputs] if training else None
-        dxs, grads = [], {}
-        if dys is not None:
-            for gradient, dy in zip(bound.head_gradients, dys, strict=True):
-                if gradient is not None:
-                    backend.load(gradient, dy)
-            bound.backward()
-            dxs = [None if g is None else backend.to_host(g) for g in bound.input_gradients]
-            grads = {w.path: backend.to_host(g) for w, g in store.gradients.items() if w.trainable}
-    state = {w.path: backend.to_host(store.values[w]) for w in weights if not w.has_gradient}
-    return SimpleNamespace(
-        outputs=outputs,
-        dxs=dxs,
-        grads=grads,
-        state=state,
-        plan=plan,
-        bound=bound,
-        inputs_after=inputs_after,
-        store=store,
-        backend=backend,
-    )
 
 
 def assert_close(actual, expected, tolerance, what=""):

@@ -24,6 +24,7 @@ ROOMS = (
         "gradient_check",
         "images",
         "onnx",
+        "testing",
         "utils",
         "visualization",
     ),  # nothing below imports them
@@ -39,18 +40,18 @@ ROOMS = (
     ("registry",),
     ("backends",),
     ("data",),
-    ("geometry", "random", "settings", "threads"),
+    ("geometry", "own_parts", "random", "settings", "threads"),
     ("checks",),
     ("foreign",),
-    ("cache_folder", "errors", "hints"),
+    ("cache_folder", "console", "errors", "hints", "processors"),
 )
 BESIDE = {
-    "datasets": {"datasets", "errors", "checks", "cache_folder", "hints"}
+    "datasets": {"datasets", "errors", "checks", "cache_folder", "console", "hints"}
 }  # outside the order: what these may import
 
 # The same inside packages that have an order of their own, whose face (``__init__``) stands above all. "*": all others.
 FLOORS = {
-    "minicnn.backends": (("numba", "cupy"), ("base",), ("reference", "memory")),
+    "minicnn.backends": (("loading",), ("numba", "cupy"), ("base",), ("reference", "memory")),
     "minicnn.backends.cupy": (("backend",), ("*",), ("launch", "devices"), ("sources", "structures")),
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
@@ -68,7 +69,8 @@ FLOORS = {
         ("kernel",),
         ("activations", "normalization"),
         ("base",),
-        ("one_off", "names", "shapes"),
+        ("one_off",),
+        ("contract", "names", "shapes"),
     ),
     "minicnn.losses": (("binary",), ("crossentropy", "elementwise"), ("base",), ("targets",), ("label_advice",)),
     "minicnn.metrics": (("*",), ("base",)),
@@ -94,6 +96,7 @@ FLOORS = {
     ),
     "minicnn.saving.hdf5": (("reading", "writing"), ("contents", "messages")),
     "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers",), ("names",)),
+    "minicnn.testing": (("check",), ("contracts",), ("running",)),
     "minicnn.training": (
         ("loop",),
         ("evaluation", "progress", "device_engine"),
@@ -126,24 +129,33 @@ CORE = (
 )
 # What the core imports from outside itself, and why it can be read without it.
 BESIDE_THE_CORE = {
-    "backends": {"backends.cupy.backend", "backends.numba.backend"},  # when they are chosen
+    "backends": {"backends.loading", "console"},  # of those that need more than NumPy; to print
+    "callbacks.base": {"console"},
     "checks": {"foreign"},  # for what is no NumPy array
-    "layers.base": {"regularizers"},  # those four: an option that the documents' networks do not use
+    "layers.activations": {"layers.contract"},  # those of layers and plan: layers of one's own
+    "layers.base": {"layers.contract", "regularizers"},  # and an option that the documents' networks do not use
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "losses.targets": {"losses.label_advice"},  # what messages guess
     "models": {"models.files"},  # names for users
     "models.compilable": {"training.device_engine"},  # when the backend is a GPU's
     "models.model": {
         *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save
-        "training.non_finite",  # for TerminateOnNaN
+        *("console", "training.non_finite"),  # to print; for TerminateOnNaN
     },
-    "models.network": {"models.config", "models.summary"},  # to save, to print
+    "models.network": {"console", "models.config", "models.summary"},  # to save, to print
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
-    "optimizers.optimizer": {"optimizers.schedules"},  # a rate may be one
+    "optimizers.optimizer": {"optimizers.schedules", "own_parts"},  # a rate may be one
     "optimizers.rules": {"optimizers.schedules"},
     "parameters": {"regularizers"},
-    "plan.fusion": {"layers.augmentation", "layers.normalization"},  # in its table of rules
+    "layers.one_off": {"layers.contract"},
+    "losses.base": {"own_parts"},
+    "metrics.base": {"own_parts"},
+    "plan.plan": {"layers.contract"},
+    "plan.program": {"layers.contract"},
+    "registry": {"own_parts"},  # losses and the like of one's own
+    "threads": {"processors"},  # what the system allows
+    "plan.fusion": {"layers.augmentation", "layers.contract", "layers.normalization"},  # in its table of rules
     "training.arrays": {"training.advice", "training.lazy"},  # what messages guess; for data sets in files
     "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
     "training.loop": {"callbacks"},
@@ -237,6 +249,7 @@ def test_modules_for_users_are_imported_by_no_other(sources):
             if room in top and room != room_in("minicnn", module):
                 users[room].add(module)
     users.pop("functional", None)  # activations lists some of its functions under Keras's module name
+    users.pop("gradient_check", None)  # testing calls it for layers of one's own
     users.pop("visualization", None)  # utils lists plot_model as Keras's does
     assert users == {}
 

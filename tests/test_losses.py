@@ -435,7 +435,7 @@ def test_who_takes_logits():
         (
             lambda: losses.get(lambda t, p: 0),
             TypeError,
-            r"a loss is given as.*write a subclass of Loss instead. Received",
+            r"a loss is given as.*write a subclass of Loss, see docs/own_parts.md. Received",
         ),
         (
             lambda: losses.BinaryCrossentropy(label_smoothing=1),

@@ -11,6 +11,7 @@ import pytest
 
 from minicnn import optimizers
 from minicnn.backends.reference import ops as reference
+from minicnn.errors import ContractError
 from minicnn.optimizers import schedules
 from minicnn.optimizers.optimizer import merge_segments
 
@@ -273,7 +274,7 @@ def test_a_rule_is_data_until_somebody_writes_another_apply(own, rng):
 def test_without_a_kernel_apply_has_to_be_written(rng):
     optimizer = optimizers.Optimizer(0.1)
     assert not optimizer.is_data
-    with pytest.raises(NotImplementedError, match="names no kernel and writes no apply"):
+    with pytest.raises(ContractError, match="has no apply: write apply"):
         run(optimizer, rng.normal(size=SIZE), rng.normal(size=(1, SIZE)))
 
 

@@ -230,6 +230,9 @@ def test_layers_of_the_users_own_are_drawn():
         def build(self, input_shapes):
             return input_shapes[0]
 
+        def forward(self, xs, ws):
+            np.sin(xs[0], out=ws.y)
+
     model = mc.Sequential([mc.Input((3,)), Mystery(), layers.Dense(2)])
     assert texts(plot_model(model, show_shapes=True, show_trainable=True))[0] == "Mystery"
 

@@ -7,13 +7,14 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from minicnn.backends import loading
+from minicnn.console import say
 from minicnn.errors import BackendError, unknown_name
 
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
 
 
-DEFAULT: str = "numba"
 NAMES: tuple[str, ...] = ("numba", "numpy", "cupy")
 
 _chosen: dict[str, str | None] = {"name": None}
@@ -57,12 +58,12 @@ def set_backend(name: str) -> None:
 
 
 def current() -> Backend:
-    """The backend chosen by `set_backend`, else by the environment variable MINICNN_BACKEND, else numba."""
+    """The backend chosen by `set_backend`, else by MINICNN_BACKEND, else numba (numpy under NUMBA_DISABLE_JIT)."""
     return get(_current_name())
 
 
 def _current_name() -> str:
-    return _chosen["name"] or os.environ.get("MINICNN_BACKEND") or DEFAULT
+    return _chosen["name"] or os.environ.get("MINICNN_BACKEND") or loading.default()
 
 
 def info() -> None:
@@ -73,7 +74,7 @@ def info() -> None:
         except BackendError as error:
             state = f"not available: {error}"
         mark = "*" if _current_name().partition(":")[0] == name else " "
-        print(f"{mark} {name:<6} {state}")
+        say(f"{mark} {name:<6} {state}")
 
 
 @cache
@@ -83,20 +84,4 @@ def _load(name, index):
 
     if name == "numpy":
         return Backend("numpy")
-    if name == "cupy":
-        return _load_cupy(index)
-    from minicnn.backends.numba.backend import NumbaBackend
-
-    return NumbaBackend()
-
-
-def _load_cupy(index):
-    """The GPU backend; the error that says what is missing where CuPy cannot be imported."""
-    try:
-        from minicnn.backends.cupy.backend import CupyBackend
-    except ImportError as error:
-        raise BackendError(
-            "backend 'cupy' needs CuPy and an NVIDIA GPU: pip install 'minicnn[gpu]' (CUDA 13) or 'minicnn[gpu12]' "
-            f"(CUDA 12). Received: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-        ) from error
-    return CupyBackend(index)
+    return loading.load_cupy(index) if name == "cupy" else loading.load_numba()

@@ -6,6 +6,7 @@ from typing import Literal
 
 from minicnn.callbacks.base import Callback
 from minicnn.checks import check_choice
+from minicnn.console import is_terminal, printable, say
 from minicnn.hints import Logs
 
 SECONDS_BETWEEN_DRAWS = 0.2
@@ -24,7 +25,7 @@ class EpochLines(Callback):
         now = time.perf_counter()
         seconds, samples = now - self._start, self.params["samples"]
         rate = f" - {samples / ((self._trained or now) - self._start):,.0f} images/s" if samples else ""
-        print(f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.1f}s{rate} - {_format(logs or {})}", flush=True)
+        say(f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.1f}s{rate} - {_format(logs or {})}")
 
 
 class ProgressBar(EpochLines):
@@ -56,7 +57,7 @@ class ProgressBar(EpochLines):
         self._drawn = time.monotonic()
         samples = self.params["samples"]
         done = min((batch + 1) * self.params["batch_size"], samples) if samples else batch + 1
-        self._bar.set_postfix_str(_format(logs or {}), refresh=False)
+        self._bar.set_postfix_str(printable(_format(logs or {}), sys.stderr), refresh=False)
         self._bar.update(done - self._bar.n)
 
     _drawn = 0.0
@@ -80,7 +81,7 @@ def progress(verbose: Literal["auto", 0, 1, 2] | bool) -> list[Callback]:
     check_choice("verbose", verbose, ("auto", 0, 1, 2, True, False))
     if not verbose:
         return []
-    draws = verbose != 2 and sys.stderr.isatty()
+    draws = verbose != 2 and is_terminal(sys.stderr)
     return [ProgressBar() if draws else EpochLines()]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.console import say
 from minicnn.hints import Logs
 
 if TYPE_CHECKING:
@@ -167,15 +168,6 @@ def listed(callbacks: Callback | Sequence[Callback] | None) -> list[Callback]:
     if not isinstance(callbacks, list | tuple | None):
         raise TypeError(f"callbacks is a list of callbacks.Callback. Received: callbacks={callbacks!r}")
     return list(callbacks or [])
-
-
-def say(text: str, file: TextIO | None = None) -> None:
-    """Print a line, to stdout unless a file is given; a bar that is on the terminal moves down."""
-    from tqdm import tqdm
-
-    file = file or sys.stdout
-    tqdm.write(text, file=file)
-    file.flush()
 
 
 class History(Callback):

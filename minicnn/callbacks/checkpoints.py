@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minicnn import saving
-from minicnn.callbacks.base import Callback, say
+from minicnn.callbacks.base import Callback
 from minicnn.callbacks.monitor import Mode, MonitorCallback
 from minicnn.checks import check_number, is_integer
+from minicnn.console import say
 from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath, Logs
 

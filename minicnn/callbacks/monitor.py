@@ -6,9 +6,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from minicnn import metrics
-from minicnn.callbacks.base import Callback, say
+from minicnn.callbacks.base import Callback
 from minicnn.callbacks.schedule import check_settable
 from minicnn.checks import check_choice, check_number, check_positive_int
+from minicnn.console import say
 from minicnn.hints import Logs
 
 Mode: TypeAlias = Literal["auto", "min", "max"]

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minicnn.callbacks.base import Callback, say
+from minicnn.callbacks.base import Callback
+from minicnn.console import say
 from minicnn.hints import Logs
 from minicnn.optimizers.schedules import LearningRateSchedule
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from minicnn.cache_folder import CACHE_VARIABLE, cache_folder
+from minicnn.console import is_terminal
 from minicnn.errors import DataError
 from minicnn.hints import FilePath
 
@@ -234,7 +235,7 @@ def _downloader(pooch, file: RemoteFile):
 
 def _progress_bar(file: RemoteFile):
     """A tqdm bar where somebody can see it, else None."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         return None
     try:
         from tqdm import tqdm

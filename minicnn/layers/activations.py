@@ -14,7 +14,9 @@ import numpy as np
 from minicnn.checks import check_number
 from minicnn.errors import fold_name
 from minicnn.hints import ActivationLike, LayerOptions
+from minicnn.layers import contract
 from minicnn.layers.base import Examples, Layer
+from minicnn.layers.base import _registry as all_layers
 from minicnn.registry import Registry
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
@@ -48,6 +50,8 @@ def name_options(name: str, **options: float) -> None:
 def get(identifier: str | Layer | Formula | dict[str, Any] | None) -> Layer | None:
     """The activation layer for a name, a layer, a function of `minicnn.activations`, or a config; None for "linear".
 
+    Layers of one's own are activations too, and so are their names, once they are registered.
+
     Raises
     ------
     ValueError
@@ -59,13 +63,14 @@ def get(identifier: str | Layer | Formula | dict[str, Any] | None) -> Layer | No
         identifier = _functions.get(identifier, identifier)
     if identifier is None or identifier == "linear":
         return None
+    identifier = contract.registered(identifier, _registry, all_layers) or identifier
     if isinstance(identifier, str):
         options = _options.get(fold_name(identifier), {})
         return _registry.lookup(identifier)(name=identifier.lower(), **options)
     if isinstance(identifier, Activation):
         return identifier.activation
     layer = _registry.get(identifier)
-    if type(layer) not in _registry.classes():
+    if type(layer) not in _registry.classes() and not contract.is_own(layer):
         raise TypeError(f"an activation is one of {', '.join(_registry.names())}. Received: {layer!r}")
     return layer
 

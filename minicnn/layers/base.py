@@ -12,6 +12,7 @@ from minicnn import initializers, regularizers
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.hints import InitializerLike, RegularizerLike
+from minicnn.layers import contract
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
 from minicnn.layers.shapes import declared_shape
@@ -96,20 +97,35 @@ class Layer(Step, Configurable):
 
     def add_weight(
         self,
-        name: str,
-        shape: Shape,
+        name: str | None = None,
+        shape: Shape | None = None,
         initializer: InitializerLike = "glorot_uniform",
         has_gradient: bool = True,
         regularizer: RegularizerLike = None,
+        **options: Any,
     ) -> Weight:
         """Declare a weight, or get the one that a previous call declared.
+
+        Parameters
+        ----------
+        name : str
+            Key in ``ws.params`` and ``ws.grads``, and an attribute of the layer.
+        shape : tuple of int
+        initializer : str or Initializer, default "glorot_uniform"
+        has_gradient : bool, default True
+            False for state that `forward` keeps itself, such as moving averages.
+        regularizer : str or Regularizer, optional
+        **options
+            Keras's further arguments, with their defaults.
 
         Raises
         ------
         ShapeError
             If it exists with another shape.
+        ContractError
+            If the arguments are not as above.
         """
-        shape = tuple(shape)
+        shape = contract.check_weight(self, name, shape, options)
         if name in self._weights:
             weight = self._weights[name]
             if weight.shape != shape:
@@ -224,14 +240,15 @@ class Layer(Step, Configurable):
         """`build`, with the number of inputs checked and the layer named in errors. Returns the output shapes."""
         if self.input_count is not None and len(input_shapes) != self.input_count:
             raise ShapeError(f"layer '{self.name}' takes {self.input_count} input(s). Received: {len(input_shapes)}")
+        contract.check_written(self)
         try:
-            output_shape = self.build(input_shapes)
+            output_shape = contract.check_output_shape(self, self.build(input_shapes))
         except ValueError as error:
             if f"'{self.name}'" in str(error):
                 raise
             raise ShapeError(f"layer '{self.name}' ({type(self).__name__}): {error}") from None
         self._built = True
-        return [tuple(int(n) for n in output_shape)]
+        return [output_shape]
 
     @property
     def input(self) -> Tensor | list[Tensor]:

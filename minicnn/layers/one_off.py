@@ -6,6 +6,7 @@ import numpy as np
 
 from minicnn import backends, random
 from minicnn.backends.base import Backend
+from minicnn.layers.contract import watched_step
 from minicnn.step import Step, Workspace
 from minicnn.threads import compute_threads
 
@@ -32,7 +33,7 @@ def run_steps(steps: Iterable[Step], arrays: list[np.ndarray], dtype: str | np.d
     with compute_threads(backend):
         for step in steps:
             ws = _workspace(step, xs, backend, training)
-            step.forward(ws.xs, ws)
+            watched_step(step).forward(ws.xs, ws)
             if training:
                 _keep_state(step, ws, backend)
             xs = (ws.y,)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from minicnn.backends.reference import ops as reference
 from minicnn.hints import Config, Shape
 from minicnn.losses.targets import check_finite, element_shapes, flatten_hint, real_targets, weight_vector, with_batch
+from minicnn.own_parts import unwritten
 from minicnn.registry import ANY, Configurable, Register, Registry
 
 
@@ -148,7 +149,7 @@ class Loss(Configurable):
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         """Hook: what `compute` returns."""
-        raise NotImplementedError
+        raise unwritten(self, "compute")
 
 
 registry: Registry[Loss] = Registry("loss", Loss)

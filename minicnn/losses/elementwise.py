@@ -3,6 +3,7 @@
 import numpy as np
 
 from minicnn.losses.base import Loss, register
+from minicnn.own_parts import unwritten
 
 __all__ = ["ElementwiseLoss", "MeanAbsoluteError", "MeanSquaredError"]
 
@@ -25,7 +26,7 @@ class ElementwiseLoss(Loss):
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         """The loss of each element, an array like `prediction`; assigns the derivatives to `gradient`, if given."""
-        raise NotImplementedError
+        raise unwritten(self, "elements")
 
 
 class _Difference(ElementwiseLoss):

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.hints import Config, Shape
+from minicnn.layers.names import snake_case
 from minicnn.losses.targets import with_batch
+from minicnn.own_parts import unwritten
 from minicnn.registry import Configurable, Register, Registry
 
 
@@ -17,7 +19,7 @@ class Metric(Configurable):
     Parameters
     ----------
     name : str, optional
-        Key in the history; default: the class's own, such as "binary_accuracy".
+        Key in the history; default: the class's own, such as "binary_accuracy", or the class's name in snake case.
     **options
         Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
     """
@@ -30,7 +32,7 @@ class Metric(Configurable):
 
     def __init__(self, name: str | None = None, **options: object):
         self.check_options(options)
-        name = getattr(self, "name", None) if name is None else name
+        name = getattr(self, "name", snake_case(type(self).__name__)) if name is None else name
         if not isinstance(name, str):
             raise TypeError(
                 f"the name of a {type(self).__name__} is a string. Received: an object of type {type(name).__name__}"
@@ -97,7 +99,7 @@ class Metric(Configurable):
 
     def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         """The batch's (sum, number of summands); the sum may be a 0-d array."""
-        raise NotImplementedError
+        raise unwritten(self, "measure")
 
     def result(self) -> float:
         """The mean so far; 0 before the first batch."""

@@ -18,6 +18,7 @@ from minicnn.checks import is_integer
 from minicnn.errors import unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers import InputLayer
+from minicnn.own_parts import config_of
 from minicnn.settings import floatx
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def layer_config(layer: layers.Layer) -> dict[str, Any]:
         first.setdefault("shared_object_id", 1 + sum("shared_object_id" in entry for entry in known.values()))
         return {key: first[key] for key in ("class_name", "config", "name", "shared_object_id")}
     class_name = getattr(layer, "saved_as", type(layer).__name__)
-    known[layer] = {"class_name": class_name, "config": layer.get_config(), "name": layer.name}
+    known[layer] = {"class_name": class_name, "config": config_of(layer), "name": layer.name}
     return known[layer]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.callbacks import CallbackList, History, backups, listed, progress
 from minicnn.checks import check_positive_int
+from minicnn.console import say
 from minicnn.graph import Tensor
 from minicnn.layers.names import unique_name
 from minicnn.models import files
@@ -206,7 +207,7 @@ class Model(CompilableNetwork):
         with compute_threads(self.engine.backend):
             logs = evaluation.evaluate_source(self, source, callback_list)
         if verbose:
-            print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
+            say(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()))
         return logs if return_dict else one_or_list(list(logs.values()))
 
     def predict(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
+from minicnn.console import hand_over
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer
@@ -172,7 +173,7 @@ class Network(Layer):
         self,
         line_length: int | None = None,
         expand_nested: bool = False,
-        print_fn: Callable[[str], object] = print,
+        print_fn: Callable[[str], object] | None = None,
     ) -> None:
         """Print a table of the layers, their output shapes and their numbers of parameters.
 
@@ -182,10 +183,10 @@ class Network(Layer):
             Accepted for Keras's sake; columns are as wide as they need to be.
         expand_nested : bool
             Whether the layers of models used as layers are listed too.
-        print_fn : callable
-            Takes the text.
+        print_fn : callable, optional
+            Takes the text. Where its characters cannot be written, the table is drawn in ASCII.
         """
-        print_fn(summary_text(self, expand_nested))
+        hand_over(summary_text(self, expand_nested), print_fn)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}', {'built' if self.built else 'not built'}>"

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn.checks import check_number
 from minicnn.hints import Config
 from minicnn.optimizers import schedules
+from minicnn.own_parts import unwritten
 from minicnn.parameters import ALIGNMENT
 from minicnn.registry import ANY, Configurable, Register, Registry, is_config
 
@@ -261,7 +262,7 @@ class Optimizer(Configurable):
         learning_rate : float
         """
         if self.kernel is None:
-            raise NotImplementedError(f"{type(self).__name__} names no kernel and writes no apply")
+            raise unwritten(self, "apply")
         self._launch(ops, theta, grad, slots, self.rate(learning_rate, self.iterations))
 
     def _launch(self, ops, theta, grad, slots, rate):

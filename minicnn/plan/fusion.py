@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from minicnn.layers.activations import ReLU
 from minicnn.layers.augmentation import Warp
+from minicnn.layers.contract import is_own
 from minicnn.layers.conv import FusedConv2D
 from minicnn.layers.kernel import Fused, KernelLayer
 from minicnn.layers.normalization import BatchNormalization
@@ -121,7 +122,7 @@ def _merge(program, kept, merged):
             continue
         while place.output not in kept and len(readers[place.output]) == 1:
             (then,) = readers[place.output]
-            step = merged(place, then)
+            step = None if is_own(place.step) or is_own(then.step) else merged(place, then)
             if step is None:
                 break
             place = Place(step, place.inputs, then.output, place.layer_name, place.stream, place.training)

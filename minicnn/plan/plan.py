@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn.backends.base import Backend
 from minicnn.graph import Graph
+from minicnn.layers.contract import watched
 from minicnn.parameters import BorrowedWeights, ParameterStore
 from minicnn.plan.arena import Slot, pack
 from minicnn.plan.fusion import fuse, simplify
@@ -196,4 +197,4 @@ class BoundPlan:
         )
         place.step.bind(ws)
         additions = [tuple(self._arrays(pair)) for pair in wires.additions]
-        return BoundStep(place, ws, additions + [(grads[w], array) for w, array in own.items()])
+        return BoundStep(watched(place), ws, additions + [(grads[w], array) for w, array in own.items()])

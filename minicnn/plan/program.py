@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from minicnn.graph import Graph
 from minicnn.layers.base import Layer
+from minicnn.layers.contract import is_own
 from minicnn.step import Step
 
 
@@ -55,9 +56,9 @@ class Program:
         return next((place for place in self.places if place.output == value), None)
 
     def final_step(self, value: int) -> str:
-        """Class name, in lower case, of the step that writes a value: "softmax"; "" for an input."""
+        """Class name, in lower case, of the package's step that writes a value: "softmax"; "" for anything else."""
         writer = self.writer(value)
-        return "" if writer is None else type(writer.step).__name__.lower()
+        return "" if writer is None or is_own(writer.step) else type(writer.step).__name__.lower()
 
     def heads(self, logits_of: Sequence[Collection[str]] | None) -> tuple[int, ...]:
         """For each output, the value that its loss reads: the output, or what its final activation reads.

@@ -1,0 +1,60 @@
+"""The backends that need more than NumPy: imported, or the error that says why they cannot be used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from minicnn.errors import BackendError
+
+if TYPE_CHECKING:
+    from minicnn.backends.base import Backend
+
+
+def default() -> str:
+    """The name of the backend where nobody chooses one."""
+    return "numpy" if _compiles_nothing() else "numba"
+
+
+def _compiles_nothing() -> bool:
+    """Whether Numba was told to leave functions as they are, as for a debugger: its setting, or what will be it."""
+    config = sys.modules.get("numba.core.config")
+    return bool(config.DISABLE_JIT if config else os.environ.get("NUMBA_DISABLE_JIT", "0").strip("0 "))
+
+
+def load_numba() -> Backend:
+    """The backend with compiled kernels.
+
+    Raises
+    ------
+    BackendError
+        If Numba may not compile.
+    """
+    from minicnn.backends.numba.backend import NumbaBackend
+
+    if _compiles_nothing():
+        raise BackendError(
+            "backend 'numba' is made of kernels that Numba compiles, which NUMBA_DISABLE_JIT forbids: unset it, or use "
+            "the backend 'numpy', the default where it is set. Received: NUMBA_DISABLE_JIT="
+            f"{os.environ.get('NUMBA_DISABLE_JIT')!r}"
+        )
+    return NumbaBackend()
+
+
+def load_cupy(index: int) -> Backend:
+    """The backend for the GPU of that number.
+
+    Raises
+    ------
+    BackendError
+        If CuPy cannot be imported, or has no device.
+    """
+    try:
+        from minicnn.backends.cupy.backend import CupyBackend
+    except ImportError as error:
+        raise BackendError(
+            "backend 'cupy' needs CuPy and an NVIDIA GPU: pip install 'minicnn[gpu]' (CUDA 13) or 'minicnn[gpu12]' "
+            f"(CUDA 12). Received: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        ) from error
+    return CupyBackend(index)

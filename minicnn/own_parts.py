@@ -1,0 +1,180 @@
+"""What losses, metrics and optimizers from outside of the package may get wrong, found when they first run.
+
+The methods that a user writes are checked in the first call of each object, and run as they are from then on. Layers
+have checks of their own, in `minicnn.layers.contract`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import ContractError
+
+PAGE = "see docs/own_parts.md"
+
+
+def is_of_package(thing: Any) -> bool:
+    """Whether a class or function was written in the package."""
+    return str(getattr(thing, "__module__", "")).partition(".")[0] == "minicnn"
+
+
+def watch(cls: type) -> None:
+    """Have the methods that a user's class has written checked in their first calls."""
+    if is_of_package(cls):
+        return
+    own = [base for base in cls.__mro__ if not is_of_package(base)]
+    for kind, (keras, methods) in _KERAS.items():
+        is_kind = kind in (base.__name__ for base in cls.__mro__ if is_of_package(base))
+        if is_kind and keras in vars(cls) and not any(name in vars(base) for base in own for name in methods):
+            raise ContractError(
+                f"{keras} of {cls.__name__} is Keras's and not used here, where nothing is differentiated by itself: "
+                f"write {' or '.join(methods)} instead; {PAGE}. Received: a class with {keras}"
+            )
+    if not hasattr(cls, "__getattr__"):
+        cls.__getattr__ = _explain_missing
+    for name, check in _CHECKS.items():
+        inherited = any(name in vars(base) for base in cls.__mro__[1:] if is_of_package(base))
+        if inherited and callable(vars(cls).get(name)):
+            setattr(cls, name, _checked(vars(cls)[name], check))
+
+
+def _explain_missing(part, name):
+    """What Python calls for an attribute that is not there: perhaps the constructor of the base was not called."""
+    cls = type(part)
+    for base, (attribute, call) in _SET_UP.items():
+        if base in (b.__name__ for b in cls.__mro__ if is_of_package(b)) and attribute not in vars(part):
+            raise AttributeError(
+                f"{cls.__name__} was not set up: let its __init__ begin with super().__init__({call}), "
+                f"and take what it passes on. Received: an object without the attribute {name!r}"
+            )
+    return object.__getattribute__(part, name)  # raises the error of a property, or the usual one
+
+
+def config_of(part: Any) -> dict[str, Any]:
+    """The part's `get_config`, with a warning if arguments of a user's constructor are not in it: files lose them."""
+    config, cls = part.get_config(), type(part)
+    if not is_of_package(cls.__init__) and cls.__init__ is not object.__init__ and not hasattr(cls, "saved_as"):
+        names = [p.name for p in signature(cls).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        for name in sorted(set(names) - set(config) - _OF_ALL):
+            warnings.warn(
+                f"get_config of {cls.__name__} lacks the argument {name!r} of its __init__, so that whatever is made "
+                f"from it, as by load_model, has another one: store it as self.{name}, under its own name",
+                stacklevel=2,
+            )
+    return config
+
+
+def unwritten(part: Any, method: str) -> ContractError:
+    """The error for a method that a user's class has not written."""
+    return ContractError(
+        f"{type(part).__name__} has no {method}: write {_SIGNATURES[method]}; {PAGE}. "
+        f"Received: a class with {sorted(name for name in vars(type(part)) if not name.startswith('_'))}"
+    )
+
+
+def _checked(method, check):
+    """The method; `check` calls it until it has seen what it needs to see, which it says by returning True."""
+    seen = f"_minicnn_saw_{method.__name__}"
+
+    @wraps(method)
+    def call(self, *args, **kwargs):
+        if vars(self).get(seen):
+            return method(self, *args, **kwargs)
+        result, done = check(self, lambda: method(self, *args, **kwargs), *args, **kwargs)
+        if done:
+            object.__setattr__(self, seen, True)
+        return result
+
+    return call
+
+
+def _check_elements(loss, run, prediction, target, gradient, *_, **__):
+    """`elements` of a loss: an array like `prediction` is returned, the derivatives are written."""
+    result = _run_with_gradient(loss, "elements", run, prediction, gradient)
+    if np.shape(result) != prediction.shape:
+        raise ContractError(
+            f"elements of {type(loss).__name__} must return the loss of each element, an array like prediction, "
+            f"{prediction.shape}; {PAGE}. Received: {_describe(result)}"
+        )
+    return result, gradient is not None
+
+
+def _check_compute(loss, run, prediction, target, weight, gradient, *_, **__):
+    """`compute` of a loss: a number is returned, the derivatives are written."""
+    result = _run_with_gradient(loss, "compute", run, prediction, gradient)
+    if result is None or np.shape(result) != ():
+        raise ContractError(
+            f"compute of {type(loss).__name__} must return the loss of the batch, one number; {PAGE}. "
+            f"Received: {_describe(result)}"
+        )
+    return result, gradient is not None
+
+
+def _run_with_gradient(loss, method, run, prediction, gradient):
+    """Run a loss with NaN in the gradient, none of which may be left."""
+    if gradient is None:
+        return run()
+    finite = bool(np.isfinite(prediction).all())
+    gradient.fill(np.nan)
+    result = run()
+    if finite and not bool(np.isfinite(gradient).all()):
+        raise ContractError(
+            f"{method} of {type(loss).__name__} must write the derivative by the prediction into gradient, where it is "
+            f"not None, as in `gradient[...] = …`; {PAGE}. Received: a gradient with elements that were not written, "
+            "or are NaN or infinite"
+        )
+    return result
+
+
+def _check_measure(metric, run, target, prediction):
+    """`measure` of a metric: (sum, number of summands)."""
+    result = run()
+    if not isinstance(result, tuple) or len(result) != 2 or any(np.shape(part) != () for part in result):
+        raise ContractError(
+            f"measure of {type(metric).__name__} must return two numbers, the sum over the batch and how many were "
+            f"summed, as in `return errors.sum(), errors.size`; {PAGE}. Received: {_describe(result)}"
+        )
+    return result, True
+
+
+def _check_apply(optimizer, run, ops, theta, grad, slots, learning_rate):
+    """`apply` of an optimizer: theta changes in place."""
+    before, moves = theta.copy(), bool(np.any(grad != 0)) and bool(np.any(np.asarray(learning_rate) != 0))
+    result = run()
+    if moves and (result is not None or bool((theta == before).all())):
+        raise ContractError(
+            f"apply of {type(optimizer).__name__} must change theta in place, as in `theta -= learning_rate * grad`, "
+            f"and return nothing; {PAGE}. Received: {'a returned value' if result is not None else 'theta as it was'}"
+        )
+    return result, moves
+
+
+def _describe(value):
+    return f"an array of shape {value.shape}" if hasattr(value, "shape") else repr(value)
+
+
+_SET_UP = {
+    "Layer": ("_weights", "**kwargs"),
+    "Optimizer": ("iterations", "learning_rate, **options"),
+    "Metric": ("name", "name, **options"),
+}  # base → what its constructor sets first, and how it is called
+_KERAS = {"Loss": ("call", ("elements", "compute", "_compute")), "Optimizer": ("update_step", ("apply",))}
+_OF_ALL = {"name", "trainable", "dtype", "input_shape", "input_dim", "batch_input_shape"}  # the bases' own affair
+_SIGNATURES = {
+    "elements": "elements(prediction, target, gradient, from_logits), which returns the loss of each element",
+    "compute": "compute(prediction, target, weight, gradient, ops, from_logits=None), which returns the loss",
+    "measure": "measure(target, prediction), which returns a sum over the batch and how many were summed",
+    "apply": "apply(ops, theta, grad, slots, learning_rate), which changes theta in place",
+}
+_CHECKS: dict[str, Callable[..., Any]] = {
+    "elements": _check_elements,
+    "compute": _check_compute,
+    "measure": _check_measure,
+    "apply": _check_apply,
+}

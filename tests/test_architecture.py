@@ -31,7 +31,7 @@ ROOMS = (
     ("backends",),
     ("geometry", "random", "settings", "threads"),
     ("checks",),
-    ("cache_folder", "errors", "hints"),
+    ("cache_folder", "errors", "hints", "nested"),
 )
 BESIDE = {
     "datasets": {"datasets", "errors", "checks", "cache_folder", "hints"}
@@ -59,9 +59,15 @@ FLOORS = {
         ("base",),
         ("one_off", "names", "shapes"),
     ),
-    "minicnn.losses": (("binary",), ("crossentropy", "elementwise"), ("base",), ("targets",)),
+    "minicnn.losses": (("binary",), ("crossentropy", "elementwise", "no_loss"), ("base",), ("targets",)),
     "minicnn.metrics": (("*",), ("base",)),
-    "minicnn.models": (("sequential",), ("model",), ("files", "compilable"), ("network",), ("config", "summary")),
+    "minicnn.models": (
+        ("sequential",),
+        ("model",),
+        ("files", "compilable"),
+        ("network",),
+        ("config", "forms", "summary"),
+    ),
     "minicnn.onnx": (
         ("exporter", "importer"),
         ("operators", "rearranging", "writer"),
@@ -85,10 +91,11 @@ FLOORS = {
     "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers",), ("names",)),
     "minicnn.training": (
         ("loop",),
-        ("evaluation", "progress", "device_engine"),
+        ("evaluation", "progress", "device_engine", "formed"),
         ("engine", "device_data", "device_totals"),
         ("sources",),
         ("arrays", "batches", "streams", "totals", "compiled"),
+        ("outputs", "weighting"),
     ),
     "minicnn.visualization": (("*",), ("figures", "layout")),
 }
@@ -118,19 +125,30 @@ BESIDE_THE_CORE = {
     "layers.base": {"regularizers"},  # those four: an option that the documents' networks do not use
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "models": {"models.files"},  # names for users
-    "models.compilable": {"training.device_engine"},  # when the backend is a GPU's
-    "models.model": {"callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"},  # to save
-    "models.network": {"models.config", "models.summary"},  # to save, to print
+    "models.compilable": {
+        "losses.no_loss",
+        "models.forms",
+        "training.device_engine",  # when the backend is a GPU's
+        "training.outputs",  # for several outputs
+    },
+    "models.model": {
+        *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save
+        *("models.forms", "training.formed", "training.outputs"),  # for dicts, and several inputs and outputs
+    },
+    "models.network": {"models.config", "models.forms", "models.summary"},  # to save, for several outputs, to print
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
     "optimizers.optimizer": {"optimizers.schedules"},  # a rate may be one
     "optimizers.rules": {"optimizers.schedules"},
     "parameters": {"regularizers"},
     "plan.fusion": {"layers.augmentation", "layers.normalization"},  # in its table of rules
+    "training.compiled": {"training.outputs"},  # for several outputs
+    "training.engine": {"training.weighting"},  # for weights of pixels
     "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
     "training.loop": {"callbacks"},
     "training.progress": {"callbacks"},
     "training.sources": {"training.streams"},  # for generators
+    "training.totals": {"losses.no_loss", "training.weighting"},  # for outputs without a loss, weighted metrics
 }
 MOST_CORE_LINES = 4600
 # Libraries that only one part of the package may import.

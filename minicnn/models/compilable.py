@@ -9,12 +9,13 @@ import numpy as np
 
 from minicnn import backends, random
 from minicnn.errors import NotCompiledError
-from minicnn.graph import Tensor
 from minicnn.losses import Loss
+from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import Metric
+from minicnn.models.forms import Tensors
 from minicnn.models.network import Network, one_or_list
 from minicnn.optimizers import Optimizer
-from minicnn.training import compiled
+from minicnn.training import compiled, outputs
 from minicnn.training.device_engine import DeviceEngine
 from minicnn.training.engine import Engine
 
@@ -37,9 +38,7 @@ class CompilableNetwork(Network):
         How many epochs were begun with shuffled samples.
     """
 
-    def __init__(
-        self, inputs: Tensor | Sequence[Tensor], outputs: Tensor | Sequence[Tensor], name: str | None = None
-    ) -> None:
+    def __init__(self, inputs: Tensors, outputs: Tensors, name: str | None = None) -> None:
         super().__init__(inputs, outputs, name)
         self._start_untrained()
 
@@ -70,6 +69,7 @@ class CompilableNetwork(Network):
         loss: str | Loss | type[Loss] | Sequence[Any] | Mapping[str, Any] | None = None,
         metrics: Sequence[str | Metric | Sequence[str | Metric]] | Mapping[str, Any] | None = None,
         loss_weights: Sequence[float] | Mapping[str, float] | None = None,
+        weighted_metrics: Sequence[Any] | Mapping[str, Any] | None = None,
         backend: str | None = None,
     ) -> None:
         """Choose how to train.
@@ -78,10 +78,15 @@ class CompilableNetwork(Network):
         ----------
         optimizer : str or Optimizer, default "rmsprop"
         loss : str, Loss, or a list or dict of them by output name
+            None for an output, or a name left out: training takes no notice of it. Without any, `fit` has nothing to
+            do but to make the penalties of regularizers small; `evaluate` and `predict` work.
         metrics : list, optional
-            Names such as "accuracy", or Metric objects; a list of lists or a dict for several outputs.
+            Names such as "accuracy", or Metric objects. For several outputs a list with one entry for each, a name or
+            a list of them, or a dict by output name.
         loss_weights : list or dict of float, optional
             Factors of the outputs' losses in the total.
+        weighted_metrics : list or dict, optional
+            As `metrics`: those in which sample weights and class weights count.
         backend : {"numba", "numpy", "cupy"}, optional
             Default: the one that is current when the model runs, see `minicnn.set_backend`.
 
@@ -93,11 +98,19 @@ class CompilableNetwork(Network):
         if backend is not None:
             backends.get(backend)
         previous = self.compiled
-        self.compiled = compiled.check_compile_arguments(self, optimizer, loss, metrics, loss_weights, backend)
+        self.compiled = compiled.check_compile_arguments(
+            self, optimizer, loss, metrics, loss_weights, weighted_metrics, backend
+        )
         if self._engine is not None:
             goes_on = previous is not None and previous.optimizer is self.compiled.optimizer
             self._engine = self._engine.renewed(keeps_state=goes_on)
         self._warned = False
+        self._warn_once()
+
+    def _before_training(self):
+        """Refuse what cannot be trained."""
+        outputs.check_there_is_a_loss(self, or_metrics=False)
+        self.compiled.check_owner(self)  # compiled into two models, the first that trains has it
         self._warn_once()
 
     def _warn_once(self):
@@ -112,9 +125,9 @@ class CompilableNetwork(Network):
         return self._need_compiled().optimizer
 
     @property
-    def loss(self) -> Loss | list[Loss]:
-        """The loss, or a list of them."""
-        return one_or_list(self._need_compiled().losses)
+    def loss(self) -> Loss | list[Loss | None] | None:
+        """The loss, or a list of them; None where there is none."""
+        return one_or_list([None if isinstance(x, NoLoss) else x for x in self._need_compiled().losses])
 
     def _need_compiled(self):
         if self.compiled is None:

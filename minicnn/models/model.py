@@ -10,18 +10,19 @@ import numpy as np
 
 from minicnn.callbacks import CallbackList, History, backups, listed, progress
 from minicnn.checks import check_positive_int
-from minicnn.graph import Tensor
 from minicnn.layers.names import unique_name
 from minicnn.models import files
 from minicnn.models.compilable import CompilableNetwork
 from minicnn.models.config import model_config
+from minicnn.models.forms import Tensors
 from minicnn.models.network import one_or_list
 from minicnn.saving.files import write_json
 from minicnn.saving.snapshot import Reader, Snapshot
 from minicnn.threads import compute_threads
-from minicnn.training import evaluation, loop
+from minicnn.training import evaluation, loop, outputs
+from minicnn.training.formed import FormedIntake
 from minicnn.training.progress import Progress
-from minicnn.training.sources import BATCH_SIZE, Intake
+from minicnn.training.sources import BATCH_SIZE
 
 if TYPE_CHECKING:
     from minicnn.callbacks import Callback
@@ -36,8 +37,9 @@ class Model(CompilableNetwork):
 
     Parameters
     ----------
-    inputs, outputs : Tensor, or list of them
-        What `Input` and calls of layers returned.
+    inputs, outputs : Tensor, or list, tuple or dict of them, also nested
+        What `Input` and calls of layers returned. Data has the same form, `predict` returns that of the outputs, and
+        logs go by the dict's keys.
     name : str, optional
 
     Attributes
@@ -60,8 +62,8 @@ class Model(CompilableNetwork):
 
     def __init__(
         self,
-        inputs: Tensor | Sequence[Tensor] | None = None,
-        outputs: Tensor | Sequence[Tensor] | None = None,
+        inputs: Tensors | None = None,
+        outputs: Tensors | None = None,
         name: str | None = None,
     ) -> None:
         if inputs is None or outputs is None:
@@ -115,7 +117,7 @@ class Model(CompilableNetwork):
         class_weight : dict, optional
             Class number → weight of its samples in the loss.
         sample_weight : array (N,), optional
-            Weight of each sample in the loss.
+            Weight of each sample in the loss; (N, H, W) for an output (N, H, W, C); a list or dict for several outputs.
         initial_epoch : int, default 0
             Number of the first epoch, for a training that goes on.
         steps_per_epoch, validation_steps : int, optional
@@ -145,7 +147,7 @@ class Model(CompilableNetwork):
         loop.check_counts(epochs, initial_epoch, validation_freq, steps_per_epoch, validation_steps)
         everyone = [*listed(callbacks), *progress(verbose), history := History(), *backups(resume)]
         x = self._build_from_data(x)
-        self._warn_once()
+        self._before_training()
         validation = validation_data, validation_batch_size or batch_size, validation_steps
         data = self._intake().training(
             x, y, sample_weight, class_weight, batch_size, steps_per_epoch, validation_split, validation
@@ -161,9 +163,8 @@ class Model(CompilableNetwork):
         return x
 
     def _intake(self):
-        """What prepares data for this model, with targets if it is compiled."""
-        losses = [] if self.compiled is None else self.compiled.losses
-        return Intake(self.name, self.inputs, dict(zip(self.output_names, self.outputs, strict=True)), losses)
+        """What prepares data for this model."""
+        return FormedIntake.of(self)
 
     def evaluate(
         self,
@@ -198,6 +199,7 @@ class Model(CompilableNetwork):
         """
         self._need_compiled()
         x = self._build_from_data(x)
+        outputs.check_there_is_a_loss(self, or_metrics=True)
         source = self._intake().evaluation(x, y, sample_weight, batch_size, steps)
         callback_list = CallbackList(listed(callbacks), self, _params(source))
         with compute_threads(self.engine.backend):
@@ -235,7 +237,7 @@ class Model(CompilableNetwork):
         source = self._intake().prediction(x, batch_size, steps)
         callback_list = CallbackList(listed(callbacks), self, _params(source))
         with compute_threads(self.engine.backend):
-            return one_or_list(evaluation.predict_source(self, source, callback_list))
+            return self.outputs_in_form(evaluation.predict_source(self, source, callback_list))
 
     def predict_on_batch(self, x: Arrays) -> np.ndarray | list[np.ndarray]:
         """The outputs for one batch; see `predict`."""
@@ -258,7 +260,7 @@ class Model(CompilableNetwork):
         """
         self._need_compiled()
         x = self._build_from_data(x)
-        self._warn_once()
+        self._before_training()
         batch = self._intake().batch(x, y, sample_weight, class_weight)
         engine = self.training_engine()
         with compute_threads(engine.backend):
@@ -271,7 +273,8 @@ class Model(CompilableNetwork):
         self, x: Arrays, y: Arrays | None = None, sample_weight: Arrays | None = None, return_dict: bool = False
     ) -> float | list[float] | dict[str, float]:
         """Loss and metrics of one batch; see `evaluate`."""
-        return self.evaluate(x, y, len(x), 0, sample_weight, return_dict=return_dict)
+        x = self._build_from_data(x)
+        return self.evaluate(x, y, self._intake().inputs_only(x).count, 0, sample_weight, return_dict=return_dict)
 
     def gradients(self, x: Arrays, y: Arrays, sample_weight: Arrays | None = None) -> dict[str, np.ndarray]:
         """The gradient of the loss by every trainable weight, for one batch; the model does not change.
@@ -300,8 +303,7 @@ class Model(CompilableNetwork):
         batch = self._intake().inputs_only(x)
         engine = self.training_engine() if training else self.engine
         with compute_threads(engine.backend):
-            outputs = engine.predict_batch(batch, training)
-            return one_or_list([engine.backend.to_host(o) for o in outputs])
+            return self.outputs_in_form([engine.backend.to_host(o) for o in engine.predict_batch(batch, training)])
 
     # ------------------------------------------------------------------------------------------------------- files
 
@@ -411,6 +413,7 @@ def warmup(model: Model, batch_size: int = BATCH_SIZE) -> None:
     batch_size : int, default 32
     """
     model._need_compiled()
+    model._before_training()
     count = check_positive_int("batch_size", batch_size)
     engine = model.training_engine()
     with compute_threads(engine.backend):

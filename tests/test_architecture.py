@@ -31,7 +31,7 @@ ROOMS = (
     ("backends",),
     ("geometry", "random", "settings", "threads"),
     ("checks",),
-    ("cache_folder", "errors", "hints", "nested"),
+    ("cache_folder", "errors", "hints", "keywords", "nested", "user_warnings"),
 )
 BESIDE = {
     "datasets": {"datasets", "errors", "checks", "cache_folder", "hints"}
@@ -51,7 +51,7 @@ FLOORS = {
         ("disk_cache", "self_contained", "target"),
     ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
-    "minicnn.callbacks": (("checkpoints",), ("monitor",), ("*",), ("base",)),
+    "minicnn.callbacks": (("checkpoints",), ("monitor",), ("*",), ("base",), ("hooks",)),
     "minicnn.layers": (
         ("*",),
         ("kernel",),
@@ -62,7 +62,7 @@ FLOORS = {
     "minicnn.losses": (("binary",), ("crossentropy", "elementwise", "no_loss"), ("base",), ("targets",)),
     "minicnn.metrics": (("*",), ("base",)),
     "minicnn.models": (
-        ("sequential",),
+        ("sequential", "rehearsal"),
         ("model",),
         ("files", "compilable"),
         ("network",),
@@ -91,7 +91,7 @@ FLOORS = {
     "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers",), ("names",)),
     "minicnn.training": (
         ("loop",),
-        ("evaluation", "progress", "device_engine", "formed"),
+        ("evaluation", "progress", "device_engine", "formed", "advice"),
         ("engine", "device_data", "device_totals"),
         ("sources",),
         ("arrays", "batches", "streams", "totals", "compiled"),
@@ -123,17 +123,25 @@ CORE = (
 BESIDE_THE_CORE = {
     "backends": {"backends.cupy.backend", "backends.numba.backend"},  # when they are chosen
     "layers.base": {"regularizers"},  # those four: an option that the documents' networks do not use
+    "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
-    "models": {"models.files"},  # names for users
+    "models": {"models.files", "models.rehearsal"},  # names for users
+    "callbacks.base": {"callbacks.hooks", "keywords"},  # for misspelt names, here and below
     "models.compilable": {
-        "losses.no_loss",
+        "keywords",
         "models.forms",
         "training.device_engine",  # when the backend is a GPU's
-        "training.outputs",  # for several outputs
+        *("training.advice", "training.outputs"),  # to warn; for several outputs
     },
     "models.model": {
+        "keywords",
         *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save
-        *("models.forms", "training.formed", "training.outputs"),  # for dicts, and several inputs and outputs
+        *(
+            "models.forms",
+            "training.advice",
+            "training.formed",
+            "training.outputs",
+        ),  # for dicts, several outputs; to warn
     },
     "models.network": {"models.config", "models.forms", "models.summary"},  # to save, for several outputs, to print
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
@@ -142,10 +150,11 @@ BESIDE_THE_CORE = {
     "optimizers.rules": {"optimizers.schedules"},
     "parameters": {"regularizers"},
     "plan.fusion": {"layers.augmentation", "layers.normalization"},  # in its table of rules
+    "registry": {"keywords"},
     "training.compiled": {"training.outputs"},  # for several outputs
     "training.engine": {"training.weighting"},  # for weights of pixels
     "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
-    "training.loop": {"callbacks"},
+    "training.loop": {"callbacks", "user_warnings"},
     "training.progress": {"callbacks"},
     "training.sources": {"training.streams"},  # for generators
     "training.totals": {"losses.no_loss", "training.weighting"},  # for outputs without a loss, weighted metrics

@@ -9,13 +9,13 @@ import numpy as np
 
 from minicnn import backends, random
 from minicnn.errors import NotCompiledError
+from minicnn.keywords import suggests_keywords
 from minicnn.losses import Loss
-from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import Metric
 from minicnn.models.forms import Tensors
-from minicnn.models.network import Network, one_or_list
+from minicnn.models.network import Network
 from minicnn.optimizers import Optimizer
-from minicnn.training import compiled, outputs
+from minicnn.training import advice, compiled, outputs
 from minicnn.training.device_engine import DeviceEngine
 from minicnn.training.engine import Engine
 
@@ -36,6 +36,10 @@ class CompilableNetwork(Network):
         Key of the random numbers: the order of the samples, dropout and the like.
     epochs_trained : int
         How many epochs were begun with shuffled samples.
+    advised : set of str or None
+        The advice about data that was given since `compile`; None where that about the outputs was not yet.
+    scale_seen : list of str or None
+        The scale of each input in the last `fit`, see `minicnn.training.advice`.
     """
 
     def __init__(self, inputs: Tensors, outputs: Tensors, name: str | None = None) -> None:
@@ -47,7 +51,8 @@ class CompilableNetwork(Network):
         self.compiled: compiled.Compiled | None = None
         self.epochs_trained: int = 0
         self._seed = random.next_seed()
-        self._warned = False
+        self.advised: set[str] | None = None
+        self.scale_seen: list[str | None] = []
         self._engine = None
 
     @property
@@ -63,6 +68,7 @@ class CompilableNetwork(Network):
 
     # ---------------------------------------------------------------------------------------------------- compile
 
+    @suggests_keywords
     def compile(
         self,
         optimizer: str | Optimizer | type[Optimizer] | Mapping[str, Any] = "rmsprop",
@@ -104,20 +110,20 @@ class CompilableNetwork(Network):
         if self._engine is not None:
             goes_on = previous is not None and previous.optimizer is self.compiled.optimizer
             self._engine = self._engine.renewed(keeps_state=goes_on)
-        self._warned = False
-        self._warn_once()
+        self.advised = None
+        self._advise()
 
     def _before_training(self):
         """Refuse what cannot be trained."""
         outputs.check_there_is_a_loss(self, or_metrics=False)
         self.compiled.check_owner(self)  # compiled into two models, the first that trains has it
-        self._warn_once()
+        self._advise()
 
-    def _warn_once(self):
+    def _advise(self):
         """Say once per compile what is surprising about the losses; needs the outputs."""
-        if self.built and not self._warned:
-            self._warned = True
-            compiled.warn_about_logits(self)
+        if self.built and self.advised is None:
+            self.advised = set()
+            advice.about_outputs(self)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -127,7 +133,7 @@ class CompilableNetwork(Network):
     @property
     def loss(self) -> Loss | list[Loss | None] | None:
         """The loss, or a list of them; None where there is none."""
-        return one_or_list([None if isinstance(x, NoLoss) else x for x in self._need_compiled().losses])
+        return outputs.shown(self._need_compiled().losses)
 
     def _need_compiled(self):
         if self.compiled is None:

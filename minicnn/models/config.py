@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn import layers
 from minicnn.checks import is_integer
 from minicnn.errors import unknown_name
-from minicnn.graph import Graph, Tensor
+from minicnn.graph import Graph
 from minicnn.layers import InputLayer
 from minicnn.nested import is_plain, leaves, mapped
 from minicnn.settings import floatx

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.callbacks import CallbackList, History, backups, listed, progress
-from minicnn.checks import check_positive_int
+from minicnn.keywords import suggests_keywords
 from minicnn.layers.names import unique_name
 from minicnn.models import files
 from minicnn.models.compilable import CompilableNetwork
@@ -19,10 +19,9 @@ from minicnn.models.network import one_or_list
 from minicnn.saving.files import write_json
 from minicnn.saving.snapshot import Reader, Snapshot
 from minicnn.threads import compute_threads
-from minicnn.training import evaluation, loop, outputs
+from minicnn.training import advice, evaluation, loop, outputs
 from minicnn.training.formed import FormedIntake
 from minicnn.training.progress import Progress
-from minicnn.training.sources import BATCH_SIZE
 
 if TYPE_CHECKING:
     from minicnn.callbacks import Callback
@@ -60,12 +59,7 @@ class Model(CompilableNetwork):
     history: History | None = None
     stop_training: bool = False
 
-    def __init__(
-        self,
-        inputs: Tensors | None = None,
-        outputs: Tensors | None = None,
-        name: str | None = None,
-    ) -> None:
+    def __init__(self, inputs: Tensors | None = None, outputs: Tensors | None = None, name: str | None = None) -> None:
         if inputs is None or outputs is None:
             raise TypeError(
                 "Model needs inputs= and outputs=, tensors from Input and layer calls; use Sequential for a stack. "
@@ -75,6 +69,7 @@ class Model(CompilableNetwork):
 
     # ------------------------------------------------------------------------------------------------------- train
 
+    @suggests_keywords
     def fit(
         self,
         x: Data | None = None,
@@ -152,6 +147,7 @@ class Model(CompilableNetwork):
         data = self._intake().training(
             x, y, sample_weight, class_weight, batch_size, steps_per_epoch, validation_split, validation
         )
+        advice.before_fit(self, *data, is_split=validation_data is None)
         start = Progress(self, *data, CallbackList(everyone, self, _params(data[0], epochs)), initial_epoch)
         self.history = history
         with compute_threads(self.engine.backend):
@@ -166,6 +162,7 @@ class Model(CompilableNetwork):
         """What prepares data for this model."""
         return FormedIntake.of(self)
 
+    @suggests_keywords
     def evaluate(
         self,
         x: Data | None = None,
@@ -201,6 +198,7 @@ class Model(CompilableNetwork):
         x = self._build_from_data(x)
         outputs.check_there_is_a_loss(self, or_metrics=True)
         source = self._intake().evaluation(x, y, sample_weight, batch_size, steps)
+        advice.before_use(self, source)
         callback_list = CallbackList(listed(callbacks), self, _params(source))
         with compute_threads(self.engine.backend):
             logs = evaluation.evaluate_source(self, source, callback_list)
@@ -208,6 +206,7 @@ class Model(CompilableNetwork):
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
         return logs if return_dict else one_or_list(list(logs.values()))
 
+    @suggests_keywords
     def predict(
         self,
         x: Data,
@@ -235,6 +234,7 @@ class Model(CompilableNetwork):
         """
         x = self._build_from_data(x)
         source = self._intake().prediction(x, batch_size, steps)
+        advice.before_use(self, source)
         callback_list = CallbackList(listed(callbacks), self, _params(source))
         with compute_threads(self.engine.backend):
             return self.outputs_in_form(evaluation.predict_source(self, source, callback_list))
@@ -243,6 +243,7 @@ class Model(CompilableNetwork):
         """The outputs for one batch; see `predict`."""
         return self.call_on_arrays(list(x) if isinstance(x, list | tuple) and len(self.inputs) > 1 else [x])
 
+    @suggests_keywords
     def train_on_batch(
         self,
         x: Arrays,
@@ -269,6 +270,7 @@ class Model(CompilableNetwork):
             logs = totals.logs()
         return logs if return_dict else one_or_list(list(logs.values()))
 
+    @suggests_keywords
     def test_on_batch(
         self, x: Arrays, y: Arrays | None = None, sample_weight: Arrays | None = None, return_dict: bool = False
     ) -> float | list[float] | dict[str, float]:
@@ -398,23 +400,3 @@ def _params(source, epochs=1):
     """What callbacks are told beforehand; see `Callback.params`."""
     size = source.batch_size
     return {"epochs": int(epochs), "steps": source.steps, "samples": source.samples, "batch_size": size}
-
-
-def warmup(model: Model, batch_size: int = BATCH_SIZE) -> None:
-    """Compile, or load from the disk cache, every kernel that training and using a model needs.
-
-    One iteration and one evaluation are computed on made-up data; weights, optimizer and random position are as before
-    afterwards.
-
-    Parameters
-    ----------
-    model : Model
-        Built and compiled.
-    batch_size : int, default 32
-    """
-    model._need_compiled()
-    model._before_training()
-    count = check_positive_int("batch_size", batch_size)
-    engine = model.training_engine()
-    with compute_threads(engine.backend):
-        engine.rehearse(count)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minicnn import losses, metrics, optimizers
 from minicnn.checks import check_number
-from minicnn.plan.program import lower
 from minicnn.training import outputs
 
 if TYPE_CHECKING:
@@ -77,16 +75,3 @@ def check_compile_arguments(
     result = Compiled(optimizers.get(optimizer), loss_list, weights, *lists, backend_name)
     result.check_owner(model)
     return result
-
-
-def warn_about_logits(model: CompilableNetwork) -> None:
-    """Say once per compile that a loss with ``from_logits=True`` sees the values before the final activation."""
-    program = lower(model.graph)
-    for loss, output, value in zip(model.compiled.losses, model.outputs, program.outputs, strict=True):
-        activation = program.final_step(value)
-        if getattr(loss, "from_logits", False) and activation in loss.takes_logits_of:
-            warnings.warn(
-                f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, "
-                f"the loss is computed from the values before it; predict and metrics see the values after it.",
-                stacklevel=4,
-            )

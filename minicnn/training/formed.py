@@ -79,9 +79,10 @@ class FormedIntake(Intake):
         measured = [n for n, *m in zip(names, compiled.metrics, compiled.weighted_metrics, strict=True) if any(m)]
         missing = [name for name in [*needed, *measured] if name not in found]
         if missing:
+            shown = dict(zip(names, (path for path, _ in self.model.log_names()), strict=True))
             raise ValueError(
-                f"{argument} needs a target for each output with a loss or metrics; {missing[0]!r} has none. "
-                f"Received: targets for {list(found)}"
+                f"{argument} needs a target for each output with a loss or metrics; {shown[missing[0]]!r} has none. "
+                f"Received: targets for {[shown[name] for name in found]}"
             )
         return found
 

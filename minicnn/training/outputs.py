@@ -46,7 +46,9 @@ def per_output(argument: str, value: object, model: CompilableNetwork, default: 
 def _by_name(argument, value, names, default):
     unknown = sorted(str(name) for name in value if name not in names)
     if unknown or not value:
-        raise ValueError(f"{argument} as a dict goes by the names of the outputs, {names}. Received: {unknown}")
+        raise ValueError(
+            f"{argument} as a dict has an entry for each output, by its name, {names}. Received: {unknown}"
+        )
     return [value.get(name, default) for name in names]
 
 
@@ -76,6 +78,13 @@ def check_there_is_a_loss(model: CompilableNetwork, or_metrics: bool) -> None:
             f"there is no loss to compute: give compile a loss, e.g. loss='sparse_categorical_crossentropy'. "
             f"Received: model '{model.name}' compiled with loss=None"
         )
+
+
+def shown(entries: list[losses.Loss]) -> Any:
+    """The losses as users see them: one, or a list; None where there is none."""
+    if any(isinstance(loss, NoLoss) for loss in entries):
+        entries = [None if isinstance(loss, NoLoss) else loss for loss in entries]
+    return entries[0] if len(entries) == 1 else entries
 
 
 def metrics_of(model: CompilableNetwork, argument: str, value: object, count: int) -> list[list[Any]]:

@@ -75,8 +75,8 @@ class CompilableNetwork(Network):
         loss: str | Loss | type[Loss] | Sequence[Any] | Mapping[str, Any] | None = None,
         metrics: Sequence[str | Metric | Sequence[str | Metric]] | Mapping[str, Any] | None = None,
         loss_weights: Sequence[float] | Mapping[str, float] | None = None,
-        weighted_metrics: Sequence[Any] | Mapping[str, Any] | None = None,
         backend: str | None = None,
+        weighted_metrics: Sequence[Any] | Mapping[str, Any] | None = None,
     ) -> None:
         """Choose how to train.
 
@@ -91,10 +91,10 @@ class CompilableNetwork(Network):
             a list of them, or a dict by output name.
         loss_weights : list or dict of float, optional
             Factors of the outputs' losses in the total.
-        weighted_metrics : list or dict, optional
-            As `metrics`: those in which sample weights and class weights count.
         backend : {"numba", "numpy", "cupy"}, optional
             Default: the one that is current when the model runs, see `minicnn.set_backend`.
+        weighted_metrics : list or dict, optional
+            As `metrics`: those in which sample weights and class weights count.
 
         Raises
         ------

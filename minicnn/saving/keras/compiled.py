@@ -4,10 +4,12 @@ from itertools import chain
 
 from minicnn import metrics
 from minicnn.checks import for_outputs
+from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.registry import is_config, to_plain
 from minicnn.saving.keras.names import keras_object, object_from_keras
 
+MAX_DEPTH = 20
 NO_LOSS = "NoLoss"  # minicnn's class for Keras's None
 OPTIMIZER_NEUTRAL = ("is_legacy_optimizer", "jit_compile", "name")
 
@@ -38,19 +40,26 @@ def compile_from_keras(config: Config | None, outputs: list[str]) -> Config | No
 
 
 def _for_outputs(argument, value, outputs) -> list:
-    """One entry for each output, from a dict by name, or any form of the outputs."""
+    """One entry for each output, from a dict by name, which may leave some out, or nested lists and dicts."""
     if isinstance(value, dict) and not is_config(value) and set(value) <= set(outputs):
         return [value.get(name) for name in outputs]
-    return for_outputs(
-        argument, list(_entries(value)) if isinstance(value, dict | list) else value, len(outputs), outputs
-    )
+    parts = value.values() if _is_nested(value) and isinstance(value, dict) else value
+    if _is_nested(value) and any(_is_nested(part) for part in parts):
+        value = list(_entries(value))
+    return for_outputs(argument, value, len(outputs), outputs)
 
 
-def _entries(value):
+def _is_nested(value) -> bool:
+    return isinstance(value, list) or (isinstance(value, dict) and not is_config(value))
+
+
+def _entries(value, depth=0):
     """What is in nested lists and dicts, in order."""
-    if isinstance(value, list) or (isinstance(value, dict) and not is_config(value)):
+    if depth > MAX_DEPTH:
+        raise FileFormatError(f"losses are nested more than {MAX_DEPTH} deep")
+    if _is_nested(value):
         for part in value if isinstance(value, list) else [value[key] for key in sorted(value)]:
-            yield from _entries(part)
+            yield from _entries(part, depth + 1)
     else:
         yield value
 

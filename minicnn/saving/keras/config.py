@@ -176,11 +176,15 @@ def _call_3(node) -> dict:
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise FileFormatError(f"a call has 'args' and 'kwargs'. Received: {brief(node)}")
     tensors = args[0] if len(args) == 1 and isinstance(args[0], list) else args
+    if len(args) == 1 and isinstance(args[0], dict) and "class_name" not in args[0]:  # a model whose inputs are a dict
+        tensors = [args[0][key] for key in sorted(args[0])]
     histories = []
     for tensor in tensors:
         if not isinstance(tensor, dict) or class_name_of(tensor) != "__keras_tensor__":
             raise FileFormatError(f"a layer is called on tensors of the model. Received: {brief(tensor)}")
         histories.append(_history(config_of(tensor).get("keras_history"), set()))
+    if isinstance(kwargs.get("mask"), dict) and set(kwargs["mask"].values()) == {None}:
+        kwargs = kwargs | {"mask": None}
     ignored = ("training", "mask")
     return _call(histories, {k: v for k, v in kwargs.items() if not (k in ignored and not isinstance(v, dict | list))})
 

@@ -385,6 +385,25 @@ def test_weighted_metrics_of_other_weights():
     assert logs == approx({"loss": 0.859, "accuracy": 0.2484})
 
 
+def test_weighted_metrics_go_on_in_the_middle_of_an_epoch(tmp_path):
+    class Killed(mc.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 0 and self.model.optimizer.iterations == 4:
+                raise KeyboardInterrupt
+
+    def history(*others, folder):
+        model = one_output()
+        model.seed = 3
+        model.compile("sgd", SPARSE, weighted_metrics=["accuracy"], backend="numpy")
+        backup = mc.callbacks.BackupAndRestore(tmp_path / folder, save_freq=1)
+        options = {"epochs": 3, "batch_size": 3, "sample_weight": W, "verbose": 0}
+        return model.fit(X, LABELS, callbacks=[backup, *others], **options).history
+
+    with pytest.raises(KeyboardInterrupt):
+        history(Killed(), folder="killed")
+    assert history(folder="killed") == history(folder="whole")
+
+
 # --------------------------------------------------------------------------------------------------------- optimizer
 
 

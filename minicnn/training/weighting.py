@@ -49,6 +49,8 @@ class Weighted:
         self._metric = metric
 
     def __getattr__(self, name):
+        if name == "_metric":  # of a copy that is being made
+            raise AttributeError(name)
         return getattr(self._metric, name)
 
     def __repr__(self) -> str:

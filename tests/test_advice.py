@@ -140,7 +140,7 @@ def test_scales_that_are_no_mistake(rng):
     """Another range of values that are no pixels, black pictures, binary ones, tables."""
     x, y = pictures(rng)
     model = net(*softmax(), optimizer="adam")
-    fine = [x, x * 2 - 1, x * 0, np.round(x), x * 3, (x - 0.5) * 300]
+    fine = [x, x * 2 - 1, x * 0, np.round(x), x * 3, (x - 0.5) * 300, np.round((x - 0.5) * 300), np.round(x * 1000)]
     assert messages(lambda: model.fit(x, y, **OPTIONS), lambda: [model.predict(other) for other in fine]) == []
     table = net(Dense(3, activation="softmax"), shape=(4,))
     numbers = np.round(rng.random((40, 4)) * 255)

@@ -19,6 +19,7 @@ import numpy as np
 from minicnn import own_parts
 from minicnn.errors import fold_name, unknown_name
 from minicnn.hints import Config
+from minicnn.keywords import SuggestsKeywords
 
 Kind = TypeVar("Kind", bound="Configurable")
 _Class = TypeVar("_Class")
@@ -38,7 +39,7 @@ def public_names(package: str) -> dict[str, Any]:
     return {name: getattr(module, name) for module in modules_of(package) for name in getattr(module, "__all__", ())}
 
 
-class Configurable:
+class Configurable(SuggestsKeywords):
     """Mixin: the constructor's arguments are same-named attributes, so that the object can be written down and rebuilt.
 
     This is scikit-learn's convention (Buitinck et al.: "API design for machine learning software", 2013).

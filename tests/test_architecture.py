@@ -43,7 +43,7 @@ ROOMS = (
     ("geometry", "own_parts", "random", "settings", "threads"),
     ("checks",),
     ("foreign",),
-    ("cache_folder", "console", "errors", "hints", "processors"),
+    ("cache_folder", "console", "errors", "hints", "keywords", "nested", "processors", "user_warnings"),
 )
 BESIDE = {
     "datasets": {"datasets", "errors", "checks", "cache_folder", "console", "hints"}
@@ -63,7 +63,7 @@ FLOORS = {
         ("disk_cache", "self_contained", "target"),
     ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
-    "minicnn.callbacks": (("checkpoints",), ("monitor",), ("*",), ("base",)),
+    "minicnn.callbacks": (("checkpoints",), ("monitor",), ("*",), ("base",), ("hooks",)),
     "minicnn.layers": (
         ("*",),
         ("kernel",),
@@ -72,9 +72,17 @@ FLOORS = {
         ("one_off",),
         ("contract", "names", "shapes"),
     ),
-    "minicnn.losses": (("binary",), ("crossentropy", "elementwise"), ("base",), ("targets",), ("label_advice",)),
+    "minicnn.losses": (
+        *(("binary",), ("crossentropy", "elementwise", "no_loss"), ("base",), ("targets",), ("label_advice",)),
+    ),
     "minicnn.metrics": (("*",), ("base",)),
-    "minicnn.models": (("sequential",), ("model",), ("files", "compilable"), ("network",), ("config", "summary")),
+    "minicnn.models": (
+        ("sequential", "rehearsal"),
+        ("model",),
+        ("files", "compilable"),
+        ("network",),
+        ("config", "forms", "summary"),
+    ),
     "minicnn.onnx": (
         ("exporter", "importer"),
         ("operators", "rearranging", "writer"),
@@ -99,11 +107,12 @@ FLOORS = {
     "minicnn.testing": (("check",), ("contracts",), ("running",)),
     "minicnn.training": (
         ("loop",),
-        ("evaluation", "progress", "device_engine"),
+        ("evaluation", "progress", "device_engine", "formed", "advice"),
         ("engine", "device_data", "device_totals"),
         ("sources",),
         ("arrays", "batches", "streams", "totals", "compiled"),
-        ("advice", "class_weights", "lazy", "non_finite", "passes"),
+        ("outputs", "weighting"),
+        ("class_weights", "data_advice", "lazy", "non_finite", "passes"),
     ),
     "minicnn.visualization": (("*",), ("figures", "layout")),
 }
@@ -130,19 +139,24 @@ CORE = (
 # What the core imports from outside itself, and why it can be read without it.
 BESIDE_THE_CORE = {
     "backends": {"backends.loading", "console"},  # of those that need more than NumPy; to print
-    "callbacks.base": {"console"},
+    "callbacks.base": {"callbacks.hooks", "console", "keywords"},  # for misspelt names, here and below
     "checks": {"foreign"},  # for what is no NumPy array
     "layers.activations": {"layers.contract"},  # those of layers and plan: layers of one's own
     "layers.base": {"layers.contract", "regularizers"},  # and an option that the documents' networks do not use
+    "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "losses.targets": {"losses.label_advice"},  # what messages guess
-    "models": {"models.files"},  # names for users
-    "models.compilable": {"training.device_engine"},  # when the backend is a GPU's
+    "models": {"models.files", "models.rehearsal"},  # names for users
+    "models.compilable": {
+        *("keywords", "models.forms", "training.advice", "training.outputs"),  # to warn; for several outputs
+        "training.device_engine",  # when the backend is a GPU's
+    },
     "models.model": {
         *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save
-        *("console", "training.non_finite"),  # to print; for TerminateOnNaN
+        *("models.forms", "training.formed", "training.outputs"),  # for dicts and several outputs
+        *("console", "keywords", "training.advice"),  # to print, to warn
     },
-    "models.network": {"console", "models.config", "models.summary"},  # to save, to print
+    "models.network": {"console", "models.config", "models.forms", "models.summary"},  # to save, to print
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
     "optimizers.optimizer": {"optimizers.schedules", "own_parts"},  # a rate may be one
@@ -153,17 +167,20 @@ BESIDE_THE_CORE = {
     "metrics.base": {"own_parts"},
     "plan.plan": {"layers.contract"},
     "plan.program": {"layers.contract"},
-    "registry": {"own_parts"},  # losses and the like of one's own
+    "registry": {"keywords", "own_parts"},  # losses and the like of one's own
     "threads": {"processors"},  # what the system allows
     "plan.fusion": {"layers.augmentation", "layers.contract", "layers.normalization"},  # in its table of rules
-    "training.arrays": {"training.advice", "training.lazy"},  # what messages guess; for data sets in files
+    "training.arrays": {"training.data_advice", "training.lazy"},  # what messages guess; for data sets in files
+    "training.compiled": {"training.outputs"},  # for several outputs
+    "training.engine": {"training.weighting"},  # for weights of pixels
     "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
-    "training.loop": {"callbacks"},
+    "training.loop": {"callbacks", "user_warnings"},
     "training.progress": {"callbacks"},
     "training.sources": {
-        *("training.advice", "training.class_weights", "training.lazy"),  # as above; an option of fit
+        *("training.data_advice", "training.class_weights", "training.lazy"),  # as above; an option of fit
         *("training.passes", "training.streams"),  # steps_per_epoch; for generators
     },
+    "training.totals": {"losses.no_loss", "training.weighting"},  # for outputs without a loss, weighted metrics
 }
 MOST_CORE_LINES = 4600
 # Libraries that only one part of the package may import.

@@ -14,7 +14,7 @@ from minicnn import layers
 from minicnn.callbacks import BackupAndRestore, Callback, TerminateOnNaN
 from minicnn.checks import real_array
 from minicnn.errors import DataError, ShapeError
-from minicnn.training.advice import shape_advice
+from minicnn.training.data_advice import shape_advice
 from minicnn.training.lazy import LazyArray
 from minicnn.training.passes import Passes, check_steps
 

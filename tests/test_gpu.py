@@ -16,7 +16,7 @@ from minicnn import backends, layers, losses, metrics, optimizers, random
 from minicnn.callbacks import Callback, TerminateOnNaN
 from minicnn.errors import BackendError, DeviceMemoryError, NonFiniteError
 from minicnn.geometry import make_window
-from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Input, MaxPooling2D
+from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
 
 pytestmark = pytest.mark.gpu
 
@@ -162,6 +162,28 @@ def test_generators_sample_weights_and_several_outputs(rng, seed):
         history = model.fit(batches(), verbose=0).history
         logs = model.evaluate(x, targets, sample_weight=weight, verbose=0, return_dict=True)
         results.append(history | {f"evaluate {k}": [v] for k, v in logs.items()})
+    for name, values in results[0].items():
+        assert results[1][name] == pytest.approx(values, rel=1e-4), name
+
+
+def test_weights_of_outputs_and_pixels_and_outputs_without_a_loss(rng, seed):
+    x, labels = rng.normal(size=(30, 4, 4, 2)), rng.integers(0, 3, (30, 4, 4))
+    targets = {"map": labels, "number": rng.normal(size=(30, 1)), "free": rng.normal(size=(30, 1))}
+    weights = {"map": rng.uniform(size=(30, 4, 4)), "number": rng.uniform(size=30)}
+    results = []
+    for backend in ("numpy", "cupy"):
+        mc.utils.set_random_seed(seed)
+        image = Input((4, 4, 2))
+        hidden = Flatten()(image)
+        heads = {"map": Conv2D(3, 1, activation="softmax")(image), "number": Dense(1)(hidden), "free": Dense(1)(hidden)}
+        model = mc.Model(image, heads)
+        metrics = {"metrics": {"free": "mae"}, "weighted_metrics": {"map": "accuracy", "number": "mae"}}
+        model.compile("sgd", {"map": "sparse_categorical_crossentropy", "number": "mse"}, backend=backend, **metrics)
+        history = model.fit(x, targets, sample_weight=weights, batch_size=8, epochs=4, verbose=0).history
+        logs = model.evaluate(x, targets, sample_weight=weights, verbose=0, return_dict=True)
+        results.append(history | {f"evaluate {k}": [v] for k, v in logs.items()})
+    names = {"loss", "map_loss", "number_loss", "free_mae", "map_accuracy", "number_mae"}
+    assert set(results[0]) == names | {f"evaluate {name}" for name in names}
     for name, values in results[0].items():
         assert results[1][name] == pytest.approx(values, rel=1e-4), name
 

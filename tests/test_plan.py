@@ -526,7 +526,7 @@ def test_logits_that_another_branch_reads_too(backend, rng):
 
 
 def test_the_same_metric_object_for_two_outputs(rng):
-    model = two_headed(loss="mse", metrics=[mc.metrics.MeanAbsoluteError()])
+    model = two_headed(loss="mse", metrics=[[m := mc.metrics.MeanAbsoluteError()], [m]])
     xs, _ = two_headed_data(rng)
     ys = [rng.normal(size=(6, 3)), rng.normal(size=(6, 1))]
     logs = model.evaluate(xs, ys, verbose=0, return_dict=True)

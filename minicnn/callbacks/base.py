@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.callbacks.hooks import warn_about_hooks
 from minicnn.console import say
 from minicnn.hints import Logs
+from minicnn.keywords import SuggestsKeywords
 
 if TYPE_CHECKING:
     from minicnn.models import Model
@@ -29,7 +31,7 @@ _ONE_ARGUMENT = (
 _OTHER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
-class Callback:
+class Callback(SuggestsKeywords):
     """Base class; override what is needed.
 
     `logs` maps names to floats: "loss", metrics, and after an epoch the "val_…" ones. `fit` calls the methods of
@@ -134,6 +136,7 @@ class CallbackList:
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"a callback is an instance of callbacks.Callback. Received: {callback!r}")
+            warn_about_hooks(type(callback), Callback)
             callback.set_model(model)
             callback.set_params(params)
         self.callbacks: list[Callback] = sorted(callbacks, key=lambda c: c.turn)

@@ -29,7 +29,7 @@ class ModelCheckpoint(MonitorCallback):
         May hold names of `logs` and ``epoch`` (from 1) and ``batch``: "model-{epoch:02d}-{val_loss:.3f}.keras". The
         suffix decides the format, see `Model.save`.
     monitor : str, default "val_loss"
-        The name in `logs` that decides what is best.
+        The name in `logs` that decides what is best; where it is missing, a warning says so, and every file is saved.
     verbose : {0, 1}
         Whether to print a line for each file.
     save_best_only : bool, default False
@@ -50,12 +50,13 @@ class ModelCheckpoint(MonitorCallback):
     ------
     ValueError
         For a wrong argument; where `save_best_only` needs `monitor`: when training starts, if "auto" does not know the
-        direction, and in training, if it is not among the logs.
+        direction.
     ImportError
         For a file of Keras's formats without h5py.
     """
 
     turn = 1  # the model's history has the epoch by then
+    action = "Saving the best model only is"
 
     def __init__(
         self,
@@ -106,23 +107,27 @@ class ModelCheckpoint(MonitorCallback):
         """Write a file, if it is time to."""
         path = self._path(position, logs)
         if self.save_best_only:
-            value = logs.get(self.monitor)
-            if value is None:
-                raise ValueError(
-                    f"ModelCheckpoint saves when '{self.monitor}' is the best so far: monitor= is one of "
-                    f"{sorted(logs)}, where val_… needs validation data. Received: monitor={self.monitor!r}"
-                )
-            if math.isnan(value) or not self.is_improvement(value, self.best):
-                if self.verbose:
-                    say(f"{_text(position)}: {self.monitor} is {value:.5f}, the best is {self.best}")
+            value = self.current(logs)
+            if value is None and self._comes_later(logs):
                 return
-            if self.verbose:
-                say(f"{_text(position)}: {self.monitor} is {value:.5f}, the best so far")
-            self.best = float(value)
+            if value is not None and not self._is_best(value, position):
+                return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         if self.verbose:
             say(f"{_text(position)}: model saved to {path}")
+
+    def _comes_later(self, logs) -> bool:
+        return self.save_freq == "epoch" and super()._comes_later(logs)
+
+    def _is_best(self, value, position) -> bool:
+        """Whether a value is the best so far, which is then kept."""
+        is_best = not math.isnan(value) and self.is_improvement(value, self.best)
+        if self.verbose:
+            outcome = "the best so far" if is_best else f"the best is {self.best}"
+            say(f"{_text(position)}: {self.monitor} is {value:.5f}, {outcome}")
+        self.best = value if is_best else self.best
+        return is_best
 
     def _path(self, position, logs):
         try:

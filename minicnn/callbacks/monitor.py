@@ -1,6 +1,7 @@
 """Callbacks that watch whether a value gets better."""
 
-import warnings
+import difflib
+import itertools
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -11,6 +12,7 @@ from minicnn.callbacks.schedule import check_settable
 from minicnn.checks import check_choice, check_number, check_positive_int
 from minicnn.console import say
 from minicnn.hints import Logs
+from minicnn.user_warnings import warn_user
 
 Mode: TypeAlias = Literal["auto", "min", "max"]
 
@@ -53,7 +55,11 @@ class MonitorCallback(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.best = None
+        self._said, self._validates = False, True
         self._more_is_better = self._direction() == "max"
+
+    def on_run_begin(self, progress: Any) -> None:
+        self._validates = progress.validation is not None
 
     def _direction(self) -> str:
         """ "min" or "max"."""
@@ -63,7 +69,8 @@ class MonitorCallback(Callback):
         direction = known.get(self.monitor.removeprefix("val_"))
         if direction is None:
             raise ValueError(
-                f"{type(self).__name__} does not know whether less or more of '{self.monitor}' is better: pass "
+                f"{type(self).__name__} does not know whether less or more of '{self.monitor}' is better"
+                f"{_nearest(self.monitor, [*known, *(f'val_{name}' for name in known)])}: pass "
                 f"mode='min' or mode='max', or monitor one of {', '.join(known)}, with 'val_' in front for validation "
                 "data. "
                 f"Received: monitor={self.monitor!r}, mode='auto'"
@@ -77,16 +84,28 @@ class MonitorCallback(Callback):
         return value - self.min_delta > reference if self._more_is_better else value + self.min_delta < reference
 
     def current(self, logs: Logs | None) -> float | None:
-        """The monitored value as a float; None, with a warning, if it is not there."""
-        value = (logs or {}).get(self.monitor)
-        if value is None:
-            warnings.warn(
+        """The monitored value as a float; None, with a warning once in a training, if it is not there."""
+        logs = logs or {}
+        value = logs.get(self.monitor)
+        if value is None and not self._said and not self._comes_later(logs):
+            self._said = True
+            warn_user(
                 f"{self.action} conditioned on metric `{self.monitor}` which is not available. "
-                f"Available metrics are: {','.join(logs or {})}",
-                stacklevel=2,
+                f"Available metrics are: {','.join(logs)}{self._why(logs)}"
             )
-            return None
-        return float(value)
+        return None if value is None else float(value)
+
+    def _comes_later(self, logs) -> bool:
+        """Whether a value is missing because this epoch is not validated."""
+        return self._validates and self.monitor.startswith("val_") and self.monitor.removeprefix("val_") in logs
+
+    def _why(self, logs) -> str:
+        """The rest of the warning."""
+        if self.monitor.startswith("val_") and not self._validates:
+            instead = self.monitor.removeprefix("val_")
+            other = f", or monitor='{instead}'" if instead in logs else ""
+            return f"; fit has no validation data: give it validation_data= or validation_split={other}"
+        return _nearest(self.monitor, logs)
 
     def get_state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._state}
@@ -96,18 +115,26 @@ class MonitorCallback(Callback):
             setattr(self, name, state[name])
 
 
+def _nearest(name, known) -> str:
+    """The end of a message: the known name that is nearest to one that is not."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
 def _directions(model) -> dict:
     """Name of each loss and metric that the model reports in training → "min", "max" or None where it is not known."""
-    several = len(model.outputs) > 1
-    known = {"loss": "min"} | ({f"{name}_loss": "min" for name in model.output_names} if several else {})
-    for output, wanted in zip(model.output_names, model.compiled.metrics, strict=True):
-        for entry in wanted:
+    names, several = model.log_names(), len(model.outputs) > 1
+    known = {"loss": "min"} | ({f"{name}_loss": "min" for name, _ in names} if several else {})
+    compiled = model.compiled
+    for (_, output), *lists in zip(names, compiled.metrics, compiled.weighted_metrics, strict=True):
+        for entry in itertools.chain(*lists):
             if isinstance(entry, str) and entry.lower() in ("accuracy", "acc"):
                 name, direction = entry, "max"
             else:
                 metric = metrics.get(entry)
                 name, direction = metric.name, metric.direction
-            known[f"{output}_{name}" if several else name] = direction
+            name = f"{output}_{name}" if several else name
+            known[f"weighted_{name}" if name in known else name] = direction
     return known
 
 

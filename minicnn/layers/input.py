@@ -3,6 +3,7 @@
 from typing import Any
 
 from minicnn.graph import Tensor
+from minicnn.keywords import suggests_keywords
 from minicnn.layers.base import Layer
 from minicnn.layers.shapes import sample_shape
 from minicnn.step import Shape, Shapes, Step
@@ -35,6 +36,7 @@ class InputLayer(Layer):
         return []
 
 
+@suggests_keywords
 def Input(
     shape: Shape | None = None,
     batch_size: int | None = None,

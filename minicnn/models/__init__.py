@@ -2,7 +2,8 @@
 
 from minicnn import layers
 from minicnn.models.files import clone_model, load_model, model_from_json
-from minicnn.models.model import Model, warmup
+from minicnn.models.model import Model
+from minicnn.models.rehearsal import warmup
 from minicnn.models.sequential import Sequential
 
 layers.register("Functional")(Model)  # a model can be a layer of another one, in files too

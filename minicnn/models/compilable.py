@@ -9,12 +9,13 @@ import numpy as np
 
 from minicnn import backends, random
 from minicnn.errors import NotCompiledError
-from minicnn.graph import Tensor
+from minicnn.keywords import suggests_keywords
 from minicnn.losses import Loss
 from minicnn.metrics import Metric
-from minicnn.models.network import Network, one_or_list
+from minicnn.models.forms import Tensors
+from minicnn.models.network import Network
 from minicnn.optimizers import Optimizer
-from minicnn.training import compiled
+from minicnn.training import advice, compiled, outputs
 from minicnn.training.device_engine import DeviceEngine
 from minicnn.training.engine import Engine
 
@@ -35,11 +36,13 @@ class CompilableNetwork(Network):
         Key of the random numbers: the order of the samples, dropout and the like.
     epochs_trained : int
         How many epochs were begun with shuffled samples.
+    advised : set of str or None
+        The advice about data that was given since `compile`; None where that about the outputs was not yet.
+    scale_seen : list of str or None
+        The scale of each input in the last `fit`, see `minicnn.training.advice`.
     """
 
-    def __init__(
-        self, inputs: Tensor | Sequence[Tensor], outputs: Tensor | Sequence[Tensor], name: str | None = None
-    ) -> None:
+    def __init__(self, inputs: Tensors, outputs: Tensors, name: str | None = None) -> None:
         super().__init__(inputs, outputs, name)
         self._start_untrained()
 
@@ -48,7 +51,8 @@ class CompilableNetwork(Network):
         self.compiled: compiled.Compiled | None = None
         self.epochs_trained: int = 0
         self._seed = random.next_seed()
-        self._warned = False
+        self.advised: set[str] | None = None
+        self.scale_seen: list[str | None] = []
         self._engine = None
 
     @property
@@ -64,6 +68,7 @@ class CompilableNetwork(Network):
 
     # ---------------------------------------------------------------------------------------------------- compile
 
+    @suggests_keywords
     def compile(
         self,
         optimizer: str | Optimizer | type[Optimizer] | Mapping[str, Any] = "rmsprop",
@@ -71,6 +76,7 @@ class CompilableNetwork(Network):
         metrics: Sequence[str | Metric | Sequence[str | Metric]] | Mapping[str, Any] | None = None,
         loss_weights: Sequence[float] | Mapping[str, float] | None = None,
         backend: str | None = None,
+        weighted_metrics: Sequence[Any] | Mapping[str, Any] | None = None,
     ) -> None:
         """Choose how to train.
 
@@ -78,12 +84,17 @@ class CompilableNetwork(Network):
         ----------
         optimizer : str or Optimizer, default "rmsprop"
         loss : str, Loss, or a list or dict of them by output name
+            None for an output, or a name left out: training takes no notice of it. Without any, `fit` has nothing to
+            do but to make the penalties of regularizers small; `evaluate` and `predict` work.
         metrics : list, optional
-            Names such as "accuracy", or Metric objects; a list of lists or a dict for several outputs.
+            Names such as "accuracy", or Metric objects. For several outputs a list with one entry for each, a name or
+            a list of them, or a dict by output name.
         loss_weights : list or dict of float, optional
             Factors of the outputs' losses in the total.
         backend : {"numba", "numpy", "cupy"}, optional
             Default: the one that is current when the model runs, see `minicnn.set_backend`.
+        weighted_metrics : list or dict, optional
+            As `metrics`: those in which sample weights and class weights count.
 
         Raises
         ------
@@ -93,18 +104,26 @@ class CompilableNetwork(Network):
         if backend is not None:
             backends.get(backend)
         previous = self.compiled
-        self.compiled = compiled.check_compile_arguments(self, optimizer, loss, metrics, loss_weights, backend)
+        self.compiled = compiled.check_compile_arguments(
+            self, optimizer, loss, metrics, loss_weights, weighted_metrics, backend
+        )
         if self._engine is not None:
             goes_on = previous is not None and previous.optimizer is self.compiled.optimizer
             self._engine = self._engine.renewed(keeps_state=goes_on)
-        self._warned = False
-        self._warn_once()
+        self.advised = None
+        self._advise()
 
-    def _warn_once(self):
+    def _before_training(self):
+        """Refuse what cannot be trained."""
+        outputs.check_there_is_a_loss(self, or_metrics=False)
+        self.compiled.check_owner(self)  # compiled into two models, the first that trains has it
+        self._advise()
+
+    def _advise(self):
         """Say once per compile what is surprising about the losses; needs the outputs."""
-        if self.built and not self._warned:
-            self._warned = True
-            compiled.warn_about_logits(self)
+        if self.built and self.advised is None:
+            self.advised = set()
+            advice.about_outputs(self)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -112,9 +131,9 @@ class CompilableNetwork(Network):
         return self._need_compiled().optimizer
 
     @property
-    def loss(self) -> Loss | list[Loss]:
-        """The loss, or a list of them."""
-        return one_or_list(self._need_compiled().losses)
+    def loss(self) -> Loss | list[Loss | None] | None:
+        """The loss, or a list of them; None where there is none."""
+        return outputs.shown(self._need_compiled().losses)
 
     def _need_compiled(self):
         if self.compiled is None:

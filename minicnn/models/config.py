@@ -8,7 +8,7 @@ A layer is ``{"class_name", "config", "name"}``; in a graph it has ``"inbound_no
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from minicnn import layers
 from minicnn.checks import is_integer
 from minicnn.errors import unknown_name
-from minicnn.graph import Graph, Tensor
+from minicnn.graph import Graph
 from minicnn.layers import InputLayer
+from minicnn.nested import is_plain, leaves, mapped
 from minicnn.own_parts import config_of
 from minicnn.settings import floatx
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from minicnn.models.network import Network
 
 MAX_LAYERS = 10_000  # of one model in a config, which may come from a stranger
+MAX_DEPTH = 20  # of nested inputs and outputs
 MAX_CALLS = 100_000  # of layers, where a model that is called twice counts twice
 
 _shared = ContextVar("layers of the config at hand that may occur in several of its models", default=None)
@@ -69,8 +71,15 @@ def dtype_of(model: Network) -> str:
     return str(weights[0].dtype) if weights else floatx()
 
 
-def graph_config(graph: Graph) -> dict[str, Any]:
-    """A graph as ``{"layers", "input_layers", "output_layers"}``."""
+def graph_config(graph: Graph, structures: Sequence[Any]) -> dict[str, Any]:
+    """A graph as ``{"layers", "input_layers", "output_layers"}``.
+
+    Parameters
+    ----------
+    graph : Graph
+    structures : (nested Tensor, nested Tensor)
+        The forms of inputs and outputs.
+    """
     starts, calls = _places(graph)
     histories = {tensor: [name, 0, 0] for tensor, name in starts.items()}
     for name, nodes in calls.items():
@@ -88,11 +97,8 @@ def graph_config(graph: Graph) -> dict[str, Any]:
     for nodes in calls.values():
         entries.append(layer_config(nodes[0].layer))
         entries[-1]["inbound_nodes"] = [_call_config(node, histories) for node in nodes]
-    return {
-        "layers": entries,
-        "input_layers": [histories[t] for t in graph.inputs],
-        "output_layers": [histories[t] for t in graph.outputs],
-    }
+    inputs, outputs = (mapped(histories.get, leaves(s) if is_plain(s) else s) for s in structures)
+    return {"layers": entries, "input_layers": inputs, "output_layers": outputs}
 
 
 def _places(graph):
@@ -184,8 +190,8 @@ def check_calls(model: Network) -> None:
         raise ValueError(f"a model may have {MAX_CALLS} calls of layers. Received: {count(model.graph)}")
 
 
-def graph_from_config(config: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
-    """(inputs, outputs) of the graph that `graph_config` described.
+def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
+    """(inputs, outputs) of the graph that `graph_config` described, in the form that they have there.
 
     Raises
     ------
@@ -219,8 +225,7 @@ def graph_from_config(config: dict[str, Any]) -> tuple[list[Tensor], list[Tensor
     stuck = [name for name, calls in pending.items() if calls]
     if stuck:
         raise ValueError(f"a layer is called on outputs that do not exist. Received: calls of {_brief(stuck)}")
-    ends = [_histories(config, end) for end in ("input_layers", "output_layers")]
-    inputs, outputs = ([_tensor(made, _check_history(history)) for history in histories] for histories in ends)
+    inputs, outputs = (_end_of_graph(made, config[end]) for end in ("input_layers", "output_layers"))
     return inputs, outputs
 
 
@@ -247,10 +252,15 @@ class _Call:
         return cls([_check_history(tensor["config"]["keras_history"]) for tensor in args], training)
 
 
-def _histories(config, end):
-    """The ends of the graph; Keras does not wrap a single one."""
-    histories = config[end]
-    return [histories] if histories and isinstance(histories[0], str) else histories
+def _end_of_graph(made, histories, depth=0):
+    """The tensors of histories in any form."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"inputs and outputs may be nested {MAX_DEPTH} deep. Received: {_brief(histories)}")
+    if isinstance(histories, dict):
+        return {name: _end_of_graph(made, part, depth + 1) for name, part in histories.items()}
+    if isinstance(histories, list | tuple) and not (histories and isinstance(histories[0], str)):
+        return [_end_of_graph(made, part, depth + 1) for part in histories]
+    return _tensor(made, _check_history(histories))
 
 
 def _check_history(history):

@@ -86,10 +86,12 @@ def _compile_config(compiled):
         "optimizer": to_plain(compiled.optimizer),
         "loss": [to_plain(loss) for loss in compiled.losses],
         "loss_weights": list(compiled.loss_weights),
-        "metrics": [
-            [m if isinstance(m, str) else to_plain(metrics.get(m)) for m in wanted] for wanted in compiled.metrics
-        ],
-    }
+        "metrics": _metrics_config(compiled.metrics),
+    } | ({"weighted_metrics": _metrics_config(compiled.weighted_metrics)} if any(compiled.weighted_metrics) else {})
+
+
+def _metrics_config(lists):
+    return [[m if isinstance(m, str) else to_plain(metrics.get(m)) for m in wanted] for wanted in lists]
 
 
 def _optimizer_state(model):
@@ -181,12 +183,16 @@ def _compile(model, config):
     """`compile` with what `_compile_config` wrote."""
     one = len(config["loss"]) == 1
     with _hint_at_custom_objects():
-        own = [[m if isinstance(m, str) else metrics.get(m) for m in wanted] for wanted in config["metrics"]]
+        own, weighted = (
+            [[m if isinstance(m, str) else metrics.get(m) for m in wanted] for wanted in config.get(key, [])]
+            for key in ("metrics", "weighted_metrics")
+        )
         model.compile(
             optimizer=optimizers.get(config["optimizer"]),
             loss=config["loss"][0] if one else config["loss"],
             metrics=own[0] if one else own,
             loss_weights=config.get("loss_weights"),
+            weighted_metrics=weighted[0] if one and weighted else weighted,
         )
 
 

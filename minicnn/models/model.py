@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.callbacks import CallbackList, History, backups, listed, progress
-from minicnn.checks import check_positive_int
 from minicnn.console import say
-from minicnn.graph import Tensor
+from minicnn.keywords import suggests_keywords
 from minicnn.layers.names import unique_name
 from minicnn.models import files
 from minicnn.models.compilable import CompilableNetwork
 from minicnn.models.config import model_config
+from minicnn.models.forms import Tensors
 from minicnn.models.network import one_or_list
 from minicnn.saving.files import write_json
 from minicnn.saving.snapshot import Reader, Snapshot
 from minicnn.threads import compute_threads
-from minicnn.training import evaluation, loop
-from minicnn.training.non_finite import checkers
+from minicnn.training import advice, evaluation, loop, outputs
+from minicnn.training.formed import FormedIntake
 from minicnn.training.progress import Progress
-from minicnn.training.sources import BATCH_SIZE, Intake
 
 if TYPE_CHECKING:
     from minicnn.callbacks import Callback
@@ -38,8 +37,9 @@ class Model(CompilableNetwork):
 
     Parameters
     ----------
-    inputs, outputs : Tensor, or list of them
-        What `Input` and calls of layers returned.
+    inputs, outputs : Tensor, or list, tuple or dict of them, also nested
+        What `Input` and calls of layers returned. Data has the same form, `predict` returns that of the outputs, and
+        logs go by the dict's keys.
     name : str, optional
 
     Attributes
@@ -62,12 +62,7 @@ class Model(CompilableNetwork):
     stop_evaluating: bool = False
     stop_predicting: bool = False
 
-    def __init__(
-        self,
-        inputs: Tensor | Sequence[Tensor] | None = None,
-        outputs: Tensor | Sequence[Tensor] | None = None,
-        name: str | None = None,
-    ) -> None:
+    def __init__(self, inputs: Tensors | None = None, outputs: Tensors | None = None, name: str | None = None) -> None:
         if inputs is None or outputs is None:
             raise TypeError(
                 "Model needs inputs= and outputs=, tensors from Input and layer calls; use Sequential for a stack. "
@@ -77,6 +72,7 @@ class Model(CompilableNetwork):
 
     # ------------------------------------------------------------------------------------------------------- train
 
+    @suggests_keywords
     def fit(
         self,
         x: Data | None = None,
@@ -119,7 +115,7 @@ class Model(CompilableNetwork):
         class_weight : dict, optional
             Class number → weight of its samples in the loss.
         sample_weight : array (N,), optional
-            Weight of each sample in the loss.
+            Weight of each sample in the loss; (N, H, W) for an output (N, H, W, C); a list or dict for several outputs.
         initial_epoch : int, default 0
             Number of the first epoch, for a training that goes on.
         steps_per_epoch, validation_steps : int, optional
@@ -149,11 +145,12 @@ class Model(CompilableNetwork):
         loop.check_counts(epochs, initial_epoch, validation_freq)
         everyone = [*listed(callbacks), *progress(verbose), history := History(), *backups(resume)]
         x = self._build_from_data(x)
-        self._warn_once()
+        self._before_training()
         validation = validation_data, validation_batch_size or batch_size, validation_steps
         data = self._intake(everyone).training(
             x, y, sample_weight, class_weight, batch_size, steps_per_epoch, validation_split, validation
         )
+        advice.before_fit(self, *data, is_split=validation_data is None)
         start = Progress(self, *data, CallbackList(everyone, self, _params(data[0], epochs)), initial_epoch)
         self.history = history
         with compute_threads(self.engine.backend):
@@ -165,10 +162,10 @@ class Model(CompilableNetwork):
         return x
 
     def _intake(self, callbacks=()):
-        """What prepares data for this model, with targets if it is compiled."""
-        losses = [] if self.compiled is None else checkers(self.compiled.losses, callbacks)
-        return Intake(self.name, self.inputs, dict(zip(self.output_names, self.outputs, strict=True)), losses)
+        """What prepares data for this model."""
+        return FormedIntake.of(self, callbacks)
 
+    @suggests_keywords
     def evaluate(
         self,
         x: Data | None = None,
@@ -202,7 +199,9 @@ class Model(CompilableNetwork):
         """
         self._need_compiled()
         x = self._build_from_data(x)
+        outputs.check_there_is_a_loss(self, or_metrics=True)
         source = self._intake().evaluation(x, y, sample_weight, batch_size, steps)
+        advice.before_use(self, source)
         callback_list = CallbackList(listed(callbacks), self, _params(source))
         with compute_threads(self.engine.backend):
             logs = evaluation.evaluate_source(self, source, callback_list)
@@ -210,6 +209,7 @@ class Model(CompilableNetwork):
             say(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()))
         return logs if return_dict else one_or_list(list(logs.values()))
 
+    @suggests_keywords
     def predict(
         self,
         x: Data,
@@ -235,14 +235,16 @@ class Model(CompilableNetwork):
         """
         x = self._build_from_data(x)
         source = self._intake().prediction(x, batch_size, steps)
+        advice.before_use(self, source)
         callback_list = CallbackList(listed(callbacks), self, _params(source))
         with compute_threads(self.engine.backend):
-            return one_or_list(evaluation.predict_source(self, source, callback_list))
+            return self.outputs_in_form(evaluation.predict_source(self, source, callback_list))
 
     def predict_on_batch(self, x: Arrays) -> np.ndarray | list[np.ndarray]:
         """The outputs for one batch; see `predict`."""
         return self.call_on_arrays(list(x) if isinstance(x, list | tuple) and len(self.inputs) > 1 else [x])
 
+    @suggests_keywords
     def train_on_batch(
         self,
         x: Arrays,
@@ -260,7 +262,7 @@ class Model(CompilableNetwork):
         """
         self._need_compiled()
         x = self._build_from_data(x)
-        self._warn_once()
+        self._before_training()
         batch = self._intake().batch(x, y, sample_weight, class_weight)
         engine = self.training_engine()
         with compute_threads(engine.backend):
@@ -269,6 +271,7 @@ class Model(CompilableNetwork):
             logs = totals.logs()
         return logs if return_dict else one_or_list(list(logs.values()))
 
+    @suggests_keywords
     def test_on_batch(
         self, x: Arrays, y: Arrays | None = None, sample_weight: Arrays | None = None, return_dict: bool = False
     ) -> float | list[float] | dict[str, float]:
@@ -304,8 +307,7 @@ class Model(CompilableNetwork):
         batch = self._intake().inputs_only(x)
         engine = self.training_engine() if training else self.engine
         with compute_threads(engine.backend):
-            outputs = engine.predict_batch(batch, training)
-            return one_or_list([engine.backend.to_host(o) for o in outputs])
+            return self.outputs_in_form([engine.backend.to_host(o) for o in engine.predict_batch(batch, training)])
 
     # ------------------------------------------------------------------------------------------------------- files
 
@@ -400,22 +402,3 @@ def _params(source, epochs=1):
     """What callbacks are told beforehand; see `Callback.params`."""
     size = source.batch_size
     return {"epochs": int(epochs), "steps": source.steps, "samples": source.samples, "batch_size": size}
-
-
-def warmup(model: Model, batch_size: int = BATCH_SIZE) -> None:
-    """Compile, or load from the disk cache, every kernel that training and using a model needs.
-
-    One iteration and one evaluation are computed on made-up data; weights, optimizer and random position are as before
-    afterwards.
-
-    Parameters
-    ----------
-    model : Model
-        Built and compiled.
-    batch_size : int, default 32
-    """
-    model._need_compiled()
-    count = check_positive_int("batch_size", batch_size)
-    engine = model.training_engine()
-    with compute_threads(engine.backend):
-        engine.rehearse(count)

@@ -11,6 +11,7 @@ from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer
 from minicnn.models import config as configs
+from minicnn.models.forms import InForm, Tensors
 from minicnn.models.summary import summary_text
 from minicnn.parameters import Weight, check_one_dtype
 from minicnn.registry import custom_object_scope
@@ -19,12 +20,12 @@ from minicnn.settings import floatx, floatx_of
 _T = TypeVar("_T")
 
 
-class Network(Layer):
+class Network(InForm):
     """A graph of layers from its inputs and outputs; base of the models.
 
     Parameters
     ----------
-    inputs, outputs : Tensor, or list of them
+    inputs, outputs : Tensor, or list, tuple or dict of them, also nested
         What `Input` and calls of layers returned.
     name : str
 
@@ -46,11 +47,9 @@ class Network(Layer):
     input_count: int | None = None
     saved_as: str = "Functional"
 
-    def __init__(
-        self, inputs: Tensor | Sequence[Tensor], outputs: Tensor | Sequence[Tensor], name: str | None = None
-    ) -> None:
+    def __init__(self, inputs: Tensors, outputs: Tensors, name: str | None = None) -> None:
         super().__init__(name=name)
-        self.graph: Graph | None = Graph(_tensors("inputs", inputs), _tensors("outputs", outputs))
+        self.graph: Graph | None = self._graph_of(inputs, outputs)
         self._check_layers()
 
     @property
@@ -67,16 +66,6 @@ class Network(Layer):
         return self._built_graph().outputs
 
     @property
-    def input(self) -> Tensor | list[Tensor]:
-        """The input tensor; a list for several inputs."""
-        return self.inputs[0] if len(self.inputs) == 1 else list(self.inputs)
-
-    @property
-    def output(self) -> Tensor | list[Tensor]:
-        """The output tensor; a list for several outputs."""
-        return self.outputs[0] if len(self.outputs) == 1 else list(self.outputs)
-
-    @property
     def input_shape(self) -> tuple[int | None, ...] | list[tuple[int | None, ...]]:
         """Shape of the input with the batch axis, which is None; a list for several inputs."""
         return one_or_list([t.shape for t in self.inputs])
@@ -85,12 +74,6 @@ class Network(Layer):
     def output_shape(self) -> tuple[int | None, ...] | list[tuple[int | None, ...]]:
         """Shape of the output with the batch axis, which is None; a list for several outputs."""
         return one_or_list([t.shape for t in self.outputs])
-
-    @property
-    def output_names(self) -> list[str]:
-        """Names of the layers that give the outputs; a repeated one is numbered."""
-        names = [t.name for t in self.outputs]
-        return [n if names.index(n) == i else f"{n}_{names[:i].count(n)}" for i, n in enumerate(names)]
 
     @property
     def layers(self) -> list[Layer]:
@@ -196,7 +179,9 @@ class Network(Layer):
     def get_config(self) -> dict[str, Any]:
         """The model's structure, in Keras 3's form; `from_config` makes a model with new weights from it."""
         with configs.sharing():
-            return self._own_config() | configs.graph_config(self._built_graph())
+            return self._own_config() | configs.graph_config(
+                self._built_graph(), (self.input_structure, self.output_structure)
+            )
 
     def _own_config(self) -> dict:
         return {"name": self.name, "trainable": self.trainable, "dtype": configs.dtype_of(self)}
@@ -244,17 +229,6 @@ def layers_within(network: Network) -> Iterator[Layer]:
         yield layer
         if isinstance(layer, Network):
             yield from layers_within(layer)
-
-
-def _tensors(argument, value):
-    """A tuple of tensors from one or several."""
-    tensors = tuple(value) if isinstance(value, list | tuple) else (value,)
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"{argument} holds tensors from Input and layer calls. Received: {tensor!r}")
-    if not tensors:
-        raise ValueError(f"{argument} needs at least one tensor. Received: none")
-    return tensors
 
 
 def one_or_list(values: list[_T]) -> _T | list[_T]:

@@ -57,7 +57,7 @@ class Plan:
         store: ParameterStore | BorrowedWeights,
         batch_size: int,
         training: bool,
-        logits_of: Sequence[Collection[str]] | None = None,
+        logits_of: Sequence[Collection[str] | None] | None = None,
         seed: int = 0,
         fuses: bool | None = None,
         input_gradients: bool = False,

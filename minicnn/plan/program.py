@@ -60,22 +60,22 @@ class Program:
         writer = self.writer(value)
         return "" if writer is None or is_own(writer.step) else type(writer.step).__name__.lower()
 
-    def heads(self, logits_of: Sequence[Collection[str]] | None) -> tuple[int, ...]:
+    def heads(self, logits_of: Sequence[Collection[str] | None] | None) -> tuple[int | None, ...]:
         """For each output, the value that its loss reads: the output, or what its final activation reads.
 
         Parameters
         ----------
         logits_of : sequence of collections of str, or None
-            For each output: names of final activations that its loss wants to see behind.
+            For each output: names of final activations that its loss wants to see behind; None: no loss reads it.
         """
         heads = []
         for output, names in zip(self.outputs, logits_of or [()] * len(self.outputs), strict=True):
             writer = self.writer(output)
-            behind = writer is not None and self.final_step(output) in names
-            heads.append(writer.inputs[0] if behind else output)
+            behind = names and writer is not None and self.final_step(output) in names
+            heads.append(None if names is None else writer.inputs[0] if behind else output)
         return tuple(heads)
 
-    def values_with_gradient(self, heads: tuple[int, ...], input_gradients: bool) -> set[int]:
+    def values_with_gradient(self, heads: tuple[int | None, ...], input_gradients: bool) -> set[int]:
         """The values whose gradient is computed: those between a trainable weight (or a wanted input) and a loss."""
         depends = set(self.inputs) if input_gradients else set()
         for place in self.places:

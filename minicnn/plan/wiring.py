@@ -65,8 +65,8 @@ class Wiring:
     Parameters
     ----------
     program : Program
-    heads : tuple of int
-        The values that the losses read.
+    heads : tuple of int or None
+        The values that the losses read; None for an output without one.
     store : ParameterStore or BorrowedWeights
     batch_size : int
     training : bool
@@ -89,7 +89,7 @@ class Wiring:
     def __init__(
         self,
         program: Program,
-        heads: tuple[int, ...],
+        heads: tuple[int | None, ...],
         store: ParameterStore | BorrowedWeights,
         batch_size: int,
         training: bool,
@@ -107,7 +107,7 @@ class Wiring:
         self.places: list[Wires] = [self._wire(place, place in active) for place in program.places]
         self.inputs: list[Slot] = [self._values[value] for value in program.inputs]
         self.outputs: list[Slot] = [self._values[value] for value in program.outputs]
-        self.heads: list[Slot] = [self._values[value] for value in heads]
+        self.heads: list[Slot | None] = [self._values.get(value) for value in heads]
         self.head_additions: list[tuple[Slot, Slot]] = []
         self.head_gradients: list[Slot | None] = [self._head_gradient(i) for i in range(len(heads))]
         self.input_gradients: list[Slot | None] = [self._gradients.get(value) for value in program.inputs]

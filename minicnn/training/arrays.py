@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.checks import check_number, for_outputs, real_array
 from minicnn.errors import DataError, ShapeError
-from minicnn.training.advice import shape_advice
+from minicnn.training.data_advice import shape_advice
 from minicnn.training.lazy import LazyArray, as_lazy, shape_of
 
 if TYPE_CHECKING:

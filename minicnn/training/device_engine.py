@@ -231,8 +231,8 @@ class DeviceEngine(Engine):
         iteration, learning_rate = optimizer.iterations, optimizer.current_learning_rate
         rate = optimizer.rate(learning_rate, iteration) if optimizer.is_data else 0.0
         self.state.set(rate, learning_rate, iteration, batch.start)
-        targets, counts = self._graph(batch, bound, totals).launch(self.backend.capture)
-        totals.count(batch.count, counts, targets, bound.outputs)
+        losses, counts = self._graph(batch, bound, totals).launch(self.backend.capture)
+        totals.count(batch.count, counts, losses.targets, bound.outputs, losses.weights)
         if not optimizer.is_data and self.backend.to_host(totals.report)[0] < 0:  # a rule of the user's, outside graphs
             super().update()
         optimizer.iterations = iteration + 1
@@ -258,7 +258,7 @@ class DeviceEngine(Engine):
         """`iterate` for whichever batch and iteration `state` is set to. Nothing waits, so that it can be captured."""
         batch = BatchForGraph(batch, self.state, self.store.dtype)
         losses = self.iterate(batch, bound, self._totals(), self.state.iteration)
-        return losses.targets, self._counts
+        return losses, self._counts
 
     def record(self, losses: Losses, bound: BoundPlan, totals: DeviceTotals, sigma: np.ndarray) -> bool:
         """As in `Engine`, but nobody waits for the loss: if it is not finite, the ops that follow change nothing."""

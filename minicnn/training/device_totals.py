@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.training.totals import Losses, Totals
+from minicnn.training.weighting import is_own_mean, update
 
 if TYPE_CHECKING:
     from minicnn.training.device_engine import DeviceEngine
@@ -46,8 +47,8 @@ class DeviceTotals(Totals):
         self._engine, self.report = engine, None
         super().__init__(engine.model, targets)
         self.kinds: tuple[str, ...] = tuple(f"{index} {metric!r}" for _, index, metric in self._metrics)
-        self._own = [type(m).__module__.startswith("minicnn.") for _, _, m in self._metrics]
-        self._first_metric = 2 + (len(self._parts) if self._several else 0)
+        self._own = [is_own_mean(m) for _, _, m in self._metrics]
+        self._first_metric = 2 + len(self._names)
         self.report: np.ndarray = engine.take_report(self._first_metric + len(self._metrics))
         weakref.finalize(self, engine.give_back_report, self.report)
         self.reset()
@@ -62,9 +63,8 @@ class DeviceTotals(Totals):
     def record(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> list[int]:
         """Launch what adds a batch to the sums; returns what `count` needs to know."""
         self._engine.state.record_loss(losses.total, self.report, count)
-        if self._several:
-            for i, part in enumerate(losses.parts, 2):
-                self.report[i : i + 1] += part * count
+        for i, (index, _) in enumerate(self._names, 2):
+            self.report[i : i + 1] += losses.parts[index] * count
         counts = [0] * len(self._metrics)
         for i, (_, index, metric) in enumerate(self._metrics):
             if self._own[i]:
@@ -74,7 +74,12 @@ class DeviceTotals(Totals):
         return counts
 
     def count(
-        self, count: int, counts: Sequence[int], targets: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+        self,
+        count: int,
+        counts: Sequence[int],
+        targets: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        weights: Sequence[np.ndarray | None],
     ) -> None:
         """What is known on the host about a batch that was recorded."""
         self._samples += count
@@ -82,10 +87,11 @@ class DeviceTotals(Totals):
         to_host = self._engine.backend.to_host
         for own, (_, index, metric) in zip(self._own, self._metrics, strict=True):
             if not own:
-                metric.update_state(to_host(targets[index]), to_host(outputs[index]))
+                weight = None if weights[index] is None else to_host(weights[index])
+                update(metric, to_host(targets[index]), to_host(outputs[index]), weight)
 
     def add(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> None:
-        self.count(count, self.record(count, losses, outputs), losses.targets, outputs)
+        self.count(count, self.record(count, losses, outputs), losses.targets, outputs, losses.weights)
 
     def logs_when_read(self) -> Mapping[str, float]:
         return LogsWhenRead(self.logs)
@@ -103,9 +109,8 @@ class DeviceTotals(Totals):
         values = self._engine.backend.to_host(self.report)
         self._engine.look_at(self, None if values[0] < 0 else int(values[0]))
         logs = {"loss": float(values[1] / self._samples)}
-        if self._several:
-            parts = values[2 : self._first_metric] / self._samples
-            logs |= {f"{name}_loss": float(part) for name, part in zip(self._names, parts, strict=True)}
+        parts = values[2 : self._first_metric] / self._samples
+        logs |= {name: float(part) for (_, name), part in zip(self._names, parts, strict=True)}
         sums = zip(self._metrics, self._own, values[self._first_metric :], self._counts, strict=True)
         return logs | {
             label: float(total / max(count, 1)) if own else float(metric.result())

@@ -18,6 +18,7 @@ from minicnn.plan.plan import BoundPlan, Plan
 from minicnn.training.batches import Batch
 from minicnn.training.sources import Source
 from minicnn.training.totals import Losses, Totals
+from minicnn.training.weighting import by_row
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
@@ -207,18 +208,21 @@ class Engine:
     def losses(self, bound: BoundPlan, targets: list[np.ndarray], weight: np.ndarray | None) -> Losses:
         """The losses of what `bound` holds; where it computes gradients, theirs are assigned."""
         compiled = self.model.compiled
+        weights = targets[len(compiled.losses) :] or [weight] * len(compiled.losses)
         total, parts = 0.0, []
         for index, loss in enumerate(compiled.losses):
-            head, factor = bound.heads[index], compiled.loss_weights[index]
-            gradient, kind = bound.head_gradients[index], bound.from_logits[index]
-            value = loss.compute(head, targets[index], weight, gradient, self.backend.ops, from_logits=kind)
+            factor, gradient, kind = compiled.loss_weights[index], bound.head_gradients[index], bound.from_logits[index]
+            arrays = bound.heads[index], targets[index], weights[index], gradient
+            if weights[index] is not None and weights[index].ndim > 1:
+                arrays = by_row(*arrays)
+            value = loss.compute(*arrays, self.backend.ops, from_logits=kind)
             if gradient is not None and factor != 1:
                 gradient *= factor
             parts.append(value)
             total = total + factor * value
         for w in self._regularized():
             total = total + w.regularizer.penalty(self.store.values[w])
-        return Losses(total, parts, targets)
+        return Losses(total, parts, targets, weights)
 
     def _regularized(self):
         return [w for w in self.store.values if w.regularizer is not None and w.trainable]
@@ -294,7 +298,7 @@ class Engine:
     def rehearse(self, count: int) -> None:
         """Run an iteration and an evaluation on zeros, and put everything back."""
         store, optimizer = self.store, self.optimizer
-        before = store.theta.copy(), store.sigma.copy(), optimizer.iterations, self.optimizer_state
+        before = store.theta.copy(), store.sigma.copy(), optimizer.iterations, optimizer.owner, self.optimizer_state
         self.optimizer_state = None
         inputs = [np.zeros((count, *t.shape[1:]), np.float32) for t in self.model.inputs]
         pairs = zip(self.model.compiled.losses, self.model.outputs, strict=True)
@@ -305,7 +309,7 @@ class Engine:
             self.train_batch(batch, totals)
             self.evaluate_batch(batch, totals)
         finally:
-            store.theta[...], store.sigma[...], optimizer.iterations, self.optimizer_state = before
+            store.theta[...], store.sigma[...], optimizer.iterations, optimizer.owner, self.optimizer_state = before
 
 
 def explain_non_finite(loss: float, bound: BoundPlan, epoch: int, batch: int) -> str:

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +10,7 @@ from minicnn.checks import check_positive_int
 from minicnn.errors import DataError
 from minicnn.training.evaluation import evaluate_source
 from minicnn.training.progress import Progress
+from minicnn.user_warnings import warn_user
 
 
 def check_counts(epochs: int, initial_epoch: int, validation_freq: int) -> None:
@@ -87,10 +87,9 @@ def _explain_empty_source(epoch, initial_epoch) -> None:
     """Raise `DataError` if there was no data at all; warn if it has run out."""
     if epoch == initial_epoch:
         raise DataError("the generator gave no batch: expected at least one. Received: none")
-    warnings.warn(
+    warn_user(
         f"the input ran out of data after {epoch - initial_epoch} epoch(s), training stops: give steps_per_epoch= and "
-        "a generator that goes on, or a Sequence, which can be read again",
-        stacklevel=4,
+        "a generator that goes on, or a Sequence, which can be read again"
     )
 
 

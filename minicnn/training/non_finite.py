@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.callbacks import Callback, TerminateOnNaN
 from minicnn.checks import real_array
+from minicnn.losses.no_loss import NoLoss
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def checkers(losses: Sequence[Loss], callbacks: Iterable[Callback]) -> Sequence[Loss | Tolerant]:
     """What checks the targets in a training with these callbacks: the losses themselves, usually."""
     stops = any(isinstance(callback, TerminateOnNaN) for callback in callbacks)
-    return [Tolerant(loss) for loss in losses] if stops else losses
+    return [loss if isinstance(loss, NoLoss) else Tolerant(loss) for loss in losses] if stops else losses
 
 
 class Tolerant:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn.checks import check_positive_int
-from minicnn.training.advice import naming
 from minicnn.training.arrays import check_targets, match_inputs, sample_weights, split_validation
 from minicnn.training.batches import Batch
 from minicnn.training.class_weights import with_class_weight
+from minicnn.training.data_advice import naming
 from minicnn.training.lazy import LazyArray
 from minicnn.training.passes import Passes, check_steps
 from minicnn.training.streams import StreamSource, is_stream

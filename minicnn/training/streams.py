@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn.checks import real_array
 from minicnn.errors import DataError
-from minicnn.training.advice import naming
+from minicnn.training.data_advice import naming
 from minicnn.training.lazy import LazyArray, as_lazy, shape_of
 from minicnn.training.passes import Passes
 

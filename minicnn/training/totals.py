@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minicnn import metrics
+from minicnn.losses.no_loss import NoLoss
+from minicnn.training.weighting import Weighted, update
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
@@ -25,11 +27,14 @@ class Losses(NamedTuple):
         Each output's loss, before its factor.
     targets : list of array
         The batch's.
+    weights : list of array or None
+        For each output, those of the samples or of its rows.
     """
 
     total: float
     parts: list[float]
     targets: list[np.ndarray]
+    weights: list[np.ndarray | None]
 
 
 class Totals:
@@ -39,24 +44,36 @@ class Totals:
     ----------
     model : Model
     targets : list of array
-        Checked targets: their shapes decide what "accuracy" means.
+        Checked targets: their shapes decide what "accuracy" means. Weights may follow them.
     """
 
     def __init__(self, model: Model, targets: Sequence[np.ndarray]) -> None:
-        self._several = len(model.outputs) > 1
         self._target_shapes = [list(target.shape) for target in targets]
-        self._names = model.output_names
+        compiled, names = model.compiled, model.log_names()
+        learnt = [i for i, loss in enumerate(compiled.losses) if not isinstance(loss, NoLoss)]
+        self._names = [(i, f"{names[i][0]}_loss") for i in learnt] if len(learnt) > 1 else []
         self._metrics = []  # (name, index of the output, metric): copies, since a fit may start inside another one
-        ends = zip(model.compiled.metrics, model.compiled.losses, model.outputs, targets, strict=True)
-        for index, (wanted, loss, output, target) in enumerate(ends):
-            for entry in wanted:
-                metric = metrics.get(entry, loss=loss, output_shape=output.shape[1:], target_shape=target.shape)
-                label = metric.name if not self._several else f"{self._names[index]}_{metric.name}"
-                metric.check(output.shape[1:], target.shape)
-                if label == "loss" or any(label == other for other, _, _ in self._metrics):
-                    raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
-                self._metrics.append((label, index, copy.deepcopy(metric)))
+        for wanted, is_weighted in ((compiled.metrics, False), (compiled.weighted_metrics, True)):
+            for index, entries in enumerate(wanted):
+                for entry in entries:
+                    metric = self._metric(entry, compiled.losses[index], model.outputs[index], targets[index])
+                    label = f"{names[index][1]}_{metric.name}" if len(names) > 1 else metric.name
+                    self._append(label, index, Weighted(metric) if is_weighted else metric)
         self.reset()
+
+    @staticmethod
+    def _metric(entry, loss, output, target):
+        metric = metrics.get(entry, loss=loss, output_shape=output.shape[1:], target_shape=target.shape)
+        metric.check(output.shape[1:], target.shape)
+        return copy.deepcopy(metric)
+
+    def _append(self, label, index, metric):
+        taken = {"loss", *(name for name, _, _ in self._metrics)}
+        if label in taken and isinstance(metric, Weighted):
+            label = f"weighted_{label}"
+        if label in taken:
+            raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
+        self._metrics.append((label, index, metric))
 
     def reset(self) -> None:
         """Start an epoch."""
@@ -68,10 +85,10 @@ class Totals:
         """Count a batch: its loss, each output's part of it, and the metrics."""
         self._samples += count
         self._loss += losses.total * count
-        if self._several:
-            self._parts = [total + part * count for total, part in zip(self._parts, losses.parts, strict=True)]
+        parts = [losses.parts[index] for index, _ in self._names]
+        self._parts = [total + part * count for total, part in zip(self._parts, parts, strict=True)]
         for _, index, metric in self._metrics:
-            metric.update_state(losses.targets[index], outputs[index])
+            update(metric, losses.targets[index], outputs[index], losses.weights[index])
 
     def logs_when_read(self) -> Mapping[str, float]:
         """`logs`, for callbacks after a batch; where reading them takes time, they are fetched when they are read."""
@@ -80,8 +97,7 @@ class Totals:
     def logs(self) -> dict[str, float]:
         """Name → average so far."""
         logs = {"loss": float(self._loss / self._samples)}
-        if self._several:
-            logs |= {f"{n}_loss": float(p / self._samples) for n, p in zip(self._names, self._parts, strict=True)}
+        logs |= {n: float(p / self._samples) for (_, n), p in zip(self._names, self._parts, strict=True)}
         return logs | {label: float(metric.result()) for label, _, metric in self._metrics}
 
     def get_state(self) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """What a model was compiled with, in Keras's form and in minicnn's: losses, metrics, the optimizer."""
 
-import warnings
 from itertools import chain
 
 from minicnn import metrics
 from minicnn.checks import for_outputs
+from minicnn.errors import FileFormatError
 from minicnn.hints import Config
-from minicnn.registry import to_plain
+from minicnn.registry import is_config, to_plain
 from minicnn.saving.keras.names import keras_object, object_from_keras
 
+MAX_DEPTH = 20
+NO_LOSS = "NoLoss"  # minicnn's class for Keras's None
 OPTIMIZER_NEUTRAL = ("is_legacy_optimizer", "jit_compile", "name")
 
 
@@ -26,16 +28,40 @@ def compile_from_keras(config: Config | None, outputs: list[str]) -> Config | No
     """
     if not isinstance(config, dict) or not config.get("loss"):
         return None
-    if config.get("weighted_metrics"):
-        warnings.warn("weighted metrics are not supported and left out", stacklevel=2)
-    losses = for_outputs("loss", config["loss"], len(outputs), outputs)
-    weights = for_outputs("loss_weights", config.get("loss_weights"), len(outputs), outputs)
+    losses = _for_outputs("loss", config["loss"], outputs)
+    weights = _for_outputs("loss_weights", config.get("loss_weights"), outputs)
     return {
         "optimizer": optimizer_from_keras(config.get("optimizer", config.get("optimizer_config"))),
-        "loss": [_as_entry(object_from_keras(loss)) for loss in losses],
+        "loss": [_as_entry(NO_LOSS if loss is None else object_from_keras(loss)) for loss in losses],
         "loss_weights": [1.0 if w is None else w for w in weights],
         "metrics": _metrics_from_keras(config.get("metrics"), outputs),
+        "weighted_metrics": _metrics_from_keras(config.get("weighted_metrics"), outputs),
     }
+
+
+def _for_outputs(argument, value, outputs) -> list:
+    """One entry for each output, from a dict by name, which may leave some out, or nested lists and dicts."""
+    if isinstance(value, dict) and not is_config(value) and set(value) <= set(outputs):
+        return [value.get(name) for name in outputs]
+    parts = value.values() if _is_nested(value) and isinstance(value, dict) else value
+    if _is_nested(value) and any(_is_nested(part) for part in parts):
+        value = list(_entries(value))
+    return for_outputs(argument, value, len(outputs), outputs)
+
+
+def _is_nested(value) -> bool:
+    return isinstance(value, list) or (isinstance(value, dict) and not is_config(value))
+
+
+def _entries(value, depth=0):
+    """What is in nested lists and dicts, in order."""
+    if depth > MAX_DEPTH:
+        raise FileFormatError(f"losses are nested more than {MAX_DEPTH} deep")
+    if _is_nested(value):
+        for part in value if isinstance(value, list) else [value[key] for key in sorted(value)]:
+            yield from _entries(part, depth + 1)
+    else:
+        yield value
 
 
 def _as_entry(value) -> dict:
@@ -83,8 +109,13 @@ def optimizer_from_keras(value: object) -> Config:
 
 def compile_to_keras(compiled: Config) -> Config:
     """Keras 3's compile_config."""
-    losses = [_part_to_keras("keras.losses", loss) for loss in compiled["loss"]]
-    measured = [[_metric_to_keras(m) for m in wanted] for wanted in compiled["metrics"]]
+    losses = [
+        None if loss["class_name"] == NO_LOSS else _part_to_keras("keras.losses", loss) for loss in compiled["loss"]
+    ]
+    measured, weighted = (
+        [[_metric_to_keras(m) for m in wanted] for wanted in compiled.get(key, [])]
+        for key in ("metrics", "weighted_metrics")
+    )
     weights = compiled["loss_weights"]
     one = len(losses) == 1
     return {
@@ -92,7 +123,7 @@ def compile_to_keras(compiled: Config) -> Config:
         "loss": losses[0] if one else losses,
         "loss_weights": None if all(w == 1 for w in weights) else weights,
         "metrics": (measured[0] if one else measured) if any(measured) else None,
-        "weighted_metrics": None,
+        "weighted_metrics": (weighted[0] if one else weighted) if any(weighted) else None,
         "run_eagerly": False,
         "steps_per_execution": 1,
         "jit_compile": False,

@@ -4,6 +4,7 @@ minicnn's form is Keras 3's (see `minicnn.models.config`) but for the layers' na
 translates. Keras 2 writes a call as a list of ``[layer, call, output, arguments]``.
 """
 
+from functools import partial
 from typing import Any
 
 from minicnn.checks import is_integer
@@ -46,7 +47,18 @@ def output_names(config: Config) -> list[str]:
     layers = config["config"]["layers"]
     if config["class_name"] == "Sequential":
         return [layers[-1]["name"]] if layers else [""]
-    return [history[0] for history in config["config"]["output_layers"]]
+    ends, names = config["config"]["output_layers"], []
+    if isinstance(ends, dict) and all(_is_one(end) for end in ends.values()):
+        return sorted(ends)
+    _each_history(lambda history: names.append(history[0]), _in_order(ends))
+    return names
+
+
+def _in_order(histories):
+    """The same with dicts in the order of their keys, which is that of the outputs."""
+    if isinstance(histories, dict):
+        return {key: _in_order(histories[key]) for key in sorted(histories)}
+    return histories if _is_one(histories) else [_in_order(part) for part in histories]
 
 
 def _set_dtype(model, dtype):
@@ -107,12 +119,28 @@ def _read_graph(read, config, found):
         entry["inbound_nodes"] = [_call_2(node, shifted_2) if is_keras_2 else _call_3(node) for node in nodes if node]
     for end in ("input_layers", "output_layers"):
         histories = config.get(end)
-        histories = list(histories.values()) if isinstance(histories, dict) else histories
-        if not isinstance(histories, list) or not histories:
+        if not isinstance(histories, list | dict) or not histories:
             raise FileFormatError(f"a functional model has '{end}'. Received: {brief(histories)}")
-        histories = [histories] if isinstance(histories[0], str) else histories
         shifted = set() if end == "input_layers" else shifted_2 if is_keras_2 else shifted_3
-        read[end] = [_history(history, shifted) for history in histories]
+        read[end] = _each_history(partial(_history, shifted=shifted), [histories] if _is_one(histories) else histories)
+
+
+def _is_one(histories) -> bool:
+    """Whether this is the history of one tensor, not a list or dict of them."""
+    if isinstance(histories, dict):
+        return False
+    return not isinstance(histories, list) or (bool(histories) and isinstance(histories[0], str))
+
+
+def _each_history(function, histories, depth=0):
+    """Histories in the form of a model's inputs or outputs, with `function` applied to each."""
+    if depth > MAX_DEPTH:
+        raise FileFormatError(f"inputs or outputs are nested more than {MAX_DEPTH} deep")
+    if _is_one(histories):
+        return function(histories)
+    if isinstance(histories, dict):
+        return {key: _each_history(function, part, depth + 1) for key, part in histories.items()}
+    return [_each_history(function, part, depth + 1) for part in histories]
 
 
 def _starts_with_input(entry) -> bool:
@@ -148,11 +176,15 @@ def _call_3(node) -> dict:
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise FileFormatError(f"a call has 'args' and 'kwargs'. Received: {brief(node)}")
     tensors = args[0] if len(args) == 1 and isinstance(args[0], list) else args
+    if len(args) == 1 and isinstance(args[0], dict) and "class_name" not in args[0]:  # a model whose inputs are a dict
+        tensors = [args[0][key] for key in sorted(args[0])]
     histories = []
     for tensor in tensors:
         if not isinstance(tensor, dict) or class_name_of(tensor) != "__keras_tensor__":
             raise FileFormatError(f"a layer is called on tensors of the model. Received: {brief(tensor)}")
         histories.append(_history(config_of(tensor).get("keras_history"), set()))
+    if isinstance(kwargs.get("mask"), dict) and set(kwargs["mask"].values()) == {None}:
+        kwargs = kwargs | {"mask": None}
     ignored = ("training", "mask")
     return _call(histories, {k: v for k, v in kwargs.items() if not (k in ignored and not isinstance(v, dict | list))})
 
@@ -187,13 +219,13 @@ def _written(entry, dtype):
     nested = {layer["name"] for layer in config["layers"] if layer["class_name"] == "Functional"}
     written["input_layers"] = _one_or_list(config["input_layers"])
     written["output_layers"] = _one_or_list(
-        [[name, call + 1 if name in nested else call, output] for name, call, output in config["output_layers"]]
+        _each_history(lambda h: [h[0], h[1] + 1 if h[0] in nested else h[1], h[2]], config["output_layers"])
     )
     return keras_object("keras.src.models.functional", class_name, written) | {"registered_name": "Functional"}
 
 
 def _one_or_list(histories):
-    return histories[0] if len(histories) == 1 else histories
+    return histories[0] if isinstance(histories, list) and len(histories) == 1 and _is_one(histories[0]) else histories
 
 
 def _call_to_keras(node, dtype) -> dict:

@@ -1,0 +1,48 @@
+"""Misspelt names of callbacks' methods, which nobody would call."""
+
+import difflib
+import weakref
+
+from minicnn.user_warnings import warn_user
+
+_SYNONYMS = {
+    "start": "begin",
+    "started": "begin",
+    "finish": "end",
+    "finished": "end",
+    "ends": "end",
+    "done": "end",
+    "step": "batch",
+    "valid": "test",
+    "val": "test",
+    "validation": "test",
+    "eval": "test",
+    "evaluate": "test",
+    "training": "train",
+}
+_warned: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+def warn_about_hooks(cls: type, base: type) -> None:
+    """Warn, once for a class, about a method "on_…" that is nearly the name of one of `base`, but not quite.
+
+    Parameters
+    ----------
+    cls : type
+        A subclass of `base`.
+    base : type
+        `Callback`, whose methods "on_…" are those that are called.
+    """
+    if cls in _warned or cls.__module__.partition(".")[0] == "minicnn":
+        return
+    _warned.add(cls)
+    known = [name for name in dir(base) if name.startswith("on_")]
+    own = [name for name in dir(cls) if name.startswith("on_") and name not in known and callable(getattr(cls, name))]
+    for name in own:
+        words = "_".join(_SYNONYMS.get(word, word) for word in name.lower().split("_"))
+        close = difflib.get_close_matches(words, known, n=1, cutoff=0.85)
+        if close and getattr(cls, close[0]) is getattr(base, close[0]):  # otherwise it may be a helper of that method
+            warn_user(
+                f"{cls.__name__}.{name} is never called: no method of callbacks has that name; did you mean "
+                f"'{close[0]}'?"
+            )

@@ -1,0 +1,113 @@
+"""The forms in which a model has its inputs and outputs: one, a list, a dict, or nested ones, as in Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from minicnn.graph import Graph, Tensor
+from minicnn.layers.base import Layer
+from minicnn.nested import is_plain, leaves, mapped, matched, packed, path_names
+
+Tensors: TypeAlias = Tensor | Sequence[Any] | Mapping[str, Any]
+
+
+class InForm(Layer):
+    """A layer with an inner graph, whose inputs and outputs are called in the form that it was given.
+
+    Attributes
+    ----------
+    input_structure, output_structure : Tensor, or nested lists, tuples and dicts of them
+    """
+
+    _structures: tuple[Tensors, Tensors] | None = None  # None: one input, one output
+
+    def _graph_of(self, inputs: Tensors, outputs: Tensors) -> Graph:
+        """The graph between tensors in any form, which is kept."""
+        self._structures = mapped(lambda tensor: tensor, inputs), mapped(lambda tensor: tensor, outputs)
+        return Graph(_tensors("inputs", inputs), _tensors("outputs", outputs))
+
+    @property
+    def input_structure(self) -> Tensors:
+        return self._built_graph().inputs[0] if self._structures is None else self._structures[0]
+
+    @property
+    def output_structure(self) -> Tensors:
+        return self._built_graph().outputs[0] if self._structures is None else self._structures[1]
+
+    @property
+    def input(self) -> Any:
+        """The input tensor; several, and those in a dict, in the form that the model was given."""
+        return _in_form(self.input_structure, self._built_graph().inputs)
+
+    @property
+    def output(self) -> Any:
+        """The output tensor; several, and those in a dict, in the form that the model was given."""
+        return _in_form(self.output_structure, self._built_graph().outputs)
+
+    def outputs_in_form(self, values: Sequence[Any]) -> Any:
+        """What belongs to the outputs, in order, in the form that the model was given."""
+        return _in_form(self.output_structure, values)
+
+    def log_names(self) -> list[tuple[str, str]]:
+        """For each output, its name in the names of losses and of metrics in the logs, as Keras has them."""
+        paths = path_names(self.output_structure, self.output_names)
+        return [(path, own if "/" in path else path) for path, own in zip(paths, self.output_names, strict=True)]
+
+    def inputs_in_order(self, inputs: Any) -> Any:
+        """What belongs to the inputs, in any form, as a list; unchanged where it has none.
+
+        Raises
+        ------
+        ValueError
+            If the form is another one than the model's, or an input is missing.
+        """
+        if self._structures is None or (is_plain(self.input_structure) and not isinstance(inputs, dict)):
+            return inputs
+        structure, names = self.input_structure, [t.name for t in self._built_graph().inputs]
+        if is_plain(structure):
+            structure = dict(zip(names, leaves(structure), strict=True))
+            inputs = {key: value for key, value in inputs.items() if key in structure}
+            missing = sorted(structure.keys() - inputs.keys())
+            order = [inputs.get(name) for name in names]
+        else:
+            if isinstance(inputs, dict) and isinstance(structure, dict):  # a table may have further columns
+                inputs = {key: value for key, value in inputs.items() if key in structure}
+            order = matched(structure, inputs, f"the input of model '{self.name}'")
+            missing = [name for name, value in zip(names, order, strict=True) if value is None]
+        if missing:
+            raise ValueError(f"model '{self.name}' needs inputs named {missing}. Received: {sorted(map(str, inputs))}")
+        return order
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """Call on tensors or arrays in the form of the model's inputs; returns its outputs in theirs."""
+        outputs = super().__call__(self.inputs_in_order(inputs), training)
+        if not any(isinstance(output, Tensor) for output in (outputs if isinstance(outputs, list) else [outputs])):
+            return outputs  # arrays, in form already
+        return self.outputs_in_form(outputs if isinstance(outputs, list) else [outputs])
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the layers that give the outputs; a repeated one is numbered."""
+        names = [t.name for t in self._built_graph().outputs]
+        return [n if names.index(n) == i else f"{n}_{names[:i].count(n)}" for i, n in enumerate(names)]
+
+    def _built_graph(self) -> Graph:
+        """Hook: the graph, or the error that there is none yet."""
+        raise NotImplementedError
+
+
+def _in_form(structure, values):
+    """As in Keras, a single value is not in a list."""
+    return values[0] if len(values) == 1 and is_plain(structure) else packed(structure, values)
+
+
+def _tensors(argument, structure):
+    """The tensors in a structure."""
+    tensors = leaves(structure)
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{argument} holds tensors from Input and layer calls. Received: {tensor!r}")
+    if not tensors:
+        raise ValueError(f"{argument} needs at least one tensor. Received: none")
+    return tensors

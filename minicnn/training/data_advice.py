@@ -1,0 +1,65 @@
+"""What messages about data say beside the bare facts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from minicnn.hints import Shape
+
+
+@contextmanager
+def naming(argument: str) -> Iterator[None]:
+    """Inside, errors about data say which argument of the user's they are about."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        error.args = (f"{argument}: {error}", *error.args[1:])
+        raise
+
+
+def shape_advice(shape: Shape, expected: Shape) -> str:
+    """How to bring an input of `shape` to (N, *expected), where that can be told without scrambling pixels.
+
+    Returns
+    -------
+    str
+        Begins with "; ", or is empty.
+    """
+    sample = tuple(shape[1:])
+    if shape == expected:
+        return "; a single sample needs a batch axis: x[None]"
+    if (*shape, 1) == expected:
+        return "; a single sample needs axes for the batch and the channel: x[None, ..., None]"
+    if len(shape) == 4 and len(expected) == 3:
+        if (sample[1], sample[2], sample[0]) == expected:
+            return "; the channels seem to come first: use numpy.moveaxis(x, 1, -1), which is x.transpose(0, 2, 3, 1)"
+        if (sample[2], sample[0], sample[1]) == expected:
+            return (
+                "; the model seems to want the channels first, and images are channels-last here: "
+                f"make it for Input({sample}) and keep the data"
+            )
+        if tuple(shape[:3]) == expected:
+            return "; the samples seem to come last: use numpy.moveaxis(x, -1, 0)"
+    if len(sample) == 1 and len(expected) == 3 and expected[2] > 1 and sample[0] == math.prod(expected):
+        h, w, c = expected
+        return (
+            f"; flat images: x.reshape({(-1, h, w, c)}) if each pixel's channels stand together, and "
+            f"x.reshape({(-1, c, h, w)}).transpose(0, 2, 3, 1) if they stand channel after channel, as in CIFAR's files"
+        )
+    if _merges(sample, expected) or _merges(expected, sample):
+        return f"; use x.reshape({(-1, *expected)})"
+    return ""
+
+
+def _merges(fine: Sequence[int], coarse: Sequence[int]) -> bool:
+    """Whether neighbouring axes of `fine` can be put together to get `coarse`: then a reshape moves nothing apart."""
+    axes = [n for n in fine if n != 1]
+    for size in (n for n in coarse if n != 1):
+        product = 1
+        while product < size and axes:
+            product *= axes.pop(0)
+        if product != size:
+            return False
+    return not axes

@@ -1,0 +1,299 @@
+"""Warnings about what is allowed and hardly meant; none for networks that are as they should be."""
+
+import warnings
+
+import numpy as np
+import pytest
+from networks import d0, d1, d2, lenet5, lenet5_better, lenet5_classic
+
+import minicnn as mc
+from minicnn import callbacks, layers
+from minicnn.layers import Dense, Flatten, Input
+
+OPTIONS = {"verbose": 0, "epochs": 2, "batch_size": 16}
+
+
+def messages(*functions):
+    """What the functions warn about, also what Python would not repeat."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for function in functions:
+            function()
+    assert all(w.filename == __file__ for w in caught)  # each points at the line of the user
+    return [str(w.message) for w in caught]
+
+
+def net(*stack, loss="sparse_categorical_crossentropy", optimizer="sgd", shape=(8, 8, 1), **compiled):
+    model = mc.Sequential([Input(shape), *stack])
+    model.compile(optimizer, loss, backend="numpy", **compiled)
+    return model
+
+
+def pictures(rng, top=1.0, shape=(8, 8, 1), count=40):
+    x = rng.random((count, *shape)) * top
+    return np.round(x) if top > 1 else x, rng.permutation(np.arange(count) % 3)
+
+
+def softmax():
+    return [Flatten(), Dense(3, activation="softmax")]
+
+
+# ------------------------------------------------------------------------------------------------------- the outputs
+
+
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "sparse_categorical_crossentropy", "mse"])
+def test_softmax_of_one_unit(loss):
+    (message,) = messages(lambda: net(Flatten(), Dense(1, activation="softmax"), loss=loss))
+    assert "softmax over one value is always 1" in message
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        [Flatten(), Dense(3)],
+        [Flatten(), Dense(3, activation="relu")],
+        [Flatten(), Dense(3), layers.Dropout(0.1)],
+        [layers.Conv2D(3, 3), layers.GlobalAveragePooling2D()],
+        [Flatten(), Dense(3), layers.BatchNormalization()],
+        [Flatten(), Dense(3, activation="softmax"), Dense(3)],
+    ],
+    ids=str,
+)
+def test_forgotten_softmax(stack, rng):
+    models = []
+    (message,) = messages(lambda: models.append(net(*stack)), lambda: models[0].fit(*pictures(rng), **OPTIONS))
+    assert message.startswith("SparseCategoricalCrossentropy expects probabilities, and the last layer has no softmax")
+    assert messages(lambda: net(*stack, loss=mc.losses.SparseCategoricalCrossentropy(from_logits=True))) == []
+
+
+def test_forgotten_sigmoid():
+    (message,) = messages(lambda: net(Flatten(), Dense(1), loss="binary_crossentropy"))
+    assert "has no sigmoid: give it activation='sigmoid'" in message
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        softmax(),
+        [Flatten(), Dense(3), layers.Softmax()],
+        [Flatten(), Dense(3), layers.Activation("softmax")],
+        [Flatten(), Dense(3, activation="sigmoid")],
+        [layers.Conv2D(3, 3, activation="softmax"), layers.GlobalAveragePooling2D()],
+        [Flatten(), Dense(3, activation="softmax"), layers.Reshape((3,))],
+        [mc.Sequential([Input((8, 8, 1)), *softmax()])],
+    ],
+    ids=str,
+)
+def test_outputs_as_they_should_be(stack, rng):
+    models = []
+    assert messages(lambda: models.append(net(*stack)), lambda: models[0].fit(*pictures(rng), **OPTIONS)) == []
+
+
+def test_a_mean_of_two_softmaxes_is_no_mistake():
+    i = Input((4,))
+    both = layers.Add()([Dense(3, activation="softmax")(i), Dense(3, activation="softmax")(i)])
+    model = mc.Model(i, layers.Rescaling(0.5)(both))
+    assert messages(lambda: model.compile("sgd", "sparse_categorical_crossentropy")) == []
+
+
+# ---------------------------------------------------------------------------------------------------------- the data
+
+
+def test_pixels_up_to_255_with_sgd(rng):
+    x, y = pictures(rng, 255)
+    for data in (x, x.astype("uint8"), x.reshape(40, 64)):
+        model = net(*softmax(), shape=data.shape[1:], optimizer=mc.optimizers.SGD(1e-6))
+        (message,) = messages(lambda m=model, d=data: [m.fit(d, y, **OPTIONS) for _ in range(2)])
+        assert message.startswith(
+            "the pictures hold values up to 255, with which SGD seldom trains: scale them, x / 255"
+        )
+
+
+def test_pixels_up_to_255_that_are_scaled(rng):
+    x, y = pictures(rng, 255)
+    models = [
+        net(layers.Rescaling(1 / 255), *softmax()),
+        net(layers.BatchNormalization(), *softmax()),
+        net(*softmax(), optimizer="adam"),
+    ]
+    assert messages(*(lambda m=model: m.fit(x, y, **OPTIONS) for model in models)) == []
+
+
+@pytest.mark.parametrize("use", ["evaluate", "predict", "validation"])
+@pytest.mark.parametrize("trained_on", [1, 255])
+def test_another_scale_than_in_training(use, trained_on, rng):
+    x, y = pictures(rng, trained_on)
+    model = net(*softmax(), optimizer="adam")
+    other = x * 255 // 1 if trained_on == 1 else x / 255
+    if use == "validation":
+        found = messages(lambda: [model.fit(x, y, validation_data=(other, y), **OPTIONS) for _ in range(2)])
+    else:
+        model.fit(x, y, **OPTIONS)
+        call = {"evaluate": lambda d: model.evaluate(d, y[: len(d)], verbose=0), "predict": model.predict}[use]
+        assert messages(lambda: call(x), lambda: call(x[:1])) == []
+        found = messages(lambda: [call(other) for _ in range(3)])
+    (message,) = found
+    assert message.startswith(f"fit saw values up to {trained_on}, and these go up to {256 - trained_on}")
+
+
+def test_scales_that_are_no_mistake(rng):
+    """Another range of values that are no pixels, black pictures, binary ones, tables."""
+    x, y = pictures(rng)
+    model = net(*softmax(), optimizer="adam")
+    fine = [x, x * 2 - 1, x * 0, np.round(x), x * 3, (x - 0.5) * 300, np.round((x - 0.5) * 300), np.round(x * 1000)]
+    assert messages(lambda: model.fit(x, y, **OPTIONS), lambda: [model.predict(other) for other in fine]) == []
+    table = net(Dense(3, activation="softmax"), shape=(4,))
+    numbers = np.round(rng.random((40, 4)) * 255)
+    assert messages(lambda: table.fit(numbers / 255, y, **OPTIONS), lambda: table.predict(numbers)) == []
+
+
+@pytest.mark.parametrize("labels", ["numbers", "column", "columns", "falling", "new classes only"])
+def test_validation_split_of_sorted_labels(labels, rng):
+    x, _ = pictures(rng)
+    y = np.sort(np.arange(40) % 3)
+    y = {
+        "numbers": y,
+        "column": y[:, None],
+        "columns": np.eye(3)[y],
+        "falling": y[::-1],
+        "new classes only": np.r_[np.arange(30) % 2, [2] * 10],
+    }[labels]
+    model = net(
+        *softmax(), loss="categorical_crossentropy" if labels == "columns" else "sparse_categorical_crossentropy"
+    )
+    (message,) = messages(lambda: [model.fit(x, y, validation_split=0.25, **OPTIONS) for _ in range(2)])
+    assert message.startswith("validation_split takes the end of the data, and its labels are in order")
+    assert messages(lambda: model.fit(x, y, validation_data=(x[-10:], y[-10:]), **OPTIONS)) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_validation_split_of_shuffled_labels(seed):
+    rng = np.random.default_rng(seed)
+    x, _ = pictures(rng)
+    y = rng.integers(0, 3, 40)
+    assert messages(lambda: net(*softmax()).fit(x, y, validation_split=0.25, **OPTIONS)) == []
+
+
+def test_sorted_numbers_are_no_labels(rng):
+    x, _ = pictures(rng)
+    model = net(Flatten(), Dense(1), loss="mse")
+    assert messages(lambda: model.fit(x, np.linspace(0, 1, 40), validation_split=0.25, **OPTIONS)) == []
+
+
+@pytest.mark.parametrize("make", [d0, d1, d2, lenet5, lenet5_classic, lenet5_better], ids=lambda make: make.__name__)
+def test_the_documents_networks_need_no_advice(make):
+    assert messages(lambda: make(mc).compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])) == []
+
+
+# --------------------------------------------------------------------------------------------------------- callbacks
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("on_epoch_ends", "on_epoch_end"),
+        ("on_epoch_finish", "on_epoch_end"),
+        ("on_epoch_start", "on_epoch_begin"),
+        ("on_train_start", "on_train_begin"),
+        ("on_batch_ended", "on_batch_end"),
+        ("on_validation_end", "on_test_end"),
+        ("on_epochend", "on_epoch_end"),
+        ("on_Epoch_End", "on_epoch_end"),
+    ],
+)
+def test_misspelt_hooks(name, meant, rng):
+    kind = type("Mine", (callbacks.Callback,), {name: lambda self, *args: None, "__module__": __name__})
+    model = net(*softmax())
+    (message,) = messages(lambda: [model.fit(*pictures(rng), callbacks=[kind()], **OPTIONS) for _ in range(2)])
+    assert message == f"Mine.{name} is never called: no method of callbacks has that name; did you mean '{meant}'?"
+
+
+def test_methods_that_are_no_hooks(rng):
+    class Mine(callbacks.Callback):
+        on_colour = "red"
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.on_epoch_end_again(epoch)
+
+        def on_epoch_end_again(self, epoch):
+            self.on_best(epoch)
+
+        def on_best(self, epoch):
+            pass
+
+        def train_begin(self):
+            pass
+
+    assert messages(lambda: net(*softmax()).fit(*pictures(rng), callbacks=[Mine()], **OPTIONS)) == []
+
+
+@pytest.mark.parametrize("make", ["stop", "reduce", "save"])
+def test_monitoring_validation_that_there_is_not(make, rng, tmp_path):
+    model, (x, y) = net(*softmax(), metrics=["accuracy"]), pictures(rng)
+
+    def callback(monitor="val_loss"):
+        return {
+            "stop": lambda: callbacks.EarlyStopping(monitor),
+            "reduce": lambda: callbacks.ReduceLROnPlateau(monitor),
+            "save": lambda: callbacks.ModelCheckpoint(tmp_path / "m.safetensors", monitor, save_best_only=True),
+        }[make]()
+
+    (message,) = messages(lambda: model.fit(x, y, callbacks=callback(), **OPTIONS))
+    assert "conditioned on metric `val_loss` which is not available. Available metrics are: loss,accuracy" in message
+    assert message.endswith(
+        "fit has no validation data: give it validation_data= or validation_split=, or monitor='loss'"
+    )
+    split = {"validation_split": 0.25, "validation_freq": 2, **OPTIONS}
+    assert messages(lambda: model.fit(x, y, callbacks=callback(), **split)) == []
+    with pytest.raises(ValueError, match=r"'val_acc' is better; did you mean 'val_accuracy'\?"):
+        model.fit(x, y, callbacks=callback("val_acc"), **split)
+
+
+def test_the_nearest_name_to_monitor(rng):
+    stop = callbacks.EarlyStopping("val_accurracy", mode="max")
+    model = net(*softmax(), metrics=["accuracy"])
+    (message,) = messages(lambda: model.fit(*pictures(rng), callbacks=stop, validation_split=0.25, **OPTIONS))
+    assert message.endswith("val_loss,val_accuracy; did you mean 'val_accuracy'?")
+
+
+# ---------------------------------------------------------------------------------------------- names of arguments
+
+
+@pytest.mark.parametrize(
+    ("call", "received", "meant"),
+    [
+        (lambda: net(*softmax()).fit(epoch=3), "Sequential.fit() got an unexpected keyword argument 'epoch'", "epochs"),
+        (lambda: net(*softmax()).evaluate(retun_dict=True), "'retun_dict'", "return_dict"),
+        (lambda: net(*softmax()).predict(batchsize=3), "'batchsize'", "batch_size"),
+        (lambda: net(*softmax()).compile("sgd", loses="mse"), "Sequential.compile()", "loss"),
+        (lambda: Dense(unit=3), "Dense() got an unexpected keyword argument 'unit'", "units"),
+        (lambda: layers.Conv2D(3, kernal_size=3), "Conv2D()", "kernel_size"),
+        (lambda: layers.Dropout(rat=0.3), "'rat'", "rate"),
+        (lambda: mc.Input(shap=(3,)), "Input()", "shape"),
+        (lambda: mc.Model(input=1, outputs=2), "Model()", "inputs"),
+        (lambda: callbacks.EarlyStopping(patiance=3), "EarlyStopping()", "patience"),
+        (lambda: callbacks.ModelCheckpoint(file="x.keras"), "ModelCheckpoint()", "filepath"),
+        (lambda: mc.regularizers.L2(l3=0.1), "L2()", "l2"),
+        (lambda: mc.optimizers.schedules.ExponentialDecay(0.1, decay_step=3), "ExponentialDecay()", "decay_steps"),
+    ],
+)
+def test_misspelt_arguments(call, received, meant):
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert received in str(caught.value)
+    assert f"'{meant}'" in str(caught.value) or f"has {meant}" in str(caught.value)
+
+
+def test_arguments_that_are_nothing_like_the_known_ones():
+    with pytest.raises(TypeError, match="it has backend, loss, loss_weights, metrics, optimizer, weighted_metrics"):
+        net(*softmax()).compile("sgd", "mse", zzz=3)
+
+
+def test_classes_of_users_keep_their_own_arguments():
+    class Mine(callbacks.Callback):
+        def __init__(self, patience, **options):
+            self.patience, self.options = patience, options
+
+    assert Mine(patience=2, patient=3).options == {"patient": 3}
+    with pytest.raises(TypeError, match="'patient': did you mean 'patience'"):
+        Mine(patient=3)

@@ -6,7 +6,6 @@ have checks of their own, in `minicnn.layers.contract`.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ContractError
+from minicnn.user_warnings import warn_user
 
 PAGE = "see docs/own_parts.md"
 
@@ -62,10 +62,9 @@ def config_of(part: Any) -> dict[str, Any]:
     if not is_of_package(cls.__init__) and cls.__init__ is not object.__init__ and not hasattr(cls, "saved_as"):
         names = [p.name for p in signature(cls).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
         for name in sorted(set(names) - set(config) - _OF_ALL):
-            warnings.warn(
+            warn_user(
                 f"get_config of {cls.__name__} lacks the argument {name!r} of its __init__, so that whatever is made "
-                f"from it, as by load_model, has another one: store it as self.{name}, under its own name",
-                stacklevel=2,
+                f"from it, as by load_model, has another one: store it as self.{name}, under its own name"
             )
     return config
 

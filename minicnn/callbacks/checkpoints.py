@@ -1,7 +1,6 @@
 """Callbacks that write files: the best model, and what a killed training needs to go on."""
 
 import math
-import warnings
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -14,6 +13,7 @@ from minicnn.checks import check_number, is_integer
 from minicnn.console import say
 from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath, Logs
+from minicnn.user_warnings import warn_user
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -211,10 +211,9 @@ class BackupAndRestore(Callback):
             self._restore()
             self._is_inside_epoch = progress.batch > 0
             if self.model.stop_training:
-                warnings.warn(
+                warn_user(
                     f"the training in {str(self.backup_dir)!r} was stopped in or after epoch {max(progress.epoch, 1)}, "
-                    f"and stays so: to train on, delete {str(self.path)!r}",
-                    stacklevel=2,
+                    f"and stays so: to train on, delete {str(self.path)!r}"
                 )
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:

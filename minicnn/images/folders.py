@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from minicnn.data.reading import mapped, processors, read_ahead
 from minicnn.errors import DataError
 from minicnn.images.files import CHANNELS, EXTENSIONS, read_image
 from minicnn.images.resizing import INTERPOLATIONS
+from minicnn.user_warnings import warn_user
 
 _AHEAD = 2  # batches
 _LABEL_MODES = ("int", "categorical", "binary", None)
@@ -258,7 +258,7 @@ def _dataset(listing, order, read, batch_size, label_mode, shuffle, seed, on_err
                 yield picture if label_mode is None else (picture, _label(listing, index, label_mode))
         if len(skipped) > before:
             first = next(iter(skipped.values()))
-            warnings.warn(f"{len(skipped)} of {len(order)} files were skipped, the first: {first}", stacklevel=2)
+            warn_user(f"{len(skipped)} of {len(order)} files were skipped, the first: {first}")
 
     indices = Dataset.from_tensor_slices(np.array(order))
     if shuffle:

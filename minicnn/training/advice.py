@@ -137,7 +137,9 @@ def before_use(model: CompilableNetwork, source: Source | None) -> None:
 
 def scale_of(array: np.ndarray) -> str | None:
     """ "pixels" for whole numbers up to 255, "unit" for numbers from -1 to 1, None for others; of the first samples."""
-    sample = np.asarray(array[:SAMPLES])  # (n, …)
+    if not isinstance(array, np.ndarray):  # data in a file are read batch by batch
+        return None
+    sample = array[:SAMPLES]  # (n, …)
     if sample.size < 64 * len(sample) or sample.dtype.kind not in "uif":  # hardly pictures
         return None
     lowest, highest = sample.min(), sample.max()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Real
 
 import numpy as np
 
 from minicnn.checks import check_number
+from minicnn.user_warnings import warn_user
 
 
 def with_class_weight(
@@ -65,9 +65,8 @@ def _checked(class_weight, classes) -> dict[int, float]:
         checked[int(label)] = check_number(f"class_weight[{label}]", factor)
     unknown = sorted(label for label in checked if label >= classes)
     if unknown:
-        warnings.warn(
+        warn_user(
             f"class_weight has weights for classes {unknown}, which do not exist: the model tells {classes} classes "
-            f"apart, 0 to {classes - 1}. They are ignored, as in Keras",
-            stacklevel=6,
+            f"apart, 0 to {classes - 1}. They are ignored, as in Keras"
         )
     return checked

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Real
 
 from minicnn.checks import check_positive_int
+from minicnn.user_warnings import warn_user
 
 
 def check_steps(argument: str, value: object) -> int | None:
@@ -78,8 +78,7 @@ class Passes:
     def warn_if_short(self, done: int) -> None:
         """Warn if an epoch is over after `done` batches, though more were wanted."""
         if self.wanted is not None and done < self.wanted:
-            warnings.warn(
+            warn_user(
                 f"the input ran out of data after {done} of {self.wanted} batches, and the epoch is over; the number "
-                "of batches an epoch should divide what there is, or a generator go on for all epochs",
-                stacklevel=5,
+                "of batches an epoch should divide what there is, or a generator go on for all epochs"
             )

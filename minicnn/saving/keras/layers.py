@@ -4,7 +4,6 @@ The classes and arguments have the same names unless a table here says otherwise
 an error that names the object and the argument, unless it is set to the value that changes nothing (`NEUTRAL`).
 """
 
-import warnings
 from typing import Any
 
 from minicnn import initializers, layers
@@ -13,6 +12,7 @@ from minicnn.errors import FileFormatError, fold_name
 from minicnn.hints import Config
 from minicnn.registry import ANY, constructor_parameters
 from minicnn.saving.keras.names import brief, class_name_of, config_of, keras_object, object_from_keras
+from minicnn.user_warnings import warn_user
 
 NEUTRAL: dict[str, Any] = {
     "activity_regularizer": (None,),
@@ -160,9 +160,7 @@ def _initializer_from_keras(value, label):
     try:
         initializers.get(name if name != "Constant" else "zeros")
     except (ValueError, TypeError):
-        warnings.warn(
-            f"{label}: initializer {brief(name)} is not known here; the default takes its place", stacklevel=2
-        )
+        warn_user(f"{label}: initializer {brief(name)} is not known here; the default takes its place")
         return "glorot_uniform"
     if isinstance(entry, str):
         return entry
@@ -183,7 +181,7 @@ def dtype_from_keras(config: Config, label: str) -> str | None:
     if not isinstance(policy, str) or policy not in POLICIES:
         raise FileFormatError(f"{label}: the dtype is one of {', '.join(POLICIES)}. Received: dtype={brief(policy)}")
     if policy.startswith("mixed"):
-        warnings.warn(f"the model is computed in float32 here, more precisely than with {policy!r}", stacklevel=2)
+        warn_user(f"the model is computed in float32 here, more precisely than with {policy!r}")
     return POLICIES[policy]
 
 

@@ -241,7 +241,7 @@ def model_from_json(json_string: str | bytes, custom_objects: Mapping[str, type]
 
 def clone_model(model: Model) -> Model:
     """A model of the same structure and names, with new weights, not compiled."""
-    own = {type(layer).__name__: type(layer) for layer in layers_within(model) if not isinstance(layer, Network)}
+    own = {configs.class_name_of(layer): type(layer) for layer in [model, *layers_within(model)]}
     return model_from_config(model_config(model), own)
 
 

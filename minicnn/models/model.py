@@ -55,6 +55,7 @@ class Model(CompilableNetwork):
         If an output does not depend on the inputs alone.
     """
 
+    saved_as: str = "Functional"
     history: History | None = None
     stop_training: bool = False
 

@@ -195,7 +195,11 @@ class Network(Layer):
     def get_config(self) -> dict[str, Any]:
         """The model's structure, in Keras 3's form; `from_config` makes a model with new weights from it."""
         with configs.sharing():
-            return self._own_config() | configs.graph_config(self._built_graph())
+            return self.structure()
+
+    def structure(self) -> dict[str, Any]:
+        """The config of a model of the library's own classes."""
+        return self._own_config() | configs.graph_config(self._built_graph())
 
     def _own_config(self) -> dict:
         return {"name": self.name, "trainable": self.trainable, "dtype": configs.dtype_of(self)}
@@ -217,14 +221,16 @@ class Network(Layer):
         """
         with custom_object_scope(custom_objects), configs.sharing(), floatx_of(config.get("dtype", floatx())):
             model = cls._made_from(config)
+        model.name = config.get("name") or model.name
         model._trainable = bool(config.get("trainable", True))  # its layers have their own flags
         return model
 
     @classmethod
     def _made_from(cls, config):
         """Hook: the model of a config."""
-        inputs, outputs = configs.graph_from_config(config)
-        return cls(inputs, outputs, name=config.get("name"))
+        if "input_layers" not in config or not configs.takes(cls, "inputs", "outputs"):
+            return configs.rebuilt(cls, config)
+        return cls(*configs.graph_from_config(config), **configs.own_arguments(cls, config))
 
     def named_weights(self) -> dict[str, Weight]:
         """ "layer/weight" → Weight; layers of a model used as a layer as "model/layer/weight"."""

@@ -18,6 +18,7 @@ from minicnn.saving.files import MAX_JSON, read_json
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names
+from minicnn.saving.keras.structure import is_model, layers_of
 from minicnn.saving.keras_hdf5 import KERAS_VERSION
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, split_arrays
@@ -73,7 +74,7 @@ class Reader(BaseReader):
         return compile_from_keras(self._compiled, output_names(self.config))
 
     def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
-        names, own = ({entry["name"] for entry in c["config"]["layers"]} for c in (config, self.config))
+        names, own = ({e["name"] for e in layers_of(c)} if is_model(c) else set() for c in (config, self.config))
         config = self.config if names == own else config  # tf.keras numbers the groups in the file's own order
         return keras_weights.read_layers(self.root, expected, config)
 

@@ -23,13 +23,8 @@ from minicnn.saving.files import check_arrays, read_json
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names, without_modules
-from minicnn.saving.keras.state import (
-    frozen_names,
-    names_by_layer,
-    optimizer_arrays,
-    optimizer_state,
-    trainable_first,
-)
+from minicnn.saving.keras.state import frozen_names, optimizer_arrays, optimizer_state
+from minicnn.saving.keras.structure import is_functional, layers_of, occurrences
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, split_arrays
 
@@ -48,7 +43,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
             _write_weights(file, snapshot)
             return
         file.attrs["keras_version"], file.attrs["backend"] = KERAS_VERSION, "tensorflow"
-        file.attrs["model_config"] = json.dumps(without_modules(model_to_keras(snapshot.config)))
+        file.attrs["model_config"] = json.dumps(without_modules(model_to_keras(snapshot.config, keeps_sharing=False)))
         if snapshot.training and not split_arrays(snapshot.training, "")[1]:
             file.attrs["minicnn_training"] = json.dumps(snapshot.training)
         _write_weights(file.create_group("model_weights"), snapshot)
@@ -62,20 +57,27 @@ def write(path: Path, snapshot: Snapshot) -> None:
 
 
 def _write_weights(group, snapshot):
-    entries = [entry for entry in snapshot.config["config"]["layers"] if _is_a_layer(entry, snapshot.config)]
+    entries = [entry for entry in layers_of(snapshot.config) if _is_a_layer(entry, snapshot.config)]
     _write_names(group, "layer_names", [entry["name"] for entry in entries])
     group.attrs["backend"], group.attrs["keras_version"] = "tensorflow", KERAS_VERSION
-    grouped, frozen = names_by_layer(snapshot.weights), frozen_names(snapshot.config, snapshot.weights)
+    grouped = _places_by_layer(snapshot.config, snapshot.weights)
     for entry in entries:
-        own = trainable_first(grouped.get(entry["name"], []), frozen)
         layer = group.create_group(entry["name"].encode())  # bytes: another layout for letters outside ASCII is avoided
-        _write_arrays(layer, {name: snapshot.weights[name] for name in own})
+        _write_arrays(layer, {path: snapshot.weights[name] for path, name in grouped.get(entry["name"], ())})
     _write_arrays(group.create_group("top_level_model_weights"), {})
+
+
+def _places_by_layer(config, names) -> dict:
+    """Layer → (path, name) of its weights in the order of these files, where they stand wherever they occur."""
+    frozen, grouped = frozen_names(config, names), {}
+    for path, name in occurrences(config, names):
+        grouped.setdefault(path.partition("/")[0], []).append((path, name))
+    return {layer: sorted(places, key=lambda place: place[1] in frozen) for layer, places in grouped.items()}
 
 
 def _is_a_layer(entry, config) -> bool:
     """Keras counts the input among a functional model's layers, not among a Sequential's."""
-    return entry["class_name"] != "InputLayer" or config["class_name"] != "Sequential"
+    return entry["class_name"] != "InputLayer" or is_functional(config)
 
 
 def _write_arrays(group, arrays):
@@ -148,13 +150,13 @@ def read_weights(group: hdf5.Group, expected: dict[str, Shape], config: Config) 
         arrays = list(_arrays(layer).values())
         if arrays:
             stored[name] = arrays
-    frozen = frozen_names(config, expected)
-    layers = {name: trainable_first(own, frozen) for name, own in names_by_layer(expected).items()}
+    layers = {layer: [name for _, name in places] for layer, places in _places_by_layer(config, expected).items()}
     if len(stored) == len(layers) and set(stored) != set(layers):  # a model made again in the same session: by order
         stored = dict(zip(layers, stored.values(), strict=True))
     found = {}
     for name, arrays in stored.items():
         own = layers.get(name, [])
+        own = list(dict.fromkeys(own)) if len(arrays) < len(own) else own  # as Keras has it: once within a layer
         found |= dict(zip(own, arrays, strict=False)) | {array.path: array for array in arrays[len(own) :]}
     check_arrays({name: dataset.shape for name, dataset in found.items()}, expected)
     return {name: hdf5.read_finite(found[name]) for name in expected}

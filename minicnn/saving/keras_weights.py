@@ -20,9 +20,9 @@ from minicnn.layers.names import snake_case
 from minicnn.saving import hdf5, keras_hdf5
 from minicnn.saving.files import check_arrays
 from minicnn.saving.formats import Format
-from minicnn.saving.keras.config import MODELS
 from minicnn.saving.keras.layers import keras_class_name
 from minicnn.saving.keras.state import names_by_layer, optimizer_arrays, optimizer_state
+from minicnn.saving.keras.structure import is_model, layers_of
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot
 
@@ -46,11 +46,11 @@ def write_layers(group: h5py.Group, config: Config, weights: dict[str, np.ndarra
     """Write a model's layers into an open file's group."""
     container = group.create_group(CONTAINERS[0])
     counts, grouped = Counter(), names_by_layer(weights, prefix)
-    for entry in config["config"]["layers"]:
+    for entry in layers_of(config):
         own = {name: weights[name] for name in grouped.get(entry["name"], ())}
         layer = container.create_group(_numbered(entry, counts))
         layer.create_group("vars").attrs["name"] = entry["name"]
-        if entry["class_name"] in MODELS:
+        if is_model(entry):
             write_layers(layer, entry, own, f"{prefix}{entry['name']}/")
             continue
         for index, array in enumerate(own.values()):
@@ -105,7 +105,7 @@ def _find_layers(group, expected, config, prefix, found):
     by_name = _groups_by_name(container)
     go_by_name = all(name in by_name for name in grouped)
     counts = Counter()
-    for entry in config["config"]["layers"]:
+    for entry in layers_of(config):
         path = _numbered(entry, counts)
         own = grouped.pop(entry["name"], None)  # a layer that occurs in several models has its weights in the first
         if own is None:
@@ -114,7 +114,7 @@ def _find_layers(group, expected, config, prefix, found):
         if not isinstance(layer, hdf5.Group):
             continue  # reported as missing
         used.add(layer.path)
-        if entry["class_name"] in MODELS:
+        if is_model(entry):
             _find_layers(layer, own, entry, f"{prefix}{entry['name']}/", found)
             continue
         variables = layer.find("vars")

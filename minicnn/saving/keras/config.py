@@ -6,13 +6,24 @@ translates. Keras 2 writes a call as a list of ``[layer, call, output, arguments
 
 from typing import Any
 
+from minicnn import layers
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.saving.keras.layers import dtype_from_keras, layer_from_keras, layer_to_keras
 from minicnn.saving.keras.names import brief, class_name_of, config_of, keras_object
+from minicnn.saving.keras.structure import (
+    MODELS,
+    earlier_calls,
+    is_functional,
+    is_model,
+    layers_of,
+    structure_of,
+    without_earlier_calls,
+)
 
-MODELS = ("Functional", "Sequential")
+SHARED = ("name", "trainable", "dtype", "layers", "input_layers", "output_layers", "build_input_shape")
+"""What a model's config has; a subclass's further arguments are its own."""
 MAX_DEPTH = 20  # of models in models
 
 
@@ -27,14 +38,18 @@ def model_from_keras(entry: Any) -> Config:
     FileFormatError
         If it is not a model's, or has what minicnn has not.
     """
-    if not isinstance(entry, dict) or class_name_of(entry) not in MODELS:
+    if not isinstance(entry, dict) or not (_is_keras_model(entry) or layers.is_known(class_name_of(entry))):
         name = entry.get("class_name") if isinstance(entry, dict) else entry
         raise FileFormatError(
-            f"expected a Sequential or functional model; models as subclasses with code of their own cannot be read. "
-            f"Received: {brief(name)}"
+            f"expected a Sequential or functional model, or a subclass given with custom_objects. Received: {brief(name)}"
         )
     dtypes = set()
-    model = _model(entry, dtypes, 0)
+    model = _layer(entry, dtypes, 0)
+    del model["name"]
+    if "structure" in entry:
+        return model | {"structure": entry["structure"]}
+    if not is_model(model):
+        return model
     if len(dtypes) > 1:
         raise FileFormatError(f"a model has one dtype. Received: {sorted(dtypes)}")
     _set_dtype(model, dtypes.pop() if dtypes else "float32")
@@ -43,17 +58,28 @@ def model_from_keras(entry: Any) -> Config:
 
 def output_names(config: Config) -> list[str]:
     """The layers that give a model's outputs, from its config in minicnn's form."""
-    layers = config["config"]["layers"]
-    if config["class_name"] == "Sequential":
-        return [layers[-1]["name"]] if layers else [""]
-    return [history[0] for history in config["config"]["output_layers"]]
+    if not is_model(config):
+        return [""]
+    if is_functional(config):
+        return [history[0] for history in structure_of(config)["output_layers"]]
+    return [entry["name"] for entry in layers_of(config)[-1:]] or [""]
 
 
 def _set_dtype(model, dtype):
     model["config"]["dtype"] = dtype
     for entry in model["config"]["layers"]:
-        if entry["class_name"] in MODELS:
+        if is_model(entry):
             _set_dtype(entry, dtype)
+
+
+def _is_keras_model(entry) -> bool:
+    """Whether an entry in Keras's form is a model's; that of a subclass is under its own name."""
+    class_name, config = class_name_of(entry), entry.get("config")
+    if class_name in MODELS or class_name in layers.CLASSES or not isinstance(config, dict):
+        return class_name in MODELS
+    inner = config.get("layers")
+    has_input = isinstance(inner, list) and inner and isinstance(inner[0], dict) and "InputLayer" in inner[0].values()
+    return bool("input_layers" in config or "build_input_shape" in config or has_input)
 
 
 def _model(entry, dtypes, depth):
@@ -61,15 +87,16 @@ def _model(entry, dtypes, depth):
     if depth > MAX_DEPTH:
         raise FileFormatError(f"models are nested more than {MAX_DEPTH} deep")
     class_name, config = class_name_of(entry), entry.get("config")
+    own = {} if class_name in MODELS else {name: value for name, value in config.items() if name not in SHARED}
     if class_name == "Sequential" and isinstance(config, list):  # before Keras 2.2.3
         config = {"layers": config}
     config = config_of(entry | {"config": config})
     found = config.get("layers")
     if not isinstance(found, list) or not all(isinstance(layer, dict) for layer in found):
         raise FileFormatError(f"a model has a list of layers. Received: {brief(found)}")
-    read = {"name": config.get("name"), "trainable": config.get("trainable", True)}
+    read = own | {"name": config.get("name"), "trainable": config.get("trainable", True)}
     read["layers"] = [_layer(layer, dtypes, depth + 1) for layer in found]
-    if class_name == "Functional":
+    if class_name == "Functional" or "input_layers" in config:
         _read_graph(read, config, found)
     elif not isinstance(read["name"], str | None):
         raise FileFormatError(f"a model's name is a text. Received: {brief(read['name'])}")
@@ -79,7 +106,7 @@ def _model(entry, dtypes, depth):
 def _layer(entry, dtypes, depth):
     """A layer's entry, without its calls."""
     class_name = class_name_of(entry)
-    if class_name in MODELS:
+    if _is_keras_model(entry):
         read = _model(entry, dtypes, depth)
     else:
         config = config_of(entry)
@@ -100,9 +127,9 @@ def _read_graph(read, config, found):
     is_keras_2 = any(isinstance(node, list) for nodes in calls for node in nodes)
     # In Keras, a nested model's own graph counts as its first call: always in Keras 2, if it was built with an input;
     # in Keras 3 among the outputs only, and not for a Sequential.
-    nested = {entry["name"]: entry for entry in read["layers"] if entry["class_name"] in MODELS}
+    nested = {entry["name"]: entry for entry in read["layers"] if is_model(entry)}
     shifted_2 = {name for name, entry in nested.items() if _starts_with_input(entry)} if is_keras_2 else set()
-    shifted_3 = {name for name, entry in nested.items() if entry["class_name"] == "Functional"}
+    shifted_3 = {name for name, entry in nested.items() if is_functional(entry)}
     for entry, nodes in zip(read["layers"], calls, strict=True):
         entry["inbound_nodes"] = [_call_2(node, shifted_2) if is_keras_2 else _call_3(node) for node in nodes if node]
     for end in ("input_layers", "output_layers"):
@@ -113,6 +140,8 @@ def _read_graph(read, config, found):
         histories = [histories] if isinstance(histories[0], str) else histories
         shifted = set() if end == "input_layers" else shifted_2 if is_keras_2 else shifted_3
         read[end] = [_history(history, shifted) for history in histories]
+    if not is_keras_2:
+        without_earlier_calls(read)
 
 
 def _starts_with_input(entry) -> bool:
@@ -165,44 +194,73 @@ def _call(histories, kwargs) -> dict:
 # ------------------------------------------------------------------------------------------------------- writing
 
 
-def model_to_keras(entry: Config) -> Config:
-    """A model in Keras 3's form."""
-    return _written(entry, entry["config"].get("dtype", "float32"))
+def model_to_keras(entry: Config, keeps_sharing: bool = True) -> Config:
+    """A model in Keras 3's form.
+
+    Parameters
+    ----------
+    entry : dict
+    keeps_sharing : bool, default True
+        False: for .h5 files, in which a layer that occurs in several models is several layers for Keras.
+    """
+    earlier = earlier_calls(entry) if keeps_sharing else {}
+    return _written(entry, entry["config"].get("dtype", "float32"), earlier)
 
 
-def _written(entry, dtype):
+def _written(entry, dtype, earlier):
     class_name, config = entry["class_name"], entry["config"]
-    if class_name not in MODELS:
-        return layer_to_keras(class_name, config, dtype)
-    written = {"name": config["name"], "trainable": config.get("trainable", True)}
-    if class_name == "Sequential":
-        written["layers"] = [_written(layer, dtype) for layer in config["layers"]]
-        return keras_object("keras", class_name, written | {"dtype": dtype})
-    written["layers"] = []
-    for layer in config["layers"]:
-        calls = [_call_to_keras(node, dtype) for node in layer["inbound_nodes"]]
-        written["layers"].append(_written(layer, dtype) | {"name": layer["name"], "inbound_nodes": calls})
-        if "shared_object_id" in layer:
-            written["layers"][-1]["shared_object_id"] = layer["shared_object_id"]
-    nested = {layer["name"] for layer in config["layers"] if layer["class_name"] == "Functional"}
+    if not is_model(entry):
+        written = layer_to_keras(class_name, config, dtype)
+    elif "structure" in entry:  # the config holds a subclass's own arguments
+        written = keras_object(None, class_name, config) | {"registered_name": class_name}
+        written["structure"] = entry["structure"]  # in minicnn's form, for minicnn
+    else:
+        written = _model_to_keras(entry, dtype, earlier)
+    if "shared_object_id" in entry:
+        written["shared_object_id"] = entry["shared_object_id"]
+    return written
+
+
+def _model_to_keras(entry, dtype, earlier):
+    class_name, config = entry["class_name"], entry["config"]
+    written = {name: value for name, value in config.items() if name not in SHARED}
+    written |= {"name": config["name"], "trainable": config.get("trainable", True)}
+    written["layers"] = [_written(layer, dtype, earlier) for layer in config["layers"]]
+    kind = {"module": None, "class_name": class_name, "config": written, "registered_name": class_name}
+    if not is_functional(entry):
+        written["dtype"] = dtype
+        return keras_object("keras", class_name, written) if class_name in MODELS else kind
+    before = earlier.get(id(entry), {})
+    for layer, described in zip(written["layers"], config["layers"], strict=True):
+        calls = [_call_to_keras(node, dtype, before) for node in described["inbound_nodes"]]
+        layer |= {"name": described["name"], "inbound_nodes": calls}
+    nested = {layer["name"] for layer in config["layers"] if is_model(layer) and is_functional(layer)}
     written["input_layers"] = _one_or_list(config["input_layers"])
+    ends = [_counted(history, before) for history in config["output_layers"]]
     written["output_layers"] = _one_or_list(
-        [[name, call + 1 if name in nested else call, output] for name, call, output in config["output_layers"]]
+        [[name, call + 1 if name in nested else call, output] for name, call, output in ends]
     )
-    return keras_object("keras.src.models.functional", class_name, written) | {"registered_name": "Functional"}
+    return kind | ({"module": "keras.src.models.functional"} if class_name in MODELS else {})
+
+
+def _counted(history, before) -> list:
+    """A tensor's history with the number of the call among all calls of the layer."""
+    name, call, output = history
+    return [name, call + before.get(name, 0), output]
 
 
 def _one_or_list(histories):
     return histories[0] if len(histories) == 1 else histories
 
 
-def _call_to_keras(node, dtype) -> dict:
+def _call_to_keras(node, dtype, before) -> dict:
     """A call, with the dtype in every tensor."""
 
     def written(value):
         if isinstance(value, list):
             return [written(tensor) for tensor in value]
-        return {"class_name": "__keras_tensor__", "config": value["config"] | {"dtype": dtype}}
+        config = value["config"] | {"dtype": dtype, "keras_history": _counted(value["config"]["keras_history"], before)}
+        return {"class_name": "__keras_tensor__", "config": config}
 
     return {"args": [written(value) for value in node["args"]], "kwargs": node["kwargs"]}
 
@@ -210,7 +268,6 @@ def _call_to_keras(node, dtype) -> dict:
 def without_modules(entry: Config) -> Config:
     """The form of .h5 files: layers and models without the module that their class is in."""
     plain = {k: v for k, v in entry.items() if k not in ("module", "registered_name")}
-    if entry["class_name"] in MODELS:
-        layers = [without_modules(layer) for layer in entry["config"]["layers"]]
-        plain["config"] = entry["config"] | {"layers": layers}
+    if _is_keras_model(entry):
+        plain["config"] = entry["config"] | {"layers": [without_modules(layer) for layer in entry["config"]["layers"]]}
     return plain

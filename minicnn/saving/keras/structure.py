@@ -1,0 +1,112 @@
+"""What a model's entry holds: which of its layers are models, which occur several times, and how Keras counts calls."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+
+from minicnn.hints import Config
+
+MODELS = ("Functional", "Sequential")
+
+
+def structure_of(entry: Config) -> Config:
+    """A model's layers and calls; beside the config where that of a subclass holds its own arguments alone."""
+    return entry.get("structure", entry["config"])
+
+
+def layers_of(entry: Config) -> list[Config]:
+    """The entries of a model's layers."""
+    return structure_of(entry)["layers"]
+
+
+def is_model(entry: Config) -> bool:
+    """Whether an entry, in minicnn's form, is a model's; a subclass is under its own name."""
+    if entry["class_name"] in MODELS or "structure" in entry:
+        return True
+    inner = entry["config"].get("layers")  # the entries of an own layer's layers are without "name"
+    return isinstance(inner, list) and bool(inner) and all(isinstance(e, dict) and "name" in e for e in inner)
+
+
+def is_functional(entry: Config) -> bool:
+    """Whether a model's entry has calls; otherwise it is a stack."""
+    return "input_layers" in structure_of(entry)
+
+
+def occurrences(entry: Config, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(path, name) of every place where a model has a weight.
+
+    Parameters
+    ----------
+    entry : dict
+        The model's, where a layer or model that occurs several times has a "shared_object_id".
+    names : iterable of str
+        Of the weights, each once: the path of its first place.
+    """
+    grouped, homes = defaultdict(list), {}
+    for name in names:
+        grouped[name.rpartition("/")[0] + "/"].append(name)
+
+    def walk(entry, path, home):
+        for layer in layers_of(entry):
+            here, own = f"{path}{layer['name']}/", f"{home}{layer['name']}/"
+            if (identity := layer.get("shared_object_id")) is not None:
+                own = homes.setdefault(identity, own)
+            if is_model(layer):
+                yield from walk(layer, here, own)
+            else:
+                yield from ((here + name.removeprefix(own), name) for name in grouped[own])
+
+    return walk(entry, "", "")
+
+
+def earlier_calls(entry: Config) -> dict[int, dict[str, int]]:
+    """How often Keras 3 has called each layer of a model that it reads, before it comes to the model's own calls.
+
+    It takes a tensor's number among all calls of the layer, while what it writes counts the calls in the model at hand:
+    with a layer that occurs in an inner model too, it cannot read its own files (3.15.1). A Sequential is built anew
+    with every layer that is put on it, so that the first of n layers is called n times.
+
+    Returns
+    -------
+    dict
+        ``id`` of a functional model's entry → layer name → number of calls.
+    """
+    counts, earlier, known = Counter(), {}, {}
+
+    def read(entry):
+        identity = entry.get("shared_object_id", (id(entry),))
+        if identity in known or not is_model(entry):
+            return identity
+        known[identity] = entry
+        found = [(layer, read(layer)) for layer in layers_of(entry)]
+        if is_functional(entry):
+            earlier[id(entry)] = {layer["name"]: counts[key] for layer, key in found}
+            counts.update({key: len(layer["inbound_nodes"]) for layer, key in found})
+        else:
+            stack = [key for layer, key in found if layer["class_name"] != "InputLayer"]
+            counts.update({key: len(stack) - index for index, key in enumerate(stack)})
+        return identity
+
+    read(entry)
+    return earlier
+
+
+def without_earlier_calls(structure: Config) -> None:
+    """Count the calls of a functional model, in minicnn's form, in that model alone, whoever wrote it: in place.
+
+    Each of its calls leads to an output, so that the last one is referred to.
+    """
+    histories = [t["config"]["keras_history"] for e in structure["layers"] for t in _tensors(e["inbound_nodes"])]
+    histories += structure["output_layers"]
+    highest = defaultdict(int)
+    for name, call, _ in histories:
+        highest[name] = max(highest[name], call)
+    for entry in structure["layers"]:
+        highest[entry["name"]] -= max(len(entry["inbound_nodes"]) - 1, 0)
+    for history in histories:
+        history[1] -= max(highest[history[0]], 0)
+
+
+def _tensors(calls):
+    for call in calls:
+        for value in call["args"]:
+            yield from value if isinstance(value, list) else [value]

@@ -61,7 +61,13 @@ FLOORS = {
     ),
     "minicnn.losses": (("binary",), ("crossentropy", "elementwise"), ("base",), ("targets",)),
     "minicnn.metrics": (("*",), ("base",)),
-    "minicnn.models": (("sequential",), ("model",), ("files", "compilable"), ("network",), ("config", "summary")),
+    "minicnn.models": (
+        ("sequential",),
+        ("model",),
+        ("files", "compilable"),
+        ("network",),
+        ("config", "summary", "copies"),
+    ),
     "minicnn.onnx": (
         ("exporter", "importer"),
         ("operators", "rearranging", "writer"),
@@ -82,7 +88,7 @@ FLOORS = {
         ("snapshot", "files"),
     ),
     "minicnn.saving.hdf5": (("reading", "writing"), ("contents", "messages")),
-    "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers",), ("names",)),
+    "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers",), ("names", "structure")),
     "minicnn.training": (
         ("loop",),
         ("evaluation", "progress", "device_engine"),
@@ -118,7 +124,7 @@ BESIDE_THE_CORE = {
     "layers.base": {"regularizers"},  # those four: an option that the documents' networks do not use
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "models": {"models.files"},  # names for users
-    "models.compilable": {"training.device_engine"},  # when the backend is a GPU's
+    "models.compilable": {"training.device_engine", "models.copies"},  # when the backend is a GPU's; to pickle
     "models.model": {"callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"},  # to save
     "models.network": {"models.config", "models.summary"},  # to save, to print
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators

@@ -169,6 +169,9 @@ class Layer(Step, Configurable):
             delattr(self, name)
         self._weights, self.nodes, self._built = {}, [], False
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"nodes": []}  # a copy has none, but for those of a graph that is copied with it
+
     def _need_weights(self):
         if not self.built:
             raise NotBuiltError(

@@ -12,6 +12,7 @@ from minicnn.errors import NotCompiledError
 from minicnn.graph import Tensor
 from minicnn.losses import Loss
 from minicnn.metrics import Metric
+from minicnn.models import copies
 from minicnn.models.network import Network, one_or_list
 from minicnn.optimizers import Optimizer
 from minicnn.training import compiled
@@ -50,6 +51,12 @@ class CompilableNetwork(Network):
         self._seed = random.next_seed()
         self._warned = False
         self._engine = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return copies.state_of(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        copies.put_state(self, state)
 
     @property
     def seed(self) -> int:

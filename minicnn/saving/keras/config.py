@@ -38,10 +38,11 @@ def model_from_keras(entry: Any) -> Config:
     FileFormatError
         If it is not a model's, or has what minicnn has not.
     """
-    if not isinstance(entry, dict) or not (_is_keras_model(entry) or layers.is_known(class_name_of(entry))):
+    if not isinstance(entry, dict) or not (class_name_of(entry) in MODELS or layers.is_known(class_name_of(entry))):
         name = entry.get("class_name") if isinstance(entry, dict) else entry
         raise FileFormatError(
-            f"expected a Sequential or functional model, or a subclass given with custom_objects. Received: {brief(name)}"
+            "expected a Sequential or functional model; a subclass is given with custom_objects, and one with a call "
+            f"method of its own cannot be read. Received: {brief(name)}"
         )
     dtypes = set()
     model = _layer(entry, dtypes, 0)

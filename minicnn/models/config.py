@@ -169,7 +169,7 @@ def layer_from_config(entry: dict[str, Any]) -> layers.Layer:
     try:
         layer = layers.get({"class_name": entry["class_name"], "config": entry.get("config")})
     except ValueError as error:
-        if not str(error).startswith("Unknown layer"):
+        if layers.is_known(entry["class_name"]):
             raise
         hint = f"custom_objects={{{entry['class_name']!r}: its class}}"
         plain = _plain_model(entry)

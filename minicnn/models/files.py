@@ -43,7 +43,9 @@ def take(model: Model) -> Snapshot:
         If a weight holds NaN or infinite values.
     """
     weights, config = _finite_weights(model), model_config(model)
-    history = None if model.history is None else to_plain(model.history.get_state())
+    history = None if model.history is None else model.history.get_state()
+    for values in [] if history is None else history["history"].values():  # many small arrays would fill the header
+        values[:] = [value.item() if isinstance(value, np.generic) else value for value in values]
     training = {"seed": model.seed, "epochs_trained": model.epochs_trained, "history": history}
     if model.compiled is None:
         return Snapshot(weights, config, training=training)

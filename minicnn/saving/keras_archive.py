@@ -21,7 +21,7 @@ from minicnn.saving.keras.config import model_from_keras, model_to_keras, output
 from minicnn.saving.keras.structure import is_model, layers_of
 from minicnn.saving.keras_hdf5 import KERAS_VERSION
 from minicnn.saving.snapshot import Reader as BaseReader
-from minicnn.saving.snapshot import Snapshot, split_arrays
+from minicnn.saving.snapshot import Snapshot, training_text
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 MAX_MEMBERS = 1000
@@ -34,8 +34,8 @@ def write(path: Path, snapshot: Snapshot) -> None:
     if snapshot.compile is not None:
         config["compile_config"] = compile_to_keras(snapshot.compile)
     metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
-    if snapshot.training and not split_arrays(snapshot.training, "")[1]:
-        metadata["minicnn_training"] = snapshot.training
+    if snapshot.training:
+        metadata["minicnn_training"] = json.loads(training_text(snapshot.training))
     weights = io.BytesIO()
     with hdf5.new_file(weights, ".keras") as file:
         keras_weights.write_layers(file, snapshot.config, snapshot.weights)

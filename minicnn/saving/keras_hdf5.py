@@ -26,7 +26,7 @@ from minicnn.saving.keras.config import model_from_keras, model_to_keras, output
 from minicnn.saving.keras.state import frozen_names, optimizer_arrays, optimizer_state
 from minicnn.saving.keras.structure import is_functional, layers_of, occurrences
 from minicnn.saving.snapshot import Reader as BaseReader
-from minicnn.saving.snapshot import Snapshot, split_arrays
+from minicnn.saving.snapshot import Snapshot, training_text
 
 KERAS_VERSION = "3.0.0"  # whose format is written
 OWN_OPTIMIZER = "minicnn_optimizer_weights"
@@ -44,8 +44,8 @@ def write(path: Path, snapshot: Snapshot) -> None:
             return
         file.attrs["keras_version"], file.attrs["backend"] = KERAS_VERSION, "tensorflow"
         file.attrs["model_config"] = json.dumps(without_modules(model_to_keras(snapshot.config, keeps_sharing=False)))
-        if snapshot.training and not split_arrays(snapshot.training, "")[1]:
-            file.attrs["minicnn_training"] = json.dumps(snapshot.training)
+        if snapshot.training:
+            file.attrs["minicnn_training"] = training_text(snapshot.training)
         _write_weights(file.create_group("model_weights"), snapshot)
         if snapshot.compile is not None:
             training = compile_to_keras(snapshot.compile)

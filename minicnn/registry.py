@@ -14,8 +14,7 @@ from pkgutil import iter_modules
 from types import MappingProxyType, ModuleType
 from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
-import numpy as np
-
+from minicnn.checks import plain
 from minicnn.errors import fold_name, unknown_name
 from minicnn.hints import Config
 
@@ -123,10 +122,10 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Configurable):
         return {"class_name": type(value).__name__, "config": value.get_config()}
     if isinstance(value, list | tuple):
-        return type(value)(to_plain(v) for v in value)
+        return [to_plain(v) for v in value] if type(value) is list else tuple(to_plain(v) for v in value)
     if isinstance(value, dict):
-        return {k: to_plain(v) for k, v in value.items()}
-    return value.item() if isinstance(value, np.generic) else value
+        return {plain(k): to_plain(v) for k, v in value.items()}
+    return plain(value)
 
 
 def is_config(value: object) -> bool:

@@ -85,7 +85,7 @@ FLOORS = {
         ("keras",),
         ("hdf5",),
         ("formats",),
-        ("snapshot", "files"),
+        ("snapshot", "files", "kinds"),
     ),
     "minicnn.saving.hdf5": (("reading", "writing"), ("contents", "messages")),
     "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers",), ("names", "structure")),

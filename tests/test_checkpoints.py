@@ -459,7 +459,7 @@ LOGS = {  # what a callback may put into the logs → what comes back, where fil
     "path": (PurePosixPath("a/b"), "a/b"),
     "set": ({1}, [1]),
     "keys": ({1: 2, "x": {2.5: None}, "__array__": 3}, {"1": 2, "x": {"2.5": None}, "array": 3}),
-    "array": (np.arange(3.0), [0, 1, 2]),
+    "array": (np.arange(3.0), [0.0, 1.0, 2.0]),
     "matrix": (np.eye(2, dtype=">i2"), [[1, 0], [0, 1]]),
     "ragged": ([np.arange(1), np.arange(2)], [[0], [0, 1]]),
     "objects": (np.array([None, "x"], object), "[None 'x']"),
@@ -494,9 +494,15 @@ def test_what_callbacks_put_into_the_logs_loses_no_training(tmp_path, suffix):
         if name in ("lock", "endless"):
             assert expected in str(value)
         else:
-            assert str(np.asarray(value).tolist() if name != "ragged" else [list(v) for v in value]) == str(expected)
+            assert str(
+                np.asarray(value).tolist() if name != "ragged" else [np.asarray(v).tolist() for v in value]
+            ) == str(expected)
     resumed = build()
-    assert resumed.fit(X[:32], Y[:32], epochs=3, verbose=0, callbacks=[Talkative()], resume=tmp_path / "run").epoch == [0, 1, 2]
+    assert resumed.fit(X[:32], Y[:32], epochs=3, verbose=0, callbacks=[Talkative()], resume=tmp_path / "run").epoch == [
+        0,
+        1,
+        2,
+    ]
 
 
 def test_what_is_saved_as_text_is_said(tmp_path):

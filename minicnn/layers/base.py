@@ -66,8 +66,8 @@ class Layer(Step, Configurable):
             raise ValueError(f"a name is a string, not empty and without '/'. Received: name={name!r}")
         if dtype not in (None, floatx()):
             raise ValueError(f"a model has one dtype, set with utils.set_floatx: {floatx()!r} now. Received: {dtype=}")
-        self.name: str = unique_name(type(self).__name__) if name is None else name
-        self.trainable: bool = trainable
+        self.name: str = unique_name(type(self).__name__) if name is None else str(name)
+        self.trainable: bool = bool(trainable)
         self.declared_input_shape: Shape | None = declared_shape(input_shape, input_dim, batch_input_shape)
         self.dtype: str | None = dtype
         self.nodes: list[Node] = []

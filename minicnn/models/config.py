@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 STRUCTURE_ARGUMENTS = {"Functional": ("inputs", "outputs"), "Sequential": ("layers",)}
 """With which a model's class takes its layers."""
-STRUCTURE = ("name", "trainable", "dtype", "layers", "input_layers", "output_layers")
+GRAPH = ("layers", "input_layers", "output_layers")
+STRUCTURE = ("name", "trainable", "dtype", *GRAPH)
 """What a model's config has; a subclass's further entries are its own."""
 
 MAX_LAYERS = 10_000  # of one model in a config, which may come from a stranger
@@ -61,7 +62,7 @@ def layer_config(layer: layers.Layer) -> dict[str, Any]:
         first.setdefault("shared_object_id", 1 + sum("shared_object_id" in entry for entry in known.values()))
         return {key: value for key, value in first.items() if key != "inbound_nodes"}
     # What is below "layers" stays the same object: a layer in it may turn out to be shared.
-    config = {name: value if name in STRUCTURE else to_plain(value) for name, value in layer.get_config().items()}
+    config = {name: value if name in GRAPH else to_plain(value) for name, value in layer.get_config().items()}
     known[layer] = {"class_name": class_name_of(layer), "config": config, "name": layer.name}
     if hasattr(layer, "structure") and "layers" not in config:
         known[layer]["structure"] = layer.structure()

@@ -5,7 +5,9 @@ The formats are `minicnn.saving`'s; between them and the models stands its `Snap
 
 from __future__ import annotations
 
+import warnings
 import weakref
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -22,7 +24,7 @@ from minicnn.models.config import model_config
 from minicnn.models.network import Network, layers_within
 from minicnn.parameters import weights_from_file
 from minicnn.registry import custom_object_scope, to_plain
-from minicnn.saving.files import named_in_errors, read_json
+from minicnn.saving.files import check_arrays, named_in_errors, read_json
 from minicnn.saving.snapshot import Reader, Snapshot
 
 if TYPE_CHECKING:
@@ -123,15 +125,36 @@ def put(model: Model, file: Reader) -> None:
     _set_position(model, file.training)
 
 
-def put_weights(model: Model, filepath: str | PathLike[str], skip_mismatch: bool) -> None:
+def put_weights(model: Model, filepath: str | PathLike[str], skip_mismatch: bool, by_name: bool) -> None:
     """Read weights from a file; arguments and errors as for `Model.load_weights`."""
-    if skip_mismatch:
-        raise ValueError(
-            "weights that do not fit are never skipped: read the file with another model of the file's structure, "
-            "and copy layer by layer with set_weights. Received: skip_mismatch=True"
-        )
     with saving.open_file(filepath) as file:
-        _assign(model, _read_weights(model, file))
+        if not skip_mismatch and not by_name:
+            _assign(model, _read_weights(model, file))
+            return
+        expected = {name: w.shape for name, w in _weights_by_name(model).items()}
+        found = file.find(expected, model_config(model), by_name)
+        with named_in_errors(filepath):
+            fitting = _fitting(expected, {name: s.shape for name, s in found.items()}, skip_mismatch, by_name)
+            _assign(model, {name: found[name].read() for name in fitting})
+
+
+def _fitting(expected, found, skip_mismatch, by_name) -> list[str]:
+    """The weights of those layers for which a file has just what is expected."""
+    layers, stored, fitting = defaultdict(dict), defaultdict(dict), []
+    for grouped, shapes in ((layers, expected), (stored, found)):
+        for name, shape in shapes.items():
+            grouped[name.rpartition("/")[0]][name] = shape
+    for layer, own in layers.items():
+        if by_name and layer not in stored:
+            continue
+        try:
+            check_arrays(stored[layer], own)
+            fitting += own
+        except FileFormatError as error:
+            if not skip_mismatch:
+                raise
+            warnings.warn(f"layer '{layer}' stays as it is: {error}", stacklevel=4)
+    return fitting
 
 
 def _read_weights(model, file):
@@ -146,7 +169,7 @@ def _read_optimizer(model, file):
 
 
 def _assign(model, arrays):
-    weights = _weights_by_name(model)
+    weights = {name: weight for name, weight in _weights_by_name(model).items() if name in arrays}
     for name, weight in weights.items():
         weight.check(arrays[name])
         if arrays[name].dtype.itemsize > weight.dtype.itemsize:

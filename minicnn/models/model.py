@@ -355,7 +355,7 @@ class Model(CompilableNetwork):
         """Write the weights alone; arguments and errors as for `save`, the suffix ".weights.h5" besides."""
         files.write(filepath, files.take_weights(self), overwrite)
 
-    def load_weights(self, filepath: str | PathLike[str], skip_mismatch: bool = False) -> None:
+    def load_weights(self, filepath: str | PathLike[str], skip_mismatch: bool = False, by_name: bool = False) -> None:
         """Read weights from a file of any format; of a whole model's file, the weights alone.
 
         Weights go by their names, "conv2d/kernel"; the numbers at the ends of layers' names may differ if all else
@@ -365,14 +365,20 @@ class Model(CompilableNetwork):
         ----------
         filepath : str or path-like
         skip_mismatch : bool, default False
-            Only False: nothing is loaded unless everything fits.
+            Whether layers that the file does not have, or with weights of other shapes, stay as they are, with a
+            warning each; otherwise nothing is loaded unless everything fits.
+        by_name : bool, default False
+            Whether the layers that the file has under the same name are loaded, and others stay as they are: to begin
+            with the layers of another model. For .safetensors and Keras's old .h5 files.
 
         Raises
         ------
         FileFormatError
             If a weight is missing, left over or of another shape, and if the file is damaged; the model is as before.
+        ValueError
+            For ``by_name=True`` and a file that goes by structure.
         """
-        files.put_weights(self, filepath, skip_mismatch)
+        files.put_weights(self, filepath, skip_mismatch, by_name)
 
     def snapshot(self) -> Snapshot:
         """The model at this moment, for `minicnn.saving`; the arrays are copies."""

@@ -9,7 +9,7 @@ Trainable weights come before the others, also in a nested model.
 """
 
 import json
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,15 @@ import numpy as np
 from minicnn import optimizers
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config, Shape
-from minicnn.saving import hdf5
-from minicnn.saving.files import check_arrays, read_json
+from minicnn.saving import hdf5, kinds
+from minicnn.saving.files import read_json
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names, without_modules
 from minicnn.saving.keras.state import frozen_names, optimizer_arrays, optimizer_state
 from minicnn.saving.keras.structure import is_functional, layers_of, occurrences
 from minicnn.saving.snapshot import Reader as BaseReader
-from minicnn.saving.snapshot import Snapshot, training_text
+from minicnn.saving.snapshot import Snapshot, Stored, training_text
 
 KERAS_VERSION = "3.0.0"  # whose format is written
 OWN_OPTIMIZER = "minicnn_optimizer_weights"
@@ -122,8 +122,8 @@ class Reader(BaseReader):
             return None
         return compile_from_keras(read_json(_text(training, "training_config")), output_names(self.config))
 
-    def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
-        return read_weights(self.root.members.get("model_weights", self.root), expected, config)
+    def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
+        return find_weights(self.root.members.get("model_weights", self.root), expected, config, by_name)
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         group = self.root.members.get(OWN_OPTIMIZER, self.root.members.get("optimizer_weights"))
@@ -136,8 +136,10 @@ class Reader(BaseReader):
         return optimizer_state(list(found.values()), slots, expected, config, self.compile, by_slot)
 
 
-def read_weights(group: hdf5.Group, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
-    """All weights from a group with ``layer_names``; see `minicnn.saving.snapshot.Reader.weights`."""
+def find_weights(
+    group: hdf5.Group, expected: dict[str, Shape], config: Config, by_name: bool = False
+) -> dict[str, Stored]:
+    """The weights of a group with ``layer_names``; see `minicnn.saving.snapshot.Reader.find`."""
     if not isinstance(group, hdf5.Group):
         raise FileFormatError("the weights are not where Keras writes them: 'model_weights' is no group")
     stored = {}
@@ -151,15 +153,17 @@ def read_weights(group: hdf5.Group, expected: dict[str, Shape], config: Config) 
         if arrays:
             stored[name] = arrays
     layers = {layer: [name for _, name in places] for layer, places in _places_by_layer(config, expected).items()}
-    if len(stored) == len(layers) and set(stored) != set(layers):  # a model made again in the same session: by order
+    if (
+        len(stored) == len(layers) and set(stored) != set(layers) and not by_name
+    ):  # a model made again in the same session: by order
         stored = dict(zip(layers, stored.values(), strict=True))
     found = {}
     for name, arrays in stored.items():
         own = layers.get(name, [])
         own = list(dict.fromkeys(own)) if len(arrays) < len(own) else own  # as Keras has it: once within a layer
-        found |= dict(zip(own, arrays, strict=False)) | {array.path: array for array in arrays[len(own) :]}
-    check_arrays({name: dataset.shape for name, dataset in found.items()}, expected)
-    return {name: hdf5.read_finite(found[name]) for name in expected}
+        left_over = {f"{name}/{array.path.rpartition('/')[2]} (left over)": array for array in arrays[len(own) :]}
+        found |= dict(zip(own, arrays, strict=False)) | left_over
+    return {name: Stored(dataset.shape, partial(hdf5.read_finite, dataset)) for name, dataset in found.items()}
 
 
 def _arrays(group) -> dict:
@@ -193,4 +197,4 @@ def _text(value, attribute) -> str:
     return value
 
 
-FORMAT: Format = Format((".h5", ".hdf5"), write, Reader, check_writable=hdf5.check_writable)
+FORMAT: Format = Format((".h5", ".hdf5"), write, Reader, check_writable=hdf5.check_writable, kind=kinds.HDF5)

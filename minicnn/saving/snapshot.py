@@ -5,13 +5,13 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from minicnn.checks import is_real
 from minicnn.hints import Config, Shape
-from minicnn.saving.files import MAX_JSON
+from minicnn.saving.files import MAX_JSON, check_arrays
 
 MAX_TEXT = 1000  # characters of an object that is saved as text
 MAX_DEPTH = 50  # of lists and dicts in a training's state; what is deeper may contain itself
@@ -45,6 +45,20 @@ class Snapshot:
     optimizer: dict[str, Any] | None = None
     training: dict[str, Any] = field(default_factory=dict)
     weights_only: bool = False
+
+
+class Stored(NamedTuple):
+    """A weight in a file that has not been read yet.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    read : callable
+        Returns the array, or raises `FileFormatError` if it holds anything but finite numbers.
+    """
+
+    shape: Shape
+    read: Callable[[], np.ndarray]
 
 
 class Reader:
@@ -89,6 +103,25 @@ class Reader:
         ------
         FileFormatError
             If a weight is missing, left over, or of another shape or dtype: before any is read.
+        """
+        found = self.find(expected, config)
+        check_arrays({name: stored.shape for name, stored in found.items()}, expected)
+        return {name: found[name].read() for name in expected}
+
+    def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
+        """What the file has in the place of each weight, of whatever shape; and under other names, what is left over.
+
+        Parameters
+        ----------
+        expected, config :
+            As for `weights`.
+        by_name : bool, default False
+            Whether layers go by their names alone, never by their order.
+
+        Raises
+        ------
+        ValueError
+            For ``by_name=True``, if the format goes by structure.
         """
         raise NotImplementedError
 

@@ -137,8 +137,7 @@ class Layer(Step, Configurable):
         return [w for w in self.weights if not w.trainable]
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights as NumPy arrays, in Keras's order and layouts."""
-        self._need_weights()
+        """Copies of all weights as NumPy arrays, in Keras's order and layouts; none before the layer is built."""
         return [w.numpy() for w in self.weights]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:

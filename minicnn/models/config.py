@@ -21,6 +21,7 @@ from minicnn.errors import unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers import InputLayer
 from minicnn.registry import constructor_parameters, to_plain
+from minicnn.saving.keras.config import model_from_keras
 from minicnn.settings import floatx
 
 if TYPE_CHECKING:
@@ -182,6 +183,8 @@ def layer_from_config(entry: dict[str, Any]) -> layers.Layer:
             f"the class {entry['class_name']} is not known: a plain model takes its place; give {hint}", stacklevel=2
         )
         layer = layers.get(plain)
+    if "structure" in entry:  # the config holds a subclass's own arguments, which may leave the name out
+        layer.name = entry["structure"]["name"]
     if identity is not None:
         known[identity] = layer
     return layer
@@ -193,6 +196,23 @@ def _plain_model(entry) -> dict | None:
     if "layers" not in config or "dtype" not in config or not set(config) <= set(STRUCTURE):
         return None
     return {"class_name": "Functional" if "input_layers" in config else "Sequential", "config": config}
+
+
+def from_keras(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """A model's config as minicnn has it, if it is one of Keras's: of `get_config` there, or written by hand."""
+    entries = config.get("layers")
+    if not isinstance(entries, list) or not any(isinstance(entry, dict) and _is_keras(entry) for entry in entries):
+        return config
+    own = {name: value for name, value in config.items() if name not in (*STRUCTURE, "build_input_shape")}
+    return own | model_from_keras({"class_name": cls.saved_as, "config": config})["config"]
+
+
+def _is_keras(entry) -> bool:
+    """Whether a layer's entry is in a form that Keras alone has."""
+    calls, arguments = entry.get("inbound_nodes"), entry.get("config")
+    as_lists = isinstance(calls, list) and any(isinstance(call, list) for call in calls)
+    arguments = arguments if isinstance(arguments, dict) else {}
+    return "module" in entry or as_lists or "batch_shape" in arguments or "batch_input_shape" in arguments
 
 
 def own_arguments(cls: type, config: dict[str, Any]) -> dict[str, Any]:

@@ -264,12 +264,6 @@ def model_from_json(json_string: str | bytes, custom_objects: Mapping[str, type]
         return model_from_config(read_json(json_string))
 
 
-def clone_model(model: Model) -> Model:
-    """A model of the same structure and names, with new weights, not compiled."""
-    own = {configs.class_name_of(layer): type(layer) for layer in [model, *layers_within(model)]}
-    return model_from_config(model_config(model), own)
-
-
 def load_model(
     filepath: str | PathLike[str],
     custom_objects: Mapping[str, type] | None = None,

@@ -219,6 +219,7 @@ class Network(Layer):
         ValueError, TypeError
             If the config does not describe a model.
         """
+        config = configs.from_keras(cls, config)
         with custom_object_scope(custom_objects), configs.sharing(), floatx_of(config.get("dtype", floatx())):
             model = cls._made_from(config)
         model.name = config.get("name") or model.name

@@ -16,7 +16,7 @@ from minicnn.saving.files import MAX_JSON, read_json
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names
-from minicnn.saving.keras.structure import is_model, layers_of
+from minicnn.saving.keras.structure import paths, structure_of
 from minicnn.saving.keras_hdf5 import KERAS_VERSION
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, Stored, training_text
@@ -40,7 +40,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
     weights = io.BytesIO()
     with hdf5.new_file(weights, ".keras") as file:
         keras_weights.write_layers(file, snapshot.config, snapshot.weights)
-        file.create_group("vars").attrs["name"] = snapshot.config["config"]["name"]
+        file.create_group("vars").attrs["name"] = structure_of(snapshot.config)["name"]
         if snapshot.compile is not None:
             keras_weights.write_optimizer(file, snapshot)
     with zipfile.ZipFile(path, "x") as archive:
@@ -75,8 +75,8 @@ class Reader(BaseReader):
         return compile_from_keras(self._compiled, output_names(self.config))
 
     def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
-        names, own = ({e["name"] for e in layers_of(c)} if is_model(c) else set() for c in (config, self.config))
-        config = self.config if names == own else config  # tf.keras numbers the groups in the file's own order
+        if set(paths(config)) == set(paths(self.config)):  # tf.keras numbers the groups in the file's own order
+            config = self.config
         return keras_weights.find_layers(self.root, expected, config, by_name)
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:

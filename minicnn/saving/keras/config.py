@@ -47,9 +47,7 @@ def model_from_keras(entry: Any) -> Config:
     dtypes = set()
     model = _layer(entry, dtypes, 0)
     del model["name"]
-    if "structure" in entry:
-        return model | {"structure": entry["structure"]}
-    if not is_model(model):
+    if "structure" in model or not is_model(model):
         return model
     if len(dtypes) > 1:
         raise FileFormatError(f"a model has one dtype. Received: {sorted(dtypes)}")
@@ -67,8 +65,8 @@ def output_names(config: Config) -> list[str]:
 
 
 def _set_dtype(model, dtype):
-    model["config"]["dtype"] = dtype
-    for entry in model["config"]["layers"]:
+    structure_of(model)["dtype"] = dtype
+    for entry in layers_of(model):
         if is_model(entry):
             _set_dtype(entry, dtype)
 
@@ -115,6 +113,8 @@ def _layer(entry, dtypes, depth):
         if class_name != "InputLayer":
             dtypes |= {dtype_from_keras(config, f"layer {brief(config.get('name'))}")} - {None}
     read["name"] = entry.get("name", read["config"].get("name"))
+    if "structure" in entry:  # of a subclass that makes its layers itself: in minicnn's form
+        read["structure"] = entry["structure"]
     if "shared_object_id" in entry:
         read["shared_object_id"] = entry["shared_object_id"]
     return read
@@ -124,7 +124,7 @@ def _read_graph(read, config, found):
     """The calls and ends of a functional model."""
     calls = [layer.get("inbound_nodes", []) for layer in found]
     if not all(isinstance(nodes, list) for nodes in calls):
-        raise FileFormatError("a layer's calls are a list")
+        raise FileFormatError(f"a layer's calls are a list. Received: {brief(calls)}")
     is_keras_2 = any(isinstance(node, list) for nodes in calls for node in nodes)
     # In Keras, a nested model's own graph counts as its first call: always in Keras 2, if it was built with an input;
     # in Keras 3 among the outputs only, and not for a Sequential.

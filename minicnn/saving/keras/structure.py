@@ -31,6 +31,13 @@ def is_functional(entry: Config) -> bool:
     return "input_layers" in structure_of(entry)
 
 
+def paths(entry: Config, prefix: str = "") -> Iterator[str]:
+    """The layers of a model, "layer" or "model/layer"."""
+    for layer in layers_of(entry) if is_model(entry) else ():
+        yield prefix + layer["name"]
+        yield from paths(layer, f"{prefix}{layer['name']}/")
+
+
 def occurrences(entry: Config, names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(path, name) of every place where a model has a weight.
 
@@ -62,8 +69,8 @@ def earlier_calls(entry: Config) -> dict[int, dict[str, int]]:
     """How often Keras 3 has called each layer of a model that it reads, before it comes to the model's own calls.
 
     It takes a tensor's number among all calls of the layer, while what it writes counts the calls in the model at hand:
-    with a layer that occurs in an inner model too, it cannot read its own files (3.15.1). A Sequential is built anew
-    with every layer that is put on it, so that the first of n layers is called n times.
+    with a layer that occurs in an inner model too, it cannot read its own files (3.15.1). A Sequential calls all its
+    layers anew with every one that is put on it, before the next one is read.
 
     Returns
     -------
@@ -77,13 +84,15 @@ def earlier_calls(entry: Config) -> dict[int, dict[str, int]]:
         if identity in known or not is_model(entry):
             return identity
         known[identity] = entry
-        found = [(layer, read(layer)) for layer in layers_of(entry)]
+        found = []
+        for layer in layers_of(entry):
+            found.append((layer, read(layer)))
+            if not is_functional(entry):
+                counts.update(key for below, key in found if below["class_name"] != "InputLayer")
         if is_functional(entry):
             earlier[id(entry)] = {layer["name"]: counts[key] for layer, key in found}
-            counts.update({key: len(layer["inbound_nodes"]) for layer, key in found})
-        else:
-            stack = [key for layer, key in found if layer["class_name"] != "InputLayer"]
-            counts.update({key: len(stack) - index for index, key in enumerate(stack)})
+            for layer, key in found:
+                counts[key] += len(layer["inbound_nodes"])
         return identity
 
     read(entry)

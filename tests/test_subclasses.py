@@ -244,7 +244,7 @@ def test_clone_function_may_change_layers_and_share_them():
     assert clone.weights[0] is model.weights[0]
     wide = mc.models.clone_model(nested(), clone_function=lambda layer: layers.Dense(5, name=layer.name))
     assert wide.output_shape == (None, 5)
-    with pytest.raises(TypeError, match="clone_function returns a layer. Received: None for 'inner'"):
+    with pytest.raises(TypeError, match=r"clone_function returns a layer\. Received: None for 'inner'"):
         mc.models.clone_model(nested(), clone_function=lambda layer: None)
 
 

@@ -127,15 +127,15 @@ def put(model: Model, file: Reader) -> None:
 
 def put_weights(model: Model, filepath: str | PathLike[str], skip_mismatch: bool, by_name: bool) -> None:
     """Read weights from a file; arguments and errors as for `Model.load_weights`."""
-    with saving.open_file(filepath) as file:
+    with saving.open_file(filepath) as file, named_in_errors(filepath):
         if not skip_mismatch and not by_name:
-            _assign(model, _read_weights(model, file))
+            with _hint(FileFormatError, "the weights are not", "skip_mismatch=True leaves such layers as they are"):
+                _assign(model, _read_weights(model, file))
             return
         expected = {name: w.shape for name, w in _weights_by_name(model).items()}
         found = file.find(expected, model_config(model), by_name)
-        with named_in_errors(filepath):
-            fitting = _fitting(expected, {name: s.shape for name, s in found.items()}, skip_mismatch, by_name)
-            _assign(model, {name: found[name].read() for name in fitting})
+        fitting = _fitting(expected, {name: s.shape for name, s in found.items()}, skip_mismatch, by_name)
+        _assign(model, {name: found[name].read() for name in fitting})
 
 
 def _fitting(expected, found, skip_mismatch, by_name) -> list[str]:
@@ -205,7 +205,8 @@ def _set_position(model, training):
 def _compile(model, config):
     """`compile` with what `_compile_config` wrote."""
     one = len(config["loss"]) == 1
-    with _hint_at_custom_objects():
+    hint = "a class of one's own is given with custom_objects=, and compile=False leaves all this out"
+    with _hint(ValueError, "Unknown", hint):
         own = [[m if isinstance(m, str) else metrics.get(m) for m in wanted] for wanted in config["metrics"]]
         model.compile(
             optimizer=optimizers.get(config["optimizer"]),
@@ -216,15 +217,14 @@ def _compile(model, config):
 
 
 @contextmanager
-def _hint_at_custom_objects():
-    """Inside, the error about an unknown name says what to do about it."""
+def _hint(kind, beginning, hint):
+    """Inside, an error of that kind whose text has that beginning says what to do about it."""
     try:
         yield
-    except ValueError as error:
-        if not str(error).startswith("Unknown"):
+    except kind as error:
+        if beginning not in str(error):
             raise
-        hint = "a class of one's own is given with custom_objects=, and compile=False leaves all this out"
-        raise ValueError(f"{error}; {hint}") from None
+        raise kind(f"{error}; {hint}") from None
 
 
 # ---------------------------------------------------------------------------------------------------- new models

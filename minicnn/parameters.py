@@ -93,14 +93,6 @@ class Weight:
         value = value.astype(self.dtype, copy=False)
         self.value[...] = value if self.store is None else self.store.backend.asarray(value)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"value": self.numpy(), "store": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state
-        self.value = memory.empty(self.shape, state["value"].dtype)
-        self.value[...] = state["value"]
-
     def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> np.ndarray:
         return self.numpy().astype(dtype or self.dtype, copy=False)
 

@@ -5,7 +5,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from minicnn.errors import unknown_name
-from minicnn.layers.base import Layer, get, is_known, register
+from minicnn.layers.base import Layer, get, register
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run what follows
     from minicnn.layers.activations import *  # noqa: F403
@@ -37,7 +37,7 @@ CLASSES: dict[str, type[Layer]] = {
 for _class in CLASSES.values():
     register(_class)
 
-__all__ = ["CLASSES", "Layer", "get", "is_known", "register", *sorted(_public)]
+__all__ = ["CLASSES", "Layer", "get", "register", *sorted(_public)]
 
 if not TYPE_CHECKING:  # they shall not take a misspelt name for one of ours
 

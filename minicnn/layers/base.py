@@ -278,14 +278,6 @@ def get(identifier: Any) -> Layer:
     return _registry.get(identifier)
 
 
-def is_known(name: str) -> bool:
-    """Whether `get` knows a layer of that name."""
-    try:
-        return _registry.lookup(name) is not None
-    except ValueError:
-        return False
-
-
 def _arguments(cls):
     """Names of all arguments that a layer's constructor takes."""
     own = [p.name for p in constructor_parameters(cls) if p.kind is not p.VAR_KEYWORD]

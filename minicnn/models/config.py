@@ -22,6 +22,7 @@ from minicnn.graph import Graph, Tensor
 from minicnn.layers import InputLayer
 from minicnn.registry import constructor_parameters, to_plain
 from minicnn.saving.keras.config import model_from_keras
+from minicnn.saving.keras.names import is_known
 from minicnn.settings import floatx
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def layer_from_config(entry: dict[str, Any]) -> layers.Layer:
     try:
         layer = layers.get({"class_name": entry["class_name"], "config": entry.get("config")})
     except ValueError as error:
-        if layers.is_known(entry["class_name"]):
+        if is_known(entry["class_name"]):
             raise
         hint = f"custom_objects={{{entry['class_name']!r}: its class}}"
         plain = _plain_model(entry)
@@ -221,22 +222,26 @@ def own_arguments(cls: type, config: dict[str, Any]) -> dict[str, Any]:
     return own | ({"name": config.get("name")} if takes(cls, "name") else {})
 
 
-def rebuilt(cls: type, config: dict[str, Any]) -> Network:
-    """A model of a subclass that makes its layers itself, from its own arguments.
+def made(cls: type, config: dict[str, Any]) -> Network:
+    """The model of a config: of its layers, or made by a subclass that makes them itself, from its own arguments.
 
     Raises
     ------
     TypeError
         If the constructor does not take what is in the config.
     """
-    arguments = own_arguments(cls, config)
-    try:
-        return cls(**arguments)
-    except TypeError as error:
-        raise TypeError(
-            f"get_config of {cls.__name__} must hold its constructor's arguments, beside those of a model: {error}. "
-            f"Received: {_brief(arguments)}"
-        ) from error
+    if "layers" in config and takes(cls, *STRUCTURE_ARGUMENTS[cls.saved_as]):
+        model = cls._made_from(config)
+    else:
+        try:
+            model = cls(**own_arguments(cls, config))
+        except TypeError as error:
+            raise TypeError(
+                f"get_config of {cls.__name__} must hold its constructor's arguments beside a model's own: {error}. "
+                f"Received: {_brief(own_arguments(cls, config))}"
+            ) from error
+    model.name = config.get("name") or model.name
+    return model
 
 
 def layers_of(config: dict[str, Any]) -> list[dict[str, Any]]:

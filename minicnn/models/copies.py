@@ -11,7 +11,9 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from minicnn import backends
+from minicnn.backends import memory
 from minicnn.graph import Graph, Node, Tensor
+from minicnn.parameters import Weight
 from minicnn.training.engine import Engine
 
 if TYPE_CHECKING:
@@ -75,4 +77,18 @@ def _put_together(calls, inputs, outputs):
     return Graph([tensors[number] for number in inputs], [tensors[number] for number in outputs])
 
 
+def _weight_taken_apart(weight):
+    rest = {name: value for name, value in vars(weight).items() if name != "value"}
+    return _weight, (weight.numpy(),), rest | {"store": None}
+
+
+def _weight(values):
+    """A weight with values of its own, where the kernels like them to be."""
+    weight = Weight.__new__(Weight)
+    weight.value = memory.empty(values.shape, values.dtype)
+    weight.value[...] = values
+    return weight
+
+
 copyreg.pickle(Graph, _taken_apart)
+copyreg.pickle(Weight, _weight_taken_apart)

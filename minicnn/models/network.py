@@ -221,16 +221,13 @@ class Network(Layer):
         """
         config = configs.from_keras(cls, config)
         with custom_object_scope(custom_objects), configs.sharing(), floatx_of(config.get("dtype", floatx())):
-            model = cls._made_from(config)
-        model.name = config.get("name") or model.name
+            model = configs.made(cls, config)
         model._trainable = bool(config.get("trainable", True))  # its layers have their own flags
         return model
 
     @classmethod
     def _made_from(cls, config):
         """Hook: the model of a config."""
-        if "input_layers" not in config or not configs.takes(cls, "inputs", "outputs"):
-            return configs.rebuilt(cls, config)
         return cls(*configs.graph_from_config(config), **configs.own_arguments(cls, config))
 
     def named_weights(self) -> dict[str, Weight]:

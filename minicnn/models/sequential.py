@@ -141,8 +141,6 @@ class Sequential(Model):
 
     @classmethod
     def _made_from(cls, config) -> Self:
-        if "layers" not in config or not configs.takes(cls, "layers"):
-            return configs.rebuilt(cls, config)
         model = cls(**configs.own_arguments(cls, config))
         model._stack = [configs.layer_from_config(entry) for entry in configs.layers_of(config)]
         start = model._stack.pop(0) if model._stack and isinstance(model._stack[0], InputLayer) else None

@@ -11,7 +11,7 @@ from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.saving.keras.layers import dtype_from_keras, layer_from_keras, layer_to_keras
-from minicnn.saving.keras.names import brief, class_name_of, config_of, keras_object
+from minicnn.saving.keras.names import brief, class_name_of, config_of, is_known, keras_object
 from minicnn.saving.keras.structure import (
     MODELS,
     earlier_calls,
@@ -38,7 +38,7 @@ def model_from_keras(entry: Any) -> Config:
     FileFormatError
         If it is not a model's, or has what minicnn has not.
     """
-    if not isinstance(entry, dict) or not (class_name_of(entry) in MODELS or layers.is_known(class_name_of(entry))):
+    if not isinstance(entry, dict) or not (class_name_of(entry) in MODELS or is_known(class_name_of(entry))):
         name = entry.get("class_name") if isinstance(entry, dict) else entry
         raise FileFormatError(
             "expected a Sequential or functional model; a subclass is given with custom_objects, and one with a call "

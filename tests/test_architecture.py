@@ -64,6 +64,7 @@ FLOORS = {
     "minicnn.models": (
         ("sequential",),
         ("model",),
+        ("cloning",),
         ("files", "compilable"),
         ("network",),
         ("config", "summary", "copies"),
@@ -123,7 +124,7 @@ BESIDE_THE_CORE = {
     "backends": {"backends.cupy.backend", "backends.numba.backend"},  # when they are chosen
     "layers.base": {"regularizers"},  # those four: an option that the documents' networks do not use
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
-    "models": {"models.files"},  # names for users
+    "models": {"models.cloning", "models.files"},  # names for users
     "models.compilable": {"training.device_engine", "models.copies"},  # when the backend is a GPU's; to pickle
     "models.model": {"callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"},  # to save
     "models.network": {"models.config", "models.summary"},  # to save, to print

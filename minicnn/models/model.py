@@ -365,18 +365,14 @@ class Model(CompilableNetwork):
         ----------
         filepath : str or path-like
         skip_mismatch : bool, default False
-            Whether layers that the file does not have, or with weights of other shapes, stay as they are, with a
-            warning each; otherwise nothing is loaded unless everything fits.
+            Whether layers that do not fit stay as they are, with a warning each; otherwise nothing is loaded then.
         by_name : bool, default False
-            Whether the layers that the file has under the same name are loaded, and others stay as they are: to begin
-            with the layers of another model. For .safetensors and Keras's old .h5 files.
+            Whether layers whose names are not in the file stay as they are. For .safetensors and Keras's old .h5.
 
         Raises
         ------
         FileFormatError
             If a weight is missing, left over or of another shape, and if the file is damaged; the model is as before.
-        ValueError
-            For ``by_name=True`` and a file that goes by structure.
         """
         files.put_weights(self, filepath, skip_mismatch, by_name)
 

@@ -98,13 +98,14 @@ def safetensors(path, arrays):
 
 @pytest.mark.parametrize("units", [[6] * 12, [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]])
 @pytest.mark.parametrize("start", [None, 1, 7])
-def test_alphabetical_order_of_names(units, start, tmp_path):
+@pytest.mark.parametrize("kinds", [("kernel", "bias"), ("kernel",)])
+def test_alphabetical_order_of_names(units, start, kinds, tmp_path):
     """dense_10 comes before dense_2: also where all shapes are equal, so that nothing else tells them apart."""
     rng = np.random.default_rng(0)
-    model = mc.Sequential([mc.Input((6,)), *(layers.Dense(n) for n in units)])
+    model = mc.Sequential([mc.Input((6,)), *(layers.Dense(n, use_bias=len(kinds) > 1) for n in units)])
     values = [rng.normal(size=w.shape) for w in model.weights]
     numbers = [""] + [f"_{i}" for i in range(1, 12)] if start is None else [f"_{i}" for i in range(start, start + 12)]
-    names = [f"dense{number}/{kind}" for number in numbers for kind in ("kernel", "bias")]
+    names = [f"dense{number}/{kind}" for number in numbers for kind in kinds]
     model.load_weights(safetensors(tmp_path / "w.safetensors", dict(zip(names, values, strict=True))))
     for weight, value in zip(model.weights, values, strict=True):
         np.testing.assert_array_equal(weight.numpy(), value.astype(np.float32))

@@ -17,6 +17,11 @@ _NOT_REAL = (
 )
 
 
+def plain(value: Any) -> Any:
+    """`value`, where it is a NumPy scalar or array, in Python's types."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
 def is_integer(value: object) -> bool:
     """Whether `value` is a Python or NumPy integer; True and False are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
@@ -30,6 +35,7 @@ def check_positive_int(argument_name: str, value: object, minimum: int = 1) -> i
     ValueError
         If it is not an integer or too small.
     """
+    value = plain(value)
     if not is_integer(value) or value < minimum:
         raise ValueError(
             f"`{argument_name}` must be an integer of at least {minimum}. Received: {argument_name}={value!r}"
@@ -45,6 +51,7 @@ def check_pair(argument_name: str, value: object, minimum: int = 1) -> tuple[int
     ValueError
         If it is neither.
     """
+    value = plain(value)
     pair = (value, value) if is_integer(value) else value
     is_pair = isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2
     if not is_pair or not all(is_integer(v) and v >= minimum for v in pair):
@@ -98,6 +105,7 @@ def check_number(
     ValueError
         If it is not a real number (True and False are not) or outside.
     """
+    value = plain(value)
     is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or value >= below or (value < minimum if above is None else value <= above):
         raise ValueError(
@@ -124,6 +132,7 @@ def check_range(
     ValueError
         If it is neither.
     """
+    value = plain(value)
     is_number = isinstance(value, Real)
     limits = (value,) if is_number else value
     is_plain = isinstance(limits, Sequence) and not isinstance(limits, str) and len(limits) == (1 if is_number else 2)

@@ -14,9 +14,8 @@ from pkgutil import iter_modules
 from types import MappingProxyType, ModuleType
 from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
-import numpy as np
-
 from minicnn import own_parts
+from minicnn.checks import plain
 from minicnn.errors import fold_name, unknown_name
 from minicnn.hints import Config
 from minicnn.keywords import SuggestsKeywords
@@ -129,10 +128,10 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Configurable):
         return {"class_name": type(value).__name__, "config": own_parts.config_of(value)}
     if isinstance(value, list | tuple):
-        return type(value)(to_plain(v) for v in value)
+        return [to_plain(v) for v in value] if type(value) is list else tuple(to_plain(v) for v in value)
     if isinstance(value, dict):
-        return {k: to_plain(v) for k, v in value.items()}
-    return value.item() if isinstance(value, np.generic) else value
+        return {plain(k): to_plain(v) for k, v in value.items()}
+    return plain(value)
 
 
 def is_config(value: object) -> bool:

@@ -79,9 +79,10 @@ FLOORS = {
     "minicnn.models": (
         ("sequential", "rehearsal"),
         ("model",),
+        ("cloning",),
         ("files", "compilable"),
         ("network",),
-        ("config", "forms", "summary"),
+        ("config", "forms", "summary", "copies"),
     ),
     "minicnn.onnx": (
         ("exporter", "importer"),
@@ -100,10 +101,10 @@ FLOORS = {
         ("keras",),
         ("hdf5",),
         ("formats",),
-        ("snapshot", "files"),
+        ("snapshot", "files", "kinds"),
     ),
     "minicnn.saving.hdf5": (("reading", "writing"), ("contents", "messages")),
-    "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers",), ("names",)),
+    "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers",), ("names", "structure")),
     "minicnn.testing": (("check",), ("contracts",), ("running",)),
     "minicnn.training": (
         ("loop",),
@@ -146,10 +147,10 @@ BESIDE_THE_CORE = {
     "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "losses.targets": {"losses.label_advice"},  # what messages guess
-    "models": {"models.files", "models.rehearsal"},  # names for users
+    "models": {"models.cloning", "models.files", "models.rehearsal"},  # names for users
     "models.compilable": {
         *("keywords", "models.forms", "training.advice", "training.outputs"),  # to warn; for several outputs
-        "training.device_engine",  # when the backend is a GPU's
+        *("models.copies", "training.device_engine"),  # to pickle; when the backend is a GPU's
     },
     "models.model": {
         *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save

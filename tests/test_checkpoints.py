@@ -5,7 +5,10 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from datetime import datetime
+from enum import IntEnum
+from pathlib import Path, PurePosixPath
+from threading import Lock
 
 import kill_and_resume
 import numpy as np
@@ -443,6 +446,81 @@ def test_state_of_any_shape_survives(tmp_path):
     assert again["a"][-1]["b"].dtype == np.float32
     np.testing.assert_array_equal(again["c"], tree["c"])
     assert isinstance(again["d"], np.float64)
-    snapshot.training["run"] = {"a": object()}
-    with pytest.raises(TypeError, match=r"made of plain values and arrays.*run/a"):
-        saving.write(tmp_path / "t.safetensors", snapshot)
+
+
+ENDLESS: list = []
+ENDLESS.append(ENDLESS)
+
+
+class Unprintable:
+    def __str__(self):
+        raise RuntimeError
+
+
+LOGS = {  # what a callback may put into the logs → what comes back, where files cannot hold it
+    "date": (datetime(2020, 1, 2), "2020-01-02 00:00:00"),
+    "path": (PurePosixPath("a/b"), "a/b"),
+    "set": ({1}, [1]),
+    "keys": ({1: 2, "x": {2.5: None}, "__array__": 3}, {"1": 2, "x": {"2.5": None}, "array": 3}),
+    "array": (np.arange(3.0), [0.0, 1.0, 2.0]),
+    "matrix": (np.eye(2, dtype=">i2"), [[1, 0], [0, 1]]),
+    "ragged": ([np.arange(1), np.arange(2)], [[0], [0, 1]]),
+    "objects": (np.array([None, "x"], object), "[None 'x']"),
+    "scalar": (np.float32(0.5), 0.5),
+    "long": (np.array([1.5], np.longdouble), [1.5]),
+    "text": (np.str_("hi"), "hi"),
+    "named": (IntEnum("Colour", "RED").RED, 1),
+    "complex": (1j, "1j"),
+    "lock": (Lock(), "unlocked"),
+    "unprintable": (Unprintable(), "<Unprintable>"),
+    "endless": (ENDLESS, "[[[["),
+}
+
+
+class Talkative(callbacks.Callback):
+    """Puts into the logs what files cannot hold."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs |= {name: value for name, (value, _) in LOGS.items()}
+
+
+@pytest.mark.filterwarnings("ignore:a file holds numbers")
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_what_callbacks_put_into_the_logs_loses_no_training(tmp_path, suffix):
+    model, path = build(), tmp_path / f"m{suffix}"
+    keep = callbacks.ModelCheckpoint(path)
+    history = model.fit(X[:32], Y[:32], epochs=2, verbose=2, callbacks=[Talkative(), keep], resume=tmp_path / "run")
+    again = mc.load_model(path).history.history
+    assert again["loss"] == history.history["loss"]
+    for name, (_, expected) in LOGS.items():
+        value = again[name][1]
+        if name in ("lock", "endless"):
+            assert expected in str(value)
+        else:
+            assert str(
+                np.asarray(value).tolist() if name != "ragged" else [np.asarray(v).tolist() for v in value]
+            ) == str(expected)
+    resumed = build()
+    assert resumed.fit(X[:32], Y[:32], epochs=3, verbose=0, callbacks=[Talkative()], resume=tmp_path / "run").epoch == [
+        0,
+        1,
+        2,
+    ]
+
+
+def test_what_is_saved_as_text_is_said(tmp_path):
+    model = build()
+    model.fit(X[:32], Y[:32], verbose=0, callbacks=[Talkative()])
+    with pytest.warns(UserWarning, match=r"saved as text: datetime \(at '/training/history/history/date/0'\)"):
+        model.save(tmp_path / "m.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore:the history is not saved")
+def test_a_history_that_is_too_long_for_the_format_is_left_out(tmp_path):
+    model = build()
+    model.fit(X[:32], Y[:32], verbose=0)
+    model.history.history["maps"] = [np.zeros(2_000_000)]
+    model.save(tmp_path / "m.keras")
+    again = mc.load_model(tmp_path / "m.keras")
+    assert again.history is None
+    assert again.epochs_trained == 1

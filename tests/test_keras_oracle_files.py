@@ -12,6 +12,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 import numpy as np
 import pytest
 from networks import NETWORKS, lenet5_better
+from test_shared_layers import KINDS, X
+from test_shared_layers import trained as two_iterations
 
 import minicnn as mc
 from minicnn import layers
@@ -199,3 +201,20 @@ def test_graphs_with_models_inside(direction, suffix, rng, tmp_path):
         for _ in range(STEPS):
             a, b = after.train_on_batch(x, [y, y, y]), before.train_on_batch(x, [y, y, y])
             np.testing.assert_allclose(a[0], b[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_what_models_share(kind, suffix, tmp_path):
+    """Keras (3.15.1) cannot read most of these as it writes them itself."""
+    ours = two_iterations(kind())
+    ours.save(tmp_path / f"m{suffix}")
+    theirs = keras.models.load_model(tmp_path / f"m{suffix}")
+    for a, b in zip(theirs.predict(X, verbose=0), ours.predict(X), strict=True):  # outputs, or the samples of one
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    if suffix == ".keras":  # its .h5 files know no sharing
+        assert len(theirs.weights) == len(ours.weights)
+        np.testing.assert_array_equal(theirs.optimizer.iterations, ours.optimizer.iterations)
+        state = ours.engine.state_by_weight()
+        first = state[ours.optimizer.slots[0]][ours.weights[0]]
+        np.testing.assert_array_equal(theirs.optimizer.variables[2], first)

@@ -435,7 +435,7 @@ HOSTILE = {
         r"attribute pads should be .*list",
     ),
     "no inputs": (lambda p: p.graph.ClearField("input"), "one or more inputs"),
-    "nothing": (lambda p: p.Clear(), "one version of ONNX's operators"),
+    "nothing": (lambda p: p.Clear(), "an empty file"),
 }
 
 

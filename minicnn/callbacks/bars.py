@@ -2,14 +2,17 @@
 
 import sys
 import time
+from numbers import Real
 from typing import Literal
 
 from minicnn.callbacks.base import Callback
 from minicnn.checks import check_choice
 from minicnn.console import is_terminal, printable, say
 from minicnn.hints import Logs
+from minicnn.saving.snapshot import as_text
 
 SECONDS_BETWEEN_DRAWS = 0.2
+LONGEST = 40  # characters of what a callback has put into the logs and is no number
 
 
 class EpochLines(Callback):
@@ -91,5 +94,8 @@ def _format(logs) -> str:
 
 
 def _number(value) -> str:
-    """Four decimals; small numbers, such as learning rates, with an exponent."""
+    """Four decimals; small numbers, such as learning rates, with an exponent; what is no number, in short."""
+    if not isinstance(value, Real):
+        text = " ".join(as_text(value).split())
+        return text if len(text) <= LONGEST else text[:LONGEST] + "…"
     return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.4e}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -202,10 +201,11 @@ class History(Callback):
             self.epochs.setdefault(name, []).append(epoch)
 
     def get_state(self) -> dict[str, Any]:
-        return {name: copy.deepcopy(getattr(self, name)) for name in ("epoch", "history", "epochs")}
+        lists = {name: {n: [*values] for n, values in getattr(self, name).items()} for name in ("history", "epochs")}
+        return {"epoch": [*self.epoch], **lists}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.epoch, self.history, self.epochs = (copy.deepcopy(state[n]) for n in ("epoch", "history", "epochs"))
+        self.epoch, self.history, self.epochs = (state[name] for name in ("epoch", "history", "epochs"))
 
 
 class TerminateOnNaN(Callback):

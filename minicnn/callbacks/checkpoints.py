@@ -245,6 +245,7 @@ class BackupAndRestore(Callback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.delete_checkpoint and self._progress is not None and self._progress.completed:
             self.path.unlink(missing_ok=True)
+        self._progress = None  # it keeps the data
 
     def get_state(self) -> dict[str, Any]:
         return {"batches": self._batches}

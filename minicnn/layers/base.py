@@ -67,8 +67,8 @@ class Layer(Step, Configurable):
             raise ValueError(f"a name is a string, not empty and without '/'. Received: name={name!r}")
         if dtype not in (None, floatx()):
             raise ValueError(f"a model has one dtype, set with utils.set_floatx: {floatx()!r} now. Received: {dtype=}")
-        self.name: str = unique_name(type(self).__name__) if name is None else name
-        self.trainable: bool = trainable
+        self.name: str = unique_name(type(self).__name__) if name is None else str(name)
+        self.trainable: bool = bool(trainable)
         self.declared_input_shape: Shape | None = declared_shape(input_shape, input_dim, batch_input_shape)
         self.dtype: str | None = dtype
         self.nodes: list[Node] = []
@@ -153,8 +153,7 @@ class Layer(Step, Configurable):
         return [w for w in self.weights if not w.trainable]
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights as NumPy arrays, in Keras's order and layouts."""
-        self._need_weights()
+        """Copies of all weights as NumPy arrays, in Keras's order and layouts; none before the layer is built."""
         return [w.numpy() for w in self.weights]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
@@ -184,6 +183,9 @@ class Layer(Step, Configurable):
         for name in self._weights:
             delattr(self, name)
         self._weights, self.nodes, self._built = {}, [], False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"nodes": []}  # a copy has none, but for those of a graph that is copied with it
 
     def _need_weights(self):
         if not self.built:

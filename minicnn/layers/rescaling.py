@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from minicnn.checks import check_number
+from minicnn.checks import check_number, plain
 from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
@@ -69,6 +69,7 @@ class Rescaling(Layer):
 
 def _number_or_numbers(name, value):
     """A float, or a list of floats."""
+    value = plain(value)
     if isinstance(value, Real):
         return check_number(name, value, minimum=-np.inf)
     if not isinstance(value, list | tuple | np.ndarray) or np.ndim(value) != 1:

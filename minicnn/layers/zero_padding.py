@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from minicnn.checks import check_pair, is_integer
+from minicnn.checks import check_pair, is_integer, plain
 from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.shapes import check_data_format, check_rank
@@ -70,6 +70,7 @@ class ZeroPadding2D(Layer):
 
 def _four_sides(padding):
     """((top, bottom), (left, right)) from any of the accepted forms."""
+    padding = plain(padding)
     if is_integer(padding):
         padding = (padding, padding)
     if not isinstance(padding, list | tuple) or len(padding) != 2:

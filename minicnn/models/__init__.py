@@ -1,7 +1,8 @@
 """Models: graphs of layers that can be trained."""
 
 from minicnn import layers
-from minicnn.models.files import clone_model, load_model, model_from_json
+from minicnn.models.cloning import clone_model
+from minicnn.models.files import load_model, model_from_json
 from minicnn.models.model import Model
 from minicnn.models.rehearsal import warmup
 from minicnn.models.sequential import Sequential

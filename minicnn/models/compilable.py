@@ -12,6 +12,7 @@ from minicnn.errors import NotCompiledError
 from minicnn.keywords import suggests_keywords
 from minicnn.losses import Loss
 from minicnn.metrics import Metric
+from minicnn.models import copies
 from minicnn.models.forms import Tensors
 from minicnn.models.network import Network
 from minicnn.optimizers import Optimizer
@@ -54,6 +55,12 @@ class CompilableNetwork(Network):
         self.advised: set[str] | None = None
         self.scale_seen: list[str | None] = []
         self._engine = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return copies.state_of(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        copies.put_state(self, state)
 
     @property
     def seed(self) -> int:

@@ -7,6 +7,8 @@ A layer is ``{"class_name", "config", "name"}``; in a graph it has ``"inbound_no
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,10 +22,19 @@ from minicnn.graph import Graph
 from minicnn.layers import InputLayer
 from minicnn.nested import is_plain, leaves, mapped
 from minicnn.own_parts import config_of
+from minicnn.registry import constructor_parameters, to_plain
+from minicnn.saving.keras.config import model_from_keras
+from minicnn.saving.keras.names import is_known
 from minicnn.settings import floatx
 
 if TYPE_CHECKING:
     from minicnn.models.network import Network
+
+STRUCTURE_ARGUMENTS = {"Functional": ("inputs", "outputs"), "Sequential": ("layers",)}
+"""With which a model's class takes its layers."""
+GRAPH = ("layers", "input_layers", "output_layers")
+STRUCTURE = ("name", "trainable", "dtype", *GRAPH)
+"""What a model's config has; a subclass's further entries are its own."""
 
 MAX_LAYERS = 10_000  # of one model in a config, which may come from a stranger
 MAX_DEPTH = 20  # of nested inputs and outputs
@@ -54,15 +65,37 @@ def layer_config(layer: layers.Layer) -> dict[str, Any]:
     if layer in known:
         first = known[layer]
         first.setdefault("shared_object_id", 1 + sum("shared_object_id" in entry for entry in known.values()))
-        return {key: first[key] for key in ("class_name", "config", "name", "shared_object_id")}
-    class_name = getattr(layer, "saved_as", type(layer).__name__)
-    known[layer] = {"class_name": class_name, "config": config_of(layer), "name": layer.name}
+        return {key: value for key, value in first.items() if key != "inbound_nodes"}
+    # What is below "layers" stays the same object: a layer in it may turn out to be shared.
+    config = {name: value if name in GRAPH else to_plain(value) for name, value in config_of(layer).items()}
+    known[layer] = {"class_name": class_name_of(layer), "config": config, "name": layer.name}
+    if hasattr(layer, "structure") and "layers" not in config:
+        known[layer]["structure"] = layer.structure()
     return known[layer]
+
+
+def class_name_of(layer: layers.Layer) -> str:
+    """The class that a config names: a model's is Keras's, or a subclass's own if the config can make one of it."""
+    kind = type(layer)
+    base = next((cls for cls in kind.__mro__ if "saved_as" in vars(cls)), kind)
+    if base is kind:
+        return getattr(layer, "saved_as", kind.__name__)
+    has_own = kind.get_config is not base.get_config or takes(kind, *STRUCTURE_ARGUMENTS[base.saved_as])
+    return kind.__name__ if has_own else base.saved_as
+
+
+def takes(cls: type, *names: str) -> bool:
+    """Whether a constructor takes these arguments, be it as ``*args, **kwargs``."""
+    parameters = constructor_parameters(cls)
+    kinds = {p.kind for p in parameters}
+    collects = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} <= kinds
+    return collects or set(names) <= {p.name for p in parameters}
 
 
 def model_config(model: Network) -> dict[str, Any]:
     """A model as ``{"class_name", "config"}``."""
-    return {"class_name": model.saved_as, "config": model.get_config()}
+    with sharing():
+        return {key: value for key, value in layer_config(model).items() if key != "name"}
 
 
 def dtype_of(model: Network) -> str:
@@ -146,15 +179,76 @@ def layer_from_config(entry: dict[str, Any]) -> layers.Layer:
     try:
         layer = layers.get({"class_name": entry["class_name"], "config": entry.get("config")})
     except ValueError as error:
-        if not str(error).startswith("Unknown layer"):
+        if is_known(entry["class_name"]):
             raise
-        raise ValueError(
-            f"{error}; for a layer of one's own, give custom_objects={{{entry['class_name']!r}: its class}} or "
-            "decorate the class with layers.register"
-        ) from None
+        hint = f"custom_objects={{{entry['class_name']!r}: its class}}"
+        plain = _plain_model(entry)
+        if plain is None:
+            raise ValueError(
+                f"{error}; for one's own, give {hint} or decorate the class with layers.register"
+            ) from None
+        warnings.warn(
+            f"the class {entry['class_name']} is not known: a plain model takes its place; give {hint}", stacklevel=2
+        )
+        layer = layers.get(plain)
+    if "structure" in entry:  # the config holds a subclass's own arguments, which may leave the name out
+        layer.name = entry["structure"]["name"]
     if identity is not None:
         known[identity] = layer
     return layer
+
+
+def _plain_model(entry) -> dict | None:
+    """The entry of a subclass's model as that of the class it is derived from; None if it has arguments of its own."""
+    config = entry.get("config") or {}
+    if "layers" not in config or "dtype" not in config or not set(config) <= set(STRUCTURE):
+        return None
+    return {"class_name": "Functional" if "input_layers" in config else "Sequential", "config": config}
+
+
+def from_keras(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """A model's config as minicnn has it, if it is one of Keras's: of `get_config` there, or written by hand."""
+    entries = config.get("layers")
+    if not isinstance(entries, list) or not any(isinstance(entry, dict) and _is_keras(entry) for entry in entries):
+        return config
+    own = {name: value for name, value in config.items() if name not in (*STRUCTURE, "build_input_shape")}
+    return own | model_from_keras({"class_name": cls.saved_as, "config": config})["config"]
+
+
+def _is_keras(entry) -> bool:
+    """Whether a layer's entry is in a form that Keras alone has."""
+    calls, arguments = entry.get("inbound_nodes"), entry.get("config")
+    as_lists = isinstance(calls, list) and any(isinstance(call, list) for call in calls)
+    arguments = arguments if isinstance(arguments, dict) else {}
+    return "module" in entry or as_lists or "batch_shape" in arguments or "batch_input_shape" in arguments
+
+
+def own_arguments(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """What a config has for a model's constructor beside the structure: a subclass's arguments, and the name."""
+    own = {name: value for name, value in config.items() if name not in STRUCTURE}
+    return own | ({"name": config.get("name")} if takes(cls, "name") else {})
+
+
+def made(cls: type, config: dict[str, Any]) -> Network:
+    """The model of a config: of its layers, or made by a subclass that makes them itself, from its own arguments.
+
+    Raises
+    ------
+    TypeError
+        If the constructor does not take what is in the config.
+    """
+    if "layers" in config and takes(cls, *STRUCTURE_ARGUMENTS[cls.saved_as]):
+        model = cls._made_from(config)
+    else:
+        try:
+            model = cls(**own_arguments(cls, config))
+        except TypeError as error:
+            raise TypeError(
+                f"get_config of {cls.__name__} must hold its constructor's arguments beside a model's own: {error}. "
+                f"Received: {_brief(own_arguments(cls, config))}"
+            ) from error
+    model.name = config.get("name") or model.name
+    return model
 
 
 def layers_of(config: dict[str, Any]) -> list[dict[str, Any]]:

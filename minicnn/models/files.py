@@ -5,7 +5,9 @@ The formats are `minicnn.saving`'s; between them and the models stands its `Snap
 
 from __future__ import annotations
 
+import warnings
 import weakref
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -22,7 +24,7 @@ from minicnn.models.config import model_config
 from minicnn.models.network import Network, layers_within
 from minicnn.parameters import weights_from_file
 from minicnn.registry import custom_object_scope, to_plain
-from minicnn.saving.files import named_in_errors, read_json
+from minicnn.saving.files import check_arrays, named_in_errors, read_json
 from minicnn.saving.snapshot import Reader, Snapshot
 
 if TYPE_CHECKING:
@@ -43,7 +45,9 @@ def take(model: Model) -> Snapshot:
         If a weight holds NaN or infinite values.
     """
     weights, config = _finite_weights(model), model_config(model)
-    history = None if model.history is None else to_plain(model.history.get_state())
+    history = None if model.history is None else model.history.get_state()
+    for values in [] if history is None else history["history"].values():  # many small arrays would fill the header
+        values[:] = [value.item() if isinstance(value, np.generic) else value for value in values]
     training = {"seed": model.seed, "epochs_trained": model.epochs_trained, "history": history}
     if model.compiled is None:
         return Snapshot(weights, config, training=training)
@@ -123,15 +127,36 @@ def put(model: Model, file: Reader) -> None:
     _set_position(model, file.training)
 
 
-def put_weights(model: Model, filepath: str | PathLike[str], skip_mismatch: bool) -> None:
+def put_weights(model: Model, filepath: str | PathLike[str], skip_mismatch: bool, by_name: bool) -> None:
     """Read weights from a file; arguments and errors as for `Model.load_weights`."""
-    if skip_mismatch:
-        raise ValueError(
-            "weights that do not fit are never skipped: read the file with another model of the file's structure, "
-            "and copy layer by layer with set_weights. Received: skip_mismatch=True"
-        )
-    with saving.open_file(filepath) as file:
-        _assign(model, _read_weights(model, file))
+    with saving.open_file(filepath) as file, named_in_errors(filepath):
+        if not skip_mismatch and not by_name:
+            with _hint(FileFormatError, "the weights are not", "skip_mismatch=True leaves such layers as they are"):
+                _assign(model, _read_weights(model, file))
+            return
+        expected = {name: w.shape for name, w in _weights_by_name(model).items()}
+        found = file.find(expected, model_config(model), by_name)
+        fitting = _fitting(expected, {name: s.shape for name, s in found.items()}, skip_mismatch, by_name)
+        _assign(model, {name: found[name].read() for name in fitting})
+
+
+def _fitting(expected, found, skip_mismatch, by_name) -> list[str]:
+    """The weights of those layers for which a file has just what is expected."""
+    layers, stored, fitting = defaultdict(dict), defaultdict(dict), []
+    for grouped, shapes in ((layers, expected), (stored, found)):
+        for name, shape in shapes.items():
+            grouped[name.rpartition("/")[0]][name] = shape
+    for layer, own in layers.items():
+        if by_name and layer not in stored:
+            continue
+        try:
+            check_arrays(stored[layer], own)
+            fitting += own
+        except FileFormatError as error:
+            if not skip_mismatch:
+                raise
+            warnings.warn(f"layer '{layer}' stays as it is: {error}", stacklevel=4)
+    return fitting
 
 
 def _read_weights(model, file):
@@ -146,7 +171,7 @@ def _read_optimizer(model, file):
 
 
 def _assign(model, arrays):
-    weights = _weights_by_name(model)
+    weights = {name: weight for name, weight in _weights_by_name(model).items() if name in arrays}
     for name, weight in weights.items():
         weight.check(arrays[name])
         if arrays[name].dtype.itemsize > weight.dtype.itemsize:
@@ -182,7 +207,8 @@ def _set_position(model, training):
 def _compile(model, config):
     """`compile` with what `_compile_config` wrote."""
     one = len(config["loss"]) == 1
-    with _hint_at_custom_objects():
+    hint = "a class of one's own is given with custom_objects=, and compile=False leaves all this out"
+    with _hint(ValueError, "Unknown", hint):
         own, weighted = (
             [[m if isinstance(m, str) else metrics.get(m) for m in wanted] for wanted in config.get(key, [])]
             for key in ("metrics", "weighted_metrics")
@@ -197,15 +223,14 @@ def _compile(model, config):
 
 
 @contextmanager
-def _hint_at_custom_objects():
-    """Inside, the error about an unknown name says what to do about it."""
+def _hint(kind, beginning, hint):
+    """Inside, an error of that kind whose text has that beginning says what to do about it."""
     try:
         yield
-    except ValueError as error:
-        if not str(error).startswith("Unknown"):
+    except kind as error:
+        if beginning not in str(error):
             raise
-        hint = "a class of one's own is given with custom_objects=, and compile=False leaves all this out"
-        raise ValueError(f"{error}; {hint}") from None
+        raise kind(f"{error}; {hint}") from None
 
 
 # ---------------------------------------------------------------------------------------------------- new models
@@ -243,12 +268,6 @@ def model_from_json(json_string: str | bytes, custom_objects: Mapping[str, type]
     """
     with custom_object_scope(custom_objects), named_in_errors("the JSON text"):
         return model_from_config(read_json(json_string))
-
-
-def clone_model(model: Model) -> Model:
-    """A model of the same structure and names, with new weights, not compiled."""
-    own = {type(layer).__name__: type(layer) for layer in layers_within(model) if not isinstance(layer, Network)}
-    return model_from_config(model_config(model), own)
 
 
 def load_model(

@@ -57,6 +57,7 @@ class Model(CompilableNetwork):
         If an output does not depend on the inputs alone.
     """
 
+    saved_as: str = "Functional"
     history: History | None = None
     stop_training: bool = False
     stop_evaluating: bool = False
@@ -360,7 +361,7 @@ class Model(CompilableNetwork):
         """Write the weights alone; arguments and errors as for `save`, the suffix ".weights.h5" besides."""
         files.write(filepath, files.take_weights(self), overwrite)
 
-    def load_weights(self, filepath: str | PathLike[str], skip_mismatch: bool = False) -> None:
+    def load_weights(self, filepath: str | PathLike[str], skip_mismatch: bool = False, by_name: bool = False) -> None:
         """Read weights from a file of any format; of a whole model's file, the weights alone.
 
         Weights go by their names, "conv2d/kernel"; the numbers at the ends of layers' names may differ if all else
@@ -370,14 +371,16 @@ class Model(CompilableNetwork):
         ----------
         filepath : str or path-like
         skip_mismatch : bool, default False
-            Only False: nothing is loaded unless everything fits.
+            Whether layers that do not fit stay as they are, with a warning each; otherwise nothing is loaded then.
+        by_name : bool, default False
+            Whether layers whose names are not in the file stay as they are. For .safetensors and Keras's old .h5.
 
         Raises
         ------
         FileFormatError
             If a weight is missing, left over or of another shape, and if the file is damaged; the model is as before.
         """
-        files.put_weights(self, filepath, skip_mismatch)
+        files.put_weights(self, filepath, skip_mismatch, by_name)
 
     def snapshot(self) -> Snapshot:
         """The model at this moment, for `minicnn.saving`; the arrays are copies."""

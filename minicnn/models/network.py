@@ -179,9 +179,12 @@ class Network(InForm):
     def get_config(self) -> dict[str, Any]:
         """The model's structure, in Keras 3's form; `from_config` makes a model with new weights from it."""
         with configs.sharing():
-            return self._own_config() | configs.graph_config(
-                self._built_graph(), (self.input_structure, self.output_structure)
-            )
+            return self.structure()
+
+    def structure(self) -> dict[str, Any]:
+        """The config of a model of the library's own classes."""
+        forms = self.input_structure, self.output_structure
+        return self._own_config() | configs.graph_config(self._built_graph(), forms)
 
     def _own_config(self) -> dict:
         return {"name": self.name, "trainable": self.trainable, "dtype": configs.dtype_of(self)}
@@ -201,16 +204,16 @@ class Network(InForm):
         ValueError, TypeError
             If the config does not describe a model.
         """
+        config = configs.from_keras(cls, config)
         with custom_object_scope(custom_objects), configs.sharing(), floatx_of(config.get("dtype", floatx())):
-            model = cls._made_from(config)
+            model = configs.made(cls, config)
         model._trainable = bool(config.get("trainable", True))  # its layers have their own flags
         return model
 
     @classmethod
     def _made_from(cls, config):
         """Hook: the model of a config."""
-        inputs, outputs = configs.graph_from_config(config)
-        return cls(inputs, outputs, name=config.get("name"))
+        return cls(*configs.graph_from_config(config), **configs.own_arguments(cls, config))
 
     def named_weights(self) -> dict[str, Weight]:
         """ "layer/weight" → Weight; layers of a model used as a layer as "model/layer/weight"."""

@@ -135,14 +135,13 @@ class Sequential(Model):
     def layers(self) -> list[Layer]:
         return list(self._stack)
 
-    def get_config(self) -> dict[str, Any]:
-        with configs.sharing():
-            start = [] if self.graph is None else [configs.layer_config(self.graph.inputs[0].node.layer)]
-            return self._own_config() | {"layers": start + [configs.layer_config(layer) for layer in self._stack]}
+    def structure(self) -> dict[str, Any]:
+        start = [] if self.graph is None else [configs.layer_config(self.graph.inputs[0].node.layer)]
+        return self._own_config() | {"layers": start + [configs.layer_config(layer) for layer in self._stack]}
 
     @classmethod
     def _made_from(cls, config) -> Self:
-        model = cls(name=config.get("name"))
+        model = cls(**configs.own_arguments(cls, config))
         model._stack = [configs.layer_from_config(entry) for entry in configs.layers_of(config)]
         start = model._stack.pop(0) if model._stack and isinstance(model._stack[0], InputLayer) else None
         model._check_layers()

@@ -17,6 +17,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath, Shape
 from minicnn.onnx.package import import_package
 from minicnn.saving.files import check_readable
+from minicnn.saving.kinds import ONNX, check_kind
 
 if TYPE_CHECKING:
     from onnx import TensorProto
@@ -193,6 +194,7 @@ def _parse(path):
     from onnx import ModelProto
 
     check_readable(path)
+    check_kind(path, ONNX)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:

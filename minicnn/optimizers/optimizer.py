@@ -121,6 +121,9 @@ class Optimizer(Configurable):
         self._segments = None  # the list that _stretches was made from
         self._scratch = self._scratch_kind = None
 
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"owner": None, "_segments": None, "_scratch": None, "_scratch_kind": None}
+
     # ------------------------------------------------------------------------------------------ the learning rate
 
     @property

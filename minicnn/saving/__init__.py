@@ -6,7 +6,7 @@ A format is a file in this folder with a `FORMAT`, see `minicnn.saving.formats`.
 
 from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath
-from minicnn.saving import files
+from minicnn.saving import files, kinds
 from minicnn.saving.formats import Format, formats
 from minicnn.saving.snapshot import Reader, Snapshot
 
@@ -48,6 +48,8 @@ def open_file(path: FilePath) -> Reader:
     form = formats()[check_suffix(path, weights_only=True)]
     files.check_readable(path)
     with files.named_in_errors(path):
+        if form.kind is not None:
+            kinds.check_kind(path, form.kind)
         return form.reader(path)
 
 

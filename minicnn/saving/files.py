@@ -165,7 +165,7 @@ def check_arrays(found: dict[str, Shape], expected: dict[str, Shape]) -> None:
     missing = [name for name in expected if name not in found]
     extra = [name for name in found if name not in expected]
     other = [
-        f"{name} {tuple(found[name])} instead of {tuple(shape)}"
+        f"{name} is {tuple(found[name])} in the file and {tuple(shape)} in the model"
         for name, shape in expected.items()
         if name in found and tuple(found[name]) != tuple(shape)
     ]

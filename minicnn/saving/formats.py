@@ -23,6 +23,8 @@ class Format:
         ``reader(path)`` opens a file, see `minicnn.saving.snapshot.Reader`.
     weights_only : bool
         Whether such a file cannot hold a whole model.
+    kind : str, optional
+        What such a file is, of those in `minicnn.saving.kinds`: another one is named in the error.
     check_writable : callable, optional
         ``check_writable(suffix)`` raises `ImportError` if something that writing needs is not installed.
     """
@@ -31,6 +33,7 @@ class Format:
     write: Callable[[Path, Snapshot], None]
     reader: type[Reader]
     weights_only: bool = False
+    kind: str | None = None
     check_writable: Callable[[str], None] | None = None
 
 

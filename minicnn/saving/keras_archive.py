@@ -9,18 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config, Shape
-from minicnn.saving import hdf5, keras_weights
+from minicnn.saving import hdf5, keras_weights, kinds
 from minicnn.saving.files import MAX_JSON, read_json
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names
+from minicnn.saving.keras.structure import paths, structure_of
 from minicnn.saving.keras_hdf5 import KERAS_VERSION
 from minicnn.saving.snapshot import Reader as BaseReader
-from minicnn.saving.snapshot import Snapshot, split_arrays
+from minicnn.saving.snapshot import Snapshot, Stored, training_text
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 MAX_MEMBERS = 1000
@@ -32,18 +31,21 @@ def write(path: Path, snapshot: Snapshot) -> None:
     config = model_to_keras(snapshot.config)
     if snapshot.compile is not None:
         config["compile_config"] = compile_to_keras(snapshot.compile)
+    description = json.dumps(config)
+    if len(description) > MAX_JSON:
+        raise ValueError(f"a model's description may have {MAX_JSON} bytes. Received: {len(description)}")
     metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
-    if snapshot.training and not split_arrays(snapshot.training, "")[1]:
-        metadata["minicnn_training"] = snapshot.training
+    if snapshot.training:
+        metadata["minicnn_training"] = json.loads(training_text(snapshot.training))
     weights = io.BytesIO()
     with hdf5.new_file(weights, ".keras") as file:
         keras_weights.write_layers(file, snapshot.config, snapshot.weights)
-        file.create_group("vars").attrs["name"] = snapshot.config["config"]["name"]
+        file.create_group("vars").attrs["name"] = structure_of(snapshot.config)["name"]
         if snapshot.compile is not None:
             keras_weights.write_optimizer(file, snapshot)
     with zipfile.ZipFile(path, "x") as archive:
         archive.writestr(METADATA, json.dumps(metadata))
-        archive.writestr(CONFIG, json.dumps(config))
+        archive.writestr(CONFIG, description)
         archive.writestr(WEIGHTS, weights.getbuffer())
 
 
@@ -72,10 +74,10 @@ class Reader(BaseReader):
         """As in `Snapshot`; read when it is wanted, since a model can do without."""
         return compile_from_keras(self._compiled, output_names(self.config))
 
-    def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
-        names, own = ({entry["name"] for entry in c["config"]["layers"]} for c in (config, self.config))
-        config = self.config if names == own else config  # tf.keras numbers the groups in the file's own order
-        return keras_weights.read_layers(self.root, expected, config)
+    def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
+        if set(paths(config)) == set(paths(self.config)):  # tf.keras numbers the groups in the file's own order
+            config = self.config
+        return keras_weights.find_layers(self.root, expected, config, by_name)
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         return keras_weights.read_optimizer(self.root, slots, expected, config, self.compile)
@@ -110,4 +112,4 @@ def _read(archive, info, limit) -> bytes:
     return data
 
 
-FORMAT: Format = Format((".keras",), write, Reader, check_writable=hdf5.check_writable)
+FORMAT: Format = Format((".keras",), write, Reader, check_writable=hdf5.check_writable, kind=kinds.ARCHIVE)

@@ -9,7 +9,7 @@ Trainable weights come before the others, also in a nested model.
 """
 
 import json
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,15 @@ import numpy as np
 from minicnn import optimizers
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config, Shape
-from minicnn.saving import hdf5
-from minicnn.saving.files import check_arrays, read_json
+from minicnn.saving import hdf5, kinds
+from minicnn.saving.files import read_json
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names, without_modules
-from minicnn.saving.keras.state import (
-    frozen_names,
-    names_by_layer,
-    optimizer_arrays,
-    optimizer_state,
-    trainable_first,
-)
+from minicnn.saving.keras.state import frozen_names, optimizer_arrays, optimizer_state
+from minicnn.saving.keras.structure import is_functional, layers_of, occurrences
 from minicnn.saving.snapshot import Reader as BaseReader
-from minicnn.saving.snapshot import Snapshot, split_arrays
+from minicnn.saving.snapshot import Snapshot, Stored, training_text
 
 KERAS_VERSION = "3.0.0"  # whose format is written
 OWN_OPTIMIZER = "minicnn_optimizer_weights"
@@ -48,9 +43,9 @@ def write(path: Path, snapshot: Snapshot) -> None:
             _write_weights(file, snapshot)
             return
         file.attrs["keras_version"], file.attrs["backend"] = KERAS_VERSION, "tensorflow"
-        file.attrs["model_config"] = json.dumps(without_modules(model_to_keras(snapshot.config)))
-        if snapshot.training and not split_arrays(snapshot.training, "")[1]:
-            file.attrs["minicnn_training"] = json.dumps(snapshot.training)
+        file.attrs["model_config"] = json.dumps(without_modules(model_to_keras(snapshot.config, keeps_sharing=False)))
+        if snapshot.training:
+            file.attrs["minicnn_training"] = training_text(snapshot.training)
         _write_weights(file.create_group("model_weights"), snapshot)
         if snapshot.compile is not None:
             training = compile_to_keras(snapshot.compile)
@@ -62,20 +57,27 @@ def write(path: Path, snapshot: Snapshot) -> None:
 
 
 def _write_weights(group, snapshot):
-    entries = [entry for entry in snapshot.config["config"]["layers"] if _is_a_layer(entry, snapshot.config)]
+    entries = [entry for entry in layers_of(snapshot.config) if _is_a_layer(entry, snapshot.config)]
     _write_names(group, "layer_names", [entry["name"] for entry in entries])
     group.attrs["backend"], group.attrs["keras_version"] = "tensorflow", KERAS_VERSION
-    grouped, frozen = names_by_layer(snapshot.weights), frozen_names(snapshot.config, snapshot.weights)
+    grouped = _places_by_layer(snapshot.config, snapshot.weights)
     for entry in entries:
-        own = trainable_first(grouped.get(entry["name"], []), frozen)
         layer = group.create_group(entry["name"].encode())  # bytes: another layout for letters outside ASCII is avoided
-        _write_arrays(layer, {name: snapshot.weights[name] for name in own})
+        _write_arrays(layer, {path: snapshot.weights[name] for path, name in grouped.get(entry["name"], ())})
     _write_arrays(group.create_group("top_level_model_weights"), {})
+
+
+def _places_by_layer(config, names) -> dict:
+    """Layer → (path, name) of its weights in the order of these files, where they stand wherever they occur."""
+    frozen, grouped = frozen_names(config, names), {}
+    for path, name in occurrences(config, names):
+        grouped.setdefault(path.partition("/")[0], []).append((path, name))
+    return {layer: sorted(places, key=lambda place: place[1] in frozen) for layer, places in grouped.items()}
 
 
 def _is_a_layer(entry, config) -> bool:
     """Keras counts the input among a functional model's layers, not among a Sequential's."""
-    return entry["class_name"] != "InputLayer" or config["class_name"] != "Sequential"
+    return entry["class_name"] != "InputLayer" or is_functional(config)
 
 
 def _write_arrays(group, arrays):
@@ -120,8 +122,8 @@ class Reader(BaseReader):
             return None
         return compile_from_keras(read_json(_text(training, "training_config")), output_names(self.config))
 
-    def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
-        return read_weights(self.root.members.get("model_weights", self.root), expected, config)
+    def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
+        return find_weights(self.root.members.get("model_weights", self.root), expected, config, by_name)
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         group = self.root.members.get(OWN_OPTIMIZER, self.root.members.get("optimizer_weights"))
@@ -134,8 +136,10 @@ class Reader(BaseReader):
         return optimizer_state(list(found.values()), slots, expected, config, self.compile, by_slot)
 
 
-def read_weights(group: hdf5.Group, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
-    """All weights from a group with ``layer_names``; see `minicnn.saving.snapshot.Reader.weights`."""
+def find_weights(
+    group: hdf5.Group, expected: dict[str, Shape], config: Config, by_name: bool = False
+) -> dict[str, Stored]:
+    """The weights of a group with ``layer_names``; see `minicnn.saving.snapshot.Reader.find`."""
     if not isinstance(group, hdf5.Group):
         raise FileFormatError("the weights are not where Keras writes them: 'model_weights' is no group")
     stored = {}
@@ -148,16 +152,18 @@ def read_weights(group: hdf5.Group, expected: dict[str, Shape], config: Config) 
         arrays = list(_arrays(layer).values())
         if arrays:
             stored[name] = arrays
-    frozen = frozen_names(config, expected)
-    layers = {name: trainable_first(own, frozen) for name, own in names_by_layer(expected).items()}
-    if len(stored) == len(layers) and set(stored) != set(layers):  # a model made again in the same session: by order
+    layers = {layer: [name for _, name in places] for layer, places in _places_by_layer(config, expected).items()}
+    if (
+        len(stored) == len(layers) and set(stored) != set(layers) and not by_name
+    ):  # a model made again in the same session: by order
         stored = dict(zip(layers, stored.values(), strict=True))
     found = {}
     for name, arrays in stored.items():
         own = layers.get(name, [])
-        found |= dict(zip(own, arrays, strict=False)) | {array.path: array for array in arrays[len(own) :]}
-    check_arrays({name: dataset.shape for name, dataset in found.items()}, expected)
-    return {name: hdf5.read_finite(found[name]) for name in expected}
+        own = list(dict.fromkeys(own)) if len(arrays) < len(own) else own  # as Keras has it: once within a layer
+        left_over = {f"{name}/{array.path.rpartition('/')[2]} (left over)": array for array in arrays[len(own) :]}
+        found |= dict(zip(own, arrays, strict=False)) | left_over
+    return {name: Stored(dataset.shape, partial(hdf5.read_finite, dataset)) for name, dataset in found.items()}
 
 
 def _arrays(group) -> dict:
@@ -191,4 +197,4 @@ def _text(value, attribute) -> str:
     return value
 
 
-FORMAT: Format = Format((".h5", ".hdf5"), write, Reader, check_writable=hdf5.check_writable)
+FORMAT: Format = Format((".h5", ".hdf5"), write, Reader, check_writable=hdf5.check_writable, kind=kinds.HDF5)

@@ -9,6 +9,7 @@ that is a schedule; not in tf.keras), then each trainable weight's state vectors
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,13 @@ import numpy as np
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config, Shape
 from minicnn.layers.names import snake_case
-from minicnn.saving import hdf5, keras_hdf5
-from minicnn.saving.files import check_arrays
+from minicnn.saving import hdf5, keras_hdf5, kinds
 from minicnn.saving.formats import Format
-from minicnn.saving.keras.config import MODELS
 from minicnn.saving.keras.layers import keras_class_name
 from minicnn.saving.keras.state import names_by_layer, optimizer_arrays, optimizer_state
+from minicnn.saving.keras.structure import is_model, layers_of
 from minicnn.saving.snapshot import Reader as BaseReader
-from minicnn.saving.snapshot import Snapshot
+from minicnn.saving.snapshot import Snapshot, Stored
 
 if TYPE_CHECKING:
     import h5py
@@ -46,11 +46,11 @@ def write_layers(group: h5py.Group, config: Config, weights: dict[str, np.ndarra
     """Write a model's layers into an open file's group."""
     container = group.create_group(CONTAINERS[0])
     counts, grouped = Counter(), names_by_layer(weights, prefix)
-    for entry in config["config"]["layers"]:
+    for entry in layers_of(config):
         own = {name: weights[name] for name in grouped.get(entry["name"], ())}
         layer = container.create_group(_numbered(entry, counts))
         layer.create_group("vars").attrs["name"] = entry["name"]
-        if entry["class_name"] in MODELS:
+        if is_model(entry):
             write_layers(layer, entry, own, f"{prefix}{entry['name']}/")
             continue
         for index, array in enumerate(own.values()):
@@ -82,18 +82,21 @@ class Reader(BaseReader):
         self.root: hdf5.Group = hdf5.read(hdf5.file_content(path))
         self.numbers: int = hdf5.count_numbers(self.root)
 
-    def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
+    def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
         if "layer_names" in self.root.attributes:
-            return keras_hdf5.read_weights(self.root, expected, config)
-        return read_layers(self.root, expected, config)
+            return keras_hdf5.find_weights(self.root, expected, config, by_name)
+        return find_layers(self.root, expected, config, by_name)
 
 
-def read_layers(root: hdf5.Group, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
-    """All weights of a file with ``layers``; see `minicnn.saving.snapshot.Reader.weights`."""
+def find_layers(
+    root: hdf5.Group, expected: dict[str, Shape], config: Config, by_name: bool = False
+) -> dict[str, Stored]:
+    """The weights of a file with ``layers``; see `minicnn.saving.snapshot.Reader.find`."""
+    if by_name:
+        raise ValueError("these files go by structure; by_name=True is for .safetensors and old .h5 files")
     found = {}
     _find_layers(root, expected, config, "", found)
-    check_arrays({name: dataset.shape for name, dataset in found.items()}, expected)
-    return {name: hdf5.read_finite(found[name]) for name in expected}
+    return {name: Stored(dataset.shape, partial(hdf5.read_finite, dataset)) for name, dataset in found.items()}
 
 
 def _find_layers(group, expected, config, prefix, found):
@@ -105,7 +108,7 @@ def _find_layers(group, expected, config, prefix, found):
     by_name = _groups_by_name(container)
     go_by_name = all(name in by_name for name in grouped)
     counts = Counter()
-    for entry in config["config"]["layers"]:
+    for entry in layers_of(config):
         path = _numbered(entry, counts)
         own = grouped.pop(entry["name"], None)  # a layer that occurs in several models has its weights in the first
         if own is None:
@@ -114,7 +117,7 @@ def _find_layers(group, expected, config, prefix, found):
         if not isinstance(layer, hdf5.Group):
             continue  # reported as missing
         used.add(layer.path)
-        if entry["class_name"] in MODELS:
+        if is_model(entry):
             _find_layers(layer, own, entry, f"{prefix}{entry['name']}/", found)
             continue
         variables = layer.find("vars")
@@ -156,4 +159,6 @@ def read_optimizer(
     return optimizer_state(datasets, slots, expected, config, compiled)
 
 
-FORMAT: Format = Format((".weights.h5",), write, Reader, weights_only=True, check_writable=hdf5.check_writable)
+FORMAT: Format = Format(
+    (".weights.h5",), write, Reader, weights_only=True, check_writable=hdf5.check_writable, kind=kinds.HDF5
+)

@@ -9,6 +9,8 @@ The header's ``"__metadata__"`` holds strings: "format", "format_version", and a
 import json
 import math
 import os
+from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,16 @@ import numpy as np
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config, Shape
+from minicnn.saving import kinds
 from minicnn.saving.files import MAX_JSON, check_arrays, named_in_errors, read_json, write_json
 from minicnn.saving.formats import Format
 from minicnn.saving.snapshot import Reader as BaseReader
-from minicnn.saving.snapshot import Snapshot, join_arrays, split_arrays
+from minicnn.saving.snapshot import Snapshot, Stored, join_arrays, split_arrays
 
 FORMAT_VERSION = 1
 ALIGNMENT = 64  # bytes: where the tensors begin
 MAX_AXES = 32
+DIGITS = "0123456789"
 
 DTYPES = {
     "F64": "<f8",
@@ -150,12 +154,13 @@ class Reader(BaseReader):
     _optimizer = None
 
     def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
-        found = {name: shape for name, (_, shape, _) in self.tensors.items() if not name.startswith("/")}
-        names = matching_names(found, expected)
         with named_in_errors(self.path):
-            check_arrays({names.get(name, name): shape for name, shape in found.items()}, expected)
-            own = {new: old for old, new in names.items()}
-            return {name: self._read_finite(own.get(name, name)) for name in expected}
+            return super().weights(expected, config)
+
+    def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
+        found = {name: shape for name, (_, shape, _) in self.tensors.items() if not name.startswith("/")}
+        names = {} if by_name else matching_names(found, expected)
+        return {names.get(n, n): Stored(shape, partial(self._read_finite, n)) for n, shape in found.items()}
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         if self._optimizer is None:
@@ -224,19 +229,49 @@ def matching_names(found: dict[str, Shape], expected: dict[str, Shape]) -> dict[
     """A file's names → the model's, where the two differ only in the numbers that layers of one class are given.
 
     A model that was made twice in one session has "conv2d_2/kernel" where the file has "conv2d/kernel". Such names
-    match if, in order, all names agree without the numbers, and all shapes.
+    match in the file's order; in a file that another program wrote, in alphabetical order ("conv10" before "conv2"),
+    in the order of the numbers. If neither gives the model's shapes, the names match all the same where all else in
+    them agrees, so that an error names the layer.
     """
     if set(found) == set(expected) or len(found) != len(expected):
         return {}
-    pairs = list(zip(found, expected, strict=True))
-    if all(_unnumbered(a) == _unnumbered(b) and tuple(found[a]) == tuple(expected[b]) for a, b in pairs):
-        return dict(pairs)
-    return {}
+    in_order = dict(zip(found, expected, strict=True))
+    pairings = [pairs for pairs in (in_order, _by_number(found, expected)) if _agree(pairs)]
+    if list(found) == sorted(found):
+        pairings.reverse()
+    fitting = [p for p in pairings if all(tuple(found[a]) == tuple(expected[b]) for a, b in p.items())]
+    return next(iter(fitting or pairings), {})
 
 
-def _unnumbered(name):
+def _agree(pairs) -> bool:
+    return bool(pairs) and all(_unnumbered(a) == _unnumbered(b) for a, b in pairs.items())
+
+
+def _by_number(found, expected) -> dict:
+    """The names of each kind, in the order of the numbers in them, side by side; nothing if there are others."""
+    (first, second), pairs = (_grouped(names) for names in (found, expected)), {}
+    if {kind: len(names) for kind, names in first.items()} != {kind: len(names) for kind, names in second.items()}:
+        return {}
+    for kind, names in first.items():
+        pairs |= zip(names, second[kind], strict=True)
+    return pairs
+
+
+def _grouped(names) -> dict:
+    grouped = defaultdict(list)
+    for name in sorted(names, key=_numbers):
+        grouped[_unnumbered(name)].append(name)
+    return grouped
+
+
+def _unnumbered(name) -> tuple:
     """The name without the numbers at the ends of its parts."""
-    return [part.rstrip("0123456789").rstrip("_") for part in name.split("/")]
+    return tuple(part.rstrip(DIGITS).rstrip("_") for part in name.split("/"))
 
 
-FORMAT: Format = Format((".safetensors",), write, Reader)
+def _numbers(name) -> list:
+    """These numbers; one that is not there comes first."""
+    return [int(part[len(part.rstrip(DIGITS)) :] or -1) for part in name.split("/")]
+
+
+FORMAT: Format = Format((".safetensors",), write, Reader, kind=kinds.SAFETENSORS)

@@ -1,14 +1,20 @@
 """What a model file holds, whatever its format."""
 
-from collections.abc import Callable
+import json
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from minicnn.checks import is_real
 from minicnn.hints import Config, Shape
+from minicnn.saving.files import MAX_JSON, check_arrays
+
+MAX_TEXT = 1000  # characters of an object that is saved as text
+MAX_DEPTH = 50  # of lists and dicts in a training's state; what is deeper may contain itself
 
 
 @dataclass
@@ -39,6 +45,20 @@ class Snapshot:
     optimizer: dict[str, Any] | None = None
     training: dict[str, Any] = field(default_factory=dict)
     weights_only: bool = False
+
+
+class Stored(NamedTuple):
+    """A weight in a file that has not been read yet.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    read : callable
+        Returns the array, or raises `FileFormatError` if it holds anything but finite numbers.
+    """
+
+    shape: Shape
+    read: Callable[[], np.ndarray]
 
 
 class Reader:
@@ -84,6 +104,25 @@ class Reader:
         FileFormatError
             If a weight is missing, left over, or of another shape or dtype: before any is read.
         """
+        found = self.find(expected, config)
+        check_arrays({name: stored.shape for name, stored in found.items()}, expected)
+        return {name: found[name].read() for name in expected}
+
+    def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
+        """What the file has in the place of each weight, of whatever shape; and under other names, what is left over.
+
+        Parameters
+        ----------
+        expected, config :
+            As for `weights`.
+        by_name : bool, default False
+            Whether layers go by their names alone, never by their order.
+
+        Raises
+        ------
+        ValueError
+            For ``by_name=True``, if the format goes by structure.
+        """
         raise NotImplementedError
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
@@ -118,34 +157,67 @@ class Reader:
 def split_arrays(tree: Any, prefix: str) -> tuple[Any, dict[str, np.ndarray]]:
     """(plain values, arrays) of nested dicts and lists.
 
-    An array becomes ``{"__array__": name}``; its name is its place in the tree, after `prefix`.
-
-    Raises
-    ------
-    TypeError
-        If it holds anything else than None, bool, int, float, str, lists, dicts with string keys, and real arrays.
+    An array becomes ``{"__array__": name}``; its name is its place in the tree, after `prefix`. What a file cannot hold
+    (a date, a path, an object that a callback has put into the logs) becomes text, with a warning: a training is not
+    lost for it. Sets become lists, and keys of dicts text.
     """
-    arrays = {}
+    arrays, texts = {}, {}
 
-    def split(value, name):
-        if value is None or (isinstance(value, bool | int | float | str) and not isinstance(value, np.generic)):
-            return value
-        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-            return {key: split(entry, f"{name}/{key}") for key, entry in value.items()}
-        if isinstance(value, list | tuple):
-            return [split(entry, f"{name}/{index}") for index, entry in enumerate(value)]
+    def split(value, name, depth=0):
+        if value is None or (isinstance(value, bool | int | float | str) and not isinstance(value, np.inexact)):
+            return _plain_scalar(value)
         if isinstance(value, np.ndarray | np.generic) and is_real(value):
-            arrays[name] = np.asarray(value)
+            while name in arrays:  # a key may hold a "/"
+                name += "'"
+            arrays[name] = np.asarray(value, np.float64 if value.dtype.itemsize > 8 else None)
             return {"__array__": name}
-        raise TypeError(f"a saved state is made of plain values and arrays. Received: {type(value)} at {name!r}")
+        if depth < MAX_DEPTH and isinstance(value, Mapping):
+            return {_key(key): split(entry, f"{name}/{key}", depth + 1) for key, entry in value.items()}
+        if depth < MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
+            return [split(entry, f"{name}/{index}", depth + 1) for index, entry in enumerate(value)]
+        texts.setdefault(type(value).__name__, name)
+        return as_text(value)
 
-    return split(tree, prefix), arrays
+    plain = split(tree, prefix)
+    if texts:
+        places = ", ".join(f"{kind} (at {name!r})" for kind, name in texts.items())
+        warnings.warn(f"a file holds numbers, text, lists, dicts and arrays; saved as text: {places}", stacklevel=2)
+    return plain, arrays
+
+
+def as_text(value: object) -> str:
+    """The first `MAX_TEXT` characters of a value, of whatever class."""
+    try:
+        return str(value)[:MAX_TEXT]
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def _key(key) -> str:
+    return as_text(key) if key != "__array__" else "array"
+
+
+def _plain_scalar(value):
+    """A value without the subclass that it may be of, such as an enumeration's."""
+    kind = next((kind for kind in (bool, int, float, str) if isinstance(value, kind)), None)
+    return value if kind is None or type(value) is kind else kind.__new__(kind, value)
+
+
+def training_text(training: dict[str, Any]) -> str:
+    """The training state as JSON, for formats that keep no arrays beside it; a history that is too long is left out."""
+    plain, arrays = split_arrays(training, "")
+    text = json.dumps(join_arrays(plain, lambda name: arrays[name].tolist()))
+    if len(text) <= MAX_JSON // 2:
+        return text
+    warnings.warn(f"the history is not saved: it would take {len(text)} bytes", stacklevel=2)
+    return training_text(training | {"history": None}) if training.get("history") else "{}"
 
 
 def join_arrays(tree: Any, read: Callable[[str], np.ndarray]) -> Any:
     """The inverse of `split_arrays`; ``read(name)`` returns an array. A 0-d array comes back as a NumPy scalar."""
     if isinstance(tree, dict):
         if set(tree) == {"__array__"}:
-            return read(tree["__array__"])[()]
+            found = read(tree["__array__"])
+            return found[()] if isinstance(found, np.ndarray) else found
         return {key: join_arrays(value, read) for key, value in tree.items()}
     return [join_arrays(value, read) for value in tree] if isinstance(tree, list) else tree

@@ -82,6 +82,7 @@ class Engine:
 
     def take_over(self, previous: Engine | None) -> None:
         """Continue with the optimizer state of an engine for another backend; `previous` may be None."""
+        self.calls = 0 if previous is None else previous.calls
         if previous is not None and previous.optimizer_state is not None:
             host = {name: previous.backend.to_host(v) for name, v in previous.optimizer_state.items()}
             self.optimizer_state = {name: self.backend.asarray(v) for name, v in host.items()}

@@ -49,9 +49,8 @@ class _OldLogs(dict):
 class _OldMethods:
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any) -> None:
-        kwargs = without("compile", kwargs, _COMPILE)
-        super().compile(optimizers.get(optimizer), loss, **kwargs)
+    def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
+        super().compile(optimizers.get(optimizer), *args, **without("compile", kwargs, _COMPILE))
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
@@ -111,7 +110,12 @@ class _OldMethods:
     @property
     def metrics_names(self) -> list[str]:
         """'loss', and the names of the metrics, in the order of what `evaluate` returns."""
-        return list(self.engine.log_names) if hasattr(self.engine, "log_names") else ["loss", *self._metric_names()]
+        self._need_compiled()
+        several = len(self.compiled.losses) > 1
+        names = [f"{path}_loss" for path, _ in self.log_names()] if several else []
+        for (_, own), metrics in zip(self.log_names(), self.compiled.metrics, strict=True):
+            names += [f"{own}_{metric.name}" if several else metric.name for metric in metrics]
+        return ["loss", *names]
 
     def summary(self, *args: Any, **kwargs: Any) -> None:
         for name in ("positions", "show_trainable", "layer_range"):

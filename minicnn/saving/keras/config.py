@@ -7,15 +7,28 @@ translates. Keras 2 writes a call as a list of ``[layer, call, output, arguments
 from functools import partial
 from typing import Any
 
+from minicnn import layers
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.saving.keras.layers import dtype_from_keras, layer_from_keras, layer_to_keras
-from minicnn.saving.keras.names import brief, class_name_of, config_of, keras_object
+from minicnn.saving.keras.names import brief, class_name_of, config_of, is_known, keras_object
+from minicnn.saving.keras.structure import (
+    MAX_DEPTH,
+    MODELS,
+    each_history,
+    earlier_calls,
+    histories_of,
+    is_functional,
+    is_model,
+    is_one,
+    layers_of,
+    structure_of,
+    without_earlier_calls,
+)
 
-MODELS = ("Functional", "Sequential")
-MAX_DEPTH = 20  # of models in models
-
+SHARED = ("name", "trainable", "dtype", "layers", "input_layers", "output_layers", "build_input_shape")
+"""What a model's config has; a subclass's further arguments are its own."""
 
 # ------------------------------------------------------------------------------------------------------- reading
 
@@ -28,14 +41,17 @@ def model_from_keras(entry: Any) -> Config:
     FileFormatError
         If it is not a model's, or has what minicnn has not.
     """
-    if not isinstance(entry, dict) or class_name_of(entry) not in MODELS:
+    if not isinstance(entry, dict) or not (class_name_of(entry) in MODELS or is_known(class_name_of(entry))):
         name = entry.get("class_name") if isinstance(entry, dict) else entry
         raise FileFormatError(
-            f"expected a Sequential or functional model; models as subclasses with code of their own cannot be read. "
-            f"Received: {brief(name)}"
+            "expected a Sequential or functional model; a subclass is given with custom_objects, and one with a call "
+            f"method of its own cannot be read. Received: {brief(name)}"
         )
     dtypes = set()
-    model = _model(entry, dtypes, 0)
+    model = _layer(entry, dtypes, 0)
+    del model["name"]
+    if "structure" in model or not is_model(model):
+        return model
     if len(dtypes) > 1:
         raise FileFormatError(f"a model has one dtype. Received: {sorted(dtypes)}")
     _set_dtype(model, dtypes.pop() if dtypes else "float32")
@@ -44,28 +60,31 @@ def model_from_keras(entry: Any) -> Config:
 
 def output_names(config: Config) -> list[str]:
     """The layers that give a model's outputs, from its config in minicnn's form."""
-    layers = config["config"]["layers"]
-    if config["class_name"] == "Sequential":
-        return [layers[-1]["name"]] if layers else [""]
-    ends, names = config["config"]["output_layers"], []
-    if isinstance(ends, dict) and all(_is_one(end) for end in ends.values()):
+    if not is_model(config):
+        return [""]
+    if not is_functional(config):
+        return [entry["name"] for entry in layers_of(config)[-1:]] or [""]
+    ends = structure_of(config)["output_layers"]
+    if isinstance(ends, dict) and all(is_one(end) for end in ends.values()):
         return sorted(ends)
-    _each_history(lambda history: names.append(history[0]), _in_order(ends))
-    return names
-
-
-def _in_order(histories):
-    """The same with dicts in the order of their keys, which is that of the outputs."""
-    if isinstance(histories, dict):
-        return {key: _in_order(histories[key]) for key in sorted(histories)}
-    return histories if _is_one(histories) else [_in_order(part) for part in histories]
+    return [history[0] for history in histories_of(ends)]
 
 
 def _set_dtype(model, dtype):
-    model["config"]["dtype"] = dtype
-    for entry in model["config"]["layers"]:
-        if entry["class_name"] in MODELS:
+    structure_of(model)["dtype"] = dtype
+    for entry in layers_of(model):
+        if is_model(entry):
             _set_dtype(entry, dtype)
+
+
+def _is_keras_model(entry) -> bool:
+    """Whether an entry in Keras's form is a model's; that of a subclass is under its own name."""
+    class_name, config = class_name_of(entry), entry.get("config")
+    if class_name in MODELS or class_name in layers.CLASSES or not isinstance(config, dict):
+        return class_name in MODELS
+    inner = config.get("layers")
+    has_input = isinstance(inner, list) and inner and isinstance(inner[0], dict) and "InputLayer" in inner[0].values()
+    return bool("input_layers" in config or "build_input_shape" in config or has_input)
 
 
 def _model(entry, dtypes, depth):
@@ -73,15 +92,16 @@ def _model(entry, dtypes, depth):
     if depth > MAX_DEPTH:
         raise FileFormatError(f"models are nested more than {MAX_DEPTH} deep")
     class_name, config = class_name_of(entry), entry.get("config")
+    own = {} if class_name in MODELS else {name: value for name, value in config.items() if name not in SHARED}
     if class_name == "Sequential" and isinstance(config, list):  # before Keras 2.2.3
         config = {"layers": config}
     config = config_of(entry | {"config": config})
     found = config.get("layers")
     if not isinstance(found, list) or not all(isinstance(layer, dict) for layer in found):
         raise FileFormatError(f"a model has a list of layers. Received: {brief(found)}")
-    read = {"name": config.get("name"), "trainable": config.get("trainable", True)}
+    read = own | {"name": config.get("name"), "trainable": config.get("trainable", True)}
     read["layers"] = [_layer(layer, dtypes, depth + 1) for layer in found]
-    if class_name == "Functional":
+    if class_name == "Functional" or "input_layers" in config:
         _read_graph(read, config, found)
     elif not isinstance(read["name"], str | None):
         raise FileFormatError(f"a model's name is a text. Received: {brief(read['name'])}")
@@ -91,7 +111,7 @@ def _model(entry, dtypes, depth):
 def _layer(entry, dtypes, depth):
     """A layer's entry, without its calls."""
     class_name = class_name_of(entry)
-    if class_name in MODELS:
+    if _is_keras_model(entry):
         read = _model(entry, dtypes, depth)
     else:
         config = config_of(entry)
@@ -99,6 +119,8 @@ def _layer(entry, dtypes, depth):
         if class_name != "InputLayer":
             dtypes |= {dtype_from_keras(config, f"layer {brief(config.get('name'))}")} - {None}
     read["name"] = entry.get("name", read["config"].get("name"))
+    if "structure" in entry:  # of a subclass that makes its layers itself: in minicnn's form
+        read["structure"] = entry["structure"]
     if "shared_object_id" in entry:
         read["shared_object_id"] = entry["shared_object_id"]
     return read
@@ -108,13 +130,13 @@ def _read_graph(read, config, found):
     """The calls and ends of a functional model."""
     calls = [layer.get("inbound_nodes", []) for layer in found]
     if not all(isinstance(nodes, list) for nodes in calls):
-        raise FileFormatError("a layer's calls are a list")
+        raise FileFormatError(f"a layer's calls are a list. Received: {brief(calls)}")
     is_keras_2 = any(isinstance(node, list) for nodes in calls for node in nodes)
     # In Keras, a nested model's own graph counts as its first call: always in Keras 2, if it was built with an input;
     # in Keras 3 among the outputs only, and not for a Sequential.
-    nested = {entry["name"]: entry for entry in read["layers"] if entry["class_name"] in MODELS}
+    nested = {entry["name"]: entry for entry in read["layers"] if is_model(entry)}
     shifted_2 = {name for name, entry in nested.items() if _starts_with_input(entry)} if is_keras_2 else set()
-    shifted_3 = {name for name, entry in nested.items() if entry["class_name"] == "Functional"}
+    shifted_3 = {name for name, entry in nested.items() if is_functional(entry)}
     for entry, nodes in zip(read["layers"], calls, strict=True):
         entry["inbound_nodes"] = [_call_2(node, shifted_2) if is_keras_2 else _call_3(node) for node in nodes if node]
     for end in ("input_layers", "output_layers"):
@@ -122,25 +144,10 @@ def _read_graph(read, config, found):
         if not isinstance(histories, list | dict) or not histories:
             raise FileFormatError(f"a functional model has '{end}'. Received: {brief(histories)}")
         shifted = set() if end == "input_layers" else shifted_2 if is_keras_2 else shifted_3
-        read[end] = _each_history(partial(_history, shifted=shifted), [histories] if _is_one(histories) else histories)
-
-
-def _is_one(histories) -> bool:
-    """Whether this is the history of one tensor, not a list or dict of them."""
-    if isinstance(histories, dict):
-        return False
-    return not isinstance(histories, list) or (bool(histories) and isinstance(histories[0], str))
-
-
-def _each_history(function, histories, depth=0):
-    """Histories in the form of a model's inputs or outputs, with `function` applied to each."""
-    if depth > MAX_DEPTH:
-        raise FileFormatError(f"inputs or outputs are nested more than {MAX_DEPTH} deep")
-    if _is_one(histories):
-        return function(histories)
-    if isinstance(histories, dict):
-        return {key: _each_history(function, part, depth + 1) for key, part in histories.items()}
-    return [_each_history(function, part, depth + 1) for part in histories]
+        ends = [histories] if is_one(histories) else histories
+        read[end] = each_history(partial(_history, shifted=shifted), ends)
+    if not is_keras_2:
+        without_earlier_calls(read)
 
 
 def _starts_with_input(entry) -> bool:
@@ -197,44 +204,73 @@ def _call(histories, kwargs) -> dict:
 # ------------------------------------------------------------------------------------------------------- writing
 
 
-def model_to_keras(entry: Config) -> Config:
-    """A model in Keras 3's form."""
-    return _written(entry, entry["config"].get("dtype", "float32"))
+def model_to_keras(entry: Config, keeps_sharing: bool = True) -> Config:
+    """A model in Keras 3's form.
+
+    Parameters
+    ----------
+    entry : dict
+    keeps_sharing : bool, default True
+        False: for .h5 files, in which a layer that occurs in several models is several layers for Keras.
+    """
+    earlier = earlier_calls(entry) if keeps_sharing else {}
+    return _written(entry, entry["config"].get("dtype", "float32"), earlier)
 
 
-def _written(entry, dtype):
+def _written(entry, dtype, earlier):
     class_name, config = entry["class_name"], entry["config"]
-    if class_name not in MODELS:
-        return layer_to_keras(class_name, config, dtype)
-    written = {"name": config["name"], "trainable": config.get("trainable", True)}
-    if class_name == "Sequential":
-        written["layers"] = [_written(layer, dtype) for layer in config["layers"]]
-        return keras_object("keras", class_name, written | {"dtype": dtype})
-    written["layers"] = []
-    for layer in config["layers"]:
-        calls = [_call_to_keras(node, dtype) for node in layer["inbound_nodes"]]
-        written["layers"].append(_written(layer, dtype) | {"name": layer["name"], "inbound_nodes": calls})
-        if "shared_object_id" in layer:
-            written["layers"][-1]["shared_object_id"] = layer["shared_object_id"]
-    nested = {layer["name"] for layer in config["layers"] if layer["class_name"] == "Functional"}
+    if not is_model(entry):
+        written = layer_to_keras(class_name, config, dtype)
+    elif "structure" in entry:  # the config holds a subclass's own arguments
+        written = keras_object(None, class_name, config) | {"registered_name": class_name}
+        written["structure"] = entry["structure"]  # in minicnn's form, for minicnn
+    else:
+        written = _model_to_keras(entry, dtype, earlier)
+    if "shared_object_id" in entry:
+        written["shared_object_id"] = entry["shared_object_id"]
+    return written
+
+
+def _model_to_keras(entry, dtype, earlier):
+    class_name, config = entry["class_name"], entry["config"]
+    written = {name: value for name, value in config.items() if name not in SHARED}
+    written |= {"name": config["name"], "trainable": config.get("trainable", True)}
+    written["layers"] = [_written(layer, dtype, earlier) for layer in config["layers"]]
+    kind = {"module": None, "class_name": class_name, "config": written, "registered_name": class_name}
+    if not is_functional(entry):
+        written["dtype"] = dtype
+        return keras_object("keras", class_name, written) if class_name in MODELS else kind
+    before = earlier.get(id(entry), {})
+    for layer, described in zip(written["layers"], config["layers"], strict=True):
+        calls = [_call_to_keras(node, dtype, before) for node in described["inbound_nodes"]]
+        layer |= {"name": described["name"], "inbound_nodes": calls}
+    nested = {layer["name"] for layer in config["layers"] if is_model(layer) and is_functional(layer)}
     written["input_layers"] = _one_or_list(config["input_layers"])
+    ends = each_history(lambda history: _counted(history, before), config["output_layers"])
     written["output_layers"] = _one_or_list(
-        _each_history(lambda h: [h[0], h[1] + 1 if h[0] in nested else h[1], h[2]], config["output_layers"])
+        each_history(lambda h: [h[0], h[1] + 1 if h[0] in nested else h[1], h[2]], ends)
     )
-    return keras_object("keras.src.models.functional", class_name, written) | {"registered_name": "Functional"}
+    return kind | ({"module": "keras.src.models.functional"} if class_name in MODELS else {})
+
+
+def _counted(history, before) -> list:
+    """A tensor's history with the number of the call among all calls of the layer."""
+    name, call, output = history
+    return [name, call + before.get(name, 0), output]
 
 
 def _one_or_list(histories):
-    return histories[0] if isinstance(histories, list) and len(histories) == 1 and _is_one(histories[0]) else histories
+    return histories[0] if isinstance(histories, list) and len(histories) == 1 and is_one(histories[0]) else histories
 
 
-def _call_to_keras(node, dtype) -> dict:
+def _call_to_keras(node, dtype, before) -> dict:
     """A call, with the dtype in every tensor."""
 
     def written(value):
         if isinstance(value, list):
             return [written(tensor) for tensor in value]
-        return {"class_name": "__keras_tensor__", "config": value["config"] | {"dtype": dtype}}
+        config = value["config"] | {"dtype": dtype, "keras_history": _counted(value["config"]["keras_history"], before)}
+        return {"class_name": "__keras_tensor__", "config": config}
 
     return {"args": [written(value) for value in node["args"]], "kwargs": node["kwargs"]}
 
@@ -242,7 +278,6 @@ def _call_to_keras(node, dtype) -> dict:
 def without_modules(entry: Config) -> Config:
     """The form of .h5 files: layers and models without the module that their class is in."""
     plain = {k: v for k, v in entry.items() if k not in ("module", "registered_name")}
-    if entry["class_name"] in MODELS:
-        layers = [without_modules(layer) for layer in entry["config"]["layers"]]
-        plain["config"] = entry["config"] | {"layers": layers}
+    if _is_keras_model(entry):
+        plain["config"] = entry["config"] | {"layers": [without_modules(layer) for layer in entry["config"]["layers"]]}
     return plain

@@ -8,6 +8,8 @@ Names are only ever looked up, here and in minicnn's registries: nothing is impo
 
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
+from minicnn.layers.base import Layer
+from minicnn.layers.base import _registry as registry
 
 CLASS_NAMES = {
     "BatchNormalizationV1": "BatchNormalization",
@@ -24,6 +26,14 @@ def class_name_of(entry: Config) -> str:
         raise FileFormatError(f"an object in a Keras file has a class name. Received: {brief(name)}")
     name = name.rpartition(">")[2]
     return CLASS_NAMES.get(name, name)
+
+
+def is_known(class_name: str) -> bool:
+    """Whether a layer or model of that class can be made: the library's, registered, or in `custom_object_scope`."""
+    try:
+        return issubclass(registry.lookup(class_name), Layer)
+    except ValueError:
+        return False
 
 
 def config_of(entry: Config) -> Config:

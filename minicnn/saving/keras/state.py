@@ -15,7 +15,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5
 from minicnn.saving.files import check_arrays
-from minicnn.saving.keras.config import MODELS
+from minicnn.saving.keras.structure import is_model, layers_of
 from minicnn.saving.snapshot import Snapshot
 
 STATE = ("moving_mean", "moving_variance")  # what has no gradient
@@ -43,19 +43,14 @@ def names_by_layer(names: Iterable[str], prefix: str = "") -> dict[str, list[str
 def frozen_names(config: Config, names: Iterable[str], prefix: str = "", trainable: bool = True) -> set[str]:
     """The weights that no optimizer changes: those of frozen layers, and moving averages."""
     frozen, grouped = set(), names_by_layer(names, prefix)
-    for entry in config["config"]["layers"]:
+    for entry in layers_of(config):
         own = grouped.get(entry["name"], [])
         changes = trainable and entry["config"].get("trainable", True)
-        if entry["class_name"] in MODELS:
+        if is_model(entry):
             frozen |= frozen_names(entry, own, f"{prefix}{entry['name']}/", changes)
         else:
             frozen |= {name for name in own if not changes or name.rpartition("/")[2] in STATE}
     return frozen
-
-
-def trainable_first(names: Iterable[str], frozen: set[str]) -> list[str]:
-    """A layer's, or a nested model's, weights in the order of .h5 files; `frozen` as from `frozen_names`."""
-    return sorted(names, key=lambda name: name in frozen)
 
 
 # ---------------------------------------------------------------------------------------------- an optimizer's state
@@ -74,7 +69,7 @@ def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
             continue
         for slot in state["slots"] if state else optimizer.slots:
             vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.first_value(slot))
-            yield f"{name.replace('/', '_')}_{slot}", vector
+            yield f"{name}_{slot}", vector
 
 
 def optimizer_state(

@@ -1,0 +1,263 @@
+"""Subclasses of the models: what they add comes back, wherever configurations go."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import layers
+from minicnn.errors import FileFormatError
+
+X = np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)
+
+
+class Scaled(mc.Model):
+    """Made as its base is, with an argument more: Keras's habit."""
+
+    def __init__(self, *args, param=1, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.param = param
+
+    def get_config(self):
+        return super().get_config() | {"param": self.param}
+
+
+class Named(mc.Model):
+    """The same with arguments that are written out, and none for the name."""
+
+    def __init__(self, inputs, outputs, param=1):
+        super().__init__(inputs, outputs)
+        self.param = param
+
+    def get_config(self):
+        return super().get_config() | {"param": np.int64(self.param)}
+
+
+class Stack(mc.Sequential):
+    def __init__(self, layers=None, name=None, param=1):
+        super().__init__(layers, name)
+        self.param = param
+
+    def get_config(self):
+        return super().get_config() | {"param": self.param}
+
+
+class Classifier(mc.Model):
+    """Makes its layers itself, from arguments of its own."""
+
+    def __init__(self, units=4, param=1, name=None):
+        start = mc.Input((6,))
+        super().__init__(start, layers.Dense(2)(layers.Dense(units)(start)), name=name)
+        self.units, self.param = units, param
+
+    def get_config(self):
+        return {"units": self.units, "param": self.param}
+
+
+class Merged(Classifier):
+    """The same, whose config is that of a model besides."""
+
+    def get_config(self):
+        return mc.Model.get_config(self) | super().get_config()
+
+
+class Methods(mc.Model):
+    """Adds nothing that a config would have to know."""
+
+    def twice(self, x):
+        return 2 * self.predict(x)
+
+
+def tensors():
+    start = mc.Input((6,))
+    return start, layers.Dense(2)(layers.Dense(4)(start))
+
+
+KINDS = {
+    "as its base": lambda: Scaled(*tensors(), param=3, name="own"),
+    "written out": lambda: Named(*tensors(), param=3),
+    "stack": lambda: Stack([mc.Input((6,)), layers.Dense(4), layers.Dense(2)], param=3),
+    "own layers": lambda: Classifier(5, param=3, name="own"),
+    "both": lambda: Merged(5, param=3),
+}
+CLASSES = {cls.__name__: cls for cls in (Scaled, Named, Stack, Classifier, Merged)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_from_config(kind):
+    model = KINDS[kind]()
+    again = type(model).from_config(json.loads(json.dumps(model.get_config(), default=int)))
+    assert (type(again), again.param) == (type(model), 3)
+    assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
+    assert mc.models.clone_model(model).param == 3
+    assert pickle.loads(pickle.dumps(model)).param == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_files(kind, suffix, nested, tmp_path):
+    model = inner = KINDS[kind]()
+    if nested:
+        start = mc.Input((6,))
+        model = mc.Model(start, layers.Dense(2)(inner(start)))
+    model.compile("adam", "mse", backend="numpy")
+    model.fit(X, X[:, :2], verbose=0)
+    model.save(tmp_path / f"m{suffix}")
+    again = mc.load_model(tmp_path / f"m{suffix}", custom_objects=CLASSES)
+    found = again.layers[1] if nested else again
+    assert (type(found), found.param, found.name) == (type(inner), 3, inner.name)
+    again.compiled.backend_name = "numpy"
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    for one in (model, again):
+        one.fit(X, X[:, :2], verbose=0)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    with pytest.raises(FileFormatError, match="custom_objects"):
+        mc.load_model(tmp_path / f"m{suffix}")
+
+
+def test_a_subclass_without_arguments_of_its_own(tmp_path):
+    model = Methods(*tensors())
+    model.save(tmp_path / "m.safetensors")
+    again = mc.load_model(tmp_path / "m.safetensors", custom_objects={"Methods": Methods})
+    np.testing.assert_array_equal(again.twice(X), model.twice(X))
+    with pytest.warns(UserWarning, match="the class Methods is not known: a plain model takes its place"):
+        plain = mc.load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(plain.predict(X), model.predict(X))
+
+
+def test_a_constructor_that_does_not_take_what_get_config_gives():
+    class Other(Classifier):
+        def get_config(self):
+            return {"wrong": 1}
+
+    with pytest.raises(TypeError, match=r"get_config of Other must hold its constructor's arguments.*wrong"):
+        Other.from_config(Other().get_config())
+
+
+# ------------------------------------------------------------------------------------------------ configs of Keras
+
+
+KERAS_3 = {  # of keras.Model.get_config, Keras 3.15.1, without what is the default
+    "name": "m",
+    "trainable": True,
+    "layers": [
+        {
+            "module": "keras.layers",
+            "class_name": "InputLayer",
+            "config": {"batch_shape": [None, 6], "dtype": "float32", "sparse": False, "name": "i"},
+            "registered_name": None,
+            "name": "i",
+            "inbound_nodes": [],
+        },
+        {
+            "module": "keras.layers",
+            "class_name": "Dense",
+            "config": {"name": "d", "units": 3, "activation": "relu", "kernel_constraint": None},
+            "registered_name": None,
+            "build_config": {"input_shape": [None, 6]},
+            "name": "d",
+            "inbound_nodes": [
+                {
+                    "args": [
+                        {
+                            "class_name": "__keras_tensor__",
+                            "config": {"shape": [None, 6], "dtype": "float32", "keras_history": ["i", 0, 0]},
+                        }
+                    ],
+                    "kwargs": {},
+                }
+            ],
+        },
+    ],
+    "input_layers": ["i", 0, 0],
+    "output_layers": ["d", 0, 0],
+}
+
+
+def keras_2(calls):
+    """The same as Keras 2 has it, with these calls of the dense layer."""
+    return {
+        "name": "m",
+        "layers": [
+            {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 6], "name": "i"}, "name": "i"}
+            | {"inbound_nodes": []},
+            {"class_name": "Dense", "config": {"units": 3, "name": "d"}, "name": "d", "inbound_nodes": calls},
+        ],
+        "input_layers": [["i", 0, 0]],
+        "output_layers": [["d", 0, 0]],
+    }
+
+
+@pytest.mark.parametrize("config", [KERAS_3, keras_2([[["i", 0, 0, {}]]]), keras_2([[["i", 0, 0]]])])
+def test_configs_of_keras(config):
+    before = json.dumps(config)
+    model = mc.Model.from_config(config)
+    assert [layer.name for layer in model.layers] == ["i", "d"]
+    assert model.output_shape == (None, 3)
+    assert json.dumps(config) == before
+
+
+@pytest.mark.parametrize(
+    "calls", [["x"], [[3]], 5, [[["nobody", 0, 0, {}]]], [[["i", 5, 0]]], [[["i", 0, 0, {"z": 1}]]]]
+)
+def test_configs_of_keras_that_are_wrong(calls):
+    with pytest.raises(ValueError, match=r"call.*Received"):
+        mc.Model.from_config(keras_2(calls))
+
+
+# ---------------------------------------------------------------------------------------------------------- clones
+
+
+def asked(seen):
+    """A clone_function that remembers what it was asked for."""
+
+    def function(layer):
+        seen.append(layer.name)
+        return (
+            mc.models.clone_model(layer) if isinstance(layer, mc.Model) else type(layer).from_config(layer.get_config())
+        )
+
+    return function
+
+
+def nested():
+    inner = mc.Sequential([mc.Input((6,)), layers.Dense(3, name="a")], name="inner")
+    return mc.Sequential([mc.Input((6,)), inner, layers.Dense(2, name="b")], name="outer")
+
+
+def test_clone_function_is_asked_for_every_layer_but_inputs():
+    seen, deep = [], []
+    clone = mc.models.clone_model(nested(), clone_function=asked(seen))
+    assert (type(clone), clone.name, clone.output_shape) == (mc.Sequential, "outer", (None, 2))
+    mc.models.clone_model(nested(), clone_function=asked(deep), recursive=True)
+    assert (seen, deep) == (["inner", "b"], ["a", "b"])  # as Keras 3.15.1
+
+
+def test_clone_function_may_change_layers_and_share_them():
+    start = mc.Input((6,))
+    shared = layers.Dense(6, name="s")
+    model = mc.Model(start, layers.Add()([shared(shared(start)), start]))
+    clone = mc.models.clone_model(model, clone_function=lambda layer: layer)
+    assert clone.weights[0] is model.weights[0]
+    wide = mc.models.clone_model(nested(), clone_function=lambda layer: layers.Dense(5, name=layer.name))
+    assert wide.output_shape == (None, 5)
+    with pytest.raises(TypeError, match=r"clone_function returns a layer\. Received: None for 'inner'"):
+        mc.models.clone_model(nested(), clone_function=lambda layer: None)
+
+
+def test_input_tensors():
+    before = layers.Dense(6)(mc.Input((9,)))
+    model = mc.Model(*tensors())
+    clone = mc.models.clone_model(model, input_tensors=before)
+    assert clone.inputs == (before,)
+    assert mc.models.clone_model(nested(), input_tensors=[mc.Input((6,), name="given")]).inputs[0].name == "given"
+    with pytest.raises(ValueError, match="one tensor for each of 1 inputs"):
+        mc.models.clone_model(model, input_tensors=[before, before])
+
+
+def test_a_model_that_is_not_built_has_no_weights():
+    assert mc.Sequential([layers.Dense(3)]).get_weights() == []  # as in Keras
+    assert layers.Dense(3).get_weights() == []

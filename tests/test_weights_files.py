@@ -1,0 +1,176 @@
+"""Weights from files that were made otherwise: other last layers, other numbers, other files altogether."""
+
+import json
+import pickle
+import struct
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import layers
+from minicnn.errors import FileFormatError
+
+WEIGHTS = [".safetensors", ".keras", ".h5", ".weights.h5"]
+
+
+def net(classes, **names):
+    """A classifier, whose layers are called first and last unless said otherwise."""
+    first, last = names.get("first", "first"), names.get("last", "last")
+    return mc.Sequential([mc.Input((6,)), layers.Dense(5, name=first), layers.Dense(classes, name=last)])
+
+
+def written(model, path):
+    (model.save_weights if str(path).endswith(".weights.h5") else model.save)(path)
+    return path
+
+
+def changed(model, before):
+    """Which weights are not what they were."""
+    return [w.path for w, b in zip(model.weights, before, strict=True) if not np.array_equal(w.numpy(), b)]
+
+
+# ------------------------------------------------------------------------------------------ other layers than expected
+
+
+@pytest.mark.parametrize("suffix", WEIGHTS)
+@pytest.mark.parametrize("names", [{}, {"first": None, "last": None}])
+def test_another_last_layer_is_named(suffix, names, tmp_path):
+    path, model = written(net(3, **names), tmp_path / f"w{suffix}"), net(10, **names)
+    before, name = model.get_weights(), model.layers[-1].name
+    with pytest.raises(
+        FileFormatError, match=rf"{name}/kernel is \(5, 3\) in the file and \(5, 10\) in the model.*skip"
+    ):
+        model.load_weights(path)
+    assert changed(model, before) == []
+
+
+@pytest.mark.parametrize("suffix", WEIGHTS)
+def test_layers_that_do_not_fit_are_skipped(suffix, tmp_path):
+    source, model = net(3), net(10)
+    before = model.get_weights()
+    with pytest.warns(UserWarning, match=r"layer 'last' stays as it is.*\(5, 3\) in the file") as said:
+        model.load_weights(written(source, tmp_path / f"w{suffix}"), skip_mismatch=True)
+    assert len(said) == 1
+    assert changed(model, before) == ["first/kernel"]  # biases are zeros
+    np.testing.assert_array_equal(model.get_weights()[0], source.get_weights()[0])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".h5"])
+def test_layers_by_name(suffix, tmp_path):
+    source, model = net(3), net(3, last="new")
+    before = model.get_weights()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.load_weights(written(source, tmp_path / f"w{suffix}"), by_name=True)
+    assert changed(model, before) == ["first/kernel"]
+    with pytest.raises(FileFormatError, match="last/kernel"):  # as in Keras: a name that is there has to fit
+        net(4).load_weights(tmp_path / f"w{suffix}", by_name=True)
+    other = net(4)
+    before = other.get_weights()
+    with pytest.warns(UserWarning, match="'last' stays"):
+        other.load_weights(tmp_path / f"w{suffix}", skip_mismatch=True, by_name=True)
+    assert changed(other, before) == ["first/kernel"]
+
+
+def test_files_that_go_by_structure_have_no_names(tmp_path):
+    with pytest.raises(ValueError, match="by_name=True is for"):
+        net(3).load_weights(written(net(3), tmp_path / "w.keras"), by_name=True)
+
+
+# ------------------------------------------------------------------------------------------------ numbers in the names
+
+
+def safetensors(path, arrays):
+    """A file as the safetensors package writes it: names in alphabetical order, no metadata."""
+    header, data = {}, b""
+    for name in sorted(arrays):
+        array = arrays[name].astype("<f4")
+        offsets = [len(data), len(data) + array.nbytes]
+        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": offsets}
+        data += array.tobytes()
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+@pytest.mark.parametrize("units", [[6] * 12, [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]])
+@pytest.mark.parametrize("start", [None, 1, 7])
+@pytest.mark.parametrize("kinds", [("kernel", "bias"), ("kernel",)])
+def test_alphabetical_order_of_names(units, start, kinds, tmp_path):
+    """dense_10 comes before dense_2: also where all shapes are equal, so that nothing else tells them apart."""
+    rng = np.random.default_rng(0)
+    model = mc.Sequential([mc.Input((6,)), *(layers.Dense(n, use_bias=len(kinds) > 1) for n in units)])
+    values = [rng.normal(size=w.shape) for w in model.weights]
+    numbers = [""] + [f"_{i}" for i in range(1, 12)] if start is None else [f"_{i}" for i in range(start, start + 12)]
+    names = [f"dense{number}/{kind}" for number in numbers for kind in kinds]
+    model.load_weights(safetensors(tmp_path / "w.safetensors", dict(zip(names, values, strict=True))))
+    for weight, value in zip(model.weights, values, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value.astype(np.float32))
+
+
+def test_the_file_s_order_where_it_is_the_model_s(tmp_path):
+    """minicnn's own files are in the order of the structure, whatever the order in which the layers were made."""
+
+    def model():
+        late, early = layers.Dense(6), layers.Dense(6)
+        return mc.Sequential([mc.Input((6,)), early, late])
+
+    source, other = model(), model()
+    source.save_weights(tmp_path / "w.safetensors")
+    other.load_weights(tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(other.get_weights()[0], source.get_weights()[0])
+    np.testing.assert_array_equal(other.get_weights()[2], source.get_weights()[2])
+
+
+# ----------------------------------------------------------------------------------------------------- another kind
+
+
+def archive(name):
+    def write(path):
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr(name, b"x")
+
+    return write
+
+
+OTHERS = {
+    "text": (b"weights of my model\n", "a text that begins with 'weights of my model'"),
+    "cut letter": ("ß".encode() * 400, "a text that begins with 'ßß"),
+    "json": (b'{"class_name": "Sequential"}', "a text that begins with"),
+    "html": (b"<!DOCTYPE html>\n<html>404</html>", "an HTML page"),
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
+    "png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
+    "pickle": (pickle.dumps({"w": np.ones(3)}), "a pickle"),
+    "gzip": (b"\x1f\x8b\x08\0\0\0\0\0", "gzip data"),
+    "empty": (b"", "an empty file"),
+    "zeros": (bytes(1000), "zeros"),
+    "npz": (archive("w.npy"), "a NumPy archive"),
+    "torch": (archive("model/data.pkl"), "a PyTorch file"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5", ".weights.h5", ".onnx"])
+def test_a_file_of_another_kind_says_what_it_is(kind, suffix, tmp_path):
+    content, message = OTHERS[kind]
+    path = tmp_path / f"m{suffix}"
+    content(path) if callable(content) else path.write_bytes(content)
+    if suffix == ".keras" and callable(content):
+        message = "needs config.json"  # it is an archive
+    if suffix == ".onnx":
+        pytest.importorskip("onnx")
+    read = mc.import_onnx if suffix == ".onnx" else net(3).load_weights
+    with pytest.raises(FileFormatError, match=f"(?s)m{suffix}.*{message}"):
+        read(path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_a_model_s_file_under_another_suffix(suffix, tmp_path):
+    written(net(3), tmp_path / f"m{suffix}")
+    for other in {".safetensors", ".keras", ".h5"} - {suffix}:
+        (tmp_path / f"x{other}").write_bytes((tmp_path / f"m{suffix}").read_bytes())
+        with pytest.raises(FileFormatError, match=rf"its name ends in \{suffix}\. Received"):
+            mc.load_model(tmp_path / f"x{other}")

@@ -107,23 +107,24 @@ def _element(start, row, column, size):
 # --------------------------------------------------------------------------------------------------- forward
 # `start` is the image's first element, m holds the six entries of its matrix. Indices of elements are unsigned, since
 # Numba looks whether signed ones count from the end; and functions hold loops, since a call for every pixel takes
-# longer than the pixel.
+# longer than the pixel. Pixels are weighted as in the formula: a + w · (b - a) would be NaN where a is infinite.
 
 
 @inline
 def _inner_pixels(x, y, start, width, channels, m, i, first, last):
     """The pixels `first` … `last` of row i, each from four that are all inside."""
-    stride_x, first_x, stride_y, first_y = m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
+    one, stride_x, first_x, stride_y, first_y = x.dtype.type(1), m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
     target, row_size = start + i * width * channels, width * channels
     for j in range(first, last):
         at_x, at_y = first_x + j * stride_x, first_y + j * stride_y
         before = start + (at_y >> _SHIFT) * row_size + (at_x >> _SHIFT) * channels
         weight_x, weight_y = _fraction(at_x, x), _fraction(at_y, x)
+        other_x, other_y = one - weight_x, one - weight_y
         for c in range(channels):
             a, b = x[np.uint64(before + c)], x[np.uint64(before + c + channels)]
-            above = a + weight_x * (b - a)
+            above = other_x * a + weight_x * b
             a, b = x[np.uint64(before + c + row_size)], x[np.uint64(before + c + row_size + channels)]
-            y[np.uint64(target + j * channels + c)] = above + weight_y * (a + weight_x * (b - a) - above)
+            y[np.uint64(target + j * channels + c)] = other_y * above + weight_y * (other_x * a + weight_x * b)
 
 
 @inline
@@ -135,7 +136,7 @@ def _read(x, element, c, value):
 def _edge_pixels(x, y, start, size, m, i, first, last, fill):
     """The pixels of row i before `first` and from `last` on, each from four of which some may be outside."""
     height, width, channels = size
-    stride_x, first_x, stride_y, first_y = m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
+    one, stride_x, first_x, stride_y, first_y = x.dtype.type(1), m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
     target = start + i * width * channels
     for k in range(width - (last - first)):
         j = k if k < first else k + last - first
@@ -150,11 +151,12 @@ def _edge_pixels(x, y, start, size, m, i, first, last, fill):
         above_a, above_b = _element(start, top, left, size), _element(start, top, right, size)
         below_a, below_b = _element(start, bottom, left, size), _element(start, bottom, right, size)
         weight_x, weight_y = _fraction(at_x, x), _fraction(at_y, x)
+        other_x, other_y = one - weight_x, one - weight_y
         for c in range(channels):
             a, b = _read(x, above_a, c, fill.value), _read(x, above_b, c, fill.value)
-            above = a + weight_x * (b - a)
+            above = other_x * a + weight_x * b
             a, b = _read(x, below_a, c, fill.value), _read(x, below_b, c, fill.value)
-            y[np.uint64(target + j * channels + c)] = above + weight_y * (a + weight_x * (b - a) - above)
+            y[np.uint64(target + j * channels + c)] = other_y * above + weight_y * (other_x * a + weight_x * b)
 
 
 @inline

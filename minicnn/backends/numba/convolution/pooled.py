@@ -3,6 +3,7 @@
 Names in the kernels: `conv` and `bands` are named tuples of tables, `frame` is the input image's.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,10 +15,12 @@ from numba.extending import intrinsic
 
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice
+from minicnn.backends.numba.convolution.again import images_without
 from minicnn.backends.numba.convolution.direct import bias_or_zeros, convolution, product_time
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.finite import all_finite, count_zeros
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled
@@ -102,8 +105,11 @@ def _rows_in_band(rows, row_bytes):
 
 def conv2d_pool(
     x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, out: Pooled, window: Window, pool: Window, relu: bool
-) -> None:
-    """`minicnn.backends.reference.convolution.conv2d_pool` for pooling without dilation and few taps."""
+) -> Iterator[slice]:
+    """`minicnn.backends.reference.convolution.conv2d_pool` for pooling without dilation and few taps.
+
+    But for the images that are returned: where the zeros of `_paired` have met what is not finite.
+    """
     channels, filters = kernel.shape[2:]
     frame, bias, abreast = input_frame(window, channels), bias_or_zeros(bias, kernel), 1
     if choice.pairs_are_best(window, pool, filters, x.itemsize):
@@ -113,7 +119,9 @@ def conv2d_pool(
     bands = bands_of(window, pool, channels, filters, x.itemsize, abreast)
     arrays, chunks = (x.reshape(-1), kernel.reshape(-1), bias, out), batch.chunks_of(len(x))
     time = product_time(x, kernel, window)
-    _conv2d_pool.launch(time, *arrays, relu, chunks, frame, conv, bands, chunks=chunks.count)
+    finite = np.empty(len(x), np.uint8)
+    bad = _conv2d_pool.launch(time, *arrays, finite, relu, chunks, frame, conv, bands, chunks=chunks.count)
+    return images_without(finite) if bad else ()
 
 
 @lru_cache
@@ -138,7 +146,7 @@ def _paired(kernel):
 
 
 @inline
-def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
+def _chunk(x, kernel, bias, out, finite, relu, images, frame, conv, bands):
     padded = batch.frame_scratch(frame, 0, x)
     band = filled(bands.scratch_size, -np.inf, x)  # what pooling finds in its padding
     for image in range(images[0], images[1]):
@@ -155,12 +163,17 @@ def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
             )
             at = (image * bands.bands + i) * len(bands.cells) * bands.filters
             pool_cells(band, 0, bands.cells, bands.taps, bands.filters, out, at, relu)
+        size = bands.bands * len(bands.cells) * bands.filters
+        # 0 · ∞ is NaN, and NaN wins; bands of single pixels are the formula.
+        finite[image] = conv.filters == bands.filters or all_finite(out.y, image * size, size)
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_pool(x, kernel, bias, out, relu, chunks, frame, conv, bands):
+def _conv2d_pool(x, kernel, bias, out, finite, relu, chunks, frame, conv, bands):
+    """Returns how many images are to be computed again."""
     for chunk in prange(chunks.count):
-        _chunk(x, kernel, bias, out, relu, batch.images_of(chunks, chunk), frame, conv, bands)
+        _chunk(x, kernel, bias, out, finite, relu, batch.images_of(chunks, chunk), frame, conv, bands)
+    return count_zeros(finite)
 
 
 # ------------------------------------------------------------------------------------------------- backward
@@ -180,13 +193,16 @@ def winners(dy: np.ndarray, winner: np.ndarray) -> Winners:
 
 def kernel_gradient(
     x: np.ndarray, kernel: np.ndarray, gradient: Winners, out: Gradients, window: Window, pool: Window
-) -> None:
-    """The gradient of a few channels: spread dy over a band of pixels, zeros too, and multiply."""
+) -> bool:
+    """The gradient of a few channels: spread dy over a band of pixels, zeros too, and multiply.
+
+    Returns False if it is another: pixels that are not finite have not met the zeros between and behind the bands.
+    """
     channels, filters = kernel.shape[2:]
     tables = input_frame(window, channels), convolution(window, channels, filters)
     bands, chunks = bands_of(window, pool, channels, filters, x.itemsize), batch.chunks_with_sums(len(x), kernel.nbytes)
     arrays, time = (x.reshape(-1), gradient, zero_row(filters, x.dtype), out), product_time(x, kernel, window)
-    _kernel_gradient.launch(time, *arrays, chunks, *tables, bands, chunks=chunks.count)
+    return _kernel_gradient.launch(time, *arrays, chunks, *tables, bands, chunks=chunks.count)
 
 
 @inline
@@ -231,13 +247,18 @@ def _emit_spread(context, builder, signature, args):
 
 @inline
 def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
+    """Returns whether the gradient is right."""
     _, dkernel, dbias = out
+    is_right, size = True, frame.rows * frame.row_size
+    skips = bands.bands * bands.pixel_count < conv.pixel_count and len(dkernel) > 0
     if images[0] == images[1]:
         fill(dkernel, 0, len(dkernel), 0)
     padded = batch.frame_scratch(frame, 0, x)
     band = filled(bands.scratch_size, 0, x)
     control = flush_denormals()
     for image in range(images[0], images[1]):
+        if skips and not all_finite(x, image * size, size):
+            is_right = False
         source, start = batch.framed_image(frame, x, image, padded)
         for i in range(bands.bands):
             at = (image * bands.bands + i) * len(bands.cells) * conv.filters
@@ -253,14 +274,17 @@ def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
                     floor=floor_of(False, x),
                 )
     restore_denormals(control)
+    return is_right
 
 
 @parallel_kernel(uses=[MULTIPLY])
 def _kernel_gradient(x, gradient, zeros, out, chunks, frame, conv, bands):
     _, dkernel, dbias = out
     kernel_sums, bias_sums = batch.sums_for(chunks, len(dkernel), conv.filters, x)
+    is_right = np.empty(chunks.count, np.uint8)
     for chunk in prange(chunks.count):
         own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
-        _gradient_chunk(x, gradient, zeros, own, images, frame, conv, bands)
+        is_right[chunk] = _gradient_chunk(x, gradient, zeros, own, images, frame, conv, bands)
     batch.add_up(bias_sums, chunks.count, dbias)
     batch.add_up(kernel_sums, chunks.count, dkernel)
+    return count_zeros(is_right) == 0

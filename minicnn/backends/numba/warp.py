@@ -85,6 +85,13 @@ def _fraction(position, like):
 
 
 @inline
+def _rest(position, like):
+    """1 - `_fraction`, exactly; not written so, for LLVM would make a + w · (b - a) of (1 - w) · a + w · b."""
+    rest = _FRACTION_MASK + 1 - ((position >> _FRACTION_SHIFT) & _FRACTION_MASK)
+    return like.dtype.type(np.int32(rest)) * like.dtype.type(_FRACTION_UNIT)
+
+
+@inline
 def _between_pixels(start, stride, size, columns):
     """The columns j, as (first, last), with 0 <= start + stride·j < size - 1 pixels: both neighbours inside."""
     limit = (size - 1) << _SHIFT
@@ -107,19 +114,19 @@ def _element(start, row, column, size):
 # --------------------------------------------------------------------------------------------------- forward
 # `start` is the image's first element, m holds the six entries of its matrix. Indices of elements are unsigned, since
 # Numba looks whether signed ones count from the end; and functions hold loops, since a call for every pixel takes
-# longer than the pixel. Pixels are weighted as in the formula: a + w · (b - a) would be NaN where a is infinite.
+# longer than the pixel. Pixels are weighted as in the formula: a + w · (b - a) is NaN where a is infinite.
 
 
 @inline
 def _inner_pixels(x, y, start, width, channels, m, i, first, last):
     """The pixels `first` … `last` of row i, each from four that are all inside."""
-    one, stride_x, first_x, stride_y, first_y = x.dtype.type(1), m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
+    stride_x, first_x, stride_y, first_y = m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
     target, row_size = start + i * width * channels, width * channels
     for j in range(first, last):
         at_x, at_y = first_x + j * stride_x, first_y + j * stride_y
         before = start + (at_y >> _SHIFT) * row_size + (at_x >> _SHIFT) * channels
         weight_x, weight_y = _fraction(at_x, x), _fraction(at_y, x)
-        other_x, other_y = one - weight_x, one - weight_y
+        other_x, other_y = _rest(at_x, x), _rest(at_y, x)
         for c in range(channels):
             a, b = x[np.uint64(before + c)], x[np.uint64(before + c + channels)]
             above = other_x * a + weight_x * b
@@ -136,7 +143,7 @@ def _read(x, element, c, value):
 def _edge_pixels(x, y, start, size, m, i, first, last, fill):
     """The pixels of row i before `first` and from `last` on, each from four of which some may be outside."""
     height, width, channels = size
-    one, stride_x, first_x, stride_y, first_y = x.dtype.type(1), m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
+    stride_x, first_x, stride_y, first_y = m[0], i * m[1] + m[2], m[3], i * m[4] + m[5]
     target = start + i * width * channels
     for k in range(width - (last - first)):
         j = k if k < first else k + last - first
@@ -151,7 +158,7 @@ def _edge_pixels(x, y, start, size, m, i, first, last, fill):
         above_a, above_b = _element(start, top, left, size), _element(start, top, right, size)
         below_a, below_b = _element(start, bottom, left, size), _element(start, bottom, right, size)
         weight_x, weight_y = _fraction(at_x, x), _fraction(at_y, x)
-        other_x, other_y = one - weight_x, one - weight_y
+        other_x, other_y = _rest(at_x, x), _rest(at_y, x)
         for c in range(channels):
             a, b = _read(x, above_a, c, fill.value), _read(x, above_b, c, fill.value)
             above = other_x * a + weight_x * b

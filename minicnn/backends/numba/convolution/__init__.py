@@ -26,7 +26,7 @@ def conv2d(
         reference.conv2d(x, kernel, bias, y, window, groups, relu)
     elif choice.winograd_is_best(window, *kernel.shape[2:], x.itemsize):
         for image in winograd.conv2d(x, kernel, bias, y, window, relu):
-            reference.conv2d(x[image], kernel, bias, y[image], window, relu=relu)
+            again.conv2d(x[image], kernel, bias, y[image], window, relu=relu)
     else:
         direct.conv2d(x, kernel, bias, y, window, relu)
 
@@ -53,12 +53,12 @@ def conv2d_backward(
     if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
         for image in winograd.input_gradient(kernel, y if relu else None, dy, dx, window):
             own = x[image], kernel, again.part(y, image), dy[image], dx[image]
-            reference.conv2d_backward(*own, None, None, window, relu=relu)
+            again.conv2d_backward(*own, None, None, window, relu=relu)
         dx = None
     if dx is dkernel is dbias is None:
         return
     if not gradients.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window):
-        again.backward(reference.conv2d_backward, x, kernel, y, dy, (dx, None, None), window, 1, relu)
+        again.backward(again.conv2d_backward, x, kernel, y, dy, (dx, None, None), window, 1, relu)
 
 
 def conv2d_pool(
@@ -81,7 +81,7 @@ def conv2d_pool(
         bad_images = pooled.conv2d_pool(x, kernel, bias, out, window, pool, relu)
     for image in bad_images:
         own = y[image], again.part(winner, image)
-        reference.conv2d_pool(x[image], kernel, bias, *own, window, pool, relu)
+        again.conv2d_pool(x[image], kernel, bias, *own, window, pool, relu)
 
 
 def conv2d_pool_backward(
@@ -102,7 +102,7 @@ def conv2d_pool_backward(
     if dx is not None and choice.winograd_gradient_is_best(window, pool, channels, filters, x.itemsize):
         for image in winograd.pool_input_gradient(kernel, winner, dy, dx, window):
             own = x[image], kernel, winner[image], dy[image], dx[image]
-            reference.conv2d_pool_backward(*own, None, None, window, pool)
+            again.conv2d_pool_backward(*own, None, None, window, pool)
         dx = None
     if dx is dkernel is dbias is None:
         return
@@ -113,4 +113,4 @@ def conv2d_pool_backward(
         is_right = sparse.conv2d_pool_backward(x, kernel, gradient, out, window, pool)
     if not is_right:
         own = x, kernel, winner, dy, (dx, dkernel, dbias)
-        again.backward(reference.conv2d_pool_backward, *own, window, pool)
+        again.backward(again.conv2d_pool_backward, *own, window, pool)

@@ -3,11 +3,18 @@
 Winograd's transforms mix the pixels of a tile, pairs of pixels multiply with zeros that the formula has not, and the
 gradients behind pooling leave out products with zeros that it has: 0 · ∞ is NaN. Those kernels notice when that
 matters, and the reference computes those images again, one at a time, so that no other image's numbers change.
+Compiled kernels never complain of what is not finite, whatever `numpy.seterr` says; nor does this.
 """
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
+
+from minicnn.backends.reference import ops as reference
+
+_quiet = np.errstate(all="ignore")
+conv2d, conv2d_pool = _quiet(reference.conv2d), _quiet(reference.conv2d_pool)
+conv2d_backward, conv2d_pool_backward = _quiet(reference.conv2d_backward), _quiet(reference.conv2d_pool_backward)
 
 
 def images(count: int) -> Iterator[slice]:
@@ -39,7 +46,7 @@ def backward(
     Parameters
     ----------
     op : function
-        The reference's `conv2d_backward` or `conv2d_pool_backward`.
+        `conv2d_backward` or `conv2d_pool_backward`.
     x, kernel, y, dy : arrays
         As `op` gets them; y may be `winner`.
     out : tuple

@@ -180,7 +180,10 @@ def _emit_outputs(context, builder, signature, args):
 
 @intrinsic
 def cells_of(typingctx, numbers, start, stride, bias, column, relu, out, at, extent):
-    """out = bias + the maximum of each 2 x 2 outputs: up to 2 x 2 cells of a `Pooled`; returns what `outputs_of` does."""
+    """out = bias + the maximum of each 2 x 2 outputs: up to 2 x 2 cells of a `Pooled`.
+
+    Returns what `outputs_of` does.
+    """
     index = types.int64
     return types.boolean(numbers, index, index, bias, index, types.boolean, out, index, extent), _emit_cells
 

@@ -9,8 +9,10 @@ import numpy as np
 from numba import prange
 
 from minicnn.backends.numba.machine.batch import chunks_of, images_of
+from minicnn.backends.numba.machine.finite import all_finite, count_zeros, images_not_finite
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.memory import fill
+from minicnn.backends.reference import ops as reference
 from minicnn.backends.reference.warp import FRACTION_BITS, ONE, fixed_point
 from minicnn.geometry import FILL_MODES
 
@@ -22,13 +24,18 @@ _FRACTION_SHIFT = _SHIFT - FRACTION_BITS
 _FRACTION_MASK = (1 << FRACTION_BITS) - 1
 _FRACTION_UNIT = 2.0**-FRACTION_BITS
 
+_quiet_warp = np.errstate(all="ignore")(reference.warp)  # as compiled code is
+
 
 def warp(x: np.ndarray, matrix: np.ndarray, y: np.ndarray, bilinear: bool, fill_mode: str, fill_value: float) -> None:
     """See `minicnn.backends.reference.warp.warp`."""
     chunks, size = chunks_of(len(x)), Size(*x.shape[1:])
     arrays, beyond = (x.reshape(-1), y.reshape(-1), fixed_point(matrix).reshape(-1)), FILL_MODES.index(fill_mode)
     time = _NANOSECONDS * x.size
-    _warp.launch(time, *arrays, chunks, size, int(bilinear), beyond, float(fill_value), chunks=chunks.count)
+    numbers = int(bilinear), beyond, float(fill_value)
+    if not _warp.launch(time, *arrays, chunks, size, *numbers, chunks=chunks.count):
+        for image in images_not_finite(y, len(y)):
+            _quiet_warp(x[image], matrix[image], y[image], bilinear, fill_mode, fill_value)
 
 
 def warp_backward(dy: np.ndarray, matrix: np.ndarray, dx: np.ndarray, bilinear: bool, fill_mode: str) -> None:
@@ -85,13 +92,6 @@ def _fraction(position, like):
 
 
 @inline
-def _rest(position, like):
-    """1 - `_fraction`, exactly; not written so, for LLVM would make a + w · (b - a) of (1 - w) · a + w · b."""
-    rest = _FRACTION_MASK + 1 - ((position >> _FRACTION_SHIFT) & _FRACTION_MASK)
-    return like.dtype.type(np.int32(rest)) * like.dtype.type(_FRACTION_UNIT)
-
-
-@inline
 def _between_pixels(start, stride, size, columns):
     """The columns j, as (first, last), with 0 <= start + stride·j < size - 1 pixels: both neighbours inside."""
     limit = (size - 1) << _SHIFT
@@ -114,7 +114,7 @@ def _element(start, row, column, size):
 # --------------------------------------------------------------------------------------------------- forward
 # `start` is the image's first element, m holds the six entries of its matrix. Indices of elements are unsigned, since
 # Numba looks whether signed ones count from the end; and functions hold loops, since a call for every pixel takes
-# longer than the pixel. Pixels are weighted as in the formula: a + w · (b - a) is NaN where a is infinite.
+# longer than the pixel.
 
 
 @inline
@@ -126,12 +126,11 @@ def _inner_pixels(x, y, start, width, channels, m, i, first, last):
         at_x, at_y = first_x + j * stride_x, first_y + j * stride_y
         before = start + (at_y >> _SHIFT) * row_size + (at_x >> _SHIFT) * channels
         weight_x, weight_y = _fraction(at_x, x), _fraction(at_y, x)
-        other_x, other_y = _rest(at_x, x), _rest(at_y, x)
         for c in range(channels):
             a, b = x[np.uint64(before + c)], x[np.uint64(before + c + channels)]
-            above = other_x * a + weight_x * b
+            above = a + weight_x * (b - a)
             a, b = x[np.uint64(before + c + row_size)], x[np.uint64(before + c + row_size + channels)]
-            y[np.uint64(target + j * channels + c)] = other_y * above + weight_y * (other_x * a + weight_x * b)
+            y[np.uint64(target + j * channels + c)] = above + weight_y * (a + weight_x * (b - a) - above)
 
 
 @inline
@@ -158,12 +157,11 @@ def _edge_pixels(x, y, start, size, m, i, first, last, fill):
         above_a, above_b = _element(start, top, left, size), _element(start, top, right, size)
         below_a, below_b = _element(start, bottom, left, size), _element(start, bottom, right, size)
         weight_x, weight_y = _fraction(at_x, x), _fraction(at_y, x)
-        other_x, other_y = _rest(at_x, x), _rest(at_y, x)
         for c in range(channels):
             a, b = _read(x, above_a, c, fill.value), _read(x, above_b, c, fill.value)
-            above = other_x * a + weight_x * b
+            above = a + weight_x * (b - a)
             a, b = _read(x, below_a, c, fill.value), _read(x, below_b, c, fill.value)
-            y[np.uint64(target + j * channels + c)] = other_y * above + weight_y * (other_x * a + weight_x * b)
+            y[np.uint64(target + j * channels + c)] = above + weight_y * (a + weight_x * (b - a) - above)
 
 
 @inline
@@ -206,12 +204,15 @@ def _warp_image(x, y, start, size, m, bilinear, fill):
 
 @parallel_kernel
 def _warp(x, y, matrix, chunks, size, bilinear, mode, fill_value):
-    value = x.dtype.type(fill_value)
+    """Returns whether y is finite; else a + w · (b - a), as it stands above, may be NaN where the formula is not."""
+    value, is_finite = x.dtype.type(fill_value), np.empty(chunks.count, np.uint8)
+    image_size = size.height * size.width * size.channels
     for chunk in prange(chunks.count):
         first, last = images_of(chunks, chunk)
         for image in range(first, last):
-            start, m = image * size.height * size.width * size.channels, matrix[6 * image : 6 * image + 6]
-            _warp_image(x, y, start, size, m, bilinear, _Fill(mode, value))
+            _warp_image(x, y, image * image_size, size, matrix[6 * image : 6 * image + 6], bilinear, _Fill(mode, value))
+        is_finite[chunk] = all_finite(y, first * image_size, (last - first) * image_size)
+    return count_zeros(is_finite) == 0
 
 
 # -------------------------------------------------------------------------------------------------- gradient

@@ -22,11 +22,6 @@ def images(count: int) -> Iterator[slice]:
     return (slice(image, image + 1) for image in range(count))
 
 
-def images_without(finite: np.ndarray) -> Iterator[slice]:
-    """The slices of the images for which `finite` (N,) is 0."""
-    return (slice(image, image + 1) for image in np.flatnonzero(finite == 0))
-
-
 def part(array: np.ndarray | None, image: slice) -> np.ndarray | None:
     """An image of an array, if there is one."""
     return None if array is None else array[image]

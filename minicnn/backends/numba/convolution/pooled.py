@@ -15,12 +15,11 @@ from numba.extending import intrinsic
 
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice
-from minicnn.backends.numba.convolution.again import images_without
 from minicnn.backends.numba.convolution.direct import bias_or_zeros, convolution, product_time
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.finite import all_finite, count_zeros
+from minicnn.backends.numba.machine.finite import all_finite, count_zeros, images_not_finite
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled
@@ -119,9 +118,8 @@ def conv2d_pool(
     bands = bands_of(window, pool, channels, filters, x.itemsize, abreast)
     arrays, chunks = (x.reshape(-1), kernel.reshape(-1), bias, out), batch.chunks_of(len(x))
     time = product_time(x, kernel, window)
-    finite = np.empty(len(x), np.uint8)
-    bad = _conv2d_pool.launch(time, *arrays, finite, relu, chunks, frame, conv, bands, chunks=chunks.count)
-    return images_without(finite) if bad else ()
+    is_right = _conv2d_pool.launch(time, *arrays, relu, chunks, frame, conv, bands, chunks=chunks.count)
+    return () if is_right else images_not_finite(out.y, len(x))
 
 
 @lru_cache
@@ -146,7 +144,8 @@ def _paired(kernel):
 
 
 @inline
-def _chunk(x, kernel, bias, out, finite, relu, images, frame, conv, bands):
+def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
+    """Returns whether the outputs are right: 0 · ∞ is NaN, and NaN wins. Single pixels meet no zeros of ours."""
     padded = batch.frame_scratch(frame, 0, x)
     band = filled(bands.scratch_size, -np.inf, x)  # what pooling finds in its padding
     for image in range(images[0], images[1]):
@@ -163,17 +162,17 @@ def _chunk(x, kernel, bias, out, finite, relu, images, frame, conv, bands):
             )
             at = (image * bands.bands + i) * len(bands.cells) * bands.filters
             pool_cells(band, 0, bands.cells, bands.taps, bands.filters, out, at, relu)
-        size = bands.bands * len(bands.cells) * bands.filters
-        # 0 · ∞ is NaN, and NaN wins; bands of single pixels are the formula.
-        finite[image] = conv.filters == bands.filters or all_finite(out.y, image * size, size)
+    size, is_pair = bands.bands * len(bands.cells) * bands.filters, conv.filters > bands.filters
+    return not is_pair or all_finite(out.y, images[0] * size, (images[1] - images[0]) * size)
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_pool(x, kernel, bias, out, finite, relu, chunks, frame, conv, bands):
-    """Returns how many images are to be computed again."""
+def _conv2d_pool(x, kernel, bias, out, relu, chunks, frame, conv, bands):
+    """Returns whether the outputs are right."""
+    is_right = np.empty(chunks.count, np.uint8)
     for chunk in prange(chunks.count):
-        _chunk(x, kernel, bias, out, finite, relu, batch.images_of(chunks, chunk), frame, conv, bands)
-    return count_zeros(finite)
+        is_right[chunk] = _chunk(x, kernel, bias, out, relu, batch.images_of(chunks, chunk), frame, conv, bands)
+    return count_zeros(is_right) == 0
 
 
 # ------------------------------------------------------------------------------------------------- backward

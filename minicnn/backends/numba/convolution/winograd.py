@@ -20,7 +20,6 @@ import numpy as np
 from numba import prange
 
 from minicnn.backends import memory
-from minicnn.backends.numba.convolution.again import images_without
 from minicnn.backends.numba.convolution.gradients import Masked, masked_image
 from minicnn.backends.numba.convolution.pooled import Winners, spread_cells
 from minicnn.backends.numba.convolution.winograd_transforms import (
@@ -36,10 +35,10 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
 )
 from minicnn.backends.numba.machine.batch import chunks_of, framed_image, images_of, is_framed
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.finite import count_zeros
+from minicnn.backends.numba.machine.finite import count_zeros, images_not_finite
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
-from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
+from minicnn.backends.numba.machine.memory import filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import (
     Frame,
     flat,
@@ -100,7 +99,7 @@ def _launch_turned(source, kernel, dx, window):
 
 
 def _launch(source, kernel, bias, out, relu, tables):
-    """Returns slices of the images whose outputs are not all finite."""
+    """Returns slices of the images that are to be computed again."""
     frame, tiles = tables
     sizes = transformed(min(tiles.count, _TILES_TOGETHER), tiles.channels, tiles.filters, kernel.itemsize)
     images = len(out.y) // tiles.image_size
@@ -108,9 +107,8 @@ def _launch(source, kernel, bias, out, relu, tables):
     bias = zero_row(tiles.filters, kernel.dtype) if bias is None else bias
     multiply_adds = TILE_NUMBERS * images * tiles.count * tiles.channels * tiles.filters
     time, arrays = product_nanoseconds(multiply_adds, kernel.itemsize), (kernel.reshape(-1), source, bias, out)
-    finite = np.empty(images, np.uint8)
-    bad = _conv2d.launch(time, *arrays, finite, relu, chunks, frame, tiles, sizes, chunks=chunks.count)
-    return images_without(finite) if bad else ()
+    is_finite = _conv2d.launch(time, *arrays, relu, chunks, frame, tiles, sizes, chunks=chunks.count)
+    return () if is_finite else images_not_finite(out.y, images)
 
 
 class Source(NamedTuple):
@@ -291,8 +289,12 @@ def _multiply_tiles(numbers, factors, zeros, count, tiles, sizes, products):
 
 
 @inline
-def _store_tiles(products, bias, relu, out, finite, first, tile_range, tiles, sizes):
-    """Transform the tiles of a range back into outputs, or cells; finite[image] = 0 where they are not."""
+def _store_tiles(products, bias, relu, out, first, tile_range, tiles, sizes):
+    """Transform the tiles of a range back into outputs, or cells; returns whether they are finite.
+
+    Of an image where they are not, which ReLU may hide, the first output becomes NaN.
+    """
+    all_are = True
     for n in range(tile_range[1] - tile_range[0]):
         image, tile = first + (tile_range[0] + n) // tiles.count, (tile_range[0] + n) % tiles.count
         start, height, width = image * tiles.image_size + tiles.y_starts[tile], tiles.heights[tile], tiles.widths[tile]
@@ -305,34 +307,38 @@ def _store_tiles(products, bias, relu, out, finite, first, tile_range, tiles, si
                 floor = floor_of(relu, products)
                 is_finite = outputs_of(products, slot, stride, bias, filter, floor, out.y, start + filter, extent)
             if not is_finite:
-                finite[image] = 0
+                out.y[image * tiles.image_size] = np.nan
+                all_are = False
+    return all_are
 
 
 @inline
-def _chunk(source, factors, bias, out, finite, relu, images, frame, tiles, sizes):
+def _chunk(source, factors, bias, out, relu, images, frame, tiles, sizes):
+    """Returns whether all outputs are finite."""
     is_changed = is_framed(frame) or len(source.y) > 0 or len(source.winner) > 0
     padded = filled(frame.size if is_changed else 0, 0, factors)
     sums = filled(sizes.channel_slots, 0, factors)  # of the gradients, not used here
     zeros = filled(sizes.filter_slots, 0, factors)
     numbers = scratch(TILE_NUMBERS * sizes.number_stride, factors)
     products = scratch(TILE_NUMBERS * sizes.product_stride, factors)
-    fill(finite, images[0], images[1] - images[0], 1)
+    all_are = True
     control = flush_denormals()
     total = (images[1] - images[0]) * tiles.count
     for begin in range(0, total, sizes.together):
         tile_range = begin, min(begin + sizes.together, total)
         _transform_tiles(source, images[0], tile_range, frame, tiles, sizes, padded, sums, numbers)
         _multiply_tiles(numbers, factors, zeros, tile_range[1] - begin, tiles, sizes, products)
-        _store_tiles(products, bias, relu, out, finite, images[0], tile_range, tiles, sizes)
+        all_are &= _store_tiles(products, bias, relu, out, images[0], tile_range, tiles, sizes)
     restore_denormals(control)
+    return all_are
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d(kernel, source, bias, out, finite, relu, chunks, frame, tiles, sizes):
-    """Returns how many images are not finite."""
+def _conv2d(kernel, source, bias, out, relu, chunks, frame, tiles, sizes):
+    """Returns whether all outputs are finite."""
     if tiles.turned:
         kernel = _turned_around(kernel, tiles)
-    factors = _transformed_kernel(kernel, tiles, sizes)
+    factors, is_finite = _transformed_kernel(kernel, tiles, sizes), np.empty(chunks.count, np.uint8)
     for chunk in prange(chunks.count):
-        _chunk(source, factors, bias, out, finite, relu, images_of(chunks, chunk), frame, tiles, sizes)
-    return count_zeros(finite)
+        is_finite[chunk] = _chunk(source, factors, bias, out, relu, images_of(chunks, chunk), frame, tiles, sizes)
+    return count_zeros(is_finite) == 0

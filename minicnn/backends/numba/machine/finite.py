@@ -1,14 +1,22 @@
 """Whether numbers are finite: asked by kernels that leave out products with zeros, or make sums of other numbers.
 
 0 · ∞ is no number, so such a kernel's result is the formula's only while what it works with is finite. What comes out
-otherwise is computed again (`minicnn.backends.numba.convolution.again`).
+otherwise is computed again, image by image, by the reference.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 from llvmlite import ir
 
 from minicnn.backends.numba.machine.launch import inline
 from minicnn.backends.numba.machine.vectors import I64, Emitter
+
+
+def images_not_finite(outputs: np.ndarray, count: int) -> Iterator[slice]:
+    """Slices of those of `count` images whose outputs are not all finite."""
+    bad = ~np.isfinite(outputs.reshape(count, -1)).all(axis=1)
+    return (slice(image, image + 1) for image in np.flatnonzero(bad))
 
 
 @inline

@@ -204,6 +204,7 @@ def linear(x: ArrayLike) -> np.ndarray:
 stands_for(leaky_relu, linear, relu, sigmoid, softmax, tanh)
 
 
+@np.errstate(under="ignore")
 def _activate(name, x):
     """An activation layer's formula on an array of any shape."""
     x = _real(x)

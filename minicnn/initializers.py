@@ -25,6 +25,7 @@ class Initializer(Configurable):
 
     seed: int | None = None
 
+    @np.errstate(under="ignore")
     def __call__(
         self, shape: Shape, dtype: DTypeLike = "float32", rng: np.random.Generator | None = None
     ) -> np.ndarray:

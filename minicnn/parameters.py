@@ -86,6 +86,7 @@ class Weight:
         if not is_real(array):
             raise TypeError(f"weight '{self.path}' takes real numbers. Received: dtype {array.dtype}")
 
+    @np.errstate(under="ignore")
     def assign(self, value: ArrayLike) -> None:
         """Copy `value`, an array of the same shape, into the weight."""
         value = np.asarray(value)

@@ -6,6 +6,8 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from minicnn import processors
 from minicnn.checks import check_positive_int
 
@@ -45,11 +47,12 @@ def compute_threads(backend: "Backend") -> Iterator[None]:
     abort the process when two threads start parallel work.
 
     BLAS on one thread, because two thread pools that spin fight for the cores, and because its sums depend on the
-    number of its threads.
+    number of its threads. Numbers too small for float32 become 0, whatever `numpy.seterr` says: softmax makes them.
     """
     with (
         _computing,
         _one_blas_thread(),
+        np.errstate(under="ignore"),
         backend.use_threads(get_num_threads()),
     ):
         yield

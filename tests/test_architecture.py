@@ -58,7 +58,7 @@ FLOORS = {
     "minicnn.backends.numba.machine": (
         ("batch",),
         ("matrix",),
-        ("memory", "offsets"),
+        ("finite", "memory", "offsets"),
         ("launch", "denormals", "vectors"),
         ("disk_cache", "self_contained", "target"),
     ),

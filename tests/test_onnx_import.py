@@ -1,5 +1,6 @@
 """Models from ONNX files that are written by hand: onnxruntime says what they should compute."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_files import check_import, make_file, onnx
+from onnx_files import check_import, make_file, onnx, run_file
+from oracles import assert_close
 
 import minicnn as mc
 from minicnn.errors import FileFormatError
@@ -226,6 +228,40 @@ def test_every_rearrangement(tmp_path_factory, data):
     check_import(path, (2, 3, 2), rng=np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("opset", [11, 13])
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (3, 1, 1), (2, 2, 3)])
+def test_every_axis(shape, opset, path):
+    """An operator with an axis computes what onnxruntime does, or is refused; over the batch axis it always is."""
+    rank, computed = len(shape) + 1, 0
+    for operator, axis in itertools.product(["Softmax", "Flatten", "Concat"], [None, *range(-rank, rank)]):
+        if axis is None and operator == "Concat":
+            continue
+        attribute = "" if axis is None else f"<axis={axis}>"
+        node = f"y = {operator}{attribute}(x{', x' if operator == 'Concat' else ''})"
+        make_file(
+            path, f"g (float[3,{','.join(map(str, shape))}] x) => (float[a] y) {{ {node} }}", opset, checked=False
+        )
+        x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+        try:
+            model = mc.import_onnx(path)
+        except FileFormatError as error:
+            assert f"({operator})" in str(error)
+            continue
+        assert axis not in (0, -rank), node
+        assert_close(model.predict(x), run_file(path, [x])["y"], 1e-5)
+        computed += 1
+    assert computed >= 4
+
+
+def test_computing_in_float16_is_computing_in_float32(path, rng):
+    """A file for float16 between two casts: its weights are exact, its sums here are better than its own."""
+    w = rng.normal(size=(6, 4)).astype(np.float16)
+    make_file(path, f"{VECTORS} {{ h = Cast<to=10>(x) g = Gemm(h, w) y = Cast<to=1>(g) }}", w=w)
+    x = rng.normal(size=(3, 6)).astype(np.float32)
+    assert_close(mc.import_onnx(path).predict(x), x @ w.astype(np.float32), 1e-5)
+    assert_close(run_file(path, [x])["y"], x @ w.astype(np.float32), 5e-3)
+
+
 def test_documentation_lists_the_operators():
     text = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
     (listed,) = re.findall(r"with these operators:\n\n(.*?)\.\n", text, re.DOTALL)
@@ -346,6 +382,46 @@ REFUSED = {
         "c = Conv(x, w) y = Flatten(c)",
         arrays(w=(2, 2, 1, 1)),
         r"output 'y' are in an order",
+    ),
+    "softmax over the samples": ("s = Softmax<axis=0>(x) y = Tanh(s)", {}, r"axis=0 is the batch axis"),
+    "softmax over the samples, counted from the end": ("y = Softmax<axis=-4>(x)", {}, r"axis=0 is the batch axis"),
+    "softmax over as many samples as channels": (
+        "f = Flatten(x) g = Gemm(f, w) y = Softmax<axis=0>(g)",
+        arrays(w=(60, 3)),
+        r"\(Softmax\): samples are not mixed",
+    ),
+    "samples concatenated": ("y = Concat<axis=-4>(x, x)", {}, r"axis=0 is the batch axis"),
+    "samples flattened": ("y = Flatten<axis=0>(x)", {}, r"samples stay apart: axis=1"),
+    "mean of samples": ("y = ReduceMean<axes=[0,2,3]>(x)", {}, r"rows and columns .*Received: \[0, 2, 3\]"),
+    "one constant a sample": (
+        "f = Flatten(x) y = Gemm(f, w, c)",
+        arrays(w=(60, 3), c=(3, 1)),
+        r"one number a column, for all samples. Received: \(3, 1\)",
+    ),
+    "an output of one number a sample": (
+        "f = Flatten(x) g = Gemm(f, w) a = Constant<value_ints=[1]>() y = Squeeze(g, a)",
+        arrays(w=(60, 1)),
+        r"the output 'y' is one number a sample, \(N,\).*so that it is \(N, 1\)",
+    ),
+    "product with one number a sample": (
+        "f = Flatten(x) g = Gemm(f, w) a = Constant<value_ints=[1]>() s = Squeeze(g, a) y = MatMul(s, v)",
+        arrays(w=(60, 1), v=(1, 1)),
+        r"\(MatMul\): it works on vectors",
+    ),
+    "rounding to float16": (
+        "h = Cast<to=10>(x) y = Cast<to=1>(h)",
+        {},
+        r"\(Cast\): numbers are not rounded to float16",
+    ),
+    "rounding to float16 before a ReLU": (
+        "h = Cast<to=10>(x) r = Relu(h) y = Cast<to=1>(r)",
+        {},
+        r"\(Cast\): numbers are not rounded to float16",
+    ),
+    "no samples": (
+        "s = Constant<value_ints=[0,60]>() y = Reshape<allowzero=1>(x, s)",
+        {},
+        r"keep the samples .* apart.*\[0, 60\]",
     ),
     "one-dimensional convolution": (
         "s = Constant<value_ints=[-1,2,30]>() r = Reshape(x, s) y = Conv(r, w)",

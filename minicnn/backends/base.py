@@ -54,6 +54,7 @@ class Backend:
         """A new array of zeros, aligned as the kernels like it."""
         return memory.zeros(shape, dtype)
 
+    @np.errstate(under="ignore")
     def asarray(self, array: np.ndarray, dtype: DTypeLike | None = None) -> np.ndarray:
         """A copy of the host array `array` on the device, aligned as the kernels need it; cast, if `dtype` is given."""
         copy = self.empty(np.shape(array), dtype or array.dtype)

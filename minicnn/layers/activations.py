@@ -134,15 +134,15 @@ class ReLU(Elementwise):
         return self.max_value is None and self.negative_slope == 0
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        if self.is_plain:
-            np.maximum(xs[0], 0, out=ws.y)
-            return
-        np.multiply(xs[0], self.negative_slope, out=ws.y)
-        np.copyto(ws.y, np.minimum(xs[0], self.max_value) if self.max_value is not None else xs[0], where=xs[0] > 0)
+        np.maximum(xs[0], 0, out=ws.y)
+        if self.max_value is not None:
+            np.minimum(ws.y, self.max_value, out=ws.y)
+        if self.negative_slope != 0:
+            np.copyto(ws.y, xs[0] * self.negative_slope, where=xs[0] < 0)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        np.multiply(dy, self.negative_slope, out=ws.dxs[0])
-        np.copyto(ws.dxs[0], dy, where=ws.xs[0] > 0)
+        np.copyto(ws.dxs[0], dy)  # behind NaN too, where comparisons are False
+        np.copyto(ws.dxs[0], dy * self.negative_slope if self.negative_slope else 0, where=ws.xs[0] <= 0)
         if self.max_value is not None:
             np.copyto(ws.dxs[0], 0, where=ws.xs[0] >= self.max_value)
 

@@ -41,6 +41,7 @@ class Loss(Configurable):
     def __init__(self, **options: object):
         self.check_options(options)
 
+    @np.errstate(under="ignore")
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The mean loss of arrays, computed in float64.
 

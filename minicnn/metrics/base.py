@@ -72,6 +72,7 @@ class Metric(Configurable):
                 f"{tuple(target_shape)}"
             )
 
+    @np.errstate(under="ignore")
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike) -> None:
         """Take a batch into account.
 

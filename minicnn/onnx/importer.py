@@ -163,6 +163,11 @@ class Importer:
         value = self._known.get(name)
         if not isinstance(value, Value):
             raise FileFormatError(f"the output '{name}' does not depend on the graph's inputs in a way known here")
+        if not value.shape:
+            raise FileFormatError(
+                f"the output '{name}' is one number a sample, (N,), and outputs have another axis here: leave out the "
+                "node that takes it away (Squeeze, Reshape, ReduceMean …), so that it is (N, 1)"
+            )
         found = self._common_layout([value])
         if found is None:
             raise FileFormatError(f"the numbers of the output '{name}' are in an order that no layer here can give")
@@ -221,10 +226,15 @@ class Importer:
         self.check_size(node, tensor.shape[1:])
         self.give(node, Value(tensor, channels_first(tensor.shape[1:]), is_nonnegative))
 
+    def readers(self, node: FileNode) -> list[FileNode]:
+        """The nodes that read a node's output; none if the graph gives it out."""
+        name = node.outputs[0]
+        return [] if name in self._graph.outputs else self._readers.get(name, [])
+
     def only_reader(self, node: FileNode) -> FileNode | None:
         """The only node that reads a node's output; None if there are others, or the graph gives it out."""
-        readers = self._readers.get(node.outputs[0], ())
-        return readers[0] if len(readers) == 1 and node.outputs[0] not in self._graph.outputs else None
+        readers = self.readers(node)
+        return readers[0] if len(readers) == 1 else None
 
     def skip(self, node: FileNode) -> None:
         """Do not translate a later node: another one has."""

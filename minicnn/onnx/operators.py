@@ -76,8 +76,8 @@ def _clip(node, graph):
         low, high = node.get("min", -np.inf, float), node.get("max", np.inf, float)
     else:
         low, high = number_at(node, graph, 1, -np.inf), number_at(node, graph, 2, np.inf)
-    if low != 0:
-        raise node.error(f"only a lower bound of 0 is supported. Received: {low}")
+    if low != 0 or not high >= 0:
+        raise node.error(f"only a lower bound of 0, and an upper one above it, are supported. Received: {low}, {high}")
     is_bounded = high < np.finfo(np.float32).max
     _elementwise(node, graph, layers.ReLU, True, max_value=high if is_bounded else None)
 
@@ -96,6 +96,8 @@ def _softmax(node, graph):
     x = graph.value(node, 0)
     rank = len(x.shape) + 1
     axis = checked_axis(node, node.get("axis", 1 if graph.opset < 13 else -1), rank)
+    if axis == 0:
+        raise node.error("samples are not mixed: axis=0 is the batch axis")
     if graph.opset < 13:  # over all axes from this one on
         wide = [n for n in range(axis, rank) if x.shape[n - 1] > 1]
         if len(wide) > 1:
@@ -175,6 +177,8 @@ def _gemm(node, graph):
     bias, beta = graph.constant(node, 2), node.get("beta", 1.0, float)
     if bias is not None:
         bias = graph.weight(node, 2, bias.ndim) * beta
+        if bias.size not in (1, *bias.shape[-1:]):
+            raise node.error(f"its third input holds one number a column, for all samples. Received: {bias.shape}")
     _dense(node, graph, x, kernel, bias, node.inputs[1:], node)
 
 
@@ -198,6 +202,8 @@ def _matmul(node, graph):
 def _dense(node, graph, x, kernel, bias, constants, last):
     """A Dense layer for the nodes from `node` to `last`; of vectors, the kernel's rows come into the model's order."""
     units, order = kernel.shape[1], None
+    if not x.shape:
+        raise node.error("it works on vectors, (N, C). Received: one number a sample, (N,)")
     graph.check_size(node, (*x.shape[:-1], units))
     if len(x.shape) == 1:
         tensor, order = graph.vector(x)
@@ -234,6 +240,8 @@ def _batch_normalization(node, graph):
         raise node.error("only its form for inference is supported: export the model in evaluation mode")
     weights = [graph.weight(node, index, rank=1) for index in range(1, 5)]  # scale, bias, mean, variance
     order = None
+    if not x.shape:
+        raise node.error("it works on vectors or images, (N, C, …). Received: one number a sample, (N,)")
     if len(x.shape) == 1:
         tensor, order = graph.vector(x)
         weights = [_reordered(weight, order) for weight in weights]

@@ -38,7 +38,8 @@ DTYPES: dict[int, tuple[str, str | None]] = {
     11: ("<f8", "double_data"),
 }
 """TensorProto.DataType → (dtype, field that holds the numbers if they are not raw)."""
-FLOATS = {1, 10, 11}
+FLOAT16 = 10
+FLOATS = {1, FLOAT16, 11}
 """Numbers of the floating-point types."""
 
 _ATTRIBUTES = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType → field

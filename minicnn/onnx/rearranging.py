@@ -10,8 +10,25 @@ import numpy as np
 from minicnn import layers
 from minicnn.onnx import arguments
 from minicnn.onnx.arguments import operator
-from minicnn.onnx.reader import DTYPES, FLOATS
+from minicnn.onnx.reader import DTYPES, FLOAT16, FLOATS
 from minicnn.onnx.values import Value
+
+COMPUTING_OPERATORS = {
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Conv",
+    "Gemm",
+    "GlobalAveragePool",
+    "LeakyRelu",
+    "MatMul",
+    "ReduceMean",
+    "Sigmoid",
+    "Softmax",
+    "Sum",
+    "Tanh",
+}
+"""Those whose results are rounded to a number's type: in float16 the file's own results are as coarse as its inputs."""
 
 
 @operator("Identity")
@@ -39,8 +56,21 @@ def _cast(node, graph):
         graph.give(node, graph.constant(node, 0).astype(DTYPES[to][0]))
     elif to not in FLOATS:
         raise node.error(f"numbers stay floating-point numbers. Received: to={to}")
+    elif to == FLOAT16 and _is_rounding(node, graph):
+        raise node.error("numbers are not rounded to float16 here: leave this node out when the file is written")
     else:
         graph.give(node, graph.value(node, 0))
+
+
+def _is_rounding(node, graph):
+    """Whether numbers become float16 only to be wider again, or the output, rather than to be computed with."""
+    waiting = [node]
+    while waiting:
+        readers = graph.readers(waiting.pop())
+        if not readers or any(reader.operator == "Cast" and reader.get("to") != FLOAT16 for reader in readers):
+            return True
+        waiting += [reader for reader in readers if reader.operator not in COMPUTING_OPERATORS]
+    return False
 
 
 @operator("Flatten")
@@ -66,7 +96,7 @@ def _reshape(node, graph):
     known = math.prod(n for n in sample if n != -1)
     if sample.count(-1) == 1 and known > 0 and size % known == 0:
         sample[sample.index(-1)] = size // known
-    keeps_batch = batch in (0, -1, arguments.BATCH) or batch == graph.batch_size
+    keeps_batch = batch in (-1, arguments.BATCH, graph.batch_size) or (batch == 0 and not keeps_zeros)
     if target.count(-1) > 1 or not keeps_batch or any(n < 1 for n in sample) or math.prod(sample) != size:
         raise node.error(f"it should keep the samples of shape {x.shape} apart. Received: shape={target}")
     graph.give(node, Value(x.tensor, x.positions.reshape(sample), x.is_nonnegative))

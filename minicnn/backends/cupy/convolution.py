@@ -86,7 +86,7 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
 
 
 def _relu_gradient(dy, y):
-    """dy where y > 0, else 0."""
+    """dy where y > 0 or NaN, else 0."""
     out = cupy.empty_like(dy)
     launch_over(dy.size, "convolution", "relu_gradient", dy.dtype, dy, y, out, np.int64(dy.size))
     return out

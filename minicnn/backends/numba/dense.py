@@ -94,10 +94,10 @@ def _dense(x, kernel, bias, y, relu, t):
 
 @inline
 def _masked(y, dy):
-    """dy where y is positive, else 0."""
+    """dy where y is positive or NaN, else 0."""
     masked = scratch(len(dy), dy)
     for i in range(len(dy)):
-        masked[i] = dy[i] if y[i] > 0 else dy.dtype.type(0)
+        masked[i] = dy.dtype.type(0) if y[i] <= 0 else dy[i]
     return masked
 
 

@@ -9,8 +9,10 @@ import numpy as np
 from numba import prange
 
 from minicnn.backends.numba.machine.batch import chunks_of, images_of
+from minicnn.backends.numba.machine.finite import all_finite, count_zeros, images_not_finite
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.memory import fill
+from minicnn.backends.reference import ops as reference
 from minicnn.backends.reference.warp import FRACTION_BITS, ONE, fixed_point
 from minicnn.geometry import FILL_MODES
 
@@ -22,13 +24,18 @@ _FRACTION_SHIFT = _SHIFT - FRACTION_BITS
 _FRACTION_MASK = (1 << FRACTION_BITS) - 1
 _FRACTION_UNIT = 2.0**-FRACTION_BITS
 
+_quiet_warp = np.errstate(all="ignore")(reference.warp)  # as compiled code is
+
 
 def warp(x: np.ndarray, matrix: np.ndarray, y: np.ndarray, bilinear: bool, fill_mode: str, fill_value: float) -> None:
     """See `minicnn.backends.reference.warp.warp`."""
     chunks, size = chunks_of(len(x)), Size(*x.shape[1:])
     arrays, beyond = (x.reshape(-1), y.reshape(-1), fixed_point(matrix).reshape(-1)), FILL_MODES.index(fill_mode)
     time = _NANOSECONDS * x.size
-    _warp.launch(time, *arrays, chunks, size, int(bilinear), beyond, float(fill_value), chunks=chunks.count)
+    numbers = int(bilinear), beyond, float(fill_value)
+    if not _warp.launch(time, *arrays, chunks, size, *numbers, chunks=chunks.count):
+        for image in images_not_finite(y, len(y)):
+            _quiet_warp(x[image], matrix[image], y[image], bilinear, fill_mode, fill_value)
 
 
 def warp_backward(dy: np.ndarray, matrix: np.ndarray, dx: np.ndarray, bilinear: bool, fill_mode: str) -> None:
@@ -197,12 +204,15 @@ def _warp_image(x, y, start, size, m, bilinear, fill):
 
 @parallel_kernel
 def _warp(x, y, matrix, chunks, size, bilinear, mode, fill_value):
-    value = x.dtype.type(fill_value)
+    """Returns whether y is finite; else a + w · (b - a), as it stands above, may be NaN where the formula is not."""
+    value, is_finite = x.dtype.type(fill_value), np.empty(chunks.count, np.uint8)
+    image_size = size.height * size.width * size.channels
     for chunk in prange(chunks.count):
         first, last = images_of(chunks, chunk)
         for image in range(first, last):
-            start, m = image * size.height * size.width * size.channels, matrix[6 * image : 6 * image + 6]
-            _warp_image(x, y, start, size, m, bilinear, _Fill(mode, value))
+            _warp_image(x, y, image * image_size, size, matrix[6 * image : 6 * image + 6], bilinear, _Fill(mode, value))
+        is_finite[chunk] = all_finite(y, first * image_size, (last - first) * image_size)
+    return count_zeros(is_finite) == 0
 
 
 # -------------------------------------------------------------------------------------------------- gradient

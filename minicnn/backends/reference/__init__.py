@@ -13,7 +13,8 @@ The contract of every op, here and in the faster backends (tests compare paramet
 * results are written into the arrays given for them (``y``, ``dx``, ``dkernel``, ``dbias``): assigned, never added to;
   an output that is None is not computed; inputs are never modified;
 * ``relu=True`` means that ReLU is applied to ``y``, and in a backward op that it was: ``dy`` counts only where ``y``
-  is above 0.
+  is above 0, or NaN, so that an error is not lost on the way back;
+* what is not finite stays where the formula puts it: 0 · ∞ is NaN, but where ReLU or pooling pass nothing, 0 is.
 
 New arrays are made with NumPy's ``*_like`` functions, which follow the type of their argument: the same code serves
 CuPy arrays.

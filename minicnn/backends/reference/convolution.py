@@ -61,7 +61,7 @@ def conv2d_backward(
         As `conv2d` got them.
     """
     if relu:
-        dy = dy * (y > 0)
+        dy = np.where(y <= 0, dy.dtype.type(0), dy)
     if dbias is not None:
         dbias[...] = dy.sum(axis=(0, 1, 2))
     columns = im2col(x, window) if dkernel is not None else None  # (N, OH, OW, T, C)

@@ -42,7 +42,7 @@ def dense_backward(
         As `dense` got it.
     """
     if relu:
-        dy = dy * (y > 0)
+        dy = np.where(y <= 0, dy.dtype.type(0), dy)
     if dkernel is not None:
         np.matmul(x.T, dy, out=dkernel)
     if dbias is not None:

@@ -5,7 +5,7 @@ Every algorithm is a file; `choice.py` says which one serves what, and why.
 
 import numpy as np
 
-from minicnn.backends.numba.convolution import choice, columns, direct, gradients, pooled, sparse, winograd
+from minicnn.backends.numba.convolution import again, choice, columns, direct, gradients, pooled, sparse, winograd
 from minicnn.backends.numba.machine.batch import wanted
 from minicnn.backends.numba.pooling import pooled as outputs
 from minicnn.backends.reference import ops as reference
@@ -25,7 +25,8 @@ def conv2d(
     if groups > 1:
         reference.conv2d(x, kernel, bias, y, window, groups, relu)
     elif choice.winograd_is_best(window, *kernel.shape[2:], x.itemsize):
-        winograd.conv2d(x, kernel, bias, y, window, relu)
+        for image in winograd.conv2d(x, kernel, bias, y, window, relu):
+            again.conv2d(x[image], kernel, bias, y[image], window, relu=relu)
     else:
         direct.conv2d(x, kernel, bias, y, window, relu)
 
@@ -50,11 +51,14 @@ def conv2d_backward(
     if choice.columns_are_best(window):
         return columns.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
     if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
-        winograd.input_gradient(kernel, y if relu else None, dy, dx, window)
+        for image in winograd.input_gradient(kernel, y if relu else None, dy, dx, window):
+            own = x[image], kernel, again.part(y, image), dy[image], dx[image]
+            again.conv2d_backward(*own, None, None, window, relu=relu)
         dx = None
     if dx is dkernel is dbias is None:
         return
-    gradients.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
+    if not gradients.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window):
+        again.backward(again.conv2d_backward, x, kernel, y, dy, (dx, None, None), window, 1, relu)
 
 
 def conv2d_pool(
@@ -70,11 +74,14 @@ def conv2d_pool(
     """See `minicnn.backends.reference.convolution.conv2d_pool`."""
     out = outputs(y, winner)
     if choice.is_left_to_reference(pool):
-        reference.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu)
-    elif choice.pooled_winograd_is_best(window, pool, *kernel.shape[2:], x.itemsize):
-        winograd.conv2d_pool(x, kernel, bias, out, window, relu)
+        return reference.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu)
+    if choice.pooled_winograd_is_best(window, pool, *kernel.shape[2:], x.itemsize):
+        bad_images = winograd.conv2d_pool(x, kernel, bias, out, window, relu)
     else:
-        pooled.conv2d_pool(x, kernel, bias, out, window, pool, relu)
+        bad_images = pooled.conv2d_pool(x, kernel, bias, out, window, pool, relu)
+    for image in bad_images:
+        own = y[image], again.part(winner, image)
+        again.conv2d_pool(x[image], kernel, bias, *own, window, pool, relu)
 
 
 def conv2d_pool_backward(
@@ -93,12 +100,17 @@ def conv2d_pool_backward(
         return reference.conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
     channels, filters = kernel.shape[2:]
     if dx is not None and choice.winograd_gradient_is_best(window, pool, channels, filters, x.itemsize):
-        winograd.pool_input_gradient(kernel, winner, dy, dx, window)
+        for image in winograd.pool_input_gradient(kernel, winner, dy, dx, window):
+            own = x[image], kernel, winner[image], dy[image], dx[image]
+            again.conv2d_pool_backward(*own, None, None, window, pool)
         dx = None
     if dx is dkernel is dbias is None:
         return
     gradient, out = pooled.winners(dy, winner), wanted(dx, dkernel, dbias, x.dtype)
     if dx is None and choice.spread_is_best(window, pool, channels, filters, x.itemsize):
-        pooled.kernel_gradient(x, kernel, gradient, out, window, pool)
+        is_right = pooled.kernel_gradient(x, kernel, gradient, out, window, pool)
     else:
-        sparse.conv2d_pool_backward(x, kernel, gradient, out, window, pool)
+        is_right = sparse.conv2d_pool_backward(x, kernel, gradient, out, window, pool)
+    if not is_right:
+        own = x, kernel, winner, dy, (dx, dkernel, dbias)
+        again.backward(again.conv2d_pool_backward, *own, window, pool)

@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 from minicnn.backends.numba.convolution.direct import convolution, product_time
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
+from minicnn.backends.numba.machine.finite import all_finite
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
@@ -35,7 +36,7 @@ _PIXELS_TOGETHER = 128  # whose dy stays in the L1 cache while all rows of dkern
 
 
 class Masked(NamedTuple):
-    """The outputs' gradient dy, where y is positive; all of it if there is no ReLU."""
+    """The outputs' gradient dy, where y is positive or NaN; all of it if there is no ReLU."""
 
     dy: np.ndarray
     y: np.ndarray
@@ -47,14 +48,17 @@ def masked(dy: np.ndarray, y: np.ndarray | None) -> Masked:
     return Masked(dy.reshape(-1), flat(y, dy.dtype), y is not None)
 
 
-def conv2d_backward(x: np.ndarray, kernel: np.ndarray, incoming: Masked, out: Gradients, window: Window) -> None:
-    """`minicnn.backends.reference.convolution.conv2d_backward` for one group."""
+def conv2d_backward(x: np.ndarray, kernel: np.ndarray, incoming: Masked, out: Gradients, window: Window) -> bool:
+    """`minicnn.backends.reference.convolution.conv2d_backward` for one group.
+
+    Returns False if dx is another: the frame's zeros have met weights that are not finite.
+    """
     channels, filters = kernel.shape[2:]
     arrays = x.reshape(-1), kernel.reshape(-1), incoming, zero_row(max(channels, filters), x.dtype), out
     tables = input_frame(window, channels), convolution(window, channels, filters)
     turned, chunks = input_gradient(window, channels, filters), batch.chunks_with_sums(len(x), kernel.nbytes)
     time = product_time(x, kernel, window)
-    _conv2d_backward.launch(time, *arrays, chunks, *tables, *turned, chunks=chunks.count)
+    return _conv2d_backward.launch(time, *arrays, chunks, *tables, *turned, chunks=chunks.count)
 
 
 # ---------------------------------------------------------------------------------- tables of the input gradient
@@ -182,7 +186,7 @@ def _emit_mask(context, builder, signature, args):
     with cgutils.for_range(builder, pixels) as loop:
         offset = builder.mul(loop.index, filters)
         value, y_value = emit.load(emit.moved(dy, offset)), emit.load(emit.moved(y, offset))
-        counts = builder.or_(counts_all, builder.fcmp_ordered(">", y_value, emit.full(0.0)))
+        counts = builder.or_(counts_all, builder.fcmp_unordered(">", y_value, emit.full(0.0)))
         value = builder.select(counts, value, emit.full(0.0))
         builder.store(builder.fadd(builder.load(total), value), total)
         emit.store_counted(value, emit.moved(target, offset), count)
@@ -249,3 +253,4 @@ def _conv2d_backward(x, kernel, incoming, zeros, out, chunks, frame, conv, dy_fr
         _chunk(x, turned, incoming, zeros, own, images, frame, conv, dy_frame, gradient)
     batch.add_up(bias_sums, chunks.count, dbias)
     batch.add_up(kernel_sums, chunks.count, dkernel)
+    return len(dx) == 0 or all_finite(kernel, 0, len(kernel))

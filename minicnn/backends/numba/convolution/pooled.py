@@ -3,6 +3,7 @@
 Names in the kernels: `conv` and `bands` are named tuples of tables, `frame` is the input image's.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from minicnn.backends.numba.convolution.direct import bias_or_zeros, convolution
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.finite import all_finite, count_zeros, images_not_finite
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled
@@ -102,8 +104,11 @@ def _rows_in_band(rows, row_bytes):
 
 def conv2d_pool(
     x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, out: Pooled, window: Window, pool: Window, relu: bool
-) -> None:
-    """`minicnn.backends.reference.convolution.conv2d_pool` for pooling without dilation and few taps."""
+) -> Iterator[slice]:
+    """`minicnn.backends.reference.convolution.conv2d_pool` for pooling without dilation and few taps.
+
+    But for the images that are returned: where the zeros of `_paired` have met what is not finite.
+    """
     channels, filters = kernel.shape[2:]
     frame, bias, abreast = input_frame(window, channels), bias_or_zeros(bias, kernel), 1
     if choice.pairs_are_best(window, pool, filters, x.itemsize):
@@ -113,7 +118,8 @@ def conv2d_pool(
     bands = bands_of(window, pool, channels, filters, x.itemsize, abreast)
     arrays, chunks = (x.reshape(-1), kernel.reshape(-1), bias, out), batch.chunks_of(len(x))
     time = product_time(x, kernel, window)
-    _conv2d_pool.launch(time, *arrays, relu, chunks, frame, conv, bands, chunks=chunks.count)
+    is_right = _conv2d_pool.launch(time, *arrays, relu, chunks, frame, conv, bands, chunks=chunks.count)
+    return () if is_right else images_not_finite(out.y, len(x))
 
 
 @lru_cache
@@ -139,6 +145,7 @@ def _paired(kernel):
 
 @inline
 def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
+    """Returns whether the outputs are right: 0 · ∞ is NaN, and NaN wins. Single pixels meet no zeros of ours."""
     padded = batch.frame_scratch(frame, 0, x)
     band = filled(bands.scratch_size, -np.inf, x)  # what pooling finds in its padding
     for image in range(images[0], images[1]):
@@ -155,12 +162,17 @@ def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
             )
             at = (image * bands.bands + i) * len(bands.cells) * bands.filters
             pool_cells(band, 0, bands.cells, bands.taps, bands.filters, out, at, relu)
+    size, is_pair = bands.bands * len(bands.cells) * bands.filters, conv.filters > bands.filters
+    return not is_pair or all_finite(out.y, images[0] * size, (images[1] - images[0]) * size)
 
 
 @parallel_kernel(uses=[MULTIPLY])
 def _conv2d_pool(x, kernel, bias, out, relu, chunks, frame, conv, bands):
+    """Returns whether the outputs are right."""
+    is_right = np.empty(chunks.count, np.uint8)
     for chunk in prange(chunks.count):
-        _chunk(x, kernel, bias, out, relu, batch.images_of(chunks, chunk), frame, conv, bands)
+        is_right[chunk] = _chunk(x, kernel, bias, out, relu, batch.images_of(chunks, chunk), frame, conv, bands)
+    return count_zeros(is_right) == 0
 
 
 # ------------------------------------------------------------------------------------------------- backward
@@ -180,13 +192,16 @@ def winners(dy: np.ndarray, winner: np.ndarray) -> Winners:
 
 def kernel_gradient(
     x: np.ndarray, kernel: np.ndarray, gradient: Winners, out: Gradients, window: Window, pool: Window
-) -> None:
-    """The gradient of a few channels: spread dy over a band of pixels, zeros too, and multiply."""
+) -> bool:
+    """The gradient of a few channels: spread dy over a band of pixels, zeros too, and multiply.
+
+    Returns False if it is another: pixels that are not finite have not met the zeros between and behind the bands.
+    """
     channels, filters = kernel.shape[2:]
     tables = input_frame(window, channels), convolution(window, channels, filters)
     bands, chunks = bands_of(window, pool, channels, filters, x.itemsize), batch.chunks_with_sums(len(x), kernel.nbytes)
     arrays, time = (x.reshape(-1), gradient, zero_row(filters, x.dtype), out), product_time(x, kernel, window)
-    _kernel_gradient.launch(time, *arrays, chunks, *tables, bands, chunks=chunks.count)
+    return _kernel_gradient.launch(time, *arrays, chunks, *tables, bands, chunks=chunks.count)
 
 
 @inline
@@ -231,13 +246,18 @@ def _emit_spread(context, builder, signature, args):
 
 @inline
 def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
+    """Returns whether the gradient is right."""
     _, dkernel, dbias = out
+    is_right, size = True, frame.rows * frame.row_size
+    skips = bands.bands * bands.pixel_count < conv.pixel_count and len(dkernel) > 0
     if images[0] == images[1]:
         fill(dkernel, 0, len(dkernel), 0)
     padded = batch.frame_scratch(frame, 0, x)
     band = filled(bands.scratch_size, 0, x)
     control = flush_denormals()
     for image in range(images[0], images[1]):
+        if skips and not all_finite(x, image * size, size):
+            is_right = False
         source, start = batch.framed_image(frame, x, image, padded)
         for i in range(bands.bands):
             at = (image * bands.bands + i) * len(bands.cells) * conv.filters
@@ -253,14 +273,17 @@ def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
                     floor=floor_of(False, x),
                 )
     restore_denormals(control)
+    return is_right
 
 
 @parallel_kernel(uses=[MULTIPLY])
 def _kernel_gradient(x, gradient, zeros, out, chunks, frame, conv, bands):
     _, dkernel, dbias = out
     kernel_sums, bias_sums = batch.sums_for(chunks, len(dkernel), conv.filters, x)
+    is_right = np.empty(chunks.count, np.uint8)
     for chunk in prange(chunks.count):
         own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
-        _gradient_chunk(x, gradient, zeros, own, images, frame, conv, bands)
+        is_right[chunk] = _gradient_chunk(x, gradient, zeros, own, images, frame, conv, bands)
     batch.add_up(bias_sums, chunks.count, dbias)
     batch.add_up(kernel_sums, chunks.count, dkernel)
+    return count_zeros(is_right) == 0

@@ -3,6 +3,8 @@
 For one filter, list the live winners: their windows in x, and their gradients. The filter's kernel gradient is the sum
 of gradient · window over that list, and the input gradient adds gradient · kernel to those windows. The rows of a
 window are strips of contiguous numbers, and a few strips stay in registers while the whole list passes.
+
+That is the formula while pixels, weights and gradients are finite: 0 · ∞ is not 0.
 """
 
 from typing import NamedTuple
@@ -17,6 +19,7 @@ from minicnn.backends.numba.convolution.pooled import Winners
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.finite import all_finite, count_zeros
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import input_frame, outer_sum, strides, table_cache
@@ -33,13 +36,16 @@ _SHAPES = tuple(s for s in _ALL_SHAPES if s[0] * s[1] <= (18 if TARGET.registers
 
 def conv2d_pool_backward(
     x: np.ndarray, kernel: np.ndarray, gradient: Winners, out: Gradients, window: Window, pool: Window
-) -> None:
-    """`minicnn.backends.reference.convolution.conv2d_pool_backward` for pooling without dilation and few taps."""
+) -> bool:
+    """`minicnn.backends.reference.convolution.conv2d_pool_backward` for pooling without dilation and few taps.
+
+    Returns False if what it has met is not all finite: then the gradients are others.
+    """
     channels, filters = kernel.shape[2:]
     arrays, chunks = (x.reshape(-1), kernel.reshape(-1), gradient, out), batch.chunks_with_sums(len(x), kernel.nbytes)
     tables = input_frame(window, channels), strips_of(window, pool, channels, x.itemsize)
     time = product_time(x, kernel, pool)
-    _conv2d_pool_backward.launch(time, *arrays, chunks, filters, *tables, chunks=chunks.count)
+    return _conv2d_pool_backward.launch(time, *arrays, chunks, filters, *tables, chunks=chunks.count)
 
 
 # ------------------------------------------------------------------------------------------------------ tables
@@ -228,7 +234,9 @@ def _filter_vectors(kernel, filters, strips):
 
 @inline
 def _chunk(x, packed, gradient, out, images, frame, strips):
+    """Returns whether the gradients and, for dkernel, the pixels are finite."""
     dx, dkernel, dbias = out
+    is_finite, size = True, frame.rows * frame.row_size
     padded = batch.frame_scratch(frame, 0, x)
     dx_padded = scratch(frame.size if len(dx) > 0 else 0, x)
     filters, cell_count = len(dbias), len(strips.cells)
@@ -236,6 +244,8 @@ def _chunk(x, packed, gradient, out, images, frame, strips):
     fill(dkernel, 0, len(dkernel), 0)
     control = flush_denormals()
     for image in range(images[0], images[1]):
+        if len(dkernel) > 0 and not all_finite(x, image * size, size):
+            is_finite = False
         source, start = batch.framed_image(frame, x, image, padded)
         fill(dx_padded, 0, len(dx_padded), 0)
         for cell in range(0, cell_count, strips.cells_together):
@@ -251,8 +261,9 @@ def _chunk(x, packed, gradient, out, images, frame, strips):
                     group = _Group(strip_count, width, strips.stride, strips.strip_slots)
                     _spread_strips(dx_padded, offset, live, count, group, packed, slot + first)
         if len(dx) > 0:
-            batch.copy_out(frame, dx_padded, dx, image * frame.rows * frame.row_size)
+            batch.copy_out(frame, dx_padded, dx, image * size)
     restore_denormals(control)
+    return is_finite and all_finite(dbias, 0, filters)
 
 
 @parallel_kernel
@@ -261,12 +272,14 @@ def _conv2d_pool_backward(x, kernel, gradient, out, chunks, filters, frame, stri
     packed = _filter_vectors(kernel if len(dx) > 0 else kernel[:0], filters, strips)
     size = filters * strips.slot_count if len(dkernel) > 0 else 0
     kernel_sums, bias_sums = batch.sums_for(chunks, size, filters, x)  # (chunks, F, slots), (chunks, F)
+    is_finite = np.empty(chunks.count, np.uint8)
     for chunk in prange(chunks.count):
         own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
-        _chunk(x, packed, gradient, own, images, frame, strips)
+        is_finite[chunk] = _chunk(x, packed, gradient, own, images, frame, strips)
     batch.add_up(bias_sums, chunks.count, dbias)
     total = scratch(size, x)  # (F, slots)
     batch.add_up(kernel_sums, chunks.count, total)
     for i in range(strips.slot_count // strips.strip_slots if size > 0 else 0):
         start, at = i * strips.strip_slots, i * strips.length * filters
         transpose(total, start, strips.slot_count, filters, strips.length, dkernel, at, filters)
+    return count_zeros(is_finite) == 0 and (len(dx) == 0 or all_finite(kernel, 0, len(kernel)))

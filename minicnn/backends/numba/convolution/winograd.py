@@ -6,10 +6,14 @@ and pooling while the tile is in registers. `winograd_transforms.py` says why th
 
 The gradient of the input is the same convolution of the outputs' gradient with the kernel turned around.
 
+A tile with a number that is not finite, or too large for the transforms, comes out full of such numbers: the functions
+return the images that have one, which the caller computes again in another way.
+
 Names in the kernels: `tiles` is a named tuple of tables; `numbers` are transformed inputs (36, tiles, channels),
 `factors` the transformed kernel (36, channels, filters), `products` (36, tiles, filters).
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +35,7 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
 )
 from minicnn.backends.numba.machine.batch import chunks_of, framed_image, images_of, is_framed
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.finite import count_zeros, images_not_finite
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import filled, scratch, transpose
@@ -55,35 +60,46 @@ _TILES_TOGETHER = 64  # transformed together
 
 def conv2d(
     x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, window: Window, relu: bool
-) -> None:
-    """`minicnn.backends.reference.convolution.conv2d` for one group."""
-    _launch(_source(x), kernel, bias, pooled(y, None), relu, tiles_of(window, *kernel.shape[2:]))
+) -> Iterator[slice]:
+    """`minicnn.backends.reference.convolution.conv2d` for one group, but for the images that are returned."""
+    return _launch(_source(x), kernel, bias, pooled(y, None), relu, tiles_of(window, *kernel.shape[2:]))
 
 
 def conv2d_pool(
     x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, out: Pooled, window: Window, relu: bool
-) -> None:
-    """`minicnn.backends.reference.convolution.conv2d_pool` for pooling by 2 x 2."""
-    _launch(_source(x), kernel, bias, out, relu, tiles_of(window, *kernel.shape[2:], pooled=True))
+) -> Iterator[slice]:
+    """`minicnn.backends.reference.convolution.conv2d_pool` for pooling by 2 x 2, but for the images returned."""
+    return _launch(_source(x), kernel, bias, out, relu, tiles_of(window, *kernel.shape[2:], pooled=True))
 
 
-def input_gradient(kernel: np.ndarray, y: np.ndarray | None, dy: np.ndarray, dx: np.ndarray, window: Window) -> None:
-    """dx of `minicnn.backends.reference.convolution.conv2d_backward`; without ReLU, y is None."""
-    _launch_turned(_source(dy, y=y), kernel, dx, window)
+def input_gradient(
+    kernel: np.ndarray, y: np.ndarray | None, dy: np.ndarray, dx: np.ndarray, window: Window
+) -> Iterator[slice]:
+    """dx of `minicnn.backends.reference.convolution.conv2d_backward`, but for the images returned.
+
+    Without ReLU, y is None.
+    """
+    return _launch_turned(_source(dy, y=y), kernel, dx, window)
 
 
-def pool_input_gradient(kernel: np.ndarray, winner: np.ndarray, dy: np.ndarray, dx: np.ndarray, window: Window) -> None:
-    """dx of `minicnn.backends.reference.convolution.conv2d_pool_backward`, for pooling by 2 x 2 and whole vectors."""
-    _launch_turned(_source(dy, winner=winner), kernel, dx, window)
+def pool_input_gradient(
+    kernel: np.ndarray, winner: np.ndarray, dy: np.ndarray, dx: np.ndarray, window: Window
+) -> Iterator[slice]:
+    """dx of `minicnn.backends.reference.convolution.conv2d_pool_backward`, but for the images returned.
+
+    For pooling by 2 x 2 and whole vectors.
+    """
+    return _launch_turned(_source(dy, winner=winner), kernel, dx, window)
 
 
 def _launch_turned(source, kernel, dx, window):
     """The convolution of the outputs' gradient with the kernel turned around."""
-    tables = tiles_of(window.turned_around, *reversed(kernel.shape[2:]))
-    _launch(source, kernel, None, pooled(dx, None), False, tables, turned=True)
+    tables = tiles_of(window.turned_around, *reversed(kernel.shape[2:]), turned=True)
+    return _launch(source, kernel, None, pooled(dx, None), False, tables)
 
 
-def _launch(source, kernel, bias, out, relu, tables, turned=False):
+def _launch(source, kernel, bias, out, relu, tables):
+    """Returns slices of the images that are to be computed again."""
     frame, tiles = tables
     sizes = transformed(min(tiles.count, _TILES_TOGETHER), tiles.channels, tiles.filters, kernel.itemsize)
     images = len(out.y) // tiles.image_size
@@ -91,7 +107,8 @@ def _launch(source, kernel, bias, out, relu, tables, turned=False):
     bias = zero_row(tiles.filters, kernel.dtype) if bias is None else bias
     multiply_adds = TILE_NUMBERS * images * tiles.count * tiles.channels * tiles.filters
     time, arrays = product_nanoseconds(multiply_adds, kernel.itemsize), (kernel.reshape(-1), source, bias, out)
-    _conv2d.launch(time, *arrays, relu, turned, chunks, frame, tiles, sizes, chunks=chunks.count)
+    is_finite = _conv2d.launch(time, *arrays, relu, chunks, frame, tiles, sizes, chunks=chunks.count)
+    return () if is_finite else images_not_finite(out.y, images)
 
 
 class Source(NamedTuple):
@@ -115,6 +132,7 @@ class Tiles(NamedTuple):
     channels: int
     filters: int
     pooled: bool
+    turned: bool  # whether the kernel is turned around
     count: int  # tiles of one image
     starts: np.ndarray  # first input of each tile, in the padded image
     heights: np.ndarray  # outputs of each tile that are inside; with pooling here and below: cells of 2 x 2 of them
@@ -127,7 +145,9 @@ class Tiles(NamedTuple):
 
 
 @table_cache
-def tiles_of(window: Window, channels: int, filters: int, pooled: bool = False) -> tuple[Frame, Tiles]:
+def tiles_of(
+    window: Window, channels: int, filters: int, pooled: bool = False, turned: bool = False
+) -> tuple[Frame, Tiles]:
     """The frame of the input and the `Tiles` for the outputs of an image, or for its cells of 2 x 2 outputs."""
     size, edge = (TILE_OUTPUTS // 2, 2) if pooled else (TILE_OUTPUTS, 1)  # of a tile; of a cell
     height, width = window.out_height // edge, window.out_width // edge
@@ -141,6 +161,7 @@ def tiles_of(window: Window, channels: int, filters: int, pooled: bool = False) 
         channels=channels,
         filters=filters,
         pooled=pooled,
+        turned=turned,
         count=rows * columns,
         starts=outer_sum(x_rows, strides(columns, TILE_OUTPUTS * channels)),
         heights=np.repeat(np.minimum(height - strides(rows, size), size), columns),
@@ -269,7 +290,11 @@ def _multiply_tiles(numbers, factors, zeros, count, tiles, sizes, products):
 
 @inline
 def _store_tiles(products, bias, relu, out, first, tile_range, tiles, sizes):
-    """Transform the tiles of a range back into outputs, or cells."""
+    """Transform the tiles of a range back into outputs, or cells; returns whether they are finite.
+
+    Of an image where they are not, which ReLU may hide, the first output becomes NaN.
+    """
+    all_are = True
     for n in range(tile_range[1] - tile_range[0]):
         image, tile = first + (tile_range[0] + n) // tiles.count, (tile_range[0] + n) % tiles.count
         start, height, width = image * tiles.image_size + tiles.y_starts[tile], tiles.heights[tile], tiles.widths[tile]
@@ -277,34 +302,43 @@ def _store_tiles(products, bias, relu, out, first, tile_range, tiles, sizes):
             slot, stride = n * sizes.filter_slots + filter, sizes.product_stride
             extent = Extent(tiles.y_row, tiles.filters, height, width, tiles.filters - filter)
             if tiles.pooled:
-                cells_of(products, slot, stride, bias, filter, relu, out, start + filter, extent)
+                is_finite = cells_of(products, slot, stride, bias, filter, relu, out, start + filter, extent)
             else:
                 floor = floor_of(relu, products)
-                outputs_of(products, slot, stride, bias, filter, floor, out.y, start + filter, extent)
+                is_finite = outputs_of(products, slot, stride, bias, filter, floor, out.y, start + filter, extent)
+            if not is_finite:
+                out.y[image * tiles.image_size] = np.nan
+                all_are = False
+    return all_are
 
 
 @inline
 def _chunk(source, factors, bias, out, relu, images, frame, tiles, sizes):
+    """Returns whether all outputs are finite."""
     is_changed = is_framed(frame) or len(source.y) > 0 or len(source.winner) > 0
     padded = filled(frame.size if is_changed else 0, 0, factors)
     sums = filled(sizes.channel_slots, 0, factors)  # of the gradients, not used here
     zeros = filled(sizes.filter_slots, 0, factors)
     numbers = scratch(TILE_NUMBERS * sizes.number_stride, factors)
     products = scratch(TILE_NUMBERS * sizes.product_stride, factors)
+    all_are = True
     control = flush_denormals()
     total = (images[1] - images[0]) * tiles.count
     for begin in range(0, total, sizes.together):
         tile_range = begin, min(begin + sizes.together, total)
         _transform_tiles(source, images[0], tile_range, frame, tiles, sizes, padded, sums, numbers)
         _multiply_tiles(numbers, factors, zeros, tile_range[1] - begin, tiles, sizes, products)
-        _store_tiles(products, bias, relu, out, images[0], tile_range, tiles, sizes)
+        all_are &= _store_tiles(products, bias, relu, out, images[0], tile_range, tiles, sizes)
     restore_denormals(control)
+    return all_are
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d(kernel, source, bias, out, relu, turned, chunks, frame, tiles, sizes):
-    if turned:
+def _conv2d(kernel, source, bias, out, relu, chunks, frame, tiles, sizes):
+    """Returns whether all outputs are finite."""
+    if tiles.turned:
         kernel = _turned_around(kernel, tiles)
-    factors = _transformed_kernel(kernel, tiles, sizes)
+    factors, is_finite = _transformed_kernel(kernel, tiles, sizes), np.empty(chunks.count, np.uint8)
     for chunk in prange(chunks.count):
-        _chunk(source, factors, bias, out, relu, images_of(chunks, chunk), frame, tiles, sizes)
+        is_finite[chunk] = _chunk(source, factors, bias, out, relu, images_of(chunks, chunk), frame, tiles, sizes)
+    return count_zeros(is_finite) == 0

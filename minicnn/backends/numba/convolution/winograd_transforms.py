@@ -14,6 +14,7 @@ from typing import NamedTuple
 from numba.core import types
 from numba.extending import intrinsic
 
+from minicnn.backends.numba.machine.finite import emit_all_finite
 from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.numba.pooling import emit_cell
 
@@ -155,9 +156,12 @@ def transform_kernel(typingctx, kernel, start, row_stride, stride, numbers, at, 
 
 @intrinsic
 def outputs_of(typingctx, numbers, start, stride, bias, column, floor, y, at, extent):
-    """y = max(floor, bias + outputs): up to 4 x 4 pixels, from one vector of filters of transformed numbers."""
+    """y = max(floor, bias + outputs): up to 4 x 4 pixels, from one vector of filters of transformed numbers.
+
+    Returns whether all outputs are finite: if not, whatever was not has spread over the tile.
+    """
     index = types.int64
-    return types.void(numbers, index, index, bias, index, numbers.dtype, y, index, extent), _emit_outputs
+    return types.boolean(numbers, index, index, bias, index, numbers.dtype, y, index, extent), _emit_outputs
 
 
 def _emit_outputs(context, builder, signature, args):
@@ -171,14 +175,17 @@ def _emit_outputs(context, builder, signature, args):
                 with builder.if_then(builder.icmp_signed(">", extent.width, emit.index(j))):
                     pixel = emit.moved(y, _offset(emit, extent.row_stride, extent.stride, i, j))
                     emit.store_counted(emit.at_least(floors, builder.fadd(vector, biases)), pixel, extent.count)
-    return context.get_dummy_value()
+    return emit_all_finite(emit, [vector for row in grid for vector in row], extent.count)
 
 
 @intrinsic
 def cells_of(typingctx, numbers, start, stride, bias, column, relu, out, at, extent):
-    """out = bias + the maximum of each 2 x 2 outputs: up to 2 x 2 cells of a `Pooled`."""
+    """out = bias + the maximum of each 2 x 2 outputs: up to 2 x 2 cells of a `Pooled`.
+
+    Returns what `outputs_of` does.
+    """
     index = types.int64
-    return types.void(numbers, index, index, bias, index, types.boolean, out, index, extent), _emit_cells
+    return types.boolean(numbers, index, index, bias, index, types.boolean, out, index, extent), _emit_cells
 
 
 def _emit_cells(context, builder, signature, args):
@@ -193,4 +200,4 @@ def _emit_cells(context, builder, signature, args):
                     taps = [grid[2 * i + k // 2][2 * j + k % 2] for k in range(4)]
                     cell = builder.add(at, _offset(emit, extent.row_stride, extent.stride, i, j))
                     emit_cell(emit, taps, biases, relu, out, cell, extent.count)
-    return context.get_dummy_value()
+    return emit_all_finite(emit, [vector for row in grid for vector in row], extent.count)

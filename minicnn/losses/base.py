@@ -1,15 +1,16 @@
 """What a loss is."""
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.backends.reference import ops as reference
 from minicnn.hints import Config, Shape
-from minicnn.losses.targets import check_finite, element_shapes, flatten_hint, real_targets, weight_vector, with_batch
-from minicnn.registry import ANY, Configurable, Register, Registry
+from minicnn.losses import reductions
+from minicnn.losses.targets import check_finite, element_shapes, flatten_hint, real_targets, with_batch
+from minicnn.registry import Configurable, Register, Registry
 
 
 class Loss(Configurable):
@@ -17,6 +18,10 @@ class Loss(Configurable):
 
     Parameters
     ----------
+    reduction : {'sum_over_batch_size', 'sum', 'mean_with_sample_weight', None}
+        How the losses of all decisions become one number: their mean; their sum; their sum by that of the weights; not
+        at all, which a model cannot be trained with. 'mean' is the mean too.
+    name : str, optional
     **options
         Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
 
@@ -33,15 +38,26 @@ class Loss(Configurable):
     takes_logits_of: tuple[str, ...] = ()
     accuracy: str | None = None
     from_logits: bool = False
-    keras_only: Mapping[str, object] = MappingProxyType(
-        {"name": ANY, "reduction": ("sum_over_batch_size", "auto"), "dtype": (None,)}  # "auto": Keras 2's default
-    )
+    keras_only: Mapping[str, object] = MappingProxyType({"dtype": (None, "float32", "float64")})
+    reduction: str | None = reductions.MEAN
+    name: str | None = None
 
-    def __init__(self, **options: object):
+    def __init__(self, reduction: str | None = reductions.MEAN, name: str | None = None, **options: object):
         self.check_options(options)
+        self.reduction = reductions.check_reduction(reduction)
+        self.name = name
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The mean loss of arrays, computed in float64.
+    def get_config(self) -> Config:
+        """The constructor's arguments; `reduction` and `name` where they are not the defaults."""
+        common = {"reduction": self.reduction, "name": self.name}
+        changed = {name: value for name, value in common.items() if value != getattr(type(self), name)}
+        own = {name: value for name, value in super().get_config().items() if name not in common}
+        return own | changed
+
+    def __call__(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float | np.ndarray:
+        """The loss of arrays, computed in float64.
 
         Parameters
         ----------
@@ -49,26 +65,30 @@ class Loss(Configurable):
             As `check_target` accepts it.
         y_pred : array-like (N, …)
             What a model would predict: logits only with ``from_logits=True``.
-        sample_weight : array-like (N,) or float, optional
+        sample_weight : array-like (N,), (N, 1), one for each decision, or float, optional
 
         Returns
         -------
-        float
+        float, or an array (N, …) of each decision's loss without `reduction`
 
         Raises
         ------
         ValueError, TypeError
             If shapes or values do not fit.
         """
-        prediction = np.ascontiguousarray(real_targets(y_pred, "y_pred"), np.float64)
-        target = self.check_target(y_true, prediction.shape[1:])
-        if len(target) != len(prediction) or not prediction.size:
-            raise ValueError(
-                "y_true and y_pred need the same number of samples, at least one. "
-                f"Received: {len(target)} and {len(prediction)}"
-            )
-        weight = None if sample_weight is None else weight_vector(sample_weight, len(prediction))
-        return float(self.compute(prediction, target, weight, None, reference))
+        return reductions.of_arrays(self, y_true, y_pred, sample_weight)
+
+    def values(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """The loss of each decision, (N, …), of an array that `check_target` returned."""
+        return reductions.values_by_sample(self, prediction, target)
+
+    def decisions(self, shape: Shape) -> int:
+        """How many decisions, each with a loss of its own, an output (N, …) is."""
+        return math.prod(shape[:-1]) if len(shape) > 1 else shape[0]
+
+    def ignored(self, target: np.ndarray) -> np.ndarray | None:
+        """Which decisions count for nothing, a mask; None: all count."""
+        return None
 
     def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         """Check the targets of a whole data set, once, before training or evaluation starts.
@@ -140,11 +160,17 @@ class Loss(Configurable):
         Returns
         -------
         float
-            Σ weight · loss / N, added up in float64 (on a GPU: a 0-d array, so that nothing waits for it).
+            Σ weight · loss / N, or what `reduction` says, added up in float64 (on a GPU: a 0-d array, so that nothing
+            waits for it).
         """
-        return self._compute(
-            prediction, target, weight, gradient, ops, self.from_logits if from_logits is None else from_logits
-        )
+        is_logits = self.from_logits if from_logits is None else from_logits
+        mean = self._compute(prediction, target, weight, gradient, ops, is_logits)
+        if self.reduction == reductions.MEAN or self.reduction is None:
+            return mean
+        factor = reductions.factor(self, prediction, weight)
+        if gradient is not None:
+            gradient *= factor
+        return mean * factor
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         """Hook: what `compute` returns."""

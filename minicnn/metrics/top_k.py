@@ -31,12 +31,11 @@ class SparseTopKCategoricalAccuracy(Metric):
     def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return label_shapes(output_shape)
 
-    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
+    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
         labels = target.reshape(prediction.shape[:-1]).astype(np.int64, copy=False)
         score = np.take_along_axis(prediction, labels[..., None], axis=-1)  # (N, …, 1)
         larger = (prediction > score).sum(axis=-1)  # (N, …)
-        hits = (larger < self.k) & np.isfinite(score[..., 0])
-        return np.count_nonzero(hits), hits.size
+        return (larger < self.k) & np.isfinite(score[..., 0])
 
 
 @register
@@ -49,5 +48,5 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
     def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return (output_shape,)
 
-    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
-        return super().measure(target.argmax(axis=-1), prediction)
+    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        return super().values(target.argmax(axis=-1), prediction)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.metrics import Metric
 from minicnn.training.totals import Losses, Totals
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class DeviceTotals(Totals):
     """Averages that add up on the device: ``report`` holds the first bad iteration (-1: none), then
     sums.
 
-    Metrics of the library are computed there. Those of users get host arrays, batch by batch.
+    Means of the library are computed there. Other metrics, and those of users, get host arrays, batch by batch.
 
     Attributes
     ----------
@@ -46,7 +47,7 @@ class DeviceTotals(Totals):
         self._engine, self.report = engine, None
         super().__init__(engine.model, targets)
         self.kinds: tuple[str, ...] = tuple(f"{index} {metric!r}" for _, index, metric in self._metrics)
-        self._own = [type(m).__module__.startswith("minicnn.") for _, _, m in self._metrics]
+        self._own = [_adds_up_there(metric) for _, _, metric in self._metrics]
         self._first_metric = 2 + (len(self._parts) if self._several else 0)
         self.report: np.ndarray = engine.take_report(self._first_metric + len(self._metrics))
         weakref.finalize(self, engine.give_back_report, self.report)
@@ -111,3 +112,10 @@ class DeviceTotals(Totals):
             label: float(total / max(count, 1)) if own else float(metric.result())
             for (label, _, metric), own, total, count in sums
         }
+
+
+def _adds_up_there(metric) -> bool:
+    """Whether a metric is one of the library's means, whose sum can add up on the device."""
+    cls = type(metric)
+    is_mean = cls.update_state is Metric.update_state and cls.result is Metric.result
+    return is_mean and metric.on_device and cls.__module__.startswith("minicnn.")

@@ -4,8 +4,8 @@ A loss is averaged over the samples of a batch, and over all other axes but the 
 'sum_over_batch_size'. Sample weights multiply the samples' losses; the sum is still divided by the number of samples.
 
 Formulas are derived in ``docs/formulas.md``; p is a probability, z a logit (the value before softmax or sigmoid), t the
-target. Names in lower case are functions of arrays, as in Keras: ``losses.categorical_crossentropy(y_true, y_pred)`` is the
-loss of each sample, and ``loss=losses.categorical_crossentropy`` means the class.
+target. Names in lower case are functions of arrays, as in Keras: ``losses.categorical_crossentropy(y_true, y_pred)`` is
+the loss of each sample, and ``loss=losses.categorical_crossentropy`` means the class.
 """
 
 from collections.abc import Callable

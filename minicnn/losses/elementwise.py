@@ -25,7 +25,7 @@ class RowLoss(Loss):
     def rows(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
-        """The loss of each row, an array (N, …) without the last axis; assigns their derivatives to `gradient`, if given.
+        """The loss of each row, (N, …) without the last axis; assigns their derivatives to `gradient`, if given.
 
         Parameters
         ----------

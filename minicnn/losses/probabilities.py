@@ -25,7 +25,7 @@ __all__ = [
 
 @register("kld")
 class KLDivergence(RowLoss):
-    """Σ t · log(t / p) over the last axis, of numbers that are brought to 1e-7 … 1 first (Kullback and Leibler, 1951)."""
+    """Σ t · log(t / p) over the last axis, of numbers brought to 1e-7 … 1 first (Kullback and Leibler, 1951)."""
 
     def rows(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool

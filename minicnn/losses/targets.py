@@ -27,8 +27,10 @@ def real_targets(array: ArrayLike, name: str = "targets") -> np.ndarray:
 
 
 def element_shapes(output_shape: Shape) -> tuple[Shape, ...]:
-    """What a sample's target may look like that is compared with the output element by element: (…); an axis of length 1
-    may be missing, or be there where the output has none."""
+    """What a sample's target may look like that is compared with the output element by element: (…).
+
+    A last axis of length 1 may be missing, and may be there where the output has none.
+    """
     if output_shape[-1:] == (1,):
         return output_shape, output_shape[:-1]
     return (output_shape,) if output_shape else ((), (1,))

@@ -101,7 +101,7 @@ class MeanMetricWrapper(Metric):
         values = np.asarray(self.fn(target, prediction, **self.arguments))
         if not is_real(values):
             raise TypeError(
-                f"metric '{self.name}' returns a number or an array of them. Received: an object of dtype {values.dtype}"
+                f"metric '{self.name}' returns a number or an array of them. Received: one of dtype {values.dtype}"
             )
         return np.broadcast_to(values, len(prediction)) if values.ndim == 0 else values
 

@@ -108,7 +108,7 @@ class Counts(Metric):
         """As `Metric.check`; a model's history takes one number only."""
         if self.has_several_results:
             raise ValueError(
-                f"metric '{self.name}' has one value for each of {len(self.thresholds)} thresholds, and a history takes "
+                f"metric '{self.name}' has a value for each of {len(self.thresholds)} thresholds, and a history takes "
                 "numbers: compile with one of them, or call update_state and result yourself. "
                 f"Received: thresholds={self.thresholds}"
             )

@@ -140,7 +140,7 @@ def _read_weights(model, file):
 def _read_optimizer(model, file):
     """The optimizer's state by weights' names, or None."""
     shapes = {name: w.shape for name, w in _weights_by_name(model).items() if w.has_gradient}
-    return file.optimizer(model.optimizer.slots, shapes, model_config(model))
+    return file.optimizer(model.optimizer.all_slots, shapes, model_config(model))
 
 
 def _assign(model, arrays):

@@ -19,15 +19,10 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run what follow
     from minicnn.losses.binary import *  # noqa: F403
     from minicnn.losses.crossentropy import *  # noqa: F403
     from minicnn.losses.elementwise import *  # noqa: F403
-    from minicnn.losses.hinge import *  # noqa: F403
-    from minicnn.losses.overlap import *  # noqa: F403
-    from minicnn.losses.probabilities import *  # noqa: F403
-    from minicnn.losses.regression import *  # noqa: F403
+    from minicnn.losses.further import *  # noqa: F403
 
 _public = public_names(__name__)
 globals().update(_public)
 
 __all__ = ["Loss", "get", "register", *sorted(_public)]
-__getattr__: Callable[[str], functions.ArrayFunction] = functions.module_getattr(
-    registry, __name__, lambda loss, y_true, y_pred: loss(y_true, y_pred), reduction=None
-)
+__getattr__: Callable[[str], functions.ArrayFunction] = functions.of_losses(registry, __name__)

@@ -1,6 +1,5 @@
 """What a loss is."""
 
-import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, SimpleNamespace
 
@@ -13,7 +12,7 @@ from minicnn.losses.targets import check_finite, element_shapes, flatten_hint, r
 from minicnn.registry import Configurable, Register, Registry
 
 
-class Loss(Configurable):
+class Loss(reductions.Reduced, Configurable):
     """Base class; a subclass writes `check_target` and `compute`.
 
     Parameters
@@ -39,56 +38,10 @@ class Loss(Configurable):
     accuracy: str | None = None
     from_logits: bool = False
     keras_only: Mapping[str, object] = MappingProxyType({"dtype": (None, "float32", "float64")})
-    reduction: str | None = reductions.MEAN
-    name: str | None = None
 
     def __init__(self, reduction: str | None = reductions.MEAN, name: str | None = None, **options: object):
         self.check_options(options)
-        self.reduction = reductions.check_reduction(reduction)
-        self.name = name
-
-    def get_config(self) -> Config:
-        """The constructor's arguments; `reduction` and `name` where they are not the defaults."""
-        common = {"reduction": self.reduction, "name": self.name}
-        changed = {name: value for name, value in common.items() if value != getattr(type(self), name)}
-        own = {name: value for name, value in super().get_config().items() if name not in common}
-        return own | changed
-
-    def __call__(
-        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> float | np.ndarray:
-        """The loss of arrays, computed in float64.
-
-        Parameters
-        ----------
-        y_true : array-like (N, …)
-            As `check_target` accepts it.
-        y_pred : array-like (N, …)
-            What a model would predict: logits only with ``from_logits=True``.
-        sample_weight : array-like (N,), (N, 1), one for each decision, or float, optional
-
-        Returns
-        -------
-        float, or an array (N, …) of each decision's loss without `reduction`
-
-        Raises
-        ------
-        ValueError, TypeError
-            If shapes or values do not fit.
-        """
-        return reductions.of_arrays(self, y_true, y_pred, sample_weight)
-
-    def values(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """The loss of each decision, (N, …), of an array that `check_target` returned."""
-        return reductions.values_by_sample(self, prediction, target)
-
-    def decisions(self, shape: Shape) -> int:
-        """How many decisions, each with a loss of its own, an output (N, …) is."""
-        return math.prod(shape[:-1]) if len(shape) > 1 else shape[0]
-
-    def ignored(self, target: np.ndarray) -> np.ndarray | None:
-        """Which decisions count for nothing, a mask; None: all count."""
-        return None
+        self.reduction, self.name = reductions.check_reduction(reduction), name
 
     def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         """Check the targets of a whole data set, once, before training or evaluation starts.
@@ -165,12 +118,7 @@ class Loss(Configurable):
         """
         is_logits = self.from_logits if from_logits is None else from_logits
         mean = self._compute(prediction, target, weight, gradient, ops, is_logits)
-        if self.reduction == reductions.MEAN or self.reduction is None:
-            return mean
-        factor = reductions.factor(self, prediction, weight)
-        if gradient is not None:
-            gradient *= factor
-        return mean * factor
+        return self.reduced(mean, prediction, weight, gradient)
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         """Hook: what `compute` returns."""

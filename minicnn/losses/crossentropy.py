@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.backends.reference import ops as reference
 from minicnn.checks import check_number
 from minicnn.hints import Shape
+from minicnn.losses import reductions
 from minicnn.losses.base import Loss, register
 from minicnn.losses.targets import (
     check_finite,
@@ -82,23 +82,16 @@ class ClassLoss(Crossentropy):
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         row_weight = _row_weights(prediction, self.decisions(prediction.shape), weight)
-        ignored = self.ignored(target)
-        if ignored is not None:  # the mean is that of what counts
-            row_weight *= ~ignored.reshape(-1)
-            row_weight *= ignored.size / np.maximum((~ignored).sum(), 1)
-        loss = self._rows(prediction, target, row_weight, gradient, ops, from_logits)
+        reductions.without_ignored(row_weight, self.ignored(target))
+        loss = self.rows(prediction, target, row_weight, gradient, ops, from_logits)
         loss *= row_weight
         return loss.sum(dtype=np.float64)
 
     def values(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-        weight = np.ones(self.decisions(prediction.shape))
-        loss = self._rows(prediction, target, weight, None, reference, self.from_logits)
-        loss = loss.reshape(prediction.shape[:-1])  # (N, …)
-        ignored = self.ignored(target)
-        return loss if ignored is None else np.where(ignored, 0, loss)
+        return reductions.of_rows(self, prediction, target)
 
-    def _rows(self, prediction, target, weight, gradient, ops, from_logits):
-        """Each row's loss, unweighted; assigns the derivative of weight · loss to `gradient`."""
+    def rows(self, prediction, target, weight, gradient, ops, from_logits) -> np.ndarray:
+        """Each row's loss, (rows,), unweighted; assigns the derivative of weight · loss to `gradient`."""
         rows = prediction.reshape(-1, prediction.shape[-1])  # (rows, C)
         loss = np.empty_like(weight)
         target = target.reshape(len(rows), *target.shape[prediction.ndim - 1 :])  # (rows,) or (rows, C)

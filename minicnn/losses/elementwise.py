@@ -8,21 +8,21 @@ __all__ = ["ElementwiseLoss", "MeanAbsoluteError", "MeanSquaredError", "RowLoss"
 
 
 class RowLoss(Loss):
-    """Base of losses of the last axis's rows; a subclass writes `rows`."""
+    """Base of losses of the last axis's rows; a subclass writes `of_rows`."""
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
-        values = self.rows(prediction, self._cast(target, prediction), gradient, from_logits)  # (N, …)
+        values = self.of_rows(prediction, self._cast(target, prediction), gradient, from_logits)  # (N, …)
         per_sample = values.reshape(len(prediction), -1).sum(axis=1, dtype=np.float64)  # (N,)
         return _weighted(per_sample, weight, gradient, values.size)
 
     def values(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return self.rows(prediction, self._cast(target, prediction), None, self.from_logits)
+        return self.of_rows(prediction, self._cast(target, prediction), None, self.from_logits)
 
     def _cast(self, target, prediction):
         """`target` in the dtype of `prediction`."""
         return target.astype(prediction.dtype, copy=False)
 
-    def rows(
+    def of_rows(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         """The loss of each row, (N, …) without the last axis; assigns their derivatives to `gradient`, if given.

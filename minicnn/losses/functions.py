@@ -47,18 +47,23 @@ class ArrayFunction:
         return f"<function {self.__name__}>"
 
 
-def module_getattr(
-    registry: Registry[Any], module: str, compute: Callable[[Any, Any, Any], np.ndarray], **defaults: object
-) -> Callable[[str], ArrayFunction]:
-    """A ``__getattr__`` for a module whose classes have functions of their names in lower case.
+def of_losses(registry: Registry[Any], module: str) -> Callable[[str], ArrayFunction]:
+    """A ``__getattr__`` for the module of losses: classes by their names, functions by those in lower case.
 
     Parameters
     ----------
     registry : Registry
     module : str
-    compute, **defaults :
-        As for `ArrayFunction`.
     """
+    return _module_getattr(registry, module, lambda loss, y_true, y_pred: loss(y_true, y_pred), reduction=None)
+
+
+def of_metrics(registry: Registry[Any], module: str) -> Callable[[str], ArrayFunction]:
+    """The same for the module of metrics."""
+    return _module_getattr(registry, module, lambda metric, y_true, y_pred: metric.of_arrays(y_true, y_pred))
+
+
+def _module_getattr(registry, module, compute, **defaults):
     classes, found = registry.module_getattr(module), {}
 
     def __getattr__(name):

@@ -49,7 +49,7 @@ class SquaredHinge(Hinge):
 class CategoricalHinge(RowLoss):
     """max(1 + max((1 − t) · p) − Σ t · p, 0) over the classes (Crammer and Singer, 2001), targets one-hot."""
 
-    def rows(
+    def of_rows(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         others = (1 - target) * prediction

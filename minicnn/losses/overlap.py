@@ -51,13 +51,13 @@ class Tversky(RowLoss):
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         if self._kept(prediction.shape)[:1] == prediction.shape[:1]:  # each sample has losses of its own
             return super()._compute(prediction, target, weight, gradient, ops, from_logits)
-        values = self.rows(prediction, self._cast(target, prediction), gradient, from_logits)
+        values = self.of_rows(prediction, self._cast(target, prediction), gradient, from_logits)
         factor = 1.0 if weight is None else weight.mean()
         if gradient is not None:
             gradient *= factor / max(values.size, 1)
         return values.mean(dtype=np.float64) * factor
 
-    def rows(
+    def of_rows(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         both = (target * prediction).sum(axis=self.axis, keepdims=True)

@@ -27,7 +27,7 @@ __all__ = [
 class KLDivergence(RowLoss):
     """Σ t · log(t / p) over the last axis, of numbers brought to 1e-7 … 1 first (Kullback and Leibler, 1951)."""
 
-    def rows(
+    def of_rows(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         p, t = prediction.clip(EPSILON, 1), target.clip(EPSILON, 1)
@@ -117,7 +117,7 @@ class CategoricalFocalCrossentropy(RowLoss, CategoricalCrossentropy):
         )
         self.gamma: float = check_number("gamma", gamma)
 
-    def rows(
+    def of_rows(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         if from_logits:
@@ -168,7 +168,7 @@ class CategoricalGeneralizedCrossEntropy(RowLoss, SparseCategoricalCrossentropy)
     def _cast(self, target, prediction):
         return target
 
-    def rows(
+    def of_rows(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         p = np.take_along_axis(prediction, target[..., None], axis=-1)  # (N, …, 1)

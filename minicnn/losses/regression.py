@@ -121,7 +121,7 @@ class CosineSimilarity(RowLoss):
             raise ValueError(f"`axis` is a whole number. Received: axis={axis!r}")
         self.axis: int = axis
 
-    def rows(
+    def of_rows(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         p, length = unit_rows(prediction, self.axis)

@@ -16,21 +16,13 @@ from minicnn.registry import public_names
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run what follows
     from minicnn.metrics.accuracy import *  # noqa: F403
-    from minicnn.metrics.auc import *  # noqa: F403
     from minicnn.metrics.confusion import *  # noqa: F403
-    from minicnn.metrics.f_scores import *  # noqa: F403
-    from minicnn.metrics.iou import *  # noqa: F403
-    from minicnn.metrics.means import *  # noqa: F403
-    from minicnn.metrics.of_losses import *  # noqa: F403
-    from minicnn.metrics.operating_points import *  # noqa: F403
+    from minicnn.metrics.further import *  # noqa: F403
     from minicnn.metrics.regression import *  # noqa: F403
-    from minicnn.metrics.thresholds import *  # noqa: F403
     from minicnn.metrics.top_k import *  # noqa: F403
 
 _public = public_names(__name__)
 globals().update(_public)
 
 __all__ = ["Metric", "get", "register", *sorted(_public)]
-__getattr__: Callable[[str], functions.ArrayFunction] = functions.module_getattr(
-    registry, __name__, lambda metric, y_true, y_pred: metric.of_arrays(y_true, y_pred)
-)
+__getattr__: Callable[[str], functions.ArrayFunction] = functions.of_metrics(registry, __name__)

@@ -82,6 +82,11 @@ class AUC(Counts):
         """The constructor's arguments."""
         return super().get_config() | {"thresholds": self.thresholds[1:-1] if self.is_given else None}
 
+    def reset_state(self) -> None:
+        labels = np.shape(getattr(self, "_positives", 0.0))  # they stay known
+        super().reset_state()
+        self._positives, self._negatives = np.zeros(labels), np.zeros(labels)
+
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """As `Counts.update_state`."""
         if self.from_logits:

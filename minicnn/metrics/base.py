@@ -3,16 +3,13 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.checks import check_choice
 from minicnn.hints import Config, Shape
-from minicnn.losses import reductions
 from minicnn.losses.targets import with_batch
+from minicnn.metrics.of_arrays import OfArrays, check_dtype
 from minicnn.registry import Configurable, Register, Registry
 
-DTYPES = (None, "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8")
 
-
-class Metric(Configurable):
+class Metric(OfArrays, Configurable):
     """Base class: a mean over all batches since `reset_state`; a subclass writes `values` and maybe `target_shapes`.
 
     One that is no mean writes `reset_state`, `update_state` and `result`; attributes that begin with "_" are its state.
@@ -27,8 +24,6 @@ class Metric(Configurable):
         Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
     """
 
-    dtype: str | None = None
-    on_device: bool = True  # whether `values` computes on a GPU's arrays too
     direction: str | None = None  # "max" or "min": which values are better, for callbacks; None: not known
     sibling: str | None = (
         None  # for messages: the name of the metric that takes class numbers where this takes columns, or reverse
@@ -36,7 +31,7 @@ class Metric(Configurable):
 
     def __init__(self, name: str | None = None, dtype: str | None = None, **options: object):
         self.check_options(options)
-        self.dtype = check_choice("dtype", dtype, DTYPES)
+        self.dtype = check_dtype(dtype)
         name = getattr(self, "name", None) if name is None else name
         if not isinstance(name, str):
             raise TypeError(
@@ -93,50 +88,19 @@ class Metric(Configurable):
         ValueError
             If their shapes do not fit.
         """
-        y_true, y_pred = self._pair(y_true, y_pred)
-        if sample_weight is None:
-            total, count = self.measure(y_true, y_pred)
-        else:
-            total, count = reductions.weighted_sum(self.values(y_true, y_pred), sample_weight)
+        y_true, y_pred = self.pair(y_true, y_pred)
+        total, count = self.weighted(self.measure, y_true, y_pred, sample_weight)
         self._sum = self._sum + total
         self._count += count
-
-    def _pair(self, y_true, y_pred):
-        """Both as arrays, if they fit each other."""
-        y_true, y_pred = (a if hasattr(a, "shape") else np.asarray(a) for a in (y_true, y_pred))
-        self.check(y_pred.shape[1:], y_true.shape)
-        if len(y_true) != len(y_pred):
-            raise ValueError(
-                f"metric '{self.name}' needs one target for each output. Received: {len(y_true)} and {len(y_pred)}"
-            )
-        return y_true, y_pred
-
-    def of_arrays(self, y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
-        """`values` of arrays, which are checked; nothing is added up."""
-        return self.values(*self._pair(y_true, y_pred))
 
     def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         """The batch's (sum, number of summands); the sum may be a 0-d array."""
         values = self.values(target, prediction)
         return values.sum(dtype=np.float64), values.size
 
-    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        """What the mean is of: an array (N, …) for a batch."""
-        raise NotImplementedError(f"{type(self).__name__} writes no `values`, which weights are for")
-
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """`update_state`, and what `result` is then."""
-        self.update_state(y_true, y_pred, sample_weight)
-        return self.result()
-
     def result(self) -> float:
         """The mean so far; 0 before the first batch."""
         return float(self._sum) / self._count if self._count else 0.0
-
-    def get_config(self) -> Config:
-        """The constructor's arguments; `dtype` where it was given."""
-        config = super().get_config() | {"name": self.name}
-        return config if self.dtype is None else config | {"dtype": self.dtype}
 
     def get_state(self) -> Config:
         """The sums so far, for a checkpoint in the middle of an epoch: every attribute that begins with "_"."""

@@ -134,6 +134,8 @@ class Counts(Metric):
         weight = np.broadcast_to(weight, prediction.shape)
         if self.top_k is not None:
             prediction = strongest(prediction, self.top_k)
+        if self.class_id is not None and prediction.ndim < 2:
+            raise ValueError(f"`class_id` is for outputs (N, C). Received: outputs of shape {prediction.shape}")
         if self.class_id is not None:
             one = (..., slice(self.class_id, self.class_id + 1))
             target, prediction, weight = target[one], prediction[one], weight[one]

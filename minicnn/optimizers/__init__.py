@@ -13,8 +13,8 @@ from minicnn.optimizers import schedules
 from minicnn.optimizers.optimizer import Optimizer, _registry, get, register
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not see what the next lines find
-    from minicnn.optimizers.by_weight import Adafactor, Lamb, Muon
-    from minicnn.optimizers.further_rules import Adamax, Ftrl, Lion, Nadam, ScheduleFreeAdamW
+    from minicnn.optimizers.by_weight import Adafactor, Lamb, Muon  # noqa: F401
+    from minicnn.optimizers.further_rules import Adamax, Ftrl, Lion, Nadam, ScheduleFreeAdamW  # noqa: F401
     from minicnn.optimizers.more_rules import AdamW, RMSprop
     from minicnn.optimizers.rules import SGD, Adadelta, Adagrad, Adam
 
@@ -24,19 +24,5 @@ globals().update(_found)
 
 __getattr__: Callable[[str], type[Optimizer]] = _registry.module_getattr(__name__, "schedules")
 
-__all__ = [
-    "SGD",
-    "Adadelta",
-    "Adafactor",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "Ftrl",
-    "Lamb",
-    "Lion",
-    "Muon",
-    "Nadam",
-]
-__all__ += ["Nadam", "Optimizer", "RMSprop", "ScheduleFreeAdamW", "get", "register", "schedules"]
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "register", "schedules"]
 __all__ += sorted(_found.keys() - {*__all__})

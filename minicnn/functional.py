@@ -174,7 +174,7 @@ def col2im(
 def relu(
     x: ArrayLike, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
 ) -> np.ndarray:
-    """max(x, 0), or with Keras's options: min(x, max_value) from `threshold` on, else negative_slope · (x − threshold).
+    """max(x, 0), or with Keras's options: min(x, max_value) above `threshold`, else negative_slope · (x − threshold).
 
     Parameters
     ----------
@@ -187,8 +187,7 @@ def relu(
         return _activate("relu", x)
     x = _real(x)
     high = x if max_value is None else np.minimum(x, max_value)
-    is_high = x >= threshold if threshold else x > 0
-    return np.where(is_high, high, negative_slope * (x - threshold)).astype(x.dtype, copy=False)
+    return np.where(x > threshold, high, negative_slope * (x - threshold)).astype(x.dtype, copy=False)
 
 
 def leaky_relu(x: ArrayLike, negative_slope: float = 0.2) -> np.ndarray:

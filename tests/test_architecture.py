@@ -17,7 +17,15 @@ PACKAGE = CHECKOUT / "minicnn"
 # From top to bottom; a module may import from its own room and from those below. A package stands for all in it.
 ROOMS = (
     ("minicnn", "_keras_alias"),
-    ("activations", "functional", "gradient_check", "onnx", "utils", "visualization"),  # nothing imports them
+    (
+        "activations",
+        "activation_functions",
+        "functional",
+        "gradient_check",
+        "onnx",
+        "utils",
+        "visualization",
+    ),  # nothing imports them
     ("models",),
     ("training",),
     ("callbacks",),
@@ -26,7 +34,7 @@ ROOMS = (
     ("losses", "metrics", "optimizers"),
     ("layers",),
     ("graph", "parameters", "step"),
-    ("initializers", "regularizers"),
+    ("constraints", "further_initializers", "initializers", "regularizers"),
     ("registry",),
     ("backends",),
     ("geometry", "random", "settings", "threads"),
@@ -59,8 +67,23 @@ FLOORS = {
         ("base",),
         ("one_off", "names", "shapes"),
     ),
-    "minicnn.losses": (("binary",), ("crossentropy", "elementwise"), ("base",), ("targets",)),
-    "minicnn.metrics": (("*",), ("base",)),
+    "minicnn.losses": (
+        ("further",),
+        ("hinge", "overlap", "probabilities", "regression"),
+        ("binary",),
+        ("crossentropy", "elementwise"),
+        ("base",),
+        ("functions", "reductions"),
+        ("targets",),
+    ),
+    "minicnn.metrics": (
+        ("further",),
+        ("auc", "operating_points"),
+        ("accuracy", "*"),
+        ("means",),
+        ("base",),
+        ("of_arrays",),
+    ),
     "minicnn.models": (("sequential",), ("model",), ("files", "compilable"), ("network",), ("config", "summary")),
     "minicnn.onnx": (
         ("exporter", "importer"),
@@ -69,7 +92,13 @@ FLOORS = {
         ("reader", "values"),
         ("package",),
     ),
-    "minicnn.optimizers": (("more_rules",), ("rules",), ("optimizer",), ("schedules",)),
+    "minicnn.optimizers": (
+        ("by_weight",),
+        ("further_rules", "more_rules"),
+        ("rules",),
+        ("optimizer",),
+        ("extras", "formulas", "schedules"),
+    ),
     "minicnn.plan": (("plan",), ("wiring", "fusion"), ("arena", "program")),
     "minicnn.saving": (
         ("keras_archive",),
@@ -115,6 +144,12 @@ CORE = (
 # What the core imports from outside itself, and why it can be read without it.
 BESIDE_THE_CORE = {
     "backends": {"backends.cupy.backend", "backends.numba.backend"},  # when they are chosen
+    "losses": {"losses.functions"},  # names for users
+    "losses.base": {"losses.reductions"},  # other reductions than the mean, losses of arrays
+    "losses.crossentropy": {"losses.reductions"},  # classes that do not count
+    "metrics": {"losses.functions"},  # names for users
+    "metrics.accuracy": {"metrics.means"},  # functions as metrics
+    "metrics.base": {"metrics.of_arrays"},  # weights
     "layers.base": {"regularizers"},  # those four: an option that the documents' networks do not use
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "models": {"models.files"},  # names for users
@@ -123,8 +158,8 @@ BESIDE_THE_CORE = {
     "models.network": {"models.config", "models.summary"},  # to save, to print
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
-    "optimizers.optimizer": {"optimizers.schedules"},  # a rate may be one
-    "optimizers.rules": {"optimizers.schedules"},
+    "optimizers.optimizer": {"optimizers.extras", "optimizers.schedules"},  # averages; a rate may be one
+    "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
     "parameters": {"regularizers"},
     "plan.fusion": {"layers.augmentation", "layers.normalization"},  # in its table of rules
     "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
@@ -209,7 +244,8 @@ def test_modules_for_users_are_imported_by_no_other(sources):
             room = room_in("minicnn", imported)
             if room in top and room != room_in("minicnn", module):
                 users[room].add(module)
-    users.pop("functional", None)  # activations lists some of its functions under Keras's module name
+    users.pop("functional", None)  # activations lists these two's functions under Keras's module name
+    users.pop("activation_functions", None)
     users.pop("visualization", None)  # utils lists plot_model as Keras's does
     assert users == {"_keras_alias": {"minicnn"}}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,7 @@ class Extras:
 
     separate_slots: tuple[str, ...] = ("velocity_hat",)
     iterations: int
+    first_value: Callable[[str], float]
     slots: tuple[str, ...] | property
 
     def take_extras(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -85,6 +86,10 @@ class Extras:
     def extra_slots(self) -> tuple[str, ...]:
         """Names of the state vectors that the rule knows nothing of."""
         return (AVERAGE,) * self.use_ema + (ACCUMULATOR,) * (self.gradient_accumulation_steps is not None)
+
+    def initial(self, slot: str) -> float:
+        """What a state vector starts from: `first_value`, if it is the rule's."""
+        return 0.0 if slot in self.extra_slots else self.first_value(slot)
 
     @property
     def all_slots(self) -> tuple[str, ...]:

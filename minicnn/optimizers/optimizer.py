@@ -183,7 +183,7 @@ class Optimizer(Extras, Configurable):
         """
         state = {name: zeros((size,), dtype) for name in self.all_slots}
         for name, vector in state.items():
-            if first := self.first_value(name):
+            if first := self.initial(name):
                 vector += first
         return state
 

@@ -72,7 +72,7 @@ def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     trained = [name for name in snapshot.weights if name not in frozen]
     for slot, name in _in_groups(optimizer, trained):
         weight = snapshot.weights[name]
-        vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.first_value(slot))
+        vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.initial(slot))
         yield f"{name.replace('/', '_')}_{slot}", vector
     for name, value in optimizer.keras_scalars(state["iterations"] if state else 0).items():
         yield name, np.float32(value)
@@ -125,7 +125,7 @@ def optimizer_state(
         state[slot][name] = hdf5.read_finite(found[slot, name])
     for slot in slots:
         for name in frozen & set(expected):
-            state[slot][name] = np.full(expected[name], optimizer.first_value(slot), np.float32)
+            state[slot][name] = np.full(expected[name], optimizer.initial(slot), np.float32)
     return {"iterations": iterations, "slots": {s: {n: state[s][n] for n in expected} for s in slots}}
 
 

@@ -1,6 +1,7 @@
 """What weights are brought to after every update. Classes have names in lower case too: ``max_norm(2)``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,6 +47,7 @@ def get(identifier: str | Constraint | type[Constraint] | Config | Callable[...,
     return registry.get(identifier)
 
 
+@register
 class FunctionConstraint(Constraint):
     """A function of the weight that returns the allowed one; no file can hold it.
 
@@ -59,6 +61,17 @@ class FunctionConstraint(Constraint):
 
     def project(self, w: np.ndarray) -> None:
         w[...] = self.function(w)
+
+    def get_config(self) -> Config:
+        """The function's name, which is not enough to make it again."""
+        return {"function": getattr(self.function, "__name__", repr(self.function))}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        raise TypeError(
+            "no file can hold a function: write a subclass of Constraint, and name it in custom_objects. "
+            f"Received: the constraint {config['function']!r}"
+        )
 
 
 @register("non_neg", "nonneg")

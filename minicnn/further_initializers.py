@@ -1,7 +1,8 @@
 """Initializers that few use, and what else may stand for one: functions and arrays."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -56,8 +57,9 @@ class Identity(Initializer):
         return self.gain * np.eye(*shape)
 
 
+@register
 class FunctionInitializer(Initializer):
-    """A function of (shape) or (shape, dtype=…) that returns the values; no file needs to hold it.
+    """A function of (shape) or (shape, dtype=…) that returns the values; a file holds its name only.
 
     Parameters
     ----------
@@ -82,6 +84,20 @@ class FunctionInitializer(Initializer):
     def get_config(self) -> Config:
         """The function's name: a file says which one it was, and cannot make it again."""
         return {"function": getattr(self.function, "__name__", repr(self.function))}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """An initializer that says, if it is ever called, that a file does not hold the function itself."""
+        name = config["function"]
+
+        def missing(shape):
+            raise ValueError(
+                f"the function that first values came from is not in the file, which holds weights: give the layer an "
+                f"initializer to draw them anew. Received: the name {name!r}"
+            )
+
+        missing.__name__ = str(name)
+        return cls(missing)
 
 
 def get(

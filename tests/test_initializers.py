@@ -81,7 +81,11 @@ def test_fans(shape, expected):
 @given(shape=st.lists(st.integers(0, 5), max_size=4), dtype=st.sampled_from(["float32", "float64"]))
 def test_every_initializer_gives_the_shape_and_dtype_asked_for(shape, dtype):
     for name in initializers.registry.names():
-        if ("identity" in name.lower() and len(shape) != 2) or ("orthogonal" in name.lower() and len(shape) < 2):
+        if (
+            name == "FunctionInitializer"
+            or ("identity" in name.lower() and len(shape) != 2)
+            or ("orthogonal" in name.lower() and len(shape) < 2)
+        ):
             continue
         values = initializers.get(name)(shape, dtype)
         assert isinstance(values, np.ndarray)

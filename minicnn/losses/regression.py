@@ -129,4 +129,4 @@ class CosineSimilarity(RowLoss):
         cosine = (p * t).sum(axis=self.axis, keepdims=True)
         if gradient is not None:
             np.divide(p * cosine - t, length, out=gradient)
-        return -np.squeeze(cosine, axis=self.axis)
+        return -(p * t).sum(axis=self.axis)

@@ -5,6 +5,7 @@ The formats are `minicnn.saving`'s; between them and the models stands its `Snap
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -86,10 +87,22 @@ def _compile_config(compiled):
         "optimizer": to_plain(compiled.optimizer),
         "loss": [to_plain(loss) for loss in compiled.losses],
         "loss_weights": list(compiled.loss_weights),
-        "metrics": [
-            [m if isinstance(m, str) else to_plain(metrics.get(m)) for m in wanted] for wanted in compiled.metrics
-        ],
+        "metrics": [list(_plain_metrics(wanted)) for wanted in compiled.metrics],
     }
+
+
+def _plain_metrics(wanted):
+    """Metrics as a file holds them: all but functions."""
+    for entry in wanted:
+        metric = entry if isinstance(entry, str) else metrics.get(entry)
+        if isinstance(metric, metrics.MeanMetricWrapper):
+            warnings.warn(
+                f"metric '{metric.name}' is a function, which no file can hold: it is left out. After load_model, "
+                "compile the model with it again",
+                stacklevel=5,
+            )
+        else:
+            yield metric if isinstance(metric, str) else to_plain(metric)
 
 
 def _optimizer_state(model):

@@ -26,6 +26,7 @@ _MODULES = (
     "activations",
     "backends",
     "callbacks",
+    "constraints",
     "datasets",
     "errors",
     "functional",

@@ -143,8 +143,8 @@ class Extras:
                 theta[stretch] = average
 
     def finish(self, theta: np.ndarray, state: dict[str, np.ndarray], segments: Sequence[slice]) -> None:
-        """When a training ends, the weights become their averages, if these are kept."""
-        if self.use_ema and self.iterations:
+        """When a training ends, the weights become their averages."""
+        if self.iterations:
             for segment in segments:
                 theta[segment] = state[AVERAGE][segment]
 

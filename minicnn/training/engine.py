@@ -256,7 +256,7 @@ class Engine:
 
     def finish(self) -> None:
         """What the end of a training does to the weights."""
-        if self.optimizer_state is not None:
+        if self.optimizer.use_ema and self.optimizer_state is not None and isinstance(self.store, ParameterStore):
             self.optimizer.finish(self.store.theta, self.optimizer_state, self._segments)
 
     def _start_optimizer(self):

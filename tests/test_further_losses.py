@@ -175,6 +175,21 @@ def test_a_function_is_no_loss():
         losses.get(lambda t, p: 0)
 
 
+def test_a_loss_that_says_how_to_compute_and_nothing_of_its_gradient():
+    """Keras's habit, a subclass with `call`, is a loss of arrays; training says what is missing."""
+
+    class Mine(losses.Loss):
+        def call(self, y_true, y_pred):
+            return np.abs(y_true - y_pred).max(axis=-1)
+
+    assert Mine()(T, P) == pytest.approx((0.6 + 0.4) / 2)
+    assert Mine(reduction="sum")(T, P, [1, 2]) == pytest.approx(0.6 + 0.8)
+    model = mc.Sequential([mc.layers.Input((3,)), mc.layers.Dense(3)])
+    model.compile("sgd", Mine(), backend="numpy")
+    with pytest.raises(NotImplementedError, match=r"Mine says nothing of its gradient.*write `elements`"):
+        model.fit(P, T, verbose=0)
+
+
 def test_dice_of_keras_documentation():
     """Keras 3.15.1's docstring of dice: [0.5, 0.75757575] with axis=(1, 2, 3), and 0.6164384 over all."""
     t = np.array([[[[1.0], [1.0]], [[0.0], [0.0]]], [[[1.0], [1.0]], [[0.0], [0.0]]]])

@@ -132,6 +132,13 @@ def test_losses_as_metrics(cls):
     assert cls.from_config(metric.get_config()).name == "mine"
 
 
+def test_weights_of_classes_that_do_not_count():
+    """Keras 3.15.1's own test of ignore_class with weights: 1.33774646."""
+    p = np.array([[0.8, 0.1, 0.1], [0.05, 0.95, 0], [0.1, 0.8, 0.1]])
+    metric = metrics.SparseCategoricalCrossentropy(ignore_class=0)
+    assert metric([0, 1, 2], p, [0.5, 1.5, 2.0]) == pytest.approx(1.33774646, abs=1e-6)
+
+
 def test_means_and_sums():
     assert metrics.Mean()([1, 3, 5, 7], [1, 1, 0, 0]) == 2  # Keras's docstring
     assert metrics.Sum()([[1, 3], [5, 7]], [[1, 1], [1, 0]]) == 9

@@ -1,10 +1,15 @@
 """Losses as metrics: the mean over an epoch of what a loss says about each decision. Every one takes `name` first."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.hints import Config, Shape
 from minicnn.losses import base as losses
 from minicnn.losses import binary, crossentropy, hinge, probabilities, regression
+from minicnn.losses.reductions import spread
 from minicnn.losses.targets import element_shapes, label_shapes
 from minicnn.metrics.base import Metric, register
 
@@ -85,8 +90,19 @@ class SparseCategoricalCrossentropy(MetricOfLoss):
         return label_shapes(output_shape)
 
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        labels = target.reshape(prediction.shape[:-1]).astype(np.int64, copy=False)
-        return self.computed_by.values(prediction, labels)
+        return self.computed_by.values(prediction, self._labels(target, prediction))
+
+    def _labels(self, target, prediction):
+        return target.reshape(prediction.shape[:-1]).astype(np.int64, copy=False)
+
+    def weighted(
+        self, measure: Callable[..., tuple[Any, Any]], y_true: Any, y_pred: Any, weight: ArrayLike | None
+    ) -> tuple[Any, Any]:
+        """As in `OfArrays`; the weights of classes that do not count are 0, as in Keras."""
+        ignored = None if weight is None else self.computed_by.ignored(self._labels(y_true, y_pred))
+        if ignored is not None:
+            weight = spread(weight, ignored.shape, len(ignored)) * ~ignored
+        return super().weighted(measure, y_true, y_pred, weight)
 
 
 @register("kld")

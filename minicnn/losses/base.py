@@ -123,8 +123,8 @@ class Loss(reductions.Reduced, Configurable):
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         """Hook: what `compute` returns."""
         raise NotImplementedError(
-            f"{type(self).__name__} says nothing of its gradient: subclass losses.ElementwiseLoss and write `elements`, "
-            "which returns each element's loss and assigns the derivatives"
+            f"{type(self).__name__} says nothing of its gradient: subclass losses.ElementwiseLoss and write "
+            "`elements`, which returns each element's loss and assigns the derivatives"
         )
 
 

@@ -96,7 +96,8 @@ class Metric(OfArrays, Configurable):
     def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         """The batch's (sum, number of summands); the sum may be a 0-d array."""
         values = self.values(target, prediction)
-        return values.sum(dtype=np.float64), values.size
+        total = np.count_nonzero(values) if values.dtype == bool else values.sum(dtype=np.float64)
+        return total, values.size
 
     def result(self) -> float:
         """The mean so far; 0 before the first batch."""

@@ -24,6 +24,7 @@ _MODULES = (
     "activations",
     "backends",
     "callbacks",
+    "constraints",
     "data",
     "datasets",
     "errors",

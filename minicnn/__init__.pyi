@@ -3,6 +3,7 @@
 from minicnn import activations as activations
 from minicnn import backends as backends
 from minicnn import callbacks as callbacks
+from minicnn import constraints as constraints
 from minicnn import datasets as datasets
 from minicnn import errors as errors
 from minicnn import functional as functional

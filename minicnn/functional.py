@@ -171,14 +171,28 @@ def col2im(
     return x
 
 
-def relu(x: ArrayLike) -> np.ndarray:
-    """max(x, 0)."""
-    return _activate("relu", x)
+def relu(
+    x: ArrayLike, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> np.ndarray:
+    """max(x, 0), or with Keras's options: min(x, max_value) above `threshold`, else negative_slope · (x − threshold).
+
+    Parameters
+    ----------
+    x : array-like of any shape
+    negative_slope : float, default 0
+    max_value : float, optional
+    threshold : float, default 0
+    """
+    if not negative_slope and max_value is None and not threshold:
+        return _activate("relu", x)
+    x = _real(x)
+    high = x if max_value is None else np.minimum(x, max_value)
+    return np.where(x > threshold, high, negative_slope * (x - threshold)).astype(x.dtype, copy=False)
 
 
-def leaky_relu(x: ArrayLike) -> np.ndarray:
-    """x where x > 0, else 0.2 · x."""
-    return _activate("leaky_relu", x)
+def leaky_relu(x: ArrayLike, negative_slope: float = 0.2) -> np.ndarray:
+    """x where x > 0, else negative_slope · x."""
+    return relu(x, negative_slope)
 
 
 def sigmoid(x: ArrayLike) -> np.ndarray:
@@ -191,9 +205,14 @@ def tanh(x: ArrayLike) -> np.ndarray:
     return _activate("tanh", x)
 
 
-def softmax(x: ArrayLike) -> np.ndarray:
-    """exp(x) / Σ exp(x) over the last axis."""
-    return _activate("softmax", x)
+def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> np.ndarray:
+    """exp(x) / Σ exp(x) over an axis, or over several together."""
+    x = _real(x)
+    if x.ndim and axis in (-1, x.ndim - 1):
+        return _activate("softmax", x)
+    axis = tuple(axis) if isinstance(axis, list | tuple) else axis
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
 
 
 def linear(x: ArrayLike) -> np.ndarray:

@@ -7,13 +7,15 @@ float32 and a float64 model start from the same numbers. Classes have names in l
 
 import math
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from minicnn import random
 from minicnn.checks import check_choice, check_number, check_seed
-from minicnn.hints import Config, Shape
+from minicnn.hints import Shape
 from minicnn.registry import Configurable, Register, Registry
 
 # Standard deviation of the standard normal distribution cut off at -2 and 2.
@@ -55,7 +57,6 @@ class Initializer(Configurable):
 
 registry: Registry[Initializer] = Registry("initializer", Initializer)
 register: Register = registry.register
-get: Callable[[str | Initializer | type[Initializer] | Config], Initializer] = registry.get
 __getattr__: Callable[[str], type[Initializer]] = registry.module_getattr(__name__)
 
 
@@ -94,15 +95,18 @@ def truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shape
 
 @register
 class Constant(Initializer):
-    """All values equal.
+    """All values equal, or those of an array.
 
     Parameters
     ----------
-    value : float, default 0
+    value : float or array that broadcasts to the weight's shape, default 0
     """
 
-    def __init__(self, value: float = 0.0):
-        self.value: float = check_number("value", value, minimum=-math.inf)
+    def __init__(self, value: ArrayLike = 0.0):
+        is_array = np.ndim(value) > 0
+        self.value: Any = (
+            np.asarray(value, float).tolist() if is_array else check_number("value", value, minimum=-math.inf)
+        )
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, self.value)
@@ -283,3 +287,6 @@ class LecunNormal(_Published):
     """Truncated normal with variance 1 / fan_in (LeCun et al.: "Efficient BackProp", 1998)."""
 
     _setting = 1.0, "fan_in", "truncated_normal"
+
+
+get: Callable[[Any], Initializer] = import_module("minicnn.further_initializers").get  # it needs the classes above

@@ -41,11 +41,15 @@ class Weight:
     has_gradient : bool
         False for state such as moving averages.
     regularizer : Regularizer or None
+    constraint : function of an array, or None
+        Gives the values that take the place of those after an update.
     value : array
         The current values; a view of a store's vector once the layer belongs to a model that trains.
     store : ParameterStore or None
         Where `value` lives.
     """
+
+    constraint: Any = None
 
     def __init__(
         self, layer: Any, name: str, value: np.ndarray, has_gradient: bool, regularizer: Regularizer | None
@@ -101,6 +105,14 @@ class Weight:
         return f"<Weight {self.path} {self.shape} {self.dtype}>"
 
 
+class Segments(list[slice]):
+    """Parts of a flat vector, one for each of the `weights`."""
+
+    def __init__(self, slices: dict[Weight, slice]) -> None:
+        super().__init__(slices.values())
+        self.weights: list[Weight] = list(slices)
+
+
 class ParameterStore:
     """The flat vectors of a list of weights.
 
@@ -153,9 +165,9 @@ class ParameterStore:
         """Whether exactly these weights live here, on this backend."""
         return backend is self.backend and weights == self.weights and self.is_current
 
-    def trainable_segments(self) -> list[slice]:
+    def trainable_segments(self) -> Segments:
         """The part of theta of each trainable weight, in order."""
-        return [s for w, s in self._slices.items() if w.trainable]
+        return Segments({w: s for w, s in self._slices.items() if w.trainable})
 
 
 class BorrowedWeights:

@@ -283,6 +283,7 @@ class Registry(Generic[Kind]):
         TypeError
             If `identifier` is none of these.
         """
+        identifier = getattr(identifier, "stands_for", identifier)  # a function that a class has too
         if isinstance(identifier, self.base):
             return identifier
         if isinstance(identifier, str):

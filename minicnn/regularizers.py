@@ -3,14 +3,20 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from minicnn.checks import check_number
+from minicnn.checks import check_choice, check_number
 from minicnn.hints import Config
 from minicnn.registry import Configurable, Register, Registry
 
 
 class Regularizer(Configurable):
     """Base class: a penalty R(w) and its derivative."""
+
+    def __call__(self, w: ArrayLike) -> float:
+        """R(w) of an array-like of any shape."""
+        w = np.asarray(w)
+        return float(self.penalty(w if w.dtype.kind == "f" else w.astype(np.float64)))
 
     def penalty(self, w: np.ndarray) -> float | np.ndarray:
         """R(w), as a float (a 0-d array on a GPU).
@@ -83,6 +89,55 @@ class L2(L1L2):
 
     def __init__(self, l2: float = 0.01):
         super().__init__(l2=l2)
+
+
+@register
+class OrthogonalRegularizer(Regularizer):
+    """R(w) = factor · Σ |u_i · u_j| / pairs over pairs i < j of rows (or columns) of a matrix, made u_i of length 1.
+
+    Parameters
+    ----------
+    factor : float, default 0.01
+    mode : {'rows', 'columns'}
+        Which of them are to become orthogonal.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not one of these, or later if the weight is no matrix.
+    """
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows"):
+        self.factor: float = check_number("factor", factor)
+        self.mode: str = check_choice("mode", mode, ("rows", "columns"))
+
+    def _parts(self, w):
+        """(rows of length 1, their former lengths (n, 1), products of pairs (n, n) with zeros on the diagonal)."""
+        if w.ndim != 2:
+            raise ValueError(
+                f"OrthogonalRegularizer takes matrices, such as dense kernels. Received: a weight of shape {w.shape}"
+            )
+        rows = w if self.mode == "rows" else w.transpose(1, 0)
+        length = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+        length = np.where(length == 0, np.ones_like(length), length)
+        u = rows / length
+        products = np.matmul(u, u.transpose(1, 0))
+        for i in range(len(u)):
+            products[i : i + 1, i : i + 1] = 0
+        return u, length, products
+
+    def _scale(self, count):
+        return self.factor / max(count * (count - 1), 1)  # each pair stands twice among the products
+
+    def penalty(self, w: np.ndarray) -> float | np.ndarray:
+        products = self._parts(w)[2]
+        return self._scale(len(products)) * np.abs(products).sum(dtype=np.float64)
+
+    def add_gradient(self, w: np.ndarray, grad: np.ndarray) -> None:
+        u, length, products = self._parts(w)
+        slope = 2 * self._scale(len(u)) * np.matmul(np.sign(products), u)  # by u
+        slope = (slope - (slope * u).sum(axis=1, keepdims=True) * u) / length
+        grad += slope if self.mode == "rows" else slope.transpose(1, 0)
 
 
 def get(identifier: str | Regularizer | type[Regularizer] | Config | None) -> Regularizer | None:

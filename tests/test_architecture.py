@@ -20,6 +20,7 @@ ROOMS = (
     ("keras",),  # other names for what stands below
     (
         "activations",
+        "activation_functions",
         "functional",
         "gradient_check",
         "images",
@@ -36,7 +37,7 @@ ROOMS = (
     ("losses", "metrics", "optimizers"),
     ("layers",),
     ("graph", "parameters", "step"),
-    ("initializers", "regularizers"),
+    ("constraints", "further_initializers", "initializers", "regularizers"),
     ("registry",),
     ("backends",),
     ("data",),
@@ -73,9 +74,23 @@ FLOORS = {
         ("contract", "names", "shapes"),
     ),
     "minicnn.losses": (
-        *(("binary",), ("crossentropy", "elementwise", "no_loss"), ("base",), ("targets",), ("label_advice",)),
+        ("further",),
+        ("hinge", "overlap", "probabilities", "regression"),
+        ("binary",),
+        ("crossentropy", "elementwise", "no_loss"),
+        ("base",),
+        ("functions", "reductions"),
+        ("targets",),
+        ("label_advice",),
     ),
-    "minicnn.metrics": (("*",), ("base",)),
+    "minicnn.metrics": (
+        ("further",),
+        ("auc", "operating_points"),
+        ("accuracy", "*"),
+        ("means",),
+        ("base",),
+        ("of_arrays",),
+    ),
     "minicnn.models": (
         ("sequential", "rehearsal"),
         ("model",),
@@ -91,7 +106,13 @@ FLOORS = {
         ("reader", "values"),
         ("package",),
     ),
-    "minicnn.optimizers": (("more_rules",), ("rules",), ("optimizer",), ("schedules",)),
+    "minicnn.optimizers": (
+        ("by_weight",),
+        ("further_rules", "more_rules"),
+        ("rules",),
+        ("optimizer",),
+        ("extras", "formulas", "schedules"),
+    ),
     "minicnn.plan": (("plan",), ("wiring", "fusion"), ("arena", "program")),
     "minicnn.saving": (
         ("keras_archive",),
@@ -142,6 +163,12 @@ BESIDE_THE_CORE = {
     "backends": {"backends.loading", "console"},  # of those that need more than NumPy; to print
     "callbacks.base": {"callbacks.hooks", "console", "keywords"},  # for misspelt names, here and below
     "checks": {"foreign"},  # for what is no NumPy array
+    "losses": {"losses.functions"},  # names for users
+    "losses.base": {"losses.reductions", "own_parts"},  # other reductions than the mean, losses of arrays
+    "losses.crossentropy": {"losses.reductions"},  # classes that do not count
+    "metrics": {"losses.functions"},  # names for users
+    "metrics.accuracy": {"metrics.means"},  # functions as metrics
+    "metrics.base": {"metrics.of_arrays", "own_parts"},  # weights
     "layers.activations": {"layers.contract"},  # those of layers and plan: layers of one's own
     "layers.base": {"layers.contract", "regularizers"},  # and an option that the documents' networks do not use
     "layers.input": {"keywords"},
@@ -160,12 +187,10 @@ BESIDE_THE_CORE = {
     "models.network": {"console", "models.config", "models.forms", "models.summary"},  # to save, to print
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
-    "optimizers.optimizer": {"optimizers.schedules", "own_parts"},  # a rate may be one
-    "optimizers.rules": {"optimizers.schedules"},
+    "optimizers.optimizer": {"optimizers.extras", "optimizers.schedules", "own_parts"},  # averages; a rate may be one
+    "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
     "parameters": {"regularizers"},
     "layers.one_off": {"layers.contract"},
-    "losses.base": {"own_parts"},
-    "metrics.base": {"own_parts"},
     "plan.plan": {"layers.contract"},
     "plan.program": {"layers.contract"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
@@ -266,7 +291,8 @@ def test_modules_for_users_are_imported_by_no_other(sources):
             room = room_in("minicnn", imported)
             if room in top and room != room_in("minicnn", module):
                 users[room].add(module)
-    users.pop("functional", None)  # activations lists some of its functions under Keras's module name
+    users.pop("functional", None)  # activations lists these two's functions under Keras's module name
+    users.pop("activation_functions", None)
     users.pop("gradient_check", None)  # testing calls it for layers of one's own
     users.pop("visualization", None)  # utils lists plot_model as Keras's does
     assert users == {}

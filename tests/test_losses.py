@@ -255,8 +255,13 @@ def test_a_loss_of_vectors_and_of_float32():
         ("squared", ([], []), ValueError, r"same number of samples, at least one. Received: 0 and 0"),
         ("squared", ([1], ["a"]), TypeError, r"y_pred must be real numbers\..*Received: an array of dtype <U1"),
         ("squared", ([1], 1.0), ValueError, r"y_pred need a first axis.*single number 1.0"),
-        ("squared", ([1, 2], [1, 2], [1, 2, 3]), ValueError, r"each of 2 samples. Received: an array of shape \(3,\)"),
-        ("squared", ([1, 2], [1, 2], ["a", "b"]), ValueError, r"each of 2 samples. Received: .*dtype <U1"),
+        (
+            "squared",
+            ([1, 2], [1, 2], [1, 2, 3]),
+            ValueError,
+            r"each of 2 samples, or .*Received: an array of shape \(3,\)",
+        ),
+        ("squared", ([1, 2], [1, 2], ["a", "b"]), ValueError, r"each of 2 samples, or .*Received: .*dtype <U1"),
         ("sparse", ([0, 1], [0.5, 0.5]), ValueError, r"one column per class. Received: the shape \(N,\)"),
         ("categorical", ([0, 1], [0.5, 0.5]), ValueError, r"one column per class. Received: the shape \(N,\)"),
     ],
@@ -407,7 +412,7 @@ def test_names(name, expected):
 def test_keras_arguments_that_change_nothing():
     losses.MeanSquaredError(reduction="sum_over_batch_size", name="mine", dtype=None)
     losses.SparseCategoricalCrossentropy(True, ignore_class=None, axis=-1, reduction="auto")
-    config = {"name": "a", "reduction": "sum_over_batch_size", "from_logits": True, "label_smoothing": 0.1, "axis": -1}
+    config = {"name": None, "reduction": "sum_over_batch_size", "from_logits": True, "label_smoothing": 0.1, "axis": -1}
     assert repr(losses.CategoricalCrossentropy.from_config(config)) == repr(
         losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     )
@@ -448,9 +453,9 @@ def test_who_takes_logits():
             r"`label_smoothing` must .*smoothing=-1",
         ),
         (
-            lambda: losses.MeanSquaredError(reduction="sum"),
+            lambda: losses.MeanSquaredError(reduction="Sum"),
             ValueError,
-            r"MeanSquaredError supports reduction='sum_over_batch_size' only. Received: reduction='sum'",
+            r"`reduction` is one of 'sum_over_batch_size'.*Received: reduction='Sum'",
         ),
         (
             lambda: losses.CategoricalCrossentropy(label_smooth=0.1),
@@ -458,7 +463,7 @@ def test_who_takes_logits():
             r"argument of CategoricalCrossentropy. Did you mean 'label_smoothing'\?.*Received: 'label_smooth'",
         ),
         (
-            lambda: losses.binary_crossentropy(np.zeros(2), np.zeros(2)),
+            lambda: losses.BinaryCrossentropy(np.zeros(2), np.zeros(2)),
             TypeError,
             r"the loss of arrays is BinaryCrossentropy\(\)\(y_true, y_pred\). Received: an object of type ndarray",
         ),
@@ -491,7 +496,8 @@ def test_a_loss_in_a_file_of_its_own_is_found(tmp_path, monkeypatch):
 
 def test_type_checkers_see_every_file():
     for package in (losses, metrics):
-        text = Path(package.__file__).read_text(encoding="utf-8")
+        folder = Path(package.__file__).parent
+        text = "".join((folder / name).read_text(encoding="utf-8") for name in ("__init__.py", "further.py"))
         listed = set(re.findall(rf"from {package.__name__}\.(\w+) import \*", text))
         assert listed == {m.__name__.rpartition(".")[2] for m in modules_of(package.__name__) if hasattr(m, "__all__")}
 

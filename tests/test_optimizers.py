@@ -362,7 +362,7 @@ def test_config_round_trip(case):
 
 
 def test_keras_arguments_that_change_nothing():
-    common = {"name": "mine", "use_ema": False, "ema_momentum": 0.99, "ema_overwrite_frequency": None}
+    common = {"name": None, "use_ema": False, "ema_momentum": 0.99, "ema_overwrite_frequency": None}
     for cls in RULES:
         assert repr(cls(**common, loss_scale_factor=None, jit_compile=True)) == repr(cls())
     assert repr(optimizers.Adam(amsgrad=False)) == repr(optimizers.Adam())
@@ -391,15 +391,19 @@ def test_names(name):
             r"no argument `decay`: it no longer exists.*InverseTimeDecay.*Received: decay=1e-06",
         ),
         (
-            lambda: optimizers.Adam(amsgrad=True),
+            lambda: optimizers.Adam(gradient_accumulation_steps=1),
             ValueError,
-            r"Adam supports amsgrad=False only. Received: amsgrad=True",
+            r"`gradient_accumulation_steps` is a whole number from 2 on, or None. Received: 1",
         ),
-        (lambda: optimizers.AdamW(use_ema=True), ValueError, r"AdamW supports use_ema=False only. Received"),
         (
-            lambda: optimizers.RMSprop(momentum=0.9),
+            lambda: optimizers.AdamW(use_ema=True, ema_momentum=1.5),
             ValueError,
-            r"RMSprop supports momentum=0 only. Received: momentum=0",
+            r"`ema_momentum` lies from 0 to 1. Received",
+        ),
+        (
+            lambda: optimizers.RMSprop(momentum=1),
+            ValueError,
+            r"`momentum` must be .*less than 1. Received: momentum=1",
         ),
         (
             lambda: optimizers.AdamW(beta1=0.5),

@@ -58,7 +58,7 @@ def test_readme_lists_the_environment_variables():
     ("module", "unlisted"),
     [
         ("layers", {"Layer", "InputLayer"}),
-        ("losses", {"Loss", "ElementwiseLoss"}),
+        ("losses", {"Loss", "ElementwiseLoss", "RowLoss"}),
         ("metrics", {"Metric"}),
         ("optimizers", {"Optimizer"}),
         ("optimizers.schedules", {"LearningRateSchedule", "DecayByPeriods"}),

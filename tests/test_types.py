@@ -20,6 +20,7 @@ PACKAGE = ROOT / "minicnn"
 ALIASED = (  # Keras's modules
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "datasets.cifar10",
     "datasets.fashion_mnist",

@@ -4,12 +4,14 @@ A loss is averaged over the samples of a batch, and over all other axes but the 
 'sum_over_batch_size'. Sample weights multiply the samples' losses; the sum is still divided by the number of samples.
 
 Formulas are derived in ``docs/formulas.md``; p is a probability, z a logit (the value before softmax or sigmoid), t the
-target. Classes have names in lower case too, as in Keras: ``loss=losses.categorical_crossentropy``.
+target. Names in lower case are functions of arrays, as in Keras: ``losses.categorical_crossentropy(y_true, y_pred)`` is
+the loss of each sample, and ``loss=losses.categorical_crossentropy`` means the class.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from minicnn.losses import functions
 from minicnn.losses.base import Loss, get, register, registry
 from minicnn.registry import public_names
 
@@ -17,9 +19,10 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run what follow
     from minicnn.losses.binary import *  # noqa: F403
     from minicnn.losses.crossentropy import *  # noqa: F403
     from minicnn.losses.elementwise import *  # noqa: F403
+    from minicnn.losses.further import *  # noqa: F403
 
 _public = public_names(__name__)
 globals().update(_public)
 
 __all__ = ["Loss", "get", "register", *sorted(_public)]
-__getattr__: Callable[[str], type[Loss]] = registry.module_getattr(__name__, *_public)
+__getattr__: Callable[[str], functions.ArrayFunction] = functions.of_losses(registry, __name__)

@@ -6,18 +6,22 @@ from types import MappingProxyType, SimpleNamespace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.backends.reference import ops as reference
 from minicnn.hints import Config, Shape
-from minicnn.losses.targets import check_finite, element_shapes, flatten_hint, real_targets, weight_vector, with_batch
+from minicnn.losses import reductions
+from minicnn.losses.targets import check_finite, element_shapes, flatten_hint, real_targets, with_batch
 from minicnn.own_parts import unwritten
-from minicnn.registry import ANY, Configurable, Register, Registry
+from minicnn.registry import Configurable, Register, Registry
 
 
-class Loss(Configurable):
+class Loss(reductions.Reduced, Configurable):
     """Base class; a subclass writes `check_target` and `compute`.
 
     Parameters
     ----------
+    reduction : {'sum_over_batch_size', 'sum', 'mean_with_sample_weight', None}
+        How the losses of all decisions become one number: their mean; their sum; their sum by that of the weights; not
+        at all, which a model cannot be trained with. 'mean' is the mean too.
+    name : str, optional
     **options
         Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
 
@@ -34,43 +38,11 @@ class Loss(Configurable):
     takes_logits_of: tuple[str, ...] = ()
     accuracy: str | None = None
     from_logits: bool = False
-    keras_only: Mapping[str, object] = MappingProxyType(
-        {"name": ANY, "reduction": ("sum_over_batch_size", "auto"), "dtype": (None,)}  # "auto": Keras 2's default
-    )
+    keras_only: Mapping[str, object] = MappingProxyType({"dtype": (None, "float32", "float64")})
 
-    def __init__(self, **options: object):
+    def __init__(self, reduction: str | None = reductions.MEAN, name: str | None = None, **options: object):
         self.check_options(options)
-
-    @np.errstate(under="ignore")
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The mean loss of arrays, computed in float64.
-
-        Parameters
-        ----------
-        y_true : array-like (N, …)
-            As `check_target` accepts it.
-        y_pred : array-like (N, …)
-            What a model would predict: logits only with ``from_logits=True``.
-        sample_weight : array-like (N,) or float, optional
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        ValueError, TypeError
-            If shapes or values do not fit.
-        """
-        prediction = np.ascontiguousarray(real_targets(y_pred, "y_pred"), np.float64)
-        target = self.check_target(y_true, prediction.shape[1:])
-        if len(target) != len(prediction) or not prediction.size:
-            raise ValueError(
-                "y_true and y_pred need the same number of samples, at least one. "
-                f"Received: {len(target)} and {len(prediction)}"
-            )
-        weight = None if sample_weight is None else weight_vector(sample_weight, len(prediction))
-        return float(self.compute(prediction, target, weight, None, reference))
+        self.reduction, self.name = reductions.check_reduction(reduction), name
 
     def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         """Check the targets of a whole data set, once, before training or evaluation starts.
@@ -142,11 +114,12 @@ class Loss(Configurable):
         Returns
         -------
         float
-            Σ weight · loss / N, added up in float64 (on a GPU: a 0-d array, so that nothing waits for it).
+            Σ weight · loss / N, or what `reduction` says, added up in float64 (on a GPU: a 0-d array, so that nothing
+            waits for it).
         """
-        return self._compute(
-            prediction, target, weight, gradient, ops, self.from_logits if from_logits is None else from_logits
-        )
+        is_logits = self.from_logits if from_logits is None else from_logits
+        mean = self._compute(prediction, target, weight, gradient, ops, is_logits)
+        return self.reduced(mean, prediction, weight, gradient)
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         """Hook: what `compute` returns."""

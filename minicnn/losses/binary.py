@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.hints import Shape
 from minicnn.losses.base import register
-from minicnn.losses.crossentropy import EPSILON, Smoothed
+from minicnn.losses.crossentropy import ALMOST_ONE, EPSILON, Smoothed
 from minicnn.losses.elementwise import ElementwiseLoss
 from minicnn.losses.targets import received
 
@@ -56,7 +56,7 @@ class BinaryCrossentropy(Smoothed, ElementwiseLoss):
     @staticmethod
     def _from_probabilities(p, t, gradient):
         """The formula itself on clipped probabilities; no gradient where clipping changed something."""
-        clipped = p.clip(EPSILON, 1 - EPSILON)
+        clipped = p.clip(EPSILON, ALMOST_ONE)
         if gradient is not None:
             np.divide(clipped - t, clipped * (1 - clipped), out=gradient)
             gradient *= clipped == p

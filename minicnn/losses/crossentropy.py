@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.checks import check_number
 from minicnn.hints import Shape
+from minicnn.losses import reductions
 from minicnn.losses.base import Loss, register
 from minicnn.losses.targets import (
     check_finite,
@@ -21,6 +22,7 @@ from minicnn.losses.targets import (
 __all__ = ["CategoricalCrossentropy", "SparseCategoricalCrossentropy"]
 
 EPSILON = 1e-7  # probabilities are kept this far from 0 and 1 before their logarithm is taken, as in Keras
+ALMOST_ONE = float(np.float32(1 - EPSILON))  # as Keras, whose arrays are float32, in float64 too
 
 
 class Crossentropy(Loss):
@@ -79,17 +81,26 @@ class ClassLoss(Crossentropy):
     """Base of losses on (…, C) outputs with one row for each decision; a subclass writes `_from_probabilities`."""
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
+        row_weight = _row_weights(prediction, self.decisions(prediction.shape), weight)
+        reductions.without_ignored(row_weight, self.ignored(target))
+        loss = self.rows(prediction, target, row_weight, gradient, ops, from_logits)
+        loss *= row_weight
+        return loss.sum(dtype=np.float64)
+
+    def values(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return reductions.of_rows(self, prediction, target)
+
+    def rows(self, prediction, target, weight, gradient, ops, from_logits) -> np.ndarray:
+        """Each row's loss, (rows,), unweighted; assigns the derivative of weight · loss to `gradient`."""
         rows = prediction.reshape(-1, prediction.shape[-1])  # (rows, C)
-        row_weight = _row_weights(prediction, len(rows), weight)
-        loss = np.empty_like(row_weight)
+        loss = np.empty_like(weight)
         target = target.reshape(len(rows), *target.shape[prediction.ndim - 1 :])  # (rows,) or (rows, C)
         target, gradient = self._prepared(target, rows), _as_rows(gradient)
         if from_logits:
-            ops.softmax_cross_entropy(rows, target, row_weight, loss, gradient)
+            ops.softmax_cross_entropy(rows, target, weight, loss, gradient)
         else:
-            self._from_probabilities(rows, target, row_weight, loss, gradient, ops)
-        loss *= row_weight
-        return loss.sum(dtype=np.float64)
+            self._from_probabilities(rows, target, weight, loss, gradient, ops)
+        return loss
 
     def _prepared(self, target, rows):
         """`target`, (rows,) or (rows, C), as the formulas take it."""
@@ -112,10 +123,28 @@ class ClassLoss(Crossentropy):
 
 @register
 class SparseCategoricalCrossentropy(ClassLoss):
-    """−log p[t] for a class number t; parameters as for `minicnn.losses.crossentropy.Crossentropy`."""
+    """−log p[t] for a class number t.
+
+    Parameters
+    ----------
+    from_logits : bool, default False
+    ignore_class : int, optional
+        Decisions with this target count for nothing, and the mean is that of the others.
+    **options
+        See `minicnn.losses.crossentropy.Crossentropy`.
+    """
 
     accuracy: str | None = "sparse_categorical_accuracy"
-    keras_only: Mapping[str, object] = ClassLoss.keras_only | {"ignore_class": (None,)}
+
+    def __init__(self, from_logits: bool = False, ignore_class: int | None = None, **options: object):
+        super().__init__(from_logits, **options)
+        self.ignore_class: int | None = None if ignore_class is None else int(ignore_class)
+
+    def ignored(self, target: np.ndarray) -> np.ndarray | None:
+        return None if self.ignore_class is None else target == self.ignore_class
+
+    def _prepared(self, target, rows):
+        return target if self.ignore_class is None else np.where(target == self.ignore_class, 0, target)
 
     def placeholder_target(self, count: int, output_shape: Shape) -> np.ndarray:
         return np.zeros((count, *output_shape[:-1]), np.int64)
@@ -135,12 +164,12 @@ class SparseCategoricalCrossentropy(ClassLoss):
                 f"of shape {with_batch(output_shape[:-1])} for an output of shape {with_batch(output_shape)}"
                 f"{flatten_hint(target, output_shape, len(output_shape))}. Received: a target of shape {target.shape}"
             )
-        check_labels(target, output_shape[-1])
+        check_labels(target if self.ignore_class is None else target[target != self.ignore_class], output_shape[-1])
         return target.reshape(len(target), *output_shape[:-1]).astype(np.int64, copy=False)
 
     def _from_probabilities(self, rows, target, weight, loss, gradient, ops):
         """As Keras: softmax of the logarithm, which divides the clipped probabilities by their sum."""
-        clipped = rows.clip(EPSILON, 1 - EPSILON)
+        clipped = rows.clip(EPSILON, ALMOST_ONE)
         ops.softmax_cross_entropy(np.log(clipped), target, weight, loss, gradient)
         if gradient is not None:
             gradient /= clipped  # d log(p) / dp
@@ -182,7 +211,7 @@ class CategoricalCrossentropy(Smoothed, ClassLoss):
         """With p = row / Σ row, clipped: d loss / d row = (slope − Σ slope · p) / Σ row."""
         total = rows.sum(axis=1, keepdims=True)  # (rows, 1)
         p = rows / total
-        clipped = p.clip(EPSILON, 1 - EPSILON)
+        clipped = p.clip(EPSILON, ALMOST_ONE)
         loss[...] = -(target * np.log(clipped)).sum(axis=1)
         if gradient is None:
             return

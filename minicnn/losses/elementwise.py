@@ -1,11 +1,41 @@
-"""Losses that compare prediction and target element by element: regression."""
+"""Losses that compare prediction and target element by element: regression. And those of rows of elements."""
 
 import numpy as np
 
 from minicnn.losses.base import Loss, register
 from minicnn.own_parts import unwritten
 
-__all__ = ["ElementwiseLoss", "MeanAbsoluteError", "MeanSquaredError"]
+__all__ = ["ElementwiseLoss", "MeanAbsoluteError", "MeanSquaredError", "RowLoss"]
+
+
+class RowLoss(Loss):
+    """Base of losses of the last axis's rows; a subclass writes `of_rows`."""
+
+    def _compute(self, prediction, target, weight, gradient, ops, from_logits):
+        values = self.of_rows(prediction, self._cast(target, prediction), gradient, from_logits)  # (N, …)
+        per_sample = values.reshape(len(prediction), -1).sum(axis=1, dtype=np.float64)  # (N,)
+        return _weighted(per_sample, weight, gradient, values.size)
+
+    def values(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return self.of_rows(prediction, self._cast(target, prediction), None, self.from_logits)
+
+    def _cast(self, target, prediction):
+        """`target` in the dtype of `prediction`."""
+        return target.astype(prediction.dtype, copy=False)
+
+    def of_rows(
+        self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
+    ) -> np.ndarray:
+        """The loss of each row, (N, …) without the last axis; assigns their derivatives to `gradient`, if given.
+
+        Parameters
+        ----------
+        prediction, target : array (N, …, C)
+            Of one dtype.
+        gradient : array like `prediction`, or None
+        from_logits : bool
+        """
+        raise NotImplementedError
 
 
 class ElementwiseLoss(Loss):
@@ -14,13 +44,11 @@ class ElementwiseLoss(Loss):
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         elements = self.elements(prediction, target, gradient, from_logits)  # shape of prediction
         per_sample = elements.reshape(len(prediction), -1).sum(axis=1, dtype=np.float64)  # (N,)
-        if weight is not None:
-            per_sample *= weight
-        if gradient is not None:
-            gradient *= 1 / prediction.size
-            if weight is not None:
-                gradient *= weight.reshape(-1, *[1] * (prediction.ndim - 1))
-        return per_sample.sum() / prediction.size
+        return _weighted(per_sample, weight, gradient, prediction.size)
+
+    def values(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        elements = self.elements(prediction, target, None, self.from_logits)
+        return elements.mean(axis=-1) if elements.ndim > 1 else elements
 
     def elements(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
@@ -29,25 +57,43 @@ class ElementwiseLoss(Loss):
         raise unwritten(self, "elements")
 
 
-class _Difference(ElementwiseLoss):
-    """Base of losses of prediction − target; a subclass writes `_of`."""
+def _weighted(per_sample, weight, gradient, count):
+    """Σ weight · per_sample / count; `gradient` is scaled in the same way."""
+    if weight is not None:
+        per_sample *= weight
+    if gradient is not None:
+        gradient *= 1 / count
+        if weight is not None:
+            gradient *= weight.reshape(-1, *[1] * (gradient.ndim - 1))
+    return per_sample.sum() / count
+
+
+def one_hot(numbers: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Rows of zeros with a one at each of the positions `numbers` (N, …), an array like `like` (N, …, C)."""
+    hot, at = np.zeros_like(like), numbers[..., None]
+    np.put_along_axis(hot, at, np.ones_like(np.take_along_axis(hot, at, axis=-1)), axis=-1)
+    return hot
+
+
+class DifferenceLoss(ElementwiseLoss):
+    """Base of losses of prediction − target; a subclass writes `of_difference`."""
 
     def elements(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         difference = np.subtract(prediction, target.astype(prediction.dtype, copy=False), out=gradient)
-        return self._of(difference, gradient)
+        return self.of_difference(difference, gradient)
 
-    def _of(self, difference, gradient):
+    def of_difference(self, difference: np.ndarray, gradient: np.ndarray | None) -> np.ndarray:
         """The loss of each difference; `gradient`, if given, is the same array and becomes the derivative."""
         raise NotImplementedError
 
 
 @register("mse")
-class MeanSquaredError(_Difference):
+class MeanSquaredError(DifferenceLoss):
     """(p − t)², derivative 2 · (p − t)."""
 
-    def _of(self, difference, gradient):
+    def of_difference(self, difference: np.ndarray, gradient: np.ndarray | None) -> np.ndarray:
         squares = difference * difference
         if gradient is not None:
             gradient *= 2
@@ -55,10 +101,10 @@ class MeanSquaredError(_Difference):
 
 
 @register("mae")
-class MeanAbsoluteError(_Difference):
+class MeanAbsoluteError(DifferenceLoss):
     """|p − t|, derivative sign(p − t), 0 where they are equal."""
 
-    def _of(self, difference, gradient):
+    def of_difference(self, difference: np.ndarray, gradient: np.ndarray | None) -> np.ndarray:
         distances = np.abs(difference)
         if gradient is not None:
             np.sign(difference, out=gradient)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.checks import is_real, real_array
+from minicnn.checks import real_array
 from minicnn.hints import Shape
 from minicnn.losses.label_advice import labels_advice
 
@@ -24,29 +24,17 @@ def real_targets(array: ArrayLike, name: str = "targets") -> np.ndarray:
     return array
 
 
-def weight_vector(weight: ArrayLike, count: int) -> np.ndarray:
-    """Sample weights as a float64 vector (count,).
-
-    Raises
-    ------
-    ValueError
-        If it is neither a number nor one for each sample.
-    """
-    weight = np.asarray(weight)
-    if not is_real(weight) or weight.shape not in ((), (count,)):
-        raise ValueError(
-            f"sample_weight is a number or has one for each of {count} samples. "
-            f"Received: an array of shape {weight.shape}, dtype {weight.dtype}"
-        )
-    return np.broadcast_to(weight.astype(np.float64), count)
-
-
 # ------------------------------------------------------------------------------------------------------------ shapes
 
 
 def element_shapes(output_shape: Shape) -> tuple[Shape, ...]:
-    """What a sample's target may look like that is compared with the output element by element: (…) or, for 1, none."""
-    return (output_shape, output_shape[:-1]) if output_shape[-1:] == (1,) else (output_shape,)
+    """What a sample's target may look like that is compared with the output element by element: (…).
+
+    A last axis of length 1 may be missing, and may be there where the output has none.
+    """
+    if output_shape[-1:] == (1,):
+        return output_shape, output_shape[:-1]
+    return (output_shape,) if output_shape else ((), (1,))
 
 
 def label_shapes(output_shape: Shape) -> tuple[Shape, ...]:

@@ -10,6 +10,7 @@ from minicnn.hints import Config, Shape
 from minicnn.losses.base import Loss
 from minicnn.losses.targets import element_shapes, label_shapes
 from minicnn.metrics.base import Metric, register, registry
+from minicnn.metrics.means import wrapped
 
 __all__ = ["BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy", "accuracy_class"]
 
@@ -19,9 +20,9 @@ class _ClassAccuracy(Metric):
 
     direction: str | None = "max"
 
-    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
+    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
         predicted = prediction.argmax(axis=-1)  # (N, …)
-        return np.count_nonzero(predicted == self._classes(target, predicted.shape)), predicted.size
+        return predicted == self._classes(target, predicted.shape)
 
     def _classes(self, target, shape):
         """The class numbers in a target, of that shape."""
@@ -77,9 +78,8 @@ class BinaryAccuracy(Metric):
     def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return element_shapes(output_shape)
 
-    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
-        hits = (prediction > self.threshold) == target.reshape(prediction.shape)
-        return np.count_nonzero(hits), hits.size
+    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        return (prediction > self.threshold) == target.reshape(prediction.shape)
 
 
 # ------------------------------------------------------------------------------------------------------------- by name
@@ -97,7 +97,7 @@ def get(
 
     Parameters
     ----------
-    identifier : str, Metric, type or dict
+    identifier : str, Metric, type, dict or function of (y_true, y_pred)
         'accuracy' and 'acc' stand for the accuracy that fits the shapes.
     loss : Loss, optional
         Decides about 'accuracy' if `target_shape` is not known.
@@ -111,10 +111,10 @@ def get(
     ValueError
         For an unknown name, or if 'accuracy' is asked for without shapes.
     TypeError
-        For anything else, functions included.
+        For anything else.
     """
     if not isinstance(identifier, str):
-        return registry.get(identifier)
+        return wrapped(identifier)
     if identifier.lower() in ("accuracy", "acc"):
         return accuracy_class(loss, output_shape, target_shape)(name=identifier)
     return registry.lookup(identifier, also_known=("accuracy",))(name=identifier)

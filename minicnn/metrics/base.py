@@ -1,37 +1,39 @@
 """What a metric is."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.hints import Config, Shape
 from minicnn.layers.names import snake_case
 from minicnn.losses.targets import with_batch
+from minicnn.metrics.of_arrays import OfArrays, check_dtype
 from minicnn.own_parts import unwritten
 from minicnn.registry import Configurable, Register, Registry
 
 
-class Metric(Configurable):
-    """Base class: a mean over all batches since `reset_state`; a subclass writes `measure` and maybe `target_shapes`.
+class Metric(OfArrays, Configurable):
+    """Base class: a mean over all batches since `reset_state`; a subclass writes `values` and maybe `target_shapes`.
+
+    One that is no mean writes `reset_state`, `update_state` and `result`; attributes that begin with "_" are its state.
 
     Parameters
     ----------
     name : str, optional
         Key in the history; default: the class's own, such as "binary_accuracy", or the class's name in snake case.
+    dtype : str, optional
+        As in Keras; sums are float64 in any case.
     **options
         Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
     """
 
-    keras_only: Mapping[str, object] = MappingProxyType({"dtype": (None,)})
     direction: str | None = None  # "max" or "min": which values are better, for callbacks; None: not known
     sibling: str | None = (
         None  # for messages: the name of the metric that takes class numbers where this takes columns, or reverse
     )
 
-    def __init__(self, name: str | None = None, **options: object):
+    def __init__(self, name: str | None = None, dtype: str | None = None, **options: object):
         self.check_options(options)
+        self.dtype = check_dtype(dtype)
         name = getattr(self, "name", snake_case(type(self).__name__)) if name is None else name
         if not isinstance(name, str):
             raise TypeError(
@@ -73,7 +75,7 @@ class Metric(Configurable):
             )
 
     @np.errstate(under="ignore")
-    def update_state(self, y_true: ArrayLike, y_pred: ArrayLike) -> None:
+    def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """Take a batch into account.
 
         Parameters
@@ -82,25 +84,25 @@ class Metric(Configurable):
             Targets; see `check`.
         y_pred : array-like (N, …)
             The model's output (after its activation).
+        sample_weight : array-like (N,), (N, 1), one for each value, or float, optional
 
         Raises
         ------
         ValueError
             If their shapes do not fit.
         """
-        y_true, y_pred = (a if hasattr(a, "shape") else np.asarray(a) for a in (y_true, y_pred))
-        self.check(y_pred.shape[1:], y_true.shape)
-        if len(y_true) != len(y_pred):
-            raise ValueError(
-                f"metric '{self.name}' needs one target for each output. Received: {len(y_true)} and {len(y_pred)}"
-            )
-        total, count = self.measure(y_true, y_pred)
+        y_true, y_pred = self.pair(y_true, y_pred)
+        total, count = self.weighted(self.measure, y_true, y_pred, sample_weight)
         self._sum = self._sum + total
         self._count += count
 
     def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         """The batch's (sum, number of summands); the sum may be a 0-d array."""
-        raise unwritten(self, "measure")
+        if type(self).values is OfArrays.values:
+            raise unwritten(self, "measure")
+        values = self.values(target, prediction)
+        total = np.count_nonzero(values) if values.dtype == bool else values.sum(dtype=np.float64)
+        return total, values.size
 
     def result(self) -> float:
         """The mean so far; 0 before the first batch."""

@@ -17,26 +17,30 @@ class SparseTopKCategoricalAccuracy(Metric):
     Parameters
     ----------
     k : int, default 5
-    name : str
+    name, dtype : str, optional
+    from_sorted_ids : bool, default False
+        Whether outputs are class numbers, the likeliest first, in place of scores.
     """
 
     name: str = "sparse_top_k_categorical_accuracy"
     direction: str | None = "max"
     sibling: str | None = "TopKCategoricalAccuracy"
 
-    def __init__(self, k: int = 5, name: str | None = None, **options: object):
-        super().__init__(name, **options)
+    def __init__(self, k: int = 5, name: str | None = None, dtype: str | None = None, from_sorted_ids: bool = False):
+        super().__init__(name, dtype)
         self.k: int = check_positive_int("k", k)
+        self.from_sorted_ids: bool = bool(from_sorted_ids)
 
     def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return label_shapes(output_shape)
 
-    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
+    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        if self.from_sorted_ids:
+            return (prediction[..., : self.k] == target.reshape(*prediction.shape[:-1], 1)).any(axis=-1)
         labels = target.reshape(prediction.shape[:-1]).astype(np.int64, copy=False)
         score = np.take_along_axis(prediction, labels[..., None], axis=-1)  # (N, …, 1)
         larger = (prediction > score).sum(axis=-1)  # (N, …)
-        hits = (larger < self.k) & np.isfinite(score[..., 0])
-        return np.count_nonzero(hits), hits.size
+        return (larger < self.k) & np.isfinite(score[..., 0])
 
 
 @register
@@ -49,5 +53,5 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
     def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return (output_shape,)
 
-    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
-        return super().measure(target.argmax(axis=-1), prediction)
+    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        return super().values(target.argmax(axis=-1), prediction)

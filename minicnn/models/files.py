@@ -5,7 +5,6 @@ The formats are `minicnn.saving`'s; between them and the models stands its `Snap
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections import defaultdict
 from collections.abc import Mapping
@@ -86,16 +85,26 @@ def _weights_by_name(model) -> dict[str, Weight]:
 
 
 def _compile_config(compiled):
+    weighted = [list(_plain_metrics(wanted)) for wanted in compiled.weighted_metrics]
     return {
         "optimizer": to_plain(compiled.optimizer),
         "loss": [to_plain(loss) for loss in compiled.losses],
         "loss_weights": list(compiled.loss_weights),
-        "metrics": _metrics_config(compiled.metrics),
-    } | ({"weighted_metrics": _metrics_config(compiled.weighted_metrics)} if any(compiled.weighted_metrics) else {})
+        "metrics": [list(_plain_metrics(wanted)) for wanted in compiled.metrics],
+    } | ({"weighted_metrics": weighted} if any(weighted) else {})
 
 
-def _metrics_config(lists):
-    return [[m if isinstance(m, str) else to_plain(metrics.get(m)) for m in wanted] for wanted in lists]
+def _plain_metrics(wanted):
+    """Metrics as a file holds them: all but functions."""
+    for entry in wanted:
+        metric = entry if isinstance(entry, str) else metrics.get(entry)
+        if isinstance(metric, metrics.MeanMetricWrapper):
+            warn_user(
+                f"metric '{metric.name}' is a function, which no file can hold: it is left out. After load_model, "
+                "compile the model with it again"
+            )
+        else:
+            yield metric if isinstance(metric, str) else to_plain(metric)
 
 
 def _optimizer_state(model):
@@ -155,7 +164,7 @@ def _fitting(expected, found, skip_mismatch, by_name) -> list[str]:
         except FileFormatError as error:
             if not skip_mismatch:
                 raise
-            warnings.warn(f"layer '{layer}' stays as it is: {error}", stacklevel=4)
+            warn_user(f"layer '{layer}' stays as it is: {error}")
     return fitting
 
 
@@ -167,7 +176,7 @@ def _read_weights(model, file):
 def _read_optimizer(model, file):
     """The optimizer's state by weights' names, or None."""
     shapes = {name: w.shape for name, w in _weights_by_name(model).items() if w.has_gradient}
-    return file.optimizer(model.optimizer.slots, shapes, model_config(model))
+    return file.optimizer(model.optimizer.all_slots, shapes, model_config(model))
 
 
 def _assign(model, arrays):

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn.checks import check_number
 from minicnn.hints import Config
 from minicnn.optimizers import schedules
+from minicnn.optimizers.extras import Extras
 from minicnn.own_parts import unwritten
 from minicnn.parameters import ALIGNMENT
 from minicnn.registry import ANY, Configurable, Register, Registry, is_config
@@ -30,11 +31,11 @@ OLD_ARGUMENTS = {
 }
 
 
-class Optimizer(Configurable):
+class Optimizer(Extras, Configurable):
     """Base class of all optimizers.
 
     A subclass states its rule as data, in `kernel`, `slots`, `rate` and `numbers`; one whose rule is not an op of the
-    backends names its state vectors in `slots` and writes `apply`.
+    backends names its state vectors in `slots` and writes `formula`.
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ class Optimizer(Configurable):
         Scale all gradients together down to at most this norm (Pascanu et al.: "On the difficulty of training recurrent
         neural networks", 2013).
     **options
-        Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
+        `name`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`, `loss_scale_factor` and
+        `gradient_accumulation_steps`: see `minicnn.optimizers.extras.Extras`.
 
     Attributes
     ----------
@@ -79,17 +81,7 @@ class Optimizer(Configurable):
     kernel: str | None = None
     slots: tuple[str, ...] | property = ()
     keras_slots: tuple[str, ...] = ()
-    keras_only: Mapping[str, object] = MappingProxyType(
-        {
-            "name": ANY,
-            "use_ema": (False,),
-            "ema_momentum": (0.99,),
-            "ema_overwrite_frequency": (None, 100),  # Keras 3's and Keras 2's default
-            "loss_scale_factor": (None,),
-            "gradient_accumulation_steps": (None,),
-            "jit_compile": ANY,
-        }
-    )
+    keras_only: Mapping[str, object] = MappingProxyType({"jit_compile": ANY})
 
     def __init__(
         self,
@@ -105,7 +97,7 @@ class Optimizer(Configurable):
                 f"{type(self).__name__} has no argument `{name}`: {OLD_ARGUMENTS[name]}. "
                 f"Received: {name}={options[name]!r}"
             )
-        self.check_options(options)
+        self.check_options(self.take_extras(options))
         self.learning_rate = learning_rate
         self.weight_decay: float | None = _none_or_number("weight_decay", weight_decay, minimum=0)
         self.clipnorm: float | None = _none_or_number("clipnorm", clipnorm, above=0)
@@ -152,7 +144,7 @@ class Optimizer(Configurable):
     def current_learning_rate(self) -> float:
         """The learning rate of the next iteration."""
         rate = self._learning_rate
-        return rate if isinstance(rate, float) else float(rate(self.iterations))
+        return rate if isinstance(rate, float) else float(rate(self.updates))
 
     # ------------------------------------------------------------------------------------------ the rule, as data
 
@@ -171,7 +163,7 @@ class Optimizer(Configurable):
     @property
     def is_data(self) -> bool:
         """Whether `kernel`, `slots`, `rate` and `numbers` are the whole rule: nobody has written another `apply`."""
-        return self.kernel is not None and type(self).apply is Optimizer.apply
+        return self.kernel is not None and type(self).apply is Optimizer.apply and not self.has_extras
 
     # ----------------------------------------------------------------------------------------------- an iteration
 
@@ -191,11 +183,11 @@ class Optimizer(Configurable):
         Returns
         -------
         dict
-            Name from `slots` → vector (size,).
+            Name from `all_slots` → vector (size,).
         """
-        state = {name: zeros((size,), dtype) for name in self.slots}
+        state = {name: zeros((size,), dtype) for name in self.all_slots}
         for name, vector in state.items():
-            if first := self.first_value(name):
+            if first := self.initial(name):
                 vector += first
         return state
 
@@ -232,8 +224,16 @@ class Optimizer(Configurable):
         """
         if segments is not self._segments:
             self._segments, self._stretches = segments, merge_segments(segments)
-        if learning_rate is None:
-            learning_rate = self.current_learning_rate
+            self._decaying = merge_segments(self.decaying(segments))
+        if self.gradient_accumulation_steps is None or self.accumulate(grad, state):
+            learning_rate = self.current_learning_rate if learning_rate is None else learning_rate
+            self._move(theta, grad, state, ops, learning_rate, rate)
+        if self.use_ema:
+            self.average(theta, state, self._stretches)
+        self.iterations += 1
+
+    def _move(self, theta, grad, state, ops, learning_rate, rate):
+        """Clip, decay, and apply the rule."""
         self._clip(grad)
         if self.weight_decay:
             self._decay(theta, learning_rate * self.weight_decay)
@@ -244,7 +244,6 @@ class Optimizer(Configurable):
                 self.apply(ops, *arrays, learning_rate)
             else:
                 self._launch(ops, *arrays, rate)
-        self.iterations += 1
 
     def apply(
         self,
@@ -264,9 +263,15 @@ class Optimizer(Configurable):
             The state's, in the order of `self.slots`.
         learning_rate : float
         """
+        rate = self.rate(learning_rate, self.updates)
         if self.kernel is None:
-            raise unwritten(self, "apply")
-        self._launch(ops, theta, grad, slots, self.rate(learning_rate, self.iterations))
+            self.formula(theta, grad, slots, rate)
+        else:
+            self._launch(ops, theta, grad, slots, rate)
+
+    def formula(self, theta: np.ndarray, grad: np.ndarray, slots: Sequence[np.ndarray], rate: float) -> None:
+        """A rule that is no op: move theta, and the state vectors `slots`, in place. `rate` is what `rate` returned."""
+        raise unwritten(self, "apply")
 
     def _launch(self, ops, theta, grad, slots, rate):
         """Call the op; one whose rule has no state takes None for it."""
@@ -274,7 +279,7 @@ class Optimizer(Configurable):
 
     def _decay(self, theta, factor):
         """theta -= factor * theta, on the trainable weights."""
-        for stretch in self._stretches:
+        for stretch in self._decaying:
             scratch = self._scratch_like(theta)[stretch]
             # Not theta *= 1 - factor: in float32, rounding 1 - factor would be off by up to 1 % of a factor of 4e-6.
             np.multiply(theta[stretch], factor, out=scratch)
@@ -316,7 +321,7 @@ class Optimizer(Configurable):
     def get_config(self) -> dict[str, object]:
         """The constructor's arguments, with which `from_config` makes an equal optimizer (without its state)."""
         common = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
-        return super().get_config() | {name: getattr(self, name) for name in common}
+        return super().get_config() | {name: getattr(self, name) for name in common} | self.extras_config()
 
 
 def merge_segments(segments: Sequence[slice]) -> list[slice]:

@@ -5,9 +5,12 @@ In the formulas g is the gradient, w the weight, lr the learning rate. Every con
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
+
+import numpy as np
 
 from minicnn.checks import check_number
+from minicnn.optimizers import formulas
 from minicnn.optimizers.optimizer import Optimizer, register
 from minicnn.optimizers.schedules import LearningRate
 
@@ -67,6 +70,8 @@ class Adam(Optimizer):
     learning_rate : float or LearningRateSchedule, default 0.001
     beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
     epsilon : float above 0, default 1e-7
+    amsgrad : bool, default False
+        Divide by the root of the largest v so far (Reddi et al.: "On the convergence of Adam and beyond", 2018).
     **options
         See `Optimizer`.
     """
@@ -74,7 +79,6 @@ class Adam(Optimizer):
     kernel: str | None = "adam_update"
     slots: tuple[str, ...] = ("m", "v")
     keras_slots: tuple[str, ...] = ("m", "v")
-    keras_only: Mapping[str, object] = Optimizer.keras_only | {"amsgrad": (False,)}
 
     def __init__(
         self,
@@ -82,12 +86,19 @@ class Adam(Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
+        amsgrad: bool = False,
         **options: object,
     ) -> None:
         super().__init__(learning_rate, **options)
         self.beta_1: float = check_number("beta_1", beta_1, below=1)
         self.beta_2: float = check_number("beta_2", beta_2, below=1)
         self.epsilon: float = check_number("epsilon", epsilon, above=0)
+        self.amsgrad: bool = bool(amsgrad)
+        if amsgrad:
+            self.kernel, self.slots = None, (*self.slots, "velocity_hat")
+
+    def formula(self, theta: np.ndarray, grad: np.ndarray, slots: Sequence[np.ndarray], rate: float) -> None:
+        formulas.amsgrad(theta, grad, slots, rate, *self.numbers())
 
     def rate(self, learning_rate: float, iteration: int) -> float:
         """The learning rate with the corrections of both averages, which start from 0."""

@@ -233,3 +233,96 @@ class CosineDecay(LearningRateSchedule):
         """The rate `step` steps after the fall from `highest` began."""
         cosine = 0.5 * (1 + math.cos(math.pi * min(step, self.decay_steps) / self.decay_steps))
         return highest * ((1 - self.alpha) * cosine + self.alpha)
+
+
+@register
+class CosineDecayRestarts(LearningRateSchedule):
+    """`CosineDecay` again and again, each time longer and lower (Loshchilov and Hutter: "SGDR", 2017).
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+    first_decay_steps : float
+        Length of the first fall.
+    t_mul : float, default 2
+        How many times as long each fall is as the one before.
+    m_mul : float, default 1
+        How many times as high it begins.
+    alpha : float, default 0
+        The last rate, as a fraction of the highest.
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        first_decay_steps: float,
+        t_mul: float = 2.0,
+        m_mul: float = 1.0,
+        alpha: float = 0.0,
+        **options: object,
+    ) -> None:
+        super().__init__(**options)
+        self.initial_learning_rate: float = check_number("initial_learning_rate", initial_learning_rate)
+        self.first_decay_steps: float = check_number("first_decay_steps", first_decay_steps, above=0)
+        self.t_mul: float = check_number("t_mul", t_mul, above=0)
+        self.m_mul: float = check_number("m_mul", m_mul)
+        self.alpha: float = check_number("alpha", alpha)
+
+    def __call__(self, step: int) -> float:
+        periods = step / self.first_decay_steps
+        if self.t_mul == 1:
+            restarts = math.floor(periods)
+            part = periods - restarts
+        else:  # restart n comes after (1 − t_mulⁿ) / (1 − t_mul) first periods
+            restarts = math.floor(math.log(1 - periods * (1 - self.t_mul)) / math.log(self.t_mul))
+            part = (periods - (1 - self.t_mul**restarts) / (1 - self.t_mul)) / self.t_mul**restarts
+        cosine = 0.5 * self.m_mul**restarts * (1 + math.cos(math.pi * part))
+        return self.initial_learning_rate * ((1 - self.alpha) * cosine + self.alpha)
+
+
+@register
+class OneCycle(LearningRateSchedule):
+    """Up to `max_learning_rate` and down far below the first rate (Smith and Topin: "Super-convergence", 2018).
+
+    Both ways are half a cosine wave, as in PyTorch's OneCycleLR. Keras has no schedule of this name.
+
+    Parameters
+    ----------
+    max_learning_rate : float
+    total_steps : int above 1
+    pct_start : float above 0 and below 1, default 0.3
+        The part of the steps in which the rate rises.
+    div_factor : float, default 25
+        The first rate is max_learning_rate / div_factor.
+    final_div_factor : float, default 1e4
+        The last rate is the first one / final_div_factor; it is kept from there on.
+    """
+
+    def __init__(
+        self,
+        max_learning_rate: float,
+        total_steps: float,
+        pct_start: float = 0.3,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        **options: object,
+    ) -> None:
+        super().__init__(**options)
+        self.max_learning_rate: float = check_number("max_learning_rate", max_learning_rate)
+        self.total_steps: float = check_number("total_steps", total_steps, above=1)
+        self.pct_start: float = check_number("pct_start", pct_start, above=0, below=1)
+        self.div_factor: float = check_number("div_factor", div_factor, above=0)
+        self.final_div_factor: float = check_number("final_div_factor", final_div_factor, above=0)
+
+    def __call__(self, step: int) -> float:
+        first = self.max_learning_rate / self.div_factor
+        turn = self.pct_start * self.total_steps - 1
+        if step <= turn:
+            return _half_wave(first, self.max_learning_rate, step / turn)
+        part = min((step - turn) / (self.total_steps - 1 - turn), 1)
+        return _half_wave(self.max_learning_rate, first / self.final_div_factor, part)
+
+
+def _half_wave(start, end, part):
+    """From `start` (part 0) to `end` (part 1) along half a cosine wave."""
+    return end + (start - end) * (1 + math.cos(math.pi * part)) / 2

@@ -34,7 +34,7 @@ class DeviceTotals(Totals):
     """Averages that add up on the device: ``report`` holds the first bad iteration (-1: none), then
     sums.
 
-    Metrics of the library are computed there. Those of users get host arrays, batch by batch.
+    Means of the library are computed there. Other metrics, and those of users, get host arrays, batch by batch.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class DeviceTotals(Totals):
         self._engine, self.report = engine, None
         super().__init__(engine.model, targets)
         self.kinds: tuple[str, ...] = tuple(f"{index} {metric!r}" for _, index, metric in self._metrics)
-        self._own = [is_own_mean(m) for _, _, m in self._metrics]
+        self._own = [is_own_mean(metric) for _, _, metric in self._metrics]
         self._first_metric = 2 + len(self._names)
         self.report: np.ndarray = engine.take_report(self._first_metric + len(self._metrics))
         weakref.finalize(self, engine.give_back_report, self.report)

@@ -255,6 +255,14 @@ class Engine:
         self.optimizer.update(
             store.theta, store.grad, state, self._segments, self.backend.ops, learning_rate=learning_rate, rate=rate
         )
+        for w in store.gradients:
+            if w.constraint is not None and w.trainable:
+                store.values[w][...] = w.constraint(store.values[w])
+
+    def finish(self) -> None:
+        """What the end of a training does to the weights."""
+        if self.optimizer.use_ema and self.optimizer_state is not None and isinstance(self.store, ParameterStore):
+            self.optimizer.finish(self.store.theta, self.optimizer_state, self._segments)
 
     def _start_optimizer(self):
         """Make the optimizer's state, if there is none yet."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from minicnn.metrics import Metric
+from minicnn.metrics import Metric
 
 
 def by_row(
@@ -69,15 +66,12 @@ def update(metric: Metric | Weighted, target: np.ndarray, output: np.ndarray, we
     if weight is None:
         metric.update_state(target, output)
         return
-    if weight.ndim > 1:
-        output, target, weight, _ = by_row(output, target, weight, None)
-    for value in np.unique(weight):
-        which = weight == value
-        total, count = metric.measure(target[which], output[which])
-        metric._sum = metric._sum + value * total
-        metric._count = metric._count + value * count
+    metric.update_state(target, output, weight)
 
 
 def is_own_mean(metric: Metric | Weighted) -> bool:
-    """Whether a metric is one of the library's, unweighted: a device adds up what its `measure` returns."""
-    return not isinstance(metric, Weighted) and type(metric).__module__.startswith("minicnn.")
+    """Whether a metric is an unweighted mean of the library's, whose sum can add up on a device."""
+    cls = type(metric)
+    if isinstance(metric, Weighted) or not cls.__module__.startswith("minicnn."):
+        return False
+    return cls.update_state is Metric.update_state and cls.result is Metric.result and metric.on_device

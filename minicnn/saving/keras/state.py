@@ -1,8 +1,8 @@
 """Which weights are whose in Keras's files, and an optimizer's state as Keras lists it.
 
 Keras 3's order of an optimizer's variables: iterations, learning rate (unless that is a schedule), then the state
-vectors of each weight that is trained, weight by weight. tf.keras has no learning rate there, and before 2.11 it went
-state vector by state vector.
+vectors of each weight that is trained, weight by weight; some come before or after the others
+(`Optimizer.keras_groups`). tf.keras has no learning rate there, and before 2.11 it went state vector by state vector.
 """
 
 from collections.abc import Iterable, Iterator
@@ -59,17 +59,23 @@ def frozen_names(config: Config, names: Iterable[str], prefix: str = "", trainab
 def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     """(name, array) of all of an optimizer's variables, in Keras 3's order."""
     config, state = snapshot.compile["optimizer"]["config"], snapshot.optimizer
-    optimizer = optimizers.get(snapshot.compile["optimizer"]) if state is None else None
+    optimizer = optimizers.get(snapshot.compile["optimizer"])
     yield "iteration", np.int64(0 if state is None else state["iterations"])
     if not isinstance(config["learning_rate"], dict):
         yield "learning_rate", np.float32(config["learning_rate"])
     frozen = frozen_names(snapshot.config, snapshot.weights)
-    for name, weight in snapshot.weights.items():
-        if name in frozen:
-            continue
-        for slot in state["slots"] if state else optimizer.slots:
-            vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.first_value(slot))
-            yield f"{name}_{slot}", vector
+    trained = [name for name in snapshot.weights if name not in frozen]
+    for slot, name in _in_groups(optimizer, trained):
+        weight = snapshot.weights[name]
+        vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.initial(slot))
+        yield f"{name}_{slot}", vector
+    for name, value in optimizer.keras_scalars(state["iterations"] if state else 0).items():
+        yield name, np.float32(value)
+
+
+def _in_groups(optimizer, names):
+    """(state vector, weight) in Keras 3's order."""
+    return [(slot, name) for group in optimizer.keras_groups for name in names for slot in group]
 
 
 def optimizer_state(
@@ -106,16 +112,15 @@ def optimizer_state(
     trained = [name for name in expected if name not in frozen]
     if not slots:  # Keras 2 keeps momentum vectors without momentum
         return {"iterations": iterations, "slots": {}}
-    wanted = [(slot, name) for slot in slots for name in trained]
-    if not by_slot:
-        wanted = [(slot, name) for name in trained for slot in slots]
+    optimizer = optimizers.get(compiled["optimizer"])
+    wanted = [(slot, name) for slot in slots for name in trained] if by_slot else _in_groups(optimizer, trained)
     found = _matched(vectors, wanted, expected)
-    state, optimizer = {slot: {} for slot in slots}, optimizers.get(compiled["optimizer"])
+    state = {slot: {} for slot in slots}
     for slot, name in wanted:
         state[slot][name] = hdf5.read_finite(found[slot, name])
     for slot in slots:
         for name in frozen & set(expected):
-            state[slot][name] = np.full(expected[name], optimizer.first_value(slot), np.float32)
+            state[slot][name] = np.full(expected[name], optimizer.initial(slot), np.float32)
     return {"iterations": iterations, "slots": {s: {n: state[s][n] for n in expected} for s in slots}}
 
 

@@ -1,0 +1,117 @@
+"""Initializers that few use, and what else may stand for one: functions and arrays."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minicnn.checks import check_number, check_seed
+from minicnn.hints import Config, Shape
+from minicnn.initializers import Constant, Initializer, register, registry
+
+
+@register("OrthogonalInitializer")
+class Orthogonal(Initializer):
+    """A random matrix whose rows or columns are orthogonal and of length `gain` (Saxe et al., 2014).
+
+    Of a convolution's kernel all axes but the last one count as rows.
+
+    Parameters
+    ----------
+    gain : float, default 1
+    seed : int, optional
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None):
+        self.gain: float = check_number("gain", gain, minimum=-math.inf)
+        self.seed: int | None = check_seed("seed", seed)
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        if len(shape) < 2:
+            raise ValueError(
+                f"Orthogonal is for weights of two axes or more. Received: a shape of {len(shape)}: {shape}"
+            )
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+        q *= np.sign(np.diag(r))  # otherwise not all matrices are equally likely
+        return self.gain * (q.T if rows < columns else q).reshape(shape)
+
+
+@register("IdentityInitializer")
+class Identity(Initializer):
+    """`gain` on the diagonal of a matrix, 0 elsewhere.
+
+    Parameters
+    ----------
+    gain : float, default 1
+    """
+
+    def __init__(self, gain: float = 1.0):
+        self.gain: float = check_number("gain", gain, minimum=-math.inf)
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        if len(shape) != 2:
+            raise ValueError(f"Identity is for weights of two axes. Received: the shape {shape}")
+        return self.gain * np.eye(*shape)
+
+
+@register
+class FunctionInitializer(Initializer):
+    """A function of (shape) or (shape, dtype=…) that returns the values; a file holds its name only.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[..., object]):
+        self.function: Callable[..., object] = function
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        try:
+            values = self.function(shape, dtype="float32")
+        except TypeError:  # it knows no dtype
+            values = self.function(shape)
+        values = np.asarray(values)
+        if values.shape != tuple(shape):
+            raise ValueError(
+                f"an initializer returns an array of the weight's shape {tuple(shape)}. Received: {values.shape}"
+            )
+        return values
+
+    def get_config(self) -> Config:
+        """The function's name: a file says which one it was, and cannot make it again."""
+        return {"function": getattr(self.function, "__name__", repr(self.function))}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """An initializer that says, if it is ever called, that a file does not hold the function itself."""
+        name = config["function"]
+
+        def missing(shape):
+            raise ValueError(
+                f"the function that first values came from is not in the file, which holds weights: give the layer an "
+                f"initializer to draw them anew. Received: the name {name!r}"
+            )
+
+        missing.__name__ = str(name)
+        return cls(missing)
+
+
+def get(
+    identifier: str | Initializer | type[Initializer] | Config | Callable[..., object] | ArrayLike,
+) -> Initializer:
+    """An initializer from a name, an instance, a class, a config, a function of the shape, or an array of values.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name, for anything else.
+    """
+    if isinstance(identifier, np.ndarray):
+        return Constant(identifier)
+    if callable(identifier) and not isinstance(identifier, type | Initializer):
+        return FunctionInitializer(identifier)
+    return registry.get(identifier)

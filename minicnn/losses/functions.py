@@ -1,0 +1,75 @@
+"""Losses and metrics as Keras's functions of arrays: ``losses.mean_squared_error(y_true, y_pred)``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minicnn.registry import Registry
+
+
+class ArrayFunction:
+    """What a class computes for each decision, as a function; wherever a name is taken, it stands for its class.
+
+    Parameters
+    ----------
+    cls : type
+        A class of losses or metrics.
+    name : str
+    compute : callable
+        ``compute(instance, y_true, y_pred)`` returns an array (N, …).
+    **defaults
+        For the constructor.
+    """
+
+    def __init__(self, cls: type, name: str, compute: Callable[[Any, Any, Any], np.ndarray], **defaults: object):
+        self.stands_for: type = cls
+        self.__name__: str = name
+        self.__doc__ = cls.__doc__
+        self._compute, self._defaults = compute, defaults
+
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, *arguments: object, **options: object) -> np.ndarray:
+        """The value of each decision, (N, …); of single rows (C,), a number.
+
+        Parameters
+        ----------
+        y_true, y_pred : array-like (N, …)
+        *arguments, **options
+            The class's, such as ``from_logits=True``.
+        """
+        instance = self.stands_for(*arguments, **self._defaults, **options)
+        if np.ndim(y_pred) == 1:
+            return self._compute(instance, np.asarray(y_true)[None], np.asarray(y_pred)[None])[0]
+        return self._compute(instance, y_true, y_pred)
+
+    def __repr__(self) -> str:
+        return f"<function {self.__name__}>"
+
+
+def of_losses(registry: Registry[Any], module: str) -> Callable[[str], ArrayFunction]:
+    """A ``__getattr__`` for the module of losses: classes by their names, functions by those in lower case.
+
+    Parameters
+    ----------
+    registry : Registry
+    module : str
+    """
+    return _module_getattr(registry, module, lambda loss, y_true, y_pred: loss(y_true, y_pred), reduction=None)
+
+
+def of_metrics(registry: Registry[Any], module: str) -> Callable[[str], ArrayFunction]:
+    """The same for the module of metrics."""
+    return _module_getattr(registry, module, lambda metric, y_true, y_pred: metric.of_arrays(y_true, y_pred))
+
+
+def _module_getattr(registry, module, compute, **defaults):
+    classes, found = registry.module_getattr(module), {}
+
+    def __getattr__(name):
+        cls = classes(name)
+        if name == cls.__name__:
+            return cls
+        return found.setdefault(name, ArrayFunction(cls, name, compute, **defaults))
+
+    return __getattr__

@@ -1,0 +1,61 @@
+"""Hinge losses: those of support vector machines."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minicnn.hints import Shape
+from minicnn.losses.base import register
+from minicnn.losses.elementwise import ElementwiseLoss, RowLoss, one_hot
+
+__all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
+
+
+def signs(target: np.ndarray) -> np.ndarray:
+    """Targets of 0 and 1 as −1 and 1; others stay as they are."""
+    return 2 * target.astype(np.float64) - 1 if np.isin(target, (0, 1)).all() else target
+
+
+@register
+class Hinge(ElementwiseLoss):
+    """max(1 − t · p, 0) with t from {−1, 1}; targets of 0 and 1 are taken for these (Cortes and Vapnik, 1995)."""
+
+    def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
+        return signs(super().check_target(target, output_shape))
+
+    def elements(
+        self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
+    ) -> np.ndarray:
+        target = target.astype(prediction.dtype, copy=False)
+        gap = np.maximum(1 - target * prediction, 0)
+        if gradient is not None:
+            np.multiply(-target, gap > 0, out=gradient)
+        return gap
+
+
+@register
+class SquaredHinge(Hinge):
+    """max(1 − t · p, 0)², targets as for `Hinge`."""
+
+    def elements(
+        self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
+    ) -> np.ndarray:
+        gap = super().elements(prediction, target, gradient, from_logits)
+        if gradient is not None:
+            gradient *= 2 * gap
+        return gap * gap
+
+
+@register
+class CategoricalHinge(RowLoss):
+    """max(1 + max((1 − t) · p) − Σ t · p, 0) over the classes (Crammer and Singer, 2001), targets one-hot."""
+
+    def of_rows(
+        self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
+    ) -> np.ndarray:
+        others = (1 - target) * prediction
+        loss = np.maximum(others.max(axis=-1) - (target * prediction).sum(axis=-1) + 1, 0)  # (N, …)
+        if gradient is not None:
+            strongest = one_hot(others.argmax(axis=-1), prediction)
+            np.subtract(strongest * (1 - target), target, out=gradient)
+            gradient *= (loss > 0)[..., None]
+        return loss

@@ -1,0 +1,203 @@
+"""From the losses of single decisions to one number, and a loss of arrays outside a model: Keras's `reduction`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minicnn.backends.reference import ops as reference
+from minicnn.checks import is_real
+from minicnn.hints import Config, Shape
+from minicnn.losses.targets import real_targets
+
+if TYPE_CHECKING:
+    from minicnn.losses.base import Loss
+    from minicnn.losses.crossentropy import ClassLoss
+
+MEAN = "sum_over_batch_size"
+# "mean" is Keras 3's other name for it, "auto" was Keras 2's default.
+_MEANS = (MEAN, "mean", "auto")
+_REDUCTIONS = (*_MEANS, "sum", "mean_with_sample_weight", "none", None)
+
+
+def check_reduction(reduction: str | None) -> str | None:
+    """`reduction` as one of 'sum_over_batch_size', 'sum', 'mean_with_sample_weight' and None.
+
+    Raises
+    ------
+    ValueError
+        If it is no reduction of Keras.
+    """
+    if not isinstance(reduction, str | None) or reduction not in _REDUCTIONS:
+        raise ValueError(
+            "`reduction` is one of 'sum_over_batch_size' (the mean), 'sum', 'mean_with_sample_weight' and None "
+            f"(no reduction). Received: reduction={reduction!r}"
+        )
+    return MEAN if reduction in _MEANS else None if reduction == "none" else reduction
+
+
+class Reduced:
+    """Base of `minicnn.losses.Loss`: how losses of decisions become one number, and losses of arrays.
+
+    Attributes
+    ----------
+    reduction : str or None
+    name : str or None
+    """
+
+    reduction: str | None = MEAN
+    name: str | None = None
+
+    def __call__(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float | np.ndarray:
+        """The loss of arrays, computed in float64.
+
+        Parameters
+        ----------
+        y_true : array-like (N, …)
+            As `check_target` accepts it.
+        y_pred : array-like (N, …)
+            What a model would predict: logits only with ``from_logits=True``.
+        sample_weight : array-like (N,), (N, 1), one for each decision, or float, optional
+
+        Returns
+        -------
+        float, or an array (N, …) of each decision's loss without `reduction`
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes or values do not fit.
+        """
+        return of_arrays(self, y_true, y_pred, sample_weight)
+
+    def values(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """The loss of each decision, (N, …), of an array that `check_target` returned.
+
+        Here: of each sample, for a class that says only how to compute that of a batch.
+        """
+        if hasattr(self, "call"):  # as Keras's subclasses write it
+            return np.asarray(self.call(target, prediction))
+        pairs = ((prediction[i : i + 1], target[i : i + 1]) for i in range(len(prediction)))
+        return np.array([float(self.compute(p, t, None, None, reference)) for p, t in pairs])
+
+    def decisions(self, shape: Shape) -> int:
+        """How many decisions, each with a loss of its own, an output (N, …) is."""
+        return math.prod(shape[:-1]) if len(shape) > 1 else shape[0]
+
+    def ignored(self, target: np.ndarray) -> np.ndarray | None:
+        """Which decisions count for nothing, a mask; None: all count."""
+        return None
+
+    def reduced(
+        self, mean: float, prediction: np.ndarray, weight: np.ndarray | None, gradient: np.ndarray | None
+    ) -> float:
+        """What `reduction` makes of a batch's mean; `gradient`, that of the mean, is scaled alike.
+
+        Parameters
+        ----------
+        prediction : array (N, …)
+        weight : vector (N,) or None
+        gradient : array like `prediction`, or None
+        """
+        if self.reduction == MEAN or self.reduction is None or (self.reduction != "sum" and weight is None):
+            return mean
+        factor = self.decisions(prediction.shape)
+        factor = factor if self.reduction == "sum" else factor / weight.sum()
+        if gradient is not None:
+            gradient *= factor
+        return mean * factor
+
+    def get_config(self) -> Config:
+        """The constructor's arguments; `reduction` and `name` where they are not the defaults."""
+        common = {"reduction": self.reduction, "name": self.name}
+        changed = {name: value for name, value in common.items() if value != getattr(type(self), name)}
+        own = {name: value for name, value in super().get_config().items() if name not in common}
+        return own | changed
+
+
+def of_rows(loss: ClassLoss, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The loss of each row of classes, (N, …) for (N, …, C); 0 for those that do not count."""
+    weight = np.ones_like(prediction, shape=loss.decisions(prediction.shape))
+    values = loss.rows(prediction, target, weight, None, reference, loss.from_logits)
+    values, ignored = values.reshape(prediction.shape[:-1]), loss.ignored(target)
+    return values if ignored is None else values * ~ignored
+
+
+def without_ignored(weight: np.ndarray, ignored: np.ndarray | None) -> None:
+    """Let rows count for nothing, in place, so that the mean is that of the others.
+
+    Parameters
+    ----------
+    weight : (rows,)
+    ignored : mask of as many elements, or None
+    """
+    if ignored is not None:
+        weight *= ~ignored.reshape(-1)
+        weight *= ignored.size / np.maximum((~ignored).sum(), 1)
+
+
+def of_arrays(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> Any:
+    """What `Loss.__call__` returns."""
+    prediction = np.ascontiguousarray(real_targets(y_pred, "y_pred"), np.float64)
+    target = loss.check_target(y_true, prediction.shape[1:])
+    if len(target) != len(prediction) or not prediction.size:
+        raise ValueError(
+            "y_true and y_pred need the same number of samples, at least one. "
+            f"Received: {len(target)} and {len(prediction)}"
+        )
+    values = np.asarray(loss.values(prediction, target))
+    weight = None if sample_weight is None else spread(sample_weight, values.shape, len(prediction))
+    weighted = values if weight is None else values * weight
+    if loss.reduction is None:
+        return weighted
+    if loss.reduction == "sum":
+        return float(weighted.sum())
+    divisor = values.size if loss.reduction == MEAN or weight is None else weight.sum()
+    ignored = loss.ignored(target)
+    if ignored is not None and loss.reduction == MEAN:
+        divisor = values.size - np.count_nonzero(ignored)
+    return float(weighted.sum() / divisor) if divisor else 0.0
+
+
+def spread(weight: ArrayLike, shape: tuple[int, ...], count: int) -> np.ndarray:
+    """Weights as float64 that broadcast with values of a shape, as Keras does it: by axes of length 1 at the end.
+
+    Parameters
+    ----------
+    weight : array-like
+        A number, one for each sample, (N,) or (N, 1), or one for each value.
+    shape : tuple of int
+        Of the values.
+    count : int
+        The number of samples, for the message.
+
+    Raises
+    ------
+    ValueError
+        If it does not fit.
+    """
+    array = np.asarray(weight)
+    given = array
+    while array.ndim > len(shape) and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim:
+        array = array.reshape(*array.shape, *[1] * (len(shape) - array.ndim))
+    fits = array.ndim <= len(shape) and all(a in (1, b) for a, b in zip(array.shape, shape, strict=False))
+    if not is_real(array) or not fits:
+        raise ValueError(
+            f"sample_weight is a number or has one for each of {count} samples, or for each value of shape {shape}. "
+            f"Received: an array of shape {given.shape}, dtype {given.dtype}"
+        )
+    return array.astype(np.float64)
+
+
+def weighted_sum(values: np.ndarray, weight: ArrayLike) -> tuple[float, float]:
+    """(Σ weight · value, Σ weight), weights as `spread` takes them."""
+    values = np.asarray(values)
+    weights = np.broadcast_to(spread(weight, values.shape, len(values) if values.ndim else 1), values.shape)
+    return float((values * weights).sum()), float(weights.sum())

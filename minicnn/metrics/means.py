@@ -1,0 +1,136 @@
+"""Means and sums of numbers, and of what a function of the user's returns."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minicnn.checks import is_real
+from minicnn.hints import Config
+from minicnn.losses.reductions import weighted_sum
+from minicnn.metrics.base import Metric, register, registry
+
+__all__ = ["Accuracy", "Mean", "MeanMetricWrapper", "Sum"]
+
+
+@register
+class Mean(Metric):
+    """The (weighted) mean of all values it was given.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+    """
+
+    name: str = "mean"
+
+    def update_state(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
+        """Take values into account.
+
+        Parameters
+        ----------
+        values : array-like of any shape
+        sample_weight : array-like that broadcasts with it, optional
+        """
+        total, count = weighted_sum(np.asarray(values), 1 if sample_weight is None else sample_weight)
+        self._sum, self._count = self._sum + total, self._count + count
+
+    def __call__(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """`update_state`, and what `result` is then."""
+        self.update_state(values, sample_weight)
+        return self.result()
+
+
+@register
+class Sum(Mean):
+    """The (weighted) sum of all values it was given.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+    """
+
+    name: str = "sum"
+
+    def reset_state(self) -> None:
+        self._sum = 0.0
+
+    def update_state(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
+        """As `Mean.update_state`."""
+        self._sum += weighted_sum(np.asarray(values), 1 if sample_weight is None else sample_weight)[0]
+
+    def result(self) -> float:
+        return self._sum
+
+
+@register
+class MeanMetricWrapper(Metric):
+    """The mean of what a function says about each batch; a function in ``metrics=[…]`` becomes one.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(y_true, y_pred)`` gets arrays of the host and returns a number, or an array whose mean counts.
+    name, dtype : str, optional
+        Default: the function's name.
+    **arguments
+        For `fn`.
+
+    Raises
+    ------
+    TypeError
+        If `fn` cannot be called, or returns something else than numbers.
+    """
+
+    on_device = False
+
+    def __init__(
+        self, fn: Callable[..., object], name: str | None = None, dtype: str | None = None, **arguments: object
+    ):
+        if not callable(fn):
+            raise TypeError(f"`fn` is a function of (y_true, y_pred). Received: fn={fn!r}")
+        super().__init__(getattr(fn, "__name__", "metric") if name is None else name, dtype)
+        self.fn: Callable[..., object] = fn
+        self.arguments: dict[str, object] = arguments
+
+    def get_config(self) -> Config:
+        """The constructor's arguments: the function is not written down, so that no file can hold one."""
+        return super().get_config() | {"fn": getattr(self.fn, "__name__", repr(self.fn))} | self.arguments
+
+    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        values = np.asarray(self.fn(target, prediction, **self.arguments))
+        if not is_real(values):
+            raise TypeError(
+                f"metric '{self.name}' returns a number or an array of them. Received: one of dtype {values.dtype}"
+            )
+        return np.broadcast_to(values, len(prediction)) if values.ndim == 0 else values
+
+
+@register
+class Accuracy(Metric):
+    """How often outputs equal targets exactly: for outputs that are class numbers themselves.
+
+    Parameters
+    ----------
+    name, dtype : str, optional
+    """
+
+    name: str = "accuracy"
+    direction: str | None = "max"
+
+    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        return target.reshape(prediction.shape) == prediction
+
+
+def wrapped(identifier: object) -> Metric:
+    """A metric from an instance, a class, a config, or a function, which becomes a `MeanMetricWrapper`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name, for anything else.
+    """
+    is_function = callable(identifier) and not isinstance(identifier, type | Metric)
+    if is_function and not hasattr(identifier, "stands_for"):
+        return MeanMetricWrapper(identifier)
+    return registry.get(identifier)

@@ -1,0 +1,81 @@
+"""What metrics do with arrays besides adding up: check them, weight them, give the values of single samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minicnn.checks import check_choice
+from minicnn.hints import Config, Shape
+from minicnn.losses.reductions import weighted_sum
+
+_DTYPES = (None, "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8")
+
+
+def check_dtype(dtype: str | None) -> str | None:
+    """`dtype`, if it is the name of one.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    return check_choice("dtype", dtype, _DTYPES)
+
+
+class OfArrays:
+    """Base of `minicnn.metrics.Metric`.
+
+    Attributes
+    ----------
+    dtype : str or None
+    on_device : bool
+        Whether `values` computes on a GPU's arrays too.
+    """
+
+    dtype: str | None = None
+    on_device: bool = True
+    name: str
+
+    if TYPE_CHECKING:
+
+        def check(self, output_shape: Shape, target_shape: Shape) -> None: ...
+        def update_state(self, *arrays: Any) -> None: ...
+        def result(self) -> Any: ...
+
+    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        """What the mean is of: an array (N, …) for a batch."""
+        raise NotImplementedError(f"{type(self).__name__} writes no `values`, which weights are for")
+
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """`update_state`, and what `result` is then."""
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
+
+    def pair(self, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Any, Any]:
+        """Both as arrays, if they fit each other."""
+        y_true, y_pred = (a if hasattr(a, "shape") else np.asarray(a) for a in (y_true, y_pred))
+        self.check(y_pred.shape[1:], y_true.shape)
+        if len(y_true) != len(y_pred):
+            raise ValueError(
+                f"metric '{self.name}' needs one target for each output. Received: {len(y_true)} and {len(y_pred)}"
+            )
+        return y_true, y_pred
+
+    def weighted(
+        self, measure: Callable[..., tuple[Any, Any]], y_true: Any, y_pred: Any, weight: ArrayLike | None
+    ) -> tuple[Any, Any]:
+        """A batch's (Σ weight · value, Σ weight); without weights what `measure` says."""
+        return measure(y_true, y_pred) if weight is None else weighted_sum(self.values(y_true, y_pred), weight)
+
+    def of_arrays(self, y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+        """`values` of arrays, which are checked; nothing is added up."""
+        return self.values(*self.pair(y_true, y_pred))
+
+    def get_config(self) -> Config:
+        """The constructor's arguments; `dtype` where it was given."""
+        config = super().get_config() | {"name": self.name}
+        return config if self.dtype is None else config | {"dtype": self.dtype}

@@ -1,0 +1,227 @@
+"""The losses outside the core: Keras 3.15.1's numbers, formulas written again in plain Python, numeric gradients."""
+
+import math
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import losses
+from minicnn.backends.reference import ops as reference
+
+T = np.array([[0, 1, 1], [1, 0, 0]])
+HOT = np.array([[0, 1, 0], [1, 0, 0]])
+P = np.array([[0.2, 0.7, 0.4], [0.6, 0.3, 0.1]])
+# Loss, targets, Keras's value, and its value with sample_weight [[2.], [.5]] (TensorFlow backend, float32).
+KERAS = [
+    (losses.Huber(0.3), T, 0.05416667, 0.07708333),
+    (losses.LogCosh(), T, 0.06027167, 0.08872187),
+    (losses.MeanAbsolutePercentageError(), T + 0.5, 61.1111107, 77.2222214),
+    (losses.MeanSquaredLogarithmicError(), T, 0.05243042, 0.07293285),
+    (losses.Poisson(), T, 0.68063176, 0.98355716),
+    (losses.CosineSimilarity(), T, -0.91051698, -1.15754521),
+    (losses.Hinge(), T, 0.81666666, 0.93333334),
+    (losses.SquaredHinge(), T, 0.82500005, 0.88500005),
+    (losses.CategoricalHinge(), HOT, 0.70000005, 0.87500006),
+    (losses.KLDivergence(), T, 0.89189351, 1.40066993),
+    (losses.BinaryFocalCrossentropy(True, gamma=1.5, label_smoothing=0.1), T, 0.04230101, 0.05988050),
+    (losses.CategoricalFocalCrossentropy(0.4, 1.5), HOT, 0.06466635, 0.09056377),
+    (losses.CategoricalGeneralizedCrossEntropy(0.7), np.array([1, 0]), 0.37255418, None),
+    (losses.Dice(), T, 0.35849059, None),
+    (losses.Tversky(0.3, 0.8), T, 0.33852142, None),
+]
+NAMES = [type(case[0]).__name__ for case in KERAS]
+
+
+@pytest.mark.parametrize(("loss", "target", "value", "weighted"), KERAS, ids=NAMES)
+def test_the_numbers_of_keras(loss, target, value, weighted):
+    assert loss(target, P) == pytest.approx(value, rel=3e-6)
+    if weighted is not None:
+        assert loss(target, P, [[2.0], [0.5]]) == pytest.approx(weighted, rel=3e-6)
+        assert loss(target, P, [2.0, 0.5]) == pytest.approx(weighted, rel=3e-6)
+
+
+def cross_entropy(t, p):
+    return -t * math.log(p) - (1 - t) * math.log(1 - p)
+
+
+ROWS = {
+    losses.Huber: lambda o, t, p: np.mean(
+        [d * d / 2 if abs(d) <= o.delta else o.delta * abs(d) - o.delta**2 / 2 for d in p - t]
+    ),
+    losses.LogCosh: lambda o, t, p: np.mean([math.log(math.cosh(d)) for d in p - t]),
+    losses.MeanAbsolutePercentageError: lambda o, t, p: np.mean(
+        [100 * abs((a - b) / a) for a, b in zip(t, p, strict=True)]
+    ),
+    losses.MeanSquaredLogarithmicError: lambda o, t, p: np.mean(
+        [(math.log(b + 1) - math.log(max(a, 1e-7) + 1)) ** 2 for a, b in zip(t, p, strict=True)]
+    ),
+    losses.Poisson: lambda o, t, p: np.mean([b - a * math.log(b + 1e-7) for a, b in zip(t, p, strict=True)]),
+    losses.CosineSimilarity: lambda o, t, p: -np.dot(t, p) / math.hypot(*t) / math.hypot(*p),
+    losses.Hinge: lambda o, t, p: np.mean([max(1 - (2 * a - 1) * b, 0) for a, b in zip(t, p, strict=True)]),
+    losses.SquaredHinge: lambda o, t, p: np.mean([max(1 - (2 * a - 1) * b, 0) ** 2 for a, b in zip(t, p, strict=True)]),
+    losses.CategoricalHinge: lambda o, t, p: max(1 + max((1 - t) * p) - sum(t * p), 0),
+    losses.KLDivergence: lambda o, t, p: sum(
+        max(a, 1e-7) * math.log(max(a, 1e-7) / b) for a, b in zip(t, p, strict=True)
+    ),
+    losses.BinaryFocalCrossentropy: lambda o, t, p: np.mean(
+        [
+            (a * o.alpha + (1 - a) * (1 - o.alpha)) * (1 - a * b - (1 - a) * (1 - b)) ** o.gamma * cross_entropy(a, b)
+            for a, b in zip(t * (1 - o.label_smoothing) + o.label_smoothing / 2, p, strict=True)
+        ]
+    ),
+    losses.CategoricalFocalCrossentropy: lambda o, t, p: sum(
+        -o.alpha * (1 - b) ** o.gamma * a * math.log(b) for a, b in zip(t, p / p.sum(), strict=True)
+    ),
+    losses.CategoricalGeneralizedCrossEntropy: lambda o, t, p: (1 - p[t] ** o.q) / o.q,
+}
+
+
+@pytest.mark.parametrize(("loss", "target"), [case[:2] for case in KERAS[:-2]], ids=NAMES[:-2])
+def test_rows_and_reductions_by_the_formula(loss, target):
+    """float64: each row's loss, its mean, its sum; weights multiply the rows."""
+    rows = [ROWS[type(loss)](loss, t, p) for t, p in zip(target, P, strict=True)]
+    config = loss.get_config()
+    make = lambda reduction: type(loss).from_config({**config, "reduction": reduction})  # noqa: E731
+    np.testing.assert_allclose(make(None)(target, P), rows, rtol=1e-12)
+    np.testing.assert_allclose(make("none")(target, P, [2, 3]), np.multiply(rows, [2, 3]), rtol=1e-12)
+    assert make("sum")(target, P) == pytest.approx(sum(rows), rel=1e-12)
+    assert make("mean")(target, P) == pytest.approx(sum(rows) / 2, rel=1e-12)
+    assert make("mean_with_sample_weight")(target, P, [1, 3]) == pytest.approx((rows[0] + 3 * rows[1]) / 4, rel=1e-12)
+    assert repr(type(loss).from_config(config)) == repr(loss)
+
+
+def batch(loss, seed=3):
+    """Predictions (2, 2, 3) away from kinks, targets, and weights."""
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    prediction = rng.uniform(0.15, 0.85, (2, 2, 3))
+    if loss.from_logits:
+        prediction = rng.normal(size=(2, 2, 3))
+    target = rng.integers(0, 2, (2, 2, 3)) + (0.5 if "Percentage" in type(loss).__name__ else 0)
+    if isinstance(loss, losses.SparseCategoricalCrossentropy):
+        target = rng.integers(0, 3, (2, 2))
+    return prediction, loss.check_target(target, (2, 3)), np.array([0.5, 2.0])
+
+
+OPTIONS = [
+    losses.BinaryFocalCrossentropy(from_logits=True),
+    losses.CategoricalFocalCrossentropy([0.2, 0.3, 0.5], from_logits=True, label_smoothing=0.1),
+    losses.Dice(axis=(1, 2)),
+    losses.Tversky(axis=(1,), reduction="sum"),
+    losses.Huber(reduction="mean_with_sample_weight"),
+    losses.SparseCategoricalCrossentropy(ignore_class=1),
+    losses.SparseCategoricalCrossentropy(True, ignore_class=1, reduction="sum"),
+    losses.CategoricalCrossentropy(reduction="sum"),
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", [case[0] for case in KERAS] + OPTIONS, ids=repr)
+def test_gradients_are_differences(loss, weighted):
+    prediction, target, weight = batch(loss)
+    weight = weight if weighted else None
+    gradient = np.full_like(prediction, np.nan)
+    value = loss.compute(prediction, target, weight, gradient, reference)
+    assert value == pytest.approx(loss.compute(prediction, target, weight, None, reference), rel=1e-14)
+    step, expected = 1e-6, np.empty_like(prediction)
+    for index in np.ndindex(prediction.shape):
+        ends = []
+        for sign in (1, -1):
+            moved = prediction.copy()
+            moved[index] += sign * step
+            ends.append(loss.compute(moved, target, weight, None, reference))
+        expected[index] = (ends[0] - ends[1]) / (2 * step)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_a_model_trains_by_what_the_loss_of_its_predictions_says():
+    """`fit`'s loss is the direct one's, for every reduction."""
+    x, y = np.random.default_rng(1).normal(size=(2, 6, 3)).astype("float32")
+    for reduction in ("sum_over_batch_size", "sum"):
+        model = mc.Sequential([mc.layers.Input((3,)), mc.layers.Dense(3)])
+        loss = losses.Huber(0.5, reduction=reduction)
+        model.compile(mc.optimizers.SGD(0.0), loss, backend="numpy")
+        assert model.evaluate(x, y, verbose=0) == pytest.approx(loss(y, model.predict(x)), rel=1e-6)
+
+
+def test_classes_that_do_not_count():
+    """Keras 3.15.1: SparseCategoricalCrossentropy(ignore_class=-1)([-1, 1, 0], p) is the mean of the other two."""
+    p = np.array([[0.3, 0.7], [0.4, 0.6], [0.9, 0.1]])
+    loss = losses.SparseCategoricalCrossentropy(ignore_class=-1)
+    assert loss([-1, 1, 0], p) == pytest.approx(-(math.log(0.6) + math.log(0.9)) / 2)
+    assert loss([-1, -1, -1], p) == 0
+    with pytest.raises(ValueError, match=r"from 0 to 1.*Received: -2"):
+        loss([-2, 1, 0], p)
+
+
+def test_a_probability_of_one_for_the_wrong_class():
+    """Keras 3.15.1: BinaryCrossentropy()([0.], [1.]) is 15.942385: its arrays are float32, and so is 1 - 1e-7."""
+    assert losses.BinaryCrossentropy()([0.0], [1.0]) == pytest.approx(15.942385, abs=1e-5)
+    assert losses.BinaryCrossentropy()([1.0], [0.0]) == pytest.approx(16.118096, abs=1e-5)  # −log(1e-7)
+
+
+def test_names_in_lower_case_are_functions_of_arrays():
+    per_sample = losses.mean_squared_error(T, P)
+    np.testing.assert_allclose(per_sample, ((T - P) ** 2).mean(axis=1))
+    assert losses.mse([1.0, 2.0], [2.0, 4.0]) == 2.5
+    assert losses.huber(T, P, delta=0.3).shape == (2,)
+    assert type(losses.get(losses.mean_squared_error)) is losses.MeanSquaredError
+    np.testing.assert_allclose(mc.metrics.binary_accuracy(T, P), [[1, 1, 0], [1, 1, 1]])
+
+
+def test_a_function_is_no_loss():
+    with pytest.raises(TypeError, match=r"a loss is given as.*a function is not enough.*write a subclass of"):
+        losses.get(lambda t, p: 0)
+
+
+def test_a_loss_that_says_how_to_compute_and_nothing_of_its_gradient():
+    """Keras's habit, a subclass with `call`, is a loss of arrays; training says what is missing."""
+
+    class Mine(losses.Loss):
+        def call(self, y_true, y_pred):
+            return np.abs(y_true - y_pred).max(axis=-1)
+
+    assert Mine()(T, P) == pytest.approx((0.6 + 0.4) / 2)
+    assert Mine(reduction="sum")(T, P, [1, 2]) == pytest.approx(0.6 + 0.8)
+    model = mc.Sequential([mc.layers.Input((3,)), mc.layers.Dense(3)])
+    model.compile("sgd", Mine(), backend="numpy")
+    with pytest.raises(NotImplementedError, match=r"Mine says nothing of its gradient.*write `elements`"):
+        model.fit(P, T, verbose=0)
+
+
+def test_dice_of_keras_documentation():
+    """Keras 3.15.1's docstring of dice: [0.5, 0.75757575] with axis=(1, 2, 3), and 0.6164384 over all."""
+    t = np.array([[[[1.0], [1.0]], [[0.0], [0.0]]], [[[1.0], [1.0]], [[0.0], [0.0]]]])
+    p = np.array([[[[0.0], [1.0]], [[0.0], [1.0]]], [[[0.4], [0.0]], [[0.0], [0.9]]]])
+    np.testing.assert_allclose(losses.Dice((1, 2, 3), reduction=None)(t, p), [0.5, 0.75757575], atol=1e-6)
+    assert losses.Dice()(t, p) == pytest.approx(0.6164384, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: losses.CosineSimilarity(axis=True), r"`axis` is a whole number. Received"),
+        (lambda: losses.CategoricalFocalCrossentropy([1, 2])(HOT, P), r"each of 3 classes. Received: \[1.0, 2.0\]"),
+        (lambda: losses.MeanSquaredError()(T, P, np.ones((2, 2))), r"for each value of shape \(2,\). Received"),
+        (lambda: losses.CategoricalGeneralizedCrossEntropy(1.0), r"`q` must"),
+    ],
+)
+def test_errors(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.gpu
+def test_on_the_device_as_on_the_host():
+    from minicnn.backends import get
+
+    backend = get("cupy")
+    for loss in [case[0] for case in KERAS] + OPTIONS:
+        prediction, target, weight = batch(loss)
+        gradient = np.empty_like(prediction)
+        value = loss.compute(prediction, target, weight, gradient, reference)
+        arrays = [backend.asarray(a) for a in (prediction, target, weight, np.empty_like(prediction))]
+        on_device = loss.compute(arrays[0], arrays[1], arrays[2], arrays[3], backend.ops)
+        assert float(backend.to_host(on_device)) == pytest.approx(value, rel=1e-9), loss
+        np.testing.assert_allclose(backend.to_host(arrays[3]), gradient, rtol=1e-9, atol=1e-12, err_msg=repr(loss))

@@ -1,0 +1,208 @@
+"""The metrics outside the core: Keras 3.15.1's numbers, and counts made by loops."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minicnn as mc
+from minicnn import losses, metrics
+
+T = np.array([[0, 1, 1], [1, 0, 0]])
+HOT = np.array([[0, 1, 0], [1, 0, 0]])
+P = np.array([[0.2, 0.7, 0.4], [0.6, 0.3, 0.1]])
+YT, YP = np.array([0, 1, 1, 0, 1, 0]), np.array([0.1, 0.9, 0.4, 0.45, 0.6, 0.7])
+W = np.array([1, 2, 0.5, 1, 1, 3])
+# Metric, Keras's value for YT and YP, and with weights W (TensorFlow backend, float32).
+KERAS = [
+    (metrics.Precision(), 2 / 3, 0.5),
+    (metrics.Recall(0.5), 2 / 3, 0.85714287),
+    (metrics.AUC(), 0.66666663, 0.71428573),
+    (metrics.AUC(curve="PR"), 0.71608257, None),
+    (metrics.AUC(7, "pr", "majoring"), None, 0.78571427),
+    (metrics.TruePositives(), 2, 3),
+    (metrics.FalseNegatives(), 1, 0.5),
+    (metrics.SensitivityAtSpecificity(0.6), 2 / 3, 0.5714286),
+    (metrics.SpecificityAtSensitivity(0.6), 2 / 3, 0.4),
+    (metrics.PrecisionAtRecall(0.6), 2 / 3, 0.5),
+    (metrics.RecallAtPrecision(0.6), 1, 0.5714286),
+    (metrics.BinaryIoU(), 0.5, (2 / 5.5 + 3 / 6.5) / 2),  # by hand: Keras's counts are whole numbers
+    (metrics.RootMeanSquaredError(), 0.45322916, 0.49019805),
+    (metrics.R2Score(), 0.17833334, 0.00792861),
+]
+
+
+@pytest.mark.parametrize(("metric", "value", "weighted"), KERAS, ids=[repr(k[0])[:40] for k in KERAS])
+def test_the_numbers_of_keras(metric, value, weighted):
+    for weight, expected in ((None, value), (W, weighted), (W[:, None], weighted)):
+        if expected is not None:
+            for part in (slice(0, 2), slice(2, 6)):  # in two batches
+                metric.update_state(YT[part], YP[part], None if weight is None else weight[part])
+            assert metric.result() == pytest.approx(expected, rel=1e-5)
+            metric.reset_state()
+    again = type(metric).from_config(metric.get_config())
+    assert again.get_config() == metric.get_config()
+    assert again(YT, YP) == pytest.approx(metric(YT, YP), abs=0)
+
+
+def test_scores_of_classes():
+    """Keras 3.15.1's numbers for the same arrays."""
+    assert metrics.MeanIoU(3)([0, 1, 2, 2, 1, 0], [0, 2, 2, 1, 1, 0], [1, 2, 1, 3, 1, 1]) == pytest.approx(0.44444442)
+    assert metrics.OneHotMeanIoU(3)(HOT, P) == pytest.approx(0.9999999)
+    assert metrics.F1Score("weighted")(HOT, P) == pytest.approx(0.9999998)
+    assert metrics.CosineSimilarity()(T, P) == pytest.approx(0.910517, abs=1e-6)
+    np.testing.assert_allclose(
+        metrics.F1Score()([[1, 0], [0, 1], [1, 0]], [[1, 0], [1, 0], [1, 0]]), [0.8, 0], atol=1e-6
+    )
+
+
+@given(
+    count=st.integers(1, 20),
+    limits=st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0]), min_size=1, max_size=4, unique=True),
+    seed=st.integers(0, 2**31),
+    layout=st.sampled_from(["as is", "reversed", "column", "uint8"]),
+)
+def test_counts_by_loops(count, limits, seed, layout):
+    rng = np.random.default_rng(seed)
+    scores = rng.choice([0.0, 0.1, 0.2, 0.5, 0.7, 0.8, 1.0], count)  # some lie on the thresholds
+    target, weight = rng.integers(0, 2, count), rng.integers(0, 4, count).astype(float)
+    given_ = [scores, target, weight]
+    if layout == "reversed":
+        given_ = [np.ascontiguousarray(a[::-1])[::-1] for a in given_]
+    if layout == "column":
+        given_ = [np.stack([a, a + 9], 1)[:, :1] for a in given_]
+    if layout == "uint8":
+        given_[1] = target.astype("uint8")
+    found = {
+        cls: cls(limits)(given_[1], given_[0], given_[2])
+        for cls in (metrics.TruePositives, metrics.FalsePositives, metrics.TrueNegatives, metrics.FalseNegatives)
+    }
+    for i, limit in enumerate(limits):
+        counts = dict.fromkeys(found, 0.0)
+        for s, t, w in zip(scores, target, weight, strict=True):
+            rows = (metrics.TrueNegatives, metrics.FalsePositives), (metrics.FalseNegatives, metrics.TruePositives)
+            counts[rows[t][int(s > limit)]] += w
+        for cls, expected in counts.items():
+            assert np.atleast_1d(found[cls])[i] == pytest.approx(expected), cls
+
+
+def test_top_k_and_class_id():
+    target = np.array([[0, 1, 1], [1, 0, 0]])
+    prediction = np.array([[0.9, 0.8, 0.1], [0.3, 0.4, 0.2]])
+    assert metrics.Precision(top_k=2)(target, prediction) == 0.5  # (0, 1) and (1, 0): one hit each
+    assert metrics.Recall(top_k=2)(target, prediction) == pytest.approx(2 / 3)
+    assert metrics.Recall(class_id=0, thresholds=0.2)(target, prediction) == 1
+    assert metrics.Precision(class_id=0, thresholds=0.2)(target, prediction) == 0.5
+    assert metrics.Precision(top_k=2).get_config()["thresholds"] is None
+
+
+def test_areas_of_several_labels():
+    """Every label's own curve, averaged; the same as each on its own."""
+    rng = np.random.default_rng(2)
+    target, prediction = rng.integers(0, 2, (20, 2)), rng.uniform(size=(20, 2))
+    single = [metrics.AUC()(target[:, i], prediction[:, i]) for i in range(2)]
+    assert metrics.AUC(multi_label=True)(target, prediction) == pytest.approx(np.mean(single))
+    weighted = metrics.AUC(multi_label=True, label_weights=[1, 3])(target, prediction)
+    assert weighted == pytest.approx((single[0] + 3 * single[1]) / 4)
+    logits = np.log(prediction / (1 - prediction))
+    assert metrics.AUC(multi_label=True, from_logits=True)(target, logits) == pytest.approx(np.mean(single))
+
+
+OF_LOSSES = {
+    metrics.BinaryCrossentropy: losses.BinaryCrossentropy,
+    metrics.CategoricalHinge: losses.CategoricalHinge,
+    metrics.Hinge: losses.Hinge,
+    metrics.KLDivergence: losses.KLDivergence,
+    metrics.LogCoshError: losses.LogCosh,
+    metrics.MeanAbsolutePercentageError: losses.MeanAbsolutePercentageError,
+    metrics.MeanSquaredLogarithmicError: losses.MeanSquaredLogarithmicError,
+    metrics.Poisson: losses.Poisson,
+    metrics.SquaredHinge: losses.SquaredHinge,
+}
+
+
+@pytest.mark.parametrize("cls", OF_LOSSES)
+def test_losses_as_metrics(cls):
+    """A metric is no loss, and says what the loss says."""
+    metric = cls(name="mine")
+    assert not isinstance(metric, losses.Loss)
+    assert metric(T, P) == pytest.approx(OF_LOSSES[cls]()(T, P))
+    metric.reset_state()
+    assert metric(T, P, [2, 3]) == pytest.approx(OF_LOSSES[cls](reduction="mean_with_sample_weight")(T, P, [2, 3]))
+    assert cls.from_config(metric.get_config()).name == "mine"
+
+
+def test_weights_of_classes_that_do_not_count():
+    """Keras 3.15.1's own test of ignore_class with weights: 1.33774646."""
+    p = np.array([[0.8, 0.1, 0.1], [0.05, 0.95, 0], [0.1, 0.8, 0.1]])
+    metric = metrics.SparseCategoricalCrossentropy(ignore_class=0)
+    assert metric([0, 1, 2], p, [0.5, 1.5, 2.0]) == pytest.approx(1.33774646, abs=1e-6)
+
+
+def test_means_and_sums():
+    assert metrics.Mean()([1, 3, 5, 7], [1, 1, 0, 0]) == 2  # Keras's docstring
+    assert metrics.Sum()([[1, 3], [5, 7]], [[1, 1], [1, 0]]) == 9
+    mean = metrics.Mean()
+    mean.update_state(5.0)
+    mean.update_state([1.0, 3.0])
+    assert mean.result() == 3
+    assert metrics.Accuracy()([[1], [2], [3], [4]], [[0], [2], [3], [4]]) == 0.75
+
+
+def distance(y_true, y_pred):
+    return np.abs(y_true - y_pred).max(axis=-1)
+
+
+def test_a_function_is_a_metric(tmp_path):
+    """It is evaluated batch by batch; a file leaves it out and says so."""
+    x, y = np.random.default_rng(1).normal(size=(2, 7, 3)).astype("float32")
+    model = mc.Sequential([mc.layers.Input((3,)), mc.layers.Dense(3)])
+    model.compile("sgd", "mse", metrics=[distance, metrics.R2Score(), "mae"], backend="numpy")
+    values = model.evaluate(x, y, batch_size=3, verbose=0, return_dict=True)
+    assert values["distance"] == pytest.approx(distance(y, model.predict(x)).mean(), rel=1e-6)
+    target = y - y.mean(axis=0)
+    r2 = 1 - ((y - model.predict(x)) ** 2).sum(axis=0) / (target**2).sum(axis=0)
+    assert values["r2_score"] == pytest.approx(r2.mean(), rel=1e-5)
+    for suffix in ("safetensors", "keras", "h5"):
+        with pytest.warns(UserWarning, match="metric 'distance' is a function, which no file can hold"):
+            model.save(tmp_path / f"m.{suffix}")
+        again = mc.models.load_model(tmp_path / f"m.{suffix}")
+        assert list(again.evaluate(x, y, verbose=0, return_dict=True)) == ["loss", "r2_score", "mae"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: metrics.Precision([0.5, 1.5]), r"lie from 0 to 1. Received: \[1.5\]"),
+        (lambda: metrics.Precision([0.2, 0.5]).check((1,), (4, 1)), r"a value for each of 2 thresholds.*Received"),
+        (lambda: metrics.F1Score().check((3,), (4, 3)), r"average='macro'.*Received: average=None"),
+        (lambda: metrics.F1Score()([0, 1], P), r"columns by utils.to_categorical. Received: \(2,\) and \(2, 3\)"),
+        (lambda: metrics.AUC(1), r"`num_thresholds` is a whole number from 2 on. Received: 1"),
+        (lambda: metrics.AUC(curve="RO"), r"`curve` must be one of 'ROC', 'PR', 'PRGAIN'. Received"),
+        (lambda: metrics.IoU(2, [2]), r"`target_class_ids` lie in 0 … 1. Received: \[2\]"),
+        (lambda: metrics.MeanIoU(3)([0, 1], P), r"a class for each of the targets. Received"),
+        (lambda: metrics.Precision(class_id=0)(YT, YP), r"`class_id` is for outputs \(N, C\). Received"),
+        (lambda: metrics.Recall()(T, P[:, :2]), r"targets of the output's shape \(2, 2\). Received: \(2, 3\)"),
+        (lambda: metrics.R2Score()(T, P[:1]), r"of one shape \(N, outputs\). Received"),
+    ],
+)
+def test_errors(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.gpu
+def test_on_a_device_as_on_the_host():
+    """Means of the library add up there; others, and functions, get host arrays."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(10, 3)).astype("float32"), rng.integers(0, 2, (10, 3)).astype("float32")
+    logs = []
+    for backend in ("numpy", "cupy"):
+        mc.utils.set_random_seed(3)
+        model = mc.Sequential([mc.layers.Input((3,)), mc.layers.Dense(3, activation="sigmoid")])
+        wanted = ["bce", "hinge", "cosine_similarity", "rmse", metrics.AUC(), metrics.Precision(), distance]
+        model.compile(mc.optimizers.Adam(0.1), "bce", metrics=wanted, backend=backend)
+        logs.append(model.fit(x, y, batch_size=4, epochs=2, verbose=0).history)
+    assert logs[0].keys() == logs[1].keys()
+    for name, values in logs[0].items():
+        np.testing.assert_allclose(values, logs[1][name], rtol=1e-4, err_msg=name)

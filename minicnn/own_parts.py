@@ -31,7 +31,10 @@ def watch(cls: type) -> None:
     own = [base for base in cls.__mro__ if not is_of_package(base)]
     for kind, (keras, methods) in _KERAS.items():
         is_kind = kind in (base.__name__ for base in cls.__mro__ if is_of_package(base))
-        if is_kind and keras in vars(cls) and not any(name in vars(base) for base in own for name in methods):
+        # A loss of arrays alone is fine; one that inherits a gradient would train with another loss than its own.
+        inherits = kind != "Loss" or any(name in vars(base) for base in cls.__mro__[1:-1] for name in methods[:1])
+        is_written = any(name in vars(base) for base in own for name in methods)
+        if is_kind and inherits and keras in vars(cls) and not is_written:
             raise ContractError(
                 f"{keras} of {cls.__name__} is Keras's and not used here, where nothing is differentiated by itself: "
                 f"write {' or '.join(methods)} instead; {PAGE}. Received: a class with {keras}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from minicnn.errors import unknown_name
@@ -54,9 +54,9 @@ def lookup(
         if name in names:
             return _from(names[name], name)
         for source in map(import_module, sources):
-            if name in _public(source):
-                return getattr(source, name)
-        known = [*modules, *names, *old, *(n for s in sources for n in _public(import_module(s)))]
+            if (found := _found(source, name)) is not None:
+                return found
+        known = [*modules, *names, *old, *(n for s in sources for n in public_names(import_module(s)))]
         raise NotInMinicnn(reason(name) or str(unknown_name(f"name in {short}", name, known)), name=name)
 
     return __getattr__
@@ -70,5 +70,19 @@ def _from(place, name):
         return getattr(import_module(package), other)
 
 
-def _public(module):
-    return getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
+def _found(module, name):
+    """A public name of a module, or one that it finds itself; None if it has none."""
+    if name in public_names(module):
+        return getattr(module, name)
+    try:
+        return vars(module)["__getattr__"](name) if "__getattr__" in vars(module) else None
+    except AttributeError:
+        return None
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """What a module lists, or the classes and functions that are written in it."""
+    if hasattr(module, "__all__"):
+        return list(module.__all__)
+    own = vars(module).items()
+    return [n for n, v in own if not n.startswith("_") and getattr(v, "__module__", None) == module.__name__]

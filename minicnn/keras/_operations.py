@@ -135,8 +135,8 @@ def _merged(name, first, second):
 
 def _pooled(name, x, axis=None, keepdims=False):
     """A mean or maximum over all places of an image."""
-    axes = sorted(a % (len(x.shape) + 1) for a in ((axis,) if isinstance(axis, int) else axis or ()))
-    if axes != list(range(1, len(x.shape))):
+    axes = sorted(a % len(x.shape) for a in ((axis,) if isinstance(axis, int) else axis or ()))
+    if axes != list(range(1, len(x.shape) - 1)):
         raise NotInMinicnn(
             f"keras.ops.{name} of a model's tensor is taken over all places of an image: axis=(1, 2). Received: {axis}",
             name=name,
@@ -161,7 +161,7 @@ def convert_to_numpy(x: Any) -> np.ndarray:
 
 def shape(x: Any) -> tuple[int | None, ...]:
     """The shape; of a model's tensor with None for the batch."""
-    return (None, *x.shape) if isinstance(x, Tensor) else np.shape(x)
+    return tuple(x.shape) if isinstance(x, Tensor) else np.shape(x)
 
 
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> np.ndarray:

@@ -20,10 +20,10 @@ class Translated(type):
         return super().__call__(*args, **kwargs)
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, vars(cls).get("stands_for", ())) or super().__instancecheck__(instance)
+        return isinstance(instance, vars(cls).get("core_class", ())) or super().__instancecheck__(instance)
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, vars(cls).get("stands_for", ())) or super().__subclasscheck__(subclass)
+        return issubclass(subclass, vars(cls).get("core_class", ())) or super().__subclasscheck__(subclass)
 
     @property
     def __signature__(cls) -> inspect.Signature:
@@ -44,7 +44,7 @@ def translated(core: type, translate: Translate, module: str, **attributes: Any)
     **attributes
         What it has besides.
     """
-    own = {"__module__": module, "__doc__": core.__doc__, "stands_for": core, "translate": translate}
+    own = {"__module__": module, "__doc__": core.__doc__, "core_class": core, "translate": translate}
     return Translated(core.__name__, (core,), own | attributes)
 
 

@@ -25,6 +25,7 @@ from minicnn.parameters import weights_from_file
 from minicnn.registry import custom_object_scope, to_plain
 from minicnn.saving.files import check_arrays, named_in_errors, read_json
 from minicnn.saving.snapshot import Reader, Snapshot
+from minicnn.user_warnings import warn_user
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model

@@ -33,7 +33,7 @@ class _Checkpoint(core.ModelCheckpoint):
 
 _Checkpoint.__name__ = "ModelCheckpoint"
 ModelCheckpoint = translated(_Checkpoint, _checkpoint, __name__)
-ModelCheckpoint.stands_for = core.ModelCheckpoint
+ModelCheckpoint.core_class = core.ModelCheckpoint
 ReduceLROnPlateau = translated(
     core.ReduceLROnPlateau,
     lambda args, kwargs: (args, renamed("ReduceLROnPlateau", kwargs, _RENAMED["ReduceLROnPlateau"])),

@@ -43,7 +43,7 @@ _OF_CLASS = {
     "BatchNormalization": {"beta_init": "beta_initializer", "gamma_init": "gamma_initializer"},
     "UpSampling1D": {"length": "size"},
 }
-_DATA_FORMATS = {"tf": "channels_last", "th": "channels_first", "default": None}
+_DATA_FORMATS = {"tf": None, "th": "channels_first", "default": None}
 _OLD_NAMES = {
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
@@ -109,22 +109,6 @@ def _kernel_size(name, args, kwargs):
             )
             return args[:1], {**kwargs, "kernel_size": args[1:]}
     return args, kwargs
-
-
-def _with_batch(shape):
-    return (None, *shape)
-
-
-def _shape_of(side):
-    """The property `input_shape` or `output_shape`, which layers had before Keras 3: with None for the batch."""
-
-    def shape(layer):
-        tensors = getattr(layer, side)
-        if isinstance(tensors, list | tuple):
-            return [_with_batch(t.shape) for t in tensors]
-        return _with_batch(tensors.shape)
-
-    return property(shape)
 
 
 for _name, _class in core.CLASSES.items():

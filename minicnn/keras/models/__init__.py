@@ -114,7 +114,8 @@ class _OldMethods:
         several = len(self.compiled.losses) > 1
         names = [f"{path}_loss" for path, _ in self.log_names()] if several else []
         for (_, own), metrics in zip(self.log_names(), self.compiled.metrics, strict=True):
-            names += [f"{own}_{metric.name}" if several else metric.name for metric in metrics]
+            named = [metric if isinstance(metric, str) else metric.name for metric in metrics]
+            names += [f"{own}_{name}" if several else name for name in named]
         return ["loss", *names]
 
     def summary(self, *args: Any, **kwargs: Any) -> None:
@@ -191,13 +192,13 @@ def _methods():
 
 Model = translated(type("Model", (_OldMethods, core.Model), {}), _translate_model, __name__)
 Sequential = translated(type("Sequential", (_OldMethods, core.Sequential), {}), _unchanged, __name__)
-Model.stands_for, Sequential.stands_for = core.Model, core.Sequential
+Model.core_class, Sequential.core_class = core.Model, core.Sequential
 
 
 def _with_old_methods(model):
     """The same model, as one of the classes of this module."""
     for own in (Sequential, Model):
-        if type(model) is own.stands_for:
+        if type(model) is own.core_class:
             model.__class__ = own
     if model.compiled is not None:
         optimizers.translate(model.optimizer)

@@ -82,7 +82,7 @@ def get(identifier: Any) -> core.Optimizer:
 def translate(optimizer: core.Optimizer) -> core.Optimizer:
     """The same optimizer, as one of the classes of this module."""
     own = globals().get(type(optimizer).__name__)
-    if own is not None and type(optimizer) is own.stands_for:
+    if own is not None and type(optimizer) is own.core_class:
         optimizer.__class__ = own
     return optimizer
 

@@ -7,14 +7,14 @@ gradient's.
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.convolution.direct import convolution, product_time
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import (
@@ -28,6 +28,7 @@ from minicnn.backends.numba.machine.offsets import (
     table_cache,
     zero_row,
 )
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 from minicnn.geometry import Window
 
@@ -204,8 +205,9 @@ def _turned_kernel(kernel, tap_order, channels, filters):
 
 
 @inline
-def _chunk(x, turned, incoming, zeros, out, images, frame, conv, dy_frame, gradient):
-    dx, dkernel, dbias = out
+def _chunk(chunk, x, turned, incoming, zeros, sums, chunks, frame, conv, dy_frame, gradient):
+    dx, dkernel, dbias = batch.sums_of(sums, chunks, chunk)
+    images = batch.images_of(chunks, chunk)
     if images[0] == images[1]:
         fill(dkernel, 0, len(dkernel), 0)
     padded = batch.frame_scratch(frame, 0, x)
@@ -239,13 +241,12 @@ def _chunk(x, turned, incoming, zeros, out, images, frame, conv, dy_frame, gradi
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_backward(x, kernel, incoming, zeros, out, chunks, frame, conv, dy_frame, gradient):
+def _conv2d_backward(pool, x, kernel, incoming, zeros, out, chunks, frame, conv, dy_frame, gradient):
     dx, dkernel, dbias = out
     tap_order = gradient.tap_order if len(dx) > 0 else gradient.tap_order[:0]
     turned = _turned_kernel(kernel, tap_order, conv.channels, conv.filters)
-    kernel_sums, bias_sums = batch.sums_for(chunks, len(dkernel), conv.filters, x)
-    for chunk in prange(chunks.count):
-        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
-        _chunk(x, turned, incoming, zeros, own, images, frame, conv, dy_frame, gradient)
-    batch.add_up(bias_sums, chunks.count, dbias)
-    batch.add_up(kernel_sums, chunks.count, dkernel)
+    sums = batch.sums_for(chunks, out.dx, len(dkernel), conv.filters, x)
+    arguments = x, turned, incoming, zeros, sums, chunks, frame, conv, dy_frame, gradient
+    in_parallel(pool, chunks.count, _chunk, arguments)
+    batch.add_up(pool, sums.dbias, chunks.count, dbias)
+    batch.add_up(pool, sums.dkernel, chunks.count, dkernel)

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -17,8 +16,9 @@ from minicnn.backends.numba.convolution import choice
 from minicnn.backends.numba.convolution.direct import bias_or_zeros, convolution, product_time
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
+from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled
 from minicnn.backends.numba.machine.offsets import (
@@ -30,6 +30,7 @@ from minicnn.backends.numba.machine.offsets import (
     whole_vectors,
     zero_row,
 )
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.vectors import I8, Emitter, lanes_of
 from minicnn.backends.numba.pooling import Pooled, pool_cells
 from minicnn.geometry import Window
@@ -138,7 +139,8 @@ def _paired(kernel):
 
 
 @inline
-def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
+def _chunk(chunk, x, kernel, bias, out, relu, chunks, frame, conv, bands):
+    images = batch.images_of(chunks, chunk)
     padded = batch.frame_scratch(frame, 0, x)
     band = filled(bands.scratch_size, -np.inf, x)  # what pooling finds in its padding
     for image in range(images[0], images[1]):
@@ -158,9 +160,8 @@ def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_pool(x, kernel, bias, out, relu, chunks, frame, conv, bands):
-    for chunk in prange(chunks.count):
-        _chunk(x, kernel, bias, out, relu, batch.images_of(chunks, chunk), frame, conv, bands)
+def _conv2d_pool(pool, x, kernel, bias, out, relu, chunks, frame, conv, bands):
+    in_parallel(pool, chunks.count, _chunk, (x, kernel, bias, out, relu, chunks, frame, conv, bands))
 
 
 # ------------------------------------------------------------------------------------------------- backward
@@ -230,8 +231,9 @@ def _emit_spread(context, builder, signature, args):
 
 
 @inline
-def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
-    _, dkernel, dbias = out
+def _gradient_chunk(chunk, x, gradient, zeros, sums, chunks, frame, conv, bands):
+    _, dkernel, dbias = batch.sums_of(sums, chunks, chunk)
+    images = batch.images_of(chunks, chunk)
     if images[0] == images[1]:
         fill(dkernel, 0, len(dkernel), 0)
     padded = batch.frame_scratch(frame, 0, x)
@@ -256,11 +258,9 @@ def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _kernel_gradient(x, gradient, zeros, out, chunks, frame, conv, bands):
+def _kernel_gradient(pool, x, gradient, zeros, out, chunks, frame, conv, bands):
     _, dkernel, dbias = out
-    kernel_sums, bias_sums = batch.sums_for(chunks, len(dkernel), conv.filters, x)
-    for chunk in prange(chunks.count):
-        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
-        _gradient_chunk(x, gradient, zeros, own, images, frame, conv, bands)
-    batch.add_up(bias_sums, chunks.count, dbias)
-    batch.add_up(kernel_sums, chunks.count, dkernel)
+    sums = batch.sums_for(chunks, out.dx, len(dkernel), conv.filters, x)
+    in_parallel(pool, chunks.count, _gradient_chunk, (x, gradient, zeros, sums, chunks, frame, conv, bands))
+    batch.add_up(pool, sums.dbias, chunks.count, dbias)
+    batch.add_up(pool, sums.dkernel, chunks.count, dkernel)

@@ -13,7 +13,6 @@ Names in the kernels: `tiles` is a named tuple of tables; `numbers` are transfor
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution.gradients import Masked, masked_image
@@ -30,8 +29,9 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
     transform_kernel,
 )
 from minicnn.backends.numba.machine.batch import chunks_of, framed_image, images_of, is_framed
+from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import (
@@ -45,6 +45,7 @@ from minicnn.backends.numba.machine.offsets import (
     whole_vectors,
     zero_row,
 )
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.target import ROWS, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.pooling import Pooled, pooled
@@ -284,7 +285,8 @@ def _store_tiles(products, bias, relu, out, first, tile_range, tiles, sizes):
 
 
 @inline
-def _chunk(source, factors, bias, out, relu, images, frame, tiles, sizes):
+def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes):
+    images = images_of(chunks, chunk)
     is_changed = is_framed(frame) or len(source.y) > 0 or len(source.winner) > 0
     padded = filled(frame.size if is_changed else 0, 0, factors)
     sums = filled(sizes.channel_slots, 0, factors)  # of the gradients, not used here
@@ -302,9 +304,8 @@ def _chunk(source, factors, bias, out, relu, images, frame, tiles, sizes):
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d(kernel, source, bias, out, relu, turned, chunks, frame, tiles, sizes):
+def _conv2d(pool, kernel, source, bias, out, relu, turned, chunks, frame, tiles, sizes):
     if turned:
         kernel = _turned_around(kernel, tiles)
     factors = _transformed_kernel(kernel, tiles, sizes)
-    for chunk in prange(chunks.count):
-        _chunk(source, factors, bias, out, relu, images_of(chunks, chunk), frame, tiles, sizes)
+    in_parallel(pool, chunks.count, _chunk, (source, factors, bias, out, relu, chunks, frame, tiles, sizes))

@@ -1,0 +1,60 @@
+"""A kernel's parallel loop."""
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from minicnn.backends.numba.machine.pool import RUN_SYMBOL
+
+_WORD, _BYTE, _NOTHING = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
+_TASK = ir.FunctionType(_NOTHING, [_BYTE, _WORD])
+_RUN = ir.FunctionType(_NOTHING, [_WORD, _TASK.as_pointer(), _BYTE, _WORD])
+
+
+@intrinsic
+def in_parallel(typingctx, pool, count, task, arguments):
+    """Call task(i, *arguments) for all i < count, in any order, on the threads of a pool.
+
+    Parameters
+    ----------
+    pool : int
+        What the kernel was given. 0: this thread alone.
+    count : int
+        How many tasks there are.
+    task : function decorated with `inline`
+    arguments : tuple
+        Arrays, numbers, and named tuples of them.
+    """
+    types_of_task = types.int64, *arguments.types
+    signature = typingctx.resolve_function_type(task, types_of_task, {})
+
+    def emit(context, builder, own, args):
+        task.dispatcher.compile(types_of_task)
+        compiled = task.dispatcher.overloads[types_of_task]
+        context.active_code_library.add_linking_library(compiled.library)
+        kept = cgutils.alloca_once_value(builder, args[3])
+        function = ir.Function(builder.module, _TASK, builder.module.get_unique_name("task"))
+        function.linkage = "internal"
+        inside = ir.IRBuilder(function.append_basic_block())
+        values = cgutils.unpack_tuple(inside, inside.load(inside.bitcast(function.args[0], kept.type)), len(arguments))
+        values = [_borrowed(context, inside, *pair) for pair in zip(arguments.types, values, strict=True)]
+        context.call_internal_no_propagate(inside, compiled.fndesc, signature, [function.args[1], *values])
+        inside.ret_void()
+        run = cgutils.get_or_insert_function(builder.module, _RUN, RUN_SYMBOL)
+        builder.call(run, [args[0], function, builder.bitcast(kept, _BYTE), args[1]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, task, arguments), emit
+
+
+def _borrowed(context, builder, kind, value):
+    """The value, its arrays without references to their owners: the kernel holds them, and counting costs time."""
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo, array.parent = (ir.Constant(field.type, None) for field in (array.meminfo, array.parent))
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        items = cgutils.unpack_tuple(builder, value, len(kind.types))
+        items = [_borrowed(context, builder, *pair) for pair in zip(kind.types, items, strict=True)]
+        return context.make_tuple(builder, kind, items)
+    return value

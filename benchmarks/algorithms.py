@@ -110,25 +110,22 @@ def main():
     options = parser.parse_args()
     if min(options.rounds, options.batch_size) < 1:
         parser.error("arguments --rounds, --batch-size: 1 or more")
-    mc.backends.get("numba")
-    results = []
-    for title in options.layers:
-        for job, run in calls(LAYERS[title], options.batch_size).items():
-            if job == "dx" and "first" in title:  # nobody asks for the gradient of pictures
-                continue
-            candidates = LAYERS[title].candidates(job)
-            results.append(
-                {
-                    "layer": title,
-                    "job": job,
-                    "chosen": chosen(run, candidates),
-                    "microseconds": measure(run, candidates, options.rounds),
-                }
-            )
+    with backends.get("numba").use_threads(mc.get_num_threads()):
+        results = [result for title in options.layers for result in results_of(title, options)]
     print(report(results, options.batch_size))
     if options.out:
         about = {"machine": harness.machine(), "threads": mc.get_num_threads(), "batch_size": options.batch_size}
         options.out.write_text(json.dumps(about | {"results": results}, indent=1) + "\n")
+
+
+def results_of(title, options):
+    """What is measured of a layer: a dictionary for each of its jobs."""
+    for job, run in calls(LAYERS[title], options.batch_size).items():
+        if job == "dx" and "first" in title:  # nobody asks for the gradient of pictures
+            continue
+        candidates = LAYERS[title].candidates(job)
+        times = measure(run, candidates, options.rounds)
+        yield {"layer": title, "job": job, "chosen": chosen(run, candidates), "microseconds": times}
 
 
 def calls(layer, images):

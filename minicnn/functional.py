@@ -20,6 +20,7 @@ from minicnn.layers import activations
 from minicnn.layers.activations import stands_for
 from minicnn.settings import floatx
 from minicnn.step import Workspace
+from minicnn.threads import compute_threads
 
 __all__ = [
     "avg_pool2d",
@@ -80,7 +81,8 @@ def conv2d(
         bias = engine.asarray(np.broadcast_to(real_array(bias, "bias"), kernel.shape[3:]), images.dtype)
     window = _window(images, kernel.shape[:2], strides, padding, dilation)
     y = _empty(images, window, kernel.shape[3], engine)
-    engine.ops.conv2d(images, engine.asarray(kernel), bias, y, window, groups)
+    with compute_threads(engine):
+        engine.ops.conv2d(images, engine.asarray(kernel), bias, y, window, groups)
     return _like_input(engine.to_host(y), rank, planar)
 
 
@@ -115,7 +117,8 @@ def _pool(compute, x, pool_size, strides, padding, backend):
     images, rank = _images(x, engine)
     window = _window(images, pool_size, pool_size if strides is None else strides, padding)
     y = _empty(images, window, images.shape[3], engine)
-    compute(engine.ops, images, y, window)
+    with compute_threads(engine):
+        compute(engine.ops, images, y, window)
     return _like_input(engine.to_host(y), rank, rank == 2)
 
 

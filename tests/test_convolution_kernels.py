@@ -6,10 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, note
 from hypothesis import strategies as st
-from numpy.polynomial import polynomial
-
-numba = pytest.importorskip("numba")
-
 from kernel_checks import (
     DTYPES,
     TOLERANCE,
@@ -24,6 +20,7 @@ from kernel_checks import (
     seeds,
     windows,
 )
+from numpy.polynomial import polynomial
 
 from minicnn import backends
 from minicnn.backends import memory
@@ -413,15 +410,10 @@ def test_the_number_of_threads_changes_no_bit():
         columns.conv2d_backward(x, kernel, masked(dy, None), wanted(*made[2:5], np.float32), window)
         return made
 
-    threads, results = numba.get_num_threads(), []
-    if threads == 1:
-        pytest.skip("there is one thread")
-    try:
-        for count in (1, threads):
-            numba.set_num_threads(count)
+    results = []
+    for count in (1, 2):
+        with backends.get("numba").use_threads(count):
             results.append(everything())
-    finally:
-        numba.set_num_threads(threads)
     assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
 
 

@@ -14,7 +14,6 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 numba = pytest.importorskip("numba")
-prange = numba.prange
 
 from kernel_checks import (
     DTYPES,
@@ -36,8 +35,10 @@ from kernel_checks import (
 from minicnn import backends
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice
-from minicnn.backends.numba.machine import disk_cache, launch
+from minicnn.backends.numba.machine import disk_cache, launch, pool
 from minicnn.backends.numba.machine import target as tiles
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.reference import ops as reference
 from minicnn.geometry import FILL_MODES, RELU_OFF, make_window
 
@@ -342,26 +343,21 @@ def test_the_number_of_threads_changes_no_bit():
         fast.dropout(flat, made[10], 0.3, 1, 2, 3)
         return [y, y_pooled, winner, *made]
 
-    threads = numba.get_num_threads()
-    try:
-        results = []
-        for count in {1, min(2, threads), threads}:
-            numba.set_num_threads(count)
+    results = []
+    for count in {1, 2, os.cpu_count()}:
+        with backends.get("numba").use_threads(count):
             results.append(everything())
-    finally:
-        numba.set_num_threads(threads)
     for other in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
 def test_work_that_is_not_worth_threads_stays_on_one(monkeypatch):
-    seen, threads, kernel = [], numba.get_num_threads(), launch.parallel_kernel(lambda x: None)
-    monkeypatch.setattr(kernel, "_entry", lambda arguments: lambda x: seen.append((x, numba.get_num_threads())))
+    seen, kernel = [], launch.parallel_kernel(lambda pool, x: None)
+    monkeypatch.setattr(kernel, "_entry", lambda arguments: lambda pool, x: seen.append((x, pool)))
     kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS - 1, "short")
     kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS, "long")
     kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS, "one chunk", chunks=1)
-    assert seen == [("short", 1), ("long", threads), ("one chunk", 1)]
-    assert numba.get_num_threads() == threads
+    assert seen == [("short", 0), ("long", pool.pool().address), ("one chunk", 0)]
 
 
 def test_the_table_of_targets():
@@ -454,9 +450,13 @@ def _was_cached():
     return bool(kernel._dispatcher.stats.cache_hits)
 
 
-def _double_in_parallel(x):
-    for i in prange(len(x)):
-        x[i] *= 2
+@inline
+def _double_one(i, x):
+    x[i] *= 2
+
+
+def _double_in_parallel(pool, x):
+    in_parallel(pool, len(x), _double_one, (x,))
 
 
 def test_no_function_of_a_kernel_can_be_replaced_by_another_of_its_name(monkeypatch):
@@ -467,7 +467,7 @@ def test_no_function_of_a_kernel_can_be_replaced_by_another_of_its_name(monkeypa
     assert (x == 2).all()
     (code,) = kernel._dispatcher.overloads.values()
     linkage = {f.name: f.linkage.name for f in code.library._final_module.functions if not f.is_declaration}
-    assert any("gufunc" in name for name in linkage)
+    assert any("task" in name for name in linkage)
     assert set(linkage.values()) == {"external", "internal"}
 
 

@@ -466,7 +466,9 @@ def test_a_mistake_in_another_part_is_named(compiled, message, rng):
         model.fit(rng.normal(size=(8, 6)), rng.normal(size=(8, 2)), verbose=0)
 
 
-@pytest.mark.parametrize("base", [losses.MeanSquaredError, losses.CategoricalCrossentropy, optimizers.Optimizer, optimizers.Adam])
+@pytest.mark.parametrize(
+    "base", [losses.MeanSquaredError, losses.CategoricalCrossentropy, optimizers.Optimizer, optimizers.Adam]
+)
 def test_a_method_of_keras_that_would_not_run_is_named(base):
     """A subclass of Keras's MeanSquaredError with a call of its own would train with the base's loss."""
     name, other = ("call", "elements") if issubclass(base, losses.Loss) else ("update_step", "apply")

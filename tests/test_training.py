@@ -812,15 +812,17 @@ def test_errors_in_callbacks_end_fit_cleanly(rng):
 
 
 def test_threads_of_the_user_are_put_back(rng):
-    numba = pytest.importorskip("numba")
+    import numba
     from threadpoolctl import threadpool_info
+
+    from minicnn.backends.numba.machine import pool
 
     def blas():
         return sorted(
             (info["filepath"], info["num_threads"]) for info in threadpool_info() if info["user_api"] == "blas"
         )
 
-    before = numba.get_num_threads(), blas()
+    before = pool.pool().threads, numba.get_num_threads(), blas()
     model, (x, y) = linear(rng, "numba"), data(rng)
     inside = []
     model.fit(
@@ -830,10 +832,10 @@ def test_threads_of_the_user_are_put_back(rng):
     model.predict(x)
     with pytest.raises(mc.errors.NonFiniteError):
         model.fit(np.full((3, 4), np.nan), np.zeros((3, 2)), verbose=0)
-    assert (numba.get_num_threads(), blas()) == before
+    assert (pool.pool().threads, numba.get_num_threads(), blas()) == before
     mc.set_num_threads(1)
     assert mc.get_num_threads() == 1
     model.fit(x, y, verbose=0)
-    assert (numba.get_num_threads(), blas()) == before
+    assert (pool.pool().threads, numba.get_num_threads(), blas()) == before
     with pytest.raises(ValueError, match="count=0"):
         mc.set_num_threads(0)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numba as nb
 from numba.core.registry import cpu_target
 
 from minicnn.backends import memory
 from minicnn.backends import numba as package
 from minicnn.backends.base import Backend
+from minicnn.backends.numba.machine.pool import pool
 
 
 class NumbaBackend(Backend):
@@ -23,10 +23,10 @@ class NumbaBackend(Backend):
 
     @contextmanager
     def use_threads(self, count: int) -> Iterator[None]:
-        """Inside, kernels use `count` threads; the user's setting is restored."""
-        before = nb.get_num_threads()
-        nb.set_num_threads(min(count, nb.config.NUMBA_NUM_THREADS))
+        """Inside, kernels use `count` threads."""
+        before = pool().threads
+        pool().use(count)
         try:
             yield
         finally:
-            nb.set_num_threads(before)
+            pool().use(before)

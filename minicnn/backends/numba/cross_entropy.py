@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from minicnn.backends.numba.machine.launch import inline, serial_kernel
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.launch import serial_kernel
 from minicnn.backends.numba.machine.offsets import flat
 from minicnn.backends.reference import ops as reference
 

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-from numba import prange
-
 from minicnn.backends.memory import Array, Maybe
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, scratch, transpose
 from minicnn.backends.numba.machine.offsets import flat, strided_rows, strides, table_cache, zero_row
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
 
@@ -81,15 +81,21 @@ def _some_outputs(x, kernel, bias, y, relu, rows, columns, t):
         )
 
 
-@parallel_kernel(uses=[MULTIPLY])
-def _dense(x, kernel, bias, y, relu, t):
+@inline
+def _block_of_outputs(task, x, kernel, bias, y, relu, tasks, t):
     width = _BLOCKS_ABREAST * WIDTH * lanes_of(x)
     half = (t.samples + 2 * ROWS - 1) // (2 * ROWS) * ROWS  # samples in one of two halves of the rows
+    row, column = task // tasks * half, task % tasks * width
+    rows, columns = (row, min(row + half, t.samples)), (column, min(column + width, t.outputs))
+    _some_outputs(x, kernel, bias, y, relu, rows, columns, t)
+
+
+@parallel_kernel(uses=[MULTIPLY])
+def _dense(pool, x, kernel, bias, y, relu, t):
+    width = _BLOCKS_ABREAST * WIDTH * lanes_of(x)
     tasks = (t.outputs + width - 1) // width
-    for task in prange(2 * tasks):  # half after half: each thread reads what it has written in the plan's step before
-        row, column = task // tasks * half, task % tasks * width
-        rows, columns = (row, min(row + half, t.samples)), (column, min(column + width, t.outputs))
-        _some_outputs(x, kernel, bias, y, relu, rows, columns, t)
+    # Half after half: each thread reads what it has written in the plan's step before.
+    in_parallel(pool, 2 * tasks, _block_of_outputs, (x, kernel, bias, y, relu, tasks, t))
 
 
 @inline
@@ -141,16 +147,22 @@ def _input_gradient(kernel, dy, dx, zeros, first, last, t):
     )
 
 
+@inline
+def _some_gradients(task, x, kernel, gradient, dx, dkernel, zeros, t):
+    width = WIDTH * lanes_of(x)  # inputs in one task: rows of dkernel, columns of dx
+    first = task // 2 * width
+    last = min(first + width, t.inputs)
+    if task % 2 == 0 and len(dkernel) > 0:
+        _kernel_gradient(x, gradient, dkernel, zeros, first, last, t)
+    if task % 2 == 1 and len(dx) > 0:
+        _input_gradient(kernel, gradient, dx, zeros, first, last, t)
+
+
 @parallel_kernel(uses=[MULTIPLY])
-def _dense_backward(x, kernel, y, dy, dx, dkernel, dbias, zeros, t):
+def _dense_backward(pool, x, kernel, y, dy, dx, dkernel, dbias, zeros, t):
     gradient = _masked(y, dy) if len(y) > 0 else dy
     if len(dbias) > 0:
         _add_rows(gradient, t.samples, dbias)
-    width = WIDTH * lanes_of(x)  # inputs in one task: rows of dkernel, columns of dx
-    for task in prange(2 * ((t.inputs + width - 1) // width)):
-        first = task // 2 * width
-        last = min(first + width, t.inputs)
-        if task % 2 == 0 and len(dkernel) > 0:
-            _kernel_gradient(x, gradient, dkernel, zeros, first, last, t)
-        if task % 2 == 1 and len(dx) > 0:
-            _input_gradient(kernel, gradient, dx, zeros, first, last, t)
+    width = WIDTH * lanes_of(x)
+    tasks = 2 * ((t.inputs + width - 1) // width)
+    in_parallel(pool, tasks, _some_gradients, (x, kernel, gradient, dx, dkernel, zeros, t))

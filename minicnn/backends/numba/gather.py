@@ -1,9 +1,10 @@
 """Gathering the samples of a batch."""
 
 import numpy as np
-from numba import prange
 
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.launch import parallel_kernel
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.reference import ops as reference
 
 _GATHER_NANOSECONDS = 0.5  # per number
@@ -34,8 +35,15 @@ def _is_plain(source, indices, out):
     )
 
 
+@inline
+def _copy_row(i, source, indices, out, size):
+    row, target = source[indices[i] * size : (indices[i] + 1) * size], out[i * size : (i + 1) * size]
+    for j in range(size):
+        target[j] = row[j]
+
+
 @parallel_kernel(typed=3)
-def _gather(source, indices, out, samples):
+def _gather(pool, source, indices, out, samples):
     """Copy rows; returns False, with nothing written, if an index is not plain."""
     if len(indices) == 0:
         return True
@@ -43,12 +51,5 @@ def _gather(source, indices, out, samples):
     for index in indices:
         if index < 0 or index >= samples:
             return False
-    for i in prange(len(indices)):
-        _copy_row(source[indices[i] * size : (indices[i] + 1) * size], out[i * size : (i + 1) * size])
+    in_parallel(pool, len(indices), _copy_row, (source, indices, out, size))
     return True
-
-
-@inline
-def _copy_row(source, target):
-    for j in range(len(target)):
-        target[j] = source[j]

@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
-from numba import prange
 
+from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.offsets import flat
+from minicnn.backends.numba.machine.parallel import in_parallel
 
 _PIECE = 2048  # parameters, within which denormal numbers are taken for zero
 
@@ -84,7 +85,8 @@ def _piece_of(vector, piece):
 
 
 @inline
-def _sgd_piece(theta, grad, velocity, rate, keep, nesterov):
+def _sgd_piece(piece, theta, grad, velocity, rate, keep, nesterov):
+    theta, grad, velocity = _piece_of(theta, piece), _piece_of(grad, piece), _piece_of(velocity, piece)
     control = flush_denormals()
     if len(velocity) == 0:
         for i in range(len(theta)):
@@ -97,15 +99,15 @@ def _sgd_piece(theta, grad, velocity, rate, keep, nesterov):
 
 
 @parallel_kernel
-def _sgd_update(theta, grad, velocity, learning_rate, momentum, nesterov):
+def _sgd_update(pool, theta, grad, velocity, learning_rate, momentum, nesterov):
     dtype = theta.dtype.type
     rate, keep = dtype(learning_rate), dtype(momentum)
-    for piece in prange(_pieces(theta)):
-        _sgd_piece(_piece_of(theta, piece), _piece_of(grad, piece), _piece_of(velocity, piece), rate, keep, nesterov)
+    in_parallel(pool, _pieces(theta), _sgd_piece, (theta, grad, velocity, rate, keep, nesterov))
 
 
 @inline
-def _adam_piece(theta, grad, m, v, rate, share_1, share_2, least):
+def _adam_piece(piece, theta, grad, m, v, rate, share_1, share_2, least):
+    theta, grad, m, v = _piece_of(theta, piece), _piece_of(grad, piece), _piece_of(m, piece), _piece_of(v, piece)
     control = flush_denormals()
     for i in range(len(theta)):
         m[i] += share_1 * (grad[i] - m[i])
@@ -115,24 +117,15 @@ def _adam_piece(theta, grad, m, v, rate, share_1, share_2, least):
 
 
 @parallel_kernel
-def _adam_update(theta, grad, m, v, alpha, change_1, change_2, epsilon):
+def _adam_update(pool, theta, grad, m, v, alpha, change_1, change_2, epsilon):
     dtype = theta.dtype.type
     rate, share_1, share_2, least = dtype(alpha), dtype(change_1), dtype(change_2), dtype(epsilon)
-    for piece in prange(_pieces(theta)):
-        _adam_piece(
-            _piece_of(theta, piece),
-            _piece_of(grad, piece),
-            _piece_of(m, piece),
-            _piece_of(v, piece),
-            rate,
-            share_1,
-            share_2,
-            least,
-        )
+    in_parallel(pool, _pieces(theta), _adam_piece, (theta, grad, m, v, rate, share_1, share_2, least))
 
 
 @inline
-def _adagrad_piece(theta, grad, accumulator, rate, least):
+def _adagrad_piece(piece, theta, grad, accumulator, rate, least):
+    theta, grad, accumulator = _piece_of(theta, piece), _piece_of(grad, piece), _piece_of(accumulator, piece)
     control = flush_denormals()
     for i in range(len(theta)):
         accumulator[i] += grad[i] * grad[i]
@@ -141,15 +134,20 @@ def _adagrad_piece(theta, grad, accumulator, rate, least):
 
 
 @parallel_kernel
-def _adagrad_update(theta, grad, accumulator, learning_rate, epsilon):
+def _adagrad_update(pool, theta, grad, accumulator, learning_rate, epsilon):
     dtype = theta.dtype.type
     rate, least = dtype(learning_rate), dtype(epsilon)
-    for piece in prange(_pieces(theta)):
-        _adagrad_piece(_piece_of(theta, piece), _piece_of(grad, piece), _piece_of(accumulator, piece), rate, least)
+    in_parallel(pool, _pieces(theta), _adagrad_piece, (theta, grad, accumulator, rate, least))
 
 
 @inline
-def _adadelta_piece(theta, grad, accumulated_grad, accumulated_delta, rate, share, least):
+def _adadelta_piece(piece, theta, grad, accumulated_grad, accumulated_delta, rate, share, least):
+    theta, grad, accumulated_grad, accumulated_delta = (
+        _piece_of(theta, piece),
+        _piece_of(grad, piece),
+        _piece_of(accumulated_grad, piece),
+        _piece_of(accumulated_delta, piece),
+    )
     control = flush_denormals()
     for i in range(len(theta)):
         accumulated_grad[i] += share * (grad[i] * grad[i] - accumulated_grad[i])
@@ -160,23 +158,17 @@ def _adadelta_piece(theta, grad, accumulated_grad, accumulated_delta, rate, shar
 
 
 @parallel_kernel
-def _adadelta_update(theta, grad, accumulated_grad, accumulated_delta, learning_rate, change, epsilon):
+def _adadelta_update(pool, theta, grad, accumulated_grad, accumulated_delta, learning_rate, change, epsilon):
     dtype = theta.dtype.type
     rate, share, least = dtype(learning_rate), dtype(change), dtype(epsilon)
-    for piece in prange(_pieces(theta)):
-        _adadelta_piece(
-            _piece_of(theta, piece),
-            _piece_of(grad, piece),
-            _piece_of(accumulated_grad, piece),
-            _piece_of(accumulated_delta, piece),
-            rate,
-            share,
-            least,
-        )
+    in_parallel(
+        pool, _pieces(theta), _adadelta_piece, (theta, grad, accumulated_grad, accumulated_delta, rate, share, least)
+    )
 
 
 @inline
-def _rmsprop_piece(theta, grad, mean_square, rate, share, least):
+def _rmsprop_piece(piece, theta, grad, mean_square, rate, share, least):
+    theta, grad, mean_square = _piece_of(theta, piece), _piece_of(grad, piece), _piece_of(mean_square, piece)
     control = flush_denormals()
     for i in range(len(theta)):
         mean_square[i] += share * (grad[i] * grad[i] - mean_square[i])
@@ -185,10 +177,7 @@ def _rmsprop_piece(theta, grad, mean_square, rate, share, least):
 
 
 @parallel_kernel
-def _rmsprop_update(theta, grad, mean_square, learning_rate, rho_change, epsilon):
+def _rmsprop_update(pool, theta, grad, mean_square, learning_rate, rho_change, epsilon):
     dtype = theta.dtype.type
     rate, share, least = dtype(learning_rate), dtype(rho_change), dtype(epsilon)
-    for piece in prange(_pieces(theta)):
-        _rmsprop_piece(
-            _piece_of(theta, piece), _piece_of(grad, piece), _piece_of(mean_square, piece), rate, share, least
-        )
+    in_parallel(pool, _pieces(theta), _rmsprop_piece, (theta, grad, mean_square, rate, share, least))

@@ -4,14 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.machine.batch import chunks_of, copy_out, frame_scratch, framed_image, images_of, is_framed
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import fill
 from minicnn.backends.numba.machine.offsets import flat, input_frame, outer_sum, strides, table_cache
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.vectors import I8, Emitter, lanes_of
 from minicnn.backends.reference import ops as reference
 from minicnn.geometry import MAX_TAPS, RELU_OFF, Window
@@ -192,7 +193,8 @@ def emit_cell(
 
 
 @inline
-def _max_pool2d_chunk(x, out, images, frame, t):
+def _max_pool2d_chunk(chunk, x, out, chunks, frame, t):
+    images = images_of(chunks, chunk)
     padded = frame_scratch(frame, -np.inf, x)
     for image in range(images[0], images[1]):
         source, start = framed_image(frame, x, image, padded)
@@ -200,9 +202,8 @@ def _max_pool2d_chunk(x, out, images, frame, t):
 
 
 @parallel_kernel
-def _max_pool2d(x, out, chunks, frame, t):
-    for chunk in prange(chunks.count):
-        _max_pool2d_chunk(x, out, images_of(chunks, chunk), frame, t)
+def _max_pool2d(pool, x, out, chunks, frame, t):
+    in_parallel(pool, chunks.count, _max_pool2d_chunk, (x, out, chunks, frame, t))
 
 
 @inline
@@ -217,7 +218,8 @@ def _gradient_image(frame, dx, image, padded):
 
 
 @inline
-def _max_pool2d_backward_chunk(dy, winner, dx, images, frame, t):
+def _max_pool2d_backward_chunk(chunk, dy, winner, dx, chunks, frame, t):
+    images = images_of(chunks, chunk)
     padded = frame_scratch(frame, 0, dx)
     for image in range(images[0], images[1]):
         target, start = _gradient_image(frame, dx, image, padded)
@@ -233,9 +235,8 @@ def _max_pool2d_backward_chunk(dy, winner, dx, images, frame, t):
 
 
 @parallel_kernel
-def _max_pool2d_backward(dy, winner, dx, chunks, frame, t):
-    for chunk in prange(chunks.count):
-        _max_pool2d_backward_chunk(dy, winner, dx, images_of(chunks, chunk), frame, t)
+def _max_pool2d_backward(pool, dy, winner, dx, chunks, frame, t):
+    in_parallel(pool, chunks.count, _max_pool2d_backward_chunk, (dy, winner, dx, chunks, frame, t))
 
 
 # --------------------------------------------------------------------------------------------- average pooling
@@ -247,7 +248,8 @@ def _pixel(images, start, t):
 
 
 @inline
-def _avg_pool2d_chunk(x, y, images, frame, t, shares):
+def _avg_pool2d_chunk(chunk, x, y, chunks, frame, t, shares):
+    images = images_of(chunks, chunk)
     padded = frame_scratch(frame, 0, x)
     for image in range(images[0], images[1]):
         source, start = framed_image(frame, x, image, padded)
@@ -264,13 +266,13 @@ def _avg_pool2d_chunk(x, y, images, frame, t, shares):
 
 
 @parallel_kernel
-def _avg_pool2d(x, y, chunks, frame, t, shares):
-    for chunk in prange(chunks.count):
-        _avg_pool2d_chunk(x, y, images_of(chunks, chunk), frame, t, shares)
+def _avg_pool2d(pool, x, y, chunks, frame, t, shares):
+    in_parallel(pool, chunks.count, _avg_pool2d_chunk, (x, y, chunks, frame, t, shares))
 
 
 @inline
-def _avg_pool2d_backward_chunk(dy, dx, images, frame, t, shares):
+def _avg_pool2d_backward_chunk(chunk, dy, dx, chunks, frame, t, shares):
+    images = images_of(chunks, chunk)
     padded = frame_scratch(frame, 0, dx)
     for image in range(images[0], images[1]):
         target, start = _gradient_image(frame, dx, image, padded)
@@ -286,6 +288,5 @@ def _avg_pool2d_backward_chunk(dy, dx, images, frame, t, shares):
 
 
 @parallel_kernel
-def _avg_pool2d_backward(dy, dx, chunks, frame, t, shares):
-    for chunk in prange(chunks.count):
-        _avg_pool2d_backward_chunk(dy, dx, images_of(chunks, chunk), frame, t, shares)
+def _avg_pool2d_backward(pool, dy, dx, chunks, frame, t, shares):
+    in_parallel(pool, chunks.count, _avg_pool2d_backward_chunk, (dy, dx, chunks, frame, t, shares))

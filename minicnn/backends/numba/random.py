@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
-from numba import prange
 
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel, serial_kernel
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.launch import parallel_kernel, serial_kernel
+from minicnn.backends.numba.machine.parallel import in_parallel
 
 _FOURS_PER_TASK = 1024
 _DROPOUT_NANOSECONDS = 3  # per number
@@ -52,17 +53,23 @@ def _kept(word, threshold, scale):
     return scale if (word >> np.uint64(8)) >= threshold else scale * 0
 
 
+@inline
+def _drop_some(task, x, y, threshold, scale, key):
+    stream, iteration_low, iteration_high, seed_low, seed_high = key
+    for four in range(task * _FOURS_PER_TASK, min((task + 1) * _FOURS_PER_TASK, len(x) // 4)):
+        words = _philox4x32(np.uint64(four), stream, iteration_low, iteration_high, seed_low, seed_high)
+        for i in range(4):
+            y[4 * four + i] = x[4 * four + i] * _kept(words[i], threshold, scale)
+
+
 @parallel_kernel
-def _dropout(x, y, rate, factor, key):
+def _dropout(pool, x, y, rate, factor, key):
     stream, iteration_low, iteration_high, seed_low, seed_high = key
     scale = x.dtype.type(factor)
     threshold = np.uint64(math.ceil(rate * 2.0**24))  # number·2**-24 >= rate, in whole numbers
     fours = len(x) // 4
-    for task in prange((fours + _FOURS_PER_TASK) // _FOURS_PER_TASK):
-        for four in range(task * _FOURS_PER_TASK, min((task + 1) * _FOURS_PER_TASK, fours)):
-            words = _philox4x32(np.uint64(four), stream, iteration_low, iteration_high, seed_low, seed_high)
-            for i in range(4):
-                y[4 * four + i] = x[4 * four + i] * _kept(words[i], threshold, scale)
+    tasks = (fours + _FOURS_PER_TASK) // _FOURS_PER_TASK
+    in_parallel(pool, tasks, _drop_some, (x, y, threshold, scale, key))
     words = _philox4x32(np.uint64(fours), stream, iteration_low, iteration_high, seed_low, seed_high)
     for i in range(len(x) - 4 * fours):
         y[4 * fours + i] = x[4 * fours + i] * _kept(words[i], threshold, scale)

@@ -6,12 +6,13 @@ A position is a whole number of 2**-32 pixels, as in the reference: `position >>
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from minicnn.backends.numba.machine.batch import chunks_of, images_of
-from minicnn.backends.numba.machine.finite import all_finite, count_zeros, images_not_finite
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.finite import all_finite, images_not_finite
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import fill
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.reference import ops as reference
 from minicnn.backends.reference.warp import FRACTION_BITS, ONE, fixed_point
 from minicnn.geometry import FILL_MODES
@@ -202,17 +203,21 @@ def _warp_image(x, y, start, size, m, bilinear, fill):
             _nearest_row(x, y, start, size, m, i, fill)
 
 
-@parallel_kernel
-def _warp(x, y, matrix, chunks, size, bilinear, mode, fill_value):
-    """Returns whether y is finite; else a + w · (b - a), as it stands above, may be NaN where the formula is not."""
-    value, is_finite = x.dtype.type(fill_value), np.empty(chunks.count, np.uint8)
+@inline
+def _warp_chunk(chunk, x, y, matrix, chunks, size, bilinear, mode, value):
+    first, last = images_of(chunks, chunk)
+    for image in range(first, last):
+        start, m = image * size.height * size.width * size.channels, matrix[6 * image : 6 * image + 6]
+        _warp_image(x, y, start, size, m, bilinear, _Fill(mode, value))
     image_size = size.height * size.width * size.channels
-    for chunk in prange(chunks.count):
-        first, last = images_of(chunks, chunk)
-        for image in range(first, last):
-            _warp_image(x, y, image * image_size, size, matrix[6 * image : 6 * image + 6], bilinear, _Fill(mode, value))
-        is_finite[chunk] = all_finite(y, first * image_size, (last - first) * image_size)
-    return count_zeros(is_finite) == 0
+    return all_finite(y, first * image_size, (last - first) * image_size)
+
+
+@parallel_kernel
+def _warp(pool, x, y, matrix, chunks, size, bilinear, mode, fill_value):
+    """Returns whether y is finite; else a + w · (b - a), as it stands above, may be NaN where the formula is not."""
+    value = x.dtype.type(fill_value)
+    return in_parallel(pool, chunks.count, _warp_chunk, (x, y, matrix, chunks, size, bilinear, mode, value))
 
 
 # -------------------------------------------------------------------------------------------------- gradient
@@ -246,13 +251,17 @@ def _spread_row(dy, dx, start, size, m, i, bilinear, mode):
         _add(dy, dx, source, _element(start, bottom, right, size), channels, y * x)
 
 
-@parallel_kernel
-def _warp_backward(dy, dx, matrix, chunks, size, bilinear, mode):
+@inline
+def _spread_chunk(chunk, dy, dx, matrix, chunks, size, bilinear, mode):
     image_size = size.height * size.width * size.channels
-    for chunk in prange(chunks.count):
-        first, last = images_of(chunks, chunk)
-        for image in range(first, last):
-            m = matrix[6 * image : 6 * image + 6]
-            fill(dx, image * image_size, image_size, 0)
-            for i in range(size.height):
-                _spread_row(dy, dx, image * image_size, size, m, i, bilinear, mode)
+    first, last = images_of(chunks, chunk)
+    for image in range(first, last):
+        m = matrix[6 * image : 6 * image + 6]
+        fill(dx, image * image_size, image_size, 0)
+        for i in range(size.height):
+            _spread_row(dy, dx, image * image_size, size, m, i, bilinear, mode)
+
+
+@parallel_kernel
+def _warp_backward(pool, dy, dx, matrix, chunks, size, bilinear, mode):
+    in_parallel(pool, chunks.count, _spread_chunk, (dy, dx, matrix, chunks, size, bilinear, mode))

@@ -11,7 +11,6 @@ Names in the kernels: `conv` and `group` are named tuples of tables, `frame` is 
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -19,10 +18,12 @@ from minicnn.backends.numba.convolution.direct import convolution, product_time
 from minicnn.backends.numba.convolution.gradients import Masked, masked_pixels
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import input_frame, outer_sum, strided_rows, strides, table_cache, zero_row
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.vectors import I64, Emitter
 from minicnn.geometry import Window
 
@@ -113,8 +114,8 @@ def _add_images(columns, dx, dx_padded, first, last, frame, conv, group):
 
 
 @inline
-def _chunk(x, transposed, incoming, zeros, out, images, frame, conv, group):
-    dx, dkernel, dbias = out
+def _chunk(chunk, x, transposed, incoming, zeros, sums, chunks, frame, conv, group):
+    (dx, dkernel, dbias), images = batch.sums_of(sums, chunks, chunk), batch.images_of(chunks, chunk)
     if images[0] == images[1]:
         fill(dkernel, 0, len(dkernel), 0)
     size, framed = frame.rows * frame.row_size, batch.is_framed(frame)
@@ -151,13 +152,11 @@ def _chunk(x, transposed, incoming, zeros, out, images, frame, conv, group):
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_backward(x, kernel, incoming, zeros, out, chunks, frame, conv, group):
+def _conv2d_backward(pool, x, kernel, incoming, zeros, out, chunks, frame, conv, group):
     _, dkernel, dbias = out
     transposed = scratch(len(kernel), x)  # (F, T·C)
     transpose(kernel, 0, conv.filters, conv.kernel_height, conv.filters, transposed, 0, conv.kernel_height)
-    kernel_sums, bias_sums = batch.sums_for(chunks, len(dkernel), conv.filters, x)
-    for chunk in prange(chunks.count):
-        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
-        _chunk(x, transposed, incoming, zeros, own, images, frame, conv, group)
-    batch.add_up(bias_sums, chunks.count, dbias)
-    batch.add_up(kernel_sums, chunks.count, dkernel)
+    sums = batch.sums_for(chunks, out.dx, len(dkernel), conv.filters, x)
+    in_parallel(pool, chunks.count, _chunk, (x, transposed, incoming, zeros, sums, chunks, frame, conv, group))
+    batch.add_up(pool, sums.dbias, chunks.count, dbias)
+    batch.add_up(pool, sums.dkernel, chunks.count, dkernel)

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from minicnn.backends.numba.machine.batch import chunks_of, frame_scratch, framed_image, images_of
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.offsets import (
     input_frame,
@@ -17,6 +17,7 @@ from minicnn.backends.numba.machine.offsets import (
     table_cache,
     zero_row,
 )
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.target import product_nanoseconds
 from minicnn.geometry import Window
 
@@ -76,7 +77,8 @@ def conv2d(
 
 
 @inline
-def _chunk(x, kernel, bias, y, relu, images, frame, conv):
+def _chunk(chunk, x, kernel, bias, y, relu, chunks, frame, conv):
+    images = images_of(chunks, chunk)
     padded = frame_scratch(frame, 0, x)
     for image in range(images[0], images[1]):
         source, start = framed_image(frame, x, image, padded)
@@ -92,6 +94,5 @@ def _chunk(x, kernel, bias, y, relu, images, frame, conv):
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d(x, kernel, bias, y, relu, chunks, frame, conv):
-    for chunk in prange(chunks.count):
-        _chunk(x, kernel, bias, y, relu, images_of(chunks, chunk), frame, conv)
+def _conv2d(pool, x, kernel, bias, y, relu, chunks, frame, conv):
+    in_parallel(pool, chunks.count, _chunk, (x, kernel, bias, y, relu, chunks, frame, conv))

@@ -1,21 +1,21 @@
 """The gradients of a convolution without pooling, by the same matrix product as `direct.py`.
 
-Names in the kernels: `conv` and `gradient` are named tuples of tables, `frame` is the input image's, `dy_frame` the
-gradient's.
+Names in the kernels: `conv` and `gradient` are named tuples of tables, `frame` is the input image's, `gradient.frame`
+that of dy.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.convolution.direct import convolution, product_time
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
+from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.finite import all_finite
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import (
@@ -29,6 +29,7 @@ from minicnn.backends.numba.machine.offsets import (
     table_cache,
     zero_row,
 )
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 from minicnn.geometry import Window
 
@@ -58,7 +59,7 @@ def conv2d_backward(x: np.ndarray, kernel: np.ndarray, incoming: Masked, out: Gr
     tables = input_frame(window, channels), convolution(window, channels, filters)
     turned, chunks = input_gradient(window, channels, filters), batch.chunks_with_sums(len(x), kernel.nbytes)
     time = product_time(x, kernel, window)
-    return _conv2d_backward.launch(time, *arrays, chunks, *tables, *turned, chunks=chunks.count)
+    return _conv2d_backward.launch(time, *arrays, chunks, *tables, turned, chunks=chunks.count)
 
 
 # ---------------------------------------------------------------------------------- tables of the input gradient
@@ -72,6 +73,7 @@ class InputGradient(NamedTuple):
     filters, inner table entries `phases[i, 2]` to `phases[i, 3]`.
     """
 
+    frame: Frame  # of dy
     dy_inside: np.ndarray  # every pixel of dy in its frame
     tap_order: np.ndarray  # phase by phase
     dy_rows: np.ndarray
@@ -82,8 +84,8 @@ class InputGradient(NamedTuple):
 
 
 @table_cache
-def input_gradient(window: Window, channels: int, filters: int) -> tuple[Frame, InputGradient]:
-    """The frame of dy and the tables of `InputGradient` for one geometry."""
+def input_gradient(window: Window, channels: int, filters: int) -> InputGradient:
+    """The tables for one geometry."""
     row_phases, column_phases = _phases(window)
     top, bottom = _margins(row_phases, window.out_height)
     left, right = _margins(column_phases, window.out_width)
@@ -101,7 +103,8 @@ def input_gradient(window: Window, channels: int, filters: int) -> tuple[Frame, 
             phases.append((row_start, row_last, inner_start, inner_start + len(dy_inner[-1])))
             row_start, inner_start = row_start + len(dx_rows[-1]), inner_start + len(dy_inner[-1])
     inside = outer_sum(strides(window.out_height, row_size), strides(window.out_width, filters))
-    return dy_frame, InputGradient(
+    return InputGradient(
+        dy_frame,
         dy_inside=row_table(first + inside),
         tap_order=np.concatenate(taps),
         dy_rows=np.concatenate(dy_rows),
@@ -208,14 +211,15 @@ def _turned_kernel(kernel, tap_order, channels, filters):
 
 
 @inline
-def _chunk(x, turned, incoming, zeros, out, images, frame, conv, dy_frame, gradient):
-    dx, dkernel, dbias = out
+def _chunk(chunk, x, turned, incoming, zeros, sums, chunks, frame, conv, gradient):
+    dx, dkernel, dbias = batch.sums_of(sums, chunks, chunk)
+    images = batch.images_of(chunks, chunk)
     if images[0] == images[1]:
         fill(dkernel, 0, len(dkernel), 0)
     padded = batch.frame_scratch(frame, 0, x)
-    framed = filled(dy_frame.size, 0, x)
+    framed = filled(gradient.frame.size, 0, x)
     for image in range(images[0], images[1]):
-        masked_image(dy_frame, incoming, image * conv.pixel_count * conv.filters, framed, conv.filters, dbias)
+        masked_image(gradient.frame, incoming, image * conv.pixel_count * conv.filters, framed, conv.filters, dbias)
         if len(dkernel) > 0:
             source, start = batch.framed_image(frame, x, image, padded)
             for pixel in range(0, conv.pixel_count, _PIXELS_TOGETHER):
@@ -243,14 +247,12 @@ def _chunk(x, turned, incoming, zeros, out, images, frame, conv, dy_frame, gradi
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_backward(x, kernel, incoming, zeros, out, chunks, frame, conv, dy_frame, gradient):
+def _conv2d_backward(pool, x, kernel, incoming, zeros, out, chunks, frame, conv, gradient):
     dx, dkernel, dbias = out
     tap_order = gradient.tap_order if len(dx) > 0 else gradient.tap_order[:0]
     turned = _turned_kernel(kernel, tap_order, conv.channels, conv.filters)
-    kernel_sums, bias_sums = batch.sums_for(chunks, len(dkernel), conv.filters, x)
-    for chunk in prange(chunks.count):
-        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
-        _chunk(x, turned, incoming, zeros, own, images, frame, conv, dy_frame, gradient)
-    batch.add_up(bias_sums, chunks.count, dbias)
-    batch.add_up(kernel_sums, chunks.count, dkernel)
+    sums = batch.sums_for(chunks, out.dx, len(dkernel), conv.filters, x)
+    in_parallel(pool, chunks.count, _chunk, (x, turned, incoming, zeros, sums, chunks, frame, conv, gradient))
+    batch.add_up(pool, sums.dbias, chunks.count, dbias)
+    batch.add_up(pool, sums.dkernel, chunks.count, dkernel)
     return len(dx) == 0 or all_finite(kernel, 0, len(kernel))

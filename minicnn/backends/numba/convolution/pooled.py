@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -18,9 +17,10 @@ from minicnn.backends.numba.convolution import choice
 from minicnn.backends.numba.convolution.direct import bias_or_zeros, convolution, product_time
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
+from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.finite import all_finite, count_zeros, images_not_finite
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.finite import all_finite, images_not_finite
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled
 from minicnn.backends.numba.machine.offsets import (
@@ -32,6 +32,7 @@ from minicnn.backends.numba.machine.offsets import (
     whole_vectors,
     zero_row,
 )
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.vectors import I8, Emitter, lanes_of
 from minicnn.backends.numba.pooling import Pooled, pool_cells
 from minicnn.geometry import Window
@@ -144,8 +145,9 @@ def _paired(kernel):
 
 
 @inline
-def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
+def _chunk(chunk, x, kernel, bias, out, relu, chunks, frame, conv, bands):
     """Returns whether the outputs are right: 0 · ∞ is NaN, and NaN wins. Single pixels meet no zeros of ours."""
+    images = batch.images_of(chunks, chunk)
     padded = batch.frame_scratch(frame, 0, x)
     band = filled(bands.scratch_size, -np.inf, x)  # what pooling finds in its padding
     for image in range(images[0], images[1]):
@@ -167,12 +169,9 @@ def _chunk(x, kernel, bias, out, relu, images, frame, conv, bands):
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d_pool(x, kernel, bias, out, relu, chunks, frame, conv, bands):
+def _conv2d_pool(pool, x, kernel, bias, out, relu, chunks, frame, conv, bands):
     """Returns whether the outputs are right."""
-    is_right = np.empty(chunks.count, np.uint8)
-    for chunk in prange(chunks.count):
-        is_right[chunk] = _chunk(x, kernel, bias, out, relu, batch.images_of(chunks, chunk), frame, conv, bands)
-    return count_zeros(is_right) == 0
+    return in_parallel(pool, chunks.count, _chunk, (x, kernel, bias, out, relu, chunks, frame, conv, bands))
 
 
 # ------------------------------------------------------------------------------------------------- backward
@@ -245,9 +244,10 @@ def _emit_spread(context, builder, signature, args):
 
 
 @inline
-def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
+def _gradient_chunk(chunk, x, gradient, zeros, sums, chunks, frame, conv, bands):
     """Returns whether the gradient is right."""
-    _, dkernel, dbias = out
+    _, dkernel, dbias = batch.sums_of(sums, chunks, chunk)
+    images = batch.images_of(chunks, chunk)
     is_right, size = True, frame.rows * frame.row_size
     skips = bands.bands * bands.pixel_count < conv.pixel_count and len(dkernel) > 0
     if images[0] == images[1]:
@@ -277,13 +277,11 @@ def _gradient_chunk(x, gradient, zeros, out, images, frame, conv, bands):
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _kernel_gradient(x, gradient, zeros, out, chunks, frame, conv, bands):
+def _kernel_gradient(pool, x, gradient, zeros, out, chunks, frame, conv, bands):
     _, dkernel, dbias = out
-    kernel_sums, bias_sums = batch.sums_for(chunks, len(dkernel), conv.filters, x)
-    is_right = np.empty(chunks.count, np.uint8)
-    for chunk in prange(chunks.count):
-        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
-        is_right[chunk] = _gradient_chunk(x, gradient, zeros, own, images, frame, conv, bands)
-    batch.add_up(bias_sums, chunks.count, dbias)
-    batch.add_up(kernel_sums, chunks.count, dkernel)
-    return count_zeros(is_right) == 0
+    sums = batch.sums_for(chunks, out.dx, len(dkernel), conv.filters, x)
+    arguments = x, gradient, zeros, sums, chunks, frame, conv, bands
+    is_right = in_parallel(pool, chunks.count, _gradient_chunk, arguments)
+    batch.add_up(pool, sums.dbias, chunks.count, dbias)
+    batch.add_up(pool, sums.dkernel, chunks.count, dkernel)
+    return is_right

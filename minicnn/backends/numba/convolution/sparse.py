@@ -10,7 +10,6 @@ That is the formula while pixels, weights and gradients are finite: 0 · ∞ is 
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -18,11 +17,13 @@ from minicnn.backends.numba.convolution.direct import product_time
 from minicnn.backends.numba.convolution.pooled import Winners
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
+from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.finite import all_finite, count_zeros
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.finite import all_finite
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import input_frame, outer_sum, strides, table_cache
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.target import TARGET, lanes, vectors
 from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.geometry import RELU_OFF, Window
@@ -233,9 +234,10 @@ def _filter_vectors(kernel, filters, strips):
 
 
 @inline
-def _chunk(x, packed, gradient, out, images, frame, strips):
+def _chunk(chunk, x, packed, gradient, sums, chunks, frame, strips):
     """Returns whether the gradients and, for dkernel, the pixels are finite."""
-    dx, dkernel, dbias = out
+    dx, dkernel, dbias = batch.sums_of(sums, chunks, chunk)
+    images = batch.images_of(chunks, chunk)
     is_finite, size = True, frame.rows * frame.row_size
     padded = batch.frame_scratch(frame, 0, x)
     dx_padded = scratch(frame.size if len(dx) > 0 else 0, x)
@@ -267,19 +269,16 @@ def _chunk(x, packed, gradient, out, images, frame, strips):
 
 
 @parallel_kernel
-def _conv2d_pool_backward(x, kernel, gradient, out, chunks, filters, frame, strips):
+def _conv2d_pool_backward(pool, x, kernel, gradient, out, chunks, filters, frame, strips):
     dx, dkernel, dbias = out
     packed = _filter_vectors(kernel if len(dx) > 0 else kernel[:0], filters, strips)
     size = filters * strips.slot_count if len(dkernel) > 0 else 0
-    kernel_sums, bias_sums = batch.sums_for(chunks, size, filters, x)  # (chunks, F, slots), (chunks, F)
-    is_finite = np.empty(chunks.count, np.uint8)
-    for chunk in prange(chunks.count):
-        own, images = batch.sums_of(out, kernel_sums, bias_sums, chunks, chunk), batch.images_of(chunks, chunk)
-        is_finite[chunk] = _chunk(x, packed, gradient, own, images, frame, strips)
-    batch.add_up(bias_sums, chunks.count, dbias)
+    sums = batch.sums_for(chunks, dx, size, filters, x)  # (chunks, F, slots), (chunks, F)
+    is_finite = in_parallel(pool, chunks.count, _chunk, (x, packed, gradient, sums, chunks, frame, strips))
+    batch.add_up(pool, sums.dbias, chunks.count, dbias)
     total = scratch(size, x)  # (F, slots)
-    batch.add_up(kernel_sums, chunks.count, total)
+    batch.add_up(pool, sums.dkernel, chunks.count, total)
     for i in range(strips.slot_count // strips.strip_slots if size > 0 else 0):
         start, at = i * strips.strip_slots, i * strips.length * filters
         transpose(total, start, strips.slot_count, filters, strips.length, dkernel, at, filters)
-    return count_zeros(is_finite) == 0 and (len(dx) == 0 or all_finite(kernel, 0, len(kernel)))
+    return is_finite and (len(dx) == 0 or all_finite(kernel, 0, len(kernel)))

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution.gradients import Masked, masked_image
@@ -34,9 +33,10 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
     transform_kernel,
 )
 from minicnn.backends.numba.machine.batch import chunks_of, framed_image, images_of, is_framed
+from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.finite import count_zeros, images_not_finite
-from minicnn.backends.numba.machine.launch import inline, parallel_kernel
+from minicnn.backends.numba.machine.finite import images_not_finite
+from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import (
@@ -50,6 +50,7 @@ from minicnn.backends.numba.machine.offsets import (
     whole_vectors,
     zero_row,
 )
+from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.target import ROWS, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.pooling import Pooled, pooled
@@ -313,8 +314,9 @@ def _store_tiles(products, bias, relu, out, first, tile_range, tiles, sizes):
 
 
 @inline
-def _chunk(source, factors, bias, out, relu, images, frame, tiles, sizes):
+def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes):
     """Returns whether all outputs are finite."""
+    images = images_of(chunks, chunk)
     is_changed = is_framed(frame) or len(source.y) > 0 or len(source.winner) > 0
     padded = filled(frame.size if is_changed else 0, 0, factors)
     sums = filled(sizes.channel_slots, 0, factors)  # of the gradients, not used here
@@ -334,11 +336,9 @@ def _chunk(source, factors, bias, out, relu, images, frame, tiles, sizes):
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d(kernel, source, bias, out, relu, chunks, frame, tiles, sizes):
+def _conv2d(pool, kernel, source, bias, out, relu, chunks, frame, tiles, sizes):
     """Returns whether all outputs are finite."""
     if tiles.turned:
         kernel = _turned_around(kernel, tiles)
-    factors, is_finite = _transformed_kernel(kernel, tiles, sizes), np.empty(chunks.count, np.uint8)
-    for chunk in prange(chunks.count):
-        is_finite[chunk] = _chunk(source, factors, bias, out, relu, images_of(chunks, chunk), frame, tiles, sizes)
-    return count_zeros(is_finite) == 0
+    factors = _transformed_kernel(kernel, tiles, sizes)
+    return in_parallel(pool, chunks.count, _chunk, (source, factors, bias, out, relu, chunks, frame, tiles, sizes))

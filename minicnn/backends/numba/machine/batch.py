@@ -7,12 +7,12 @@ same bits for any number of threads.
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import DTypeLike
 
-from minicnn.backends.numba.machine.launch import inline, parallel_inline
+from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.memory import copy, filled, scratch
 from minicnn.backends.numba.machine.offsets import Frame, flat, table_cache
+from minicnn.backends.numba.machine.parallel import in_parallel
 
 _MOST_CHUNKS = 32  # keeps as many cores busy, and a chunk's scratch memory serves several images
 _MOST_CHUNKS_WITH_SUMS = 8  # where each keeps a sum as large as the kernel, which has to be added up
@@ -104,20 +104,15 @@ def wanted(dx: np.ndarray | None, dkernel: np.ndarray | None, dbias: np.ndarray 
 
 
 @inline
-def sums_for(chunks: Chunks, kernel_size: int, filters: int, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Memory for every chunk's sums: (chunks, kernel_size), undefined, and (chunks, filters), zero; flat.
-
-    No `Gradients`: Numba takes a named tuple into a `prange` only if it is an argument or made in the kernel itself.
-    """
-    return scratch(chunks.count * kernel_size, like), filled(chunks.count * filters, 0, like)
+def sums_for(chunks: Chunks, dx: np.ndarray, kernel_size: int, filters: int, like: np.ndarray) -> Gradients:
+    """dx, and memory for every chunk's sums: (chunks, kernel_size), undefined, and (chunks, filters), zero; flat."""
+    return Gradients(dx, scratch(chunks.count * kernel_size, like), filled(chunks.count * filters, 0, like))
 
 
 @inline
-def sums_of(
-    gradients: Gradients, kernel_sums: np.ndarray, bias_sums: np.ndarray, chunks: Chunks, chunk: int
-) -> Gradients:
+def sums_of(sums: Gradients, chunks: Chunks, chunk: int) -> Gradients:
     """A chunk's own rows of the sums, and the same dx: chunks write different images of it."""
-    return Gradients(gradients.dx, _row_of(kernel_sums, chunks, chunk), _row_of(bias_sums, chunks, chunk))
+    return Gradients(sums.dx, _row_of(sums.dkernel, chunks, chunk), _row_of(sums.dbias, chunks, chunk))
 
 
 @inline
@@ -126,20 +121,8 @@ def _row_of(sums, chunks, chunk):
     return sums[chunk * size : (chunk + 1) * size]
 
 
-@parallel_inline
-def add_up(sums: np.ndarray, count: int, total: np.ndarray) -> None:
-    """total = the sum of `count` chunks' rows of sums (count, size), added in their order; nothing if it is empty."""
-    tasks = (len(total) + _ADDED_TOGETHER - 1) // _ADDED_TOGETHER
-    if len(sums) >= _LEAST_PARALLEL_SUM:
-        for task in prange(tasks):
-            _add_some(sums, count, total, task)
-    else:
-        for task in range(tasks):
-            _add_some(sums, count, total, task)
-
-
 @inline
-def _add_some(sums, count, total, task):
+def _add_some(task, sums, count, total):
     first, last = task * _ADDED_TOGETHER, min((task + 1) * _ADDED_TOGETHER, len(total))
     own = total[first:last]
     copy(sums, first, last - first, total, first)
@@ -148,3 +131,10 @@ def _add_some(sums, count, total, task):
         others = sums[start + first : start + last]
         for i in range(last - first):
             own[i] += others[i]
+
+
+@inline
+def add_up(pool: int, sums: np.ndarray, count: int, total: np.ndarray) -> None:
+    """total = the sum of `count` chunks' rows of sums (count, size), added in their order; nothing if it is empty."""
+    tasks = (len(total) + _ADDED_TOGETHER - 1) // _ADDED_TOGETHER
+    in_parallel(pool if len(sums) >= _LEAST_PARALLEL_SUM else 0, tasks, _add_some, (sums, count, total))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from llvmlite import ir
 
-from minicnn.backends.numba.machine.launch import inline
+from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.vectors import I64, Emitter
 
 
@@ -27,15 +27,6 @@ def all_finite(array: np.ndarray, start: int, count: int) -> bool:
     for i in range(count):
         total += part[i] * zero  # NaN for NaN and infinity
     return total == zero
-
-
-@inline
-def count_zeros(flags: np.ndarray) -> int:
-    """How many flags are 0."""
-    count = 0
-    for flag in flags:
-        count += flag == 0
-    return count
 
 
 def emit_all_finite(emit: Emitter, vectors: list[ir.Value], count: ir.Value) -> ir.Value:

@@ -12,8 +12,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from minicnn.backends.numba.machine.compiled import SharedCode, inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.launch import SharedCode, inline
 from minicnn.backends.numba.machine.target import ROWS, TARGET, WIDTH
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 

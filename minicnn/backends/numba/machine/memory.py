@@ -4,7 +4,7 @@ import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minicnn.backends.numba.machine.launch import inline
+from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 
 _CACHE_LINE, _VECTOR_SLACK = 64, 64  # bytes

@@ -1,17 +1,22 @@
-"""Machine code of a kernel that runs as it is kept on disk.
+"""How Numba's compiler is used: what is part of a kernel is compiled with the kernel, and once.
 
-Numba compiles what a kernel calls, and the body of a `prange`, on its own first, then copies it into the kernel and
-optimises it there again. The copy is a weak symbol, and the linker prefers code of the same name that is in memory
-already: in the process that compiles, the first code; in one that reads the kernel from disk, the copy, or that of a
-kernel read before. All of them are right, but they may round differently.
+Numba compiles a function that kernels call to machine code of its own first, with two wrappers for Python, then copies
+it into the kernel and optimises it there again. Nobody ever calls that machine code: `Part` stops before it.
+
+What is copied is a weak symbol, and the linker prefers code of the same name that is in memory already: in the process
+that compiles, another kernel's; in one that reads the kernel from disk, the copy. All of them are right, but they may
+round differently. `SelfContained` makes a kernel call its own copies.
 """
 
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
 
-class _Library(JITCodeLibrary):
+class _Kept(JITCodeLibrary):
     """Code that calls its own copy of every function it holds one of."""
+
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout  # what follows optimises the whole anyway
 
     def _optimize_final_module(self):
         super()._optimize_final_module()
@@ -20,10 +25,43 @@ class _Library(JITCodeLibrary):
                 function.linkage = "internal"
 
 
+class _Linked(_Kept):
+    """Code that is linked into other code, never run."""
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
 class SelfContained(Compiler):
     """Numba's compiler, for functions that only Python calls or that are called through their address."""
 
+    _library = _Kept
+
+    def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
+        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+        flags.no_cfunc_wrapper = flags.no_cfunc_wrapper or not flags.no_cpython_wrapper
+
     def compile_extra(self, func):
-        self.state.library = _Library(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.library = self._library(self.state.targetctx.codegen(), func.__qualname__)
         self.state.library.enable_object_caching()
         return super().compile_extra(func)
+
+
+class Part(SelfContained):
+    """Numba's compiler, for functions that are compiled into others."""
+
+    _library = _Linked
+
+    def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+
+    def compile_extra(self, func):
+        result = super().compile_extra(func)
+        name = [].append  # Numba tells functions apart by the builtin that Python would call: any will do, if it is new
+        result.target_context.insert_user_function(name, result.fndesc, [result.library])
+        return result._replace(entry_point=name)

@@ -1,0 +1,61 @@
+"""What all machine code of this backend has in common: how Numba compiles it, and where it is kept."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import llvmlite.binding
+from numba import njit, types
+from numba.core.ccallback import CFunc
+
+from minicnn.backends.numba.machine.disk_cache import cache_of
+from minicnn.backends.numba.machine.self_contained import Part, SelfContained
+
+# No "nnan" or "ninf": NaN must stay NaN, an error that vanishes is worse than an error.
+OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "boundscheck": False, "error_model": "numpy"}
+
+_Function = TypeVar("_Function", bound=Callable)
+
+
+def inline(function: _Function) -> _Function:
+    """Decorator: a function that kernels are made of, compiled into each of them."""
+    return njit(pipeline_class=Part, **OPTIONS)(function)
+
+
+def c_function(function: Callable, *argument_types: types.Type) -> CFunc:
+    """A function compiled on its own, that returns nothing and is called through its ``address``."""
+    code = CFunc(function, (argument_types, types.void), locals={}, options=OPTIONS, pipeline_class=SelfContained)
+    code._cache = cache_of(function) or code._cache
+    code.compile()
+    return code
+
+
+class SharedCode:
+    """A function that is compiled once per element type and called by kernels through its address.
+
+    Numba copies what is decorated with `inline` into every kernel that calls it, and optimises it there again and
+    again. The matrix product is too large for that.
+
+    Parameters
+    ----------
+    function : callable
+        Takes pointers and numbers.
+    types_of : callable
+        The argument types for a Numba element type.
+    """
+
+    def __init__(self, function: Callable, types_of: Callable):
+        self.types_of = types_of
+        self._function = function
+        self._compiled = {}
+
+    def symbol(self, scalar: types.Type) -> str:
+        """The name that kernels call."""
+        return f"minicnn_{self._function.__name__}_{scalar}"
+
+    def provide(self, scalar: types.Type) -> None:
+        """Have the machine code in memory, and its name known to the linker."""
+        if scalar in self._compiled:
+            return
+        code = c_function(self._function, *self.types_of(scalar))
+        llvmlite.binding.add_symbol(self.symbol(scalar), code.address)
+        self._compiled[scalar] = code

@@ -1,0 +1,168 @@
+"""The threads that kernels run on: every task runs once, whatever the others do."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from minicnn.backends.numba.machine import launch, pool
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.pool import Pool
+
+
+@inline
+def _count(i, counts):
+    counts[i] += 1
+
+
+@inline
+def _count_slowly(i, counts, work):
+    total = 0.0
+    for j in range(work):
+        total += np.sqrt(float(j))
+    counts[i] += 1 if total >= 0 else 0
+
+
+@inline
+def _inner(i, outer, counts):
+    counts[outer * 10 + i] += 1
+
+
+@inline
+def _outer(i, pool, counts):
+    in_parallel(pool, 10, _inner, (i, counts))
+
+
+def _counting(pool, counts):
+    in_parallel(pool, len(counts), _count, (counts,))
+
+
+def _counting_slowly(pool, counts, work):
+    in_parallel(pool, len(counts), _count_slowly, (counts, work))
+
+
+def _nested(pool, counts):
+    in_parallel(pool, len(counts) // 10, _outer, (pool, counts))
+
+
+counting, counting_slowly, nested = (launch.parallel_kernel(f) for f in (_counting, _counting_slowly, _nested))
+
+
+@pytest.fixture
+def many():
+    """A pool of more threads than most machines have processors: they are interrupted everywhere."""
+    made = Pool(8)
+    made.use(8)
+    yield made
+    made.stop()
+
+
+def entry(kernel, *arguments):
+    """The compiled function of a kernel, which takes any pool."""
+    return kernel._entry(arguments)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 1000])
+def test_every_task_runs_once(many, count):
+    counts = np.zeros(count)
+    run = entry(counting, counts)
+    for _ in range(300):
+        run(many.address, counts)
+    assert (counts == 300).all()
+
+
+def test_more_tasks_than_a_range_can_count(many):
+    counts = np.zeros((1 << 20) + 5)
+    entry(counting, counts)(many.address, counts)
+    assert (counts == 1).all()
+
+
+@pytest.mark.parametrize("work", [0, 1000])
+def test_the_number_of_threads_may_change_at_any_time(many, work):
+    counts = np.zeros(40)
+    run = entry(counting_slowly, counts, work)
+    for i in range(200):
+        many.use(1 + i % 8)
+        run(many.address, counts, work)
+    assert (counts == 200).all()
+
+
+def test_threads_that_have_gone_to_sleep_wake_up(many):
+    counts = np.zeros(64)
+    run = entry(counting_slowly, counts, 1000)
+    many._write(pool._SPINS, 1)  # they fall asleep at once
+    for _ in range(200):
+        run(many.address, counts, 1000)
+    assert (counts == 200).all()
+
+
+def test_a_kernel_inside_a_task_runs_on_that_thread(many):
+    counts = np.zeros(400)
+    run = entry(nested, counts)
+    for _ in range(50):
+        run(many.address, counts)
+    assert (counts == 50).all()
+
+
+def test_two_python_threads_share_a_pool(many):
+    run, made = entry(counting_slowly, np.zeros(1), 0), []
+
+    def call():
+        counts = np.zeros(50)
+        for _ in range(100):
+            run(many.address, counts, 100)
+        made.append(counts)
+
+    callers = [threading.Thread(target=call) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert all((counts == 100).all() for counts in made)
+    assert len(made) == 3
+
+
+def test_stopping_ends_all_threads(many):
+    many.stop()
+    assert many._read(pool._ALIVE) == 0
+    counts = np.zeros(9)
+    entry(counting, counts)(many.address, counts)
+    assert (counts == 1).all()
+
+
+SCRIPT = """
+import multiprocessing, os, sys
+import numpy as np
+import minicnn as mc
+
+def predict(_):
+    return model.predict(x, verbose=0).tobytes()
+
+x = np.random.default_rng(0).random((64, 12, 12, 1), np.float32)
+model = mc.Sequential([mc.Input((12, 12, 1)), mc.layers.Conv2D(8, 3, activation="relu"), mc.layers.Flatten(),
+                       mc.layers.Dense(4, activation="softmax")])
+model.compile("adam", "sparse_categorical_crossentropy", backend="numba")
+mc.set_num_threads(2)
+model.fit(x, np.arange(64) % 4, epochs=2, verbose=0)
+expected = predict(0)
+with multiprocessing.get_context("fork").Pool(2) as processes:
+    assert processes.map(predict, range(4)) == [expected] * 4
+child = os.fork()
+if child == 0:
+    model.fit(x, np.arange(64) % 4, epochs=1, verbose=0)
+    os._exit(7 if predict(0) != expected else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert predict(0) == expected
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forked_children_predict_and_train():
+    run = subprocess.run([sys.executable, "-c", SCRIPT], check=False, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr

@@ -92,13 +92,17 @@ class Emitter:
 
     def store_first(self, value: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
         """Store the lanes below `count` of a vector of numbers or bytes."""
-        lane_indices = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
-        mask = self.builder.icmp_signed("<", lane_indices, self.splat(count))
+        mask = self.below(count)
         target = self.builder.bitcast(pointer, value.type.as_pointer())
         suffix = f"v{self.lanes}i8" if value.type.element == I8 else self.suffix
         function_type = ir.FunctionType(ir.VoidType(), [value.type, target.type, _I32, mask.type])
         function = cgutils.get_or_insert_function(self.builder.module, function_type, f"llvm.masked.store.{suffix}.p0")
         self.builder.call(function, [value, target, ir.Constant(_I32, self._align(value)), mask])
+
+    def below(self, count: ir.Value) -> ir.Value:
+        """Which lanes are below `count`."""
+        lane_indices = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", lane_indices, self.splat(count))
 
     def splat(self, scalar: ir.Value) -> ir.Value:
         """The scalar in every lane."""

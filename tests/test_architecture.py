@@ -44,7 +44,7 @@ FLOORS = {
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
     "minicnn.backends.numba.machine": (
-        ("batch",),
+        ("batch", "channels"),
         ("matrix",),
         ("memory", "offsets"),
         ("launch", "denormals", "vectors"),
@@ -55,7 +55,8 @@ FLOORS = {
     "minicnn.layers": (
         ("*",),
         ("kernel",),
-        ("activations", "normalization"),
+        ("normalization",),
+        ("activations", "merge"),
         ("base",),
         ("one_off", "names", "shapes"),
     ),
@@ -126,7 +127,7 @@ BESIDE_THE_CORE = {
     "optimizers.optimizer": {"optimizers.schedules"},  # a rate may be one
     "optimizers.rules": {"optimizers.schedules"},
     "parameters": {"regularizers"},
-    "plan.fusion": {"layers.augmentation", "layers.normalization"},  # in its table of rules
+    "plan.fusion": {"layers.augmentation", "layers.merge", "layers.normalization"},  # in its table of rules
     "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
     "training.loop": {"callbacks"},
     "training.progress": {"callbacks"},

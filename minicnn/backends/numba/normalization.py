@@ -14,9 +14,9 @@ from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minicnn.backends.numba.machine.channels import Periods, over_channels, periods_of, repeat, repeated
+from minicnn.backends.numba.machine.channels import over_channels, periods_of, repeat
 from minicnn.backends.numba.machine.launch import inline, parallel_kernel
-from minicnn.backends.numba.machine.memory import filled
+from minicnn.backends.numba.machine.memory import fill, filled
 from minicnn.backends.numba.machine.offsets import flat
 from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.reference.normalization import Moments, MovingAverages
@@ -112,12 +112,12 @@ class _Gradients(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """A chunk's sums of what is around `centre`."""
+    """A chunk's sums of what is around a centre."""
 
     x: np.ndarray
-    centre: np.ndarray  # float64
-    sums: np.ndarray  # float64
-    squares: np.ndarray  # float64
+    table: np.ndarray  # float64; rows of `padded` numbers: the centre, then two rows of sums for each chunk
+    padded: int
+    own: int  # first of the chunk's sums
 
 
 @intrinsic
@@ -131,15 +131,16 @@ def _emit_add_squares(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
     x, wide = emit.moved(operands.x, start), _Wide(emit)
-    centre, inside = wide.load(operands.centre, column), emit.below(count)
-    sums, squares = emit.registers([wide.load(a, column) for a in (operands.sums, operands.squares)])
+    centre, inside = wide.load(emit.moved(operands.table, column)), emit.below(count)
+    rows_of_sums = _rows(emit, operands.table, operands.own, operands.padded, column, 2)
+    sums, squares = emit.registers([wide.load(row) for row in rows_of_sums])
     with cgutils.for_range(builder, rows) as loop:
         value = wide.of(emit.load(emit.moved(x, builder.mul(loop.index, stride))))
         value = builder.select(inside, builder.fsub(value, centre), wide.zero)
         builder.store(builder.fadd(builder.load(sums), value), sums)
         builder.store(wide.multiply_add(value, value, builder.load(squares)), squares)
-    wide.store(builder.load(sums), operands.sums, column)
-    wide.store(builder.load(squares), operands.squares, column)
+    for register, row in zip((sums, squares), rows_of_sums, strict=True):
+        wide.store(builder.load(register), row)
     return context.get_dummy_value()
 
 
@@ -157,46 +158,80 @@ class _Wide:
     def multiply_add(self, x, y, z):
         return self._builder.fadd(self._builder.fmul(x, y, flags=["contract"]), z, flags=["contract"])
 
-    def load(self, pointer, column):
-        return self._builder.load(self._pointer(pointer, column), align=8)
+    def load(self, pointer):
+        return self._builder.load(self._builder.bitcast(pointer, self._vector.as_pointer()), align=8)
 
-    def store(self, value, pointer, column):
-        """Of scratch memory: all lanes."""
-        self._builder.store(value, self._pointer(pointer, column), align=8)
+    def store(self, value, pointer):
+        """All lanes: into scratch memory."""
+        self._builder.store(value, self._builder.bitcast(pointer, self._vector.as_pointer()), align=8)
 
-    def _pointer(self, pointer, column):
-        return self._builder.bitcast(self._emit.moved(pointer, column), self._vector.as_pointer())
+
+def _rows(emit, table, start, padded, column, count):
+    """Pointers to a column of rows of a table, from element `start` on."""
+    first = emit.moved(table, start, column)
+    return [emit.moved(first, emit.builder.mul(padded, emit.index(i))) for i in range(count)]
 
 
 _sum_squares = over_channels(_add_squares)
 
 
 @inline
-def _sum_chunk(x, centre, sums, squares, p, chunk):
-    first, last = chunk * p.padded, (chunk + 1) * p.padded
-    _sum_squares(_Sums(x, centre, sums[first:last], squares[first:last]), p, chunk)
+def _sum_chunk(x, table, p, chunk):
+    _sum_squares(_Sums(x, table, p.padded, (1 + 2 * chunk) * p.padded), p, chunk)
 
 
 @inline
-def _totals(parts, p, scale, totals):
-    """totals[c] = scale · the sum of all chunks' parts (chunks, padded), in their order."""
+def _total(table, p, which, c):
+    """A channel's sums of all chunks, in their order."""
+    total = 0.0
+    for chunk in range(p.chunks):
+        start = (1 + 2 * chunk + which) * p.padded
+        for first in range(start, start + p.period, p.channels):
+            total += table[first + c]
+    return total
+
+
+@inline
+def _take_moments(table, state, p, variance):
+    """mean and variance from the sums; the centre of the next sums is the mean."""
+    share = p.channels / p.size
     for c in range(p.channels):
-        total = 0.0
-        for chunk in range(p.chunks):
-            for first in range(chunk * p.padded, chunk * p.padded + p.period, p.channels):
-                total += parts[first + c]
-        totals[c] = total * scale
+        mean = _total(table, p, 0, c) * share
+        variance[c] = _total(table, p, 1, c) * share - mean * mean
+        if variance[c] < 0:
+            variance[c] = 0
+        for i in range(c, p.period, p.channels):
+            table[i] += mean
+        state.mean[c] = table[c]
+    fill(table, p.padded, 2 * p.chunks * p.padded, 0)
 
 
 @inline
-def _close_variance(rule, state, variance):
-    """Take the batch's moments, and let the moving averages follow them."""
+def _follow(rule, state, variance):
+    """Let the moving averages follow the batch's moments; or take them instead."""
     number = state.mean.dtype.type
     follow = number(1 - rule.momentum)
     for c in range(len(variance)):
+        if rule.training:
+            state.moving_mean[c] += follow * (state.mean[c] - state.moving_mean[c])
+            state.moving_variance[c] += follow * (number(variance[c]) - state.moving_variance[c])
+        else:
+            state.mean[c], variance[c] = state.moving_mean[c], state.moving_variance[c]
         state.inverse_std[c] = number(1 / math.sqrt(variance[c] + rule.epsilon))
-        state.moving_mean[c] += follow * (state.mean[c] - state.moving_mean[c])
-        state.moving_variance[c] += follow * (number(variance[c]) - state.moving_variance[c])
+
+
+@inline
+def _affine(state, p, like):
+    """Rows of numbers for a period: mean, scale, shift."""
+    table = filled(3 * p.padded, 0, like)
+    for i in range(p.period):
+        c = i % p.channels
+        table[i], table[p.padded + i] = state.mean[c], state.inverse_std[c]
+        if len(state.gamma) > 0:
+            table[p.padded + i] *= state.gamma[c]
+        if len(state.beta) > 0:
+            table[2 * p.padded + i] = state.beta[c]
+    return table
 
 
 class _Normalized(NamedTuple):
@@ -205,9 +240,8 @@ class _Normalized(NamedTuple):
     x: np.ndarray
     y: np.ndarray
     added: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
-    shift: np.ndarray
+    table: np.ndarray  # rows of `padded` numbers: mean, scale, shift
+    padded: int
     has_added: bool
     relu: bool
 
@@ -222,17 +256,17 @@ def _normalize(typingctx, operands, start, rows, stride, column, count):
 def _emit_normalize(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
-    mean, scale, shift = (emit.load(emit.moved(a, column)) for a in operands[3:6])
-    floor = builder.select(operands.relu, emit.full(0.0), emit.full(-np.inf))
-    with builder.if_else(operands.has_added) as (with_added, alone):
-        for branch, adds in ((with_added, True), (alone, False)):
-            with branch, cgutils.for_range(builder, rows) as loop:
-                offset = builder.add(start, builder.mul(loop.index, stride))
-                centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
-                value = emit.multiply_add(centred, scale, shift)
-                if adds:
-                    value = builder.fadd(value, emit.load(emit.moved(operands.added, offset)))
-                emit.store_counted(emit.at_least(floor, value), emit.moved(operands.y, offset), count)
+    table = _rows(emit, operands.table, emit.index(0), operands.padded, column, 3)
+    mean, scale, shift = (emit.load(row) for row in table)
+    floor, inside = builder.select(operands.relu, emit.full(0.0), emit.full(-np.inf)), emit.below(count)
+    added = builder.select(operands.has_added, operands.added, operands.x)
+    counts, zero = emit.splat(operands.has_added), emit.full(0.0)
+    with cgutils.for_range(builder, rows) as loop:
+        offset = builder.add(start, builder.mul(loop.index, stride))
+        centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
+        value = emit.multiply_add(centred, scale, shift)
+        value = builder.fadd(value, builder.select(counts, emit.load(emit.moved(added, offset)), zero))
+        emit.store_masked(emit.at_least(floor, value), emit.moved(operands.y, offset), inside)
     return context.get_dummy_value()
 
 
@@ -240,46 +274,24 @@ _normalize_rows = over_channels(_normalize)
 
 
 @inline
-def _normalize_chunk(x, added, y, mean, scale, shift, relu, p, chunk):
-    _normalize_rows(_Normalized(x, y, added, mean, scale, shift, len(added) > 0, relu), p, chunk)
+def _normalize_chunk(x, added, y, table, relu, p, chunk):
+    _normalize_rows(_Normalized(x, y, added, table, p.padded, len(added) > 0, relu), p, chunk)
 
 
 @parallel_kernel
 def _batch_norm(x, added, y, state, rule, p):
-    wide = np.empty(0, np.float64)
     variance = np.empty(p.channels, np.float64)
     if rule.training:
-        centres, means = np.empty(p.channels, np.float64), np.empty(p.channels, np.float64)
-        for c in range(p.channels):
-            centres[c] = x[c]
+        sums = filled((1 + 2 * p.chunks) * p.padded, 0, variance)
+        repeat(x, p, sums)  # the first pixel is not far from the mean, as a rule
         for _ in range(x.itemsize // 4):  # float64: once more, now around the mean
-            centre = repeated(centres, p, wide)
-            sums, squares = filled(p.chunks * p.padded, 0, wide), filled(p.chunks * p.padded, 0, wide)
             for chunk in prange(p.chunks):
-                _sum_chunk(x, centre, sums, squares, p, chunk)
-            count = p.size // p.channels
-            _totals(sums, p, 1 / count, means)
-            _totals(squares, p, 1 / count, variance)
-            for c in range(p.channels):
-                variance[c] -= means[c] * means[c]
-                if variance[c] < 0:
-                    variance[c] = 0
-                centres[c] += means[c]
-                state.mean[c] = centres[c]
-        _close_variance(rule, state, variance)
-    else:
-        for c in range(p.channels):
-            state.mean[c] = state.moving_mean[c]
-            state.inverse_std[c] = 1 / math.sqrt(state.moving_variance[c] + rule.epsilon)
-    mean, scale = repeated(state.mean, p, x), repeated(state.inverse_std, p, x)
-    shift = filled(p.padded, 0, x)
-    if len(state.beta) > 0:
-        repeat(state.beta, p, shift)
-    if len(state.gamma) > 0:
-        for i in range(p.period):
-            scale[i] *= state.gamma[i % p.channels]
+                _sum_chunk(x, sums, p, chunk)
+            _take_moments(sums, state, p, variance)
+    _follow(rule, state, variance)
+    table = _affine(state, p, x)
     for chunk in prange(p.chunks):
-        _normalize_chunk(x, added, y, mean, scale, shift, rule.relu, p, chunk)
+        _normalize_chunk(x, added, y, table, rule.relu, p, chunk)
 
 
 # ------------------------------------------------------------------------------------------------------ backward
@@ -293,8 +305,9 @@ class _GradientSums(NamedTuple):
     dy: np.ndarray
     dadded: np.ndarray
     mean: np.ndarray
-    sums: np.ndarray  # float64
-    products: np.ndarray  # float64
+    table: np.ndarray  # as in `_Sums`
+    padded: int
+    own: int
     has_relu: bool
     has_added: bool
 
@@ -310,19 +323,20 @@ def _emit_add_products(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
     wide, inside, mean = _Wide(emit), emit.below(count), emit.load(emit.moved(operands.mean, column))
-    sums, products = emit.registers([wide.load(a, column) for a in (operands.sums, operands.products)])
+    rows_of_sums = _rows(emit, operands.table, operands.own, operands.padded, column, 2)
+    sums, products = emit.registers([wide.load(row) for row in rows_of_sums])
     with cgutils.for_range(builder, rows) as loop:
         offset = builder.add(start, builder.mul(loop.index, stride))
         gradient = _emit_masked(emit, operands, offset, inside)
         with builder.if_then(operands.has_added):
-            emit.store_counted(gradient, emit.moved(operands.dadded, offset), count)
+            emit.store_masked(gradient, emit.moved(operands.dadded, offset), inside)
         centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
         centred = builder.select(inside, centred, emit.full(0.0))
         gradient, centred = wide.of(gradient), wide.of(centred)
         builder.store(builder.fadd(builder.load(sums), gradient), sums)
         builder.store(wide.multiply_add(gradient, centred, builder.load(products)), products)
-    wide.store(builder.load(sums), operands.sums, column)
-    wide.store(builder.load(products), operands.products, column)
+    for register, row in zip((sums, products), rows_of_sums, strict=True):
+        wide.store(builder.load(register), row)
     return context.get_dummy_value()
 
 
@@ -339,23 +353,20 @@ _sum_products = over_channels(_add_products)
 
 
 @inline
-def _gradient_sums_chunk(x, y, dy, dadded, mean, sums, products, p, chunk):
-    first, last = chunk * p.padded, (chunk + 1) * p.padded
-    flags = len(y) > 0, len(dadded) > 0
-    _sum_products(_GradientSums(x, y, dy, dadded, mean, sums[first:last], products[first:last], *flags), p, chunk)
+def _gradient_sums_chunk(x, y, dy, dadded, mean, table, p, chunk):
+    sums = table, p.padded, (1 + 2 * chunk) * p.padded
+    _sum_products(_GradientSums(x, y, dy, dadded, mean, *sums, len(y) > 0, len(dadded) > 0), p, chunk)
 
 
 class _InputGradient(NamedTuple):
-    """dx = dy · scale - (x - mean) · slope - shift."""
+    """dx = dy · scale + (x - mean) · slope + shift."""
 
     x: np.ndarray
     y: np.ndarray
     dy: np.ndarray
     dx: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
-    slope: np.ndarray
-    shift: np.ndarray
+    table: np.ndarray  # rows of `padded` numbers: mean, scale, slope, shift
+    padded: int
     has_relu: bool
 
 
@@ -369,13 +380,15 @@ def _normalize_gradient(typingctx, operands, start, rows, stride, column, count)
 def _emit_normalize_gradient(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
-    mean, scale, slope, shift = (emit.load(emit.moved(a, column)) for a in operands[4:8])
+    table = _rows(emit, operands.table, emit.index(0), operands.padded, column, 4)
+    mean, scale, slope, shift = (emit.load(row) for row in table)
+    inside = emit.below(count)
     with cgutils.for_range(builder, rows) as loop:
         offset = builder.add(start, builder.mul(loop.index, stride))
         centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
         value = emit.multiply_add(centred, slope, shift)
         value = emit.multiply_add(_emit_masked(emit, operands, offset), scale, value)
-        emit.store_counted(value, emit.moved(operands.dx, offset), count)
+        emit.store_masked(value, emit.moved(operands.dx, offset), inside)
     return context.get_dummy_value()
 
 
@@ -383,35 +396,38 @@ _normalize_gradient_rows = over_channels(_normalize_gradient)
 
 
 @inline
-def _input_gradient_chunk(x, y, dy, out, mean, scale, slope, shift, p, chunk):
+def _input_gradient_chunk(x, y, dy, out, table, p, chunk):
     is_masked = len(out.dadded) > 0  # by the first pass
     gradient = out.dadded if is_masked else dy
     has_relu = len(y) > 0 and not is_masked
-    _normalize_gradient_rows(_InputGradient(x, y, gradient, out.dx, mean, scale, slope, shift, has_relu), p, chunk)
+    _normalize_gradient_rows(_InputGradient(x, y, gradient, out.dx, table, p.padded, has_relu), p, chunk)
+
+
+@inline
+def _close_gradients(sums, out, state, training, p, table):
+    """dbeta and dgamma from the sums; scale, slope and shift of dx."""
+    for c in range(p.channels):
+        dbeta, dgamma = _total(sums, p, 0, c), _total(sums, p, 1, c) * state.inverse_std[c]
+        scale = np.float64(state.inverse_std[c])
+        if len(state.gamma) > 0:
+            scale *= state.gamma[c]
+        share = -scale * p.channels / p.size if training else 0.0
+        for i in range(c, p.period, p.channels):
+            table[p.padded + i] = scale
+            table[2 * p.padded + i] = share * dgamma * state.inverse_std[c]
+            table[3 * p.padded + i] = share * dbeta
+        if len(out.dbeta) > 0:
+            out.dbeta[c] = dbeta
+        if len(out.dgamma) > 0:
+            out.dgamma[c] = dgamma
 
 
 @parallel_kernel
 def _batch_norm_backward(x, y, dy, out, state, training, p):
-    wide = np.empty(0, np.float64)
-    mean = repeated(state.mean, p, x)
-    sums, products = filled(p.chunks * p.padded, 0, wide), filled(p.chunks * p.padded, 0, wide)
+    sums, table = filled((1 + 2 * p.chunks) * p.padded, 0, np.empty(0, np.float64)), filled(4 * p.padded, 0, x)
+    repeat(state.mean, p, table)
     for chunk in prange(p.chunks):
-        _gradient_sums_chunk(x, y, dy, out.dadded, mean, sums, products, p, chunk)
-    dbeta, dgamma = np.empty(p.channels, np.float64), np.empty(p.channels, np.float64)
-    _totals(sums, p, 1.0, dbeta)
-    _totals(products, p, 1.0, dgamma)
-    scales, slopes, shifts = np.empty(p.channels, np.float64), np.zeros(p.channels), np.zeros(p.channels)
-    for c in range(p.channels):
-        dgamma[c] *= state.inverse_std[c]
-        scales[c] = state.inverse_std[c] * (np.float64(state.gamma[c]) if len(state.gamma) > 0 else 1.0)
-        if training:
-            share = -scales[c] * p.channels / p.size
-            slopes[c], shifts[c] = share * dgamma[c] * state.inverse_std[c], share * dbeta[c]
-        if len(out.dbeta) > 0:
-            out.dbeta[c] = dbeta[c]
-        if len(out.dgamma) > 0:
-            out.dgamma[c] = dgamma[c]
-    if len(out.dx) > 0:
-        scale, slope, shift = repeated(scales, p, x), repeated(slopes, p, x), repeated(shifts, p, x)
-        for chunk in prange(p.chunks):
-            _input_gradient_chunk(x, y, dy, out, mean, scale, slope, shift, p, chunk)
+        _gradient_sums_chunk(x, y, dy, out.dadded, table, sums, p, chunk)
+    _close_gradients(sums, out, state, training, p, table)
+    for chunk in prange(p.chunks if len(out.dx) > 0 else 0):
+        _input_gradient_chunk(x, y, dy, out, table, p, chunk)

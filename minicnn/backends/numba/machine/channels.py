@@ -13,7 +13,6 @@ import numpy as np
 
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.machine.launch import inline
-from minicnn.backends.numba.machine.memory import filled
 from minicnn.backends.numba.machine.offsets import table_cache, whole_vectors
 from minicnn.backends.numba.machine.target import lanes
 from minicnn.backends.numba.machine.vectors import lanes_of
@@ -53,14 +52,6 @@ def repeat(numbers: np.ndarray, p: Periods, target: np.ndarray) -> None:
         own = target[first : first + p.channels]
         for c in range(p.channels):
             own[c] = numbers[c]
-
-
-@inline
-def repeated(numbers: np.ndarray, p: Periods, like: np.ndarray) -> np.ndarray:
-    """A new array of the dtype of `like` with the channels' numbers for a period, in whole vectors."""
-    target = filled(p.padded, 0, like)
-    repeat(numbers, p, target)
-    return target
 
 
 def over_channels(vector_code: Callable) -> Callable:

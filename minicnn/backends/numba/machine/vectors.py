@@ -92,7 +92,10 @@ class Emitter:
 
     def store_first(self, value: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
         """Store the lanes below `count` of a vector of numbers or bytes."""
-        mask = self.below(count)
+        self.store_masked(value, pointer, self.below(count))
+
+    def store_masked(self, value: ir.Value, pointer: ir.Value, mask: ir.Value) -> None:
+        """Store some lanes of a vector of numbers or bytes."""
         target = self.builder.bitcast(pointer, value.type.as_pointer())
         suffix = f"v{self.lanes}i8" if value.type.element == I8 else self.suffix
         function_type = ir.FunctionType(ir.VoidType(), [value.type, target.type, _I32, mask.type])

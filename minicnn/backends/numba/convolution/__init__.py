@@ -5,7 +5,7 @@ Every algorithm is a file; `choice.py` says which one serves what, and why.
 
 import numpy as np
 
-from minicnn.backends.numba.convolution import choice, columns, direct, gradients, pooled, sparse, winograd
+from minicnn.backends.numba.convolution import choice, columns, depthwise, direct, gradients, pooled, sparse, winograd
 from minicnn.backends.numba.machine.batch import wanted
 from minicnn.backends.numba.pooling import pooled as outputs
 from minicnn.backends.reference import ops as reference
@@ -22,7 +22,9 @@ def conv2d(
     relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.convolution.conv2d`."""
-    if groups > 1:
+    if groups > 1 and groups == x.shape[-1]:
+        depthwise.conv2d(x, kernel, bias, y, window, relu)
+    elif groups > 1:
         reference.conv2d(x, kernel, bias, y, window, groups, relu)
     elif choice.winograd_is_best(window, *kernel.shape[2:], x.itemsize):
         winograd.conv2d(x, kernel, bias, y, window, relu)
@@ -43,10 +45,12 @@ def conv2d_backward(
     relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_backward`."""
+    incoming = gradients.masked(dy, y if relu else None)
+    if groups > 1 and groups == x.shape[-1]:
+        return depthwise.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
     if groups > 1:
         return reference.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups, relu)
     channels, filters = kernel.shape[2:]
-    incoming = gradients.masked(dy, y if relu else None)
     if choice.columns_are_best(window):
         return columns.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
     if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):

@@ -59,6 +59,10 @@ class Emitter:
         """A constant among the integers that count elements."""
         return ir.Constant(I64, value)
 
+    def entry(self, table: ir.Value, index: ir.Value, further: int) -> ir.Value:
+        """The number at index + further in a table of offsets."""
+        return self.builder.load(self.moved(table, index, self.index(further)))
+
     def full(self, value: float) -> ir.Constant:
         """A vector of one constant number."""
         return ir.Constant(self.vector, [value] * self.lanes)

@@ -5,7 +5,17 @@ Every algorithm is a file; `choice.py` says which one serves what, and why.
 
 import numpy as np
 
-from minicnn.backends.numba.convolution import choice, columns, depthwise, direct, gradients, pooled, sparse, winograd
+from minicnn.backends.numba.convolution import (
+    choice,
+    columns,
+    depthwise,
+    direct,
+    gradients,
+    pooled,
+    sparse,
+    winograd,
+    winograd_gradient,
+)
 from minicnn.backends.numba.machine.batch import wanted
 from minicnn.backends.numba.pooling import pooled as outputs
 from minicnn.backends.reference import ops as reference
@@ -56,6 +66,9 @@ def conv2d_backward(
     if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
         winograd.input_gradient(kernel, y if relu else None, dy, dx, window)
         dx = None
+    if dkernel is not None and choice.winograd_kernel_gradient_is_best(window, channels, filters, x.itemsize):
+        winograd_gradient.kernel_gradient(x, incoming, wanted(None, dkernel, dbias, x.dtype), kernel, window)
+        dkernel, dbias = (None, None) if np.isfinite(dkernel).all() else (dkernel, dbias)
     if dx is dkernel is dbias is None:
         return
     gradients.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)

@@ -128,7 +128,9 @@ def _merge(program, kept, merged):
             (reader,) = readers[place.output]
             then = ready.get(reader, reader)
             others = tuple(value for value in then.inputs if value != place.output)
-            step = merged(place, then) if len(others) == len(then.inputs) - 1 < 2 else None
+            shapes = {program.shapes[value] for value in (*others, then.output)}  # nothing is broadcast
+            may_merge = not others or (len(then.inputs) == 2 and len(shapes) == 1)
+            step = merged(place, then) if may_merge and then.inputs.count(place.output) == 1 else None
             if step is not None:  # where the second one stands: all that it reads is there
                 inputs = (*place.inputs, *others)
                 ready[reader] = Place(step, inputs, then.output, place.layer_name, place.stream, place.training)

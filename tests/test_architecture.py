@@ -44,7 +44,7 @@ FLOORS = {
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
     "minicnn.backends.numba.machine": (
-        ("batch", "channels"),
+        ("batch", "channels", "wide"),
         ("matrix",),
         ("memory", "offsets"),
         ("launch", "denormals", "vectors"),

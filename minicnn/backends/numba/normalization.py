@@ -9,7 +9,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
 from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -19,6 +18,7 @@ from minicnn.backends.numba.machine.launch import inline, parallel_kernel
 from minicnn.backends.numba.machine.memory import fill, filled
 from minicnn.backends.numba.machine.offsets import flat
 from minicnn.backends.numba.machine.vectors import Emitter
+from minicnn.backends.numba.machine.wide import Wide, rows_of
 from minicnn.backends.reference.normalization import Moments, MovingAverages
 
 _NANOSECONDS = 0.4  # that one core needs for an element, about
@@ -130,9 +130,9 @@ def _add_squares(typingctx, operands, start, rows, stride, column, count):
 def _emit_add_squares(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
-    x, wide = emit.moved(operands.x, start), _Wide(emit)
+    x, wide = emit.moved(operands.x, start), Wide(emit)
     centre, inside = wide.load(emit.moved(operands.table, column)), emit.below(count)
-    rows_of_sums = _rows(emit, operands.table, operands.own, operands.padded, column, 2)
+    rows_of_sums = rows_of(emit, operands.table, operands.own, operands.padded, column, 2)
     sums, squares = emit.registers([wide.load(row) for row in rows_of_sums])
     with cgutils.for_range(builder, rows) as loop:
         value = wide.of(emit.load(emit.moved(x, builder.mul(loop.index, stride))))
@@ -142,34 +142,6 @@ def _emit_add_squares(context, builder, signature, args):
     for register, row in zip((sums, squares), rows_of_sums, strict=True):
         wide.store(builder.load(register), row)
     return context.get_dummy_value()
-
-
-class _Wide:
-    """Phrases for vectors of as many float64 numbers as the emitter's vectors have lanes."""
-
-    def __init__(self, emit):
-        self._emit, self._builder = emit, emit.builder
-        self._vector = ir.VectorType(ir.DoubleType(), emit.lanes)
-        self.zero = ir.Constant(self._vector, [0.0] * emit.lanes)
-
-    def of(self, vector):
-        return vector if self._emit.size == 8 else self._builder.fpext(vector, self._vector)
-
-    def multiply_add(self, x, y, z):
-        return self._builder.fadd(self._builder.fmul(x, y, flags=["contract"]), z, flags=["contract"])
-
-    def load(self, pointer):
-        return self._builder.load(self._builder.bitcast(pointer, self._vector.as_pointer()), align=8)
-
-    def store(self, value, pointer):
-        """All lanes: into scratch memory."""
-        self._builder.store(value, self._builder.bitcast(pointer, self._vector.as_pointer()), align=8)
-
-
-def _rows(emit, table, start, padded, column, count):
-    """Pointers to a column of rows of a table, from element `start` on."""
-    first = emit.moved(table, start, column)
-    return [emit.moved(first, emit.builder.mul(padded, emit.index(i))) for i in range(count)]
 
 
 _sum_squares = over_channels(_add_squares)
@@ -256,7 +228,7 @@ def _normalize(typingctx, operands, start, rows, stride, column, count):
 def _emit_normalize(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
-    table = _rows(emit, operands.table, emit.index(0), operands.padded, column, 3)
+    table = rows_of(emit, operands.table, emit.index(0), operands.padded, column, 3)
     mean, scale, shift = (emit.load(row) for row in table)
     floor, inside = builder.select(operands.relu, emit.full(0.0), emit.full(-np.inf)), emit.below(count)
     added = builder.select(operands.has_added, operands.added, operands.x)
@@ -322,8 +294,8 @@ def _add_products(typingctx, operands, start, rows, stride, column, count):
 def _emit_add_products(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
-    wide, inside, mean = _Wide(emit), emit.below(count), emit.load(emit.moved(operands.mean, column))
-    rows_of_sums = _rows(emit, operands.table, operands.own, operands.padded, column, 2)
+    wide, inside, mean = Wide(emit), emit.below(count), emit.load(emit.moved(operands.mean, column))
+    rows_of_sums = rows_of(emit, operands.table, operands.own, operands.padded, column, 2)
     sums, products = emit.registers([wide.load(row) for row in rows_of_sums])
     with cgutils.for_range(builder, rows) as loop:
         offset = builder.add(start, builder.mul(loop.index, stride))
@@ -380,7 +352,7 @@ def _normalize_gradient(typingctx, operands, start, rows, stride, column, count)
 def _emit_normalize_gradient(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
-    table = _rows(emit, operands.table, emit.index(0), operands.padded, column, 4)
+    table = rows_of(emit, operands.table, emit.index(0), operands.padded, column, 4)
     mean, scale, slope, shift = (emit.load(row) for row in table)
     inside = emit.below(count)
     with cgutils.for_range(builder, rows) as loop:

@@ -11,6 +11,7 @@ from minicnn.backends.numba.convolution import (
     depthwise,
     direct,
     gradients,
+    grouped,
     pooled,
     sparse,
     winograd,
@@ -35,7 +36,7 @@ def conv2d(
     if groups > 1 and groups == x.shape[-1]:
         depthwise.conv2d(x, kernel, bias, y, window, relu)
     elif groups > 1:
-        reference.conv2d(x, kernel, bias, y, window, groups, relu)
+        grouped.conv2d(conv2d, x, kernel, bias, y, window, groups, relu)
     elif choice.winograd_is_best(window, *kernel.shape[2:], x.itemsize):
         winograd.conv2d(x, kernel, bias, y, window, relu)
     else:
@@ -59,7 +60,7 @@ def conv2d_backward(
     if groups > 1 and groups == x.shape[-1]:
         return depthwise.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
     if groups > 1:
-        return reference.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups, relu)
+        return grouped.conv2d_backward(conv2d_backward, (x, kernel, y, dy), (dx, dkernel, dbias), window, groups, relu)
     channels, filters = kernel.shape[2:]
     if choice.columns_are_best(window):
         return columns.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)

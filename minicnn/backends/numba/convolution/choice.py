@@ -3,7 +3,7 @@
 ================  ================================================  ==============================================
 kernel            serves                                            because
 ================  ================================================  ==============================================
-reference         groups; fused: dilated pooling, many taps         nobody has asked for these to be fast
+reference         fused with dilated pooling, or of many taps       nobody has asked for these to be fast
 Winograd          3 x 3 taps, strides of 1, enough channels,        a quarter of the multiplications; the
                   filters and pixels; pooling by 2 x 2              transforms cost less than that saves
 direct, in pairs  few filters, strides of 1, pooling by 2 x 2       two pixels side by side fill a vector
@@ -14,6 +14,7 @@ sparse gradient   kernel gradient behind pooling, and the input     the gradient
                   gradient where Winograd does not pay
 spread gradient   kernel gradient behind pooling for few channels,  strips too short for vectors: zeros and all
                   more filters
+grouped           fewer groups than channels                        each group is a convolution of its own
 depthwise         as many groups as channels                        vectors over the channels, without sums in them
 ================  ================================================  ==============================================
 

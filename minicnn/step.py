@@ -122,6 +122,10 @@ class Step:
         """Name → `Buffer` of what has to survive from `forward` to `backward`; ``ws.buffers[name]`` is the array."""
         return {}
 
+    def fused(self) -> Step:
+        """The step that plans merge others into."""
+        return self
+
     def bind(self, ws: Workspace) -> None:
         """Called once for every workspace: keep on it what depends on shapes alone, e.g. a `Window`."""
 

@@ -57,7 +57,7 @@ FLOORS = {
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
     "minicnn.backends.numba.machine": (
-        ("batch",),
+        ("batch", "channels", "wide"),
         ("matrix",),
         ("finite", "memory", "offsets"),
         ("launch", "parallel", "denormals", "vectors"),
@@ -70,7 +70,8 @@ FLOORS = {
     "minicnn.layers": (
         ("*",),
         ("kernel",),
-        ("activations", "normalization"),
+        ("normalization",),
+        ("activations", "merge"),
         ("base",),
         ("one_off",),
         ("contract", "names", "shapes"),
@@ -197,7 +198,7 @@ BESIDE_THE_CORE = {
     "plan.program": {"layers.contract"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
     "threads": {"processors"},  # what the system allows
-    "plan.fusion": {"layers.augmentation", "layers.contract", "layers.normalization"},  # in its table of rules
+    "plan.fusion": {"layers.augmentation", "layers.contract", "layers.merge", "layers.normalization"},  # in its rules
     "training.arrays": {"training.data_advice", "training.lazy"},  # what messages guess; for data sets in files
     "training.compiled": {"training.outputs"},  # for several outputs
     "training.engine": {"training.weighting"},  # for weights of pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
@@ -11,8 +12,11 @@ from minicnn.backends.reference.normalization import Moments, MovingAverages
 from minicnn.checks import check_number
 from minicnn.hints import InitializerLike, LayerOptions
 from minicnn.initializers import Initializer
+from minicnn.layers.activations import ReLU
 from minicnn.layers.base import Examples, Layer
-from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
+from minicnn.layers.merge import Add
+from minicnn.parameters import Weight
+from minicnn.step import Arrays, Buffer, Shape, Shapes, Step, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
@@ -79,21 +83,17 @@ class BatchNormalization(Layer):
         self.add_weight("moving_variance", channels, self.moving_variance_initializer, has_gradient=False)
         return shape
 
+    def fused(self) -> FusedNormalization:
+        return FusedNormalization(self)
+
     def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
-        channels = output_shape[-1:]
-        return {"mean": Buffer(channels, per_sample=False), "inverse_std": Buffer(channels, per_sample=False)}
+        return self.fused().buffers(input_shapes, output_shape, training)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        params = ws.params
-        moving = MovingAverages(params["moving_mean"], params["moving_variance"])
-        scale = params.get("gamma"), params.get("beta")
-        training = ws.training and self.trainable
-        ws.ops.batch_norm(xs[0], ws.y, *scale, _moments(ws), moving, self.momentum, self.epsilon, training)
+        self.fused().forward(xs, ws)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        gradients = ws.dxs[0], ws.grads.get("gamma"), ws.grads.get("beta")
-        gamma, training = ws.params.get("gamma"), ws.training and self.trainable
-        ws.ops.batch_norm_backward(ws.xs[0], dy, gamma, _moments(ws), *gradients, training)
+        self.fused().backward(dy, ws)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         channels = xs[0].shape[-1:]
@@ -107,6 +107,48 @@ class BatchNormalization(Layer):
     def examples(cls) -> Examples:
         yield cls(), [(4, 3, 5)]
         yield cls(center=False, scale=False, momentum=0.9), [(7,)]
+
+
+@dataclass(eq=False)
+class FusedNormalization(Step):
+    """A `BatchNormalization`, and the addition and the ReLU behind it.
+
+    Attributes
+    ----------
+    layer : BatchNormalization
+    added : Add or None
+        Of one further input.
+    relu : ReLU or None
+    """
+
+    layer: BatchNormalization
+    added: Add | None = None
+    relu: ReLU | None = None
+
+    @property
+    def uses_output(self) -> bool:
+        return self.relu is not None
+
+    @property
+    def weights(self) -> list[Weight]:
+        return self.layer.weights
+
+    def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
+        channels = output_shape[-1:]
+        return {"mean": Buffer(channels, per_sample=False), "inverse_std": Buffer(channels, per_sample=False)}
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        layer, params = self.layer, ws.params
+        moving = MovingAverages(params["moving_mean"], params["moving_variance"], layer.momentum)
+        arrays = xs[0], ws.y, params.get("gamma"), params.get("beta"), _moments(ws), moving
+        further = xs[1] if self.added else None, self.relu is not None
+        ws.ops.batch_norm(*arrays, layer.epsilon, ws.training and layer.trainable, *further)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        inputs = ws.xs[0], ws.y if self.relu else None, dy, ws.params.get("gamma"), _moments(ws)
+        dx, dadded = ws.dxs if self.added else (*ws.dxs, None)
+        gradients = dx, dadded, ws.grads.get("gamma"), ws.grads.get("beta")
+        ws.ops.batch_norm_backward(*inputs, *gradients, ws.training and self.layer.trainable)
 
 
 def _moments(ws):

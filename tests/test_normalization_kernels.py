@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-numba = pytest.importorskip("numba")
+pytest.importorskip("numba")
 
 from kernel_checks import DTYPES, Output, aligned, compare, few, normal, run_both, seeds
 
@@ -79,13 +79,10 @@ def test_the_number_of_threads_changes_no_bit():
         fast.batch_norm_backward(x, y, dy, None, moments, dx, dadded, dgamma, dbeta, True)
         return [y, dx, dadded, dgamma, dbeta, *moments, *moving[:2]]
 
-    threads, results = numba.get_num_threads(), []
-    try:
-        for count in (1, threads):
-            numba.set_num_threads(count)
+    results = []
+    for count in (1, 2):
+        with backends.get("numba").use_threads(count):
             results.append(everything())
-    finally:
-        numba.set_num_threads(threads)
     assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
 
 

@@ -52,8 +52,7 @@ class Rows(NamedTuple):
     width: int
     x_row: int  # elements from row to row, and from pixel to pixel
     x_pixel: int
-    dy_row: int
-    dy_first: int
+    dy_frame: Frame
     offsets: np.ndarray
     kernel_rows: np.ndarray
 
@@ -64,16 +63,16 @@ def conv2d(
     """`minicnn.backends.reference.convolution.conv2d` for as many groups as channels."""
     filters, chunks = kernel.shape[-1], batch.chunks_of(len(x))
     arrays = x.reshape(-1), kernel.reshape(-1), bias_or_zeros(bias, kernel), y.reshape(-1)
-    sizes = x.shape[-1], y[0].size, -np.inf if not relu else 0.0
+    floor = 0.0 if relu else -np.inf
     tables = input_frame(window, filters), _windows(window, filters)
-    _conv2d.launch(_time(y, window), *arrays, *sizes, chunks, *tables, chunks=chunks.count)
+    _conv2d.launch(_time(y, window), *arrays, x.shape[-1], floor, chunks, *tables, chunks=chunks.count)
 
 
 def conv2d_backward(x: np.ndarray, kernel: np.ndarray, incoming: Masked, out: Gradients, window: Window) -> None:
     """`minicnn.backends.reference.convolution.conv2d_backward` for as many groups as channels."""
     channels, filters = x.shape[-1], kernel.shape[-1]
     chunks, (dy_frame, taps) = batch.chunks_with_sums(len(x), kernel.nbytes), _input_gradient(window, filters)
-    tables = input_frame(window, filters), dy_frame, taps, _rows(window, filters, dy_frame)
+    tables = input_frame(window, filters), taps, _rows(window, filters, dy_frame)
     arrays = x.reshape(-1), kernel.reshape(-1), incoming, out
     time = 2 * product_nanoseconds(incoming.dy.size * window.taps, x.itemsize)
     _conv2d_backward.launch(_SLOWER * time, *arrays, channels, chunks, *tables, chunks=chunks.count)
@@ -138,8 +137,7 @@ def _rows(window: Window, channels: int, dy_frame: Frame) -> Rows:
         width=window.out_width,
         x_row=window.stride_y * row,
         x_pixel=window.stride_x * channels,
-        dy_row=dy_frame.padded_row,
-        dy_first=dy_frame.first,
+        dy_frame=dy_frame,
         offsets=_repeated(_tap_offsets(window, row, channels), _TAPS),
         kernel_rows=_repeated(strides(window.taps, channels), _TAPS),
     )
@@ -241,7 +239,7 @@ def _emit_sum_pixels(context, builder, signature, args):
 def _kernel_gradient(x, start, dy, dkernel, rows, channels):
     """dkernel += what one image contributes."""
     for row in range(rows.height):
-        window, at = start + row * rows.x_row, rows.dy_first + row * rows.dy_row
+        window, at = start + row * rows.x_row, rows.dy_frame.first + row * rows.dy_frame.padded_row
         operands = _Row(x, window, dy, at, dkernel, rows, channels)
         for column in range(0, channels, lanes_of(x)):
             for tap in range(0, len(rows.offsets), _TAPS):
@@ -273,8 +271,8 @@ def _image_scratch(frame, is_repeated, like):
 
 
 @inline
-def _chunk(chunk, x, kernel, bias, y, channels, y_size, floor, chunks, frame, taps):
-    images = batch.images_of(chunks, chunk)
+def _chunk(chunk, x, kernel, bias, y, channels, floor, chunks, frame, taps):
+    images, y_size = batch.images_of(chunks, chunk), len(y) // chunks.images
     padded = _image_scratch(frame, channels != taps.channels, x)
     control = flush_denormals()
     for image in range(images[0], images[1]):
@@ -284,8 +282,8 @@ def _chunk(chunk, x, kernel, bias, y, channels, y_size, floor, chunks, frame, ta
 
 
 @parallel_kernel
-def _conv2d(pool, x, kernel, bias, y, channels, y_size, floor, chunks, frame, taps):
-    in_parallel(pool, chunks.count, _chunk, (x, kernel, bias, y, channels, y_size, floor, chunks, frame, taps))
+def _conv2d(pool, x, kernel, bias, y, channels, floor, chunks, frame, taps):
+    in_parallel(pool, chunks.count, _chunk, (x, kernel, bias, y, channels, floor, chunks, frame, taps))
 
 
 @inline
@@ -303,9 +301,9 @@ def _input_gradient_image(framed, kernel, zeros, dx, image, channels, expanded, 
 
 
 @inline
-def _backward_chunk(chunk, x, kernel, incoming, sums, channels, chunks, frame, dy_frame, taps, rows):
+def _backward_chunk(chunk, x, kernel, incoming, sums, channels, chunks, frame, taps, rows):
     (dx, dkernel, dbias), images = batch.sums_of(sums, chunks, chunk), batch.images_of(chunks, chunk)
-    filters, is_repeated = taps.channels, channels != taps.channels
+    filters, is_repeated, dy_frame = taps.channels, channels != taps.channels, rows.dy_frame
     padded = _image_scratch(frame, is_repeated, x)
     framed, zeros = filled(dy_frame.size, 0, x), filled(filters, 0, x)
     expanded = scratch(frame.rows * frame.row_size if is_repeated else 0, x)
@@ -321,10 +319,9 @@ def _backward_chunk(chunk, x, kernel, incoming, sums, channels, chunks, frame, d
 
 
 @parallel_kernel
-def _conv2d_backward(pool, x, kernel, incoming, out, channels, chunks, frame, dy_frame, taps, rows):
+def _conv2d_backward(pool, x, kernel, incoming, out, channels, chunks, frame, taps, rows):
     sums = batch.sums_for(chunks, out.dx, len(out.dkernel), taps.channels, x)
     fill(sums.dkernel, 0, len(sums.dkernel), 0)
-    arguments = x, kernel, incoming, sums, channels, chunks, frame, dy_frame, taps, rows
-    in_parallel(pool, chunks.count, _backward_chunk, arguments)
+    in_parallel(pool, chunks.count, _backward_chunk, (x, kernel, incoming, sums, channels, chunks, frame, taps, rows))
     batch.add_up(pool, sums.dbias, chunks.count, out.dbias)
     batch.add_up(pool, sums.dkernel, chunks.count, out.dkernel)

@@ -374,6 +374,7 @@ def test_what_merges_with_a_normalization_in_training(kind, backend, rng):
     assert len(plan.places) == 1 + steps + 2
 
 
+@every_backend
 def test_add_of_one_value_twice(backend):
     x = Input((3,))
     y = Dense(2)(x)

@@ -41,11 +41,15 @@ class Weight:
     has_gradient : bool
         False for state such as moving averages.
     regularizer : Regularizer or None
+    constraint : function of an array, or None
+        Gives the values that take the place of those after an update.
     value : array
         The current values; a view of a store's vector once the layer belongs to a model that trains.
     store : ParameterStore or None
         Where `value` lives.
     """
+
+    constraint: Any = None
 
     def __init__(
         self, layer: Any, name: str, value: np.ndarray, has_gradient: bool, regularizer: Regularizer | None

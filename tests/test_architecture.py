@@ -57,7 +57,7 @@ FLOORS = {
         ("kernel",),
         ("activations", "normalization"),
         ("base",),
-        ("one_off", "names", "shapes"),
+        ("one_off", "names", "rare_forms", "rare_options", "shapes", "standalone"),
     ),
     "minicnn.losses": (("binary",), ("crossentropy", "elementwise"), ("base",), ("targets",)),
     "minicnn.metrics": (("*",), ("base",)),
@@ -115,7 +115,8 @@ CORE = (
 # What the core imports from outside itself, and why it can be read without it.
 BESIDE_THE_CORE = {
     "backends": {"backends.cupy.backend", "backends.numba.backend"},  # when they are chosen
-    "layers.base": {"regularizers"},  # those four: an option that the documents' networks do not use
+    "layers.activations": {"layers.rare_forms"},  # with arguments that the documents' networks do not give
+    "layers.base": {"layers.rare_options", "layers.standalone", "regularizers"},  # options that they do not use
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "models": {"models.files"},  # names for users
     "models.compilable": {"training.device_engine"},  # when the backend is a GPU's
@@ -126,6 +127,7 @@ BESIDE_THE_CORE = {
     "optimizers.optimizer": {"optimizers.schedules"},  # a rate may be one
     "optimizers.rules": {"optimizers.schedules"},
     "parameters": {"regularizers"},
+    "plan.program": {"layers.activity"},  # for one more such option
     "plan.fusion": {"layers.augmentation", "layers.normalization"},  # in its table of rules
     "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
     "training.loop": {"callbacks"},

@@ -9,6 +9,7 @@ from minicnn.layers.base import Layer, get, register
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run what follows
     from minicnn.layers.activations import *  # noqa: F403
+    from minicnn.layers.activity import *  # noqa: F403
     from minicnn.layers.augmentation import *  # noqa: F403
     from minicnn.layers.conv import *  # noqa: F403
     from minicnn.layers.dense import *  # noqa: F403

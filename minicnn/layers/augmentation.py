@@ -7,10 +7,11 @@ of their matrices, so that an image is interpolated once (`docs/fusion.md`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, Unpack
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.checks import check_choice, check_number, check_range, check_seed
 from minicnn.geometry import FILL_MODES
@@ -125,7 +126,21 @@ def about_centre(xx: Entry, xy: Entry, yx: Entry, yy: Entry, height: int, width:
     return _affine(xx, xy, x - xx * x - xy * y, yx, yy, y - yx * x - yy * y, like)
 
 
-class RandomImages(Layer):
+class ImageLayer(Layer):
+    """A layer for images, which takes a single one, (H, W, C), where it is called on arrays."""
+
+    def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
+        images = [np.asarray(a) for a in arrays]
+        is_single = len(images) == 1 and images[0].ndim == 3
+        result = super().call_on_arrays([images[0][None]] if is_single else images, training)
+        return result[0] if is_single else result
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        check_rank(self, input_shapes[0], 3, "(height, width, channels)")
+        return input_shapes[0]
+
+
+class RandomImages(ImageLayer):
     """Base of the layers: options that they share.
 
     Attributes
@@ -154,10 +169,6 @@ class RandomImages(Layer):
         self.data_format: DataFormat = check_data_format(data_format)
         value = self.fill_value if fill_mode == "constant" else 0.0
         self.sampling: tuple[bool, str, float] = (interpolation == "bilinear", fill_mode, value)
-
-    def build(self, input_shapes: Shapes) -> Shape:
-        check_rank(self, input_shapes[0], 3, "(height, width, channels)")
-        return input_shapes[0]
 
     def lower(self) -> list[Step]:
         return [Warp((self,))]

@@ -14,16 +14,16 @@ from minicnn.graph import Graph, Node, Tensor
 from minicnn.hints import InitializerLike, RegularizerLike
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
+from minicnn.layers.rare_options import take_rare_options
 from minicnn.layers.shapes import declared_shape
+from minicnn.layers.standalone import Standalone
 from minicnn.parameters import Weight, first_value
-from minicnn.registry import Configurable, Registry, constructor_parameters
+from minicnn.registry import Configurable, Registry, constructor_parameters, to_plain
 from minicnn.settings import floatx
 from minicnn.step import Shape, Shapes, Step
 
-KERAS_OPTIONS = ("activity_regularizer", "kernel_constraint", "bias_constraint")  # accepted as None, their default
 
-
-class Layer(Step, Configurable):
+class Layer(Standalone, Step, Configurable):
     """Base of all layers.
 
     A subclass stores its constructor's arguments under their own names, declares weights in `build`, and writes
@@ -45,6 +45,7 @@ class Layer(Step, Configurable):
     graph: Graph | None = None  # a model's inner graph; plans inline it
     input_count: int | None = 1  # None: any number
     acts_on_arrays: bool = False  # whether a call on arrays that does not say `training=` acts as in training
+    rare_options: tuple[str, ...] = ("activity_regularizer",)  # see `layers.rare_options`
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Layer(Step, Configurable):
         dtype: str | None = None,
         **unknown: Any,
     ) -> None:
-        unknown = {k: v for k, v in unknown.items() if k not in KERAS_OPTIONS or v is not None}
+        vars(self).update(take_rare_options(self.rare_options, unknown))
         if unknown:
             raise TypeError(
                 str(unknown_name(f"argument of {type(self).__name__}", next(iter(unknown)), _arguments(type(self))))
@@ -101,8 +102,20 @@ class Layer(Step, Configurable):
         initializer: InitializerLike = "glorot_uniform",
         has_gradient: bool = True,
         regularizer: RegularizerLike = None,
+        constraint: Any = None,
     ) -> Weight:
         """Declare a weight, or get the one that a previous call declared.
+
+        Parameters
+        ----------
+        name : str
+            The layer's attribute of this name is the weight.
+        shape : tuple of int
+        initializer : str or Initializer
+        has_gradient : bool
+            False for state that no optimizer changes.
+        regularizer, constraint : optional
+            A penalty on the weight; a function w → w that is applied after every update.
 
         Raises
         ------
@@ -119,9 +132,10 @@ class Layer(Step, Configurable):
                 )
             return weight
         value = first_value(shape, initializers.get(initializer))
-        self._weights[name] = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
-        setattr(self, name, self._weights[name])
-        return self._weights[name]
+        self._weights[name] = weight = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
+        weight.constraint = constraint
+        setattr(self, name, weight)
+        return weight
 
     @property
     def weights(self) -> list[Weight]:
@@ -137,8 +151,7 @@ class Layer(Step, Configurable):
         return [w for w in self.weights if not w.trainable]
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights as NumPy arrays, in Keras's order and layouts."""
-        self._need_weights()
+        """Copies of all weights as NumPy arrays, in Keras's order and layouts; none before the layer is built."""
         return [w.numpy() for w in self.weights]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
@@ -258,7 +271,7 @@ class Layer(Step, Configurable):
         config |= {"name": self.name, "trainable": self.trainable}
         if self.declared_input_shape is not None:
             config["input_shape"] = list(self.declared_input_shape)
-        return config
+        return config | {name: to_plain(value) for name in self.rare_options if (value := getattr(self, name))}
 
 
 Examples = Iterator[tuple[Layer, list[Shape]]]  # what `examples` of a layer yields: layers, and their input shapes
@@ -279,4 +292,4 @@ def get(identifier: Any) -> Layer:
 def _arguments(cls):
     """Names of all arguments that a layer's constructor takes."""
     own = [p.name for p in constructor_parameters(cls) if p.kind is not p.VAR_KEYWORD]
-    return [*own, "name", "trainable", "input_shape", "input_dim", "batch_input_shape", "dtype"]
+    return [*own, *cls.rare_options, "name", "trainable", "input_shape", "input_dim", "batch_input_shape", "dtype"]

@@ -27,6 +27,9 @@ class KernelLayer(Layer):
         As for `Conv2D`.
     """
 
+    rare_options = (*Layer.rare_options, "kernel_constraint", "bias_constraint")
+    bias: Weight | None = None
+
     def __init__(
         self,
         activation: ActivationLike,
@@ -47,9 +50,11 @@ class KernelLayer(Layer):
 
     def add_kernel(self, shape: Shape) -> None:
         """Declare the kernel, (…, outputs), and the bias."""
-        self.add_weight("kernel", shape, self.kernel_initializer, regularizer=self.kernel_regularizer)
+        rules = self.kernel_regularizer, self.kernel_constraint
+        self.add_weight("kernel", shape, self.kernel_initializer, True, *rules)
         if self.use_bias:
-            self.add_weight("bias", shape[-1:], self.bias_initializer, regularizer=self.bias_regularizer)
+            rules = self.bias_regularizer, self.bias_constraint
+            self.add_weight("bias", shape[-1:], self.bias_initializer, True, *rules)
 
     def fused(self) -> Fused:
         """The step that stands for this layer, with nothing merged into it yet."""

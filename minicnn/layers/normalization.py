@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchNormalization"]
 
+SCALE_AND_SHIFT = ("gamma_regularizer", "beta_regularizer", "gamma_constraint", "beta_constraint")
+
 
 class BatchNormalization(Layer):
     """y = gamma · (x - mean) / √(variance + epsilon) + beta, per channel (the last axis).
@@ -36,11 +38,15 @@ class BatchNormalization(Layer):
     center, scale : bool, default True
         Whether there is a beta, a gamma.
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str or Initializer
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str or function, optional
 
     Notes
     -----
     With ``trainable = False`` the layer uses the moving averages in training too, as in Keras.
     """
+
+    rare_options = (*Layer.rare_options, *SCALE_AND_SHIFT)
 
     def __init__(
         self,
@@ -72,9 +78,11 @@ class BatchNormalization(Layer):
             raise ValueError(f"only the last axis can be normalized: axis: int = -1. Received: axis={self.axis}")
         channels = shape[-1:]
         if self.scale:
-            self.add_weight("gamma", channels, self.gamma_initializer)
+            self.add_weight(
+                "gamma", channels, self.gamma_initializer, True, self.gamma_regularizer, self.gamma_constraint
+            )
         if self.center:
-            self.add_weight("beta", channels, self.beta_initializer)
+            self.add_weight("beta", channels, self.beta_initializer, True, self.beta_regularizer, self.beta_constraint)
         self.add_weight("moving_mean", channels, self.moving_mean_initializer, has_gradient=False)
         self.add_weight("moving_variance", channels, self.moving_variance_initializer, has_gradient=False)
         return shape

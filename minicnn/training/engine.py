@@ -207,7 +207,7 @@ class Engine:
     def losses(self, bound: BoundPlan, targets: list[np.ndarray], weight: np.ndarray | None) -> Losses:
         """The losses of what `bound` holds; where it computes gradients, theirs are assigned."""
         compiled = self.model.compiled
-        total, parts = 0.0, []
+        total, parts = bound.penalty(), []
         for index, loss in enumerate(compiled.losses):
             head, factor = bound.heads[index], compiled.loss_weights[index]
             gradient, kind = bound.head_gradients[index], bound.from_logits[index]
@@ -250,6 +250,9 @@ class Engine:
         self.optimizer.update(
             store.theta, store.grad, state, self._segments, self.backend.ops, learning_rate=learning_rate, rate=rate
         )
+        for w in store.gradients:
+            if w.constraint is not None and w.trainable:
+                store.values[w][...] = w.constraint(store.values[w])
 
     def _start_optimizer(self):
         """Make the optimizer's state, if there is none yet."""

@@ -37,7 +37,6 @@ NEUTRAL: dict[str, Any] = {
     "renorm_momentum": ANY,
     "sparse": (False,),
     "synchronized": (False,),
-    "threshold": (0, None),
     "virtual_batch_size": (None,),
 }
 """Arguments of Keras's layers that minicnn's do not have → the values with which they change nothing."""
@@ -86,7 +85,7 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
     cls = layers.CLASSES.get(class_name)
     if cls is None:  # one of the user's, or unknown: the registry knows
         return {"class_name": class_name, "config": arguments}
-    known = {p.name for p in constructor_parameters(cls)} | set(SHARED_OPTIONS)
+    known = {p.name for p in constructor_parameters(cls)} | {*SHARED_OPTIONS, *cls.rare_options}
     read = {}
     for name, value in arguments.items():
         if name in known:
@@ -114,7 +113,7 @@ def _argument_from_keras(name, value, label):
         return activation_from_keras(value, label)
     if name.endswith("_initializer"):
         return _initializer_from_keras(value, label)
-    if name.endswith("_regularizer"):
+    if name.endswith(("_regularizer", "_constraint")):
         return None if value is None else object_from_keras(value)
     if name == "seed":
         return value if is_integer(value) and value >= 0 else None
@@ -221,7 +220,8 @@ def _argument_to_keras(name, value, dtype):
     if name == "data_format":
         return value or "channels_last"
     if isinstance(value, dict) and "class_name" in value:
-        module = "keras.regularizers" if name.endswith("_regularizer") else "keras.initializers"
+        modules = {"_regularizer": "keras.regularizers", "_constraint": "keras.constraints"}
+        module = modules.get(f"_{name.rpartition('_')[2]}", "keras.initializers")
         return keras_object(module, value["class_name"], value["config"])
     return value
 
@@ -234,7 +234,7 @@ def _activation_to_keras(value, dtype):
     if name == "leakyrelu" and config["negative_slope"] == 0.2:
         return "leaky_relu"
     if name in (*NAMED_ACTIVATIONS, "softmax") or (
-        name == "relu" and config["max_value"] is None and config["negative_slope"] == 0
+        name == "relu" and config["max_value"] is None and config["negative_slope"] == 0 and not config.get("threshold")
     ):
         return name
     return layer_to_keras(value["class_name"], config, dtype)

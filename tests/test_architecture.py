@@ -29,7 +29,7 @@ ROOMS = (
     ("initializers", "regularizers"),
     ("registry",),
     ("backends",),
-    ("geometry", "random", "settings", "threads"),
+    ("geometry", "random", "resampling", "settings", "threads"),
     ("checks",),
     ("cache_folder", "errors", "hints"),
 )
@@ -64,6 +64,7 @@ FLOORS = {
     "minicnn.models": (("sequential",), ("model",), ("files", "compilable"), ("network",), ("config", "summary")),
     "minicnn.onnx": (
         ("exporter", "importer"),
+        ("further_operators",),
         ("operators", "rearranging", "writer"),
         ("arguments", "windows"),
         ("reader", "values"),

@@ -15,6 +15,7 @@ from networks import NETWORKS, lenet5_better
 
 import minicnn as mc
 from minicnn import layers
+from minicnn.saving.keras.layers import keras_class_name
 
 pytestmark = [
     pytest.mark.peers,
@@ -138,7 +139,7 @@ def limits(value):
 def examples():
     """Each layer's contract examples."""
     for name, cls in sorted(layers.CLASSES.items()):
-        if hasattr(cls, "examples") and hasattr(keras.layers, "Activation" if name in ("Sigmoid", "Tanh") else name):
+        if hasattr(cls, "examples") and hasattr(keras.layers, keras_class_name(name)):
             for number, (layer, shapes) in enumerate(cls.examples()):
                 yield pytest.param(layer, shapes, id=f"{name} {number}")
 

@@ -41,8 +41,9 @@ def stands_for(*functions: Formula) -> None:
     _functions.update({function: function.__name__ for function in functions})
 
 
-def name_options(name: str, **options: float) -> None:
-    """Let a name mean a layer with these arguments instead of its defaults."""
+def name_options(name: str, cls: type[Layer], **options: float | str) -> None:
+    """Let a name mean a layer with these arguments."""
+    _registry.register(name)(cls)
     _options[fold_name(name)] = options
 
 

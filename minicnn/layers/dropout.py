@@ -76,7 +76,7 @@ class Dropout(Layer):
         shape = self.mask_shape(output_shape)
         if shape is None:
             return {}
-        if self.noise_shape[0] == 1:  # one mask for all samples
+        if self.noise_shape and self.noise_shape[0] == 1:  # one mask for all samples
             return {name: Buffer((1, *shape), per_sample=False) for name in ("ones", "mask")}
         return {name: Buffer(shape) for name in ("ones", "mask")}
 
@@ -85,12 +85,18 @@ class Dropout(Layer):
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         if ws.training and "mask" in ws.buffers:
-            ws.buffers["ones"].fill(1)
-            ws.ops.dropout(ws.buffers["ones"], ws.buffers["mask"], self.rate, *ws.key, ws.iteration)
+            self.draw_mask(ws)
         self._apply(xs[0], ws.y, ws)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         self._apply(dy, ws.dxs[0], ws)
+
+    def draw_mask(self, ws: Workspace) -> np.ndarray:
+        """The mask's buffer: 0, or 1 / (1 - rate)."""
+        ones, mask = ws.buffers["ones"], ws.buffers["mask"]
+        ones.fill(1)
+        ws.ops.dropout(ones, mask, self.rate, *ws.key, ws.iteration)
+        return mask
 
     def _apply(self, x, y, ws):
         """The mask is linear: the same function serves the values and the gradients."""

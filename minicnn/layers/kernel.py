@@ -18,8 +18,8 @@ from minicnn.regularizers import Regularizer
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Step, Workspace
 
 
-class KernelLayer(Layer):
-    """Base of the layers: a subclass writes `build`, and `fused` with the formula.
+class WithKernel(Layer):
+    """Base of the layers: their options and weights.
 
     Parameters
     ----------
@@ -48,13 +48,17 @@ class KernelLayer(Layer):
         self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
         self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
 
-    def add_kernel(self, shape: Shape) -> None:
-        """Declare the kernel, (…, outputs), and the bias."""
+    def add_kernel(self, shape: Shape, outputs: int | None = None) -> None:
+        """Declare the kernel, (…, outputs) unless `outputs` says how many there are, and the bias."""
         rules = self.kernel_regularizer, self.kernel_constraint
         self.add_weight("kernel", shape, self.kernel_initializer, True, *rules)
         if self.use_bias:
             rules = self.bias_regularizer, self.bias_constraint
-            self.add_weight("bias", shape[-1:], self.bias_initializer, True, *rules)
+            self.add_weight("bias", (outputs or shape[-1],), self.bias_initializer, True, *rules)
+
+
+class KernelLayer(WithKernel):
+    """Base of those that plans merge with what follows: a subclass writes `build`, and `fused` with the formula."""
 
     def fused(self) -> Fused:
         """The step that stands for this layer, with nothing merged into it yet."""

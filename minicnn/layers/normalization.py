@@ -9,7 +9,7 @@ import numpy as np
 from minicnn import initializers
 from minicnn.backends.reference.normalization import Moments, MovingAverages
 from minicnn.checks import check_number
-from minicnn.hints import InitializerLike, LayerOptions
+from minicnn.hints import ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
 from minicnn.initializers import Initializer
 from minicnn.layers.base import Examples, Layer
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["BatchNormalization"]
 
 SCALE_AND_SHIFT = ("gamma_regularizer", "beta_regularizer", "gamma_constraint", "beta_constraint")
+
+
+class ScaleAndShiftOptions(LayerOptions, total=False):
+    """The options of layers with a gamma and a beta."""
+
+    gamma_regularizer: RegularizerLike
+    beta_regularizer: RegularizerLike
+    gamma_constraint: ConstraintLike
+    beta_constraint: ConstraintLike
 
 
 class BatchNormalization(Layer):
@@ -59,7 +68,7 @@ class BatchNormalization(Layer):
         gamma_initializer: InitializerLike = "ones",
         moving_mean_initializer: InitializerLike = "zeros",
         moving_variance_initializer: InitializerLike = "ones",
-        **kwargs: Unpack[LayerOptions],
+        **kwargs: Unpack[ScaleAndShiftOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.axis: int = axis

@@ -119,11 +119,8 @@ class _SpatialDropout(Dropout):
 
     rank: int  # axes of a sample
 
-    def __init__(
-        self, rate: float, seed: int | None = None, data_format: DataFormat = None, **kwargs: Unpack[LayerOptions]
-    ) -> None:
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(rate, seed=seed, **kwargs)
-        self.data_format: DataFormat = check_data_format(data_format)
         self.noise_shape = (None, *[1] * (self.rank - 1), None)
 
     def build(self, input_shapes: Shapes) -> Shape:
@@ -146,13 +143,18 @@ class SpatialDropout1D(_SpatialDropout):
         In [0, 1).
     seed : int, optional
         Default: drawn from the model's seed.
-    data_format : {None, "channels_last"}
     """
 
     rank = 2
 
 
 class SpatialDropout2D(_SpatialDropout):
-    """In training, zeroes whole channels of images; arguments as for `SpatialDropout1D`."""
+    """In training, zeroes whole channels of images; arguments as for `SpatialDropout1D`, and `data_format`."""
 
     rank = 3
+
+    def __init__(
+        self, rate: float, data_format: DataFormat = None, seed: int | None = None, **kwargs: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(rate, seed, **kwargs)
+        self.data_format: DataFormat = check_data_format(data_format)

@@ -186,8 +186,9 @@ class Resizing(Resampled, ImageLayer):
         if self.crop_to_aspect_ratio:
             tall, wide = cropped_size(height, width, self.height, self.width)
         elif self.pad_to_aspect_ratio:
-            tall = max(height, int(width * self.height / self.width))
-            wide = max(width, int(height * self.width / self.height))
+            tall, wide = int(width * self.height / self.width), int(height * self.width / self.height)
+            tall = height + 2 * max((tall - height) // 2, 0)  # as many rows above as below
+            wide = width + 2 * max((wide - width) // 2, 0)
         sizes = ((height, tall, self.height), (width, wide, self.width))
         rows, columns = (self._along(*size) for size in sizes)
         return rows, columns

@@ -227,16 +227,7 @@ def _conv_transpose(node, graph):
     x = graph.images(node)
     kernel = graph.weight(node, 1, rank=4)  # (C, F, KH, KW)
     size, strides, dilations = tuple(kernel.shape[2:]), pair(node, "strides"), pair(node, "dilations")
-    if node.get("group", 1) != 1 or node.get("output_shape", None, list) is not None:
-        raise node.error("groups and output_shape are not supported")
-    if tuple(node.get("kernel_shape", list(size), list)) != size:
-        raise node.error(f"kernel_shape should be that of the kernel, {size}")
-    if node.get("auto_pad", "NOTSET", str) not in ("NOTSET", "VALID"):
-        raise node.error("its padding is given in numbers, auto_pad='NOTSET'")
-    pads = node.get("pads", [0] * 4, list)
-    more = node.get("output_padding", [0, 0], list)
-    if len(pads) != 4 or len(more) != 2 or min((*pads, *more)) < 0:
-        raise node.error(f"pads are four numbers, output_padding two. Received: {pads}, {more}")
+    pads, more = _transposed_options(node, size)
     padding, cropping = _transposed_padding(x.shape[1:3], size, strides, dilations, pads, more)
     weights = [kernel.transpose(2, 3, 1, 0)]
     if has_bias := len(node.inputs) > 2 and bool(node.inputs[2]):
@@ -260,6 +251,20 @@ def _conv_transpose(node, graph):
     if any(map(any, cropping)):
         y = graph.call(node, layers.Cropping2D, y, "_crop", cropping=cropping)
     graph.give_images(node, y)
+
+
+def _transposed_options(node, kernel_size):
+    """(pads, output_padding), of a node that has no other options."""
+    if node.get("group", 1) != 1 or node.get("output_shape", None, list) is not None:
+        raise node.error("groups and output_shape are not supported")
+    if tuple(node.get("kernel_shape", list(kernel_size), list)) != kernel_size:
+        raise node.error(f"kernel_shape should be that of the kernel, {kernel_size}")
+    if node.get("auto_pad", "NOTSET", str) not in ("NOTSET", "VALID"):
+        raise node.error("its padding is given in numbers, auto_pad='NOTSET'")
+    pads, more = node.get("pads", [0] * 4, list), node.get("output_padding", [0, 0], list)
+    if len(pads) != 4 or len(more) != 2 or min((*pads, *more)) < 0:
+        raise node.error(f"pads are four numbers, output_padding two. Received: {pads}, {more}")
+    return pads, more
 
 
 def _transposed_padding(sizes, kernel_size, strides, dilations, pads, more):

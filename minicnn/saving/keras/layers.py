@@ -21,6 +21,7 @@ NEUTRAL: dict[str, Any] = {
     "beta_constraint": (None,),
     "beta_regularizer": (None,),
     "bias_constraint": (None,),
+    "data_format": ("channels_last", None),
     "fused": ANY,
     "gamma_constraint": (None,),
     "gamma_regularizer": (None,),
@@ -35,6 +36,7 @@ NEUTRAL: dict[str, Any] = {
     "renorm": (False,),
     "renorm_clipping": (None, {}),
     "renorm_momentum": ANY,
+    "rms_scaling": (False,),
     "sparse": (False,),
     "synchronized": (False,),
     "virtual_batch_size": (None,),
@@ -43,6 +45,9 @@ NEUTRAL: dict[str, Any] = {
 
 RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 """Class → Keras 2's name of an argument → today's."""
+
+UNKNOWN_TO_KERAS = {"SpatialDropout1D": ("trainable",), "SpatialDropout2D": ("trainable",)}
+"""Class → arguments of all layers that this one of Keras 3 does not take."""
 
 CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers that hold a program, or the place of one: never read."""
@@ -210,7 +215,7 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
     arguments = {
         name: _argument_to_keras(name, value, dtype)
         for name, value in config.items()
-        if name not in ("input_shape", "dtype")
+        if name not in ("input_shape", "dtype", *UNKNOWN_TO_KERAS.get(class_name, ()))
     }
     return keras_object("keras.layers", keras_class_name(class_name), arguments | {"dtype": dtype})
 

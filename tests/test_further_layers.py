@@ -288,6 +288,17 @@ def test_normalization_finds_the_moments_of_data(rng):
         np.testing.assert_allclose(layer.get_weights()[0], x.mean((0, 1)), rtol=1e-6)
         np.testing.assert_allclose(layer.get_weights()[1], x.var((0, 1)), rtol=1e-6)
         assert layer.get_weights()[2] == 240
+
+    class Batches:
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):  # knows no end
+            return x[10 * (index % 6) : 10 * (index % 6) + 10]
+
+    endless = layers.Normalization()
+    endless.adapt(Batches())
+    assert endless.get_weights()[2] == 240
     assert_close(whole(x), (x - x.mean((0, 1))) / x.std((0, 1)), 1e-5)
     inverse = layers.Normalization(mean=x.mean((0, 1)), variance=x.var((0, 1)), invert=True)
     assert_close(inverse(whole(x)), x, 1e-5)

@@ -103,7 +103,7 @@ def test_a_layer_without_a_model():
     assert dense.get_weights() == []
     assert dense.compute_output_shape((None, 8)) == (None, 3)
     assert not dense.built
-    dense.build((None, 8))
+    dense.build(input_shape=(None, 8))
     assert dense.kernel.shape == (8, 3)
     assert layers.Conv2D(4, 3).compute_output_shape((2, 8, 9, 3)) == (2, 6, 7, 4)
     assert layers.Add().compute_output_shape([(None, 3), (None, 3)]) == (None, 3)

@@ -165,5 +165,7 @@ def _batches(data: Any) -> Iterable[np.ndarray]:
     """The batches in data, as arrays."""
     if hasattr(data, "shape"):
         data = [data]
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # a Sequence goes on behind its end
+        data = (data[index] for index in range(len(data)))
     for batch in data:
         yield real_array(batch[0] if isinstance(batch, tuple) else batch, "data")

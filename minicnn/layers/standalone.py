@@ -60,7 +60,8 @@ def _by_hand(build: Callable[..., Any]) -> Callable[..., Any]:
     """`build` of a layer that also takes shapes with a batch axis, and then builds the layer."""
 
     @wraps(build)
-    def wrapped(self: Any, input_shapes: Any) -> Any:
+    def wrapped(self: Any, input_shapes: Any = None, *, input_shape: Any = None) -> Any:
+        input_shapes = input_shapes if input_shape is None else input_shape  # Keras's name
         if not _has_batch_axis(input_shapes):
             return build(self, input_shapes)
         (shape,) = self.build_for(sample_shapes(input_shapes))

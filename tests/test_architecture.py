@@ -205,14 +205,14 @@ BESIDE_THE_CORE = {
     "training.arrays": {"training.data_advice", "training.lazy"},  # what messages guess; for data sets in files
     "training.compiled": {"training.outputs"},  # for several outputs
     "training.engine": {"training.weighting"},  # for weights of pixels
-    "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
+    "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
     "training.loop": {"callbacks", "user_warnings"},
     "training.progress": {"callbacks"},
     "training.sources": {
         *("training.data_advice", "training.class_weights", "training.lazy"),  # as above; an option of fit
         *("training.passes", "training.streams"),  # steps_per_epoch; for generators
     },
-    "training.totals": {"losses.no_loss", "training.weighting"},  # for outputs without a loss, weighted metrics
+    "training.totals": {"training.weighting"},  # for outputs without a loss, weighted metrics
 }
 MOST_CORE_LINES = 4600
 # Libraries that only one part of the package may import.

@@ -44,7 +44,7 @@ ROOMS = (
     ("geometry", "own_parts", "random", "settings", "threads"),
     ("checks",),
     ("foreign",),
-    ("cache_folder", "console", "errors", "hints", "keywords", "nested", "processors", "user_warnings"),
+    ("cache_folder", "console", "errors", "hints", "keywords", "locks", "nested", "processors", "user_warnings"),
 )
 BESIDE = {
     "datasets": {"datasets", "errors", "checks", "cache_folder", "console", "hints"}
@@ -196,7 +196,7 @@ BESIDE_THE_CORE = {
     "plan.plan": {"layers.contract"},
     "plan.program": {"layers.contract"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
-    "threads": {"processors"},  # what the system allows
+    "threads": {"locks", "processors"},  # forks; what the system allows
     "plan.fusion": {"layers.augmentation", "layers.contract", "layers.normalization"},  # in its table of rules
     "training.arrays": {"training.data_advice", "training.lazy"},  # what messages guess; for data sets in files
     "training.compiled": {"training.outputs"},  # for several outputs

@@ -44,7 +44,7 @@ ROOMS = (
     ("geometry", "own_parts", "random", "resampling", "settings", "threads"),
     ("checks",),
     ("foreign",),
-    ("cache_folder", "console", "errors", "hints", "keywords", "nested", "processors", "user_warnings"),
+    ("cache_folder", "console", "errors", "hints", "keywords", "locks", "nested", "processors", "user_warnings"),
 )
 BESIDE = {
     "datasets": {"datasets", "errors", "checks", "cache_folder", "console", "hints"}
@@ -200,7 +200,7 @@ BESIDE_THE_CORE = {
     "plan.plan": {"layers.contract"},
     "plan.program": {"layers.activity", "layers.contract"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
-    "threads": {"processors"},  # what the system allows
+    "threads": {"locks", "processors"},  # what the system allows
     "plan.fusion": {"layers.augmentation", "layers.contract", "layers.merge", "layers.normalization"},  # in its rules
     "training.arrays": {"training.data_advice", "training.lazy"},  # what messages guess; for data sets in files
     "training.compiled": {"training.outputs"},  # for several outputs

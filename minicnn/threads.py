@@ -1,5 +1,6 @@
 """How many threads compute."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
 
 _chosen = {"count": None}
 _computing = threading.RLock()
+
+
+def _forget_other_threads():
+    """In a forked child: a thread that was computing in the parent is not there to let go of the lock."""
+    global _computing
+    if _computing.acquire(blocking=False):
+        _computing.release()
+    else:
+        _computing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def set_num_threads(count: int) -> None:

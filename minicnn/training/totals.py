@@ -57,8 +57,8 @@ class Totals:
             for index, entries in enumerate(wanted):
                 for entry in entries:
                     metric = self._metric(entry, compiled.losses[index], model.outputs[index], targets[index])
-                    label = f"{names[index][1]}_{metric.name}" if len(names) > 1 else metric.name
-                    self._append(label, index, Weighted(metric) if is_weighted else metric)
+                    prefix = f"{names[index][1]}_" if len(names) > 1 else ""
+                    self._append(prefix, index, Weighted(metric) if is_weighted else metric)
         self.reset()
 
     @staticmethod
@@ -67,10 +67,10 @@ class Totals:
         metric.check(output.shape[1:], target.shape)
         return copy.deepcopy(metric)
 
-    def _append(self, label, index, metric):
-        taken = {"loss", *(name for name, _, _ in self._metrics)}
+    def _append(self, prefix, index, metric):
+        label, taken = prefix + metric.name, {"loss", *(name for name, _, _ in self._metrics)}
         if label in taken and isinstance(metric, Weighted):
-            label = f"weighted_{label}"
+            label = f"{prefix}weighted_{metric.name}"
         if label in taken:
             raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
         self._metrics.append((label, index, metric))

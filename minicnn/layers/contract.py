@@ -124,13 +124,7 @@ def check_weight(layer: Layer, name: Any, shape: Any, options: dict[str, Any]) -
             f"a weight has a name, under which ws.params, ws.grads and files know it, and a shape: {how}. "
             f"Received: name={name!r}, shape={shape!r}, in layer '{layer.name}'"
         )
-    declared = layer.__dict__.get("_declared", set())
-    if name in declared:
-        raise ContractError(
-            f"build of layer '{layer.name}' declares two weights of one name, which would be one weight: give each its "
-            f"own. Received: name={name!r} twice"
-        )
-    declared.add(name)
+    _check_declared_once(layer, name)
     attribute = getattr(type(layer), name, None)
     if name in _RESERVED or callable(attribute) or isinstance(attribute, property):
         raise ContractError(
@@ -154,6 +148,16 @@ def check_weight(layer: Layer, name: Any, shape: Any, options: dict[str, Any]) -
             f"layer '{layer.name}'"
         )
     return _weight_shape(layer, name, shape)
+
+
+def _check_declared_once(layer, name):
+    declared = layer.__dict__.get("_declared", set())
+    if name in declared:
+        raise ContractError(
+            f"build of layer '{layer.name}' declares two weights of one name, which would be one weight: give each its "
+            f"own. Received: name={name!r} twice"
+        )
+    declared.add(name)
 
 
 def _weight_shape(layer, name, shape) -> Shape:

@@ -102,12 +102,15 @@ class Step:
     only_in_training : bool
         Outside training the output equals the input, as of dropout and augmentation; plans and files leave such a step
         out there.
+    has_penalty : bool
+        Whether `penalty` gives a part of the loss, whose gradient `backward` adds.
     """
 
     uses_input: bool = True
     uses_output: bool = False
     is_view: bool = False
     only_in_training: bool = False
+    has_penalty: bool = False
 
     @property
     def weights(self) -> list[Weight]:
@@ -134,6 +137,10 @@ class Step:
 
         `dy`, the gradient of the output, is ``ws.dy``.
         """
+        raise NotImplementedError
+
+    def penalty(self, ws: Workspace) -> float | np.ndarray:
+        """What the step adds to the loss, after `forward`."""
         raise NotImplementedError
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:

@@ -41,7 +41,7 @@ ROOMS = (
     ("registry",),
     ("backends",),
     ("data",),
-    ("geometry", "own_parts", "random", "settings", "threads"),
+    ("geometry", "own_parts", "random", "resampling", "settings", "threads"),
     ("checks",),
     ("foreign",),
     ("cache_folder", "console", "errors", "hints", "keywords", "nested", "processors", "user_warnings"),
@@ -72,7 +72,7 @@ FLOORS = {
         ("kernel",),
         ("activations", "normalization"),
         ("base",),
-        ("one_off",),
+        ("one_off", "rare_forms", "rare_options", "standalone"),
         ("contract", "names", "shapes"),
     ),
     "minicnn.losses": (
@@ -103,6 +103,7 @@ FLOORS = {
     ),
     "minicnn.onnx": (
         ("exporter", "importer"),
+        ("further_operators",),
         ("operators", "rearranging", "writer"),
         ("arguments", "windows"),
         ("reader", "values"),
@@ -171,8 +172,8 @@ BESIDE_THE_CORE = {
     "metrics": {"losses.functions"},  # names for users
     "metrics.accuracy": {"metrics.means"},  # functions as metrics
     "metrics.base": {"metrics.of_arrays", "own_parts"},  # weights
-    "layers.activations": {"layers.contract"},  # those of layers and plan: layers of one's own
-    "layers.base": {"layers.contract", "regularizers"},  # and an option that the documents' networks do not use
+    "layers.activations": {"layers.contract", "layers.rare_forms"},  # layers of one's own; rarely given arguments
+    "layers.base": {"layers.contract", "layers.rare_options", "layers.standalone", "regularizers"},  # likewise
     "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "losses.targets": {"losses.label_advice"},  # what messages guess
@@ -194,7 +195,7 @@ BESIDE_THE_CORE = {
     "parameters": {"regularizers"},
     "layers.one_off": {"layers.contract"},
     "plan.plan": {"layers.contract"},
-    "plan.program": {"layers.contract"},
+    "plan.program": {"layers.activity", "layers.contract"},  # for one more such option
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
     "threads": {"processors"},  # what the system allows
     "plan.fusion": {"layers.augmentation", "layers.contract", "layers.normalization"},  # in its table of rules

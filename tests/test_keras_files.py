@@ -248,8 +248,6 @@ def read_stack(*entries):
     "entry, message",
     [
         ({"class_name": "Lambda", "config": {"name": "f", "function": ["4wEAAA==", None, None]}}, "'f' .*code"),
-        (keras_dense(kernel_constraint={"class_name": "MaxNorm", "config": {}}), "'d' .*kernel_constraint"),
-        (keras_dense(activity_regularizer={"class_name": "L2", "config": {"l2": 1.0}}), "'d' .*activity_regularizer"),
         (keras_dense(activation="gelu"), "'d' .*gelu"),
         (keras_dense(activation={"module": "os", "class_name": "function", "config": "system"}), "'d' .*system"),
         (keras_dense(dtype="bfloat16"), "'d'.*bfloat16"),
@@ -264,7 +262,6 @@ def read_stack(*entries):
             },
             "channels_last",
         ),
-        ({"class_name": "ReLU", "config": {"name": "r", "threshold": 1.0}}, "'r' .*threshold"),
         ({"class_name": "BatchNormalization", "config": {"name": "b", "renorm": True}}, "'b' .*renorm"),
         ({"class_name": "LSTM", "config": {"name": "l", "units": 3}}, "LSTM"),
         ({"class_name": "Flatten", "config": ["x"]}, "Flatten"),

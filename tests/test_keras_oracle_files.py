@@ -17,6 +17,7 @@ from test_shared_layers import trained as two_iterations
 
 import minicnn as mc
 from minicnn import layers
+from minicnn.saving.keras.layers import keras_class_name
 
 pytestmark = [
     pytest.mark.peers,
@@ -140,7 +141,7 @@ def limits(value):
 def examples():
     """Each layer's contract examples."""
     for name, cls in sorted(layers.CLASSES.items()):
-        if hasattr(cls, "examples") and hasattr(keras.layers, "Activation" if name in ("Sigmoid", "Tanh") else name):
+        if hasattr(cls, "examples") and hasattr(keras.layers, keras_class_name(name)):
             for number, (layer, shapes) in enumerate(cls.examples()):
                 yield pytest.param(layer, shapes, id=f"{name} {number}")
 

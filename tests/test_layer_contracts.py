@@ -15,6 +15,8 @@ from minicnn.testing.running import Case
 
 HELPERS = {"InputLayer"}  # no formulas of their own
 
+SEE_THE_BATCH = {"ActivityRegularization", "BatchNormalization"}  # whose gradients depend on the number of samples
+
 # The kernels that a gradient check of the layer must run; a layer that is not listed may run any.
 KERNELS = {
     "Conv2D": {"conv2d", "conv2d_backward"},

@@ -9,7 +9,7 @@ import numpy as np
 from minicnn import initializers
 from minicnn.backends.reference.normalization import Moments, MovingAverages
 from minicnn.checks import check_number
-from minicnn.hints import InitializerLike, LayerOptions
+from minicnn.hints import ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
 from minicnn.initializers import Initializer
 from minicnn.layers.base import Examples, Layer
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["BatchNormalization"]
+
+SCALE_AND_SHIFT = ("gamma_regularizer", "beta_regularizer", "gamma_constraint", "beta_constraint")
+
+
+class ScaleAndShiftOptions(LayerOptions, total=False):
+    """The options of layers with a gamma and a beta."""
+
+    gamma_regularizer: RegularizerLike
+    beta_regularizer: RegularizerLike
+    gamma_constraint: ConstraintLike
+    beta_constraint: ConstraintLike
 
 
 class BatchNormalization(Layer):
@@ -36,11 +47,15 @@ class BatchNormalization(Layer):
     center, scale : bool, default True
         Whether there is a beta, a gamma.
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str or Initializer
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str or function, optional
 
     Notes
     -----
     With ``trainable = False`` the layer uses the moving averages in training too, as in Keras.
     """
+
+    rare_options = (*Layer.rare_options, *SCALE_AND_SHIFT)
 
     def __init__(
         self,
@@ -53,7 +68,7 @@ class BatchNormalization(Layer):
         gamma_initializer: InitializerLike = "ones",
         moving_mean_initializer: InitializerLike = "zeros",
         moving_variance_initializer: InitializerLike = "ones",
-        **kwargs: Unpack[LayerOptions],
+        **kwargs: Unpack[ScaleAndShiftOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.axis: int = axis
@@ -72,9 +87,11 @@ class BatchNormalization(Layer):
             raise ValueError(f"only the last axis can be normalized: axis: int = -1. Received: axis={self.axis}")
         channels = shape[-1:]
         if self.scale:
-            self.add_weight("gamma", channels, self.gamma_initializer)
+            self.add_weight(
+                "gamma", channels, self.gamma_initializer, True, self.gamma_regularizer, self.gamma_constraint
+            )
         if self.center:
-            self.add_weight("beta", channels, self.beta_initializer)
+            self.add_weight("beta", channels, self.beta_initializer, True, self.beta_regularizer, self.beta_constraint)
         self.add_weight("moving_mean", channels, self.moving_mean_initializer, has_gradient=False)
         self.add_weight("moving_variance", channels, self.moving_variance_initializer, has_gradient=False)
         return shape

@@ -181,7 +181,7 @@ class Dot(Layer):
 
     def _rows(self, x, axis):
         """The vectors of an input, (N, P, K)."""
-        moved = np.moveaxis(x, axis + 1, -1)
+        moved = _last(x, axis)
         return moved.reshape(len(x), -1, moved.shape[-1])
 
     def _factors(self, ws):
@@ -206,7 +206,7 @@ class Dot(Layer):
                 continue
             if length is not None:  # of v / |v|: the part along v has no effect
                 gradient = (gradient - rows * (rows * gradient).sum(axis=-1, keepdims=True)) / length
-            target = np.moveaxis(dx, axis + 1, -1)
+            target = _last(dx, axis)
             target[...] = gradient.reshape(target.shape)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
@@ -226,6 +226,11 @@ class Dot(Layer):
     def examples(cls) -> Examples:
         yield cls(1), [(5,), (5,)]
         yield cls((2, 1), normalize=True), [(2, 4), (4, 3)]
+
+
+def _last(array, axis):
+    """The array with a sample's axis moved behind the others."""
+    return array.transpose(*(n for n in range(array.ndim) if n != axis + 1), axis + 1)
 
 
 def _lengths(rows):

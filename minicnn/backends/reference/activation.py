@@ -53,7 +53,7 @@ def sigmoid(x: Array) -> Array:
 
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)) (Dugas, Bengio, Bélisle, Nadeau, Garcia, 2001), without overflow."""
-    return np.logaddexp(x, np.zeros_like(x))
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 def erf(x: Array) -> Array:

@@ -81,6 +81,41 @@ def _extreme(node, graph):
         _merge(node, graph, layers.Maximum if is_max else layers.Minimum)
 
 
+@operator("Greater", "Less", "GreaterOrEqual", "LessOrEqual", kind=ELEMENTWISE_OPERATORS)
+def _comparison(node, graph):
+    """1 where a number is on that side of a constant, else 0: what Where reads."""
+    x, bound = graph.value(node, 0), number_at(node, graph, 1, 0.0)
+    is_above = node.operator.startswith("Greater")
+    if node.operator.endswith("OrEqual"):  # where it is not on the other side
+        is_above = not is_above
+    sign = 1.0 if is_above else -1.0
+    y = graph.call(node, layers.Rescaling, x.tensor, "_distance", scale=sign, offset=-sign * bound)
+    y = graph.call(node, layers.Elementary, graph.call(node, layers.ReLU, y, "_side"), function="sign")
+    if node.operator.endswith("OrEqual"):
+        y = graph.call(node, layers.Rescaling, y, "_not", scale=-1.0, offset=1.0)
+    graph.give(node, Value(y, x.positions, True, True))
+
+
+@operator("Where", kind=ELEMENTWISE_OPERATORS)
+def _where(node, graph):
+    """mask · a + (1 - mask) · b"""
+    known = [graph.is_constant(node, index) for index in range(3)]
+    values = [graph.value(node, index) for index in range(3) if not known[index]]
+    if known[0] or len({value.shape for value in values}) > 1:
+        raise node.error("it chooses between tensors of one shape, by a comparison")
+    tensors, layout = graph.aligned(node, values)
+    mask, parts = tensors.pop(0), []
+    other = graph.call(node, layers.Rescaling, mask, "_not", scale=-1.0, offset=1.0)
+    for index, where in ((1, mask), (2, other)):
+        if known[index]:
+            factor = number_at(node, graph, index, 0.0)
+            parts.append(graph.call(node, layers.Rescaling, where, "_part", scale=factor))
+        else:
+            parts.append(graph.call(node, layers.Multiply, [where, tensors.pop(0)], "_part"))
+    y = graph.call(node, layers.Add, parts)
+    graph.give(node, Value(y, layout(y.shape[1:])))
+
+
 def _merge(node, graph, layer_class, is_nonnegative=False):
     """A layer of all inputs, number by number, in one layout."""
     tensors, layout = _aligned(node, graph)

@@ -166,8 +166,6 @@ class Importer:
         value = self._known.get(name)
         if not isinstance(value, Value):
             raise FileFormatError(f"the output '{name}' does not depend on the graph's inputs in a way known here")
-        if not value.shape:  # (N,) in the file; outputs have another axis here: (N, 1)
-            value = Value(value.tensor, value.positions.reshape(1))
         found = self._common_layout([value])
         if found is None:
             raise FileFormatError(f"the numbers of the output '{name}' are in an order that no layer here can give")
@@ -345,7 +343,8 @@ class Importer:
     def _common_layout(self, values):
         """(tensors, layout) of values in one layout, the one that they are in where possible; None if there is none."""
         for how in ("as it is", "reshaped", "reordered"):
-            for layout in (same_order, channels_first):
+            is_moved = how == "reordered" and len(values[0].shape) == 3  # into the order that most layers want
+            for layout in (channels_first, same_order) if is_moved else (same_order, channels_first):
                 tensors = [self._arranged(value, layout, how) for value in values]
                 if all(tensor is not None for tensor in tensors):
                     return tensors, layout

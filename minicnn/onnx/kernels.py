@@ -1,4 +1,4 @@
-"""Layers with kernels: convolutions and matrix products, with what follows them in the file and becomes part of them."""
+"""Layers with kernels: convolutions and matrix products; constants and activations that follow become part of them."""
 
 from __future__ import annotations
 

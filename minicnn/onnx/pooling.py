@@ -6,9 +6,11 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, axes_of, operator, pair
-from minicnn.onnx.padding import padded, reshaped
+from minicnn.onnx.padding import padded, reshaped, split_shape
 from minicnn.onnx.values import Value, channels_first, same_order
 from minicnn.onnx.windows import NO_SIDES, keras_padding, padded_sides
+
+MOST_PIXELS = 255  # in a window of MaxPooling2D
 
 
 @operator("MaxPool", kind=CHANNEL_OPERATORS)
@@ -25,6 +27,9 @@ def _average_pool(node, graph):
 
 def _pool(node, graph, layer_class, zeros_lose=False, zeros_count=False):
     """A pooling; `zeros_lose`, `zeros_count`: why padding may be zeros that a layer before puts there."""
+    if len(graph.value(node, 0).shape) != 3:
+        _pool_along(node, graph, layer_class, zeros_count)
+        return
     x = graph.images(node)
     if pair(node, "dilations") != (1, 1):
         raise node.error("pooling windows have no gaps here: dilations=[1, 1]")
@@ -41,8 +46,45 @@ def _pool(node, graph, layer_class, zeros_lose=False, zeros_count=False):
         y = graph.call(node, layers.GlobalMaxPooling2D, x, keepdims=True)
     else:
         x = padded(node, graph, x, outside)
-        y = graph.call(node, layer_class, x, pool_size=pool_size, strides=strides, padding=padding)
+        y = _pooled(node, graph, layer_class, x, pool_size, strides, padding)
     graph.give_images(node, y, graph.value(node, 0).is_nonnegative)
+
+
+def _pooled(node, graph, layer_class, x, pool_size, strides, padding):
+    """One pooling; a maximum over more pixels than one has here goes over rows first."""
+    if layer_class is layers.MaxPooling2D and pool_size[0] * pool_size[1] > MOST_PIXELS:
+        (height, width), (down, right) = pool_size, strides
+        x = graph.call(node, layer_class, x, "_rows", pool_size=(height, 1), strides=(down, 1), padding=padding)
+        pool_size, strides = (1, width), (1, right)
+    return graph.call(node, layer_class, x, pool_size=pool_size, strides=strides, padding=padding)
+
+
+def _pool_along(node, graph, layer_class, zeros_count):
+    """A pooling along one axis, whatever the others are: of rows of an image that is reshaped."""
+    x = graph.value(node, 0)
+    count = len(x.shape) - 1
+    spans = node.get("kernel_shape", None, list) or []
+    strides, pads = node.get("strides", [1] * count, list), node.get("pads", [0] * 2 * count, list)
+    dilations, is_plain = node.get("dilations", [1] * count, list), node.get("auto_pad", "NOTSET", str) == "NOTSET"
+    wide = [n for n, span in enumerate(spans) if span != 1]
+    lists = (spans, strides, dilations, pads[:count], pads[count:])
+    if not is_plain or node.get("ceil_mode", 0) or len(wide) != 1 or any(len(part) != count for part in lists):
+        raise node.error(f"it works on images, (N, C, H, W), or along one axis. Received: {spans} of {x.shape}")
+    at = wide[0]
+    others = [n for n in range(count) if n != at]
+    sides = (pads[at], pads[at + count])
+    if any(strides[n] != 1 or pads[n] or pads[n + count] for n in others) or set(dilations) != {1}:
+        raise node.error(f"along one axis only. Received: strides={strides}, pads={pads}, dilations={dilations}")
+    if any(sides) and not zeros_count:
+        raise node.error(f"it has no padding along one axis. Received: pads={pads}")
+    (tensor,), layout = graph.aligned(node, [x])
+    axis = model_axis(layout, at + 2, count + 2)
+    before, size, behind = split_shape(tensor, axis)
+    y = reshaped(node, graph, tensor, (before, size, behind), "_rows")
+    y = padded(node, graph, y, ((0, 0), sides))
+    y = graph.call(node, layer_class, y, pool_size=(1, spans[at]), strides=(1, strides[at]))
+    y = reshaped(node, graph, y, (*tensor.shape[1:axis], y.shape[2], *tensor.shape[axis + 1 :]), "_shaped")
+    graph.give(node, Value(y, layout(y.shape[1:]), x.is_nonnegative))
 
 
 def _centred(node, graph, layer_class, x, pool_size, strides, sides):
@@ -70,7 +112,7 @@ def _reduce(node, graph):
     x = graph.value(node, 0)
     rank = len(x.shape) + 1
     axes = axes_of(node, graph, rank) or []
-    if not axes and node.get("noop_with_empty_axes", 0):
+    if node.get("noop_with_empty_axes", 0) and not axes:
         graph.give(node, x)
         return
     axes = sorted(axes or range(rank))
@@ -120,8 +162,15 @@ def _pooled_axes(node, graph, tensor, axes):
         )
     else:
         tensor = reshaped(node, graph, tensor, (before, count, behind), "_rows")
-        layer_class = layers.MaxPooling2D if is_max else layers.AveragePooling2D
-        y = graph.call(node, layer_class, tensor, pool_size=(1, count), strides=1)
+        y, left = tensor, count
+        while is_max and left > MOST_PIXELS:  # in steps
+            part = max(n for n in range(1, MOST_PIXELS + 1) if left % n == 0)
+            if part == 1:
+                raise node.error(f"a maximum over {left} numbers, a prime, is not taken here")
+            y, left = graph.call(node, layers.MaxPooling2D, y, "_part", pool_size=(1, part)), left // part
+        y = graph.call(
+            node, layers.MaxPooling2D if is_max else layers.AveragePooling2D, y, pool_size=(1, left), strides=1
+        )
     if kind == "ReduceSum":
         y = graph.call(node, layers.Rescaling, y, "_sum", scale=float(count))
     return graph.call(node, layers.Rescaling, y, "_positive", scale=-1.0) if kind == "ReduceMin" else y

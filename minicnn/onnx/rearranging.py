@@ -137,9 +137,9 @@ def _squeeze(node, graph):
     squeezes = node.operator == "Squeeze"
     given = arguments.axes_of(node, graph, len(shape), grows=not squeezes)
     if given is None and squeezes:
-        if not is_constant and graph.batch_size == 1:
-            raise node.error("it would take the batch axis away too, for one sample: name the axes")
         given = [axis for axis, n in enumerate(shape) if n == 1]
+        if not is_constant and graph.batch_size == 1 and len(shape) - len(given) > 2:
+            raise node.error("it would take the batch axis away too, for one sample: name the axes")
     if given is None or (squeezes and any(shape[axis] != 1 for axis in given)):
         raise node.error(f"it should name axes of size 1. Received: axes={given} of {shape}")
     if squeezes:

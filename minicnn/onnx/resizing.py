@@ -32,7 +32,7 @@ def _resize(node, graph):
     node.get("extrapolation_value", 0.0, float)
     is_known = where in (*COORDINATES, COORDINATES_NEAREST) and rounding in ROUNDINGS
     if mode == "cubic":
-        is_known = cubic == (-0.5, 1) and where == "half_pixel"
+        is_known = cubic == (-0.5, 1) and where == "half_pixel" and _are_whole(old, new, factors)
     if method is None or not is_known or node.get("antialias", 0):
         raise node.error(f"no layer finds pixels in this way. Received: mode={mode!r}, {where!r}, {old} → {new}")
     keras = {"interpolation": method, "height": new[0], "width": new[1]}
@@ -47,6 +47,11 @@ def _resize(node, graph):
     elif y is None:
         y = graph.call(node, layers.Resizing, x, **keras)
     graph.give_images(node, y, graph.value(node, 0).is_nonnegative and method != "bicubic")
+
+
+def _are_whole(old, new, factors) -> bool:
+    """Whether the sizes are to each other just as the factors."""
+    return factors is None or all(abs(n - o * f) < 1e-4 * n for o, n, f in zip(old, new, factors, strict=True))
 
 
 def _are_kerass(placed: layers.PlacedResizing, old: Sequence[int], new: Sequence[int], method: str) -> bool:

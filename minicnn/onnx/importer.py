@@ -355,7 +355,7 @@ class Importer:
         shape = value.shape
         if layout is channels_first and shape:
             shape = (*shape[1:], shape[0])
-        positions = layout(shape)
+        positions = layout(shape) if shape else same_order(shape)
         if np.array_equal(value.positions, positions):
             if value.tensor.shape[1:] == shape:
                 return value.tensor

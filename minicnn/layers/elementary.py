@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.checks import check_choice, check_number
 from minicnn.hints import LayerOptions
-from minicnn.layers.activations import Elementwise
+from minicnn.layers.activations import Elementwise, register
 from minicnn.layers.base import Examples, Layer
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
@@ -23,6 +23,7 @@ _FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = 
     "ceil": (np.ceil, np.zeros_like, "Ceil"),
     "cos": (np.cos, lambda x: -np.sin(x), "Cos"),
     "floor": (np.floor, np.zeros_like, "Floor"),
+    "hard_sigmoid_2": (lambda x: np.clip(0.2 * x + 0.5, 0, 1), lambda x: 0.2 * (np.abs(x) < 2.5), "HardSigmoid"),
     "log": (np.log, lambda x: 1 / x, "Log"),
     "round": (np.rint, np.zeros_like, "Round"),
     "sign": (np.sign, np.zeros_like, "Sign"),
@@ -31,13 +32,14 @@ _FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = 
 """Name → the function, its derivative, ONNX's operator."""
 
 
+@register
 class Elementary(Elementwise):
     """A function of each number, by its name; outside of where it is defined, the result is NaN or infinite.
 
     Parameters
     ----------
-    function : {"abs", "ceil", "cos", "floor", "log", "power", "round", "sign", "sin"}
-        "round" takes the even one of two nearest numbers.
+    function : {"abs", "ceil", "cos", "floor", "hard_sigmoid_2", "log", "power", "round", "sign", "sin"}
+        "round" takes the even one of two nearest numbers; "hard_sigmoid_2" is Keras 2's hard_sigmoid.
     exponent : float, default 1
         Of "power", x^exponent: 0.5 for the square root, -1 for 1 / x.
     """

@@ -339,9 +339,7 @@ def load_model(
         if model.built:
             _assign(model, _read_weights(model, file))
         if not model.built and file.numbers:
-            raise FileFormatError(
-                "the model needs an input whose sizes are all known, since the file holds its weights"
-            )
+            raise FileFormatError("the model needs an input whose sizes are all known: the file holds its weights")
         if compile and _is_compiled(model, file) and model.built:
             _set_optimizer(model, _read_optimizer(model, file))
         _set_position(model, file.training)

@@ -57,7 +57,7 @@ class Program:
         return next((place for place in self.places if place.output == value), None)
 
     def final_step(self, value: int) -> str:
-        """Class name, in lower case, of the package's step over the last axis that writes a value: "softmax"; else ""."""
+        """Class name, in lower case, of our own step over the last axis that writes a value: "softmax", or ""."""
         writer = self.writer(value)
         if writer is None or is_own(writer.step):
             return ""

@@ -81,6 +81,8 @@ class Reader(BaseReader):
         return keras_weights.find_layers(self.root, expected, config, by_name)
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
+        if self._compiled.get("optimizer") is None:  # which one it was is not in the file
+            return None
         return keras_weights.read_optimizer(self.root, slots, expected, config, self.compile)
 
 

@@ -29,6 +29,8 @@ NEUTRAL: dict[str, Any] = {
     "implementation": ANY,
     "input_spec": ANY,
     "kernel_constraint": (None,),
+    "kernel_initializer": ANY,  # of separable convolutions, whose kernels have initializers of their own
+    "kernel_regularizer": (None,),
     "lora_alpha": ANY,
     "lora_rank": (None,),
     "noise_shape": (None,),

@@ -37,6 +37,9 @@ _GROUPS = {
         *("KerasClassifier", "KerasRegressor", "scikit_learn"),
     ),
     "models are not written as YAML, as Keras stopped to: use to_json": ("model_from_yaml",),
+    "it loads data sets of images: mnist, fashion_mnist, cifar10 and cifar100": (
+        *("imdb", "reuters", "boston_housing", "california_housing"),
+    ),
     "it computes without TensorFlow's sessions and graphs": ("get_session", "tf", "GradientTape", "function"),
 }
 _REASONS = {name: why for why, names in _GROUPS.items() for name in names}

@@ -48,11 +48,12 @@ class FunctionLoss(Loss):
         ValueError
             If it is not there.
         """
-        fn = config["fn"] if callable(config["fn"]) else custom_object(config["fn"])
+        name = config.get("fn", config.get("name"))  # Keras's files have a name alone
+        fn = name if callable(name) else custom_object(name)
         if fn is None:
             raise ValueError(
                 f"the model was compiled with a function as loss, which no file holds: load_model(…, custom_objects="
-                f"{{'{config['fn']}': {config['fn']}}}), or compile=False. Received: no function of this name"
+                f"{{'{name}': {name}}}), or compile=False. Received: no function of this name"
             )
         return cls(**{**config, "fn": fn})
 

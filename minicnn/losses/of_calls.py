@@ -69,7 +69,7 @@ def _factor(loss, values, weight):
 
 
 def like(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Targets in the predictions' dtype; as in Keras, a last axis of size 1 is added or taken away where they differ by it.
+    """Targets in the predictions' dtype; a last axis of size 1 is added or taken away, as in Keras.
 
     Parameters
     ----------

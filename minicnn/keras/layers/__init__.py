@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from minicnn import layers as core
+from minicnn.keras import _own_parts
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
@@ -111,9 +112,33 @@ def _kernel_size(name, args, kwargs):
     return args, kwargs
 
 
+def _shape_of(which):
+    """The shape of a layer's input or output, with the batch axis: what it was in Keras 1 and 2."""
+
+    def shape(layer: core.Layer) -> Any:
+        tensors = getattr(layer, which)
+        return [t.shape for t in tensors] if isinstance(tensors, list) else tensors.shape
+
+    return property(shape)
+
+
+def _variables_of(which):
+    """What today's Keras calls variables, too."""
+    return property(lambda layer: getattr(layer, which))
+
+
+_SHAPES: dict[str, Any] = {"input_shape": _shape_of("input"), "output_shape": _shape_of("output")}
+VARIABLES: dict[str, Any] = {
+    "variables": _variables_of("weights"),
+    "trainable_variables": _variables_of("trainable_weights"),
+    "non_trainable_variables": _variables_of("non_trainable_weights"),
+}
+for _variables, _property in VARIABLES.items():
+    setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in core.CLASSES.items():
-    globals()[_name] = translated(_class, partial(_translate, _name), __name__)
-Layer = core.Layer
+    _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
+    globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_more)
+Layer = _own_parts.Layer
 Input = core.Input
 
 

@@ -40,6 +40,12 @@ def _learning_rate(optimizer):
     return rate
 
 
+def _rate_or_schedule(optimizer):
+    """A number that can be assigned to, as today's Keras has it, or a schedule."""
+    rate = core.Optimizer.learning_rate.fget(optimizer)
+    return _learning_rate(optimizer) if isinstance(rate, float) else rate
+
+
 def _set_learning_rate(optimizer, value):
     optimizer.learning_rate = value
 
@@ -70,7 +76,8 @@ def _with_decay(name, decay, args, kwargs):
 for _name, _class in _CLASSES.items():
     if _name != "Optimizer":
         _lr = property(_learning_rate, _set_learning_rate)
-        globals()[_name] = translated(_class, partial(_translate, _name), __name__, lr=_lr)
+        _rate = property(_rate_or_schedule, _class.learning_rate.fset)
+        globals()[_name] = translated(_class, partial(_translate, _name), __name__, lr=_lr, learning_rate=_rate)
 Optimizer = core.Optimizer
 
 

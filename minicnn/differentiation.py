@@ -49,6 +49,18 @@ class Recorded(NDArrayOperatorsMixin):
         partials = _PARTIALS[ufunc]
         return Recorded(y, [_elementwise(x, partials[i], y, values) for i, x in enumerate(inputs) if _is(x)])
 
+    def __iadd__(self, other: Any) -> Any:
+        return self + other
+
+    def __isub__(self, other: Any) -> Any:
+        return self - other
+
+    def __imul__(self, other: Any) -> Any:
+        return self * other
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self / other
+
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         if function in _OF_VALUES:
             return function(*map(value_of, args), **kwargs)

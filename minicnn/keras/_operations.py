@@ -152,13 +152,9 @@ def _pooled(name, x, axis=None, keepdims=False):
 
 def cast(x: Any, dtype: Any) -> Any:
     """x in another dtype; a model's tensors have its dtype already."""
-    return (
-        x
-        if is_symbolic(x)
-        else x.astype(_dtype(dtype))
-        if isinstance(x, Recorded)
-        else np.asarray(x).astype(_dtype(dtype))
-    )
+    if is_symbolic(x):
+        return x
+    return (x if isinstance(x, Recorded) else np.asarray(x)).astype(_dtype(dtype))
 
 
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> Any:

@@ -67,8 +67,8 @@ def _checked(class_weight, classes) -> dict[int, float]:
     """`class_weight`, if it is a dict from class numbers to weights."""
     if not isinstance(class_weight, Mapping):
         raise TypeError(
-            "class_weight is a dict from class numbers to weights, or 'balanced'; of an array of weights, one for each class, make "
-            f"dict(enumerate(weights)). Received: class_weight={class_weight!r}"
+            "class_weight is a dict from class numbers to weights, or 'balanced'; of an array of weights, one for each "
+            f"class, make dict(enumerate(weights)). Received: class_weight={class_weight!r}"
         )
     checked = {}
     for label, factor in class_weight.items():

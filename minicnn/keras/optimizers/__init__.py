@@ -9,7 +9,7 @@ from minicnn import optimizers as core
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
-from minicnn.optimizers import schedules
+from minicnn.optimizers.schedules import InverseTimeDecay
 
 _CLASSES = {
     name: getattr(core, name)
@@ -70,7 +70,7 @@ def _with_decay(name, decay, args, kwargs):
     """rate / (1 + decay · iterations), as Keras 2 computed it."""
     default = _CLASSES[name]().learning_rate
     rate = args[0] if args else kwargs.get("learning_rate", default)
-    return {**kwargs, "learning_rate": schedules.InverseTimeDecay(float(rate), 1, float(decay))}
+    return {**kwargs, "learning_rate": InverseTimeDecay(float(rate), 1, float(decay))}
 
 
 for _name, _class in _CLASSES.items():

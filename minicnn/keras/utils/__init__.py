@@ -9,6 +9,13 @@ _NAMES = {
     "custom_object_scope": "minicnn.registry",
     "CustomObjectScope": "minicnn.registry.custom_object_scope",
     **dict.fromkeys(
+        (
+            *("Progbar", "get_file", "split_dataset", "pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
+            *("get_custom_objects", "register_keras_serializable"),
+        ),
+        "minicnn.keras.utils._helpers",
+    ),
+    **dict.fromkeys(
         ("image_dataset_from_directory", "load_img", "img_to_array", "array_to_img", "save_img"), "minicnn.images"
     ),
 }

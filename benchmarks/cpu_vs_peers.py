@@ -18,7 +18,7 @@ from pathlib import Path
 
 import harness
 import numpy as np
-from worker import PEER_CASES, Conv, Dense, Flatten, Pool
+from worker import PEER_CASES, Conv, Dense, Flatten, GlobalPool, Pool, Residual, Skip, Transposed, Up
 
 OURS = "minicnn"
 TORCH, COMPILE, SCRIPT = ("torch", "torch_channels_last"), "torch_compile", "torchscript"
@@ -40,6 +40,9 @@ WANTED = {  # best peer ÷ minicnn: training, inference
     **dict.fromkeys(("lenet5_b128", "d0_b32", "d0_b100", "d1_b32"), (3.0, 2.0)),
     **dict.fromkeys(("net1_mnist_b128", "net1_cifar10_b128"), (2.0, 1.5)),
     **dict.fromkeys(("net2_mnist_b128", "mlp_b128"), (1.3, 1.2)),
+    **dict.fromkeys(("resnet20_b64", "dilated_b32", "unet_b32", "dcgan_b64"), (2.5, 1.0)),
+    "vgg_b64": (2.5, 1.5),
+    "separable_b64": (1.5, 1.0),
 }
 IMAGES = {"mnist": 12_800, "cifar10": 2_560}
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -264,27 +267,50 @@ def count_flops(network, shape, training):
     Each takes as many for its kernel's gradient and, but for the first, for its input's. That is the textbook's count:
     minicnn does not multiply with the zeros that come back from a pooling layer.
     """
-    total, is_first = 0, True
+    counts, _ = flops_of(network, shape)
+    if not training:
+        return sum(counts)
+    counts = [count for count in counts if count]
+    return 3 * sum(counts) - counts[0]
+
+
+def flops_of(network, shape):
+    """(operations of every layer's forward pass, output shape)."""
+    counts = []
     for spec in network:
-        count, shape = layer_flops(spec, shape)
-        total += count * ((2 if is_first else 3) if training else 1)
-        is_first = is_first and count == 0
-    return total
+        more, shape = layer_flops(spec, shape)
+        counts += more
+    return counts, shape
 
 
 def layer_flops(spec, shape):
-    """(operations of the forward pass, output shape)."""
+    """`flops_of` one layer, or of the layers inside it."""
     match spec:
         case Conv():
-            lost = spec.size - 1 if spec.padding == "valid" else 0
+            lost = spec.dilation * (spec.size - 1) if spec.padding == "valid" else 0
             height, width = (-(-(n - lost) // spec.strides) for n in shape[:2])
-            return 2 * height * width * spec.size**2 * shape[2] * spec.filters, (height, width, spec.filters)
+            count = 2 * height * width * spec.size**2 * (shape[2] // spec.groups) * spec.filters
+            return [count], (height, width, spec.filters)
+        case Transposed():
+            return [2 * shape[0] * shape[1] * 16 * shape[2] * spec.filters], (2 * shape[0], 2 * shape[1], spec.filters)
+        case Residual():
+            counts, output = flops_of(spec.body, shape)
+            return counts + flops_of(spec.shortcut, shape)[0], output
+        case Skip():
+            counts, output = flops_of(spec.body, shape)
+            return counts, (*output[:2], shape[2] + output[2])
         case Pool():
-            return 0, (shape[0] // spec.size, shape[1] // spec.size, shape[2])
+            return [], (shape[0] // spec.size, shape[1] // spec.size, shape[2])
+        case Up():
+            return [], (2 * shape[0], 2 * shape[1], shape[2])
+        case GlobalPool():
+            return [], (shape[2],)
         case Flatten():
-            return 0, (int(np.prod(shape)),)
+            return [], (int(np.prod(shape)),)
         case Dense():
-            return 2 * shape[0] * spec.units, (spec.units,)
+            return [2 * shape[0] * spec.units], (spec.units,)
+        case _:
+            return [], shape
 
 
 def measure_memory(data, options):

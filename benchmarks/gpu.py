@@ -280,7 +280,7 @@ def bandwidths(smoke, end):
             x.nbytes + y.nbytes + winner.nbytes,
         ),
         "batch normalization": (
-            lambda: kernels.batch_norm(x, out, *c[:2], Moments(*c[2:4]), MovingAverages(*c[4:]), 0.99, 1e-3, True),
+            lambda: kernels.batch_norm(x, out, *c[:2], Moments(*c[2:4]), MovingAverages(*c[4:], 0.99), 1e-3, True),
             4 * x.nbytes,
         ),
         "dropout": (lambda: kernels.dropout(x, out, 0.5, 1, 2, 3), 2 * x.nbytes),

@@ -204,7 +204,7 @@ def interleave(workers, rounds, threads, do, **arguments):
 def _wait_until_quiet(workers, allowed):
     """Give other programs that keep more than `allowed` cores busy a while to end."""
     for _ in range(MOST_WAITS):
-        load = _Load(workers)
+        load = Load(workers)
         time.sleep(PAUSE)
         if (load.foreign_cores() or 0) <= allowed:
             break
@@ -212,14 +212,14 @@ def _wait_until_quiet(workers, allowed):
 
 def _round(workers, names, do, arguments):
     """One turn of each; returns (name → median milliseconds, cores busy with other programs)."""
-    load, times = _Load(workers), {}
+    load, times = Load(workers), {}
     for name in names:
         time.sleep(PAUSE)
         times[name] = 1000 * statistics.median(workers[name].ask(do, **arguments)["seconds"])
     return times, load.foreign_cores()
 
 
-class _Load:
+class Load:
     """What other programs than these workers and this one do from now on."""
 
     def __init__(self, workers):

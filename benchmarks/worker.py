@@ -35,12 +35,66 @@ FEWEST_STEPS, MOST_STEPS = 3, 200  # in a turn
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution, and ReLU; padding is "valid" or "same"."""
+    """A convolution, and ReLU; padding is "valid" or "same". A bare one has no ReLU and no bias."""
 
     filters: int
     size: int
     padding: str = "valid"
     strides: int = 1
+    dilation: int = 1
+    groups: int = 1  # 1, or as many as channels and filters
+    bare: bool = False
+
+
+@dataclass(frozen=True)
+class Transposed:
+    """A transposed convolution without bias, 4 x 4 taps, that doubles height and width."""
+
+    filters: int
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Batch normalization."""
+
+
+@dataclass(frozen=True)
+class Relu:
+    """ReLU, or with a slope below 0 LeakyReLU."""
+
+    slope: float = 0.0
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Dropout."""
+
+    rate: float
+
+
+@dataclass(frozen=True)
+class Residual:
+    """The sum of what two branches make of the input; no layer in a branch: the input itself."""
+
+    body: tuple
+    shortcut: tuple = ()
+
+
+@dataclass(frozen=True)
+class Skip:
+    """The input, and behind it, as further channels, what a branch makes of it."""
+
+    body: tuple
+
+
+@dataclass(frozen=True)
+class Up:
+    """Twice the height and the width, every pixel repeated."""
+
+
+@dataclass(frozen=True)
+class GlobalPool:
+    """The mean over all pixels."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +134,74 @@ NET_1 = (Conv(32, 3, "same"), Conv(64, 3, "same"), Pool(), Flatten(), Dense(128)
 NET_2 = (Conv(32, 3, "same"), Conv(64, 3, "same", strides=2), Flatten(), Dense(128), Dense(10))
 MLP = (Flatten(), Dense(200), Dense(150), Dense(10))
 
+
+def normed(filters, size, strides=1, groups=1):
+    """A convolution, batch normalization and ReLU."""
+    return Conv(filters, size, "same", strides, groups=groups, bare=True), Norm(), Relu()
+
+
+def resnet_block(filters, halves):
+    """He, Zhang, Ren, Sun (2015), for CIFAR; where it halves the image the shortcut is a convolution of one pixel."""
+    strides = 2 if halves else 1
+    body = (*normed(filters, 3, strides), Conv(filters, 3, "same", bare=True), Norm())
+    shortcut = (Conv(filters, 1, "same", strides, bare=True), Norm()) if strides > 1 else ()
+    return Residual(body, shortcut), Relu()
+
+
+def separable(channels, filters, strides=1):
+    """A depthwise and a 1 x 1 convolution (Howard and others: "MobileNets", 2017)."""
+    return *normed(channels, 3, strides, groups=channels), *normed(filters, 1)
+
+
+def vgg_block(filters):
+    """Two convolutions with batch normalization, pooling, dropout."""
+    return *normed(filters, 3), *normed(filters, 3), Pool(), Dropout(0.25)
+
+
+def double(filters):
+    """What a U-Net does on every level (Ronneberger, Fischer, Brox, 2015)."""
+    return *normed(filters, 3), *normed(filters, 3)
+
+
+def strided(filters):
+    """A level of a DCGAN's discriminator (Radford, Metz, Chintala, 2015)."""
+    return Conv(filters, 4, "same", 2, bare=True), Norm(), Relu(0.2)
+
+
+HEAD = (GlobalPool(), Dense(10))  # so that all cases have the same data and loss
+RESNET20 = (
+    *normed(16, 3),
+    *(
+        layer
+        for filters in (16, 32, 64)
+        for block in range(3)
+        for layer in resnet_block(filters, filters > 16 and block == 0)
+    ),
+    *HEAD,
+)
+VGG = (*vgg_block(32), *vgg_block(64), *vgg_block(128), Flatten(), Dense(128), Dropout(0.5), Dense(10))
+SEPARABLE = (
+    *normed(32, 3),
+    *separable(32, 64),
+    *separable(64, 128, 2),
+    *separable(128, 128),
+    *separable(128, 256, 2),
+    *separable(256, 256),
+    *HEAD,
+)
+DILATED = (Conv(32, 3, "same"), Conv(32, 3, "same", dilation=2), Conv(32, 3, "same", dilation=4), *HEAD)
+UNET = (
+    *double(16),
+    Skip((Pool(), *double(32), Skip((Pool(), *double(64), Up(), *normed(32, 3))), *double(32), Up(), *normed(16, 3))),
+    *double(16),
+    *HEAD,
+)
+DCGAN = (
+    *(layer for filters in (32, 64, 128) for layer in strided(filters)),
+    *(layer for filters in (64, 32, 16) for layer in (Transposed(filters), Norm(), Relu())),
+    *HEAD,
+)
+
 CASES = {  # of versus_torch.py
     "lenet5_b128": Case("LeNet-5, batch 128", LENET5, 128),
     "d0_b32": Case("D0, batch 32", D0, 32),
@@ -95,6 +217,12 @@ PEER_CASES = {  # of cpu_vs_peers.py
     "net2_mnist_b128": Case("net_2 MNIST, batch 128", NET_2, 128),
     "net1_cifar10_b128": Case("net_1 CIFAR-10, batch 128", NET_1, 128, "cifar10"),
     "mlp_b128": Case("MLP, batch 128", MLP, 128),
+    "resnet20_b64": Case("ResNet-20, batch 64", RESNET20, 64, "cifar10"),
+    "vgg_b64": Case("VGG-like, batch 64", VGG, 64, "cifar10"),
+    "separable_b64": Case("Depthwise separable, batch 64", SEPARABLE, 64, "cifar10"),
+    "dilated_b32": Case("Dilated, batch 32", DILATED, 32, "cifar10"),
+    "unet_b32": Case("U-Net-like, batch 32", UNET, 32, "cifar10"),
+    "dcgan_b64": Case("DCGAN-like, batch 64", DCGAN, 64, "cifar10"),
 }
 ALL_CASES = CASES | PEER_CASES
 
@@ -246,6 +374,49 @@ class Trainer:
         raise NotImplementedError
 
 
+def stacked(layers, specs, x):
+    """The layers of minicnn or Keras, one behind the other, from the tensor x on."""
+    for spec in specs:
+        match spec:
+            case Residual():
+                x = layers.Add()([stacked(layers, spec.body, x), stacked(layers, spec.shortcut, x)])
+            case Skip():
+                x = layers.Concatenate()([x, stacked(layers, spec.body, x)])
+            case _:
+                x = layer_of(layers, spec)(x)
+    return x
+
+
+def layer_of(layers, spec):
+    """A layer of minicnn or Keras: both have the same names."""
+    match spec:
+        case Conv(groups=1):
+            options = {"use_bias": False} if spec.bare else {"activation": "relu"}
+            return layers.Conv2D(
+                spec.filters, spec.size, spec.strides, spec.padding, dilation_rate=spec.dilation, **options
+            )
+        case Conv():
+            return layers.DepthwiseConv2D(spec.size, spec.strides, spec.padding, use_bias=False)
+        case Transposed():
+            return layers.Conv2DTranspose(spec.filters, 4, 2, "same", use_bias=False)
+        case Norm():
+            return layers.BatchNormalization()
+        case Relu():
+            return layers.LeakyReLU(negative_slope=spec.slope) if spec.slope else layers.ReLU()
+        case Dropout():
+            return layers.Dropout(spec.rate)
+        case Pool():
+            return layers.MaxPooling2D(spec.size)
+        case Up():
+            return layers.UpSampling2D(2)
+        case GlobalPool():
+            return layers.GlobalAveragePooling2D()
+        case Flatten():
+            return layers.Flatten()
+        case Dense():
+            return layers.Dense(spec.units, activation="relu")
+
+
 class Minicnn(Trainer):
     """This library: `fit`, a callback reads the clock."""
 
@@ -268,25 +439,14 @@ class Minicnn(Trainer):
         return {"bytes": own + installed_size(self.packages)}
 
     def build(self):
-        mc, last = self.mc, self.case.network[-1]
-        stack = [self._layer(spec, "softmax" if spec is last else "relu") for spec in self.case.network]
-        self.model = mc.Sequential([mc.Input(shape=self.x.shape[1:]), *stack])
+        mc, (*hidden, last) = self.mc, self.case.network
+        image = mc.Input(shape=self.x.shape[1:])
+        output = mc.layers.Dense(last.units, activation="softmax")(stacked(self.mc.layers, hidden, image))
+        self.model = mc.Model(image, output)
         adam = mc.optimizers.Adam(learning_rate=LEARNING_RATE, epsilon=EPSILON)
         self.model.compile(optimizer=adam, loss="sparse_categorical_crossentropy")
         self.clock = self._make_clock()
         return {"params": self.model.count_params()}
-
-    def _layer(self, spec, activation):
-        layers = self.mc.layers
-        match spec:
-            case Conv():
-                return layers.Conv2D(spec.filters, spec.size, spec.strides, spec.padding, activation=activation)
-            case Pool():
-                return layers.MaxPooling2D(spec.size)
-            case Flatten():
-                return layers.Flatten()
-            case Dense():
-                return layers.Dense(spec.units, activation=activation)
 
     def _make_clock(self):
         class Clock(self.mc.callbacks.Callback):
@@ -348,35 +508,71 @@ class Torch(Trainer):
 
     def build(self):
         torch, nn = self.torch, self.torch.nn
-        modules = [module for spec in self.case.network for module in self._modules(spec)]
-        self.model = nn.Sequential(*modules[:-1])  # no ReLU at the end; cross_entropy takes logits
-        self.model(self.x[:1])  # the lazy layers learn their input sizes
-        for module in self.model:
-            if hasattr(module, "weight"):
+        self.model = self._stacked(self.case.network)[:-1]  # no ReLU at the end; cross_entropy takes logits
+        self.model(self.x[:2])  # the lazy layers learn their input sizes
+        for module in self.model.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)  # glorot_uniform
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         self.model.to(memory_format=self.layout)
         self.optimizer = self._adam(self.model.parameters())
         self.loss = torch.nn.functional.cross_entropy
         self.forward = self._prepare_forward()
-        return {"params": sum(p.numel() for p in self.model.parameters()), "fused": self.optimizer.defaults["fused"]}
+        averages = (buffer for buffer in self.model.buffers() if buffer.ndim)  # of batch normalization, as Keras counts
+        params = sum(p.numel() for p in (*self.model.parameters(), *averages))
+        return {"params": params, "fused": self.optimizer.defaults["fused"]}
 
     def _prepare_forward(self):
         """What takes a batch to its logits."""
         return self.model
 
+    def _stacked(self, specs):
+        return self.torch.nn.Sequential(*(module for spec in specs for module in self._modules(spec)))
+
     def _modules(self, spec):
         nn = self.torch.nn
         match spec:
             case Conv():
-                padding = spec.size // 2 if spec.padding == "same" else 0
-                return nn.LazyConv2d(spec.filters, spec.size, stride=spec.strides, padding=padding), nn.ReLU()
+                padding = spec.dilation * (spec.size - 1) // 2 if spec.padding == "same" else 0
+                sizes = {"stride": spec.strides, "padding": padding, "dilation": spec.dilation, "groups": spec.groups}
+                conv = nn.LazyConv2d(spec.filters, spec.size, bias=not spec.bare, **sizes)
+                return (conv,) if spec.bare else (conv, nn.ReLU())
+            case Transposed():
+                return (nn.LazyConvTranspose2d(spec.filters, 4, stride=2, padding=1, bias=False),)
+            case Norm():
+                return (nn.LazyBatchNorm2d(eps=1e-3, momentum=0.01),)  # Keras's defaults
+            case Relu():
+                return (nn.LeakyReLU(spec.slope) if spec.slope else nn.ReLU(),)
+            case Dropout():
+                return (nn.Dropout(spec.rate),)
+            case Residual():
+                return (self._branches(lambda x, y: x + y, spec.body, spec.shortcut),)
+            case Skip():
+                return (self._branches(lambda x, y: self.torch.cat([y, x], dim=1), spec.body, ()),)
             case Pool():
                 return (nn.MaxPool2d(spec.size),)
+            case Up():
+                return (nn.Upsample(scale_factor=2),)
+            case GlobalPool():
+                return nn.AdaptiveAvgPool2d(1), nn.Flatten()
             case Flatten():
                 return (nn.Flatten(),)
             case Dense():
                 return nn.LazyLinear(spec.units), nn.ReLU()
+
+    def _branches(self, joined, first, second):
+        """A module that joins what two branches make of its input."""
+
+        class Branches(self.torch.nn.Module):
+            def __init__(self, *branches):
+                super().__init__()
+                self.first, self.second = branches
+
+            def forward(self, x):
+                return joined(self.first(x), self.second(x))
+
+        return Branches(self._stacked(first), self._stacked(second))
 
     def _adam(self, parameters):
         parameters = list(parameters)
@@ -479,26 +675,15 @@ class Keras(Trainer):
 
     def build(self):
         keras = self.keras
-        *hidden, last = [self._layer(spec) for spec in self.case.network]
-        last.activation = keras.activations.linear  # the loss takes logits
-        self.model = keras.Sequential([keras.Input(self.x.shape[1:]), *hidden, last])
+        *hidden, last = self.case.network
+        image = keras.Input(self.x.shape[1:])
+        logits = keras.layers.Dense(last.units)(stacked(keras.layers, hidden, image))  # the loss takes logits
+        self.model = keras.Model(image, logits)
         adam = keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self.model.compile(optimizer=adam, loss=loss, jit_compile=self.jit_compile)
         self._make_functions()
         return {"params": self.model.count_params(), "xla": self.model.jit_compile}
-
-    def _layer(self, spec):
-        layers = self.keras.layers
-        match spec:
-            case Conv():
-                return layers.Conv2D(spec.filters, spec.size, spec.strides, spec.padding, activation="relu")
-            case Pool():
-                return layers.MaxPooling2D(spec.size)
-            case Flatten():
-                return layers.Flatten()
-            case Dense():
-                return layers.Dense(spec.units, activation="relu")
 
     def _make_functions(self):
         """`step(indices)` trains and returns the loss; `infer(images)` returns probabilities."""

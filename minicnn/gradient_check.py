@@ -199,8 +199,10 @@ class _Problem:
             load(array, x + t * direction)
         self.bound.forward()
         if self.loss is None:
-            return sum(float((h * f).sum()) for h, f in zip(self._heads(), self.factors, strict=True))
-        return float(self._loss(None))
+            total = sum(float((h * f).sum()) for h, f in zip(self._heads(), self.factors, strict=True))
+        else:
+            total = float(self._loss(None))
+        return total + float(self.bound.penalty())
 
     def _heads(self):
         """The values that losses read, on the host."""

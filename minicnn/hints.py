@@ -36,6 +36,7 @@ Split: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 ActivationLike: TypeAlias = "str | Layer | type[Layer] | Callable[..., Any] | Config | None"
 InitializerLike: TypeAlias = "str | Initializer | type[Initializer] | Config"
 RegularizerLike: TypeAlias = "str | Regularizer | type[Regularizer] | Config | None"
+ConstraintLike: TypeAlias = "str | Callable[..., Any] | Config | None"
 
 
 class LayerOptions(TypedDict, total=False):
@@ -47,6 +48,6 @@ class LayerOptions(TypedDict, total=False):
     input_dim: int | None
     batch_input_shape: Sequence[int | None] | None
     dtype: str | None
-    activity_regularizer: None
-    kernel_constraint: None
-    bias_constraint: None
+    activity_regularizer: RegularizerLike
+    kernel_constraint: ConstraintLike
+    bias_constraint: ConstraintLike

@@ -103,10 +103,8 @@ class Constant(Initializer):
     """
 
     def __init__(self, value: ArrayLike = 0.0):
-        is_array = np.ndim(value) > 0
-        self.value: Any = (
-            np.asarray(value, float).tolist() if is_array else check_number("value", value, minimum=-math.inf)
-        )
+        number = None if np.ndim(value) else check_number("value", value, minimum=-math.inf)
+        self.value: Any = np.asarray(value, float).tolist() if number is None else number
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, self.value)

@@ -102,12 +102,15 @@ class Step:
     only_in_training : bool
         Outside training the output equals the input, as of dropout and augmentation; plans and files leave such a step
         out there.
+    has_penalty : bool
+        Whether `penalty` gives a part of the loss, whose gradient `backward` adds.
     """
 
     uses_input: bool = True
     uses_output: bool = False
     is_view: bool = False
     only_in_training: bool = False
+    has_penalty: bool = False
 
     @property
     def weights(self) -> list[Weight]:
@@ -122,6 +125,10 @@ class Step:
         """Name → `Buffer` of what has to survive from `forward` to `backward`; ``ws.buffers[name]`` is the array."""
         return {}
 
+    def fused(self) -> Step:
+        """The step that plans merge others into."""
+        return self
+
     def bind(self, ws: Workspace) -> None:
         """Called once for every workspace: keep on it what depends on shapes alone, e.g. a `Window`."""
 
@@ -134,6 +141,10 @@ class Step:
 
         `dy`, the gradient of the output, is ``ws.dy``.
         """
+        raise NotImplementedError
+
+    def penalty(self, ws: Workspace) -> float | np.ndarray:
+        """What the step adds to the loss, after `forward`."""
         raise NotImplementedError
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn import processors
+from minicnn import locks, processors
 from minicnn.checks import check_positive_int
 
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
 
 _chosen = {"count": None}
-_computing, _preparing = threading.RLock(), threading.RLock()
+_computing, _preparing = locks.Lock(), locks.Lock()
 _role = threading.local()
 
 
@@ -49,8 +49,7 @@ def get_num_threads() -> int:
 def compute_threads(backend: "Backend") -> Iterator[None]:
     """Inside, `backend` computes with `get_num_threads` threads, BLAS with one; outside, all is as it was.
 
-    One Python thread at a time gets in, others wait: calls of a model share its arrays, and some of Numba's pools
-    abort the process when two threads start parallel work.
+    One Python thread at a time gets in, others wait: calls of a model share its arrays.
 
     BLAS on one thread, because two thread pools that spin fight for the cores, and because its sums depend on the
     number of its threads. Numbers too small for float32 become 0, whatever `numpy.seterr` says: softmax makes them.

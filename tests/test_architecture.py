@@ -41,10 +41,10 @@ ROOMS = (
     ("registry",),
     ("backends",),
     ("data",),
-    ("geometry", "own_parts", "random", "settings", "threads"),
+    ("geometry", "own_parts", "random", "resampling", "settings", "threads"),
     ("checks",),
     ("foreign",),
-    ("cache_folder", "console", "errors", "hints", "keywords", "nested", "processors", "user_warnings"),
+    ("cache_folder", "console", "errors", "hints", "keywords", "locks", "nested", "processors", "user_warnings"),
 )
 BESIDE = {
     "datasets": {"datasets", "errors", "checks", "cache_folder", "console", "hints"}
@@ -57,7 +57,7 @@ FLOORS = {
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
     "minicnn.backends.numba.machine": (
-        ("batch",),
+        ("batch", "channels", "wide"),
         ("matrix",),
         ("finite", "memory", "offsets"),
         ("launch", "parallel", "denormals", "vectors"),
@@ -70,10 +70,11 @@ FLOORS = {
     "minicnn.layers": (
         ("*",),
         ("kernel",),
-        ("activations", "normalization"),
+        ("normalization",),
+        ("activations", "merge"),
         ("base",),
         ("one_off",),
-        ("contract", "names", "shapes"),
+        ("contract", "names", "rare_forms", "rare_options", "shapes", "standalone"),
     ),
     "minicnn.losses": (
         ("further",),
@@ -103,6 +104,7 @@ FLOORS = {
     ),
     "minicnn.onnx": (
         ("exporter", "importer"),
+        ("further_operators",),
         ("operators", "rearranging", "writer"),
         ("arguments", "windows"),
         ("reader", "values"),
@@ -171,8 +173,10 @@ BESIDE_THE_CORE = {
     "metrics": {"losses.functions"},  # names for users
     "metrics.accuracy": {"metrics.means"},  # functions as metrics
     "metrics.base": {"metrics.of_arrays", "own_parts"},  # weights
-    "layers.activations": {"layers.contract"},  # those of layers and plan: layers of one's own
-    "layers.base": {"layers.contract", "regularizers"},  # and an option that the documents' networks do not use
+    "layers.activations": {"layers.contract", "layers.rare_forms"},  # layers of one's own; rare arguments
+    "layers.base": {
+        *("layers.contract", "layers.rare_options", "layers.standalone", "regularizers"),  # own layers, rare options
+    },
     "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
     "losses.targets": {"losses.label_advice"},  # what messages guess
@@ -194,21 +198,21 @@ BESIDE_THE_CORE = {
     "parameters": {"regularizers"},
     "layers.one_off": {"layers.contract"},
     "plan.plan": {"layers.contract"},
-    "plan.program": {"layers.contract"},
+    "plan.program": {"layers.activity", "layers.contract"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
-    "threads": {"processors"},  # what the system allows
-    "plan.fusion": {"layers.augmentation", "layers.contract", "layers.normalization"},  # in its table of rules
+    "threads": {"locks", "processors"},  # what the system allows
+    "plan.fusion": {"layers.augmentation", "layers.contract", "layers.merge", "layers.normalization"},  # in its rules
     "training.arrays": {"training.data_advice", "training.lazy"},  # what messages guess; for data sets in files
     "training.compiled": {"training.outputs"},  # for several outputs
     "training.engine": {"training.weighting"},  # for weights of pixels
-    "training.evaluation": {"callbacks"},  # the package's face, for what stands in base
+    "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
     "training.loop": {"callbacks", "user_warnings"},
     "training.progress": {"callbacks"},
     "training.sources": {
         *("training.data_advice", "training.class_weights", "training.lazy"),  # as above; an option of fit
         *("training.passes", "training.streams"),  # steps_per_epoch; for generators
     },
-    "training.totals": {"losses.no_loss", "training.weighting"},  # for outputs without a loss, weighted metrics
+    "training.totals": {"training.weighting"},  # for outputs without a loss, weighted metrics
 }
 MOST_CORE_LINES = 4600
 # Libraries that only one part of the package may import.

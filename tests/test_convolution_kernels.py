@@ -24,7 +24,16 @@ from numpy.polynomial import polynomial
 
 from minicnn import backends
 from minicnn.backends import memory
-from minicnn.backends.numba.convolution import choice, columns, gradients, pooled, sparse, winograd
+from minicnn.backends.numba.convolution import (
+    choice,
+    columns,
+    depthwise,
+    gradients,
+    pooled,
+    sparse,
+    winograd,
+    winograd_gradient,
+)
 from minicnn.backends.numba.convolution.gradients import masked
 from minicnn.backends.numba.machine.batch import wanted
 from minicnn.backends.numba.pooling import pooled as outputs
@@ -431,3 +440,87 @@ def test_nothing_is_computed_that_nobody_wants(only, monkeypatch):
     fast.conv2d_backward(x, kernel, None, normal(rng, 2, 8, 8, 16), aligned(x), None, None, window)
     only("winograd_gradient_is_best", winograd, [])
     fast.conv2d_pool_backward(x, kernel, winner, normal(rng, 2, 4, 4, 16), aligned(x), None, None, window, pool)
+
+
+# ---------------------------------------------------------------------------- Winograd's kernel gradient, depthwise
+
+
+@DTYPES
+@few
+@given(winograd_windows(), counts, counts, st.integers(1, 20), st.booleans(), st.booleans(), seeds)
+def test_the_kernel_gradient_by_winograd(dtype, window, channels, filters, n, relu, has_bias, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    x, dy = images(rng, n, window, channels, dtype), normal(rng, *out_shape(n, window, filters), dtype=dtype)
+    y, kernel = (normal(rng, *shape, dtype=dtype) for shape in (dy.shape, (3, 3, channels, filters)))
+    mine, theirs = Output(kernel.shape, dtype), np.empty_like(kernel)
+    dbias = Output((filters,), dtype), np.empty(filters, dtype)
+    out = wanted(None, mine.array, dbias[0].array if has_bias else None, dtype)
+    winograd_gradient.kernel_gradient(x, masked(dy, y if relu else None), out, kernel, window)
+    reference.conv2d_backward(x, kernel, y, dy, None, theirs, dbias[1], window, relu=relu)
+    error, scale = np.abs(mine.array - theirs).max(), np.abs(theirs).max()
+    assert error <= TOLERANCE[dtype] * scale
+    mine.check()
+    dbias[0].check()
+    if has_bias:
+        np.testing.assert_allclose(dbias[0].array, dbias[1], atol=TOLERANCE[dtype] * np.abs(dbias[1]).max())
+
+
+def test_a_kernel_gradient_that_is_not_finite_is_the_direct_one_s():
+    rng = np.random.default_rng(31)
+    window = make_window((16, 16), (3, 3), (1, 1), "same")
+    x, dy, kernel = normal(rng, 2, 16, 16, 32), normal(rng, 2, 16, 16, 32), normal(rng, 3, 3, 32, 32)
+    assert choice.winograd_kernel_gradient_is_best(window, 32, 32, 4)
+    x[1, 7, 8, 3] = np.inf
+    mine, theirs = aligned(np.zeros_like(kernel)), np.empty_like(kernel)
+    fast.conv2d_backward(x, kernel, None, dy, None, mine, None, window)
+    reference.conv2d_backward(x, kernel, None, dy, None, theirs, None, window)
+    assert np.array_equal(np.isinf(mine), np.isinf(theirs))
+    assert np.isfinite(np.delete(mine, 3, axis=2)).all()
+
+
+@DTYPES
+@few
+@given(windows(), st.sampled_from([2, 5, 16, 33]), st.sampled_from([1, 1, 3]), st.integers(1, 9), st.booleans(), seeds)
+def test_depthwise(dtype, window, channels, multiplier, n, relu, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    filters = channels * multiplier
+    inputs = {
+        "x": images(rng, n, window, channels, dtype),
+        "kernel": normal(rng, window.kernel_height, window.kernel_width, 1, filters, dtype=dtype),
+        "bias": normal(rng, filters, dtype=dtype) if relu else None,
+        "window": window,
+        "groups": channels,
+    }
+    with mock.patch.object(depthwise, "conv2d", wraps=depthwise.conv2d) as forward:
+        y = run_both("conv2d", inputs, {"y": out_shape(n, window, filters)}, dtype, relu=relu)["y"]
+    assert forward.called
+    inputs |= {"y": aligned(y) if relu else None, "dy": normal(rng, *y.shape, dtype=dtype)}
+    shapes = {"dx": inputs["x"].shape, "dkernel": inputs["kernel"].shape, "dbias": (filters,)}
+    unwanted = rng.choice([*shapes, None])
+    with mock.patch.object(depthwise, "conv2d_backward", wraps=depthwise.conv2d_backward) as backward:
+        shapes = {key: None if key == unwanted else shape for key, shape in shapes.items()}
+        run_both("conv2d_backward", inputs, shapes, dtype, relu=relu)
+    assert backward.called
+
+
+def test_the_number_of_threads_changes_no_bit_of_the_further_gradients():
+    rng = np.random.default_rng(32)
+    window = make_window((17, 19), (3, 3), (1, 1), "same")
+    x, dy, kernel, depth_kernel = (
+        normal(rng, *shape) for shape in ((20, 17, 19, 32),) * 2 + ((3, 3, 32, 32), (3, 3, 1, 32))
+    )
+
+    def everything():
+        made = [aligned(np.zeros_like(a)) for a in (kernel, x, depth_kernel, dy)]
+        fast.conv2d_backward(x, kernel, None, dy, None, made[0], None, window)
+        fast.conv2d_backward(x, depth_kernel, None, dy, made[1], made[2], None, window, 32)
+        fast.conv2d(x, depth_kernel, None, made[3], window, 32)
+        return made
+
+    results = []
+    for count in (1, 2):
+        with backends.get("numba").use_threads(count):
+            results.append(everything())
+    assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))

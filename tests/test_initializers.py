@@ -198,6 +198,8 @@ def test_seeds_are_plain_integers():
 
 def test_config_round_trip():
     for name in initializers.registry.names():
+        if name == "FunctionInitializer":  # what holds code is not for files
+            continue
         first = initializers.get(name)
         config = first.get_config()
         assert repr(type(first).from_config(config)) == repr(first)

@@ -17,6 +17,7 @@ from test_shared_layers import trained as two_iterations
 
 import minicnn as mc
 from minicnn import layers
+from minicnn.saving.keras.layers import keras_class_name
 
 pytestmark = [
     pytest.mark.peers,
@@ -138,9 +139,9 @@ def limits(value):
 
 
 def examples():
-    """Each layer's contract examples."""
+    """Each layer's contract examples, but for one that Keras 3.15.1 does not crop outside training."""
     for name, cls in sorted(layers.CLASSES.items()):
-        if hasattr(cls, "examples") and hasattr(keras.layers, "Activation" if name in ("Sigmoid", "Tanh") else name):
+        if hasattr(cls, "examples") and hasattr(keras.layers, keras_class_name(name)) and name != "RandomCrop":
             for number, (layer, shapes) in enumerate(cls.examples()):
                 yield pytest.param(layer, shapes, id=f"{name} {number}")
 
@@ -153,6 +154,8 @@ def model_around(layer, shapes):
 @pytest.mark.parametrize("layer, shapes", list(examples()))
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_every_layer_to_keras_and_back(layer, shapes, suffix, rng, tmp_path):
+    if suffix == ".h5" and isinstance(getattr(layer, "axis", getattr(layer, "noise_shape", None)), list | tuple):
+        pytest.skip("Keras reads an axis that is a list as another one from .h5 files, its own too")
     ours = model_around(layer, shapes)
     ours.set_weights([rng.uniform(0.5, 1, w.shape) for w in ours.get_weights()])
     ours.save(tmp_path / f"ours{suffix}")

@@ -15,6 +15,8 @@ from minicnn.testing.running import Case
 
 HELPERS = {"InputLayer"}  # no formulas of their own
 
+SEE_THE_BATCH = {"ActivityRegularization", "BatchNormalization"}  # whose gradients depend on the number of samples
+
 # The kernels that a gradient check of the layer must run; a layer that is not listed may run any.
 KERNELS = {
     "Conv2D": {"conv2d", "conv2d_backward"},
@@ -35,7 +37,7 @@ def examples():
 def case_of(name, number, seed):
     """The layer in a graph of its own, with random weights."""
     layer, shapes = list(CLASSES[name].examples())[number]
-    return Case(layer, shapes, seed)
+    return Case(layer, shapes, seed, independent=False if name in SEE_THE_BATCH else None)
 
 
 def named(contract):

@@ -859,6 +859,7 @@ def test_unbuilt_models_say_so():
     for use in (model.count_params, lambda: model.output_shape, lambda: model.set_weights([])):
         with pytest.raises(NotBuiltError, match="input shape is not known"):
             use()
+    assert model.get_weights() == model.layers[0].get_weights() == []  # as in Keras
     with pytest.raises(NotBuiltError, match="input_shape"):
         model.build()
 

@@ -110,15 +110,19 @@ def test_conv2d_backward(dtype, window, channels, filters, n, relu, unwanted, se
     run_both("conv2d_backward", inputs, shapes, dtype, relu=relu)
 
 
-def test_groups_go_to_the_reference():
+@DTYPES
+@pytest.mark.parametrize(("channels", "filters", "groups"), [(4, 6, 2), (32, 64, 2), (15, 10, 5)])
+@pytest.mark.parametrize("relu", [True, False])
+def test_groups(dtype, channels, filters, groups, relu):
     rng = np.random.default_rng(0)
-    window = make_window((6, 7), (3, 3), (1, 1), "same")
-    kernel = normal(rng, 3, 3, 2, 6)
-    inputs = {"x": normal(rng, 2, 6, 7, 4), "kernel": kernel, "bias": None, "y": None, "window": window, "groups": 2}
-    run_both("conv2d", inputs, {"y": (2, 6, 7, 6)}, np.float32)
-    inputs["dy"] = normal(rng, 2, 6, 7, 6)
-    shapes = {"dx": (2, 6, 7, 4), "dkernel": kernel.shape, "dbias": (6,)}
-    run_both("conv2d_backward", inputs, shapes, np.float32)
+    window = make_window((12, 13), (3, 3), (1, 1), "same")
+    kernel, bias = normal(rng, 3, 3, channels // groups, filters, dtype=dtype), normal(rng, filters, dtype=dtype)
+    x, y, dy = (normal(rng, 2, 12, 13, width, dtype=dtype) for width in (channels, filters, filters))
+    inputs = {"x": x, "kernel": kernel, "bias": bias, "y": y, "dy": dy, "window": window, "groups": groups}
+    run_both("conv2d", inputs | {"bias": bias if relu else None}, {"y": y.shape}, dtype, relu=relu)
+    shapes = {"dx": x.shape, "dkernel": kernel.shape, "dbias": (filters,)}
+    run_both("conv2d_backward", inputs, shapes, dtype, relu=relu)
+    run_both("conv2d_backward", inputs, shapes | {"dx": None}, dtype, relu=relu)
 
 
 @DTYPES

@@ -337,6 +337,44 @@ def test_siamese_model_trains_its_shared_weights(backend, rng):
 
 
 @every_backend
+def _downsampled(x):
+    """The shortcut is computed after the normalization that it is added to."""
+    y = BatchNormalization()(Conv2D(4, 3, strides=2, padding="same")(x))
+    return ReLU()(Add()([y, BatchNormalization()(Conv2D(4, 1, strides=2)(x))]))
+
+
+NORMALIZED = {  # what follows a normalization → the steps after the first convolution and the merged ones among them
+    "ReLU": (lambda x: ReLU()(BatchNormalization()(x)), 1),
+    "addition": (lambda x: Add()([x, BatchNormalization()(x)]), 1),
+    "addition, ReLU": (lambda x: ReLU()(Add()([BatchNormalization()(x), x])), 1),
+    "a shortcut that comes later": (_downsampled, 4),
+    "twice the same": (lambda x: (lambda y: Add()([y, y]))(BatchNormalization()(x)), 2),
+    "three": (lambda x: Add()([x, BatchNormalization()(x), x]), 2),
+    "two ReLUs": (lambda x: (lambda y: Add()([ReLU()(y), y]))(BatchNormalization()(x)), 3),
+    "ReLU before": (lambda x: Add()([x, ReLU()(BatchNormalization()(x))]), 2),
+    "frozen": (lambda x: ReLU()(Add()([x, BatchNormalization(trainable=False)(x)])), 1),
+}
+
+
+@every_backend
+@pytest.mark.parametrize("kind", NORMALIZED)
+def test_what_merges_with_a_normalization_in_training(kind, backend, rng):
+    image = Input((6, 5, 3))
+    then, steps = NORMALIZED[kind]
+    model = mc.Model(image, Dense(3)(GlobalAveragePooling2D()(then(Conv2D(4, 3, padding="same")(image)))))
+    randomize(model.layers, rng)
+    assert gradcheck(model, backend=backend, fuses=True).error <= 1e-6
+    xs, dys = data_of(model, rng)
+    plain, fused = (run(model.graph, xs, dys, backend, True, fuses) for fuses in (False, True))
+    assert_close(fused.outputs[0], plain.outputs[0], 1e-5, "y")
+    for path, gradient in plain.grads.items():
+        assert_close(fused.grads[path], gradient, 1e-5, path)
+    store = ParameterStore(model.weights, backends.get(backend), "float32", adopt=False)
+    plan = Plan(model.graph, store, 2, training=True, fuses=True)
+    assert len(plan.places) == 1 + steps + 2
+
+
+@every_backend
 def test_add_of_one_value_twice(backend):
     x = Input((3,))
     y = Dense(2)(x)

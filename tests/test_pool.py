@@ -1,5 +1,6 @@
 """The threads that kernels run on: every task runs once, whatever the others do."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ pytest.importorskip("numba")
 
 from minicnn.backends.numba.machine import launch, pool
 from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.memory import scratch
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.pool import Pool
 
@@ -39,6 +41,12 @@ def _outer(i, pool, counts):
     in_parallel(pool, 10, _inner, (i, counts))
 
 
+@inline
+def _count_with_memory(i, counts, size):
+    counts[i] += 1
+    scratch(size if i == 3 else 1, counts)[0] = 1
+
+
 def _counting(pool, counts):
     in_parallel(pool, len(counts), _count, (counts,))
 
@@ -51,7 +59,13 @@ def _nested(pool, counts):
     in_parallel(pool, len(counts) // 10, _outer, (pool, counts))
 
 
-counting, counting_slowly, nested = (launch.parallel_kernel(f) for f in (_counting, _counting_slowly, _nested))
+def _counting_with_memory(pool, counts, size):
+    in_parallel(pool, len(counts), _count_with_memory, (counts, size))
+
+
+counting, counting_slowly, nested, counting_with_memory = (
+    launch.parallel_kernel(f) for f in (_counting, _counting_slowly, _nested, _counting_with_memory)
+)
 
 
 @pytest.fixture
@@ -128,12 +142,111 @@ def test_two_python_threads_share_a_pool(many):
     assert len(made) == 3
 
 
+def test_a_task_without_memory_makes_the_kernel_raise(many):
+    counts = np.zeros(50)
+    run = entry(counting_with_memory, counts, 1)
+    for address in (many.address, 0):
+        with pytest.raises(MemoryError):
+            run(address, counts, 1 << 55)  # no processor has addresses for 2^58 bytes
+        run(address, counts, 1)
+    assert (counts == 4).all()  # all others have run, and the pool is as before
+
+
+def test_a_system_that_starts_no_more_threads_gets_the_work_of_those_there_are(monkeypatch):
+    made = Pool(8)
+    made.use(2)
+    invalid = ctypes.c_ulong(-1).value  # PYTHREAD_INVALID_THREAD_ID
+    monkeypatch.setattr(ctypes.pythonapi, "PyThread_start_new_thread", lambda function, argument: invalid)
+    made.use(4)
+    counts = np.zeros(50)
+    entry(counting, counts)(made.address, counts)
+    assert made.threads == 2
+    assert (counts == 1).all()
+    made.stop()
+
+
+def test_numbers_of_jobs_begin_again():
+    made = Pool(8)
+    made._write(pool._JOB, pool._JOBS - 100)
+    made.use(8)
+    counts = np.zeros(100)
+    run = entry(counting_slowly, counts, 100)
+    for _ in range(300):
+        run(made.address, counts, 100)
+    assert (counts == 300).all()
+    assert made._read(pool._JOB) < 300
+    made.stop()
+
+
+def test_anything_at_any_time(many, rng):
+    failed = []
+    kernels = [entry(nested, np.zeros(10)), entry(counting_slowly, np.zeros(1), 0)]
+
+    def call(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(150):
+            counts, work = np.zeros(10 * rng.integers(0, 30)), int(rng.integers(0, 300))
+            if rng.random() < 0.3:
+                kernels[0](many.address, counts)
+            else:
+                kernels[1](many.address, counts, work)
+            if (counts != 1).any():
+                failed.append(counts)
+
+    callers = [threading.Thread(target=call, args=[seed]) for seed in rng.integers(0, 1 << 32, 3)]
+    for caller in callers:
+        caller.start()
+    while any(caller.is_alive() for caller in callers):
+        many.use(int(rng.integers(1, 9)))
+        many._write(pool._SPINS, int(rng.choice([1, 10, 1000])))
+    assert not failed
+
+
 def test_stopping_ends_all_threads(many):
     many.stop()
     assert many._read(pool._ALIVE) == 0
     counts = np.zeros(9)
     entry(counting, counts)(many.address, counts)
     assert (counts == 1).all()
+
+
+FORK_WHILE_ANOTHER_THREAD_COMPUTES = """
+import os, signal, threading
+import minicnn as mc
+from minicnn.threads import compute_threads
+
+backend = mc.backends.get("numba")
+inside, done = threading.Event(), threading.Event()
+
+def compute():
+    with compute_threads(backend):
+        inside.set()
+        done.wait()
+
+def child_computes():
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        with compute_threads(backend):
+            os._exit(7)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+thread = threading.Thread(target=compute)
+thread.start()
+inside.wait()
+assert child_computes() == 7
+done.set()
+thread.join()
+with compute_threads(backend):  # as a callback of `fit` would
+    assert child_computes() == 7
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_does_not_wait_for_a_thread_that_it_does_not_have():
+    command = [sys.executable, "-c", FORK_WHILE_ANOTHER_THREAD_COMPUTES]
+    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
 
 
 SCRIPT = """

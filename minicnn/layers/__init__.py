@@ -9,28 +9,21 @@ from minicnn.layers.base import Layer, get, register
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run what follows
     from minicnn.layers.activations import *  # noqa: F403
-    from minicnn.layers.augmentation import *  # noqa: F403
     from minicnn.layers.conv import *  # noqa: F403
     from minicnn.layers.dense import *  # noqa: F403
-    from minicnn.layers.dropout import *  # noqa: F403
     from minicnn.layers.flatten import *  # noqa: F403
-    from minicnn.layers.further_activations import *  # noqa: F403
-    from minicnn.layers.global_pooling import *  # noqa: F403
+    from minicnn.layers.further import *  # noqa: F403
     from minicnn.layers.input import *  # noqa: F403
-    from minicnn.layers.merge import *  # noqa: F403
-    from minicnn.layers.normalization import *  # noqa: F403
     from minicnn.layers.pooling import *  # noqa: F403
-    from minicnn.layers.random_flip import *  # noqa: F403
-    from minicnn.layers.rescaling import *  # noqa: F403
-    from minicnn.layers.reshape import *  # noqa: F403
-    from minicnn.layers.zero_padding import *  # noqa: F403
 
 _modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]  # noqa: F405
 _public = {name: getattr(module, name) for module in _modules for name in getattr(module, "__all__", ())}
 globals().update(_public)
 
 CLASSES: dict[str, type[Layer]] = {
-    value.__name__: value for value in _public.values() if isinstance(value, type) and issubclass(value, Layer)
+    value.__name__: value
+    for value in _public.values()
+    if isinstance(value, type) and issubclass(value, Layer) and not value.holds_code
 }
 """Class name → class, of every layer: what a file may name, and what the contract tests run."""
 

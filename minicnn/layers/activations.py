@@ -5,7 +5,7 @@ Those that the documents' networks do not use stand in `minicnn.layers.further_a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.checks import check_number
 from minicnn.errors import fold_name
 from minicnn.hints import ActivationLike, LayerOptions
-from minicnn.layers import contract
+from minicnn.layers import contract, rare_forms
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.base import _registry as all_layers
 from minicnn.registry import Registry
@@ -42,8 +42,9 @@ def stands_for(*functions: Formula) -> None:
     _functions.update({function: function.__name__ for function in functions})
 
 
-def name_options(name: str, **options: float) -> None:
-    """Let a name mean a layer with these arguments instead of its defaults."""
+def name_options(name: str, cls: type[Layer], **options: float | str) -> None:
+    """Let a name mean a layer with these arguments."""
+    _registry.register(name)(cls)
     _options[fold_name(name)] = options
 
 
@@ -118,42 +119,40 @@ class ReLU(Elementwise):
     max_value : float, optional
         Upper bound of the output.
     negative_slope : float, default 0
-        Factor of negative inputs.
+        Factor of x - threshold, where x is not above the threshold.
+    threshold : float, default 0
+        What an input has to exceed to be passed on.
     """
 
     def __init__(
-        self, max_value: float | None = None, negative_slope: float = 0.0, **kwargs: Unpack[LayerOptions]
+        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.max_value: float | None = None if max_value is None else check_number("max_value", max_value)
-        self.negative_slope: float = check_number("negative_slope", negative_slope)
+        self.negative_slope: float = check_number("negative_slope", negative_slope or 0.0)
+        self.threshold: float = check_number("threshold", threshold or 0.0)
 
     @property
     def is_plain(self) -> bool:
         """Whether this is max(x, 0), which kernels can fuse."""
-        return self.max_value is None and self.negative_slope == 0
+        return self.max_value is None and self.negative_slope == 0 and self.threshold == 0
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.maximum(xs[0], 0, out=ws.y)
-        if self.max_value is not None:
-            np.minimum(ws.y, self.max_value, out=ws.y)
-        if self.negative_slope != 0:
-            np.copyto(ws.y, xs[0] * self.negative_slope, where=xs[0] < 0)
+        if self.is_plain:
+            np.maximum(xs[0], 0, out=ws.y)
+        else:
+            rare_forms.relu(self, xs[0], ws.y)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        np.copyto(ws.dxs[0], dy)  # behind NaN too, where comparisons are False
-        np.copyto(ws.dxs[0], dy * self.negative_slope if self.negative_slope else 0, where=ws.xs[0] <= 0)
-        if self.max_value is not None:
-            np.copyto(ws.dxs[0], 0, where=ws.xs[0] >= self.max_value)
+        rare_forms.relu_backward(self, ws.xs[0], dy, ws.dxs[0])  # dy where x > 0, else 0, if plain
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        y = graph.add("LeakyRelu", xs, alpha=self.negative_slope) if self.negative_slope else graph.add("Relu", xs)
-        return y if self.max_value is None else graph.add("Min", [y, graph.constant(np.float32(self.max_value))])
+        return rare_forms.relu_to_onnx(self, xs[0], graph)
 
     @classmethod
     def examples(cls) -> Examples:
         yield cls(), [(5, 4, 3)]
-        yield cls(max_value=0.5, negative_slope=0.1), [(7,)]
+        yield cls(max_value=0.5, negative_slope=0.1, threshold=0.2), [(7,)]
 
 
 @register
@@ -178,31 +177,41 @@ class Sigmoid(Elementwise):
 
 @register
 class Softmax(Elementwise):
-    """exp(x) / Σ exp(x) over the last axis; the row's maximum is subtracted first, so that nothing overflows.
+    """exp(x) / Σ exp(x) over an axis; its maximum is subtracted first, so that nothing overflows.
 
     Parameters
     ----------
-    axis : int, default -1
-        Must be the last axis.
+    axis : int or sequence of int, default -1
+        Counted with the batch axis, which cannot be among them.
     """
 
     uses_input = False
     uses_output = True
 
-    def __init__(self, axis: int = -1, **kwargs: Unpack[LayerOptions]) -> None:
+    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        if axis != -1:
-            raise ValueError(f"softmax goes over the last axis: axis: int = -1. Received: axis={axis!r}")
-        self.axis: int = axis
+        self.axis: int | tuple[int, ...] = tuple(axis) if isinstance(axis, list | tuple) else axis
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        rare_forms.check_axes(self, self.axis, input_shapes[0])
+        return input_shapes[0]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.subtract(xs[0], xs[0].max(axis=-1, keepdims=True), out=ws.y)
+        np.subtract(xs[0], xs[0].max(axis=self.axis, keepdims=True), out=ws.y)
         np.exp(ws.y, out=ws.y)
-        ws.y /= ws.y.sum(axis=-1, keepdims=True)
+        ws.y /= ws.y.sum(axis=self.axis, keepdims=True)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        inner = (dy * ws.y).sum(axis=-1, keepdims=True)  # (N, …, 1)
+        inner = (dy * ws.y).sum(axis=self.axis, keepdims=True)  # (N, …, 1)
         np.multiply(dy - inner, ws.y, out=ws.dxs[0])
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        return graph.add("Softmax", xs, axis=graph.axis(xs[0], -1))
+        if isinstance(self.axis, int):
+            return graph.add("Softmax", xs, axis=graph.axis(xs[0], self.axis))
+        return rare_forms.softmax_to_onnx(xs[0], graph, self.axis)
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls(), [(5, 4, 3)]
+        yield cls(axis=1), [(4, 3)]
+        yield cls(axis=(1, 2)), [(3, 4, 2)]

@@ -126,7 +126,21 @@ def about_centre(xx: Entry, xy: Entry, yx: Entry, yy: Entry, height: int, width:
     return _affine(xx, xy, x - xx * x - xy * y, yx, yy, y - yx * x - yy * y, like)
 
 
-class RandomImages(Layer):
+class ImageLayer(Layer):
+    """A layer for images, which takes a single one, (H, W, C), where it is called on arrays."""
+
+    def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
+        images = [np.asarray(a) for a in arrays]
+        is_single = len(images) == 1 and images[0].ndim == 3
+        result = super().call_on_arrays([images[0][None]] if is_single else images, training)
+        return result[0] if is_single else result
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        check_rank(self, input_shapes[0], 3, "(height, width, channels)")
+        return input_shapes[0]
+
+
+class RandomImages(ImageLayer):
     """Base of the layers: options that they share.
 
     Attributes
@@ -155,16 +169,6 @@ class RandomImages(Layer):
         self.data_format: DataFormat = check_data_format(data_format)
         value = self.fill_value if fill_mode == "constant" else 0.0
         self.sampling: tuple[bool, str, float] = (interpolation == "bilinear", fill_mode, value)
-
-    def build(self, input_shapes: Shapes) -> Shape:
-        check_rank(self, input_shapes[0], 3, "(height, width, channels)")
-        return input_shapes[0]
-
-    def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
-        """As in other layers; a single image, without the batch axis, comes back as one."""
-        if np.ndim(arrays[0]) == 3:
-            return super().call_on_arrays([np.asarray(arrays[0])[None]], training)[0]
-        return super().call_on_arrays(arrays, training)
 
     def lower(self) -> list[Step]:
         return [Warp((self,))]

@@ -15,16 +15,16 @@ from minicnn.hints import InitializerLike, RegularizerLike
 from minicnn.layers import contract
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
+from minicnn.layers.rare_options import take_rare_options
 from minicnn.layers.shapes import declared_shape
+from minicnn.layers.standalone import Standalone
 from minicnn.parameters import Weight, first_value
-from minicnn.registry import Configurable, Registry, constructor_parameters
+from minicnn.registry import Configurable, Registry, constructor_parameters, to_plain
 from minicnn.settings import floatx
 from minicnn.step import Shape, Shapes, Step
 
-KERAS_OPTIONS = ("activity_regularizer", "kernel_constraint", "bias_constraint")  # accepted as None, their default
 
-
-class Layer(Step, Configurable):
+class Layer(Standalone, Step, Configurable):
     """Base of all layers.
 
     A subclass stores its constructor's arguments under their own names, declares weights in `build`, and writes
@@ -45,7 +45,9 @@ class Layer(Step, Configurable):
     activation: Layer | None = None
     graph: Graph | None = None  # a model's inner graph; plans inline it
     input_count: int | None = 1  # None: any number
+    holds_code: bool = False  # whether no file may name it
     acts_on_arrays: bool = False  # whether a call on arrays that does not say `training=` acts as in training
+    rare_options: tuple[str, ...] = ("activity_regularizer",)  # see `layers.rare_options`
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class Layer(Step, Configurable):
         dtype: str | None = None,
         **unknown: Any,
     ) -> None:
-        unknown = {k: v for k, v in unknown.items() if k not in KERAS_OPTIONS or v is not None}
+        vars(self).update(take_rare_options(self.rare_options, unknown))
         if unknown:
             raise TypeError(
                 str(unknown_name(f"argument of {type(self).__name__}", next(iter(unknown)), _arguments(type(self))))
@@ -102,6 +104,7 @@ class Layer(Step, Configurable):
         initializer: InitializerLike = "glorot_uniform",
         has_gradient: bool = True,
         regularizer: RegularizerLike = None,
+        constraint: Any = None,
         **options: Any,
     ) -> Weight:
         """Declare a weight, or get the one that a previous call declared.
@@ -114,7 +117,8 @@ class Layer(Step, Configurable):
         initializer : str or Initializer, default "glorot_uniform"
         has_gradient : bool, default True
             False for state that `forward` keeps itself, such as moving averages.
-        regularizer : str or Regularizer, optional
+        regularizer, constraint : optional
+            A penalty on the weight; a function w → w that is applied after every update.
         **options
             Keras's further arguments, with their defaults.
 
@@ -135,9 +139,10 @@ class Layer(Step, Configurable):
                 )
             return weight
         value = first_value(shape, initializers.get(initializer))
-        self._weights[name] = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
-        setattr(self, name, self._weights[name])
-        return self._weights[name]
+        self._weights[name] = weight = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
+        weight.constraint = constraint
+        setattr(self, name, weight)
+        return weight
 
     @property
     def weights(self) -> list[Weight]:
@@ -277,7 +282,7 @@ class Layer(Step, Configurable):
         config |= {"name": self.name, "trainable": self.trainable}
         if self.declared_input_shape is not None:
             config["input_shape"] = list(self.declared_input_shape)
-        return config
+        return config | {name: to_plain(value) for name in self.rare_options if (value := getattr(self, name))}
 
 
 Examples = Iterator[tuple[Layer, list[Shape]]]  # what `examples` of a layer yields: layers, and their input shapes
@@ -298,4 +303,4 @@ def get(identifier: Any) -> Layer:
 def _arguments(cls):
     """Names of all arguments that a layer's constructor takes."""
     own = [p.name for p in constructor_parameters(cls) if p.kind is not p.VAR_KEYWORD]
-    return [*own, "name", "trainable", "input_shape", "input_dim", "batch_input_shape", "dtype"]
+    return [*own, *cls.rare_options, "name", "trainable", "input_shape", "input_dim", "batch_input_shape", "dtype"]

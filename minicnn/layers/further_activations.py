@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LeakyReLU", "Tanh"]
 
-name_options("leaky_relu", negative_slope=0.2)  # Keras's function is steeper than its layer's default, 0.3
-
 
 class _LeakyOptions(LayerOptions, total=False):
     alpha: float
@@ -64,3 +62,6 @@ class Tanh(Elementwise):
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Tanh", xs)
+
+
+name_options("leaky_relu", LeakyReLU, negative_slope=0.2)  # Keras's function is steeper than its layer's default, 0.3

@@ -18,14 +18,17 @@ from minicnn.regularizers import Regularizer
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Step, Workspace
 
 
-class KernelLayer(Layer):
-    """Base of the layers: a subclass writes `build`, and `fused` with the formula.
+class WithKernel(Layer):
+    """Base of the layers: their options and weights.
 
     Parameters
     ----------
     activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer :
         As for `Conv2D`.
     """
+
+    rare_options = (*Layer.rare_options, "kernel_constraint", "bias_constraint")
+    bias: Weight | None = None
 
     def __init__(
         self,
@@ -45,11 +48,17 @@ class KernelLayer(Layer):
         self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
         self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
 
-    def add_kernel(self, shape: Shape) -> None:
-        """Declare the kernel, (…, outputs), and the bias."""
-        self.add_weight("kernel", shape, self.kernel_initializer, regularizer=self.kernel_regularizer)
+    def add_kernel(self, shape: Shape, outputs: int | None = None) -> None:
+        """Declare the kernel, (…, outputs) unless `outputs` says how many there are, and the bias."""
+        rules = self.kernel_regularizer, self.kernel_constraint
+        self.add_weight("kernel", shape, self.kernel_initializer, True, *rules)
         if self.use_bias:
-            self.add_weight("bias", shape[-1:], self.bias_initializer, regularizer=self.bias_regularizer)
+            rules = self.bias_regularizer, self.bias_constraint
+            self.add_weight("bias", (outputs or shape[-1],), self.bias_initializer, True, *rules)
+
+
+class KernelLayer(WithKernel):
+    """Base of those that plans merge with what follows: a subclass writes `build`, and `fused` with the formula."""
 
     def fused(self) -> Fused:
         """The step that stands for this layer, with nothing merged into it yet."""

@@ -19,33 +19,73 @@ if TYPE_CHECKING:
 __all__ = ["Add", "Concatenate", "add", "concatenate"]
 
 
-class Add(Layer):
-    """The sum of two or more inputs of one shape (shortcuts: He, Zhang, Ren, Sun, 2015)."""
+class Merge(Layer):
+    """Base of the layers that compute number by number: inputs of size 1 along an axis count for all of the others."""
 
     uses_input = False
     input_count: int | None = None
 
     def build(self, input_shapes: Shapes) -> Shape:
-        if len(input_shapes) < 2 or len(set(input_shapes)) != 1:
-            raise ShapeError(f"Add needs two or more inputs of one shape. Received: {list(input_shapes)}")
-        return input_shapes[0]
+        try:
+            if len(input_shapes) < 2:
+                raise ValueError
+            return tuple(np.broadcast_shapes(*input_shapes))
+        except ValueError:
+            raise ShapeError(
+                f"{type(self).__name__} needs two or more inputs of one shape, or of size 1 where they differ. "
+                f"Received: {list(input_shapes)}"
+            ) from None
 
-    def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.add(xs[0], xs[1], out=ws.y)
-        for x in xs[2:]:
-            ws.y += x
+    def aligned(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The inputs, those of fewer axes with axes of size 1 after the batch axis."""
+        rank = max(a.ndim for a in arrays)
+        return [a if a.ndim == rank else a.reshape(len(a), *[1] * (rank - a.ndim), *a.shape[1:]) for a in arrays]
 
-    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        for dx in ws.dxs:
-            if dx is not None:
-                dx[...] = dy
+    def give(self, ws: Workspace, index: int, gradient: np.ndarray) -> None:
+        """Assign the gradient of an input, like y, summed over the axes along which the input counted for all."""
+        dx = ws.dxs[index]
+        if dx is None:
+            return
+        if dx.shape != gradient.shape:
+            shape = (len(dx), *[1] * (gradient.ndim - dx.ndim), *dx.shape[1:])
+            axes = tuple(axis for axis, n in enumerate(shape) if n != gradient.shape[axis])
+            gradient = gradient.sum(axis=axes, keepdims=True).reshape(dx.shape)
+        dx[...] = gradient
 
-    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        return graph.add("Add" if len(xs) == 2 else "Sum", graph.same_layout(xs))
+    def onnx_inputs(self, xs: Sequence[Value], graph: GraphWriter) -> list[Value]:
+        """The inputs in one order of axes, all with as many."""
+        rank = max(len(x.shape) for x in xs)
+        if all(len(x.shape) == rank for x in xs):
+            return graph.same_layout(xs)
+        xs = [graph.channels_last(x) for x in xs]
+        missing = [np.arange(1, rank - len(x.shape) + 1) for x in xs]
+        return [
+            graph.add("Unsqueeze", [x, graph.constant(axes)]) if len(axes) else x
+            for x, axes in zip(xs, missing, strict=True)
+        ]
 
     @classmethod
     def examples(cls) -> Examples:
-        yield cls(), [(4, 3, 2), (4, 3, 2), (4, 3, 2)]
+        several = 2 if cls.input_count == 2 else 3
+        yield cls(), [(4, 3, 2)] * several
+        yield cls(), [(4, 3, 2), (1, 1, 2)]
+
+
+class Add(Merge):
+    """The sum of two or more inputs (shortcuts: He, Zhang, Ren, Sun, 2015)."""
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        first, second, *others = self.aligned(xs)
+        np.add(first, second, out=ws.y)
+        for x in others:
+            ws.y += x
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        for index in range(len(ws.dxs)):
+            self.give(ws, index, dy)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        return graph.add("Add" if len(xs) == 2 else "Sum", self.onnx_inputs(xs, graph))
 
 
 class Concatenate(Layer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
@@ -9,15 +10,29 @@ import numpy as np
 from minicnn import initializers
 from minicnn.backends.reference.normalization import Moments, MovingAverages
 from minicnn.checks import check_number
-from minicnn.hints import InitializerLike, LayerOptions
+from minicnn.hints import ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
 from minicnn.initializers import Initializer
+from minicnn.layers.activations import ReLU
 from minicnn.layers.base import Examples, Layer
-from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
+from minicnn.layers.merge import Add
+from minicnn.parameters import Weight
+from minicnn.step import Arrays, Buffer, Shape, Shapes, Step, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["BatchNormalization"]
+
+SCALE_AND_SHIFT = ("gamma_regularizer", "beta_regularizer", "gamma_constraint", "beta_constraint")
+
+
+class ScaleAndShiftOptions(LayerOptions, total=False):
+    """The options of layers with a gamma and a beta."""
+
+    gamma_regularizer: RegularizerLike
+    beta_regularizer: RegularizerLike
+    gamma_constraint: ConstraintLike
+    beta_constraint: ConstraintLike
 
 
 class BatchNormalization(Layer):
@@ -36,11 +51,15 @@ class BatchNormalization(Layer):
     center, scale : bool, default True
         Whether there is a beta, a gamma.
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str or Initializer
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str or function, optional
 
     Notes
     -----
     With ``trainable = False`` the layer uses the moving averages in training too, as in Keras.
     """
+
+    rare_options = (*Layer.rare_options, *SCALE_AND_SHIFT)
 
     def __init__(
         self,
@@ -53,7 +72,7 @@ class BatchNormalization(Layer):
         gamma_initializer: InitializerLike = "ones",
         moving_mean_initializer: InitializerLike = "zeros",
         moving_variance_initializer: InitializerLike = "ones",
-        **kwargs: Unpack[LayerOptions],
+        **kwargs: Unpack[ScaleAndShiftOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.axis: int = axis
@@ -72,28 +91,26 @@ class BatchNormalization(Layer):
             raise ValueError(f"only the last axis can be normalized: axis: int = -1. Received: axis={self.axis}")
         channels = shape[-1:]
         if self.scale:
-            self.add_weight("gamma", channels, self.gamma_initializer)
+            self.add_weight(
+                "gamma", channels, self.gamma_initializer, True, self.gamma_regularizer, self.gamma_constraint
+            )
         if self.center:
-            self.add_weight("beta", channels, self.beta_initializer)
+            self.add_weight("beta", channels, self.beta_initializer, True, self.beta_regularizer, self.beta_constraint)
         self.add_weight("moving_mean", channels, self.moving_mean_initializer, has_gradient=False)
         self.add_weight("moving_variance", channels, self.moving_variance_initializer, has_gradient=False)
         return shape
 
+    def fused(self) -> FusedNormalization:
+        return FusedNormalization(self)
+
     def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
-        channels = output_shape[-1:]
-        return {"mean": Buffer(channels, per_sample=False), "inverse_std": Buffer(channels, per_sample=False)}
+        return self.fused().buffers(input_shapes, output_shape, training)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        params = ws.params
-        moving = MovingAverages(params["moving_mean"], params["moving_variance"])
-        scale = params.get("gamma"), params.get("beta")
-        training = ws.training and self.trainable
-        ws.ops.batch_norm(xs[0], ws.y, *scale, _moments(ws), moving, self.momentum, self.epsilon, training)
+        self.fused().forward(xs, ws)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        gradients = ws.dxs[0], ws.grads.get("gamma"), ws.grads.get("beta")
-        gamma, training = ws.params.get("gamma"), ws.training and self.trainable
-        ws.ops.batch_norm_backward(ws.xs[0], dy, gamma, _moments(ws), *gradients, training)
+        self.fused().backward(dy, ws)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         channels = xs[0].shape[-1:]
@@ -107,6 +124,48 @@ class BatchNormalization(Layer):
     def examples(cls) -> Examples:
         yield cls(), [(4, 3, 5)]
         yield cls(center=False, scale=False, momentum=0.9), [(7,)]
+
+
+@dataclass(eq=False)
+class FusedNormalization(Step):
+    """A `BatchNormalization`, and the addition and the ReLU behind it.
+
+    Attributes
+    ----------
+    layer : BatchNormalization
+    added : Add or None
+        Of one further input.
+    relu : ReLU or None
+    """
+
+    layer: BatchNormalization
+    added: Add | None = None
+    relu: ReLU | None = None
+
+    @property
+    def uses_output(self) -> bool:
+        return self.relu is not None
+
+    @property
+    def weights(self) -> list[Weight]:
+        return self.layer.weights
+
+    def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
+        channels = output_shape[-1:]
+        return {"mean": Buffer(channels, per_sample=False), "inverse_std": Buffer(channels, per_sample=False)}
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        layer, params = self.layer, ws.params
+        moving = MovingAverages(params["moving_mean"], params["moving_variance"], layer.momentum)
+        arrays = xs[0], ws.y, params.get("gamma"), params.get("beta"), _moments(ws), moving
+        further = xs[1] if self.added else None, self.relu is not None
+        ws.ops.batch_norm(*arrays, layer.epsilon, ws.training and layer.trainable, *further)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        inputs = ws.xs[0], ws.y if self.relu else None, dy, ws.params.get("gamma"), _moments(ws)
+        dx, dadded = ws.dxs if self.added else (*ws.dxs, None)
+        gradients = dx, dadded, ws.grads.get("gamma"), ws.grads.get("beta")
+        ws.ops.batch_norm_backward(*inputs, *gradients, ws.training and self.layer.trainable)
 
 
 def _moments(ws):

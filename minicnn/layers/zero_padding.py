@@ -37,7 +37,7 @@ class ZeroPadding2D(Layer):
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self.padding: tuple[tuple[int, int], ...] = _four_sides(padding)
+        self.padding: tuple[tuple[int, int], ...] = four_sides("padding", padding)
         self.data_format: DataFormat = check_data_format(data_format)
 
     def build(self, input_shapes: Shapes) -> Shape:
@@ -68,12 +68,12 @@ class ZeroPadding2D(Layer):
         yield cls(((0, 1), (2, 3))), [(3, 4, 2)]
 
 
-def _four_sides(padding):
+def four_sides(name: str, padding: object) -> tuple[tuple[int, int], ...]:
     """((top, bottom), (left, right)) from any of the accepted forms."""
     padding = plain(padding)
     if is_integer(padding):
         padding = (padding, padding)
     if not isinstance(padding, list | tuple) or len(padding) != 2:
-        raise ValueError(f"padding is an int, a pair, or a pair of pairs. Received: padding={padding!r}")
+        raise ValueError(f"{name} is an int, a pair, or a pair of pairs. Received: {name}={padding!r}")
     sides = [(side, side) if is_integer(side) else side for side in padding]
-    return tuple(check_pair("padding", side, minimum=0) for side in sides)
+    return tuple(check_pair(name, side, minimum=0) for side in sides)

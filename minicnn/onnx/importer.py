@@ -12,7 +12,7 @@ from minicnn.hints import FilePath, Shape
 from minicnn.layers import Flatten, Input, Reshape
 from minicnn.layers.base import Layer
 from minicnn.models import Model
-from minicnn.onnx import rearranging  # noqa: F401, fills the table
+from minicnn.onnx import further_operators  # noqa: F401, fills the table
 from minicnn.onnx.arguments import OPERATORS
 from minicnn.onnx.operators import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph

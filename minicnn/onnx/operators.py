@@ -4,7 +4,10 @@ A function takes a node and the `Importer`, and says with `graph.give` what the 
 are those of https://onnx.ai/onnx/operators, which says what they mean.
 """
 
+from __future__ import annotations
+
 import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +24,10 @@ from minicnn.onnx.arguments import (
 )
 from minicnn.onnx.values import Value, channels_first, is_last_axis, same_order, with_last_axis
 from minicnn.onnx.windows import NO_SIDES, keras_padding, padded_sides
+
+if TYPE_CHECKING:
+    from minicnn.onnx.importer import Importer
+    from minicnn.onnx.reader import FileNode
 
 CHANNEL_OPERATORS = {
     "AveragePool",
@@ -91,7 +98,7 @@ def _min(node, graph):
     _elementwise(node, graph, layers.ReLU, True, max_value=high)
 
 
-@operator("Softmax")
+@operator("Softmax", "LogSoftmax")
 def _softmax(node, graph):
     x = graph.value(node, 0)
     rank = len(x.shape) + 1
@@ -109,7 +116,9 @@ def _softmax(node, graph):
         tensor, positions = x.tensor, x.positions
     else:
         raise node.error(f"it goes over the channels only. Received: axis={axis} of a sample of shape {x.shape}")
-    graph.give(node, Value(graph.call(node, layers.Softmax, tensor), positions, True))
+    is_log = node.operator == "LogSoftmax"
+    y = graph.call(node, layers.LogSoftmax if is_log else layers.Softmax, tensor)
+    graph.give(node, Value(y, positions, not is_log))
 
 
 def _elementwise(node, graph, layer_class, is_nonnegative=False, **arguments):
@@ -368,8 +377,9 @@ def _padded(node, graph, tensor, outside, suffix="_pad"):
 # ---------------------------------------------------------------------------------------------------- several inputs
 
 
-@operator("Add", "Sum")
-def _add(node, graph):
+@operator("Sum")
+def add(node: FileNode, graph: Importer) -> None:
+    """The sum of the inputs; `further_operators` knows what Add does with constants."""
     if any(graph.is_constant(node, index) for index in range(len(node.inputs))):
         raise node.error("a constant is added only after MatMul, as the bias of a Dense layer")
     values = graph.values(node)

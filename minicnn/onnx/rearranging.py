@@ -3,7 +3,10 @@
 They rearrange a value's positions, pass it on, or compute arrays that hold a shape.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +15,10 @@ from minicnn.onnx import arguments
 from minicnn.onnx.arguments import operator
 from minicnn.onnx.reader import DTYPES, FLOAT16, FLOATS
 from minicnn.onnx.values import Value
+
+if TYPE_CHECKING:
+    from minicnn.onnx.importer import Importer
+    from minicnn.onnx.reader import FileNode
 
 COMPUTING_OPERATORS = {
     "Add",
@@ -172,8 +179,8 @@ def _gather(node, graph):
     )
 
 
-@operator("Slice")
-def _slice(node, graph):
+def slice_shape(node: FileNode, graph: Importer) -> None:
+    """A part of an array that holds a shape; `further_operators` cuts images."""
     if graph.opset < 10:
         starts, ends, axes = (node.get(name, None, list) for name in ("starts", "ends", "axes"))
         strides = [1]

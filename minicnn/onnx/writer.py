@@ -102,17 +102,19 @@ class GraphWriter:
         first = inputs[0]
         return Value(name, first.shape, first.channels_first if channels_first is None else channels_first)
 
-    def weight(self, weight: Weight, axes: tuple[int, ...] | None = None) -> Value:
-        """A layer's `Weight`, its axes in the order `axes`; written once, however often it is used."""
-        if (weight, axes) not in self._known:
+    def weight(self, weight: Weight, axes: tuple[int, ...] | None = None, shape: Shape | None = None) -> Value:
+        """A layer's `Weight`, first in another `shape`, then its axes in the order `axes`; written once."""
+        if (weight, axes, shape) not in self._known:
             with np.errstate(over="ignore"):  # of float64 in float32
                 array = weight.numpy().astype(np.float32, copy=False)
             if not np.isfinite(array).all():
                 raise NonFiniteError(
                     f"weight '{weight.path}' holds NaN or infinite values: a file of them is of no use"
                 )
-            self._known[weight, axes] = self._initializer(weight.path, array if axes is None else array.transpose(axes))
-        return self._known[weight, axes]
+            array = array if shape is None else array.reshape(shape)
+            array = array if axes is None else array.transpose(axes)
+            self._known[weight, axes, shape] = self._initializer(weight.path, array)
+        return self._known[weight, axes, shape]
 
     def constant(self, array: ArrayLike) -> Value:
         """An array of numbers that is not a weight."""

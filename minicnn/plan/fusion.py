@@ -8,14 +8,15 @@ It serves every backend, because an image that is interpolated once is not the o
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minicnn.layers.activations import ReLU
 from minicnn.layers.augmentation import Warp
 from minicnn.layers.contract import is_own
 from minicnn.layers.conv import FusedConv2D
-from minicnn.layers.kernel import Fused, KernelLayer
-from minicnn.layers.normalization import BatchNormalization
+from minicnn.layers.kernel import Fused
+from minicnn.layers.merge import Add
+from minicnn.layers.normalization import BatchNormalization, FusedNormalization
 from minicnn.layers.pooling import MaxPooling2D
 from minicnn.plan.program import Place, Program
 from minicnn.step import Step
@@ -27,7 +28,7 @@ class Rule(NamedTuple):
     Attributes
     ----------
     first, then : type
-        Of the steps. A layer with a kernel counts as a `Fused` that nothing is merged into.
+        Of the steps. A layer counts as what its `fused` returns, with nothing merged into it.
     part : str
         The attribute of `first` that becomes the second step.
     when : function of both
@@ -36,10 +37,10 @@ class Rule(NamedTuple):
         Whether they merge in training too.
     """
 
-    first: type[Fused]
+    first: type[Step]
     then: type[Step]
     part: str
-    when: Callable[[Fused, Step], bool]
+    when: Callable[[Any, Any], bool]
     in_training: bool
 
 
@@ -47,8 +48,13 @@ RULES = (
     Rule(Fused, ReLU, "relu", lambda first, then: then.is_plain and first.relu is None, True),
     Rule(FusedConv2D, MaxPooling2D, "pool", lambda first, then: first.pool is None and first.layer.groups == 1, True),
     Rule(Fused, BatchNormalization, "norm", lambda first, then: first.is_bare, False),
+    Rule(FusedNormalization, Add, "added", lambda first, then: first.added is None and first.relu is None, True),
+    Rule(FusedNormalization, ReLU, "relu", lambda first, then: then.is_plain and first.relu is None, True),
 )
-"""So ReLU and pooling follow a convolution in either order, and a normalization comes before both."""
+"""So ReLU and pooling follow a convolution in either order, and a normalization comes before both.
+
+Behind a normalization come the addition of one other value, then ReLU.
+"""
 
 
 def fuse(program: Program, kept: set[int], training: bool) -> None:
@@ -64,7 +70,7 @@ def fuse(program: Program, kept: set[int], training: bool) -> None:
     """
 
     def merged(place, then):
-        first = place.step.fused() if isinstance(place.step, KernelLayer) else place.step
+        first = place.step.fused()
         for rule in RULES:
             applies = isinstance(first, rule.first) and isinstance(then.step, rule.then) and rule.when(first, then.step)
             if applies and (rule.in_training or not (training or then.training)):
@@ -116,16 +122,20 @@ def _merge(program, kept, merged):
     merged : function of two Places
         The step that does both; None where there is none.
     """
-    readers, gone, places = program.readers(), set(), []
+    readers, ready, places = program.readers(), {}, []
     for place in program.places:
-        if place in gone:
-            continue
-        while place.output not in kept and len(readers[place.output]) == 1:
-            (then,) = readers[place.output]
-            step = None if is_own(place.step) or is_own(then.step) else merged(place, then)
-            if step is None:
-                break
-            place = Place(step, place.inputs, then.output, place.layer_name, place.stream, place.training)
-            gone.add(then)
+        place = ready.pop(place, place)
+        if place.output not in kept and len(readers[place.output]) == 1:
+            (reader,) = readers[place.output]
+            then = ready.get(reader, reader)
+            others = tuple(value for value in then.inputs if value != place.output)
+            shapes = {program.shapes[value] for value in (*others, then.output)}  # nothing is broadcast
+            are_ours = not (is_own(place.step) or is_own(then.step))
+            may_merge = are_ours and (not others or (len(then.inputs) == 2 and len(shapes) == 1))
+            step = merged(place, then) if may_merge and then.inputs.count(place.output) == 1 else None
+            if step is not None:  # where the second one stands: all that it reads is there
+                inputs = (*place.inputs, *others)
+                ready[reader] = Place(step, inputs, then.output, place.layer_name, place.stream, place.training)
+                continue
         places.append(place)
     program.places = places

@@ -164,6 +164,10 @@ class BoundPlan:
             for total, own in additions:
                 total += own
 
+    def penalty(self) -> float | np.ndarray:
+        """What the steps add to the loss, after `forward`."""
+        return sum(place.step.penalty(ws) for place, ws, _ in self.forward_steps if place.step.has_penalty)
+
     def first_non_finite(self) -> str | None:
         """Name of the first layer whose output is not finite; None if all are. Runs all steps again."""
         isfinite = self.plan.backend.xp.isfinite

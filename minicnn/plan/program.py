@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from minicnn.graph import Graph
+from minicnn.layers.activity import with_penalty
 from minicnn.layers.base import Layer
 from minicnn.layers.contract import is_own
 from minicnn.step import Step
@@ -37,7 +38,7 @@ class Program:
 
     def append(self, layer: Layer, inputs: Sequence[int], training: bool | None) -> int:
         """Append a layer's steps; returns the value that the last one writes."""
-        for step in layer.lower():
+        for step in with_penalty(layer):
             output = self.new_value(step.build(tuple(self.shapes[i] for i in inputs)))
             self.places.append(Place(step, tuple(inputs), output, layer.name, len(self.places), training))
             inputs = (output,)
@@ -56,9 +57,11 @@ class Program:
         return next((place for place in self.places if place.output == value), None)
 
     def final_step(self, value: int) -> str:
-        """Class name, in lower case, of the package's step that writes a value: "softmax"; "" for anything else."""
+        """Class name, in lower case, of our step over the last axis that writes a value, "softmax"; else ""."""
         writer = self.writer(value)
-        return "" if writer is None or is_own(writer.step) else type(writer.step).__name__.lower()
+        is_ours = writer is not None and not is_own(writer.step)
+        is_last = is_ours and getattr(writer.step, "axis", -1) in (-1, len(self.shapes[value]))
+        return type(writer.step).__name__.lower() if is_last else ""
 
     def heads(self, logits_of: Sequence[Collection[str] | None] | None) -> tuple[int | None, ...]:
         """For each output, the value that its loss reads: the output, or what its final activation reads.

@@ -210,7 +210,7 @@ class Engine:
         """The losses of what `bound` holds; where it computes gradients, theirs are assigned."""
         compiled = self.model.compiled
         weights = targets[len(compiled.losses) :] or [weight] * len(compiled.losses)
-        total, parts = 0.0, []
+        total, parts = bound.penalty(), []
         for index, loss in enumerate(compiled.losses):
             factor, gradient, kind = compiled.loss_weights[index], bound.head_gradients[index], bound.from_logits[index]
             arrays = bound.heads[index], targets[index], weights[index], gradient

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn.callbacks import CallbackList
-from minicnn.errors import DataError
+from minicnn.training.passes import demand_batches
 from minicnn.training.sources import Source
 
 if TYPE_CHECKING:
@@ -35,20 +35,10 @@ def evaluate_source(model: Model, source: Source, callbacks: CallbackList) -> di
         if model.stop_evaluating:
             break
     else:
-        _demand_batches(source, 0 if totals is None else index + 1)
+        demand_batches(source, 0 if totals is None else index + 1)
     logs = totals.logs()
     callbacks("on_test_end", logs)
     return logs
-
-
-def _demand_batches(source, done):
-    """Raise `DataError` if there was none, warn if there were too few."""
-    if not done:
-        raise DataError(
-            "the generator gave no batch: one that ends can be read once only; give validation_steps= (steps=) and "
-            "one that goes on, or a Sequence. Received: no batch"
-        )
-    source.warn_if_short(done)
 
 
 def predict_source(model: Model, source: Source, callbacks: CallbackList) -> list[np.ndarray]:
@@ -76,7 +66,7 @@ def predict_source(model: Model, source: Source, callbacks: CallbackList) -> lis
         if model.stop_predicting:
             break
     else:
-        _demand_batches(source, index + 1)
+        demand_batches(source, index + 1)
     callbacks("on_predict_end")
     return (
         [a[:done] for a in arrays]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import TYPE_CHECKING
 
 from minicnn.checks import check_positive_int
+from minicnn.errors import DataError
 from minicnn.user_warnings import warn_user
+
+if TYPE_CHECKING:
+    from minicnn.training.sources import Source
 
 
 def check_steps(argument: str, value: object) -> int | None:
@@ -82,3 +87,13 @@ class Passes:
                 f"the input ran out of data after {done} of {self.wanted} batches, and the epoch is over; the number "
                 "of batches an epoch should divide what there is, or a generator go on for all epochs"
             )
+
+
+def demand_batches(source: Source, done: int) -> None:
+    """Raise `DataError` if there was none, warn if there were too few."""
+    if not done:
+        raise DataError(
+            "the generator gave no batch: one that ends can be read once only; give validation_steps= (steps=) and "
+            "one that goes on, or a Sequence. Received: no batch"
+        )
+    source.warn_if_short(done)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minicnn import metrics
-from minicnn.losses.no_loss import NoLoss
-from minicnn.training.weighting import Weighted, update
+from minicnn.training import weighting
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
@@ -49,31 +46,10 @@ class Totals:
 
     def __init__(self, model: Model, targets: Sequence[np.ndarray]) -> None:
         self._target_shapes = [list(target.shape) for target in targets]
-        compiled, names = model.compiled, model.log_names()
-        learnt = [i for i, loss in enumerate(compiled.losses) if not isinstance(loss, NoLoss)]
-        self._names = [(i, f"{names[i][0]}_loss") for i in learnt] if len(learnt) > 1 else []
-        self._metrics = []  # (name, index of the output, metric): copies, since a fit may start inside another one
-        for wanted, is_weighted in ((compiled.metrics, False), (compiled.weighted_metrics, True)):
-            for index, entries in enumerate(wanted):
-                for entry in entries:
-                    metric = self._metric(entry, compiled.losses[index], model.outputs[index], targets[index])
-                    label = f"{names[index][1]}_{metric.name}" if len(names) > 1 else metric.name
-                    self._append(label, index, Weighted(metric) if is_weighted else metric)
+        self._names = weighting.names_of_losses(model)
+        # (name, index of the output, metric): copies, since a fit may start inside another one
+        self._metrics = weighting.named_metrics(model, targets)
         self.reset()
-
-    @staticmethod
-    def _metric(entry, loss, output, target):
-        metric = metrics.get(entry, loss=loss, output_shape=output.shape[1:], target_shape=target.shape)
-        metric.check(output.shape[1:], target.shape)
-        return copy.deepcopy(metric)
-
-    def _append(self, label, index, metric):
-        taken = {"loss", *(name for name, _, _ in self._metrics)}
-        if label in taken and isinstance(metric, Weighted):
-            label = f"weighted_{label}"
-        if label in taken:
-            raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
-        self._metrics.append((label, index, metric))
 
     def reset(self) -> None:
         """Start an epoch."""
@@ -88,7 +64,7 @@ class Totals:
         parts = [losses.parts[index] for index, _ in self._names]
         self._parts = [total + part * count for total, part in zip(self._parts, parts, strict=True)]
         for _, index, metric in self._metrics:
-            update(metric, losses.targets[index], outputs[index], losses.weights[index])
+            weighting.update(metric, losses.targets[index], outputs[index], losses.weights[index])
 
     def logs_when_read(self) -> Mapping[str, float]:
         """`logs`, for callbacks after a batch; where reading them takes time, they are fetched when they are read."""

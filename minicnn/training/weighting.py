@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from minicnn import metrics
+from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import Metric
+
+if TYPE_CHECKING:
+    from minicnn.models.compilable import CompilableNetwork
 
 
 def by_row(
@@ -75,3 +84,41 @@ def is_own_mean(metric: Metric | Weighted) -> bool:
     if isinstance(metric, Weighted) or not cls.__module__.startswith("minicnn."):
         return False
     return cls.update_state is Metric.update_state and cls.result is Metric.result and metric.on_device
+
+
+def names_of_losses(model: CompilableNetwork) -> list[tuple[int, str]]:
+    """(index of the output, name in the logs) of each output's own loss; none if there is only one."""
+    learnt = [i for i, loss in enumerate(model.compiled.losses) if not isinstance(loss, NoLoss)]
+    names = model.log_names()
+    return [(i, f"{names[i][0]}_loss") for i in learnt] if len(learnt) > 1 else []
+
+
+def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> list[tuple[str, int, Metric | Weighted]]:
+    """(name in the logs, index of the output, copy of the metric) of all that `compile` was told.
+
+    Parameters
+    ----------
+    model : CompilableNetwork
+    targets : list of array
+        Checked targets: their shapes decide what "accuracy" means.
+
+    Raises
+    ------
+    ValueError
+        If two have one name.
+    """
+    compiled, names, found = model.compiled, model.log_names(), {}
+    for wanted, is_weighted in ((compiled.metrics, False), (compiled.weighted_metrics, True)):
+        for index, entries in enumerate(wanted):
+            for entry in entries:
+                shape, target_shape = model.outputs[index].shape[1:], targets[index].shape
+                metric = metrics.get(entry, loss=compiled.losses[index], output_shape=shape, target_shape=target_shape)
+                metric.check(shape, target_shape)
+                label = f"{names[index][1]}_{metric.name}" if len(names) > 1 else metric.name
+                if is_weighted and label in found:
+                    label = f"weighted_{label}"
+                if label == "loss" or label in found:
+                    raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
+                copied = copy.deepcopy(metric)
+                found[label] = (label, index, Weighted(copied) if is_weighted else copied)
+    return list(found.values())

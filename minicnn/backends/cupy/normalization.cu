@@ -47,13 +47,21 @@ extern "C" __global__ void use_moving(const REAL* moving_mean, const REAL* movin
 }
 
 extern "C" __global__ void normalize(const REAL* x, const REAL* mean, const REAL* inverse_std, const REAL* gamma,
-                                     const REAL* beta, REAL* y, int64 size, int channels) {
+                                     const REAL* beta, const REAL* added, REAL* y, int relu, int64 size,
+                                     int channels) {
     for (int64 i = first_element(); i < size; i += all_threads()) {
         const int c = i % channels;
         const REAL factor = gamma ? inverse_std[c] * gamma[c] : inverse_std[c];
-        const REAL value = (x[i] - mean[c]) * factor;
-        y[i] = beta ? value + beta[c] : value;
+        REAL value = (x[i] - mean[c]) * factor;
+        value = beta ? value + beta[c] : value;
+        value = added ? value + added[i] : value;
+        y[i] = relu && value <= 0 ? REAL(0) : value;
     }
+}
+
+// masked = dy where y is positive; all of it if there is no y.
+extern "C" __global__ void mask_gradient(const REAL* y, const REAL* dy, REAL* masked, int64 size) {
+    for (int64 i = first_element(); i < size; i += all_threads()) masked[i] = !y || y[i] > 0 ? dy[i] : REAL(0);
 }
 
 // dx = factor * (dy - (sum of dy + normalized x * sum of dy * normalized x) / rows); `sum_dy` is null in inference.

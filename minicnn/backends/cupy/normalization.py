@@ -9,23 +9,32 @@ from minicnn.backends.reference.normalization import Moments, MovingAverages
 
 
 def batch_norm(
-    x, y, gamma, beta, moments: Moments, moving: MovingAverages, momentum: float, epsilon: float, training: bool
+    x: Array,
+    y: Array,
+    gamma: Maybe,
+    beta: Maybe,
+    moments: Moments,
+    moving: MovingAverages,
+    epsilon: float,
+    training: bool,
+    added: Maybe = None,
+    relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm`."""
     channels = np.int32(x.shape[-1])
     if training:
-        _take_moments(x.reshape(-1, channels), moments, moving, momentum, epsilon)
+        _take_moments(x.reshape(-1, channels), moments, moving, epsilon)
     else:
-        arguments = *moving, channels, x.dtype.type(epsilon), *moments
+        arguments = moving.mean, moving.variance, channels, x.dtype.type(epsilon), *moments
         launch("normalization", "use_moving", x.dtype, (blocks_for(channels),), THREADS, *arguments)
-    arguments = x, *moments, gamma, beta, y, np.int64(x.size), channels
+    arguments = x, *moments, gamma, beta, added, y, np.int32(relu), np.int64(x.size), channels
     launch_over(x.size, "normalization", "normalize", x.dtype, *arguments)
 
 
-def _take_moments(rows, moments, moving, momentum, epsilon):
+def _take_moments(rows, moments, moving, epsilon):
     """The batch's moments, which the moving averages follow."""
     real = rows.dtype.type
-    follow = real(1 - momentum)
+    follow = real(1 - moving.momentum)
     (parts,) = sum_columns("partial_sums", "column_sums", rows, rows)
     _finish("finish_mean", parts, len(rows), follow, moments.mean, moving.mean)
     (parts,) = sum_columns("normalization", "column_sums_of_squares", rows, rows, moments.mean)
@@ -40,10 +49,23 @@ def _finish(name, parts, rows, *arguments):
 
 
 def batch_norm_backward(
-    x: Array, dy: Array, gamma: Maybe, moments: Moments, dx: Maybe, dgamma: Maybe, dbeta: Maybe, training: bool
+    x: Array,
+    y: Maybe,
+    dy: Array,
+    gamma: Maybe,
+    moments: Moments,
+    dx: Maybe,
+    dadded: Maybe,
+    dgamma: Maybe,
+    dbeta: Maybe,
+    training: bool,
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm_backward`."""
     rows = x.reshape(-1, x.shape[-1])
+    if y is not None or dadded is not None:
+        masked = cupy.empty_like(dy) if dadded is None else dadded
+        launch_over(x.size, "normalization", "mask_gradient", x.dtype, y, dy, masked, np.int64(x.size))
+        dy = masked
     sums = None, None  # of dy, and of dy · normalized x
     if dgamma is not None or dbeta is not None or (dx is not None and training):
         parts = sum_columns("normalization", "norm_gradient_sums", rows, x, dy, *moments, outputs=2)

@@ -21,6 +21,7 @@ class MovingAverages(NamedTuple):
 
     mean: Array  # (C,)
     variance: Array  # (C,)
+    momentum: float  # moving ← momentum · moving + (1 - momentum) · batch
 
 
 def batch_norm(
@@ -30,11 +31,12 @@ def batch_norm(
     beta: Maybe,
     moments: Moments,
     moving: MovingAverages,
-    momentum: float,
     epsilon: float,
     training: bool,
+    added: Maybe = None,
+    relu: bool = False,
 ) -> None:
-    """y = gamma · (x - mean) / √(variance + epsilon) + beta, per channel.
+    """y = gamma · (x - mean) / √(variance + epsilon) + beta, per channel; plus `added`, and ReLU, if asked for.
 
     Parameters
     ----------
@@ -45,12 +47,12 @@ def batch_norm(
         What y was computed with; the backward pass reads them.
     moving : MovingAverages
         In training: updated in place. Otherwise y is computed with them.
-    momentum : float
-        moving ← momentum · moving + (1 - momentum) · batch.
     epsilon : float
     training : bool
+    added : (N, …, C) or None, default None
+    relu : bool, default False
     """
-    (mean, inverse_std), (moving_mean, moving_variance) = moments, moving
+    (mean, inverse_std), (moving_mean, moving_variance, momentum) = moments, moving
     if training:
         axes = tuple(range(x.ndim - 1))
         mean[...] = x.mean(axis=axes)
@@ -66,25 +68,44 @@ def batch_norm(
     y *= inverse_std if gamma is None else inverse_std * gamma
     if beta is not None:
         y += beta
+    if added is not None:
+        y += added
+    if relu:
+        np.maximum(y, 0, out=y)
 
 
 def batch_norm_backward(
-    x: Array, dy: Array, gamma: Maybe, moments: Moments, dx: Maybe, dgamma: Maybe, dbeta: Maybe, training: bool
+    x: Array,
+    y: Maybe,
+    dy: Array,
+    gamma: Maybe,
+    moments: Moments,
+    dx: Maybe,
+    dadded: Maybe,
+    dgamma: Maybe,
+    dbeta: Maybe,
+    training: bool,
 ) -> None:
     """Gradients of `batch_norm`; in training, mean and variance depend on x.
 
     Parameters
     ----------
     x, dy : (N, …, C)
+    y : (N, …, C) or None
+        With ReLU: what `batch_norm` has written.
     gamma : (C,) or None
     moments : Moments
         As `batch_norm` has written them.
-    dx : (N, …, C) or None, written
+    dx, dadded : (N, …, C) or None, written
     dgamma, dbeta : (C,) or None, written
     training : bool
     """
     axes = tuple(range(dy.ndim - 1))
     mean, inverse_std = moments
+    if y is not None:
+        dy = dy * (y > 0)
+    if dadded is not None:
+        dadded[...] = dy
     normalized = (x - mean) * inverse_std  # (N, …, C)
     sum_dy, sum_dy_x = dy.sum(axis=axes), (dy * normalized).sum(axis=axes)  # (C,)
     if dbeta is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from minicnn import initializers, layers
 from minicnn.checks import is_integer
-from minicnn.errors import FileFormatError, fold_name
+from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.registry import ANY, constructor_parameters
 from minicnn.saving.keras.names import brief, class_name_of, config_of, keras_object, object_from_keras
@@ -21,6 +21,7 @@ NEUTRAL: dict[str, Any] = {
     "beta_constraint": (None,),
     "beta_regularizer": (None,),
     "bias_constraint": (None,),
+    "data_format": ("channels_last", None),
     "fused": ANY,
     "gamma_constraint": (None,),
     "gamma_regularizer": (None,),
@@ -35,15 +36,18 @@ NEUTRAL: dict[str, Any] = {
     "renorm": (False,),
     "renorm_clipping": (None, {}),
     "renorm_momentum": ANY,
+    "rms_scaling": (False,),
     "sparse": (False,),
     "synchronized": (False,),
-    "threshold": (0, None),
     "virtual_batch_size": (None,),
 }
 """Arguments of Keras's layers that minicnn's do not have → the values with which they change nothing."""
 
 RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 """Class → Keras 2's name of an argument → today's."""
+
+UNKNOWN_TO_KERAS = {"SpatialDropout1D": ("trainable",), "SpatialDropout2D": ("trainable",)}
+"""Class → arguments of all layers that this one of Keras 3 does not take."""
 
 CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers that hold a program, or the place of one: never read."""
@@ -53,8 +57,8 @@ POLICIES = {"float32": "float32", "float64": "float64", "mixed_float16": "float3
 
 POLICY_CLASSES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
 
-NAMED_ACTIVATIONS = ("sigmoid", "tanh")
-"""Layers here, but only functions in Keras."""
+NAMED_ACTIVATIONS = {"Sigmoid": "sigmoid", "Tanh": "tanh", "LogSoftmax": "log_softmax", "Pointwise": None}
+"""Layers here, but only functions in Keras; of the last, an argument has the name."""
 
 SHARED_OPTIONS = ("name", "trainable", "input_shape")
 
@@ -86,7 +90,7 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
     cls = layers.CLASSES.get(class_name)
     if cls is None:  # one of the user's, or unknown: the registry knows
         return {"class_name": class_name, "config": arguments}
-    known = {p.name for p in constructor_parameters(cls)} | set(SHARED_OPTIONS)
+    known = {p.name for p in constructor_parameters(cls)} | {*SHARED_OPTIONS, *cls.rare_options}
     read = {}
     for name, value in arguments.items():
         if name in known:
@@ -114,7 +118,7 @@ def _argument_from_keras(name, value, label):
         return activation_from_keras(value, label)
     if name.endswith("_initializer"):
         return _initializer_from_keras(value, label)
-    if name.endswith("_regularizer"):
+    if name.endswith(("_regularizer", "_constraint")):
         return None if value is None else object_from_keras(value)
     if name == "seed":
         return value if is_integer(value) and value >= 0 else None
@@ -190,7 +194,7 @@ def dtype_from_keras(config: Config, label: str) -> str | None:
 
 def keras_class_name(class_name: str) -> str:
     """Keras's class for one of minicnn's."""
-    return "Activation" if fold_name(class_name) in NAMED_ACTIVATIONS else class_name
+    return "Activation" if class_name in NAMED_ACTIVATIONS else class_name
 
 
 def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
@@ -203,12 +207,13 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
         )
     if class_name not in layers.CLASSES:
         return keras_object(None, class_name, config) | {"registered_name": class_name}
-    if keras_class_name(class_name) == "Activation" and class_name != "Activation":
-        config = config | {"activation": fold_name(class_name)}
+    if class_name in NAMED_ACTIVATIONS:
+        config = config | {"activation": {"class_name": class_name, "config": config}}
+        config = {name: value for name, value in config.items() if name in (*SHARED_OPTIONS, "activation")}
     arguments = {
         name: _argument_to_keras(name, value, dtype)
         for name, value in config.items()
-        if name not in ("input_shape", "dtype")
+        if name not in ("input_shape", "dtype", *UNKNOWN_TO_KERAS.get(class_name, ()))
     }
     return keras_object("keras.layers", keras_class_name(class_name), arguments | {"dtype": dtype})
 
@@ -219,7 +224,8 @@ def _argument_to_keras(name, value, dtype):
     if name == "data_format":
         return value or "channels_last"
     if isinstance(value, dict) and "class_name" in value:
-        module = "keras.regularizers" if name.endswith("_regularizer") else "keras.initializers"
+        modules = {"_regularizer": "keras.regularizers", "_constraint": "keras.constraints"}
+        module = modules.get(f"_{name.rpartition('_')[2]}", "keras.initializers")
         return keras_object(module, value["class_name"], value["config"])
     return value
 
@@ -228,11 +234,25 @@ def _activation_to_keras(value, dtype):
     """A function's name where Keras has a function that does the same, else a layer."""
     if value is None or isinstance(value, str):
         return value or "linear"
-    name, config = fold_name(value["class_name"]), value["config"]
-    if name == "leakyrelu" and config["negative_slope"] == 0.2:
-        return "leaky_relu"
-    if name in (*NAMED_ACTIVATIONS, "softmax") or (
-        name == "relu" and config["max_value"] is None and config["negative_slope"] == 0
-    ):
-        return name
-    return layer_to_keras(value["class_name"], config, dtype)
+    name = _function_name(value["class_name"], value["config"])
+    return layer_to_keras(value["class_name"], value["config"], dtype) if name is None else name
+
+
+def _function_name(class_name, config) -> str | None:
+    """Keras's function that does what an activation layer does; None where there is none."""
+    if class_name in NAMED_ACTIVATIONS:
+        return NAMED_ACTIVATIONS[class_name] or config["function"]
+    for name, (known, arguments) in FUNCTIONS.items():
+        if known == class_name and all(config.get(k) == v for k, v in arguments.items()):
+            return name
+    return None
+
+
+FUNCTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "elu": ("ELU", {"alpha": 1.0}),
+    "leaky_relu": ("LeakyReLU", {"negative_slope": 0.2}),
+    "relu": ("ReLU", {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}),
+    "relu6": ("ReLU", {"max_value": 6.0, "negative_slope": 0.0, "threshold": 0.0}),
+    "softmax": ("Softmax", {"axis": -1}),
+}
+"""Keras's functions → the class here, and the arguments with which it does the same."""

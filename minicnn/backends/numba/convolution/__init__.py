@@ -5,7 +5,19 @@ Every algorithm is a file; `choice.py` says which one serves what, and why.
 
 import numpy as np
 
-from minicnn.backends.numba.convolution import again, choice, columns, direct, gradients, pooled, sparse, winograd
+from minicnn.backends.numba.convolution import (
+    again,
+    choice,
+    columns,
+    depthwise,
+    direct,
+    gradients,
+    grouped,
+    pooled,
+    sparse,
+    winograd,
+    winograd_gradient,
+)
 from minicnn.backends.numba.machine.batch import wanted
 from minicnn.backends.numba.pooling import pooled as outputs
 from minicnn.backends.reference import ops as reference
@@ -22,8 +34,10 @@ def conv2d(
     relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.convolution.conv2d`."""
-    if groups > 1:
-        reference.conv2d(x, kernel, bias, y, window, groups, relu)
+    if groups > 1 and groups == x.shape[-1]:
+        depthwise.conv2d(x, kernel, bias, y, window, relu)
+    elif groups > 1:
+        grouped.conv2d(conv2d, x, kernel, bias, y, window, groups, relu)
     elif choice.winograd_is_best(window, *kernel.shape[2:], x.itemsize):
         for image in winograd.conv2d(x, kernel, bias, y, window, relu):
             again.conv2d(x[image], kernel, bias, y[image], window, relu=relu)
@@ -44,10 +58,12 @@ def conv2d_backward(
     relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_backward`."""
-    if groups > 1:
-        return reference.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups, relu)
-    channels, filters = kernel.shape[2:]
     incoming = gradients.masked(dy, y if relu else None)
+    if groups > 1 and groups == x.shape[-1]:
+        return depthwise.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
+    if groups > 1:
+        return grouped.conv2d_backward(conv2d_backward, (x, kernel, y, dy), (dx, dkernel, dbias), window, groups, relu)
+    channels, filters = kernel.shape[2:]
     if choice.columns_are_best(window):
         return columns.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
     if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
@@ -55,6 +71,9 @@ def conv2d_backward(
             own = x[image], kernel, again.part(y, image), dy[image], dx[image]
             again.conv2d_backward(*own, None, None, window, relu=relu)
         dx = None
+    if dkernel is not None and choice.winograd_kernel_gradient_is_best(window, channels, filters, x.itemsize):
+        winograd_gradient.kernel_gradient(x, incoming, wanted(None, dkernel, dbias, x.dtype), kernel, window)
+        dkernel, dbias = (None, None) if np.isfinite(dkernel).all() else (dkernel, dbias)
     if dx is dkernel is dbias is None:
         return
     if not gradients.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window):

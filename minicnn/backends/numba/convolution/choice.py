@@ -3,7 +3,7 @@
 ================  ================================================  ==============================================
 kernel            serves                                            because
 ================  ================================================  ==============================================
-reference         groups; fused: dilated pooling, many taps         nobody has asked for these to be fast
+reference         fused with dilated pooling, or of many taps       nobody has asked for these to be fast
 Winograd          3 x 3 taps, strides of 1, enough channels,        a quarter of the multiplications; the
                   filters and pixels; pooling by 2 x 2              transforms cost less than that saves
 direct, in pairs  few filters, strides of 1, pooling by 2 x 2       two pixels side by side fill a vector
@@ -14,6 +14,8 @@ sparse gradient   kernel gradient behind pooling, and the input     the gradient
                   gradient where Winograd does not pay
 spread gradient   kernel gradient behind pooling for few channels,  strips too short for vectors: zeros and all
                   more filters
+grouped           fewer groups than channels                        each group is a convolution of its own
+depthwise         as many groups as channels                        vectors over the channels, without sums in them
 ================  ================================================  ==============================================
 
 The estimates are in vector instructions of one core, for one image; their factors are fitted to timings;
@@ -28,6 +30,7 @@ from minicnn.geometry import MAX_TAPS, Window
 _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
 _PRODUCT = 1.4  # a multiply-add of the 36 short products, measured in those of one long product
 _MARGIN = 1.5  # by which Winograd must be better: transforming the kernel is not counted
+_MOST_SUM_BYTES = 1 << 20  # of the kernel gradient before it is transformed back: they should stay in the second cache
 _SPREAD = 3.5  # adding to memory, measured in multiply-adds
 _MOST_COLUMNS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
 _LIVE = 0.85  # winners that ReLU leaves alive, about
@@ -59,6 +62,13 @@ def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int)
         return False
     direct = window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
     return _MARGIN * _winograd(window.out_height, window.out_width, channels, filters, itemsize) < direct
+
+
+@table_cache
+def winograd_kernel_gradient_is_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether the kernel gradient of a convolution without pooling is a case for Winograd."""
+    sums = TILE_NUMBERS * channels * filters * itemsize
+    return sums <= _MOST_SUM_BYTES and winograd_is_best(window, channels, filters, itemsize)
 
 
 def is_pooled_by_two(pool: Window) -> bool:

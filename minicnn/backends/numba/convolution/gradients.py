@@ -86,10 +86,8 @@ class InputGradient(NamedTuple):
 @table_cache
 def input_gradient(window: Window, channels: int, filters: int) -> InputGradient:
     """The tables for one geometry."""
-    row_phases, column_phases = _phases(window)
-    top, bottom = _margins(row_phases, window.out_height)
-    left, right = _margins(column_phases, window.out_width)
-    dy_frame = frame(window.out_height, window.out_width, filters, top, bottom, left, right)
+    row_phases, column_phases, margins = phases_of(window)
+    dy_frame = frame(window.out_height, window.out_width, filters, *margins)
     row_size, first = dy_frame.padded_row, dy_frame.first
     taps, dy_rows, dx_rows, dy_inner, phases = [], [], [], [], []
     row_start = inner_start = 0
@@ -115,7 +113,7 @@ def input_gradient(window: Window, channels: int, filters: int) -> InputGradient
     )
 
 
-class _Phase(NamedTuple):
+class Phase(NamedTuple):
     """One axis of a phase."""
 
     inputs: np.ndarray  # positions
@@ -124,11 +122,13 @@ class _Phase(NamedTuple):
     back: np.ndarray  # by so many outputs
 
 
-def _phases(window):
-    """The phases of the rows and those of the columns."""
+def phases_of(window: Window) -> tuple[list[Phase], list[Phase], tuple[int, int, int, int]]:
+    """The phases of the rows, those of the columns, and the frame of zeros (top, bottom, left, right) around dy."""
     rows = window.in_height, window.pad_top, window.kernel_height, window.dilation_y, window.stride_y
     columns = window.in_width, window.pad_left, window.kernel_width, window.dilation_x, window.stride_x
-    return _axis_phases(*rows), _axis_phases(*columns)
+    row_phases, column_phases = _axis_phases(*rows), _axis_phases(*columns)
+    margins = *_margins(row_phases, window.out_height), *_margins(column_phases, window.out_width)
+    return row_phases, column_phases, margins
 
 
 def _axis_phases(size, pad, kernel, dilation, stride):
@@ -139,7 +139,7 @@ def _axis_phases(size, pad, kernel, dilation, stride):
         mine = positions[phase::stride]
         meets = taps[taps * dilation % stride == remainder]
         outputs, back = (mine + pad - remainder) // stride, (meets * dilation - remainder) // stride
-        phases.append(_Phase(mine, outputs, meets, back))
+        phases.append(Phase(mine, outputs, meets, back))
     return phases
 
 

@@ -4,7 +4,7 @@ An address is an int64. Every access is sequentially consistent: simple to reaso
 """
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.machine.target import TARGET
@@ -70,10 +70,13 @@ def pause(typingctx):
     """Tell the processor that this thread is waiting in a loop."""
 
     def emit(context, builder, signature, args):
-        if TARGET.has_mxcsr:
-            builder.call(
-                builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), ir.FunctionType(ir.VoidType(), [])), []
-            )
+        # On ARM a barrier for instructions: its "yield" takes no time at all.
+        arm, x86 = ("llvm.aarch64.isb", [_INT(15)]), ("llvm.x86.sse2.pause", [])
+        is_arm = builder.module.triple.startswith(("aarch64", "arm64"))
+        if is_arm or TARGET.has_mxcsr:
+            name, arguments = arm if is_arm else x86
+            kind = ir.FunctionType(ir.VoidType(), [value.type for value in arguments])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
         return context.get_dummy_value()
 
     return types.void(), emit

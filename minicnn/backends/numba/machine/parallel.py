@@ -2,6 +2,7 @@
 
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.callconv import RETCODE_USEREXC, excinfo_ptr_t
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.machine.pool import RUN_SYMBOL
@@ -29,6 +30,10 @@ def in_parallel(typingctx, pool, count, task, arguments):
     -------
     bool
         Whether no task returned False.
+
+    Raises
+    ------
+    What a task raised, when all have ended: MemoryError, if there is no scratch memory.
     """
     types_of_task = types.int64, *arguments.types
     signature = typingctx.resolve_function_type(task, types_of_task, {})
@@ -40,21 +45,29 @@ def in_parallel(typingctx, pool, count, task, arguments):
         compiled = task.dispatcher.overloads[types_of_task]
         context.active_code_library.add_linking_library(compiled.library)
         all_true = cgutils.alloca_once_value(builder, cgutils.true_byte)
-        kept = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, [args[3], all_true]))
+        failure = cgutils.alloca_once_value(builder, excinfo_ptr_t(None))  # what a task raised, or null
+        kept = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, [args[3], all_true, failure]))
         function = ir.Function(builder.module, _TASK, builder.module.get_unique_name("task"))
         function.linkage = "internal"
         inside = ir.IRBuilder(function.append_basic_block())
-        values, flag = cgutils.unpack_tuple(inside, inside.load(inside.bitcast(function.args[0], kept.type)), 2)
+        parts = inside.load(inside.bitcast(function.args[0], kept.type))
+        values, flag, error = cgutils.unpack_tuple(inside, parts, 3)
         values = cgutils.unpack_tuple(inside, values, len(arguments))
         values = [_borrowed(context, inside, *pair) for pair in zip(arguments.types, values, strict=True)]
         values = [function.args[1], *values]
-        _, result = context.call_internal_no_propagate(inside, compiled.fndesc, signature, values)
+        status, result = context.call_internal_no_propagate(inside, compiled.fndesc, signature, values)
+        with inside.if_then(status.is_error, likely=False):
+            inside.store(status.excinfoptr, error)
         if signature.return_type == types.boolean:
             with inside.if_then(inside.not_(result)):
                 inside.store(cgutils.false_byte, flag)
         inside.ret_void()
         run = cgutils.get_or_insert_function(builder.module, _RUN, RUN_SYMBOL)
         builder.call(run, [args[0], function, builder.bitcast(kept, _BYTE), args[1]])
+        error = builder.load(failure)
+        with cgutils.if_unlikely(builder, cgutils.is_not_null(builder, error)):
+            status = status._replace(code=RETCODE_USEREXC, excinfoptr=error)
+            context.call_conv.return_status_propagate(builder, status)
         return cgutils.as_bool_bit(builder, builder.load(all_true))
 
     return types.boolean(types.int64, types.int64, task, arguments), emit

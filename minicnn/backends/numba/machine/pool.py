@@ -39,11 +39,11 @@ _FIRST_THREAD = 7 * _LINE  # then three lines for each thread: its range of task
 _RANGE, _AWAKE, _SELF, _THREAD_SIZE = 0, _LINE, 2 * _LINE, 3 * _LINE
 _LOCK, _INDEX, _POOL = 0, 8, 16  # words of a thread's `_SELF`
 
-# A range of tasks in one word: the job's number (24 bits), the first task, the end (20 bits each). The number tells a
-# late thread that the range is not its job's any more.
-_TASK_BITS = 20
+# A range of tasks in one word: the job's number (32 bits), the first task, the end (16 bits each). The number tells a
+# late thread that the range is not its job's any more; it comes again after hours of nothing but jobs.
+_TASK_BITS = 16
 _MOST_TASKS = (1 << _TASK_BITS) - 1
-_JOBS = (1 << 24) - 1
+_JOBS = (1 << 32) - 1
 
 _SPIN_SECONDS = 100e-6  # how long a thread looks for work before it sleeps
 _SLEEPER = 1 << 40  # in `_UNFINISHED`: the thread that asked sleeps until all tasks are finished
@@ -227,10 +227,9 @@ class Pool:
     def use(self, count: int) -> None:
         """Let kernels run on so many threads, which are started when they are wanted for the first time."""
         count = max(1, min(count, self._most))
-        while self._started < count:
-            self._start(self._started)
+        while self._started < count and self._start(self._started):
             self._started += 1
-        self._write(_ALLOWED, count)
+        self._write(_ALLOWED, min(count, self._started))
 
     def stop(self) -> None:
         """End all threads. Machine code may not be unloaded while they run it."""
@@ -245,15 +244,18 @@ class Pool:
             time.sleep(0.0001)
 
     def _start(self, index):
+        """Start a thread; returns whether the system, which may limit them, lets us."""
         thread = _FIRST_THREAD + index * _THREAD_SIZE
         self._write(thread + _AWAKE, 1)
         for word, value in ((_LOCK, _closed_lock()), (_INDEX, index), (_POOL, self.address)):
             self._write(thread + _SELF + word, value)
-        self._write(_ALIVE, self._read(_ALIVE) + 1)
         start = ctypes.pythonapi.PyThread_start_new_thread
         start.restype, start.argtypes = ctypes.c_ulong, [ctypes.c_void_p, ctypes.c_void_p]
-        if start(_code().worker.address, self.address + thread + _SELF) == 2 ** (8 * ctypes.sizeof(ctypes.c_ulong)) - 1:
-            raise RuntimeError("the system does not let this process start another thread")
+        self._write(_ALIVE, self._read(_ALIVE) + 1)
+        if start(_code().worker.address, self.address + thread + _SELF) != ctypes.c_ulong(-1).value:
+            return True
+        self._write(_ALIVE, self._read(_ALIVE) - 1)
+        return False
 
     def _read(self, at):
         return ctypes.c_int64.from_address(self.address + at).value
@@ -302,10 +304,12 @@ def provide() -> None:
 
 
 def _spins_in(seconds):
-    pause_often, count = _code().pause_often.ctypes, 1000
-    start = time.perf_counter()
-    pause_often(count)
-    return max(1, int(count * seconds / (time.perf_counter() - start)))
+    count, fastest = 1000, seconds
+    for _ in range(10):  # other programs may interrupt some of them
+        start = time.perf_counter()
+        _code().pause_often.ctypes(count)
+        fastest = min(fastest, time.perf_counter() - start)
+    return max(count, int(count * seconds / max(fastest, 1e-9)))
 
 
 def _address_in_python(name):

@@ -59,6 +59,10 @@ class Emitter:
         """A constant among the integers that count elements."""
         return ir.Constant(I64, value)
 
+    def entry(self, table: ir.Value, index: ir.Value, further: int) -> ir.Value:
+        """The number at index + further in a table of offsets."""
+        return self.builder.load(self.moved(table, index, self.index(further)))
+
     def full(self, value: float) -> ir.Constant:
         """A vector of one constant number."""
         return ir.Constant(self.vector, [value] * self.lanes)
@@ -92,13 +96,20 @@ class Emitter:
 
     def store_first(self, value: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
         """Store the lanes below `count` of a vector of numbers or bytes."""
-        lane_indices = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
-        mask = self.builder.icmp_signed("<", lane_indices, self.splat(count))
+        self.store_masked(value, pointer, self.below(count))
+
+    def store_masked(self, value: ir.Value, pointer: ir.Value, mask: ir.Value) -> None:
+        """Store some lanes of a vector of numbers or bytes."""
         target = self.builder.bitcast(pointer, value.type.as_pointer())
         suffix = f"v{self.lanes}i8" if value.type.element == I8 else self.suffix
         function_type = ir.FunctionType(ir.VoidType(), [value.type, target.type, _I32, mask.type])
         function = cgutils.get_or_insert_function(self.builder.module, function_type, f"llvm.masked.store.{suffix}.p0")
         self.builder.call(function, [value, target, ir.Constant(_I32, self._align(value)), mask])
+
+    def below(self, count: ir.Value) -> ir.Value:
+        """Which lanes are below `count`."""
+        lane_indices = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", lane_indices, self.splat(count))
 
     def splat(self, scalar: ir.Value) -> ir.Value:
         """The scalar in every lane."""

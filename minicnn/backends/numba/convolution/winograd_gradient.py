@@ -1,0 +1,242 @@
+"""The kernel's gradient of a 3 x 3 convolution by Winograd's algorithm: a quarter of the multiplications.
+
+For one tile, a convolution is y = Aᵀ [(G k Gᵀ) ∘ (Bᵀ x B)] A (`winograd_transforms.py`). It is linear in k, so its
+gradient is the adjoint: Gᵀ [(A dy Aᵀ) ∘ (Bᵀ x B)] G. The bracket is summed up over all tiles, which for each of its 36
+numbers is a matrix product (channels, tiles) x (tiles, filters); the transform back follows once, at the end.
+
+Names in the kernels: `numbers` are transformed inputs (36, tiles, channels), `gradients` transformed dy (36, tiles,
+filters), `sums` the bracket (36, channels, filters).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.core import types
+from numba.extending import intrinsic
+
+from minicnn.backends import memory
+from minicnn.backends.numba.convolution.direct import product_time
+from minicnn.backends.numba.convolution.gradients import Masked, masked_image
+from minicnn.backends.numba.convolution.winograd import tiles_of
+from minicnn.backends.numba.convolution.winograd_transforms import (
+    _A,
+    _AT_A,
+    _AT_B,
+    _AT_ZERO,
+    _B,
+    TILE_INPUTS,
+    TILE_KERNEL,
+    TILE_NUMBERS,
+    TILE_OUTPUTS,
+    _along_both,
+    _number_loader,
+    _offset,
+    _plus_minus,
+    _sum_of,
+    _transform_type,
+    _transforms,
+    transform_inputs,
+)
+from minicnn.backends.numba.machine import batch
+from minicnn.backends.numba.machine.batch import Gradients
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.launch import parallel_kernel
+from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
+from minicnn.backends.numba.machine.memory import filled, scratch
+from minicnn.backends.numba.machine.offsets import (
+    frame,
+    outer_sum,
+    strided_rows,
+    strides,
+    table_cache,
+    whole_vectors,
+    zero_row,
+)
+from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
+from minicnn.geometry import Window
+
+_TILES_TOGETHER = 64  # transformed together
+
+
+class Sums(NamedTuple):
+    """How tiles and sums lie in memory. Strides that are powers of two would make all 36 fall into the same lines."""
+
+    channels: int
+    filters: int
+    filter_slots: int  # in whole vectors
+    tile_count: int  # of an image
+    x_starts: np.ndarray  # of every tile, in the padded image
+    dy_starts: np.ndarray
+    together: int
+    channel_slots: int
+    number_stride: int
+    gradient_stride: int
+    sum_stride: int
+    channel_rows: np.ndarray  # row table
+    number_rows: np.ndarray
+    gradient_rows: np.ndarray
+    sum_rows: np.ndarray  # row table
+
+
+def kernel_gradient(x: np.ndarray, incoming: Masked, out: Gradients, kernel: np.ndarray, window: Window) -> None:
+    """dkernel and dbias of `minicnn.backends.reference.convolution.conv2d_backward`."""
+    x_frame, dy_frame, t = _tables(window, *kernel.shape[2:], x.itemsize)
+    chunks = batch.chunks_with_sums(len(x), TILE_NUMBERS * t.sum_stride * x.itemsize)
+    arrays = x.reshape(-1), incoming, out, zero_row(t.filter_slots, x.dtype)
+    _kernel_gradient.launch(
+        product_time(x, kernel, window) // 2, *arrays, chunks, x_frame, dy_frame, t, chunks=chunks.count
+    )
+
+
+@table_cache
+def _tables(window, channels, filters, itemsize):
+    """The frames of x and dy, and `Sums`."""
+    x_frame, tiles = tiles_of(window, channels, filters)
+    rows, columns = (-(-n // TILE_OUTPUTS) for n in (window.out_height, window.out_width))
+    bottom, right = rows * TILE_OUTPUTS - window.out_height, columns * TILE_OUTPUTS - window.out_width
+    dy_frame = frame(window.out_height, window.out_width, filters, 0, bottom, 0, right)
+    channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
+    line, together = memory.ALIGNMENT // itemsize, _TILES_TOGETHER
+    dy_rows = strides(rows, TILE_OUTPUTS * dy_frame.padded_row)
+    t = Sums(
+        channels=channels,
+        filters=filters,
+        filter_slots=filter_slots,
+        tile_count=tiles.count,
+        x_starts=tiles.starts,
+        dy_starts=outer_sum(dy_rows, strides(columns, TILE_OUTPUTS * filters)),
+        together=together,
+        channel_slots=channel_slots,
+        number_stride=together * channel_slots + line,
+        gradient_stride=together * filter_slots + line,
+        sum_stride=channels * filter_slots + line,
+        channel_rows=strided_rows(channels, 1),
+        number_rows=strides(together, channel_slots),
+        gradient_rows=strides(together, filter_slots),
+        sum_rows=strided_rows(channels, filter_slots),
+    )
+    return x_frame, dy_frame, t
+
+
+# ---------------------------------------------------------------------------------------------------- transforms
+
+
+def _gradients(emit, d):
+    """4 gradients of outputs to 6 numbers: the adjoint of 6 numbers to 4 outputs."""
+
+    def at(point):
+        return _plus_minus(
+            emit, _sum_of(emit, (1, d[0]), (point**2, d[2])), _sum_of(emit, (point, d[1]), (point**3, d[3]))
+        )
+
+    return [d[0], *at(_A), *at(_B), d[3]]
+
+
+def _taps(emit, m):
+    """6 numbers to gradients of 3 taps: the adjoint of 3 taps to 6 numbers."""
+    (even_a, odd_a), (even_b, odd_b) = _plus_minus(emit, m[1], m[2]), _plus_minus(emit, m[3], m[4])
+    return [
+        _sum_of(emit, (1 / _AT_ZERO, m[0]), (1 / _AT_A, even_a), (1 / _AT_B, even_b)),
+        _sum_of(emit, (_A / _AT_A, odd_a), (_B / _AT_B, odd_b)),
+        _sum_of(emit, (1, m[5]), (_A**2 / _AT_A, even_a), (_B**2 / _AT_B, even_b)),
+    ]
+
+
+@intrinsic
+def _transform_gradients(typingctx, dy, start, row_stride, stride, numbers, at, number_stride):
+    """numbers[at + number_stride · (6 i + j)] = the transform of 4 x 4 pixels of dy."""
+    return _transform_type(dy, numbers), _transforms(_gradients, TILE_OUTPUTS)
+
+
+@intrinsic
+def _taps_of(typingctx, sums, start, stride, dkernel, at, tap_stride, count):
+    """dkernel = 3 x 3 taps from one vector of filters of sums."""
+    index = types.int64
+    return types.void(sums, index, index, dkernel, index, index, index), _emit_taps
+
+
+def _emit_taps(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    sums, start, stride, dkernel, at, tap_stride, count = emit.plain(signature.args, args)
+    grid = _along_both(emit, _taps, TILE_INPUTS, _number_loader(emit, emit.moved(sums, start), stride))
+    row_stride = builder.mul(tap_stride, emit.index(TILE_KERNEL))
+    for i, row in enumerate(grid):
+        for j, vector in enumerate(row):
+            target = emit.moved(dkernel, at, _offset(emit, row_stride, tap_stride, i, j))
+            emit.store_first(vector, target, count)
+    return context.get_dummy_value()
+
+
+# ------------------------------------------------------------------------------------------------- the kernel
+
+
+@inline
+def _sum_tiles(numbers, gradients, zeros, count, t, is_first, sums):
+    """sums += the 36 matrix products over some tiles."""
+    for k in range(TILE_NUMBERS):
+        multiply(
+            Left(numbers, k * t.number_stride, t.channel_rows, t.number_rows),
+            Right(gradients, k * t.gradient_stride, t.gradient_rows),
+            Out(sums, k * t.sum_stride, t.sum_rows),
+            Span(0, count, 0, t.channels, t.filter_slots),
+            first=zeros,
+            accumulate=not is_first,
+            floor=floor_of(False, sums),
+        )
+
+
+@inline
+def _chunk(x, incoming, zeros, sums, dbias, images, x_frame, dy_frame, t):
+    padded = batch.frame_scratch(x_frame, 0, x)
+    framed = filled(dy_frame.size, 0, x)
+    numbers, gradients = scratch(TILE_NUMBERS * t.number_stride, x), scratch(TILE_NUMBERS * t.gradient_stride, x)
+    control = flush_denormals()
+    n, is_first, source, start = 0, True, x, 0
+    for image in range(images[0], images[1]):
+        source, start = batch.framed_image(x_frame, x, image, padded)
+        masked_image(dy_frame, incoming, image * dy_frame.rows * dy_frame.row_size, framed, t.filters, dbias)
+        for tile in range(t.tile_count):
+            for c in range(0, t.channels, lanes_of(x)):
+                pixel, slot = start + t.x_starts[tile] + c, n * t.channel_slots + c
+                transform_inputs(source, pixel, x_frame.padded_row, t.channels, numbers, slot, t.number_stride)
+            for f in range(0, t.filters, lanes_of(x)):
+                pixel, slot = t.dy_starts[tile] + f, n * t.filter_slots + f
+                _transform_gradients(framed, pixel, dy_frame.padded_row, t.filters, gradients, slot, t.gradient_stride)
+            n += 1
+            if n == t.together or (image == images[1] - 1 and tile == t.tile_count - 1):
+                _sum_tiles(numbers, gradients, zeros, n, t, is_first, sums)
+                n, is_first = 0, False
+    restore_denormals(control)
+
+
+@inline
+def _own(sums, size, chunk):
+    return sums[chunk * size : (chunk + 1) * size]
+
+
+@inline
+def _take_chunk(chunk, x, incoming, zeros, sums, bias_sums, chunks, x_frame, dy_frame, t):
+    own, own_bias = _own(sums, TILE_NUMBERS * t.sum_stride, chunk), _own(bias_sums, t.filters, chunk)
+    _chunk(x, incoming, zeros, own, own_bias, batch.images_of(chunks, chunk), x_frame, dy_frame, t)
+
+
+@inline
+def _transform_back(total, dkernel, t):
+    for channel in range(t.channels):
+        for f in range(0, t.filters, lanes_of(total)):
+            start, at = channel * t.filter_slots + f, channel * t.filters + f
+            _taps_of(total, start, t.sum_stride, dkernel, at, t.channels * t.filters, t.filters - f)
+
+
+@parallel_kernel(uses=[MULTIPLY])
+def _kernel_gradient(pool, x, incoming, out, zeros, chunks, x_frame, dy_frame, t):
+    size = TILE_NUMBERS * t.sum_stride
+    sums, bias_sums = scratch(chunks.count * size, x), filled(chunks.count * t.filters, 0, x)
+    arguments = x, incoming, zeros, sums, bias_sums, chunks, x_frame, dy_frame, t
+    in_parallel(pool, chunks.count, _take_chunk, arguments)
+    total = scratch(size, x)
+    batch.add_up(pool, bias_sums, chunks.count, out.dbias)
+    batch.add_up(pool, sums, chunks.count, total)
+    _transform_back(total, out.dkernel, t)

@@ -1,0 +1,402 @@
+"""Batch normalization, alone or with the addition and the ReLU behind it.
+
+Forward, x is read twice: for the sums, and for the result. Backward too: for the sums of the gradients, and for dx. All
+sums are kept in double precision, chunk by chunk, around a number that is not far from the mean; so neither many pixels
+nor a large mean cost any digit.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from minicnn.backends.numba.machine.channels import over_channels, periods_of, repeat
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.launch import parallel_kernel
+from minicnn.backends.numba.machine.memory import fill, filled
+from minicnn.backends.numba.machine.offsets import flat
+from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.vectors import Emitter
+from minicnn.backends.numba.machine.wide import Wide, rows_of
+from minicnn.backends.reference.normalization import Moments, MovingAverages
+
+_NANOSECONDS = 0.4  # that one core needs for an element, about
+
+
+def batch_norm(
+    x: np.ndarray,
+    y: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    moments: Moments,
+    moving: MovingAverages,
+    epsilon: float,
+    training: bool,
+    added: np.ndarray | None = None,
+    relu: bool = False,
+) -> None:
+    """See `minicnn.backends.reference.normalization.batch_norm`."""
+    state = _State(flat(gamma, x.dtype), flat(beta, x.dtype), *moments, moving.mean, moving.variance)
+    rule = _Rule(float(moving.momentum), float(epsilon), bool(training), bool(relu))
+    p = periods_of(x.size, x.shape[-1], x.itemsize)
+    arrays = x.reshape(-1), flat(added, x.dtype), y.reshape(-1)
+    _batch_norm.launch(_NANOSECONDS * x.size, *arrays, state, rule, p, chunks=p.chunks)
+
+
+def batch_norm_backward(
+    x: np.ndarray,
+    y: np.ndarray | None,
+    dy: np.ndarray,
+    gamma: np.ndarray | None,
+    moments: Moments,
+    dx: np.ndarray | None,
+    dadded: np.ndarray | None,
+    dgamma: np.ndarray | None,
+    dbeta: np.ndarray | None,
+    training: bool,
+) -> None:
+    """See `minicnn.backends.reference.normalization.batch_norm_backward`."""
+    incoming = _Incoming(x.reshape(-1), flat(y, x.dtype), dy.reshape(-1))
+    out = _Gradients(flat(dx, x.dtype), flat(dadded, x.dtype), flat(dgamma, x.dtype), flat(dbeta, x.dtype))
+    p, state = periods_of(x.size, x.shape[-1], x.itemsize), _Scale(flat(gamma, x.dtype), *moments)
+    _batch_norm_backward.launch(_NANOSECONDS * x.size, *incoming, out, state, bool(training), p, chunks=p.chunks)
+
+
+class _State(NamedTuple):
+    """Numbers of the channels."""
+
+    gamma: np.ndarray  # empty: ones
+    beta: np.ndarray  # empty: zeros
+    mean: np.ndarray
+    inverse_std: np.ndarray
+    moving_mean: np.ndarray
+    moving_variance: np.ndarray
+
+
+class _Rule(NamedTuple):
+    """How they are used."""
+
+    momentum: float
+    epsilon: float
+    training: bool
+    relu: bool
+
+
+class _Scale(NamedTuple):
+    """What the gradient needs of them."""
+
+    gamma: np.ndarray
+    mean: np.ndarray
+    inverse_std: np.ndarray
+
+
+class _Incoming(NamedTuple):
+    """What the gradient is computed from."""
+
+    x: np.ndarray
+    y: np.ndarray  # empty without ReLU
+    dy: np.ndarray
+
+
+class _Gradients(NamedTuple):
+    """What it is written to; empty where nobody wants it."""
+
+    dx: np.ndarray
+    dadded: np.ndarray
+    dgamma: np.ndarray
+    dbeta: np.ndarray
+
+
+# ------------------------------------------------------------------------------------------------------- forward
+
+
+class _Sums(NamedTuple):
+    """A chunk's sums of what is around a centre."""
+
+    x: np.ndarray
+    table: np.ndarray  # float64; rows of `padded` numbers: the centre, then two rows of sums for each chunk
+    padded: int
+    own: int  # first of the chunk's sums
+
+
+@intrinsic
+def _add_squares(typingctx, operands, start, rows, stride, column, count):
+    """sums += x - centre and squares += (x - centre)², for one vector of every row, `stride` apart."""
+    index = types.int64
+    return types.void(operands, index, index, index, index, index), _emit_add_squares
+
+
+def _emit_add_squares(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    operands, start, rows, stride, column, count = emit.plain(signature.args, args)
+    x, wide = emit.moved(operands.x, start), Wide(emit)
+    centre, inside = wide.load(emit.moved(operands.table, column)), emit.below(count)
+    rows_of_sums = rows_of(emit, operands.table, operands.own, operands.padded, column, 2)
+    sums, squares = emit.registers([wide.load(row) for row in rows_of_sums])
+    with cgutils.for_range(builder, rows) as loop:
+        value = wide.of(emit.load(emit.moved(x, builder.mul(loop.index, stride))))
+        value = builder.select(inside, builder.fsub(value, centre), wide.zero)
+        builder.store(builder.fadd(builder.load(sums), value), sums)
+        builder.store(wide.multiply_add(value, value, builder.load(squares)), squares)
+    for register, row in zip((sums, squares), rows_of_sums, strict=True):
+        wide.store(builder.load(register), row)
+    return context.get_dummy_value()
+
+
+_sum_squares = over_channels(_add_squares)
+
+
+@inline
+def _sum_chunk(chunk, x, table, p):
+    _sum_squares(_Sums(x, table, p.padded, (1 + 2 * chunk) * p.padded), p, chunk)
+
+
+@inline
+def _total(table, p, which, c):
+    """A channel's sums of all chunks, in their order."""
+    total = 0.0
+    for chunk in range(p.chunks):
+        start = (1 + 2 * chunk + which) * p.padded
+        for first in range(start, start + p.period, p.channels):
+            total += table[first + c]
+    return total
+
+
+@inline
+def _take_moments(table, state, p, variance):
+    """mean and variance from the sums; the centre of the next sums is the mean."""
+    share = p.channels / p.size
+    for c in range(p.channels):
+        mean = _total(table, p, 0, c) * share
+        variance[c] = _total(table, p, 1, c) * share - mean * mean
+        if variance[c] < 0:
+            variance[c] = 0
+        for i in range(c, p.period, p.channels):
+            table[i] += mean
+        state.mean[c] = table[c]
+    fill(table, p.padded, 2 * p.chunks * p.padded, 0)
+
+
+@inline
+def _follow(rule, state, variance):
+    """Let the moving averages follow the batch's moments; or take them instead."""
+    number = state.mean.dtype.type
+    follow = number(1 - rule.momentum)
+    for c in range(len(variance)):
+        if rule.training:
+            state.moving_mean[c] += follow * (state.mean[c] - state.moving_mean[c])
+            state.moving_variance[c] += follow * (number(variance[c]) - state.moving_variance[c])
+        else:
+            state.mean[c], variance[c] = state.moving_mean[c], state.moving_variance[c]
+        state.inverse_std[c] = number(1 / math.sqrt(variance[c] + rule.epsilon))
+
+
+@inline
+def _affine(state, p, like):
+    """Rows of numbers for a period: mean, scale, shift."""
+    table = filled(3 * p.padded, 0, like)
+    for i in range(p.period):
+        c = i % p.channels
+        table[i], table[p.padded + i] = state.mean[c], state.inverse_std[c]
+        if len(state.gamma) > 0:
+            table[p.padded + i] *= state.gamma[c]
+        if len(state.beta) > 0:
+            table[2 * p.padded + i] = state.beta[c]
+    return table
+
+
+class _Normalized(NamedTuple):
+    """y = (x - mean) · scale + shift, plus what is added, at least floor."""
+
+    x: np.ndarray
+    y: np.ndarray
+    added: np.ndarray
+    table: np.ndarray  # rows of `padded` numbers: mean, scale, shift
+    padded: int
+    has_added: bool
+    relu: bool
+
+
+@intrinsic
+def _normalize(typingctx, operands, start, rows, stride, column, count):
+    """y of one vector of every row."""
+    index = types.int64
+    return types.void(operands, index, index, index, index, index), _emit_normalize
+
+
+def _emit_normalize(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    operands, start, rows, stride, column, count = emit.plain(signature.args, args)
+    table = rows_of(emit, operands.table, emit.index(0), operands.padded, column, 3)
+    mean, scale, shift = (emit.load(row) for row in table)
+    floor, inside = builder.select(operands.relu, emit.full(0.0), emit.full(-np.inf)), emit.below(count)
+    added = builder.select(operands.has_added, operands.added, operands.x)
+    counts, zero = emit.splat(operands.has_added), emit.full(0.0)
+    with cgutils.for_range(builder, rows) as loop:
+        offset = builder.add(start, builder.mul(loop.index, stride))
+        centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
+        value = emit.multiply_add(centred, scale, shift)
+        value = builder.fadd(value, builder.select(counts, emit.load(emit.moved(added, offset)), zero))
+        emit.store_masked(emit.at_least(floor, value), emit.moved(operands.y, offset), inside)
+    return context.get_dummy_value()
+
+
+_normalize_rows = over_channels(_normalize)
+
+
+@inline
+def _normalize_chunk(chunk, x, added, y, table, relu, p):
+    _normalize_rows(_Normalized(x, y, added, table, p.padded, len(added) > 0, relu), p, chunk)
+
+
+@parallel_kernel
+def _batch_norm(pool, x, added, y, state, rule, p):
+    variance = np.empty(p.channels, np.float64)
+    if rule.training:
+        sums = filled((1 + 2 * p.chunks) * p.padded, 0, variance)
+        repeat(x, p, sums)  # the first pixel is not far from the mean, as a rule
+        for _ in range(x.itemsize // 4):  # float64: once more, now around the mean
+            in_parallel(pool, p.chunks, _sum_chunk, (x, sums, p))
+            _take_moments(sums, state, p, variance)
+    _follow(rule, state, variance)
+    table = _affine(state, p, x)
+    in_parallel(pool, p.chunks, _normalize_chunk, (x, added, y, table, rule.relu, p))
+
+
+# ------------------------------------------------------------------------------------------------------ backward
+
+
+class _GradientSums(NamedTuple):
+    """A chunk's sums of dy, where y is positive, and of dy · (x - mean); that dy is kept in `dadded`."""
+
+    x: np.ndarray
+    y: np.ndarray
+    dy: np.ndarray
+    dadded: np.ndarray
+    mean: np.ndarray
+    table: np.ndarray  # as in `_Sums`
+    padded: int
+    own: int
+    has_relu: bool
+    has_added: bool
+
+
+@intrinsic
+def _add_products(typingctx, operands, start, rows, stride, column, count):
+    """The sums of one vector of every row."""
+    index = types.int64
+    return types.void(operands, index, index, index, index, index), _emit_add_products
+
+
+def _emit_add_products(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    operands, start, rows, stride, column, count = emit.plain(signature.args, args)
+    wide, inside, mean = Wide(emit), emit.below(count), emit.load(emit.moved(operands.mean, column))
+    rows_of_sums = rows_of(emit, operands.table, operands.own, operands.padded, column, 2)
+    sums, products = emit.registers([wide.load(row) for row in rows_of_sums])
+    with cgutils.for_range(builder, rows) as loop:
+        offset = builder.add(start, builder.mul(loop.index, stride))
+        gradient = _emit_masked(emit, operands, offset, inside)
+        with builder.if_then(operands.has_added):
+            emit.store_masked(gradient, emit.moved(operands.dadded, offset), inside)
+        centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
+        centred = builder.select(inside, centred, emit.full(0.0))
+        gradient, centred = wide.of(gradient), wide.of(centred)
+        builder.store(builder.fadd(builder.load(sums), gradient), sums)
+        builder.store(wide.multiply_add(gradient, centred, builder.load(products)), products)
+    for register, row in zip((sums, products), rows_of_sums, strict=True):
+        wide.store(builder.load(register), row)
+    return context.get_dummy_value()
+
+
+def _emit_masked(emit, operands, offset, inside=None):
+    """One vector of dy, where y is positive if there is a ReLU."""
+    builder, zero = emit.builder, emit.full(0.0)
+    gradient = emit.load(emit.moved(operands.dy, offset))
+    y = emit.load(emit.moved(builder.select(operands.has_relu, operands.y, operands.dy), offset))
+    counts = builder.or_(emit.splat(builder.not_(operands.has_relu)), builder.fcmp_ordered(">", y, zero))
+    return builder.select(counts if inside is None else builder.and_(counts, inside), gradient, zero)
+
+
+_sum_products = over_channels(_add_products)
+
+
+@inline
+def _gradient_sums_chunk(chunk, x, y, dy, dadded, mean, table, p):
+    sums = table, p.padded, (1 + 2 * chunk) * p.padded
+    _sum_products(_GradientSums(x, y, dy, dadded, mean, *sums, len(y) > 0, len(dadded) > 0), p, chunk)
+
+
+class _InputGradient(NamedTuple):
+    """dx = dy · scale + (x - mean) · slope + shift."""
+
+    x: np.ndarray
+    y: np.ndarray
+    dy: np.ndarray
+    dx: np.ndarray
+    table: np.ndarray  # rows of `padded` numbers: mean, scale, slope, shift
+    padded: int
+    has_relu: bool
+
+
+@intrinsic
+def _normalize_gradient(typingctx, operands, start, rows, stride, column, count):
+    """dx of one vector of every row."""
+    index = types.int64
+    return types.void(operands, index, index, index, index, index), _emit_normalize_gradient
+
+
+def _emit_normalize_gradient(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    operands, start, rows, stride, column, count = emit.plain(signature.args, args)
+    table = rows_of(emit, operands.table, emit.index(0), operands.padded, column, 4)
+    mean, scale, slope, shift = (emit.load(row) for row in table)
+    inside = emit.below(count)
+    with cgutils.for_range(builder, rows) as loop:
+        offset = builder.add(start, builder.mul(loop.index, stride))
+        centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
+        value = emit.multiply_add(centred, slope, shift)
+        value = emit.multiply_add(_emit_masked(emit, operands, offset), scale, value)
+        emit.store_masked(value, emit.moved(operands.dx, offset), inside)
+    return context.get_dummy_value()
+
+
+_normalize_gradient_rows = over_channels(_normalize_gradient)
+
+
+@inline
+def _input_gradient_chunk(chunk, x, y, dy, out, table, p):
+    is_masked = len(out.dadded) > 0  # by the first pass
+    gradient = out.dadded if is_masked else dy
+    has_relu = len(y) > 0 and not is_masked
+    _normalize_gradient_rows(_InputGradient(x, y, gradient, out.dx, table, p.padded, has_relu), p, chunk)
+
+
+@inline
+def _close_gradients(sums, out, state, training, p, table):
+    """dbeta and dgamma from the sums; scale, slope and shift of dx."""
+    for c in range(p.channels):
+        dbeta, dgamma = _total(sums, p, 0, c), _total(sums, p, 1, c) * state.inverse_std[c]
+        scale = np.float64(state.inverse_std[c])
+        if len(state.gamma) > 0:
+            scale *= state.gamma[c]
+        share = -scale * p.channels / p.size if training else 0.0
+        for i in range(c, p.period, p.channels):
+            table[p.padded + i] = scale
+            table[2 * p.padded + i] = share * dgamma * state.inverse_std[c]
+            table[3 * p.padded + i] = share * dbeta
+        if len(out.dbeta) > 0:
+            out.dbeta[c] = dbeta
+        if len(out.dgamma) > 0:
+            out.dgamma[c] = dgamma
+
+
+@parallel_kernel
+def _batch_norm_backward(pool, x, y, dy, out, state, training, p):
+    sums, table = filled((1 + 2 * p.chunks) * p.padded, 0, np.empty(0, np.float64)), filled(4 * p.padded, 0, x)
+    repeat(state.mean, p, table)
+    in_parallel(pool, p.chunks, _gradient_sums_chunk, (x, y, dy, out.dadded, table, sums, p))
+    _close_gradients(sums, out, state, training, p, table)
+    in_parallel(pool, p.chunks if len(out.dx) > 0 else 0, _input_gradient_chunk, (x, y, dy, out, table, p))

@@ -1,0 +1,78 @@
+"""The layers outside the core: for type checkers, which do not see that files are found in their folder."""
+
+from minicnn.layers import (
+    activity,
+    augmentation,
+    conv_transpose,
+    cropping,
+    depthwise,
+    dropout,
+    feature_normalization,
+    further_activations,
+    global_pooling,
+    lambda_layer,
+    merge,
+    merging,
+    noise,
+    normalization,
+    one_dimensional,
+    pointwise,
+    random_flip,
+    random_pixels,
+    rearranging,
+    rescaling,
+    reshape,
+    resizing,
+    sample_normalization,
+    zero_padding,
+)
+from minicnn.layers.activity import *  # noqa: F403
+from minicnn.layers.augmentation import *  # noqa: F403
+from minicnn.layers.conv_transpose import *  # noqa: F403
+from minicnn.layers.cropping import *  # noqa: F403
+from minicnn.layers.depthwise import *  # noqa: F403
+from minicnn.layers.dropout import *  # noqa: F403
+from minicnn.layers.feature_normalization import *  # noqa: F403
+from minicnn.layers.further_activations import *  # noqa: F403
+from minicnn.layers.global_pooling import *  # noqa: F403
+from minicnn.layers.lambda_layer import *  # noqa: F403
+from minicnn.layers.merge import *  # noqa: F403
+from minicnn.layers.merging import *  # noqa: F403
+from minicnn.layers.noise import *  # noqa: F403
+from minicnn.layers.normalization import *  # noqa: F403
+from minicnn.layers.one_dimensional import *  # noqa: F403
+from minicnn.layers.pointwise import *  # noqa: F403
+from minicnn.layers.random_flip import *  # noqa: F403
+from minicnn.layers.random_pixels import *  # noqa: F403
+from minicnn.layers.rearranging import *  # noqa: F403
+from minicnn.layers.rescaling import *  # noqa: F403
+from minicnn.layers.reshape import *  # noqa: F403
+from minicnn.layers.resizing import *  # noqa: F403
+from minicnn.layers.sample_normalization import *  # noqa: F403
+from minicnn.layers.zero_padding import *  # noqa: F403
+
+__all__: list[str] = []
+__all__ += activity.__all__
+__all__ += augmentation.__all__
+__all__ += conv_transpose.__all__
+__all__ += cropping.__all__
+__all__ += depthwise.__all__
+__all__ += dropout.__all__
+__all__ += feature_normalization.__all__
+__all__ += further_activations.__all__
+__all__ += global_pooling.__all__
+__all__ += lambda_layer.__all__
+__all__ += merge.__all__
+__all__ += merging.__all__
+__all__ += noise.__all__
+__all__ += normalization.__all__
+__all__ += one_dimensional.__all__
+__all__ += pointwise.__all__
+__all__ += random_flip.__all__
+__all__ += random_pixels.__all__
+__all__ += rearranging.__all__
+__all__ += rescaling.__all__
+__all__ += reshape.__all__
+__all__ += resizing.__all__
+__all__ += sample_normalization.__all__
+__all__ += zero_padding.__all__

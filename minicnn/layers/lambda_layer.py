@@ -1,0 +1,109 @@
+"""`Lambda`: a function as a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minicnn.errors import ShapeError
+from minicnn.graph import Node, Tensor
+from minicnn.hints import LayerOptions
+from minicnn.layers.base import Layer
+from minicnn.step import Arrays, Shape, Shapes, Workspace
+
+__all__ = ["Lambda"]
+
+
+class Lambda(Layer):
+    """A function as a layer; it has no weights, and files do not hold it.
+
+    A function that is made of layers (of what can be done to symbolic tensors) stands for these layers, and has their
+    gradients. One that needs numbers, written with NumPy, is called with arrays: it may stand before the first layer
+    that has weights, say to prepare images, because it has no gradient.
+
+    Parameters
+    ----------
+    function : function
+        From the inputs, one or a list of several, with the batch axis, to the output.
+    output_shape : tuple of int, optional
+        Of a sample. Default: what the function gives for zeros.
+    mask : None
+        Accepted for Keras's sake.
+    arguments : dict, optional
+        Further arguments of the function, by name.
+    """
+
+    holds_code = True
+    input_count: int | None = None
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Sequence[int] | None = None,
+        mask: None = None,
+        arguments: Mapping[str, Any] | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**kwargs)
+        if not callable(function):
+            raise TypeError(f"a Lambda layer needs a function. Received: function={function!r}")
+        self.function: Callable[..., Any] = function
+        self.output_shape: tuple[int, ...] | None = None if output_shape is None else tuple(output_shape)
+        self.mask: None = mask
+        self.arguments: dict[str, Any] = dict(arguments or {})
+
+    def _call(self, inputs):
+        """The function's result for a sequence of inputs."""
+        return self.function(inputs[0] if len(inputs) == 1 else list(inputs), **self.arguments)
+
+    def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
+        """The last layer of those that the function is made of; else a place for the function itself."""
+        try:
+            result = self._call(tensors)
+        except (AttributeError, TypeError, ValueError):  # it needs numbers
+            result = None
+        if isinstance(result, Tensor) and len(result.node.outputs) == 1:
+            self._built = True
+            return result.node
+        return super().call_symbolically(tensors, training)
+
+    def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
+        """What the function gives for arrays."""
+        return np.asarray(self._call([np.asarray(a) for a in arrays]))
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        if self.output_shape is not None:
+            return self.output_shape
+        result = np.asarray(self._call([np.zeros((2, *shape), np.float32) for shape in input_shapes]))
+        if result.ndim == 0 or len(result) != 2:
+            raise ShapeError(
+                f"the function of a Lambda layer gives as many samples as it gets: 2. Received: shape {result.shape}"
+            )
+        return result.shape[1:]
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.y[...] = self._call(xs)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> NoReturn:
+        raise TypeError(
+            f"the function of layer '{self.name}' (Lambda) works on arrays and has no gradient: use layers in it, "
+            "put it before the first layer with weights, or write a Layer with forward and backward "
+            f"(docs/adding_a_layer.md). Received: function={self.function!r}"
+        )
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        several = isinstance(input_shape[0], list | tuple)
+        shapes = tuple(tuple(shape)[1:] for shape in (input_shape if several else [input_shape]))
+        return (input_shape[0][0] if several else input_shape[0], *self.build(shapes))
+
+    def get_config(self) -> NoReturn:
+        raise TypeError(
+            f"layer '{self.name}' (Lambda) holds code, which no file holds: save the weights alone, or write the "
+            f"function as a layer of your own. Received: function={self.function!r}"
+        )
+
+    def __repr__(self) -> str:
+        return f"Lambda(function={self.function!r}, name={self.name!r})"

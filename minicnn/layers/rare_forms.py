@@ -1,0 +1,70 @@
+"""What `ReLU` and `Softmax` compute with arguments that few give them.
+
+Beside the core: the documents' networks use the plain forms, which stand with the layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minicnn.errors import ShapeError
+from minicnn.step import Shape, Step
+
+if TYPE_CHECKING:
+    from minicnn.layers.activations import ReLU
+    from minicnn.onnx.writer import GraphWriter, Value
+
+
+def check_axes(layer: Step, axes: int | Iterable[int], shape: Shape) -> tuple[int, ...]:
+    """The sample's axes, counted from 0 without the batch axis, from numbers that count it.
+
+    Raises
+    ------
+    ShapeError
+        If one is the batch axis, does not exist, or is given twice.
+    """
+    given, rank = (axes,) if isinstance(axes, int | np.integer) else tuple(axes), len(shape) + 1
+    counted = tuple(int(axis) % rank for axis in given if -rank <= axis < rank)
+    if len(set(counted) - {0}) != len(given):
+        raise ShapeError(
+            f"layer '{layer.name}' ({type(layer).__name__}): an axis is counted with the batch axis, which is 0 and "
+            f"cannot be chosen. Received: axis={axes} for {(None, *shape)}"
+        )
+    return tuple(axis - 1 for axis in counted)
+
+
+def relu(layer: ReLU, x: np.ndarray, y: np.ndarray) -> None:
+    """y = min(x, max_value) where x > threshold, else negative_slope · (x - threshold)."""
+    np.copyto(y, x if layer.max_value is None else np.minimum(x, layer.max_value))
+    slope = layer.negative_slope
+    np.copyto(y, slope * (x - layer.threshold) if slope else 0, where=x <= layer.threshold)  # not 0 · ∞
+
+
+def relu_backward(layer: ReLU, x: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+    """The gradient of `relu`: 0 from max_value on."""
+    np.copyto(dx, dy)  # behind NaN too, where comparisons are False
+    np.copyto(dx, dy * layer.negative_slope if layer.negative_slope else 0, where=x <= layer.threshold)
+    if layer.max_value is not None:
+        np.copyto(dx, 0, where=x >= layer.max_value)
+
+
+def relu_to_onnx(layer: ReLU, x: Value, graph: GraphWriter) -> Value:
+    """`relu` as operators."""
+    if layer.threshold:
+        y = graph.add("ThresholdedRelu", [x], alpha=layer.threshold)
+        below = graph.add("Sub", [x, graph.constant(np.float32(layer.threshold))])
+        below = graph.add("Min", [below, graph.constant(np.float32(0))])
+        y = graph.add("Add", [y, graph.add("Mul", [below, graph.constant(np.float32(layer.negative_slope))])])
+    else:
+        y = graph.add("LeakyRelu", [x], alpha=layer.negative_slope) if layer.negative_slope else graph.add("Relu", [x])
+    return y if layer.max_value is None else graph.add("Min", [y, graph.constant(np.float32(layer.max_value))])
+
+
+def softmax_to_onnx(x: Value, graph: GraphWriter, axes: Iterable[int]) -> Value:
+    """exp(x) / Σ exp(x) over several axes, which the operator Softmax does not know."""
+    axes = [graph.axis(x, axis) for axis in axes]
+    powers = graph.add("Exp", [graph.add("Sub", [x, graph.add("ReduceMax", [x], axes=axes)])])
+    return graph.add("Div", [powers, graph.add("ReduceSum", [powers, graph.constant(np.array(axes))])])

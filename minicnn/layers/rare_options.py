@@ -1,0 +1,42 @@
+"""Keras's options that few layers are given: penalties on outputs, and constraints on weights.
+
+They are not among the arguments of the constructors but in ``rare_options``, the names that a class takes; the layer
+has them as attributes, None by default.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from minicnn import regularizers
+from minicnn.registry import is_config
+
+
+def take_rare_options(names: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """The values of `names` as objects; what `options` has of them is taken out of it.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Each ends with "_regularizer" or "_constraint".
+    options : dict
+        What a constructor was given beside its own arguments.
+    """
+    return {name: _object(name, options.pop(name, None)) for name in names}
+
+
+def _object(name, value):
+    """A regularizer, or a constraint: a function w → w."""
+    if name.endswith("_regularizer"):
+        return regularizers.get(value)
+    return get_constraint(value)
+
+
+def get_constraint(value: Any) -> Any:
+    """A function w → w from what a user may write: a name or config of `minicnn.constraints`, a function, None."""
+    if value is None or not (isinstance(value, str | type) or is_config(value)):
+        if value is not None and not callable(value):
+            raise TypeError(f"a constraint is a function of a weight, or a name such as 'non_neg'. Received: {value!r}")
+        return value
+    return import_module("minicnn.constraints").get(value)

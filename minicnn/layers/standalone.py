@@ -1,0 +1,79 @@
+"""A layer without a model, as Keras's users ask it: `build` by hand, and the shape that it would give.
+
+Beside the core: models and plans need none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from inspect import signature
+from typing import Any
+
+from minicnn.errors import ShapeError
+
+BatchShape = Sequence[int | None]  # with the batch axis in front, which is None or any number
+
+
+class Standalone:
+    """Mixin of `Layer`: what takes shapes with the batch axis, as Keras writes them."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let `build` take Keras's ``(None, 8)`` too, beside the shapes of samples that a graph gives it."""
+        super().__init_subclass__(**options)
+        if "build" in vars(cls) and "input_shapes" in signature(cls.build).parameters:  # not a model's
+            cls.build = _by_hand(cls.build)
+
+    def compute_output_shape(self, input_shape: BatchShape | Sequence[BatchShape]) -> tuple[int | None, ...]:
+        """The output's shape for inputs of this shape, both with the batch axis; the layer itself is not built.
+
+        Parameters
+        ----------
+        input_shape : tuple, or list of them for several inputs
+            (None, 28, 28, 1); all sizes but the batch's are known.
+        """
+        shapes = sample_shapes(input_shape)
+        batch = input_shape[0][0] if isinstance(input_shape[0], list | tuple) else input_shape[0]
+        layer = self if self.graph is not None else type(self).from_config(self.get_config())
+        return (batch, *layer.build_for(shapes)[0])
+
+
+def sample_shapes(input_shape: BatchShape | Sequence[BatchShape]) -> tuple[tuple[int, ...], ...]:
+    """The samples' shapes from one shape with the batch axis, or a list of them.
+
+    Raises
+    ------
+    ShapeError
+        If a size other than the batch's is not known.
+    """
+    several = len(input_shape) > 0 and all(isinstance(shape, list | tuple) for shape in input_shape)
+    shapes = tuple(tuple(shape)[1:] for shape in (input_shape if several else [input_shape]))
+    if not all(isinstance(n, int) and n > 0 for shape in shapes for n in shape):
+        raise ShapeError(
+            "the shape of a batch is a tuple such as (None, 28, 28, 1), of which only the first size may be unknown. "
+            f"Received: {input_shape}"
+        )
+    return shapes
+
+
+def _by_hand(build: Callable[..., Any]) -> Callable[..., Any]:
+    """`build` of a layer that also takes shapes with a batch axis, and then builds the layer."""
+
+    @wraps(build)
+    def wrapped(self: Any, input_shapes: Any = None, *, input_shape: Any = None) -> Any:
+        input_shapes = input_shapes if input_shape is None else input_shape  # Keras's name
+        if not _has_batch_axis(input_shapes):
+            return build(self, input_shapes)
+        (shape,) = self.build_for(sample_shapes(input_shapes))
+        return shape
+
+    return wrapped
+
+
+def _has_batch_axis(shapes):
+    """Whether this is Keras's form: a flat tuple, or tuples that begin with None."""
+    if not isinstance(shapes, list | tuple) or not shapes:
+        return False
+    if all(isinstance(shape, list | tuple) for shape in shapes):
+        return all(shape and shape[0] is None for shape in shapes)
+    return True

@@ -1,0 +1,40 @@
+"""A lock that survives a fork."""
+
+import os
+import threading
+import weakref
+
+
+class Lock:
+    """A reentrant lock, for ``with``. In a forked child it is free, unless the thread that forked holds it.
+
+    A child has only the thread that forked: a lock that another one held would stay locked there for ever.
+    """
+
+    def __init__(self):
+        self._lock = threading.RLock()
+        _all.add(self)
+
+    def __enter__(self):
+        self._lock.acquire()
+
+    def __exit__(self, *error):
+        self._lock.release()
+
+    def _forget_other_threads(self):
+        if self._lock.acquire(blocking=False):  # nobody's, or this thread's
+            self._lock.release()
+        else:
+            self._lock = threading.RLock()
+
+
+_all = weakref.WeakSet()
+
+
+def _forget_other_threads():
+    for lock in list(_all):
+        lock._forget_other_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)

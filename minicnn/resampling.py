@@ -1,0 +1,97 @@
+"""Which pixels of a row a resized row is made of, and with which weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+METHODS: tuple[str, ...] = ("nearest", "bilinear", "bicubic")
+
+
+class Taps(NamedTuple):
+    """Pixel i of the new row is Σ over k of weight[k, i] · row[index[k, i]].
+
+    Attributes
+    ----------
+    index : (taps, new size) int64
+    weight : (taps, new size) float64, or None where all are 1
+    """
+
+    index: np.ndarray
+    weight: np.ndarray | None
+
+    def shifted(self, by: int) -> Taps:
+        """The same of pixels that begin later in the row."""
+        return Taps(self.index + by, self.weight)
+
+    def totals(self) -> np.ndarray:
+        """Σ over k of weight[k, i]: (new size,)."""
+        return np.full(self.index.shape[1], 1.0 * len(self.index)) if self.weight is None else self.weight.sum(axis=0)
+
+    def matrix(self, size: int) -> np.ndarray:
+        """(size, new size): how much of each of `size` pixels goes into each new one."""
+        weight = np.ones(self.index.shape) if self.weight is None else self.weight
+        matrix = np.zeros((size, self.index.shape[1]))
+        np.add.at(matrix, (self.index, np.arange(self.index.shape[1])), weight)
+        return matrix
+
+    def transposed(self, size: int) -> Taps:
+        """The adjoint, which gives a row of `size` pixels: every pixel gathers from those that it went into."""
+        matrix = self.matrix(size)
+        order = np.argsort(matrix == 0, axis=1, kind="stable")  # those with a weight come first
+        most = max(int((matrix != 0).sum(axis=1).max()), 1)
+        index = order[:, :most].T  # (taps, size)
+        return without_ones(index, np.take_along_axis(matrix, index.T, axis=1).T)
+
+
+def without_ones(index: np.ndarray, weight: np.ndarray) -> Taps:
+    """`Taps`, whose weights are left out where all are 1."""
+    return Taps(np.ascontiguousarray(index), None if (weight == 1).all() else np.ascontiguousarray(weight))
+
+
+def taps_between(size: int, new_size: int, method: str, antialias: bool = False) -> Taps:
+    """The taps that make `new_size` pixels of `size`.
+
+    Pixel i lies at (i + 1/2) · size / new_size - 1/2 of the old row; what would lie outside it does not count, and the
+    weights of the others are divided by their sum.
+
+    Parameters
+    ----------
+    size, new_size : int
+    method : {"nearest", "bilinear", "bicubic"}
+        The nearest pixel, of two the later one; a triangle; the cubic of R. Keys, "Cubic convolution interpolation for
+        digital image processing" (1981), with a = -1/2.
+    antialias : bool
+        Whether a row that becomes shorter is made of all its pixels: the kernels are that much wider.
+    """
+    centre = (np.arange(new_size) + 0.5) * (size / new_size) - 0.5
+    if method == "nearest":
+        return Taps(np.minimum((2 * np.arange(new_size) + 1) * size // (2 * new_size), size - 1)[None], None)
+    kernel, support = _KERNELS[method]
+    wide = max(size / new_size, 1.0) if antialias else 1.0
+    first = np.floor(centre - support * wide).astype(np.int64) + 1
+    index = first + np.arange(math.ceil(2 * support * wide) + 1)[:, None]  # (taps, new size)
+    weight = kernel(np.abs(index - centre) / wide)
+    weight[(index < 0) | (index >= size)] = 0
+    weight /= weight.sum(axis=0)
+    used = (weight != 0).any(axis=1)
+    return without_ones(np.clip(index, 0, size - 1)[used], weight[used])
+
+
+def _triangle(distance):
+    return np.maximum(1 - distance, 0)
+
+
+def _cubic(distance):
+    near = (1.5 * distance - 2.5) * distance * distance + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return np.where(distance < 1, near, np.where(distance < 2, far, 0))
+
+
+_KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
+    "bilinear": (_triangle, 1),
+    "bicubic": (_cubic, 2),
+}

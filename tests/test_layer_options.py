@@ -1,0 +1,137 @@
+"""Keras's rarer options of layers, and layers without a model: right values, from formulas or Keras 3.15."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import layers
+from minicnn.errors import ShapeError
+
+X = np.array([[-2.0, -0.5, 0.0, 0.5, 1.0, 1.5, 3.0, 7.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [  # keras.layers.ReLU of Keras 3.15.1 on NumPy
+        ({}, [0, 0, 0, 0.5, 1, 1.5, 3, 7]),
+        ({"threshold": 1.0}, [0, 0, 0, 0, 0, 1.5, 3, 7]),
+        ({"threshold": 1.0, "negative_slope": 0.5}, [-1.5, -0.75, -0.5, -0.25, 0, 1.5, 3, 7]),
+        ({"max_value": 2.0, "negative_slope": 0.1, "threshold": 0.5}, [-0.25, -0.1, -0.05, 0, 1, 1.5, 2, 2]),
+    ],
+)
+def test_relu_with_every_option(options, expected):
+    np.testing.assert_allclose(layers.ReLU(**options)(X)[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1, -2, (1, 2), [2, 3], 3])
+def test_softmax_over_any_axis(axis, rng):
+    x = rng.normal(size=(3, 4, 5, 2)).astype(np.float32)
+    y = layers.Softmax(axis)(x)
+    powers, axes = np.exp(x.astype(np.float64)), tuple(axis) if isinstance(axis, list) else axis
+    np.testing.assert_allclose(y, powers / powers.sum(axis=axes, keepdims=True), rtol=1e-5)
+    with pytest.raises(ShapeError, match="batch axis"):
+        layers.Softmax(0)(x)
+
+
+def test_a_loss_reads_behind_a_softmax_over_the_last_axis_only(rng):
+    """With another axis the values are no probabilities of classes: the loss is that of the values themselves."""
+    x, y = rng.normal(size=(4, 3, 2)), rng.integers(0, 2, (4, 3))
+    model = mc.Sequential([layers.Input((3, 2)), layers.Softmax(axis=1)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    powers = np.exp(x)
+    p = powers / powers.sum(axis=1, keepdims=True)
+    p /= p.sum(axis=-1, keepdims=True)  # as Keras's loss does
+    picked = np.take_along_axis(p, y[..., None], axis=-1)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(-np.log(picked).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("noise_shape", [(None, 1, 1, None), (None, None, 1, 1), (1, None, None, None)])
+def test_dropout_with_a_shared_mask(noise_shape, rng):
+    x = rng.uniform(1, 2, (6, 4, 5, 3)).astype(np.float32)
+    y = layers.Dropout(0.5, noise_shape, seed=3)(x, training=True)
+    factor = y / x
+    assert np.isin(factor.round(5), [0, 2]).all()
+    assert 0 < (factor == 0).mean() < 1
+    for axis, size in enumerate(noise_shape):
+        if size == 1:
+            assert (np.ptp(factor, axis=axis) < 1e-5).all()
+    np.testing.assert_array_equal(layers.Dropout(0.5, noise_shape)(x), x)
+    with pytest.raises(ShapeError, match="noise_shape"):
+        layers.Dropout(0.5, (None, 2))(x)
+
+
+def test_penalty_on_outputs_by_formula(rng):
+    """Keras divides the penalty of a layer's output by the number of samples."""
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    dense = layers.Dense(2, activity_regularizer=mc.regularizers.L1L2(0.1, 0.2))
+    model = mc.Sequential([layers.Input((3,)), dense])
+    model.compile(mc.optimizers.SGD(0.5), "mse")
+    kernel, bias = (w.astype(np.float64) for w in model.get_weights())
+    out = x @ kernel + bias
+    penalty = (0.1 * np.abs(out).sum() + 0.2 * np.square(out).sum()) / 8
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(np.square(out - y).mean() + penalty, rel=1e-5)
+    slope = 2 * (out - y) / out.size + (0.1 * np.sign(out) + 0.4 * out) / 8
+    model.train_on_batch(x, y)
+    np.testing.assert_allclose(model.get_weights()[0], kernel - 0.5 * x.T @ slope, rtol=1e-4, atol=1e-6)
+    assert mc.gradcheck(model).error <= 1e-6
+    copy = layers.Dense.from_config(dense.get_config())
+    assert copy.activity_regularizer.get_config() == {"l1": 0.1, "l2": 0.2}
+
+
+def test_weights_obey_their_constraints(rng):
+    x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 3))
+    options = {"kernel_constraint": lambda w: np.maximum(w, 0), "bias_constraint": lambda w: np.clip(w, -0.01, 0.01)}
+    norm = layers.BatchNormalization(gamma_constraint=lambda w: np.minimum(w, 0.9), beta_regularizer="l2")
+    model = mc.Sequential([layers.Input((4,)), norm, layers.Dense(3, **options)])
+    model.compile(mc.optimizers.SGD(0.5), "mse")
+    model.fit(x, y, epochs=3, verbose=0)
+    kernel, bias = model.layers[-1].get_weights()
+    assert (kernel >= 0).all()
+    assert (kernel == 0).any()
+    assert np.abs(bias).max() == pytest.approx(0.01)
+    assert norm.gamma.numpy().max() <= 0.9
+    assert norm.beta.regularizer.l2 == 0.01
+    with pytest.raises(TypeError, match="constraint is a function"):
+        layers.Dense(3, kernel_constraint=3)
+    with pytest.raises(TypeError, match="kernel_constraint"):
+        layers.Dense(3, kernal_constraint=None)
+
+
+def test_a_layer_without_a_model():
+    dense = layers.Dense(3, use_bias=False)
+    assert dense.bias is None
+    assert dense.get_weights() == []
+    assert dense.compute_output_shape((None, 8)) == (None, 3)
+    assert not dense.built
+    dense.build(input_shape=(None, 8))
+    assert dense.kernel.shape == (8, 3)
+    assert layers.Conv2D(4, 3).compute_output_shape((2, 8, 9, 3)) == (2, 6, 7, 4)
+    assert layers.Add().compute_output_shape([(None, 3), (None, 3)]) == (None, 3)
+    model = mc.Sequential([layers.Input((4,)), layers.Dense(2)])
+    assert model.compute_output_shape((7, 4)) == (7, 2)
+    with pytest.raises(ShapeError, match="only the first size may be unknown"):
+        layers.Conv2D(4, 3).compute_output_shape((None, None, None, 3))
+
+
+def test_add_weight_as_in_keras():
+    class Scale(layers.Layer):
+        def build(self, input_shapes):
+            self.add_weight(name="factor", shape=input_shapes[0][-1:], initializer="ones", constraint=np.abs)
+            return input_shapes[0]
+
+        def forward(self, xs, ws):
+            np.multiply(xs[0], ws.params["factor"], out=ws.y)
+
+        def backward(self, dy, ws):
+            raise NotImplementedError
+
+    layer = Scale()
+    layer.build((None, 5))
+    assert layer.factor.shape == (5,)
+    assert layer.factor.constraint is np.abs
+
+
+@pytest.mark.parametrize("layer", [layers.RandomFlip(seed=1), layers.RandomRotation(0.2, seed=1)])
+def test_a_single_image(layer, rng):
+    image = rng.uniform(size=(5, 6, 3)).astype(np.float32)
+    np.testing.assert_array_equal(layer(image), layer(image[None])[0])

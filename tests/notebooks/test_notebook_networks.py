@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 def needs(*names):
     """Skip where a layer is not there."""
-    missing = [name for name in names if name not in mc.layers.CLASSES]
+    missing = [name for name in names if name not in mc.layers.__all__]
     return pytest.mark.skipif(bool(missing), reason=f"no {missing}")
 
 

@@ -26,4 +26,9 @@ def _either(function):
 __all__ = sorted(public_names(_core))
 for _name in {*_operations.ACTIVATIONS} & {*__all__}:
     globals()[_name] = _either(getattr(_core, _name))
-__getattr__ = lookup(__name__, ["minicnn.activations"], names={"deserialize": "minicnn.activations.get"})
+_NAMES = {
+    "serialize": "minicnn.registry.to_plain",
+    "get": "minicnn.activations",
+    "deserialize": "minicnn.activations.get",
+}
+__getattr__ = lookup(__name__, ["minicnn.activations"], names=_NAMES)

@@ -49,7 +49,9 @@ _OLD_NAMES = {
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
     "Deconvolution2D": "Conv2DTranspose",
+    "Convolution1DTranspose": "Conv1DTranspose",
     "Convolution2DTranspose": "Conv2DTranspose",
+    "SeparableConvolution1D": "SeparableConv1D",
     "SeparableConvolution2D": "SeparableConv2D",
     "AtrousConvolution2D": "Conv2D",
     "MaxPool2D": "MaxPooling2D",
@@ -65,7 +67,16 @@ _OLD_NAMES = {
     "ThresholdedReLU": "ReLU",
 }
 _STILL_THERE = {  # second names that today's Keras has too
-    *("Convolution1D", "Convolution2D", "Convolution2DTranspose", "SeparableConvolution2D", "MaxPool2D", "MaxPool1D"),
+    *(
+        "Convolution1D",
+        "Convolution2D",
+        "Convolution2DTranspose",
+        "SeparableConvolution2D",
+        "Convolution1DTranspose",
+        "SeparableConvolution1D",
+        "MaxPool2D",
+        "MaxPool1D",
+    ),
     *("AvgPool2D", "AvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
 }
 _FUNCTIONS = {  # layers that are called at once: add([a, b])
@@ -158,5 +169,8 @@ for _old in _STILL_THERE:
     if _OLD_NAMES[_old] in core.CLASSES:
         globals()[_old] = globals()[_OLD_NAMES[_old]]
 
-__getattr__ = lookup(__name__, ["minicnn.layers"], old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE})
+_NAMES = {"serialize": "minicnn.registry.to_plain", "deserialize": "minicnn.layers.get"}
+__getattr__ = lookup(
+    __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}
+)
 __all__ = sorted({*core.CLASSES, "Layer", "Input", *(f for f, c in _FUNCTIONS.items() if c in core.CLASSES)})

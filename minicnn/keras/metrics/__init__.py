@@ -6,5 +6,13 @@ from minicnn.keras._names import lookup, public_names
 
 Metric = _own_parts.Metric
 
-__getattr__ = lookup(__name__, ["minicnn.metrics"], names={"deserialize": "minicnn.metrics.get"})
+_NAMES = {
+    "serialize": "minicnn.registry.to_plain",
+    "get": "minicnn.metrics",
+    "deserialize": "minicnn.metrics.get",
+    **dict.fromkeys(
+        ("binary_focal_crossentropy", "categorical_focal_crossentropy", "huber", "log_cosh"), "minicnn.losses"
+    ),
+}
+__getattr__ = lookup(__name__, ["minicnn.metrics"], names=_NAMES)
 __all__ = sorted(public_names(_core))

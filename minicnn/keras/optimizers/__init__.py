@@ -10,6 +10,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.optimizers.schedules import InverseTimeDecay
+from minicnn.registry import custom_object_scope
 
 _CLASSES = {
     name: getattr(core, name)
@@ -86,6 +87,12 @@ def get(identifier: Any) -> core.Optimizer:
     return translate(core.get(identifier))
 
 
+def deserialize(config: Any, custom_objects: Any = None) -> core.Optimizer:
+    """The same as `get`, inside `custom_object_scope`."""
+    with custom_object_scope(custom_objects):
+        return get(config)
+
+
 def translate(optimizer: core.Optimizer) -> core.Optimizer:
     """The same optimizer, as one of the classes of this module."""
     own = globals().get(type(optimizer).__name__)
@@ -94,5 +101,5 @@ def translate(optimizer: core.Optimizer) -> core.Optimizer:
     return optimizer
 
 
-__getattr__ = lookup(__name__, ["minicnn.optimizers"])
+__getattr__ = lookup(__name__, ["minicnn.optimizers"], names={"serialize": "minicnn.registry.to_plain"})
 __all__ = sorted(_CLASSES)

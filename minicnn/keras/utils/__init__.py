@@ -4,6 +4,8 @@ from minicnn import utils as _core
 from minicnn.keras._names import lookup
 
 _NAMES = {
+    "is_keras_tensor": "minicnn.keras.ops",
+    "serialize_keras_object": "minicnn.registry.to_plain",
     "PyDataset": "minicnn.utils.Sequence",
     "model_to_dot": "minicnn.visualization.plot_model",
     "custom_object_scope": "minicnn.registry",

@@ -1,1 +1,4 @@
 from minicnn.callbacks import *
+from minicnn.keras.callbacks._further import RemoteMonitor as RemoteMonitor
+from minicnn.keras.callbacks._further import SwapEMAWeights as SwapEMAWeights
+from minicnn.keras.callbacks._further import TensorBoard as TensorBoard

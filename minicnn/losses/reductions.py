@@ -147,6 +147,7 @@ def without_ignored(weight: np.ndarray, ignored: np.ndarray | None) -> None:
         weight *= ignored.size / np.maximum((~ignored).sum(), 1)
 
 
+@np.errstate(under="ignore")
 def of_arrays(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> Any:
     """What `Loss.__call__` returns."""
     prediction = np.ascontiguousarray(real_targets(y_pred, "y_pred"), np.float64)

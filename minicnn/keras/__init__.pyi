@@ -1,8 +1,9 @@
 """What type checkers and editors see of the names that `__init__.py` finds when they are asked for.
 
-Each folder with a stub shows minicnn's own classes, with today's arguments; any further name is of type Any.
+The stubs show minicnn's own classes, with today's arguments. A further name is of type Any; in `layers`, an error.
 """
 
+import minicnn.graph
 from minicnn.initializers import Initializer as Initializer
 from minicnn.keras import activations as activations
 from minicnn.keras import applications as applications
@@ -34,3 +35,4 @@ from minicnn.optimizers import Optimizer as Optimizer
 from minicnn.regularizers import Regularizer as Regularizer
 
 __version__: str
+KerasTensor = minicnn.graph.Tensor

@@ -7,5 +7,11 @@ from minicnn.images import load_img as load_img
 from minicnn.images import save_img as save_img
 from minicnn.registry import custom_object_scope as custom_object_scope
 from minicnn.utils import *
+from minicnn.utils import Sequence
+from minicnn.visualization import plot_model
+
+CustomObjectScope = custom_object_scope
+PyDataset = Sequence
+model_to_dot = plot_model
 
 def __getattr__(name: str) -> Any: ...

@@ -25,12 +25,13 @@ from minicnn.geometry import make_window
 ITEMSIZE = 4  # of float32
 ops = backends.get("numba").ops
 LEAST_SECONDS = 0.002  # of a turn
-WINOGRAD, GRADIENT, PAIRS, COLUMNS, SPREAD = DECISIONS = (
+WINOGRAD, GRADIENT, PAIRS, COLUMNS, SPREAD, KERNEL_GRADIENT = DECISIONS = (
     "winograd_is_best",
     "winograd_gradient_is_best",
     "pairs_are_best",
     "columns_are_best",
     "spread_is_best",
+    "winograd_kernel_gradient_is_best",
 )
 """Functions of `choice`."""
 
@@ -65,7 +66,7 @@ class Convolution:
         if not self.pooled:
             served = {
                 "direct": ((), True),
-                "Winograd": ((WINOGRAD,), winograd and job != "dkernel"),
+                "Winograd": ((KERNEL_GRADIENT if job == "dkernel" else WINOGRAD,), winograd),
                 "columns": ((COLUMNS,), job != "y"),
             }
         elif job == "y":

@@ -32,7 +32,7 @@ def watch(cls: type) -> None:
     for kind, (keras, methods) in _KERAS.items():
         is_kind = kind in (base.__name__ for base in cls.__mro__ if is_of_package(base))
         # A loss of arrays alone is fine; one that inherits a gradient would train with another loss than its own.
-        bases = [base for base in cls.__mro__ if is_of_package(base) and base.__name__ != "Loss"]
+        bases = [base for base in cls.__mro__ if is_of_package(base) and base.__name__ not in ("Loss", "Reduced")]
         inherits = kind != "Loss" or any(name in vars(base) for base in bases for name in methods)
         is_written = any(name in vars(base) for base in own for name in methods)
         if is_kind and inherits and keras in vars(cls) and not is_written:

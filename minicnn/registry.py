@@ -151,7 +151,7 @@ _custom = ContextVar("custom objects", default=MappingProxyType({}))
 
 
 @contextmanager
-def custom_object_scope(objects: dict[str, type] | None) -> Iterator[None]:
+def custom_object_scope(objects: Mapping[str, Any] | None) -> Iterator[None]:
     """Inside, names in configs are looked up in `objects` first.
 
     Parameters
@@ -165,13 +165,18 @@ def custom_object_scope(objects: dict[str, type] | None) -> Iterator[None]:
         If it is not such a dict.
     """
     objects = {} if objects is None else objects
-    if not isinstance(objects, dict) or not all(isinstance(v, type) for v in objects.values()):
-        raise TypeError(f"custom_objects is a dict from class names to classes. Received: {objects!r}")
+    if not isinstance(objects, dict) or not all(callable(v) for v in objects.values()):
+        raise TypeError(f"custom_objects is a dict from names to classes or functions. Received: {objects!r}")
     token = _custom.set({**_custom.get(), **objects})
     try:
         yield
     finally:
         _custom.reset(token)
+
+
+def custom_object(name: str) -> Any:
+    """What `custom_object_scope` knows under a name, or None."""
+    return _custom.get().get(name)
 
 
 class Register(Protocol):
@@ -243,7 +248,7 @@ class Registry(Generic[Kind]):
             If there is none; the message lists near and known names.
         """
         custom = _custom.get().get(name)
-        if custom is not None and issubclass(custom, self.base):
+        if isinstance(custom, type) and issubclass(custom, self.base):
             return custom
         try:
             return self._classes[fold_name(name)]

@@ -1,5 +1,6 @@
 """How many threads compute."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from minicnn.backends.base import Backend
 
 _chosen = {"count": None}
-_computing = locks.Lock()
+_computing, _preparing = locks.Lock(), locks.Lock()
+_role = threading.local()
 
 
 def set_num_threads(count: int) -> None:
@@ -33,6 +35,11 @@ def set_num_threads(count: int) -> None:
     _chosen["count"] = check_positive_int("count", count)
 
 
+def prepares_data() -> None:
+    """Said by a thread whose results a training waits for: it need not wait for the training when it computes."""
+    _role.prepares = True
+
+
 def get_num_threads() -> int:
     """The number of threads that models use."""
     return min(_chosen["count"] or processors.default_threads(), processors.most_threads())
@@ -47,6 +54,10 @@ def compute_threads(backend: "Backend") -> Iterator[None]:
     BLAS on one thread, because two thread pools that spin fight for the cores, and because its sums depend on the
     number of its threads. Numbers too small for float32 become 0, whatever `numpy.seterr` says: softmax makes them.
     """
+    if getattr(_role, "prepares", False):  # one such thread at a time, beside the training that waits for it
+        with _preparing, np.errstate(under="ignore"):
+            yield
+        return
     with (
         _computing,
         _one_blas_thread(),

@@ -44,7 +44,18 @@ ROOMS = (
     ("geometry", "own_parts", "random", "resampling", "settings", "threads"),
     ("checks",),
     ("foreign",),
-    ("cache_folder", "console", "errors", "hints", "keywords", "locks", "nested", "processors", "user_warnings"),
+    (
+        "cache_folder",
+        "console",
+        "differentiation",
+        "errors",
+        "hints",
+        "keywords",
+        "locks",
+        "nested",
+        "processors",
+        "user_warnings",
+    ),
 )
 BESIDE = {
     "datasets": {"datasets", "errors", "checks", "cache_folder", "console", "hints"}
@@ -77,12 +88,13 @@ FLOORS = {
         ("contract", "names", "rare_forms", "rare_options", "shapes", "standalone"),
     ),
     "minicnn.losses": (
-        ("further",),
+        ("function_loss", "further"),
         ("hinge", "overlap", "probabilities", "regression"),
         ("binary",),
         ("crossentropy", "elementwise", "no_loss"),
         ("base",),
         ("functions", "reductions"),
+        ("of_calls",),
         ("targets",),
         ("label_advice",),
     ),
@@ -97,15 +109,17 @@ FLOORS = {
     "minicnn.models": (
         ("sequential", "rehearsal"),
         ("model",),
-        ("cloning",),
+        ("cloning", "subclassing"),
         ("files", "compilable"),
         ("network",),
         ("config", "forms", "summary", "copies"),
     ),
     "minicnn.onnx": (
         ("exporter", "importer"),
-        ("further_operators",),
-        ("operators", "rearranging", "writer"),
+        ("operators",),
+        ("arithmetic", "kernels", "normalizing", "parts", "rearranging", "resizing", "writer"),
+        ("activating", "pooling"),
+        ("folding", "padding"),
         ("arguments", "windows"),
         ("reader", "values"),
         ("package",),
@@ -167,8 +181,8 @@ BESIDE_THE_CORE = {
     "backends": {"backends.loading", "console"},  # of those that need more than NumPy; to print
     "callbacks.base": {"callbacks.hooks", "console", "keywords"},  # for misspelt names, here and below
     "checks": {"foreign"},  # for what is no NumPy array
-    "losses": {"losses.functions"},  # names for users
-    "losses.base": {"losses.reductions", "own_parts"},  # other reductions than the mean, losses of arrays
+    "losses": {"losses.function_loss", "losses.functions"},  # names for users
+    "losses.base": {"losses.of_calls", "losses.reductions"},  # other reductions than the mean, losses of arrays
     "losses.crossentropy": {"losses.reductions"},  # classes that do not count
     "metrics": {"losses.functions"},  # names for users
     "metrics.accuracy": {"metrics.means"},  # functions as metrics
@@ -188,6 +202,7 @@ BESIDE_THE_CORE = {
     "models.model": {
         *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save
         *("models.forms", "training.formed", "training.outputs"),  # for dicts and several outputs
+        "models.subclassing",  # models with a `call`
         *("console", "keywords", "training.advice"),  # to print, to warn
     },
     "models.network": {"console", "models.config", "models.forms", "models.summary"},  # to save, to print

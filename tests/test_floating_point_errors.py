@@ -26,10 +26,15 @@ def test_activations(name, scale):
     assert np.isfinite(getattr(mc.activations, name)(x)).all()
 
 
+PRODUCTS = {"Multiply", "Dot"}
+
+
 @pytest.mark.parametrize("name", [n for n in layers.__all__ if hasattr(getattr(layers, n), "examples")])
 def test_layers(name, rng):
     for (layer, shapes), scale in itertools.product(getattr(layers, name).examples(), SCALES):
         xs = [rng.standard_normal((3, *shape)) * scale for shape in shapes]
+        if name in PRODUCTS and scale > 1:  # 1e15 · 1e15 · 1e15 is too large for float32
+            continue
         for training in (False, True):
             assert np.isfinite(layer(xs[0] if len(xs) == 1 else xs, training=training)).all()
 

@@ -311,13 +311,13 @@ def test_what_fuses():
         "conv pool relu": (["FusedConv2D"], ["FusedConv2D"]),
         "conv pool": (["FusedConv2D"], ["FusedConv2D"]),
         "conv relu pool relu": (["FusedConv2D", "ReLU"], ["FusedConv2D", "ReLU"]),
-        "conv bn relu": (["Conv2D", "BatchNormalization", "ReLU"], ["FusedConv2D"]),
-        "conv bn relu pool": (["Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D"], ["FusedConv2D"]),
+        "conv bn relu": (["Conv2D", "FusedNormalization"], ["FusedConv2D"]),
+        "conv bn relu pool": (["Conv2D", "FusedNormalization", "MaxPooling2D"], ["FusedConv2D"]),
         "conv relu bn": (["FusedConv2D", "BatchNormalization"], ["FusedConv2D", "BatchNormalization"]),
         "conv bn bn": (["Conv2D"] + ["BatchNormalization"] * 2, ["FusedConv2D", "BatchNormalization"]),
         "conv average relu": (["Conv2D", "AveragePooling2D", "ReLU"],) * 2,
         "conv max-limited relu": (["Conv2D", "ReLU", "MaxPooling2D"],) * 2,
-        "dense bn relu": (["Flatten", "Dense", "BatchNormalization", "ReLU"], ["Flatten", "FusedDense"]),
+        "dense bn relu": (["Flatten", "Dense", "FusedNormalization"], ["Flatten", "FusedDense"]),
         "dense relu dense relu": (["Flatten", "FusedDense", "FusedDense"],) * 2,
     }
     for name, (training, inference) in expected.items():

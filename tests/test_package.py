@@ -86,8 +86,8 @@ def test_readme_lists_the_environment_variables():
 @pytest.mark.parametrize(
     ("module", "unlisted"),
     [
-        ("layers", {"Layer", "InputLayer"}),
-        ("losses", {"Loss", "ElementwiseLoss", "RowLoss"}),
+        ("layers", {"Layer", "InputLayer", "Arithmetic", "Power"}),
+        ("losses", {"Loss", "FunctionLoss", "ElementwiseLoss", "RowLoss"}),
         ("metrics", {"Metric"}),
         ("optimizers", {"Optimizer"}),
         ("optimizers.schedules", {"LearningRateSchedule", "DecayByPeriods"}),

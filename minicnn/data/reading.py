@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from minicnn.threads import prepares_data
+
 _CHECK_SECONDS = 0.1  # how often a thread that cannot go on looks whether anybody still wants its work
 
 
 def mapped(function: Callable[[Any], Any], items: Iterable[Any], threads: int) -> Iterator[Any]:
     """function(item) for all items, in their order, computed by several threads; two for each are ahead at most."""
-    with ThreadPoolExecutor(threads, "minicnn-data") as pool:
+    with ThreadPoolExecutor(threads, "minicnn-data", prepares_data) as pool:
         pending = deque()
         try:
             for item in items:
@@ -47,6 +49,7 @@ def read_ahead(items: Callable[[], Iterator[Any]], count: int) -> Iterator[Any]:
         return False
 
     def read():
+        prepares_data()
         try:
             for item in items():
                 if not deliver(("item", item)):

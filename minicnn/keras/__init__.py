@@ -22,7 +22,7 @@ _FROM = {
     "Sequential": "minicnn.keras.models",
     "Initializer": "minicnn.initializers",
     "Loss": "minicnn.losses",
-    "Metric": "minicnn.metrics",
+    "Metric": "minicnn.keras.metrics",
     "Optimizer": "minicnn.optimizers",
     "Regularizer": "minicnn.regularizers",
 }

@@ -2,9 +2,43 @@
 
 _SEQUENCES = "it is for convolutional networks on images, and has no layers for sequences of words or time"
 _PRETRAINED = "there are no pretrained networks; a model that Keras has saved as .keras or .h5 loads with load_model"
+_AUGMENTATION = (
+    "of the layers that change images at random there are RandomFlip, RandomRotation, RandomTranslation, RandomZoom, "
+    "RandomShear, RandomCrop, RandomContrast and RandomBrightness; others go into Dataset.map or a layer of your own"
+)
+_TABLES = "it is for images, and has no layers for tables and categories"
+_OTHERS = "it computes by itself and wraps no models of other libraries"
 _GROUPS = {
+    _AUGMENTATION: (
+        *("AugMix", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "CutMix", "Equalization", "MixUp"),
+        *("MaxNumBoundingBoxes", "Pipeline", "RandAugment", "RandomColorDegeneration", "RandomColorJitter"),
+        *("RandomElasticTransform", "RandomErasing", "RandomGaussianBlur", "RandomGrayscale", "RandomHue"),
+        *("RandomInvert", "RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness"),
+        "Solarization",
+    ),
+    _TABLES: ("CategoryEncoding", "Discretization", "HashedCrossing", "FeatureSpace"),
+    _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),
+    "pooling to a given size is not there: GlobalAveragePooling2D, or Resizing": (
+        *("AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D"),
+    ),
+    "layers around a layer's weights are not there: write a layer of your own": ("SpectralNormalization", "Wrapper"),
+    "products along any axes are not there: Dense works on the last, Dot on two inputs": ("EinsumDense",),
+    "a layer checks shapes in its build": ("InputSpec",),
+    "it is for images, and has nothing for sound": (
+        *("MelSpectrogram", "STFTSpectrogram", "STFT", "STFTInitializer", "stft", "audio_dataset_from_directory"),
+    ),
+    "this loss is for sequences, or for embeddings, which it does not train": ("CTC", "ctc", "Circle", "circle"),
+    "there is one optimizer for all weights, in float32, where a loss needs no scale; loss_scale_factor= is there": (
+        *("LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"),
+    ),
+    "it belongs to Keras's own machinery": (
+        *("Config", "deserialize_keras_object", "get_registered_name", "get_registered_object", "get_source_inputs"),
+        *("disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled"),
+        "standardize_dtype",
+    ),
     _SEQUENCES: (
         *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D", "Embedding", "Masking"),
+        *("ConvLSTM1D", "ConvLSTM3D", "SimpleRNNCell", "GroupQueryAttention", "ReversibleEmbedding"),
         *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization", "StringLookup"),
         *("IntegerLookup", "Hashing", "MultiHeadAttention", "Attention", "AdditiveAttention", "sequence", "text"),
         *("pad_sequences", "Tokenizer", "timeseries_dataset_from_array", "text_dataset_from_directory"),
@@ -31,12 +65,17 @@ _GROUPS = {
     "it is for images, and has no layers of three dimensions": (
         *("Conv3D", "Conv3DTranspose", "MaxPooling3D", "MaxPool3D", "AveragePooling3D", "AvgPool3D", "Cropping3D"),
         *("GlobalAveragePooling3D", "GlobalMaxPooling3D", "UpSampling3D", "ZeroPadding3D", "SpatialDropout3D"),
+        *("GlobalAvgPool3D", "GlobalMaxPool3D", "Convolution3D", "Convolution3DTranspose", "AdaptiveAveragePooling3D"),
+        "AdaptiveMaxPooling3D",
     ),
     "this layer was dropped by Keras 2: write Add()([a, b]), Concatenate()([a, b]) and their like": ("Merge", "merge"),
     "there are no estimators for scikit-learn; wrap fit and predict in a class": (
         *("KerasClassifier", "KerasRegressor", "scikit_learn"),
     ),
     "models are not written as YAML, as Keras stopped to: use to_json": ("model_from_yaml",),
+    "it loads data sets of images: mnist, fashion_mnist, cifar10 and cifar100": (
+        *("imdb", "reuters", "boston_housing", "california_housing"),
+    ),
     "it computes without TensorFlow's sessions and graphs": ("get_session", "tf", "GradientTape", "function"),
 }
 _REASONS = {name: why for why, names in _GROUPS.items() for name in names}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations, layers
+from minicnn.differentiation import Recorded, value_of
 from minicnn.graph import Tensor
 from minicnn.keras._names import NotInMinicnn
 from minicnn.settings import floatx
@@ -82,9 +83,14 @@ def either(name: str) -> Callable[..., Any]:
             del kwargs["keepdims"]
         return on_arrays(*args, **kwargs)
 
-    function.__name__ = name
-    function.__doc__ = f"``{name}`` of arrays, as NumPy computes it, or of a model's tensors."
-    return function
+    def function_(*args: Any, **kwargs: Any) -> Any:
+        if name in _FORMULAS and args and isinstance(args[0], Recorded):
+            return _FORMULAS[name](*args, **kwargs)
+        return function(*args, **kwargs)
+
+    function_.__name__ = function.__name__ = name
+    function_.__doc__ = function.__doc__ = f"``{name}`` of arrays, as NumPy computes it, or of a model's tensors."
+    return function_
 
 
 def _activation_of_arrays(name):
@@ -146,11 +152,15 @@ def _pooled(name, x, axis=None, keepdims=False):
 
 def cast(x: Any, dtype: Any) -> Any:
     """x in another dtype; a model's tensors have its dtype already."""
-    return x if is_symbolic(x) else np.asarray(x).astype(_dtype(dtype))
+    if is_symbolic(x):
+        return x
+    return (x if isinstance(x, Recorded) else np.asarray(x)).astype(_dtype(dtype))
 
 
-def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> np.ndarray:
+def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> Any:
     """x as an array."""
+    if is_symbolic(x) or isinstance(x, Recorded):
+        return x
     return np.asarray(x, None if dtype is None else _dtype(dtype))
 
 
@@ -172,10 +182,61 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> np.n
 
 def logsumexp(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> np.ndarray:
     """log of the sum of exp(x), without overflow."""
-    x = np.asarray(x)
-    greatest = x.max(axis, keepdims=True)
-    total = np.log(np.exp(x - greatest).sum(axis, keepdims=True)) + greatest
+    x = x if isinstance(x, Recorded) else np.asarray(x)
+    greatest = np.max(value_of(x), axis=axis, keepdims=True)
+    total = np.log(np.sum(np.exp(x - greatest), axis=axis, keepdims=True)) + greatest
     return total if keepdims else np.squeeze(total, tuple(range(x.ndim)) if axis is None else axis)
+
+
+def _recorded_softmax(x, axis=-1):
+    powers = np.exp(x - np.max(value_of(x), axis=axis, keepdims=True))
+    return powers / np.sum(powers, axis=axis, keepdims=True)
+
+
+def _recorded_relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
+    y = np.where(value_of(x) > threshold, x, (x - threshold) * negative_slope)
+    return y if max_value is None else np.minimum(y, max_value)
+
+
+_FORMULAS: dict[str, Callable[..., Any]] = {  # of recorded arrays, whose gradient is asked for
+    "relu": _recorded_relu,
+    "leaky_relu": lambda x, negative_slope=0.2: _recorded_relu(x, negative_slope),
+    "relu6": lambda x: _recorded_relu(x, max_value=6.0),
+    "sigmoid": lambda x: (1 + np.tanh(x * 0.5)) * 0.5,
+    "softmax": _recorded_softmax,
+    "log_softmax": lambda x, axis=-1: x - logsumexp(x, axis, keepdims=True),
+    "elu": lambda x, alpha=1.0: np.where(value_of(x) > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    "silu": lambda x: x * (1 + np.tanh(x * 0.5)) * 0.5,
+    "softplus": lambda x: np.logaddexp(x, 0.0),
+    "log_sigmoid": lambda x: -np.logaddexp(-x, 0.0),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "exponential": np.exp,
+    "mish": lambda x: x * np.tanh(np.logaddexp(x, 0.0)),
+    "gelu": lambda x, approximate=True: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+}
+
+
+def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
+    """−t · log p − (1 − t) · log (1 − p), number by number; p is clipped to [1e-7, 1 − 1e-7]."""
+    if from_logits:
+        return np.maximum(output, 0) - output * target + np.log1p(np.exp(-np.abs(output)))
+    p = np.clip(output, 1e-7, 1 - 1e-7)
+    return -(target * np.log(p) + (1 - target) * np.log(1 - p))
+
+
+def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
+    """−Σ t · log p over the classes; probabilities are divided by their sum, and clipped to [1e-7, 1 − 1e-7]."""
+    if from_logits:
+        return -np.sum(target * (output - logsumexp(output, axis, keepdims=True)), axis=axis)
+    p = np.clip(output / np.sum(output, axis=axis, keepdims=True), 1e-7, 1 - 1e-7)
+    return -np.sum(target * np.log(p), axis=axis)
+
+
+def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
+    """−log p of the class."""
+    numbers = np.asarray(target).astype(int)
+    numbers = numbers[..., 0] if numbers.ndim == output.ndim else numbers
+    return categorical_crossentropy(one_hot(numbers, output.shape[axis], axis), output, from_logits, axis)
 
 
 def _dtype(dtype):

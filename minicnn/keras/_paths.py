@@ -6,6 +6,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from minicnn.keras._missing import reason
 from minicnn.keras._warning import warn_once
 
 _PACKAGE = "minicnn.keras"
@@ -69,6 +70,8 @@ class _Finder(MetaPathFinder, Loader):
     def find_spec(self, fullname, path=None, target=None):
         if fullname.startswith(f"{_PACKAGE}.") and old_path(fullname.removeprefix("minicnn.")):
             return ModuleSpec(fullname, self, is_package=True)
+        if fullname.startswith(f"{_PACKAGE}.") and (why := reason(fullname.rpartition(".")[2])):
+            raise ModuleNotFoundError(why, name=fullname)
         return None
 
     def create_module(self, spec):

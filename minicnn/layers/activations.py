@@ -71,7 +71,7 @@ def get(identifier: str | Layer | Formula | dict[str, Any] | None) -> Layer | No
     if isinstance(identifier, Activation):
         return identifier.activation
     layer = _registry.get(identifier)
-    if type(layer) not in _registry.classes() and not contract.is_own(layer):
+    if not isinstance(layer, tuple(_registry.classes())) and not contract.is_own(layer):
         raise TypeError(f"an activation is one of {', '.join(_registry.names())}. Received: {layer!r}")
     return layer
 

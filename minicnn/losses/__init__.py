@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minicnn.losses import functions
-from minicnn.losses.base import Loss, get, register, registry
+from minicnn.losses.base import Loss, register, registry
+from minicnn.losses.function_loss import get
 from minicnn.registry import public_names
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run what follows

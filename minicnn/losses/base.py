@@ -1,15 +1,14 @@
 """What a loss is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.hints import Config, Shape
-from minicnn.losses import reductions
+from minicnn.hints import Shape
+from minicnn.losses import of_calls, reductions
 from minicnn.losses.targets import check_finite, element_shapes, flatten_hint, real_targets, with_batch
-from minicnn.own_parts import unwritten
 from minicnn.registry import Configurable, Register, Registry
 
 
@@ -66,6 +65,8 @@ class Loss(reductions.Reduced, Configurable):
         TypeError
             If it does not hold real numbers.
         """
+        if hasattr(self, "call"):
+            return of_calls.check_target(target)
         target, output_shape = real_targets(target), tuple(output_shape)
         if target.shape[1:] not in element_shapes(output_shape):
             raise ValueError(
@@ -117,15 +118,12 @@ class Loss(reductions.Reduced, Configurable):
             Σ weight · loss / N, or what `reduction` says, added up in float64 (on a GPU: a 0-d array, so that nothing
             waits for it).
         """
+        if hasattr(self, "call"):
+            return of_calls.compute(self, prediction, target, weight, gradient)
         is_logits = self.from_logits if from_logits is None else from_logits
         mean = self._compute(prediction, target, weight, gradient, ops, is_logits)
         return self.reduced(mean, prediction, weight, gradient)
 
-    def _compute(self, prediction, target, weight, gradient, ops, from_logits):
-        """Hook: what `compute` returns."""
-        raise unwritten(self, "compute")
-
 
 registry: Registry[Loss] = Registry("loss", Loss)
 register: Register = registry.register
-get: Callable[[str | Loss | type[Loss] | Config], Loss] = registry.get

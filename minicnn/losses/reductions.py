@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 from minicnn.backends.reference import ops as reference
 from minicnn.checks import is_real
 from minicnn.hints import Config, Shape
+from minicnn.losses.of_calls import like
 from minicnn.losses.targets import real_targets
+from minicnn.own_parts import unwritten
 
 if TYPE_CHECKING:
     from minicnn.losses.base import Loss
@@ -81,9 +83,13 @@ class Reduced:
         Here: of each sample, for a class that says only how to compute that of a batch.
         """
         if hasattr(self, "call"):  # as Keras's subclasses write it
-            return np.asarray(self.call(target, prediction))
+            return np.asarray(self.call(like(target, prediction), prediction))
         pairs = ((prediction[i : i + 1], target[i : i + 1]) for i in range(len(prediction)))
         return np.array([float(self.compute(p, t, None, None, reference)) for p, t in pairs])
+
+    def _compute(self, prediction, target, weight, gradient, ops, from_logits):
+        """Hook: the mean that `compute` reduces, and its gradient."""
+        raise unwritten(self, "compute")
 
     def decisions(self, shape: Shape) -> int:
         """How many decisions, each with a loss of its own, an output (N, …) is."""
@@ -141,6 +147,7 @@ def without_ignored(weight: np.ndarray, ignored: np.ndarray | None) -> None:
         weight *= ignored.size / np.maximum((~ignored).sum(), 1)
 
 
+@np.errstate(under="ignore")
 def of_arrays(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> Any:
     """What `Loss.__call__` returns."""
     prediction = np.ascontiguousarray(real_targets(y_pred, "y_pred"), np.float64)

@@ -65,12 +65,14 @@ class OfArrays:
             )
         return y_true, y_pred
 
+    @np.errstate(under="ignore")
     def weighted(
         self, measure: Callable[..., tuple[Any, Any]], y_true: Any, y_pred: Any, weight: ArrayLike | None
     ) -> tuple[Any, Any]:
         """A batch's (Σ weight · value, Σ weight); without weights what `measure` says."""
         return measure(y_true, y_pred) if weight is None else weighted_sum(self.values(y_true, y_pred), weight)
 
+    @np.errstate(under="ignore")
     def of_arrays(self, y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
         """`values` of arrays, which are checked; nothing is added up."""
         return self.values(*self.pair(y_true, y_pred))

@@ -10,6 +10,7 @@ from minicnn.layers import Input, Layer
 from minicnn.models import config as configs
 from minicnn.models.files import model_from_config
 from minicnn.models.network import Network, layers_within
+from minicnn.own_parts import is_of_package
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
@@ -46,9 +47,15 @@ def clone_model(
     return _rebuilt(model, input_tensors, clone_function or _equal_layer, recursive)
 
 
+def is_written(layer: Layer) -> bool:
+    """Whether it is a model whose class has a `call`: its copies are plain models, which need no code."""
+    return isinstance(layer, Network) and hasattr(layer, "call")
+
+
 def _classes(model):
     """Class name → class: a user's classes need not be registered to be cloned."""
-    return {configs.class_name_of(layer): type(layer) for layer in [model, *layers_within(model)]}
+    layers = [layer for layer in [model, *layers_within(model)] if not is_written(layer)]
+    return {configs.class_name_of(layer): type(layer) for layer in layers if not is_of_package(type(layer))}
 
 
 def _equal_layer(layer):
@@ -70,7 +77,7 @@ def _rebuilt(model, input_tensors, clone_function, recursive):
         return clones[layer]
 
     starts = _starts(model, input_tensors)
-    kind = next(cls for cls in type(model).__mro__ if "saved_as" in vars(cls))
+    kind = next(cls for cls in type(model).__mro__ if "saved_as" in vars(cls) and not hasattr(cls, "call"))
     if kind.saved_as == "Sequential":
         return kind([*starts, *map(clone, model.layers)], name=model.name)
     made = dict(zip(model.inputs, starts, strict=True))

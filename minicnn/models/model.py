@@ -13,10 +13,10 @@ from minicnn.console import say
 from minicnn.keywords import suggests_keywords
 from minicnn.layers.names import unique_name
 from minicnn.models import files
-from minicnn.models.compilable import CompilableNetwork
 from minicnn.models.config import model_config
 from minicnn.models.forms import Tensors
 from minicnn.models.network import one_or_list
+from minicnn.models.subclassing import Written
 from minicnn.saving.files import write_json
 from minicnn.saving.snapshot import Reader, Snapshot
 from minicnn.threads import compute_threads
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     Callbacks = Callback | Sequence[Callback] | None
 
 
-class Model(CompilableNetwork):
-    """A model from its inputs and outputs (Keras's functional form).
+class Model(Written):
+    """A model from its inputs and outputs (Keras's functional form), or a subclass with `call`, see `Written`.
 
     Parameters
     ----------
@@ -65,11 +65,9 @@ class Model(CompilableNetwork):
 
     def __init__(self, inputs: Tensors | None = None, outputs: Tensors | None = None, name: str | None = None) -> None:
         if inputs is None or outputs is None:
-            raise TypeError(
-                "Model needs inputs= and outputs=, tensors from Input and layer calls; use Sequential for a stack. "
-                "Models as subclasses with a call method are not supported"
-            )
-        super().__init__(inputs, outputs, name or unique_name("Functional"))
+            self._start_written(name)
+        else:
+            super().__init__(inputs, outputs, name or unique_name("Functional"))
 
     # ------------------------------------------------------------------------------------------------------- train
 
@@ -157,10 +155,6 @@ class Model(CompilableNetwork):
         with compute_threads(self.engine.backend):
             loop.run_epochs(start, epochs, shuffle, validation_freq)
         return self.history
-
-    def _build_from_data(self, x):
-        """Hook for models that learn their input shape from the data; returns the data."""
-        return x
 
     def _intake(self, callbacks=()):
         """What prepares data for this model."""

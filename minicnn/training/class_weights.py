@@ -12,7 +12,10 @@ from minicnn.user_warnings import warn_user
 
 
 def with_class_weight(
-    weights: np.ndarray | None, class_weight: Mapping[int, float] | None, targets: Sequence[np.ndarray], classes: int
+    weights: np.ndarray | None,
+    class_weight: Mapping[int, float] | str | None,
+    targets: Sequence[np.ndarray],
+    classes: int,
 ) -> np.ndarray | None:
     """`weights` times the weight of each sample's class; a class without an entry weighs 1.
 
@@ -20,8 +23,9 @@ def with_class_weight(
     ----------
     weights : array (N,) or None
         Those of the samples.
-    class_weight : dict or None
-        Class number → weight; a number of any kind, if it is whole.
+    class_weight : dict, "balanced" or None
+        Class number → weight; a number of any kind, if it is whole. "balanced", as in scikit-learn: N / (C · the number
+        of the class's samples).
     targets : list of array
         Checked: class numbers, or rows with one column per class, of which the largest counts.
     classes : int
@@ -45,18 +49,26 @@ def with_class_weight(
         raise ValueError(f"class_weight needs one class for each sample; use sample_weight. Received: y {target.shape}")
     is_one_hot = target.ndim == 2 and target.shape[1] > 1
     numbers = target.argmax(axis=1) if is_one_hot else np.round(target.reshape(-1))  # (N,); Keras rounds, too
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        class_weight = _balanced(numbers)
     result = np.ones(len(target))
     for label, factor in _checked(class_weight, max(classes, 2)).items():
         result[numbers == label] = factor
     return result if weights is None else weights * result
 
 
+def _balanced(numbers):
+    """The weights with which every class that there is counts as much as any other (King, Zeng, 2001)."""
+    labels, counts = np.unique(numbers, return_counts=True)
+    return {int(label): len(numbers) / (len(labels) * count) for label, count in zip(labels, counts, strict=True)}
+
+
 def _checked(class_weight, classes) -> dict[int, float]:
     """`class_weight`, if it is a dict from class numbers to weights."""
     if not isinstance(class_weight, Mapping):
         raise TypeError(
-            "class_weight is a dict from class numbers to weights; of an array of weights, one for each class, make "
-            f"dict(enumerate(weights)). Received: class_weight={class_weight!r}"
+            "class_weight is a dict from class numbers to weights, or 'balanced'; of an array of weights, one for each "
+            f"class, make dict(enumerate(weights)). Received: class_weight={class_weight!r}"
         )
     checked = {}
     for label, factor in class_weight.items():

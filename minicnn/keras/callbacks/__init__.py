@@ -19,6 +19,22 @@ def _checkpoint(args, kwargs):
     return args, kwargs | ({"period": period} if period != 1 else {})
 
 
+_OTHER_NAMES = {"acc": "accuracy", "val_acc": "val_accuracy", "accuracy": "acc", "val_accuracy": "val_acc"}
+
+
+def _watching(cls):
+    """The class, watching the accuracy under the name that it has in the logs, 'acc' or 'accuracy'."""
+
+    def on_train_begin(self, logs=None):
+        other, known = _OTHER_NAMES.get(self.monitor), self.model.metrics_names
+        if other and self.monitor.removeprefix("val_") not in known and other.removeprefix("val_") in known:
+            warn_once(f"monitor={self.monitor!r}: it is called {other!r} in the logs, as the metric was in compile()")
+            self.monitor = other
+        cls.on_train_begin(self, logs)
+
+    return type(cls.__name__, (cls,), {"on_train_begin": on_train_begin, "__doc__": cls.__doc__})
+
+
 class _Checkpoint(core.ModelCheckpoint):
     """Looks at every `period`-th epoch."""
 
@@ -32,13 +48,22 @@ class _Checkpoint(core.ModelCheckpoint):
 
 
 _Checkpoint.__name__ = "ModelCheckpoint"
-ModelCheckpoint = translated(_Checkpoint, _checkpoint, __name__)
+ModelCheckpoint = translated(_watching(_Checkpoint), _checkpoint, __name__)
 ModelCheckpoint.core_class = core.ModelCheckpoint
 ReduceLROnPlateau = translated(
-    core.ReduceLROnPlateau,
+    _watching(core.ReduceLROnPlateau),
     lambda args, kwargs: (args, renamed("ReduceLROnPlateau", kwargs, _RENAMED["ReduceLROnPlateau"])),
     __name__,
 )
 
-__getattr__ = lookup(__name__, ["minicnn.callbacks"], old={"ProgbarLogger": "ProgressBar"})
-__all__ = sorted({*core.__all__} - {"CallbackList", "backups", "listed", "progress"})
+ReduceLROnPlateau.core_class = core.ReduceLROnPlateau
+EarlyStopping = translated(_watching(core.EarlyStopping), lambda args, kwargs: (args, kwargs), __name__)
+EarlyStopping.core_class = core.EarlyStopping
+
+__getattr__ = lookup(
+    __name__, ["minicnn.callbacks", "minicnn.keras.callbacks._further"], old={"ProgbarLogger": "ProgressBar"}
+)
+__all__ = sorted(
+    {*core.__all__, "RemoteMonitor", "SwapEMAWeights", "TensorBoard"}
+    - {"CallbackList", "backups", "listed", "progress"}
+)

@@ -3,5 +3,10 @@
 from minicnn import constraints as _core
 from minicnn.keras._names import lookup, public_names
 
-__getattr__ = lookup(__name__, ["minicnn.constraints"], names={"deserialize": "minicnn.constraints.get"})
+_NAMES = {
+    "serialize": "minicnn.registry.to_plain",
+    "get": "minicnn.constraints",
+    "deserialize": "minicnn.constraints.get",
+}
+__getattr__ = lookup(__name__, ["minicnn.constraints"], names=_NAMES)
 __all__ = sorted(public_names(_core))

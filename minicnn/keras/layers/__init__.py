@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from minicnn import layers as core
+from minicnn.keras import _own_parts
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
@@ -48,7 +49,9 @@ _OLD_NAMES = {
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
     "Deconvolution2D": "Conv2DTranspose",
+    "Convolution1DTranspose": "Conv1DTranspose",
     "Convolution2DTranspose": "Conv2DTranspose",
+    "SeparableConvolution1D": "SeparableConv1D",
     "SeparableConvolution2D": "SeparableConv2D",
     "AtrousConvolution2D": "Conv2D",
     "MaxPool2D": "MaxPooling2D",
@@ -64,7 +67,16 @@ _OLD_NAMES = {
     "ThresholdedReLU": "ReLU",
 }
 _STILL_THERE = {  # second names that today's Keras has too
-    *("Convolution1D", "Convolution2D", "Convolution2DTranspose", "SeparableConvolution2D", "MaxPool2D", "MaxPool1D"),
+    *(
+        "Convolution1D",
+        "Convolution2D",
+        "Convolution2DTranspose",
+        "SeparableConvolution2D",
+        "Convolution1DTranspose",
+        "SeparableConvolution1D",
+        "MaxPool2D",
+        "MaxPool1D",
+    ),
     *("AvgPool2D", "AvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
 }
 _FUNCTIONS = {  # layers that are called at once: add([a, b])
@@ -111,9 +123,33 @@ def _kernel_size(name, args, kwargs):
     return args, kwargs
 
 
+def _shape_of(which):
+    """The shape of a layer's input or output, with the batch axis: what it was in Keras 1 and 2."""
+
+    def shape(layer: core.Layer) -> Any:
+        tensors = getattr(layer, which)
+        return [t.shape for t in tensors] if isinstance(tensors, list) else tensors.shape
+
+    return property(shape)
+
+
+def _variables_of(which):
+    """What today's Keras calls variables, too."""
+    return property(lambda layer: getattr(layer, which))
+
+
+_SHAPES: dict[str, Any] = {"input_shape": _shape_of("input"), "output_shape": _shape_of("output")}
+VARIABLES: dict[str, Any] = {
+    "variables": _variables_of("weights"),
+    "trainable_variables": _variables_of("trainable_weights"),
+    "non_trainable_variables": _variables_of("non_trainable_weights"),
+}
+for _variables, _property in VARIABLES.items():
+    setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in core.CLASSES.items():
-    globals()[_name] = translated(_class, partial(_translate, _name), __name__)
-Layer = core.Layer
+    _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
+    globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_more)
+Layer = _own_parts.Layer
 Input = core.Input
 
 
@@ -133,5 +169,8 @@ for _old in _STILL_THERE:
     if _OLD_NAMES[_old] in core.CLASSES:
         globals()[_old] = globals()[_OLD_NAMES[_old]]
 
-__getattr__ = lookup(__name__, ["minicnn.layers"], old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE})
+_NAMES = {"serialize": "minicnn.registry.to_plain", "deserialize": "minicnn.layers.get"}
+__getattr__ = lookup(
+    __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}
+)
 __all__ = sorted({*core.CLASSES, "Layer", "Input", *(f for f, c in _FUNCTIONS.items() if c in core.CLASSES)})

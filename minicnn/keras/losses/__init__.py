@@ -3,5 +3,10 @@
 from minicnn import losses as _core
 from minicnn.keras._names import lookup, public_names
 
-__getattr__ = lookup(__name__, ["minicnn.losses"], names={"deserialize": "minicnn.losses.get"})
+_NAMES = {
+    "serialize": "minicnn.registry.to_plain",
+    "get": "minicnn.losses",
+    "deserialize": "minicnn.losses.get",
+}
+__getattr__ = lookup(__name__, ["minicnn.losses"], names=_NAMES)
 __all__ = sorted(public_names(_core))

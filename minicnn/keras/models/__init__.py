@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import models as core
-from minicnn.keras import optimizers
+from minicnn.keras import layers, optimizers
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
@@ -31,7 +31,7 @@ _COMPILE = {
     "target_tensors": "it was dropped by Keras 2.4, and is not used",
     "sample_weight_mode": "it was dropped by Keras 2.4: weights have the shape that they need",
 }
-_OLD_METRICS = {"acc": "accuracy", "val_acc": "val_accuracy"}
+_OLD_METRICS = {"acc": "accuracy", "val_acc": "val_accuracy", "lr": "learning_rate"}
 
 
 class _OldLogs(dict):
@@ -106,6 +106,10 @@ class _OldMethods:
         """The same as `predict`."""
         warn_once("predict_proba is a method of Keras 2: today it is predict")
         return self.predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+
+    variables = layers.VARIABLES["variables"]
+    trainable_variables = layers.VARIABLES["trainable_variables"]
+    non_trainable_variables = layers.VARIABLES["non_trainable_variables"]
 
     @property
     def metrics_names(self) -> list[str]:
@@ -237,7 +241,7 @@ def clone_model(model: Any, *args: Any, **kwargs: Any) -> Any:
 __getattr__ = lookup(
     __name__,
     ["minicnn.models"],
-    names={"Input": "minicnn.keras.layers", "InputLayer": "minicnn.keras.layers"},
+    names={"Layer": "minicnn.keras.layers", "Input": "minicnn.keras.layers", "InputLayer": "minicnn.keras.layers"},
     old={"Functional": "Model", "Graph": "Model"},
 )
 __all__ = ["Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]

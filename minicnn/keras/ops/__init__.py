@@ -3,13 +3,16 @@
 from minicnn.keras import _operations
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import (
+    binary_crossentropy,
     cast,
+    categorical_crossentropy,
     convert_to_numpy,
     convert_to_tensor,
     is_keras_tensor,
     logsumexp,
     one_hot,
     shape,
+    sparse_categorical_crossentropy,
 )
 
 _FUNCTIONS = {name: _operations.either(name) for name in (*_operations.NUMPY, *_operations.ACTIVATIONS)}
@@ -17,4 +20,5 @@ globals().update(_FUNCTIONS)
 
 __getattr__ = lookup(__name__)
 __all__ = ["cast", "convert_to_numpy", "convert_to_tensor", "is_keras_tensor", "logsumexp", "one_hot", "shape"]
+__all__ += ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"]
 __all__ += sorted(_FUNCTIONS)

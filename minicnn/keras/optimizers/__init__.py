@@ -9,7 +9,8 @@ from minicnn import optimizers as core
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
-from minicnn.optimizers import schedules
+from minicnn.optimizers.schedules import InverseTimeDecay
+from minicnn.registry import custom_object_scope
 
 _CLASSES = {
     name: getattr(core, name)
@@ -40,6 +41,12 @@ def _learning_rate(optimizer):
     return rate
 
 
+def _rate_or_schedule(optimizer):
+    """A number that can be assigned to, as today's Keras has it, or a schedule."""
+    rate = core.Optimizer.learning_rate.fget(optimizer)
+    return _learning_rate(optimizer) if isinstance(rate, float) else rate
+
+
 def _set_learning_rate(optimizer, value):
     optimizer.learning_rate = value
 
@@ -64,19 +71,26 @@ def _with_decay(name, decay, args, kwargs):
     """rate / (1 + decay · iterations), as Keras 2 computed it."""
     default = _CLASSES[name]().learning_rate
     rate = args[0] if args else kwargs.get("learning_rate", default)
-    return {**kwargs, "learning_rate": schedules.InverseTimeDecay(float(rate), 1, float(decay))}
+    return {**kwargs, "learning_rate": InverseTimeDecay(float(rate), 1, float(decay))}
 
 
 for _name, _class in _CLASSES.items():
     if _name != "Optimizer":
         _lr = property(_learning_rate, _set_learning_rate)
-        globals()[_name] = translated(_class, partial(_translate, _name), __name__, lr=_lr)
+        _rate = property(_rate_or_schedule, _class.learning_rate.fset)
+        globals()[_name] = translated(_class, partial(_translate, _name), __name__, lr=_lr, learning_rate=_rate)
 Optimizer = core.Optimizer
 
 
 def get(identifier: Any) -> core.Optimizer:
     """An optimizer from a name, a class, an instance or a config."""
     return translate(core.get(identifier))
+
+
+def deserialize(config: Any, custom_objects: Any = None) -> core.Optimizer:
+    """The same as `get`, inside `custom_object_scope`."""
+    with custom_object_scope(custom_objects):
+        return get(config)
 
 
 def translate(optimizer: core.Optimizer) -> core.Optimizer:
@@ -87,5 +101,5 @@ def translate(optimizer: core.Optimizer) -> core.Optimizer:
     return optimizer
 
 
-__getattr__ = lookup(__name__, ["minicnn.optimizers"])
+__getattr__ = lookup(__name__, ["minicnn.optimizers"], names={"serialize": "minicnn.registry.to_plain"})
 __all__ = sorted(_CLASSES)

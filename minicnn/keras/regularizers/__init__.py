@@ -3,5 +3,10 @@
 from minicnn import regularizers as _core
 from minicnn.keras._names import lookup, public_names
 
-__getattr__ = lookup(__name__, ["minicnn.regularizers"], names={"deserialize": "minicnn.regularizers.get"})
+_NAMES = {
+    "serialize": "minicnn.registry.to_plain",
+    "get": "minicnn.regularizers",
+    "deserialize": "minicnn.regularizers.get",
+}
+__getattr__ = lookup(__name__, ["minicnn.regularizers"], names=_NAMES)
 __all__ = sorted(public_names(_core))

@@ -3,5 +3,10 @@
 from minicnn.keras._names import lookup
 from minicnn.keras.models import load_model, save_model
 
-__getattr__ = lookup(__name__, names={"custom_object_scope": "minicnn.registry"})
-__all__ = ["custom_object_scope", "load_model", "save_model"]
+_HELPERS = ("get_custom_objects", "register_keras_serializable")
+
+__getattr__ = lookup(
+    __name__,
+    names={"custom_object_scope": "minicnn.registry"} | dict.fromkeys(_HELPERS, "minicnn.keras.utils._helpers"),
+)
+__all__ = [*_HELPERS, "custom_object_scope", "load_model", "save_model"]

@@ -4,10 +4,19 @@ from minicnn import utils as _core
 from minicnn.keras._names import lookup
 
 _NAMES = {
+    "is_keras_tensor": "minicnn.keras.ops",
+    "serialize_keras_object": "minicnn.registry.to_plain",
     "PyDataset": "minicnn.utils.Sequence",
     "model_to_dot": "minicnn.visualization.plot_model",
     "custom_object_scope": "minicnn.registry",
     "CustomObjectScope": "minicnn.registry.custom_object_scope",
+    **dict.fromkeys(
+        (
+            *("Progbar", "get_file", "split_dataset", "pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
+            *("get_custom_objects", "register_keras_serializable"),
+        ),
+        "minicnn.keras.utils._helpers",
+    ),
     **dict.fromkeys(
         ("image_dataset_from_directory", "load_img", "img_to_array", "array_to_img", "save_img"), "minicnn.images"
     ),

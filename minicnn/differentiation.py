@@ -1,0 +1,347 @@
+"""Gradients of functions that users write with operators and NumPy's functions: reverse mode, on recorded arrays.
+
+The library's own layers and losses do not need it: their gradients stand beside their formulas. NumPy hands a call on
+a `Recorded` array over to it (NEP 13 and 18), which computes the value and keeps how to go back (Linnainmaa, 1970).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+Back = Callable[[np.ndarray], np.ndarray]
+
+
+class Recorded(NDArrayOperatorsMixin):
+    """An array, and how it was computed.
+
+    Parameters
+    ----------
+    value : array
+    parents : iterable of (Recorded, function)
+        The function takes the gradient of `value` to the parent's part of its own.
+    """
+
+    __array_priority__ = 1000.0
+
+    def __init__(self, value: Any, parents: Iterable[tuple[Recorded, Back]] = ()) -> None:
+        self.value: np.ndarray = np.asarray(value)
+        self.parents: list[tuple[Recorded, Back]] = list(parents)
+
+    shape = property(lambda self: self.value.shape)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    dtype = property(lambda self: self.value.dtype)
+    T = property(lambda self: np.transpose(self))
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        values = [value_of(x) for x in inputs]
+        if ufunc in _FLAT and method == "__call__":
+            return ufunc(*values)
+        if method != "__call__" or kwargs.get("out") is not None or ufunc not in _PARTIALS:
+            raise TypeError(_refusal(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")))
+        if ufunc is np.matmul:
+            return _matmul(*inputs)
+        y = ufunc(*values)
+        partials = _PARTIALS[ufunc]
+        return Recorded(y, [_elementwise(x, partials[i], y, values) for i, x in enumerate(inputs) if _is(x)])
+
+    def __iadd__(self, other: Any) -> Any:
+        return self + other
+
+    def __isub__(self, other: Any) -> Any:
+        return self - other
+
+    def __imul__(self, other: Any) -> Any:
+        return self * other
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self / other
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        if function in _OF_VALUES:
+            return function(*map(value_of, args), **kwargs)
+        if function in _REARRANGING:
+            return _rearranged(function, args, kwargs)
+        if function not in _FUNCTIONS:
+            raise TypeError(_refusal(f"np.{function.__name__}"))
+        return _FUNCTIONS[function](*args, **kwargs)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(_refusal("np.asarray"))
+
+    def __getitem__(self, key: Any) -> Recorded:
+        return _rearranged(lambda x: x[key], (self,), {})
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def numpy(self) -> np.ndarray:
+        """The numbers, without their history."""
+        return self.value
+
+    def astype(self, dtype: Any, **options: Any) -> Any:
+        """Itself for real dtypes; for others the numbers, which have no gradient."""
+        return self if np.issubdtype(np.dtype(dtype), np.floating) else self.value.astype(dtype)
+
+    def reshape(self, *shape: Any) -> Recorded:
+        """As of an array."""
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Recorded:
+        """As of an array."""
+        return np.transpose(self, axes[0] if len(axes) == 1 else axes or None)
+
+    def flatten(self) -> Recorded:
+        """As of an array."""
+        return np.reshape(self, -1)
+
+    ravel = flatten
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Recorded:
+        """As of an array."""
+        return np.sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Recorded:
+        """As of an array."""
+        return np.mean(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Recorded:
+        """As of an array."""
+        return np.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Recorded:
+        """As of an array."""
+        return np.min(self, axis=axis, keepdims=keepdims)
+
+
+def gradients(result: Recorded, seed: np.ndarray, of: Iterable[Recorded]) -> list[np.ndarray]:
+    """The gradients of Σ seed · result by recorded arrays.
+
+    Parameters
+    ----------
+    result : Recorded
+    seed : array like `result`
+    of : iterable of Recorded
+
+    Returns
+    -------
+    list of array
+        Like these; 0 where `result` does not depend on them.
+    """
+    grads = {id(result): seed}
+    for node in _order(result):
+        gradient = grads.get(id(node))
+        for parent, back in node.parents:
+            part = back(gradient)
+            grads[id(parent)] = grads[id(parent)] + part if id(parent) in grads else part
+    return [grads.get(id(x), np.zeros_like(x.value)) for x in of]
+
+
+def value_of(x: Any) -> Any:
+    """The array of a recorded one; lists of them; anything else as it is."""
+    if isinstance(x, list | tuple):
+        return type(x)(value_of(part) for part in x)
+    return x.value if isinstance(x, Recorded) else x
+
+
+def _order(result):
+    """All that `result` depends on, each before what it was computed from."""
+    order, seen, stack = [], set(), [(result, False)]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((parent, False) for parent, _ in node.parents)
+    return order[::-1]
+
+
+def _is(x):
+    return isinstance(x, Recorded)
+
+
+def _refusal(what):
+    return (
+        f"{what} cannot be differentiated here: use operators, np.sum, np.mean, np.where, np.exp and the like "
+        "(minicnn.differentiation lists them), or write a class with its gradient, see docs/own_parts.md"
+    )
+
+
+# ------------------------------------------------------------------------------------------ number by number
+
+_FLAT = {  # whose derivative is 0 wherever there is one, or which answer questions
+    *(np.sign, np.floor, np.ceil, np.rint, np.trunc, np.equal, np.not_equal, np.less, np.less_equal, np.greater),
+    *(np.greater_equal, np.logical_and, np.logical_or, np.logical_not, np.isfinite, np.isnan, np.isinf),
+}
+# ufunc → for each input, the derivative from (y, *inputs).
+_PARTIALS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
+    np.add: (lambda y, a, b: 1, lambda y, a, b: 1),
+    np.subtract: (lambda y, a, b: 1, lambda y, a, b: -1),
+    np.multiply: (lambda y, a, b: b, lambda y, a, b: a),
+    np.true_divide: (lambda y, a, b: 1 / b, lambda y, a, b: -y / b),
+    np.power: (lambda y, a, b: b * np.power(a, b - 1), lambda y, a, b: y * np.log(a)),
+    # As in TensorFlow, the first of two equal numbers has the gradient.
+    np.maximum: (lambda y, a, b: a >= b, lambda y, a, b: a < b),
+    np.minimum: (lambda y, a, b: a <= b, lambda y, a, b: a > b),
+    np.logaddexp: (lambda y, a, b: np.exp(a - y), lambda y, a, b: np.exp(b - y)),
+    np.arctan2: (lambda y, a, b: b / (a * a + b * b), lambda y, a, b: -a / (a * a + b * b)),
+    np.negative: (lambda y, a: -1,),
+    np.positive: (lambda y, a: 1,),
+    np.square: (lambda y, a: 2 * a,),
+    np.sqrt: (lambda y, a: 0.5 / y,),
+    np.reciprocal: (lambda y, a: -y * y,),
+    np.exp: (lambda y, a: y,),
+    np.expm1: (lambda y, a: y + 1,),
+    np.log: (lambda y, a: 1 / a,),
+    np.log1p: (lambda y, a: 1 / (1 + a),),
+    np.log2: (lambda y, a: 1 / (a * np.log(2)),),
+    np.log10: (lambda y, a: 1 / (a * np.log(10)),),
+    np.absolute: (lambda y, a: np.sign(a),),
+    np.fabs: (lambda y, a: np.sign(a),),
+    np.sin: (lambda y, a: np.cos(a),),
+    np.cos: (lambda y, a: -np.sin(a),),
+    np.tan: (lambda y, a: 1 + y * y,),
+    np.tanh: (lambda y, a: 1 - y * y,),
+    np.sinh: (lambda y, a: np.cosh(a),),
+    np.cosh: (lambda y, a: np.sinh(a),),
+    np.arctan: (lambda y, a: 1 / (1 + a * a),),
+    np.matmul: (),
+}
+
+
+def _elementwise(x, partial, y, values):
+    """(x, how the gradient of y goes back to it)."""
+    return x, lambda g: _summed(g * partial(y, *values), x.shape)
+
+
+def _summed(gradient, shape):
+    """A gradient brought to the shape of what was broadcast: summed over the axes along which it counted for all."""
+    gradient = np.asarray(gradient)
+    extra = tuple(range(gradient.ndim - len(shape)))
+    gradient = gradient.sum(axis=extra) if extra else gradient
+    axes = tuple(i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] != 1)
+    return gradient.sum(axis=axes, keepdims=True) if axes else gradient
+
+
+def _matmul(a, b):
+    """a @ b of two arrays with two or more axes, or vectors."""
+    x, w = value_of(a), value_of(b)
+    if x.ndim < 2 or w.ndim < 2:
+        rows, columns = (np.reshape(v, s) if v.ndim < 2 else v for v, s in ((a, (1, -1)), (b, (-1, 1))))
+        y = np.matmul(rows, columns)
+        return np.squeeze(y, axis=tuple(i for i, v in ((-2, x), (-1, w)) if v.ndim < 2))
+    parents = []
+    if _is(a):
+        parents.append((a, lambda g: _summed(g @ w.swapaxes(-1, -2), x.shape)))
+    if _is(b):
+        parents.append((b, lambda g: _summed(x.swapaxes(-1, -2) @ g, w.shape)))
+    return Recorded(x @ w, parents)
+
+
+# ------------------------------------------------------------------------------------------------ other functions
+
+
+def _sum(a, axis=None, dtype=None, keepdims=False):
+    def back(g):
+        g = g if keepdims or axis is None else np.expand_dims(g, axis)
+        return np.broadcast_to(g, a.shape)
+
+    return Recorded(np.sum(a.value, axis=axis, keepdims=keepdims), [(a, back)])
+
+
+def _mean(a, axis=None, dtype=None, keepdims=False):
+    total = _sum(a, axis, None, keepdims)
+    return total / (a.size / max(total.size, 1))
+
+
+def _extreme(function):
+    def extreme(a, axis=None, keepdims=False):
+        y = function(a.value, axis=axis, keepdims=True)
+
+        def back(g):  # equal numbers share it, as in TensorFlow
+            mask = a.value == y
+            return np.reshape(g, y.shape) * mask / mask.sum(axis=axis, keepdims=True)
+
+        return Recorded(y if keepdims else function(a.value, axis=axis), [(a, back)])
+
+    return extreme
+
+
+def _var(a, axis=None, ddof=0, keepdims=False):
+    squares = np.square(a - _mean(a, axis, None, keepdims=True))
+    total = _sum(squares, axis, None, keepdims)
+    return total / (a.size / max(total.size, 1) - ddof)
+
+
+def _where(condition, a, b):
+    condition = np.asarray(value_of(condition))
+    y = np.where(condition, value_of(a), value_of(b))
+    parents = []
+    if _is(a):
+        parents.append((a, lambda g: _summed(np.where(condition, g, 0), a.shape)))
+    if _is(b):
+        parents.append((b, lambda g: _summed(np.where(condition, 0, g), b.shape)))
+    return Recorded(y, parents)
+
+
+def _clip(a, a_min=None, a_max=None, **names):
+    a_min, a_max = names.get("min", a_min), names.get("max", a_max)
+    a = a if a_min is None else np.maximum(a, a_min)
+    return a if a_max is None else np.minimum(a, a_max)
+
+
+def _rearranged(function, args, kwargs):
+    """A function that only moves numbers, or repeats them: it is asked where they go by numbering them."""
+    sources, count = [], 0
+
+    def numbered(x):
+        nonlocal count
+        if isinstance(x, list | tuple) and any(_is(part) or isinstance(part, np.ndarray) for part in x):
+            return [numbered(part) for part in x]
+        if not _is(x) and not isinstance(x, np.ndarray):
+            return x
+        own = np.arange(count, count + x.size).reshape(x.shape)
+        sources.append((x, count))
+        count += x.size
+        return own
+
+    where = function(numbered(args[0]), *args[1:], **kwargs)  # the numbers' places in all sources, one after the other
+    flat = np.concatenate([np.ravel(value_of(x)) for x, _ in sources])
+
+    def back(start, x):
+        return lambda g: np.bincount(where.ravel(), np.ravel(g), count)[start : start + x.size].reshape(x.shape)
+
+    return Recorded(flat[where], [(x, back(start, x)) for x, start in sources if _is(x)])
+
+
+_REARRANGING = {
+    *(np.reshape, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.ravel, np.flip, np.roll),
+    *(np.repeat, np.tile, np.broadcast_to, np.take, np.concatenate, np.stack, np.diagonal, np.rot90),
+}
+_OF_VALUES = {np.argmax, np.argmin, np.zeros_like, np.ones_like, np.shape, np.ndim, np.size, np.round, np.any, np.all}
+_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    np.sum: _sum,
+    np.mean: _mean,
+    np.average: _mean,
+    np.max: _extreme(np.max),
+    np.min: _extreme(np.min),
+    np.amax: _extreme(np.max),
+    np.amin: _extreme(np.min),
+    np.var: _var,
+    np.std: lambda a, axis=None, ddof=0, keepdims=False: np.sqrt(_var(a, axis, ddof, keepdims)),
+    np.where: _where,
+    np.clip: _clip,
+    np.dot: _matmul,
+}

@@ -1,0 +1,247 @@
+"""Layers and metrics as users write them for Keras: `build` and `call`, `update_state` with variables of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from minicnn import initializers, layers, metrics, models
+from minicnn.differentiation import Recorded, gradients
+from minicnn.errors import ShapeError
+from minicnn.keras._translation import Translated
+from minicnn.layers.input import Input
+from minicnn.parameters import Weight
+from minicnn.settings import floatx
+from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
+
+
+class _Made(models.Model):
+    """The graph of a layer whose `call` is made of other layers."""
+
+    def __init__(self, layer):
+        self.parts = layer.parts()
+        self.call = layer.call
+        super().__init__(name=layer.name)
+
+
+class Layer(layers.Layer, metaclass=Translated):
+    """Base of layers of one's own: minicnn's `Layer`, which has `forward` and `backward`, or Keras's, which has `call`.
+
+    `call` may be made of other layers, which are attributes; or it computes with weights of its own, operators, NumPy's
+    functions and those of `keras.ops`, which are differentiated.
+    """
+
+    core_class = layers.Layer
+    input_count: int | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        for name in ("dynamic", "autocast"):
+            kwargs.pop(name, None)
+        super().__init__(*args, **kwargs)
+
+    def build(self, input_shape: Any) -> Any:
+        """Nothing is to be made for a layer without weights."""
+        return input_shape
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
+        """Declare a weight with Keras's arguments, in the order of Keras 2 (name first) or 3 (shape first)."""
+        order = ("shape", "initializer") if args and not isinstance(args[0], str | None) else ("name", "shape")
+        given = {**dict(zip(order, args, strict=False)), **kwargs}
+        if given.pop("trainable", True) is False:
+            given["has_gradient"] = False
+        for name in ("constraint", "aggregation", "synchronization", "use_resource", "autocast", "dtype"):
+            given.pop(name, None)
+        name = given.pop("name", None) or f"weight_{len(self._weights)}"
+        initializer = given.pop("initializer", None) or "glorot_uniform"
+        return super().add_weight(name, given.pop("shape", ()), initializer, **given)
+
+    def parts(self) -> list[layers.Layer]:
+        """The layers in attributes, and in lists of them."""
+        values = [v for name, v in vars(self).items() if name not in ("activation", "_made")]
+        listed = [v for value in values if isinstance(value, list | tuple) for v in value]
+        return [v for v in (*values, *listed) if isinstance(v, layers.Layer)]
+
+    def build_for(self, input_shapes: Shapes) -> list[Shape]:
+        if not hasattr(self, "call"):
+            return super().build_for(input_shapes)
+        if self.parts():
+            return self._composed(input_shapes)
+        shapes = [(None, *shape) for shape in input_shapes]
+        if not self._built:
+            self.build(shapes if len(shapes) > 1 else shapes[0])
+            self._built = True
+        return [_Called(self).build(input_shapes)]
+
+    def _composed(self, input_shapes):
+        """The output shapes of a layer of layers, whose graph is made once."""
+        if self.graph is None:
+            self._made = _Made(self)
+            inputs = [Input(shape) for shape in input_shapes]
+            self._made._trace(inputs if len(inputs) > 1 else inputs[0])
+            self.graph = self._made.graph
+            self._built = True
+        return self._made.build_for(input_shapes)
+
+    @property
+    def weights(self) -> list[Weight]:
+        """All weights, trainable ones first."""
+        return super().weights if self.graph is None else self._made.weights
+
+    @property
+    def layers(self) -> list[layers.Layer]:
+        """Those that the layer is made of."""
+        return [] if self.graph is None else self._made.layers
+
+    def named_weights(self) -> dict[str, Weight]:
+        """ "layer/weight" → Weight, of a layer of layers."""
+        return self._made.named_weights()
+
+    def lower(self) -> list[Step]:
+        return [_Called(self)] if hasattr(self, "call") else super().lower()
+
+    def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
+        if hasattr(self, "call") and self.parts():
+            self.build_for(tuple(np.shape(a)[1:] for a in arrays))
+            return self._made.call_on_arrays(arrays, training)
+        return super().call_on_arrays(arrays, training)
+
+
+class _Called(Step):
+    """What runs a layer's `call` on arrays, and goes back through it."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    @property
+    def weights(self) -> list[Weight]:
+        return self.layer.weights
+
+    @property
+    def name(self) -> str:
+        """The layer's."""
+        return self.layer.name
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        weights = {w.name: w.numpy() for w in self.weights}
+        xs = [np.zeros((2, *shape), floatx()) for shape in input_shapes]
+        shape = self._run(xs, weights, False)[0].shape
+        if len(shape) == 0 or shape[0] != 2:
+            raise ShapeError(
+                f"call of layer '{self.layer.name}' ({type(self.layer).__name__}) gives as many samples as it gets: 2. "
+                f"Received: shape {shape}"
+            )
+        return shape[1:]
+
+    def _run(self, xs, weights, training):
+        """(result, recorded inputs, recorded weights by name)."""
+        if not all(isinstance(x, np.ndarray) for x in xs):
+            raise TypeError(f"layer '{self.layer.name}' is a function on arrays: compile(backend='numba') runs it")
+        inputs = [Recorded(x) for x in xs]
+        recorded = {name: Recorded(value) for name, value in weights.items()}
+        mine = {name: w for name, w in vars(self.layer).items() if isinstance(w, Weight)}
+        options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
+        try:
+            vars(self.layer).update({name: recorded[w.name] for name, w in mine.items()})
+            result = self.layer.call(inputs if len(inputs) > 1 else inputs[0], **options)
+        finally:
+            vars(self.layer).update(mine)
+        return result if isinstance(result, Recorded) else Recorded(result), inputs, recorded
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.record = self._run(xs, ws.params, ws.training)
+        ws.y[...] = ws.record[0].value
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        result, inputs, recorded = ws.record
+        names = list(recorded)
+        parts = gradients(result, dy, [*inputs, *recorded.values()])
+        for dx, part in zip(ws.dxs, parts, strict=False):
+            if dx is not None:
+                dx[...] = part
+        for name, part in zip(names, parts[len(inputs) :], strict=True):
+            if ws.grads.get(name) is not None:
+                ws.grads[name][...] = part
+
+
+class Variable(NDArrayOperatorsMixin):
+    """A number or an array that a metric keeps.
+
+    Parameters
+    ----------
+    value : array-like
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value: np.ndarray = np.array(value, np.float64)
+
+    shape = property(lambda self: self.value.shape)
+    dtype = property(lambda self: self.value.dtype)
+
+    def assign(self, value: Any) -> None:
+        """Set it."""
+        self.value = np.broadcast_to(np.asarray(value, np.float64), self.value.shape).copy()
+
+    def assign_add(self, value: Any) -> None:
+        """Add to it."""
+        self.assign(self.value + value)
+
+    def assign_sub(self, value: Any) -> None:
+        """Subtract from it."""
+        self.assign(self.value - value)
+
+    def numpy(self) -> np.ndarray:
+        """The array."""
+        return self.value
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        return np.asarray(self.value, *args, **kwargs)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return getattr(ufunc, method)(*(x.value if isinstance(x, Variable) else x for x in inputs), **kwargs)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+class Metric(metrics.Metric, metaclass=Translated):
+    """Base of metrics of one's own: minicnn's `Metric`, or Keras's with `add_weight`, `update_state` and `result`."""
+
+    core_class = metrics.Metric
+    on_device = False
+
+    def __init__(self, name: str | None = None, dtype: str | None = None, **options: Any) -> None:
+        self.variables: list[Variable] = []
+        self._is_new = True  # a `reset_state` that is written for variables comes too early now
+        super().__init__(name, dtype, **options)
+        self._is_new = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "reset_states" in vars(cls) and "reset_state" not in vars(cls):  # its name in Keras 2
+            cls.reset_state = vars(cls)["reset_states"]
+        if "reset_state" in vars(cls):
+            own = vars(cls)["reset_state"]
+            cls.reset_state = lambda self: None if self._is_new else own(self)
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Variable:
+        """A variable that `reset_state` sets back to 0; arguments in the order of Keras 2 (name first) or 3."""
+        order = ("name", "shape", "initializer") if not args or isinstance(args[0], str) else ("shape", "initializer")
+        given = {**dict(zip(order, args, strict=False)), **kwargs}
+        shape, initializer = tuple(given.get("shape", ())), given.get("initializer") or "zeros"
+        variable = Variable(np.ones(shape) if initializer == "ones" else np.zeros(shape))
+        if initializer not in ("zeros", "ones"):
+            variable.assign(initializers.get(initializer)(shape))
+        self.variables.append(variable)
+        return variable
+
+    add_variable = add_weight
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+        super().reset_state()
+        for variable in self.variables:
+            variable.assign(0)

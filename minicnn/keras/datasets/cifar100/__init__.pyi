@@ -1,0 +1,1 @@
+from minicnn.datasets.cifar100 import *

@@ -1,0 +1,192 @@
+"""Small things that scripts take from ``keras.utils``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minicnn.data import Dataset
+from minicnn.layers.base import register as register_layer
+
+
+class Progbar:
+    """A progress bar that is moved by hand.
+
+    Parameters
+    ----------
+    target : int or None
+        How many steps there are.
+    width, interval, unit_name :
+        Accepted for Keras's sake, but for `width`, the number of characters.
+    verbose : {0, 1, 2}
+        0: nothing is shown.
+    stateful_metrics : iterable of str, optional
+        Names of values that are shown as they are instead of averaged.
+    """
+
+    def __init__(
+        self,
+        target: int | None,
+        width: int = 20,
+        verbose: int = 1,
+        interval: float = 0.05,
+        stateful_metrics: Iterable[str] | None = None,
+        unit_name: str = "step",
+    ) -> None:
+        self.target, self.width, self.verbose = target, width, verbose
+        self.stateful_metrics: set[str] = set(stateful_metrics or ())
+        self._seen, self._sums = 0, {}
+
+    def update(
+        self, current: int, values: Iterable[tuple[str, Any]] | None = None, finalize: bool | None = None
+    ) -> None:
+        """Show that `current` steps are done; of `values`, pairs of name and number, the averages."""
+        steps = max(current - self._seen, 1)
+        for name, value in values or ():
+            total, count = self._sums.get(name, (0.0, 0))
+            new = (float(value), 1) if name in self.stateful_metrics else (total + float(value) * steps, count + steps)
+            self._sums[name] = new
+        self._seen = current
+        if not self.verbose:
+            return
+        done = finalize or (self.target is not None and current >= self.target)
+        part = self.width if self.target is None else int(self.width * current / max(self.target, 1))
+        shown = " - ".join(f"{name}: {total / max(count, 1):.4f}" for name, (total, count) in self._sums.items())
+        line = f"\r{current}/{self.target or '?'} [{'=' * part}{'.' * (self.width - part)}]{' - ' * bool(shown)}{shown}"
+        sys.stdout.write(line + ("\n" if done else ""))
+        sys.stdout.flush()
+
+    def add(self, n: int, values: Iterable[tuple[str, Any]] | None = None) -> None:
+        """Go `n` steps on."""
+        self.update(self._seen + n, values)
+
+
+def get_file(fname: str | None = None, origin: str | None = None, *args: Any, **kwargs: Any) -> NoReturn:
+    """Keras's download of any file; minicnn downloads its own data sets alone.
+
+    Raises
+    ------
+    NotImplementedError
+        Always; it says what to write.
+    """
+    raise NotImplementedError(
+        "minicnn does not download and unpack files for scripts. pooch, which is installed with it, does: "
+        f"pooch.retrieve({origin!r}, known_hash=None, fname={fname!r}, processor=pooch.Untar()). Received: get_file"
+    )
+
+
+def split_dataset(
+    dataset: Any,
+    left_size: float | int | None = None,
+    right_size: float | int | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+) -> tuple[Dataset, Dataset]:
+    """Two data sets from one, or from arrays: what is on the left, and the rest.
+
+    Parameters
+    ----------
+    dataset : Dataset, array, or list or tuple of arrays
+    left_size, right_size : float from 0 to 1, or int
+        Parts, or numbers of samples; one may be None.
+    shuffle : bool, default False
+    seed : int, optional
+
+    Returns
+    -------
+    (Dataset, Dataset)
+
+    Raises
+    ------
+    ValueError
+        If there are no such parts.
+    """
+    if not isinstance(dataset, Dataset):
+        dataset = Dataset.from_tensor_slices(tuple(dataset) if isinstance(dataset, list | tuple) else dataset)
+    elements = list(dataset)
+    count = len(elements)
+    left, right = (_count_of(size, count) for size in (left_size, right_size))
+    left = count - right if left is None and right is not None else left
+    right = count - left if right is None and left is not None else right
+    if left is None or left < 1 or right < 1 or left + right > count:
+        raise ValueError(
+            f"left_size and right_size are parts of {count} samples, as 0.8 or 100, one of which may be left out. "
+            f"Received: left_size={left_size}, right_size={right_size}"
+        )
+    order = np.random.default_rng(seed).permutation(count) if shuffle else np.arange(count)
+    parts = order[:left], order[left : left + right]
+    return tuple(_of([elements[i] for i in part]) for part in parts)
+
+
+def _count_of(size, count):
+    """A number of samples from a part."""
+    return None if size is None else round(size * count) if isinstance(size, float) else int(size)
+
+
+def _of(elements):
+    """A data set of elements that are there."""
+    if isinstance(elements[0], tuple):
+        return Dataset.from_tensor_slices(tuple(np.stack(column) for column in zip(*elements, strict=True)))
+    return Dataset.from_tensor_slices(np.stack(elements))
+
+
+def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """(x, y, sample_weight) without those that are None at the end."""
+    return (x, y, sample_weight) if sample_weight is not None else (x, y) if y is not None else x
+
+
+def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+    """(x, y, sample_weight), None for what is not there."""
+    parts = tuple(data) if isinstance(data, list | tuple) else (data,)
+    return (*parts, None, None)[:3]
+
+
+class _CustomObjects(MutableMapping):
+    """What files may name besides: adding a class registers it."""
+
+    def __init__(self):
+        self._own: dict[str, Any] = {}
+
+    def __getitem__(self, name):
+        return self._own[name]
+
+    def __setitem__(self, name, value):
+        self._own[name] = value
+        if isinstance(value, type) and hasattr(value, "from_config"):
+            register_keras_serializable(name=name)(value)
+
+    def __delitem__(self, name):
+        del self._own[name]
+
+    def __iter__(self):
+        return iter(self._own)
+
+    def __len__(self):
+        return len(self._own)
+
+
+_OBJECTS = _CustomObjects()
+
+
+def get_custom_objects() -> MutableMapping[str, Any]:
+    """The classes and functions that files may name."""
+    return _OBJECTS
+
+
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:
+    """Class decorator: let files name the class, as ``minicnn.layers.register`` does."""
+
+    def decorate(thing: Any) -> Any:
+        module = sys.modules["minicnn"]
+        for kind in ("layers", "losses", "metrics", "optimizers", "regularizers", "initializers", "constraints"):
+            home = getattr(module, kind)
+            base = getattr(home, kind.capitalize()[:-1] if kind != "losses" else "Loss", None)
+            if isinstance(thing, type) and isinstance(base, type) and issubclass(thing, base):
+                getattr(home, "register", register_layer)(thing)
+        _OBJECTS._own[name or thing.__name__] = thing
+        return thing
+
+    return decorate

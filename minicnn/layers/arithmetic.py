@@ -1,0 +1,209 @@
+"""Operators between symbolic tensors, and with numbers: ``x + y``, ``1 - x``, ``x / 255``. They are layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
+
+import numpy as np
+
+from minicnn.checks import check_number
+from minicnn.errors import ShapeError
+from minicnn.graph import Tensor
+from minicnn.hints import LayerOptions
+from minicnn.layers.activations import Elementwise
+from minicnn.layers.base import Examples, Layer
+from minicnn.layers.rescaling import Rescaling
+from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
+
+__all__ = ["Arithmetic", "Identity", "Power"]
+
+_UFUNCS = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.true_divide}
+_ONNX = {"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div"}
+
+
+class Arithmetic(Layer):
+    """The sum, difference, product or quotient of two inputs: what operators between symbolic tensors are.
+
+    Parameters
+    ----------
+    operation : {"add", "subtract", "multiply", "divide"}
+        An axis of size 1 counts for all of the other input's.
+    """
+
+    input_count: int | None = 2
+
+    def __init__(self, operation: str, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
+        if operation not in _UFUNCS:
+            raise ValueError(f"`operation` is one of {', '.join(_UFUNCS)}. Received: operation={operation!r}")
+        self.operation: str = operation
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        try:
+            return tuple(int(n) for n in np.broadcast_shapes(*input_shapes))
+        except ValueError:
+            raise ShapeError(
+                f"{self.operation} needs inputs of one shape, or of size 1 where they differ. "
+                f"Received: {list(input_shapes)}"
+            ) from None
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        _UFUNCS[self.operation](*_aligned(xs), out=ws.y)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        a, b = _aligned(ws.xs)
+        first = {"multiply": lambda: dy * b, "divide": lambda: dy / b}.get(self.operation, lambda: dy)
+        second = {
+            "subtract": lambda: -dy,
+            "multiply": lambda: dy * a,
+            "divide": lambda: -dy * a / (b * b),
+        }.get(self.operation, lambda: dy)
+        for dx, x, gradient in zip(ws.dxs, (a, b), (first, second), strict=True):
+            if dx is not None:
+                axes = tuple(i for i, n in enumerate(x.shape) if n != dy.shape[i])
+                dx[...] = gradient().sum(axis=axes, keepdims=True).reshape(dx.shape)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        if len({len(x.shape) for x in xs}) > 1:
+            raise NotImplementedError
+        return graph.add(_ONNX[self.operation], graph.same_layout(xs))
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls("subtract"), [(4, 3, 2), (4, 3, 2)]
+        yield cls("multiply"), [(4, 3, 2), (1, 1, 2)]
+        yield cls("divide"), [(4, 3), (4, 3)]
+
+
+class Power(Elementwise):
+    """x to the power of a number: ``x ** 2``; ``1 / x`` is ``x ** -1``.
+
+    Parameters
+    ----------
+    exponent : float
+    """
+
+    def __init__(self, exponent: float, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
+        self.exponent: float = check_number("exponent", exponent, minimum=-np.inf)
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        np.power(xs[0], np.asarray(self.exponent, ws.y.dtype, like=ws.y), out=ws.y)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        exponent = np.asarray(self.exponent, dy.dtype, like=dy)
+        np.multiply(dy, exponent * np.power(ws.xs[0], exponent - 1), out=ws.dxs[0])
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        return graph.add("Pow", [xs[0], graph.constant(np.float32(self.exponent))])
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls(2), [(4, 3)]
+        yield cls(3), [(4, 3, 2)]
+
+
+class Identity(Elementwise):
+    """What comes in goes out."""
+
+    def lower(self) -> list[Step]:
+        return []
+
+
+def _aligned(arrays):
+    """Those of fewer axes get axes of size 1 behind the batch axis."""
+    rank = max(a.ndim for a in arrays)
+    return [a.reshape(len(a), *[1] * (rank - a.ndim), *a.shape[1:]) for a in arrays]
+
+
+# ------------------------------------------------------------------------------------------------ the operators
+
+
+def _operator(operation, affine):
+    """An operator of a tensor; `affine` says (scale, offset) for a number."""
+
+    def operator(tensor: Tensor, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            return Arithmetic(operation)([tensor, other])
+        number = _number(other)
+        if number is None:
+            return NotImplemented
+        return Rescaling(*affine(number))(tensor)
+
+    return operator
+
+
+def _reflected(affine):
+    """An operator with the tensor on the right; `affine` as above, None for a quotient."""
+
+    def operator(tensor: Tensor, other: Any) -> Any:
+        number = _number(other)
+        if number is None:
+            return NotImplemented
+        return Rescaling(number)(Power(-1)(tensor)) if affine is None else Rescaling(*affine(number))(tensor)
+
+    return operator
+
+
+def _number(value):
+    """A number, or numbers for the channels, as `Rescaling` takes them; None for anything else."""
+    if isinstance(value, str) or value is None:
+        return None
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        return None
+    array = array.reshape(-1) if array.ndim > 1 and array.size == array.shape[-1] else array
+    if array.ndim > 1:
+        raise ShapeError(
+            "a symbolic tensor is added to, or multiplied with, a tensor, a number, or a number for each channel. "
+            f"Received: an array of shape {array.shape}"
+        )
+    return array.item() if array.ndim == 0 else array.tolist()
+
+
+def _each(function):
+    """A function of a number, of each of several."""
+    return lambda value: [function(v) for v in value] if isinstance(value, list) else function(value)
+
+
+def _power(tensor: Tensor, exponent: Any) -> Any:
+    number = _number(exponent)
+    return NotImplemented if number is None or isinstance(number, list) else Power(number)(tensor)
+
+
+def _refuse(what: str, instead: str) -> Any:
+    def refused(tensor: Tensor, *args: Any) -> NoReturn:
+        raise TypeError(
+            f"a symbolic tensor has a shape but no values, so that there is no {what}: {instead}. Received: {tensor!r}"
+        )
+
+    return refused
+
+
+_OWN_LAYER = "what depends on values is a layer of your own, see docs/adding_a_layer.md"
+_negated, _inverse = _each(lambda v: -v), _each(lambda v: 1 / v)
+_OPERATORS = {
+    "__add__": _operator("add", lambda v: (1.0, v)),
+    "__sub__": _operator("subtract", lambda v: (1.0, _negated(v))),
+    "__mul__": _operator("multiply", lambda v: (v,)),
+    "__truediv__": _operator("divide", lambda v: (_inverse(v),)),
+    "__radd__": _reflected(lambda v: (1.0, v)),
+    "__rsub__": _reflected(lambda v: (-1.0, v)),
+    "__rmul__": _reflected(lambda v: (v,)),
+    "__rtruediv__": _reflected(None),
+    "__pow__": _power,
+    "__neg__": lambda tensor: Rescaling(-1.0)(tensor),
+    "__pos__": lambda tensor: tensor,
+    "__bool__": _refuse("truth in it", _OWN_LAYER),
+    "__iter__": _refuse("loop over it", "layers take whole batches"),
+    "__len__": _refuse("length", "tensor.shape has the sizes that are known"),
+    "__float__": _refuse("number in it", _OWN_LAYER),
+    "__getitem__": _refuse("part of it by index", "use Cropping2D, Reshape or a layer of your own"),
+    **{f"__{name}__": _refuse("comparison", _OWN_LAYER) for name in ("lt", "le", "gt", "ge")},
+}
+for _name, _function in _OPERATORS.items():
+    setattr(Tensor, _name, _function)
+Tensor.__array_ufunc__ = None  # so that NumPy leaves ``array * tensor`` to the tensor

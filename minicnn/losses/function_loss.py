@@ -1,0 +1,72 @@
+"""A function of the user's as a loss: ``compile(loss=my_loss)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+
+from minicnn.hints import Config
+from minicnn.losses.base import Loss, register, registry
+from minicnn.registry import custom_object
+
+__all__ = ["FunctionLoss"]
+
+
+@register
+class FunctionLoss(Loss):
+    """A function ``fn(y_true, y_pred)`` as a loss; a function in ``loss=`` becomes one.
+
+    Parameters
+    ----------
+    fn : callable
+        Of arrays (N, …); it returns the loss of each sample, (N, …), or one number for the batch. Written with
+        operators and NumPy's functions, or those of `minicnn.keras.ops`, it is differentiated.
+    reduction, name :
+        As for `Loss`.
+    """
+
+    def __init__(self, fn: Callable[..., Any], reduction: str | None = "sum_over_batch_size", name: str | None = None):
+        super().__init__(reduction, getattr(fn, "__name__", None) if name is None else name)
+        self.fn: Callable[..., Any] = fn
+
+    def call(self, y_true: np.ndarray, y_pred: Any) -> Any:
+        """What the function returns."""
+        return self.fn(y_true, y_pred)
+
+    def get_config(self) -> Config:
+        """The function by its name alone: files hold no code."""
+        return super().get_config() | {"fn": getattr(self.fn, "__name__", repr(self.fn))}
+
+    @classmethod
+    def from_config(cls, config: Any) -> Self:
+        """A loss from what `get_config` returned; the function comes from ``custom_objects=``.
+
+        Raises
+        ------
+        ValueError
+            If it is not there.
+        """
+        name = config.get("fn", config.get("name"))  # Keras's files have a name alone
+        fn = name if callable(name) else custom_object(name)
+        if fn is None:
+            raise ValueError(
+                f"the model was compiled with a function as loss, which no file holds: load_model(…, custom_objects="
+                f"{{'{name}': {name}}}), or compile=False. Received: no function of this name"
+            )
+        return cls(**{**config, "fn": fn})
+
+
+def get(identifier: Any) -> Loss:
+    """A loss from a name, an instance, a class, a config, or a function, which becomes a `FunctionLoss`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name, for anything else.
+    """
+    is_function = callable(identifier) and not isinstance(identifier, type | Loss)
+    if is_function and not hasattr(identifier, "stands_for"):
+        return FunctionLoss(identifier)
+    return registry.get(identifier)

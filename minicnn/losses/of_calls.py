@@ -1,0 +1,88 @@
+"""Losses that are functions of (y_true, y_pred): a user's, or Keras's `call` in a class. They are differentiated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minicnn.differentiation import Recorded, gradients, value_of
+from minicnn.losses.targets import check_finite, real_targets
+
+if TYPE_CHECKING:
+    from minicnn.losses.base import Loss
+
+
+def check_target(target: ArrayLike) -> np.ndarray:
+    """Targets of any shape, finite: what they mean, the function knows."""
+    checked = real_targets(target)
+    check_finite(checked)
+    return checked
+
+
+def compute(
+    loss: Loss, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None, gradient: np.ndarray | None
+) -> float:
+    """What `Loss.compute` returns and assigns, from the loss's `call(y_true, y_pred)`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the function cannot be differentiated, or does not return the losses of the samples or one number.
+    """
+    if not isinstance(prediction, np.ndarray):
+        raise TypeError(
+            f"loss '{name_of(loss)}' is a function on arrays, which runs on a processor: "
+            "compile(backend='numba'). Received: a batch on a GPU"
+        )
+    recorded = Recorded(prediction)
+    result = loss.call(like(target, prediction), recorded)
+    values = np.asarray(value_of(result), np.float64)
+    if values.ndim and len(values) != len(prediction):
+        raise ValueError(
+            f"loss '{name_of(loss)}' returns the loss of each sample, ({len(prediction)}, …), or one number for the "
+            f"batch. Received: an array of shape {values.shape}"
+        )
+    factor = _factor(loss, values, weight)  # the loss is Σ factor · values
+    if gradient is not None:
+        if not isinstance(result, Recorded):
+            raise TypeError(
+                f"loss '{name_of(loss)}' does not depend on y_pred in a way that can be differentiated: use operators "
+                f"and NumPy's functions on it. Received: a result of type {type(result).__name__}"
+            )
+        (gradient[...],) = gradients(result, np.broadcast_to(factor, values.shape).astype(prediction.dtype), [recorded])
+    return float((factor * values).sum())
+
+
+def _factor(loss, values, weight):
+    """What the losses are multiplied with and then added: weights, and what `reduction` divides by."""
+    if values.ndim == 0:
+        return np.asarray(1.0 if weight is None else weight.mean())
+    spread = np.ones(values.shape[:1]) if weight is None else np.asarray(weight, np.float64)
+    spread = spread.reshape(-1, *[1] * (values.ndim - 1))
+    if loss.reduction == "sum":
+        return spread
+    if loss.reduction == "mean_with_sample_weight" and weight is not None:
+        return spread / (spread.sum() * values[0].size)
+    return spread / values.size
+
+
+def like(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Targets in the predictions' dtype; a last axis of size 1 is added or taken away, as in Keras.
+
+    Parameters
+    ----------
+    target, prediction : array
+    """
+    target = np.asarray(target, prediction.dtype)
+    if target.ndim == prediction.ndim - 1 and prediction.shape[-1] == 1:
+        return target[..., None]
+    if target.ndim == prediction.ndim + 1 and target.shape[-1] == 1:
+        return target[..., 0]
+    return target
+
+
+def name_of(loss: Loss) -> str:
+    """Of the function, or the class."""
+    return loss.name or type(loss).__name__

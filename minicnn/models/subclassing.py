@@ -1,0 +1,172 @@
+"""Models as subclasses with a `call`, as in Keras: it is run once with symbolic tensors, which gives the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from inspect import signature
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minicnn.errors import ContractError
+from minicnn.graph import Graph, Tensor
+from minicnn.layers.base import Layer
+from minicnn.layers.input import Input
+from minicnn.layers.names import unique_name
+from minicnn.models.compilable import CompilableNetwork
+from minicnn.nested import leaves, mapped
+from minicnn.training.streams import peek
+
+
+class AsRun:
+    """What `call` gets as `training`: layers that it is passed on to act as the model is run.
+
+    Parameters
+    ----------
+    truth : bool
+        Which branch ``if training:`` takes.
+    """
+
+    def __init__(self, truth: bool) -> None:
+        self.truth: bool = truth
+
+    def __bool__(self) -> bool:
+        return self.truth
+
+    __hash__ = None
+
+    def __eq__(self, other: object) -> bool:
+        return other == self.truth
+
+
+class Written(CompilableNetwork):
+    """A model that may be a subclass with ``call(self, inputs, training=None)``, which composes layers.
+
+    The layers are made in the constructor. The graph comes from one run of `call`, when the model is first built,
+    called or given data; files hold it as a functional model.
+
+    Raises
+    ------
+    ContractError
+        If `call` does something else in training than to leave out or put in layers such as dropout.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "call" in vars(cls):
+            cls.saved_as = "Functional"
+
+    def _start_written(self, name):
+        """Begin without a graph, for a subclass with `call`."""
+        if not hasattr(self, "call"):
+            raise TypeError(
+                "Model needs inputs= and outputs=, tensors from Input and layer calls; use Sequential for a stack, or "
+                "write a subclass with a method call(self, inputs). Received: neither"
+            )
+        Layer.__init__(self, name=name or unique_name(type(self).__name__))
+        self._start_untrained()
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """Call on tensors or arrays; the first call builds the model."""
+        if self.graph is None and hasattr(self, "call"):
+            self._trace(mapped(lambda x: Input(np.shape(x)[1:] if not isinstance(x, Tensor) else x.shape[1:]), inputs))
+        return super().__call__(inputs, training)
+
+    def build(self, input_shape: Sequence[Any] | None = None) -> None:
+        """Make the weights for inputs of this shape, with the batch axis; a list of shapes for several inputs."""
+        if self.graph is None and hasattr(self, "call") and input_shape is not None:
+            several = isinstance(input_shape[0], list | tuple)
+            self._trace([Input(tuple(s)[1:]) for s in input_shape] if several else Input(tuple(input_shape)[1:]))
+
+    def build_for(self, input_shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        if self.graph is None and hasattr(self, "call"):
+            inputs = [Input(shape) for shape in input_shapes]
+            self._trace(inputs if len(inputs) > 1 else inputs[0])
+        return super().build_for(input_shapes)
+
+    def _build_from_data(self, x: Any) -> Any:
+        """Hook for models that learn their input shape from the data; returns the data."""
+        if self.graph is not None or not hasattr(self, "call"):
+            return x
+        if isinstance(x, dict | list | tuple) and x and all(hasattr(part, "shape") for part in leaves(x)):
+            self._trace(mapped(lambda part: Input(part.shape[1:] or (1,)), x))
+        else:
+            x, shape = peek(x)
+            self._trace(Input(shape or (1,)))
+        return x
+
+    def _trace(self, inputs):
+        """Run `call` and keep the graph between its inputs and what it returned."""
+        names = signature(self.call).parameters
+        takes_training = "training" in names or any(p.kind is p.VAR_KEYWORD for p in names.values())
+        if takes_training:
+            without = self._outcome(inputs, training=AsRun(False))
+            seen = _signature(without, self)
+            for node in without.nodes:
+                node.layer.nodes.remove(node) if node.inputs else None
+            graph = self._outcome(inputs, training=AsRun(True))
+            if seen != _signature(graph, self):
+                raise ContractError(
+                    f"call of model '{self.name}' ({type(self).__name__}) may put in layers such as Dropout if "
+                    "training, which are the identity otherwise, but nothing else: pass training= on to the layers. "
+                    "Received: a call that computes something else in training"
+                )
+        else:
+            graph = self._outcome(inputs)
+        for node in graph.nodes:
+            node.training = None if isinstance(node.training, AsRun) else node.training
+        self.graph = graph
+        self._check_layers()
+
+    def _outcome(self, inputs, **options) -> Graph:
+        """The graph that one run of `call` makes."""
+        outputs = self.call(inputs, **options)
+        if not all(isinstance(output, Tensor) for output in leaves(outputs)):
+            raise ContractError(
+                f"call of model '{self.name}' ({type(self).__name__}) returns what layers made of its inputs, in lists "
+                f"and dicts at most. Received: {type(outputs).__name__}"
+            )
+        return self._graph_of(inputs, outputs)
+
+    def add_loss(self, losses: Any, **options: Any) -> NoReturn:
+        """Keras's method, which is not there."""
+        raise NotImplementedError(
+            "add_loss is not there: give penalties as kernel_regularizer= of layers, or return the value as a further "
+            f"output with a loss of its own. Received: {losses!r}"
+        )
+
+    def _own_layers(self) -> list[Layer]:
+        """The layers there are, also before the model is built: those in attributes, lists and dicts."""
+        graph = vars(self).get("graph")
+        return list(dict.fromkeys(_layers_in(list(vars(self).values())))) if graph is None else graph.layers
+
+    @classmethod
+    def _made_from(cls, config: Any) -> Any:
+        """Hook: the model of a config; of a subclass with `call`, a plain one, since the config has the graph."""
+        plain = next(base for base in cls.__mro__ if not hasattr(base, "call"))
+        return super()._made_from(config) if plain is cls else plain._made_from(config)
+
+
+def _layers_in(values) -> Iterator[Layer]:
+    """Layers in nested lists and dicts."""
+    for value in values:
+        if isinstance(value, Layer):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _layers_in(value)
+        elif isinstance(value, dict):
+            yield from _layers_in(value.values())
+
+
+def _signature(graph, model):
+    """What a graph computes outside training, to be compared: its layers; those that were made on the way by class."""
+    own = set(model._own_layers())
+    layers = [node.layer for node in graph.nodes if node.inputs and not _is_identity(node.layer)]
+    return [layer if layer in own else type(layer) for layer in layers]
+
+
+def _is_identity(layer):
+    """Whether a layer does nothing outside training."""
+    if layer.graph is not None:
+        return all(_is_identity(inner) for inner in layer.graph.layers if inner.input_count != 0)
+    return layer.only_in_training

@@ -1,0 +1,70 @@
+"""How notebooks import: every old and new path, with ``minicnn`` in the place of ``tensorflow``."""
+
+import pytest
+
+LINES = {
+    "sequential": "from minicnn.keras.models import Sequential, Model, load_model, model_from_json, clone_model",
+    "layers": "from minicnn.keras.layers import Dense, Dropout, Flatten, Activation, Reshape, Input, InputLayer",
+    "convolutions": "from minicnn.keras.layers import Conv2D, MaxPooling2D, AveragePooling2D, ZeroPadding2D",
+    "keras 1": "from minicnn.keras.layers import Convolution2D, MaxPooling2D",
+    "core": "from minicnn.keras.layers.core import Dense, Dropout, Activation, Flatten, Reshape",
+    "convolutional": "from minicnn.keras.layers.convolutional import Conv2D, Convolution2D, ZeroPadding2D",
+    "pooling": "from minicnn.keras.layers.pooling import MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D",
+    "normalization": "from minicnn.keras.layers.normalization import BatchNormalization",
+    "advanced": "from minicnn.keras.layers.advanced_activations import LeakyReLU",
+    "merge": "from minicnn.keras.layers.merge import concatenate, add, Concatenate, Add",
+    "np_utils": "from minicnn.keras.utils import np_utils, to_categorical; np_utils.to_categorical([0, 1], 2)",
+    "to_categorical": "from minicnn.keras.utils.np_utils import to_categorical",
+    "vis_utils": "from minicnn.keras.utils.vis_utils import plot_model, model_to_dot",
+    "sequence": "from minicnn.keras.utils import Sequence, PyDataset, plot_model, get_file, Progbar, set_random_seed",
+    "optimizers": "from minicnn.keras.optimizers import SGD, Adam, RMSprop, Adagrad, Adadelta, Adamax, Nadam",
+    "legacy": "from minicnn.keras.optimizers.legacy import Adam, SGD",
+    "schedules": "from minicnn.keras.optimizers.schedules import ExponentialDecay, PiecewiseConstantDecay, CosineDecay",
+    "callbacks": "from minicnn.keras.callbacks import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau, CSVLogger, "
+    "LearningRateScheduler, LambdaCallback, TensorBoard, Callback, History, TerminateOnNaN, RemoteMonitor",
+    "losses": "from minicnn.keras.losses import categorical_crossentropy, mean_squared_error, BinaryCrossentropy, mse",
+    "metrics": "from minicnn.keras.metrics import Mean, SparseCategoricalAccuracy, categorical_accuracy, AUC",
+    "regularizers": "from minicnn.keras.regularizers import l1, l2, L2; from minicnn.keras import regularizers",
+    "constraints": "from minicnn.keras.constraints import max_norm, maxnorm, MaxNorm, non_neg, unit_norm",
+    "initializers": "from minicnn.keras.initializers import RandomNormal, glorot_uniform, he_normal, Constant",
+    "images": "from minicnn.keras.preprocessing.image import ImageDataGenerator, load_img, img_to_array, array_to_img",
+    "preprocessing": "from minicnn.keras.preprocessing import image, image_dataset_from_directory; image.load_img",
+    "backend": "from minicnn.keras import backend as K; K.image_data_format(), K.clear_session(), K.epsilon()",
+    "data sets": "from minicnn.keras.datasets import mnist, cifar10, cifar100, fashion_mnist; cifar100.load_data",
+    "attributes": "import minicnn as tf; tf.keras.layers.Dense, tf.keras.utils.to_categorical, tf.data.AUTOTUNE, "
+    "tf.keras.callbacks.Callback, tf.keras.Input, tf.keras.preprocessing.image_dataset_from_directory",
+    "from keras": "from minicnn import keras; keras.backend.clear_session(), keras.layers, keras.ops, keras.Sequential",
+    "experimental": "from minicnn.keras.layers.experimental.preprocessing import Rescaling, RandomFlip, RandomRotation",
+    "engine": "from minicnn.keras.engine import Model, Layer; from minicnn.keras.engine.topology import Layer",
+    "models": "from minicnn.keras import Input, Model, Sequential, layers, models, optimizers, metrics, datasets",
+    "saving": "from minicnn.keras.saving import load_model, register_keras_serializable",
+    "custom objects": "from minicnn.keras.utils import get_custom_objects, CustomObjectScope, custom_object_scope",
+    "tqdm-like": "from minicnn.keras.utils.generic_utils import get_custom_objects, Progbar",
+    "activations": "from minicnn.keras.activations import relu, softmax, sigmoid, tanh",
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_imports(line):
+    exec(line, {})
+
+
+MISSING = {
+    "from minicnn.keras.layers import LSTM": "minicnn has no LSTM: it is for convolutional networks on images",
+    "from minicnn.keras.applications.vgg16 import VGG16": "minicnn has no vgg16: there are no pretrained networks",
+    "from minicnn.keras.applications import ResNet50, MobileNet": "minicnn has no ResNet50",
+    "from minicnn.keras.preprocessing.text import Tokenizer": "minicnn has no text",
+    "from minicnn.keras.preprocessing.sequence import pad_sequences": "minicnn has no sequence",
+    "from minicnn.keras.datasets import imdb": "minicnn has no imdb",
+    "from minicnn.keras.wrappers.scikit_learn import KerasClassifier": "minicnn has no scikit_learn",
+    "from minicnn.keras.layers import Dens": "Did you mean 'Dense'",
+    "from minicnn.keras.layers.core import Dens": "Did you mean 'Dense'",
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("line", MISSING)
+def test_what_is_not_there_is_said(line):
+    with pytest.raises(ImportError, match=MISSING[line]):
+        exec(line, {})

@@ -1,0 +1,230 @@
+"""Models and layers as subclasses, as the guides of Keras 2 and 3 write them."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import keras
+from minicnn.keras import layers, models
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+class Classifier(keras.Model):
+    """Convolutions, with dropout in training alone."""
+
+    def __init__(self, classes=3, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = layers.Conv2D(4, 3, activation="relu")
+        self.flatten = layers.Flatten()
+        self.hidden = [layers.Dense(8, activation="relu") for _ in range(2)]
+        self.dropout = layers.Dropout(0.5)
+        self.out = layers.Dense(classes, activation="softmax")
+
+    def call(self, x, training=False):
+        x = self.flatten(self.conv(x))
+        for layer in self.hidden:
+            x = layer(x)
+        if training:
+            x = self.dropout(x, training=training)
+        return self.out(x)
+
+
+class Residual(keras.Model):
+    """A block of the ResNet of the guides."""
+
+    def __init__(self, filters):
+        super().__init__()
+        self.conv = layers.Conv2D(filters, 3, padding="same")
+        self.bn = layers.BatchNormalization()
+
+    def call(self, inputs, training=None):
+        x = keras.activations.relu(self.bn(self.conv(inputs), training=training))
+        return x + inputs
+
+
+def test_a_subclass_trains(small, capsys):
+    x, y = small
+    model = Classifier()
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    history = model.fit(x, y, epochs=2, verbose=0, validation_data=(x, y))
+    assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert len(model.trainable_variables) == 8
+    model.summary()
+    assert "Dropout" in capsys.readouterr().out
+    np.testing.assert_allclose(model(x), model.predict(x, verbose=0), rtol=1e-5)
+    dropped = model(x, training=True)
+    assert not np.allclose(dropped, model.predict(x, verbose=0))
+
+
+def test_a_subclass_computes_what_its_layers_do(small):
+    x, _ = small
+    model = Classifier()
+    model.build((None, 8, 8, 1))
+    kernel, bias = model.conv.get_weights()
+    windows = np.lib.stride_tricks.sliding_window_view(x[..., 0], (3, 3), axis=(1, 2))  # (N, 6, 6, 3, 3)
+    t = np.maximum(np.einsum("nhwij,ijf->nhwf", windows, kernel[:, :, 0]) + bias, 0).reshape(32, -1)
+    for layer in model.hidden:
+        t = np.maximum(t @ layer.get_weights()[0] + layer.get_weights()[1], 0)
+    t = t @ model.out.get_weights()[0] + model.out.get_weights()[1]
+    expected = np.exp(t) / np.exp(t).sum(1, keepdims=True)
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.safetensors"])
+def test_a_subclass_in_files(small, name):
+    x, y = small
+    pytest.importorskip("h5py")
+    model = Classifier()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, y, verbose=0)
+    model.save(name)
+    np.testing.assert_array_equal(models.load_model(name).predict(x), model.predict(x))
+    model.save_weights("w.weights.h5")
+    other = Classifier()
+    other(x[:1])
+    other.load_weights("w.weights.h5")
+    np.testing.assert_array_equal(other.predict(x), model.predict(x))
+    np.testing.assert_array_equal(models.clone_model(model).get_config()["layers"][1]["config"]["filters"], 4)
+
+
+def test_subclasses_in_models(small):
+    x, y = small
+    inputs = keras.Input((8, 8, 1))
+    t = layers.Conv2D(2, 3, padding="same")(inputs)
+    first, second = Residual(2), Residual(2)
+    t = second(first(t))
+    model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(t)))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = first.bn.get_weights()[2]
+    model.fit(x, y, verbose=0)
+    assert not np.array_equal(before, first.bn.get_weights()[2])  # the moving mean moves in training alone
+    after = first.bn.get_weights()[2]
+    model.predict(x)
+    assert np.array_equal(after, first.bn.get_weights()[2])
+
+
+def test_an_autoencoder_of_two_stacks(small):
+    x, _ = small
+
+    class Autoencoder(models.Model):
+        def __init__(self, latent_dim):
+            super().__init__()
+            self.latent_dim = latent_dim
+            self.encoder = keras.Sequential([layers.Flatten(), layers.Dense(latent_dim, activation="relu")])
+            self.decoder = keras.Sequential([layers.Dense(64, activation="sigmoid"), layers.Reshape((8, 8, 1))])
+
+        def call(self, x):
+            encoded = self.encoder(x)
+            return self.decoder(encoded)
+
+    autoencoder = Autoencoder(6)
+    autoencoder.compile(optimizer="adam", loss=keras.losses.MeanSquaredError())
+    autoencoder.fit(x, x, epochs=2, shuffle=True, validation_data=(x, x), verbose=0)
+    codes = autoencoder.encoder(x)
+    assert codes.shape == (32, 6)
+    np.testing.assert_allclose(autoencoder.decoder(codes), autoencoder.predict(x), rtol=1e-5)
+
+
+def test_several_inputs_of_a_subclass():
+    class Two(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+
+        def call(self, inputs):
+            a, b = inputs
+            return self.dense(layers.concatenate([a, b]) * 2.0)
+
+    model = Two()
+    model.compile("sgd", "mse")
+    a = np.ones((6, 3), np.float32)
+    model.fit([a, a], np.ones((6, 2)), verbose=0)
+    kernel, bias = model.dense.get_weights()
+    np.testing.assert_allclose(model.predict([a, 2 * a]), 2 * np.hstack([a, 2 * a]) @ kernel + bias, rtol=1e-5)
+
+
+def test_what_a_subclass_cannot_do(small):
+    x, _ = small
+
+    class ByValue(keras.Model):
+        def call(self, x):
+            return x if x > 0 else -x
+
+    class OnlyInTraining(keras.Model):
+        def call(self, x, training=None):
+            return x * 2.0 if training else x
+
+    class WithNumpy(keras.Model):
+        def call(self, x):
+            return np.sqrt(x)
+
+    with pytest.raises(TypeError, match="a symbolic tensor has a shape but no values"):
+        ByValue()(x)
+    with pytest.raises(mc.errors.ContractError, match="something else in training"):
+        OnlyInTraining()(x)
+    with pytest.raises(TypeError):
+        WithNumpy()(x)
+    with pytest.raises(TypeError, match="call"):
+        keras.Model()
+    with pytest.raises(NotImplementedError, match="kernel_regularizer"):
+        Classifier().add_loss(1.0)
+
+
+def test_layers_of_ones_own(small):
+    x, y = small
+
+    class Linear(layers.Layer):
+        def __init__(self, units=32, **kwargs):
+            super().__init__(**kwargs)
+            self.units = units
+
+        def build(self, input_shape):
+            self.w = self.add_weight(
+                name="w", shape=(input_shape[-1], self.units), initializer="random_normal", trainable=True
+            )
+            self.b = self.add_weight(name="b", shape=(self.units,), initializer="zeros", trainable=True)
+            super().build(input_shape)
+
+        def call(self, inputs):
+            return keras.ops.matmul(inputs, self.w) + self.b
+
+        def get_config(self):
+            return {**super().get_config(), "units": self.units}
+
+    class Antirectifier(layers.Layer):
+        def call(self, inputs):
+            inputs -= keras.backend.mean(inputs, axis=-1, keepdims=True)
+            return keras.ops.concatenate([keras.ops.relu(inputs), keras.ops.relu(-inputs)], axis=-1)
+
+    layer = Linear(5)
+    array = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    np.testing.assert_allclose(layer(array), array @ layer.w.numpy(), rtol=1e-5)
+    model = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), Linear(6), Antirectifier(), layers.Dense(3)])
+    assert model.output_shape == (None, 3)
+    assert model.layers[2].output.shape == (None, 12)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = model.layers[1].w.numpy().copy()
+    model.fit(x, y, epochs=2, verbose=0)
+    assert not np.array_equal(before, model.layers[1].w.numpy())
+    assert mc.gradcheck(model, x[:4], y[:4]).error < 1e-5
+
+
+def test_layers_made_of_layers(small):
+    x, y = small
+
+    class Block(keras.layers.Layer):
+        def __init__(self, filters, **kwargs):
+            super().__init__(**kwargs)
+            self.conv = layers.Conv2D(filters, 3, padding="same")
+            self.bn = layers.BatchNormalization()
+
+        def call(self, inputs, training=None):
+            return layers.ReLU()(self.bn(self.conv(inputs), training=training)) + inputs
+
+    model = models.Sequential(
+        [layers.Conv2D(2, 3, input_shape=(8, 8, 1)), Block(2), Block(2), layers.Flatten(), layers.Dense(3)]
+    )
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, y, verbose=0)
+    assert len(model.trainable_weights) == 2 + 2 * 4 + 2

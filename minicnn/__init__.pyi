@@ -4,10 +4,12 @@ from minicnn import activations as activations
 from minicnn import backends as backends
 from minicnn import callbacks as callbacks
 from minicnn import constraints as constraints
+from minicnn import data as data
 from minicnn import datasets as datasets
 from minicnn import errors as errors
 from minicnn import functional as functional
 from minicnn import geometry as geometry
+from minicnn import images as images
 from minicnn import initializers as initializers
 from minicnn import keras as keras
 from minicnn import layers as layers

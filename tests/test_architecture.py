@@ -143,7 +143,7 @@ FLOORS = {
         ("snapshot", "files", "kinds"),
     ),
     "minicnn.saving.hdf5": (("reading", "writing"), ("contents", "messages")),
-    "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers",), ("names", "older", "structure")),
+    "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers", "older"), ("names", "structure")),
     "minicnn.testing": (("check",), ("contracts",), ("running",)),
     "minicnn.training": (
         ("loop",),

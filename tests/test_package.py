@@ -25,14 +25,43 @@ def blocks(language):
 # -------------------------------------------------------------------------------------------------------- README
 
 
-def test_readme_example_learns(capsys):
-    (example,) = blocks("python")
+@pytest.fixture(scope="module")
+def after_the_first_model():
+    """The names that the first block of README makes."""
     mc.utils.set_random_seed(0)
     names = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(blocks("python")[0], "README.md", "exec"), names)
+    return names
+
+
+def test_readme_example_learns(after_the_first_model):
+    names = after_the_first_model
     assert names["accuracy"] > 0.9
     assert (names["digits"] == names["y_test"]).mean() == pytest.approx(names["accuracy"], abs=1e-6)
     assert names["history"].history["val_accuracy"][-1] > 0.9
+
+
+def test_readme_data_set_trains(after_the_first_model):
+    names = dict(after_the_first_model)
+    exec(compile(blocks("python")[1], "README.md", "exec"), names)
+    assert len(names["batches"]) == -(-len(names["x_train"]) // 32)
+    assert names["model"].evaluate(names["batches"], verbose=0)[1] > 0.9
+
+
+def test_readme_photos(after_the_first_model, tmp_path, monkeypatch, capsys):
+    """Two classes of one colour each."""
+    image = pytest.importorskip("PIL.Image")
+    for name, colour in (("cats", (250, 30, 0)), ("dogs", (0, 60, 250))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(10):
+            image.new("RGB", (40 + i, 30), colour).save(tmp_path / "photos" / name / f"{i}.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks("python")[2], "README.md", "exec"), dict(after_the_first_model))
+    assert capsys.readouterr().out.splitlines()[-1] == "cats"
+
+
+def test_the_blocks_that_run_are_all_there_are():
+    assert len(blocks("python")) == 3
 
 
 @pytest.mark.skipif(not CI.exists(), reason="not a checkout")

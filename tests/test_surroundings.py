@@ -367,7 +367,6 @@ def test_threads_and_spawned_processes(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.xfail(strict=False, reason="the thread pool below Numba does not survive a fork")
 def test_forked_processes():
     """A child that was forked after a prediction, and a pool of such children, predict the same; no one hangs."""
     code = """

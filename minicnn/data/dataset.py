@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minicnn import random
-from minicnn.checks import check_positive_int, is_integer
-from minicnn.data.elements import Element, arrays_of, common_length, eager, map_leaves, stacked
+from minicnn.checks import check_positive_int
+from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_most, counted, shortest
+from minicnn.data.elements import (
+    Element,
+    applied,
+    arrays_from,
+    arrays_of,
+    common_length,
+    eager,
+    is_list_of_arrays,
+    map_leaves,
+    stacked,
+)
 from minicnn.data.reading import mapped, processors, read_ahead
 
 AUTOTUNE = -1
 """As a number of threads or of elements to read ahead: what suits the machine."""
-
-INFINITE_CARDINALITY = -1
-UNKNOWN_CARDINALITY = -2
 
 _AHEAD = 2  # elements that prefetch(AUTOTUNE) reads ahead
 
@@ -82,7 +91,7 @@ class Dataset:
         DataError
             If the arrays have different numbers of samples.
         """
-        arrays = arrays_of(tuple(tensors) if _is_list_of_arrays(tensors) else tensors)
+        arrays = arrays_of(tuple(tensors) if is_list_of_arrays(tensors) else tensors)
         count = common_length(arrays)
         return _Slices(arrays, lambda: iter(range(count)), count)
 
@@ -110,6 +119,11 @@ class Dataset:
         output_types, output_shapes, output_signature : optional
             Not needed: arrays know their types.
         args : tuple, optional
+
+        Raises
+        ------
+        TypeError
+            For a generator itself, which could be read only once.
         """
         if not callable(generator):
             raise TypeError(
@@ -126,11 +140,15 @@ class Dataset:
 
     @staticmethod
     def zip(*datasets: Dataset, name: str | None = None) -> Dataset:
-        """Tuples of the elements of several data sets, as many as the shortest has."""
+        """Tuples of the elements of several data sets, as many as the shortest has.
+
+        Anything else is a TypeError.
+        """
         parts = datasets[0] if len(datasets) == 1 and isinstance(datasets[0], tuple | list) else datasets
         if not parts or not all(isinstance(part, Dataset) for part in parts):
             raise TypeError(f"zip takes data sets. Received: {[type(part).__name__ for part in parts]}")
-        return Dataset(lambda: zip(*(part._elements() for part in parts), strict=False), _shortest(parts))
+        counts = [part._cardinality for part in parts]
+        return Dataset(lambda: zip(*(part._elements() for part in parts), strict=False), shortest(counts))
 
     # --------------------------------------------------------------------------------------------------- steps
 
@@ -152,7 +170,7 @@ class Dataset:
         deterministic : bool, optional
             Not used.
         """
-        call = _called(map_func)
+        call = partial(arrays_from, map_func)
         if num_parallel_calls is None:
             return Dataset(lambda: map(call, self._elements()), self._cardinality)
         threads = processors() if num_parallel_calls == AUTOTUNE else check_positive_int("threads", num_parallel_calls)
@@ -160,7 +178,7 @@ class Dataset:
 
     def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements for which predicate is true; a tuple's parts are its arguments."""
-        return Dataset(lambda: (e for e in self._elements() if bool(_apply(predicate, e))))
+        return Dataset(lambda: (e for e in self._elements() if bool(applied(predicate, e))))
 
     def batch(
         self,
@@ -269,7 +287,13 @@ class Dataset:
         return Dataset(cached, self._cardinality)
 
     def prefetch(self, buffer_size: int = AUTOTUNE, name: str | None = None) -> Dataset:
-        """Make so many elements in a thread while the one before is being used; AUTOTUNE: 2."""
+        """Make elements in a thread while the ones before are being used.
+
+        Parameters
+        ----------
+        buffer_size : int, default AUTOTUNE
+            How many; AUTOTUNE: 2.
+        """
         count = _AHEAD if buffer_size in (AUTOTUNE, None) else int(buffer_size)
         if count == 0:
             return self
@@ -278,20 +302,26 @@ class Dataset:
 
     def take(self, count: int, name: str | None = None) -> Dataset:
         """The first elements; all of them for -1."""
-        if _counted(count) < 0:
+        if counted(count) < 0:
             return self
-        return self._reordered(lambda: itertools.islice(self._stream(), count), _at_most(count, self._cardinality))
+        return self._reordered(lambda: itertools.islice(self._stream(), count), at_most(count, self._cardinality))
 
     def skip(self, count: int, name: str | None = None) -> Dataset:
         """All but the first elements; none for -1."""
-        if _counted(count) < 0:
+        if counted(count) < 0:
             return self._reordered(lambda: iter(()), 0)
         left = self._cardinality if self._cardinality < 0 else max(0, self._cardinality - count)
         return self._reordered(lambda: itertools.islice(self._stream(), count, None), left)
 
     def repeat(self, count: int | None = None, name: str | None = None) -> Dataset:
-        """All elements `count` times; for ever by default, and for -1."""
-        forever = count is None or _counted(count) < 0
+        """All elements several times.
+
+        Parameters
+        ----------
+        count : int, optional
+            How many times; default, and -1: for ever.
+        """
+        forever = count is None or counted(count) < 0
 
         def repeated():
             for _ in itertools.count() if forever else range(count):
@@ -319,8 +349,14 @@ class Dataset:
         return Dataset(lambda: itertools.chain(self._elements(), dataset._elements()), total)
 
     def shard(self, num_shards: int, index: int, name: str | None = None) -> Dataset:
-        """Every `num_shards`-th element, from number `index` on."""
-        if not 0 <= _counted(index) < check_positive_int("num_shards", num_shards):
+        """Every `num_shards`-th element, from number `index` on.
+
+        Raises
+        ------
+        ValueError
+            If index is not from 0 to num_shards - 1.
+        """
+        if not 0 <= counted(index) < check_positive_int("num_shards", num_shards):
             raise ValueError(f"index is from 0 to num_shards - 1. Received: index={index}, num_shards={num_shards}")
         count = self._cardinality
         left = count if count < 0 else max(0, -(-(count - index) // num_shards))
@@ -380,33 +416,3 @@ class _Slices(Dataset):
         indices = self._stream()
         while group := list(itertools.islice(indices, size)):
             yield map_leaves(lambda a, group=group: a[group], self._arrays), len(group)
-
-
-def _called(function):
-    """What `map` does to an element."""
-    return lambda element: arrays_of(_apply(function, element))
-
-
-def _apply(function, element):
-    return function(*element) if isinstance(element, tuple) else function(element)
-
-
-def _is_list_of_arrays(tensors):
-    return isinstance(tensors, list) and len(tensors) > 0 and all(isinstance(t, np.ndarray) and t.ndim for t in tensors)
-
-
-def _counted(count):
-    if not is_integer(count):
-        raise TypeError(f"expected an integer. Received: {count!r}")
-    return int(count)
-
-
-def _at_most(count, cardinality):
-    return cardinality if cardinality == UNKNOWN_CARDINALITY else count if cardinality < 0 else min(count, cardinality)
-
-
-def _shortest(datasets):
-    counts = [d._cardinality for d in datasets if d._cardinality != INFINITE_CARDINALITY]
-    if not counts:
-        return INFINITE_CARDINALITY
-    return UNKNOWN_CARDINALITY if UNKNOWN_CARDINALITY in counts else min(counts)

@@ -26,7 +26,19 @@ class EagerArray(np.ndarray):
 
 
 def map_leaves(function: Callable[..., Any], *elements: Element) -> Element:
-    """The structure of `elements`, which all have the same, with function(leaf, …) in place of their leaves."""
+    """The structure of `elements`, which all have the same, with function(leaf, …) in place of their leaves.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one leaf of each element.
+    *elements : array, or tuple or dictionary of elements
+
+    Raises
+    ------
+    DataError
+        If their structures differ.
+    """
     first = elements[0]
     if isinstance(first, dict):
         _same_keys(elements)
@@ -58,6 +70,27 @@ def arrays_of(element: Element) -> Element:
         If a leaf cannot be an array.
     """
     return map_leaves(_array, _without_lists(element))
+
+
+def applied(function: Callable[..., Any], element: Element) -> Any:
+    """function(element); a tuple's parts are its arguments."""
+    return function(*element) if isinstance(element, tuple) else function(element)
+
+
+def arrays_from(function: Callable[..., Any], element: Element) -> Element:
+    """What a user's function makes of an element.
+
+    Raises
+    ------
+    DataError
+        If that is no array.
+    """
+    return arrays_of(applied(function, element))
+
+
+def is_list_of_arrays(tensors: object) -> bool:
+    """Whether a list stands for a tuple of arrays, not for one array."""
+    return isinstance(tensors, list) and len(tensors) > 0 and all(isinstance(t, np.ndarray) and t.ndim for t in tensors)
 
 
 def stacked(elements: Sequence[Element]) -> Element:

@@ -218,6 +218,11 @@ class ImageDataGenerator:
             Whether rows without a file are left out.
         **options
             target_size, color_mode, batch_size, shuffle, seed and those of `flow_from_directory`.
+
+        Raises
+        ------
+        DataError
+            If none of the files exists.
         """
         check_choice("class_mode", class_mode, CLASS_MODES)
         root = "" if directory is None else os.fspath(directory)
@@ -255,7 +260,17 @@ class ImageDataGenerator:
     # ---------------------------------------------------------------------------------------------------- images
 
     def augmented(self, images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """Images (N, H, W, C) changed at random and standardized, float32."""
+        """Images changed at random and standardized.
+
+        Parameters
+        ----------
+        images : array (N, H, W, C)
+        generator : numpy.random.Generator
+
+        Returns
+        -------
+        array (N, H, W, C), float32
+        """
         shape = images.shape[1:]
         transforms = [self._drawn(shape, generator) for _ in images]
         images = transformed(images, transforms, self.fill_mode, self.cval, self.interpolation_order)
@@ -266,7 +281,14 @@ class ImageDataGenerator:
         return self._drawn(img_shape, _generator(seed))
 
     def apply_transform(self, x: np.ndarray, transform_parameters: Transform) -> np.ndarray:
-        """The image x (H, W, C), changed."""
+        """The image x (H, W, C), changed.
+
+        Parameters
+        ----------
+        x : array (H, W, C)
+        transform_parameters : mapping
+            As `get_random_transform` gives it: theta and shear in degrees, tx and ty in pixels, zx, zy, …
+        """
         image = _one_image(x)
         return transformed(image, [transform_parameters], self.fill_mode, self.cval, self.interpolation_order)[0]
 
@@ -309,6 +331,11 @@ class ImageDataGenerator:
         rounds : int, default 1
             How often, then.
         seed : int, optional
+
+        Raises
+        ------
+        ShapeError
+            If x is not images.
         """
         images = np.array(real_array(x, "x"), np.float32)
         if images.ndim != 4:

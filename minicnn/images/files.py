@@ -138,7 +138,13 @@ def read_image(
     crop: bool = False,
     pad: bool = False,
 ) -> np.ndarray:
-    """A picture as float32 pixels from 0 to 255, (H, W, C); arguments as for `image_dataset_from_directory`."""
+    """A picture as float32 pixels from 0 to 255, (H, W, C); arguments as for `image_dataset_from_directory`.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
     image = _opened(path, color_mode)
     pixels = np.asarray(image)
     if image.mode in _DEEP:
@@ -164,6 +170,11 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: DTypeLike | No
     Returns
     -------
     array (H, W, C), or (C, H, W)
+
+    Raises
+    ------
+    ShapeError
+        If there are not two or three axes.
     """
     pixels = np.array(img, dtype or np.float32)
     if pixels.ndim == 2:
@@ -190,6 +201,11 @@ def array_to_img(
     Returns
     -------
     PIL.Image.Image
+
+    Raises
+    ------
+    ShapeError
+        If x has another shape.
     """
     pixels = np.asarray(x, np.float64)
     if data_format == "channels_first" and pixels.ndim == 3:
@@ -248,6 +264,11 @@ def smart_resize(
     Returns
     -------
     array (height, width, C) or (N, height, width, C), float32
+
+    Raises
+    ------
+    ShapeError
+        If x is not one image or several.
     """
     check_choice("interpolation", interpolation, INTERPOLATIONS)
     images = np.asarray(x)

@@ -12,7 +12,7 @@ import numpy as np
 from minicnn import random
 from minicnn.checks import check_choice, check_number, check_pair, check_positive_int
 from minicnn.data import Dataset
-from minicnn.data.dataset import UNKNOWN_CARDINALITY
+from minicnn.data.counting import UNKNOWN_CARDINALITY
 from minicnn.data.reading import mapped, processors, read_ahead
 from minicnn.errors import DataError
 from minicnn.images.files import CHANNELS, EXTENSIONS, read_image
@@ -40,6 +40,14 @@ class Listing(NamedTuple):
 
 def list_classes(directory: str | os.PathLike[str], class_names: Sequence[str] | None, follow_links: bool) -> Listing:
     """The pictures in the folders below `directory`, whose names are the classes.
+
+    Parameters
+    ----------
+    directory : str or path-like
+    class_names : list of str, optional
+        The classes in another order, or some of them.
+    follow_links : bool
+        Whether folders that are links are entered.
 
     Raises
     ------

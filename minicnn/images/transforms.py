@@ -20,6 +20,13 @@ def affine_matrix(transform: Transform, height: int, width: int) -> np.ndarray |
 
     Rotation, shift, shear and zoom one after the other, around the middle: as Keras does for square images. (For others
     it takes the middle of the image on its side.)
+
+    Parameters
+    ----------
+    transform : mapping
+        In Keras's names, see `Transform`.
+    height, width : int
+        Of the image.
     """
     theta, shear = (np.deg2rad(transform.get(name, 0)) for name in ("theta", "shear"))
     matrix = np.eye(3)

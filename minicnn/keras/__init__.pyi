@@ -1,6 +1,38 @@
-"""The alias that `minicnn/_keras_alias.py` makes, for type checkers and editors alone: Python never reads these files.
+"""What type checkers and editors see of the names that `__init__.py` finds when they are asked for.
 
-Every module is a folder, because checkers take a folder for something that can be imported.
+The stubs show minicnn's own classes, with today's arguments. A further name is of type Any; in `layers`, an error.
 """
 
-from minicnn import *
+import minicnn.graph
+from minicnn.initializers import Initializer as Initializer
+from minicnn.keras import activations as activations
+from minicnn.keras import applications as applications
+from minicnn.keras import backend as backend
+from minicnn.keras import callbacks as callbacks
+from minicnn.keras import config as config
+from minicnn.keras import constraints as constraints
+from minicnn.keras import datasets as datasets
+from minicnn.keras import initializers as initializers
+from minicnn.keras import layers as layers
+from minicnn.keras import losses as losses
+from minicnn.keras import metrics as metrics
+from minicnn.keras import models as models
+from minicnn.keras import ops as ops
+from minicnn.keras import optimizers as optimizers
+from minicnn.keras import preprocessing as preprocessing
+from minicnn.keras import random as random
+from minicnn.keras import regularizers as regularizers
+from minicnn.keras import saving as saving
+from minicnn.keras import utils as utils
+from minicnn.keras import wrappers as wrappers
+from minicnn.layers import Input as Input
+from minicnn.layers import Layer as Layer
+from minicnn.losses import Loss as Loss
+from minicnn.metrics import Metric as Metric
+from minicnn.models import Model as Model
+from minicnn.models import Sequential as Sequential
+from minicnn.optimizers import Optimizer as Optimizer
+from minicnn.regularizers import Regularizer as Regularizer
+
+__version__: str
+KerasTensor = minicnn.graph.Tensor

@@ -39,6 +39,11 @@ def lookup(
         Name → module that holds it; "module.other" where it is called otherwise there.
     old : mapping, optional
         A name that Keras has dropped → the name of today, in the same module.
+
+    Returns
+    -------
+    callable
+        Raises `NotInMinicnn` for a name that is not there, with the reason or the nearest name.
     """
     sources, modules = tuple(sources), frozenset(modules)
     short = module.removeprefix("minicnn.")

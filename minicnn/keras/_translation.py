@@ -49,7 +49,16 @@ def translated(core: type, translate: Translate, module: str, **attributes: Any)
 
 
 def renamed(owner: str, kwargs: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """The arguments with today's names for old ones; each is warned about once."""
+    """The arguments with today's names for old ones; each is warned about once.
+
+    Parameters
+    ----------
+    owner : str
+        Whose arguments they are, for the warning.
+    kwargs : dict
+    names : mapping
+        Old name → today's.
+    """
     result = {}
     for name, value in kwargs.items():
         if name in names:
@@ -59,7 +68,16 @@ def renamed(owner: str, kwargs: dict[str, Any], names: Mapping[str, str]) -> dic
 
 
 def without(owner: str, kwargs: dict[str, Any], dropped: Mapping[str, str]) -> dict[str, Any]:
-    """The arguments without those that change nothing; where there is a sentence on it, it is said once."""
+    """The arguments without those that change nothing.
+
+    Parameters
+    ----------
+    owner : str
+        Whose arguments they are.
+    kwargs : dict
+    dropped : mapping
+        Name → a sentence on it, said once as a warning; "": nothing is said.
+    """
     for name in kwargs.keys() & dropped.keys():
         if dropped[name]:
             warn_once(f"{owner}({name}=…): {dropped[name]}")

@@ -2,11 +2,13 @@
 
 from minicnn.layers import (
     activity,
+    arithmetic,
     augmentation,
     conv_transpose,
     cropping,
     depthwise,
     dropout,
+    elementary,
     feature_normalization,
     further_activations,
     global_pooling,
@@ -16,6 +18,7 @@ from minicnn.layers import (
     noise,
     normalization,
     one_dimensional,
+    placed_resizing,
     pointwise,
     random_flip,
     random_pixels,
@@ -27,11 +30,13 @@ from minicnn.layers import (
     zero_padding,
 )
 from minicnn.layers.activity import *  # noqa: F403
+from minicnn.layers.arithmetic import *  # noqa: F403
 from minicnn.layers.augmentation import *  # noqa: F403
 from minicnn.layers.conv_transpose import *  # noqa: F403
 from minicnn.layers.cropping import *  # noqa: F403
 from minicnn.layers.depthwise import *  # noqa: F403
 from minicnn.layers.dropout import *  # noqa: F403
+from minicnn.layers.elementary import *  # noqa: F403
 from minicnn.layers.feature_normalization import *  # noqa: F403
 from minicnn.layers.further_activations import *  # noqa: F403
 from minicnn.layers.global_pooling import *  # noqa: F403
@@ -41,6 +46,7 @@ from minicnn.layers.merging import *  # noqa: F403
 from minicnn.layers.noise import *  # noqa: F403
 from minicnn.layers.normalization import *  # noqa: F403
 from minicnn.layers.one_dimensional import *  # noqa: F403
+from minicnn.layers.placed_resizing import *  # noqa: F403
 from minicnn.layers.pointwise import *  # noqa: F403
 from minicnn.layers.random_flip import *  # noqa: F403
 from minicnn.layers.random_pixels import *  # noqa: F403
@@ -53,11 +59,13 @@ from minicnn.layers.zero_padding import *  # noqa: F403
 
 __all__: list[str] = []
 __all__ += activity.__all__
+__all__ += arithmetic.__all__
 __all__ += augmentation.__all__
 __all__ += conv_transpose.__all__
 __all__ += cropping.__all__
 __all__ += depthwise.__all__
 __all__ += dropout.__all__
+__all__ += elementary.__all__
 __all__ += feature_normalization.__all__
 __all__ += further_activations.__all__
 __all__ += global_pooling.__all__
@@ -67,6 +75,7 @@ __all__ += merging.__all__
 __all__ += noise.__all__
 __all__ += normalization.__all__
 __all__ += one_dimensional.__all__
+__all__ += placed_resizing.__all__
 __all__ += pointwise.__all__
 __all__ += random_flip.__all__
 __all__ += random_pixels.__all__

@@ -81,7 +81,13 @@ eval = get_value
 
 
 def set_value(x: Any, value: Any) -> None:
-    """Set a variable, such as ``model.optimizer.lr``."""
+    """Set a variable, such as ``model.optimizer.lr``.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
     if not hasattr(x, "assign"):
         raise TypeError(f"set_value takes a variable, such as model.optimizer.lr. Received: {type(x).__name__}")
     x.assign(value)

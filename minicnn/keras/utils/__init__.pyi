@@ -1,1 +1,17 @@
+from typing import Any
+
+from minicnn.images import array_to_img as array_to_img
+from minicnn.images import image_dataset_from_directory as image_dataset_from_directory
+from minicnn.images import img_to_array as img_to_array
+from minicnn.images import load_img as load_img
+from minicnn.images import save_img as save_img
+from minicnn.registry import custom_object_scope as custom_object_scope
 from minicnn.utils import *
+from minicnn.utils import Sequence
+from minicnn.visualization import plot_model
+
+CustomObjectScope = custom_object_scope
+PyDataset = Sequence
+model_to_dot = plot_model
+
+def __getattr__(name: str) -> Any: ...

@@ -1,0 +1,32 @@
+"""How many elements a data set has."""
+
+from minicnn.checks import is_integer
+
+INFINITE_CARDINALITY = -1
+UNKNOWN_CARDINALITY = -2
+
+
+def counted(count: object) -> int:
+    """A user's number of elements.
+
+    Raises
+    ------
+    TypeError
+        If it is no integer.
+    """
+    if not is_integer(count):
+        raise TypeError(f"expected an integer. Received: {count!r}")
+    return int(count)
+
+
+def at_most(count: int, cardinality: int) -> int:
+    """The number of elements where only the first `count` are taken."""
+    return cardinality if cardinality == UNKNOWN_CARDINALITY else count if cardinality < 0 else min(count, cardinality)
+
+
+def shortest(counts: list[int]) -> int:
+    """The number of elements of the shortest of several data sets."""
+    finite = [count for count in counts if count != INFINITE_CARDINALITY]
+    if not finite:
+        return INFINITE_CARDINALITY
+    return UNKNOWN_CARDINALITY if UNKNOWN_CARDINALITY in finite else min(finite)

@@ -40,7 +40,7 @@ class Conv2D(KernelLayer):
     strides : int or (int, int), default 1
     padding : {"valid", "same"}, default "valid"
         "same" pads with zeros to ceil(size / stride) positions, the odd pixel at the end.
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
         Images are (N, H, W, C).
     dilation_rate : int or (int, int), default 1
         Distance between taps.

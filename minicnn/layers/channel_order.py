@@ -1,4 +1,4 @@
-"""Channels that are not the last axis: ``data_format="channels_first"`` of any layer, `BatchNormalization` over any axis.
+"""Channels that are not the last axis: ``data_format="channels_first"``, and `BatchNormalization` over any axis.
 
 One mechanism for all: the layer's input is moved so that the channels are the last axis, a copy of the layer for that
 order computes with the same weights, and its output is moved back.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn.layers.rare_forms import check_axes
+from minicnn.own_parts import is_of_package
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
 if TYPE_CHECKING:
@@ -95,9 +97,14 @@ def lower_in_order(lower: Callable[..., Any]) -> Callable[..., Any]:
 
 def _channels_axis(layer):
     """Where a layer's input has its channels, counted with the batch axis; -1: where all formulas expect them."""
-    if getattr(layer, "data_format", None) == "channels_first":
+    if getattr(layer, "data_format", None) == "channels_first" and _has_data_format(type(layer)):
         return 1
     return layer.axis if layer.axis_is_of_channels else -1
+
+
+def _has_data_format(cls):
+    """Whether the argument is the package's; a user's layer may have one of its own, and its own formulas for it."""
+    return any("data_format" in signature(c.__init__).parameters for c in cls.__mro__ if is_of_package(c))
 
 
 def _channels_last(layer):

@@ -353,7 +353,7 @@ def test_bad_constructor_arguments(make, error, match):
         ((28, 28), [ZeroPadding2D(name="z")], r"'z'.*3 axes"),
         ((6, 6, 3), [Conv2D(4, 3, groups=2, name="g")], "'g'.*multiple of groups=2. Received: 3 channels"),
         ((6, 6, 3), [Reshape((7, 7), name="r")], "'r'.*108 elements"),
-        ((6, 6, 3), [BatchNormalization(axis=1, name="n")], "'n'.*last axis"),
+        ((6, 6, 3), [BatchNormalization(axis=4, name="n")], "'n'.*axis is counted.*axis="),
     ],
 )
 def test_layers_that_do_not_fit(shape, layers, match):

@@ -120,6 +120,8 @@ def test_a_layer_without_a_model():
         (layers.Conv2D(4, 3, strides=2), (None, 9, None, 3), (None, 4, None, 4)),
         (layers.Conv1D(4, 3, dilation_rate=40), (None, None, 3), (None, None, 4)),  # a window of 81
         (layers.Conv2DTranspose(2, 3, data_format="channels_first"), (1, 3, None, 4), (1, 2, None, 6)),
+        (layers.DepthwiseConv2D(3, depth_multiplier=2), (None, None, 5, 3), (None, None, 3, 6)),
+        (layers.SeparableConv1D(4, 3), (None, 5, 3), (None, 3, 4)),
         (layers.GlobalAveragePooling2D(), (None, None, None, 3), (None, 3)),
         (layers.Resizing(5, 6), (None, None, None, 3), (None, 5, 6, 3)),
         (layers.Flatten(), (None, None, 3), (None, None)),

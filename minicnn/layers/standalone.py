@@ -45,19 +45,15 @@ class Standalone:
         if self.graph is not None:
             return (batch, *self.build_for(sample_shapes(input_shape))[0])
         if not _has_unknown(input_shape):
-            return (batch, *self._output_shape(input_shape))
+            return (batch, *_shape_behind(self, input_shape))
         for sizes in _TRIED:
             try:
-                small, large = (self._output_shape(_with_size(input_shape, size)) for size in sizes)
+                small, large = (_shape_behind(self, _with_size(input_shape, size)) for size in sizes)
             except ShapeError as refused:  # a window does not fit, or a shape into another: the next may
                 error = refused
             else:
                 return (batch, *(a if a == b else None for a, b in zip(small, large, strict=True)))
         raise error
-
-    def _output_shape(self, input_shape):
-        """A sample's shape behind a copy of this layer."""
-        return type(self).from_config(self.get_config()).build_for(sample_shapes(input_shape))[0]
 
     @property
     def losses(self) -> list[float]:
@@ -82,6 +78,11 @@ def sample_shapes(input_shape: BatchShape | Sequence[BatchShape]) -> tuple[tuple
             f"Received: {input_shape}"
         )
     return shapes
+
+
+def _shape_behind(layer, input_shape):
+    """A sample's shape behind a copy of the layer."""
+    return type(layer).from_config(layer.get_config()).build_for(sample_shapes(input_shape))[0]
 
 
 def _has_unknown(input_shape):

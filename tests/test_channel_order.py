@@ -83,7 +83,7 @@ def test_batch_normalization_over_any_axis(axis, rng):
 
 @pytest.mark.parametrize("axis", [0, 4, -4])
 def test_an_axis_that_cannot_be(axis):
-    with pytest.raises(ShapeError, match="axis is counted with the batch axis"):
+    with pytest.raises(ShapeError, match=r"\(BatchNormalization\): an axis is counted with the batch axis"):
         layers.BatchNormalization(axis)(X[0])
 
 

@@ -28,22 +28,22 @@ class MoveAxis(Step):
 
     Parameters
     ----------
-    name : str
-        Of the layer that it is part of.
+    layer : Layer
+        Which it is part of, for messages.
     source, target : int
         As of `numpy.moveaxis`, counted with the batch axis.
     """
 
     uses_input = False
 
-    def __init__(self, name: str, source: int, target: int) -> None:
-        self.name: str = name
+    def __init__(self, layer: Layer, source: int, target: int) -> None:
+        self.layer: Layer = layer
         self.source: int = source
         self.target: int = target
 
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
-        check_axes(self, [a for a in (self.source, self.target) if a != -1], shape)
+        check_axes(self.layer, [a for a in (self.source, self.target) if a != -1], shape)
         return tuple(shape[axis - 1] for axis in self._order(shape))
 
     def _order(self, shape):
@@ -73,8 +73,8 @@ def build_in_order(build: Callable[..., Any]) -> Callable[..., Any]:
             return build(self, input_shapes)
         twin = _channels_last(self)
         twin.add_weight = self.add_weight  # they are this layer's
-        shape = build(twin, (MoveAxis(self.name, axis, -1).build(input_shapes),))
-        return MoveAxis(self.name, -1, axis).build((shape,))
+        shape = build(twin, (MoveAxis(self, axis, -1).build(input_shapes),))
+        return MoveAxis(self, -1, axis).build((shape,))
 
     return wrapped
 
@@ -89,7 +89,7 @@ def lower_in_order(lower: Callable[..., Any]) -> Callable[..., Any]:
             return lower(self)
         twin = _channels_last(self)
         twin.activation = None
-        steps = [MoveAxis(self.name, axis, -1), *lower(twin), MoveAxis(self.name, -1, axis)]
+        steps = [MoveAxis(self, axis, -1), *lower(twin), MoveAxis(self, -1, axis)]
         return steps if self.activation is None else [*steps, self.activation]
 
     return wrapped

@@ -24,7 +24,7 @@ Pair: TypeAlias = int | Sequence[int]
 """Height and width, or one number for both."""
 
 Padding: TypeAlias = Literal["valid", "same"]
-DataFormat: TypeAlias = Literal["channels_last"] | None
+DataFormat: TypeAlias = Literal["channels_last", "channels_first"] | None
 FilePath: TypeAlias = str | os.PathLike[str]
 
 Logs: TypeAlias = dict[str, float]

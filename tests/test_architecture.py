@@ -85,7 +85,9 @@ FLOORS = {
         ("activations", "merge"),
         ("base",),
         ("one_off",),
-        ("contract", "names", "rare_forms", "rare_options", "shapes", "standalone"),
+        ("standalone",),
+        ("channel_order",),
+        ("contract", "names", "rare_forms", "rare_options", "shapes"),
     ),
     "minicnn.losses": (
         ("function_loss", "further"),

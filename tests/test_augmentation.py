@@ -570,7 +570,7 @@ def test_positions_of_the_arguments_are_keras_s():
         (lambda: RandomRotation(0.1, interpolation="cubic"), "`interpolation` must be one of 'bilinear'"),
         (lambda: RandomRotation(0.1, fill_value="black"), "`fill_value` must be a finite number"),
         (lambda: RandomRotation(0.1, seed=-1), "`seed` must be None or an integer"),
-        (lambda: RandomRotation(0.1, data_format="channels_first"), "channels_last"),
+        (lambda: RandomRotation(0.1, data_format="first"), "channels_last"),
         (lambda: Rescaling("1/255"), "`scale` must be a number"),
         (lambda: Rescaling([[1.0]]), "`scale` must be a number"),
         (lambda: Rescaling(1, float("inf")), "`offset` must be a finite number"),

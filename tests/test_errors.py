@@ -305,8 +305,8 @@ def test_unknown_backend_and_environment(monkeypatch, model):
         (lambda: Conv2D(3, 3, dilation_rate=0), ValueError, "dilation_rate=0"),
         (lambda: Conv2D(3, 3, groups=0), ValueError, "groups=0"),
         (lambda: Conv2D(3, 3, groups=2), ValueError, "multiple of groups.*filters=3, groups=2"),
-        (lambda: Conv2D(3, 3, data_format="channels_first"), ValueError, "channels_last.*moveaxis.*channels_first"),
-        (lambda: Flatten(data_format="channels_first"), ValueError, "channels_first"),
+        (lambda: Conv2D(3, 3, data_format="NCHW"), ValueError, "'channels_last', 'channels_first'.*'NCHW'"),
+        (lambda: Flatten(data_format="first"), ValueError, "'first'"),
         (lambda: MaxPooling2D(0), ValueError, "pool_size=0"),
         (lambda: AveragePooling2D("2"), ValueError, "pool_size='2'"),
         (lambda: AveragePooling2D(2, padding=1), ValueError, "padding"),
@@ -353,7 +353,7 @@ def test_bad_constructor_arguments(make, error, match):
         ((28, 28), [ZeroPadding2D(name="z")], r"'z'.*3 axes"),
         ((6, 6, 3), [Conv2D(4, 3, groups=2, name="g")], "'g'.*multiple of groups=2. Received: 3 channels"),
         ((6, 6, 3), [Reshape((7, 7), name="r")], "'r'.*108 elements"),
-        ((6, 6, 3), [BatchNormalization(axis=1, name="n")], "'n'.*last axis"),
+        ((6, 6, 3), [BatchNormalization(axis=4, name="n")], "'n'.*axis is counted.*axis="),
     ],
 )
 def test_layers_that_do_not_fit(shape, layers, match):

@@ -247,6 +247,7 @@ def test_rearranging(rng):
     x = rng.normal(size=(2, 3, 4, 5)).astype(np.float32)
     np.testing.assert_array_equal(layers.Permute((3, 1, 2))(x), x.transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(layers.RepeatVector(3)(x[:, 0, 0]), x[:, 0, 0][:, None].repeat(3, axis=1))
+    np.testing.assert_array_equal(layers.Identity()(x), x)
     with pytest.raises(ValueError, match="in some order"):
         layers.Permute((0, 1))
 

@@ -259,7 +259,7 @@ def read_stack(*entries):
         (
             {
                 "class_name": "Conv2D",
-                "config": {"name": "c", "filters": 1, "kernel_size": 1, "data_format": "channels_first"},
+                "config": {"name": "c", "filters": 1, "kernel_size": 1, "data_format": "first"},
             },
             "channels_last",
         ),

@@ -110,7 +110,39 @@ def test_a_layer_without_a_model():
     model = mc.Sequential([layers.Input((4,)), layers.Dense(2)])
     assert model.compute_output_shape((7, 4)) == (7, 2)
     with pytest.raises(ShapeError, match="only the first size may be unknown"):
-        layers.Conv2D(4, 3).compute_output_shape((None, None, None, 3))
+        model.compute_output_shape((None, None))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [  # compute_output_shape of Keras 3.15.1
+        (layers.Conv2D(4, 3), (2, None, None, 3), (2, None, None, 4)),
+        (layers.Conv2D(4, 3, strides=2), (None, 9, None, 3), (None, 4, None, 4)),
+        (layers.Conv1D(4, 3, dilation_rate=40), (None, None, 3), (None, None, 4)),  # a window of 81
+        (layers.Conv2DTranspose(2, 3, data_format="channels_first"), (1, 3, None, 4), (1, 2, None, 6)),
+        (layers.DepthwiseConv2D(3, depth_multiplier=2), (None, None, 5, 3), (None, None, 3, 6)),
+        (layers.SeparableConv1D(4, 3), (None, 5, 3), (None, 3, 4)),
+        (layers.GlobalAveragePooling2D(), (None, None, None, 3), (None, 3)),
+        (layers.Resizing(5, 6), (None, None, None, 3), (None, 5, 6, 3)),
+        (layers.Flatten(), (None, None, 3), (None, None)),
+        (layers.Reshape((7, -1)), (None, None, 2), (None, 7, None)),
+        (layers.Reshape((7, 2)), (None, None), (None, 7, 2)),
+        (layers.Concatenate(), [(None, None, 2), (None, None, 3)], (None, None, 5)),
+    ],
+)
+def test_sizes_that_are_not_known(layer, shape, expected):
+    assert layer.compute_output_shape(shape) == expected
+    assert not layer.built
+
+
+def test_losses_of_a_layer():
+    layer = layers.Dense(3, kernel_initializer="ones", kernel_regularizer="l2", bias_regularizer="l1")
+    assert layer.losses == []
+    model = mc.Sequential([layers.Input((2,)), layer, layers.Dense(1)])
+    np.testing.assert_allclose(layer.losses, [0.06, 0])  # 0.01 · 6 ones
+    np.testing.assert_allclose(model.losses, [0.06, 0])
+    layer.trainable = False
+    assert layer.losses == []
 
 
 def test_add_weight_as_in_keras():

@@ -216,7 +216,7 @@ class RandomTranslation(RandomImages):
     seed : int, optional
         Default: drawn from the model's seed. With one, a call on arrays draws the same each time.
     fill_value : float, default 0
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
 
     Notes
     -----

@@ -40,8 +40,8 @@ class Conv2D(KernelLayer):
     strides : int or (int, int), default 1
     padding : {"valid", "same"}, default "valid"
         "same" pads with zeros to ceil(size / stride) positions, the odd pixel at the end.
-    data_format : {None, "channels_last"}
-        Images are (N, H, W, C).
+    data_format : {None, "channels_last", "channels_first"}
+        Images are (N, H, W, C), or (N, C, H, W), which is slower: see `layers.channel_order`.
     dilation_rate : int or (int, int), default 1
         Distance between taps.
     groups : int, default 1

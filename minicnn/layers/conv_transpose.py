@@ -39,7 +39,7 @@ class Conv2DTranspose(WithKernel):
         "same": the output is strides times as large; "valid": (size - 1) · stride + max(kernel, stride).
     output_padding : int or (int, int), optional
         Rows and columns beyond (size - 1) · stride + kernel ("valid") or + kernel mod 2 ("same").
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     dilation_rate : int or (int, int), default 1
     activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer :
         As for `Conv2D`.

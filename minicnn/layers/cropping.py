@@ -26,7 +26,7 @@ class Cropping2D(Layer):
     ----------
     cropping : int, (int, int) or ((int, int), (int, int)), default 0
         One number for all sides; (rows above and below, columns left and right); or ((top, bottom), (left, right)).
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     """
 
     uses_input = False

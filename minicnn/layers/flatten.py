@@ -39,7 +39,7 @@ class Flatten(View):
 
     Parameters
     ----------
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     """
 
     def __init__(self, data_format: DataFormat = None, **kwargs: Unpack[LayerOptions]) -> None:

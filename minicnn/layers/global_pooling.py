@@ -48,7 +48,7 @@ class GlobalAveragePooling2D(_GlobalPooling2D):
 
     Parameters
     ----------
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     keepdims : bool, default False
         Whether the output is (N, 1, 1, C) rather than (N, C).
     """

@@ -36,7 +36,7 @@ class ScaleAndShiftOptions(LayerOptions, total=False):
 
 
 class BatchNormalization(Layer):
-    """y = gamma · (x - mean) / √(variance + epsilon) + beta, per channel (the last axis).
+    """y = gamma · (x - mean) / √(variance + epsilon) + beta, per channel.
 
     In training, mean and (biased) variance are the batch's; the moving averages follow them and serve otherwise.
     (Ioffe, Szegedy: "Batch normalization", 2015.)
@@ -44,7 +44,7 @@ class BatchNormalization(Layer):
     Parameters
     ----------
     axis : int, default -1
-        Must be the last axis.
+        Of the channels, counted with the batch axis.
     momentum : float, default 0.99
         moving ← momentum · moving + (1 - momentum) · batch.
     epsilon : float, default 1e-3
@@ -60,6 +60,7 @@ class BatchNormalization(Layer):
     """
 
     rare_options = (*Layer.rare_options, *SCALE_AND_SHIFT)
+    axis_is_of_channels = True
 
     def __init__(
         self,
@@ -87,8 +88,6 @@ class BatchNormalization(Layer):
 
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
-        if self.axis not in (-1, len(shape)):
-            raise ValueError(f"only the last axis can be normalized: axis: int = -1. Received: axis={self.axis}")
         channels = shape[-1:]
         if self.scale:
             self.add_weight(
@@ -159,13 +158,13 @@ class FusedNormalization(Step):
         moving = MovingAverages(params["moving_mean"], params["moving_variance"], layer.momentum)
         arrays = xs[0], ws.y, params.get("gamma"), params.get("beta"), _moments(ws), moving
         further = xs[1] if self.added else None, self.relu is not None
-        ws.ops.batch_norm(*arrays, layer.epsilon, ws.training and layer.trainable, *further)
+        ws.ops.batch_norm(*arrays, layer.epsilon, ws.training and layer.moving_mean.layer.trainable, *further)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         inputs = ws.xs[0], ws.y if self.relu else None, dy, ws.params.get("gamma"), _moments(ws)
         dx, dadded = ws.dxs if self.added else (*ws.dxs, None)
         gradients = dx, dadded, ws.grads.get("gamma"), ws.grads.get("beta")
-        ws.ops.batch_norm_backward(*inputs, *gradients, ws.training and self.layer.trainable)
+        ws.ops.batch_norm_backward(*inputs, *gradients, ws.training and self.layer.moving_mean.layer.trainable)
 
 
 def _moments(ws):

@@ -166,7 +166,7 @@ class MaxPooling1D(_Pooling1D):
     strides : int, optional
         Default: the pool size.
     padding : {"valid", "same"}, default "valid"
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     """
 
     pooling = MaxPooling2D
@@ -259,7 +259,7 @@ class ZeroPadding1D(_Ends):
     ----------
     padding : int or (int, int), default 1
         How many at each end, or (at the start, at the end).
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     """
 
     def __init__(

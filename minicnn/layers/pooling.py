@@ -79,7 +79,7 @@ class MaxPooling2D(_Pooling2D):
         Default: the pool size.
     padding : {"valid", "same"}, default "valid"
         Padding never wins.
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
 
     Notes
     -----
@@ -109,7 +109,7 @@ class AveragePooling2D(_Pooling2D):
     strides : int or (int, int), optional
         Default: the pool size.
     padding : {"valid", "same"}, default "valid"
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
 
     Notes
     -----

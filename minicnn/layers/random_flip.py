@@ -24,7 +24,7 @@ class RandomFlip(RandomImages):
         is half a turn, or not at all, as in Keras 3.
     seed : int, optional
         Default: drawn from the model's seed.
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     """
 
     is_exact = True

@@ -150,7 +150,7 @@ class RandomCrop(Resampled, ImageLayer):
     height, width : int
     seed : int, optional
         Default: drawn from the model's seed.
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     """
 
     acts_on_arrays = True

@@ -1,4 +1,4 @@
-"""Samples whose axes are in another order, and vectors repeated as rows."""
+"""Samples as they are, or with their axes in another order, and vectors repeated as rows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,28 @@ import numpy as np
 from minicnn.checks import check_positive_int
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
+from minicnn.layers.flatten import View
 from minicnn.layers.shapes import check_rank
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
 
-__all__ = ["Permute", "RepeatVector"]
+__all__ = ["Identity", "Permute", "RepeatVector"]
+
+
+class Identity(View):
+    """Samples as they are."""
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        return input_shapes[0]
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        return xs[0]
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls(), [(4, 3, 2)]
 
 
 class Permute(Layer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
@@ -46,6 +47,12 @@ class Reshape(View):
                 f"target_shape={self.target_shape} does not fit samples of {size} elements. Received: {input_shapes[0]}"
             )
         return shape
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """As of every layer; of a size that is not known, target_shape says all that is to be said."""
+        if None not in tuple(input_shape)[1:]:
+            return super().compute_output_shape(input_shape)
+        return (input_shape[0], *(None if n == -1 else n for n in self.target_shape))
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         x = graph.channels_last(xs[0])

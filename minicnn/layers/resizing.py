@@ -97,7 +97,7 @@ class UpSampling2D(Resampled):
     ----------
     size : int or (int, int), default 2
         Factors of height and width.
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     interpolation : {"nearest", "bilinear", "bicubic"}, default "nearest"
         "nearest" repeats every row and column; "bilinear" and "bicubic" take pixels for squares whose values are those
         of their centres.
@@ -149,7 +149,7 @@ class Resizing(Resampled, ImageLayer):
     fill_value : float, default 0
     antialias : bool, default False
         Whether an image that becomes smaller is made of all its pixels, rather than of those nearest to the new ones.
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class CenterCrop(Resampled, ImageLayer):
     Parameters
     ----------
     height, width : int
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     """
 
     def __init__(self, height: int, width: int, data_format: DataFormat = None, **kwargs: Unpack[LayerOptions]) -> None:

@@ -6,25 +6,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from minicnn.checks import check_choice
 from minicnn.errors import ShapeError
 from minicnn.hints import DataFormat
 from minicnn.step import Shape, Step
 
 
 def check_data_format(data_format: DataFormat) -> DataFormat:
-    """`data_format`, if it says that images are channels-last.
-
-    Raises
-    ------
-    ValueError
-        Otherwise.
-    """
-    if data_format not in (None, "channels_last"):
-        raise ValueError(
-            "images are (N, H, W, C): data_format must be 'channels_last'; move the channels with "
-            f"numpy.moveaxis(x, 1, -1). Received: data_format={data_format!r}"
-        )
-    return data_format
+    """`data_format`, if it is one; ValueError otherwise."""
+    return check_choice("data_format", data_format, (None, "channels_last", "channels_first"))
 
 
 def check_rank(layer: Step, shape: Shape, rank: int, meaning: str) -> None:

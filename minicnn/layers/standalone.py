@@ -11,18 +11,26 @@ from inspect import signature
 from typing import Any
 
 from minicnn.errors import ShapeError
+from minicnn.layers.channel_order import build_in_order, lower_in_order
 
 BatchShape = Sequence[int | None]  # with the batch axis in front, which is None or any number
+
+_TRIED = (60, 120), (2520, 5040)
+"""Sizes that stand for an unknown one: what differs between the two is unknown too. All small numbers divide them."""
 
 
 class Standalone:
     """Mixin of `Layer`: what takes shapes with the batch axis, as Keras writes them."""
 
+    axis_is_of_channels = False  # whether the argument `axis` says where the channels are
+
     def __init_subclass__(cls, **options: Any) -> None:
         """Let `build` take Keras's ``(None, 8)`` too, beside the shapes of samples that a graph gives it."""
         super().__init_subclass__(**options)
         if "build" in vars(cls) and "input_shapes" in signature(cls.build).parameters:  # not a model's
-            cls.build = _by_hand(cls.build)
+            cls.build = _by_hand(build_in_order(cls.build))
+        if "lower" in vars(cls):
+            cls.lower = lower_in_order(cls.lower)
 
     def compute_output_shape(self, input_shape: BatchShape | Sequence[BatchShape]) -> tuple[int | None, ...]:
         """The output's shape for inputs of this shape, both with the batch axis; the layer itself is not built.
@@ -30,12 +38,28 @@ class Standalone:
         Parameters
         ----------
         input_shape : tuple, or list of them for several inputs
-            (None, 28, 28, 1); all sizes but the batch's are known.
+            (None, 28, 28, 1). Of a layer that is no model, any size may be None; those of the output that depend on
+            it are None too.
         """
-        shapes = sample_shapes(input_shape)
         batch = input_shape[0][0] if isinstance(input_shape[0], list | tuple) else input_shape[0]
-        layer = self if self.graph is not None else type(self).from_config(self.get_config())
-        return (batch, *layer.build_for(shapes)[0])
+        if self.graph is not None:
+            return (batch, *self.build_for(sample_shapes(input_shape))[0])
+        if not _has_unknown(input_shape):
+            return (batch, *_shape_behind(self, input_shape))
+        for sizes in _TRIED:
+            try:
+                small, large = (_shape_behind(self, _with_size(input_shape, size)) for size in sizes)
+            except ShapeError as refused:  # a window does not fit, or a shape into another: the next may
+                error = refused
+            else:
+                return (batch, *(a if a == b else None for a, b in zip(small, large, strict=True)))
+        raise error
+
+    @property
+    def losses(self) -> list[float]:
+        """The penalties on the trainable weights now, a number for each regularizer; none on outputs."""
+        weights = [w for w in self.trainable_weights if w.regularizer is not None]
+        return [float(w.regularizer(w.numpy())) for w in weights]
 
 
 def sample_shapes(input_shape: BatchShape | Sequence[BatchShape]) -> tuple[tuple[int, ...], ...]:
@@ -54,6 +78,23 @@ def sample_shapes(input_shape: BatchShape | Sequence[BatchShape]) -> tuple[tuple
             f"Received: {input_shape}"
         )
     return shapes
+
+
+def _shape_behind(layer, input_shape):
+    """A sample's shape behind a copy of the layer."""
+    return type(layer).from_config(layer.get_config()).build_for(sample_shapes(input_shape))[0]
+
+
+def _has_unknown(input_shape):
+    shapes = input_shape if isinstance(input_shape[0], list | tuple) else [input_shape]
+    return any(n is None for shape in shapes for n in tuple(shape)[1:])
+
+
+def _with_size(input_shape, size):
+    """A shape, or several, with `size` in the place of every None."""
+    if isinstance(input_shape, list | tuple):
+        return tuple(_with_size(part, size) for part in input_shape)
+    return size if input_shape is None else input_shape
 
 
 def _by_hand(build: Callable[..., Any]) -> Callable[..., Any]:

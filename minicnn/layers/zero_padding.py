@@ -25,7 +25,7 @@ class ZeroPadding2D(Layer):
     ----------
     padding : int, (int, int) or ((int, int), (int, int)), default 1
         One number for all sides; (rows above and below, columns left and right); or ((top, bottom), (left, right)).
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
     """
 
     uses_input = False

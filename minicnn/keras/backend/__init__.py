@@ -37,8 +37,9 @@ def set_image_data_format(data_format: str) -> None:
     """
     if data_format != "channels_last":
         raise ValueError(
-            "images are (height, width, channels) in minicnn: leave this call out, and move the axis of your data with "
-            f"np.moveaxis(x, 1, -1). Received: data_format={data_format!r}"
+            "images are (height, width, channels) unless a layer says otherwise: leave this call out and give all "
+            f"layers data_format={data_format!r}, or move the axis of your data with np.moveaxis(x, 1, -1). "
+            f"Received: data_format={data_format!r}"
         )
 
 

@@ -18,7 +18,7 @@ from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
 
-__all__ = ["Arithmetic", "Identity", "Power"]
+__all__ = ["Arithmetic", "Power"]
 
 _UFUNCS = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.true_divide}
 _ONNX = {"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div"}
@@ -104,13 +104,6 @@ class Power(Elementwise):
     def examples(cls) -> Examples:
         yield cls(2), [(4, 3)]
         yield cls(3), [(4, 3, 2)]
-
-
-class Identity(Elementwise):
-    """What comes in goes out."""
-
-    def lower(self) -> list[Step]:
-        return []
 
 
 def _aligned(arrays):

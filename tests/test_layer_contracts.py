@@ -10,8 +10,10 @@ from oracles import every_backend, ran_where_it_should
 from minicnn import layers
 from minicnn.gradient_check import GradientError, gradcheck
 from minicnn.layers import CLASSES, Layer
+from minicnn.plan.fusion import fuse, simplify
+from minicnn.plan.program import lower
 from minicnn.testing import contracts
-from minicnn.testing.running import Case
+from minicnn.testing.running import Case, graph_of
 
 HELPERS = {"InputLayer"}  # no formulas of their own
 
@@ -45,7 +47,27 @@ def named(contract):
 
 
 every_example = pytest.mark.parametrize(("name", "number"), list(examples()))
-fused_or_not = pytest.mark.parametrize("fuses", [False, True], ids=["unfused", "fused"])
+
+
+def plans():
+    """Every example, as backends fuse it; and unfused too, where that makes other steps of it."""
+    for example in examples():
+        layer, shapes = list(CLASSES[example.values[0]].examples())[example.values[1]]
+        graph = graph_of(layer, shapes)
+        for fuses in (True, False) if any(_merges(graph, training) for training in (True, False)) else (True,):
+            kind = "fused" if fuses else "unfused"
+            yield pytest.param(*example.values, fuses, id=f"{example.id}-{kind}")
+
+
+def _merges(graph, training):
+    plain, fused = lower(graph), lower(graph)
+    for program in (plain, fused):
+        simplify(program, {*program.outputs}, training)
+    fuse(fused, {*fused.outputs}, training)
+    return [type(p.step) for p in plain.places] != [type(p.step) for p in fused.places]
+
+
+every_plan = pytest.mark.parametrize(("name", "number", "fuses"), list(plans()))
 
 
 def test_every_layer_has_examples():
@@ -79,10 +101,9 @@ def test_contract_on_a_backend(name, number, backend, contract, seed):
     contract(case_of(name, number, seed), backend)
 
 
-@fused_or_not
 @pytest.mark.parametrize("contract", contracts.PER_PLAN, ids=named)
 @every_backend
-@every_example
+@every_plan
 def test_contract_fused_or_not(name, number, backend, contract, fuses, seed):
     check = contract(case_of(name, number, seed), backend, fuses)
     if contract is contracts.has_right_gradients:

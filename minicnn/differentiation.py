@@ -41,7 +41,7 @@ class Recorded(NDArrayOperatorsMixin):
         values = [value_of(x) for x in inputs]
         if ufunc in _FLAT and method == "__call__":
             return ufunc(*values)
-        if method != "__call__" or kwargs.get("out") is not None or ufunc not in _PARTIALS:
+        if method != "__call__" or kwargs or ufunc not in _PARTIALS:
             raise TypeError(_refusal(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")))
         if ufunc is np.matmul:
             return _matmul(*inputs)
@@ -266,6 +266,18 @@ def _mean(a, axis=None, dtype=None, keepdims=False):
     return total / (a.size / max(total.size, 1))
 
 
+def _average(a, axis=None, weights=None, returned=False, *, keepdims=False):
+    if weights is not None or returned:
+        raise TypeError(_refusal("np.average with weights"))
+    return _mean(a, axis, None, keepdims)
+
+
+def _dot(a, b):
+    if not np.ndim(value_of(a)) or np.ndim(value_of(b)) not in (1, 2):  # where it is another product than `@`
+        raise TypeError(_refusal("np.dot of numbers, or with a second array of more than two axes,"))
+    return _matmul(a, b)
+
+
 def _extreme(function):
     def extreme(a, axis=None, keepdims=False):
         y = function(a.value, axis=axis, keepdims=True)
@@ -334,7 +346,7 @@ _OF_VALUES = {np.argmax, np.argmin, np.zeros_like, np.ones_like, np.shape, np.nd
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.sum: _sum,
     np.mean: _mean,
-    np.average: _mean,
+    np.average: _average,
     np.max: _extreme(np.max),
     np.min: _extreme(np.min),
     np.amax: _extreme(np.max),
@@ -343,5 +355,5 @@ _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.std: lambda a, axis=None, ddof=0, keepdims=False: np.sqrt(_var(a, axis, ddof, keepdims)),
     np.where: _where,
     np.clip: _clip,
-    np.dot: _matmul,
+    np.dot: _dot,
 }

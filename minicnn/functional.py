@@ -186,11 +186,7 @@ def relu(
     max_value : float, optional
     threshold : float, default 0
     """
-    if not negative_slope and max_value is None and not threshold:
-        return _activate("relu", x)
-    x = _real(x)
-    high = x if max_value is None else np.minimum(x, max_value)
-    return np.where(x > threshold, high, negative_slope * (x - threshold)).astype(x.dtype, copy=False)
+    return _activate(activations.ReLU(max_value, negative_slope, threshold, name="relu"), x)
 
 
 def leaky_relu(x: ArrayLike, negative_slope: float = 0.2) -> np.ndarray:
@@ -227,11 +223,11 @@ stands_for(leaky_relu, linear, relu, sigmoid, softmax, tanh)
 
 
 @np.errstate(under="ignore")
-def _activate(name, x):
+def _activate(activation, x):
     """An activation layer's formula on an array of any shape."""
     x = _real(x)
     ws = Workspace(backends.get("numpy").ops, (x,), np.empty(x.shape, x.dtype))
-    activations.get(name).forward(ws.xs, ws)
+    activations.get(activation).forward(ws.xs, ws)
     return ws.y
 
 

@@ -277,7 +277,16 @@ def _overlap(size, offset):
 
 
 class Sequence:
-    """Base class for data that comes in batches: write ``__len__`` (batches) and ``__getitem__`` (an (x, y) batch)."""
+    """Base class for data that comes in batches: write ``__len__`` (batches) and ``__getitem__`` (an (x, y) batch).
+
+    Parameters
+    ----------
+    workers, use_multiprocessing, max_queue_size : optional
+        Keras's; not used.
+    """
+
+    def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
+        pass
 
     def __len__(self) -> int:
         raise NotImplementedError

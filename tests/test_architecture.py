@@ -218,7 +218,9 @@ BESIDE_THE_CORE = {
     "plan.program": {"layers.activity", "layers.contract"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
     "threads": {"locks", "processors"},  # what the system allows
-    "plan.fusion": {"layers.augmentation", "layers.contract", "layers.merge", "layers.normalization"},  # in its rules
+    "plan.fusion": {  # in its rules
+        *("layers.augmentation", "layers.channel_order", "layers.contract", "layers.merge", "layers.normalization"),
+    },
     "training.arrays": {"training.data_advice", "training.lazy"},  # what messages guess; for data sets in files
     "training.compiled": {"training.outputs"},  # for several outputs
     "training.engine": {"training.weighting"},  # for weights of pixels

@@ -421,7 +421,7 @@ def test_classes_that_do_not_exist(model):
     for wrong in (0.5, -1, "cat", np.nan, None):
         with pytest.raises(ValueError, match="class numbers from 0 on"):
             model.fit(X, Y, class_weight={wrong: 1.0}, verbose=0)
-    for wrong in ("balanced", [1, 2, 3], np.ones(3)):
+    for wrong in ("often", [1, 2, 3], np.ones(3)):
         with pytest.raises(TypeError, match=r"dict\(enumerate\(weights\)\)"):
             model.fit(X, Y, class_weight=wrong, verbose=0)
 

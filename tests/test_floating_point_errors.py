@@ -26,7 +26,7 @@ def test_activations(name, scale):
     assert np.isfinite(getattr(mc.activations, name)(x)).all()
 
 
-PRODUCTS = {"Multiply", "Dot"}
+PRODUCTS = {"Multiply", "Dot", "Arithmetic", "Power", "Elementary"}
 
 
 @pytest.mark.parametrize("name", [n for n in layers.__all__ if hasattr(getattr(layers, n), "examples")])

@@ -170,13 +170,8 @@ def test_names_in_lower_case_are_functions_of_arrays():
     np.testing.assert_allclose(mc.metrics.binary_accuracy(T, P), [[1, 1, 0], [1, 1, 1]])
 
 
-def test_a_function_is_no_loss():
-    with pytest.raises(TypeError, match=r"a loss is given as.*a function is not enough.*write a subclass of"):
-        losses.get(lambda t, p: 0)
-
-
 def test_a_loss_that_says_how_to_compute_and_nothing_of_its_gradient():
-    """Keras's habit, a subclass with `call`, is a loss of arrays; training says what is missing."""
+    """Keras's habit, a subclass with `call`, is a loss of arrays, and is differentiated where it trains."""
 
     class Mine(losses.Loss):
         def call(self, y_true, y_pred):
@@ -186,8 +181,7 @@ def test_a_loss_that_says_how_to_compute_and_nothing_of_its_gradient():
     assert Mine(reduction="sum")(T, P, [1, 2]) == pytest.approx(0.6 + 0.8)
     model = mc.Sequential([mc.layers.Input((3,)), mc.layers.Dense(3)])
     model.compile("sgd", Mine(), backend="numpy")
-    with pytest.raises(mc.errors.ContractError, match="Mine has no compute: write compute"):
-        model.fit(P, T, verbose=0)
+    assert np.isfinite(model.fit(P, T, verbose=0).history["loss"]).all()
 
 
 def test_dice_of_keras_documentation():

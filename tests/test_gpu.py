@@ -706,11 +706,14 @@ class TestStandIn:
         assert array.tolist() == [3, 3, 3]
 
 
+ON_CUPYS_ARRAYS = {"activation", "activation_backward", "resample"}  # the reference's formulas, which CuPy computes
+
+
 def test_kernels_have_the_parameters_of_the_reference():
     from minicnn.backends.reference import ops as reference
 
     ops = backends.get("cupy").ops
-    for name in vars(reference):
+    for name in vars(reference).keys() - ON_CUPYS_ARRAYS:
         assert "cupy" in getattr(ops, name).__module__
         assert parameters_of(getattr(ops, name)) == parameters_of(getattr(reference, name)), name
 

@@ -19,11 +19,11 @@ from minicnn.data.elements import (
     arrays_of,
     common_length,
     eager,
-    is_list_of_arrays,
     map_leaves,
+    read_only,
     stacked,
 )
-from minicnn.data.reading import mapped, processors, read_ahead
+from minicnn.data.reading import NumpyIterator, mapped, processors, read_ahead
 
 AUTOTUNE = -1
 """As a number of threads or of elements to read ahead: what suits the machine."""
@@ -91,7 +91,7 @@ class Dataset:
         DataError
             If the arrays have different numbers of samples.
         """
-        arrays = arrays_of(tuple(tensors) if is_list_of_arrays(tensors) else tensors)
+        arrays = map_leaves(read_only, arrays_of(tensors))
         count = common_length(arrays)
         return _Slices(arrays, lambda: iter(range(count)), count)
 
@@ -373,7 +373,7 @@ class Dataset:
 
     def as_numpy_iterator(self) -> Iterator[Element]:
         """An iterator of plain NumPy arrays."""
-        return self._elements()
+        return NumpyIterator(self._elements())
 
     def reduce(self, initial_state: Any, reduce_func: Callable[[Any, Element], Any], name: str | None = None) -> Any:
         """``state = reduce_func(state, element)`` for all elements; returns the last state."""

@@ -16,9 +16,9 @@ Element = Any
 class EagerArray(np.ndarray):
     """A NumPy array with ``.numpy()``, so that code for TensorFlow's eager tensors runs; its items have it too."""
 
-    def numpy(self) -> np.ndarray:
+    def numpy(self) -> Any:
         """The same numbers as an array of NumPy's own class, (…)."""
-        return self.view(np.ndarray)
+        return self.view(np.ndarray)[()]  # a number for shape ()
 
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
@@ -88,9 +88,11 @@ def arrays_from(function: Callable[..., Any], element: Element) -> Element:
     return arrays_of(applied(function, element))
 
 
-def is_list_of_arrays(tensors: object) -> bool:
-    """Whether a list stands for a tuple of arrays, not for one array."""
-    return isinstance(tensors, list) and len(tensors) > 0 and all(isinstance(t, np.ndarray) and t.ndim for t in tensors)
+def read_only(array: np.ndarray) -> np.ndarray:
+    """The same numbers; writing to them is an error, so that a function given to `map` cannot change its source."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def stacked(elements: Sequence[Element]) -> Element:

@@ -66,7 +66,10 @@ def read_ahead(items: Callable[[], Iterator[Any]], count: int) -> Iterator[Any]:
             if kind == "end":
                 return
             if kind == "error":
-                raise value
+                try:
+                    raise value
+                finally:
+                    del value  # or it would hold, by its traceback, all that is being read
             yield value
     finally:
         abandoned.set()
@@ -75,3 +78,18 @@ def read_ahead(items: Callable[[], Iterator[Any]], count: int) -> Iterator[Any]:
 def processors() -> int:
     """How many threads are worth it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class NumpyIterator:
+    """An iterator that has TensorFlow's method ``next`` too."""
+
+    def __init__(self, elements: Iterator[Any]) -> None:
+        self._elements = elements
+
+    def __iter__(self) -> NumpyIterator:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._elements)
+
+    next = __next__

@@ -11,11 +11,14 @@ import numpy as np
 
 from minicnn import random
 from minicnn.checks import check_choice, check_number, real_array
+from minicnn.console import say
 from minicnn.errors import DataError, ShapeError
 from minicnn.geometry import FILL_MODES
+from minicnn.images.files import EXTENSIONS
 from minicnn.images.folders import list_classes
-from minicnn.images.iterators import CLASS_MODES, FileIterator, NumpyArrayIterator
+from minicnn.images.iterators import CLASS_MODES, FileIterator, NumpyArrayIterator, targets_in_table
 from minicnn.images.transforms import Transform, transformed
+from minicnn.user_warnings import warn_user
 
 Range = float | Sequence[float]
 
@@ -181,9 +184,9 @@ class ImageDataGenerator:
             If there is no such folder, no class or no picture.
         """
         check_choice("class_mode", class_mode, CLASS_MODES)
-        listing = list_classes(directory, classes, follow_links)
+        listing = list_classes(directory, classes, follow_links, (*EXTENSIONS, ".ppm", ".tif", ".tiff"))
         chosen = self._part_of_classes(listing.labels, subset)
-        print(f"Found {len(chosen)} images belonging to {len(listing.class_names)} classes.")
+        say(f"Found {len(chosen)} images belonging to {len(listing.class_names)} classes.")
         names = {name: i for i, name in enumerate(listing.class_names)}
         options |= {"target_size": target_size, "color_mode": color_mode, "batch_size": batch_size}
         options |= {"shuffle": shuffle, "seed": seed}
@@ -200,6 +203,7 @@ class ImageDataGenerator:
         classes: Sequence[str] | None = None,
         subset: str | None = None,
         validate_filenames: bool = True,
+        weight_col: str | None = None,
         **options: Any,
     ) -> FileIterator:
         """Batches of the pictures that a table names.
@@ -215,7 +219,9 @@ class ImageDataGenerator:
         classes : list of str, optional
         subset : {"training", "validation"}, optional
         validate_filenames : bool, default True
-            Whether rows without a file are left out.
+            Whether rows without a file are left out; a warning says how many were.
+        weight_col : str, optional
+            The column of the samples' weights.
         **options
             target_size, color_mode, batch_size, shuffle, seed and those of `flow_from_directory`.
 
@@ -228,21 +234,16 @@ class ImageDataGenerator:
         root = "" if directory is None else os.fspath(directory)
         paths = [os.path.join(root, str(name)) for name in dataframe[x_col]]
         keep = [i for i, path in enumerate(paths) if not validate_filenames or os.path.isfile(path)]
+        if len(keep) < len(paths):
+            warn_user(f"{len(paths) - len(keep)} of the table's {len(paths)} files do not exist, and are left out")
         keep = keep[self._part(len(keep), subset)]
         if not keep:
             raise DataError(f"none of the table's files exists. Received: {paths[:2]} …")
-        targets, names = None, {}
-        if class_mode in ("categorical", "binary", "sparse"):
-            values = [str(v) for v in dataframe[y_col]]
-            names = {name: i for i, name in enumerate(sorted(set(values)) if classes is None else classes)}
-            keep = [i for i in keep if values[i] in names]
-            targets = np.array([names[values[i]] for i in keep], np.int64)
-        elif class_mode not in ("input", None):
-            columns = [y_col] if isinstance(y_col, str) else list(y_col)
-            targets = np.stack([np.asarray(dataframe[c])[keep] for c in columns], axis=1)  # (N, columns)
-            targets = targets[:, 0] if isinstance(y_col, str) else targets
-        print(f"Found {len(keep)} validated image filenames{f' belonging to {len(names)} classes' if names else ''}.")
-        return FileIterator([paths[i] for i in keep], root or ".", targets, names, self, class_mode, options)
+        keep, targets, names = targets_in_table(dataframe, y_col, class_mode, classes, keep)
+        say(f"Found {len(keep)} validated image filenames{f' belonging to {len(names)} classes' if names else ''}.")
+        made = FileIterator([paths[i] for i in keep], root or ".", targets, names, self, class_mode, options)
+        made.sample_weight = None if weight_col is None else np.asarray(dataframe[weight_col], np.float32)[keep]
+        return made
 
     def _part(self, count, subset):
         """The slice of the data that `subset` is."""
@@ -388,7 +389,7 @@ def _shift(amount, size, generator):
     if not isinstance(amount, int | float | np.number):
         pixels = generator.choice(np.asarray(amount)) * generator.choice([-1, 1])
     elif isinstance(amount, int) and amount:
-        pixels = generator.integers(-amount, amount, endpoint=False)
+        pixels = generator.integers(1 - abs(amount), abs(amount))
     else:
         pixels = generator.uniform(-amount, amount) if amount else 0
     return pixels * size if np.max(np.abs(amount)) < 1 else pixels

@@ -106,6 +106,8 @@ def _opened(path, color_mode):
                 raise DataError(
                     f"the picture has {image.width} x {image.height} pixels: more than {MOST_PIXELS}. Received: {name}"
                 )
+            if image.format == "EPS":  # a program in PostScript, which Pillow would let Ghostscript run
+                raise DataError(f"EPS files are not read. Received: {name}")
             image.load()
             return _converted(image, color_mode)
     except (FileNotFoundError, IsADirectoryError, PermissionError, DataError):

@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn import random
 from minicnn.checks import check_choice, check_number, check_pair, check_positive_int
+from minicnn.console import say
 from minicnn.data import Dataset
 from minicnn.data.counting import UNKNOWN_CARDINALITY
 from minicnn.data.reading import mapped, processors, read_ahead
@@ -38,7 +39,12 @@ class Listing(NamedTuple):
     class_names: list[str]
 
 
-def list_classes(directory: str | os.PathLike[str], class_names: Sequence[str] | None, follow_links: bool) -> Listing:
+def list_classes(
+    directory: str | os.PathLike[str],
+    class_names: Sequence[str] | None,
+    follow_links: bool,
+    extensions: tuple[str, ...] = EXTENSIONS,
+) -> Listing:
     """The pictures in the folders below `directory`, whose names are the classes.
 
     Parameters
@@ -48,6 +54,8 @@ def list_classes(directory: str | os.PathLike[str], class_names: Sequence[str] |
         The classes in another order, or some of them.
     follow_links : bool
         Whether folders that are links are entered.
+    extensions : tuple of str
+        Ends of names of pictures, in small letters.
 
     Raises
     ------
@@ -70,18 +78,20 @@ def list_classes(directory: str | os.PathLike[str], class_names: Sequence[str] |
         )
     paths, labels = [], []
     for label, name in enumerate(names):
-        of_class = list_pictures(root / name, follow_links)
+        of_class = list_pictures(root / name, follow_links, extensions)
         paths += of_class
         labels += [label] * len(of_class)
     return Listing(_some(paths, directory), np.array(labels, np.int32), names)
 
 
-def list_pictures(directory: str | os.PathLike[str], follow_links: bool = False) -> list[str]:
+def list_pictures(
+    directory: str | os.PathLike[str], follow_links: bool = False, extensions: tuple[str, ...] = EXTENSIONS
+) -> list[str]:
     """Paths of all pictures in a folder and below it, sorted."""
     paths = []
     for folder, folders, files in os.walk(directory, followlinks=follow_links):
         folders.sort()
-        paths += [os.path.join(folder, file) for file in sorted(files) if file.lower().endswith(EXTENSIONS)]
+        paths += [os.path.join(folder, file) for file in sorted(files) if file.lower().endswith(extensions)]
     return paths
 
 
@@ -184,7 +194,7 @@ def _label_mode(label_mode, listing, verbose):
         raise ValueError(f"label_mode='binary' is for two classes. Received: {listing.class_names}")
     if verbose:
         classes = f" belonging to {len(listing.class_names)} classes" if listing.class_names else ""
-        print(f"Found {len(listing.paths)} files{classes}.")
+        say(f"Found {len(listing.paths)} files{classes}.")
     return label_mode
 
 
@@ -220,10 +230,12 @@ def _parts(count, shuffle, seed, fraction, subset, verbose):
     training = count - int(fraction * count)
     slices = {"training": slice(training), "validation": slice(training, None)}
     parts = [slices[subset]] if subset != "both" else [slices["training"], slices["validation"]]
+    if not all(len(order[part]) for part in parts):
+        raise DataError(f"validation_split={fraction} of {count} pictures leaves none. Received: {subset=}")
     if verbose:
         for name, part in slices.items():
             if part in parts:
-                print(f"Using {len(order[part])} files for {name}.")
+                say(f"Using {len(order[part])} files for {name}.")
     return order, parts
 
 

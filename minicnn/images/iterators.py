@@ -159,6 +159,9 @@ class FileIterator(BatchIterator):
         class_mode: str | None,
         options: dict[str, Any],
     ) -> None:
+        if unknown := sorted(options.keys() - _OPTIONS):
+            raise TypeError(f"unknown arguments. Known are {sorted(_OPTIONS)}. Received: {unknown}")
+        self.sample_weight: np.ndarray | None = None
         self.filepaths: list[str] = list(filepaths)
         self.directory: str = directory
         self.filenames: list[str] = [os.path.relpath(path, directory) for path in self.filepaths]
@@ -189,10 +192,13 @@ class FileIterator(BatchIterator):
         images = self.image_data_generator.augmented(images, generator)
         self._save(images, indices)
         make = _TARGETS[self.class_mode]
-        return images if make is None else (images, make(self, images, indices))
+        weights = () if self.sample_weight is None else (self.sample_weight[indices],)
+        return images if make is None else (images, make(self, images, indices), *weights)
 
 
 _SAVING = {"save_to_dir": None, "save_prefix": "", "save_format": "png"}
+_OPTIONS = {"target_size", "color_mode", "batch_size", "shuffle", "seed", "interpolation", "keep_aspect_ratio"}
+_OPTIONS |= _SAVING.keys()
 
 
 def _one_hot(iterator, images, indices):
@@ -222,3 +228,24 @@ _TARGETS: dict[str | None, Callable[..., np.ndarray] | None] = {
     None: None,
 }
 CLASS_MODES = tuple(_TARGETS)
+
+
+def targets_in_table(
+    table: Any, y_col: str | Sequence[str], class_mode: str | None, classes: Sequence[str] | None, keep: list[int]
+) -> tuple[list[int], np.ndarray | None, dict[str, int]]:
+    """(rows, their targets, class name → number) of a table's rows `keep`, as `flow_from_dataframe` takes them."""
+    if class_mode in ("input", None):
+        return keep, None, {}
+    if class_mode not in ("categorical", "binary", "sparse"):
+        columns = [y_col] if isinstance(y_col, str) else list(y_col)
+        targets = np.stack([np.asarray(table[c])[keep] for c in columns], axis=1)  # (N, columns)
+        return keep, targets[:, 0] if isinstance(y_col, str) else targets, {}
+    if not isinstance(y_col, str) or any(isinstance(v, list | tuple) for v in table[y_col]):
+        raise ValueError(
+            "a picture has one class here; for several, give y_col= a list of columns of 0 and 1, with "
+            f"class_mode='raw'. Received: {class_mode=}, {y_col=}"
+        )
+    values = [str(v) for v in table[y_col]]
+    names = {name: i for i, name in enumerate(sorted(set(values)) if classes is None else classes)}
+    keep = [i for i in keep if values[i] in names]
+    return keep, np.array([names[values[i]] for i in keep], np.int64), names

@@ -61,7 +61,8 @@ def lookup(
         for source in map(import_module, sources):
             if (found := _found(source, name)) is not None:
                 return found
-        known = [*modules, *names, *old, *(n for s in sources for n in public_names(import_module(s)))]
+        own = getattr(sys.modules[module], "__all__", ())
+        known = [*modules, *names, *old, *own, *(n for s in sources for n in public_names(import_module(s)))]
         raise NotInMinicnn(reason(name) or str(unknown_name(f"name in {short}", name, known)), name=name)
 
     return __getattr__
@@ -81,7 +82,7 @@ def _found(module, name):
         return getattr(module, name)
     try:
         return vars(module)["__getattr__"](name) if "__getattr__" in vars(module) else None
-    except AttributeError:
+    except (AttributeError, NotInMinicnn):
         return None
 
 

@@ -61,6 +61,11 @@ _MERGES = {
     "maximum": "Maximum",
     "minimum": "Minimum",
 }
+_WITH_OPTIONS = {  # function → layer, and what it calls the arguments behind x
+    "relu": ("ReLU", "negative_slope", "max_value", "threshold"),
+    "leaky_relu": ("LeakyReLU", "negative_slope"),
+    "elu": ("ELU", "alpha"),
+}
 _POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
 
 
@@ -114,12 +119,18 @@ def _of_tensors(name, *args, **kwargs):
         return layers.Permute(tuple(axes[1:]))(args[0])
     if name in _POOLINGS:
         return _pooled(name, *args, **kwargs)
-    if name in ("relu", "leaky_relu") and len(args) + len(kwargs) > 1:
-        return layers.get({"class_name": {"relu": "ReLU", "leaky_relu": "LeakyReLU"}[name], "config": kwargs})(*args)
+    if name in _WITH_OPTIONS and len(args) + len(kwargs) > 1:
+        class_name, *order = _WITH_OPTIONS[name]
+        config = {**dict(zip(order, args[1:], strict=False)), **kwargs}
+        return layers.get({"class_name": class_name, "config": config})(args[0])
     if name == "softmax":
         axis = kwargs.get("axis", args[1] if len(args) > 1 else -1)
         return layers.Softmax(axis=axis)(args[0])
     if name in ACTIVATIONS:
+        if len(args) + len(kwargs) > 1 and kwargs not in ({"approximate": False}, {"axis": -1}):
+            raise NotInMinicnn(
+                f"keras.ops.{name} of a model's tensor takes no options. Received: {args[1:]}, {kwargs}", name=name
+            )
         return layers.Activation({"exp": "exponential"}.get(name, name))(args[0])
     raise NotInMinicnn(
         f"keras.ops.{name} works on arrays here, not on a model's tensors: write a layer of your own, see "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from minicnn import initializers, layers, metrics, models
+from minicnn import constraints, initializers, layers, metrics, models
 from minicnn.differentiation import Recorded, gradients
 from minicnn.errors import ShapeError
 from minicnn.keras._translation import Translated
@@ -53,7 +53,9 @@ class Layer(layers.Layer, metaclass=Translated):
         given = {**dict(zip(order, args, strict=False)), **kwargs}
         if given.pop("trainable", True) is False:
             given["has_gradient"] = False
-        for name in ("constraint", "aggregation", "synchronization", "use_resource", "autocast", "dtype"):
+        if "constraint" in given:
+            given["constraint"] = constraints.get(given["constraint"])
+        for name in ("aggregation", "synchronization", "use_resource", "autocast", "dtype"):
             given.pop(name, None)
         name = given.pop("name", None) or f"weight_{len(self._weights)}"
         initializer = given.pop("initializer", None) or "glorot_uniform"
@@ -73,6 +75,8 @@ class Layer(layers.Layer, metaclass=Translated):
         shapes = [(None, *shape) for shape in input_shapes]
         if not self._built:
             self.build(shapes if len(shapes) > 1 else shapes[0])
+            if self.parts():  # made there
+                return self._composed(input_shapes)
             self._built = True
         return [_Called(self).build(input_shapes)]
 
@@ -104,8 +108,9 @@ class Layer(layers.Layer, metaclass=Translated):
         return [_Called(self)] if hasattr(self, "call") else super().lower()
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
-        if hasattr(self, "call") and self.parts():
+        if hasattr(self, "call"):
             self.build_for(tuple(np.shape(a)[1:] for a in arrays))
+        if self.graph is not None:
             return self._made.call_on_arrays(arrays, training)
         return super().call_on_arrays(arrays, training)
 
@@ -142,10 +147,11 @@ class _Called(Step):
             raise TypeError(f"layer '{self.layer.name}' is a function on arrays: compile(backend='numba') runs it")
         inputs = [Recorded(x) for x in xs]
         recorded = {name: Recorded(value) for name, value in weights.items()}
-        mine = {name: w for name, w in vars(self.layer).items() if isinstance(w, Weight)}
+        own = {name: value for name, value in vars(self.layer).items() if not name.startswith("_")}
+        mine = {name: value for name, value in own.items() if isinstance(value, Weight | list | tuple | dict)}
         options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
         try:
-            vars(self.layer).update({name: recorded[w.name] for name, w in mine.items()})
+            vars(self.layer).update({name: _recorded(value, recorded) for name, value in mine.items()})
             result = self.layer.call(inputs if len(inputs) > 1 else inputs[0], **options)
         finally:
             vars(self.layer).update(mine)
@@ -165,6 +171,17 @@ class _Called(Step):
         for name, part in zip(names, parts[len(inputs) :], strict=True):
             if ws.grads.get(name) is not None:
                 ws.grads[name][...] = part
+
+
+def _recorded(value, recorded):
+    """An attribute of a layer with recorded arrays in place of weights."""
+    if isinstance(value, Weight):
+        return recorded.get(value.name, value)
+    if type(value) in (list, tuple):
+        return type(value)(_recorded(part, recorded) for part in value)
+    if type(value) is dict:
+        return {key: _recorded(part, recorded) for key, part in value.items()}
+    return value
 
 
 class Variable(NDArrayOperatorsMixin):

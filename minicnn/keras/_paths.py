@@ -19,6 +19,7 @@ _LAYER_MODULES = (
 )
 # Path below keras → the one of today.
 _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
+    "backend.tensorflow_backend": "backend",
     "engine": "models",
     "engine.topology": "layers",
     "engine.training": "models",

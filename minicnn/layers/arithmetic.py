@@ -12,8 +12,10 @@ from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Elementwise
 from minicnn.layers.base import Examples, Layer
+from minicnn.layers.merge import Add
+from minicnn.layers.merging import Multiply, Subtract
 from minicnn.layers.rescaling import Rescaling
-from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
+from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Arithmetic", "Power"]
 
 _UFUNCS = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.true_divide}
+_LAYERS = {"add": Add, "subtract": Subtract, "multiply": Multiply}  # with these, plans merge a sum
 _ONNX = {"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div"}
 
 
@@ -120,7 +123,7 @@ def _operator(operation, affine):
 
     def operator(tensor: Tensor, other: Any) -> Any:
         if isinstance(other, Tensor):
-            return Arithmetic(operation)([tensor, other])
+            return _LAYERS.get(operation, lambda: Arithmetic(operation))()([tensor, other])
         number = _number(other)
         if number is None:
             return NotImplemented

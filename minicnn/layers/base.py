@@ -15,7 +15,7 @@ from minicnn.hints import InitializerLike, RegularizerLike
 from minicnn.layers import contract
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
-from minicnn.layers.rare_options import take_rare_options
+from minicnn.layers.rare_options import get_constraint, take_rare_options
 from minicnn.layers.shapes import declared_shape
 from minicnn.layers.standalone import Standalone
 from minicnn.parameters import Weight, first_value
@@ -118,7 +118,7 @@ class Layer(Standalone, Step, Configurable):
         has_gradient : bool, default True
             False for state that `forward` keeps itself, such as moving averages.
         regularizer, constraint : optional
-            A penalty on the weight; a function w → w that is applied after every update.
+            A penalty on the weight; a function w → w, or its name, that is applied after every update.
         **options
             Keras's further arguments, with their defaults.
 
@@ -140,7 +140,7 @@ class Layer(Standalone, Step, Configurable):
             return weight
         value = first_value(shape, initializers.get(initializer))
         self._weights[name] = weight = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
-        weight.constraint = constraint
+        weight.constraint = get_constraint(constraint)
         setattr(self, name, weight)
         return weight
 

@@ -46,6 +46,11 @@ class MoveAxis(Step):
         check_axes(self.layer, [a for a in (self.source, self.target) if a != -1], shape)
         return tuple(shape[axis - 1] for axis in self._order(shape))
 
+    def keeps_order(self, shape: Shape) -> bool:
+        """Whether the output is the input, for samples of this shape."""
+        order = self._order(shape)
+        return order == sorted(order)
+
     def _order(self, shape):
         """The input's axes in the order of the output's, without the batch axis."""
         axes = list(range(len(shape) + 1))

@@ -202,6 +202,7 @@ class Watched(Step):
     def __init__(self, step: Step, layer_name: str) -> None:
         self.step: Step = step
         self.is_view: bool = step.is_view
+        self.has_penalty: bool = step.has_penalty
         self._who = f"layer '{layer_name}' ({type(step).__name__})"
 
     def forward(self, xs: tuple[np.ndarray, ...], ws: Workspace) -> None:
@@ -242,6 +243,9 @@ class Watched(Step):
                 self._demand_declarations(wanted.values(), dy, ws)
                 raise self._error("backward", f"every element of {name}", received, f"{name}[...] = …")
         self.backward = self.step.backward
+
+    def penalty(self, ws: Workspace) -> float | np.ndarray:
+        return self.step.penalty(ws)
 
     def _declared(self, ws):
         """The arrays that backward says it reads."""

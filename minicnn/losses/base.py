@@ -43,6 +43,11 @@ class Loss(reductions.Reduced, Configurable):
         self.check_options(options)
         self.reduction, self.name = reductions.check_reduction(reduction), name
 
+    @property
+    def goes_by_rows(self) -> bool:
+        """Whether each row of the last axis has a loss of its own: then weights of pixels are those of such samples."""
+        return not hasattr(self, "call")
+
     def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         """Check the targets of a whole data set, once, before training or evaluation starts.
 

@@ -16,6 +16,8 @@ class NoLoss(Loss):
 
     takes_logits_of: tuple[str, ...] | None = None  # no gradient begins here
 
+    goes_by_rows = False  # there may be no prediction
+
     def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         return real_targets(target)
 

@@ -60,11 +60,16 @@ def _factor(loss, values, weight):
     if values.ndim == 0:
         return np.asarray(1.0 if weight is None else weight.mean())
     spread = np.ones(values.shape[:1]) if weight is None else np.asarray(weight, np.float64)
-    spread = spread.reshape(-1, *[1] * (values.ndim - 1))
+    if spread.ndim > values.ndim or spread.shape != values.shape[: spread.ndim]:
+        raise ValueError(
+            f"sample_weight needs one number for each loss that '{name_of(loss)}' returns, of shape {values.shape}, or "
+            f"each sample. Received: shape {spread.shape}"
+        )
+    spread = spread.reshape(*spread.shape, *[1] * (values.ndim - spread.ndim))
     if loss.reduction == "sum":
         return spread
     if loss.reduction == "mean_with_sample_weight" and weight is not None:
-        return spread / (spread.sum() * values[0].size)
+        return spread / spread.sum()
     return spread / values.size
 
 

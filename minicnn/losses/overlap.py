@@ -30,6 +30,7 @@ class Tversky(RowLoss):
     """
 
     _least = EPSILON
+    goes_by_rows = False
 
     def __init__(
         self, alpha: float = 0.5, beta: float = 0.5, axis: Sequence[int] | int | None = None, **options: object
@@ -49,6 +50,11 @@ class Tversky(RowLoss):
         return tuple(n for i, n in enumerate(shape) if i not in summed)
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
+        if weight is not None and weight.ndim > 1 and self.axis is not None:
+            raise ValueError(
+                f"{type(self).__name__} with an axis has losses of whole areas: sample_weight needs one number for "
+                f"each sample. Received: shape {weight.shape}"
+            )
         if self._kept(prediction.shape)[:1] == prediction.shape[:1]:  # each sample has losses of its own
             return super()._compute(prediction, target, weight, gradient, ops, from_logits)
         values = self.of_rows(prediction, self._cast(target, prediction), gradient, from_logits)

@@ -187,7 +187,7 @@ class R2Score(Metric):
         """The score adjusted for the number of independent variables."""
         if self.num_regressors >= self._samples - 1:
             warnings.warn(
-                f"R2Score is adjusted for fewer variables than samples − 1; with {self.num_regressors} for "
+                f"R2Score is adjusted for fewer variables than samples - 1; with {self.num_regressors} for "
                 f"{self._samples} samples it is not adjusted",
                 stacklevel=3,
             )

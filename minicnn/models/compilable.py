@@ -55,6 +55,7 @@ class CompilableNetwork(Network):
         self.advised: set[str] | None = None
         self.scale_seen: list[str | None] = []
         self._engine = None
+        self._told: tuple[Any, ...] | None = None  # the arguments of `compile`, until the outputs are known
 
     def __getstate__(self) -> dict[str, Any]:
         return copies.state_of(self)
@@ -114,6 +115,8 @@ class CompilableNetwork(Network):
         self.compiled = compiled.check_compile_arguments(
             self, optimizer, loss, metrics, loss_weights, weighted_metrics, backend
         )
+        rest = loss, metrics, loss_weights, weighted_metrics, backend
+        self._told = None if self.built else (self.compiled.optimizer, *rest)
         if self._engine is not None:
             goes_on = previous is not None and previous.optimizer is self.compiled.optimizer
             self._engine = self._engine.renewed(keeps_state=goes_on)

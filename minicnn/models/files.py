@@ -88,6 +88,11 @@ def _weights_by_name(model) -> dict[str, Weight]:
 
 
 def _compile_config(compiled):
+    if compiled.optimizer.spares_weights:
+        warn_user(
+            "no file holds which weights exclude_from_weight_decay spares: after load_model, compile with a new "
+            "optimizer and call it again"
+        )
     weighted = [list(_plain_metrics(wanted)) for wanted in compiled.weighted_metrics]
     return {
         "optimizer": to_plain(compiled.optimizer),

@@ -111,8 +111,8 @@ class Model(Written):
         validation_data : (x, y) or (x, y, sample_weight), generator or Sequence, optional
         shuffle : bool, default True
             Whether each epoch takes the samples (a Sequence's batches) in a new order.
-        class_weight : dict, optional
-            Class number → weight of its samples in the loss.
+        class_weight : dict or "balanced", optional
+            Class number → weight of its samples in the loss; "balanced", for arrays: all classes count alike.
         sample_weight : array (N,), optional
             Weight of each sample in the loss; (N, H, W) for an output (N, H, W, C); a list or dict for several outputs.
         initial_epoch : int, default 0

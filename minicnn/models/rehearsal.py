@@ -1,8 +1,13 @@
 """Kernels ahead of time."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from minicnn.checks import check_positive_int
 from minicnn.models.model import Model
 from minicnn.threads import compute_threads
+from minicnn.training.batches import Batch
 from minicnn.training.sources import BATCH_SIZE
 
 
@@ -23,4 +28,34 @@ def warmup(model: Model, batch_size: int = BATCH_SIZE) -> None:
     count = check_positive_int("batch_size", batch_size)
     engine = model.training_engine()
     with compute_threads(engine.backend):
-        engine.rehearse(count)
+        _rehearse(engine, count)
+
+
+def _rehearse(engine, count):
+    """Run an iteration and an evaluation on zeros, and put everything back."""
+    model, store, optimizer = engine.model, engine.store, engine.optimizer
+    before = store.theta.copy(), store.sigma.copy(), optimizer.iterations, optimizer.owner, engine.optimizer_state
+    engine.optimizer_state = None
+    inputs = [np.zeros((count, *t.shape[1:]), np.float32) for t in model.inputs]
+    pairs = zip(model.compiled.losses, model.outputs, strict=True)
+    targets = [loss.placeholder_target(count, output.shape[1:]) for loss, output in pairs]
+    batch, totals = Batch(inputs, targets, None, np.arange(count), count), _totals(engine, targets)
+    try:
+        engine.train_batch(batch, totals)
+        engine.evaluate_batch(batch, totals)
+    finally:
+        store.theta[...], store.sigma[...], optimizer.iterations, optimizer.owner, engine.optimizer_state = before
+
+
+def _totals(engine, targets):
+    """The totals; without metrics that want other targets than made-up ones."""
+    model = engine.model
+    try:
+        return engine.totals(targets)
+    except ValueError:
+        compiled, none = model.compiled, [[] for _ in targets]
+        model.compiled = replace(compiled, metrics=none, weighted_metrics=none)
+        try:
+            return engine.totals(targets)
+        finally:
+            model.compiled = compiled

@@ -15,6 +15,7 @@ from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
 from minicnn.models.compilable import CompilableNetwork
 from minicnn.nested import leaves, mapped
+from minicnn.training import compiled
 from minicnn.training.streams import peek
 
 
@@ -117,6 +118,9 @@ class Written(CompilableNetwork):
             node.training = None if isinstance(node.training, AsRun) else node.training
         self.graph = graph
         self._check_layers()
+        told, self._told = self._told, None
+        if told is not None:  # now that the outputs are known: what `compile` was told, for each of them
+            self.compiled = compiled.check_compile_arguments(self, *told)
 
     def _outcome(self, inputs, **options) -> Graph:
         """The graph that one run of `call` makes."""

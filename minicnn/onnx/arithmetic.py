@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn import layers
-from minicnn.onnx.activating import clip, elementwise
+from minicnn.onnx.activating import LARGEST, clip, elementwise
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, number_at, operator
 from minicnn.onnx.values import Value
 
@@ -75,7 +75,7 @@ def _extreme(node, graph):
     known = [graph.is_constant(node, index) for index in range(len(node.inputs))]
     if len(known) == 2 and any(known):
         bound = number_at(node, graph, known.index(True), 0.0)
-        node.inputs.sort(key=lambda name: known[node.inputs.index(name)])  # the tensor first, as in Clip
+        node.inputs[:] = node.inputs if known[1] else reversed(node.inputs)  # the tensor first, as in Clip
         clip(node, graph, *((bound, np.inf) if is_max else (-np.inf, bound)))
     else:
         _merge(node, graph, layers.Maximum if is_max else layers.Minimum)
@@ -111,7 +111,8 @@ def _where(node, graph):
             factor = number_at(node, graph, index, 0.0)
             parts.append(graph.call(node, layers.Rescaling, where, "_part", scale=factor))
         else:
-            parts.append(graph.call(node, layers.Multiply, [where, tensors.pop(0)], "_part"))
+            finite = graph.call(node, layers.Clip, tensors.pop(0), "_finite", minimum=-LARGEST, maximum=LARGEST)
+            parts.append(graph.call(node, layers.Multiply, [where, finite], "_part"))  # 0 · infinite is not 0
     y = graph.call(node, layers.Add, parts)
     graph.give(node, Value(y, layout(y.shape[1:])))
 

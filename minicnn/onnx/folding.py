@@ -147,6 +147,7 @@ def _tile(node, arrays):
 
 
 def _concat(node, arrays):
+    _check_size(node, sum(array.size for array in arrays))
     return np.concatenate(arrays, axis=node.get("axis", None))
 
 

@@ -57,6 +57,7 @@ def _group_normalization(node, graph):
     x, is_group = graph.value(node, 0), node.operator == "GroupNormalization"
     scale, bias = (graph.weight(node, index, rank=1) for index in (1, 2))
     epsilon = node.get("epsilon", 1e-5, float)
+    node.get("stash_type", 1)
     if not is_group and len(x.shape) == 2 and _are_groups(x):
         if (scale != 1).any() or bias.any():
             raise node.error("groups of channels have no weights of their own here")

@@ -40,6 +40,8 @@ def _pool(node, graph, layer_class, zeros_lose=False, zeros_count=False):
         padding, outside = "valid", sides
     if any(max(side) >= span for side, span in zip(sides, pool_size, strict=True)):
         raise node.error(f"its padding is as wide as its windows. Received: {sides} for {pool_size}")
+    if zeros_count and added and any(node.get("pads", [0] * 4, list)):
+        raise node.error("of its padding, pads= would count and what ceil_mode adds would not")
     if not (zeros_lose or (zeros_count and not added) or outside == NO_SIDES):
         y = _centred(node, graph, layer_class, x, pool_size, strides, sides)
     elif outside == NO_SIDES and layer_class is layers.MaxPooling2D and pool_size == size and max(sides) == (0, 0):

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.checks import check_number, check_positive_int
+from minicnn.parameters import ParameterStore
 
 if TYPE_CHECKING:
     from minicnn.parameters import Weight
+    from minicnn.training.engine import Engine
 
 AVERAGE, ACCUMULATOR = "average", "gradient_accumulator"  # names of their state vectors, as in Keras
 DEFAULTS = {
@@ -134,6 +136,8 @@ class Extras:
     def average(self, theta: np.ndarray, state: dict[str, np.ndarray], stretches: Sequence[slice]) -> None:
         """Let the averages follow the weights, and overwrite these if it is time."""
         momentum = self.ema_momentum if self.updates else 0.0
+        if not self.updates:
+            state[AVERAGE][...] = theta  # of frozen weights too, which may be trained later
         every = self.ema_overwrite_frequency
         for stretch in stretches:
             average = state[AVERAGE][stretch]
@@ -142,11 +146,23 @@ class Extras:
             if every is not None and (self.updates + 1) % every == 0:
                 theta[stretch] = average
 
-    def finish(self, theta: np.ndarray, state: dict[str, np.ndarray], segments: Sequence[slice]) -> None:
+    def finish(self, engine: Engine) -> None:
         """When a training ends, the weights become their averages."""
+        state, store = engine.optimizer_state, engine.store
+        if self.use_ema and state is not None and isinstance(store, ParameterStore):
+            self.take_averages(store.theta, state, store.trainable_segments())
+
+    def take_averages(self, theta: np.ndarray, state: dict[str, np.ndarray], segments: Sequence[slice]) -> None:
+        """theta = the averages, if there are any yet."""
         if self.iterations:
             for segment in segments:
                 theta[segment] = state[AVERAGE][segment]
+
+    def constrain(self, store: ParameterStore) -> None:
+        """After an update: bring weights to what their constraints allow."""
+        for w in store.gradients:
+            if w.constraint is not None and w.trainable:
+                store.values[w][...] = w.constraint(store.values[w])
 
     # ------------------------------------------------------------------------------------- weights that do not decay
 
@@ -172,13 +188,19 @@ class Extras:
                 "exclude_from_weight_decay is called before training. "
                 f"Received: an optimizer after {self.iterations} iterations"
             )
+        self._segments = None  # what was computed from them, as by `mc.warmup`, no longer holds
         self._excluded_weights = list(var_list or [])
         names = list(var_names or [])
         self._excluded_names = re.compile("|".join(names)) if names else None
 
+    @property
+    def spares_weights(self) -> bool:
+        """Whether some weights do not decay."""
+        return bool(self._excluded_weights) or self._excluded_names is not None
+
     def decaying(self, segments: Sequence[slice]) -> Sequence[slice]:
         """Those parts of theta that decay: all, but for what `exclude_from_weight_decay` names."""
-        if not self._excluded_weights and self._excluded_names is None:
+        if not self.spares_weights:
             return segments
         weights = getattr(segments, "weights", None)
         assert weights is not None, "the segments do not say whose they are"

@@ -235,8 +235,7 @@ class ScheduleFreeAdamW(TwoMoments):
     def formula(self, theta: np.ndarray, grad: np.ndarray, slots: Sequence[np.ndarray], rate: float) -> None:
         z, v = slots
         t, beta = self.updates + 1, self.beta_1
-        if t == 1:
-            z[...] = theta
+        z[...] = np.where((z == 0) & (v == 0), theta, z)  # where there was no gradient yet: at first, and once frozen
         v += (1 - self.beta_2) * (grad * grad - v)
         x = (theta - (1 - beta) * z) / beta
         z -= rate * grad / (np.sqrt(v / (1 - self.beta_2**t)) + self.epsilon)

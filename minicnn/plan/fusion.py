@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from minicnn.layers.activations import ReLU
 from minicnn.layers.augmentation import Warp
+from minicnn.layers.channel_order import MoveAxis
 from minicnn.layers.contract import is_own
 from minicnn.layers.conv import FusedConv2D
 from minicnn.layers.kernel import Fused
@@ -92,11 +93,17 @@ def _leave_out_inactive(program, kept, training):
     for place in program.places:
         place.inputs = tuple(stands_for.get(value, value) for value in place.inputs)
         is_active = training if place.training is None else place.training
-        if place.step.only_in_training and not is_active and place.output not in kept:
+        is_idle = (place.step.only_in_training and not is_active) or _keeps_order(program, place)
+        if is_idle and place.output not in kept:
             (stands_for[place.output],) = place.inputs
         else:
             places.append(place)
     program.places = places
+
+
+def _keeps_order(program, place):
+    """Whether a place moves an axis to where it is: ``axis=3`` of images with the channels last."""
+    return isinstance(place.step, MoveAxis) and place.step.keeps_order(program.shapes[place.inputs[0]])
 
 
 def _one_warp(place, then):
@@ -129,7 +136,7 @@ def _merge(program, kept, merged):
             (reader,) = readers[place.output]
             then = ready.get(reader, reader)
             others = tuple(value for value in then.inputs if value != place.output)
-            shapes = {program.shapes[value] for value in (*others, then.output)}  # nothing is broadcast
+            shapes = {program.shapes[value] for value in (*then.inputs, then.output)}  # nothing is broadcast
             are_ours = not (is_own(place.step) or is_own(then.step))
             may_merge = are_ours and (not others or (len(then.inputs) == 2 and len(shapes) == 1))
             step = merged(place, then) if may_merge and then.inputs.count(place.output) == 1 else None

@@ -137,6 +137,7 @@ class BoundPlan:
             True if h is not o else None for h, o in zip(wiring.heads, wiring.outputs, strict=True)
         ]
         self.input_gradients: list[np.ndarray | None] = self._arrays(wiring.input_gradients)
+        self._zero_gradients = self._arrays(wiring.zero_gradients)
         self._head_additions = [self._arrays(pair) for pair in wiring.head_additions]
         steps = [self._bind(wires) for wires in wiring.places]
         self.forward_steps: list[BoundStep] = [step for step in steps if not step.place.step.is_view]
@@ -157,6 +158,8 @@ class BoundPlan:
 
     def backward(self) -> None:
         """Compute all gradients from the gradients of the heads, after `forward`."""
+        for gradient in self._zero_gradients:
+            gradient.fill(0)
         for total, own in self._head_additions:
             total += own
         for place, ws, additions in self.backward_steps:

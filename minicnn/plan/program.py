@@ -79,12 +79,15 @@ class Program:
         return tuple(heads)
 
     def values_with_gradient(self, heads: tuple[int | None, ...], input_gradients: bool) -> set[int]:
-        """The values whose gradient is computed: those between a trainable weight (or a wanted input) and a loss."""
+        """The values whose gradient is computed: those between a trainable weight (or a wanted input) and a loss.
+
+        A penalty is a loss too.
+        """
         depends = set(self.inputs) if input_gradients else set()
         for place in self.places:
             if any(w.trainable for w in place.step.weights) or depends & set(place.inputs):
                 depends.add(place.output)
-        matters = set(heads)
+        matters = {*heads, *(place.output for place in self.places if place.step.has_penalty)}
         for place in reversed(self.places):
             if place.output in matters and place.output in depends:
                 matters.update(place.inputs)

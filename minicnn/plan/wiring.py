@@ -81,6 +81,8 @@ class Wiring:
     inputs, outputs, heads : list of Slot
     head_gradients : list of Slot or None
         Where each loss assigns its gradient.
+    zero_gradients : list of Slot
+        Behind penalties whose output no loss depends on: 0 before the backward pass.
     head_additions : list of (Slot, Slot)
         (total, what is added to it after the losses): several losses may read one value.
     input_gradients : list of Slot or None
@@ -101,6 +103,7 @@ class Wiring:
         wanted = program.values_with_gradient(heads, input_gradients) if training else set()
         self._gradients = {value: self._slot(program.shapes[value]) for value in wanted}
         passed_on = self._share_gradients_of_views()
+        self.zero_gradients: list[Slot] = [self._gradients[value] for value in self._read_by_no_loss()]
         active = dict.fromkeys(p for p in program.places if p.output in wanted and p not in passed_on)
         self._last_reader = {value: place for place in active for value in place.inputs}
         self._last_user = {weight: place for place in active for weight in place.step.weights}
@@ -125,7 +128,7 @@ class Wiring:
         for i, wires in enumerate(self.places):
             uses += [(i, wires.used_forward()), (2 * n - i, wires.used_backward())]
         uses += [(n, self.outputs), (2 * n + 1, self.outputs), (n, self.heads)]
-        uses += [(n, self.head_gradients), (2 * n + 1, self.input_gradients)]
+        uses += [(n, self.head_gradients), (n, self.zero_gradients), (2 * n + 1, self.input_gradients)]
         intervals = {}
         for time, slots in uses:
             for slot in slots:
@@ -152,10 +155,18 @@ class Wiring:
         readers, places = self._program.readers(), set()
         for place in reversed(self._program.places):
             x = place.inputs[0] if place.inputs else None
-            if place.step.is_view and x in self._gradients and readers[x] == [place] and x not in self._heads:
+            is_wanted = x in self._gradients and place.output in self._gradients
+            if place.step.is_view and is_wanted and readers[x] == [place] and x not in self._heads:
                 self._gradients[x] = self._gradients[place.output].in_shape(self._program.shapes[x])
                 places.add(place)
         return places
+
+    def _read_by_no_loss(self):
+        """Values behind a penalty whose gradient nothing else assigns."""
+        readers, wanted = self._program.readers(), self._gradients
+        values = [p.output for p in self._program.places if p.step.has_penalty and p.output in wanted]
+        read = {value for value in values for reader in readers[value] if reader.output in wanted}
+        return [value for value in values if value not in read and value not in self._heads]
 
     def _wire(self, place, is_active):
         """The wires of one place."""

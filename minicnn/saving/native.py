@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections import defaultdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ class Reader(BaseReader):
         self.config: Config | None = parts.get("model")
         self.compile: dict[str, Any] | None = parts.get("compile")
         self._optimizer = parts.get("optimizer")
-        self.training: dict[str, Any] = join_arrays(parts.get("training", {}), self._read)
+        self.training: dict[str, Any] = join_arrays(parts.get("training", {}), cache(self._read))
 
     _optimizer = None
 

@@ -15,7 +15,7 @@ def with_class_weight(
     weights: np.ndarray | None,
     class_weight: Mapping[int, float] | str | None,
     targets: Sequence[np.ndarray],
-    classes: int,
+    shape: Sequence[int | None],
 ) -> np.ndarray | None:
     """`weights` times the weight of each sample's class; a class without an entry weighs 1.
 
@@ -28,8 +28,8 @@ def with_class_weight(
         of the class's samples).
     targets : list of array
         Checked: class numbers, or rows with one column per class, of which the largest counts.
-    classes : int
-        Size of the output's last axis; with 1, there are two classes.
+    shape : tuple
+        Of the output, (None, …, C); with one class there are two.
 
     Returns
     -------
@@ -45,16 +45,28 @@ def with_class_weight(
     if len(targets) != 1:
         raise ValueError("class_weight needs a model with one output; use sample_weight. Received: several outputs")
     target = targets[0]
-    if target.ndim > 2:
-        raise ValueError(f"class_weight needs one class for each sample; use sample_weight. Received: y {target.shape}")
+    if target.ndim > 2 or len(shape) > 2:
+        raise ValueError(
+            "class_weight needs one class for each sample; use sample_weight, with one weight for each row of the "
+            f"output's last axis. Received: y {target.shape}, for an output {tuple(shape)}"
+        )
     is_one_hot = target.ndim == 2 and target.shape[1] > 1
     numbers = target.argmax(axis=1) if is_one_hot else np.round(target.reshape(-1))  # (N,); Keras rounds, too
     if isinstance(class_weight, str) and class_weight == "balanced":
         class_weight = _balanced(numbers)
     result = np.ones(len(target))
-    for label, factor in _checked(class_weight, max(classes, 2)).items():
+    for label, factor in _checked(class_weight, max(shape[-1], 2)).items():
         result[numbers == label] = factor
     return result if weights is None else weights * result
+
+
+def check_of_stream(class_weight: object) -> None:
+    """Raise `ValueError` for what needs all samples at once."""
+    if isinstance(class_weight, str):
+        raise ValueError(
+            "class_weight='balanced' counts the classes of all samples, and a generator or Sequence gives some at a "
+            f"time: give a dict from class numbers to weights. Received: class_weight={class_weight!r}"
+        )
 
 
 def _balanced(numbers):

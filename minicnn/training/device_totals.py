@@ -29,6 +29,23 @@ class LogsWhenRead(UserDict[str, float]):
             self._data = self._fetch()
         return self._data
 
+    # What a UserDict does by calling the constructor with a dict, or by setting `data`.
+    def copy(self) -> dict[str, float]:
+        """A dict."""
+        return dict(self.data)
+
+    __copy__ = copy
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return self.copy() | dict(other)
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(other) | self.data
+
+    def __ior__(self, other: Mapping[str, Any]) -> LogsWhenRead:
+        self.data.update(other)
+        return self
+
 
 class DeviceTotals(Totals):
     """Averages that add up on the device: ``report`` holds the first bad iteration (-1: none), then

@@ -214,7 +214,7 @@ class Engine:
         for index, loss in enumerate(compiled.losses):
             factor, gradient, kind = compiled.loss_weights[index], bound.head_gradients[index], bound.from_logits[index]
             arrays = bound.heads[index], targets[index], weights[index], gradient
-            if weights[index] is not None and weights[index].ndim > 1:
+            if weights[index] is not None and weights[index].ndim > 1 and loss.goes_by_rows:
                 arrays = by_row(*arrays)
             value = loss.compute(*arrays, self.backend.ops, from_logits=kind)
             if gradient is not None and factor != 1:
@@ -255,14 +255,7 @@ class Engine:
         self.optimizer.update(
             store.theta, store.grad, state, self._segments, self.backend.ops, learning_rate=learning_rate, rate=rate
         )
-        for w in store.gradients:
-            if w.constraint is not None and w.trainable:
-                store.values[w][...] = w.constraint(store.values[w])
-
-    def finish(self) -> None:
-        """What the end of a training does to the weights."""
-        if self.optimizer.use_ema and self.optimizer_state is not None and isinstance(self.store, ParameterStore):
-            self.optimizer.finish(self.store.theta, self.optimizer_state, self._segments)
+        self.optimizer.constrain(store)
 
     def _start_optimizer(self):
         """Make the optimizer's state, if there is none yet."""
@@ -303,22 +296,6 @@ class Engine:
             self.gradients(bound)
             self.store.sigma[...] = sigma
             return {w: self.backend.to_host(g) for w, g in self.store.gradients.items()}
-
-    def rehearse(self, count: int) -> None:
-        """Run an iteration and an evaluation on zeros, and put everything back."""
-        store, optimizer = self.store, self.optimizer
-        before = store.theta.copy(), store.sigma.copy(), optimizer.iterations, optimizer.owner, self.optimizer_state
-        self.optimizer_state = None
-        inputs = [np.zeros((count, *t.shape[1:]), np.float32) for t in self.model.inputs]
-        pairs = zip(self.model.compiled.losses, self.model.outputs, strict=True)
-        targets = [loss.placeholder_target(count, output.shape[1:]) for loss, output in pairs]
-        batch = Batch(inputs, targets, None, np.arange(count), count)
-        totals = self.totals(targets)
-        try:
-            self.train_batch(batch, totals)
-            self.evaluate_batch(batch, totals)
-        finally:
-            store.theta[...], store.sigma[...], optimizer.iterations, optimizer.owner, self.optimizer_state = before
 
 
 def explain_non_finite(loss: float, bound: BoundPlan, epoch: int, batch: int) -> str:

@@ -74,6 +74,8 @@ class FormedIntake(Intake):
             targets = [of_needed.get(name) for name in names]
         elif len(names) == 1 and not isinstance(y, dict):
             return None
+        elif len(names) > 1 and y is not None and not isinstance(y, list | tuple | dict):
+            raise ValueError(f"y needs one array for each of {len(names)} outputs. Received: {type(y).__name__}")
         else:
             targets = per_output("y", y, self.model)
         found = {name: target for name, target in zip(names, targets, strict=True) if target is not None}

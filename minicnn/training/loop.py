@@ -51,7 +51,7 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
                     logs |= {f"val_{name}": value for name, value in values.items()}
                 progress.epoch, progress.batch = epoch + 1, 0
                 callbacks("on_epoch_end", epoch, logs)
-            model.engine.finish()
+            model.optimizer.finish(model.engine)
         progress.completed = True  # not before Ctrl-C in the last epoch has been looked at
     finally:
         callbacks("on_train_end", logs)

@@ -110,20 +110,22 @@ def metrics_of(model: CompilableNetwork, argument: str, value: object, count: in
 def _entries(model, argument, value, count):
     """One entry for each output."""
     names = model.output_names if model.built else None
-    if names is None:
+    if names is None and isinstance(value, dict):
         raise ValueError(
             f"{argument} as a dict goes by the outputs' names, not known before the model is built; "
             f"start it with an Input. Received: {sorted(value)}"
         )
-    if is_plain(model.output_structure) and isinstance(value, dict):
+    by_position = names is None or is_plain(model.output_structure)
+    if by_position and isinstance(value, dict):
         return _by_name(argument, value, names, None)
-    if is_plain(model.output_structure) and len(value) != count:
+    if by_position and len(value) != count:
         every = form([_NAMES] * count).replace("…", repr(value[0]) if isinstance(value[0], str) else "…")
         raise ValueError(
-            f"{argument} as a list has one entry for each of {count} outputs, {names}: a name, a metric, or a list of "
-            f"them, as in {argument}={every}; a dict goes by those names. Received: {len(value)} entries"
+            f"{argument} as a list has one entry for each of {count} outputs{f', {names}' if names else ''}: a name, a "
+            f"metric, or a list of them, as in {argument}={every}; a dict goes by those names. "
+            f"Received: {len(value)} entries"
         )
-    return list(value) if is_plain(model.output_structure) else matched(model.output_structure, value, argument)
+    return list(value) if by_position else matched(model.output_structure, value, argument)
 
 
 _NAMES = ["…"]

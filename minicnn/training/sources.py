@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.checks import check_positive_int
 from minicnn.training.arrays import check_targets, match_inputs, sample_weights, split_validation
 from minicnn.training.batches import Batch
-from minicnn.training.class_weights import with_class_weight
+from minicnn.training.class_weights import check_of_stream, with_class_weight
 from minicnn.training.data_advice import naming
 from minicnn.training.lazy import LazyArray
 from minicnn.training.passes import Passes, check_steps
@@ -135,6 +135,7 @@ class Intake:
         if is_stream(x):
             if fraction or y is not None or weights is not None:
                 raise ValueError("a generator or Sequence gives targets and weights itself, and cannot be split")
+            check_of_stream(class_weight)
             source = StreamSource(x, lambda *item: self.batch(*item, class_weight), steps, batch_size or BATCH_SIZE)
         else:
             arrays = self._arrays(x, y, weights)
@@ -206,7 +207,7 @@ class Intake:
 
     def _by_class(self, weights, class_weight, targets):
         """`weights` with those of the classes."""
-        return with_class_weight(weights, class_weight, targets, next(iter(self.outputs.values())).shape[-1])
+        return with_class_weight(weights, class_weight, targets, next(iter(self.outputs.values())).shape)
 
 
 def _split(inputs, targets, weights, fraction):

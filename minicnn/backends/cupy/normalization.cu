@@ -59,9 +59,9 @@ extern "C" __global__ void normalize(const REAL* x, const REAL* mean, const REAL
     }
 }
 
-// masked = dy where y is positive; all of it if there is no y.
+// masked = dy where y is positive or NaN; all of it if there is no y.
 extern "C" __global__ void mask_gradient(const REAL* y, const REAL* dy, REAL* masked, int64 size) {
-    for (int64 i = first_element(); i < size; i += all_threads()) masked[i] = !y || y[i] > 0 ? dy[i] : REAL(0);
+    for (int64 i = first_element(); i < size; i += all_threads()) masked[i] = y && y[i] <= 0 ? REAL(0) : dy[i];
 }
 
 // dx = factor * (dy - (sum of dy + normalized x * sum of dy * normalized x) / rows); `sum_dy` is null in inference.

@@ -312,11 +312,11 @@ def _emit_add_products(context, builder, signature, args):
 
 
 def _emit_masked(emit, operands, offset, inside=None):
-    """One vector of dy, where y is positive if there is a ReLU."""
+    """One vector of dy, where y is positive or NaN if there is a ReLU."""
     builder, zero = emit.builder, emit.full(0.0)
     gradient = emit.load(emit.moved(operands.dy, offset))
     y = emit.load(emit.moved(builder.select(operands.has_relu, operands.y, operands.dy), offset))
-    counts = builder.or_(emit.splat(builder.not_(operands.has_relu)), builder.fcmp_ordered(">", y, zero))
+    counts = builder.or_(emit.splat(builder.not_(operands.has_relu)), builder.fcmp_unordered(">", y, zero))
     return builder.select(counts if inside is None else builder.and_(counts, inside), gradient, zero)
 
 

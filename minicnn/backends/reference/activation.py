@@ -62,6 +62,7 @@ def erf(x: Array) -> Array:
     erf(x) = tanh(πx/h) - 2hx/π · exp(-x²) · Σ over k ≥ 0 of exp(-t²) / (t² + x²), t = (k + 1/2)·h, up to exp(-(π/h)²)
     (Chiarella, Reichel: "On the evaluation of integrals related to the error function", 1968).
     """
+    x = np.clip(x, -6, 6)  # beyond, it is ±1 in float64 too; but 0 · ∞ is NaN
     h, square = 0.5, x * x
     total = np.zeros_like(x)
     for k in range(13):

@@ -103,7 +103,7 @@ def batch_norm_backward(
     axes = tuple(range(dy.ndim - 1))
     mean, inverse_std = moments
     if y is not None:
-        dy = dy * (y > 0)
+        dy = np.where(y <= 0, dy.dtype.type(0), dy)
     if dadded is not None:
         dadded[...] = dy
     normalized = (x - mean) * inverse_std  # (N, …, C)

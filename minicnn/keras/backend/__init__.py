@@ -14,7 +14,7 @@ from minicnn.keras._operations import is_symbolic
 from minicnn.keras._warning import warn_once
 
 _EPSILON = [1e-7]
-_OPS_OF_OTHER_NAMES = {"pow": "power", "permute_dimensions": "transpose", "batch_flatten": "flatten"}
+_OPS_OF_OTHER_NAMES = {"pow": "power", "permute_dimensions": "transpose"}
 
 
 def backend() -> str:
@@ -127,6 +127,33 @@ def set_session(session: Any) -> None:
 def flatten(x: Any) -> np.ndarray:
     """All numbers in one axis."""
     return np.reshape(x, -1)
+
+
+def batch_flatten(x: Any) -> Any:
+    """All numbers of each sample in one axis."""
+    return ops.reshape(x, (ops.shape(x)[0], -1))
+
+
+def _along(name, default):
+    """The function `name` of keras.ops, with the axis that it took in keras.backend."""
+    function = getattr(ops, name)
+
+    def along(x: Any, axis: int | None = default, **kwargs: Any) -> Any:
+        return function(x, axis=axis, **kwargs)
+
+    along.__name__, along.__doc__ = name, f"``{name}``, along axis {default} unless told."
+    return along
+
+
+for _name, _axis in {"argmax": -1, "argmin": -1, "concatenate": -1, "expand_dims": -1, "cumsum": 0}.items():
+    globals()[_name] = _along(_name, _axis)
+
+
+def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
+    """max(x, 0), with a slope `alpha` below 0."""
+    if not alpha and max_value is None and not threshold:
+        return ops.relu(x)
+    return ops.relu(x, negative_slope=alpha, max_value=max_value, threshold=threshold)
 
 
 def function(inputs: Sequence[Any], outputs: Sequence[Any], updates: None = None) -> Any:

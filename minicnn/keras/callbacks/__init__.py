@@ -46,6 +46,10 @@ class _Checkpoint(core.ModelCheckpoint):
         if (epoch + 1) % self.period == 0:
             super().on_epoch_end(epoch, logs)
 
+    def _path(self, position, logs):
+        other = {name: logs[known] for name, known in _OTHER_NAMES.items() if known in logs and name not in logs}
+        return super()._path(position, logs | other)
+
 
 _Checkpoint.__name__ = "ModelCheckpoint"
 ModelCheckpoint = translated(_watching(_Checkpoint), _checkpoint, __name__)

@@ -136,7 +136,7 @@ class SwapEMAWeights(Callback):
             )
         if engine.optimizer_state is not None and self._kept is None:
             self._kept = engine.store.theta.copy()
-            optimizer.finish(engine.store.theta, engine.optimizer_state, engine.store.trainable_segments())
+            optimizer.take_averages(engine.store.theta, engine.optimizer_state, engine.store.trainable_segments())
 
     def _swap_out(self):
         """Put the weights back."""

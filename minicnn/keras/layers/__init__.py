@@ -64,7 +64,6 @@ _OLD_NAMES = {
     "GlobalMaxPool1D": "GlobalMaxPooling1D",
     "BatchNormalizationV1": "BatchNormalization",
     "BatchNormalizationV2": "BatchNormalization",
-    "ThresholdedReLU": "ReLU",
 }
 _STILL_THERE = {  # second names that today's Keras has too
     *(
@@ -168,6 +167,13 @@ for _function, _name in _FUNCTIONS.items():
 for _old in _STILL_THERE:
     if _OLD_NAMES[_old] in core.CLASSES:
         globals()[_old] = globals()[_OLD_NAMES[_old]]
+
+
+def ThresholdedReLU(theta: float = 1.0, **kwargs: Any) -> core.Layer:
+    """Keras 2's layer: numbers above theta, else 0; today it is ``ReLU(threshold=theta)``."""
+    warn_once("keras.layers.ThresholdedReLU is a name of an older Keras: today it is ReLU(threshold=theta)")
+    return globals()["ReLU"](threshold=float(theta), **kwargs)
+
 
 _NAMES = {"serialize": "minicnn.registry.to_plain", "deserialize": "minicnn.layers.get"}
 __getattr__ = lookup(

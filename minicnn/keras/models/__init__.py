@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from minicnn.keras import layers, optimizers
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
+from minicnn.keras.utils._helpers import get_custom_objects
 
 _NO_EFFECT = ""
 _LOADING = dict.fromkeys(
@@ -141,7 +143,7 @@ class _OldMethods:
         _write(super().save_weights, filepath, save_format, args, kwargs)
 
     def load_weights(self, filepath: Any, *args: Any, by_name: bool = False, **kwargs: Any) -> None:
-        super().load_weights(filepath, *args, **kwargs)
+        super().load_weights(filepath, *args, by_name=by_name, **kwargs)
 
 
 def _write(write, filepath, save_format, args, kwargs):
@@ -153,8 +155,10 @@ def _write(write, filepath, save_format, args, kwargs):
             f"Received: {path!r}, save_format={save_format!r}"
         )
     if save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5")):
-        write(f"{path}.h5", *args, **kwargs)
-        os.replace(f"{path}.h5", path)
+        folder, name = os.path.split(path)
+        with tempfile.TemporaryDirectory(prefix=".minicnn-", dir=folder or ".") as own:
+            write(os.path.join(own, f"{name}.h5"), *args, **kwargs)
+            os.replace(os.path.join(own, f"{name}.h5"), path)
     else:
         write(filepath, *args, **kwargs)
 
@@ -215,7 +219,8 @@ def load_model(
     """`minicnn.load_model`, whose result has the methods of older Kerases as well."""
     for name in ("safe_mode", "options"):
         kwargs.pop(name, None)
-    return _with_old_methods(core.load_model(filepath, custom_objects=custom_objects, compile=compile, **kwargs))
+    objects = {**get_custom_objects(), **(custom_objects or {})}
+    return _with_old_methods(core.load_model(filepath, custom_objects=objects, compile=compile, **kwargs))
 
 
 def save_model(model: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:

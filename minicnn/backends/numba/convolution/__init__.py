@@ -60,7 +60,9 @@ def conv2d_backward(
     """See `minicnn.backends.reference.convolution.conv2d_backward`."""
     incoming = gradients.masked(dy, y if relu else None)
     if groups > 1 and groups == x.shape[-1]:
-        return depthwise.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
+        if not depthwise.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window):
+            again.backward(again.conv2d_backward, x, kernel, y, dy, (dx, None, None), window, groups, relu)
+        return None
     if groups > 1:
         return grouped.conv2d_backward(conv2d_backward, (x, kernel, y, dy), (dx, dkernel, dbias), window, groups, relu)
     channels, filters = kernel.shape[2:]

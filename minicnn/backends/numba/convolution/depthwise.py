@@ -18,6 +18,7 @@ from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.finite import all_finite
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import fill, filled, scratch
 from minicnn.backends.numba.machine.offsets import Frame, frame, input_frame, outer_sum, strides, table_cache
@@ -68,14 +69,17 @@ def conv2d(
     _conv2d.launch(_time(y, window), *arrays, x.shape[-1], floor, chunks, *tables, chunks=chunks.count)
 
 
-def conv2d_backward(x: np.ndarray, kernel: np.ndarray, incoming: Masked, out: Gradients, window: Window) -> None:
-    """`minicnn.backends.reference.convolution.conv2d_backward` for as many groups as channels."""
+def conv2d_backward(x: np.ndarray, kernel: np.ndarray, incoming: Masked, out: Gradients, window: Window) -> bool:
+    """`minicnn.backends.reference.convolution.conv2d_backward` for as many groups as channels.
+
+    Returns False if dx is another: the frame's zeros have met weights that are not finite.
+    """
     channels, filters = x.shape[-1], kernel.shape[-1]
     chunks, (dy_frame, taps) = batch.chunks_with_sums(len(x), kernel.nbytes), _input_gradient(window, filters)
     tables = input_frame(window, filters), taps, _rows(window, filters, dy_frame)
     arrays = x.reshape(-1), kernel.reshape(-1), incoming, out
     time = 2 * product_nanoseconds(incoming.dy.size * window.taps, x.itemsize)
-    _conv2d_backward.launch(_SLOWER * time, *arrays, channels, chunks, *tables, chunks=chunks.count)
+    return _conv2d_backward.launch(_SLOWER * time, *arrays, channels, chunks, *tables, chunks=chunks.count)
 
 
 def _time(y, window):
@@ -325,3 +329,4 @@ def _conv2d_backward(pool, x, kernel, incoming, out, channels, chunks, frame, ta
     in_parallel(pool, chunks.count, _backward_chunk, (x, kernel, incoming, sums, channels, chunks, frame, taps, rows))
     batch.add_up(pool, sums.dbias, chunks.count, out.dbias)
     batch.add_up(pool, sums.dkernel, chunks.count, out.dkernel)
+    return len(out.dx) == 0 or all_finite(kernel, 0, len(kernel))

@@ -75,7 +75,8 @@ def _extreme(node, graph):
     known = [graph.is_constant(node, index) for index in range(len(node.inputs))]
     if len(known) == 2 and any(known):
         bound = number_at(node, graph, known.index(True), 0.0)
-        node.inputs[:] = node.inputs if known[1] else reversed(node.inputs)  # the tensor first, as in Clip
+        if known[0]:
+            node.inputs.reverse()  # the tensor first, as in Clip
         clip(node, graph, *((bound, np.inf) if is_max else (-np.inf, bound)))
     else:
         _merge(node, graph, layers.Maximum if is_max else layers.Minimum)

@@ -94,6 +94,7 @@ class Importer:
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
         self._readers = {}
+        self._of_images = set()  # names of what comes from channels-first images
         for node in graph.nodes:
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
@@ -106,6 +107,8 @@ class Importer:
         for name, shape in self._graph.inputs.items():
             inputs.append(self._input(name, shape))
         for node in self._graph.nodes:
+            if node.operator in CHANNEL_OPERATORS or not self._of_images.isdisjoint(node.inputs):
+                self._of_images.update(node.outputs)
             if id(node) not in self._done:
                 self._translate(node)
             self._forget_inputs(node)
@@ -118,6 +121,7 @@ class Importer:
         if len(shape) > 1 and self._is_read_by_channels(name):
             shape = (*shape[1:], shape[0])
             order = channels_first(shape)
+            self._of_images.add(name)
         else:
             order = same_order(shape)
         tensor = Input(shape, name=self._layer_name(name))
@@ -166,7 +170,8 @@ class Importer:
         value = self._known.get(name)
         if not isinstance(value, Value):
             raise FileFormatError(f"the output '{name}' does not depend on the graph's inputs in a way known here")
-        found = self._common_layout([value])
+        layouts = (same_order, channels_first) if name in self._of_images else (same_order,)
+        found = self._common_layout([value], layouts)
         if found is None:
             raise FileFormatError(f"the numbers of the output '{name}' are in an order that no layer here can give")
         return found[0][0]
@@ -340,11 +345,11 @@ class Importer:
             raise node.error("its inputs have their axes in different orders, and there is no layer that reorders them")
         return found
 
-    def _common_layout(self, values):
+    def _common_layout(self, values, layouts=(same_order, channels_first)):
         """(tensors, layout) of values in one layout, the one that they are in where possible; None if there is none."""
         for how in ("as it is", "reshaped", "reordered"):
             is_moved = how == "reordered" and len(values[0].shape) == 3  # into the order that most layers want
-            for layout in (channels_first, same_order) if is_moved else (same_order, channels_first):
+            for layout in layouts[::-1] if is_moved else layouts:
                 tensors = [self._arranged(value, layout, how) for value in values]
                 if all(tensor is not None for tensor in tensors):
                     return tensors, layout

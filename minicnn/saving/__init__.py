@@ -54,11 +54,9 @@ def open_file(path: FilePath) -> Reader:
             raise
         form = formats()[found]
     files.check_readable(path)
-    if {form.kind, formats().get(found, form).kind} == {
-        kinds.ARCHIVE,
-        kinds.HDF5,
-    }:  # Keras 2 wrote either under any name
-        form = formats()[found]
+    here = formats().get(found, form)
+    if {form.kind, here.kind} == {kinds.ARCHIVE, kinds.HDF5}:  # Keras 2 wrote either under any name
+        form = here
     with files.named_in_errors(path):
         if form.kind is not None:
             kinds.check_kind(path, form.kind)

@@ -67,7 +67,7 @@ class Reader(BaseReader):
         self._compiled = described.get("compile_config")
         if isinstance(metadata.get("minicnn_training"), dict):
             self.training: dict[str, Any] = metadata["minicnn_training"]
-        self.root: hdf5.Group = hdf5.read(data)
+        self.root: hdf5.Group = hdf5.with_slashes(hdf5.read(data))
         self.numbers: int = hdf5.count_numbers(self.root)
 
     @cached_property

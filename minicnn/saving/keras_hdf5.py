@@ -104,7 +104,7 @@ class Reader(BaseReader):
     """A file of a model, or of weights alone."""
 
     def __init__(self, path: Path) -> None:
-        self.root: hdf5.Group = hdf5.read(hdf5.file_content(path))
+        self.root: hdf5.Group = hdf5.with_slashes(hdf5.read(hdf5.file_content(path)))
         self.numbers: int = hdf5.count_numbers(self.root)
         described = self.root.attributes.get("model_config")
         if described is None:

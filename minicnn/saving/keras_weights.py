@@ -79,7 +79,7 @@ class Reader(BaseReader):
     """A weights file; also one of the old layout, which tf.keras wrote under any name ending in .h5."""
 
     def __init__(self, path: Path) -> None:
-        self.root: hdf5.Group = hdf5.read(hdf5.file_content(path))
+        self.root: hdf5.Group = hdf5.with_slashes(hdf5.read(hdf5.file_content(path)))
         self.numbers: int = hdf5.count_numbers(self.root)
 
     def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:

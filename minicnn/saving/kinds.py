@@ -38,12 +38,20 @@ def check_kind(path: Path, expected: str) -> None:
     kind = kind or next((k for k in (SAFETENSORS, ONNX) if _has_kind(start, size, k)), None) or _text_kind(start)
     if kind is None:
         return
-    if kind == ARCHIVE and b".npy" in start[30:200]:
-        kind = "a NumPy archive (.npz); read it with numpy.load, and copy it with set_weights"
-    elif kind == ARCHIVE and b"data.pkl" in start[30:200]:
-        kind = "a PyTorch file; it could run code and is not read: use torch.onnx.export and mc.import_onnx"
+    kind = _foreign_archive(start) or kind
     hint = f"; if it shall be one of minicnn's or Keras's, its name ends in {RENAMED[kind]}" if kind in RENAMED else ""
     raise FileFormatError(f"expected {expected}{hint}. Received: {kind}")
+
+
+def _foreign_archive(start) -> str | None:
+    """Which zip archive of another program a file is, if it is one."""
+    if not start.startswith(b"PK\x03\x04"):
+        return None
+    if b".npy" in start[30:200]:
+        return "a NumPy archive (.npz); read it with numpy.load, and copy it with set_weights"
+    if b"data.pkl" in start[30:200]:
+        return "a PyTorch file; it could run code and is not read: use torch.onnx.export and mc.import_onnx"
+    return None
 
 
 def _has_kind(start, size, kind) -> bool:
@@ -86,6 +94,8 @@ def kind_of(path: Path) -> str | None:
     """Which of the kinds that have a suffix of their own a file is; None for others."""
     with open(path, "rb") as file:
         start, size = file.read(BEGINNING), os.fstat(file.fileno()).st_size
+    if _foreign_archive(start):
+        return None
     return next((kind for kind in (ARCHIVE, HDF5, SAFETENSORS) if _has_kind(start, size, kind)), None)
 
 

@@ -17,6 +17,7 @@ from minicnn.saving.hdf5.contents import (
     datasets,
     file_content,
     read_finite,
+    with_slashes,
 )
 from minicnn.saving.hdf5.reading import read
 from minicnn.saving.hdf5.writing import check_writable, new_file
@@ -32,4 +33,5 @@ __all__ = [
     "new_file",
     "read",
     "read_finite",
+    "with_slashes",
 ]

@@ -34,11 +34,13 @@ class Group:
     members: dict[str, Group | Dataset] = field(default_factory=dict)
 
     def find(self, path: str) -> Group | Dataset | None:
-        """The member at "a/b/c", or None."""
+        """The member at "a/b/c", or, behind `with_slashes`, "a\\b\\c"; or None."""
         found = self
         for name in path.split("/"):
-            if name:
-                found = found.members.get(name) if isinstance(found, Group) else None
+            is_member = isinstance(found, Group) and name in found.members
+            for part in [name] if is_member else name.split("\\"):
+                if part:
+                    found = found.members.get(part) if isinstance(found, Group) else None
         return found
 
 
@@ -71,7 +73,7 @@ class Dataset:
 
 def with_slashes(group: Group) -> Group:
     """The group with "a\\b", as Keras on Windows has called groups, as b in a."""
-    for name in [name for name in group.members if "\\" in name]:
+    for name in [name for name in group.members if "\\" in name.strip("\\")]:
         inner, member = group, group.members.pop(name)
         *parents, last = [part for part in name.split("\\") if part]
         for parent in parents:

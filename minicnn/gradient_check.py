@@ -164,11 +164,15 @@ def _recording(backend, names):
 
 
 def _data(x, graph, batch_size, rng):
-    """The inputs: what the user gave, or distinct random numbers in [-1, 1]."""
+    """The inputs: what the user gave, or random numbers in [-1, 1], distinct across all the inputs (`Maximum`)."""
     if x is not None:
         return [a.astype(np.float64) for a in match_inputs(x, graph.inputs, "gradcheck")]
     shapes = [(batch_size, *t.shape[1:]) for t in graph.inputs]
-    return [(rng.permutation(np.prod(s)).reshape(s) + 0.37) * 2 / np.prod(s) - 1 for s in shapes]  # none is exactly 0
+    offsets = [(0.37 + 0.17 * k) % 1 for k in range(len(shapes))]  # none is exactly 0
+    return [
+        (rng.permutation(np.prod(s)).reshape(s) + offset) * 2 / np.prod(s) - 1
+        for s, offset in zip(shapes, offsets, strict=True)
+    ]
 
 
 class _Problem:

@@ -54,7 +54,8 @@ class Arithmetic(Layer):
             ) from None
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        _UFUNCS[self.operation](*_aligned(xs), out=ws.y)
+        with np.errstate(divide="ignore", invalid="ignore"):  # x / 0 is an infinity or NaN, as everywhere
+            _UFUNCS[self.operation](*_aligned(xs), out=ws.y)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         a, b = _aligned(ws.xs)
@@ -67,7 +68,8 @@ class Arithmetic(Layer):
         for dx, x, gradient in zip(ws.dxs, (a, b), (first, second), strict=True):
             if dx is not None:
                 axes = tuple(i for i, n in enumerate(x.shape) if n != dy.shape[i])
-                dx[...] = gradient().sum(axis=axes, keepdims=True).reshape(dx.shape)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    dx[...] = gradient().sum(axis=axes, keepdims=True).reshape(dx.shape)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         if len({len(x.shape) for x in xs}) > 1:

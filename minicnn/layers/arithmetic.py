@@ -13,7 +13,7 @@ from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Elementwise
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.rescaling import Rescaling
-from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
+from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value

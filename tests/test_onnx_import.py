@@ -97,6 +97,8 @@ OF_IMAGES = {
     ),
     "softmax over rows": ("c = Conv(x, w) y = Softmax<axis=2>(c)", arrays(w=(1, 2, 1, 1))),
     "softmax over as many rows as channels": ("c = Conv(x, w) y = Softmax<axis=2>(c)", arrays(w=(6, 2, 1, 1))),
+    "softmax over columns": ("c = Conv(x, w) y = Softmax<axis=3>(c)", arrays(w=(3, 2, 1, 1))),
+    "lengths of columns": ("c = Conv(x, w) y = LpNormalization<axis=3>(c)", arrays(w=(3, 2, 1, 1))),
     "flattened images as the output": ("c = Conv(x, w) y = Flatten(c)", arrays(w=(2, 2, 1, 1))),
     "batch normalization behind a convolution": (
         "c = Conv(x, w) y = BatchNormalization(c, s, b, m, v)",

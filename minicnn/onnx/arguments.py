@@ -47,6 +47,27 @@ ELEMENTWISE_OPERATORS: set[str] = set()
 """Those that leave the axes in their order."""
 
 
+AXES_KEPT = {"ArgMax", "LayerNormalization", "LogSoftmax", "LpNormalization", "PRelu", "Slice", "Softmax", "Split"}
+AXES_KEPT |= {"ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"}
+"""Those that leave the axes in their order too, but for what keepdims says."""
+
+
+def gives_images(node: FileNode, images: dict[str, bool]) -> bool | None:
+    """Whether a node's outputs are images whose channels are axis 1; None if they do not come from such images.
+
+    Parameters
+    ----------
+    images : dict
+        The same for the nodes before and the inputs of the graph, by name; without those that it is None for.
+    """
+    known = [images[name] for name in node.inputs if name in images]
+    if node.operator in ELEMENTWISE_OPERATORS or node.operator in AXES_KEPT:
+        return any(known) and node.attributes.get("keepdims", 1) == 1 if known else None
+    if node.operator in CHANNEL_OPERATORS:
+        return True
+    return False if known else None
+
+
 def pair(node: FileNode, attribute: str, default: tuple[int, int] | None = (1, 1)) -> tuple[int, int]:
     """An attribute that holds two positive integers: for height and width."""
     value = node.get(attribute, default, list)

@@ -13,7 +13,7 @@ from minicnn.layers import Flatten, Input, Permute, Reshape
 from minicnn.layers.base import Layer
 from minicnn.models import Model
 from minicnn.onnx import operators  # noqa: F401, fills the table
-from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, OPERATORS
+from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, OPERATORS, gives_images
 from minicnn.onnx.folding import fold
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph
 from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, same_order, transposition
@@ -94,7 +94,7 @@ class Importer:
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
         self._readers = {}
-        self._of_images = set()  # names of what comes from channels-first images
+        self._images = {}  # name of what comes from channels-first images → whether it is such images itself
         for node in graph.nodes:
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
@@ -107,8 +107,8 @@ class Importer:
         for name, shape in self._graph.inputs.items():
             inputs.append(self._input(name, shape))
         for node in self._graph.nodes:
-            if node.operator in CHANNEL_OPERATORS or not self._of_images.isdisjoint(node.inputs):
-                self._of_images.update(node.outputs)
+            found = gives_images(node, self._images)
+            self._images.update({} if found is None else dict.fromkeys(node.outputs, found))
             if id(node) not in self._done:
                 self._translate(node)
             self._forget_inputs(node)
@@ -121,7 +121,7 @@ class Importer:
         if len(shape) > 1 and self._is_read_by_channels(name):
             shape = (*shape[1:], shape[0])
             order = channels_first(shape)
-            self._of_images.add(name)
+            self._images[name] = True
         else:
             order = same_order(shape)
         tensor = Input(shape, name=self._layer_name(name))
@@ -170,8 +170,8 @@ class Importer:
         value = self._known.get(name)
         if not isinstance(value, Value):
             raise FileFormatError(f"the output '{name}' does not depend on the graph's inputs in a way known here")
-        layouts = (same_order, channels_first) if name in self._of_images else (same_order,)
-        found = self._common_layout([value], layouts)
+        layouts = {True: (channels_first,), False: (same_order, channels_first), None: (same_order,)}
+        found = self._common_layout([value], layouts[self._images.get(name)])
         if found is None:
             raise FileFormatError(f"the numbers of the output '{name}' are in an order that no layer here can give")
         return found[0][0]

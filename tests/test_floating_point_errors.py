@@ -35,6 +35,8 @@ def test_layers(name, rng):
         xs = [rng.standard_normal((3, *shape)) * scale for shape in shapes]
         if name in PRODUCTS and scale > 1:  # 1e15 · 1e15 · 1e15 is too large for float32
             continue
+        if getattr(layer, "operation", None) == "divide" and scale < 1e-40:  # 0 / 0 in float32
+            continue
         for training in (False, True):
             assert np.isfinite(layer(xs[0] if len(xs) == 1 else xs, training=training)).all()
 

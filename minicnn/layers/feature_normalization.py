@@ -166,6 +166,6 @@ def _batches(data: Any) -> Iterable[np.ndarray]:
     if hasattr(data, "shape"):
         data = [data]
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # a Sequence goes on behind its end
-        data = (data[index] for index in range(len(data)))
+        data = map(data.__getitem__, range(len(data)))
     for batch in data:
         yield real_array(batch[0] if isinstance(batch, tuple) else batch, "data")

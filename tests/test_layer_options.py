@@ -58,6 +58,9 @@ def test_dropout_with_a_shared_mask(noise_shape, rng):
     np.testing.assert_array_equal(layers.Dropout(0.5, noise_shape)(x), x)
     with pytest.raises(ShapeError, match="noise_shape"):
         layers.Dropout(0.5, (None, 2))(x)
+    for wrong in (3, "13", (None, 0), (1.5,)):
+        with pytest.raises(ValueError, match="positive integers and None"):
+            layers.Dropout(0.5, wrong)
 
 
 def test_penalty_on_outputs_by_formula(rng):

@@ -7,7 +7,7 @@ from typing import Unpack
 
 import numpy as np
 
-from minicnn.checks import check_number, check_seed
+from minicnn.checks import check_number, check_seed, is_integer
 from minicnn.errors import ShapeError
 from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.base import Examples, Layer
@@ -45,7 +45,15 @@ class Dropout(Layer):
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self.noise_shape: tuple[int | None, ...] | None = None if noise_shape is None else tuple(noise_shape)
+        self.noise_shape: tuple[int | None, ...] | None = None
+        if noise_shape is not None:
+            is_sequence = isinstance(noise_shape, list | tuple)
+            if not is_sequence or not all(n is None or (is_integer(n) and n > 0) for n in noise_shape):
+                raise ValueError(
+                    "noise_shape holds positive integers and None, for what the input has there. "
+                    f"Received: noise_shape={noise_shape!r}"
+                )
+            self.noise_shape = tuple(noise_shape)
         self.rate: float = check_number("rate", rate, below=1)
         self.seed: int | None = check_seed("seed", seed)
 

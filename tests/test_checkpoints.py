@@ -474,6 +474,7 @@ LOGS = {  # what a callback may put into the logs → what comes back, where fil
     "lock": (Lock(), "unlocked"),
     "unprintable": (Unprintable(), "<Unprintable>"),
     "endless": (ENDLESS, "[[[["),
+    "no float": (10**400, "1" + "0" * 400),
 }
 
 

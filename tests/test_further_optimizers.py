@@ -356,3 +356,31 @@ def test_one_cycle():
     assert all(rate(i) > rate(i + 1) for i in range(2, 9))
     with pytest.raises(ValueError, match="`pct_start` must be"):
         schedules.OneCycle(1.0, 10, pct_start=1)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [optimizers.Adafactor(0.01), optimizers.Ftrl(0.01), optimizers.Ftrl(0.01, initial_accumulator_value=0)],
+    ids=["Adafactor", "Ftrl", "Ftrl from 0"],
+)
+def test_what_never_has_a_gradient_stays_finite(optimizer, tmp_path):
+    """An input that is always 0, a unit that is never above 0 (Keras 3.15.1 gives 48 NaN with Adafactor), a file."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 6)), np.arange(8) % 3
+    x[:, 2] = 0
+    model = mc.Sequential(
+        [mc.Input((6,)), mc.layers.Dense(8, activation="relu"), mc.layers.Dense(3, activation="softmax")]
+    )
+    model.compile(fresh(optimizer), "sparse_categorical_crossentropy", backend="numpy")
+    values = model.get_weights()
+    values[1][4] = -100
+    model.set_weights(values)
+    with np.errstate(invalid="raise", divide="raise"):
+        model.fit(x, y, epochs=2, verbose=0)
+        model.save(tmp_path / "m.safetensors")
+        again = mc.load_model(tmp_path / "m.safetensors")
+        again.compile(again.optimizer, again.loss, backend="numpy")
+        again.fit(x, y, epochs=2, verbose=0)
+    assert all(np.isfinite(w).all() for w in again.get_weights())
+    if isinstance(optimizer, optimizers.Adafactor):  # no gradient, no step
+        assert again.get_weights()[0][2, 4] == values[0][2, 4]

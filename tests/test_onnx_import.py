@@ -508,7 +508,7 @@ HOSTILE = {
     "a shape that is not there": (lambda p: p.graph.initializer[0].dims.append(2**40), r"'w' of shape .* instead of"),
     "an unknown dtype": (
         lambda p: setattr(p.graph.initializer[0], "data_type", 8),
-        r"numbers of 16 to 64 bits.*Received: 8",
+        r"numbers of 8 to 64 bits.*Received: 8",
     ),
     "an attribute of another type": (
         lambda p: setattr(p.graph.node[0].attribute[0], "type", 1),

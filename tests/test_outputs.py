@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
+from minicnn.callbacks.monitor import _directions
 from minicnn.layers import Conv2D, Dense, Input, Rescaling
 from minicnn.nested import leaves
 
@@ -368,6 +369,15 @@ def test_weights_of_a_wrong_shape():
 def test_weighted_metrics(arguments, expected):
     logs = trained(one_output(), LABELS, SPARSE, W, weighted_metrics=["accuracy"], **arguments)
     assert logs == approx({"loss": 2.0354} | expected)
+
+
+def test_a_weighted_metric_beside_the_same_one_of_an_output():
+    """Keras 3.15.1 calls it b_weighted_mse, not weighted_b_mse."""
+    model = two_outputs()
+    lists = {"metrics": [["accuracy"], ["mse"]], "weighted_metrics": [[], ["mse"]]}
+    logs = trained(model, [LABELS, NUMBERS], BOTH, [W, W], **lists)
+    assert set(logs) == {"loss", "a_loss", "b_loss", "a_accuracy", "b_mse", "b_weighted_mse"}
+    assert set(_directions(model)) == set(logs)
 
 
 def test_weighted_metrics_of_other_weights():

@@ -113,6 +113,16 @@ def narrower(self, xs, ws):
     ws.y[...] = xs[0][:, :3]
 
 
+def half_forward(self, xs, ws):
+    ws.y[:, ::2] = 2 * xs[0][:, ::2]
+
+
+def two_weights(self, shapes):
+    self.add_weight("w", shape=(6,))
+    self.add_weight("w", shape=(6,))
+    return shapes[0]
+
+
 def nothing(self, xs, ws):
     pass
 
@@ -138,6 +148,8 @@ MISTAKES = {
     "returned": ({"forward": returns}, r"forward of layer '\w+' \(Broken\) must write its result into ws\.y.*returned"),
     "replaced": ({"forward": replaces}, r"must write its result into ws\.y.*replaced"),
     "unwritten": ({"forward": nothing}, r"must write its result into ws\.y.*nothing was written"),
+    "half written": ({"forward": half_forward}, r"every element of ws\.y.*some were not written"),
+    "one name twice": ({"build": two_weights}, "declares two weights of one name"),
     "input changed": ({"forward": changes_input}, "reads xs and never changes it"),
     "wrong shape": ({"forward": narrower}, r"could not broadcast.*ws\.y is \(N, \*what build returned\)"),
     "entry assigned": ({"backward": assigns_entry}, r"write `if ws\.dxs\[0\] is not None: ws\.dxs\[0\]\[\.\.\.\] = …`"),

@@ -388,6 +388,44 @@ def test_forked_processes():
     python(USES + textwrap.dedent(code))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_child_forked_while_another_thread_computes():
+    """The thread that holds the lock does not exist in the child: the child must not wait for it."""
+    code = """
+    import os, signal, threading
+    from minicnn import threads
+    from minicnn.backends import get
+
+    def compute():
+        with threads.compute_threads(get("numpy")):
+            inside.set()
+            forked.wait(20)
+
+    mc.set_backend("numpy")
+    signal.alarm(30)
+    inside, forked = threading.Event(), threading.Event()
+    thread = threading.Thread(target=compute)
+    thread.start()
+    inside.wait(20)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        predicted(1)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    forked.set()
+    thread.join()
+    assert status == 0, status
+    with threads.compute_threads(get("numpy")):  # a fork inside leaves the child the lock that it holds
+        child = os.fork()
+    if child == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    predicted(1)
+    """
+    python(USES + textwrap.dedent(code))
+
+
 def test_joblib_processes(tmp_path):
     pytest.importorskip("joblib")
     script = tmp_path / "script.py"

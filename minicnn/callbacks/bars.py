@@ -95,7 +95,7 @@ def _format(logs) -> str:
 
 def _number(value) -> str:
     """Four decimals; small numbers, such as learning rates, with an exponent; what is no number, in short."""
-    if not isinstance(value, Real):
+    if not isinstance(value, Real) or abs(value) > sys.float_info.max:  # such an int is no float
         text = " ".join(as_text(value).split())
         return text if len(text) <= LONGEST else text[:LONGEST] + "…"
     return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.4e}"

@@ -133,8 +133,8 @@ def _directions(model) -> dict:
             else:
                 metric = metrics.get(entry)
                 name, direction = metric.name, metric.direction
-            name = f"{output}_{name}" if several else name
-            known[f"weighted_{name}" if name in known else name] = direction
+            prefix = f"{output}_" if several else ""
+            known[f"{prefix}weighted_{name}" if prefix + name in known else prefix + name] = direction
     return known
 
 

@@ -60,6 +60,7 @@ def check_written(layer: Layer) -> None:
     cls = type(layer)
     if is_of_package(cls):
         return
+    layer.__dict__["_declared"] = set()  # names of weights, while build runs
     has = f"a class with {'call' if hasattr(cls, 'call') else 'neither of them'}"
     unwritten = cls.forward is Step.forward and not cls.is_view and cls.lower.__module__ == "minicnn.layers.base"
     if unwritten or (hasattr(cls, "call") and is_of_package(cls.forward) and is_of_package(cls.lower)):
@@ -86,6 +87,7 @@ def check_output_shape(layer: Layer, shape: Any) -> Shape:
     ShapeError
         If an activation of the user's own does not keep it.
     """
+    layer.__dict__.pop("_declared", None)
     try:
         checked = tuple(int(n) for n in shape)
     except (TypeError, ValueError):
@@ -122,6 +124,7 @@ def check_weight(layer: Layer, name: Any, shape: Any, options: dict[str, Any]) -
             f"a weight has a name, under which ws.params, ws.grads and files know it, and a shape: {how}. "
             f"Received: name={name!r}, shape={shape!r}, in layer '{layer.name}'"
         )
+    _check_declared_once(layer, name)
     attribute = getattr(type(layer), name, None)
     if name in _RESERVED or callable(attribute) or isinstance(attribute, property):
         raise ContractError(
@@ -145,6 +148,16 @@ def check_weight(layer: Layer, name: Any, shape: Any, options: dict[str, Any]) -
             f"layer '{layer.name}'"
         )
     return _weight_shape(layer, name, shape)
+
+
+def _check_declared_once(layer, name):
+    declared = layer.__dict__.get("_declared", set())
+    if name in declared:
+        raise ContractError(
+            f"build of layer '{layer.name}' declares two weights of one name, which would be one weight: give each its "
+            f"own. Received: name={name!r} twice"
+        )
+    declared.add(name)
 
 
 def _weight_shape(layer, name, shape) -> Shape:
@@ -193,7 +206,7 @@ class Watched(Step):
 
     def forward(self, xs: tuple[np.ndarray, ...], ws: Workspace) -> None:
         y, before = ws.y, [x.copy() for x in xs]
-        y.fill(np.nan)
+        _mark(y)
         returned = self._run("forward", self.step.forward, xs, ws)
         if ws.y is not y:
             raise self._error("forward", "ws.y", "it was replaced by another array", "ws.y[...] = …")
@@ -203,6 +216,8 @@ class Watched(Step):
         self._check_unchanged("forward", zip(xs, before, strict=True), "xs")
         if y.size and _all_nan(y) and all(_all_finite(x) for x in xs):
             raise self._error("forward", "ws.y", "nothing was written, or NaN alone", "ws.y[...] = …")
+        if _holds_mark(y):
+            raise self._error("forward", "every element of ws.y", "some were not written", "ws.y[...] = …")
         self.forward = self.step.forward  # from now on nothing stands in between
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
@@ -307,6 +322,18 @@ def _parts(returned):
 
 def _describe(value):
     return f"an array of shape {value.shape}" if hasattr(value, "shape") else f"an object: {type(value).__name__}"
+
+
+_MARK = {4: 0x7FC0_5EED, 8: 0x7FF8_0000_0000_5EED}  # a NaN that no computation makes, as bits
+
+
+def _mark(array):
+    """Fill with a NaN that is recognized, where a layer of its own accord may write NaN."""
+    array.view(f"u{array.itemsize}").fill(_MARK[array.itemsize])
+
+
+def _holds_mark(array):
+    return bool((array.view(f"u{array.itemsize}") == _MARK[array.itemsize]).any())
 
 
 def _all_finite(array):

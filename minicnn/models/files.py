@@ -24,6 +24,8 @@ from minicnn.models.network import Network, layers_within
 from minicnn.parameters import weights_from_file
 from minicnn.registry import custom_object_scope, to_plain
 from minicnn.saving.files import check_arrays, named_in_errors, read_json
+from minicnn.saving.keras.config import model_from_keras
+from minicnn.saving.keras.older import modernized
 from minicnn.saving.snapshot import Reader, Snapshot
 from minicnn.user_warnings import warn_user
 
@@ -232,6 +234,19 @@ def _compile(model, config):
         )
 
 
+def _is_compiled(model, file) -> bool:
+    """Compile a model as a file says; False, with a warning, if the file has what is not known here."""
+    try:
+        if file.compile is None:
+            return False
+        _compile(model, file.compile)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        warn_user(f"the model is read without what it was compiled with: {error}. Compile it to train it further")
+        model.compiled = None
+        return False
+    return True
+
+
 @contextmanager
 def _hint(kind, beginning, hint):
     """Inside, an error of that kind whose text has that beginning says what to do about it."""
@@ -263,7 +278,7 @@ def model_from_config(config: dict[str, Any], custom_objects: Mapping[str, type]
 
 
 def model_from_json(json_string: str | bytes, custom_objects: Mapping[str, type] | None = None) -> Model:
-    """The model, with new weights, that `Model.to_json` described.
+    """The model, with new weights, that `Model.to_json`, or that of Keras 1, 2 or 3, described.
 
     Parameters
     ----------
@@ -277,7 +292,10 @@ def model_from_json(json_string: str | bytes, custom_objects: Mapping[str, type]
         If the text does not describe a model.
     """
     with custom_object_scope(custom_objects), named_in_errors("the JSON text"):
-        return model_from_config(read_json(json_string))
+        described = read_json(json_string)
+        if "keras_version" in described or "module" in described or isinstance(described.get("config"), list):
+            described = model_from_keras(modernized(described, described.get("keras_version")))
+        return model_from_config(described)
 
 
 def load_model(
@@ -320,10 +338,10 @@ def load_model(
             model = model_from_config(file.config)
         if model.built:
             _assign(model, _read_weights(model, file))
-        if compile and file.compile is not None:
-            _compile(model, file.compile)
-            if model.built:
-                _set_optimizer(model, _read_optimizer(model, file))
+        if not model.built and file.numbers:
+            raise FileFormatError("the model needs an input whose sizes are all known: the file holds its weights")
+        if compile and _is_compiled(model, file) and model.built:
+            _set_optimizer(model, _read_optimizer(model, file))
         _set_position(model, file.training)
         if file.training.get("history") is not None:
             model.history = History()

@@ -22,17 +22,29 @@ Translate: TypeAlias = "Callable[[FileNode, Importer], None]"
 
 
 OPERATORS: dict[str, Translate] = {}
-"""Name of an operator → function that translates a node; `operators` and `rearranging` fill it."""
+"""Name of an operator → function that translates a node; the files that `operators` names fill it."""
 
 
-def operator(*names: str) -> Callable[[Translate], Translate]:
-    """A decorator, used as ``@operator("Relu", …)``, that enters a function under names of operators."""
+def operator(*names: str, kind: set[str] | None = None) -> Callable[[Translate], Translate]:
+    """A decorator, used as ``@operator("Relu", …)``, that enters a function under names of operators.
+
+    `kind` is one of the sets below, which the names enter too.
+    """
 
     def enter(function: Translate) -> Translate:
         OPERATORS.update(dict.fromkeys(names, function))
+        if kind is not None:
+            kind.update(names)
         return function
 
     return enter
+
+
+CHANNEL_OPERATORS: set[str] = set()
+"""Those that take axis 1 for the channels, as they are supported here."""
+
+ELEMENTWISE_OPERATORS: set[str] = set()
+"""Those that leave the axes in their order."""
 
 
 def pair(node: FileNode, attribute: str, default: tuple[int, int] | None = (1, 1)) -> tuple[int, int]:
@@ -41,21 +53,6 @@ def pair(node: FileNode, attribute: str, default: tuple[int, int] | None = (1, 1
     if value is None or len(value) != 2 or not all(0 < n < 2**31 for n in value):
         raise node.error(f"{attribute} holds two positive numbers, for images. Received: {attribute}={value}")
     return tuple(value)
-
-
-def shape_array(node: FileNode, graph: Importer, index: int) -> np.ndarray:
-    """A constant that holds a shape, or a part of it: few integers."""
-    array = graph.constant(node, index)
-    if array is None or array.dtype.kind != "i" or array.size > MAX_SHAPE_ARRAY or array.ndim > 1:
-        raise node.error(f"input {index} holds integers, at most {MAX_SHAPE_ARRAY}, that make up a shape")
-    return array
-
-
-def give_shape_array(node: FileNode, graph: Importer, array: np.ndarray) -> None:
-    """Say that a node's output is a constant that holds a shape."""
-    if array.size > MAX_SHAPE_ARRAY:
-        raise node.error(f"a shape has at most {MAX_SHAPE_ARRAY} numbers here. Received: {array.size}")
-    graph.give(node, np.asarray(array))
 
 
 def number_at(node: FileNode, graph: Importer, index: int, default: float) -> float:

@@ -9,14 +9,14 @@ import numpy as np
 from minicnn.errors import FileFormatError
 from minicnn.graph import Tensor
 from minicnn.hints import FilePath, Shape
-from minicnn.layers import Flatten, Input, Reshape
+from minicnn.layers import Flatten, Input, Permute, Reshape
 from minicnn.layers.base import Layer
 from minicnn.models import Model
-from minicnn.onnx import further_operators  # noqa: F401, fills the table
-from minicnn.onnx.arguments import OPERATORS
-from minicnn.onnx.operators import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS
+from minicnn.onnx import operators  # noqa: F401, fills the table
+from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, OPERATORS
+from minicnn.onnx.folding import fold
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph
-from minicnn.onnx.values import Layout, Value, channels_first, same_order
+from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, same_order, transposition
 from minicnn.parameters import weights_from_file
 from minicnn.saving.files import named_in_errors
 
@@ -69,6 +69,10 @@ def _count_numbers(graph):
     numbers = sum(array.size for array in graph.constants.values())
     numbers += sum(a.size for node in graph.nodes for a in node.attributes.values() if isinstance(a, np.ndarray))
     return numbers
+
+
+def _unknown(node, graph):
+    raise node.error(f"this operator is not supported. Supported: {', '.join(sorted(OPERATORS))}")
 
 
 class Importer:
@@ -146,12 +150,11 @@ class Importer:
                 self._kept -= value.positions.size if isinstance(value, Value) else 0
 
     def _translate(self, node):
-        translate = OPERATORS.get(node.operator)
-        if translate is None:
-            raise node.error(f"this operator is not supported. Supported: {', '.join(sorted(OPERATORS))}")
+        translate = OPERATORS.get(node.operator, _unknown)
         self._charge(node)
         try:
-            translate(node, self)
+            if not fold(node, self):
+                translate(node, self)
         except FileFormatError:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -163,11 +166,6 @@ class Importer:
         value = self._known.get(name)
         if not isinstance(value, Value):
             raise FileFormatError(f"the output '{name}' does not depend on the graph's inputs in a way known here")
-        if not value.shape:
-            raise FileFormatError(
-                f"the output '{name}' is one number a sample, (N,), and outputs have another axis here: leave out the "
-                "node that takes it away (Squeeze, Reshape, ReduceMean …), so that it is (N, 1)"
-            )
         found = self._common_layout([value])
         if found is None:
             raise FileFormatError(f"the numbers of the output '{name}' are in an order that no layer here can give")
@@ -203,6 +201,12 @@ class Importer:
             raise node.error(f"input {index} is an array of floating-point numbers, {rank} axes. Received: {received}")
         return array
 
+    def known_arrays(self, node: FileNode) -> list[np.ndarray | None] | None:
+        """All inputs of a node, None where one is left out; None if one of them depends on the graph's inputs."""
+        arrays = [self._known.get(name) if name else None for name in node.inputs]
+        is_known = all(isinstance(a, np.ndarray) or not name for a, name in zip(arrays, node.inputs, strict=True))
+        return arrays if is_known and arrays else None
+
     def is_constant(self, node: FileNode, index: int) -> bool:
         """Whether an input is an array known from the file."""
         return index < len(node.inputs) and isinstance(self._known.get(node.inputs[index]), np.ndarray)
@@ -215,11 +219,11 @@ class Importer:
             raise node.error(f"it reads an output that is not supported here. Received: {name!r}")
         return self._known[name]
 
-    def give(self, node: FileNode, result: Value | np.ndarray) -> None:
-        """Say what a node's first output is: a `Value` or an array."""
-        if isinstance(result, Value):
-            self._count(result.shape, node.error)
-        self._known[node.outputs[0]] = result
+    def give(self, node: FileNode, result: Value | np.ndarray, output: int = 0) -> None:
+        """Say what a node's output is, the first one unless told: a `Value` or an array."""
+        size = result.shape if isinstance(result, Value) else (result.size if len(node.inputs) else 0,)
+        self._count(size, node.error)
+        self._known[node.outputs[output]] = result
 
     def give_images(self, node: FileNode, tensor: Tensor, is_nonnegative: bool = False) -> None:
         """Say that a node's output is a tensor (H, W, C) of the model, whose channels come first in the file."""
@@ -321,6 +325,14 @@ class Importer:
             )
         return tensor
 
+    def with_axis_last(self, node: FileNode, value: Value, axis: int) -> tuple[Tensor, Value]:
+        """(tensor, value): a tensor whose last axis is the sample's `axis`, and the value as its numbers."""
+        if is_last_axis(value, axis):
+            return value.tensor, value
+        rows = np.moveaxis(value.positions, axis, -1)
+        tensor = self.arranged(node, Value(value.tensor, rows), same_order)
+        return tensor, Value(tensor, np.moveaxis(same_order(rows.shape), -1, axis), value.is_nonnegative)
+
     def aligned(self, node: FileNode, values: list[Value]) -> tuple[list[Tensor], Layout]:
         """(tensors, layout): values brought into one layout."""
         found = self._common_layout(values)
@@ -330,22 +342,35 @@ class Importer:
 
     def _common_layout(self, values):
         """(tensors, layout) of values in one layout, the one that they are in where possible; None if there is none."""
-        for may_reshape in (False, True):
-            for layout in (same_order, channels_first):
-                tensors = [self._arranged(value, layout, may_reshape) for value in values]
+        for how in ("as it is", "reshaped", "reordered"):
+            is_moved = how == "reordered" and len(values[0].shape) == 3  # into the order that most layers want
+            for layout in (channels_first, same_order) if is_moved else (same_order, channels_first):
+                tensors = [self._arranged(value, layout, how) for value in values]
                 if all(tensor is not None for tensor in tensors):
                     return tensors, layout
         return None
 
-    def _arranged(self, value, layout, may_reshape=True):
+    def _arranged(self, value, layout, how="reordered"):
+        """The tensor with a value's numbers in a layout; None if that needs more than `how` allows."""
         shape = value.shape
         if layout is channels_first and shape:
             shape = (*shape[1:], shape[0])
-        if not np.array_equal(value.positions, layout(shape)):
+        positions = layout(shape) if shape else same_order(shape)
+        if np.array_equal(value.positions, positions):
+            if value.tensor.shape[1:] == shape:
+                return value.tensor
+            return None if how == "as it is" else self._view(value.tensor, Reshape, shape)
+        if how != "reordered":
             return None
-        if value.tensor.shape[1:] == shape:
-            return value.tensor
-        return self._view(value.tensor, Reshape, shape) if may_reshape else None
+        order = np.empty_like(value.positions).ravel()
+        order[positions.ravel()] = value.positions.ravel()  # for each number in the layout: where it is
+        found = transposition(order)
+        if found is None or order.size != math.prod(value.tensor.shape[1:]):
+            return None
+        sizes, axes = found
+        tensor = self._view(value.tensor, Reshape, sizes) if value.tensor.shape[1:] != sizes else value.tensor
+        tensor = self._view(tensor, Permute, axes)
+        return tensor if tensor.shape[1:] == shape else self._view(tensor, Reshape, shape)
 
     def _view(self, tensor, layer_class, *shape):
         """The tensor in another shape, the same one for all who ask."""

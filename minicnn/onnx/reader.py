@@ -6,6 +6,7 @@ file, and whatever is wrong ends in a `FileFormatError`.
 
 from __future__ import annotations
 
+import heapq
 import math
 import os
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ OPSETS = range(7, 29)
 
 DTYPES: dict[int, tuple[str, str | None]] = {
     1: ("<f4", "float_data"),
+    2: ("|u1", "int32_data"),
+    3: ("|i1", "int32_data"),
     6: ("<i4", "int32_data"),
     7: ("<i8", "int64_data"),
     9: ("?", "int32_data"),
@@ -158,7 +161,7 @@ def read_graph(path: FilePath) -> FileGraph:
         )
     nodes = [_file_node(node, index) for index, node in enumerate(graph.node)]
     outputs = [value.name for value in graph.output]
-    _check_order(nodes, {*constants, *inputs}, outputs)
+    nodes = _in_order(nodes, {*constants, *inputs}, outputs)
     return FileGraph(graph.name, opset, inputs, outputs, batch_sizes.pop(), constants, nodes)
 
 
@@ -169,7 +172,7 @@ def to_array(tensor: TensorProto) -> np.ndarray:
         raise FileFormatError(f"tensor '{name}' lies in another file, which is not opened: save the model as one file")
     if tensor.data_type not in DTYPES:
         raise FileFormatError(
-            f"tensor '{name}' should hold numbers of 16 to 64 bits: {DTYPES.keys()}. Received: {tensor.data_type}"
+            f"tensor '{name}' should hold numbers of 8 to 64 bits: {list(DTYPES)}. Received: {tensor.data_type}"
         )
     dtype, stored_in = DTYPES[tensor.data_type]
     shape = tuple(tensor.dims)
@@ -262,16 +265,35 @@ def _file_node(node, index):
     return result
 
 
-def _check_order(nodes, known, outputs):
-    """Every name is given once, and before it is read: there are no cycles."""
+def _in_order(nodes, known, outputs):
+    """The nodes in an order in which they can run, their own where that is one; every name is given once."""
+    writers = {}
     for node in nodes:
-        for name in node.inputs:
-            if name and name not in known:
-                raise node.error(f"nothing before it gives its input. Received: {name!r}")
         for name in filter(None, node.outputs):
-            if name in known:
+            if name in known or name in writers:
                 raise node.error(f"its output has a name that is taken. Received: {name!r}")
-            known.add(name)
+            writers[name] = node.index
+    missing = {node.index: len({n for n in node.inputs if n in writers}) for node in nodes}
+    readers = {}
+    for node in nodes:
+        for name in {name for name in node.inputs if name}:
+            if name not in known and name not in writers:
+                raise node.error(f"nothing gives its input. Received: {name!r}")
+            readers.setdefault(name, []).append(node.index)
+    waiting = [index for index, count in missing.items() if not count]  # a heap: the file's order where possible
+    ordered = []
+    while waiting:
+        node = nodes[heapq.heappop(waiting)]
+        ordered.append(node)
+        for name in filter(None, node.outputs):
+            for index in readers.get(name, ()):
+                missing[index] -= 1
+                if not missing[index]:
+                    heapq.heappush(waiting, index)
+    if len(ordered) < len(nodes):
+        done = {id(node) for node in ordered}
+        raise next(n for n in nodes if id(n) not in done).error("it reads, through other nodes, what it gives itself")
     for name in outputs:
-        if name not in known:
+        if name not in known and name not in writers:
             raise FileFormatError(f"no node gives the graph's output. Received: {name!r}")
+    return ordered

@@ -12,13 +12,12 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.onnx import arguments
-from minicnn.onnx.arguments import operator
+from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
 from minicnn.onnx.reader import DTYPES, FLOAT16, FLOATS
 from minicnn.onnx.values import Value
 
 if TYPE_CHECKING:
-    from minicnn.onnx.importer import Importer
-    from minicnn.onnx.reader import FileNode
+    pass
 
 COMPUTING_OPERATORS = {
     "Add",
@@ -38,12 +37,12 @@ COMPUTING_OPERATORS = {
 """Those whose results are rounded to a number's type: in float16 the file's own results are as coarse as its inputs."""
 
 
-@operator("Identity")
+@operator("Identity", kind=ELEMENTWISE_OPERATORS)
 def _identity(node, graph):
     graph.give(node, graph.constant(node, 0) if graph.is_constant(node, 0) else graph.value(node, 0))
 
 
-@operator("Dropout")
+@operator("Dropout", kind=ELEMENTWISE_OPERATORS)
 def _dropout(node, graph):
     node.get("seed", 0)
     if arguments.number_at(node, graph, 2, 0.0):
@@ -53,20 +52,26 @@ def _dropout(node, graph):
     graph.give(node, Value(graph.call(node, layers.Dropout, x.tensor, rate=rate), x.positions, x.is_nonnegative))
 
 
-@operator("Cast")
+@operator("Cast", "CastLike", kind=ELEMENTWISE_OPERATORS)
 def _cast(node, graph):
-    to = node.get("to", None)
+    to = node.get("to", None) if node.operator == "Cast" else _type_of(graph.constant(node, 1))
     node.get("saturate", 1)
     if graph.is_constant(node, 0):
         if to not in DTYPES:
-            raise node.error(f"constants become numbers of 16 to 64 bits only. Received: to={to}")
+            raise node.error(f"constants become numbers of 8 to 64 bits only. Received: to={to}")
         graph.give(node, graph.constant(node, 0).astype(DTYPES[to][0]))
+    elif graph.value(node, 0).is_whole and to in DTYPES:
+        graph.give(node, graph.value(node, 0))
     elif to not in FLOATS:
         raise node.error(f"numbers stay floating-point numbers. Received: to={to}")
     elif to == FLOAT16 and _is_rounding(node, graph):
         raise node.error("numbers are not rounded to float16 here: leave this node out when the file is written")
     else:
         graph.give(node, graph.value(node, 0))
+
+
+def _type_of(array):
+    return next((kind for kind, (dtype, _) in DTYPES.items() if np.dtype(dtype) == array.dtype), None)
 
 
 def _is_rounding(node, graph):
@@ -83,8 +88,10 @@ def _is_rounding(node, graph):
 @operator("Flatten")
 def _flatten(node, graph):
     x = graph.value(node, 0)
-    if arguments.checked_axis(node, node.get("axis", 1), len(x.shape) + 1) != 1:
-        raise node.error(f"samples stay apart: axis=1. Received: axis={node.get('axis', 1)}")
+    axis = node.get("axis", 1)
+    first = axis if axis == len(x.shape) + 1 else arguments.checked_axis(node, axis, len(x.shape) + 1)
+    if math.prod(x.shape[: first - 1]) != 1 or (first == 0 and graph.batch_size != 1):
+        raise node.error(f"samples stay apart: axis=1. Received: axis={axis}")
     graph.give(node, Value(x.tensor, x.positions.reshape(-1), x.is_nonnegative))
 
 
@@ -129,8 +136,10 @@ def _squeeze(node, graph):
     shape = list(x.shape) if is_constant else [None, *x.shape]
     squeezes = node.operator == "Squeeze"
     given = arguments.axes_of(node, graph, len(shape), grows=not squeezes)
-    if given is None and squeezes and is_constant:
+    if given is None and squeezes:
         given = [axis for axis, n in enumerate(shape) if n == 1]
+        if not is_constant and graph.batch_size == 1 and len(shape) - len(given) > 2:
+            raise node.error("it would take the batch axis away too, for one sample: name the axes")
     if given is None or (squeezes and any(shape[axis] != 1 for axis in given)):
         raise node.error(f"it should name axes of size 1. Received: axes={given} of {shape}")
     if squeezes:
@@ -166,27 +175,22 @@ def _constant(node, graph):
 @operator("Shape")
 def _shape(node, graph):
     shape = [arguments.BATCH, *graph.value(node, 0).shape]
-    arguments.give_shape_array(
-        node, graph, np.array(shape[node.get("start", 0) : node.get("end", len(shape))], np.int64)
-    )
+    graph.give(node, np.array(shape[node.get("start", 0) : node.get("end", len(shape))], np.int64))
 
 
-@operator("Gather")
-def _gather(node, graph):
-    array = arguments.shape_array(node, graph, 0)
-    arguments.give_shape_array(
-        node, graph, np.take(array, arguments.shape_array(node, graph, 1), axis=node.get("axis", 0))
-    )
+@operator("Size")
+def _size(node, graph):
+    raise node.error("it counts the numbers of all samples, of which there may be any number here")
 
 
-def slice_shape(node: FileNode, graph: Importer) -> None:
-    """A part of an array that holds a shape; `further_operators` cuts images."""
-    if graph.opset < 10:
-        starts, ends, axes = (node.get(name, None, list) for name in ("starts", "ends", "axes"))
-        strides = [1]
-    else:
-        starts, ends, axes, strides = (arguments.integers(node, graph.constant(node, n)) for n in range(1, 5))
-    array = arguments.shape_array(node, graph, 0)
-    if array.ndim != 1 or len(starts or ()) != 1 or len(ends or ()) != 1 or axes not in (None, [0], [-1]):
-        raise node.error("only an array that holds a shape is cut")
-    arguments.give_shape_array(node, graph, array[starts[0] : ends[0] : (strides or [1])[0]])
+@operator("Expand")
+def _expand(node, graph):
+    """Of values only where nothing changes."""
+    x = graph.value(node, 0)
+    shape = arguments.integers(node, graph.constant(node, 1))
+    own = [arguments.BATCH, *x.shape]
+    shape = [1] * (len(own) - len(shape)) + shape
+    fits = len(shape) == len(own) and all(n in (1, -1, m) for n, m in zip(shape[1:], own[1:], strict=True))
+    if not fits or shape[0] not in (1, -1, arguments.BATCH, graph.batch_size):
+        raise node.error(f"it should leave the sample's shape as it is, {x.shape}. Received: {shape}")
+    graph.give(node, x)

@@ -30,11 +30,14 @@ class Value:
         Shaped like one sample in the file: where each of its numbers lies in the model's sample, flattened.
     is_nonnegative : bool
         Whether all its numbers are known to be 0 or more.
+    is_whole : bool
+        Whether all its numbers are known to be integers.
     """
 
     tensor: Tensor
     positions: np.ndarray
     is_nonnegative: bool = False
+    is_whole: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -66,3 +69,35 @@ def with_last_axis(value: Value, axis: int, size: int) -> np.ndarray:
     """Positions after a layer that gave the tensor's last axis, which is `axis` in the file, another size."""
     rows = np.moveaxis(value.positions, axis, -1)[..., :1] // value.tensor.shape[-1]
     return np.moveaxis(rows * size + np.arange(size, dtype=np.int32), -1, axis)
+
+
+def transposition(order: np.ndarray) -> tuple[Shape, Shape] | None:
+    """(sizes, axes) of the array whose numbers, with its axes in the order `axes`, lie as `order` says.
+
+    Parameters
+    ----------
+    order : (numbers,) int
+        For each number where it is to be taken from.
+
+    Returns
+    -------
+    tuple or None
+        Axes are counted from 1, as `Permute` takes them. None if no array does that.
+    """
+    sizes, strides, block = [], [], 1
+    while block < order.size:
+        heads = order[::block].astype(np.int64)
+        steps = np.diff(heads)
+        breaks = np.flatnonzero(steps != steps[0])
+        count = int(breaks[0]) + 1 if len(breaks) else len(heads)
+        sizes, strides, block = [count, *sizes], [int(steps[0]), *strides], block * count
+        if order.size % block:
+            return None
+    axes = sorted(range(len(sizes)), key=lambda axis: -strides[axis])  # as they lie in memory
+    shape = tuple(sizes[axis] for axis in axes)
+    if math.prod(shape) != order.size:
+        return None
+    place = [axes.index(axis) for axis in range(len(axes))]
+    if not np.array_equal(same_order(shape).transpose(place).ravel(), order):
+        return None
+    return shape, tuple(n + 1 for n in place)

@@ -133,7 +133,7 @@ class Adafactor(ByWeight):
         else:
             v *= keep
             v += (1 - keep) * squares
-        step = grad / np.sqrt(v)
+        step = grad / np.sqrt(np.maximum(v, np.finfo(v.dtype).tiny))  # r · c of what is always 0 would be 0
         step /= np.maximum(1, _rms(step) / self.clip_threshold)
         w -= np.maximum(self.epsilon_2, _rms(w)) * rate * step
 

@@ -164,6 +164,7 @@ class Ftrl(Optimizer):
         after = squares**power
         linear += grad + 2 * self.l2_shrinkage_regularization_strength * theta - (after - before) / rate * theta
         below = after / rate + 2 * self.l2_regularization_strength + self.beta / rate
+        below = np.maximum(below, np.finfo(theta.dtype).tiny)  # 0 between weights, and where all squares were 0
         np.divide(np.clip(linear, -l1, l1) - linear, below, out=theta)
 
 

@@ -45,8 +45,20 @@ def open_file(path: FilePath) -> Reader:
         If it cannot be read.
     """
     path = files.checked_path(path)
-    form = formats()[check_suffix(path, weights_only=True)]
+    kinds.check_not_foreign(path)
+    found = kinds.RENAMED.get(kinds.kind_of(path)) if path.is_file() else None
+    try:
+        form = formats()[check_suffix(path, weights_only=True)]
+    except ValueError:
+        if found not in formats():
+            raise
+        form = formats()[found]
     files.check_readable(path)
+    if {form.kind, formats().get(found, form).kind} == {
+        kinds.ARCHIVE,
+        kinds.HDF5,
+    }:  # Keras 2 wrote either under any name
+        form = formats()[found]
     with files.named_in_errors(path):
         if form.kind is not None:
             kinds.check_kind(path, form.kind)

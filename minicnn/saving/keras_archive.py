@@ -16,6 +16,7 @@ from minicnn.saving.files import MAX_JSON, read_json
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names
+from minicnn.saving.keras.older import modernized
 from minicnn.saving.keras.structure import paths, structure_of
 from minicnn.saving.keras_hdf5 import KERAS_VERSION
 from minicnn.saving.snapshot import Reader as BaseReader
@@ -62,7 +63,7 @@ class Reader(BaseReader):
                 data = _read(archive, info, min(hdf5.MAX_FILE, MAX_EXPANSION * info.compress_size + 4096))
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
             raise FileFormatError(f"expected a zip archive that is whole and not encrypted: {error}") from None
-        self.config: Config | None = model_from_keras(described)
+        self.config: Config | None = model_from_keras(modernized(described, metadata.get("keras_version")))
         self._compiled = described.get("compile_config")
         if isinstance(metadata.get("minicnn_training"), dict):
             self.training: dict[str, Any] = metadata["minicnn_training"]
@@ -80,6 +81,8 @@ class Reader(BaseReader):
         return keras_weights.find_layers(self.root, expected, config, by_name)
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
+        if self._compiled.get("optimizer") is None:  # which one it was is not in the file
+            return None
         return keras_weights.read_optimizer(self.root, slots, expected, config, self.compile)
 
 

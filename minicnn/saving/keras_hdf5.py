@@ -23,6 +23,7 @@ from minicnn.saving.files import read_json
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names, without_modules
+from minicnn.saving.keras.older import modernized
 from minicnn.saving.keras.state import frozen_names, optimizer_arrays, optimizer_state
 from minicnn.saving.keras.structure import is_functional, layers_of, occurrences
 from minicnn.saving.snapshot import Reader as BaseReader
@@ -108,7 +109,9 @@ class Reader(BaseReader):
         described = self.root.attributes.get("model_config")
         if described is None:
             return
-        self.config: Config | None = model_from_keras(read_json(_text(described, "model_config")))
+        self.config: Config | None = model_from_keras(
+            modernized(read_json(_text(described, "model_config")), self.root.attributes.get("keras_version"))
+        )
         if "minicnn_training" in self.root.attributes:
             self.training: dict[str, Any] = read_json(
                 _text(self.root.attributes["minicnn_training"], "minicnn_training")

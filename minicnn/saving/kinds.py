@@ -69,3 +69,35 @@ def _text_kind(start) -> str | None:
     if text[:15].lower().startswith(("<!doctype html", "<html")):
         return "an HTML page, such as a server's error message"
     return f"a text that begins with {' '.join(text.split())[:40]!r}"
+
+
+FOREIGN = {
+    ".joblib": "a pickle of Python objects",
+    ".mlmodel": "a Core ML model",
+    ".pb": "TensorFlow's graph (SavedModel)",
+    ".pkl": "a pickle of Python objects",
+    ".pt": "a PyTorch file",
+    ".pth": "a PyTorch file",
+    ".tflite": "a TensorFlow Lite model",
+}
+
+
+def kind_of(path: Path) -> str | None:
+    """Which of the kinds that have a suffix of their own a file is; None for others."""
+    with open(path, "rb") as file:
+        start, size = file.read(BEGINNING), os.fstat(file.fileno()).st_size
+    return next((kind for kind in (ARCHIVE, HDF5, SAFETENSORS) if _has_kind(start, size, kind)), None)
+
+
+def check_not_foreign(path: Path) -> None:
+    """Raise `FileFormatError` if a path is that of another program's model, which is not read."""
+    if path.is_dir() and (path / "saved_model.pb").exists():
+        kind = "a folder with TensorFlow's SavedModel"
+    elif path.suffix.lower() in FOREIGN:
+        kind = FOREIGN[path.suffix.lower()]
+    else:
+        return
+    raise FileFormatError(
+        f"{path}: expected a file of minicnn or Keras; save the model there with model.save('model.keras'), or as ONNX "
+        f"for mc.import_onnx. Received: {kind}"
+    )

@@ -114,9 +114,10 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
                 shape, target_shape = model.outputs[index].shape[1:], targets[index].shape
                 metric = metrics.get(entry, loss=compiled.losses[index], output_shape=shape, target_shape=target_shape)
                 metric.check(shape, target_shape)
-                label = f"{names[index][1]}_{metric.name}" if len(names) > 1 else metric.name
+                prefix = f"{names[index][1]}_" if len(names) > 1 else ""
+                label = prefix + metric.name
                 if is_weighted and label in found:
-                    label = f"weighted_{label}"
+                    label = f"{prefix}weighted_{metric.name}"
                 if label == "loss" or label in found:
                     raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
                 copied = copy.deepcopy(metric)

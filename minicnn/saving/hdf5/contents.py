@@ -69,6 +69,31 @@ class Dataset:
         return array.astype(self.dtype.newbyteorder("="), copy=True)
 
 
+def with_slashes(group: Group) -> Group:
+    """The group with "a\\b", as Keras on Windows has called groups, as b in a."""
+    for name in [name for name in group.members if "\\" in name]:
+        inner, member = group, group.members.pop(name)
+        *parents, last = [part for part in name.split("\\") if part]
+        for parent in parents:
+            inner = inner.members.setdefault(parent, Group(f"{inner.path}/{parent}".strip("/")))
+            if isinstance(inner, Dataset):
+                raise FileFormatError(f"the HDF5 group '{name}' lies in an array")
+        known = inner.members.setdefault(last, member)
+        if known is not member:
+            if (
+                not isinstance(known, Group)
+                or not isinstance(member, Group)
+                or known.members.keys() & member.members.keys()
+            ):
+                raise FileFormatError(f"the HDF5 data names '{name}' twice")
+            known.members |= member.members
+            known.attributes |= member.attributes
+    for member in group.members.values():
+        if isinstance(member, Group):
+            with_slashes(member)
+    return group
+
+
 def file_content(path: str | Path) -> bytes:
     """A file of at most `MAX_FILE` bytes as a whole.
 

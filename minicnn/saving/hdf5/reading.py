@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.errors import FileFormatError
 from minicnn.saving.hdf5 import messages
-from minicnn.saving.hdf5.contents import Dataset, Group
+from minicnn.saving.hdf5.contents import Dataset, Group, with_slashes
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_READS = 1_500_000  # of single structures; a model of 1,000 layers needs 120,000
@@ -30,7 +30,7 @@ def read(buffer: bytes | mmap.mmap) -> Group:
         If it is not HDF5, is damaged, or holds what Keras does not write.
     """
     try:
-        return _Reader(memoryview(buffer)).root()
+        return with_slashes(_Reader(memoryview(buffer)).root())
     except (struct.error, IndexError, OverflowError, ValueError) as error:
         if isinstance(error, FileFormatError):
             raise

@@ -85,7 +85,10 @@ def _metrics_from_keras(value, outputs) -> list:
 
 def optimizer_from_keras(value: object) -> Config:
     """An optimizer's entry; Keras 2's `lr` and `decay` are translated."""
-    entry = _as_entry(object_from_keras(value))
+    entry = _as_entry(object_from_keras("RMSprop" if value is None else value))  # Keras's default where it wrote none
+    inner = entry["config"].get("inner_optimizer")
+    if inner is not None:  # LossScaleOptimizer, for float16
+        return optimizer_from_keras(inner)
     config = {k: v for k, v in entry["config"].items() if k not in OPTIMIZER_NEUTRAL}
     if "lr" in config:
         config["learning_rate"] = config.pop("lr")

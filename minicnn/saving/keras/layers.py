@@ -23,13 +23,17 @@ NEUTRAL: dict[str, Any] = {
     "bias_constraint": (None,),
     "data_format": ("channels_last", None),
     "fused": ANY,
+    "groups": (1,),
     "gamma_constraint": (None,),
     "gamma_regularizer": (None,),
     "implementation": ANY,
     "input_spec": ANY,
     "kernel_constraint": (None,),
+    "kernel_initializer": ANY,  # of separable convolutions, whose kernels have initializers of their own
+    "kernel_regularizer": (None,),
     "lora_alpha": ANY,
     "lora_rank": (None,),
+    "noise_shape": (None,),
     "optional": (False,),
     "quantization_config": (None,),
     "ragged": (False,),
@@ -37,6 +41,7 @@ NEUTRAL: dict[str, Any] = {
     "renorm_clipping": (None, {}),
     "renorm_momentum": ANY,
     "rms_scaling": (False,),
+    "rng_type": ANY,
     "sparse": (False,),
     "synchronized": (False,),
     "virtual_batch_size": (None,),
@@ -86,7 +91,11 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
         return {"class_name": class_name, "config": _input_arguments(arguments, label)}
     for name in ("batch_input_shape", "batch_shape"):  # of the first layer of a Keras 2 Sequential
         if name in arguments:
-            arguments["input_shape"] = _sample_shape(arguments.pop(name), label)
+            shape = arguments.pop(name)
+            is_open = (
+                isinstance(shape, list) and None in shape[1:]
+            )  # as Keras 2 writes for Normalization inside a model
+            arguments |= {} if is_open else {"input_shape": _sample_shape(shape, label)}
     cls = layers.CLASSES.get(class_name)
     if cls is None:  # one of the user's, or unknown: the registry knows
         return {"class_name": class_name, "config": arguments}
@@ -172,6 +181,11 @@ def _initializer_from_keras(value, label):
     config = {k: v for k, v in entry["config"].items() if k in known}
     if not is_integer(config.get("seed")):
         config.pop("seed", None)
+    try:
+        initializers.get({"class_name": name, "config": config})
+    except (ValueError, TypeError) as error:
+        warn_user(f"{label}: initializer {brief(name)} is replaced by the default: {error}")
+        return "glorot_uniform"
     return {"class_name": name, "config": config}
 
 

@@ -1,0 +1,152 @@
+"""Functions of single numbers that networks from elsewhere need and Keras has no layers for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+
+from minicnn.checks import check_choice, check_number
+from minicnn.hints import LayerOptions
+from minicnn.layers.activations import Elementwise, register
+from minicnn.layers.base import Examples, Layer
+from minicnn.step import Arrays, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
+
+__all__ = ["ArgMax", "Clip", "Elementary"]
+
+_FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = {
+    "abs": (np.abs, np.sign, "Abs"),
+    "ceil": (np.ceil, np.zeros_like, "Ceil"),
+    "cos": (np.cos, lambda x: -np.sin(x), "Cos"),
+    "floor": (np.floor, np.zeros_like, "Floor"),
+    "hard_sigmoid_2": (lambda x: np.clip(0.2 * x + 0.5, 0, 1), lambda x: 0.2 * (np.abs(x) < 2.5), "HardSigmoid"),
+    "log": (np.log, lambda x: 1 / x, "Log"),
+    "round": (np.rint, np.zeros_like, "Round"),
+    "sign": (np.sign, np.zeros_like, "Sign"),
+    "sin": (np.sin, np.cos, "Sin"),
+}
+"""Name → the function, its derivative, ONNX's operator."""
+
+
+@register
+class Elementary(Elementwise):
+    """A function of each number, by its name; outside of where it is defined, the result is NaN or infinite.
+
+    Parameters
+    ----------
+    function : {"abs", "ceil", "cos", "floor", "hard_sigmoid_2", "log", "power", "round", "sign", "sin"}
+        "round" takes the even one of two nearest numbers; "hard_sigmoid_2" is Keras 2's hard_sigmoid.
+    exponent : float, default 1
+        Of "power", x^exponent: 0.5 for the square root, -1 for 1 / x.
+    """
+
+    def __init__(self, function: str, exponent: float = 1.0, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
+        self.function: str = check_choice("function", function, (*_FUNCTIONS, "power"))
+        self.exponent: float = check_number("exponent", exponent, minimum=-np.inf)
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        if self.function != "power":
+            ws.y[...] = _FUNCTIONS[self.function][0](xs[0])
+        elif self.exponent == 0.5:
+            np.sqrt(xs[0], out=ws.y)
+        else:
+            ws.y[...] = xs[0] ** self.exponent
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        x = ws.xs[0]
+        is_power = self.function == "power"
+        slope = self.exponent * x ** (self.exponent - 1) if is_power else _FUNCTIONS[self.function][1](x)
+        np.multiply(dy, slope, out=ws.dxs[0])
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        if self.function != "power":
+            return graph.add(_FUNCTIONS[self.function][2], xs)
+        return graph.add("Pow", [xs[0], graph.constant(np.float32(self.exponent))])
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls("power", 2.0), [(4, 3)]
+        yield cls("power", 3), [(4,)]
+        yield cls("abs"), [(5,)]
+        yield cls("sin"), [(4, 3, 2)]
+        yield cls("cos"), [(3,)]
+
+
+class Clip(Elementwise):
+    """x, but not less than one number and not more than another.
+
+    Parameters
+    ----------
+    minimum, maximum : float, optional
+        None: no bound.
+    """
+
+    def __init__(
+        self, minimum: float | None = None, maximum: float | None = None, **kwargs: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(**kwargs)
+        low, high = (
+            None if bound is None else check_number(name, bound, minimum=-np.inf)
+            for name, bound in (("minimum", minimum), ("maximum", maximum))
+        )
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"`minimum` is not above `maximum`. Received: minimum={minimum}, maximum={maximum}")
+        self.minimum: float | None = low
+        self.maximum: float | None = high
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        np.copyto(ws.y, xs[0])
+        if self.minimum is not None:
+            np.maximum(ws.y, self.minimum, out=ws.y)
+        if self.maximum is not None:
+            np.minimum(ws.y, self.maximum, out=ws.y)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        np.copyto(ws.dxs[0], dy)
+        if self.minimum is not None:
+            np.copyto(ws.dxs[0], 0, where=ws.xs[0] < self.minimum)
+        if self.maximum is not None:
+            np.copyto(ws.dxs[0], 0, where=ws.xs[0] > self.maximum)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        low = -np.inf if self.minimum is None else self.minimum
+        high = np.inf if self.maximum is None else self.maximum
+        return graph.add("Clip", [xs[0], graph.constant(np.float32(low)), graph.constant(np.float32(high))])
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls(-0.5, 0.75), [(4, 3)]
+        yield cls(maximum=0.3), [(5,)]
+
+
+class ArgMax(Layer):
+    """Where the greatest number along the last axis is, counted from 0; of equal ones the first. It has no gradient.
+
+    Notes
+    -----
+    Input (N, …, C), output (N, …, 1), in the model's floating-point numbers.
+    """
+
+    uses_input = False
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        return (*input_shapes[0][:-1], 1)
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.y[..., 0] = xs[0].argmax(axis=-1)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        ws.dxs[0].fill(0)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        place = graph.add("ArgMax", [graph.channels_last(xs[0])], axis=-1, keepdims=1)
+        return graph.add("Cast", [place], to=1)
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls(), [(4, 3)]

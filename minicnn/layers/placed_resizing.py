@@ -1,0 +1,104 @@
+"""Images of another size whose pixels lie where other programs put them: `PlacedResizing`."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import numpy as np
+
+from minicnn.checks import check_choice, check_positive_int
+from minicnn.hints import LayerOptions
+from minicnn.layers.base import Examples
+from minicnn.layers.resizing import Resampled
+from minicnn.resampling import Taps, without_ones
+
+__all__ = ["PlacedResizing"]
+
+COORDINATES = ("align_corners", "asymmetric", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
+COORDINATES_NEAREST = "tf_half_pixel_for_nn"
+ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+
+
+class PlacedResizing(Resampled):
+    """As `Resizing`, with the places of pixels that ONNX's operator Resize knows.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the output.
+    interpolation : {"nearest", "bilinear"}, default "bilinear"
+    coordinates : str, default "align_corners"
+        Where pixel i of n' new ones lies among the n old ones: "align_corners" i · (n - 1) / (n' - 1), "asymmetric"
+        i · n / n', "half_pixel" (i + 1/2) · n / n' - 1/2, "pytorch_half_pixel" the same but 0 for one pixel,
+        "tf_half_pixel_for_nn" (i + 1/2) · n / n'.
+    rounding : {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}
+        Which pixel is the nearest.
+    factors : sequence of two float, optional
+        n' / n where they are not just that, for rows and columns.
+
+    Notes
+    -----
+    Input (N, H, W, C), output (N, height, width, C). https://onnx.ai/onnx/operators/onnx__Resize.html
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        interpolation: str = "bilinear",
+        coordinates: str = "align_corners",
+        rounding: str = "round_prefer_floor",
+        factors: tuple[float, float] | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.height: int = check_positive_int("height", height)
+        self.width: int = check_positive_int("width", width)
+        self.interpolation: str = check_choice("interpolation", interpolation, ("nearest", "bilinear"))
+        self.coordinates: str = check_choice("coordinates", coordinates, (*COORDINATES, COORDINATES_NEAREST))
+        self.rounding: str = check_choice("rounding", rounding, ROUNDINGS)
+        self.factors: list[float] | None = None if factors is None else [float(f) for f in factors]
+
+    def taps(self, height: int, width: int) -> tuple[Taps, Taps]:
+        given = self.factors or (None, None)
+        rows, columns = (
+            self._along(old, new, factor)
+            for old, new, factor in zip((height, width), (self.height, self.width), given, strict=True)
+        )
+        return rows, columns
+
+    def _along(self, old, new, factor) -> Taps:
+        places = _places(self.coordinates, old, new, new / old if factor is None else factor)
+        if self.interpolation == "nearest":
+            index = {
+                "round_prefer_floor": np.ceil(places - 0.5),
+                "round_prefer_ceil": np.floor(places + 0.5),
+                "floor": np.floor(places),
+                "ceil": np.ceil(places),
+            }[self.rounding]
+            return Taps(np.clip(index, 0, old - 1).astype(np.int64)[None], None)
+        places = np.clip(places, 0, old - 1)
+        first = np.floor(places).astype(np.int64)
+        share = places - first  # of the later pixel
+        return without_ones(np.stack([first, np.minimum(first + 1, old - 1)]), np.stack([1 - share, share]))
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls(6, 5), [(3, 4, 2)]
+        yield cls(2, 7, "nearest", "asymmetric", "floor"), [(3, 4, 1)]
+
+
+def _places(coordinates, old, new, factor) -> np.ndarray:
+    """Where the new pixels lie among the old ones."""
+    at = np.arange(new)
+    if coordinates == "align_corners":
+        length = old * factor  # ONNX's, which need not be whole
+        return at * ((old - 1) / (length - 1)) if new > 1 else at * 0.0
+    if coordinates == "asymmetric":
+        return at / factor
+    if coordinates == "tf_half_pixel_for_nn":
+        return (at + 0.5) / factor
+    if coordinates == "half_pixel_symmetric":
+        offset = old / 2 * (1 - new / (old * factor))
+        return offset + (at + 0.5) / factor - 0.5
+    return at * 0.0 if coordinates == "pytorch_half_pixel" and new == 1 else (at + 0.5) / factor - 0.5

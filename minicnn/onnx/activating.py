@@ -1,0 +1,198 @@
+"""Activations, and other functions of single numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minicnn import layers
+from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, checked_axis, number_at, operator
+from minicnn.onnx.values import Value, with_last_axis
+
+if TYPE_CHECKING:
+    from minicnn.onnx.importer import Importer
+    from minicnn.onnx.reader import FileNode
+
+LAYERS: dict[str, tuple[str, dict[str, object]]] = {
+    "Abs": ("Elementary", {"function": "abs"}),
+    "Ceil": ("Elementary", {"function": "ceil"}),
+    "Cos": ("Elementary", {"function": "cos"}),
+    "Erf": ("Pointwise", {"function": "erf"}),
+    "Exp": ("Pointwise", {"function": "exponential"}),
+    "Floor": ("Elementary", {"function": "floor"}),
+    "HardSwish": ("Pointwise", {"function": "hard_silu"}),
+    "Log": ("Elementary", {"function": "log"}),
+    "Mish": ("Pointwise", {"function": "mish"}),
+    "Neg": ("Rescaling", {"scale": -1.0}),
+    "Reciprocal": ("Elementary", {"function": "power", "exponent": -1.0}),
+    "Relu": ("ReLU", {}),
+    "Round": ("Elementary", {"function": "round"}),
+    "Sigmoid": ("Sigmoid", {}),
+    "Sign": ("Elementary", {"function": "sign"}),
+    "Sin": ("Elementary", {"function": "sin"}),
+    "Softplus": ("Pointwise", {"function": "softplus"}),
+    "Softsign": ("Pointwise", {"function": "softsign"}),
+    "Sqrt": ("Elementary", {"function": "power", "exponent": 0.5}),
+    "Tanh": ("Tanh", {}),
+}
+"""Operator without attributes → the layer that it is, and the layer's arguments."""
+NONNEGATIVE = ("Abs", "Exp", "Relu", "Sigmoid", "Softplus", "Sqrt")
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@operator(*LAYERS, kind=ELEMENTWISE_OPERATORS)
+def _function(node, graph):
+    name, arguments = LAYERS[node.operator]
+    elementwise(node, graph, getattr(layers, name), node.operator in NONNEGATIVE, **arguments)
+
+
+def elementwise(
+    node: FileNode, graph: Importer, layer_class: type[layers.Layer], is_nonnegative: bool = False, **arguments: object
+) -> None:
+    """A layer that does the same to every number, in whatever order they are."""
+    x = graph.value(node, 0)
+    graph.give(node, Value(graph.call(node, layer_class, x.tensor, **arguments), x.positions, is_nonnegative))
+
+
+@operator("LeakyRelu", kind=ELEMENTWISE_OPERATORS)
+def _leaky_relu(node, graph):
+    elementwise(node, graph, layers.LeakyReLU, negative_slope=node.get("alpha", 0.01, float))
+
+
+@operator("ThresholdedRelu", kind=ELEMENTWISE_OPERATORS)
+def _thresholded_relu(node, graph):
+    elementwise(node, graph, layers.ReLU, threshold=node.get("alpha", 1.0, float))
+
+
+@operator("Clip", kind=ELEMENTWISE_OPERATORS)
+def _clip(node, graph):
+    if graph.opset < 11:
+        low, high = node.get("min", -np.inf, float), node.get("max", np.inf, float)
+    else:
+        low, high = number_at(node, graph, 1, -np.inf), number_at(node, graph, 2, np.inf)
+    clip(node, graph, min(low, high), high)
+
+
+def clip(node: FileNode, graph: Importer, low: float, high: float) -> None:
+    """No less than `low` and no more than `high`: a ReLU where it can be one."""
+    x = graph.value(node, 0)
+    if (low == 0 and high >= 0) or (low <= -LARGEST and high >= 0 and x.is_nonnegative):
+        elementwise(node, graph, layers.ReLU, True, max_value=high if high < LARGEST else None)
+    else:
+        bounds = {"minimum": low if low > -LARGEST else None, "maximum": high if high < LARGEST else None}
+        elementwise(node, graph, layers.Clip, low >= 0 or (x.is_nonnegative and high >= 0), **bounds)
+
+
+@operator("Softmax", "LogSoftmax")
+def _softmax(node, graph):
+    x = graph.value(node, 0)
+    rank = len(x.shape) + 1
+    axis = checked_axis(node, node.get("axis", 1 if graph.opset < 13 else -1), rank)
+    if axis == 0:
+        raise node.error("samples are not mixed: axis=0 is the batch axis")
+    if graph.opset < 13:  # over all axes from this one on
+        wide = [n for n in range(axis, rank) if x.shape[n - 1] > 1]
+        if len(wide) > 1:
+            raise node.error(f"before opset 13 it goes over several axes here. Received: axis={axis}")
+        axis = wide[0] if wide else axis
+    if rank == 2:
+        tensor, positions = graph.vector(x)  # the order of the numbers does not matter
+    else:
+        tensor, value = graph.with_axis_last(node, x, axis - 1)
+        positions = value.positions
+    is_log = node.operator == "LogSoftmax"
+    y = graph.call(node, layers.LogSoftmax if is_log else layers.Softmax, tensor)
+    graph.give(node, Value(y, positions, not is_log))
+
+
+@operator("ArgMax")
+def _argmax(node, graph):
+    x = graph.value(node, 0)
+    axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1)
+    if axis == 0 or node.get("select_last_index", 0):
+        raise node.error("it gives the first of the greatest numbers, not along the batch axis, axis=0")
+    tensor, value = graph.with_axis_last(node, x, axis - 1)
+    y = graph.call(node, layers.ArgMax, tensor)
+    positions = with_last_axis(value, axis - 1, 1)
+    positions = positions if node.get("keepdims", 1) else positions.squeeze(axis - 1)
+    graph.give(node, Value(y, positions, True, is_whole=True))
+
+
+@operator("Selu", kind=ELEMENTWISE_OPERATORS)
+def _selu(node, graph):
+    """gamma · ELU(x)"""
+    alpha, gamma = node.get("alpha", 1.6732632, float), node.get("gamma", 1.050701, float)
+    if abs(alpha - 1.6732632) < 1e-6 and abs(gamma - 1.050701) < 1e-6:
+        elementwise(node, graph, layers.Pointwise, function="selu")
+        return
+    x = graph.value(node, 0)
+    y = graph.call(node, layers.ELU, x.tensor, "_elu", alpha=alpha)
+    graph.give(node, Value(graph.call(node, layers.Rescaling, y, scale=gamma), x.positions))
+
+
+@operator("Celu", kind=ELEMENTWISE_OPERATORS)
+def _celu(node, graph):
+    """max(0, x) + min(0, alpha · (exp(x / alpha) - 1)) = alpha · ELU(x / alpha)"""
+    x, alpha = graph.value(node, 0), node.get("alpha", 1.0, float)
+    y = graph.call(node, layers.Rescaling, x.tensor, "_in", scale=1 / alpha)
+    y = graph.call(node, layers.ELU, y, "_elu")
+    graph.give(node, Value(graph.call(node, layers.Rescaling, y, scale=alpha), x.positions))
+
+
+@operator("Swish", kind=ELEMENTWISE_OPERATORS)
+def _swish(node, graph):
+    if node.get("alpha", 1.0, float) != 1:
+        raise node.error(f"only alpha=1 is supported. Received: alpha={node.get('alpha', 1.0, float)}")
+    elementwise(node, graph, layers.Pointwise, function="silu")
+
+
+@operator("Gelu", kind=ELEMENTWISE_OPERATORS)
+def _gelu(node, graph):
+    if node.get("approximate", "none", str) != "tanh":
+        elementwise(node, graph, layers.Pointwise, function="gelu")
+        return
+    x = graph.value(node, 0)  # x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))): Hendrycks, Gimpel (2016)
+    cube = graph.call(node, layers.Elementary, x.tensor, "_cube", function="power", exponent=3.0)
+    line = graph.call(node, layers.Rescaling, cube, "_part", scale=0.044715)
+    line = graph.call(node, layers.Add, [x.tensor, line], "_sum")
+    line = graph.call(node, layers.Rescaling, line, "_scaled", scale=float(np.sqrt(2 / np.pi)))
+    curve = graph.call(node, layers.Tanh, line, "_tanh")
+    half = graph.call(node, layers.Rescaling, curve, "_half", scale=0.5, offset=0.5)
+    graph.give(node, Value(graph.call(node, layers.Multiply, [x.tensor, half]), x.positions))
+
+
+@operator("Elu", kind=ELEMENTWISE_OPERATORS)
+def _elu(node, graph):
+    elementwise(node, graph, layers.ELU, alpha=node.get("alpha", 1.0, float))
+
+
+@operator("HardSigmoid", kind=ELEMENTWISE_OPERATORS)
+def _hard_sigmoid(node, graph):
+    """max(0, min(1, alpha · x + beta))"""
+    x, slope, offset = graph.value(node, 0), node.get("alpha", 0.2, float), node.get("beta", 0.5, float)
+    for name, known in (("hard_sigmoid", 1 / 6), ("sparse_sigmoid", 0.5)):
+        if abs(slope - known) < 1e-6 and offset == 0.5:
+            elementwise(node, graph, layers.Pointwise, True, function=name)
+            return
+    line = graph.call(node, layers.Rescaling, x.tensor, "_line", scale=slope, offset=offset)
+    graph.give(node, Value(graph.call(node, layers.ReLU, line, max_value=1.0), x.positions, True))
+
+
+@operator("PRelu", kind=CHANNEL_OPERATORS)
+def _prelu(node, graph):
+    x = graph.value(node, 0)
+    slope = graph.constant(node, 1)
+    if slope is None or slope.dtype.kind != "f":
+        raise node.error("its slopes are an array in the file")
+    slope = np.broadcast_to(slope, (1, *x.shape)) if slope.ndim > len(x.shape) else np.broadcast_to(slope, x.shape)
+    slope = slope.reshape(x.shape)
+    alphas = np.empty(slope.size, slope.dtype)
+    alphas[x.positions.ravel()] = slope.ravel()  # in the order of the model's tensor
+    shape = x.tensor.shape[1:]
+    alphas = alphas.reshape(shape)
+    shared = [axis + 1 for axis in range(len(shape)) if (alphas == alphas.take([0], axis)).all()]
+    for axis in shared:
+        alphas = alphas.take([0], axis - 1)
+    y = graph.call_with_weights(node, layers.PReLU, x.tensor, [alphas], node.inputs[1:], shared_axes=shared or None)
+    graph.give(node, Value(y, x.positions))

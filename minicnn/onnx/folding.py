@@ -1,0 +1,263 @@
+"""What the file computes from constants alone, and constants that become part of a layer's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn.onnx.arguments import BATCH, checked_axis, integers
+
+if TYPE_CHECKING:
+    from minicnn.onnx.importer import Importer
+    from minicnn.onnx.reader import FileNode
+
+MAX_FOLDED = 2**22  # numbers in an array that is computed
+
+
+# ------------------------------------------------------------------------------------------ constants from constants
+
+
+def _divide(a, b):
+    if a.dtype.kind in "iu":
+        return (a // b).astype(a.dtype)  # of sizes, which are not negative
+    return a / b
+
+
+CALCULATIONS: dict[str, Callable[..., Any]] = {
+    "Abs": np.abs,
+    "Add": np.add,
+    "And": np.logical_and,
+    "Ceil": np.ceil,
+    "Div": _divide,
+    "Equal": np.equal,
+    "Exp": np.exp,
+    "Floor": np.floor,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "Log": np.log,
+    "Mod": np.mod,
+    "Mul": np.multiply,
+    "Neg": np.negative,
+    "Not": np.logical_not,
+    "Or": np.logical_or,
+    "Pow": lambda a, b: np.power(a, b).astype(a.dtype),
+    "Reciprocal": lambda a: (1 / a).astype(a.dtype),
+    "Round": np.rint,
+    "Sqrt": np.sqrt,
+    "Sub": np.subtract,
+    "Tanh": np.tanh,
+}
+"""Operators without attributes → the function of arrays that each one is."""
+
+EXTREMES: dict[str, Callable[[Any, Any], Any]] = {"Max": np.maximum, "Min": np.minimum}
+SUMS: dict[str, str] = {"ReduceMax": "max", "ReduceMean": "mean", "ReduceMin": "min", "ReduceProd": "prod"} | {
+    "ReduceSum": "sum"
+}
+
+
+def fold(node: FileNode, graph: Importer) -> bool:
+    """Compute a node's output if all its inputs are arrays known from the file; False if it is left to its translation.
+
+    Raises
+    ------
+    FileFormatError
+        If it calculates with the number of samples, which may be any, or gives too much.
+    """
+    arrays = graph.known_arrays(node)
+    if arrays is None or node.operator not in FOLDED or len(node.outputs) != 1:
+        return False
+    if node.operator in CALCULATIONS or node.operator in EXTREMES or node.operator in SUMS:
+        _check_no_batch(node, arrays)
+    size = np.prod(np.broadcast_shapes(*(a.shape for a in arrays)), dtype=float) if node.operator in CALCULATIONS else 0
+    _check_size(node, size)
+    with np.errstate(all="ignore"):
+        result = np.asarray(FOLDED[node.operator](node, arrays))
+    _check_size(node, result.size)
+    graph.give(node, result)
+    return True
+
+
+def _check_no_batch(node, arrays):
+    if node.operator == "Equal":  # whether a size is -1, say; the number of samples is none of those that are written
+        return
+    if any(a is not None and a.dtype.kind == "i" and (a == BATCH).any() for a in arrays):
+        raise node.error("it calculates with the number of samples, which may be any number here")
+
+
+def _check_size(node, size):
+    if size > MAX_FOLDED:
+        raise node.error(f"it makes an array of more than {MAX_FOLDED} numbers. Received: {int(size)}")
+
+
+def _calculation(node, arrays):
+    return CALCULATIONS[node.operator](*arrays)
+
+
+def _extreme(node, arrays):
+    result, *others = arrays
+    for array in others:
+        result = EXTREMES[node.operator](result, array)
+        _check_size(node, result.size)
+    return result
+
+
+def _where(node, arrays):
+    _check_size(node, np.prod(np.broadcast_shapes(*(a.shape for a in arrays)), dtype=float))
+    return np.where(*arrays)
+
+
+def _sum(node, arrays):
+    axes = node.get("axes", None, list)
+    if len(arrays) > 1 and arrays[1] is not None:
+        axes = integers(node, arrays[1])
+    if not axes and node.get("noop_with_empty_axes", 0):
+        return arrays[0]
+    axes = tuple(axes) if axes else None
+    result = getattr(arrays[0], SUMS[node.operator])(axis=axes, keepdims=bool(node.get("keepdims", 1)))
+    return np.asarray(result, arrays[0].dtype)
+
+
+def _range(node, arrays):
+    start, stop, step = (a.item() for a in arrays)
+    _check_size(node, (stop - start) / step)
+    return np.arange(start, stop, step, arrays[0].dtype)
+
+
+def _expand(node, arrays):
+    shape = [1 if n == BATCH else n for n in integers(node, arrays[1])]  # one row stands for all samples
+    shape = np.broadcast_shapes(arrays[0].shape, tuple(shape))
+    _check_size(node, np.prod(shape, dtype=float))
+    return np.broadcast_to(arrays[0], shape)
+
+
+def _constant_of_shape(node, arrays):
+    shape = [1 if n == BATCH else n for n in integers(node, arrays[0])]
+    _check_size(node, np.prod(shape, dtype=float))
+    value = node.get("value", None, np.ndarray)
+    return np.zeros(shape, np.float32) if value is None else np.full(shape, value.item(), value.dtype)
+
+
+def _tile(node, arrays):
+    _check_size(node, arrays[0].size * np.prod(arrays[1], dtype=float))
+    return np.tile(arrays[0], integers(node, arrays[1]))
+
+
+def _concat(node, arrays):
+    return np.concatenate(arrays, axis=node.get("axis", None))
+
+
+def _gather(node, arrays):
+    axis = checked_axis(node, node.get("axis", 0), arrays[0].ndim)
+    size = arrays[0].size / max(arrays[0].shape[axis], 1) * arrays[1].size
+    _check_size(node, size)
+    return np.take(arrays[0], arrays[1], axis=axis)
+
+
+def _slice(node, arrays):
+    if len(arrays) == 1:  # before opset 10
+        starts, ends, axes = (node.get(name, None, list) for name in ("starts", "ends", "axes"))
+        steps = None
+    else:
+        starts, ends, axes, steps = (integers(node, a) for a in (*arrays[1:], None, None)[:4])
+    where = [slice(None)] * arrays[0].ndim
+    for start, end, axis, step in zip(
+        starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True
+    ):
+        where[checked_axis(node, axis, arrays[0].ndim)] = slice(
+            start, None if step < 0 and end < -(2**31) else end, step
+        )
+    return arrays[0][tuple(where)]
+
+
+def _size(node, arrays):
+    return np.int64(arrays[0].size)
+
+
+def _shape(node, arrays):
+    return np.array(arrays[0].shape[node.get("start", 0) : node.get("end", arrays[0].ndim)], np.int64)
+
+
+def _cast_like(node, arrays):
+    node.get("saturate", 1)
+    return arrays[0].astype(arrays[1].dtype)
+
+
+FOLDED: dict[str, Callable[[FileNode, Sequence[Any]], Any]] = {
+    **dict.fromkeys(CALCULATIONS, _calculation),
+    **dict.fromkeys(EXTREMES, _extreme),
+    **dict.fromkeys(SUMS, _sum),
+    "CastLike": _cast_like,
+    "Concat": _concat,
+    "ConstantOfShape": _constant_of_shape,
+    "Expand": _expand,
+    "Gather": _gather,
+    "Range": _range,
+    "Shape": _shape,
+    "Size": _size,
+    "Slice": _slice,
+    "Tile": _tile,
+    "Where": _where,
+}
+"""Operator → what it makes of arrays; `rearranging` has those that only move numbers."""
+
+
+# --------------------------------------------------------------------------------------- constants that join weights
+
+
+def absorb(
+    node: FileNode, graph: Importer, channels: int, rank: int, axis: int
+) -> tuple[np.ndarray, np.ndarray, FileNode, list[str]]:
+    """The constants that are added to, and multiplied with, a node's output by nodes that alone read it.
+
+    Parameters
+    ----------
+    node : FileNode
+    graph : Importer
+    channels : int
+    rank : int
+        Of the output, with the batch axis.
+    axis : int
+        That of the channels, counted from the end: -1 or -3.
+
+    Returns
+    -------
+    scale, shift : (channels,) float64
+        The output of all these nodes is scale · y + shift.
+    last : FileNode
+        The last of them, or `node`.
+    names : list of str
+        Which operators with which constants, to tell uses of the same weights apart.
+    """
+    scale, shift, last, names = np.ones(channels), np.zeros(channels), node, []
+    while True:
+        after = graph.only_reader(last)
+        if after is None or after.operator not in ("Add", "Sub", "Mul", "Div") or len(after.inputs) != 2:
+            return scale, shift, last, names
+        index = 1 - after.inputs.index(last.outputs[0])
+        number = _by_channel(graph, after, index, channels, rank, axis)
+        if number is None or (after.operator == "Div" and (index == 0 or not number.all())):
+            return scale, shift, last, names
+        sign = -1.0 if after.operator == "Sub" else 1.0
+        if after.operator in ("Add", "Sub"):
+            of_output, of_number = (sign, 1.0) if index == 0 else (1.0, sign)
+            scale, shift = scale * of_output, shift * of_output + number * of_number
+        else:
+            number = 1 / number if after.operator == "Div" else number
+            scale, shift = scale * number, shift * number
+        graph.skip(after)
+        names.append(f"{after.operator} {index} {after.inputs[index]}")
+        last = after
+
+
+def _by_channel(graph, node, index, channels, rank, axis) -> np.ndarray | None:
+    """A constant as one number a channel; None if it is no such."""
+    array = graph.constant(node, index) if graph.is_constant(node, index) else None
+    if array is None or array.dtype.kind != "f" or array.ndim > rank or not np.isfinite(array).all():
+        return None
+    if array.size != 1 and (array.ndim < -axis or array.shape[axis] != channels or array.size != channels):
+        return None
+    return np.broadcast_to(array.astype(np.float64).ravel(), (channels,))

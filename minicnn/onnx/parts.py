@@ -1,0 +1,211 @@
+"""Parts of tensors, tensors put together, and borders around images."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from minicnn import layers
+from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, checked_axis, integers, number_at, operator
+from minicnn.onnx.padding import padded, reshaped, split_shape, take
+from minicnn.onnx.pooling import model_axis
+from minicnn.onnx.values import Value, channels_first
+
+
+@operator("Slice")
+def _slice(node, graph):
+    x = graph.value(node, 0)
+    if graph.opset < 10:
+        starts, ends, axes = (node.get(name, None, list) for name in ("starts", "ends", "axes"))
+        steps = None
+    else:
+        starts, ends, axes, steps = (integers(node, graph.constant(node, n)) for n in range(1, 5))
+    rank = len(x.shape) + 1
+    axes = [checked_axis(node, axis, rank) for axis in (range(len(starts or ())) if axes is None else axes)]
+    steps = steps or [1] * len(axes)
+    if not starts or not len(starts) == len(ends or ()) == len(axes) == len(steps) or 0 in steps:
+        raise node.error("a part begins and ends once on each axis")
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        if axis == 0:
+            if start in (0, None) and end >= 2**31 - 1 and step == 1:
+                continue
+            raise node.error("samples stay apart: the batch axis, axis=0, is not cut")
+        end = None if step < 0 and end <= -(2**31) else end
+        x = _taken(node, graph, x, axis, list(range(x.shape[axis - 1]))[start:end:step])
+    graph.give(node, x)
+
+
+def _taken(node, graph, x, axis, indices):
+    """The part of a value at `indices` of an axis of the file."""
+    if indices == list(range(x.shape[axis - 1])):
+        return x
+    if not indices:
+        raise node.error(f"it leaves nothing of axis {axis} of a sample {x.shape}")
+    (tensor,), layout = graph.aligned(node, [x])
+    rank, own = len(x.shape) + 1, model_axis(layout, axis, len(x.shape) + 1)
+    steps = np.diff(indices)
+    if rank == 4 and own < 3 and len(steps) and steps[0] > 1 and (steps == steps[0]).all():  # every n-th row or column
+        tensor = take(node, graph, tensor, own, range(indices[0], indices[-1] + 1))
+        strides = (int(steps[0]), 1) if own == 1 else (1, int(steps[0]))
+        y = graph.call(node, layers.MaxPooling2D, tensor, pool_size=1, strides=strides)
+    else:
+        y = take(node, graph, tensor, own, indices)
+    return Value(y, layout(y.shape[1:]), x.is_nonnegative)
+
+
+@operator("Split")
+def _split(node, graph):
+    x, count = graph.value(node, 0), len(node.outputs)
+    axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1)
+    if axis == 0:
+        raise node.error("samples stay apart: the batch axis, axis=0, is not cut")
+    size = x.shape[axis - 1]
+    sizes = node.get("split", None, list) if graph.opset < 13 else integers(node, graph.constant(node, 1))
+    if node.get("num_outputs", count) != count:
+        raise node.error(f"it has as many outputs as it says. Received: {count}")
+    if sizes is None:
+        each = -(-size // count)
+        sizes = [max(min(each, size - each * n), 0) for n in range(count)]
+    if len(sizes) != count or sum(sizes) != size or min(sizes) < 1:
+        raise node.error(f"it should divide axis {axis} of a sample {x.shape}. Received: {sizes}")
+    start = 0
+    for number, length in enumerate(sizes):
+        if node.outputs[number]:
+            graph.give(node, _taken(node, graph, x, axis, list(range(start, start + length))), number)
+        start += length
+
+
+@operator("Gather")
+def _gather(node, graph):
+    x, indices = graph.value(node, 0), graph.constant(node, 1)
+    axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1)
+    if axis == 0 or indices.ndim > 1 or indices.dtype.kind != "i" or indices.size == 0:
+        raise node.error("it takes a list of rows, columns or channels, not of samples")
+    size = x.shape[axis - 1]
+    places = [checked_axis(node, n, size) for n in indices.ravel().tolist()]
+    taken = _taken(node, graph, x, axis, places)
+    positions = taken.positions if indices.ndim else taken.positions.squeeze(axis - 1)
+    graph.give(node, Value(taken.tensor, positions, x.is_nonnegative))
+
+
+@operator("Concat", kind=ELEMENTWISE_OPERATORS)
+def _concat(node, graph):
+    values = graph.values(node)
+    rank = len(values[0].shape) + 1
+    axis = checked_axis(node, node.get("axis", None), rank)
+    if axis == 0:
+        raise node.error("samples are not put behind each other: axis=0 is the batch axis")
+    if rank == 2:
+        parts = [graph.vector(value) for value in values]
+        *starts, size = itertools.accumulate((order.size for _, order in parts), initial=0)
+        graph.check_size(node, (size,))
+        tensors = [tensor for tensor, _ in parts]
+        positions = np.concatenate([start + order for start, (_, order) in zip(starts, parts, strict=True)])
+    else:
+        tensors, layout = graph.aligned(node, values)
+        if layout is channels_first:
+            axis = rank - 1 if axis == 1 else axis - 1
+        positions = None
+    y = tensors[0] if len(tensors) == 1 else graph.call(node, layers.Concatenate, tensors, axis=axis)
+    if positions is None:
+        graph.check_size(node, y.shape[1:])
+        positions = layout(y.shape[1:])
+    graph.give(node, Value(y, positions, all(v.is_nonnegative for v in values)))
+
+
+@operator("Pad", kind=ELEMENTWISE_OPERATORS)
+def _pad(node, graph):
+    x, rank = graph.value(node, 0), len(graph.value(node, 0).shape) + 1
+    mode = node.get("mode", "constant", str)
+    if graph.opset < 11:
+        pads, fill = node.get("pads", None, list), node.get("value", 0.0, float)
+    else:
+        pads, fill = integers(node, graph.constant(node, 1)), number_at(node, graph, 2, 0.0)
+    axes = integers(node, graph.constant(node, 3)) if len(node.inputs) > 3 and node.inputs[3] else list(range(rank))
+    axes = [checked_axis(node, axis, rank) for axis in axes]
+    if pads is None or len(pads) != 2 * len(axes) or len(set(axes)) != len(axes):
+        raise node.error(f"pads are two numbers for each of the axes {axes}. Received: {pads}")
+    sides = {axis: side for axis, *side in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True) if any(side)}
+    if 0 in sides or mode not in ("constant", "reflect", "edge", "wrap") or not np.isfinite(fill):
+        raise node.error(f"borders of finite numbers around samples only. Received: {mode!r}, {fill}, {sides}")
+    (tensor,), layout = graph.aligned(node, [x])
+    own = {model_axis(layout, axis, rank): side for axis, side in sides.items()}
+    if mode == "constant":
+        y = _with_zeros(node, graph, tensor, own, fill)
+    else:
+        y = tensor
+        for axis, (before, behind) in own.items():
+            size = y.shape[axis]
+            y = take(node, graph, y, axis, _border(node, mode, size, before, behind), f"_axis{axis}")
+    graph.give(node, Value(y, layout(y.shape[1:]), x.is_nonnegative and fill >= 0))
+
+
+def _border(node, mode, size, before, behind):
+    """Which of `size` numbers stand in a row with a border."""
+    at = np.arange(-before, size + behind)
+    if mode == "reflect" and (size == 1 or max(before, behind) >= size):
+        raise node.error(f"a reflected border is narrower than the image. Received: {(before, behind)} for {size}")
+    if len(at) < 1:
+        raise node.error("it leaves nothing")
+    if mode == "reflect":
+        at = np.abs((at + size - 1) % (2 * size - 2) - (size - 1))
+    return (at % size if mode == "wrap" else np.clip(at, 0, size - 1)).tolist()
+
+
+def _with_zeros(node, graph, tensor, sides, fill):
+    """A tensor with one number around it, along the axes of `sides`; where that is negative, with less of it."""
+    for axis, (before, behind) in sides.items():
+        if min(before, behind) < 0:
+            kept = range(max(-before, 0), tensor.shape[axis] - max(-behind, 0))
+            if not kept:
+                raise node.error("it leaves nothing")
+            tensor = take(node, graph, tensor, axis, kept, f"_cut{axis}")
+    sides = {axis: (max(before, 0), max(behind, 0)) for axis, (before, behind) in sides.items()}
+    if fill and sides:  # what is around becomes 0 for the while
+        tensor = graph.call(node, layers.Rescaling, tensor, "_below", scale=1.0, offset=-fill)
+    if len(tensor.shape) == 4:
+        tensor = padded(node, graph, tensor, (sides.pop(1, (0, 0)), sides.pop(2, (0, 0))), "")
+    for axis, outside in sides.items():
+        if any(outside):
+            before, size, behind = split_shape(tensor, axis)
+            shape = (*tensor.shape[1:axis], size + sum(outside), *tensor.shape[axis + 1 :])
+            graph.check_size(node, shape)
+            flat = reshaped(node, graph, tensor, (before, size, behind), f"_rows{axis}")
+            flat = padded(node, graph, flat, ((0, 0), outside), f"_axis{axis}")
+            tensor = reshaped(node, graph, flat, shape, f"_shaped{axis}")
+    return graph.call(node, layers.Rescaling, tensor, "_above", scale=1.0, offset=fill) if fill else tensor
+
+
+@operator("DepthToSpace", kind=CHANNEL_OPERATORS)
+def _depth_to_space(node, graph):
+    """Channels become the pixels of a block (Shi and others, 2016): the numbers only move."""
+    x, block = graph.value(node, 0), node.get("blocksize", 0)
+    mode = node.get("mode", "DCR", str)
+    channels, height, width = _image_shape(node, x)
+    if block < 1 or channels % block**2 or mode not in ("DCR", "CRD"):
+        raise node.error(f"it needs blocksize² channels, or a multiple. Received: blocksize={block}, mode={mode!r}")
+    new = channels // block**2
+    if mode == "DCR":
+        parts = x.positions.reshape(block, block, new, height, width).transpose(2, 3, 0, 4, 1)
+    else:
+        parts = x.positions.reshape(new, block, block, height, width).transpose(0, 3, 1, 4, 2)
+    positions = np.ascontiguousarray(parts).reshape(new, height * block, width * block)
+    graph.give(node, Value(x.tensor, positions, x.is_nonnegative))
+
+
+@operator("SpaceToDepth", kind=CHANNEL_OPERATORS)
+def _space_to_depth(node, graph):
+    x, block = graph.value(node, 0), node.get("blocksize", 0)
+    channels, height, width = _image_shape(node, x)
+    if block < 1 or height % block or width % block:
+        raise node.error(f"it needs images of whole blocks. Received: blocksize={block} for {height} × {width}")
+    parts = x.positions.reshape(channels, height // block, block, width // block, block).transpose(2, 4, 0, 1, 3)
+    positions = np.ascontiguousarray(parts).reshape(channels * block**2, height // block, width // block)
+    graph.give(node, Value(x.tensor, positions, x.is_nonnegative))
+
+
+def _image_shape(node, x):
+    if len(x.shape) != 3:
+        raise node.error(f"it works on images, (N, C, H, W). Received: a sample of shape {x.shape}")
+    return x.shape

@@ -1,0 +1,95 @@
+"""Images of another size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minicnn import layers
+from minicnn.layers.placed_resizing import COORDINATES, COORDINATES_NEAREST, ROUNDINGS
+from minicnn.onnx.arguments import CHANNEL_OPERATORS, checked_axis, integers, operator
+from minicnn.resampling import taps_between
+
+if TYPE_CHECKING:
+    from minicnn.onnx.importer import Importer
+    from minicnn.onnx.reader import FileNode
+
+
+@operator("Resize", "Upsample", kind=CHANNEL_OPERATORS)
+def _resize(node, graph):
+    """Keras's layers where they find the same pixels, else `PlacedResizing`."""
+    x = graph.images(node)
+    old = x.shape[1:3]
+    new, factors = _new_size(node, graph, old)
+    graph.check_size(node, (*new, x.shape[3]))
+    mode, is_old = node.get("mode", "nearest", str), node.operator == "Upsample" or graph.opset < 11
+    where = node.get("coordinate_transformation_mode", "asymmetric" if is_old else "half_pixel", str)
+    rounding = node.get("nearest_mode", "floor" if is_old else "round_prefer_floor", str)
+    method = {"nearest": "nearest", "linear": "bilinear", "cubic": "bicubic"}.get(mode)
+    cubic = node.get("cubic_coeff_a", -0.75, float), node.get("exclude_outside", 0)
+    node.get("extrapolation_value", 0.0, float)
+    is_known = where in (*COORDINATES, COORDINATES_NEAREST) and rounding in ROUNDINGS
+    if mode == "cubic":
+        is_known = cubic == (-0.5, 1) and where == "half_pixel" and _are_whole(old, new, factors)
+    if method is None or not is_known or node.get("antialias", 0):
+        raise node.error(f"no layer finds pixels in this way. Received: mode={mode!r}, {where!r}, {old} → {new}")
+    keras = {"interpolation": method, "height": new[0], "width": new[1]}
+    y = None
+    if mode != "cubic":
+        placed = keras | {"coordinates": where, "rounding": rounding, "factors": factors}
+        if not _are_kerass(layers.PlacedResizing(**placed), old, new, method):
+            y = graph.call(node, layers.PlacedResizing, x, **placed)
+    if y is None and all(n % o == 0 for o, n in zip(old, new, strict=True)):
+        size = tuple(n // o for o, n in zip(old, new, strict=True))
+        y = graph.call(node, layers.UpSampling2D, x, size=size, interpolation=method)
+    elif y is None:
+        y = graph.call(node, layers.Resizing, x, **keras)
+    graph.give_images(node, y, graph.value(node, 0).is_nonnegative and method != "bicubic")
+
+
+def _are_whole(old, new, factors) -> bool:
+    """Whether the sizes are to each other just as the factors."""
+    return factors is None or all(abs(n - o * f) < 1e-4 * n for o, n, f in zip(old, new, factors, strict=True))
+
+
+def _are_kerass(placed: layers.PlacedResizing, old: Sequence[int], new: Sequence[int], method: str) -> bool:
+    """Whether Keras's layers take the same pixels."""
+    for taps, size, new_size in zip(placed.taps(old[0], old[1]), old, new, strict=True):
+        if not np.allclose(taps.matrix(size), taps_between(size, new_size, method).matrix(size), atol=1e-7):
+            return False
+    return True
+
+
+def _new_size(node: FileNode, graph: Importer, old: Sequence[int]) -> tuple[list[int], tuple[float, float] | None]:
+    """((height, width), their factors where those are given), from factors or sizes."""
+    at = 1 if node.operator == "Upsample" or graph.opset < 11 else 2
+    factors = graph.constant(node, at) if len(node.inputs) > at else None
+    if node.operator == "Upsample" and graph.opset < 9:
+        factors = np.asarray(node.get("scales", None, object), np.float32)
+    if node.get("keep_aspect_ratio_policy", "stretch", str) != "stretch":
+        raise node.error("rows and columns are resized to the sizes that are given, keep_aspect_ratio_policy='stretch'")
+    axes = [checked_axis(node, axis, 4) for axis in node.get("axes", list(range(4)), list)]
+    if factors is not None and factors.size:
+        given = _for_axes(node, axes, factors.astype(np.float32).ravel().tolist(), 1.0)
+        if given[:2] != [1, 1] or not min(given) > 0:
+            raise node.error(f"only rows and columns are resized. Received: factors {given}")
+        return [int(np.floor(np.float32(n) * np.float32(f))) for n, f in zip(old, given[2:], strict=True)], (
+            given[2],
+            given[3],
+        )
+    sizes = integers(node, graph.constant(node, 3)) if len(node.inputs) > 3 else None
+    if not sizes:
+        raise node.error(f"factors or sizes are given, one for each axis. Received: {sizes}")
+    return _for_axes(node, axes, sizes, 0)[2:], None
+
+
+def _for_axes(node, axes, given, otherwise):
+    """What is given for `axes`, for all four axes."""
+    if len(given) != len(axes) or len(set(axes)) != len(axes) or not {2, 3} <= set(axes):
+        raise node.error(f"factors or sizes are given, one for each of the axes {axes}. Received: {given}")
+    result = [otherwise] * 4
+    for axis, value in zip(axes, given, strict=True):
+        result[axis] = value
+    return result

@@ -1,0 +1,158 @@
+"""What Keras 1 and 2 wrote, in today's names: applied to a model's description before `config` reads it."""
+
+from typing import Any
+
+from minicnn.errors import FileFormatError
+from minicnn.saving.keras.names import brief
+from minicnn.user_warnings import warn_user
+
+MAX_DEPTH = 100
+
+CLASSES = {
+    "AtrousConvolution2D": "Conv2D",
+    "Convolution1D": "Conv1D",
+    "Convolution2D": "Conv2D",
+    "Deconvolution2D": "Conv2DTranspose",
+    "SeparableConvolution2D": "SeparableConv2D",
+}
+"""Keras 1's classes → today's."""
+
+ARGUMENTS = {
+    "W_constraint": "kernel_constraint",
+    "W_regularizer": "kernel_regularizer",
+    "atrous_rate": "dilation_rate",
+    "b_constraint": "bias_constraint",
+    "b_regularizer": "bias_regularizer",
+    "beta_init": "beta_initializer",
+    "bias": "use_bias",
+    "border_mode": "padding",
+    "dim_ordering": "data_format",
+    "filter_length": "kernel_size",
+    "gamma_init": "gamma_initializer",
+    "init": "kernel_initializer",
+    "nb_filter": "filters",
+    "output_dim": "units",
+    "p": "rate",
+    "pool_length": "pool_size",
+    "sigma": "stddev",
+    "stride": "strides",
+    "subsample": "strides",
+    "subsample_length": "strides",
+}
+"""Keras 1's arguments → today's."""
+
+DROPPED = (
+    "input_dim",
+    "input_dtype",
+    "input_length",
+    "mode",
+    "W_learning_rate_multiplier",
+    "b_learning_rate_multiplier",
+)
+VALUES = {"tf": "channels_last", "th": "channels_first", "default": None}
+INITIALIZERS = {"normal": "random_normal", "one": "ones", "uniform": "random_uniform", "zero": "zeros"}
+MERGES = {"ave": "Average", "concat": "Concatenate", "max": "Maximum", "mul": "Multiply", "sum": "Add"}
+
+ONLY_IN_TRAINING = (
+    *(
+        "AugMix",
+        "CutMix",
+        "MixUp",
+        "RandAugment",
+        "RandomColorDegeneration",
+        "RandomColorJitter",
+        "RandomElasticTransform",
+    ),
+    *("RandomErasing", "RandomGaussianBlur", "RandomGrayscale", "RandomHeight", "RandomHue", "RandomInvert"),
+    *("RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomWidth"),
+)
+"""Augmentation that is not here; it passes images through unless the model trains."""
+
+HARD_SIGMOID = {"class_name": "Elementary", "config": {"function": "hard_sigmoid_2"}}
+
+
+def modernized(entry: Any, version: Any = None) -> Any:
+    """A model's description in today's names.
+
+    Parameters
+    ----------
+    entry : dict
+        With "class_name" and "config", from any Keras.
+    version : str, optional
+        Of the Keras that wrote it; before 3, hard_sigmoid is another function.
+    """
+    return _modern(entry, str(version or "3")[:2] in ("1.", "2."), 0)
+
+
+def _modern(value, is_old, depth):
+    if depth > MAX_DEPTH:
+        raise FileFormatError(f"a model's description is nested more than {MAX_DEPTH} deep")
+    if isinstance(value, list):
+        return [_modern(part, is_old, depth + 1) for part in value]
+    if not isinstance(value, dict):
+        return value
+    read = {key: _modern(part, is_old, depth + 1) for key, part in value.items()}
+    if isinstance(read.get("class_name"), str) and isinstance(read.get("config"), dict):
+        return _layer(read, is_old)
+    return read
+
+
+def _layer(entry, is_old):
+    class_name, config = entry["class_name"].rpartition(">")[2], dict(entry["config"])
+    if class_name == "Merge":
+        class_name = MERGES.get(config.get("mode"), class_name)
+        config = {"name": config.get("name"), "trainable": config.get("trainable", True)} | (
+            {"axis": config.get("concat_axis", -1)} if class_name == "Concatenate" else {}
+        )
+    elif _is_keras_1(class_name, config):
+        config = _arguments(class_name, config)
+        class_name = CLASSES.get(class_name, class_name)
+    if class_name in ONLY_IN_TRAINING:
+        warn_user(f"layer {brief(config.get('name'))} ({class_name}) is left out: it acts in training alone")
+        class_name, config = (
+            "Activation",
+            {"name": config.get("name"), "activation": "linear"}
+            | {key: config[key] for key in ("batch_input_shape", "dtype") if key in config},
+        )
+    if is_old and config.get("activation") == "hard_sigmoid":
+        config["activation"] = HARD_SIGMOID
+    if class_name == "VarianceScaling" and config.get("distribution") == "normal":
+        config["distribution"] = "truncated_normal"
+    return entry | {"class_name": class_name, "config": config}
+
+
+def _is_keras_1(class_name, config) -> bool:
+    marks = {"border_mode", "dim_ordering", "init", "nb_filter", "output_dim", "p", "pool_length", "sigma", "beta_init"}
+    return class_name in CLASSES or (class_name != "Lambda" and bool(marks & config.keys()))
+
+
+def _arguments(class_name, config) -> dict:
+    if config.get("mode") not in (None, 0):
+        raise FileFormatError(f"layer {brief(config.get('name'))} ({class_name}): only mode=0 is supported")
+    read = {}
+    for name, value in config.items():
+        if name in ("nb_row", "nb_col") or (name in DROPPED):
+            continue
+        if name in ("dim_ordering", "border_mode") and isinstance(value, str):
+            value = VALUES.get(value, value)
+        elif name.endswith(("init", "_init")) and isinstance(value, str):
+            value = INITIALIZERS.get(value, value)
+        elif name.endswith(("_regularizer", "_constraint")):
+            value = _rule(value)
+        read[ARGUMENTS.get(name, name)] = value
+    if "nb_row" in config:
+        read["kernel_size"] = [config["nb_row"], config.get("nb_col")]
+    if class_name.startswith("Deconvolution"):
+        read.pop("output_shape", None)  # Keras 1 asked for what the padding says
+    return read
+
+
+def _rule(value):
+    """A regularizer or constraint, which had its name among its arguments."""
+    if not isinstance(value, dict) or "name" not in value:
+        return value
+    rest = {key: part for key, part in value.items() if key != "name"}
+    renamed = {"WeightRegularizer": "L1L2", "L1L2Regularizer": "L1L2"}
+    if "m" in rest:
+        rest["max_value"] = rest.pop("m")
+    return {"class_name": renamed.get(value["name"], value["name"]), "config": rest}

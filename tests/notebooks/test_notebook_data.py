@@ -1,6 +1,8 @@
 """Data sets, arrays, folders, generators and chains, as scripts prepare them."""
 
 import os
+import shutil
+import tarfile
 
 import numpy as np
 import pytest
@@ -198,3 +200,28 @@ def test_kaggle_digits(grey):
     model.fit(X_train, Y_train, batch_size=32, epochs=1, validation_split=0.1, verbose=2)
     results = np.argmax(model.predict(X_train), axis=1)
     assert results.shape == (64,)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_cifar100_files(packed, monkeypatch, tmp_path):
+    """Records of the published layout: coarse label, fine label, the planes red, green, blue."""
+    from minicnn.datasets import cifar100
+
+    monkeypatch.setattr(cifar100, "COUNTS", {"train.bin": 3, "test.bin": 2})
+    home = tmp_path / "cifar-100-binary"
+    home.mkdir()
+    for name, count in cifar100.COUNTS.items():
+        records = [bytes([i, 10 + i]) + bytes([1]) * 1024 + bytes([2]) * 1024 + bytes([3]) * 1024 for i in range(count)]
+        (home / name).write_bytes(b"".join(records))
+    if packed:
+        with tarfile.open(tmp_path / "cifar-100-binary.tar.gz", "w:gz") as archive:
+            archive.add(home, "cifar-100-binary")
+        shutil.rmtree(home)
+    (x, fine), (_, test) = cifar100.load_data(data_dir=tmp_path)
+    assert x.shape == (3, 32, 32, 3)
+    assert (x == [1, 2, 3]).all()
+    assert fine.tolist() == [[10], [11], [12]]
+    assert test.tolist() == [[10], [11]]
+    assert keras.datasets.cifar100.load_data("coarse", tmp_path)[0][1].tolist() == [[0], [1], [2]]
+    with pytest.raises(ValueError, match="'fine' or 'coarse'"):
+        cifar100.load_data("both", tmp_path)

@@ -326,7 +326,7 @@ def test_float64_and_float16_weights(path, rng):
 
 # Nodes that cannot be layers here, and what the message says.
 REFUSED = {
-    "unknown operator": ("y = Sin(x)", {}, r"node number 0 \(Sin\): this operator is not supported. Supported: Add, "),
+    "unknown operator": ("y = Tan(x)", {}, r"node number 0 \(Tan\): this operator is not supported. Supported: Abs, "),
     "unknown attribute": (
         'y = Conv<auto_pad="VALID", alpha=1>(x, w)',
         arrays(w=(1, 2, 1, 1)),
@@ -350,42 +350,12 @@ REFUSED = {
     ),
     "batch axis moved": ("y = Transpose<perm=[1,0,2,3]>(x)", {}, r"should reorder the axes 1 to 3.*\[1, 0, 2, 3\]"),
     "added constant": ("y = Add(x, c)", arrays(c=(2, 1, 1)), r"one number, or one a channel"),
-    "max pooling with padding": (
-        "y = MaxPool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>(x)",
-        {},
-        r"padding is neither none nor Keras's 'same'.*\(\(1, 1\), \(1, 1\)\)",
-    ),
     "pooling with gaps": ("y = MaxPool<kernel_shape=[2,2], dilations=[2,2]>(x)", {}, r"no gaps here"),
     "positions of maxima": ("p, y = MaxPool<kernel_shape=[2,2]>(x)", {}, r"the output 'y' does not depend"),
-    "reflected padding": (
-        'p = Constant<value_ints=[0,0,1,1,0,0,1,1]>() y = Pad<mode="reflect">(x, p)',
-        {},
-        r"only zeros are put around. Received: mode='reflect'",
-    ),
-    "padded channels": (
-        "p = Constant<value_ints=[0,1,0,0,0,0,0,0]>() c = Pad(x, p) y = MaxPool<kernel_shape=[1,1]>(c)",
-        {},
-        r"rows and columns",
-    ),
     "training mode": (
         "y, a, b = BatchNormalization<training_mode=1>(x, s, t, m, v)",
         arrays(s=2, t=2, m=2, v=2),
         r"export the model in evaluation mode",
-    ),
-    "softmax over rows": (
-        "c = Conv(x, w) y = Softmax<axis=2>(c)",
-        arrays(w=(1, 2, 1, 1)),
-        r"over the channels only. Received: axis=2",
-    ),
-    "softmax over as many rows as channels": (
-        "c = Conv(x, w) y = Softmax<axis=2>(c)",
-        arrays(w=(6, 2, 1, 1)),
-        r"over the channels only. Received: axis=2",
-    ),
-    "flattened images as the output": (
-        "c = Conv(x, w) y = Flatten(c)",
-        arrays(w=(2, 2, 1, 1)),
-        r"output 'y' are in an order",
     ),
     "softmax over the samples": ("s = Softmax<axis=0>(x) y = Tanh(s)", {}, r"axis=0 is the batch axis"),
     "softmax over the samples, counted from the end": ("y = Softmax<axis=-4>(x)", {}, r"axis=0 is the batch axis"),
@@ -396,16 +366,11 @@ REFUSED = {
     ),
     "samples concatenated": ("y = Concat<axis=-4>(x, x)", {}, r"axis=0 is the batch axis"),
     "samples flattened": ("y = Flatten<axis=0>(x)", {}, r"samples stay apart: axis=1"),
-    "mean of samples": ("y = ReduceMean<axes=[0,2,3]>(x)", {}, r"rows and columns .*Received: \[0, 2, 3\]"),
+    "mean of samples": ("y = ReduceMean<axes=[0,2,3]>(x)", {}, r"samples stay apart.*Received: axes=\[0, 2, 3\]"),
     "one constant a sample": (
         "f = Flatten(x) y = Gemm(f, w, c)",
         arrays(w=(60, 3), c=(3, 1)),
         r"one number a column, for all samples. Received: \(3, 1\)",
-    ),
-    "an output of one number a sample": (
-        "f = Flatten(x) g = Gemm(f, w) a = Constant<value_ints=[1]>() y = Squeeze(g, a)",
-        arrays(w=(60, 1)),
-        r"the output 'y' is one number a sample, \(N,\).*so that it is \(N, 1\)",
     ),
     "product with one number a sample": (
         "f = Flatten(x) g = Gemm(f, w) a = Constant<value_ints=[1]>() s = Squeeze(g, a) y = MatMul(s, v)",
@@ -488,7 +453,7 @@ HOSTILE = {
     "a kernel used without end": (repeated, "the layers need more numbers than the file holds"),
     "a cycle": (
         lambda p: rename(p.graph.node[:1], "input", "x", "y"),
-        r"nothing before it gives its input\. Received: 'y'",
+        "it reads, through other nodes, what it gives itself",
     ),
     "a name given twice": (
         lambda p: rename(p.graph.node[1:], "output", "y", "c"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, checked_axis, number_at, operator
-from minicnn.onnx.values import Value, with_last_axis
+from minicnn.onnx.values import Value, same_order, with_last_axis
 
 if TYPE_CHECKING:
     from minicnn.onnx.importer import Importer
@@ -103,6 +103,8 @@ def _softmax(node, graph):
         positions = value.positions
     is_log = node.operator == "LogSoftmax"
     y = graph.call(node, layers.LogSoftmax if is_log else layers.Softmax, tensor)
+    if rank > 2 and np.array_equal(x.positions, same_order(x.shape)):  # back to the file's axes
+        y, positions = graph.arranged(node, Value(y, positions), same_order), x.positions
     graph.give(node, Value(y, positions, not is_log))
 
 

@@ -75,7 +75,7 @@ def _extreme(node, graph):
     known = [graph.is_constant(node, index) for index in range(len(node.inputs))]
     if len(known) == 2 and any(known):
         bound = number_at(node, graph, known.index(True), 0.0)
-        node.inputs.sort(key=lambda name: known[node.inputs.index(name)])  # the tensor first, as in Clip
+        node.inputs = sorted(node.inputs, key=lambda name, given=tuple(node.inputs): known[given.index(name)])
         clip(node, graph, *((bound, np.inf) if is_max else (-np.inf, bound)))
     else:
         _merge(node, graph, layers.Maximum if is_max else layers.Minimum)

@@ -103,8 +103,10 @@ FLOORS = {
     ),
     "minicnn.onnx": (
         ("exporter", "importer"),
-        ("further_operators",),
-        ("operators", "rearranging", "writer"),
+        ("operators",),
+        ("arithmetic", "kernels", "normalizing", "parts", "rearranging", "resizing", "writer"),
+        ("activating", "pooling"),
+        ("folding", "padding"),
         ("arguments", "windows"),
         ("reader", "values"),
         ("package",),

@@ -1,0 +1,71 @@
+"""Model files of other people: Keras 1's structure, files under other names, what was compiled with is not known."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn.errors import FileFormatError
+
+GOLDEN = Path(__file__).parent / "golden"
+
+KERAS_1 = {
+    "class_name": "Sequential",
+    "keras_version": "1.2.2",
+    "config": [
+        {
+            "class_name": "Convolution2D",
+            "config": {
+                "name": "c",
+                "batch_input_shape": [None, 8, 8, 1],
+                "nb_filter": 3,
+                "nb_row": 3,
+                "nb_col": 2,
+                "border_mode": "same",
+                "subsample": [1, 1],
+                "init": "glorot_uniform",
+                "dim_ordering": "tf",
+                "activation": "hard_sigmoid",
+                "W_regularizer": {"name": "L1L2Regularizer", "l1": 0.0, "l2": 0.01},
+                "bias": True,
+            },
+        },
+        {"class_name": "Dropout", "config": {"name": "d", "p": 0.25}},
+        {"class_name": "Flatten", "config": {"name": "f"}},
+        {"class_name": "Dense", "config": {"name": "o", "output_dim": 2, "init": "uniform", "activation": "linear"}},
+    ],
+}
+
+
+def test_keras_1():
+    model = mc.models.model_from_json(json.dumps(KERAS_1))
+    assert [tuple(w.shape) for w in model.weights] == [(3, 2, 1, 3), (3,), (192, 2), (2,)]
+    assert model.layers[1].rate == 0.25
+    x = np.linspace(-40, 40, 64, dtype=np.float32).reshape(1, 8, 8, 1)
+    kernel = np.zeros((3, 2, 1, 3), np.float32)
+    kernel[1, 0] = 1  # the pixel itself: "same" puts the odd column behind
+    model.layers[0].set_weights([kernel, np.zeros(3, np.float32)])
+    y = model.layers[0](x)
+    np.testing.assert_allclose(y[..., 0], np.clip(0.2 * x[..., 0] + 0.5, 0, 1), atol=1e-6)  # Keras 1's and 2's formula
+
+
+def test_hdf5_under_another_name(tmp_path):
+    for name in ("model.keras", "model.hdf", "model"):
+        shutil.copy(GOLDEN / "keras2.h5", tmp_path / name)
+        model = mc.load_model(tmp_path / name)
+        expected = mc.load_model(GOLDEN / "keras2.h5")
+        for a, b in zip(model.get_weights(), expected.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.tflite", "saved_model.pb"])
+def test_files_of_other_programs(name, tmp_path):
+    (tmp_path / name).write_bytes(b"anything")
+    with pytest.raises(FileFormatError, match="expected a file of minicnn or Keras"):
+        mc.load_model(tmp_path / name)
+    if name.endswith(".pb"):
+        with pytest.raises(FileFormatError, match="SavedModel"):
+            mc.load_model(tmp_path)

@@ -59,8 +59,11 @@ def outputs(dtype, **shapes):
     return {name: shape and Output(shape, np.uint8 if name == "winner" else dtype) for name, shape in shapes.items()}
 
 
-def run_both(name, inputs, shapes, dtype, **options):
-    """Call the kernel and the reference and compare every output; returns the kernel's outputs."""
+def run_both(name, inputs, shapes, dtype, terms=0.0, **options):
+    """Call the kernel and the reference and compare every output; returns the kernel's outputs.
+
+    `terms` is the size of the numbers that an output is a sum of, where they may cancel.
+    """
     arrays = {key: value for key, value in inputs.items() if isinstance(value, np.ndarray)}
     before = {key: value.copy() for key, value in arrays.items()}
     mine, theirs = outputs(dtype, **shapes), outputs(dtype, **shapes)
@@ -75,16 +78,16 @@ def run_both(name, inputs, shapes, dtype, **options):
     for key in shapes:
         if mine[key] is not None:
             mine[key].check()
-            compare(results[0][key], results[1][key], dtype, key)
+            compare(results[0][key], results[1][key], dtype, key, terms)
     return results[0]
 
 
-def compare(ours, theirs, dtype, name=""):
+def compare(ours, theirs, dtype, name="", terms=0.0):
     if ours.dtype == np.uint8:
         assert np.array_equal(ours, theirs), name
         return
     assert np.isfinite(ours).all(), name
-    error, scale = np.abs(ours - theirs).max(initial=0), np.abs(theirs).max(initial=0)
+    error, scale = np.abs(ours - theirs).max(initial=0), max(np.abs(theirs).max(initial=0), terms)
     assert error <= TOLERANCE[dtype] * max(scale, 1e-30), (name, error, scale)
 
 

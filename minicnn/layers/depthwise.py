@@ -232,7 +232,7 @@ class SeparableConv2D(_Depthwise):
     @classmethod
     def examples(cls) -> Examples:
         sizes = (5, 6)[: cls.rank]
-        yield cls(4, 3, padding="same", depth_multiplier=2, activation="tanh"), [(*sizes, 3)]
+        yield cls(4, 3, padding="same", depth_multiplier=2, activation="softplus"), [(*sizes, 3)]
         yield cls(3, 2, strides=2, use_bias=False), [(*sizes, 2)]
 
 

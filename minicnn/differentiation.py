@@ -25,17 +25,17 @@ class Recorded(NDArrayOperatorsMixin):
         The function takes the gradient of `value` to the parent's part of its own.
     """
 
-    __array_priority__ = 1000.0
+    __array_priority__: float = 1000.0
 
     def __init__(self, value: Any, parents: Iterable[tuple[Recorded, Back]] = ()) -> None:
         self.value: np.ndarray = np.asarray(value)
         self.parents: list[tuple[Recorded, Back]] = list(parents)
 
-    shape = property(lambda self: self.value.shape)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-    dtype = property(lambda self: self.value.dtype)
-    T = property(lambda self: np.transpose(self))
+    shape: property = property(lambda self: self.value.shape)
+    ndim: property = property(lambda self: self.value.ndim)
+    size: property = property(lambda self: self.value.size)
+    dtype: property = property(lambda self: self.value.dtype)
+    T: property = property(lambda self: np.transpose(self))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         values = [value_of(x) for x in inputs]

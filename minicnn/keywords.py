@@ -63,4 +63,5 @@ class SuggestsKeywords:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if inspect.isfunction(vars(cls).get("__init__")):
-            cls.__init__ = suggests_keywords(cls.__init__)
+            name = "__init__"  # type checkers would take `cls.__init__ = …` for a constructor of the base class
+            setattr(cls, name, suggests_keywords(vars(cls)[name]))

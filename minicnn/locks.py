@@ -11,14 +11,14 @@ class Lock:
     A child has only the thread that forked: a lock that another one held would stay locked there for ever.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.RLock()
         _all.add(self)
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self._lock.acquire()
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self._lock.release()
 
     def _forget_other_threads(self):

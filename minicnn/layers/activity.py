@@ -59,7 +59,7 @@ class ActivityRegularization(Layer):
     l1, l2 : float, default 0
     """
 
-    rare_options = ()
+    rare_options: tuple[str, ...] = ()
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)

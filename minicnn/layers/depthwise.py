@@ -94,7 +94,7 @@ class DepthwiseConv2D(_Depthwise):
     """
 
     rank = 2
-    rare_options = (*Layer.rare_options, "depthwise_constraint", "bias_constraint")
+    rare_options: tuple[str, ...] = (*Layer.rare_options, "depthwise_constraint", "bias_constraint")
 
     def __init__(
         self,
@@ -173,7 +173,12 @@ class SeparableConv2D(_Depthwise):
     """
 
     rank = 2
-    rare_options = (*Layer.rare_options, "depthwise_constraint", "pointwise_constraint", "bias_constraint")
+    rare_options: tuple[str, ...] = (
+        *Layer.rare_options,
+        "depthwise_constraint",
+        "pointwise_constraint",
+        "bias_constraint",
+    )
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ class WithKernel(Layer):
         As for `Conv2D`.
     """
 
-    rare_options = (*Layer.rare_options, "kernel_constraint", "bias_constraint")
+    rare_options: tuple[str, ...] = (*Layer.rare_options, "kernel_constraint", "bias_constraint")
     bias: Weight | None = None
 
     def __init__(

@@ -124,14 +124,14 @@ class _Extremum(Merge):
 class Maximum(_Extremum):
     """The largest of the inputs, number by number; the gradient goes to the first input that holds it."""
 
-    choose = np.maximum
+    choose: np.ufunc = np.maximum
     onnx_name = "Max"
 
 
 class Minimum(_Extremum):
     """The smallest of the inputs, number by number; the gradient goes to the first input that holds it."""
 
-    choose = np.minimum
+    choose: np.ufunc = np.minimum
     onnx_name = "Min"
 
 

@@ -59,7 +59,7 @@ class BatchNormalization(Layer):
     With ``trainable = False`` the layer uses the moving averages in training too, as in Keras.
     """
 
-    rare_options = (*Layer.rare_options, *SCALE_AND_SHIFT)
+    rare_options: tuple[str, ...] = (*Layer.rare_options, *SCALE_AND_SHIFT)
     axis_is_of_channels = True
 
     def __init__(

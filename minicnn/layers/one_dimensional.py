@@ -169,13 +169,13 @@ class MaxPooling1D(_Pooling1D):
     data_format : {None, "channels_last", "channels_first"}
     """
 
-    pooling = MaxPooling2D
+    pooling: type[Layer] = MaxPooling2D
 
 
 class AveragePooling1D(_Pooling1D):
     """The mean of each window of a row; arguments as for `MaxPooling1D`."""
 
-    pooling = AveragePooling2D
+    pooling: type[Layer] = AveragePooling2D
 
 
 class _GlobalPooling1D(_Rows):
@@ -208,13 +208,13 @@ class _GlobalPooling1D(_Rows):
 class GlobalAveragePooling1D(_GlobalPooling1D):
     """The mean of each channel over the whole row: (N, L, C) becomes (N, C), with `keepdims` (N, 1, C)."""
 
-    pooling = GlobalAveragePooling2D
+    pooling: type[Layer] = GlobalAveragePooling2D
 
 
 class GlobalMaxPooling1D(_GlobalPooling1D):
     """The maximum of each channel over the whole row: (N, L, C) becomes (N, C), with `keepdims` (N, 1, C)."""
 
-    pooling = GlobalMaxPooling2D
+    pooling: type[Layer] = GlobalMaxPooling2D
 
 
 class UpSampling1D(_Rows):

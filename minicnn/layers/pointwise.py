@@ -178,7 +178,7 @@ class PReLU(Elementwise):
         channel.
     """
 
-    rare_options = (*Layer.rare_options, "alpha_constraint")
+    rare_options: tuple[str, ...] = (*Layer.rare_options, "alpha_constraint")
 
     def __init__(
         self,

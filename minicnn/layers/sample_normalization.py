@@ -107,7 +107,7 @@ class _Standardized(Layer):
 class _ScaledAndShifted(_Standardized):
     """Those with gamma and beta."""
 
-    rare_options = (*Layer.rare_options, *SCALE_AND_SHIFT)
+    rare_options: tuple[str, ...] = (*Layer.rare_options, *SCALE_AND_SHIFT)
 
     def __init__(
         self,

@@ -27,10 +27,13 @@ class Standalone:
     def __init_subclass__(cls, **options: Any) -> None:
         """Let `build` take Keras's ``(None, 8)`` too, beside the shapes of samples that a graph gives it."""
         super().__init_subclass__(**options)
-        if "build" in vars(cls) and "input_shapes" in signature(cls.build).parameters:  # not a model's
-            cls.build = _by_hand(build_in_order(cls.build))
-        if "lower" in vars(cls):
-            cls.lower = lower_in_order(cls.lower)
+        own = dict(vars(cls))  # set by `setattr`: type checkers would take an assignment for methods of this class
+        if "build" in own and "input_shapes" in signature(own["build"]).parameters:  # not a model's
+            own |= {"build": _by_hand(build_in_order(own["build"]))}
+        if "lower" in own:
+            own |= {"lower": lower_in_order(own["lower"])}
+        for name in {"build", "lower"} & own.keys():
+            setattr(cls, name, own[name])
 
     def compute_output_shape(self, input_shape: BatchShape | Sequence[BatchShape]) -> tuple[int | None, ...]:
         """The output's shape for inputs of this shape, both with the batch axis; the layer itself is not built.

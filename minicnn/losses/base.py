@@ -39,9 +39,10 @@ class Loss(reductions.Reduced, Configurable):
     from_logits: bool = False
     keras_only: Mapping[str, object] = MappingProxyType({"dtype": (None, "float32", "float64")})
 
-    def __init__(self, reduction: str | None = reductions.MEAN, name: str | None = None, **options: object):
+    def __init__(self, reduction: str | None = reductions.MEAN, name: str | None = None, **options: object) -> None:
         self.check_options(options)
-        self.reduction, self.name = reductions.check_reduction(reduction), name
+        self.reduction: str | None = reductions.check_reduction(reduction)
+        self.name: str | None = name
 
     @property
     def goes_by_rows(self) -> bool:

@@ -63,7 +63,7 @@ class AUC(Counts):
             raise ValueError(f"`num_labels` goes with multi_label=True. Received: num_labels={num_labels!r}")
         inner = even_thresholds(num_thresholds)[1:-1] if thresholds is None else sorted(check_thresholds(thresholds, 0))
         self.num_thresholds: int = len(inner) + 2
-        self.thresholds = [-EPSILON, *inner, 1 + EPSILON]
+        self.thresholds: list[float] = [-EPSILON, *inner, 1 + EPSILON]
         self.is_given: bool = thresholds is not None
         self.curve: str = check_choice("curve", str(curve).upper(), ("ROC", "PR", "PRGAIN"))
         self.summation_method: str = check_choice("summation_method", str(summation_method).lower(), _METHODS)

@@ -33,7 +33,7 @@ class Metric(OfArrays, Configurable):
 
     def __init__(self, name: str | None = None, dtype: str | None = None, **options: object):
         self.check_options(options)
-        self.dtype = check_dtype(dtype)
+        self.dtype: str | None = check_dtype(dtype)
         name = getattr(self, "name", snake_case(type(self).__name__)) if name is None else name
         if not isinstance(name, str):
             raise TypeError(

@@ -49,7 +49,8 @@ class IoU(Metric):
         if any(not 0 <= i < num_classes for i in self.target_class_ids):
             raise ValueError(f"`target_class_ids` lie in 0 … {num_classes - 1}. Received: {target_class_ids!r}")
         self.ignore_class: int | None = ignore_class
-        self.sparse_y_true, self.sparse_y_pred = bool(sparse_y_true), bool(sparse_y_pred)
+        self.sparse_y_true: bool = bool(sparse_y_true)
+        self.sparse_y_pred: bool = bool(sparse_y_pred)
         self.axis: int = axis
         super().__init__(name, dtype)
 

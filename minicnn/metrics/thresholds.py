@@ -200,7 +200,7 @@ class _OneCount(Counts):
     def __init__(
         self, thresholds: float | Sequence[float] | None = None, name: str | None = None, dtype: str | None = None
     ):
-        self.thresholds = check_thresholds(thresholds, 0.5)
+        self.thresholds: list[float] = check_thresholds(thresholds, 0.5)
         super().__init__(name, dtype)
 
     def of_counts(self) -> np.ndarray:
@@ -266,8 +266,9 @@ class Precision(Counts):
         name: str | None = None,
         dtype: str | None = None,
     ):
-        self.thresholds = check_thresholds(thresholds, 0.5 if top_k is None else -np.finfo(np.float64).max)
-        self.top_k, self.class_id = top_k, class_id
+        self.thresholds: list[float] = check_thresholds(thresholds, 0.5 if top_k is None else -np.finfo(np.float64).max)
+        self.top_k: int | None = top_k
+        self.class_id: int | None = class_id
         super().__init__(name, dtype)
 
     def of_counts(self) -> np.ndarray:

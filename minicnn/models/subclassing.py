@@ -116,11 +116,11 @@ class Written(CompilableNetwork):
             graph = self._outcome(inputs)
         for node in graph.nodes:
             node.training = None if isinstance(node.training, AsRun) else node.training
-        self.graph = graph
+        self.graph: Graph | None = graph
         self._check_layers()
         told, self._told = self._told, None
         if told is not None:  # now that the outputs are known: what `compile` was told, for each of them
-            self.compiled = compiled.check_compile_arguments(self, *told)
+            self.compiled: compiled.Compiled | None = compiled.check_compile_arguments(self, *told)
 
     def _outcome(self, inputs, **options) -> Graph:
         """The graph that one run of `call` makes."""

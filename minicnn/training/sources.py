@@ -82,7 +82,7 @@ class ArraySource(Passes):
         count = len(self.inputs[0])
         order = None if generator is None else generator.permutation(count)
         for number in self.epoch(first):
-            self.taken = number + 1
+            self.taken: int = number + 1
             samples = slice(number * self.batch_size, min(self.taken * self.batch_size, count))
             if order is None or self.is_lazy:
                 part = samples if order is None else order[samples]

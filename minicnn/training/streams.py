@@ -149,7 +149,7 @@ class StreamSource(Passes):
         if not self._is_sequence and (self._is_iterator or self.wanted is not None):
             self._items = iter(self._stream) if self._items is None else self._items
             for _ in itertools.islice(self._items, max(0, count - self.taken)):
-                self.taken += 1
+                self.taken: int = self.taken + 1
         elif self._is_sequence:
             self.taken = count
 

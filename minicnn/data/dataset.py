@@ -23,7 +23,8 @@ from minicnn.data.elements import (
     read_only,
     stacked,
 )
-from minicnn.data.reading import NumpyIterator, mapped, processors, read_ahead
+from minicnn.data.reading import NumpyIterator, mapped, read_ahead
+from minicnn.processors import default_threads
 
 AUTOTUNE = -1
 """As a number of threads or of elements to read ahead: what suits the machine."""
@@ -173,7 +174,8 @@ class Dataset:
         call = partial(arrays_from, map_func)
         if num_parallel_calls is None:
             return Dataset(lambda: map(call, self._elements()), self._cardinality)
-        threads = processors() if num_parallel_calls == AUTOTUNE else check_positive_int("threads", num_parallel_calls)
+        calls = default_threads() if num_parallel_calls == AUTOTUNE else num_parallel_calls
+        threads = check_positive_int("threads", calls)
         return Dataset(lambda: mapped(call, self._elements(), threads), self._cardinality)
 
     def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:

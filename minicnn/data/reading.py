@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections import deque
@@ -73,11 +72,6 @@ def read_ahead(items: Callable[[], Iterator[Any]], count: int) -> Iterator[Any]:
             yield value
     finally:
         abandoned.set()
-
-
-def processors() -> int:
-    """How many threads are worth it."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class NumpyIterator:

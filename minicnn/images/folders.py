@@ -14,10 +14,11 @@ from minicnn.checks import check_choice, check_number, check_pair, check_positiv
 from minicnn.console import say
 from minicnn.data import Dataset
 from minicnn.data.counting import UNKNOWN_CARDINALITY
-from minicnn.data.reading import mapped, processors, read_ahead
+from minicnn.data.reading import mapped, read_ahead
 from minicnn.errors import DataError
 from minicnn.images.files import CHANNELS, EXTENSIONS, read_image
 from minicnn.images.resizing import INTERPOLATIONS
+from minicnn.processors import default_threads
 from minicnn.user_warnings import warn_user
 
 _AHEAD = 2  # batches
@@ -273,7 +274,7 @@ def _dataset(listing, order, read, batch_size, label_mode, shuffle, seed, on_err
 
     def pictures(indices):
         before = len(skipped)
-        for index, picture in mapped(attempt, indices, processors()):
+        for index, picture in mapped(attempt, indices, default_threads()):
             if picture is not None:
                 yield picture if label_mode is None else (picture, _label(listing, index, label_mode))
         if len(skipped) > before:

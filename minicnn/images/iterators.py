@@ -10,9 +10,10 @@ import numpy as np
 
 from minicnn import random
 from minicnn.checks import check_choice, check_pair, check_positive_int, real_array
-from minicnn.data.reading import mapped, processors
+from minicnn.data.reading import mapped
 from minicnn.errors import DataError, ShapeError
 from minicnn.images.files import CHANNELS, array_to_img, img_to_array, load_img
+from minicnn.processors import default_threads
 
 if TYPE_CHECKING:
     from minicnn.images.augmented import ImageDataGenerator
@@ -188,7 +189,7 @@ class FileIterator(BatchIterator):
         return img_to_array(image)
 
     def _batch(self, indices, generator):
-        images = np.stack(list(mapped(self._read, indices, processors())))
+        images = np.stack(list(mapped(self._read, indices, default_threads())))
         images = self.image_data_generator.augmented(images, generator)
         self._save(images, indices)
         make = _TARGETS[self.class_mode]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,15 +35,24 @@ def resized(
         return pixels.astype(np.float32)
     if interpolation in _OF_PILLOW:
         return _by_pillow(pixels, size, _OF_PILLOW[interpolation])
-    rows, columns = (_taps(old, new, interpolation) for old, new in zip(pixels.shape[:2], size, strict=True))
+    (old_height, old_width, channels), (height, width) = pixels.shape, size
     if interpolation == "nearest":
-        return pixels[rows.first][:, columns.first].astype(np.float32)
-    upper, lower = pixels[rows.first], pixels[rows.second]  # (height, W, C)
-    weight = columns.weight[:, None]
-    upper = upper[:, columns.first] * (1 - weight) + upper[:, columns.second] * weight  # (height, width, C)
-    lower = lower[:, columns.first] * (1 - weight) + lower[:, columns.second] * weight
-    weight = rows.weight[:, None, None]
-    return upper * (1 - weight) + lower * weight
+        rows, columns = _nearest(old_height, height), _nearest(old_width, width)
+        return pixels[rows][:, columns].astype(np.float32)
+    lines = np.ascontiguousarray(pixels).reshape(old_height, -1)  # (H, W·C)
+    rows, columns = _taps(old_height, height, 1), _taps(old_width, width, channels)
+    mixed = _mixed(lines[rows.first], lines[rows.second], rows.weight[:, None])  # (height, W·C)
+    first, second = (mixed.take(taken, 1, mode="clip") for taken in (columns.first, columns.second))
+    return _mixed(first, second, columns.weight).reshape(height, width, channels)
+
+
+def _mixed(first, second, weight):
+    """first · (1 − weight) + second · weight, in float32."""
+    result, other = first.astype(np.float32), second.astype(np.float32)
+    other -= result
+    other *= weight
+    result += other
+    return result
 
 
 def cropped_to_ratio(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -65,21 +75,28 @@ def _padded_to_ratio(pixels, size):
     return padded
 
 
-class _Taps:
-    """Which two pixels each new pixel of an axis mixes, and how much of the second one."""
+class _Taps(NamedTuple):
+    """Which two numbers each number of a new axis mixes, and how much of the second one."""
 
-    def __init__(self, first, second, weight):
-        self.first, self.second, self.weight = first, second, weight
+    first: np.ndarray
+    second: np.ndarray
+    weight: np.ndarray
 
 
 @lru_cache(maxsize=4096)  # photos come in a few sizes
-def _taps(old, new, interpolation):
-    at = (np.arange(new) + 0.5) * (old / new)
-    if interpolation == "nearest":
-        return _Taps(np.minimum(at.astype(np.int64), old - 1), None, None)
-    at = np.clip(at - 0.5, 0, old - 1)
+def _taps(old, new, channels):
+    """For an axis of `new` pixels made of `old` ones, each of so many numbers."""
+    at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
     first = at.astype(np.int64)
-    return _Taps(first, np.minimum(first + 1, old - 1), (at - first).astype(np.float32))
+    second = np.minimum(first + 1, old - 1)
+    numbers = np.arange(channels)
+    flat = [(pixel[:, None] * channels + numbers).ravel() for pixel in (first, second)]  # (new·C,)
+    return _Taps(*flat, np.repeat((at - first).astype(np.float32), channels))
+
+
+def _nearest(old, new):
+    """The pixel that each new one is."""
+    return np.minimum(((np.arange(new) + 0.5) * (old / new)).astype(np.int64), old - 1)
 
 
 def _by_pillow(pixels, size, name):

@@ -22,7 +22,9 @@ from worker import PEER_CASES, Conv, Dense, Flatten, GlobalPool, Pool, Residual,
 
 OURS = "minicnn"
 TORCH, COMPILE, SCRIPT = ("torch", "torch_channels_last"), "torch_compile", "torchscript"
-PEERS = (*TORCH, "keras", "keras_xla")  # the best of these counts
+ENGINES = ("onnxruntime", "openvino")
+TRAINERS = (*TORCH, "keras", "keras_xla")
+PEERS = {"train": TRAINERS, "predict": (*TRAINERS, *ENGINES)}  # the best of these counts
 EXTRAS = {"train": (COMPILE,), "predict": (COMPILE, SCRIPT)}  # measured, but not as the best peer
 WORTH_XLA = ("mlp_b128",)  # elsewhere Keras is slower with XLA, up to three times
 SGEMM = "sgemm"
@@ -34,18 +36,25 @@ TITLES = {
     "keras_xla": "Keras, XLA",
     "torch_compile": "torch.compile",
     "torchscript": "TorchScript",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
 }
 NAMES = {"train": "Training step", "predict": "Inference"}
 WANTED = {  # best peer ÷ minicnn: training, inference
-    **dict.fromkeys(("lenet5_b128", "d0_b32", "d0_b100", "d1_b32"), (3.0, 2.0)),
-    **dict.fromkeys(("net1_mnist_b128", "net1_cifar10_b128"), (2.0, 1.5)),
-    **dict.fromkeys(("net2_mnist_b128", "mlp_b128"), (1.3, 1.2)),
-    **dict.fromkeys(("resnet20_b64", "dilated_b32", "unet_b32", "dcgan_b64"), (2.5, 1.0)),
+    **dict.fromkeys(("lenet5_b128", "d0_b32", "d0_b100"), (3.5, 1.5)),
+    "d1_b32": (3.5, 1.0),
+    **dict.fromkeys(("net1_mnist_b128", "net1_cifar10_b128"), (2.2, 1.5)),
+    "net2_mnist_b128": (1.3, 1.0),
+    "mlp_b128": (1.5, 1.0),
+    **dict.fromkeys(("resnet20_b64", "dilated_b32"), (2.5, 1.0)),
+    **dict.fromkeys(("unet_b32", "dcgan_b64"), (1.0, 1.0)),
     "vgg_b64": (2.5, 1.5),
     "separable_b64": (1.5, 1.0),
+    "photos_b8": (3.5, 1.0),
+    **dict.fromkeys(("lenet5_b1", "net1_mnist_b1", "resnet20_b1"), (None, 1.0)),
 }
-IMAGES = {"mnist": 12_800, "cifar10": 2_560}
-SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+IMAGES = {"mnist": 12_800, "cifar10": 2_560, "photos": 320}
+SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "photos": (128, 128, 3)}
 MEMORY_STEPS = 3
 STARTUP_CASES = ("lenet5_b128", "d0_b32", "net1_mnist_b128")
 STARTUP_LIBRARIES = (OURS, "torch", "keras")
@@ -65,6 +74,8 @@ COLOURS = {  # Okabe and Ito: colour-blind people can tell them apart
     "keras_xla": "#F0E442",
     "torch_compile": "#009E73",
     "torchscript": "#CC79A7",
+    "onnxruntime": "#999999",
+    "openvino": "#D55E00",
 }
 
 
@@ -138,7 +149,7 @@ def check_files(parser, options, outputs):
 
 def interpreter(library, options):
     """The Python that has a library."""
-    if library.startswith("torch"):
+    if library.startswith("torch") or library in ENGINES:
         return options.python_torch
     return options.python_keras if library.startswith("keras") else sys.executable
 
@@ -180,6 +191,9 @@ def load_images(name, data_dir):
     """(images, labels, in words what they are): as many as a run needs."""
     import minicnn as mc
 
+    if name == "photos":
+        images, labels, kind = load_images("cifar10", data_dir)
+        return np.kron(images[: IMAGES[name]], np.ones((1, 4, 4, 1), np.uint8)), labels[: IMAGES[name]], kind
     count = IMAGES[name]
     try:
         (images, labels), _ = getattr(mc.datasets, name).load_data(data_dir)
@@ -202,15 +216,25 @@ def measure_case(name, data, options):
         if len({entry["params"] for entry in about.values() if "params" in entry}) != 1:
             raise AssertionError(f"the libraries built different networks: {about}")
         result = {"about": about, "missing": missing}
-        for do in ("train", "predict"):
+        for do in parts_of(name):
             print(f"{PEER_CASES[name].title}: {NAMES[do].lower()} …", file=sys.stderr, flush=True)
             result[do] = measure_turns(do, workers, name, options)
     return result
 
 
+def parts_of(name):
+    """What is timed in a case."""
+    return NAMES if PEER_CASES[name].trained else ("predict",)
+
+
+def taking_part(do):
+    """The libraries that are timed."""
+    return (OURS, SGEMM, *PEERS[do], *EXTRAS[do])
+
+
 def start_workers(name, data, options):
     """All at once, since nothing is timed yet: (workers, what they are, why others are missing) by library."""
-    libraries = [OURS, SGEMM, *PEERS, COMPILE, SCRIPT]
+    libraries = dict.fromkeys(library for do in parts_of(name) for library in taking_part(do))
     libraries = [library for library in libraries if library not in options.skip]
     if name not in WORTH_XLA:
         libraries.remove("keras_xla")
@@ -234,8 +258,8 @@ def start_worker(library, name, data, options):
         return None, str(error)
     try:
         facts = worker.about | worker.ask("build")
-        for do in ("train", "predict"):
-            if library in (OURS, SGEMM, *PEERS, *EXTRAS[do]):
+        for do in parts_of(name):
+            if library in taking_part(do):
                 worker.ask("turn", what=do, seconds=0, **settings_of(do))
         return worker, facts
     except harness.WorkerError as error:
@@ -250,11 +274,11 @@ def settings_of(do):
 
 def measure_turns(do, workers, name, options):
     """One interleaved run, compared."""
-    taking_part = {n: w for n, w in workers.items() if n in (OURS, SGEMM, *PEERS, *EXTRAS[do])}
+    timed = {library: worker for library, worker in workers.items() if library in taking_part(do)}
     measured = harness.interleave(
-        taking_part, options.rounds, options.threads, "turn", what=do, seconds=options.seconds, **settings_of(do)
+        timed, options.rounds, options.threads, "turn", what=do, seconds=options.seconds, **settings_of(do)
     )
-    compared = {library: ms for library, ms in measured.milliseconds.items() if library in (OURS, *PEERS)}
+    compared = {library: ms for library, ms in measured.milliseconds.items() if library in (OURS, *PEERS[do])}
     case = PEER_CASES[name]
     flops = count_flops(case.network, SHAPES[case.images], do == "train") * case.batch_size
     medians = {library: statistics.median(ms) for library, ms in measured.milliseconds.items()}
@@ -317,10 +341,11 @@ def measure_memory(data, options):
     """Case → library → rise of memory in bytes, each in a process of its own."""
     print("Memory …", file=sys.stderr, flush=True)
     libraries = (OURS, *TORCH, "keras")
-    pairs = [(name, library) for name in options.cases for library in libraries]
+    cases = [name for name in options.cases if PEER_CASES[name].trained]
+    pairs = [(name, library) for name in cases for library in libraries]
     with ThreadPoolExecutor(2) as pool:
         rises = list(pool.map(lambda pair: memory_rise(*pair, data, options), pairs))
-    result = {name: {} for name in options.cases}
+    result = {name: {} for name in cases}
     for (name, library), rise in zip(pairs, rises, strict=True):
         if rise is not None:
             result[name][library] = rise
@@ -440,9 +465,10 @@ def missing_libraries(result):
 def speed_report(do, result):
     """A table of milliseconds and ratios."""
     settings, extras = result["settings"], EXTRAS[do]
-    header = ["case", "minicnn", "PyTorch", "channels last", "Keras", *(TITLES[name] for name in extras)]
+    engines = ENGINES if do == "predict" else ()
+    header = ["case", "minicnn", "PyTorch", "channels last", "Keras", *(TITLES[name] for name in (*engines, *extras))]
     header += ["best peer ÷ minicnn", "min – max", "wanted"]
-    rows = [speed_row(do, name, case[do]) for name, case in result["cases"].items()]
+    rows = [speed_row(do, name, case[do]) for name, case in result["cases"].items() if do in case]
     note = (
         f"Milliseconds a batch, median of {settings['rounds']} rounds of {settings['seconds']:g} s; the ratio is the "
         f"median of the rounds' ratios. Not counted as a peer: {', '.join(TITLES[name] for name in extras)}. "
@@ -455,7 +481,7 @@ def speed_row(do, name, turns):
     """A case's row."""
     medians = turns["medians"]
     keras = min((library for library in ("keras", "keras_xla") if library in medians), key=medians.get, default="keras")
-    columns = [OURS, *TORCH, keras, *EXTRAS[do]]
+    columns = [OURS, *TORCH, keras, *(ENGINES if do == "predict" else ()), *EXTRAS[do]]
     cells = [f"{medians[library]:.2f}" if library in medians else "–" for library in columns]
     cells[3] += " x" if keras == "keras_xla" else ""
     wanted = f"{WANTED[name][do == 'predict']:.1f}"
@@ -470,7 +496,7 @@ def arithmetic_report(result):
     header = ["case", "GFLOP a step", "training", "of sgemm", "best peer", "GFLOP a batch", "inference", "of sgemm"]
     header.append("best peer")
     rows = [arithmetic_row(PEER_CASES[name].title, case) for name, case in result["cases"].items()]
-    rates = [rate for case in result["cases"].values() for do in NAMES for rate in sgemm_rates(case, do)]
+    rates = [rate for case in result["cases"].values() for do in NAMES if do in case for rate in sgemm_rates(case, do)]
     note = (
         "GFLOP/s by the textbook's count (convolutions and dense layers, backward twice forward, no input gradient for "
         "the first), so skipping zeros counts as speed. sgemm: NumPy's product of 1024 × 1024 matrices in the same "
@@ -483,6 +509,9 @@ def arithmetic_row(title, case):
     """A case's row."""
     cells = [title]
     for do in NAMES:
+        if do not in case:
+            cells += ["–"] * 4
+            continue
         turns = case[do]
         rates = [turns["flops"] / ms / 1e6 for ms in turns["milliseconds"][OURS]]
         of_sgemm = statistics.median(a / b for a, b in zip(rates, sgemm_rates(case, do), strict=True))
@@ -498,7 +527,7 @@ def sgemm_rates(case, do):
 
 def quietness(result):
     """How much other programs disturbed."""
-    turns = [case[do] for case in result["cases"].values() for do in NAMES]
+    turns = [case[do] for case in result["cases"].values() for do in NAMES if do in case]
     foreign = [cores for turn in turns for cores in turn["foreign_cores"] if cores is not None]
     disturbed = sum(turn["disturbed"] for turn in turns)
     if not foreign:
@@ -596,10 +625,10 @@ def draw(result, path):
 
 def draw_panel(axis, do, cases):
     """One panel: training or inference."""
-    libraries = [name for name in (*PEERS, *EXTRAS[do]) if any(name in case[do]["medians"] for case in cases.values())]
+    timed = {row: case[do]["medians"] for row, case in enumerate(cases.values()) if do in case}
+    libraries = [name for name in (*PEERS[do], *EXTRAS[do]) if any(name in medians for medians in timed.values())]
     height = 0.84 / max(len(libraries), 1)
-    for row, case in enumerate(cases.values()):
-        medians = case[do]["medians"]
+    for row, medians in timed.items():
         present = [library for library in libraries if library in medians]
         for place, library in enumerate(present):
             ratio = medians[library] / medians[OURS]

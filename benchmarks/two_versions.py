@@ -71,7 +71,7 @@ def measure_case(name, data, options):
         for worker in workers.values():
             worker.ask("build")
         result = {}
-        for do in ("train", "predict"):
+        for do in cpu_vs_peers.parts_of(name):
             print(f"{PEER_CASES[name].title}: {do} …", file=sys.stderr, flush=True)
             settings = cpu_vs_peers.settings_of(do)
             measured = harness.interleave(

@@ -14,12 +14,14 @@ import contextlib
 import ctypes
 import gc
 import importlib.metadata
+import io
 import json
 import os
 import re
 import statistics
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +126,7 @@ class Case:
     network: tuple
     batch_size: int
     images: str = "mnist"
+    trained: bool = True  # False: a case of inference only
 
 
 LENET5 = (Conv(6, 5), Pool(), Conv(16, 5), Pool(), Flatten(), Dense(120), Dense(84), Dense(10))
@@ -201,6 +204,12 @@ DCGAN = (
     *(layer for filters in (64, 32, 16) for layer in (Transposed(filters), Norm(), Relu())),
     *HEAD,
 )
+PHOTOS = (
+    *(layer for filters in (16, 32, 64, 64) for layer in (Conv(filters, 3, "same"), Pool())),
+    Flatten(),
+    Dense(64),
+    Dense(10),
+)
 
 CASES = {  # of versus_torch.py
     "lenet5_b128": Case("LeNet-5, batch 128", LENET5, 128),
@@ -223,6 +232,10 @@ PEER_CASES = {  # of cpu_vs_peers.py
     "dilated_b32": Case("Dilated, batch 32", DILATED, 32, "cifar10"),
     "unet_b32": Case("U-Net-like, batch 32", UNET, 32, "cifar10"),
     "dcgan_b64": Case("DCGAN-like, batch 64", DCGAN, 64, "cifar10"),
+    "photos_b8": Case("Photos 128 × 128, batch 8", PHOTOS, 8, "photos"),
+    "lenet5_b1": Case("LeNet-5, one image", LENET5, 1, trained=False),
+    "net1_mnist_b1": Case("net_1 MNIST, one image", NET_1, 1, trained=False),
+    "resnet20_b1": Case("ResNet-20, one image", RESNET20, 1, "cifar10", trained=False),
 }
 ALL_CASES = CASES | PEER_CASES
 
@@ -466,6 +479,8 @@ class Minicnn(Trainer):
         return np.diff(self.clock.times).tolist(), history.history["loss"][-1]
 
     def _outputs(self, x, size):
+        if size == 1:  # what counts is how long somebody waits for the answer to one image
+            return np.concatenate([self.model.predict_on_batch(x[n : n + 1]) for n in range(len(x))])
         return self.model.predict(x, batch_size=size, verbose=0)
 
     def _set_seed(self, seed):
@@ -643,6 +658,74 @@ class TorchScript(Torch):
             return jit.optimize_for_inference(jit.freeze(jit.trace(self.model, self.x[:size])))
 
 
+class Engine(Torch):
+    """Base: PyTorch's network, exported as ONNX, in an engine for inference only; float32, the softmax within."""
+
+    def _prepare_forward(self):
+        """A function from images (N, C, H, W) to probabilities, both NumPy arrays."""
+        file, torch = io.BytesIO(), self.torch
+        network = torch.nn.Sequential(self.model, torch.nn.Softmax(1)).eval()
+        size = self.case.batch_size
+        with warnings.catch_warnings():  # the newer exporter needs one more package and makes the same graph
+            warnings.simplefilter("ignore", DeprecationWarning)
+            torch.onnx.export(network, (self.x[:size],), file, dynamo=False, input_names=["x"], output_names=["y"])
+        return self._compiled(file.getvalue())
+
+    def _compiled(self, network):
+        raise NotImplementedError
+
+    def train(self, steps, shuffled=False):
+        raise NotImplementedError(f"{type(self).__name__} does not train")
+
+    def _outputs(self, x, size):
+        images = x.numpy()
+        return np.concatenate([self.forward(images[first : first + size]) for first in range(0, len(images), size)])
+
+
+class OnnxRuntime(Engine):
+    """ONNX Runtime."""
+
+    def __init__(self, case, x, y, threads):
+        import onnx  # noqa: F401  (PyTorch's exporter needs it)
+        import onnxruntime
+
+        super().__init__(case, x, y, threads)
+        self.engine = onnxruntime
+
+    def describe(self):
+        return {"library": "onnxruntime", "version": self.engine.__version__}
+
+    def _compiled(self, network):
+        options = self.engine.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        session = self.engine.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        return lambda images: session.run(None, {"x": images})[0]
+
+
+class OpenVino(Engine):
+    """OpenVINO, whose default would be bfloat16 where the processor has it."""
+
+    def __init__(self, case, x, y, threads):
+        import onnx  # noqa: F401  (PyTorch's exporter needs it)
+        import openvino
+
+        super().__init__(case, x, y, threads)
+        self.engine = openvino
+
+    def describe(self):
+        return {"library": "openvino", "version": self.engine.__version__.split("-")[0]}
+
+    def _compiled(self, network):
+        core = self.engine.Core()
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": self.threads,
+        }
+        compiled = core.compile_model(core.read_model(network), "CPU", settings)
+        return lambda images: compiled([images])[0].copy()  # the engine writes the next result into the same memory
+
+
 class Keras(Trainer):
     """Keras 3 on TensorFlow: its own `train_step` as one `tf.function`, called with indices of tensors.
 
@@ -767,6 +850,8 @@ LIBRARIES = {
     "torch_channels_last": TorchChannelsLast,
     "torch_compile": TorchCompile,
     "torchscript": TorchScript,
+    "onnxruntime": OnnxRuntime,
+    "openvino": OpenVino,
     "keras": Keras,
     "keras_xla": KerasXla,
     "sgemm": Sgemm,

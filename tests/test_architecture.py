@@ -119,7 +119,7 @@ FLOORS = {
     ),
     "minicnn.onnx": (
         ("exporter", "importer"),
-        ("operators",),
+        ("operators", "open_sizes"),
         ("arithmetic", "kernels", "normalizing", "parts", "rearranging", "resizing", "writer"),
         ("activating", "pooling"),
         ("folding", "padding"),

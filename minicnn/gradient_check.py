@@ -13,6 +13,7 @@ from minicnn import backends, losses, random
 from minicnn.graph import Graph
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input
+from minicnn.layers.open_sizes import has_open, sized
 from minicnn.layers.shapes import sample_shape
 from minicnn.losses import Loss
 from minicnn.parameters import ParameterStore
@@ -83,7 +84,7 @@ def gradcheck(
     y : array, optional
         Targets for `loss`.
     input_shape : tuple of int or list of tuples
-        Shape of one sample, for a layer.
+        Shape of one sample, for a layer, or a model whose input has sizes None.
     loss : str or Loss, optional
     backend : {"numba", "numpy", "cupy"}, optional
     batch_size : int, default 3
@@ -101,7 +102,7 @@ def gradcheck(
     GradientError
         If the relative error is above `tolerance`.
     """
-    graph = _graph_of(model, input_shape)
+    graph = _graph_of(model, input_shape, x)
     if loss is not None and (y is None or len(graph.outputs) > 1):
         raise ValueError(
             "gradcheck with a loss needs y= and a model with one output; leave loss= out for several. "
@@ -134,14 +135,21 @@ def _explain(analytic, numeric, error, is_smooth, bound):
     return message
 
 
-def _graph_of(model, input_shape) -> Graph:
-    """A model's graph, or that of one call of a layer."""
-    if model.graph is not None:
+def _graph_of(model, input_shape, x) -> Graph:
+    """A model's graph, or that of one call of a layer; all sizes in it are known."""
+    shapes = input_shape if isinstance(input_shape, list) else [input_shape]
+    if model.graph is not None and x is not None:
+        return sized(model.graph, [a.shape[1:] for a in match_inputs(x, model.graph.inputs, "gradcheck")])
+    if model.graph is not None and not has_open([t.shape[1:] for t in model.graph.inputs]):
         return model.graph
-    if input_shape is None:
-        raise ValueError("gradcheck of a layer needs input_shape=, the shape of one sample. Received: input_shape=None")
-    several = isinstance(input_shape, list)
-    inputs = [Input(sample_shape(shape)) for shape in (input_shape if several else [input_shape])]
+    if input_shape is None or has_open(map(sample_shape, shapes)):
+        raise ValueError(
+            "gradcheck of a layer, or of a model whose input has sizes None, needs input_shape=, the shape of one "
+            f"sample. Received: input_shape={input_shape}"
+        )
+    if model.graph is not None:
+        return sized(model.graph, shapes)
+    inputs = [Input(sample_shape(shape)) for shape in shapes]
     node = model.call_symbolically(inputs)
     model.nodes.remove(node)  # the check is not a place of the layer
     return Graph(inputs, node.outputs)

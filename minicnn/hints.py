@@ -20,6 +20,9 @@ Config: TypeAlias = dict[str, Any]
 Shape: TypeAlias = tuple[int, ...]
 """Of an array; usually of one sample, without the batch axis."""
 
+OpenShape: TypeAlias = Sequence[int | None]
+"""As `Shape`; None is a size that is known when data comes."""
+
 Pair: TypeAlias = int | Sequence[int]
 """Height and width, or one number for both."""
 
@@ -44,9 +47,9 @@ class LayerOptions(TypedDict, total=False):
 
     name: str | None
     trainable: bool
-    input_shape: int | Sequence[int] | None
+    input_shape: int | OpenShape | None
     input_dim: int | None
-    batch_input_shape: Sequence[int | None] | None
+    batch_input_shape: OpenShape | None
     dtype: str | None
     activity_regularizer: RegularizerLike
     kernel_constraint: ConstraintLike

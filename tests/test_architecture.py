@@ -88,6 +88,7 @@ FLOORS = {
         ("standalone",),
         ("channel_order",),
         ("contract", "names", "rare_forms", "rare_options", "shapes"),
+        ("open_sizes",),
     ),
     "minicnn.losses": (
         ("function_loss", "further"),
@@ -118,7 +119,7 @@ FLOORS = {
     ),
     "minicnn.onnx": (
         ("exporter", "importer"),
-        ("operators",),
+        ("operators", "open_sizes"),
         ("arithmetic", "kernels", "normalizing", "parts", "rearranging", "resizing", "writer"),
         ("activating", "pooling"),
         ("folding", "padding"),
@@ -207,7 +208,10 @@ BESIDE_THE_CORE = {
         "models.subclassing",  # models with a `call`
         *("console", "keywords", "training.advice"),  # to print, to warn
     },
-    "models.network": {"console", "models.config", "models.forms", "models.summary"},  # to save, to print
+    "models.network": {
+        *("console", "models.config", "models.forms", "models.summary"),  # to save, to print
+        "layers.open_sizes",  # for sizes that are None, here and below
+    },
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
     "optimizers.optimizer": {"optimizers.extras", "optimizers.schedules", "own_parts"},  # averages; a rate may be one
@@ -215,15 +219,17 @@ BESIDE_THE_CORE = {
     "parameters": {"regularizers"},
     "layers.one_off": {"layers.contract"},
     "plan.plan": {"layers.contract"},
-    "plan.program": {"layers.activity", "layers.contract"},
+    "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
     "threads": {"locks", "processors"},  # what the system allows
     "plan.fusion": {  # in its rules
         *("layers.augmentation", "layers.channel_order", "layers.contract", "layers.merge", "layers.normalization"),
     },
-    "training.arrays": {"training.data_advice", "training.lazy"},  # what messages guess; for data sets in files
+    "training.arrays": {
+        *("layers.open_sizes", "training.data_advice", "training.lazy"),  # what messages guess; for data sets in files
+    },
     "training.compiled": {"training.outputs"},  # for several outputs
-    "training.engine": {"training.weighting"},  # for weights of pixels
+    "training.engine": {"layers.open_sizes", "training.weighting"},  # for weights of pixels
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
     "training.loop": {"callbacks", "user_warnings"},
     "training.progress": {"callbacks"},

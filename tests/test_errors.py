@@ -325,7 +325,7 @@ def test_unknown_backend_and_environment(monkeypatch, model):
         (lambda: ZeroPadding2D("same"), ValueError, "padding"),
         (lambda: Input(), ValueError, "shape of one sample"),
         (lambda: Input((28, 0, 1)), ShapeError, r"positive integers.*\(28, 0, 1\)"),
-        (lambda: Input((None, 28, 1)), ShapeError, "None"),
+        (lambda: Input((None, -28, 1)), ShapeError, "None, -28, 1"),
         (lambda: Input((28, 28.0)), ShapeError, "28.0"),
         (lambda: Dense(3, input_shape=("a",)), ShapeError, "'a'"),
         (lambda: optimizers.SGD(lr=0.1), TypeError, "learning_rate"),

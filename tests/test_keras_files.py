@@ -407,7 +407,7 @@ def repeat_layer(config):
         (lambda config: config["config"].update(layers=[[]]), "list of layers"),
         (
             lambda config: config["config"]["layers"][0]["config"].update(batch_shape=[None, None, 8, 2]),
-            "sizes are all",
+            "would have a size that is known only",
         ),
         (lambda config: config["compile_config"]["optimizer"]["config"].update(momentum=0.0), None),
     ],

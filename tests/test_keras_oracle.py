@@ -466,3 +466,52 @@ def test_resized_and_grey_pictures(size, rng):
     assert_close(mc.utils.resize_images(pictures, size), tf.image.resize(pictures, size).numpy(), 1e-5)
     grey = tf.image.rgb_to_grayscale(pictures.astype(np.float32)).numpy()  # its weights add up to 0.9999
     assert_close(mc.utils.to_grayscale(pictures), grey, 3e-4)
+
+
+# -------------------------------------------------------------------------------------------------------- open sizes
+
+
+def test_sizes_that_are_none(rng, tmp_path):
+    """Shapes, outputs and a training step for batches of several sizes; the file of each is read by the other."""
+
+    def make(k):
+        inputs = k.layers.Input((None, None, 3))
+        skip = k.layers.Conv2D(6, 3, strides=2, padding="same", activation="relu")(inputs)
+        x = k.layers.AveragePooling2D(2, padding="same")(skip)
+        x = k.layers.UpSampling2D()(k.layers.DepthwiseConv2D(3, padding="same")(x))
+        x = k.layers.Conv2DTranspose(4, 3, strides=2, padding="same")(k.layers.Concatenate()([skip, x]))
+        x = k.layers.Resizing(6, 5)(k.layers.ZeroPadding2D(2)(k.layers.Cropping2D(1)(x)))
+        rows = k.layers.Reshape((-1, 4))(k.layers.BatchNormalization()(x))
+        return k.Model(inputs, k.layers.Dense(2)(k.layers.GlobalAveragePooling1D()(rows)))
+
+    theirs, ours = twins(make)
+    named = dict(zip([layer.name for layer in theirs.layers], theirs.layers, strict=True))
+    for layer, other in zip(ours.layers, named.values(), strict=True):
+        assert layer.output.shape == tuple(other.output.shape)
+    for model, module in ((theirs, keras), (ours, mc)):
+        model.compile(module.optimizers.SGD(0.05), "mse")
+    for size in [(8, 12), (16, 4), (8, 12), (20, 20)]:
+        x, y = images(rng, 3, size, 3), rng.normal(size=(3, 2)).astype(np.float32)
+        assert_close(ours.predict(x), theirs.predict(x, verbose=0), 1e-4)
+        np.testing.assert_allclose(ours.train_on_batch(x, y), theirs.train_on_batch(x, y), rtol=1e-4)
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        assert_close(a, b, 1e-3)
+    theirs.save(tmp_path / "theirs.keras")
+    ours.save(tmp_path / "ours.keras")
+    for copy in (mc.load_model(tmp_path / "theirs.keras"), keras.models.load_model(tmp_path / "ours.keras")):
+        assert copy.input_shape == (None, None, None, 3)
+        assert_close(copy.predict(x, verbose=0), ours.predict(x), 1e-3)
+
+
+def test_what_keras_computes_without_sizes():
+    """compute_output_shape of the same layers."""
+    for layer, shape in [
+        (lambda k: k.layers.Conv2D(4, 3, strides=2), (None, None, None, 3)),
+        (lambda k: k.layers.MaxPooling2D(3, padding="same"), (2, None, 9, 3)),
+        (lambda k: k.layers.Flatten(), (None, None, None, 3)),
+        (lambda k: k.layers.Conv1D(4, 3, padding="causal"), (None, None, 3)),
+        (lambda k: k.layers.Conv2DTranspose(4, 3, strides=2), (None, None, None, 3)),
+        (lambda k: k.layers.GlobalAveragePooling2D(keepdims=True), (None, None, None, 3)),
+        (lambda k: k.layers.Cropping2D(2), (None, None, 8, 3)),
+    ]:
+        assert layer(mc).compute_output_shape(shape) == tuple(layer(keras).compute_output_shape(shape))

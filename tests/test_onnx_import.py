@@ -508,7 +508,11 @@ HOSTILE = {
     ),
     "a newer opset": (lambda p: setattr(p.opset_import[0], "version", 99), r"7 to 28\. Received: \[99\]"),
     "another domain": (lambda p: setattr(p.graph.node[0], "domain", "my.own"), r"only ONNX's own operators .*'my.own'"),
-    "an input without a size": (no_dimension, r"input 'x' should have a fixed size .* Received: \[None, None, 6, 5\]"),
+    "channels without a number": (no_dimension, r"node number 0 \(Conv\)"),
+    "a size of 0": (
+        lambda p: setattr(p.graph.input[0].type.tensor_type.shape.dim[2], "dim_value", 0),
+        r"input 'x' should have sizes of at least 1, or open ones. Received: \[None, 2, 0, 5\]",
+    ),
     "a huge input": (
         lambda p: setattr(p.graph.input[0].type.tensor_type.shape.dim[2], "dim_value", 2**40),
         "too large",

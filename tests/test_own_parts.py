@@ -186,7 +186,8 @@ def test_a_layer_that_was_checked_runs_as_it_is(rng):
     model = mc.Sequential([mc.Input((6,)), layers.Dense(6), Doubling()])
     model.compile("sgd", "mse", backend="numpy")
     model.fit(rng.normal(size=(8, 6)), rng.normal(size=(8, 6)), verbose=0)
-    step = model.engine.bound(8, True).forward_steps[-1].place.step
+    batch = model._intake().inputs_only(np.zeros((8, 6)))
+    step = model.engine.bound(batch, True).forward_steps[-1].place.step
     assert step.forward == model.layers[-1].forward
     assert step.backward == model.layers[-1].backward
 

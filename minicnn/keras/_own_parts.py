@@ -14,6 +14,7 @@ from minicnn.differentiation import Recorded, gradients
 from minicnn.errors import ShapeError
 from minicnn.keras._translation import Translated
 from minicnn.layers.input import Input
+from minicnn.layers.open_sizes import shape_behind
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
@@ -78,7 +79,7 @@ class Layer(layers.Layer, metaclass=Translated):
             if self.parts():  # made there
                 return self._composed(input_shapes)
             self._built = True
-        return [_Called(self).build(input_shapes)]
+        return [shape_behind(_Called(self).build, input_shapes)]
 
     def _composed(self, input_shapes):
         """The output shapes of a layer of layers, whose graph is made once."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from minicnn import initializers, regularizers
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Node, Tensor
-from minicnn.hints import InitializerLike, RegularizerLike
+from minicnn.hints import InitializerLike, OpenShape, RegularizerLike
 from minicnn.layers import contract
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
@@ -36,7 +36,7 @@ class Layer(Standalone, Step, Configurable):
         Default: the class name in snake case, numbered: conv2d, conv2d_1, …
     trainable : bool
         Whether optimizers may change the weights.
-    input_shape : tuple of int, optional
+    input_shape : tuple of int or None, optional
         Shape of one sample, for the first layer of a `Sequential`; ``input_dim=n`` means ``(n,)``.
     dtype : str, optional
         Must be the current one: the model as a whole has one dtype, see `minicnn.utils.set_floatx`.
@@ -54,9 +54,9 @@ class Layer(Standalone, Step, Configurable):
         *,
         name: str | None = None,
         trainable: bool = True,
-        input_shape: Shape | None = None,
+        input_shape: OpenShape | None = None,
         input_dim: int | None = None,
-        batch_input_shape: tuple[int | None, ...] | None = None,
+        batch_input_shape: OpenShape | None = None,
         dtype: str | None = None,
         **unknown: Any,
     ) -> None:
@@ -71,7 +71,7 @@ class Layer(Standalone, Step, Configurable):
             raise ValueError(f"a model has one dtype, set with utils.set_floatx: {floatx()!r} now. Received: {dtype=}")
         self.name: str = unique_name(type(self).__name__) if name is None else str(name)
         self.trainable: bool = bool(trainable)
-        self.declared_input_shape: Shape | None = declared_shape(input_shape, input_dim, batch_input_shape)
+        self.declared_input_shape: OpenShape | None = declared_shape(input_shape, input_dim, batch_input_shape)
         self.dtype: str | None = dtype
         self.nodes: list[Node] = []
         self._weights: dict[str, Weight] = {}
@@ -247,9 +247,8 @@ class Layer(Standalone, Step, Configurable):
         """`build`, with the number of inputs checked and the layer named in errors. Returns the output shapes."""
         if self.input_count is not None and len(input_shapes) != self.input_count:
             raise ShapeError(f"layer '{self.name}' takes {self.input_count} input(s). Received: {len(input_shapes)}")
-        contract.check_written(self)
         try:
-            output_shape = contract.check_output_shape(self, self.build(input_shapes))
+            output_shape = contract.built(self, input_shapes)
         except ValueError as error:
             if f"'{self.name}'" in str(error):
                 raise

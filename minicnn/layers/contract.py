@@ -14,10 +14,11 @@ import numpy as np
 
 from minicnn.errors import ContractError, ShapeError, fold_name
 from minicnn.hints import Shape
+from minicnn.layers.open_sizes import StandIn, has_open, shape_behind
 from minicnn.own_parts import is_of_package
 from minicnn.registry import Registry, is_config
 from minicnn.settings import floatx
-from minicnn.step import Step, Workspace
+from minicnn.step import Shapes, Step, Workspace
 
 if TYPE_CHECKING:
     from minicnn.layers.base import Layer
@@ -75,6 +76,30 @@ def check_written(layer: Layer) -> None:
             f"shape of the output without the batch axis; where it is the input's: `return input_shapes[0]`; {PAGE}. "
             "Received: a class without build"
         )
+
+
+def built(layer: Layer, input_shapes: Shapes) -> Shape:
+    """What a layer's `build` returns, checked; None in it where it depends on an open size.
+
+    Raises
+    ------
+    ContractError, ShapeError
+        If the layer is not written, or cannot take these shapes; one that was not built is as before.
+    """
+
+    if layer.input_count == 0:  # a model's input, which says what is open
+        return layer.build(())
+
+    def build(shapes):
+        check_written(layer)
+        return check_output_shape(layer, layer.build(shapes))
+
+    try:
+        return shape_behind(build, input_shapes)
+    except ValueError:
+        if has_open(input_shapes) and not layer.built:
+            layer.forget_build()
+        raise
 
 
 def check_output_shape(layer: Layer, shape: Any) -> Shape:
@@ -163,6 +188,12 @@ def _check_declared_once(layer, name):
 def _weight_shape(layer, name, shape) -> Shape:
     """The shape of a weight, or the error for one that holds other things than integers."""
     shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    if any(isinstance(n, StandIn) for n in shape):
+        raise ShapeError(
+            f"the {name} of layer '{layer.name}' ({type(layer).__name__}) would have a size that is known only when "
+            "data comes: give the model's Input all its sizes, or put a layer before this one that makes them known, "
+            f"such as GlobalAveragePooling2D in the place of Flatten. Received: {name} of shape {shape}"
+        )
     if not all(isinstance(n, int | np.integer) and n >= 0 for n in shape):
         raise ContractError(
             "the shape of a weight is a tuple of integers; build receives a shape for each input, so begin it with "

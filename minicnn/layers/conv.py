@@ -108,7 +108,7 @@ class Conv2D(KernelLayer):
         x = graph.channels_first(xs[0])
         weights = [graph.weight(self.kernel, axes=(3, 2, 0, 1))]  # (F, C / groups, KH, KW)
         weights += [graph.weight(self.bias)] if self.use_bias else []
-        return graph.add("Conv", [x, *weights], group=self.groups, **graph.window(self.window(x.shape)))
+        return graph.add("Conv", [x, *weights], group=self.groups, **graph.window(self.window, x.shape))
 
     @classmethod
     def examples(cls) -> Examples:

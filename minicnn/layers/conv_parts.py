@@ -78,7 +78,7 @@ class PartConv2D(FusedConv2D):
         x, part = graph.channels_first(xs[0]), self.layer
         weights = [graph.weight(part.weight, axes=(3, 2, 0, 1), shape=part.shape)]  # (F, C / groups, KH, KW)
         weights += [] if part.bias is None else [graph.weight(part.bias)]
-        return graph.add("Conv", [x, *weights], group=part.groups, **graph.window(part.window(x.shape)))
+        return graph.add("Conv", [x, *weights], group=part.groups, **graph.window(part.window, x.shape))
 
 
 class Widen(View):

@@ -13,6 +13,7 @@ from minicnn.hints import ActivationLike, DataFormat, InitializerLike, LayerOpti
 from minicnn.layers.base import Examples
 from minicnn.layers.conv_parts import one_number
 from minicnn.layers.kernel import WithKernel
+from minicnn.layers.open_sizes import with_number
 from minicnn.layers.shapes import check_data_format, check_rank
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
@@ -149,8 +150,9 @@ class Conv2DTranspose(WithKernel):
         if row:
             x = graph.add("Unsqueeze", [graph.channels_last(x), graph.constant([1])])
             x = replace(x, shape=(*row, *xs[0].shape))
-        window = self.window(xs[0].shape)
-        attributes = graph.window(window)
+        (shape,) = with_number([xs[0].shape], 1)  # neither padding nor what is left over depend on the size
+        window = self.window(shape)
+        attributes = graph.window(self.window, shape)
         reach = (
             (window.out_height - 1) * window.stride_y + effective_size(window.kernel_height, window.dilation_y),
             (window.out_width - 1) * window.stride_x + effective_size(window.kernel_width, window.dilation_x),

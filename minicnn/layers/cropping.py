@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Cropping2D"]
 
+ENDLESS = np.iinfo(np.int64).max  # where a slice of unknown length ends
+
 
 class Cropping2D(Layer):
     """Images without rows at the top and bottom and columns at the left and right.
@@ -63,7 +65,8 @@ class Cropping2D(Layer):
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         start = [top for top, _ in self.cropping]
-        end = [size - after for size, (_, after) in zip(xs[0].shape, self.cropping, strict=False)]
+        sizes = zip(xs[0].shape, self.cropping, strict=False)
+        end = [(-after or ENDLESS) if size is None else size - after for size, (_, after) in sizes]
         axes = [graph.axis(xs[0], 1), graph.axis(xs[0], 2)]
         return graph.add("Slice", [xs[0], *(graph.constant(np.array(a, np.int64)) for a in (start, end, axes))])
 

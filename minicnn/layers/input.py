@@ -3,6 +3,7 @@
 from typing import Any
 
 from minicnn.graph import Tensor
+from minicnn.hints import OpenShape
 from minicnn.keywords import suggests_keywords
 from minicnn.layers.base import Layer
 from minicnn.layers.shapes import sample_shape
@@ -16,18 +17,18 @@ class InputLayer(Layer):
 
     Parameters
     ----------
-    shape : tuple of int
+    shape : tuple of int or None
         Shape of one sample.
     """
 
     input_count: int | None = 0
 
-    def __init__(self, shape: Shape | None = None, name: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, shape: OpenShape | None = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         shape = self.declared_input_shape if shape is None else shape
         if shape is None:
             raise ValueError("InputLayer needs the shape of one sample, e.g. shape=(28, 28, 1). Received: shape=None")
-        self.shape: Shape = sample_shape(shape)
+        self.shape: OpenShape = sample_shape(shape)
 
     def build(self, input_shapes: Shapes) -> Shape:
         return self.shape
@@ -38,18 +39,19 @@ class InputLayer(Layer):
 
 @suggests_keywords
 def Input(
-    shape: Shape | None = None,
+    shape: OpenShape | None = None,
     batch_size: int | None = None,
     dtype: str | None = None,
     name: str | None = None,
-    batch_shape: tuple[int | None, ...] | None = None,
+    batch_shape: OpenShape | None = None,
 ) -> Tensor:
     """A symbolic tensor: where data enters a functional model.
 
     Parameters
     ----------
-    shape : tuple of int
-        Shape of one sample, without the batch axis: (28, 28, 1).
+    shape : tuple of int or None
+        Shape of one sample, without the batch axis: (28, 28, 1). A size that is None is known when data comes:
+        (None, None, 3) takes images of any size, the same one within a batch.
     batch_size, dtype :
         Accepted for Keras's sake and not needed: batches of any size and real arrays of any dtype are taken.
     name : str, optional

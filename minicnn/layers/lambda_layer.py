@@ -12,6 +12,7 @@ from minicnn.errors import ShapeError
 from minicnn.graph import Node, Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Layer
+from minicnn.layers.open_sizes import shape_behind
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 __all__ = ["Lambda"]
@@ -29,7 +30,7 @@ class Lambda(Layer):
     function : function
         From the inputs, one or a list of several, with the batch axis, to the output.
     output_shape : tuple of int, optional
-        Of a sample. Default: what the function gives for zeros.
+        Of a sample. Default, and if a size in it is None: what the function gives for zeros.
     mask : None
         Accepted for Keras's sake.
     arguments : dict, optional
@@ -75,7 +76,7 @@ class Lambda(Layer):
         return np.asarray(self._call([np.asarray(a) for a in arrays]))
 
     def build(self, input_shapes: Shapes) -> Shape:
-        if self.output_shape is not None:
+        if self.output_shape is not None and None not in self.output_shape:
             return self.output_shape
         result = np.asarray(self._call([np.zeros((2, *shape), np.float32) for shape in input_shapes]))
         if result.ndim == 0 or len(result) != 2:
@@ -97,7 +98,7 @@ class Lambda(Layer):
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         several = isinstance(input_shape[0], list | tuple)
         shapes = tuple(tuple(shape)[1:] for shape in (input_shape if several else [input_shape]))
-        return (input_shape[0][0] if several else input_shape[0], *self.build(shapes))
+        return (input_shape[0][0] if several else input_shape[0], *shape_behind(self.build, shapes))
 
     def get_config(self) -> NoReturn:
         raise TypeError(

@@ -57,7 +57,7 @@ class _Pooling2D(Layer):
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         x = graph.channels_first(xs[0])
-        return graph.add(self.onnx_name, [x], **graph.window(self.window(x.shape)))  # padding counts in neither
+        return graph.add(self.onnx_name, [x], **graph.window(self.window, x.shape))  # padding counts in neither
 
     @classmethod
     def examples(cls) -> Examples:

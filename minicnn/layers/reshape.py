@@ -13,6 +13,7 @@ from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples
 from minicnn.layers.flatten import View
+from minicnn.layers.open_sizes import has_open
 from minicnn.step import Shape, Shapes
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Reshape(View):
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         x = graph.channels_last(xs[0])
-        shape = graph.constant(np.array([0, *self.build([x.shape])]))  # 0: the batch axis as it is
+        sizes = self.target_shape if has_open([x.shape]) else self.build([x.shape])
+        shape = graph.constant(np.array([0, *sizes]))  # 0: the batch axis as it is
         return graph.add("Reshape", [x, shape])
 
     @classmethod

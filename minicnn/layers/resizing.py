@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, Unpack
 
 import numpy as np
@@ -10,6 +11,7 @@ from minicnn.checks import check_choice, check_number, check_pair, check_positiv
 from minicnn.hints import DataFormat, LayerOptions, Pair
 from minicnn.layers.augmentation import ImageLayer
 from minicnn.layers.base import Examples, Layer
+from minicnn.layers.open_sizes import has_open, shape_behind
 from minicnn.layers.shapes import check_data_format, check_rank
 from minicnn.resampling import METHODS, Taps, taps_between
 from minicnn.step import Arrays, Shape, Shapes, Workspace
@@ -73,21 +75,34 @@ def _on_backend(taps, like):
     return Taps(np.asarray(taps.index, like=like), weight)
 
 
-def resize_to_onnx(x: Value, graph: GraphWriter, method: str, size: tuple[int, int]) -> Value:
-    """The operator Resize, which computes the new size from a factor and rounds it down."""
+def resize_to_onnx(
+    x: Value, graph: GraphWriter, method: str, size: tuple[int | None, int | None], factors: Sequence[float] = ()
+) -> Value:
+    """The operator Resize, which computes the new size from a factor and rounds it down.
+
+    Where a size is open, it takes `factors`, or without them the new size.
+    """
     options = {
         "nearest": {"mode": "nearest", "nearest_mode": "round_prefer_ceil"},
         "bilinear": {"mode": "linear"},
         "bicubic": {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1},
     }[method]
-    factors = [np.float32(new / old) for new, old in zip(size, x.shape[:2], strict=True)]
-    factors = [
-        f if float(f) * old >= new else np.nextafter(f, np.float32(np.inf))
-        for f, new, old in zip(factors, size, x.shape[:2], strict=True)
-    ]
-    scales = graph.constant(np.array([1, 1, *factors], np.float32))
-    inputs = [graph.channels_first(x), graph.constant(np.zeros(0, np.float32)), scales]
+    image, nothing = graph.channels_first(x), graph.constant(np.zeros(0, np.float32))
+    if not has_open([x.shape]):
+        factors = [_factor(*sizes) for sizes in zip(size, x.shape[:2], strict=True)]
+    if factors:
+        inputs = [image, nothing, graph.constant(np.array([1, 1, *factors], np.float32))]
+    else:
+        begin = graph.add("Shape", [image], end=2)  # (N, C)
+        sizes = graph.add("Concat", [begin, graph.constant(np.array(size, np.int64))], axis=0)
+        inputs = [image, nothing, nothing, sizes]
     return graph.add("Resize", inputs, coordinate_transformation_mode="half_pixel", **options)
+
+
+def _factor(new, old):
+    """The least float32 with which a size, rounded down, becomes the new one."""
+    factor = np.float32(new / old)
+    return factor if float(factor) * old >= new else np.nextafter(factor, np.float32(np.inf))
 
 
 class UpSampling2D(Resampled):
@@ -125,8 +140,8 @@ class UpSampling2D(Resampled):
         return rows, columns
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        height, width, _ = self.build((xs[0].shape,))
-        return resize_to_onnx(xs[0], graph, self.interpolation, (height, width))
+        height, width, _ = shape_behind(self.build, (xs[0].shape,))
+        return resize_to_onnx(xs[0], graph, self.interpolation, (height, width), self.size)
 
     @classmethod
     def examples(cls) -> Examples:

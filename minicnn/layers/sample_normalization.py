@@ -261,7 +261,8 @@ class GroupNormalization(_ScaledAndShifted):
         one, zero = np.ones(groups, np.float32), np.zeros(groups, np.float32)
         y = graph.add("Reshape", [x, graph.constant(np.array([0, groups, -1]))])
         y = graph.add("InstanceNormalization", [y, graph.constant(one), graph.constant(zero)], epsilon=self.epsilon)
-        y = graph.add("Reshape", [y, graph.constant(np.array([0, shape[-1], *shape[:-1]]))])
+        target = graph.constant(np.array([0, shape[-1], *(-1 if n is None else n for n in shape[:-1])]))
+        y = graph.add("Reshape", [y, graph.add("Shape", [x]) if shape[:-1].count(None) > 1 else target])
         across = np.arange(1, len(shape))
         for operator, weight in zip(("Mul", "Add"), self._weights_onnx(graph), strict=True):
             if weight is not None:

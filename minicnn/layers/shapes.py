@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.checks import check_choice
 from minicnn.errors import ShapeError
-from minicnn.hints import DataFormat
+from minicnn.hints import DataFormat, OpenShape
 from minicnn.step import Shape, Step
 
 
@@ -27,8 +27,8 @@ def check_rank(layer: Step, shape: Shape, rank: int, meaning: str) -> None:
 
 
 def declared_shape(
-    input_shape: Shape | None, input_dim: int | None, batch_input_shape: tuple[int | None, ...] | None
-) -> Shape | None:
+    input_shape: OpenShape | None, input_dim: int | None, batch_input_shape: OpenShape | None
+) -> OpenShape | None:
     """The sample shape from Keras's three ways to give it."""
     if batch_input_shape is not None:
         input_shape = tuple(batch_input_shape)[1:]
@@ -37,8 +37,8 @@ def declared_shape(
     return None if input_shape is None else sample_shape(input_shape)
 
 
-def sample_shape(shape: int | Iterable[int]) -> Shape:
-    """Check a shape without the batch axis: positive integers.
+def sample_shape(shape: int | Iterable[int | None]) -> OpenShape:
+    """Check a shape without the batch axis: positive integers, and None for a size that is known when data comes.
 
     Raises
     ------
@@ -46,8 +46,9 @@ def sample_shape(shape: int | Iterable[int]) -> Shape:
         Naming the shape received.
     """
     shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
-    if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in shape):
+    if not all(n is None or (isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0) for n in shape):
         raise ShapeError(
-            f"a shape is a tuple of positive integers without the batch axis, e.g. (28, 28, 1). Received: {shape}"
+            "a shape is a tuple of positive integers without the batch axis, e.g. (28, 28, 1), or None for a size that "
+            f"is known when data comes. Received: {shape}"
         )
-    return tuple(int(n) for n in shape)
+    return tuple(n if n is None else int(n) for n in shape)

@@ -15,9 +15,6 @@ from minicnn.layers.channel_order import build_in_order, lower_in_order
 
 BatchShape = Sequence[int | None]  # with the batch axis in front, which is None or any number
 
-_TRIED = (60, 120), (2520, 5040)
-"""Sizes that stand for an unknown one: what differs between the two is unknown too. All small numbers divide them."""
-
 
 class Standalone:
     """Mixin of `Layer`: what takes shapes with the batch axis, as Keras writes them."""
@@ -41,22 +38,12 @@ class Standalone:
         Parameters
         ----------
         input_shape : tuple, or list of them for several inputs
-            (None, 28, 28, 1). Of a layer that is no model, any size may be None; those of the output that depend on
-            it are None too.
+            (None, 28, 28, 1). Any size may be None that the layer, or the model's input, leaves open; those of the
+            output that depend on it are None too.
         """
         batch = input_shape[0][0] if isinstance(input_shape[0], list | tuple) else input_shape[0]
-        if self.graph is not None:
-            return (batch, *self.build_for(sample_shapes(input_shape))[0])
-        if not _has_unknown(input_shape):
-            return (batch, *_shape_behind(self, input_shape))
-        for sizes in _TRIED:
-            try:
-                small, large = (_shape_behind(self, _with_size(input_shape, size)) for size in sizes)
-            except ShapeError as refused:  # a window does not fit, or a shape into another: the next may
-                error = refused
-            else:
-                return (batch, *(a if a == b else None for a, b in zip(small, large, strict=True)))
-        raise error
+        layer = self if self.graph is not None else type(self).from_config(self.get_config())
+        return (batch, *layer.build_for(sample_shapes(input_shape))[0])
 
     @property
     def losses(self) -> list[float]:
@@ -65,39 +52,22 @@ class Standalone:
         return [float(w.regularizer(w.numpy())) for w in weights]
 
 
-def sample_shapes(input_shape: BatchShape | Sequence[BatchShape]) -> tuple[tuple[int, ...], ...]:
+def sample_shapes(input_shape: BatchShape | Sequence[BatchShape]) -> tuple[tuple[int | None, ...], ...]:
     """The samples' shapes from one shape with the batch axis, or a list of them.
 
     Raises
     ------
     ShapeError
-        If a size other than the batch's is not known.
+        If a size is neither a positive integer nor None.
     """
     several = len(input_shape) > 0 and all(isinstance(shape, list | tuple) for shape in input_shape)
     shapes = tuple(tuple(shape)[1:] for shape in (input_shape if several else [input_shape]))
-    if not all(isinstance(n, int) and n > 0 for shape in shapes for n in shape):
+    if not all(n is None or (isinstance(n, int) and n > 0) for shape in shapes for n in shape):
         raise ShapeError(
-            "the shape of a batch is a tuple such as (None, 28, 28, 1), of which only the first size may be unknown. "
+            "the shape of a batch is a tuple such as (None, 28, 28, 1), of positive integers and None. "
             f"Received: {input_shape}"
         )
     return shapes
-
-
-def _shape_behind(layer, input_shape):
-    """A sample's shape behind a copy of the layer."""
-    return type(layer).from_config(layer.get_config()).build_for(sample_shapes(input_shape))[0]
-
-
-def _has_unknown(input_shape):
-    shapes = input_shape if isinstance(input_shape[0], list | tuple) else [input_shape]
-    return any(n is None for shape in shapes for n in tuple(shape)[1:])
-
-
-def _with_size(input_shape, size):
-    """A shape, or several, with `size` in the place of every None."""
-    if isinstance(input_shape, list | tuple):
-        return tuple(_with_size(part, size) for part in input_shape)
-    return size if input_shape is None else input_shape
 
 
 def _by_hand(build: Callable[..., Any]) -> Callable[..., Any]:

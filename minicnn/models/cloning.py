@@ -9,7 +9,8 @@ from minicnn.graph import Tensor
 from minicnn.layers import Input, Layer
 from minicnn.models import config as configs
 from minicnn.models.files import model_from_config
-from minicnn.models.network import Network, layers_within
+from minicnn.models.forms import layers_within
+from minicnn.models.network import Network
 from minicnn.own_parts import is_of_package
 
 if TYPE_CHECKING:

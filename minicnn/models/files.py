@@ -20,7 +20,8 @@ from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError, NonFiniteError
 from minicnn.models import config as configs
 from minicnn.models.config import model_config
-from minicnn.models.network import Network, layers_within
+from minicnn.models.forms import layers_within
+from minicnn.models.network import Network
 from minicnn.parameters import weights_from_file
 from minicnn.registry import custom_object_scope, to_plain
 from minicnn.saving.files import check_arrays, named_in_errors, read_json

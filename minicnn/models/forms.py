@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from minicnn.graph import Graph, Tensor
@@ -95,6 +95,14 @@ class InForm(Layer):
     def _built_graph(self) -> Graph:
         """Hook: the graph, or the error that there is none yet."""
         raise NotImplementedError
+
+
+def layers_within(network: Any) -> Iterator[Layer]:
+    """The layers of a network and of the networks in it."""
+    for layer in network.layers:
+        yield layer
+        if isinstance(layer, InForm):
+            yield from layers_within(layer)
 
 
 def _in_form(structure, values):

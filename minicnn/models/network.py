@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from minicnn.console import hand_over
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer
+from minicnn.layers.open_sizes import all_fit, sized
 from minicnn.models import config as configs
 from minicnn.models.forms import InForm, Tensors
 from minicnn.models.summary import summary_text
@@ -148,9 +149,9 @@ class Network(InForm):
     def build_for(self, input_shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """Called on tensors: check the shapes; returns the output shapes."""
         expected = tuple(t.shape[1:] for t in self.inputs)
-        if tuple(input_shapes) != expected:
+        if not all_fit(input_shapes, expected):
             raise ShapeError(f"model '{self.name}' takes inputs of shapes {expected}. Received: {tuple(input_shapes)}")
-        return [t.shape[1:] for t in self.outputs]
+        return [t.shape[1:] for t in sized(self._built_graph(), input_shapes).outputs]
 
     def summary(
         self,
@@ -224,14 +225,6 @@ class Network(InForm):
             else:
                 named |= {w.path: w for w in layer.weights}
         return named
-
-
-def layers_within(network: Network) -> Iterator[Layer]:
-    """The layers of a network and of the networks in it."""
-    for layer in network.layers:
-        yield layer
-        if isinstance(layer, Network):
-            yield from layers_within(layer)
 
 
 def one_or_list(values: list[_T]) -> _T | list[_T]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from minicnn.checks import check_positive_int
+from minicnn.layers.open_sizes import sized, with_number
 from minicnn.models.model import Model
 from minicnn.threads import compute_threads
 from minicnn.training.batches import Batch
@@ -22,6 +23,10 @@ def warmup(model: Model, batch_size: int = BATCH_SIZE) -> None:
     model : Model
         Built and compiled.
     batch_size : int, default 32
+
+    Notes
+    -----
+    Kernels do not depend on sizes; an open one of the model's input is 64 here.
     """
     model._need_compiled()
     model._before_training()
@@ -36,8 +41,9 @@ def _rehearse(engine, count):
     model, store, optimizer = engine.model, engine.store, engine.optimizer
     before = store.theta.copy(), store.sigma.copy(), optimizer.iterations, optimizer.owner, engine.optimizer_state
     engine.optimizer_state = None
-    inputs = [np.zeros((count, *t.shape[1:]), np.float32) for t in model.inputs]
-    pairs = zip(model.compiled.losses, model.outputs, strict=True)
+    graph = sized(model.graph, with_number([t.shape[1:] for t in model.inputs], 64))
+    inputs = [np.zeros((count, *t.shape[1:]), np.float32) for t in graph.inputs]
+    pairs = zip(model.compiled.losses, graph.outputs, strict=True)
     targets = [loss.placeholder_target(count, output.shape[1:]) for loss, output in pairs]
     batch, totals = Batch(inputs, targets, None, np.arange(count), count), _totals(engine, targets)
     try:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from minicnn.hints import FilePath
+from minicnn.layers.open_sizes import has_open
 from minicnn.models import Model
 from minicnn.onnx.package import import_package
 from minicnn.onnx.writer import GraphWriter, Value
@@ -31,8 +32,8 @@ def export_onnx(model: Model, path: FilePath) -> None:
     NotBuiltError
         If its input shape is not known.
     ValueError
-        If `path` ends otherwise, or a layer cannot be written: it has no `to_onnx`, or was called with
-        ``training=True``.
+        If `path` ends otherwise, or a layer cannot be written: it has no `to_onnx`, was called with ``training=True``,
+        or needs a size that is None.
     NonFiniteError
         If a weight is NaN or infinite.
     ImportError
@@ -41,8 +42,8 @@ def export_onnx(model: Model, path: FilePath) -> None:
     Notes
     -----
     Operators of opset 17. Inputs and outputs are what `predict` takes and returns, float32 (a float64 model's numbers
-    are rounded): images are (N, H, W, C), the batch axis N is free. Inputs are called like the model's input layers,
-    outputs like the layers that give them (`Model.output_names`).
+    are rounded): images are (N, H, W, C), the batch axis N is free, and so are sizes that are None. Inputs are called
+    like the model's input layers, outputs like the layers that give them (`Model.output_names`).
     """
     if not isinstance(model, Model):
         raise TypeError(f"export_onnx takes a model. Received: {model!r}")
@@ -96,6 +97,14 @@ def _append(place, xs, writer):
         return xs[0]
     try:
         return step.to_onnx(xs, writer)
+    except TypeError:
+        if not has_open([x.shape for x in xs]):
+            raise
+        raise ValueError(
+            f"layer '{place.layer_name}' ({type(step).__name__}) cannot be written for sizes that are None: export a "
+            "model with the same weights whose Input has all its sizes. "
+            f"Received: an input of shape {', '.join(str((None, *x.shape)) for x in xs)}"
+        ) from None
     except NotImplementedError:
         raise ValueError(
             f"layer '{place.layer_name}' cannot be written as ONNX: {type(step).__name__} has no method to_onnx; "

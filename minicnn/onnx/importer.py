@@ -15,6 +15,7 @@ from minicnn.models import Model
 from minicnn.onnx import operators  # noqa: F401, fills the table
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, OPERATORS, gives_images
 from minicnn.onnx.folding import fold
+from minicnn.onnx.open_sizes import import_for_all_sizes
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph
 from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, same_order, transposition
 from minicnn.parameters import weights_from_file
@@ -54,14 +55,18 @@ def import_onnx(path: FilePath) -> Model:
     -----
     Images are (N, H, W, C) here. An input or output that the file has as images (N, C, H, W), read or given by a
     convolution, pooling or batch normalization, is (N, H, W, C) in the model; any other has the file's axes.
-    Weights are rearranged so that the numbers are the same.
+    Weights are rearranged so that the numbers are the same. Sizes of inputs that the file leaves open are None.
 
     Operators of opset 7 to 28: see ``docs/files.md`` for the list.
     """
     with named_in_errors(path):
         graph = read_graph(path)
-        with weights_from_file(WEIGHT_COPIES * _count_numbers(graph)):
-            return Importer(graph).run()
+        return import_for_all_sizes(graph, _made) if graph.open_sizes else _made(graph)
+
+
+def _made(graph):
+    with weights_from_file(WEIGHT_COPIES * _count_numbers(graph)):
+        return Importer(graph).run()
 
 
 def _count_numbers(graph):
@@ -86,11 +91,14 @@ class Importer:
     ----------
     opset : int
     batch_size : int or None
+    has_open_sizes : bool
+        Whether the sizes are no more than numbers in the place of open ones.
     """
 
     def __init__(self, graph: FileGraph):
         self.opset: int = graph.opset
         self.batch_size: int | None = graph.batch_size
+        self.has_open_sizes: bool = bool(graph.open_sizes)
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
         self._readers = {}

@@ -10,7 +10,7 @@ from minicnn.onnx.arguments import CHANNEL_OPERATORS, operator, pair
 from minicnn.onnx.folding import absorb
 from minicnn.onnx.padding import padded
 from minicnn.onnx.values import Value, same_order, with_last_axis
-from minicnn.onnx.windows import keras_padding, padded_sides
+from minicnn.onnx.windows import keras_padding, padded_sides, padding_of_any_size
 
 ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
 """Those that Conv2D and Dense take over as their activation, and its name."""
@@ -39,7 +39,8 @@ def _conv(node, graph):
         raise node.error(f"kernel_shape should be that of the kernel, {kernel_size}")
     strides, dilations = pair(node, "strides"), pair(node, "dilations")
     sides, _ = padded_sides(node, x.shape[1:3], kernel_size, strides, dilations)
-    padding, outside = keras_padding(sides, x.shape[1:3], kernel_size, strides, dilations)
+    chosen = padding_of_any_size(node, strides) if graph.has_open_sizes else None
+    padding, outside = keras_padding(sides, x.shape[1:3], kernel_size, strides, dilations, chosen)
     groups, filters = node.get("group", 1), kernel.shape[0]
     bias = graph.weight(node, 2, rank=1) if len(node.inputs) > 2 and node.inputs[2] else None
     scale, shift, last, names = absorb(node, graph, filters, 4, -3)

@@ -8,7 +8,7 @@ from minicnn import layers
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, axes_of, operator, pair
 from minicnn.onnx.padding import padded, reshaped, split_shape
 from minicnn.onnx.values import Value, channels_first, same_order
-from minicnn.onnx.windows import NO_SIDES, keras_padding, padded_sides
+from minicnn.onnx.windows import NO_SIDES, keras_padding, padded_sides, padding_of_any_size
 
 MOST_PIXELS = 255  # in a window of MaxPooling2D
 
@@ -35,9 +35,10 @@ def _pool(node, graph, layer_class, zeros_lose=False, zeros_count=False):
         raise node.error("pooling windows have no gaps here: dilations=[1, 1]")
     size, pool_size, strides = x.shape[1:3], pair(node, "kernel_shape", None), pair(node, "strides")
     sides, added = padded_sides(node, size, pool_size, strides, (1, 1), node.get("ceil_mode", 0))
-    padding, outside = keras_padding(sides, size, pool_size, strides, (1, 1))
-    if zeros_count:
-        padding, outside = "valid", sides
+    chosen = padding_of_any_size(node, strides, node.get("ceil_mode", 0)) if graph.has_open_sizes else None
+    if zeros_count and chosen == "same":
+        raise node.error("of padding that depends on the size of the input, which the file leaves open, zeros count")
+    padding, outside = keras_padding(sides, size, pool_size, strides, (1, 1), "valid" if zeros_count else chosen)
     if any(max(side) >= span for side, span in zip(sides, pool_size, strict=True)):
         raise node.error(f"its padding is as wide as its windows. Received: {sides} for {pool_size}")
     if zeros_count and added and any(node.get("pads", [0] * 4, list)):

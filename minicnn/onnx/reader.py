@@ -108,13 +108,15 @@ class FileGraph:
     name : str
     opset : int
     inputs : dict
-        Name → shape of one sample.
+        Name → shape of one sample; an open size is its name in the file.
     outputs : list of str
     batch_size : int or None
         The number of samples that the file is made for, None for any.
     constants : dict
         Name → array.
     nodes : list of FileNode
+    open_sizes : tuple of str
+        The names of the open sizes.
     """
 
     name: str
@@ -124,6 +126,7 @@ class FileGraph:
     batch_size: int | None
     constants: dict[str, np.ndarray]
     nodes: list[FileNode]
+    open_sizes: tuple[str, ...] = ()
 
 
 def read_graph(path: FilePath) -> FileGraph:
@@ -162,7 +165,8 @@ def read_graph(path: FilePath) -> FileGraph:
     nodes = [_file_node(node, index) for index, node in enumerate(graph.node)]
     outputs = [value.name for value in graph.output]
     nodes = _in_order(nodes, {*constants, *inputs}, outputs)
-    return FileGraph(graph.name, opset, inputs, outputs, batch_sizes.pop(), constants, nodes)
+    unknown = dict.fromkeys(n for shape in inputs.values() for n in shape if isinstance(n, str))
+    return FileGraph(graph.name, opset, inputs, outputs, batch_sizes.pop(), constants, nodes, tuple(unknown))
 
 
 def to_array(tensor: TensorProto) -> np.ndarray:
@@ -239,10 +243,12 @@ def _input_shape(value):
     if tensor.elem_type not in FLOATS or not dims:
         raise FileFormatError(f"input '{value.name}' should be a tensor of floating-point numbers with a batch axis")
     batch, *shape = (dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
-    if len(shape) >= MAX_AXES or not all(n is not None and n > 0 for n in shape):
+    if len(shape) >= MAX_AXES or not all(n is None or n > 0 for n in shape):
         raise FileFormatError(
-            f"input '{value.name}' should have a fixed size on every axis but the first. Received: {[batch, *shape]}"
+            f"input '{value.name}' should have sizes of at least 1, or open ones. Received: {[batch, *shape]}"
         )
+    names = [dim.dim_param or f"axis {axis}" for axis, dim in enumerate(dims)]
+    shape = [name if n is None else n for n, name in zip(shape, names[1:], strict=True)]
     return batch if batch and batch > 0 else None, tuple(shape)
 
 

@@ -61,12 +61,41 @@ def padded_sides(
     return tuple(sides), added
 
 
+def padding_of_any_size(node: FileNode, strides: Sequence[int], ceil_mode: int = 0) -> str | None:
+    """How a node pads images whose size is open: "same" as Keras, "valid" after padding with zeros; None: as any does.
+
+    Raises
+    ------
+    FileFormatError
+        If it depends on the size in a way that no layer has.
+    """
+    if max(strides) == 1:
+        return None
+    automatic = node.get("auto_pad", "NOTSET", str) or "NOTSET"
+    if automatic == "SAME_LOWER" or ceil_mode:
+        raise node.error(
+            "how much it pads depends on the size of the input, which the file leaves open: write the file for inputs "
+            f"whose sizes are known. Received: auto_pad={automatic!r}, ceil_mode={ceil_mode}"
+        )
+    return "same" if automatic == "SAME_UPPER" else "valid"
+
+
 def keras_padding(
-    sides: Sides, in_size: Sequence[int], kernel_size: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+    sides: Sides,
+    in_size: Sequence[int],
+    kernel_size: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    chosen: str | None = None,
 ) -> tuple[str, Sides]:
-    """(padding argument, sides that are left to add before), given what `padded_sides` returned."""
-    if sides == NO_SIDES:
+    """(padding argument, sides that are left to add before), given what `padded_sides` returned.
+
+    `chosen` is the argument, where it does not go by the size.
+    """
+    if sides == NO_SIDES and chosen is None:
         return "valid", NO_SIDES
+    if chosen is not None:
+        return chosen, NO_SIDES if chosen == "same" else sides
     same = make_window(in_size, kernel_size, strides, "same", dilations)
     if sides == ((same.pad_top, same.pad_bottom), (same.pad_left, same.pad_right)):
         return "same", NO_SIDES

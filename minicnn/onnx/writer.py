@@ -8,10 +8,10 @@ a stack of convolutions has one transposition at its start and one at its end.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from minicnn.errors import NonFiniteError
 from minicnn.geometry import Window
 from minicnn.hints import Shape
+from minicnn.layers.open_sizes import with_number
 from minicnn.parameters import Weight
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class Value:
     Attributes
     ----------
     name : str
-    shape : tuple of int
-        Of one sample as the model has it: (H, W, C) in either order.
+    shape : tuple of int or None
+        Of one sample as the model has it: (H, W, C) in either order. None is a size that is open.
     channels_first : bool
         Whether the file's tensor is (N, C, …) rather than (N, …, C).
     """
@@ -42,6 +43,8 @@ class Value:
     shape: Shape = ()
     channels_first: bool = False
 
+
+OTHER_SIZE = 2520  # in the place of an open one, where it makes no difference
 
 _Node = namedtuple("_Node", "operator inputs name attributes")  # the output is called like the node
 
@@ -117,8 +120,11 @@ class GraphWriter:
         return self._known[weight, axes, shape]
 
     def constant(self, array: ArrayLike) -> Value:
-        """An array of numbers that is not a weight."""
-        return self._initializer(f"{self.prefix}/constant", np.asarray(array))
+        """An array of numbers that is not a weight; TypeError if an open size is among them."""
+        array = np.asarray(array)
+        if array.dtype == object:
+            raise TypeError(f"a constant holds numbers. Received: {array}")
+        return self._initializer(f"{self.prefix}/constant", array)
 
     def channels_first(self, x: Value) -> Value:
         """The same numbers as (N, C, …)."""
@@ -140,15 +146,32 @@ class GraphWriter:
             return axis
         return 1 if axis == rank - 1 else axis + 1
 
-    def window(self, window: Window) -> dict[str, list[int]]:
-        """A `geometry.Window` as attributes of a node: padding always in numbers."""
-        attributes = {
-            "kernel_shape": [window.kernel_height, window.kernel_width],
-            "strides": [window.stride_y, window.stride_x],
-            "pads": [window.pad_top, window.pad_left, window.pad_bottom, window.pad_right],
-        }
+    def window(self, window_of: Callable[[Shape], Window], shape: Shape) -> dict[str, Any]:
+        """A `geometry.Window`, a function of the input's shape, as attributes of a node.
+
+        Padding is in numbers, but for open sizes of which it depends: then it is what ONNX, too, calls "same".
+
+        Raises
+        ------
+        ValueError
+            If ONNX has no name for it.
+        """
+        (some,) = with_number([shape], OTHER_SIZE)
+        window = window_of(some)
+        attributes = {"kernel_shape": [window.kernel_height, window.kernel_width]}
+        attributes["strides"] = [window.stride_y, window.stride_x]
         dilations = [window.dilation_y, window.dilation_x]
-        return attributes | ({"dilations": dilations} if dilations != [1, 1] else {})
+        attributes |= {"dilations": dilations} if dilations != [1, 1] else {}
+        numbers = range(OTHER_SIZE, OTHER_SIZE + max(attributes["strides"]))
+        pads = {_pads(window_of(*with_number([shape], number))) for number in numbers}
+        if len(pads) == 1:
+            return attributes | {"pads": list(*pads)}
+        if "dilations" in attributes:
+            raise ValueError(
+                "padding='same' with strides and gaps depends on the size, and runtimes do not compute it: export a "
+                f"model whose Input has all its sizes. Received: an input of shape {(None, *shape)}"
+            )
+        return attributes | {"auto_pad": "SAME_UPPER"}
 
     def _ordered(self, x, channels_first):
         rank = len(x.shape) + 1
@@ -191,7 +214,16 @@ class GraphWriter:
             for n in self._nodes
         ]
         inputs, outputs = (
-            [helper.make_tensor_value_info(n, self._onnx.TensorProto.FLOAT, ["N", *shape]) for n, shape in ends]
+            [helper.make_tensor_value_info(n, self._onnx.TensorProto.FLOAT, _dimensions(n, shape)) for n, shape in ends]
             for ends in (inputs, outputs)
         )
         return helper.make_graph(nodes, name, inputs, outputs, self._initializers)
+
+
+def _pads(window):
+    return window.pad_top, window.pad_left, window.pad_bottom, window.pad_right
+
+
+def _dimensions(name, shape):
+    """The axes of an input or output: numbers, and names for what is open."""
+    return ["N", *(f"{name}_{axis}" if size is None else size for axis, size in enumerate(shape, 1))]

@@ -7,6 +7,7 @@ from minicnn.graph import Graph
 from minicnn.layers.activity import with_penalty
 from minicnn.layers.base import Layer
 from minicnn.layers.contract import is_own
+from minicnn.layers.open_sizes import shape_behind
 from minicnn.step import Step
 
 
@@ -39,7 +40,7 @@ class Program:
     def append(self, layer: Layer, inputs: Sequence[int], training: bool | None) -> int:
         """Append a layer's steps; returns the value that the last one writes."""
         for step in with_penalty(layer):
-            output = self.new_value(step.build(tuple(self.shapes[i] for i in inputs)))
+            output = self.new_value(shape_behind(step.build, [self.shapes[i] for i in inputs]))
             self.places.append(Place(step, tuple(inputs), output, layer.name, len(self.places), training))
             inputs = (output,)
         return inputs[0]

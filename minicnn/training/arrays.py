@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.checks import check_number, for_outputs, real_array
 from minicnn.errors import DataError, ShapeError
+from minicnn.layers.open_sizes import fits
 from minicnn.training.data_advice import shape_advice
 from minicnn.training.lazy import LazyArray, as_lazy, shape_of
 
@@ -71,17 +72,17 @@ def _is_wrapped(x, expected):
     if not isinstance(x, list | tuple) or len(x) != 1:
         return False
     shape = shape_of(x[0])
-    return len(shape) == 1 + len(expected) or (*shape[1:], 1) == expected or shape[1:] == (*expected, 1)
+    return len(shape) == 1 + len(expected) or fits((*shape[1:], 1), expected) or fits(shape[1:], (*expected, 1))
 
 
 def _match_shape(array, tensor, model_name):
     """The array in the input's shape; as in Keras, a last axis of size 1 may be missing or too many."""
     expected = tensor.shape[1:]
-    if array.shape[1:] == expected and array.ndim > 0:
+    if fits(array.shape[1:], expected) and array.ndim > 0:
         return array
-    if expected[-1:] == (1,) and array.shape[1:] == expected[:-1] and array.ndim == len(expected):
+    if expected[-1:] == (1,) and fits(array.shape[1:], expected[:-1]) and array.ndim == len(expected):
         return array[..., None]
-    if array.shape[1:] == (*expected, 1) and expected[-1:] != (1,):
+    if fits(array.shape[1:], (*expected, 1)) and expected[-1:] != (1,):
         return array[..., 0]
     raise ShapeError(
         f"model '{model_name}' expected data of shape {tensor.shape} for its input '{tensor.name}'. "

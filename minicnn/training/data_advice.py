@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from minicnn.hints import Shape
+from minicnn.layers.open_sizes import fits, has_open
 
 
 @contextmanager
@@ -28,20 +29,22 @@ def shape_advice(shape: Shape, expected: Shape) -> str:
         Begins with "; ", or is empty.
     """
     sample = tuple(shape[1:])
-    if shape == expected:
+    if fits(shape, expected):
         return "; a single sample needs a batch axis: x[None]"
-    if (*shape, 1) == expected:
+    if fits((*shape, 1), expected):
         return "; a single sample needs axes for the batch and the channel: x[None, ..., None]"
     if len(shape) == 4 and len(expected) == 3:
-        if (sample[1], sample[2], sample[0]) == expected:
+        if fits((sample[1], sample[2], sample[0]), expected):
             return "; the channels seem to come first: use numpy.moveaxis(x, 1, -1), which is x.transpose(0, 2, 3, 1)"
-        if (sample[2], sample[0], sample[1]) == expected:
+        if fits((sample[2], sample[0], sample[1]), expected):
             return (
                 "; the model seems to want the channels first, and images are channels-last here: "
                 f"make it for Input({sample}) and keep the data"
             )
-        if tuple(shape[:3]) == expected:
+        if fits(shape[:3], expected):
             return "; the samples seem to come last: use numpy.moveaxis(x, -1, 0)"
+    if has_open([expected]):
+        return ""
     if len(sample) == 1 and len(expected) == 3 and expected[2] > 1 and sample[0] == math.prod(expected):
         h, w, c = expected
         return (

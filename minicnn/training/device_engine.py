@@ -296,7 +296,7 @@ class DeviceEngine(Engine):
                 f"the loss became NaN or infinite in epoch {epoch + 1}, batch {index + 1}; the weights are those "
                 "before it. Its data is no longer on the GPU: train_on_batch with it names the layer"
             )
-        sigma, bound = self.store.sigma.copy(), self.bound(batch.count, training=True)
+        sigma, bound = self.store.sigma.copy(), self.bound(batch, training=True)
         losses = self.compute(batch, bound, iteration)
         message = explain_non_finite(float(losses.total), bound, epoch, index)
         self.store.sigma[...] = sigma

@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn.backends.base import Backend
 from minicnn.errors import NonFiniteError
+from minicnn.layers.open_sizes import sized
 from minicnn.optimizers import Optimizer
 from minicnn.parameters import BorrowedWeights, ParameterStore, Weight, layout
 from minicnn.plan.plan import BoundPlan, Plan
@@ -143,21 +144,22 @@ class Engine:
             self._layout = [w.shape for w in weights if w.has_gradient]
         return ParameterStore(weights, self.backend, weights[0].dtype if weights else np.dtype("float32"))
 
-    def bound(self, count: int, training: bool, with_loss: bool = True) -> BoundPlan:
-        """A plan's arrays for `count` samples; a plan that is large enough is used again."""
-        key = (training, with_loss, self._trainable if training else ())
+    def bound(self, batch: Batch, training: bool, with_loss: bool = True) -> BoundPlan:
+        """A plan's arrays for samples such as those of `batch`; a plan for more of these is used again."""
+        count, shapes = batch.count, tuple(x.shape[1:] for x in batch.inputs)
+        key = (shapes, training, with_loss, self._trainable if training else ())
         fitting = [size for size, *rest in self._plans if size >= count and tuple(rest) == key]
         size = min(fitting, default=count)
-        plan = self._plans.pop((size, *key), None) or self._make_plan(size, training, with_loss)
+        plan = self._plans.pop((size, *key), None) or self._make_plan(size, *key[:3])
         while len(self._plans) >= MAX_PLANS:
             self._plans.pop(next(iter(self._plans)))
         self._plans[(size, *key)] = plan  # the last in the dict is the last used
         return plan.bind(count)
 
-    def _make_plan(self, size, training, with_loss):
-        model = self.model
-        logits_of = [loss.takes_logits_of for loss in model.compiled.losses] if with_loss else None
-        return Plan(model.graph, self.store, size, training, logits_of, model.seed)
+    def _make_plan(self, size, shapes, training, with_loss):
+        graph = sized(self.model.graph, shapes)
+        logits_of = [loss.takes_logits_of for loss in self.model.compiled.losses] if with_loss else None
+        return Plan(graph, self.store, size, training, logits_of, self.model.seed)
 
     # --------------------------------------------------------------------------------------------------- iterations
 
@@ -184,7 +186,7 @@ class Engine:
         with self.at_hand(batch) as batch:
             if not self.store.is_current:  # a callback has trained another model that shares layers
                 self.prepare(trains=True)
-            return self.launch(batch, self.bound(batch.count, training=True), totals)
+            return self.launch(batch, self.bound(batch, training=True), totals)
 
     def launch(self, batch: Batch, bound: BoundPlan, totals: Totals) -> Outcome:
         """Have `iterate` computed."""
@@ -270,13 +272,13 @@ class Engine:
     def evaluate_batch(self, batch: Batch, totals: Totals) -> None:
         """Add a batch to `totals`, changing nothing."""
         with self.at_hand(batch) as batch:
-            bound = self.bound(batch.count, training=False)
+            bound = self.bound(batch, training=False)
             totals.add(batch.count, self.compute(batch, bound, self._next_call(bound)), bound.outputs)
 
     def predict_batch(self, batch: Batch, training: bool = False) -> list[np.ndarray]:
         """The outputs for a batch, as arrays that the next batch overwrites."""
         with self.at_hand(batch) as batch:
-            bound = self.bound(batch.count, training, with_loss=False)
+            bound = self.bound(batch, training, with_loss=False)
             batch.load(self.backend, bound.inputs)
             bound.forward(self._next_call(bound))
             return bound.outputs
@@ -291,7 +293,7 @@ class Engine:
     def weight_gradients(self, batch: Batch) -> dict[Weight, np.ndarray]:
         """Weight → its gradient for one batch; the model's state is as before afterwards."""
         with self.at_hand(batch) as batch:
-            sigma, bound = self.store.sigma.copy(), self.bound(batch.count, training=True)
+            sigma, bound = self.store.sigma.copy(), self.bound(batch, training=True)
             self.compute(batch, bound, self.optimizer.iterations)
             self.gradients(bound)
             self.store.sigma[...] = sigma

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn.callbacks import CallbackList
-from minicnn.training.passes import demand_batches
+from minicnn.training.passes import demand_batches, joined
 from minicnn.training.sources import Source
 
 if TYPE_CHECKING:
@@ -68,8 +68,4 @@ def predict_source(model: Model, source: Source, callbacks: CallbackList) -> lis
     else:
         demand_batches(source, index + 1)
     callbacks("on_predict_end")
-    return (
-        [a[:done] for a in arrays]
-        if source.samples is not None
-        else [np.concatenate(p) for p in zip(*parts, strict=True)]
-    )
+    return [a[:done] for a in arrays] if source.samples is not None else [joined(p) for p in zip(*parts, strict=True)]

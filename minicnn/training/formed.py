@@ -4,15 +4,17 @@ outputs and pixels."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn.checks import real_array
+from minicnn.layers.open_sizes import has_open, sized
 from minicnn.losses.no_loss import NoLoss
 from minicnn.losses.targets import with_batch
 from minicnn.nested import is_plain
+from minicnn.training.arrays import match_inputs
 from minicnn.training.non_finite import checkers
 from minicnn.training.outputs import per_output
 from minicnn.training.sources import Intake, Source
@@ -46,7 +48,20 @@ class FormedIntake(Intake):
         return super().inputs_only(self.model.inputs_in_order(x))
 
     def _arrays(self, x, y, weights):
-        x, given, by_output = self.model.inputs_in_order(x), self._targets(y), self._weights(weights)
+        x = self.model.inputs_in_order(x)
+        return self._for_sizes_of(x)._checked(x, y, weights)
+
+    def _for_sizes_of(self, x) -> FormedIntake:
+        """The intake for inputs of such sizes: those of the outputs are known in it."""
+        if not has_open([output.shape[1:] for output in self.outputs.values()]):
+            return self
+        inputs = match_inputs(x, self.inputs, self.model_name)
+        graph = sized(self.model.graph, [array.shape[1:] for array in inputs])
+        return replace(self, outputs=dict(zip(self.outputs, graph.outputs, strict=True)))
+
+    def _checked(self, x, y, weights):
+        """As `_arrays`, with inputs in order and outputs whose sizes are known."""
+        given, by_output = self._targets(y), self._weights(weights)
         weights = weights if by_output is None else None
         if given is None:
             inputs, targets, shared = super()._arrays(x, y, weights)

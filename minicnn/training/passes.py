@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from minicnn.checks import check_positive_int
-from minicnn.errors import DataError
+from minicnn.errors import DataError, ShapeError
 from minicnn.user_warnings import warn_user
 
 if TYPE_CHECKING:
@@ -87,6 +90,23 @@ class Passes:
                 f"the input ran out of data after {done} of {self.wanted} batches, and the epoch is over; the number "
                 "of batches an epoch should divide what there is, or a generator go on for all epochs"
             )
+
+
+def joined(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """The outputs (N, …) of batches as one array.
+
+    Raises
+    ------
+    ShapeError
+        If batches of other sizes have outputs of other sizes.
+    """
+    shapes = {output.shape[1:] for output in outputs}
+    if len(shapes) > 1:
+        raise ShapeError(
+            "predict returns one array, so all batches need outputs of one size: use predict_on_batch for each of "
+            f"them. Received: outputs of shapes {', '.join(str((None, *shape)) for shape in sorted(shapes))}"
+        )
+    return np.concatenate(outputs)
 
 
 def demand_batches(source: Source, done: int) -> None:

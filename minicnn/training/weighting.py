@@ -93,6 +93,11 @@ def names_of_losses(model: CompilableNetwork) -> list[tuple[int, str]]:
     return [(i, f"{names[i][0]}_loss") for i in learnt] if len(learnt) > 1 else []
 
 
+def _known(shape, target):
+    """The output's shape, in which the target, which is checked already, gives the sizes that are open."""
+    return tuple(target[i] if size is None and i < len(target) else size for i, size in enumerate(shape))
+
+
 def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> list[tuple[str, int, Metric | Weighted]]:
     """(name in the logs, index of the output, copy of the metric) of all that `compile` was told.
 
@@ -111,7 +116,8 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
     for wanted, is_weighted in ((compiled.metrics, False), (compiled.weighted_metrics, True)):
         for index, entries in enumerate(wanted):
             for entry in entries:
-                shape, target_shape = model.outputs[index].shape[1:], targets[index].shape
+                target_shape = targets[index].shape
+                shape = _known(model.outputs[index].shape[1:], target_shape[1:])
                 metric = metrics.get(entry, loss=compiled.losses[index], output_shape=shape, target_shape=target_shape)
                 metric.check(shape, target_shape)
                 prefix = f"{names[index][1]}_" if len(names) > 1 else ""

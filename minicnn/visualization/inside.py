@@ -15,6 +15,7 @@ from minicnn.checks import check_positive_int, is_real
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph
 from minicnn.layers import Conv2D, Layer
+from minicnn.layers.open_sizes import fits, sized
 from minicnn.models import Model
 from minicnn.plan.plan import Plan
 from minicnn.threads import compute_threads
@@ -210,9 +211,9 @@ def _model_inputs(model, image):
 def _fitted(model, tensor, array):
     """The array with a batch axis, and the channel axis of grey images, as the input wants it."""
     expected = tensor.shape[1:]
-    one = array[0] if array.ndim and len(array) == 1 and array.shape != expected else array
-    one = one[..., None] if expected[-1:] == (1,) and one.shape == expected[:-1] else one
-    if one.shape != expected or not is_real(one):
+    one = array[0] if array.ndim and len(array) == 1 and not fits(array.shape, expected) else array
+    one = one[..., None] if expected[-1:] == (1,) and fits(one.shape, expected[:-1]) else one
+    if not fits(one.shape, expected) or not is_real(one):
         raise ShapeError(
             f"model '{model.name}' takes one image of real numbers of shape {expected} for its input '{tensor.name}'; "
             f"utils.resize_images changes sizes. Received: shape {array.shape}, dtype {array.dtype}"
@@ -296,7 +297,8 @@ def _computed(engine, model, arrays, tensors):
     """The values of tensors inside a model, for one batch; nothing of the model changes."""
     if not tensors:
         return []
-    plan = Plan(Graph(model.inputs, tensors), engine.store, len(arrays[0]), training=False)
+    graph = sized(Graph(model.inputs, tensors), [array.shape[1:] for array in arrays])
+    plan = Plan(graph, engine.store, len(arrays[0]), training=False)
     bound = plan.bind(len(arrays[0]))
     with compute_threads(engine.backend):
         Batch(arrays, [], None, None, len(arrays[0])).load(engine.backend, bound.inputs)

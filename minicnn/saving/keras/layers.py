@@ -91,11 +91,9 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
         return {"class_name": class_name, "config": _input_arguments(arguments, label)}
     for name in ("batch_input_shape", "batch_shape"):  # of the first layer of a Keras 2 Sequential
         if name in arguments:
-            shape = arguments.pop(name)
-            is_open = (
-                isinstance(shape, list) and None in shape[1:]
-            )  # as Keras 2 writes for Normalization inside a model
-            arguments |= {} if is_open else {"input_shape": _sample_shape(shape, label)}
+            shape = _sample_shape(arguments.pop(name), label)
+            is_any = class_name == "Normalization" and None in shape  # as Keras 2 writes it inside a model
+            arguments |= {} if is_any else {"input_shape": shape}
     cls = layers.CLASSES.get(class_name)
     if cls is None:  # one of the user's, or unknown: the registry knows
         return {"class_name": class_name, "config": arguments}
@@ -143,9 +141,11 @@ def _input_arguments(arguments, label) -> dict:
 
 
 def _sample_shape(shape, label) -> list:
-    """A shape without its batch axis, all of whose sizes must be known."""
-    if not isinstance(shape, list) or not all(is_integer(n) and n > 0 for n in shape[1:]):
-        raise FileFormatError(f"{label} needs an input whose sizes are all known. Received: {brief(shape)}")
+    """A shape without its batch axis."""
+    if not isinstance(shape, list) or not all(n is None or (is_integer(n) and n > 0) for n in shape[1:]):
+        raise FileFormatError(
+            f"{label} needs an input shape of positive integers, or null for an open size. Received: {brief(shape)}"
+        )
     return shape[1:]
 
 

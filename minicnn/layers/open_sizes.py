@@ -1,0 +1,111 @@
+"""Sizes that are None: a height, width or length that is known when data comes, as in fully convolutional networks.
+
+Layers compute shapes from numbers alone. So where a size is open, `build` is asked with two numbers in its place, and
+what differs between the outputs is open too. Plans know nothing of this: one is made for the sizes of a batch, of the
+`sized` graph, with the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
+
+from minicnn.errors import ShapeError
+from minicnn.graph import Graph, Node
+from minicnn.hints import Shape
+
+_TRIED = (60, 120), (2520, 5040)
+"""Numbers in the place of an open size: pairs, tried in turn. All small numbers divide them."""
+
+MAX_GRAPHS = 64
+"""A graph is kept for so many sizes, those that were met last."""
+
+_sized: WeakKeyDictionary[Graph, dict[tuple[Shape, ...], Graph]] = WeakKeyDictionary()
+
+
+class StandIn(int):
+    """A number in the place of an open size, which messages show as None."""
+
+    def __repr__(self) -> str:
+        return "None"
+
+
+def has_open(shapes: Sequence[Shape]) -> bool:
+    """Whether any size in shapes of samples is None."""
+    return any(size is None for shape in shapes for size in shape)
+
+
+def fits(shape: Shape, expected: Shape) -> bool:
+    """Whether a shape is as expected, where None stands for any size."""
+    return len(shape) == len(expected) and all(e in (None, n) for n, e in zip(shape, expected, strict=True))
+
+
+def all_fit(shapes: Sequence[Shape], expected: Sequence[Shape]) -> bool:
+    """Whether every shape `fits`, and their number is right."""
+    return len(shapes) == len(expected) and all(map(fits, shapes, expected))
+
+
+def shape_behind(build: Callable[[tuple[Shape, ...]], Shape], input_shapes: Sequence[Shape]) -> Shape:
+    """The output's shape from `build`, a function of shapes with known sizes; None where it depends on an open one.
+
+    Raises
+    ------
+    ShapeError
+        If there is no output, or no weights, for any size; and what `build` raises at every size.
+    """
+    if not has_open(input_shapes):
+        return build(tuple(input_shapes))
+    for pair in _TRIED:  # a window does not fit, or a shape into another: the next may
+        shapes, errors = [], []
+        for number in pair:
+            try:
+                shapes.append(tuple(build(with_number(input_shapes, StandIn(number)))))
+            except ValueError as error:
+                errors.append(error)
+        if not errors:
+            return tuple(a if a == b else None for a, b in zip(*shapes, strict=True))
+    if len(errors) == 2 and str(errors[0]) == str(errors[1]):  # it says nothing of the number
+        raise errors[0]
+    raise ShapeError(
+        "its weights or its output depend on a size that is None, which is known only when data comes: give the "
+        "model's Input that size, or put layers before it that make it known, such as GlobalAveragePooling2D or "
+        f"Resizing. Received: an input of shape {', '.join(str((None, *shape)) for shape in input_shapes)}"
+    )
+
+
+def with_number(input_shapes: Sequence[Shape], number: int) -> tuple[Shape, ...]:
+    """The shapes with a number in the place of every open size."""
+    return tuple(tuple(number if size is None else size for size in shape) for shape in input_shapes)
+
+
+def sized(graph: Graph, input_shapes: Sequence[Shape]) -> Graph:
+    """The graph for inputs of these shapes: itself, or the same calls of layers with the open sizes known.
+
+    Raises
+    ------
+    ShapeError
+        Naming a layer that these sizes do not suit.
+    """
+    input_shapes = tuple(map(tuple, input_shapes))
+    if input_shapes == tuple(t.shape[1:] for t in graph.inputs):
+        return graph
+    known = _sized.setdefault(graph, {})
+    found = known.pop(input_shapes, None) or _with_sizes(graph, input_shapes)
+    while len(known) >= MAX_GRAPHS:
+        known.pop(next(iter(known)), None)
+    known[input_shapes] = found  # the last in the dict is the last used
+    return found
+
+
+def _with_sizes(graph, input_shapes):
+    """A copy of the graph that begins with these shapes."""
+    tensors = {}
+    for tensor, shape in zip(graph.inputs, input_shapes, strict=True):
+        tensors[tensor] = Node(tensor.node.layer, tensor.node.inputs, [shape]).outputs[0]
+    starts = {tensor.node for tensor in graph.inputs}
+    for node in graph.nodes:
+        if node not in starts:
+            inputs = [tensors[tensor] for tensor in node.inputs]
+            shapes = node.layer.build_for(tuple(tensor.shape[1:] for tensor in inputs))
+            tensors.update(zip(node.outputs, Node(node.layer, inputs, shapes, node.training).outputs, strict=True))
+    return Graph((tensors[t] for t in graph.inputs), (tensors[t] for t in graph.outputs))

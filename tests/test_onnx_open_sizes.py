@@ -1,0 +1,192 @@
+"""ONNX files of networks whose inputs have sizes None: what onnxruntime computes for several sizes."""
+
+import numpy as np
+import pytest
+from onnx_files import TOLERANCE, exported, make_file, predict, run_file
+from oracles import assert_close, randomize
+from test_layer_contracts import every_example
+from test_open_sizes import NEED_SIZES, larger, model_of, opened, unet
+
+import minicnn as mc
+from minicnn import layers as L
+from minicnn.errors import FileFormatError
+from minicnn.layers import CLASSES
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.onnx"
+
+
+def dimensions(values):
+    """The axes of inputs or outputs: numbers or names."""
+    return [[d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim] for value in values]
+
+
+# ------------------------------------------------------------------------------------------------------------- export
+
+NOT_WRITTEN = {
+    ("CenterCrop", 0),  # where the crop begins depends on the size
+    ("CenterCrop", 1),
+    ("PlacedResizing", 0),
+    ("PlacedResizing", 1),
+    ("RandomCrop", 0),
+    ("Resizing", 1),  # what is padded or cropped depends on the size
+    ("Resizing", 2),
+}
+"""The examples of layers that no file holds for open sizes: (class, number)."""
+
+
+@every_example
+def test_every_layer(name, number, path, rng):
+    layer, shapes = list(CLASSES[name].examples())[number]
+    if opened(shapes) == shapes or (name, number) in NEED_SIZES:
+        pytest.skip("it takes no open sizes")
+    model = model_of(layer, opened(shapes))
+    randomize([layer], rng)
+    if (name, number) in NOT_WRITTEN:
+        with pytest.raises(ValueError, match=f"layer '{layer.name}'.*cannot be written for sizes that are None"):
+            mc.export_onnx(model, path)
+        return
+    proto = exported(model, path)
+    assert dimensions(proto.graph.input)[0] == [
+        "N",
+        *(f"{model.inputs[0].name}_{i + 1}" for i in range(len(shapes[0]) - 1)),
+        shapes[0][-1],
+    ]
+    for by in (0, 2, 3):
+        xs = [rng.normal(size=(3, *shape)).astype(np.float32) for shape in larger(shapes, by)]
+        for actual, expected in zip(run_file(path, xs).values(), predict(model, xs), strict=True):
+            assert_close(actual, expected, TOLERANCE)
+
+
+@pytest.mark.parametrize("strides", [1, 2, 3])
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, (2, 5)])
+def test_padding_that_depends_on_the_size(kernel_size, strides, path, rng):
+    stack = [L.Conv2D(2, kernel_size, strides, "same"), L.AveragePooling2D(3, strides, "same")]
+    model = mc.Sequential([mc.Input((None, None, 3)), *stack, L.MaxPooling2D(2, strides, "same")])
+    mc.export_onnx(model, path)
+    for size in range(7, 13):
+        x = rng.normal(size=(2, size, 20 - size, 3)).astype(np.float32)
+        assert_close(next(iter(run_file(path, [x]).values())), model.predict(x), TOLERANCE)
+
+
+def test_gaps_and_strides_are_refused(path):
+    model = mc.Sequential([mc.Input((None, None, 3)), L.DepthwiseConv2D(3, 1, "same", dilation_rate=2)])
+    mc.export_onnx(model, path)
+    conv = L.Conv2D(2, 3, strides=2, padding="same", dilation_rate=2)
+    with pytest.raises(ValueError, match=r"depends on the size.*Received: an input of shape \(None, None, None, 3\)"):
+        mc.export_onnx(mc.Sequential([mc.Input((None, None, 3)), conv]), path)
+
+
+# ------------------------------------------------------------------------------------------------------------- import
+
+
+def check_sizes(path, model, rng, sizes, channels=3, is_nchw=True):
+    """For images of several sizes the model computes what onnxruntime does with the file."""
+    for size in sizes:
+        x = rng.normal(size=(2, *size, channels)).astype(np.float32)
+        (expected,) = run_file(path, [np.moveaxis(x, -1, 1) if is_nchw else x]).values()
+        expected = np.moveaxis(expected, 1, -1) if is_nchw and expected.ndim > 2 else expected
+        assert_close(model.predict(x), expected, TOLERANCE)
+
+
+def test_round_trip(path, rng):
+    model = unet((None, None, 3))
+    randomize(model.layers, rng)
+    mc.export_onnx(model, path)
+    copy = mc.import_onnx(path)
+    assert copy.input_shape == (None, None, None, 3)
+    assert copy.output_shape == (None, None, None, 4)
+    check_sizes(path, copy, rng, [(8, 12), (20, 6), (32, 32)], is_nchw=False)
+    copy.compile("sgd", "sparse_categorical_crossentropy")
+    copy.fit(rng.random((4, 8, 8, 3)), rng.integers(0, 4, (4, 8, 8)), verbose=0)
+
+
+OPEN = 'g (float["N",3,"H","W"] x) => (float["N", "C", "h", "w"] y)'
+STRIDED = {
+    "numbers": "pads=[1,1,1,1], strides=[2,2]",
+    "at the end alone": "pads=[0,0,1,1], strides=[2,2]",  # for even sizes Keras's "same"
+    "same": 'auto_pad="SAME_UPPER", strides=[2,2]',
+    "none": "strides=[3,2]",
+    "no strides": 'auto_pad="SAME_LOWER"',
+}
+
+
+@pytest.mark.parametrize("options", STRIDED)
+@pytest.mark.parametrize("span", [2, 3])
+@pytest.mark.parametrize("operator", ["Conv", "MaxPool", "AveragePool"])
+def test_padding_in_files(operator, span, options, path, rng):
+    if operator == "Conv":
+        node = f"r = Conv<{STRIDED[options]}>(x, w)"
+        constants = {"w": rng.normal(size=(4, 3, span, span)).astype(np.float32)}
+    else:
+        node, constants = f"p = Relu(x) r = {operator}<kernel_shape=[{span},{span}], {STRIDED[options]}>(p)", {}
+        if operator == "AveragePool" and "pads" in STRIDED[options]:
+            node = node.replace("pads=", "count_include_pad=1, pads=")
+    if options == "no strides" and span == 2 and operator == "AveragePool":
+        pytest.skip("no layer has such a padding, for any size")
+    make_file(path, f"{OPEN} {{ {node} y = Relu(r) }}", **constants)
+    model = mc.import_onnx(path)
+    assert model.input_shape == (None, None, None, 3)
+    check_sizes(path, model, rng, [(6, 7), (9, 8), (12, 13)])
+
+
+def test_sizes_that_the_file_computes_with(path, rng):
+    """An image is resized to twice its size by what Shape says, and rows are made of all pixels, as PyTorch writes."""
+    text = f"""{OPEN.replace(', "w"] y', "] y")} {{
+      s = Shape(x)
+      a = Slice(s, start, end)
+      b = Mul(a, two)
+      n = Slice(s, zero, start)
+      t = Concat<axis=0>(n, b)
+      r = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x, , , t)
+      f = Reshape(r, rows)
+      y = Transpose<perm=[0,2,1]>(f)
+    }}"""
+    integers = {"start": [2], "end": [4], "zero": [0], "two": [2], "rows": [0, 3, -1]}
+    make_file(path, text, **{name: np.array(numbers, np.int64) for name, numbers in integers.items()})
+    model = mc.import_onnx(path)
+    assert model.output_shape == (None, None, 3)
+    for size in [(3, 4), (5, 2)]:
+        x = rng.normal(size=(2, 3, *size)).astype(np.float32)
+        (expected,) = run_file(path, [x]).values()
+        assert_close(model.predict(np.moveaxis(x, 1, -1)), expected, TOLERANCE)
+
+
+DEPENDENT = {
+    "Flatten and Gemm": (
+        "p = MaxPool<kernel_shape=[2,2]>(x) f = Flatten(p) y = Gemm(f, w)",
+        {"w": np.ones((9, 2), "f4")},
+        "f",
+    ),
+    "a part that begins in the middle": (
+        "s = Shape<start=2, end=3>(x) h = Div(s, two) c = Slice(x, h, s, two) y = Relu(c)",
+        {"two": np.array([2])},
+        r"cropping.*for one size",
+    ),
+    "padding to a multiple": (
+        "s = Shape<start=2, end=3>(x) m = Mod(s, two) z = Sub(two, m) k = Mod(z, two) "
+        "q = Concat<axis=0>(zeros, k, zero) p = Pad(x, q) y = Relu(p)",
+        {"two": np.array([2]), "zeros": np.zeros(6, np.int64), "zero": np.array([0])},
+        "for one size",
+    ),
+    "windows beyond the end": (
+        "p = MaxPool<kernel_shape=[3,3], strides=[2,2], ceil_mode=1>(x) y = Relu(p)",
+        {},
+        r"\(MaxPool\): how much it pads depends on the size.*ceil_mode=1",
+    ),
+    "same, more before": (
+        'p = MaxPool<kernel_shape=[3,3], strides=[2,2], auto_pad="SAME_LOWER">(x) y = Relu(p)',
+        {},
+        r"\(MaxPool\): how much it pads depends on the size.*SAME_LOWER",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DEPENDENT)
+def test_what_depends_on_the_size_is_refused(case, path):
+    nodes, constants, message = DEPENDENT[case]
+    make_file(path, f"{OPEN} {{ {nodes} }}", **constants)
+    with pytest.raises(FileFormatError, match=message):
+        mc.import_onnx(path)

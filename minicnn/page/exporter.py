@@ -37,6 +37,7 @@ SCRIPTS = (  # in the order in which they are joined
     "inspection",
     "why",
     "damage",
+    "decision",
     "main",
 )
 """The page's own code, one concern a file."""
@@ -154,7 +155,12 @@ def _checked_range(model, value_range):
         scales = isinstance(first, Rescaling) and np.abs(first.scale).max() < 0.1
         return [0.0, PIXELS if scales else 1.0]
     limits = np.asarray(value_range)
-    if limits.shape != (2,) or limits.dtype.kind not in "fiu" or not np.isfinite(limits).all() or limits[0] == limits[1]:
+    if (
+        limits.shape != (2,)
+        or limits.dtype.kind not in "fiu"
+        or not np.isfinite(limits).all()
+        or limits[0] == limits[1]
+    ):
         raise ValueError(
             "value_range is two different numbers, those of black and of white: (0, 1), (0, 255) or (-1, 1). "
             f"Received: value_range={value_range!r}"

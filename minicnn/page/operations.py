@@ -23,7 +23,7 @@ from minicnn.layers.merge import Merge
 from minicnn.layers.rare_forms import check_axes
 from minicnn.layers.resizing import Resampled
 from minicnn.page.weights import Numbers
-from minicnn.step import Shape, Shapes, Step
+from minicnn.step import Shapes, Step
 
 Operation = dict[str, Any]
 Form = Callable[[Any, Shapes, Numbers], Operation]

@@ -1,7 +1,6 @@
 // The page: from every stroke to the network's numbers, and from there to what is shown.
 
 const DIGIT_TWO = [[0.3, 0.34], [0.36, 0.23], [0.5, 0.18], [0.64, 0.24], [0.68, 0.37], [0.6, 0.52], [0.45, 0.66], [0.3, 0.8], [0.5, 0.8], [0.72, 0.79]];
-const MOST_BARS = 12;
 const CALM = 350; // milliseconds without a stroke after which the heat maps are computed
 const WIDE = window.matchMedia("(min-width: 62rem)");
 
@@ -205,6 +204,8 @@ class App {
 
   #showResults() {
     for (const bars of this.results) bars.show(this.values[bars.output.value]);
+    const best = this.results[0]?.best();
+    byId("glance").textContent = best ? `${best.name} · ${best.value}` : "";
   }
 
   // --------------------------------------------------------------------------------------- the magnifying glass
@@ -312,91 +313,37 @@ class App {
   }
 }
 
-/** The numbers of an output as bars, one for each class; of many, the largest. */
-class Bars {
-  constructor(app, output) {
-    Object.assign(this, { app, output });
-    const [count] = app.network.shapes[output.value];
-    const last = app.network.writer(output.value);
-    this.isShare = last?.op === "softmax" && !last.log;
-    this.rows = Array.from({ length: Math.min(count, MOST_BARS) }, () => {
-      const [name, value, bar] = [element("span", { className: "name" }), element("span", { className: "amount" }), element("i", { className: "bar" })];
-      const row = element("li", {}, name, element("span", { className: "track", "aria-hidden": "true" }, bar), value);
-      return { row, name, value, bar };
-    });
-    this.heading = element("h3", { hidden: app.network.outputs.length < 2 });
-    this.note = element("p", { className: "hint" });
-    this.verdict = element("p", { className: "verdict" });
-    this.element = element("div", {}, this.heading, this.verdict, element("ol", { className: "classes" }, this.rows.map(({ row }) => row)), this.note);
-  }
-
-  label() {
-    this.heading.textContent = say("resultOf", { name: this.output.name });
-    this.note.textContent = say(this.isShare ? "unsure" : "scores");
-  }
-
-  #text(value) {
-    return this.isShare ? percent(value) : written(value, 3);
-  }
-
-  /** The largest number's class, in words. */
-  best() {
-    const scores = this.app.values[this.output.value];
-    const index = scores.indexOf(Math.max(...scores));
-    return { index, name: this.app.className(this.output, index), value: this.#text(scores[index]) };
-  }
-
-  show(scores) {
-    const order = Array.from(scores.keys());
-    if (order.length > this.rows.length) order.sort((a, b) => scores[b] - scores[a]);
-    const best = this.best();
-    this.verdict.textContent = best.name;
-    const most = this.isShare ? 1 : scores.reduce((largest, x) => Math.max(largest, Math.abs(x)), 1e-9);
-    this.rows.forEach(({ row, name, value, bar }, n) => {
-      const index = order[n];
-      name.textContent = this.app.className(this.output, index);
-      value.textContent = this.#text(scores[index]);
-      bar.style.width = `${Math.min(100, (100 * Math.abs(scores[index])) / most)}%`;
-      bar.className = scores[index] < 0 ? "bar negative" : "bar";
-      row.className = index === best.index ? "best" : "";
-    });
-  }
-}
-
 const app = new App(JSON.parse(byId("network").textContent), readNumbers(byId("weights").textContent.trim()));
 
-/** For the curious, in the browser's console: the numbers behind the pictures. */
+/** All values for an input, in arrays of their own. */
+function valuesFor(input) {
+  const values = app.network.newValues();
+  values[app.network.inputValue].set(input);
+  return app.network.run(values);
+}
+
+/** For the curious, in the browser's console: the numbers behind the pictures. An input is an array, rows first. */
 window.minicnn = {
   app,
   description: app.description,
   measure: (strokes) => app.measure(strokes),
-  /** All values for an input, as arrays in the order of `description.shapes`. */
-  run(input) {
-    const values = app.network.newValues();
-    values[app.network.inputValue].set(input);
-    return app.network.run(values).map((value) => Array.from(value));
-  },
   /** The numbers that the network gets for what is drawn now. */
   input: () => Array.from(app.readInput()),
+  /** All values for an input, in the order of `description.shapes`. */
+  run: (input) => valuesFor(input).map((value) => Array.from(value)),
+  /** The change of a class's number where a patch covers the picture, for each pixel. */
   occlusion(input, index, output = 0) {
-    const values = app.network.newValues();
-    values[app.network.inputValue].set(input);
-    app.network.run(values);
-    const steps = occlusion(app.network, values, app.image, app.range[0], app.network.outputs[output], index);
+    const steps = occlusion(app.network, valuesFor(input), app.image, app.range[0], app.network.outputs[output], index);
     for (let step = steps.next(); ; step = steps.next()) if (step.done) return Array.from(step.value);
   },
+  /** The heat of a layer's cells for a class. */
   gradCam(input, layer, index, output = 0) {
-    const values = app.network.newValues();
-    values[app.network.inputValue].set(input);
-    app.network.run(values);
-    return Array.from(gradCam(app.network, values, app.network.layers[layer].output, app.network.outputs[output], index));
+    const value = app.network.layers[layer].output;
+    return Array.from(gradCam(app.network, valuesFor(input), value, app.network.outputs[output], index));
   },
   /** What a number of a layer's output is made of: the chain of its operations, the last first. */
   explain(input, layer, index) {
-    const values = app.network.newValues();
-    values[app.network.inputValue].set(input);
-    app.network.run(values);
-    const chain = explainLayer(app.network, app.network.layers[layer], values, index);
+    const chain = explainLayer(app.network, app.network.layers[layer], valuesFor(input), index);
     return chain.map(({ operation, ...step }) => ({ op: operation.op, ...step }));
   },
 };

@@ -20,6 +20,8 @@ import minicnn as mc
 from minicnn import layers
 from minicnn.errors import NonFiniteError, NotBuiltError, ShapeError
 from minicnn.page import exporter
+from minicnn.page.description import describe
+from minicnn.page.weights import Numbers
 from minicnn.testing.running import SPREAD, run, tie_free
 
 EVERY_PAGE = os.environ.get("MINICNN_EVERY_PAGE") == "1"
@@ -109,6 +111,30 @@ def test_another_suffix_is_refused(small, tmp_path):
         with pytest.raises(ValueError, match=r"ends in \.html"):
             mc.export_html(small, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def layer_examples():
+    for name, cls in layers.CLASSES.items():
+        for number in range(len(list(cls.examples()) if hasattr(cls, "examples") else [])):
+            yield pytest.param(name, number, id=f"{name}-{number}")
+
+
+every_example = pytest.mark.parametrize(("name", "number"), list(layer_examples()))
+
+
+@every_example
+def test_no_layer_of_the_package_is_refused(name, number):
+    layer, shapes = list(layers.CLASSES[name].examples())[number]
+    numbers = Numbers()
+    network = describe(around(layer, shapes), numbers)
+    assert sum(entry["count"] for entry in network["layers"]) == len(network["places"])
+    assert {place["op"] for place in network["places"]} <= known_operations()
+
+
+def known_operations():
+    """Those that the page can run, and the one that it need not."""
+    text = (BROWSER / "operations.js").read_text(encoding="utf-8")
+    return {"view", *re.findall(r"^  (\w+)\(o, \[?\w+", text.partition("const OPERATIONS")[2], re.M)}
 
 
 # --------------------------------------------------------------------------------------------------- what a page holds
@@ -250,14 +276,8 @@ def test_every_network_of_the_documents(name, open_page, rng):
     assert_same_values(page, model, rng.uniform(size=model.inputs[0].shape[1:]))
 
 
-def layer_examples():
-    for name, cls in layers.CLASSES.items():
-        for number in range(len(list(cls.examples()) if hasattr(cls, "examples") else [])):
-            yield pytest.param(name, number, id=f"{name}-{number}")
-
-
 @pytest.mark.skipif(not EVERY_PAGE, reason="MINICNN_EVERY_PAGE=1 compares every network and layer")
-@pytest.mark.parametrize(("name", "number"), list(layer_examples()))
+@every_example
 def test_every_example_of_every_layer(name, number, open_page, rng):
     layer, shapes = list(layers.CLASSES[name].examples())[number]
     model = around(layer, shapes)

@@ -2,6 +2,18 @@
 
 const SIDE = 180; // pixels of the drawing, about: enough for smooth lines, few enough to be read at every stroke
 
+/** A canvas with an image of the network's own size, from its bytes. */
+function canvasOf(bytes, { height, width, channels }) {
+  const canvas = element("canvas", { width, height });
+  const image = new ImageData(width, height);
+  for (let i = 0; i < height * width; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes[i * channels + (channels === 3 ? c : 0)];
+    image.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
 class Drawing {
   /** On a canvas, for images of a size; `changed` is called after every stroke, `ended` when the pen is lifted. */
   constructor(canvas, { height, width, channels }, changed, ended) {
@@ -107,17 +119,9 @@ class Drawing {
 
   /** An image of the network's own size, from its bytes: every pixel a square. */
   showPixels(bytes) {
-    const { height, width, channels } = this.size;
-    const small = element("canvas", { width, height });
-    const image = new ImageData(width, height);
-    for (let i = 0; i < height * width; i++) {
-      for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes[i * channels + (channels === 3 ? c : 0)];
-      image.data[4 * i + 3] = 255;
-    }
-    small.getContext("2d").putImageData(image, 0, 0);
     this.#blank();
     this.context.imageSmoothingEnabled = false;
-    this.context.drawImage(small, 0, 0, this.canvas.width, this.canvas.height);
+    this.context.drawImage(canvasOf(bytes, this.size), 0, 0, this.canvas.width, this.canvas.height);
     this.photo = null;
     this.changed();
     this.ended();

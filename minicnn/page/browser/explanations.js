@@ -186,10 +186,10 @@ function explainLayer(network, layer, values, index) {
     const xs = operation.inputs.map((input) => values[input]);
     const found = explain(operation, xs, values[value], at);
     chain.push({ operation, at, value: values[value][at], ...found });
+    const goesOn = found.kind === "share" || (found.terms.length === 1 && found.kind !== "sum");
+    if (!goesOn) return chain;
     value = operation.inputs[found.terms[0].input];
     at = found.terms[0].index;
-    const leaves = found.kind !== "pass" && found.terms.length !== 1 && found.kind !== "share";
-    if (leaves) return chain;
   }
 }
 

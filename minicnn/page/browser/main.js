@@ -36,6 +36,15 @@ class App {
     else this.drawing.line(DIGIT_TWO);
     this.update();
     this.settled();
+    if (WIDE.matches) this.#beginWithACell();
+  }
+
+  /** Explain the brightest cell of the first layer with filters, until the reader points at another. */
+  #beginWithACell() {
+    const layer = this.network.layers.find(({ filters }) => filters);
+    if (!layer) return;
+    const values = this.values[layer.output];
+    this.choose(layer, values.indexOf(values.reduce((most, value) => Math.max(most, value))), "hover");
   }
 
   #makeCards() {
@@ -111,18 +120,10 @@ class App {
   }
 
   #makeExamples() {
-    const [height, width, channels] = this.image;
     byId("examplesChoice").hidden = !this.description.examples.length;
     this.examples = this.description.examples.map((text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
     this.exampleButtons = this.examples.map((bytes, number) => {
-      const canvas = element("canvas", { width, height });
-      const image = new ImageData(width, height);
-      for (let i = 0; i < height * width; i++) {
-        for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes[i * channels + (channels === 3 ? c : 0)];
-        image.data[4 * i + 3] = 255;
-      }
-      canvas.getContext("2d").putImageData(image, 0, 0);
-      return element("button", { type: "button", className: "example", onclick: () => this.showExample(number) }, canvas);
+      return element("button", { type: "button", className: "example", onclick: () => this.showExample(number) }, canvasOf(bytes, this.drawing.size));
     });
     byId("examples").append(...this.exampleButtons);
   }

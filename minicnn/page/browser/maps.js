@@ -15,6 +15,9 @@ function tilingOf(shape) {
 /** Of numbers in rows: how large a cell is. */
 const cellSize = (count) => [[16, 22], [64, 16], [160, 12], [600, 8], [3000, 5]].find(([most]) => count <= most)?.[1] ?? 3;
 
+const IN_A_ROW = 8; // so many maps stand in one row if they are not smaller than
+const LEAST = 36; // pixels
+
 class ValueView {
   /** For values of a shape; `image` is [height, width, channels] where it is the network's input. */
   constructor(shape, image = null) {
@@ -42,8 +45,11 @@ class ValueView {
       tiling.rows = Math.ceil(tiling.count / tiling.columns);
     } else {
       const side = Math.max(tiling.rows, tiling.columns);
-      const wanted = tiling.tiles === 1 ? 140 : clip(width / tiling.tiles - 6, 56, 84);
-      zoom = zoomOfImage ?? Math.max(1, Math.min(10, Math.round(wanted / side), Math.floor(width / tiling.columns)));
+      const wanted = tiling.tiles === 1 ? 140 : tiling.tiles <= IN_A_ROW ? 84 : 58;
+      const fits = Math.floor(width / tiling.columns);
+      const inRow = Math.floor(width / (tiling.tiles * (tiling.columns + 1))); // all maps beside each other
+      const most = tiling.tiles <= IN_A_ROW && inRow * side >= LEAST ? inRow : fits;
+      zoom = zoomOfImage ?? Math.max(1, Math.min(10, Math.round(wanted / side), most));
       across = Math.max(1, Math.min(tiling.tiles, Math.floor((width + zoom) / ((tiling.columns + 1) * zoom))));
     }
     const key = [zoom, across, tiling.columns].join();

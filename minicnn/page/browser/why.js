@@ -1,7 +1,5 @@
 // Why: heat maps of a class over the picture, by covering parts of it, and by what its feature maps are worth.
 
-const MAP_SIDE = 168; // pixels of the style sheet
-
 /** Side of the patch that covers, and how far it moves each time. */
 function patchOf(height, width) {
   const size = Math.max(3, Math.round(Math.max(height, width) / 7));
@@ -77,7 +75,10 @@ class Why {
     this.layers = app.network.layers.filter(({ shape, filters }) => filters && shape.length === 3 && shape[0] * shape[1] > 1);
     this.maps = { occlusion: byId("occlusion"), gradCam: byId("gradCam") };
     this.legends = { occlusion: new Legend(), gradCam: new Legend() };
-    for (const name of ["occlusion", "gradCam"]) byId(`${name}Legend`).append(this.legends[name].element);
+    for (const [name, canvas] of Object.entries(this.maps)) {
+      Object.assign(canvas, { height: app.image[0], width: app.image[1] });
+      byId(`${name}Legend`).append(this.legends[name].element);
+    }
     this.classes = byId("whyClass");
     this.layer = byId("whyLayer");
     this.classes.onchange = () => {
@@ -112,6 +113,7 @@ class Why {
   /** Stop computing: the picture changes. */
   cancel() {
     this.job++;
+    for (const canvas of Object.values(this.maps)) canvas.classList.add("stale");
   }
 
   /** Compute both maps anew, in pieces between which the page reacts. */
@@ -152,8 +154,6 @@ class Why {
     const { app } = this;
     const canvas = this.maps[name];
     const [height, width, channels] = app.image;
-    Object.assign(canvas, { width, height });
-    canvas.style.aspectRatio = `${width} / ${height}`;
     const image = new ImageData(width, height);
     const input = app.values[app.network.inputValue];
     const [black, white] = app.range;
@@ -167,6 +167,7 @@ class Why {
       image.data[4 * i + 3] = 255;
     }
     canvas.getContext("2d").putImageData(image, 0, 0);
+    canvas.classList.remove("stale");
     this.legends[name].show(scale);
   }
 }

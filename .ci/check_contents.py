@@ -9,6 +9,7 @@ MUST_EXIST = {
     "minicnn/py.typed",
     "minicnn/datasets/digits.npz",
     "minicnn/datasets/digits_LICENSE.txt",
+    *(f"minicnn/page/browser/{n}" for n in ("page.html", "style.css", "main.js", "operations.js")),
     *(
         f"minicnn/backends/cupy/{n}.cu"
         for n in (

@@ -11,6 +11,7 @@ _NAMES = {
     "Input": "minicnn.layers",
     "Model": "minicnn.models",
     "Sequential": "minicnn.models",
+    "export_html": "minicnn.page",
     "export_onnx": "minicnn.onnx",
     "get_num_threads": "minicnn.threads",
     "gradcheck": "minicnn.gradient_check",

@@ -31,6 +31,7 @@ from minicnn.models import load_model as load_model
 from minicnn.models import warmup as warmup
 from minicnn.onnx import export_onnx as export_onnx
 from minicnn.onnx import import_onnx as import_onnx
+from minicnn.page import export_html as export_html
 from minicnn.threads import get_num_threads as get_num_threads
 from minicnn.threads import set_num_threads as set_num_threads
 

@@ -203,6 +203,7 @@ CASES = [  # script, its arguments, parameters of its networks, published number
         "1.4304 0.4914 1.9030 0.3556",
         {"curves": CURVES_OF_TWO},
     ),
+    ("draw_a_digit", "", 44_426, "", {"curves": CURVES}),
     ("digit_recognition", "", 225_034, "0.0164 0.9943 0.0631 0.9866", DIGIT_FIGURES | {"model": (1, 0, 0, 7 + 6)}),
     ("digit_recognition", "--mlp", 27_882, "", DIGIT_FIGURES | {"model": (1, 0, 0, 3 + 2)}),
 ]
@@ -303,6 +304,16 @@ def test_moved_digits_are_moved_down_and_to_the_right(script, small_data, tmp_pa
     expected = np.zeros_like(still)
     expected[:, 4:, 4:] = still[:, :-4, :-4]
     np.testing.assert_array_equal(moved, expected)
+
+
+def test_draw_a_digit_writes_a_page_with_a_digit_of_each_kind(small_data, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    options = "--epochs", 1, "--limit", 20, "--data-dir", small_data, "--out", out
+    run_here(monkeypatch, "draw_a_digit", *options)
+    text = (out / "draw_a_digit.html").read_text(encoding="utf-8")
+    network = json.loads(text.partition('id="network">')[2].partition("</script>")[0])
+    assert (network["title"], len(network["examples"]), network["range"]) == ("LeNet-5", 10, [0, 1])
+    assert f"{(out / 'draw_a_digit.html').stat().st_size:,} bytes" in capsys.readouterr().out
 
 
 def test_convolution_basics_checks_its_numbers(small_data, tmp_path, monkeypatch, capsys):

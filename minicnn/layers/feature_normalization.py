@@ -68,7 +68,7 @@ class Normalization(Layer):
             self.add_weight("variance", sizes, "ones", has_gradient=False)
             self.add_weight("count", (), "zeros", has_gradient=False)
         else:
-            np.broadcast_shapes(self._spread(self.input_mean, shape).shape, shape)
+            np.broadcast_shapes(self.spread(self.input_mean, shape).shape, shape)
         return shape
 
     def _kept(self, shape) -> tuple[int, ...]:
@@ -79,7 +79,7 @@ class Normalization(Layer):
             raise ShapeError(f"axis is counted with the batch axis, 0. Received: axis={self.axis} for {(None, *shape)}")
         return tuple(axis - 1 for axis in kept)
 
-    def _spread(self, moment, shape):
+    def spread(self, moment: np.ndarray, shape: Shape) -> np.ndarray:
         """A moment in the shape in which it meets samples."""
         kept = self._kept(shape)
         sizes = (1,) * (len(kept) - moment.ndim) + moment.shape
@@ -94,7 +94,7 @@ class Normalization(Layer):
             mean, variance = (
                 np.asarray(moment, ws.y.dtype, like=ws.y) for moment in (self.input_mean, self.input_variance)
             )
-        mean, variance = self._spread(mean, shape), self._spread(variance, shape)
+        mean, variance = self.spread(mean, shape), self.spread(variance, shape)
         return mean, np.maximum(np.sqrt(variance), EPSILON)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
@@ -144,7 +144,7 @@ class Normalization(Layer):
         moments = (self.input_mean, self.input_variance)
         if self.input_mean is None:
             moments = (self.mean.numpy(), self.variance.numpy())
-        mean, variance = (self._spread(moment, x.shape).astype(np.float32) for moment in moments)
+        mean, variance = (self.spread(moment, x.shape).astype(np.float32) for moment in moments)
         mean, deviation = graph.constant(mean), graph.constant(np.maximum(np.sqrt(variance), np.float32(EPSILON)))
         if self.invert:
             return graph.add("Add", [graph.add("Mul", [x, deviation]), mean])

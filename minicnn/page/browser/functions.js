@@ -1,0 +1,69 @@
+// Functions of single numbers, by the names that an export gives them; `o` holds the operation's options.
+// Formulas and sources: minicnn/backends/reference/activation.py and minicnn/layers/elementary.py.
+
+const SELU_SCALE = 1.0507009873554805;
+const SELU_ALPHA = 1.6732632423543772;
+const SHRINK = 0.5;
+
+const clip = (x, low, high) => (x < low ? low : x > high ? high : x);
+const sigmoid = (x) => 0.5 + 0.5 * Math.tanh(0.5 * x);
+const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+const hardSigmoid = (x) => clip(x, -3, 3) / 6 + 0.5;
+
+/** 2/√π · ∫ exp(-t²) dt from 0 to x: the midpoint rule with a correction for its poles (Chiarella, Reichel, 1968). */
+function erf(value) {
+  const x = clip(value, -6, 6);
+  const h = 0.5;
+  let total = 0;
+  for (let k = 0; k < 13; k++) {
+    const t = (k + 0.5) * h;
+    total += Math.exp(-t * t) / (x * x + t * t);
+  }
+  return Math.tanh((Math.PI / h) * x) - ((2 * h) / Math.PI) * x * Math.exp(-x * x) * total;
+}
+
+/** The even one of two nearest integers, as NumPy rounds. */
+function roundToEven(x) {
+  const floor = Math.floor(x);
+  if (x - floor !== 0.5) return Math.round(x);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+const FUNCTIONS = {
+  relu(x, o) {
+    if (x <= o.threshold) return o.slope ? o.slope * (x - o.threshold) : 0;
+    return o.most === null ? x : Math.min(x, o.most);
+  },
+  sigmoid,
+  tanh: Math.tanh,
+  elu: (x, o) => (x > 0 ? x : (o.alpha ?? 1) * Math.expm1(x)),
+  erf,
+  exponential: Math.exp,
+  gelu: (x) => x * (0.5 + 0.5 * erf(Math.SQRT1_2 * x)),
+  hard_shrink: (x) => (Math.abs(x) > SHRINK ? x : 0),
+  hard_sigmoid: hardSigmoid,
+  hard_silu: (x) => x * hardSigmoid(x),
+  hard_tanh: (x) => clip(x, -1, 1),
+  log_sigmoid: (x) => -softplus(-x),
+  mish: (x) => x * Math.tanh(softplus(x)),
+  selu: (x) => SELU_SCALE * (x > 0 ? x : SELU_ALPHA * Math.expm1(x)),
+  silu: (x) => x * sigmoid(x),
+  soft_shrink: (x) => x - clip(x, -SHRINK, SHRINK),
+  softplus,
+  softsign: (x) => x / (1 + Math.abs(x)),
+  sparse_plus: (x) => (x >= 1 ? x : (Math.max(x, -1) + 1) ** 2 / 4),
+  sparse_sigmoid: (x) => clip(x / 2 + 0.5, 0, 1),
+  squareplus: (x) => (x + Math.sqrt(x * x + 4)) / 2,
+  tanh_shrink: (x) => x - Math.tanh(x),
+  power: (x, o) => x ** o.exponent,
+  clip: (x, o) => clip(x, o.least ?? -Infinity, o.most ?? Infinity),
+  abs: Math.abs,
+  ceil: Math.ceil,
+  cos: Math.cos,
+  floor: Math.floor,
+  hard_sigmoid_2: (x) => clip(0.2 * x + 0.5, 0, 1),
+  log: Math.log,
+  round: roundToEven,
+  sign: Math.sign,
+  sin: Math.sin,
+};

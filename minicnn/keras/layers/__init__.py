@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from inspect import signature
 from typing import Any
 
 from minicnn import layers as core
 from minicnn.keras import _own_parts
+from minicnn.keras._data_format import or_current
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
@@ -44,7 +46,6 @@ _OF_CLASS = {
     "BatchNormalization": {"beta_init": "beta_initializer", "gamma_init": "gamma_initializer"},
     "UpSampling1D": {"length": "size"},
 }
-_DATA_FORMATS = {"tf": None, "th": "channels_first", "default": None}
 _OLD_NAMES = {
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
@@ -65,6 +66,7 @@ _OLD_NAMES = {
     "BatchNormalizationV1": "BatchNormalization",
     "BatchNormalizationV2": "BatchNormalization",
 }
+_WITH_DATA_FORMAT = {n for n, c in core.CLASSES.items() if "data_format" in signature(c.__init__).parameters}
 _STILL_THERE = {  # second names that today's Keras has too
     *(
         "Convolution1D",
@@ -95,14 +97,21 @@ def _translate(name, args, kwargs):
     if name.startswith(("Conv2D", "SeparableConv2D")):
         args, kwargs = _kernel_size(name, args, kwargs)
     kwargs = renamed(name, kwargs, _EVERYWHERE | _OF_CLASS.get(name, {}))
-    if kwargs.get("data_format") in _DATA_FORMATS:
-        kwargs["data_format"] = _DATA_FORMATS[kwargs["data_format"]]
+    if name in _WITH_DATA_FORMAT and (
+        kwargs.get("data_format") is not None or not _is_given("data_format", name, args)
+    ):
+        kwargs["data_format"] = or_current(kwargs.get("data_format"))
     if name == "BatchNormalization" and kwargs.pop("mode", 0) != 0:
         raise ValueError("BatchNormalization(mode=…) was dropped by Keras 2; mode=0 is what there is")
     if name == "LeakyReLU":
         kwargs.setdefault("negative_slope", args[0] if args else 0.3)
         args = ()
     return args, kwargs
+
+
+def _is_given(argument, name, args):
+    """Whether an argument of the layer `name` is among the positional ones."""
+    return list(signature(core.CLASSES[name].__init__).parameters).index(argument) <= len(args)
 
 
 def _kernel_size(name, args, kwargs):

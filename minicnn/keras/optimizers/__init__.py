@@ -101,5 +101,8 @@ def translate(optimizer: core.Optimizer) -> core.Optimizer:
     return optimizer
 
 
-__getattr__ = lookup(__name__, ["minicnn.optimizers"], names={"serialize": "minicnn.registry.to_plain"})
+_LOWER_CASE = {name.lower(): name for name in ("Adagrad", "Adadelta", "Adamax", "Nadam")}  # as Keras 1 and 2 had them
+__getattr__ = lookup(
+    __name__, ["minicnn.optimizers"], names={"serialize": "minicnn.registry.to_plain"}, old=_LOWER_CASE
+)
 __all__ = sorted(_CLASSES)

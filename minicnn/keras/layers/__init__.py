@@ -7,7 +7,7 @@ from inspect import signature
 from typing import Any
 
 from minicnn import layers as core
-from minicnn.keras import _own_parts
+from minicnn.keras import _calls, _own_parts
 from minicnn.keras._data_format import or_current
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
@@ -97,9 +97,7 @@ def _translate(name, args, kwargs):
     if name.startswith(("Conv2D", "SeparableConv2D")):
         args, kwargs = _kernel_size(name, args, kwargs)
     kwargs = renamed(name, kwargs, _EVERYWHERE | _OF_CLASS.get(name, {}))
-    if name in _WITH_DATA_FORMAT and (
-        kwargs.get("data_format") is not None or not _is_given("data_format", name, args)
-    ):
+    if name in _WITH_DATA_FORMAT and not _is_given("data_format", name, args):
         kwargs["data_format"] = or_current(kwargs.get("data_format"))
     if name == "BatchNormalization" and kwargs.pop("mode", 0) != 0:
         raise ValueError("BatchNormalization(mode=…) was dropped by Keras 2; mode=0 is what there is")
@@ -156,7 +154,7 @@ for _variables, _property in VARIABLES.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in core.CLASSES.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
-    globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_more)
+    globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_calls.METHODS, **_more)
 Layer = _own_parts.Layer
 Input = core.Input
 

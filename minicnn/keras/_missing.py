@@ -72,7 +72,12 @@ _GROUPS = {
         *("GlobalAvgPool3D", "GlobalMaxPool3D", "Convolution3D", "Convolution3DTranspose", "AdaptiveAveragePooling3D"),
         "AdaptiveMaxPooling3D",
     ),
-    "this layer was dropped by Keras 2: write Add()([a, b]), Concatenate()([a, b]) and their like": ("Merge", "merge"),
+    "this layer was dropped by Keras 2: write Add()([a, b]), Concatenate()([a, b]) and their like": ("Merge",),
+    "this layer was dropped by later Kerases": (
+        *("LocallyConnected1D", "LocallyConnected2D", "Highway", "MaxoutDense", "ParametricSoftplus", "SReLU"),
+    ),
+    "it trains on one device": ("multi_gpu_model",),
+    "arrays in HDF5 files are read with h5py": ("HDF5Matrix",),
     "its estimators for scikit-learn are Keras 2's: KerasClassifier and KerasRegressor": (
         *("SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"),
     ),

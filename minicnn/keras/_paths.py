@@ -66,9 +66,12 @@ class _OldModule(ModuleType):
         return getattr(self._today(), name)
 
     def __call__(self, *args, **kwargs):
-        """What ``keras.optimizers.adam(lr=0.1)`` was, a class of the module's name, before it was a module."""
+        """What has the module's name and is no module: ``keras.optimizers.adam(lr=0.1)``, ``keras.layers.merge(…)``."""
         today, own = self._today(), self.__name__.rpartition(".")[2]
-        return next(getattr(today, name) for name in today.__all__ if name.lower() == own)(*args, **kwargs)
+        known = [name for name in (*today.__all__, "merge") if name.lower() == own and hasattr(today, name)]
+        if not known:
+            raise TypeError(f"{self.__name__.removeprefix('minicnn.')} is a module. Received: a call of it")
+        return vars(today)[known[0]](*args, **kwargs)
 
     def _today(self):
         return import_module(f"minicnn.{old_path(self.__name__.removeprefix('minicnn.'))}")

@@ -52,6 +52,25 @@ def test_imports(line):
     exec(line, {})
 
 
+STARS = {
+    "layers": "Dense Input Lambda concatenate Conv2D",
+    "models": "Sequential Model load_model model_from_json",
+    "optimizers": "Adam SGD RMSprop",
+    "callbacks": "EarlyStopping ModelCheckpoint Callback",
+    "losses": "mean_squared_error categorical_crossentropy",
+    "metrics": "categorical_accuracy top_k_categorical_accuracy",
+    "regularizers": "l1 l2 l1_l2",
+    "utils": "to_categorical plot_model",
+    "preprocessing.image": "ImageDataGenerator load_img img_to_array",
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("module", STARS)
+def test_all_names_of_a_module(module):
+    exec(f"from minicnn.keras.{module} import *\n{STARS[module].replace(' ', ';')}", {})
+
+
 UNKNOWN = {
     "from minicnn.keras.layers import Dens": "Did you mean 'Dense'",
     "from minicnn.keras.layers.core import Dens": "Did you mean 'Dense'",

@@ -318,3 +318,134 @@ def test_estimators(small):
 
     scores = cross_val_score(KerasRegressor(build_fn=regression, epochs=1, batch_size=8, verbose=0), x, y, cv=2)
     assert (scores < 0).all()
+
+
+def swoosh(x):
+    return x * K.sigmoid(x)
+
+
+@pytest.mark.parametrize("form", ["argument", "layer", "name", "custom object"])
+def test_functions_as_activations(small, form):
+    x, y = small
+    keras.utils.get_custom_objects().update({"swoosh": swoosh, "swoosh_layer": layers.Activation(swoosh)})
+    given = {"argument": swoosh, "name": "swoosh", "custom object": "swoosh_layer"}
+    first = layers.Dense(6, activation=given.get(form), input_dim=64)
+    model = models.Sequential([first, *([layers.Activation(swoosh)] if form == "layer" else [])])
+    model.add(layers.Dense(3, activation="softmax"))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert mc.gradcheck(model).error <= 1e-6
+    flat = x.reshape(32, -1)
+    model.fit(flat, y, verbose=0)
+    kernel, bias, *_ = model.get_weights()
+    z = flat @ kernel + bias
+    inside = models.Model(model.input, model.layers[-1].input).predict(flat)
+    assert np.allclose(inside, z / (1 + np.exp(-z)), atol=1e-5)
+
+
+def test_functions_of_the_backend_as_activations_are_layers():
+    for function in (K.relu, K.tanh, keras.activations.selu):
+        known = layers.Dense(2, activation=function.__name__).activation
+        assert type(layers.Dense(2, activation=function).activation) is type(known)
+    slope = layers.Dense(2, activation=lambda x: K.relu(x, alpha=0.5, max_value=1.0))
+    kernel = np.array([[1.0, -1.0]])
+    model = models.Sequential([layers.Input((1,)), slope])
+    slope.set_weights([kernel, np.zeros(2)])
+    assert np.allclose(model.predict(np.array([[3.0], [-1.0]])), [[1, -1.5], [-0.5, 1]])
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_function_as_activation_in_a_file(small, suffix):
+    x, _ = small
+    model = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(3, activation=swoosh)])
+    model.save(f"own.{suffix}")
+    keras.utils.get_custom_objects().clear()
+    with pytest.raises(ValueError, match=r"custom_objects=.*'swoosh': swoosh"):
+        models.load_model(f"own.{suffix}")
+    loaded = models.load_model(f"own.{suffix}", custom_objects={"swoosh": swoosh})
+    assert np.allclose(loaded.predict(x), model.predict(x))
+
+
+LOSSES = {
+    "mean_squared_error": lambda t, p: ((t - p) ** 2).mean(-1),
+    "binary_crossentropy": lambda t, p: -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean(-1),
+    "categorical_crossentropy": lambda t, p: -(t * np.log(p / p.sum(-1, keepdims=True))).sum(-1),
+}
+
+
+@pytest.mark.parametrize("module", ["losses", "metrics", "objectives"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_in_losses_of_ones_own(name, module):
+    rng = np.random.default_rng(1)
+    known = getattr(getattr(keras, module), name)
+
+    def dice(y_true, y_pred):
+        return 1 - 2 * K.sum(y_true * y_pred) / (K.sum(y_true) + K.sum(y_pred) + 1)
+
+    class Mixed(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return known(y_true, y_pred) * K.mean(y_pred) + dice(y_true, y_pred)
+
+    p, t = rng.uniform(0.1, 0.9, (4, 3, 2)), rng.integers(0, 2, (4, 3, 2)).astype(np.float64)
+
+    def formula(p):
+        return (LOSSES[name](t, p) * p.mean() + 1 - 2 * (t * p).sum() / (t.sum() + p.sum() + 1)).mean()
+
+    gradient = np.empty_like(p)
+    loss = Mixed()
+    assert np.isclose(loss.compute(p, loss.check_target(t, p.shape[1:]), None, gradient, None), formula(p))
+    for place in np.ndindex(p.shape):
+        step = np.zeros_like(p)
+        step[place] = 1e-6
+        assert np.isclose(gradient[place], (formula(p + step) - formula(p - step)) / 2e-6, atol=1e-7)
+
+
+def test_merge_of_keras_1():
+    a, b = layers.Input((4, 4, 2)), layers.Input((4, 4, 2))
+    shapes = {"sum": (None, 4, 4, 2), "mul": (None, 4, 4, 2), "ave": (None, 4, 4, 2), "max": (None, 4, 4, 2)}
+    for mode, shape in (*shapes.items(), ("concat", (None, 4, 4, 4))):
+        assert layers.merge([a, b], mode=mode).shape == shape
+    assert layers.merge([a, b], mode="concat", concat_axis=1).shape == (None, 8, 4, 2)
+    assert layers.concatenate([a, b], 3).shape == (None, 4, 4, 4)
+    with pytest.raises(ValueError, match="mode"):
+        layers.merge([a, b], mode="cos")
+    exec("from minicnn.keras.layers import merge; merge", {})
+
+
+def test_what_callbacks_of_keras_2_read(small):
+    x, y = small
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs={}):  # noqa: B006
+            optimizer = self.model.optimizer
+            seen.append(
+                K.eval(optimizer.lr * (1.0 / (1.0 + optimizer.decay * K.cast(optimizer.iterations, "float32"))))
+            )
+            seen.append(self.model.predict(self.validation_data[0]).shape)
+            optimizer.lr.set_value(0.5 * optimizer.lr.get_value())
+
+    model = classifier((8, 8, 1))
+    model.compile(keras.optimizers.SGD(lr=0.1), "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=2, verbose=0, validation_data=[x[:5], y[:5]], callbacks=[Watch()], class_weight="auto")
+    assert np.allclose([seen[0], seen[2]], [0.1, 0.05])
+    assert seen[1] == (5, 3)
+    assert keras.optimizers.SGD(lr=0.1, decay=1e-3).decay == 1e-3
+
+
+def test_losses_by_the_names_of_keras_2(small):
+    x, y = small
+    model = classifier((8, 8, 1))
+    target = keras.utils.to_categorical(y, 3)
+    for old, today in (("cosine_proximity", "cosine_similarity"), ("kullback_leibler_divergence", "kl_divergence")):
+        model.compile("sgd", old, metrics=[old, "acc"])
+        found = model.evaluate(x, target, verbose=0)
+        model.compile("sgd", today, metrics=[today, "acc"])
+        assert np.allclose(found, model.evaluate(x, target, verbose=0))
+        assert getattr(keras.losses, old)(target, target).shape == (32,)
+
+
+def test_numbers_of_units_as_keras_2_took_them():
+    image = layers.Input((8, 8, 1))
+    assert layers.Conv2D(16 / 2, (3, 3))(image).shape == (None, 6, 6, 8)
+    assert layers.Conv2DTranspose(filters=2.0, kernel_size=2)(image).shape == (None, 9, 9, 2)
+    assert layers.Dense("12")(image).shape == layers.Dense(units=24 / 2)(image).shape == (None, 8, 8, 12)

@@ -12,6 +12,7 @@ from minicnn.keras import _data_format, ops
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._warning import warn_once
+from minicnn.layers.activations import stands_for
 
 _EPSILON = [1e-7]
 _OPS_OF_OTHER_NAMES = {"pow": "power", "permute_dimensions": "transpose"}
@@ -153,6 +154,9 @@ def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: 
     if not alpha and max_value is None and not threshold:
         return ops.relu(x)
     return ops.relu(x, negative_slope=alpha, max_value=max_value, threshold=threshold)
+
+
+stands_for(relu)
 
 
 def function(inputs: Sequence[Any], outputs: Sequence[Any], updates: None = None) -> Any:

@@ -38,6 +38,28 @@ _COMPILE = {
 _OLD_METRICS = {"acc": "accuracy", "val_acc": "val_accuracy", "lr": "learning_rate"}
 
 
+_OLD_LOSSES = {
+    "cosine_proximity": "cosine_similarity",
+    "kullback_leibler_divergence": "kl_divergence",
+    "logcosh": "log_cosh",
+    "cosine": "cosine_similarity",
+}
+
+
+def _today(value):
+    """Names of losses and metrics in arguments of `compile` as they are called today."""
+    if isinstance(value, str) and value in _OLD_LOSSES:
+        warn_once(f"compile({value!r}) is a name of an older Keras: today it is {_OLD_LOSSES[value]!r}")
+        return _OLD_LOSSES[value]
+    if isinstance(value, list | tuple):
+        return [_today(part) for part in value]
+    return {name: _today(part) for name, part in value.items()} if type(value) is dict else value
+
+
+def _listed(callbacks):
+    return callbacks if isinstance(callbacks, list | tuple) else [] if callbacks is None else [callbacks]
+
+
 class _OldLogs(dict):
     """A history in which 'acc' finds 'accuracy', as it was called before Keras 2.3, and the reverse."""
 
@@ -56,12 +78,20 @@ class _OldMethods:
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
         if isinstance(kwargs.get("metrics"), str):  # as Keras 2 took it
             kwargs["metrics"] = [kwargs["metrics"]]
+        kwargs = {n: _today(v) if n in ("loss", "metrics", "weighted_metrics") else v for n, v in kwargs.items()}
+        args = tuple(map(_today, args[:1])) + args[1:]
         own = _of_one_model(optimizers.get(optimizer), self)
         super().compile(own, *args, **without("compile", kwargs, _COMPILE))
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
         kwargs = renamed("fit", without("fit", kwargs, _LOADING), _FIT)
+        if kwargs.get("class_weight") == "auto":
+            warn_once("fit(class_weight='auto') was no more than None in Keras 1 and 2; class_weight='balanced' is")
+            kwargs["class_weight"] = None
+        if isinstance(kwargs.get("validation_data"), tuple | list):
+            for callback in _listed(kwargs.get("callbacks")):
+                callback.validation_data = list(kwargs["validation_data"])  # as Keras had it before 2.4
         history = super().fit(x, y, *args, **kwargs)
         history.history = _OldLogs(history.history)
         return history

@@ -358,12 +358,42 @@ def test_lambda_on_arrays_and_of_layers(rng, tmp_path):
     start, dense = layers.Input((4,)), layers.Dense(3)
     traced = mc.Model(start, layers.Lambda(lambda t: layers.Activation("gelu")(dense(t)))(start))
     assert mc.gradcheck(traced).error <= 1e-6
-    behind = mc.Sequential([layers.Input((4,)), layers.Dense(2), layers.Lambda(np.tanh)])
-    behind.compile("sgd", "mse")
-    assert behind.predict(x).shape == (8, 2)
-    with pytest.raises(TypeError, match="has no gradient"):
-        behind.fit(x, y, verbose=0)
     assert layers.Lambda(lambda x: x[:, ::2]).compute_output_shape((None, 5)) == (None, 3)
+
+
+def distance(pair):
+    """Between the rows of two arrays, (N, 1)."""
+    return np.sqrt(np.maximum(np.sum(np.square(pair[0] - pair[1]), axis=1, keepdims=True), 1e-7))
+
+
+def test_lambda_behind_weights_is_differentiated(rng):
+    start = layers.Input((4,))
+    two = layers.Lambda(distance, output_shape=lambda shapes: (shapes[0][0], 1))
+    siamese = mc.Model(start, two([layers.Dense(3)(start), layers.Dense(3)(start)]))
+    assert siamese.output_shape == (None, 1)
+    assert mc.gradcheck(siamese).error <= 1e-6
+    slices = mc.Sequential(
+        [layers.Input((6, 5, 2)), layers.Conv2D(4, 3), layers.Lambda(lambda x: x[:, 1:3] * x[:, :2])]
+    )
+    assert mc.gradcheck(slices).error <= 1e-6
+    constant = mc.Sequential([layers.Input((4,)), layers.Dense(2), layers.Lambda(np.ones_like)])
+    constant.compile("sgd", "mse")
+    before = constant.get_weights()
+    constant.fit(rng.normal(size=(8, 4)), rng.normal(size=(8, 2)), verbose=0)
+    assert_close(constant.get_weights()[0], before[0], 0)
+
+
+def test_lambda_that_cannot_be_differentiated(rng):
+    x = rng.normal(size=(8, 4))
+    model = mc.Sequential([layers.Input((4,)), layers.Dense(2), layers.Lambda(lambda v: np.sort(v, axis=1)[:, ::-1])])
+    norm = mc.Sequential(
+        [layers.Input((4,)), layers.Dense(2), layers.Lambda(lambda v: np.linalg.norm(v, axis=1)[:, None])]
+    )
+    for network in (model, norm):
+        network.compile("sgd", "mse")
+        assert len(network.predict(x, verbose=0)) == 8
+    with pytest.raises(TypeError, match=r"layer 'lambda\w*' .*needs? its gradient: np.norm cannot be differentiated"):
+        norm.fit(x, np.ones((8, 1)), verbose=0)
 
 
 # ---------------------------------------------------------------------------------------------------------------- ONNX

@@ -346,8 +346,8 @@ def test_settings():
     assert K.image_data_format() == "channels_last"
     assert K.image_dim_ordering() == "tf"
     K.set_image_data_format("channels_last")
-    with pytest.raises(ValueError, match="moveaxis"):
-        K.set_image_dim_ordering("th")
+    with pytest.raises(ValueError, match="data_format"):
+        K.set_image_data_format("channels_middle")
     assert K.epsilon() == 1e-7
     assert K.floatx() == "float32"
     assert K.cast_to_floatx([1, 2]).dtype == np.float32

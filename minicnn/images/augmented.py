@@ -57,7 +57,8 @@ class ImageDataGenerator:
         Factor of all pixels, such as 1 / 255.
     preprocessing_function : callable, optional
         Takes and gives an image (H, W, C), before it is rescaled.
-    data_format : {"channels_last"}, optional
+    data_format : {"channels_last", "channels_first"}, default "channels_last"
+        Of the images that come in and go out: (N, H, W, C) or (N, C, H, W).
     validation_split : float, default 0
         The part of the pictures that ``subset="validation"`` takes.
     interpolation_order : {0, 1}, default 1
@@ -97,7 +98,7 @@ class ImageDataGenerator:
 
     def __post_init__(self) -> None:
         check_choice("fill_mode", self.fill_mode, FILL_MODES)
-        check_choice("data_format", self.data_format, (None, "channels_last"))
+        check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
         if not 0 <= check_number("validation_split", self.validation_split) < 1:
             raise ValueError(f"validation_split is from 0 to below 1. Received: {self.validation_split}")
         if isinstance(self.zoom_range, int | float):
@@ -265,17 +266,22 @@ class ImageDataGenerator:
 
         Parameters
         ----------
-        images : array (N, H, W, C)
+        images : array (N, H, W, C), or as `data_format` says
         generator : numpy.random.Generator
 
         Returns
         -------
-        array (N, H, W, C), float32
+        array like `images`, float32
         """
-        shape = images.shape[1:]
-        transforms = [self._drawn(shape, generator) for _ in images]
-        images = transformed(images, transforms, self.fill_mode, self.cval, self.interpolation_order)
+        transforms = [self._drawn(images.shape[1:], generator) for _ in images]
+        images = self._transformed(images, transforms, self.interpolation_order)
         return np.stack([self.standardize(image) for image in images])
+
+    def _transformed(self, images, transforms, order):
+        """Images in `data_format`, each changed by its own transform."""
+        axis = 1 if self.data_format == "channels_first" else -1
+        images = transformed(np.moveaxis(images, axis, -1), transforms, self.fill_mode, self.cval, order)
+        return np.moveaxis(images, -1, axis)
 
     def get_random_transform(self, img_shape: Sequence[int], seed: int | None = None) -> Transform:
         """Parameters of one random change, for `apply_transform`."""
@@ -290,8 +296,7 @@ class ImageDataGenerator:
         transform_parameters : mapping
             As `get_random_transform` gives it: theta and shear in degrees, tx and ty in pixels, zx, zy, …
         """
-        image = _one_image(x)
-        return transformed(image, [transform_parameters], self.fill_mode, self.cval, self.interpolation_order)[0]
+        return self._transformed(_one_image(x), [transform_parameters], self.interpolation_order)[0]
 
     def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
         """The image x (H, W, C), changed at random."""
@@ -343,19 +348,14 @@ class ImageDataGenerator:
             raise ShapeError(f"fit takes images (N, H, W, C). Received: shape {images.shape}")
         if augment:
             draw = _generator(seed)
-            images = np.concatenate(
-                [
-                    transformed(
-                        images, [self._drawn(images.shape[1:], draw) for _ in images], self.fill_mode, self.cval, 1
-                    )
-                    for _ in range(rounds)
-                ]
-            )
+            passes = [[self._drawn(images.shape[1:], draw) for _ in images] for _ in range(rounds)]
+            images = np.concatenate([self._transformed(images, transforms, 1) for transforms in passes])
+        axes = (0, 2, 3) if self.data_format == "channels_first" else (0, 1, 2)
         if self.featurewise_center:
-            self.mean = images.mean((0, 1, 2))
+            self.mean = images.mean(axes, keepdims=True)[0]  # (1, 1, C) or (C, 1, 1)
             images -= self.mean
         if self.featurewise_std_normalization:
-            self.std = images.std((0, 1, 2))
+            self.std = images.std(axes, keepdims=True)[0]
             images /= self.std + 1e-6
         if self.zca_whitening:
             flat = images.reshape(len(images), -1)
@@ -364,7 +364,7 @@ class ImageDataGenerator:
 
     def _drawn(self, shape, generator):
         """One random transform, in Keras's names."""
-        height, width = shape[:2]
+        height, width = shape[1:] if self.data_format == "channels_first" else shape[:2]
         return {
             "theta": generator.uniform(-self.rotation_range, self.rotation_range) if self.rotation_range else 0,
             "tx": _shift(self.width_shift_range, width, generator),

@@ -83,15 +83,15 @@ class BatchIterator:
 class _Saving:
     """Writes the pictures of each batch to a folder, for looking at them."""
 
-    def __init__(self, directory, prefix, file_format):
-        self._directory, self._prefix, self._format = directory, prefix, file_format
+    def __init__(self, directory, prefix, file_format, data_format):
+        self._directory, self._prefix, self._format, self._order = directory, prefix, file_format, data_format
         if directory is not None:
             os.makedirs(directory, exist_ok=True)
 
     def __call__(self, images, indices):
         for image, index in zip(images, indices, strict=True) if self._directory is not None else ():
             name = f"{self._prefix}_{index}_{np.random.default_rng().integers(10**7)}.{self._format}"
-            array_to_img(image).save(os.path.join(self._directory, name))
+            array_to_img(image, self._order).save(os.path.join(self._directory, name))
 
 
 class NumpyArrayIterator(BatchIterator):
@@ -121,7 +121,7 @@ class NumpyArrayIterator(BatchIterator):
             if values is not None and len(values) != len(self.x):
                 raise ValueError(f"x and {name} have one length. Received: {len(self.x)} and {len(values)}")
         self.image_data_generator: ImageDataGenerator = image_data_generator
-        self._save = _Saving(*save)
+        self._save = _Saving(*save, image_data_generator.data_format)
         super().__init__(len(self.x), batch_size, shuffle, seed)
 
     def _batch(self, indices, generator):
@@ -174,10 +174,12 @@ class FileIterator(BatchIterator):
         self.image_data_generator: ImageDataGenerator = image_data_generator
         self.target_size: tuple[int, int] = check_pair("target_size", options.get("target_size", (256, 256)))
         self.color_mode: str = check_choice("color_mode", options.get("color_mode", "rgb"), tuple(CHANNELS))
-        self.image_shape: tuple[int, int, int] = (*self.target_size, CHANNELS[self.color_mode])
+        channels = CHANNELS[self.color_mode]
+        is_first = image_data_generator.data_format == "channels_first"
+        self.image_shape = (channels, *self.target_size) if is_first else (*self.target_size, channels)
         self._interpolation = options.get("interpolation", "nearest")
         self._keeps_ratio = options.get("keep_aspect_ratio", False)
-        self._save = _Saving(*(options.get(n, d) for n, d in _SAVING.items()))
+        self._save = _Saving(*(options.get(n, d) for n, d in _SAVING.items()), image_data_generator.data_format)
         super().__init__(
             len(self.filepaths), options.get("batch_size", 32), options.get("shuffle", True), options.get("seed")
         )
@@ -186,7 +188,7 @@ class FileIterator(BatchIterator):
         image = load_img(
             self.filepaths[index], self.color_mode, self.target_size, self._interpolation, self._keeps_ratio
         )
-        return img_to_array(image)
+        return img_to_array(image, self.image_data_generator.data_format)
 
     def _batch(self, indices, generator):
         images = np.stack(list(mapped(self._read, indices, default_threads())))

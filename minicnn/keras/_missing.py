@@ -1,5 +1,9 @@
 """What Keras has and minicnn does not, and why."""
 
+from typing import Any, NoReturn
+
+from minicnn.user_warnings import warn_user
+
 _SEQUENCES = "it is for convolutional networks on images, and has no layers for sequences of words or time"
 _PRETRAINED = "there are no pretrained networks; a model that Keras has saved as .keras or .h5 loads with load_model"
 _AUGMENTATION = (
@@ -68,9 +72,14 @@ _GROUPS = {
         *("GlobalAvgPool3D", "GlobalMaxPool3D", "Convolution3D", "Convolution3DTranspose", "AdaptiveAveragePooling3D"),
         "AdaptiveMaxPooling3D",
     ),
-    "this layer was dropped by Keras 2: write Add()([a, b]), Concatenate()([a, b]) and their like": ("Merge", "merge"),
-    "there are no estimators for scikit-learn; wrap fit and predict in a class": (
-        *("KerasClassifier", "KerasRegressor", "scikit_learn"),
+    "this layer was dropped by Keras 2: write Add()([a, b]), Concatenate()([a, b]) and their like": ("Merge",),
+    "this layer was dropped by later Kerases": (
+        *("LocallyConnected1D", "LocallyConnected2D", "Highway", "MaxoutDense", "ParametricSoftplus", "SReLU"),
+    ),
+    "it trains on one device": ("multi_gpu_model",),
+    "arrays in HDF5 files are read with h5py": ("HDF5Matrix",),
+    "its estimators for scikit-learn are Keras 2's: KerasClassifier and KerasRegressor": (
+        *("SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"),
     ),
     "models are not written as YAML, as Keras stopped to: use to_json": ("model_from_yaml",),
     "it loads data sets of images: mnist, fashion_mnist, cifar10 and cifar100": (
@@ -78,6 +87,56 @@ _GROUPS = {
     ),
     "it computes without TensorFlow's sessions and graphs": ("get_session", "tf", "GradientTape", "function"),
 }
+
+
+class NotInMinicnn(ImportError):
+    """A name of Keras that minicnn does not have; an ImportError, so that ``from … import …`` shows the sentence."""
+
+
+class Missing:
+    """What stands for a name that minicnn does not have, as many scripts import more than they use.
+
+    Parameters
+    ----------
+    name : str
+    sentence : str
+        What any use of it says.
+    """
+
+    def __init__(self, name: str, sentence: str) -> None:
+        self.__name__ = name
+        self._sentence = sentence
+
+    def _refuse(self) -> NoReturn:
+        raise NotInMinicnn(self._sentence, name=self.__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        self._refuse()
+
+    def __mro_entries__(self, bases: Any) -> NoReturn:
+        self._refuse()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._refuse()
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return f"<{self._sentence}>"
+
+
+def stand_in(name: str, sentence: str) -> Missing:
+    """A `Missing`, with the sentence as a warning."""
+    if sentence not in _said:
+        _said.add(sentence)
+        warn_user(f"{sentence}; so far it is only imported")
+    return Missing(name, sentence)
+
+
+_said: set[str] = set()
 _REASONS = {name: why for why, names in _GROUPS.items() for name in names}
 
 

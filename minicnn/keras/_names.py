@@ -9,13 +9,9 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from minicnn.errors import unknown_name
-from minicnn.keras._missing import reason
+from minicnn.keras._missing import Missing, NotInMinicnn, reason, stand_in
 from minicnn.keras._paths import old_path
 from minicnn.keras._warning import warn_once
-
-
-class NotInMinicnn(ImportError):
-    """A name of Keras that minicnn does not have; an ImportError, so that ``from … import …`` shows the sentence."""
 
 
 def lookup(
@@ -43,7 +39,7 @@ def lookup(
     Returns
     -------
     callable
-        Raises `NotInMinicnn` for a name that is not there, with the reason or the nearest name.
+        Gives a `Missing` for a name of Keras's that is not there; raises `NotInMinicnn` for others, with the nearest.
     """
     sources, modules = tuple(sources), frozenset(modules)
     short = module.removeprefix("minicnn.")
@@ -61,9 +57,11 @@ def lookup(
         for source in map(import_module, sources):
             if (found := _found(source, name)) is not None:
                 return found
+        if why := reason(name):
+            return stand_in(name, why)
         own = getattr(sys.modules[module], "__all__", ())
         known = [*modules, *names, *old, *own, *(n for s in sources for n in public_names(import_module(s)))]
-        raise NotInMinicnn(reason(name) or str(unknown_name(f"name in {short}", name, known)), name=name)
+        raise NotInMinicnn(str(unknown_name(f"name in {short}", name, known)), name=name)
 
     return __getattr__
 
@@ -81,7 +79,8 @@ def _found(module, name):
     if name in public_names(module):
         return getattr(module, name)
     try:
-        return vars(module)["__getattr__"](name) if "__getattr__" in vars(module) else None
+        found = vars(module)["__getattr__"](name) if "__getattr__" in vars(module) else None
+        return None if isinstance(found, Missing) else found
     except (AttributeError, NotInMinicnn):
         return None
 

@@ -6,7 +6,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from minicnn.keras._missing import reason
+from minicnn.keras._missing import reason, stand_in
 from minicnn.keras._warning import warn_once
 
 _PACKAGE = "minicnn.keras"
@@ -37,6 +37,7 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
     "optimizers.rmsprop": "optimizers",
     "initializations": "initializers",
     "preprocessing.image_dataset": "utils",
+    "wrappers.scikit_learn": "wrappers",
     "utils.np_utils": "utils",
     "utils.vis_utils": "utils",
     "utils.visualize_util": "utils",
@@ -62,7 +63,27 @@ class _OldModule(ModuleType):
         path = f"{self.__name__.removeprefix('minicnn.')}.{name}"
         if old_path(path):
             return import_module(f"minicnn.{path}")
-        return getattr(import_module(f"minicnn.{old_path(self.__name__.removeprefix('minicnn.'))}"), name)
+        return getattr(self._today(), name)
+
+    def __call__(self, *args, **kwargs):
+        """What has the module's name and is no module: ``keras.optimizers.adam(lr=0.1)``, ``keras.layers.merge(…)``."""
+        today, own = self._today(), self.__name__.rpartition(".")[2]
+        known = [name for name in (*today.__all__, "merge") if name.lower() == own and hasattr(today, name)]
+        if not known:
+            raise TypeError(f"{self.__name__.removeprefix('minicnn.')} is a module. Received: a call of it")
+        return vars(today)[known[0]](*args, **kwargs)
+
+    def _today(self):
+        return import_module(f"minicnn.{old_path(self.__name__.removeprefix('minicnn.'))}")
+
+
+class _MissingModule(ModuleType):
+    """A module that minicnn does not have: all its names say so when they are used."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return stand_in(name, f"minicnn has no {name}{self.__doc__[self.__doc__.index(': ') :]}")
 
 
 class _Finder(MetaPathFinder, Loader):
@@ -71,14 +92,18 @@ class _Finder(MetaPathFinder, Loader):
     def find_spec(self, fullname, path=None, target=None):
         if fullname.startswith(f"{_PACKAGE}.") and old_path(fullname.removeprefix("minicnn.")):
             return ModuleSpec(fullname, self, is_package=True)
-        if fullname.startswith(f"{_PACKAGE}.") and (why := reason(fullname.rpartition(".")[2])):
-            raise ModuleNotFoundError(why, name=fullname)
+        if fullname.startswith(f"{_PACKAGE}.") and reason(fullname.rpartition(".")[2]):
+            return ModuleSpec(fullname, self, is_package=True)
         return None
 
     def create_module(self, spec):
-        return _OldModule(spec.name)
+        if old_path(spec.name.removeprefix("minicnn.")):
+            return _OldModule(spec.name)
+        return _MissingModule(spec.name, reason(spec.name.rpartition(".")[2]))
 
     def exec_module(self, module):
+        if isinstance(module, _MissingModule):
+            return
         path = module.__name__.removeprefix("minicnn.")
         warn_once(f"{path} is a module of an older Keras: today its names are in {old_path(path)}")
 

@@ -64,7 +64,8 @@ def check_written(layer: Layer) -> None:
     layer.__dict__["_declared"] = set()  # names of weights, while build runs
     has = f"a class with {'call' if hasattr(cls, 'call') else 'neither of them'}"
     unwritten = cls.forward is Step.forward and not cls.is_view and cls.lower.__module__ == "minicnn.layers.base"
-    if unwritten or (hasattr(cls, "call") and is_of_package(cls.forward) and is_of_package(cls.lower)):
+    is_unread = hasattr(cls, "call") and not hasattr(cls, "calls_layers")
+    if unwritten or (is_unread and is_of_package(cls.forward) and is_of_package(cls.lower)):
         raise ContractError(
             f"layer '{layer.name}' ({cls.__name__}) needs forward(xs, ws), which computes ws.y from xs, and "
             f"backward(dy, ws), which computes ws.dxs and ws.grads; call is Keras's and not used; {PAGE}. "

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.errors import ShapeError
 from minicnn.graph import Node, Tensor
 from minicnn.hints import LayerOptions
@@ -22,15 +23,16 @@ class Lambda(Layer):
     """A function as a layer; it has no weights, and files do not hold it.
 
     A function that is made of layers (of what can be done to symbolic tensors) stands for these layers, and has their
-    gradients. One that needs numbers, written with NumPy, is called with arrays: it may stand before the first layer
-    that has weights, say to prepare images, because it has no gradient.
+    gradients. One that needs numbers is called with arrays, on a processor. Behind a layer with weights it is
+    differentiated as it runs, so it is written with operators and NumPy's functions (`minicnn.differentiation`);
+    before it, where no gradient is asked for, it may be anything, say to prepare images.
 
     Parameters
     ----------
     function : function
         From the inputs, one or a list of several, with the batch axis, to the output.
     output_shape : tuple of int, optional
-        Of a sample. Default, and if a size in it is None: what the function gives for zeros.
+        Of a sample. Default, of a function, and if a size in it is None: what `function` gives for zeros.
     mask : None
         Accepted for Keras's sake.
     arguments : dict, optional
@@ -43,7 +45,7 @@ class Lambda(Layer):
     def __init__(
         self,
         function: Callable[..., Any],
-        output_shape: Sequence[int] | None = None,
+        output_shape: Sequence[int] | Callable[..., Any] | None = None,
         mask: None = None,
         arguments: Mapping[str, Any] | None = None,
         **kwargs: Unpack[LayerOptions],
@@ -52,7 +54,8 @@ class Lambda(Layer):
         if not callable(function):
             raise TypeError(f"a Lambda layer needs a function. Received: function={function!r}")
         self.function: Callable[..., Any] = function
-        self.output_shape: tuple[int, ...] | None = None if output_shape is None else tuple(output_shape)
+        given = None if output_shape is None or callable(output_shape) else tuple(output_shape)
+        self.output_shape: tuple[int, ...] | None = given
         self.mask: None = mask
         self.arguments: dict[str, Any] = dict(arguments or {})
 
@@ -64,7 +67,7 @@ class Lambda(Layer):
         """The last layer of those that the function is made of; else a place for the function itself."""
         try:
             result = self._call(tensors)
-        except (AttributeError, TypeError, ValueError):  # it needs numbers
+        except (AttributeError, ImportError, TypeError, ValueError):  # it needs numbers
             result = None
         if isinstance(result, Tensor) and len(result.node.outputs) == 1:
             self._built = True
@@ -73,12 +76,12 @@ class Lambda(Layer):
 
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
         """What the function gives for arrays."""
-        return np.asarray(self._call([np.asarray(a) for a in arrays]))
+        return np.asarray(value_of(self._call([np.asarray(a) for a in arrays])))
 
     def build(self, input_shapes: Shapes) -> Shape:
         if self.output_shape is not None and None not in self.output_shape:
             return self.output_shape
-        result = np.asarray(self._call([np.zeros((2, *shape), np.float32) for shape in input_shapes]))
+        result = self.call_on_arrays([np.zeros((2, *shape), np.float32) for shape in input_shapes], False)
         if result.ndim == 0 or len(result) != 2:
             raise ShapeError(
                 f"the function of a Lambda layer gives as many samples as it gets: 2. Received: shape {result.shape}"
@@ -86,14 +89,30 @@ class Lambda(Layer):
         return result.shape[1:]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        ws.y[...] = self._call(xs)
+        if not all(isinstance(x, np.ndarray) for x in xs):
+            raise TypeError(
+                f"the function of layer '{self.name}' (Lambda) works on arrays on a processor: compile(backend='numba')"
+            )
+        if not any(dx is not None for dx in ws.dxs):
+            ws.y[...] = value_of(self._call(xs))
+            return
+        inputs = [Recorded(x) for x in xs]
+        try:
+            result = self._call(inputs)
+        except TypeError as error:
+            raise TypeError(
+                f"the function of layer '{self.name}' (Lambda) stands behind a layer with weights, which need its "
+                f"gradient: {error}. Received: function={self.function!r}"
+            ) from error
+        ws.record = result, inputs
+        ws.y[...] = value_of(result)
 
-    def backward(self, dy: np.ndarray, ws: Workspace) -> NoReturn:
-        raise TypeError(
-            f"the function of layer '{self.name}' (Lambda) works on arrays and has no gradient: use layers in it, "
-            "put it before the first layer with weights, or write a Layer with forward and backward "
-            f"(docs/adding_a_layer.md). Received: function={self.function!r}"
-        )
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        result, inputs = ws.record
+        parts = gradients(result if isinstance(result, Recorded) else Recorded(result), dy, inputs)
+        for dx, part in zip(ws.dxs, parts, strict=True):
+            if dx is not None:
+                dx[...] = part
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         several = isinstance(input_shape[0], list | tuple)

@@ -8,6 +8,7 @@ from minicnn.losses.base import register
 from minicnn.losses.crossentropy import ALMOST_ONE, EPSILON, Smoothed
 from minicnn.losses.elementwise import ElementwiseLoss
 from minicnn.losses.targets import received
+from minicnn.user_warnings import warn_user
 
 __all__ = ["BinaryCrossentropy"]
 
@@ -30,11 +31,14 @@ class BinaryCrossentropy(Smoothed, ElementwiseLoss):
     def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         target = super().check_target(target, output_shape)
         outside = (target < 0) | (target > 1)
-        if outside.any():
+        labels = outside & (target == np.round(target))  # numbers between are noise on them, as GANs are trained with
+        if labels.any():
             raise ValueError(
                 "binary_crossentropy needs targets from 0 to 1; map other labels to these first, e.g. -1 and 1 by "
-                f"(y + 1) / 2. {received(target, outside)}"
+                f"(y + 1) / 2. {received(target, labels)}"
             )
+        if outside.any():
+            warn_user(f"binary_crossentropy is meant for targets from 0 to 1. {received(target, outside)}")
         return target
 
     def elements(

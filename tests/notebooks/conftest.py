@@ -23,6 +23,7 @@ def surroundings(monkeypatch, tmp_path):
     mc.set_backend("numpy")
     yield
     mc.set_backend("numba")
+    mc.keras.backend.set_image_data_format("channels_last")
 
 
 @pytest.fixture

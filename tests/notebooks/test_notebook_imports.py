@@ -2,6 +2,8 @@
 
 import pytest
 
+from minicnn.keras import _missing
+
 LINES = {
     "sequential": "from minicnn.keras.models import Sequential, Model, load_model, model_from_json, clone_model",
     "layers": "from minicnn.keras.layers import Dense, Dropout, Flatten, Activation, Reshape, Input, InputLayer",
@@ -50,21 +52,63 @@ def test_imports(line):
     exec(line, {})
 
 
-MISSING = {
-    "from minicnn.keras.layers import LSTM": "minicnn has no LSTM: it is for convolutional networks on images",
-    "from minicnn.keras.applications.vgg16 import VGG16": "minicnn has no vgg16: there are no pretrained networks",
-    "from minicnn.keras.applications import ResNet50, MobileNet": "minicnn has no ResNet50",
-    "from minicnn.keras.preprocessing.text import Tokenizer": "minicnn has no text",
-    "from minicnn.keras.preprocessing.sequence import pad_sequences": "minicnn has no sequence",
-    "from minicnn.keras.datasets import imdb": "minicnn has no imdb",
-    "from minicnn.keras.wrappers.scikit_learn import KerasClassifier": "minicnn has no scikit_learn",
+STARS = {
+    "layers": "Dense Input Lambda concatenate Conv2D",
+    "models": "Sequential Model load_model model_from_json",
+    "optimizers": "Adam SGD RMSprop",
+    "callbacks": "EarlyStopping ModelCheckpoint Callback",
+    "losses": "mean_squared_error categorical_crossentropy",
+    "metrics": "categorical_accuracy top_k_categorical_accuracy",
+    "regularizers": "l1 l2 l1_l2",
+    "utils": "to_categorical plot_model",
+    "preprocessing.image": "ImageDataGenerator load_img img_to_array",
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("module", STARS)
+def test_all_names_of_a_module(module):
+    exec(f"from minicnn.keras.{module} import *\n{STARS[module].replace(' ', ';')}", {})
+
+
+UNKNOWN = {
     "from minicnn.keras.layers import Dens": "Did you mean 'Dense'",
     "from minicnn.keras.layers.core import Dens": "Did you mean 'Dense'",
+    "from minicnn.keras.backend import sigmoit": "Did you mean 'sigmoid'",
 }
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-@pytest.mark.parametrize("line", MISSING)
-def test_what_is_not_there_is_said(line):
-    with pytest.raises(ImportError, match=MISSING[line]):
+@pytest.mark.parametrize("line", UNKNOWN)
+def test_what_keras_does_not_have_either(line):
+    with pytest.raises(ImportError, match=UNKNOWN[line]):
         exec(line, {})
+
+
+MISSING = {  # what is imported → how it is used, and what is said then
+    "from minicnn.keras.layers import LSTM": ("LSTM(8)", "minicnn has no LSTM: it is for convolutional networks"),
+    "from minicnn.keras.layers.recurrent import GRU": ("class Own(GRU): pass", "minicnn has no GRU"),
+    "from minicnn.keras.applications.vgg16 import VGG16": ("VGG16(weights=None)", "no VGG16: there are no pretrained"),
+    "from minicnn.keras.applications import vgg16": ("vgg16.preprocess_input(0)", "no preprocess_input: there are no"),
+    "from minicnn.keras.applications import ResNet50, MobileNet": ("ResNet50()", "minicnn has no ResNet50"),
+    "from minicnn.keras.preprocessing.text import Tokenizer": ("Tokenizer(num_words=9)", "minicnn has no Tokenizer"),
+    "from minicnn.keras.preprocessing.sequence import pad_sequences": ("pad_sequences([])", "no pad_sequences"),
+    "from minicnn.keras.datasets import imdb": ("imdb.load_data()", "minicnn has no imdb"),
+    "from minicnn.keras import layers": ("layers.Embedding(9, 2)", "minicnn has no Embedding"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:minicnn has no")
+@pytest.mark.parametrize("line", MISSING)
+def test_what_is_not_there_is_said_when_it_is_used(line):
+    use, sentence = MISSING[line]
+    names = {}
+    exec(line, names)
+    with pytest.raises(ImportError, match=sentence):
+        exec(use, names)
+
+
+def test_an_import_of_what_is_not_there_warns():
+    _missing._said.clear()
+    with pytest.warns(UserWarning, match="minicnn has no LSTM: .*only imported"):
+        exec("from minicnn.keras.layers import Dense, LSTM; assert not isinstance(Dense(1), LSTM)", {})

@@ -228,3 +228,32 @@ def test_layers_made_of_layers(small):
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(x, y, verbose=0)
     assert len(model.trainable_weights) == 2 + 2 * 4 + 2
+
+
+def test_a_layer_of_keras_with_a_call_of_its_own(small):
+    x, _ = small
+
+    class Frozen(layers.BatchNormalization):
+        def call(self, inputs, training=None):
+            return super().call(inputs, training=False)
+
+    class Doubled(layers.Dense):
+        def call(self, inputs):
+            return 2 * super().call(inputs) + 1
+
+    model = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), Frozen(), Doubled(3)])
+    model.compile("sgd", "mse")
+    frozen, doubled = model.layers[1], next(layer for layer in model.layers if isinstance(layer, Doubled))
+    model.fit(x, np.ones((32, 3)), verbose=0)
+    assert np.array_equal(frozen.get_weights()[2], np.zeros(64))  # no moving mean is made
+    gamma, beta, mean, variance = frozen.get_weights()
+    normalized = gamma * (x.reshape(32, -1) - mean) / np.sqrt(variance + 1e-3) + beta
+    kernel, bias = doubled.get_weights()
+    assert np.allclose(model.predict(x), 2 * (normalized @ kernel + bias) + 1, atol=1e-4)
+    assert np.allclose(doubled(np.ones((2, 64), np.float32)), 2 * (kernel.sum(0) + bias) + 1, atol=1e-4)
+
+    class Named(layers.Dense):
+        def __init__(self, units, **kwargs):
+            super().__init__(units, activation="relu", **kwargs)
+
+    assert Named(2)(layers.Input((4,))).shape == (None, 2)

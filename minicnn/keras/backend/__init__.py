@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from minicnn import utils
-from minicnn.keras import ops
+from minicnn.keras import _data_format, ops
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._warning import warn_once
+from minicnn.layers.activations import stands_for
 
 _EPSILON = [1e-7]
 _OPS_OF_OTHER_NAMES = {"pow": "power", "permute_dimensions": "transpose"}
@@ -23,36 +24,35 @@ def backend() -> str:
 
 
 def image_data_format() -> str:
-    """Always "channels_last"."""
-    return "channels_last"
+    """What layers, generators and data sets of `minicnn.keras` take images to be that are not told."""
+    return _data_format.current()
 
 
 def set_image_data_format(data_format: str) -> None:
-    """Images are (H, W, C) in minicnn.
+    """Where images have their channels, for all layers and generators that are made after it and are not told.
+
+    Parameters
+    ----------
+    data_format : {"channels_last", "channels_first"}
 
     Raises
     ------
     ValueError
-        For "channels_first".
+        For anything else.
     """
-    if data_format != "channels_last":
-        raise ValueError(
-            "images are (height, width, channels) unless a layer says otherwise: leave this call out and give all "
-            f"layers data_format={data_format!r}, or move the axis of your data with np.moveaxis(x, 1, -1). "
-            f"Received: data_format={data_format!r}"
-        )
+    _data_format.set_current(data_format)
 
 
 def image_dim_ordering() -> str:
-    """Keras 1's name for `image_data_format`: always "tf"."""
+    """Keras 1's name for `image_data_format`: "tf" for channels_last, "th" for channels_first."""
     warn_once("image_dim_ordering is a name of Keras 1: today it is image_data_format, with channels_last for tf")
-    return "tf"
+    return next(old for old, today in _data_format.OLD.items() if today == _data_format.current())
 
 
 def set_image_dim_ordering(dim_ordering: str) -> None:
     """Keras 1's name for `set_image_data_format`."""
     warn_once("set_image_dim_ordering is a name of Keras 1: today it is set_image_data_format")
-    set_image_data_format({"tf": "channels_last", "th": "channels_first"}.get(dim_ordering, dim_ordering))
+    set_image_data_format(_data_format.or_current(dim_ordering))
 
 
 def epsilon() -> float:
@@ -156,23 +156,34 @@ def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: 
     return ops.relu(x, negative_slope=alpha, max_value=max_value, threshold=threshold)
 
 
+stands_for(relu)
+
+
 def function(inputs: Sequence[Any], outputs: Sequence[Any], updates: None = None) -> Any:
-    """A function from lists of arrays to a list of arrays: what tensors of a model are for these inputs."""
+    """A function from lists of arrays to a list of arrays: what tensors of a model are for these inputs.
+
+    One tensor for `inputs` or `outputs`, without a list, stands for one array.
+    """
     from minicnn.keras.models import Model
 
-    inputs = [x for x in inputs if is_symbolic(x)]  # without learning_phase()
-    model = Model(inputs, list(outputs))
+    inputs = [x for x in _listed(inputs) if is_symbolic(x)]  # without learning_phase()
+    model = Model(inputs, _listed(outputs))
 
     def call(arrays):
-        made = model.predict(list(arrays[: len(inputs)]) if len(inputs) > 1 else arrays[0], verbose=0)
-        return made if isinstance(made, list) else [made]
+        arrays = _listed(arrays)[: len(inputs)]
+        made = model.predict(arrays if len(inputs) > 1 else arrays[0], verbose=0)
+        return [made] if isinstance(outputs, list | tuple) and not isinstance(made, list) else made
 
     return call
 
 
+def _listed(x):
+    return list(x) if isinstance(x, list | tuple) else [x]
+
+
 __getattr__ = lookup(
     __name__,
-    ["minicnn.keras.ops"],
+    ["minicnn.keras._older_functions", "minicnn.keras.ops"],
     names={name: f"minicnn.keras.ops.{other}" for name, other in _OPS_OF_OTHER_NAMES.items()},
 )
 __all__ = [name for name in globals() if not name.startswith("_") and callable(globals()[name]) and name != "lookup"]

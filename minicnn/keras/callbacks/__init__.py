@@ -1,9 +1,12 @@
 """``keras.callbacks``: minicnn's callbacks, with the arguments of older Kerases."""
 
+import os
+
 from minicnn import callbacks as core
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
+from minicnn.keras.models import with_suffix
 
 _RENAMED = {"ReduceLROnPlateau": {"epsilon": "min_delta"}}
 
@@ -38,8 +41,9 @@ def _watching(cls):
 class _Checkpoint(core.ModelCheckpoint):
     """Looks at every `period`-th epoch."""
 
-    def __init__(self, *args, period=1, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, filepath, *args, period=1, **kwargs):
+        super().__init__(with_suffix(filepath), *args, **kwargs)
+        self.filepath = os.fspath(filepath)
         self.period = period
 
     def on_epoch_end(self, epoch, logs=None):

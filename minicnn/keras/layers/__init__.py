@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from inspect import signature
 from typing import Any
 
 from minicnn import layers as core
-from minicnn.keras import _own_parts
+from minicnn.checks import check_choice
+from minicnn.keras import _calls, _own_parts
+from minicnn.keras._data_format import or_current
+from minicnn.keras._function_activations import activation
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
@@ -44,7 +48,6 @@ _OF_CLASS = {
     "BatchNormalization": {"beta_init": "beta_initializer", "gamma_init": "gamma_initializer"},
     "UpSampling1D": {"length": "size"},
 }
-_DATA_FORMATS = {"tf": None, "th": "channels_first", "default": None}
 _OLD_NAMES = {
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
@@ -65,6 +68,8 @@ _OLD_NAMES = {
     "BatchNormalizationV1": "BatchNormalization",
     "BatchNormalizationV2": "BatchNormalization",
 }
+_WITH_DATA_FORMAT = {n for n, c in core.CLASSES.items() if "data_format" in signature(c.__init__).parameters}
+_COUNTING = {n for n in core.CLASSES if n == "Dense" or n.startswith(("Conv", "SeparableConv"))}
 _STILL_THERE = {  # second names that today's Keras has too
     *(
         "Convolution1D",
@@ -95,14 +100,26 @@ def _translate(name, args, kwargs):
     if name.startswith(("Conv2D", "SeparableConv2D")):
         args, kwargs = _kernel_size(name, args, kwargs)
     kwargs = renamed(name, kwargs, _EVERYWHERE | _OF_CLASS.get(name, {}))
-    if kwargs.get("data_format") in _DATA_FORMATS:
-        kwargs["data_format"] = _DATA_FORMATS[kwargs["data_format"]]
+    if args and isinstance(args[0], float | str) and name in _COUNTING:
+        args = (int(args[0]), *args[1:])  # as Keras 2 did, whose scripts divide numbers of units
+    kwargs |= {n: int(kwargs[n]) for n in ("units", "filters") if isinstance(kwargs.get(n), float | str)}
+    if name == "Activation" and args:
+        args = (activation(args[0]), *args[1:])
+    if kwargs.get("activation") is not None:
+        kwargs["activation"] = activation(kwargs["activation"])
+    if name in _WITH_DATA_FORMAT and not _is_given("data_format", name, args):
+        kwargs["data_format"] = or_current(kwargs.get("data_format"))
     if name == "BatchNormalization" and kwargs.pop("mode", 0) != 0:
         raise ValueError("BatchNormalization(mode=…) was dropped by Keras 2; mode=0 is what there is")
     if name == "LeakyReLU":
         kwargs.setdefault("negative_slope", args[0] if args else 0.3)
         args = ()
     return args, kwargs
+
+
+def _is_given(argument, name, args):
+    """Whether an argument of the layer `name` is among the positional ones."""
+    return list(signature(core.CLASSES[name].__init__).parameters).index(argument) <= len(args)
 
 
 def _kernel_size(name, args, kwargs):
@@ -147,18 +164,44 @@ for _variables, _property in VARIABLES.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in core.CLASSES.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
-    globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_more)
+    globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_calls.METHODS, **_more)
 Layer = _own_parts.Layer
 Input = core.Input
 
 
 def _called_at_once(class_name):
-    def function(inputs: Any, **kwargs: Any) -> Any:
-        return globals()[class_name](**kwargs)(inputs)
+    def function(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        return globals()[class_name](*args, **kwargs)(inputs)
 
     function.__name__ = next(name for name, cls in _FUNCTIONS.items() if cls == class_name)
     function.__doc__ = f"``{class_name}(**kwargs)(inputs)``."
     return function
+
+
+_MODES = {"sum": "Add", "mul": "Multiply", "concat": "Concatenate", "ave": "Average", "max": "Maximum", "dot": "Dot"}
+
+
+def merge(inputs: Any, mode: str = "sum", concat_axis: int = -1, dot_axes: Any = -1, **kwargs: Any) -> Any:
+    """Keras 1's function: a layer of this mode, called at once.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+    mode : {"sum", "mul", "concat", "ave", "max", "dot"}
+    concat_axis, dot_axes : int
+        For "concat" and "dot".
+    **kwargs
+        name; output_shape is not used.
+
+    Raises
+    ------
+    ValueError
+        For another mode.
+    """
+    cls = _MODES[check_choice("mode", mode, tuple(_MODES))]
+    warn_once(f"merge(mode={mode!r}) is a function of Keras 1: today it is {cls}()(inputs)")
+    options = {"concat": {"axis": concat_axis}, "dot": {"axes": dot_axes}}.get(mode, {})
+    return globals()[cls](**options, name=kwargs.get("name"))(inputs)
 
 
 for _function, _name in _FUNCTIONS.items():
@@ -179,4 +222,4 @@ _NAMES = {"serialize": "minicnn.registry.to_plain", "deserialize": "minicnn.laye
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}
 )
-__all__ = sorted({*core.CLASSES, "Layer", "Input", *(f for f, c in _FUNCTIONS.items() if c in core.CLASSES)})
+__all__ = sorted({*core.CLASSES, "Lambda", "Layer", "Input", *(f for f, c in _FUNCTIONS.items() if c in core.CLASSES)})

@@ -14,5 +14,17 @@ _NAMES = {
         ("binary_focal_crossentropy", "categorical_focal_crossentropy", "huber", "log_cosh"), "minicnn.losses"
     ),
 }
-__getattr__ = lookup(__name__, ["minicnn.metrics"], names=_NAMES)
-__all__ = sorted(public_names(_core))
+_FUNCTIONS = (
+    *(
+        "binary_accuracy",
+        "binary_crossentropy",
+        "categorical_accuracy",
+        "categorical_crossentropy",
+        "mean_squared_error",
+    ),
+    *("mean_absolute_error", "sparse_categorical_accuracy", "sparse_categorical_crossentropy"),
+    *("top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy"),
+)
+_OLD = {"cosine_proximity": "cosine_similarity", "kullback_leibler_divergence": "kl_divergence", "logcosh": "log_cosh"}
+__getattr__ = lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD)
+__all__ = sorted({*public_names(_core), *_FUNCTIONS})

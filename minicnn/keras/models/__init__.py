@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.utils._helpers import get_custom_objects
+from minicnn.saving.formats import formats
 
 _NO_EFFECT = ""
 _LOADING = dict.fromkeys(
@@ -36,6 +38,28 @@ _COMPILE = {
 _OLD_METRICS = {"acc": "accuracy", "val_acc": "val_accuracy", "lr": "learning_rate"}
 
 
+_OLD_LOSSES = {
+    "cosine_proximity": "cosine_similarity",
+    "kullback_leibler_divergence": "kl_divergence",
+    "logcosh": "log_cosh",
+    "cosine": "cosine_similarity",
+}
+
+
+def _today(value):
+    """Names of losses and metrics in arguments of `compile` as they are called today."""
+    if isinstance(value, str) and value in _OLD_LOSSES:
+        warn_once(f"compile({value!r}) is a name of an older Keras: today it is {_OLD_LOSSES[value]!r}")
+        return _OLD_LOSSES[value]
+    if isinstance(value, list | tuple):
+        return [_today(part) for part in value]
+    return {name: _today(part) for name, part in value.items()} if type(value) is dict else value
+
+
+def _listed(callbacks):
+    return callbacks if isinstance(callbacks, list | tuple) else [] if callbacks is None else [callbacks]
+
+
 class _OldLogs(dict):
     """A history in which 'acc' finds 'accuracy', as it was called before Keras 2.3, and the reverse."""
 
@@ -52,11 +76,22 @@ class _OldMethods:
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
-        super().compile(optimizers.get(optimizer), *args, **without("compile", kwargs, _COMPILE))
+        if isinstance(kwargs.get("metrics"), str):  # as Keras 2 took it
+            kwargs["metrics"] = [kwargs["metrics"]]
+        kwargs = {n: _today(v) if n in ("loss", "metrics", "weighted_metrics") else v for n, v in kwargs.items()}
+        args = tuple(map(_today, args[:1])) + args[1:]
+        own = _of_one_model(optimizers.get(optimizer), self)
+        super().compile(own, *args, **without("compile", kwargs, _COMPILE))
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
         kwargs = renamed("fit", without("fit", kwargs, _LOADING), _FIT)
+        if kwargs.get("class_weight") == "auto":
+            warn_once("fit(class_weight='auto') was no more than None in Keras 1 and 2; class_weight='balanced' is")
+            kwargs["class_weight"] = None
+        if isinstance(kwargs.get("validation_data"), tuple | list):
+            for callback in _listed(kwargs.get("callbacks")):
+                callback.validation_data = list(kwargs["validation_data"])  # as Keras had it before 2.4
         history = super().fit(x, y, *args, **kwargs)
         history.history = _OldLogs(history.history)
         return history
@@ -146,15 +181,37 @@ class _OldMethods:
         super().load_weights(filepath, *args, by_name=by_name, **kwargs)
 
 
+_compiled_with: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # optimizer → a weak reference to its model
+
+
+def _of_one_model(optimizer, model):
+    """The optimizer, or a copy where another model was compiled with it: GANs of Keras 2 share one."""
+    first = _compiled_with.get(optimizer)
+    if first is not None and first() not in (None, model):
+        warn_once("compile: an optimizer holds the state of one model, so that the second one gets a copy of it")
+        optimizer = optimizers.get(type(optimizer).from_config(optimizer.get_config()))
+    _compiled_with[optimizer] = ref(model)
+    return optimizer
+
+
+def with_suffix(filepath: Any) -> str:
+    """The path, with .h5 where its name is of no format: such a name was one of an HDF5 file in Keras 2."""
+    path = os.fspath(filepath).rstrip("/")
+    return path if path.lower().endswith((*formats(), ".onnx")) else f"{path}.h5"
+
+
 def _write(write, filepath, save_format, args, kwargs):
     """Call `write`; an HDF5 file may have any name, as in Keras 2."""
-    path = os.fspath(filepath)
+    path = os.fspath(filepath).rstrip("/")
     if save_format in ("tf", "tensorflow"):
         raise ValueError(
             "minicnn does not write TensorFlow's SavedModel: give a name that ends with .keras, .h5 or .safetensors. "
             f"Received: {path!r}, save_format={save_format!r}"
         )
-    if save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5")):
+    is_nameless = with_suffix(path) != path
+    if is_nameless:
+        warn_once(f"save({path!r}): a name without .keras, .h5 or .safetensors is written as HDF5, as Keras 2 did")
+    if is_nameless or (save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5"))):
         folder, name = os.path.split(path)
         with tempfile.TemporaryDirectory(prefix=".minicnn-", dir=folder or ".") as own:
             write(os.path.join(own, f"{name}.h5"), *args, **kwargs)

@@ -1,5 +1,6 @@
 """``keras.ops``: functions on arrays, and on a model's tensors."""
 
+from minicnn import activations
 from minicnn.keras import _operations
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import (
@@ -14,9 +15,11 @@ from minicnn.keras._operations import (
     shape,
     sparse_categorical_crossentropy,
 )
+from minicnn.layers.activations import stands_for
 
 _FUNCTIONS = {name: _operations.either(name) for name in (*_operations.NUMPY, *_operations.ACTIVATIONS)}
 globals().update(_FUNCTIONS)
+stands_for(*(_FUNCTIONS[name] for name in _operations.ACTIVATIONS if name in activations.__all__))
 
 __getattr__ = lookup(__name__)
 __all__ = ["cast", "convert_to_numpy", "convert_to_tensor", "is_keras_tensor", "logsumexp", "one_hot", "shape"]

@@ -32,7 +32,8 @@ class LearningRate(float):
         """The number."""
         return float(self)
 
-    value = read_value = numpy
+    value = read_value = get_value = numpy
+    set_value = assign
 
 
 def _learning_rate(optimizer):
@@ -74,11 +75,18 @@ def _with_decay(name, decay, args, kwargs):
     return {**kwargs, "learning_rate": InverseTimeDecay(float(rate), 1, float(decay))}
 
 
+def _decay(optimizer):
+    """Keras 2's ``decay``: 0 unless the rate is 1 / (1 + decay · iterations)."""
+    rate = core.Optimizer.learning_rate.fget(optimizer)
+    return rate.decay_rate if isinstance(rate, InverseTimeDecay) else 0.0
+
+
 for _name, _class in _CLASSES.items():
     if _name != "Optimizer":
         _lr = property(_learning_rate, _set_learning_rate)
         _rate = property(_rate_or_schedule, _class.learning_rate.fset)
-        globals()[_name] = translated(_class, partial(_translate, _name), __name__, lr=_lr, learning_rate=_rate)
+        _own = {"lr": _lr, "learning_rate": _rate, "decay": property(_decay)}
+        globals()[_name] = translated(_class, partial(_translate, _name), __name__, **_own)
 Optimizer = core.Optimizer
 
 
@@ -101,5 +109,8 @@ def translate(optimizer: core.Optimizer) -> core.Optimizer:
     return optimizer
 
 
-__getattr__ = lookup(__name__, ["minicnn.optimizers"], names={"serialize": "minicnn.registry.to_plain"})
+_LOWER_CASE = {name.lower(): name for name in ("Adagrad", "Adadelta", "Adamax", "Nadam")}  # as Keras 1 and 2 had them
+__getattr__ = lookup(
+    __name__, ["minicnn.optimizers"], names={"serialize": "minicnn.registry.to_plain"}, old=_LOWER_CASE
+)
 __all__ = sorted(_CLASSES)

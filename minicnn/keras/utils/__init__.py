@@ -17,9 +17,8 @@ _NAMES = {
         ),
         "minicnn.keras.utils._helpers",
     ),
-    **dict.fromkeys(
-        ("image_dataset_from_directory", "load_img", "img_to_array", "array_to_img", "save_img"), "minicnn.images"
-    ),
+    **dict.fromkeys(("image_dataset_from_directory", "load_img"), "minicnn.images"),
+    **dict.fromkeys(("img_to_array", "array_to_img", "save_img"), "minicnn.keras.preprocessing.image"),
 }
 
 __getattr__ = lookup(__name__, ["minicnn.utils"], names=_NAMES, old={"plot": "plot_model"})

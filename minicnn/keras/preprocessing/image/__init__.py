@@ -1,7 +1,38 @@
 """``keras.preprocessing.image``."""
 
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
 from minicnn import images as _core
+from minicnn.keras import _data_format
 from minicnn.keras._names import lookup
+from minicnn.keras._translation import renamed, translated
+
+
+def _translate(args, kwargs):
+    kwargs = renamed("ImageDataGenerator", kwargs, {"dim_ordering": "data_format"})
+    return args, {**kwargs, "data_format": _data_format.or_current(kwargs.get("data_format"))}
+
+
+def _in_current_format(function):
+    @wraps(function)
+    def in_format(x: Any, data_format: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        kwargs = renamed(function.__name__, kwargs, {"dim_ordering": "data_format"})
+        return function(x, _data_format.or_current(kwargs.pop("data_format", data_format)), *args, **kwargs)
+
+    return in_format
+
+
+ImageDataGenerator = translated(_core.ImageDataGenerator, _translate, __name__)
+img_to_array, array_to_img = map(_in_current_format, (_core.img_to_array, _core.array_to_img))
+
+
+def save_img(path: Any, x: Any, data_format: str | None = None, *args: Any, **kwargs: Any) -> None:
+    """`minicnn.images.save_img`, of an image whose channels are where `image_data_format` says."""
+    _core.save_img(path, x, _data_format.or_current(data_format), *args, **kwargs)
+
 
 __getattr__ = lookup(__name__, ["minicnn.images"], names={"DirectoryIterator": "minicnn.images.FileIterator"})
 __all__ = sorted({*_core.__all__, "DirectoryIterator"})

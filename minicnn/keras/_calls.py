@@ -1,0 +1,54 @@
+"""Subclasses of layers with a `call` of their own, in which ``super().call(inputs)`` is the layer itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from minicnn import layers
+from minicnn.graph import Node, Tensor
+
+
+def call(self: layers.Layer, inputs: Any, training: bool | None = None) -> Any:
+    """What the layer computes; a subclass may make more of it, of what can be done to a model's tensors."""
+    vars(self)["_is_itself"] = True
+    try:
+        return layers.Layer.__call__(self, inputs, training=training)
+    finally:
+        del vars(self)["_is_itself"]
+
+
+def _has_own(layer):
+    return type(layer).call is not call and "_is_itself" not in vars(layer)
+
+
+def _called(layer, inputs, training):
+    options = {"training": training} if "training" in signature(layer.call).parameters else {}
+    return layer.call(inputs[0] if len(inputs) == 1 else list(inputs), **options)
+
+
+def call_symbolically(self: layers.Layer, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
+    """The place in the graph of the layer, or of the last one of its own `call`."""
+    if not _has_own(self):
+        return type(self).core_class.call_symbolically(self, tensors, training)
+    result = _called(self, tensors, training)
+    self._built = True
+    return result.node
+
+
+def call_on_arrays(self: layers.Layer, arrays: Sequence[Any], training: bool) -> Any:
+    """What the layer, or its own `call`, gives for arrays."""
+    if not _has_own(self):
+        return type(self).core_class.call_on_arrays(self, arrays, training)
+    return np.asarray(_called(self, [np.asarray(a) for a in arrays], training))
+
+
+METHODS: dict[str, Any] = {
+    "call": call,
+    "calls_layers": True,
+    "call_symbolically": call_symbolically,
+    "call_on_arrays": call_on_arrays,
+}

@@ -1,0 +1,65 @@
+"""Functions as activations: ``Dense(8, activation=lambda x: x * K.sigmoid(x))``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, Self
+
+from minicnn import layers
+from minicnn.hints import Config
+from minicnn.keras.utils._helpers import get_custom_objects
+from minicnn.layers import activations
+from minicnn.registry import custom_object
+
+
+@activations.register
+class FunctionActivation(layers.Lambda):
+    """A function of arrays as an activation, differentiated as it runs; files hold its name alone.
+
+    Parameters
+    ----------
+    function : callable
+    **kwargs
+        name, …, of any layer.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], **kwargs: Any) -> None:
+        super().__init__(function, **kwargs)
+
+    def get_config(self) -> Config:
+        """The function by its name."""
+        return {"function": getattr(self.function, "__name__", repr(self.function)), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: Any) -> Self:
+        """An activation from what `get_config` returned; the function comes from ``custom_objects=``.
+
+        Raises
+        ------
+        ValueError
+            If it is not there.
+        """
+        name = config["function"]
+        function = custom_object(name) or get_custom_objects().get(name)
+        if function is None:
+            _refuse(name)
+        return cls(function)
+
+
+def _refuse(name) -> NoReturn:
+    raise ValueError(
+        f"the model has a function as an activation, which no file holds: load_model(…, custom_objects={{'{name}': "
+        f"{name}}}). Received: no function of this name"
+    )
+
+
+def activation(value: Any) -> Any:
+    """What minicnn takes for an ``activation=``: names in `get_custom_objects`, and functions, become layers."""
+    if isinstance(value, str):
+        value = get_custom_objects().get(value, value)
+    if not callable(value) or isinstance(value, type | layers.Layer):
+        return value
+    try:
+        return activations.get(value)
+    except (TypeError, ValueError):
+        return FunctionActivation(value)

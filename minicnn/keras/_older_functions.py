@@ -1,0 +1,208 @@
+"""What ``keras.backend`` has beyond ``keras.ops``: functions of arrays, as Keras 1 and 2 called them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minicnn import random as seeds
+from minicnn.differentiation import Recorded, value_of
+from minicnn.keras import ops
+from minicnn.keras import random as numbers
+from minicnn.keras._names import NotInMinicnn
+from minicnn.keras._operations import is_symbolic
+from minicnn.keras._own_parts import Variable
+from minicnn.settings import floatx
+
+random_normal, random_uniform, truncated_normal = numbers.normal, numbers.uniform, numbers.truncated_normal
+
+
+def random_binomial(shape: Sequence[int], p: float = 0.0, dtype: Any = None, seed: int | None = None) -> Recorded:
+    """1 with probability p, else 0."""
+    return numbers.binomial(shape, 1, p, dtype, seed)
+
+
+random_bernoulli = random_binomial
+
+
+def random_normal_variable(
+    shape: Sequence[int], mean: float, scale: float, dtype: Any = None, name: str | None = None, seed: int | None = None
+) -> Variable:
+    """A variable of normally distributed numbers."""
+    return Variable(numbers.normal(shape, mean, scale, dtype, seed).value)
+
+
+def random_uniform_variable(
+    shape: Sequence[int], low: float, high: float, dtype: Any = None, name: str | None = None, seed: int | None = None
+) -> Variable:
+    """A variable of uniformly distributed numbers."""
+    return Variable(numbers.uniform(shape, low, high, dtype, seed).value)
+
+
+def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, name: str | None = None) -> np.ndarray:
+    """An array of a value."""
+    value = np.asarray(value, dtype or floatx())
+    return value if shape is None else np.broadcast_to(value, tuple(shape)).copy()
+
+
+def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: None = None) -> Variable:
+    """A number or an array that `set_value` changes."""
+    return Variable(value)
+
+
+def update(x: Any, new_x: Any) -> Any:
+    """Set a variable."""
+    x.assign(value_of(new_x))
+    return x
+
+
+def update_add(x: Any, increment: Any) -> Any:
+    """Add to a variable."""
+    return update(x, np.asarray(x) + value_of(increment))
+
+
+def update_sub(x: Any, decrement: Any) -> Any:
+    """Subtract from a variable."""
+    return update(x, np.asarray(x) - value_of(decrement))
+
+
+def batch_set_value(tuples: Sequence[tuple[Any, Any]]) -> None:
+    """Set several variables."""
+    for x, value in tuples:
+        x.assign(value)
+
+
+def stop_gradient(variables: Any) -> Any:
+    """The numbers, without their history."""
+    return value_of(variables)
+
+
+def l2_normalize(x: Any, axis: int | None = None) -> Any:
+    """x divided by its length along an axis."""
+    if is_symbolic(x):
+        raise NotInMinicnn("keras.backend.l2_normalize works on arrays here: call it in a Lambda or a layer", name=None)
+    return x / np.sqrt(np.maximum(np.sum(np.square(x), axis=axis, keepdims=True), 1e-12))
+
+
+def batch_dot(x: Any, y: Any, axes: int | Sequence[int] | None = None) -> Any:
+    """The products of the samples of x and y, along one axis of each; of vectors, (N, 1)."""
+    first, second = ops.shape(x), ops.shape(y)
+    axes = (axes, axes) if isinstance(axes, int) else axes or (len(first) - 1, max(len(second) - 2, 1))
+    a = np.moveaxis(x, axes[0], -1) if len(first) > 2 else np.reshape(x, (first[0], 1, first[1]))
+    b = np.moveaxis(y, axes[1], 1) if len(second) > 2 else np.reshape(y, (second[0], second[1], 1))
+    product = a @ b
+    if len(first) == len(second) == 2:
+        return np.reshape(product, (first[0], 1))
+    return np.squeeze(product, axis=1 if len(first) == 2 else -1) if 2 in (len(first), len(second)) else product
+
+
+def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Any:
+    """x with a number for each channel added."""
+    return x + (np.reshape(bias, (-1, *[1] * (len(ops.shape(x)) - 2))) if data_format == "channels_first" else bias)
+
+
+def switch(condition: Any, then_expression: Any, else_expression: Any) -> Any:
+    """`then_expression` where the condition holds, else `else_expression`; both may be functions."""
+    then, other = (e() if callable(e) else e for e in (then_expression, else_expression))
+    return np.where(value_of(condition), then, other)
+
+
+def in_train_phase(x: Any, alt: Any, training: Any = None) -> Any:
+    """x where ``training`` is true, else `alt`; both may be functions."""
+    chosen = x if training else alt
+    return chosen() if callable(chosen) else chosen
+
+
+def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
+    """`alt` where ``training`` is true, else x; both may be functions."""
+    return in_train_phase(alt, x, training)
+
+
+def dropout(x: Any, level: float, noise_shape: Sequence[int] | None = None, seed: int | None = None) -> Any:
+    """x with a part of the numbers set to 0, and the others divided by the part that stays."""
+    kept = numbers.binomial(noise_shape or ops.shape(x), 1, 1 - level, None, seed).value
+    return x * (kept / (1 - level)).astype(floatx())
+
+
+def gather(reference: Any, indices: Any) -> Any:
+    """The entries of the first axis at these places."""
+    return reference[np.asarray(value_of(indices)).astype(int)]
+
+
+def repeat_elements(x: Any, rep: int, axis: int) -> Any:
+    """Each entry of an axis `rep` times."""
+    return np.repeat(x, rep, axis=axis)
+
+
+def reverse(x: Any, axes: int | Sequence[int]) -> Any:
+    """x turned round along axes."""
+    axes = (axes,) if isinstance(axes, int) else axes
+    return x[tuple(slice(None, None, -1) if a in axes else slice(None) for a in range(len(ops.shape(x))))]
+
+
+def cumprod(x: Any, axis: int = 0) -> np.ndarray:
+    """Products of all numbers up to each."""
+    return np.cumprod(np.asarray(x), axis=axis)
+
+
+def dtype(x: Any) -> str:
+    """The name of the dtype; of a model's tensor, the one that models compute in."""
+    return floatx() if is_symbolic(x) else str(value_of(x).dtype)
+
+
+def count_params(x: Any) -> int:
+    """How many numbers there are."""
+    return int(np.prod(ops.shape(x)))
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether x is a model's tensor, or a recorded array."""
+    return is_symbolic(x) or isinstance(x, Recorded)
+
+
+def is_sparse(tensor: Any) -> bool:
+    """False: nothing is sparse."""
+    return False
+
+
+def in_top_k(predictions: Any, targets: Any, k: int) -> np.ndarray:
+    """Whether the class of each sample is among its k most probable ones, (N,)."""
+    p = np.asarray(value_of(predictions))
+    own = p[np.arange(len(p)), np.asarray(value_of(targets)).astype(int).reshape(-1)]
+    return (p > own[:, None]).sum(axis=-1) < k
+
+
+def name_scope(name: str) -> Any:
+    """Does nothing."""
+    return nullcontext(name)
+
+
+def get_uid(prefix: str = "") -> int:
+    """A number that was not given before."""
+    return seeds.next_seed() % 2**31
+
+
+def manual_variable_initialization(value: bool) -> None:
+    """Does nothing."""
+
+
+def gradients(loss: Any, variables: Any) -> NoReturn:
+    """Refused.
+
+    Raises
+    ------
+    NotInMinicnn
+        Always: what to do instead.
+    """
+    raise NotInMinicnn(
+        "minicnn has no keras.backend.gradients, as a model's tensors hold no numbers: "
+        "minicnn.differentiation has gradients of functions on arrays",
+        name="gradients",
+    )
+
+
+__all__ = [n for n, v in globals().items() if callable(v) and getattr(v, "__module__", "").startswith("minicnn.keras.")]
+__all__ = [n for n in __all__ if n not in ("NotInMinicnn", "Variable", "is_symbolic") and not n.startswith("_")]

@@ -1,0 +1,451 @@
+"""What scripts of Keras 1 and 2 do besides: images with the channels first, functions in layers, estimators."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import keras
+from minicnn.keras import backend as K
+from minicnn.keras import layers, models
+from minicnn.keras.preprocessing.image import ImageDataGenerator
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+def classifier(shape):
+    """A small network on images of a shape, whichever way their axes are."""
+    model = models.Sequential()
+    model.add(layers.Convolution2D(4, 3, 3, border_mode="same", activation="relu", input_shape=shape))
+    model.add(layers.MaxPooling2D(pool_size=(2, 2)))
+    model.add(layers.SeparableConv2D(3, (3, 3)))
+    model.add(layers.UpSampling2D((2, 2)))
+    model.add(layers.Flatten())
+    model.add(layers.Dense(3, activation="softmax"))
+    model.compile(loss="sparse_categorical_crossentropy", optimizer="sgd", metrics="accuracy")
+    return model
+
+
+# ------------------------------------------------------------------------------------------------------ channels first
+
+
+def test_channels_first_for_all_layers(small):
+    x, y = small
+    last = classifier((8, 8, 1))
+    K.set_image_dim_ordering("th")
+    assert (K.image_dim_ordering(), K.image_data_format()) == ("th", "channels_first")
+    first = classifier((1, 8, 8))
+    assert [layer.output_shape for layer in first.layers[:3]] == [(None, 4, 8, 8), (None, 4, 4, 4), (None, 3, 2, 2)]
+    first.set_weights(last.get_weights())
+    moved = np.moveaxis(x, -1, 1)  # (32, 1, 8, 8)
+    for _ in range(2):
+        assert np.allclose(first.train_on_batch(moved, y), last.train_on_batch(x, y), atol=1e-6)
+    assert np.allclose(first.predict(moved), last.predict(x), atol=1e-6)
+    K.set_image_dim_ordering("tf")
+    assert classifier((8, 8, 1)).layers[0].output_shape == (None, 8, 8, 4)
+
+
+def test_a_layer_that_is_told_is_not_changed():
+    K.set_image_data_format("channels_first")
+    image = layers.Input((8, 8, 3))
+    assert layers.Conv2D(2, 3, data_format="channels_last")(image).shape == (None, 6, 6, 2)
+    assert layers.MaxPooling2D((2, 2), None, "valid", "channels_last")(image).shape == (None, 4, 4, 3)
+    assert layers.MaxPooling2D(dim_ordering="tf")(image).shape == (None, 4, 4, 3)
+    assert layers.MaxPooling2D(dim_ordering="default")(image).shape == (None, 8, 4, 1)
+    assert mc.layers.MaxPooling2D()(image).shape == (None, 4, 4, 3)  # minicnn's own names know no such setting
+
+
+def test_channels_first_in_a_file(small, tmp_path):
+    x, _ = small
+    K.set_image_data_format("channels_first")
+    model = classifier((1, 8, 8))
+    model.save("first.h5")
+    text = model.to_json()
+    K.set_image_data_format("channels_last")
+    moved = np.moveaxis(x, -1, 1)
+    expected = model.predict(moved)
+    loaded = models.load_model("first.h5")
+    assert np.allclose(loaded.predict(moved), expected)
+    again = models.model_from_json(text)
+    again.load_weights("first.h5")
+    assert np.allclose(again.predict(moved), expected)
+
+
+@pytest.mark.parametrize(
+    "options", [{"featurewise_center": True, "featurewise_std_normalization": True}, {"rescale": 2}]
+)
+def test_generators_of_images_with_the_channels_first(options):
+    x = np.random.default_rng(0).random((12, 6, 5, 3), np.float32)
+    changes = {"rotation_range": 30, "width_shift_range": 0.2, "horizontal_flip": True, "channel_shift_range": 0.1}
+    last = ImageDataGenerator(**options, **changes)
+    last.fit(x)
+    expected = next(last.flow(x, batch_size=4, seed=3))
+    K.set_image_data_format("channels_first")
+    first = ImageDataGenerator(**options, **changes)
+    moved = np.moveaxis(x, -1, 1)  # (12, 3, 6, 5)
+    first.fit(moved)
+    found = next(first.flow(moved, batch_size=4, seed=3))
+    assert found.shape == (4, 3, 6, 5)
+    assert np.allclose(np.moveaxis(found, 1, -1), expected, atol=1e-5)
+    assert first.random_transform(moved[0], seed=1).shape == (3, 6, 5)
+
+
+def test_pictures_with_the_channels_first(folder):
+    K.set_image_data_format("channels_first")
+    batches = ImageDataGenerator(rescale=1 / 255).flow_from_directory(folder / "train", (10, 9), batch_size=4)
+    assert batches.image_shape == (3, 10, 9)
+    assert next(batches)[0].shape == (4, 3, 10, 9)
+    from minicnn.keras.preprocessing.image import array_to_img, img_to_array, load_img
+
+    picture = load_img(folder / "train" / "cats" / "cats.0.png")
+    assert img_to_array(picture).shape == (3, 12, 14)
+    assert img_to_array(picture, dim_ordering="tf").shape == (12, 14, 3)
+    assert array_to_img(np.zeros((3, 4, 5))).size == (5, 4)
+
+
+def test_colour_pictures_come_with_the_channels_first():
+    K.set_image_data_format("channels_first")
+    (x, y), (x_test, _) = keras.datasets.cifar10.load_data()
+    assert (x.shape, y.shape, x_test.shape) == ((64, 3, 32, 32), (64, 1), (32, 3, 32, 32))
+
+
+# ------------------------------------------------------------------------------------------------- functions in layers
+
+
+def test_a_siamese_network(small):
+    x, y = small
+
+    def euclidean_distance(vectors):
+        a, b = vectors
+        return K.sqrt(K.maximum(K.sum(K.square(a - b), axis=1, keepdims=True), K.epsilon()))
+
+    def contrastive_loss(y_true, y_pred):
+        return K.mean(y_true * K.square(y_pred) + (1 - y_true) * K.square(K.maximum(1 - y_pred, 0)))
+
+    def accuracy(y_true, y_pred):
+        return K.mean(K.equal(y_true, K.cast(y_pred < 0.5, y_true.dtype)))
+
+    base = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(6, activation="tanh")])
+    left, right = layers.Input(shape=(8, 8, 1)), layers.Input(shape=(8, 8, 1))
+    apart = layers.Lambda(euclidean_distance, output_shape=lambda shapes: (shapes[0][0], 1))([base(left), base(right)])
+    model = models.Model([left, right], apart)
+    model.compile(loss=contrastive_loss, optimizer=keras.optimizers.RMSprop(), metrics=[accuracy])
+    same = (y == y[::-1]).astype("float32")
+    losses = model.fit([x, x[::-1]], same, epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < 0.8 * losses[0]
+    a, b = (base.predict(v) for v in (x, x[::-1]))
+    expected = np.sqrt(np.maximum(((a - b) ** 2).sum(1, keepdims=True), 1e-7))
+    assert np.allclose(model.predict([x, x[::-1]]), expected, atol=1e-5)
+
+
+def test_numbers_are_drawn_anew_in_a_layer(small):
+    x, _ = small
+
+    def sampling(args):
+        mean, log_var = args
+        noise = K.random_normal(shape=(K.shape(mean)[0], 3), mean=0.0, stddev=1.0)
+        return mean + K.exp(0.5 * log_var) * noise
+
+    image = layers.Input((8, 8, 1))
+    flat = layers.Flatten()(image)
+    z = layers.Lambda(sampling, output_shape=(3,))([layers.Dense(3)(flat), layers.Dense(3)(flat)])
+    model = models.Model(image, layers.Dense(64, activation="sigmoid")(z))
+    model.compile("adam", "binary_crossentropy")
+    assert not np.allclose(model.predict(x), model.predict(x))
+    before = model.get_weights()
+    model.fit(x, x.reshape(-1, 64), verbose=0)
+    assert not any(np.allclose(a, b, atol=0) for a, b in zip(before, model.get_weights(), strict=True))
+    runs = []
+    for _ in range(2):
+        mc.utils.set_random_seed(5)
+        runs.append(model.predict(x))
+    assert np.array_equal(*runs)
+    scaled = models.Model(image, layers.Lambda(lambda v: v * K.random_uniform(shape=(1,)))(flat))  # no constant
+    assert not np.allclose(scaled.predict(x), scaled.predict(x))
+
+
+def test_distributions():
+    for draw, low, high in (
+        (K.random_normal, -0.1, 0.1),
+        (K.truncated_normal, -0.1, 0.1),
+        (K.random_uniform, 0.4, 0.6),
+    ):
+        numbers = draw((50, 60)).numpy()
+        assert low < numbers.mean() < high, draw
+        assert numbers.dtype == np.float32
+    assert abs(K.truncated_normal((50, 60), stddev=0.5).numpy()).max() <= 1
+    assert abs(K.random_normal((50, 60), 3, 0.1).numpy().mean() - 3) < 0.01
+    assert abs(K.random_binomial((50, 60), p=0.2).numpy().mean() - 0.2) < 0.05
+    assert np.array_equal(K.random_normal((4,), seed=1).numpy(), K.random_normal((4,), seed=1).numpy())
+
+
+def test_functions_of_the_backend():
+    rng = np.random.default_rng(2)
+    a, b = rng.random((4, 3)), rng.random((4, 3))
+    assert np.allclose(K.l2_normalize(a, axis=1), [row / np.sqrt((row**2).sum()) for row in a])
+    assert np.allclose(K.batch_dot(a, b, axes=1), [[(p * q).sum()] for p, q in zip(a, b, strict=True)])
+    m, n = rng.random((4, 2, 3)), rng.random((4, 3, 5))
+    assert np.allclose(K.batch_dot(m, n), [p @ q for p, q in zip(m, n, strict=True)])
+    assert np.allclose(K.batch_dot(a, n, axes=(1, 1)), [p @ q for p, q in zip(a, n, strict=True)])
+    assert K.bias_add(np.zeros((2, 3, 4, 5)), np.arange(3), "channels_first")[0, 2, 0, 0] == 2
+    assert np.allclose(K.switch(a > 0.5, lambda: a, b), np.where(a > 0.5, a, b))
+    assert K.in_train_phase(1, 2, training=True) == K.in_test_phase(2, 1, training=True) == 1
+    assert np.allclose(K.reverse(m, axes=1), m[:, ::-1])
+    assert np.allclose(K.gather(a, [2, 0]), a[[2, 0]])
+    assert np.allclose(K.repeat_elements(a, 2, axis=1), np.repeat(a, 2, 1))
+    assert K.in_top_k(np.array([[0.1, 0.6, 0.3]] * 2), [2, 0], 2).tolist() == [True, False]
+    assert (K.dtype(K.constant(1)), K.count_params(m), K.is_tensor(a)) == ("float32", 24, False)
+    dropped = K.dropout(np.ones((50, 60)), 0.25)
+    assert set(np.unique(dropped).round(4)) == {0, np.float64(1.3333)}
+    with K.name_scope("block"):
+        count = K.variable(2.0)
+    K.update_add(count, 3)
+    K.update_sub(count, 1)
+    assert K.get_value(count) == 4
+    with pytest.raises(ImportError, match=r"no keras.backend.gradients"):
+        K.gradients(a, b)
+
+
+def test_outputs_of_layers_as_functions(small):
+    x, _ = small
+    model = classifier((8, 8, 1))
+    inside = models.Model(model.input, model.layers[1].output).predict(x)
+    assert np.allclose(
+        K.function([model.layers[0].input, K.learning_phase()], [model.layers[1].output])([x, 0])[0], inside
+    )
+    assert np.allclose(K.function(model.input, model.layers[1].output)(x), inside)
+    both = K.function([model.input], [layer.output for layer in model.layers[:2]])([x])
+    assert [v.shape for v in both] == [(32, 8, 8, 4), (32, 4, 4, 4)]
+
+
+# ------------------------------------------------------------------------------------------------------------ training
+
+
+def test_lower_case_optimizers():
+    for name in ("sgd", "adam", "rmsprop", "adagrad", "adadelta", "adamax", "nadam"):
+        optimizer = getattr(keras.optimizers, name)(lr=0.25)
+        assert type(optimizer).__name__.lower() == name
+        assert optimizer.lr == 0.25
+
+
+def test_one_optimizer_for_the_models_of_a_gan(small):
+    x, _ = small
+    optimizer = keras.optimizers.Adam(0.002, 0.5)
+    judge = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(1, activation="sigmoid")])
+    judge.compile(loss="binary_crossentropy", optimizer=optimizer, metrics=["accuracy"])
+    maker = models.Sequential([layers.Dense(64, input_dim=5, activation="tanh"), layers.Reshape((8, 8, 1))])
+    noise = layers.Input(shape=(5,))
+    judge.trainable = False
+    both = models.Model(noise, judge(maker(noise)))
+    both.compile(loss="binary_crossentropy", optimizer=optimizer)
+    assert judge.optimizer is optimizer
+    assert both.optimizer.get_config() == optimizer.get_config()
+    z = np.random.default_rng(0).normal(size=(32, 5))
+    for _ in range(3):
+        judge.train_on_batch(x, np.ones((32, 1)))
+        judge.train_on_batch(maker.predict(z), np.zeros((32, 1)))
+        kept = judge.get_weights()[0]
+        both.train_on_batch(z, np.ones((32, 1)))
+        assert np.array_equal(judge.get_weights()[0], kept)
+    assert (int(judge.optimizer.iterations), int(both.optimizer.iterations)) == (6, 3)
+    judge.trainable = True
+    judge.compile(loss="binary_crossentropy", optimizer=optimizer)
+    assert judge.optimizer is optimizer
+
+
+def test_files_of_any_name(small):
+    x, y = small
+    model = classifier((8, 8, 1))
+    kept = keras.callbacks.ModelCheckpoint("best_model", monitor="acc", save_best_only=True, mode="max")
+    each = keras.callbacks.ModelCheckpoint("weights.{epoch:02d}.ckpt", save_weights_only=True)
+    model.fit(x, y, verbose=0, callbacks=[kept, each])
+    expected = model.predict(x)
+    assert np.allclose(models.load_model("best_model").predict(x), expected)
+    model.save("folder_like/")
+    assert np.allclose(models.load_model("folder_like").predict(x), expected)
+    model.save_weights("./checkpoint")
+    for name in ("./checkpoint", "weights.01.ckpt"):
+        other = classifier((8, 8, 1))
+        other.load_weights(name)
+        assert np.allclose(other.predict(x), expected)
+
+
+def test_noise_on_labels_of_two_classes(small):
+    x, y = small
+    model = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(1, activation="sigmoid")])
+    model.compile(loss="binary_crossentropy", optimizer=keras.optimizers.RMSprop(lr=0.0008, clipvalue=1.0, decay=1e-8))
+    labels = (y > 0).astype("float64")[:, None] + 0.05
+    with pytest.warns(UserWarning, match="targets from 0 to 1. Received: 1.05"):
+        found = model.train_on_batch(x, labels)
+    kernel, bias = (w.astype(np.float64) for w in classifier_weights(model, x, labels))
+    p = 1 / (1 + np.exp(-(x.reshape(32, -1) @ kernel + bias)))
+    assert np.isclose(found, -(labels * np.log(p) + (1 - labels) * np.log(1 - p)).mean(), atol=1e-5)
+
+
+def classifier_weights(model, x, labels):
+    """The weights before the first update, of a model like this one."""
+    mc.utils.set_random_seed(1)
+    again = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(1, activation="sigmoid")])
+    return again.get_weights()
+
+
+def test_estimators(small):
+    pytest.importorskip("sklearn")
+    from minicnn.keras.wrappers.scikit_learn import KerasClassifier, KerasRegressor
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+
+    x, y = small
+    x = x.reshape(32, -1)
+
+    def build(units=2, loss="categorical_crossentropy"):
+        model = models.Sequential(
+            [layers.Dense(units, activation="relu", input_dim=64), layers.Dense(3, activation="softmax")]
+        )
+        model.compile(loss=loss, optimizer="adam", metrics=["accuracy"])
+        return model
+
+    grid = GridSearchCV(KerasClassifier(build_fn=build, verbose=0), {"units": [2, 3], "nb_epoch": [1]}, cv=2)
+    found = grid.fit(x, np.array(["a", "b", "c"])[y])
+    assert set(found.best_params_) == {"units", "nb_epoch"}
+    assert set(found.predict(x)) <= {"a", "b", "c"}
+    assert found.best_estimator_.predict_proba(x).shape == (32, 3)
+    one_hot = KerasClassifier(build_fn=build, epochs=1, verbose=0).fit(x, keras.utils.to_categorical(y, 3))
+    assert one_hot.score(x, y) == np.mean(one_hot.predict(x) == y)
+
+    def regression():
+        model = models.Sequential([layers.Dense(1, input_dim=64)])
+        model.compile("sgd", "mse")
+        return model
+
+    scores = cross_val_score(KerasRegressor(build_fn=regression, epochs=1, batch_size=8, verbose=0), x, y, cv=2)
+    assert (scores < 0).all()
+
+
+def swoosh(x):
+    return x * K.sigmoid(x)
+
+
+@pytest.mark.parametrize("form", ["argument", "layer", "name", "custom object"])
+def test_functions_as_activations(small, form):
+    x, y = small
+    keras.utils.get_custom_objects().update({"swoosh": swoosh, "swoosh_layer": layers.Activation(swoosh)})
+    given = {"argument": swoosh, "name": "swoosh", "custom object": "swoosh_layer"}
+    first = layers.Dense(6, activation=given.get(form), input_dim=64)
+    model = models.Sequential([first, *([layers.Activation(swoosh)] if form == "layer" else [])])
+    model.add(layers.Dense(3, activation="softmax"))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert mc.gradcheck(model).error <= 1e-6
+    flat = x.reshape(32, -1)
+    model.fit(flat, y, verbose=0)
+    kernel, bias, *_ = model.get_weights()
+    z = flat @ kernel + bias
+    inside = models.Model(model.input, model.layers[-1].input).predict(flat)
+    assert np.allclose(inside, z / (1 + np.exp(-z)), atol=1e-5)
+
+
+def test_functions_of_the_backend_as_activations_are_layers():
+    for function in (K.relu, K.tanh, keras.activations.selu):
+        known = layers.Dense(2, activation=function.__name__).activation
+        assert type(layers.Dense(2, activation=function).activation) is type(known)
+    slope = layers.Dense(2, activation=lambda x: K.relu(x, alpha=0.5, max_value=1.0))
+    kernel = np.array([[1.0, -1.0]])
+    model = models.Sequential([layers.Input((1,)), slope])
+    slope.set_weights([kernel, np.zeros(2)])
+    assert np.allclose(model.predict(np.array([[3.0], [-1.0]])), [[1, -1.5], [-0.5, 1]])
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_function_as_activation_in_a_file(small, suffix):
+    x, _ = small
+    model = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(3, activation=swoosh)])
+    model.save(f"own.{suffix}")
+    keras.utils.get_custom_objects().clear()
+    with pytest.raises(ValueError, match=r"custom_objects=.*'swoosh': swoosh"):
+        models.load_model(f"own.{suffix}")
+    loaded = models.load_model(f"own.{suffix}", custom_objects={"swoosh": swoosh})
+    assert np.allclose(loaded.predict(x), model.predict(x))
+
+
+LOSSES = {
+    "mean_squared_error": lambda t, p: ((t - p) ** 2).mean(-1),
+    "binary_crossentropy": lambda t, p: -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean(-1),
+    "categorical_crossentropy": lambda t, p: -(t * np.log(p / p.sum(-1, keepdims=True))).sum(-1),
+}
+
+
+@pytest.mark.parametrize("module", ["losses", "metrics", "objectives"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_in_losses_of_ones_own(name, module):
+    rng = np.random.default_rng(1)
+    known = getattr(getattr(keras, module), name)
+
+    def dice(y_true, y_pred):
+        return 1 - 2 * K.sum(y_true * y_pred) / (K.sum(y_true) + K.sum(y_pred) + 1)
+
+    class Mixed(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return known(y_true, y_pred) * K.mean(y_pred) + dice(y_true, y_pred)
+
+    p, t = rng.uniform(0.1, 0.9, (4, 3, 2)), rng.integers(0, 2, (4, 3, 2)).astype(np.float64)
+
+    def formula(p):
+        return (LOSSES[name](t, p) * p.mean() + 1 - 2 * (t * p).sum() / (t.sum() + p.sum() + 1)).mean()
+
+    gradient = np.empty_like(p)
+    loss = Mixed()
+    assert np.isclose(loss.compute(p, loss.check_target(t, p.shape[1:]), None, gradient, None), formula(p))
+    for place in np.ndindex(p.shape):
+        step = np.zeros_like(p)
+        step[place] = 1e-6
+        assert np.isclose(gradient[place], (formula(p + step) - formula(p - step)) / 2e-6, atol=1e-7)
+
+
+def test_merge_of_keras_1():
+    a, b = layers.Input((4, 4, 2)), layers.Input((4, 4, 2))
+    shapes = {"sum": (None, 4, 4, 2), "mul": (None, 4, 4, 2), "ave": (None, 4, 4, 2), "max": (None, 4, 4, 2)}
+    for mode, shape in (*shapes.items(), ("concat", (None, 4, 4, 4))):
+        assert layers.merge([a, b], mode=mode).shape == shape
+    assert layers.merge([a, b], mode="concat", concat_axis=1).shape == (None, 8, 4, 2)
+    assert layers.concatenate([a, b], 3).shape == (None, 4, 4, 4)
+    with pytest.raises(ValueError, match="mode"):
+        layers.merge([a, b], mode="cos")
+    exec("from minicnn.keras.layers import merge; merge", {})
+
+
+def test_what_callbacks_of_keras_2_read(small):
+    x, y = small
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs={}):  # noqa: B006
+            optimizer = self.model.optimizer
+            seen.append(
+                K.eval(optimizer.lr * (1.0 / (1.0 + optimizer.decay * K.cast(optimizer.iterations, "float32"))))
+            )
+            seen.append(self.model.predict(self.validation_data[0]).shape)
+            optimizer.lr.set_value(0.5 * optimizer.lr.get_value())
+
+    model = classifier((8, 8, 1))
+    model.compile(keras.optimizers.SGD(lr=0.1), "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=2, verbose=0, validation_data=[x[:5], y[:5]], callbacks=[Watch()], class_weight="auto")
+    assert np.allclose([seen[0], seen[2]], [0.1, 0.05])
+    assert seen[1] == (5, 3)
+    assert keras.optimizers.SGD(lr=0.1, decay=1e-3).decay == 1e-3
+
+
+def test_losses_by_the_names_of_keras_2(small):
+    x, y = small
+    model = classifier((8, 8, 1))
+    target = keras.utils.to_categorical(y, 3)
+    for old, today in (("cosine_proximity", "cosine_similarity"), ("kullback_leibler_divergence", "kl_divergence")):
+        model.compile("sgd", old, metrics=[old, "acc"])
+        found = model.evaluate(x, target, verbose=0)
+        model.compile("sgd", today, metrics=[today, "acc"])
+        assert np.allclose(found, model.evaluate(x, target, verbose=0))
+        assert getattr(keras.losses, old)(target, target).shape == (32,)
+
+
+def test_numbers_of_units_as_keras_2_took_them():
+    image = layers.Input((8, 8, 1))
+    assert layers.Conv2D(16 / 2, (3, 3))(image).shape == (None, 6, 6, 8)
+    assert layers.Conv2DTranspose(filters=2.0, kernel_size=2)(image).shape == (None, 9, 9, 2)
+    assert layers.Dense("12")(image).shape == layers.Dense(units=24 / 2)(image).shape == (None, 8, 8, 12)

@@ -277,8 +277,8 @@ class Layer(Standalone, Step, Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, with which `from_config` makes an equal layer."""
-        config = super().get_config()
-        config |= {"name": self.name, "trainable": self.trainable}
+        config = super().get_config() | {"name": self.name, "trainable": self.trainable}
+        config.pop("input_shape", None)  # a subclass may have a property of this name, which is not the argument
         if self.declared_input_shape is not None:
             config["input_shape"] = list(self.declared_input_shape)
         return config | {name: to_plain(value) for name in self.rare_options if (value := getattr(self, name))}

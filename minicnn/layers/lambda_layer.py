@@ -12,6 +12,7 @@ from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.errors import ShapeError
 from minicnn.graph import Node, Tensor
 from minicnn.hints import LayerOptions
+from minicnn.layers.activations import Activation
 from minicnn.layers.base import Layer
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.step import Arrays, Shape, Shapes, Workspace
@@ -71,7 +72,8 @@ class Lambda(Layer):
             result = None
         if isinstance(result, Tensor) and len(result.node.outputs) == 1:
             self._built = True
-            return result.node
+            penalty = self.activity_regularizer
+            return (Activation("linear", activity_regularizer=penalty)(result) if penalty else result).node
         return super().call_symbolically(tensors, training)
 
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:

@@ -89,8 +89,8 @@ class PlacedResizing(Resampled):
 
 
 def _places(coordinates, old, new, factor) -> np.ndarray:
-    """Where the new pixels lie among the old ones."""
-    at = np.arange(new)
+    """Where the new pixels lie among the old ones; in float32, as elsewhere: 1.5 / 0.6 is no less than 2.5 there."""
+    at, factor = np.arange(new, dtype=np.float32), np.float32(factor)
     if coordinates == "align_corners":
         length = old * factor  # ONNX's, which need not be whole
         return at * ((old - 1) / (length - 1)) if new > 1 else at * 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from minicnn.models.subclassing import Written
 from minicnn.saving.files import write_json
 from minicnn.saving.snapshot import Reader, Snapshot
 from minicnn.threads import compute_threads
-from minicnn.training import advice, evaluation, loop, outputs
+from minicnn.training import advice, evaluation, loop, outputs, passes
 from minicnn.training.formed import FormedIntake
 from minicnn.training.progress import Progress
 
@@ -89,7 +89,7 @@ class Model(Written):
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: int | Container[int] = 1,
         resume: str | PathLike[str] | None = None,
     ) -> History:
         """Train.
@@ -121,8 +121,8 @@ class Model(Written):
             Batches an epoch takes, and a validation; the next epoch goes on behind them. A short one warns.
         validation_batch_size : int, optional
             Default: `batch_size`.
-        validation_freq : int, default 1
-            Validate after every so many epochs.
+        validation_freq : int or list of int, default 1
+            Validate after every so many epochs, or after those in the list, the first being 1.
         resume : str or path-like, optional
             A folder for this training's checkpoint, written after every epoch: if there is one, the training goes on
             from there. See `callbacks.BackupAndRestore`.
@@ -141,7 +141,7 @@ class Model(Written):
             If the loss becomes NaN or infinite; the weights are those before that batch.
         """
         self._need_compiled()
-        loop.check_counts(epochs, initial_epoch, validation_freq)
+        passes.check_counts(epochs, initial_epoch, validation_freq)
         everyone = [*listed(callbacks), *progress(verbose), history := History(), *backups(resume)]
         x = self._build_from_data(x)
         self._before_training()

@@ -179,7 +179,11 @@ class Importer:
         if not isinstance(value, Value):
             raise FileFormatError(f"the output '{name}' does not depend on the graph's inputs in a way known here")
         layouts = {True: (channels_first,), False: (same_order, channels_first), None: (same_order,)}
-        found = self._common_layout([value], layouts[self._images.get(name)])
+        is_images = self._images.get(name)
+        if is_images is False and len(value.shape) != 3:  # no images any more: the file's axes, if a layer gives them
+            found = self._common_layout([value], (same_order,)) or self._common_layout([value], (channels_first,))
+        else:
+            found = self._common_layout([value], layouts[is_images])
         if found is None:
             raise FileFormatError(f"the numbers of the output '{name}' are in an order that no layer here can give")
         return found[0][0]

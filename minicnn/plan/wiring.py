@@ -127,7 +127,8 @@ class Wiring:
             uses.append((n, self.inputs))  # so that a step whose loss is not finite can be run again to find the layer
         for i, wires in enumerate(self.places):
             uses += [(i, wires.used_forward()), (2 * n - i, wires.used_backward())]
-        uses += [(n, self.outputs), (2 * n + 1, self.outputs), (n, self.heads)]
+        penalized = [wires.y for wires in self.places if wires.place.step.has_penalty]  # read when all steps have run
+        uses += [(n, penalized), (2 * n + 1, self.outputs), (n, self.heads)]
         uses += [(n, self.head_gradients), (n, self.zero_gradients), (2 * n + 1, self.input_gradients)]
         intervals = {}
         for time, slots in uses:

@@ -2,25 +2,18 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 
 from minicnn.callbacks import TerminateOnNaN
-from minicnn.checks import check_positive_int
 from minicnn.errors import DataError
 from minicnn.training.evaluation import evaluate_source
+from minicnn.training.passes import is_due
 from minicnn.training.progress import Progress
 from minicnn.user_warnings import warn_user
 
 
-def check_counts(epochs: int, initial_epoch: int, validation_freq: int) -> None:
-    """Raise `ValueError` unless these arguments of `Model.fit` are integers that are large enough."""
-    check_positive_int("epochs", epochs)
-    check_positive_int("initial_epoch", initial_epoch, minimum=0)
-    check_positive_int("validation_freq", validation_freq)
-
-
-def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: int) -> None:
+def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: int | Container[int]) -> None:
     """The loop of `fit`.
 
     Parameters
@@ -46,7 +39,7 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
                     _explain_empty_source(epoch, first)
                     break
                 logs = progress.totals.logs()
-                if progress.validation is not None and (epoch + 1) % validation_freq == 0:
+                if progress.validation is not None and is_due(validation_freq, epoch + 1):
                     values = evaluate_source(model, progress.validation, callbacks)
                     logs |= {f"val_{name}": value for name, value in values.items()}
                 progress.epoch, progress.batch = epoch + 1, 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,25 @@ def check_steps(argument: str, value: object) -> int | None:
             f"Received: {argument}={value!r}"
         )
     return check_positive_int(argument, value)
+
+
+def check_counts(epochs: int, initial_epoch: int, validation_freq: int | Container[int]) -> None:
+    """Raise `ValueError` unless these arguments of `Model.fit` are integers that are large enough."""
+    check_positive_int("epochs", epochs)
+    check_positive_int("initial_epoch", initial_epoch, minimum=0)
+    if isinstance(validation_freq, Container) and not isinstance(validation_freq, str):
+        return
+    try:
+        check_positive_int("validation_freq", validation_freq)
+    except ValueError as error:
+        raise ValueError(f"{error}; or a list of the epochs to validate after, the first being 1") from None
+
+
+def is_due(validation_freq: int | Container[int], epoch: int) -> bool:
+    """Whether validation follows an epoch, the first being 1: every so many, or those in a list, as in Keras."""
+    if isinstance(validation_freq, Container):
+        return epoch in validation_freq
+    return epoch % validation_freq == 0
 
 
 class Passes:

@@ -107,13 +107,12 @@ class RemoteMonitor(Callback):
 
 
 class SwapEMAWeights(Callback):
-    """The averaged weights, of an optimizer with ``use_ema=True``, take the weights' place while an epoch is validated.
+    """The averaged weights, of an optimizer with ``use_ema=True``, take the weights' place while data is evaluated.
 
     Parameters
     ----------
     swap_on_epoch : bool, default False
-        Whether they do so from every epoch's end to the beginning of the next, for callbacks that save the model,
-        instead of while `evaluate`, validation and `predict` run.
+        Whether they do so from every epoch's end to the beginning of the next, too, for callbacks that save the model.
 
     Raises
     ------
@@ -153,11 +152,9 @@ class SwapEMAWeights(Callback):
             self._swap_in()
 
     def on_test_begin(self, logs: Any = None) -> None:
-        if not self.swap_on_epoch:
-            self._swap_in()
+        self._swap_in()
 
     def on_test_end(self, logs: Any = None) -> None:
-        if not self.swap_on_epoch:
-            self._swap_out()
+        self._swap_out()
 
     on_predict_begin, on_predict_end = on_test_begin, on_test_end

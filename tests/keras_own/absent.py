@@ -1,0 +1,68 @@
+"""Which of Keras's tests ask for what minicnn does not have at all, and what that is."""
+
+MASKS = "masks, for sequences of different lengths"
+ABSENT_METHODS = {  # of layers: a test is skipped where it asks for one, what it asks before counts
+    "compute_mask": MASKS,
+    "enable_lora": "LoRA",
+    "quantize": "quantization",
+    "dtype_policy": "policies of dtypes: a model has one dtype",
+    "supports_masking": MASKS,
+}
+HALF = "half precision and its policies"
+BOXES = "boxes around things in images"
+TEXT = "layers for text, tables and categories"
+ABSENT_FILES = {  # part of a path -> what its tests are of
+    "layers/rnn/": "layers for sequences",
+    "layers/attention/": "attention",
+    "3d_test": "layers of three dimensions",
+    "adaptive_pooling": "pooling to a given size",
+    "embedding_test": "embeddings",
+    "einsum_dense_test": "products along any axes",
+    "masking_test": MASKS,
+    "lookup_test": TEXT,
+    "text_vectorization": TEXT,
+    "hash": TEXT,
+    "discretization": TEXT,
+    "category_encoding": TEXT,
+    "feature_space": TEXT,
+    "spectrogram_test": "sound",
+    "spectral_normalization": "layers around a layer's weights",
+    "wrapper_test": "layers around a layer",
+    "bounding_boxes/": BOXES,
+    "orbax": "orbax",
+    "tensorboard_test": "the test reads the files with TensorFlow",
+    "variable_mapping": "names of variables inside of Keras",
+    "multi_optimizer": "several optimizers for one model",
+    "loss_scale_optimizer": "half precision",
+    "optimizer_sparse": "gradients with few rows",
+    "initializers/initializer_test": "sharding",
+}
+ABSENT_TESTS = {  # part of a test's name -> what it is of
+    "losses_test.py::*::test_dtype_arg": HALF,
+    "loss_test.py::*::test_dtype_arg": HALF,
+    "loss_test.py::*::test_mixed_dtypes": HALF,
+    "test_stateless_": "functions without state, of jax",
+    "muon_test.py::*::test_*_weight_decay": "_apply_weight_decay, internals of Keras",
+    "muon_test.py::*::test_*_single_step": "update_step, internals of Keras",
+    "muon_test.py::*::test_lr_adjust_*": "lr_adjust, internals of Keras",
+    "test_undefined_output_dim_raises_value_error": "_build, internals of Keras",
+    "test_non_2d_input_shapes_raises_value_error": "_build, internals of Keras",
+    "softmax_test.py::*mask*": MASKS,
+    "batch_normalization_test.py::*mask*": MASKS,
+    "layer_test.py::*mask*": MASKS,
+    "GlobalAveragePoolingCorrectnessTest::test_global_average_pooling1d*": MASKS,
+    "bounding_box": BOXES,
+    "_boxes": BOXES,
+    "renorm": "batch renormalization",
+    "lora": "LoRA",
+    "lanczos": "Lanczos's interpolation",
+    "grain": "data sets of grain",
+    "layer_test.py::*quantiz*": "quantization",
+    "layer_test.py::*remat*": "rematerialization",
+    "layer_test.py::*mixed_precision*": HALF,
+    "test_compute_fans_with_axes": "internals of Keras",
+    "remote_monitor_test.py": "RemoteMonitor: minicnn sends nothing over the network",
+    "optional": "inputs that may be left out",
+    "test_export_error": "the export to TensorFlow",
+    "state_tree": "trees of state, of jax",
+}

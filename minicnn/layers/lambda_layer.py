@@ -28,8 +28,9 @@ class Lambda(Layer):
     ----------
     function : function
         From the inputs, one or a list of several, with the batch axis, to the output.
-    output_shape : tuple of int, optional
-        Of a sample. Default: what the function gives for zeros.
+    output_shape : tuple of int or function, optional
+        Of a sample; or a function from the input's shape with the batch axis, a list of them for several inputs, to the
+        output's. Default: what the function gives for zeros.
     mask : None
         Accepted for Keras's sake.
     arguments : dict, optional
@@ -42,7 +43,7 @@ class Lambda(Layer):
     def __init__(
         self,
         function: Callable[..., Any],
-        output_shape: Sequence[int] | None = None,
+        output_shape: Sequence[int] | Callable[[Any], Sequence[int | None]] | None = None,
         mask: None = None,
         arguments: Mapping[str, Any] | None = None,
         **kwargs: Unpack[LayerOptions],
@@ -51,7 +52,9 @@ class Lambda(Layer):
         if not callable(function):
             raise TypeError(f"a Lambda layer needs a function. Received: function={function!r}")
         self.function: Callable[..., Any] = function
-        self.output_shape: tuple[int, ...] | None = None if output_shape is None else tuple(output_shape)
+        if output_shape is not None and not callable(output_shape):
+            output_shape = tuple(output_shape)
+        self.output_shape: tuple[int, ...] | Callable[[Any], Sequence[int | None]] | None = output_shape
         self.mask: None = mask
         self.arguments: dict[str, Any] = dict(arguments or {})
 
@@ -75,6 +78,9 @@ class Lambda(Layer):
         return np.asarray(self._call([np.asarray(a) for a in arrays]))
 
     def build(self, input_shapes: Shapes) -> Shape:
+        if callable(self.output_shape):
+            shapes = [(None, *shape) for shape in input_shapes]
+            return tuple(self.output_shape(shapes[0] if len(shapes) == 1 else shapes))[1:]
         if self.output_shape is not None:
             return self.output_shape
         result = np.asarray(self._call([np.zeros((2, *shape), np.float32) for shape in input_shapes]))

@@ -1,12 +1,22 @@
 """Which of Keras's tests ask for what minicnn does not have at all, and what that is."""
 
 MASKS = "masks, for sequences of different lengths"
-ABSENT_METHODS = {  # of layers: a test is skipped where it asks for one, what it asks before counts
+INTERNALS = "internals of Keras: "
+ABSENT_ATTRIBUTES = {  # of layers and models: a test is skipped where it reads one; what it asks before counts
     "compute_mask": MASKS,
+    "supports_masking": MASKS,
     "enable_lora": "LoRA",
     "quantize": "quantization",
     "dtype_policy": "policies of dtypes: a model has one dtype",
-    "supports_masking": MASKS,
+    "rematerialized_call": "rematerialization",
+    "_register_call_context_args": "arguments that go through all calls",
+    **{
+        name: INTERNALS + name
+        for name in ("_functional", "_kernel", "_flatten_layers", "_trainable_variables", "_untrack_variable")
+    },
+    "_set_factor": INTERNALS + "_set_factor",
+    "get_random_transformation": INTERNALS + "get_random_transformation",
+    "load_own_variables": INTERNALS + "load_own_variables",
 }
 HALF = "half precision and its policies"
 BOXES = "boxes around things in images"
@@ -57,9 +67,46 @@ ABSENT_TESTS = {  # part of a test's name -> what it is of
     "lora": "LoRA",
     "lanczos": "Lanczos's interpolation",
     "grain": "data sets of grain",
+    **dict.fromkeys(
+        (
+            *("random_rotation_test.py::*_shapes_*", "random_zoom_test.py::*_zoom_in_*", "random_zoom_test.py::*_out_*"),
+            *("random_translation_test.py::*test_random_translation_random_translate_*", "*test_random_crop"),
+            "random_flip_test.py::*test_random_flip_random_flip_*",
+        ),
+        "symbolic tensors for a single image, without a batch axis",
+    ),
+    "test_dict_input": "dicts of images, labels and boxes as one input of a layer",
+    "random_flip_test.py::*test_random_flip_horizontal": INTERNALS + "get_random_transformation",
+    "random_flip_test.py::*test_random_flip_vertical": INTERNALS + "get_random_transformation",
+    "pipeline_test": "Pipeline",
+    "not_implemented_error": INTERNALS + "_int8_call",
+    "layer_test.py::*test_add_loss": "add_loss in layers",
+    "layer_test.py::*test_metric_tracking": "metrics in layers",
+    "layer_test.py::*autocast": HALF,
+    "layer_test.py::*dtype_policy*": HALF,
+    "layer_test.py::*serialize_dtype": HALF,
+    "layer_test.py::*complex_dtype*": "complex numbers",
+    "layer_test.py::*test_compute_output_spec": INTERNALS + "compute_output_spec",
+    "rms_scaling": "LayerNormalization(rms_scaling=True), which Keras has deprecated",
+    "test_mixed_precision*": HALF,
+    "test_for_functional_in_sequential": "pretrained networks",
+    "dense_test.py::*quantiz*": "quantization",
+    "dense_test.py::*ptq_*": "quantization",
+    "layer_test.py::*tracker_locking": INTERNALS + "tracker",
+    "test_legacy_load_own_variables": INTERNALS + "load_own_variables",
     "layer_test.py::*quantiz*": "quantization",
     "layer_test.py::*remat*": "rematerialization",
     "layer_test.py::*mixed_precision*": HALF,
+    "regularizers_test.py::*::test_orthogonal_regularizer_*_validation": "the messages are compared as they are",
+    "variance_scaling*_with_axes": "axes of kernels, for products along any axes",
+    "MuonTest::test_Newton_Schulz": INTERNALS + "zeropower_via_newtonschulz5",
+    "MuonTest::test_should_use_adamw": INTERNALS + "_should_use_adamw",
+    "test_build_with_empty_var_list": INTERNALS + "Optimizer.build",
+    "MonitorCallbackTest::test_min_delta": INTERNALS + "_set_monitor_op",
+    "MeanIoUTest::test_big_chunk": INTERNALS + "add_variable",
+    "AUCTest::test_config": INTERNALS + "metrics_utils.AUCCurve",
+    "test_verbose_logging": "logging instead of printing",
+    "metric_test.py::*_tracking": INTERNALS + "tracker",
     "test_compute_fans_with_axes": "internals of Keras",
     "remote_monitor_test.py": "RemoteMonitor: minicnn sends nothing over the network",
     "optional": "inputs that may be left out",

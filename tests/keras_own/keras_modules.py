@@ -19,6 +19,7 @@ from keras_optimizers import Variable, optimizer_names, plain
 
 import minicnn as mc
 from minicnn import keras
+from minicnn.checks import check_number
 from minicnn.keras._missing import reason
 
 FROM_KERAS = (
@@ -80,7 +81,9 @@ class Names(types.ModuleType):
             return vars(self)[name]
         for source in self._sources:
             with contextlib.suppress(AttributeError, ImportError):
-                return source.find(name) if isinstance(source, Names) else getattr(source, name)
+                found = source.find(name) if isinstance(source, Names) else getattr(source, name)
+                is_minicnns = isinstance(found, types.ModuleType) and not isinstance(found, Names)
+                return Names(f"keras.{name}", (found,)) if is_minicnns and found is not np else found
         raise AttributeError(name)
 
 
@@ -207,6 +210,7 @@ BESIDE = {  # what is nobody's, but imported by tests
     "tensorflow": {"data": mc.data},
     "keras.src.dtype_policies": {"serialize": absent("serialize", "policies of dtypes")},
     "keras.src.dtype_policies.dtype_policy": {"dtype_policy": lambda: None, "set_dtype_policy": lambda policy: None},
+    "keras.src.regularizers.regularizers": {"validate_float_arg": lambda value, name: check_number(name, value)},
     **{name: {} for name in ("tensorflow.python", "tensorflow.python.eager", "grain", "jax")},
     "keras.src.utils.backend_utils": {"DynamicBackend": absent("DynamicBackend", "other backends")},
 }
@@ -221,6 +225,8 @@ PLAIN["utils"].removesuffix = removesuffix
 
 def source_of(name):
     """The module whose names `keras.src.<room>…` has."""
+    if name.startswith("keras.src.optimizers.schedules"):
+        return keras.optimizers.schedules
     if name in ("keras", "keras.src"):
         return keras
     room = name.removeprefix("keras.").removeprefix("src.").partition(".")[0]

@@ -110,7 +110,7 @@ class Driven:
                 variable.assign(variable.constraint(variable.value))
 
     def finalize_variable_values(self, variables):
-        self.finish(self._theta, self._state, self._slices)
+        self.take_averages(self._theta, self._state, self._slices)
         self._hand_back()
 
     def scale_loss(self, loss):

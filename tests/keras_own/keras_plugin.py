@@ -10,9 +10,9 @@ from pathlib import Path
 
 import keras_modules
 import pytest
-from absent import ABSENT_FILES, ABSENT_METHODS, ABSENT_TESTS
+from absent import ABSENT_FILES, ABSENT_ATTRIBUTES, ABSENT_TESTS
 
-from minicnn import layers
+from minicnn import layers, metrics
 
 SOURCE = Path(os.environ["KERAS_SOURCE"])
 keras_modules.install(SOURCE)
@@ -24,9 +24,9 @@ from keras.src.testing import test_case
 class TestCase(test_case.TestCase):
     """Keras's, without what minicnn does not have: masks, half precision, seed generators, sizes of batches."""
 
-    def assertRaisesRegex(self, expected, regex, *args, **kwargs):
+    def assertRaisesRegex(self, expected_exception, expected_regex, *args, **kwargs):
         """The messages are minicnn's own."""
-        return self.assertRaises(expected, *args, **kwargs)
+        return self.assertRaises(expected_exception, *args, **kwargs)
 
     def assertRaises(self, expected, *args, **kwargs):
         """Whether a value or its type is to blame is a matter of taste."""
@@ -58,15 +58,21 @@ def instance_of_same_config(test, instance, custom_objects):
     return revived
 
 
-def _skipping(why):
-    def skip(self, *args, **kwargs):
-        raise unittest.SkipTest(f"absent: {why}")
+class Skipping:
+    """An attribute that minicnn's objects do not have: whoever reads it is skipped; it may be assigned to."""
 
-    return skip
+    def __init__(self, why):
+        self.why = why
+
+    def __get__(self, instance, owner):
+        if instance is None:
+            return self
+        raise unittest.SkipTest(f"absent: {self.why}")
 
 
-for _method, _why in ABSENT_METHODS.items():
-    setattr(layers.Layer, _method, property(_skipping(_why)))
+for _name, _why in ABSENT_ATTRIBUTES.items():
+    setattr(layers.Layer, _name, Skipping(_why))
+metrics.Metric._dtype = property(lambda self: self.dtype or "float32")
 test_case.get_seed_generators = lambda layer: []
 test_case.TestCase = sys.modules["keras.src.testing"].TestCase = TestCase
 

@@ -159,7 +159,7 @@ VARIABLES: dict[str, Any] = {
 }
 for _variables, _property in VARIABLES.items():
     setattr(_own_parts.Layer, _variables, _property)
-for _name, _class in core.CLASSES.items():
+for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
     _more = {**_more, "built": _built_of(_class, _name)}
     globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_more)

@@ -7,6 +7,7 @@ from typing import Any
 from minicnn import losses as _core
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._translation import Translated
+from minicnn.layers.names import snake_case
 
 
 class Loss(_core.Loss, metaclass=Translated):
@@ -30,8 +31,19 @@ def _whole(self, y_true, y_pred):
 
 _NAMES = {
     "serialize": "minicnn.registry.to_plain",
-    "get": "minicnn.losses",
     "deserialize": "minicnn.losses.get",
 }
+
+
+def get(identifier: Any) -> Any:
+    """As Keras: a name in lower case means the function, other identifiers an object of a class; None is None."""
+    if identifier is None:
+        return None
+    loss = _core.get(identifier)
+    if isinstance(identifier, str) and identifier.islower():
+        return getattr(_core, snake_case(type(loss).__name__))
+    return loss
+
+
 __getattr__ = lookup(__name__, ["minicnn.losses"], names=_NAMES)
 __all__ = sorted(public_names(_core))

@@ -11,6 +11,7 @@ from minicnn.keras._operations import (
     is_keras_tensor,
     logsumexp,
     one_hot,
+    rsqrt,
     shape,
     sparse_categorical_crossentropy,
 )
@@ -19,6 +20,6 @@ _FUNCTIONS = {name: _operations.either(name) for name in (*_operations.NUMPY, *_
 globals().update(_FUNCTIONS)
 
 __getattr__ = lookup(__name__)
-__all__ = ["cast", "convert_to_numpy", "convert_to_tensor", "is_keras_tensor", "logsumexp", "one_hot", "shape"]
+__all__ = ["cast", "convert_to_numpy", "convert_to_tensor", "is_keras_tensor", "logsumexp", "one_hot", "rsqrt", "shape"]
 __all__ += ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"]
 __all__ += sorted(_FUNCTIONS)

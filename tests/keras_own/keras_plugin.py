@@ -29,8 +29,8 @@ class TestCase(test_case.TestCase):
         return self.assertRaises(expected_exception, *args, **kwargs)
 
     def assertRaises(self, expected, *args, **kwargs):
-        """Whether a value or its type is to blame is a matter of taste."""
-        either = (ValueError, TypeError)
+        """Whether a value, its type or a name is to blame is a matter of taste."""
+        either = (ValueError, TypeError, KeyError)
         return super().assertRaises(either if expected in either else expected, *args, **kwargs)
 
     def run_class_serialization_test(self, instance, custom_objects=None):

@@ -16,7 +16,7 @@ class ContractError(ValueError):
     """A layer from outside of the package does not write what it must, or changes what it must not."""
 
 
-class NonFiniteError(ArithmeticError):
+class NonFiniteError(ArithmeticError, RuntimeError):
     """The loss or a parameter became NaN or infinite."""
 
 

@@ -65,6 +65,8 @@ class MonitorCallback(Callback):
         """ "min" or "max"."""
         if self.mode != "auto":
             return self.mode
+        if self.monitor.removeprefix("val_") == "loss":  # of any model, compiled or not
+            return "min"
         known = _directions(self.model)
         direction = known.get(self.monitor.removeprefix("val_"))
         if direction is None:
@@ -286,7 +288,7 @@ class ReduceLROnPlateau(MonitorCallback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
-            logs["learning_rate"] = self.model.optimizer.learning_rate
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         current = self.current(logs)
         if current is None:
             return

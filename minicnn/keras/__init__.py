@@ -21,7 +21,7 @@ _FROM = {
     "Model": "minicnn.keras.models",
     "Sequential": "minicnn.keras.models",
     "Initializer": "minicnn.initializers",
-    "Loss": "minicnn.losses",
+    "Loss": "minicnn.keras.losses",
     "Metric": "minicnn.keras.metrics",
     "Optimizer": "minicnn.optimizers",
     "Regularizer": "minicnn.regularizers",

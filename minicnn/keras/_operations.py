@@ -191,6 +191,11 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> np.n
     return np.moveaxis(rows.astype(_dtype(dtype or floatx())), -1, axis)
 
 
+def rsqrt(x: Any) -> Any:
+    """1 / √x."""
+    return 1 / np.sqrt(x if isinstance(x, Recorded) else np.asarray(x))
+
+
 def logsumexp(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> np.ndarray:
     """log of the sum of exp(x), without overflow."""
     x = x if isinstance(x, Recorded) else np.asarray(x)

@@ -92,6 +92,15 @@ class Layer(layers.Layer, metaclass=Translated):
         return self._made.build_for(input_shapes)
 
     @property
+    def built(self) -> bool:
+        """Whether `build` is done; Keras's users write ``self.built = True`` at its end."""
+        return self._built
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        self._built = bool(value)
+
+    @property
     def weights(self) -> list[Weight]:
         """All weights, trainable ones first."""
         return super().weights if self.graph is None else self._made.weights
@@ -230,9 +239,10 @@ class Metric(metrics.Metric, metaclass=Translated):
 
     core_class = metrics.Metric
     on_device = False
+    variables: list[Variable] = []  # noqa: RUF012 (in the place of a property; every metric gets a list of its own)
 
     def __init__(self, name: str | None = None, dtype: str | None = None, **options: Any) -> None:
-        self.variables: list[Variable] = []
+        self.variables = []
         self._is_new = True  # a `reset_state` that is written for variables comes too early now
         super().__init__(name, dtype, **options)
         self._is_new = False

@@ -129,8 +129,8 @@ class ReLU(Elementwise):
     ) -> None:
         super().__init__(**kwargs)
         self.max_value: float | None = None if max_value is None else check_number("max_value", max_value)
-        self.negative_slope: float = check_number("negative_slope", negative_slope or 0.0)
-        self.threshold: float = check_number("threshold", threshold or 0.0)
+        self.negative_slope: float = check_number("negative_slope", negative_slope)
+        self.threshold: float = check_number("threshold", threshold)
 
     @property
     def is_plain(self) -> bool:

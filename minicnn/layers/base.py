@@ -241,7 +241,7 @@ class Layer(Standalone, Step, Configurable):
         arrays = [np.asarray(a) for a in arrays]
         self.build_for(tuple(a.shape[1:] for a in arrays))
         dtype = self.weights[0].dtype if self.weights else floatx()
-        return run_steps(self.lower(), arrays, dtype, training)
+        return self.noting_penalty(run_steps(self.lower(), arrays, dtype, training))
 
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         """`build`, with the number of inputs checked and the layer named in errors. Returns the output shapes."""

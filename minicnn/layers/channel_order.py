@@ -74,7 +74,8 @@ def build_in_order(build: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(build)
     def wrapped(self: Layer, input_shapes: Shapes) -> Shape:
         axis = _channels_axis(self)
-        if axis == -1:
+        self.is_flat = tuple(map(tuple, input_shapes)) == ((),)
+        if axis == -1 or self.is_flat:
             return build(self, input_shapes)
         twin = _channels_last(self)
         twin.add_weight = self.add_weight  # they are this layer's
@@ -90,7 +91,7 @@ def lower_in_order(lower: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(lower)
     def wrapped(self: Layer) -> list[Step]:
         axis = _channels_axis(self)
-        if axis == -1:
+        if axis == -1 or self.is_flat:
             return lower(self)
         twin = _channels_last(self)
         twin.activation = None

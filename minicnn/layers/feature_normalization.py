@@ -68,7 +68,11 @@ class Normalization(Layer):
             self.add_weight("variance", sizes, "ones", has_gradient=False)
             self.add_weight("count", (), "zeros", has_gradient=False)
         else:
-            np.broadcast_shapes(self.spread(self.input_mean, shape).shape, shape)
+            sizes = [shape[axis] if axis in kept else 1 for axis in range(len(shape))]
+            self.mean, self.variance = (  # (1, …), as Keras's users read them
+                np.broadcast_to(self.spread(moment, shape), sizes)[None].astype(np.float32)
+                for moment in (self.input_mean, self.input_variance)
+            )
         return shape
 
     def _kept(self, shape) -> tuple[int, ...]:

@@ -32,8 +32,9 @@ class Lambda(Layer):
     ----------
     function : function
         From the inputs, one or a list of several, with the batch axis, to the output.
-    output_shape : tuple of int, optional
-        Of a sample. Default, of a function, and if a size in it is None: what `function` gives for zeros.
+    output_shape : tuple of int or function, optional
+        Of a sample; or a function from the input's shape with the batch axis, a list of them for several inputs, to the
+        output's. Default, and if a size is None: what `function` gives for zeros.
     mask : None
         Accepted for Keras's sake.
     arguments : dict, optional
@@ -46,7 +47,7 @@ class Lambda(Layer):
     def __init__(
         self,
         function: Callable[..., Any],
-        output_shape: Sequence[int] | Callable[..., Any] | None = None,
+        output_shape: Sequence[int | None] | Callable[[Any], Sequence[int | None]] | None = None,
         mask: None = None,
         arguments: Mapping[str, Any] | None = None,
         **kwargs: Unpack[LayerOptions],
@@ -55,8 +56,9 @@ class Lambda(Layer):
         if not callable(function):
             raise TypeError(f"a Lambda layer needs a function. Received: function={function!r}")
         self.function: Callable[..., Any] = function
-        given = None if output_shape is None or callable(output_shape) else tuple(output_shape)
-        self.output_shape: tuple[int, ...] | None = given
+        if output_shape is not None and not callable(output_shape):
+            output_shape = tuple(output_shape)
+        self.output_shape: tuple[int | None, ...] | Callable[[Any], Sequence[int | None]] | None = output_shape
         self.mask: None = mask
         self.arguments: dict[str, Any] = dict(arguments or {})
 
@@ -81,14 +83,21 @@ class Lambda(Layer):
         return np.asarray(value_of(self._call([np.asarray(a) for a in arrays])))
 
     def build(self, input_shapes: Shapes) -> Shape:
-        if self.output_shape is not None and None not in self.output_shape:
-            return self.output_shape
+        if (given := self._given_shape(input_shapes)) is not None and None not in given:
+            return given
         result = self.call_on_arrays([np.zeros((2, *shape), np.float32) for shape in input_shapes], False)
         if result.ndim == 0 or len(result) != 2:
             raise ShapeError(
                 f"the function of a Lambda layer gives as many samples as it gets: 2. Received: shape {result.shape}"
             )
         return result.shape[1:]
+
+    def _given_shape(self, input_shapes) -> tuple[int | None, ...] | None:
+        """A sample's shape as the user gave it, or a function of the user's gives it."""
+        if not callable(self.output_shape):
+            return self.output_shape
+        shapes = [(None, *shape) for shape in input_shapes]
+        return tuple(self.output_shape(shapes[0] if len(shapes) == 1 else shapes))[1:]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         if not all(isinstance(x, np.ndarray) for x in xs):

@@ -244,8 +244,6 @@ class _Ends(_Rows):
     def _both(name, value):
         """(start, end) from one number for both, or two."""
         values = (value, value) if isinstance(value, int) else tuple(value)
-        if len(values) == 1:
-            values = values * 2
         if len(values) != 2:
             raise ValueError(f"{name} is an integer or a pair (start, end). Received: {name}={value!r}")
         start, end = (one_number(name, n, minimum=0) for n in values)

@@ -30,9 +30,11 @@ class _RandomRange(ImageLayer):
         factor: float | Sequence[float],
         value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
+        data_format: DataFormat = None,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
+        self.data_format: DataFormat = check_data_format(data_format)
         self.factor: float | tuple[float, ...] = tuple(factor) if isinstance(factor, list | tuple) else factor
         self._limits = self.limits()
         if not isinstance(value_range, list | tuple) or len(value_range) != 2:

@@ -10,12 +10,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicnn.checks import is_integer
 from minicnn.errors import ShapeError
 from minicnn.step import Shape, Step
 
 if TYPE_CHECKING:
     from minicnn.layers.activations import ReLU
     from minicnn.onnx.writer import GraphWriter, Value
+
+
+def check_axis_argument(axis: object) -> int | list[int]:
+    """`axis` as an int or a list of them.
+
+    Raises
+    ------
+    TypeError
+        If it is neither an integer nor a sequence of integers.
+    """
+    given = list(axis) if isinstance(axis, list | tuple) else [axis]
+    if not all(is_integer(n) for n in given):
+        raise TypeError(f"axis is an integer or a sequence of integers. Received: axis={axis!r}")
+    return [int(n) for n in given] if isinstance(axis, list | tuple) else int(axis)
 
 
 def check_axes(layer: Step, axes: int | Iterable[int], shape: Shape) -> tuple[int, ...]:

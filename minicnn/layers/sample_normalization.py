@@ -14,7 +14,7 @@ from minicnn.hints import InitializerLike, LayerOptions
 from minicnn.initializers import Initializer
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.normalization import SCALE_AND_SHIFT, ScaleAndShiftOptions
-from minicnn.layers.rare_forms import check_axes
+from minicnn.layers.rare_forms import check_axes, check_axis_argument
 from minicnn.parameters import Weight
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
 
@@ -166,7 +166,7 @@ class LayerNormalization(_ScaledAndShifted):
         **kwargs: Unpack[ScaleAndShiftOptions],
     ) -> None:
         super().__init__(epsilon, center, scale, beta_initializer, gamma_initializer, **kwargs)
-        self.axis: int | list[int] = axis if is_integer(axis) else list(axis)
+        self.axis: int | list[int] = check_axis_argument(axis)
 
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
@@ -293,7 +293,7 @@ class RMSNormalization(_Standardized):
 
     def __init__(self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.axis: int | list[int] = axis if is_integer(axis) else list(axis)
+        self.axis: int | list[int] = check_axis_argument(axis)
         self.epsilon: float = check_number("epsilon", epsilon, above=0)
 
     def build(self, input_shapes: Shapes) -> Shape:
@@ -326,7 +326,7 @@ class UnitNormalization(Layer):
 
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.axis: int | list[int] = axis if is_integer(axis) else list(axis)
+        self.axis: int | list[int] = check_axis_argument(axis)
 
     def build(self, input_shapes: Shapes) -> Shape:
         check_axes(self, self.axis, input_shapes[0])

@@ -10,6 +10,8 @@ from functools import wraps
 from inspect import signature
 from typing import Any
 
+import numpy as np
+
 from minicnn.errors import ShapeError
 from minicnn.layers.channel_order import build_in_order, lower_in_order
 
@@ -19,6 +21,8 @@ BatchShape = Sequence[int | None]  # with the batch axis in front, which is None
 class Standalone:
     """Mixin of `Layer`: what takes shapes with the batch axis, as Keras writes them."""
 
+    output_penalty: float | None = None  # of the last call on arrays, where there is an `activity_regularizer`
+    is_flat = False  # whether a sample is one number, which has no order
     axis_is_of_channels = False  # whether the argument `axis` says where the channels are
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -47,9 +51,20 @@ class Standalone:
 
     @property
     def losses(self) -> list[float]:
-        """The penalties on the trainable weights now, a number for each regularizer; none on outputs."""
+        """The penalties now: a number for each regularized weight that is trainable, and that on the last outputs.
+
+        Outputs count after a call of the layer on arrays: their penalty by the number of samples, as in training.
+        """
         weights = [w for w in self.trainable_weights if w.regularizer is not None]
-        return [float(w.regularizer(w.numpy())) for w in weights]
+        of_weights = [float(w.regularizer(w.numpy())) for w in weights]
+        return of_weights if self.output_penalty is None else [*of_weights, self.output_penalty]
+
+    def noting_penalty(self, outputs: np.ndarray) -> np.ndarray:
+        """`outputs`; the penalty on them is kept for `losses`."""
+        regularizer = getattr(self, "activity_regularizer", None)
+        if regularizer is not None:
+            self.output_penalty = float(regularizer.penalty(outputs)) / max(len(outputs), 1)
+        return outputs
 
 
 def sample_shapes(input_shape: BatchShape | Sequence[BatchShape]) -> tuple[tuple[int | None, ...], ...]:

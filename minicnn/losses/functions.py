@@ -1,6 +1,7 @@
 """Losses and metrics as Keras's functions of arrays: ``losses.mean_squared_error(y_true, y_pred)``."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,11 @@ class ArrayFunction:
         self.__name__: str = name
         self.__doc__ = cls.__doc__
         self._compute, self._defaults = compute, defaults
+        self.module: str = ""  # where it is found by its name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are the function itself."""
+        return _found, (self.module, self.__name__)
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, *arguments: object, **options: object) -> np.ndarray:
         """The value of each decision, (N, …); of single rows (C,), a number.
@@ -48,6 +54,10 @@ class ArrayFunction:
 
     def __repr__(self) -> str:
         return f"<function {self.__name__}>"
+
+
+def _found(module, name):
+    return getattr(import_module(module), name)
 
 
 def of_losses(registry: Registry[Any], module: str) -> Callable[[str], ArrayFunction]:
@@ -100,6 +110,9 @@ def _module_getattr(registry, module, compute, **defaults):
         cls = classes(name)
         if name == cls.__name__:
             return cls
-        return found.setdefault(name, ArrayFunction(cls, name, compute, **defaults))
+        if name not in found:
+            found[name] = ArrayFunction(cls, name, compute, **defaults)
+            found[name].module = module
+        return found[name]
 
     return __getattr__

@@ -43,8 +43,14 @@ class OfArrays:
     if TYPE_CHECKING:
 
         def check(self, output_shape: Shape, target_shape: Shape) -> None: ...
+        def get_state(self) -> Config: ...
         def update_state(self, *arrays: Any) -> None: ...
         def result(self) -> Any: ...
+
+    @property
+    def variables(self) -> list[np.ndarray]:
+        """Copies of the sums so far, as Keras counts them: of a mean, the sum and how many there were."""
+        return [np.array(value) for value in self.get_state().values()]
 
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
         """What the mean is of: an array (N, …) for a batch."""

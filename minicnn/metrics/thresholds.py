@@ -80,6 +80,12 @@ class Counts(Metric):
     thresholds: list[float]
     top_k: int | None = None
     class_id: int | None = None
+    needed: tuple[str, ...] = ("true_positives", "true_negatives", "false_positives", "false_negatives")
+
+    @property
+    def variables(self) -> list[np.ndarray]:
+        """Copies of the counts that `result` is computed from."""
+        return [np.array(getattr(self, name)) for name in self.needed]
 
     def reset_state(self) -> None:
         self._positives = self._negatives = self._all_positives = self._all_negatives = 0.0
@@ -203,6 +209,11 @@ class _OneCount(Counts):
         self.thresholds: list[float] = check_thresholds(thresholds, 0.5)
         super().__init__(name, dtype)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The one count."""
+        return (self._which,)
+
     def of_counts(self) -> np.ndarray:
         return getattr(self, self._which)
 
@@ -257,6 +268,7 @@ class Precision(Counts):
     """
 
     name: str = "precision"
+    needed = ("true_positives", "false_positives")
 
     def __init__(
         self,
@@ -284,6 +296,7 @@ class Recall(Precision):
     """True positives / (true positives and false negatives); 0 without any. Arguments as for `Precision`."""
 
     name: str = "recall"
+    needed = ("true_positives", "false_negatives")
 
     def of_counts(self) -> np.ndarray:
         return quotient(self.true_positives, self.true_positives + self.false_negatives)

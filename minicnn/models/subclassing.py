@@ -16,7 +16,7 @@ from minicnn.layers.names import unique_name
 from minicnn.models.compilable import CompilableNetwork
 from minicnn.nested import leaves, mapped
 from minicnn.training import compiled
-from minicnn.training.streams import peek
+from minicnn.training.streams import first_batch, sample_shape_of
 
 
 class AsRun:
@@ -89,11 +89,11 @@ class Written(CompilableNetwork):
         """Hook for models that learn their input shape from the data; returns the data."""
         if self.graph is not None or not hasattr(self, "call"):
             return x
-        if isinstance(x, dict | list | tuple) and x and all(hasattr(part, "shape") for part in leaves(x)):
-            self._trace(mapped(lambda part: Input(part.shape[1:] or (1,)), x))
+        x, first = first_batch(x)
+        if isinstance(first, dict | list | tuple) and first and all(hasattr(part, "shape") for part in leaves(first)):
+            self._trace(mapped(lambda part: Input(part.shape[1:] or (1,)), first))
         else:
-            x, shape = peek(x)
-            self._trace(Input(shape or (1,)))
+            self._trace(Input(sample_shape_of(first) or (1,)))
         return x
 
     def _trace(self, inputs):

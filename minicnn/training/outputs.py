@@ -53,8 +53,9 @@ def _by_name(argument, value, names, default):
 
 
 def losses_of(model: CompilableNetwork, loss: object) -> list[losses.Loss]:
-    """The loss of each output from `compile`'s argument: where it is None or left out, `NoLoss`."""
-    return [NoLoss() if entry is None else losses.get(entry) for entry in per_output("loss", loss, model)]
+    """The loss of each output from `compile`'s argument, alone or in a list: where it is None or left out, `NoLoss`."""
+    entries = (e[0] if isinstance(e, list | tuple) and len(e) == 1 else e for e in per_output("loss", loss, model))
+    return [NoLoss() if entry is None else losses.get(entry) for entry in entries]
 
 
 def check_there_is_a_loss(model: CompilableNetwork, or_metrics: bool) -> None:

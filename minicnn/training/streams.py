@@ -41,13 +41,10 @@ def is_stream(x: object) -> bool:
     return gives_items and not is_array and not isinstance(x, list | tuple | dict | str)
 
 
-def peek(x: Data) -> tuple[Data, tuple[int, ...]]:
-    """(x, shape of a sample): for a model that learns its input's shape from the data. A generator is read no further.
+def first_batch(x: Data) -> tuple[Data, Any]:
+    """(x, the inputs of its first batch, None without any); data that is no stream is its own first batch.
 
-    Raises
-    ------
-    DataError
-        If there is no sample.
+    A generator is read no further; go on with the x that is returned.
     """
     first = x
     if is_stream(x):
@@ -59,13 +56,36 @@ def peek(x: Data) -> tuple[Data, tuple[int, ...]]:
             if items is x and item is not None:
                 x = itertools.chain([item], x)
         first = None if item is None else unpacked(item)[0]
+    return x, first
+
+
+def peek(x: Data) -> tuple[Data, tuple[int, ...]]:
+    """(x, shape of a sample): for a model that learns its input's shape from the data. A generator is read no further.
+
+    Raises
+    ------
+    DataError
+        If there is no sample.
+    """
+    x, first = first_batch(x)
+    return x, sample_shape_of(first)
+
+
+def sample_shape_of(first: Any) -> tuple[int, ...]:
+    """The shape of a sample in the first batch of data.
+
+    Raises
+    ------
+    DataError
+        If there is no sample.
+    """
     if isinstance(first, list | tuple) and len(first) == 1 and shape_of(first[0]):
         first = first[0]
     first = np.empty(0) if first is None else as_lazy(first)
     first = first if isinstance(first, LazyArray) else real_array(first, "x")
     if first.ndim == 0 or len(first) == 0:
         raise DataError(f"the data is empty: expected at least one sample. Received: shape {first.shape}")
-    return x, first.shape[1:]
+    return first.shape[1:]
 
 
 def unpacked(item: object) -> tuple[Any, Any, Any]:

@@ -28,7 +28,24 @@ for _name in {*_operations.ACTIVATIONS} & {*__all__}:
     globals()[_name] = _either(getattr(_core, _name))
 _NAMES = {
     "serialize": "minicnn.registry.to_plain",
-    "get": "minicnn.activations",
     "deserialize": "minicnn.activations.get",
 }
+
+
+def get(identifier: Any) -> Any:
+    """As Keras: the function of a name, `linear` for None; functions, layers and configs are what they say."""
+    if identifier is None:
+        return globals()["__getattr__"]("linear")
+    if isinstance(identifier, str):
+        _core.get(identifier)  # a ValueError for a name that is none
+        return _function(identifier)
+    return identifier if callable(identifier) else _core.get(identifier)
+
+
+def _function(name):
+    """The function of a name, or of the layer that the name means."""
+    found = globals().get(name) or getattr(_core, name, None)
+    return found if callable(found) else _core.get(name)
+
+
 __getattr__ = lookup(__name__, ["minicnn.activations"], names=_NAMES)

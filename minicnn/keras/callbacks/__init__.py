@@ -29,7 +29,8 @@ def _watching(cls):
     """The class, watching the accuracy under the name that it has in the logs, 'acc' or 'accuracy'."""
 
     def on_train_begin(self, logs=None):
-        other, known = _OTHER_NAMES.get(self.monitor), self.model.metrics_names
+        other = _OTHER_NAMES.get(self.monitor)
+        known = self.model.metrics_names if other else ()
         if other and self.monitor.removeprefix("val_") not in known and other.removeprefix("val_") in known:
             warn_once(f"monitor={self.monitor!r}: it is called {other!r} in the logs, as the metric was in compile()")
             self.monitor = other

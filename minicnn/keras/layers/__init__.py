@@ -83,6 +83,11 @@ _STILL_THERE = {  # second names that today's Keras has too
     ),
     *("AvgPool2D", "AvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
 }
+_WITH_WEIGHTS = {
+    *("BatchNormalization", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense", "DepthwiseConv1D"),
+    *("DepthwiseConv2D", "GroupNormalization", "LayerNormalization", "Normalization", "PReLU", "RMSNormalization"),
+    *("SeparableConv1D", "SeparableConv2D"),
+}
 _FUNCTIONS = {  # layers that are called at once: add([a, b])
     "add": "Add",
     "subtract": "Subtract",
@@ -154,6 +159,15 @@ def _variables_of(which):
     return property(lambda layer: getattr(layer, which))
 
 
+def _built_of(core_class, name):
+    """Whether the weights exist; a layer that has none is built from the start, unless a subclass builds some."""
+
+    def built(layer: core.Layer) -> bool:
+        return layer._built or (name not in _WITH_WEIGHTS and type(layer).build is core_class.build)
+
+    return property(built)
+
+
 _SHAPES: dict[str, Any] = {"input_shape": _shape_of("input"), "output_shape": _shape_of("output")}
 VARIABLES: dict[str, Any] = {
     "variables": _variables_of("weights"),
@@ -162,8 +176,9 @@ VARIABLES: dict[str, Any] = {
 }
 for _variables, _property in VARIABLES.items():
     setattr(_own_parts.Layer, _variables, _property)
-for _name, _class in core.CLASSES.items():
+for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
+    _more = {**_more, "built": _built_of(_class, _name)}
     globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_calls.METHODS, **_more)
 Layer = _own_parts.Layer
 Input = core.Input

@@ -1,5 +1,9 @@
 """``keras.metrics``."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from minicnn import metrics as _core
 from minicnn.keras import _own_parts
 from minicnn.keras._names import lookup, public_names
@@ -8,7 +12,6 @@ Metric = _own_parts.Metric
 
 _NAMES = {
     "serialize": "minicnn.registry.to_plain",
-    "get": "minicnn.metrics",
     "deserialize": "minicnn.metrics.get",
     **dict.fromkeys(
         ("binary_focal_crossentropy", "categorical_focal_crossentropy", "huber", "log_cosh"), "minicnn.losses"
@@ -26,5 +29,12 @@ _FUNCTIONS = (
     *("top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy"),
 )
 _OLD = {"cosine_proximity": "cosine_similarity", "kullback_leibler_divergence": "kl_divergence", "logcosh": "log_cosh"}
+
+
+def get(identifier: Any) -> Any:
+    """A metric from a name, a class, an instance or a config; None for None."""
+    return None if identifier is None else _core.get(identifier)
+
+
 __getattr__ = lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD)
 __all__ = sorted({*public_names(_core), *_FUNCTIONS})

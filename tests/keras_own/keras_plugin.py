@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras_modules
 import pytest
-from absent import ABSENT_FILES, ABSENT_ATTRIBUTES, ABSENT_TESTS
+from absent import ABSENT_ATTRIBUTES, ABSENT_FILES, ABSENT_TESTS
 
 from minicnn import layers, metrics
 

@@ -33,6 +33,7 @@ from minicnn.backends.numba.convolution import (
     sparse,
     winograd,
     winograd_gradient,
+    winograd_rounds,
 )
 from minicnn.backends.numba.convolution.gradients import masked
 from minicnn.backends.numba.machine.batch import wanted
@@ -445,10 +446,25 @@ def test_nothing_is_computed_that_nobody_wants(only, monkeypatch):
 # ---------------------------------------------------------------------------- Winograd's kernel gradient, depthwise
 
 
+@pytest.fixture
+def small_rounds(monkeypatch):
+    """Rounds of so few images that small batches need several."""
+    monkeypatch.setattr(winograd_rounds, "MOST_ROUND_BYTES", 1 << 18)
+    monkeypatch.setattr(winograd_rounds, "rounds_of", winograd_rounds.rounds_of.__wrapped__)
+
+
+def test_rounds_end_with_a_smaller_one(small_rounds):
+    rounds = winograd_rounds.rounds_of(20, 12, 33, 17, 4)
+    assert 1 < rounds.together < 20
+    assert 20 % rounds.together
+
+
+@pytest.mark.parametrize("algorithm", [winograd_gradient, winograd_rounds])
 @DTYPES
 @few
 @given(winograd_windows(), counts, counts, st.integers(1, 20), st.booleans(), st.booleans(), seeds)
-def test_the_kernel_gradient_by_winograd(dtype, window, channels, filters, n, relu, has_bias, seed):
+@pytest.mark.usefixtures("small_rounds")
+def test_the_kernel_gradient_by_winograd(algorithm, dtype, window, channels, filters, n, relu, has_bias, seed):
     note(f"seed {seed}")
     rng = np.random.default_rng(seed)
     x, dy = images(rng, n, window, channels, dtype), normal(rng, *out_shape(n, window, filters), dtype=dtype)
@@ -456,7 +472,7 @@ def test_the_kernel_gradient_by_winograd(dtype, window, channels, filters, n, re
     mine, theirs = Output(kernel.shape, dtype), np.empty_like(kernel)
     dbias = Output((filters,), dtype), np.empty(filters, dtype)
     out = wanted(None, mine.array, dbias[0].array if has_bias else None, dtype)
-    winograd_gradient.kernel_gradient(x, masked(dy, y if relu else None), out, kernel, window)
+    algorithm.kernel_gradient(x, masked(dy, y if relu else None), out, kernel, window)
     reference.conv2d_backward(x, kernel, y, dy, None, theirs, dbias[1], window, relu=relu)
     error, scale = np.abs(mine.array - theirs).max(), np.abs(theirs).max()
     assert error <= TOLERANCE[dtype] * scale
@@ -466,12 +482,14 @@ def test_the_kernel_gradient_by_winograd(dtype, window, channels, filters, n, re
         np.testing.assert_allclose(dbias[0].array, dbias[1], atol=TOLERANCE[dtype] * np.abs(dbias[1]).max())
 
 
-def test_a_kernel_gradient_that_is_not_finite_is_the_direct_one_s():
+@pytest.mark.parametrize(("size", "channels", "in_rounds"), [(16, 32, False), (8, 96, True)])
+def test_a_kernel_gradient_that_is_not_finite_is_the_direct_one_s(size, channels, in_rounds):
     rng = np.random.default_rng(31)
-    window = make_window((16, 16), (3, 3), (1, 1), "same")
-    x, dy, kernel = normal(rng, 2, 16, 16, 32), normal(rng, 2, 16, 16, 32), normal(rng, 3, 3, 32, 32)
-    assert choice.winograd_kernel_gradient_is_best(window, 32, 32, 4)
-    x[1, 7, 8, 3] = np.inf
+    window = make_window((size, size), (3, 3), (1, 1), "same")
+    x, dy, kernel = (normal(rng, *shape, channels) for shape in ((2, size, size), (2, size, size), (3, 3, channels)))
+    assert choice.winograd_kernel_gradient_is_best(window, channels, channels, 4)
+    assert choice.winograd_works_in_rounds(window, channels, channels, 4) == in_rounds
+    x[1, 7, 7, 3] = np.inf
     mine, theirs = aligned(np.zeros_like(kernel)), np.empty_like(kernel)
     fast.conv2d_backward(x, kernel, None, dy, None, mine, None, window)
     reference.conv2d_backward(x, kernel, None, dy, None, theirs, None, window)
@@ -512,11 +530,15 @@ def test_the_number_of_threads_changes_no_bit_of_the_further_gradients():
         normal(rng, *shape) for shape in ((20, 17, 19, 32),) * 2 + ((3, 3, 32, 32), (3, 3, 1, 32))
     )
 
+    many, wide_kernel = normal(rng, 20, 17, 19, 96), normal(rng, 3, 3, 96, 96)
+    assert choice.winograd_works_in_rounds(window, 96, 96, 4)
+
     def everything():
-        made = [aligned(np.zeros_like(a)) for a in (kernel, x, depth_kernel, dy)]
+        made = [aligned(np.zeros_like(a)) for a in (kernel, x, depth_kernel, dy, wide_kernel, wide_kernel[0, 0, 0])]
         fast.conv2d_backward(x, kernel, None, dy, None, made[0], None, window)
         fast.conv2d_backward(x, depth_kernel, None, dy, made[1], made[2], None, window, 32)
         fast.conv2d(x, depth_kernel, None, made[3], window, 32)
+        fast.conv2d_backward(many, wide_kernel, None, many, None, made[4], made[5], window)
         return made
 
     results = []

@@ -13,7 +13,7 @@ ALIGNMENT = 64  # bytes: one cache line, one AVX-512 vector
 SLACK = 64  # readable bytes behind the last element: a vector load at the tail may run over it
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEPT, _LARGE = 16 << 20, 4 << 20  # bytes
+_KEPT, _LARGE = 32 << 20, 8 << 20  # bytes
 
 
 def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
@@ -37,7 +37,7 @@ def _aligned(allocate, shape, dtype):
 
 
 def keep_freed() -> None:
-    """Let the C library keep up to 16 MB of freed memory per thread, and hand out less than 4 MB from there.
+    """Let the C library keep up to 32 MB of freed memory per thread, and hand out less than 8 MB from there.
 
     Kernels ask for the same scratch memory in every step. By default glibc may give it back to the system each time,
     and then the first touch of every page is a fault.

@@ -19,7 +19,7 @@ from minicnn.geometry import MAX_TAPS, RELU_OFF, Window
 
 # Nanoseconds that one core needs, about.
 _MAX_TIME = 0.2  # per tap
-_MAX_GRADIENT_TIME = 2.5  # per winner
+_MAX_GRADIENT_TIME = 1.0  # per winner
 _AVERAGE_TIME = 1.2  # per tap, and for its gradient
 
 
@@ -217,6 +217,46 @@ def _gradient_image(frame, dx, image, padded):
     return dx, image * size
 
 
+@intrinsic
+def _add_to_winners(typingctx, dy, winner, at, target, cell, offsets, taps, count):
+    """target += one vector of channels of a cell's gradient, at the winner's tap of each channel."""
+    index = types.int64
+    return types.void(dy, winner, index, target, index, offsets, index, index), _emit_add_to_winners
+
+
+def _emit_add_to_winners(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    dy, winner, at, target, cell, offsets, taps, count = emit.plain(signature.args, args)
+    gradient, winners = emit.load(emit.moved(dy, at)), emit.load_bytes(emit.moved(winner, at))
+    with cgutils.for_range(builder, taps) as loop:
+        pixels = emit.moved(target, cell, builder.load(emit.moved(offsets, loop.index)))
+        has_won = builder.icmp_unsigned("==", winners, emit.splat(builder.trunc(loop.index, I8)))
+        share = builder.select(has_won, gradient, emit.full(0.0))
+        emit.store_counted(builder.fadd(emit.load(pixels), share), pixels, count)
+    return context.get_dummy_value()
+
+
+@inline
+def _add_cells(dy, winner, at, target, start, t):
+    """The gradient of all cells of an image, vector by vector."""
+    for cell in t.cells:
+        for c in range(0, t.channels, lanes_of(target)):
+            pixel, count = start + cell + c, t.channels - c
+            _add_to_winners(dy, winner, at + c, target, pixel, t.taps, len(t.taps), count)
+        at += t.channels
+
+
+@inline
+def _scatter_cells(dy, winner, at, target, start, t):
+    """The same, number by number."""
+    for cell in t.cells:
+        for c in range(t.channels):
+            tap = winner[at + c]
+            if tap < len(t.taps):
+                target[start + cell + t.taps[tap] + c] += dy[at + c]
+        at += t.channels
+
+
 @inline
 def _max_pool2d_backward_chunk(chunk, dy, winner, dx, chunks, frame, t):
     images = images_of(chunks, chunk)
@@ -224,12 +264,10 @@ def _max_pool2d_backward_chunk(chunk, dy, winner, dx, chunks, frame, t):
     for image in range(images[0], images[1]):
         target, start = _gradient_image(frame, dx, image, padded)
         at = image * len(t.cells) * t.channels
-        for cell in t.cells:
-            for c in range(t.channels):
-                tap = winner[at + c]
-                if tap < len(t.taps):
-                    target[start + cell + t.taps[tap] + c] += dy[at + c]
-            at += t.channels
+        if t.channels >= lanes_of(dx) >= len(t.taps):
+            _add_cells(dy, winner, at, target, start, t)
+        else:
+            _scatter_cells(dy, winner, at, target, start, t)
         if is_framed(frame):
             copy_out(frame, padded, dx, image * frame.rows * frame.row_size)
 

@@ -17,6 +17,7 @@ from minicnn.backends.numba.convolution import (
     sparse,
     winograd,
     winograd_gradient,
+    winograd_rounds,
 )
 from minicnn.backends.numba.machine.batch import wanted
 from minicnn.backends.numba.pooling import pooled as outputs
@@ -74,7 +75,9 @@ def conv2d_backward(
             again.conv2d_backward(*own, None, None, window, relu=relu)
         dx = None
     if dkernel is not None and choice.winograd_kernel_gradient_is_best(window, channels, filters, x.itemsize):
-        winograd_gradient.kernel_gradient(x, incoming, wanted(None, dkernel, dbias, x.dtype), kernel, window)
+        in_rounds = choice.winograd_works_in_rounds(window, channels, filters, x.itemsize) and len(x) > 0
+        algorithm = winograd_rounds if in_rounds else winograd_gradient
+        algorithm.kernel_gradient(x, incoming, wanted(None, dkernel, dbias, x.dtype), kernel, window)
         dkernel, dbias = (None, None) if np.isfinite(dkernel).all() else (dkernel, dbias)
     if dx is dkernel is dbias is None:
         return

@@ -30,7 +30,9 @@ from minicnn.geometry import MAX_TAPS, Window
 _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
 _PRODUCT = 1.4  # a multiply-add of the 36 short products, measured in those of one long product
 _MARGIN = 1.5  # by which Winograd must be better: transforming the kernel is not counted
-_MOST_SUM_BYTES = 1 << 20  # of the kernel gradient before it is transformed back: they should stay in the second cache
+# Bytes of the kernel gradient before it is transformed back: for each chunk of images; for all at once.
+_MOST_CHUNK_SUM_BYTES, _MOST_SUM_BYTES = 1 << 20, 4 << 20
+MOST_ROUND_BYTES = 3 << 20  # of the transformed x of a round, and of its dy: the C library keeps what is below 8 MB
 _SPREAD = 3.5  # adding to memory, measured in multiply-adds
 _MOST_COLUMNS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
 _LIVE = 0.85  # winners that ReLU leaves alive, about
@@ -67,8 +69,21 @@ def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int)
 @table_cache
 def winograd_kernel_gradient_is_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether the kernel gradient of a convolution without pooling is a case for Winograd."""
-    sums = TILE_NUMBERS * channels * filters * itemsize
-    return sums <= _MOST_SUM_BYTES and winograd_is_best(window, channels, filters, itemsize)
+    is_cheap = _sum_bytes(channels, filters, itemsize) <= _MOST_CHUNK_SUM_BYTES
+    serves = is_cheap or winograd_works_in_rounds(window, channels, filters, itemsize)
+    return serves and winograd_is_best(window, channels, filters, itemsize)
+
+
+@table_cache
+def winograd_works_in_rounds(window: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether the sums of that gradient are too large for each chunk to have its own, but the images small enough."""
+    slots = max(vectors(channels, itemsize), vectors(filters, itemsize)) * lanes(itemsize)
+    is_round = TILE_NUMBERS * _tiles(window.out_height, window.out_width) * slots * itemsize <= MOST_ROUND_BYTES
+    return is_round and _MOST_CHUNK_SUM_BYTES < _sum_bytes(channels, filters, itemsize) <= _MOST_SUM_BYTES
+
+
+def _sum_bytes(channels, filters, itemsize):
+    return TILE_NUMBERS * channels * filters * itemsize
 
 
 def is_pooled_by_two(pool: Window) -> bool:
@@ -125,7 +140,10 @@ def pairs_are_best(window: Window, pool: Window, filters: int, itemsize: int) ->
 
 
 def _winograd(height, width, channels, filters, itemsize):
-    tiles = -(-height // TILE_OUTPUTS) * -(-width // TILE_OUTPUTS)
     vectors_in, vectors_out = vectors(channels, itemsize), vectors(filters, itemsize)
     products = _PRODUCT * TILE_NUMBERS * channels * vectors_out
-    return tiles * (products + _TRANSFORM * (vectors_in + vectors_out))
+    return _tiles(height, width) * (products + _TRANSFORM * (vectors_in + vectors_out))
+
+
+def _tiles(height, width):
+    return -(-height // TILE_OUTPUTS) * -(-width // TILE_OUTPUTS)

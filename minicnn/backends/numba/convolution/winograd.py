@@ -56,7 +56,8 @@ from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.pooling import Pooled, pooled
 from minicnn.geometry import Window
 
-_TILES_TOGETHER = 64  # transformed together
+_MOST_TOGETHER = 64  # tiles transformed together
+_TRANSFORMED_BYTES = 288 << 10  # of so many tiles and of their products; where it is more, half as many tiles
 
 
 def conv2d(
@@ -102,7 +103,7 @@ def _launch_turned(source, kernel, dx, window):
 def _launch(source, kernel, bias, out, relu, tables):
     """Returns slices of the images that are to be computed again."""
     frame, tiles = tables
-    sizes = transformed(min(tiles.count, _TILES_TOGETHER), tiles.channels, tiles.filters, kernel.itemsize)
+    sizes = transformed(tiles.count, tiles.channels, tiles.filters, kernel.itemsize)
     images = len(out.y) // tiles.image_size
     chunks = chunks_of(images, most=max(2, images * tiles.count // sizes.together))  # large enough to fill the products
     bias = zero_row(tiles.filters, kernel.dtype) if bias is None else bias
@@ -200,9 +201,11 @@ class Transformed(NamedTuple):
 
 @table_cache
 def transformed(tiles: int, channels: int, filters: int, itemsize: int) -> Transformed:
-    """The tables of `Transformed` for images of so many tiles, at most `_TILES_TOGETHER`."""
-    together = -(-tiles // ROWS) * ROWS if tiles > _TILES_TOGETHER // 2 else _TILES_TOGETHER
+    """The tables of `Transformed` for images of so many tiles."""
     channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
+    bytes_of_all = TILE_NUMBERS * _MOST_TOGETHER * (channel_slots + filter_slots) * itemsize
+    most = _MOST_TOGETHER if bytes_of_all <= _TRANSFORMED_BYTES else _MOST_TOGETHER // 2
+    together = -(-tiles // ROWS) * ROWS if most // 2 < tiles < most else most  # an image, if it is about as many
     line = memory.ALIGNMENT // itemsize
     return Transformed(
         together=together,

@@ -45,6 +45,7 @@ from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import filled, scratch
 from minicnn.backends.numba.machine.offsets import (
+    Frame,
     frame,
     outer_sum,
     strided_rows,
@@ -82,8 +83,10 @@ class Sums(NamedTuple):
 
 def kernel_gradient(x: np.ndarray, incoming: Masked, out: Gradients, kernel: np.ndarray, window: Window) -> None:
     """dkernel and dbias of `minicnn.backends.reference.convolution.conv2d_backward`."""
-    x_frame, dy_frame, t = _tables(window, *kernel.shape[2:], x.itemsize)
+    x_frame, dy_frame, t = sums_of(window, *kernel.shape[2:], x.itemsize, _TILES_TOGETHER)
     chunks = batch.chunks_with_sums(len(x), TILE_NUMBERS * t.sum_stride * x.itemsize)
+    most = max(2, len(x) * t.tile_count // _TILES_TOGETHER)  # chunks that are large enough to fill the products
+    chunks = chunks._replace(count=min(chunks.count, most))
     arrays = x.reshape(-1), incoming, out, zero_row(t.filter_slots, x.dtype)
     _kernel_gradient.launch(
         product_time(x, kernel, window) // 2, *arrays, chunks, x_frame, dy_frame, t, chunks=chunks.count
@@ -91,14 +94,14 @@ def kernel_gradient(x: np.ndarray, incoming: Masked, out: Gradients, kernel: np.
 
 
 @table_cache
-def _tables(window, channels, filters, itemsize):
-    """The frames of x and dy, and `Sums`."""
+def sums_of(window: Window, channels: int, filters: int, itemsize: int, together: int) -> tuple[Frame, Frame, Sums]:
+    """The frames of x and dy, and `Sums`, for so many tiles transformed together."""
     x_frame, tiles = tiles_of(window, channels, filters)
     rows, columns = (-(-n // TILE_OUTPUTS) for n in (window.out_height, window.out_width))
     bottom, right = rows * TILE_OUTPUTS - window.out_height, columns * TILE_OUTPUTS - window.out_width
     dy_frame = frame(window.out_height, window.out_width, filters, 0, bottom, 0, right)
     channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
-    line, together = memory.ALIGNMENT // itemsize, _TILES_TOGETHER
+    line = memory.ALIGNMENT // itemsize
     dy_rows = strides(rows, TILE_OUTPUTS * dy_frame.padded_row)
     t = Sums(
         channels=channels,
@@ -173,18 +176,48 @@ def _emit_taps(context, builder, signature, args):
 
 
 @inline
-def _sum_tiles(numbers, gradients, zeros, count, t, is_first, sums):
-    """sums += the 36 matrix products over some tiles."""
-    for k in range(TILE_NUMBERS):
-        multiply(
-            Left(numbers, k * t.number_stride, t.channel_rows, t.number_rows),
-            Right(gradients, k * t.gradient_stride, t.gradient_rows),
-            Out(sums, k * t.sum_stride, t.sum_rows),
-            Span(0, count, 0, t.channels, t.filter_slots),
-            first=zeros,
-            accumulate=not is_first,
-            floor=floor_of(False, sums),
-        )
+def sum_tiles(
+    k: int,
+    numbers: np.ndarray,
+    gradients: np.ndarray,
+    zeros: np.ndarray,
+    tiles: tuple[int, int],
+    t: Sums,
+    is_first: bool,
+    sums: np.ndarray,
+) -> None:
+    """sums += the matrix product of number k over a range of tiles; if they are the first, = instead."""
+    multiply(
+        Left(numbers, k * t.number_stride, t.channel_rows, t.number_rows),
+        Right(gradients, k * t.gradient_stride, t.gradient_rows),
+        Out(sums, k * t.sum_stride, t.sum_rows),
+        Span(tiles[0], tiles[1], 0, t.channels, t.filter_slots),
+        first=zeros,
+        accumulate=not is_first,
+        floor=floor_of(False, sums),
+    )
+
+
+@inline
+def transform_tile(
+    x: np.ndarray,
+    start: int,
+    dy: np.ndarray,
+    tile: int,
+    n: int,
+    frames: tuple[Frame, Frame],
+    t: Sums,
+    numbers: np.ndarray,
+    gradients: np.ndarray,
+) -> None:
+    """Transform a tile of the image of x that begins at `start`, and of the framed dy, as the n-th of a group."""
+    x_frame, dy_frame = frames
+    for c in range(0, t.channels, lanes_of(x)):
+        pixel, slot = start + t.x_starts[tile] + c, n * t.channel_slots + c
+        transform_inputs(x, pixel, x_frame.padded_row, t.channels, numbers, slot, t.number_stride)
+    for f in range(0, t.filters, lanes_of(x)):
+        pixel, slot = t.dy_starts[tile] + f, n * t.filter_slots + f
+        _transform_gradients(dy, pixel, dy_frame.padded_row, t.filters, gradients, slot, t.gradient_stride)
 
 
 @inline
@@ -198,15 +231,11 @@ def _chunk(x, incoming, zeros, sums, dbias, images, x_frame, dy_frame, t):
         source, start = batch.framed_image(x_frame, x, image, padded)
         masked_image(dy_frame, incoming, image * dy_frame.rows * dy_frame.row_size, framed, t.filters, dbias)
         for tile in range(t.tile_count):
-            for c in range(0, t.channels, lanes_of(x)):
-                pixel, slot = start + t.x_starts[tile] + c, n * t.channel_slots + c
-                transform_inputs(source, pixel, x_frame.padded_row, t.channels, numbers, slot, t.number_stride)
-            for f in range(0, t.filters, lanes_of(x)):
-                pixel, slot = t.dy_starts[tile] + f, n * t.filter_slots + f
-                _transform_gradients(framed, pixel, dy_frame.padded_row, t.filters, gradients, slot, t.gradient_stride)
+            transform_tile(source, start, framed, tile, n, (x_frame, dy_frame), t, numbers, gradients)
             n += 1
             if n == t.together or (image == images[1] - 1 and tile == t.tile_count - 1):
-                _sum_tiles(numbers, gradients, zeros, n, t, is_first, sums)
+                for k in range(TILE_NUMBERS):
+                    sum_tiles(k, numbers, gradients, zeros, (0, n), t, is_first, sums)
                 n, is_first = 0, False
     restore_denormals(control)
 
@@ -223,11 +252,11 @@ def _take_chunk(chunk, x, incoming, zeros, sums, bias_sums, chunks, x_frame, dy_
 
 
 @inline
-def _transform_back(total, dkernel, t):
-    for channel in range(t.channels):
-        for f in range(0, t.filters, lanes_of(total)):
-            start, at = channel * t.filter_slots + f, channel * t.filters + f
-            _taps_of(total, start, t.sum_stride, dkernel, at, t.channels * t.filters, t.filters - f)
+def transform_back(channel: int, total: np.ndarray, dkernel: np.ndarray, t: Sums) -> None:
+    """dkernel of a channel from the sums."""
+    for f in range(0, t.filters, lanes_of(total)):
+        start, at = channel * t.filter_slots + f, channel * t.filters + f
+        _taps_of(total, start, t.sum_stride, dkernel, at, t.channels * t.filters, t.filters - f)
 
 
 @parallel_kernel(uses=[MULTIPLY])
@@ -239,4 +268,5 @@ def _kernel_gradient(pool, x, incoming, out, zeros, chunks, x_frame, dy_frame, t
     total = scratch(size, x)
     batch.add_up(pool, bias_sums, chunks.count, out.dbias)
     batch.add_up(pool, sums, chunks.count, total)
-    _transform_back(total, out.dkernel, t)
+    for channel in range(t.channels):
+        transform_back(channel, total, out.dkernel, t)

@@ -1,0 +1,100 @@
+"""The kernel's gradient by Winograd's algorithm, where its sums are large: round by round, number by number.
+
+`winograd_gradient.py` explains the algorithm. There, every chunk of images has sums of its own, which stay in the
+second cache. With many channels and filters they would not, and adding up the chunks' sums would cost more than the
+products. So here a round transforms the tiles of some images, which the threads share; then they share the 36 numbers,
+and whoever has a number adds this round's product to its sums. There is one sum of each, and the rounds depend on the
+shapes alone: the same bits for any number of threads.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.backends.numba.convolution.choice import MOST_ROUND_BYTES
+from minicnn.backends.numba.convolution.direct import product_time
+from minicnn.backends.numba.convolution.gradients import Masked, masked_image
+from minicnn.backends.numba.convolution.winograd_gradient import sum_tiles, sums_of, transform_back, transform_tile
+from minicnn.backends.numba.convolution.winograd_transforms import TILE_NUMBERS, TILE_OUTPUTS
+from minicnn.backends.numba.machine import batch
+from minicnn.backends.numba.machine.batch import Gradients
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.launch import parallel_kernel
+from minicnn.backends.numba.machine.matrix import MULTIPLY
+from minicnn.backends.numba.machine.memory import filled, scratch
+from minicnn.backends.numba.machine.offsets import table_cache, whole_vectors, zero_row
+from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.geometry import Window
+
+_TILES_TOGETHER = 64  # multiplied together: their numbers stay in the first cache while all sums of one number pass
+_MOST_TASKS = 16  # of a round's images: each has scratch memory for frames
+
+
+class Rounds(NamedTuple):
+    """How a batch is cut: images of a round, and tasks that share them."""
+
+    images: int
+    together: int
+    tasks: int
+
+
+@table_cache
+def rounds_of(images: int, tiles: int, channels: int, filters: int, itemsize: int) -> Rounds:
+    """The `Rounds` for images of so many tiles."""
+    slots = max(whole_vectors(channels, itemsize), whole_vectors(filters, itemsize))
+    together = max(1, min(images, MOST_ROUND_BYTES // (TILE_NUMBERS * tiles * slots * itemsize)))
+    return Rounds(images, together, min(together, _MOST_TASKS))
+
+
+def _tile_count(window):
+    return -(-window.out_height // TILE_OUTPUTS) * -(-window.out_width // TILE_OUTPUTS)
+
+
+def kernel_gradient(x: np.ndarray, incoming: Masked, out: Gradients, kernel: np.ndarray, window: Window) -> None:
+    """dkernel and dbias of `minicnn.backends.reference.convolution.conv2d_backward`; there are images."""
+    sizes = *kernel.shape[2:], x.itemsize
+    rounds = rounds_of(len(x), _tile_count(window), *sizes)
+    tables = sums_of(window, *sizes, rounds.together * _tile_count(window))
+    arrays = x.reshape(-1), incoming, out, zero_row(tables[2].filter_slots, x.dtype)
+    _kernel_gradient.launch(product_time(x, kernel, window) // 2, *arrays, rounds, *tables)
+
+
+# ------------------------------------------------------------------------------------------------- the kernel
+
+
+@inline
+def _transform(task, x, incoming, numbers, gradients, bias_sums, rounds, first, count, x_frame, dy_frame, t):
+    """Transform a task's share of a round, which has `count` images from `first` on."""
+    padded, framed = batch.frame_scratch(x_frame, 0, x), filled(dy_frame.size, 0, x)
+    control = flush_denormals()
+    for i in range(task * count // rounds.tasks, (task + 1) * count // rounds.tasks):
+        image, source, start = first + i, x, 0
+        source, start = batch.framed_image(x_frame, x, image, padded)
+        own_bias = bias_sums[image * t.filters : (image + 1) * t.filters]
+        masked_image(dy_frame, incoming, image * dy_frame.rows * dy_frame.row_size, framed, t.filters, own_bias)
+        for tile in range(t.tile_count):
+            n = i * t.tile_count + tile
+            transform_tile(source, start, framed, tile, n, (x_frame, dy_frame), t, numbers, gradients)
+    restore_denormals(control)
+
+
+@inline
+def _sum_number(k, numbers, gradients, zeros, tiles, t, is_first, sums):
+    for begin in range(0, tiles, _TILES_TOGETHER):
+        part = begin, min(begin + _TILES_TOGETHER, tiles)
+        sum_tiles(k, numbers, gradients, zeros, part, t, is_first and begin == 0, sums)
+
+
+@parallel_kernel(uses=[MULTIPLY])
+def _kernel_gradient(pool, x, incoming, out, zeros, rounds, x_frame, dy_frame, t):
+    numbers, gradients = scratch(TILE_NUMBERS * t.number_stride, x), scratch(TILE_NUMBERS * t.gradient_stride, x)
+    sums, bias_sums = scratch(TILE_NUMBERS * t.sum_stride, x), filled(rounds.images * t.filters, 0, x)
+    for first in range(0, rounds.images, rounds.together):
+        count = min(rounds.together, rounds.images - first)
+        arrays = x, incoming, numbers, gradients, bias_sums
+        in_parallel(pool, rounds.tasks, _transform, (*arrays, rounds, first, count, x_frame, dy_frame, t))
+        tiles = count * t.tile_count
+        in_parallel(pool, TILE_NUMBERS, _sum_number, (numbers, gradients, zeros, tiles, t, first == 0, sums))
+    batch.add_up(pool, bias_sums, rounds.images, out.dbias)
+    in_parallel(pool, t.channels, transform_back, (sums, out.dkernel, t))

@@ -100,15 +100,13 @@ class Normalization(Layer):
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         mean, deviation = self._moments(ws)
         if self.invert:
-            np.multiply(xs[0], deviation, out=ws.y)
-            ws.y += mean
+            ws.ops.pointwise(ws.y, (xs[0], deviation, mean), "scale_and_shift")
         else:
-            np.subtract(xs[0], mean, out=ws.y)
-            ws.y /= deviation
+            ws.ops.pointwise(ws.y, (xs[0], mean, deviation), "standard_score")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         _, deviation = self._moments(ws)
-        (np.multiply if self.invert else np.divide)(dy, deviation, out=ws.dxs[0])
+        ws.ops.pointwise(ws.dxs[0], (dy, deviation), "multiply" if self.invert else "divide")
 
     def adapt(self, data: Any) -> None:
         """Find mean and variance in data.

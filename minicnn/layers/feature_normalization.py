@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minicnn.backends.memory import constant
 from minicnn.checks import is_integer, real_array
 from minicnn.errors import ShapeError
 from minicnn.hints import Config, LayerOptions
@@ -95,7 +96,7 @@ class Normalization(Layer):
                 np.asarray(moment, ws.y.dtype, like=ws.y) for moment in (self.input_mean, self.input_variance)
             )
         mean, variance = self._spread(mean, shape), self._spread(variance, shape)
-        return mean, np.maximum(np.sqrt(variance), EPSILON)
+        return constant(mean, ws.y), constant(np.maximum(np.sqrt(variance), EPSILON), ws.y)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         mean, deviation = self._moments(ws)

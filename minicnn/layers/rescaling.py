@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
+from minicnn.backends.memory import constant
 from minicnn.checks import check_number, plain
 from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
@@ -51,7 +52,7 @@ class Rescaling(Layer):
         ws.numbers, ws.factors = both, ()
         if any(isinstance(value, list) for value in both):
             ws.numbers = ()
-            ws.factors = tuple([np.asarray(np.broadcast_to(v, channels), ws.y.dtype, like=ws.y) for v in both])  # (C,)
+            ws.factors = tuple([constant(np.broadcast_to(v, channels), ws.y) for v in both])  # (C,)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         ws.ops.pointwise(ws.y, (*xs, *ws.factors), "scale_and_shift", ws.numbers)

@@ -69,9 +69,10 @@ FLOORS = {
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
     "minicnn.backends.numba.machine": (
-        ("batch", "channels", "wide"),
+        ("summing",),
+        ("batch", "channels", "elementwise", "wide"),
         ("matrix",),
-        ("finite", "memory", "offsets"),
+        ("finite", "memory", "numbers", "offsets"),
         ("launch", "parallel", "denormals", "vectors"),
         ("pool",),
         ("atomics", "compiled"),

@@ -4,7 +4,7 @@ import ctypes
 import math
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 Array = np.ndarray
 Maybe = np.ndarray | None  # there is none, or nobody wants to have it computed
@@ -24,6 +24,13 @@ def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
 def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
     """Like `numpy.zeros`, but aligned to 64 bytes and followed by at least 64 readable bytes."""
     return _aligned(np.zeros, shape, dtype)
+
+
+def constant(values: ArrayLike, like: Array) -> Array:
+    """The values as an array of the kind and dtype of `like`, followed by as many readable bytes as `empty` leaves."""
+    array = np.zeros_like(like, shape=(np.size(values) + SLACK // like.itemsize,))[: np.size(values)]
+    array[...] = np.asarray(values, like.dtype, like=like).reshape(-1)
+    return array.reshape(np.shape(values))
 
 
 def _aligned(allocate, shape, dtype):

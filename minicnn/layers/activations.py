@@ -139,12 +139,12 @@ class ReLU(Elementwise):
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         if self.is_plain:
-            np.maximum(xs[0], 0, out=ws.y)
+            ws.ops.pointwise(ws.y, xs, "relu")
         else:
-            rare_forms.relu(self, xs[0], ws.y)
+            rare_forms.relu(self, xs, ws)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        rare_forms.relu_backward(self, ws.xs[0], dy, ws.dxs[0])  # dy where x > 0, else 0, if plain
+        rare_forms.relu_backward(self, dy, ws)  # dy where x > 0, else 0, if plain
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return rare_forms.relu_to_onnx(self, xs[0], graph)
@@ -163,13 +163,10 @@ class Sigmoid(Elementwise):
     uses_output = True
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.multiply(xs[0], 0.5, out=ws.y)
-        np.tanh(ws.y, out=ws.y)
-        np.multiply(ws.y, 0.5, out=ws.y)
-        np.add(ws.y, 0.5, out=ws.y)
+        ws.ops.pointwise(ws.y, xs, "sigmoid")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        np.multiply(dy, ws.y * (1 - ws.y), out=ws.dxs[0])
+        ws.ops.pointwise(ws.dxs[0], (ws.y, dy), "sigmoid_gradient_of_output")
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Sigmoid", xs)
@@ -197,13 +194,10 @@ class Softmax(Elementwise):
         return input_shapes[0]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.subtract(xs[0], xs[0].max(axis=self.axis, keepdims=True), out=ws.y)
-        np.exp(ws.y, out=ws.y)
-        ws.y /= ws.y.sum(axis=self.axis, keepdims=True)
+        ws.ops.softmax(xs[0], ws.y, self.axis)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        inner = (dy * ws.y).sum(axis=self.axis, keepdims=True)  # (N, …, 1)
-        np.multiply(dy - inner, ws.y, out=ws.dxs[0])
+        ws.ops.softmax_backward(ws.y, dy, ws.dxs[0], self.axis)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         if isinstance(self.axis, int):

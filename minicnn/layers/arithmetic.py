@@ -12,7 +12,7 @@ from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Elementwise
 from minicnn.layers.base import Examples, Layer
-from minicnn.layers.merge import Add
+from minicnn.layers.merge import Add, aligned, give
 from minicnn.layers.merging import Multiply, Subtract
 from minicnn.layers.rescaling import Rescaling
 from minicnn.settings import floatx
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Arithmetic", "Power"]
 
-_UFUNCS = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.true_divide}
 _LAYERS = {"add": Add, "subtract": Subtract, "multiply": Multiply}  # with these, plans merge a sum
 _ONNX = {"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div"}
 
@@ -41,8 +40,8 @@ class Arithmetic(Layer):
 
     def __init__(self, operation: str, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        if operation not in _UFUNCS:
-            raise ValueError(f"`operation` is one of {', '.join(_UFUNCS)}. Received: operation={operation!r}")
+        if operation not in _ONNX:
+            raise ValueError(f"`operation` is one of {', '.join(_ONNX)}. Received: operation={operation!r}")
         self.operation: str = operation
 
     def build(self, input_shapes: Shapes) -> Shape:
@@ -56,21 +55,19 @@ class Arithmetic(Layer):
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):  # x / 0 is an infinity or NaN, as everywhere
-            _UFUNCS[self.operation](*_aligned(xs), out=ws.y)
+            ws.ops.pointwise(ws.y, aligned(xs, ws.y.ndim), self.operation)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        a, b = _aligned(ws.xs)
-        first = {"multiply": lambda: dy * b, "divide": lambda: dy / b}.get(self.operation, lambda: dy)
-        second = {
-            "subtract": lambda: -dy,
-            "multiply": lambda: dy * a,
-            "divide": lambda: -dy * a / (b * b),
-        }.get(self.operation, lambda: dy)
-        for dx, x, gradient in zip(ws.dxs, (a, b), (first, second), strict=True):
-            if dx is not None:
-                axes = tuple(i for i, n in enumerate(x.shape) if n != dy.shape[i])
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    dx[...] = gradient().sum(axis=axes, keepdims=True).reshape(dx.shape)
+        a, b = aligned(ws.xs, dy.ndim)
+        gradients = {
+            "add": (((dy,), "copy"), ((dy,), "copy")),
+            "subtract": (((dy,), "copy"), ((dy,), "scale", (-1.0,))),
+            "multiply": (((dy, b), "multiply"), ((dy, a), "multiply")),
+            "divide": (((dy, b), "divide"), ((dy, a, b), "divisor_gradient")),
+        }[self.operation]
+        for index, gradient in enumerate(gradients):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                give(ws, index, *gradient)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         if len({len(x.shape) for x in xs}) > 1:
@@ -110,12 +107,6 @@ class Power(Elementwise):
     def examples(cls) -> Examples:
         yield cls(2), [(4, 3)]
         yield cls(3), [(4, 3, 2)]
-
-
-def _aligned(arrays):
-    """Those of fewer axes get axes of size 1 behind the batch axis."""
-    rank = max(a.ndim for a in arrays)
-    return [a.reshape(len(a), *[1] * (rank - a.ndim), *a.shape[1:]) for a in arrays]
 
 
 # ------------------------------------------------------------------------------------------------ the operators

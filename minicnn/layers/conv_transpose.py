@@ -132,13 +132,13 @@ class Conv2DTranspose(WithKernel):
         x, y = self._image(xs[0]), self._image(ws.y)
         ws.ops.conv2d_backward(y, ws.kernels[0], None, x, y, None, None, ws.window)
         if self.use_bias:
-            ws.y += ws.params["bias"]
+            ws.ops.pointwise(ws.y, (ws.y, ws.params["bias"]), "add")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         kernel, dkernel = ws.kernels
         dbias = ws.grads.get("bias")
         if dbias is not None:
-            np.sum(dy, axis=tuple(range(dy.ndim - 1)), out=dbias)
+            ws.ops.pointwise_sum(dbias, (dy,), "copy")
         dy = self._image(dy)
         if dkernel is not None:
             ws.ops.conv2d_backward(dy, kernel, None, self._image(ws.xs[0]), None, dkernel, None, ws.window)

@@ -111,7 +111,7 @@ class Dropout(Layer):
         if not ws.training or self.rate == 0:
             y[...] = x
         elif "mask" in ws.buffers:
-            np.multiply(x, ws.buffers["mask"], out=y)
+            ws.ops.pointwise(y, (x, ws.buffers["mask"]), "multiply")
         else:
             ws.ops.dropout(x, y, self.rate, *ws.key, ws.iteration)
 

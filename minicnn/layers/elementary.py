@@ -100,22 +100,16 @@ class Clip(Elementwise):
         self.maximum: float | None = high
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.copyto(ws.y, xs[0])
-        if self.minimum is not None:
-            np.maximum(ws.y, self.minimum, out=ws.y)
-        if self.maximum is not None:
-            np.minimum(ws.y, self.maximum, out=ws.y)
+        ws.ops.pointwise(ws.y, xs, "clip", self._bounds())
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        np.copyto(ws.dxs[0], dy)
-        if self.minimum is not None:
-            np.copyto(ws.dxs[0], 0, where=ws.xs[0] < self.minimum)
-        if self.maximum is not None:
-            np.copyto(ws.dxs[0], 0, where=ws.xs[0] > self.maximum)
+        ws.ops.pointwise(ws.dxs[0], (ws.xs[0], dy), "clip_gradient", self._bounds())
+
+    def _bounds(self) -> tuple[float, float]:
+        return -np.inf if self.minimum is None else self.minimum, np.inf if self.maximum is None else self.maximum
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        low = -np.inf if self.minimum is None else self.minimum
-        high = np.inf if self.maximum is None else self.maximum
+        low, high = self._bounds()
         return graph.add("Clip", [xs[0], graph.constant(np.float32(low)), graph.constant(np.float32(high))])
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minicnn.backends.memory import constant
 from minicnn.checks import is_integer, real_array
 from minicnn.errors import ShapeError
 from minicnn.hints import Config, LayerOptions
@@ -99,20 +100,18 @@ class Normalization(Layer):
                 np.asarray(moment, ws.y.dtype, like=ws.y) for moment in (self.input_mean, self.input_variance)
             )
         mean, variance = self.spread(mean, shape), self.spread(variance, shape)
-        return mean, np.maximum(np.sqrt(variance), EPSILON)
+        return constant(mean, ws.y), constant(np.maximum(np.sqrt(variance), EPSILON), ws.y)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         mean, deviation = self._moments(ws)
         if self.invert:
-            np.multiply(xs[0], deviation, out=ws.y)
-            ws.y += mean
+            ws.ops.pointwise(ws.y, (xs[0], deviation, mean), "scale_and_shift")
         else:
-            np.subtract(xs[0], mean, out=ws.y)
-            ws.y /= deviation
+            ws.ops.pointwise(ws.y, (xs[0], mean, deviation), "standard_score")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         _, deviation = self._moments(ws)
-        (np.multiply if self.invert else np.divide)(dy, deviation, out=ws.dxs[0])
+        ws.ops.pointwise(ws.dxs[0], (dy, deviation), "multiply" if self.invert else "divide")
 
     def adapt(self, data: Any) -> None:
         """Find mean and variance in data.

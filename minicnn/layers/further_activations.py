@@ -36,12 +36,10 @@ class LeakyReLU(Elementwise):
         self.negative_slope: float = check_number("negative_slope", negative_slope)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.multiply(xs[0], self.negative_slope, out=ws.y)
-        np.copyto(ws.y, xs[0], where=xs[0] > 0)
+        ws.ops.pointwise(ws.y, xs, "leaky_relu", (self.negative_slope,))
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        np.multiply(dy, self.negative_slope, out=ws.dxs[0])
-        np.copyto(ws.dxs[0], dy, where=ws.xs[0] > 0)
+        ws.ops.pointwise(ws.dxs[0], (ws.xs[0], dy), "leaky_relu_gradient", (self.negative_slope,))
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("LeakyRelu", xs, alpha=self.negative_slope)
@@ -55,10 +53,10 @@ class Tanh(Elementwise):
     uses_output = True
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.tanh(xs[0], out=ws.y)
+        ws.ops.pointwise(ws.y, xs, "tanh")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        np.multiply(dy, 1 - ws.y * ws.y, out=ws.dxs[0])
+        ws.ops.pointwise(ws.dxs[0], (ws.y, dy), "tanh_gradient_of_output")
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Tanh", xs)

@@ -56,11 +56,12 @@ class GlobalAveragePooling2D(_GlobalPooling2D):
     onnx_name = "GlobalAveragePool"
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        ws.y[...] = xs[0].mean(axis=(1, 2)).reshape(ws.y.shape)
+        height, width, channels = ws.input_shapes[0]
+        ws.ops.pointwise_sum(ws.y.reshape(-1, 1, 1, channels), xs, "copy", factor=1 / (height * width))
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         height, width, channels = ws.input_shapes[0]
-        ws.dxs[0][...] = (dy / (height * width)).reshape(len(dy), 1, 1, channels)
+        ws.ops.pointwise(ws.dxs[0], (dy.reshape(-1, 1, 1, channels),), "scale", (1 / (height * width),))
 
 
 class GlobalMaxPooling2D(_GlobalPooling2D):
@@ -73,17 +74,18 @@ class GlobalMaxPooling2D(_GlobalPooling2D):
     """
 
     uses_input = True
+    uses_output = True
     onnx_name = "GlobalMaxPool"
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        ws.y[...] = xs[0].max(axis=(1, 2)).reshape(ws.y.shape)
+        channels = ws.input_shapes[0][2]
+        ws.ops.global_max(xs[0].reshape(len(ws.y), -1, channels), ws.y.reshape(-1, channels))
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         channels = ws.input_shapes[0][2]
-        pixels = ws.xs[0].reshape(len(dy), -1, channels)  # (N, H·W, C)
-        winner = pixels.argmax(axis=1)[:, None]  # (N, 1, C)
-        ws.dxs[0].fill(0)
-        np.put_along_axis(ws.dxs[0].reshape(pixels.shape), winner, dy.reshape(winner.shape), axis=1)
+        x, dx = (a.reshape(len(dy), -1, channels) for a in (ws.xs[0], ws.dxs[0]))  # (N, H·W, C)
+        y, dy = (a.reshape(-1, channels) for a in (ws.y, dy))
+        ws.ops.global_max_backward(x, y, dy, dx)
 
 
 GlobalMaxPool2D = GlobalMaxPooling2D

@@ -19,6 +19,22 @@ if TYPE_CHECKING:
 __all__ = ["Add", "Concatenate", "add", "concatenate"]
 
 
+def aligned(arrays: Sequence[np.ndarray], rank: int) -> Arrays:
+    """The arrays, those of fewer axes with axes of size 1 after the batch axis."""
+    return tuple([a if a.ndim == rank else a.reshape(len(a), *[1] * (rank - a.ndim), *a.shape[1:]) for a in arrays])
+
+
+def give(ws: Workspace, index: int, arrays: Arrays, name: str = "copy", numbers: tuple[float, ...] = ()) -> None:
+    """Assign the gradient of an input: `pointwise` of these arguments, of which the first array is like y.
+
+    It is summed over the axes along which the input counted for all.
+    """
+    if ws.dxs[index] is not None:
+        (dx,) = aligned([ws.dxs[index]], ws.y.ndim)
+        op = ws.ops.pointwise if dx.shape == ws.y.shape else ws.ops.pointwise_sum
+        op(dx, arrays, name, numbers)
+
+
 class Merge(Layer):
     """Base of the layers that compute number by number: inputs of size 1 along an axis count for all of the others."""
 
@@ -35,22 +51,6 @@ class Merge(Layer):
                 f"{type(self).__name__} needs two or more inputs of one shape, or of size 1 where they differ. "
                 f"Received: {list(input_shapes)}"
             ) from None
-
-    def aligned(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The inputs, those of fewer axes with axes of size 1 after the batch axis."""
-        rank = max(a.ndim for a in arrays)
-        return [a if a.ndim == rank else a.reshape(len(a), *[1] * (rank - a.ndim), *a.shape[1:]) for a in arrays]
-
-    def give(self, ws: Workspace, index: int, gradient: np.ndarray) -> None:
-        """Assign the gradient of an input, like y, summed over the axes along which the input counted for all."""
-        dx = ws.dxs[index]
-        if dx is None:
-            return
-        if dx.shape != gradient.shape:
-            shape = (len(dx), *[1] * (gradient.ndim - dx.ndim), *dx.shape[1:])
-            axes = tuple(axis for axis, n in enumerate(shape) if n != gradient.shape[axis])
-            gradient = gradient.sum(axis=axes, keepdims=True).reshape(dx.shape)
-        dx[...] = gradient
 
     def onnx_inputs(self, xs: Sequence[Value], graph: GraphWriter) -> list[Value]:
         """The inputs in one order of axes, all with as many."""
@@ -75,14 +75,11 @@ class Add(Merge):
     """The sum of two or more inputs (shortcuts: He, Zhang, Ren, Sun, 2015)."""
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        first, second, *others = self.aligned(xs)
-        np.add(first, second, out=ws.y)
-        for x in others:
-            ws.y += x
+        ws.ops.pointwise(ws.y, aligned(xs, ws.y.ndim), "add")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         for index in range(len(ws.dxs)):
-            self.give(ws, index, dy)
+            give(ws, index, (dy,))
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Add" if len(xs) == 2 else "Sum", self.onnx_inputs(xs, graph))
@@ -117,19 +114,18 @@ class Concatenate(Layer):
         return (*input_shapes[0][: axis - 1], total, *input_shapes[0][axis:])
 
     def bind(self, ws: Workspace) -> None:
-        axis = self.axis % (len(ws.output_shape) + 1)
-        ends = np.cumsum([shape[axis - 1] for shape in ws.input_shapes])
-        starts = [0, *ends[:-1]]
-        ws.shares = [(*[slice(None)] * axis, slice(int(a), int(b))) for a, b in zip(starts, ends, strict=True)]
+        ws.axis = self.axis % (len(ws.output_shape) + 1)
+        ends = np.cumsum([shape[ws.axis - 1] for shape in ws.input_shapes])
+        ws.starts = [0, *ends[:-1].tolist()]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        for x, share in zip(xs, ws.shares, strict=True):
-            ws.y[share] = x
+        for x, start in zip(xs, ws.starts, strict=True):
+            ws.ops.put_part(x, ws.y, ws.axis, start)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        for dx, share in zip(ws.dxs, ws.shares, strict=True):
+        for dx, start in zip(ws.dxs, ws.starts, strict=True):
             if dx is not None:
-                dx[...] = dy[share]
+                ws.ops.take_part(dy, dx, ws.axis, start)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         xs = graph.same_layout(xs)

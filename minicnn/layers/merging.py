@@ -12,7 +12,7 @@ from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
-from minicnn.layers.merge import Merge
+from minicnn.layers.merge import Merge, aligned, give
 from minicnn.layers.rare_forms import check_axes
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
@@ -41,19 +41,12 @@ class Multiply(Merge):
     uses_input = True
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        first, *others = self.aligned(xs)
-        np.multiply(first, others[0], out=ws.y)
-        for x in others[1:]:
-            ws.y *= x
+        ws.ops.pointwise(ws.y, aligned(xs, ws.y.ndim), "multiply")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        xs = self.aligned(ws.xs)
+        xs = aligned(ws.xs, dy.ndim)
         for index in range(len(xs)):
-            if ws.dxs[index] is not None:
-                gradient = dy
-                for other in (*xs[:index], *xs[index + 1 :]):
-                    gradient = gradient * other
-                self.give(ws, index, gradient)
+            give(ws, index, (dy, *xs[:index], *xs[index + 1 :]), "multiply")
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         y, *others = self.onnx_inputs(xs, graph)
@@ -68,11 +61,11 @@ class Subtract(Merge):
     input_count: int | None = 2
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.subtract(*self.aligned(xs), out=ws.y)
+        ws.ops.pointwise(ws.y, aligned(xs, ws.y.ndim), "subtract")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        self.give(ws, 0, dy)
-        self.give(ws, 1, -dy)
+        give(ws, 0, (dy,))
+        give(ws, 1, (dy,), "scale", (-1.0,))
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Sub", self.onnx_inputs(xs, graph))
@@ -82,15 +75,11 @@ class Average(Merge):
     """The mean of the inputs, number by number."""
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        first, *others = self.aligned(xs)
-        np.add(first, others[0], out=ws.y)
-        for x in others[1:]:
-            ws.y += x
-        ws.y /= len(xs)
+        ws.ops.pointwise(ws.y, aligned(xs, ws.y.ndim), "average")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         for index in range(len(ws.dxs)):
-            self.give(ws, index, dy / len(ws.dxs))
+            give(ws, index, (dy,), "scale", (1 / len(ws.dxs),))
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Mean", self.onnx_inputs(xs, graph))
@@ -101,21 +90,16 @@ class _Extremum(Merge):
 
     uses_input = True
     uses_output = True
-    choose: np.ufunc
+    function: str
     onnx_name: str
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        first, *others = self.aligned(xs)
-        self.choose(first, others[0], out=ws.y)
-        for x in others[1:]:
-            self.choose(ws.y, x, out=ws.y)
+        ws.ops.pointwise(ws.y, aligned(xs, ws.y.ndim), self.function)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        left = dy
-        for index, x in enumerate(self.aligned(ws.xs)):
-            holds = x == ws.y
-            self.give(ws, index, left * holds)
-            left = left * ~holds
+        xs = aligned(ws.xs, dy.ndim)
+        for index in range(len(xs)):
+            give(ws, index, (dy, ws.y, *xs[: index + 1]), "first_holder")
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add(self.onnx_name, self.onnx_inputs(xs, graph))
@@ -124,14 +108,14 @@ class _Extremum(Merge):
 class Maximum(_Extremum):
     """The largest of the inputs, number by number; the gradient goes to the first input that holds it."""
 
-    choose: np.ufunc = np.maximum
+    function = "maximum"
     onnx_name = "Max"
 
 
 class Minimum(_Extremum):
     """The smallest of the inputs, number by number; the gradient goes to the first input that holds it."""
 
-    choose: np.ufunc = np.minimum
+    function = "minimum"
     onnx_name = "Min"
 
 

@@ -38,12 +38,10 @@ class _GaussianLayer(Layer):
         ws.key = (ws.seed if self.seed is None else self.seed, ws.stream)
 
     def draw(self, ws: Workspace) -> Array:
-        """Standard normal numbers like y (Box, Muller: "A note on the generation of random normal deviates", 1958)."""
-        uniform, normal = ws.buffers["uniform"], ws.buffers["normal"]
-        ws.ops.uniform(uniform, *ws.key, ws.iteration)
-        radius = np.sqrt(-2 * np.log1p(-uniform[..., 0]))
-        normal[...] = radius * np.cos(2 * math.pi * uniform[..., 1])
-        return normal
+        """Standard normal numbers like y."""
+        ws.ops.uniform(ws.buffers["uniform"], *ws.key, ws.iteration)
+        ws.ops.normal(ws.buffers["uniform"], ws.buffers["normal"])
+        return ws.buffers["normal"]
 
 
 class GaussianNoise(_GaussianLayer):
@@ -64,13 +62,12 @@ class GaussianNoise(_GaussianLayer):
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         if ws.training:
-            np.multiply(self.draw(ws), self.stddev, out=ws.y)
-            ws.y += xs[0]
+            ws.ops.pointwise(ws.y, (xs[0], self.draw(ws)), "add_scaled", (self.stddev,))
         else:
             ws.y[...] = xs[0]
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        ws.dxs[0][...] = dy
+        ws.ops.pointwise(ws.dxs[0], (dy,), "copy")
 
     @classmethod
     def examples(cls) -> Examples:
@@ -98,14 +95,16 @@ class GaussianDropout(_GaussianLayer):
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         if ws.training:
             factor = self.draw(ws)
-            factor *= math.sqrt(self.rate / (1 - self.rate))
-            factor += 1
-            np.multiply(xs[0], factor, out=ws.y)
+            ws.ops.pointwise(factor, (factor,), "scale_and_shift", (math.sqrt(self.rate / (1 - self.rate)), 1.0))
+            ws.ops.pointwise(ws.y, (xs[0], factor), "multiply")
         else:
             ws.y[...] = xs[0]
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        np.multiply(dy, ws.buffers["normal"] if ws.training else 1, out=ws.dxs[0])
+        if ws.training:
+            ws.ops.pointwise(ws.dxs[0], (dy, ws.buffers["normal"]), "multiply")
+        else:
+            ws.dxs[0][...] = dy
 
     @classmethod
     def examples(cls) -> Examples:
@@ -134,17 +133,13 @@ class AlphaDropout(Dropout):
         if not ws.training or self.rate == 0:
             ws.y[...] = xs[0]
             return
-        keep = self.draw_mask(ws)
-        keep *= 1 - self.rate  # Dropout divides what it keeps
-        scale, shift = self._moments()
-        np.multiply(xs[0] - ALPHA_PRIME, keep, out=ws.y)
-        ws.y += ALPHA_PRIME
-        ws.y *= scale
-        ws.y += shift
+        mask = self.draw_mask(ws)
+        ws.ops.pointwise(ws.y, (xs[0], mask), "moved_to", (self.rate, ALPHA_PRIME, *self._moments()))
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         if ws.training and self.rate > 0:
-            np.multiply(dy, ws.buffers["mask"] * self._moments()[0], out=ws.dxs[0])
+            factor = (1 - self.rate) * self._moments()[0]  # Dropout divides what it keeps by the former
+            ws.ops.pointwise(ws.dxs[0], (dy, ws.buffers["mask"]), "multiply_scaled", (factor,))
         else:
             ws.dxs[0][...] = dy
 

@@ -47,10 +47,10 @@ class Pointwise(Elementwise):
         self.function: str = check_choice("function", function, tuple(FORMULAS))
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        ws.ops.activation(xs[0], ws.y, self.function)
+        ws.ops.pointwise(ws.y, xs, self.function)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        ws.ops.activation_backward(ws.xs[0], dy, ws.dxs[0], self.function)
+        ws.ops.pointwise(ws.dxs[0], (ws.xs[0], dy), f"{self.function}_gradient")
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         if self.function in _OPERATORS:
@@ -123,15 +123,10 @@ class ELU(Elementwise):
         self.alpha: float = check_number("alpha", alpha)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.minimum(xs[0], 0, out=ws.y)
-        np.expm1(ws.y, out=ws.y)
-        np.multiply(ws.y, self.alpha, out=ws.y)
-        np.copyto(ws.y, xs[0], where=xs[0] > 0)
+        ws.ops.pointwise(ws.y, xs, "elu_of_alpha", (self.alpha,))
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        np.add(ws.y, self.alpha, out=ws.dxs[0])  # alpha · exp(x), for x <= 0
-        np.copyto(ws.dxs[0], 1, where=ws.y > 0)
-        np.multiply(ws.dxs[0], dy, out=ws.dxs[0])
+        ws.ops.pointwise(ws.dxs[0], (ws.y, dy), "elu_gradient_of_output", (self.alpha,))
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Elu", xs, alpha=self.alpha)
@@ -149,12 +144,10 @@ class LogSoftmax(Elementwise):
     uses_output = True
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.subtract(xs[0], xs[0].max(axis=-1, keepdims=True), out=ws.y)
-        ws.y -= np.log(np.exp(ws.y).sum(axis=-1, keepdims=True))
+        ws.ops.softmax(xs[0], ws.y, log=True)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        np.exp(ws.y, out=ws.dxs[0])
-        ws.dxs[0][...] = dy - ws.dxs[0] * dy.sum(axis=-1, keepdims=True)
+        ws.ops.softmax_backward(ws.y, dy, ws.dxs[0], log=True)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("LogSoftmax", xs, axis=graph.axis(xs[0], -1))
@@ -203,18 +196,14 @@ class PReLU(Elementwise):
         return shape
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.multiply(xs[0], ws.params["alpha"], out=ws.y)
-        np.copyto(ws.y, xs[0], where=xs[0] > 0)
+        ws.ops.pointwise(ws.y, (xs[0], ws.params["alpha"]), "leaky_relu")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         alpha, dalpha, (dx,) = ws.params["alpha"], ws.grads["alpha"], ws.dxs
         if dalpha is not None:
-            axes = tuple(axis for axis, n in enumerate(alpha.shape, 1) if n == 1)
-            total = (dy * np.minimum(ws.xs[0], 0)).sum(axis=(0, *axes))
-            dalpha[...] = total.reshape(alpha.shape)
+            ws.ops.pointwise_sum(dalpha, (ws.xs[0], dy), "leaky_relu_slope_gradient")
         if dx is not None:
-            np.multiply(dy, alpha, out=dx)
-            np.copyto(dx, dy, where=ws.xs[0] > 0)
+            ws.ops.pointwise(dx, (ws.xs[0], dy, alpha), "leaky_relu_gradient")
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         rank = len(xs[0].shape)

@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.checks import is_integer
 from minicnn.errors import ShapeError
-from minicnn.step import Shape, Step
+from minicnn.step import Arrays, Shape, Step, Workspace
 
 if TYPE_CHECKING:
     from minicnn.layers.activations import ReLU
@@ -51,19 +51,38 @@ def check_axes(layer: Step, axes: int | Iterable[int], shape: Shape) -> tuple[in
     return tuple(axis - 1 for axis in counted)
 
 
-def relu(layer: ReLU, x: np.ndarray, y: np.ndarray) -> None:
+def relu(layer: ReLU, xs: Arrays, ws: Workspace) -> None:
     """y = min(x, max_value) where x > threshold, else negative_slope · (x - threshold)."""
+    name, numbers = _function_of(layer)
+    if name is not None:
+        ws.ops.pointwise(ws.y, xs, name, numbers)
+        return
+    (x,), y = xs, ws.y
     np.copyto(y, x if layer.max_value is None else np.minimum(x, layer.max_value))
     slope = layer.negative_slope
     np.copyto(y, slope * (x - layer.threshold) if slope else 0, where=x <= layer.threshold)  # not 0 · ∞
 
 
-def relu_backward(layer: ReLU, x: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+def relu_backward(layer: ReLU, dy: np.ndarray, ws: Workspace) -> None:
     """The gradient of `relu`: 0 from max_value on."""
+    name, numbers = _function_of(layer)
+    x, dx = ws.xs[0], ws.dxs[0]
+    if name is not None:
+        ws.ops.pointwise(dx, (x, dy), f"{name}_gradient", numbers)
+        return
     np.copyto(dx, dy)  # behind NaN too, where comparisons are False
     np.copyto(dx, dy * layer.negative_slope if layer.negative_slope else 0, where=x <= layer.threshold)
     if layer.max_value is not None:
         np.copyto(dx, 0, where=x >= layer.max_value)
+
+
+def _function_of(layer):
+    """(name, numbers) of the function that `pointwise` knows for these arguments; (None, ()) if there is none."""
+    if layer.threshold or (layer.negative_slope and layer.max_value is not None):
+        return None, ()
+    if layer.negative_slope:
+        return "leaky_relu", (layer.negative_slope,)
+    return ("relu", ()) if layer.max_value is None else ("capped_relu", (layer.max_value,))
 
 
 def relu_to_onnx(layer: ReLU, x: Value, graph: GraphWriter) -> Value:

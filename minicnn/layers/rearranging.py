@@ -89,10 +89,10 @@ class RepeatVector(Layer):
         return self.n, *input_shapes[0]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        ws.y[...] = xs[0][:, None]
+        ws.ops.pointwise(ws.y, (xs[0][:, None],), "copy")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        np.sum(dy, axis=1, out=ws.dxs[0])
+        ws.ops.pointwise_sum(ws.dxs[0][:, None], (dy,), "copy")
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         rows = graph.add("Unsqueeze", [xs[0], graph.constant(np.array([1]))])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
+from minicnn.backends.memory import constant
 from minicnn.checks import check_number, plain
 from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
@@ -47,14 +48,17 @@ class Rescaling(Layer):
         return shape
 
     def bind(self, ws: Workspace) -> None:
-        ws.scale, ws.offset = (np.asarray(v, ws.y.dtype, like=ws.y) for v in (self.scale, self.offset))  # () or (C,)
+        both, channels = (self.scale, self.offset), ws.output_shape[-1:]
+        ws.numbers, ws.factors = both, ()
+        if any(isinstance(value, list) for value in both):
+            ws.numbers = ()
+            ws.factors = tuple([constant(np.broadcast_to(v, channels), ws.y) for v in both])  # (C,)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.multiply(xs[0], ws.scale, out=ws.y)
-        np.add(ws.y, ws.offset, out=ws.y)
+        ws.ops.pointwise(ws.y, (*xs, *ws.factors), "scale_and_shift", ws.numbers)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        np.multiply(dy, ws.scale, out=ws.dxs[0])
+        ws.ops.pointwise(ws.dxs[0], (dy, *ws.factors[:1]), "scale", ws.numbers[:1])
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         x = graph.channels_last(xs[0])

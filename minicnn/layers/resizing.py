@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, Unpack
 
 import numpy as np
 
+from minicnn.backends.memory import constant
 from minicnn.checks import check_choice, check_number, check_pair, check_positive_int
 from minicnn.hints import DataFormat, LayerOptions, Pair
 from minicnn.layers.augmentation import ImageLayer
@@ -48,12 +49,12 @@ class Resampled(Layer):
         outside = 1 - taps[0].totals()[:, None] * taps[1].totals()  # (OH, OW)
         ws.filling = None
         if self.fill_value and np.abs(outside).max() > 1e-6:
-            ws.filling = np.asarray(self.fill_value * outside[:, :, None], ws.y.dtype, like=ws.y)
+            ws.filling = constant(np.repeat(self.fill_value * outside[:, :, None], ws.y.shape[-1], axis=2), ws.y)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         ws.ops.resample(xs[0], ws.y, *ws.taps)
         if ws.filling is not None:
-            ws.y += ws.filling
+            ws.ops.pointwise(ws.y, (ws.y, ws.filling), "add")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         ws.ops.resample(dy, ws.dxs[0], *ws.back)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
@@ -53,11 +54,42 @@ class _Standardized(Layer):
         weighted = self.weighted_axes(shape)
         ws.weights_shape = tuple(n if axis in weighted else 1 for axis, n in enumerate(shape))
         ws.other_axes = (0, *(axis + 1 for axis in range(len(shape)) if axis not in weighted))
+        ws.view = self._view(weighted, shape)
+
+    def _view(self, weighted, shape):
+        """(-1, pixels, channels) so that `standardize` computes this; None if weights are not along the last axes."""
+        first = weighted[0]
+        if weighted != tuple(range(first, len(shape))):
+            return None
+        goes_over_all = self.cut(shape)[1][0] == 1  # axes of a sample
+        return -1, math.prod(shape[:first]) if goes_over_all else 1, math.prod(shape[first:])
 
     def _parts(self, array, ws):
         return array.reshape(len(array), *ws.cut)
 
+    def _moments(self, ws):
+        """Mean and inverse deviation, (samples, groups) as `standardize` takes them."""
+        samples = ws.y.reshape(ws.view).shape[0]
+        return [ws.buffers[name].reshape(samples, -1) for name in ("mean", "inverse_std")]
+
     def forward(self, xs: Arrays, ws: Workspace) -> None:
+        if ws.view is None:
+            self._forward_of_any_axes(xs, ws)
+            return
+        weights = [None if w is None else w.reshape(-1) for w in map(ws.params.get, (self.scale_name, "beta"))]
+        arrays = xs[0].reshape(ws.view), ws.y.reshape(ws.view), *weights, *self._moments(ws)
+        ws.ops.standardize(*arrays, self.epsilon, self.is_centred)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        if ws.view is None:
+            self._backward_of_any_axes(dy, ws)
+            return
+        gamma, dgamma, dbeta = ws.params.get(self.scale_name), ws.grads.get(self.scale_name), ws.grads.get("beta")
+        gamma, dgamma, dbeta = (None if w is None else w.reshape(-1) for w in (gamma, dgamma, dbeta))
+        x, dy, dx = (None if a is None else a.reshape(ws.view) for a in (ws.xs[0], dy, ws.dxs[0]))
+        ws.ops.standardize_backward(x, dy, gamma, *self._moments(ws), dx, dgamma, dbeta, self.is_centred)
+
+    def _forward_of_any_axes(self, xs, ws):
         x, y = self._parts(xs[0], ws), self._parts(ws.y, ws)
         mean, inverse_std = ws.buffers["mean"], ws.buffers["inverse_std"]
         if self.is_centred:
@@ -72,7 +104,7 @@ class _Standardized(Layer):
         if "beta" in ws.params:
             ws.y += ws.params["beta"].reshape(ws.weights_shape)
 
-    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+    def _backward_of_any_axes(self, dy, ws):
         inverse_std, (dx,) = ws.buffers["inverse_std"], ws.dxs
         normalized = (self._parts(ws.xs[0], ws) - ws.buffers["mean"]) * inverse_std
         for name, gradient in ws.grads.items():

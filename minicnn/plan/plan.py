@@ -158,14 +158,15 @@ class BoundPlan:
 
     def backward(self) -> None:
         """Compute all gradients from the gradients of the heads, after `forward`."""
+        add = self.plan.backend.ops.pointwise
         for gradient in self._zero_gradients:
             gradient.fill(0)
         for total, own in self._head_additions:
-            total += own
+            add(total, (total, own), "add")
         for place, ws, additions in self.backward_steps:
             place.step.backward(ws.dy, ws)
             for total, own in additions:
-                total += own
+                add(total, (total, own), "add")
 
     def penalty(self) -> float | np.ndarray:
         """What the steps add to the loss, after `forward`."""

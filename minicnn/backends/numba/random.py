@@ -4,17 +4,21 @@ import math
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.machine.compiled import inline
-from minicnn.backends.numba.machine.launch import parallel_kernel, serial_kernel
+from minicnn.backends.numba.machine.launch import parallel_kernel
+from minicnn.backends.numba.machine.memory import scratch
+from minicnn.backends.numba.machine.numbers import Numbers
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.vectors import I64, Emitter
+from minicnn.backends.reference.random import normal_deviate
 
 _FOURS_PER_TASK = 1024
 _FOURS_TOGETHER = 8  # drawn by one vector of 64-bit numbers a word
-_DROPOUT_NANOSECONDS = 0.5  # per number
+_DROPOUT_NANOSECONDS, _NORMAL_NANOSECONDS = 0.5, 2  # per number
+_NORMAL_PER_TASK = 4096
 
 _MULTIPLIERS, _WEYL = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85)
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -28,7 +32,12 @@ def dropout(x: np.ndarray, y: np.ndarray, rate: float, seed: int, stream: int, i
 
 def uniform(numbers: np.ndarray, seed: int, stream: int, iteration: int) -> None:
     """See `minicnn.backends.reference.random.uniform`."""
-    _uniform(numbers.reshape(-1), _key(seed, stream, iteration))
+    _uniform.launch(_DROPOUT_NANOSECONDS * numbers.size, numbers.reshape(-1), _key(seed, stream, iteration))
+
+
+def normal(pairs: np.ndarray, numbers: np.ndarray) -> None:
+    """See `minicnn.backends.reference.random.normal`."""
+    _normal.launch(_NORMAL_NANOSECONDS * numbers.size, pairs.reshape(-1), numbers.reshape(-1))
 
 
 def _key(seed, stream, iteration):
@@ -153,10 +162,55 @@ def _dropout(pool, x, y, rate, factor, key):
         y[4 * fours + i] = x[4 * fours + i] * _kept(words[i], threshold, scale)
 
 
-@serial_kernel
-def _uniform(numbers, key):
+@inline
+def _some_uniform(task, numbers, key):
     stream, iteration_low, iteration_high, seed_low, seed_high = key
-    for start in range(0, len(numbers), 4):
+    first, last = 4 * task * _FOURS_PER_TASK, min(4 * (task + 1) * _FOURS_PER_TASK, len(numbers))
+    for start in range(first, last, 4):
         words = _philox4x32(np.uint64(start // 4), stream, iteration_low, iteration_high, seed_low, seed_high)
-        for i in range(min(4, len(numbers) - start)):
+        for i in range(min(4, last - start)):
             numbers[start + i] = (words[i] >> np.uint64(8)) * 2.0**-24
+
+
+@parallel_kernel
+def _uniform(pool, numbers, key):
+    tasks = (len(numbers) + 4 * _FOURS_PER_TASK - 1) // (4 * _FOURS_PER_TASK)
+    in_parallel(pool, tasks, _some_uniform, (numbers, key))
+
+
+# ------------------------------------------------------------------------------------------------- normal numbers
+
+
+@intrinsic
+def _emit_normal(typingctx, pairs, start, count, target):
+    """target[i] = the normal number of pair start + i, for i < count; pairs and target are float32."""
+    index = types.int64
+    return types.void(pairs, index, index, target), _emit_normal_numbers
+
+
+def _emit_normal_numbers(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    pairs, start, count, target = emit.plain(signature.args, args)
+    pairs, evens = emit.moved(pairs, builder.mul(start, emit.index(2))), [2 * i for i in range(emit.lanes)]
+    with cgutils.for_range_slice(builder, emit.index(0), count, emit.index(emit.lanes), inc=True) as (i, _):
+        here, inside = emit.moved(pairs, builder.mul(i, emit.index(2))), builder.sub(count, i)
+        both = emit.load(here), emit.load(here, 1)
+        u, v = (Numbers(emit, emit.shuffle(*both, [lane + odd for lane in evens])) for odd in (0, 1))
+        emit.store_counted(normal_deviate(u, v).value, emit.moved(target, i), inside)
+    return context.get_dummy_value()
+
+
+@inline
+def _some_normal(task, pairs, numbers):
+    first = task * _NORMAL_PER_TASK
+    count = min(_NORMAL_PER_TASK, len(numbers) - first)
+    own, target = scratch(count, pairs), numbers[first : first + count]
+    _emit_normal(pairs, first, count, own)
+    for i in range(count):
+        target[i] = own[i]
+
+
+@parallel_kernel(typed=2)
+def _normal(pool, pairs, numbers):
+    tasks = (len(numbers) + _NORMAL_PER_TASK - 1) // _NORMAL_PER_TASK
+    in_parallel(pool, tasks, _some_normal, (pairs, numbers))

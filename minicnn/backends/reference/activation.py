@@ -1,4 +1,4 @@
-"""Functions of single numbers, and their derivatives: a table."""
+"""Activation functions, and their derivatives: a table for `pointwise`."""
 
 import math
 from collections.abc import Callable
@@ -7,8 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.backends.memory import Array
-
-__all__ = ["activation", "activation_backward"]
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # mean 0 and variance 1 are a fixed point
 SHRINK = 0.5  # hard_shrink's and soft_shrink's threshold, Keras's default
@@ -20,30 +18,6 @@ class Formula(NamedTuple):
 
     value: Callable[[Array], Array]
     slope: Callable[[Array], Array]
-
-
-def activation(x: Array, y: Array, name: str) -> None:
-    """y = the function `name` of `FORMULAS` at x.
-
-    Parameters
-    ----------
-    x : any shape
-    y : like x, written
-    name : str
-    """
-    y[...] = FORMULAS[name].value(x)
-
-
-def activation_backward(x: Array, dy: Array, dx: Array, name: str) -> None:
-    """dx = dy · the derivative of the function `name` at x.
-
-    Parameters
-    ----------
-    x, dy : any shape
-    dx : like x, written
-    name : str
-    """
-    np.multiply(dy, FORMULAS[name].slope(x), out=dx)
 
 
 def sigmoid(x: Array) -> Array:
@@ -63,9 +37,9 @@ def erf(x: Array) -> Array:
     (Chiarella, Reichel: "On the evaluation of integrals related to the error function", 1968).
     """
     x = np.clip(x, -6, 6)  # beyond, it is ±1 in float64 too; but 0 · ∞ is NaN
-    h, square = 0.5, x * x
-    total = np.zeros_like(x)
-    for k in range(13):
+    h, terms = (0.75, 6) if x.dtype == np.float32 else (0.5, 13)
+    square, total = x * x, np.zeros_like(x)
+    for k in range(terms):
         t = (k + 0.5) * h
         total += math.exp(-t * t) / (square + t * t)
     return np.tanh((math.pi / h) * x) - (2 * h / math.pi) * x * np.exp(-square) * total

@@ -39,14 +39,15 @@ class Emitter:
         self.suffix: str = f"v{self.lanes}f{scalar.bitwidth}"
 
     def plain(self, kinds: Sequence[types.Type], values: Sequence[ir.Value]) -> list[Any]:
-        """The values, a pointer to its first element for an array; likewise inside named tuples."""
+        """The values, a pointer to its first element for an array; likewise inside tuples."""
         return [self._plain(kind, value) for kind, value in zip(kinds, values, strict=True)]
 
     def _plain(self, kind, value):
         if isinstance(kind, types.Array):
             return self.context.make_array(kind)(self.context, self.builder, value).data
-        if isinstance(kind, types.BaseNamedTuple):
-            return kind.instance_class(*self.plain(kind.types, cgutils.unpack_tuple(self.builder, value, kind.count)))
+        if isinstance(kind, types.BaseTuple):
+            parts = self.plain(kind.types, cgutils.unpack_tuple(self.builder, value, len(kind.types)))
+            return kind.instance_class(*parts) if isinstance(kind, types.BaseNamedTuple) else parts
         return value
 
     def moved(self, pointer: ir.Value, *offsets: ir.Value) -> ir.Value:

@@ -22,7 +22,7 @@ def has(module, name):
     """Whether `minicnn.keras` has a name; the sentence where it does not."""
     try:
         return getattr(import_module(f"minicnn.keras.{module}"), name) is not None
-    except ImportError as error:
+    except AttributeError as error:
         return str(error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
@@ -16,6 +17,16 @@ from minicnn.keras._warning import warn_once
 
 class NotInMinicnn(ImportError):
     """A name of Keras that minicnn does not have; an ImportError, so that ``from … import …`` shows the sentence."""
+
+
+class NoAttribute(AttributeError):
+    """The same where the attribute of a module is asked for, so that `hasattr` and `getattr` with a default work."""
+
+
+def _is_imported() -> bool:
+    """Whether the line that looks a name up is ``from … import …``, which hides the sentence of an AttributeError."""
+    frame = sys._getframe(2)  # of whoever asks the module
+    return frame.f_code.co_code[frame.f_lasti] == dis.opmap["IMPORT_FROM"]
 
 
 def lookup(
@@ -43,7 +54,7 @@ def lookup(
     Returns
     -------
     callable
-        Raises `NotInMinicnn` for a name that is not there, with the reason or the nearest name.
+        Raises `NotInMinicnn`, or `NoAttribute` outside ``from … import …``, with the reason or the nearest name.
     """
     sources, modules = tuple(sources), frozenset(modules)
     short = module.removeprefix("minicnn.")
@@ -63,7 +74,8 @@ def lookup(
                 return found
         own = getattr(sys.modules[module], "__all__", ())
         known = [*modules, *names, *old, *own, *(n for s in sources for n in public_names(import_module(s)))]
-        raise NotInMinicnn(reason(name) or str(unknown_name(f"name in {short}", name, known)), name=name)
+        error = NotInMinicnn if _is_imported() else NoAttribute
+        raise error(reason(name) or str(unknown_name(f"name in {short}", name, known)), name=name)
 
     return __getattr__
 

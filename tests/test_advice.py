@@ -136,6 +136,37 @@ def test_another_scale_than_in_training(use, trained_on, rng):
     assert message.startswith(f"fit saw values up to {trained_on}, and these go up to {256 - trained_on}")
 
 
+def streams(x, y):
+    """The same data as a Sequence, a generator, a data set."""
+
+    class Batches:
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return x[10 * index : 10 * index + 10], y[10 * index : 10 * index + 10]
+
+    data = mc.data.Dataset.from_tensor_slices((x, y)).batch(10)
+    return {"sequence": Batches(), "generator": (Batches()[i % 4] for i in range(99)), "data set": data}
+
+
+@pytest.mark.parametrize("kind", ["sequence", "generator", "data set"])
+def test_the_scale_of_batches(kind, rng):
+    """That of the first batch, which is read when the training comes to it."""
+    x, y = pictures(rng, 255)
+    options = {"verbose": 0, "epochs": 2, "steps_per_epoch": 4}
+    (message,) = messages(lambda: net(*softmax()).fit(streams(x, y)[kind], **options))
+    assert message.startswith("the pictures hold values up to 255, with which SGD seldom trains")
+    model = net(*softmax(), optimizer="adam")
+    assert messages(lambda: model.fit(streams(x / 255, y)[kind], **options)) == []
+    assert messages(lambda: model.evaluate(streams(x / 255, y)[kind], steps=2, verbose=0)) == []
+    (message,) = messages(lambda: [model.predict(streams(x, y)[kind], steps=2) for _ in range(2)])
+    assert "fit saw values up to 1, and these go up to 255" in message
+    model = net(*softmax(), optimizer="adam")
+    (message,) = messages(lambda: model.fit(streams(x / 255, y)[kind], validation_data=(x, y), **options))
+    assert "fit saw values up to 1, and these go up to 255" in message
+
+
 def test_scales_that_are_no_mistake(rng):
     """Another range of values that are no pixels, black pictures, binary ones, tables."""
     x, y = pictures(rng)

@@ -149,7 +149,13 @@ FLOORS = {
         ("snapshot", "files", "kinds"),
     ),
     "minicnn.saving.hdf5": (("reading", "writing"), ("contents", "messages")),
-    "minicnn.saving.keras": (("state",), ("config", "compiled"), ("layers", "older"), ("names", "structure")),
+    "minicnn.saving.keras": (
+        ("groups",),
+        ("state",),
+        ("config", "compiled"),
+        ("layers", "older"),
+        ("names", "structure"),
+    ),
     "minicnn.testing": (("check",), ("contracts",), ("running",)),
     "minicnn.training": (
         ("loop",),

@@ -643,3 +643,28 @@ def test_the_history_goes_on(rng):
 def test_a_plain_callback_has_no_state():
     assert Callback().get_state() == {}
     assert Callback().set_state({}) is None
+
+
+@pytest.mark.parametrize("swap_on_epoch", [False, True])
+def test_averaged_weights_are_evaluated(swap_on_epoch, rng):
+    """As Keras 3.15.1: validation sees the averages, whatever happens between the epochs; the training is the same."""
+    from minicnn.keras.callbacks import SwapEMAWeights
+
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 1))
+
+    def model(**ema):
+        made = mc.Sequential([mc.Input((3,)), mc.layers.Dense(1)])
+        made.set_weights([np.full((3, 1), 0.5), np.zeros(1)])
+        made.compile(mc.optimizers.SGD(0.1, **ema), "mse")
+        return made
+
+    plain, averages, losses = model(), None, []
+    for _ in range(4):
+        plain.train_on_batch(x, y)
+        now = [w.astype(np.float64) for w in plain.get_weights()]
+        averages = now if averages is None else [0.8 * a + 0.2 * w for a, w in zip(averages, now, strict=True)]
+        losses.append(np.square(x @ averages[0] + averages[1] - y).mean())
+    trained = model(use_ema=True, ema_momentum=0.8)
+    options = {"validation_data": (x, y), "epochs": 4, "batch_size": 8, "shuffle": False, "verbose": 0}
+    history = trained.fit(x, y, callbacks=[SwapEMAWeights(swap_on_epoch)], **options).history
+    np.testing.assert_allclose(history["val_loss"], losses, rtol=1e-5)

@@ -619,6 +619,38 @@ def test_files_are_read_batch_by_batch(entry, backend):
         assert sorted(read) == list(range(30)) if entry != "steps" else len(read) == 30
 
 
+@pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"validation_split": 0.3}, {"steps_per_epoch": 3}])
+def test_targets_in_a_file_are_read_batch_by_batch(options):
+    """Bit for bit what the array itself gives, with inputs in memory or in a file."""
+    masks = np.random.default_rng(2).random((30, 6, 5, 1))
+
+    def outcome(x, y):
+        mc.utils.set_random_seed(3)
+        model = mc.Sequential([mc.Input((6, 5, 1)), layers.Conv2D(1, 3, padding="same")])
+        model.compile("sgd", "mse")
+        history = model.fit(x, y, batch_size=4, verbose=0, **options).history
+        return history, model.get_weights(), model.evaluate(x, y, batch_size=4, verbose=0), model.train_on_batch(x, y)
+
+    images = np.random.default_rng(1).random((30, 6, 5, 1))
+    expected = outcome(images, masks)
+    for x in (images, File(images)):
+        file = File(masks)
+        np.testing.assert_equal(outcome(x, file), expected)
+        assert sorted(stop - start for start, stop in file.reads)[-1] == 30  # train_on_batch alone
+        assert sum(stop - start > 4 for start, stop in file.reads) == 1
+
+
+def test_wrong_targets_in_a_file():
+    masks = np.zeros((30, 6, 5, 1))
+    masks[17] = np.nan
+    model = mc.Sequential([mc.Input((6, 5, 1)), layers.Conv2D(1, 3, padding="same")])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="targets must be finite"):
+        model.fit(np.zeros((30, 6, 5, 1)), File(masks), verbose=0)
+    with pytest.raises(ValueError, match="element by element"):
+        model.fit(np.zeros((30, 6, 5, 1)), File(masks[:, :2]), verbose=0)
+
+
 def test_a_model_learns_its_input_from_a_file():
     file = File(IMAGES)
     model = mc.Sequential([layers.Flatten(), layers.Dense(3)])

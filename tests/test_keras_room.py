@@ -309,6 +309,52 @@ def test_an_hdf5_file_of_any_name(tmp_path):
         model.save(str(tmp_path / "other"), save_format="tf")
 
 
+def test_a_call_leaves_the_arguments_of_a_layer_as_they_are(tmp_path):
+    """`input_shape` is an argument, and the name of what a layer was called with."""
+    shapes = {1: [(4,)], 2: [(4,), (4,)]}
+    for name in ("Add", "Multiply", "Average", "Maximum", "Minimum", "Subtract", "Flatten", "GlobalMaxPooling2D"):
+        layer = getattr(keras.layers, name)(name="mine")
+        before = layer.get_config()
+        two = name not in ("Flatten", "GlobalMaxPooling2D")
+        inputs = [keras.Input((5, 4, 3)) for _ in shapes[1 + two]]
+        model = Model(inputs, layer(inputs if two else inputs[0]))
+        assert layer.get_config() == before
+        keras.models.clone_model(model)
+        keras.models.model_from_json(model.to_json())
+        model.save(tmp_path / "m.safetensors")
+        assert mc.load_model(tmp_path / "m.safetensors").input_shape == model.input_shape
+
+
+def test_hasattr_of_a_module():
+    """False, and a default is given; an import says why a name is missing."""
+    for module in (keras, K, keras.layers, keras.utils, keras.losses, keras.optimizers):
+        assert not hasattr(module, "is_not_there")
+        assert getattr(module, "LSTM", None) is None
+    with pytest.raises(AttributeError, match="no layers for sequences"):
+        keras.layers.LSTM  # noqa: B018
+    with pytest.warns(UserWarning, match="no layers for sequences"):  # scripts import more than they use
+        from minicnn.keras.layers import GRU
+    with pytest.raises(ImportError, match="no layers for sequences"):
+        GRU(3)
+
+
+def test_penalty_on_a_layer_of_layers(data):
+    class Block(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    x = np.random.default_rng(1).normal(size=(6, 4))
+    model = Sequential([keras.Input((4,)), Block(activity_regularizer="l2")])
+    model.compile("sgd", "mse")
+    out = model.predict(x).astype(np.float64)
+    expected = np.square(out).mean() + 0.01 * np.square(out).sum() / 6
+    assert model.evaluate(x, np.zeros((6, 2)), verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
 def test_json_and_clones():
     model = network()
     other = keras.models.model_from_json(model.to_json())

@@ -81,6 +81,36 @@ def test_penalty_on_outputs_by_formula(rng):
     assert copy.activity_regularizer.get_config() == {"l1": 0.1, "l2": 0.2}
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_penalty_on_outputs_that_later_layers_follow(backend, frozen, rng):
+    """What is penalized is there when all layers have run, outside training and below frozen layers, too."""
+    x, y = rng.normal(size=(10, 6, 6, 2)), rng.integers(0, 3, 10)
+    stack = [layers.Conv2D(4, 3, activity_regularizer="l2"), layers.MaxPooling2D(), layers.Flatten()]
+    stack += [layers.Dense(16, activation="relu", activity_regularizer="l1"), layers.Dense(16, activation="relu")]
+    model = mc.Sequential([layers.Input((6, 6, 2)), *stack, layers.Dense(3, activation="softmax")])
+    first, hidden = (mc.Model(model.inputs, model.layers[i].output).predict(x).astype(np.float64) for i in (0, 3))
+    probabilities = model.predict(x).astype(np.float64)
+    for layer in model.layers[:-1]:
+        layer.trainable = not frozen
+    model.compile(mc.optimizers.SGD(0.0), "sparse_categorical_crossentropy", backend=backend)
+    losses = -np.log(probabilities[np.arange(10), y]).mean()
+    expected = losses + (0.01 * np.square(first).sum() + 0.01 * np.abs(hidden).sum()) / 10
+    assert model.evaluate(x, y, batch_size=4, verbose=0) == pytest.approx(expected, rel=1e-5)
+    history = model.fit(x, y, validation_data=(x, y), batch_size=3, verbose=0).history
+    assert history == {"loss": [pytest.approx(expected, rel=1e-5)], "val_loss": [pytest.approx(expected, rel=1e-5)]}
+
+
+def test_penalty_on_what_a_lambda_gives(rng):
+    """A function that is made of layers, and one on arrays: both are penalized."""
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 3))
+    for function in (lambda v: v * 2.0, lambda v: 2 * np.asarray(v)):
+        model = mc.Sequential([layers.Input((3,)), layers.Lambda(function, activity_regularizer="l2")])
+        model.compile("sgd", "mse")
+        expected = np.square(2 * x - y).mean() + 0.01 * np.square(2 * x).sum() / 8
+        assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
 def test_weights_obey_their_constraints(rng):
     x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 3))
     options = {"kernel_constraint": lambda w: np.maximum(w, 0), "bias_constraint": lambda w: np.clip(w, -0.01, 0.01)}

@@ -185,6 +185,34 @@ def test_the_axes_of_the_file(name, path, rng):
     check_import(path, (2, 6, 5), rng=rng, images_in=False, images_out=False)
 
 
+@pytest.mark.parametrize("axis", [1, 2, 3])
+@pytest.mark.parametrize("operator", ["ArgMax", "ReduceMax", "ReduceMean", "ReduceMin"])
+def test_what_is_left_of_images_has_the_axes_of_the_file(operator, axis, path, rng):
+    """Without the axis that it went over, whatever the order in the model."""
+    last = f"c = ArgMax<axis={axis}, keepdims=0>(i) y = Cast<to=1>(c)"
+    last = last if operator == "ArgMax" else f"y = {operator}<axes=[{axis}], keepdims=0>(i)"
+    make_file(path, f"{IMAGES} {{ i = Conv(x, w) {last} }}", **arrays(w=(3, 2, 1, 1)))
+    check_import(path, (2, 6, 5), rng=rng, images_out=False)
+
+
+WHERE = ["half_pixel", "pytorch_half_pixel", "asymmetric"]
+
+
+@pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
+@pytest.mark.parametrize(
+    ("where", "factors"),
+    [*((where, f) for where in WHERE for f in ((0.5, 0.6), (0.7, 1.4), (2.2, 0.2))), ("align_corners", (0.5, 0.6))],
+)
+def test_the_nearest_pixel(where, rounding, factors, path, rng):
+    """Also where float32 and float64 find different ones.
+
+    With align_corners, onnxruntime departs from ONNX's own cases unless the sizes are whole multiples.
+    """
+    mode = f'mode="nearest", coordinate_transformation_mode="{where}", nearest_mode="{rounding}"'
+    make_file(path, f"{IMAGES} {{ y = Resize<{mode}>(x, , f) }}", f=np.array([1, 1, *factors], np.float32))
+    check_import(path, (2, 6, 5), rng=rng)
+
+
 @pytest.mark.parametrize("name", OF_VECTORS)
 def test_vectors(name, path, rng):
     nodes, constants, *opset = OF_VECTORS[name]

@@ -316,6 +316,21 @@ def test_validation_freq(rng):
     assert epochs == [1, 3, 1, 3]
 
 
+@pytest.mark.parametrize(
+    ("first", "freq", "expected"), [(0, [1, 4], [0, 3]), (2, (1, 4), [3]), (0, {5}, [4]), (0, range(2, 9, 3), [1, 4])]
+)
+def test_validation_after_the_epochs_in_a_list(first, freq, expected, rng):
+    """As Keras 3.15.1: the first epoch is 1, whatever `initial_epoch` is."""
+    model, (x, y) = linear(rng), data(rng)
+    epochs = []
+    watch = LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch) if "val_loss" in logs else None)
+    options = {"validation_data": (x, y), "epochs": 5, "initial_epoch": first, "verbose": 0, "callbacks": [watch]}
+    model.fit(x, y, validation_freq=freq, **options)
+    assert epochs == expected
+    with pytest.raises(ValueError, match="a list of the epochs"):
+        model.fit(x, y, validation_freq=1.5, **options)
+
+
 def test_evaluate_and_predict_inside_fit_change_nothing(rng):
     def train(*watch):
         mc.utils.set_random_seed(1)

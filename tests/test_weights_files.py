@@ -47,6 +47,23 @@ def test_another_last_layer_is_named(suffix, names, tmp_path):
     assert changed(model, before) == []
 
 
+@pytest.mark.parametrize(("written_as", "read_as"), [(a, b) for a in WEIGHTS[1:] for b in WEIGHTS[1:] if a != b])
+def test_hdf5_of_either_layout_under_any_of_keras_s_names(written_as, read_as, tmp_path):
+    source, model = net(3), net(3)
+    path = written(source, tmp_path / f"w{written_as}")
+    path = path.rename(tmp_path / f"other{read_as}")
+    model.load_weights(path)
+    for a, b in zip(model.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_layer_called_layers(tmp_path):
+    """The name of a layer is no sign of Keras 3's layout."""
+    source, model = net(3, first="layers"), net(3, first="layers")
+    model.load_weights(written(source, tmp_path / "w.h5"))
+    assert changed(model, source.get_weights()) == []
+
+
 @pytest.mark.parametrize("suffix", WEIGHTS)
 def test_layers_that_do_not_fit_are_skipped(suffix, tmp_path):
     source, model = net(3), net(10)

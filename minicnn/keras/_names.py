@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
@@ -9,9 +10,19 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from minicnn.errors import unknown_name
-from minicnn.keras._missing import Missing, NotInMinicnn, reason, stand_in
+from minicnn.keras._missing import NotInMinicnn, reason, stand_in
 from minicnn.keras._paths import old_path
 from minicnn.keras._warning import warn_once
+
+
+class NoAttribute(AttributeError):
+    """`NotInMinicnn` where a module is asked for an attribute, so that `hasattr` and `getattr` with a default work."""
+
+
+def _is_imported() -> bool:
+    """Whether the line that looks a name up is ``from … import …``, which hides the sentence of an AttributeError."""
+    frame = sys._getframe(2)  # of whoever asks the module
+    return frame.f_code.co_code[frame.f_lasti] == dis.opmap["IMPORT_FROM"]
 
 
 def lookup(
@@ -39,7 +50,8 @@ def lookup(
     Returns
     -------
     callable
-        Gives a `Missing` for a name of Keras's that is not there; raises `NotInMinicnn` for others, with the nearest.
+        Raises `NotInMinicnn`, or `NoAttribute` outside ``from … import …``, with the reason or the nearest name. To
+        ``from … import …`` it gives a `Missing` for a name of Keras's, as scripts import more than they use.
     """
     sources, modules = tuple(sources), frozenset(modules)
     short = module.removeprefix("minicnn.")
@@ -57,11 +69,13 @@ def lookup(
         for source in map(import_module, sources):
             if (found := _found(source, name)) is not None:
                 return found
-        if why := reason(name):
+        why = reason(name)
+        if why and _is_imported():
             return stand_in(name, why)
         own = getattr(sys.modules[module], "__all__", ())
         known = [*modules, *names, *old, *own, *(n for s in sources for n in public_names(import_module(s)))]
-        raise NotInMinicnn(str(unknown_name(f"name in {short}", name, known)), name=name)
+        error = NotInMinicnn if _is_imported() else NoAttribute
+        raise error(why or str(unknown_name(f"name in {short}", name, known)), name=name)
 
     return __getattr__
 
@@ -79,8 +93,7 @@ def _found(module, name):
     if name in public_names(module):
         return getattr(module, name)
     try:
-        found = vars(module)["__getattr__"](name) if "__getattr__" in vars(module) else None
-        return None if isinstance(found, Missing) else found
+        return vars(module)["__getattr__"](name) if "__getattr__" in vars(module) else None
     except (AttributeError, NotInMinicnn):
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import wraps
 from inspect import signature
 from typing import Any
 
@@ -25,8 +26,19 @@ class _Made(models.Model):
 
     def __init__(self, layer):
         self.parts = layer.parts()
-        self.call = layer.call
+        self.call = layer.call if layer.activity_regularizer is None else _penalized(layer)
         super().__init__(name=layer.name)
+
+
+def _penalized(layer):
+    """A layer's `call`, and behind it the penalty on what it gives."""
+
+    @wraps(layer.call)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = layer.call(*args, **kwargs)
+        return layers.Activation("linear", activity_regularizer=layer.activity_regularizer)(result)
+
+    return call
 
 
 class Layer(layers.Layer, metaclass=Translated):

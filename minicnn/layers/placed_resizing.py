@@ -93,7 +93,7 @@ def _places(coordinates, old, new, factor) -> np.ndarray:
     at, factor = np.arange(new, dtype=np.float32), np.float32(factor)
     if coordinates == "align_corners":
         length = old * factor  # ONNX's, which need not be whole
-        return at * ((old - 1) / (length - 1)) if new > 1 else at * 0.0
+        return at * (old - 1) / (length - 1) if new > 1 else at * 0
     if coordinates == "asymmetric":
         return at / factor
     if coordinates == "tf_half_pixel_for_nn":
@@ -101,4 +101,4 @@ def _places(coordinates, old, new, factor) -> np.ndarray:
     if coordinates == "half_pixel_symmetric":
         offset = old / 2 * (1 - new / (old * factor))
         return offset + (at + 0.5) / factor - 0.5
-    return at * 0.0 if coordinates == "pytorch_half_pixel" and new == 1 else (at + 0.5) / factor - 0.5
+    return at * 0 if coordinates == "pytorch_half_pixel" and new == 1 else (at + 0.5) / factor - 0.5

@@ -16,6 +16,7 @@ from minicnn.saving.files import MAX_JSON, read_json
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names
+from minicnn.saving.keras.groups import find_layers
 from minicnn.saving.keras.older import modernized
 from minicnn.saving.keras.structure import paths, structure_of
 from minicnn.saving.keras_hdf5 import KERAS_VERSION
@@ -78,7 +79,7 @@ class Reader(BaseReader):
     def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
         if set(paths(config)) == set(paths(self.config)):  # tf.keras numbers the groups in the file's own order
             config = self.config
-        return keras_weights.find_layers(self.root, expected, config, by_name)
+        return find_layers(self.root, expected, config, by_name)
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         if self._compiled.get("optimizer") is None:  # which one it was is not in the file

@@ -23,6 +23,7 @@ from minicnn.saving.files import read_json
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names, without_modules
+from minicnn.saving.keras.groups import find_layers, has_layers
 from minicnn.saving.keras.older import modernized
 from minicnn.saving.keras.state import frozen_names, optimizer_arrays, optimizer_state
 from minicnn.saving.keras.structure import is_functional, layers_of, occurrences
@@ -126,6 +127,8 @@ class Reader(BaseReader):
         return compile_from_keras(read_json(_text(training, "training_config")), output_names(self.config))
 
     def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
+        if has_layers(self.root):  # a .weights.h5 under another name
+            return find_layers(self.root, expected, config, by_name)
         return find_weights(self.root.members.get("model_weights", self.root), expected, config, by_name)
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:

@@ -102,16 +102,8 @@ def before_fit(model: CompilableNetwork, source: Source, validation: Source | No
     is_split : bool
         Whether `validation` is the end of the training data.
     """
-    if not isinstance(source, ArraySource):
-        return
-    model.scale_seen = [scale_of(array) for array in source.inputs]
-    if "pixels" in model.scale_seen and type(model.compiled.optimizer).__name__ == "SGD" and not _scales(model):
-        _once(
-            model,
-            "the pictures hold values up to 255, with which SGD seldom trains: scale them, x / 255.0, or begin the "
-            "model with layers.Rescaling(1 / 255)",
-        )
-    before_use(model, validation)
+    model.scale_seen = []
+    _with_inputs(source, lambda inputs: _about_scale(model, inputs, validation))
     if is_split and isinstance(validation, ArraySource):
         for loss, first, last in zip(model.compiled.losses, source.targets, validation.targets, strict=False):
             if isinstance(loss, Crossentropy) and _are_sorted(loss, first, last):
@@ -122,15 +114,38 @@ def before_fit(model: CompilableNetwork, source: Source, validation: Source | No
                 )
 
 
+def _with_inputs(source, look):
+    """Call ``look(inputs)``: now with arrays, or with a generator's first batch when it comes."""
+    if isinstance(source, ArraySource):
+        look(source.inputs)
+    else:
+        source.when_first = lambda batch: look(batch.inputs)
+
+
+def _about_scale(model, inputs, validation):
+    """Remember the scale of what `fit` sees; warn if it is hardly meant, or not that of the validation data."""
+    model.scale_seen = [scale_of(array) for array in inputs]
+    if "pixels" in model.scale_seen and type(model.compiled.optimizer).__name__ == "SGD" and not _scales(model):
+        _once(
+            model,
+            "the pictures hold values up to 255, with which SGD seldom trains: scale them, x / 255.0, or begin the "
+            "model with layers.Rescaling(1 / 255)",
+        )
+    before_use(model, validation)
+
+
 def before_use(model: CompilableNetwork, source: Source | None) -> None:
     """Warn about data of another scale than `fit` saw: pixels up to 255 in place of numbers up to 1, or the reverse."""
-    if not isinstance(source, ArraySource) or not model.scale_seen:
-        return
+    if source is not None and model.scale_seen:
+        _with_inputs(source, lambda inputs: _compare_scale(model, inputs))
+
+
+def _compare_scale(model, inputs):
     texts = {
         ("unit", "pixels"): "fit saw values up to 1, and these go up to 255: scale them in the same way, x / 255.0",
         ("pixels", "unit"): "fit saw values up to 255, and these go up to 1: scale them in the same way",
     }
-    for seen, array in zip(model.scale_seen, source.inputs, strict=True):
+    for seen, array in zip(model.scale_seen, inputs, strict=True):
         if seen is not None and (text := texts.get((seen, scale_of(array)))):
             _once(model, text)
 
@@ -168,7 +183,9 @@ def _are_sorted(loss, first, last) -> bool:
 
 
 def _classes(loss, target) -> np.ndarray | None:
-    """The class of each sample, if it has one."""
+    """The class of each sample, if it has one and is in memory."""
+    if not isinstance(target, np.ndarray):
+        return None
     if target.ndim == 1 or (target.ndim == 2 and target.shape[1] == 1):
         return target.reshape(-1)
     is_one_hot = type(loss).__name__ == "CategoricalCrossentropy" and target.ndim == 2

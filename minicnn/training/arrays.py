@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from minicnn.checks import check_number, for_outputs, real_array
 from minicnn.errors import DataError, ShapeError
 from minicnn.layers.open_sizes import fits
 from minicnn.training.data_advice import shape_advice
-from minicnn.training.lazy import LazyArray, as_lazy, shape_of
+from minicnn.training.lazy import LazyArray, as_lazy, checked_rows, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -110,7 +111,7 @@ def check_targets(
     Raises
     ------
     ValueError, DataError, TypeError
-        Saying what was expected.
+        Saying what was expected; of a data set in a file, with several numbers for each sample, when these are read.
     """
     count = len(outputs)
     if y is None:
@@ -121,13 +122,15 @@ def check_targets(
         y = for_outputs(argument, y, count, list(outputs))
     elif not _holds_batch(y, samples, next(iter(outputs.values())).ndim):
         y = [y]
-    arrays = [real_array(array, argument) for array in y]
+    arrays = [a if isinstance(a, LazyArray) else real_array(a, argument) for a in map(as_lazy, y)]
     for array in arrays:
         if array.ndim == 0:
             raise ValueError(f"{argument} needs one entry for each sample. Received: a single number, {array}")
     check_lengths(samples, arrays, [argument] * count)
-    checked = zip(losses, arrays, outputs.values(), strict=True)
-    return [loss.check_target(array, output.shape[1:]) for loss, array, output in checked]
+    checks = [
+        partial(loss.check_target, output_shape=o.shape[1:]) for loss, o in zip(losses, outputs.values(), strict=True)
+    ]
+    return [checked_rows(array, check) for array, check in zip(arrays, checks, strict=True)]
 
 
 def _holds_batch(y, samples, ndim):

@@ -44,7 +44,7 @@ def with_class_weight(
         return weights
     if len(targets) != 1:
         raise ValueError("class_weight needs a model with one output; use sample_weight. Received: several outputs")
-    target = targets[0]
+    target = np.asarray(targets[0])
     if target.ndim > 2 or len(shape) > 2:
         raise ValueError(
             "class_weight needs one class for each sample; use sample_weight, with one weight for each row of the "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,26 @@ def shape_of(value: Any) -> tuple[int, ...]:
         return tuple(np.shape(as_lazy(value)))
     except ValueError:  # lists of unequal lengths
         return ()
+
+
+def checked_rows(value: Any, check: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """``check(value)``; of a `LazyArray` with several numbers a row, one whose rows are checked when they are read."""
+    if not isinstance(value, LazyArray):
+        return check(value)
+    if math.prod(value.shape[1:]) == 1:  # say class numbers: they are few, and better checked before the training
+        return check(np.asarray(value))
+    first = check(np.asarray(value[:1]))
+    return LazyArray(_Checked(value, check, first.dtype), 0, len(value), first.shape[1:])
+
+
+class _Checked:
+    """What a `LazyArray` reads from: another one, whose rows are checked."""
+
+    def __init__(self, rows, check, dtype):
+        self._rows, self._check, self.dtype = rows, check, dtype
+
+    def __getitem__(self, part):
+        return self._check(np.asarray(self._rows[part]))
 
 
 class LazyArray:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from minicnn.callbacks import TerminateOnNaN
 from minicnn.errors import DataError
 from minicnn.training.evaluation import evaluate_source
-from minicnn.training.passes import is_due
 from minicnn.training.progress import Progress
 from minicnn.user_warnings import warn_user
 
@@ -24,6 +23,7 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
         Arguments of `Model.fit`.
     """
     model, callbacks, logs = progress.model, progress.callbacks, {}
+    validated = validation_freq if isinstance(validation_freq, Container) else range(0, epochs + 1, validation_freq)
     model.stop_training = False
     callbacks("on_train_begin")
     try:
@@ -39,7 +39,7 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
                     _explain_empty_source(epoch, first)
                     break
                 logs = progress.totals.logs()
-                if progress.validation is not None and is_due(validation_freq, epoch + 1):
+                if progress.validation is not None and epoch + 1 in validated:
                     values = evaluate_source(model, progress.validation, callbacks)
                     logs |= {f"val_{name}": value for name, value in values.items()}
                 progress.epoch, progress.batch = epoch + 1, 0

@@ -48,13 +48,6 @@ def check_counts(epochs: int, initial_epoch: int, validation_freq: int | Contain
         raise ValueError(f"{error}; or a list of the epochs to validate after, the first being 1") from None
 
 
-def is_due(validation_freq: int | Container[int], epoch: int) -> bool:
-    """Whether validation follows an epoch, the first being 1: every so many, or those in a list, as in Keras."""
-    if isinstance(validation_freq, Container):
-        return epoch in validation_freq
-    return epoch % validation_freq == 0
-
-
 class Passes:
     """Where in its data a source stands; base of the sources.
 

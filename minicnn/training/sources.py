@@ -34,7 +34,7 @@ class ArraySource(Passes):
     Parameters
     ----------
     inputs, targets : list of array (N, …)
-        Inputs may be lazy.
+        May be lazy.
     weight : array (N,) or None
     batch_size : int or None
         Default: 32, or what makes `steps` batches of the samples, as in Keras.
@@ -59,7 +59,7 @@ class ArraySource(Passes):
         self.batch_size: int = default if batch_size is None else check_positive_int("batch_size", batch_size)
         self.samples: int = count if steps is None else min(steps * self.batch_size, count)
         self.steps: int = self.available if steps is None else steps
-        self.is_lazy: bool = any(isinstance(array, LazyArray) for array in inputs)
+        self.is_lazy: bool = any(isinstance(array, LazyArray) for array in (*inputs, *targets))
 
     @property
     def arrays(self) -> list[np.ndarray]:
@@ -87,8 +87,8 @@ class ArraySource(Passes):
             if order is None or self.is_lazy:
                 part = samples if order is None else order[samples]
                 weight = None if self.weight is None else self.weight[part]
-                inputs = [np.asarray(a[part]) for a in self.inputs]
-                yield Batch(inputs, [a[part] for a in self.targets], weight, None, len(inputs[0]))
+                inputs, targets = ([np.asarray(a[part]) for a in arrays] for arrays in (self.inputs, self.targets))
+                yield Batch(inputs, targets, weight, None, len(inputs[0]))
             else:
                 yield Batch(self.inputs, self.targets, self.weight, order[samples], samples.stop - samples.start)
 
@@ -190,8 +190,8 @@ class Intake:
         class_weight: Mapping[int, float] | None = None,
     ) -> Batch:
         """One batch of these arrays; errors as for `training`."""
-        inputs, targets, weights = self._arrays(x, y, weights)
-        inputs = [np.asarray(a) for a in inputs]
+        *arrays, weights = self._arrays(x, y, weights)
+        inputs, targets = ([np.asarray(a) for a in part] for part in arrays)
         return Batch(inputs, targets, self._by_class(weights, class_weight, targets), None, len(inputs[0]))
 
     def inputs_only(self, x: Arrays) -> Batch:

@@ -128,9 +128,12 @@ class StreamSource(Passes):
         Their number is not known.
     taken : int
         Batches taken of the current pass; an iterator has but one.
+    when_first : callable or None
+        Is called with the next batch, and forgotten.
     """
 
     samples: int | None = None
+    when_first: Callable[[Batch], None] | None = None
 
     def __init__(
         self,
@@ -185,6 +188,9 @@ class StreamSource(Passes):
         for item in self._of_sequence(generator, first) if self._is_sequence else self._of_iterable(first):
             with naming(self._argument) if self._argument else nullcontext():
                 batch = self._convert(*unpacked(item))
+            if self.when_first is not None:
+                look, self.when_first = self.when_first, None
+                look(batch)
             yield batch
 
     def _of_sequence(self, generator, first):

@@ -1,0 +1,80 @@
+"""The groups of Keras 3's weights files, which mirror the model: whose weights are where."""
+
+from collections import Counter
+from functools import partial
+
+from minicnn.errors import FileFormatError
+from minicnn.hints import Config, Shape
+from minicnn.layers.names import snake_case
+from minicnn.saving import hdf5
+from minicnn.saving.keras.layers import keras_class_name
+from minicnn.saving.keras.state import names_by_layer
+from minicnn.saving.keras.structure import is_model, layers_of
+from minicnn.saving.snapshot import Stored
+
+CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+
+
+def numbered(entry: Config, counts: Counter[str]) -> str:
+    """The group of a layer: its class, numbered from the second on."""
+    name = snake_case(keras_class_name(entry["class_name"]))
+    counts[name] += 1
+    return name if counts[name] == 1 else f"{name}_{counts[name] - 1}"
+
+
+def has_layers(root: hdf5.Group) -> bool:
+    """Whether a file has this layout, and not the old one, where a layer may be called "layers"."""
+    is_old = "model_weights" in root.members or any(name.startswith("layer_names") for name in root.attributes)
+    return not is_old and any(isinstance(root.members.get(name), hdf5.Group) for name in CONTAINERS)
+
+
+def find_layers(
+    root: hdf5.Group, expected: dict[str, Shape], config: Config, by_name: bool = False
+) -> dict[str, Stored]:
+    """The weights of a file with ``layers``; see `minicnn.saving.snapshot.Reader.find`."""
+    if by_name:
+        raise ValueError("these files go by structure; by_name=True is for .safetensors and old .h5 files")
+    found = {}
+    _find_layers(root, expected, config, "", found)
+    return {name: Stored(dataset.shape, partial(hdf5.read_finite, dataset)) for name, dataset in found.items()}
+
+
+def _find_layers(group, expected, config, prefix, found):
+    """Fill `found`: the weight's name, or the path of what is left over → dataset."""
+    container = next((group.members[name] for name in CONTAINERS if name in group.members), None)
+    if not isinstance(container, hdf5.Group):
+        raise FileFormatError(f"the weights are not where Keras writes them: no group 'layers' in '/{group.path}'")
+    grouped, used = names_by_layer(expected, prefix), set()
+    by_name = _groups_by_name(container)
+    go_by_name = all(name in by_name for name in grouped)
+    counts = Counter()
+    for entry in layers_of(config):
+        path = numbered(entry, counts)
+        own = grouped.pop(entry["name"], None)  # a layer that occurs in several models has its weights in the first
+        if own is None:
+            continue
+        layer = by_name[entry["name"]] if go_by_name else container.members.get(path)
+        if not isinstance(layer, hdf5.Group):
+            continue  # reported as missing
+        used.add(layer.path)
+        if is_model(entry):
+            _find_layers(layer, own, entry, f"{prefix}{entry['name']}/", found)
+            continue
+        variables = layer.find("vars")
+        members = variables.members if isinstance(variables, hdf5.Group) else {}
+        by_index = {str(index): name for index, name in enumerate(own)}
+        found |= {by_index.get(n, d.path): d for n, d in members.items() if isinstance(d, hdf5.Dataset)}
+    for member in container.members.values():
+        if isinstance(member, hdf5.Group) and member.path not in used and isinstance(member.find("vars"), hdf5.Group):
+            found |= {d.path: d for d in member.find("vars").members.values() if isinstance(d, hdf5.Dataset)}
+
+
+def _groups_by_name(container) -> dict:
+    """Layer name → group, where every name occurs once."""
+    named = {}
+    for group in container.members.values():
+        variables = group.find("vars") if isinstance(group, hdf5.Group) else None
+        name = variables.attributes.get("name") if isinstance(variables, hdf5.Group) else None
+        if isinstance(name, str):
+            named.setdefault(name, []).append(group)
+    return {name: groups[0] for name, groups in named.items() if len(groups) == 1}

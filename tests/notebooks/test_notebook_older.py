@@ -129,7 +129,24 @@ def test_a_siamese_network(small):
     apart = layers.Lambda(euclidean_distance, output_shape=lambda shapes: (shapes[0][0], 1))([base(left), base(right)])
     model = models.Model([left, right], apart)
     model.compile(loss=contrastive_loss, optimizer=keras.optimizers.RMSprop(), metrics=[accuracy])
+    assert model.metrics_names == ["loss", "accuracy"]
     same = (y == y[::-1]).astype("float32")
+    names = ("a.weights.h5", "b.safetensors", "c")
+    files = [keras.callbacks.ModelCheckpoint(name, save_weights_only=True) for name in names]
+    model.fit([x, x[::-1]], same, verbose=0, validation_data=([x, x], np.ones(32)), callbacks=files)
+    kept = model.get_weights()
+    for name in names:
+        model.set_weights([np.zeros_like(w) for w in kept])
+        model.load_weights(name)
+        assert np.array_equal(model.get_weights()[0], kept[0])
+    with pytest.raises(TypeError, match="holds code"):
+        model.save("whole.h5")
+    with pytest.warns(UserWarning, match="no file holds: best.h5 gets the weights alone"):
+        model.fit([x, x[::-1]], same, verbose=0, callbacks=[keras.callbacks.ModelCheckpoint("best.h5")])
+    kept = model.get_weights()
+    model.load_weights("a.weights.h5")
+    model.load_weights("best.h5")
+    assert np.array_equal(model.get_weights()[0], kept[0])
     losses = model.fit([x, x[::-1]], same, epochs=30, verbose=0).history["loss"]
     assert losses[-1] < 0.8 * losses[0]
     a, b = (base.predict(v) for v in (x, x[::-1]))

@@ -8,10 +8,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minicnn import layers
 from minicnn import random as seeds
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
+from minicnn.keras._data_format import or_current
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._own_parts import Variable
@@ -143,6 +145,27 @@ def reverse(x: Any, axes: int | Sequence[int]) -> Any:
     return x[tuple(slice(None, None, -1) if a in axes else slice(None) for a in range(len(ops.shape(x))))]
 
 
+def resize_images(
+    x: Any, height_factor: int, width_factor: int, data_format: str | None = None, interpolation: str = "nearest"
+) -> Any:
+    """Images made larger; of a model's tensor, `UpSampling2D`."""
+    if is_symbolic(x) or interpolation != "nearest":
+        return layers.UpSampling2D((height_factor, width_factor), data_format, interpolation)(x)
+    height, width = (2, 3) if or_current(data_format) == "channels_first" else (1, 2)
+    return np.repeat(np.repeat(x, height_factor, axis=height), width_factor, axis=width)
+
+
+def spatial_2d_padding(
+    x: Any, padding: Sequence[Sequence[int]] = ((1, 1), (1, 1)), data_format: str | None = None
+) -> Any:
+    """Images with a margin of zeros; of a model's tensor, `ZeroPadding2D`."""
+    if is_symbolic(x):
+        return layers.ZeroPadding2D(padding, data_format)(x)
+    sides = [(0, 0), *map(tuple, padding)]
+    sides.insert(1 if or_current(data_format) == "channels_first" else 3, (0, 0))
+    return np.pad(x, sides)
+
+
 def cumprod(x: Any, axis: int = 0) -> np.ndarray:
     """Products of all numbers up to each."""
     return np.cumprod(np.asarray(x), axis=axis)
@@ -204,5 +227,41 @@ def gradients(loss: Any, variables: Any) -> NoReturn:
     )
 
 
-__all__ = [n for n, v in globals().items() if callable(v) and getattr(v, "__module__", "").startswith("minicnn.keras.")]
-__all__ = [n for n in __all__ if n not in ("NotInMinicnn", "Variable", "is_symbolic") and not n.startswith("_")]
+__all__ = [
+    "batch_dot",
+    "batch_set_value",
+    "bias_add",
+    "constant",
+    "count_params",
+    "cumprod",
+    "dropout",
+    "dtype",
+    "gather",
+    "get_uid",
+    "gradients",
+    "in_test_phase",
+    "in_top_k",
+    "in_train_phase",
+    "is_sparse",
+    "is_tensor",
+    "l2_normalize",
+    "manual_variable_initialization",
+    "name_scope",
+    "random_bernoulli",
+    "random_binomial",
+    "random_normal",
+    "random_normal_variable",
+    "random_uniform",
+    "random_uniform_variable",
+    "repeat_elements",
+    "resize_images",
+    "reverse",
+    "spatial_2d_padding",
+    "stop_gradient",
+    "switch",
+    "truncated_normal",
+    "update",
+    "update_add",
+    "update_sub",
+    "variable",
+]

@@ -10,7 +10,6 @@ import numpy as np
 from minicnn import activations, layers
 from minicnn.differentiation import Recorded, value_of
 from minicnn.graph import Tensor
-from minicnn.keras._names import NotInMinicnn
 from minicnn.settings import floatx
 
 NUMPY = (
@@ -61,6 +60,13 @@ _MERGES = {
     "maximum": "Maximum",
     "minimum": "Minimum",
 }
+_OPERATORS = {"add": "add", "subtract": "sub", "multiply": "mul"}
+_ARITHMETIC: dict[str, Callable[[Any], Any]] = {
+    "square": lambda x: x**2,
+    "sqrt": lambda x: x**0.5,
+    "negative": lambda x: x * -1,
+    "reciprocal": lambda x: 1 / x,
+}
 _WITH_OPTIONS = {  # function → layer, and what it calls the arguments behind x
     "relu": ("ReLU", "negative_slope", "max_value", "threshold"),
     "leaky_relu": ("LeakyReLU", "negative_slope"),
@@ -103,7 +109,7 @@ def _activation_of_arrays(name):
 
 
 def _of_tensors(name, *args, **kwargs):
-    if name in _MERGES and len(args) == 2:
+    if name in _MERGES and len(args) == 2 and (name in _OPERATORS or all(map(is_symbolic, args))):
         return _merged(name, *args)
     if name == "divide" and not is_symbolic(args[1]):
         return args[0] / args[1]
@@ -117,7 +123,7 @@ def _of_tensors(name, *args, **kwargs):
         if not axes or axes[0] != 0:
             raise ValueError(f"a model's tensor keeps its batch axis in front. Received: axes={axes}")
         return layers.Permute(tuple(axes[1:]))(args[0])
-    if name in _POOLINGS:
+    if name in _POOLINGS and _is_of_places(*args, **kwargs):
         return _pooled(name, *args, **kwargs)
     if name in _WITH_OPTIONS and len(args) + len(kwargs) > 1:
         class_name, *order = _WITH_OPTIONS[name]
@@ -126,39 +132,57 @@ def _of_tensors(name, *args, **kwargs):
     if name == "softmax":
         axis = kwargs.get("axis", args[1] if len(args) > 1 else -1)
         return layers.Softmax(axis=axis)(args[0])
-    if name in ACTIVATIONS:
-        if len(args) + len(kwargs) > 1 and kwargs not in ({"approximate": False}, {"axis": -1}):
-            raise NotInMinicnn(
-                f"keras.ops.{name} of a model's tensor takes no options. Received: {args[1:]}, {kwargs}", name=name
-            )
-        return layers.Activation({"exp": "exponential"}.get(name, name))(args[0])
-    raise NotInMinicnn(
-        f"keras.ops.{name} works on arrays here, not on a model's tensors: write a layer of your own, see "
-        "docs/adding_a_layer.md",
-        name=name,
-    )
+    if name in ACTIVATIONS and (len(args) + len(kwargs) == 1 or kwargs in ({"approximate": False}, {"axis": -1})):
+        return _of_numbers(name, args[0])
+    return _in_a_lambda(name, args, kwargs)
+
+
+def _of_numbers(name, x):
+    """A function of each number."""
+    if name in _ARITHMETIC:
+        return _ARITHMETIC[name](x)
+    if name in ("abs", "cos", "log", "sign", "sin"):
+        return layers.Elementary(name)(x)
+    return layers.Activation({"exp": "exponential"}.get(name, name))(x)
+
+
+def _in_a_lambda(name, args, kwargs):
+    """A layer that calls the function on arrays."""
+    found = [part for a in (*args, *kwargs.values()) for part in (a if isinstance(a, list | tuple) else [a])]
+    tensors = list(dict.fromkeys(part for part in found if isinstance(part, Tensor)))
+
+    def function(arrays):
+        if is_symbolic(arrays):
+            raise TypeError(f"keras.ops.{name} of these arguments needs numbers")  # a Lambda layer asks for them then
+        given = dict(zip(tensors, arrays if len(tensors) > 1 else [arrays], strict=True))
+
+        def put(value):
+            if isinstance(value, list | tuple):
+                return type(value)(map(put, value))
+            return given[value] if isinstance(value, Tensor) else value
+
+        return either(name)(*map(put, args), **{key: put(value) for key, value in kwargs.items()})
+
+    return layers.Lambda(function)(tensors if len(tensors) > 1 else tensors[0])
 
 
 def _merged(name, first, second):
     if is_symbolic(first) and is_symbolic(second):
         return getattr(layers, _MERGES[name])()([first, second])
-    operations = {"add": "__add__", "subtract": "__sub__", "multiply": "__mul__"}
-    if name in operations and isinstance(first, Tensor):
-        return getattr(first, operations[name])(second)
-    if name in operations:
-        return {"add": second.__radd__, "subtract": second.__rsub__, "multiply": second.__rmul__}[name](first)
-    raise NotInMinicnn(f"keras.ops.{name} of a model's tensor and a number is not there: use two tensors", name=name)
+    if isinstance(first, Tensor):
+        return getattr(first, f"__{_OPERATORS[name]}__")(second)
+    return getattr(second, f"__r{_OPERATORS[name]}__")(first)
+
+
+def _is_of_places(x, axis=None, keepdims=False):
+    """Whether the axes are those of an image's places."""
+    axes = sorted(a % len(x.shape) for a in ((axis,) if isinstance(axis, int) else axis or ()))
+    return axes == list(range(1, len(x.shape) - 1)) and len(axes) in (1, 2)
 
 
 def _pooled(name, x, axis=None, keepdims=False):
     """A mean or maximum over all places of an image."""
-    axes = sorted(a % len(x.shape) for a in ((axis,) if isinstance(axis, int) else axis or ()))
-    if axes != list(range(1, len(x.shape) - 1)):
-        raise NotInMinicnn(
-            f"keras.ops.{name} of a model's tensor is taken over all places of an image: axis=(1, 2). Received: {axis}",
-            name=name,
-        )
-    return getattr(layers, f"{_POOLINGS[name]}{len(axes)}D")(keepdims=keepdims)(x)
+    return getattr(layers, f"{_POOLINGS[name]}{len(x.shape) - 2}D")(keepdims=keepdims)(x)
 
 
 def cast(x: Any, dtype: Any) -> Any:

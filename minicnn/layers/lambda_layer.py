@@ -100,13 +100,13 @@ class Lambda(Layer):
         return tuple(self.output_shape(shapes[0] if len(shapes) == 1 else shapes))[1:]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        if not all(isinstance(x, np.ndarray) for x in xs):
-            raise TypeError(
-                f"the function of layer '{self.name}' (Lambda) works on arrays on a processor: compile(backend='numba')"
-            )
         if not any(dx is not None for dx in ws.dxs):
             ws.y[...] = value_of(self._call(xs))
             return
+        if not all(isinstance(x, np.ndarray) for x in xs):
+            raise TypeError(
+                f"the function of layer '{self.name}' (Lambda) is differentiated on a CPU: compile(backend='numba')"
+            )
         inputs = [Recorded(x) for x in xs]
         try:
             result = self._call(inputs)

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from minicnn.backends.reference import ops as reference
 from minicnn.differentiation import Recorded, value_of
-from minicnn.losses.base import registry as loss_classes
 from minicnn.registry import Registry
 
 
@@ -68,7 +67,11 @@ def of_losses(registry: Registry[Any], module: str) -> Callable[[str], ArrayFunc
     registry : Registry
     module : str
     """
+    _losses.append(registry)
     return _module_getattr(registry, module, _values, reduction=None)
+
+
+_losses: list[Registry[Any]] = []  # the registry of losses, once there is one
 
 
 def _values(loss, y_true, y_pred):
@@ -100,7 +103,7 @@ def _values_of_metric(metric, y_true, y_pred):
     """The metric of each decision; of recorded predictions, what the loss of its name gives."""
     if not isinstance(y_pred, Recorded):
         return metric.of_arrays(y_true, y_pred)
-    return _values(loss_classes.lookup(type(metric).__name__)(reduction=None), y_true, y_pred)
+    return _values(_losses[0].lookup(type(metric).__name__)(reduction=None), y_true, y_pred)
 
 
 def _module_getattr(registry, module, compute, **defaults):

@@ -41,6 +41,7 @@ MAX_DEPTH = 20  # of nested inputs and outputs
 MAX_CALLS = 100_000  # of layers, where a model that is called twice counts twice
 
 _shared = ContextVar("layers of the config at hand that may occur in several of its models", default=None)
+_is_whole = ContextVar("whether a model can be made of the config at hand", default=True)
 
 
 @contextmanager
@@ -67,7 +68,8 @@ def layer_config(layer: layers.Layer) -> dict[str, Any]:
         first.setdefault("shared_object_id", 1 + sum("shared_object_id" in entry for entry in known.values()))
         return {key: value for key, value in first.items() if key != "inbound_nodes"}
     # What is below "layers" stays the same object: a layer in it may turn out to be shared.
-    config = {name: value if name in GRAPH else to_plain(value) for name, value in config_of(layer).items()}
+    own = {"name": layer.name} if layer.holds_code and not _is_whole.get() else config_of(layer)
+    config = {name: value if name in GRAPH else to_plain(value) for name, value in own.items()}
     known[layer] = {"class_name": class_name_of(layer), "config": config, "name": layer.name}
     if hasattr(layer, "structure") and "layers" not in config:
         known[layer]["structure"] = layer.structure()
@@ -92,10 +94,21 @@ def takes(cls: type, *names: str) -> bool:
     return collects or set(names) <= {p.name for p in parameters}
 
 
-def model_config(model: Network) -> dict[str, Any]:
-    """A model as ``{"class_name", "config"}``."""
-    with sharing():
-        return {key: value for key, value in layer_config(model).items() if key != "name"}
+def model_config(model: Network, whole: bool = True) -> dict[str, Any]:
+    """A model as ``{"class_name", "config"}``.
+
+    Parameters
+    ----------
+    model : Network
+    whole : bool, default True
+        Whether a model can be made of it; for its weights alone, a layer that holds code is no more than a name.
+    """
+    token = _is_whole.set(whole)
+    try:
+        with sharing():
+            return {key: value for key, value in layer_config(model).items() if key != "name"}
+    finally:
+        _is_whole.reset(token)
 
 
 def dtype_of(model: Network) -> str:

@@ -53,7 +53,7 @@ def test_imports(line):
 
 
 STARS = {
-    "layers": "Dense Input Lambda concatenate Conv2D",
+    "layers": "Dense Input Lambda concatenate Conv2D Convolution2D MaxPool2D",
     "models": "Sequential Model load_model model_from_json",
     "optimizers": "Adam SGD RMSprop",
     "callbacks": "EarlyStopping ModelCheckpoint Callback",

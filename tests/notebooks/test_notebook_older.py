@@ -129,7 +129,24 @@ def test_a_siamese_network(small):
     apart = layers.Lambda(euclidean_distance, output_shape=lambda shapes: (shapes[0][0], 1))([base(left), base(right)])
     model = models.Model([left, right], apart)
     model.compile(loss=contrastive_loss, optimizer=keras.optimizers.RMSprop(), metrics=[accuracy])
+    assert model.metrics_names == ["loss", "accuracy"]
     same = (y == y[::-1]).astype("float32")
+    names = ("a.weights.h5", "b.safetensors", "c")
+    files = [keras.callbacks.ModelCheckpoint(name, save_weights_only=True) for name in names]
+    model.fit([x, x[::-1]], same, verbose=0, validation_data=([x, x], np.ones(32)), callbacks=files)
+    kept = model.get_weights()
+    for name in names:
+        model.set_weights([np.zeros_like(w) for w in kept])
+        model.load_weights(name)
+        assert np.array_equal(model.get_weights()[0], kept[0])
+    with pytest.raises(TypeError, match="holds code"):
+        model.save("whole.h5")
+    with pytest.warns(UserWarning, match="no file holds: best.h5 gets the weights alone"):
+        model.fit([x, x[::-1]], same, verbose=0, callbacks=[keras.callbacks.ModelCheckpoint("best.h5")])
+    kept = model.get_weights()
+    model.load_weights("a.weights.h5")
+    model.load_weights("best.h5")
+    assert np.array_equal(model.get_weights()[0], kept[0])
     losses = model.fit([x, x[::-1]], same, epochs=30, verbose=0).history["loss"]
     assert losses[-1] < 0.8 * losses[0]
     a, b = (base.predict(v) for v in (x, x[::-1]))
@@ -190,6 +207,11 @@ def test_functions_of_the_backend():
     assert np.allclose(K.switch(a > 0.5, lambda: a, b), np.where(a > 0.5, a, b))
     assert K.in_train_phase(1, 2, training=True) == K.in_test_phase(2, 1, training=True) == 1
     assert np.allclose(K.reverse(m, axes=1), m[:, ::-1])
+    image = rng.random((2, 3, 4, 2))
+    assert np.array_equal(K.resize_images(image, 2, 3)[:, ::2, ::3], image)
+    assert np.array_equal(K.spatial_2d_padding(image, ((1, 2), (3, 4)))[:, 1:-2, 3:-4], image)
+    assert K.resize_images(layers.Input((3, 4, 2)), 2, 3).shape == (None, 6, 12, 2)
+    assert K.spatial_2d_padding(layers.Input((3, 4, 2)), data_format="channels_first").shape == (None, 3, 6, 4)
     assert np.allclose(K.gather(a, [2, 0]), a[[2, 0]])
     assert np.allclose(K.repeat_elements(a, 2, axis=1), np.repeat(a, 2, 1))
     assert K.in_top_k(np.array([[0.1, 0.6, 0.3]] * 2), [2, 0], 2).tolist() == [True, False]
@@ -449,3 +471,43 @@ def test_numbers_of_units_as_keras_2_took_them():
     assert layers.Conv2D(16 / 2, (3, 3))(image).shape == (None, 6, 6, 8)
     assert layers.Conv2DTranspose(filters=2.0, kernel_size=2)(image).shape == (None, 9, 9, 2)
     assert layers.Dense("12")(image).shape == layers.Dense(units=24 / 2)(image).shape == (None, 8, 8, 12)
+
+
+def test_class_numbers_with_a_fraction():
+    with pytest.warns(UserWarning, match="cuts class numbers off to integers. Received: 1.5"):
+        assert keras.utils.to_categorical([1.5, 0.0]).tolist() == [[0, 1], [1, 0]]
+    assert keras.utils.np_utils.to_categorical([1.0, 0.0], 3, dtype="int32").tolist() == [[0, 1, 0], [1, 0, 0]]
+    with pytest.raises(ValueError, match="integers"):
+        keras.utils.to_categorical([np.nan])
+
+
+def test_shapes_of_tensors_as_older_versions_had_them():
+    image = layers.Input((8, 6, 1))
+    layer = layers.Conv2D(2, 3)
+    tensors = layer(image), layer(layers.Input((8, 6, 1)))
+    assert tensors[0].get_shape().as_list() == [None, 6, 4, 2]
+    assert tensors[0]._keras_shape == K.int_shape(tensors[0]) == (None, 6, 4, 2)
+    assert (layer.get_output_at(1), layer.get_input_at(0)) == (tensors[1], image)
+
+
+def test_functions_of_tensors_that_are_no_layers():
+    start = layers.Input((4, 6))
+    x = layers.Dense(6)(start)
+    weights = K.softmax(K.sum(K.square(x), axis=-1, keepdims=True), axis=1)
+    pooled = K.sum(x * weights, axis=1)
+    both = K.concatenate([pooled, K.maximum(K.max(x, axis=1), 0.1), K.mean(x, axis=1)])
+    scaled = both / K.sqrt(K.sum(K.square(both), axis=1, keepdims=True) + 1.0)
+    model = models.Model(start, K.clip(scaled, -0.9, 0.9))
+    assert model.output_shape == (None, 18)
+    model.compile("sgd", "mse")
+    assert mc.gradcheck(model).error <= 1e-6
+    values = np.random.default_rng(0).normal(size=(3, 4, 6)).astype(np.float32)
+    kernel, bias = model.get_weights()
+    v = values @ kernel + bias
+    e = np.exp((v**2).sum(-1, keepdims=True))
+    expected = [(v * e / e.sum(1, keepdims=True)).sum(1), np.maximum(v.max(1), 0.1), v.mean(1)]
+    expected = np.concatenate(expected, axis=-1)
+    expected /= np.sqrt((expected**2).sum(1, keepdims=True) + 1)
+    assert np.allclose(model.predict(values), np.clip(expected, -0.9, 0.9), atol=1e-5)
+    with pytest.raises(TypeError, match="holds code"):
+        model.save("own.keras")

@@ -7,6 +7,8 @@ from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models import with_suffix
+from minicnn.models.network import layers_within
+from minicnn.user_warnings import warn_user
 
 _RENAMED = {"ReduceLROnPlateau": {"epsilon": "min_delta"}}
 
@@ -46,6 +48,12 @@ class _Checkpoint(core.ModelCheckpoint):
         super().__init__(with_suffix(filepath), *args, **kwargs)
         self.filepath = os.fspath(filepath)
         self.period = period
+
+    def on_train_begin(self, logs=None):
+        if not self.save_weights_only and any(layer.holds_code for layer in layers_within(self.model)):
+            warn_user(f"the model has Lambda layers, which no file holds: {self.filepath} gets the weights alone")
+            self.save_weights_only = True
+        super().on_train_begin(logs)
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.period == 0:

@@ -8,6 +8,7 @@ from typing import Any
 
 from minicnn import layers as core
 from minicnn.checks import check_choice
+from minicnn.graph import Tensor
 from minicnn.keras import _calls, _own_parts
 from minicnn.keras._data_format import or_current
 from minicnn.keras._function_activations import activation
@@ -113,7 +114,8 @@ def _translate(name, args, kwargs):
     if kwargs.get("activation") is not None:
         kwargs["activation"] = activation(kwargs["activation"])
     if name in _WITH_DATA_FORMAT and not _is_given("data_format", name, args):
-        kwargs["data_format"] = or_current(kwargs.get("data_format"))
+        given, today = kwargs.get("data_format"), or_current(kwargs.get("data_format"))
+        kwargs["data_format"] = today if today in ("channels_first", given) else None  # minicnn's default
     if name == "BatchNormalization" and kwargs.pop("mode", 0) != 0:
         raise ValueError("BatchNormalization(mode=…) was dropped by Keras 2; mode=0 is what there is")
     if name == "LeakyReLU":
@@ -168,7 +170,28 @@ def _built_of(core_class, name):
     return property(built)
 
 
+def _tensor_at(which):
+    """The tensor, or the tensors, of one of several calls of a layer."""
+
+    def tensor_at(layer: core.Layer, node_index: int) -> Any:
+        tensors = getattr(layer.nodes[node_index], which)
+        return tensors[0] if len(tensors) == 1 else list(tensors)
+
+    return tensor_at
+
+
+class OldShape(tuple):
+    """A shape, with a method that it had in TensorFlow 1."""
+
+    def as_list(self) -> list[int | None]:
+        """A list of the sizes."""
+        return list(self)
+
+
+Tensor.get_shape = lambda tensor: OldShape(tensor.shape)  # type: ignore[attr-defined]
+Tensor._keras_shape = property(lambda tensor: tensor.shape)  # type: ignore[attr-defined]
 _SHAPES: dict[str, Any] = {"input_shape": _shape_of("input"), "output_shape": _shape_of("output")}
+_CALLS = {**_calls.METHODS, "get_input_at": _tensor_at("inputs"), "get_output_at": _tensor_at("outputs")}
 VARIABLES: dict[str, Any] = {
     "variables": _variables_of("weights"),
     "trainable_variables": _variables_of("trainable_weights"),
@@ -179,7 +202,7 @@ for _variables, _property in VARIABLES.items():
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
     _more = {**_more, "built": _built_of(_class, _name)}
-    globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_calls.METHODS, **_more)
+    globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_CALLS, **_more)
 Layer = _own_parts.Layer
 Input = core.Input
 
@@ -237,4 +260,5 @@ _NAMES = {"serialize": "minicnn.registry.to_plain", "deserialize": "minicnn.laye
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}
 )
-__all__ = sorted({*core.CLASSES, "Lambda", "Layer", "Input", *(f for f, c in _FUNCTIONS.items() if c in core.CLASSES)})
+_OTHERS = {"Lambda", "Layer", "Input", *(name for name in _STILL_THERE if name in globals())}
+__all__ = sorted({*core.CLASSES, *_OTHERS, *(f for f, c in _FUNCTIONS.items() if c in core.CLASSES)})

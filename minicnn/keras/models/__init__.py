@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
+from minicnn import metrics as metric_classes
 from minicnn import models as core
 from minicnn.keras import layers, optimizers
 from minicnn.keras._names import lookup
@@ -155,7 +156,7 @@ class _OldMethods:
         several = len(self.compiled.losses) > 1
         names = [f"{path}_loss" for path, _ in self.log_names()] if several else []
         for (_, own), metrics in zip(self.log_names(), self.compiled.metrics, strict=True):
-            named = [metric if isinstance(metric, str) else metric.name for metric in metrics]
+            named = [metric if isinstance(metric, str) else metric_classes.get(metric).name for metric in metrics]
             names += [f"{own}_{name}" if several else name for name in named]
         return ["loss", *names]
 

@@ -8,8 +8,29 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minicnn import utils as core
 from minicnn.data import Dataset
 from minicnn.layers.base import register as register_layer
+from minicnn.user_warnings import warn_user
+
+
+def to_categorical(y: Any, num_classes: int | None = None, dtype: Any = None) -> np.ndarray:
+    """`minicnn.utils.to_categorical`; numbers with a fraction are cut off, as Keras does, with a warning.
+
+    Parameters
+    ----------
+    y : array-like of numbers, (N,) or (N, 1)
+    num_classes : int, optional
+    dtype : optional
+        Default: float32.
+    """
+    numbers = np.asarray(y)
+    if numbers.dtype.kind == "f" and np.isfinite(numbers).all() and (numbers != np.trunc(numbers)).any():
+        place = np.flatnonzero(numbers != np.trunc(numbers))[0]
+        warn_user(f"to_categorical cuts class numbers off to integers. Received: {numbers.reshape(-1)[place]}")
+        numbers = np.trunc(numbers)
+    rows = core.to_categorical(numbers, num_classes)
+    return rows if dtype is None else rows.astype(dtype)
 
 
 class Progbar:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.keras._missing import Missing
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed
 from minicnn.keras.utils import to_categorical
@@ -17,8 +18,8 @@ def _estimator(name, kind, methods, doc):
     """A class with scikit-learn's base classes, which are imported when it is asked for."""
     try:
         from sklearn import base
-    except ImportError as error:
-        raise ImportError(f"keras.wrappers.{name} is an estimator of scikit-learn: pip install scikit-learn") from error
+    except ImportError:
+        return Missing(name, f"keras.wrappers.{name} is an estimator of scikit-learn: pip install scikit-learn")
     body = {**vars(_Wrapper), **vars(methods), "__doc__": doc, "__module__": __name__}
     body = {n: v for n, v in body.items() if n not in ("__dict__", "__weakref__")}
     return type(name, (getattr(base, kind), base.BaseEstimator), body)

@@ -7,6 +7,7 @@ from typing import Any
 
 from minicnn import layers as core
 from minicnn.keras import _own_parts
+from minicnn.keras._eager import eagerly
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
@@ -146,7 +147,8 @@ VARIABLES: dict[str, Any] = {
 for _variables, _property in VARIABLES.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in core.CLASSES.items():
-    _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
+    _more = {} if _name == "Lambda" else dict(_SHAPES)  # whose output_shape is an argument
+    _more["__call__"] = eagerly(_class.__call__)
     globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_more)
 Layer = _own_parts.Layer
 Input = core.Input

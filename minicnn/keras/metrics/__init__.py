@@ -2,6 +2,7 @@
 
 from minicnn import metrics as _core
 from minicnn.keras import _own_parts
+from minicnn.keras._eager import eager_names
 from minicnn.keras._names import lookup, public_names
 
 Metric = _own_parts.Metric
@@ -14,5 +15,5 @@ _NAMES = {
         ("binary_focal_crossentropy", "categorical_focal_crossentropy", "huber", "log_cosh"), "minicnn.losses"
     ),
 }
-__getattr__ = lookup(__name__, ["minicnn.metrics"], names=_NAMES)
+__getattr__ = eager_names(lookup(__name__, ["minicnn.metrics"], names=_NAMES), __name__)
 __all__ = sorted(public_names(_core))

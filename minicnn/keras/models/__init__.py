@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn import models as core
 from minicnn.keras import layers, optimizers
+from minicnn.keras._eager import eager
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
@@ -53,6 +54,9 @@ class _OldMethods:
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
         super().compile(optimizers.get(optimizer), *args, **without("compile", kwargs, _COMPILE))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return eager(super().__call__(*args, **kwargs))
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)

@@ -21,7 +21,9 @@ class NoAttribute(AttributeError):
 
 def _is_imported() -> bool:
     """Whether the line that looks a name up is ``from … import …``, which hides the sentence of an AttributeError."""
-    frame = sys._getframe(2)  # of whoever asks the module
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("minicnn.keras._"):
+        frame = frame.f_back  # to whoever asks the module
     return frame.f_code.co_code[frame.f_lasti] == dis.opmap["IMPORT_FROM"]
 
 

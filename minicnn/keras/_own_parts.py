@@ -13,6 +13,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from minicnn import constraints, initializers, layers, metrics, models
 from minicnn.differentiation import Recorded, gradients
 from minicnn.errors import ShapeError
+from minicnn.keras._eager import eagerly
 from minicnn.keras._translation import Translated
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
@@ -50,6 +51,7 @@ class Layer(layers.Layer, metaclass=Translated):
 
     core_class = layers.Layer
     input_count: int | None = None
+    __call__ = eagerly(layers.Layer.__call__)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         for name in ("dynamic", "autocast"):

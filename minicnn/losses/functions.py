@@ -48,7 +48,7 @@ class ArrayFunction:
         """
         instance = self.stands_for(*arguments, **self._defaults, **options)
         if np.ndim(y_pred) == 1:
-            return self._compute(instance, np.asarray(y_true)[None], np.asarray(y_pred)[None])[0]
+            return self._compute(instance, np.expand_dims(y_true, 0), np.expand_dims(y_pred, 0))[0]
         return self._compute(instance, y_true, y_pred)
 
     def __repr__(self) -> str:

@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike
 
 from minicnn.backends.reference import ops as reference
 from minicnn.checks import is_real
+from minicnn.differentiation import Recorded
 from minicnn.hints import Config, Shape
 from minicnn.losses.of_calls import like
+from minicnn.losses.of_records import recorded_values
 from minicnn.losses.targets import real_targets
 from minicnn.own_parts import unwritten
 
@@ -68,7 +70,8 @@ class Reduced:
 
         Returns
         -------
-        float, or an array (N, …) of each decision's loss without `reduction`
+        float, or an array (N, …) of each decision's loss without `reduction`; inside a function that is differentiated,
+        a recorded one
 
         Raises
         ------
@@ -150,6 +153,25 @@ def without_ignored(weight: np.ndarray, ignored: np.ndarray | None) -> None:
 @np.errstate(under="ignore")
 def of_arrays(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> Any:
     """What `Loss.__call__` returns."""
+    values, target = _values(loss, y_true, y_pred, sample_weight is None and loss.reduction is not None)
+    count = len(values) if values.ndim else 1
+    weight = None if sample_weight is None else spread(sample_weight, values.shape, count)
+    weighted = values if weight is None else values * weight
+    if loss.reduction is None:
+        return weighted
+    if loss.reduction == "sum":
+        return _number(np.sum(weighted))
+    divisor = values.size if loss.reduction == MEAN or weight is None else weight.sum()
+    ignored = loss.ignored(target)
+    if ignored is not None and loss.reduction == MEAN:
+        divisor = values.size - np.count_nonzero(ignored)
+    return _number(np.sum(weighted) / divisor) if divisor else 0.0
+
+
+def _values(loss, y_true, y_pred, is_reduced):
+    """The loss of each decision, (N, …), and the checked targets."""
+    if isinstance(y_pred, Recorded):
+        return recorded_values(loss, y_true, y_pred, is_reduced)
     prediction = np.ascontiguousarray(real_targets(y_pred, "y_pred"), np.float64)
     target = loss.check_target(y_true, prediction.shape[1:])
     if len(target) != len(prediction) or not prediction.size:
@@ -157,18 +179,12 @@ def of_arrays(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: A
             "y_true and y_pred need the same number of samples, at least one. "
             f"Received: {len(target)} and {len(prediction)}"
         )
-    values = np.asarray(loss.values(prediction, target))
-    weight = None if sample_weight is None else spread(sample_weight, values.shape, len(prediction))
-    weighted = values if weight is None else values * weight
-    if loss.reduction is None:
-        return weighted
-    if loss.reduction == "sum":
-        return float(weighted.sum())
-    divisor = values.size if loss.reduction == MEAN or weight is None else weight.sum()
-    ignored = loss.ignored(target)
-    if ignored is not None and loss.reduction == MEAN:
-        divisor = values.size - np.count_nonzero(ignored)
-    return float(weighted.sum() / divisor) if divisor else 0.0
+    return np.asarray(loss.values(prediction, target)), target
+
+
+def _number(value):
+    """A float; what is recorded stays so."""
+    return value if isinstance(value, Recorded) else float(value)
 
 
 def spread(weight: ArrayLike, shape: tuple[int, ...], count: int) -> np.ndarray:

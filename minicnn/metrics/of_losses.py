@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.hints import Config, Shape
 from minicnn.losses import base as losses
-from minicnn.losses import binary, crossentropy, hinge, probabilities, regression
+from minicnn.losses import binary, crossentropy, hinges, probabilities, regression
 from minicnn.losses.reductions import spread
 from minicnn.losses.targets import element_shapes, label_shapes
 from minicnn.metrics.base import Metric, register
@@ -169,7 +169,7 @@ class _OfSigns(MetricOfLoss):
     on_device = False
 
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        return super().values(hinge.signs(np.asarray(target)), prediction)
+        return super().values(hinges.signs(np.asarray(target)), prediction)
 
 
 @register
@@ -177,7 +177,7 @@ class Hinge(_OfSigns):
     """See `minicnn.losses.Hinge`."""
 
     name: str = "hinge"
-    loss: type[losses.Loss] = hinge.Hinge
+    loss: type[losses.Loss] = hinges.Hinge
 
 
 @register
@@ -185,7 +185,7 @@ class SquaredHinge(_OfSigns):
     """See `minicnn.losses.SquaredHinge`."""
 
     name: str = "squared_hinge"
-    loss: type[losses.Loss] = hinge.SquaredHinge
+    loss: type[losses.Loss] = hinges.SquaredHinge
 
 
 @register
@@ -193,4 +193,4 @@ class CategoricalHinge(MetricOfLoss):
     """See `minicnn.losses.CategoricalHinge`."""
 
     name: str = "categorical_hinge"
-    loss: type[losses.Loss] = hinge.CategoricalHinge
+    loss: type[losses.Loss] = hinges.CategoricalHinge

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from inspect import unwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,7 +84,7 @@ def is_own_mean(metric: Metric | Weighted) -> bool:
     cls = type(metric)
     if isinstance(metric, Weighted) or not cls.__module__.startswith("minicnn."):
         return False
-    return cls.update_state is Metric.update_state and cls.result is Metric.result and metric.on_device
+    return cls.update_state is Metric.update_state and unwrap(cls.result) is Metric.result and metric.on_device
 
 
 def names_of_losses(model: CompilableNetwork) -> list[tuple[int, str]]:

@@ -321,14 +321,6 @@ def test_usual_callbacks(small, tmp_path):
         assert log.readline().startswith("epoch,")
 
 
-def test_tensorboard(small):
-    pytest.importorskip("tensorboardX")
-    board = callbacks.TensorBoard(log_dir="./logs", histogram_freq=1, write_graph=True, write_images=False)
-    network().fit(*small, epochs=2, verbose=0, validation_data=small, callbacks=[board])
-    files = [f for _, _, names in os.walk("logs") for f in names]
-    assert any("tfevents" in name for name in files)
-
-
 def test_what_needs_another_package_says_so(small, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     monkeypatch.setitem(sys.modules, "torch", None)

@@ -11,6 +11,7 @@ from minicnn.checks import check_choice
 from minicnn.graph import Tensor
 from minicnn.keras import _calls, _own_parts
 from minicnn.keras._data_format import or_current
+from minicnn.keras._eager import eagerly
 from minicnn.keras._function_activations import activation
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
@@ -201,7 +202,7 @@ for _variables, _property in VARIABLES.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
-    _more = {**_more, "built": _built_of(_class, _name)}
+    _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__)}
     globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_CALLS, **_more)
 Layer = _own_parts.Layer
 Input = core.Input

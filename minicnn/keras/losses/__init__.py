@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn import losses as _core
+from minicnn.keras._eager import eager_names
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._translation import Translated
 from minicnn.layers.names import snake_case
@@ -51,5 +52,5 @@ def get(identifier: Any) -> Any:
     return loss
 
 
-__getattr__ = lookup(__name__, ["minicnn.losses"], names=_NAMES, old=_OLD)
+__getattr__ = eager_names(lookup(__name__, ["minicnn.losses"], names=_NAMES, old=_OLD), __name__)
 __all__ = sorted({*public_names(_core), *_FUNCTIONS})

@@ -6,6 +6,7 @@ from typing import Any
 
 from minicnn import metrics as _core
 from minicnn.keras import _own_parts
+from minicnn.keras._eager import eager_names
 from minicnn.keras._names import lookup, public_names
 
 Metric = _own_parts.Metric
@@ -36,5 +37,5 @@ def get(identifier: Any) -> Any:
     return None if identifier is None else _core.get(identifier)
 
 
-__getattr__ = lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD)
+__getattr__ = eager_names(lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD), __name__)
 __all__ = sorted({*public_names(_core), *_FUNCTIONS})

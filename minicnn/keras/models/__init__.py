@@ -14,6 +14,7 @@ import numpy as np
 from minicnn import metrics as metric_classes
 from minicnn import models as core
 from minicnn.keras import layers, optimizers
+from minicnn.keras._eager import eager
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
@@ -83,6 +84,9 @@ class _OldMethods:
         args = tuple(map(_today, args[:1])) + args[1:]
         own = _of_one_model(optimizers.get(optimizer), self)
         super().compile(own, *args, **without("compile", kwargs, _COMPILE))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return eager(super().__call__(*args, **kwargs))
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)

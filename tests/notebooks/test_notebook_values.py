@@ -1,0 +1,122 @@
+"""Calls on arrays as TensorFlow's eager tensors are used, and losses made of Keras's."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import keras
+from minicnn.keras import backend as K
+from minicnn.keras import layers
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+@pytest.fixture
+def masks():
+    """Images (12, 8, 8, 1) and masks of them, 0 or 1."""
+    x = np.random.default_rng(0).random((12, 8, 8, 1), np.float32)
+    return x, (x > 0.5).astype("float32")
+
+
+def segmenter(loss, metrics=()):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, padding="same", activation="relu"),
+            layers.Conv2D(1, 1, activation="sigmoid"),
+        ]
+    )
+    model.compile(optimizer="adam", loss=loss, metrics=list(metrics))
+    return model
+
+
+def dice(y_true, y_pred):
+    a, b = K.flatten(y_true), K.flatten(y_pred)
+    return (2 * K.sum(a * b) + 1) / (K.sum(a) + K.sum(b) + 1)
+
+
+def test_what_a_model_says_of_arrays_has_numpy(grey):
+    x, _ = grey
+    model = keras.Sequential([layers.Flatten(input_shape=(28, 28, 1)), layers.Dense(10)])
+    logits = model(x[:4]).numpy()
+    assert type(logits) is np.ndarray and logits.shape == (4, 10)
+    probabilities = keras.Sequential([model, layers.Softmax()])(x[:4]).numpy()
+    np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
+    scaled = layers.Rescaling(1 / 127.5, offset=-1)(x[:2])
+    np.testing.assert_allclose(scaled.numpy(), x[:2] / 127.5 - 1, atol=1e-6)
+    heads = keras.Model(model.inputs, [model.output, model.layers[0].output])
+    assert [part.numpy().shape for part in heads(x[:2], training=False)] == [(2, 10), (2, 784)]
+
+
+def test_the_halves_of_an_autoencoder(grey):
+    x, _ = grey
+
+    class Autoencoder(keras.Model):
+        def __init__(self, latent, shape):
+            super().__init__()
+            self.encoder = keras.Sequential([layers.Flatten(), layers.Dense(latent, activation="relu")])
+            self.decoder = keras.Sequential([layers.Dense(28 * 28, activation="sigmoid"), layers.Reshape(shape)])
+
+        def call(self, x):
+            return self.decoder(self.encoder(x))
+
+    model = Autoencoder(6, (28, 28, 1))
+    model.compile(optimizer="adam", loss=keras.losses.MeanSquaredError())
+    model.fit(x, x, epochs=1, shuffle=True, validation_data=(x, x), verbose=0)
+    codes = model.encoder(x).numpy()
+    assert codes.shape == (64, 6)
+    np.testing.assert_allclose(model.decoder(codes).numpy(), model.predict(x, verbose=0), atol=1e-5)
+
+
+def test_losses_and_metrics_of_arrays_have_numpy(masks):
+    x, y = masks
+    loss = keras.losses.BinaryCrossentropy()(y, x).numpy()
+    p = np.clip(x.astype("float64"), 1e-7, 1 - 1e-7)
+    each = -(y * np.log(p) + (1 - y) * np.log(1 - p))
+    assert loss == pytest.approx(each.mean(), rel=1e-5)
+    rows = keras.losses.binary_crossentropy(y, x).numpy()
+    np.testing.assert_allclose(rows, each.mean(-1), rtol=1e-4)
+    iou = keras.metrics.MeanIoU(num_classes=2)
+    iou.update_state(y, x > 0.5)
+    assert iou.result().numpy() == pytest.approx(1)
+    assert isinstance(iou, mc.metrics.MeanIoU) and isinstance(mc.metrics.MeanIoU(2), keras.metrics.MeanIoU)
+
+
+class BCEDice(keras.losses.Loss):
+    """A class of parts."""
+
+    def __init__(self, share=0.5, name="bce_dice", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.share = share
+        self.bce = keras.losses.BinaryCrossentropy(from_logits=False)
+
+    def call(self, y_true, y_pred):
+        return self.share * self.bce(y_true, y_pred) + (1 - self.share) * (1 - dice(y_true, y_pred))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda a, b: keras.losses.binary_crossentropy(a, b) + 1 - dice(a, b),
+        lambda a, b: keras.losses.BinaryCrossentropy()(a, b) + 1 - dice(a, b),
+        lambda a, b: K.mean(keras.losses.mse(a, b)) - K.log(dice(a, b)),
+        lambda a, b: keras.losses.binary_crossentropy(K.flatten(a), K.flatten(b)),
+        lambda a, b: 0.5 * keras.losses.BinaryFocalCrossentropy()(a, b) + keras.losses.Dice()(a, b),
+        BCEDice(),
+    ],
+)
+def test_losses_made_of_keras_losses(loss, masks):
+    x, y = masks
+    model = segmenter(loss, [dice, keras.metrics.BinaryIoU(), keras.metrics.MeanIoU(num_classes=2)])
+    history = model.fit(x, y, epochs=3, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert {"dice", "binary_io_u", "mean_io_u"} <= set(history)
+
+
+def test_a_loss_made_of_one_trains_as_that_one(masks):
+    x, y = masks
+    trained = []
+    for loss in ("binary_crossentropy", lambda a, b: keras.losses.binary_crossentropy(a, b)):
+        keras.utils.set_random_seed(4)
+        trained.append(segmenter(loss).fit(x, y, epochs=3, verbose=0, shuffle=False).history["loss"])
+    np.testing.assert_allclose(trained[0], trained[1], rtol=1e-4)

@@ -1,0 +1,106 @@
+"""The library's losses inside losses that users write: their gradients against central differences in float64."""
+
+import numpy as np
+import pytest
+
+from minicnn import losses
+from minicnn.differentiation import Recorded, gradients
+
+ELEMENTS = (
+    *("binary_crossentropy", "binary_focal_crossentropy", "hinge", "huber", "log_cosh", "mean_absolute_error"),
+    *("mean_absolute_percentage_error", "mean_squared_error", "mean_squared_logarithmic_error", "poisson"),
+    "squared_hinge",
+)
+CLASSES = (
+    *("categorical_crossentropy", "categorical_focal_crossentropy", "categorical_hinge", "cosine_similarity"),
+    *("kl_divergence",),
+)
+OBJECTS = {
+    "mean": losses.CategoricalCrossentropy(label_smoothing=0.1),
+    "sum": losses.CategoricalCrossentropy(reduction="sum"),
+    "none": losses.CategoricalCrossentropy(reduction=None),
+    "logits": losses.CategoricalCrossentropy(from_logits=True),
+    "of a batch": losses.Dice(),
+    "of a batch, summed": losses.Tversky(reduction="sum"),
+}
+
+
+def check(function, prediction, seed):
+    """Compare Σ seed · ∂function along a random direction with a central difference."""
+    rng = np.random.default_rng(seed)
+    recorded = Recorded(prediction)
+    result = function(recorded)
+    np.testing.assert_allclose(result.value, function(prediction), rtol=1e-9, err_msg=f"seed {seed}")
+    weights, direction = rng.normal(size=result.shape), rng.normal(size=prediction.shape)
+    (gradient,) = gradients(result, weights, [recorded])
+    ahead, behind = (np.sum(weights * function(prediction + step * direction)) for step in (1e-6, -1e-6))
+    np.testing.assert_allclose(np.sum(gradient * direction), (ahead - behind) / 2e-6, rtol=1e-5, err_msg=f"seed {seed}")
+
+
+@pytest.fixture
+def numbers():
+    """Targets 0 or 1 (5, 4, 3), and predictions between."""
+    rng = np.random.default_rng(1)
+    return (rng.random((5, 4, 3)) > 0.5) * 1.0, rng.uniform(0.1, 0.9, (5, 4, 3))
+
+
+@pytest.fixture
+def classes():
+    """Class numbers (5, 4), one-hot rows (5, 4, 6), probabilities (5, 4, 6)."""
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 6, (5, 4))
+    return labels, np.eye(6)[labels], rng.dirichlet(np.ones(6), (5, 4))
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_losses_of_elements(name, numbers):
+    target, prediction = numbers
+    check(lambda p: getattr(losses, name)(target, p), prediction, 3)
+    check(lambda p: getattr(losses, name)(target.ravel(), p), prediction.ravel(), 4)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_losses_of_classes(name, classes):
+    _, target, prediction = classes
+    check(lambda p: getattr(losses, name)(target, p), prediction, 5)
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_every_reduction(kind, classes):
+    _, target, prediction = classes
+    check(lambda p: OBJECTS[kind](target, p), prediction, 6)
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum", None])
+def test_weights(reduction, classes):
+    labels, _, prediction = classes
+    loss, weight = losses.SparseCategoricalCrossentropy(reduction=reduction), np.arange(5) + 0.5
+    check(lambda p: loss(labels, p, sample_weight=weight), prediction, 7)
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", None])
+def test_ignored_classes_count_for_nothing(reduction, classes):
+    labels, _, prediction = classes
+    loss = losses.SparseCategoricalCrossentropy(ignore_class=2, reduction=reduction)
+    assert 0 < np.count_nonzero(labels == 2) < labels.size
+    check(lambda p: loss(labels, p), prediction, 8)
+
+
+def test_a_loss_of_ones_own_inside_another(numbers):
+    class Cubed(losses.Loss):
+        def call(self, y_true, y_pred):
+            return np.mean(np.abs(y_true - y_pred) ** 3, axis=-1)
+
+    target, prediction = numbers
+    check(lambda p: Cubed()(target, p), prediction, 9)
+
+
+def test_a_loss_of_a_batch_has_no_weights_there(classes):
+    _, target, prediction = classes
+    with pytest.raises(TypeError, match="'dice' is one number for a batch"):
+        losses.Dice(name="dice")(target, Recorded(prediction), sample_weight=np.ones(5))
+
+
+def test_functions_are_not_hidden_by_files():
+    hidden = [name for name in (*ELEMENTS, *CLASSES) if not callable(getattr(losses, name))]
+    assert not hidden

@@ -81,6 +81,19 @@ def test_penalty_on_outputs_by_formula(rng):
     assert copy.activity_regularizer.get_config() == {"l1": 0.1, "l2": 0.2}
 
 
+def test_a_penalty_on_an_output_in_a_deeper_model(rng):
+    """evaluate needs it after the steps behind it, which may use its memory, have run."""
+    hidden = [layers.Dense(6, activity_regularizer="l2"), layers.Dense(6), layers.Dense(6), layers.Dense(2)]
+    model = mc.Sequential([layers.Input((6,)), *hidden])
+    model.compile("sgd", "mse")
+    x, y = rng.normal(size=(8, 6)), rng.normal(size=(8, 2))
+    kernel, bias = (w.astype(np.float64) for w in hidden[0].get_weights())
+    penalty = 0.01 * np.square(x @ kernel + bias).sum() / 8
+    expected = np.square(model.predict(x).astype(np.float64) - y).mean() + penalty
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+    assert model.train_on_batch(x, y) == pytest.approx(expected, rel=1e-5)
+
+
 def test_weights_obey_their_constraints(rng):
     x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 3))
     options = {"kernel_constraint": lambda w: np.maximum(w, 0), "bias_constraint": lambda w: np.clip(w, -0.01, 0.01)}

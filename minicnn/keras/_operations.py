@@ -11,6 +11,7 @@ from minicnn import activations, layers
 from minicnn.differentiation import Recorded, value_of
 from minicnn.graph import Tensor
 from minicnn.keras._names import NotInMinicnn
+from minicnn.layers.added_loss import BatchScalar
 from minicnn.settings import floatx
 
 NUMPY = (
@@ -52,7 +53,7 @@ _RENAMED = {"max": "max", "min": "min", "abs": "absolute"}
 ACTIVATIONS = (
     *("relu", "sigmoid", "softmax", "tanh", "elu", "selu", "gelu", "silu", "softplus", "softsign", "leaky_relu", "exp"),
     *("relu6", "hard_sigmoid", "hard_swish", "hard_silu", "mish", "log_softmax", "square", "sqrt", "abs", "log", "sin"),
-    *("cos", "log_sigmoid", "exponential", "reciprocal", "negative", "sign"),
+    *("cos", "log_sigmoid", "exponential", "reciprocal", "negative", "sign", "absolute", "ceil", "floor", "round"),
 )
 _MERGES = {
     "add": "Add",
@@ -66,6 +67,8 @@ _WITH_OPTIONS = {  # function → layer, and what it calls the arguments behind 
     "leaky_relu": ("LeakyReLU", "negative_slope"),
     "elu": ("ELU", "alpha"),
 }
+_POWERS = {"square": 2.0, "sqrt": 0.5, "reciprocal": -1.0}
+_ELEMENTARY = {"abs", "absolute", "ceil", "cos", "floor", "log", "round", "sign", "sin"}
 _POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
 
 
@@ -82,6 +85,8 @@ def either(name: str) -> Callable[..., Any]:
     on_arrays = getattr(np, _RENAMED.get(name, name), None) or _activation_of_arrays(name)
 
     def function(*args: Any, **kwargs: Any) -> Any:
+        if name == "mean" and args and isinstance(args[0], BatchScalar):
+            return args[0]
         if any(is_symbolic(a) for a in (*args, *kwargs.values())):
             return _of_tensors(name, *args, **kwargs)
         if "keepdims" in kwargs and kwargs["keepdims"] is None:
@@ -117,7 +122,9 @@ def _of_tensors(name, *args, **kwargs):
         if not axes or axes[0] != 0:
             raise ValueError(f"a model's tensor keeps its batch axis in front. Received: axes={axes}")
         return layers.Permute(tuple(axes[1:]))(args[0])
-    if name in _POOLINGS:
+    if name in ("mean", "sum"):
+        return _reduced(name, *args, **kwargs)
+    if name == "max":
         return _pooled(name, *args, **kwargs)
     if name in _WITH_OPTIONS and len(args) + len(kwargs) > 1:
         class_name, *order = _WITH_OPTIONS[name]
@@ -131,7 +138,11 @@ def _of_tensors(name, *args, **kwargs):
             raise NotInMinicnn(
                 f"keras.ops.{name} of a model's tensor takes no options. Received: {args[1:]}, {kwargs}", name=name
             )
-        return layers.Activation({"exp": "exponential"}.get(name, name))(args[0])
+        if name in _POWERS:
+            return layers.Power(_POWERS[name])(args[0])
+        if name in _ELEMENTARY:
+            return layers.Elementary({"absolute": "abs"}.get(name, name))(args[0])
+        return -args[0] if name == "negative" else layers.Activation({"exp": "exponential"}.get(name, name))(args[0])
     raise NotInMinicnn(
         f"keras.ops.{name} works on arrays here, not on a model's tensors: write a layer of your own, see "
         "docs/adding_a_layer.md",
@@ -148,6 +159,23 @@ def _merged(name, first, second):
     if name in operations:
         return {"add": second.__radd__, "subtract": second.__rsub__, "multiply": second.__rmul__}[name](first)
     raise NotInMinicnn(f"keras.ops.{name} of a model's tensor and a number is not there: use two tensors", name=name)
+
+
+def _reduced(name, x, axis=None, keepdims=False):
+    """A mean or sum over axes of each sample; over all samples it is a part of a loss."""
+    given = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = sorted(a % x.ndim for a in given)
+    if axes == list(range(x.ndim)):
+        return BatchScalar(x, name)
+    if 0 in axes:
+        raise NotInMinicnn(
+            f"keras.ops.{name} of a model's tensor goes over axes of each sample, or over all numbers of all samples, "
+            f"which is a part of a loss. Received: axis={axis}",
+            name=name,
+        )
+    if name == "mean" and axes == list(range(1, x.ndim - 1)) and len(axes) in (1, 2):
+        return _pooled(name, x, axes, keepdims)
+    return layers.Reduce(name, axes, keepdims)(x)
 
 
 def _pooled(name, x, axis=None, keepdims=False):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.errors import ShapeError
 from minicnn.graph import Node, Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Layer
+from minicnn.layers.function_numbers import numbers_of
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
@@ -22,8 +25,9 @@ class Lambda(Layer):
     """A function as a layer; it has no weights, and files do not hold it.
 
     A function that is made of layers (of what can be done to symbolic tensors) stands for these layers, and has their
-    gradients. One that needs numbers, written with NumPy, is called with arrays: it may stand before the first layer
-    that has weights, say to prepare images, because it has no gradient.
+    gradients. One that needs numbers is called with arrays; written with operators, NumPy's functions or those of
+    `keras.ops`, it is differentiated (`minicnn.differentiation`). What cannot be may stand before the first layer that
+    has weights, say to prepare images.
 
     Parameters
     ----------
@@ -64,7 +68,7 @@ class Lambda(Layer):
         """The last layer of those that the function is made of; else a place for the function itself."""
         try:
             result = self._call(tensors)
-        except (AttributeError, TypeError, ValueError):  # it needs numbers
+        except (AttributeError, ImportError, TypeError, ValueError):  # it needs numbers
             result = None
         if isinstance(result, Tensor) and len(result.node.outputs) == 1:
             self._built = True
@@ -86,11 +90,22 @@ class Lambda(Layer):
         return result.shape[1:]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        ws.y[...] = self._call(xs)
+        ws.record = None
+        with numbers_of(ws):
+            if any(dx is not None for dx in ws.dxs):
+                with suppress(TypeError):  # of what cannot be differentiated; backward says so
+                    inputs = [Recorded(x) for x in xs]
+                    ws.record = self._call(inputs), inputs
+            ws.y[...] = self._call(xs) if ws.record is None else value_of(ws.record[0])
 
-    def backward(self, dy: np.ndarray, ws: Workspace) -> NoReturn:
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        if ws.record is not None and isinstance(ws.record[0], Recorded):
+            for dx, part in zip(ws.dxs, gradients(ws.record[0], dy, ws.record[1]), strict=True):
+                if dx is not None:
+                    dx[...] = part
+            return
         raise TypeError(
-            f"the function of layer '{self.name}' (Lambda) works on arrays and has no gradient: use layers in it, "
+            f"the function of layer '{self.name}' (Lambda) cannot be differentiated: use layers in it, "
             "put it before the first layer with weights, or write a Layer with forward and backward "
             f"(docs/adding_a_layer.md). Received: function={self.function!r}"
         )

@@ -43,6 +43,19 @@ MAX_CALLS = 100_000  # of layers, where a model that is called twice counts twic
 _shared = ContextVar("layers of the config at hand that may occur in several of its models", default=None)
 
 
+_leaves_code_out = ContextVar("whether a config is for weights alone, of which code is no part", default=False)
+
+
+@contextmanager
+def without_code() -> Iterator[None]:
+    """Inside, layers that hold code have no more than their names in a config."""
+    token = _leaves_code_out.set(True)
+    try:
+        yield
+    finally:
+        _leaves_code_out.reset(token)
+
+
 @contextmanager
 def sharing() -> Iterator[None]:
     """Inside, a layer that occurs in several models of one config stays one layer; Keras's "shared_object_id"."""
@@ -67,7 +80,8 @@ def layer_config(layer: layers.Layer) -> dict[str, Any]:
         first.setdefault("shared_object_id", 1 + sum("shared_object_id" in entry for entry in known.values()))
         return {key: value for key, value in first.items() if key != "inbound_nodes"}
     # What is below "layers" stays the same object: a layer in it may turn out to be shared.
-    config = {name: value if name in GRAPH else to_plain(value) for name, value in config_of(layer).items()}
+    config = {"name": layer.name} if layer.holds_code and _leaves_code_out.get() else config_of(layer)
+    config = {name: value if name in GRAPH else to_plain(value) for name, value in config.items()}
     known[layer] = {"class_name": class_name_of(layer), "config": config, "name": layer.name}
     if hasattr(layer, "structure") and "layers" not in config:
         known[layer]["structure"] = layer.structure()

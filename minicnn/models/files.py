@@ -60,7 +60,8 @@ def take(model: Model) -> Snapshot:
 
 def take_weights(model: Model) -> Snapshot:
     """The weights alone; errors as for `take`."""
-    return Snapshot(_finite_weights(model), model_config(model), weights_only=True)
+    with configs.without_code():
+        return Snapshot(_finite_weights(model), model_config(model), weights_only=True)
 
 
 def write(filepath: str | PathLike[str], snapshot: Snapshot, overwrite: bool) -> None:
@@ -153,7 +154,8 @@ def put_weights(model: Model, filepath: str | PathLike[str], skip_mismatch: bool
                 _assign(model, _read_weights(model, file))
             return
         expected = {name: w.shape for name, w in _weights_by_name(model).items()}
-        found = file.find(expected, model_config(model), by_name)
+        with configs.without_code():
+            found = file.find(expected, model_config(model), by_name)
         fitting = _fitting(expected, {name: s.shape for name, s in found.items()}, skip_mismatch, by_name)
         _assign(model, {name: found[name].read() for name in fitting})
 
@@ -179,7 +181,8 @@ def _fitting(expected, found, skip_mismatch, by_name) -> list[str]:
 
 def _read_weights(model, file):
     shapes = {name: w.shape for name, w in _weights_by_name(model).items()}
-    return file.weights(shapes, model_config(model))
+    with configs.without_code():
+        return file.weights(shapes, model_config(model))
 
 
 def _read_optimizer(model, file):

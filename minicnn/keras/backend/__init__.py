@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import utils
 from minicnn.keras import ops
 from minicnn.keras._names import lookup
+from minicnn.keras._of_tensors import normal, uniform
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._warning import warn_once
 
@@ -124,9 +125,23 @@ def set_session(session: Any) -> None:
     warn_once("set_session was dropped by Keras 3, as there are no sessions any more")
 
 
-def flatten(x: Any) -> np.ndarray:
-    """All numbers in one axis."""
-    return np.reshape(x, -1)
+def flatten(x: Any) -> Any:
+    """All numbers in one axis; of a model's tensor in one of each sample: means and sums over all are the same."""
+    return batch_flatten(x) if is_symbolic(x) else np.reshape(x, -1)
+
+
+def random_normal(
+    shape: Sequence[int | None], mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: int | None = None
+) -> Any:
+    """As `keras.random.normal`."""
+    return normal(shape, mean, stddev, dtype, seed)
+
+
+def random_uniform(
+    shape: Sequence[int | None], minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: int | None = None
+) -> Any:
+    """As `keras.random.uniform`."""
+    return uniform(shape, minval, maxval, dtype, seed)
 
 
 def batch_flatten(x: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from minicnn import losses as _core
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._of_tensors import FORMULAS, of_anything
 
 _NAMES = {
     "serialize": "minicnn.registry.to_plain",
@@ -9,4 +10,5 @@ _NAMES = {
     "deserialize": "minicnn.losses.get",
 }
 __getattr__ = lookup(__name__, ["minicnn.losses"], names=_NAMES)
+globals().update({name: of_anything(name, getattr(_core, name)) for name in FORMULAS})
 __all__ = sorted(public_names(_core))

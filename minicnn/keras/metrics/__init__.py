@@ -3,6 +3,7 @@
 from minicnn import metrics as _core
 from minicnn.keras import _own_parts
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._of_tensors import FORMULAS, of_anything
 
 Metric = _own_parts.Metric
 
@@ -15,4 +16,5 @@ _NAMES = {
     ),
 }
 __getattr__ = lookup(__name__, ["minicnn.metrics"], names=_NAMES)
+globals().update({name: of_anything(name, getattr(_core, name)) for name in FORMULAS})
 __all__ = sorted(public_names(_core))

@@ -138,16 +138,21 @@ def _of_tensors(name, *args, **kwargs):
             raise NotInMinicnn(
                 f"keras.ops.{name} of a model's tensor takes no options. Received: {args[1:]}, {kwargs}", name=name
             )
-        if name in _POWERS:
-            return layers.Power(_POWERS[name])(args[0])
-        if name in _ELEMENTARY:
-            return layers.Elementary({"absolute": "abs"}.get(name, name))(args[0])
-        return -args[0] if name == "negative" else layers.Activation({"exp": "exponential"}.get(name, name))(args[0])
+        return _of_numbers(name)(args[0])
     raise NotInMinicnn(
         f"keras.ops.{name} works on arrays here, not on a model's tensors: write a layer of your own, see "
         "docs/adding_a_layer.md",
         name=name,
     )
+
+
+def _of_numbers(name) -> layers.Layer:
+    """The layer that computes a function of each number."""
+    if name in _POWERS:
+        return layers.Power(_POWERS[name])
+    if name in _ELEMENTARY:
+        return layers.Elementary({"absolute": "abs"}.get(name, name))
+    return layers.Rescaling(-1.0) if name == "negative" else layers.Activation({"exp": "exponential"}.get(name, name))
 
 
 def _merged(name, first, second):

@@ -358,6 +358,15 @@ def test_lambda_on_arrays_and_of_layers(rng, tmp_path):
     start, dense = layers.Input((4,)), layers.Dense(3)
     traced = mc.Model(start, layers.Lambda(lambda t: layers.Activation("gelu")(dense(t)))(start))
     assert mc.gradcheck(traced).error <= 1e-6
+    differentiated = mc.Sequential([layers.Input((4,)), layers.Dense(2), layers.Lambda(np.tanh)])
+    assert mc.gradcheck(differentiated).error <= 1e-6
+    behind = mc.Sequential([layers.Input((4,)), layers.Dense(2), layers.Lambda(lambda x: np.sort(x, axis=1))])
+    behind.compile("sgd", "mse")
+    assert behind.predict(x).shape == (8, 2)
+    with pytest.raises(TypeError, match="cannot be differentiated"):
+        behind.fit(x, y, verbose=0)
+    model.save_weights(tmp_path / "weights.safetensors")  # as the message says
+    model.load_weights(tmp_path / "weights.safetensors")
     assert layers.Lambda(lambda x: x[:, ::2]).compute_output_shape((None, 5)) == (None, 3)
 
 

@@ -515,3 +515,32 @@ def test_what_keras_computes_without_sizes():
         (lambda k: k.layers.Cropping2D(2), (None, None, 8, 3)),
     ]:
         assert layer(mc).compute_output_shape(shape) == tuple(layer(keras).compute_output_shape(shape))
+
+
+def test_losses_that_layers_add(rng):
+    """A variational autoencoder without noise: its loss, and some steps of training."""
+    import minicnn.keras
+
+    def make(k):
+        class Divergence(k.layers.Layer):
+            def call(self, inputs):
+                mean, spread = inputs
+                squares = k.ops.square(mean) + k.ops.exp(spread)
+                self.add_loss(-0.5 * k.ops.mean(k.ops.sum(1 + spread - squares, axis=-1)))
+                return mean
+
+        inputs = k.layers.Input((6,))
+        hidden = k.layers.Dense(5, activation="tanh")(inputs)
+        z = Divergence()([k.layers.Dense(2)(hidden), k.layers.Dense(2)(hidden)])
+        return k.Model(inputs, k.layers.Dense(6, activation="sigmoid")(z))
+
+    theirs, ours = make(keras), make(minicnn.keras)
+    ours.set_weights(theirs.get_weights())
+    x = rng.random((12, 6)).astype(np.float32)
+    for model, module in ((theirs, keras), (ours, mc)):
+        model.compile(module.optimizers.SGD(0.1), "mse")
+    for _ in range(5):
+        np.testing.assert_allclose(ours.train_on_batch(x, x), theirs.train_on_batch(x, x), rtol=1e-5)
+    np.testing.assert_allclose(ours.evaluate(x, x, verbose=0), theirs.evaluate(x, x, verbose=0), rtol=1e-5)
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        assert_close(a, b, 1e-4)

@@ -17,7 +17,8 @@ from minicnn.testing.running import Case, graph_of
 
 HELPERS = {"InputLayer"}  # no formulas of their own
 
-SEE_THE_BATCH = {"ActivityRegularization", "BatchNormalization"}  # whose gradients depend on the number of samples
+# Whose gradients depend on the number of samples.
+SEE_THE_BATCH = {"ActivityRegularization", "AddLoss", "BatchNormalization"}
 
 # The kernels that a gradient check of the layer must run; a layer that is not listed may run any.
 KERNELS = {

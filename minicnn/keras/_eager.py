@@ -64,13 +64,14 @@ def eager_names(find: Callable[[str], Any], module: str) -> Callable[[str], Any]
 
     def __getattr__(name):
         if name not in made:
-            made[name] = _eager_part(find(name), module)
+            made[name] = eager_part(find(name), module)
         return made[name]
 
     return __getattr__
 
 
-def _eager_part(part, module):
+def eager_part(part: Any, module: str) -> Any:
+    """A loss, a metric or a function of one with such results; anything else as it is."""
     if isinstance(part, ArrayFunction):
         part = copy(part)
         part.__class__ = _EagerFunction

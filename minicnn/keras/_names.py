@@ -24,6 +24,8 @@ def _is_imported() -> bool:
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_globals["__name__"].startswith("minicnn.keras._"):
         frame = frame.f_back  # to whoever asks the module
+    if frame.f_globals["__name__"] == "importlib._bootstrap":  # which looks before it tries a module of the name
+        return True
     return frame.f_code.co_code[frame.f_lasti] == dis.opmap["IMPORT_FROM"]
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from minicnn import activations, layers
 from minicnn.differentiation import Recorded, value_of
 from minicnn.graph import Tensor
+from minicnn.keras._names import NotInMinicnn
+from minicnn.layers.added_loss import BatchScalar
 from minicnn.settings import floatx
 
 NUMPY = (
@@ -51,7 +53,7 @@ _RENAMED = {"max": "max", "min": "min", "abs": "absolute"}
 ACTIVATIONS = (
     *("relu", "sigmoid", "softmax", "tanh", "elu", "selu", "gelu", "silu", "softplus", "softsign", "leaky_relu", "exp"),
     *("relu6", "hard_sigmoid", "hard_swish", "hard_silu", "mish", "log_softmax", "square", "sqrt", "abs", "log", "sin"),
-    *("cos", "log_sigmoid", "exponential", "reciprocal", "negative", "sign"),
+    *("cos", "log_sigmoid", "exponential", "reciprocal", "negative", "sign", "absolute", "ceil", "floor", "round"),
 )
 _MERGES = {
     "add": "Add",
@@ -61,17 +63,13 @@ _MERGES = {
     "minimum": "Minimum",
 }
 _OPERATORS = {"add": "add", "subtract": "sub", "multiply": "mul"}
-_ARITHMETIC: dict[str, Callable[[Any], Any]] = {
-    "square": lambda x: x**2,
-    "sqrt": lambda x: x**0.5,
-    "negative": lambda x: x * -1,
-    "reciprocal": lambda x: 1 / x,
-}
 _WITH_OPTIONS = {  # function → layer, and what it calls the arguments behind x
     "relu": ("ReLU", "negative_slope", "max_value", "threshold"),
     "leaky_relu": ("LeakyReLU", "negative_slope"),
     "elu": ("ELU", "alpha"),
 }
+_POWERS = {"square": 2.0, "sqrt": 0.5, "reciprocal": -1.0}
+_ELEMENTARY = {"abs", "absolute", "ceil", "cos", "floor", "log", "round", "sign", "sin"}
 _POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
 
 
@@ -88,6 +86,8 @@ def either(name: str) -> Callable[..., Any]:
     on_arrays = getattr(np, _RENAMED.get(name, name), None) or _activation_of_arrays(name)
 
     def function(*args: Any, **kwargs: Any) -> Any:
+        if name == "mean" and args and isinstance(args[0], BatchScalar):
+            return args[0]
         if any(is_symbolic(a) for a in (*args, *kwargs.values())):
             return _of_tensors(name, *args, **kwargs)
         if "keepdims" in kwargs and kwargs["keepdims"] is None:
@@ -123,7 +123,9 @@ def _of_tensors(name, *args, **kwargs):
         if not axes or axes[0] != 0:
             raise ValueError(f"a model's tensor keeps its batch axis in front. Received: axes={axes}")
         return layers.Permute(tuple(axes[1:]))(args[0])
-    if name in _POOLINGS and _is_of_places(*args, **kwargs):
+    if name in ("mean", "sum"):
+        return _reduced(name, *args, **kwargs)
+    if name == "max" and _is_of_places(*args, **kwargs):
         return _pooled(name, *args, **kwargs)
     if name in _WITH_OPTIONS and len(args) + len(kwargs) > 1:
         class_name, *order = _WITH_OPTIONS[name]
@@ -133,17 +135,8 @@ def _of_tensors(name, *args, **kwargs):
         axis = kwargs.get("axis", args[1] if len(args) > 1 else -1)
         return layers.Softmax(axis=axis)(args[0])
     if name in ACTIVATIONS and (len(args) + len(kwargs) == 1 or kwargs in ({"approximate": False}, {"axis": -1})):
-        return _of_numbers(name, args[0])
+        return _of_numbers(name)(args[0])
     return _in_a_lambda(name, args, kwargs)
-
-
-def _of_numbers(name, x):
-    """A function of each number."""
-    if name in _ARITHMETIC:
-        return _ARITHMETIC[name](x)
-    if name in ("abs", "cos", "log", "sign", "sin"):
-        return layers.Elementary(name)(x)
-    return layers.Activation({"exp": "exponential"}.get(name, name))(x)
 
 
 def _in_a_lambda(name, args, kwargs):
@@ -166,6 +159,15 @@ def _in_a_lambda(name, args, kwargs):
     return layers.Lambda(function)(tensors if len(tensors) > 1 else tensors[0])
 
 
+def _of_numbers(name) -> layers.Layer:
+    """The layer that computes a function of each number."""
+    if name in _POWERS:
+        return layers.Power(_POWERS[name])
+    if name in _ELEMENTARY:
+        return layers.Elementary({"absolute": "abs"}.get(name, name))
+    return layers.Rescaling(-1.0) if name == "negative" else layers.Activation({"exp": "exponential"}.get(name, name))
+
+
 def _merged(name, first, second):
     if is_symbolic(first) and is_symbolic(second):
         return getattr(layers, _MERGES[name])()([first, second])
@@ -178,6 +180,23 @@ def _is_of_places(x, axis=None, keepdims=False):
     """Whether the axes are those of an image's places."""
     axes = sorted(a % len(x.shape) for a in ((axis,) if isinstance(axis, int) else axis or ()))
     return axes == list(range(1, len(x.shape) - 1)) and len(axes) in (1, 2)
+
+
+def _reduced(name, x, axis=None, keepdims=False):
+    """A mean or sum over axes of each sample; over all samples it is a part of a loss."""
+    given = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = sorted(a % x.ndim for a in given)
+    if axes == list(range(x.ndim)):
+        return BatchScalar(x, name)
+    if 0 in axes:
+        raise NotInMinicnn(
+            f"keras.ops.{name} of a model's tensor goes over axes of each sample, or over all numbers of all samples, "
+            f"which is a part of a loss. Received: axis={axis}",
+            name=name,
+        )
+    if name == "mean" and axes == list(range(1, x.ndim - 1)) and len(axes) in (1, 2):
+        return _pooled(name, x, axes, keepdims)
+    return layers.Reduce(name, axes, keepdims)(x)
 
 
 def _pooled(name, x, axis=None, keepdims=False):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import wraps
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial, wraps
 from inspect import signature
 from typing import Any
 
@@ -13,8 +14,11 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from minicnn import constraints, initializers, layers, metrics, models
 from minicnn.differentiation import Recorded, gradients
 from minicnn.errors import ShapeError
+from minicnn.graph import Node, Tensor
 from minicnn.keras._eager import eagerly
 from minicnn.keras._translation import Translated
+from minicnn.layers.added_loss import with_losses
+from minicnn.layers.function_numbers import numbers_of
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.parameters import Weight
@@ -27,17 +31,25 @@ class _Made(models.Model):
 
     def __init__(self, layer):
         self.parts = layer.parts()
-        self.call = layer.call if layer.activity_regularizer is None else _penalized(layer)
+        call = wraps(layer.call)(partial(self._call_of, layer))
+        self.call = call if layer.activity_regularizer is None else _penalized(layer, call)
         super().__init__(name=layer.name)
 
+    def _call_of(self, layer, inputs, **options):
+        """The layer's `call`, whose losses are the model's."""
+        with layer.collecting() as losses:
+            outputs = layer.call(inputs, **options)
+        if losses:
+            self.add_loss(losses)
+        return outputs
 
-def _penalized(layer):
+
+def _penalized(layer, given):
     """A layer's `call`, and behind it the penalty on what it gives."""
 
-    @wraps(layer.call)
+    @wraps(given)
     def call(*args: Any, **kwargs: Any) -> Any:
-        result = layer.call(*args, **kwargs)
-        return layers.Activation("linear", activity_regularizer=layer.activity_regularizer)(result)
+        return layers.Activation("linear", activity_regularizer=layer.activity_regularizer)(given(*args, **kwargs))
 
     return call
 
@@ -52,6 +64,8 @@ class Layer(layers.Layer, metaclass=Translated):
     core_class = layers.Layer
     input_count: int | None = None
     __call__ = eagerly(layers.Layer.__call__)
+    adds_loss: bool = False  # whether `call` does, on arrays
+    _added_losses: list[Any] | None = None  # while `call` runs
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         for name in ("dynamic", "autocast"):
@@ -75,6 +89,48 @@ class Layer(layers.Layer, metaclass=Translated):
         name = given.pop("name", None) or f"weight_{len(self._weights)}"
         initializer = given.pop("initializer", None) or "glorot_uniform"
         return super().add_weight(name, given.pop("shape", ()), initializer, **given)
+
+    def add_loss(self, losses: Any, **options: Any) -> None:
+        """In `call`: make what was computed a part of the model's loss; of an array, its mean.
+
+        Raises
+        ------
+        RuntimeError
+            Outside of `call`.
+        """
+        if self._added_losses is None:
+            raise RuntimeError(
+                f"add_loss of layer '{self.name}' belongs into its call, which computes the loss; penalties on weights "
+                f"are the regularizer= of add_weight. Received: {losses!r}"
+            )
+        self._added_losses.extend(losses if isinstance(losses, list | tuple) else [losses])
+
+    def add_metric(self, value: Any, *args: Any, **options: Any) -> None:
+        """Keras 2's method, which is not there; the error says what is."""
+        models.Model.add_metric(self, value)
+
+    @contextmanager
+    def collecting(self) -> Iterator[list[Any]]:
+        """Inside, `add_loss` fills the list."""
+        before, self._added_losses = self._added_losses, []
+        try:
+            yield self._added_losses
+        finally:
+            self._added_losses = before
+
+    def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
+        """A place for the layer; for one whose `call` uses a model's tensors beside its inputs, its operations."""
+        try:
+            return super().call_symbolically(tensors, training)
+        except TypeError:
+            if not hasattr(self, "call") or self.parts() or self._weights:
+                raise
+            with self.collecting() as losses:
+                result = self.call(list(tensors) if len(tensors) > 1 else tensors[0])
+            if not isinstance(result, Tensor):
+                raise
+            self._built = True
+            return with_losses(result, losses).node
 
     def parts(self) -> list[layers.Layer]:
         """The layers in attributes, and in lists of them."""
@@ -146,6 +202,11 @@ class _Called(Step):
         self.layer = layer
 
     @property
+    def has_penalty(self) -> bool:
+        """Whether `call` adds a part of the loss, which shows when it is built."""
+        return self.layer.adds_loss
+
+    @property
     def weights(self) -> list[Weight]:
         return self.layer.weights
 
@@ -157,7 +218,8 @@ class _Called(Step):
     def build(self, input_shapes: Shapes) -> Shape:
         weights = {w.name: w.numpy() for w in self.weights}
         xs = [np.zeros((2, *shape), floatx()) for shape in input_shapes]
-        shape = self._run(xs, weights, False)[0].shape
+        result, *_, losses = self._run(xs, weights, False)
+        shape, self.layer.adds_loss = result.shape, bool(losses)
         if len(shape) == 0 or shape[0] != 2:
             raise ShapeError(
                 f"call of layer '{self.layer.name}' ({type(self.layer).__name__}) gives as many samples as it gets: 2. "
@@ -166,7 +228,7 @@ class _Called(Step):
         return shape[1:]
 
     def _run(self, xs, weights, training):
-        """(result, recorded inputs, recorded weights by name)."""
+        """(result, recorded inputs, recorded weights by name, what `add_loss` was given)."""
         if not all(isinstance(x, np.ndarray) for x in xs):
             raise TypeError(f"layer '{self.layer.name}' is a function on arrays: compile(backend='numba') runs it")
         inputs = [Recorded(x) for x in xs]
@@ -176,25 +238,36 @@ class _Called(Step):
         options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
         try:
             vars(self.layer).update({name: _recorded(value, recorded) for name, value in mine.items()})
-            result = self.layer.call(inputs if len(inputs) > 1 else inputs[0], **options)
+            with self.layer.collecting() as losses:
+                result = self.layer.call(inputs if len(inputs) > 1 else inputs[0], **options)
         finally:
             vars(self.layer).update(mine)
-        return result if isinstance(result, Recorded) else Recorded(result), inputs, recorded
+        return _as_recorded(result), inputs, recorded, [np.mean(_as_recorded(loss)) for loss in losses]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        ws.record = self._run(xs, ws.params, ws.training)
+        with numbers_of(ws):
+            ws.record = self._run(xs, ws.params, ws.training)
         ws.y[...] = ws.record[0].value
 
+    def penalty(self, ws: Workspace) -> float:
+        return sum(float(loss.value) for loss in ws.record[3])
+
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        result, inputs, recorded = ws.record
-        names = list(recorded)
-        parts = gradients(result, dy, [*inputs, *recorded.values()])
+        result, inputs, recorded, losses = ws.record
+        names, of = list(recorded), [*inputs, *recorded.values()]
+        parts = gradients(result, dy, of)
+        for loss in losses:
+            parts = [a + b for a, b in zip(parts, gradients(loss, np.ones_like(loss.value), of), strict=True)]
         for dx, part in zip(ws.dxs, parts, strict=False):
             if dx is not None:
                 dx[...] = part
         for name, part in zip(names, parts[len(inputs) :], strict=True):
             if ws.grads.get(name) is not None:
                 ws.grads[name][...] = part
+
+
+def _as_recorded(value):
+    return value if isinstance(value, Recorded) else Recorded(value)
 
 
 def _recorded(value, recorded):

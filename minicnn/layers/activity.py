@@ -38,6 +38,7 @@ class ActivityPenalty(Step):
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         ws.y[...] = xs[0]
+        ws.added = self.regularizer.penalty(ws.y) / len(ws.y)  # now: others may use its memory later
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         gradient = np.zeros_like(dy)
@@ -45,7 +46,7 @@ class ActivityPenalty(Step):
         np.add(dy, gradient / len(dy), out=ws.dxs[0])
 
     def penalty(self, ws: Workspace) -> float | np.ndarray:
-        return self.regularizer.penalty(ws.y) / len(ws.y)
+        return ws.added
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return xs[0]

@@ -2,6 +2,7 @@
 
 from minicnn.layers import (
     activity,
+    added_loss,
     arithmetic,
     augmentation,
     conv_transpose,
@@ -23,6 +24,7 @@ from minicnn.layers import (
     random_flip,
     random_pixels,
     rearranging,
+    reducing,
     rescaling,
     reshape,
     resizing,
@@ -30,6 +32,7 @@ from minicnn.layers import (
     zero_padding,
 )
 from minicnn.layers.activity import *  # noqa: F403
+from minicnn.layers.added_loss import *  # noqa: F403
 from minicnn.layers.arithmetic import *  # noqa: F403
 from minicnn.layers.augmentation import *  # noqa: F403
 from minicnn.layers.conv_transpose import *  # noqa: F403
@@ -51,6 +54,7 @@ from minicnn.layers.pointwise import *  # noqa: F403
 from minicnn.layers.random_flip import *  # noqa: F403
 from minicnn.layers.random_pixels import *  # noqa: F403
 from minicnn.layers.rearranging import *  # noqa: F403
+from minicnn.layers.reducing import *  # noqa: F403
 from minicnn.layers.rescaling import *  # noqa: F403
 from minicnn.layers.reshape import *  # noqa: F403
 from minicnn.layers.resizing import *  # noqa: F403
@@ -59,6 +63,7 @@ from minicnn.layers.zero_padding import *  # noqa: F403
 
 __all__: list[str] = []
 __all__ += activity.__all__
+__all__ += added_loss.__all__
 __all__ += arithmetic.__all__
 __all__ += augmentation.__all__
 __all__ += conv_transpose.__all__
@@ -80,6 +85,7 @@ __all__ += pointwise.__all__
 __all__ += random_flip.__all__
 __all__ += random_pixels.__all__
 __all__ += rearranging.__all__
+__all__ += reducing.__all__
 __all__ += rescaling.__all__
 __all__ += reshape.__all__
 __all__ += resizing.__all__

@@ -14,6 +14,7 @@ from minicnn.graph import Node, Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Activation
 from minicnn.layers.base import Layer
+from minicnn.layers.function_numbers import numbers_of
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
@@ -25,8 +26,8 @@ class Lambda(Layer):
 
     A function that is made of layers (of what can be done to symbolic tensors) stands for these layers, and has their
     gradients. One that needs numbers is called with arrays, on a processor. Behind a layer with weights it is
-    differentiated as it runs, so it is written with operators and NumPy's functions (`minicnn.differentiation`);
-    before it, where no gradient is asked for, it may be anything, say to prepare images.
+    differentiated as it runs, so it is written with operators and the functions of NumPy or of `keras.ops`
+    (`minicnn.differentiation`); before it, where no gradient is asked for, it may be anything, say to prepare images.
 
     Parameters
     ----------
@@ -100,23 +101,27 @@ class Lambda(Layer):
         return tuple(self.output_shape(shapes[0] if len(shapes) == 1 else shapes))[1:]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        if not any(dx is not None for dx in ws.dxs):
-            ws.y[...] = value_of(self._call(xs))
-            return
+        with numbers_of(ws):
+            if any(dx is not None for dx in ws.dxs):
+                ws.record = self._recorded(xs)
+                ws.y[...] = value_of(ws.record[0])
+            else:
+                ws.y[...] = value_of(self._call(xs))
+
+    def _recorded(self, xs):
+        """(result, inputs), of which `backward` takes gradients."""
         if not all(isinstance(x, np.ndarray) for x in xs):
             raise TypeError(
                 f"the function of layer '{self.name}' (Lambda) is differentiated on a CPU: compile(backend='numba')"
             )
         inputs = [Recorded(x) for x in xs]
         try:
-            result = self._call(inputs)
+            return self._call(inputs), inputs
         except TypeError as error:
             raise TypeError(
                 f"the function of layer '{self.name}' (Lambda) stands behind a layer with weights, which need its "
                 f"gradient: {error}. Received: function={self.function!r}"
             ) from error
-        ws.record = result, inputs
-        ws.y[...] = value_of(result)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         result, inputs = ws.record

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from minicnn.graph import Graph, Tensor
+from minicnn.layers.added_loss import source_of
 from minicnn.layers.base import Layer
 from minicnn.nested import is_plain, leaves, mapped, matched, packed, path_names
 
@@ -89,7 +90,7 @@ class InForm(Layer):
     @property
     def output_names(self) -> list[str]:
         """Names of the layers that give the outputs; a repeated one is numbered."""
-        names = [t.name for t in self._built_graph().outputs]
+        names = [source_of(t).name for t in self._built_graph().outputs]
         return [n if names.index(n) == i else f"{n}_{names[:i].count(n)}" for i, n in enumerate(names)]
 
     def _built_graph(self) -> Graph:

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.errors import ContractError
 from minicnn.graph import Graph, Tensor
+from minicnn.layers.added_loss import with_losses
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
@@ -17,6 +18,9 @@ from minicnn.models.compilable import CompilableNetwork
 from minicnn.nested import leaves, mapped
 from minicnn.training import compiled
 from minicnn.training.streams import first_batch, sample_shape_of
+
+STEPS = ("train_step", "test_step", "predict_step", "make_train_function", "make_test_function", "compute_loss")
+"""Methods with which Keras's models take over what an iteration is."""
 
 
 class AsRun:
@@ -52,8 +56,18 @@ class Written(CompilableNetwork):
         If `call` does something else in training than to leave out or put in layers such as dropout.
     """
 
+    _added_losses: list[Any] | None = None  # while `call` runs
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        written = [name for name in STEPS if name in vars(cls)]
+        if written:
+            raise NotImplementedError(
+                f"{written[0]} of a model cannot be written here, since there is no GradientTape and the iterations "
+                "are the library's: give compile a loss, a function of one's own included, or call self.add_loss(…) in "
+                "call, which also works without a loss, compile(optimizer), fit(x); train_on_batch makes single "
+                f"iterations. Received: class {cls.__name__} with {', '.join(written)}"
+            )
         if "call" in vars(cls):
             cls.saved_as = "Functional"
 
@@ -124,19 +138,60 @@ class Written(CompilableNetwork):
 
     def _outcome(self, inputs, **options) -> Graph:
         """The graph that one run of `call` makes."""
-        outputs = self.call(inputs, **options)
+        self._added_losses: list[Any] | None = []
+        try:
+            outputs = self.call(inputs, **options)
+        except Exception:
+            self._added_losses = None
+            raise
         if not all(isinstance(output, Tensor) for output in leaves(outputs)):
             raise ContractError(
                 f"call of model '{self.name}' ({type(self).__name__}) returns what layers made of its inputs, in lists "
                 f"and dicts at most. Received: {type(outputs).__name__}"
             )
-        return self._graph_of(inputs, outputs)
+        return self._with_losses(inputs, outputs, self._taken_losses())
 
-    def add_loss(self, losses: Any, **options: Any) -> NoReturn:
-        """Keras's method, which is not there."""
+    def _taken_losses(self) -> list[Any]:
+        """What `add_loss` was given since `call` began."""
+        taken, self._added_losses = self._added_losses, None
+        return taken or []
+
+    def add_loss(self, losses: Any, **options: Any) -> None:
+        """Make what the model computes a part of its loss: in `call`, or of a model that is built.
+
+        Parameters
+        ----------
+        losses : Tensor, what `keras.ops.mean` or `sum` gave for one, or a list of them
+            A tensor counts as the mean of its numbers.
+        **options
+            Keras's further arguments, such as ``inputs``, change nothing.
+
+        Raises
+        ------
+        NotBuiltError
+            Before the model is built, other than in `call`.
+        TypeError
+            If it is not computed of the model's tensors.
+        """
+        losses = list(losses) if isinstance(losses, list | tuple) else [losses]
+        if self._added_losses is not None:
+            self._added_losses.extend(losses)
+            return
+        self.graph: Graph | None = self._with_losses(self.input_structure, self.output_structure, losses)
+        self._check_layers()
+        if self._engine is not None:
+            self._engine = self._engine.renewed(keeps_state=True)
+
+    def _with_losses(self, inputs, outputs, losses) -> Graph:
+        """The graph between tensors, in which the first output has the losses with it."""
+        first = leaves(outputs)[0]
+        return self._graph_of(inputs, mapped(lambda t: with_losses(t, losses) if t is first else t, outputs))
+
+    def add_metric(self, value: Any, *args: Any, **options: Any) -> NoReturn:
+        """Keras 2's method, which is not there."""
         raise NotImplementedError(
-            "add_loss is not there: give penalties as kernel_regularizer= of layers, or return the value as a further "
-            f"output with a loss of its own. Received: {losses!r}"
+            "add_metric is not there, as in Keras 3: make the value a further output of the model, and give compile a "
+            f"metric or a loss with loss_weights=0 for it. Received: {value!r}"
         )
 
     def _own_layers(self) -> list[Layer]:

@@ -8,6 +8,7 @@ from minicnn import losses
 from minicnn.checks import for_outputs
 from minicnn.losses.no_loss import NoLoss
 from minicnn.nested import form, is_plain, leaves, matched
+from minicnn.plan.program import lower
 from minicnn.registry import is_config
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ def check_there_is_a_loss(model: CompilableNetwork, or_metrics: bool) -> None:
     measured = or_metrics and any(compiled.metrics + compiled.weighted_metrics)
     if measured or any(not isinstance(loss, NoLoss) for loss in compiled.losses):
         return
-    penalties = [w.regularizer for w in model.weights]
-    penalties += [getattr(layer, "activity_regularizer", None) for layer in model.layers]
-    if all(penalty is None for penalty in penalties):
+    if not any(w.regularizer for w in model.weights) and not any(p.step.has_penalty for p in lower(model.graph).places):
         raise ValueError(
             f"there is no loss to compute: give compile a loss, e.g. loss='sparse_categorical_crossentropy'. "
             f"Received: model '{model.name}' compiled with loss=None"

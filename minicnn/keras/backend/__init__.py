@@ -124,9 +124,9 @@ def set_session(session: Any) -> None:
     warn_once("set_session was dropped by Keras 3, as there are no sessions any more")
 
 
-def flatten(x: Any) -> np.ndarray:
-    """All numbers in one axis."""
-    return np.reshape(x, -1)
+def flatten(x: Any) -> Any:
+    """All numbers in one axis; of a model's tensor in one of each sample: means and sums over all are the same."""
+    return batch_flatten(x) if is_symbolic(x) else np.reshape(x, -1)
 
 
 def batch_flatten(x: Any) -> Any:

@@ -7,7 +7,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models import with_suffix
-from minicnn.models.network import layers_within
+from minicnn.models.forms import layers_within
 from minicnn.user_warnings import warn_user
 
 _RENAMED = {"ReduceLROnPlateau": {"epsilon": "min_delta"}}

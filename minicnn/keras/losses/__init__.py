@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn import losses as _core
-from minicnn.keras._eager import eager_names
+from minicnn.keras._eager import eager_names, eager_part
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._of_tensors import FORMULAS, of_anything
 from minicnn.keras._translation import Translated
 from minicnn.layers.names import snake_case
 
@@ -53,4 +54,5 @@ def get(identifier: Any) -> Any:
 
 
 __getattr__ = eager_names(lookup(__name__, ["minicnn.losses"], names=_NAMES, old=_OLD), __name__)
+globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__)) for name in FORMULAS})
 __all__ = sorted({*public_names(_core), *_FUNCTIONS})

@@ -6,8 +6,9 @@ from typing import Any
 
 from minicnn import metrics as _core
 from minicnn.keras import _own_parts
-from minicnn.keras._eager import eager_names
+from minicnn.keras._eager import eager_names, eager_part
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._of_tensors import FORMULAS, of_anything
 
 Metric = _own_parts.Metric
 
@@ -38,4 +39,5 @@ def get(identifier: Any) -> Any:
 
 
 __getattr__ = eager_names(lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD), __name__)
+globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__)) for name in FORMULAS})
 __all__ = sorted({*public_names(_core), *_FUNCTIONS})

@@ -1,0 +1,156 @@
+"""Functions that are computed with arrays, of a model's tensors: layers that hold them; and random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minicnn.differentiation import Recorded
+from minicnn.graph import Tensor
+from minicnn.keras import _operations
+from minicnn.keras._own_parts import Layer
+from minicnn.layers.function_numbers import generator
+from minicnn.random import generator as seeded
+from minicnn.settings import floatx
+
+
+class Computed(Layer):
+    """A function of arrays as a layer; it is differentiated, and files do not hold it.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the inputs one by one.
+    """
+
+    holds_code = True
+
+    def __init__(self, function: Callable[..., Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.function = function
+
+    def call(self, inputs: Any) -> Any:
+        """What the function gives."""
+        return self.function(*inputs) if isinstance(inputs, list) else self.function(inputs)
+
+    def get_config(self) -> NoReturn:
+        raise TypeError(
+            f"layer '{self.name}' (Computed) holds code, which no file holds: save the weights alone, or write the "
+            f"function as a layer of your own. Received: function={self.function!r}"
+        )
+
+
+class Noise:
+    """Random numbers for every sample of a batch whose size is not known yet: they are added to tensors, or factors.
+
+    Parameters
+    ----------
+    draw : callable
+        Gives numbers for a shape.
+    """
+
+    __array_ufunc__ = None
+
+    def __init__(self, draw: Callable[[tuple[int, ...]], np.ndarray]) -> None:
+        self._draw = draw
+
+    def _like(self, tensor):
+        """The numbers, for the samples of a tensor."""
+        draw = self._draw
+        return Computed(lambda x: draw(x.shape))(tensor)
+
+    def __mul__(self, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            return self._like(other) * other
+        return Noise(lambda shape: self._draw(shape) * other)
+
+    def __add__(self, other: Any) -> Any:
+        return self._like(other) + other if isinstance(other, Tensor) else Noise(lambda s: self._draw(s) + other)
+
+    __rmul__, __radd__ = __mul__, __add__
+
+
+class SeedGenerator:
+    """Keras 3's source of seeds; the numbers go by the model's seed in any case.
+
+    Parameters
+    ----------
+    seed : int, optional
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
+        self.seed = seed
+
+
+def drawn(shape: Sequence[int | None], dtype: Any, seed: Any, draw: Callable[..., np.ndarray]) -> Any:
+    """Numbers of a shape, as a recorded array; `Noise` where the batch's size is not known.
+
+    Parameters
+    ----------
+    shape : sequence of int or None
+    dtype : optional
+        Default: `floatx`.
+    seed : int, optional
+        Default, and of a `SeedGenerator`: goes by the model's seed.
+    draw : callable
+        Takes a `numpy.random.Generator` and a shape.
+    """
+    shape = tuple(np.shape(shape) if isinstance(shape, Recorded | np.ndarray) and np.ndim(shape) > 1 else shape)
+
+    def numbers(sizes):
+        goes_by_model = seed is None or isinstance(seed, SeedGenerator)
+        source = generator() if goes_by_model else seeded(int(seed), "function")
+        return np.asarray(draw(source, sizes), dtype or floatx())
+
+    return Noise(numbers) if None in shape else Recorded(numbers(tuple(int(n) for n in shape)))
+
+
+def _mean_of(formula):
+    return lambda target, output, *args, **options: np.mean(formula(target, output, *args, **options), axis=-1)
+
+
+FORMULAS: dict[str, Callable[..., Any]] = {
+    "binary_crossentropy": _mean_of(_operations.binary_crossentropy),
+    "categorical_crossentropy": _operations.categorical_crossentropy,
+    "mean_squared_error": _mean_of(lambda a, b: np.square(a - b)),
+    "mean_absolute_error": _mean_of(lambda a, b: np.abs(a - b)),
+}
+FORMULAS |= {"mse": FORMULAS["mean_squared_error"], "mae": FORMULAS["mean_absolute_error"]}
+FORMULAS |= {"MSE": FORMULAS["mse"], "MAE": FORMULAS["mae"]}
+"""Keras's functions of losses, as they are differentiated."""
+
+
+def of_anything(name: str, on_arrays: Any) -> Callable[..., Any]:
+    """A loss function, of arrays, of recorded arrays, or of a model's tensors.
+
+    Parameters
+    ----------
+    name : str
+        Of `FORMULAS`.
+    on_arrays : callable
+        The function of arrays, whose other attributes the result has.
+    """
+    return _LossFunction(name, on_arrays)
+
+
+class _LossFunction:
+    """A loss function that also takes what has no values yet."""
+
+    def __init__(self, name, on_arrays):
+        self.__name__, self.__doc__ = name, on_arrays.__doc__
+        self._on_arrays = on_arrays
+
+    def __getattr__(self, name):
+        if name == "_on_arrays":
+            raise AttributeError(name)
+        return getattr(self._on_arrays, name)
+
+    def __call__(self, y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Any:
+        formula = FORMULAS[self.__name__]
+        if isinstance(y_true, Recorded) or isinstance(y_pred, Recorded):
+            return formula(y_true, y_pred, *args, **options)
+        if isinstance(y_true, Tensor) and isinstance(y_pred, Tensor):
+            return Computed(lambda a, b: formula(a, b, *args, **options))([y_true, y_pred])
+        return self._on_arrays(y_true, y_pred, *args, **options)

@@ -1,0 +1,161 @@
+"""`add_loss`: numbers that a model computes itself, as parts of its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
+
+import numpy as np
+
+from minicnn.checks import check_choice
+from minicnn.graph import Tensor
+from minicnn.hints import LayerOptions
+from minicnn.layers.base import Examples, Layer
+from minicnn.layers.reducing import Reduce
+from minicnn.step import Arrays, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
+
+__all__ = ["AddLoss"]
+
+
+class AddLoss(Layer):
+    """Passes its first input on, and adds the mean (or the sum) of the second one's numbers to the loss.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum"}, default "mean"
+        Over the numbers of all samples.
+    """
+
+    uses_input = False
+    has_penalty = True
+    input_count: int | None = 2
+
+    def __init__(self, reduction: str = "mean", **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
+        self.reduction: str = check_choice("reduction", reduction, ("mean", "sum"))
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        return input_shapes[0]
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.y[...] = xs[0]
+        ws.added = getattr(xs[1], self.reduction)(dtype=np.float64)  # now: others may use its memory later
+
+    def penalty(self, ws: Workspace) -> float | np.ndarray:
+        return ws.added
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        if ws.dxs[0] is not None:
+            ws.dxs[0][...] = dy
+        if ws.dxs[1] is not None:
+            ws.dxs[1].fill(1 / ws.xs[1].size if self.reduction == "mean" else 1)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        return xs[0]
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls(), [(4, 3), (2,)]
+        yield cls("sum"), [(4,), (3, 2)]
+
+
+class BatchScalar:
+    """The mean, or the sum, of a tensor's numbers over all samples: what ``K.mean(x)`` is before there are samples.
+
+    It is a part of a loss, so it takes what commutes with the mean: numbers as factors, and other means and sums.
+
+    Parameters
+    ----------
+    tensor : Tensor (N, …)
+    reduction : {"mean", "sum"}
+    """
+
+    __array_ufunc__ = None  # NumPy's numbers leave operators to this class
+
+    def __init__(self, tensor: Tensor, reduction: str) -> None:
+        self.tensor: Tensor = tensor
+        self.reduction: str = reduction
+
+    shape: tuple[int, ...] = ()
+
+    def _plus(self, other: Any, sign: float) -> BatchScalar:
+        is_number = isinstance(other, int | float | np.number) and self.reduction == "mean"
+        if is_number:
+            return BatchScalar(self.tensor + sign * float(other), "mean")
+        if isinstance(other, Tensor) and self.reduction == "mean":
+            other = BatchScalar(other, "mean")
+        if not isinstance(other, BatchScalar) or other.reduction != self.reduction:
+            self._refuse()
+        a, b = self.tensor, other.tensor
+        if a.shape != b.shape:  # what belongs to one sample is put together first
+            a, b = (t if t.ndim == 1 else Reduce(self.reduction)(t) for t in (a, b))
+        return BatchScalar(a + b if sign > 0 else a - b, self.reduction)
+
+    def __add__(self, other: Any) -> BatchScalar:
+        return self._plus(other, 1.0)
+
+    def __radd__(self, other: Any) -> BatchScalar:
+        return self if isinstance(other, int) and other == 0 else self._plus(other, 1.0)  # of sum()
+
+    def __sub__(self, other: Any) -> BatchScalar:
+        return self._plus(other, -1.0)
+
+    def __rsub__(self, other: Any) -> BatchScalar:
+        return (-self)._plus(other, 1.0)
+
+    def __mul__(self, other: Any) -> BatchScalar:
+        if not isinstance(other, int | float | np.number):
+            self._refuse()
+        return BatchScalar(self.tensor * float(other), self.reduction)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> BatchScalar:
+        return self * (1 / float(other)) if isinstance(other, int | float | np.number) else self._refuse()
+
+    def __neg__(self) -> BatchScalar:
+        return self * -1.0
+
+    def _refuse(self, *args: Any) -> NoReturn:
+        raise TypeError(
+            f"the {self.reduction} over all samples can be added to another one, and multiplied with a number, before "
+            "it becomes a loss: compute number by number first, and take the mean at the end"
+        )
+
+    __pow__ = __rtruediv__ = __float__ = __bool__ = __array__ = _refuse
+
+
+def with_losses(output: Tensor, losses: Sequence[Any]) -> Tensor:
+    """A model's output, with parts of the loss that are computed beside it.
+
+    Parameters
+    ----------
+    output : Tensor
+    losses : sequence of Tensor, or BatchScalar
+        A tensor counts as its mean.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    for loss in losses:
+        part = loss if isinstance(loss, BatchScalar) else BatchScalar(loss, "mean")
+        if not isinstance(part.tensor, Tensor):
+            raise TypeError(
+                "add_loss takes what is computed of the model's tensors, e.g. add_loss(keras.ops.mean(x)); penalties "
+                f"on weights are kernel_regularizer= of layers. Received: {loss!r}"
+            )
+        output = AddLoss(part.reduction)([output, part.tensor])
+    return output
+
+
+def source_of(tensor: Tensor) -> Tensor:
+    """The tensor that `with_losses` was given; of a model's input the one that it returned."""
+    source = tensor
+    while isinstance(source.node.layer, AddLoss):
+        source = source.node.inputs[0]
+    return source if source.node.inputs else tensor

@@ -1,0 +1,30 @@
+"""Random numbers for functions that users write: in a layer they go by the model's seed, place and iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+
+from minicnn import random
+from minicnn.step import Workspace
+
+_current: ContextVar[np.random.Generator | None] = ContextVar("generator of the layer that runs", default=None)
+
+
+@contextmanager
+def numbers_of(ws: Workspace) -> Iterator[None]:
+    """Inside, `generator` is that of a place in an iteration."""
+    token = _current.set(random.generator(ws.seed, "function", ws.stream, int(ws.iteration)))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def generator() -> np.random.Generator:
+    """Where numbers come from: the layer that runs; outside of layers a new one, from the seed of all."""
+    current = _current.get()
+    return random.generator(random.next_seed(), "function") if current is None else current

@@ -1,0 +1,294 @@
+"""Parts of the loss that a model computes itself: `add_loss`, sampling, and variational autoencoders."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import keras
+from minicnn.errors import NotBuiltError
+from minicnn.keras import backend as K
+from minicnn.keras import layers
+
+
+@pytest.fixture
+def x(rng):
+    return rng.random((40, 6)).astype(np.float32)
+
+
+def encoder():
+    inputs = keras.Input((6,))
+    hidden = layers.Dense(5, activation="tanh")(inputs)
+    return inputs, layers.Dense(2, name="mean")(hidden), layers.Dense(2, name="log_variance")(hidden)
+
+
+def decoder(z):
+    return layers.Dense(6, activation="sigmoid", name="decoded")(layers.Dense(5, activation="relu")(z))
+
+
+def sampling(arguments, stddev=1.0):
+    mean, log_variance = arguments
+    epsilon = K.random_normal(shape=(K.shape(mean)[0], K.int_shape(mean)[1]), stddev=stddev)
+    return mean + K.exp(0.5 * log_variance) * epsilon
+
+
+class Sampling(layers.Layer):
+    """As in Keras 3's example."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator(1337)
+
+    def call(self, inputs):
+        mean, log_variance = inputs
+        batch, size = keras.ops.shape(mean)[0], keras.ops.shape(mean)[1]
+        epsilon = keras.random.normal(shape=(batch, size), seed=self.seed_generator)
+        return mean + keras.ops.exp(0.5 * log_variance) * epsilon
+
+
+def divergence(mean, log_variance):
+    return -0.5 * K.sum(1 + log_variance - K.square(mean) - K.exp(log_variance), axis=-1)
+
+
+def expected_loss(x, mean, log_variance, decoded):
+    """6 · binary cross-entropy + KL divergence in float64, from what the model computes."""
+    x, mean, log_variance, p = (np.asarray(a, np.float64) for a in (x, mean, log_variance, decoded))
+    rebuilt = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)
+    return (rebuilt - 0.5 * (1 + log_variance - mean**2 - np.exp(log_variance)).sum(axis=1)).mean()
+
+
+def functional(stddev=0.0):
+    """As in Keras 2's examples; without noise its loss is a function of what it computes."""
+    inputs, mean, log_variance = encoder()
+    z = layers.Lambda(sampling, output_shape=(2,), arguments={"stddev": stddev})([mean, log_variance])
+    decoded = decoder(z)
+    vae = keras.Model(inputs, decoded)
+    vae.add_loss(K.mean(6 * keras.losses.binary_crossentropy(inputs, decoded) + divergence(mean, log_variance)))
+    return vae, keras.Model(inputs, [mean, log_variance])
+
+
+class Chollets(layers.Layer):
+    """The layer of "Deep learning with Python", whose loss reads tensors of the model that are not its inputs."""
+
+    def __init__(self, mean, log_variance, **kwargs):
+        super().__init__(**kwargs)
+        self.moments = lambda: (mean, log_variance)
+
+    def vae_loss(self, x, decoded):
+        x, decoded = K.flatten(x), K.flatten(decoded)
+        return K.mean(6 * keras.metrics.binary_crossentropy(x, decoded) + divergence(*self.moments()))
+
+    def call(self, inputs):
+        x, decoded = inputs
+        self.add_loss(self.vae_loss(x, decoded), inputs=inputs)
+        return x
+
+
+def by_a_layer(stddev=0.0):
+    inputs, mean, log_variance = encoder()
+    decoded = decoder(layers.Lambda(sampling, arguments={"stddev": stddev})([mean, log_variance]))
+    vae = keras.Model(inputs, Chollets(mean, log_variance)([inputs, decoded]))
+    return vae, keras.Model(inputs, [mean, log_variance])
+
+
+class Subclass(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.mean, self.log_variance = layers.Dense(5, activation="tanh"), layers.Dense(2), layers.Dense(2)
+        self.back, self.top = layers.Dense(5, activation="relu"), layers.Dense(6, activation="sigmoid")
+
+    def call(self, inputs, training=None):
+        hidden = self.hidden(inputs)
+        mean, log_variance = self.mean(hidden), self.log_variance(hidden)
+        decoded = self.top(self.back(mean))
+        self.add_loss(6 * keras.ops.mean(keras.losses.binary_crossentropy(inputs, decoded)))
+        self.add_loss(keras.ops.mean(divergence(mean, log_variance)))
+        return decoded
+
+
+def moments_of(vae, x):
+    if isinstance(vae, Subclass):
+        hidden = vae.hidden(x)
+        return vae.mean(hidden), vae.log_variance(hidden)
+    return None
+
+
+def rebuilt(vae, x, mean):
+    """What the decoder's layers give for the mean."""
+    back, top = [layer for layer in vae.layers if isinstance(layer, mc.layers.Dense)][-2:]
+    return top(back(mean))
+
+
+@pytest.mark.parametrize("make", [functional, by_a_layer, lambda: (Subclass(), None)], ids=["model", "layer", "call"])
+def test_a_variational_autoencoder(make, x):
+    vae, moments = make()
+    vae.compile(optimizer=mc.optimizers.Adam(0.01))
+    if moments is None:
+        vae(x[:2])
+    mean, log_variance = moments.predict(x) if moments is not None else moments_of(vae, x)
+    expected = expected_loss(x, mean, log_variance, rebuilt(vae, x, mean))
+    assert vae.evaluate(x, verbose=0) == pytest.approx(expected, rel=1e-5)
+    assert vae.evaluate(x, batch_size=9, verbose=0) == pytest.approx(expected, rel=1e-5)
+    assert mc.gradcheck(vae).error <= 1e-6
+    losses = vae.fit(x, epochs=20, batch_size=10, verbose=0, validation_data=(x, None)).history
+    assert losses["loss"][-1] < losses["loss"][0]
+    assert losses["val_loss"][-1] == pytest.approx(vae.evaluate(x, verbose=0))
+    assert len(vae.output_names) == 1
+
+
+def test_names_stay():
+    vae, _ = functional()
+    assert vae.output_names == ["decoded"]
+    assert [type(layer).__name__ for layer in vae.layers].count("AddLoss") == 1
+
+
+def test_a_loss_and_parts_of_it(x):
+    """compile's loss, several calls of add_loss, means and sums, a tensor that counts as its mean, a regularizer."""
+    inputs = mc.Input((6,))
+    hidden = mc.layers.Dense(3, kernel_regularizer="l2")(inputs)
+    outputs = mc.layers.Dense(2, name="top")(hidden)
+    model = keras.Model(inputs, outputs)
+    model.add_loss(0.1 * K.sum(K.square(hidden)))
+    model.add_loss([K.square(outputs), K.mean(hidden) * 2 - K.mean(outputs)])
+    model.compile("sgd", {"top": "mse"}, metrics=["mae"])
+    y = np.zeros((len(x), 2))
+    h, o = (np.asarray(a, np.float64) for a in keras.Model(inputs, [hidden, outputs]).predict(x))
+    penalty = 0.01 * np.square(model.get_weights()[0].astype(np.float64)).sum()
+    expected = 2 * np.square(o).mean() + 0.1 * np.square(h).sum() + 2 * h.mean() - o.mean() + penalty
+    loss, mae = model.evaluate(x, y, batch_size=len(x), verbose=0)
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert mae == pytest.approx(np.abs(o).mean(), rel=1e-5)
+    assert mc.gradcheck(model).error <= 1e-6
+    assert model.train_on_batch(x, y)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_layer_that_computes_with_arrays(x):
+    """add_loss in the call of a layer with weights; with two losses, one of which is an array."""
+
+    class Pulled(layers.Layer):
+        def build(self, input_shape):
+            self.centre = self.add_weight(name="centre", shape=input_shape[-1:], initializer="ones")
+
+        def call(self, inputs):
+            away = inputs - self.centre
+            self.add_loss(0.5 * keras.ops.sum(keras.ops.square(away)))
+            self.add_loss([keras.ops.abs(away)])
+            return away
+
+    model = mc.Sequential([mc.Input((6,)), layers.Dense(4), Pulled(), mc.layers.Dense(3), mc.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    away = (x @ model.get_weights()[0] - 1).astype(np.float64)
+    y = np.zeros((len(x), 1))
+    expected = 0.5 * np.square(away).sum() + np.abs(away).mean() + np.square(model.predict(x)).mean(dtype=np.float64)
+    assert model.evaluate(x, y, batch_size=len(x), verbose=0) == pytest.approx(expected, rel=1e-5)
+    assert mc.gradcheck(model).error <= 1e-6
+    assert model.train_on_batch(x, y) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_layer_of_layers_that_adds_a_loss(x):
+    class Sparse(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(4, activation="relu")
+
+        def call(self, inputs):
+            y = self.dense(inputs)
+            self.add_loss(0.01 * keras.ops.mean(y))
+            return y
+
+    model = mc.Sequential([mc.Input((6,)), Sparse(), mc.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    h = mc.Model(model.inputs, model.layers[0].output).predict(x)
+    expected = 0.01 * h.mean() + np.square(model.predict(x)).mean()
+    assert model.evaluate(x, np.zeros((len(x), 1)), verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["layer", "lambda", "operators"])
+def test_sampling(kind, rng):
+    """The numbers are normal, other ones in every iteration, and the same for the same seed; gradients pass."""
+    mean, log_variance = mc.Input((3,)), mc.Input((3,))
+    if kind == "operators":
+        z = sampling([mean, log_variance])
+    else:
+        z = (Sampling() if kind == "layer" else layers.Lambda(sampling))([mean, log_variance])
+    top = mc.layers.Dense(1, kernel_initializer="ones")
+    model = mc.Model([mean, log_variance], [z, top(z)])
+    model.seed = 4
+    xs = [np.full((20_000, 3), 2.0), np.full((20_000, 3), np.log(9.0))]
+    numbers = (model.predict(xs, batch_size=20_000)[0] - 2) / 3
+    assert abs(numbers.mean()) < 0.02
+    assert abs(numbers.std() - 1) < 0.02
+    assert abs(np.mean(numbers**4) - 3) < 0.15
+    model.compile("sgd", [None, "mse"])
+    few = [a[:8] for a in xs]
+    state = model.get_weights()
+    seen = []
+    for _ in range(2):
+        model.set_weights(state)
+        model.compile("sgd", [None, "mse"])
+        seen.append([model.train_on_batch(few, [None, np.zeros((8, 1))]) for _ in range(2)])
+    assert seen[0] == seen[1]
+    assert seen[0][0] != seen[0][1]
+    assert mc.gradcheck(model).error <= 1e-6
+
+
+def test_copies_and_files(x, tmp_path):
+    """A model whose losses are layers is a file; one whose losses are functions says that it holds code."""
+    inputs = mc.Input((6,))
+    hidden = mc.layers.Dense(3)(inputs)
+    model = mc.Model(inputs, mc.layers.Dense(1)(hidden))
+    model.add_loss(K.mean(K.square(hidden)))
+    model.compile("sgd")
+    expected = model.evaluate(x, verbose=0)
+    model.save(tmp_path / "model.safetensors")
+    assert mc.load_model(tmp_path / "model.safetensors").evaluate(x, verbose=0) == expected
+    vae, _ = functional()
+    vae.compile("sgd")
+    with pytest.raises(TypeError, match="holds code"):
+        vae.save(tmp_path / "vae.safetensors")
+    for name in ("vae.weights.h5", "vae.safetensors"):
+        vae.save_weights(tmp_path / name)
+        other, _ = functional()
+        other.compile("sgd")
+        other.load_weights(tmp_path / name)
+        assert other.evaluate(x, verbose=0) == vae.evaluate(x, verbose=0)
+
+
+def test_what_is_refused(x):
+    vae, _ = functional()
+    with pytest.raises(TypeError, match=r"add_loss takes what is computed of the model's tensors.*Received: 1.0"):
+        vae.add_loss(1.0)
+    with pytest.raises(NotBuiltError):
+        Subclass().add_loss(1.0)
+    with pytest.raises(NotImplementedError, match=r"add_metric is not there.*further output"):
+        vae.add_metric(1.0, name="kl")
+    with pytest.raises(NotImplementedError, match="add_metric is not there"):
+        Sampling().add_metric(1.0, name="kl")
+    with pytest.raises(RuntimeError, match="add_loss of layer 'mine' belongs into its call"):
+        Sampling(name="mine").add_loss(1.0)
+    mean = K.mean(mc.Input((3,)))
+    for wrong in (lambda: mean**2, lambda: mean * mean, lambda: mean + K.sum(mc.Input((3,))), lambda: 1 / mean):
+        with pytest.raises(TypeError, match="the mean over all samples can be added"):
+            wrong()
+    with pytest.raises(ImportError, match="goes over axes of each sample"):
+        K.mean(mc.Input((3,)), axis=0)
+    with pytest.raises(ValueError, match="there is no loss to compute"):
+        model = mc.Sequential([mc.Input((6,)), mc.layers.Dense(2)])
+        model.compile("sgd")
+        model.fit(x, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["train_step", "test_step", "compute_loss", "make_train_function"])
+def test_iterations_of_ones_own_say_what_to_do_instead(method):
+    with pytest.raises(NotImplementedError, match=rf"{method} of a model .*no GradientTape.*add_loss.*class Vae"):
+        type("Vae", (keras.Model,), {method: lambda self, data: None})
+
+
+@pytest.mark.parametrize(
+    "name", ["square", "sqrt", "abs", "log", "sin", "cos", "sign", "reciprocal", "negative", "floor"]
+)
+def test_functions_of_tensors(name, rng):
+    """As NumPy computes them."""
+    inputs = mc.Input((4,))
+    x = rng.uniform(0.5, 2, (5, 4)).astype(np.float32)
+    model = mc.Model(inputs, getattr(keras.ops, name)(inputs))
+    np.testing.assert_allclose(model.predict(x), getattr(np, name)(x), rtol=1e-6)

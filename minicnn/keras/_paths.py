@@ -68,10 +68,11 @@ class _OldModule(ModuleType):
     def __call__(self, *args, **kwargs):
         """What has the module's name and is no module: ``keras.optimizers.adam(lr=0.1)``, ``keras.layers.merge(…)``."""
         today, own = self._today(), self.__name__.rpartition(".")[2]
-        known = [name for name in (*today.__all__, "merge") if name.lower() == own and hasattr(today, name)]
-        if not known:
+        known = [vars(today)[name] for name in today.__all__ if name.lower() == own and name != own]
+        function = vars(today).get(f"_{own}_function", *known[:1])
+        if function is None:
             raise TypeError(f"{self.__name__.removeprefix('minicnn.')} is a module. Received: a call of it")
-        return vars(today)[known[0]](*args, **kwargs)
+        return function(*args, **kwargs)
 
     def _today(self):
         return import_module(f"minicnn.{old_path(self.__name__.removeprefix('minicnn.'))}")

@@ -430,7 +430,11 @@ def test_merge_of_keras_1():
     assert layers.concatenate([a, b], 3).shape == (None, 4, 4, 4)
     with pytest.raises(ValueError, match="mode"):
         layers.merge([a, b], mode="cos")
-    exec("from minicnn.keras.layers import merge; merge", {})
+    names = {"inputs": [a, b]}
+    exec("import minicnn.keras.layers.merge; from minicnn.keras.layers import merge; c = merge(inputs)", names)
+    assert names["c"].shape == (None, 4, 4, 2)
+    with pytest.raises(TypeError, match=r"keras.layers.pooling is a module"):
+        exec("from minicnn.keras.layers import pooling; pooling()", {})
 
 
 def test_what_callbacks_of_keras_2_read(small):

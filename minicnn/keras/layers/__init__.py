@@ -243,6 +243,9 @@ def merge(inputs: Any, mode: str = "sum", concat_axis: int = -1, dot_axes: Any =
     return globals()[cls](**options, name=kwargs.get("name"))(inputs)
 
 
+_merge_function = merge  # keras.layers.merge is a module, once it was imported as one
+
+
 for _function, _name in _FUNCTIONS.items():
     if _name in core.CLASSES:
         globals()[_function] = _called_at_once(_name)

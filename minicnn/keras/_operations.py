@@ -118,10 +118,7 @@ def _of_tensors(name, *args, **kwargs):
         shape = args[1] if len(args) > 1 else kwargs["newshape" if "newshape" in kwargs else "shape"]
         return layers.Reshape(tuple(shape)[1:])(args[0])
     if name == "transpose":
-        axes = args[1] if len(args) > 1 else kwargs.get("axes")
-        if not axes or axes[0] != 0:
-            raise ValueError(f"a model's tensor keeps its batch axis in front. Received: axes={axes}")
-        return layers.Permute(tuple(axes[1:]))(args[0])
+        return _transposed(*args, **kwargs)
     if name in ("mean", "sum"):
         return _reduced(name, *args, **kwargs)
     if name == "max":
@@ -144,6 +141,12 @@ def _of_tensors(name, *args, **kwargs):
         "docs/adding_a_layer.md",
         name=name,
     )
+
+
+def _transposed(x, axes=None):
+    if not axes or axes[0] != 0:
+        raise ValueError(f"a model's tensor keeps its batch axis in front. Received: axes={axes}")
+    return layers.Permute(tuple(axes[1:]))(x)
 
 
 def _of_numbers(name) -> layers.Layer:

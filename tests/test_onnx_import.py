@@ -401,9 +401,9 @@ REFUSED = {
     ),
     "computed kernel": ("y = Conv(x, x)", {}, r"\(Conv\): input 1 is computed; here it is an array in the file"),
     "groups of a transposed convolution": (
-        "y = ConvTranspose<group=2>(x, w)",
+        "y = ConvTranspose<group=3>(x, w)",
         arrays(w=(2, 1, 1, 1)),
-        r"\(ConvTranspose\): groups and output_shape",
+        r"\(ConvTranspose\): group is 1 to 256 and divides the channels.*group=3, 2 channels",
     ),
     "samples mixed": (
         "s = Constant<value_ints=[-1,30]>() y = Reshape(x, s)",
@@ -463,10 +463,10 @@ REFUSED = {
         {},
         r"keep the samples .* apart.*\[0, 60\]",
     ),
-    "one-dimensional convolution": (
-        "s = Constant<value_ints=[-1,2,30]>() r = Reshape(x, s) y = Conv(r, w)",
-        arrays(w=(1, 2, 3)),
-        r"it works on images, \(N, C, H, W\). Received: a sample of shape \(2, 30\)",
+    "three-dimensional convolution": (
+        "s = Constant<value_ints=[-1,2,2,3,5]>() r = Reshape(x, s) y = Conv(r, w)",
+        arrays(w=(1, 2, 1, 1, 1)),
+        r"it works on \(N, C, H, W\) or \(N, C, L\). Received: a sample of shape \(2, 2, 3, 5\)",
     ),
     "weights that are not finite": ("y = Conv(x, w)", {"w": np.full((1, 2, 1, 1), np.nan, np.float32)}, "not finite"),
     "kernel for other images": (

@@ -119,10 +119,7 @@ def _of_tensors(name, *args, **kwargs):
         shape = args[1] if len(args) > 1 else kwargs["newshape" if "newshape" in kwargs else "shape"]
         return layers.Reshape(tuple(shape)[1:])(args[0])
     if name == "transpose":
-        axes = args[1] if len(args) > 1 else kwargs.get("axes")
-        if not axes or axes[0] != 0:
-            raise ValueError(f"a model's tensor keeps its batch axis in front. Received: axes={axes}")
-        return layers.Permute(tuple(axes[1:]))(args[0])
+        return _transposed(*args, **kwargs)
     if name in ("mean", "sum"):
         return _reduced(name, *args, **kwargs)
     if name == "max" and _is_of_places(*args, **kwargs):
@@ -157,6 +154,12 @@ def _in_a_lambda(name, args, kwargs):
         return either(name)(*map(put, args), **{key: put(value) for key, value in kwargs.items()})
 
     return layers.Lambda(function)(tensors if len(tensors) > 1 else tensors[0])
+
+
+def _transposed(x, axes=None):
+    if not axes or axes[0] != 0:
+        raise ValueError(f"a model's tensor keeps its batch axis in front. Received: axes={axes}")
+    return layers.Permute(tuple(axes[1:]))(x)
 
 
 def _of_numbers(name) -> layers.Layer:

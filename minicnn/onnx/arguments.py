@@ -69,8 +69,9 @@ def gives_images(node: FileNode, images: dict[str, bool]) -> bool | None:
 
 
 def pair(node: FileNode, attribute: str, default: tuple[int, int] | None = (1, 1)) -> tuple[int, int]:
-    """An attribute that holds two positive integers: for height and width."""
+    """An attribute that holds two positive integers, for height and width, or one: for rows."""
     value = node.get(attribute, default, list)
+    value = [1, *value] if value is not None and len(value) == 1 else value
     if value is None or len(value) != 2 or not all(0 < n < 2**31 for n in value):
         raise node.error(f"{attribute} holds two positive numbers, for images. Received: {attribute}={value}")
     return tuple(value)

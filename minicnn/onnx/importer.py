@@ -24,6 +24,8 @@ from minicnn.saving.files import named_in_errors
 MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each
 MAX_KEPT = 2**24  # in the tensors that later nodes read
 MAX_TOTAL = 2**27  # in all tensors, once as they are written and once as they are read
+QUANTIZED = {"ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear"}
+QUANTIZED |= {"QLinearConv", "QLinearMatMul"}
 WEIGHT_COPIES = 4  # an array of the file may become the weights of so many layers, on average
 
 
@@ -65,18 +67,13 @@ def import_onnx(path: FilePath) -> Model:
 
 
 def _made(graph):
-    with weights_from_file(WEIGHT_COPIES * _count_numbers(graph)):
+    with weights_from_file(WEIGHT_COPIES * graph.count_numbers()):
         return Importer(graph).run()
 
 
-def _count_numbers(graph):
-    """How many numbers all arrays of the file hold."""
-    numbers = sum(array.size for array in graph.constants.values())
-    numbers += sum(a.size for node in graph.nodes for a in node.attributes.values() if isinstance(a, np.ndarray))
-    return numbers
-
-
 def _unknown(node, graph):
+    if node.operator in QUANTIZED:
+        raise node.error("the file is quantized to 8 bits, and layers compute in floating point: write it before that")
     raise node.error(f"this operator is not supported. Supported: {', '.join(sorted(OPERATORS))}")
 
 
@@ -242,9 +239,13 @@ class Importer:
         self._count(size, node.error)
         self._known[node.outputs[output]] = result
 
-    def give_images(self, node: FileNode, tensor: Tensor, is_nonnegative: bool = False) -> None:
-        """Say that a node's output is a tensor (H, W, C) of the model, whose channels come first in the file."""
+    def give_images(self, node: FileNode, tensor: Tensor, is_nonnegative: bool = False, axes: int = 2) -> None:
+        """Say that a node's output is a tensor (H, W, C) of the model, whose channels come first in the file.
+
+        With one axis beside the channels it is (L, C), of images of height 1.
+        """
         self.check_size(node, tensor.shape[1:])
+        tensor = self._view(tensor, Reshape, tensor.shape[2:]) if axes == 1 else tensor
         self.give(node, Value(tensor, channels_first(tensor.shape[1:]), is_nonnegative))
 
     def readers(self, node: FileNode) -> list[FileNode]:
@@ -314,11 +315,12 @@ class Importer:
         return result
 
     def images(self, node: FileNode, index: int = 0) -> Tensor:
-        """Input `index` as a tensor (H, W, C) of the model, whose channels come first in the file."""
+        """Input `index` as a tensor (H, W, C), whose channels come first in the file; rows (L, C) have height 1."""
         value = self.value(node, index)
-        if len(value.shape) != 3:
-            raise node.error(f"it works on images, (N, C, H, W). Received: a sample of shape {value.shape}")
-        return self.arranged(node, value, channels_first)
+        if len(value.shape) not in (2, 3):
+            raise node.error(f"it works on (N, C, H, W) or (N, C, L). Received: a sample of shape {value.shape}")
+        tensor = self.arranged(node, value, channels_first)
+        return tensor if len(value.shape) == 3 else self._view(tensor, Reshape, (1, *tensor.shape[1:]))
 
     def vector(self, value: Value) -> tuple[Tensor, np.ndarray]:
         """(tensor, positions): a value whose samples are vectors, as such a tensor, and where its numbers are."""

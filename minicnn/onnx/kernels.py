@@ -8,13 +8,14 @@ from minicnn import layers
 from minicnn.geometry import effective_size
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, operator, pair
 from minicnn.onnx.folding import absorb
-from minicnn.onnx.padding import padded
+from minicnn.onnx.padding import padded, take
 from minicnn.onnx.values import Value, same_order, with_last_axis
 from minicnn.onnx.windows import keras_padding, padded_sides, padding_of_any_size
 
 ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
 """Those that Conv2D and Dense take over as their activation, and its name."""
 NONNEGATIVE = ("relu", "sigmoid", "softmax")
+MAX_GROUPS = 256  # of a transposed convolution, which become layers of their own
 
 
 def _activation_after(node, graph, takes_softmax=False):
@@ -32,18 +33,14 @@ def _activation_after(node, graph, takes_softmax=False):
 
 @operator("Conv", kind=CHANNEL_OPERATORS)
 def _conv(node, graph):
-    x = graph.images(node)
-    kernel = graph.weight(node, 1, rank=4)  # (F, C / groups, KH, KW)
-    kernel_size = tuple(kernel.shape[2:])
-    if tuple(node.get("kernel_shape", list(kernel_size), list)) != kernel_size:
-        raise node.error(f"kernel_shape should be that of the kernel, {kernel_size}")
+    x, (kernel, kernel_size), axes = graph.images(node), _kernel(node, graph), len(graph.value(node, 0).shape) - 1
     strides, dilations = pair(node, "strides"), pair(node, "dilations")
     sides, _ = padded_sides(node, x.shape[1:3], kernel_size, strides, dilations)
     chosen = padding_of_any_size(node, strides) if graph.has_open_sizes else None
     padding, outside = keras_padding(sides, x.shape[1:3], kernel_size, strides, dilations, chosen)
     groups, filters = node.get("group", 1), kernel.shape[0]
     bias = graph.weight(node, 2, rank=1) if len(node.inputs) > 2 and node.inputs[2] else None
-    scale, shift, last, names = absorb(node, graph, filters, 4, -3)
+    scale, shift, last, names = absorb(node, graph, filters, axes + 2, -axes - 1)
     weights = _weights(kernel.transpose(2, 3, 1, 0), bias, scale, shift, bool(names))  # (KH, KW, C / groups, F)
     x = padded(node, graph, x, outside)
     activation, last = _activation_after(last, graph)
@@ -63,7 +60,17 @@ def _conv(node, graph):
         arguments |= {"filters": filters, "groups": groups}
         layer_class = layers.Conv2D
     y = graph.call_with_weights(node, layer_class, x, weights, [*node.inputs[1:], *names], **arguments)
-    graph.give_images(last, y, activation in NONNEGATIVE)
+    graph.give_images(last, y, activation in NONNEGATIVE, axes)
+
+
+def _kernel(node, graph):
+    """(kernel (F, C / groups, KH, KW) or (C, F / groups, KH, KW), (KH, KW)); of rows, KH is 1."""
+    kernel = graph.weight(node, 1, rank=len(graph.value(node, 0).shape) + 1)
+    kernel = kernel[:, :, None] if kernel.ndim == 3 else kernel
+    kernel_size = tuple(kernel.shape[2:])
+    if pair(node, "kernel_shape", kernel_size) != kernel_size:
+        raise node.error(f"kernel_shape should be that of the kernel, {kernel_size}")
+    return kernel, kernel_size
 
 
 def _is_depthwise(strides, dilations) -> bool:
@@ -137,46 +144,61 @@ def _dense(node, graph, x, kernel, bias, constants):
 
 @operator("ConvTranspose", kind=CHANNEL_OPERATORS)
 def _conv_transpose(node, graph):
-    x = graph.images(node)
-    kernel = graph.weight(node, 1, rank=4)  # (C, F, KH, KW)
-    size, strides, dilations = tuple(kernel.shape[2:]), pair(node, "strides"), pair(node, "dilations")
-    pads, more = _transposed_options(node, size)
+    x, (kernel, size), axes = graph.images(node), _kernel(node, graph), len(graph.value(node, 0).shape) - 1
+    strides, dilations, groups = pair(node, "strides"), pair(node, "dilations"), node.get("group", 1)
+    pads, more = _transposed_options(node, graph, x.shape[1:3], size, strides, dilations)
     padding, cropping = _transposed_padding(x.shape[1:3], size, strides, dilations, pads, more)
-    weights = [kernel.transpose(2, 3, 1, 0)]
-    if has_bias := len(node.inputs) > 2 and bool(node.inputs[2]):
-        weights.append(graph.weight(node, 2, rank=1))
+    filters, channels = kernel.shape[1], x.shape[3]
+    if not 0 < groups <= MAX_GROUPS or channels % groups or kernel.shape[0] != channels:
+        raise node.error(
+            f"group is 1 to {MAX_GROUPS} and divides the channels, of which the kernel has as many. "
+            f"Received: group={groups}, {channels} channels, a kernel of {kernel.shape[0]}"
+        )
     full = [n * s + k * d + m for n, s, k, d, m in zip(x.shape[1:3], strides, size, dilations, more, strict=True)]
-    graph.check_size(node, (*full, kernel.shape[1]))
-    y = graph.call_with_weights(
-        node,
-        layers.Conv2DTranspose,
-        x,
-        weights,
-        node.inputs[1:],
-        filters=kernel.shape[1],
-        kernel_size=size,
-        strides=strides,
-        padding=padding,
-        output_padding=None if padding == "same" else more,
-        dilation_rate=dilations,
-        use_bias=has_bias,
-    )
+    graph.check_size(node, (*full, filters * groups))
+    bias = graph.weight(node, 2, rank=1) if len(node.inputs) > 2 and node.inputs[2] else None
+    arguments = {"filters": filters, "kernel_size": size, "strides": strides, "padding": padding}
+    arguments |= {"output_padding": None if padding == "same" else more, "dilation_rate": dilations}
+    parts, width = [], channels // groups
+    for group in range(groups):
+        own = slice(group * width, (group + 1) * width)
+        weights = [kernel[own].transpose(2, 3, 1, 0)]
+        weights += [] if bias is None else [bias[group * filters : (group + 1) * filters]]
+        part = x if groups == 1 else take(node, graph, x, 3, range(channels)[own], f"_group_{group}")
+        names = [*node.inputs[1:], *([f"group {group}"] if groups > 1 else [])]
+        options = arguments | {"use_bias": bias is not None}
+        parts.append(graph.call_with_weights(node, layers.Conv2DTranspose, part, weights, names, **options))
+    y = parts[0] if groups == 1 else graph.call(node, layers.Concatenate, parts, "_groups")
     if any(map(any, cropping)):
         y = graph.call(node, layers.Cropping2D, y, "_crop", cropping=cropping)
-    graph.give_images(node, y)
+    graph.give_images(node, y, axes=axes)
 
 
-def _transposed_options(node, kernel_size):
-    """(pads, output_padding), of a node that has no other options."""
-    if node.get("group", 1) != 1 or node.get("output_shape", None, list) is not None:
-        raise node.error("groups and output_shape are not supported")
-    if tuple(node.get("kernel_shape", list(kernel_size), list)) != kernel_size:
-        raise node.error(f"kernel_shape should be that of the kernel, {kernel_size}")
-    if node.get("auto_pad", "NOTSET", str) not in ("NOTSET", "VALID"):
-        raise node.error("its padding is given in numbers, auto_pad='NOTSET'")
-    pads, more = node.get("pads", [0] * 4, list), node.get("output_padding", [0, 0], list)
-    if len(pads) != 4 or len(more) != 2 or min((*pads, *more)) < 0:
-        raise node.error(f"pads are four numbers, output_padding two. Received: {pads}, {more}")
+def _transposed_options(node, graph, sizes, kernel_size, strides, dilations):
+    """(pads, output_padding) of both axes, also where the file says how large the output is."""
+    automatic = node.get("auto_pad", "NOTSET", str) or "NOTSET"
+    wanted, more = node.get("output_shape", None, list), node.get("output_padding", [0, 0], list)
+    pads = node.get("pads", [0] * 4, list) if automatic == "NOTSET" else [0] * 4
+    more, pads = [0, *more] if len(more) == 1 else list(more), list(pads)
+    pads = [0, pads[0], 0, pads[1]] if len(pads) == 2 else pads
+    if wanted is not None and len(wanted) == 1:
+        wanted = [1, *wanted]
+    if automatic.startswith("SAME") and wanted is None:
+        wanted = [size * stride for size, stride in zip(sizes, strides, strict=True)]
+    elif wanted is not None and graph.has_open_sizes:
+        raise node.error("output_shape is one size, and that of the input is open in the file")
+    if len(pads) != 4 or len(more) != 2 or (wanted is not None and len(wanted) != 2):
+        raise node.error(f"pads are four numbers, output_padding and output_shape two. Received: {pads}, {more}")
+    if wanted is not None:
+        for axis in range(2):
+            span = effective_size(kernel_size[axis], dilations[axis])
+            total = strides[axis] * (sizes[axis] - 1) + more[axis] + span - wanted[axis]
+            small, large = total // 2, total - total // 2
+            pads[axis], pads[axis + 2] = (small, large) if automatic == "SAME_UPPER" else (large, small)
+            if pads[axis + 2] < 0 == pads[axis]:  # one row more than the windows reach
+                more[axis], pads[axis + 2] = more[axis] - pads[axis + 2], 0
+    if min((*pads, *more)) < 0:
+        raise node.error(f"the output is no larger than the windows reach. Received: pads={pads}, {more}, {wanted}")
     return pads, more
 
 

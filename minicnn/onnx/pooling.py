@@ -27,7 +27,8 @@ def _average_pool(node, graph):
 
 def _pool(node, graph, layer_class, zeros_lose=False, zeros_count=False):
     """A pooling; `zeros_lose`, `zeros_count`: why padding may be zeros that a layer before puts there."""
-    if len(graph.value(node, 0).shape) != 3:
+    axes = len(graph.value(node, 0).shape) - 1
+    if axes not in (1, 2):
         _pool_along(node, graph, layer_class, zeros_count)
         return
     x = graph.images(node)
@@ -50,7 +51,7 @@ def _pool(node, graph, layer_class, zeros_lose=False, zeros_count=False):
     else:
         x = padded(node, graph, x, outside)
         y = _pooled(node, graph, layer_class, x, pool_size, strides, padding)
-    graph.give_images(node, y, graph.value(node, 0).is_nonnegative)
+    graph.give_images(node, y, graph.value(node, 0).is_nonnegative, axes)
 
 
 def _pooled(node, graph, layer_class, x, pool_size, strides, padding):
@@ -106,7 +107,7 @@ def _global_pool(node, graph):
     is_max = node.operator == "GlobalMaxPool"
     layer_class = layers.GlobalMaxPooling2D if is_max else layers.GlobalAveragePooling2D
     y = graph.call(node, layer_class, graph.images(node), keepdims=True)
-    graph.give_images(node, y, graph.value(node, 0).is_nonnegative)
+    graph.give_images(node, y, graph.value(node, 0).is_nonnegative, len(graph.value(node, 0).shape) - 1)
 
 
 @operator("ReduceMax", "ReduceMean", "ReduceSum", "ReduceMin", kind=CHANNEL_OPERATORS)

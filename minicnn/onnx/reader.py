@@ -128,6 +128,11 @@ class FileGraph:
     nodes: list[FileNode]
     open_sizes: tuple[str, ...] = ()
 
+    def count_numbers(self) -> int:
+        """How many numbers all arrays of the file hold."""
+        numbers = sum(array.size for array in self.constants.values())
+        return numbers + sum(a.size for n in self.nodes for a in n.attributes.values() if isinstance(a, np.ndarray))
+
 
 def read_graph(path: FilePath) -> FileGraph:
     """Read and check a file.

@@ -43,6 +43,7 @@ def padded_sides(
     if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
         raise node.error(f"unknown padding. Received: auto_pad={automatic!r}")
     pads = [0, 0, 0, 0] if pads is None or automatic != "NOTSET" else pads
+    pads = [0, pads[0], 0, pads[1]] if len(pads) == 2 else pads  # of rows
     if len(pads) != 4 or any(n < 0 for n in pads):
         raise node.error(f"pads are four numbers, none negative. Received: pads={pads}")
     sides, added = [], False

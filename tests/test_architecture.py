@@ -94,11 +94,12 @@ FLOORS = {
     ),
     "minicnn.losses": (
         ("function_loss", "further"),
-        ("hinge", "overlap", "probabilities", "regression"),
+        ("hinges", "overlap", "probabilities", "regression"),
         ("binary",),
         ("crossentropy", "elementwise", "no_loss"),
         ("base",),
         ("functions", "reductions"),
+        ("of_records",),
         ("of_calls",),
         ("targets",),
         ("label_advice",),
@@ -126,7 +127,7 @@ FLOORS = {
         ("activating", "pooling"),
         ("folding", "padding"),
         ("arguments", "windows"),
-        ("reader", "values"),
+        ("naming", "reader", "values"),
         ("package",),
     ),
     "minicnn.optimizers": (
@@ -215,7 +216,7 @@ BESIDE_THE_CORE = {
         *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save
         *("models.forms", "training.formed", "training.outputs"),  # for dicts and several outputs
         "models.subclassing",  # models with a `call`
-        *("console", "keywords", "training.advice"),  # to print, to warn
+        *("console", "keywords", "training.advice", "training.passes"),  # to print, to warn
     },
     "models.network": {
         *("console", "models.config", "models.forms", "models.summary"),  # to save, to print

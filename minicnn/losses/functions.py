@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.backends.reference import ops as reference
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded
 from minicnn.registry import Registry
 
 
@@ -75,23 +74,7 @@ _losses: list[Registry[Any]] = []  # the registry of losses, once there is one
 
 
 def _values(loss, y_true, y_pred):
-    """The loss of each decision; of recorded predictions, with the gradient that the class has."""
-    if not isinstance(y_pred, Recorded):
-        return loss(y_true, y_pred)
-    prediction = y_pred.value.reshape(-1, y_pred.shape[-1])  # (decisions, C)
-    target = loss.check_target(value_of(y_true), y_pred.shape[1:]).reshape(len(prediction), -1)
-    target = loss.check_target(target, prediction.shape[1:])
-    values = loss(target, prediction)
-    if np.shape(values) != (len(prediction),):
-        raise TypeError(f"{type(loss).__name__} is not a sum over rows, and cannot be a part of another loss")
-
-    def back(g):
-        gradient = np.empty(prediction.shape, prediction.dtype)
-        weight = np.asarray(g, prediction.dtype).reshape(-1)
-        loss.compute(np.ascontiguousarray(prediction), target, weight, gradient, reference)
-        return (gradient * loss.decisions(prediction.shape)).reshape(y_pred.shape)
-
-    return Recorded(values.reshape(y_pred.shape[:-1]), [(y_pred, back)])
+    return loss(y_true, y_pred)
 
 
 def of_metrics(registry: Registry[Any], module: str) -> Callable[[str], ArrayFunction]:
@@ -103,7 +86,7 @@ def _values_of_metric(metric, y_true, y_pred):
     """The metric of each decision; of recorded predictions, what the loss of its name gives."""
     if not isinstance(y_pred, Recorded):
         return metric.of_arrays(y_true, y_pred)
-    return _values(_losses[0].lookup(type(metric).__name__)(reduction=None), y_true, y_pred)
+    return _losses[0].lookup(type(metric).__name__)(reduction=None)(y_true, y_pred)
 
 
 def _module_getattr(registry, module, compute, **defaults):

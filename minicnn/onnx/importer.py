@@ -1,7 +1,6 @@
 """Making a model from an ONNX file."""
 
 import math
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from minicnn.models import Model
 from minicnn.onnx import operators  # noqa: F401, fills the table
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, OPERATORS, gives_images
 from minicnn.onnx.folding import fold
+from minicnn.onnx.naming import layer_name
 from minicnn.onnx.open_sizes import import_for_all_sizes
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph
 from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, same_order, transposition
@@ -399,17 +399,7 @@ class Importer:
         return self._views[tensor, shape]
 
     def _layer_name(self, wanted, otherwise="layer") -> str:
-        """A name for a layer after one of the file, which may hold anything."""
-        name = re.sub(r"[^A-Za-z0-9_.]+", "_", wanted).strip("_.")[:80]
-        chosen = name = name or otherwise.lower()
-        if name in self._layer_names and not name.endswith(otherwise.lower()):
-            chosen = name = f"{name}_{otherwise.lower()}"
-        number = 0
-        while chosen in self._layer_names:
-            number += 1
-            chosen = f"{name}_{number}"
-        self._layer_names.add(chosen)
-        return chosen
+        return layer_name(wanted, otherwise, self._layer_names)
 
     def _charge(self, node):
         """Count what a node reads, for the time that it takes."""

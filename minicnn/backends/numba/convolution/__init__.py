@@ -75,14 +75,18 @@ def conv2d_backward(
             again.conv2d_backward(*own, None, None, window, relu=relu)
         dx = None
     if dkernel is not None and choice.winograd_kernel_gradient_is_best(window, channels, filters, x.itemsize):
-        in_rounds = choice.winograd_works_in_rounds(window, channels, filters, x.itemsize) and len(x) > 0
-        algorithm = winograd_rounds if in_rounds else winograd_gradient
-        algorithm.kernel_gradient(x, incoming, wanted(None, dkernel, dbias, x.dtype), kernel, window)
+        _winograd_kernel_gradient(x, incoming, wanted(None, dkernel, dbias, x.dtype), kernel, window)
         dkernel, dbias = (None, None) if np.isfinite(dkernel).all() else (dkernel, dbias)
     if dx is dkernel is dbias is None:
         return
     if not gradients.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window):
         again.backward(again.conv2d_backward, x, kernel, y, dy, (dx, None, None), window, 1, relu)
+
+
+def _winograd_kernel_gradient(x, incoming, out, kernel, window):
+    in_rounds = len(x) > 0 and choice.winograd_works_in_rounds(window, *kernel.shape[2:], x.itemsize)
+    algorithm = winograd_rounds if in_rounds else winograd_gradient
+    algorithm.kernel_gradient(x, incoming, out, kernel, window)
 
 
 def conv2d_pool(

@@ -56,7 +56,7 @@ from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.pooling import Pooled, pooled
 from minicnn.geometry import Window
 
-_MOST_TOGETHER = 64  # tiles transformed together
+MOST_TOGETHER = 64  # tiles transformed together
 _TRANSFORMED_BYTES = 288 << 10  # of so many tiles and of their products; where it is more, half as many tiles
 
 
@@ -199,12 +199,17 @@ class Transformed(NamedTuple):
     product_rows: np.ndarray  # row table
 
 
+def tiles_together(slots: int, itemsize: int) -> int:
+    """How many tiles are transformed before they are multiplied, if a tile has so many channels and filters."""
+    fits = TILE_NUMBERS * MOST_TOGETHER * slots * itemsize <= _TRANSFORMED_BYTES
+    return MOST_TOGETHER if fits else MOST_TOGETHER // 2
+
+
 @table_cache
 def transformed(tiles: int, channels: int, filters: int, itemsize: int) -> Transformed:
     """The tables of `Transformed` for images of so many tiles."""
     channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
-    bytes_of_all = TILE_NUMBERS * _MOST_TOGETHER * (channel_slots + filter_slots) * itemsize
-    most = _MOST_TOGETHER if bytes_of_all <= _TRANSFORMED_BYTES else _MOST_TOGETHER // 2
+    most = tiles_together(channel_slots + filter_slots, itemsize)
     together = -(-tiles // ROWS) * ROWS if most // 2 < tiles < most else most  # an image, if it is about as many
     line = memory.ALIGNMENT // itemsize
     return Transformed(

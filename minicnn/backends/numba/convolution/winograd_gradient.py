@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution.direct import product_time
 from minicnn.backends.numba.convolution.gradients import Masked, masked_image
-from minicnn.backends.numba.convolution.winograd import tiles_of
+from minicnn.backends.numba.convolution.winograd import MOST_TOGETHER, tiles_of, tiles_together
 from minicnn.backends.numba.convolution.winograd_transforms import (
     _A,
     _AT_A,
@@ -58,8 +58,6 @@ from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 from minicnn.geometry import Window
 
-_TILES_TOGETHER = 64  # transformed together
-
 
 class Sums(NamedTuple):
     """How tiles and sums lie in memory. Strides that are powers of two would make all 36 fall into the same lines."""
@@ -83,9 +81,10 @@ class Sums(NamedTuple):
 
 def kernel_gradient(x: np.ndarray, incoming: Masked, out: Gradients, kernel: np.ndarray, window: Window) -> None:
     """dkernel and dbias of `minicnn.backends.reference.convolution.conv2d_backward`."""
-    x_frame, dy_frame, t = sums_of(window, *kernel.shape[2:], x.itemsize, _TILES_TOGETHER)
+    together = tiles_together(sum(whole_vectors(n, x.itemsize) for n in kernel.shape[2:]), x.itemsize)
+    x_frame, dy_frame, t = sums_of(window, *kernel.shape[2:], x.itemsize, together)
     chunks = batch.chunks_with_sums(len(x), TILE_NUMBERS * t.sum_stride * x.itemsize)
-    most = max(2, len(x) * t.tile_count // _TILES_TOGETHER)  # chunks that are large enough to fill the products
+    most = max(2, len(x) * t.tile_count // MOST_TOGETHER)  # chunks that are large enough to fill the products
     chunks = chunks._replace(count=min(chunks.count, most))
     arrays = x.reshape(-1), incoming, out, zero_row(t.filter_slots, x.dtype)
     _kernel_gradient.launch(

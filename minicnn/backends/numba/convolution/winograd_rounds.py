@@ -63,27 +63,39 @@ def kernel_gradient(x: np.ndarray, incoming: Masked, out: Gradients, kernel: np.
 # ------------------------------------------------------------------------------------------------- the kernel
 
 
+class _Round(NamedTuple):
+    """The images of a round, and memory that its tasks fill."""
+
+    first: int
+    count: int
+    numbers: np.ndarray
+    gradients: np.ndarray
+    bias_sums: np.ndarray  # of every image of the batch
+
+
 @inline
-def _transform(task, x, incoming, numbers, gradients, bias_sums, rounds, first, count, x_frame, dy_frame, t):
-    """Transform a task's share of a round, which has `count` images from `first` on."""
+def _transform(task, x, incoming, current, tasks, x_frame, dy_frame, t):
+    """Transform a task's share of a round's images."""
     padded, framed = batch.frame_scratch(x_frame, 0, x), filled(dy_frame.size, 0, x)
-    control = flush_denormals()
-    for i in range(task * count // rounds.tasks, (task + 1) * count // rounds.tasks):
-        image, source, start = first + i, x, 0
+    frames, control, source, start = (x_frame, dy_frame), flush_denormals(), x, 0
+    for i in range(task * current.count // tasks, (task + 1) * current.count // tasks):
+        image = current.first + i
         source, start = batch.framed_image(x_frame, x, image, padded)
-        own_bias = bias_sums[image * t.filters : (image + 1) * t.filters]
+        own_bias = current.bias_sums[image * t.filters : (image + 1) * t.filters]
         masked_image(dy_frame, incoming, image * dy_frame.rows * dy_frame.row_size, framed, t.filters, own_bias)
         for tile in range(t.tile_count):
             n = i * t.tile_count + tile
-            transform_tile(source, start, framed, tile, n, (x_frame, dy_frame), t, numbers, gradients)
+            transform_tile(source, start, framed, tile, n, frames, t, current.numbers, current.gradients)
     restore_denormals(control)
 
 
 @inline
-def _sum_number(k, numbers, gradients, zeros, tiles, t, is_first, sums):
+def _sum_number(k, current, zeros, t, sums):
+    """Add the product of number k over a round's tiles to its sums."""
+    tiles = current.count * t.tile_count
     for begin in range(0, tiles, _TILES_TOGETHER):
-        part = begin, min(begin + _TILES_TOGETHER, tiles)
-        sum_tiles(k, numbers, gradients, zeros, part, t, is_first and begin == 0, sums)
+        part, is_first = (begin, min(begin + _TILES_TOGETHER, tiles)), current.first == 0 and begin == 0
+        sum_tiles(k, current.numbers, current.gradients, zeros, part, t, is_first, sums)
 
 
 @parallel_kernel(uses=[MULTIPLY])
@@ -92,9 +104,8 @@ def _kernel_gradient(pool, x, incoming, out, zeros, rounds, x_frame, dy_frame, t
     sums, bias_sums = scratch(TILE_NUMBERS * t.sum_stride, x), filled(rounds.images * t.filters, 0, x)
     for first in range(0, rounds.images, rounds.together):
         count = min(rounds.together, rounds.images - first)
-        arrays = x, incoming, numbers, gradients, bias_sums
-        in_parallel(pool, rounds.tasks, _transform, (*arrays, rounds, first, count, x_frame, dy_frame, t))
-        tiles = count * t.tile_count
-        in_parallel(pool, TILE_NUMBERS, _sum_number, (numbers, gradients, zeros, tiles, t, first == 0, sums))
+        current = _Round(first, count, numbers, gradients, bias_sums)
+        in_parallel(pool, rounds.tasks, _transform, (x, incoming, current, rounds.tasks, x_frame, dy_frame, t))
+        in_parallel(pool, TILE_NUMBERS, _sum_number, (current, zeros, t, sums))
     batch.add_up(pool, bias_sums, rounds.images, out.dbias)
     in_parallel(pool, t.channels, transform_back, (sums, out.dkernel, t))

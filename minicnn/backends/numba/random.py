@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -11,6 +12,7 @@ from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import scratch
 from minicnn.backends.numba.machine.numbers import Numbers
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.target import TARGET
 from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.reference.random import normal_deviate
 
@@ -18,7 +20,7 @@ _FOURS_PER_TASK = 1024
 _DROPOUT_NANOSECONDS, _NORMAL_NANOSECONDS = 3, 2  # per number
 _NORMAL_PER_TASK = 4096
 
-_LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+_LOW, _INDEX = 0xFFFFFFFF, ir.IntType(64)
 
 
 def dropout(x: np.ndarray, y: np.ndarray, rate: float, seed: int, stream: int, iteration: int) -> None:
@@ -44,57 +46,103 @@ def _key(seed, stream, iteration):
     )
 
 
-@inline
-def _philox4x32(c0, c1, c2, c3, k0, k1):
-    """Four random words, as `minicnn.random.philox4x32` defines them."""
+@intrinsic
+def _draw(typingctx, first, count, key, words):
+    """words[k, i] = word k of the generator for index first + i, for i < count and up to a whole vector.
+
+    As `minicnn.random.philox4x32` defines them; `words` has rows of `_FOURS_PER_TASK`.
+    """
+    index = types.int64
+    return types.void(index, index, key, words), _emit_draw
+
+
+def _emit_draw(context, builder, signature, args):
+    first, count, *arrays = args
+    kinds = signature.args[2:]
+    key, words = (context.make_array(k)(context, builder, a).data for k, a in zip(kinds, arrays, strict=True))
+    lanes = TARGET.vector_bytes // 8
+    wide, narrow = ir.VectorType(ir.IntType(64), lanes), ir.VectorType(ir.IntType(32), lanes)
+    numbers = [builder.load(builder.gep(key, [ir.Constant(_INDEX, i)])) for i in range(5)]
+    stream, iteration_low, iteration_high, seed_low, seed_high = (_everywhere(builder, n, wide) for n in numbers)
+    counting = ir.Constant(wide, list(range(lanes)))
+    with cgutils.for_range_slice(builder, _INDEX(0), count, _INDEX(lanes), inc=True) as (i, _):
+        indices = builder.add(_everywhere(builder, builder.add(first, i), wide), counting)
+        counter = indices, stream, iteration_low, iteration_high
+        for k, word in enumerate(_philox(builder, counter, seed_low, seed_high)):
+            place = builder.gep(words, [builder.add(i, _INDEX(k * _FOURS_PER_TASK))])
+            builder.store(builder.trunc(word, narrow), builder.bitcast(place, narrow.as_pointer()), align=4)
+    return context.get_dummy_value()
+
+
+def _philox(builder, counter, k0, k1):
+    """The four words, in vectors of 64 bits of which the upper half is 0."""
+    c0, c1, c2, c3 = counter
+
+    def every(number):
+        return ir.Constant(c0.type, [number] * c0.type.count)
+
     for _ in range(10):
-        product_0, product_1 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
+        product_0, product_1 = builder.mul(every(0xD2511F53), c0), builder.mul(every(0xCD9E8D57), c2)
         c0, c1, c2, c3 = (
-            (product_1 >> _HALF) ^ c1 ^ k0,
-            product_1 & _LOW,
-            (product_0 >> _HALF) ^ c3 ^ k1,
-            product_0 & _LOW,
+            builder.xor(builder.xor(builder.lshr(product_1, every(32)), c1), k0),
+            builder.and_(product_1, every(_LOW)),
+            builder.xor(builder.xor(builder.lshr(product_0, every(32)), c3), k1),
+            builder.and_(product_0, every(_LOW)),
         )
-        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & _LOW, (k1 + np.uint64(0xBB67AE85)) & _LOW
+        k0 = builder.and_(builder.add(k0, every(0x9E3779B9)), every(_LOW))
+        k1 = builder.and_(builder.add(k1, every(0xBB67AE85)), every(_LOW))
     return c0, c1, c2, c3
 
 
+def _everywhere(builder, number, kind):
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(
+        first, first, ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+    )
+
+
 @inline
-def _kept(word, threshold, scale):
-    """`scale` if the number that the word stands for is at least the rate, else 0."""
-    return scale if (word >> np.uint64(8)) >= threshold else scale * 0
+def _fours_of(task, size):
+    """First index of a task and how many there are, for so many numbers; the last index may give too many."""
+    first = task * _FOURS_PER_TASK
+    return first, min(_FOURS_PER_TASK, (size + 3) // 4 - first)
 
 
 @inline
 def _drop_some(task, x, y, threshold, scale, key):
-    stream, iteration_low, iteration_high, seed_low, seed_high = key
-    for four in range(task * _FOURS_PER_TASK, min((task + 1) * _FOURS_PER_TASK, len(x) // 4)):
-        words = _philox4x32(np.uint64(four), stream, iteration_low, iteration_high, seed_low, seed_high)
-        for i in range(4):
-            y[4 * four + i] = x[4 * four + i] * _kept(words[i], threshold, scale)
+    words = np.empty(4 * _FOURS_PER_TASK, np.uint32)
+    first, count = _fours_of(task, len(x))
+    _draw(first, count, key, words)
+    source, target = x[4 * first :], y[4 * first :]
+    whole = min(count, len(source) // 4)
+    for i in range(whole):
+        for k in range(4):
+            factor = scale if (words[k * _FOURS_PER_TASK + i] >> np.uint32(8)) >= threshold else scale * 0
+            target[4 * i + k] = source[4 * i + k] * factor
+    for k in range(min(4, len(source) - 4 * whole) if whole < count else 0):
+        factor = scale if (words[k * _FOURS_PER_TASK + whole] >> np.uint32(8)) >= threshold else scale * 0
+        target[4 * whole + k] = source[4 * whole + k] * factor
 
 
 @parallel_kernel
 def _dropout(pool, x, y, rate, factor, key):
-    stream, iteration_low, iteration_high, seed_low, seed_high = key
-    scale = x.dtype.type(factor)
-    threshold = np.uint64(math.ceil(rate * 2.0**24))  # number·2**-24 >= rate, in whole numbers
-    fours = len(x) // 4
-    tasks = (fours + _FOURS_PER_TASK) // _FOURS_PER_TASK
-    in_parallel(pool, tasks, _drop_some, (x, y, threshold, scale, key))
-    words = _philox4x32(np.uint64(fours), stream, iteration_low, iteration_high, seed_low, seed_high)
-    for i in range(len(x) - 4 * fours):
-        y[4 * fours + i] = x[4 * fours + i] * _kept(words[i], threshold, scale)
+    threshold = np.uint32(math.ceil(rate * 2.0**24))  # number·2**-24 >= rate, in whole numbers
+    tasks = (len(x) + 4 * _FOURS_PER_TASK - 1) // (4 * _FOURS_PER_TASK)
+    in_parallel(pool, tasks, _drop_some, (x, y, threshold, x.dtype.type(factor), key))
 
 
 @inline
 def _some_uniform(task, numbers, key):
-    stream, iteration_low, iteration_high, seed_low, seed_high = key
-    first, last = 4 * task * _FOURS_PER_TASK, min(4 * (task + 1) * _FOURS_PER_TASK, len(numbers))
-    for start in range(first, last, 4):
-        words = _philox4x32(np.uint64(start // 4), stream, iteration_low, iteration_high, seed_low, seed_high)
-        for i in range(min(4, last - start)):
-            numbers[start + i] = (words[i] >> np.uint64(8)) * 2.0**-24
+    words = np.empty(4 * _FOURS_PER_TASK, np.uint32)
+    first, count = _fours_of(task, len(numbers))
+    _draw(first, count, key, words)
+    target = numbers[4 * first :]
+    whole = min(count, len(target) // 4)
+    for i in range(whole):
+        for k in range(4):
+            target[4 * i + k] = (words[k * _FOURS_PER_TASK + i] >> np.uint32(8)) * np.float32(2.0**-24)
+    for k in range(min(4, len(target) - 4 * whole) if whole < count else 0):
+        target[4 * whole + k] = (words[k * _FOURS_PER_TASK + whole] >> np.uint32(8)) * np.float32(2.0**-24)
 
 
 @parallel_kernel

@@ -22,7 +22,7 @@ fast = backends.get("numba").ops
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 3.0, -3.0, 6.0, -6.0, 100.0, -100.0]
 SINGLE = [name for name in FUNCTIONS if f"{name}_gradient" in FUNCTIONS]
 NUMBERS = {"capped_relu": (6.0,), "leaky_relu": (0.2,), "clip": (-0.5, 0.75)}
-shapes = st.sampled_from([(1, 1), (3, 7), (2, 5, 4, 3), (3, 4, 5, 16), (2, 70, 33), (70001, 1)])
+shapes = st.sampled_from([(1, 1), (3, 7), (2, 50, 14, 3), (3, 14, 15, 16), (2, 70, 33), (70001, 1)])
 
 
 def broadcast(draw, shape):
@@ -207,9 +207,10 @@ def typed(taps, dtype):
 @DTYPES
 @pytest.mark.parametrize("axis", [1, 2, 3])
 def test_parts(dtype, axis):
-    rng, size = np.random.default_rng(0), [3, 4, 5, 6]
+    rng, size = np.random.default_rng(0), [3, 14, 15, 16]
+    part = normal(rng, *size, dtype=dtype)
     size[axis] += 4
-    whole, part = normal(rng, *size, dtype=dtype), normal(rng, 3, 4, 5, 6, dtype=dtype)
+    whole = normal(rng, *size, dtype=dtype)
     run_both("take_part", {"x": whole}, {"y": part.shape}, dtype, axis=axis, start=3)
     mine, theirs = aligned(whole), aligned(whole)
     fast.put_part(part, mine, axis, 2)
@@ -231,10 +232,10 @@ def test_global_max(dtype, shape):
     fast.global_max(x, mine)
     reference.global_max(x, theirs)
     np.testing.assert_array_equal(mine, theirs)
-    mine, theirs = aligned(np.zeros(shape, dtype)), np.zeros(shape, dtype)
-    fast.global_max_backward(x, aligned(y), dy, mine)
-    reference.global_max_backward(x, aligned(y), dy, theirs)
-    np.testing.assert_array_equal(mine[0, :, 0], theirs[0, :, 0])
+    found = [aligned(np.zeros(shape, dtype)) for _ in range(2)]
+    for module, dx in zip((fast, reference), found, strict=True):
+        module.global_max_backward(x, aligned(mine), dy, dx)
+    np.testing.assert_array_equal(*found)
 
 
 @DTYPES

@@ -29,10 +29,13 @@ def give(ws: Workspace, index: int, arrays: Arrays, name: str = "copy", numbers:
 
     It is summed over the axes along which the input counted for all.
     """
-    if ws.dxs[index] is not None:
-        (dx,) = aligned([ws.dxs[index]], ws.y.ndim)
-        op = ws.ops.pointwise if dx.shape == ws.y.shape else ws.ops.pointwise_sum
-        op(dx, arrays, name, numbers)
+    dx = ws.dxs[index]
+    if dx is None:
+        return
+    if dx.shape == ws.y.shape:
+        ws.ops.pointwise(dx, arrays, name, numbers)
+    else:
+        ws.ops.pointwise_sum(*aligned([dx], ws.y.ndim), arrays, name, numbers)
 
 
 class Merge(Layer):

@@ -127,12 +127,35 @@ def _take_moments(x, sample, moments, epsilon, centred, s, centre, sums):
 
 
 @inline
+def _standardize_row(x, sample, affine, moments, epsilon, centred, y):
+    """A sample of one pixel and one group: nothing is kept for the channels."""
+    total, squares, zero = 0.0, 0.0, x.dtype.type(0)
+    for c in range(len(x)):
+        total += np.float64(x[c])
+    mean = x.dtype.type(total / len(x)) if centred else zero
+    for c in range(len(x)):
+        value = np.float64(x[c] - mean)
+        squares += value * value
+    inverse = x.dtype.type(1 / math.sqrt(squares / len(x) + epsilon))
+    moments.mean[sample], moments.inverse_std[sample] = mean, inverse
+    for c in range(len(x)):
+        y[c] = (x[c] - mean) * inverse
+    for c in range(len(affine.gamma)):
+        y[c] *= affine.gamma[c]
+    for c in range(len(affine.beta)):
+        y[c] += affine.beta[c]
+
+
+@inline
 def _standardize_chunk(chunk, x, y, affine, moments, epsilon, centred, s):
     centre, scale, size = scratch(s.channels, x), scratch(s.channels, x), s.pixels * s.channels
     sums = np.empty(s.channels, np.float64)
     first, last = images_of(s.chunks, chunk)
     for sample in range(first, last):
         own, result = x[sample * size : (sample + 1) * size], y[sample * size : (sample + 1) * size]
+        if s.pixels == 1 and s.groups == 1:
+            _standardize_row(own, sample, affine, moments, epsilon, centred, result)
+            continue
         _take_moments(own, sample, moments, epsilon, centred, s, centre, sums)
         _spread(moments.inverse_std, sample * s.groups, s, scale)
         for c in range(len(affine.gamma)):
@@ -187,6 +210,28 @@ def _input_gradient(x, dy, centre, scale, slope, shift, s, dx):
 
 
 @inline
+def _row_gradient(x, dy, gamma, mean, inverse, centred, dx, sums, products):
+    """`dx` of a sample of one pixel and one group, if it is wanted; what it adds to the sums of dbeta and dgamma."""
+    total, along = 0.0, 0.0
+    for c in range(len(x)):
+        sums[c] += np.float64(dy[c])
+        products[c] += np.float64(dy[c]) * np.float64((x[c] - mean) * inverse)
+    if len(dx) == 0:
+        return
+    for c in range(len(x)):
+        dx[c] = dy[c]
+    for c in range(len(gamma)):
+        dx[c] *= gamma[c]
+    for c in range(len(x)):
+        total += np.float64(dx[c])
+        along += np.float64(dx[c]) * np.float64((x[c] - mean) * inverse)
+    shift = x.dtype.type(total / len(x) if centred else 0.0)
+    slope = x.dtype.type(along / len(x))
+    for c in range(len(x)):
+        dx[c] = (dx[c] - shift - (x[c] - mean) * inverse * slope) * inverse
+
+
+@inline
 def _backward_chunk(chunk, x, dy, gamma, moments, out, totals, centred, s):
     centre, scale, slope, shift = (
         scratch(s.channels, x),
@@ -201,6 +246,11 @@ def _backward_chunk(chunk, x, dy, gamma, moments, out, totals, centred, s):
     first, last = images_of(s.chunks, chunk)
     for sample in range(first, last):
         start, end, index = sample * size, (sample + 1) * size, sample * s.groups
+        if s.pixels == 1 and s.groups == 1:
+            row, dbeta, dgamma = (x[start:end], dy[start:end], gamma), own[: s.channels], own[s.channels :]
+            mean, inverse, dx = moments.mean[sample], moments.inverse_std[sample], out.dx[start:end]
+            _row_gradient(*row, mean, inverse, centred, dx, dbeta, dgamma)
+            continue
         _spread(moments.mean, index, s, centre)
         _spread(moments.inverse_std, index, s, scale)
         _add_products(x[start:end], dy[start:end], centre, s, sums, products)

@@ -67,7 +67,10 @@ class Kernel:
         return self._entry(arguments)(pool.pool().address if is_worth_it else 0, *arguments)
 
     def _entry(self, arguments):
-        key = tuple([(a.dtype.char, a.ndim) for a in arguments[: self._typed]])
+        first = arguments[0]
+        key = first.dtype.char, first.ndim
+        if self._typed > 1:
+            key += tuple([(a.dtype.char, a.ndim) for a in arguments[1 : self._typed]])
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = self._compile(arguments)

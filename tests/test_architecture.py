@@ -214,7 +214,12 @@ BESIDE_THE_CORE = {
     },
     "models.model": {
         *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save
-        *("models.forms", "training.formed", "training.outputs"),  # for dicts and several outputs
+        *(
+            "models.forms",
+            "training.formed",
+            "training.outputs",
+            "training.passes",
+        ),  # for dicts and several outputs
         "models.subclassing",  # models with a `call`
         *("console", "keywords", "training.advice", "training.passes"),  # to print, to warn
     },

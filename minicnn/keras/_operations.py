@@ -67,6 +67,7 @@ _WITH_OPTIONS = {  # function → layer, and what it calls the arguments behind 
     "elu": ("ELU", "alpha"),
 }
 _POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
+_REDUCTIONS = ("mean", "max", "min", "sum", "var", "std")
 
 
 def is_symbolic(x: object) -> bool:
@@ -117,8 +118,8 @@ def _of_tensors(name, *args, **kwargs):
         if not axes or axes[0] != 0:
             raise ValueError(f"a model's tensor keeps its batch axis in front. Received: axes={axes}")
         return layers.Permute(tuple(axes[1:]))(args[0])
-    if name in _POOLINGS:
-        return _pooled(name, *args, **kwargs)
+    if name in _REDUCTIONS:
+        return _reduced(name, *args, **kwargs)
     if name in _WITH_OPTIONS and len(args) + len(kwargs) > 1:
         class_name, *order = _WITH_OPTIONS[name]
         config = {**dict(zip(order, args[1:], strict=False)), **kwargs}
@@ -150,15 +151,19 @@ def _merged(name, first, second):
     raise NotInMinicnn(f"keras.ops.{name} of a model's tensor and a number is not there: use two tensors", name=name)
 
 
-def _pooled(name, x, axis=None, keepdims=False):
-    """A mean or maximum over all places of an image."""
-    axes = sorted(a % len(x.shape) for a in ((axis,) if isinstance(axis, int) else axis or ()))
-    if axes != list(range(1, len(x.shape) - 1)):
+def _reduced(name, x, axis=None, keepdims=False):
+    """A mean, sum or extreme over axes of a model's tensor; over all places of an image it is a pooling."""
+    axes = tuple(sorted(a % len(x.shape) for a in ((axis,) if isinstance(axis, int) else axis or ())))
+    if not axes or axes[0] == 0:
         raise NotInMinicnn(
-            f"keras.ops.{name} of a model's tensor is taken over all places of an image: axis=(1, 2). Received: {axis}",
+            f"keras.ops.{name} of a model's tensor keeps the samples apart: axis=-1, axis=(1, 2) and the like. "
+            f"Received: {axis}",
             name=name,
         )
-    return getattr(layers, f"{_POOLINGS[name]}{len(axes)}D")(keepdims=keepdims)(x)
+    if name in _POOLINGS and axes == tuple(range(1, len(x.shape) - 1)):
+        return getattr(layers, f"{_POOLINGS[name]}{len(axes)}D")(keepdims=keepdims)(x)
+    on_arrays = getattr(np, _RENAMED.get(name, name))
+    return layers.Lambda(lambda t: on_arrays(t, axis=axes, keepdims=bool(keepdims)))(x)
 
 
 def cast(x: Any, dtype: Any) -> Any:

@@ -1,6 +1,10 @@
 """How notebooks import: every old and new path, with ``minicnn`` in the place of ``tensorflow``."""
 
+import importlib
+
 import pytest
+
+from minicnn import keras
 
 LINES = {
     "sequential": "from minicnn.keras.models import Sequential, Model, load_model, model_from_json, clone_model",
@@ -68,3 +72,41 @@ MISSING = {
 def test_what_is_not_there_is_said(line):
     with pytest.raises(ImportError, match=MISSING[line]):
         exec(line, {})
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("src.legacy.preprocessing.image", "ImageDataGenerator"),
+        ("src.layers", "Dense"),
+        ("src.layers.convolutional.conv2d_transpose", "Conv2DTranspose"),
+        ("src.callbacks", "EarlyStopping"),
+        ("src.models.sequential", "Sequential"),
+        ("src.datasets.mnist", "load_data"),
+        ("api.utils", "image_dataset_from_directory"),
+        ("api.layers", "Conv2D"),
+        ("api.preprocessing.image", "load_img"),
+        ("layers.preprocessing.image_preprocessing", "Rescaling"),
+        ("mixed_precision.experimental", "Policy"),
+    ],
+)
+def test_files_of_keras(path, name):
+    assert callable(getattr(importlib.import_module(f"minicnn.keras.{path}"), name))
+
+
+def test_what_is_in_no_file_of_keras():
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("minicnn.keras.src.nothing")
+
+
+def test_mixed_precision_changes_nothing():
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    assert keras.mixed_precision.global_policy().name == "float32"
+    assert keras.mixed_precision.Policy("mixed_bfloat16").compute_dtype == "float32"
+    with pytest.raises(ValueError, match="policy"):
+        keras.mixed_precision.set_global_policy("int8")
+
+
+def test_to_categorical_of_keras_2():
+    rows = keras.utils.to_categorical([0, 2], num_classes=3, dtype="float64")
+    assert rows.dtype == "float64" and rows.tolist() == [[1, 0, 0], [0, 0, 1]]

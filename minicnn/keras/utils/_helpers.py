@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from minicnn import utils
 from minicnn.data import Dataset
 from minicnn.layers.base import register as register_layer
 
@@ -190,3 +192,9 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
         return thing
 
     return decorate
+
+
+def to_categorical(x: ArrayLike, num_classes: int | None = None, dtype: str | None = None) -> np.ndarray:
+    """`minicnn.utils.to_categorical`, in Keras 2's `dtype`; default: float32."""
+    rows = utils.to_categorical(x, num_classes)
+    return rows if dtype is None else rows.astype(dtype)

@@ -91,11 +91,12 @@ FLOORS = {
     ),
     "minicnn.losses": (
         ("function_loss", "further"),
-        ("hinge", "overlap", "probabilities", "regression"),
+        ("hinges", "overlap", "probabilities", "regression"),
         ("binary",),
         ("crossentropy", "elementwise", "no_loss"),
         ("base",),
         ("functions", "reductions"),
+        ("of_records",),
         ("of_calls",),
         ("targets",),
         ("label_advice",),

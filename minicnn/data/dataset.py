@@ -13,6 +13,7 @@ from minicnn import random
 from minicnn.checks import check_positive_int
 from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_most, counted, shortest
 from minicnn.data.elements import (
+    EagerCount,
     Element,
     applied,
     arrays_from,
@@ -383,9 +384,9 @@ class Dataset:
             initial_state = reduce_func(initial_state, element)
         return initial_state
 
-    def cardinality(self, name: str | None = None) -> np.int64:
+    def cardinality(self, name: str | None = None) -> EagerCount:
         """How many elements there are; INFINITE_CARDINALITY or UNKNOWN_CARDINALITY where that is so."""
-        return np.int64(self._cardinality)
+        return EagerCount(self._cardinality)
 
     def __len__(self) -> int:
         if self._cardinality < 0:

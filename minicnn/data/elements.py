@@ -25,6 +25,14 @@ class EagerArray(np.ndarray):
         return item if isinstance(item, np.ndarray) else np.asarray(item).view(EagerArray)
 
 
+class EagerCount(np.int64):
+    """A whole number with ``.numpy()``."""
+
+    def numpy(self) -> np.int64:
+        """The number as NumPy has it."""
+        return np.int64(self)
+
+
 def map_leaves(function: Callable[..., Any], *elements: Element) -> Element:
     """The structure of `elements`, which all have the same, with function(leaf, …) in place of their leaves.
 

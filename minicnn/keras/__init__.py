@@ -11,7 +11,18 @@ __version__ = "3.15.1"  # of the Keras whose names these are
 
 _MODULES = (
     *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "initializers"),
-    *("layers", "losses", "metrics", "models", "ops", "optimizers", "preprocessing", "random", "regularizers"),
+    *(
+        "layers",
+        "losses",
+        "metrics",
+        "mixed_precision",
+        "models",
+        "ops",
+        "optimizers",
+        "preprocessing",
+        "random",
+        "regularizers",
+    ),
     *("saving", "utils", "wrappers"),
 )
 _FROM = {

@@ -16,6 +16,7 @@ from minicnn.keras import initializers as initializers
 from minicnn.keras import layers as layers
 from minicnn.keras import losses as losses
 from minicnn.keras import metrics as metrics
+from minicnn.keras import mixed_precision as mixed_precision
 from minicnn.keras import models as models
 from minicnn.keras import ops as ops
 from minicnn.keras import optimizers as optimizers

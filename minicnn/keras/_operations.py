@@ -71,6 +71,7 @@ _WITH_OPTIONS = {  # function → layer, and what it calls the arguments behind 
 _POWERS = {"square": 2.0, "sqrt": 0.5, "reciprocal": -1.0}
 _ELEMENTARY = {"abs", "absolute", "ceil", "cos", "floor", "log", "round", "sign", "sin"}
 _POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
+_REDUCTIONS = ("mean", "max", "min", "sum", "var", "std")
 
 
 def is_symbolic(x: object) -> bool:
@@ -120,10 +121,8 @@ def _of_tensors(name, *args, **kwargs):
         return layers.Reshape(tuple(shape)[1:])(args[0])
     if name == "transpose":
         return _transposed(*args, **kwargs)
-    if name in ("mean", "sum"):
+    if name in _REDUCTIONS:
         return _reduced(name, *args, **kwargs)
-    if name == "max" and _is_of_places(*args, **kwargs):
-        return _pooled(name, *args, **kwargs)
     if name in _WITH_OPTIONS and len(args) + len(kwargs) > 1:
         class_name, *order = _WITH_OPTIONS[name]
         config = {**dict(zip(order, args[1:], strict=False)), **kwargs}
@@ -179,32 +178,24 @@ def _merged(name, first, second):
     return getattr(second, f"__r{_OPERATORS[name]}__")(first)
 
 
-def _is_of_places(x, axis=None, keepdims=False):
-    """Whether the axes are those of an image's places."""
-    axes = sorted(a % len(x.shape) for a in ((axis,) if isinstance(axis, int) else axis or ()))
-    return axes == list(range(1, len(x.shape) - 1)) and len(axes) in (1, 2)
-
-
 def _reduced(name, x, axis=None, keepdims=False):
-    """A mean or sum over axes of each sample; over all samples it is a part of a loss."""
+    """A mean, sum or extreme over axes of each sample; a mean or sum over all samples is a part of a loss."""
     given = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    axes = sorted(a % x.ndim for a in given)
-    if axes == list(range(x.ndim)):
+    axes = tuple(sorted(a % x.ndim for a in given))
+    if name in ("mean", "sum") and axes == tuple(range(x.ndim)):
         return BatchScalar(x, name)
     if 0 in axes:
         raise NotInMinicnn(
-            f"keras.ops.{name} of a model's tensor goes over axes of each sample, or over all numbers of all samples, "
-            f"which is a part of a loss. Received: axis={axis}",
+            f"keras.ops.{name} of a model's tensor keeps the samples apart: axis=-1, axis=(1, 2) and the like; a mean "
+            f"or sum of all numbers of all samples is a part of a loss. Received: axis={axis}",
             name=name,
         )
-    if name == "mean" and axes == list(range(1, x.ndim - 1)) and len(axes) in (1, 2):
-        return _pooled(name, x, axes, keepdims)
-    return layers.Reduce(name, axes, keepdims)(x)
-
-
-def _pooled(name, x, axis=None, keepdims=False):
-    """A mean or maximum over all places of an image."""
-    return getattr(layers, f"{_POOLINGS[name]}{len(x.shape) - 2}D")(keepdims=keepdims)(x)
+    if name in _POOLINGS and axes == tuple(range(1, x.ndim - 1)) and len(axes) in (1, 2):
+        return getattr(layers, f"{_POOLINGS[name]}{len(axes)}D")(keepdims=keepdims)(x)
+    if name in ("mean", "sum"):
+        return layers.Reduce(name, axes, keepdims)(x)
+    on_arrays = getattr(np, _RENAMED.get(name, name))
+    return layers.Lambda(lambda t: on_arrays(t, axis=axes, keepdims=bool(keepdims)))(x)
 
 
 def cast(x: Any, dtype: Any) -> Any:

@@ -15,7 +15,8 @@ _LAYER_MODULES = (
     *("activation", "advanced_activations", "attention", "convolutional", "core", "embeddings", "local", "merge"),
     *("merging", "noise", "normalization", "pooling", "recurrent", "regularization", "reshaping", "wrappers"),
     *("convolutional_recurrent", "normalization.batch_normalization", "preprocessing", "experimental"),
-    *("experimental.preprocessing", "core.dense", "pooling.max_pooling2d", "convolutional.conv2d"),
+    *("experimental.preprocessing", "core.dense", "pooling.max_pooling2d", "convolutional.conv2d", "preprocessing"),
+    *("preprocessing.image_preprocessing", "preprocessing.normalization"),
 )
 # Path below keras → the one of today.
 _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
@@ -27,6 +28,7 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
     "engine.sequential": "models",
     "engine.functional": "models",
     "legacy": "layers",
+    "mixed_precision.experimental": "mixed_precision",
     "legacy.layers": "layers",
     "models.sequential": "models",
     "objectives": "losses",
@@ -50,10 +52,29 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
 }
 
 
+# Where Keras 3 keeps its files, and names for the public: scripts that an editor completed import from there.
+_INSIDE = ("src", "api")
+_MODULES = (
+    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "initializers"),
+    *("layers", "losses", "metrics", "models", "ops", "optimizers", "random", "regularizers", "saving", "utils"),
+)
+
+
 def old_path(path: str) -> str | None:
-    """``keras.layers`` for ``keras.layers.core``; None for a path that is no older one."""
-    today = _OLD_PATHS.get(path.removeprefix("keras."))
+    """``keras.layers`` for ``keras.layers.core`` and ``keras.src.layers.core.dense``; None for a path of today."""
+    path = path.removeprefix("keras.")
+    if path.partition(".")[0] in _INSIDE:
+        return _inside(path.split(".")[1:])
+    today = _OLD_PATHS.get(path)
     return None if today is None else f"keras.{today}"
+
+
+def _inside(parts):
+    """Where the names of a file of Keras's own are; None for a module that it does not have."""
+    parts = parts[1:] if parts[:1] == ["legacy"] else parts
+    if parts and parts[0] not in (*_MODULES, "preprocessing"):
+        return None
+    return ".".join(["keras", *parts[: 2 if parts[:1] in (["datasets"], ["preprocessing"]) else 1]])
 
 
 class _OldModule(ModuleType):
@@ -61,7 +82,7 @@ class _OldModule(ModuleType):
 
     def __getattr__(self, name):
         path = f"{self.__name__.removeprefix('minicnn.')}.{name}"
-        if old_path(path):
+        if old_path(path) and path.split(".")[1] not in _INSIDE:
             return import_module(f"minicnn.{path}")
         return getattr(self._today(), name)
 

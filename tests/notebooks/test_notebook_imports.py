@@ -1,7 +1,10 @@
 """How notebooks import: every old and new path, with ``minicnn`` in the place of ``tensorflow``."""
 
+import importlib
+
 import pytest
 
+from minicnn import keras
 from minicnn.keras import _missing
 
 LINES = {
@@ -104,7 +107,7 @@ def test_what_is_not_there_is_said_when_it_is_used(line):
     use, sentence = MISSING[line]
     names = {}
     exec(line, names)
-    with pytest.raises(ImportError, match=sentence):
+    with pytest.raises((ImportError, AttributeError), match=sentence):
         exec(use, names)
 
 
@@ -112,3 +115,41 @@ def test_an_import_of_what_is_not_there_warns():
     _missing._said.clear()
     with pytest.warns(UserWarning, match="minicnn has no LSTM: .*only imported"):
         exec("from minicnn.keras.layers import Dense, LSTM; assert not isinstance(Dense(1), LSTM)", {})
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("src.legacy.preprocessing.image", "ImageDataGenerator"),
+        ("src.layers", "Dense"),
+        ("src.layers.convolutional.conv2d_transpose", "Conv2DTranspose"),
+        ("src.callbacks", "EarlyStopping"),
+        ("src.models.sequential", "Sequential"),
+        ("src.datasets.mnist", "load_data"),
+        ("api.utils", "image_dataset_from_directory"),
+        ("api.layers", "Conv2D"),
+        ("api.preprocessing.image", "load_img"),
+        ("layers.preprocessing.image_preprocessing", "Rescaling"),
+        ("mixed_precision.experimental", "Policy"),
+    ],
+)
+def test_files_of_keras(path, name):
+    assert callable(getattr(importlib.import_module(f"minicnn.keras.{path}"), name))
+
+
+def test_what_is_in_no_file_of_keras():
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("minicnn.keras.src.nothing")
+
+
+def test_mixed_precision_changes_nothing():
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    assert keras.mixed_precision.global_policy().name == "float32"
+    assert keras.mixed_precision.Policy("mixed_bfloat16").compute_dtype == "float32"
+    with pytest.raises(ValueError, match="policy"):
+        keras.mixed_precision.set_global_policy("int8")
+
+
+def test_to_categorical_of_keras_2():
+    rows = keras.utils.to_categorical([0, 2], num_classes=3, dtype="float64")
+    assert rows.dtype == "float64" and rows.tolist() == [[1, 0, 0], [0, 0, 1]]

@@ -120,3 +120,28 @@ def test_a_loss_made_of_one_trains_as_that_one(masks):
         keras.utils.set_random_seed(4)
         trained.append(segmenter(loss).fit(x, y, epochs=3, verbose=0, shuffle=False).history["loss"])
     np.testing.assert_allclose(trained[0], trained[1], rtol=1e-4)
+
+
+def test_activations_and_counts_have_numpy(small):
+    x, _ = small
+    rows = keras.activations.softmax(x[:, 0, :, 0]).numpy()
+    np.testing.assert_allclose(rows.sum(-1), 1, rtol=1e-5)
+    batches = mc.data.Dataset.from_tensor_slices(x).batch(4)
+    count = mc.data.experimental.cardinality(batches)
+    assert count.numpy() == 8 and len(batches.take(count // 4)) == 2
+    assert mc.data.experimental.AUTOTUNE == mc.data.AUTOTUNE
+
+
+def test_channels_as_attention_pools_them(small):
+    x, _ = small
+    inputs = keras.Input((8, 8, 1))
+    features = layers.Conv2D(4, 3, padding="same")(inputs)
+    mean = keras.ops.mean(features, axis=-1, keepdims=True)
+    most = layers.Lambda(lambda t: K.max(t, axis=3, keepdims=True))(features)
+    pooled = layers.Concatenate(axis=-1)([mean, most])
+    model = keras.Model(inputs, [features, pooled])
+    values, both = model.predict(x, verbose=0)
+    assert model.output_shape[1] == (None, 8, 8, 2)
+    np.testing.assert_allclose(both, np.stack([values.mean(-1), values.max(-1)], -1), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ImportError, match="keeps the samples apart"):
+        keras.ops.mean(features, axis=0)

@@ -6,6 +6,7 @@ from typing import Any
 from minicnn import activations as _core
 from minicnn.graph import Tensor
 from minicnn.keras import _operations
+from minicnn.keras._eager import eager
 from minicnn.keras._names import lookup, public_names
 from minicnn.layers.activations import stands_for
 
@@ -17,7 +18,7 @@ def _either(function):
     def activation(x: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(x, Tensor | _operations.Recorded):
             return _operations.either(function.__name__)(x, *args, **kwargs)
-        return function(x, *args, **kwargs)
+        return eager(function(x, *args, **kwargs))
 
     stands_for(activation)
     return activation

@@ -104,6 +104,8 @@ class Step:
         out there.
     has_penalty : bool
         Whether `penalty` gives a part of the loss, whose gradient `backward` adds.
+    draws_anew : bool
+        Whether it may draw random numbers outside of training, too, other ones each time.
     """
 
     uses_input: bool = True
@@ -111,6 +113,7 @@ class Step:
     is_view: bool = False
     only_in_training: bool = False
     has_penalty: bool = False
+    draws_anew: bool = False
 
     @property
     def weights(self) -> list[Weight]:

@@ -27,9 +27,7 @@ from minicnn.data.elements import (
 from minicnn.data.reading import NumpyIterator, mapped, read_ahead
 from minicnn.processors import default_threads
 
-AUTOTUNE = -1
-"""As a number of threads or of elements to read ahead: what suits the machine."""
-
+AUTOTUNE = -1  # as a number of threads or of elements to read ahead: what suits the machine
 _AHEAD = 2  # elements that prefetch(AUTOTUNE) reads ahead
 
 

@@ -22,9 +22,9 @@ class NoAttribute(AttributeError):
 def _is_imported() -> bool:
     """Whether the line that looks a name up is ``from … import …``, which hides the sentence of an AttributeError."""
     frame = sys._getframe()
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith("minicnn.keras._"):
+    while frame.f_globals.get("__name__", "").startswith("minicnn.keras._") or frame.f_code.co_name == "__getattr__":
         frame = frame.f_back  # to whoever asks the module
-    if frame.f_globals["__name__"] == "importlib._bootstrap":  # which looks before it tries a module of the name
+    if frame.f_globals.get("__name__") == "importlib._bootstrap":  # which looks before it tries a module of the name
         return True
     return frame.f_code.co_code[frame.f_lasti] == dis.opmap["IMPORT_FROM"]
 

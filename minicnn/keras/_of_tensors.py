@@ -26,6 +26,7 @@ class Computed(Layer):
     """
 
     holds_code = True
+    draws_anew = True
 
     def __init__(self, function: Callable[..., Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -122,7 +123,7 @@ FORMULAS |= {"MSE": FORMULAS["mse"], "MAE": FORMULAS["mae"]}
 """Keras's functions of losses, as they are differentiated."""
 
 
-def of_anything(name: str, on_arrays: Any) -> Callable[..., Any]:
+def of_anything(name: str, on_arrays: Any, module: str) -> Callable[..., Any]:
     """A loss function, of arrays, of recorded arrays, or of a model's tensors.
 
     Parameters
@@ -131,16 +132,22 @@ def of_anything(name: str, on_arrays: Any) -> Callable[..., Any]:
         Of `FORMULAS`.
     on_arrays : callable
         The function of arrays, whose other attributes the result has.
+    module : str
+        Where it is found by its name.
     """
-    return _LossFunction(name, on_arrays)
+    return _LossFunction(name, on_arrays, module)
 
 
 class _LossFunction:
     """A loss function that also takes what has no values yet."""
 
-    def __init__(self, name, on_arrays):
-        self.__name__, self.__doc__ = name, on_arrays.__doc__
+    def __init__(self, name, on_arrays, module):
+        self.__name__, self.__doc__, self.__module__ = name, on_arrays.__doc__, module
         self._on_arrays = on_arrays
+
+    def __reduce__(self) -> str:
+        """Copies and pickles are the function itself."""
+        return self.__name__
 
     def __getattr__(self, name):
         if name == "_on_arrays":

@@ -198,6 +198,8 @@ class Layer(layers.Layer, metaclass=Translated):
 class _Called(Step):
     """What runs a layer's `call` on arrays, and goes back through it."""
 
+    draws_anew = True
+
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
 

@@ -43,6 +43,7 @@ class Lambda(Layer):
     """
 
     holds_code = True
+    draws_anew = True
     input_count: int | None = None
 
     def __init__(

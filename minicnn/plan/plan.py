@@ -89,8 +89,8 @@ class Plan:
 
     @property
     def acts_as_in_training(self) -> bool:
-        """Whether any step does what it does in training."""
-        return self.training or any(place.training for place in self.places)
+        """Whether any step does what it does in training, or draws random numbers as if."""
+        return self.training or any(place.training or place.step.draws_anew for place in self.places)
 
     def bind(self, count: int) -> "BoundPlan":
         """The plan's arrays for a batch of `count` samples, as a `BoundPlan`; made once for each count."""

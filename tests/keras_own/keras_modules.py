@@ -125,11 +125,20 @@ class Ops(Names):
         return lambda *args, **kwargs: function(*map(plain, args), **kwargs)
 
 
-def KerasTensor(shape, dtype="float32", sparse=False, ragged=False, **_):
-    """A symbolic tensor: the model's input of this shape."""
-    if sparse or ragged:
-        raise unittest.SkipTest("absent: sparse and ragged tensors")
-    return keras.Input(batch_shape=tuple(shape), dtype=dtype)
+class Symbolic(type):
+    """Of the class `KerasTensor`: what it makes is minicnn's input of a model, what is one of it minicnn's tensor."""
+
+    def __call__(cls, shape, dtype="float32", sparse=False, ragged=False, **_):
+        if sparse or ragged:
+            raise unittest.SkipTest("absent: sparse and ragged tensors")
+        return keras.Input(batch_shape=tuple(shape), dtype=dtype)
+
+    def __instancecheck__(cls, instance):
+        return keras.ops.is_keras_tensor(instance)
+
+
+class KerasTensor(metaclass=Symbolic):
+    """A symbolic tensor."""
 
 
 def set_floatx(dtype):
@@ -164,6 +173,7 @@ random = Names(
     ),
     randint=lambda shape, minval, maxval, dtype="int32", **_: generator.integers(minval, maxval, shape, dtype),
 )
+ops.random = random
 backend = Names(
     "keras.backend",
     (keras.backend, ops),

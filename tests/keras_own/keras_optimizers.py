@@ -118,6 +118,13 @@ class Driven:
 
     def _of_slot(self, slot):
         """A state vector, variable by variable."""
+        if self._variables is None:  # a model's: its state lies there
+            engine = self.owner().engine
+            state, places = engine.optimizer_state, engine.store.trainable_segments()
+            return [
+                Variable(BACKEND.to_host(state[slot])[place].reshape(weight.shape))
+                for weight, place in zip(self.owner().trainable_weights, places, strict=True)
+            ]
         vector = BACKEND.to_host(self._state[slot])
         places = zip(self._slices, self._variables, strict=True)
         return [Variable(vector[place].reshape(variable.shape)) for place, variable in places]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from minicnn import losses as _core
@@ -49,10 +50,10 @@ def get(identifier: Any) -> Any:
         return None
     loss = _core.get(identifier)
     if isinstance(identifier, str) and identifier.islower():
-        return getattr(_core, snake_case(type(loss).__name__))
+        return getattr(sys.modules[__name__], snake_case(type(loss).__name__))
     return loss
 
 
 __getattr__ = eager_names(lookup(__name__, ["minicnn.losses"], names=_NAMES, old=_OLD), __name__)
-globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__)) for name in FORMULAS})
+globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})
 __all__ = sorted({*public_names(_core), *_FUNCTIONS})

@@ -39,5 +39,5 @@ def get(identifier: Any) -> Any:
 
 
 __getattr__ = eager_names(lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD), __name__)
-globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__)) for name in FORMULAS})
+globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})
 __all__ = sorted({*public_names(_core), *_FUNCTIONS})

@@ -1,0 +1,299 @@
+"""What Keras's own tests ask for and few other tests do; the expected values are worked out with NumPy alone."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import keras
+from minicnn.errors import NonFiniteError
+
+WEIGHTLESS = sorted(set(mc.layers.CLASSES) - {"InputLayer"})
+
+
+@pytest.fixture
+def rng():
+    seed = np.random.SeedSequence().entropy
+    print("seed", seed)
+    return np.random.default_rng(seed)
+
+
+# -------------------------------------------------------------------------------------------------------------- layers
+
+
+@pytest.mark.parametrize("name", WEIGHTLESS)
+def test_a_layer_is_built_from_the_start_if_it_has_no_weights(name):
+    example, shapes = next(iter(mc.layers.CLASSES[name].examples()))
+    config = example.get_config()
+    example.build_for(tuple(shapes))
+    assert getattr(keras.layers, name).from_config(config).built == (not example.weights)
+
+
+def test_a_subclass_with_a_build_of_its_own_is_not_built():
+    class Own(keras.layers.ReLU):
+        def build(self, input_shapes):
+            return super().build(input_shapes)
+
+    assert not Own().built
+
+
+def test_built_may_be_assigned():
+    class Own(keras.layers.Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+            self.built = True
+
+        def call(self, x):
+            return x * self.scale
+
+    layer = Own()
+    assert np.array_equal(layer(np.full((2, 3), 5.0)), np.full((2, 3), 5.0))
+    assert layer.built and len(layer.weights) == 1
+
+
+def test_the_penalty_on_outputs_is_among_the_losses_after_a_call(rng):
+    x = rng.normal(size=(4, 3)).astype("float32")
+    dense = keras.layers.Dense(2, activity_regularizer=keras.regularizers.L1(0.1), kernel_regularizer="l2")
+    y = dense(x)
+    kernel = dense.kernel.numpy()
+    assert np.allclose(dense.losses, [0.01 * (kernel**2).sum(), 0.1 * np.abs(y).sum() / 4], rtol=1e-5)
+    layer = keras.layers.ActivityRegularization(l1=0.2, l2=0.3)
+    assert layer.losses == []
+    layer(np.full((1,), 2.0))
+    assert np.allclose(layer.losses, [0.2 * 2 + 0.3 * 4])
+    layer(np.zeros((0, 5)))
+    assert layer.losses == [0]
+
+
+def test_symbolic_tensors_have_a_dtype():
+    assert keras.Input((3,)).dtype == "float32"
+    assert keras.layers.Dense(2)(keras.Input((3,))).dtype == "float32"
+
+
+@pytest.mark.parametrize("wrong", [(1,), (1, 2, 3), "1"])
+@pytest.mark.parametrize("layer", [keras.layers.ZeroPadding1D, keras.layers.Cropping1D])
+def test_ends_of_rows_are_a_number_or_a_pair(layer, wrong):
+    with pytest.raises(ValueError):
+        layer(wrong)
+
+
+@pytest.mark.parametrize("layer", ["LayerNormalization", "RMSNormalization", "UnitNormalization"])
+@pytest.mark.parametrize("wrong", [{"axis": -1}, "1", 1.5, [0.5]])
+def test_an_axis_is_an_integer_or_several(layer, wrong):
+    if layer == "RMSNormalization" and isinstance(wrong, list):
+        wrong = None
+    with pytest.raises(TypeError, match="integer"):
+        getattr(keras.layers, layer)(axis=wrong)
+
+
+@pytest.mark.parametrize("argument", ["negative_slope", "threshold"])
+def test_numbers_of_relu_are_not_none(argument):
+    with pytest.raises((ValueError, TypeError), match=argument):
+        keras.layers.ReLU(**{argument: None})
+
+
+def test_moments_of_a_normalization_have_the_form_in_which_they_meet_samples():
+    layer = keras.layers.Normalization(axis=(1, 2), mean=np.arange(5.0), variance=np.full(5, 4.0))
+    layer.build((2, 7, 5, 3))
+    assert layer.mean.shape == layer.variance.shape == (1, 7, 5, 1)
+    assert np.array_equal(layer.mean, np.broadcast_to(np.arange(5.0).reshape(1, 1, 5, 1), (1, 7, 5, 1)))
+    assert np.array_equal(layer.variance, np.full((1, 7, 5, 1), 4.0))
+    x = np.ones((2, 7, 5, 3))
+    assert np.allclose(layer(x), (x - np.arange(5.0).reshape(1, 1, 5, 1)) / 2)
+
+
+def test_numbers_alone_have_no_order_of_channels():
+    flat = keras.layers.Flatten(data_format="channels_first")
+    assert np.array_equal(flat(np.arange(3.0)), [[0], [1], [2]])
+    model = keras.Sequential([keras.Input(()), keras.layers.Flatten(data_format="channels_first")])
+    assert np.array_equal(model.predict(np.arange(3.0), verbose=0), [[0], [1], [2]])
+
+
+@pytest.mark.parametrize("name", ["RandomBrightness", "RandomContrast"])
+def test_random_pixels_with_channels_first(rng, name):
+    images = rng.uniform(0, 255, (3, 5, 4, 2)).astype("float32")
+    last, first = (getattr(keras.layers, name)(0.4, seed=3, data_format=f"channels_{w}") for w in ("last", "first"))
+    mc.utils.set_random_seed(1)
+    expected = last(images, training=True)
+    assert not np.allclose(expected, images)
+    mc.utils.set_random_seed(1)
+    result = first(np.moveaxis(images, -1, 1), training=True)
+    assert np.allclose(np.moveaxis(result, 1, -1), expected, atol=1e-4)
+
+
+def test_the_output_shape_of_a_lambda_as_a_function():
+    def doubled(x):
+        return np.concatenate([np.asarray(x)] * 2, axis=1)
+
+    layer = keras.layers.Lambda(doubled, output_shape=lambda shape: (shape[0], 2 * shape[1]))
+    assert layer(keras.Input((3,))).shape == (None, 6)
+    assert layer.compute_output_shape((5, 3)) == (5, 6)
+
+
+def test_rsqrt(rng):
+    x = rng.uniform(0.5, 2, (2, 3))
+    assert np.allclose(keras.ops.rsqrt(x), x**-0.5)
+    y, gradient = x**-0.5, -0.5 * x**-1.5
+    recorded = mc.differentiation.Recorded(x)
+    result = keras.ops.rsqrt(recorded)
+    assert np.allclose(mc.differentiation.value_of(result), y)
+    assert np.allclose(mc.differentiation.gradients(result, np.ones_like(x), [recorded])[0], gradient)
+
+
+# ------------------------------------------------------------------------------------------------------------ training
+
+
+class Total(keras.losses.Loss):
+    """The sum of all outputs, as one number."""
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return keras.ops.sum(y_pred)
+
+
+def test_a_loss_may_be_one_number_for_a_batch(rng):
+    x = rng.normal(size=(6, 3)).astype("float32")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, kernel_initializer="zeros")])
+    model.compile(keras.optimizers.SGD(0.5), Total())
+    model.fit(x, np.zeros((6, 2)), batch_size=6, verbose=0)
+    assert np.allclose(model.get_weights()[0], -0.5 * np.repeat(x.sum(axis=0)[:, None], 2, axis=1), atol=1e-5)
+    assert np.allclose(model.get_weights()[1], -0.5 * 6)
+
+
+def forms_of_batches(a, b):
+    """The same two inputs, as a generator may give them."""
+    return {"tuple": (a, b), "list": [a, b], "dict": {"a": a, "b": b}}
+
+
+@pytest.mark.parametrize("form", ["tuple", "list", "dict"])
+@pytest.mark.parametrize("source", ["generator", "dataset", "sequence"])
+def test_a_subclass_learns_its_inputs_from_batches(rng, form, source):
+    a, b = rng.normal(size=(2, 4, 3)).astype("float32")
+    y = rng.normal(size=(4, 1)).astype("float32")
+
+    class Two(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+
+        def call(self, inputs):
+            first, second = inputs.values() if isinstance(inputs, dict) else inputs
+            return self.dense(keras.layers.Add()([first, second]))
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return forms_of_batches(a, b)[form], y
+
+    if source == "dataset":
+        pair = forms_of_batches(a, b)["dict" if form == "dict" else "tuple"]
+        data = mc.data.Dataset.from_tensor_slices((pair, y)).batch(4)
+    else:
+        data = Batches() if source == "sequence" else iter([(forms_of_batches(a, b)[form], y)])
+    model = Two()
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    model.fit(data, verbose=0)
+    expected = 2 / 4 * (a + b).T @ y  # one step from 0: -∂/∂w of the mean of (x·w - y)²
+    assert np.allclose(model.get_weights()[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [["mse"], {"y": "mse"}, {"y": ["mse"]}])
+def test_the_loss_of_an_output_may_stand_in_a_list(rng, loss):
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 1))
+    results = []
+    for given in ("mse", loss):
+        mc.utils.set_random_seed(0)
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, keras.layers.Dense(1, name="y")(inputs))
+        model.compile("sgd", given)
+        results.append(model.evaluate(x, y, verbose=0))
+    assert results[0] == results[1]
+
+
+# ------------------------------------------------------------------------------------------------------ names, objects
+
+
+@pytest.mark.parametrize("room", ["initializers", "losses", "metrics", "optimizers", "regularizers", "constraints"])
+def test_get_of_none_is_none(room):
+    assert getattr(keras, room).get(None) is None
+    with pytest.raises(ValueError):
+        getattr(keras, room).get("typo")
+
+
+def test_get_gives_the_functions_of_names():
+    assert keras.losses.get("mse") is keras.losses.mean_squared_error
+    assert keras.losses.get("mean_squared_error") is keras.losses.mean_squared_error
+    assert isinstance(keras.losses.get("MeanSquaredError"), keras.losses.MeanSquaredError)
+    assert keras.activations.get("relu") is keras.activations.relu
+    assert keras.activations.get(None) is keras.activations.linear
+    with pytest.raises(ValueError):
+        keras.activations.get("typo")
+
+
+def test_an_activation_by_name_in_a_layer_of_ones_own(rng):
+    class Own(keras.layers.Layer):
+        def __init__(self, activation):
+            super().__init__()
+            self.act = keras.activations.get(activation)
+
+        def call(self, x):
+            return self.act(x * 2)
+
+    x = rng.normal(size=(2, 3)).astype("float32")
+    assert np.allclose(Own("relu")(x), np.maximum(2 * x, 0))
+    assert np.allclose(Own(None)(x), 2 * x)
+    assert np.allclose(Own("sigmoid")(x), 1 / (1 + np.exp(-2 * x)), atol=1e-6)
+
+
+@pytest.mark.parametrize("function", [keras.losses.mean_squared_error, keras.metrics.binary_accuracy])
+def test_functions_are_pickled_by_their_names(function):
+    assert pickle.loads(pickle.dumps(function)) is function
+    assert copy.deepcopy(function) is function
+
+
+def test_the_sums_of_a_metric(rng):
+    y, p = rng.integers(0, 2, 20), rng.uniform(size=20)
+    above = p > 0.5
+    positives, hits = above.sum(), (above & (y == 1)).sum()
+    expected = {
+        "Precision": [hits, positives - hits],
+        "Recall": [hits, (y == 1).sum() - hits],
+        "FalsePositives": [positives - hits],
+        "MeanSquaredError": [((y - p) ** 2).sum(), 20],
+    }
+    for name, values in expected.items():
+        metric = getattr(keras.metrics, name)()
+        metric.update_state(y[:, None], p[:, None])
+        assert np.allclose([np.squeeze(v) for v in metric.variables], values), name
+
+
+def test_a_learning_rate_has_a_value():
+    optimizer = keras.optimizers.SGD(0.25)
+    assert optimizer.learning_rate.value == 0.25 == optimizer.learning_rate.value()  # in Keras 3; in Keras 2
+
+
+@pytest.mark.parametrize("callback", ["EarlyStopping", "ReduceLROnPlateau"])
+def test_what_watches_the_loss_needs_no_built_model(callback):
+    watcher = getattr(keras.callbacks, callback)(monitor="loss", patience=1)
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    watcher.set_model(model)
+    watcher.on_train_begin()
+    watcher.on_epoch_end(0, {"loss": 2.0})
+    watcher.on_epoch_end(1, {"loss": 1.0})
+    assert watcher.best == 1.0
+
+
+def test_the_learning_rate_in_a_history_is_a_number(rng):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.5)
+    history = model.fit(rng.normal(size=(4, 2)), np.ones((4, 1)), verbose=0, callbacks=[schedule])
+    assert history.history["learning_rate"] == [0.5] and type(history.history["learning_rate"][0]) is float
+
+
+def test_a_loss_that_is_not_finite_is_a_runtime_error():
+    assert issubclass(NonFiniteError, RuntimeError) and issubclass(NonFiniteError, ArithmeticError)

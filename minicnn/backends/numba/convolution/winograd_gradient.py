@@ -176,7 +176,8 @@ def _emit_taps(context, builder, signature, args):
 
 @inline
 def sum_tiles(
-    k: int,
+    first: int,
+    last: int,
     numbers: np.ndarray,
     gradients: np.ndarray,
     zeros: np.ndarray,
@@ -185,38 +186,44 @@ def sum_tiles(
     is_first: bool,
     sums: np.ndarray,
 ) -> None:
-    """sums += the matrix product of number k over a range of tiles; if they are the first, = instead."""
-    multiply(
-        Left(numbers, k * t.number_stride, t.channel_rows, t.number_rows),
-        Right(gradients, k * t.gradient_stride, t.gradient_rows),
-        Out(sums, k * t.sum_stride, t.sum_rows),
-        Span(tiles[0], tiles[1], 0, t.channels, t.filter_slots),
-        first=zeros,
-        accumulate=not is_first,
-        floor=floor_of(False, sums),
-    )
+    """sums += the matrix products of a range of the 36 over a range of tiles; if they are the first, = instead."""
+    for k in range(first, last):
+        multiply(
+            Left(numbers, k * t.number_stride, t.channel_rows, t.number_rows),
+            Right(gradients, k * t.gradient_stride, t.gradient_rows),
+            Out(sums, k * t.sum_stride, t.sum_rows),
+            Span(tiles[0], tiles[1], 0, t.channels, t.filter_slots),
+            first=zeros,
+            accumulate=not is_first,
+            floor=floor_of(False, sums),
+        )
 
 
 @inline
-def transform_tile(
+def transform_tiles(
     x: np.ndarray,
     start: int,
     dy: np.ndarray,
-    tile: int,
+    tiles: tuple[int, int],
     n: int,
     frames: tuple[Frame, Frame],
     t: Sums,
     numbers: np.ndarray,
     gradients: np.ndarray,
 ) -> None:
-    """Transform a tile of the image of x that begins at `start`, and of the framed dy, as the n-th of a group."""
+    """Transform a range of tiles of the image of x that begins at `start`, and of the framed dy, as the n-th and next.
+
+    (One call for many tiles: a call counts references to its arrays.)
+    """
     x_frame, dy_frame = frames
-    for c in range(0, t.channels, lanes_of(x)):
-        pixel, slot = start + t.x_starts[tile] + c, n * t.channel_slots + c
-        transform_inputs(x, pixel, x_frame.padded_row, t.channels, numbers, slot, t.number_stride)
-    for f in range(0, t.filters, lanes_of(x)):
-        pixel, slot = t.dy_starts[tile] + f, n * t.filter_slots + f
-        _transform_gradients(dy, pixel, dy_frame.padded_row, t.filters, gradients, slot, t.gradient_stride)
+    for tile in range(tiles[0], tiles[1]):
+        for c in range(0, t.channels, lanes_of(x)):
+            pixel, slot = start + t.x_starts[tile] + c, n * t.channel_slots + c
+            transform_inputs(x, pixel, x_frame.padded_row, t.channels, numbers, slot, t.number_stride)
+        for f in range(0, t.filters, lanes_of(x)):
+            pixel, slot = t.dy_starts[tile] + f, n * t.filter_slots + f
+            _transform_gradients(dy, pixel, dy_frame.padded_row, t.filters, gradients, slot, t.gradient_stride)
+        n += 1
 
 
 @inline
@@ -229,12 +236,13 @@ def _chunk(x, incoming, zeros, sums, dbias, images, x_frame, dy_frame, t):
     for image in range(images[0], images[1]):
         source, start = batch.framed_image(x_frame, x, image, padded)
         masked_image(dy_frame, incoming, image * dy_frame.rows * dy_frame.row_size, framed, t.filters, dbias)
-        for tile in range(t.tile_count):
-            transform_tile(source, start, framed, tile, n, (x_frame, dy_frame), t, numbers, gradients)
-            n += 1
-            if n == t.together or (image == images[1] - 1 and tile == t.tile_count - 1):
-                for k in range(TILE_NUMBERS):
-                    sum_tiles(k, numbers, gradients, zeros, (0, n), t, is_first, sums)
+        tile = 0
+        while tile < t.tile_count:
+            last = min(tile + t.together - n, t.tile_count)
+            transform_tiles(source, start, framed, (tile, last), n, (x_frame, dy_frame), t, numbers, gradients)
+            n, tile = n + last - tile, last
+            if n == t.together or (image == images[1] - 1 and tile == t.tile_count):
+                sum_tiles(0, TILE_NUMBERS, numbers, gradients, zeros, (0, n), t, is_first, sums)
                 n, is_first = 0, False
     restore_denormals(control)
 

@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.backends.numba.convolution.choice import MOST_ROUND_BYTES
 from minicnn.backends.numba.convolution.direct import product_time
 from minicnn.backends.numba.convolution.gradients import Masked, masked_image
-from minicnn.backends.numba.convolution.winograd_gradient import sum_tiles, sums_of, transform_back, transform_tile
+from minicnn.backends.numba.convolution.winograd_gradient import sum_tiles, sums_of, transform_back, transform_tiles
 from minicnn.backends.numba.convolution.winograd_transforms import TILE_NUMBERS, TILE_OUTPUTS
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
@@ -83,9 +83,8 @@ def _transform(task, x, incoming, current, tasks, x_frame, dy_frame, t):
         source, start = batch.framed_image(x_frame, x, image, padded)
         own_bias = current.bias_sums[image * t.filters : (image + 1) * t.filters]
         masked_image(dy_frame, incoming, image * dy_frame.rows * dy_frame.row_size, framed, t.filters, own_bias)
-        for tile in range(t.tile_count):
-            n = i * t.tile_count + tile
-            transform_tile(source, start, framed, tile, n, frames, t, current.numbers, current.gradients)
+        tiles, n = (0, t.tile_count), i * t.tile_count
+        transform_tiles(source, start, framed, tiles, n, frames, t, current.numbers, current.gradients)
     restore_denormals(control)
 
 
@@ -95,7 +94,7 @@ def _sum_number(k, current, zeros, t, sums):
     tiles = current.count * t.tile_count
     for begin in range(0, tiles, _TILES_TOGETHER):
         part, is_first = (begin, min(begin + _TILES_TOGETHER, tiles)), current.first == 0 and begin == 0
-        sum_tiles(k, current.numbers, current.gradients, zeros, part, t, is_first, sums)
+        sum_tiles(k, k + 1, current.numbers, current.gradients, zeros, part, t, is_first, sums)
 
 
 @parallel_kernel(uses=[MULTIPLY])

@@ -111,6 +111,7 @@ LEFT = {
     "ActivityPenalty": "a regularizer is a formula in NumPy, also one of the user's own",
     "AlphaDropout": "fills an array with ones, from which its mask is drawn",
     "ArgMax": "at the end of a model that is used, not trained",
+    "Concatenate": "up to 4,096 numbers, which NumPy has copied before a kernel is called; more have one",
     "Cropping2D": "copies rows: NumPy's memory copy",
     "Dot": "rare; a product of small matrices",
     "Dropout": "copies where the rate is 0, and fills an array with ones where the mask has another shape",

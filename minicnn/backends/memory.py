@@ -28,9 +28,10 @@ def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
 
 def constant(values: ArrayLike, like: Array) -> Array:
     """The values as an array of the kind and dtype of `like`, followed by as many readable bytes as `empty` leaves."""
-    array = np.zeros_like(like, shape=(np.size(values) + SLACK // like.itemsize,))[: np.size(values)]
-    array[...] = np.asarray(values, like.dtype, like=like).reshape(-1)
-    return array.reshape(np.shape(values))
+    values = np.asarray(values, like.dtype, like=like)
+    array = np.zeros_like(like, shape=(values.size + SLACK // like.itemsize,))[: values.size]
+    array[...] = values.reshape(-1)
+    return array.reshape(values.shape)
 
 
 def _aligned(allocate, shape, dtype):

@@ -56,11 +56,15 @@ class Inspector {
     return frames;
   }
 
-  /** The pixels that a number depends on; null for all of them. */
+  /** The pixels that a number depends on, which are the same whatever is drawn; null for all of them. */
   fieldOf(layer, index) {
-    const { network, values } = this.app;
-    const mask = receptiveField(network, values, layer.output, index);
-    return mask && Array.from(mask.keys()).filter((i) => mask[i]);
+    const key = `${layer.number} ${index}`;
+    if (this.field?.key !== key) {
+      const { network, values } = this.app;
+      const mask = receptiveField(network, values, layer.output, index);
+      this.field = { key, pixels: mask && Array.from(mask.keys()).filter((i) => mask[i]) };
+    }
+    return this.field.pixels;
   }
 
   /** Where a number of an inner value can be seen: it only moved since. */

@@ -93,7 +93,8 @@ class Inspector {
   #switch(layer, index) {
     if (!layer.filters) return null;
     const filter = index % layer.filters;
-    const key = this.app.network.isOff(layer, filter) ? "on" : "off";
+    const keys = layer.shape.length === 1 ? ["unitOff", "unitOn"] : ["off", "on"];
+    const key = keys[Number(this.app.network.isOff(layer, filter))];
     const onclick = () => this.app.toggleFilter(layer, filter);
     return element("button", { type: "button", className: "quiet", onclick }, say(key, { filter: filter + 1 }));
   }

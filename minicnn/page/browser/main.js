@@ -123,7 +123,7 @@ class App {
 
   #makeExamples() {
     byId("examplesChoice").hidden = !this.description.examples.length;
-    this.examples = this.description.examples.map((text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
+    this.examples = this.description.examples.map(readBytes);
     this.exampleButtons = this.examples.map((bytes, number) => {
       return element("button", { type: "button", className: "example", onclick: () => this.showExample(number) }, canvasOf(bytes, this.drawing.size));
     });
@@ -217,7 +217,7 @@ class App {
   #showResults() {
     for (const bars of this.results) bars.show(this.values[bars.output.value]);
     const best = this.results[0]?.best();
-    byId("glance").textContent = best ? `${best.name} · ${best.value}` : "";
+    write(byId("glance"), best ? `${best.name} · ${best.value}` : "");
   }
 
   // --------------------------------------------------------------------------------------- the magnifying glass

@@ -49,9 +49,17 @@ def opened(browser, path, **options):
     return page
 
 
-def wait_until(page, condition):
+def wait_until(page, condition, seconds=60):
     """Wait for an expression of JavaScript; Playwright's own way needs what a page's policy forbids, `eval`."""
-    page.evaluate(f"async () => {{ while (!({condition})) await new Promise(requestAnimationFrame); }}")
+    page.evaluate(
+        f"""async () => {{
+            const end = performance.now() + {1000 * seconds};
+            while (!({condition})) {{
+                if (performance.now() > end) throw new Error("it never came true");
+                await new Promise(requestAnimationFrame);
+            }}
+        }}"""
+    )
 
 
 def reference_values(model, x):

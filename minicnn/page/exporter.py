@@ -136,7 +136,7 @@ def _script(name):
 
 
 def _read(name):
-    return files(__package__).joinpath("browser", name).read_text(encoding="utf-8")
+    return files("minicnn.page").joinpath("browser", name).read_text(encoding="utf-8")
 
 
 def _hash(text):

@@ -40,15 +40,15 @@ class Bars {
     const order = Array.from(scores.keys());
     if (order.length > this.rows.length) order.sort((a, b) => scores[b] - scores[a]);
     const best = this.best();
-    this.verdict.textContent = best.name;
+    write(this.verdict, best.name);
     const most = this.isShare ? 1 : scores.reduce((largest, x) => Math.max(largest, Math.abs(x)), 1e-9);
     this.rows.forEach(({ row, name, value, bar }, n) => {
       const index = order[n];
-      name.textContent = this.app.className(this.output, index);
-      value.textContent = this.#text(scores[index]);
-      bar.style.width = `${Math.min(100, (100 * Math.abs(scores[index])) / most)}%`;
+      write(name, this.app.className(this.output, index));
+      write(value, this.#text(scores[index]));
+      bar.style.transform = `scaleX(${Math.min(1, Math.abs(scores[index]) / most)})`; // a width would cost a layout
       bar.className = scores[index] < 0 ? "bar negative" : "bar";
-      row.className = index === best.index ? "best" : "";
+      row.classList.toggle("best", index === best.index);
     });
   }
 }

@@ -16,6 +16,19 @@ const byId = (id) => document.getElementById(id);
 /** Gives an element new children. */
 const fill = (parent, ...children) => parent.replaceChildren(...children.flat().filter((child) => child !== null));
 
+/** Gives an element another text; one that is the same costs no layout. */
+function write(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+}
+
+/** The bytes of a base64 text. */
+function readBytes(text) {
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+}
+
 /** A function that is called at most once a frame, with what it was told last. */
 function oncePerFrame(act) {
   let waiting = false;

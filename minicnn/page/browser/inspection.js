@@ -56,11 +56,15 @@ class Inspector {
     return frames;
   }
 
-  /** The pixels that a number depends on; null for all of them. */
+  /** The pixels that a number depends on, which are the same whatever is drawn; null for all of them. */
   fieldOf(layer, index) {
-    const { network, values } = this.app;
-    const mask = receptiveField(network, values, layer.output, index);
-    return mask && Array.from(mask.keys()).filter((i) => mask[i]);
+    const key = `${layer.number} ${index}`;
+    if (this.field?.key !== key) {
+      const { network, values } = this.app;
+      const mask = receptiveField(network, values, layer.output, index);
+      this.field = { key, pixels: mask && Array.from(mask.keys()).filter((i) => mask[i]) };
+    }
+    return this.field.pixels;
   }
 
   /** Where a number of an inner value can be seen: it only moved since. */
@@ -89,7 +93,8 @@ class Inspector {
   #switch(layer, index) {
     if (!layer.filters) return null;
     const filter = index % layer.filters;
-    const key = this.app.network.isOff(layer, filter) ? "on" : "off";
+    const keys = layer.shape.length === 1 ? ["unitOff", "unitOn"] : ["off", "on"];
+    const key = keys[Number(this.app.network.isOff(layer, filter))];
     const onclick = () => this.app.toggleFilter(layer, filter);
     return element("button", { type: "button", className: "quiet", onclick }, say(key, { filter: filter + 1 }));
   }

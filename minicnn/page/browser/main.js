@@ -2,6 +2,7 @@
 
 const DIGIT_TWO = [[0.3, 0.34], [0.36, 0.23], [0.5, 0.18], [0.64, 0.24], [0.68, 0.37], [0.6, 0.52], [0.45, 0.66], [0.3, 0.8], [0.5, 0.8], [0.72, 0.79]];
 const CALM = 350; // milliseconds without a stroke after which the heat maps are computed
+const PATIENCE = 200; // milliseconds between two writings about a cell
 const WIDE = window.matchMedia("(min-width: 62rem)");
 
 class App {
@@ -112,6 +113,7 @@ class App {
     try {
       this.drawing.showPhoto(await createImageBitmap(file), this.isCentred);
     } catch {
+      clearTimeout(this.waiting); // the decision about the last drawing would take the message's place
       byId("saying").textContent = say("notAPicture");
       byId("saying").classList.remove("unseen");
       return;
@@ -121,7 +123,7 @@ class App {
 
   #makeExamples() {
     byId("examplesChoice").hidden = !this.description.examples.length;
-    this.examples = this.description.examples.map((text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
+    this.examples = this.description.examples.map(readBytes);
     this.exampleButtons = this.examples.map((bytes, number) => {
       return element("button", { type: "button", className: "example", onclick: () => this.showExample(number) }, canvasOf(bytes, this.drawing.size));
     });
@@ -168,7 +170,16 @@ class App {
     this.inputView.draw(this.values[this.network.inputValue], { low, high, colours: GREY });
     for (const card of this.cards) card.draw(this.values);
     this.#showResults();
-    if (this.selection) this.refreshSelection();
+    this.#refreshInTime();
+  }
+
+  /** What is written about a cell follows a drawing hand a few times a second, the pictures at every stroke. */
+  #refreshInTime() {
+    clearTimeout(this.refreshing);
+    if (!this.selection) return;
+    const wait = (this.lastRefresh ?? 0) + PATIENCE - performance.now();
+    if (wait <= 0) this.refreshSelection();
+    else this.refreshing = setTimeout(() => this.selection && this.refreshSelection(), wait);
   }
 
   /** The reader has stopped: say the decision, and explain it. */
@@ -206,7 +217,7 @@ class App {
   #showResults() {
     for (const bars of this.results) bars.show(this.values[bars.output.value]);
     const best = this.results[0]?.best();
-    byId("glance").textContent = best ? `${best.name} · ${best.value}` : "";
+    write(byId("glance"), best ? `${best.name} · ${best.value}` : "");
   }
 
   // --------------------------------------------------------------------------------------- the magnifying glass
@@ -234,6 +245,7 @@ class App {
 
   refreshSelection() {
     const { layer, index } = this.selection;
+    this.lastRefresh = performance.now();
     const open = byId("inspection").querySelector("details[open]") !== null;
     this.inspector.show(layer, index);
     if (open) byId("inspection").querySelectorAll("details").forEach((one) => { one.open = true; });

@@ -45,7 +45,7 @@ class ValueView {
       tiling.rows = Math.ceil(tiling.count / tiling.columns);
     } else {
       const side = Math.max(tiling.rows, tiling.columns);
-      const wanted = tiling.tiles === 1 ? 140 : tiling.tiles <= IN_A_ROW ? 84 : 58;
+      const wanted = tiling.tiles === 1 ? 140 : tiling.tiles <= IN_A_ROW ? clip(width / tiling.tiles - 8, 84, 128) : 58;
       const fits = Math.floor(width / tiling.columns);
       const inRow = Math.floor(width / (tiling.tiles * (tiling.columns + 1))); // all maps beside each other
       const most = tiling.tiles <= IN_A_ROW && inRow * side >= LEAST ? inRow : fits;
@@ -220,8 +220,8 @@ class Legend {
   }
 
   show({ low, high, colours }) {
-    this.low.textContent = written(low);
-    this.high.textContent = written(high);
+    write(this.low, written(low));
+    write(this.high, written(high));
     if (this.colours !== colours) this.bar.style.background = gradientOf(colours);
     this.colours = colours;
   }

@@ -293,7 +293,7 @@ def test_gradcheck_of_chains(name, backend, fuses, seed):
     if fuses and fused_pool:
         assert ran == {"conv2d_pool", "conv2d_pool_backward"}
     elif fused_pool:
-        assert {"conv2d", "conv2d_backward", "max_pool2d", "max_pool2d_backward"} == ran
+        assert {"conv2d", "conv2d_backward", "max_pool2d", "max_pool2d_backward"} == ran - {"pointwise"}  # ReLU alone
     assert all(ran_where_it_should(kernel, backend) for kernel in check.kernels)
 
 

@@ -109,6 +109,7 @@ def watch(ws):
 # Step → why NumPy computes a part of it, or all.
 LEFT = {
     "ActivityPenalty": "a regularizer is a formula in NumPy, also one of the user's own",
+    "AddLoss": "a part of the loss that a user's model computes: one number",
     "AlphaDropout": "fills an array with ones, from which its mask is drawn",
     "ArgMax": "at the end of a model that is used, not trained",
     "Concatenate": "up to 4,096 numbers, which NumPy has copied before a kernel is called; more have one",
@@ -123,6 +124,7 @@ LEFT = {
     "RandomBrightness": "pictures on their way in",
     "RandomContrast": "pictures on their way in",
     "RandomCrop": "pictures on their way in",
+    "Reduce": "what Keras's operators need; rare",
     "ReLU": "with a threshold, or a slope and a bound at once; rare",
     "Softmax": "over other axes than the last ones; rare",
     "SpatialDropout1D": "fills a row of ones, from which its mask is drawn",

@@ -302,7 +302,7 @@ LAYERS = {
         layers.ReLU,
         {"negative_slope": 0.25},
         lambda x: np.where(x < 0, 0.25 * x, x),
-        lambda x, dy: np.where(x <= 0, 0.25 * dy, dy),
+        lambda x, dy: np.where(x > 0, dy, 0.25 * dy),  # of NaN, too, as in PyTorch
     ),
     "LeakyReLU": (
         layers.LeakyReLU,

@@ -63,7 +63,8 @@ class Standalone:
         """`outputs`; the penalty on them is kept for `losses`."""
         regularizer = getattr(self, "activity_regularizer", None)
         if regularizer is not None:
-            self.output_penalty = float(regularizer.penalty(outputs)) / max(len(outputs), 1)
+            with np.errstate(under="ignore"):
+                self.output_penalty = float(regularizer.penalty(outputs)) / max(len(outputs), 1)
         return outputs
 
 

@@ -20,6 +20,7 @@ from keras_optimizers import Variable, optimizer_names, plain
 import minicnn as mc
 from minicnn import keras
 from minicnn.checks import check_number
+from minicnn.data.elements import EagerArray
 from minicnn.keras._missing import reason
 
 FROM_KERAS = (
@@ -105,14 +106,14 @@ def standardize_dtype(dtype):
 
 
 def tensor(x, dtype=None, **_):
-    """An array, in 32 bits unless told, as Keras's on jax and torch."""
+    """An array, in 32 bits unless told, as Keras's on jax and torch; of the class that calls of layers return."""
     if keras.ops.is_keras_tensor(x):
         return x
     x = np.asarray(plain(x))
     dtype = standardize_dtype(dtype or {"float64": "float32", "int64": "int32"}.get(x.dtype.name, x.dtype))
     if dtype == "bfloat16":
         raise unittest.SkipTest("absent: bfloat16")
-    return x.astype(dtype)
+    return x.astype(dtype).view(EagerArray)
 
 
 class Ops(Names):

@@ -454,3 +454,25 @@ def test_an_initializer_takes_a_seed_generator(name):
 def test_a_mode_that_does_not_exist_is_auto_with_a_warning(make):
     with pytest.warns(UserWarning, match="'unknown' is unknown"):
         assert make().mode == "auto"
+
+
+def test_an_input_layer_takes_a_size_of_batches_and_knows_its_tensor():
+    layer = keras.layers.InputLayer(batch_shape=(None, 3), sparse=False)
+    model = keras.Model(layer.output, keras.layers.ReLU()(layer.output))
+    assert np.array_equal(model.predict(np.array([[-1.0, 0.0, 2.0]])), [[0.0, 0.0, 2.0]])
+    stack = keras.Sequential([keras.layers.InputLayer(shape=(4,), batch_size=2), keras.layers.ReLU()])
+    assert stack.input_shape == (None, 4) and layer.batch_shape == (None, 3)
+    for wrong in ({"shape": (3,)}, {"batch_size": 2}):
+        with pytest.raises(ValueError, match="batch_shape"):
+            keras.layers.InputLayer(batch_shape=(None, 3), **wrong)
+    with pytest.raises(TypeError, match="sparse"):
+        keras.layers.InputLayer(shape=(3,), sparse=True)
+
+
+def test_inputs_in_the_models_form_are_not_warned_of(rng, recwarn):
+    model, x = _two_inputs(), rng.normal(size=(2, 3)).astype("float32")
+    model.compile("sgd", {"sum": "mse", "dense": "mse"})
+    data, targets = {"y": x, "x": x}, {"sum": x, "dense": x[:, :2]}
+    model(data), model.predict(data, verbose=0), model.predict_on_batch(data)
+    model.fit(data, targets, validation_data=(data, targets), verbose=0)
+    assert not [w for w in recwarn if "structure" in str(w.message)]

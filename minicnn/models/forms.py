@@ -95,7 +95,12 @@ class InForm(Layer):
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """Call on tensors or arrays in the form of the model's inputs; returns its outputs in theirs."""
-        outputs = super().__call__(self.inputs_in_order(inputs), training)
+        inputs = self.inputs_in_order(inputs)
+        before, self._warned_of_form = self._warned_of_form, True  # what is in order now is a list
+        try:
+            outputs = super().__call__(inputs, training)
+        finally:
+            self._warned_of_form = before
         if not any(isinstance(output, Tensor) for output in (outputs if isinstance(outputs, list) else [outputs])):
             return outputs  # arrays, in form already
         return self.outputs_in_form(outputs if isinstance(outputs, list) else [outputs])

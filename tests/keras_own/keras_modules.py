@@ -7,6 +7,7 @@ few files of Keras that only tests use, such as their `TestCase`, are read from 
 import contextlib
 import importlib.abc
 import importlib.util
+import os
 import re
 import sys
 import types
@@ -223,6 +224,8 @@ BESIDE = {  # what is nobody's, but imported by tests
     "keras.src.dtype_policies.dtype_policy": {"dtype_policy": lambda: None, "set_dtype_policy": lambda policy: None},
     "keras.src.regularizers.regularizers": {"validate_float_arg": lambda value, name: check_number(name, value)},
     **{name: {} for name in ("tensorflow.python", "tensorflow.python.eager", "grain", "jax")},
+    "keras.src.utils.file_utils": {"exists": os.path.exists, "join": os.path.join, "listdir": os.listdir},
+    "keras.src.trainers.data_adapters.py_dataset_adapter": {"PyDataset": keras.utils.PyDataset},
     "keras.src.utils.backend_utils": {"DynamicBackend": absent("DynamicBackend", "other backends")},
 }
 

@@ -1,4 +1,4 @@
-"""Weights of a layer that is made of layers, in its `call`: there they meet tensors of a model, which have no values."""
+"""Weights of a layer made of layers, in its `call`, where they meet tensors of a model, which have no values."""
 
 from __future__ import annotations
 

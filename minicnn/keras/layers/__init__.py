@@ -128,7 +128,7 @@ def _translate(name, args, kwargs):
 
 
 def _input_shape(args, kwargs):
-    """Arguments of an InputLayer without those of the batch, which may have any size; `batch_shape` without its axis."""
+    """Arguments of an InputLayer without those of the batch, which may have any size; `batch_shape` gives the shape."""
     if kwargs.get("batch_shape") is not None:
         if args or kwargs.get("shape") is not None or kwargs.get("batch_size") is not None:
             raise ValueError(f"InputLayer takes shape= and batch_size=, or batch_shape= alone. Received: {kwargs}")

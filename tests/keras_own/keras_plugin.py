@@ -30,7 +30,7 @@ class TestCase(test_case.TestCase):
         return self.assertRaises(expected_exception, *args, **kwargs)
 
     def assertEqual(self, first, second, msg=None):
-        """Batches of symbolic tensors have any size: the first axis of a shape that begins with None is not compared."""
+        """Batches of symbolic tensors have any size: the first axis of a shape that begins with None does not count."""
         if isinstance(first, tuple) and isinstance(second, tuple) and first[:1] == (None,) and second:
             second = (None, *second[1:])
         super().assertEqual(first, second, msg)

@@ -20,7 +20,7 @@ class NonFiniteError(ArithmeticError, RuntimeError):
     """The loss or a parameter became NaN or infinite."""
 
 
-class NotBuiltError(RuntimeError):
+class NotBuiltError(RuntimeError, AttributeError):  # so that hasattr(model, "inputs") is False
     """A model or layer has no parameters yet, because its input shape is not known."""
 
 

@@ -96,6 +96,11 @@ def form(structure: Any) -> str:
     return "[" + ", ".join(map(form, structure)) + "]" if _is_nested(structure) else "…"
 
 
+def same_form(a: Any, b: Any) -> bool:
+    """Whether two structures are nested alike, with the same keys; lists and tuples count as one."""
+    return [path for path, _ in _walk(a, ())] == [path for path, _ in _walk(b, ())]
+
+
 class _OtherForm(Exception):
     """A value has not the structure's form."""
 

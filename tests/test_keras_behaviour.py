@@ -297,3 +297,182 @@ def test_the_learning_rate_in_a_history_is_a_number(rng):
 
 def test_a_loss_that_is_not_finite_is_a_runtime_error():
     assert issubclass(NonFiniteError, RuntimeError) and issubclass(NonFiniteError, ArithmeticError)
+
+
+# ---------------------------------------------------------------------- layers of layers, with weights of their own
+
+
+class Scaled(keras.layers.Layer):
+    """2 · scale · (x W + c) + shift: layers and weights together."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(3)
+
+    def build(self, input_shape):
+        self.factors = [self.add_weight(shape=(3,), initializer="ones", name="scale")]
+        self.shift = self.add_weight(shape=(3,), initializer="zeros", name="dense")  # a name that an attribute has
+
+    def call(self, x):
+        return keras.ops.multiply(self.dense(x), 2.0 * self.factors[0]) + self.shift
+
+
+class ScaledModel(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+        self.factors = [self.add_weight("scale", (3,), "ones")]
+        self.shift = self.add_weight("shift", (3,), "zeros")
+
+    def call(self, x):
+        return self.dense(x) * (np.multiply(2.0, self.factors[0])) + self.shift
+
+
+def _scaled_layer():
+    inputs, layer = keras.Input((4,)), Scaled()
+    return keras.Model(inputs, layer(inputs)), layer
+
+
+def _scaled_model():
+    model = ScaledModel()
+    model(np.zeros((1, 4), "float32"))
+    return model, model
+
+
+@pytest.mark.parametrize("make", [_scaled_layer, _scaled_model])
+def test_weights_of_ones_own_beside_layers_are_trained(rng, make):
+    model, part = make()
+    x, y = rng.normal(size=(8, 4)).astype("float32"), rng.normal(size=(8, 3)).astype("float32")
+    of = [part.dense.kernel, part.dense.bias, part.factors[0], part.shift]
+    kernel, bias, scale, shift = (w.numpy().astype("float64") for w in of)
+    assert set(model.weights) == set(of)
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    model.fit(x, y, batch_size=8, verbose=0)
+    hidden = x @ kernel + bias
+    slope = 2 * (2 * scale * hidden + shift - y) / y.size
+    gradients = [x.T @ (slope * 2 * scale), (slope * 2 * scale).sum(0), (slope * 2 * hidden).sum(0), slope.sum(0)]
+    for weight, before, gradient in zip(of, (kernel, bias, scale, shift), gradients, strict=True):
+        assert np.allclose(weight.numpy(), before - 0.1 * gradient, atol=1e-5)
+
+
+def test_weights_of_ones_own_beside_layers_are_in_files(rng, tmp_path):
+    model, layer = _scaled_layer()
+    layer.factors[0].assign(np.array([1.0, 2.0, 3.0]))
+    layer.shift.assign(np.array([4.0, 5.0, 6.0]))
+    model.save(tmp_path / "model.keras")
+    x = rng.normal(size=(2, 4)).astype("float32")
+    again = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Scaled": Scaled})
+    expected = (x @ layer.dense.kernel.numpy()) * np.array([2.0, 4.0, 6.0]) + np.array([4.0, 5.0, 6.0])
+    assert np.allclose(again.predict(x), expected, atol=1e-5)
+
+
+def test_layers_in_dicts_are_parts_of_a_layer_and_weights_are_there_before_the_first_call():
+    class Own(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.branches = {"a": keras.layers.Dense(2), "b": [keras.layers.Dense(3, use_bias=False)]}
+            self.branches["a"].build((None, 5))
+
+        def call(self, x):
+            return keras.layers.concatenate([self.branches["a"](x), self.branches["b"][0](x)])
+
+    layer = Own()
+    assert [w.shape for w in layer.weights] == [(5, 2), (2,)]
+    assert layer(np.zeros((4, 5), "float32")).shape == (4, 5)
+    assert sorted(w.shape for w in layer.weights) == [(2,), (5, 2), (5, 3)]
+
+
+# ---------------------------------------------------------------------------------------------------- copies of models
+
+
+def _two_inputs():
+    x, y = keras.Input((3,)), keras.Input((3,))
+    return keras.Model({"x": x, "y": y}, {"sum": keras.layers.Add()([x, y]), "dense": keras.layers.Dense(2)(x)})
+
+
+def test_a_clone_has_the_form_of_the_model():
+    tensors = {"x": keras.Input((3,)), "y": keras.Input((3,))}
+    for clone in (
+        keras.models.clone_model(_two_inputs(), clone_function=lambda layer: layer),
+        keras.models.clone_model(_two_inputs(), input_tensors=tensors),
+    ):
+        out = clone({"x": np.full((1, 3), 1.0, "float32"), "y": np.full((1, 3), 4.0, "float32")})
+        assert out.keys() == {"sum", "dense"} and np.array_equal(out["sum"], np.full((1, 3), 5.0))
+    with pytest.raises(ValueError, match="form"):
+        keras.models.clone_model(_two_inputs(), input_tensors=list(tensors.values()))
+
+
+def test_a_call_function_puts_layers_into_a_clone(rng):
+    x = keras.Input((3,))
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Dense(4, name="first")(x)))
+
+    def doubled(layer, inputs):
+        return 2.0 * layer(inputs)
+
+    clone = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=doubled)
+    (a, b), (c, d) = (layer.get_weights() for layer in model.layers[1:])
+    given = rng.normal(size=(5, 3)).astype("float32")
+    assert np.allclose(clone.predict(given), 2 * (2 * (given @ a + b) @ c + d), atol=1e-5)
+    with pytest.raises(ValueError, match="call_function"):
+        keras.models.clone_model(keras.Sequential([x, keras.layers.Dense(2)]), call_function=doubled)
+
+
+@pytest.mark.parametrize(
+    "given", [lambda a: {"x": a, "y": a, "z": a}, lambda a: [a, a]], ids=["a further entry", "a list for a dict"]
+)
+def test_inputs_of_another_form_are_warned_of_once(given):
+    model, array = _two_inputs(), np.ones((2, 3), "float32")
+    with pytest.warns(UserWarning, match="structure") as warnings:
+        for _ in range(2):
+            assert np.array_equal(model(given(array))["sum"], np.full((2, 3), 2.0))
+    assert len(warnings) == 1
+
+
+def test_a_model_that_is_not_built_has_no_inputs():
+    assert not any(hasattr(keras.Sequential(), name) for name in ("inputs", "outputs", "input_shape", "output_shape"))
+    assert hasattr(keras.Sequential([keras.Input((4,))]), "input_shape")
+
+
+# ------------------------------------------------------------------------------------------------ arguments of Keras's
+
+
+@pytest.mark.parametrize("name", ["RandomNormal", "HeNormal", "Orthogonal", "glorot_uniform"])
+def test_an_initializer_takes_a_seed_generator(name):
+    initializer = getattr(keras.initializers, name)(seed=keras.random.SeedGenerator(1337))
+    assert not np.allclose(initializer((3, 4)), initializer((3, 4)))
+    assert type(initializer).from_config(initializer.get_config()).get_config() == initializer.get_config()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.callbacks.ModelCheckpoint("x.keras", mode="unknown"),
+        lambda: keras.callbacks.EarlyStopping(mode="unknown"),
+        lambda: keras.callbacks.ReduceLROnPlateau(mode="unknown"),
+    ],
+)
+def test_a_mode_that_does_not_exist_is_auto_with_a_warning(make):
+    with pytest.warns(UserWarning, match="'unknown' is unknown"):
+        assert make().mode == "auto"
+
+
+def test_an_input_layer_takes_a_size_of_batches_and_knows_its_tensor():
+    layer = keras.layers.InputLayer(batch_shape=(None, 3), sparse=False)
+    model = keras.Model(layer.output, keras.layers.ReLU()(layer.output))
+    assert np.array_equal(model.predict(np.array([[-1.0, 0.0, 2.0]])), [[0.0, 0.0, 2.0]])
+    stack = keras.Sequential([keras.layers.InputLayer(shape=(4,), batch_size=2), keras.layers.ReLU()])
+    assert stack.input_shape == (None, 4) and layer.batch_shape == (None, 3)
+    for wrong in ({"shape": (3,)}, {"batch_size": 2}):
+        with pytest.raises(ValueError, match="batch_shape"):
+            keras.layers.InputLayer(batch_shape=(None, 3), **wrong)
+    with pytest.raises(TypeError, match="sparse"):
+        keras.layers.InputLayer(shape=(3,), sparse=True)
+
+
+def test_inputs_in_the_models_form_are_not_warned_of(rng, recwarn):
+    model, x = _two_inputs(), rng.normal(size=(2, 3)).astype("float32")
+    model.compile("sgd", {"sum": "mse", "dense": "mse"})
+    data, targets = {"y": x, "x": x}, {"sum": x, "dense": x[:, :2]}
+    model(data), model.predict(data, verbose=0), model.predict_on_batch(data)
+    model.fit(data, targets, validation_data=(data, targets), verbose=0)
+    assert not [w for w in recwarn if "structure" in str(w.message)]

@@ -16,11 +16,13 @@ from minicnn.differentiation import Recorded, gradients
 from minicnn.errors import ShapeError
 from minicnn.graph import Node, Tensor
 from minicnn.keras._eager import eagerly
+from minicnn.keras._own_weights import standing_in
 from minicnn.keras._translation import Translated
 from minicnn.layers.added_loss import with_losses
 from minicnn.layers.function_numbers import numbers_of
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
+from minicnn.nested import leaves
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
@@ -37,11 +39,28 @@ class _Made(models.Model):
 
     def _call_of(self, layer, inputs, **options):
         """The layer's `call`, whose losses are the model's."""
-        with layer.collecting() as losses:
+        with own_weights(layer), layer.collecting() as losses:
             outputs = layer.call(inputs, **options)
         if losses:
             self.add_loss(losses)
         return outputs
+
+
+def _attributes_with_weights(layer):
+    """Attributes that are weights of the layer's own, or lists and dicts of them, by name."""
+    own = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
+    return {name: value for name, value in own.items() if any(isinstance(part, Weight) for part in leaves(value))}
+
+
+@contextmanager
+def own_weights(layer: layers.Layer) -> Iterator[None]:
+    """Inside, weights of the layer's own can be computed with in a `call` that makes a graph, which trains them."""
+    mine = _attributes_with_weights(layer)
+    vars(layer).update({name: standing_in(value, _Using) for name, value in mine.items()})
+    try:
+        yield
+    finally:
+        vars(layer).update(mine)
 
 
 def _penalized(layer, given):
@@ -88,7 +107,10 @@ class Layer(layers.Layer, metaclass=Translated):
             given.pop(name, None)
         name = given.pop("name", None) or f"weight_{len(self._weights)}"
         initializer = given.pop("initializer", None) or "glorot_uniform"
-        return super().add_weight(name, given.pop("shape", ()), initializer, **given)
+        kept = {name: vars(self)[name]} if name in vars(self) else {}  # an attribute that happens to be called so
+        weight = super().add_weight(name, given.pop("shape", ()), initializer, **given)
+        vars(self).update(kept)
+        return weight
 
     def add_loss(self, losses: Any, **options: Any) -> None:
         """In `call`: make what was computed a part of the model's loss; of an array, its mean.
@@ -133,22 +155,19 @@ class Layer(layers.Layer, metaclass=Translated):
             return with_losses(result, losses).node
 
     def parts(self) -> list[layers.Layer]:
-        """The layers in attributes, and in lists of them."""
-        values = [v for name, v in vars(self).items() if name not in ("activation", "_made")]
-        listed = [v for value in values if isinstance(value, list | tuple) for v in value]
-        return [v for v in (*values, *listed) if isinstance(v, layers.Layer)]
+        """The layers in attributes, and in lists and dicts of them."""
+        values = [v for name, v in vars(self).items() if name not in ("activation", "_made", "nodes")]
+        return list(dict.fromkeys(v for value in values for v in leaves(value) if isinstance(v, layers.Layer)))
 
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         if not hasattr(self, "call"):
             return super().build_for(input_shapes)
-        if self.parts():
-            return self._composed(input_shapes)
         shapes = [(None, *shape) for shape in input_shapes]
         if not self._built:
             self.build(shapes if len(shapes) > 1 else shapes[0])
-            if self.parts():  # made there
-                return self._composed(input_shapes)
-            self._built = True
+        if self.parts():  # maybe made there
+            return self._composed(input_shapes)
+        self._built = True
         return [shape_behind(_Called(self).build, input_shapes)]
 
     def _composed(self, input_shapes):
@@ -172,8 +191,10 @@ class Layer(layers.Layer, metaclass=Translated):
 
     @property
     def weights(self) -> list[Weight]:
-        """All weights, trainable ones first."""
-        return super().weights if self.graph is None else self._made.weights
+        """All weights, trainable ones first; of a layer of layers, those that there are."""
+        if self.graph is None:
+            return list(dict.fromkeys([*super().weights, *(w for part in self.parts() for w in part.weights)]))
+        return self._made.weights
 
     @property
     def layers(self) -> list[layers.Layer]:
@@ -235,8 +256,7 @@ class _Called(Step):
             raise TypeError(f"layer '{self.layer.name}' is a function on arrays: compile(backend='numba') runs it")
         inputs = [Recorded(x) for x in xs]
         recorded = {name: Recorded(value) for name, value in weights.items()}
-        own = {name: value for name, value in vars(self.layer).items() if not name.startswith("_")}
-        mine = {name: value for name, value in own.items() if isinstance(value, Weight | list | tuple | dict)}
+        mine = _attributes_with_weights(self.layer)
         options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
         try:
             vars(self.layer).update({name: _recorded(value, recorded) for name, value in mine.items()})
@@ -266,6 +286,26 @@ class _Called(Step):
         for name, part in zip(names, parts[len(inputs) :], strict=True):
             if ws.grads.get(name) is not None:
                 ws.grads[name][...] = part
+
+
+class _Using(Layer):
+    """A function of weights of another layer's, and of tensors.
+
+    Parameters
+    ----------
+    weights : dict of Weight
+        By name.
+    function : callable
+        Of a dict of arrays in place of the weights, and a list of the tensors' arrays.
+    """
+
+    def __init__(self, weights: Any, function: Any) -> None:
+        super().__init__()
+        self._weights, self.own, self.function = weights, dict(weights), function
+
+    def call(self, inputs: Any) -> Any:
+        """The function's value."""
+        return self.function(self.own, inputs if isinstance(inputs, list) else [inputs])
 
 
 def _as_recorded(value):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from minicnn.graph import Tensor
 from minicnn.layers import Input, Layer
 from minicnn.models import config as configs
 from minicnn.models.files import model_from_config
-from minicnn.models.forms import layers_within
+from minicnn.models.forms import Tensors, layers_within
 from minicnn.models.network import Network
+from minicnn.nested import form, is_plain, leaves, packed, same_form
 from minicnn.own_parts import is_of_package
 
 if TYPE_CHECKING:
@@ -19,33 +20,39 @@ if TYPE_CHECKING:
 
 def clone_model(
     model: Model,
-    input_tensors: Tensor | Sequence[Tensor] | None = None,
+    input_tensors: Tensors | None = None,
     clone_function: Callable[[Layer], Layer] | None = None,
     recursive: bool = False,
+    call_function: Callable[..., Any] | None = None,
 ) -> Model:
     """A model of the same structure and names, with new weights, not compiled.
 
     Parameters
     ----------
     model : Model
-    input_tensors : Tensor or list of Tensor, optional
-        Where the new model begins, instead of at inputs of its own.
+    input_tensors : Tensor, or list or dict of Tensor, optional
+        Where the new model begins, instead of at inputs of its own; in the form of the model's.
     clone_function : callable, optional
         ``clone_function(layer)`` returns the layer that takes a layer's place; it is asked for every one but the
         inputs, and for a model that is used as a layer as a whole. Default: an equal layer.
     recursive : bool, default False
         Whether it is asked for the layers of such models too, instead of for the models.
+    call_function : callable, optional
+        ``call_function(layer, inputs)`` returns what stands in the place of ``layer(inputs)``: more layers around it,
+        for example. It gets ``training=`` where the layer was called with it. Not for a stack of layers.
 
     Raises
     ------
     TypeError
         If `clone_function` returns something else than a layer.
     ValueError
-        If there are more or fewer `input_tensors` than inputs.
+        If `input_tensors` have another form than the model's inputs; for a `call_function` with a `Sequential`.
     """
-    if input_tensors is None and clone_function is None:
+    if call_function is not None and model.saved_as == "Sequential":
+        raise ValueError("call_function is for models of inputs and outputs. Received: one for a Sequential")
+    if input_tensors is None and clone_function is None and call_function is None:
         return model_from_config(configs.model_config(model), _classes(model))
-    return _rebuilt(model, input_tensors, clone_function or _equal_layer, recursive)
+    return _rebuilt(model, input_tensors, clone_function or _equal_layer, recursive, call_function or _called)
 
 
 def is_written(layer: Layer) -> bool:
@@ -65,14 +72,21 @@ def _equal_layer(layer):
     return type(layer).from_config(layer.get_config())
 
 
-def _rebuilt(model, input_tensors, clone_function, recursive):
+def _called(layer, inputs, **training):
+    """A layer's call with the outputs in order, whatever form a model gives them."""
+    inputs = inputs if isinstance(inputs, list) else [inputs]
+    return layer.call_symbolically(inputs, training.get("training")).outputs
+
+
+def _rebuilt(model, input_tensors, clone_function, recursive, call_function=_called):
     """A model from clones of the layers, called as the layers are."""
     clones = {}
 
     def clone(layer):
         if layer not in clones:
             inner = recursive and isinstance(layer, Network)
-            clones[layer] = _rebuilt(layer, None, clone_function, recursive) if inner else clone_function(layer)
+            calls = call_function if inner and layer.saved_as != "Sequential" else _called
+            clones[layer] = _rebuilt(layer, None, clone_function, recursive, calls) if inner else clone_function(layer)
             if not isinstance(clones[layer], Layer):
                 raise TypeError(f"clone_function returns a layer. Received: {clones[layer]!r} for '{layer.name}'")
         return clones[layer]
@@ -84,9 +98,12 @@ def _rebuilt(model, input_tensors, clone_function, recursive):
     made = dict(zip(model.inputs, starts, strict=True))
     for node in model.graph.nodes:
         if node.outputs[0] not in made:
-            outputs = clone(node.layer).call_symbolically([made[t] for t in node.inputs], node.training).outputs
-            made |= zip(node.outputs, outputs, strict=True)
-    return kind(starts, [made[t] for t in model.outputs], name=model.name)
+            xs = [made[t] for t in node.inputs]
+            training = {} if node.training is None else {"training": node.training}
+            outputs = call_function(clone(node.layer), xs if len(xs) > 1 else xs[0], **training)
+            made |= zip(node.outputs, leaves(outputs), strict=True)
+    outputs = packed(model.output_structure, [made[t] for t in model.outputs])
+    return kind(packed(model.input_structure, starts), outputs, name=model.name)
 
 
 def _starts(model, tensors):
@@ -94,8 +111,10 @@ def _starts(model, tensors):
     is_stack = model.saved_as == "Sequential"
     if tensors is None:
         return [] if is_stack and not model.built else [Input(t.shape[1:], name=t.name) for t in model.inputs]
-    tensors = list(tensors) if isinstance(tensors, list | tuple) else [tensors]
-    count = 1 if is_stack else len(model.inputs)
+    structure = [None] if is_stack else model.input_structure
+    if not (is_plain(structure) and is_plain(tensors)) and not same_form(structure, tensors):
+        raise ValueError(f"input_tensors needs the form of the model's: {form(structure)}. Received: {tensors!r}")
+    tensors, count = leaves(tensors), len(leaves(structure))
     if len(tensors) != count or not all(isinstance(t, Tensor) for t in tensors):
         raise ValueError(f"input_tensors needs one tensor for each of {count} inputs. Received: {tensors!r}")
     return [Input(t.shape[1:]) if is_stack and t.node.inputs else t for t in tensors]  # a stack begins at an Input

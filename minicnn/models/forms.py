@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.added_loss import source_of
 from minicnn.layers.base import Layer
-from minicnn.nested import is_plain, leaves, mapped, matched, packed, path_names
+from minicnn.nested import form, is_plain, leaves, mapped, matched, packed, path_names, same_form
+from minicnn.user_warnings import warn_user
 
 Tensors: TypeAlias = Tensor | Sequence[Any] | Mapping[str, Any]
 
@@ -22,6 +23,7 @@ class InForm(Layer):
     """
 
     _structures: tuple[Tensors, Tensors] | None = None  # None: one input, one output
+    _warned_of_form = False
 
     def _graph_of(self, inputs: Tensors, outputs: Tensors) -> Graph:
         """The graph between tensors in any form, which is kept."""
@@ -65,7 +67,7 @@ class InForm(Layer):
         """
         if self._structures is None or (is_plain(self.input_structure) and not isinstance(inputs, dict)):
             return inputs
-        structure, names = self.input_structure, [t.name for t in self._built_graph().inputs]
+        structure, given, names = self.input_structure, inputs, [t.name for t in self._built_graph().inputs]
         if is_plain(structure):
             structure = dict(zip(names, leaves(structure), strict=True))
             inputs = {key: value for key, value in inputs.items() if key in structure}
@@ -76,13 +78,29 @@ class InForm(Layer):
                 inputs = {key: value for key, value in inputs.items() if key in structure}
             order = matched(structure, inputs, f"the input of model '{self.name}'")
             missing = [name for name, value in zip(names, order, strict=True) if value is None]
+        self._warn_of_form(structure, given)
         if missing:
             raise ValueError(f"model '{self.name}' needs inputs named {missing}. Received: {sorted(map(str, inputs))}")
         return order
 
+    def _warn_of_form(self, structure, given):
+        """Warn, once for a model, of inputs that are taken though they have another form, as Keras does."""
+        if not self._warned_of_form and not same_form(structure, given):
+            self._warned_of_form = True
+            warn_user(
+                f"The structure of `inputs` doesn't match the expected structure of model '{self.name}': a dict's "
+                "further entries are not used, and a list goes by the order of the dict's sorted keys. "
+                f"Expected: {form(structure)}. Received: {form(given)}"
+            )
+
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """Call on tensors or arrays in the form of the model's inputs; returns its outputs in theirs."""
-        outputs = super().__call__(self.inputs_in_order(inputs), training)
+        inputs = self.inputs_in_order(inputs)
+        before, self._warned_of_form = self._warned_of_form, True  # what is in order now is a list
+        try:
+            outputs = super().__call__(inputs, training)
+        finally:
+            self._warned_of_form = before
         if not any(isinstance(output, Tensor) for output in (outputs if isinstance(outputs, list) else [outputs])):
             return outputs  # arrays, in form already
         return self.outputs_in_form(outputs if isinstance(outputs, list) else [outputs])

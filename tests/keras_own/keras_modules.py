@@ -7,6 +7,7 @@ few files of Keras that only tests use, such as their `TestCase`, are read from 
 import contextlib
 import importlib.abc
 import importlib.util
+import os
 import re
 import sys
 import types
@@ -20,6 +21,7 @@ from keras_optimizers import Variable, optimizer_names, plain
 import minicnn as mc
 from minicnn import keras
 from minicnn.checks import check_number
+from minicnn.data.elements import EagerArray
 from minicnn.keras._missing import reason
 
 FROM_KERAS = (
@@ -105,14 +107,14 @@ def standardize_dtype(dtype):
 
 
 def tensor(x, dtype=None, **_):
-    """An array, in 32 bits unless told, as Keras's on jax and torch."""
+    """An array, in 32 bits unless told, as Keras's on jax and torch; of the class that calls of layers return."""
     if keras.ops.is_keras_tensor(x):
         return x
     x = np.asarray(plain(x))
     dtype = standardize_dtype(dtype or {"float64": "float32", "int64": "int32"}.get(x.dtype.name, x.dtype))
     if dtype == "bfloat16":
         raise unittest.SkipTest("absent: bfloat16")
-    return x.astype(dtype)
+    return x.astype(dtype).view(EagerArray)
 
 
 class Ops(Names):
@@ -222,6 +224,8 @@ BESIDE = {  # what is nobody's, but imported by tests
     "keras.src.dtype_policies.dtype_policy": {"dtype_policy": lambda: None, "set_dtype_policy": lambda policy: None},
     "keras.src.regularizers.regularizers": {"validate_float_arg": lambda value, name: check_number(name, value)},
     **{name: {} for name in ("tensorflow.python", "tensorflow.python.eager", "grain", "jax")},
+    "keras.src.utils.file_utils": {"exists": os.path.exists, "join": os.path.join, "listdir": os.listdir},
+    "keras.src.trainers.data_adapters.py_dataset_adapter": {"PyDataset": keras.utils.PyDataset},
     "keras.src.utils.backend_utils": {"DynamicBackend": absent("DynamicBackend", "other backends")},
 }
 

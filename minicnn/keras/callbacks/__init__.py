@@ -13,8 +13,17 @@ from minicnn.user_warnings import warn_user
 _RENAMED = {"ReduceLROnPlateau": {"epsilon": "min_delta"}}
 
 
+def _known_mode(name, kwargs):
+    """The arguments, with 'auto' for a mode that does not exist, as Keras has it, which only warns."""
+    if kwargs.get("mode", "auto") in ("auto", "min", "max"):
+        return kwargs
+    warn_user(f"{name} mode {kwargs['mode']!r} is unknown: 'auto', 'min' and 'max' are known, and 'auto' is taken")
+    return kwargs | {"mode": "auto"}
+
+
 def _checkpoint(args, kwargs):
     """ModelCheckpoint(period=n) saved every n epochs."""
+    kwargs = _known_mode("ModelCheckpoint", kwargs)
     kwargs = without("ModelCheckpoint", kwargs, {"options": "", "load_weights_on_restart": ""})
     period = kwargs.pop("period", 1)
     if period != 1:
@@ -69,12 +78,17 @@ ModelCheckpoint = translated(_watching(_Checkpoint), _checkpoint, __name__)
 ModelCheckpoint.core_class = core.ModelCheckpoint
 ReduceLROnPlateau = translated(
     _watching(core.ReduceLROnPlateau),
-    lambda args, kwargs: (args, renamed("ReduceLROnPlateau", kwargs, _RENAMED["ReduceLROnPlateau"])),
+    lambda args, kwargs: (
+        args,
+        renamed("ReduceLROnPlateau", _known_mode("ReduceLROnPlateau", kwargs), _RENAMED["ReduceLROnPlateau"]),
+    ),
     __name__,
 )
 
 ReduceLROnPlateau.core_class = core.ReduceLROnPlateau
-EarlyStopping = translated(_watching(core.EarlyStopping), lambda args, kwargs: (args, kwargs), __name__)
+EarlyStopping = translated(
+    _watching(core.EarlyStopping), lambda args, kwargs: (args, _known_mode("EarlyStopping", kwargs)), __name__
+)
 EarlyStopping.core_class = core.EarlyStopping
 
 __getattr__ = lookup(

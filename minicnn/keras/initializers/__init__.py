@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 from minicnn import initializers as _core
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._of_tensors import SeedGenerator
+from minicnn.keras._translation import translated
 
 _NAMES = {
     "serialize": "minicnn.registry.to_plain",
@@ -18,5 +21,20 @@ def get(identifier: Any) -> Any:
     return None if identifier is None else _core.get(identifier)
 
 
-__getattr__ = lookup(__name__, ["minicnn.initializers"], names=_NAMES)
+def _by_the_models_seed(args, kwargs):
+    """The arguments, with None for a `SeedGenerator`: every call gives other values, which go by the model's seed."""
+    return args, {n: None if isinstance(v, SeedGenerator) else v for n, v in kwargs.items()}
+
+
+_found = lookup(__name__, ["minicnn.initializers"], names=_NAMES)
+_translated: dict[type, Any] = {}
+
+
+def __getattr__(name: str) -> Any:
+    part = _found(name)
+    if not isinstance(part, type) or "seed" not in signature(part).parameters:
+        return part
+    return _translated.setdefault(part, translated(part, _by_the_models_seed, __name__))
+
+
 __all__ = sorted(public_names(_core))

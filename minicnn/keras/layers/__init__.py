@@ -110,6 +110,8 @@ def _translate(name, args, kwargs):
     if args and isinstance(args[0], float | str) and name in _COUNTING:
         args = (int(args[0]), *args[1:])  # as Keras 2 did, whose scripts divide numbers of units
     kwargs |= {n: int(kwargs[n]) for n in ("units", "filters") if isinstance(kwargs.get(n), float | str)}
+    if name == "InputLayer":
+        kwargs = _input_shape(args, kwargs)
     if name == "Activation" and args:
         args = (activation(args[0]), *args[1:])
     if kwargs.get("activation") is not None:
@@ -123,6 +125,16 @@ def _translate(name, args, kwargs):
         kwargs.setdefault("negative_slope", args[0] if args else 0.3)
         args = ()
     return args, kwargs
+
+
+def _input_shape(args, kwargs):
+    """Arguments of an InputLayer without those of the batch, which may have any size; `batch_shape` gives the shape."""
+    if kwargs.get("batch_shape") is not None:
+        if args or kwargs.get("shape") is not None or kwargs.get("batch_size") is not None:
+            raise ValueError(f"InputLayer takes shape= and batch_size=, or batch_shape= alone. Received: {kwargs}")
+        kwargs = {**kwargs, "shape": tuple(kwargs["batch_shape"])[1:]}
+    nothing = {"batch_size", "batch_shape", *(n for n in ("sparse", "ragged", "optional") if not kwargs.get(n))}
+    return {name: value for name, value in kwargs.items() if name not in nothing}
 
 
 def _is_given(argument, name, args):
@@ -181,6 +193,11 @@ def _tensor_at(which):
     return tensor_at
 
 
+def _output_of_input(layer):
+    """The tensor of an InputLayer, which is there as soon as the layer is."""
+    return (layer.nodes or [layer.call_symbolically([])])[0].outputs[0]
+
+
 class OldShape(tuple):
     """A shape, with a method that it had in TensorFlow 1."""
 
@@ -203,6 +220,8 @@ for _variables, _property in VARIABLES.items():
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
     _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__)}
+    if _name == "InputLayer":
+        _more |= {"batch_shape": property(lambda layer: (None, *layer.shape)), "output": property(_output_of_input)}
     globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_CALLS, **_more)
 Layer = _own_parts.Layer
 Input = core.Input

@@ -16,6 +16,7 @@ from minicnn import models as core
 from minicnn.keras import layers, optimizers
 from minicnn.keras._eager import eager
 from minicnn.keras._names import lookup
+from minicnn.keras._own_parts import own_weights
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.utils._helpers import get_custom_objects
@@ -84,6 +85,10 @@ class _OldMethods:
         args = tuple(map(_today, args[:1])) + args[1:]
         own = _of_one_model(optimizers.get(optimizer), self)
         super().compile(own, *args, **without("compile", kwargs, _COMPILE))
+
+    def _outcome(self, inputs: Any, **options: Any) -> Any:
+        with own_weights(self):
+            return super()._outcome(inputs, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return eager(super().__call__(*args, **kwargs))

@@ -126,7 +126,7 @@ def _window(window: Window) -> list[int]:
 # ------------------------------------------------------------------------------------------- numbers that only move
 
 
-@_of(View, ActivityPenalty)
+@_of(View, ActivityPenalty, layers.AddLoss)
 def _view(step, shapes, numbers):
     return {"op": "view"}
 

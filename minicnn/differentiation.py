@@ -338,6 +338,16 @@ def _rearranged(function, args, kwargs):
     return Recorded(flat[where], [(x, back(start, x)) for x, start in sources if _is(x)])
 
 
+def _pad(array, pad_width, mode="constant", **options):
+    if mode in ("edge", "reflect", "symmetric", "wrap"):
+        return _rearranged(np.pad, (array, pad_width, mode), options)
+    if mode != "constant" or any(map(_is, options.values())):
+        raise TypeError(_refusal(f"np.pad with mode={mode!r} and {options}"))
+    before = np.broadcast_to(pad_width, (array.ndim, 2))[:, 0]
+    inner = tuple(slice(start, start + n) for start, n in zip(before, array.shape, strict=True))
+    return Recorded(np.pad(array.value, pad_width, **options), [(array, lambda g: g[inner])])
+
+
 _REARRANGING = {
     *(np.reshape, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.ravel, np.flip, np.roll),
     *(np.repeat, np.tile, np.broadcast_to, np.take, np.concatenate, np.stack, np.diagonal, np.rot90),
@@ -356,4 +366,5 @@ _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.where: _where,
     np.clip: _clip,
     np.dot: _dot,
+    np.pad: _pad,
 }

@@ -1,10 +1,13 @@
 """What scripts of Keras 1 and 2 do besides: images with the channels first, functions in layers, estimators."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 import minicnn as mc
 from minicnn import keras
+from minicnn.errors import ShapeError
 from minicnn.keras import backend as K
 from minicnn.keras import layers, models
 from minicnn.keras.preprocessing.image import ImageDataGenerator
@@ -495,6 +498,70 @@ def test_shapes_of_tensors_as_older_versions_had_them():
     assert tensors[0].get_shape().as_list() == [None, 6, 4, 2]
     assert tensors[0]._keras_shape == K.int_shape(tensors[0]) == (None, 6, 4, 2)
     assert (layer.get_output_at(1), layer.get_input_at(0)) == (tensors[1], image)
+    shape = tensors[0].shape
+    assert (shape.as_list()[-1], shape[1:3].as_list(), shape.rank, shape.ndims) == (2, [6, 4], 4, 4)
+    assert type(pickle.loads(pickle.dumps(shape))) is tuple
+
+
+def test_shapes_in_layers_as_older_versions_had_them(small):
+    seen = []
+
+    class Scaled(layers.Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight(name="scale", shape=input_shape[-1:].as_list(), initializer="ones")
+            super().build(input_shape)
+
+        def call(self, x):
+            seen.append((x.shape.as_list()[1:], x.shape.ndims))
+            return x * self.scale
+
+    model = models.Sequential([layers.Input((8, 8, 1)), Scaled(), layers.Flatten(), layers.Dense(3)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(*small, verbose=0)
+    assert model.layers[0].get_weights()[0].shape == (1,)
+    assert seen and set(map(str, seen)) == {"([8, 8, 1], 4)"}
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (4, 3, 2)])
+@pytest.mark.parametrize(
+    ("ends", "options"),
+    [
+        (0, {}),
+        (1, {}),
+        (1, {"constant_values": 2.0}),
+        (1, {"mode": "reflect"}),
+        (1, {"mode": "edge"}),
+        (1, {"mode": "symmetric"}),
+    ],
+)
+def test_numbers_around_tensors(shape, ends, options):
+    start = layers.Input(shape)
+    widths = [(0, 0), *[(1, 2)] * (len(shape) - 1), (ends, 0)]
+    model = models.Model(start, keras.ops.pad(layers.Dense(2)(start), widths, **options))
+    model.compile("sgd", "mse")
+    assert mc.gradcheck(model).error <= 1e-6
+    x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    kernel, bias = model.get_weights()
+    assert np.allclose(model.predict(x), np.pad(x @ kernel + bias, widths, **options), atol=1e-5)
+    assert type(model.layers[-1]).__name__.startswith("Lambda" if ends else "ZeroPadding")
+    with pytest.raises(ShapeError, match="as many samples"):
+        keras.ops.pad(start, 1)
+
+
+def test_numbers_around_arrays():
+    assert keras.ops.pad([1, 2], (1, 0), constant_values=None).tolist() == [0, 1, 2]
+    start = layers.Input((3,))
+    model = models.Model(start, keras.ops.pad(layers.Dense(2)(start), ((0, 0), (1, 1)), mode="mean"))
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"np\.pad with mode='mean'"):
+        model.fit(np.ones((4, 3)), np.ones((4, 4)), verbose=0)
+
+
+@pytest.mark.parametrize("axis", [0, -4])
+def test_samples_are_not_put_behind_each_other(axis):
+    image = layers.Input((8, 6, 1))
+    with pytest.raises(ShapeError, match=r"batches are joined outside, with np\.concatenate"):
+        layers.concatenate([image, image], axis=axis)
 
 
 def test_functions_of_tensors_that_are_no_layers():

@@ -59,7 +59,7 @@ keras.utils.set_random_seed(3)
 rng = np.random.default_rng(0)
 model = network()
 for weight in model.weights:  # as if it were trained
-    low, high = {"gamma": (1.0, 2.5), "moving_variance": (0.5, 1.5)}.get(weight.name.split("/")[-1][:-2], (-0.5, 0.5))
+    low, high = {"gamma": (1.0, 2.5), "moving_variance": (0.5, 1.5)}.get(weight.name.split("/")[-1][:-2], (-1.0, 1.0))
     weight.assign(rng.uniform(low, high, weight.shape))
 x = rng.uniform(-1, 1, (STEPS * BATCH, 12, 12, 3)).astype(np.float32)
 y = np.eye(3, dtype=np.float32)[rng.integers(3, size=len(x))]

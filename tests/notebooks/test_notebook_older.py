@@ -491,6 +491,20 @@ def test_class_numbers_with_a_fraction():
         keras.utils.to_categorical([np.nan])
 
 
+def test_a_name_without_a_suffix_brings_its_folder(small):
+    x, y = small
+    model = classifier((8, 8, 1))
+    model.save("training_1/cp.ckpt")
+    assert np.array_equal(models.load_model("training_1/cp.ckpt").predict(x), model.predict(x))
+    expected = model.get_weights()
+    model.save_weights("training_2/weights/cp")
+    model.fit(x, y, verbose=0)
+    model.load_weights("training_2/weights/cp")
+    assert all(map(np.array_equal, model.get_weights(), expected))
+    with pytest.raises(FileNotFoundError, match="the folder 'training_3' does not exist"):
+        model.save("training_3/model.keras")
+
+
 def test_shapes_of_tensors_as_older_versions_had_them():
     image = layers.Input((8, 6, 1))
     layer = layers.Conv2D(2, 3)

@@ -7,7 +7,7 @@ a `Recorded` array over to it (NEP 13 and 18), which computes the value and keep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -23,6 +23,11 @@ class Recorded(NDArrayOperatorsMixin):
     value : array
     parents : iterable of (Recorded, function)
         The function takes the gradient of `value` to the parent's part of its own.
+
+    Attributes
+    ----------
+    has_gradient : bool
+        False for numbers that were drawn, and what was computed of these alone: they may become plain arrays.
     """
 
     __array_priority__: float = 1000.0
@@ -30,6 +35,7 @@ class Recorded(NDArrayOperatorsMixin):
     def __init__(self, value: Any, parents: Iterable[tuple[Recorded, Back]] = ()) -> None:
         self.value: np.ndarray = np.asarray(value)
         self.parents: list[tuple[Recorded, Back]] = list(parents)
+        self.has_gradient: bool = not self.parents or any(parent.has_gradient for parent, _ in self.parents)
 
     shape: property = property(lambda self: self.value.shape)
     ndim: property = property(lambda self: self.value.ndim)
@@ -70,8 +76,10 @@ class Recorded(NDArrayOperatorsMixin):
             raise TypeError(_refusal(f"np.{function.__name__}"))
         return _FUNCTIONS[function](*args, **kwargs)
 
-    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError(_refusal("np.asarray"))
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        if self.has_gradient:
+            raise TypeError(_refusal("np.asarray"))
+        return np.asarray(self.value, *args, **kwargs)
 
     def __getitem__(self, key: Any) -> Recorded:
         return _rearranged(lambda x: x[key], (self,), {})

@@ -599,3 +599,22 @@ def test_functions_of_tensors_that_are_no_layers():
     assert np.allclose(model.predict(values), np.clip(expected, -0.9, 0.9), atol=1e-5)
     with pytest.raises(TypeError, match="holds code"):
         model.save("own.keras")
+
+
+def test_filled_arrays_as_keras_backend_made_them():
+    x = np.arange(6).reshape(2, 3)
+    for made, expected in (
+        (K.zeros((2, 3), name="a"), np.zeros((2, 3), np.float32)),
+        (K.ones((2,), "int32", "b"), np.ones(2, np.int32)),
+        (K.eye(3, name="c"), np.eye(3, dtype=np.float32)),
+        (K.eye((2, 3)), np.eye(2, 3, dtype=np.float32)),
+        (K.zeros_like(x, name="d"), np.zeros_like(x)),
+        (K.ones_like(x, "float32"), np.ones((2, 3), np.float32)),
+    ):
+        assert made.dtype == expected.dtype and np.array_equal(made, expected)
+    start = layers.Input((4, 4, 2))
+    wider = layers.Lambda(lambda t: K.concatenate([t, K.zeros_like(t, name="pad")], axis=-1))
+    model = models.Model(start, wider(layers.Conv2D(2, 1)(start)))
+    model.compile("sgd", "mse")
+    assert mc.gradcheck(model).error <= 1e-6
+    assert not model.predict(np.ones((2, 4, 4, 2)))[..., 2:].any()

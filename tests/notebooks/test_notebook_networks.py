@@ -446,6 +446,15 @@ def test_numbers_drawn_outside_of_layers():
         start + keras.random.normal((4,))  # would be the same numbers for ever
 
 
+def test_numbers_drawn_in_a_layer_do_not_hide_a_gradient():
+    start = layers.Input((4,))
+    hidden = layers.Lambda(lambda t: np.asarray(t * keras.random.normal(t.shape)))
+    model = models.Model(start, hidden(layers.Dense(3)(start)))
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"np\.asarray cannot be differentiated"):
+        model.fit(np.ones((2, 4)), np.ones((2, 3)), verbose=0)
+
+
 def test_a_loss_of_other_tensors_than_the_output():
     start = layers.Input((4,))
     mean = layers.Dense(2)(start)

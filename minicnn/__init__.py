@@ -45,6 +45,12 @@ _MODULES = (
     "utils",
     "visualization",
 )
+_OF_TENSORFLOW = (  # what scripts with ``import minicnn as tf`` ask for besides
+    *("Variable", "argmax", "cast", "compat", "concat", "config", "constant", "convert_to_tensor", "device", "exp"),
+    *("expand_dims", "float32", "function", "GradientTape", "image", "io", "linalg", "math", "nn", "one_hot", "range"),
+    *("reduce_max", "reduce_mean", "reduce_sum", "reshape", "Session", "shape", "sqrt", "square", "stack", "train"),
+    *("ConfigProto", "tensor", "transpose", "where", "zeros", "ones", "saved_model", "lite", "get_logger", "is_tensor"),
+)
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
 
@@ -54,7 +60,8 @@ def __getattr__(name):
         return getattr(import_module(_NAMES[name]), name)
     if name in _MODULES:
         return import_module(f"minicnn.{name}")
-    raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+    hint = ": of TensorFlow it has keras and data; for other functions write NumPy's, or those of keras.ops"
+    raise AttributeError(f"module 'minicnn' has no attribute {name!r}{hint if name in _OF_TENSORFLOW else ''}")
 
 
 def __dir__():

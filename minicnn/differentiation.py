@@ -7,7 +7,7 @@ a `Recorded` array over to it (NEP 13 and 18), which computes the value and keep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -23,6 +23,11 @@ class Recorded(NDArrayOperatorsMixin):
     value : array
     parents : iterable of (Recorded, function)
         The function takes the gradient of `value` to the parent's part of its own.
+
+    Attributes
+    ----------
+    has_gradient : bool
+        False for numbers that were drawn, and what was computed of these alone: they may become plain arrays.
     """
 
     __array_priority__: float = 1000.0
@@ -30,6 +35,7 @@ class Recorded(NDArrayOperatorsMixin):
     def __init__(self, value: Any, parents: Iterable[tuple[Recorded, Back]] = ()) -> None:
         self.value: np.ndarray = np.asarray(value)
         self.parents: list[tuple[Recorded, Back]] = list(parents)
+        self.has_gradient: bool = not self.parents or any(parent.has_gradient for parent, _ in self.parents)
 
     shape: property = property(lambda self: self.value.shape)
     ndim: property = property(lambda self: self.value.ndim)
@@ -70,8 +76,10 @@ class Recorded(NDArrayOperatorsMixin):
             raise TypeError(_refusal(f"np.{function.__name__}"))
         return _FUNCTIONS[function](*args, **kwargs)
 
-    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError(_refusal("np.asarray"))
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        if self.has_gradient:
+            raise TypeError(_refusal("np.asarray"))
+        return np.asarray(self.value, *args, **kwargs)
 
     def __getitem__(self, key: Any) -> Recorded:
         return _rearranged(lambda x: x[key], (self,), {})
@@ -338,6 +346,16 @@ def _rearranged(function, args, kwargs):
     return Recorded(flat[where], [(x, back(start, x)) for x, start in sources if _is(x)])
 
 
+def _pad(array, pad_width, mode="constant", **options):
+    if mode in ("edge", "reflect", "symmetric", "wrap"):
+        return _rearranged(np.pad, (array, pad_width, mode), options)
+    if mode != "constant" or any(map(_is, options.values())):
+        raise TypeError(_refusal(f"np.pad with mode={mode!r} and {options}"))
+    before = np.broadcast_to(pad_width, (array.ndim, 2))[:, 0]
+    inner = tuple(slice(start, start + n) for start, n in zip(before, array.shape, strict=True))
+    return Recorded(np.pad(array.value, pad_width, **options), [(array, lambda g: g[inner])])
+
+
 _REARRANGING = {
     *(np.reshape, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.ravel, np.flip, np.roll),
     *(np.repeat, np.tile, np.broadcast_to, np.take, np.concatenate, np.stack, np.diagonal, np.rot90),
@@ -356,4 +374,5 @@ _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.where: _where,
     np.clip: _clip,
     np.dot: _dot,
+    np.pad: _pad,
 }

@@ -69,3 +69,22 @@ def test_files_of_other_programs(name, tmp_path):
     if name.endswith(".pb"):
         with pytest.raises(FileFormatError, match="SavedModel"):
             mc.load_model(tmp_path)
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("load", [mc.load_model, mc.keras.models.load_model])
+def test_stacks_of_stacks_as_teachable_machine_exports_them(load, backend):
+    mc.set_backend(backend)
+    expected = np.load(GOLDEN / "tfkeras_nested.npz")
+    model = load(GOLDEN / "tfkeras_nested.h5", compile=False)
+    assert [layer.name for layer in model.layers] == ["sequential_1", "sequential_3"]
+    assert model.layers[1].layers[1].use_bias is False
+    x, y = expected["x"], expected["y"]
+    np.testing.assert_allclose(model.predict(x), expected["predicted"], atol=1e-5)
+    one = np.ndarray((1, 12, 12, 3), np.float32)  # as the script that is exported with it
+    one[0] = x[3]
+    assert np.argmax(model.predict(one)) == np.argmax(expected["predicted"][3])
+    model.compile("adam", "categorical_crossentropy", metrics=["acc"])
+    for start, loss in zip(range(0, len(x), 4), expected["losses"], strict=True):
+        found = model.train_on_batch(x[start : start + 4], y[start : start + 4])[0]
+        assert found == pytest.approx(loss, abs=1e-4)

@@ -39,7 +39,7 @@ class BatchIterator:
 
     def _draw_order(self):
         generator = random.generator(self.seed, "order", self._pass)
-        self.index_array: np.ndarray = generator.permutation(self.n) if self.shuffle else np.arange(self.n)
+        self.index_array: np.ndarray | None = generator.permutation(self.n) if self.shuffle else np.arange(self.n)
 
     def __len__(self) -> int:
         return -(-self.n // self.batch_size)
@@ -48,6 +48,8 @@ class BatchIterator:
         if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} batches. Received: index {index}")
         self.total_batches_seen += 1
+        if self.index_array is None:  # a user changed `shuffle` and wants another order, as in Keras
+            self._draw_order()
         chosen = self.index_array[index * self.batch_size : (index + 1) * self.batch_size]
         return self._batch(chosen, random.generator(self.seed, "transform", self._pass, index))
 

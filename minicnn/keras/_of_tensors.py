@@ -105,7 +105,11 @@ def drawn(shape: Sequence[int | None], dtype: Any, seed: Any, draw: Callable[...
         source = generator() if goes_by_model else seeded(int(seed), "function")
         return np.asarray(draw(source, sizes), dtype or floatx())
 
-    return Noise(numbers) if None in shape else Recorded(numbers(tuple(int(n) for n in shape)))
+    if None in shape:
+        return Noise(numbers)
+    found = Recorded(numbers(tuple(int(n) for n in shape)))
+    found.has_gradient = False
+    return found
 
 
 def _mean_of(formula):

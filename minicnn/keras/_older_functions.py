@@ -44,6 +44,31 @@ def random_uniform_variable(
     return Variable(numbers.uniform(shape, low, high, dtype, seed).value)
 
 
+def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
+    """An array of zeros, by default of `floatx`."""
+    return np.zeros(shape, dtype or floatx())
+
+
+def ones(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
+    """An array of ones, by default of `floatx`."""
+    return np.ones(shape, dtype or floatx())
+
+
+def eye(size: int | Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
+    """An array with ones on the diagonal, by default of `floatx`."""
+    return np.eye(*np.atleast_1d(size).tolist(), dtype=dtype or floatx())
+
+
+def zeros_like(x: Any, dtype: Any = None, name: str | None = None) -> Any:
+    """Zeros in the shape of an array or of a model's tensor."""
+    return ops.zeros_like(x, dtype=dtype)
+
+
+def ones_like(x: Any, dtype: Any = None, name: str | None = None) -> Any:
+    """Ones in the shape of an array or of a model's tensor."""
+    return ops.ones_like(x, dtype=dtype)
+
+
 def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, name: str | None = None) -> np.ndarray:
     """An array of a value."""
     value = np.asarray(value, dtype or floatx())
@@ -236,6 +261,7 @@ __all__ = [
     "cumprod",
     "dropout",
     "dtype",
+    "eye",
     "gather",
     "get_uid",
     "gradients",
@@ -247,6 +273,8 @@ __all__ = [
     "l2_normalize",
     "manual_variable_initialization",
     "name_scope",
+    "ones",
+    "ones_like",
     "random_bernoulli",
     "random_binomial",
     "random_normal",
@@ -264,4 +292,6 @@ __all__ = [
     "update_add",
     "update_sub",
     "variable",
+    "zeros",
+    "zeros_like",
 ]

@@ -45,7 +45,7 @@ NUMPY = (
         "log10",
         "matmul",
     ),
-    *("maximum", "mean", "median", "minimum", "moveaxis", "multiply", "not_equal", "ones", "ones_like", "pad", "power"),
+    *("maximum", "mean", "median", "minimum", "moveaxis", "multiply", "not_equal", "ones", "ones_like", "power"),
     *("prod", "repeat", "reshape", "round", "sign", "sin", "sort", "sqrt", "square", "squeeze", "stack", "std"),
     *("subtract", "sum", "swapaxes", "tan", "tanh", "tile", "transpose", "var", "where", "zeros", "zeros_like"),
     *("logical_and", "logical_or", "logical_not", "max", "min", "add", "negative", "unique", "reciprocal", "outer"),
@@ -229,6 +229,28 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> np.n
     """Rows with a 1 at the place of each class; all 0 for a class that is outside."""
     rows = np.asarray(x)[..., None] == np.arange(num_classes)
     return np.moveaxis(rows.astype(_dtype(dtype or floatx())), -1, axis)
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
+    """x with further numbers around it, as NumPy's function; zeros around a model's images are a layer.
+
+    Parameters
+    ----------
+    x : array-like or tensor
+    pad_width : int, (int, int) or sequence of (int, int)
+        Before and behind, for all axes or for each; the batch axis is one of them.
+    mode : str, default "constant"
+    constant_values : float, optional
+        Default: 0.
+    """
+    options = {} if constant_values is None else {"constant_values": constant_values}
+    if not isinstance(x, Tensor):
+        return np.pad(x, pad_width, mode, **options)
+    widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
+    around = x.ndim in (3, 4) and not any(widths[0] + widths[-1])
+    if around and mode == "constant" and not constant_values:
+        return layers.ZeroPadding1D(widths[1])(x) if x.ndim == 3 else layers.ZeroPadding2D(widths[1:3])(x)
+    return layers.Lambda(lambda t: np.pad(t, widths, mode, **options))(x)
 
 
 def rsqrt(x: Any) -> Any:

@@ -17,6 +17,7 @@ from minicnn.errors import ShapeError
 from minicnn.graph import Node, Tensor
 from minicnn.keras._eager import eagerly
 from minicnn.keras._own_weights import standing_in
+from minicnn.keras._shapes import TensorShape
 from minicnn.keras._translation import Translated
 from minicnn.layers.added_loss import with_losses
 from minicnn.layers.function_numbers import numbers_of
@@ -162,7 +163,7 @@ class Layer(layers.Layer, metaclass=Translated):
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         if not hasattr(self, "call"):
             return super().build_for(input_shapes)
-        shapes = [(None, *shape) for shape in input_shapes]
+        shapes = [TensorShape((None, *shape)) for shape in input_shapes]
         if not self._built:
             self.build(shapes if len(shapes) > 1 else shapes[0])
         if self.parts():  # maybe made there

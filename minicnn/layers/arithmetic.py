@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 import numpy as np
 
 from minicnn.checks import check_number
+from minicnn.differentiation import Recorded
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
@@ -142,6 +143,12 @@ def _number(value):
     """A number, or numbers for the channels, as `Rescaling` takes them; None for anything else."""
     if isinstance(value, str) or value is None:
         return None
+    if isinstance(value, Recorded):
+        raise TypeError(
+            "a model's tensor has no values here, beside the numbers of a function: a loss of (y_true, y_pred) sees no "
+            "other tensor of the model, and model.add_loss takes what is computed of them; random numbers for tensors "
+            f"are drawn in a Lambda layer. Received: an array of shape {value.shape}"
+        )
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         return None

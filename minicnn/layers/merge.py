@@ -108,6 +108,12 @@ class Concatenate(Layer):
         rank = len(input_shapes[0]) + 1
         axis = self.axis % rank if -rank <= self.axis < rank else 0
         others = {(*shape[: axis - 1], *shape[axis:]) for shape in input_shapes}
+        if axis == 0 and -rank <= self.axis < rank:
+            raise ShapeError(
+                f"Concatenate(axis={self.axis}) would put the samples of one input behind those of another, and inputs "
+                "of a model have the same samples: axis=-1 puts their numbers side by side, and batches are joined "
+                f"outside, with np.concatenate. Received: {[(None, *s) for s in input_shapes]}"
+            )
         if len(input_shapes) < 2 or axis == 0 or len(others) != 1 or len({len(s) for s in input_shapes}) != 1:
             raise ShapeError(
                 f"Concatenate(axis={self.axis}) needs two or more inputs that differ in that axis only. "

@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 
+import minicnn
 from minicnn import keras
 from minicnn.keras import _missing
 
@@ -153,3 +154,11 @@ def test_mixed_precision_changes_nothing():
 def test_to_categorical_of_keras_2():
     rows = keras.utils.to_categorical([0, 2], num_classes=3, dtype="float64")
     assert rows.dtype == "float64" and rows.tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("name", ["nn", "reduce_mean", "config"])
+def test_functions_of_tensorflow_are_refused_with_advice(name):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': of TensorFlow it has keras and data"):
+        getattr(minicnn, name)
+    with pytest.raises(AttributeError, match=r"has no attribute 'Sequentail'$"):
+        _ = minicnn.Sequentail

@@ -424,3 +424,41 @@ def test_weights_that_are_held_back(small):
         pytest.skip("no kernel_constraint")
     trains(models.Sequential([layer]), x.reshape(32, 64), y)
     assert np.linalg.norm(layer.get_weights()[0], axis=0).max() <= 0.1 + 1e-6
+
+
+def test_numbers_drawn_outside_of_layers():
+    generator = models.Sequential([layers.Input((4,)), layers.Dense(3)])
+    generator.compile("sgd", "mse")
+    keras.utils.set_random_seed(3)
+    noise = keras.random.normal((6, 4))
+    keras.utils.set_random_seed(3)
+    expected = keras.random.normal((6, 4)).numpy()
+    images = generator(noise)
+    assert np.array_equal(images, generator(expected))
+    assert np.array_equal(generator(noise * 2 - 1), generator(expected * 2 - 1))
+    assert np.array_equal(generator.predict(keras.ops.concatenate([noise, expected])), np.concatenate([images] * 2))
+    assert keras.ops.concatenate([images, np.ones((2, 3))], axis=0).shape == (8, 3)
+    generator.train_on_batch(noise, images)
+    generator.fit(noise, images, verbose=0)
+    assert keras.random.randint((5,), 0, 3).numpy().max() < 3
+    start = layers.Input((4,))
+    with pytest.raises(TypeError, match="are drawn in a Lambda layer"):
+        start + keras.random.normal((4,))  # would be the same numbers for ever
+
+
+def test_numbers_drawn_in_a_layer_do_not_hide_a_gradient():
+    start = layers.Input((4,))
+    hidden = layers.Lambda(lambda t: np.asarray(t * keras.random.normal(t.shape)))
+    model = models.Model(start, hidden(layers.Dense(3)(start)))
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"np\.asarray cannot be differentiated"):
+        model.fit(np.ones((2, 4)), np.ones((2, 3)), verbose=0)
+
+
+def test_a_loss_of_other_tensors_than_the_output():
+    start = layers.Input((4,))
+    mean = layers.Dense(2)(start)
+    model = models.Model(start, layers.Dense(4)(mean))
+    model.compile("sgd", lambda y_true, y_pred: K.mean(K.square(y_true - y_pred), axis=-1) + K.sum(mean, axis=-1))
+    with pytest.raises(TypeError, match=r"model\.add_loss takes what is computed of them"):
+        model.fit(np.ones((3, 4)), np.ones((3, 4)), verbose=0)

@@ -1,10 +1,13 @@
 """What scripts of Keras 1 and 2 do besides: images with the channels first, functions in layers, estimators."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 import minicnn as mc
 from minicnn import keras
+from minicnn.errors import ShapeError
 from minicnn.keras import backend as K
 from minicnn.keras import layers, models
 from minicnn.keras.preprocessing.image import ImageDataGenerator
@@ -488,6 +491,20 @@ def test_class_numbers_with_a_fraction():
         keras.utils.to_categorical([np.nan])
 
 
+def test_a_name_without_a_suffix_brings_its_folder(small):
+    x, y = small
+    model = classifier((8, 8, 1))
+    model.save("training_1/cp.ckpt")
+    assert np.array_equal(models.load_model("training_1/cp.ckpt").predict(x), model.predict(x))
+    expected = model.get_weights()
+    model.save_weights("training_2/weights/cp")
+    model.fit(x, y, verbose=0)
+    model.load_weights("training_2/weights/cp")
+    assert all(map(np.array_equal, model.get_weights(), expected))
+    with pytest.raises(FileNotFoundError, match="the folder 'training_3' does not exist"):
+        model.save("training_3/model.keras")
+
+
 def test_shapes_of_tensors_as_older_versions_had_them():
     image = layers.Input((8, 6, 1))
     layer = layers.Conv2D(2, 3)
@@ -495,6 +512,70 @@ def test_shapes_of_tensors_as_older_versions_had_them():
     assert tensors[0].get_shape().as_list() == [None, 6, 4, 2]
     assert tensors[0]._keras_shape == K.int_shape(tensors[0]) == (None, 6, 4, 2)
     assert (layer.get_output_at(1), layer.get_input_at(0)) == (tensors[1], image)
+    shape = tensors[0].shape
+    assert (shape.as_list()[-1], shape[1:3].as_list(), shape.rank, shape.ndims) == (2, [6, 4], 4, 4)
+    assert type(pickle.loads(pickle.dumps(shape))) is tuple
+
+
+def test_shapes_in_layers_as_older_versions_had_them(small):
+    seen = []
+
+    class Scaled(layers.Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight(name="scale", shape=input_shape[-1:].as_list(), initializer="ones")
+            super().build(input_shape)
+
+        def call(self, x):
+            seen.append((x.shape.as_list()[1:], x.shape.ndims))
+            return x * self.scale
+
+    model = models.Sequential([layers.Input((8, 8, 1)), Scaled(), layers.Flatten(), layers.Dense(3)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(*small, verbose=0)
+    assert model.layers[0].get_weights()[0].shape == (1,)
+    assert seen and set(map(str, seen)) == {"([8, 8, 1], 4)"}
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (4, 3, 2)])
+@pytest.mark.parametrize(
+    ("ends", "options"),
+    [
+        (0, {}),
+        (1, {}),
+        (1, {"constant_values": 2.0}),
+        (1, {"mode": "reflect"}),
+        (1, {"mode": "edge"}),
+        (1, {"mode": "symmetric"}),
+    ],
+)
+def test_numbers_around_tensors(shape, ends, options):
+    start = layers.Input(shape)
+    widths = [(0, 0), *[(1, 2)] * (len(shape) - 1), (ends, 0)]
+    model = models.Model(start, keras.ops.pad(layers.Dense(2)(start), widths, **options))
+    model.compile("sgd", "mse")
+    assert mc.gradcheck(model).error <= 1e-6
+    x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    kernel, bias = model.get_weights()
+    assert np.allclose(model.predict(x), np.pad(x @ kernel + bias, widths, **options), atol=1e-5)
+    assert type(model.layers[-1]).__name__.startswith("Lambda" if ends else "ZeroPadding")
+    with pytest.raises(ShapeError, match="as many samples"):
+        keras.ops.pad(start, 1)
+
+
+def test_numbers_around_arrays():
+    assert keras.ops.pad([1, 2], (1, 0), constant_values=None).tolist() == [0, 1, 2]
+    start = layers.Input((3,))
+    model = models.Model(start, keras.ops.pad(layers.Dense(2)(start), ((0, 0), (1, 1)), mode="mean"))
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"np\.pad with mode='mean'"):
+        model.fit(np.ones((4, 3)), np.ones((4, 4)), verbose=0)
+
+
+@pytest.mark.parametrize("axis", [0, -4])
+def test_samples_are_not_put_behind_each_other(axis):
+    image = layers.Input((8, 6, 1))
+    with pytest.raises(ShapeError, match=r"batches are joined outside, with np\.concatenate"):
+        layers.concatenate([image, image], axis=axis)
 
 
 def test_functions_of_tensors_that_are_no_layers():
@@ -518,3 +599,22 @@ def test_functions_of_tensors_that_are_no_layers():
     assert np.allclose(model.predict(values), np.clip(expected, -0.9, 0.9), atol=1e-5)
     with pytest.raises(TypeError, match="holds code"):
         model.save("own.keras")
+
+
+def test_filled_arrays_as_keras_backend_made_them():
+    x = np.arange(6).reshape(2, 3)
+    for made, expected in (
+        (K.zeros((2, 3), name="a"), np.zeros((2, 3), np.float32)),
+        (K.ones((2,), "int32", "b"), np.ones(2, np.int32)),
+        (K.eye(3, name="c"), np.eye(3, dtype=np.float32)),
+        (K.eye((2, 3)), np.eye(2, 3, dtype=np.float32)),
+        (K.zeros_like(x, name="d"), np.zeros_like(x)),
+        (K.ones_like(x, "float32"), np.ones((2, 3), np.float32)),
+    ):
+        assert made.dtype == expected.dtype and np.array_equal(made, expected)
+    start = layers.Input((4, 4, 2))
+    wider = layers.Lambda(lambda t: K.concatenate([t, K.zeros_like(t, name="pad")], axis=-1))
+    model = models.Model(start, wider(layers.Conv2D(2, 1)(start)))
+    model.compile("sgd", "mse")
+    assert mc.gradcheck(model).error <= 1e-6
+    assert not model.predict(np.ones((2, 4, 4, 2)))[..., 2:].any()

@@ -198,15 +198,6 @@ def _output_of_input(layer):
     return (layer.nodes or [layer.call_symbolically([])])[0].outputs[0]
 
 
-class OldShape(tuple):
-    """A shape, with a method that it had in TensorFlow 1."""
-
-    def as_list(self) -> list[int | None]:
-        """A list of the sizes."""
-        return list(self)
-
-
-Tensor.get_shape = lambda tensor: OldShape(tensor.shape)  # type: ignore[attr-defined]
 Tensor._keras_shape = property(lambda tensor: tensor.shape)  # type: ignore[attr-defined]
 _SHAPES: dict[str, Any] = {"input_shape": _shape_of("input"), "output_shape": _shape_of("output")}
 _CALLS = {**_calls.METHODS, "get_input_at": _tensor_at("inputs"), "get_output_at": _tensor_at("outputs")}

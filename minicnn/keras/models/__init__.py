@@ -223,6 +223,8 @@ def _write(write, filepath, save_format, args, kwargs):
         warn_once(f"save({path!r}): a name without .keras, .h5 or .safetensors is written as HDF5, as Keras 2 did")
     if is_nameless or (save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5"))):
         folder, name = os.path.split(path)
+        if is_nameless and folder:  # which TensorFlow made for a SavedModel or a checkpoint
+            os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".minicnn-", dir=folder or ".") as own:
             write(os.path.join(own, f"{name}.h5"), *args, **kwargs)
             os.replace(os.path.join(own, f"{name}.h5"), path)

@@ -12,6 +12,7 @@ from minicnn.keras._operations import (
     is_keras_tensor,
     logsumexp,
     one_hot,
+    pad,
     rsqrt,
     shape,
     sparse_categorical_crossentropy,
@@ -24,5 +25,5 @@ stands_for(*(_FUNCTIONS[name] for name in _operations.ACTIVATIONS if name in act
 
 __getattr__ = lookup(__name__)
 __all__ = ["cast", "convert_to_numpy", "convert_to_tensor", "is_keras_tensor", "logsumexp", "one_hot", "rsqrt", "shape"]
-__all__ += ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"]
+__all__ += ["binary_crossentropy", "categorical_crossentropy", "pad", "sparse_categorical_crossentropy"]
 __all__ += sorted(_FUNCTIONS)

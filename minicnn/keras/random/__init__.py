@@ -1,9 +1,9 @@
 """``keras.random``: numbers that functions in layers, losses and metrics draw anew each time they run.
 
-They come as recorded arrays, so that what is computed with them is differentiated, and no model takes them for
-constants; ``.numpy()`` gives the numbers. For a shape with None for the batch, as `keras.ops.shape` of a model's tensor
-gives it, they may be added to a tensor or multiplied with one, and have its shape. In a layer they go by the model's
-seed; outside, `set_random_seed` repeats them.
+They come as recorded arrays, so that what is computed with them is differentiated, and no model is built with them as
+constants; models and NumPy take them, and what was computed of them alone, as arrays.
+For a shape with None for the batch, as `keras.ops.shape` of a model's tensor gives it, they may be added to a tensor or
+multiplied with one, and have its shape. In a layer they go by the seed of the model; outside, by `set_random_seed`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.data.elements import EagerArray
 from minicnn.keras._of_tensors import SeedGenerator, drawn
 from minicnn.utils import set_random_seed
 
@@ -68,4 +69,4 @@ def randint(
     shape: Sequence[int | None], minval: int, maxval: int, dtype: Any = "int32", seed: int | None = None
 ) -> np.ndarray:
     """Integers from `minval` to below `maxval`."""
-    return drawn(shape, dtype, seed, lambda draw, size: draw.integers(minval, maxval, size)).value
+    return drawn(shape, dtype, seed, lambda draw, size: draw.integers(minval, maxval, size)).value.view(EagerArray)

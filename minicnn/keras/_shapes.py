@@ -1,0 +1,43 @@
+"""Shapes of tensors as TensorFlow has them: tuples with ``as_list()``, ``rank`` and ``ndims``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicnn.differentiation import Recorded
+from minicnn.graph import Tensor
+
+
+class TensorShape(tuple):
+    """A shape with the batch axis; slices are such shapes too.
+
+    Examples
+    --------
+    >>> from minicnn.keras import Input
+    >>> Input((28, 28, 1)).shape[1:].as_list()
+    [28, 28, 1]
+    """
+
+    rank: property = property(lambda self: len(self))
+    ndims: property = property(lambda self: len(self))
+
+    def as_list(self) -> list[int | None]:
+        """A list of the sizes."""
+        return list(self)
+
+    def __getitem__(self, key: Any) -> Any:
+        item = super().__getitem__(key)
+        return TensorShape(item) if isinstance(key, slice) else item
+
+    def __reduce__(self) -> tuple[type, tuple[list[int | None]]]:
+        """Pickled as a tuple, which needs nothing of `minicnn.keras`."""
+        return tuple, (list(self),)
+
+
+def _set_shape(tensor, shape):
+    vars(tensor)["shape"] = shape
+
+
+Tensor.shape = property(lambda tensor: TensorShape(vars(tensor)["shape"]), _set_shape)  # type: ignore[assignment]
+Tensor.get_shape = lambda tensor: tensor.shape  # type: ignore[attr-defined]
+Recorded.shape = property(lambda array: TensorShape(array.value.shape))

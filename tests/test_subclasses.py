@@ -261,3 +261,16 @@ def test_input_tensors():
 def test_a_model_that_is_not_built_has_no_weights():
     assert mc.Sequential([layers.Dense(3)]).get_weights() == []  # as in Keras
     assert layers.Dense(3).get_weights() == []
+
+
+def test_a_weight_of_the_models_own_is_no_constant_in_silence():
+    class Scaled(mc.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.scale = layers.Dense(2), self.add_weight("scale", (2,), "ones")
+
+        def call(self, inputs):
+            return self.dense(inputs) * self.scale
+
+    with pytest.raises(TypeError, match="'scale' would be a constant here, and not be trained"):
+        Scaled()(np.zeros((3, 4)))

@@ -16,6 +16,7 @@ from minicnn.layers.base import Examples, Layer
 from minicnn.layers.merge import Add, aligned, give
 from minicnn.layers.merging import Multiply, Subtract
 from minicnn.layers.rescaling import Rescaling
+from minicnn.parameters import Weight
 from minicnn.settings import floatx
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
@@ -148,6 +149,12 @@ def _number(value):
             "a model's tensor has no values here, beside the numbers of a function: a loss of (y_true, y_pred) sees no "
             "other tensor of the model, and model.add_loss takes what is computed of them; random numbers for tensors "
             f"are drawn in a Lambda layer. Received: an array of shape {value.shape}"
+        )
+    if isinstance(value, Weight):
+        raise TypeError(
+            f"the weight '{value.name}' would be a constant here, and not be trained: a layer that has it computes "
+            "with it, in forward and backward (docs/adding_a_layer.md), or in the call of a Layer of minicnn.keras. "
+            f"Received: a weight of shape {value.shape} beside a model's tensor"
         )
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":

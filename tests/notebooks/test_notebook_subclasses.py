@@ -230,6 +230,34 @@ def test_layers_made_of_layers(small):
     assert len(model.trainable_weights) == 2 + 2 * 4 + 2
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_files_of_layers_made_of_layers(suffix, rng, tmp_path):
+    class Block(keras.layers.Layer):
+        def __init__(self, units, **kwargs):
+            super().__init__(**kwargs)
+            self.units, self.first, self.second = units, layers.Dense(units), layers.Dense(2)
+
+        def call(self, inputs):
+            return self.second(self.first(inputs))
+
+        def get_config(self):
+            return {**super().get_config(), "units": self.units}
+
+    x = rng.normal(size=(5, 4)).astype("float32")
+    model = models.Sequential([keras.Input((4,)), Block(3), layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(x, x[:, :1], verbose=0)
+    model.save(tmp_path / f"model{suffix}")
+    copy = models.load_model(tmp_path / f"model{suffix}", custom_objects={"Block": Block})
+    assert np.array_equal(copy.predict(x, verbose=0), model.predict(x, verbose=0))
+    kernels = [w for w in model.get_weights() if w.ndim == 2]
+    assert [k.shape for k in kernels] == [(4, 3), (3, 2), (2, 1)]
+    model.save_weights(tmp_path / f"weights{'.weights.h5' if suffix == '.keras' else suffix}")
+    model.set_weights([np.zeros_like(w) for w in model.get_weights()])
+    model.load_weights(tmp_path / f"weights{'.weights.h5' if suffix == '.keras' else suffix}")
+    assert np.array_equal(copy.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
 def test_a_layer_of_keras_with_a_call_of_its_own(small):
     x, _ = small
 

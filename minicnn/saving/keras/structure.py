@@ -94,8 +94,9 @@ def occurrences(entry: Config, names: Iterable[str]) -> Iterator[tuple[str, str]
                 own = homes.setdefault(identity, own)
             if is_model(layer):
                 yield from walk(layer, here, own)
-            else:
-                yield from ((here + name.removeprefix(own), name) for name in grouped[own])
+            else:  # its own weights, and those of the layers that a layer of the user's is made of
+                parents = [parent for parent in grouped if parent.startswith(own)]
+                yield from ((here + name.removeprefix(own), name) for parent in parents for name in grouped[parent])
 
     return walk(entry, "", "")
 

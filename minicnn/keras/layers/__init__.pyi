@@ -1,9 +1,14 @@
 from typing import Any
 
 from minicnn.layers import *
-from minicnn.layers import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, SeparableConv1D, SeparableConv2D
+from minicnn.layers import Conv1D as Conv1D
+from minicnn.layers import Conv1DTranspose as Conv1DTranspose
+from minicnn.layers import Conv2D as Conv2D
+from minicnn.layers import Conv2DTranspose as Conv2DTranspose
 from minicnn.layers import Input as Input
 from minicnn.layers import Lambda as Lambda
+from minicnn.layers import SeparableConv1D as SeparableConv1D
+from minicnn.layers import SeparableConv2D as SeparableConv2D
 
 Convolution1D = Conv1D
 Convolution1DTranspose = Conv1DTranspose

@@ -78,5 +78,29 @@ def eager_part(part: Any, module: str) -> Any:
         return part
     if not isinstance(part, type) or not issubclass(part, Loss | Metric):
         return part
-    name = "__call__" if issubclass(part, Loss) else "result"
-    return translated(part, lambda *arguments: arguments, module, **{name: eagerly(getattr(part, name))})
+    if issubclass(part, Loss):
+        return translated(part, _as_given, module, __call__=eagerly(part.__call__))
+    return translated(part, _as_given, module, result=eagerly(part.result), variables=property(_named_variables))
+
+
+def _as_given(args, kwargs):
+    return args, kwargs
+
+
+class NamedArray(EagerArray):
+    """An array with a name, as the variables of Keras's metrics have one."""
+
+    name: str
+
+
+_VARIABLES = {"sum": "total", "hits": "true_positives", "matrix": "total_confusion_matrix"}  # ours → Keras's
+
+
+def _named_variables(metric):
+    """The metric's `variables`, with their names."""
+    core = next(cls for cls in type(metric).__mro__ if cls.__module__.startswith("minicnn.metrics"))
+    arrays = core.variables.fget(metric)
+    names = getattr(metric, "needed", None) or [name.removeprefix("_") for name in metric.get_state()]
+    for array, name in zip(named := [np.asarray(a).view(NamedArray) for a in arrays], names, strict=True):
+        array.name = _VARIABLES.get(name, name)
+    return named

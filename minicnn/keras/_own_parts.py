@@ -1,4 +1,4 @@
-"""Layers and metrics as users write them for Keras: `build` and `call`, `update_state` with variables of one's own."""
+"""Layers as users write them for Keras: with `build` and `call`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from minicnn import constraints, initializers, layers, metrics, models
-from minicnn.differentiation import Recorded, gradients
+from minicnn import constraints, layers, models
+from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.errors import ShapeError
 from minicnn.graph import Node, Tensor
-from minicnn.keras._eager import eagerly
+from minicnn.keras._call_forms import Form, form_of, is_usual, usual_form
+from minicnn.keras._eager import eager
 from minicnn.keras._own_weights import standing_in
 from minicnn.keras._shapes import TensorShape
+from minicnn.keras._state import held, recorded
 from minicnn.keras._translation import Translated
 from minicnn.layers.added_loss import with_losses
 from minicnn.layers.function_numbers import numbers_of
@@ -41,7 +42,7 @@ class _Made(models.Model):
     def _call_of(self, layer, inputs, **options):
         """The layer's `call`, whose losses are the model's."""
         with own_weights(layer), layer.collecting() as losses:
-            outputs = layer.call(inputs, **options)
+            outputs = layer.apply(inputs if isinstance(inputs, list) else [inputs], **options)
         if losses:
             self.add_loss(losses)
         return outputs
@@ -83,9 +84,9 @@ class Layer(layers.Layer, metaclass=Translated):
 
     core_class = layers.Layer
     input_count: int | None = None
-    __call__ = eagerly(layers.Layer.__call__)
     adds_loss: bool = False  # whether `call` does, on arrays
     _added_losses: list[Any] | None = None  # while `call` runs
+    _form: Form | None = None  # of the first call, which all places of the layer have
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         for name in ("dynamic", "autocast"):
@@ -95,6 +96,45 @@ class Layer(layers.Layer, metaclass=Translated):
     def build(self, input_shape: Any) -> Any:
         """Nothing is to be made for a layer without weights."""
         return input_shape
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """What the layer computes of its inputs; to be written, or `forward` and `backward` instead."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no call: write call(self, inputs). Received: a class without it"
+        )
+
+    @property
+    def has_call(self) -> bool:
+        """Whether the class has a `call` of its own."""
+        return type(self).call is not Layer.call
+
+    def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        """Call on tensors or arrays, in the form that `call` has: several inputs, lists and dicts of them, options.
+
+        Raises
+        ------
+        ValueError
+            If an option is positional, or the layer has another form in its model already.
+        """
+        if not self.has_call or is_usual(args, kwargs):
+            return eager(super().__call__(*args, training=training, **kwargs))
+        form, inputs = form_of(self.call, args, kwargs)
+        if not form.is_like(self._form):
+            if self.nodes:
+                raise ValueError(
+                    f"layer '{self.name}' has the same form of inputs and the same options wherever it is called: "
+                    f"use a layer of its own here. Received: {form.arguments}, and before {self._form_for(1).arguments}"
+                )
+            self._form, self.graph = form, None
+        return eager(super().__call__(inputs, training=training))
+
+    def _form_for(self, count):
+        """The form of calls with so many inputs."""
+        return usual_form(self.call, count) if self._form is None else self._form
+
+    def apply(self, inputs: Sequence[Any], **options: Any) -> Any:
+        """`call`, of these inputs in order."""
+        return self._form_for(len(inputs)).applied(self.call, inputs, **options)
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
         """Declare a weight with Keras's arguments, in the order of Keras 2 (name first) or 3 (shape first)."""
@@ -146,10 +186,10 @@ class Layer(layers.Layer, metaclass=Translated):
         try:
             return super().call_symbolically(tensors, training)
         except TypeError:
-            if not hasattr(self, "call") or self.parts() or self._weights:
+            if not self.has_call or self.parts() or self._weights:
                 raise
             with self.collecting() as losses:
-                result = self.call(list(tensors) if len(tensors) > 1 else tensors[0])
+                result = self.apply(tensors)
             if not isinstance(result, Tensor):
                 raise
             self._built = True
@@ -157,19 +197,24 @@ class Layer(layers.Layer, metaclass=Translated):
 
     def parts(self) -> list[layers.Layer]:
         """The layers in attributes, and in lists and dicts of them."""
-        values = [v for name, v in vars(self).items() if name not in ("activation", "_made", "nodes")]
+        others = ("_made", "nodes") if self.has_call else ("_made", "nodes", "activation")  # which is a step itself
+        values = [v for name, v in vars(self).items() if name not in others]
         return list(dict.fromkeys(v for value in values for v in leaves(value) if isinstance(v, layers.Layer)))
 
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
-        if not hasattr(self, "call"):
+        if not self.has_call:
             return super().build_for(input_shapes)
-        shapes = [TensorShape((None, *shape)) for shape in input_shapes]
-        if not self._built:
-            self.build(shapes if len(shapes) > 1 else shapes[0])
+        self._build_once(input_shapes)
         if self.parts():  # maybe made there
             return self._composed(input_shapes)
         self._built = True
         return [shape_behind(_Called(self).build, input_shapes)]
+
+    def _build_once(self, input_shapes):
+        """Call `build` with the inputs' shapes, as they stand in the form of the call."""
+        if not self._built:
+            shapes = [TensorShape((None, *shape)) for shape in input_shapes]
+            self.build(*self._form_for(len(shapes)).shapes_for(self.build, shapes))
 
     def _composed(self, input_shapes):
         """The output shapes of a layer of layers, whose graph is made once."""
@@ -207,14 +252,44 @@ class Layer(layers.Layer, metaclass=Translated):
         return self._made.named_weights()
 
     def lower(self) -> list[Step]:
-        return [_Called(self)] if hasattr(self, "call") else super().lower()
+        return [_Called(self)] if self.has_call else super().lower()
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
-        if hasattr(self, "call"):
-            self.build_for(tuple(np.shape(a)[1:] for a in arrays))
-        if self.graph is not None:
+        """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""
+        if not self.has_call:
+            return super().call_on_arrays(arrays, training)
+        arrays = [np.asarray(a) for a in arrays]
+        arrays = [a.astype(floatx()) if a.dtype.kind == "f" else a for a in arrays]
+        shapes = tuple(a.shape[1:] for a in arrays)
+        self._build_once(shapes)
+        if self.parts():
+            self.build_for(shapes)
             return self._made.call_on_arrays(arrays, training)
-        return super().call_on_arrays(arrays, training)
+        self._built = True
+        mine = _attributes_with_weights(self)
+        options = {"training": training} if "training" in signature(self.call).parameters else {}
+        try:
+            vars(self).update({name: held(value) for name, value in mine.items()})
+            with self.collecting():
+                return self.noting_penalty(value_of(self.apply([eager(a) for a in arrays], **options)))
+        finally:
+            vars(self).update(mine)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments.
+
+        Raises
+        ------
+        TypeError
+            If the layer is called in a form that no file holds.
+        """
+        if self.nodes and self._form is not None and not self._form.is_lasting:
+            raise TypeError(
+                f"layer '{self.name}' ({type(self).__name__}) is called with a dict or with options, which no file "
+                "holds: make them arguments of its constructor, or save the weights alone. "
+                f"Received: {self._form.arguments}"
+            )
+        return super().get_config()
 
 
 class _Called(Step):
@@ -256,16 +331,16 @@ class _Called(Step):
         if not all(isinstance(x, np.ndarray) for x in xs):
             raise TypeError(f"layer '{self.layer.name}' is a function on arrays: compile(backend='numba') runs it")
         inputs = [Recorded(x) for x in xs]
-        recorded = {name: Recorded(value) for name, value in weights.items()}
+        own = {w.name: recorded(weights[w.name], w) for w in self.weights}
         mine = _attributes_with_weights(self.layer)
         options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
         try:
-            vars(self.layer).update({name: _recorded(value, recorded) for name, value in mine.items()})
+            vars(self.layer).update({name: _recorded(value, own) for name, value in mine.items()})
             with self.layer.collecting() as losses:
-                result = self.layer.call(inputs if len(inputs) > 1 else inputs[0], **options)
+                result = self.layer.apply(inputs, **options)
         finally:
             vars(self.layer).update(mine)
-        return _as_recorded(result), inputs, recorded, [np.mean(_as_recorded(loss)) for loss in losses]
+        return _as_recorded(result), inputs, own, [np.mean(_as_recorded(loss)) for loss in losses]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         with numbers_of(ws):
@@ -322,84 +397,3 @@ def _recorded(value, recorded):
     if type(value) is dict:
         return {key: _recorded(part, recorded) for key, part in value.items()}
     return value
-
-
-class Variable(NDArrayOperatorsMixin):
-    """A number or an array that a metric keeps.
-
-    Parameters
-    ----------
-    value : array-like
-    """
-
-    def __init__(self, value: Any) -> None:
-        self.value: np.ndarray = np.array(value, np.float64)
-
-    shape = property(lambda self: self.value.shape)
-    dtype = property(lambda self: self.value.dtype)
-
-    def assign(self, value: Any) -> None:
-        """Set it."""
-        self.value = np.broadcast_to(np.asarray(value, np.float64), self.value.shape).copy()
-
-    def assign_add(self, value: Any) -> None:
-        """Add to it."""
-        self.assign(self.value + value)
-
-    def assign_sub(self, value: Any) -> None:
-        """Subtract from it."""
-        self.assign(self.value - value)
-
-    def numpy(self) -> np.ndarray:
-        """The array."""
-        return self.value
-
-    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        return np.asarray(self.value, *args, **kwargs)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return getattr(ufunc, method)(*(x.value if isinstance(x, Variable) else x for x in inputs), **kwargs)
-
-    def __float__(self) -> float:
-        return float(self.value)
-
-
-class Metric(metrics.Metric, metaclass=Translated):
-    """Base of metrics of one's own: minicnn's `Metric`, or Keras's with `add_weight`, `update_state` and `result`."""
-
-    core_class = metrics.Metric
-    on_device = False
-    variables: list[Variable] = []  # noqa: RUF012 (in the place of a property; every metric gets a list of its own)
-
-    def __init__(self, name: str | None = None, dtype: str | None = None, **options: Any) -> None:
-        self.variables = []
-        self._is_new = True  # a `reset_state` that is written for variables comes too early now
-        super().__init__(name, dtype, **options)
-        self._is_new = False
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "reset_states" in vars(cls) and "reset_state" not in vars(cls):  # its name in Keras 2
-            cls.reset_state = vars(cls)["reset_states"]
-        if "reset_state" in vars(cls):
-            own = vars(cls)["reset_state"]
-            cls.reset_state = lambda self: None if self._is_new else own(self)
-
-    def add_weight(self, *args: Any, **kwargs: Any) -> Variable:
-        """A variable that `reset_state` sets back to 0; arguments in the order of Keras 2 (name first) or 3."""
-        order = ("name", "shape", "initializer") if not args or isinstance(args[0], str) else ("shape", "initializer")
-        given = {**dict(zip(order, args, strict=False)), **kwargs}
-        shape, initializer = tuple(given.get("shape", ())), given.get("initializer") or "zeros"
-        variable = Variable(np.ones(shape) if initializer == "ones" else np.zeros(shape))
-        if initializer not in ("zeros", "ones"):
-            variable.assign(initializers.get(initializer)(shape))
-        self.variables.append(variable)
-        return variable
-
-    add_variable = add_weight
-
-    def reset_state(self) -> None:
-        """Forget all batches."""
-        super().reset_state()
-        for variable in self.variables:
-            variable.assign(0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.callbacks import CallbackList, History, backups, listed, progress
+from minicnn.callbacks import CallbackList, History, backups, in_line, listed, progress
 from minicnn.console import say
 from minicnn.keywords import suggests_keywords
 from minicnn.layers.names import unique_name
@@ -201,7 +201,7 @@ class Model(Written):
         with compute_threads(self.engine.backend):
             logs = evaluation.evaluate_source(self, source, callback_list)
         if verbose:
-            say(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()))
+            say(in_line(logs))
         return logs if return_dict else one_or_list(list(logs.values()))
 
     @suggests_keywords

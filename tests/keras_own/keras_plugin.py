@@ -87,6 +87,7 @@ models.Sequential._functional = property(
     lambda self: keras.Model(self.inputs[0], self.outputs[0]) if self.built else None
 )
 metrics.Metric._dtype = property(lambda self: self.dtype or "float32")
+keras.callbacks.MonitorCallback._set_monitor_op = keras.callbacks.MonitorCallback._direction
 test_case.get_seed_generators = lambda layer: []
 test_case.TestCase = sys.modules["keras.src.testing"].TestCase = TestCase
 

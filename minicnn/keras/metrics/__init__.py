@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn import metrics as _core
-from minicnn.keras import _own_parts
+from minicnn.keras import _own_metrics
 from minicnn.keras._eager import eager_names, eager_part
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import FORMULAS, of_anything
 
-Metric = _own_parts.Metric
+Metric = _own_metrics.Metric
 
 _NAMES = {
     "serialize": "minicnn.registry.to_plain",

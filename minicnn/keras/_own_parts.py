@@ -16,6 +16,7 @@ from minicnn.errors import ShapeError
 from minicnn.graph import Node, Tensor
 from minicnn.keras._call_forms import Form, form_of, is_usual, usual_form
 from minicnn.keras._eager import eager
+from minicnn.keras._given import Remembering, given
 from minicnn.keras._own_weights import standing_in
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import held, recorded
@@ -26,6 +27,7 @@ from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.nested import leaves
 from minicnn.parameters import Weight
+from minicnn.registry import to_plain
 from minicnn.settings import floatx
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
@@ -75,7 +77,7 @@ def _penalized(layer, given):
     return call
 
 
-class Layer(layers.Layer, metaclass=Translated):
+class Layer(Remembering, layers.Layer, metaclass=Translated):
     """Base of layers of one's own: minicnn's `Layer`, which has `forward` and `backward`, or Keras's, which has `call`.
 
     `call` may be made of other layers, which are attributes; or it computes with weights of its own, operators, NumPy's
@@ -102,6 +104,11 @@ class Layer(layers.Layer, metaclass=Translated):
         raise NotImplementedError(
             f"{type(self).__name__} has no call: write call(self, inputs). Received: a class without it"
         )
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.has_call and type(self).forward is Step.forward:
+            self.call()
+        return super().compute_output_shape(*args, **kwargs)
 
     @property
     def has_call(self) -> bool:
@@ -197,7 +204,7 @@ class Layer(layers.Layer, metaclass=Translated):
 
     def parts(self) -> list[layers.Layer]:
         """The layers in attributes, and in lists and dicts of them."""
-        others = ("_made", "nodes") if self.has_call else ("_made", "nodes", "activation")  # which is a step itself
+        others = ("_made", "_given", "nodes", *(() if self.has_call else ("activation",)))  # which is a step itself
         values = [v for name, v in vars(self).items() if name not in others]
         return list(dict.fromkeys(v for value in values for v in leaves(value) if isinstance(v, layers.Layer)))
 
@@ -276,7 +283,7 @@ class Layer(layers.Layer, metaclass=Translated):
             vars(self).update(mine)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments.
+        """The constructor's arguments: as attributes of their names, or as they were given.
 
         Raises
         ------
@@ -289,7 +296,9 @@ class Layer(layers.Layer, metaclass=Translated):
                 "holds: make them arguments of its constructor, or save the weights alone. "
                 f"Received: {self._form.arguments}"
             )
-        return super().get_config()
+        config = super().get_config()
+        missing = {name: to_plain(value) for name, value in given(self).items() if name not in config}
+        return config | {name: value for name, value in missing.items() if _is_written_down(value)}
 
 
 class _Called(Step):
@@ -382,6 +391,11 @@ class _Using(Layer):
     def call(self, inputs: Any) -> Any:
         """The function's value."""
         return self.function(self.own, inputs if isinstance(inputs, list) else [inputs])
+
+
+def _is_written_down(value):
+    """Whether JSON holds it."""
+    return all(part is None or isinstance(part, bool | int | float | str) for part in leaves(value))
 
 
 def _as_recorded(value):

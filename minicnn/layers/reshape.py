@@ -13,7 +13,7 @@ from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples
 from minicnn.layers.flatten import View
-from minicnn.layers.open_sizes import has_open
+from minicnn.layers.open_sizes import StandIn, has_open
 from minicnn.step import Shape, Shapes
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Reshape(View):
             )
 
     def build(self, input_shapes: Shapes) -> Shape:
+        if -1 not in self.target_shape and any(isinstance(n, StandIn) for n in input_shapes[0]):
+            return self.target_shape  # data of another size is refused when it comes
         size, known = math.prod(input_shapes[0]), math.prod(n for n in self.target_shape if n > 0)
         shape = tuple(size // known if n == -1 else n for n in self.target_shape)
         if math.prod(shape) != size:

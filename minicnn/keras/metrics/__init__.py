@@ -9,6 +9,8 @@ from minicnn.keras import _own_metrics
 from minicnn.keras._eager import eager_names, eager_part
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import FORMULAS, of_anything
+from minicnn.keras.utils._helpers import get_custom_objects
+from minicnn.registry import custom_object
 
 Metric = _own_metrics.Metric
 
@@ -38,6 +40,16 @@ def get(identifier: Any) -> Any:
     return None if identifier is None else _core.get(identifier)
 
 
+def _with_function(args, kwargs):
+    """The arguments of a MeanMetricWrapper, whose function a config knows by its name."""
+    name = args[0] if args else kwargs.get("fn")
+    if isinstance(name, str):
+        args, kwargs = args[1:], kwargs | {"fn": custom_object(name) or get_custom_objects().get(name, name)}
+    return args, kwargs
+
+
+MeanMetricWrapper = eager_part(_core.MeanMetricWrapper, __name__)
+MeanMetricWrapper.translate = _with_function
 __getattr__ = eager_names(lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD), __name__)
 globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})
 __all__ = sorted({*public_names(_core), *_FUNCTIONS})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -15,11 +16,13 @@ from minicnn import metrics as metric_classes
 from minicnn import models as core
 from minicnn.keras import layers, optimizers
 from minicnn.keras._eager import eager
+from minicnn.keras._given import Remembering, given
 from minicnn.keras._names import lookup
 from minicnn.keras._own_parts import own_weights
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.utils._helpers import get_custom_objects
+from minicnn.layers.open_sizes import all_fit
 from minicnn.saving.formats import formats
 
 _NO_EFFECT = ""
@@ -75,7 +78,7 @@ class _OldLogs(dict):
         raise KeyError(name)
 
 
-class _OldMethods:
+class _OldMethods(Remembering):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
@@ -153,6 +156,16 @@ class _OldMethods:
         """The same as `predict`."""
         warn_once("predict_proba is a method of Keras 2: today it is predict")
         return self.predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The input tensors, in a list as Keras has them."""
+        return list(super().inputs)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The output tensors, in a list as Keras has them."""
+        return list(super().outputs)
 
     variables = layers.VARIABLES["variables"]
     trainable_variables = layers.VARIABLES["trainable_variables"]
@@ -263,12 +276,55 @@ def _unchanged(args, kwargs):
     return args, kwargs
 
 
+class _Trainable:
+    """A constructor that takes `trainable` besides, as that of every layer."""
+
+    def __init__(self, *args: Any, trainable: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if trainable is not True:
+            self.trainable = trainable
+
+
+class _Functional(_Trainable):
+    """A model that may begin behind another one's layers."""
+
+    @property
+    def layers(self) -> list[core.Layer]:
+        """The layers; where the model begins at another layer's output, an InputLayer stands for that, as in Keras."""
+        found, starts = super().layers, [t for t in self.graph.inputs if t.node.inputs]
+        if starts and "_entries" not in vars(self):
+            vars(self)["_entries"] = [layers.InputLayer(t.shape[1:]) for t in starts]
+        return [*vars(self).get("_entries", ()), *found]
+
+    @layers.setter
+    def layers(self, value: Any) -> NoReturn:
+        raise AttributeError(f"a model's layers are those of its graph: take another name. Received: layers={value!r}")
+
+
+class _Stack(_Trainable):
+    """What a `Sequential` refuses as Keras's does."""
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for inputs of this shape; of a model that has them, check that they are for such inputs."""
+        if self.built and input_shape is not None and not all_fit([tuple(input_shape)[1:]], [self.input_shape[1:]]):
+            raise ValueError(
+                f"model '{self.name}' was built for inputs of shape {self.input_shape}, which a second build does not "
+                f"change. Received: {tuple(input_shape)}"
+            )
+        super().build(input_shape)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.layers:
+            raise ValueError(f"model '{self.name}' has no layers, so that it cannot be called: add(…) some first")
+        return super().__call__(*args, **kwargs)
+
+
 def _methods():
     return {name: value for name, value in vars(_OldMethods).items() if not name.startswith("__")}
 
 
-Model = translated(type("Model", (_OldMethods, core.Model), {}), _translate_model, __name__)
-Sequential = translated(type("Sequential", (_OldMethods, core.Sequential), {}), _unchanged, __name__)
+Model = translated(type("Model", (_OldMethods, _Functional, core.Model), {}), _translate_model, __name__)
+Sequential = translated(type("Sequential", (_OldMethods, _Stack, core.Sequential), {}), _unchanged, __name__)
 Model.core_class, Sequential.core_class = core.Model, core.Sequential
 
 
@@ -308,8 +364,28 @@ def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, An
 
 
 def clone_model(model: Any, *args: Any, **kwargs: Any) -> Any:
-    """`minicnn.models.clone_model`."""
-    return _with_old_methods(core.clone_model(model, *args, **kwargs))
+    """`minicnn.models.clone_model`; the clone of a model that is compiled is compiled as it is, as in Keras 3.15."""
+    if not (args or kwargs or model.built) and hasattr(model, "call"):  # its graph comes with the data
+        clone = type(model)(**given(model))
+    else:
+        clone = _with_old_methods(core.clone_model(model, *args, **kwargs))
+    if model.compiled is not None:
+        _compile_like(clone, model)
+    return clone
+
+
+def _compile_like(clone, model):
+    """Compile a clone as the model is, with an optimizer of its own that has not begun."""
+    if model._told is not None:
+        _, loss, metrics, loss_weights, weighted, backend = copy.deepcopy(model._told)
+    else:
+        told = copy.deepcopy(model.compiled)
+        single = len(told.losses) == 1
+        loss, metrics, weighted = (v[0] if single else v for v in (told.losses, told.metrics, told.weighted_metrics))
+        loss_weights, backend = told.loss_weights, told.backend_name
+    optimizer = copy.deepcopy(model.optimizer)
+    optimizer.iterations = 0
+    clone.compile(optimizer, loss, metrics, loss_weights=loss_weights, weighted_metrics=weighted, backend=backend)
 
 
 __getattr__ = lookup(

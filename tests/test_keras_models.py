@@ -179,3 +179,118 @@ def test_the_function_of_a_metric_by_its_name():
     assert again.name == "d" and again([1.0, 3.0], [0.0, 1.0]) == 1.5
     with pytest.raises(TypeError, match="fn='nothing of this name'"):
         keras.metrics.MeanMetricWrapper("nothing of this name")
+
+
+# ---------------------------------------------------------------------------------------------- tensors by index, order
+
+
+def test_parts_and_comparisons_of_tensors(tmp_path):
+    x = np.random.default_rng(4).normal(size=(3, 4, 3)).astype("float32")
+    t = keras.Input((4, 3))
+    outputs = [t[:, 1:, 0], t[..., -1], t[:, None], t[:, ::-2, 1:], t > 0.5, t >= t[:, :1], t > 0.25, t <= 0.25]
+    expected = [x[:, 1:, 0], x[..., -1], x[:, None], x[:, ::-2, 1:], x > 0.5, x >= x[:, :1], x > 0.25, x <= 0.25]
+    model = keras.Model(t, outputs)
+    model.save(tmp_path / "model.keras")
+    for predictions in (model.predict(x), keras.models.load_model(tmp_path / "model.keras").predict(x)):
+        for given, wanted in zip(predictions, expected, strict=True):
+            assert given.dtype == np.float32 and np.array_equal(given, wanted)
+    for key in (0, (slice(None), [0, 1]), (slice(1, None), 0), (slice(None), "a")):
+        with pytest.raises(TypeError, match="keeps the samples"):
+            t[key]
+    with pytest.raises(mc.errors.ShapeError, match="out of bounds"):
+        t[:, 7]
+    with pytest.raises(mc.errors.ShapeError, match="leaves nothing"):
+        t[:, 4:]
+
+
+def test_a_comparison_chooses_and_is_differentiated():
+    t = keras.Input((3,))
+    z = layers.Dense(2)(t)
+    model = keras.Model(t, (z > 0) * z + 0.1 * (z <= 0) * z)
+    assert mc.gradcheck(model).error <= 1e-6
+    assert mc.gradcheck(keras.Model(t, z[:, ::-1] * z[:, :1])).error <= 1e-6
+
+
+def test_a_list_is_not_taken_for_a_dict_that_is_not_sorted():
+    first, second = keras.Input((2,), name="IT"), keras.Input((2,), name="IS")
+    model = keras.Model({"IT": first, "IS": second}, layers.Subtract()([first, second]))
+    a, b = np.ones((1, 2)), np.zeros((1, 2))
+    assert np.array_equal(model({"IT": a, "IS": b}), a) and np.array_equal(model.predict({"IT": a, "IS": b}), a)
+    for use in (model, model.predict):
+        with pytest.raises(ValueError, match="which is which"):
+            use([a, b])
+
+
+def test_a_generator_gives_batches_of_any_size():
+    """A stack without an Input, as in Keras: sizes stay open where the layers can do with any."""
+    images = [np.ones((2, 8, 6, 3), "float32"), np.ones((1, 5, 9, 3), "float32")]
+    model = keras.Sequential([layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()])
+    p = model.predict(image for image in images)
+    assert p.shape == (3, 4) and np.allclose(p, p[0], atol=1e-5)  # of images that are all ones
+    flat = keras.Sequential([layers.Flatten()])
+    assert flat.predict(iter([np.ones((3, 5, 7)), np.ones((2, 7, 5))])).shape == (5, 35)
+    dense = keras.Sequential([layers.Flatten(), layers.Dense(2)])
+    assert dense.predict(iter([np.ones((3, 5, 7))])).shape == (3, 2) and dense.input_shape == (None, 5, 7)
+    with pytest.raises(mc.errors.ShapeError, match=r"expected data of shape \(None, 5, 7\)"):
+        dense.predict(iter([np.ones((2, 7, 6))]))
+
+
+def test_a_layer_of_a_stack_has_one_input():
+    class Two(layers.Layer):
+        def call(self, a, b):
+            return a + b
+
+    model = keras.Sequential([Two()])
+    with pytest.raises(ValueError, match=r"one input.*Received: Two.call\(a, b\)"):
+        model.build((None, 2))
+
+
+def test_what_a_layer_says_of_its_output_is_believed():
+    calls = []
+
+    class Own(layers.Layer):
+        def call(self, x, training=False):
+            calls.append(training)
+            return x[:, :1]
+
+        def compute_output_spec(self, x, training=False):
+            return keras.Input((1,))
+
+    x = keras.Input((3,))
+    model = keras.Model(x, Own()(x))
+    assert model.output_shape == (None, 1) and calls == []
+    model(np.ones((2, 3)), training=True)
+    assert set(calls) == {True}
+
+
+# --------------------------------------------------------------------------------------------------------------- Lambda
+
+
+def test_a_lambda_layer_is_copied_but_not_written(tmp_path):
+    layer = layers.Lambda(lambda x, by: np.tile(x, (1, by)), arguments={"by": 2})
+    config = layer.get_config()
+    again = layers.Lambda.from_config(config, safe_mode=False)
+    assert np.array_equal(again(np.ones((2, 3))), np.ones((2, 6)))
+    with pytest.raises(ValueError, match="safe_mode=False alone"):
+        layers.Lambda.from_config(config)
+    model = keras.Sequential([keras.Input((3,)), layer, layers.Dense(2)])
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    x = np.random.default_rng(2).normal(size=(4, 3)).astype("float32")
+    assert np.array_equal(clone.predict(x), model.predict(x))
+    rebuilt = keras.models.clone_model(model, input_tensors=keras.Input((3,)))
+    rebuilt.set_weights(model.get_weights())
+    assert np.array_equal(rebuilt.predict(x), model.predict(x))
+    for write in (model.to_json, lambda: model.save(tmp_path / "m.keras"), lambda: model.save(tmp_path / "m.h5")):
+        with pytest.raises(TypeError, match="holds code"):
+            write()
+
+
+def test_crossentropy_of_one_output_is_the_binary_one():
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, activation="sigmoid")])
+    for name in ("crossentropy", "ce"):
+        model.compile("sgd", name)
+        assert isinstance(model.compiled.losses[0], keras.losses.BinaryCrossentropy)
+    several = keras.Sequential([keras.Input((1,)), layers.Dense(3, activation="softmax")])
+    with pytest.raises(ValueError, match="'sparse_categorical_crossentropy' for class numbers"):
+        several.compile("sgd", loss="crossentropy")

@@ -5,31 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
 
 from minicnn import constraints, layers, models
-from minicnn.differentiation import Recorded, gradients, value_of
-from minicnn.errors import ShapeError
+from minicnn.differentiation import value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras._call_forms import Form, form_of, is_usual, usual_form
+from minicnn.keras._called import Called, attributes_with_weights
 from minicnn.keras._eager import eager
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._own_weights import standing_in
 from minicnn.keras._shapes import TensorShape
-from minicnn.keras._state import held, recorded
+from minicnn.keras._state import held
 from minicnn.keras._translation import Translated
 from minicnn.layers.added_loss import with_losses
-from minicnn.layers.function_numbers import numbers_of
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.nested import leaves
 from minicnn.parameters import Weight
 from minicnn.registry import to_plain
 from minicnn.settings import floatx
-from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
+from minicnn.step import Shape, Shapes, Step
 
 
 class _Made(models.Model):
@@ -50,16 +49,10 @@ class _Made(models.Model):
         return outputs
 
 
-def _attributes_with_weights(layer):
-    """Attributes that are weights of the layer's own, or lists and dicts of them, by name."""
-    own = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
-    return {name: value for name, value in own.items() if any(isinstance(part, Weight) for part in leaves(value))}
-
-
 @contextmanager
 def own_weights(layer: layers.Layer) -> Iterator[None]:
     """Inside, weights of the layer's own can be computed with in a `call` that makes a graph, which trains them."""
-    mine = _attributes_with_weights(layer)
+    mine = attributes_with_weights(layer)
     vars(layer).update({name: standing_in(value, _Using) for name, value in mine.items()})
     try:
         yield
@@ -135,13 +128,24 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
             self._form, self.graph = form, None
         return eager(super().__call__(inputs, training=training))
 
+    def check_single_input(self) -> None:
+        """Raise ValueError if `call` needs more than one input, or an option, which a stack of layers does not give."""
+        kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = signature(self.call).parameters.values()
+        needed = [p.name for p in parameters if p.kind in kinds and p.default is Parameter.empty]
+        if self.has_call and len(needed) > 1:
+            raise ValueError(
+                f"a layer of a Sequential has one input, and other arguments of its call have defaults. "
+                f"Received: {type(self).__name__}.call({', '.join(needed)})"
+            )
+
     def _form_for(self, count):
         """The form of calls with so many inputs."""
         return usual_form(self.call, count) if self._form is None else self._form
 
-    def apply(self, inputs: Sequence[Any], **options: Any) -> Any:
-        """`call`, of these inputs in order."""
-        return self._form_for(len(inputs)).applied(self.call, inputs, **options)
+    def apply(self, inputs: Sequence[Any], by: Any = None, **options: Any) -> Any:
+        """`call`, or a method `by` with its arguments, of these inputs in order."""
+        return self._form_for(len(inputs)).applied(by or self.call, inputs, **options)
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
         """Declare a weight with Keras's arguments, in the order of Keras 2 (name first) or 3 (shape first)."""
@@ -215,7 +219,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         if self.parts():  # maybe made there
             return self._composed(input_shapes)
         self._built = True
-        return [shape_behind(_Called(self).build, input_shapes)]
+        return [shape_behind(Called(self).build, input_shapes)]
 
     def _build_once(self, input_shapes):
         """Call `build` with the inputs' shapes, as they stand in the form of the call."""
@@ -259,7 +263,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         return self._made.named_weights()
 
     def lower(self) -> list[Step]:
-        return [_Called(self)] if self.has_call else super().lower()
+        return [Called(self)] if self.has_call else super().lower()
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
         """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""
@@ -273,7 +277,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
             self.build_for(shapes)
             return self._made.call_on_arrays(arrays, training)
         self._built = True
-        mine = _attributes_with_weights(self)
+        mine = attributes_with_weights(self)
         options = {"training": training} if "training" in signature(self.call).parameters else {}
         try:
             vars(self).update({name: held(value) for name, value in mine.items()})
@@ -301,78 +305,6 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         return config | {name: value for name, value in missing.items() if _is_written_down(value)}
 
 
-class _Called(Step):
-    """What runs a layer's `call` on arrays, and goes back through it."""
-
-    draws_anew = True
-
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer
-
-    @property
-    def has_penalty(self) -> bool:
-        """Whether `call` adds a part of the loss, which shows when it is built."""
-        return self.layer.adds_loss
-
-    @property
-    def weights(self) -> list[Weight]:
-        return self.layer.weights
-
-    @property
-    def name(self) -> str:
-        """The layer's."""
-        return self.layer.name
-
-    def build(self, input_shapes: Shapes) -> Shape:
-        weights = {w.name: w.numpy() for w in self.weights}
-        xs = [np.zeros((2, *shape), floatx()) for shape in input_shapes]
-        result, *_, losses = self._run(xs, weights, False)
-        shape, self.layer.adds_loss = result.shape, bool(losses)
-        if len(shape) == 0 or shape[0] != 2:
-            raise ShapeError(
-                f"call of layer '{self.layer.name}' ({type(self.layer).__name__}) gives as many samples as it gets: 2. "
-                f"Received: shape {shape}"
-            )
-        return shape[1:]
-
-    def _run(self, xs, weights, training):
-        """(result, recorded inputs, recorded weights by name, what `add_loss` was given)."""
-        if not all(isinstance(x, np.ndarray) for x in xs):
-            raise TypeError(f"layer '{self.layer.name}' is a function on arrays: compile(backend='numba') runs it")
-        inputs = [Recorded(x) for x in xs]
-        own = {w.name: recorded(weights[w.name], w) for w in self.weights}
-        mine = _attributes_with_weights(self.layer)
-        options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
-        try:
-            vars(self.layer).update({name: _recorded(value, own) for name, value in mine.items()})
-            with self.layer.collecting() as losses:
-                result = self.layer.apply(inputs, **options)
-        finally:
-            vars(self.layer).update(mine)
-        return _as_recorded(result), inputs, own, [np.mean(_as_recorded(loss)) for loss in losses]
-
-    def forward(self, xs: Arrays, ws: Workspace) -> None:
-        with numbers_of(ws):
-            ws.record = self._run(xs, ws.params, ws.training)
-        ws.y[...] = ws.record[0].value
-
-    def penalty(self, ws: Workspace) -> float:
-        return sum(float(loss.value) for loss in ws.record[3])
-
-    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        result, inputs, recorded, losses = ws.record
-        names, of = list(recorded), [*inputs, *recorded.values()]
-        parts = gradients(result, dy, of)
-        for loss in losses:
-            parts = [a + b for a, b in zip(parts, gradients(loss, np.ones_like(loss.value), of), strict=True)]
-        for dx, part in zip(ws.dxs, parts, strict=False):
-            if dx is not None:
-                dx[...] = part
-        for name, part in zip(names, parts[len(inputs) :], strict=True):
-            if ws.grads.get(name) is not None:
-                ws.grads[name][...] = part
-
-
 class _Using(Layer):
     """A function of weights of another layer's, and of tensors.
 
@@ -396,18 +328,3 @@ class _Using(Layer):
 def _is_written_down(value):
     """Whether JSON holds it."""
     return all(part is None or isinstance(part, bool | int | float | str) for part in leaves(value))
-
-
-def _as_recorded(value):
-    return value if isinstance(value, Recorded) else Recorded(value)
-
-
-def _recorded(value, recorded):
-    """An attribute of a layer with recorded arrays in place of weights."""
-    if isinstance(value, Weight):
-        return recorded.get(value.name, value)
-    if type(value) in (list, tuple):
-        return type(value)(_recorded(part, recorded) for part in value)
-    if type(value) is dict:
-        return {key: _recorded(part, recorded) for key, part in value.items()}
-    return value

@@ -6,7 +6,6 @@ from typing import Any
 
 from minicnn.differentiation import Recorded
 from minicnn.graph import Tensor
-from minicnn.settings import floatx
 
 
 class TensorShape(tuple):
@@ -40,7 +39,6 @@ def _set_shape(tensor, shape):
 
 
 Tensor.shape = property(lambda tensor: TensorShape(vars(tensor)["shape"]), _set_shape)  # type: ignore[assignment]
-Tensor.dtype = property(lambda tensor: floatx())  # type: ignore[attr-defined]
 Tensor.sparse = Tensor.ragged = False  # type: ignore[attr-defined]
 Tensor.get_shape = lambda tensor: tensor.shape  # type: ignore[attr-defined]
 Recorded.shape = property(lambda array: TensorShape(array.value.shape))

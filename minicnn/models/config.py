@@ -20,6 +20,7 @@ from minicnn.checks import is_integer
 from minicnn.errors import unknown_name
 from minicnn.graph import Graph
 from minicnn.layers import InputLayer
+from minicnn.models.forms import layers_within
 from minicnn.nested import mapped
 from minicnn.own_parts import config_of
 from minicnn.registry import constructor_parameters, to_plain
@@ -109,6 +110,20 @@ def model_config(model: Network, whole: bool = True) -> dict[str, Any]:
             return {key: value for key, value in layer_config(model).items() if key != "name"}
     finally:
         _is_whole.reset(token)
+
+
+def written_config(model: Network) -> dict[str, Any]:
+    """`model_config` for a file.
+
+    Raises
+    ------
+    TypeError
+        If a layer holds code, which no file holds.
+    """
+    for layer in layers_within(model):
+        if layer.holds_code:
+            layer.refuse_files()
+    return model_config(model)
 
 
 def dtype_of(model: Network) -> str:

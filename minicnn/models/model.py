@@ -13,7 +13,7 @@ from minicnn.console import say
 from minicnn.keywords import suggests_keywords
 from minicnn.layers.names import unique_name
 from minicnn.models import files
-from minicnn.models.config import model_config
+from minicnn.models.config import written_config
 from minicnn.models.forms import Tensors
 from minicnn.models.network import one_or_list
 from minicnn.models.subclassing import Written
@@ -314,7 +314,7 @@ class Model(Written):
         **kwargs
             For `json.dumps`, e.g. ``indent=2``.
         """
-        return write_json(model_config(self), **kwargs)
+        return write_json(written_config(self), **kwargs)
 
     @staticmethod
     def from_json(json_string: str | bytes, custom_objects: Mapping[str, type] | None = None) -> Model:

@@ -286,6 +286,18 @@ VARIABLES: dict[str, Any] = {
     "trainable_variables": _variables_of("trainable_weights"),
     "non_trainable_variables": _variables_of("non_trainable_weights"),
 }
+
+
+def _lambda_from_config(cls, config, custom_objects=None, safe_mode=None):
+    """A Lambda layer of a config, which holds the function itself; as in Keras, only with ``safe_mode=False``."""
+    if safe_mode is not False:
+        raise ValueError(
+            f"a Lambda layer runs code, so that it is made of a config with safe_mode=False alone. Received: "
+            f"safe_mode={safe_mode!r}, for {config}"
+        )
+    return cls(**config)
+
+
 _DTYPE = property(
     lambda layer: vars(layer).get("dtype") or floatx(), lambda layer, value: vars(layer).update(dtype=value)
 )
@@ -297,6 +309,8 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__), "dtype": _DTYPE}
     if _name == "InputLayer":
         _more |= _INPUT
+    if _name == "Lambda":
+        _more |= {"from_config": classmethod(_lambda_from_config)}
     globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_CALLS, **_more)
 Layer = _own_parts.Layer
 

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary, ref
 
@@ -14,8 +15,10 @@ import numpy as np
 
 from minicnn import metrics as metric_classes
 from minicnn import models as core
+from minicnn.errors import ShapeError
 from minicnn.keras import layers, optimizers
 from minicnn.keras._eager import eager
+from minicnn.keras._generators import LOADING, steps_for_samples, steps_of
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._names import lookup
 from minicnn.keras._own_parts import own_weights
@@ -24,11 +27,9 @@ from minicnn.keras._warning import warn_once
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers.open_sizes import all_fit
 from minicnn.saving.formats import formats
+from minicnn.training.streams import peek
 
 _NO_EFFECT = ""
-_LOADING = dict.fromkeys(
-    ("workers", "use_multiprocessing", "max_queue_size", "max_q_size", "nb_worker", "pickle_safe"), ""
-)
 _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
 _COMPILE = {
     "run_eagerly": _NO_EFFECT,
@@ -85,9 +86,23 @@ class _OldMethods(Remembering):
         if isinstance(kwargs.get("metrics"), str):  # as Keras 2 took it
             kwargs["metrics"] = [kwargs["metrics"]]
         kwargs = {n: _today(v) if n in ("loss", "metrics", "weighted_metrics") else v for n, v in kwargs.items()}
-        args = tuple(map(_today, args[:1])) + args[1:]
+        args = tuple(self._crossentropy(_today(loss)) for loss in args[:1]) + args[1:]
+        if "loss" in kwargs:
+            kwargs["loss"] = self._crossentropy(kwargs["loss"])
         own = _of_one_model(optimizers.get(optimizer), self)
         super().compile(own, *args, **without("compile", kwargs, _COMPILE))
+
+    def _crossentropy(self, loss):
+        """The name of the loss; of "crossentropy", the one that goes with the output, if no target need say it."""
+        if not isinstance(loss, str) or loss.lower() not in ("crossentropy", "ce"):
+            return loss
+        if self.built and len(self.outputs) == 1 and self.output_shape[-1] == 1:
+            return "binary_crossentropy"
+        raise ValueError(
+            "which crossentropy it is depends on the targets: write 'sparse_categorical_crossentropy' for class "
+            "numbers, 'categorical_crossentropy' for one-hot rows, 'binary_crossentropy' for zeros and ones. "
+            f"Received: {loss!r}"
+        )
 
     def _outcome(self, inputs: Any, **options: Any) -> Any:
         with own_weights(self):
@@ -98,7 +113,7 @@ class _OldMethods(Remembering):
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
-        kwargs = renamed("fit", without("fit", kwargs, _LOADING), _FIT)
+        kwargs = renamed("fit", without("fit", kwargs, LOADING), _FIT)
         if kwargs.get("class_weight") == "auto":
             warn_once("fit(class_weight='auto') was no more than None in Keras 1 and 2; class_weight='balanced' is")
             kwargs["class_weight"] = None
@@ -111,10 +126,10 @@ class _OldMethods(Remembering):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
-        return super().evaluate(*args, **without("evaluate", kwargs, _LOADING))
+        return super().evaluate(*args, **without("evaluate", kwargs, LOADING))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
-        return super().predict(*args, **without("predict", kwargs, _LOADING))
+        return super().predict(*args, **without("predict", kwargs, LOADING))
 
     def fit_generator(self, generator: Any, *args: Any, **kwargs: Any) -> Any:
         """`fit` with a generator, a Sequence or a data set; positional arguments are Keras 2's.
@@ -131,18 +146,18 @@ class _OldMethods(Remembering):
         is_keras_1 = kwargs.keys() & {"samples_per_epoch", "nb_epoch", "nb_val_samples"}
         kwargs = {**dict(zip(order, args, strict=False)), **kwargs}
         if is_keras_1:
-            kwargs = _steps_for_samples(generator, kwargs)
+            kwargs = steps_for_samples(generator, kwargs)
         return self.fit(generator, **kwargs)
 
     def evaluate_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """`evaluate` with a generator."""
         warn_once("evaluate_generator is a method of Keras 2: today evaluate takes generators")
-        return self.evaluate(generator, **_steps("val_samples", generator, steps, kwargs))
+        return self.evaluate(generator, **steps_of("val_samples", generator, steps, kwargs))
 
     def predict_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """`predict` with a generator."""
         warn_once("predict_generator is a method of Keras 2: today predict takes generators")
-        return self.predict(generator, **_steps("val_samples", generator, steps, kwargs))
+        return self.predict(generator, **steps_of("val_samples", generator, steps, kwargs))
 
     def predict_classes(
         self, x: Any, batch_size: int | None = None, verbose: int | str = 0, **kwargs: Any
@@ -245,29 +260,6 @@ def _write(write, filepath, save_format, args, kwargs):
         write(filepath, *args, **kwargs)
 
 
-def _steps(old, generator, steps, kwargs):
-    """Keyword arguments with `steps`."""
-    kwargs = {name: value for name, value in kwargs.items() if name not in _LOADING}
-    samples = kwargs.pop(old, None)
-    return {**kwargs, "steps": _batches_of(generator, samples) if steps is None and samples is not None else steps}
-
-
-def _steps_for_samples(generator, kwargs):
-    """Keras 1 counted samples where today's Keras counts batches."""
-    kwargs = dict(kwargs)
-    samples = kwargs.pop("samples_per_epoch", None)
-    if samples is not None:
-        warn_once("fit_generator(samples_per_epoch=…) counted samples: today steps_per_epoch counts batches")
-        kwargs["steps_per_epoch"] = _batches_of(generator, samples)
-    if kwargs.get("nb_val_samples") is not None:
-        kwargs["validation_steps"] = _batches_of(kwargs.get("validation_data"), kwargs.pop("nb_val_samples"))
-    return kwargs
-
-
-def _batches_of(generator, samples):
-    return -(-int(samples) // int(getattr(generator, "batch_size", 32)))
-
-
 def _translate_model(args, kwargs):
     return args, renamed("Model", kwargs, {"input": "inputs", "output": "outputs"})
 
@@ -302,7 +294,24 @@ class _Functional(_Trainable):
 
 
 class _Stack(_Trainable):
-    """What a `Sequential` refuses as Keras's does."""
+    """What a `Sequential` refuses as Keras's does, and that one without an Input takes what a generator gives."""
+
+    @staticmethod
+    def _called(layer, tensor):
+        """The output of a layer called on a tensor; ValueError if its `call` needs more."""
+        if hasattr(layer, "check_single_input"):
+            layer.check_single_input()
+        return core.Sequential._called(layer, tensor)
+
+    def _build_from_data(self, x: Any) -> Any:
+        """Of a generator, whose batches may have other sizes than the first, sizes stay open where the layers can."""
+        if self.graph is None and self._stack and hasattr(x, "__next__"):
+            x, shape = peek(x)
+            for last in ((None,), shape[-1:]):
+                with suppress(ShapeError):
+                    self._start(layers.Input((*[None] * (len(shape) - 1), *last)))
+                    return x
+        return super()._build_from_data(x)
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights for inputs of this shape; of a model that has them, check that they are for such inputs."""

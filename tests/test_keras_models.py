@@ -294,3 +294,36 @@ def test_crossentropy_of_one_output_is_the_binary_one():
     several = keras.Sequential([keras.Input((1,)), layers.Dense(3, activation="softmax")])
     with pytest.raises(ValueError, match="'sparse_categorical_crossentropy' for class numbers"):
         several.compile("sgd", loss="crossentropy")
+
+
+def test_a_stack_of_ones_own_layers_takes_dicts_and_lists_of_arrays():
+    class Own(layers.Layer):
+        def call(self, inputs):
+            return {key: 2 * x for key, x in inputs.items()} if isinstance(inputs, dict) else [2 * x for x in inputs]
+
+    a, b = np.ones((3, 2)), np.full((3, 2), 5.0)
+    y = keras.Sequential([Own(), Own()])({"a": a, "b": b})
+    assert type(y) is dict and np.array_equal(y["a"], 4 * a) and np.array_equal(y["b"], 4 * b)
+    y = keras.Sequential([Own()])([a, b])
+    assert type(y) is list and np.array_equal(y[1].numpy(), 2 * b)
+
+
+def test_metrics_refuse_what_keras_refuses():
+    for options in ({"beta": 1}, {"threshold": 1}):
+        with pytest.raises(ValueError, match=f"`{next(iter(options))}` is a float, as in Keras: 1.0"):
+            keras.metrics.FBetaScore(**options)
+    with pytest.raises(ValueError, match=r"targets and outputs \(N, outputs\)"):
+        keras.metrics.R2Score()([0.0, 1.0], [0.0, 1.0])
+    assert keras.metrics.R2Score()([[0.0], [1.0]], [[0.0], [1.0]]) == 1
+    x = np.random.default_rng(1).normal(size=(6, 2))
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[keras.metrics.R2Score()])
+    model.fit(x, x[:, 0], verbose=0)
+
+
+def test_a_warning_where_keras_casts_weights():
+    weight = np.array([0.5, 1.0, 1.0, 1.0])
+    with pytest.warns(UserWarning, match="rounds them to int by casting"):
+        keras.metrics.MeanIoU(num_classes=2)([0, 1, 1, 0], [0, 1, 0, 0], weight)
+    # [[1.5, 0], [1, 1]]: 1.5 / 2.5 and 1 / 2
+    assert keras.metrics.MeanIoU(2, dtype="float32")([0, 1, 1, 0], [0, 1, 0, 0], weight) == pytest.approx(0.55)

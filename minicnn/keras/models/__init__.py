@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import reduce
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary, ref
 
@@ -16,6 +17,7 @@ import numpy as np
 from minicnn import metrics as metric_classes
 from minicnn import models as core
 from minicnn.errors import ShapeError
+from minicnn.graph import Tensor
 from minicnn.keras import layers, optimizers
 from minicnn.keras._eager import eager
 from minicnn.keras._generators import LOADING, steps_for_samples, steps_of
@@ -26,6 +28,7 @@ from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers.open_sizes import all_fit
+from minicnn.nested import leaves
 from minicnn.saving.formats import formats
 from minicnn.training.streams import peek
 
@@ -325,6 +328,10 @@ class _Stack(_Trainable):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self.layers:
             raise ValueError(f"model '{self.name}' has no layers, so that it cannot be called: add(…) some first")
+        x = args[0] if args else None
+        several = isinstance(x, dict) or (isinstance(x, list | tuple) and len(x) > 1)
+        if several and not self.built and not any(isinstance(part, Tensor) for part in leaves(x)):
+            return reduce(lambda x, layer: layer(x, **kwargs), self._stack, x)  # layers of one's own take them
         return super().__call__(*args, **kwargs)
 
 

@@ -283,3 +283,18 @@ def test_lambda_callback_keeps_what_is_no_method():
 def test_variables_of_metrics_have_names():
     assert [v.name for v in keras.metrics.Precision().variables] == ["true_positives", "false_positives"]
     assert [v.name for v in keras.metrics.Mean().variables] == ["total", "count"]
+
+
+def test_a_call_made_of_layers_assigns_nothing():
+    class Wrong(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+            self.count = self.add_variable(shape=(), initializer="zeros", trainable=False, name="count")
+
+        def call(self, x):
+            self.count.assign_add(1)
+            return self.dense(x)
+
+    with pytest.raises(TypeError, match=r"put the state \['count'\] into a layer of its own"):
+        Wrong()(keras.Input((3,)))

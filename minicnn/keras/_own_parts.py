@@ -164,6 +164,8 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         vars(self).update(kept)
         return weight
 
+    add_variable = add_weight
+
     def add_loss(self, losses: Any, **options: Any) -> None:
         """In `call`: make what was computed a part of the model's loss; of an array, its mean.
 

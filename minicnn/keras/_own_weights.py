@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -41,6 +41,16 @@ class OfWeights:
 
     def __getitem__(self, key: Any) -> Any:
         return self._apply(operator.getitem, (self, key), {})
+
+    def assign(self, value: Any) -> NoReturn:
+        """Refused: a graph has no state but that of its layers."""
+        raise TypeError(
+            "a call that is made of layers is run once, for their graph, so that it assigns nothing: put the state "
+            f"{list(self._weights)} into a layer of its own, whose call computes with arrays and may assign. "
+            f"Received: assign({value!r})"
+        )
+
+    assign_add = assign_sub = assign
 
     def _apply(self, function, args, kwargs):
         """function(*args, **kwargs), of tensors among them if there are any, else of weights alone."""

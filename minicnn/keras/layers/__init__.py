@@ -317,6 +317,7 @@ Layer = _own_parts.Layer
 
 @wraps(input_of_core)
 def Input(*args: Any, **kwargs: Any) -> Tensor:
+    """A symbolic tensor, as `minicnn.Input` makes it, whose layer keeps the size of batches that it was given."""
     tensor = input_of_core(*args, **kwargs)
     given = signature(input_of_core).bind(*args, **kwargs).arguments
     size = given.get("batch_size") or (given.get("batch_shape") or [None])[0]

@@ -41,7 +41,9 @@ class Reshape(View):
             )
 
     def build(self, input_shapes: Shapes) -> Shape:
-        if -1 not in self.target_shape and any(isinstance(n, StandIn) for n in input_shapes[0]):
+        known_in = math.prod(n for n in input_shapes[0] if not isinstance(n, StandIn))
+        is_open = any(isinstance(n, StandIn) for n in input_shapes[0])
+        if is_open and -1 not in self.target_shape and math.prod(self.target_shape) % known_in == 0:
             return self.target_shape  # data of another size is refused when it comes
         size, known = math.prod(input_shapes[0]), math.prod(n for n in self.target_shape if n > 0)
         shape = tuple(size // known if n == -1 else n for n in self.target_shape)

@@ -127,6 +127,7 @@ LEFT = {
     "Dot": "rare; a product of small matrices",
     "Dropout": "copies where the rate is 0, and fills an array with ones where the mask has another shape",
     "Elementary": "what files of other programs and Keras's operators need; rare",
+    "GetItem": "copies a part: NumPy's memory copy",
     "LayerNormalization": "over other axes than the last ones; rare",
     "Normalization": "of its moments alone, a number a channel: the deviation from the variance",
     "Permute": "a transposed copy",

@@ -23,7 +23,6 @@ ROOMS = (
         "activation_functions",
         "functional",
         "gradient_check",
-        "images",
         "onnx",
         "page",
         "testing",
@@ -40,6 +39,7 @@ ROOMS = (
     ("graph", "parameters", "step"),
     ("constraints", "further_initializers", "initializers", "regularizers"),
     ("registry",),
+    ("images",),
     ("backends",),
     ("data",),
     ("geometry", "own_parts", "random", "resampling", "settings", "threads"),
@@ -118,7 +118,7 @@ FLOORS = {
         ("cloning", "subclassing"),
         ("files", "compilable"),
         ("network",),
-        ("config", "forms", "summary", "copies"),
+        ("config", "forms", "summary", "copies", "pictures"),
     ),
     "minicnn.onnx": (
         ("exporter", "importer"),
@@ -127,7 +127,7 @@ FLOORS = {
         ("activating", "pooling"),
         ("folding", "padding"),
         ("arguments", "windows"),
-        ("naming", "reader", "values"),
+        ("naming", "properties", "reader", "values"),
         ("package",),
     ),
     "minicnn.optimizers": (

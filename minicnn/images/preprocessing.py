@@ -28,6 +28,8 @@ class Preprocessing:
     interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3"}, default "bilinear"
     crop_to_aspect_ratio, pad_to_aspect_ratio : bool, default False
         Whether pictures are cut, or get black margins, rather than being distorted.
+    upright : bool, default False
+        Whether files are turned as the camera was held, which Keras does not.
     rescale : float, default 1.0
         What the pixels, from 0 to 255, are multiplied by: 1/255 for a model that was trained on numbers from 0 to 1; 1
         for one that scales them itself.
@@ -43,6 +45,7 @@ class Preprocessing:
     interpolation: str = "bilinear"
     crop_to_aspect_ratio: bool = False
     pad_to_aspect_ratio: bool = False
+    upright: bool = False
     rescale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -50,7 +53,7 @@ class Preprocessing:
             object.__setattr__(self, "image_size", check_pair("image_size", self.image_size))
         check_choice("color_mode", self.color_mode, (None, *CHANNELS))
         check_choice("interpolation", self.interpolation, INTERPOLATIONS)
-        for name in ("crop_to_aspect_ratio", "pad_to_aspect_ratio"):
+        for name in ("crop_to_aspect_ratio", "pad_to_aspect_ratio", "upright"):
             check_choice(name, getattr(self, name), (True, False))
         check_number("rescale", self.rescale, above=0)
 
@@ -109,9 +112,8 @@ class Preprocessing:
         """
         mode = self.color_mode or "rgb"
         if isinstance(picture, str | os.PathLike) or hasattr(picture, "read"):
-            pixels = read_image(
-                picture, mode, self.image_size, self.interpolation, self.crop_to_aspect_ratio, self.pad_to_aspect_ratio
-            )
+            crop, pad = self.crop_to_aspect_ratio, self.pad_to_aspect_ratio
+            pixels = read_image(picture, mode, self.image_size, self.interpolation, crop, pad, self.upright)
         else:
             pixels = self._of_array(np.asarray(picture), CHANNELS[mode])
         return pixels * np.float32(self.rescale) if self.rescale != 1 else pixels

@@ -1,0 +1,84 @@
+"""``minicnn evaluate MODEL FOLDER``: how good a model is on photos whose classes are known."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from minicnn.command_line.model_files import open_classifier, probabilities_of
+from minicnn.command_line.photos import Photos, listed, read
+from minicnn.command_line.problems import Problem
+from minicnn.console import say
+from minicnn.metrics import confusion_matrix
+from minicnn.models.pictures import names_of_classes
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Print accuracy, each class's measures, and what is taken for what."""
+    model = open_classifier(options.model)
+    names = names_of_classes(model)
+    photos = labelled(options.folder, model, names)
+    predicted = probabilities_of(model, _as_input(model, photos.pixels)).argmax(axis=1)
+    counts = np.asarray(confusion_matrix(photos.labels, predicted, len(names)))  # (C, C), rows: the true class
+    if options.json:
+        say(json.dumps(measures_of(counts, names) | {"skipped": photos.skipped}, ensure_ascii=False))
+    else:
+        for line in _table(counts, names):
+            say(line)
+    return 0
+
+
+def labelled(folder: Path, model, names: list[str]) -> Photos:
+    """The photos of a folder, numbered as the model's classes are.
+
+    Raises
+    ------
+    Problem
+        If the folder has a class that the model does not know.
+    """
+    paths, labels, found = listed(folder, names)
+    if unknown := [name for name in found if name not in names]:
+        raise Problem(
+            f"'{folder}' has a class '{unknown[0]}' that the model does not know; it knows {', '.join(names)}"
+        )
+    preprocessing = model.preprocessing.for_shape(model.inputs[0].shape[1:])
+    if preprocessing.image_size is None:
+        raise Problem("the model takes photos of any size: give its preprocessing an image_size to evaluate it here")
+    photos = read(paths, labels, found, preprocessing)
+    numbers = np.array([names.index(name) for name in found])
+    return Photos(photos.pixels, numbers[photos.labels], photos.paths, names, photos.skipped)
+
+
+def _as_input(model, pixels):
+    """Bytes as what the model takes."""
+    pixels = pixels[..., 0] if len(model.inputs[0].shape) == 3 else pixels
+    rescale = model.preprocessing.rescale
+    return pixels if rescale == 1 else pixels * np.float32(rescale)
+
+
+def measures_of(counts, names):
+    """Accuracy, and by class precision, recall, F1 and support, as plain values."""
+    correct, called, there = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
+    precision, recall = correct / np.maximum(called, 1), correct / np.maximum(there, 1)
+    f1 = 2 * correct / np.maximum(called + there, 1)
+    rows = zip(names, precision, recall, f1, there, strict=True)
+    classes = {
+        name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)} for name, p, r, f, n in rows
+    }
+    accuracy = float(correct.sum() / counts.sum())
+    return {"accuracy": accuracy, "photos": int(counts.sum()), "classes": classes, "confusion": counts.tolist()}
+
+
+def _table(counts, names):
+    measures = measures_of(counts, names)
+    width = max(5, *map(len, names))
+    yield f"accuracy {measures['accuracy']:.1%} of {measures['photos']} photos"
+    yield f"{'class':<{width}}  precision  recall      F1  photos"
+    for name, m in measures["classes"].items():
+        yield f"{name:<{width}}  {m['precision']:9.1%}  {m['recall']:6.1%}  {m['f1']:6.1%}  {m['support']:6d}"
+    wrong = [(int(counts[i, j]), i, j) for i in range(len(names)) for j in range(len(names)) if i != j and counts[i, j]]
+    for count, true, taken in sorted(wrong, key=lambda entry: -entry[0])[:10]:
+        yield f"{count} of '{names[true]}' taken for '{names[taken]}'"

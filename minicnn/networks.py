@@ -19,9 +19,9 @@ LENET_SMALLEST = 12  # pixels: what two 5×5 kernels and two poolings leave a nu
 def simple(image_shape: ImageShape, units: int, activation: str | None = "softmax") -> list[Layer]:
     """The layers of a network for images of any size.
 
-    Convolutions 3×3 with ReLU, each followed by a max pooling that halves the sides of 8 pixels or more, with 16, 32, 64
-    and 64 filters at most; a dense layer of 64 units; the output. Images with no side of 8 pixels get the dense layers
-    alone.
+    Convolutions 3×3 with ReLU, of 16, 32, 64 and 64 filters at most, each followed by a max pooling that halves the
+    sides of 8 pixels or more; a dense layer of 64 units; the output. Images with no side of 8 pixels get the dense
+    layers alone.
 
     Parameters
     ----------

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from minicnn import __version__
 from minicnn.command_line.problems import Problem
 
 NETWORKS = ("simple", "lenet5")
+DEFAULT = "default: %(default)s"
+OUT = "the model: a name that ends in .safetensors, .keras or .h5 (default: %(default)s)"
+PATIENCE = "stop after so many epochs without a better loss on the held-back photos (default: %(default)s)"
+VALIDATION = "of every class that is held back to measure with (default: %(default)s)"
 MOST_PIXELS = 512  # of a side: more would take days on a processor
 
 
@@ -57,23 +63,20 @@ def _command(commands, name, text, **options) -> argparse.ArgumentParser:
 
 def _train(commands):
     made = _command(commands, "train", "train a network on a folder of photos; writes a model and a report")
-    made.add_argument("folder", type=Path, metavar="FOLDER", help="one folder of pictures for each class")
-    made.add_argument("--out", type=Path, default=Path("model.safetensors"), metavar="FILE", help="the model: a name "
-                      "that ends in .safetensors, .keras or .h5 (default: %(default)s)")
-    made.add_argument("--report", type=Path, metavar="FILE", help="default: report.html beside the model")
-    made.add_argument("--no-report", action="store_true", help="write no report, which needs matplotlib")
-    made.add_argument("--network", choices=NETWORKS, default="simple", help="default: %(default)s")
-    made.add_argument("--size", type=_number(8, MOST_PIXELS), metavar="PIXELS", help="side that pictures are brought to "
-                      "(default: 32 or 64, by the pictures)")
-    made.add_argument("--color", choices=("rgb", "grayscale"), help="default: by the pictures")
-    made.add_argument("--epochs", type=_number(1), default=40, help="at most (default: %(default)s)")
-    made.add_argument("--patience", type=_number(1), default=8, metavar="EPOCHS", help="stop after so many epochs in "
-                      "which the loss on the held-back photos has not become better (default: %(default)s)")
-    made.add_argument("--batch-size", type=_number(1), default=32, metavar="N", help="default: %(default)s")
-    made.add_argument("--validation", type=_fraction, default=0.2, metavar="PART", help="of every class that is held "
-                      "back to measure with (default: %(default)s)")
-    made.add_argument("--no-augment", action="store_true", help="do not move, turn, zoom and mirror photos in training")
-    made.add_argument("--seed", type=_number(0), default=0, help="of the split and the training (default: %(default)s)")
+    add = made.add_argument
+    add("folder", type=Path, metavar="FOLDER", help="one folder of pictures for each class")
+    add("--out", type=Path, default=Path("model.safetensors"), metavar="FILE", help=OUT)
+    add("--report", type=Path, metavar="FILE", help="default: report.html beside the model")
+    add("--no-report", action="store_true", help="write no report, which needs matplotlib")
+    add("--network", choices=NETWORKS, default="simple", help=DEFAULT)
+    add("--size", type=_number(8, MOST_PIXELS), metavar="PIXELS", help="side of the pictures (default: 32 or 64)")
+    add("--color", choices=("rgb", "grayscale"), help="default: by the pictures")
+    add("--epochs", type=_number(1), default=40, metavar="N", help=f"at most ({DEFAULT})")
+    add("--patience", type=_number(1), default=8, metavar="EPOCHS", help=PATIENCE)
+    add("--batch-size", type=_number(1), default=32, metavar="N", help=DEFAULT)
+    add("--validation", type=_fraction, default=0.2, metavar="PART", help=VALIDATION)
+    add("--no-augment", action="store_true", help="do not move, turn, zoom and mirror photos in training")
+    add("--seed", type=_number(0), default=0, metavar="N", help=f"of the split and the training ({DEFAULT})")
 
 
 def _predict(commands):
@@ -133,11 +136,9 @@ def _number(least: int, most: int | None = None) -> Callable[[str], int]:
 
 def _fraction(text: str) -> float:
     """A number between 0 and 1."""
-    value: Any = None
-    try:
+    value = math.nan
+    with contextlib.suppress(ValueError):
         value = float(text)
-    except ValueError:
-        pass
-    if value is None or not 0 < value < 1:
+    if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, such as 0.2. Received: {text!r}")
     return value

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minicnn.command_line.measures import measures_of
 from minicnn.command_line.model_files import open_classifier, probabilities_of
 from minicnn.command_line.photos import Photos, listed, read
 from minicnn.command_line.problems import Problem
@@ -57,19 +58,6 @@ def _as_input(model, pixels):
     pixels = pixels[..., 0] if len(model.inputs[0].shape) == 3 else pixels
     rescale = model.preprocessing.rescale
     return pixels if rescale == 1 else pixels * np.float32(rescale)
-
-
-def measures_of(counts, names):
-    """Accuracy, and by class precision, recall, F1 and support, as plain values."""
-    correct, called, there = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
-    precision, recall = correct / np.maximum(called, 1), correct / np.maximum(there, 1)
-    f1 = 2 * correct / np.maximum(called + there, 1)
-    rows = zip(names, precision, recall, f1, there, strict=True)
-    classes = {
-        name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)} for name, p, r, f, n in rows
-    }
-    accuracy = float(correct.sum() / counts.sum())
-    return {"accuracy": accuracy, "photos": int(counts.sum()), "classes": classes, "confusion": counts.tolist()}
 
 
 def _table(counts, names):

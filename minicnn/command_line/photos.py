@@ -69,8 +69,8 @@ def listed(folder: Path, class_names: Sequence[str] | None = None) -> tuple[list
         paths, labels, names = list_classes(folder, None, follow_links=True)
     except DataError as error:
         loose = any(entry.suffix.lower() in EXTENSIONS for entry in folder.iterdir())
-        hint = ": its pictures lie side by side; put those of each class into a folder of their own" if loose else ""
-        raise Problem(f"'{folder}' has no folder of pictures for each class{hint}" if hint else sentence(error)) from None
+        hint = "its pictures lie side by side: put those of each class into a folder of their own, in it"
+        raise Problem(f"'{folder}' has no folders of classes; {hint}" if loose else sentence(error)) from None
     counts = np.bincount(labels, minlength=len(names))
     if empty := [name for name, count in zip(names, counts, strict=True) if not count]:
         raise Problem(
@@ -156,7 +156,7 @@ def _room(shape) -> np.ndarray:
     """An array of bytes: in memory, or, where that would be much, in a file that is gone with the process."""
     if np.prod(shape, dtype=np.int64) <= MOST_IN_MEMORY:
         return np.empty(shape, np.uint8)
-    return np.memmap(tempfile.TemporaryFile(), np.uint8, "w+", shape=shape)  # noqa: SIM115, the array keeps it open
+    return np.memmap(tempfile.TemporaryFile(), np.uint8, "w+", shape=shape)
 
 
 def _with_progress(items: Iterator[Any], count: int) -> Iterator[Any]:

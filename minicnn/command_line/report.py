@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import __version__, visualization
-from minicnn.command_line.evaluating import measures_of
+from minicnn.command_line.measures import measures_of
 from minicnn.command_line.model_files import probabilities_of
 from minicnn.metrics import confusion_matrix
 from minicnn.saving.files import replacing
@@ -68,8 +68,9 @@ def write_report(path: Path, model: Model, photos: Photos, parts: Parts, options
 def _page(title, sections) -> str:
     style = files("minicnn.command_line").joinpath("report.css").read_text(encoding="utf-8")
     head = (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" '
-        f'content="{POLICY}">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
     )
     return head + "\n".join(sections) + "\n</body>\n</html>\n"

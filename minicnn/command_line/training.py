@@ -113,7 +113,9 @@ def network(name: str, preprocessing: Preprocessing, class_names: list[str], aug
     if augments:
         varied = [RandomTranslation(0.1, 0.1), RandomRotation(0.03), RandomZoom(0.1)]
         varied += [RandomFlip("horizontal")] if shape[2] == 3 else []
-    model = Sequential([Input(shape), *varied, Rescaling(1 / 255), *networks.get(name)(shape, len(class_names), "softmax")])
+    model = Sequential(
+        [Input(shape), *varied, Rescaling(1 / 255), *networks.get(name)(shape, len(class_names), "softmax")]
+    )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.class_names, model.preprocessing = class_names, preprocessing
     return model

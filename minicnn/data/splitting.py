@@ -14,8 +14,8 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np
     ----------
     labels : array (N,) of class numbers
     fraction : float in (0, 1)
-        Of every class, so much is held back: rounded, but one sample at least, and never all; the only sample of a class
-        is trained with.
+        Of every class, so much is held back: rounded, but one sample at least, and never all; the only sample of a
+        class is trained with.
     seed : int
         Of the choice and the order.
 

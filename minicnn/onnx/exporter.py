@@ -44,8 +44,8 @@ def export_onnx(model: Model, path: FilePath) -> None:
     -----
     Operators of opset 17. Inputs and outputs are what `predict` takes and returns, float32 (a float64 model's numbers
     are rounded): images are (N, H, W, C), the batch axis N is free, and so are sizes that are None. Inputs are called
-    like the model's input layers, outputs like the layers that give them (`Model.output_names`). `Model.class_names` and
-    `Model.preprocessing` are properties of the file (metadata_props), as JSON.
+    like the model's input layers, outputs like the layers that give them (`Model.output_names`). The model's
+    `class_names` and `preprocessing` are properties of the file (metadata_props), as JSON.
     """
     if not isinstance(model, Model):
         raise TypeError(f"export_onnx takes a model. Received: {model!r}")

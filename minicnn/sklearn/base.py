@@ -103,7 +103,7 @@ class CNN(BaseEstimator):
         model = self.model(self.image_shape_, units)
         if not isinstance(model, Model) or not model.built:
             raise TypeError(
-                f"model is a name, or a function of (image_shape, units) that returns a built model. Received: {model!r}"
+                f"model is a name, or a function of (image_shape, units) that returns a built one. Received: {model!r}"
             )
         if model.output_shape != (None, units):
             raise ValueError(

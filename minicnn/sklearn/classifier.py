@@ -35,8 +35,8 @@ class CNNClassifier(ClassifierMixin, CNN):
     learning_rate : float, optional
         Default: the optimizer's.
     early_stopping : bool, default False
-        Whether to hold back a part of the samples, of all classes, to stop when the loss on it has not become better for
-        `n_iter_no_change` epochs, and to keep the best weights.
+        Whether to hold back a part of the samples, of all classes, to stop when the loss on it has not become better
+        for `n_iter_no_change` epochs, and to keep the best weights.
     validation_fraction : float in (0, 1), default 0.1
     n_iter_no_change : int, default 5
     class_weight : dict, "balanced" or None

@@ -116,6 +116,7 @@ FLOORS = {
         ("sequential", "rehearsal"),
         ("model",),
         ("cloning", "subclassing"),
+        ("input_gradients",),
         ("files", "compilable"),
         ("network",),
         ("config", "forms", "summary", "copies"),
@@ -138,7 +139,7 @@ FLOORS = {
         ("extras", "formulas", "schedules"),
     ),
     "minicnn.page": (("exporter",), ("description",), ("operations",), ("weights",)),
-    "minicnn.plan": (("plan",), ("wiring", "fusion"), ("arena", "program")),
+    "minicnn.plan": (("inside",), ("plan",), ("wiring", "fusion"), ("arena", "program")),
     "minicnn.saving": (
         ("keras_archive",),
         ("keras_weights",),

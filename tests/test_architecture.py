@@ -168,7 +168,7 @@ FLOORS = {
         ("outputs", "weighting"),
         ("class_weights", "data_advice", "lazy", "non_finite", "passes"),
     ),
-    "minicnn.visualization": (("*",), ("figures", "layout")),
+    "minicnn.visualization": (("*",), ("saliency",), ("heat",), ("asked", "rows"), ("figures", "layout")),
 }
 
 # What one needs to read, and all that runs, for the networks of the course documents on the reference backend: the

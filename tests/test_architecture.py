@@ -127,6 +127,7 @@ FLOORS = {
         ("sequential", "rehearsal"),
         ("model",),
         ("cloning", "subclassing"),
+        ("input_gradients",),
         ("files", "compilable"),
         ("network",),
         ("config", "forms", "summary", "copies", "pictures"),
@@ -149,7 +150,7 @@ FLOORS = {
         ("extras", "formulas", "schedules"),
     ),
     "minicnn.page": (("exporter",), ("description",), ("operations",), ("weights",)),
-    "minicnn.plan": (("plan",), ("wiring", "fusion"), ("arena", "program")),
+    "minicnn.plan": (("inside",), ("plan",), ("wiring", "fusion"), ("arena", "program")),
     "minicnn.saving": (
         ("keras_archive",),
         ("keras_weights",),
@@ -179,7 +180,7 @@ FLOORS = {
         ("outputs", "weighting"),
         ("class_weights", "data_advice", "lazy", "non_finite", "passes"),
     ),
-    "minicnn.visualization": (("*",), ("figures", "layout")),
+    "minicnn.visualization": (("*",), ("saliency",), ("heat",), ("asked", "rows"), ("figures", "layout")),
 }
 
 # What one needs to read, and all that runs, for the networks of the course documents on the reference backend: the

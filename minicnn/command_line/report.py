@@ -82,12 +82,14 @@ def _section(title: str, *parts: str) -> str:
 
 def _head(model, photos, parts, options, measures):
     """What was trained, and how good it is."""
+    epochs = model.history.epoch
+    best = epochs[int(np.argmin(model.history.history["val_loss"]))] + 1
     size = "×".join(str(n) for n in model.input_shape[1:])
     rows = [
         ("photos", f"{len(photos.labels)}: {len(parts.train)} to train with, {len(parts.held)} held back"),
         ("classes", ", ".join(f"{n} ({c})" for n, c in zip(photos.class_names, photos.counts(), strict=True))),
         ("network", f"{options.network}, {model.count_params():,} parameters, pictures of {size}"),
-        ("training", f"{len(model.history.epoch)} of at most {options.epochs} epochs, seed {options.seed}"),
+        ("training", f"{len(epochs)} of at most {options.epochs} epochs; the weights are those of epoch {best}; seed {options.seed}"),
         ("written by", f"minicnn {__version__}"),
     ]
     return (
@@ -144,8 +146,15 @@ def _mistakes(images, labels, probabilities, photos, parts):
 
 
 def _explained(model, images, labels, probabilities, names):
-    """Grad-CAM."""
-    return ""
+    """Grad-CAM of the photos that the model was surest of, of right ones and of mistakes as many."""
+    sure, is_right = np.argsort(-probabilities.max(axis=1), kind="stable"), probabilities.argmax(axis=1) == labels
+    some = [sure[is_right[sure] == wanted][: MOST_EXPLAINED // 2] for wanted in (True, False)]
+    figure = visualization.show_grad_cam(model, images[np.concatenate(some)], class_names=names)
+    return (
+        "<p>What speaks for the class that the network decided on, as its last convolution sees it (Grad-CAM): first "
+        f"of {len(some[0])} photos that it is right about, then of {len(some[1])} that it is wrong about.</p>\n"
+        + _figure(figure, "photos, heat maps of what speaks for the class, both over each other")
+    )
 
 
 def _skipped(skipped):

@@ -50,9 +50,9 @@ def check_command(arguments: list[str], known: list[str]) -> None:
         raise Problem(f"say what to do: minicnn {' | '.join(known)}; 'minicnn --help' explains")
     first = arguments[0]
     if not first.startswith("-") and first not in known:
-        close = difflib.get_close_matches(first, known, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(first, known, n=1, cutoff=0.6)
         hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
-        if not close and Path(first).exists():
+        if Path(first).exists():
             hint = f"did you mean 'minicnn train {first}'?"
         raise Problem(f"there is no command '{first}': {hint}")
 

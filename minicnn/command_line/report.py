@@ -89,7 +89,10 @@ def _head(model, photos, parts, options, measures):
         ("photos", f"{len(photos.labels)}: {len(parts.train)} to train with, {len(parts.held)} held back"),
         ("classes", ", ".join(f"{n} ({c})" for n, c in zip(photos.class_names, photos.counts(), strict=True))),
         ("network", f"{options.network}, {model.count_params():,} parameters, pictures of {size}"),
-        ("training", f"{len(epochs)} of at most {options.epochs} epochs; the weights are those of epoch {best}; seed {options.seed}"),
+        (
+            "training",
+            f"{len(epochs)} of at most {options.epochs} epochs; the weights are those of epoch {best}; seed {options.seed}",
+        ),
         ("written by", f"minicnn {__version__}"),
     ]
     return (

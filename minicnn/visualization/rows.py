@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn.visualization.figures import as_text, new_figure, text_width
+from minicnn.visualization.figures import PAD, as_text, new_figure, text_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,9 @@ LAYER_GAP = 0.35  # between the rows of two layers, in tiles
 LABEL_SIZE = 8  # points
 TEXT_SIZE = 6.5  # points, in a tile
 LABEL_MARGIN = 0.25  # inches beside the labels
-BAR_INCHES = 1.15  # for a colour bar and what is written beside it
+BAR_INCHES = 1.25  # for a colour bar and what is written beside it
+BAR_WIDTH, BAR_LENGTH = 0.13, 2.4  # inches, the length at most
+LEAST_INCHES = 1.5  # so that a colour bar has room
 NAME_LETTERS, NAME_LINES = 24, 2  # a layer's name is wrapped, and shortened in its middle
 SIGNED = "PuOr_r"  # purple and orange around white: told apart with any colour vision
 UNSIGNED = "viridis"  # grows evenly from dark to light with any colour vision, and in grey
@@ -91,20 +93,24 @@ def draw_rows(rows: Sequence[Row], legend: tuple[str, str, list[str]] | None = N
         top += 1
     labels = [as_text(row.label) for row in rows]
     widest = max(text_width(line, {"size": LABEL_SIZE}) for label in labels for line in label.split("\n"))
-    width = widest + LABEL_MARGIN + TILE_INCHES * columns + (BAR_INCHES if legend else 0)
-    figure = new_figure(width, max(0.3 + TILE_INCHES * top, 1.6 if legend else 0))
-    axes = figure.subplots()
+    left, tiles = widest + LABEL_MARGIN, TILE_INCHES * (columns + GAP)
+    width, height = left + tiles + PAD + (BAR_INCHES if legend else 0), TILE_INCHES * (top + GAP) + 2 * PAD
+    height = max(height, LEAST_INCHES if legend else 0)
+    figure = new_figure(width, height, layout=None)
+    tall = TILE_INCHES * (top + GAP)
+    axes = figure.add_axes((left / width, 1 - (PAD + tall) / height, tiles / width, tall / height))
     for row, y in zip(rows, tops, strict=True):
         for x, tile in enumerate(row.tiles):
             text = row.texts[x] if row.texts else ""
             _draw_tile(axes, tile, (x, y), columns if row.is_strip else 1, row, text)
-    axes.set(xlim=(-GAP, columns), ylim=(top, -GAP), aspect="equal", xticks=[])
+    axes.set(xlim=(-GAP, columns), ylim=(top, -GAP), xticks=[])
     axes.set_yticks([y + (1 - GAP) / 2 for y in tops], labels, fontsize=LABEL_SIZE)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_anchor("W")
     if legend is not None:
-        _draw_legend(figure, axes, *legend)
+        bar = min(height - 4 * PAD, BAR_LENGTH)
+        place = ((left + tiles + 2 * PAD) / width, 1 - (2 * PAD + bar) / height, BAR_WIDTH / width, bar / height)
+        _draw_legend(figure, figure.add_axes(place), *legend)
     return figure
 
 
@@ -116,7 +122,9 @@ def _draw_tile(axes, tile, corner, tiles, row, text):
     x, y = corner[0] + (tiles - GAP - width) / 2, corner[1] + (1 - GAP - height) / 2
     extent = (x, x + width, y + height, y)
     low, high = row.limits
-    picture = axes.imshow(tile, cmap=row.colours, vmin=low, vmax=high, extent=extent, interpolation="nearest")
+    picture = axes.imshow(
+        tile, cmap=row.colours, vmin=low, vmax=high, extent=extent, interpolation="nearest", aspect="auto"
+    )
     axes.plot([x, x + width, x + width, x, x], [y, y, y + height, y + height, y], color="#808080", linewidth=0.4)
     if text:
         red, green, blue, _ = picture.to_rgba(tile)[0, 0]
@@ -129,7 +137,7 @@ def _draw_legend(figure, axes, colours, meaning, ticks):
     """A colour bar beside the rows."""
     from matplotlib.cm import ScalarMappable
 
-    bar = figure.colorbar(ScalarMappable(cmap=colours), ax=axes, shrink=0.9, aspect=18, fraction=0.1, pad=0.02)
+    bar = figure.colorbar(ScalarMappable(cmap=colours), cax=axes)
     bar.set_ticks(list(np.linspace(0, 1, len(ticks))), labels=ticks)
     bar.ax.tick_params(labelsize=LABEL_SIZE, length=2)
     bar.set_label("\n".join(textwrap.wrap(meaning, 22)), size=LABEL_SIZE)

@@ -286,7 +286,7 @@ MISTAKES = [
     ("", "say what to do"),
     ("trian photos", "did you mean 'train'"),
     ("photos", "did you mean 'minicnn train photos'"),
-    ("paint", "known are train"),
+    ("xyz", "known are train"),
     ("train", "required: FOLDER"),
     ("train phots", "there is no folder 'phots'"),
     ("train broken.jpg", "is a file"),

@@ -13,8 +13,10 @@ from minicnn.command_line.model_files import open_classifier, probabilities_of
 from minicnn.command_line.photos import Photos, listed, read
 from minicnn.command_line.problems import Problem
 from minicnn.console import say
-from minicnn.metrics import confusion_matrix
+from minicnn.metrics import classification_report, confusion_matrix
 from minicnn.models.pictures import names_of_classes
+
+MOST_LINES = 10  # of what is taken for what
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -23,11 +25,13 @@ def evaluate(options: argparse.Namespace) -> int:
     names = names_of_classes(model)
     photos = labelled(options.folder, model, names)
     predicted = probabilities_of(model, _as_input(model, photos.pixels)).argmax(axis=1)
-    counts = np.asarray(confusion_matrix(photos.labels, predicted, len(names)))  # (C, C), rows: the true class
     if options.json:
-        say(json.dumps(measures_of(counts, names) | {"skipped": photos.skipped}, ensure_ascii=False))
+        measures = measures_of(photos.labels, predicted, names) | {"skipped": photos.skipped}
+        say(json.dumps(measures, ensure_ascii=False))
     else:
-        for line in _table(counts, names):
+        say(f"accuracy {np.mean(predicted == photos.labels):.1%} of {len(predicted)} photos\n")
+        say(classification_report(photos.labels, predicted, names))
+        for line in _mistaken(np.asarray(confusion_matrix(photos.labels, predicted, len(names))), names):
             say(line)
     return 0
 
@@ -60,13 +64,8 @@ def _as_input(model, pixels):
     return pixels if rescale == 1 else pixels * np.float32(rescale)
 
 
-def _table(counts, names):
-    measures = measures_of(counts, names)
-    width = max(5, *map(len, names))
-    yield f"accuracy {measures['accuracy']:.1%} of {measures['photos']} photos"
-    yield f"{'class':<{width}}  precision  recall      F1  photos"
-    for name, m in measures["classes"].items():
-        yield f"{name:<{width}}  {m['precision']:9.1%}  {m['recall']:6.1%}  {m['f1']:6.1%}  {m['support']:6d}"
-    wrong = [(int(counts[i, j]), i, j) for i in range(len(names)) for j in range(len(names)) if i != j and counts[i, j]]
-    for count, true, taken in sorted(wrong, key=lambda entry: -entry[0])[:10]:
+def _mistaken(counts, names):
+    """A line for what is most often taken for something else; counts (C, C), rows: the true class."""
+    wrong = [(int(counts[i, j]), i, j) for i, j in np.argwhere(counts) if i != j]
+    for count, true, taken in sorted(wrong, key=lambda entry: -entry[0])[:MOST_LINES]:
         yield f"{count} of '{names[true]}' taken for '{names[taken]}'"

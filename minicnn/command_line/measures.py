@@ -6,23 +6,23 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.metrics import classification_report, confusion_matrix
 
-def measures_of(counts: np.ndarray, names: list[str]) -> dict[str, Any]:
-    """Accuracy, and by class precision, recall, F1 and support, as plain values.
+
+def measures_of(labels: np.ndarray, predicted: np.ndarray, names: list[str]) -> dict[str, Any]:
+    """Accuracy, number of photos, measures by class, confusion matrix (rows: true classes), as plain values.
 
     Parameters
     ----------
-    counts : array (C, C) of int
-        Confusion matrix; a row is a true class. What is divided by 0 is 0.
+    labels, predicted : array (N,) of class numbers
     names : list of str
+        Any: also a class called "accuracy", which a report would mistake for its own entry.
     """
-    correct, called, there = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
-    precision, recall = correct / np.maximum(called, 1), correct / np.maximum(there, 1)
-    f1 = 2 * correct / np.maximum(called + there, 1)
-    rows = zip(names, precision, recall, f1, there, strict=True)
-    classes = {
-        name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
-        for name, p, r, f, n in rows
+    numbers = [str(number) for number in range(len(names))]
+    report = classification_report(labels, predicted, numbers, output_dict=True)
+    return {
+        "accuracy": report["accuracy"],
+        "photos": len(labels),
+        "classes": {name: report[number] for name, number in zip(names, numbers, strict=True)},
+        "confusion": confusion_matrix(labels, predicted, len(names)).tolist(),
     }
-    accuracy = float(correct.sum() / counts.sum())
-    return {"accuracy": accuracy, "photos": int(counts.sum()), "classes": classes, "confusion": counts.tolist()}

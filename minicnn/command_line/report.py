@@ -16,7 +16,6 @@ import numpy as np
 from minicnn import __version__, visualization
 from minicnn.command_line.measures import measures_of
 from minicnn.command_line.model_files import probabilities_of
-from minicnn.metrics import confusion_matrix
 from minicnn.saving.files import replacing
 
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ def write_report(path: Path, model: Model, photos: Photos, parts: Parts, options
     images, labels = photos.pixels[parts.held], photos.labels[parts.held]
     probabilities = probabilities_of(model, images)
     names = photos.class_names
-    counts = np.asarray(confusion_matrix(labels, probabilities.argmax(axis=1), len(names)))
-    measures = measures_of(counts, names)
+    measures = measures_of(labels, probabilities.argmax(axis=1), names)
     sections = [
         _head(model, photos, parts, options, measures),
         _section("Curves", _figure(visualization.plot_history(model.history), "loss and accuracy by epoch", "chart")),
@@ -89,10 +87,8 @@ def _head(model, photos, parts, options, measures):
         ("photos", f"{len(photos.labels)}: {len(parts.train)} to train with, {len(parts.held)} held back"),
         ("classes", ", ".join(f"{n} ({c})" for n, c in zip(photos.class_names, photos.counts(), strict=True))),
         ("network", f"{options.network}, {model.count_params():,} parameters, pictures of {size}"),
-        (
-            "training",
-            f"{len(epochs)} of at most {options.epochs} epochs; the weights are those of epoch {best}; seed {options.seed}",
-        ),
+        ("training", f"{len(epochs)} of at most {options.epochs} epochs, seed {options.seed}"),
+        ("weights", f"those of epoch {best}, the best on the photos that were held back"),
         ("written by", f"minicnn {__version__}"),
     ]
     return (
@@ -129,7 +125,7 @@ def _confusion(labels, probabilities, names):
 
 
 def _by_class(classes):
-    rows = [(name, m["precision"], m["recall"], m["f1"], m["support"]) for name, m in classes.items()]
+    rows = [(name, m["precision"], m["recall"], m["f1-score"], m["support"]) for name, m in classes.items()]
     return _table(("class", "precision", "recall", "F1", "photos"), rows)
 
 
@@ -138,8 +134,8 @@ def _mistakes(images, labels, probabilities, photos, parts):
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     if not len(wrong):
         return "<p>None of the photos that were held back is taken for something else.</p>"
+    figure = visualization.show_mistakes(images, labels, probabilities, photos.class_names, MOST_MISTAKES)
     worst = wrong[np.argsort(probabilities[wrong, labels[wrong]], kind="stable")][:MOST_MISTAKES]
-    figure = visualization.show_images(images[worst], labels[worst], photos.class_names, probabilities[worst])
     paths = [photos.paths[parts.held[i]] for i in worst]
     listing = "".join(f"<li>{html.escape(path)}</li>" for path in paths)
     return (

@@ -77,7 +77,8 @@ class Drawing:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:g} {self.height:g}" '
             f'width="{self.width:g}" height="{self.height:g}" font-family="DejaVu Sans, Verdana, sans-serif" '
             'text-anchor="middle" dominant-baseline="central">\n'
-            '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto">'
+            '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" '
+            'markerHeight="8" orient="auto">'
             f'<path d="M0 0L10 5L0 10z" fill="{INK}"/></marker></defs>\n'
             f'<rect width="100%" height="100%" fill="{PAPER}"/>\n'
         )

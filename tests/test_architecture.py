@@ -21,6 +21,7 @@ ROOMS = (
     (
         "activations",
         "activation_functions",
+        "documentation",
         "functional",
         "gradient_check",
         "images",

@@ -1,4 +1,4 @@
-"""Does every link of the built site lead somewhere, is every public name on it, and does it load nothing from elsewhere?
+"""Does every link of the built site lead somewhere, is every public name there, is nothing loaded from elsewhere?
 
 Usage: check_site.py CHECKOUT SITE
 """

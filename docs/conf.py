@@ -27,10 +27,10 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # links to headings, as GitHub has them
 suppress_warnings = [
     "myst.header",  # a page may leave out a level of headings
-    "toc.empty_glob",  # docs/ without its tutorials
+    "toc.not_readable",  # docs/ without its tutorials
 ]
 
-default_role = "py:obj"  # `name` in a docstring is a link where there is such a name
+default_role = "name"  # `name` in a docstring is a link where there is such a name
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "signature"

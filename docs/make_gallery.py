@@ -1,8 +1,8 @@
 """Run the examples, and write the site's gallery from the figures they leave: ``python docs/make_gallery.py``.
 
-It trains for some minutes, for few epochs and on a part of the pictures, on MNIST, Fashion-MNIST and CIFAR-10, so it is not part of building the site: what it
-writes is committed. That is ``gallery/*.png``, with few colours, ``gallery.md`` and ``es/gallery.md``, and the
-LeNet-5 of the learner's path, ``lenet5.safetensors``. With names of examples, only these run; the pages are written anyway.
+It trains for some minutes, on MNIST, Fashion-MNIST and CIFAR-10, so it is not part of building the site: what it writes
+is committed. That is ``gallery/*.png``, with few colours, ``gallery.md`` and ``es/gallery.md``, and the LeNet-5 of the
+learner's path, ``lenet5.safetensors``. Given names of examples, it runs these alone, and writes both pages.
 """
 
 import os

@@ -1,8 +1,9 @@
-"""The picture at the top of README, `overview.png`: a digit on its way through LeNet-5. ``python docs/make_overview.py``.
+"""The picture at the top of README, overview.png: a digit in LeNet-5. ``python docs/make_overview.py`` draws it.
 
 The network is `lenet5.safetensors`, which `make_gallery.py` trained; the digit is one of the package's.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -87,9 +88,11 @@ def main():
     bars[int(probabilities.argmax())].set_color(ACCENT)
     axes[3].set(yticks=range(10), ylim=(9.6, -0.6), xlim=(0, 1))
     axes[3].tick_params(length=0, labelsize=9, labelcolor=INK)
-    for left, right in zip(axes[:2], axes[1:3], strict=True):
+    for left, right in pairwise(axes[:3]):
         arrow(figure, left, right)
-    figure.add_artist(ConnectionPatch((0.862, 0.47), (0.885, 0.47), "figure fraction", arrowstyle="->", color=MUTED, lw=1.5))
+    figure.add_artist(
+        ConnectionPatch((0.862, 0.47), (0.885, 0.47), "figure fraction", arrowstyle="->", color=MUTED, lw=1.5)
+    )
     path = DOCS / "overview.png"
     figure.savefig(path, dpi=140)
     Image.open(path).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -15,6 +15,7 @@ import minicnn as mc
 
 FOLDER = "reference"
 MARKS = re.compile(r"``.*?``|`[^`]*`|\||(?<=\w)_(?!\w)")
+PARAMETERS = re.compile(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n---|\Z)", re.DOTALL | re.MULTILINE)
 HELPERS = {"minicnn.errors": {"fold_name", "unknown_name"}, "minicnn.datasets.cifar10": {"hint"}}
 BESIDE = ("minicnn.optimizers.schedules", "minicnn.data.experimental")
 ORDER = ("minicnn", "minicnn.models", "minicnn.layers", "minicnn.losses", "minicnn.metrics", "minicnn.optimizers")
@@ -22,7 +23,9 @@ ORDER = ("minicnn", "minicnn.models", "minicnn.layers", "minicnn.losses", "minic
 
 def modules():
     """Names of the public modules, the most used first; `minicnn.keras` has a page of prose instead, docs/keras.md."""
-    inside = [f"minicnn.datasets.{name}" for name in mc.datasets.__all__ if inspect.ismodule(getattr(mc.datasets, name))]
+    inside = [
+        f"minicnn.datasets.{name}" for name in mc.datasets.__all__ if inspect.ismodule(getattr(mc.datasets, name))
+    ]
     named = [f"minicnn.{name}" for name in mc.__all__ if inspect.ismodule(getattr(mc, name)) and name != "keras"]
     return [*ORDER, *sorted({*named, *inside, *BESIDE} - {*ORDER})]
 
@@ -52,7 +55,9 @@ def names(module):
 def homes():
     """Object's id → (module, name) of its page; for numbers and strings each name has one."""
     found = {}
-    for module in sorted(modules(), key=lambda name: (name in ("minicnn", "minicnn.utils", "minicnn.functional"), name)):
+    for module in sorted(
+        modules(), key=lambda name: (name in ("minicnn", "minicnn.utils", "minicnn.functional"), name)
+    ):
         for name in names(module):
             value = getattr(importlib.import_module(module), name)
             found.setdefault(_key(module, name, value), (module, value.__name__ if _is_code(value) else name))
@@ -64,6 +69,23 @@ def page_of(module, name):
     return homes()[_key(module, name, getattr(importlib.import_module(module), name))]
 
 
+@cache
+def _by_ending():
+    """Any ending of a public name, "Conv2D" or "layers.Conv2D" → the full names that end so."""
+    found = {}
+    for module, name in homes().values():
+        words = f"{module}.{name}".split(".")
+        for start in range(len(words)):
+            found.setdefault(".".join(words[start:]), set()).add(".".join(words))
+    return found
+
+
+def meant_by(text):
+    """The full public name that a docstring's `text` means, if there is just one: 'minicnn.layers.Conv2D'."""
+    candidates = _by_ending().get(text.removeprefix("mc."), ())
+    return next(iter(candidates)) if len(candidates) == 1 else None
+
+
 def _is_code(value):
     return inspect.isclass(value) or inspect.isfunction(value)
 
@@ -73,7 +95,7 @@ def _key(module, name, value):
 
 
 def path_of(module, name):
-    """The page's path below `FOLDER`, without a suffix; it differs from all others on file systems that fold case too."""
+    """The page's path below `FOLDER`, without a suffix; no two differ in case alone, which some file systems fold."""
     return f"{module}/{name}{'-function' if name[0].islower() else ''}"
 
 
@@ -90,6 +112,45 @@ def as_prose(line):
     To reStructuredText they are substitutions and links; our docstrings use neither. What stands in backquotes stays.
     """
     return MARKS.sub(lambda found: found[0] if found[0][0] == "`" else f"\\{found[0]}", line)
+
+
+# ---------------------------------------------------------------------------------------------------- parameters
+
+
+def arguments(value):
+    """Names of the arguments that a function or the constructor of a class takes, without ``*args, **kwargs``."""
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in inspect.signature(value).parameters.values() if p.kind not in kinds]
+
+
+def described(value):
+    """What a docstring's Parameters say: name of an argument → the lines about it and those that share them."""
+    section = PARAMETERS.search(inspect.getdoc(value) or "") if value.__doc__ else None
+    found, names = {}, ()
+    for line in section[1].splitlines() if section else ():
+        if line and not line[0].isspace():
+            names = tuple(re.findall(r"\w+", line.partition(" : ")[0]))
+            found[names] = [line]
+        elif names:
+            found[names].append(line)
+    return {name: tuple(lines) for names, lines in found.items() for name in names}
+
+
+def inherited(cls):
+    """The lines about arguments of a class that its docstring leaves to those of its bases."""
+    missing = {*arguments(cls)} - {*described(cls)}
+    lines = []
+    for base in cls.__mro__[1:]:
+        entries = {entry for name, entry in described(base).items() if name in missing}
+        lines += [line for entry in sorted(entries) for line in entry]
+        missing -= {*described(base)}
+    return lines
+
+
+def undescribed(value):
+    """Arguments of which no docstring of a function, or of a class and its bases, says anything."""
+    known = {name for one in getattr(value, "__mro__", [value]) for name in described(one)}
+    return [name for name in arguments(value) if name not in known]
 
 
 # --------------------------------------------------------------------------------------------------------- pages
@@ -148,7 +209,11 @@ def _module_page(module):
     rows = []
     for name in names(module):
         home = page_of(module, name)
-        words = first_sentence(getattr(_module(module), name)) if _is_code(getattr(_module(module), name)) else "A constant."
+        words = (
+            first_sentence(getattr(_module(module), name))
+            if _is_code(getattr(_module(module), name))
+            else "A constant."
+        )
         if home[1] != name:
             words = f"Another name of {home[1]}."
         rows.append((f":doc:`{name} </{FOLDER}/{path_of(*home)}>`", words))

@@ -11,7 +11,8 @@ from pathlib import Path
 import sphinx
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
-from reference import as_prose
+from reference import as_prose, inherited, meant_by
+from sphinx import addnodes
 
 import minicnn as mc
 
@@ -45,12 +46,15 @@ def write_repository_pages(docs):
     docs : Path
     """
     for file, page in OUTSIDE.items():
-        target = docs / page
+        target, text = docs / page, _at_home_in(docs / page, docs.parent / file, docs)
         target.parent.mkdir(exist_ok=True)
-        source = docs.parent / file
-        text = LINK.sub(lambda link: link[1] + _from(target, source.parent / link[2], docs), source.read_text("utf-8"))
         if not target.exists() or target.read_text("utf-8") != text:
             target.write_text(text, encoding="utf-8")
+
+
+def _at_home_in(page, file, docs):
+    """The text of a file with links that hold in `page`."""
+    return LINK.sub(lambda link: link[1] + _from(page, file.parent / link[2], docs), file.read_text("utf-8"))
 
 
 def _from(page, file, docs):
@@ -90,7 +94,7 @@ def _display(writer, node):
 
 
 def _speak(app, page, template, context, doctree):
-    """Spanish pages say so to browsers, their buttons are Spanish, and each page links to the one in the other language."""
+    """Spanish pages say so to browsers and have Spanish buttons; each page links to the one in the other language."""
     spanish = page == "es" or page.startswith("es/")
     other = page.removeprefix("es/") if spanish else f"es/{page}"
     exists = other in app.env.all_docs
@@ -124,13 +128,36 @@ def _write_lenet5(app, error):
         mc.export_html(model, page, examples=x[first, ..., None] / 255, title="LeNet-5")
 
 
+def _add_inherited(app, what, name, value, options, lines):
+    """The arguments that a class shares with its bases, where the docstring leaves them to these."""
+    extra = inherited(value) if what == "class" and lines else []
+    if extra and "Parameters" not in lines:
+        following = next((n for n, line in enumerate(lines) if line.startswith("---")), len(lines) + 1) - 1
+        lines[following:following] = ["", "Parameters", "----------", *extra, ""]
+    elif extra:
+        start = lines.index("Parameters") + 2
+        following = next((n for n in range(start, len(lines)) if lines[n].startswith("---")), len(lines) + 1) - 1
+        lines[following:following] = [*extra, ""]
+
+
 def _take_for_prose(app, what, name, obj, options, lines):
     lines[:] = [line if line.lstrip().startswith((">>>", "..", ":")) else as_prose(line) for line in lines]
+
+
+def _name(role, rawtext, text, lineno, inliner, options=None, content=()):
+    """`text` in a docstring: code, and a link where it is a public name."""
+    code, target = nodes.literal(rawtext, text), meant_by(text)
+    if target is None:
+        return [code], []
+    link = addnodes.pending_xref(rawtext, code, refdomain="py", reftype="obj", reftarget=target, refexplicit=True)
+    return [link], []
 
 
 def setup(app):
     """Sphinx calls this."""
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
+    app.add_role("name", _name)
+    app.connect("autodoc-process-docstring", _add_inherited, priority=100)  # before numpydoc
     app.connect("autodoc-process-docstring", _take_for_prose, priority=900)  # after numpydoc
     app.connect("source-read", _lead_to_pages)
     app.connect("html-page-context", _speak)

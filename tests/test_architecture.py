@@ -22,6 +22,7 @@ ROOMS = (
     (
         "activations",
         "activation_functions",
+        "documentation",
         "functional",
         "gradient_check",
         "onnx",

@@ -21,7 +21,7 @@ from minicnn.layers.standalone import Standalone
 from minicnn.parameters import Weight, first_value
 from minicnn.registry import Configurable, Registry, constructor_parameters, to_plain
 from minicnn.settings import floatx
-from minicnn.step import Shape, Shapes, Step
+from minicnn.step import Changes, Shape, Shapes, Step
 
 
 class Layer(Standalone, Step, Configurable):
@@ -76,6 +76,11 @@ class Layer(Standalone, Step, Configurable):
         self.nodes: list[Node] = []
         self._weights: dict[str, Weight] = {}
         self._built = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name[0] != "_" and vars(self).get(name, self) is not value:
+            Changes.count += 1
+        super().__setattr__(name, value)
 
     @property
     def built(self) -> bool:

@@ -15,6 +15,7 @@ from minicnn.layers.base import Layer
 from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
 from minicnn.models.compilable import CompilableNetwork
+from minicnn.models.config import STRUCTURE, own_arguments
 from minicnn.nested import leaves, mapped
 from minicnn.training import compiled
 from minicnn.training.streams import first_batch, sample_shape_of
@@ -201,9 +202,16 @@ class Written(CompilableNetwork):
 
     @classmethod
     def _made_from(cls, config: Any) -> Any:
-        """Hook: the model of a config; of a subclass with `call`, a plain one, since the config has the graph."""
+        """Hook: the model of a config.
+
+        Of a subclass with `call` it is a plain one, since the config has the graph; where `get_config` has given
+        arguments of its own, it is made from these, and not built, as in Keras.
+        """
         plain = next(base for base in cls.__mro__ if not hasattr(base, "call"))
-        return super()._made_from(config) if plain is cls else plain._made_from(config)
+        if plain is cls:
+            return super()._made_from(config)
+        has_own = not set(config) <= set(STRUCTURE)
+        return cls(**own_arguments(cls, config)) if has_own else plain._made_from(config)
 
 
 def _layers_in(values) -> Iterator[Layer]:

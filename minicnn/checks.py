@@ -223,5 +223,5 @@ def real_array(value: ArrayLike, what: str, otherwise: str = _NOT_REAL) -> np.nd
     """
     array = value if type(value) is np.ndarray and is_real(value) else to_numpy(value, what)
     if not is_real(array):
-        raise TypeError(explain_not_real(array, what, otherwise))
+        raise TypeError(explain_not_real(array, what, otherwise, value))
     return array

@@ -24,7 +24,7 @@ class NotBuiltError(RuntimeError, AttributeError):  # so that hasattr(model, "in
     """A model or layer has no parameters yet, because its input shape is not known."""
 
 
-class NotCompiledError(RuntimeError):
+class NotCompiledError(RuntimeError, AttributeError):  # so that hasattr(model, "optimizer") is False
     """A model is asked to train or evaluate before `compile` named a loss."""
 
 

@@ -140,7 +140,7 @@ def _explain_unequal(value, what) -> str:
     )
 
 
-def explain_not_real(array: np.ndarray, what: str, otherwise: str) -> str:
+def explain_not_real(array: np.ndarray, what: str, otherwise: str, value: Any = None) -> str:
     """The message for an array that does not hold real numbers.
 
     Parameters
@@ -149,9 +149,24 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str) -> str:
     what : str
     otherwise : str
         What to say of most dtypes, with a gap for ``{dtype}``.
+    value : object
+        What the array was made of: a frame has columns with names.
     """
     message = f"{what} {otherwise.format(dtype=array.dtype)}"
-    if not any(isinstance(value, str | bytes) for value in array.flat):
-        return message
     fault, received, rest = message.partition(" Received:")
-    return f"{fault} {LABELS_ADVICE}.{received}{rest.partition(';')[0]}"
+    if array.dtype.kind == "O" and not array.ndim:  # no array at all
+        return f"{fault}{received} {repr(array.item())[:100]}"
+    if not any(isinstance(entry, str | bytes) for entry in array.flat):
+        return message
+    columns = _columns_of_text(array, value)
+    advice = f"Leave columns of text out, or make numbers of them, e.g. by pandas.get_dummies(x, columns={columns})"
+    return f"{fault} {advice if columns else LABELS_ADVICE}.{received}{rest.partition(';')[0]}"
+
+
+def _columns_of_text(array, value):
+    """The names of a frame's columns that hold text, where others do not; at most five."""
+    if array.ndim != 2 or len(getattr(value, "columns", ())) != array.shape[1]:
+        return []
+    is_text = [any(isinstance(entry, str | bytes) for entry in column) for column in array.T]
+    names = [name for name, found in zip(value.columns, is_text, strict=True) if found]
+    return [] if len(names) == len(is_text) else names[:5]

@@ -304,10 +304,11 @@ def test_methods_are_called_in_the_order_of_keras(model):
     recorder.calls.clear()
     model.evaluate(x, x, 2, verbose=0, callbacks=[recorder])
     assert recorder.calls == EVALUATE
-    assert recorder.params == {"epochs": 1, "steps": 2, "samples": 4, "batch_size": 2}
+    assert recorder.params == {"verbose": 0, "epochs": 1, "steps": 2, "samples": 4, "batch_size": 2}
     recorder.calls.clear()
     model.predict(x, 2, callbacks=(recorder,))
     assert recorder.calls == PREDICT
+    assert recorder.params["verbose"] == 1  # "auto" is 1, as in Keras
     recorder.calls.clear()
     model.predict(iter([x, x]), callbacks=recorder)
     assert recorder.calls == PREDICT

@@ -467,6 +467,14 @@ class Frame:
         return np.array(self._array, object)
 
 
+class Table(Frame):
+    """As pandas' DataFrame, whose columns have names."""
+
+    def __init__(self, array, columns):
+        super().__init__(array)
+        self.columns = columns
+
+
 class Picture:
     """As Pillow's."""
 
@@ -547,7 +555,14 @@ def test_numbers_in_any_wrapping(value, expected):
         (Frame(["cat", "dog"]), TypeError, r"numpy.unique\(y, return_inverse=True\)\. Received: dtype object"),
         (np.array(["2020-01-01"], "M8[D]"), TypeError, "real numbers.*Received: dtype datetime64"),
         ([1j], TypeError, "real numbers.*complex"),
-        ({"a": 1}, TypeError, "real numbers.*object"),
+        ({"a": 1}, TypeError, r"real numbers.*Received: \{'a': 1\}$"),
+        (None, TypeError, "real numbers.*Received: None$"),
+        (
+            Table([[1, "x"], [2, "y"]], ["size", "colour"]),
+            TypeError,
+            r"columns=\['colour'\]\)\. Received: dtype object$",
+        ),
+        (Table([["x"], ["y"]], ["label"]), TypeError, r"numpy.unique\(y, return_inverse=True\)"),
     ],
 )
 def test_what_holds_no_numbers(value, error, message):
@@ -649,6 +664,46 @@ def test_wrong_targets_in_a_file():
         model.fit(np.zeros((30, 6, 5, 1)), File(masks), verbose=0)
     with pytest.raises(ValueError, match="element by element"):
         model.fit(np.zeros((30, 6, 5, 1)), File(masks[:, :2]), verbose=0)
+
+
+def test_an_archive_of_arrays_is_a_dict_of_them(tmp_path):
+    np.savez(tmp_path / "both.npz", a=ROWS, b=ROWS[::-1])
+    a, b = mc.Input((3,), name="a"), mc.Input((3,), name="b")
+    model = mc.Model([b, a], layers.Subtract()([b, a]))
+    with np.load(tmp_path / "both.npz") as archive:
+        np.testing.assert_array_equal(model.predict(archive), ROWS[::-1] - ROWS)
+        np.testing.assert_array_equal(model(archive), ROWS[::-1] - ROWS)
+        alone = mc.Sequential([mc.Input((3,), name="x"), layers.Dense(1)])
+        alone.compile("sgd", "mse")
+        for call in (alone.predict, lambda x: alone.fit(x, ROWS[:, 0], verbose=0)):
+            with pytest.raises(ValueError, match=r"needs inputs named \['x'\]. Received: \['a', 'b'\]"):
+                call(archive)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1, 2, np.nan, np.inf], "sample_weight must be finite. Received: nan at position 2"),
+        ([1, 2, 3], "x and sample_weight need the same number of samples. Received: 4 and 3"),
+    ],
+)
+def test_weights_of_samples_that_do_not_fit(weights, message):
+    model = mc.Sequential([mc.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    for call in (lambda w: model.fit(ROWS, ROWS[:, 0], sample_weight=w, verbose=0), lambda w: fit_batches(model, w)):
+        with pytest.raises(ValueError, match=message):
+            call(np.array(weights, float))
+
+
+def fit_batches(model, weights):
+    model.fit(iter([(ROWS, ROWS[:, 0], weights)]), verbose=0)
+
+
+def test_a_generator_that_yields_nothing_in_a_batch_is_told_so():
+    model = mc.Sequential([mc.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match="Received: None"):
+        model.fit(iter([(ROWS, ROWS[:, 0]), None]), verbose=0)
 
 
 def test_a_model_learns_its_input_from_a_file():

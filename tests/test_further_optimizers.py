@@ -190,6 +190,13 @@ def test_accumulated_gradients_are_a_larger_batch(optimizer):
     np.testing.assert_allclose(found, whole, rtol=1e-9)
 
 
+def test_schedules_go_by_iterations_where_gradients_accumulate():
+    """Keras 3.15.1: schedules look at all steps. Moves by s(1) + s(3), where s(t) = 0.1 / 2^t."""
+    optimizer = optimizers.SGD(schedules.ExponentialDecay(0.1, 1, 0.5), gradient_accumulation_steps=2)
+    found, _ = run(optimizer, np.array([3.0, 4.0]), np.ones((4, 2)))
+    np.testing.assert_allclose(found, [3 - 0.0625, 4 - 0.0625], rtol=1e-12)
+
+
 def test_weights_that_do_not_decay():
     optimizer = optimizers.SGD(0.0, weight_decay=0.5)
     optimizer.exclude_from_weight_decay(var_names=["bias"])

@@ -1,6 +1,7 @@
 """What Keras's own tests ask for and few other tests do; the expected values are worked out with NumPy alone."""
 
 import copy
+import inspect
 import pickle
 
 import numpy as np
@@ -431,6 +432,15 @@ def test_inputs_of_another_form_are_warned_of_once(given):
 def test_a_model_that_is_not_built_has_no_inputs():
     assert not any(hasattr(keras.Sequential(), name) for name in ("inputs", "outputs", "input_shape", "output_shape"))
     assert hasattr(keras.Sequential([keras.Input((4,))]), "input_shape")
+
+
+def test_a_model_that_is_not_compiled_has_no_optimizer():
+    """As in Keras; whoever looks at all attributes, such as `inspect.getmembers` and editors, meets no error."""
+    for model in (keras.Sequential(), keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])):
+        assert not any(hasattr(model, name) for name in ("optimizer", "loss"))
+        assert dict(inspect.getmembers(model))["layers"] is not None
+        with pytest.raises(mc.errors.NotCompiledError, match="call compile"):
+            _ = model.optimizer
 
 
 # ------------------------------------------------------------------------------------------------ arguments of Keras's

@@ -274,3 +274,59 @@ def test_a_weight_of_the_models_own_is_no_constant_in_silence():
 
     with pytest.raises(TypeError, match="'scale' would be a constant here, and not be trained"):
         Scaled()(np.zeros((3, 4)))
+
+
+class Written(mc.Model):
+    """With a `call`, whose graph files hold, and an argument of its own."""
+
+    def __init__(self, units=4, **options):
+        super().__init__(**options)
+        self.units, self.hidden, self.last = units, layers.Dense(units, activation="relu"), layers.Dense(2)
+
+    def call(self, x):
+        return self.last(self.hidden(x))
+
+    def get_config(self):
+        return super().get_config() | {"units": self.units}
+
+
+class WrittenAlone(Written):
+    """The same, whose config has nothing but its arguments."""
+
+    def get_config(self):
+        return {"units": self.units}
+
+
+class WrittenCollecting(Written):
+    """The same, whose constructor could take inputs and outputs too."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "keras", "h5"])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("kind", [Written, WrittenAlone])
+def test_files_of_models_with_a_call_and_arguments(kind, nested, suffix, tmp_path):
+    model = kind(7)
+    expected = model.predict(X)
+    if nested:
+        model = mc.Sequential([mc.Input((6,)), model])
+    model.save(tmp_path / f"m.{suffix}")
+    again = mc.load_model(tmp_path / f"m.{suffix}", custom_objects={"Written": kind})
+    np.testing.assert_array_equal(again.predict(X), expected)
+    clone = mc.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_array_equal(clone.predict(X), expected)
+
+
+def test_from_config_of_a_model_with_a_call_and_arguments():
+    model = Written(7, name="net")
+    expected = model.predict(X)
+    again = Written.from_config(json.loads(json.dumps(model.get_config())))
+    again.build((None, 6))
+    assert (type(again), again.units, again.name) == (Written, 7, "net")
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again.predict(X), expected)
+    assert WrittenAlone.from_config(WrittenAlone(7).get_config()).units == 7
+    assert WrittenCollecting.from_config(model.get_config()).units == 7

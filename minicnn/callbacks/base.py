@@ -41,7 +41,7 @@ class Callback(SuggestsKeywords):
     model : Model
         Set before anything is called.
     params : dict
-        "epochs", "steps" (batches an epoch), "samples", "batch_size"; None where unknown.
+        "verbose" ("auto" is 1), "epochs", "steps" (batches an epoch), "samples", "batch_size"; None where unknown.
     turn : int
         Callbacks of a later turn are called after all of an earlier one; in one turn, in the order of the list.
     """

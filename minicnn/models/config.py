@@ -69,7 +69,7 @@ def layer_config(layer: layers.Layer) -> dict[str, Any]:
         first.setdefault("shared_object_id", 1 + sum("shared_object_id" in entry for entry in known.values()))
         return {key: value for key, value in first.items() if key != "inbound_nodes"}
     # What is below "layers" stays the same object: a layer in it may turn out to be shared.
-    own = {"name": layer.name} if layer.holds_code and not _is_whole.get() else config_of(layer)
+    own = {"name": layer.name} if layer.holds_code and not _is_whole.get() else _config_to_save(layer)
     config = {name: value if name in GRAPH else to_plain(value) for name, value in own.items()}
     known[layer] = {"class_name": class_name_of(layer), "config": config, "name": layer.name}
     if hasattr(layer, "structure") and "layers" not in config:
@@ -77,11 +77,18 @@ def layer_config(layer: layers.Layer) -> dict[str, Any]:
     return known[layer]
 
 
+def _config_to_save(layer):
+    """The config; of a model that is written as a `call`, that of its graph, as a plain model takes no arguments."""
+    if not hasattr(layer, "structure") or not hasattr(layer, "call"):
+        return config_of(layer)
+    return next(cls for cls in type(layer).__mro__ if not hasattr(cls, "call")).get_config(layer)
+
+
 def class_name_of(layer: layers.Layer) -> str:
     """The class that a config names: a model's is Keras's, or a subclass's own if the config can make one of it."""
     kind = type(layer)
     base = next((cls for cls in kind.__mro__ if "saved_as" in vars(cls)), kind)
-    if base is kind:
+    if base is kind or (hasattr(base, "structure") and hasattr(base, "call")):  # saved as its graph
         return getattr(layer, "saved_as", kind.__name__)
     has_own = kind.get_config is not base.get_config or takes(kind, *STRUCTURE_ARGUMENTS[base.saved_as])
     return kind.__name__ if has_own else base.saved_as

@@ -66,6 +66,7 @@ class InForm(Layer):
         ValueError
             If the form is another one than the model's, or an input is missing.
         """
+        inputs = dict(inputs) if isinstance(inputs, Mapping) else inputs  # such as what numpy.load gives
         if self._structures is None or (is_plain(self.input_structure) and not isinstance(inputs, dict)):
             return inputs
         structure, given, names = self.input_structure, inputs, [t.name for t in self._built_graph().inputs]

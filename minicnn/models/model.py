@@ -150,7 +150,7 @@ class Model(Written):
             x, y, sample_weight, class_weight, batch_size, steps_per_epoch, validation_split, validation
         )
         advice.before_fit(self, *data, is_split=validation_data is None)
-        start = Progress(self, *data, CallbackList(everyone, self, _params(data[0], epochs)), initial_epoch)
+        start = Progress(self, *data, CallbackList(everyone, self, _params(data[0], verbose, epochs)), initial_epoch)
         self.history = history
         with compute_threads(self.engine.backend):
             loop.run_epochs(start, epochs, shuffle, validation_freq)
@@ -197,7 +197,7 @@ class Model(Written):
         outputs.check_there_is_a_loss(self, or_metrics=True)
         source = self._intake().evaluation(x, y, sample_weight, batch_size, steps)
         advice.before_use(self, source)
-        callback_list = CallbackList(listed(callbacks), self, _params(source))
+        callback_list = CallbackList(listed(callbacks), self, _params(source, verbose))
         with compute_threads(self.engine.backend):
             logs = evaluation.evaluate_source(self, source, callback_list)
         if verbose:
@@ -231,7 +231,7 @@ class Model(Written):
         x = self._build_from_data(x)
         source = self._intake().prediction(x, batch_size, steps)
         advice.before_use(self, source)
-        callback_list = CallbackList(listed(callbacks), self, _params(source))
+        callback_list = CallbackList(listed(callbacks), self, _params(source, verbose))
         with compute_threads(self.engine.backend):
             return self.outputs_in_form(evaluation.predict_source(self, source, callback_list))
 
@@ -395,7 +395,7 @@ class Model(Written):
         files.put(self, file)
 
 
-def _params(source, epochs=1):
+def _params(source, verbose, epochs=1):
     """What callbacks are told beforehand; see `Callback.params`."""
-    size = source.batch_size
-    return {"epochs": int(epochs), "steps": source.steps, "samples": source.samples, "batch_size": size}
+    sizes = {name: getattr(source, name) for name in ("steps", "samples", "batch_size")}
+    return {"verbose": 1 if verbose == "auto" else verbose, "epochs": int(epochs), **sizes}

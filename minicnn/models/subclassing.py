@@ -14,6 +14,7 @@ from minicnn.layers.added_loss import with_losses
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
+from minicnn.models.config import STRUCTURE, own_arguments
 from minicnn.models.input_gradients import Differentiable
 from minicnn.models.pictures import OfPictures
 from minicnn.nested import leaves, mapped
@@ -202,9 +203,16 @@ class Written(OfPictures, Differentiable):
 
     @classmethod
     def _made_from(cls, config: Any) -> Any:
-        """Hook: the model of a config; of a subclass with `call`, a plain one, since the config has the graph."""
+        """Hook: the model of a config.
+
+        Of a subclass with `call` it is a plain one, since the config has the graph; where `get_config` has given
+        arguments of its own, it is made from these, and not built, as in Keras.
+        """
         plain = next(base for base in cls.__mro__ if not hasattr(base, "call"))
-        return super()._made_from(config) if plain is cls else plain._made_from(config)
+        if plain is cls:
+            return super()._made_from(config)
+        has_own = not set(config) <= set(STRUCTURE)
+        return cls(**own_arguments(cls, config)) if has_own else plain._made_from(config)
 
 
 def _layers_in(values) -> Iterator[Layer]:

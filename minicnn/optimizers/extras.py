@@ -43,7 +43,8 @@ class Extras:
     loss_scale_factor : float or None
         As in Keras; numbers of 16 bits, for which one scales the loss, do not occur, so it changes nothing.
     gradient_accumulation_steps : int or None
-        The weights move once in so many iterations, by the mean of their gradients.
+        The weights move once in so many iterations, by the mean of their gradients. Schedules of the learning rate go
+        by iterations, the averages of `use_ema` by moves, as in Keras.
     """
 
     separate_slots: tuple[str, ...] = ("velocity_hat",)

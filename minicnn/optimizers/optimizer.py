@@ -144,7 +144,7 @@ class Optimizer(Extras, Configurable):
     def current_learning_rate(self) -> float:
         """The learning rate of the next iteration."""
         rate = self._learning_rate
-        return rate if isinstance(rate, float) else float(rate(self.updates))
+        return rate if isinstance(rate, float) else float(rate(self.iterations))
 
     # ------------------------------------------------------------------------------------------ the rule, as data
 

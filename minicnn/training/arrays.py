@@ -11,6 +11,7 @@ import numpy as np
 from minicnn.checks import check_number, for_outputs, real_array
 from minicnn.errors import DataError, ShapeError
 from minicnn.layers.open_sizes import fits
+from minicnn.losses.targets import received
 from minicnn.training.data_advice import shape_advice
 from minicnn.training.lazy import LazyArray, as_lazy, checked_rows, shape_of
 
@@ -158,10 +159,9 @@ def sample_weights(weights: ArrayLike | None, samples: int) -> np.ndarray | None
     if weights is None:
         return None
     weights = real_array(weights, "sample_weight").reshape(-1).astype(np.float64)
-    if len(weights) != samples or not np.isfinite(weights).all():
-        raise ValueError(
-            f"sample_weight needs one finite number for each of {samples} samples. Received: {len(weights)}"
-        )
+    check_lengths(samples, [weights], ["sample_weight"])
+    if not np.isfinite(weights).all():
+        raise ValueError(f"sample_weight must be finite. {received(weights, ~np.isfinite(weights))}")
     return weights
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,7 +38,7 @@ def is_stream(x: object) -> bool:
     has_length = hasattr(x, "__len__") or hasattr(x, "num_batches")
     gives_items = hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and has_length)
     is_array = hasattr(x, "__array__") or (hasattr(x, "shape") and hasattr(x, "dtype"))
-    return gives_items and not is_array and not isinstance(x, list | tuple | dict | str)
+    return gives_items and not is_array and not isinstance(x, list | tuple | Mapping | str)
 
 
 def first_batch(x: Data) -> tuple[Data, Any]:

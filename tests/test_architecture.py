@@ -225,7 +225,7 @@ BESIDE_THE_CORE = {
         *("console", "keywords", "training.advice", "training.passes"),  # to print, to warn
     },
     "models.network": {
-        *("console", "models.config", "models.forms", "models.summary"),  # to save, to print
+        *("models.config", "models.forms", "models.summary"),  # to save, to print
         "layers.open_sizes",  # for sizes that are None, here and below
     },
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators

@@ -47,6 +47,7 @@ ROOMS = (
     ("foreign",),
     (
         "cache_folder",
+        "compile_time",
         "console",
         "differentiation",
         "errors",
@@ -79,7 +80,7 @@ FLOORS = {
         ("disk_cache", "self_contained", "target"),
     ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
-    "minicnn.callbacks": (("checkpoints",), ("monitor",), ("*",), ("base",), ("hooks",)),
+    "minicnn.callbacks": (("checkpoints", "dashboard"), ("monitor",), ("*",), ("base",), ("hooks", "drawing")),
     "minicnn.layers": (
         ("*",),
         ("kernel",),

@@ -38,7 +38,7 @@ class EpochLines(Callback):
         compiling = compile_seconds() - self._compiled
         waited = f" ({compiling:.1f}s of it compiling)" if compiling >= LEAST_SECONDS else ""
         speed = f" - {rate:,.0f} images/s" if rate else ""
-        say(f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.1f}s{waited}{speed} - {format_logs(logs or {})}")
+        say(f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.1f}s{waited}{speed} - {in_line(logs or {})}")
 
     def images_per_second(self) -> float | None:
         """Of the epoch that ends; None where the number of samples is not known."""
@@ -76,7 +76,7 @@ class ProgressBar(EpochLines):
         self._drawn = time.monotonic()
         samples = self.params["samples"]
         done = min((batch + 1) * self.params["batch_size"], samples) if samples else batch + 1
-        self._bar.set_postfix_str(printable(format_logs(logs or {}), sys.stderr), refresh=False)
+        self._bar.set_postfix_str(printable(in_line(logs or {}), sys.stderr), refresh=False)
         self._bar.update(done - self._bar.n)
 
     _drawn = 0.0
@@ -104,12 +104,12 @@ class NotebookProgress(EpochLines):
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         if time.monotonic() - self._drawn >= SECONDS_BETWEEN_DRAWS and self.params["steps"]:
-            self._line = format_logs(logs or {})
+            self._line = in_line(logs or {})
             self._show((batch + 1) / self.params["steps"])
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         rate = self.images_per_second()
-        self._line = format_logs(logs or {}) + (f" - {rate:,.0f} images/s" if rate else "")
+        self._line = in_line(logs or {}) + (f" - {rate:,.0f} images/s" if rate else "")
         for name, value in (logs or {}).items():
             if isinstance(value, Real):
                 self._history.setdefault(name, []).append((epoch + 1, float(value)))
@@ -153,7 +153,7 @@ def progress(verbose: Literal["auto", 0, 1, 2] | bool) -> list[Callback]:
     return [ProgressBar() if draws else EpochLines()]
 
 
-def format_logs(logs) -> str:
+def in_line(logs: Logs) -> str:
     """Names and values in one line."""
     return " - ".join(f"{name}: {_number(value)}" for name, value in logs.items())
 

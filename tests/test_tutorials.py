@@ -17,7 +17,7 @@ FOLDERS = ("tutorials", "learn")
 NAMES = sorted(f"{folder}/{page.name}" for folder in FOLDERS for page in (DOCS / folder).glob("*.md"))
 BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = "-- end of a block --"
-SECONDS = 120  # a page takes less than 30 s where kernels are compiled; machines are busy
+SECONDS = 300  # a page takes less than 30 s of a processor; machines are busy
 
 
 # ------------------------------------------------------------------------------------------------------ code
@@ -58,6 +58,8 @@ def test_blocks_run_and_print_what_the_page_says(name, tmp_path):
     """The Spanish pages have the same blocks, see below: one run serves both."""
     page = DOCS / name
     stated = list(examples(page.read_text(encoding="utf-8")))
+    if any("sklearn" in code for code, _, _ in stated):
+        pytest.importorskip("sklearn")
 
     printed = run(page, tmp_path) if stated else []
 

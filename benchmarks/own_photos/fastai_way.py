@@ -5,6 +5,7 @@ import io
 import sys
 from pathlib import Path
 
+import fastai.vision.all  # noqa: F401, gives learners their methods
 import matplotlib.pyplot as plt
 import numpy as np
 import torch

@@ -32,7 +32,10 @@ def count(path):
 
 def table():
     """The table, in Markdown."""
-    rows = [f"| [{way}](../benchmarks/own_photos/{name}) | {count(HERE / 'own_photos' / name)} |" for way, name in WAYS.items()]
+    rows = [
+        f"| [{way}](../benchmarks/own_photos/{name}) | {count(HERE / 'own_photos' / name)} |"
+        for way, name in WAYS.items()
+    ]
     return "\n".join(["| way | lines of code |", "|---|---:|", *rows])
 
 

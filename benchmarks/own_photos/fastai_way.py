@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from fastai.callback.hook import hook_output
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
+from fastai.data.transforms import parent_label
 from fastai.interpret import ClassificationInterpretation
 from fastai.learner import load_learner
 from fastai.metrics import accuracy
@@ -47,7 +48,7 @@ if __name__ == "__main__":
     data = ImageDataLoaders.from_path_func(
         folder,
         [path for path in get_image_files(folder) if path not in set(damaged)],
-        lambda path: path.parent.name,
+        parent_label,
         valid_pct=0.2,
         seed=0,
         item_tfms=Resize(64),
@@ -77,7 +78,9 @@ if __name__ == "__main__":
     for ax, image in zip(axes.flat, batch, strict=False):
         scores = learn.model.eval()(image[None])
         heat = grad_cam(learn, image[None], int(scores.argmax()))
-        ax.imshow(np.asarray(torch.as_tensor(data.valid.decode_batch((image[None],))[0][0]).permute(1, 2, 0)).clip(0, 1))
+        ax.imshow(
+            np.asarray(torch.as_tensor(data.valid.decode_batch((image[None],))[0][0]).permute(1, 2, 0)).clip(0, 1)
+        )
         ax.imshow(heat, cmap="inferno", alpha=0.5, extent=(0, 64, 64, 0))
         ax.axis("off")
     figures.append(why)

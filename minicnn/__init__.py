@@ -15,6 +15,7 @@ _NAMES = {
     "export_onnx": "minicnn.onnx",
     "get_num_threads": "minicnn.threads",
     "gradcheck": "minicnn.gradient_check",
+    "help": "minicnn.documentation",
     "import_onnx": "minicnn.onnx",
     "load_model": "minicnn.models",
     "set_backend": "minicnn.backends",

@@ -25,6 +25,7 @@ from minicnn import testing as testing
 from minicnn import utils as utils
 from minicnn import visualization as visualization
 from minicnn.backends import set_backend as set_backend
+from minicnn.documentation import help as help
 from minicnn.gradient_check import gradcheck as gradcheck
 from minicnn.layers import Input as Input
 from minicnn.models import Model as Model

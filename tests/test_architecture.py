@@ -22,6 +22,7 @@ ROOMS = (
     (
         "activations",
         "activation_functions",
+        "documentation",
         "functional",
         "gradient_check",
         "onnx",
@@ -76,6 +77,7 @@ FLOORS = {
         ("matrix",),
         ("finite", "memory", "numbers", "offsets"),
         ("launch", "parallel", "denormals", "vectors"),
+        ("recording",),
         ("pool",),
         ("atomics", "compiled"),
         ("disk_cache", "self_contained", "target"),
@@ -150,7 +152,7 @@ FLOORS = {
         ("extras", "formulas", "schedules"),
     ),
     "minicnn.page": (("exporter",), ("description",), ("operations",), ("weights",)),
-    "minicnn.plan": (("inside",), ("plan",), ("wiring", "fusion"), ("arena", "program")),
+    "minicnn.plan": (("inside",), ("plan",), ("fusion", "non_finite", "wiring", "works"), ("arena", "program")),
     "minicnn.saving": (
         ("keras_archive",),
         ("keras_weights",),
@@ -246,7 +248,7 @@ BESIDE_THE_CORE = {
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
     "parameters": {"regularizers"},
     "layers.one_off": {"layers.contract"},
-    "plan.plan": {"layers.contract"},
+    "plan.plan": {"layers.contract", "plan.works"},  # what a backend remembers of steps
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
     "threads": {"locks", "processors"},  # what the system allows
@@ -257,7 +259,7 @@ BESIDE_THE_CORE = {
         *("layers.open_sizes", "training.data_advice", "training.lazy"),  # what messages guess; for data sets in files
     },
     "training.compiled": {"training.outputs"},  # for several outputs
-    "training.engine": {"layers.open_sizes", "training.weighting"},  # for weights of pixels
+    "training.engine": {"layers.open_sizes", "plan.non_finite", "training.weighting"},  # messages; weights of pixels
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
     "training.loop": {"callbacks", "user_warnings"},
     "training.progress": {"callbacks"},

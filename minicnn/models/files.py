@@ -19,7 +19,7 @@ from minicnn.callbacks import History
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError, NonFiniteError
 from minicnn.models import config as configs
-from minicnn.models.config import model_config
+from minicnn.models.config import model_config, written_config
 from minicnn.models.forms import layers_within
 from minicnn.models.network import Network
 from minicnn.models.pictures import describe_pictures, put_pictures
@@ -48,7 +48,7 @@ def take(model: Model) -> Snapshot:
     NonFiniteError
         If a weight holds NaN or infinite values.
     """
-    weights, config = _finite_weights(model), model_config(model)
+    weights, config = _finite_weights(model), written_config(model)
     history = None if model.history is None else model.history.get_state()
     for values in [] if history is None else history["history"].values():  # many small arrays would fill the header
         values[:] = [value.item() if isinstance(value, np.generic) else value for value in values]

@@ -63,8 +63,8 @@ def main():
     checks = check_all(LETTER_A, EDGES, POOLED, picture, filtered, np.random.default_rng(options.seed))
     common.write_result(options, {"checks": checks})
     with common.figures(options) as figures:
-        pictures = [(p - p.min()) / (p.max() - p.min()) for p in (picture, *filtered.values())]  # from black to white
-        figures["kernels.png"] = mc.visualization.show_images(pictures, titles=["original", *filtered], columns=4)
+        pictures, titles = [picture, *filtered.values()], ["original", *filtered]  # in one scale, 0 is white
+        figures["kernels.png"] = mc.visualization.show_images(pictures, titles=titles, columns=4, cmap="PuOr_r")
         figures["letter.png"] = draw_matrices(letter)
         figures["pooling.png"] = draw_matrices(pooled, regions=2)
     if not all(checks.values()):

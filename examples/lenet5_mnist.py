@@ -61,7 +61,7 @@ def main():
     common.save_result(options, y_train, y_test, outcome)
     with common.figures(options) as figures:
         figures["curves.png"] = visualization.plot_history(history)
-        figures["model.png"] = visualization.plot_model(model, show_shapes=True, show_layer_names=True)
+        figures["model.png"] = visualization.plot_model(model, show_details=True)
         figures["filters.png"] = visualization.show_filters(model.layers[0])
         figures["feature_maps.png"] = visualization.show_feature_maps(model, x_test[0])
         predictions = model.predict(x_test, batch_size=500)

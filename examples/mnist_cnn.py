@@ -63,8 +63,7 @@ def main():
             look = {"color": "black" if value > 0.5 else "white", "fontsize": 7, "ha": "center", "va": "center"}
             pixels.axes[0].text(column, row, f"{value:.1f}", **look)
         maps = model.layers[0](x_test[:1])[0]  # (26, 26, 32): the digit as each filter of the first convolution sees it
-        maps = maps / np.maximum(maps.max(axis=(0, 1)), 1e-6)  # each up to its own white
-        figures["first_maps.png"] = visualization.show_images(np.moveaxis(maps, -1, 0), columns=8)
+        figures["first_maps.png"] = visualization.show_images(np.moveaxis(maps, -1, 0), columns=8, cmap="viridis")
         figures["feature_maps.png"] = visualization.show_feature_maps(model, x_test[0])
         predictions = model.predict(x_test, batch_size=500)
         figures["confusion.png"] = visualization.plot_confusion_matrix(y_test, predictions)

@@ -50,6 +50,7 @@ ROOMS = (
     ("foreign",),
     (
         "cache_folder",
+        "compile_time",
         "console",
         "differentiation",
         "errors",
@@ -83,6 +84,7 @@ FLOORS = {
         ("disk_cache", "self_contained", "target"),
     ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
+    "minicnn.callbacks": (("checkpoints", "dashboard"), ("monitor",), ("*",), ("base",), ("hooks", "drawing")),
     "minicnn.command_line": (
         ("program",),
         ("about", "evaluating", "exporting", "measuring", "predicting", "training"),
@@ -92,7 +94,6 @@ FLOORS = {
         ("arguments",),
         ("problems",),
     ),
-    "minicnn.callbacks": (("checkpoints",), ("monitor",), ("*",), ("base",), ("hooks",)),
     "minicnn.layers": (
         ("*",),
         ("kernel",),
@@ -239,7 +240,7 @@ BESIDE_THE_CORE = {
         *("console", "keywords", "training.advice", "training.passes"),  # to print, to warn
     },
     "models.network": {
-        *("console", "models.config", "models.forms", "models.summary"),  # to save, to print
+        *("models.config", "models.forms", "models.summary"),  # to save, to print
         "layers.open_sizes",  # for sizes that are None, here and below
     },
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators

@@ -93,7 +93,7 @@ def test_readme_lists_the_environment_variables():
         ("optimizers", {"Optimizer"}),
         ("optimizers.schedules", {"LearningRateSchedule", "DecayByPeriods"}),
         ("regularizers", {"Regularizer"}),
-        ("callbacks", {"CallbackList", "EpochLines", "ProgressBar"}),
+        ("callbacks", {"CallbackList", "EpochLines", "NotebookProgress", "ProgressBar"}),
     ],
 )
 def test_readme_lists_every_class(module, unlisted):

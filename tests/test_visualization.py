@@ -406,7 +406,8 @@ def test_rounding_may_leave_the_range_of_probabilities():
     probabilities = np.array([-5e-6, 1 + 5e-6, 0.3], np.float32)
     figure = visualization.show_prediction(np.zeros((3, 3)), probabilities)
     np.testing.assert_array_equal([bar.get_width() for bar in figure.axes[1].patches][:2], [0, 1])
-    assert title_of(figure) == "predicted: 1 (100.00 %)"
+    assert title_of(figure) == "predicted: 1 (1.00)"  # they do not add up to 1: sigmoids, no probabilities
+    assert figure.axes[1].get_xlabel() == "output of each sigmoid (they do not add up to 1)"
 
 
 # --------------------------------------------------------------------------------------------------- confusion matrix
@@ -525,10 +526,15 @@ def test_feature_maps_are_what_the_layers_give(network, rng, shape, backend):
     assert mc.random._state == generator  # drawing does not move the seeds of later models
     x = image.reshape(1, 9, 8, 1).astype(np.float32)
     expected, labels = [x[0, ..., 0]], [network.inputs[0].name]
-    for name in ("first", "pool", "drop", "second"):
-        x = network.get_layer(name)(x)  # layer by layer, without a plan
-        expected += [x[0, ..., channel] for channel in range(4)]
-        labels.append(name)
+    for layer in network.layers:
+        x = layer(x)  # layer by layer, without a plan
+        if x.ndim == 4:
+            expected += [x[0, ..., channel] for channel in range(4)]
+        elif layer.name == "flat":
+            expected.append(x)  # a strip of all numbers
+        else:
+            expected += [x[:, number : number + 1] for number in range(3)]  # the decision
+        labels.append(layer.name)
     for tile, values in zip(tiles(figure), expected, strict=True):
         np.testing.assert_allclose(tile, values, atol=1e-5)
     assert [label.split("\n")[0] for label in row_labels(figure)] == labels
@@ -544,7 +550,8 @@ def test_feature_maps_of_chosen_layers_and_of_branches(network, rng):
     model = mc.Model([one, two], mc.layers.Dense(1)(merged))
     figure = visualization.show_feature_maps(model, [rng.random((5, 5, 3)), np.zeros(4)])
     labels = [label.split("\n")[0] for label in row_labels(figure)]
-    assert sorted(labels[1:]) == ["activation", "add", "shared", "shared (call 2)"]
+    vectors = ["concatenate", "dense_1", "global_max_pooling2d"]
+    assert sorted(labels[1:]) == sorted(["activation", "add", "shared", "shared (call 2)", *vectors])
     drawn(figure)
 
 
@@ -651,7 +658,13 @@ def test_training_goes_on_after_drawing(network, rng):
         ),
         (lambda m: visualization.show_feature_maps(m, np.full((9, 8), "x")), errors.ShapeError, "real numbers"),
         (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), ["pol"]), ValueError, "Did you mean 'pool'"),
-        (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), ["flat"]), ValueError, "height and a width"),
+        (
+            lambda m: visualization.show_feature_maps(
+                mc.Sequential([mc.Input((9, 8)), mc.layers.Conv1D(2, 3)]), np.zeros((9, 8))
+            ),
+            ValueError,
+            "height and a width, or a vector",
+        ),
         (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), 3), TypeError, "or a list of them. Received"),
         (lambda m: visualization.show_feature_maps(m, np.zeros((9, 8)), [["pool"]]), ValueError, "layer of model"),
         (lambda m: visualization.show_feature_maps("m", np.zeros((9, 8))), TypeError, "takes a model"),

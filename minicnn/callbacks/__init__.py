@@ -1,9 +1,10 @@
 """What happens around the training loop: history, progress, stopping, learning rates, log files, checkpoints."""
 
-from minicnn.callbacks.bars import EpochLines, ProgressBar, in_line, progress
+from minicnn.callbacks.bars import EpochLines, NotebookProgress, ProgressBar, in_line, progress
 from minicnn.callbacks.base import Callback, CallbackList, History, TerminateOnNaN, listed
 from minicnn.callbacks.checkpoints import BackupAndRestore, ModelCheckpoint, backups
 from minicnn.callbacks.csv_logger import CSVLogger
+from minicnn.callbacks.dashboard import LiveDashboard
 from minicnn.callbacks.functions import LambdaCallback
 from minicnn.callbacks.monitor import EarlyStopping, MonitorCallback, ReduceLROnPlateau
 from minicnn.callbacks.schedule import LearningRateScheduler
@@ -18,8 +19,10 @@ __all__ = [
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
+    "LiveDashboard",
     "ModelCheckpoint",
     "MonitorCallback",
+    "NotebookProgress",
     "ProgressBar",
     "ReduceLROnPlateau",
     "TerminateOnNaN",

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeVar
 
-from minicnn.console import hand_over
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer
 from minicnn.layers.open_sizes import all_fit, sized
 from minicnn.models import config as configs
-from minicnn.models.forms import InForm, Tensors
-from minicnn.models.summary import summary_text
+from minicnn.models.forms import Tensors
+from minicnn.models.summary import Summarized
 from minicnn.parameters import Weight, check_one_dtype
 from minicnn.registry import custom_object_scope
 from minicnn.settings import floatx, floatx_of
@@ -21,7 +20,7 @@ from minicnn.settings import floatx, floatx_of
 _T = TypeVar("_T")
 
 
-class Network(InForm):
+class Network(Summarized):
     """A graph of layers from its inputs and outputs; base of the models.
 
     Parameters
@@ -152,25 +151,6 @@ class Network(InForm):
         if not all_fit(input_shapes, expected):
             raise ShapeError(f"model '{self.name}' takes inputs of shapes {expected}. Received: {tuple(input_shapes)}")
         return [t.shape[1:] for t in sized(self._built_graph(), input_shapes).outputs]
-
-    def summary(
-        self,
-        line_length: int | None = None,
-        expand_nested: bool = False,
-        print_fn: Callable[[str], object] | None = None,
-    ) -> None:
-        """Print a table of the layers, their output shapes and their numbers of parameters.
-
-        Parameters
-        ----------
-        line_length :
-            Accepted for Keras's sake; columns are as wide as they need to be.
-        expand_nested : bool
-            Whether the layers of models used as layers are listed too.
-        print_fn : callable, optional
-            Takes the text. Where its characters cannot be written, the table is drawn in ASCII.
-        """
-        hand_over(summary_text(self, expand_nested), print_fn)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}', {'built' if self.built else 'not built'}>"

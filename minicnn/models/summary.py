@@ -1,15 +1,47 @@
-"""The table that `Model.summary` prints."""
+"""`Model.summary`: the table that it prints."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from minicnn.console import hand_over
+from minicnn.models.flops import graph_flops, node_flops
+from minicnn.models.forms import InForm
 
 if TYPE_CHECKING:
     from minicnn.models.network import Network
 
 
-def summary_text(model: Network, expand_nested: bool = False) -> str:
+class Summarized(InForm):
+    """A network that can print what it consists of."""
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        expand_nested: bool = False,
+        print_fn: Callable[[str], object] | None = None,
+        flops: bool = False,
+    ) -> None:
+        """Print a table of the layers, their output shapes and their numbers of parameters.
+
+        Parameters
+        ----------
+        line_length :
+            Accepted for Keras's sake; columns are as wide as they need to be.
+        expand_nested : bool
+            Whether the layers of models used as layers are listed too.
+        print_fn : callable, optional
+            Takes the text. Where its characters cannot be written, the table is drawn in ASCII.
+        flops : bool, default False
+            Whether there is a column with each layer's floating-point operations for one sample, in use; see
+            docs/why.md for what counts.
+        """
+        hand_over(summary_text(self, expand_nested, flops), print_fn)
+
+
+def summary_text(model: Network, expand_nested: bool = False, flops: bool = False) -> str:
     """Layers, output shapes and parameter counts in Keras 3's form.
 
     Parameters
@@ -17,12 +49,21 @@ def summary_text(model: Network, expand_nested: bool = False) -> str:
     model : Model
     expand_nested : bool, default False
         Whether the layers of a model that is used as a layer get rows of their own.
+    flops : bool, default False
+        Whether there is a column for each layer's operations.
     """
     functional = any(len(node.inputs) > 1 or len(node.outputs[0].node.layer.nodes) > 1 for node in _nodes(model))
     functional = functional or _branches(model)
-    header = ["Layer (type)", "Output Shape", "Param #"] + (["Connected to"] if functional else [])
-    rows = _rows(model, functional, expand_nested)
-    return f'Model: "{model.name}"\n{_table(header, rows, right={2})}\n{_totals(model)}'
+    header = ["Layer (type)", "Output Shape", "Param #", *(["FLOPs"] if flops else [])]
+    header += ["Connected to"] if functional else []
+    rows = _rows(model, functional, expand_nested, flops)
+    work = f"\n Total FLOPs: {_count(graph_flops(model.graph))} (one sample)" if flops and model.built else ""
+    return f'Model: "{model.name}"\n{_table(header, rows, right={2, 3} if flops else {2})}\n{_totals(model)}{work}'
+
+
+def _count(number) -> str:
+    """A number of operations, where it is known."""
+    return "?" if number is None else f"{number:,}"
 
 
 def _nodes(model):
@@ -36,19 +77,26 @@ def _branches(model) -> bool:
     return several_ends or len(set(read)) != len(read)
 
 
-def _rows(model, functional, expand_nested, indent=""):
+def _rows(model, functional, expand_nested, flops, indent=""):
     """One row of cells for each layer."""
     rows = []
     for layer in model.layers:
         kind = f"{indent}{layer.name} ({type(layer).__name__})"
         count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
-        row = [kind, _output_shape(model, layer), count]
+        row = [kind, _output_shape(model, layer), count, *([_flops(model, layer)] if flops else [])]
         if functional:
             row.append(_connections(model, layer) if not indent else "")
         rows.append(row)
         if expand_nested and hasattr(layer, "layers"):
-            rows += _rows(layer, functional, True, indent + "  └ ")
+            rows += _rows(layer, functional, True, flops, indent + "  └ ")
     return rows
+
+
+def _flops(model, layer) -> str:
+    """The operations of all calls of a layer in this model."""
+    entries = {tensor.node for tensor in model.inputs} if model.built else ()
+    counts = [0 if node in entries else node_flops(node) for node in _nodes(model) if node.layer is layer]
+    return _count(None if None in counts or not counts else sum(counts))
 
 
 def _output_shape(model, layer) -> str:

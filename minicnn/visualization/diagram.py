@@ -13,6 +13,7 @@ from minicnn.layers import InputLayer
 from minicnn.models import Model, Sequential
 from minicnn.settings import floatx
 from minicnn.visualization.figures import NO_BREAK, as_text, new_figure, text_width
+from minicnn.visualization.layer_details import geometry_lines, work_lines
 from minicnn.visualization.layout import Layout, layered
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ ARROW = "#404040"
 COLOURS = {  # by the module that a layer comes from, in light shades of Okabe and Ito's colours
     "core": "#E8E8E8",
     "conv": "#C9E0F0",
+    "conv_transpose": "#C9E0F0",
+    "depthwise": "#C9E0F0",
     "pooling": "#F8D9C4",
+    "global_pooling": "#F8D9C4",
     "dense": "#C8E9DC",
     "merge": "#FAF3B8",
     "activations": "#F3DCE9",
@@ -113,6 +117,7 @@ def plot_model(
     show_layer_activations: bool = False,
     show_trainable: bool = False,
     splines: str = "ortho",
+    show_details: bool = False,
 ) -> Figure:
     """A model as a diagram: a box for every call of a layer, coloured by the layer's kind, and arrows between them.
 
@@ -136,6 +141,10 @@ def plot_model(
     show_trainable : bool, default False
     splines :
         Accepted for Keras's sake: arrows run as the drawing needs them.
+    show_details : bool, default False
+        Whether all is written that one wants to know of a network, as Netron does: names, shapes, activations, sizes of
+        kernels and windows, numbers of parameters and of floating-point operations for one sample, and a box for the
+        input, which Keras does not draw of a Sequential.
 
     Returns
     -------
@@ -165,8 +174,10 @@ def plot_model(
         "activations": show_layer_activations,
         "trainable": show_trainable,
         "nested": expand_nested,
+        "details": show_details,
     }
-    drawing = _drawing(model, rankdir, {part for part, wanted in parts.items() if wanted})
+    chosen = {part for part, wanted in parts.items() if wanted}
+    drawing = _drawing(model, rankdir, chosen | ({"names", "shapes", "activations"} if show_details else set()))
     width, height = (side + 2 * MARGIN for side in drawing.size)
     dpi = min(dpi, (2**16 - 1) / max(width, height), (MOST_PIXELS / (width * height)) ** 0.5)
     figure = new_figure(width, height, layout=None, dpi=dpi)
@@ -201,7 +212,8 @@ def _drawing(model, direction, parts) -> Drawing:
     """The boxes of a model, laid out."""
     entries = {tensor.node for tensor in model.inputs}
     nodes = model.graph.nodes
-    if isinstance(model, Sequential) and len(nodes) > 1:  # as in Keras, its input is not drawn
+    hides_input = isinstance(model, Sequential) and "details" not in parts
+    if hides_input and len(nodes) > 1:  # as in Keras
         nodes = [node for node in nodes if node not in entries]
     number = {node: position for position, node in enumerate(nodes)}
     edges = [
@@ -238,16 +250,20 @@ def _box(node, is_entry, call, direction, parts) -> Box:
 def _details(node, is_entry, parts) -> list:
     """The lines below the title."""
     layer, lines = node.layer, []
+    if "details" in parts and not is_entry:
+        lines += geometry_lines(layer)
     if "activations" in parts and getattr(layer, "activation", None) is not None:
         lines.append(f"activation: {_activation_name(layer.activation)}")
     if "shapes" in parts:
-        if node.inputs and not is_entry:
+        if node.inputs and not is_entry and "details" not in parts:  # there, it is the output of the box before
             lines += _shape_lines("input", node.inputs)
         lines += _shape_lines("output", node.outputs)
     if "dtype" in parts:
         lines.append(f"dtype: {layer.weights[0].dtype if layer.weights else floatx()}")
     if "trainable" in parts and layer.weights:
         lines.append(f"trainable: {layer.trainable}")
+    if "details" in parts and not is_entry:
+        lines += work_lines(node)
     return lines
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import is_integer, is_real
-from minicnn.errors import unknown_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -206,4 +205,7 @@ def check_colour_map(name: object) -> None:
     from matplotlib import colormaps
 
     if not isinstance(name, str) or name not in colormaps:
-        raise unknown_name("colour map of matplotlib", str(name), list(colormaps))
+        raise ValueError(
+            "cmap names one of matplotlib's colour maps, such as 'viridis', or 'PuOr_r' for numbers with signs. "
+            f"Received: cmap={name!r}"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,7 +151,7 @@ def show_sliding_window(
             f"Received: an image of {image.shape}, which has {count}"
         )
     margins = (window.pad_top, window.pad_bottom), (window.pad_left, window.pad_right)
-    padded, bias = np.pad(image, margins), check_number("bias", 0.0 if bias is None else bias)
+    padded, bias = np.pad(image, margins), check_number("bias", 0.0 if bias is None else bias, minimum=-math.inf)
     places = [
         _place(padded, kernel, bias, strides, row, column)
         for row, column in np.ndindex(window.out_height, window.out_width)

@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn.backends.cupy import structures
 from minicnn.backends.cupy.sources import options, source
+from minicnn.compile_time import waiting_for_kernels
 
 Array = cupy.ndarray
 Maybe = cupy.ndarray | None  # there is none, or nobody wants to have it computed
@@ -29,7 +30,8 @@ def _module(file, dtype, block):
 def kernel(file: str, name: str, dtype: np.dtype) -> cupy.RawKernel:
     """The kernel of that name in ``file.cu``, for float32 or float64."""
     block = re.search(r"_(\d+x\d+)_", name)
-    return _module(file, dtype, block and block[1]).get_function(name)
+    with waiting_for_kernels():
+        return _module(file, dtype, block and block[1]).get_function(name)
 
 
 def launch(

@@ -17,6 +17,7 @@ from minicnn.backends.numba.machine.compiled import OPTIONS, SharedCode
 from minicnn.backends.numba.machine.disk_cache import cache_of
 from minicnn.backends.numba.machine.recording import call
 from minicnn.backends.numba.machine.self_contained import SelfContained
+from minicnn.compile_time import waiting_for_kernels
 
 # Work for less than 20 µs of one core stays on one thread. The other one would save a few µs (measured: two threads are
 # even with one at 10 µs, and win 30 % at 20 µs), but on a busy machine the threads that wait for each other at the end
@@ -80,7 +81,7 @@ class Kernel:
     def _compile(self, arguments):
         self._dispatcher._cache = cache_of(self._dispatcher.py_func) or self._dispatcher._cache
         kinds = [_plain_type(typeof(a)) for a in arguments]
-        with _notice_of_waiting():
+        with _notice_of_waiting(), waiting_for_kernels():
             for code in self._uses:
                 code.provide(kinds[0].dtype)
             if self._parallel:

@@ -1,4 +1,4 @@
-"""The same with fastai: python fastai_way.py FOLDER PHOTO; the network is its small ResNet, without weights of others."""
+"""The same with fastai: python fastai_way.py FOLDER PHOTO; the network is its ResNet-18, with new weights."""
 
 import base64
 import io

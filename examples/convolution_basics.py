@@ -28,20 +28,31 @@ POOLED = [[12, 5, 3, 9, 1, 23], [8, 6, 55, 6, 13, 62], [41, 8, 3, 51, 22, 27]]
 POOLED += [[32, 67, 53, 12, 26, 17], [9, 22, 15, 8, 57, 62], [23, 53, 25, 75, 12, 9]]
 
 
-def draw_matrices(matrices, regions=None):
-    """Matrices side by side, their numbers written into the cells; lines every `regions` cells in the first."""
-    from matplotlib.figure import Figure
+def draw_matrices(matrices, regions=None, window=None):
+    """Matrices side by side in one scale of colours, numbers in the cells; lines every `regions` cells in the first.
 
-    figure = Figure(figsize=(3.2 * len(matrices), 3.7), layout="constrained")
+    Of the first one, the `window` (rows, columns) from its corner is marked, and the cell in the third that it gives.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    figure = Figure(figsize=(3.2 * len(matrices) + 0.7, 3.7), layout="constrained")
     places = figure.subplots(1, len(matrices))
+    low, high = min(np.min(m) for m in matrices.values()), max(np.max(m) for m in matrices.values())
+    span = max(-low, high) * 1.6  # pale: black numbers stay readable
     for axes, (title, matrix) in zip(places, matrices.items(), strict=True):
-        axes.imshow(matrix, cmap="Blues", vmax=np.max(matrix) + np.ptp(matrix))  # pale: black numbers stay readable
+        picture = axes.imshow(matrix, cmap="PuOr_r" if low < 0 else "Blues", vmin=-span if low < 0 else 0, vmax=span)
         for (row, column), value in np.ndenumerate(matrix):
             axes.text(column, row, f"{value:.4g}", ha="center", va="center")
         axes.set(title=title, xticks=[], yticks=[])
+    figure.colorbar(picture, ax=list(places), shrink=0.8)
     for border in range(regions, 6, regions) if regions else ():
         places[0].axhline(border - 0.5, color="black")
         places[0].axvline(border - 0.5, color="black")
+    for axes, (rows, columns) in ((places[0], window), (places[2], (1, 1))) if window else ():
+        axes.add_patch(
+            Rectangle((-0.5, -0.5), columns, rows, fill=False, edgecolor="#D55E00", linewidth=4, clip_on=False)
+        )
     return figure
 
 
@@ -65,7 +76,7 @@ def main():
     with common.figures(options) as figures:
         pictures, titles = [picture, *filtered.values()], ["original", *filtered]  # in one scale, 0 is white
         figures["kernels.png"] = mc.visualization.show_images(pictures, titles=titles, columns=4, cmap="PuOr_r")
-        figures["letter.png"] = draw_matrices(letter)
+        figures["letter.png"] = draw_matrices(letter, window=EDGES.shape)
         figures["pooling.png"] = draw_matrices(pooled, regions=2)
     if not all(checks.values()):
         sys.exit(f"{list(checks.values()).count(False)} of {len(checks)} numbers are wrong: see above")

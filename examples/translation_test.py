@@ -67,11 +67,14 @@ def main():
     common.save_result(options, y_train, y_test, {"networks": networks})
     with common.figures(options) as figures:
         figures["curves.png"] = mc.visualization.plot_history({n: m.history for n, m in models.items()})
-        pictures, titles = np.stack([x_test[0], moved[0]]), []
+        pictures, titles, are_right = np.stack([x_test[0], moved[0]]), [], []
         for name, model in models.items():
             for place, p in zip(("original", "moved"), model.predict(pictures), strict=True):
                 titles.append(f"{name}, {place}\npred = {p.argmax()} (p = {p.max():.2f})")
+                are_right.append(p.argmax() == y_test[0])
         figures["moved.png"] = mc.visualization.show_images([*pictures, *pictures], titles=titles, columns=2)
+        for axes, is_right in zip(figures["moved.png"].axes, are_right, strict=True):
+            axes.title.set_color("black" if is_right else "#D55E00")  # as wherever a prediction is wrong
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ FLOORS = {
         ("input_gradients",),
         ("files", "compilable"),
         ("network",),
-        ("config", "forms", "summary", "copies", "pictures"),
+        ("config", "copies", "flops", "forms", "pictures", "summary"),
     ),
     "minicnn.onnx": (
         ("exporter", "importer"),

@@ -1,4 +1,4 @@
-"""Gradients by a model's inputs equal finite differences in float64, on every backend, and nothing of the model moves."""
+"""Gradients by a model's inputs equal finite differences in float64 on every backend; nothing of the model moves."""
 
 import numpy as np
 import pytest

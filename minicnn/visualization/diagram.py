@@ -178,14 +178,20 @@ def plot_model(
     }
     chosen = {part for part, wanted in parts.items() if wanted}
     drawing = _drawing(model, rankdir, chosen | ({"names", "shapes", "activations"} if show_details else set()))
+    figure = _figure(drawing, dpi)
+    if to_file is not None:
+        _save(figure, Path(to_file))
+    return figure
+
+
+def _figure(drawing, dpi) -> Figure:
+    """The drawing in a figure of its size."""
     width, height = (side + 2 * MARGIN for side in drawing.size)
     dpi = min(dpi, (2**16 - 1) / max(width, height), (MOST_PIXELS / (width * height)) ** 0.5)
     figure = new_figure(width, height, layout=None, dpi=dpi)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(-MARGIN, width - MARGIN), ylim=(height - MARGIN, -MARGIN))
     axes.set_axis_off()
     _draw(axes, drawing, (0.0, 0.0))
-    if to_file is not None:
-        _save(figure, Path(to_file))
     return figure
 
 

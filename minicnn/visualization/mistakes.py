@@ -58,16 +58,7 @@ def show_mistakes(
     actual, rows = class_numbers(labels, "labels"), _rows(predictions)
     predicted = class_numbers(rows, "predictions")
     images = np.asarray(images)
-    if not len(images) == len(actual) == len(predicted):
-        raise ValueError(
-            "show_mistakes needs a label and a prediction for each image. "
-            f"Received: {len(images)} images, {len(actual)} labels, {len(predicted)} predictions"
-        )
-    if rows.ndim == 2 and actual.max(initial=0) >= rows.shape[1]:
-        raise ValueError(
-            f"labels are of the {rows.shape[1]} classes that predictions have, 0 … {rows.shape[1] - 1}. "
-            f"Received: labels with {actual.max()}"
-        )
+    _check(images, actual, predicted, rows)
     wrong = np.flatnonzero(predicted != actual)
     if rows.ndim == 2:
         wrong = wrong[np.argsort(rows[wrong, actual[wrong]], kind="stable")]
@@ -82,6 +73,20 @@ def show_mistakes(
     shown = f"the worst {len(worst):,}" if len(worst) < len(wrong) else "all"
     figure.suptitle(f"{title}: {shown}, worst first", fontsize="medium")
     return figure
+
+
+def _check(images, actual, predicted, rows):
+    """Refuse what does not fit together."""
+    if not len(images) == len(actual) == len(predicted):
+        raise ValueError(
+            "show_mistakes needs a label and a prediction for each image. "
+            f"Received: {len(images)} images, {len(actual)} labels, {len(predicted)} predictions"
+        )
+    if rows.ndim == 2 and actual.max(initial=0) >= rows.shape[1]:
+        raise ValueError(
+            f"labels are of the {rows.shape[1]} classes that predictions have, 0 … {rows.shape[1] - 1}. "
+            f"Received: labels with {actual.max()}"
+        )
 
 
 def _rows(predictions):

@@ -85,11 +85,7 @@ def find_learning_rate(
     lowest, highest = check_number("lowest", lowest, above=0), check_number("highest", highest, above=0)
     if not lowest < highest:
         raise ValueError(f"lowest is below highest. Received: lowest={lowest}, highest={highest}")
-    if isinstance(model.optimizer.learning_rate, LearningRateSchedule):
-        raise TypeError(
-            "a range test sets the learning rate: compile with a number, e.g. Adam(0.001), and with the schedule "
-            f"afterwards. Received: learning_rate={model.optimizer.learning_rate!r}"
-        )
+    _check_rate(model)
     trained = copy.deepcopy(model)
     x, y = np.asarray(x), np.asarray(y)
     order = np.random.default_rng(trained.seed).permutation(len(x))
@@ -107,6 +103,15 @@ def find_learning_rate(
         if losses[-1] > TOO_HIGH * min(losses):
             break
     return _suggested(rates[: len(losses)], np.array(losses))
+
+
+def _check_rate(model):
+    """Refuse an optimizer whose rate is a schedule."""
+    if isinstance(model.optimizer.learning_rate, LearningRateSchedule):
+        raise TypeError(
+            "a range test sets the learning rate: compile with a number, e.g. Adam(0.001), and with the schedule "
+            f"afterwards. Received: learning_rate={model.optimizer.learning_rate!r}"
+        )
 
 
 def _suggested(rates, losses):

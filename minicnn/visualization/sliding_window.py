@@ -152,11 +152,9 @@ def show_sliding_window(
         )
     margins = (window.pad_top, window.pad_bottom), (window.pad_left, window.pad_right)
     padded, bias = np.pad(image, margins), check_number("bias", 0.0 if bias is None else bias, minimum=-math.inf)
-    places = [
-        _place(padded, kernel, bias, strides, row, column)
-        for row, column in np.ndindex(window.out_height, window.out_width)
-    ]
-    output = np.array([place.value for place in places]).reshape(window.out_height, window.out_width)
+    size = window.out_height, window.out_width
+    places = [_place(padded, kernel, bias, strides, *at) for at in np.ndindex(size)]
+    output = np.array([place.value for place in places]).reshape(size)
     return Animation(places, output, _frames(padded, kernel, bias, strides, places, output), frame_seconds)
 
 

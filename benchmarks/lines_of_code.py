@@ -1,7 +1,7 @@
 """Lines of code of four ways from a folder of photos to a model, a report and a prediction.
 
-``python benchmarks/lines_of_code.py [--docs docs/command_line.md]`` counts the scripts in ``own_photos/``: neither blank
-lines, comments nor docstrings. With ``--docs`` the table is put into that file.
+``python benchmarks/lines_of_code.py [--docs docs/command_line.md]`` counts the scripts in ``own_photos/``: neither
+blank lines, comments nor docstrings. With ``--docs`` the table is put into that file.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from source_code import code_lines
+from source_code import code_lines  # noqa: E402
 
 WAYS = {
     "minicnn, at the command line": "minicnn_way.sh",
@@ -32,7 +32,10 @@ def count(path):
 
 def table():
     """The table, in Markdown."""
-    rows = [f"| [{way}](../benchmarks/own_photos/{name}) | {count(HERE / 'own_photos' / name)} |" for way, name in WAYS.items()]
+    rows = [
+        f"| [{way}](../benchmarks/own_photos/{name}) | {count(HERE / 'own_photos' / name)} |"
+        for way, name in WAYS.items()
+    ]
     return "\n".join(["| way | lines of code |", "|---|---:|", *rows])
 
 

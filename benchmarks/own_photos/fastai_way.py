@@ -1,15 +1,17 @@
-"""The same with fastai: python fastai_way.py FOLDER PHOTO; the network is its small ResNet, without weights of others."""
+"""The same with fastai: python fastai_way.py FOLDER PHOTO; the network is its ResNet-18, with new weights."""
 
 import base64
 import io
 import sys
 from pathlib import Path
 
+import fastai.vision.all  # noqa: F401, gives learners their methods
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from fastai.callback.hook import hook_output
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
+from fastai.data.transforms import parent_label
 from fastai.interpret import ClassificationInterpretation
 from fastai.learner import load_learner
 from fastai.metrics import accuracy
@@ -46,7 +48,7 @@ if __name__ == "__main__":
     data = ImageDataLoaders.from_path_func(
         folder,
         [path for path in get_image_files(folder) if path not in set(damaged)],
-        lambda path: path.parent.name,
+        parent_label,
         valid_pct=0.2,
         seed=0,
         item_tfms=Resize(64),
@@ -76,7 +78,9 @@ if __name__ == "__main__":
     for ax, image in zip(axes.flat, batch, strict=False):
         scores = learn.model.eval()(image[None])
         heat = grad_cam(learn, image[None], int(scores.argmax()))
-        ax.imshow(np.asarray(torch.as_tensor(data.valid.decode_batch((image[None],))[0][0]).permute(1, 2, 0)).clip(0, 1))
+        ax.imshow(
+            np.asarray(torch.as_tensor(data.valid.decode_batch((image[None],))[0][0]).permute(1, 2, 0)).clip(0, 1)
+        )
         ax.imshow(heat, cmap="inferno", alpha=0.5, extent=(0, 64, 64, 0))
         ax.axis("off")
     figures.append(why)

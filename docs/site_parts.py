@@ -130,7 +130,7 @@ def _write_lenet5(app, error):
 
 def _add_inherited(app, what, name, value, options, lines):
     """The arguments that a class shares with its bases, where the docstring leaves them to these."""
-    extra = inherited(value) if what == "class" and lines else []
+    extra = inherited(value) if what in ("class", "function") and lines else []
     if extra and "Parameters" not in lines:
         following = next((n for n, line in enumerate(lines) if line.startswith("---")), len(lines) + 1) - 1
         lines[following:following] = ["", "Parameters", "----------", *extra, ""]

@@ -119,6 +119,8 @@ def as_prose(line):
 
 def arguments(value):
     """Names of the arguments that a function or the constructor of a class takes, without ``*args, **kwargs``."""
+    if inspect.isclass(value) and issubclass(value, BaseException):
+        return []  # a message
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p.name for p in inspect.signature(value).parameters.values() if p.kind not in kinds]
 
@@ -129,7 +131,7 @@ def _shared(value):
 
 
 def described(value):
-    """What a docstring's Parameters (or a data class's Attributes) say: name of an argument → the lines about it and those that share them."""
+    """What Parameters, or a data class's Attributes, say: name → the lines about it and those that share them."""
     sections = PARAMETERS.findall(inspect.getdoc(value)) if value.__doc__ else []
     found, names = {}, ()
     for line in "\n".join(sections).splitlines():

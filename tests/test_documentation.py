@@ -122,7 +122,7 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (x, y), _ = mc.datasets.digits.load_data(upscale=True)
     x = (x[:16, ..., None] / 255).astype(np.float32)
-    model = lenet5()
+    model = lenet5(mc)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], backend="numpy")
     names = [str(n) for n in range(10)]
     yield {"mc": mc, "model": model, "x": x, "y": y[:16], "x_train": x, "y_train": y[:16], "images": x[:1]} | {

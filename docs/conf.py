@@ -27,7 +27,6 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # links to headings, as GitHub has them
 suppress_warnings = [
     "myst.header",  # a page may leave out a level of headings
-    "toc.not_readable",  # docs/ without its tutorials
 ]
 
 default_role = "name"  # `name` in a docstring is a link where there is such a name

@@ -1,4 +1,4 @@
-"""Gradients by a model's inputs equal finite differences in float64, on every backend, and nothing of the model moves."""
+"""Gradients by a model's inputs equal finite differences in float64, on every backend; the model stays as it is."""
 
 import numpy as np
 import pytest

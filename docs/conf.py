@@ -26,6 +26,7 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # links to headings, as GitHub has them
 suppress_warnings = [
+    "ref.python",  # an attribute may be called like a module: numpydoc links to one of them
     "myst.header",  # a page may leave out a level of headings
 ]
 

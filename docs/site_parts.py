@@ -140,6 +140,11 @@ def _add_inherited(app, what, name, value, options, lines):
         lines[following:following] = [*extra, ""]
 
 
+def _skip_inserted(app, what, name, value, skip, options):
+    """Methods that another library's base class puts into a class of ours, such as scikit-learn's, are not described."""
+    return True if not (getattr(value, "__module__", None) or "minicnn").startswith("minicnn") else None
+
+
 def _take_for_prose(app, what, name, obj, options, lines):
     lines[:] = [line if line.lstrip().startswith((">>>", "..", ":")) else as_prose(line) for line in lines]
 
@@ -157,6 +162,7 @@ def setup(app):
     """Sphinx calls this."""
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     app.add_role("name", _name)
+    app.connect("autodoc-skip-member", _skip_inserted)
     app.connect("autodoc-process-docstring", _add_inherited, priority=100)  # before numpydoc
     app.connect("autodoc-process-docstring", _take_for_prose, priority=900)  # after numpydoc
     app.connect("source-read", _lead_to_pages)

@@ -141,7 +141,7 @@ def _add_inherited(app, what, name, value, options, lines):
 
 
 def _skip_inserted(app, what, name, value, skip, options):
-    """Methods that another library's base class puts into a class of ours, such as scikit-learn's, are not described."""
+    """Methods that a base class of another library, such as scikit-learn, puts into one of ours are not described."""
     return True if not (getattr(value, "__module__", None) or "minicnn").startswith("minicnn") else None
 
 

@@ -246,6 +246,28 @@ def test_dense(dtype, n, width, units, relu, has_bias, unwanted, seed):
 
 
 @DTYPES
+@pytest.mark.parametrize(
+    ("n", "width", "units"),
+    [
+        (70, 600, 300),  # everything is packed, two inner blocks and a part of a third
+        (33, 130, 1031),  # a part of a panel of the kernel and of dy
+        (31, 300, 600),  # too few samples to pack the kernel
+        (40, 2000, 33),  # x alone
+        (64, 256, 256),  # whole panels
+    ],
+)
+def test_dense_layers_with_long_rows(dtype, n, width, units):
+    """What is copied side by side first gives the product that is read where it lies."""
+    rng = np.random.default_rng(n)
+    x, kernel, bias = normal(rng, n, width, dtype=dtype), normal(rng, width, units, dtype=dtype), normal(rng, units)
+    inputs = {"x": x, "kernel": kernel, "bias": bias.astype(dtype)}
+    run_both("dense", inputs, {"y": (n, units)}, dtype, relu=True)
+    inputs = {"x": x, "kernel": kernel, "y": normal(rng, n, units, dtype=dtype)}
+    inputs["dy"] = normal(rng, n, units, dtype=dtype)
+    run_both("dense_backward", inputs, {"dx": x.shape, "dkernel": kernel.shape, "dbias": (units,)}, dtype, relu=True)
+
+
+@DTYPES
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("has_gradient", [True, False])
 def test_softmax_cross_entropy(dtype, labels, has_gradient):

@@ -29,6 +29,7 @@ from minicnn.layers import (
     reshape,
     resizing,
     sample_normalization,
+    slicing,
     zero_padding,
 )
 from minicnn.layers.activity import *  # noqa: F403
@@ -59,6 +60,7 @@ from minicnn.layers.rescaling import *  # noqa: F403
 from minicnn.layers.reshape import *  # noqa: F403
 from minicnn.layers.resizing import *  # noqa: F403
 from minicnn.layers.sample_normalization import *  # noqa: F403
+from minicnn.layers.slicing import *  # noqa: F403
 from minicnn.layers.zero_padding import *  # noqa: F403
 
 __all__: list[str] = []
@@ -90,4 +92,5 @@ __all__ += rescaling.__all__
 __all__ += reshape.__all__
 __all__ += resizing.__all__
 __all__ += sample_normalization.__all__
+__all__ += slicing.__all__
 __all__ += zero_padding.__all__

@@ -13,7 +13,6 @@ from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.cropping import ENDLESS
-from minicnn.layers.open_sizes import has_open
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
@@ -66,23 +65,22 @@ class GetItem(Layer):
         ws.dxs[0][self.index] = dy
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        x = graph.channels_last(xs[0])
-        if has_open([x.shape]):
-            raise NotImplementedError
-        bounds = [_bounds(part, size) for part, size in zip(filter(_takes_axis, self.key), x.shape, strict=False)]
-        starts, ends, steps = (np.array(numbers, np.int64) for numbers in zip(*bounds, strict=True))
-        axes = np.arange(1, len(bounds) + 1)
-        part = graph.add("Slice", [x, *map(graph.constant, (starts, ends, axes, steps))])
-        return graph.add("Reshape", [part, graph.constant(np.array([0, *self.build([x.shape])]))])
+        y, kept = graph.channels_last(xs[0]), [part for part in self.key if part is not None]
+        bounds, axes = np.array([_bounds(part) for part in kept], np.int64).reshape(-1, 3), np.arange(1, len(kept) + 1)
+        if kept:
+            starts, ends, steps = bounds.T
+            y = graph.add("Slice", [y, *map(graph.constant, (starts, ends, axes, steps))])
+        gone = np.array([axis for axis, part in zip(axes, kept, strict=True) if not isinstance(part, list)], np.int64)
+        y = graph.add("Squeeze", [y, graph.constant(gone)]) if len(gone) else y
+        behind = [part for part in self.key if part is None or isinstance(part, list)]  # the axes of y
+        new = np.array([axis for axis, part in enumerate(behind, 1) if part is None], np.int64)
+        return graph.add("Unsqueeze", [y, graph.constant(new)]) if len(new) else y
 
     @classmethod
     def examples(cls) -> Examples:
         yield cls([[1, None, None], 0]), [(4, 3, 2)]
+        yield cls([None]), [(3,)]
         yield cls([[None, None, -2], [None, 2, None], None, -1]), [(4, 3, 2)]
-
-
-def _takes_axis(part):
-    return part is not None
 
 
 def _is_valid(part):
@@ -92,12 +90,13 @@ def _is_valid(part):
     return part is None or is_integer(part)
 
 
-def _bounds(part, size):
-    """(start, end, step) of ONNX's Slice."""
+def _bounds(part):
+    """(start, end, step) of ONNX's Slice, of which the ends may be far outside."""
     if not isinstance(part, list):
         return part, ENDLESS if part == -1 else part + 1, 1
-    start, stop, step = slice(*part).indices(size)
-    return start, -ENDLESS if stop < 0 else stop, step
+    start, stop, step = part[0], part[1], 1 if part[2] is None else part[2]
+    first, last = (0, ENDLESS) if step > 0 else (ENDLESS, -ENDLESS)
+    return first if start is None else start, last if stop is None else stop, step
 
 
 def part_of(tensor: Tensor, key: Any) -> Tensor:

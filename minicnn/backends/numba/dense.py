@@ -6,7 +6,7 @@ from minicnn.backends.memory import Array, Maybe
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
-from minicnn.backends.numba.machine.memory import fill, scratch, transpose
+from minicnn.backends.numba.machine.memory import copy, fill, scratch, transpose
 from minicnn.backends.numba.machine.offsets import flat, strided_rows, strides, table_cache, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
@@ -14,6 +14,10 @@ from minicnn.backends.numba.machine.vectors import lanes_of
 
 _INNER_TOGETHER = 256  # rows of the kernel matrix whose panel of one block's width stays in the L1 cache
 _BLOCKS_ABREAST = 2  # blocks side by side in one task: x is read once for all of them
+# Rows of so many bytes lie in pages of their own, and often all in the same few lines of a cache: what a block reads of
+# them is copied side by side first, if enough rows of the product are made of it.
+_LONG_ROW = 1024
+_LEAST_ROWS = 32
 
 
 def dense(x: Array, kernel: Array, bias: Maybe, y: Array, relu: bool = False) -> None:
@@ -47,11 +51,16 @@ class Matrices(NamedTuple):
     x_columns: Array  # row table: the columns of x are the rows of dkernel
     kernel_rows: Array  # row table
     y_columns: Array
-    panel_rows: Array  # of a panel of the transposed kernel
+    panel_rows: Array  # of a panel of the transposed kernel, and of others as wide
+    packed_rows: Array  # of a panel of the kernel
+    packs_kernel: bool
+    packs_x: bool
+    packs_dy: bool
 
 
 @table_cache
 def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrices:
+    width = WIDTH * lanes(itemsize)
     return Matrices(
         samples=samples,
         inputs=inputs,
@@ -61,18 +70,36 @@ def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrice
         x_columns=strided_rows(inputs, 1),
         kernel_rows=strided_rows(inputs, outputs),
         y_columns=strides(outputs, 1),
-        panel_rows=strides(outputs, WIDTH * lanes(itemsize)),
+        panel_rows=strides(max(outputs, samples), width),
+        packed_rows=strides(inputs, _BLOCKS_ABREAST * width),
+        packs_kernel=outputs * itemsize >= _LONG_ROW and samples >= _LEAST_ROWS,
+        packs_x=inputs * itemsize >= _LONG_ROW and outputs > width,
+        packs_dy=outputs * itemsize >= _LONG_ROW and inputs >= _LEAST_ROWS,
     )
+
+
+@inline
+def _pack(source, start, stride, rows, columns, target, width):
+    """target[i, j] = source[i, j] for i < rows, j < columns; `stride` and `width` elements from row to row."""
+    for i in range(rows):
+        copy(source, start + i * stride, columns, target, i * width)
 
 
 @inline
 def _some_outputs(x, kernel, bias, y, relu, rows, columns, t):
     """The rows from rows[0] to rows[1] and as many columns from columns[0] to columns[1] of y."""
+    width = _BLOCKS_ABREAST * WIDTH * lanes_of(x)
+    panel = scratch(_INNER_TOGETHER * width if t.packs_kernel else 0, x)
     for first in range(0, t.inputs, _INNER_TOGETHER):
         last = min(first + _INNER_TOGETHER, t.inputs)
+        right = Right(kernel, columns[0], t.kernel_rows)
+        if t.packs_kernel:
+            start = first * t.outputs + columns[0]
+            _pack(kernel, start, t.outputs, last - first, columns[1] - columns[0], panel, width)
+            right = Right(panel, -first * width, t.packed_rows)
         multiply(
             Left(x, 0, t.x_rows, t.x_columns),
-            Right(kernel, columns[0], t.kernel_rows),
+            right,
             Out(y, columns[0], t.y_rows),
             Span(first, last, rows[0], rows[1], columns[1] - columns[0]),
             first=bias[columns[0] :],
@@ -118,16 +145,33 @@ def _add_rows(dy, samples, total):
 
 @inline
 def _kernel_gradient(x, dy, dkernel, zeros, first, last, t):
-    """Some rows of dkernel."""
-    multiply(
-        Left(x, 0, t.x_columns, t.x_rows),
-        Right(dy, 0, t.y_rows),
-        Out(dkernel, 0, t.kernel_rows),
-        Span(0, t.samples, first, last, t.outputs),
-        first=zeros,
-        accumulate=False,
-        floor=floor_of(False, x),
-    )
+    """Some rows of dkernel; where dy is packed, by its panels."""
+    width = WIDTH * lanes_of(x)
+    left, panel = Left(x, 0, t.x_columns, t.x_rows), scratch(t.samples * width if t.packs_x else 0, x)
+    if t.packs_x:
+        _pack(x, first, t.inputs, t.samples, last - first, panel, width)
+        left = Left(panel, -first, t.x_columns, t.panel_rows)
+    block = width if t.packs_dy else t.outputs
+    for column in range(0, t.outputs, block):
+        right = Right(dy, column * t.samples, t.panel_rows) if t.packs_dy else Right(dy, 0, t.y_rows)
+        multiply(
+            left,
+            right,
+            Out(dkernel, column, t.kernel_rows),
+            Span(0, t.samples, first, last, min(block, t.outputs - column)),
+            first=zeros,
+            accumulate=False,
+            floor=floor_of(False, x),
+        )
+
+
+@inline
+def _pack_gradient(task, dy, panels, t):
+    """One panel of dy, (samples, width)."""
+    width = WIDTH * lanes_of(dy)
+    column, size = task * width, t.samples * width
+    panel = panels[task * size : (task + 1) * size]
+    _pack(dy, column, t.outputs, t.samples, min(width, t.outputs - column), panel, width)
 
 
 @inline
@@ -148,12 +192,12 @@ def _input_gradient(kernel, dy, dx, zeros, first, last, t):
 
 
 @inline
-def _some_gradients(task, x, kernel, gradient, dx, dkernel, zeros, t):
+def _some_gradients(task, x, kernel, gradient, panels, dx, dkernel, zeros, t):
     width = WIDTH * lanes_of(x)  # inputs in one task: rows of dkernel, columns of dx
     first = task // 2 * width
     last = min(first + width, t.inputs)
     if task % 2 == 0 and len(dkernel) > 0:
-        _kernel_gradient(x, gradient, dkernel, zeros, first, last, t)
+        _kernel_gradient(x, panels, dkernel, zeros, first, last, t)
     if task % 2 == 1 and len(dx) > 0:
         _input_gradient(kernel, gradient, dx, zeros, first, last, t)
 
@@ -163,6 +207,10 @@ def _dense_backward(pool, x, kernel, y, dy, dx, dkernel, dbias, zeros, t):
     gradient = _masked(y, dy) if len(y) > 0 else dy
     if len(dbias) > 0:
         _add_rows(gradient, t.samples, dbias)
-    width = WIDTH * lanes_of(x)
+    width, panels = WIDTH * lanes_of(x), gradient
+    if t.packs_dy and len(dkernel) > 0:
+        count = (t.outputs + width - 1) // width
+        panels = scratch(count * t.samples * width, x)
+        in_parallel(pool, count, _pack_gradient, (gradient, panels, t))
     tasks = 2 * ((t.inputs + width - 1) // width)
-    in_parallel(pool, tasks, _some_gradients, (x, kernel, gradient, dx, dkernel, zeros, t))
+    in_parallel(pool, tasks, _some_gradients, (x, kernel, gradient, panels, dx, dkernel, zeros, t))

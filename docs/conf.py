@@ -26,8 +26,8 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # links to headings, as GitHub has them
 suppress_warnings = [
+    "ref.python",  # an attribute may be called like a module: numpydoc links to one of them
     "myst.header",  # a page may leave out a level of headings
-    "toc.not_readable",  # docs/ without its tutorials
 ]
 
 default_role = "name"  # `name` in a docstring is a link where there is such a name

@@ -86,12 +86,6 @@ ENTRIES = [
         {"curves": ("Two networks of the same size", "Dos redes del mismo tamaño")},
     ),
     (
-        "Optimizers side by side",
-        "Optimizadores, uno junto a otro",
-        "optimizers_cifar10.py --epochs 4 --limit 4000",
-        {"curves": ("One network, three optimizers", "Una red, tres optimizadores")},
-    ),
-    (
         "LeNet-5 on MNIST",
         "LeNet-5 con MNIST",
         "lenet5_mnist.py",

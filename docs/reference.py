@@ -15,7 +15,7 @@ import minicnn as mc
 
 FOLDER = "reference"
 MARKS = re.compile(r"``.*?``|`[^`]*`|\||(?<=\w)_(?!\w)")
-PARAMETERS = re.compile(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n---|\Z)", re.DOTALL | re.MULTILINE)
+PARAMETERS = re.compile(r"^(?:Parameters|Attributes)\n-+\n(.*?)(?=^\w[\w ]*\n---|\Z)", re.DOTALL | re.MULTILINE)
 HELPERS = {"minicnn.errors": {"fold_name", "unknown_name"}, "minicnn.datasets.cifar10": {"hint"}}
 BESIDE = ("minicnn.optimizers.schedules", "minicnn.data.experimental")
 ORDER = ("minicnn", "minicnn.models", "minicnn.layers", "minicnn.losses", "minicnn.metrics", "minicnn.optimizers")
@@ -119,15 +119,22 @@ def as_prose(line):
 
 def arguments(value):
     """Names of the arguments that a function or the constructor of a class takes, without ``*args, **kwargs``."""
+    if inspect.isclass(value) and issubclass(value, BaseException):
+        return []  # a message
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p.name for p in inspect.signature(value).parameters.values() if p.kind not in kinds]
 
 
+def _shared(value):
+    """Where a docstring may leave arguments to: the bases of a class, the module of a function."""
+    return value.__mro__[1:] if inspect.isclass(value) else [importlib.import_module(value.__module__)]
+
+
 def described(value):
-    """What a docstring's Parameters say: name of an argument → the lines about it and those that share them."""
-    section = PARAMETERS.search(inspect.getdoc(value) or "") if value.__doc__ else None
+    """What Parameters, or a data class's Attributes, say: name → the lines about it and those that share them."""
+    sections = PARAMETERS.findall(inspect.getdoc(value)) if value.__doc__ else []
     found, names = {}, ()
-    for line in section[1].splitlines() if section else ():
+    for line in "\n".join(sections).splitlines():
         if line and not line[0].isspace():
             names = tuple(re.findall(r"\w+", line.partition(" : ")[0]))
             found[names] = [line]
@@ -136,11 +143,11 @@ def described(value):
     return {name: tuple(lines) for names, lines in found.items() for name in names}
 
 
-def inherited(cls):
-    """The lines about arguments of a class that its docstring leaves to those of its bases."""
-    missing = {*arguments(cls)} - {*described(cls)}
+def inherited(value):
+    """The lines about arguments that a docstring leaves to those of the bases, or of the module."""
+    missing = {*arguments(value)} - {*described(value)}
     lines = []
-    for base in cls.__mro__[1:]:
+    for base in _shared(value):
         entries = {entry for name, entry in described(base).items() if name in missing}
         lines += [line for entry in sorted(entries) for line in entry]
         missing -= {*described(base)}
@@ -148,8 +155,8 @@ def inherited(cls):
 
 
 def undescribed(value):
-    """Arguments of which no docstring of a function, or of a class and its bases, says anything."""
-    known = {name for one in getattr(value, "__mro__", [value]) for name in described(one)}
+    """Arguments of a function or a class of which neither its docstring nor those that it shares say anything."""
+    known = {name for one in (value, *_shared(value)) for name in described(one)}
     return [name for name in arguments(value) if name not in known]
 
 

@@ -130,7 +130,7 @@ def _write_lenet5(app, error):
 
 def _add_inherited(app, what, name, value, options, lines):
     """The arguments that a class shares with its bases, where the docstring leaves them to these."""
-    extra = inherited(value) if what == "class" and lines else []
+    extra = inherited(value) if what in ("class", "function") and lines else []
     if extra and "Parameters" not in lines:
         following = next((n for n, line in enumerate(lines) if line.startswith("---")), len(lines) + 1) - 1
         lines[following:following] = ["", "Parameters", "----------", *extra, ""]
@@ -138,6 +138,11 @@ def _add_inherited(app, what, name, value, options, lines):
         start = lines.index("Parameters") + 2
         following = next((n for n in range(start, len(lines)) if lines[n].startswith("---")), len(lines) + 1) - 1
         lines[following:following] = [*extra, ""]
+
+
+def _skip_inserted(app, what, name, value, skip, options):
+    """Methods that a base class of another library, such as scikit-learn, puts into one of ours are not described."""
+    return True if not (getattr(value, "__module__", None) or "minicnn").startswith("minicnn") else None
 
 
 def _take_for_prose(app, what, name, obj, options, lines):
@@ -157,6 +162,7 @@ def setup(app):
     """Sphinx calls this."""
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     app.add_role("name", _name)
+    app.connect("autodoc-skip-member", _skip_inserted)
     app.connect("autodoc-process-docstring", _add_inherited, priority=100)  # before numpydoc
     app.connect("autodoc-process-docstring", _take_for_prose, priority=900)  # after numpydoc
     app.connect("source-read", _lead_to_pages)

@@ -1,6 +1,11 @@
 """Further activation functions on arrays of any shape, under Keras's names; see `minicnn.activations`.
 
 float32 and float64 stay what they are, anything else becomes the current default (`minicnn.utils.floatx`).
+
+Parameters
+----------
+x : array of real numbers, of any shape
+axis : int, default -1
 """
 
 from __future__ import annotations
@@ -54,7 +59,12 @@ def _real(x):
 
 
 def elu(x: ArrayLike, alpha: float = 1.0) -> np.ndarray:
-    """x where x > 0, else alpha · (exp(x) − 1) (Clevert et al., 2016)."""
+    """x where x > 0, else alpha · (exp(x) − 1) (Clevert et al., 2016).
+
+    Parameters
+    ----------
+    alpha : float, default 1
+    """
     x = _real(x)
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
@@ -66,13 +76,24 @@ def selu(x: ArrayLike) -> np.ndarray:
 
 
 def celu(x: ArrayLike, alpha: float = 1.0) -> np.ndarray:
-    """x where x > 0, else alpha · (exp(x / alpha) − 1) (Barron, 2017)."""
+    """x where x > 0, else alpha · (exp(x / alpha) − 1) (Barron, 2017).
+
+    Parameters
+    ----------
+    alpha : float, default 1
+    """
     x = _real(x)
     return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha)
 
 
 def gelu(x: ArrayLike, approximate: bool = False) -> np.ndarray:
-    """x · Φ(x), Φ the normal distribution's, or its approximation by tanh (Hendrycks and Gimpel, 2016)."""
+    """x · Φ(x), Φ the normal distribution's, or its approximation by tanh (Hendrycks and Gimpel, 2016).
+
+    Parameters
+    ----------
+    approximate : bool, default False
+        Whether by tanh.
+    """
     x = _real(x)
     if approximate:
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
@@ -147,25 +168,47 @@ def tanh_shrink(x: ArrayLike) -> np.ndarray:
 
 
 def hard_shrink(x: ArrayLike, threshold: float = 0.5) -> np.ndarray:
-    """x where |x| > threshold, else 0."""
+    """x where |x| > threshold, else 0.
+
+    Parameters
+    ----------
+    threshold : float, default 0.5
+    """
     x = _real(x)
     return np.where(np.abs(x) > threshold, x, 0)
 
 
 def soft_shrink(x: ArrayLike, threshold: float = 0.5) -> np.ndarray:
-    """x, moved by `threshold` towards 0."""
+    """x, moved by `threshold` towards 0.
+
+    Parameters
+    ----------
+    threshold : float, default 0.5
+    """
     x = _real(x)
     return np.sign(x) * np.maximum(np.abs(x) - threshold, 0)
 
 
 def threshold(x: ArrayLike, threshold: float, default_value: float) -> np.ndarray:
-    """x where x > threshold, else `default_value`."""
+    """x where x > threshold, else `default_value`.
+
+    Parameters
+    ----------
+    threshold : float
+    default_value : float
+    """
     x = _real(x)
     return np.where(x > threshold, x, np.asarray(default_value, x.dtype))
 
 
 def squareplus(x: ArrayLike, b: float = 4) -> np.ndarray:
-    """(x + √(x² + b)) / 2 (Barron, 2021)."""
+    """(x + √(x² + b)) / 2 (Barron, 2021).
+
+    Parameters
+    ----------
+    b : float, default 4
+        The larger, the rounder.
+    """
     x = _real(x)
     return (x + np.sqrt(x * x + b)) / 2
 

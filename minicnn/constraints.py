@@ -35,6 +35,11 @@ __getattr__: Callable[[str], type[Constraint]] = registry.module_getattr(__name_
 def get(identifier: str | Constraint | type[Constraint] | Config | Callable[..., object] | None) -> Constraint | None:
     """A constraint from 'max_norm', an instance, a class, a config, or a function of the weight; None stays None.
 
+    Parameters
+    ----------
+    identifier : str, Constraint, class, dict, function or None
+        A name, an object, its class, or a configuration.
+
     Raises
     ------
     ValueError, TypeError

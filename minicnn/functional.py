@@ -107,7 +107,17 @@ def max_pool2d(
 def avg_pool2d(
     x: ArrayLike, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid", backend: str = "numpy"
 ) -> np.ndarray:
-    """The mean of each window; padding does not count. Arguments as for `max_pool2d`."""
+    """The mean of each window; padding does not count. Arguments as for `max_pool2d`.
+
+    Parameters
+    ----------
+    x : array (H, W), (H, W, C) or (N, H, W, C)
+    pool_size : int or (int, int), default 2
+    strides : int or (int, int), optional
+        Default: the pool size.
+    padding : {"valid", "same"}
+    backend : {"numpy", "numba", "cupy"}
+    """
     return _pool(lambda ops, x, y, window: ops.avg_pool2d(x, y, window), x, pool_size, strides, padding, backend)
 
 
@@ -131,6 +141,8 @@ def im2col(
     ----------
     x : array (N, H, W, C)
     kernel_size : int or (int, int)
+    strides, dilation : int or (int, int), default 1
+    padding : {"valid", "same"}
 
     Returns
     -------
@@ -157,6 +169,10 @@ def col2im(
     columns : array (N · OH · OW, KH · KW · C)
     input_shape : tuple
         (N, H, W, C).
+    kernel_size : int or (int, int)
+    strides, dilation : int or (int, int), default 1
+    padding : {"valid", "same"}
+        All as they were given to `im2col`.
 
     Returns
     -------
@@ -190,22 +206,44 @@ def relu(
 
 
 def leaky_relu(x: ArrayLike, negative_slope: float = 0.2) -> np.ndarray:
-    """x where x > 0, else negative_slope · x."""
+    """x where x > 0, else negative_slope · x.
+
+    Parameters
+    ----------
+    x : array of real numbers, of any shape
+    negative_slope : float, default 0.2
+    """
     return relu(x, negative_slope)
 
 
 def sigmoid(x: ArrayLike) -> np.ndarray:
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    Parameters
+    ----------
+    x : array of real numbers, of any shape
+    """
     return _activate("sigmoid", x)
 
 
 def tanh(x: ArrayLike) -> np.ndarray:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    Parameters
+    ----------
+    x : array of real numbers, of any shape
+    """
     return _activate("tanh", x)
 
 
 def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> np.ndarray:
-    """exp(x) / Σ exp(x) over an axis, or over several together."""
+    """exp(x) / Σ exp(x) over an axis, or over several together.
+
+    Parameters
+    ----------
+    x : array of real numbers, of any shape
+    axis : int or tuple of int, default -1
+    """
     x = _real(x)
     if x.ndim and axis in (-1, x.ndim - 1):
         return _activate("softmax", x)
@@ -215,7 +253,12 @@ def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> np.ndarray:
 
 
 def linear(x: ArrayLike) -> np.ndarray:
-    """x itself."""
+    """x itself.
+
+    Parameters
+    ----------
+    x : array of real numbers, of any shape
+    """
     return x
 
 

@@ -134,7 +134,15 @@ def make_window(
 
 
 def effective_size(kernel: int, dilation: int) -> int:
-    """Pixels from the first to the last tap, both counted."""
+    """Pixels from the first to the last tap, both counted.
+
+    Parameters
+    ----------
+    kernel : int
+        Taps.
+    dilation : int
+        Pixels between neighbouring taps.
+    """
     return (kernel - 1) * dilation + 1
 
 

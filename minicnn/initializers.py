@@ -81,7 +81,15 @@ def fans(shape: Shape) -> tuple[int, int]:
 
 
 def truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shape: Shape) -> np.ndarray:
-    """Normal numbers; those further than two standard deviations from the mean are drawn again."""
+    """Normal numbers; those further than two standard deviations from the mean are drawn again.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    mean, stddev : float
+        Of the normal distribution before it is cut.
+    shape : tuple of int
+    """
     z = rng.standard_normal(shape)
     outside = np.abs(z) > 2
     while outside.any():

@@ -55,6 +55,15 @@ def lenet5(image_shape: ImageShape, units: int, activation: str | None = "softma
     LeCun, Bottou, Bengio, Haffner: "Gradient-Based Learning Applied to Document Recognition", 1998. The first
     convolution is padded, so that images of 28×28 pixels give the numbers of the paper's 32×32.
 
+    Parameters
+    ----------
+    image_shape : tuple of int
+        Height, width and channels.
+    units : int
+        Of the last layer.
+    activation : str or None
+        Of the last layer.
+
     Raises
     ------
     ShapeError
@@ -82,6 +91,11 @@ NETWORKS: dict[str, Network] = {"simple": simple, "lenet5": lenet5}
 
 def get(name: str) -> Network:
     """The network of that name.
+
+    Parameters
+    ----------
+    name : str
+        "lenet5" or "simple".
 
     Raises
     ------

@@ -26,7 +26,13 @@ _state = {"seed": secrets.randbits(63), "drawn": 0}
 
 
 def set_seed(seed: int) -> None:
-    """Fix the seed that new models and layers draw theirs from; see `minicnn.utils.set_random_seed`."""
+    """Fix the seed that new models and layers draw theirs from; see `minicnn.utils.set_random_seed`.
+
+    Parameters
+    ----------
+    seed : int
+        From 0 to 2**63 - 1.
+    """
     if not is_integer(seed) or not 0 <= seed < 2**63:
         raise ValueError(f"a seed is an integer from 0 to 2**63 - 1. Received: {seed!r}")
     _state.update(seed=int(seed), drawn=0)
@@ -39,7 +45,16 @@ def next_seed() -> int:
 
 
 def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
-    """A NumPy generator that depends on its arguments only, e.g. ``generator(seed, "shuffle", epoch)``."""
+    """A NumPy generator that depends on its arguments only, e.g. ``generator(seed, "shuffle", epoch)``.
+
+    Parameters
+    ----------
+    seed : int
+    purpose : str
+        What the numbers are for: others for each.
+    *counters : int
+        Such as the epoch.
+    """
     sequence = np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *counters])
     return np.random.Generator(np.random.Philox(sequence))
 
@@ -84,6 +99,8 @@ def uniform(seed: int, stream: int, iteration: int, count: int) -> np.ndarray:
         32 bits: which consumer draws.
     iteration : int
         64 bits: when it draws.
+    count : int
+        How many numbers.
     """
     blocks = np.arange(-(-count // 4), dtype=np.uint64)
     words = philox4x32((blocks, stream, iteration & 0xFFFFFFFF, iteration >> 32), (seed & 0xFFFFFFFF, seed >> 32))

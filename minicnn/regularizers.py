@@ -143,6 +143,11 @@ class OrthogonalRegularizer(Regularizer):
 def get(identifier: str | Regularizer | type[Regularizer] | Config | None) -> Regularizer | None:
     """A regularizer from 'l1', 'l2', 'l1_l2', an instance, a class or a config; None stays None.
 
+    Parameters
+    ----------
+    identifier : str, Regularizer, class, dict or None
+        A name, an object, its class, or a configuration.
+
     Raises
     ------
     ValueError, TypeError

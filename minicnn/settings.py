@@ -14,7 +14,12 @@ def floatx() -> str:
 
 
 def set_floatx(dtype: str) -> None:
-    """Set the dtype of all weights that are made from now on: "float32" or "float64"."""
+    """Set the dtype of all weights that are made from now on: "float32" or "float64".
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    """
     _settings["floatx"] = check_choice("dtype", dtype, ("float32", "float64"))
 
 

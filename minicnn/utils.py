@@ -97,7 +97,14 @@ def _are_integers(x) -> bool:
 
 
 def one_hot(vector: ArrayLike, number_classes: int | None) -> np.ndarray:
-    """`to_categorical` under its textbook name."""
+    """`to_categorical` under its textbook name.
+
+    Parameters
+    ----------
+    vector : array of integers, (N,) or (N, 1)
+    number_classes : int or None
+        None: the largest number plus one.
+    """
     return to_categorical(vector, number_classes)
 
 

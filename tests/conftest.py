@@ -12,6 +12,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from quick import is_quick
 
 from minicnn import backends, random, settings, threads
 from minicnn.backends.numba.machine.launch import Kernel
@@ -125,6 +126,10 @@ def _choose_cupy(option) -> str:
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        name, _, case = item.name.partition("[")
+        if is_quick(item.path.stem, name, case, item.get_closest_marker("gpu") is not None):
+            item.add_marker(pytest.mark.quick)
     if not config.stash[WHERE]:
         for item in items:
             if item.get_closest_marker("gpu"):

@@ -154,7 +154,13 @@ def progress(verbose: Literal["auto", 0, 1, 2] | bool) -> list[Callback]:
 
 
 def in_line(logs: Logs) -> str:
-    """Names and values in one line."""
+    """Names and values in one line.
+
+    Parameters
+    ----------
+    logs : dict
+        Name of a loss or metric → its value.
+    """
     return " - ".join(f"{name}: {_number(value)}" for name, value in logs.items())
 
 

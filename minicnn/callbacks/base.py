@@ -129,7 +129,16 @@ class Callback(SuggestsKeywords):
 
 
 class CallbackList:
-    """Calls several callbacks as one, and only those that override a method."""
+    """Calls several callbacks as one, and only those that override a method.
+
+    Parameters
+    ----------
+    callbacks : iterable of Callback
+    model : Model
+        What the callbacks get as `model`.
+    params : dict
+        What they get as `params`.
+    """
 
     def __init__(self, callbacks: Iterable[Callback], model: Model, params: dict[str, Any]) -> None:
         for callback in callbacks:
@@ -165,7 +174,12 @@ def _has_own(callback, method) -> bool:
 
 
 def listed(callbacks: Callback | Sequence[Callback] | None) -> list[Callback]:
-    """What was given as ``callbacks=``, one or several or None, as a list."""
+    """What was given as ``callbacks=``, one or several or None, as a list.
+
+    Parameters
+    ----------
+    callbacks : Callback, list of Callback, or None
+    """
     callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
     if not isinstance(callbacks, list | tuple | None):
         raise TypeError(f"callbacks is a list of callbacks.Callback. Received: callbacks={callbacks!r}")

@@ -258,7 +258,13 @@ class BackupAndRestore(Callback):
 
 
 def backups(resume: str | PathLike[str] | None) -> list[Callback]:
-    """The callback for ``fit(resume=…)``: a list of one or none."""
+    """The callback for ``fit(resume=…)``: a list of one or none.
+
+    Parameters
+    ----------
+    resume : str, path-like or None
+        The folder of the checkpoint.
+    """
     return [] if resume is None else [BackupAndRestore(resume, delete_checkpoint=False)]
 
 

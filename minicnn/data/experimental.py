@@ -7,5 +7,10 @@ __all__ = ["AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "cardinali
 
 
 def cardinality(dataset: Dataset) -> EagerCount:
-    """``dataset.cardinality()``."""
+    """``dataset.cardinality()``.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    """
     return dataset.cardinality()

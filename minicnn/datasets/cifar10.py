@@ -65,7 +65,12 @@ def load_data(data_dir: FilePath | None = None) -> tuple[Split, Split]:
 
 
 def locate(folder: Path) -> Path | None:
-    """The folder with the six binary files, else the archive, else None."""
+    """The folder with the six binary files, else the archive, else None.
+
+    Parameters
+    ----------
+    folder : Path
+    """
     homes = [folder / subfolder for subfolder in SUBFOLDERS]
     for home in homes:
         for candidate in (home / BATCH_FOLDER, home):

@@ -57,7 +57,12 @@ def load_data(label_mode: str = "fine", data_dir: FilePath | None = None) -> tup
 
 
 def locate(folder: Path) -> Path | None:
-    """The folder with both files, else the archive, else None."""
+    """The folder with both files, else the archive, else None.
+
+    Parameters
+    ----------
+    folder : Path
+    """
     homes = [folder / subfolder for subfolder in SUBFOLDERS]
     for candidate in (place for home in homes for place in (home / FOLDER, home)):
         if all((candidate / name).is_file() for name in COUNTS):

@@ -254,6 +254,10 @@ def save_img(
         Default: what the path's suffix says.
     **kwargs
         For Pillow: quality=90.
+    x : array (H, W), (H, W, 1) or (H, W, 3)
+    data_format : {None, "channels_last", "channels_first"}
+    scale : bool, default True
+        Whether the smallest number becomes black and the largest white.
     """
     image = array_to_img(x, data_format, scale)
     kind = file_format or Path(path).suffix[1:]
@@ -276,6 +280,9 @@ def smart_resize(
     x : array (H, W, C) or (N, H, W, C)
     size : (int, int)
     interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3"}
+    data_format : {None, "channels_last"}
+    backend_module : optional
+        Keras's; not used.
 
     Returns
     -------

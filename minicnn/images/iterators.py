@@ -97,7 +97,24 @@ class _Saving:
 
 
 class NumpyArrayIterator(BatchIterator):
-    """Batches of an array of images; made by `ImageDataGenerator.flow`."""
+    """Batches of an array of images; made by `ImageDataGenerator.flow`.
+
+    Parameters
+    ----------
+    x : array (N, H, W, C)
+    y : array (N, …) or None
+        Targets.
+    image_data_generator : ImageDataGenerator
+        Its changes are made to each image.
+    batch_size : int, default 32
+    shuffle : bool, default False
+    sample_weight : array (N,), optional
+    seed : int, optional
+    save : (str or None, str, str)
+        Folder, prefix and format of files that the images are written to; None: no files.
+    part : slice
+        Which images count.
+    """
 
     def __init__(
         self,
@@ -138,6 +155,18 @@ class NumpyArrayIterator(BatchIterator):
 
 class FileIterator(BatchIterator):
     """Batches of pictures in files; made by `flow_from_directory` and `flow_from_dataframe`.
+
+    Parameters
+    ----------
+    directory : str
+        The folder above `filepaths`.
+    targets : array or None
+        What goes with the pictures, where that is not their classes.
+    image_data_generator : ImageDataGenerator
+    class_mode : str or None
+        In which form labels are given.
+    options : dict
+        The other arguments of `flow_from_directory`.
 
     Attributes
     ----------

@@ -53,6 +53,11 @@ def get(identifier: str | Layer | Formula | dict[str, Any] | None) -> Layer | No
 
     Layers of one's own are activations too, and so are their names, once they are registered.
 
+    Parameters
+    ----------
+    identifier : str, Layer, function, dict or None
+        A name, an object, or a configuration.
+
     Raises
     ------
     ValueError

@@ -40,6 +40,10 @@ class Layer(Standalone, Step, Configurable):
         Shape of one sample, for the first layer of a `Sequential`; ``input_dim=n`` means ``(n,)``.
     dtype : str, optional
         Must be the current one: the model as a whole has one dtype, see `minicnn.utils.set_floatx`.
+    input_dim : int, optional
+        The one size of samples that are vectors.
+    batch_input_shape : tuple of int or None, optional
+        `input_shape` with the batch axis before it.
     """
 
     activation: Layer | None = None
@@ -300,7 +304,13 @@ def register(*aliases: Any) -> Any:
 
 
 def get(identifier: Any) -> Layer:
-    """A layer from its name, an instance, a class or a config; errors as of `Registry.get`."""
+    """A layer from its name, an instance, a class or a config; errors as of `Registry.get`.
+
+    Parameters
+    ----------
+    identifier : str, Layer, class, dict
+        A name, an object, its class, or a configuration.
+    """
     return _registry.get(identifier)
 
 

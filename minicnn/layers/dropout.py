@@ -157,7 +157,13 @@ class SpatialDropout1D(_SpatialDropout):
 
 
 class SpatialDropout2D(_SpatialDropout):
-    """In training, zeroes whole channels of images; arguments as for `SpatialDropout1D`, and `data_format`."""
+    """In training, zeroes whole channels of images; arguments as for `SpatialDropout1D`, and `data_format`.
+
+    Parameters
+    ----------
+    data_format : {None, "channels_last", "channels_first"}
+        Images are (N, H, W, C), or (N, C, H, W).
+    """
 
     rank = 3
 

@@ -150,10 +150,23 @@ class Concatenate(Layer):
 
 
 def add(inputs: Sequence[Tensor]) -> Tensor:
-    """``Add()(inputs)``."""
+    """``Add()(inputs)``.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        Of one shape, as `Add` takes them.
+    """
     return Add()(inputs)
 
 
 def concatenate(inputs: Sequence[Tensor], axis: int = -1) -> Tensor:
-    """``Concatenate(axis)(inputs)``."""
+    """``Concatenate(axis)(inputs)``.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        That differ along `axis` only.
+    axis : int, default -1
+    """
     return Concatenate(axis)(inputs)

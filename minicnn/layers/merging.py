@@ -228,30 +228,79 @@ def _lengths(rows):
 
 
 def multiply(inputs: Sequence[Tensor], **options: Any) -> Tensor:
-    """``Multiply()(inputs)``."""
+    """``Multiply()(inputs)``.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        Of one shape, as `Multiply` takes them.
+    **options
+        Of the layer.
+    """
     return Multiply(**options)(inputs)
 
 
 def subtract(inputs: Sequence[Tensor], **options: Any) -> Tensor:
-    """``Subtract()(inputs)``."""
+    """``Subtract()(inputs)``.
+
+    Parameters
+    ----------
+    inputs : list of two tensors
+        Of one shape.
+    **options
+        Of the layer.
+    """
     return Subtract(**options)(inputs)
 
 
 def average(inputs: Sequence[Tensor], **options: Any) -> Tensor:
-    """``Average()(inputs)``."""
+    """``Average()(inputs)``.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        Of one shape, as `Average` takes them.
+    **options
+        Of the layer.
+    """
     return Average(**options)(inputs)
 
 
 def maximum(inputs: Sequence[Tensor], **options: Any) -> Tensor:
-    """``Maximum()(inputs)``."""
+    """``Maximum()(inputs)``.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        Of one shape, as `Maximum` takes them.
+    **options
+        Of the layer.
+    """
     return Maximum(**options)(inputs)
 
 
 def minimum(inputs: Sequence[Tensor], **options: Any) -> Tensor:
-    """``Minimum()(inputs)``."""
+    """``Minimum()(inputs)``.
+
+    Parameters
+    ----------
+    inputs : list of tensors
+        Of one shape, as `Minimum` takes them.
+    **options
+        Of the layer.
+    """
     return Minimum(**options)(inputs)
 
 
 def dot(inputs: Sequence[Tensor], axes: int | Sequence[int] = -1, **options: Any) -> Tensor:
-    """``Dot(axes)(inputs)``."""
+    """``Dot(axes)(inputs)``.
+
+    Parameters
+    ----------
+    inputs : list of two tensors
+    axes : int or (int, int), default -1
+        Along which products are summed; of both inputs, or of each.
+    **options
+        Of the layer.
+    """
     return Dot(axes, **options)(inputs)

@@ -173,7 +173,18 @@ class MaxPooling1D(_Pooling1D):
 
 
 class AveragePooling1D(_Pooling1D):
-    """The mean of each window of a row; arguments as for `MaxPooling1D`."""
+    """The mean of each window of a row; arguments as for `MaxPooling1D`.
+
+    Parameters
+    ----------
+    pool_size : int, default 2
+    strides : int, optional
+        Default: the pool size.
+    padding : {"valid", "same"}, default "valid"
+        Padding does not count.
+    data_format : {None, "channels_last", "channels_first"}
+        Rows are (N, L, C), or (N, C, L).
+    """
 
     pooling: type[Layer] = AveragePooling2D
 
@@ -206,13 +217,29 @@ class _GlobalPooling1D(_Rows):
 
 
 class GlobalAveragePooling1D(_GlobalPooling1D):
-    """The mean of each channel over the whole row: (N, L, C) becomes (N, C), with `keepdims` (N, 1, C)."""
+    """The mean of each channel over the whole row: (N, L, C) becomes (N, C), with `keepdims` (N, 1, C).
+
+    Parameters
+    ----------
+    data_format : {None, "channels_last", "channels_first"}
+        Rows are (N, L, C), or (N, C, L).
+    keepdims : bool, default False
+        Whether the axis of the row stays, with length 1.
+    """
 
     pooling: type[Layer] = GlobalAveragePooling2D
 
 
 class GlobalMaxPooling1D(_GlobalPooling1D):
-    """The maximum of each channel over the whole row: (N, L, C) becomes (N, C), with `keepdims` (N, 1, C)."""
+    """The maximum of each channel over the whole row: (N, L, C) becomes (N, C), with `keepdims` (N, 1, C).
+
+    Parameters
+    ----------
+    data_format : {None, "channels_last", "channels_first"}
+        Rows are (N, L, C), or (N, C, L).
+    keepdims : bool, default False
+        Whether the axis of the row stays, with length 1.
+    """
 
     pooling: type[Layer] = GlobalMaxPooling2D
 

@@ -94,6 +94,8 @@ class RandomBrightness(_RandomRange):
         The range of pixels, to which they are clipped.
     seed : int, optional
         Default: drawn from the model's seed.
+    data_format : {None, "channels_last", "channels_first"}
+        Where the channels stand.
     """
 
     def limits(self) -> tuple[float, float]:
@@ -121,6 +123,8 @@ class RandomContrast(_RandomRange):
         The range of pixels, to which they are clipped.
     seed : int, optional
         Default: drawn from the model's seed.
+    data_format : {None, "channels_last", "channels_first"}
+        Where the channels stand.
     """
 
     def limits(self) -> tuple[float, float]:

@@ -61,6 +61,11 @@ class FunctionLoss(Loss):
 def get(identifier: Any) -> Loss:
     """A loss from a name, an instance, a class, a config, or a function, which becomes a `FunctionLoss`.
 
+    Parameters
+    ----------
+    identifier : str, Loss, class, dict or function
+        A name, an object, its class, or a configuration.
+
     Raises
     ------
     ValueError, TypeError

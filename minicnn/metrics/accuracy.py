@@ -121,7 +121,14 @@ def get(
 
 
 def accuracy_class(loss: Loss | None, output_shape: Shape | None, target_shape: Shape | None) -> type[Metric]:
-    """Which accuracy Keras means by 'accuracy': it depends on the shapes, not on the loss. See `get`."""
+    """Which accuracy Keras means by 'accuracy': it depends on the shapes, not on the loss. See `get`.
+
+    Parameters
+    ----------
+    loss : Loss or None
+    output_shape, target_shape : tuple of int or None
+        With the batch axis; None is a shape that is not known.
+    """
     if output_shape is None:
         raise ValueError(
             "metric 'accuracy' is chosen by the model's output shape; where there is no model, name one: "

@@ -356,6 +356,11 @@ register: Register = _registry.register
 def get(identifier: str | Optimizer | type[Optimizer] | Mapping[str, object]) -> Optimizer:
     """An optimizer from a name such as 'adam', an instance, a class or a config.
 
+    Parameters
+    ----------
+    identifier : str, Optimizer, class, dict
+        A name, an object, its class, or a configuration.
+
     Raises
     ------
     ValueError, TypeError

@@ -46,6 +46,11 @@ def get(
 ) -> LearningRateSchedule:
     """A schedule from an instance or a config.
 
+    Parameters
+    ----------
+    identifier : str, LearningRateSchedule, class, dict
+        A name, an object, its class, or a configuration.
+
     Raises
     ------
     ValueError, TypeError
@@ -55,7 +60,18 @@ def get(
 
 
 class DecayByPeriods(LearningRateSchedule):
-    """What schedules that go by step / decay_steps have in common; for the arguments see `ExponentialDecay`."""
+    """What schedules that go by step / decay_steps have in common; for the arguments see `ExponentialDecay`.
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+    decay_steps : float
+        Iterations in a period.
+    decay_rate : float
+        What a period does to the rate; the subclass says how.
+    staircase : bool, default False
+        Whether the rate changes at the ends of periods only.
+    """
 
     def __init__(
         self,

@@ -186,7 +186,7 @@ def warped(recipe, batch):
 
 def cropped(batch, shift):
     """Moved by whole pixels; the edges are reflected."""
-    count, channels, height, width = batch.shape
+    count, _, height, width = batch.shape
     padded = functional.pad(batch, (shift,) * 4, "reflect")
     top, left = (torch.randint(0, 2 * shift + 1, (count, 1)) for _ in range(2))
     rows = (top + torch.arange(height))[:, :, None]

@@ -108,6 +108,11 @@ def test_wrong_multipliers(multipliers, error):
         optimizers.SGD(0.1, learning_rate_multipliers=multipliers)
 
 
+def test_one_cycle_whose_rise_is_a_single_step():
+    cycle = schedules.OneCycle(0.5, 5, pct_start=0.2)
+    assert [cycle(0), cycle(4)] == pytest.approx([0.5, 0.5 / 25 / 1e4])
+
+
 # ------------------------------------------------------------------------------------------------------ Lookahead
 
 

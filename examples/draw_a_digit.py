@@ -54,6 +54,7 @@ def main():
     page = options.out / "draw_a_digit.html"
     mc.export_html(model, page, examples=x_test[first], title="LeNet-5")
     print(f"Page: {page} ({page.stat().st_size:,} bytes; open it in a browser)")
+    model.save(options.out / "lenet5.safetensors", include_optimizer=False)
     common.save_result(options, y_train, y_test, common.outcome(options, model, clock, scores))
     with common.figures(options) as figures:
         figures["curves.png"] = visualization.plot_history(history)

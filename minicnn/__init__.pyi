@@ -16,13 +16,16 @@ from minicnn import layers as layers
 from minicnn import losses as losses
 from minicnn import metrics as metrics
 from minicnn import models as models
+from minicnn import networks as networks
 from minicnn import optimizers as optimizers
 from minicnn import random as random
 from minicnn import regularizers as regularizers
+from minicnn import sklearn as sklearn
 from minicnn import testing as testing
 from minicnn import utils as utils
 from minicnn import visualization as visualization
 from minicnn.backends import set_backend as set_backend
+from minicnn.documentation import help as help
 from minicnn.gradient_check import gradcheck as gradcheck
 from minicnn.layers import Input as Input
 from minicnn.models import Model as Model

@@ -17,6 +17,7 @@ from minicnn.layers.open_sizes import has_open, sized
 from minicnn.layers.shapes import sample_shape
 from minicnn.losses import Loss
 from minicnn.parameters import ParameterStore
+from minicnn.plan.non_finite import first_non_finite
 from minicnn.plan.plan import Plan
 from minicnn.step import Shape
 from minicnn.threads import compute_threads
@@ -127,7 +128,7 @@ def gradcheck(
 def _explain(analytic, numeric, error, is_smooth, bound):
     """The message for gradients that differ."""
     message = f"gradient {analytic!r}, finite difference {numeric!r}: relative error {error:.1e}"
-    layer = None if math.isfinite(numeric) else bound.first_non_finite()
+    layer = None if math.isfinite(numeric) else first_non_finite(bound)
     if layer is not None:
         message += f"; the first layer whose output is not finite is '{layer}': give it data that it takes, x="
     elif not is_smooth:

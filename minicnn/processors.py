@@ -31,8 +31,12 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@cache
 def _number(variable) -> int | None:
-    """A positive number in an environment variable, the first of OpenMP's list "4,2"; None for anything else."""
+    """A positive number in an environment variable, the first of OpenMP's list "4,2"; None for anything else.
+
+    Read once, as OpenMP does: for a small model, looking it up for every batch takes as long as a layer.
+    """
     text = os.environ.get(variable, "").partition(",")[0].strip()
     return int(text) if text.isdecimal() and int(text) else None
 

@@ -88,6 +88,12 @@ class Workspace:
         return self.y.shape[1:]
 
 
+class Changes:
+    """How often an attribute of any layer was set: what was remembered of steps before is void."""
+
+    count: int = 0
+
+
 class Step:
     """One entry of a plan: a formula and, beside it, its gradient.
 
@@ -106,6 +112,9 @@ class Step:
         Whether `penalty` gives a part of the loss, whose gradient `backward` adds.
     draws_anew : bool
         Whether it may draw random numbers outside of training, too, other ones each time.
+    only_ops : bool
+        Whether `forward` and `backward` do nothing but call ops, the same ones with the same arrays of the workspace
+        each time, unless an attribute of a layer has changed: backends may remember what the calls came down to.
     """
 
     uses_input: bool = True
@@ -114,6 +123,7 @@ class Step:
     only_in_training: bool = False
     has_penalty: bool = False
     draws_anew: bool = False
+    only_ops: bool = False
 
     @property
     def weights(self) -> list[Weight]:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,8 @@ def prepares_data() -> None:
 
 def get_num_threads() -> int:
     """The number of threads that models use."""
-    return min(_chosen["count"] or processors.default_threads(), processors.most_threads())
+    chosen = _chosen["count"]
+    return processors.default_threads() if chosen is None else min(chosen, processors.most_threads())
 
 
 @contextmanager
@@ -58,26 +59,22 @@ def compute_threads(backend: "Backend") -> Iterator[None]:
         with _preparing, np.errstate(under="ignore"):
             yield
         return
-    with (
-        _computing,
-        _one_blas_thread(),
-        np.errstate(under="ignore"),
-        backend.use_threads(get_num_threads()),
-    ):
-        yield
-
-
-def _one_blas_thread():
-    """The context in which BLAS uses one thread; one without effect where threadpoolctl is not installed."""
-    controller = _blas_controller()
-    return nullcontext() if controller is None else controller.limit(limits=1, user_api="blas")
+    with _computing, np.errstate(under="ignore"), backend.use_threads(get_num_threads()):
+        limited = [(library, count) for library in _blas_libraries() if (count := library.get_num_threads()) != 1]
+        try:
+            for library, _ in limited:
+                library.set_num_threads(1)
+            yield
+        finally:
+            for library, count in limited:
+                library.set_num_threads(count)
 
 
 @cache
-def _blas_controller():
-    """Looking for the loaded BLAS libraries takes milliseconds: once is enough."""
+def _blas_libraries():
+    """Those that are loaded; looking for them takes milliseconds: once is enough."""
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:  # a machine for benchmarks may have no more than NumPy, Numba and CuPy
-        return None
-    return ThreadpoolController()
+        return []
+    return ThreadpoolController().select(user_api="blas").lib_controllers

@@ -44,17 +44,21 @@ from minicnn.geometry import RELU_OFF, Window, make_window
 fast = backends.get("numba").ops
 
 counts = st.sampled_from([1, 2, 5, 8, 16, 17, 33])
-pads = st.integers(0, 2)
 
 
 @st.composite
-def winograd_windows(draw, smallest=1):
-    """3 x 3 taps, steps of 1, any padding that Winograd serves."""
-    top, bottom, left, right = (draw(pads) for _ in range(4))
+def winograd_windows(draw, smallest=1, dilation=3):
+    """3 x 3 taps, steps of 1, any padding that Winograd serves, and dilation up to so much along each axis."""
+    d_y, d_x = draw(st.integers(1, dilation)), draw(st.integers(1, dilation))
+    top, bottom, left, right = (draw(st.integers(0, 2 * d)) for d in (d_y, d_y, d_x, d_x))
     height, width = draw(st.integers(smallest, 14)), draw(st.integers(smallest, 14))  # of the outputs
-    size = max(1, height + 2 - top - bottom), max(1, width + 2 - left - right)
-    window = Window(*size, 3, 3, pad_top=top, pad_bottom=bottom, pad_left=left, pad_right=right)
-    return window if min(window.out_height, window.out_width) >= smallest else draw(winograd_windows(smallest))
+    size = max(1, height + 2 * d_y - top - bottom), max(1, width + 2 * d_x - left - right)
+    padding = {"pad_top": top, "pad_bottom": bottom, "pad_left": left, "pad_right": right}
+    window = Window(*size, 3, 3, dilation_y=d_y, dilation_x=d_x, **padding)
+    assume(min(window.out_height, window.out_width) >= smallest)
+    assert choice.winograd_serves(window)
+    assert choice.winograd_serves(window.turned_around)
+    return window
 
 
 @pytest.fixture
@@ -104,7 +108,7 @@ def test_winograd(dtype, window, channels, filters, n, relu, has_bias, seed):
 
 @DTYPES
 @few
-@given(winograd_windows(smallest=2), counts, counts, st.integers(1, 5), st.booleans(), seeds)
+@given(winograd_windows(smallest=2, dilation=1), counts, counts, st.integers(1, 5), st.booleans(), seeds)
 def test_winograd_with_pooling(dtype, window, channels, filters, n, relu, seed):
     note(f"seed {seed}")
     rng = np.random.default_rng(seed)

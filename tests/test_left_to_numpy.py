@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("numba")
 
 from minicnn import backends
+from minicnn.backends.numba.machine import recording
 from minicnn.backends.reference import ops as reference
 from minicnn.layers import CLASSES
 from minicnn.parameters import ParameterStore
@@ -17,6 +18,7 @@ from minicnn.testing.running import graph_of
 HELPERS = {"InputLayer"}
 COUNT = 3
 SEEN = set()  # what NumPy has computed of the step that runs
+BESIDE_OPS = {}  # step that says it does nothing but call ops → what else it did
 
 
 class Watched(np.ndarray):
@@ -87,11 +89,19 @@ def left_by(layer, shapes):
         SEEN.clear()
         place.step.forward(ws.xs, ws)
         left.setdefault(type(place.step).__name__, set()).update(SEEN)
+        note_what_is_beside_ops(place.step)
     for place, ws, _ in bound.backward_steps:
         SEEN.clear()
         place.step.backward(ws.dy, ws)
         left[type(place.step).__name__].update(SEEN)
+        note_what_is_beside_ops(place.step)
     return left
+
+
+def note_what_is_beside_ops(step):
+    beside = {seen for seen in SEEN if not seen.startswith("op ")}
+    if step.only_ops and beside:
+        BESIDE_OPS.setdefault(type(step).__name__, set()).update(beside)
 
 
 def watch(ws):
@@ -117,6 +127,7 @@ LEFT = {
     "Dot": "rare; a product of small matrices",
     "Dropout": "copies where the rate is 0, and fills an array with ones where the mask has another shape",
     "Elementary": "what files of other programs and Keras's operators need; rare",
+    "GetItem": "copies a part: NumPy's memory copy",
     "LayerNormalization": "over other axes than the last ones; rare",
     "Normalization": "of its moments alone, a number a channel: the deviation from the variance",
     "Permute": "a transposed copy",
@@ -139,8 +150,9 @@ LEFT = {
 @pytest.fixture
 def fallbacks(monkeypatch):
     """Ops that kernels hand to the reference are seen too."""
-    for name, function in list(vars(reference).items()):
-        monkeypatch.setattr(reference, name, seen_op(name, function))
+    for namespace in (reference, recording.reference):
+        for name, function in list(vars(namespace).items()):
+            monkeypatch.setattr(namespace, name, seen_op(name, function))
 
 
 def test_what_is_left_to_numpy_is_listed(fallbacks):
@@ -152,6 +164,7 @@ def test_what_is_left_to_numpy_is_listed(fallbacks):
     left = {step: sorted(seen) for step, seen in found.items() if seen}
     assert left.keys() - LEFT.keys() == set(), {step: left[step] for step in left.keys() - LEFT.keys()}
     assert LEFT.keys() - left.keys() == set(), "these have kernels now: strike them from the list"
+    assert BESIDE_OPS == {}, "only_ops is said of steps that compute with NumPy: a plan would leave that out"
 
 
 def test_the_list_would_notice(fallbacks):

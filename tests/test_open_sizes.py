@@ -245,7 +245,7 @@ def test_keras_configs():
 REFUSED = {
     "Dense behind Flatten": ([L.Flatten, lambda: L.Dense(3)], r"kernel of layer 'dense.*GlobalAverage.*\(None, 3\)"),
     "a shape": (
-        [lambda: L.Reshape((16, 3))],
+        [lambda: L.Reshape((16, 4))],  # 64 is no multiple of 3
         r"layer 'reshape.*depend on a size that is None.*\(None, None, None, 3\)",
     ),
     "a slope for each pixel": ([L.PReLU], r"alpha of layer.*known only when data comes.*\(None, None, 3\)"),

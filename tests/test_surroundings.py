@@ -248,6 +248,7 @@ def test_number_of_threads(cores, quota, environment, expected, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(os, "process_cpu_count", lambda: cores, raising=False)
     monkeypatch.setattr(processors, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(processors, "_number", processors._number.__wrapped__)  # which reads a variable once
     threads._chosen["count"] = None
     assert mc.get_num_threads() == expected
     mc.set_num_threads(7)  # beyond quota and OMP_NUM_THREADS, which are defaults

@@ -37,12 +37,12 @@ def get(name: str | None = None) -> Backend:
     """
     if name is None:
         return current()
+    if name in NAMES:
+        return _load(name, 0)
     device = re.fullmatch(r"cupy:(\d+)", str(name))
-    if device:
-        return _load("cupy", int(device[1]))
-    if name not in NAMES:
+    if not device:
         raise unknown_name("backend", name, NAMES)
-    return _load(name, 0)
+    return _load("cupy", int(device[1]))
 
 
 def set_backend(name: str) -> None:

@@ -35,16 +35,19 @@ class Backend:
         Whether arrays live in another memory than the computer's.
     ops : namespace
         All ops, see `minicnn.backends.reference`.
+    reference : namespace
+        The ops that `package` may lack.
     """
 
     xp: ModuleType = np
     on_device: bool = False
+    reference: SimpleNamespace = reference
 
     def __init__(self, name: str, package: ModuleType | None = None, fuses: bool = False) -> None:
         self.name: str = name
         self.fuses: bool = fuses
         mine = {} if package is None else kernels_of(package)
-        self.ops: SimpleNamespace = SimpleNamespace(**vars(reference) | mine)
+        self.ops: SimpleNamespace = SimpleNamespace(**vars(self.reference) | mine)
 
     def empty(self, shape: Shape, dtype: DTypeLike) -> np.ndarray:
         """A new array, contents undefined, aligned as the kernels like it."""
@@ -68,6 +71,10 @@ class Backend:
     def load(self, array: np.ndarray, source: ArrayLike) -> None:
         """Copy the host array `source` into the device array `array`, cast to its dtype."""
         array[...] = source
+
+    def repeated(self, work: Callable[[], None]) -> Callable[[], None]:
+        """What does `work`, which always does the same with the same arrays, by ops alone; perhaps in less time."""
+        return work
 
     def describe(self) -> str:
         """What computes, in words."""

@@ -1,6 +1,6 @@
 """What happens around the training loop: history, progress, stopping, learning rates, log files, checkpoints."""
 
-from minicnn.callbacks.bars import EpochLines, ProgressBar, progress
+from minicnn.callbacks.bars import EpochLines, ProgressBar, in_line, progress
 from minicnn.callbacks.base import Callback, CallbackList, History, TerminateOnNaN, listed
 from minicnn.callbacks.checkpoints import BackupAndRestore, ModelCheckpoint, backups
 from minicnn.callbacks.csv_logger import CSVLogger
@@ -24,6 +24,7 @@ __all__ = [
     "ReduceLROnPlateau",
     "TerminateOnNaN",
     "backups",
+    "in_line",
     "listed",
     "progress",
 ]

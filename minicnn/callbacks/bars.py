@@ -28,7 +28,7 @@ class EpochLines(Callback):
         now = time.perf_counter()
         seconds, samples = now - self._start, self.params["samples"]
         rate = f" - {samples / ((self._trained or now) - self._start):,.0f} images/s" if samples else ""
-        say(f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.1f}s{rate} - {_format(logs or {})}")
+        say(f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.1f}s{rate} - {in_line(logs or {})}")
 
 
 class ProgressBar(EpochLines):
@@ -60,7 +60,7 @@ class ProgressBar(EpochLines):
         self._drawn = time.monotonic()
         samples = self.params["samples"]
         done = min((batch + 1) * self.params["batch_size"], samples) if samples else batch + 1
-        self._bar.set_postfix_str(printable(_format(logs or {}), sys.stderr), refresh=False)
+        self._bar.set_postfix_str(printable(in_line(logs or {}), sys.stderr), refresh=False)
         self._bar.update(done - self._bar.n)
 
     _drawn = 0.0
@@ -88,7 +88,7 @@ def progress(verbose: Literal["auto", 0, 1, 2] | bool) -> list[Callback]:
     return [ProgressBar() if draws else EpochLines()]
 
 
-def _format(logs) -> str:
+def in_line(logs: Logs) -> str:
     """Names and values in one line."""
     return " - ".join(f"{name}: {_number(value)}" for name, value in logs.items())
 

@@ -1,5 +1,6 @@
 """Callbacks that write files: the best model, and what a killed training needs to go on."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from os import PathLike
@@ -245,6 +246,8 @@ class BackupAndRestore(Callback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.delete_checkpoint and self._progress is not None and self._progress.completed:
             self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # something else is in it
+                self.backup_dir.rmdir()
         self._progress = None  # it keeps the data
 
     def get_state(self) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+
 from minicnn.callbacks.base import Callback
 from minicnn.hints import FilePath, Logs
 from minicnn.saving import files
@@ -87,7 +89,8 @@ class CSVLogger(Callback):
             self._check_columns(logs)
             self._end_last_line()
         self._is_first = False
-        writer.writerow([epoch, *(logs.get(name, "NA") for name in self._columns)])
+        values = [logs.get(name, "NA") for name in self._columns]
+        writer.writerow([epoch, *(v.tolist() if isinstance(v, np.ndarray) else v for v in values)])
         self._file.flush()
 
     def _check_columns(self, logs) -> None:

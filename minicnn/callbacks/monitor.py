@@ -95,7 +95,16 @@ class MonitorCallback(Callback):
                 f"{self.action} conditioned on metric `{self.monitor}` which is not available. "
                 f"Available metrics are: {','.join(logs)}{self._why(logs)}"
             )
-        return None if value is None else float(value)
+        return None if value is None else self._number(value)
+
+    def _number(self, value) -> float:
+        """The value, which may be an array of one number."""
+        if np.size(value) != 1:
+            raise ValueError(
+                f"{type(self).__name__} compares numbers, and '{self.monitor}' has one for each class: compile with a "
+                f"metric that is their mean, such as F1Score(average='macro'). Received: {value!r}"
+            )
+        return float(np.ravel(value)[0])
 
     def _comes_later(self, logs) -> bool:
         """Whether a value is missing because this epoch is not validated."""

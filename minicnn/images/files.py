@@ -96,8 +96,8 @@ def _middle(size, target):
     return left, top, left + box_width, top + box_height
 
 
-def _opened(path, color_mode):
-    """The decoded picture, in the mode that was asked for; errors name the file."""
+def _opened(path, color_mode, upright=False):
+    """The decoded picture, in the mode that was asked for, turned as the camera was if wanted; errors name the file."""
     check_choice("color_mode", color_mode, _MODES)
     name = os.fspath(path) if isinstance(path, str | os.PathLike) else type(path).__name__
     try:
@@ -109,11 +109,19 @@ def _opened(path, color_mode):
             if image.format == "EPS":  # a program in PostScript, which Pillow would let Ghostscript run
                 raise DataError(f"EPS files are not read. Received: {name}")
             image.load()
+            image = _turned(image) if upright else image
             return _converted(image, color_mode)
     except (FileNotFoundError, IsADirectoryError, PermissionError, DataError):
         raise
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise DataError(f"the file is no picture, or is damaged ({error}). Received: {name}") from None
+
+
+def _turned(image):
+    """The picture as the camera was held, which cameras only note (EXIF's orientation)."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image)
 
 
 def _converted(image, color_mode):
@@ -139,15 +147,21 @@ def read_image(
     interpolation: str = "bilinear",
     crop: bool = False,
     pad: bool = False,
+    upright: bool = False,
 ) -> np.ndarray:
     """A picture as float32 pixels from 0 to 255, (H, W, C); arguments as for `image_dataset_from_directory`.
+
+    Parameters
+    ----------
+    upright : bool, default False
+        Whether it is turned as the camera was held, which `load_img` and data sets leave, as Keras does.
 
     Raises
     ------
     DataError
         If it cannot be read.
     """
-    image = _opened(path, color_mode)
+    image = _opened(path, color_mode, upright)
     pixels = np.asarray(image)
     if image.mode in _DEEP:
         pixels = _eight_bits(pixels)

@@ -12,8 +12,10 @@ from minicnn import layers
 from minicnn.graph import Node, Tensor
 
 
-def call(self: layers.Layer, inputs: Any, training: bool | None = None) -> Any:
+def call(self: layers.Layer, inputs: Any = None, training: bool | None = None) -> Any:
     """What the layer computes; a subclass may make more of it, of what can be done to a model's tensors."""
+    if self.input_count == 0:  # a model's input computes nothing
+        return None
     vars(self)["_is_itself"] = True
     try:
         return layers.Layer.__call__(self, inputs, training=training)

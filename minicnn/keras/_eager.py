@@ -15,10 +15,15 @@ from minicnn.losses import Loss
 from minicnn.losses.functions import ArrayFunction
 from minicnn.metrics import Metric
 from minicnn.nested import mapped
+from minicnn.settings import floatx
 
 
 class EagerNumber(float):
-    """A number with ``.numpy()``."""
+    """A number with ``.numpy()``, and what else a tensor of one number has."""
+
+    shape: tuple[()] = ()
+    ndim: int = 0
+    dtype: np.dtype = np.dtype(np.float32)
 
     def numpy(self) -> np.float32:
         """The number as NumPy has it."""
@@ -42,6 +47,17 @@ def eagerly(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self, *args, **kwargs):
         return eager(method(self, *args, **kwargs))
+
+    return call
+
+
+def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The call of a loss, with such results; the losses of single samples have the dtype of models."""
+
+    @wraps(method)
+    def call(self, *args, **kwargs):
+        result = method(self, *args, **kwargs)
+        return eager(result.astype(floatx()) if isinstance(result, np.ndarray) else result)
 
     return call
 
@@ -78,5 +94,29 @@ def eager_part(part: Any, module: str) -> Any:
         return part
     if not isinstance(part, type) or not issubclass(part, Loss | Metric):
         return part
-    name = "__call__" if issubclass(part, Loss) else "result"
-    return translated(part, lambda *arguments: arguments, module, **{name: eagerly(getattr(part, name))})
+    if issubclass(part, Loss):
+        return translated(part, _as_given, module, __call__=loss_call(part.__call__))
+    return translated(part, _as_given, module, result=eagerly(part.result), variables=property(_named_variables))
+
+
+def _as_given(args, kwargs):
+    return args, kwargs
+
+
+class NamedArray(EagerArray):
+    """An array with a name, as the variables of Keras's metrics have one."""
+
+    name: str
+
+
+_VARIABLES = {"sum": "total", "hits": "true_positives", "matrix": "total_confusion_matrix"}  # ours → Keras's
+
+
+def _named_variables(metric):
+    """The metric's `variables`, with their names."""
+    core = next(cls for cls in type(metric).__mro__ if cls.__module__.startswith("minicnn.metrics"))
+    arrays = core.variables.fget(metric)
+    names = getattr(metric, "needed", None) or [name.removeprefix("_") for name in metric.get_state()]
+    for array, name in zip(named := [np.asarray(a).view(NamedArray) for a in arrays], names, strict=True):
+        array.name = _VARIABLES.get(name, name)
+    return named

@@ -37,6 +37,10 @@ class Computed(Layer):
         return self.function(*inputs) if isinstance(inputs, list) else self.function(inputs)
 
     def get_config(self) -> NoReturn:
+        self.refuse_files()
+
+    def refuse_files(self) -> NoReturn:
+        """Raise the error for a file that should hold the function."""
         raise TypeError(
             f"layer '{self.name}' (Computed) holds code, which no file holds: save the weights alone, or write the "
             f"function as a layer of your own. Received: function={self.function!r}"

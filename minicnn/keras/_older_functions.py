@@ -16,7 +16,7 @@ from minicnn.keras import random as numbers
 from minicnn.keras._data_format import or_current
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._operations import is_symbolic
-from minicnn.keras._own_parts import Variable
+from minicnn.keras._own_metrics import Variable
 from minicnn.settings import floatx
 
 random_normal, random_uniform, truncated_normal = numbers.normal, numbers.uniform, numbers.truncated_normal

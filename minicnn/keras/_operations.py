@@ -11,7 +11,7 @@ from minicnn import activations, layers
 from minicnn.differentiation import Recorded, value_of
 from minicnn.graph import Tensor
 from minicnn.keras._names import NotInMinicnn
-from minicnn.keras._own_weights import applied
+from minicnn.keras._own_weights import applied, tensors_in, with_parts
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.settings import floatx
 
@@ -140,20 +140,13 @@ def _of_tensors(name, *args, **kwargs):
 
 def _in_a_lambda(name, args, kwargs):
     """A layer that calls the function on arrays."""
-    found = [part for a in (*args, *kwargs.values()) for part in (a if isinstance(a, list | tuple) else [a])]
-    tensors = list(dict.fromkeys(part for part in found if isinstance(part, Tensor)))
+    tensors = tensors_in(args, kwargs)
 
     def function(arrays):
         if is_symbolic(arrays):
             raise TypeError(f"keras.ops.{name} of these arguments needs numbers")  # a Lambda layer asks for them then
         given = dict(zip(tensors, arrays if len(tensors) > 1 else [arrays], strict=True))
-
-        def put(value):
-            if isinstance(value, list | tuple):
-                return type(value)(map(put, value))
-            return given[value] if isinstance(value, Tensor) else value
-
-        return either(name)(*map(put, args), **{key: put(value) for key, value in kwargs.items()})
+        return with_parts(either(name), args, kwargs, lambda x: given[x] if isinstance(x, Tensor) else x)
 
     return layers.Lambda(function)(tensors if len(tensors) > 1 else tensors[0])
 

@@ -1,32 +1,34 @@
-"""Layers and metrics as users write them for Keras: `build` and `call`, `update_state` with variables of one's own."""
+"""Layers as users write them for Keras: with `build` and `call`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from minicnn import constraints, initializers, layers, metrics, models
-from minicnn.differentiation import Recorded, gradients
-from minicnn.errors import ShapeError
+from minicnn import constraints, layers, models
+from minicnn.differentiation import value_of
 from minicnn.graph import Node, Tensor
-from minicnn.keras._eager import eagerly
+from minicnn.keras._call_forms import Form, form_of, is_usual, usual_form
+from minicnn.keras._called import Called, attributes_with_weights
+from minicnn.keras._eager import eager
+from minicnn.keras._given import Remembering, given
 from minicnn.keras._own_weights import standing_in
 from minicnn.keras._shapes import TensorShape
+from minicnn.keras._state import held
 from minicnn.keras._translation import Translated
 from minicnn.layers.added_loss import with_losses
-from minicnn.layers.function_numbers import numbers_of
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.nested import leaves
 from minicnn.parameters import Weight
+from minicnn.registry import to_plain
 from minicnn.settings import floatx
-from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
+from minicnn.step import Shape, Shapes, Step
 
 
 class _Made(models.Model):
@@ -41,22 +43,16 @@ class _Made(models.Model):
     def _call_of(self, layer, inputs, **options):
         """The layer's `call`, whose losses are the model's."""
         with own_weights(layer), layer.collecting() as losses:
-            outputs = layer.call(inputs, **options)
+            outputs = layer.apply(inputs if isinstance(inputs, list) else [inputs], **options)
         if losses:
             self.add_loss(losses)
         return outputs
 
 
-def _attributes_with_weights(layer):
-    """Attributes that are weights of the layer's own, or lists and dicts of them, by name."""
-    own = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
-    return {name: value for name, value in own.items() if any(isinstance(part, Weight) for part in leaves(value))}
-
-
 @contextmanager
 def own_weights(layer: layers.Layer) -> Iterator[None]:
     """Inside, weights of the layer's own can be computed with in a `call` that makes a graph, which trains them."""
-    mine = _attributes_with_weights(layer)
+    mine = attributes_with_weights(layer)
     vars(layer).update({name: standing_in(value, _Using) for name, value in mine.items()})
     try:
         yield
@@ -74,7 +70,7 @@ def _penalized(layer, given):
     return call
 
 
-class Layer(layers.Layer, metaclass=Translated):
+class Layer(Remembering, layers.Layer, metaclass=Translated):
     """Base of layers of one's own: minicnn's `Layer`, which has `forward` and `backward`, or Keras's, which has `call`.
 
     `call` may be made of other layers, which are attributes; or it computes with weights of its own, operators, NumPy's
@@ -83,9 +79,9 @@ class Layer(layers.Layer, metaclass=Translated):
 
     core_class = layers.Layer
     input_count: int | None = None
-    __call__ = eagerly(layers.Layer.__call__)
     adds_loss: bool = False  # whether `call` does, on arrays
     _added_losses: list[Any] | None = None  # while `call` runs
+    _form: Form | None = None  # of the first call, which all places of the layer have
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         for name in ("dynamic", "autocast"):
@@ -95,6 +91,61 @@ class Layer(layers.Layer, metaclass=Translated):
     def build(self, input_shape: Any) -> Any:
         """Nothing is to be made for a layer without weights."""
         return input_shape
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """What the layer computes of its inputs; to be written, or `forward` and `backward` instead."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no call: write call(self, inputs). Received: a class without it"
+        )
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.has_call and type(self).forward is Step.forward:
+            self.call()
+        return super().compute_output_shape(*args, **kwargs)
+
+    @property
+    def has_call(self) -> bool:
+        """Whether the class has a `call` of its own."""
+        return type(self).call is not Layer.call
+
+    def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        """Call on tensors or arrays, in the form that `call` has: several inputs, lists and dicts of them, options.
+
+        Raises
+        ------
+        ValueError
+            If an option is positional, or the layer has another form in its model already.
+        """
+        if not self.has_call or is_usual(args, kwargs):
+            return eager(super().__call__(*args, training=training, **kwargs))
+        form, inputs = form_of(self.call, args, kwargs)
+        if not form.is_like(self._form):
+            if self.nodes:
+                raise ValueError(
+                    f"layer '{self.name}' has the same form of inputs and the same options wherever it is called: "
+                    f"use a layer of its own here. Received: {form.arguments}, and before {self._form_for(1).arguments}"
+                )
+            self._form, self.graph = form, None
+        return eager(super().__call__(inputs, training=training))
+
+    def check_single_input(self) -> None:
+        """Raise ValueError if `call` needs more than one input, or an option, which a stack of layers does not give."""
+        kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = signature(self.call).parameters.values()
+        needed = [p.name for p in parameters if p.kind in kinds and p.default is Parameter.empty]
+        if self.has_call and len(needed) > 1:
+            raise ValueError(
+                f"a layer of a Sequential has one input, and other arguments of its call have defaults. "
+                f"Received: {type(self).__name__}.call({', '.join(needed)})"
+            )
+
+    def _form_for(self, count):
+        """The form of calls with so many inputs."""
+        return usual_form(self.call, count) if self._form is None else self._form
+
+    def apply(self, inputs: Sequence[Any], by: Any = None, **options: Any) -> Any:
+        """`call`, or a method `by` with its arguments, of these inputs in order."""
+        return self._form_for(len(inputs)).applied(by or self.call, inputs, **options)
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
         """Declare a weight with Keras's arguments, in the order of Keras 2 (name first) or 3 (shape first)."""
@@ -112,6 +163,8 @@ class Layer(layers.Layer, metaclass=Translated):
         weight = super().add_weight(name, given.pop("shape", ()), initializer, **given)
         vars(self).update(kept)
         return weight
+
+    add_variable = add_weight
 
     def add_loss(self, losses: Any, **options: Any) -> None:
         """In `call`: make what was computed a part of the model's loss; of an array, its mean.
@@ -146,10 +199,10 @@ class Layer(layers.Layer, metaclass=Translated):
         try:
             return super().call_symbolically(tensors, training)
         except TypeError:
-            if not hasattr(self, "call") or self.parts() or self._weights:
+            if not self.has_call or self.parts() or self._weights:
                 raise
             with self.collecting() as losses:
-                result = self.call(list(tensors) if len(tensors) > 1 else tensors[0])
+                result = self.apply(tensors)
             if not isinstance(result, Tensor):
                 raise
             self._built = True
@@ -157,19 +210,24 @@ class Layer(layers.Layer, metaclass=Translated):
 
     def parts(self) -> list[layers.Layer]:
         """The layers in attributes, and in lists and dicts of them."""
-        values = [v for name, v in vars(self).items() if name not in ("activation", "_made", "nodes")]
+        others = ("_made", "_given", "nodes", *(() if self.has_call else ("activation",)))  # which is a step itself
+        values = [v for name, v in vars(self).items() if name not in others]
         return list(dict.fromkeys(v for value in values for v in leaves(value) if isinstance(v, layers.Layer)))
 
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
-        if not hasattr(self, "call"):
+        if not self.has_call:
             return super().build_for(input_shapes)
-        shapes = [TensorShape((None, *shape)) for shape in input_shapes]
-        if not self._built:
-            self.build(shapes if len(shapes) > 1 else shapes[0])
+        self._build_once(input_shapes)
         if self.parts():  # maybe made there
             return self._composed(input_shapes)
         self._built = True
-        return [shape_behind(_Called(self).build, input_shapes)]
+        return [shape_behind(Called(self).build, input_shapes)]
+
+    def _build_once(self, input_shapes):
+        """Call `build` with the inputs' shapes, as they stand in the form of the call."""
+        if not self._built:
+            shapes = [TensorShape((None, *shape)) for shape in input_shapes]
+            self.build(*self._form_for(len(shapes)).shapes_for(self.build, shapes))
 
     def _composed(self, input_shapes):
         """The output shapes of a layer of layers, whose graph is made once."""
@@ -207,86 +265,46 @@ class Layer(layers.Layer, metaclass=Translated):
         return self._made.named_weights()
 
     def lower(self) -> list[Step]:
-        return [_Called(self)] if hasattr(self, "call") else super().lower()
+        return [Called(self)] if self.has_call else super().lower()
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
-        if hasattr(self, "call"):
-            self.build_for(tuple(np.shape(a)[1:] for a in arrays))
-        if self.graph is not None:
+        """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""
+        if not self.has_call:
+            return super().call_on_arrays(arrays, training)
+        arrays = [np.asarray(a) for a in arrays]
+        arrays = [a.astype(floatx()) if a.dtype.kind == "f" else a for a in arrays]
+        shapes = tuple(a.shape[1:] for a in arrays)
+        self._build_once(shapes)
+        if self.parts():
+            self.build_for(shapes)
             return self._made.call_on_arrays(arrays, training)
-        return super().call_on_arrays(arrays, training)
-
-
-class _Called(Step):
-    """What runs a layer's `call` on arrays, and goes back through it."""
-
-    draws_anew = True
-
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer
-
-    @property
-    def has_penalty(self) -> bool:
-        """Whether `call` adds a part of the loss, which shows when it is built."""
-        return self.layer.adds_loss
-
-    @property
-    def weights(self) -> list[Weight]:
-        return self.layer.weights
-
-    @property
-    def name(self) -> str:
-        """The layer's."""
-        return self.layer.name
-
-    def build(self, input_shapes: Shapes) -> Shape:
-        weights = {w.name: w.numpy() for w in self.weights}
-        xs = [np.zeros((2, *shape), floatx()) for shape in input_shapes]
-        result, *_, losses = self._run(xs, weights, False)
-        shape, self.layer.adds_loss = result.shape, bool(losses)
-        if len(shape) == 0 or shape[0] != 2:
-            raise ShapeError(
-                f"call of layer '{self.layer.name}' ({type(self.layer).__name__}) gives as many samples as it gets: 2. "
-                f"Received: shape {shape}"
-            )
-        return shape[1:]
-
-    def _run(self, xs, weights, training):
-        """(result, recorded inputs, recorded weights by name, what `add_loss` was given)."""
-        if not all(isinstance(x, np.ndarray) for x in xs):
-            raise TypeError(f"layer '{self.layer.name}' is a function on arrays: compile(backend='numba') runs it")
-        inputs = [Recorded(x) for x in xs]
-        recorded = {name: Recorded(value) for name, value in weights.items()}
-        mine = _attributes_with_weights(self.layer)
-        options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
+        self._built = True
+        mine = attributes_with_weights(self)
+        options = {"training": training} if "training" in signature(self.call).parameters else {}
         try:
-            vars(self.layer).update({name: _recorded(value, recorded) for name, value in mine.items()})
-            with self.layer.collecting() as losses:
-                result = self.layer.call(inputs if len(inputs) > 1 else inputs[0], **options)
+            vars(self).update({name: held(value) for name, value in mine.items()})
+            with self.collecting():
+                return self.noting_penalty(value_of(self.apply([eager(a) for a in arrays], **options)))
         finally:
-            vars(self.layer).update(mine)
-        return _as_recorded(result), inputs, recorded, [np.mean(_as_recorded(loss)) for loss in losses]
+            vars(self).update(mine)
 
-    def forward(self, xs: Arrays, ws: Workspace) -> None:
-        with numbers_of(ws):
-            ws.record = self._run(xs, ws.params, ws.training)
-        ws.y[...] = ws.record[0].value
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments: as attributes of their names, or as they were given.
 
-    def penalty(self, ws: Workspace) -> float:
-        return sum(float(loss.value) for loss in ws.record[3])
-
-    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        result, inputs, recorded, losses = ws.record
-        names, of = list(recorded), [*inputs, *recorded.values()]
-        parts = gradients(result, dy, of)
-        for loss in losses:
-            parts = [a + b for a, b in zip(parts, gradients(loss, np.ones_like(loss.value), of), strict=True)]
-        for dx, part in zip(ws.dxs, parts, strict=False):
-            if dx is not None:
-                dx[...] = part
-        for name, part in zip(names, parts[len(inputs) :], strict=True):
-            if ws.grads.get(name) is not None:
-                ws.grads[name][...] = part
+        Raises
+        ------
+        TypeError
+            If the layer is called in a form that no file holds.
+        """
+        if self.nodes and self._form is not None and not self._form.is_lasting:
+            raise TypeError(
+                f"layer '{self.name}' ({type(self).__name__}) is called with a dict or with options, which no file "
+                "holds: make them arguments of its constructor, or save the weights alone. "
+                f"Received: {self._form.arguments}"
+            )
+        config = super().get_config()
+        missing = {name: to_plain(value) for name, value in given(self).items() if name not in config}
+        return config | {name: value for name, value in missing.items() if _is_written_down(value)}
 
 
 class _Using(Layer):
@@ -309,97 +327,6 @@ class _Using(Layer):
         return self.function(self.own, inputs if isinstance(inputs, list) else [inputs])
 
 
-def _as_recorded(value):
-    return value if isinstance(value, Recorded) else Recorded(value)
-
-
-def _recorded(value, recorded):
-    """An attribute of a layer with recorded arrays in place of weights."""
-    if isinstance(value, Weight):
-        return recorded.get(value.name, value)
-    if type(value) in (list, tuple):
-        return type(value)(_recorded(part, recorded) for part in value)
-    if type(value) is dict:
-        return {key: _recorded(part, recorded) for key, part in value.items()}
-    return value
-
-
-class Variable(NDArrayOperatorsMixin):
-    """A number or an array that a metric keeps.
-
-    Parameters
-    ----------
-    value : array-like
-    """
-
-    def __init__(self, value: Any) -> None:
-        self.value: np.ndarray = np.array(value, np.float64)
-
-    shape = property(lambda self: self.value.shape)
-    dtype = property(lambda self: self.value.dtype)
-
-    def assign(self, value: Any) -> None:
-        """Set it."""
-        self.value = np.broadcast_to(np.asarray(value, np.float64), self.value.shape).copy()
-
-    def assign_add(self, value: Any) -> None:
-        """Add to it."""
-        self.assign(self.value + value)
-
-    def assign_sub(self, value: Any) -> None:
-        """Subtract from it."""
-        self.assign(self.value - value)
-
-    def numpy(self) -> np.ndarray:
-        """The array."""
-        return self.value
-
-    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        return np.asarray(self.value, *args, **kwargs)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return getattr(ufunc, method)(*(x.value if isinstance(x, Variable) else x for x in inputs), **kwargs)
-
-    def __float__(self) -> float:
-        return float(self.value)
-
-
-class Metric(metrics.Metric, metaclass=Translated):
-    """Base of metrics of one's own: minicnn's `Metric`, or Keras's with `add_weight`, `update_state` and `result`."""
-
-    core_class = metrics.Metric
-    on_device = False
-    variables: list[Variable] = []  # noqa: RUF012 (in the place of a property; every metric gets a list of its own)
-
-    def __init__(self, name: str | None = None, dtype: str | None = None, **options: Any) -> None:
-        self.variables = []
-        self._is_new = True  # a `reset_state` that is written for variables comes too early now
-        super().__init__(name, dtype, **options)
-        self._is_new = False
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "reset_states" in vars(cls) and "reset_state" not in vars(cls):  # its name in Keras 2
-            cls.reset_state = vars(cls)["reset_states"]
-        if "reset_state" in vars(cls):
-            own = vars(cls)["reset_state"]
-            cls.reset_state = lambda self: None if self._is_new else own(self)
-
-    def add_weight(self, *args: Any, **kwargs: Any) -> Variable:
-        """A variable that `reset_state` sets back to 0; arguments in the order of Keras 2 (name first) or 3."""
-        order = ("name", "shape", "initializer") if not args or isinstance(args[0], str) else ("shape", "initializer")
-        given = {**dict(zip(order, args, strict=False)), **kwargs}
-        shape, initializer = tuple(given.get("shape", ())), given.get("initializer") or "zeros"
-        variable = Variable(np.ones(shape) if initializer == "ones" else np.zeros(shape))
-        if initializer not in ("zeros", "ones"):
-            variable.assign(initializers.get(initializer)(shape))
-        self.variables.append(variable)
-        return variable
-
-    add_variable = add_weight
-
-    def reset_state(self) -> None:
-        """Forget all batches."""
-        super().reset_state()
-        for variable in self.variables:
-            variable.assign(0)
+def _is_written_down(value):
+    """Whether JSON holds it."""
+    return all(part is None or isinstance(part, bool | int | float | str) for part in leaves(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -42,27 +42,49 @@ class OfWeights:
     def __getitem__(self, key: Any) -> Any:
         return self._apply(operator.getitem, (self, key), {})
 
+    def assign(self, value: Any) -> NoReturn:
+        """Refused: a graph has no state but that of its layers."""
+        raise TypeError(
+            "a call that is made of layers is run once, for their graph, so that it assigns nothing: put the state "
+            f"{list(self._weights)} into a layer of its own, whose call computes with arrays and may assign. "
+            f"Received: assign({value!r})"
+        )
+
+    assign_add = assign_sub = assign
+
     def _apply(self, function, args, kwargs):
         """function(*args, **kwargs), of tensors among them if there are any, else of weights alone."""
         found = list(_parts((*args, *kwargs.values())))
         weights = {name: w for part in found if isinstance(part, OfWeights) for name, w in part._weights.items()}
-        tensors = list(dict.fromkeys(part for part in found if isinstance(part, Tensor)))
+        tensors = tensors_in(args, kwargs)
 
         def value(own, arrays=()):
             given = dict(zip(tensors, arrays, strict=True))
 
             def put(part):
-                if isinstance(part, list | tuple):
-                    return type(part)(map(put, part))
                 if isinstance(part, OfWeights):
                     return part._function(own)
                 return given[part] if isinstance(part, Tensor) else part
 
-            return function(*map(put, args), **{name: put(part) for name, part in kwargs.items()})
+            return with_parts(function, args, kwargs, put)
 
         if not tensors:
             return OfWeights(weights, value, self._using)
         return self._using(weights, value)(tensors if len(tensors) > 1 else tensors[0])
+
+
+def tensors_in(args: Any, kwargs: Any) -> list[Tensor]:
+    """The tensors of a model among arguments, and in lists of them, each once."""
+    return list(dict.fromkeys(part for part in _parts((*args, *kwargs.values())) if isinstance(part, Tensor)))
+
+
+def with_parts(function: Callable[..., Any], args: Any, kwargs: Any, put: Callable[[Any], Any]) -> Any:
+    """``function(*args, **kwargs)`` with ``put(part)`` in the place of each argument and of each in lists of them."""
+
+    def within(part):
+        return type(part)(map(within, part)) if isinstance(part, list | tuple) else put(part)
+
+    return function(*map(within, args), **{name: within(part) for name, part in kwargs.items()})
 
 
 def _parts(values):

@@ -39,5 +39,6 @@ def _set_shape(tensor, shape):
 
 
 Tensor.shape = property(lambda tensor: TensorShape(vars(tensor)["shape"]), _set_shape)  # type: ignore[assignment]
+Tensor.sparse = Tensor.ragged = False  # type: ignore[attr-defined]
 Tensor.get_shape = lambda tensor: tensor.shape  # type: ignore[attr-defined]
 Recorded.shape = property(lambda array: TensorShape(array.value.shape))

@@ -137,6 +137,10 @@ class ReLU(Elementwise):
         """Whether this is max(x, 0), which kernels can fuse."""
         return self.max_value is None and self.negative_slope == 0 and self.threshold == 0
 
+    @property
+    def only_ops(self) -> bool:
+        return self.is_plain
+
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         if self.is_plain:
             ws.ops.pointwise(ws.y, xs, "relu")
@@ -159,6 +163,7 @@ class ReLU(Elementwise):
 class Sigmoid(Elementwise):
     """1 / (1 + exp(-x)), computed as (1 + tanh(x / 2)) / 2, which cannot overflow."""
 
+    only_ops = True
     uses_input = False
     uses_output = True
 
@@ -182,6 +187,7 @@ class Softmax(Elementwise):
         Counted with the batch axis, which cannot be among them.
     """
 
+    only_ops = True
     uses_input = False
     uses_output = True
 

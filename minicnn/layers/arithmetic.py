@@ -13,6 +13,7 @@ from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Elementwise
 from minicnn.layers.base import Examples, Layer
+from minicnn.layers.elementary import Elementary
 from minicnn.layers.merge import Add, aligned, give
 from minicnn.layers.merging import Multiply, Subtract
 from minicnn.layers.rescaling import Rescaling
@@ -173,6 +174,18 @@ def _each(function):
     return lambda value: [function(v) for v in value] if isinstance(value, list) else function(value)
 
 
+def _minus(other):
+    """−other, of a tensor or a number; anything else as it is, to be refused."""
+    number = None if isinstance(other, Tensor) else _number(other)
+    return -other if isinstance(other, Tensor) or number is not None else other
+
+
+def _sided(function, tensor: Tensor, other: Any) -> Any:
+    """1 where tensor − other is positive, or not negative; else 0."""
+    difference = tensor.__sub__(other)
+    return difference if difference is NotImplemented else Elementary(function)(difference)
+
+
 def _power(tensor: Tensor, exponent: Any) -> Any:
     number = _number(exponent)
     return NotImplemented if number is None or isinstance(number, list) else Power(number)(tensor)
@@ -205,8 +218,10 @@ _OPERATORS = {
     "__iter__": _refuse("loop over it", "layers take whole batches"),
     "__len__": _refuse("length", "tensor.shape has the sizes that are known"),
     "__float__": _refuse("number in it", _OWN_LAYER),
-    "__getitem__": _refuse("part of it by index", "use Cropping2D, Reshape or a layer of your own"),
-    **{f"__{name}__": _refuse("comparison", _OWN_LAYER) for name in ("lt", "le", "gt", "ge")},
+    "__gt__": lambda tensor, other: _sided("positive", tensor, other),
+    "__ge__": lambda tensor, other: _sided("nonnegative", tensor, other),
+    "__lt__": lambda tensor, other: _sided("positive", -tensor, _minus(other)),
+    "__le__": lambda tensor, other: _sided("nonnegative", -tensor, _minus(other)),
 }
 for _name, _function in _OPERATORS.items():
     setattr(Tensor, _name, _function)

@@ -15,13 +15,13 @@ from minicnn.hints import InitializerLike, OpenShape, RegularizerLike
 from minicnn.layers import contract
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
-from minicnn.layers.rare_options import get_constraint, take_rare_options
+from minicnn.layers.rare_options import check_trainable, get_constraint, take_rare_options
 from minicnn.layers.shapes import declared_shape
 from minicnn.layers.standalone import Standalone
 from minicnn.parameters import Weight, first_value
 from minicnn.registry import Configurable, Registry, constructor_parameters, to_plain
 from minicnn.settings import floatx
-from minicnn.step import Shape, Shapes, Step
+from minicnn.step import Changes, Shape, Shapes, Step
 
 
 class Layer(Standalone, Step, Configurable):
@@ -70,12 +70,17 @@ class Layer(Standalone, Step, Configurable):
         if dtype not in (None, floatx()):
             raise ValueError(f"a model has one dtype, set with utils.set_floatx: {floatx()!r} now. Received: {dtype=}")
         self.name: str = unique_name(type(self).__name__) if name is None else str(name)
-        self.trainable: bool = bool(trainable)
+        self.trainable: bool = check_trainable(trainable)
         self.declared_input_shape: OpenShape | None = declared_shape(input_shape, input_dim, batch_input_shape)
         self.dtype: str | None = dtype
         self.nodes: list[Node] = []
         self._weights: dict[str, Weight] = {}
         self._built = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name[0] != "_" and vars(self).get(name, self) is not value:
+            Changes.count += 1
+        super().__setattr__(name, value)
 
     @property
     def built(self) -> bool:

@@ -25,6 +25,8 @@ _FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = 
     "floor": (np.floor, np.zeros_like, "Floor"),
     "hard_sigmoid_2": (lambda x: np.clip(0.2 * x + 0.5, 0, 1), lambda x: 0.2 * (np.abs(x) < 2.5), "HardSigmoid"),
     "log": (np.log, lambda x: 1 / x, "Log"),
+    "nonnegative": (lambda x: (x >= 0).astype(x.dtype), np.zeros_like, ""),
+    "positive": (lambda x: (x > 0).astype(x.dtype), np.zeros_like, ""),
     "round": (np.rint, np.zeros_like, "Round"),
     "sign": (np.sign, np.zeros_like, "Sign"),
     "sin": (np.sin, np.cos, "Sin"),
@@ -38,8 +40,10 @@ class Elementary(Elementwise):
 
     Parameters
     ----------
-    function : {"abs", "ceil", "cos", "floor", "hard_sigmoid_2", "log", "power", "round", "sign", "sin"}
-        "round" takes the even one of two nearest numbers; "hard_sigmoid_2" is Keras 2's hard_sigmoid.
+    function : {"abs", "ceil", "cos", "floor", "hard_sigmoid_2", "log", "nonnegative", "positive", "power", "round",
+        "sign", "sin"}
+        "positive" and "nonnegative" are 1 where x is, and 0 elsewhere: what comparisons become. "round" takes the even
+        one of two nearest numbers; "hard_sigmoid_2" is Keras 2's hard_sigmoid.
     exponent : float, default 1
         Of "power", x^exponent: 0.5 for the square root, -1 for 1 / x.
     """
@@ -64,12 +68,23 @@ class Elementary(Elementwise):
         np.multiply(dy, slope, out=ws.dxs[0])
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        if self.function in ("positive", "nonnegative"):
+            return self._sides_to_onnx(xs, graph)
         if self.function != "power":
             return graph.add(_FUNCTIONS[self.function][2], xs)
         return graph.add("Pow", [xs[0], graph.constant(np.float32(self.exponent))])
 
+    def _sides_to_onnx(self, xs, graph):
+        """max(sign(x), 0), and 1 − max(sign(−x), 0): all in one type, as ONNX's comparisons are not."""
+        if self.function == "positive":
+            return graph.add("Relu", [graph.add("Sign", xs)])
+        negative = graph.add("Relu", [graph.add("Sign", [graph.add("Neg", xs)])])
+        return graph.add("Sub", [graph.constant(np.float32(1)), negative])
+
     @classmethod
     def examples(cls) -> Examples:
+        yield cls("positive"), [(4, 3)]
+        yield cls("nonnegative"), [(4, 3)]
         yield cls("power", 2.0), [(4, 3)]
         yield cls("power", 3), [(4,)]
         yield cls("abs"), [(5,)]

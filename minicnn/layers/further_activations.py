@@ -30,6 +30,8 @@ class LeakyReLU(Elementwise):
     negative_slope : float, default 0.3
     """
 
+    only_ops = True
+
     def __init__(self, negative_slope: float = 0.3, **kwargs: Unpack[_LeakyOptions]) -> None:
         negative_slope = kwargs.pop("alpha", negative_slope)  # its name in Keras 2
         super().__init__(**kwargs)
@@ -49,6 +51,7 @@ class LeakyReLU(Elementwise):
 class Tanh(Elementwise):
     """The hyperbolic tangent."""
 
+    only_ops = True
     uses_input = False
     uses_output = True
 

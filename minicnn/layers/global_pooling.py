@@ -20,6 +20,7 @@ __all__ = ["GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "Glob
 class _GlobalPooling2D(Layer):
     """What the global poolings have in common."""
 
+    only_ops = True
     uses_input = False
     onnx_name: str
 

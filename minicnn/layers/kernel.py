@@ -60,6 +60,8 @@ class WithKernel(Layer):
 class KernelLayer(WithKernel):
     """Base of those that plans merge with what follows: a subclass writes `build`, and `fused` with the formula."""
 
+    only_ops = True
+
     def fused(self) -> Fused:
         """The step that stands for this layer, with nothing merged into it yet."""
         raise NotImplementedError
@@ -86,6 +88,7 @@ class Fused(Step):
     relu : ReLU or None
     """
 
+    only_ops = True
     layer: KernelLayer
     norm: BatchNormalization | None = None
     relu: activations.ReLU | None = None
@@ -118,12 +121,7 @@ class Fused(Step):
         kernel, bias = ws.params["kernel"], ws.params.get("bias")
         if self.norm is None:
             return kernel, bias
-        folded_kernel, folded_bias = ws.buffers["kernel"], ws.buffers["bias"]  # (…, F), (F,)
-        scale = 1 / np.sqrt(ws.params["moving_variance"] + self.norm.epsilon)  # (F,)
-        if self.norm.scale:
-            scale *= ws.params["gamma"]
-        np.multiply(kernel, scale, out=folded_kernel)
-        folded_bias[...] = ((0 if bias is None else bias) - ws.params["moving_mean"]) * scale
-        if self.norm.center:
-            folded_bias += ws.params["beta"]
-        return folded_kernel, folded_bias
+        folded = ws.buffers["kernel"], ws.buffers["bias"]  # (…, F), (F,)
+        names = "gamma", "beta", "moving_mean", "moving_variance"
+        ws.ops.fold_normalization(kernel, bias, *map(ws.params.get, names), self.norm.epsilon, *folded)
+        return folded

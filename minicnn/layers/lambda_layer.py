@@ -136,10 +136,16 @@ class Lambda(Layer):
         shapes = tuple(tuple(shape)[1:] for shape in (input_shape if several else [input_shape]))
         return (input_shape[0][0] if several else input_shape[0], *shape_behind(self.build, shapes))
 
-    def get_config(self) -> NoReturn:
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, with the function itself: for copies in memory; see `refuse_files`."""
+        own = {"function": self.function, "output_shape": self.output_shape, "arguments": self.arguments}
+        return {name: value for name, value in own.items() if value} | {"name": self.name, "trainable": self.trainable}
+
+    def refuse_files(self) -> NoReturn:
+        """Raise the error for a file that should hold the function."""
         raise TypeError(
-            f"layer '{self.name}' (Lambda) holds code, which no file holds: save the weights alone, or write the "
-            f"function as a layer of your own. Received: function={self.function!r}"
+            f"layer '{self.name}' ({type(self).__name__}) holds code, which no file holds: save the weights alone, or "
+            f"write the function as a layer of your own. Received: function={self.function!r}"
         )
 
     def __repr__(self) -> str:

@@ -77,6 +77,8 @@ class Merge(Layer):
 class Add(Merge):
     """The sum of two or more inputs (shortcuts: He, Zhang, Ren, Sun, 2015)."""
 
+    only_ops = True
+
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         ws.ops.pointwise(ws.y, aligned(xs, ws.y.ndim), "add")
 
@@ -97,6 +99,7 @@ class Concatenate(Layer):
         Counted with the batch axis, which is 0 and cannot be chosen.
     """
 
+    only_ops = True
     uses_input = False
     input_count: int | None = None
 

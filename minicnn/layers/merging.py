@@ -38,6 +38,7 @@ __all__ = [
 class Multiply(Merge):
     """The product of the inputs, number by number."""
 
+    only_ops = True
     uses_input = True
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
@@ -58,6 +59,7 @@ class Multiply(Merge):
 class Subtract(Merge):
     """The first input minus the second."""
 
+    only_ops = True
     input_count: int | None = 2
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
@@ -74,6 +76,8 @@ class Subtract(Merge):
 class Average(Merge):
     """The mean of the inputs, number by number."""
 
+    only_ops = True
+
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         ws.ops.pointwise(ws.y, aligned(xs, ws.y.ndim), "average")
 
@@ -88,6 +92,7 @@ class Average(Merge):
 class _Extremum(Merge):
     """The largest or smallest of the inputs; the gradient goes to the first input that holds it."""
 
+    only_ops = True
     uses_input = True
     uses_output = True
     function: str

@@ -59,6 +59,8 @@ class BatchNormalization(Layer):
     With ``trainable = False`` the layer uses the moving averages in training too, as in Keras.
     """
 
+    only_ops = True
+
     rare_options: tuple[str, ...] = (*Layer.rare_options, *SCALE_AND_SHIFT)
     axis_is_of_channels = True
 
@@ -137,6 +139,7 @@ class FusedNormalization(Step):
     relu : ReLU or None
     """
 
+    only_ops = True
     layer: BatchNormalization
     added: Add | None = None
     relu: ReLU | None = None

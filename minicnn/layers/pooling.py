@@ -22,6 +22,7 @@ __all__ = ["AveragePooling2D", "AvgPool2D", "MaxPool2D", "MaxPooling2D"]
 class _Pooling2D(Layer):
     """What max and average pooling have in common."""
 
+    only_ops = True
     uses_input = False
     onnx_name: str
     max_taps: int | None = None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from minicnn import regularizers
 from minicnn.registry import is_config
 
@@ -40,3 +42,10 @@ def get_constraint(value: Any) -> Any:
             raise TypeError(f"a constraint is a function of a weight, or a name such as 'non_neg'. Received: {value!r}")
         return value
     return import_module("minicnn.constraints").get(value)
+
+
+def check_trainable(trainable: object) -> bool:
+    """`trainable`, if it is True or False; ValueError otherwise."""
+    if not isinstance(trainable, bool | np.bool_):
+        raise ValueError(f"`trainable` is True or False. Received: trainable={trainable!r}")
+    return bool(trainable)

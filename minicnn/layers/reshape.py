@@ -13,7 +13,7 @@ from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples
 from minicnn.layers.flatten import View
-from minicnn.layers.open_sizes import has_open
+from minicnn.layers.open_sizes import StandIn, has_open
 from minicnn.step import Shape, Shapes
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class Reshape(View):
             )
 
     def build(self, input_shapes: Shapes) -> Shape:
+        known_in = math.prod(n for n in input_shapes[0] if not isinstance(n, StandIn))
+        is_open = any(isinstance(n, StandIn) for n in input_shapes[0])
+        if is_open and -1 not in self.target_shape and math.prod(self.target_shape) % known_in == 0:
+            return self.target_shape  # data of another size is refused when it comes
         size, known = math.prod(input_shapes[0]), math.prod(n for n in self.target_shape if n > 0)
         shape = tuple(size // known if n == -1 else n for n in self.target_shape)
         if math.prod(shape) != size:

@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_choice, check_number
-from minicnn.hints import Shape
 from minicnn.losses.crossentropy import EPSILON
 from minicnn.losses.reductions import spread
 from minicnn.metrics.base import Metric, register
@@ -19,8 +18,8 @@ class FBetaScore(Metric):
     Parameters
     ----------
     average : {'micro', 'macro', 'weighted', None}
-        Over all elements at once; the mean of the classes; their mean by how often they occur; not at all, which no
-        model can be compiled with.
+        Over all elements at once; the mean of the classes; their mean by how often they occur; not at all: an array
+        (C,), also in the logs and the history of a model.
     beta : float above 0, default 1
         How many times recall counts.
     threshold : float, above 0 and up to 1, optional
@@ -48,14 +47,6 @@ class FBetaScore(Metric):
 
     def reset_state(self) -> None:
         self._hits = self._predicted = self._actual = 0.0
-
-    def check(self, output_shape: Shape, target_shape: Shape) -> None:
-        """As `Metric.check`; a model's history takes one number only."""
-        if self.average is None:
-            raise ValueError(
-                f"metric '{self.name}' has one value for each class, and a history takes numbers: compile with "
-                f"{type(self).__name__}(average='macro'), 'micro' or 'weighted'. Received: average=None"
-            )
 
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """As `Metric.update_state`; targets and outputs are (N, C)."""

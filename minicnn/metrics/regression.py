@@ -122,7 +122,7 @@ class R2Score(Metric):
     Parameters
     ----------
     class_aggregation : {'uniform_average', 'variance_weighted_average', None}
-        How the scores of several outputs become one; None: not at all, which no model can be compiled with.
+        How the scores of several outputs become one; None: not at all, an array (D,).
     num_regressors : int, default 0
         If not 0, the score is adjusted for so many independent variables (Theil, 1961).
     name, dtype : str, optional

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.hints import Shape
 from minicnn.losses.reductions import spread
 from minicnn.metrics.base import Metric, register
 
@@ -109,15 +108,6 @@ class Counts(Metric):
     def true_negatives(self) -> np.ndarray:
         """Other outputs whose target is 0."""
         return self._all_negatives - self.false_positives
-
-    def check(self, output_shape: Shape, target_shape: Shape) -> None:
-        """As `Metric.check`; a model's history takes one number only."""
-        if self.has_several_results:
-            raise ValueError(
-                f"metric '{self.name}' has a value for each of {len(self.thresholds)} thresholds, and a history takes "
-                "numbers: compile with one of them, or call update_state and result yourself. "
-                f"Received: thresholds={self.thresholds}"
-            )
 
     @property
     def has_several_results(self) -> bool:

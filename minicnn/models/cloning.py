@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from minicnn.graph import Tensor
-from minicnn.layers import Input, Layer
+from minicnn.layers import Input, Lambda, Layer
 from minicnn.models import config as configs
 from minicnn.models.files import model_from_config
 from minicnn.models.forms import Tensors, layers_within
@@ -63,13 +63,17 @@ def is_written(layer: Layer) -> bool:
 def _classes(model):
     """Class name → class: a user's classes need not be registered to be cloned."""
     layers = [layer for layer in [model, *layers_within(model)] if not is_written(layer)]
-    return {configs.class_name_of(layer): type(layer) for layer in layers if not is_of_package(type(layer))}
+    own = [layer for layer in layers if not is_of_package(type(layer))]
+    return {"Lambda": Lambda} | {configs.class_name_of(layer): type(layer) for layer in own}
 
 
 def _equal_layer(layer):
     if isinstance(layer, Network):
         return clone_model(layer)
-    return type(layer).from_config(layer.get_config())
+    kind = {"Lambda": Lambda}.get(
+        type(layer).__name__, type(layer)
+    )  # Keras's refuses configs, which come from anywhere
+    return kind.from_config(layer.get_config())
 
 
 def _called(layer, inputs, **training):

@@ -20,7 +20,8 @@ from minicnn.checks import is_integer
 from minicnn.errors import unknown_name
 from minicnn.graph import Graph
 from minicnn.layers import InputLayer
-from minicnn.nested import is_plain, leaves, mapped
+from minicnn.models.forms import layers_within
+from minicnn.nested import mapped
 from minicnn.own_parts import config_of
 from minicnn.registry import constructor_parameters, to_plain
 from minicnn.saving.keras.config import model_from_keras
@@ -111,6 +112,20 @@ def model_config(model: Network, whole: bool = True) -> dict[str, Any]:
         _is_whole.reset(token)
 
 
+def written_config(model: Network) -> dict[str, Any]:
+    """`model_config` for a file.
+
+    Raises
+    ------
+    TypeError
+        If a layer holds code, which no file holds.
+    """
+    for layer in layers_within(model):
+        if layer.holds_code:
+            layer.refuse_files()
+    return model_config(model)
+
+
 def dtype_of(model: Network) -> str:
     """The dtype of a model's weights."""
     weights = model.weights
@@ -143,7 +158,7 @@ def graph_config(graph: Graph, structures: Sequence[Any]) -> dict[str, Any]:
     for nodes in calls.values():
         entries.append(layer_config(nodes[0].layer))
         entries[-1]["inbound_nodes"] = [_call_config(node, histories) for node in nodes]
-    inputs, outputs = (mapped(histories.get, leaves(s) if is_plain(s) else s) for s in structures)
+    inputs, outputs = (mapped(histories.get, s if isinstance(s, list | tuple | dict) else [s]) for s in structures)
     return {"layers": entries, "input_layers": inputs, "output_layers": outputs}
 
 
@@ -366,7 +381,7 @@ def _end_of_graph(made, histories, depth=0):
     if isinstance(histories, dict):
         return {name: _end_of_graph(made, part, depth + 1) for name, part in histories.items()}
     if isinstance(histories, list | tuple) and not (histories and isinstance(histories[0], str)):
-        return [_end_of_graph(made, part, depth + 1) for part in histories]
+        return type(histories)(_end_of_graph(made, part, depth + 1) for part in histories)
     return _tensor(made, _check_history(histories))
 
 

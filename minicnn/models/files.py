@@ -19,9 +19,10 @@ from minicnn.callbacks import History
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError, NonFiniteError
 from minicnn.models import config as configs
-from minicnn.models.config import model_config
+from minicnn.models.config import model_config, written_config
 from minicnn.models.forms import layers_within
 from minicnn.models.network import Network
+from minicnn.models.pictures import describe_pictures, put_pictures
 from minicnn.parameters import weights_from_file
 from minicnn.registry import custom_object_scope, to_plain
 from minicnn.saving.files import check_arrays, named_in_errors, read_json
@@ -47,11 +48,13 @@ def take(model: Model) -> Snapshot:
     NonFiniteError
         If a weight holds NaN or infinite values.
     """
-    weights, config = _finite_weights(model), model_config(model)
+    weights, config = _finite_weights(model), written_config(model)
     history = None if model.history is None else model.history.get_state()
     for values in [] if history is None else history["history"].values():  # many small arrays would fill the header
         values[:] = [value.item() if isinstance(value, np.generic) else value for value in values]
     training = {"seed": model.seed, "epochs_trained": model.epochs_trained, "history": history}
+    if pictures := describe_pictures(model):
+        training["pictures"] = pictures
     if model.compiled is None:
         return Snapshot(weights, config, training=training)
     training |= {"calls": model.engine.calls, "trainable": [layer.trainable for layer in layers_within(model)]}
@@ -352,4 +355,6 @@ def load_model(
         if file.training.get("history") is not None:
             model.history = History()
             model.history.set_state(file.training["history"])
+        if "pictures" in file.training:
+            put_pictures(model, file.training["pictures"])
     return model

@@ -24,6 +24,7 @@ class InForm(Layer):
 
     _structures: tuple[Tensors, Tensors] | None = None  # None: one input, one output
     _warned_of_form = False
+    _is_in_order = False  # while a call goes on, whose inputs are in order already
 
     def _graph_of(self, inputs: Tensors, outputs: Tensors) -> Graph:
         """The graph between tensors in any form, which is kept."""
@@ -74,6 +75,7 @@ class InForm(Layer):
             missing = sorted(structure.keys() - inputs.keys())
             order = [inputs.get(name) for name in names]
         else:
+            self._refuse_unordered(structure, inputs)
             if isinstance(inputs, dict) and isinstance(structure, dict):  # a table may have further columns
                 inputs = {key: value for key, value in inputs.items() if key in structure}
             order = matched(structure, inputs, f"the input of model '{self.name}'")
@@ -82,6 +84,15 @@ class InForm(Layer):
         if missing:
             raise ValueError(f"model '{self.name}' needs inputs named {missing}. Received: {sorted(map(str, inputs))}")
         return order
+
+    def _refuse_unordered(self, structure, given):
+        """Raise `ValueError` for a list in the place of a dict whose keys are not sorted: which is which is a guess."""
+        is_list = isinstance(structure, dict) and isinstance(given, list | tuple) and not self._is_in_order
+        if is_list and list(structure) != sorted(structure):
+            raise ValueError(
+                f"model '{self.name}' takes its inputs in a dict, {form(structure)}: of a list it would not be known "
+                f"which is which. Received: {form(given)}"
+            )
 
     def _warn_of_form(self, structure, given):
         """Warn, once for a model, of inputs that are taken though they have another form, as Keras does."""
@@ -97,10 +108,11 @@ class InForm(Layer):
         """Call on tensors or arrays in the form of the model's inputs; returns its outputs in theirs."""
         inputs = self.inputs_in_order(inputs)
         before, self._warned_of_form = self._warned_of_form, True  # what is in order now is a list
+        self._is_in_order = True
         try:
             outputs = super().__call__(inputs, training)
         finally:
-            self._warned_of_form = before
+            self._warned_of_form, self._is_in_order = before, False
         if not any(isinstance(output, Tensor) for output in (outputs if isinstance(outputs, list) else [outputs])):
             return outputs  # arrays, in form already
         return self.outputs_in_form(outputs if isinstance(outputs, list) else [outputs])

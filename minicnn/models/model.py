@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.callbacks import CallbackList, History, backups, listed, progress
+from minicnn.callbacks import CallbackList, History, backups, in_line, listed, progress
 from minicnn.console import say
 from minicnn.keywords import suggests_keywords
 from minicnn.layers.names import unique_name
 from minicnn.models import files
-from minicnn.models.config import model_config
+from minicnn.models.config import written_config
 from minicnn.models.forms import Tensors
 from minicnn.models.network import one_or_list
 from minicnn.models.subclassing import Written
@@ -201,7 +201,7 @@ class Model(Written):
         with compute_threads(self.engine.backend):
             logs = evaluation.evaluate_source(self, source, callback_list)
         if verbose:
-            say(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()))
+            say(in_line(logs))
         return logs if return_dict else one_or_list(list(logs.values()))
 
     @suggests_keywords
@@ -314,7 +314,7 @@ class Model(Written):
         **kwargs
             For `json.dumps`, e.g. ``indent=2``.
         """
-        return write_json(model_config(self), **kwargs)
+        return write_json(written_config(self), **kwargs)
 
     @staticmethod
     def from_json(json_string: str | bytes, custom_objects: Mapping[str, type] | None = None) -> Model:

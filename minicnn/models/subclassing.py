@@ -14,7 +14,8 @@ from minicnn.layers.added_loss import with_losses
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
-from minicnn.models.compilable import CompilableNetwork
+from minicnn.models.input_gradients import Differentiable
+from minicnn.models.pictures import OfPictures
 from minicnn.nested import leaves, mapped
 from minicnn.training import compiled
 from minicnn.training.streams import first_batch, sample_shape_of
@@ -44,7 +45,7 @@ class AsRun:
         return other == self.truth
 
 
-class Written(CompilableNetwork):
+class Written(OfPictures, Differentiable):
     """A model that may be a subclass with ``call(self, inputs, training=None)``, which composes layers.
 
     The layers are made in the constructor. The graph comes from one run of `call`, when the model is first built,

@@ -6,6 +6,7 @@ from minicnn.hints import FilePath
 from minicnn.layers.open_sizes import has_open
 from minicnn.models import Model
 from minicnn.onnx.package import import_package
+from minicnn.onnx.properties import properties_of
 from minicnn.onnx.writer import GraphWriter, Value
 from minicnn.plan.program import lower
 from minicnn.saving.files import checked_path, replacing
@@ -43,7 +44,8 @@ def export_onnx(model: Model, path: FilePath) -> None:
     -----
     Operators of opset 17. Inputs and outputs are what `predict` takes and returns, float32 (a float64 model's numbers
     are rounded): images are (N, H, W, C), the batch axis N is free, and so are sizes that are None. Inputs are called
-    like the model's input layers, outputs like the layers that give them (`Model.output_names`).
+    like the model's input layers, outputs like the layers that give them (`Model.output_names`). The model's
+    `class_names` and `preprocessing` are properties of the file (metadata_props), as JSON.
     """
     if not isinstance(model, Model):
         raise TypeError(f"export_onnx takes a model. Received: {model!r}")
@@ -57,6 +59,7 @@ def export_onnx(model: Model, path: FilePath) -> None:
         ir_version=IR_VERSION,
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
     )
+    onnx.helper.set_model_props(proto, properties_of(model))
     with replacing(path) as temporary:
         temporary.write_bytes(proto.SerializeToString())
 

@@ -16,6 +16,7 @@ from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, OPE
 from minicnn.onnx.folding import fold
 from minicnn.onnx.naming import layer_name
 from minicnn.onnx.open_sizes import import_for_all_sizes
+from minicnn.onnx.properties import put_properties
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph
 from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, same_order, transposition
 from minicnn.parameters import weights_from_file
@@ -63,7 +64,9 @@ def import_onnx(path: FilePath) -> Model:
     """
     with named_in_errors(path):
         graph = read_graph(path)
-        return import_for_all_sizes(graph, _made) if graph.open_sizes else _made(graph)
+        model = import_for_all_sizes(graph, _made) if graph.open_sizes else _made(graph)
+        put_properties(model, graph.properties)
+    return model
 
 
 def _made(graph):

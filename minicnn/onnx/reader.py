@@ -117,6 +117,8 @@ class FileGraph:
     nodes : list of FileNode
     open_sizes : tuple of str
         The names of the open sizes.
+    properties : dict
+        Name → text, of whoever wrote the file.
     """
 
     name: str
@@ -127,6 +129,7 @@ class FileGraph:
     constants: dict[str, np.ndarray]
     nodes: list[FileNode]
     open_sizes: tuple[str, ...] = ()
+    properties: dict[str, str] = field(default_factory=dict)
 
     def count_numbers(self) -> int:
         """How many numbers all arrays of the file hold."""
@@ -171,7 +174,8 @@ def read_graph(path: FilePath) -> FileGraph:
     outputs = [value.name for value in graph.output]
     nodes = _in_order(nodes, {*constants, *inputs}, outputs)
     unknown = dict.fromkeys(n for shape in inputs.values() for n in shape if isinstance(n, str))
-    return FileGraph(graph.name, opset, inputs, outputs, batch_sizes.pop(), constants, nodes, tuple(unknown))
+    known = graph.name, opset, inputs, outputs, batch_sizes.pop(), constants, nodes, tuple(unknown)
+    return FileGraph(*known, {entry.key: entry.value for entry in model.metadata_props})
 
 
 def to_array(tensor: TensorProto) -> np.ndarray:

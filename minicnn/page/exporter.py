@@ -63,13 +63,13 @@ def export_html(
     path : str or path
         Ends in ".html" or ".htm". Replaced if it exists, once the new file is whole.
     class_names : sequence of str, optional
-        One for each number that the (first) output has. Default: 0, 1, 2, …
+        One for each number that the (first) output has. Default: `Model.class_names`, or 0, 1, 2, …
     examples : array (N, …), optional
         At most 24 images to begin with, as the model takes them, in any real dtype. Default: none; the page begins with
         a 2 that it draws itself.
     value_range : (float, float), optional
-        The numbers that the model knows black and white by. Default: (0, 255) if its first layer is a `Rescaling` with
-        factors below 1/10, else (0, 1).
+        The numbers that the model knows black and white by. Default: those of `Model.preprocessing`, where it is set;
+        (0, 255) if the first layer is a `Rescaling` with factors below 1/10; else (0, 1).
     title : str, optional
         Default: the model's name.
 
@@ -102,6 +102,8 @@ def export_html(
     network["title"] = str(model.name if title is None else title)
     network["range"] = _checked_range(model, value_range)
     network["classNames"] = _checked_names(model, class_names)
+    if model.preprocessing is not None:
+        network["preprocessing"] = model.preprocessing.get_config()
     network["examples"] = [] if examples is None else _pixels(network, model, examples)
     text = page(network, numbers.base64())
     with replacing(path) as temporary:
@@ -149,6 +151,8 @@ def _hash(text):
 
 def _checked_range(model, value_range):
     """[number of black, of white]."""
+    if value_range is None and model.preprocessing is not None:
+        return [0.0, PIXELS * model.preprocessing.rescale]
     if value_range is None:
         steps = [place.step for place in lower(model.graph).places]
         first = next((step for step in steps if not (step.is_view or step.only_in_training)), None)
@@ -171,6 +175,8 @@ def _checked_range(model, value_range):
 def _checked_names(model, class_names):
     """A name for each number of the first output."""
     shape = model.outputs[0].shape[1:]
+    if class_names is None and len(shape) == 1 and len(model.class_names or ()) == shape[0]:
+        return list(model.class_names)
     if class_names is None:
         return [str(n) for n in range(shape[0])] if len(shape) == 1 else []
     if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):

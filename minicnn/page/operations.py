@@ -159,6 +159,14 @@ def _cropping(step, shapes, numbers):
     return {"op": "place", "top": -top, "left": -left}
 
 
+@_of(layers.GetItem)
+def _part(step, shapes, numbers):
+    places = np.arange(np.prod(shapes[0])).reshape(1, *shapes[0])[step.index][0]  # of x, where each number of y is
+    corner = int(places.flat[0])
+    steps = [int(np.take(places, min(1, n - 1), axis).flat[0]) - corner for axis, n in enumerate(places.shape)]
+    return {"op": "part", "corner": corner, "steps": steps}
+
+
 @_of(layers.Concatenate)
 def _concatenate(step, shapes, numbers):
     return {"op": "concatenate", "axis": step.axis % (len(shapes[0]) + 1) - 1}

@@ -18,7 +18,8 @@ from minicnn.plan.arena import Slot, pack
 from minicnn.plan.fusion import fuse, simplify
 from minicnn.plan.program import Place, lower
 from minicnn.plan.wiring import Wires, Wiring
-from minicnn.step import Workspace
+from minicnn.plan.works import works_of
+from minicnn.step import Changes, Workspace
 
 
 class Plan:
@@ -142,6 +143,7 @@ class BoundPlan:
         steps = [self._bind(wires) for wires in wiring.places]
         self.forward_steps: list[BoundStep] = [step for step in steps if not step.place.step.is_view]
         self.backward_steps: list[BoundStep] = [step for step in reversed(steps) if step.ws.dy is not None]
+        self._changes = None  # of layers' attributes, see `Changes`, when the works were made
 
     def forward(self, iteration: int = 0) -> None:
         """Compute the outputs from the inputs.
@@ -152,9 +154,11 @@ class BoundPlan:
             The number of the weights' current update: random numbers depend on it, those of `backward` too. On a GPU
             it may be a number that lies there.
         """
-        for place, ws, _ in self.forward_steps:
+        if self._changes != Changes.count:
+            self._changes, (self._forward, self._backward) = Changes.count, works_of(self, self.plan.backend)
+        for ws, work in self._forward:
             ws.iteration = iteration
-            place.step.forward(ws.xs, ws)
+            work()
 
     def backward(self) -> None:
         """Compute all gradients from the gradients of the heads, after `forward`."""
@@ -163,23 +167,12 @@ class BoundPlan:
             gradient.fill(0)
         for total, own in self._head_additions:
             add(total, (total, own), "add")
-        for place, ws, additions in self.backward_steps:
-            place.step.backward(ws.dy, ws)
-            for total, own in additions:
-                add(total, (total, own), "add")
+        for work in self._backward:
+            work()
 
     def penalty(self) -> float | np.ndarray:
         """What the steps add to the loss, after `forward`."""
         return sum(place.step.penalty(ws) for place, ws, _ in self.forward_steps if place.step.has_penalty)
-
-    def first_non_finite(self) -> str | None:
-        """Name of the first layer whose output is not finite; None if all are. Runs all steps again."""
-        isfinite = self.plan.backend.xp.isfinite
-        for place, ws, _ in self.forward_steps:
-            place.step.forward(ws.xs, ws)
-            if not isfinite(ws.y).all():
-                return place.layer_name
-        return None
 
     def _arrays(self, slots: Iterable[Slot | None]) -> list:
         return [None if slot is None else slot.of(self.plan.memory, self.count) for slot in slots]

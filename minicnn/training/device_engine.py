@@ -16,11 +16,12 @@ import numpy as np
 
 from minicnn.backends.base import Backend
 from minicnn.errors import DeviceMemoryError, NonFiniteError
+from minicnn.plan.non_finite import explain_non_finite
 from minicnn.plan.plan import BoundPlan
 from minicnn.training.batches import Batch
 from minicnn.training.device_data import BatchForGraph, DeviceBatch, DeviceData, device_dtype, first_samples
 from minicnn.training.device_totals import DeviceTotals
-from minicnn.training.engine import Engine, explain_non_finite
+from minicnn.training.engine import Engine
 from minicnn.training.sources import ArraySource, Source
 from minicnn.training.totals import Losses
 

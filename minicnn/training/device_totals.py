@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.training.totals import Losses, Totals
-from minicnn.training.weighting import is_own_mean, update
+from minicnn.training.weighting import is_own_mean, update, value_in_logs
 
 if TYPE_CHECKING:
     from minicnn.training.device_engine import DeviceEngine
@@ -130,6 +130,6 @@ class DeviceTotals(Totals):
         logs |= {name: float(part) for (_, name), part in zip(self._names, parts, strict=True)}
         sums = zip(self._metrics, self._own, values[self._first_metric :], self._counts, strict=True)
         return logs | {
-            label: float(total / max(count, 1)) if own else float(metric.result())
+            label: float(total / max(count, 1)) if own else value_in_logs(metric)
             for (label, _, metric), own, total, count in sums
         }

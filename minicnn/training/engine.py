@@ -15,7 +15,9 @@ from minicnn.errors import NonFiniteError
 from minicnn.layers.open_sizes import sized
 from minicnn.optimizers import Optimizer
 from minicnn.parameters import BorrowedWeights, ParameterStore, Weight, layout
+from minicnn.plan.non_finite import explain_non_finite
 from minicnn.plan.plan import BoundPlan, Plan
+from minicnn.step import Changes
 from minicnn.training.batches import Batch
 from minicnn.training.sources import Source
 from minicnn.training.totals import Losses, Totals
@@ -79,6 +81,7 @@ class Engine:
         self._plans = {}
         self._segment_lists = {}  # which weights are trainable → their parts of theta; one list object for each
         self.calls: int = 0
+        self._changes = None  # of layers' attributes, when the weights were looked for
         self._layout = None  # shapes of the weights that `optimizer_state` belongs to
 
     def take_over(self, previous: Engine | None) -> None:
@@ -126,14 +129,15 @@ class Engine:
             Whether the weights must lie in a store of this engine: then they are taken over. Otherwise they stay where
             they are, so that using a model does not disturb the training of another one that shares layers.
         """
-        weights = self.model.weights
-        needs_own = trains or not BorrowedWeights.can_borrow(weights, self.backend)
-        usable = self.store is not None and self.store.holds(weights, self.backend)
-        if not usable or (needs_own and not isinstance(self.store, ParameterStore)):
+        if self._changes != Changes.count:  # else they are what they were
+            self._changes, self._weights = Changes.count, self.model.weights
+            self._trainable = tuple(w.trainable for w in self._weights)
+        weights, has_own = self._weights, isinstance(self.store, ParameterStore)
+        if self.store is None or not self.store.holds(weights, self.backend) or (trains and not has_own):
             self._plans.clear()
             self._segment_lists.clear()
-            self.store = self._take_over_weights(weights) if needs_own else BorrowedWeights(weights, self.backend)
-        self._trainable = tuple(w.trainable for w in weights)
+            borrows = not trains and BorrowedWeights.can_borrow(weights, self.backend)
+            self.store = BorrowedWeights(weights, self.backend) if borrows else self._take_over_weights(weights)
         if isinstance(self.store, ParameterStore):
             self._segments = self._segment_lists.setdefault(self._trainable, self.store.trainable_segments())
 
@@ -298,19 +302,3 @@ class Engine:
             self.gradients(bound)
             self.store.sigma[...] = sigma
             return {w: self.backend.to_host(g) for w, g in self.store.gradients.items()}
-
-
-def explain_non_finite(loss: float, bound: BoundPlan, epoch: int, batch: int) -> str:
-    """The message for a loss that is NaN or infinite: where it comes from."""
-    xp = bound.plan.backend.xp
-    if not all(xp.isfinite(x).all() for x in bound.inputs):
-        cause = "the batch's input data holds NaN or infinite values; clean the data"
-    else:
-        state = bound.plan.store.sigma.copy()
-        layer = bound.first_non_finite()
-        bound.plan.store.sigma[...] = state
-        where = (
-            f"the first layer whose output is not finite is '{layer}'" if layer else "all layers' outputs are finite"
-        )
-        cause = f"{where}; try a smaller learning rate, scaled inputs, or clipnorm=1.0 in the optimizer"
-    return f"the loss became {loss} in epoch {epoch + 1}, batch {batch + 1}: {cause}"

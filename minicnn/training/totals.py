@@ -74,7 +74,7 @@ class Totals:
         """Name → average so far."""
         logs = {"loss": float(self._loss / self._samples)}
         logs |= {n: float(p / self._samples) for (_, n), p in zip(self._names, self._parts, strict=True)}
-        return logs | {label: float(metric.result()) for label, _, metric in self._metrics}
+        return logs | {label: weighting.value_in_logs(metric) for label, _, metric in self._metrics}
 
     def get_state(self) -> dict[str, Any]:
         """What a checkpoint in the middle of an epoch keeps; `set_state` takes it."""

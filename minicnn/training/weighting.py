@@ -79,6 +79,12 @@ def update(metric: Metric | Weighted, target: np.ndarray, output: np.ndarray, we
     metric.update_state(target, output, weight)
 
 
+def value_in_logs(metric: Metric | Weighted) -> float | np.ndarray:
+    """A metric's result: a float, or an array of one for each class."""
+    value = metric.result()
+    return np.array(value) if np.ndim(value) else float(value)
+
+
 def is_own_mean(metric: Metric | Weighted) -> bool:
     """Whether a metric is an unweighted mean of the library's, whose sum can add up on a device."""
     cls = type(metric)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import is_integer, is_real
+from minicnn.errors import unknown_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -197,3 +198,12 @@ def text_width(text: str, font: dict[str, Any]) -> float:
     from matplotlib.textpath import TextPath
 
     return TextPath((0, 0), text, prop=FontProperties(**font)).get_extents().width / 72 if text.strip() else 0.0
+
+
+def check_colour_map(name: object) -> None:
+    """Raise `ValueError` unless it is the name of one of matplotlib's colour maps."""
+    figure_class()
+    from matplotlib import colormaps
+
+    if not isinstance(name, str) or name not in colormaps:
+        raise unknown_name("colour map of matplotlib", str(name), list(colormaps))

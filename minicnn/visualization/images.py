@@ -20,6 +20,7 @@ from minicnn.visualization.figures import (
     as_one_image,
     as_pixels,
     as_text,
+    check_colour_map,
     checked_names,
     class_label,
     new_figure,
@@ -34,8 +35,11 @@ TITLE_LETTERS = 21  # as many fit above an image
 TITLE_INCHES = 0.18  # for each line of an image's title
 NAME_LETTERS = 26  # of a class beside its bar
 BAR_INCHES = 0.28
+SCALE_INCHES = 0.8  # for a colour bar
+PAGE = 100  # images that are drawn at once
 OTHERS = "#B0B0B0"
 TOLERANCE = 1e-5  # probabilities may be so much below 0 or above 1, by rounding
+SUM_TOLERANCE = 1e-3  # and so far from 1 together; sigmoids, which stand for themselves, are further
 
 
 def show_images(
@@ -45,8 +49,10 @@ def show_images(
     predictions: ArrayLike | None = None,
     titles: Names | None = None,
     columns: int = 5,
+    page: int = 1,
+    cmap: str | None = None,
 ) -> Figure:
-    """A grid of images, each with its class or a title above it.
+    """A grid of images, each with its class or a title above it; a large gallery page by page.
 
     Parameters
     ----------
@@ -63,6 +69,12 @@ def show_images(
     titles : sequence of str, optional
         One for each image, instead of the classes.
     columns : int, default 5
+    page : int, default 1
+        Of more than 100 images, which hundred is drawn; the title says how many pages there are.
+    cmap : str, optional
+        One of matplotlib's colour maps, such as "PuOr_r", for grids of numbers (N, H, W) that are compared: all have
+        the same colours, from the lowest to the highest value of all, around 0 where there are negative ones, and a
+        colour bar says which.
 
     Returns
     -------
@@ -78,19 +90,59 @@ def show_images(
     ImportError
         If matplotlib is not installed.
     """
-    pixels = as_pixels(images, "show_images")
+    pixels, scale = _coloured(images, cmap)
     columns = min(check_positive_int("columns", columns), len(pixels))
     texts, wrong = _titles(len(pixels), labels, class_names, predictions, titles)
+    part, page_title = _page(page, len(pixels))
+    pixels, texts, wrong = pixels[part], texts[part], wrong[part]
     rows = -(-len(pixels) // columns)
     lines = max(text.count("\n") + 1 if text else 0 for text in texts)
-    figure = new_figure(columns * IMAGE_INCHES, rows * (IMAGE_INCHES + TITLE_INCHES * lines))
+    margin = 2 * TITLE_INCHES if page_title else 0
+    width = columns * IMAGE_INCHES + (SCALE_INCHES if cmap else 0)
+    figure = new_figure(width, rows * (IMAGE_INCHES + TITLE_INCHES * lines) + margin)
     places = np.ravel(figure.subplots(rows, columns))
     for axes, image, text, is_wrong in zip(places, pixels, texts, wrong, strict=False):
-        axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        picture = axes.imshow(image, **scale)
         axes.set_title(text, fontsize=TITLE_SIZE, color=VERMILION if is_wrong else "black")
     for axes in places:
         axes.set_axis_off()
+    if cmap is not None:
+        figure.colorbar(picture, ax=list(places), shrink=0.8, aspect=25).outline.set_visible(False)
+    if page_title:
+        figure.suptitle(page_title, fontsize="medium")
     return figure
+
+
+def _coloured(images, cmap):
+    """(images as floats, how `imshow` draws them)."""
+    if cmap is None:
+        return as_pixels(images, "show_images"), {"cmap": "gray", "vmin": 0, "vmax": 1}
+    check_colour_map(cmap)
+    as_pixels(images, "show_images")  # what is no image is refused
+    numbers = np.asarray(images, np.float32)
+    numbers = numbers[..., 0] if numbers.ndim == 4 and numbers.shape[-1] == 1 else numbers
+    if numbers.ndim != 3:
+        raise ValueError(
+            f"cmap gives colours to numbers (N, H, W); leave it out for colour images. Received: shape {numbers.shape}"
+        )
+    finite = numbers[np.isfinite(numbers)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if low < 0:
+        low, high = -max(-low, high), max(-low, high)
+    return numbers, {"cmap": cmap, "vmin": low, "vmax": high if high > low else low + 1}
+
+
+def _page(number, count):
+    """(which images of `count` are on a page, its title: "" where all are)."""
+    pages = max(-(-count // PAGE), 1)
+    if check_positive_int("page", number) > pages:
+        raise ValueError(
+            f"{count:,} images are {pages} page(s) of up to {PAGE}, page=1 … {pages}. Received: page={number}"
+        )
+    start = PAGE * (number - 1)
+    part = slice(start, min(start + PAGE, count))
+    title = f"{start + 1:,}–{part.stop:,} of {count:,} images, page {number} of {pages}"
+    return part, title if pages > 1 else ""
 
 
 def _titles(count, labels, class_names, predictions, titles):
@@ -119,12 +171,13 @@ def _titles(count, labels, class_names, predictions, titles):
 
 
 def _predicted_names(predictions, numbers, class_names):
-    """Each predicted class, with its probability where rows of probabilities were given."""
+    """Each predicted class, with its probability, or what its sigmoid gives, where rows of these were given."""
     names = [class_label(n, class_names, "predictions") for n in numbers]
     rows = np.asarray(predictions)
-    if rows.ndim == 1 or rows.shape[1] == 1 or not _are_probabilities(rows):
+    if rows.ndim == 1 or rows.shape[1] == 1 or not _lie_between(rows):
         return names
-    return [f"{name} ({_percent(row[n], 0)})" for name, row, n in zip(names, rows, numbers, strict=True)]
+    add_up = _add_up(rows)
+    return [f"{name} ({_value(row[n], add_up, 0)})" for name, row, n in zip(names, rows, numbers, strict=True)]
 
 
 def _check_count(count, values, one, many):
@@ -137,8 +190,19 @@ def _wrapped(text, letters=TITLE_LETTERS) -> str:
     return as_text("\n".join("\n".join(textwrap.wrap(line, letters)) for line in text.split("\n")))
 
 
-def _are_probabilities(values) -> bool:
+def _lie_between(values) -> bool:
+    """Whether all are what a softmax or a sigmoid gives."""
     return bool(((values >= -TOLERANCE) & (values <= 1 + TOLERANCE)).all())
+
+
+def _add_up(rows) -> bool:
+    """Whether the numbers of each row (…, C) are probabilities of classes that exclude each other."""
+    return bool((np.abs(np.sum(rows, axis=-1) - 1) <= SUM_TOLERANCE).all())
+
+
+def _value(value, is_probability, decimals) -> str:
+    """A probability in percent; what a sigmoid gives as it is."""
+    return _percent(value, decimals) if is_probability else f"{float(value):.2f}"
 
 
 def _percent(fraction, decimals=2) -> str:
@@ -155,7 +219,10 @@ def show_prediction(
     label: int | None = None,
     top: int = 10,
 ) -> Figure:
-    """An image beside a bar for the probability of each class; the title says which is predicted, and how surely.
+    """An image beside a bar for each class; the title says which is predicted, and how surely.
+
+    Numbers that add up to 1 are probabilities, in percent. Others, of sigmoids that each stand for themselves, are
+    written as they are.
 
     Parameters
     ----------
@@ -195,7 +262,8 @@ def show_prediction(
     left.imshow(pixels, cmap="gray", vmin=0, vmax=1)
     left.set_axis_off()
     _draw_bars(right, probabilities, shown, predicted, label, class_names)
-    title = f"predicted: {class_label(predicted, class_names)} ({_percent(probabilities[predicted])})"
+    value = _value(probabilities[predicted], _add_up(probabilities), 2)
+    title = f"predicted: {class_label(predicted, class_names)} ({value})"
     if label is not None:
         title += f"\ntrue class: {class_label(label, class_names)}"
     wrong = label is not None and label != predicted
@@ -218,7 +286,7 @@ def _checked_probabilities(probabilities, class_names):
             "a probability is NaN: the model's weights, or the image, hold NaN or infinite values. "
             f"Received: NaN for {np.isnan(vector).sum()} of {len(vector)} classes"
         )
-    if not _are_probabilities(vector):
+    if not _lie_between(vector):
         raise ValueError(
             "probabilities lie between 0 and 1; where a model has no softmax, apply minicnn.functional.softmax. "
             f"Received: values from {vector.min()} to {vector.max()}"
@@ -254,10 +322,12 @@ def _draw_bars(axes, probabilities, shown, predicted, label, class_names):
         colours[label] = GREEN
     colours[predicted] = BLUE if label in (None, predicted) else VERMILION
     bars = axes.barh(range(len(shown)), probabilities[shown], color=[colours[n] for n in shown])
-    axes.bar_label(bars, [_percent(probabilities[n], 1) for n in shown], padding=3, fontsize=TITLE_SIZE)
+    add_up = _add_up(probabilities)
+    axes.bar_label(bars, [_value(probabilities[n], add_up, 1) for n in shown], padding=3, fontsize=TITLE_SIZE)
     axes.set_yticks(range(len(shown)), [_wrapped(name, NAME_LETTERS) for name in names], fontsize=TITLE_SIZE)
     for text, number in zip(axes.get_yticklabels(), shown, strict=True):
         text.set_weight("bold" if number in (predicted, label) else "normal")
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1.2), xticks=[0, 0.25, 0.5, 0.75, 1], xlabel="probability")
+    meaning = "probability" if add_up else "output of each sigmoid (they do not add up to 1)"
+    axes.set(xlim=(0, 1.2), xticks=[0, 0.25, 0.5, 0.75, 1], xlabel=meaning)
     axes.spines[["top", "right"]].set_visible(False)

@@ -5,6 +5,7 @@ few files of Keras that only tests use, such as their `TestCase`, are read from 
 """
 
 import contextlib
+import functools
 import importlib.abc
 import importlib.util
 import os
@@ -117,14 +118,28 @@ def tensor(x, dtype=None, **_):
     return x.astype(dtype).view(EagerArray)
 
 
+class OfVariables:
+    """A function that takes the tests' variables too; it equals the function itself."""
+
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def __call__(self, *args, **kwargs):
+        return self.function(*map(plain, args), **kwargs)
+
+    def __eq__(self, other):
+        return self.function == getattr(other, "function", other)
+
+    __hash__ = None
+
+
 class Ops(Names):
     """`keras.ops`: minicnn's, and NumPy's for what tests compute with besides."""
 
     def find(self, name):
         function = super().find(name)
-        if not callable(function) or isinstance(function, type):
-            return function
-        return lambda *args, **kwargs: function(*map(plain, args), **kwargs)
+        return function if not callable(function) or isinstance(function, type) else OfVariables(function)
 
 
 class Symbolic(type):

@@ -1,6 +1,7 @@
 """Variables, and optimizers that are driven by hand: Keras's tests call `apply_gradients`, minicnn's models do not."""
 
 import os
+import types
 import unittest
 
 import numpy as np
@@ -80,6 +81,7 @@ class Driven:
         dtype = self._variables[0].dtype
         self._theta, self._grad = BACKEND.zeros((end,), dtype), BACKEND.zeros((end,), dtype)
         self._state = self.create_state(end, dtype, BACKEND.zeros)
+        self.owner = lambda: self
 
     def apply_gradients(self, pairs):
         pairs = list(pairs)
@@ -135,11 +137,10 @@ class Driven:
     _iterations = property(lambda self: self.iterations)
 
     @property
-    def variables(self):
-        rate = [np.float32(self.learning_rate)] if isinstance(self.learning_rate, float) else []
-        built = self._variables is not None
-        slots = [self._of_slot(name) for name in self.all_slots] if built else []
-        return [np.int32(self.iterations), *rate, *(variable for slot in slots for variable in slot)]
+    def engine(self):
+        """What a model's engine says of the state."""
+        store = types.SimpleNamespace(trainable_segments=lambda: self._slices)
+        return types.SimpleNamespace(backend=BACKEND, optimizer_state=self._state, store=store)
 
     def _clip_gradients(self, grads):
         self.build([Variable(np.asarray(grad, "float32")) for grad in grads])
@@ -152,7 +153,7 @@ class Driven:
 
 def driven(cls):
     """The optimizer's class, which can be driven by hand."""
-    return type(cls.__name__, (Driven, cls), {"__module__": "keras.optimizers"})
+    return type(cls.__name__, (Driven, cls), {"__module__": "keras.optimizers", "translate": vars(cls)["translate"]})
 
 
 class optimizer_names:

@@ -1,6 +1,6 @@
 """The numba backend: NumPy arrays, compiled kernels, and the number of threads they use."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from numba.core.registry import cpu_target
@@ -9,10 +9,13 @@ from minicnn.backends import memory
 from minicnn.backends import numba as package
 from minicnn.backends.base import Backend
 from minicnn.backends.numba.machine.pool import pool
+from minicnn.backends.numba.machine.recording import Repeated, reference
 
 
 class NumbaBackend(Backend):
     """Kernels compiled by Numba for the processor at hand; plans fuse steps for it."""
+
+    reference = reference
 
     def __init__(self):
         # Numba loads its compiler's modules with the first kernel, compiled or from the cache: not in the first step.
@@ -20,6 +23,10 @@ class NumbaBackend(Backend):
         cpu_target.target_context.refresh()
         memory.keep_freed()
         super().__init__("numba", package, fuses=True)
+
+    def repeated(self, work: Callable[[], None]) -> Repeated:
+        """`work`, by the calls of its first time, see `Repeated`."""
+        return Repeated(work)
 
     @contextmanager
     def use_threads(self, count: int) -> Iterator[None]:

@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.launch import serial_kernel
 from minicnn.backends.numba.machine.offsets import flat
-from minicnn.backends.reference import ops as reference
+from minicnn.backends.numba.machine.recording import reference
 
 
 def softmax_cross_entropy(

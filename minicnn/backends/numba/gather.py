@@ -5,7 +5,7 @@ import numpy as np
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.reference import ops as reference
+from minicnn.backends.numba.machine.recording import reference
 
 _GATHER_NANOSECONDS = 0.5  # per number
 

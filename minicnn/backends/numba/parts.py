@@ -10,6 +10,7 @@ from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import copy
 from minicnn.backends.numba.machine.offsets import table_cache
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.recording import call
 from minicnn.backends.reference import ops as reference
 
 _NANOSECONDS, _NANOSECONDS_A_ROW = 0.2, 5  # that one core needs for a number, about
@@ -19,7 +20,7 @@ _SMALL = 4096  # numbers: up to here NumPy has copied them before a kernel is ca
 def put_part(x: Array, y: Array, axis: int, start: int) -> None:
     """See `minicnn.backends.reference.parts.put_part`."""
     if x.size <= _SMALL:
-        reference.put_part(x, y, axis, start)
+        call(reference.put_part, x, y, axis, start)
         return
     rows, first = _rows(x.shape, y.shape[axis], axis, start, False)
     _copy(x, y, 0, first, rows)
@@ -28,7 +29,7 @@ def put_part(x: Array, y: Array, axis: int, start: int) -> None:
 def take_part(x: Array, y: Array, axis: int, start: int) -> None:
     """See `minicnn.backends.reference.parts.take_part`."""
     if y.size <= _SMALL:
-        reference.take_part(x, y, axis, start)
+        call(reference.take_part, x, y, axis, start)
         return
     rows, first = _rows(y.shape, x.shape[axis], axis, start, True)
     _copy(x, y, first, 0, rows)

@@ -7,8 +7,8 @@ import numpy as np
 from minicnn.backends.numba.machine.elementwise import Rows, elementwise, rows_of
 from minicnn.backends.numba.machine.launch import Kernel
 from minicnn.backends.numba.machine.offsets import table_cache
+from minicnn.backends.numba.machine.recording import call, reference
 from minicnn.backends.numba.machine.summing import parts_of, summing
-from minicnn.backends.reference import ops as reference
 from minicnn.backends.reference.pointwise import FUNCTIONS
 
 _NANOSECONDS = 0.3  # that one core needs for a number, about
@@ -17,11 +17,11 @@ _NANOSECONDS = 0.3  # that one core needs for a number, about
 _SMALL = 4096  # numbers
 _ONE_PASS = {
     "add": np.add,
-    "copy": lambda x, out: np.copyto(out, x),
-    "maximum": np.maximum,
-    "minimum": np.minimum,
+    "copy": np.positive,
+    "maximum": lambda a, b, y: np.maximum(a, b, out=y),
+    "minimum": lambda a, b, y: np.minimum(a, b, out=y),
     "multiply": np.multiply,
-    "relu": lambda x, out: np.maximum(x, 0, out=out),
+    "relu": lambda x, y: np.maximum(x, 0, out=y),
     "scale": np.multiply,
     "subtract": np.subtract,
 }
@@ -30,7 +30,7 @@ _ONE_PASS = {
 def pointwise(y: np.ndarray, inputs: tuple[np.ndarray, ...], name: str, numbers: tuple[float, ...] = ()) -> None:
     """See `minicnn.backends.reference.pointwise.pointwise`."""
     if y.size <= _SMALL and name in _ONE_PASS and len(inputs) + len(numbers) <= 2:
-        _ONE_PASS[name](*inputs, *numbers, out=y)
+        call(_ONE_PASS[name], *inputs, *numbers, y)
         return
     kernel, rows = _prepared(name, y.shape, *[x.shape for x in inputs])
     if rows is None:  # other axes of size 1

@@ -13,8 +13,8 @@ from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import fill
 from minicnn.backends.numba.machine.offsets import flat, input_frame, outer_sum, strides, table_cache
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.recording import reference
 from minicnn.backends.numba.machine.vectors import I8, Emitter, lanes_of
-from minicnn.backends.reference import ops as reference
 from minicnn.geometry import MAX_TAPS, RELU_OFF, Window
 
 # Nanoseconds that one core needs, about.

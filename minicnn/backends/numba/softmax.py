@@ -12,8 +12,8 @@ from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import scratch
 from minicnn.backends.numba.machine.numbers import Numbers
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.recording import reference
 from minicnn.backends.numba.machine.vectors import Emitter
-from minicnn.backends.reference import ops as reference
 
 _NANOSECONDS = 1  # that one core needs for a number, about
 

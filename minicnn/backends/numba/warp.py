@@ -13,7 +13,7 @@ from minicnn.backends.numba.machine.finite import all_finite, images_not_finite
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import fill
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.reference import ops as reference
+from minicnn.backends.numba.machine.recording import reference
 from minicnn.backends.reference.warp import FRACTION_BITS, ONE, fixed_point
 from minicnn.geometry import FILL_MODES
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from minicnn.backends.memory import Array, Maybe
 
-__all__ = ["batch_norm", "batch_norm_backward"]
+__all__ = ["batch_norm", "batch_norm_backward", "fold_normalization"]
 
 
 class Moments(NamedTuple):
@@ -117,3 +117,37 @@ def batch_norm_backward(
     if training:
         dy = dy - (sum_dy + normalized * sum_dy_x) / (dy.size // dy.shape[-1])
     np.multiply(dy, inverse_std if gamma is None else inverse_std * gamma, out=dx)
+
+
+def fold_normalization(
+    kernel: Array,
+    bias: Maybe,
+    gamma: Maybe,
+    beta: Maybe,
+    mean: Array,
+    variance: Array,
+    epsilon: float,
+    folded_kernel: Array,
+    folded_bias: Array,
+) -> None:
+    """The kernel and the bias of a convolution or dense layer together with the normalization behind it.
+
+    folded_kernel = scale · kernel and folded_bias = scale · (bias - mean) + beta, where
+    scale = gamma / √(variance + epsilon).
+
+    Parameters
+    ----------
+    kernel : (…, F)
+    bias, gamma, beta : (F,) or None
+    mean, variance : (F,)
+    epsilon : float
+    folded_kernel : (…, F), written
+    folded_bias : (F,), written
+    """
+    scale = 1 / np.sqrt(variance + epsilon)  # (F,)
+    if gamma is not None:
+        scale *= gamma
+    np.multiply(kernel, scale, out=folded_kernel)
+    folded_bias[...] = ((0 if bias is None else bias) - mean) * scale
+    if beta is not None:
+        folded_bias += beta

@@ -3,6 +3,7 @@
 import os
 
 from minicnn import callbacks as core
+from minicnn.keras import ops
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
@@ -33,6 +34,11 @@ def _checkpoint(args, kwargs):
     return args, kwargs | ({"period": period} if period != 1 else {})
 
 
+def _monitor_op(callback):
+    """Whether a value is better than another one, as a function of both."""
+    return ops.greater if callback._direction() == "max" else ops.less
+
+
 _OTHER_NAMES = {"acc": "accuracy", "val_acc": "val_accuracy", "accuracy": "acc", "val_accuracy": "val_acc"}
 
 
@@ -47,7 +53,23 @@ def _watching(cls):
             self.monitor = other
         cls.on_train_begin(self, logs)
 
-    return type(cls.__name__, (cls,), {"on_train_begin": on_train_begin, "__doc__": cls.__doc__})
+    own = {"on_train_begin": on_train_begin, "monitor_op": property(_monitor_op), "__doc__": cls.__doc__}
+    return type(cls.__name__, (cls,), own)
+
+
+class LambdaCallback(core.LambdaCallback):
+    """`minicnn.callbacks.LambdaCallback`, whose further arguments become attributes, as in Keras.
+
+    Parameters
+    ----------
+    **functions
+        By the names of methods of `Callback`, which begin with "on_"; others are for one's own use.
+    """
+
+    def __init__(self, *args, **functions):
+        others = {name: functions.pop(name) for name in [*functions] if not name.startswith("on_")}
+        super().__init__(*args, **functions)
+        vars(self).update(others)
 
 
 class _Checkpoint(core.ModelCheckpoint):
@@ -90,11 +112,15 @@ EarlyStopping = translated(
     _watching(core.EarlyStopping), lambda args, kwargs: (args, _known_mode("EarlyStopping", kwargs)), __name__
 )
 EarlyStopping.core_class = core.EarlyStopping
+MonitorCallback = translated(
+    _watching(core.MonitorCallback), lambda args, kwargs: (args, _known_mode("MonitorCallback", kwargs)), __name__
+)
+MonitorCallback.core_class = core.MonitorCallback
 
 __getattr__ = lookup(
     __name__, ["minicnn.callbacks", "minicnn.keras.callbacks._further"], old={"ProgbarLogger": "ProgressBar"}
 )
 __all__ = sorted(
     {*core.__all__, "RemoteMonitor", "SwapEMAWeights", "TensorBoard"}
-    - {"CallbackList", "backups", "listed", "progress"}
+    - {"CallbackList", "backups", "in_line", "listed", "progress"}
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import suppress
+from functools import partial, wraps
 from inspect import signature
 from typing import Any
+
+import numpy as np
 
 from minicnn import layers as core
 from minicnn.checks import check_choice
@@ -16,6 +19,10 @@ from minicnn.keras._function_activations import activation
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
+from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
+from minicnn.layers import InputLayer as InputLayerOfCore
+from minicnn.settings import floatx
+from minicnn.user_warnings import warn_user
 
 # Keras 1's name of an argument → today's, for all layers and for single ones.
 _EVERYWHERE = {
@@ -107,11 +114,13 @@ def _translate(name, args, kwargs):
     if name.startswith(("Conv2D", "SeparableConv2D")):
         args, kwargs = _kernel_size(name, args, kwargs)
     kwargs = renamed(name, kwargs, _EVERYWHERE | _OF_CLASS.get(name, {}))
-    if args and isinstance(args[0], float | str) and name in _COUNTING:
-        args = (int(args[0]), *args[1:])  # as Keras 2 did, whose scripts divide numbers of units
-    kwargs |= {n: int(kwargs[n]) for n in ("units", "filters") if isinstance(kwargs.get(n), float | str)}
+    if args and name in _COUNTING:
+        args = (_whole(args[0]), *args[1:])
+    kwargs |= {n: _whole(kwargs[n]) for n in ("units", "filters") if n in kwargs}
     if name == "InputLayer":
         kwargs = _input_shape(args, kwargs)
+    if name.startswith("Conv"):
+        _check_strides(name, args, kwargs)
     if name == "Activation" and args:
         args = (activation(args[0]), *args[1:])
     if kwargs.get("activation") is not None:
@@ -127,14 +136,67 @@ def _translate(name, args, kwargs):
     return args, kwargs
 
 
+def _check_strides(name, args, kwargs):
+    """Raise ValueError for a convolution that Keras has not, so that its files could not be read there."""
+    with suppress(TypeError):  # the constructor says what is wrong with them
+        given = signature(core.CLASSES[name].__init__).bind(None, *args, **kwargs).arguments
+        if all(np.max(given.get(n, 1)) > 1 for n in ("strides", "dilation_rate")):
+            raise ValueError(
+                f"{name} takes strides or a dilation_rate above 1, not both, as in Keras; minicnn.layers.{name} takes "
+                f"both. Received: strides={given['strides']} and dilation_rate={given['dilation_rate']}"
+            )
+
+
+def _whole(count):
+    """A number of units, which scripts for Keras 2 get by dividing: 256 / 2."""
+    return int(count) if isinstance(count, float) and count.is_integer() else count
+
+
 def _input_shape(args, kwargs):
     """Arguments of an InputLayer without those of the batch, which may have any size; `batch_shape` gives the shape."""
+    if kwargs.get("input_shape") is not None and "shape" not in kwargs:
+        warn_user("InputLayer(input_shape=…) is an argument of Keras 2: today it is shape=")
+    if kwargs.get("input_tensor") is not None:
+        kwargs = _like_tensor(**kwargs)
     if kwargs.get("batch_shape") is not None:
         if args or kwargs.get("shape") is not None or kwargs.get("batch_size") is not None:
             raise ValueError(f"InputLayer takes shape= and batch_size=, or batch_shape= alone. Received: {kwargs}")
-        kwargs = {**kwargs, "shape": tuple(kwargs["batch_shape"])[1:]}
-    nothing = {"batch_size", "batch_shape", *(n for n in ("sparse", "ragged", "optional") if not kwargs.get(n))}
+        batch, *shape = kwargs["batch_shape"]
+        kwargs = {**kwargs, "shape": tuple(shape), "batch_size": batch}
+    nothing = {"batch_shape", *(n for n in ("sparse", "ragged", "optional") if not kwargs.get(n))}
     return {name: value for name, value in kwargs.items() if name not in nothing}
+
+
+def _like_tensor(input_tensor, **kwargs):
+    """Arguments of an InputLayer for a tensor, which is the layer's output; others must agree with it.
+
+    Raises
+    ------
+    ValueError
+        If one does not, or it is no tensor.
+    """
+    if not isinstance(input_tensor, Tensor):
+        raise ValueError(f"input_tensor is what Input returned. Received: {input_tensor!r}")
+    shape, dtype = input_tensor.shape, getattr(input_tensor, "dtype", floatx())
+    batch, own = kwargs.pop("batch_shape", None), kwargs.pop("shape", None)
+    size = _batch_size_of(input_tensor)
+    fits = {
+        "shape": own is None or tuple(own) == shape[1:],
+        "batch_shape": batch is None or tuple(batch)[1:] == shape[1:],
+        "batch_size": kwargs.get("batch_size") in (None, size) or size is None,
+        "dtype": kwargs.get("dtype") in (None, dtype),
+        "sparse": not kwargs.get("sparse"),
+        "ragged": not kwargs.get("ragged"),
+    }
+    wrong = [name for name, is_right in fits.items() if not is_right]
+    if wrong:
+        raise ValueError(f"InputLayer(input_tensor=…) has the tensor's {wrong[0]}. Received: another {wrong[0]}")
+    return {"batch_size": size} | kwargs | {"shape": shape[1:], "input_tensor": input_tensor}
+
+
+def _batch_size_of(tensor):
+    """The size of batches that an Input was given; None if it was given none."""
+    return getattr(tensor.node.layer, "batch_size", None)
 
 
 def _is_given(argument, name, args):
@@ -194,10 +256,28 @@ def _tensor_at(which):
 
 
 def _output_of_input(layer):
-    """The tensor of an InputLayer, which is there as soon as the layer is."""
+    """The tensor of an InputLayer, which is there as soon as the layer is; maybe one that it was given."""
+    if "_tensor" in vars(layer):
+        return vars(layer)["_tensor"]
     return (layer.nodes or [layer.call_symbolically([])])[0].outputs[0]
 
 
+@wraps(InputLayerOfCore.__init__)
+def _make_input(layer, *args, batch_size=None, input_tensor=None, **kwargs):
+    """The constructor of an InputLayer; it keeps the size of batches that it was given, and no more."""
+    InputLayerOfCore.__init__(layer, *args, **kwargs)
+    vars(layer).update({"batch_size": batch_size} if batch_size is not None else {})
+    vars(layer).update({"_tensor": input_tensor} if input_tensor is not None else {})
+
+
+_INPUT = {
+    "__init__": _make_input,
+    "batch_size": None,
+    "sparse": False,
+    "ragged": False,
+    "batch_shape": property(lambda layer: (layer.batch_size, *layer.shape)),
+    "output": property(_output_of_input),
+}
 Tensor._keras_shape = property(lambda tensor: tensor.shape)  # type: ignore[attr-defined]
 _SHAPES: dict[str, Any] = {"input_shape": _shape_of("input"), "output_shape": _shape_of("output")}
 _CALLS = {**_calls.METHODS, "get_input_at": _tensor_at("inputs"), "get_output_at": _tensor_at("outputs")}
@@ -206,16 +286,43 @@ VARIABLES: dict[str, Any] = {
     "trainable_variables": _variables_of("trainable_weights"),
     "non_trainable_variables": _variables_of("non_trainable_weights"),
 }
+
+
+def _lambda_from_config(cls, config, custom_objects=None, safe_mode=None):
+    """A Lambda layer of a config, which holds the function itself; as in Keras, only with ``safe_mode=False``."""
+    if safe_mode is not False:
+        raise ValueError(
+            f"a Lambda layer runs code, so that it is made of a config with safe_mode=False alone. Received: "
+            f"safe_mode={safe_mode!r}, for {config}"
+        )
+    return cls(**config)
+
+
+_DTYPE = property(
+    lambda layer: vars(layer).get("dtype") or floatx(), lambda layer, value: vars(layer).update(dtype=value)
+)
+_own_parts.Layer.dtype = _DTYPE
 for _variables, _property in VARIABLES.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
-    _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__)}
+    _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__), "dtype": _DTYPE}
     if _name == "InputLayer":
-        _more |= {"batch_shape": property(lambda layer: (None, *layer.shape)), "output": property(_output_of_input)}
+        _more |= _INPUT
+    if _name == "Lambda":
+        _more |= {"from_config": classmethod(_lambda_from_config)}
     globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_CALLS, **_more)
 Layer = _own_parts.Layer
-Input = core.Input
+
+
+@wraps(input_of_core)
+def Input(*args: Any, **kwargs: Any) -> Tensor:
+    """A symbolic tensor, as `minicnn.Input` makes it, whose layer keeps the size of batches that it was given."""
+    tensor = input_of_core(*args, **kwargs)
+    given = signature(input_of_core).bind(*args, **kwargs).arguments
+    size = given.get("batch_size") or (given.get("batch_shape") or [None])[0]
+    vars(tensor.node.layer).update({} if size is None else {"batch_size": size})
+    return tensor
 
 
 def _called_at_once(class_name):

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from minicnn import losses as _core
-from minicnn.keras._eager import eager_names, eager_part
+from minicnn.keras._eager import eager_names, eager_part, loss_call
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import FORMULAS, of_anything
 from minicnn.keras._translation import Translated
@@ -21,6 +21,7 @@ class Loss(_core.Loss, metaclass=Translated):
     """
 
     core_class = _core.Loss
+    __call__ = loss_call(_core.Loss.__call__)
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "__call__" in vars(cls) and "call" not in vars(cls):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
+import numpy as np
+
 from minicnn import metrics as _core
-from minicnn.keras import _own_parts
+from minicnn.keras import _own_metrics
 from minicnn.keras._eager import eager_names, eager_part
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import FORMULAS, of_anything
+from minicnn.keras.utils._helpers import get_custom_objects
+from minicnn.registry import custom_object
+from minicnn.user_warnings import warn_user
 
-Metric = _own_parts.Metric
+Metric = _own_metrics.Metric
 
 _NAMES = {
     "serialize": "minicnn.registry.to_plain",
@@ -38,6 +44,54 @@ def get(identifier: Any) -> Any:
     return None if identifier is None else _core.get(identifier)
 
 
+def _with_function(args, kwargs):
+    """The arguments of a MeanMetricWrapper, whose function a config knows by its name."""
+    name = args[0] if args else kwargs.get("fn")
+    if isinstance(name, str):
+        args, kwargs = args[1:], kwargs | {"fn": custom_object(name) or get_custom_objects().get(name, name)}
+    return args, kwargs
+
+
+def _with_floats(args, kwargs):
+    """The arguments of an F score, whose numbers Keras takes as floats alone."""
+    for name in ("beta", "threshold"):
+        if isinstance(kwargs.get(name), int):
+            raise ValueError(f"`{name}` is a float, as in Keras: {float(kwargs[name])}. Received: {kwargs[name]!r}")
+    return args, kwargs
+
+
+def _of_columns(self, y_true, y_pred, sample_weight=None):
+    """Take a batch into account; targets and outputs are (N, outputs), as in Keras."""
+    if np.ndim(y_pred) != 2:
+        raise ValueError(
+            "R2Score takes targets and outputs (N, outputs), as in Keras; minicnn.metrics.R2Score takes (N,) too. "
+            f"Received: {np.shape(y_true)} and {np.shape(y_pred)}"
+        )
+    _core.R2Score.update_state(self, y_true, y_pred, sample_weight)
+
+
+def _with_weights(update_state):
+    """`update_state` of an intersection over union, with a warning where Keras gives another result."""
+
+    def update(self, y_true, y_pred, sample_weight=None):
+        if self.dtype is None and sample_weight is not None and np.any(np.asarray(sample_weight) % 1):
+            warn_user(
+                f"the weights of metric '{self.name}' are float and count as they are, while Keras rounds them to int "
+                "by casting, unless it is told dtype='float32': with that argument both agree"
+            )
+        update_state(self, y_true, y_pred, sample_weight)
+
+    return wraps(update_state)(update)
+
+
+for _name in ("BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"):
+    globals()[_name] = eager_part(getattr(_core, _name), __name__)
+    globals()[_name].update_state = _with_weights(getattr(_core, _name).update_state)
+FBetaScore, F1Score, R2Score = (eager_part(getattr(_core, n), __name__) for n in ("FBetaScore", "F1Score", "R2Score"))
+FBetaScore.translate = F1Score.translate = _with_floats
+R2Score.update_state = _of_columns
+MeanMetricWrapper = eager_part(_core.MeanMetricWrapper, __name__)
+MeanMetricWrapper.translate = _with_function
 __getattr__ = eager_names(lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD), __name__)
 globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})
 __all__ = sorted({*public_names(_core), *_FUNCTIONS})

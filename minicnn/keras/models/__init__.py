@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from functools import reduce
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
 from minicnn import metrics as metric_classes
 from minicnn import models as core
+from minicnn.errors import ShapeError
+from minicnn.graph import Tensor
 from minicnn.keras import layers, optimizers
 from minicnn.keras._eager import eager
+from minicnn.keras._generators import LOADING, steps_for_samples, steps_of
+from minicnn.keras._given import Remembering, given
 from minicnn.keras._names import lookup
 from minicnn.keras._own_parts import own_weights
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.utils._helpers import get_custom_objects
+from minicnn.layers.open_sizes import all_fit
+from minicnn.nested import leaves
 from minicnn.saving.formats import formats
+from minicnn.training.streams import peek
 
 _NO_EFFECT = ""
-_LOADING = dict.fromkeys(
-    ("workers", "use_multiprocessing", "max_queue_size", "max_q_size", "nb_worker", "pickle_safe"), ""
-)
 _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
 _COMPILE = {
     "run_eagerly": _NO_EFFECT,
@@ -75,16 +82,30 @@ class _OldLogs(dict):
         raise KeyError(name)
 
 
-class _OldMethods:
+class _OldMethods(Remembering):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
         if isinstance(kwargs.get("metrics"), str):  # as Keras 2 took it
             kwargs["metrics"] = [kwargs["metrics"]]
         kwargs = {n: _today(v) if n in ("loss", "metrics", "weighted_metrics") else v for n, v in kwargs.items()}
-        args = tuple(map(_today, args[:1])) + args[1:]
+        args = tuple(self._crossentropy(_today(loss)) for loss in args[:1]) + args[1:]
+        if "loss" in kwargs:
+            kwargs["loss"] = self._crossentropy(kwargs["loss"])
         own = _of_one_model(optimizers.get(optimizer), self)
         super().compile(own, *args, **without("compile", kwargs, _COMPILE))
+
+    def _crossentropy(self, loss):
+        """The name of the loss; of "crossentropy", the one that goes with the output, if no target need say it."""
+        if not isinstance(loss, str) or loss.lower() not in ("crossentropy", "ce"):
+            return loss
+        if self.built and len(self.outputs) == 1 and self.output_shape[-1] == 1:
+            return "binary_crossentropy"
+        raise ValueError(
+            "which crossentropy it is depends on the targets: write 'sparse_categorical_crossentropy' for class "
+            "numbers, 'categorical_crossentropy' for one-hot rows, 'binary_crossentropy' for zeros and ones. "
+            f"Received: {loss!r}"
+        )
 
     def _outcome(self, inputs: Any, **options: Any) -> Any:
         with own_weights(self):
@@ -95,7 +116,7 @@ class _OldMethods:
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
-        kwargs = renamed("fit", without("fit", kwargs, _LOADING), _FIT)
+        kwargs = renamed("fit", without("fit", kwargs, LOADING), _FIT)
         if kwargs.get("class_weight") == "auto":
             warn_once("fit(class_weight='auto') was no more than None in Keras 1 and 2; class_weight='balanced' is")
             kwargs["class_weight"] = None
@@ -108,10 +129,10 @@ class _OldMethods:
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
-        return super().evaluate(*args, **without("evaluate", kwargs, _LOADING))
+        return super().evaluate(*args, **without("evaluate", kwargs, LOADING))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
-        return super().predict(*args, **without("predict", kwargs, _LOADING))
+        return super().predict(*args, **without("predict", kwargs, LOADING))
 
     def fit_generator(self, generator: Any, *args: Any, **kwargs: Any) -> Any:
         """`fit` with a generator, a Sequence or a data set; positional arguments are Keras 2's.
@@ -128,18 +149,18 @@ class _OldMethods:
         is_keras_1 = kwargs.keys() & {"samples_per_epoch", "nb_epoch", "nb_val_samples"}
         kwargs = {**dict(zip(order, args, strict=False)), **kwargs}
         if is_keras_1:
-            kwargs = _steps_for_samples(generator, kwargs)
+            kwargs = steps_for_samples(generator, kwargs)
         return self.fit(generator, **kwargs)
 
     def evaluate_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """`evaluate` with a generator."""
         warn_once("evaluate_generator is a method of Keras 2: today evaluate takes generators")
-        return self.evaluate(generator, **_steps("val_samples", generator, steps, kwargs))
+        return self.evaluate(generator, **steps_of("val_samples", generator, steps, kwargs))
 
     def predict_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """`predict` with a generator."""
         warn_once("predict_generator is a method of Keras 2: today predict takes generators")
-        return self.predict(generator, **_steps("val_samples", generator, steps, kwargs))
+        return self.predict(generator, **steps_of("val_samples", generator, steps, kwargs))
 
     def predict_classes(
         self, x: Any, batch_size: int | None = None, verbose: int | str = 0, **kwargs: Any
@@ -153,6 +174,16 @@ class _OldMethods:
         """The same as `predict`."""
         warn_once("predict_proba is a method of Keras 2: today it is predict")
         return self.predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The input tensors, in a list as Keras has them."""
+        return list(super().inputs)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The output tensors, in a list as Keras has them."""
+        return list(super().outputs)
 
     variables = layers.VARIABLES["variables"]
     trainable_variables = layers.VARIABLES["trainable_variables"]
@@ -232,29 +263,6 @@ def _write(write, filepath, save_format, args, kwargs):
         write(filepath, *args, **kwargs)
 
 
-def _steps(old, generator, steps, kwargs):
-    """Keyword arguments with `steps`."""
-    kwargs = {name: value for name, value in kwargs.items() if name not in _LOADING}
-    samples = kwargs.pop(old, None)
-    return {**kwargs, "steps": _batches_of(generator, samples) if steps is None and samples is not None else steps}
-
-
-def _steps_for_samples(generator, kwargs):
-    """Keras 1 counted samples where today's Keras counts batches."""
-    kwargs = dict(kwargs)
-    samples = kwargs.pop("samples_per_epoch", None)
-    if samples is not None:
-        warn_once("fit_generator(samples_per_epoch=…) counted samples: today steps_per_epoch counts batches")
-        kwargs["steps_per_epoch"] = _batches_of(generator, samples)
-    if kwargs.get("nb_val_samples") is not None:
-        kwargs["validation_steps"] = _batches_of(kwargs.get("validation_data"), kwargs.pop("nb_val_samples"))
-    return kwargs
-
-
-def _batches_of(generator, samples):
-    return -(-int(samples) // int(getattr(generator, "batch_size", 32)))
-
-
 def _translate_model(args, kwargs):
     return args, renamed("Model", kwargs, {"input": "inputs", "output": "outputs"})
 
@@ -263,12 +271,76 @@ def _unchanged(args, kwargs):
     return args, kwargs
 
 
+class _Trainable:
+    """A constructor that takes `trainable` besides, as that of every layer."""
+
+    def __init__(self, *args: Any, trainable: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if trainable is not True:
+            self.trainable = trainable
+
+
+class _Functional(_Trainable):
+    """A model that may begin behind another one's layers."""
+
+    @property
+    def layers(self) -> list[core.Layer]:
+        """The layers; where the model begins at another layer's output, an InputLayer stands for that, as in Keras."""
+        found, starts = super().layers, [t for t in self.graph.inputs if t.node.inputs]
+        if starts and "_entries" not in vars(self):
+            vars(self)["_entries"] = [layers.InputLayer(t.shape[1:]) for t in starts]
+        return [*vars(self).get("_entries", ()), *found]
+
+    @layers.setter
+    def layers(self, value: Any) -> NoReturn:
+        raise AttributeError(f"a model's layers are those of its graph: take another name. Received: layers={value!r}")
+
+
+class _Stack(_Trainable):
+    """What a `Sequential` refuses as Keras's does, and that one without an Input takes what a generator gives."""
+
+    @staticmethod
+    def _called(layer, tensor):
+        """The output of a layer called on a tensor; ValueError if its `call` needs more."""
+        if hasattr(layer, "check_single_input"):
+            layer.check_single_input()
+        return core.Sequential._called(layer, tensor)
+
+    def _build_from_data(self, x: Any) -> Any:
+        """Of a generator, whose batches may have other sizes than the first, sizes stay open where the layers can."""
+        if self.graph is None and self._stack and hasattr(x, "__next__"):
+            x, shape = peek(x)
+            for last in ((None,), shape[-1:]):
+                with suppress(ShapeError):
+                    self._start(layers.Input((*[None] * (len(shape) - 1), *last)))
+                    return x
+        return super()._build_from_data(x)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for inputs of this shape; of a model that has them, check that they are for such inputs."""
+        if self.built and input_shape is not None and not all_fit([tuple(input_shape)[1:]], [self.input_shape[1:]]):
+            raise ValueError(
+                f"model '{self.name}' was built for inputs of shape {self.input_shape}, which a second build does not "
+                f"change. Received: {tuple(input_shape)}"
+            )
+        super().build(input_shape)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.layers:
+            raise ValueError(f"model '{self.name}' has no layers, so that it cannot be called: add(…) some first")
+        x = args[0] if args else None
+        several = isinstance(x, dict) or (isinstance(x, list | tuple) and len(x) > 1)
+        if several and not self.built and not any(isinstance(part, Tensor) for part in leaves(x)):
+            return reduce(lambda x, layer: layer(x, **kwargs), self._stack, x)  # layers of one's own take them
+        return super().__call__(*args, **kwargs)
+
+
 def _methods():
     return {name: value for name, value in vars(_OldMethods).items() if not name.startswith("__")}
 
 
-Model = translated(type("Model", (_OldMethods, core.Model), {}), _translate_model, __name__)
-Sequential = translated(type("Sequential", (_OldMethods, core.Sequential), {}), _unchanged, __name__)
+Model = translated(type("Model", (_OldMethods, _Functional, core.Model), {}), _translate_model, __name__)
+Sequential = translated(type("Sequential", (_OldMethods, _Stack, core.Sequential), {}), _unchanged, __name__)
 Model.core_class, Sequential.core_class = core.Model, core.Sequential
 
 
@@ -308,8 +380,28 @@ def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, An
 
 
 def clone_model(model: Any, *args: Any, **kwargs: Any) -> Any:
-    """`minicnn.models.clone_model`."""
-    return _with_old_methods(core.clone_model(model, *args, **kwargs))
+    """`minicnn.models.clone_model`; the clone of a model that is compiled is compiled as it is, as in Keras 3.15."""
+    if not (args or kwargs or model.built) and hasattr(model, "call"):  # its graph comes with the data
+        clone = type(model)(**given(model))
+    else:
+        clone = _with_old_methods(core.clone_model(model, *args, **kwargs))
+    if model.compiled is not None:
+        _compile_like(clone, model)
+    return clone
+
+
+def _compile_like(clone, model):
+    """Compile a clone as the model is, with an optimizer of its own that has not begun."""
+    if model._told is not None:
+        _, loss, metrics, loss_weights, weighted, backend = copy.deepcopy(model._told)
+    else:
+        told = copy.deepcopy(model.compiled)
+        single = len(told.losses) == 1
+        loss, metrics, weighted = (v[0] if single else v for v in (told.losses, told.metrics, told.weighted_metrics))
+        loss_weights, backend = told.loss_weights, told.backend_name
+    optimizer = copy.deepcopy(model.optimizer)
+    optimizer.iterations = 0
+    clone.compile(optimizer, loss, metrics, loss_weights=loss_weights, weighted_metrics=weighted, backend=backend)
 
 
 __getattr__ = lookup(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
+
+import numpy as np
 
 from minicnn import optimizers as core
+from minicnn.keras import _optimizer_variables
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
-from minicnn.optimizers.schedules import InverseTimeDecay
+from minicnn.layers.names import unique_name
+from minicnn.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
 from minicnn.registry import custom_object_scope
 
 _CLASSES = {
@@ -28,9 +33,9 @@ class LearningRate(float):
         """Change the optimizer's learning rate."""
         self.optimizer.learning_rate = value
 
-    def numpy(self) -> float:
-        """The number."""
-        return float(self)
+    def numpy(self) -> np.float32:
+        """The number, as Keras has it."""
+        return np.float32(self)
 
     read_value = get_value = numpy
     set_value = assign
@@ -41,11 +46,32 @@ class LearningRate(float):
         return _Value(self)
 
 
-class _Value(float):
+class _Value(np.float32):
     """A number that is the result of a call, too."""
 
-    def __call__(self) -> float:
-        return float(self)
+    def __call__(self) -> np.float32:
+        return np.float32(self)
+
+
+class FunctionSchedule(LearningRateSchedule):
+    """A function without arguments that gives the rate whenever it is asked; no file holds it.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[[], float]) -> None:
+        self.function: Callable[[], float] = function
+
+    def __call__(self, step: int) -> float:
+        return float(self.function())
+
+    def get_config(self) -> NoReturn:
+        raise TypeError(
+            "an optimizer whose learning rate is a function cannot be written down: give it a number or a schedule, or "
+            f"save(…, include_optimizer=False). Received: learning_rate={self.function!r}"
+        )
 
 
 def _learning_rate(optimizer):
@@ -64,12 +90,20 @@ def _set_learning_rate(optimizer, value):
     optimizer.learning_rate = value
 
 
+def _set_rate_or_schedule(optimizer, value):
+    """The setter of `learning_rate`, which takes functions too."""
+    is_function = callable(value) and not isinstance(value, LearningRateSchedule | type | LearningRate)
+    core.Optimizer.learning_rate.fset(optimizer, FunctionSchedule(value) if is_function else value)
+
+
 def _translate(name, args, kwargs):
     """Arguments of the optimizer `name` as today's Keras takes them."""
     kwargs = renamed(name, kwargs, {"lr": "learning_rate"})
     for old in ("epsilon", "rho", "schedule_decay"):
         if kwargs.get(old, 0) is None:  # Keras 2: the default
             del kwargs[old]
+    if kwargs.get("name") is None:
+        kwargs["name"] = unique_name(name)
     decay = kwargs.pop("decay", 0.0) or 0.0
     if decay:
         warn_once(
@@ -96,8 +130,8 @@ def _decay(optimizer):
 for _name, _class in _CLASSES.items():
     if _name != "Optimizer":
         _lr = property(_learning_rate, _set_learning_rate)
-        _rate = property(_rate_or_schedule, _class.learning_rate.fset)
-        _own = {"lr": _lr, "learning_rate": _rate, "decay": property(_decay)}
+        _rate = property(_rate_or_schedule, _set_rate_or_schedule)
+        _own = {"lr": _lr, "learning_rate": _rate, "decay": property(_decay), **_optimizer_variables.METHODS}
         globals()[_name] = translated(_class, partial(_translate, _name), __name__, **_own)
 Optimizer = core.Optimizer
 
@@ -118,6 +152,7 @@ def translate(optimizer: core.Optimizer) -> core.Optimizer:
     own = globals().get(type(optimizer).__name__)
     if own is not None and type(optimizer) is own.core_class:
         optimizer.__class__ = own
+        optimizer.name = optimizer.name or unique_name(own.__name__)
     return optimizer
 
 

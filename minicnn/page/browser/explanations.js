@@ -36,6 +36,7 @@ const pass = (xs, input, index) => ({ kind: "pass", terms: [term(xs, input, inde
 const EXPLANATIONS = {
   view: (o, xs, i) => pass(xs, 0, i),
   permute: (o, xs, i) => pass(xs, 0, o.sources[i]),
+  part: (o, xs, i) => pass(xs, 0, o.sources[i]),
   repeat: (o, xs, i) => pass(xs, 0, i % xs[0].length),
 
   place(o, xs, i) {

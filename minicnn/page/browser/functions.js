@@ -63,6 +63,8 @@ const FUNCTIONS = {
   floor: Math.floor,
   hard_sigmoid_2: (x) => clip(0.2 * x + 0.5, 0, 1),
   log: Math.log,
+  nonnegative: (x) => Number(x >= 0),
+  positive: (x) => Number(x > 0),
   round: roundToEven,
   sign: Math.sign,
   sin: Math.sin,

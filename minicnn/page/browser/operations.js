@@ -86,6 +86,7 @@ const PREPARE = {
     const strides = stridesOf(o.inputShapes[0]);
     o.sources = indicesBy(o.shape, o.order.map((axis) => strides[axis]));
   },
+  part: (o) => { o.sources = indicesBy(o.shape, o.steps).map((source) => source + o.corner); },
   affine: (o) => { o.spread = spreadIndices(o.shape, o.sizes); },
   prelu: (o) => { o.spread = spreadIndices(o.shape, o.sizes); },
   combine: (o) => { o.spreads = o.inputShapes.map((shape) => spreadIndices(o.shape, shape)); },
@@ -213,6 +214,10 @@ const OPERATIONS = {
   },
 
   permute(o, [x], y) {
+    for (let i = 0; i < y.length; i++) y[i] = x[o.sources[i]];
+  },
+
+  part(o, [x], y) {
     for (let i = 0; i < y.length; i++) y[i] = x[o.sources[i]];
   },
 

@@ -20,8 +20,8 @@ from minicnn.backends.numba.convolution import (
     winograd_rounds,
 )
 from minicnn.backends.numba.machine.batch import wanted
+from minicnn.backends.numba.machine.recording import call, reference
 from minicnn.backends.numba.pooling import pooled as outputs
-from minicnn.backends.reference import ops as reference
 from minicnn.geometry import Window
 
 
@@ -76,11 +76,15 @@ def conv2d_backward(
         dx = None
     if dkernel is not None and choice.winograd_kernel_gradient_is_best(window, channels, filters, x.itemsize):
         _winograd_kernel_gradient(x, incoming, wanted(None, dkernel, dbias, x.dtype), kernel, window)
-        dkernel, dbias = (None, None) if np.isfinite(dkernel).all() else (dkernel, dbias)
+        dkernel, dbias = (None, None) if call(_all_finite, dkernel) else (dkernel, dbias)
     if dx is dkernel is dbias is None:
         return
     if not gradients.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window):
         again.backward(again.conv2d_backward, x, kernel, y, dy, (dx, None, None), window, 1, relu)
+
+
+def _all_finite(array):
+    return bool(np.isfinite(array).all())
 
 
 def _winograd_kernel_gradient(x, incoming, out, kernel, window):

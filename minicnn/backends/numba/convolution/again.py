@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from minicnn.backends.reference import ops as reference
+from minicnn.backends.numba.machine.recording import reference
 
 _quiet = np.errstate(all="ignore")
 conv2d, conv2d_pool = _quiet(reference.conv2d), _quiet(reference.conv2d_pool)

@@ -4,8 +4,8 @@
 kernel            serves                                            because
 ================  ================================================  ==============================================
 reference         fused with dilated pooling, or of many taps       nobody has asked for these to be fast
-Winograd          3 x 3 taps, strides of 1, enough channels,        a quarter of the multiplications; the
-                  filters and pixels; pooling by 2 x 2              transforms cost less than that saves
+Winograd          3 x 3 taps, strides of 1, any dilation, enough    a quarter of the multiplications; the
+                  channels, filters, pixels; pooling by 2 x 2       transforms cost less than that saves
 direct, in pairs  few filters, strides of 1, pooling by 2 x 2       two pixels side by side fill a vector
 direct            all other convolutions                            no copy of the input, any geometry
 columns           gradients where outputs are much fewer than       a convolution of the framed gradient would
@@ -22,7 +22,7 @@ The estimates are in vector instructions of one core, for one image; their facto
 `benchmarks/algorithms.py` forces each kernel in turn and shows whether the right one is chosen.
 """
 
-from minicnn.backends.numba.convolution.winograd_transforms import TILE_KERNEL, TILE_NUMBERS, TILE_OUTPUTS
+from minicnn.backends.numba.convolution.winograd_transforms import TILE_KERNEL, TILE_NUMBERS, tiles_along
 from minicnn.backends.numba.machine.offsets import table_cache
 from minicnn.backends.numba.machine.target import lanes, vectors
 from minicnn.geometry import MAX_TAPS, Window
@@ -51,9 +51,10 @@ def winograd_serves(window: Window) -> bool:
     pads = window.pad_top, window.pad_bottom, window.pad_left, window.pad_right
     return (
         window.kernel_height == window.kernel_width == TILE_KERNEL
-        and window.stride_y == window.stride_x == window.dilation_y == window.dilation_x == 1
+        and window.stride_y == window.stride_x == 1
         and min(pads) >= 0
-        and max(pads) < TILE_KERNEL
+        and max(pads[:2]) <= (TILE_KERNEL - 1) * window.dilation_y
+        and max(pads[2:]) <= (TILE_KERNEL - 1) * window.dilation_x
     )
 
 
@@ -63,7 +64,7 @@ def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int)
     if not winograd_serves(window):
         return False
     direct = window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
-    return _MARGIN * _winograd(window.out_height, window.out_width, channels, filters, itemsize) < direct
+    return _MARGIN * _winograd(window.out_height, window.out_width, window, channels, filters, itemsize) < direct
 
 
 @table_cache
@@ -78,7 +79,9 @@ def winograd_kernel_gradient_is_best(window: Window, channels: int, filters: int
 def winograd_works_in_rounds(window: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether the sums of that gradient are too large for each chunk to have its own, but the images small enough."""
     slots = max(vectors(channels, itemsize), vectors(filters, itemsize)) * lanes(itemsize)
-    is_round = TILE_NUMBERS * _tiles(window.out_height, window.out_width) * slots * itemsize <= MOST_ROUND_BYTES
+    is_round = (
+        TILE_NUMBERS * tile_count(window.out_height, window.out_width, window) * slots * itemsize <= MOST_ROUND_BYTES
+    )
     return is_round and _MOST_CHUNK_SUM_BYTES < _sum_bytes(channels, filters, itemsize) <= _MOST_SUM_BYTES
 
 
@@ -94,7 +97,8 @@ def is_pooled_by_two(pool: Window) -> bool:
 @table_cache
 def pooled_winograd_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether a convolution with pooling is a case for Winograd."""
-    return is_pooled_by_two(pool) and winograd_is_best(window, channels, filters, itemsize)
+    is_dilated = window.dilation_y > 1 or window.dilation_x > 1  # the pixels of a tile are no neighbours
+    return is_pooled_by_two(pool) and not is_dilated and winograd_is_best(window, channels, filters, itemsize)
 
 
 @table_cache
@@ -104,7 +108,7 @@ def winograd_gradient_is_best(window: Window, pool: Window, channels: int, filte
         return False
     winners = pool.out_height * pool.out_width * filters * _LIVE
     sparse = winners * _SPREAD * window.taps * vectors(channels, itemsize)
-    return _MARGIN * _winograd(window.in_height, window.in_width, filters, channels, itemsize) < sparse
+    return _MARGIN * _winograd(window.in_height, window.in_width, window, filters, channels, itemsize) < sparse
 
 
 def can_pool_by_rows(pool: Window) -> bool:
@@ -139,11 +143,12 @@ def pairs_are_best(window: Window, pool: Window, filters: int, itemsize: int) ->
     return fits and window.stride_x == window.dilation_x == 1 and is_pooled_by_two(pool)
 
 
-def _winograd(height, width, channels, filters, itemsize):
+def _winograd(height, width, window, channels, filters, itemsize):
     vectors_in, vectors_out = vectors(channels, itemsize), vectors(filters, itemsize)
     products = _PRODUCT * TILE_NUMBERS * channels * vectors_out
-    return _tiles(height, width) * (products + _TRANSFORM * (vectors_in + vectors_out))
+    return tile_count(height, width, window) * (products + _TRANSFORM * (vectors_in + vectors_out))
 
 
-def _tiles(height, width):
-    return -(-height // TILE_OUTPUTS) * -(-width // TILE_OUTPUTS)
+def tile_count(height: int, width: int, window: Window) -> int:
+    """Winograd's tiles of an image of so many pixels, for the window's dilation."""
+    return len(tiles_along(height, window.dilation_y)) * len(tiles_along(width, window.dilation_x))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from minicnn.backends import memory
+from minicnn.backends.numba.machine.recording import not_whole
 from minicnn.geometry import Window
 
 
@@ -22,6 +23,7 @@ def conv2d(
     relu: bool,
 ) -> None:
     """`minicnn.backends.reference.convolution.conv2d`, by `one_group`, which is the same for one group."""
+    not_whole()  # parts are copied, by NumPy
     out = _like(y, y.shape[-1] // groups)
     for channels, filters in _slices(x, kernel, groups):
         own_bias = None if bias is None else _part(bias, filters)
@@ -38,6 +40,7 @@ def conv2d_backward(
     relu: bool,
 ) -> None:
     """`minicnn.backends.reference.convolution.conv2d_backward` of (x, kernel, y, dy) to (dx, dkernel, dbias)."""
+    not_whole()
     x, kernel, y, dy = inputs
     own = [None if array is None else _like(array, array.shape[-1] // groups) for array in gradients]
     for channels, filters in _slices(x, kernel, groups):

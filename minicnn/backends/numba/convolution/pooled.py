@@ -33,6 +33,7 @@ from minicnn.backends.numba.machine.offsets import (
     zero_row,
 )
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.recording import call
 from minicnn.backends.numba.machine.vectors import I8, Emitter, lanes_of
 from minicnn.backends.numba.pooling import Pooled, pool_cells
 from minicnn.geometry import Window
@@ -131,7 +132,7 @@ def paired_window(window: Window) -> Window:
 
 def _twice(bias, size):
     twice = memory.zeros(size, bias.dtype)
-    twice[: 2 * len(bias)] = np.concatenate((bias, bias))
+    call(_copy_to_halves, bias, twice[: len(bias)], twice[len(bias) : 2 * len(bias)])
     return twice
 
 
@@ -139,9 +140,13 @@ def _paired(kernel):
     """The kernel of two pixels side by side: (KH, KW + 1, C, 2·F), the second half one column to the right."""
     height, width, channels, filters = kernel.shape
     paired = memory.zeros((height, width + 1, channels, 2 * filters), kernel.dtype)
-    paired[:, :-1, :, :filters] = kernel
-    paired[:, 1:, :, filters:] = kernel
+    call(_copy_to_halves, kernel, paired[:, :-1, :, :filters], paired[:, 1:, :, filters:])
     return paired
+
+
+def _copy_to_halves(array, first, second):
+    first[...] = array
+    second[...] = array
 
 
 @inline

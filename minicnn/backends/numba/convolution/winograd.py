@@ -29,6 +29,7 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
     Extent,
     cells_of,
     outputs_of,
+    tiles_along,
     transform_inputs,
     transform_kernel,
 )
@@ -137,10 +138,13 @@ class Tiles(NamedTuple):
     turned: bool  # whether the kernel is turned around
     count: int  # tiles of one image
     starts: np.ndarray  # first input of each tile, in the padded image
+    x_row: int  # elements from a tile's row of inputs to the next
+    x_pixel: int  # from its pixel to the next
     heights: np.ndarray  # outputs of each tile that are inside; with pooling here and below: cells of 2 x 2 of them
     widths: np.ndarray
     y_starts: np.ndarray  # first output of each tile
-    y_row: int  # elements in a row of outputs
+    y_row: int  # elements from a tile's row of outputs to the next
+    y_pixel: int
     image_size: int  # elements of the outputs of an image
     x_cells: np.ndarray  # cells of 2 x 2 inputs in the padded image
     x_cell_taps: np.ndarray
@@ -152,35 +156,40 @@ def tiles_of(
 ) -> tuple[Frame, Tiles]:
     """The frame of the input and the `Tiles` for the outputs of an image, or for its cells of 2 x 2 outputs."""
     size, edge = (TILE_OUTPUTS // 2, 2) if pooled else (TILE_OUTPUTS, 1)  # of a tile; of a cell
-    height, width = window.out_height // edge, window.out_width // edge
-    rows, columns = -(-height // size), -(-width // size)  # of tiles
-    x_frame = _frame(window, rows, columns, channels)
-    x_rows, cell_rows = (
-        strides(n, k * x_frame.padded_row) for n, k in ((rows, TILE_OUTPUTS), (window.in_height // 2, 2))
+    height, width, dilation = (
+        window.out_height // edge,
+        window.out_width // edge,
+        (window.dilation_y, window.dilation_x),
     )
-    y_row = width * filters
+    rows, heights = np.array(tiles_along(height, dilation[0], size)).T
+    columns, widths = np.array(tiles_along(width, dilation[1], size)).T
+    x_frame = _frame(window, edge * rows.max(), edge * columns.max(), channels)
+    cell_rows = strides(window.in_height // 2, 2 * x_frame.padded_row)
     return x_frame, Tiles(
         channels=channels,
         filters=filters,
         pooled=pooled,
         turned=turned,
-        count=rows * columns,
-        starts=outer_sum(x_rows, strides(columns, TILE_OUTPUTS * channels)),
-        heights=np.repeat(np.minimum(height - strides(rows, size), size), columns),
-        widths=np.tile(np.minimum(width - strides(columns, size), size), rows),
-        y_starts=outer_sum(strides(rows, size * y_row), strides(columns, size * filters)),
-        y_row=y_row,
-        image_size=height * y_row,
+        count=len(rows) * len(columns),
+        starts=outer_sum(rows * edge * x_frame.padded_row, columns * edge * channels),
+        x_row=dilation[0] * x_frame.padded_row,
+        x_pixel=dilation[1] * channels,
+        heights=np.repeat(heights, len(columns)),
+        widths=np.tile(widths, len(rows)),
+        y_starts=outer_sum(rows * width * filters, columns * filters),
+        y_row=dilation[0] * width * filters,
+        y_pixel=dilation[1] * filters,
+        image_size=height * width * filters,
         x_cells=x_frame.first + outer_sum(cell_rows, strides(window.in_width // 2, 2 * channels)),
         x_cell_taps=outer_sum(strides(2, x_frame.padded_row), strides(2, channels)),
     )
 
 
-def _frame(window, rows, columns, channels):
-    """The frame that so many rows and columns of tiles read."""
-    extra = TILE_INPUTS - TILE_OUTPUTS
-    bottom = max(0, rows * TILE_OUTPUTS + extra - window.pad_top - window.in_height)
-    right = max(0, columns * TILE_OUTPUTS + extra - window.pad_left - window.in_width)
+def _frame(window, last_row, last_column, channels):
+    """The frame that tiles read, of which the last ones begin in this row and this column of outputs."""
+    rows, columns = ((TILE_INPUTS - 1) * d + 1 for d in (window.dilation_y, window.dilation_x))
+    bottom = max(0, int(last_row) + rows - window.pad_top - window.in_height)
+    right = max(0, int(last_column) + columns - window.pad_left - window.in_width)
     return frame(window.in_height, window.in_width, channels, window.pad_top, bottom, window.pad_left, right)
 
 
@@ -279,7 +288,7 @@ def _transform_tiles(source, first, tile_range, frame, tiles, sizes, padded, sum
             array, start = _load_image(frame, source, image, tiles, padded, sums)
         for channel in range(0, tiles.channels, lanes_of(numbers)):
             pixel, slot = start + tiles.starts[tile] + channel, n * sizes.channel_slots + channel
-            transform_inputs(array, pixel, frame.padded_row, tiles.channels, numbers, slot, sizes.number_stride)
+            transform_inputs(array, pixel, tiles.x_row, tiles.x_pixel, numbers, slot, sizes.number_stride)
 
 
 @inline
@@ -309,7 +318,7 @@ def _store_tiles(products, bias, relu, out, first, tile_range, tiles, sizes):
         start, height, width = image * tiles.image_size + tiles.y_starts[tile], tiles.heights[tile], tiles.widths[tile]
         for filter in range(0, tiles.filters, lanes_of(products)):
             slot, stride = n * sizes.filter_slots + filter, sizes.product_stride
-            extent = Extent(tiles.y_row, tiles.filters, height, width, tiles.filters - filter)
+            extent = Extent(tiles.y_row, tiles.y_pixel, height, width, tiles.filters - filter)
             if tiles.pooled:
                 is_finite = cells_of(products, slot, stride, bias, filter, relu, out, start + filter, extent)
             else:

@@ -35,6 +35,7 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
     _sum_of,
     _transform_type,
     _transforms,
+    tiles_along,
     transform_inputs,
 )
 from minicnn.backends.numba.machine import batch
@@ -68,6 +69,8 @@ class Sums(NamedTuple):
     tile_count: int  # of an image
     x_starts: np.ndarray  # of every tile, in the padded image
     dy_starts: np.ndarray
+    x_steps: tuple[int, int]  # elements from a tile's row to the next, and from pixel to pixel
+    dy_steps: tuple[int, int]
     together: int
     channel_slots: int
     number_stride: int
@@ -96,19 +99,24 @@ def kernel_gradient(x: np.ndarray, incoming: Masked, out: Gradients, kernel: np.
 def sums_of(window: Window, channels: int, filters: int, itemsize: int, together: int) -> tuple[Frame, Frame, Sums]:
     """The frames of x and dy, and `Sums`, for so many tiles transformed together."""
     x_frame, tiles = tiles_of(window, channels, filters)
-    rows, columns = (-(-n // TILE_OUTPUTS) for n in (window.out_height, window.out_width))
-    bottom, right = rows * TILE_OUTPUTS - window.out_height, columns * TILE_OUTPUTS - window.out_width
-    dy_frame = frame(window.out_height, window.out_width, filters, 0, bottom, 0, right)
+    height, width, dilation = window.out_height, window.out_width, (window.dilation_y, window.dilation_x)
+    rows, columns = (np.array(tiles_along(*axis))[:, 0] for axis in zip((height, width), dilation, strict=True))
+    bottom, right = (
+        max(0, int(starts.max()) + (TILE_OUTPUTS - 1) * d + 1 - size)
+        for starts, d, size in zip((rows, columns), dilation, (height, width), strict=True)
+    )
+    dy_frame = frame(height, width, filters, 0, bottom, 0, right)
     channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
     line = memory.ALIGNMENT // itemsize
-    dy_rows = strides(rows, TILE_OUTPUTS * dy_frame.padded_row)
     t = Sums(
         channels=channels,
         filters=filters,
         filter_slots=filter_slots,
         tile_count=tiles.count,
         x_starts=tiles.starts,
-        dy_starts=outer_sum(dy_rows, strides(columns, TILE_OUTPUTS * filters)),
+        dy_starts=outer_sum(rows * dy_frame.padded_row, columns * filters),
+        x_steps=(tiles.x_row, tiles.x_pixel),
+        dy_steps=(dilation[0] * dy_frame.padded_row, dilation[1] * filters),
         together=together,
         channel_slots=channel_slots,
         number_stride=together * channel_slots + line,
@@ -206,7 +214,6 @@ def transform_tiles(
     dy: np.ndarray,
     tiles: tuple[int, int],
     n: int,
-    frames: tuple[Frame, Frame],
     t: Sums,
     numbers: np.ndarray,
     gradients: np.ndarray,
@@ -215,14 +222,13 @@ def transform_tiles(
 
     (One call for many tiles: a call counts references to its arrays.)
     """
-    x_frame, dy_frame = frames
     for tile in range(tiles[0], tiles[1]):
         for c in range(0, t.channels, lanes_of(x)):
             pixel, slot = start + t.x_starts[tile] + c, n * t.channel_slots + c
-            transform_inputs(x, pixel, x_frame.padded_row, t.channels, numbers, slot, t.number_stride)
+            transform_inputs(x, pixel, t.x_steps[0], t.x_steps[1], numbers, slot, t.number_stride)
         for f in range(0, t.filters, lanes_of(x)):
             pixel, slot = t.dy_starts[tile] + f, n * t.filter_slots + f
-            _transform_gradients(dy, pixel, dy_frame.padded_row, t.filters, gradients, slot, t.gradient_stride)
+            _transform_gradients(dy, pixel, t.dy_steps[0], t.dy_steps[1], gradients, slot, t.gradient_stride)
         n += 1
 
 
@@ -239,7 +245,7 @@ def _chunk(x, incoming, zeros, sums, dbias, images, x_frame, dy_frame, t):
         tile = 0
         while tile < t.tile_count:
             last = min(tile + t.together - n, t.tile_count)
-            transform_tiles(source, start, framed, (tile, last), n, (x_frame, dy_frame), t, numbers, gradients)
+            transform_tiles(source, start, framed, (tile, last), n, t, numbers, gradients)
             n, tile = n + last - tile, last
             if n == t.together or (image == images[1] - 1 and tile == t.tile_count):
                 sum_tiles(0, TILE_NUMBERS, numbers, gradients, zeros, (0, n), t, is_first, sums)

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.backends.numba.convolution.choice import MOST_ROUND_BYTES
+from minicnn.backends.numba.convolution.choice import MOST_ROUND_BYTES, tile_count
 from minicnn.backends.numba.convolution.direct import product_time
 from minicnn.backends.numba.convolution.gradients import Masked, masked_image
 from minicnn.backends.numba.convolution.winograd_gradient import sum_tiles, sums_of, transform_back, transform_tiles
-from minicnn.backends.numba.convolution.winograd_transforms import TILE_NUMBERS, TILE_OUTPUTS
+from minicnn.backends.numba.convolution.winograd_transforms import TILE_NUMBERS
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.compiled import inline
@@ -47,15 +47,11 @@ def rounds_of(images: int, tiles: int, channels: int, filters: int, itemsize: in
     return Rounds(images, together, min(together, _MOST_TASKS))
 
 
-def _tile_count(window):
-    return -(-window.out_height // TILE_OUTPUTS) * -(-window.out_width // TILE_OUTPUTS)
-
-
 def kernel_gradient(x: np.ndarray, incoming: Masked, out: Gradients, kernel: np.ndarray, window: Window) -> None:
     """dkernel and dbias of `minicnn.backends.reference.convolution.conv2d_backward`; there are images."""
-    sizes = *kernel.shape[2:], x.itemsize
-    rounds = rounds_of(len(x), _tile_count(window), *sizes)
-    tables = sums_of(window, *sizes, rounds.together * _tile_count(window))
+    sizes, count = (*kernel.shape[2:], x.itemsize), tile_count(window.out_height, window.out_width, window)
+    rounds = rounds_of(len(x), count, *sizes)
+    tables = sums_of(window, *sizes, rounds.together * count)
     arrays = x.reshape(-1), incoming, out, zero_row(tables[2].filter_slots, x.dtype)
     _kernel_gradient.launch(product_time(x, kernel, window) // 2, *arrays, rounds, *tables)
 
@@ -77,14 +73,14 @@ class _Round(NamedTuple):
 def _transform(task, x, incoming, current, tasks, x_frame, dy_frame, t):
     """Transform a task's share of a round's images."""
     padded, framed = batch.frame_scratch(x_frame, 0, x), filled(dy_frame.size, 0, x)
-    frames, control, source, start = (x_frame, dy_frame), flush_denormals(), x, 0
+    control, source, start = flush_denormals(), x, 0
     for i in range(task * current.count // tasks, (task + 1) * current.count // tasks):
         image = current.first + i
         source, start = batch.framed_image(x_frame, x, image, padded)
         own_bias = current.bias_sums[image * t.filters : (image + 1) * t.filters]
         masked_image(dy_frame, incoming, image * dy_frame.rows * dy_frame.row_size, framed, t.filters, own_bias)
         tiles, n = (0, t.tile_count), i * t.tile_count
-        transform_tiles(source, start, framed, tiles, n, frames, t, current.numbers, current.gradients)
+        transform_tiles(source, start, framed, tiles, n, t, current.numbers, current.gradients)
     restore_denormals(control)
 
 

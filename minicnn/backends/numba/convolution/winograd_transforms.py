@@ -9,6 +9,7 @@ Along one axis the transforms evaluate polynomials at 0, ±a, ±b and infinity. 
 `tests/test_convolution_kernels.py`).
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from numba.core import types
@@ -21,6 +22,18 @@ from minicnn.backends.numba.pooling import emit_cell
 TILE_OUTPUTS, TILE_KERNEL = 4, 3  # along each axis of a tile
 TILE_INPUTS = TILE_OUTPUTS + TILE_KERNEL - 1
 TILE_NUMBERS = TILE_INPUTS * TILE_INPUTS  # of a transformed tile
+
+
+@lru_cache
+def tiles_along(size: int, dilation: int, outputs: int = TILE_OUTPUTS) -> list[tuple[int, int]]:
+    """(first output, outputs inside) of every tile along an axis.
+
+    Dilated taps meet every `dilation`-th pixel: each of these sets of pixels is an image by itself, with tiles of its
+    own, whose pixels lie `dilation` apart.
+    """
+    ends = [(phase, -(-(size - phase) // dilation)) for phase in range(min(dilation, size))]
+    return [(p + k * dilation, min(outputs, n - k)) for p, n in ends for k in range(0, n, outputs)]
+
 
 _A, _B = 0.75, 1.5
 _A2, _B2 = _A * _A, _B * _B

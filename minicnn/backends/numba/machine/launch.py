@@ -15,6 +15,7 @@ from numba import njit, typeof, types
 from minicnn.backends.numba.machine import pool
 from minicnn.backends.numba.machine.compiled import OPTIONS, SharedCode
 from minicnn.backends.numba.machine.disk_cache import cache_of
+from minicnn.backends.numba.machine.recording import call
 from minicnn.backends.numba.machine.self_contained import SelfContained
 
 # Work for less than 20 µs of one core stays on one thread. The other one would save a few µs (measured: two threads are
@@ -45,7 +46,7 @@ class Kernel:
 
     def __call__(self, *arguments: object) -> Any:
         entry = self._entry(arguments)
-        return entry(pool.pool().address, *arguments) if self._parallel else entry(*arguments)
+        return call(entry, pool.pool().address, *arguments) if self._parallel else call(entry, *arguments)
 
     def launch(self, nanoseconds: float, *arguments: object, chunks: int = 2) -> Any:
         """Call the kernel, on one thread if more are not worth it. The result does not depend on that.
@@ -64,7 +65,7 @@ class Kernel:
         What the kernel returns.
         """
         is_worth_it = chunks > 1 and nanoseconds >= LEAST_PARALLEL_NANOSECONDS
-        return self._entry(arguments)(pool.pool().address if is_worth_it else 0, *arguments)
+        return call(self._entry(arguments), pool.pool().address if is_worth_it else 0, *arguments)
 
     def _entry(self, arguments):
         first = arguments[0]

@@ -208,6 +208,7 @@ class Pool:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._allowed = 1  # what was asked for last
         self._started = 1  # the thread that asks is one of them
         memory = np.zeros(_FIRST_THREAD + self._most * _THREAD_SIZE + _LINE, np.uint8)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
@@ -226,6 +227,9 @@ class Pool:
 
     def use(self, count: int) -> None:
         """Let kernels run on so many threads, which are started when they are wanted for the first time."""
+        if count == self._allowed:
+            return
+        self._allowed = count
         count = max(1, min(count, self._most))
         while self._started < count and self._start(self._started):
             self._started += 1

@@ -1,0 +1,116 @@
+"""The step that runs the `call` of a layer of one's own on arrays, and goes back through it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from minicnn.differentiation import Recorded, gradients
+from minicnn.errors import ShapeError
+from minicnn.keras._state import recorded
+from minicnn.layers.function_numbers import numbers_of
+from minicnn.layers.input import Input
+from minicnn.nested import leaves
+from minicnn.parameters import Weight
+from minicnn.settings import floatx
+from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
+
+
+def attributes_with_weights(layer: Any) -> dict[str, Any]:
+    """Attributes that are weights of the layer's own, or lists and dicts of them, by name."""
+    own = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
+    return {name: value for name, value in own.items() if any(isinstance(part, Weight) for part in leaves(value))}
+
+
+class Called(Step):
+    """What runs a layer's `call` on arrays, and goes back through it."""
+
+    draws_anew = True
+
+    def __init__(self, layer: Any) -> None:
+        self.layer: Any = layer
+
+    @property
+    def has_penalty(self) -> bool:
+        """Whether `call` adds a part of the loss, which shows when it is built."""
+        return self.layer.adds_loss
+
+    @property
+    def weights(self) -> list[Weight]:
+        return self.layer.weights
+
+    @property
+    def name(self) -> str:
+        """The layer's."""
+        return self.layer.name
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        weights = {w.name: w.numpy() for w in self.weights}
+        xs = [np.zeros((2, *shape), floatx()) for shape in input_shapes]
+        if hasattr(self.layer, "compute_output_spec"):
+            with suppress(NotImplementedError):
+                spec = self.layer.apply([Input(shape) for shape in input_shapes], by=self.layer.compute_output_spec)
+                return tuple(spec.shape[1:])
+        result, *_, losses = self._run(xs, weights, False)
+        shape, self.layer.adds_loss = result.shape, bool(losses)
+        if len(shape) == 0 or shape[0] != 2:
+            raise ShapeError(
+                f"call of layer '{self.layer.name}' ({type(self.layer).__name__}) gives as many samples as it gets: 2. "
+                f"Received: shape {shape}"
+            )
+        return shape[1:]
+
+    def _run(self, xs, weights, training):
+        """(result, recorded inputs, recorded weights by name, what `add_loss` was given)."""
+        if not all(isinstance(x, np.ndarray) for x in xs):
+            raise TypeError(f"layer '{self.layer.name}' is a function on arrays: compile(backend='numba') runs it")
+        inputs = [Recorded(x) for x in xs]
+        own = {w.name: recorded(weights[w.name], w) for w in self.weights}
+        mine = attributes_with_weights(self.layer)
+        options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
+        try:
+            vars(self.layer).update({name: _recorded(value, own) for name, value in mine.items()})
+            with self.layer.collecting() as losses:
+                result = self.layer.apply(inputs, **options)
+        finally:
+            vars(self.layer).update(mine)
+        return _as_recorded(result), inputs, own, [np.mean(_as_recorded(loss)) for loss in losses]
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        with numbers_of(ws):
+            ws.record = self._run(xs, ws.params, ws.training)
+        ws.y[...] = ws.record[0].value
+
+    def penalty(self, ws: Workspace) -> float:
+        return sum(float(loss.value) for loss in ws.record[3])
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        result, inputs, recorded, losses = ws.record
+        names, of = list(recorded), [*inputs, *recorded.values()]
+        parts = gradients(result, dy, of)
+        for loss in losses:
+            parts = [a + b for a, b in zip(parts, gradients(loss, np.ones_like(loss.value), of), strict=True)]
+        for dx, part in zip(ws.dxs, parts, strict=False):
+            if dx is not None:
+                dx[...] = part
+        for name, part in zip(names, parts[len(inputs) :], strict=True):
+            if ws.grads.get(name) is not None:
+                ws.grads[name][...] = part
+
+
+def _as_recorded(value):
+    return value if isinstance(value, Recorded) else Recorded(value)
+
+
+def _recorded(value, recorded):
+    """An attribute of a layer with recorded arrays in place of weights."""
+    if isinstance(value, Weight):
+        return recorded.get(value.name, value)
+    if type(value) in (list, tuple):
+        return type(value)(_recorded(part, recorded) for part in value)
+    if type(value) is dict:
+        return {key: _recorded(part, recorded) for key, part in value.items()}
+    return value

@@ -1,0 +1,112 @@
+"""Weights of a layer of one's own while its `call` runs: arrays; those without a gradient can be assigned to."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minicnn.data.elements import EagerArray
+from minicnn.differentiation import Recorded, value_of
+from minicnn.parameters import Weight
+
+
+class Held(EagerArray):
+    """A weight's array, which `assign` changes."""
+
+    def assign(self, value: Any) -> Held:
+        """Copy a value, which is broadcast, into it."""
+        self[...] = value_of(value)
+        return self
+
+    def assign_add(self, value: Any) -> Held:
+        """Add to it."""
+        return self.assign(np.asarray(self) + value_of(value))
+
+    def assign_sub(self, value: Any) -> Held:
+        """Subtract from it."""
+        return self.assign(np.asarray(self) - value_of(value))
+
+    @property
+    def value(self) -> Held:
+        """Itself."""
+        return self
+
+
+class RecordedState(Recorded):
+    """State of a layer in a `call` that is differentiated: what is assigned has no gradient, and is kept.
+
+    Parameters
+    ----------
+    array : array
+        Where it is kept.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        super().__init__(array.copy())
+        self._array = array
+
+    def assign(self, value: Any) -> RecordedState:
+        """Copy a value, which is broadcast, into it."""
+        self._array[...] = value_of(value)
+        self.value = self._array.copy()  # what was computed of the one before keeps that
+        return self
+
+    def assign_add(self, value: Any) -> RecordedState:
+        """Add to it."""
+        return self.assign(self.value + value_of(value))
+
+    def assign_sub(self, value: Any) -> RecordedState:
+        """Subtract from it."""
+        return self.assign(self.value - value_of(value))
+
+
+class _RecordedWeight(Recorded):
+    """A weight that an optimizer changes."""
+
+    def assign(self, value: Any) -> NoReturn:
+        """Refused."""
+        raise TypeError(
+            "a call assigns to weights without a gradient, add_weight(…, trainable=False); others are changed by the "
+            f"optimizer. Received: a value of shape {np.shape(value_of(value))}"
+        )
+
+    assign_add = assign_sub = assign
+
+
+def recorded(array: np.ndarray, weight: Weight) -> Recorded:
+    """What stands for a weight in a `call` that is differentiated; `array` has its numbers.
+
+    Parameters
+    ----------
+    array : array
+    weight : Weight
+    """
+    return _RecordedWeight(array) if weight.has_gradient else RecordedState(array)
+
+
+def held(value: Any) -> Any:
+    """An attribute of a layer with arrays in place of weights, which share their memory.
+
+    Parameters
+    ----------
+    value : object
+        A weight, a list or dict of them, or anything else, which stays as it is.
+    """
+    if isinstance(value, Weight):
+        is_here = isinstance(value.value, np.ndarray)
+        return (value.value if is_here else value.numpy()).view(Held)
+    if type(value) in (list, tuple):
+        return type(value)(map(held, value))
+    return {key: held(part) for key, part in value.items()} if type(value) is dict else value
+
+
+def _added(weight, value):
+    weight.assign(weight.numpy() + value)
+
+
+def _subtracted(weight, value):
+    weight.assign(weight.numpy() - value)
+
+
+Weight.assign_add, Weight.assign_sub = _added, _subtracted  # type: ignore[attr-defined]

@@ -1,0 +1,126 @@
+"""Parts of samples by index: what ``x[:, 1:, 0]`` of a symbolic tensor is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+
+from minicnn.checks import is_integer
+from minicnn.errors import ShapeError
+from minicnn.graph import Tensor
+from minicnn.hints import LayerOptions
+from minicnn.layers.base import Examples, Layer
+from minicnn.layers.cropping import ENDLESS
+from minicnn.layers.open_sizes import has_open
+from minicnn.step import Arrays, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
+
+__all__ = ["GetItem"]
+
+
+class GetItem(Layer):
+    """A part of every sample, by NumPy's basic indexing.
+
+    Parameters
+    ----------
+    key : list
+        For each axis behind the batch an integer, which takes the axis away, or ``[start, stop, step]``, of which any
+        may be None; None is a new axis of size 1. Axes at the end may be left out.
+    """
+
+    uses_input = False
+
+    def __init__(self, key: Sequence[Any], **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
+        self.key: list[Any] = [list(part) if isinstance(part, list | tuple) else part for part in key]
+        if not all(map(_is_valid, self.key)):
+            raise ValueError(
+                "`key` has integers, None, and [start, stop, step] with integers or None, and no step of 0. "
+                f"Received: key={key}"
+            )
+
+    @property
+    def index(self) -> tuple[Any, ...]:
+        """The key as NumPy takes it, for a batch."""
+        return (slice(None), *(slice(*part) if isinstance(part, list) else part for part in self.key))
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        (shape,) = input_shapes
+        try:
+            found = np.broadcast_to(np.float32(0), (1, *shape))[self.index].shape[1:]
+        except IndexError as error:
+            raise ShapeError(f"{error}. Received: key={self.key} for samples of shape {shape}") from None
+        if 0 in found:
+            raise ShapeError(f"key={self.key} leaves nothing of a sample. Received: samples of shape {shape}")
+        return found
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.y[...] = xs[0][self.index]
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        ws.dxs[0].fill(0)
+        ws.dxs[0][self.index] = dy
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        x = graph.channels_last(xs[0])
+        if has_open([x.shape]):
+            raise NotImplementedError
+        bounds = [_bounds(part, size) for part, size in zip(filter(_takes_axis, self.key), x.shape, strict=False)]
+        starts, ends, steps = (np.array(numbers, np.int64) for numbers in zip(*bounds, strict=True))
+        axes = np.arange(1, len(bounds) + 1)
+        part = graph.add("Slice", [x, *map(graph.constant, (starts, ends, axes, steps))])
+        return graph.add("Reshape", [part, graph.constant(np.array([0, *self.build([x.shape])]))])
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls([[1, None, None], 0]), [(4, 3, 2)]
+        yield cls([[None, None, -2], [None, 2, None], None, -1]), [(4, 3, 2)]
+
+
+def _takes_axis(part):
+    return part is not None
+
+
+def _is_valid(part):
+    if isinstance(part, list):
+        whole = all(number is None or is_integer(number) for number in part)
+        return len(part) == 3 and whole and part[2] != 0
+    return part is None or is_integer(part)
+
+
+def _bounds(part, size):
+    """(start, end, step) of ONNX's Slice."""
+    if not isinstance(part, list):
+        return part, ENDLESS if part == -1 else part + 1, 1
+    start, stop, step = slice(*part).indices(size)
+    return start, -ENDLESS if stop < 0 else stop, step
+
+
+def part_of(tensor: Tensor, key: Any) -> Tensor:
+    """``tensor[key]``; the first entry of the key leaves the samples as they are.
+
+    Raises
+    ------
+    TypeError
+        If the key is not made of integers, slices, None and `...`, or chooses among samples.
+    """
+    parts = list(key) if isinstance(key, tuple) else [key]
+    if parts.count(Ellipsis) == 1:
+        at = parts.index(Ellipsis)
+        missing = tensor.ndim - sum(part is not None for part in parts) + 1
+        parts[at : at + 1] = [slice(None)] * missing
+    first, *rest = parts
+    plain = [[p.start, p.stop, p.step] if isinstance(p, slice) else p for p in rest]
+    if not (isinstance(first, slice) and first == slice(None)) or not all(map(_is_valid, plain)):
+        raise TypeError(
+            "a part of a symbolic tensor keeps the samples, and has integers, slices, None and ... behind them: "
+            f"x[:, 1:, 0]. Received: [{key}] of {tensor!r}"
+        )
+    return GetItem(plain)(tensor)
+
+
+Tensor.__getitem__ = part_of  # type: ignore[attr-defined]

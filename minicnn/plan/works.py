@@ -1,0 +1,40 @@
+"""How the steps of a plan run: as their layers say, or by what a backend remembers of that.
+
+Beside the core: without it, plans compute the same in a little more time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from minicnn.own_parts import is_of_package
+
+if TYPE_CHECKING:
+    from minicnn.backends.base import Backend
+    from minicnn.plan.plan import BoundPlan
+    from minicnn.step import Workspace
+
+Work = Callable[[], None]
+
+
+def works_of(bound: BoundPlan, backend: Backend) -> tuple[list[tuple[Workspace, Work]], list[Work]]:
+    """What runs each step forward, with its workspace; and what runs it backward, with its additions."""
+    forward = [
+        (ws, _work(place.step, backend, partial(place.step.forward, ws.xs, ws))) for place, ws, _ in bound.forward_steps
+    ]
+    add = backend.ops.pointwise
+    return forward, [_work(step.place.step, backend, partial(_backward, step, add)) for step in bound.backward_steps]
+
+
+def _backward(step, add):
+    place, ws, additions = step
+    place.step.backward(ws.dy, ws)
+    for total, own in additions:
+        add(total, (total, own), "add")
+
+
+def _work(step, backend, work) -> Work:
+    """The work, as a backend remembers it, if the step does nothing but call ops; users' own steps are not asked."""
+    return backend.repeated(work) if step.only_ops and is_of_package(type(step)) else work

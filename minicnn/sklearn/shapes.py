@@ -1,0 +1,55 @@
+"""Images as scikit-learn's checks want them, rows of numbers, and back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicnn.checks import is_integer
+from minicnn.networks import ImageShape
+
+
+def as_rows(X: Any) -> tuple[Any, ImageShape | None]:
+    """(rows, the images' shape): images (N, H, W) or (N, H, W, C) as rows; anything else as it is, with None."""
+    if isinstance(X, list | tuple) and X and np.ndim(X[0]) > 1:
+        X = np.asarray(X)
+    if getattr(X, "ndim", 0) not in (3, 4):
+        return X, None
+    X = np.asarray(X)
+    shape = (*X.shape[1:], 1) if X.ndim == 3 else X.shape[1:]
+    return X.reshape(len(X), -1), shape
+
+
+def shape_of_rows(count: int, image_shape: Any) -> ImageShape:
+    """The shape of images whose numbers stand in rows.
+
+    Parameters
+    ----------
+    count : int
+        Numbers in a row.
+    image_shape : (int, int), (int, int, int) or None
+        Height, width and channels (default: 1). None: a square grey image, where `count` is a square; else an image of
+        one row.
+
+    Raises
+    ------
+    ValueError
+        If `image_shape` is no such thing, or has another number of numbers.
+    """
+    if image_shape is None:
+        side = math.isqrt(count)
+        return (side, side, 1) if side * side == count else (1, count, 1)
+    is_shape = isinstance(image_shape, tuple | list) and len(image_shape) in (2, 3)
+    if not is_shape or not all(is_integer(n) and n > 0 for n in image_shape):
+        raise ValueError(
+            f"image_shape is (height, width) or (height, width, channels). Received: image_shape={image_shape!r}"
+        )
+    height, width, channels = (*image_shape, 1)[:3]
+    if height * width * channels != count:
+        raise ValueError(
+            f"image_shape={tuple(image_shape)} needs rows of {height * width * channels} numbers. Received: rows of "
+            f"{count}"
+        )
+    return int(height), int(width), int(channels)

@@ -1,0 +1,329 @@
+"""What Keras's users expect of models, inputs and losses; the expected values are those that Keras documents."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import keras
+from minicnn.keras import layers
+
+
+def test_inputs_and_outputs_are_lists():
+    a, b = keras.Input((2,)), keras.Input((2,))
+    model = keras.Model([a, b], layers.Add()([a, b]))
+    assert model.inputs == [a, b] and model.outputs == [model.layers[-1].output]
+    stack = keras.Sequential([a, layers.Dense(1)])
+    assert stack.inputs == [a]
+
+
+def test_trainable_may_be_given_to_a_constructor():
+    x = keras.Input((2,))
+    model = keras.Model(x, layers.Dense(1)(x), trainable=False)
+    assert not model.trainable and model.trainable_weights == []
+    assert not keras.Model.from_config(model.get_config()).trainable
+    assert keras.Sequential([keras.Input((2,)), layers.Dense(1)], trainable=False).trainable_weights == []
+    for wrong in ("yes", 1, None):
+        with pytest.raises(ValueError, match="`trainable` is True or False"):
+            layers.Dense(1, trainable=wrong)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_the_form_of_outputs_is_in_the_config(kind):
+    x = keras.Input((3,))
+    model = keras.Model(x, kind([layers.Dense(1)(x), layers.Dense(2)(x)]))
+    again = keras.Model.from_config(model.get_config())
+    assert type(again(np.ones((2, 3)))) is kind and type(again(keras.Input((3,)))) is kind
+
+
+def test_a_stack_refuses_what_keras_refuses():
+    with pytest.raises(ValueError, match="has no layers"):
+        keras.Sequential()(np.ones((2, 3)))
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.build((None, 3))
+    model.build((5, 3))
+    with pytest.raises(ValueError, match=r"built for inputs of shape \(None, 3\).*Received: \(None, 4\)"):
+        model.build((None, 4))
+
+
+def test_a_model_behind_other_layers_begins_with_an_input_layer():
+    x = keras.Input((3,))
+    middle = layers.Dense(4, name="first")(x)
+    model = keras.Model(middle, layers.Dense(2, name="second")(middle))
+    assert isinstance(model.layers[0], layers.InputLayer) and [layer.name for layer in model.layers[1:]] == ["second"]
+    assert model.layers[0].output.shape == (None, 4) and len(model.weights) == 2
+    again = keras.Model.from_config(model.get_config())
+    assert len(again.layers) == 2 and again.predict(np.ones((2, 4))).shape == (2, 2)
+    with pytest.raises(AttributeError, match="take another name"):
+        model.layers = []
+
+
+def test_arguments_that_a_layer_does_not_keep_are_in_its_config():
+    class Block(layers.Layer):
+        def __init__(self, units, rate=0.5, **kwargs):
+            super().__init__(**kwargs)
+            self.dense, self.dropout = layers.Dense(units), layers.Dropout(rate)
+
+        def call(self, x):
+            return self.dropout(self.dense(x))
+
+    layer = Block(3, rate=0.25, name="block")
+    assert layer.get_config() | {} == layer.get_config()
+    assert layer.get_config()["units"] == 3 and layer.get_config()["rate"] == 0.25
+    x = keras.Input((2,))
+    model = keras.Model(x, layer(x))
+    again = keras.Model.from_config(model.get_config(), custom_objects={"Block": Block})
+    assert again.output_shape == (None, 3) and again.layers[1].dropout.rate == 0.25
+
+
+class Written(keras.Model):
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(units)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_clones_are_compiled_and_may_be_unbuilt():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.125, momentum=0.5), "mse", metrics=["mae"])
+    x, y = np.ones((4, 3)), np.zeros((4, 1))
+    model.fit(x, y, verbose=0)
+    clone = keras.models.clone_model(model)
+    assert clone.optimizer is not model.optimizer and clone.optimizer.iterations == 0
+    assert clone.optimizer.momentum == 0.5 and float(clone.optimizer.learning_rate) == 0.125
+    assert list(clone.evaluate(x, y, verbose=0, return_dict=True)) == ["loss", "mae"]
+    clone.fit(x, y, verbose=0)
+    written = Written(2)
+    written.compile("adam", "mse")
+    clone = keras.models.clone_model(written)
+    written(x), clone.fit(x, np.zeros((4, 2)), verbose=0)
+    clone.set_weights(written.get_weights())
+    assert np.array_equal(clone.predict(x), written.predict(x))
+
+
+# -------------------------------------------------------------------------------------------------------------- inputs
+
+
+def test_an_input_layer_knows_its_batch():
+    layer = layers.InputLayer(shape=(3, 2), batch_size=4)
+    assert layer.batch_shape == (4, 3, 2) and layer.dtype == "float32" and not layer.sparse and layer.call() is None
+    assert layers.InputLayer(batch_shape=(5, 2)).batch_shape == (5, 2)
+    with pytest.warns(UserWarning, match="today it is shape="):
+        assert layers.InputLayer(input_shape=(3,)).batch_shape == (None, 3)
+
+
+def test_an_input_layer_of_a_tensor():
+    tensor = keras.Input((3,), batch_size=2)
+    layer = layers.InputLayer(input_tensor=tensor)
+    assert layer.output is tensor and layer.batch_shape == (2, 3)
+    for options in (
+        {"shape": (4,)},
+        {"batch_shape": (2, 4)},
+        {"batch_size": 5},
+        {"dtype": "float16"},
+        {"sparse": True},
+    ):
+        with pytest.raises(ValueError, match=f"has the tensor's {next(iter(options))}"):
+            layers.InputLayer(input_tensor=tensor, **options)
+    with pytest.raises(ValueError, match="input_tensor is what Input returned"):
+        layers.InputLayer(input_tensor=np.ones((2, 3)))
+
+
+def test_a_shape_that_is_known_behind_one_that_is_not():
+    tensor = layers.Reshape((3, 5))(keras.Input((None,)))
+    assert tensor.shape == (None, 3, 5)
+    model = keras.Model(tensor.node.inputs[0], tensor)
+    assert np.array_equal(model.predict(np.arange(30.0).reshape(2, 15)), np.arange(30.0).reshape(2, 3, 5))
+    with pytest.raises(mc.errors.ShapeError, match="does not fit samples of 14 elements"):
+        model.predict(np.ones((2, 14)))
+
+
+# --------------------------------------------------------------------------------------------------- arguments, losses
+
+
+@pytest.mark.parametrize("units", [2.5, "64", 0, None])
+def test_units_are_a_whole_number(units):
+    with pytest.raises(ValueError, match=r"`units` must be an integer"):
+        layers.Dense(units)
+    assert layers.Dense(128 / 2).units == 64  # Keras 2's scripts divide
+
+
+@pytest.mark.parametrize("name", ["Conv1D", "Conv2D", "Conv2DTranspose"])
+def test_strides_and_a_dilation_are_not_given_together(name):
+    with pytest.raises(ValueError, match="not both, as in Keras"):
+        getattr(layers, name)(2, 3, strides=2, dilation_rate=2)
+    getattr(layers, name)(2, 3, strides=2)
+    getattr(layers, name)(2, 3, dilation_rate=2)
+
+
+def test_a_loss_of_ones_own_is_called_as_keras_calls_it():
+    class Squares(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return (y_true - y_pred) ** 2
+
+    true, predicted = np.array([1.0, 0.0, 1.0]), np.array([0.5, 0.25, 0.0])
+    each = Squares(reduction=None)(true, predicted)
+    assert each.dtype == "float32" and np.allclose(each, [0.25, 0.0625, 1.0])
+    mean = Squares()(true, predicted, sample_weight=np.array([1.0, 0.0, 0.5]))
+    assert mean.dtype == "float32" and mean.shape == () and mean.numpy() == np.float32(0.75 / 3)
+
+
+def test_the_function_of_a_metric_by_its_name():
+    @keras.utils.register_keras_serializable("test")
+    def distance(y_true, y_pred):
+        return abs(y_true - y_pred)
+
+    metric = keras.metrics.MeanMetricWrapper(distance, name="d")
+    again = keras.metrics.MeanMetricWrapper.from_config(metric.get_config())
+    assert again.name == "d" and again([1.0, 3.0], [0.0, 1.0]) == 1.5
+    with pytest.raises(TypeError, match="fn='nothing of this name'"):
+        keras.metrics.MeanMetricWrapper("nothing of this name")
+
+
+# ---------------------------------------------------------------------------------------------- tensors by index, order
+
+
+def test_parts_and_comparisons_of_tensors(tmp_path):
+    x = np.random.default_rng(4).normal(size=(3, 4, 3)).astype("float32")
+    t = keras.Input((4, 3))
+    outputs = [t[:, 1:, 0], t[..., -1], t[:, None], t[:, ::-2, 1:], t > 0.5, t >= t[:, :1], t > 0.25, t <= 0.25]
+    expected = [x[:, 1:, 0], x[..., -1], x[:, None], x[:, ::-2, 1:], x > 0.5, x >= x[:, :1], x > 0.25, x <= 0.25]
+    model = keras.Model(t, outputs)
+    model.save(tmp_path / "model.keras")
+    for predictions in (model.predict(x), keras.models.load_model(tmp_path / "model.keras").predict(x)):
+        for given, wanted in zip(predictions, expected, strict=True):
+            assert given.dtype == np.float32 and np.array_equal(given, wanted)
+    for key in (0, (slice(None), [0, 1]), (slice(1, None), 0), (slice(None), "a")):
+        with pytest.raises(TypeError, match="keeps the samples"):
+            t[key]
+    with pytest.raises(mc.errors.ShapeError, match="out of bounds"):
+        t[:, 7]
+    with pytest.raises(mc.errors.ShapeError, match="leaves nothing"):
+        t[:, 4:]
+
+
+def test_a_comparison_chooses_and_is_differentiated():
+    t = keras.Input((3,))
+    z = layers.Dense(2)(t)
+    model = keras.Model(t, (z > 0) * z + 0.1 * (z <= 0) * z)
+    assert mc.gradcheck(model).error <= 1e-6
+    assert mc.gradcheck(keras.Model(t, z[:, ::-1] * z[:, :1])).error <= 1e-6
+
+
+def test_a_list_is_not_taken_for_a_dict_that_is_not_sorted():
+    first, second = keras.Input((2,), name="IT"), keras.Input((2,), name="IS")
+    model = keras.Model({"IT": first, "IS": second}, layers.Subtract()([first, second]))
+    a, b = np.ones((1, 2)), np.zeros((1, 2))
+    assert np.array_equal(model({"IT": a, "IS": b}), a) and np.array_equal(model.predict({"IT": a, "IS": b}), a)
+    for use in (model, model.predict):
+        with pytest.raises(ValueError, match="which is which"):
+            use([a, b])
+
+
+def test_a_generator_gives_batches_of_any_size():
+    """A stack without an Input, as in Keras: sizes stay open where the layers can do with any."""
+    images = [np.ones((2, 8, 6, 3), "float32"), np.ones((1, 5, 9, 3), "float32")]
+    model = keras.Sequential([layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()])
+    p = model.predict(image for image in images)
+    assert p.shape == (3, 4) and np.allclose(p, p[0], atol=1e-5)  # of images that are all ones
+    flat = keras.Sequential([layers.Flatten()])
+    assert flat.predict(iter([np.ones((3, 5, 7)), np.ones((2, 7, 5))])).shape == (5, 35)
+    dense = keras.Sequential([layers.Flatten(), layers.Dense(2)])
+    assert dense.predict(iter([np.ones((3, 5, 7))])).shape == (3, 2) and dense.input_shape == (None, 5, 7)
+    with pytest.raises(mc.errors.ShapeError, match=r"expected data of shape \(None, 5, 7\)"):
+        dense.predict(iter([np.ones((2, 7, 6))]))
+
+
+def test_a_layer_of_a_stack_has_one_input():
+    class Two(layers.Layer):
+        def call(self, a, b):
+            return a + b
+
+    model = keras.Sequential([Two()])
+    with pytest.raises(ValueError, match=r"one input.*Received: Two.call\(a, b\)"):
+        model.build((None, 2))
+
+
+def test_what_a_layer_says_of_its_output_is_believed():
+    calls = []
+
+    class Own(layers.Layer):
+        def call(self, x, training=False):
+            calls.append(training)
+            return x[:, :1]
+
+        def compute_output_spec(self, x, training=False):
+            return keras.Input((1,))
+
+    x = keras.Input((3,))
+    model = keras.Model(x, Own()(x))
+    assert model.output_shape == (None, 1) and calls == []
+    model(np.ones((2, 3)), training=True)
+    assert set(calls) == {True}
+
+
+# --------------------------------------------------------------------------------------------------------------- Lambda
+
+
+def test_a_lambda_layer_is_copied_but_not_written(tmp_path):
+    layer = layers.Lambda(lambda x, by: np.tile(x, (1, by)), arguments={"by": 2})
+    config = layer.get_config()
+    again = layers.Lambda.from_config(config, safe_mode=False)
+    assert np.array_equal(again(np.ones((2, 3))), np.ones((2, 6)))
+    with pytest.raises(ValueError, match="safe_mode=False alone"):
+        layers.Lambda.from_config(config)
+    model = keras.Sequential([keras.Input((3,)), layer, layers.Dense(2)])
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    x = np.random.default_rng(2).normal(size=(4, 3)).astype("float32")
+    assert np.array_equal(clone.predict(x), model.predict(x))
+    rebuilt = keras.models.clone_model(model, input_tensors=keras.Input((3,)))
+    rebuilt.set_weights(model.get_weights())
+    assert np.array_equal(rebuilt.predict(x), model.predict(x))
+    for write in (model.to_json, lambda: model.save(tmp_path / "m.keras"), lambda: model.save(tmp_path / "m.h5")):
+        with pytest.raises(TypeError, match="holds code"):
+            write()
+
+
+def test_crossentropy_of_one_output_is_the_binary_one():
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, activation="sigmoid")])
+    for name in ("crossentropy", "ce"):
+        model.compile("sgd", name)
+        assert isinstance(model.compiled.losses[0], keras.losses.BinaryCrossentropy)
+    several = keras.Sequential([keras.Input((1,)), layers.Dense(3, activation="softmax")])
+    with pytest.raises(ValueError, match="'sparse_categorical_crossentropy' for class numbers"):
+        several.compile("sgd", loss="crossentropy")
+
+
+def test_a_stack_of_ones_own_layers_takes_dicts_and_lists_of_arrays():
+    class Own(layers.Layer):
+        def call(self, inputs):
+            return {key: 2 * x for key, x in inputs.items()} if isinstance(inputs, dict) else [2 * x for x in inputs]
+
+    a, b = np.ones((3, 2)), np.full((3, 2), 5.0)
+    y = keras.Sequential([Own(), Own()])({"a": a, "b": b})
+    assert type(y) is dict and np.array_equal(y["a"], 4 * a) and np.array_equal(y["b"], 4 * b)
+    y = keras.Sequential([Own()])([a, b])
+    assert type(y) is list and np.array_equal(y[1].numpy(), 2 * b)
+
+
+def test_metrics_refuse_what_keras_refuses():
+    for options in ({"beta": 1}, {"threshold": 1}):
+        with pytest.raises(ValueError, match=f"`{next(iter(options))}` is a float, as in Keras: 1.0"):
+            keras.metrics.FBetaScore(**options)
+    with pytest.raises(ValueError, match=r"targets and outputs \(N, outputs\)"):
+        keras.metrics.R2Score()([0.0, 1.0], [0.0, 1.0])
+    assert keras.metrics.R2Score()([[0.0], [1.0]], [[0.0], [1.0]]) == 1
+    x = np.random.default_rng(1).normal(size=(6, 2))
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[keras.metrics.R2Score()])
+    model.fit(x, x[:, 0], verbose=0)
+
+
+def test_a_warning_where_keras_casts_weights():
+    weight = np.array([0.5, 1.0, 1.0, 1.0])
+    with pytest.warns(UserWarning, match="rounds them to int by casting"):
+        keras.metrics.MeanIoU(num_classes=2)([0, 1, 1, 0], [0, 1, 0, 0], weight)
+    # [[1.5, 0], [1, 1]]: 1.5 / 2.5 and 1 / 2
+    assert keras.metrics.MeanIoU(2, dtype="float32")([0, 1, 1, 0], [0, 1, 0, 0], weight) == pytest.approx(0.55)

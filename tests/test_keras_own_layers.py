@@ -1,0 +1,300 @@
+"""Layers that users write for Keras: in which forms they are called, what they keep, and what files know of them."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import layers
+
+
+@pytest.fixture
+def rng():
+    seed = np.random.SeedSequence().entropy
+    print("seed", seed)
+    return np.random.default_rng(seed)
+
+
+class Sum(layers.Layer):
+    """The example of Keras's guide "Making new layers": the running sum of what it was called with."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.total = self.add_weight(shape=(size,), initializer="zeros", trainable=False)
+
+    def call(self, inputs):
+        self.total.assign_add(keras.ops.sum(inputs, axis=0))
+        return self.total
+
+
+class Centered(layers.Layer):
+    """x minus a moving mean, which is state; scaled by a weight."""
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="scale")
+        self.mean = self.add_weight(shape=(input_shape[-1],), initializer="zeros", trainable=False, name="mean")
+        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False, name="count")
+
+    def call(self, x, training=None):
+        if training:
+            self.mean.assign(0.5 * self.mean + 0.5 * keras.ops.mean(x, axis=0))
+            self.count.assign_add(1)
+        return (x - self.mean) * self.scale
+
+
+class Skip(layers.Layer):
+    """Two inputs, as arguments of their own."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, first_shape, second_shape):
+        self.shapes = first_shape, second_shape
+        self.kernel = self.add_weight(shape=(first_shape[-1], self.units), name="kernel")
+        self.other = self.add_weight(shape=(second_shape[-1], self.units), name="other")
+
+    def call(self, first, second):
+        return keras.ops.matmul(first, self.kernel) + keras.ops.matmul(second, self.other)
+
+
+class Branches(layers.Layer):
+    """Layers inside; inputs in a dict, and an option."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = layers.Dense(2), layers.Dense(2)
+
+    def call(self, inputs, negative=False):
+        y = self.first(inputs["a"]) + self.second(inputs["b"])
+        return -1 * y if negative else y
+
+
+# --------------------------------------------------------------------------------------------------------------- state
+
+
+def test_state_on_arrays():
+    layer, x = Sum(2), np.ones((3, 2), "float32")
+    assert np.array_equal(layer(x), [3, 3])
+    assert np.array_equal(layer(x).numpy(), [6, 6])
+    assert np.array_equal(layer.total.numpy(), [6, 6]) and layer.non_trainable_weights == [layer.total]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_state_changes_while_the_model_trains_and_is_not_trained(rng, backend):
+    x, y = rng.normal(size=(8, 3)).astype("float32"), rng.normal(size=(8, 3)).astype("float32")
+    layer = Centered()
+    model = keras.Sequential([keras.Input((3,)), layer])
+    assert (
+        np.array_equal(layer.mean.numpy(), np.zeros(3)) and layer.count.numpy() == 0
+    )  # asking for the shape is no call
+    model.compile("sgd", "mse", backend=backend)
+    model.fit(x, y, batch_size=4, epochs=1, shuffle=False, verbose=0)
+    mean = 0.5 * (0.5 * x[:4].mean(0)) + 0.5 * x[4:].mean(0)
+    assert np.allclose(layer.mean.numpy(), mean, atol=1e-6)
+    assert layer.count.numpy() == 2
+    assert np.allclose(model.predict(x), (x - layer.mean.numpy()) * layer.scale.numpy(), atol=1e-6)
+    assert layer.count.numpy() == 2
+
+
+def test_the_gradient_takes_state_for_a_constant(rng):
+    x, y = rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=(4, 3)).astype("float32")
+    dense = layers.Dense(3, use_bias=False, name="dense")
+    model = keras.Sequential([keras.Input((3,)), dense, Centered()])
+    model.compile("sgd", "mse")
+    gradient = model.gradients(x, y)["dense/kernel"]
+    z = x @ dense.kernel.numpy()
+    assert np.allclose(gradient, x.T @ (2 * (z - 0.5 * z.mean(0) - y)) / y.size, atol=1e-5)
+
+
+def test_state_is_saved_and_goes_on(tmp_path, rng):
+    x = rng.normal(size=(4, 3)).astype("float32")
+    model = keras.Sequential([keras.Input((3,)), Centered(name="centered")])
+    model.compile("sgd", "mse")
+    model.fit(x, x, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Centered": Centered})
+    assert np.array_equal(again.layers[0].mean.numpy(), model.layers[0].mean.numpy())
+    again.fit(x, x, verbose=0)
+    assert again.layers[0].count.numpy() == 2
+
+
+def test_what_is_trained_is_not_assigned_to_in_call():
+    class Wrong(layers.Layer):
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(), name="kernel")
+
+        def call(self, x):
+            self.kernel.assign(1.0)
+            return x * self.kernel
+
+    with pytest.raises(TypeError, match="trainable=False"):
+        keras.Sequential([keras.Input((3,)), Wrong()])
+
+
+def test_assign_add_outside_of_call():
+    layer = Sum(2)
+    layer.total.assign_add([1.0, 2.0])
+    layer.total.assign_sub([0.5, 0.5])
+    assert np.array_equal(layer.total.numpy(), [0.5, 1.5])
+
+
+# --------------------------------------------------------------------------------------------------------------- forms
+
+
+def test_several_arguments_are_inputs(tmp_path, rng):
+    a, b = rng.normal(size=(5, 3)).astype("float32"), rng.normal(size=(5, 4)).astype("float32")
+    first, second = keras.Input((3,)), keras.Input((4,))
+    layer = Skip(2, name="skip")
+    model = keras.Model([first, second], layer(first, second=second))
+    assert layer.shapes == ((None, 3), (None, 4)) and len(layer.weights) == 2
+    expected = a @ layer.kernel.numpy() + b @ layer.other.numpy()
+    assert np.allclose(model.predict([a, b]), expected, atol=1e-5)
+    assert np.allclose(layer(a, b), expected, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Skip": Skip})
+    assert np.allclose(again.predict([a, b]), expected, atol=1e-5)
+    model.compile("sgd", "mse")
+    before = layer.other.numpy()
+    model.fit([a, b], np.zeros((5, 2)), verbose=0)
+    assert not np.array_equal(before, layer.other.numpy())
+
+
+def test_dicts_and_options(rng):
+    a, b = rng.normal(size=(5, 3)).astype("float32"), rng.normal(size=(5, 4)).astype("float32")
+    layer = Branches()
+    inputs = {"a": keras.Input((3,)), "b": keras.Input((4,))}
+    model = keras.Model(inputs, layer(inputs, negative=True))
+    (first, first_bias), (second, second_bias) = layer.first.get_weights(), layer.second.get_weights()
+    expected = -(a @ first + first_bias + b @ second + second_bias)
+    assert np.allclose(model.predict({"a": a, "b": b}), expected, atol=1e-5)
+    assert len(layer.weights) == 4
+    with pytest.raises(ValueError, match=r"use a layer of its own here. Received"):
+        layer(inputs)
+    with pytest.raises(TypeError, match=r"which no file holds.*Received: .*negative"):
+        model.to_json()
+
+
+def test_options_are_given_by_name():
+    with pytest.raises(ValueError, match=r"options are given by name.*Received: True"):
+        Branches()({"a": keras.Input((3,)), "b": keras.Input((4,))}, True)
+
+
+def test_a_build_of_several_shapes_names_arguments_of_call():
+    class Wrong(layers.Layer):
+        def build(self, a_shape, c_shape):
+            pass
+
+        def call(self, a, b):
+            return a + b
+
+    with pytest.raises(ValueError, match=r"Received: 'c_shape', for call\(a, b\)"):
+        Wrong()(np.ones((2, 3)), np.ones((2, 3)))
+
+
+def test_a_layer_of_layers_may_be_called_activation(rng):
+    class Own(layers.Layer):
+        def build(self, input_shape):
+            self.activation = layers.Dense(2, activation="relu")
+
+        def call(self, x):
+            return self.activation(x)
+
+    layer, x = Own(), rng.normal(size=(4, 3)).astype("float32")
+    y = layer(x, training=True)
+    kernel, bias = layer.activation.get_weights()
+    assert np.allclose(y, np.maximum(x @ kernel + bias, 0), atol=1e-6) and len(layer.weights) == 2
+
+
+def test_a_layer_without_call_says_so():
+    with pytest.raises(NotImplementedError, match=r"write call\(self, inputs\)"):
+        layers.Layer().call(np.ones(3))
+
+
+# ---------------------------------------------------------------------------------------------- optimizers, callbacks
+
+
+def network(optimizer):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    model.compile(optimizer, "mse")
+    return model
+
+
+def test_the_rate_is_a_number_of_32_bits_as_in_keras():
+    model = network(keras.optimizers.SGD(0.1))
+    model.optimizer.learning_rate = 0.1 * 0.1
+    assert model.optimizer.learning_rate.value == np.float32(0.01)
+    assert str(model.optimizer.learning_rate.numpy()) == "0.01" and model.optimizer.lr.value() == np.float32(0.01)
+
+
+def test_a_function_as_learning_rate():
+    rates = iter([0.5, 0.25])
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+    model.compile(keras.optimizers.SGD(lambda: next(rates)), "mse")
+    x, y = np.ones((1, 1)), np.ones((1, 1))
+    for expected in (1, 0.5):  # the gradient is 2 · (w − 1)
+        model.set_weights([np.zeros((1, 1))])
+        model.train_on_batch(x, y)
+        assert model.get_weights()[0] == expected
+    with pytest.raises(TypeError, match="include_optimizer=False"):
+        model.to_json() and model.save("never.keras")
+
+
+def test_optimizers_are_named_and_numbered():
+    keras.backend.clear_session()
+    names = [getattr(keras.optimizers, name)().name for name in ("Adam", "Adam", "SGD", "AdamW")]
+    assert names == ["adam", "adam_1", "sgd", "adam_w"]
+    config = keras.optimizers.serialize(keras.optimizers.Adam(name="mine"))
+    assert keras.optimizers.deserialize(config).name == "mine"
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Nadam", "Adamax"])
+def test_the_state_of_an_optimizer_goes_over_to_another(name, rng):
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    options = {"momentum": 0.9} if name == "SGD" else {}
+    first = network("sgd").get_weights()
+
+    def trained(steps, weights=first, state=None):
+        model = network(getattr(keras.optimizers, name)(0.01, **options))
+        if state is not None:
+            model.train_on_batch(x, y)
+            model.optimizer.set_weights(state)
+        model.set_weights(weights)
+        for _ in range(steps):
+            model.train_on_batch(x, y)
+        return model
+
+    model = trained(3)
+    state = model.optimizer.get_weights()
+    assert state[0] == 3
+    again = trained(2, model.get_weights(), state)
+    for a, b in zip(again.get_weights(), trained(5).get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    with pytest.raises(ValueError, match=r"call model.train_on_batch once before"):
+        getattr(keras.optimizers, name)().set_weights(state)
+
+
+def test_lambda_callback_keeps_what_is_no_method():
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None, limit=3)
+    assert callback.limit == 3
+    with pytest.raises(ValueError, match="on_epoch_ends"):
+        keras.callbacks.LambdaCallback(on_epoch_ends=print)
+
+
+def test_variables_of_metrics_have_names():
+    assert [v.name for v in keras.metrics.Precision().variables] == ["true_positives", "false_positives"]
+    assert [v.name for v in keras.metrics.Mean().variables] == ["total", "count"]
+
+
+def test_a_call_made_of_layers_assigns_nothing():
+    class Wrong(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+            self.count = self.add_variable(shape=(), initializer="zeros", trainable=False, name="count")
+
+        def call(self, x):
+            self.count.assign_add(1)
+            return self.dense(x)
+
+    with pytest.raises(TypeError, match=r"put the state \['count'\] into a layer of its own"):
+        Wrong()(keras.Input((3,)))

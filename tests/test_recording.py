@@ -1,0 +1,207 @@
+"""What a plan remembers of its steps: the kernels' calls, made again without the Python in between."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+import minicnn as mc
+from minicnn import backends, layers
+from minicnn.backends.numba.machine import launch, recording
+from minicnn.backends.numba.machine.recording import Repeated
+from minicnn.layers import CLASSES
+from minicnn.parameters import ParameterStore
+from minicnn.plan.plan import Plan
+from minicnn.testing.running import graph_of
+
+NUMBA = backends.get("numba")
+ONLY_OPS = [
+    pytest.param(layer, shapes, id=f"{cls.__name__}-{number}")
+    for cls in CLASSES.values()
+    if hasattr(cls, "examples") and cls.only_ops is not False
+    for number, (layer, shapes) in enumerate(cls.examples())
+]
+
+
+def bound_plan(layer, shapes, count=3, dtype="float32"):
+    """A plan of one layer on the default backend, with gradients of everything."""
+    graph = graph_of(layer, shapes)
+    weights = list(dict.fromkeys(w for each in graph.layers for w in each.weights))
+    store = ParameterStore(weights, NUMBA, np.dtype(dtype), adopt=False)
+    return Plan(graph, store, count, training=True, input_gradients=True).bind(count)
+
+
+def put(bound, rng):
+    """Other numbers everywhere: inputs, weights, moving averages, gradients."""
+    store = bound.plan.store
+    for array in (*bound.inputs, store.theta, *bound.head_gradients):
+        array[...] = rng.uniform(-1, 1, array.shape)
+    store.sigma[...] = rng.uniform(0.1, 1, store.sigma.shape)
+
+
+def run(bound):
+    """Everything that a run writes."""
+    bound.forward()
+    outputs = [y.copy() for y in bound.outputs]
+    bound.backward()
+    store = bound.plan.store
+    return [*outputs, *(dx.copy() for dx in bound.input_gradients), store.grad.copy(), store.sigma.copy()]
+
+
+@pytest.mark.parametrize(("layer", "shapes"), ONLY_OPS)
+def test_what_is_remembered_is_what_is_computed(layer, shapes, request):
+    """Other numbers in the arrays of a step that ran before: as a plan computes them that never ran."""
+    seed = request.config.option.seed
+    print(f"seed {seed}")
+    remembering = bound_plan(layer, shapes)
+    for turn in range(3):
+        fresh = bound_plan(layer, shapes)
+        put(remembering, np.random.default_rng([seed, turn]))
+        put(fresh, np.random.default_rng([seed, turn]))
+        for ours, expected in zip(run(remembering), run(fresh), strict=True):
+            np.testing.assert_array_equal(ours, expected)
+
+
+def network():
+    return mc.Sequential(
+        [
+            mc.Input(shape=(12, 12, 1)),
+            layers.Conv2D(6, 3, padding="same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.MaxPooling2D(),
+            layers.Conv2D(20, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(5, activation="softmax"),
+        ]
+    )
+
+
+@pytest.fixture
+def python_steps(monkeypatch):
+    """Names of the ops that Python was asked for, one for each call."""
+    asked = []
+
+    def noting(name, op):
+        return lambda *arguments, **options: (asked.append(name), op(*arguments, **options))[1]
+
+    for name, op in list(vars(NUMBA.ops).items()):
+        monkeypatch.setattr(NUMBA.ops, name, noting(name, op))
+    return asked
+
+
+def test_python_is_asked_once(python_steps, rng):
+    model, x = network(), rng.random((2, 12, 12, 1), np.float32)
+    first = model.predict_on_batch(x)
+    assert {"conv2d_pool", "dense", "fold_normalization"} <= set(python_steps)
+    python_steps.clear()
+    second = model.predict_on_batch(x)
+    assert python_steps == []
+    np.testing.assert_array_equal(first, second)
+
+
+def test_changed_weights_count(rng):
+    """Weights that are set, trained, or changed in place between two predictions."""
+    model, x = network(), rng.random((2, 12, 12, 1), np.float32)
+    model.predict_on_batch(x)
+    for weight in model.weights:
+        weight.assign(rng.uniform(0.1, 1, weight.shape))
+    twin = network()
+    twin.set_weights(model.get_weights())
+    np.testing.assert_array_equal(model.predict_on_batch(x), twin.predict_on_batch(x))
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "value"),
+    [
+        (lambda: layers.LeakyReLU(0.1), "negative_slope", 0.4),
+        (layers.BatchNormalization, "epsilon", 0.5),
+    ],
+)
+def test_attributes_that_change_count(layer, name, value, rng):
+    """As before steps were remembered: what a layer's attribute says now is what it computes."""
+    x = rng.uniform(-1, 1, (4, 6)).astype(np.float32)
+    model = mc.Sequential([mc.Input(shape=(6,)), layers.Dense(5), layer()])
+    before = model.predict_on_batch(x)
+    setattr(model.layers[-1], name, value)
+    twin = mc.Sequential([mc.Input(shape=(6,)), layers.Dense(5), layer()])
+    twin.set_weights(model.get_weights())
+    setattr(twin.layers[-1], name, value)
+    after = model.predict_on_batch(x)
+    np.testing.assert_array_equal(after, twin.predict_on_batch(x))
+    assert (after != before).any()
+
+
+def test_numbers_that_are_not_finite_go_their_own_way(rng):
+    """Winograd computes images with NaN and infinity again; then the fast way is taken again."""
+    x = rng.standard_normal((2, 12, 12, 16)).astype(np.float32)
+    model = mc.Sequential([mc.Input(shape=(12, 12, 16)), layers.Conv2D(32, 3)])
+    good = model.predict_on_batch(x)
+    bad = x.copy()
+    bad[0, 5, 5, 0] = np.nan
+    expected = mc.models.clone_model(model)
+    expected.set_weights(model.get_weights())
+    result = model.predict_on_batch(bad)
+    np.testing.assert_array_equal(result, expected.predict_on_batch(bad))
+    assert np.isnan(result[0]).any(axis=-1).sum() == 9  # the windows that hold the pixel
+    np.testing.assert_array_equal(model.predict_on_batch(x), good)
+
+
+def test_ops_of_the_reference_are_not_remembered():
+    done = []
+    y, x = np.zeros(3), np.arange(3.0)
+
+    def work():
+        done.append(1)
+        recording.reference.pointwise(y, (x,), "relu")
+
+    repeated = Repeated(work)
+    for _ in range(3):
+        repeated()
+    assert len(done) == 3
+
+
+def test_a_kernel_that_says_no_is_not_remembered():
+    """False is what kernels return where another way has to be taken."""
+    done, answers = [], iter([False, True, True, False, True])
+
+    def work():
+        done.append(1)
+        recording.call(lambda: next(answers))
+
+    repeated = Repeated(work)
+    repeated()  # False: not kept
+    repeated()  # True: kept
+    assert len(done) == 2
+    repeated()  # True again: without the work
+    assert len(done) == 2
+    repeated()  # False: anew, which takes the last answer
+    assert len(done) == 3
+
+
+def test_a_new_pool_is_noticed(monkeypatch):
+    """A forked child has threads of its own: what was remembered with its parent's is done anew."""
+    done = []
+    repeated = Repeated(lambda: done.append(1))
+    repeated(), repeated()
+    assert len(done) == 1
+    monkeypatch.setattr(launch.pool, "_pools", [])
+    monkeypatch.setattr(recording.pool, "_pools", [])
+    repeated()
+    assert len(done) == 2
+
+
+def test_other_threads_calls_are_not_recorded():
+    import threading
+
+    seen = []
+
+    def work():
+        other = threading.Thread(target=lambda: recording.call(seen.append, "other"))
+        other.start()
+        other.join()
+        recording.call(seen.append, "own")
+
+    repeated = Repeated(work)
+    repeated(), repeated()
+    assert seen == ["other", "own", "own"]

@@ -1,0 +1,303 @@
+"""The estimators: what scikit-learn's own checks say, and what its tools do with them."""
+
+import pickle
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import layers, random
+from minicnn.sklearn.shapes import shape_of_rows
+
+sklearn = pytest.importorskip("sklearn", reason="the estimators need scikit-learn")
+
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.estimator_checks import check_estimator
+
+from minicnn.sklearn import CNNClassifier, CNNRegressor
+
+# With the default of 10 epochs. With 20 it passes: see below.
+FEW_UPDATES = {
+    "check_class_weight_classifiers": "trains on 50 samples, which are 20 updates in 10 epochs: too few for weights of "
+    "1000 to 0.0001 to take over"
+}
+NEEDS_A_SETTING = {"check_array_api_input"}  # the environment variable SCIPY_ARRAY_API; checks no input of ours without
+
+
+def shapes(count, seed=0):
+    """(images (N, 10, 12), classes): bars that stand, or lie."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, count)
+    rows, columns = np.mgrid[:10, :12]
+    pictures = np.where(y[:, None, None] == 1, (rows // 2) % 2, (columns // 2) % 2)  # (N, 10, 12)
+    return pictures + rng.normal(0, 0.2, pictures.shape), np.array(["lying", "standing"])[1 - y]
+
+
+def own_network(image_shape, units, filters=4, compiled=False):
+    """A network as a user writes one."""
+    model = mc.Sequential(
+        [
+            mc.Input(image_shape),
+            layers.Conv2D(filters, 3, padding="same", activation="relu"),
+            layers.Flatten(),
+            layers.Dropout(0.1),
+            layers.Dense(units, activation=None if units == 1 else "softmax"),
+        ]
+    )
+    if compiled:
+        model.compile(mc.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+# ------------------------------------------------------------------------------------------ scikit-learn's own checks
+
+
+@pytest.mark.parametrize(
+    ("estimator", "expected"),
+    [(CNNClassifier(), FEW_UPDATES), (CNNClassifier(epochs=20), {}), (CNNRegressor(), {})],
+    ids=["classifier", "classifier, 20 epochs", "regressor"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_checks(estimator, expected):
+    results = check_estimator(estimator, expected_failed_checks=expected, on_skip=None, on_fail=None)
+    failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
+    assert failed == {}
+    assert {r["check_name"] for r in results if r["status"] == "skipped"} <= NEEDS_A_SETTING
+    assert sum(r["status"] == "passed" for r in results) > 40
+
+
+# --------------------------------------------------------------------------------------------------------------- data
+
+
+@pytest.mark.parametrize(
+    ("count", "given", "expected"),
+    [
+        (64, None, (8, 8, 1)),
+        (63, None, (1, 63, 1)),
+        (1, None, (1, 1, 1)),
+        (63, (7, 9), (7, 9, 1)),
+        (48, [4, 4, 3], (4, 4, 3)),
+    ],
+)
+def test_rows_become_images(count, given, expected):
+    assert shape_of_rows(count, given) == expected
+
+
+@pytest.mark.parametrize("given", [(7, 8), (0, 64), 64, (8, 8, 1, 1), (8.0, 8), "8x8"])
+def test_an_image_shape_that_does_not_fit_is_refused(given):
+    with pytest.raises(ValueError, match="image_shape"):
+        CNNClassifier(image_shape=given).fit(np.zeros((4, 64)), [0, 1, 0, 1])
+
+
+def test_images_and_their_rows_are_the_same():
+    x, y = shapes(60)
+    by_images = CNNClassifier(epochs=2, random_state=0).fit(x, y)
+    by_rows = CNNClassifier(epochs=2, random_state=0, image_shape=(10, 12)).fit(x.reshape(60, -1), y)
+    with_channels = CNNClassifier(epochs=2, random_state=0).fit(x[..., None], y)
+    expected = by_images.predict_proba(x)
+    assert by_images.image_shape_ == (10, 12, 1)
+    np.testing.assert_array_equal(by_rows.predict_proba(x.reshape(60, -1)), expected)
+    np.testing.assert_array_equal(with_channels.predict_proba(x.reshape(60, -1)), expected)
+    with pytest.raises(ValueError, match="was fitted on images"):
+        by_images.predict(x.transpose(0, 2, 1))
+    with pytest.raises(ValueError, match="features"):
+        by_images.predict(x[:, :9])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64, np.float32, np.int64, bool])
+@pytest.mark.parametrize("shape", [(8, 8), (8, 30, 3), (33, 17, 1)])
+def test_simple_takes_images_of_any_size_and_dtype(rng, shape, dtype):
+    x = rng.integers(0, 256, (12, *shape)).astype(dtype)
+    x.setflags(write=False)
+    estimator = CNNClassifier(epochs=1).fit(x, np.arange(12) % 3)
+    assert estimator.predict_proba(x).shape == (12, 3)
+
+
+def test_the_data_stay_as_they_are():
+    x, y = shapes(30)
+    before = x.copy(), y.copy()
+    CNNClassifier(epochs=1, early_stopping=True).fit(x, y).predict(x)
+    np.testing.assert_array_equal(x, before[0])
+    np.testing.assert_array_equal(y, before[1])
+
+
+# --------------------------------------------------------------------------------------------------------- training
+
+
+@pytest.mark.parametrize("model", ["simple", "lenet5", own_network, partial(own_network, compiled=True)])
+def test_it_learns(model):
+    x, y = shapes(200)
+    wide = np.pad(x, ((0, 0), (1, 1), (0, 0)))
+    estimator = CNNClassifier(model, random_state=0).fit(wide[:150], y[:150])
+    assert estimator.classes_.tolist() == ["lying", "standing"]
+    assert estimator.score(wide[150:], y[150:]) > 0.95
+    assert estimator.predict_proba(wide).sum(axis=1) == pytest.approx(1)
+    assert len(estimator.history_["loss"]) == estimator.n_iter_ == 10
+    assert estimator.model_.class_names == ["lying", "standing"]
+
+
+def test_numbers_of_any_scale_are_learned():
+    x, y = shapes(150)
+    assert CNNClassifier(random_state=0).fit(1e4 + 1e3 * x, y).score(1e4 + 1e3 * x, y) > 0.95
+
+
+@pytest.mark.parametrize("targets", [None, 1, 2])
+def test_the_regressor_learns_numbers_of_any_scale(targets):
+    x, _ = shapes(300)
+    brightness = x[:, 2:6, 3:9].mean(axis=(1, 2))  # (N,)
+    y = 5000 + 300 * brightness if targets is None else np.stack([brightness, 7 - 1e6 * brightness][:targets], axis=1)
+    estimator = CNNRegressor(epochs=30, random_state=0).fit(x[:250], y[:250])
+    found = estimator.predict(x[250:])
+    assert found.shape == y[250:].shape
+    assert r2_score(y[250:], found) > 0.5
+    assert estimator.score(x[250:], y[250:]) == pytest.approx(r2_score(y[250:], found))
+
+
+def test_a_random_state_decides_everything_and_the_global_one_stays():
+    x, y = shapes(60)
+    before = dict(random._state)
+    first, second, other = (CNNClassifier(own_network, epochs=2, random_state=s).fit(x, y) for s in (3, 3, 4))
+    assert random._state == before
+    np.testing.assert_array_equal(first.predict_proba(x), second.predict_proba(x))
+    assert not np.array_equal(first.predict_proba(x), other.predict_proba(x))
+
+
+def test_class_weights_go_by_labels():
+    x, _ = shapes(90)
+    noise = np.random.default_rng(0).normal(size=x.shape)
+    y = np.array(["a", "b", "c"])[np.arange(90) % 3]
+    estimator = CNNClassifier(epochs=10, class_weight={"a": 0.01, "b": 30.0}, random_state=0).fit(noise, y)
+    assert np.mean(estimator.predict(noise) == "b") > 0.9
+    rare = np.array(["x"] * 80 + ["y"] * 10)
+    fitted = CNNClassifier(class_weight="balanced", epochs=1).fit(x, rare)
+    expected = compute_class_weight("balanced", classes=np.array(["x", "y"]), y=rare)
+    assert list(fitted._weights(rare).values()) == pytest.approx(expected)
+
+
+def test_early_stopping_holds_back_some_of_every_class(monkeypatch):
+    x, y = shapes(100)
+    y = np.where(np.arange(100) < 4, "rare", y)
+    seen = {}
+    fit = mc.Model.fit
+
+    def remember(self, x, y, **options):
+        seen.update(options, y=y)
+        return fit(self, x, y, **options)
+
+    monkeypatch.setattr(mc.Model, "fit", remember)
+    estimator = CNNClassifier(epochs=40, early_stopping=True, n_iter_no_change=2, validation_fraction=0.2)
+    estimator.set_params(random_state=0, learning_rate=0.02).fit(x, y)
+    held = seen["validation_data"][1]
+    assert sorted(set(held)) == sorted(set(seen["y"])) == [0, 1, 2]
+    assert len(held) + len(seen["y"]) == 100
+    losses = estimator.history_["val_loss"]
+    assert len(losses) < 40
+    best = estimator.model_.evaluate(*seen["validation_data"], verbose=0)
+    assert best == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_partial_fit_goes_on():
+    x, y = shapes(120)
+    estimator = CNNClassifier(random_state=0)
+    for _ in range(12):
+        for start in (0, 60):
+            estimator.partial_fit(x[start : start + 60], y[start : start + 60], classes=["lying", "standing"])
+    assert estimator.n_iter_ == 24
+    assert estimator.score(x, y) > 0.95
+    for mistake, text in (
+        ({"classes": ["lying", "sitting"]}, "not what it was"),
+        ({"y": np.full(120, "other")}, "not among"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            estimator.partial_fit(x, **({"y": y} | mistake))
+    with pytest.raises(ValueError, match="needs classes="):
+        CNNClassifier().partial_fit(x, y)
+    regressor = CNNRegressor(random_state=0)
+    for _ in range(40):
+        regressor.partial_fit(x, x.mean(axis=(1, 2)))
+    assert regressor.n_iter_ == 40
+    assert regressor.history_["loss"][-1] < regressor.history_["loss"][0] / 2
+
+
+# ------------------------------------------------------------------------------------------------ scikit-learn's tools
+
+
+def test_pickle_and_clone():
+    x, y = shapes(60)
+    estimator = CNNClassifier(epochs=2, class_weight={"lying": 2.0}, random_state=1).fit(x, y)
+    copied = pickle.loads(pickle.dumps(estimator))
+    np.testing.assert_array_equal(copied.predict_proba(x), estimator.predict_proba(x))
+    copied.partial_fit(x, y)
+    fresh = clone(estimator)
+    assert fresh.get_params() == estimator.get_params()
+    with pytest.raises(NotFittedError):
+        fresh.predict(x)
+    assert is_classifier(estimator)
+    assert is_regressor(CNNRegressor())
+
+
+def test_a_pipeline_and_a_grid():
+    x, y = shapes(90)
+    rows = x.reshape(90, -1)
+    pipeline = make_pipeline(StandardScaler(), CNNClassifier(image_shape=(10, 12), epochs=4, random_state=0))
+    grid = {"cnnclassifier__model": ["simple", partial(own_network, filters=2)], "cnnclassifier__batch_size": [8, 32]}
+    search = GridSearchCV(pipeline, grid, cv=3).fit(rows, y)
+    assert len(search.cv_results_["mean_test_score"]) == 4
+    assert search.best_score_ > 0.8
+    assert search.score(rows, y) > 0.8
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_processes_and_threads_give_what_one_gives(backend):
+    from joblib import parallel_config
+
+    x, y = shapes(60)
+    estimator = CNNClassifier(epochs=2, random_state=0)
+    alone = cross_val_score(estimator, x, y, cv=3)
+    with parallel_config(backend):
+        np.testing.assert_array_equal(cross_val_score(estimator, x, y, cv=3, n_jobs=2), alone)
+
+
+# -------------------------------------------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"model": "simpel"}, "'simple'"),
+        ({"model": "lenet5"}, "12×12"),
+        ({"model": lambda shape, units: None}, "returns a built one"),
+        ({"model": lambda shape, units: own_network(shape, units + 1)}, r"output is \(None, 2\)"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch_size": 1.5}, "batch_size"),
+        ({"validation_fraction": 1}, "validation_fraction"),
+        ({"optimizer": "adamm"}, "'Adam'"),
+        ({"learning_rate": -1}, "learning_rate"),
+        ({"class_weight": "fair"}, "class_weight"),
+    ],
+)
+def test_wrong_parameters_are_refused_by_fit(options, text):
+    x, y = shapes(20)
+    estimator = CNNClassifier().set_params(**options)
+    with pytest.raises((ValueError, TypeError), match=text):
+        estimator.fit(x, y)
+
+
+def test_without_scikit_learn_the_message_says_what_to_install():
+    code = (
+        "import sys; sys.modules['sklearn'] = None\nimport minicnn as mc\n"
+        "try: mc.sklearn.CNNClassifier\nexcept ImportError as error: print(error)\n"
+        "try: mc.sklearn.CNNClasifier\nexcept AttributeError as error: print(error)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "pip install 'minicnn[sklearn]'" in printed
+    assert "it has CNNClassifier, CNNRegressor" in printed

@@ -3,7 +3,7 @@ images, other data in each epoch, several views: against float64 formulas, on ev
 
 import numpy as np
 import pytest
-from oracles import BACKENDS
+from oracles import BACKENDS, every_backend
 
 import minicnn as mc
 from minicnn import initializers, layers, optimizers
@@ -11,7 +11,6 @@ from minicnn.data import CutMix, Dataset, MixUp, alternating_flip, by_epoch
 from minicnn.errors import DataError, ShapeError
 from minicnn.optimizers import schedules
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 X = np.random.default_rng(1).normal(size=(24, 6, 6, 2))
 Y = np.random.default_rng(2).integers(0, 3, 24)
 
@@ -83,8 +82,9 @@ def test_a_multiplier_of_zero_leaves_weights_to_the_bit():
     assert not np.array_equal(model.named_weights()["conv2d/bias"].numpy(), np.zeros(4))
 
 
-@every_backend
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_multipliers_of_one_change_nothing(backend):
+    """To the bit on processors; a GPU computes the rate of a rule without multipliers inside its graphs, in float32."""
     plain, rated = (
         trained(optimizers.Adam(0.01, weight_decay=0.1, **o), backend)
         for o in ({}, {"learning_rate_multipliers": {".": 1.0}})

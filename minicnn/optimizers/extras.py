@@ -55,8 +55,8 @@ class Extras:
     learning_rate_multipliers : dict or None
         Pattern → factor of the learning rate, and of the decay with it, for the weights whose path, such as
         "conv2d/bias", has the pattern in it; the first that fits counts. A factor is a number, where 0 leaves the
-        weights as they are, or a schedule of the iterations: ``{"bias": 64, "whiten/kernel": 0}``. (Parameter groups, as
-        in PyTorch; larger rates for biases: Krizhevsky, 2014, "One weird trick …".)
+        weights as they are, or a schedule of the iterations: ``{"bias": 64, "whiten/kernel": 0}``. (Parameter groups,
+        as in PyTorch; larger rates for biases: Krizhevsky, 2014, "One weird trick …".)
     """
 
     separate_slots: tuple[str, ...] = ("velocity_hat",)

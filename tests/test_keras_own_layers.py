@@ -273,6 +273,29 @@ def test_the_state_of_an_optimizer_goes_over_to_another(name, rng):
         getattr(keras.optimizers, name)().set_weights(state)
 
 
+def test_the_state_of_an_optimizer_is_there_while_another_model_has_the_weights(rng):
+    """A layer of two models: the one that trained last holds its weights, and each optimizer its own state."""
+    shared, x = layers.Dense(3), rng.random((8, 4), np.float32)
+
+    def trained():
+        start = keras.Input((4,))
+        model = keras.Model(start, layers.Dense(1)(shared(start)))
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+        model.train_on_batch(x, x[:, :1])
+        return model
+
+    first = trained()
+    optimizer = first.optimizer
+    before = optimizer.get_weights()
+    trained()
+    state = optimizer.get_weights()
+    assert [a.shape for a in state] == [(), (), (4, 3), (3,), (3, 1), (1,)]
+    for ours, expected in zip(state, before, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    optimizer.set_weights([2 * a for a in state])
+    np.testing.assert_array_equal(optimizer.get_weights()[2], 2 * state[2])
+
+
 def test_lambda_callback_keeps_what_is_no_method():
     callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None, limit=3)
     assert callback.limit == 3

@@ -82,9 +82,9 @@ class Layer(Standalone, Step, Configurable):
         self._built = False
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name[0] != "_" and vars(self).get(name, self) is not value:
-            Changes.count += 1
+        is_new = name[0] != "_" and vars(self).get(name, self) is not value
         super().__setattr__(name, value)
+        Changes.count += is_new  # afterwards: what another thread remembers in between is void too
 
     @property
     def built(self) -> bool:
@@ -151,6 +151,7 @@ class Layer(Standalone, Step, Configurable):
         self._weights[name] = weight = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
         weight.constraint = get_constraint(constraint)
         setattr(self, name, weight)
+        Changes.count += 1  # whatever it is called
         return weight
 
     @property

@@ -436,9 +436,16 @@ SCHEDULED.compile(mc.optimizers.SGD(mc.optimizers.schedules.ExponentialDecay(0.1
 v = visualization
 
 
+def without_an_axis():
+    """A model that gives one number for each image, (None,)."""
+    inputs = Input(shape=(2, 2, 1))
+    return mc.Model(inputs, Flatten()(inputs)[:, 0])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (lambda: v.show_saliency(without_an_axis(), np.zeros((2, 2, 1))), ValueError, "model.input_gradients gives"),
         (lambda: v.show_saliency("model", IMAGE), TypeError, "show_saliency takes a model"),
         (lambda: v.show_saliency(MLP, np.zeros(4)), ValueError, "only input is an image.*input_gradients takes any"),
         (lambda: v.show_saliency(stack(), IMAGE[:-1]), errors.ShapeError, "resize_images changes sizes"),
@@ -463,6 +470,9 @@ v = visualization
         (lambda: metrics.classification_report([0, 1], [0]), ValueError, "2 in y_true, 1 in y_pred"),
         (lambda: metrics.classification_report([0, 2], [0, 1], ["a", "b"]), ValueError, "each of 3 classes"),
         (lambda: metrics.classification_report([0, 1], [0, 1], ["a", "a"]), ValueError, "different names"),
+        (lambda: metrics.classification_report([0], [0], ["accuracy"], True), ValueError, "give this class another"),
+        (lambda: metrics.classification_report([0], [0], ["macro avg"], True), ValueError, "give this class another"),
+        (lambda: metrics.classification_report([0], [0], digits=-1), ValueError, "digits"),
         (lambda: v.plot_embedding(MLP, np.zeros((2, 4))), ValueError, "3 samples or more. Received: 2"),
         (lambda: v.plot_embedding(MLP, np.zeros((3, 4)), [0, 1]), ValueError, "each of 3 samples. Received: 2 in y"),
         (lambda: v.plot_embedding(MLP, np.zeros((3, 4)), layer="dens"), ValueError, "Did you mean"),
@@ -472,6 +482,11 @@ v = visualization
         (lambda: v.find_learning_rate(SCHEDULED, IMAGE[None], [0]), TypeError, "compile with a number"),
         (lambda: v.find_learning_rate(COMPILED, IMAGE[None], [0], lowest=1, highest=1), ValueError, "below highest"),
         (lambda: v.find_learning_rate(COMPILED, IMAGE[None], [0], steps=2), ValueError, "steps"),
+        (
+            lambda: v.find_learning_rate(COMPILED, np.zeros((9, 4)), [0]),
+            ValueError,
+            r"shape \(9, 4\), y .* \(1,\)",
+        ),
         (lambda: v.show_sliding_window(np.zeros((28, 28)), np.ones((3, 3))), ValueError, r"part of the image, image\["),
         (lambda: v.show_sliding_window(np.zeros((2, 2)), np.ones((3, 3))), errors.ShapeError, "fits into the image"),
         (lambda: v.show_sliding_window(IMAGE, np.ones((3, 3))), errors.ShapeError, r"one channel of an image, x\[0"),
@@ -493,6 +508,8 @@ def test_an_animation_is_a_gif(tmp_path):
     animation = visualization.show_sliding_window(np.eye(3), np.ones((2, 2)))
     with pytest.raises(ValueError, match=r"saved as \.gif"):
         animation.save(tmp_path / "slide.mp4")
+    with pytest.raises(FileNotFoundError, match="make it first"):
+        animation.save(tmp_path / "none" / "slide.gif")
 
 
 def test_a_loss_that_grows_from_the_start(rng):

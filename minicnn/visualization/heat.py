@@ -67,6 +67,11 @@ class Explained:
         rows = [np.asarray(value) for value in _listed(model.predict(self.images))]
         weights = weigh(rows, slice(0, len(self.images)))
         number = next(i for i, value in enumerate(weights) if value is not None)
+        if rows[number].ndim == 1:
+            raise ValueError(
+                f"{caller} explains an output (None, C); of one number without an axis, model.input_gradients gives "
+                f"the gradient. Received: model '{model.name}' with an output {model.outputs[number].shape}"
+            )
         self.outputs: np.ndarray = rows[number]
         self.classes: np.ndarray = (
             weights[number].reshape(len(self.images), -1, rows[number].shape[-1])[:, 0].argmax(axis=1)

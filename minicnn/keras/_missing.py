@@ -8,15 +8,16 @@ _SEQUENCES = "it is for convolutional networks on images, and has no layers for 
 _PRETRAINED = "there are no pretrained networks; a model that Keras has saved as .keras or .h5 loads with load_model"
 _AUGMENTATION = (
     "of the layers that change images at random there are RandomFlip, RandomRotation, RandomTranslation, RandomZoom, "
-    "RandomShear, RandomCrop, RandomContrast and RandomBrightness; others go into Dataset.map or a layer of your own"
+    "RandomShear, RandomCrop, RandomErasing, RandomContrast, RandomBrightness, MixUp and CutMix; others go into "
+    "Dataset.map or a layer of your own"
 )
 _TABLES = "it is for images, and has no layers for tables and categories"
 _OTHERS = "it computes by itself and wraps no models of other libraries"
 _GROUPS = {
     _AUGMENTATION: (
-        *("AugMix", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "CutMix", "Equalization", "MixUp"),
+        *("AugMix", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization"),
         *("MaxNumBoundingBoxes", "Pipeline", "RandAugment", "RandomColorDegeneration", "RandomColorJitter"),
-        *("RandomElasticTransform", "RandomErasing", "RandomGaussianBlur", "RandomGrayscale", "RandomHue"),
+        *("RandomElasticTransform", "RandomGaussianBlur", "RandomGrayscale", "RandomHue"),
         *("RandomInvert", "RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness"),
         "Solarization",
     ),

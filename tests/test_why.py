@@ -178,6 +178,24 @@ def test_a_single_sigmoid_is_explained_too(rng):
         assert titles(figure)[0] == f"the output: {model.predict(figure_image(figure))[0, 0]:.2f}"
 
 
+def test_outputs_in_a_dict_are_told_apart_whatever_their_order(rng):
+    inputs = Input(shape=(6, 6, 1))
+    features = Flatten()(Conv2D(2, 3)(inputs))
+    many = Dense(3, activation="softmax", name="many")(features)
+    one = Dense(1, activation="sigmoid", name="one")(features)
+    model = mc.Model(inputs, {"z": many, "a": one})  # `model.outputs` has them sorted by these keys
+    image = rng.random((6, 6))
+    expected = model.predict(image[None])
+    for show in (visualization.show_saliency, visualization.show_grad_cam, visualization.show_occlusion):
+        assert titles(show(model, image, output="one"))[0] == f"the output: {expected['a'][0, 0]:.2f}"
+        title = titles(show(model, image, target=2, output="many"))[0]
+        assert title == f"2: {expected['z'][0, 2]:.2f}"
+    figure = visualization.show_occlusion(model, image, target=2, output="many", patch=6)
+    covered = model.predict(np.full((1, 6, 6, 1), image.mean()))
+    fall = expected["z"][0, 2] - covered["z"][0, 2]
+    np.testing.assert_allclose(arrays(figure.axes[1])[0], np.full((6, 6), fall), atol=1e-6)
+
+
 def figure_image(figure):
     return arrays(figure.axes[0])[0][None, ..., None]
 

@@ -215,6 +215,33 @@ def test_mistakes_are_one_sentence_before_the_first_epoch(rng, arguments, error,
     assert not epochs
 
 
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_data_of_several_inputs_have_a_confusion_matrix_and_no_maps(rng, tmp_path, as_dict):
+    first, second = mc.Input(shape=(6, 6, 1), name="first"), mc.Input(shape=(3,), name="second")
+    joined = mc.layers.Concatenate()([Flatten()(Conv2D(2, 3)(first)), second])
+    model = mc.Model([first, second], Dense(3, activation="softmax")(joined))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = [rng.random((9, 6, 6, 1)), rng.random((9, 3))], np.arange(9) % 3
+    data = dict(zip(("first", "second"), x, strict=True)) if as_dict else x
+    model.fit(x, y, verbose=0, callbacks=callbacks.LiveDashboard(tmp_path / "t.html", data=(data, y)))
+    page = (tmp_path / "t.html").read_text()
+    taken = model.predict(x).argmax(axis=1)
+    counts = [int(n) for n in re.findall(r"<td style[^>]*>(\d+)</td>", page)]
+    assert counts == [sum((y == t) & (taken == p)) for t in range(3) for p in range(3)]
+    assert "Feature maps" not in page
+
+
+def test_an_output_in_a_dict_has_a_confusion_matrix(rng, tmp_path):
+    inputs = mc.Input(shape=(6, 6, 1))
+    model = mc.Model(inputs, {"kind": Dense(3, activation="softmax")(Flatten()(inputs))})
+    model.compile("sgd", {"kind": "sparse_categorical_crossentropy"})
+    x, y = rng.random((9, 6, 6, 1)), np.arange(9) % 3
+    model.fit(x, {"kind": y}, verbose=0, callbacks=callbacks.LiveDashboard(tmp_path / "t.html", data=(x, y)))
+    counts = re.findall(r"<td style[^>]*>(\d+)</td>", (tmp_path / "t.html").read_text())
+    taken = model.predict(x)["kind"].argmax(axis=1)
+    assert [int(n) for n in counts] == [sum((y == t) & (taken == p)) for t in range(3) for p in range(3)]
+
+
 def test_a_training_that_does_not_begin_leaves_no_server_and_no_page(rng, tmp_path):
     def refuse(logs):
         raise RuntimeError("no")

@@ -618,3 +618,11 @@ def test_filled_arrays_as_keras_backend_made_them():
     model.compile("sgd", "mse")
     assert mc.gradcheck(model).error <= 1e-6
     assert not model.predict(np.ones((2, 4, 4, 2)))[..., 2:].any()
+
+
+@pytest.mark.parametrize("units", [4.0, "4"])
+def test_numbers_of_units_that_are_no_int(units):
+    """Keras 2 took ``int(units)``."""
+    assert keras.layers.Dense(units, input_shape=(3,)).units == 4 == keras.layers.Dense(units=units).units
+    with pytest.raises(ValueError, match="units"):
+        keras.layers.Dense("four")

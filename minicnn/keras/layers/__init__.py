@@ -148,7 +148,10 @@ def _check_strides(name, args, kwargs):
 
 
 def _whole(count):
-    """A number of units, which scripts for Keras 2 get by dividing: 256 / 2."""
+    """A number of units, which scripts for Keras 2 get by dividing, 256 / 2, or write as text."""
+    if isinstance(count, str) and count.isdecimal():
+        warn_once(f"{count!r} for a number of units is how an older Keras could be told: today it is {count}")
+        return int(count)
     return int(count) if isinstance(count, float) and count.is_integer() else count
 
 

@@ -158,7 +158,10 @@ def test_to_categorical_of_keras_2():
 
 @pytest.mark.parametrize("name", ["nn", "reduce_mean", "config"])
 def test_functions_of_tensorflow_are_refused_with_advice(name):
-    with pytest.raises(AttributeError, match=f"no attribute '{name}': of TensorFlow it has keras and data"):
+    with pytest.raises(
+        AttributeError,
+        match=f"no attribute '{name}': of TensorFlow it has keras and data; more is in: from minicnn.keras",
+    ):
         getattr(minicnn, name)
     with pytest.raises(AttributeError, match=r"has no attribute 'Sequentail'$"):
         _ = minicnn.Sequentail

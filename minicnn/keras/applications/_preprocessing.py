@@ -28,8 +28,8 @@ def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe"
         From 0 to 255.
     data_format : {"channels_last", "channels_first"}, optional
     mode : {"caffe", "tf", "torch"}, default "caffe"
-        "caffe": BGR, each channel minus its mean over ImageNet. "tf": from −1 to 1. "torch": from 0 to 1, then minus the
-        mean and divided by the deviation of each channel.
+        "caffe": BGR, each channel minus its mean over ImageNet. "tf": from −1 to 1. "torch": from 0 to 1, then minus
+        the mean and divided by the deviation of each channel.
 
     Returns
     -------

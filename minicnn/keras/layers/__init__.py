@@ -128,6 +128,8 @@ def _translate(name, args, kwargs):
     if name in _WITH_DATA_FORMAT and not _is_given("data_format", name, args):
         given, today = kwargs.get("data_format"), or_current(kwargs.get("data_format"))
         kwargs["data_format"] = today if today in ("channels_first", given) else None  # minicnn's default
+        if given in (None, "default") and today == "channels_last":
+            _advise_on_channels(name, kwargs.get("input_shape"))
     if name == "BatchNormalization" and kwargs.pop("mode", 0) != 0:
         raise ValueError("BatchNormalization(mode=…) was dropped by Keras 2; mode=0 is what there is")
     if name == "LeakyReLU":
@@ -145,6 +147,15 @@ def _check_strides(name, args, kwargs):
                 f"{name} takes strides or a dilation_rate above 1, not both, as in Keras; minicnn.layers.{name} takes "
                 f"both. Received: strides={given['strides']} and dilation_rate={given['dilation_rate']}"
             )
+
+
+def _advise_on_channels(name, shape):
+    """Warn where images seem to have their channels in front, which Keras 1 took unless told, with Theano."""
+    if isinstance(shape, tuple | list) and len(shape) == 3 and shape[0] in (1, 3) and (shape[2] or 0) > 4:
+        warn_user(
+            f"{name}(input_shape={tuple(shape)}) has {shape[0]} row(s) of {shape[1]} pixels with {shape[2]} channels: "
+            'if the channels come first, write keras.backend.set_image_data_format("channels_first") before the layers'
+        )
 
 
 def _whole(count):

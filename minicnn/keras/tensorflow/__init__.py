@@ -42,7 +42,7 @@ def get_logger() -> logging.Logger:
     return logging.getLogger("tensorflow")
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _ELSEWHERE:
         return import_module(_ELSEWHERE[name])
     if name in _MODULES:

@@ -65,7 +65,7 @@ class InteractiveSession(Session):
     """A session that computes nothing."""
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name == "v1":
         return import_module(f"{__name__}.v1")
     raise AttributeError(f"minicnn has no tf.compat.{name}: tf.compat.v1 is there")

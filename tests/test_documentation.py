@@ -8,7 +8,6 @@ import re
 import shutil
 import sys
 import webbrowser
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -159,36 +158,6 @@ def test_the_code_that_needs_a_model(page, trained):
     for code in blocks(ROOT / page, "py"):
         exec(code.replace("epochs=100", "epochs=1"), dict(trained))
     assert Path("digits.html").stat().st_size > 100_000
-
-
-def test_the_code_of_why_md(capsys):
-    names = {}
-    for code in blocks(DOCS / "why.md", "python"):
-        exec(code, names)
-    assert "FLOPs" in capsys.readouterr().out
-
-
-def test_the_code_of_sklearn_md(trained):
-    pytest.importorskip("sklearn")
-    y = trained["y"]
-    names = trained | {"y_test": y, "layers": mc.layers, "partial": partial}
-    exec("from sklearn.model_selection import GridSearchCV", names)
-    for code in blocks(DOCS / "sklearn.md", "python"):
-        exec(code.replace("GridSearchCV(CNN", "search = GridSearchCV(CNN").replace("n_jobs=2", "cv=2"), names)
-    assert Path("digits.safetensors").exists()
-    assert set(names["search"].fit(trained["x"][:8], [0, 1] * 4).best_params_) == {"model", "batch_size"}
-
-
-def test_the_code_of_command_line_md(trained):
-    image = pytest.importorskip("PIL.Image")
-    image.fromarray((trained["x"][0, ..., 0] * 255).astype(np.uint8)).save("cat.jpg")
-    use, declare = blocks(DOCS / "command_line.md", "python")
-    names = trained | {
-        "model": mc.Sequential([mc.Input((8, 8, 1)), mc.layers.Flatten(), mc.layers.Dense(2, "softmax")])
-    }
-    exec(declare, names)
-    names["model"].save("model.safetensors")
-    assert eval(use.strip(), names).class_name in ("cat", "dog")
 
 
 @pytest.mark.gpu

@@ -233,6 +233,27 @@ def test_export_does_not_write_over_the_model_whatever_its_path_looks_like(model
     assert Path("m.safetensors").read_bytes() == Path(model_path).read_bytes()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_pipes_are_not_waited_for_and_links_back_are_not_followed(tmp_path):
+    make_folder(tmp_path, (2, 3))
+    (tmp_path / "elsewhere" / "more").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "elsewhere" / "more" / "x.png")
+    os.symlink(tmp_path / "elsewhere" / "more", tmp_path / "bars" / "more")  # this one is followed
+    os.symlink("..", tmp_path / "bars" / "loop")
+    os.mkfifo(tmp_path / "dots" / "pipe.png")
+    paths, labels, names = photos_of_folders.listed(tmp_path)
+    assert [(names[n], Path(path).name) for path, n in zip(paths, labels, strict=True) if names[n] != "elsewhere"] == [
+        ("bars", "000.jpg"),
+        ("bars", "001.png"),
+        ("bars", "x.png"),
+        ("dots", "000.jpg"),
+        ("dots", "001.png"),
+        ("dots", "002.bmp"),
+    ]
+    with pytest.raises(mc.errors.DataError, match="waited for without end"):
+        mc.images.Preprocessing()(tmp_path / "dots" / "pipe.png")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes there")
 def test_names_that_are_no_text(tmp_path, capsys):
     folder = make_folder(tmp_path / "photos", (4, 4))

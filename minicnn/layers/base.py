@@ -82,8 +82,10 @@ class Layer(Standalone, Step, Configurable):
         self._built = False
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name[0] != "_" and vars(self).get(name, self) is not value:
+        before = vars(self).get(name, self)
+        if name[0] != "_" and before is not value:
             Changes.count += 1
+            Changes.replaced += before is not self and name != "trainable" and self.graph is None
         super().__setattr__(name, value)
 
     @property

@@ -89,9 +89,19 @@ class Workspace:
 
 
 class Changes:
-    """How often an attribute of any layer was set: what was remembered of steps before is void."""
+    """How often an attribute of any layer was set: what was remembered of steps before is void.
+
+    Attributes
+    ----------
+    count : int
+        All of them.
+    replaced : int
+        Those where another value stood before, but of models, and of `trainable`: plans made before are void, too.
+        Which steps there are, which of them merge, and their shapes depend on attributes.
+    """
 
     count: int = 0
+    replaced: int = 0
 
 
 class Step:

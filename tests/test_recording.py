@@ -197,6 +197,60 @@ def test_a_weight_of_any_name_is_found(rng):
     assert late in model.engine.store.values
 
 
+def with_relu():
+    return [layers.Conv2D(8, 3), layers.BatchNormalization(), layers.ReLU(), layers.MaxPooling2D()]
+
+
+@pytest.mark.parametrize(
+    ("parts", "index", "name", "value"),
+    [
+        (with_relu, 2, "max_value", 0.3),  # no kernel merges such a ReLU
+        (with_relu, 2, "negative_slope", 0.5),
+        (with_relu, 2, "threshold", 0.4),
+        (with_relu, 0, "activation", layers.Tanh()),  # a step more
+        (with_relu, 3, "pool_size", (4, 4)),  # other shapes
+        (lambda: [layers.Conv2D(8, 3, strides=2)], 0, "strides", (1, 1)),
+        (lambda: [layers.Conv2D(8, 3)], 0, "padding", "same"),
+        (lambda: [layers.ZeroPadding2D(1)], 0, "padding", ((2, 2), (2, 2))),
+    ],
+)
+def test_attributes_that_plans_depend_on(parts, index, name, value, rng):
+    """An attribute that decides which steps there are, which merge, or shapes: as in a model that never ran before."""
+    x, y = rng.standard_normal((5, 12, 12, 3)).astype(np.float32), np.arange(5) % 3
+    after = layers.GlobalAveragePooling2D, lambda: layers.Dense(3, activation="softmax")
+    model, twin = (mc.Sequential([mc.Input(shape=(12, 12, 3)), *parts(), *(cls() for cls in after)]) for _ in range(2))
+    twin.set_weights(model.get_weights())
+    for each in (model, twin):
+        each.compile("sgd", "sparse_categorical_crossentropy")
+    model.predict_on_batch(x[:2]), model.test_on_batch(x, y), model.gradients(x, y)  # plans for all of it
+    for each in (model, twin):
+        setattr(each.layers[index], name, value)
+    np.testing.assert_array_equal(model.predict_on_batch(x[:2]), twin.predict_on_batch(x[:2]))
+    np.testing.assert_array_equal(model.predict_on_batch(x), twin.predict_on_batch(x))  # no plan was made for five
+    assert model.test_on_batch(x, y) == twin.test_on_batch(x, y)
+    assert model.train_on_batch(x, y) == twin.train_on_batch(x, y)
+    for ours, expected in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_plans_stay_while_layers_are_frozen_or_made(rng):
+    """What GANs do in every step, what `fit` notes on a model, and one-off layers make no plan anew."""
+    model = network()
+    model.compile("sgd", "mse")
+    x, y = rng.random((2, 12, 12, 1), np.float32), np.zeros((2, 5), np.float32)
+    model.train_on_batch(x, y)
+    model.predict_on_batch(x)
+    plans = dict(model.engine._plans)
+    model.layers[0].trainable = False
+    model.predict_on_batch(x)
+    model.layers[0].trainable = True
+    layers.Conv2D(3, 3, activation="relu")
+    model.fit(x, y, batch_size=2, epochs=2, verbose=0)
+    model.train_on_batch(x, y)
+    model.predict_on_batch(x)
+    assert plans and all(model.engine._plans[key] is plan for key, plan in plans.items())
+
+
 def test_numbers_that_are_not_finite_go_their_own_way(rng):
     """Winograd computes images with NaN and infinity again; then the fast way is taken again."""
     x = rng.standard_normal((2, 12, 12, 16)).astype(np.float32)

@@ -114,6 +114,43 @@ def test_images_and_their_rows_are_the_same():
         by_images.predict(x[:, :9])
 
 
+def as_objects(images):
+    """An array of objects, each an image: a column of a table."""
+    column = np.empty(len(images), object)
+    column[:] = list(images)
+    return column
+
+
+@pytest.mark.parametrize("form", [list, tuple, as_objects])
+def test_lists_of_images_are_images(form):
+    x, y = shapes(20)
+    expected = CNNClassifier(epochs=1, random_state=0).fit(x, y).predict_proba(x)
+    np.testing.assert_array_equal(
+        CNNClassifier(epochs=1, random_state=0).fit(form(x), y).predict_proba(form(x)), expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "received"),
+    [
+        ([np.zeros((3, 3)), np.zeros((2, 3))], r"entry 0 of shape \(3, 3\) and entry 1 of shape \(2, 3\)"),
+        ([np.zeros((3, 3, 1)), np.zeros((3, 3, 3))], r"entry 0 of shape \(3, 3, 1\) and entry 1 of shape \(3, 3, 3\)"),
+        ([[[1, 2], [3]], [[1, 2], [3, 4]]], "<class 'list'>"),
+    ],
+)
+@pytest.mark.parametrize("estimator", [CNNClassifier(), CNNRegressor()])
+def test_images_of_different_sizes_are_named(images, received, estimator):
+    with pytest.raises(
+        ValueError, match=f"X must be an array or nested lists of equal lengths: .*Received: {received}"
+    ):
+        estimator.fit(images, [0, 1])
+
+
+def test_one_class_is_named_as_it_was_given():
+    with pytest.raises(ValueError, match=r"at least 2 classes. Received: 1 class, \['cat'\]"):
+        CNNClassifier().fit(np.zeros((4, 8, 8)), ["cat"] * 4)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64, np.float32, np.int64, bool])
 @pytest.mark.parametrize("shape", [(8, 8), (8, 30, 3), (33, 17, 1)])
 def test_simple_takes_images_of_any_size_and_dtype(rng, shape, dtype):

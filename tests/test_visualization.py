@@ -747,3 +747,12 @@ def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch):
     ):
         with pytest.raises(ImportError, match=r"pip install minicnn\[plot\]"):
             draw()
+
+
+@pytest.mark.parametrize(
+    ("show", "further"), [(visualization.show_images, ()), (visualization.show_prediction, ([1],))]
+)
+def test_what_is_no_image_is_named(show, further):
+    """A model where images belong, as other functions have it."""
+    with pytest.raises(ValueError, match=r"takes one.*Received: a Sequential$"):
+        show(mc.Sequential(), *further)

@@ -82,9 +82,11 @@ class Layer(Standalone, Step, Configurable):
         self._built = False
 
     def __setattr__(self, name: str, value: object) -> None:
-        is_new = name[0] != "_" and vars(self).get(name, self) is not value
+        before = vars(self).get(name, self)
         super().__setattr__(name, value)
-        Changes.count += is_new  # afterwards: what another thread remembers in between is void too
+        if name[0] != "_" and before is not value:  # counted afterwards: what a thread remembers in between is void too
+            Changes.count += 1
+            Changes.replaced += before is not self and contract.decides_plans(self, name)
 
     @property
     def built(self) -> bool:

@@ -33,6 +33,15 @@ def is_own(step: Step) -> bool:
     return not all(is_of_package(getattr(type(step), name)) for name in ("forward", "backward"))
 
 
+def decides_plans(layer: Layer, attribute: str) -> bool:
+    """Whether plans may be others once an attribute of a layer, or of a model, was replaced.
+
+    `trainable` is a part of the key under which an engine keeps its plans. Users' layers may note things on themselves
+    in every pass.
+    """
+    return attribute != "trainable" and layer.graph is None and is_of_package(type(layer))
+
+
 def registered(identifier: Any, kind: Registry, layers: Registry) -> Layer | None:
     """The layer of a user that a name or a config means, where `kind` knows no such name; else None.
 

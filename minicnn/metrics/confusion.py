@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_positive_int, is_real
+from minicnn.foreign import LABELS_ADVICE
 
 __all__ = ["class_numbers", "confusion_matrix"]
 
@@ -32,9 +33,10 @@ def class_numbers(values: ArrayLike, argument: str = "values") -> np.ndarray:
         return values.argmax(axis=1)
     column = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if column.ndim != 1 or not is_real(column) or not ((column >= 0) & (column == np.floor(column))).all():
+        advice = "; for one sigmoid output p, write (p > 0.5).astype(int)" if is_real(values) else f". {LABELS_ADVICE}"
         raise ValueError(
             f"{argument} holds class numbers from 0 on, (N,) or (N, 1), or a row of probabilities for each sample, "
-            "(N, C); for one sigmoid output p, write (p > 0.5).astype(int). "
+            f"(N, C){advice}. "
             f"Received: shape {values.shape}, dtype {values.dtype}{_range(values)}"
         )
     return column.astype(np.int64)

@@ -152,7 +152,7 @@ class CNNClassifier(ClassifierMixin, CNN):
     def _begin_classes(self, images, y, classes):
         check_classification_targets(y)
         if len(classes) < 2:
-            raise ValueError(f"a classifier needs samples of at least 2 classes. Received: 1 class, {classes[0]!r}")
+            raise ValueError(f"a classifier needs samples of at least 2 classes. Received: 1 class, {classes.tolist()}")
         self.classes_ = classes
         self._begin(images, len(classes))
         self.model_.class_names = [str(name) for name in classes]

@@ -8,18 +8,39 @@ from typing import Any
 import numpy as np
 
 from minicnn.checks import is_integer
+from minicnn.foreign import to_numpy
 from minicnn.networks import ImageShape
 
 
 def as_rows(X: Any) -> tuple[Any, ImageShape | None]:
-    """(rows, the images' shape): images (N, H, W) or (N, H, W, C) as rows; anything else as it is, with None."""
-    if isinstance(X, list | tuple) and X and np.ndim(X[0]) > 1:
-        X = np.asarray(X)
+    """(rows, the images' shape): images (N, H, W) or (N, H, W, C) as rows; anything else as it is, with None.
+
+    Raises
+    ------
+    DataError
+        If they are images of different sizes.
+    """
+    if _are_images(X):
+        X = to_numpy(X, "X")
     if getattr(X, "ndim", 0) not in (3, 4):
         return X, None
     X = np.asarray(X)
     shape = (*X.shape[1:], 1) if X.ndim == 3 else X.shape[1:]
     return X.reshape(len(X), -1), shape
+
+
+def _are_images(X):
+    """Whether X is a list of images, or an array of objects, which are images."""
+    is_list = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
+    return is_list and len(X) > 0 and _axes(X[0]) > 1
+
+
+def _axes(entry):
+    """How many axes an entry has; nested lists of unequal lengths count as the rows that they begin with."""
+    try:
+        return np.ndim(entry)
+    except ValueError:
+        return 2
 
 
 def shape_of_rows(count: int, image_shape: Any) -> ImageShape:

@@ -79,6 +79,7 @@ class Engine:
         self.store: ParameterStore | BorrowedWeights | None = None
         self.optimizer_state: dict[str, np.ndarray] | None = None
         self._plans = {}
+        self._replaced = 0  # of layers' attributes, see `Changes`, when there was no plan
         self._segment_lists = {}  # which weights are trainable → their parts of theta; one list object for each
         self.calls: int = 0
         self._changes = None  # of layers' attributes, when the weights were looked for
@@ -150,6 +151,9 @@ class Engine:
 
     def bound(self, batch: Batch, training: bool, with_loss: bool = True) -> BoundPlan:
         """A plan's arrays for samples such as those of `batch`; a plan for more of these is used again."""
+        if self._replaced != Changes.replaced:
+            self._replaced = Changes.replaced
+            self._plans.clear()
         count, shapes = batch.count, tuple(x.shape[1:] for x in batch.inputs)
         key = (shapes, training, with_loss, self._trainable if training else ())
         fitting = [size for size, *rest in self._plans if size >= count and tuple(rest) == key]

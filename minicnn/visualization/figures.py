@@ -91,7 +91,7 @@ def as_pixels(images: ArrayLike, caller: str) -> np.ndarray:
         raise ValueError(
             f"{caller} takes one or more images: (N, H, W), (N, H, W, 1) or (N, H, W, 3); write image[None] for one. "
             "A last axis of 1 or 3 is read as channels: write images[..., None] where it is a width. "
-            f"Received: shape {pixels.shape}"
+            f"Received: {received(pixels)}"
         )
     if not is_real(pixels):
         raise TypeError(f"{caller} takes real numbers. Received: dtype {pixels.dtype}")
@@ -156,6 +156,12 @@ def class_label(number: float, class_names: Names | None, argument: str = "label
     return class_names[number]
 
 
+def received(array: np.ndarray) -> str:
+    """What a message says of something that is no image: its shape, or what it is if it is no array at all."""
+    is_thing = array.ndim == 0 and array.dtype == object
+    return f"a {type(array.item()).__name__}" if is_thing else f"shape {array.shape}"
+
+
 def as_one_image(image: ArrayLike, caller: str) -> np.ndarray:
     """One image as floats from 0 to 1; see `as_pixels`.
 
@@ -173,7 +179,7 @@ def as_one_image(image: ArrayLike, caller: str) -> np.ndarray:
     batch = batch[..., None] if batch.ndim == 3 else batch
     if batch.ndim != 4 or len(batch) != 1:
         raise ValueError(
-            f"{caller} takes one image: (H, W), (H, W, 1) or (H, W, 3), e.g. x_test[0]. Received: shape {image.shape}"
+            f"{caller} takes one image: (H, W), (H, W, 1) or (H, W, 3), e.g. x_test[0]. Received: {received(image)}"
         )
     return as_pixels(batch, caller)[0]
 

@@ -5,6 +5,7 @@ Usage: check_site.py CHECKOUT SITE
 
 import importlib
 import sys
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -35,10 +36,16 @@ class Page(HTMLParser):
                 self.foreign.append(target)
 
 
+@cache
+def parsed(path):
+    """The page in a file."""
+    return Page(path.read_text(encoding="utf-8"))
+
+
 def faults(site):
     """One line for each link that leads nowhere, and for each file that is loaded from elsewhere."""
     paths = [path for path in sorted(site.rglob("*.html")) if site / "_static" not in path.parents]  # the theme's parts
-    pages = {path: Page(path.read_text(encoding="utf-8")) for path in paths}
+    pages = {path: parsed(path) for path in paths}
     for path, page in pages.items():
         yield from (f"{path}: loads {target}" for target in page.foreign)
         if page.language is None:
@@ -60,7 +67,7 @@ def missing_names(checkout, site):
         for name in reference.names(module):
             home, real = reference.page_of(module, name)
             page = site / reference.FOLDER / f"{reference.path_of(home, real)}.html"
-            if not page.exists() or f"{home}.{real}" not in Page(page.read_text(encoding="utf-8")).places:
+            if not page.exists() or f"{home}.{real}" not in parsed(page).places:
                 yield f"{module}.{name} is not described in {page}"
 
 

@@ -116,7 +116,10 @@ ENTRIES = [
         "lenet5_augmented.py --epochs 3 --limit 20000",
         {
             "augmented": ("One digit, as nine epochs see it", "Un dígito, como lo ven nueve épocas"),
-            "moved": ("Moved digits are now recognised", "Ahora se reconocen los dígitos desplazados"),
+            "moved": (
+                "Moved digits, and what the network takes them for",
+                "Dígitos desplazados, y por cuáles los toma la red",
+            ),
         },
     ),
     ("A network as a web page", "Una red como página web", "draw_a_digit.py", {}),

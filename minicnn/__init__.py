@@ -63,7 +63,7 @@ def __getattr__(name):
         return getattr(import_module(_NAMES[name]), name)
     if name in _MODULES:
         return import_module(f"minicnn.{name}")
-    hint = ": of TensorFlow it has keras and data; for other functions write NumPy's, or those of keras.ops"
+    hint = ": of TensorFlow it has keras and data; more is in: from minicnn.keras import tensorflow as tf"
     raise AttributeError(f"module 'minicnn' has no attribute {name!r}{hint if name in _OF_TENSORFLOW else ''}")
 
 

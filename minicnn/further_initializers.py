@@ -58,6 +58,39 @@ class Identity(Initializer):
 
 
 @register
+class Dirac(Initializer):
+    """A convolution that passes its input on: filter f reads channel f at the kernel's middle (PyTorch's `dirac_`).
+
+    (Zagoruyko, Komodakis: "DiracNets", 2017.) With more filters than channels, `rest` fills the others.
+
+    Parameters
+    ----------
+    gain : float, default 1
+    rest : str or Initializer, optional
+        First values of the filters that have no channel; default: 0.
+
+    Raises
+    ------
+    ValueError
+        When it draws, if the shape is not (taps, C, F) or (kh, kw, C, F).
+    """
+
+    def __init__(self, gain: float = 1.0, rest: str | Initializer | Config | None = None):
+        self.gain: float = check_number("gain", gain, minimum=-math.inf)
+        self.rest: Initializer | None = None if rest is None else get(rest)
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        if len(shape) not in (3, 4):
+            raise ValueError(f"Dirac is for kernels of convolutions, (kh, kw, C, F). Received: the shape {shape}")
+        values = np.zeros(shape) if self.rest is None else np.array(self.rest.draw(shape, rng))
+        passed = min(shape[-2:])
+        values[..., :passed] = 0
+        middle = tuple(size // 2 for size in shape[:-2])
+        values[middle][np.arange(passed), np.arange(passed)] = self.gain
+        return values
+
+
+@register
 class FunctionInitializer(Initializer):
     """A function of (shape) or (shape, dtype=…) that returns the values; a file holds its name only.
 

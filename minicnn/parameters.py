@@ -196,11 +196,11 @@ class BorrowedWeights:
 
     @staticmethod
     def can_borrow(weights: list[Weight], backend: Backend) -> bool:
-        """Whether the arrays are of the backend's kind, and on its device."""
+        """Whether the arrays are of the backend's kind, on its device, and as plans take them: C-contiguous."""
 
         def is_there(w):
             elsewhere = w.store is not None and w.store.backend.on_device and w.store.backend is not backend
-            return isinstance(w.value, backend.xp.ndarray) and not elsewhere
+            return isinstance(w.value, backend.xp.ndarray) and w.value.flags.c_contiguous and not elsewhere
 
         return all(is_there(w) for w in weights)
 

@@ -21,12 +21,14 @@ __all__ = [
     "normalize_images",
     "one_hot",
     "plot_model",
+    "predict_views",
     "resize_images",
     "set_floatx",
     "set_random_seed",
     "to_categorical",
     "to_grayscale",
     "translate_images",
+    "whitening_kernel",
 ]
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
@@ -251,6 +253,103 @@ def translate_images(images: ArrayLike, dx: int, dy: int, fill: float = 0) -> np
     )
     moved[:, to_rows, to_columns] = images[:, from_rows, from_columns]
     return moved
+
+
+def whitening_kernel(images: ArrayLike, kernel_size: int | tuple[int, int] = 2, epsilon: float = 5e-4) -> np.ndarray:
+    """The kernel of a first convolution whose outputs do not correlate, and whose patches all count alike.
+
+    The eigenvectors of the patches' second moments, each divided by √(its eigenvalue + epsilon), and their negatives,
+    which a ReLU or GELU behind it sees apart. (Coates and Ng: "Learning feature representations with k-means", 2012;
+    Page: "How to train your ResNet 8", 2019; Jordan: "94% on CIFAR-10 in 3.29 seconds", 2024.)
+
+    Parameters
+    ----------
+    images : array (N, H, W, C)
+        As the convolution sees them, standardized for example; a few thousand are enough.
+    kernel_size : int or (int, int), default 2
+    epsilon : float above 0, default 5e-4
+
+    Returns
+    -------
+    float32 array (kh, kw, C, 2 · kh · kw · C)
+
+    Raises
+    ------
+    ShapeError
+        If the images have other axes, or are smaller than the kernel.
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> images = np.random.default_rng(0).normal(size=(10, 8, 8, 3))
+    >>> kernel = mc.utils.whitening_kernel(images)
+    >>> layer = mc.layers.Conv2D(24, 2, kernel_initializer=kernel, name="whiten")
+
+    ``learning_rate_multipliers={"whiten/kernel": 0}`` in the optimizer leaves it as it is, while the bias is trained.
+    """
+    images, (rows, columns) = np.asarray(images), check_pair("kernel_size", kernel_size)
+    if images.ndim != 4 or images.shape[1] < rows or images.shape[2] < columns:
+        raise ShapeError(
+            f"whitening_kernel takes images (N, H, W, C) of {rows} × {columns} pixels at least. "
+            f"Received: shape {images.shape}"
+        )
+    windows = np.lib.stride_tricks.sliding_window_view(images, (rows, columns), axis=(1, 2))  # (N, OH, OW, C, kh, kw)
+    patches = np.moveaxis(windows, 3, -1).reshape(-1, rows * columns * images.shape[-1]).astype(np.float64)
+    values, vectors = np.linalg.eigh(patches.T @ patches / len(patches))
+    filters = vectors / np.sqrt(np.maximum(values, 0) + check_number("epsilon", epsilon, above=0))  # (kh·kw·C, filters)
+    kernel = np.concatenate([filters, -filters], axis=1)
+    return kernel.reshape(rows, columns, images.shape[-1], -1).astype(np.float32)
+
+
+def predict_views(
+    model: Any,
+    x: ArrayLike,
+    flip: bool = True,
+    shift: int = 0,
+    fraction: float = 1.0,
+    batch_size: int | None = None,
+) -> np.ndarray:
+    """Test-time augmentation: the mean of the outputs for an image, its mirror image and moved ones.
+
+    (Krizhevsky, Sutskever, Hinton: "ImageNet classification with deep convolutional neural networks", 2012.)
+
+    Parameters
+    ----------
+    model : Model
+        With one input (N, H, W, C) and one output (N, classes).
+    x : array (N, H, W, C)
+    flip : bool, default True
+        Whether to look at mirror images.
+    shift : int, default 0
+        Pixels by which images are moved too, up left and down right; the edges are reflected.
+    fraction : float from 0 to 1, default 1
+        The part of the images that are looked at again: those whose two best outputs lie closest together.
+    batch_size : int, optional
+        See `Model.predict`.
+
+    Returns
+    -------
+    array (N, classes)
+    """
+    x, outputs = np.asarray(x), np.array(model.predict(x, batch_size=batch_size, verbose=0))
+    if check_number("fraction", fraction) > 1:
+        raise ValueError(f"`fraction` is from 0 to 1. Received: fraction={fraction}")
+    best = np.sort(outputs, axis=1)[:, -2:]  # (N, 2)
+    unsure = np.argsort(best[:, -1] - best[:, 0], kind="stable")[: round(fraction * len(x))]
+    views = _views(x[unsure], flip, check_positive_int("shift", shift, minimum=0))
+    if len(unsure) and views:
+        further = [np.asarray(model.predict(view, batch_size=batch_size, verbose=0)) for view in views]
+        outputs[unsure] = np.mean([outputs[unsure], *further], axis=0)
+    return outputs
+
+
+def _views(images, flip, shift):
+    """The other views of images."""
+    padded = np.pad(images, [(0, 0), (shift, shift), (shift, shift), (0, 0)], mode="reflect")
+    height, width = images.shape[1:3]
+    places = (0, 2 * shift) if shift else ()
+    views = [padded[:, start : start + height, start : start + width] for start in places]
+    return [*views, *(view[:, :, ::-1] for view in (images, *views) if flip)]
 
 
 def _image_batch(caller, images):

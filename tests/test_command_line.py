@@ -208,6 +208,68 @@ def test_evaluate_counts_what_predict_says(model_path, folder, capsys):
     assert capsys.readouterr().out.startswith(f"accuracy {measures['accuracy']:.1%} of 44 photos")
 
 
+def test_evaluate_and_predict_agree_where_the_model_wants_numbers_from_0_to_1(folder, tmp_path, capsys):
+    mc.utils.set_random_seed(1)
+    own = mc.Sequential([mc.Input((16, 16, 3)), layers.Flatten(), layers.Dense(3, activation="softmax")])
+    own.class_names, own.preprocessing = list(CLASSES), mc.images.Preprocessing(rescale=1 / 255)
+    own.save(tmp_path / "own.safetensors")
+    assert main(["evaluate", str(tmp_path / "own.safetensors"), str(folder), "--json"]) == 0
+    measures = json.loads(capsys.readouterr().out)
+    counts = np.zeros((3, 3), int)
+    for path in folder.glob("*/*"):
+        if path.name != "000.jpg" or path.parent.name != "bars":  # that one is damaged
+            counts[CLASSES.index(path.parent.name), CLASSES.index(own.predict_image(path).class_name)] += 1
+    assert measures["confusion"] == counts.tolist()
+    assert np.count_nonzero(counts.sum(axis=0)) > 1  # else any rounding would do
+
+
+def test_export_does_not_write_over_the_model_whatever_its_path_looks_like(model_path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("m.safetensors").write_bytes(Path(model_path).read_bytes())
+    os.symlink("m.safetensors", "link.safetensors")
+    for other in (tmp_path / "m.safetensors", "link.safetensors"):
+        assert main(["export", "m.safetensors", "--safetensors", str(other)]) == 2
+        assert "is the model itself" in capsys.readouterr().err
+    assert Path("m.safetensors").read_bytes() == Path(model_path).read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_pipes_are_not_waited_for_and_links_back_are_not_followed(tmp_path):
+    make_folder(tmp_path, (2, 3))
+    (tmp_path / "elsewhere" / "more").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "elsewhere" / "more" / "x.png")
+    os.symlink(tmp_path / "elsewhere" / "more", tmp_path / "bars" / "more")  # this one is followed
+    os.symlink("..", tmp_path / "bars" / "loop")
+    os.mkfifo(tmp_path / "dots" / "pipe.png")
+    paths, labels, names = photos_of_folders.listed(tmp_path)
+    assert [(names[n], Path(path).name) for path, n in zip(paths, labels, strict=True) if names[n] != "elsewhere"] == [
+        ("bars", "000.jpg"),
+        ("bars", "001.png"),
+        ("bars", "x.png"),
+        ("dots", "000.jpg"),
+        ("dots", "001.png"),
+        ("dots", "002.bmp"),
+    ]
+    with pytest.raises(mc.errors.DataError, match="waited for without end"):
+        mc.images.Preprocessing()(tmp_path / "dots" / "pipe.png")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes there")
+def test_names_that_are_no_text(tmp_path, capsys):
+    folder = make_folder(tmp_path / "photos", (4, 4))
+    for number in (0, 1):
+        (folder / "bars" / f"00{number}.{KINDS[number]}").rename(folder / "bars" / f"\udcff<i>{number}.{KINDS[number]}")
+    (folder / "bars" / "\udcfe<i>.png").write_bytes(b"no picture")
+    out = str(tmp_path / "m.safetensors")
+    assert main(["train", str(folder), "--out", out, "--size", "16", "--epochs", "1"]) == 0
+    assert "\\udcfe&lt;i&gt;.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    (folder / "dots").rename(folder / "d\udcff")
+    capsys.readouterr()
+    assert main(["train", str(folder), "--out", out]) == 2
+    assert "b'd\\xff'" in (told := capsys.readouterr().err)
+    assert "rename it" in told
+
+
 def test_export_writes_every_format_with_the_names(model_path, folder, tmp_path, capsys):
     pytest.importorskip("onnx")
     pytest.importorskip("h5py")

@@ -199,12 +199,73 @@ def test_no_free_port_is_a_sentence(rng, monkeypatch):
         ({"port": 70000}, ValueError, "port is a number up to"),
         ({"data": np.zeros(3)}, TypeError, r"pair of arrays, \(x, y\)"),
         ({"class_names": "cat"}, TypeError, "list of names"),
+        ({"class_names": 5}, TypeError, "list of names"),
         ({"image": np.zeros((5, 5))}, errors.ShapeError, r"image=x_test\[0\]"),
+        ({"data": (np.zeros((2, 6, 6, 1)), [0, 1, 2])}, ValueError, "3 in y_true, 2 in y_pred"),
+        ({"data": (np.zeros((2, 6, 6, 1)), [0.5, 1])}, ValueError, "y of data holds class numbers"),
+        ({"data": (np.zeros((2, 5, 6, 1)), [0, 1]), "image": np.zeros((6, 6))}, errors.ShapeError, r"6, 6, 1"),
+        ({"data": (np.zeros((2, 6, 6, 1)), [0, 1]), "class_names": ["a", "b"]}, ValueError, "each of 3 classes"),
     ],
 )
-def test_mistakes_are_one_sentence(rng, arguments, error, message):
+def test_mistakes_are_one_sentence_before_the_first_epoch(rng, arguments, error, message):
+    epochs = []
+    look = callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
     with pytest.raises(error, match=message):
-        trained(rng, callbacks.LiveDashboard(**arguments))
+        trained(rng, callbacks.LiveDashboard(**arguments), look)
+    assert not epochs
+
+
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_data_of_several_inputs_have_a_confusion_matrix_and_no_maps(rng, tmp_path, as_dict):
+    first, second = mc.Input(shape=(6, 6, 1), name="first"), mc.Input(shape=(3,), name="second")
+    joined = mc.layers.Concatenate()([Flatten()(Conv2D(2, 3)(first)), second])
+    model = mc.Model([first, second], Dense(3, activation="softmax")(joined))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = [rng.random((9, 6, 6, 1)), rng.random((9, 3))], np.arange(9) % 3
+    data = dict(zip(("first", "second"), x, strict=True)) if as_dict else x
+    model.fit(x, y, verbose=0, callbacks=callbacks.LiveDashboard(tmp_path / "t.html", data=(data, y)))
+    page = (tmp_path / "t.html").read_text()
+    taken = model.predict(x).argmax(axis=1)
+    counts = [int(n) for n in re.findall(r"<td style[^>]*>(\d+)</td>", page)]
+    assert counts == [sum((y == t) & (taken == p)) for t in range(3) for p in range(3)]
+    assert "Feature maps" not in page
+
+
+def test_an_output_in_a_dict_has_a_confusion_matrix(rng, tmp_path):
+    inputs = mc.Input(shape=(6, 6, 1))
+    model = mc.Model(inputs, {"kind": Dense(3, activation="softmax")(Flatten()(inputs))})
+    model.compile("sgd", {"kind": "sparse_categorical_crossentropy"})
+    x, y = rng.random((9, 6, 6, 1)), np.arange(9) % 3
+    model.fit(x, {"kind": y}, verbose=0, callbacks=callbacks.LiveDashboard(tmp_path / "t.html", data=(x, y)))
+    counts = re.findall(r"<td style[^>]*>(\d+)</td>", (tmp_path / "t.html").read_text())
+    taken = model.predict(x)["kind"].argmax(axis=1)
+    assert [int(n) for n in counts] == [sum((y == t) & (taken == p)) for t in range(3) for p in range(3)]
+
+
+def test_a_training_that_does_not_begin_leaves_no_server_and_no_page(rng, tmp_path):
+    def refuse(logs):
+        raise RuntimeError("no")
+
+    boards = callbacks.LiveDashboard(port=18100), callbacks.LiveDashboard(tmp_path / "training.html")
+    with pytest.raises(RuntimeError, match="no"):
+        trained(rng, *boards, callbacks.LambdaCallback(on_train_begin=refuse))
+    assert not [thread for thread in threading.enumerate() if "serve_forever" in thread.name]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:BinaryCrossentropy expects probabilities")
+@pytest.mark.parametrize(("from_logits", "limit"), [(True, 0.0), (False, 0.5)])
+def test_one_output_is_class_1_above_the_middle_of_its_scale(rng, tmp_path, from_logits, limit):
+    model = mc.Sequential([mc.Input(shape=(1, 1, 1)), Flatten(), Dense(1)])
+    model.compile(mc.optimizers.SGD(1e-9), mc.losses.BinaryCrossentropy(from_logits=from_logits))
+    model.set_weights([np.ones((1, 1)), np.zeros(1)])  # the output is the input
+    x = np.array([0.1, 0.4, 0.6, 0.9]).reshape(-1, 1, 1, 1)
+    board = callbacks.LiveDashboard(tmp_path / "training.html", data=(x, [0, 0, 1, 1]))
+    model.fit(x, [0, 0, 1, 1], epochs=1, verbose=0, callbacks=board)
+    numbers = [int(n) for n in re.findall(r"<td style[^>]*>(\d+)</td>", (tmp_path / "training.html").read_text())]
+    above = (x.ravel() > limit).astype(int)
+    expected = [sum((above == p) & (np.array([0, 0, 1, 1]) == t)) for t in (0, 1) for p in (0, 1)]
+    assert numbers == expected
 
 
 # ------------------------------------------------------------------------------------------------------- the pictures

@@ -1,6 +1,7 @@
 """The site: what its reference says of each public name, its two languages, the code of its pages, `mc.help()`."""
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -166,9 +167,38 @@ def test_the_code_of_gpu_md(capsys):
     assert mc.backends.current().name == "cupy"
 
 
+def test_the_code_of_why_md(capsys):
+    names = {}
+    exec("".join(blocks(DOCS / "why.md", "python")), names)
+    assert names["model"].input_gradients(names["images"], target=[0, 2]).shape == names["images"].shape
+    assert "FLOPs" in capsys.readouterr().out
+
+
+def test_the_code_of_sklearn_md(trained):
+    search = pytest.importorskip("sklearn.model_selection").GridSearchCV
+    train, grid = blocks(DOCS / "sklearn.md", "python")
+    trained["y_test"] = trained["y_train"]
+    exec(train, trained)
+    assert mc.load_model("digits.safetensors").class_names == [str(n) for n in trained["classifier"].classes_]
+    trained |= {"layers": mc.layers, "GridSearchCV": search, "partial": functools.partial}
+    exec(grid, trained)
+    assert trained["network"]((28, 28, 1), 10).output_shape == (None, 10)
+
+
+def test_the_code_of_command_line_md(trained):
+    image = pytest.importorskip("PIL.Image")
+    ask, describe = blocks(DOCS / "command_line.md", "python")
+    trained["model"] = mc.Sequential([mc.Input((8, 8, 3)), mc.layers.Flatten(), mc.layers.Dense(2)])
+    exec(describe, trained)
+    trained["model"].save("model.safetensors")
+    image.fromarray(np.zeros((20, 30, 3), np.uint8)).save("cat.jpg")
+    exec(ask, trained)
+    assert mc.load_model("model.safetensors").preprocessing == mc.images.Preprocessing(rescale=1 / 255)
+
+
 def test_all_code_is_tested():
     """The pages with Python on them, and where it runs: here, or in the test that is named."""
-    here = {"files.md", "gpu.md", "page.md"}
+    here = {"command_line.md", "files.md", "gpu.md", "page.md", "sklearn.md", "why.md"}
     elsewhere = {"adding_a_layer.md": "own_parts", "own_parts.md": "own_parts", "adding_a_kernel.md": "numba_kernels"}
     assert {path.name for path in DOCS.glob("*.md") if blocks(path, "python", "py")} == here | elsewhere.keys()
     for page, test in elsewhere.items():

@@ -152,6 +152,7 @@ CASES = [  # script, its arguments, parameters of its networks, published number
     ("lenet5_mnist", "", 44_426, "0.0052 0.9986", LENET5_FIGURES),
     ("lenet5_mnist", "--classic", 44_426, "", LENET5_FIGURES),
     ("lenet5_cifar10", "", 62_006, "", LENET5_FIGURES),
+    ("cifar10_94", "", 1_973_944, "", {"curves": CURVES}),
     ("mlp_mnist", "", 188_660, "0.0990 0.9754", MLP_FIGURES),
     ("mlp_cifar10", "", 646_260, "1.4736 0.4788", MLP_FIGURES),
     ("mlp_cifar10", "--gray", 188_660, "1.6452 0.4127", MLP_FIGURES),

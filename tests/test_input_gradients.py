@@ -177,6 +177,22 @@ def test_nothing_of_the_model_changes_and_batches_do_not_matter(backend, rng):
     assert not any(layer.nodes[1:] for layer in model.layers)  # no places were added
 
 
+@pytest.mark.parametrize(
+    "target", [None, np.array([1.0, -2.0]), np.array([1, -2])], ids=["none", "weights", "integers"]
+)
+def test_an_output_of_one_number_without_an_axis(target, rng):
+    inputs = mc.Input(shape=(3, 2))
+    flat = mc.layers.Flatten()(inputs)
+    model = mc.Model(inputs, (flat * flat)[:, 0])
+    assert model.output_shape == (None,)
+    x = rng.normal(size=(2, 3, 2)).astype(np.float32)
+    expected = np.zeros_like(x)
+    expected[:, 0, 0] = 2 * x[:, 0, 0] * (1 if target is None else target)  # d/dx of x²
+    np.testing.assert_allclose(model.input_gradients(x, target), expected, rtol=1e-6)
+    with pytest.raises(errors.ShapeError, match=r"weights of the shape \(2,\)"):
+        model.input_gradients(x, 0)
+
+
 def test_bytes_are_pixels(rng):
     model, x = branched(), rng.integers(0, 255, (2, 9, 8, 2)).astype(np.uint8)
     np.testing.assert_array_equal(model.input_gradients(x), model.input_gradients(x.astype(np.float32)))

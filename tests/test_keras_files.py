@@ -315,8 +315,8 @@ def test_metrics_of_several_outputs(metrics, outputs, wanted):
 
 
 def test_an_unknown_initializer_does_not_matter():
-    with pytest.warns(UserWarning, match="Dirac"):
-        read_stack(keras_dense(kernel_initializer={"class_name": "Dirac", "config": {"gain": 1.0}}))
+    with pytest.warns(UserWarning, match="Spiral"):
+        read_stack(keras_dense(kernel_initializer={"class_name": "Spiral", "config": {"gain": 1.0}}))
 
 
 def test_mixed_precision_is_said():

@@ -273,6 +273,62 @@ def test_the_state_of_an_optimizer_goes_over_to_another(name, rng):
         getattr(keras.optimizers, name)().set_weights(state)
 
 
+class Scaled(layers.Layer):
+    """x · scale + shift: an option and a second input, both of which may be left out."""
+
+    def call(self, x, shift=None, scale=1.0):
+        return x * scale if shift is None else x * scale + shift
+
+
+def test_each_call_on_arrays_has_its_own_form():
+    """What a layer was called with before is no default of the next call."""
+    layer, x = Scaled(), np.ones((1, 2), np.float32)
+    np.testing.assert_array_equal(layer(x, scale=3.0), 3 * x)
+    np.testing.assert_array_equal(layer(x), x)
+    np.testing.assert_array_equal(layer(x, x), 2 * x)
+    np.testing.assert_array_equal(layer(x), x)
+
+
+@pytest.mark.parametrize("second", ["x", "x, shift=None", "x=x", "x, scale=1.0"])
+def test_calls_that_say_the_same_in_other_words(second):
+    layer, start = Scaled(), keras.Input((2,))
+    x = layer(start)
+    model = keras.Model(start, eval(f"layer({second})", {"layer": layer, "x": x}))
+    np.testing.assert_array_equal(model.predict(np.ones((1, 2)), verbose=0), np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("options", [{"scale": 3.0}, {"shift": True}])
+def test_a_layer_of_a_model_has_one_form(options):
+    """Its second place would else be called as the first one is."""
+    layer, start = Scaled(), keras.Input((2,))
+    x = layer(start, **({"shift": start} if "shift" in options else options))
+    with pytest.raises(ValueError, match="use a layer of its own here"):
+        layer(x)
+
+
+def test_the_state_of_an_optimizer_is_there_while_another_model_has_the_weights(rng):
+    """A layer of two models: the one that trained last holds its weights, and each optimizer its own state."""
+    shared, x = layers.Dense(3), rng.random((8, 4), np.float32)
+
+    def trained():
+        start = keras.Input((4,))
+        model = keras.Model(start, layers.Dense(1)(shared(start)))
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+        model.train_on_batch(x, x[:, :1])
+        return model
+
+    first = trained()
+    optimizer = first.optimizer
+    before = optimizer.get_weights()
+    trained()
+    state = optimizer.get_weights()
+    assert [a.shape for a in state] == [(), (), (4, 3), (3,), (3, 1), (1,)]
+    for ours, expected in zip(state, before, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    optimizer.set_weights([2 * a for a in state])
+    np.testing.assert_array_equal(optimizer.get_weights()[2], 2 * state[2])
+
+
 def test_lambda_callback_keeps_what_is_no_method():
     callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None, limit=3)
     assert callback.limit == 3

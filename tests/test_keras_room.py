@@ -107,7 +107,7 @@ def test_attributes_are_found_without_importing_modules():
     ("where", "name", "message"),
     [
         ("layers", "LSTM", "minicnn has no LSTM: it is for convolutional networks on images"),
-        ("applications", "VGG16", "no pretrained networks"),
+        ("applications", "VGG16", "no pretrained VGG16, and downloads none"),
         ("layers", "Desne", "Did you mean 'Dense'"),
         ("layers", "Merge", "Concatenate"),
         ("models", "model_from_yaml", "to_json"),

@@ -135,6 +135,7 @@ LEFT = {
     "RandomBrightness": "pictures on their way in",
     "RandomContrast": "pictures on their way in",
     "RandomCrop": "pictures on their way in",
+    "RandomErasing": "pictures on their way in",
     "Reduce": "what Keras's operators need; rare",
     "ReLU": "with a threshold, or a slope and a bound at once; rare",
     "Softmax": "over other axes than the last ones; rare",

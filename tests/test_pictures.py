@@ -79,6 +79,19 @@ def test_logits_become_probabilities(photo, units):
     assert model.predict_image(photo).probabilities == pytest.approx(expected, rel=1e-5)
 
 
+def test_an_output_in_a_dict_is_one_too(photo, tmp_path, capsys):
+    from minicnn.command_line.program import main
+
+    plain = model_for()
+    model = mc.Model(plain.inputs[0], {"kind": plain.outputs[0]})
+    model.class_names, model.preprocessing = NAMES, plain.preprocessing
+    plain.class_names = NAMES
+    assert model.predict_image(photo) == plain.predict_image(photo)
+    model.save(tmp_path / "m.safetensors")
+    assert main(["predict", str(tmp_path / "m.safetensors"), str(photo), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["class_name"] == plain.predict_image(photo).class_name
+
+
 def test_a_grey_model_without_channels_takes_a_picture_in_colour(photo):
     model = mc.Sequential([mc.Input((8, 8)), layers.Flatten(), layers.Dense(2, activation="softmax")])
     model.preprocessing = Preprocessing(rescale=1 / 255)

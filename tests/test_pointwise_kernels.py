@@ -250,3 +250,11 @@ def test_normal_numbers(dtype):
     assert np.abs(numbers.array - expected).max() < 2e-6  # 2πv is rounded to single precision
     assert abs(numbers.array.mean()) < 0.02
     assert abs(numbers.array.std() - 1) < 0.01
+
+
+@pytest.mark.parametrize("name", ["add", "multiply", "maximum", "minimum"])
+@pytest.mark.parametrize("size", [5, 5000])
+def test_one_operand_is_what_a_fold_of_it_is(name, size, rng):
+    x, y = rng.standard_normal(size, np.float32), np.full(size, 9, np.float32)
+    backends.get("numba").ops.pointwise(y, (x,), name)
+    np.testing.assert_array_equal(y, x)

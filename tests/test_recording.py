@@ -12,6 +12,7 @@ from minicnn.backends.numba.machine.recording import Repeated
 from minicnn.layers import CLASSES
 from minicnn.parameters import ParameterStore
 from minicnn.plan.plan import Plan
+from minicnn.step import Changes
 from minicnn.testing.running import graph_of
 
 NUMBA = backends.get("numba")
@@ -184,6 +185,70 @@ def test_plans_stay_while_layers_are_frozen_or_made(rng):
     model.train_on_batch(x, y)
     model.predict_on_batch(x)
     assert plans and all(model.engine._plans[key] is plan for key, plan in plans.items())
+
+
+class OwnEpsilon(layers.BatchNormalization):
+    """A user's layer that keeps an argument under another name than the library's."""
+
+    @property
+    def epsilon(self):
+        return self._own
+
+    @epsilon.setter
+    def epsilon(self, value):
+        self._own = value
+
+
+@pytest.mark.parametrize("behind", [layers.ReLU, None], ids=["before ReLU", "folded"])
+def test_what_a_users_layer_says_counts(behind, rng):
+    """Merged with layers of the library, a user's is asked again every time: its attributes may be anything."""
+    own, x = OwnEpsilon(), rng.uniform(0.5, 1, (2, 5, 5, 3)).astype(np.float32)
+    parts = [layers.Conv2D(2, 3), own] if behind is None else [own, behind()]
+    model = mc.Sequential([mc.Input(shape=(5, 5, 3)), *parts])
+    model.predict_on_batch(x)
+    own._own = 3.0  # 1 / sqrt(1 + 3) = 1 / 2
+    before = parts[0](x) if behind is None else x
+    np.testing.assert_allclose(model.predict_on_batch(x), before / 2, rtol=1e-5)
+
+
+def test_changes_count_when_they_are_made():
+    """A thread that computes in between must not take the old attributes for the new ones."""
+    counts = []
+
+    class Slow(layers.Flatten):
+        @property
+        def speed(self):
+            return 1
+
+        @speed.setter
+        def speed(self, value):
+            counts.append(Changes.count)
+
+    layer = Slow()
+    before = Changes.count
+    layer.speed = 2
+    assert counts == [before]
+    assert Changes.count > before
+
+
+def test_values_in_another_order_are_no_copies(rng):
+    """What is computed from a weight's array of Fortran's order is what stands in it now."""
+    dense, x = layers.Dense(5), rng.random((3, 6), np.float32)
+    model = mc.Sequential([mc.Input(shape=(6,)), dense])
+    dense.kernel.value = np.asfortranarray(rng.random((6, 5), np.float32))
+    np.testing.assert_allclose(model.predict_on_batch(x), x @ dense.kernel.numpy(), rtol=1e-5)
+    dense.kernel.assign(np.ones((6, 5)))
+    np.testing.assert_allclose(model.predict_on_batch(x), x @ np.ones((6, 5)), rtol=1e-5)
+
+
+def test_a_weight_of_any_name_is_found(rng):
+    """Weights that a layer gets after the model has run."""
+    dense = layers.Dense(2)
+    model = mc.Sequential([mc.Input(shape=(3,)), dense])
+    model.predict_on_batch(np.ones((1, 3)))
+    late = dense.add_weight("_late", (1,))
+    model.predict_on_batch(np.ones((1, 3)))
+    assert late in model.engine.store.values
 
 
 def test_numbers_that_are_not_finite_go_their_own_way(rng):

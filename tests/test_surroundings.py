@@ -443,3 +443,12 @@ def test_joblib_processes(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=120)
     assert done.stdout.split() == ["same"], done.stderr
+
+
+def test_a_folder_called_cupy_is_not_cupy(tmp_path):
+    """Python imports an empty folder of that name; what can be used is said all the same."""
+    (tmp_path / "cupy").mkdir()
+    program = "import sys; sys.path.insert(0, '.'); import minicnn as mc; mc.backends.info()"
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "numpy  the processor" in run.stdout

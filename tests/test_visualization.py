@@ -66,6 +66,24 @@ def test_curves_differ_in_more_than_colour():
     assert train.get_marker() != validation.get_marker()
 
 
+@pytest.mark.parametrize("as_saved", [False, True])
+def test_a_metric_with_a_value_for_each_class_has_a_panel_for_each(rng, as_saved):
+    model = mc.Sequential([mc.Input(shape=(4,)), mc.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy", metrics=[mc.metrics.F1Score()])
+    x, y = rng.normal(size=(12, 4)), np.eye(3)[np.arange(12) % 3]
+    history = model.fit(x, y, epochs=4, validation_data=(x, y), validation_freq=2, verbose=0)
+    if as_saved:  # as a file gives it back
+        history.history = {name: np.asarray(values).tolist() for name, values in history.history.items()}
+    axes = visualization.plot_history(history).axes
+    assert [a.get_ylabel() for a in axes] == ["loss", "f1 score 0", "f1 score 1", "f1 score 2"]
+    for number in range(3):
+        train, validation = axes[1 + number].lines
+        np.testing.assert_array_equal(train.get_ydata(), [value[number] for value in history.history["f1_score"]])
+        expected = [value[number] for value in history.history["val_f1_score"]]
+        np.testing.assert_array_equal(validation.get_ydata(), expected)
+        assert validation.get_xdata().tolist() == [2, 4]
+
+
 def test_fit_returns_what_plot_history_takes(rng):
     model = mc.Sequential([mc.Input(shape=(4,)), mc.layers.Dense(3, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], backend="numpy")
@@ -101,7 +119,7 @@ def test_something_else_is_no_history(history):
         visualization.plot_history(history)
 
 
-@pytest.mark.parametrize("values", [0.5, [[1.0], [1.0, 2.0]], [[1.0]], ["low"], {"x": 1}, None])
+@pytest.mark.parametrize("values", [0.5, [[1.0], [1.0, 2.0]], [[[1.0]]], [[1.0] * 21], ["low"], {"x": 1}, None])
 def test_what_is_no_curve_is_named(values):
     with pytest.raises(TypeError, match=r"what fit returned.*Received: run 'b', 'accuracy': .*, no list of numbers"):
         visualization.plot_history({"a": CURVES, "b": {"loss": [1.0], "accuracy": values}})

@@ -178,6 +178,24 @@ def test_a_single_sigmoid_is_explained_too(rng):
         assert titles(figure)[0] == f"the output: {model.predict(figure_image(figure))[0, 0]:.2f}"
 
 
+def test_outputs_in_a_dict_are_told_apart_whatever_their_order(rng):
+    inputs = Input(shape=(6, 6, 1))
+    features = Flatten()(Conv2D(2, 3)(inputs))
+    many = Dense(3, activation="softmax", name="many")(features)
+    one = Dense(1, activation="sigmoid", name="one")(features)
+    model = mc.Model(inputs, {"z": many, "a": one})  # `model.outputs` has them sorted by these keys
+    image = rng.random((6, 6))
+    expected = model.predict(image[None])
+    for show in (visualization.show_saliency, visualization.show_grad_cam, visualization.show_occlusion):
+        assert titles(show(model, image, output="one"))[0] == f"the output: {expected['a'][0, 0]:.2f}"
+        title = titles(show(model, image, target=2, output="many"))[0]
+        assert title == f"2: {expected['z'][0, 2]:.2f}"
+    figure = visualization.show_occlusion(model, image, target=2, output="many", patch=6)
+    covered = model.predict(np.full((1, 6, 6, 1), image.mean()))
+    fall = expected["z"][0, 2] - covered["z"][0, 2]
+    np.testing.assert_allclose(arrays(figure.axes[1])[0], np.full((6, 6), fall), atol=1e-6)
+
+
 def figure_image(figure):
     return arrays(figure.axes[0])[0][None, ..., None]
 
@@ -436,9 +454,16 @@ SCHEDULED.compile(mc.optimizers.SGD(mc.optimizers.schedules.ExponentialDecay(0.1
 v = visualization
 
 
+def without_an_axis():
+    """A model that gives one number for each image, (None,)."""
+    inputs = Input(shape=(2, 2, 1))
+    return mc.Model(inputs, Flatten()(inputs)[:, 0])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (lambda: v.show_saliency(without_an_axis(), np.zeros((2, 2, 1))), ValueError, "model.input_gradients gives"),
         (lambda: v.show_saliency("model", IMAGE), TypeError, "show_saliency takes a model"),
         (lambda: v.show_saliency(MLP, np.zeros(4)), ValueError, "only input is an image.*input_gradients takes any"),
         (lambda: v.show_saliency(stack(), IMAGE[:-1]), errors.ShapeError, "resize_images changes sizes"),
@@ -463,6 +488,9 @@ v = visualization
         (lambda: metrics.classification_report([0, 1], [0]), ValueError, "2 in y_true, 1 in y_pred"),
         (lambda: metrics.classification_report([0, 2], [0, 1], ["a", "b"]), ValueError, "each of 3 classes"),
         (lambda: metrics.classification_report([0, 1], [0, 1], ["a", "a"]), ValueError, "different names"),
+        (lambda: metrics.classification_report([0], [0], ["accuracy"], True), ValueError, "give this class another"),
+        (lambda: metrics.classification_report([0], [0], ["macro avg"], True), ValueError, "give this class another"),
+        (lambda: metrics.classification_report([0], [0], digits=-1), ValueError, "digits"),
         (lambda: v.plot_embedding(MLP, np.zeros((2, 4))), ValueError, "3 samples or more. Received: 2"),
         (lambda: v.plot_embedding(MLP, np.zeros((3, 4)), [0, 1]), ValueError, "each of 3 samples. Received: 2 in y"),
         (lambda: v.plot_embedding(MLP, np.zeros((3, 4)), layer="dens"), ValueError, "Did you mean"),
@@ -472,6 +500,11 @@ v = visualization
         (lambda: v.find_learning_rate(SCHEDULED, IMAGE[None], [0]), TypeError, "compile with a number"),
         (lambda: v.find_learning_rate(COMPILED, IMAGE[None], [0], lowest=1, highest=1), ValueError, "below highest"),
         (lambda: v.find_learning_rate(COMPILED, IMAGE[None], [0], steps=2), ValueError, "steps"),
+        (
+            lambda: v.find_learning_rate(COMPILED, np.zeros((9, 4)), [0]),
+            ValueError,
+            r"shape \(9, 4\), y .* \(1,\)",
+        ),
         (lambda: v.show_sliding_window(np.zeros((28, 28)), np.ones((3, 3))), ValueError, r"part of the image, image\["),
         (lambda: v.show_sliding_window(np.zeros((2, 2)), np.ones((3, 3))), errors.ShapeError, "fits into the image"),
         (lambda: v.show_sliding_window(IMAGE, np.ones((3, 3))), errors.ShapeError, r"one channel of an image, x\[0"),
@@ -493,6 +526,8 @@ def test_an_animation_is_a_gif(tmp_path):
     animation = visualization.show_sliding_window(np.eye(3), np.ones((2, 2)))
     with pytest.raises(ValueError, match=r"saved as \.gif"):
         animation.save(tmp_path / "slide.mp4")
+    with pytest.raises(FileNotFoundError, match="make it first"):
+        animation.save(tmp_path / "none" / "slide.gif")
 
 
 def test_a_loss_that_grows_from_the_start(rng):

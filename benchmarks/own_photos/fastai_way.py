@@ -7,7 +7,6 @@ from pathlib import Path
 
 import fastai.vision.all  # noqa: F401, gives learners their methods
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from fastai.callback.hook import hook_output
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
@@ -78,9 +77,8 @@ if __name__ == "__main__":
     for ax, image in zip(axes.flat, batch, strict=False):
         scores = learn.model.eval()(image[None])
         heat = grad_cam(learn, image[None], int(scores.argmax()))
-        ax.imshow(
-            np.asarray(torch.as_tensor(data.valid.decode_batch((image[None],))[0][0]).permute(1, 2, 0)).clip(0, 1)
-        )
+        pixels = image.as_subclass(torch.Tensor).permute(1, 2, 0)
+        ax.imshow(((pixels - pixels.min()) / (pixels.max() - pixels.min())).numpy())
         ax.imshow(heat, cmap="inferno", alpha=0.5, extent=(0, 64, 64, 0))
         ax.axis("off")
     figures.append(why)

@@ -52,7 +52,7 @@ def load_cupy(index: int) -> Backend:
     """
     try:
         from minicnn.backends.cupy.backend import CupyBackend
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:  # a folder called cupy is imported too, and is empty
         raise BackendError(
             "backend 'cupy' needs CuPy and an NVIDIA GPU: pip install 'minicnn[gpu]' (CUDA 13) or 'minicnn[gpu12]' "
             f"(CUDA 12). Received: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"

@@ -20,6 +20,7 @@ from minicnn.hints import FilePath, Logs
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.open_sizes import fits
 from minicnn.metrics import class_numbers, confusion_matrix
+from minicnn.nested import leaves
 from minicnn.plan.inside import look_inside, values
 from minicnn.saving import files
 
@@ -52,10 +53,12 @@ class LiveDashboard(EpochLines):
     port : int, default 8000
         Where to serve it; if it is taken, one of the next 19 is.
     data : (x, y), optional
-        Arrays whose confusion matrix is shown, such as a part of the validation data.
+        Arrays whose confusion matrix is shown, such as a part of the validation data. An output (N, 1) means class 1
+        above 0.5, or above 0 where the loss has ``from_logits=True``.
     image : array of the model's input shape, optional
-        Whose feature maps are shown. Default: the first of `data`.
+        Whose feature maps are shown, of a model with one input. Default: the first of `data`.
     class_names : sequence of str, optional
+        One for each class.
 
     Attributes
     ----------
@@ -65,7 +68,7 @@ class LiveDashboard(EpochLines):
     Raises
     ------
     ValueError, TypeError, ShapeError
-        For arguments that do not fit; when training starts, if `image` does not fit the model.
+        For arguments that do not fit; when training starts, if `image`, `data` or `class_names` do not fit the model.
     OSError
         When training starts, if no port is free, or the file cannot be written.
     """
@@ -86,27 +89,36 @@ class LiveDashboard(EpochLines):
             raise ValueError(f"port is a number up to {65535 - PORTS_TRIED}. Received: port={port}")
         if data is not None and (not isinstance(data, tuple | list) or len(data) != 2):
             raise TypeError(f"data is a pair of arrays, (x, y). Received: {type(data).__name__}")
-        if isinstance(class_names, str | dict):
+        if isinstance(class_names, str | dict) or (class_names is not None and not hasattr(class_names, "__len__")):
             raise TypeError(f"class_names is a list of names in order. Received: {class_names!r}")
         self.port, self.data = port, data
-        self.image = data[0][:1] if image is None and data is not None else image
+        self.image = image
         self.class_names = None if class_names is None else [str(name) for name in class_names]
         self.url: str | None = None
         self._server, self._content = None, "<p>The first epoch has begun.</p>"
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._history, self._rates = {}, []
-        if self.image is not None:
-            self._array = self._checked_image()
-        self._content = "<p>The first epoch has begun.</p>"
+        image = self.image
+        if image is None and self.data is not None and len(self.model.inputs) == 1:
+            image = np.asarray(leaves(self.data[0])[0] if isinstance(self.data[0], dict) else self.data[0])[:1]
+        self._array = None if image is None else self._checked_image(image)
+        self._confusion()  # what of `data` does not fit is said now, and not after an epoch of hours
+        self._content, self._is_shown = "<p>The first epoch has begun.</p>", False
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        if self._is_shown:
+            return
+        self._is_shown = True  # from here on, on_train_end is certain to come
         if self.path is None:
             self._serve()
         else:
             self._write("training")
 
-    def _checked_image(self):
+    def _checked_image(self, image):
         """The image with a batch axis, as the model's only input wants it."""
-        array, shapes = np.asarray(self.image), [tensor.shape[1:] for tensor in self.model.inputs]
+        array, shapes = np.asarray(image), [tensor.shape[1:] for tensor in self.model.inputs]
         for one in (array[None], array, array[None, ..., None], array[..., None]):
             if len(shapes) == 1 and one.ndim and len(one) == 1 and fits(one.shape[1:], shapes[0]):
                 return one
@@ -151,15 +163,18 @@ class LiveDashboard(EpochLines):
         """The confusion matrix of `data`, as a table."""
         if self.data is None or len(self.model.outputs) != 1:
             return ""
-        output = self.model.predict(self.data[0])
+        output = leaves(self.model.predict(self.data[0]))[0]  # it may be a dict of one
         if output.ndim == 2 and output.shape[1] == 1:
-            output = (output > 0.5).astype(int)
+            output = (output > (0 if self.model.compiled.losses[0].from_logits else 0.5)).astype(int)
         actual = class_numbers(self.data[1], "y of data")
         counts = confusion_matrix(actual, output)
+        if self.class_names is not None and len(self.class_names) < len(counts):
+            raise ValueError(
+                f"class_names needs a name for each of {len(counts)} classes. Received: {len(self.class_names)} names"
+            )
         if len(counts) > MOST_CLASSES:
             return f"<p>accuracy {counts.trace() / counts.sum():.4f} ({len(counts)} classes)</p>"
-        named = self.class_names is not None and len(self.class_names) >= len(counts)
-        names = [escape(self.class_names[i]) if named else str(i) for i in range(len(counts))]
+        names = [str(i) if self.class_names is None else escape(self.class_names[i]) for i in range(len(counts))]
         head = "".join(f'<th scope="col">{name}</th>' for name in names)
         rows = []
         for name, row in zip(names, counts, strict=True):
@@ -183,7 +198,7 @@ class LiveDashboard(EpochLines):
 
     def _maps(self):
         """What the layers make of the chosen image."""
-        if self.image is None:
+        if self._array is None:
             return ""
         inside = look_inside(self.model.graph, [self._array.shape[1:]])
         paths = [path for path, tensor in inside.tensors.items() if tensor.ndim == 4][:MOST_LAYERS]

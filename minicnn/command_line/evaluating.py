@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def labelled(folder: Path, model, names: list[str]) -> Photos:
     preprocessing = model.preprocessing.for_shape(model.inputs[0].shape[1:])
     if preprocessing.image_size is None:
         raise Problem("the model takes photos of any size: give its preprocessing an image_size to evaluate it here")
-    photos = read(paths, labels, found, preprocessing)
+    photos = read(paths, labels, found, replace(preprocessing, rescale=1.0))  # as bytes: `_as_input` scales them
     numbers = np.array([names.index(name) for name in found])
     return Photos(photos.pixels, numbers[photos.labels], photos.paths, names, photos.skipped)
 

@@ -30,7 +30,7 @@ def _target(name, given, source) -> Path:
     path = source.with_suffix(suffix) if given == Path() else given
     if path.suffix.lower() != suffix:
         raise Problem(f"the name of what --{name} writes ends in {suffix}; received '{path}'")
-    if path == source:
+    if path.exists() and source.exists() and path.samefile(source):  # however the two are spelt
         raise Problem(f"'{path}' is the model itself: give another name, --{name} NAME{suffix}")
     return path
 

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn.command_line.problems import Problem
 from minicnn.images.files import EXTENSIONS
 from minicnn.models import load_model
+from minicnn.nested import leaves
 from minicnn.saving import formats
 
 if TYPE_CHECKING:
@@ -62,4 +63,4 @@ def probabilities_of(model: Model, images: np.ndarray) -> np.ndarray:
     """A probability for each class of images as the model takes them, (N, classes)."""
     from minicnn.models.pictures import class_probabilities
 
-    return class_probabilities(model, np.asarray(model.predict(images)))
+    return class_probabilities(model, leaves(model.predict(images))[0])

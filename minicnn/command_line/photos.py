@@ -71,6 +71,8 @@ def listed(folder: Path, class_names: Sequence[str] | None = None) -> tuple[list
         loose = any(entry.suffix.lower() in EXTENSIONS for entry in folder.iterdir())
         hint = "its pictures lie side by side: put those of each class into a folder of their own, in it"
         raise Problem(f"'{folder}' has no folders of classes; {hint}" if loose else sentence(error)) from None
+    if unprintable := [name for name in names if not _is_text(name)]:
+        raise Problem(f"the name of the folder {os.fsencode(unprintable[0])!r} in '{folder}' is not UTF-8: rename it")
     counts = np.bincount(labels, minlength=len(names))
     if empty := [name for name, count in zip(names, counts, strict=True) if not count]:
         raise Problem(
@@ -82,6 +84,15 @@ def listed(folder: Path, class_names: Sequence[str] | None = None) -> tuple[list
             "with pictures of something else"
         )
     return paths, labels, names
+
+
+def _is_text(name):
+    """Whether a file's name, which is bytes, can be drawn and written."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_readable(folder):

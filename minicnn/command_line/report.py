@@ -60,7 +60,8 @@ def write_report(path: Path, model: Model, photos: Photos, parts: Parts, options
     ]
     text = _page(f"{options.folder.resolve().name}: report", sections)
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        # Names of files are bytes, and need not be UTF-8.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def _page(title, sections) -> str:

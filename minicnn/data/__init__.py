@@ -2,5 +2,17 @@
 
 from minicnn.data import experimental
 from minicnn.data.dataset import AUTOTUNE, INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, Dataset
+from minicnn.data.epochs import by_epoch
+from minicnn.data.mixing import CutMix, MixUp, alternating_flip
 
-__all__ = ["AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "Dataset", "experimental"]
+__all__ = [
+    "AUTOTUNE",
+    "INFINITE_CARDINALITY",
+    "UNKNOWN_CARDINALITY",
+    "CutMix",
+    "Dataset",
+    "MixUp",
+    "alternating_flip",
+    "by_epoch",
+    "experimental",
+]

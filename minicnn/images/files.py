@@ -100,6 +100,12 @@ def _opened(path, color_mode, upright=False):
     """The decoded picture, in the mode that was asked for, turned as the camera was if wanted; errors name the file."""
     check_choice("color_mode", color_mode, _MODES)
     name = os.fspath(path) if isinstance(path, str | os.PathLike) else type(path).__name__
+    if (
+        isinstance(path, str | os.PathLike)
+        and os.path.exists(path)
+        and not (os.path.isfile(path) or os.path.isdir(path))
+    ):
+        raise DataError(f"a pipe or a device is no picture, and would be waited for without end. Received: {name}")
     try:
         with pillow().open(path) as image:
             if image.width * image.height > MOST_PIXELS:

@@ -88,12 +88,19 @@ def list_classes(
 def list_pictures(
     directory: str | os.PathLike[str], follow_links: bool = False, extensions: tuple[str, ...] = EXTENSIONS
 ) -> list[str]:
-    """Paths of all pictures in a folder and below it, sorted."""
+    """Paths of all pictures in a folder and below it, sorted; a link back to a folder above it is not followed."""
     paths = []
     for folder, folders, files in os.walk(directory, followlinks=follow_links):
-        folders.sort()
-        paths += [os.path.join(folder, file) for file in sorted(files) if file.lower().endswith(extensions)]
+        folders[:] = sorted(name for name in folders if not _leads_back(folder, name))
+        found = [os.path.join(folder, file) for file in sorted(files) if file.lower().endswith(extensions)]
+        paths += [path for path in found if os.path.isfile(path) or not os.path.exists(path)]  # broken links are named
     return paths
+
+
+def _leads_back(folder, name):
+    """Whether an entry is a link to a folder that it stands in: its pictures would be found again and again."""
+    path = Path(folder, name)
+    return path.is_symlink() and Path(folder).resolve().is_relative_to(path.resolve())
 
 
 def _some(paths, directory):

@@ -23,7 +23,7 @@ _MODULES = (
         "random",
         "regularizers",
     ),
-    *("saving", "utils", "wrappers"),
+    *("saving", "tensorflow", "utils", "wrappers"),
 )
 _FROM = {
     "Input": "minicnn.keras.layers",

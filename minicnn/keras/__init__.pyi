@@ -24,6 +24,7 @@ from minicnn.keras import preprocessing as preprocessing
 from minicnn.keras import random as random
 from minicnn.keras import regularizers as regularizers
 from minicnn.keras import saving as saving
+from minicnn.keras import tensorflow as tensorflow
 from minicnn.keras import utils as utils
 from minicnn.keras import wrappers as wrappers
 from minicnn.layers import Input as Input

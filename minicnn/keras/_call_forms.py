@@ -99,7 +99,7 @@ def form_of(call: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Form, lis
         return _Place(len(inputs) - 1)
 
     bound = signature(call).bind(*args, **kwargs).arguments
-    given = {name: value for name, value in bound.items() if value is not parameters[name].default}
+    given = {name: value for name, value in bound.items() if not _is_same(value, parameters[name].default)}
     arguments = {name: mapped(place, value) for name, value in given.items()}
     if not inputs:
         raise ValueError(f"a layer is called with tensors or arrays. Received: {args}, {kwargs}")
@@ -126,6 +126,12 @@ def is_usual(args: Any, kwargs: Any) -> bool:
         return False
     found = [is_input(part) for part in args[0]] if isinstance(args[0], list | tuple) else []
     return all(found) or not any(map(is_input, leaves(args[0])))
+
+
+def _is_same(value, default):
+    """Whether an argument is its default, as object or as a plain value."""
+    is_plain = isinstance(value, bool | int | float | str) and type(value) is type(default)
+    return value is default or (is_plain and value == default)
 
 
 def _filled(part, values):

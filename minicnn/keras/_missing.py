@@ -5,18 +5,22 @@ from typing import Any, NoReturn
 from minicnn.user_warnings import warn_user
 
 _SEQUENCES = "it is for convolutional networks on images, and has no layers for sequences of words or time"
-_PRETRAINED = "there are no pretrained networks; a model that Keras has saved as .keras or .h5 loads with load_model"
+_PRETRAINED = (
+    "of keras.applications there are VGG16 and 19, ResNet50 to 152 and DenseNet121 to 201, without pretrained weights; "
+    "a model that Keras has saved as .keras or .h5 loads with load_model"
+)
 _AUGMENTATION = (
     "of the layers that change images at random there are RandomFlip, RandomRotation, RandomTranslation, RandomZoom, "
-    "RandomShear, RandomCrop, RandomContrast and RandomBrightness; others go into Dataset.map or a layer of your own"
+    "RandomShear, RandomCrop, RandomErasing, RandomContrast, RandomBrightness, MixUp and CutMix; others go into "
+    "Dataset.map or a layer of your own"
 )
 _TABLES = "it is for images, and has no layers for tables and categories"
 _OTHERS = "it computes by itself and wraps no models of other libraries"
 _GROUPS = {
     _AUGMENTATION: (
-        *("AugMix", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "CutMix", "Equalization", "MixUp"),
+        *("AugMix", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization"),
         *("MaxNumBoundingBoxes", "Pipeline", "RandAugment", "RandomColorDegeneration", "RandomColorJitter"),
-        *("RandomElasticTransform", "RandomErasing", "RandomGaussianBlur", "RandomGrayscale", "RandomHue"),
+        *("RandomElasticTransform", "RandomGaussianBlur", "RandomGrayscale", "RandomHue"),
         *("RandomInvert", "RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness"),
         "Solarization",
     ),
@@ -48,23 +52,10 @@ _GROUPS = {
         *("pad_sequences", "Tokenizer", "timeseries_dataset_from_array", "text_dataset_from_directory"),
     ),
     _PRETRAINED: (
-        *(
-            "VGG16",
-            "VGG19",
-            "ResNet50",
-            "ResNet101",
-            "ResNet152",
-            "ResNet50V2",
-            "ResNet101V2",
-            "InceptionV3",
-            "Xception",
-        ),
-        *("InceptionResNetV2", "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "DenseNet121"),
-        *("DenseNet169", "DenseNet201", "NASNetMobile", "NASNetLarge", "EfficientNetB0", "EfficientNetB1"),
-        *("EfficientNetB2", "EfficientNetB3", "EfficientNetB4", "EfficientNetB5", "EfficientNetB6", "EfficientNetB7"),
-        *("EfficientNetV2B0", "EfficientNetV2S", "ConvNeXtTiny", "preprocess_input", "decode_predictions"),
-        *("vgg16", "vgg19", "resnet", "resnet50", "resnet_v2", "inception_v3", "xception", "mobilenet", "mobilenet_v2"),
-        *("inception_resnet_v2", "densenet", "nasnet", "efficientnet", "imagenet_utils"),
+        *("ResNet50V2", "ResNet101V2", "ResNet152V2", "InceptionV3", "Xception", "InceptionResNetV2", "MobileNet"),
+        *("MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "NASNetMobile", "NASNetLarge", "EfficientNetB0"),
+        *("EfficientNetB1", "EfficientNetB2", "EfficientNetB3", "EfficientNetB4", "EfficientNetB5", "EfficientNetB6"),
+        *("EfficientNetB7", "EfficientNetV2B0", "EfficientNetV2S", "ConvNeXtTiny", "decode_predictions"),
     ),
     "it is for images, and has no layers of three dimensions": (
         *("Conv3D", "Conv3DTranspose", "MaxPooling3D", "MaxPool3D", "AveragePooling3D", "AvgPool3D", "Cropping3D"),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.optimizers import Optimizer
+from minicnn.parameters import layout
 
 
 def _engine(optimizer):
@@ -20,11 +21,11 @@ def _engine(optimizer):
 
 def _places(optimizer, engine):
     """(state vector, where a weight's part of it lies, the weight's shape), in Keras's order."""
-    segments = engine.store.trainable_segments()
+    slices, _ = layout(w for w in engine.model.weights if w.has_gradient)
     for group in optimizer.keras_groups:
-        for segment, weight in zip(segments, segments.weights, strict=True):
-            for name in group:
-                yield engine.optimizer_state[name], segment, weight.shape
+        for weight, place in slices.items():
+            for name in group if weight.trainable else ():
+                yield engine.optimizer_state[name], place, weight.shape
 
 
 def variables(optimizer: Optimizer) -> list[np.ndarray]:

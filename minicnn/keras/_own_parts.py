@@ -116,14 +116,20 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         ValueError
             If an option is positional, or the layer has another form in its model already.
         """
-        if not self.has_call or is_usual(args, kwargs):
+        if not self.has_call:
             return eager(super().__call__(*args, training=training, **kwargs))
-        form, inputs = form_of(self.call, args, kwargs)
-        if not form.is_like(self._form):
+        if is_usual(args, kwargs):
+            (inputs,), count = args, len(args[0]) if isinstance(args[0], list | tuple) else 1
+            form = usual_form(self.call, count)
+        else:
+            form, inputs = form_of(self.call, args, kwargs)
+            count = len(inputs)
+        before = self._form_for(count)
+        if not form.is_like(before):
             if self.nodes:
                 raise ValueError(
                     f"layer '{self.name}' has the same form of inputs and the same options wherever it is called: "
-                    f"use a layer of its own here. Received: {form.arguments}, and before {self._form_for(1).arguments}"
+                    f"use a layer of its own here. Received: {form.arguments}, and before {before.arguments}"
                 )
             self._form, self.graph = form, None
         return eager(super().__call__(inputs, training=training))

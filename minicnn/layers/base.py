@@ -83,10 +83,10 @@ class Layer(Standalone, Step, Configurable):
 
     def __setattr__(self, name: str, value: object) -> None:
         before = vars(self).get(name, self)
-        if name[0] != "_" and before is not value:
-            Changes.count += 1
-            Changes.replaced += before is not self and name != "trainable" and self.graph is None
+        is_new = name[0] != "_" and before is not value
         super().__setattr__(name, value)
+        Changes.count += is_new  # afterwards: what another thread remembers in between is void too
+        Changes.replaced += is_new and before is not self and name != "trainable" and self.graph is None
 
     @property
     def built(self) -> bool:
@@ -153,6 +153,7 @@ class Layer(Standalone, Step, Configurable):
         self._weights[name] = weight = Weight(self, name, value, has_gradient, regularizers.get(regularizer))
         weight.constraint = get_constraint(constraint)
         setattr(self, name, weight)
+        Changes.count += 1  # whatever it is called
         return weight
 
     @property

@@ -21,6 +21,7 @@ from minicnn.layers import (
     one_dimensional,
     placed_resizing,
     pointwise,
+    random_erasing,
     random_flip,
     random_pixels,
     rearranging,
@@ -52,6 +53,7 @@ from minicnn.layers.normalization import *  # noqa: F403
 from minicnn.layers.one_dimensional import *  # noqa: F403
 from minicnn.layers.placed_resizing import *  # noqa: F403
 from minicnn.layers.pointwise import *  # noqa: F403
+from minicnn.layers.random_erasing import *  # noqa: F403
 from minicnn.layers.random_flip import *  # noqa: F403
 from minicnn.layers.random_pixels import *  # noqa: F403
 from minicnn.layers.rearranging import *  # noqa: F403
@@ -84,6 +86,7 @@ __all__ += normalization.__all__
 __all__ += one_dimensional.__all__
 __all__ += placed_resizing.__all__
 __all__ += pointwise.__all__
+__all__ += random_erasing.__all__
 __all__ += random_flip.__all__
 __all__ += random_pixels.__all__
 __all__ += rearranging.__all__

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run what follow
     from minicnn.metrics.confusion import *  # noqa: F403
     from minicnn.metrics.further import *  # noqa: F403
     from minicnn.metrics.regression import *  # noqa: F403
+    from minicnn.metrics.report import *  # noqa: F403
     from minicnn.metrics.top_k import *  # noqa: F403
 
 _public = public_names(__name__)

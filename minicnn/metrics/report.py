@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minicnn.checks import check_positive_int
 from minicnn.metrics.confusion import confusion_matrix
 
 __all__ = ["classification_report"]
@@ -48,8 +49,9 @@ def classification_report(
     Raises
     ------
     ValueError
-        If lengths differ, there is no sample, or a class has no name.
+        If lengths differ, there is no sample, a class has no name, or, with `output_dict`, that of another entry.
     """
+    check_positive_int("digits", digits, minimum=0)
     names = None if class_names is None else [str(name) for name in class_names]
     counts = confusion_matrix(y_true, y_pred)
     if names is not None and len(names) < len(counts):
@@ -68,6 +70,10 @@ def classification_report(
     averages = {"macro avg": (*table.mean(axis=1), total), "weighted avg": (*(table @ support / total), total)}
     accuracy = float(right.sum() / total)
     if output_dict:
+        if taken := sorted({"accuracy", *averages}.intersection(rows)):
+            raise ValueError(
+                f"{taken[0]!r} is an entry of the report itself: give this class another name. Received: {names}"
+            )
         data = {name: _entry(row) for name, row in (rows | averages).items()}
         return {**{n: data[n] for n in rows}, "accuracy": accuracy, **{n: data[n] for n in averages}}
     return _text(rows, averages, accuracy, total, digits)

@@ -53,7 +53,7 @@ class Differentiable(CompilableNetwork):
         target : int, array (N,) of int, or array of the output's shape, optional
             Which number of the output: a class for all samples, one for each of them, or a weight for every number,
             whose weighted sum it is then. Of an output (N, H, W, C) a class means the sum over all places. Default: of
-            an output (N, C), the class that the model predicts; of (N, 1), its only number.
+            an output (N, C), the class that the model predicts; of (N, 1) or (N,), its only number.
         y : array, list or dict of arrays, optional
             Targets: then it is the gradient of the loss, with its penalties, of the batch of all samples, as
             `train_on_batch` has it.
@@ -142,7 +142,7 @@ def weights_of(model: CompilableNetwork, target: ArrayLike | None, output: str |
     number = _output_number(model, output)
     shape = model.outputs[number].shape[1:]
     checked = None if target is None else _checked_target(target, samples, shape)
-    if target is None and len(shape) != 1:
+    if target is None and len(shape) > 1:
         raise ValueError(
             f"the output has the shape {(None, *shape)}, and so no one predicted class: say which with target=, a "
             "class number, or an array of the output's shape with a weight for each number. Received: target=None"
@@ -151,9 +151,11 @@ def weights_of(model: CompilableNetwork, target: ArrayLike | None, output: str |
     def weigh(heads, part):
         """One-hot rows, or the weights that were given, for one output; None for all others."""
         head = heads[number]  # (N, …, C)
+        if checked is None and not shape:
+            return [np.ones_like(head) if i == number else None for i in range(len(heads))]
         if checked is None:
             chosen = head.argmax(axis=-1)  # (N,)
-        elif checked.ndim > 1:
+        elif checked.ndim > 1 or not shape:
             return [checked[part] if i == number else None for i in range(len(heads))]
         else:
             chosen = checked[part]
@@ -192,8 +194,7 @@ def _checked_target(target, samples, shape):
         raise TypeError(
             f"target is a class number, (N,) of them, or weights of the output's shape. Received: dtype {array.dtype}"
         )
-    are_classes = array.dtype.kind in "iu"
-    if array.shape == (samples, *shape) and not (are_classes and array.ndim == 1):
+    if array.shape == (samples, *shape):
         return array
     if array.ndim == 0 or array.shape == (samples, 1):
         array = np.broadcast_to(array.reshape(-1), (samples,))
@@ -202,7 +203,7 @@ def _checked_target(target, samples, shape):
             f"target is one class number, an array ({samples},) of them, or weights of the shape {(samples, *shape)} "
             f"of the output. Received: shape {array.shape}"
         )
-    if not (are_classes or (np.isfinite(array).all() and (array == np.floor(array)).all())):
+    if not (array.dtype.kind in "iu" or (np.isfinite(array).all() and (array == np.floor(array)).all())):
         raise ValueError(f"target holds class numbers, integers from 0 on. Received: dtype {array.dtype}, {target!r}")
     array = array.astype(np.int64)
     if shape[-1] is not None and array.size and not (array.min() >= 0 and array.max() < shape[-1]):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import FileFormatError
+from minicnn.nested import leaves
 from minicnn.plan.program import lower
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class OfPictures:
             If Pillow is not installed.
         """
         pixels = image_pixels(self, image)
-        probabilities = class_probabilities(self, np.asarray(self.predict(pixels[None])))[0]
+        probabilities = class_probabilities(self, leaves(self.predict(pixels[None]))[0])[0]
         order = np.argsort(-probabilities, kind="stable")
         names = names_of_classes(self)
         ranked = {names[i]: float(probabilities[i]) for i in order}

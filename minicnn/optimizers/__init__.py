@@ -15,6 +15,7 @@ from minicnn.optimizers.optimizer import Optimizer, _registry, get, register
 if TYPE_CHECKING:  # for editors and type checkers, which do not see what the next lines find
     from minicnn.optimizers.by_weight import Adafactor, Lamb, Muon  # noqa: F401
     from minicnn.optimizers.further_rules import Adamax, Ftrl, Lion, Nadam, ScheduleFreeAdamW  # noqa: F401
+    from minicnn.optimizers.lookahead import Lookahead  # noqa: F401
     from minicnn.optimizers.more_rules import AdamW, RMSprop
     from minicnn.optimizers.rules import SGD, Adadelta, Adagrad, Adam
 

@@ -24,7 +24,7 @@ class ByWeight(Optimizer):
         rate = self.rate(learning_rate, self.updates)
         for segment, weight in zip(self._segments, self._weights(), strict=True):
             w, g, *slots = (vector[segment].reshape(weight.shape) for vector in (theta, grad, *vectors))
-            self.weight_formula(weight.path, w, g, slots, rate)
+            self.weight_formula(weight.path, w, g, slots, rate * self.factor(self.multiplier(weight)))
 
     def _decay_weights(self, theta, learning_rate):
         if self.weight_decay:
@@ -168,6 +168,9 @@ class Muon(ByWeight):
     nesterov : bool, default True
     rms_rate : float, optional, default 0.2
         None: no factor for the shape.
+    flatten_kernels : bool, default False
+        Whether kernels of convolutions are matrices too: (kh · kw · C, F), as in Jordan's records for CIFAR-10. In
+        Keras they are left to Adam.
     **options
         See `Optimizer`.
     """
@@ -193,6 +196,7 @@ class Muon(ByWeight):
         ns_steps: int = 5,
         nesterov: bool = True,
         rms_rate: float | None = 0.2,
+        flatten_kernels: bool = False,
         **options: object,
     ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
@@ -206,19 +210,20 @@ class Muon(ByWeight):
         self.adam_lr_ratio: float = check_number("adam_lr_ratio", adam_lr_ratio)
         self.momentum: float = check_number("momentum", momentum, below=1)
         self.ns_steps: int = check_positive_int("ns_steps", ns_steps)
-        self.nesterov: bool = bool(nesterov)
         self.rms_rate: float | None = None if rms_rate is None else check_number("rms_rate", rms_rate)
+        self.nesterov, self.flatten_kernels = bool(nesterov), bool(flatten_kernels)
 
     def uses_adam(self, path: str, shape: tuple[int, ...]) -> bool:
         """Whether a weight is left to Adam."""
         patterns = [*self.exclude_layers, *["(?i)embedding"] * self.exclude_embeddings]
-        return len(shape) != 2 or any(re.search(pattern, path) for pattern in patterns)
+        is_matrix = len(shape) == 2 or (len(shape) > 2 and self.flatten_kernels)
+        return not is_matrix or any(re.search(pattern, path) for pattern in patterns)
 
     def _decay_weights(self, theta, learning_rate):
         for segment, weight in zip(self._segments, self._weights(), strict=True):
             decay = self.adam_weight_decay if self.uses_adam(weight.path, weight.shape) else self.weight_decay
             if decay and not self._is_excluded(weight):
-                theta[segment] -= learning_rate * decay * theta[segment]
+                theta[segment] -= learning_rate * self.factor(self.multiplier(weight)) * decay * theta[segment]
 
     def weight_formula(
         self, path: str, w: np.ndarray, grad: np.ndarray, slots: Sequence[np.ndarray], rate: float
@@ -229,9 +234,9 @@ class Muon(ByWeight):
             return
         m *= self.momentum
         m += grad
-        step = self.orthogonal(grad + self.momentum * m if self.nesterov else m)
-        factor = 1.0 if self.rms_rate is None else self.rms_rate * math.sqrt(max(w.shape))
-        w -= rate * factor * step
+        step = self.orthogonal((grad + self.momentum * m if self.nesterov else m).reshape(-1, w.shape[-1]))
+        factor = 1.0 if self.rms_rate is None else self.rms_rate * math.sqrt(max(step.shape))
+        w -= rate * factor * step.reshape(w.shape)
 
     def _adam(self, w, grad, m, v, rate):
         t = self.updates + 1

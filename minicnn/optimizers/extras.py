@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from minicnn.checks import check_number, check_positive_int
-from minicnn.parameters import ParameterStore
+from minicnn.optimizers import schedules
+from minicnn.optimizers.schedules import LearningRateSchedule
+from minicnn.parameters import ParameterStore, Segments
+from minicnn.registry import is_config, to_plain
 
 if TYPE_CHECKING:
     from minicnn.parameters import Weight
@@ -23,7 +27,10 @@ DEFAULTS = {
     "ema_overwrite_frequency": None,
     "loss_scale_factor": None,
     "gradient_accumulation_steps": None,
+    "learning_rate_multipliers": None,
 }
+Multiplier: TypeAlias = float | LearningRateSchedule
+Merge: TypeAlias = Callable[[Sequence[slice]], list[slice]]
 
 
 class Extras:
@@ -45,6 +52,11 @@ class Extras:
     gradient_accumulation_steps : int or None
         The weights move once in so many iterations, by the mean of their gradients. Schedules of the learning rate go
         by iterations, the averages of `use_ema` by moves, as in Keras.
+    learning_rate_multipliers : dict or None
+        Pattern → factor of the learning rate, and of the decay with it, for the weights whose path, such as
+        "conv2d/bias", has the pattern in it; the first that fits counts. A factor is a number, where 0 leaves the
+        weights as they are, or a schedule of the iterations: ``{"bias": 64, "whiten/kernel": 0}``. (Parameter groups,
+        as in PyTorch; larger rates for biases: Krizhevsky, 2014, "One weird trick …".)
     """
 
     separate_slots: tuple[str, ...] = ("velocity_hat",)
@@ -60,7 +72,7 @@ class Extras:
         self.ema_momentum: float = check_number("ema_momentum", values["ema_momentum"])
         if self.ema_momentum > 1:
             raise ValueError(f"`ema_momentum` lies from 0 to 1. Received: ema_momentum={self.ema_momentum}")
-        every, scale, steps = list(values.values())[3:]
+        every, scale, steps, multipliers = list(values.values())[3:]
         self.ema_overwrite_frequency: int | None = (
             check_positive_int("ema_overwrite_frequency", every) if every and self.use_ema else None
         )
@@ -72,18 +84,20 @@ class Extras:
         )
         if self.gradient_accumulation_steps == 1:
             raise ValueError("`gradient_accumulation_steps` is a whole number from 2 on, or None. Received: 1")
+        self.learning_rate_multipliers: dict[str, Multiplier] | None = _checked_multipliers(multipliers)
         self._excluded_names: re.Pattern[str] | None = None
         self._excluded_weights: list[Any] = []
         return {name: value for name, value in options.items() if name not in DEFAULTS}
 
     def extras_config(self) -> dict[str, Any]:
         """The attributes that differ from the defaults."""
-        return {name: getattr(self, name) for name, default in DEFAULTS.items() if getattr(self, name) != default}
+        return {n: to_plain(getattr(self, n)) for n, default in DEFAULTS.items() if getattr(self, n) != default}
 
     @property
     def has_extras(self) -> bool:
         """Whether an iteration is more than the rule: then a GPU computes it outside its graphs."""
-        return self.use_ema or self.gradient_accumulation_steps is not None
+        options = self.gradient_accumulation_steps, self.learning_rate_multipliers
+        return self.use_ema or any(option is not None for option in options)
 
     @property
     def extra_slots(self) -> tuple[str, ...]:
@@ -165,6 +179,24 @@ class Extras:
             if w.constraint is not None and w.trainable:
                 store.values[w][...] = w.constraint(store.values[w])
 
+    # ------------------------------------------------------------------------ a learning rate for each group of weights
+
+    def multiplier(self, weight: Weight) -> Multiplier:
+        """Of the learning rate, for one weight: a number, or a schedule of the updates."""
+        items = (self.learning_rate_multipliers or {}).items()
+        return next((value for pattern, value in items if re.search(pattern, weight.path)), 1.0)
+
+    def factor(self, multiplier: Multiplier) -> float:
+        """The value in this iteration of a number or a schedule: a multiplier, or a learning rate."""
+        return multiplier if isinstance(multiplier, float) else float(multiplier(self.iterations))
+
+    def rated(self, segments: Sequence[slice], merge: Merge) -> list[tuple[slice, Multiplier]]:
+        """(stretch, multiplier) for all weights; neighbours of one multiplier are merged."""
+        if self.learning_rate_multipliers is None:
+            return [(stretch, 1.0) for stretch in merge(segments)]
+        groups = groupby(_with_weights(segments), key=lambda item: self.multiplier(item[0]))
+        return [(stretch, m) for m, group in groups for stretch in merge([s for _, s in group])]
+
     # ------------------------------------------------------------------------------------- weights that do not decay
 
     def exclude_from_weight_decay(
@@ -203,10 +235,42 @@ class Extras:
         """Those parts of theta that decay: all, but for what `exclude_from_weight_decay` names."""
         if not self.spares_weights:
             return segments
-        weights = getattr(segments, "weights", None)
-        assert weights is not None, "the segments do not say whose they are"
-        return [s for s, w in zip(segments, weights, strict=True) if not self._is_excluded(w)]
+        return Segments({w: s for w, s in _with_weights(segments) if not self._is_excluded(w)})
 
     def _is_excluded(self, weight):
         by_name = self._excluded_names is not None and self._excluded_names.search(weight.path) is not None
         return by_name or any(weight is w for w in self._excluded_weights)
+
+
+def _with_weights(segments):
+    """(weight, its part of theta) of each of a store's segments."""
+    weights = getattr(segments, "weights", None)
+    if weights is None:
+        raise TypeError(
+            "rules for some weights by name need a store's segments (ParameterStore.trainable_segments), which say "
+            f"whose they are. Received: {type(segments).__name__}"
+        )
+    return zip(weights, segments, strict=True)
+
+
+def _checked_multipliers(multipliers):
+    """Pattern → number or schedule, from what a user or a file gave."""
+    if multipliers is None:
+        return None
+    if not isinstance(multipliers, Mapping) or not all(isinstance(pattern, str) for pattern in multipliers):
+        raise TypeError(
+            "`learning_rate_multipliers` maps patterns of weights' paths to factors: {'bias': 64}. "
+            f"Received: learning_rate_multipliers={multipliers!r}"
+        )
+    return {pattern: _checked_multiplier(pattern, value) for pattern, value in multipliers.items()}
+
+
+def _checked_multiplier(pattern, value):
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"`learning_rate_multipliers` has patterns as of Python's `re`: {error}. Received: {pattern!r}"
+        ) from None
+    value = schedules.get(value) if is_config(value) else value
+    return value if isinstance(value, LearningRateSchedule) else check_number(f"multiplier of {pattern!r}", value)

@@ -51,8 +51,8 @@ class Optimizer(Extras, Configurable):
         Scale all gradients together down to at most this norm (Pascanu et al.: "On the difficulty of training recurrent
         neural networks", 2013).
     **options
-        `name`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`, `loss_scale_factor` and
-        `gradient_accumulation_steps`: see `minicnn.optimizers.extras.Extras`.
+        `name`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`, `loss_scale_factor`,
+        `gradient_accumulation_steps` and `learning_rate_multipliers`: see `minicnn.optimizers.extras.Extras`.
 
     Attributes
     ----------
@@ -143,8 +143,7 @@ class Optimizer(Extras, Configurable):
     @property
     def current_learning_rate(self) -> float:
         """The learning rate of the next iteration."""
-        rate = self._learning_rate
-        return rate if isinstance(rate, float) else float(rate(self.iterations))
+        return self.factor(self._learning_rate)
 
     # ------------------------------------------------------------------------------------------ the rule, as data
 
@@ -224,7 +223,8 @@ class Optimizer(Extras, Configurable):
         """
         if segments is not self._segments:
             self._segments, self._stretches = segments, merge_segments(segments)
-            self._decaying = merge_segments(self.decaying(segments))
+            self._rated = self.rated(segments, merge_segments)
+            self._decaying = self.rated(self.decaying(segments), merge_segments)
         if self.gradient_accumulation_steps is None or self.accumulate(grad, state):
             learning_rate = self.current_learning_rate if learning_rate is None else learning_rate
             self._move(theta, grad, state, ops, learning_rate, rate)
@@ -238,10 +238,10 @@ class Optimizer(Extras, Configurable):
         if self.weight_decay:
             self._decay(theta, learning_rate * self.weight_decay)
         vectors = [state[name] for name in self.slots]
-        for stretch in self._stretches:
+        for stretch, multiplier in self._rated:
             arrays = theta[stretch], grad[stretch], [v[stretch] for v in vectors]
             if rate is None:
-                self.apply(ops, *arrays, learning_rate)
+                self.apply(ops, *arrays, learning_rate * self.factor(multiplier))
             else:
                 self._launch(ops, *arrays, rate)
 
@@ -279,10 +279,10 @@ class Optimizer(Extras, Configurable):
 
     def _decay(self, theta, factor):
         """theta -= factor * theta, on the trainable weights."""
-        for stretch in self._decaying:
+        for stretch, multiplier in self._decaying:
             scratch = self._scratch_like(theta)[stretch]
             # Not theta *= 1 - factor: in float32, rounding 1 - factor would be off by up to 1 % of a factor of 4e-6.
-            np.multiply(theta[stretch], factor, out=scratch)
+            np.multiply(theta[stretch], factor * self.factor(multiplier), out=scratch)
             theta[stretch] -= scratch
 
     # -------------------------------------------------------------------------------------------------- clipping

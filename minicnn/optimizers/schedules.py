@@ -333,7 +333,7 @@ class OneCycle(LearningRateSchedule):
     def __call__(self, step: int) -> float:
         first = self.max_learning_rate / self.div_factor
         turn = self.pct_start * self.total_steps - 1
-        if step <= turn:
+        if step < turn:
             return _half_wave(first, self.max_learning_rate, step / turn)
         part = min((step - turn) / (self.total_steps - 1 - turn), 1)
         return _half_wave(self.max_learning_rate, first / self.final_div_factor, part)

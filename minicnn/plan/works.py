@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from minicnn.own_parts import is_of_package
+from minicnn.step import Step, Workspace
 
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
     from minicnn.plan.plan import BoundPlan
-    from minicnn.step import Workspace
 
 Work = Callable[[], None]
 
@@ -36,5 +36,10 @@ def _backward(step, add):
 
 
 def _work(step, backend, work) -> Work:
-    """The work, as a backend remembers it, if the step does nothing but call ops; users' own steps are not asked."""
-    return backend.repeated(work) if step.only_ops and is_of_package(type(step)) else work
+    """The work, as a backend remembers it, if the step does nothing but call ops.
+
+    Users' own steps are not asked, nor those that are made of users' layers, whose attributes may be anything.
+    """
+    parts = [part for part in (step, *vars(step).values()) if isinstance(part, Step)]
+    is_ours = all(is_of_package(type(part)) for part in parts)
+    return backend.repeated(work) if step.only_ops and is_ours else work

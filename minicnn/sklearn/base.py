@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from minicnn.models import Model, Sequential
 from minicnn.sklearn.shapes import as_rows, shape_of_rows
 
 _building = threading.Lock()
+_handed_over: weakref.WeakSet[Model] = weakref.WeakSet()  # models that functions have returned
 
 
 class CNN(BaseEstimator):
@@ -42,7 +44,7 @@ class CNN(BaseEstimator):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         random_state: Any = None,
-        verbose: int = 0,
+        verbose: Any = 0,
     ) -> None:
         self.model = model
         self.epochs = epochs
@@ -109,16 +111,27 @@ class CNN(BaseEstimator):
             raise ValueError(
                 f"for this {self.task}, the model's output is (None, {units}). Received: {model.output_shape}"
             )
+        if model in _handed_over:
+            raise ValueError(
+                "the function model returns a new model in each call: one that an estimator has trained before knows "
+                f"samples that it is tested with. Received: model '{model.name}' again"
+            )
+        _handed_over.add(model)
         if model.compiled is None:
             model.compile(self._optimizer(), self.loss)
+        elif self.learning_rate is not None:
+            model.optimizer.learning_rate = self._checked_rate()
         return model
 
     def _optimizer(self):
         if self.learning_rate is None:
             return copy.deepcopy(self.optimizer)  # an optimizer trains one model
         made = copy.deepcopy(optimizers.get(self.optimizer))
-        made.learning_rate = check_number("learning_rate", self.learning_rate, above=0)
+        made.learning_rate = self._checked_rate()
         return made
+
+    def _checked_rate(self):
+        return check_number("learning_rate", self.learning_rate, above=0)
 
     # ------------------------------------------------------------------------------------------------------ training
 
@@ -140,7 +153,7 @@ class CNN(BaseEstimator):
             targets,
             batch_size=self.batch_size,
             epochs=epochs,
-            verbose=int(self.verbose),
+            verbose=self.verbose,
             callbacks=callbacks,
             validation_data=held,
             class_weight=class_weight,

@@ -25,13 +25,15 @@ class CNNClassifier(ClassifierMixin, CNN):
     model : {"simple", "lenet5"} or callable, default "simple"
         "simple" fits images of any size, "lenet5" from 12×12 pixels; both scale what they get. Or a function of
         (image_shape, units), with image_shape (height, width, channels) and units the number of classes, that returns a
-        built `Model` with an output (None, units) and gets the numbers as they are; it need not be compiled.
+        built `Model` with an output (None, units), a new one in each call, and gets the numbers as they are; it need
+        not be compiled.
     epochs : int, default 10
     batch_size : int, default 32
     image_shape : (int, int) or (int, int, int), optional
         Height, width and channels of images that come as rows. Default: square grey images, where a row's length is a
         square; else images of one row.
     optimizer : str or Optimizer, default "adam"
+        A model that is compiled keeps its own.
     learning_rate : float, optional
         Default: the optimizer's.
     early_stopping : bool, default False
@@ -42,7 +44,7 @@ class CNNClassifier(ClassifierMixin, CNN):
     class_weight : dict, "balanced" or None
         Class → weight in the loss; "balanced": all classes count alike.
     random_state : int, RandomState or None
-    verbose : int, default 0
+    verbose : {0, 1, 2, "auto"}, default 0
         As for `Model.fit`.
 
     Attributes
@@ -80,7 +82,7 @@ class CNNClassifier(ClassifierMixin, CNN):
         n_iter_no_change: int = 5,
         class_weight: Mapping[Any, float] | str | None = None,
         random_state: Any = None,
-        verbose: int = 0,
+        verbose: Any = 0,
     ) -> None:
         super().__init__(
             model=model,

@@ -58,7 +58,8 @@ n_iter_no_change, random_state, verbose :
         if is_first:
             self._begin_targets(images, y)
         elif y.shape[1:] != self._target_shape:
-            raise ValueError(f"expected targets (N, {self._target_shape}). Received: y {y.shape}")
+            expected = "(N,)" if not self._target_shape else f"(N, {self._target_shape[0]})"
+            raise ValueError(f"expected targets {expected}, as in the first call. Received: y {y.shape}")
         self._train(images, self._scaled(y), 1)
         return self
 

@@ -56,7 +56,7 @@ def _run_batches(progress, shuffle, check_interrupt):
     stops_on_nan = any(isinstance(c, TerminateOnNaN) and not c.raise_error for c in callbacks.callbacks)
     wants_batches = callbacks.wants("on_train_batch_end")
     engine = model.training_engine()  # a callback may have frozen layers
-    progress.epochs_trained = model.epochs_trained
+    progress.epochs_trained, progress.source.number = model.epochs_trained, progress.epoch
     if shuffle and progress.source.goes_on(progress.batch):
         model.epochs_trained -= 1  # what is left of the last order
     order = model.next_epoch_generator() if shuffle else None

@@ -63,7 +63,11 @@ class Passes:
     ----------
     taken : int
         Batches taken so far, of the current pass.
+    number : int
+        Of the epoch, from 0: for data that changes from epoch to epoch.
     """
+
+    number: int = 0
 
     def __init__(self, wanted: int | None) -> None:
         self.wanted: int | None = wanted

@@ -170,7 +170,7 @@ class StreamSource(Passes):
     def skip(self, count: int) -> None:
         """Read on until `count` items have been taken, for a training that goes on."""
         if not self._is_sequence and (self._is_iterator or self.wanted is not None):
-            self._items = iter(self._stream) if self._items is None else self._items
+            self._items = iter(self._of_epoch()) if self._items is None else self._items
             for _ in itertools.islice(self._items, max(0, count - self.taken)):
                 self.taken: int = self.taken + 1
         elif self._is_sequence:
@@ -205,7 +205,7 @@ class StreamSource(Passes):
     def _of_iterable(self, first):
         is_over = self.wanted is None or self.taken == self.available
         if not self._is_iterator and (self._items is None or (first == 0 and is_over)):
-            self.taken, self._items = 0, iter(self._stream)
+            self.taken, self._items = 0, iter(self._of_epoch())
             if self.wanted is None:
                 self._items = itertools.islice(self._items, first, None)
         done = 0
@@ -217,6 +217,10 @@ class StreamSource(Passes):
             self._items = None  # over, which shows only now
             if done == first == 0 < self.taken:
                 yield from self._of_iterable(first)
+
+    def _of_epoch(self):
+        """The stream, or what it is in this epoch: see `minicnn.data.by_epoch`."""
+        return self._stream.of_epoch(self.number) if hasattr(self._stream, "of_epoch") else self._stream
 
     def _call(self, method):
         """A hook of Keras's PyDataset, where there is one."""

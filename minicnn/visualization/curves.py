@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     from minicnn.callbacks import History
 
-Curves: TypeAlias = "History | Mapping[str, Sequence[float]]"
+Curves: TypeAlias = "History | Mapping[str, Sequence[Any]]"
 """What `fit` returned, or its ``.history``."""
 
 TRAIN_STYLE = {"color": BLUE, "linestyle": "-", "marker": "o"}
 VALIDATION_STYLE = {"color": VERMILION, "linestyle": "--", "marker": "s"}
 RUN_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "black")
 RUN_MARKERS = "osD^vP*"  # with the colours: runs differ in grey too
+MOST_PARTS = 20  # numbers of one metric
 MOST_RUNS = 2 * len(RUN_COLOURS)  # every colour with two markers
 MOST_RUNS_IN_PANELS = 3  # of more runs, there is one legend beside the panels
 PANEL_INCHES = 4.5, 3.6  # width, height
@@ -45,7 +46,8 @@ def plot_history(history: Curves | Mapping[str, Curves]) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each name that does not begin with "val_".
+        A panel for each name that does not begin with "val_"; of a metric with a value for each class, such as
+        `F1Score`, one for each of up to 20.
 
     Raises
     ------
@@ -81,18 +83,25 @@ def _curves(history, run=None):
     values = getattr(history, "history", history)
     wrong = [name for name, v in values.items() if not _is_curve(v)] if isinstance(values, dict) else ()
     if wrong or not isinstance(values, dict):
-        received = f"{wrong[0]!r}: {values[wrong[0]]!r}, no list of numbers" if wrong else type(history).__name__
+        received = (
+            f"{wrong[0]!r}: {values[wrong[0]]!r}, no list of numbers, or of arrays of up to {MOST_PARTS}"
+            if wrong
+            else type(history).__name__
+        )
         raise TypeError(
             "plot_history takes what fit returned, its .history, or a dict of these by name. "
             f"Received: {received if run is None else f'{run}, {received}'}"
         )
+    known = {}  # where each value was measured
+    for name, epochs in getattr(history, "epochs", {}).items():
+        known |= dict.fromkeys(_split(name, values.get(name, ())), epochs)
+    values = {part: curve for name, v in values.items() for part, curve in _split(name, v).items()}
     count = max((len(v) for name, v in values.items() if not name.startswith("val_")), default=0)
     if not count:
         raise ValueError(
             f"the history{f' of {run}' if run else ''} is empty: train with fit for one epoch or more first. "
             f"Received: {values!r}"
         )
-    known = getattr(history, "epochs", {})  # where each value was measured
     return {name: (_epochs_of(len(v), known.get(name, ()), count), v) for name, v in values.items() if len(v)}
 
 
@@ -101,7 +110,14 @@ def _is_curve(values) -> bool:
         values = np.asarray(values)
     except ValueError:  # lists of different lengths
         return False
-    return values.ndim == 1 and is_real(values)
+    return is_real(values) and (values.ndim == 1 or (values.ndim == 2 and 0 < values.shape[1] <= MOST_PARTS))
+
+
+def _split(name, values):
+    """Name → values; of a metric with several numbers, "name 0", "name 1", …"""
+    if np.ndim(values) < 2:
+        return {name: values}
+    return {f"{name} {number}": part for number, part in enumerate(np.transpose(values))}  # each (epochs,)
 
 
 def _epochs_of(count, known, epochs):

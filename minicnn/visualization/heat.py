@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.models import Model
 from minicnn.models.input_gradients import weights_of
+from minicnn.nested import leaves
 from minicnn.visualization.asked import check_model, images_of
 from minicnn.visualization.figures import Names, as_pixels, as_text, checked_names, class_label, new_figure
 
@@ -49,6 +50,8 @@ class Explained:
         What the model gives.
     classes : array (N,) of int
         Which numbers of the output.
+    number : int
+        Which output of several.
     """
 
     def __init__(
@@ -64,9 +67,15 @@ class Explained:
         self.class_names = checked_names(class_names, "class_names")
         self.images: np.ndarray = images_of(model, images, caller, MOST_IMAGES)
         weigh = weights_of(model, target, output, len(self.images))
-        rows = [np.asarray(value) for value in _listed(model.predict(self.images))]
+        rows = leaves(model.predict(self.images))
         weights = weigh(rows, slice(0, len(self.images)))
         number = next(i for i, value in enumerate(weights) if value is not None)
+        if rows[number].ndim == 1:
+            raise ValueError(
+                f"{caller} explains an output (None, C); of one number without an axis, model.input_gradients gives "
+                f"the gradient. Received: model '{model.name}' with an output {model.outputs[number].shape}"
+            )
+        self.number: int = number
         self.outputs: np.ndarray = rows[number]
         self.classes: np.ndarray = (
             weights[number].reshape(len(self.images), -1, rows[number].shape[-1])[:, 0].argmax(axis=1)
@@ -81,13 +90,6 @@ class Explained:
             text = f"{name}: {outputs[number]:.2f}" if outputs.ndim == 1 else name
             texts.append(as_text("\n".join(textwrap.wrap(text, TITLE_LETTERS))))
         return texts
-
-
-def _listed(values):
-    """The outputs of a model in order, whatever form they have."""
-    if isinstance(values, dict):
-        return list(values.values())
-    return list(values) if isinstance(values, list | tuple) else [values]
 
 
 def draw_heat(

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.checks import check_positive_int
 from minicnn.models import Model
+from minicnn.nested import leaves
 from minicnn.visualization.figures import Names
 from minicnn.visualization.heat import Explained, draw_heat
 from minicnn.visualization.rows import SIGNED
@@ -71,12 +72,12 @@ def show_occlusion(
             f"patch fits into the image of {height}×{width} pixels, and stride is at most patch, so that every pixel "
             f"is covered. Received: patch={side}, stride={step}"
         )
-    maps = [_falls(explained, number, side, step, output) for number in range(len(explained.images))]
+    maps = [_falls(explained, number, side, step) for number in range(len(explained.images))]
     largest = max(float(np.abs(heat).max()) for heat in maps) or 1.0
     return draw_heat(explained, maps, "occlusion", "fall of the output when covered", (-largest, largest), SIGNED)
 
 
-def _falls(explained, number, side, step, output):
+def _falls(explained, number, side, step):
     """The map (H, W) of one image."""
     image, chosen = explained.images[number].astype(np.float64), explained.classes[number]
     height, width = image.shape[:2]
@@ -88,7 +89,8 @@ def _falls(explained, number, side, step, output):
         copies = np.repeat(image[None], len(part), axis=0)  # (n, H, W, C)
         for copy, (top, left) in zip(copies, part, strict=True):
             copy[top : top + side, left : left + side] = image.mean(axis=(0, 1))
-        after = _output(explained.model, copies, output)[..., chosen].reshape(len(part), -1).sum(axis=1)
+        outputs = leaves(explained.model.predict(copies))[explained.number][..., chosen]  # (n, …)
+        after = outputs.reshape(len(part), -1).sum(axis=1)
         for fall, (top, left) in zip(before - after, part, strict=True):
             total[top : top + side, left : left + side] += fall
             covered[top : top + side, left : left + side] += 1
@@ -98,13 +100,3 @@ def _falls(explained, number, side, step, output):
 def _starts(size, side, step):
     """Where squares begin along an axis; the last one ends with the image."""
     return [*range(0, size - side, step), size - side]
-
-
-def _output(model, images, output):
-    """The output that was asked for."""
-    found = model.predict(images)
-    if not isinstance(found, list | tuple | dict):
-        return found
-    names = model.output_names
-    number = names.index(output) if isinstance(output, str) else output
-    return list(found.values() if isinstance(found, dict) else found)[number]

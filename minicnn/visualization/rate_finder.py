@@ -88,6 +88,8 @@ def find_learning_rate(
     _check_rate(model)
     trained = copy.deepcopy(model)
     x, y = np.asarray(x), np.asarray(y)
+    if not (x.ndim and y.ndim and len(x) == len(y)):
+        raise ValueError(f"x and y need as many samples. Received: x of shape {x.shape}, y of shape {y.shape}")
     order = np.random.default_rng(trained.seed).permutation(len(x))
     size = min(check_positive_int("batch_size", batch_size), len(x))
     rates, losses, mean = np.geomspace(lowest, highest, steps), [], 0.0

@@ -16,6 +16,7 @@ from minicnn.errors import NotBuiltError, ShapeError
 from minicnn.geometry import make_window
 from minicnn.hints import FilePath
 from minicnn.layers import Conv2D
+from minicnn.saving.files import replacing
 from minicnn.visualization.figures import VERMILION, new_figure
 from minicnn.visualization.rows import SIGNED
 
@@ -78,7 +79,9 @@ class Animation:
         """
         if Path(path).suffix.lower() != ".gif":
             raise ValueError(f"an animation is saved as .gif. Received: {str(path)!r}")
-        Path(path).write_bytes(self._gif())
+        data = self._gif()
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
 
     def _gif(self) -> bytes:
         from PIL import Image

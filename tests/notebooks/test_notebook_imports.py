@@ -92,9 +92,10 @@ def test_what_keras_does_not_have_either(line):
 MISSING = {  # what is imported → how it is used, and what is said then
     "from minicnn.keras.layers import LSTM": ("LSTM(8)", "minicnn has no LSTM: it is for convolutional networks"),
     "from minicnn.keras.layers.recurrent import GRU": ("class Own(GRU): pass", "minicnn has no GRU"),
-    "from minicnn.keras.applications.vgg16 import VGG16": ("VGG16(weights=None)", "no VGG16: there are no pretrained"),
-    "from minicnn.keras.applications import vgg16": ("vgg16.preprocess_input(0)", "no preprocess_input: there are no"),
-    "from minicnn.keras.applications import ResNet50, MobileNet": ("ResNet50()", "minicnn has no ResNet50"),
+    "from minicnn.keras.applications.vgg16 import VGG16": ("VGG16()", "no pretrained VGG16, and downloads none"),
+    "from minicnn.keras.applications import mobilenet": ("mobilenet.MobileNet()", "MobileNet: of keras.applications"),
+    "from minicnn.keras.applications import ResNet50, MobileNet": ("MobileNet()", "minicnn has no MobileNet: of keras"),
+    "from minicnn.keras.applications.resnet import decode_predictions": ("decode_predictions(0)", "pretrained weights"),
     "from minicnn.keras.preprocessing.text import Tokenizer": ("Tokenizer(num_words=9)", "minicnn has no Tokenizer"),
     "from minicnn.keras.preprocessing.sequence import pad_sequences": ("pad_sequences([])", "no pad_sequences"),
     "from minicnn.keras.datasets import imdb": ("imdb.load_data()", "minicnn has no imdb"),
@@ -158,7 +159,10 @@ def test_to_categorical_of_keras_2():
 
 @pytest.mark.parametrize("name", ["nn", "reduce_mean", "config"])
 def test_functions_of_tensorflow_are_refused_with_advice(name):
-    with pytest.raises(AttributeError, match=f"no attribute '{name}': of TensorFlow it has keras and data"):
+    with pytest.raises(
+        AttributeError,
+        match=f"no attribute '{name}': of TensorFlow it has keras and data; more is in: from minicnn.keras",
+    ):
         getattr(minicnn, name)
     with pytest.raises(AttributeError, match=r"has no attribute 'Sequentail'$"):
         _ = minicnn.Sequentail

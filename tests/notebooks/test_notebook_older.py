@@ -1,6 +1,7 @@
 """What scripts of Keras 1 and 2 do besides: images with the channels first, functions in layers, estimators."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -618,3 +619,26 @@ def test_filled_arrays_as_keras_backend_made_them():
     model.compile("sgd", "mse")
     assert mc.gradcheck(model).error <= 1e-6
     assert not model.predict(np.ones((2, 4, 4, 2)))[..., 2:].any()
+
+
+@pytest.mark.parametrize("units", [4.0, "4"])
+def test_numbers_of_units_that_are_no_int(units):
+    """Keras 2 took ``int(units)``."""
+    assert keras.layers.Dense(units, input_shape=(3,)).units == 4 == keras.layers.Dense(units=units).units
+    with pytest.raises(ValueError, match="units"):
+        keras.layers.Dense("four")
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_channels_that_seem_to_come_first_are_advised_on():
+    """Keras 1 took channels first unless told; today's Keras takes them last, and says nothing either way."""
+    with pytest.warns(UserWarning, match=r"input_shape=\(1, 28, 28\).*set_image_data_format\(.channels_first"):
+        layers.Convolution2D(8, 3, 3, border_mode="same", input_shape=(1, 28, 28))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        layers.Conv2D(8, 3, input_shape=(28, 28, 1))
+        layers.Conv2D(8, 1, input_shape=(3, 3, 3))
+        layers.Conv2D(8, 3, input_shape=(3, None, None), padding="same", data_format="channels_last")
+        K.set_image_data_format("channels_first")
+        layers.Conv2D(8, 3, input_shape=(1, 28, 28))

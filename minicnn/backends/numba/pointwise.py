@@ -15,22 +15,23 @@ _NANOSECONDS = 0.3  # that one core needs for a number, about
 
 # What NumPy computes in one pass, to the same bits. Its call costs a few µs less than a kernel's, until that is faster.
 _SMALL = 4096  # numbers
-_ONE_PASS = {
-    "add": np.add,
-    "copy": np.positive,
-    "maximum": lambda a, b, y: np.maximum(a, b, out=y),
-    "minimum": lambda a, b, y: np.minimum(a, b, out=y),
-    "multiply": np.multiply,
-    "relu": lambda x, y: np.maximum(x, 0, out=y),
-    "scale": np.multiply,
-    "subtract": np.subtract,
+_ONE_PASS = {  # by name and number of operands
+    ("add", 2): np.add,
+    ("copy", 1): np.positive,
+    ("maximum", 2): lambda a, b, y: np.maximum(a, b, out=y),
+    ("minimum", 2): lambda a, b, y: np.minimum(a, b, out=y),
+    ("multiply", 2): np.multiply,
+    ("relu", 1): lambda x, y: np.maximum(x, 0, out=y),
+    ("scale", 2): np.multiply,
+    ("subtract", 2): np.subtract,
 }
 
 
 def pointwise(y: np.ndarray, inputs: tuple[np.ndarray, ...], name: str, numbers: tuple[float, ...] = ()) -> None:
     """See `minicnn.backends.reference.pointwise.pointwise`."""
-    if y.size <= _SMALL and name in _ONE_PASS and len(inputs) + len(numbers) <= 2:
-        call(_ONE_PASS[name], *inputs, *numbers, y)
+    one_pass = _ONE_PASS.get((name, len(inputs) + len(numbers)))
+    if one_pass and y.size <= _SMALL:
+        call(one_pass, *inputs, *numbers, y)
         return
     kernel, rows = _prepared(name, y.shape, *[x.shape for x in inputs])
     if rows is None:  # other axes of size 1

@@ -128,6 +128,8 @@ def _translate(name, args, kwargs):
     if name in _WITH_DATA_FORMAT and not _is_given("data_format", name, args):
         given, today = kwargs.get("data_format"), or_current(kwargs.get("data_format"))
         kwargs["data_format"] = today if today in ("channels_first", given) else None  # minicnn's default
+        if given in (None, "default") and today == "channels_last":
+            _advise_on_channels(name, kwargs.get("input_shape"))
     if name == "BatchNormalization" and kwargs.pop("mode", 0) != 0:
         raise ValueError("BatchNormalization(mode=…) was dropped by Keras 2; mode=0 is what there is")
     if name == "LeakyReLU":
@@ -147,8 +149,20 @@ def _check_strides(name, args, kwargs):
             )
 
 
+def _advise_on_channels(name, shape):
+    """Warn where images seem to have their channels in front, which Keras 1 took unless told, with Theano."""
+    if isinstance(shape, tuple | list) and len(shape) == 3 and shape[0] in (1, 3) and (shape[2] or 0) > 4:
+        warn_user(
+            f"{name}(input_shape={tuple(shape)}) has {shape[0]} row(s) of {shape[1]} pixels with {shape[2]} channels: "
+            'if the channels come first, write keras.backend.set_image_data_format("channels_first") before the layers'
+        )
+
+
 def _whole(count):
-    """A number of units, which scripts for Keras 2 get by dividing: 256 / 2."""
+    """A number of units, which scripts for Keras 2 get by dividing, 256 / 2, or write as text."""
+    if isinstance(count, str) and count.isdecimal():
+        warn_once(f"{count!r} for a number of units is how an older Keras could be told: today it is {count}")
+        return int(count)
     return int(count) if isinstance(count, float) and count.is_integer() else count
 
 
@@ -377,7 +391,11 @@ def ThresholdedReLU(theta: float = 1.0, **kwargs: Any) -> core.Layer:
     return globals()["ReLU"](threshold=float(theta), **kwargs)
 
 
-_NAMES = {"serialize": "minicnn.registry.to_plain", "deserialize": "minicnn.layers.get"}
+_NAMES = {
+    "serialize": "minicnn.registry.to_plain",
+    "deserialize": "minicnn.layers.get",
+    **dict.fromkeys(("MixUp", "CutMix"), "minicnn.data"),  # no layers: they change labels, too
+}
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}
 )

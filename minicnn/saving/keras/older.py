@@ -63,7 +63,7 @@ ONLY_IN_TRAINING = (
         "RandomColorJitter",
         "RandomElasticTransform",
     ),
-    *("RandomErasing", "RandomGaussianBlur", "RandomGrayscale", "RandomHeight", "RandomHue", "RandomInvert"),
+    *("RandomGaussianBlur", "RandomGrayscale", "RandomHeight", "RandomHue", "RandomInvert"),
     *("RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomWidth"),
 )
 """Augmentation that is not here; it passes images through unless the model trains."""

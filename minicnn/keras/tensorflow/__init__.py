@@ -1,0 +1,67 @@
+"""What Keras scripts take from TensorFlow itself: ``from minicnn.keras import tensorflow as tf``.
+
+``tf.keras`` and ``tf.data`` are `minicnn.keras` and `minicnn.data`; the functions are those of `keras.ops` under
+TensorFlow's names, so that they take arrays, what a layer or a loss computes, and a model's tensors. Of arrays they
+give arrays with ``.numpy()``. Names without a meaning here, as ``tf.GradientTape``, are refused with one sentence.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import nullcontext
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from minicnn.keras._missing import reason
+from minicnn.keras._names import NoAttribute
+from minicnn.keras.tensorflow import _functions
+
+_KERAS = ("initializers", "losses", "metrics", "optimizers")
+_ELSEWHERE = {"keras": "minicnn.keras", "data": "minicnn.data"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
+_MODULES = ("compat", "config", "image", "io", "math", "nn", "random")
+_SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
+
+__version__ = "2.21.0"  # of the TensorFlow whose names these are
+newaxis = None
+bool = np.dtype("bool")
+uint8, int32, int64, float16, float32, float64 = map(
+    np.dtype, ("uint8", "int32", "int64", "float16", "float32", "float64")
+)
+globals().update({name: getattr(_functions, name) for name in _functions.__all__})
+
+
+def device(device_name: Any) -> Any:
+    """A context that changes nothing: the backend says where a model computes."""
+    return nullcontext()
+
+
+def get_logger() -> logging.Logger:
+    """A logger, for scripts that make TensorFlow quiet."""
+    return logging.getLogger("tensorflow")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        return import_module(_ELSEWHERE[name])
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _SESSIONS:
+        return getattr(import_module(f"{__name__}.compat"), name)
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise NoAttribute(
+        reason(name)
+        or f"minicnn has no tf.{name}: of TensorFlow it has what Keras scripts ask for most; for other "
+        "functions write NumPy's, or those of keras.ops",
+        name=name,
+    )
+
+
+__all__ = [*_ELSEWHERE, *_MODULES, *_SESSIONS, *_functions.__all__, "device", "get_logger", "newaxis", "bool"]
+__all__ += ["float16", "float32", "float64", "int32", "int64", "uint8"]
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,165 @@
+"""TensorFlow's functions of numbers: those of ``keras.ops``, with the names of TensorFlow and of its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from minicnn.data.elements import EagerArray
+from minicnn.differentiation import Recorded
+from minicnn.keras import ops
+from minicnn.keras._of_tensors import Noise
+from minicnn.keras._operations import is_symbolic
+from minicnn.settings import floatx
+
+# TensorFlow's name → (that of keras.ops, the arguments that go by place, those by name: TensorFlow's=keras.ops's).
+_BY_NAME = {
+    **{f"reduce_{name}": (name, "input_tensor", "axis keepdims") for name in ("mean", "sum", "max", "min", "prod")},
+    **{f"reduce_{name}": (name, "input_tensor", "axis keepdims") for name in ("std", "any", "all", "logsumexp")},
+    "reduce_variance": ("var", "input_tensor", "axis keepdims"),
+    **{name: (name, "x", "") for name in ("abs", "exp", "square", "sqrt", "sigmoid", "tanh", "sign", "round", "floor")},
+    **{name: (name, "x", "") for name in ("sin", "cos", "zeros_like", "ones_like", "negative")},
+    **{name: (name, "x y", "") for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "equal")},
+    **{name: (name, "x y", "") for name in ("not_equal", "greater", "greater_equal", "less", "less_equal")},
+    **{name: (name, "x y", "") for name in ("logical_and", "logical_or")},
+    "logical_not": ("logical_not", "x", ""),
+    "pow": ("power", "x y", ""),
+    "matmul": ("matmul", "a b", ""),
+    "concat": ("concatenate", "values", "axis"),
+    "stack": ("stack", "values", "axis"),
+    "expand_dims": ("expand_dims", "input axis", ""),
+    "squeeze": ("squeeze", "input", "axis"),
+    "reshape": ("reshape", "tensor shape", ""),
+    "transpose": ("transpose", "a", "perm=axes"),
+    "tile": ("tile", "input multiples", ""),
+    "where": ("where", "condition x y", ""),
+    "cumsum": ("cumsum", "x", "axis"),
+    "clip_by_value": ("clip", "t clip_value_min clip_value_max", ""),
+    "cast": ("cast", "x dtype", ""),
+    "shape": ("shape", "input", ""),
+}
+_OF_MATH = {"log": ("log", "x", ""), "log1p": ("log1p", "x", ""), "rsqrt": ("rsqrt", "x", "")}
+_WITHOUT_VALUES = (Recorded, Noise)
+
+
+def of_tensorflow(result: Any) -> Any:
+    """Arrays and numbers with ``.numpy()``; anything else, as a model's tensor, as it is."""
+    if isinstance(result, np.ndarray | np.generic | float | int):
+        return np.asarray(result).view(EagerArray)
+    return result
+
+
+def as_tensor(value: Any, dtype: Any = None) -> Any:
+    """What TensorFlow makes of a number or list: float32 and int32, unless told; arrays keep their dtype."""
+    if is_symbolic(value) or isinstance(value, _WITHOUT_VALUES):
+        return value
+    made = np.asarray(value, dtype)
+    if dtype is None and not hasattr(value, "dtype"):
+        parts = value if isinstance(value, list | tuple) else ()
+        if not any(hasattr(part, "dtype") for part in parts):
+            made = made.astype({"float64": floatx(), "int64": "int32"}.get(made.dtype.name, made.dtype))
+    return made.view(EagerArray)
+
+
+def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., Any]:
+    """A function of ``keras.ops`` that takes TensorFlow's arguments.
+
+    Parameters
+    ----------
+    name, ours : str
+        What TensorFlow and `keras.ops` call it.
+    by_place, by_name : str
+        TensorFlow's arguments in their order: those that `ours` takes by their place, and the others.
+    """
+    function = getattr(ops, ours)
+    places = by_place.split()
+    words: Mapping[str, str] = MappingProxyType({w.partition("=")[0]: w.rpartition("=")[2] for w in by_name.split()})
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        known = [*places, *words]
+        kwargs.pop("name", None)
+        given = {**dict(zip(known, args, strict=False)), **kwargs}
+        if len(args) > len(known) or not set(places) <= set(given) <= set(known):
+            raise TypeError(f"tf.{name} takes the arguments {', '.join(known)}. Received: {', '.join(given) or 'none'}")
+        options = {words[word]: _plain(given[word]) for word in words if word in given}
+        return of_tensorflow(function(*(given[place] for place in places), **options))
+
+    call.__name__ = name
+    call.__doc__ = f"``keras.ops.{ours}``, with TensorFlow's arguments: {', '.join([*places, *words])}."
+    return call
+
+
+def _plain(option):
+    return tuple(option) if isinstance(option, list) else option  # as NumPy takes axes
+
+
+globals().update({name: renamed(name, *how) for name, how in _BY_NAME.items()})
+MATH = {name: renamed(f"math.{name}", *how) for name, how in _OF_MATH.items()}
+
+
+def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, name: str | None = None) -> EagerArray:
+    """An array; one number fills a shape."""
+    made = as_tensor(value, dtype)
+    if shape is None:
+        return made
+    return (np.full(shape, made) if made.size == 1 else np.reshape(made, shape)).view(EagerArray)
+
+
+def convert_to_tensor(value: Any, dtype: Any = None, dtype_hint: Any = None, name: str | None = None) -> Any:
+    """An array, as `constant`; a model's tensor as it is."""
+    return as_tensor(value, dtype)
+
+
+def identity(input: Any, name: str | None = None) -> Any:
+    """The same numbers."""
+    return as_tensor(input)
+
+
+def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> EagerArray:
+    """Zeros, float32 unless told."""
+    return np.zeros(shape, dtype or floatx()).view(EagerArray)
+
+
+def ones(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> EagerArray:
+    """Ones, float32 unless told."""
+    return np.ones(shape, dtype or floatx()).view(EagerArray)
+
+
+def fill(dims: Sequence[int], value: Any, name: str | None = None) -> EagerArray:
+    """An array of one number."""
+    return constant(value, shape=dims)
+
+
+def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name: str | None = None) -> EagerArray:
+    """Numbers from `start`, or 0, to below `limit`."""
+    first, end = (0, start) if limit is None else (start, limit)
+    made = np.arange(first, end, delta, dtype)
+    return as_tensor(made.tolist(), dtype or ("int32" if made.dtype.kind == "i" else floatx()))
+
+
+def one_hot(indices: Any, depth: int, on_value: Any = 1, off_value: Any = 0, axis: int = -1, dtype: Any = None) -> Any:
+    """Rows with `on_value` at the place of each class, and `off_value` elsewhere."""
+    places = ops.one_hot(indices, depth, axis=axis, dtype="bool")
+    return np.where(places, on_value, off_value).astype(dtype or floatx()).view(EagerArray)
+
+
+def argmax(input: Any, axis: int = 0, output_type: Any = "int64", name: str | None = None) -> Any:
+    """Where the largest number along an axis is, the first one unless told."""
+    return of_tensorflow(ops.cast(ops.argmax(input, axis=axis), output_type))
+
+
+def argmin(input: Any, axis: int = 0, output_type: Any = "int64", name: str | None = None) -> Any:
+    """Where the smallest number along an axis is, the first one unless told."""
+    return of_tensorflow(ops.cast(ops.argmin(input, axis=axis), output_type))
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether it is a model's tensor, or an array that came from a function or data set of TensorFlow's name."""
+    return is_symbolic(x) or isinstance(x, EagerArray | Recorded)
+
+
+__all__ = [*_BY_NAME, "argmax", "argmin", "constant", "convert_to_tensor", "fill", "identity", "is_tensor", "one_hot"]
+__all__ += ["ones", "range", "zeros"]

@@ -1,0 +1,13 @@
+"""``tf.compat.v1``: the names of TensorFlow 1 that Keras scripts ask for, and all of ``tf``."""
+
+from typing import Any
+
+from minicnn.keras import tensorflow
+from minicnn.keras.tensorflow.compat import ConfigProto, GPUOptions, InteractiveSession, Session
+from minicnn.utils import set_random_seed
+
+__all__ = ["ConfigProto", "GPUOptions", "InteractiveSession", "Session", "set_random_seed"]
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(tensorflow, name)

@@ -1,0 +1,90 @@
+"""``tf.image``: sizes, colours and mirrors of pictures (H, W, C), or of a batch of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import layers
+from minicnn.checks import check_choice
+from minicnn.images.resizing import INTERPOLATIONS, resized
+from minicnn.keras import random as numbers
+from minicnn.keras._operations import is_symbolic
+from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow.io import decode_bmp, decode_gif, decode_image, decode_jpeg, decode_png
+
+__all__ = ["convert_image_dtype", "decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png"]
+__all__ += ["flip_left_right", "flip_up_down", "grayscale_to_rgb", "random_flip_left_right", "resize"]
+__all__ += ["rgb_to_grayscale"]
+
+_GREY = np.array([0.2989, 0.5870, 0.1140], np.float32)  # how much of red, green and blue is light (ITU-R BT.601)
+
+
+def resize(images: Any, size: Sequence[int], method: str = "bilinear") -> Any:
+    """Pictures of another size, float32; "nearest" keeps the dtype.
+
+    Parameters
+    ----------
+    images : array (H, W, C) or (N, H, W, C), or a model's tensor
+    size : (int, int)
+        Height and width.
+    method : {"bilinear", "nearest", "bicubic", "area", "lanczos3"}
+
+    Raises
+    ------
+    ValueError
+        For another method, or another number of axes.
+    """
+    check_choice("method", method, INTERPOLATIONS)
+    height, width = (int(n) for n in size)
+    if is_symbolic(images):
+        return layers.Resizing(height, width, interpolation=method)(images)
+    pixels = np.asarray(images)
+    if pixels.ndim not in (3, 4):
+        raise ValueError(f"tf.image.resize takes (H, W, C) or (N, H, W, C). Received: shape {pixels.shape}")
+    batch = pixels if pixels.ndim == 4 else pixels[None]  # (N, H, W, C)
+    made = np.stack([resized(picture, (height, width), method) for picture in batch])
+    made = made.astype(pixels.dtype) if method == "nearest" else made
+    return of_tensorflow(made if pixels.ndim == 4 else made[0])
+
+
+def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
+    """Whole numbers as floats from 0 to 1, and the reverse."""
+    pixels, dtype = np.asarray(image), np.dtype(dtype)
+    if pixels.dtype.kind in "iu" and dtype.kind == "f":
+        return of_tensorflow(pixels.astype(dtype) / dtype.type(np.iinfo(pixels.dtype).max))
+    if pixels.dtype.kind == "f" and dtype.kind in "iu":
+        most = np.iinfo(dtype).max
+        return of_tensorflow(np.clip(pixels * (most + 0.5), 0, most).astype(dtype))
+    return of_tensorflow(pixels.astype(dtype))
+
+
+def rgb_to_grayscale(images: Any, name: str | None = None) -> Any:
+    """0.2989 · red + 0.5870 · green + 0.1140 · blue, (…, 1)."""
+    pixels = np.asarray(images)
+    grey = (pixels.astype(np.float32) @ _GREY)[..., None]
+    return of_tensorflow(grey.astype(pixels.dtype))
+
+
+def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:
+    """The one channel three times."""
+    return of_tensorflow(np.repeat(np.asarray(images), 3, axis=-1))
+
+
+def flip_left_right(image: Any) -> Any:
+    """Mirrored, right to left."""
+    return of_tensorflow(np.flip(np.asarray(image), axis=-2))
+
+
+def flip_up_down(image: Any) -> Any:
+    """Upside down."""
+    return of_tensorflow(np.flip(np.asarray(image), axis=-3))
+
+
+def random_flip_left_right(image: Any, seed: int | None = None) -> Any:
+    """Mirrored, half of the times; each picture of a batch by itself."""
+    pixels = np.asarray(image)
+    drawn = np.asarray(numbers.uniform(pixels.shape[:-3], seed=seed)) < 0.5
+    return of_tensorflow(np.where(drawn[..., None, None, None], np.flip(pixels, axis=-2), pixels))

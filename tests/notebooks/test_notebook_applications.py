@@ -1,0 +1,93 @@
+"""``keras.applications``: the networks that scripts train from random weights or load from files, and their pixels.
+
+The numbers of weights are those that Keras's documentation lists; what they compute is compared in
+`test_keras_oracle_files.py`.
+"""
+
+import numpy as np
+import pytest
+from minicnn.keras.applications.resnet50 import ResNet50
+
+from minicnn.keras import applications, layers, models
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "without_top"),
+    [
+        ("VGG16", 138_357_544, 14_714_688),
+        ("VGG19", 143_667_240, 20_024_384),
+        ("ResNet50", 25_636_712, 23_587_712),
+        ("ResNet101", 44_707_176, 42_658_176),
+        ("ResNet152", 60_419_944, 58_370_944),
+        ("DenseNet121", 8_062_504, 7_037_504),
+        ("DenseNet169", 14_307_880, 12_642_880),
+        ("DenseNet201", 20_242_984, 18_321_984),
+    ],
+)
+def test_numbers_of_weights(name, weights, without_top):
+    model = getattr(applications, name)(weights=None, include_top=False)
+    assert model.count_params() == without_top and model.name == name.lower()
+    features = {"V": 512, "R": 2048, "D": {"DenseNet121": 1024, "DenseNet169": 1664, "DenseNet201": 1920}.get(name)}
+    assert model.output_shape == (None, None, None, features[name[0]])
+    hidden = 25_088 * 4096 + 4096 + 4096 * 4096 + 4096 if name[0] == "V" else 0  # fc1 and fc2
+    assert without_top + hidden + ((4096 if hidden else features[name[0]]) + 1) * 1000 == weights
+
+
+def test_the_top():
+    model = applications.DenseNet121(weights=None, classes=3, input_shape=(32, 48, 3), name="own")
+    assert model.output_shape == (None, 3) and model.name == "own"
+    assert model.get_layer("predictions").count_params() == 1025 * 3
+    model = applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3), pooling="max")
+    assert model.output_shape == (None, 512) and model.layers[1].name == "block1_conv1"
+
+
+def test_one_trains_below_layers_of_ones_own():
+    rng = np.random.default_rng(0)
+    base = ResNet50(weights=None, include_top=False, input_shape=(32, 32, 3), pooling="avg")
+    base.trainable = False
+    model = models.Sequential([base, layers.Dense(2, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    before = base.get_weights()[0].copy()
+    history = model.fit(rng.random((4, 32, 32, 3)), [0, 1, 0, 1], epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(history).all() and (base.get_weights()[0] == before).all()
+
+
+def test_a_tensor_in_place_of_the_input():
+    image = layers.Input((32, 32, 3))
+    model = applications.VGG16(weights=None, include_top=False, input_tensor=layers.Rescaling(1 / 255)(image))
+    assert model.input is image and model.output_shape == (None, 1, 1, 512)
+
+
+def test_what_is_refused():
+    with pytest.raises(ImportError, match="weights=None"):
+        applications.VGG16()
+    with pytest.raises(ValueError, match=r"Received: weights='nowhere.h5'"):
+        applications.ResNet50(weights="nowhere.h5")
+    with pytest.raises(ValueError, match="sides of 32"):
+        applications.ResNet50(weights=None, input_shape=(28, 28, 3))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_preprocessing(dtype):
+    x = np.random.default_rng(1).integers(0, 256, (2, 4, 5, 3)).astype(dtype)
+    given = x.copy()
+    caffe = x[..., [2, 1, 0]] - np.array([103.939, 116.779, 123.68])
+    torch = (x / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    expected = {"vgg16": caffe, "resnet50": caffe, "imagenet_utils": caffe, "densenet": torch}
+    expected |= {"mobilenet_v2": x / 127.5 - 1, "xception": x / 127.5 - 1, "efficientnet": x}
+    for module, pixels in expected.items():
+        made = getattr(applications, module).preprocess_input(x)
+        np.testing.assert_allclose(made, pixels, rtol=1e-5, atol=1e-4, err_msg=module)
+    assert (x == given).all() and applications.vgg16.preprocess_input(x[0]).shape == (4, 5, 3)
+    first = applications.vgg16.preprocess_input(x.transpose(0, 3, 1, 2), data_format="channels_first")
+    np.testing.assert_allclose(first, caffe.transpose(0, 3, 1, 2), rtol=1e-5, atol=1e-4)
+    with pytest.raises(ValueError, match="mode"):
+        applications.imagenet_utils.preprocess_input(x, mode="cafe")
+
+
+def test_preprocessing_of_a_models_tensor():
+    x = np.random.default_rng(2).integers(0, 256, (2, 4, 5, 3)).astype("float32")
+    image = layers.Input((4, 5, 3))
+    for module in (applications.vgg16, applications.densenet, applications.mobilenet):
+        made = models.Model(image, module.preprocess_input(image)).predict(x, verbose=0)
+        np.testing.assert_allclose(made, module.preprocess_input(x), rtol=1e-5, atol=1e-4)

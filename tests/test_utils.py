@@ -130,7 +130,8 @@ KERAS_ARGUMENTS = {  # of Keras 3, as facts of its API
     utils.to_categorical: "x num_classes=None",
     utils.normalize: "x axis=-1 order=2",
     utils.plot_model: "model to_file show_shapes=False show_dtype=False show_layer_names=False rankdir='TB' "
-    "expand_nested=False dpi=200 show_layer_activations=False show_trainable=False splines='ortho'",
+    "expand_nested=False dpi=200 show_layer_activations=False show_trainable=False splines='ortho' "
+    "show_details=False",  # the last one is ours
     mc.callbacks.EarlyStopping: "monitor='val_loss' min_delta=0 patience=0 verbose=0 mode='auto' baseline=None "
     "restore_best_weights=False start_from_epoch=0",
     mc.callbacks.ModelCheckpoint: "filepath monitor='val_loss' verbose=0 save_best_only=False save_weights_only=False "

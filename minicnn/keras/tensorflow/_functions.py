@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,11 @@ from minicnn.keras import ops
 from minicnn.keras._of_tensors import Noise
 from minicnn.keras._operations import is_symbolic
 from minicnn.settings import floatx
+
+if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
+
+    def __getattr__(name: str) -> Any: ...
+
 
 # TensorFlow's name → (that of keras.ops, the arguments that go by place, those by name: TensorFlow's=keras.ops's).
 _BY_NAME = {

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn.keras import ops
 from minicnn.keras.tensorflow._functions import of_tensorflow, renamed
 from minicnn.layers.activations import stands_for
+
+if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
+
+    def __getattr__(name: str) -> Any: ...
+
 
 _ACTIVATIONS = ("relu", "relu6", "elu", "selu", "gelu", "silu", "sigmoid", "tanh", "softplus", "softsign")
 _WITH_AXIS = ("softmax", "log_softmax")

@@ -28,8 +28,8 @@ POOLED = [[12, 5, 3, 9, 1, 23], [8, 6, 55, 6, 13, 62], [41, 8, 3, 51, 22, 27]]
 POOLED += [[32, 67, 53, 12, 26, 17], [9, 22, 15, 8, 57, 62], [23, 53, 25, 75, 12, 9]]
 
 
-def draw_matrices(matrices, regions=None, window=None):
-    """Matrices side by side in one scale of colours, numbers in the cells; lines every `regions` cells in the first.
+def draw_matrices(matrices, window):
+    """Matrices side by side in one scale of colours, numbers in the cells.
 
     Of the first one, the `window` (rows, columns) from its corner is marked, and the cell in the third that it gives.
     """
@@ -46,13 +46,8 @@ def draw_matrices(matrices, regions=None, window=None):
             axes.text(column, row, f"{value:.4g}", ha="center", va="center")
         axes.set(title=title, xticks=[], yticks=[])
     figure.colorbar(picture, ax=list(places), shrink=0.8)
-    for border in range(regions, 6, regions) if regions else ():
-        places[0].axhline(border - 0.5, color="black")
-        places[0].axvline(border - 0.5, color="black")
-    for axes, (rows, columns) in ((places[0], window), (places[2], (1, 1))) if window else ():
-        axes.add_patch(
-            Rectangle((-0.5, -0.5), columns, rows, fill=False, edgecolor="#D55E00", linewidth=4, clip_on=False)
-        )
+    for axes, (rows, columns) in ((places[0], window), (places[2], (1, 1))):
+        axes.add_patch(Rectangle((-0.5, -0.5), columns, rows, fill=False, color="#D55E00", lw=4, clip_on=False))
     return figure
 
 
@@ -76,8 +71,8 @@ def main():
     with common.figures(options) as figures:
         pictures, titles = [picture, *filtered.values()], ["original", *filtered]  # in one scale, 0 is white
         figures["kernels.png"] = mc.visualization.show_images(pictures, titles=titles, columns=4, cmap="PuOr_r")
-        figures["letter.png"] = draw_matrices(letter, window=EDGES.shape)
-        figures["pooling.png"] = draw_matrices(pooled, regions=2)
+        figures["letter.png"] = draw_matrices(letter, EDGES.shape)
+        figures["pooling.png"] = draw_matrices(pooled, (2, 2))
     if not all(checks.values()):
         sys.exit(f"{list(checks.values()).count(False)} of {len(checks)} numbers are wrong: see above")
     print(f"All {len(checks)} numbers are right.")

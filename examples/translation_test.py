@@ -51,14 +51,8 @@ def main():
         model.summary()
         model.compile(optimizer=mc.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         clock = common.EpochClock()  # a callback that measures the time
-        model.fit(
-            x_train,
-            y_train,
-            batch_size=options.batch_size,
-            epochs=options.epochs,
-            validation_data=(x_test, y_test),
-            callbacks=[clock],
-        )
+        sizes = {"batch_size": options.batch_size, "epochs": options.epochs}
+        model.fit(x_train, y_train, **sizes, validation_data=(x_test, y_test), callbacks=[clock])
         scores = model.evaluate(x_test, y_test, batch_size=options.batch_size, verbose=0)
         moved_loss, moved_accuracy = model.evaluate(moved, y_test, batch_size=500, verbose=0)
         networks[name] = common.outcome(options, model, clock, scores, PUBLISHED[name])

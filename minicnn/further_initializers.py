@@ -86,7 +86,8 @@ class Dirac(Initializer):
         passed = min(shape[-2:])
         values[..., :passed] = 0
         middle = tuple(size // 2 for size in shape[:-2])
-        values[middle][np.arange(passed), np.arange(passed)] = self.gain
+        if 0 not in shape:
+            values[middle][np.arange(passed), np.arange(passed)] = self.gain
         return values
 
 

@@ -133,9 +133,9 @@ CONFUSION = 2, 1, 0, 0  # beside it the bar of its colours
 PREDICTION = 2, 1, 0, 10  # one of ten classes
 LENET5_FIGURES = {
     "curves": CURVES,
-    "model": (1, 0, 0, 8 + 7),
-    "filters": (1, 6, 6, 0),  # with a frame around each
-    "feature_maps": (1, 1 + 6 + 6 + 16 + 16, 45, 0),
+    "model": (1, 0, 0, 9 + 8),  # from the input on
+    "filters": (2, 6, 6, 0),  # with a frame around each, and beside them the bar of their colours
+    "feature_maps": (2, 1 + 6 + 6 + 16 + 16 + 13, 45 + 13, 0),  # and vectors as strips, down to the decision
     "predictions": TEN_IMAGES,
     "confusion": CONFUSION,
 }
@@ -151,7 +151,7 @@ TITLES = {  # of the first axes
 CASES = [  # script, its arguments, parameters of its networks, published numbers it prints, figures
     ("lenet5_mnist", "", 44_426, "0.0052 0.9986", LENET5_FIGURES),
     ("lenet5_mnist", "--classic", 44_426, "", LENET5_FIGURES),
-    ("lenet5_cifar10", "", 62_006, "", LENET5_FIGURES),
+    ("lenet5_cifar10", "", 62_006, "", LENET5_FIGURES | {"filters": (1, 6, 6, 0)}),  # filters in colour have no bar
     ("cifar10_94", "", 1_973_944, "", {"curves": CURVES}),
     ("mlp_mnist", "", 188_660, "0.0990 0.9754", MLP_FIGURES),
     ("mlp_cifar10", "", 646_260, "1.4736 0.4788", MLP_FIGURES),
@@ -178,8 +178,8 @@ CASES = [  # script, its arguments, parameters of its networks, published number
         {
             "curves": CURVES,
             "pixels": (1, 1, 0, 0),
-            "first_maps": (32, 32, 0, 0),
-            "feature_maps": (1, 1 + 4 * 16, 65, 0),
+            "first_maps": (32 + 1, 32, 0, 0),
+            "feature_maps": (2, 1 + 4 * 16 + 12, 65 + 12, 0),
             "confusion": CONFUSION,
         },
     ),

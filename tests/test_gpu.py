@@ -707,7 +707,16 @@ class TestStandIn:
 
 
 ON_CUPYS_ARRAYS = {  # the reference's formulas, which CuPy computes
-    *("global_max", "global_max_backward", "normal", "pointwise", "pointwise_sum", "put_part", "resample"),
+    *(
+        "fold_normalization",
+        "global_max",
+        "global_max_backward",
+        "normal",
+        "pointwise",
+        "pointwise_sum",
+        "put_part",
+        "resample",
+    ),
     *("softmax", "softmax_backward", "standardize", "standardize_backward", "take_part"),
 }
 

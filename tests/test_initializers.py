@@ -84,6 +84,7 @@ def test_every_initializer_gives_the_shape_and_dtype_asked_for(shape, dtype):
         if (
             name == "FunctionInitializer"
             or ("identity" in name.lower() and len(shape) != 2)
+            or ("dirac" in name.lower() and len(shape) not in (3, 4))
             or ("orthogonal" in name.lower() and len(shape) < 2)
         ):
             continue

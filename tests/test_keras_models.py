@@ -142,7 +142,7 @@ def test_a_shape_that_is_known_behind_one_that_is_not():
 # --------------------------------------------------------------------------------------------------- arguments, losses
 
 
-@pytest.mark.parametrize("units", [2.5, "64", 0, None])
+@pytest.mark.parametrize("units", [2.5, "many", 0, None])
 def test_units_are_a_whole_number(units):
     with pytest.raises(ValueError, match=r"`units` must be an integer"):
         layers.Dense(units)

@@ -395,7 +395,7 @@ def test_order_of_the_callbacks(rng):
         + ["train end"]
     )
     assert recorder.model is model
-    assert recorder.params == {"epochs": 2, "steps": 2, "samples": 3, "batch_size": 2}
+    assert recorder.params == {"epochs": 2, "steps": 2, "samples": 3, "batch_size": 2, "verbose": 0}
 
 
 def test_stop_training_ends_after_the_batch(rng):

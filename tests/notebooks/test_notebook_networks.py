@@ -163,8 +163,8 @@ def test_operators_between_tensors(small):
     shortcut = models.Model(inputs, a)
     expected = (1.5 * shortcut.predict(x) - 1) * (1 - x / 255)
     np.testing.assert_allclose(model.predict(x), expected, rtol=2e-5, atol=1e-5)
-    with pytest.raises(TypeError, match="Cropping2D"):
-        a[:, :2]
+    with pytest.raises(TypeError, match="keeps the samples"):
+        a[1:]
 
 
 def test_normalization_inside_the_model(small):

@@ -270,8 +270,9 @@ def test_fused_equals_unfused(name, backend, options, shape, seed):
         what = f"{name}, {backend}, {fuses=}"
         assert_close(actual.outputs[0], expected.outputs[0], 1e-11, what)
         assert_close(actual.dxs[0], expected.dxs[0], 1e-9, what)
-        for path in expected.grads:
-            scale = max(np.abs(expected.grads[path]).max(), 1e-3)
+        largest = max((np.abs(g).max() for g in expected.grads.values()), default=0)
+        for path in expected.grads:  # that of a bias before a normalization is 0: its terms cancel
+            scale = max(np.abs(expected.grads[path]).max(), 1e-3, 1e-2 * largest)
             assert np.abs(actual.grads[path] - expected.grads[path]).max() <= 1e-9 * scale, f"{what}: {path}"
         for path in expected.state:
             assert_close(actual.state[path], expected.state[path], 1e-11, what)

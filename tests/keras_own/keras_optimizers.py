@@ -28,6 +28,9 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
     shape = property(lambda self: self.value.shape)
     dtype = property(lambda self: self.value.dtype.name)
     ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    has_gradient = True
+    __hash__ = object.__hash__  # which the operators of the mixin take away
 
     def __array__(self, dtype=None, copy=None):
         return self.value.astype(dtype or self.value.dtype)
@@ -140,7 +143,8 @@ class Driven:
     def engine(self):
         """What a model's engine says of the state."""
         store = types.SimpleNamespace(trainable_segments=lambda: self._slices)
-        return types.SimpleNamespace(backend=BACKEND, optimizer_state=self._state, store=store)
+        model = types.SimpleNamespace(weights=self._variables)
+        return types.SimpleNamespace(backend=BACKEND, optimizer_state=self._state, store=store, model=model)
 
     def _clip_gradients(self, grads):
         self.build([Variable(np.asarray(grad, "float32")) for grad in grads])

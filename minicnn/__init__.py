@@ -29,6 +29,7 @@ _MODULES = (
     "constraints",
     "data",
     "datasets",
+    "distribution",
     "errors",
     "functional",
     "geometry",

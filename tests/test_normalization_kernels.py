@@ -43,7 +43,7 @@ def test_batch_norm(dtype, shape, training, has_added, relu, scales, seed):
         y.check()
         results.append([y.array, *moments, *moving[:2]])
     for mine, theirs in zip(*results, strict=True):
-        compare(mine, theirs, dtype)
+        compare(mine, theirs, dtype, terms=np.abs(x).max())  # a mean may be near 0
     inputs = {"x": x, "y": aligned(results[0][0]) if relu else None, "dy": dy, "gamma": gamma, "training": training}
     outputs = {"dx": shape, "dadded": shape if has_added else None, "dgamma": shape[-1:], "dbeta": shape[-1:]}
     moments = Moments(normal(rng, shape[-1], dtype=dtype), aligned(rng.random(shape[-1]).astype(dtype)))

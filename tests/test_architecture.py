@@ -45,10 +45,11 @@ ROOMS = (
     ("images",),
     ("backends",),
     ("data",),
-    ("geometry", "own_parts", "random", "resampling", "settings", "threads"),
+    ("geometry", "own_parts", "precision", "random", "resampling", "settings", "threads"),
     ("checks",),
     ("foreign",),
     (
+        "bfloat16",
         "cache_folder",
         "compile_time",
         "console",

@@ -4,7 +4,7 @@ LLVM's test says what the processor has: cpuid's leaf 7, and whether the operati
 (bits 17 and 18 of xcr0). Then Linux is asked, since the registers are 8 KB more of every thread's state
 (https://docs.kernel.org/arch/x86/xstate.html). All threads of the process then have them, and children by fork; a
 process that another program was loaded into asks again. AMD, older Intel, macOS and Windows end before the question,
-and so does ``NUMBA_CPU_NAME=haswell``.
+and so does ``NUMBA_CPU_NAME=haswell``, which asks for the code of another processor than this one.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ import os
 import sys
 from functools import cache
 
+from numba.core import config
 from numba.core.registry import cpu_target
 
 VARIABLE = "MINICNN_TILES"
@@ -40,8 +41,9 @@ def path() -> str:
         )
     if asked in ("0", EMULATED):
         return NONE if asked == "0" else EMULATED
+    is_own = config.CPU_NAME is None or config.CPU_FEATURES is not None  # else Numba names this processor's features
     triple, _, features = cpu_target.target_context.codegen().magic_tuple()
-    is_permitted = has_instructions(triple, set(features.split(","))) and _ask_linux() == 0
+    is_permitted = is_own and has_instructions(triple, set(features.split(","))) and _ask_linux() == 0
     return TILES if is_permitted else NONE
 
 

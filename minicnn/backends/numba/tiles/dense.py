@@ -322,7 +322,7 @@ def _product(pool, left, right, out, bias, relu, p):
 
 @serial_kernel
 def _mask(dy, y, masked, dbias, rows, columns):
-    """masked = dy where y is positive or NaN, all of it if y is empty; dbias = its sums. Returns whether it is finite."""
+    """masked = dy where y is positive or NaN, all if y is empty; dbias = its sums. Returns whether it is finite."""
     sums, total = filled(columns, 0, np.empty(0, np.float32)), np.float32(0)
     for row in range(rows):
         start = row * columns

@@ -26,7 +26,7 @@ from minicnn.backends.numba.machine.memory import scratch
 from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.numba.tiles import emulation
 from minicnn.backends.numba.tiles.emulation import REGISTERS_SIZE
-from minicnn.backends.numba.tiles.path import EMULATED, path
+from minicnn.backends.numba.tiles.path import TILES, path
 from minicnn.backends.numba.tiles.primitives import SYMBOL, Emulation, Instructions
 
 TILE = 512  # bfloat16 numbers of a tile
@@ -220,7 +220,7 @@ class _Provider:
     def provide(self, scalar: types.Type) -> None:
         """Have the machine code in memory, and its names known to the linker."""
         if self._codes is None:
-            codes = compiled(path() == EMULATED)
+            codes = compiled(emulated=path() != TILES)  # never an instruction that was not permitted
             for symbol, code in codes.items():
                 llvmlite.binding.add_symbol(symbol, code.address)
             self._codes = codes

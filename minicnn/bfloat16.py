@@ -61,6 +61,11 @@ def widen(bits: np.ndarray) -> np.ndarray:
     return (bits.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
+def numbers(array: np.ndarray) -> np.ndarray:
+    """An array of any kind as one that can be computed with: of BFLOAT16, `widen`; others as they are."""
+    return widen(array) if array.dtype == BFLOAT16 else array
+
+
 def rounded(array: np.ndarray) -> np.ndarray:
     """The nearest bfloat16 of each number, as float32.
 

@@ -45,7 +45,7 @@ ROOMS = (
     ("images",),
     ("backends",),
     ("data",),
-    ("geometry", "own_parts", "precision", "random", "resampling", "settings", "threads"),
+    ("dtype_policies", "geometry", "own_parts", "precision", "random", "resampling", "settings", "threads"),
     ("checks",),
     ("foreign",),
     (
@@ -104,6 +104,7 @@ FLOORS = {
         ("one_off",),
         ("standalone",),
         ("channel_order",),
+        ("policy",),
         ("contract", "names", "rare_forms", "rare_options", "shapes"),
         ("open_sizes",),
     ),
@@ -156,7 +157,7 @@ FLOORS = {
         ("schedules",),
     ),
     "minicnn.page": (("exporter",), ("description",), ("operations",), ("weights",)),
-    "minicnn.plan": (("inside",), ("plan",), ("fusion", "non_finite", "wiring", "works"), ("arena", "program")),
+    "minicnn.plan": (("inside",), ("plan",), ("fusion", "non_finite", "wiring", "works"), ("casting",), ("arena", "program")),
     "minicnn.saving": (
         ("keras_archive",),
         ("keras_weights",),
@@ -221,7 +222,8 @@ BESIDE_THE_CORE = {
     "metrics.base": {"metrics.of_arrays", "own_parts"},  # weights
     "layers.activations": {"layers.contract", "layers.rare_forms"},  # layers of one's own; rare arguments
     "layers.base": {
-        *("layers.contract", "layers.rare_options", "layers.standalone", "regularizers"),  # own layers, rare options
+        *("dtype_policies", "layers.contract", "layers.policy", "layers.rare_options"),  # own layers, rare options
+        *("layers.standalone", "regularizers"),
     },
     "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
@@ -244,7 +246,7 @@ BESIDE_THE_CORE = {
     },
     "models.network": {
         *("models.config", "models.forms", "models.summary"),  # to save, to print
-        "layers.open_sizes",  # for sizes that are None, here and below
+        *("dtype_policies", "layers.open_sizes"),  # layers of a config; for sizes that are None, here and below
     },
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
@@ -252,7 +254,8 @@ BESIDE_THE_CORE = {
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
     "parameters": {"regularizers"},
     "layers.one_off": {"layers.contract"},
-    "plan.plan": {"layers.contract", "plan.works"},  # what a backend remembers of steps
+    "plan.plan": {"layers.contract", "plan.casting", "plan.works"},  # mixed precision; what a backend remembers
+    "plan.wiring": {"plan.casting"},
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
     "threads": {"locks", "processors"},  # what the system allows

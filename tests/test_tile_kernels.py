@@ -9,8 +9,10 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 from kernel_checks import Output, aligned, few, in_shape, normal, out_shape, pooled_windows, seeds, windows
 
+from minicnn.backends.numba.convolution import tile_forward as convolution
+from minicnn.backends.numba.convolution import tile_gradients as gradients
 from minicnn.backends.numba.machine.pool import pool as threads
-from minicnn.backends.numba.tiles import convolution, dense, gradients
+from minicnn.backends.numba.tiles import dense
 from minicnn.backends.reference import ops as reference
 from minicnn.bfloat16 import round_to_bfloat16, widen
 from minicnn.geometry import RELU_OFF, make_window

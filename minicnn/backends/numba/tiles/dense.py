@@ -43,12 +43,31 @@ from minicnn.backends.numba.tiles.packing import (
     split,
     turn_pairs,
 )
+from minicnn.backends.numba.tiles.serving import PIECES
 
 _ROWS, _FEW_COLUMNS, _MANY_COLUMNS = 128, 128, 512  # of a task
 _ENOUGH_TASKS, _LEAST_OF_A_PART = 8, 512  # parts of the inner sum: only until there are so many tasks; so many k
 _TILES_TOGETHER = 16  # along k, packed at a time
 _GAP = 32  # numbers between rows of a packed left operand: else they would share few lines of a cache
 _PRODUCTS_PER_NANOSECOND = 500  # that one core multiplies and adds, about, with all that surrounds it
+
+_LEAST_SAMPLES, _LEAST_SIDE = 16, 32  # of the batch, of the kernel: with fewer, tiles would hold mostly zeros
+
+
+@table_cache
+def pieces_on_tiles(precision: str | None, samples: int, inputs: int, units: int) -> int:
+    """Into how many pieces tiles split the factors of a dense layer, or 0 where the kernels for float32 serve it.
+
+    Three pieces, too, beat those: for products of matrices there is no such saving as Winograd's.
+
+    Parameters
+    ----------
+    precision : str or None
+        What is asked for and can be had, see `minicnn.backends.numba.tiles.serving.precision_of`.
+    samples, inputs, units : int
+    """
+    serves = samples >= _LEAST_SAMPLES and inputs >= _LEAST_SIDE and units >= _LEAST_SIDE
+    return PIECES[precision] if (serves or precision == "bfloat16") and samples > 0 else 0
 
 
 def dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool, pieces: int) -> bool:

@@ -1,13 +1,16 @@
 """The gradients of a convolution on tiles, alone or behind pooling.
 
 An image's dy is framed by zeros once; the input gradient is a product over its lines, the kernel gradient one over all
-its pixels (see `tables.py`).
+its pixels (see `tile_tables.py`).
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.backends.numba.convolution.tile_forward import product_time
+from minicnn.backends.numba.convolution.tile_images import image_memory, load_image, multiply_lines, put_line
+from minicnn.backends.numba.convolution.tile_tables import Lines, backward_of
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.compiled import inline
@@ -31,10 +34,7 @@ from minicnn.backends.numba.tiles.block import (
     release,
     tile_registers,
 )
-from minicnn.backends.numba.tiles.convolution import product_time
-from minicnn.backends.numba.tiles.images import image_memory, load_image, multiply_lines, put_line
 from minicnn.backends.numba.tiles.packing import number, pack_matrix, pack_pairs, pack_turned, pieces_of, split
-from minicnn.backends.numba.tiles.tables import Lines, backward_of
 from minicnn.geometry import Window
 
 
@@ -61,7 +61,7 @@ def conv2d_backward(
     Parameters
     ----------
     x, kernel : arrays
-        x is float32 or bfloat16 (uint16), as dy, y and dx are.
+        x is float32 or bfloat16 (uint16), as dx is; so is dy, as y is.
     gradient : (dy, y, winner)
         y is None without ReLU, or behind pooling; winner is None without that.
     out : (dx, dkernel, dbias)
@@ -78,12 +78,12 @@ def conv2d_backward(
     """
     channels, filters = kernel.shape[2:]
     dy, y, winner = gradient
-    incoming = Incoming(dy.reshape(-1), flat(y, dy.dtype), flat(winner, np.uint8), _cells_of(pool))
+    incoming = dy.reshape(-1), flat(y, dy.dtype), flat(winner, np.uint8), _cells_of(pool)
     dx, dkernel, dbias = out
     own = Gradients(flat(dx, x.dtype), flat(dkernel, kernel.dtype), flat(dbias, kernel.dtype))
     chunks, tables = batch.chunks_with_sums(len(x), kernel.nbytes), backward_of(window, channels, filters, pieces)
     time = 2 * product_time(x, kernel, window, pieces)
-    arrays = x.reshape(-1), kernel.reshape(-1), incoming, own
+    arrays = x.reshape(-1), *incoming, kernel.reshape(-1), own
     return _conv2d_backward.launch(time, *arrays, chunks, tables, chunks=chunks.count)
 
 
@@ -272,9 +272,10 @@ def _chunk(chunk, x, packed, incoming, sums, chunks, t):
     return total == 0 and all_finite(dbias, 0, len(dbias))
 
 
-@parallel_kernel(uses=[TILES_CODE])
-def _conv2d_backward(pool, x, kernel, incoming, out, chunks, t):
+@parallel_kernel(typed=2, uses=[TILES_CODE])
+def _conv2d_backward(pool, x, dy, y, winner, cells, kernel, out, chunks, t):
     """Returns whether all gradients are finite."""
+    incoming = Incoming(dy, y, winner, cells)
     dx, dkernel, dbias = out
     packed = _pack_transposed(pool, kernel, t) if len(dx) > 0 else np.empty(0, np.uint16)
     sums = batch.sums_for(chunks, dx, _sums_size(t) if len(dkernel) > 0 else 0, t.filters, kernel)

@@ -2,18 +2,18 @@
 
 import numpy as np
 
+from minicnn.backends.numba.convolution.tile_images import image_memory, load_image, multiply_lines, put_line
+from minicnn.backends.numba.convolution.tile_tables import forward_of, plain_band, pooled_band, pooled_columns
 from minicnn.backends.numba.machine.batch import chunks_of, images_of
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import floor_of
 from minicnn.backends.numba.machine.memory import copy, filled
-from minicnn.backends.numba.machine.offsets import zero_row
+from minicnn.backends.numba.machine.offsets import flat, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.pooling import Pooled, pool_cells, pooled
+from minicnn.backends.numba.pooling import Pooled, pool_cells
 from minicnn.backends.numba.tiles.block import SIDE, TILES_CODE, configure, release, tile_registers
-from minicnn.backends.numba.tiles.images import image_memory, load_image, multiply_lines, put_line
 from minicnn.backends.numba.tiles.packing import pack_matrix, put_row
-from minicnn.backends.numba.tiles.tables import forward_of, plain_band, pooled_band, pooled_columns
 from minicnn.geometry import Window
 
 PRODUCTS_PER_NANOSECOND = 300  # that one core multiplies and adds, about, with all that surrounds it
@@ -31,7 +31,7 @@ def conv2d(
 ) -> bool:
     """`conv2d` or, with `pool`, `conv2d_pool` of `minicnn.backends.reference.convolution`; `out` is y and the winners.
 
-    In so many pieces, of float32 x and y or of bfloat16 ones (uint16); pooling without dilation and of few taps.
+    In so many pieces, or of x and y that are bfloat16 (uint16), either; pooling without dilation and of few taps.
 
     Returns
     -------
@@ -44,7 +44,8 @@ def conv2d(
     band = plain_band(window.out_height, columns, filters) if pool is None else pooled_band(pool, filters)
     bias = zero_row(filters, kernel.dtype) if bias is None else bias
     chunks = chunks_of(len(x))
-    arrays = x.reshape(-1), kernel.reshape(-1), bias, pooled(*out)
+    y, winner = out
+    arrays = x.reshape(-1), y.reshape(-1), kernel.reshape(-1), bias, flat(winner, np.uint8), winner is not None
     return _conv2d.launch(
         product_time(x, kernel, window, pieces), *arrays, relu, chunks, tables, band, chunks=chunks.count
     )
@@ -100,10 +101,10 @@ def _chunk(chunk, x, packed, first, out, relu, chunks, tables, band):
     return total == 0
 
 
-@parallel_kernel(uses=[TILES_CODE])
-def _conv2d(pool, x, kernel, bias, out, relu, chunks, tables, band):
+@parallel_kernel(typed=2, uses=[TILES_CODE])
+def _conv2d(pool, x, y, kernel, bias, winner, keeps_winner, relu, chunks, tables, band):
     """Returns whether all outputs are finite."""
-    lines = tables.lines
+    lines, out = tables.lines, Pooled(y, winner, keeps_winner)
     packed = pack_matrix(pool, kernel, tables.kernel_rows, lines.count, lines.pieces)
     first = filled(lines.width + SIDE, 0, bias)
     copy(bias, 0, lines.count, first, 0)

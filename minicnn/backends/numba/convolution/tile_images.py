@@ -7,6 +7,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from minicnn.backends.numba.convolution.tile_tables import Lines, Source
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.numba.tiles.block import (
@@ -20,7 +21,6 @@ from minicnn.backends.numba.tiles.block import (
     multiply_tiles,
 )
 from minicnn.backends.numba.tiles.packing import Pieces, pieces_of, put_row, split
-from minicnn.backends.numba.tiles.tables import Lines, Source
 
 
 @intrinsic

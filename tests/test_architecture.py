@@ -164,7 +164,13 @@ FLOORS = {
         ("schedules",),
     ),
     "minicnn.page": (("exporter",), ("description",), ("operations",), ("weights",)),
-    "minicnn.plan": (("inside",), ("plan",), ("fusion", "non_finite", "wiring", "works"), ("casting",), ("arena", "program")),
+    "minicnn.plan": (
+        ("inside",),
+        ("plan",),
+        ("fusion", "non_finite", "wiring", "works"),
+        ("casting",),
+        ("arena", "program"),
+    ),
     "minicnn.saving": (
         ("keras_archive",),
         ("keras_weights",),

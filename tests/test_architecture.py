@@ -84,6 +84,13 @@ FLOORS = {
         ("atomics", "compiled"),
         ("disk_cache", "self_contained", "target"),
     ),
+    "minicnn.backends.numba.tiles": (
+        ("dense",),
+        ("packing", "serving"),
+        ("block",),
+        ("primitives",),
+        ("emulation", "path"),
+    ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
     "minicnn.callbacks": (("checkpoints", "dashboard"), ("monitor",), ("*",), ("base",), ("hooks", "drawing")),
     "minicnn.command_line": (

@@ -46,10 +46,11 @@ ROOMS = (
     ("images",),
     ("backends",),
     ("data",),
-    ("geometry", "own_parts", "random", "resampling", "settings", "threads"),
+    ("dtype_policies", "geometry", "own_parts", "precision", "random", "resampling", "settings", "threads"),
     ("checks",),
     ("foreign",),
     (
+        "bfloat16",
         "cache_folder",
         "compile_time",
         "console",
@@ -77,12 +78,19 @@ FLOORS = {
         ("summing",),
         ("batch", "channels", "elementwise", "wide"),
         ("matrix",),
-        ("finite", "memory", "numbers", "offsets"),
+        ("fetching", "finite", "memory", "numbers", "offsets"),
         ("launch", "parallel", "denormals", "vectors"),
         ("recording",),
         ("pool",),
         ("atomics", "compiled"),
         ("disk_cache", "self_contained", "target"),
+    ),
+    "minicnn.backends.numba.tiles": (
+        ("dense",),
+        ("packing", "serving"),
+        ("block",),
+        ("primitives",),
+        ("emulation", "path"),
     ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
     "minicnn.callbacks": (("checkpoints", "dashboard"), ("monitor",), ("*",), ("base",), ("hooks", "drawing")),
@@ -111,6 +119,7 @@ FLOORS = {
         ("one_off",),
         ("standalone",),
         ("channel_order",),
+        ("policy",),
         ("contract", "names", "rare_forms", "rare_options", "shapes"),
         ("open_sizes",),
     ),
@@ -140,7 +149,7 @@ FLOORS = {
         ("cloning", "subclassing"),
         ("input_gradients",),
         ("files", "compilable"),
-        ("network",),
+        ("network", "written_files"),
         ("config", "copies", "flops", "forms", "pictures", "summary"),
     ),
     "minicnn.onnx": (
@@ -163,7 +172,13 @@ FLOORS = {
         ("schedules",),
     ),
     "minicnn.page": (("exporter",), ("description",), ("operations",), ("weights",)),
-    "minicnn.plan": (("inside",), ("plan",), ("fusion", "non_finite", "wiring", "works"), ("arena", "program")),
+    "minicnn.plan": (
+        ("inside",),
+        ("plan",),
+        ("fusion", "non_finite", "wiring", "works"),
+        ("casting",),
+        ("arena", "program"),
+    ),
     "minicnn.saving": (
         ("keras_archive",),
         ("keras_weights",),
@@ -229,7 +244,8 @@ BESIDE_THE_CORE = {
     "metrics.base": {"metrics.of_arrays", "own_parts"},  # weights
     "layers.activations": {"layers.contract", "layers.rare_forms"},  # layers of one's own; rare arguments
     "layers.base": {
-        *("layers.contract", "layers.rare_options", "layers.standalone", "regularizers"),  # own layers, rare options
+        *("dtype_policies", "layers.contract", "layers.policy", "layers.rare_options"),  # own layers, rare options
+        *("layers.standalone", "regularizers"),
     },
     "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
@@ -252,7 +268,7 @@ BESIDE_THE_CORE = {
     },
     "models.network": {
         *("models.config", "models.forms", "models.summary"),  # to save, to print
-        "layers.open_sizes",  # for sizes that are None, here and below
+        *("dtype_policies", "layers.open_sizes"),  # layers of a config; for sizes that are None, here and below
     },
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
@@ -260,7 +276,8 @@ BESIDE_THE_CORE = {
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
     "parameters": {"regularizers"},
     "layers.one_off": {"layers.contract"},
-    "plan.plan": {"layers.contract", "plan.works"},  # what a backend remembers of steps
+    "plan.plan": {"layers.contract", "plan.casting", "plan.works"},  # mixed precision; what a backend remembers
+    "plan.wiring": {"plan.casting"},
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
     "threads": {"locks", "processors"},  # what the system allows

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Unpack
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.checks import check_number, check_seed
-from minicnn.data.mixing import share_range
+from minicnn.data.mixing import interval, share_range
 from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.augmentation import ImageLayer
 from minicnn.layers.base import Examples
 from minicnn.layers.shapes import check_data_format
+from minicnn.settings import floatx
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
 
 __all__ = ["RandomErasing"]
@@ -69,6 +71,26 @@ class RandomErasing(ImageLayer):
         self.seed: int | None = check_seed("seed", seed)
         self.data_format: DataFormat = check_data_format(data_format)
 
+    def transform_images(
+        self, images: ArrayLike, transformation: Mapping[str, Any] | None = None, training: bool = True
+    ) -> np.ndarray:
+        """The images, erased where a transformation of Keras's names says.
+
+        Parameters
+        ----------
+        images : array (N, H, W, C)
+        transformation : dict, optional
+            apply_erasing (N,) bool; batch_masks, which broadcast against the images; fill_value.
+        training : bool, default True
+            Whether anything is done.
+        """
+        images = np.asarray(images, floatx())
+        if not training or transformation is None:
+            return images
+        changed = np.asarray(transformation["apply_erasing"]).reshape(-1, 1, 1, 1)
+        filling = np.asarray(transformation["fill_value"], images.dtype)
+        return np.where(transformation["batch_masks"] & changed, filling, images)
+
     def build(self, input_shapes: Shapes) -> Shape:
         shape = super().build(input_shapes)
         if isinstance(self.fill_value, list) and len(self.fill_value) != shape[-1]:
@@ -113,10 +135,8 @@ class RandomErasing(ImageLayer):
     def _inside(self, length, size, place):
         """Which pixels of a row lie in an interval of random size at a random place: (N, length) bool."""
         size, place = size.astype("float64"), place.astype("float64")
-        size = np.sqrt(self._scale[0] + (self._scale[1] - self._scale[0]) * size) * length
-        start = place * (length - size)
-        pixels = np.asarray(np.arange(length), like=size)
-        return (pixels >= start[:, None]) & (pixels < (start + size)[:, None])
+        part = np.sqrt(self._scale[0] + (self._scale[1] - self._scale[0]) * size)
+        return interval(length, part, place)[1]
 
     def _filling(self, ws):
         """What erased pixels become: (N, H, W, C), (C,) or a number."""

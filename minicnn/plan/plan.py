@@ -15,6 +15,7 @@ from minicnn.graph import Graph
 from minicnn.layers.contract import watched
 from minicnn.parameters import BorrowedWeights, ParameterStore
 from minicnn.plan.arena import Slot, pack
+from minicnn.plan.casting import cast_around
 from minicnn.plan.fusion import fuse, simplify
 from minicnn.plan.program import Place, lower
 from minicnn.plan.wiring import Wires, Wiring
@@ -77,6 +78,7 @@ class Plan:
         self.places: list[Place] = program.places
         self.wiring: Wiring = Wiring(program, heads, store, batch_size, training, input_gradients)
         self.memory: np.ndarray = self.backend.empty((pack(self.wiring.lifetimes()),), np.uint8)
+        self.scratch: np.ndarray | None = None  # for casts, see `plan.casting`
         self._bound = {}
         used = self.wiring.used_weights()
         for weight, gradient in store.gradients.items():
@@ -198,6 +200,7 @@ class BoundPlan:
             seed=plan.seed,
             stream=place.stream,
         )
+        ws = cast_around(plan, wires, ws)
         place.step.bind(ws)
         additions = [tuple(self._arrays(pair)) for pair in wires.additions]
         return BoundStep(watched(place), ws, additions + [(grads[w], array) for w, array in own.items()])

@@ -37,8 +37,19 @@ def is_stream(x: object) -> bool:
     """Whether `x` gives batches itself, rather than being data."""
     has_length = hasattr(x, "__len__") or hasattr(x, "num_batches")
     gives_items = hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and has_length)
-    is_array = hasattr(x, "__array__") or (hasattr(x, "shape") and hasattr(x, "dtype"))
-    return gives_items and not is_array and not isinstance(x, list | tuple | Mapping | str)
+    return gives_items and not _is_array(x) and not isinstance(x, list | tuple | Mapping | str)
+
+
+def _is_array(x):
+    """Whether NumPy reads the numbers of an object from its memory, or it says that it is an array."""
+    protocols = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")
+    if any(hasattr(x, name) for name in protocols) or (hasattr(x, "shape") and hasattr(x, "dtype")):
+        return True
+    try:
+        memoryview(x)  # bytes, array.array, ctypes' arrays
+    except TypeError:
+        return False
+    return True
 
 
 def first_batch(x: Data) -> tuple[Data, Any]:

@@ -1,4 +1,4 @@
-"""Several workers: what a message costs, how trainings scale, and what follows for other clusters (docs/distributed.md).
+"""Several workers: what a message costs, how trainings scale, what follows for other clusters (docs/distributed.md).
 
     python benchmarks/distributed.py --docs docs/distributed.md
 

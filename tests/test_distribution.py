@@ -218,3 +218,20 @@ def test_decisions_of_one_worker_are_those_of_all():
 @with_mpi
 def test_killed_trainings_go_on_with_another_number_of_workers():
     assert distributed_kills.main(["--kills", "3"]) == 3
+
+
+# ------------------------------------------------------------------------------------------------------------ GPUs
+
+
+@with_mpi
+@pytest.mark.gpu
+def test_workers_on_gpus_end_with_the_same_bits():
+    """Two workers on one GPU, or on the stand-in for CuPy."""
+    import cupy
+
+    path = [str(HERE), str(HERE.parent), str(Path(cupy.__file__).parents[1])]
+    environment = {"PYTHONPATH": os.pathsep.join(path), "MINICNN_BACKEND": "cupy"}
+    alone, two = (outcome(n, "drawing", **environment)["drawing"] for n in (0, 2))
+    assert two == alone
+    on_processor = outcome(0, "drawing", MINICNN_BACKEND="numpy")["drawing"]
+    np.testing.assert_allclose(alone["logs"][0]["loss"], on_processor["logs"][0]["loss"], rtol=1e-4)

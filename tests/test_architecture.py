@@ -106,7 +106,8 @@ FLOORS = {
     "minicnn.distribution": (
         ("parallel",),
         ("engine", "world"),
-        ("data", "handshake", "sums"),
+        ("data", "handshake", "overlap"),
+        ("sums",),
         ("wire",),
         ("problems", "shards", "shares"),
     ),

@@ -5,7 +5,7 @@ reverse. Nothing is allocated in between, nothing is recorded, nothing has to be
 and the plan knows where a value or a weight is used several times and adds there.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -164,15 +164,23 @@ class BoundPlan:
             ws.iteration, ws.first = iteration, first
             work()
 
-    def backward(self) -> None:
-        """Compute all gradients from the gradients of the heads, after `forward`."""
+    def backward(self, after: Callable[[int], None] | None = None) -> None:
+        """Compute all gradients from the gradients of the heads, after `forward`.
+
+        Parameters
+        ----------
+        after : callable, optional
+            Is called after each of the `backward_steps`, with its number.
+        """
         add = self.plan.backend.ops.pointwise
         for gradient in self._zero_gradients:
             gradient.fill(0)
         for total, own in self._head_additions:
             add(total, (total, own), "add")
-        for work in self._backward:
+        for number, work in enumerate(self._backward):
             work()
+            if after is not None:
+                after(number)
 
     def penalty(self) -> float | np.ndarray:
         """What the steps add to the loss, after `forward`."""

@@ -266,7 +266,7 @@ def test_pieces_are_sent_when_nothing_writes_them_any_more(frozen, monkeypatch):
     bound.backward(after)
     for i, (_, part) in enumerate(found):
         np.testing.assert_array_equal(seen[i], store.grad[part])
-    assert seen[0].any() and seen[len(found) - 1].any() != frozen
+    assert all(gradients.any() for gradients in seen.values())
 
 
 @pytest.mark.parametrize("node", [(0, 1), (0, 8), (4, 8), (3, 8), (5, 7)])

@@ -107,7 +107,8 @@ class DeviceData:
 
     def batch(self, start: int, count: int, order: np.ndarray | None = None) -> DeviceBatch:
         """`count` samples from `start` on."""
-        return DeviceBatch(self.inputs, self.targets, self.weight, None, count, self, order, start, self.version)
+        shared = self.inputs, self.targets, self.weight, None
+        return DeviceBatch(*shared, count, data=self, order=order, start=start, version=self.version)
 
 
 def _upload(backend, array):

@@ -31,6 +31,7 @@ _MODULES = (
     "constraints",
     "data",
     "datasets",
+    "distribution",
     "errors",
     "functional",
     "geometry",

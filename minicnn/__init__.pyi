@@ -6,6 +6,7 @@ from minicnn import callbacks as callbacks
 from minicnn import constraints as constraints
 from minicnn import data as data
 from minicnn import datasets as datasets
+from minicnn import distribution as distribution
 from minicnn import errors as errors
 from minicnn import functional as functional
 from minicnn import geometry as geometry

@@ -33,6 +33,7 @@ ROOMS = (
     ),  # nothing below imports them
     ("networks",),
     ("models",),
+    ("distribution",),
     ("training",),
     ("callbacks",),
     ("saving",),
@@ -84,16 +85,30 @@ FLOORS = {
         ("atomics", "compiled"),
         ("disk_cache", "self_contained", "target"),
     ),
+    "minicnn.backends.numba.tiles": (
+        ("dense",),
+        ("packing", "serving"),
+        ("block",),
+        ("primitives",),
+        ("emulation", "path"),
+    ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
     "minicnn.callbacks": (("checkpoints", "dashboard"), ("monitor",), ("*",), ("base",), ("hooks", "drawing")),
     "minicnn.command_line": (
         ("program",),
-        ("about", "evaluating", "exporting", "measuring", "predicting", "training"),
+        ("about", "evaluating", "exporting", "launching", "measuring", "predicting", "training"),
         ("report",),
         ("measures", "photos"),
         ("model_files",),
         ("arguments",),
         ("problems",),
+    ),
+    "minicnn.distribution": (
+        ("parallel",),
+        ("engine", "world"),
+        ("data", "handshake", "sums"),
+        ("wire",),
+        ("problems", "shards", "shares"),
     ),
     "minicnn.layers": (
         ("*",),
@@ -186,7 +201,8 @@ FLOORS = {
     "minicnn.sklearn": (("classifier", "regressor"), ("base",), ("shapes",)),
     "minicnn.training": (
         ("loop",),
-        ("evaluation", "progress", "device_engine", "formed", "advice"),
+        ("engines",),
+        ("evaluation", "progress", "device_engine", "formed", "advice", "interrupts"),
         ("engine", "device_data", "device_totals"),
         ("sources",),
         ("arrays", "batches", "streams", "totals", "compiled"),
@@ -237,7 +253,7 @@ BESIDE_THE_CORE = {
     "models": {"models.cloning", "models.files", "models.rehearsal"},  # names for users
     "models.compilable": {
         *("keywords", "models.forms", "training.advice", "training.outputs"),  # to warn; for several outputs
-        *("models.copies", "training.device_engine"),  # to pickle; when the backend is a GPU's
+        *("models.copies", "training.engines"),  # to pickle; when the backend is a GPU's, or several train together
     },
     "models.model": {
         *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save
@@ -274,7 +290,7 @@ BESIDE_THE_CORE = {
     "training.compiled": {"training.outputs"},  # for several outputs
     "training.engine": {"layers.open_sizes", "plan.non_finite", "training.weighting"},  # messages; weights of pixels
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
-    "training.loop": {"callbacks", "user_warnings"},
+    "training.loop": {"callbacks", "training.interrupts", "user_warnings"},  # Ctrl-C
     "training.progress": {"callbacks"},
     "training.sources": {
         *("training.data_advice", "training.class_weights", "training.lazy"),  # as above; an option of fit
@@ -289,10 +305,14 @@ OWNERS = {
     "llvmlite": "minicnn.backends.numba",
     "cupy": "minicnn.backends.cupy",
     "matplotlib": "minicnn.visualization",
+    "mpi4py": "minicnn.distribution",
     "onnx": "minicnn.onnx",
     "sklearn": ("minicnn.sklearn", "minicnn.keras.wrappers"),  # the second has a name of old Kerases
 }
-LATE = ("numba", "llvmlite", "matplotlib", "tqdm", "pooch", "threadpoolctl", "cupy", "h5py", "onnx", "sklearn")
+LATE = (
+    *("numba", "llvmlite", "matplotlib", "tqdm", "pooch", "threadpoolctl", "cupy", "h5py", "onnx", "sklearn"),
+    "mpi4py",
+)
 MAX_LINES = 420  # of a file, all counted
 MAX_FUNCTION = 35  # lines of code
 MAX_PARAMETERS = 10

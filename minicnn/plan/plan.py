@@ -147,7 +147,7 @@ class BoundPlan:
         self.backward_steps: list[BoundStep] = [step for step in reversed(steps) if step.ws.dy is not None]
         self._changes = None  # of layers' attributes, see `Changes`, when the works were made
 
-    def forward(self, iteration: int = 0) -> None:
+    def forward(self, iteration: int = 0, first: int = 0) -> None:
         """Compute the outputs from the inputs.
 
         Parameters
@@ -155,11 +155,13 @@ class BoundPlan:
         iteration : int, default 0
             The number of the weights' current update: random numbers depend on it, those of `backward` too. On a GPU
             it may be a number that lies there.
+        first : int, default 0
+            The number of the first sample, where these are a part of a batch: a multiple of 4.
         """
         if self._changes != Changes.count:
             self._changes, (self._forward, self._backward) = Changes.count, works_of(self, self.plan.backend)
         for ws, work in self._forward:
-            ws.iteration = iteration
+            ws.iteration, ws.first = iteration, first
             work()
 
     def backward(self) -> None:

@@ -390,7 +390,6 @@ def ThresholdedReLU(theta: float = 1.0, **kwargs: Any) -> core.Layer:
 _NAMES = {
     "serialize": "minicnn.registry.to_plain",
     "deserialize": "minicnn.layers.get",
-    **dict.fromkeys(("MixUp", "CutMix"), "minicnn.data"),  # no layers: they change labels, too
 }
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}

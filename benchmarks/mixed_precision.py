@@ -124,8 +124,9 @@ class Steps:
 
 def report(result):
     """The table."""
+    machine = f"{result['machine']['processor']}, {result['machine']['cores']} cores"
     lines = [
-        f"{result['machine']['processor']}, {result['machine']['cores']} cores. Means of the seeds and their range; a step of {BATCH} images, the fastest.",
+        f"{machine}. Means of the seeds and their range; a step of {BATCH} images, the fastest.",
         "",
         "| network | policy | test accuracy | test loss | ms a step |",
         "|---|---|---|---|---|",

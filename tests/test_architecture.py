@@ -73,7 +73,7 @@ FLOORS = {
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
     "minicnn.backends.numba.machine": (
-        ("summing",),
+        ("summing", "walking"),
         ("batch", "channels", "elementwise", "wide"),
         ("matrix",),
         ("finite", "memory", "numbers", "offsets"),
@@ -82,6 +82,7 @@ FLOORS = {
         ("pool",),
         ("atomics", "compiled"),
         ("disk_cache", "self_contained", "target"),
+        ("packed",),
     ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
     "minicnn.callbacks": (("checkpoints", "dashboard"), ("monitor",), ("*",), ("base",), ("hooks", "drawing")),

@@ -156,8 +156,9 @@ class BoundPlan:
         """
         if self._changes != Changes.count:
             self._changes, (self._forward, self._backward) = Changes.count, works_of(self, self.plan.backend)
-        for ws, work in self._forward:
-            ws.iteration = iteration
+        for step in self.forward_steps:
+            step.ws.iteration = iteration
+        for work in self._forward:
             work()
 
     def backward(self) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from minicnn.own_parts import is_of_package
-from minicnn.step import Step, Workspace
+from minicnn.step import Step
 
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
 Work = Callable[[], None]
 
 
-def works_of(bound: BoundPlan, backend: Backend) -> tuple[list[tuple[Workspace, Work]], list[Work]]:
-    """What runs each step forward, with its workspace; and what runs it backward, with its additions."""
-    forward = [
-        (ws, _work(place.step, backend, partial(place.step.forward, ws.xs, ws))) for place, ws, _ in bound.forward_steps
-    ]
+def works_of(bound: BoundPlan, backend: Backend) -> tuple[list[Work], list[Work]]:
+    """What runs the steps forward; and what runs them backward, with their additions.
+
+    Parameters
+    ----------
+    bound : BoundPlan
+    backend : Backend
+        Neighbours that it can remember are handed to it together: it may do them in one call.
+    """
     add = backend.ops.pointwise
-    return forward, [_work(step.place.step, backend, partial(_backward, step, add)) for step in bound.backward_steps]
+    forward = [(step.place.step, partial(step.place.step.forward, step.ws.xs, step.ws)) for step in bound.forward_steps]
+    backward = [(step.place.step, partial(_backward, step, add)) for step in bound.backward_steps]
+    return _together(forward, backend), _together(backward, backend)
 
 
 def _backward(step, add):
@@ -35,11 +42,19 @@ def _backward(step, add):
         add(total, (total, own), "add")
 
 
-def _work(step, backend, work) -> Work:
-    """The work, as a backend remembers it, if the step does nothing but call ops.
+def _together(works, backend) -> list[Work]:
+    """Works of steps, as a backend remembers those of neighbours that do nothing but call ops."""
+    found = []
+    for are_ops, group in groupby(works, lambda pair: _does_only_ops(pair[0])):
+        own = [work for _, work in group]
+        found += backend.repeated(own) if are_ops else own
+    return found
+
+
+def _does_only_ops(step) -> bool:
+    """Whether the step does nothing but call ops, the same ones each time.
 
     Users' own steps are not asked, nor those that are made of users' layers, whose attributes may be anything.
     """
     parts = [part for part in (step, *vars(step).values()) if isinstance(part, Step)]
-    is_ours = all(is_of_package(type(part)) for part in parts)
-    return backend.repeated(work) if step.only_ops and is_ours else work
+    return step.only_ops and all(is_of_package(type(part)) for part in parts)

@@ -1,6 +1,6 @@
 """The numba backend: NumPy arrays, compiled kernels, and the number of threads they use."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from numba.core.registry import cpu_target
@@ -9,7 +9,8 @@ from minicnn.backends import memory
 from minicnn.backends import numba as package
 from minicnn.backends.base import Backend
 from minicnn.backends.numba.machine.pool import pool
-from minicnn.backends.numba.machine.recording import Repeated, reference
+from minicnn.backends.numba.machine.recording import reference
+from minicnn.backends.numba.machine.walking import Repeated
 
 
 class NumbaBackend(Backend):
@@ -24,9 +25,9 @@ class NumbaBackend(Backend):
         memory.keep_freed()
         super().__init__("numba", package, fuses=True)
 
-    def repeated(self, work: Callable[[], None]) -> Repeated:
-        """`work`, by the calls of its first time, see `Repeated`."""
-        return Repeated(work)
+    def repeated(self, works: Sequence[Callable[[], None]]) -> list[Repeated]:
+        """`works`, by the calls of their first time, see `Repeated`."""
+        return [Repeated(works)]
 
     @contextmanager
     def use_threads(self, count: int) -> Iterator[None]:

@@ -15,6 +15,7 @@ from numba import njit, typeof, types
 from minicnn.backends.numba.machine import pool
 from minicnn.backends.numba.machine.compiled import OPTIONS, SharedCode
 from minicnn.backends.numba.machine.disk_cache import cache_of
+from minicnn.backends.numba.machine.packed import note_packed_entry
 from minicnn.backends.numba.machine.recording import call
 from minicnn.backends.numba.machine.self_contained import SelfContained
 from minicnn.compile_time import waiting_for_kernels
@@ -46,7 +47,7 @@ class Kernel:
         self._entries = {}
 
     def __call__(self, *arguments: object) -> Any:
-        entry = self._entry(arguments)
+        entry = self.entry(arguments)
         return call(entry, pool.pool().address, *arguments) if self._parallel else call(entry, *arguments)
 
     def launch(self, nanoseconds: float, *arguments: object, chunks: int = 2) -> Any:
@@ -66,9 +67,10 @@ class Kernel:
         What the kernel returns.
         """
         is_worth_it = chunks > 1 and nanoseconds >= LEAST_PARALLEL_NANOSECONDS
-        return call(self._entry(arguments), pool.pool().address if is_worth_it else 0, *arguments)
+        return call(self.entry(arguments), pool.pool().address if is_worth_it else 0, *arguments, time=nanoseconds)
 
-    def _entry(self, arguments):
+    def entry(self, arguments: Sequence[Any]) -> Callable:
+        """What Python calls for arguments of such types, without the pool; compiled if it is not there yet."""
         first = arguments[0]
         key = first.dtype.char, first.ndim
         if self._typed > 1:
@@ -87,7 +89,9 @@ class Kernel:
             if self._parallel:
                 pool.provide()
                 kinds.insert(0, types.int64)
-            return self._dispatcher.compile(tuple(kinds))
+            entry = self._dispatcher.compile(tuple(kinds))
+        note_packed_entry(self._dispatcher.overloads[tuple(kinds)])
+        return entry
 
 
 def serial_kernel(function: Callable | None = None, *, typed: int = 1) -> Any:

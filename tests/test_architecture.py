@@ -46,9 +46,10 @@ ROOMS = (
     ("backends",),
     ("data",),
     ("geometry", "own_parts", "random", "resampling", "settings", "threads"),
-    ("checks",),
+    ("checks", "turns"),
     ("foreign",),
     (
+        "blas",
         "cache_folder",
         "compile_time",
         "console",
@@ -130,7 +131,7 @@ FLOORS = {
     "minicnn.models": (
         ("sequential", "rehearsal"),
         ("model",),
-        ("cloning", "subclassing"),
+        ("again", "cloning", "subclassing"),
         ("input_gradients",),
         ("files", "compilable"),
         ("network",),
@@ -181,7 +182,7 @@ FLOORS = {
         ("loop",),
         ("evaluation", "progress", "device_engine", "formed", "advice"),
         ("engine", "device_data", "device_totals"),
-        ("sources",),
+        ("last_call", "sources"),
         ("arrays", "batches", "streams", "totals", "compiled"),
         ("outputs", "weighting"),
         ("class_weights", "data_advice", "lazy", "non_finite", "passes"),
@@ -239,6 +240,7 @@ BESIDE_THE_CORE = {
             "training.outputs",
             "training.passes",
         ),  # for dicts and several outputs
+        "models.again",  # calls that are like the one before
         "models.subclassing",  # models with a `call`
         *("console", "keywords", "training.advice", "training.passes"),  # to print, to warn
     },
@@ -255,7 +257,7 @@ BESIDE_THE_CORE = {
     "plan.plan": {"layers.contract", "plan.works"},  # what a backend remembers of steps
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
-    "threads": {"locks", "processors"},  # what the system allows
+    "threads": {"blas", "processors", "turns"},  # what the system allows; others' threads
     "plan.fusion": {  # in its rules
         *("layers.augmentation", "layers.channel_order", "layers.contract", "layers.merge", "layers.normalization"),
     },
@@ -263,7 +265,10 @@ BESIDE_THE_CORE = {
         *("layers.open_sizes", "training.data_advice", "training.lazy"),  # what messages guess; for data sets in files
     },
     "training.compiled": {"training.outputs"},  # for several outputs
-    "training.engine": {"layers.open_sizes", "plan.non_finite", "training.weighting"},  # messages; weights of pixels
+    "training.engine": {
+        *("layers.open_sizes", "plan.non_finite", "training.weighting"),  # messages; weights of pixels
+        "training.last_call",  # calls that are like the one before
+    },
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
     "training.loop": {"callbacks", "user_warnings"},
     "training.progress": {"callbacks"},

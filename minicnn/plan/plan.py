@@ -18,7 +18,7 @@ from minicnn.plan.arena import Slot, pack
 from minicnn.plan.fusion import fuse, simplify
 from minicnn.plan.program import Place, lower
 from minicnn.plan.wiring import Wires, Wiring
-from minicnn.plan.works import works_of
+from minicnn.plan.works import Work, works_of
 from minicnn.step import Changes, Workspace
 
 
@@ -124,6 +124,8 @@ class BoundPlan:
     input_gradients : list of array or None
     forward_steps, backward_steps : list of BoundStep
         What `forward` and `backward` run, in this order.
+    works : list of callable
+        How `forward` last ran it.
     """
 
     def __init__(self, plan: Plan, count: int) -> None:
@@ -143,6 +145,7 @@ class BoundPlan:
         steps = [self._bind(wires) for wires in wiring.places]
         self.forward_steps: list[BoundStep] = [step for step in steps if not step.place.step.is_view]
         self.backward_steps: list[BoundStep] = [step for step in reversed(steps) if step.ws.dy is not None]
+        self.works: list[Work] = []
         self._changes = None  # of layers' attributes, see `Changes`, when the works were made
 
     def forward(self, iteration: int = 0) -> None:
@@ -155,10 +158,10 @@ class BoundPlan:
             it may be a number that lies there.
         """
         if self._changes != Changes.count:
-            self._changes, (self._forward, self._backward) = Changes.count, works_of(self, self.plan.backend)
+            self._changes, (self.works, self._backward) = Changes.count, works_of(self, self.plan.backend)
         for step in self.forward_steps:
             step.ws.iteration = iteration
-        for work in self._forward:
+        for work in self.works:
             work()
 
     def backward(self) -> None:

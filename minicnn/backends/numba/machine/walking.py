@@ -73,9 +73,15 @@ class Repeated:
     ----------
     works : sequence of callable
         Each assigns results, from arrays that are the same every time, by ops alone.
+
+    Attributes
+    ----------
+    is_shared : bool
+        Whether several threads may do a part, as far as it is known.
     """
 
     def __init__(self, works: Sequence[Callable[[], None]]) -> None:
+        self.is_shared: bool = True
         self._works = works
         self._pool = None
 
@@ -91,10 +97,19 @@ class Repeated:
                 self._go_on(owners[done])
                 return
 
+    def again(self) -> bool:
+        """Make the recorded calls, which need no BLAS; returns False if some are not known, or have other results."""
+        is_known = self._pool is pool.pool() and self._pieces is not None and self._is_whole
+        return is_known and all(run() == len(owners) for run, owners in self._pieces)
+
     def _record(self):
         for recorded in self._recorded:
             recorded.record()
         if all(recorded.is_settled for recorded in self._recorded):
+            calls = [call for recorded in self._recorded for call in recorded.calls or ()]
+            self._is_whole = all(recorded.calls is not None for recorded in self._recorded)
+            firsts = [call.arguments[0] for call in calls if call.arguments]  # of a kernel: the pool, if it is for it
+            self.is_shared = any(isinstance(first, int) and first == self._pool.address for first in firsts)
             self._pieces = _pieces(self._recorded)
 
     def _go_on(self, first):

@@ -74,7 +74,7 @@ FLOORS = {
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
     "minicnn.backends.numba.machine": (
-        ("summing", "walking"),
+        ("summing", "walking", "second_compiler"),
         ("batch", "channels", "elementwise", "wide"),
         ("matrix",),
         ("finite", "memory", "numbers", "offsets"),

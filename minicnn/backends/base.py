@@ -1,6 +1,6 @@
 """What a backend is: arrays of one device, and ops on them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pkgutil import iter_modules
@@ -75,6 +75,9 @@ class Backend:
     def repeated(self, works: Sequence[Callable[[], None]]) -> Sequence[Callable[[], None]]:
         """What does `works`, which do the same with the same arrays each time, by ops alone; perhaps in less time."""
         return works
+
+    def expect(self, works: Iterable[Callable[[], None]]) -> None:
+        """Prepare for works, which `repeated` will be given."""
 
     def describe(self) -> str:
         """What computes, in words."""

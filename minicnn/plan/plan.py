@@ -18,7 +18,7 @@ from minicnn.plan.arena import Slot, pack
 from minicnn.plan.fusion import fuse, simplify
 from minicnn.plan.program import Place, lower
 from minicnn.plan.wiring import Wires, Wiring
-from minicnn.plan.works import Work, works_of
+from minicnn.plan.works import Work, expect, works_of
 from minicnn.step import Changes, Workspace
 
 
@@ -147,6 +147,7 @@ class BoundPlan:
         self.backward_steps: list[BoundStep] = [step for step in reversed(steps) if step.ws.dy is not None]
         self.works: list[Work] = []
         self._changes = None  # of layers' attributes, see `Changes`, when the works were made
+        expect(self, plan.backend)
 
     def forward(self, iteration: int = 0) -> None:
         """Compute the outputs from the inputs.

@@ -29,10 +29,21 @@ def works_of(bound: BoundPlan, backend: Backend) -> tuple[list[Work], list[Work]
     backend : Backend
         Neighbours that it can remember are handed to it together: it may do them in one call.
     """
+    forward, backward = _forward_and_backward(bound, backend)
+    return _together(forward, backend), _together(backward, backend)
+
+
+def expect(bound: BoundPlan, backend: Backend) -> None:
+    """Let a backend prepare for what `works_of` will hand to it."""
+    forward, backward = _forward_and_backward(bound, backend)
+    backend.expect([work for step, work in forward + backward if _does_only_ops(step)])
+
+
+def _forward_and_backward(bound, backend):
+    """Pairs of a step and its work, in the order in which they run."""
     add = backend.ops.pointwise
     forward = [(step.place.step, partial(step.place.step.forward, step.ws.xs, step.ws)) for step in bound.forward_steps]
-    backward = [(step.place.step, partial(_backward, step, add)) for step in bound.backward_steps]
-    return _together(forward, backend), _together(backward, backend)
+    return forward, [(step.place.step, partial(_backward, step, add)) for step in bound.backward_steps]
 
 
 def _backward(step, add):

@@ -1,6 +1,6 @@
 """The numba backend: NumPy arrays, compiled kernels, and the number of threads they use."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from numba.core.registry import cpu_target
@@ -8,8 +8,9 @@ from numba.core.registry import cpu_target
 from minicnn.backends import memory
 from minicnn.backends import numba as package
 from minicnn.backends.base import Backend
-from minicnn.backends.numba.machine.pool import pool
+from minicnn.backends.numba.machine import pool
 from minicnn.backends.numba.machine.recording import reference
+from minicnn.backends.numba.machine.second_compiler import compile_beside
 from minicnn.backends.numba.machine.walking import Repeated
 
 
@@ -29,12 +30,15 @@ class NumbaBackend(Backend):
         """`works`, by the calls of their first time, see `Repeated`."""
         return [Repeated(works)]
 
+    def expect(self, works: Iterable[Callable[[], None]]) -> None:
+        """Have missing kernels compiled by a second process, see `second_compiler`."""
+        compile_beside(works)
+
     @contextmanager
     def use_threads(self, count: int) -> Iterator[None]:
         """Inside, kernels use `count` threads."""
-        before = pool().threads
-        pool().use(count)
+        before = pool.use_threads(count)
         try:
             yield
         finally:
-            pool().use(before)
+            pool.use_threads(before)

@@ -270,13 +270,23 @@ class Pool:
 
 
 _pools = []  # this process's one; empty until a kernel wants it
+_wanted = {"threads": 1}
 
 
 def pool() -> Pool:
     """This process's pool."""
     if not _pools:
         _pools.append(Pool(os.cpu_count() or 1))
+        _pools[0].use(_wanted["threads"])
     return _pools[0]
+
+
+def use_threads(count: int) -> int:
+    """Let kernels run on so many threads from now on, see `Pool.use`; returns how many it were."""
+    before, _wanted["threads"] = _wanted["threads"], count
+    for each in _pools:
+        each.use(count)
+    return before
 
 
 if hasattr(os, "register_at_fork"):

@@ -5,8 +5,9 @@ than the kernels. A plan runs the same steps on the same arrays in every iterati
 when it first runs, and then made one after the other (`walking`).
 """
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -36,6 +37,7 @@ class Call(NamedTuple):
 class _Local(threading.local):
     calls = None  # of this thread's recording, if there is one
     is_whole = True  # whether they are all that is done
+    wanted = None  # while nothing is computed: the kernels that would be, see `foreseen`
 
 
 _local = _Local()
@@ -46,10 +48,35 @@ def call(function: Callable, *arguments: object, time: float = 0) -> Any:
 
     `time`, in nanoseconds, is about what it takes.
     """
+    if _local.wanted is not None:
+        return True
     result = function(*arguments)
     if _local.calls is not None:
         _local.calls.append(Call(function, arguments, result, time))
     return result
+
+
+def wanted() -> dict | None:
+    """Where a kernel notes that it is wanted, and is not called; None: it is called."""
+    return _local.wanted
+
+
+def foreseen(works: Iterable[Callable[[], None]]) -> dict:
+    """What kernels note that works will call, which are not computed here.
+
+    Parameters
+    ----------
+    works : iterable of callable
+        As of `Recorded`: all that they compute goes through `call` or through `reference`.
+    """
+    _local.wanted = {}
+    try:
+        for work in works:
+            with contextlib.suppress(Exception):  # it comes again when the work is done
+                work()
+        return _local.wanted
+    finally:
+        _local.wanted = None
 
 
 def not_whole() -> None:
@@ -62,6 +89,8 @@ def _not_recorded(op):
 
     @wraps(op)
     def run(*arguments: object, **options: object) -> Any:
+        if _local.wanted is not None:
+            return None
         not_whole()
         return op(*arguments, **options)
 

@@ -79,6 +79,10 @@ class Backend:
     def expect(self, works: Iterable[Callable[[], None]]) -> None:
         """Prepare for works, which `repeated` will be given."""
 
+    def instructions(self) -> str:
+        """What results may depend on to the bit, beside the versions: the processor's instructions that kernels use."""
+        return ""
+
     def describe(self) -> str:
         """What computes, in words."""
         return "the processor, compiled kernels" if self.fuses else "the processor, NumPy"

@@ -11,11 +11,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from minicnn.own_parts import is_of_package
+from minicnn.plan.casting import add, around, casts_of
 from minicnn.step import Step
 
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
-    from minicnn.plan.plan import BoundPlan
+    from minicnn.plan.plan import BoundPlan, BoundStep
 
 Work = Callable[[], None]
 
@@ -41,16 +42,29 @@ def expect(bound: BoundPlan, backend: Backend) -> None:
 
 def _forward_and_backward(bound, backend):
     """Pairs of a step and its work, in the order in which they run."""
-    add = backend.ops.pointwise
-    forward = [(step.place.step, partial(step.place.step.forward, step.ws.xs, step.ws)) for step in bound.forward_steps]
-    return forward, [(step.place.step, partial(_backward, step, add)) for step in bound.backward_steps]
+    forward = [(step.place.step, forward_work(step)) for step in bound.forward_steps]
+    return forward, [(step.place.step, _backward(step, backend.ops)) for step in bound.backward_steps]
 
 
-def _backward(step, add):
+def forward_work(step: BoundStep) -> Work:
+    """The forward pass of a step, with what is cast before and after it."""
+    place, ws, _ = step
+    casts = casts_of(ws)
+    return around(casts.before_forward, partial(place.step.forward, ws.xs, ws), casts.after_forward)
+
+
+def _backward(step, ops):
+    """The same backward, with the additions behind it."""
     place, ws, additions = step
-    place.step.backward(ws.dy, ws)
+    casts = casts_of(ws)
+    work = around(casts.before_backward, partial(place.step.backward, ws.dy, ws), casts.after_backward)
+    return partial(_with_additions, work, ops, additions) if additions else work
+
+
+def _with_additions(work, ops, additions):
+    work()
     for total, own in additions:
-        add(total, (total, own), "add")
+        add(ops, total, own)
 
 
 def _together(works, backend) -> list[Work]:

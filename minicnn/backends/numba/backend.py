@@ -1,5 +1,6 @@
 """The numba backend: NumPy arrays, compiled kernels, and the number of threads they use."""
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -33,6 +34,10 @@ class NumbaBackend(Backend):
     def expect(self, works: Iterable[Callable[[], None]]) -> None:
         """Have missing kernels compiled by a second process, see `second_compiler`."""
         compile_beside(works)
+
+    def instructions(self) -> str:
+        _, processor, features = cpu_target.target_context.codegen().magic_tuple()
+        return f"{processor} with instructions {zlib.crc32(features.encode()):08x}"
 
     @contextmanager
     def use_threads(self, count: int) -> Iterator[None]:

@@ -10,6 +10,7 @@ from minicnn.backends.numba.machine.atomics import call_packed
 from minicnn.backends.numba.machine.launch import serial_kernel
 from minicnn.backends.numba.machine.packed import packed_call
 from minicnn.backends.numba.machine.recording import Call, Recorded
+from minicnn.precision import get_float32_precision
 
 # Ctrl-C is noticed where Python gets back, and so much later nobody notices; what Python costs is nothing beside it.
 _MOST_NANOSECONDS = 20e6
@@ -83,11 +84,11 @@ class Repeated:
     def __init__(self, works: Sequence[Callable[[], None]]) -> None:
         self.is_shared: bool = True
         self._works = works
-        self._pool = None
+        self._pool = self._precision = None
 
     def __call__(self) -> None:
-        if self._pool is not pool.pool():  # the first time; in a forked child, too
-            self._pool, self._pieces = pool.pool(), None
+        if not self._is_as_then():  # the first time; in a forked child, too
+            self._pool, self._precision, self._pieces = pool.pool(), get_float32_precision(), None
             self._recorded = [Recorded(work) for work in self._works]
         if self._pieces is None:
             self._record()
@@ -99,8 +100,11 @@ class Repeated:
 
     def again(self) -> bool:
         """Make the recorded calls, which need no BLAS; returns False if some are not known, or have other results."""
-        is_known = self._pool is pool.pool() and self._pieces is not None and self._is_whole
+        is_known = self._is_as_then() and self._pieces is not None and self._is_whole
         return is_known and all(run() == len(owners) for run, owners in self._pieces)
+
+    def _is_as_then(self):
+        return self._pool is pool.pool() and self._precision == get_float32_precision()
 
     def _record(self):
         for recorded in self._recorded:

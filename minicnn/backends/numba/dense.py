@@ -11,6 +11,8 @@ from minicnn.backends.numba.machine.offsets import flat, strided_rows, strides, 
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
+from minicnn.backends.numba.tiles import dense as on_tiles
+from minicnn.backends.numba.tiles.serving import in_float32, is_bfloat16, plain, precision_of, takes_bfloat16
 
 # Rows of the kernel matrix whose panel of one block's width stays in the L1 cache. Where they do not lie side by side,
 # half as many, if the product has many rows.
@@ -27,6 +29,11 @@ _INPUTS_OF_A_PART, _MOST_PARTS, _MOST_SUMS = 768, 8, 1 << 15
 
 def dense(x: Array, kernel: Array, bias: Maybe, y: Array, relu: bool = False) -> None:
     """See `minicnn.backends.reference.dense.dense`."""
+    pieces, (own_x, own_y) = on_tiles.pieces_on_tiles(precision_of(x, y), len(x), *kernel.shape), plain(x, y)
+    if pieces > 0 and on_tiles.dense(own_x, kernel, bias, own_y, relu, pieces):
+        return None
+    if is_bfloat16(x, y):
+        return in_float32(dense, x, kernel, bias, y, relu)
     bias = zero_row(kernel.shape[1], x.dtype) if bias is None else bias
     arrays = x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1)
     tables = _matrices(len(x), *kernel.shape, x.itemsize)
@@ -37,12 +44,29 @@ def dense_backward(
     x: Array, kernel: Array, y: Maybe, dy: Array, dx: Maybe, dkernel: Maybe, dbias: Maybe, relu: bool = False
 ) -> None:
     """See `minicnn.backends.reference.dense.dense_backward`."""
+    pieces, out = on_tiles.pieces_on_tiles(precision_of(x, dy), len(x), *kernel.shape), (dx, dkernel, dbias)
+    own_x, own_y, own_dy = plain(x, y if relu else None, dy)
+    if pieces > 0 and on_tiles.dense_backward(own_x, kernel, own_y, own_dy, plain(*out), pieces):
+        return None
+    if is_bfloat16(x, dy):
+        return in_float32(dense_backward, x, kernel, y, dy, *out, relu)
     products = (dx is not None) + (dkernel is not None)
     time = product_nanoseconds(products * len(x) * kernel.size, x.itemsize)
     inputs = x.reshape(-1), kernel.reshape(-1), flat(y if relu else None, x.dtype), dy.reshape(-1)
     outputs = flat(dx, x.dtype), flat(dkernel, x.dtype), flat(dbias, x.dtype)
     tables = _matrices(len(x), *kernel.shape, x.itemsize)
     _dense_backward.launch(time, *inputs, *outputs, zero_row(max(kernel.shape), x.dtype), tables)
+
+
+def _takes_dense(x, kernel, bias, y, relu=False):
+    return takes_bfloat16((x, x), (y, y))
+
+
+def _takes_dense_backward(x, kernel, y, dy, dx, dkernel, dbias, relu=False):
+    return takes_bfloat16((x, dx), (dy, y))
+
+
+dense.takes_bfloat16, dense_backward.takes_bfloat16 = _takes_dense, _takes_dense_backward
 
 
 class Matrices(NamedTuple):

@@ -208,8 +208,9 @@ def _add_rows(dy, samples, total):
     """total = the sum of the rows of dy."""
     fill(total, 0, len(total), 0)
     for n in range(samples):
-        for j in range(len(total)):
-            total[j] += dy[n * len(total) + j]
+        row = dy[n * len(total) : (n + 1) * len(total)]
+        for j in range(len(total)):  # no index can be negative here, so this becomes vector code
+            total[j] += row[j]
 
 
 @inline

@@ -133,6 +133,7 @@ FLOORS = {
         ("input_gradients",),
         ("files", "compilable"),
         ("network",),
+        ("written_files",),
         ("config", "copies", "flops", "forms", "pictures", "summary"),
     ),
     "minicnn.onnx": (

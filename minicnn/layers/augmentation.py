@@ -98,7 +98,7 @@ class Warp(Step):
         numbers, total = ws.buffers["numbers"], None  # (N, 4)
         height, width, _ = ws.input_shapes[0]
         for layer, key in zip(self.layers, ws.keys, strict=True):
-            ws.ops.uniform(numbers, *key, ws.iteration)
+            ws.ops.uniform(numbers, *key, ws.iteration, ws.first)
             matrix = layer.matrix(numbers.T.astype("float64"), height, width)
             total = matrix if total is None else _product(total, matrix)
         return total

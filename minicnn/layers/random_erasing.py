@@ -125,7 +125,7 @@ class RandomErasing(ImageLayer):
     def _erased(self, ws):
         """Which pixels are erased: (N, H, W, 1) bool."""
         numbers = ws.buffers["numbers"]  # (N, NUMBERS)
-        ws.ops.uniform(numbers, *ws.key, ws.iteration)
+        ws.ops.uniform(numbers, *ws.key, ws.iteration, ws.first)
         height, width, _ = ws.input_shapes[0]
         is_column = self._inside(width, numbers[:, 0], numbers[:, 1])
         is_row = self._inside(height, numbers[:, 2], numbers[:, 3])
@@ -143,7 +143,7 @@ class RandomErasing(ImageLayer):
         low, high = self.value_range
         if self.fill_value is not None:
             return np.asarray(np.clip(self.fill_value, low, high), ws.y.dtype, like=ws.y)
-        ws.ops.uniform(ws.buffers["uniform"], *ws.noise_key, ws.iteration)
+        ws.ops.uniform(ws.buffers["uniform"], *ws.noise_key, ws.iteration, ws.first)
         ws.ops.normal(ws.buffers["uniform"], ws.buffers["normal"])
         return np.clip(ws.buffers["normal"] * high, low, high)
 

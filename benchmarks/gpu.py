@@ -351,9 +351,8 @@ def convolution_table(rows, flops):
 
 def crossover(rows):
     """The number of multiplications from which the GPU is faster than the processor, forward; None if it always is."""
-    points = sorted((row["products"], row["parts"]["forward"]) for row in rows)
-    slower = [products for products, entry in points if "cpu" in entry and entry["cpu"] < entry["gpu"]]
-    return max(slower) if slower else None
+    forward = [(row["products"], row["parts"]["forward"]) for row in rows]
+    return max((products for products, entry in forward if entry.get("cpu", np.inf) < entry["gpu"]), default=None)
 
 
 def draw(result, path):

@@ -16,6 +16,7 @@ from quick import is_quick
 
 from minicnn import backends, random, settings, threads
 from minicnn.backends.numba.machine.launch import Kernel
+from minicnn.backends.numba.tiles.path import TILES, path
 from minicnn.layers import names
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # beside the checkout
@@ -54,6 +55,7 @@ def pytest_report_header(config):
     return [
         f"seed: {config.option.seed} (repeat with --seed {config.option.seed})",
         f"tests marked gpu run on: {config.stash[WHERE] or 'nothing, they are skipped'}",
+        f"products on tiles run: {'by AMX' if path() == TILES else 'emulated, this processor has no AMX'}",
     ]
 
 

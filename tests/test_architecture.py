@@ -33,6 +33,7 @@ ROOMS = (
     ),  # nothing below imports them
     ("networks",),
     ("models",),
+    ("distribution",),
     ("training",),
     ("callbacks",),
     ("saving",),
@@ -45,10 +46,11 @@ ROOMS = (
     ("images",),
     ("backends",),
     ("data",),
-    ("geometry", "own_parts", "random", "resampling", "settings", "threads"),
+    ("dtype_policies", "geometry", "own_parts", "precision", "random", "resampling", "settings", "threads"),
     ("checks",),
     ("foreign",),
     (
+        "bfloat16",
         "cache_folder",
         "compile_time",
         "console",
@@ -83,16 +85,30 @@ FLOORS = {
         ("atomics", "compiled"),
         ("disk_cache", "self_contained", "target"),
     ),
+    "minicnn.backends.numba.tiles": (
+        ("dense",),
+        ("packing", "serving"),
+        ("block",),
+        ("primitives",),
+        ("emulation", "path"),
+    ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
     "minicnn.callbacks": (("checkpoints", "dashboard"), ("monitor",), ("*",), ("base",), ("hooks", "drawing")),
     "minicnn.command_line": (
         ("program",),
-        ("about", "evaluating", "exporting", "measuring", "predicting", "training"),
+        ("about", "evaluating", "exporting", "launching", "measuring", "predicting", "training"),
         ("report",),
         ("measures", "photos"),
         ("model_files",),
         ("arguments",),
         ("problems",),
+    ),
+    "minicnn.distribution": (
+        ("parallel",),
+        ("engine", "world"),
+        ("data", "handshake", "sums"),
+        ("wire",),
+        ("problems", "shards", "shares"),
     ),
     "minicnn.layers": (
         ("*",),
@@ -103,6 +119,7 @@ FLOORS = {
         ("one_off",),
         ("standalone",),
         ("channel_order",),
+        ("policy",),
         ("contract", "names", "rare_forms", "rare_options", "shapes"),
         ("open_sizes",),
     ),
@@ -155,7 +172,13 @@ FLOORS = {
         ("schedules",),
     ),
     "minicnn.page": (("exporter",), ("description",), ("operations",), ("weights",)),
-    "minicnn.plan": (("inside",), ("plan",), ("fusion", "non_finite", "wiring", "works"), ("arena", "program")),
+    "minicnn.plan": (
+        ("inside",),
+        ("plan",),
+        ("fusion", "non_finite", "wiring", "works"),
+        ("casting",),
+        ("arena", "program"),
+    ),
     "minicnn.saving": (
         ("keras_archive",),
         ("keras_weights",),
@@ -178,7 +201,8 @@ FLOORS = {
     "minicnn.sklearn": (("classifier", "regressor"), ("base",), ("shapes",)),
     "minicnn.training": (
         ("loop",),
-        ("evaluation", "progress", "device_engine", "formed", "advice"),
+        ("engines",),
+        ("evaluation", "progress", "device_engine", "formed", "advice", "interrupts"),
         ("engine", "device_data", "device_totals"),
         ("sources",),
         ("arrays", "batches", "streams", "totals", "compiled"),
@@ -220,7 +244,8 @@ BESIDE_THE_CORE = {
     "metrics.base": {"metrics.of_arrays", "own_parts"},  # weights
     "layers.activations": {"layers.contract", "layers.rare_forms"},  # layers of one's own; rare arguments
     "layers.base": {
-        *("layers.contract", "layers.rare_options", "layers.standalone", "regularizers"),  # own layers, rare options
+        *("dtype_policies", "layers.contract", "layers.policy", "layers.rare_options"),  # own layers, rare options
+        *("layers.standalone", "regularizers"),
     },
     "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
@@ -228,7 +253,7 @@ BESIDE_THE_CORE = {
     "models": {"models.cloning", "models.files", "models.rehearsal"},  # names for users
     "models.compilable": {
         *("keywords", "models.forms", "training.advice", "training.outputs"),  # to warn; for several outputs
-        *("models.copies", "training.device_engine"),  # to pickle; when the backend is a GPU's
+        *("models.copies", "training.engines"),  # to pickle; when the backend is a GPU's, or several train together
     },
     "models.model": {
         *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save
@@ -243,7 +268,7 @@ BESIDE_THE_CORE = {
     },
     "models.network": {
         *("models.config", "models.forms", "models.summary"),  # to save, to print
-        "layers.open_sizes",  # for sizes that are None, here and below
+        *("dtype_policies", "layers.open_sizes"),  # layers of a config; for sizes that are None, here and below
     },
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
@@ -251,7 +276,8 @@ BESIDE_THE_CORE = {
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
     "parameters": {"regularizers"},
     "layers.one_off": {"layers.contract"},
-    "plan.plan": {"layers.contract", "plan.works"},  # what a backend remembers of steps
+    "plan.plan": {"layers.contract", "plan.casting", "plan.works"},  # mixed precision; what a backend remembers
+    "plan.wiring": {"plan.casting"},
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
     "threads": {"locks", "processors"},  # what the system allows
@@ -264,7 +290,7 @@ BESIDE_THE_CORE = {
     "training.compiled": {"training.outputs"},  # for several outputs
     "training.engine": {"layers.open_sizes", "plan.non_finite", "training.weighting"},  # messages; weights of pixels
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
-    "training.loop": {"callbacks", "user_warnings"},
+    "training.loop": {"callbacks", "training.interrupts", "user_warnings"},  # Ctrl-C
     "training.progress": {"callbacks"},
     "training.sources": {
         *("training.data_advice", "training.class_weights", "training.lazy"),  # as above; an option of fit
@@ -279,10 +305,14 @@ OWNERS = {
     "llvmlite": "minicnn.backends.numba",
     "cupy": "minicnn.backends.cupy",
     "matplotlib": "minicnn.visualization",
+    "mpi4py": "minicnn.distribution",
     "onnx": "minicnn.onnx",
     "sklearn": ("minicnn.sklearn", "minicnn.keras.wrappers"),  # the second has a name of old Kerases
 }
-LATE = ("numba", "llvmlite", "matplotlib", "tqdm", "pooch", "threadpoolctl", "cupy", "h5py", "onnx", "sklearn")
+LATE = (
+    *("numba", "llvmlite", "matplotlib", "tqdm", "pooch", "threadpoolctl", "cupy", "h5py", "onnx", "sklearn"),
+    "mpi4py",
+)
 MAX_LINES = 420  # of a file, all counted
 MAX_FUNCTION = 35  # lines of code
 MAX_PARAMETERS = 10

@@ -41,3 +41,15 @@ def test_every_part_runs(tmp_path):
     done = run("--smoke", "--out", "out", "--parts", "machine", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "LeNet-5" in (tmp_path / "out" / "gpu.md").read_text()  # the other parts are kept
+
+
+def test_where_the_gpu_becomes_faster(monkeypatch):
+    """Also where two convolutions have equally many multiplications."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from gpu import crossover
+
+    def rows(*entries):
+        return [{"products": n, "parts": {"forward": {"gpu": 2.0} | entry}} for n, entry in entries]
+
+    assert crossover(rows((9, {"cpu": 1.0}), (5, {"cpu": 3.0}), (9, {"cpu": 4.0}), (12, {}))) == 9
+    assert crossover(rows((9, {"cpu": 5.0}), (9, {}))) is None

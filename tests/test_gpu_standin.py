@@ -2,8 +2,10 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +69,11 @@ def test_real_cupy_has_these_names_and_parameters(offered):
         kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         mine = [p.name for p in inspect.signature(offered[name]).parameters.values() if p.kind not in kinds]
         assert [p for p in mine if p not in parameters] == [], name
+
+
+def test_no_test_hides_the_gpu_from_the_others():
+    """Modules of tests are all imported before the first one runs: what they put into the environment is for all."""
+    hides = re.compile(r"""environ(\.setdefault\(|\[)["']CUDA_VISIBLE_DEVICES""")
+    assert hides.search('os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")')
+    texts = {path.name: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py")}
+    assert [name for name, text in texts.items() if hides.search(text) and name != Path(__file__).name] == []

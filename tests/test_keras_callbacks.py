@@ -1,23 +1,17 @@
 """Keras's own callbacks, where it is installed, on the same made-up losses: same decisions, rates and files."""
 
-import os
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_keras import keras
 
 import minicnn as mc
 from minicnn import callbacks
 
 pytestmark = pytest.mark.peers
-keras = pytest.importorskip("keras")
 
 # Few values, so that equal ones and differences of exactly `min_delta` are frequent; None: not reported in that epoch.
 LOSSES = st.lists(st.one_of(st.none(), st.integers(0, 8).map(lambda n: n / 4)), min_size=1, max_size=14)

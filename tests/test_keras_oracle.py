@@ -5,22 +5,16 @@ Keras runs in float32 too, so tolerances are those of rounding. `pip install "ke
 
 import contextlib
 import io
-import os
 import re
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import numpy as np
 import pytest
 from oracles import assert_close, every_backend
+from real_keras import keras, tf
 
 import minicnn as mc
 
 pytestmark = pytest.mark.peers
-tf = pytest.importorskip("tensorflow")
-keras = pytest.importorskip("keras")
 
 
 def twins(make, backend="numba"):

@@ -3,15 +3,10 @@
 `pip install "keras>=3.15" tensorflow-cpu h5py` to run these; tests/test_keras_files.py needs neither.
 """
 
-import os
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-
 import numpy as np
 import pytest
 from networks import NETWORKS, lenet5_better
+from real_keras import keras
 from test_shared_layers import KINDS, X
 from test_shared_layers import trained as two_iterations
 
@@ -24,8 +19,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*from_logits"),
     pytest.mark.filterwarnings("ignore:Skipping variable loading"),  # Keras's own .h5 files have that
 ]
-tf = pytest.importorskip("tensorflow")
-keras = pytest.importorskip("keras")
 pytest.importorskip("h5py")
 
 STEPS = 10

@@ -76,6 +76,10 @@ class Backend:
         """What does `work`, which always does the same with the same arrays, by ops alone; perhaps in less time."""
         return work
 
+    def instructions(self) -> str:
+        """What results may depend on to the bit, beside the versions: the processor's instructions that kernels use."""
+        return ""
+
     def describe(self) -> str:
         """What computes, in words."""
         return "the processor, compiled kernels" if self.fuses else "the processor, NumPy"

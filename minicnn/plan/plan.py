@@ -15,6 +15,7 @@ from minicnn.graph import Graph
 from minicnn.layers.contract import watched
 from minicnn.parameters import BorrowedWeights, ParameterStore
 from minicnn.plan.arena import Slot, pack
+from minicnn.plan.casting import cast_around
 from minicnn.plan.fusion import fuse, simplify
 from minicnn.plan.program import Place, lower
 from minicnn.plan.wiring import Wires, Wiring
@@ -77,6 +78,7 @@ class Plan:
         self.places: list[Place] = program.places
         self.wiring: Wiring = Wiring(program, heads, store, batch_size, training, input_gradients)
         self.memory: np.ndarray = self.backend.empty((pack(self.wiring.lifetimes()),), np.uint8)
+        self.scratch: np.ndarray | None = None  # for casts, see `plan.casting`
         self._bound = {}
         used = self.wiring.used_weights()
         for weight, gradient in store.gradients.items():
@@ -145,7 +147,7 @@ class BoundPlan:
         self.backward_steps: list[BoundStep] = [step for step in reversed(steps) if step.ws.dy is not None]
         self._changes = None  # of layers' attributes, see `Changes`, when the works were made
 
-    def forward(self, iteration: int = 0) -> None:
+    def forward(self, iteration: int = 0, first: int = 0) -> None:
         """Compute the outputs from the inputs.
 
         Parameters
@@ -153,11 +155,13 @@ class BoundPlan:
         iteration : int, default 0
             The number of the weights' current update: random numbers depend on it, those of `backward` too. On a GPU
             it may be a number that lies there.
+        first : int, default 0
+            The number of the first sample, where these are a part of a batch: a multiple of 4.
         """
         if self._changes != Changes.count:
             self._changes, (self._forward, self._backward) = Changes.count, works_of(self, self.plan.backend)
         for ws, work in self._forward:
-            ws.iteration = iteration
+            ws.iteration, ws.first = iteration, first
             work()
 
     def backward(self) -> None:
@@ -196,6 +200,7 @@ class BoundPlan:
             seed=plan.seed,
             stream=place.stream,
         )
+        ws = cast_around(plan, wires, ws)
         place.step.bind(ws)
         additions = [tuple(self._arrays(pair)) for pair in wires.additions]
         return BoundStep(watched(place), ws, additions + [(grads[w], array) for w, array in own.items()])

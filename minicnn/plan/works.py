@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from minicnn.own_parts import is_of_package
+from minicnn.plan.casting import add, around, casts_of
 from minicnn.step import Step, Workspace
 
 if TYPE_CHECKING:
@@ -21,18 +22,28 @@ Work = Callable[[], None]
 
 def works_of(bound: BoundPlan, backend: Backend) -> tuple[list[tuple[Workspace, Work]], list[Work]]:
     """What runs each step forward, with its workspace; and what runs it backward, with its additions."""
-    forward = [
-        (ws, _work(place.step, backend, partial(place.step.forward, ws.xs, ws))) for place, ws, _ in bound.forward_steps
-    ]
-    add = backend.ops.pointwise
-    return forward, [_work(step.place.step, backend, partial(_backward, step, add)) for step in bound.backward_steps]
+    forward = [(ws, _work(place.step, backend, _forward(place.step, ws))) for place, ws, _ in bound.forward_steps]
+    return forward, [_work(step.place.step, backend, _backward(step, backend.ops)) for step in bound.backward_steps]
 
 
-def _backward(step, add):
+def _forward(step, ws):
+    """The forward pass of a step, with what is cast before and after it."""
+    casts = casts_of(ws)
+    return around(casts.before_forward, partial(step.forward, ws.xs, ws), casts.after_forward)
+
+
+def _backward(step, ops):
+    """The same backward, with the additions behind it."""
     place, ws, additions = step
-    place.step.backward(ws.dy, ws)
+    casts = casts_of(ws)
+    work = around(casts.before_backward, partial(place.step.backward, ws.dy, ws), casts.after_backward)
+    return partial(_with_additions, work, ops, additions) if additions else work
+
+
+def _with_additions(work, ops, additions):
+    work()
     for total, own in additions:
-        add(total, (total, own), "add")
+        add(ops, total, own)
 
 
 def _work(step, backend, work) -> Work:

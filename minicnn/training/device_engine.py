@@ -134,7 +134,7 @@ class DeviceEngine(Engine):
     # ---------------------------------------------------------------------------------------------------------- data
 
     def batches(self, source: Source, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Batch]:
-        if not isinstance(source, ArraySource) or source.is_lazy:
+        if not isinstance(source, ArraySource) or source.is_lazy or not source.targets:
             yield from source.batches(generator, first)
         elif source not in self._data and self._is_too_large(source):
             yield from self._chunks(source, generator, first)

@@ -184,6 +184,10 @@ class Engine:
         """The batches of one pass over a source, from index `first` on."""
         return source.batches(generator, first)
 
+    def agreed(self, decision: bool) -> bool:
+        """What all who train the model decide; here one does."""
+        return decision
+
     @contextmanager
     def at_hand(self, batch: Batch) -> Iterator[Batch]:
         """Inside, the batch is where the backend computes."""
@@ -213,7 +217,7 @@ class Engine:
     def compute(self, batch: Batch, bound: BoundPlan, iteration: int) -> Losses:
         """Load a batch, run the plan forward, and compute the losses, which assigns their gradients in training."""
         targets, weight = batch.load(self.backend, bound.inputs)
-        bound.forward(iteration)
+        bound.forward(iteration, batch.first)
         return self.losses(bound, targets, weight)
 
     def losses(self, bound: BoundPlan, targets: list[np.ndarray], weight: np.ndarray | None) -> Losses:
@@ -255,6 +259,10 @@ class Engine:
     def gradients(self, bound: BoundPlan) -> None:
         """Compute the gradients of all trainable weights, after `losses`."""
         bound.backward()
+        self.regularize()
+
+    def regularize(self) -> None:
+        """Add the gradients of the weights' penalties."""
         for w in self._regularized():
             w.regularizer.add_gradient(self.store.values[w], self.store.gradients[w])
 
@@ -288,7 +296,7 @@ class Engine:
         with self.at_hand(batch) as batch:
             bound = self.bound(batch, training, with_loss=False)
             batch.load(self.backend, bound.inputs)
-            bound.forward(self._next_call(bound))
+            bound.forward(self._next_call(bound), batch.first)
             return bound.outputs
 
     def _next_call(self, bound) -> int:

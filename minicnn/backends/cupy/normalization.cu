@@ -46,22 +46,30 @@ extern "C" __global__ void use_moving(const REAL* moving_mean, const REAL* movin
     inverse_std[c] = 1 / sqrt(moving_variance[c] + epsilon);
 }
 
+__device__ __forceinline__ REAL affine(REAL x, const REAL* mean, const REAL* inverse_std, const REAL* gamma,
+                                       const REAL* beta, int c) {
+    const REAL value = (x - mean[c]) * (gamma ? inverse_std[c] * gamma[c] : inverse_std[c]);
+    return beta ? value + beta[c] : value;
+}
+
 extern "C" __global__ void normalize(const REAL* x, const REAL* mean, const REAL* inverse_std, const REAL* gamma,
                                      const REAL* beta, const REAL* added, REAL* y, int relu, int64 size,
                                      int channels) {
     for (int64 i = first_element(); i < size; i += all_threads()) {
-        const int c = i % channels;
-        const REAL factor = gamma ? inverse_std[c] * gamma[c] : inverse_std[c];
-        REAL value = (x[i] - mean[c]) * factor;
-        value = beta ? value + beta[c] : value;
+        REAL value = affine(x[i], mean, inverse_std, gamma, beta, i % channels);
         value = added ? value + added[i] : value;
         y[i] = relu && value <= 0 ? REAL(0) : value;
     }
 }
 
-// masked = dy where y is positive or NaN; all of it if there is no y.
-extern "C" __global__ void mask_gradient(const REAL* y, const REAL* dy, REAL* masked, int64 size) {
-    for (int64 i = first_element(); i < size; i += all_threads()) masked[i] = y && y[i] <= 0 ? REAL(0) : dy[i];
+// masked = dy; with ReLU where y, or what x becomes, is positive or NaN.
+extern "C" __global__ void mask_gradient(const REAL* x, const REAL* mean, const REAL* inverse_std, const REAL* gamma,
+                                         const REAL* beta, const REAL* y, const REAL* dy, REAL* masked, int relu,
+                                         int64 size, int channels) {
+    for (int64 i = first_element(); i < size; i += all_threads()) {
+        const REAL value = y ? y[i] : affine(x[i], mean, inverse_std, gamma, beta, i % channels);
+        masked[i] = relu && value <= 0 ? REAL(0) : dy[i];
+    }
 }
 
 // dx = factor * (dy - (sum of dy + normalized x * sum of dy * normalized x) / rows); `sum_dy` is null in inference.

@@ -5,20 +5,18 @@ import numpy as np
 
 from minicnn.backends.cupy.launch import THREADS, Array, Maybe, blocks_for, launch, launch_over
 from minicnn.backends.cupy.partial_sums import add_parts, grid_for_parts, sum_columns
-from minicnn.backends.reference.normalization import Moments, MovingAverages
+from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 
 
 def batch_norm(
     x: Array,
     y: Array,
-    gamma: Maybe,
-    beta: Maybe,
+    affine: Affine,
     moments: Moments,
     moving: MovingAverages,
     epsilon: float,
     training: bool,
     added: Maybe = None,
-    relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm`."""
     channels = np.int32(x.shape[-1])
@@ -27,7 +25,8 @@ def batch_norm(
     else:
         arguments = moving.mean, moving.variance, channels, x.dtype.type(epsilon), *moments
         launch("normalization", "use_moving", x.dtype, (blocks_for(channels),), THREADS, *arguments)
-    arguments = x, *moments, gamma, beta, added, y, np.int32(relu), np.int64(x.size), channels
+    scale = *moments, affine.gamma, affine.beta
+    arguments = x, *scale, added, y, np.int32(affine.relu), np.int64(x.size), channels
     launch_over(x.size, "normalization", "normalize", x.dtype, *arguments)
 
 
@@ -52,7 +51,7 @@ def batch_norm_backward(
     x: Array,
     y: Maybe,
     dy: Array,
-    gamma: Maybe,
+    affine: Affine,
     moments: Moments,
     dx: Maybe,
     dadded: Maybe,
@@ -62,9 +61,12 @@ def batch_norm_backward(
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm_backward`."""
     rows = x.reshape(-1, x.shape[-1])
-    if y is not None or dadded is not None:
+    if affine.relu or dadded is not None:
         masked = cupy.empty_like(dy) if dadded is None else dadded
-        launch_over(x.size, "normalization", "mask_gradient", x.dtype, y, dy, masked, np.int64(x.size))
+        arguments = x, *moments, affine.gamma, affine.beta, y, dy, masked, np.int32(affine.relu)
+        launch_over(
+            x.size, "normalization", "mask_gradient", x.dtype, *arguments, np.int64(x.size), np.int32(rows.shape[1])
+        )
         dy = masked
     sums = None, None  # of dy, and of dy · normalized x
     if dgamma is not None or dbeta is not None or (dx is not None and training):
@@ -74,5 +76,5 @@ def batch_norm_backward(
             add_parts(part, out)
     if dx is not None:
         used = sums if training else (None, None)
-        arguments = x, dy, *moments, gamma, *used, dx, np.int64(len(rows)), np.int32(rows.shape[1])
+        arguments = x, dy, *moments, affine.gamma, *used, dx, np.int64(len(rows)), np.int32(rows.shape[1])
         launch_over(x.size, "normalization", "normalize_gradient", x.dtype, *arguments)

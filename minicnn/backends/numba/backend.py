@@ -1,5 +1,6 @@
 """The numba backend: NumPy arrays, compiled kernels, and the number of threads they use."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -27,6 +28,10 @@ class NumbaBackend(Backend):
     def repeated(self, work: Callable[[], None]) -> Repeated:
         """`work`, by the calls of its first time, see `Repeated`."""
         return Repeated(work)
+
+    def instructions(self) -> str:
+        _, processor, features = cpu_target.target_context.codegen().magic_tuple()
+        return f"{processor} with instructions {zlib.crc32(features.encode()):08x}"
 
     @contextmanager
     def use_threads(self, count: int) -> Iterator[None]:

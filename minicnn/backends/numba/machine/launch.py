@@ -18,6 +18,7 @@ from minicnn.backends.numba.machine.disk_cache import cache_of
 from minicnn.backends.numba.machine.recording import call
 from minicnn.backends.numba.machine.self_contained import SelfContained
 from minicnn.compile_time import waiting_for_kernels
+from minicnn.console import speaks
 
 # Work for less than 20 µs of one core stays on one thread. The other one would save a few µs (measured: two threads are
 # even with one at 10 µs, and win 30 % at 20 µs), but on a busy machine the threads that wait for each other at the end
@@ -129,4 +130,5 @@ def _notice_of_waiting(seconds=1.0):
 def _notice():
     if not _noticed.is_set():
         _noticed.set()
-        print("compiling kernels…", file=sys.stderr, flush=True)
+        if speaks():
+            print("compiling kernels…", file=sys.stderr, flush=True)

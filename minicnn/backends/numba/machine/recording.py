@@ -13,6 +13,7 @@ from typing import Any
 
 from minicnn.backends.numba.machine import pool
 from minicnn.backends.reference import ops as _reference
+from minicnn.precision import get_float32_precision
 
 
 class _Local(threading.local):
@@ -66,10 +67,12 @@ class Repeated:
         self._work = work
         self._calls = None
         self._pool = None
+        self._precision = None
         self._is_whole = True
 
     def __call__(self) -> None:
-        if self._calls is None or self._pool is not pool.pool():
+        is_known = self._calls is not None and self._pool is pool.pool()
+        if not is_known or self._precision != get_float32_precision():
             self._do()
             return
         for function, arguments, result in self._calls:
@@ -88,4 +91,4 @@ class Repeated:
         finally:
             calls, self._is_whole, _local.calls = _local.calls, _local.is_whole, None
         if self._is_whole and not any(result is False for _, _, result in calls):
-            self._calls, self._pool = calls, pool.pool()
+            self._calls, self._pool, self._precision = calls, pool.pool(), get_float32_precision()

@@ -78,7 +78,7 @@ FLOORS = {
         ("summing",),
         ("batch", "channels", "elementwise", "wide"),
         ("matrix",),
-        ("finite", "memory", "numbers", "offsets"),
+        ("fetching", "finite", "memory", "numbers", "offsets"),
         ("launch", "parallel", "denormals", "vectors"),
         ("recording",),
         ("pool",),
@@ -149,7 +149,7 @@ FLOORS = {
         ("cloning", "subclassing"),
         ("input_gradients",),
         ("files", "compilable"),
-        ("network",),
+        ("network", "written_files"),
         ("config", "copies", "flops", "forms", "pictures", "summary"),
     ),
     "minicnn.onnx": (

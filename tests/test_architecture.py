@@ -77,6 +77,7 @@ FLOORS = {
     "minicnn.backends.numba.machine": (
         ("summing",),
         ("batch", "channels", "elementwise", "wide"),
+        ("half",),
         ("matrix",),
         ("finite", "memory", "numbers", "offsets"),
         ("launch", "parallel", "denormals", "vectors"),

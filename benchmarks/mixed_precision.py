@@ -124,9 +124,10 @@ class Steps:
 
 def report(result):
     """The table."""
-    machine = f"{result['machine']['processor']}, {result['machine']['cores']} cores"
+    machine = result["machine"]
     lines = [
-        f"{machine}. Means of the seeds and their range; a step of {BATCH} images, the fastest.",
+        f"{machine['processor']}, {machine['cores']} cores. Means of the seeds and their range; "
+        f"a step of {BATCH} images, the fastest.",
         "",
         "| network | policy | test accuracy | test loss | ms a step |",
         "|---|---|---|---|---|",

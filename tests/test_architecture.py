@@ -79,7 +79,7 @@ FLOORS = {
         ("batch", "channels", "elementwise", "wide"),
         ("half",),
         ("matrix",),
-        ("finite", "memory", "numbers", "offsets"),
+        ("fetching", "finite", "memory", "numbers", "offsets"),
         ("launch", "parallel", "denormals", "vectors"),
         ("recording",),
         ("pool",),
@@ -150,7 +150,7 @@ FLOORS = {
         ("cloning", "subclassing"),
         ("input_gradients",),
         ("files", "compilable"),
-        ("network",),
+        ("network", "written_files"),
         ("config", "copies", "flops", "forms", "pictures", "summary"),
     ),
     "minicnn.onnx": (

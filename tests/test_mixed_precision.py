@@ -104,6 +104,17 @@ def test_tensors_have_the_dtype_in_which_they_are_computed():
     assert (x.dtype, y.dtype, layers.Dense(2)(y).dtype) == ("float32", "bfloat16", "float32")
 
 
+def test_inputs_are_as_they_are():
+    dtype_policies.set_dtype_policy(MIXED)
+    x = mc.Input((4,))
+    assert x.dtype == x.node.layer.compute_dtype == "float32"
+
+
+def test_formulas_are_checked_in_float64():
+    dtype_policies.set_dtype_policy(MIXED)
+    mc.gradcheck(layers.Conv2D(3, 3, activation="tanh"), input_shape=(5, 5, 2))
+
+
 def test_a_policy_that_is_replaced_makes_plans_anew(rng):
     model = mc.Sequential([mc.Input((6,)), layers.Dense(5), layers.Dense(3)])
     x = rng.normal(size=(4, 6)).astype(np.float32)

@@ -91,6 +91,7 @@ FLOORS = {
     "minicnn.backends.numba.tiles": (
         ("dense",),
         ("packing", "serving"),
+        ("lanes",),
         ("block",),
         ("primitives",),
         ("emulation", "path"),

@@ -78,6 +78,7 @@ FLOORS = {
     "minicnn.backends.numba.machine": (
         ("summing", "walking", "second_compiler"),
         ("batch", "channels", "elementwise", "wide"),
+        ("half",),
         ("matrix",),
         ("fetching", "finite", "memory", "numbers", "offsets"),
         ("launch", "parallel", "denormals", "vectors"),

@@ -107,7 +107,7 @@ class DeviceData:
 
     def batch(self, start: int, count: int, order: np.ndarray | None = None) -> DeviceBatch:
         """`count` samples from `start` on."""
-        return DeviceBatch(self.inputs, self.targets, self.weight, None, count, self, order, start, self.version)
+        return DeviceBatch(self.inputs, self.targets, self.weight, None, count, 0, self, order, start, self.version)
 
 
 def _upload(backend, array):

@@ -91,7 +91,7 @@ def _same_state(request):
 @pytest.fixture(autouse=True, scope="session")
 def _contiguous_arguments():
     """A kernel reads memory as if its arrays were C-contiguous: in every test, whoever hands it a view is told."""
-    entry = Kernel._entry
+    entry = Kernel.entry
 
     def checked(kernel, arguments):
         for number, argument in enumerate(arguments):
@@ -101,9 +101,9 @@ def _contiguous_arguments():
                     raise AssertionError(f"argument {number} of {name} is not C-contiguous: {array.strides}")
         return entry(kernel, arguments)
 
-    Kernel._entry = checked
+    Kernel.entry = checked
     yield
-    Kernel._entry = entry
+    Kernel.entry = entry
 
 
 # ------------------------------------------------------------------------------------------------------- devices

@@ -47,10 +47,11 @@ ROOMS = (
     ("backends",),
     ("data",),
     ("dtype_policies", "geometry", "own_parts", "precision", "random", "resampling", "settings", "threads"),
-    ("checks",),
+    ("checks", "turns"),
     ("foreign",),
     (
         "bfloat16",
+        "blas",
         "cache_folder",
         "compile_time",
         "console",
@@ -75,8 +76,9 @@ FLOORS = {
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
     "minicnn.backends.numba.machine": (
-        ("summing",),
+        ("summing", "walking", "second_compiler"),
         ("batch", "channels", "elementwise", "wide"),
+        ("half",),
         ("matrix",),
         ("fetching", "finite", "memory", "numbers", "offsets"),
         ("launch", "parallel", "denormals", "vectors"),
@@ -84,6 +86,7 @@ FLOORS = {
         ("pool",),
         ("atomics", "compiled"),
         ("disk_cache", "self_contained", "target"),
+        ("packed",),
     ),
     "minicnn.backends.numba.tiles": (
         ("dense",),
@@ -146,7 +149,7 @@ FLOORS = {
     "minicnn.models": (
         ("sequential", "rehearsal"),
         ("model",),
-        ("cloning", "subclassing"),
+        ("again", "cloning", "subclassing"),
         ("input_gradients",),
         ("files", "compilable"),
         ("network", "written_files"),
@@ -204,7 +207,7 @@ FLOORS = {
         ("engines",),
         ("evaluation", "progress", "device_engine", "formed", "advice", "interrupts"),
         ("engine", "device_data", "device_totals"),
-        ("sources",),
+        ("last_call", "sources"),
         ("arrays", "batches", "streams", "totals", "compiled"),
         ("outputs", "weighting"),
         ("class_weights", "data_advice", "lazy", "non_finite", "passes"),
@@ -263,6 +266,7 @@ BESIDE_THE_CORE = {
             "training.outputs",
             "training.passes",
         ),  # for dicts and several outputs
+        "models.again",  # calls that are like the one before
         "models.subclassing",  # models with a `call`
         *("console", "keywords", "training.advice", "training.passes"),  # to print, to warn
     },
@@ -280,7 +284,7 @@ BESIDE_THE_CORE = {
     "plan.wiring": {"plan.casting"},
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
-    "threads": {"locks", "processors"},  # what the system allows
+    "threads": {"blas", "processors", "turns"},  # what the system allows; others' threads
     "plan.fusion": {  # in its rules
         *("layers.augmentation", "layers.channel_order", "layers.contract", "layers.merge", "layers.normalization"),
     },
@@ -288,7 +292,10 @@ BESIDE_THE_CORE = {
         *("layers.open_sizes", "training.data_advice", "training.lazy"),  # what messages guess; for data sets in files
     },
     "training.compiled": {"training.outputs"},  # for several outputs
-    "training.engine": {"layers.open_sizes", "plan.non_finite", "training.weighting"},  # messages; weights of pixels
+    "training.engine": {
+        *("layers.open_sizes", "plan.non_finite", "training.weighting"),  # messages; weights of pixels
+        "training.last_call",  # calls that are like the one before
+    },
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
     "training.loop": {"callbacks", "training.interrupts", "user_warnings"},  # Ctrl-C
     "training.progress": {"callbacks"},

@@ -3,12 +3,15 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
 
+import distributed_kills
 import numpy as np
 import pytest
 
@@ -124,3 +127,111 @@ def test_shards_change_no_formula():
     done = outcome(2, "step")["step"]
     np.testing.assert_allclose(done["shards"], done["whole"], rtol=0, atol=1e-6)
     assert done["shards"] != done["whole"]  # they are rounded otherwise
+
+
+# ------------------------------------------------------------------------------------------------- who reads what
+
+
+@with_mpi
+def test_every_source_gives_the_same_and_each_worker_reads_its_part():
+    alone, three = (outcome(n, "sources", script="distributed_faults.py") for n in (0, 3))
+    assert len(set(three["weights"].values())) == 1
+    assert three["weights"] == alone["weights"]
+    batches, rows = zip(*three["read"], strict=True)
+    assert batches == (3, 3, 3)  # of 9 in three epochs
+    looked_at = 64 * 3 + 2  # by the handshake, in every epoch; and when shapes were looked for
+    assert sum(rows) <= 3 * (70 + looked_at)
+    assert max(rows) <= 3 * (32 + looked_at)
+
+
+# ---------------------------------------------------------------------------------------------------------- faults
+
+
+def launched(fault, workers=3, **environment):
+    """(exit code, what was said on stderr) of `minicnn launch`."""
+    environment = {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", **environment}
+    command = [
+        sys.executable,
+        "-m",
+        "minicnn",
+        "launch",
+        "-n",
+        str(workers),
+        str(HERE / "distributed_faults.py"),
+        fault,
+    ]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=300)
+    said = [line for line in done.stderr.splitlines() if line.startswith("minicnn: ")]
+    return done.returncode, said, done.stdout
+
+
+@with_mpi
+@pytest.mark.parametrize(
+    "fault, reason",
+    [
+        ("killed", "was killed, and so mpiexec has ended the others"),
+        ("hangs", "did not answer for "),
+        ("fails", "has ended, and so the others do: RuntimeError: the disk is full"),
+    ],
+)
+def test_one_sentence_names_the_worker_and_all_end(fault, reason):
+    code, said, _ = launched(fault, TIMEOUT="6" if fault == "hangs" else "120")
+    assert code != 0
+    (sentence,) = said
+    assert re.match(rf"minicnn: worker 1 \(host {re.escape(socket.gethostname())}, process \d+\)", sentence)
+    assert reason in sentence
+
+
+@with_mpi
+def test_workers_that_do_not_fit_together_say_so():
+    code, said, out = launched("others")
+    assert (code, said) == (0, [])
+    found = json.loads(out.splitlines()[-1])
+    for what, texts in found.items():
+        assert texts[1:] == [texts[1]] * 2, what
+    generator = found.pop("generator")
+    assert generator[0] == "OSError: no such file: photo 33"
+    assert "worker 0 (host" in generator[1]
+    assert "could not read a batch: OSError: no such file: photo 33" in generator[1]
+    assert all(texts[0] == texts[1] for texts in found.values())
+    assert "in epoch 1, batch 2: the batch's input data holds NaN" in found.pop("nan")[0]
+    assert "must be a mean over samples or their sum" in found.pop("loss")[0]
+    names = {"version": "version of minicnn", "shuffle": "position"}
+    for what, texts in found.items():
+        kind, _, sentence = texts[0].partition(": ")
+        assert kind == "DistributionError"
+        expected = (
+            rf"worker 1 \(host .*\) has another {names.get(what, what)} than worker 0 \(host .*Received: (.*) and (.*)"
+        )
+        received = re.match(expected, sentence)
+        assert received, (what, sentence)
+        assert received[1] != received[2]
+
+
+@with_mpi
+def test_decisions_of_one_worker_are_those_of_all():
+    code, said, out = launched("together")
+    assert (code, said) == (0, [])
+    assert json.loads(out.splitlines()[-1]) == {"stop": 4, "interrupted": 4}  # updates: after the epoch's first batch
+
+
+@with_mpi
+def test_killed_trainings_go_on_with_another_number_of_workers():
+    assert distributed_kills.main(["--kills", "3"]) == 3
+
+
+# ------------------------------------------------------------------------------------------------------------ GPUs
+
+
+@with_mpi
+@pytest.mark.gpu
+def test_workers_on_gpus_end_with_the_same_bits():
+    """Two workers on one GPU, or on the stand-in for CuPy."""
+    import cupy
+
+    path = [str(HERE), str(HERE.parent), str(Path(cupy.__file__).parents[1])]
+    environment = {"PYTHONPATH": os.pathsep.join(path), "MINICNN_BACKEND": "cupy"}
+    alone, two = (outcome(n, "drawing", **environment)["drawing"] for n in (0, 2))
+    assert two == alone
+    on_processor = outcome(0, "drawing", MINICNN_BACKEND="numpy")["drawing"]
+    np.testing.assert_allclose(alone["logs"][0]["loss"], on_processor["logs"][0]["loss"], rtol=1e-4)

@@ -4,12 +4,15 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from networks import d2
 from oracles import assert_close, conv2d, conv2d_gradients, randomize, run, softmax, tie_free
 
 import minicnn as mc
 from minicnn import dtype_policies, layers
-from minicnn.bfloat16 import BFLOAT16
+from minicnn.backends import memory
+from minicnn.bfloat16 import BFLOAT16, round_to_bfloat16, widen
 from minicnn.graph import Graph
 from minicnn.keras import mixed_precision
 
@@ -310,6 +313,75 @@ def test_a_layer_of_ones_own(rng):
     assert_close(result.dxs[0], nearest(np.float32(2.1) * nearest(dy).astype(np.float32)), 0)
 
 
+# ------------------------------------------------------------------------------------------- kernels that take bfloat16
+
+
+@pytest.mark.parametrize("make", [lambda: layers.Add(), lambda: layers.ReLU(), lambda: layers.BatchNormalization()])
+def test_kernels_that_take_bfloat16_need_no_scratch_memory(make, rng):
+    dtype_policies.set_dtype_policy(MIXED)
+    layer, x = make(), mc.Input((4, 4, 8))
+    a, b = layers.ReLU()(layers.Conv2D(8, 1)(x)), layers.Conv2D(8, 1)(x)
+    y = layer([a, b] if isinstance(layer, layers.Add) else a)
+    graph = Graph([x], [layers.Conv2D(8, 1)(y)])
+    plan = run(graph, [tie_free(rng, 3, 4, 4, 8)], [rng.normal(size=(3, 4, 4, 8))], "numba", fuses=False).plan
+    (ws,) = [step.ws for step in plan.bind(3).forward_steps if step.place.step is layer]
+    assert ws.y.dtype == ws.dy.dtype == BFLOAT16 and {array.dtype for array in ws.xs} == {BFLOAT16}
+
+
+@given(shape=st.lists(st.integers(1, 9), min_size=1, max_size=4), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_element_by_element_of_any_shape(shape, data):
+    """Of arrays, or of one with a size of 1 that counts for all; the compiled kernel, by NumPy in float32."""
+    ones = data.draw(st.lists(st.booleans(), min_size=len(shape), max_size=len(shape)))
+    other = [1 if one else n for one, n in zip(ones, shape, strict=True)]
+    ops = mc.backends.get("numba").ops
+    rng = np.random.default_rng(sum(shape))
+    values = [nearest(rng.normal(size=s)).astype(np.float32) for s in (shape, other)]
+    x, z, y = *map(kept, values), kept(np.zeros(shape))
+    if ops.pointwise.takes_bfloat16(y, (x, z), "multiply"):
+        ops.pointwise(y, (x, z), "multiply")
+        np.testing.assert_array_equal(widen(y), nearest(values[0] * values[1]))
+    ops.pointwise(y, (x,), "relu")
+    np.testing.assert_array_equal(widen(y), np.maximum(values[0], 0))
+    ops.add_bfloat16(y, x)
+    np.testing.assert_array_equal(widen(y), nearest(np.maximum(values[0], 0) + values[0]))
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=70))
+@settings(max_examples=80, deadline=None)
+def test_compiled_conversions(words):
+    """All kinds of numbers, NaN and denormal ones among them, to the bit."""
+    x = memory.empty((len(words),), np.float32)
+    x.view(np.uint32)[...] = words
+    ops, expected = mc.backends.get("numba").ops, round_to_bfloat16(x)
+    y, wide, through = kept(np.zeros(x.shape)), np.empty_like(x), np.empty_like(x)
+    ops.to_bfloat16(x, y)
+    ops.from_bfloat16(y, wide)
+    ops.through_bfloat16(x, through)
+    np.testing.assert_array_equal(y.view(np.uint16), expected)
+    for back in (wide, through):
+        np.testing.assert_array_equal(back.view(np.uint32), expected.astype(np.uint32) << 16)
+
+
+def kept(values):
+    """Numbers as an array of bfloat16, as plans have them."""
+    array = memory.empty(np.shape(values), BFLOAT16)
+    array.view(np.uint16)[...] = round_to_bfloat16(np.asarray(values, np.float32))
+    return array
+
+
+def test_compiled_kernels_round_in_registers_as_the_definition_does():
+    """NaN of both signs, infinities, ties, the largest: through the product with 1."""
+    words = np.array([0x7F80, 0xFF80, 0x7FC1, 0xFFC1, 0x3F80, 0x7F7F, 0x0080], np.uint16)
+    x, y = kept(widen(words)), kept(np.zeros(7))
+    mc.backends.get("numba").ops.pointwise(y, (x, kept(np.ones(7))), "multiply")
+    np.testing.assert_array_equal(widen(y), widen(words))
+    halves = np.array([1 + 2.0**-8, 1 + 3 * 2.0**-8, -1 - 2.0**-8]).astype(np.float32)  # between two neighbours
+    y, parts = kept(np.zeros(3)), (kept([1, 1 + 2.0**-7, -1]), kept([2.0**-8, 2.0**-8, -(2.0**-8)]))
+    mc.backends.get("numba").ops.pointwise(y, parts, "add")
+    assert widen(y).tolist() == [1.0, 1 + 2.0**-6, -1.0] == nearest(halves).tolist()
+
+
 # -------------------------------------------------------------------------------------------------------- memory
 
 
@@ -447,8 +519,6 @@ def test_onnx_is_float32(data, tmp_path):
 @pytest.mark.peers
 def test_rounding_is_pytorch_s(rng):
     torch = pytest.importorskip("torch")
-    from minicnn.bfloat16 import round_to_bfloat16
-
     x = rng.integers(0, 2**32, 100_000, dtype=np.uint32).view(np.float32)
     theirs = torch.from_numpy(x).to(torch.bfloat16).view(torch.int16).numpy().view(np.uint16)
     is_number = ~np.isnan(x)

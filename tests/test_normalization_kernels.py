@@ -54,6 +54,25 @@ def test_batch_norm(dtype, shape, training, has_added, relu, scales, seed):
 
 @DTYPES
 @few
+@given(st.sampled_from([(1,), (7,), (3, 2, 5)]), st.sampled_from([1, 3, 16, 33]), st.booleans(), st.booleans(), seeds)
+def test_folding(dtype, shape, filters, has_bias, has_gamma, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    vectors = [normal(rng, filters, dtype=dtype) for _ in range(4)]
+    inputs = {
+        "kernel": normal(rng, *shape, filters, dtype=dtype),
+        "bias": vectors[0] if has_bias else None,
+        "gamma": vectors[1] if has_gamma else None,
+        "beta": vectors[2],
+        "mean": vectors[3],
+        "variance": aligned(rng.random(filters).astype(dtype)),
+        "epsilon": 0.1,
+    }
+    run_both("fold_normalization", inputs, {"folded_kernel": (*shape, filters), "folded_bias": (filters,)}, dtype)
+
+
+@DTYPES
+@few
 @given(shapes, st.booleans(), seeds)
 def test_x_tells_where_relu_was_at_work(dtype, shape, has_gamma, seed):
     """The same bits as from y, also where it is 0, -0 or NaN."""

@@ -381,7 +381,7 @@ def test_the_number_of_threads_changes_no_bit():
 
 def test_work_that_is_not_worth_threads_stays_on_one(monkeypatch):
     seen, kernel = [], launch.parallel_kernel(lambda pool, x: None)
-    monkeypatch.setattr(kernel, "_entry", lambda arguments: lambda pool, x: seen.append((x, pool)))
+    monkeypatch.setattr(kernel, "entry", lambda arguments: lambda pool, x: seen.append((x, pool)))
     kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS - 1, "short")
     kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS, "long")
     kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS, "one chunk", chunks=1)

@@ -228,7 +228,7 @@ def test_bfloat16_that_is_not_finite(rng):
 
 TRAIN = """
 import numpy as np, minicnn as mc
-mc.set_seed(3)
+mc.utils.set_random_seed(3)
 mc.keras.mixed_precision.set_global_policy("mixed_bfloat16")
 layers = mc.layers
 model = mc.Sequential([

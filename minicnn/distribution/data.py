@@ -13,9 +13,11 @@ from minicnn.distribution.problems import by_all
 from minicnn.distribution.shards import cut, own_part
 from minicnn.errors import DataError
 from minicnn.training.batches import Batch
+from minicnn.training.device_data import device_dtype
 from minicnn.training.sources import ArraySource, Source
 
 if TYPE_CHECKING:
+    from minicnn.backends.base import Backend
     from minicnn.distribution.engine import ShardedEngine
 
 
@@ -58,6 +60,14 @@ def _part(batch, samples):
     inputs, targets = ([array[samples] for array in arrays] for arrays in (batch.inputs, batch.targets))
     weight = None if batch.weight is None else batch.weight[samples]
     return Batch(inputs, targets, weight, None, count, samples.start)
+
+
+def uploaded(batch: Batch, backend: Backend) -> Batch:
+    """A batch whose targets and weights lie where a GPU computes; its inputs go there when they are loaded."""
+    inputs, targets = ([batch.pick(array) for array in arrays] for arrays in (batch.inputs, batch.targets))
+    targets = [backend.asarray(target, device_dtype(target.dtype)) for target in targets]
+    weight = None if batch.weight is None else backend.asarray(batch.pick(batch.weight), np.float64)
+    return Batch(inputs, targets, weight, None, batch.count, batch.first)
 
 
 def batches_of(

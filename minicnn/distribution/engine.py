@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 
 from minicnn.distribution import handshake, sums
-from minicnn.distribution.data import Cut, batches_of, whole
+from minicnn.distribution.data import Cut, batches_of, uploaded, whole
 from minicnn.distribution.problems import by_all
 from minicnn.distribution.shards import own_part
 from minicnn.distribution.shares import share
@@ -61,6 +62,10 @@ class ShardedEngine(Engine):
     def batches(self, source: Source, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Cut]:
         handshake.compare(self.wire, handshake.of_pass(self, source, generator is not None, first))
         return batches_of(self, source, generator, first)
+
+    @contextmanager
+    def at_hand(self, batch: Batch) -> Iterator[Batch]:
+        yield uploaded(batch, self.backend) if self.backend.on_device else batch
 
     # ---------------------------------------------------------------------------------------------------- iterations
 
@@ -167,14 +172,15 @@ class ShardedStep:
 
     def _forward(self, shard) -> tuple[BoundPlan, Losses]:
         """Compute the losses of a shard, and keep what the whole batch's totals need."""
-        engine, part = self.engine, self._cut.part(shard)
-        bound = engine.bound(part, self._training)
-        losses = engine.compute(part, bound, self._number(bound))
+        engine = self.engine
+        with engine.at_hand(self._cut.part(shard)) as part:
+            bound = engine.bound(part, self._training)
+            losses = engine.compute(part, bound, self._number(bound))
         losses = share(engine.model.compiled, losses, bound, self._counts[shard] / self._cut.count)
         measured = None
         if self._has_metrics():
-            outputs = [engine.backend.to_host(output) for output in bound.outputs]
-            measured = outputs, losses.targets, losses.weights
+            arrays = bound.outputs, losses.targets, losses.weights
+            measured = [[None if a is None else engine.backend.to_host(a) for a in part] for part in arrays]
         self._records.append((float(losses.total), [float(p) for p in losses.parts], measured))
         return bound, losses
 
@@ -212,9 +218,7 @@ class ShardedStep:
         shard = next(i for i, value in enumerate(self._losses) if not math.isfinite(value))
         text = None
         if shard in self._own:
-            part = self._cut.part(shard)
-            bound = self.engine.bound(part, training=True)
-            self.engine.compute(part, bound, self.engine.optimizer.iterations)
+            bound, _ = self._forward(shard)
             text = explain_non_finite(loss, bound, epoch, batch)
             self.engine.store.sigma[...] = self.sigma
         found = self.engine.wire.gather(text)

@@ -1,11 +1,12 @@
 """Messages among workers: without arithmetic on the way, and without waiting for ever.
 
-Every wait is a loop that looks whether the message is there, so that a worker that waits takes no core from one that
-computes, and ends when time is up. Then the workers ask each other who is there, and whoever does not answer is named.
+Every wait is a loop that looks whether the message is there, gives the core to whoever needs it meanwhile, and ends
+when time is up. Then the workers ask each other who is there, and whoever does not answer is named.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +18,13 @@ from minicnn.distribution import problems
 from minicnn.distribution.problems import Worker
 
 GRACE = 5.0  # seconds in which a worker that is there says so
-BUSY = 0.0005  # seconds for which a wait looks again at once; after it, there are pauses
+BUSY = 0.05  # seconds for which a wait looks again at once, so that large messages keep moving; after it, it pauses
 PAUSE = 0.0002  # seconds
 FIRST_CAPACITY = 1024  # bytes of small messages that go in one round
 PRESENT, FEED = 1, 2  # kinds of messages from one worker to another
+
+
+_yield = getattr(os, "sched_yield", lambda: None)  # lets another process have the core, where there are too few
 
 
 class Wire:
@@ -170,7 +174,9 @@ class Wire:
         start = time.perf_counter()
         while not is_done():
             waited = time.perf_counter() - start
-            if waited > BUSY:
+            if waited < BUSY:
+                _yield()
+            else:
                 time.sleep(PAUSE)
                 if waited > self.timeout or (waited > 1 and self._is_asked()):
                     self._end(waited)

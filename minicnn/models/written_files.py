@@ -10,7 +10,6 @@ from minicnn.errors import FileFormatError
 from minicnn.layers.input import Input
 from minicnn.models.config import STRUCTURE, class_name_of, made
 from minicnn.models.forms import layers_within
-from minicnn.models.subclassing import Written
 from minicnn.nested import mapped
 from minicnn.registry import custom_object, to_plain
 from minicnn.user_warnings import warn_user
@@ -83,15 +82,15 @@ def as_subclass(model: Model, described: Any) -> Model:
     return own
 
 
-def _known(name) -> type[Written] | None:
-    """The class of a model with a `call` that is given or registered under a name."""
+def _known(name) -> Any:
+    """The class of a model with a `call` that is given or registered under a name; None if there is none."""
     cls = custom_object(name)
     if cls is None:
         try:
             cls = layers.base._registry.lookup(name)
         except ValueError:
             return None
-    return cls if isinstance(cls, type) and issubclass(cls, Written) and hasattr(cls, "call") else None
+    return cls if hasattr(cls, "call") and hasattr(cls, "structure") else None
 
 
 def _kind(layer):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from minicnn.bfloat16 import numbers
 from minicnn.plan.casting import casts_of
-from minicnn.plan.works import works_of
+from minicnn.plan.works import forward_work
 
 if TYPE_CHECKING:
     from minicnn.plan.plan import BoundPlan
@@ -30,9 +30,9 @@ def explain_non_finite(loss: float, bound: BoundPlan, epoch: int, batch: int) ->
 
 def first_non_finite(bound: BoundPlan) -> str | None:
     """Name of the first layer whose output is not finite; None if all are. Runs all steps again."""
-    isfinite, (works, _) = bound.plan.backend.xp.isfinite, works_of(bound, bound.plan.backend)
-    for (place, _, _), (ws, work) in zip(bound.forward_steps, works, strict=True):
-        work()
-        if not isfinite(numbers(casts_of(ws).kept.y)).all():
-            return place.layer_name
+    isfinite = bound.plan.backend.xp.isfinite
+    for step in bound.forward_steps:
+        forward_work(step)()
+        if not isfinite(numbers(casts_of(step.ws).kept.y)).all():
+            return step.place.layer_name
     return None

@@ -19,7 +19,7 @@ from minicnn.plan.casting import cast_around
 from minicnn.plan.fusion import fuse, simplify
 from minicnn.plan.program import Place, lower
 from minicnn.plan.wiring import Wires, Wiring
-from minicnn.plan.works import works_of
+from minicnn.plan.works import Work, expect, works_of
 from minicnn.step import Changes, Workspace
 
 
@@ -126,6 +126,8 @@ class BoundPlan:
     input_gradients : list of array or None
     forward_steps, backward_steps : list of BoundStep
         What `forward` and `backward` run, in this order.
+    works : list of callable
+        How `forward` last ran it.
     """
 
     def __init__(self, plan: Plan, count: int) -> None:
@@ -145,7 +147,9 @@ class BoundPlan:
         steps = [self._bind(wires) for wires in wiring.places]
         self.forward_steps: list[BoundStep] = [step for step in steps if not step.place.step.is_view]
         self.backward_steps: list[BoundStep] = [step for step in reversed(steps) if step.ws.dy is not None]
+        self.works: list[Work] = []
         self._changes = None  # of layers' attributes, see `Changes`, when the works were made
+        expect(self, plan.backend)
 
     def forward(self, iteration: int = 0, first: int = 0) -> None:
         """Compute the outputs from the inputs.
@@ -159,9 +163,10 @@ class BoundPlan:
             The number of the first sample, where these are a part of a batch: a multiple of 4.
         """
         if self._changes != Changes.count:
-            self._changes, (self._forward, self._backward) = Changes.count, works_of(self, self.plan.backend)
-        for ws, work in self._forward:
-            ws.iteration, ws.first = iteration, first
+            self._changes, (self.works, self._backward) = Changes.count, works_of(self, self.plan.backend)
+        for step in self.forward_steps:
+            step.ws.iteration, step.ws.first = iteration, first
+        for work in self.works:
             work()
 
     def backward(self) -> None:

@@ -19,6 +19,7 @@ from minicnn.plan.non_finite import explain_non_finite
 from minicnn.plan.plan import BoundPlan, Plan
 from minicnn.step import Changes
 from minicnn.training.batches import Batch
+from minicnn.training.last_call import LastCall
 from minicnn.training.sources import Source
 from minicnn.training.totals import Losses, Totals
 from minicnn.training.weighting import by_row
@@ -71,6 +72,8 @@ class Engine:
         What `Optimizer.create_state` returned.
     calls : int
         How often the model ran outside training with layers that draw random numbers all the same.
+    last_call : LastCall or None
+        What `predict_batch` was called with, if it can be called with the like again in less time.
     """
 
     def __init__(self, model: Model, backend: Backend) -> None:
@@ -82,6 +85,7 @@ class Engine:
         self._replaced = 0  # of layers' attributes, see `Changes`, when there was no plan
         self._segment_lists = {}  # which weights are trainable → their parts of theta; one list object for each
         self.calls: int = 0
+        self.last_call: LastCall | None = None
         self._changes = None  # of layers' attributes, when the weights were looked for
         self._layout = None  # shapes of the weights that `optimizer_state` belongs to
 
@@ -140,7 +144,9 @@ class Engine:
             borrows = not trains and BorrowedWeights.can_borrow(weights, self.backend)
             self.store = BorrowedWeights(weights, self.backend) if borrows else self._take_over_weights(weights)
         if isinstance(self.store, ParameterStore):
-            self._segments = self._segment_lists.setdefault(self._trainable, self.store.trainable_segments())
+            if self._trainable not in self._segment_lists:
+                self._segment_lists[self._trainable] = self.store.trainable_segments()
+            self._segments = self._segment_lists[self._trainable]
 
     def _take_over_weights(self, weights):
         """A store of this engine; the optimizer's state stays valid while it has the same layout."""
@@ -297,6 +303,7 @@ class Engine:
             bound = self.bound(batch, training, with_loss=False)
             batch.load(self.backend, bound.inputs)
             bound.forward(self._next_call(bound), batch.first)
+            self.last_call = LastCall.of(self, batch, bound)
             return bound.outputs
 
     def _next_call(self, bound) -> int:

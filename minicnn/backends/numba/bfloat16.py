@@ -1,17 +1,21 @@
 """Between float32 and bfloat16, in integer arithmetic, which LLVM makes vectors of."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from minicnn.backends.memory import Array
+from minicnn.backends.memory import Array, Maybe
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.bfloat16 import bits
+from minicnn.bfloat16 import BFLOAT16, bits
 
 _NANOSECONDS = 0.15  # that one core needs for a number, about
+_Op = TypeVar("_Op", bound=Callable[..., None])
 _BLOCK = 16384  # numbers of a task
 
 
@@ -33,6 +37,32 @@ def through_bfloat16(x: Array, y: Array) -> None:
 def add_bfloat16(total: Array, term: Array) -> None:
     """See `minicnn.backends.reference.bfloat16.add_bfloat16`."""
     _launch(_add, bits(term).reshape(-1), bits(total).reshape(-1))
+
+
+def all_bfloat16(*arrays: Maybe) -> bool:
+    """Whether all arrays that there are are kept as bfloat16."""
+    return all(array is None or array.dtype == BFLOAT16 for array in arrays)
+
+
+def taking_bfloat16(serves: Callable[..., bool]) -> Callable[[_Op], _Op]:
+    """Decorator: say of an op which arrays of bfloat16 it takes itself, see `minicnn.plan.casting`.
+
+    Parameters
+    ----------
+    serves : function
+        Of the op's arguments.
+    """
+
+    def note(op: _Op) -> _Op:
+        op.takes_bfloat16 = serves  # type: ignore[attr-defined]
+        return op
+
+    return note
+
+
+def as_words(*arrays: Maybe) -> list[Maybe]:
+    """The same arrays as kernels take them: bfloat16 as uint16."""
+    return [bits(array) if array is not None and array.dtype == BFLOAT16 else array for array in arrays]
 
 
 def _words(array):

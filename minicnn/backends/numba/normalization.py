@@ -13,19 +13,21 @@ import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from minicnn.backends.numba.bfloat16 import all_bfloat16, as_words, taking_bfloat16
 from minicnn.backends.numba.machine.channels import over_channels, periods_of, repeat
 from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.half import emitter_of
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import fill, filled
 from minicnn.backends.numba.machine.offsets import flat
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.numba.machine.wide import Wide, rows_of
 from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 
 _NANOSECONDS = 0.4  # that one core needs for an element, about
 
 
+@taking_bfloat16(lambda x, y, *_, added=None: all_bfloat16(x, y, added))
 def batch_norm(
     x: np.ndarray,
     y: np.ndarray,
@@ -37,13 +39,14 @@ def batch_norm(
     added: np.ndarray | None = None,
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm`."""
-    state = _State(*_scale(affine, moments, x.dtype), moving.mean, moving.variance)
+    state = _State(*_scale(affine, moments), moving.mean, moving.variance)
     rule = _Rule(float(moving.momentum), float(epsilon), bool(training), bool(affine.relu))
-    p = periods_of(x.size, x.shape[-1], x.itemsize)
+    p, (x, added, y) = periods_of(x.size, x.shape[-1], moments.mean.itemsize), as_words(x, added, y)
     arrays = x.reshape(-1), flat(added, x.dtype), y.reshape(-1)
     _batch_norm.launch(_NANOSECONDS * x.size, *arrays, state, rule, p, chunks=p.chunks)
 
 
+@taking_bfloat16(lambda x, y, dy, affine, moments, *out: all_bfloat16(x, y, dy, *out[:2]))
 def batch_norm_backward(
     x: np.ndarray,
     y: np.ndarray | None,
@@ -57,14 +60,17 @@ def batch_norm_backward(
     training: bool,
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm_backward`."""
+    numbers = moments.mean.dtype
+    p, rule = periods_of(x.size, x.shape[-1], numbers.itemsize), (bool(affine.relu), bool(training))
+    x, y, dy, dx, dadded = as_words(x, y, dy, dx, dadded)
     incoming = _Incoming(x.reshape(-1), flat(y, x.dtype), dy.reshape(-1))
-    out = _Gradients(flat(dx, x.dtype), flat(dadded, x.dtype), flat(dgamma, x.dtype), flat(dbeta, x.dtype))
-    p, rule = periods_of(x.size, x.shape[-1], x.itemsize), (bool(affine.relu), bool(training))
-    arguments = *incoming, out, _scale(affine, moments, x.dtype), *rule, p
+    out = _Gradients(flat(dx, x.dtype), flat(dadded, x.dtype), flat(dgamma, numbers), flat(dbeta, numbers))
+    arguments = *incoming, out, _scale(affine, moments), *rule, p
     _batch_norm_backward.launch(_NANOSECONDS * x.size, *arguments, chunks=p.chunks)
 
 
-def _scale(affine, moments, dtype):
+def _scale(affine, moments):
+    dtype = moments.mean.dtype
     return _Scale(flat(affine.gamma, dtype), flat(affine.beta, dtype), *moments)
 
 
@@ -134,7 +140,7 @@ def _add_squares(typingctx, operands, start, rows, stride, column, count):
 
 
 def _emit_add_squares(context, builder, signature, args):
-    emit = Emitter(context, builder, signature.args[0])
+    emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
     x, wide = emit.moved(operands.x, start), Wide(emit)
     centre, inside = wide.load(emit.moved(operands.table, column)), emit.below(count)
@@ -232,7 +238,7 @@ def _normalize(typingctx, operands, start, rows, stride, column, count):
 
 
 def _emit_normalize(context, builder, signature, args):
-    emit = Emitter(context, builder, signature.args[0])
+    emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
     mean, scale, shift = _rows_of_numbers(emit, operands, column, 3)
     floor, inside = builder.select(operands.relu, emit.full(0.0), emit.full(-np.inf)), emit.below(count)
@@ -261,11 +267,11 @@ def _batch_norm(pool, x, added, y, state, rule, p):
     if rule.training:
         sums = filled((1 + 2 * p.chunks) * p.padded, 0, variance)
         repeat(x, p, sums)  # the first pixel is not far from the mean, as a rule
-        for _ in range(x.itemsize // 4):  # float64: once more, now around the mean
+        for _ in range(state.mean.itemsize // 4):  # float64: once more, now around the mean
             in_parallel(pool, p.chunks, _sum_chunk, (x, sums, p))
             _take_moments(sums, state, p, variance)
     _follow(rule, state, variance)
-    table = _affine(state, p, 3, x)
+    table = _affine(state, p, 3, state.mean)
     in_parallel(pool, p.chunks, _normalize_chunk, (x, added, y, table, rule.relu, p))
 
 
@@ -296,7 +302,7 @@ def _add_products(typingctx, operands, start, rows, stride, column, count):
 
 
 def _emit_add_products(context, builder, signature, args):
-    emit = Emitter(context, builder, signature.args[0])
+    emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
     wide, inside, zero = Wide(emit), emit.below(count), emit.full(0.0)
     mean, *affine = _rows_of_numbers(emit, operands, column, 3)
@@ -364,7 +370,7 @@ def _normalize_gradient(typingctx, operands, start, rows, stride, column, count)
 
 
 def _emit_normalize_gradient(context, builder, signature, args):
-    emit = Emitter(context, builder, signature.args[0])
+    emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
     mean, *affine, slope, shift = _rows_of_numbers(emit, operands, column, 5)
     inside = emit.below(count)
@@ -408,7 +414,7 @@ def _close_gradients(sums, out, state, training, p, table):
 
 @parallel_kernel
 def _batch_norm_backward(pool, x, y, dy, out, state, relu, training, p):
-    sums, table = filled((1 + 2 * p.chunks) * p.padded, 0, np.empty(0, np.float64)), _affine(state, p, 5, x)
+    sums, table = filled((1 + 2 * p.chunks) * p.padded, 0, np.empty(0, np.float64)), _affine(state, p, 5, state.mean)
     in_parallel(pool, p.chunks, _gradient_sums_chunk, (x, y, dy, out.dadded, table, sums, relu, p))
     _close_gradients(sums, out, state, training, p, table)
     in_parallel(pool, p.chunks if len(out.dx) > 0 else 0, _input_gradient_chunk, (x, y, dy, out, table, relu, p))

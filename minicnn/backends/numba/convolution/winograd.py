@@ -62,7 +62,7 @@ MOST_TOGETHER = 64  # tiles transformed together
 _TRANSFORMED_BYTES = 288 << 10  # of so many tiles and of their products; where it is more, half as many tiles
 # Channels and filters of a pixel whose images are fetched ahead. With more, the products take most of the time, and the
 # second cache has no room for what is not needed yet.
-_FETCHED_BYTES = 256
+_FETCHED_BYTES = 128
 
 
 def conv2d(
@@ -222,6 +222,11 @@ def tiles_together(slots: int, itemsize: int) -> int:
     return MOST_TOGETHER if fits else MOST_TOGETHER // 2
 
 
+def fetches_ahead(slots: int, itemsize: int) -> bool:
+    """Whether memory is fetched before it is needed, if a pixel has so many channels and filters."""
+    return slots * itemsize <= _FETCHED_BYTES
+
+
 @table_cache
 def transformed(tiles: int, channels: int, filters: int, itemsize: int, x_size: int, y_size: int) -> Transformed:
     """The tables of `Transformed` for images of so many tiles and elements."""
@@ -229,7 +234,7 @@ def transformed(tiles: int, channels: int, filters: int, itemsize: int, x_size: 
     most = tiles_together(channel_slots + filter_slots, itemsize)
     together = -(-tiles // ROWS) * ROWS if most // 2 < tiles < most else most  # an image, if it is about as many
     line = memory.ALIGNMENT // itemsize
-    fetches = (channel_slots + filter_slots) * itemsize <= _FETCHED_BYTES
+    fetches = fetches_ahead(channel_slots + filter_slots, itemsize)
     return Transformed(
         together=together,
         x_size=x_size,

@@ -180,7 +180,7 @@ FLOORS = {
         ("loop",),
         ("evaluation", "progress", "device_engine", "formed", "advice"),
         ("engine", "device_data", "device_totals"),
-        ("sources",),
+        ("sources", "device_shortcuts"),
         ("arrays", "batches", "streams", "totals", "compiled"),
         ("outputs", "weighting"),
         ("class_weights", "data_advice", "lazy", "non_finite", "passes"),

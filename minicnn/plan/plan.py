@@ -145,7 +145,7 @@ class BoundPlan:
         self.backward_steps: list[BoundStep] = [step for step in reversed(steps) if step.ws.dy is not None]
         self._changes = None  # of layers' attributes, see `Changes`, when the works were made
 
-    def forward(self, iteration: int = 0) -> None:
+    def forward(self, iteration: int = 0, left: int = 0) -> None:
         """Compute the outputs from the inputs.
 
         Parameters
@@ -153,10 +153,12 @@ class BoundPlan:
         iteration : int, default 0
             The number of the weights' current update: random numbers depend on it, those of `backward` too. On a GPU
             it may be a number that lies there.
+        left : int, default 0
+            So many steps at the end are not run: somebody else does what they do.
         """
         if self._changes != Changes.count:
             self._changes, (self._forward, self._backward) = Changes.count, works_of(self, self.plan.backend)
-        for ws, work in self._forward:
+        for ws, work in self._forward[: len(self._forward) - left]:
             ws.iteration = iteration
             work()
 

@@ -3,6 +3,10 @@
 import os
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+import minicnn.datasets
+
 TEST_BATCH = 500
 LAST_STEP_SIZE = 0.226  # of Lookahead; it starts from 1, where slow weights follow at once
 START, END, RISE = (
@@ -201,11 +205,9 @@ def without(recipe, trick):
 
 def load(recipe):
     """((x, y), (x_test, y_test)) as bytes: (N, H, W, C) and (N,), from the usual files."""
-    import minicnn.datasets
-
     limit = int(os.environ.get("MINICNN_RECORDS_LIMIT", 0)) or None  # for trying out, and to fill caches
     splits = getattr(minicnn.datasets, recipe.dataset).load_data()
-    return [(cut(x, recipe.margin)[:limit], y.reshape(-1)[:limit]) for x, y in splits]
+    return [(np.ascontiguousarray(cut(x, recipe.margin)[:limit]), y.reshape(-1)[:limit]) for x, y in splits]
 
 
 def cut(images, margin):

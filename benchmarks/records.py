@@ -97,11 +97,9 @@ def measured(name, seed, trick, cold, options):
     """One process, by the clock of this one: from its start until it says how well it classifies the test set."""
     command = [
         interpreter(options.library, options),
-        str(Path(__file__).with_name(f"records_{options.library}.py")),
-        name,
-        str(seed),
+        str(Path(__file__).with_name("records_seed.py")),
+        *(options.library, name, str(seed), *filter(None, [trick])),
     ]
-    command += [trick] if trick else []
     with ExitStack() as stack:
         if cold:
             stack.enter_context(

@@ -1,26 +1,22 @@
-"""One seed of a record with Keras on TensorFlow: ``python records_keras.py RECORD SEED``."""
+"""A record with Keras on TensorFlow: what ``records_seed.py`` runs."""
 
-import json
 import math
 import os
-import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from recipes import END, RECIPES, RISE, START, TEST_BATCH, load, moments, steps_of
+from recipes import END, RISE, START, TEST_BATCH, moments, steps_of
 
 import minicnn.utils
 
 
-def main(name, seed):
-    """Train, classify the test set, print a line of JSON."""
-    recipe = RECIPES[name]
+def run(recipe, seed, training, test):
+    """(accuracy, seconds of training)."""
+    (x, y), (x_test, y_test) = training, test
     keras.utils.set_random_seed(seed)
-    (x, y), (x_test, y_test) = load(recipe)
-    x, x_test = np.ascontiguousarray(x), np.ascontiguousarray(x_test)
     model = network(recipe, x)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.smoothing)
     if not recipe.smoothing:
@@ -32,8 +28,7 @@ def main(name, seed):
     seconds = time.perf_counter() - begin
     views = [x_test, x_test[:, :, ::-1]] if recipe.views else [x_test]
     logits = sum(model.predict(view, batch_size=TEST_BATCH, verbose=0) for view in views)
-    accuracy = float((logits.argmax(1) == y_test).mean())
-    print(json.dumps({"accuracy": accuracy, "train_seconds": seconds, "epochs": recipe.epochs}), flush=True)
+    return float((logits.argmax(1) == y_test).mean()), seconds
 
 
 def network(recipe, x):
@@ -144,7 +139,3 @@ def optimizer(recipe, count):
     rule = keras.optimizers.SGD(rate, recipe.momentum, nesterov=True, weight_decay=recipe.decay or None)
     rule.exclude_from_weight_decay(var_names=["bias", "beta"])
     return rule
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))

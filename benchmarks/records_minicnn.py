@@ -1,25 +1,23 @@
-"""One seed of a record with minicnn: ``python records_minicnn.py RECORD SEED [TRICK that is left out]``."""
+"""A record with minicnn: what ``records_seed.py`` runs."""
 
 import itertools
-import json
-import sys
 import time
 
 import numpy as np
-from recipes import END, LAST_STEP_SIZE, RECIPES, RISE, START, TEST_BATCH, load, moments, steps_of, without
+from recipes import END, LAST_STEP_SIZE, RISE, START, TEST_BATCH, moments, steps_of
 
 import minicnn as mc
 from minicnn import layers, optimizers
 from minicnn.initializers import Dirac, VarianceScaling
 from minicnn.optimizers.schedules import OneCycle, PolynomialDecay
 
+mc.backends.current()  # imports its compiler
 
-def main(name, seed, trick=None):
-    """Train, classify the test set, print a line of JSON."""
-    recipe = without(RECIPES[name], trick)
+
+def run(recipe, seed, training, test):
+    """(accuracy, seconds of training)."""
+    (x, y), (x_test, y_test) = training, test
     mc.utils.set_random_seed(seed)
-    (x, y), (x_test, y_test) = load(recipe)
-    x, x_test = np.ascontiguousarray(x), np.ascontiguousarray(x_test)
     model = network(recipe, x)
     loss = mc.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.smoothing)
     if not recipe.smoothing:
@@ -30,8 +28,7 @@ def main(name, seed, trick=None):
     model.fit(x, targets, batch_size=recipe.batch_size, epochs=recipe.epochs, verbose=0)
     seconds = time.perf_counter() - begin
     views = mc.utils.predict_views(model, x_test, recipe.views, batch_size=TEST_BATCH)
-    accuracy = float((views.argmax(1) == y_test).mean())
-    print(json.dumps({"accuracy": accuracy, "train_seconds": seconds, "epochs": recipe.epochs}), flush=True)
+    return float((views.argmax(1) == y_test).mean()), seconds
 
 
 def network(recipe, x):
@@ -113,7 +110,3 @@ def optimizer(recipe, count):
     if not recipe.lookahead:
         return rule
     return optimizers.Lookahead(rule, recipe.lookahead, PolynomialDecay(1.0, steps, LAST_STEP_SIZE, 0.5))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

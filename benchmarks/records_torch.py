@@ -1,29 +1,25 @@
-"""One seed of a record with PyTorch: ``python records_torch.py RECORD SEED``."""
+"""A record with PyTorch: what ``records_seed.py`` runs."""
 
-import json
 import math
-import sys
 import time
 
 import numpy as np
 import torch
-from recipes import END, LAST_STEP_SIZE, RECIPES, RISE, START, TEST_BATCH, load, moments, steps_of
+from recipes import END, LAST_STEP_SIZE, RISE, START, TEST_BATCH, moments, steps_of
 from torch import nn
 from torch.nn import functional
 
 
-def main(name, seed):
-    """Train, classify the test set, print a line of JSON."""
-    recipe = RECIPES[name]
+def run(recipe, seed, training, test):
+    """(accuracy, seconds of training)."""
+    (x, y), (x_test, y_test) = training, test
     torch.manual_seed(seed)
-    (x, y), (x_test, y_test) = load(recipe)
     images, targets = prepared(recipe, x, x), torch.from_numpy(y.astype(np.int64))
     model = network(recipe, x, images).to(memory_format=torch.channels_last)
     begin = time.perf_counter()
     train(recipe, model, images, targets)
     seconds = time.perf_counter() - begin
-    accuracy = evaluate(recipe, model, prepared(recipe, x_test, x), y_test)
-    print(json.dumps({"accuracy": accuracy, "train_seconds": seconds, "epochs": recipe.epochs}), flush=True)
+    return evaluate(recipe, model, prepared(recipe, x_test, x), y_test), seconds
 
 
 def prepared(recipe, images, training):
@@ -201,7 +197,3 @@ def evaluate(recipe, model, images, labels):
     views = [images, images.flip(3)] if recipe.views else [images]
     logits = sum(torch.cat([model(part) for part in view.split(TEST_BATCH)]) for view in views)
     return float((logits.argmax(1).numpy() == labels).mean())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))

@@ -497,6 +497,32 @@ class Minicnn(Trainer):
         )
 
 
+class MinicnnBfloat16(Minicnn):
+    """minicnn by the policy "mixed_bfloat16"."""
+
+    def build(self):
+        from minicnn import keras
+
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+        return super().build()
+
+
+class MinicnnHigh(Minicnn):
+    """minicnn with products of float32 in two pieces."""
+
+    precision = "high"
+
+    def build(self):
+        self.mc.set_float32_precision(self.precision)
+        return super().build()
+
+
+class MinicnnMedium(MinicnnHigh):
+    """In one piece."""
+
+    precision = "medium"
+
+
 class Torch(Trainer):
     """PyTorch on the CPU, eager, fused Adam where there is one, the same initial distributions as minicnn's."""
 
@@ -658,6 +684,24 @@ class TorchScript(Torch):
             return jit.optimize_for_inference(jit.freeze(jit.trace(self.model, self.x[:size])))
 
 
+class TorchAutocast(Torch):
+    """PyTorch with autocast to bfloat16 around the forward pass."""
+
+    def _prepare_forward(self):
+        def forward(x):
+            with self.torch.autocast("cpu", self.torch.bfloat16):
+                logits = self.model(x)
+            return logits.float()
+
+        return forward
+
+
+class TorchAutocastChannelsLast(TorchAutocast):
+    """The same with channels last."""
+
+    memory_format = "channels_last"
+
+
 class Engine(Torch):
     """Base: PyTorch's network, exported as ONNX, in an engine for inference only; float32, the softmax within."""
 
@@ -705,6 +749,8 @@ class OnnxRuntime(Engine):
 class OpenVino(Engine):
     """OpenVINO, whose default would be bfloat16 where the processor has it."""
 
+    precision = "f32"
+
     def __init__(self, case, x, y, threads):
         import onnx  # noqa: F401  (PyTorch's exporter needs it)
         import openvino
@@ -718,12 +764,18 @@ class OpenVino(Engine):
     def _compiled(self, network):
         core = self.engine.Core()
         settings = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": self.precision,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": self.threads,
         }
         compiled = core.compile_model(core.read_model(network), "CPU", settings)
         return lambda images: compiled([images])[0].copy()  # the engine writes the next result into the same memory
+
+
+class OpenVinoBfloat16(OpenVino):
+    """OpenVINO in bfloat16."""
+
+    precision = "bf16"
 
 
 class Keras(Trainer):
@@ -846,12 +898,18 @@ class Sgemm(Trainer):
 
 LIBRARIES = {
     "minicnn": Minicnn,
+    "minicnn_bf16": MinicnnBfloat16,
+    "minicnn_high": MinicnnHigh,
+    "minicnn_medium": MinicnnMedium,
     "torch": Torch,
     "torch_channels_last": TorchChannelsLast,
+    "torch_autocast": TorchAutocast,
+    "torch_autocast_channels_last": TorchAutocastChannelsLast,
     "torch_compile": TorchCompile,
     "torchscript": TorchScript,
     "onnxruntime": OnnxRuntime,
     "openvino": OpenVino,
+    "openvino_bf16": OpenVinoBfloat16,
     "keras": Keras,
     "keras_xla": KerasXla,
     "sgemm": Sgemm,

@@ -6,6 +6,7 @@ from minicnn import callbacks as callbacks
 from minicnn import constraints as constraints
 from minicnn import data as data
 from minicnn import datasets as datasets
+from minicnn import distribution as distribution
 from minicnn import errors as errors
 from minicnn import functional as functional
 from minicnn import geometry as geometry
@@ -35,6 +36,8 @@ from minicnn.models import warmup as warmup
 from minicnn.onnx import export_onnx as export_onnx
 from minicnn.onnx import import_onnx as import_onnx
 from minicnn.page import export_html as export_html
+from minicnn.precision import get_float32_precision as get_float32_precision
+from minicnn.precision import set_float32_precision as set_float32_precision
 from minicnn.threads import get_num_threads as get_num_threads
 from minicnn.threads import set_num_threads as set_num_threads
 

@@ -26,6 +26,19 @@ _PLAIN = str.maketrans(
 )
 
 
+_state = {"speaks": True}
+
+
+def leave_to_another() -> None:
+    """Said in a process beside which another one, of the same training, prints and writes."""
+    _state["speaks"] = False
+
+
+def speaks() -> bool:
+    """Whether this process prints and writes files."""
+    return _state["speaks"]
+
+
 def say(text: str, file: Any = None) -> None:
     """Print a line, to stdout unless a file is given; a progress bar that is on the terminal moves down.
 

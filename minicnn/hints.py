@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from minicnn.dtype_policies import DTypePolicy
     from minicnn.initializers import Initializer
     from minicnn.layers.base import Layer
     from minicnn.regularizers import Regularizer
@@ -50,7 +51,7 @@ class LayerOptions(TypedDict, total=False):
     input_shape: int | OpenShape | None
     input_dim: int | None
     batch_input_shape: OpenShape | None
-    dtype: str | None
+    dtype: str | DTypePolicy | None
     activity_regularizer: RegularizerLike
     kernel_constraint: ConstraintLike
     bias_constraint: ConstraintLike

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from operator import is_
 from types import SimpleNamespace
 from typing import Any
 
@@ -181,6 +182,7 @@ class BorrowedWeights:
     """
 
     def __init__(self, weights: list[Weight], backend: Backend) -> None:
+        self.weights: list[Weight] = list(weights)
         self.backend: Backend = backend
         self.dtype: np.dtype = weights[0].dtype if weights else np.dtype("float32")
         self.values: dict[Weight, np.ndarray] = {w: w.value for w in weights}
@@ -188,11 +190,8 @@ class BorrowedWeights:
 
     def holds(self, weights: list[Weight], backend: Backend) -> bool:
         """Whether the weights are still where they were."""
-        return (
-            backend is self.backend
-            and len(weights) == len(self.values)
-            and all(self.values.get(w) is w.value for w in weights)
-        )
+        is_same = backend is self.backend and weights == self.weights
+        return is_same and all(map(is_, self.values.values(), [w.value for w in weights]))
 
     @staticmethod
     def can_borrow(weights: list[Weight], backend: Backend) -> bool:

@@ -85,8 +85,8 @@ def philox4x32(counter: Sequence[ArrayLike], key: Sequence[int]) -> list[np.ndar
     return [c0, c1, c2, c3]
 
 
-def uniform(seed: int, stream: int, iteration: int, count: int) -> np.ndarray:
-    """`count` float32 numbers in [0, 1), multiples of 2**-24.
+def uniform(seed: int, stream: int, iteration: int, count: int, first: int = 0) -> np.ndarray:
+    """`count` float32 numbers in [0, 1), multiples of 2**-24, from element `first` on.
 
     Element i is word i % 4 of the block with counter (i // 4, stream, iteration's low half, iteration's high half)
     under the key (seed's low half, seed's high half).
@@ -101,8 +101,10 @@ def uniform(seed: int, stream: int, iteration: int, count: int) -> np.ndarray:
         64 bits: when it draws.
     count : int
         How many numbers.
+    first : int, default 0
+        A multiple of 4.
     """
-    blocks = np.arange(-(-count // 4), dtype=np.uint64)
+    blocks = np.arange(first // 4, -(-(first + count) // 4), dtype=np.uint64)
     words = philox4x32((blocks, stream, iteration & 0xFFFFFFFF, iteration >> 32), (seed & 0xFFFFFFFF, seed >> 32))
     words = np.stack(np.broadcast_arrays(*words), axis=1).reshape(-1)[:count]  # (count,)
     return ((words >> np.uint64(8)) * 2.0**-24).astype(np.float32)

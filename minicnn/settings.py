@@ -1,8 +1,5 @@
 """The dtype of new weights."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from minicnn.checks import check_choice
 
 _settings = {"floatx": "float32"}
@@ -21,14 +18,3 @@ def set_floatx(dtype: str) -> None:
     dtype : {"float32", "float64"}
     """
     _settings["floatx"] = check_choice("dtype", dtype, ("float32", "float64"))
-
-
-@contextmanager
-def floatx_of(dtype: str) -> Iterator[None]:
-    """Inside, new weights have this dtype."""
-    before = floatx()
-    set_floatx(dtype)
-    try:
-        yield
-    finally:
-        set_floatx(before)

@@ -62,6 +62,8 @@ class Workspace:
     iteration : int
         Counts the updates of the weights, so that each of them has random numbers of its own; on a GPU a number that
         lies there.
+    first : int
+        The number in the batch of the first sample, where `xs` are a part of a batch; random numbers go by it.
     """
 
     ops: SimpleNamespace
@@ -76,6 +78,7 @@ class Workspace:
     seed: int = 0
     stream: int = 0
     iteration: int = 0
+    first: int = 0
 
     @property
     def input_shapes(self) -> Shapes:

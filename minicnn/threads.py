@@ -1,22 +1,17 @@
 """How many threads compute."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from minicnn import locks, processors
+from minicnn import blas, processors
 from minicnn.checks import check_positive_int
+from minicnn.turns import Turn, prepares
 
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
 
 _chosen = {"count": None}
-_computing, _preparing = locks.Lock(), locks.Lock()
-_role = threading.local()
 
 
 def set_num_threads(count: int) -> None:
@@ -35,11 +30,6 @@ def set_num_threads(count: int) -> None:
     _chosen["count"] = check_positive_int("count", count)
 
 
-def prepares_data() -> None:
-    """Said by a thread whose results a training waits for: it need not wait for the training when it computes."""
-    _role.prepares = True
-
-
 def get_num_threads() -> int:
     """The number of threads that models use."""
     chosen = _chosen["count"]
@@ -50,31 +40,17 @@ def get_num_threads() -> int:
 def compute_threads(backend: "Backend") -> Iterator[None]:
     """Inside, `backend` computes with `get_num_threads` threads, BLAS with one; outside, all is as it was.
 
-    One Python thread at a time gets in, others wait: calls of a model share its arrays.
+    One Python thread at a time gets in, see `Turn`; one that prepares data leaves threads to the training that waits.
 
     BLAS on one thread, because two thread pools that spin fight for the cores, and because its sums depend on the
-    number of its threads. Numbers too small for float32 become 0, whatever `numpy.seterr` says: softmax makes them.
+    number of its threads.
     """
-    if getattr(_role, "prepares", False):  # one such thread at a time, beside the training that waits for it
-        with _preparing, np.errstate(under="ignore"):
-            yield
-        return
-    with _computing, np.errstate(under="ignore"), backend.use_threads(get_num_threads()):
-        limited = [(library, count) for library in _blas_libraries() if (count := library.get_num_threads()) != 1]
-        try:
-            for library, _ in limited:
-                library.set_num_threads(1)
-            yield
-        finally:
-            for library, count in limited:
-                library.set_num_threads(count)
+    with kernel_threads(backend), nullcontext() if prepares() else blas.on_one_thread():
+        yield
 
 
-@cache
-def _blas_libraries():
-    """Those that are loaded; looking for them takes milliseconds: once is enough."""
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ImportError:  # a machine for benchmarks may have no more than NumPy, Numba and CuPy
-        return []
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+@contextmanager
+def kernel_threads(backend: "Backend") -> Iterator[None]:
+    """The same for what does without BLAS."""
+    with Turn(), nullcontext() if prepares() else backend.use_threads(get_num_threads()):
+        yield

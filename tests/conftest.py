@@ -16,6 +16,7 @@ from quick import is_quick
 
 from minicnn import backends, random, settings, threads
 from minicnn.backends.numba.machine.launch import Kernel
+from minicnn.backends.numba.tiles.path import TILES, path
 from minicnn.layers import names
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # beside the checkout
@@ -54,6 +55,7 @@ def pytest_report_header(config):
     return [
         f"seed: {config.option.seed} (repeat with --seed {config.option.seed})",
         f"tests marked gpu run on: {config.stash[WHERE] or 'nothing, they are skipped'}",
+        f"products on tiles run: {'by AMX' if path() == TILES else 'emulated, this processor has no AMX'}",
     ]
 
 
@@ -89,7 +91,7 @@ def _same_state(request):
 @pytest.fixture(autouse=True, scope="session")
 def _contiguous_arguments():
     """A kernel reads memory as if its arrays were C-contiguous: in every test, whoever hands it a view is told."""
-    entry = Kernel._entry
+    entry = Kernel.entry
 
     def checked(kernel, arguments):
         for number, argument in enumerate(arguments):
@@ -99,9 +101,9 @@ def _contiguous_arguments():
                     raise AssertionError(f"argument {number} of {name} is not C-contiguous: {array.strides}")
         return entry(kernel, arguments)
 
-    Kernel._entry = checked
+    Kernel.entry = checked
     yield
-    Kernel._entry = entry
+    Kernel.entry = entry
 
 
 # ------------------------------------------------------------------------------------------------------- devices

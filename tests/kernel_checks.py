@@ -78,9 +78,14 @@ def run_both(name, inputs, shapes, dtype, terms=0.0, **options):
     for key in shapes:
         if mine[key] is not None:
             mine[key].check()
-            summed = np.abs(inputs["dy"]).max(initial=0) if key == "dbias" and "dy" in inputs else 0  # what may cancel
-            compare(results[0][key], results[1][key], dtype, key, max(terms, summed))
+            compare(results[0][key], results[1][key], dtype, key, max(terms, largest_term(key, **arrays)))
     return results[0]
+
+
+def largest_term(gradient, dy=None, x=None, kernel=None, **_):
+    """The size of what a convolution's gradient is a sum of; the sum itself may be near 0, as its terms cancel."""
+    factors = {"dbias": [dy], "dkernel": [dy, x], "dx": [dy, kernel]}.get(gradient, [None])
+    return 0 if any(f is None for f in factors) else np.prod([np.abs(f).max(initial=0) for f in factors])
 
 
 def compare(ours, theirs, dtype, name="", terms=0.0):

@@ -8,6 +8,7 @@ NOT_QUICK = {
     "test_command_line": "starts many processes",
     "test_convolution_kernels": "compiles every form of the convolutions",
     "test_determinism": "trains with several numbers of threads",
+    "test_distribution": "starts many processes",
     "test_examples": "trains every example",
     "test_gpu": "a GPU's kernels, compiled by g++",
     "test_gpu_benchmark": "runs a benchmark",

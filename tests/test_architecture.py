@@ -33,6 +33,7 @@ ROOMS = (
     ),  # nothing below imports them
     ("networks",),
     ("models",),
+    ("distribution",),
     ("training",),
     ("callbacks",),
     ("saving",),
@@ -45,10 +46,12 @@ ROOMS = (
     ("images",),
     ("backends",),
     ("data",),
-    ("geometry", "own_parts", "random", "resampling", "settings", "threads"),
-    ("checks",),
+    ("dtype_policies", "geometry", "own_parts", "precision", "random", "resampling", "settings", "threads"),
+    ("checks", "turns"),
     ("foreign",),
     (
+        "bfloat16",
+        "blas",
         "cache_folder",
         "compile_time",
         "console",
@@ -73,26 +76,42 @@ FLOORS = {
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
     "minicnn.backends.numba.machine": (
-        ("summing",),
+        ("summing", "walking", "second_compiler"),
         ("batch", "channels", "elementwise", "wide"),
+        ("half",),
         ("matrix",),
-        ("finite", "memory", "numbers", "offsets"),
+        ("fetching", "finite", "memory", "numbers", "offsets"),
         ("launch", "parallel", "denormals", "vectors"),
         ("recording",),
         ("pool",),
         ("atomics", "compiled"),
         ("disk_cache", "self_contained", "target"),
+        ("packed",),
+    ),
+    "minicnn.backends.numba.tiles": (
+        ("dense",),
+        ("packing", "serving"),
+        ("block",),
+        ("primitives",),
+        ("emulation", "path"),
     ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),
     "minicnn.callbacks": (("checkpoints", "dashboard"), ("monitor",), ("*",), ("base",), ("hooks", "drawing")),
     "minicnn.command_line": (
         ("program",),
-        ("about", "evaluating", "exporting", "measuring", "predicting", "training"),
+        ("about", "evaluating", "exporting", "launching", "measuring", "predicting", "training"),
         ("report",),
         ("measures", "photos"),
         ("model_files",),
         ("arguments",),
         ("problems",),
+    ),
+    "minicnn.distribution": (
+        ("parallel",),
+        ("engine", "world"),
+        ("data", "handshake", "sums"),
+        ("wire",),
+        ("problems", "shards", "shares"),
     ),
     "minicnn.layers": (
         ("*",),
@@ -103,6 +122,7 @@ FLOORS = {
         ("one_off",),
         ("standalone",),
         ("channel_order",),
+        ("policy",),
         ("contract", "names", "rare_forms", "rare_options", "shapes"),
         ("open_sizes",),
     ),
@@ -129,10 +149,10 @@ FLOORS = {
     "minicnn.models": (
         ("sequential", "rehearsal"),
         ("model",),
-        ("cloning", "subclassing"),
+        ("again", "cloning", "subclassing"),
         ("input_gradients",),
         ("files", "compilable"),
-        ("network",),
+        ("network", "written_files"),
         ("config", "copies", "flops", "forms", "pictures", "summary"),
     ),
     "minicnn.onnx": (
@@ -155,7 +175,13 @@ FLOORS = {
         ("schedules",),
     ),
     "minicnn.page": (("exporter",), ("description",), ("operations",), ("weights",)),
-    "minicnn.plan": (("inside",), ("plan",), ("fusion", "non_finite", "wiring", "works"), ("arena", "program")),
+    "minicnn.plan": (
+        ("inside",),
+        ("plan",),
+        ("fusion", "non_finite", "wiring", "works"),
+        ("casting",),
+        ("arena", "program"),
+    ),
     "minicnn.saving": (
         ("keras_archive",),
         ("keras_weights",),
@@ -178,9 +204,10 @@ FLOORS = {
     "minicnn.sklearn": (("classifier", "regressor"), ("base",), ("shapes",)),
     "minicnn.training": (
         ("loop",),
-        ("evaluation", "progress", "device_engine", "formed", "advice"),
+        ("engines",),
+        ("evaluation", "progress", "device_engine", "formed", "advice", "interrupts"),
         ("engine", "device_data", "device_totals"),
-        ("sources", "device_shortcuts"),
+        ("last_call", "sources", "device_shortcuts"),
         ("arrays", "batches", "streams", "totals", "compiled"),
         ("outputs", "weighting"),
         ("class_weights", "data_advice", "lazy", "non_finite", "passes"),
@@ -220,7 +247,8 @@ BESIDE_THE_CORE = {
     "metrics.base": {"metrics.of_arrays", "own_parts"},  # weights
     "layers.activations": {"layers.contract", "layers.rare_forms"},  # layers of one's own; rare arguments
     "layers.base": {
-        *("layers.contract", "layers.rare_options", "layers.standalone", "regularizers"),  # own layers, rare options
+        *("dtype_policies", "layers.contract", "layers.policy", "layers.rare_options"),  # own layers, rare options
+        *("layers.standalone", "regularizers"),
     },
     "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
@@ -228,7 +256,7 @@ BESIDE_THE_CORE = {
     "models": {"models.cloning", "models.files", "models.rehearsal"},  # names for users
     "models.compilable": {
         *("keywords", "models.forms", "training.advice", "training.outputs"),  # to warn; for several outputs
-        *("models.copies", "training.device_engine"),  # to pickle; when the backend is a GPU's
+        *("models.copies", "training.engines"),  # to pickle; when the backend is a GPU's, or several train together
     },
     "models.model": {
         *("callbacks", "models.config", "models.files", "saving.files", "saving.snapshot"),  # to save
@@ -238,12 +266,13 @@ BESIDE_THE_CORE = {
             "training.outputs",
             "training.passes",
         ),  # for dicts and several outputs
+        "models.again",  # calls that are like the one before
         "models.subclassing",  # models with a `call`
         *("console", "keywords", "training.advice", "training.passes"),  # to print, to warn
     },
     "models.network": {
         *("models.config", "models.forms", "models.summary"),  # to save, to print
-        "layers.open_sizes",  # for sizes that are None, here and below
+        *("dtype_policies", "layers.open_sizes"),  # layers of a config; for sizes that are None, here and below
     },
     "models.sequential": {"models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
@@ -251,10 +280,11 @@ BESIDE_THE_CORE = {
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
     "parameters": {"regularizers"},
     "layers.one_off": {"layers.contract"},
-    "plan.plan": {"layers.contract", "plan.works"},  # what a backend remembers of steps
+    "plan.plan": {"layers.contract", "plan.casting", "plan.works"},  # mixed precision; what a backend remembers
+    "plan.wiring": {"plan.casting"},
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own
-    "threads": {"locks", "processors"},  # what the system allows
+    "threads": {"blas", "processors", "turns"},  # what the system allows; others' threads
     "plan.fusion": {  # in its rules
         *("layers.augmentation", "layers.channel_order", "layers.contract", "layers.merge", "layers.normalization"),
     },
@@ -262,9 +292,12 @@ BESIDE_THE_CORE = {
         *("layers.open_sizes", "training.data_advice", "training.lazy"),  # what messages guess; for data sets in files
     },
     "training.compiled": {"training.outputs"},  # for several outputs
-    "training.engine": {"layers.open_sizes", "plan.non_finite", "training.weighting"},  # messages; weights of pixels
+    "training.engine": {
+        *("layers.open_sizes", "plan.non_finite", "training.weighting"),  # messages; weights of pixels
+        "training.last_call",  # calls that are like the one before
+    },
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
-    "training.loop": {"callbacks", "user_warnings"},
+    "training.loop": {"callbacks", "training.interrupts", "user_warnings"},  # Ctrl-C
     "training.progress": {"callbacks"},
     "training.sources": {
         *("training.data_advice", "training.class_weights", "training.lazy"),  # as above; an option of fit
@@ -279,10 +312,14 @@ OWNERS = {
     "llvmlite": "minicnn.backends.numba",
     "cupy": "minicnn.backends.cupy",
     "matplotlib": "minicnn.visualization",
+    "mpi4py": "minicnn.distribution",
     "onnx": "minicnn.onnx",
     "sklearn": ("minicnn.sklearn", "minicnn.keras.wrappers"),  # the second has a name of old Kerases
 }
-LATE = ("numba", "llvmlite", "matplotlib", "tqdm", "pooch", "threadpoolctl", "cupy", "h5py", "onnx", "sklearn")
+LATE = (
+    *("numba", "llvmlite", "matplotlib", "tqdm", "pooch", "threadpoolctl", "cupy", "h5py", "onnx", "sklearn"),
+    "mpi4py",
+)
 MAX_LINES = 420  # of a file, all counted
 MAX_FUNCTION = 35  # lines of code
 MAX_PARAMETERS = 10

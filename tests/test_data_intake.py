@@ -1,5 +1,6 @@
 """What goes into a training: which batches an epoch takes, data of other libraries and in files, and messages."""
 
+import array
 import itertools
 import warnings
 from decimal import Decimal
@@ -568,6 +569,38 @@ def test_numbers_in_any_wrapping(value, expected):
 def test_what_holds_no_numbers(value, error, message):
     with pytest.raises(error, match=message):
         real_array(value, "x")
+
+
+class OnlyInterface:
+    """An array as NumPy's oldest protocol shows it, that can be asked for its rows."""
+
+    def __init__(self, array):
+        self.array = array
+        self.__array_interface__ = array.__array_interface__
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, index):
+        return self.array[index]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        memoryview,
+        lambda x: array.array("f", x.ravel()),
+        np.ctypeslib.as_ctypes,
+        OnlyInterface,
+    ],
+    ids=["memoryview", "array", "ctypes", "interface"],
+)
+def test_what_numpy_reads_from_memory_is_data_and_no_stream(wrap, model):
+    x = X.astype(np.float32)
+    expected = model.evaluate(x, Y, batch_size=4)
+    assert model.evaluate(wrap(x), Y, batch_size=4) == expected
+    assert np.array_equal(model.predict(wrap(x)), model.predict(x))
+    model.fit(wrap(x), Y, validation_data=(wrap(x), Y), validation_split=0.0, verbose=0)
 
 
 def test_real_frames():

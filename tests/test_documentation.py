@@ -196,9 +196,15 @@ def test_the_code_of_command_line_md(trained):
     assert mc.load_model("model.safetensors").preprocessing == mc.images.Preprocessing(rescale=1 / 255)
 
 
+def test_the_code_of_bfloat16_md(capsys):
+    (code,) = blocks(DOCS / "bfloat16.md", "python")
+    exec(code, {})
+    assert capsys.readouterr().out == "bfloat16 float32 bfloat16\n"
+
+
 def test_all_code_is_tested():
     """The pages with Python on them, and where it runs: here, or in the test that is named."""
-    here = {"command_line.md", "files.md", "gpu.md", "page.md", "sklearn.md", "why.md"}
+    here = {"bfloat16.md", "command_line.md", "files.md", "gpu.md", "page.md", "sklearn.md", "why.md"}
     elsewhere = {"adding_a_layer.md": "own_parts", "own_parts.md": "own_parts", "adding_a_kernel.md": "numba_kernels"}
     assert {path.name for path in DOCS.glob("*.md") if blocks(path, "python", "py")} == here | elsewhere.keys()
     for page, test in elsewhere.items():

@@ -1,5 +1,6 @@
 """Pictures in files, folders of them, and their augmentation."""
 
+import gc
 import io
 
 import numpy as np
@@ -13,6 +14,8 @@ import minicnn as mc
 from minicnn import images
 from minicnn.errors import DataError, ShapeError
 from minicnn.images import ImageDataGenerator, image_dataset_from_directory
+from minicnn.images.memory import pixels_of
+from minicnn.images.resizing import resized
 from minicnn.images.transforms import affine_matrix
 
 
@@ -332,3 +335,39 @@ def test_a_model_trains_on_a_generator(folder):
         len(model.fit(flow, steps_per_epoch=len(flow), epochs=2, validation_data=flow, verbose=0).history["loss"]) == 2
     )
     assert model.predict(flow, verbose=0).shape == (18, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "I;16"])
+def test_pixels_where_they_lie(mode):
+    image = Image.fromarray(np.random.default_rng(3).integers(0, 256, (37, 53, 3), dtype=np.uint8)).convert("L")
+    image = image.convert(mode) if mode != "I;16" else Image.fromarray(np.asarray(image).astype(np.uint16) * 200)
+    expected = np.asarray(image).copy()
+    pixels = pixels_of(image)
+    del image
+    gc.collect()
+    [np.full((37, 53, 4), 7, np.uint8) for _ in range(50)]  # what might take freed memory
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def test_pixels_of_pictures_that_lie_in_pieces():
+    image = Image.fromarray(np.random.default_rng(4).integers(0, 256, (2500, 3000, 3), dtype=np.uint8))
+    np.testing.assert_array_equal(pixels_of(image), np.asarray(image))
+
+
+def test_pixels_without_pillows_memory(monkeypatch):
+    image = Image.fromarray(np.random.default_rng(5).integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    monkeypatch.delattr(Image.Image, "__arrow_c_array__", raising=False)
+    np.testing.assert_array_equal(pixels_of(image), np.asarray(image))
+
+
+@pytest.mark.parametrize("size", [(7, 9), (60, 80), (20, 30)])
+def test_resizing_pixels_of_a_larger_array(size):
+    whole = np.random.default_rng(6).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+    before = whole.copy()
+    for part in (whole[..., :3], whole[..., 1:4], whole[:, 3:, :3], whole[::2, :, :2], whole[..., ::2]):
+        np.testing.assert_array_equal(resized(part, size), resized(part.copy(), size))
+    assert np.array_equal(whole, before)
+    numbers = np.random.default_rng(7).random((20, 30, 3)).astype(np.float32)
+    kept = numbers.copy()
+    resized(numbers, size)
+    np.testing.assert_array_equal(numbers, kept)

@@ -129,6 +129,8 @@ LEFT = {
     "Elementary": "what files of other programs and Keras's operators need; rare",
     "GetItem": "copies a part: NumPy's memory copy",
     "LayerNormalization": "over other axes than the last ones; rare",
+    "CutMix": "pictures on their way in",
+    "MixUp": "pictures on their way in",
     "Normalization": "of its moments alone, a number a channel: the deviation from the variance",
     "Permute": "a transposed copy",
     "Power": "rare",

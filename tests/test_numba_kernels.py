@@ -254,6 +254,8 @@ def test_dense(dtype, n, width, units, relu, has_bias, unwanted, seed):
         (31, 300, 600),  # too few samples to pack the kernel
         (40, 2000, 33),  # x alone
         (64, 256, 256),  # whole panels
+        (7, 1700, 13),  # sums in two parts, of several blocks each
+        (3, 7001, 300),  # in as many as there may be, and a kernel that would be packed
     ],
 )
 def test_dense_layers_with_long_rows(dtype, n, width, units):
@@ -354,7 +356,7 @@ def test_the_number_of_threads_changes_no_bit():
     window, pool = make_window((12, 13), (3, 3), (1, 1), "same"), make_window((12, 13), (2, 2), (2, 2), "valid")
     x, kernel, bias = normal(rng, 11, 12, 13, 16), normal(rng, 3, 3, 16, 33), normal(rng, 33)
     dy, dy_pooled = normal(rng, 11, 12, 13, 33), normal(rng, 11, 6, 6, 33)
-    flat, matrix, dy_dense = normal(rng, 70, 300), normal(rng, 300, 54), normal(rng, 70, 54)
+    flat, matrix, dy_dense = normal(rng, 70, 2500), normal(rng, 2500, 54), normal(rng, 70, 54)
 
     def everything():
         y, y_pooled, winner = np.empty_like(dy), np.empty_like(dy_pooled), np.empty(dy_pooled.shape, np.uint8)
@@ -379,7 +381,7 @@ def test_the_number_of_threads_changes_no_bit():
 
 def test_work_that_is_not_worth_threads_stays_on_one(monkeypatch):
     seen, kernel = [], launch.parallel_kernel(lambda pool, x: None)
-    monkeypatch.setattr(kernel, "_entry", lambda arguments: lambda pool, x: seen.append((x, pool)))
+    monkeypatch.setattr(kernel, "entry", lambda arguments: lambda pool, x: seen.append((x, pool)))
     kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS - 1, "short")
     kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS, "long")
     kernel.launch(launch.LEAST_PARALLEL_NANOSECONDS, "one chunk", chunks=1)

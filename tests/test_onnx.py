@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import NETWORKS, cnn, mlp
-from onnx_files import TOLERANCE, channels_last, check_export, check_round_trip, exported, operators, predict
+from onnx_files import TOLERANCE, channels_last, check_export, check_round_trip, exported, operators, predict, run_file
 from oracles import assert_close, randomize
 from test_layer_contracts import every_example, examples
 
 import minicnn as mc
-from minicnn.errors import NonFiniteError, NotBuiltError
+from minicnn.errors import FileFormatError, NonFiniteError, NotBuiltError
 from minicnn.layers import (
     CLASSES,
     BatchNormalization,
@@ -66,6 +66,18 @@ def test_every_layer(name, number, path, rng):
     check_export(model, path, rng)
 
 
+@every_example
+def test_every_layer_of_zeros(name, number, path):
+    """Nothing is divided by a length or a sum that is 0, where the layer does not."""
+    layer, shapes = list(CLASSES[name].examples())[number]
+    inputs = [mc.Input(shape) for shape in shapes]
+    model = mc.Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
+    mc.export_onnx(model, path)
+    zeros = [np.zeros((2, *shape), np.float32) for shape in shapes]
+    for actual, expected in zip(run_file(path, zeros).values(), predict(model, zeros), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
 def takes_images(name, number):
     return len(list(CLASSES[name].examples())[number][1][0]) == 3
 
@@ -80,6 +92,20 @@ def test_every_layer_behind_a_convolution(name, number, path, rng):
     model = mc.Model(inputs, layer(xs if len(xs) > 1 else xs[0]))
     randomize([layer, first], rng)
     check_export(model, path, rng)
+
+
+@every_example
+def test_every_layer_is_read_again_with_its_axes_or_refused_by_name(name, number, path, rng):
+    """Nothing in a file of ours is taken for a channels-first image that is none."""
+    layer, shapes = list(CLASSES[name].examples())[number]
+    inputs = [mc.Input(shape) for shape in shapes]
+    model = mc.Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
+    randomize([layer], rng)
+    mc.export_onnx(model, path)
+    try:
+        check_round_trip(model, path, rng)
+    except FileFormatError as error:
+        assert f"node '{layer.name}/" in str(error), error
 
 
 def test_what_the_file_says_of_itself(path, rng):

@@ -79,7 +79,7 @@ def many():
 
 def entry(kernel, *arguments):
     """The compiled function of a kernel, which takes any pool."""
-    return kernel._entry(arguments)
+    return kernel.entry(arguments)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 1000])

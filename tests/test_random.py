@@ -79,6 +79,19 @@ def test_dropout_kernels_draw_these_numbers(name, dtype, count):
         np.testing.assert_allclose(y[keep], x[keep] / 0.7, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+@pytest.mark.parametrize("shape, first", [((5, 3), 4), ((40, 7, 5), 20), ((1030, 31), 1024), ((3,), 8)])
+def test_a_part_of_a_batch_has_the_numbers_of_the_whole(name, shape, first):
+    backend = backends.get(name)
+    whole = random.uniform(7, 1, 2**33 + 5, (first + shape[0]) * int(np.prod(shape[1:]))).reshape(-1, *shape[1:])
+    numbers, x, y = backend.empty(shape, "float32"), backend.empty(shape, "float32"), backend.empty(shape, "float32")
+    backend.ops.uniform(numbers, 7, 1, 2**33 + 5, first)
+    np.testing.assert_array_equal(numbers, whole[first:])
+    x.fill(1)
+    backend.ops.dropout(x, y, 0.3, 7, 1, 2**33 + 5, first)
+    np.testing.assert_array_equal(y != 0, whole[first:] >= 0.3)
+
+
 def test_generators_depend_on_all_their_arguments():
     arguments = [(1, "a", 0, 0), (2, "a", 0, 0), (1, "b", 0, 0), (1, "a", 0, 1), (1, "a", 1, 0), (2**62, "a", 0, 0)]
     assert len({random.generator(*a).integers(2**60) for a in arguments}) == len(arguments)

@@ -1,5 +1,8 @@
 """What a plan remembers of its steps: the kernels' calls, made again without the Python in between."""
 
+from functools import partial
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
@@ -7,8 +10,9 @@ pytest.importorskip("numba")
 
 import minicnn as mc
 from minicnn import backends, layers
-from minicnn.backends.numba.machine import launch, recording
-from minicnn.backends.numba.machine.recording import Repeated
+from minicnn.backends.numba.machine import launch, recording, walking
+from minicnn.backends.numba.machine.memory import scratch
+from minicnn.backends.numba.machine.walking import Repeated
 from minicnn.layers import CLASSES
 from minicnn.parameters import ParameterStore
 from minicnn.plan.plan import Plan
@@ -275,7 +279,7 @@ def test_ops_of_the_reference_are_not_remembered():
         done.append(1)
         recording.reference.pointwise(y, (x,), "relu")
 
-    repeated = Repeated(work)
+    repeated = Repeated([work])
     for _ in range(3):
         repeated()
     assert len(done) == 3
@@ -289,7 +293,7 @@ def test_a_kernel_that_says_no_is_not_remembered():
         done.append(1)
         recording.call(lambda: next(answers))
 
-    repeated = Repeated(work)
+    repeated = Repeated([work])
     repeated()  # False: not kept
     repeated()  # True: kept
     assert len(done) == 2
@@ -302,11 +306,10 @@ def test_a_kernel_that_says_no_is_not_remembered():
 def test_a_new_pool_is_noticed(monkeypatch):
     """A forked child has threads of its own: what was remembered with its parent's is done anew."""
     done = []
-    repeated = Repeated(lambda: done.append(1))
+    repeated = Repeated([lambda: done.append(1)])
     repeated(), repeated()
     assert len(done) == 1
-    monkeypatch.setattr(launch.pool, "_pools", [])
-    monkeypatch.setattr(recording.pool, "_pools", [])
+    monkeypatch.setattr(walking.pool, "_pools", [])
     repeated()
     assert len(done) == 2
 
@@ -322,6 +325,111 @@ def test_other_threads_calls_are_not_recorded():
         other.join()
         recording.call(seen.append, "own")
 
-    repeated = Repeated(work)
+    repeated = Repeated([work])
     repeated(), repeated()
     assert seen == ["other", "own", "own"]
+
+
+# ------------------------------------------------------------------------------------------- kernels below Python
+
+
+class Table(NamedTuple):
+    """Arguments of every kind that kernels have."""
+
+    offsets: np.ndarray
+    count: int
+    inner: tuple
+
+
+def _all_kinds(pool, x, y, has_sign, factor, table):
+    for i in range(table.count):
+        sign = -1 if has_sign else 1
+        y[i] = sign * factor * x.reshape(-1)[table.offsets[i]] + table.inner[0] * table.inner[1][i]
+
+
+def _positive(x, log):
+    log[0] += 1
+    return x[0] > 0
+
+
+def _greedy(x, size):
+    x[0] += 1
+    scratch(size, x)[0] = 1
+
+
+all_kinds = launch.parallel_kernel(_all_kinds, typed=2)
+positive, greedy = launch.serial_kernel(_positive, typed=2), launch.serial_kernel(_greedy)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("has_sign", [False, True])
+def test_packed_arguments_arrive(dtype, has_sign, rng):
+    x, y = rng.random((3, 4)).astype(dtype), np.zeros(5, dtype)
+    offsets, others = np.array([3, 1, 4, 1, 5]), rng.random(5)
+    table = Table(offsets, 5, (-7, others))
+    repeated = Repeated([lambda: all_kinds.launch(0, x, y, has_sign, 0.5, table)])
+    repeated()
+    x *= 2
+    repeated()
+    sign = -1 if has_sign else 1
+    np.testing.assert_allclose(y, sign * 0.5 * x.reshape(-1)[offsets] - 7 * others, rtol=1e-6)
+    assert [type(piece.run).__name__ for piece in repeated._pieces] == ["_Kernels"]
+
+
+def test_works_are_one_call(rng):
+    """Kernels of several works follow each other; what NumPy does in between comes in between."""
+    values, log = np.ones(3), np.zeros(1)
+
+    def numpy_work():
+        recording.call(np.multiply, values, 2, values)
+
+    kernel_work = partial(positive, values, log)
+    repeated = Repeated([kernel_work, kernel_work, numpy_work, kernel_work])
+    for _ in range(3):
+        repeated()
+    assert [piece.owners for piece in repeated._pieces] == [(0, 1), [2], (3,)]
+    assert log[0] == 9
+    assert (values == 8).all()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_work_whose_kernel_says_no_is_done_anew(number):
+    """And those behind it, by Python; those before it are not done twice."""
+    asked, signs = [], [np.ones(1) for _ in range(3)]
+    logs = [np.zeros(1) for _ in range(3)]
+
+    def work(i):
+        asked.append(i)
+        positive(signs[i], logs[i])
+
+    repeated = Repeated([partial(work, i) for i in range(3)])
+    repeated(), repeated()
+    assert asked == [0, 1, 2]
+    signs[number][0] = -1
+    repeated()
+    assert asked == [0, 1, 2, *range(number, 3)]
+    assert [int(log[0]) for log in logs] == [3 + (i == number) for i in range(3)]
+    signs[number][0] = 1
+    repeated()
+    assert len(asked) == 6 - number
+
+
+def test_a_kernel_without_memory_raises_where_it_is_walked():
+    """The error is Python's, as if the kernel had been called alone."""
+    calls, size = np.zeros(1), [1]
+    repeated = Repeated([lambda: greedy(calls, size[0])])
+    repeated(), repeated()
+    for piece in repeated._pieces:
+        piece.run._words[0][-1] = size[0] = 1 << 55  # no processor has addresses for 2^58 bytes
+    with pytest.raises(MemoryError):
+        repeated()
+
+
+def test_long_works_are_cut():
+    """Python gets back often enough to notice Ctrl-C."""
+    x, y = np.ones((3, 4)), np.zeros(5)
+    table = Table(np.arange(5), 5, (0, np.zeros(5)))
+    half = walking._MOST_NANOSECONDS / 2
+    repeated = Repeated([lambda: all_kinds.launch(half, x, y, False, 1.0, table)] * 5)
+    repeated(), repeated()
+    assert [len(piece.owners) for piece in repeated._pieces] == [2, 2, 1]

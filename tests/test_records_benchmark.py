@@ -35,8 +35,9 @@ def run_main(records, options, monkeypatch):
     commands = []
 
     def answer(command):
-        commands.append(command[2:])
-        return {"accuracy": 0.99 + 0.001 * int(command[3]), "train_seconds": 1.5, "epochs": 1}, 2.0 + int(command[3])
+        assert command[2] == "minicnn"
+        commands.append(command[3:])
+        return {"accuracy": 0.99 + 0.001 * int(command[4]), "train_seconds": 1.5, "epochs": 1}, 2.0 + int(command[4])
 
     monkeypatch.setattr(records, "answer", answer)
     monkeypatch.setattr(records, "parse", lambda: options)

@@ -1,9 +1,11 @@
 """Models in files: structure, weights, training state; what is refused, and that nothing is ever half done."""
 
+import errno
 import json
 import os
 import struct
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -525,6 +527,34 @@ def test_failure_while_writing_leaves_the_previous_file(tmp_path, monkeypatch):
                 model.save(path)
         assert path.read_bytes() == before
         assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limits on this system")
+@pytest.mark.parametrize("name", ["a.safetensors", "a.keras", "a.h5", "a.weights.h5", "a.onnx", "a.html"])
+def test_a_disk_that_is_full_is_an_error_of_the_system_that_names_the_file(name, tmp_path):
+    """As long as a file may have 4096 bytes, which a process may not exceed any more than a full disk."""
+    import resource
+
+    if name.endswith(("5", ".keras")):
+        pytest.importorskip("h5py")
+    if name.endswith(".onnx"):
+        pytest.importorskip("onnx")
+    model = mc.Sequential([mc.Input((20, 20, 1)), layers.Flatten(), layers.Dense(30), layers.Dense(2)])
+    path = tmp_path / name
+    path.write_bytes(b"what was there before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    write = {".onnx": partial(mc.export_onnx, model), ".html": partial(mc.export_html, model)}.get(path.suffix)
+    write = write or (model.save_weights if ".weights" in name else model.save)
+    write(tmp_path / f"before.{name}")  # what is imported late writes files too
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        with pytest.raises(OSError) as error:
+            write(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (error.value.errno, error.value.filename) == (errno.EFBIG, str(path))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([name, f"before.{name}"])
+    assert path.read_bytes() == b"what was there before"
 
 
 def test_file_and_folder_reach_the_disk_in_order(tmp_path, monkeypatch):

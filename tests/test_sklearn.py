@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import warnings
 from functools import partial
 
 import numpy as np
@@ -16,7 +17,7 @@ sklearn = pytest.importorskip("sklearn", reason="the estimators need scikit-lear
 
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import r2_score
+from sklearn.metrics import log_loss, r2_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -158,6 +159,39 @@ def test_simple_takes_images_of_any_size_and_dtype(rng, shape, dtype):
     x.setflags(write=False)
     estimator = CNNClassifier(epochs=1).fit(x, np.arange(12) % 3)
     assert estimator.predict_proba(x).shape == (12, 3)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+def test_probabilities_sum_to_one_as_metrics_want_them(activation):
+    """scikit-learn's log_loss warns from 1.5e-8 on, its roc_auc_score refuses what does not sum to 1."""
+    x, y = shapes(60)
+    y = np.where(np.arange(60) % 5 == 0, "neither", y)
+
+    def network(image_shape, units):
+        return mc.Sequential([mc.Input(image_shape), layers.Flatten(), layers.Dense(units, activation=activation)])
+
+    estimator = CNNClassifier(network, epochs=2, random_state=0).fit(x, y)
+    probabilities = estimator.predict_proba(x)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
+    outputs = estimator.model_.predict(x[..., None].astype(np.float32)).astype(np.float64)
+    outputs = np.exp(outputs) if activation is None else outputs
+    np.testing.assert_allclose(probabilities, outputs / outputs.sum(axis=1, keepdims=True), rtol=1e-5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log_loss(y, probabilities)
+        roc_auc_score(y, probabilities, multi_class="ovr")
+
+
+def test_sigmoids_that_are_all_zero_leave_every_class_as_likely():
+    def network(image_shape, units):
+        bias = mc.initializers.Constant(-1000)
+        return mc.Sequential(
+            [mc.Input(image_shape), layers.Flatten(), layers.Dense(units, "sigmoid", bias_initializer=bias)]
+        )
+
+    x, y = shapes(20)
+    estimator = CNNClassifier(network, epochs=1, random_state=0, optimizer=mc.optimizers.SGD(1e-9)).fit(x, y)
+    np.testing.assert_array_equal(estimator.predict_proba(x), np.full((20, 2), 0.5))
 
 
 def test_the_data_stay_as_they_are():

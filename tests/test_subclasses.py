@@ -313,8 +313,9 @@ def test_files_of_models_with_a_call_and_arguments(kind, nested, suffix, tmp_pat
     if nested:
         model = mc.Sequential([mc.Input((6,)), model])
     model.save(tmp_path / f"m.{suffix}")
-    again = mc.load_model(tmp_path / f"m.{suffix}", custom_objects={"Written": kind})
+    again = mc.load_model(tmp_path / f"m.{suffix}", custom_objects={kind.__name__: kind})
     np.testing.assert_array_equal(again.predict(X), expected)
+    assert (type(again), nested or again.units) == ((mc.Sequential, True) if nested else (kind, 7))
     clone = mc.models.clone_model(model)
     clone.set_weights(model.get_weights())
     np.testing.assert_array_equal(clone.predict(X), expected)
@@ -330,3 +331,116 @@ def test_from_config_of_a_model_with_a_call_and_arguments():
     np.testing.assert_array_equal(again.predict(X), expected)
     assert WrittenAlone.from_config(WrittenAlone(7).get_config()).units == 7
     assert WrittenCollecting.from_config(model.get_config()).units == 7
+
+
+# ------------------------------------------------------------------------------------------------ back from files
+
+
+class Composed(mc.Model):
+    """Made by its `call`; its arguments are attributes."""
+
+    def __init__(self, units=4, rate=0.2):
+        super().__init__()
+        self.units, self.rate = units, rate
+        self.hidden = [layers.Dense(units, "relu"), layers.Dropout(rate)]
+        self.head = layers.Dense(2)
+
+    def call(self, inputs, training=None):
+        for layer in self.hidden:
+            inputs = layer(inputs, training=training) if isinstance(layer, layers.Dropout) else layer(inputs)
+        return self.head(inputs)
+
+    def double(self, x):
+        return 2 * self.predict(x)
+
+
+class Telling(Composed):
+    """The same with a `get_config`, which is what counts."""
+
+    def __init__(self, width=4):
+        super().__init__(width)
+
+    def get_config(self):
+        return super().get_config() | {"width": self.units}
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+@pytest.mark.parametrize("make", [lambda: Composed(5, rate=0.4), lambda: Telling(5)], ids=["attributes", "get_config"])
+def test_a_written_model_comes_back(tmp_path, suffix, make):
+    model = make()
+    model.compile("adam", "mse", backend="numpy")
+    model.fit(X, X[:, :2], verbose=0)
+    model.head.trainable = False
+    model.save(tmp_path / f"m{suffix}")
+    again = mc.load_model(tmp_path / f"m{suffix}", custom_objects={type(model).__name__: type(model)})
+    assert type(again) is type(model)
+    assert (again.units, again.head.trainable, again.head.name) == (5, False, model.head.name)
+    assert [w.path for w in again.weights] == [w.path for w in model.weights]
+    again.compiled.backend_name = "numpy"
+    np.testing.assert_array_equal(again.double(X), model.double(X))
+    for one in (model, again):
+        one.fit(X, X[:, :2], verbose=0)  # with the optimizer's state, and the random numbers that come next
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    plain = mc.load_model(tmp_path / f"m{suffix}")
+    assert type(plain) is mc.Model
+
+
+def test_a_registered_written_model_comes_back(tmp_path):
+    @mc.keras.saving.register_keras_serializable(package="own")
+    class Registered(Composed):
+        pass
+
+    model = Registered()
+    model.build((None, 6))
+    model.save(tmp_path / "m.keras")
+    again = mc.load_model(tmp_path / "m.keras")
+    assert type(again) is Registered
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_a_written_model_that_has_changed_is_plain(tmp_path):
+    model = Composed(5)
+    model.build((None, 6))
+    model.save(tmp_path / "m.keras")
+
+    class Other(Composed):
+        def __init__(self, units=4, rate=0.2):
+            super().__init__(units + 1, rate)
+
+    class Strict(Composed):
+        def __init__(self):
+            super().__init__()
+
+    for cls in (Other, Strict):
+        with pytest.warns(UserWarning, match="does not make the file's network"):
+            again = mc.load_model(tmp_path / "m.keras", custom_objects={"Composed": cls})
+        assert type(again) is mc.Model
+        np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_written_models_with_several_inputs(tmp_path):
+    class Sides(mc.Model):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right = layers.Dense(3), layers.Dense(3)
+
+        def call(self, inputs):
+            return {"sum": self.left(inputs["a"]) + self.right(inputs["b"]), "right": self.right(inputs["b"])}
+
+    model, data = Sides(), {"a": X, "b": X[:, :4]}
+    expected = model.predict(data)
+    model.save(tmp_path / "m.keras")
+    again = mc.load_model(tmp_path / "m.keras", custom_objects={"Sides": Sides})
+    assert type(again) is Sides
+    found = again.predict(data)
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize("described", [7, {"class_name": "Composed"}, {"class_name": 3, "config": {}}])
+def test_a_subclass_that_a_stranger_describes(described):
+    from minicnn.models.written_files import as_subclass
+
+    with pytest.raises(FileFormatError, match="a subclass is described by"):
+        as_subclass(mc.Sequential([mc.Input((2,)), layers.Dense(1)]), described)

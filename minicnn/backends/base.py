@@ -1,6 +1,6 @@
 """What a backend is: arrays of one device, and ops on them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pkgutil import iter_modules
@@ -72,9 +72,16 @@ class Backend:
         """Copy the host array `source` into the device array `array`, cast to its dtype."""
         array[...] = source
 
-    def repeated(self, work: Callable[[], None]) -> Callable[[], None]:
-        """What does `work`, which always does the same with the same arrays, by ops alone; perhaps in less time."""
-        return work
+    def repeated(self, works: Sequence[Callable[[], None]]) -> Sequence[Callable[[], None]]:
+        """What does `works`, which do the same with the same arrays each time, by ops alone; perhaps in less time."""
+        return works
+
+    def expect(self, works: Iterable[Callable[[], None]]) -> None:
+        """Prepare for works, which `repeated` will be given."""
+
+    def instructions(self) -> str:
+        """What results may depend on to the bit, beside the versions: the processor's instructions that kernels use."""
+        return ""
 
     def describe(self) -> str:
         """What computes, in words."""

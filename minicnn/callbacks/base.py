@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.callbacks.hooks import warn_about_hooks
-from minicnn.console import say
+from minicnn.console import say, speaks
 from minicnn.hints import Logs
 from minicnn.keywords import SuggestsKeywords
 
@@ -44,11 +44,14 @@ class Callback(SuggestsKeywords):
         "verbose" ("auto" is 1), "epochs", "steps" (batches an epoch), "samples", "batch_size"; None where unknown.
     turn : int
         Callbacks of a later turn are called after all of an earlier one; in one turn, in the order of the list.
+    reports : bool
+        Whether it does nothing but show and write: of several workers (docs/distributed.md), the first one calls it.
     """
 
     model: Model = None  # type: ignore[assignment]  # None only until it is set
     params: dict[str, Any] = None  # type: ignore[assignment]
     turn: int = 0
+    reports: bool = False
 
     def set_model(self, model: Model) -> None:
         self.model = model
@@ -183,7 +186,7 @@ def listed(callbacks: Callback | Sequence[Callback] | None) -> list[Callback]:
     callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
     if not isinstance(callbacks, list | tuple | None):
         raise TypeError(f"callbacks is a list of callbacks.Callback. Received: callbacks={callbacks!r}")
-    return list(callbacks or [])
+    return [c for c in callbacks or [] if speaks() or not getattr(c, "reports", False)]
 
 
 class History(Callback):

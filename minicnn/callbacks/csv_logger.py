@@ -35,6 +35,8 @@ class CSVLogger(Callback):
         When training starts, if the file cannot be written.
     """
 
+    reports = True
+
     def __init__(self, filename: FilePath, separator: str = ",", append: bool = False) -> None:
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"separator is one character, e.g. ',' or ';'. Received: separator={separator!r}")

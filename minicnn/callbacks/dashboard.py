@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.callbacks.bars import EpochLines
 from minicnn.callbacks.drawing import curves, picture
 from minicnn.checks import check_positive_int
-from minicnn.console import say
+from minicnn.console import say, speaks
 from minicnn.errors import ShapeError
 from minicnn.hints import FilePath, Logs
 from minicnn.layers.conv import Conv2D
@@ -108,7 +108,7 @@ class LiveDashboard(EpochLines):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        if self._is_shown:
+        if self._is_shown or not speaks():
             return
         self._is_shown = True  # from here on, on_train_end is certain to come
         if self.path is None:
@@ -219,6 +219,8 @@ class LiveDashboard(EpochLines):
 
     def _write(self, state):
         """The page as a file, which appears whole or not at all."""
+        if not speaks():
+            return
         with files.replacing(self.path) as temporary:
             temporary.write_text(self.page(state), encoding="utf-8")
 

@@ -39,7 +39,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"minicnn {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
-    for add in (_train, _predict, _evaluate, _export, _info, _devices, _benchmark):
+    for add in (_train, _predict, _evaluate, _export, _info, _devices, _benchmark, _launch):
         add(commands)
     return top
 
@@ -120,6 +120,14 @@ def _benchmark(commands):
     made.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="default: LeNet-5 on 28×28 pixels")
     made.add_argument("--batch-size", type=_number(1), default=64, metavar="N", help="default: %(default)s")
     made.add_argument("--seconds", type=_number(1, 3600), default=3, help="of each measurement (default: %(default)s)")
+
+
+def _launch(commands):
+    made = _command(commands, "launch", "start a script as several processes that train together, with mpiexec")
+    made.add_argument("-n", dest="workers", type=_number(1), required=True, metavar="N", help="how many")
+    made.add_argument("--hosts", metavar="HOST,…", help="machines, handed to mpiexec; default: this one")
+    made.add_argument("script", type=Path, metavar="SCRIPT", help="a Python file")
+    made.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="what the script gets")
 
 
 def _number(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -21,6 +21,7 @@ COMMANDS = {
     "info": "about",
     "devices": "about",
     "benchmark": "measuring",
+    "launch": "launching",
 }
 """Name → the module, of this room, that has the function of that name."""
 

@@ -79,7 +79,7 @@ class MixUp(_Mixing):
 
     def mixed(self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Batch:
         other, share = rng.permutation(len(images)), rng.beta(self.alpha, self.alpha, len(images))
-        return _mean(images, images[other], share), _mean(labels, labels[other], share)
+        return mean_of_two(images, images[other], share), mean_of_two(labels, labels[other], share)
 
 
 class CutMix(_Mixing):
@@ -103,12 +103,12 @@ class CutMix(_Mixing):
         count, height, width = images.shape[:3]
         alpha = rng.uniform(*self.factor) + 1e-6
         side = np.sqrt(1 - rng.beta(alpha, alpha, count))  # (N,), of the rectangle as a part of the image's
-        rows, is_row = _interval(height, side, rng)
-        columns, is_column = _interval(width, side, rng)
+        rows, is_row = interval(height, side, rng.random(count))
+        columns, is_column = interval(width, side, rng.random(count))
         other = rng.permutation(count)
         inside = is_row[:, :, None, None] & is_column[:, None, :, None]  # (N, H, W, 1)
         share = 1 - rows * columns / (height * width)
-        return np.where(inside, images[other], images), _mean(labels, labels[other], share)
+        return np.where(inside, images[other], images), mean_of_two(labels, labels[other], share)
 
 
 def share_range(name: str, value: object) -> tuple[float, float]:
@@ -119,16 +119,33 @@ def share_range(name: str, value: object) -> tuple[float, float]:
     return lower, upper
 
 
-def _interval(length, part, rng):
-    """(lengths of intervals at random places, which pixels of a row lie inside: (N, length) bool)."""
+def interval(length: int, part: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals of a row of pixels.
+
+    Parameters
+    ----------
+    length : int
+        Of the row.
+    part : (N,) float
+        The intervals' lengths as parts of it.
+    place : (N,) float
+        Where they lie, from 0, at the row's start, to 1, at its end.
+
+    Returns
+    -------
+    size : (N,) float
+        Their lengths in pixels.
+    inside : (N, length) bool
+        Which pixels lie in them.
+    """
     size = part * length  # (N,)
-    start = rng.random(len(part)) * (length - size)
-    pixels = np.arange(length)
+    start = place * (length - size)
+    pixels = np.asarray(np.arange(length), like=size)
     return size, (pixels >= start[:, None]) & (pixels < (start + size)[:, None])
 
 
-def _mean(first, second, share):
-    """share · first + (1 − share) · second, in the dtype of `first`."""
+def mean_of_two(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """share · first + (1 − share) · second, in the dtype of `first`; a share for each sample."""
     share = share.astype(first.dtype).reshape(-1, *(1,) * (first.ndim - 1))
     return share * first + (1 - share) * second
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from minicnn.threads import prepares_data
+from minicnn.turns import prepares_data
 
 _CHECK_SECONDS = 0.1  # how often a thread that cannot go on looks whether anybody still wants its work
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn.checks import check_choice, check_pair
 from minicnn.errors import DataError, ShapeError
+from minicnn.images.memory import pixels_of
 from minicnn.images.resizing import INTERPOLATIONS, cropped_to_ratio, resized
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def read_image(
         If it cannot be read.
     """
     image = _opened(path, color_mode, upright)
-    pixels = np.asarray(image)
+    pixels = pixels_of(image)
     if image.mode in _DEEP:
         pixels = _eight_bits(pixels)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels  # (H, W, C)

@@ -39,16 +39,31 @@ def resized(
     if interpolation == "nearest":
         rows, columns = _nearest(old_height, height), _nearest(old_width, width)
         return pixels[rows][:, columns].astype(np.float32)
-    lines = np.ascontiguousarray(pixels).reshape(old_height, -1)  # (H, W·C)
-    rows, columns = _taps(old_height, height, 1), _taps(old_width, width, channels)
-    mixed = _mixed(lines[rows.first], lines[rows.second], rows.weight[:, None])  # (height, W·C)
-    first, second = (mixed.take(taken, 1, mode="clip") for taken in (columns.first, columns.second))
-    return _mixed(first, second, columns.weight).reshape(height, width, channels)
+    lines = _lines(pixels)  # (H, W·step)
+    step = lines.shape[1] // old_width
+    rows, columns = _taps(old_height, height, 1), _taps(old_width, width, channels, step)
+    first, second = lines[rows.first], lines[rows.second]  # (height, W·step), still whole numbers
+    # The columns are taken before anything is mixed: the same sums, of the numbers that the result is made of alone.
+    left, right = (
+        _mixed(first.take(taken, 1, mode="clip"), second.take(taken, 1, mode="clip"), rows.weight[:, None])
+        for taken in (columns.first, columns.second)
+    )  # (height, width·C)
+    return _mixed(left, right, columns.weight).reshape(height, width, channels)
+
+
+def _lines(pixels):
+    """The rows of an image (H, W, C), each as it lies in memory where its pixels are all of a larger array's."""
+    whole = pixels.base
+    is_whole = isinstance(whole, np.ndarray) and whole.shape[:2] == pixels.shape[:2] and whole.ndim == 3
+    is_start = is_whole and whole.ctypes.data == pixels.ctypes.data and whole.dtype == pixels.dtype
+    if not is_start or not whole.flags.c_contiguous or whole.strides != pixels.strides:
+        whole = np.ascontiguousarray(pixels)
+    return whole.reshape(len(whole), -1)
 
 
 def _mixed(first, second, weight):
-    """first · (1 − weight) + second · weight, in float32."""
-    result, other = first.astype(np.float32), second.astype(np.float32)
+    """first · (1 − weight) + second · weight, in float32; floats among them are written over."""
+    result, other = first.astype(np.float32, copy=False), second.astype(np.float32, copy=False)
     other -= result
     other *= weight
     result += other
@@ -84,13 +99,13 @@ class _Taps(NamedTuple):
 
 
 @lru_cache(maxsize=4096)  # photos come in a few sizes
-def _taps(old, new, channels):
-    """For an axis of `new` pixels made of `old` ones, each of so many numbers."""
+def _taps(old, new, channels, step=None):
+    """For an axis of `new` pixels made of `old` ones, each of so many numbers, which begin `step` numbers apart."""
     at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
     first = at.astype(np.int64)
     second = np.minimum(first + 1, old - 1)
     numbers = np.arange(channels)
-    flat = [(pixel[:, None] * channels + numbers).ravel() for pixel in (first, second)]  # (new·C,)
+    flat = [(pixel[:, None] * (step or channels) + numbers).ravel() for pixel in (first, second)]  # (new·C,)
     return _Taps(*flat, np.repeat((at - first).astype(np.float32), channels))
 
 

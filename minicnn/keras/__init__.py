@@ -26,6 +26,7 @@ _MODULES = (
     *("saving", "tensorflow", "utils", "wrappers"),
 )
 _FROM = {
+    "DTypePolicy": "minicnn.dtype_policies",
     "Input": "minicnn.keras.layers",
     "KerasTensor": "minicnn.graph.Tensor",
     "Layer": "minicnn.keras.layers",

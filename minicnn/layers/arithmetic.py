@@ -18,7 +18,6 @@ from minicnn.layers.merge import Add, aligned, give
 from minicnn.layers.merging import Multiply, Subtract
 from minicnn.layers.rescaling import Rescaling
 from minicnn.parameters import Weight
-from minicnn.settings import floatx
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
@@ -225,5 +224,5 @@ _OPERATORS = {
 }
 for _name, _function in _OPERATORS.items():
     setattr(Tensor, _name, _function)
-Tensor.dtype = property(lambda tensor: tensor.node.layer.dtype or floatx(), doc="In which it is computed, by name.")
+Tensor.dtype = property(lambda tensor: tensor.node.layer.compute_dtype, doc="In which it is computed, by name.")
 Tensor.__array_ufunc__ = None  # so that NumPy leaves ``array * tensor`` to the tensor

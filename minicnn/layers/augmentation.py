@@ -7,8 +7,8 @@ of their matrices, so that an image is interpolated once (`docs/fusion.md`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias, Unpack
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -98,7 +98,7 @@ class Warp(Step):
         numbers, total = ws.buffers["numbers"], None  # (N, 4)
         height, width, _ = ws.input_shapes[0]
         for layer, key in zip(self.layers, ws.keys, strict=True):
-            ws.ops.uniform(numbers, *key, ws.iteration)
+            ws.ops.uniform(numbers, *key, ws.iteration, ws.first)
             matrix = layer.matrix(numbers.T.astype("float64"), height, width)
             total = matrix if total is None else _product(total, matrix)
         return total
@@ -127,7 +127,24 @@ def about_centre(xx: Entry, xy: Entry, yx: Entry, yy: Entry, height: int, width:
 
 
 class ImageLayer(Layer):
-    """A layer for images, which takes a single one, (H, W, C), where it is called on arrays."""
+    """A layer for images, which takes a single one, (H, W, C), where it is called on arrays.
+
+    Called on a dict of arrays, it changes "images", and no "labels".
+    """
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        if not isinstance(inputs, Mapping):
+            return super().__call__(inputs, training)
+        if "images" not in inputs or not inputs.keys() <= {"images", "labels"}:
+            raise ValueError(
+                f"'{self.name}' takes images, or a dict of them with 'images' and 'labels'; what else belongs to an "
+                f"image, a layer of images alone would leave as it is. Received: a dict of {sorted(map(str, inputs))}"
+            )
+        return self.call_on_dict(inputs, self.acts_on_arrays if training is None else bool(training))
+
+    def call_on_dict(self, inputs: Mapping[str, Any], training: bool) -> dict[str, Any]:
+        """The dict with changed images."""
+        return {**inputs, "images": self(inputs["images"], training)}
 
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
         images = [np.asarray(a) for a in arrays]

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn import initializers, regularizers
+from minicnn.dtype_policies import DTypePolicy
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.hints import InitializerLike, OpenShape, RegularizerLike
 from minicnn.layers import contract
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
+from minicnn.layers.policy import WithPolicy, by_policy
 from minicnn.layers.rare_options import check_trainable, get_constraint, take_rare_options
 from minicnn.layers.shapes import declared_shape
 from minicnn.layers.standalone import Standalone
@@ -24,7 +26,7 @@ from minicnn.settings import floatx
 from minicnn.step import Changes, Shape, Shapes, Step
 
 
-class Layer(Standalone, Step, Configurable):
+class Layer(Standalone, WithPolicy, Step, Configurable):
     """Base of all layers.
 
     A subclass stores its constructor's arguments under their own names, declares weights in `build`, and writes
@@ -38,8 +40,9 @@ class Layer(Standalone, Step, Configurable):
         Whether optimizers may change the weights.
     input_shape : tuple of int or None, optional
         Shape of one sample, for the first layer of a `Sequential`; ``input_dim=n`` means ``(n,)``.
-    dtype : str, optional
-        Must be the current one: the model as a whole has one dtype, see `minicnn.utils.set_floatx`.
+    dtype : str or DTypePolicy, optional
+        "float32", "float64" or "mixed_bfloat16", see `minicnn.dtype_policies`; default: the global policy. Its weights'
+        dtype must be the current one, see `minicnn.utils.set_floatx`.
     input_dim : int, optional
         The one size of samples that are vectors.
     batch_input_shape : tuple of int or None, optional
@@ -61,7 +64,7 @@ class Layer(Standalone, Step, Configurable):
         input_shape: OpenShape | None = None,
         input_dim: int | None = None,
         batch_input_shape: OpenShape | None = None,
-        dtype: str | None = None,
+        dtype: str | DTypePolicy | None = None,
         **unknown: Any,
     ) -> None:
         vars(self).update(take_rare_options(self.rare_options, unknown))
@@ -71,12 +74,10 @@ class Layer(Standalone, Step, Configurable):
             )
         if name is not None and not (isinstance(name, str) and name and "/" not in name):
             raise ValueError(f"a name is a string, not empty and without '/'. Received: name={name!r}")
-        if dtype not in (None, floatx()):
-            raise ValueError(f"a model has one dtype, set with utils.set_floatx: {floatx()!r} now. Received: {dtype=}")
         self.name: str = unique_name(type(self).__name__) if name is None else str(name)
         self.trainable: bool = check_trainable(trainable)
         self.declared_input_shape: OpenShape | None = declared_shape(input_shape, input_dim, batch_input_shape)
-        self.dtype: str | None = dtype
+        self.dtype_policy = dtype
         self.nodes: list[Node] = []
         self._weights: dict[str, Weight] = {}
         self._built = False
@@ -253,7 +254,7 @@ class Layer(Standalone, Step, Configurable):
         arrays = [np.asarray(a) for a in arrays]
         self.build_for(tuple(a.shape[1:] for a in arrays))
         dtype = self.weights[0].dtype if self.weights else floatx()
-        return self.noting_penalty(run_steps(self.lower(), arrays, dtype, training))
+        return self.noting_penalty(run_steps(by_policy(self, self.lower()), arrays, dtype, training))
 
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         """`build`, with the number of inputs checked and the layer named in errors. Returns the output shapes."""
@@ -289,7 +290,7 @@ class Layer(Standalone, Step, Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, with which `from_config` makes an equal layer."""
-        config = super().get_config() | {"name": self.name, "trainable": self.trainable}
+        config = super().get_config() | {"name": self.name, "trainable": self.trainable} | self.policy_config()
         config.pop("input_shape", None)  # a subclass may have a property of this name, which is not the argument
         if self.declared_input_shape is not None:
             config["input_shape"] = list(self.declared_input_shape)

@@ -103,7 +103,8 @@ class Dropout(Layer):
         """The mask's buffer: 0, or 1 / (1 - rate)."""
         ones, mask = ws.buffers["ones"], ws.buffers["mask"]
         ones.fill(1)
-        ws.ops.dropout(ones, mask, self.rate, *ws.key, ws.iteration)
+        first = 0 if self.noise_shape and self.noise_shape[0] == 1 else ws.first
+        ws.ops.dropout(ones, mask, self.rate, *ws.key, ws.iteration, first)
         return mask
 
     def _apply(self, x, y, ws):
@@ -113,7 +114,7 @@ class Dropout(Layer):
         elif "mask" in ws.buffers:
             ws.ops.pointwise(y, (x, ws.buffers["mask"]), "multiply")
         else:
-            ws.ops.dropout(x, y, self.rate, *ws.key, ws.iteration)
+            ws.ops.dropout(x, y, self.rate, *ws.key, ws.iteration, ws.first)
 
     @classmethod
     def examples(cls) -> Examples:

@@ -16,8 +16,9 @@ _current: ContextVar[np.random.Generator | None] = ContextVar("generator of the 
 
 @contextmanager
 def numbers_of(ws: Workspace) -> Iterator[None]:
-    """Inside, `generator` is that of a place in an iteration."""
-    token = _current.set(random.generator(ws.seed, "function", ws.stream, int(ws.iteration)))
+    """Inside, `generator` is that of a place in an iteration; parts of a batch have others than its beginning."""
+    part = (ws.first,) if ws.first else ()
+    token = _current.set(random.generator(ws.seed, "function", ws.stream, int(ws.iteration), *part))
     try:
         yield
     finally:

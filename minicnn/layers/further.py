@@ -23,6 +23,7 @@ from minicnn.layers import (
     pointwise,
     random_erasing,
     random_flip,
+    random_mixing,
     random_pixels,
     rearranging,
     reducing,
@@ -55,6 +56,7 @@ from minicnn.layers.placed_resizing import *  # noqa: F403
 from minicnn.layers.pointwise import *  # noqa: F403
 from minicnn.layers.random_erasing import *  # noqa: F403
 from minicnn.layers.random_flip import *  # noqa: F403
+from minicnn.layers.random_mixing import *  # noqa: F403
 from minicnn.layers.random_pixels import *  # noqa: F403
 from minicnn.layers.rearranging import *  # noqa: F403
 from minicnn.layers.reducing import *  # noqa: F403
@@ -88,6 +90,7 @@ __all__ += placed_resizing.__all__
 __all__ += pointwise.__all__
 __all__ += random_erasing.__all__
 __all__ += random_flip.__all__
+__all__ += random_mixing.__all__
 __all__ += random_pixels.__all__
 __all__ += rearranging.__all__
 __all__ += reducing.__all__

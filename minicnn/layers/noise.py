@@ -39,7 +39,7 @@ class _GaussianLayer(Layer):
 
     def draw(self, ws: Workspace) -> Array:
         """Standard normal numbers like y."""
-        ws.ops.uniform(ws.buffers["uniform"], *ws.key, ws.iteration)
+        ws.ops.uniform(ws.buffers["uniform"], *ws.key, ws.iteration, ws.first)
         ws.ops.normal(ws.buffers["uniform"], ws.buffers["normal"])
         return ws.buffers["normal"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from minicnn import initializers
-from minicnn.backends.reference.normalization import Moments, MovingAverages
+from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 from minicnn.checks import check_number
 from minicnn.hints import ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
 from minicnn.initializers import Initializer
@@ -146,7 +146,7 @@ class FusedNormalization(Step):
 
     @property
     def uses_output(self) -> bool:
-        return self.relu is not None
+        return self.relu is not None and self.added is not None
 
     @property
     def weights(self) -> list[Weight]:
@@ -159,15 +159,17 @@ class FusedNormalization(Step):
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         layer, params = self.layer, ws.params
         moving = MovingAverages(params["moving_mean"], params["moving_variance"], layer.momentum)
-        arrays = xs[0], ws.y, params.get("gamma"), params.get("beta"), _moments(ws), moving
-        further = xs[1] if self.added else None, self.relu is not None
-        ws.ops.batch_norm(*arrays, layer.epsilon, ws.training and layer.moving_mean.layer.trainable, *further)
+        arrays, added = (xs[0], ws.y, self._affine(params), _moments(ws), moving), xs[1] if self.added else None
+        ws.ops.batch_norm(*arrays, layer.epsilon, ws.training and layer.moving_mean.layer.trainable, added)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        inputs = ws.xs[0], ws.y if self.relu else None, dy, ws.params.get("gamma"), _moments(ws)
+        inputs = ws.xs[0], ws.y if self.uses_output else None, dy, self._affine(ws.params), _moments(ws)
         dx, dadded = ws.dxs if self.added else (*ws.dxs, None)
         gradients = dx, dadded, ws.grads.get("gamma"), ws.grads.get("beta")
         ws.ops.batch_norm_backward(*inputs, *gradients, ws.training and self.layer.moving_mean.layer.trainable)
+
+    def _affine(self, params):
+        return Affine(params.get("gamma"), params.get("beta"), self.relu is not None)
 
 
 def _moments(ws):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Unpack
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minicnn.checks import check_number, check_seed
-from minicnn.data.mixing import share_range
+from minicnn.data.mixing import interval, share_range
 from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.augmentation import ImageLayer
 from minicnn.layers.base import Examples
 from minicnn.layers.shapes import check_data_format
+from minicnn.settings import floatx
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
 
 __all__ = ["RandomErasing"]
@@ -69,6 +71,26 @@ class RandomErasing(ImageLayer):
         self.seed: int | None = check_seed("seed", seed)
         self.data_format: DataFormat = check_data_format(data_format)
 
+    def transform_images(
+        self, images: ArrayLike, transformation: Mapping[str, Any] | None = None, training: bool = True
+    ) -> np.ndarray:
+        """The images, erased where a transformation of Keras's names says.
+
+        Parameters
+        ----------
+        images : array (N, H, W, C)
+        transformation : dict, optional
+            apply_erasing (N,) bool; batch_masks, which broadcast against the images; fill_value.
+        training : bool, default True
+            Whether anything is done.
+        """
+        images = np.asarray(images, floatx())
+        if not training or transformation is None:
+            return images
+        changed = np.asarray(transformation["apply_erasing"]).reshape(-1, 1, 1, 1)
+        filling = np.asarray(transformation["fill_value"], images.dtype)
+        return np.where(transformation["batch_masks"] & changed, filling, images)
+
     def build(self, input_shapes: Shapes) -> Shape:
         shape = super().build(input_shapes)
         if isinstance(self.fill_value, list) and len(self.fill_value) != shape[-1]:
@@ -103,7 +125,7 @@ class RandomErasing(ImageLayer):
     def _erased(self, ws):
         """Which pixels are erased: (N, H, W, 1) bool."""
         numbers = ws.buffers["numbers"]  # (N, NUMBERS)
-        ws.ops.uniform(numbers, *ws.key, ws.iteration)
+        ws.ops.uniform(numbers, *ws.key, ws.iteration, ws.first)
         height, width, _ = ws.input_shapes[0]
         is_column = self._inside(width, numbers[:, 0], numbers[:, 1])
         is_row = self._inside(height, numbers[:, 2], numbers[:, 3])
@@ -113,17 +135,15 @@ class RandomErasing(ImageLayer):
     def _inside(self, length, size, place):
         """Which pixels of a row lie in an interval of random size at a random place: (N, length) bool."""
         size, place = size.astype("float64"), place.astype("float64")
-        size = np.sqrt(self._scale[0] + (self._scale[1] - self._scale[0]) * size) * length
-        start = place * (length - size)
-        pixels = np.asarray(np.arange(length), like=size)
-        return (pixels >= start[:, None]) & (pixels < (start + size)[:, None])
+        part = np.sqrt(self._scale[0] + (self._scale[1] - self._scale[0]) * size)
+        return interval(length, part, place)[1]
 
     def _filling(self, ws):
         """What erased pixels become: (N, H, W, C), (C,) or a number."""
         low, high = self.value_range
         if self.fill_value is not None:
             return np.asarray(np.clip(self.fill_value, low, high), ws.y.dtype, like=ws.y)
-        ws.ops.uniform(ws.buffers["uniform"], *ws.noise_key, ws.iteration)
+        ws.ops.uniform(ws.buffers["uniform"], *ws.noise_key, ws.iteration, ws.first)
         ws.ops.normal(ws.buffers["uniform"], ws.buffers["normal"])
         return np.clip(ws.buffers["normal"] * high, low, high)
 

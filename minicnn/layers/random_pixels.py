@@ -63,7 +63,7 @@ class _RandomRange(ImageLayer):
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         if ws.training:
-            ws.ops.uniform(ws.buffers["numbers"], *ws.key, ws.iteration)
+            ws.ops.uniform(ws.buffers["numbers"], *ws.key, ws.iteration, ws.first)
             np.clip(self.change(xs[0], self._number(ws)), *self.value_range, out=ws.y)
         else:
             ws.y[...] = xs[0]
@@ -189,7 +189,7 @@ class RandomCrop(Resampled, ImageLayer):
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         if ws.is_cropped:
-            ws.ops.uniform(ws.buffers["numbers"], *ws.key, ws.iteration)
+            ws.ops.uniform(ws.buffers["numbers"], *ws.key, ws.iteration, ws.first)
             ws.y[...] = xs[0][self._part(ws)]
         else:
             super().forward(xs, ws)

@@ -382,7 +382,8 @@ class UnitNormalization(Layer):
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         axes = [graph.axis(xs[0], axis) for axis in ([self.axis] if isinstance(self.axis, int) else self.axis)]
-        length = graph.add("ReduceL2", xs, axes=axes)
+        squares = graph.add("ReduceSum", [graph.add("Mul", [xs[0], xs[0]]), graph.constant(np.array(axes, np.int64))])
+        length = graph.add("Sqrt", [graph.add("Max", [squares, graph.constant(np.float32(1e-24))])])
         return graph.add("Div", [xs[0], length])
 
     @classmethod

@@ -16,8 +16,7 @@ from minicnn.models import copies
 from minicnn.models.forms import Tensors
 from minicnn.models.network import Network
 from minicnn.optimizers import Optimizer
-from minicnn.training import advice, compiled, outputs
-from minicnn.training.device_engine import DeviceEngine
+from minicnn.training import advice, compiled, engines, outputs
 from minicnn.training.engine import Engine
 
 
@@ -158,8 +157,8 @@ class CompilableNetwork(Network):
         """What runs this model on the backend that is current."""
         name = None if self.compiled is None else self.compiled.backend_name
         backend = backends.get(name)
-        if self._engine is None or self._engine.backend is not backend:
-            engine_class = DeviceEngine if backend.on_device else Engine
+        engine_class = engines.engine_for(backend)
+        if type(self._engine) is not engine_class or self._engine.backend is not backend:
             previous, self._engine = self._engine, engine_class(self, backend)
             self._engine.take_over(previous)
         self._engine.prepare()

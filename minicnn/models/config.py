@@ -134,8 +134,10 @@ def written_config(model: Network) -> dict[str, Any]:
 
 
 def dtype_of(model: Network) -> str:
-    """The dtype of a model's weights."""
+    """The dtype of a model's weights, or the model's policy where that is a mixed one."""
     weights = model.weights
+    if model.dtype_policy.is_mixed:
+        return model.dtype_policy.name
     return str(weights[0].dtype) if weights else floatx()
 
 

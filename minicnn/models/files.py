@@ -23,6 +23,7 @@ from minicnn.models.config import model_config, written_config
 from minicnn.models.forms import layers_within
 from minicnn.models.network import Network
 from minicnn.models.pictures import describe_pictures, put_pictures
+from minicnn.models.written_files import as_subclass, describe_subclass
 from minicnn.parameters import weights_from_file
 from minicnn.registry import custom_object_scope, to_plain
 from minicnn.saving.files import check_arrays, named_in_errors, read_json
@@ -55,6 +56,8 @@ def take(model: Model) -> Snapshot:
     training = {"seed": model.seed, "epochs_trained": model.epochs_trained, "history": history}
     if pictures := describe_pictures(model):
         training["pictures"] = pictures
+    if subclass := describe_subclass(model):
+        training["subclass"] = subclass
     if model.compiled is None:
         return Snapshot(weights, config, training=training)
     training |= {"calls": model.engine.calls, "trainable": [layer.trainable for layer in layers_within(model)]}
@@ -345,6 +348,9 @@ def load_model(
             raise FileFormatError("the file holds weights alone: build the model and call load_weights")
         with weights_from_file(file.numbers):
             model = model_from_config(file.config)
+        if "subclass" in file.training:
+            with weights_from_file(file.numbers):
+                model = as_subclass(model, file.training["subclass"])
         if model.built:
             _assign(model, _read_weights(model, file))
         if not model.built and file.numbers:

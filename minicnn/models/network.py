@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeVar
 
+from minicnn.dtype_policies import floatx_of
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer
@@ -15,7 +16,7 @@ from minicnn.models.forms import Tensors
 from minicnn.models.summary import Summarized
 from minicnn.parameters import Weight, check_one_dtype
 from minicnn.registry import custom_object_scope
-from minicnn.settings import floatx, floatx_of
+from minicnn.settings import floatx
 
 _T = TypeVar("_T")
 
@@ -188,7 +189,8 @@ class Network(Summarized):
         config = configs.from_keras(cls, config)
         with custom_object_scope(custom_objects), configs.sharing(), floatx_of(config.get("dtype", floatx())):
             model = configs.made(cls, config)
-        model._trainable = bool(config.get("trainable", True))  # its layers have their own flags
+        model._trainable = bool(config.get("trainable", True))  # its layers have their own flags, and policies
+        model.keep_policy(config.get("dtype"))
         return model
 
     @classmethod

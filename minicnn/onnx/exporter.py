@@ -6,7 +6,7 @@ from minicnn.hints import FilePath
 from minicnn.layers.open_sizes import has_open
 from minicnn.models import Model
 from minicnn.onnx.package import import_package
-from minicnn.onnx.properties import properties_of
+from minicnn.onnx.properties import PRODUCER, properties_of
 from minicnn.onnx.writer import GraphWriter, Value
 from minicnn.plan.program import lower
 from minicnn.saving.files import checked_path, replacing
@@ -55,7 +55,7 @@ def export_onnx(model: Model, path: FilePath) -> None:
     onnx = import_package()
     proto = onnx.helper.make_model(
         _graph_proto(model, onnx),
-        producer_name="minicnn",
+        producer_name=PRODUCER,
         ir_version=IR_VERSION,
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
     )

@@ -16,7 +16,7 @@ from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, OPE
 from minicnn.onnx.folding import fold
 from minicnn.onnx.naming import layer_name
 from minicnn.onnx.open_sizes import import_for_all_sizes
-from minicnn.onnx.properties import put_properties
+from minicnn.onnx.properties import PRODUCER, put_properties
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph
 from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, same_order, transposition
 from minicnn.parameters import weights_from_file
@@ -126,7 +126,8 @@ class Importer:
     def _input(self, name, shape):
         """The model's input, its channels last if the file reads it as channels-first images."""
         self._count(shape, FileFormatError)
-        if len(shape) > 1 and self._is_read_by_channels(name):
+        is_ours = self._graph.producer == PRODUCER  # its inputs have their channels last
+        if len(shape) > 1 and not is_ours and self._is_read_by_channels(name):
             shape = (*shape[1:], shape[0])
             order = channels_first(shape)
             self._images[name] = True

@@ -10,6 +10,7 @@ from minicnn.models import Model
 from minicnn.models.pictures import describe_pictures, put_pictures
 from minicnn.saving.files import MAX_JSON
 
+PRODUCER = "minicnn"  # what a file that was written here says of its origin
 PROPERTIES = ("class_names", "preprocessing")
 
 

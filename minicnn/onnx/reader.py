@@ -119,6 +119,8 @@ class FileGraph:
         The names of the open sizes.
     properties : dict
         Name → text, of whoever wrote the file.
+    producer : str
+        The program that wrote it.
     """
 
     name: str
@@ -130,6 +132,7 @@ class FileGraph:
     nodes: list[FileNode]
     open_sizes: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
+    producer: str = ""
 
     def count_numbers(self) -> int:
         """How many numbers all arrays of the file hold."""
@@ -175,7 +178,7 @@ def read_graph(path: FilePath) -> FileGraph:
     nodes = _in_order(nodes, {*constants, *inputs}, outputs)
     unknown = dict.fromkeys(n for shape in inputs.values() for n in shape if isinstance(n, str))
     known = graph.name, opset, inputs, outputs, batch_sizes.pop(), constants, nodes, tuple(unknown)
-    return FileGraph(*known, {entry.key: entry.value for entry in model.metadata_props})
+    return FileGraph(*known, {entry.key: entry.value for entry in model.metadata_props}, model.producer_name)
 
 
 def to_array(tensor: TensorProto) -> np.ndarray:

@@ -19,7 +19,7 @@ from minicnn.layers.kernel import Fused
 from minicnn.layers.merge import Add
 from minicnn.layers.normalization import BatchNormalization, FusedNormalization
 from minicnn.layers.pooling import MaxPooling2D
-from minicnn.plan.program import Place, Program
+from minicnn.plan.program import Program
 from minicnn.step import Step
 
 
@@ -137,12 +137,11 @@ def _merge(program, kept, merged):
             then = ready.get(reader, reader)
             others = tuple(value for value in then.inputs if value != place.output)
             shapes = {program.shapes[value] for value in (*then.inputs, then.output)}  # nothing is broadcast
-            are_ours = not (is_own(place.step) or is_own(then.step))
+            are_ours = place.dtype == then.dtype and not (is_own(place.step) or is_own(then.step))
             may_merge = are_ours and (not others or (len(then.inputs) == 2 and len(shapes) == 1))
             step = merged(place, then) if may_merge and then.inputs.count(place.output) == 1 else None
             if step is not None:  # where the second one stands: all that it reads is there
-                inputs = (*place.inputs, *others)
-                ready[reader] = Place(step, inputs, then.output, place.layer_name, place.stream, place.training)
+                ready[reader] = replace(place, step=step, inputs=(*place.inputs, *others), output=then.output)
                 continue
         places.append(place)
     program.places = places

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from minicnn.bfloat16 import numbers
+from minicnn.plan.casting import casts_of
+from minicnn.plan.works import forward_work
+
 if TYPE_CHECKING:
     from minicnn.plan.plan import BoundPlan
 
@@ -27,8 +31,8 @@ def explain_non_finite(loss: float, bound: BoundPlan, epoch: int, batch: int) ->
 def first_non_finite(bound: BoundPlan) -> str | None:
     """Name of the first layer whose output is not finite; None if all are. Runs all steps again."""
     isfinite = bound.plan.backend.xp.isfinite
-    for place, ws, _ in bound.forward_steps:
-        place.step.forward(ws.xs, ws)
-        if not isfinite(ws.y).all():
-            return place.layer_name
+    for step in bound.forward_steps:
+        forward_work(step)()
+        if not isfinite(numbers(casts_of(step.ws).kept.y)).all():
+            return step.place.layer_name
     return None

@@ -15,10 +15,11 @@ from minicnn.graph import Graph
 from minicnn.layers.contract import watched
 from minicnn.parameters import BorrowedWeights, ParameterStore
 from minicnn.plan.arena import Slot, pack
+from minicnn.plan.casting import cast_around
 from minicnn.plan.fusion import fuse, simplify
 from minicnn.plan.program import Place, lower
 from minicnn.plan.wiring import Wires, Wiring
-from minicnn.plan.works import works_of
+from minicnn.plan.works import Work, expect, works_of
 from minicnn.step import Changes, Workspace
 
 
@@ -77,6 +78,7 @@ class Plan:
         self.places: list[Place] = program.places
         self.wiring: Wiring = Wiring(program, heads, store, batch_size, training, input_gradients)
         self.memory: np.ndarray = self.backend.empty((pack(self.wiring.lifetimes()),), np.uint8)
+        self.scratch: np.ndarray | None = None  # for casts, see `plan.casting`
         self._bound = {}
         used = self.wiring.used_weights()
         for weight, gradient in store.gradients.items():
@@ -124,6 +126,8 @@ class BoundPlan:
     input_gradients : list of array or None
     forward_steps, backward_steps : list of BoundStep
         What `forward` and `backward` run, in this order.
+    works : list of callable
+        How `forward` last ran it.
     """
 
     def __init__(self, plan: Plan, count: int) -> None:
@@ -143,9 +147,11 @@ class BoundPlan:
         steps = [self._bind(wires) for wires in wiring.places]
         self.forward_steps: list[BoundStep] = [step for step in steps if not step.place.step.is_view]
         self.backward_steps: list[BoundStep] = [step for step in reversed(steps) if step.ws.dy is not None]
+        self.works: list[Work] = []
         self._changes = None  # of layers' attributes, see `Changes`, when the works were made
+        expect(self, plan.backend)
 
-    def forward(self, iteration: int = 0, left: int = 0) -> None:
+    def forward(self, iteration: int = 0, first: int = 0, left: int = 0) -> None:
         """Compute the outputs from the inputs.
 
         Parameters
@@ -153,13 +159,16 @@ class BoundPlan:
         iteration : int, default 0
             The number of the weights' current update: random numbers depend on it, those of `backward` too. On a GPU
             it may be a number that lies there.
+        first : int, default 0
+            The number of the first sample, where these are a part of a batch: a multiple of 4.
         left : int, default 0
             So many steps at the end are not run: somebody else does what they do.
         """
         if self._changes != Changes.count:
-            self._changes, (self._forward, self._backward) = Changes.count, works_of(self, self.plan.backend)
-        for ws, work in self._forward[: len(self._forward) - left]:
-            ws.iteration = iteration
+            self._changes, (self.works, self._backward) = Changes.count, works_of(self, self.plan.backend)
+        for step in self.forward_steps:
+            step.ws.iteration, step.ws.first = iteration, first
+        for work in self.works[: len(self.works) - left]:
             work()
 
     def backward(self) -> None:
@@ -198,6 +207,7 @@ class BoundPlan:
             seed=plan.seed,
             stream=place.stream,
         )
+        ws = cast_around(plan, wires, ws)
         place.step.bind(ws)
         additions = [tuple(self._arrays(pair)) for pair in wires.additions]
         return BoundStep(watched(place), ws, additions + [(grads[w], array) for w, array in own.items()])

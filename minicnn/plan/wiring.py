@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.parameters import BorrowedWeights, ParameterStore, Weight
 from minicnn.plan.arena import Interval, Slot
+from minicnn.plan.casting import stored_dtypes
 from minicnn.plan.program import Place, Program
 
 START = -1  # the time at which a batch is loaded
@@ -99,9 +100,10 @@ class Wiring:
     ) -> None:
         self._program, self._heads = program, heads
         self._dtype, self._batch_size, self._training = store.dtype, batch_size, training
+        self._dtypes = stored_dtypes(program, heads, store.backend)
         self._values = self._value_slots()
         wanted = program.values_with_gradient(heads, input_gradients) if training else set()
-        self._gradients = {value: self._slot(program.shapes[value]) for value in wanted}
+        self._gradients = {value: self._slot(program.shapes[value], self._dtypes.get(value)) for value in wanted}
         passed_on = self._share_gradients_of_views()
         self.zero_gradients: list[Slot] = [self._gradients[value] for value in self._read_by_no_loss()]
         active = dict.fromkeys(p for p in program.places if p.output in wanted and p not in passed_on)
@@ -146,9 +148,9 @@ class Wiring:
         shapes = self._program.shapes
         slots = {value: self._slot(shapes[value]) for value in self._program.inputs}
         for place in self._program.places:
-            shape = shapes[place.output]
+            shape, dtype = shapes[place.output], self._dtypes.get(place.output)
             is_view = place.step.is_view
-            slots[place.output] = slots[place.inputs[0]].in_shape(shape) if is_view else self._slot(shape)
+            slots[place.output] = slots[place.inputs[0]].in_shape(shape) if is_view else self._slot(shape, dtype)
         return slots
 
     def _share_gradients_of_views(self):
@@ -197,7 +199,7 @@ class Wiring:
         is_first = self._last_reader[value] is place and value not in place.inputs[:i] and value not in self._heads
         if total is None or is_first:
             return total
-        own = self._slot(total.shape)
+        own = self._slot(total.shape, total.dtype)
         wires.additions.append((total, own))
         return own
 

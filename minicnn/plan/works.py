@@ -7,39 +7,79 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from minicnn.own_parts import is_of_package
-from minicnn.step import Step, Workspace
+from minicnn.plan.casting import add, around, casts_of
+from minicnn.step import Step
 
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
-    from minicnn.plan.plan import BoundPlan
+    from minicnn.plan.plan import BoundPlan, BoundStep
 
 Work = Callable[[], None]
 
 
-def works_of(bound: BoundPlan, backend: Backend) -> tuple[list[tuple[Workspace, Work]], list[Work]]:
-    """What runs each step forward, with its workspace; and what runs it backward, with its additions."""
-    forward = [
-        (ws, _work(place.step, backend, partial(place.step.forward, ws.xs, ws))) for place, ws, _ in bound.forward_steps
-    ]
-    add = backend.ops.pointwise
-    return forward, [_work(step.place.step, backend, partial(_backward, step, add)) for step in bound.backward_steps]
+def works_of(bound: BoundPlan, backend: Backend) -> tuple[list[Work], list[Work]]:
+    """What runs the steps forward; and what runs them backward, with their additions.
+
+    Parameters
+    ----------
+    bound : BoundPlan
+    backend : Backend
+        Neighbours that it can remember are handed to it together: it may do them in one call.
+    """
+    forward, backward = _forward_and_backward(bound, backend)
+    return _together(forward, backend), _together(backward, backend)
 
 
-def _backward(step, add):
+def expect(bound: BoundPlan, backend: Backend) -> None:
+    """Let a backend prepare for what `works_of` will hand to it."""
+    forward, backward = _forward_and_backward(bound, backend)
+    backend.expect([work for step, work in forward + backward if _does_only_ops(step)])
+
+
+def _forward_and_backward(bound, backend):
+    """Pairs of a step and its work, in the order in which they run."""
+    forward = [(step.place.step, forward_work(step)) for step in bound.forward_steps]
+    return forward, [(step.place.step, _backward(step, backend.ops)) for step in bound.backward_steps]
+
+
+def forward_work(step: BoundStep) -> Work:
+    """The forward pass of a step, with what is cast before and after it."""
+    place, ws, _ = step
+    casts = casts_of(ws)
+    return around(casts.before_forward, partial(place.step.forward, ws.xs, ws), casts.after_forward)
+
+
+def _backward(step, ops):
+    """The same backward, with the additions behind it."""
     place, ws, additions = step
-    place.step.backward(ws.dy, ws)
+    casts = casts_of(ws)
+    work = around(casts.before_backward, partial(place.step.backward, ws.dy, ws), casts.after_backward)
+    return partial(_with_additions, work, ops, additions) if additions else work
+
+
+def _with_additions(work, ops, additions):
+    work()
     for total, own in additions:
-        add(total, (total, own), "add")
+        add(ops, total, own)
 
 
-def _work(step, backend, work) -> Work:
-    """The work, as a backend remembers it, if the step does nothing but call ops.
+def _together(works, backend) -> list[Work]:
+    """Works of steps, as a backend remembers those of neighbours that do nothing but call ops."""
+    found = []
+    for are_ops, group in groupby(works, lambda pair: _does_only_ops(pair[0])):
+        own = [work for _, work in group]
+        found += backend.repeated(own) if are_ops else own
+    return found
+
+
+def _does_only_ops(step) -> bool:
+    """Whether the step does nothing but call ops, the same ones each time.
 
     Users' own steps are not asked, nor those that are made of users' layers, whose attributes may be anything.
     """
     parts = [part for part in (step, *vars(step).values()) if isinstance(part, Step)]
-    is_ours = all(is_of_package(type(part)) for part in parts)
-    return backend.repeated(work) if step.only_ops and is_ours else work
+    return step.only_ops and all(is_of_package(type(part)) for part in parts)

@@ -4,6 +4,7 @@ A format is a file in this folder with a `FORMAT`, see `minicnn.saving.formats`.
 ``keras/`` and ``hdf5/``.
 """
 
+from minicnn.console import speaks
 from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath
 from minicnn.saving import files, kinds
@@ -28,6 +29,8 @@ def write(path: FilePath, snapshot: Snapshot) -> None:
     """
     path = files.checked_path(path)
     form = formats()[check_suffix(path, snapshot.weights_only)]
+    if not speaks():  # another process writes it
+        return
     with files.replacing(path) as temporary:
         form.write(temporary, snapshot)
 

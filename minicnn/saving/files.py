@@ -59,6 +59,10 @@ def replacing(path: FilePath) -> Iterator[Path]:
             temporary.chmod(mode)
         to_disk(temporary)
         os.replace(temporary, path)
+    except OSError as error:  # a full disk, for one: said without a name, or of the temporary file
+        if error.errno is not None and error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     to_disk(path.parent)

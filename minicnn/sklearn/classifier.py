@@ -169,9 +169,14 @@ class CNNClassifier(ClassifierMixin, CNN):
         return stratified_split(targets, self.validation_fraction, self._seed)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """The probability of each class, (N, classes), in the order of `classes_`."""
-        outputs = self._outputs(X)
-        return class_probabilities(self.model_, outputs)
+        """The probability of each class, (N, classes), in the order of `classes_`; each row sums to 1.
+
+        Sigmoids, one for each class, are divided by their sum, as `sklearn.multiclass.OneVsRestClassifier` does.
+        """
+        probabilities = class_probabilities(self.model_, self._outputs(X))
+        sums = probabilities.sum(axis=1, keepdims=True)  # (N, 1), 1 but for the rounding of float32, or of sigmoids
+        probabilities[sums[:, 0] == 0] = 1  # none of the sigmoids fires: all alike
+        return probabilities / np.where(sums == 0, len(self.classes_), sums)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of each sample, (N,)."""

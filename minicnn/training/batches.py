@@ -24,6 +24,8 @@ class Batch:
         As for `inputs`.
     indices : array of int64 or None
     count : int
+    first : int
+        The number of the first sample in the batch that this is a part of; random numbers go by it.
     """
 
     inputs: list[np.ndarray]
@@ -31,6 +33,7 @@ class Batch:
     weight: np.ndarray | None
     indices: np.ndarray | None
     count: int
+    first: int = 0
 
     def load(self, backend: Backend, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray | None]:
         """Copy the inputs, cast, into a plan's arrays; returns the samples' targets and weights."""

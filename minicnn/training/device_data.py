@@ -109,7 +109,8 @@ class DeviceData:
 
     def batch(self, start: int, count: int, order: np.ndarray | None = None) -> DeviceBatch:
         """`count` samples from `start` on."""
-        return DeviceBatch(self.inputs, self.targets, self.weight, None, count, self, order, start, self.version)
+        place = {"data": self, "order": order, "start": start, "version": self.version}
+        return DeviceBatch(self.inputs, self.targets, self.weight, None, count, **place)
 
 
 def _upload(backend, array):

@@ -145,7 +145,7 @@ class DeviceEngine(Engine):
     # ---------------------------------------------------------------------------------------------------------- data
 
     def batches(self, source: Source, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Batch]:
-        if not isinstance(source, ArraySource) or source.is_lazy:
+        if not isinstance(source, ArraySource) or source.is_lazy or not source.targets:
             yield from source.batches(generator, first)
         elif source not in self._data and self._is_too_large(source):
             yield from self._chunks(source, generator, first)
@@ -286,7 +286,7 @@ class DeviceEngine(Engine):
         if last is None or len(batch.targets) != 1:
             return super().compute(batch, bound, iteration)
         targets, weight = batch.load(self.backend, bound.inputs)
-        bound.forward(iteration, LEFT_TO_LAST_LAYER)
+        bound.forward(iteration, batch.first, LEFT_TO_LAST_LAYER)
         return last.losses(targets, weight)
 
     def record(self, losses: Losses, bound: BoundPlan, totals: DeviceTotals, sigma: np.ndarray) -> bool:

@@ -31,7 +31,12 @@ def loads_late(bound: BoundPlan) -> bool:
     if len(bound.inputs) != 1 or not steps or type(steps[0].place.step) not in (Conv2D, FusedConv2D):
         return False
     wires = next(w for w in wiring.places if w.place is steps[0].place)
-    return wires.xs[0] is wiring.inputs[0]
+    return wires.xs[0] is wiring.inputs[0] and not _is_cast(steps[0])
+
+
+def _is_cast(step):
+    """Whether anything is cast around a step: then others than its op read what it reads and writes."""
+    return vars(step.ws).get("casts") is not None
 
 
 def only_the_rule_reads_gradients(optimizer: Optimizer, bound: BoundPlan) -> bool:
@@ -41,7 +46,8 @@ def only_the_rule_reads_gradients(optimizer: Optimizer, bound: BoundPlan) -> boo
     """
     clips = optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm
     is_plain = optimizer.is_data and all(clip is None for clip in clips)
-    return is_plain and not any(wires.grads for wires in bound.plan.wiring.places)
+    is_shared = any(wires.grads for wires in bound.plan.wiring.places)
+    return is_plain and not is_shared and not any(map(_is_cast, bound.backward_steps))
 
 
 class RowResults(NamedTuple):
@@ -101,7 +107,8 @@ def last_layer(bound: BoundPlan, compiled: Compiled, backend: Backend) -> LastLa
     step = dense.place.step
     is_dense = type(step) is Dense or (type(step) is FusedDense and step.is_bare)
     follow = dense.place.output == softmax.place.inputs[0] and dense.ws.y.ndim == 2 == dense.ws.xs[0].ndim
-    if not (is_softmax and is_dense and follow and serves(dense.ws.xs[0], dense.ws.params["kernel"])):
+    is_cast = _is_cast(dense) or _is_cast(softmax)
+    if is_cast or not (is_softmax and is_dense and follow and serves(dense.ws.xs[0], dense.ws.params["kernel"])):
         return None
     return LastLayer(backend, bound, dense.ws)
 

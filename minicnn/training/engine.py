@@ -19,6 +19,7 @@ from minicnn.plan.non_finite import explain_non_finite
 from minicnn.plan.plan import BoundPlan, Plan
 from minicnn.step import Changes
 from minicnn.training.batches import Batch
+from minicnn.training.last_call import LastCall
 from minicnn.training.sources import Source
 from minicnn.training.totals import Losses, Totals
 from minicnn.training.weighting import by_row
@@ -71,6 +72,8 @@ class Engine:
         What `Optimizer.create_state` returned.
     calls : int
         How often the model ran outside training with layers that draw random numbers all the same.
+    last_call : LastCall or None
+        What `predict_batch` was called with, if it can be called with the like again in less time.
     """
 
     def __init__(self, model: Model, backend: Backend) -> None:
@@ -82,6 +85,7 @@ class Engine:
         self._replaced = 0  # of layers' attributes, see `Changes`, when there was no plan
         self._segment_lists = {}  # which weights are trainable → their parts of theta; one list object for each
         self.calls: int = 0
+        self.last_call: LastCall | None = None
         self._changes = None  # of layers' attributes, when the weights were looked for
         self._layout = None  # shapes of the weights that `optimizer_state` belongs to
 
@@ -140,7 +144,9 @@ class Engine:
             borrows = not trains and BorrowedWeights.can_borrow(weights, self.backend)
             self.store = BorrowedWeights(weights, self.backend) if borrows else self._take_over_weights(weights)
         if isinstance(self.store, ParameterStore):
-            self._segments = self._segment_lists.setdefault(self._trainable, self.store.trainable_segments())
+            if self._trainable not in self._segment_lists:
+                self._segment_lists[self._trainable] = self.store.trainable_segments()
+            self._segments = self._segment_lists[self._trainable]
 
     def _take_over_weights(self, weights):
         """A store of this engine; the optimizer's state stays valid while it has the same layout."""
@@ -184,6 +190,10 @@ class Engine:
         """The batches of one pass over a source, from index `first` on."""
         return source.batches(generator, first)
 
+    def agreed(self, decision: bool) -> bool:
+        """What all who train the model decide; here one does."""
+        return decision
+
     @contextmanager
     def at_hand(self, batch: Batch) -> Iterator[Batch]:
         """Inside, the batch is where the backend computes."""
@@ -213,7 +223,7 @@ class Engine:
     def compute(self, batch: Batch, bound: BoundPlan, iteration: int) -> Losses:
         """Load a batch, run the plan forward, and compute the losses, which assigns their gradients in training."""
         targets, weight = batch.load(self.backend, bound.inputs)
-        bound.forward(iteration)
+        bound.forward(iteration, batch.first)
         return self.losses(bound, targets, weight)
 
     def losses(self, bound: BoundPlan, targets: list[np.ndarray], weight: np.ndarray | None) -> Losses:
@@ -255,6 +265,10 @@ class Engine:
     def gradients(self, bound: BoundPlan) -> None:
         """Compute the gradients of all trainable weights, after `losses`."""
         bound.backward()
+        self.regularize()
+
+    def regularize(self) -> None:
+        """Add the gradients of the weights' penalties."""
         for w in self._regularized():
             w.regularizer.add_gradient(self.store.values[w], self.store.gradients[w])
 
@@ -288,7 +302,8 @@ class Engine:
         with self.at_hand(batch) as batch:
             bound = self.bound(batch, training, with_loss=False)
             batch.load(self.backend, bound.inputs)
-            bound.forward(self._next_call(bound))
+            bound.forward(self._next_call(bound), batch.first)
+            self.last_call = LastCall.of(self, batch, bound)
             return bound.outputs
 
     def _next_call(self, bound) -> int:

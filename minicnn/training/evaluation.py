@@ -32,7 +32,7 @@ def evaluate_source(model: Model, source: Source, callbacks: CallbackList) -> di
         engine.evaluate_batch(batch, totals)
         if wants_batches:
             callbacks("on_test_batch_end", index, totals.logs_when_read())
-        if model.stop_evaluating:
+        if engine.agreed(model.stop_evaluating):
             break
     else:
         demand_batches(source, 0 if totals is None else index + 1)
@@ -52,7 +52,7 @@ def predict_source(model: Model, source: Source, callbacks: CallbackList) -> lis
     callbacks("on_predict_begin")
     engine, parts, arrays, done, index = model.engine, [], None, 0, -1
     model.stop_predicting = False
-    for index, batch in enumerate(source.batches()):
+    for index, batch in enumerate(engine.batches(source)):
         callbacks("on_predict_batch_begin", index)
         outputs = [engine.backend.to_host(output) for output in engine.predict_batch(batch)]
         if source.samples is None:
@@ -63,7 +63,7 @@ def predict_source(model: Model, source: Source, callbacks: CallbackList) -> lis
                 array[done : done + batch.count] = output
         done += batch.count
         callbacks("on_predict_batch_end", index, {"outputs": outputs})
-        if model.stop_predicting:
+        if engine.agreed(model.stop_predicting):
             break
     else:
         demand_batches(source, index + 1)

@@ -1,13 +1,11 @@
-"""The loop over epochs and batches, and Ctrl-C."""
+"""The loop over epochs and batches."""
 
-import signal
-import threading
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Container
 
 from minicnn.callbacks import TerminateOnNaN
 from minicnn.errors import DataError
 from minicnn.training.evaluation import evaluate_source
+from minicnn.training.interrupts import deferred_interrupt
 from minicnn.training.progress import Progress
 from minicnn.user_warnings import warn_user
 
@@ -27,7 +25,7 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
     model.stop_training = False
     callbacks("on_train_begin")
     try:
-        with deferred_interrupt() as check_interrupt:
+        with deferred_interrupt(model.engine.agreed) as check_interrupt:
             callbacks("on_run_begin", progress)
             first = progress.epoch
             while progress.epoch < epochs and (progress.batch > 0 or not model.stop_training):
@@ -44,6 +42,7 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
                     logs |= {f"val_{name}": value for name, value in values.items()}
                 progress.epoch, progress.batch = epoch + 1, 0
                 callbacks("on_epoch_end", epoch, logs)
+                model.stop_training = model.engine.agreed(model.stop_training)
             model.optimizer.finish(model.engine)
         progress.completed = True  # not before Ctrl-C in the last epoch has been looked at
     finally:
@@ -71,6 +70,7 @@ def _run_batches(progress, shuffle, check_interrupt):
         progress.batch = index + 1
         if wants_batches:
             callbacks("on_train_batch_end", index, progress.totals.logs_when_read())
+        model.stop_training = engine.agreed(model.stop_training)
         if model.stop_training:
             return
     if progress.batch > 0:
@@ -85,35 +85,3 @@ def _explain_empty_source(epoch, initial_epoch) -> None:
         f"the input ran out of data after {epoch - initial_epoch} epoch(s), training stops: give steps_per_epoch= and "
         "a generator that goes on, or a Sequence, which can be read again"
     )
-
-
-@contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], None]]:
-    """Inside, Ctrl-C waits for the end of the batch, so that no weight is half updated; a second one does not wait.
-
-    Yields a function to be called between batches, which raises KeyboardInterrupt if Ctrl-C was pressed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-    pressed = []
-    previous = signal.getsignal(signal.SIGINT)
-
-    def remember(signum, frame):
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(signum)
-
-    def check():
-        if pressed:
-            raise KeyboardInterrupt
-
-    if previous is not signal.default_int_handler:  # the program handles Ctrl-C in its own way
-        yield lambda: None
-        return
-    signal.signal(signal.SIGINT, remember)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    check()

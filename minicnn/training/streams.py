@@ -37,8 +37,19 @@ def is_stream(x: object) -> bool:
     """Whether `x` gives batches itself, rather than being data."""
     has_length = hasattr(x, "__len__") or hasattr(x, "num_batches")
     gives_items = hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and has_length)
-    is_array = hasattr(x, "__array__") or (hasattr(x, "shape") and hasattr(x, "dtype"))
-    return gives_items and not is_array and not isinstance(x, list | tuple | Mapping | str)
+    return gives_items and not _is_array(x) and not isinstance(x, list | tuple | Mapping | str)
+
+
+def _is_array(x):
+    """Whether NumPy reads the numbers of an object from its memory, or it says that it is an array."""
+    protocols = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")
+    if any(hasattr(x, name) for name in protocols) or (hasattr(x, "shape") and hasattr(x, "dtype")):
+        return True
+    try:
+        memoryview(x)  # bytes, array.array, ctypes' arrays
+    except TypeError:
+        return False
+    return True
 
 
 def first_batch(x: Data) -> tuple[Data, Any]:
@@ -124,6 +135,8 @@ class StreamSource(Passes):
 
     Attributes
     ----------
+    is_sequence : bool
+        Whether it is one.
     samples : None
         Their number is not known.
     taken : int
@@ -145,7 +158,7 @@ class StreamSource(Passes):
     ) -> None:
         super().__init__(steps)
         self._stream, self._convert, self._argument = stream, convert, argument
-        self._is_sequence = hasattr(stream, "__getitem__")
+        self.is_sequence: bool = hasattr(stream, "__getitem__")
         self._is_iterator = hasattr(stream, "__next__")  # there is one pass
         self._items = stream if self._is_iterator else None  # what is left of the current pass
         self.steps: int | None = self.available if steps is None else steps
@@ -159,7 +172,7 @@ class StreamSource(Passes):
         try:
             return len(self._stream)
         except TypeError:  # TensorFlow's data sets have lengths, but not all know them
-            if self._is_sequence:
+            if self.is_sequence:
                 raise
             return None
 
@@ -169,11 +182,11 @@ class StreamSource(Passes):
 
     def skip(self, count: int) -> None:
         """Read on until `count` items have been taken, for a training that goes on."""
-        if not self._is_sequence and (self._is_iterator or self.wanted is not None):
+        if not self.is_sequence and (self._is_iterator or self.wanted is not None):
             self._items = iter(self._of_epoch()) if self._items is None else self._items
             for _ in itertools.islice(self._items, max(0, count - self.taken)):
                 self.taken: int = self.taken + 1
-        elif self._is_sequence:
+        elif self.is_sequence:
             self.taken = count
 
     def batches(self, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Batch]:
@@ -185,22 +198,37 @@ class StreamSource(Passes):
         first : int
             How many of the epoch's batches are done; an iterator stands behind them already, see `skip`.
         """
-        for item in self._of_sequence(generator, first) if self._is_sequence else self._of_iterable(first):
-            with naming(self._argument) if self._argument else nullcontext():
-                batch = self._convert(*unpacked(item))
+        for item in self._of_sequence(generator, first) if self.is_sequence else self._of_iterable(first):
+            batch = self._converted(item)
             if self.when_first is not None:
                 look, self.when_first = self.when_first, None
                 look(batch)
             yield batch
 
-    def _of_sequence(self, generator, first):
+    def read(self, number: int) -> Batch:
+        """Batch `number` of a Sequence."""
+        return self._converted(self._stream[number])
+
+    def begin_epoch(self) -> None:
+        """Tell a Sequence that wants to know."""
         self._call("on_epoch_begin")
+
+    def end_epoch(self) -> None:
+        """As `begin_epoch`."""
+        self._call("on_epoch_end")
+
+    def _converted(self, item):
+        with naming(self._argument) if self._argument else nullcontext():
+            return self._convert(*unpacked(item))
+
+    def _of_sequence(self, generator, first):
+        self.begin_epoch()
         order = None if generator is None or self.available is None else generator.permutation(self.available)
         is_endless = self.available is None and self.wanted is None
         for number in itertools.count(first) if is_endless else self.epoch(first):
             self.taken = number + 1
             yield self._stream[number if order is None else int(order[number])]
-        self._call("on_epoch_end")
+        self.end_epoch()
 
     def _of_iterable(self, first):
         is_over = self.wanted is None or self.taken == self.available

@@ -7,7 +7,6 @@ ABSENT_ATTRIBUTES = {  # of layers and models: a test is skipped where it reads 
     "supports_masking": MASKS,
     "enable_lora": "LoRA",
     "quantize": "quantization",
-    "dtype_policy": "policies of dtypes: a model has one dtype",
     "rematerialized_call": "rematerialization",
     "_register_call_context_args": "arguments that go through all calls",
     **{name: INTERNALS + name for name in ("_kernel", "_untrack_variable")},

@@ -161,8 +161,175 @@ def test_devices_and_sessions_change_nothing():
     tf.get_logger().setLevel("ERROR")
 
 
-@pytest.mark.parametrize("name", ["GradientTape", "function", "Variable", "saved_model"])
+@pytest.mark.parametrize("name", ["GradientTape", "Variable", "saved_model"])
 def test_what_is_not_there_says_so_in_one_sentence(name):
     assert not hasattr(tf, name)
     with pytest.raises(AttributeError, match=f"^minicnn has no (tf.)?{name}: "):
         getattr(tf, name)
+
+
+# ------------------------------------------------------------------------------------------ arrays and pictures
+
+
+A = np.arange(24, dtype="float32").reshape(4, 6) - 9
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (lambda: tf.pad([[1, 2, 3], [4, 5, 6]], tf.constant([[1, 1], [2, 2]])).sum(0), [0, 0, 5, 7, 9, 0, 0]),
+        (lambda: tf.pad([[1, 2, 3], [4, 5, 6]], [[1, 1], [2, 2]], "REFLECT")[0], [6, 5, 4, 5, 6, 5, 4]),
+        (lambda: tf.pad([[1, 2, 3], [4, 5, 6]], [[1, 1], [2, 2]], "SYMMETRIC")[0], [2, 1, 1, 2, 3, 3, 2]),
+        (lambda: tf.pad([1], [[1, 0]], constant_values=9), [9, 1]),
+        (lambda: tf.norm(A), np.sqrt((A**2).sum())),
+        (lambda: tf.linalg.norm(A, axis=[1], keepdims=True), np.sqrt((A**2).sum(1, keepdims=True))),
+        (lambda: tf.norm(A, ord=1), np.abs(A).sum()),
+        (lambda: tf.norm(A, ord=np.inf, axis=0), np.abs(A).max(0)),
+        (lambda: tf.split(A, 3, axis=1)[1], A[:, 2:4]),
+        (lambda: tf.split(A, [1, 3], 0)[1], A[1:]),
+        (lambda: tf.split(A, num_or_size_splits=2, axis=-1)[1], A[:, 3:]),
+        (lambda: tf.unstack(A, axis=1)[2], A[:, 2]),
+        (lambda: tf.gather(["a", "b", "c"], indices=[2, 0]) == ["c", "a"], [True, True]),
+        (lambda: tf.gather(A, [3, 0], axis=1), A[:, [3, 0]]),
+        (lambda: tf.boolean_mask(A, A > 0), A[A > 0]),
+        (lambda: tf.boolean_mask(A, [True, False, False, True]), A[[0, 3]]),
+        (lambda: tf.boolean_mask(A, [1, 0, 0, 0, 0, 1], axis=1), A[:, [0, 5]]),
+        (lambda: tf.linspace(0.0, 1.0, 3), [0, 0.5, 1]),
+        (lambda: tf.eye(2, 3), [[1, 0, 0], [0, 1, 0]]),
+        (lambda: tf.rank(A), 2),
+        (lambda: tf.size(A), 24),
+        (lambda: tf.math.confusion_matrix([1, 2, 4], [2, 2, 4])[1:3], [[0, 0, 1, 0, 0], [0, 0, 1, 0, 0]]),
+        (lambda: tf.math.confusion_matrix([0, 1], [1, 1], 2, weights=[3, 2]), [[0, 3], [0, 2]]),
+    ],
+)
+def test_arrays(made, expected):
+    np.testing.assert_allclose(made(), expected, rtol=1e-6)
+
+
+def test_parts_of_a_models_tensor():
+    tensor = tf.keras.Input((6, 8))
+    first, second = tf.split(tensor, 2, axis=-1)
+    model = tf.keras.Model(tensor, tf.concat([second, first], axis=-1))
+    x = np.random.default_rng(0).random((3, 6, 8)).astype("float32")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), np.concatenate([x[..., 4:], x[..., :4]], -1))
+    with pytest.raises(ValueError, match="3 equal parts do not make 8"):
+        tf.split(tensor, 3, axis=-1)
+
+
+def test_functions_that_tensorflow_would_compile(capsys):
+    @tf.function
+    def twice(x):
+        return tf.reduce_sum(x * 2)
+
+    @tf.function(jit_compile=True)
+    def thrice(x):
+        return x * 3
+
+    assert float(twice(np.ones(3))) == 6
+    assert thrice(2) == 6
+    tf.print("loss", tf.constant(2))
+    assert capsys.readouterr().out == "loss 2\n"
+
+
+def test_strategies_and_devices():
+    strategy = tf.distribute.MirroredStrategy(devices=["/gpu:0"])
+    with strategy.scope():
+        model = tf.keras.Sequential([tf.keras.layers.Input((3,)), tf.keras.layers.Dense(2)])
+    assert (strategy.num_replicas_in_sync, tf.distribute.get_strategy().num_replicas_in_sync) == (1, 1)
+    assert model.output_shape == (None, 2)
+    assert tf.test.is_gpu_available() == bool(tf.config.list_physical_devices("GPU"))
+    assert bool(tf.test.gpu_device_name()) == tf.test.is_built_with_cuda()
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "expected"),
+    [
+        (lambda: tf.train.AdamOptimizer(0.01, beta1=0.8), "Adam", {"learning_rate": 0.01, "beta_1": 0.8}),
+        (lambda: tf.train.GradientDescentOptimizer(0.5), "SGD", {"learning_rate": 0.5}),
+        (lambda: tf.train.MomentumOptimizer(0.5, 0.9, use_nesterov=True), "SGD", {"momentum": 0.9, "nesterov": True}),
+        (lambda: tf.train.RMSPropOptimizer(0.1, decay=0.7), "RMSprop", {"learning_rate": 0.1, "rho": 0.7}),
+        (lambda: tf.train.AdagradOptimizer(0.1), "Adagrad", {"learning_rate": 0.1}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_optimizers_of_tensorflow_1(make, name, expected):
+    optimizer = make()
+    assert isinstance(optimizer, getattr(tf.keras.optimizers, name))
+    config = optimizer.get_config()
+    assert {key: config[key] for key in expected} == expected
+
+
+def test_generators_with_a_signature():
+    signature = (tf.TensorSpec(shape=(None, 2), dtype=tf.float32), tf.TensorSpec((None,), tf.int32))
+    batches = [(np.ones((3, 2), "float32"), np.zeros(3, "int32"))] * 2
+    dataset = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
+    assert [x.shape for x, _ in dataset] == [(3, 2), (3, 2)]
+
+
+PICTURE = np.random.default_rng(2).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_colours(dtype):
+    """By the formulas, in float64, of numbers from 0 to 1."""
+    picture = PICTURE if dtype == "uint8" else PICTURE.astype("float32") / 255
+    x, near = PICTURE / 255, {"atol": 1 / 255 if dtype == "uint8" else 1e-6}
+    mean = x.mean((0, 1))
+    made = {
+        "brightness": (tf.image.adjust_brightness(picture, 0.2), x + 0.2),
+        "contrast": (tf.image.adjust_contrast(picture, 1.4), (x - mean) * 1.4 + mean),
+        "grey": (tf.image.rgb_to_grayscale(picture), (x * [0.2989, 0.587, 0.114]).sum(-1, keepdims=True)),
+    }
+    for name, (found, expected) in made.items():
+        assert found.dtype == dtype, name
+        found = found / 255 if dtype == "uint8" else found
+        np.testing.assert_allclose(found, expected.clip(0, 1) if dtype == "uint8" else expected, **near, err_msg=name)
+
+
+def test_saturation():
+    import colorsys
+
+    picture = PICTURE.astype("float32") / 255
+    for factor in (0.0, 0.5, 1.7):
+        expected = []
+        for pixel in picture.reshape(-1, 3).tolist():
+            hue, saturation, value = colorsys.rgb_to_hsv(*pixel)
+            expected.append(colorsys.hsv_to_rgb(hue, min(factor * saturation, 1), value))
+        found = tf.image.adjust_saturation(picture, factor)
+        np.testing.assert_allclose(found, np.reshape(expected, picture.shape), atol=1e-6)
+    grey = np.full((2, 2, 3), 0.5, "float32")
+    np.testing.assert_array_equal(tf.image.adjust_saturation(grey, 3.0), grey)
+
+
+def test_parts_of_pictures():
+    np.testing.assert_array_equal(tf.image.rot90(PICTURE), np.rot90(PICTURE))
+    np.testing.assert_array_equal(tf.image.rot90(PICTURE[None], k=3)[0], np.rot90(PICTURE, 3))
+    np.testing.assert_array_equal(tf.image.central_crop(PICTURE, 0.5), PICTURE[2:7, 3:9])
+    np.testing.assert_array_equal(tf.image.crop_to_bounding_box(PICTURE, 1, 2, 4, 5), PICTURE[1:5, 2:7])
+    wide = tf.image.resize_with_crop_or_pad(PICTURE, 5, 16)
+    np.testing.assert_array_equal(wide[:, 2:14], PICTURE[2:7])
+    assert not wide[:, :2].any()
+    assert not wide[:, 14:].any()
+    with pytest.raises(ValueError, match="rows"):
+        tf.image.crop_to_bounding_box(PICTURE, 6, 0, 4, 4)
+    with pytest.raises(ValueError, match="does not fit"):
+        tf.image.pad_to_bounding_box(PICTURE, 0, 0, 8, 20)
+    even = tf.image.per_image_standardization(PICTURE)
+    np.testing.assert_allclose([even.mean(), even.std()], [0, 1], atol=1e-5)
+
+
+def test_random_pictures():
+    tf.random.set_seed(4)
+    places = {tf.image.random_crop(np.arange(12).reshape(3, 4), [2, 3]).item(0) for _ in range(60)}
+    assert places == {0, 1, 4, 5}
+    with pytest.raises(ValueError, match="at most as large"):
+        tf.image.random_crop(PICTURE, [10, 3, 3])
+    flipped = [np.array_equal(tf.image.random_flip_up_down(PICTURE), PICTURE) for _ in range(40)]
+    assert 5 < sum(flipped) < 35
+    x = np.full((2, 2, 3), 0.5, "float32")
+    shifts = [float(tf.image.random_brightness(x, 0.2)[0, 0, 0]) - 0.5 for _ in range(40)]
+    assert -0.2 <= min(shifts) < -0.05
+    assert 0.05 < max(shifts) <= 0.2
+    for change in (tf.image.random_contrast, tf.image.random_saturation):
+        spreads = [float(change(PICTURE / np.float32(255), 0.5, 0.6).std()) for _ in range(5)]
+        assert len(set(spreads)) == 5

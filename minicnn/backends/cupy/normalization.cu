@@ -82,33 +82,47 @@ extern "C" __global__ void use_moving(const REAL* moving_mean, const REAL* movin
     inverse_std[c] = 1 / sqrt(moving_variance[c] + epsilon);
 }
 
+// What x becomes in channel c.
+__device__ __forceinline__ REAL affine(REAL x, const REAL* mean, const REAL* inverse_std, const REAL* gamma,
+                                       const REAL* beta, int c) {
+    const REAL value = (x - mean[c]) * (gamma ? inverse_std[c] * gamma[c] : inverse_std[c]);
+    return beta ? value + beta[c] : value;
+}
+
 extern "C" __global__ void normalize(const REAL* x, const REAL* mean, const REAL* inverse_std, const REAL* gamma,
                                      const REAL* beta, const REAL* added, REAL* y, int relu, int64 size,
                                      int channels) {
     for (int64 i = first_element(); i < size; i += all_threads()) {
-        const int c = channel_of(i, size, channels);
-        const REAL factor = gamma ? inverse_std[c] * gamma[c] : inverse_std[c];
-        REAL value = (x[i] - mean[c]) * factor;
-        value = beta ? value + beta[c] : value;
+        REAL value = affine(x[i], mean, inverse_std, gamma, beta, channel_of(i, size, channels));
         value = added ? value + added[i] : value;
         y[i] = relu && value <= 0 ? REAL(0) : value;
     }
 }
 
-// dy where y is positive or NaN; all of it if there is no y.
-__device__ __forceinline__ REAL let_through(const REAL* y, const REAL* dy, int64 i) {
-    return y && y[i] <= 0 ? REAL(0) : dy[i];
-}
+// What the gradients read: the moments and weights of `affine`, and dy, which ReLU, if there is one, lets through where y,
+// or, without it, what x becomes, is positive or NaN.
+struct Passed {
+    const REAL *x, *mean, *inverse_std, *gamma, *beta, *y, *dy;
+    int relu;
+
+    __device__ __forceinline__ REAL operator()(int64 i, int c) const {
+        if (!relu) return dy[i];
+        const REAL value = y ? y[i] : affine(x[i], mean, inverse_std, gamma, beta, c);
+        return value <= 0 ? REAL(0) : dy[i];
+    }
+};
 
 // parts_dy: of dy, as far as ReLU lets it through, which `masked` gets too, if not null; parts_x: of dy * normalized x.
-extern "C" __global__ void norm_gradient_sums(const REAL* x, const REAL* y, const REAL* dy, const REAL* mean,
-                                              const REAL* inverse_std, REAL* masked, REAL* parts_dy, REAL* parts_x,
-                                              int64 rows, int channels) {
+extern "C" __global__ void norm_gradient_sums(const REAL* x, const REAL* mean, const REAL* inverse_std,
+                                              const REAL* gamma, const REAL* beta, const REAL* y, const REAL* dy,
+                                              int relu, REAL* masked, REAL* parts_dy, REAL* parts_x, int64 rows,
+                                              int channels) {
+    const Passed passed{x, mean, inverse_std, gamma, beta, y, dy, relu};
     int64 first, end;
     rows_of_part(blockIdx.y, gridDim.y, rows, &first, &end);
     REAL sums[2];
     auto term = [&](int64 i, int c, REAL& sum, REAL& product) {
-        const REAL d = let_through(y, dy, i);
+        const REAL d = passed(i, c);
         if (masked) masked[i] = d;
         sum += d;
         product += d * ((x[i] - mean[c]) * inverse_std[c]);
@@ -130,21 +144,26 @@ extern "C" __global__ void finish_gradient_sums(const REAL* parts_dy, const REAL
     sum_x[c] = x;
 }
 
-// masked = dy where y is positive or NaN.
-extern "C" __global__ void mask_gradient(const REAL* y, const REAL* dy, REAL* masked, int64 size) {
-    for (int64 i = first_element(); i < size; i += all_threads()) masked[i] = let_through(y, dy, i);
+// masked = dy as far as ReLU lets it through.
+extern "C" __global__ void mask_gradient(const REAL* x, const REAL* mean, const REAL* inverse_std, const REAL* gamma,
+                                         const REAL* beta, const REAL* y, const REAL* dy, int relu, REAL* masked,
+                                         int64 size, int channels) {
+    const Passed passed{x, mean, inverse_std, gamma, beta, y, dy, relu};
+    for (int64 i = first_element(); i < size; i += all_threads()) masked[i] = passed(i, channel_of(i, size, channels));
 }
 
 // dx = factor * (dy - (sum of dy + normalized x * sum of dy * normalized x) / rows), of dy as far as ReLU lets it through;
 // `sum_dy` is null in inference.
-extern "C" __global__ void normalize_gradient(const REAL* x, const REAL* y, const REAL* dy, const REAL* mean,
-                                              const REAL* inverse_std, const REAL* gamma, const REAL* sum_dy,
-                                              const REAL* sum_x, REAL* dx, int64 rows, int channels) {
+extern "C" __global__ void normalize_gradient(const REAL* x, const REAL* mean, const REAL* inverse_std,
+                                              const REAL* gamma, const REAL* beta, const REAL* y, const REAL* dy,
+                                              int relu, const REAL* sum_dy, const REAL* sum_x, REAL* dx, int64 rows,
+                                              int channels) {
+    const Passed passed{x, mean, inverse_std, gamma, beta, y, dy, relu};
     const int64 size = rows * channels;
     for (int64 i = first_element(); i < size; i += all_threads()) {
         const int c = channel_of(i, size, channels);
         const REAL factor = gamma ? inverse_std[c] * gamma[c] : inverse_std[c];
-        const REAL normalized = (x[i] - mean[c]) * inverse_std[c], d = let_through(y, dy, i);
+        const REAL normalized = (x[i] - mean[c]) * inverse_std[c], d = passed(i, c);
         dx[i] = factor * (sum_dy ? d - (sum_dy[c] + normalized * sum_x[c]) / rows : d);
     }
 }

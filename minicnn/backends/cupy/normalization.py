@@ -5,20 +5,18 @@ import numpy as np
 
 from minicnn.backends.cupy.launch import THREADS, Array, Maybe, blocks_for, launch, launch_over
 from minicnn.backends.cupy.partial_sums import grid_for_parts, sum_columns
-from minicnn.backends.reference.normalization import Moments, MovingAverages
+from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 
 
 def batch_norm(
     x: Array,
     y: Array,
-    gamma: Maybe,
-    beta: Maybe,
+    affine: Affine,
     moments: Moments,
     moving: MovingAverages,
     epsilon: float,
     training: bool,
     added: Maybe = None,
-    relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm`."""
     channels = np.int32(x.shape[-1])
@@ -27,7 +25,8 @@ def batch_norm(
     else:
         arguments = moving.mean, moving.variance, channels, x.dtype.type(epsilon), *moments
         launch("normalization", "use_moving", x.dtype, (blocks_for(channels),), THREADS, *arguments)
-    arguments = x, *moments, gamma, beta, added, y, np.int32(relu), np.int64(x.size), channels
+    scale = *moments, affine.gamma, affine.beta
+    arguments = x, *scale, added, y, np.int32(affine.relu), np.int64(x.size), channels
     launch_over(x.size, "normalization", "normalize", x.dtype, *arguments)
 
 
@@ -44,7 +43,7 @@ def batch_norm_backward(
     x: Array,
     y: Maybe,
     dy: Array,
-    gamma: Maybe,
+    affine: Affine,
     moments: Moments,
     dx: Maybe,
     dadded: Maybe,
@@ -54,18 +53,22 @@ def batch_norm_backward(
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm_backward`."""
     rows, channels = x.reshape(-1, x.shape[-1]), x.shape[-1]
+    weights = *moments, affine.gamma, affine.beta
+    passed, relu = (y, dy), np.int32(affine.relu)
     sums = None, None  # of dy, and of dy · normalized x
     if dgamma is not None or dbeta is not None or (dx is not None and training):
-        arrays = x, y, dy, *moments, dadded
+        arrays = x, *weights, *passed, relu, dadded
         parts = sum_columns("normalization", "norm_gradient_sums", rows, *arrays, outputs=2)
         sums = [cupy.empty_like(moments.mean) if out is None else out for out in (dbeta, dgamma)]
         arguments = *parts, np.int32(len(parts[0])), np.int32(channels), *sums
         grid = grid_for_parts(len(parts[0]), channels)
         launch("normalization", "finish_gradient_sums", x.dtype, *grid, *arguments)
     elif dadded is not None:
-        launch_over(x.size, "normalization", "mask_gradient", x.dtype, y, dy, dadded, np.int64(x.size))
+        arguments = x, *weights, *passed, relu, dadded, np.int64(x.size), np.int32(channels)
+        launch_over(x.size, "normalization", "mask_gradient", x.dtype, *arguments)
     if dx is not None:
-        passed = (y, dy) if dadded is None else (None, dadded)
+        if dadded is not None:  # is masked already
+            passed, relu = (None, dadded), np.int32(0)
         used = sums if training else (None, None)
-        arguments = x, *passed, *moments, gamma, *used, dx, np.int64(len(rows)), np.int32(channels)
+        arguments = x, *weights, *passed, relu, *used, dx, np.int64(len(rows)), np.int32(channels)
         launch_over(x.size, "normalization", "normalize_gradient", x.dtype, *arguments)

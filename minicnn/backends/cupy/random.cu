@@ -19,14 +19,14 @@ __device__ __forceinline__ void philox(int64 block, uint32 stream, uint64 iterat
 // A word as a number in [0, 1), a multiple of 2^-24.
 __device__ __forceinline__ float random_number(uint32 word) { return (float)(word >> 8) * (1.0f / 16777216.0f); }
 
-// numbers[i] as minicnn.random.uniform draws them; the iteration is read from
+// numbers[i] as minicnn.random.uniform draws them, from block `first` on; the iteration is read from
 // `iteration_at`, if that is not null.
 extern "C" __global__ void uniform(float* numbers, int64 size, uint64 seed, uint32 stream, uint64 iteration,
-                                   const uint64* iteration_at) {
+                                   const uint64* iteration_at, int64 first) {
     if (iteration_at) iteration = *iteration_at;
     for (int64 block = first_element(); block * 4 < size; block += all_threads()) {
         uint32 words[4];
-        philox(block, stream, iteration, seed, words);
+        philox(first + block, stream, iteration, seed, words);
         for (int word = 0; word < 4; ++word)
             if (block * 4 + word < size) numbers[block * 4 + word] = random_number(words[word]);
     }
@@ -36,7 +36,7 @@ extern "C" __global__ void uniform(float* numbers, int64 size, uint64 seed, uint
 // `dropout` of whole blocks of four elements, aligned: a thread has two of them, whose loads are under way at once.
 extern "C" __global__ void __launch_bounds__(256)
     dropout_by_fours(const float* __restrict__ x, float* __restrict__ y, int blocks, float rate, float factor, uint64 seed,
-                     uint32 stream, uint64 iteration, const uint64* iteration_at) {
+                     uint32 stream, uint64 iteration, const uint64* iteration_at, int64 before) {
     if (iteration_at) iteration = *iteration_at;
     const int first = blockIdx.x * (2 * blockDim.x) + threadIdx.x;
     float4 v[2];
@@ -48,7 +48,7 @@ extern "C" __global__ void __launch_bounds__(256)
         const int block = first + i * blockDim.x;
         if (block >= blocks) return;
         uint32 words[4];
-        philox(block, stream, iteration, seed, words);
+        philox(before + block, stream, iteration, seed, words);
         auto factor_of = [&](uint32 word) { return random_number(word) >= rate ? factor : 0.0f; };
         __stcs(reinterpret_cast<float4*>(y) + block,
                make_float4(v[i].x * factor_of(words[0]), v[i].y * factor_of(words[1]), v[i].z * factor_of(words[2]),
@@ -60,11 +60,11 @@ extern "C" __global__ void __launch_bounds__(256)
 // y = x * factor where the element's random number is at least `rate`, else x * 0. The iteration is read from
 // `iteration_at`, if that is not null.
 extern "C" __global__ void dropout(const REAL* x, REAL* y, int64 size, float rate, REAL factor, uint64 seed,
-                                   uint32 stream, uint64 iteration, const uint64* iteration_at) {
+                                   uint32 stream, uint64 iteration, const uint64* iteration_at, int64 first) {
     if (iteration_at) iteration = *iteration_at;
     for (int64 block = first_element(); block * 4 < size; block += all_threads()) {
         uint32 words[4];
-        philox(block, stream, iteration, seed, words);
+        philox(first + block, stream, iteration, seed, words);
 #pragma unroll
         for (int word = 0; word < 4; ++word) {
             const int64 i = block * 4 + word;

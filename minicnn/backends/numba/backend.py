@@ -1,6 +1,7 @@
 """The numba backend: NumPy arrays, compiled kernels, and the number of threads they use."""
 
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from numba.core.registry import cpu_target
@@ -8,8 +9,10 @@ from numba.core.registry import cpu_target
 from minicnn.backends import memory
 from minicnn.backends import numba as package
 from minicnn.backends.base import Backend
-from minicnn.backends.numba.machine.pool import pool
-from minicnn.backends.numba.machine.recording import Repeated, reference
+from minicnn.backends.numba.machine import pool
+from minicnn.backends.numba.machine.recording import reference
+from minicnn.backends.numba.machine.second_compiler import compile_beside
+from minicnn.backends.numba.machine.walking import Repeated
 
 
 class NumbaBackend(Backend):
@@ -24,16 +27,23 @@ class NumbaBackend(Backend):
         memory.keep_freed()
         super().__init__("numba", package, fuses=True)
 
-    def repeated(self, work: Callable[[], None]) -> Repeated:
-        """`work`, by the calls of its first time, see `Repeated`."""
-        return Repeated(work)
+    def repeated(self, works: Sequence[Callable[[], None]]) -> list[Repeated]:
+        """`works`, by the calls of their first time, see `Repeated`."""
+        return [Repeated(works)]
+
+    def expect(self, works: Iterable[Callable[[], None]]) -> None:
+        """Have missing kernels compiled by a second process, see `second_compiler`."""
+        compile_beside(works)
+
+    def instructions(self) -> str:
+        _, processor, features = cpu_target.target_context.codegen().magic_tuple()
+        return f"{processor} with instructions {zlib.crc32(features.encode()):08x}"
 
     @contextmanager
     def use_threads(self, count: int) -> Iterator[None]:
         """Inside, kernels use `count` threads."""
-        before = pool().threads
-        pool().use(count)
+        before = pool.use_threads(count)
         try:
             yield
         finally:
-            pool().use(before)
+            pool.use_threads(before)

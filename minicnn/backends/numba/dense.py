@@ -6,22 +6,34 @@ from minicnn.backends.memory import Array, Maybe
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
-from minicnn.backends.numba.machine.memory import copy, fill, scratch, transpose
+from minicnn.backends.numba.machine.memory import copy, fill, filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import flat, strided_rows, strides, table_cache, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
+from minicnn.backends.numba.tiles import dense as on_tiles
+from minicnn.backends.numba.tiles.serving import in_float32, is_bfloat16, plain, precision_of, takes_bfloat16
 
-_INNER_TOGETHER = 256  # rows of the kernel matrix whose panel of one block's width stays in the L1 cache
+# Rows of the kernel matrix whose panel of one block's width stays in the L1 cache. Where they do not lie side by side,
+# half as many, if the product has many rows.
+_INNER_TOGETHER, _INNER_APART = 256, 128
 _BLOCKS_ABREAST = 2  # blocks side by side in one task: x is read once for all of them
 # Rows of so many bytes lie in pages of their own, and often all in the same few lines of a cache: what a block reads of
 # them is copied side by side first, if enough rows of the product are made of it.
 _LONG_ROW = 1024
 _LEAST_ROWS = 32
+# Many inputs and few outputs: a task takes some of the inputs and all outputs, so that x and the kernel, which no cache
+# of a core holds, are read once. The tasks' sums are added up in their order.
+_INPUTS_OF_A_PART, _MOST_PARTS, _MOST_SUMS = 768, 8, 1 << 15
 
 
 def dense(x: Array, kernel: Array, bias: Maybe, y: Array, relu: bool = False) -> None:
     """See `minicnn.backends.reference.dense.dense`."""
+    pieces, (own_x, own_y) = on_tiles.pieces_on_tiles(precision_of(x, y), len(x), *kernel.shape), plain(x, y)
+    if pieces > 0 and on_tiles.dense(own_x, kernel, bias, own_y, relu, pieces):
+        return None
+    if is_bfloat16(x, y):
+        return in_float32(dense, x, kernel, bias, y, relu)
     bias = zero_row(kernel.shape[1], x.dtype) if bias is None else bias
     arrays = x.reshape(-1), kernel.reshape(-1), bias, y.reshape(-1)
     tables = _matrices(len(x), *kernel.shape, x.itemsize)
@@ -32,12 +44,29 @@ def dense_backward(
     x: Array, kernel: Array, y: Maybe, dy: Array, dx: Maybe, dkernel: Maybe, dbias: Maybe, relu: bool = False
 ) -> None:
     """See `minicnn.backends.reference.dense.dense_backward`."""
+    pieces, out = on_tiles.pieces_on_tiles(precision_of(x, dy), len(x), *kernel.shape), (dx, dkernel, dbias)
+    own_x, own_y, own_dy = plain(x, y if relu else None, dy)
+    if pieces > 0 and on_tiles.dense_backward(own_x, kernel, own_y, own_dy, plain(*out), pieces):
+        return None
+    if is_bfloat16(x, dy):
+        return in_float32(dense_backward, x, kernel, y, dy, *out, relu)
     products = (dx is not None) + (dkernel is not None)
     time = product_nanoseconds(products * len(x) * kernel.size, x.itemsize)
     inputs = x.reshape(-1), kernel.reshape(-1), flat(y if relu else None, x.dtype), dy.reshape(-1)
     outputs = flat(dx, x.dtype), flat(dkernel, x.dtype), flat(dbias, x.dtype)
     tables = _matrices(len(x), *kernel.shape, x.itemsize)
     _dense_backward.launch(time, *inputs, *outputs, zero_row(max(kernel.shape), x.dtype), tables)
+
+
+def _takes_dense(x, kernel, bias, y, relu=False):
+    return takes_bfloat16((x, x), (y, y))
+
+
+def _takes_dense_backward(x, kernel, y, dy, dx, dkernel, dbias, relu=False):
+    return takes_bfloat16((x, dx), (dy, y))
+
+
+dense.takes_bfloat16, dense_backward.takes_bfloat16 = _takes_dense, _takes_dense_backward
 
 
 class Matrices(NamedTuple):
@@ -53,6 +82,8 @@ class Matrices(NamedTuple):
     y_columns: Array
     panel_rows: Array  # of a panel of the transposed kernel, and of others as wide
     packed_rows: Array  # of a panel of the kernel
+    inner_together: int  # inputs whose products are added up at once
+    parts: int  # of the inputs
     packs_kernel: bool
     packs_x: bool
     packs_dy: bool
@@ -60,7 +91,8 @@ class Matrices(NamedTuple):
 
 @table_cache
 def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrices:
-    width = WIDTH * lanes(itemsize)
+    width, are_few = WIDTH * lanes(itemsize), samples * outputs <= _MOST_SUMS
+    has_many_rows, is_long = samples >= _LEAST_ROWS, outputs * itemsize >= _LONG_ROW
     return Matrices(
         samples=samples,
         inputs=inputs,
@@ -72,9 +104,11 @@ def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrice
         y_columns=strides(outputs, 1),
         panel_rows=strides(max(outputs, samples), width),
         packed_rows=strides(inputs, _BLOCKS_ABREAST * width),
-        packs_kernel=outputs * itemsize >= _LONG_ROW and samples >= _LEAST_ROWS,
+        inner_together=_INNER_APART if has_many_rows and not is_long else _INNER_TOGETHER,
+        parts=min(inputs // _INPUTS_OF_A_PART, _MOST_PARTS) if are_few else 0,
+        packs_kernel=has_many_rows and is_long,
         packs_x=inputs * itemsize >= _LONG_ROW and outputs > width,
-        packs_dy=outputs * itemsize >= _LONG_ROW and inputs >= _LEAST_ROWS,
+        packs_dy=is_long and inputs >= _LEAST_ROWS,
     )
 
 
@@ -90,8 +124,8 @@ def _some_outputs(x, kernel, bias, y, relu, rows, columns, t):
     """The rows from rows[0] to rows[1] and as many columns from columns[0] to columns[1] of y."""
     width = _BLOCKS_ABREAST * WIDTH * lanes_of(x)
     panel = scratch(_INNER_TOGETHER * width if t.packs_kernel else 0, x)
-    for first in range(0, t.inputs, _INNER_TOGETHER):
-        last = min(first + _INNER_TOGETHER, t.inputs)
+    for first in range(0, t.inputs, t.inner_together):
+        last = min(first + t.inner_together, t.inputs)
         right = Right(kernel, columns[0], t.kernel_rows)
         if t.packs_kernel:
             start = first * t.outputs + columns[0]
@@ -117,8 +151,43 @@ def _block_of_outputs(task, x, kernel, bias, y, relu, tasks, t):
     _some_outputs(x, kernel, bias, y, relu, rows, columns, t)
 
 
+@inline
+def _part_of_sums(part, x, kernel, bias, zeros, sums, t):
+    """The sums of all outputs over one part of the inputs."""
+    begin, end, size = part * t.inputs // t.parts, (part + 1) * t.inputs // t.parts, t.samples * t.outputs
+    own = sums[part * size : (part + 1) * size]
+    for first in range(begin, end, _INNER_TOGETHER):
+        last = min(first + _INNER_TOGETHER, end)
+        multiply(
+            Left(x, 0, t.x_rows, t.x_columns),
+            Right(kernel, 0, t.kernel_rows),
+            Out(own, 0, t.y_rows),
+            Span(first, last, 0, t.samples, t.outputs),
+            first=bias if part == 0 else zeros,
+            accumulate=first > begin,
+            floor=floor_of(False, x),
+        )
+
+
+@inline
+def _add_parts(sums, relu, y, t):
+    """y from the sums of all parts; the first ones begin with the bias."""
+    size, zero = t.samples * t.outputs, y.dtype.type(0)
+    for part in range(1, t.parts):
+        total, own = y if part == t.parts - 1 else sums[:size], sums[part * size : (part + 1) * size]
+        for i in range(size):
+            total[i] = sums[i] + own[i]
+    for i in range(size if relu else 0):
+        y[i] = zero if y[i] < 0 else y[i]
+
+
 @parallel_kernel(uses=[MULTIPLY])
 def _dense(pool, x, kernel, bias, y, relu, t):
+    if t.parts > 1:
+        sums, zeros = scratch(t.parts * t.samples * t.outputs, x), filled(t.outputs, 0, x)
+        in_parallel(pool, t.parts, _part_of_sums, (x, kernel, bias, zeros, sums, t))
+        _add_parts(sums, relu, y, t)
+        return
     width = _BLOCKS_ABREAST * WIDTH * lanes_of(x)
     tasks = (t.outputs + width - 1) // width
     # Half after half: each thread reads what it has written in the plan's step before.
@@ -139,8 +208,9 @@ def _add_rows(dy, samples, total):
     """total = the sum of the rows of dy."""
     fill(total, 0, len(total), 0)
     for n in range(samples):
-        for j in range(len(total)):
-            total[j] += dy[n * len(total) + j]
+        row = dy[n * len(total) : (n + 1) * len(total)]
+        for j in range(len(total)):  # no index can be negative here, so this becomes vector code
+            total[j] += row[j]
 
 
 @inline

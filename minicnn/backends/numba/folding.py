@@ -36,6 +36,7 @@ def _fold(kernel, bias, gamma, beta, mean, variance, epsilon, folded_kernel, fol
         folded_bias[f] = ((bias[f] if len(bias) > 0 else number(0)) - mean[f]) * scale[f]
         if len(beta) > 0:
             folded_bias[f] += beta[f]
-    for row in range(len(kernel) // filters):
-        for f in range(filters):
-            folded_kernel[row * filters + f] = kernel[row * filters + f] * scale[f]
+    for start in range(0, len(kernel), filters):
+        row, folded_row = kernel[start : start + filters], folded_kernel[start : start + filters]
+        for f in range(filters):  # no index can be negative here, so this becomes vector code
+            folded_row[f] = row[f] * scale[f]

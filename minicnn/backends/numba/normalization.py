@@ -1,8 +1,9 @@
 """Batch normalization, alone or with the addition and the ReLU behind it.
 
-Forward, x is read twice: for the sums, and for the result. Backward too: for the sums of the gradients, and for dx. All
-sums are kept in double precision, chunk by chunk, around a number that is not far from the mean; so neither many pixels
-nor a large mean cost any digit.
+Forward, x is read twice: for the sums, and for the result. Backward too: for the sums of the gradients, and for dx.
+Where ReLU was at work, x tells as well as y, which would be one more array to read, unless something was added before.
+All sums are kept in double precision, chunk by chunk, around a number that is not far from the mean; so neither many
+pixels nor a large mean cost any digit.
 """
 
 import math
@@ -12,44 +13,45 @@ import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from minicnn.backends.numba.bfloat16 import all_bfloat16, as_words, taking_bfloat16
 from minicnn.backends.numba.machine.channels import over_channels, periods_of, repeat
 from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.half import emitter_of
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import fill, filled
 from minicnn.backends.numba.machine.offsets import flat
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.numba.machine.wide import Wide, rows_of
-from minicnn.backends.reference.normalization import Moments, MovingAverages
+from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 
 _NANOSECONDS = 0.4  # that one core needs for an element, about
 
 
+@taking_bfloat16(lambda x, y, *_, added=None: all_bfloat16(x, y, added))
 def batch_norm(
     x: np.ndarray,
     y: np.ndarray,
-    gamma: np.ndarray | None,
-    beta: np.ndarray | None,
+    affine: Affine,
     moments: Moments,
     moving: MovingAverages,
     epsilon: float,
     training: bool,
     added: np.ndarray | None = None,
-    relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm`."""
-    state = _State(flat(gamma, x.dtype), flat(beta, x.dtype), *moments, moving.mean, moving.variance)
-    rule = _Rule(float(moving.momentum), float(epsilon), bool(training), bool(relu))
-    p = periods_of(x.size, x.shape[-1], x.itemsize)
+    state = _State(*_scale(affine, moments), moving.mean, moving.variance)
+    rule = _Rule(float(moving.momentum), float(epsilon), bool(training), bool(affine.relu))
+    p, (x, added, y) = periods_of(x.size, x.shape[-1], moments.mean.itemsize), as_words(x, added, y)
     arrays = x.reshape(-1), flat(added, x.dtype), y.reshape(-1)
     _batch_norm.launch(_NANOSECONDS * x.size, *arrays, state, rule, p, chunks=p.chunks)
 
 
+@taking_bfloat16(lambda x, y, dy, affine, moments, *out: all_bfloat16(x, y, dy, *out[:2]))
 def batch_norm_backward(
     x: np.ndarray,
     y: np.ndarray | None,
     dy: np.ndarray,
-    gamma: np.ndarray | None,
+    affine: Affine,
     moments: Moments,
     dx: np.ndarray | None,
     dadded: np.ndarray | None,
@@ -58,10 +60,18 @@ def batch_norm_backward(
     training: bool,
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm_backward`."""
+    numbers = moments.mean.dtype
+    p, rule = periods_of(x.size, x.shape[-1], numbers.itemsize), (bool(affine.relu), bool(training))
+    x, y, dy, dx, dadded = as_words(x, y, dy, dx, dadded)
     incoming = _Incoming(x.reshape(-1), flat(y, x.dtype), dy.reshape(-1))
-    out = _Gradients(flat(dx, x.dtype), flat(dadded, x.dtype), flat(dgamma, x.dtype), flat(dbeta, x.dtype))
-    p, state = periods_of(x.size, x.shape[-1], x.itemsize), _Scale(flat(gamma, x.dtype), *moments)
-    _batch_norm_backward.launch(_NANOSECONDS * x.size, *incoming, out, state, bool(training), p, chunks=p.chunks)
+    out = _Gradients(flat(dx, x.dtype), flat(dadded, x.dtype), flat(dgamma, numbers), flat(dbeta, numbers))
+    arguments = *incoming, out, _scale(affine, moments), *rule, p
+    _batch_norm_backward.launch(_NANOSECONDS * x.size, *arguments, chunks=p.chunks)
+
+
+def _scale(affine, moments):
+    dtype = moments.mean.dtype
+    return _Scale(flat(affine.gamma, dtype), flat(affine.beta, dtype), *moments)
 
 
 class _State(NamedTuple):
@@ -88,6 +98,7 @@ class _Scale(NamedTuple):
     """What the gradient needs of them."""
 
     gamma: np.ndarray
+    beta: np.ndarray
     mean: np.ndarray
     inverse_std: np.ndarray
 
@@ -96,7 +107,7 @@ class _Incoming(NamedTuple):
     """What the gradient is computed from."""
 
     x: np.ndarray
-    y: np.ndarray  # empty without ReLU
+    y: np.ndarray  # empty unless it tells where a ReLU was at work
     dy: np.ndarray
 
 
@@ -129,7 +140,7 @@ def _add_squares(typingctx, operands, start, rows, stride, column, count):
 
 
 def _emit_add_squares(context, builder, signature, args):
-    emit = Emitter(context, builder, signature.args[0])
+    emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
     x, wide = emit.moved(operands.x, start), Wide(emit)
     centre, inside = wide.load(emit.moved(operands.table, column)), emit.below(count)
@@ -194,9 +205,9 @@ def _follow(rule, state, variance):
 
 
 @inline
-def _affine(state, p, like):
-    """Rows of numbers for a period: mean, scale, shift."""
-    table = filled(3 * p.padded, 0, like)
+def _affine(state, p, rows, like):
+    """Rows of numbers for a period: mean, scale, shift; and further ones, still zero."""
+    table = filled(rows * p.padded, 0, like)
     for i in range(p.period):
         c = i % p.channels
         table[i], table[p.padded + i] = state.mean[c], state.inverse_std[c]
@@ -227,10 +238,9 @@ def _normalize(typingctx, operands, start, rows, stride, column, count):
 
 
 def _emit_normalize(context, builder, signature, args):
-    emit = Emitter(context, builder, signature.args[0])
+    emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
-    table = rows_of(emit, operands.table, emit.index(0), operands.padded, column, 3)
-    mean, scale, shift = (emit.load(row) for row in table)
+    mean, scale, shift = _rows_of_numbers(emit, operands, column, 3)
     floor, inside = builder.select(operands.relu, emit.full(0.0), emit.full(-np.inf)), emit.below(count)
     added = builder.select(operands.has_added, operands.added, operands.x)
     counts, zero = emit.splat(operands.has_added), emit.full(0.0)
@@ -257,11 +267,11 @@ def _batch_norm(pool, x, added, y, state, rule, p):
     if rule.training:
         sums = filled((1 + 2 * p.chunks) * p.padded, 0, variance)
         repeat(x, p, sums)  # the first pixel is not far from the mean, as a rule
-        for _ in range(x.itemsize // 4):  # float64: once more, now around the mean
+        for _ in range(state.mean.itemsize // 4):  # float64: once more, now around the mean
             in_parallel(pool, p.chunks, _sum_chunk, (x, sums, p))
             _take_moments(sums, state, p, variance)
     _follow(rule, state, variance)
-    table = _affine(state, p, x)
+    table = _affine(state, p, 3, state.mean)
     in_parallel(pool, p.chunks, _normalize_chunk, (x, added, y, table, rule.relu, p))
 
 
@@ -275,11 +285,12 @@ class _GradientSums(NamedTuple):
     y: np.ndarray
     dy: np.ndarray
     dadded: np.ndarray
-    mean: np.ndarray
-    table: np.ndarray  # as in `_Sums`
+    table: np.ndarray  # as in `_Normalized`
+    sums: np.ndarray  # the table of `_Sums`
     padded: int
     own: int
-    has_relu: bool
+    relu: bool
+    has_y: bool
     has_added: bool
 
 
@@ -291,18 +302,19 @@ def _add_products(typingctx, operands, start, rows, stride, column, count):
 
 
 def _emit_add_products(context, builder, signature, args):
-    emit = Emitter(context, builder, signature.args[0])
+    emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
-    wide, inside, mean = Wide(emit), emit.below(count), emit.load(emit.moved(operands.mean, column))
-    rows_of_sums = rows_of(emit, operands.table, operands.own, operands.padded, column, 2)
+    wide, inside, zero = Wide(emit), emit.below(count), emit.full(0.0)
+    mean, *affine = _rows_of_numbers(emit, operands, column, 3)
+    rows_of_sums = rows_of(emit, operands.sums, operands.own, operands.padded, column, 2)
     sums, products = emit.registers([wide.load(row) for row in rows_of_sums])
     with cgutils.for_range(builder, rows) as loop:
         offset = builder.add(start, builder.mul(loop.index, stride))
-        gradient = _emit_masked(emit, operands, offset, inside)
+        centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
+        gradient = builder.select(inside, _emit_masked(emit, operands, offset, centred, *affine), zero)
         with builder.if_then(operands.has_added):
             emit.store_masked(gradient, emit.moved(operands.dadded, offset), inside)
-        centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
-        centred = builder.select(inside, centred, emit.full(0.0))
+        centred = builder.select(inside, centred, zero)
         gradient, centred = wide.of(gradient), wide.of(centred)
         builder.store(builder.fadd(builder.load(sums), gradient), sums)
         builder.store(wide.multiply_add(gradient, centred, builder.load(products)), products)
@@ -311,22 +323,30 @@ def _emit_add_products(context, builder, signature, args):
     return context.get_dummy_value()
 
 
-def _emit_masked(emit, operands, offset, inside=None):
-    """One vector of dy, where y is positive or NaN if there is a ReLU."""
-    builder, zero = emit.builder, emit.full(0.0)
+def _rows_of_numbers(emit, operands, column, count):
+    return [emit.load(row) for row in rows_of(emit, operands.table, emit.index(0), operands.padded, column, count)]
+
+
+def _emit_masked(emit, operands, offset, centred, scale, shift):
+    """One vector of dy; with a ReLU where its input is positive or NaN.
+
+    That is y, or the same as `_emit_normalize` computed, to the bit: reading y would take longer.
+    """
+    builder = emit.builder
     gradient = emit.load(emit.moved(operands.dy, offset))
-    y = emit.load(emit.moved(builder.select(operands.has_relu, operands.y, operands.dy), offset))
-    counts = builder.or_(emit.splat(builder.not_(operands.has_relu)), builder.fcmp_unordered(">", y, zero))
-    return builder.select(counts if inside is None else builder.and_(counts, inside), gradient, zero)
+    y = emit.load(emit.moved(builder.select(operands.has_y, operands.y, operands.dy), offset))
+    y = builder.select(emit.splat(operands.has_y), y, emit.multiply_add(centred, scale, shift))
+    counts = builder.or_(emit.splat(builder.not_(operands.relu)), builder.fcmp_unordered(">", y, emit.full(0.0)))
+    return builder.select(counts, gradient, emit.full(0.0))
 
 
 _sum_products = over_channels(_add_products)
 
 
 @inline
-def _gradient_sums_chunk(chunk, x, y, dy, dadded, mean, table, p):
-    sums = table, p.padded, (1 + 2 * chunk) * p.padded
-    _sum_products(_GradientSums(x, y, dy, dadded, mean, *sums, len(y) > 0, len(dadded) > 0), p, chunk)
+def _gradient_sums_chunk(chunk, x, y, dy, dadded, table, sums, relu, p):
+    tables = table, sums, p.padded, (1 + 2 * chunk) * p.padded
+    _sum_products(_GradientSums(x, y, dy, dadded, *tables, relu, len(y) > 0, len(dadded) > 0), p, chunk)
 
 
 class _InputGradient(NamedTuple):
@@ -336,9 +356,10 @@ class _InputGradient(NamedTuple):
     y: np.ndarray
     dy: np.ndarray
     dx: np.ndarray
-    table: np.ndarray  # rows of `padded` numbers: mean, scale, slope, shift
+    table: np.ndarray  # rows of `padded` numbers: as in `_Normalized`, then slope and shift of the gradient
     padded: int
-    has_relu: bool
+    relu: bool
+    has_y: bool
 
 
 @intrinsic
@@ -349,16 +370,15 @@ def _normalize_gradient(typingctx, operands, start, rows, stride, column, count)
 
 
 def _emit_normalize_gradient(context, builder, signature, args):
-    emit = Emitter(context, builder, signature.args[0])
+    emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
-    table = rows_of(emit, operands.table, emit.index(0), operands.padded, column, 4)
-    mean, scale, slope, shift = (emit.load(row) for row in table)
+    mean, *affine, slope, shift = _rows_of_numbers(emit, operands, column, 5)
     inside = emit.below(count)
     with cgutils.for_range(builder, rows) as loop:
         offset = builder.add(start, builder.mul(loop.index, stride))
         centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
         value = emit.multiply_add(centred, slope, shift)
-        value = emit.multiply_add(_emit_masked(emit, operands, offset), scale, value)
+        value = emit.multiply_add(_emit_masked(emit, operands, offset, centred, *affine), affine[0], value)
         emit.store_masked(value, emit.moved(operands.dx, offset), inside)
     return context.get_dummy_value()
 
@@ -367,16 +387,16 @@ _normalize_gradient_rows = over_channels(_normalize_gradient)
 
 
 @inline
-def _input_gradient_chunk(chunk, x, y, dy, out, table, p):
+def _input_gradient_chunk(chunk, x, y, dy, out, table, relu, p):
     is_masked = len(out.dadded) > 0  # by the first pass
     gradient = out.dadded if is_masked else dy
-    has_relu = len(y) > 0 and not is_masked
-    _normalize_gradient_rows(_InputGradient(x, y, gradient, out.dx, table, p.padded, has_relu), p, chunk)
+    own = relu and not is_masked, len(y) > 0
+    _normalize_gradient_rows(_InputGradient(x, y, gradient, out.dx, table, p.padded, *own), p, chunk)
 
 
 @inline
 def _close_gradients(sums, out, state, training, p, table):
-    """dbeta and dgamma from the sums; scale, slope and shift of dx."""
+    """dbeta and dgamma from the sums; slope and shift of dx."""
     for c in range(p.channels):
         dbeta, dgamma = _total(sums, p, 0, c), _total(sums, p, 1, c) * state.inverse_std[c]
         scale = np.float64(state.inverse_std[c])
@@ -384,9 +404,8 @@ def _close_gradients(sums, out, state, training, p, table):
             scale *= state.gamma[c]
         share = -scale * p.channels / p.size if training else 0.0
         for i in range(c, p.period, p.channels):
-            table[p.padded + i] = scale
-            table[2 * p.padded + i] = share * dgamma * state.inverse_std[c]
-            table[3 * p.padded + i] = share * dbeta
+            table[3 * p.padded + i] = share * dgamma * state.inverse_std[c]
+            table[4 * p.padded + i] = share * dbeta
         if len(out.dbeta) > 0:
             out.dbeta[c] = dbeta
         if len(out.dgamma) > 0:
@@ -394,9 +413,8 @@ def _close_gradients(sums, out, state, training, p, table):
 
 
 @parallel_kernel
-def _batch_norm_backward(pool, x, y, dy, out, state, training, p):
-    sums, table = filled((1 + 2 * p.chunks) * p.padded, 0, np.empty(0, np.float64)), filled(4 * p.padded, 0, x)
-    repeat(state.mean, p, table)
-    in_parallel(pool, p.chunks, _gradient_sums_chunk, (x, y, dy, out.dadded, table, sums, p))
+def _batch_norm_backward(pool, x, y, dy, out, state, relu, training, p):
+    sums, table = filled((1 + 2 * p.chunks) * p.padded, 0, np.empty(0, np.float64)), _affine(state, p, 5, state.mean)
+    in_parallel(pool, p.chunks, _gradient_sums_chunk, (x, y, dy, out.dadded, table, sums, relu, p))
     _close_gradients(sums, out, state, training, p, table)
-    in_parallel(pool, p.chunks if len(out.dx) > 0 else 0, _input_gradient_chunk, (x, y, dy, out, table, p))
+    in_parallel(pool, p.chunks if len(out.dx) > 0 else 0, _input_gradient_chunk, (x, y, dy, out, table, relu, p))

@@ -4,12 +4,14 @@ from functools import cache
 
 import numpy as np
 
+from minicnn.backends.numba.bfloat16 import all_bfloat16, as_words, taking_bfloat16
 from minicnn.backends.numba.machine.elementwise import Rows, elementwise, rows_of
 from minicnn.backends.numba.machine.launch import Kernel
 from minicnn.backends.numba.machine.offsets import table_cache
 from minicnn.backends.numba.machine.recording import call, reference
 from minicnn.backends.numba.machine.summing import parts_of, summing
 from minicnn.backends.reference.pointwise import FUNCTIONS
+from minicnn.bfloat16 import BFLOAT16
 
 _NANOSECONDS = 0.3  # that one core needs for a number, about
 
@@ -27,16 +29,22 @@ _ONE_PASS = {  # by name and number of operands
 }
 
 
+def _is_served(y, inputs, name, numbers=()):
+    return all_bfloat16(y, *inputs) and rows_of(y.shape, *[x.shape for x in inputs]) is not None
+
+
+@taking_bfloat16(_is_served)
 def pointwise(y: np.ndarray, inputs: tuple[np.ndarray, ...], name: str, numbers: tuple[float, ...] = ()) -> None:
     """See `minicnn.backends.reference.pointwise.pointwise`."""
     one_pass = _ONE_PASS.get((name, len(inputs) + len(numbers)))
-    if one_pass and y.size <= _SMALL:
+    if one_pass and y.size <= _SMALL and y.dtype != BFLOAT16:
         call(one_pass, *inputs, *numbers, y)
         return
     kernel, rows = _prepared(name, y.shape, *[x.shape for x in inputs])
     if rows is None:  # other axes of size 1
         reference.pointwise(y, inputs, name, numbers)
         return
+    y, *inputs = as_words(y, *inputs)
     operands = y.reshape(-1), tuple([x.reshape(-1) for x in inputs]), numbers, rows
     kernel.launch(_NANOSECONDS * rows.size, *operands, chunks=rows.chunks)
 

@@ -13,7 +13,7 @@ from minicnn.backends.numba.machine.memory import scratch
 from minicnn.backends.numba.machine.numbers import Numbers
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.vectors import I64, Emitter
-from minicnn.backends.reference.random import normal_deviate
+from minicnn.backends.reference.random import elements_before, normal_deviate
 
 _FOURS_PER_TASK = 1024
 _FOURS_TOGETHER = 8  # drawn by one vector of 64-bit numbers a word
@@ -24,15 +24,16 @@ _MULTIPLIERS, _WEYL = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85)
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-def dropout(x: np.ndarray, y: np.ndarray, rate: float, seed: int, stream: int, iteration: int) -> None:
+def dropout(x: np.ndarray, y: np.ndarray, rate: float, seed: int, stream: int, iteration: int, first: int = 0) -> None:
     """See `minicnn.backends.reference.random.dropout`."""
-    time, key = _DROPOUT_NANOSECONDS * x.size, _key(seed, stream, iteration)
+    time, key = _DROPOUT_NANOSECONDS * x.size, _key(seed, stream, iteration, elements_before(first, x))
     _dropout.launch(time, x.reshape(-1), y.reshape(-1), float(np.float32(rate)), 1 / (1 - rate), key)
 
 
-def uniform(numbers: np.ndarray, seed: int, stream: int, iteration: int) -> None:
+def uniform(numbers: np.ndarray, seed: int, stream: int, iteration: int, first: int = 0) -> None:
     """See `minicnn.backends.reference.random.uniform`."""
-    _uniform.launch(_DROPOUT_NANOSECONDS * numbers.size, numbers.reshape(-1), _key(seed, stream, iteration))
+    key = _key(seed, stream, iteration, elements_before(first, numbers))
+    _uniform.launch(_DROPOUT_NANOSECONDS * numbers.size, numbers.reshape(-1), key)
 
 
 def normal(pairs: np.ndarray, numbers: np.ndarray) -> None:
@@ -40,11 +41,10 @@ def normal(pairs: np.ndarray, numbers: np.ndarray) -> None:
     _normal.launch(_NORMAL_NANOSECONDS * numbers.size, pairs.reshape(-1), numbers.reshape(-1))
 
 
-def _key(seed, stream, iteration):
-    """Counter and key of the generator but for the index of the four numbers, in 32-bit words."""
-    return np.array(
-        [number & 0xFFFFFFFF for number in (stream, iteration, iteration >> 32, seed, seed >> 32)], np.uint64
-    )
+def _key(seed, stream, iteration, first):
+    """Counter and key of the generator but for the index of the four numbers, in 32-bit words; the first index."""
+    words = stream, iteration, iteration >> 32, seed, seed >> 32, first // 4
+    return np.array([number & 0xFFFFFFFF for number in words], np.uint64)
 
 
 @inline
@@ -78,7 +78,8 @@ def _emit_drop_together(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     x, y, four, threshold, scale, key = emit.plain(signature.args, args)
     fours = Fours(builder)
-    words = fours.philox4x32(four, [builder.load(emit.moved(key, emit.index(i))) for i in range(5)])
+    *key, start = (builder.load(emit.moved(key, emit.index(i))) for i in range(6))
+    words = fours.philox4x32(builder.add(four, start), key)
     words = builder.lshr(words, ir.Constant(words.type, [8] * words.type.count))
     is_kept = builder.icmp_unsigned(">=", words, fours.splat(builder.trunc(threshold, words.type.element), words.type))
     numbers = ir.VectorType(scale.type, words.type.count)
@@ -138,38 +139,38 @@ class Fours:
 
 @inline
 def _drop_some(task, x, y, threshold, scale, key):
-    stream, iteration_low, iteration_high, seed_low, seed_high = key
+    stream, iteration_low, iteration_high, seed_low, seed_high, start = key
     first, last = task * _FOURS_PER_TASK, min((task + 1) * _FOURS_PER_TASK, len(x) // 4)
     whole = first + (last - first) // _FOURS_TOGETHER * _FOURS_TOGETHER
     for four in range(first, whole, _FOURS_TOGETHER):
         _drop_together(x, y, four, threshold, scale, key)
     for four in range(whole, last):
-        words = _philox4x32(np.uint64(four), stream, iteration_low, iteration_high, seed_low, seed_high)
+        words = _philox4x32(start + np.uint64(four), stream, iteration_low, iteration_high, seed_low, seed_high)
         for i in range(4):
             y[4 * four + i] = x[4 * four + i] * _kept(words[i], threshold, scale)
 
 
 @parallel_kernel
 def _dropout(pool, x, y, rate, factor, key):
-    stream, iteration_low, iteration_high, seed_low, seed_high = key
+    stream, iteration_low, iteration_high, seed_low, seed_high, start = key
     scale = x.dtype.type(factor)
     threshold = np.uint64(math.ceil(rate * 2.0**24))  # number·2**-24 >= rate, in whole numbers
     fours = len(x) // 4
     tasks = (fours + _FOURS_PER_TASK) // _FOURS_PER_TASK
     in_parallel(pool, tasks, _drop_some, (x, y, threshold, scale, key))
-    words = _philox4x32(np.uint64(fours), stream, iteration_low, iteration_high, seed_low, seed_high)
+    words = _philox4x32(start + np.uint64(fours), stream, iteration_low, iteration_high, seed_low, seed_high)
     for i in range(len(x) - 4 * fours):
         y[4 * fours + i] = x[4 * fours + i] * _kept(words[i], threshold, scale)
 
 
 @inline
 def _some_uniform(task, numbers, key):
-    stream, iteration_low, iteration_high, seed_low, seed_high = key
+    stream, iteration_low, iteration_high, seed_low, seed_high, start = key
     first, last = 4 * task * _FOURS_PER_TASK, min(4 * (task + 1) * _FOURS_PER_TASK, len(numbers))
-    for start in range(first, last, 4):
-        words = _philox4x32(np.uint64(start // 4), stream, iteration_low, iteration_high, seed_low, seed_high)
-        for i in range(min(4, last - start)):
-            numbers[start + i] = (words[i] >> np.uint64(8)) * 2.0**-24
+    for at in range(first, last, 4):
+        words = _philox4x32(start + np.uint64(at // 4), stream, iteration_low, iteration_high, seed_low, seed_high)
+        for i in range(min(4, last - at)):
+            numbers[at + i] = (words[i] >> np.uint64(8)) * 2.0**-24
 
 
 @parallel_kernel

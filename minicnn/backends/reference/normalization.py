@@ -16,6 +16,14 @@ class Moments(NamedTuple):
     inverse_std: Array  # (C,)
 
 
+class Affine(NamedTuple):
+    """What is done with normalized numbers: gamma · number + beta, per channel, and ReLU in the end."""
+
+    gamma: Maybe = None  # (C,)
+    beta: Maybe = None  # (C,)
+    relu: bool = False
+
+
 class MovingAverages(NamedTuple):
     """What follows the batches' moments in training, and normalizes otherwise."""
 
@@ -27,14 +35,12 @@ class MovingAverages(NamedTuple):
 def batch_norm(
     x: Array,
     y: Array,
-    gamma: Maybe,
-    beta: Maybe,
+    affine: Affine,
     moments: Moments,
     moving: MovingAverages,
     epsilon: float,
     training: bool,
     added: Maybe = None,
-    relu: bool = False,
 ) -> None:
     """y = gamma · (x - mean) / √(variance + epsilon) + beta, per channel; plus `added`, and ReLU, if asked for.
 
@@ -42,7 +48,7 @@ def batch_norm(
     ----------
     x : (N, …, C)
     y : (N, …, C), written
-    gamma, beta : (C,) or None
+    affine : Affine
     moments : Moments, written
         What y was computed with; the backward pass reads them.
     moving : MovingAverages
@@ -50,7 +56,7 @@ def batch_norm(
     epsilon : float
     training : bool
     added : (N, …, C) or None, default None
-    relu : bool, default False
+        Before the ReLU.
     """
     (mean, inverse_std), (moving_mean, moving_variance, momentum) = moments, moving
     if training:
@@ -65,20 +71,24 @@ def batch_norm(
         np.subtract(x, mean, out=y)
         variance = moving_variance
     inverse_std[...] = 1 / np.sqrt(variance + epsilon)
-    y *= inverse_std if gamma is None else inverse_std * gamma
-    if beta is not None:
-        y += beta
+    _scale_and_shift(y, affine, inverse_std)
     if added is not None:
         y += added
-    if relu:
+    if affine.relu:
         np.maximum(y, 0, out=y)
+
+
+def _scale_and_shift(centred, affine, inverse_std):
+    centred *= inverse_std if affine.gamma is None else inverse_std * affine.gamma
+    if affine.beta is not None:
+        centred += affine.beta
 
 
 def batch_norm_backward(
     x: Array,
     y: Maybe,
     dy: Array,
-    gamma: Maybe,
+    affine: Affine,
     moments: Moments,
     dx: Maybe,
     dadded: Maybe,
@@ -92,8 +102,9 @@ def batch_norm_backward(
     ----------
     x, dy : (N, …, C)
     y : (N, …, C) or None
-        With ReLU: what `batch_norm` has written.
-    gamma : (C,) or None
+        With ReLU behind an addition: what `batch_norm` has written. Without an addition, x tells where ReLU was.
+    affine : Affine
+        As `batch_norm` got it.
     moments : Moments
         As `batch_norm` has written them.
     dx, dadded : (N, …, C) or None, written
@@ -102,7 +113,10 @@ def batch_norm_backward(
     """
     axes = tuple(range(dy.ndim - 1))
     mean, inverse_std = moments
-    if y is not None:
+    if affine.relu:
+        if y is None:
+            y = x - mean
+            _scale_and_shift(y, affine, inverse_std)
         dy = np.where(y <= 0, dy.dtype.type(0), dy)
     if dadded is not None:
         dadded[...] = dy
@@ -116,7 +130,7 @@ def batch_norm_backward(
         return
     if training:
         dy = dy - (sum_dy + normalized * sum_dy_x) / (dy.size // dy.shape[-1])
-    np.multiply(dy, inverse_std if gamma is None else inverse_std * gamma, out=dx)
+    np.multiply(dy, inverse_std if affine.gamma is None else inverse_std * affine.gamma, out=dx)
 
 
 def fold_normalization(

@@ -10,7 +10,7 @@ from minicnn.backends.memory import Array
 __all__ = ["dropout", "normal", "uniform"]
 
 
-def dropout(x: Array, y: Array, rate: float, seed: int, stream: int, iteration: int) -> None:
+def dropout(x: Array, y: Array, rate: float, seed: int, stream: int, iteration: int, first: int = 0) -> None:
     """y = x / (1 - rate) where the element's random number is at least `rate`, else 0.
 
     The numbers are `minicnn.random.uniform(seed, stream, iteration, x.size)`: nothing is stored, the backward pass
@@ -24,20 +24,31 @@ def dropout(x: Array, y: Array, rate: float, seed: int, stream: int, iteration: 
         In [0, 1).
     seed, stream, iteration : int
         See `minicnn.random.uniform`.
+    first : int, default 0
+        The number in the batch of the first sample of x, where x is a part of a batch: a multiple of 4. Each element
+        has the number that it would have in the whole batch.
     """
-    keep = random.uniform(seed, stream, iteration, x.size).reshape(x.shape) >= rate
+    keep = random.uniform(seed, stream, iteration, x.size, elements_before(first, x)).reshape(x.shape) >= rate
     np.multiply(x, np.asarray(keep / (1 - rate), x.dtype), out=y)
 
 
-def uniform(numbers: Array, seed: int, stream: int, iteration: int) -> None:
+def uniform(numbers: Array, seed: int, stream: int, iteration: int, first: int = 0) -> None:
     """numbers = `minicnn.random.uniform(seed, stream, iteration, numbers.size)`.
 
     Parameters
     ----------
     numbers : float32, any shape, written
     seed, stream, iteration : int
+    first : int, default 0
+        As for `dropout`.
     """
-    numbers[...] = random.uniform(seed, stream, iteration, numbers.size).reshape(numbers.shape)
+    start = elements_before(first, numbers)
+    numbers[...] = random.uniform(seed, stream, iteration, numbers.size, start).reshape(numbers.shape)
+
+
+def elements_before(first: int, x: Array) -> int:
+    """How many elements of a batch come before its sample `first`, for samples such as those of x."""
+    return first * (x.size // len(x)) if first else 0
 
 
 def normal(pairs: Array, numbers: Array) -> None:

@@ -30,6 +30,8 @@ class TensorBoard(Callback):
         If there is no such package.
     """
 
+    reports = True
+
     def __init__(
         self, log_dir: Any = "logs", histogram_freq: int = 0, update_freq: str | int = "epoch", **without_effect: Any
     ) -> None:

@@ -9,5 +9,16 @@ from minicnn.keras.backend import (
     set_floatx,
     set_image_data_format,
 )
+from minicnn.keras.mixed_precision import dtype_policy, set_dtype_policy
 
-__all__ = ["backend", "epsilon", "floatx", "image_data_format", "set_epsilon", "set_floatx", "set_image_data_format"]
+__all__ = [
+    "backend",
+    "dtype_policy",
+    "epsilon",
+    "floatx",
+    "image_data_format",
+    "set_dtype_policy",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+]

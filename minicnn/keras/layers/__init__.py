@@ -312,15 +312,11 @@ def _lambda_from_config(cls, config, custom_objects=None, safe_mode=None):
     return cls(**config)
 
 
-_DTYPE = property(
-    lambda layer: vars(layer).get("dtype") or floatx(), lambda layer, value: vars(layer).update(dtype=value)
-)
-_own_parts.Layer.dtype = _DTYPE
 for _variables, _property in VARIABLES.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
-    _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__), "dtype": _DTYPE}
+    _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__)}
     if _name == "InputLayer":
         _more |= _INPUT
     if _name == "Lambda":
@@ -394,7 +390,6 @@ def ThresholdedReLU(theta: float = 1.0, **kwargs: Any) -> core.Layer:
 _NAMES = {
     "serialize": "minicnn.registry.to_plain",
     "deserialize": "minicnn.layers.get",
-    **dict.fromkeys(("MixUp", "CutMix"), "minicnn.data"),  # no layers: they change labels, too
 }
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}

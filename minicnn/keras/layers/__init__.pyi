@@ -1,7 +1,5 @@
 from typing import Any
 
-from minicnn.data import CutMix as CutMix
-from minicnn.data import MixUp as MixUp
 from minicnn.layers import *
 from minicnn.layers import Conv1D as Conv1D
 from minicnn.layers import Conv1DTranspose as Conv1DTranspose

@@ -1,45 +1,47 @@
-"""``keras.mixed_precision``: minicnn computes in float32, and float16 would only save memory that it does not use."""
+"""``keras.mixed_precision``: in which dtype layers compute. ``docs/bfloat16.md`` says what is kept how."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from minicnn import dtype_policies
+from minicnn.dtype_policies import DTypePolicy, dtype_policy
 from minicnn.keras._names import lookup
 from minicnn.keras._warning import warn_once
-from minicnn.settings import floatx, set_floatx
+
+_FLOAT16 = "mixed_float16"
 
 
-class Policy:
-    """The dtype of layers.
+class Policy(DTypePolicy):
+    """A `DTypePolicy`; "mixed_float16" of notebooks that were written for a GPU becomes "float32", which is said once.
 
     Parameters
     ----------
-    name : {"float32", "float64", "mixed_float16", "mixed_bfloat16"}
-        The mixed ones are those of float32.
+    name : str, optional
+        See `DTypePolicy`.
     """
 
-    def __init__(self, name: str) -> None:
-        if name not in ("float32", "float64", "mixed_float16", "mixed_bfloat16"):
-            raise ValueError(f"a policy is float32, float64, mixed_float16 or mixed_bfloat16. Received: {name!r}")
-        self.name: str = name
-        self.variable_dtype: str = "float64" if name == "float64" else "float32"
-        self.compute_dtype: str = self.variable_dtype
+    def __init__(self, name: str | None = None) -> None:
+        if name == _FLOAT16:
+            warn_once(
+                "mixed_float16: minicnn computes in float32, as it does without this line; what halves the memory of "
+                "activations here is mixed_bfloat16"
+            )
+        super().__init__("float32" if name == _FLOAT16 else name)
 
 
-def set_global_policy(policy: Any) -> None:
-    """Layers made from now on have the policy's dtype; a mixed one's is float32, which a warning says."""
-    policy = policy if isinstance(policy, Policy) else Policy(policy)
-    if policy.name.startswith("mixed"):
-        warn_once(f"{policy.name}: minicnn computes in float32, as it does without this line")
-    set_floatx(policy.compute_dtype)
+def set_dtype_policy(policy: str | DTypePolicy | Mapping[str, Any]) -> None:
+    """See `minicnn.dtype_policies.set_dtype_policy`; "mixed_float16" as for `Policy`.
+
+    Parameters
+    ----------
+    policy : str or DTypePolicy
+    """
+    dtype_policies.set_dtype_policy(Policy(policy) if policy == _FLOAT16 else policy)
 
 
-def global_policy() -> Policy:
-    """The policy that is set."""
-    return Policy(floatx())
-
-
-DTypePolicy = Policy
-set_policy = set_global_policy
+set_global_policy = set_policy = set_dtype_policy
+global_policy = dtype_policy
 __getattr__ = lookup(__name__)
-__all__ = ["DTypePolicy", "Policy", "global_policy", "set_global_policy"]
+__all__ = ["DTypePolicy", "Policy", "dtype_policy", "global_policy", "set_dtype_policy", "set_global_policy"]

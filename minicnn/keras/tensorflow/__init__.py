@@ -16,11 +16,11 @@ import numpy as np
 
 from minicnn.keras._missing import reason
 from minicnn.keras._names import NoAttribute
-from minicnn.keras.tensorflow import _functions
+from minicnn.keras.tensorflow import _arrays, _functions
 
 _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras", "data": "minicnn.data"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
-_MODULES = ("compat", "config", "image", "io", "math", "nn", "random")
+_MODULES = ("compat", "config", "distribute", "image", "io", "linalg", "math", "nn", "random", "test", "train")
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
 
 __version__ = "2.21.0"  # of the TensorFlow whose names these are
@@ -29,7 +29,7 @@ bool = np.dtype("bool")
 uint8, int32, int64, float16, float32, float64 = map(
     np.dtype, ("uint8", "int32", "int64", "float16", "float32", "float64")
 )
-globals().update({name: getattr(_functions, name) for name in _functions.__all__})
+globals().update({name: getattr(module, name) for module in (_functions, _arrays) for name in module.__all__})
 
 
 def device(device_name: Any) -> Any:

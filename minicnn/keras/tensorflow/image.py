@@ -12,12 +12,16 @@ from minicnn.checks import check_choice
 from minicnn.images.resizing import INTERPOLATIONS, resized
 from minicnn.keras import random as numbers
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras.tensorflow import _pictures
 from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow._pictures import *  # noqa: F403
+from minicnn.keras.tensorflow._pictures import resize_image_with_crop_or_pad as resize_image_with_crop_or_pad
 from minicnn.keras.tensorflow.io import decode_bmp, decode_gif, decode_image, decode_jpeg, decode_png
 
 __all__ = ["convert_image_dtype", "decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png"]
 __all__ += ["flip_left_right", "flip_up_down", "grayscale_to_rgb", "random_flip_left_right", "resize"]
 __all__ += ["rgb_to_grayscale"]
+__all__ += _pictures.__all__
 
 _GREY = np.array([0.2989, 0.5870, 0.1140], np.float32)  # how much of red, green and blue is light (ITU-R BT.601)
 
@@ -63,9 +67,8 @@ def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
 
 def rgb_to_grayscale(images: Any, name: str | None = None) -> Any:
     """0.2989 · red + 0.5870 · green + 0.1140 · blue, (…, 1)."""
-    pixels = np.asarray(images)
-    grey = (pixels.astype(np.float32) @ _GREY)[..., None]
-    return of_tensorflow(grey.astype(pixels.dtype))
+    pixels, back = _pictures.as_floats(images)
+    return back((pixels.astype(np.float32) @ _GREY)[..., None])
 
 
 def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:

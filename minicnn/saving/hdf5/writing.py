@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import h5py
@@ -25,12 +26,14 @@ def check_writable(suffix: str) -> None:
 
 
 @contextmanager
-def new_file(path: str | Path | IO[bytes], suffix: str) -> Iterator[h5py.File]:
+def new_file(path: Path | io.BytesIO, suffix: str) -> Iterator[h5py.File]:
     """A new file, open for writing with h5py, in the layout that every HDF5 library reads.
+
+    It reaches the disk at the end, and not by libhdf5, which can crash when the disk is full (2.0.0).
 
     Parameters
     ----------
-    path : path or file object
+    path : Path or io.BytesIO
     suffix : str
         Of the format, for the message.
 
@@ -38,10 +41,15 @@ def new_file(path: str | Path | IO[bytes], suffix: str) -> Iterator[h5py.File]:
     ------
     ImportError
         If h5py is not installed.
+    OSError
+        If the file cannot be written.
     """
     try:
         import h5py
     except ImportError:
         raise ImportError(MISSING.format(suffix=suffix)) from None
-    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
+    content = io.BytesIO() if isinstance(path, Path) else path
+    with h5py.File(content, "w", libver=("earliest", "v110")) as file:
         yield file
+    if isinstance(path, Path):
+        path.write_bytes(content.getbuffer())

@@ -11,7 +11,7 @@ from minicnn import layers
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
-from minicnn.saving.keras.layers import dtype_from_keras, layer_from_keras, layer_to_keras
+from minicnn.saving.keras.layers import MIXED, layer_from_keras, layer_to_keras, policy_from_keras, policy_to_keras
 from minicnn.saving.keras.names import brief, class_name_of, config_of, is_known, keras_object
 from minicnn.saving.keras.structure import (
     MAX_DEPTH,
@@ -71,7 +71,7 @@ def output_names(config: Config) -> list[str]:
 
 
 def _set_dtype(model, dtype):
-    structure_of(model)["dtype"] = dtype
+    structure_of(model).setdefault("dtype", dtype)
     for entry in layers_of(model):
         if is_model(entry):
             _set_dtype(entry, dtype)
@@ -100,6 +100,8 @@ def _model(entry, dtypes, depth):
     if not isinstance(found, list) or not all(isinstance(layer, dict) for layer in found):
         raise FileFormatError(f"a model has a list of layers. Received: {brief(found)}")
     read = own | {"name": config.get("name"), "trainable": config.get("trainable", True)}
+    if policy_from_keras(config, f"model {brief(read['name'])}") == MIXED:
+        read["dtype"] = MIXED
     read["layers"] = [_layer(layer, dtypes, depth + 1) for layer in found]
     if class_name == "Functional" or "input_layers" in config:
         _read_graph(read, config, found)
@@ -117,7 +119,9 @@ def _layer(entry, dtypes, depth):
         config = config_of(entry)
         read = layer_from_keras(class_name, config)
         if class_name != "InputLayer":
-            dtypes |= {dtype_from_keras(config, f"layer {brief(config.get('name'))}")} - {None}
+            policy = policy_from_keras(config, f"layer {brief(config.get('name'))}")
+            read["config"] |= {"dtype": MIXED} if policy == MIXED else {}
+            dtypes |= {"float32" if policy == MIXED else policy} - {None}
     read["name"] = entry.get("name", read["config"].get("name"))
     if "structure" in entry:  # of a subclass that makes its layers itself: in minicnn's form
         read["structure"] = entry["structure"]
@@ -214,7 +218,8 @@ def model_to_keras(entry: Config, keeps_sharing: bool = True) -> Config:
         False: for .h5 files, in which a layer that occurs in several models is several layers for Keras.
     """
     earlier = earlier_calls(entry) if keeps_sharing else {}
-    return _written(entry, entry["config"].get("dtype", "float32"), earlier)
+    dtype = entry["config"].get("dtype", "float32")
+    return _written(entry, "float32" if dtype == MIXED else dtype, earlier)
 
 
 def _written(entry, dtype, earlier):
@@ -238,7 +243,7 @@ def _model_to_keras(entry, dtype, earlier):
     written["layers"] = [_written(layer, dtype, earlier) for layer in config["layers"]]
     kind = {"module": None, "class_name": class_name, "config": written, "registered_name": class_name}
     if not is_functional(entry):
-        written["dtype"] = dtype
+        written["dtype"] = policy_to_keras(config.get("dtype", dtype))
         return keras_object("keras", class_name, written) if class_name in MODELS else kind
     before = earlier.get(id(entry), {})
     for layer, described in zip(written["layers"], config["layers"], strict=True):

@@ -57,8 +57,10 @@ UNKNOWN_TO_KERAS = {"SpatialDropout1D": ("trainable",), "SpatialDropout2D": ("tr
 CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers that hold a program, or the place of one: never read."""
 
-POLICIES = {"float32": "float32", "float64": "float64", "mixed_float16": "float32", "mixed_bfloat16": "float32"}
-"""Keras's dtype policies → the dtype of the weights."""
+POLICIES = {"float32": "float32", "float64": "float64", "mixed_float16": "float32", "mixed_bfloat16": "mixed_bfloat16"}
+"""Keras's dtype policies → those here."""
+
+MIXED = "mixed_bfloat16"
 
 POLICY_CLASSES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
 
@@ -189,8 +191,8 @@ def _initializer_from_keras(value, label):
     return {"class_name": name, "config": config}
 
 
-def dtype_from_keras(config: Config, label: str) -> str | None:
-    """The dtype that a layer's weights have, or None where it does not say."""
+def policy_from_keras(config: Config, label: str) -> str | None:
+    """The name of a layer's, or a model's, dtype policy; None where it does not say."""
     policy = config.get("dtype")
     if isinstance(policy, dict) and class_name_of(policy) in POLICY_CLASSES:
         policy = config_of(policy).get("name")
@@ -198,9 +200,14 @@ def dtype_from_keras(config: Config, label: str) -> str | None:
         return None
     if not isinstance(policy, str) or policy not in POLICIES:
         raise FileFormatError(f"{label}: the dtype is one of {', '.join(POLICIES)}. Received: dtype={brief(policy)}")
-    if policy.startswith("mixed"):
+    if policy == "mixed_float16":
         warn_user(f"the model is computed in float32 here, more precisely than with {policy!r}")
     return POLICIES[policy]
+
+
+def policy_to_keras(name):
+    """A policy as Keras 3 writes it; of one dtype, the name, which all Kerases read."""
+    return keras_object("keras", "DTypePolicy", {"name": name}) if name == MIXED else name
 
 
 # ----------------------------------------------------------------------------------------------------------- writing
@@ -212,7 +219,7 @@ def keras_class_name(class_name: str) -> str:
 
 
 def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
-    """A layer in Keras 3's form."""
+    """A layer in Keras 3's form; `dtype` is its weights'."""
     if class_name == "InputLayer":
         return keras_object(
             "keras.layers",
@@ -229,7 +236,8 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
         for name, value in config.items()
         if name not in ("input_shape", "dtype", *UNKNOWN_TO_KERAS.get(class_name, ()))
     }
-    return keras_object("keras.layers", keras_class_name(class_name), arguments | {"dtype": dtype})
+    arguments["dtype"] = policy_to_keras(config.get("dtype", dtype))
+    return keras_object("keras.layers", keras_class_name(class_name), arguments)
 
 
 def _argument_to_keras(name, value, dtype):

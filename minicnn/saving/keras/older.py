@@ -56,8 +56,6 @@ MERGES = {"ave": "Average", "concat": "Concatenate", "max": "Maximum", "mul": "M
 ONLY_IN_TRAINING = (
     *(
         "AugMix",
-        "CutMix",
-        "MixUp",
         "RandAugment",
         "RandomColorDegeneration",
         "RandomColorJitter",

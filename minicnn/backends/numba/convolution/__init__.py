@@ -13,6 +13,7 @@ from minicnn.backends.numba.convolution import (
     direct,
     gradients,
     grouped,
+    on_tiles,
     pooled,
     sparse,
     winograd,
@@ -22,6 +23,7 @@ from minicnn.backends.numba.convolution import (
 from minicnn.backends.numba.machine.batch import wanted
 from minicnn.backends.numba.machine.recording import call, reference
 from minicnn.backends.numba.pooling import pooled as outputs
+from minicnn.backends.numba.tiles.serving import in_float32, is_bfloat16, takes_bfloat16
 from minicnn.geometry import Window
 
 
@@ -35,6 +37,10 @@ def conv2d(
     relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.convolution.conv2d`."""
+    if groups == 1 and on_tiles.conv2d(x, kernel, bias, (y, None), window, None, relu):
+        return None
+    if is_bfloat16(x, y):
+        return in_float32(conv2d, x, kernel, bias, y, window, groups, relu)
     if groups > 1 and groups == x.shape[-1]:
         depthwise.conv2d(x, kernel, bias, y, window, relu)
     elif groups > 1:
@@ -59,6 +65,11 @@ def conv2d_backward(
     relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_backward`."""
+    active, out = y if relu else None, (dx, dkernel, dbias)
+    if groups == 1 and on_tiles.conv2d_backward(x, kernel, (dy, active, None), out, window, None):
+        return None
+    if is_bfloat16(x, dy):
+        return in_float32(conv2d_backward, x, kernel, y, dy, *out, window, groups, relu)
     incoming = gradients.masked(dy, y if relu else None)
     if groups > 1 and groups == x.shape[-1]:
         if not depthwise.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window):
@@ -104,9 +115,13 @@ def conv2d_pool(
     relu: bool = False,
 ) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_pool`."""
-    out = outputs(y, winner)
     if choice.is_left_to_reference(pool):
         return reference.conv2d_pool(x, kernel, bias, y, winner, window, pool, relu)
+    if on_tiles.conv2d(x, kernel, bias, (y, winner), window, pool, relu):
+        return None
+    if is_bfloat16(x, y):
+        return in_float32(conv2d_pool, x, kernel, bias, y, winner, window, pool, relu)
+    out = outputs(y, winner)
     if choice.pooled_winograd_is_best(window, pool, *kernel.shape[2:], x.itemsize):
         bad_images = winograd.conv2d_pool(x, kernel, bias, out, window, relu)
     else:
@@ -130,6 +145,10 @@ def conv2d_pool_backward(
     """See `minicnn.backends.reference.convolution.conv2d_pool_backward`."""
     if choice.is_left_to_reference(pool):
         return reference.conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
+    if on_tiles.conv2d_backward(x, kernel, (dy, None, winner), (dx, dkernel, dbias), window, pool):
+        return None
+    if is_bfloat16(x, dy):
+        return in_float32(conv2d_pool_backward, x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
     channels, filters = kernel.shape[2:]
     if dx is not None and choice.winograd_gradient_is_best(window, pool, channels, filters, x.itemsize):
         for image in winograd.pool_input_gradient(kernel, winner, dy, dx, window):
@@ -146,3 +165,26 @@ def conv2d_pool_backward(
     if not is_right:
         own = x, kernel, winner, dy, (dx, dkernel, dbias)
         again.backward(again.conv2d_pool_backward, *own, window, pool)
+
+
+def _takes_conv2d(x, kernel, bias, y, window, groups=1, relu=False):
+    return groups == 1 and takes_bfloat16((x, x), (y, y))
+
+
+def _takes_conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups=1, relu=False):
+    return groups == 1 and takes_bfloat16((x, dx), (dy, y))
+
+
+def _takes_conv2d_pool(x, kernel, bias, y, winner, window, pool, relu=False):
+    return not choice.is_left_to_reference(pool) and takes_bfloat16((x, x), (y, y))
+
+
+def _takes_conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool):
+    serves = not choice.is_left_to_reference(pool) and choice.can_pool_by_rows(pool)
+    return serves and takes_bfloat16((x, dx), (dy, dy))
+
+
+conv2d.takes_bfloat16 = _takes_conv2d
+conv2d_backward.takes_bfloat16 = _takes_conv2d_backward
+conv2d_pool.takes_bfloat16 = _takes_conv2d_pool
+conv2d_pool_backward.takes_bfloat16 = _takes_conv2d_pool_backward

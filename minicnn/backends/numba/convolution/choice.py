@@ -4,6 +4,8 @@
 kernel            serves                                            because
 ================  ================================================  ==============================================
 reference         fused with dilated pooling, or of many taps       nobody has asked for these to be fast
+tiles             bfloat16; float32 of lower precision than         sixteen times the multiply-adds of vectors, a
+                  "highest", and at that convolutions with strides  third or a sixth of it in two or three pieces
 Winograd          3 x 3 taps, strides of 1, any dilation, enough    a quarter of the multiplications; the
                   channels, filters, pixels; pooling by 2 x 2       transforms cost less than that saves
 direct, in pairs  few filters, strides of 1, pooling by 2 x 2       two pixels side by side fill a vector
@@ -25,6 +27,7 @@ The estimates are in vector instructions of one core, for one image; their facto
 from minicnn.backends.numba.convolution.winograd_transforms import TILE_KERNEL, TILE_NUMBERS, tiles_along
 from minicnn.backends.numba.machine.offsets import table_cache
 from minicnn.backends.numba.machine.target import lanes, vectors
+from minicnn.backends.numba.tiles.serving import PIECES
 from minicnn.geometry import MAX_TAPS, Window
 
 _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
@@ -38,6 +41,37 @@ _MOST_COLUMNS, _FEWER = 48, 1.5  # outputs of an image; how many times as many i
 _LIVE = 0.85  # winners that ReLU leaves alive, about
 _COLLECT, _SUM = 10, 2.7  # listing a live winner; adding a vector of its window. In multiply-adds
 _SPREAD_PIXEL = 15  # spreading the gradient over one pixel, in multiply-adds
+
+_TILE_DEPTH = 32  # k of a tile: with fewer, tiles would hold mostly zeros
+_MOST_EXACT_DEPTH, _MOST_EXACT_FILTERS = 128, 32  # from where on three pieces beat a direct product of float32
+_SPARSE_PIXELS = 256  # outputs of an image: below, sums over live winners beat two pieces
+
+
+@table_cache
+def pieces_on_tiles(
+    precision: str | None, window: Window, pool: Window | None, channels: int, filters: int, is_gradient: bool = False
+) -> int:
+    """Into how many pieces tiles split the factors of a convolution, or 0 where another kernel serves it.
+
+    Parameters
+    ----------
+    precision : str or None
+        What is asked for and can be had, see `minicnn.backends.numba.tiles.serving.precision_of`.
+    window, pool : Window
+        None without pooling.
+    channels, filters : int
+    is_gradient : bool, default False
+    """
+    if precision is None or (pool is not None and is_gradient and not can_pool_by_rows(pool)):
+        return 0
+    depth, is_pooled_gradient = window.taps * channels, pool is not None and is_gradient
+    serves = precision == "bfloat16" or depth >= _TILE_DEPTH
+    if precision == "highest":  # three pieces do not beat Winograd, nor live winners
+        serves = depth >= _MOST_EXACT_DEPTH and filters >= _MOST_EXACT_FILTERS and pool is None and not is_gradient
+        serves = serves and not winograd_is_best(window, channels, filters, 4)
+    if precision == "high" and is_pooled_gradient:
+        serves = serves and window.out_height * window.out_width >= _SPARSE_PIXELS
+    return PIECES[precision] if serves else 0
 
 
 @table_cache

@@ -36,6 +36,7 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
 from minicnn.backends.numba.machine.batch import chunks_of, framed_image, images_of, is_framed
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.fetching import fetch, fetch_to_write
 from minicnn.backends.numba.machine.finite import images_not_finite
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
@@ -59,6 +60,9 @@ from minicnn.geometry import Window
 
 MOST_TOGETHER = 64  # tiles transformed together
 _TRANSFORMED_BYTES = 288 << 10  # of so many tiles and of their products; where it is more, half as many tiles
+# Channels and filters of a pixel whose images are fetched ahead. With more, the products take most of the time, and the
+# second cache has no room for what is not needed yet.
+_FETCHED_BYTES = 128
 
 
 def conv2d(
@@ -104,8 +108,9 @@ def _launch_turned(source, kernel, dx, window):
 def _launch(source, kernel, bias, out, relu, tables):
     """Returns slices of the images that are to be computed again."""
     frame, tiles = tables
-    sizes = transformed(tiles.count, tiles.channels, tiles.filters, kernel.itemsize)
     images = len(out.y) // tiles.image_size
+    x_size = len(source.x) // max(images, 1)
+    sizes = transformed(tiles.count, tiles.channels, tiles.filters, kernel.itemsize, x_size, tiles.image_size)
     chunks = chunks_of(images, most=max(2, images * tiles.count // sizes.together))  # large enough to fill the products
     bias = zero_row(tiles.filters, kernel.dtype) if bias is None else bias
     multiply_adds = TILE_NUMBERS * images * tiles.count * tiles.channels * tiles.filters
@@ -197,6 +202,9 @@ class Transformed(NamedTuple):
     """How transformed tiles and kernels lie in scratch memory."""
 
     together: int  # tiles that are transformed together
+    x_size: int  # elements of the inputs of an image
+    x_ahead: int  # of these, and of the outputs, so many are fetched ahead for each tile
+    y_ahead: int
     channel_slots: int  # channels in whole vectors
     filter_slots: int  # filters in whole vectors
     number_stride: int  # elements from one of the 36 numbers of all tiles to the next; a power of two would make all 36
@@ -214,15 +222,24 @@ def tiles_together(slots: int, itemsize: int) -> int:
     return MOST_TOGETHER if fits else MOST_TOGETHER // 2
 
 
+def fetches_ahead(slots: int, itemsize: int) -> bool:
+    """Whether memory is fetched before it is needed, if a pixel has so many channels and filters."""
+    return slots * itemsize <= _FETCHED_BYTES
+
+
 @table_cache
-def transformed(tiles: int, channels: int, filters: int, itemsize: int) -> Transformed:
-    """The tables of `Transformed` for images of so many tiles."""
+def transformed(tiles: int, channels: int, filters: int, itemsize: int, x_size: int, y_size: int) -> Transformed:
+    """The tables of `Transformed` for images of so many tiles and elements."""
     channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
     most = tiles_together(channel_slots + filter_slots, itemsize)
     together = -(-tiles // ROWS) * ROWS if most // 2 < tiles < most else most  # an image, if it is about as many
     line = memory.ALIGNMENT // itemsize
+    fetches = fetches_ahead(channel_slots + filter_slots, itemsize)
     return Transformed(
         together=together,
+        x_size=x_size,
+        x_ahead=-(-x_size // tiles) if fetches else 0,
+        y_ahead=-(-y_size // tiles) if fetches else 0,
         channel_slots=channel_slots,
         filter_slots=filter_slots,
         number_stride=together * channel_slots + line,
@@ -276,8 +293,8 @@ def _load_image(frame, source, image, tiles, padded, sums):
 
 
 @inline
-def _transform_tiles(source, first, tile_range, frame, tiles, sizes, padded, sums, numbers):
-    """Transform the tiles of a range, counted from those of image `first` on."""
+def _transform_tiles(source, out, first, tile_range, frame, tiles, sizes, padded, sums, numbers):
+    """Transform the tiles of a range, counted from those of image `first` on; fetch what they will be written to."""
     current, array, start = -1, source.x, 0
     count = tile_range[1] - tile_range[0]
     for n in range((count + ROWS - 1) // ROWS * ROWS):  # the product reads whole blocks of their rows
@@ -289,6 +306,7 @@ def _transform_tiles(source, first, tile_range, frame, tiles, sizes, padded, sum
         for channel in range(0, tiles.channels, lanes_of(numbers)):
             pixel, slot = start + tiles.starts[tile] + channel, n * sizes.channel_slots + channel
             transform_inputs(array, pixel, tiles.x_row, tiles.x_pixel, numbers, slot, sizes.number_stride)
+        fetch_to_write(out.y, image * tiles.image_size + tile * sizes.y_ahead, sizes.y_ahead)
 
 
 @inline
@@ -307,15 +325,18 @@ def _multiply_tiles(numbers, factors, zeros, count, tiles, sizes, products):
 
 
 @inline
-def _store_tiles(products, bias, relu, out, first, tile_range, tiles, sizes):
+def _store_tiles(products, bias, relu, source, out, first, tile_range, tiles, sizes):
     """Transform the tiles of a range back into outputs, or cells; returns whether they are finite.
 
-    Of an image where they are not, which ReLU may hide, the first output becomes NaN.
+    Of an image where they are not, which ReLU may hide, the first output becomes NaN. Meanwhile, the inputs of the next
+    range are fetched.
     """
     all_are = True
+    x_at = (first * tiles.count + tile_range[1]) * sizes.x_size // tiles.count
     for n in range(tile_range[1] - tile_range[0]):
         image, tile = first + (tile_range[0] + n) // tiles.count, (tile_range[0] + n) % tiles.count
         start, height, width = image * tiles.image_size + tiles.y_starts[tile], tiles.heights[tile], tiles.widths[tile]
+        fetch(source.x, x_at + n * sizes.x_ahead, sizes.x_ahead)
         for filter in range(0, tiles.filters, lanes_of(products)):
             slot, stride = n * sizes.filter_slots + filter, sizes.product_stride
             extent = Extent(tiles.y_row, tiles.y_pixel, height, width, tiles.filters - filter)
@@ -345,9 +366,9 @@ def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes)
     total = (images[1] - images[0]) * tiles.count
     for begin in range(0, total, sizes.together):
         tile_range = begin, min(begin + sizes.together, total)
-        _transform_tiles(source, images[0], tile_range, frame, tiles, sizes, padded, sums, numbers)
+        _transform_tiles(source, out, images[0], tile_range, frame, tiles, sizes, padded, sums, numbers)
         _multiply_tiles(numbers, factors, zeros, tile_range[1] - begin, tiles, sizes, products)
-        all_are &= _store_tiles(products, bias, relu, out, images[0], tile_range, tiles, sizes)
+        all_are &= _store_tiles(products, bias, relu, source, out, images[0], tile_range, tiles, sizes)
     restore_denormals(control)
     return all_are
 

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution.direct import product_time
 from minicnn.backends.numba.convolution.gradients import Masked, masked_image
-from minicnn.backends.numba.convolution.winograd import MOST_TOGETHER, tiles_of, tiles_together
+from minicnn.backends.numba.convolution.winograd import MOST_TOGETHER, fetches_ahead, tiles_of, tiles_together
 from minicnn.backends.numba.convolution.winograd_transforms import (
     _A,
     _AT_A,
@@ -42,6 +42,7 @@ from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.fetching import fetch
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import filled, scratch
@@ -72,6 +73,8 @@ class Sums(NamedTuple):
     x_steps: tuple[int, int]  # elements from a tile's row to the next, and from pixel to pixel
     dy_steps: tuple[int, int]
     together: int
+    x_ahead: int  # elements of x, and of dy, that are fetched ahead for each tile
+    dy_ahead: int
     channel_slots: int
     number_stride: int
     gradient_stride: int
@@ -108,6 +111,7 @@ def sums_of(window: Window, channels: int, filters: int, itemsize: int, together
     dy_frame = frame(height, width, filters, 0, bottom, 0, right)
     channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
     line = memory.ALIGNMENT // itemsize
+    fetches = fetches_ahead(channel_slots + filter_slots, itemsize)
     t = Sums(
         channels=channels,
         filters=filters,
@@ -118,6 +122,8 @@ def sums_of(window: Window, channels: int, filters: int, itemsize: int, together
         x_steps=(tiles.x_row, tiles.x_pixel),
         dy_steps=(dilation[0] * dy_frame.padded_row, dilation[1] * filters),
         together=together,
+        x_ahead=-(-window.in_height * window.in_width * channels // tiles.count) if fetches else 0,
+        dy_ahead=-(-height * width * filters // tiles.count) if fetches else 0,
         channel_slots=channel_slots,
         number_stride=together * channel_slots + line,
         gradient_stride=together * filter_slots + line,
@@ -207,11 +213,21 @@ def sum_tiles(
         )
 
 
+class Next(NamedTuple):
+    """The image after the one that is transformed."""
+
+    x: np.ndarray
+    x_start: int
+    dy: np.ndarray
+    dy_start: int
+
+
 @inline
 def transform_tiles(
     x: np.ndarray,
     start: int,
     dy: np.ndarray,
+    following: Next,
     tiles: tuple[int, int],
     n: int,
     t: Sums,
@@ -220,7 +236,7 @@ def transform_tiles(
 ) -> None:
     """Transform a range of tiles of the image of x that begins at `start`, and of the framed dy, as the n-th and next.
 
-    (One call for many tiles: a call counts references to its arrays.)
+    Meanwhile, the following image is fetched. (One call for many tiles: a call counts references to its arrays.)
     """
     for tile in range(tiles[0], tiles[1]):
         for c in range(0, t.channels, lanes_of(x)):
@@ -229,6 +245,8 @@ def transform_tiles(
         for f in range(0, t.filters, lanes_of(x)):
             pixel, slot = t.dy_starts[tile] + f, n * t.filter_slots + f
             _transform_gradients(dy, pixel, t.dy_steps[0], t.dy_steps[1], gradients, slot, t.gradient_stride)
+        fetch(following.x, following.x_start + tile * t.x_ahead, t.x_ahead)
+        fetch(following.dy, following.dy_start + tile * t.dy_ahead, t.dy_ahead)
         n += 1
 
 
@@ -241,11 +259,13 @@ def _chunk(x, incoming, zeros, sums, dbias, images, x_frame, dy_frame, t):
     n, is_first, source, start = 0, True, x, 0
     for image in range(images[0], images[1]):
         source, start = batch.framed_image(x_frame, x, image, padded)
-        masked_image(dy_frame, incoming, image * dy_frame.rows * dy_frame.row_size, framed, t.filters, dbias)
+        dy_size = dy_frame.rows * dy_frame.row_size
+        masked_image(dy_frame, incoming, image * dy_size, framed, t.filters, dbias)
+        following = Next(x, (image + 1) * x_frame.rows * x_frame.row_size, incoming.dy, (image + 1) * dy_size)
         tile = 0
         while tile < t.tile_count:
             last = min(tile + t.together - n, t.tile_count)
-            transform_tiles(source, start, framed, (tile, last), n, t, numbers, gradients)
+            transform_tiles(source, start, framed, following, (tile, last), n, t, numbers, gradients)
             n, tile = n + last - tile, last
             if n == t.together or (image == images[1] - 1 and tile == t.tile_count):
                 sum_tiles(0, TILE_NUMBERS, numbers, gradients, zeros, (0, n), t, is_first, sums)

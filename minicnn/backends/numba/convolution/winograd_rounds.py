@@ -14,7 +14,13 @@ import numpy as np
 from minicnn.backends.numba.convolution.choice import MOST_ROUND_BYTES, tile_count
 from minicnn.backends.numba.convolution.direct import product_time
 from minicnn.backends.numba.convolution.gradients import Masked, masked_image
-from minicnn.backends.numba.convolution.winograd_gradient import sum_tiles, sums_of, transform_back, transform_tiles
+from minicnn.backends.numba.convolution.winograd_gradient import (
+    Next,
+    sum_tiles,
+    sums_of,
+    transform_back,
+    transform_tiles,
+)
 from minicnn.backends.numba.convolution.winograd_transforms import TILE_NUMBERS
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
@@ -79,8 +85,8 @@ def _transform(task, x, incoming, current, tasks, x_frame, dy_frame, t):
         source, start = batch.framed_image(x_frame, x, image, padded)
         own_bias = current.bias_sums[image * t.filters : (image + 1) * t.filters]
         masked_image(dy_frame, incoming, image * dy_frame.rows * dy_frame.row_size, framed, t.filters, own_bias)
-        tiles, n = (0, t.tile_count), i * t.tile_count
-        transform_tiles(source, start, framed, tiles, n, t, current.numbers, current.gradients)
+        tiles, n, nothing = (0, t.tile_count), i * t.tile_count, Next(x, 0, x, 0)  # with so many channels
+        transform_tiles(source, start, framed, nothing, tiles, n, t, current.numbers, current.gradients)
     restore_denormals(control)
 
 

@@ -107,5 +107,17 @@ def call_on_lock(typingctx, function, lock, wait):
     return types.void(types.int64, types.int64, types.int64), emit
 
 
+@intrinsic
+def call_packed(typingctx, function, words):
+    """Call the C function ``int32(int64 *words)`` at an address; returns what it returns."""
+
+    def emit(context, builder, signature, args):
+        kind = ir.FunctionType(_INT, [_WORD.as_pointer()])
+        status = builder.call(builder.inttoptr(args[0], kind.as_pointer()), [_pointer(builder, args[1])])
+        return builder.sext(status, _WORD)
+
+    return types.int64(types.int64, types.int64), emit
+
+
 def _pointer(builder, address):
     return builder.inttoptr(address, _WORD.as_pointer())

@@ -13,9 +13,9 @@ import numpy as np
 
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.half import number, numbers_in_vector
 from minicnn.backends.numba.machine.offsets import table_cache, whole_vectors
 from minicnn.backends.numba.machine.target import lanes
-from minicnn.backends.numba.machine.vectors import lanes_of
 
 _LONGEST = 1024  # numbers of a period; with more channels, the last vector of each pixel may be partial
 _TOGETHER = 2048  # numbers of a few periods, which stay in the first cache while all their columns pass
@@ -51,7 +51,7 @@ def repeat(numbers: np.ndarray, p: Periods, target: np.ndarray) -> None:
     for first in range(0, p.period, p.channels):
         own = target[first : first + p.channels]
         for c in range(p.channels):
-            own[c] = numbers[c]
+            own[c] = number(numbers[c])
 
 
 def over_channels(vector_code: Callable) -> Callable:
@@ -67,7 +67,7 @@ def over_channels(vector_code: Callable) -> Callable:
 
     @inline
     def run(operands, p, chunk):
-        width, control = lanes_of(operands[0]), flush_denormals()
+        width, control = numbers_in_vector(operands[0]), flush_denormals()
         row, last = chunk * p.whole // p.chunks, (chunk + 1) * p.whole // p.chunks
         rest = p.size - p.whole * p.period if chunk == p.chunks - 1 else 0
         while row < last or rest > 0:

@@ -57,6 +57,25 @@ def cache_of(function: Callable) -> FunctionCache | None:
     return None if kernel_folder() is None else _KernelCache(function)
 
 
+def is_kept(function: Callable, kinds: tuple, codegen: object) -> bool:
+    """Whether a function's machine code for arguments of these types is on the disk.
+
+    Parameters
+    ----------
+    function : callable
+    kinds : tuple of numba type
+    codegen : object
+        Numba's code generator, which knows the processor.
+    """
+    cache = cache_of(function)
+    if cache is None:
+        return False
+    try:
+        return cache._index_key(kinds, codegen) in cache._cache_file._load_index()
+    except Exception:  # a damaged file may raise anything
+        return False
+
+
 def _remove_old_folders(parent):
     """Remove kernels of other versions that nobody has added to for a month."""
     for folder in parent.glob("kernels-*"):

@@ -16,6 +16,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.half import emitter_of
 from minicnn.backends.numba.machine.launch import Kernel
 from minicnn.backends.numba.machine.numbers import Numbers
 from minicnn.backends.numba.machine.offsets import table_cache
@@ -99,7 +100,7 @@ def elementwise(formula: Formula, name: str) -> Kernel:
         return types.void(y, inputs, numbers, strides, index, index, index, index), emit_row
 
     def emit_row(context, builder, signature, args):
-        emit = Emitter(context, builder, signature.args[0])
+        emit = emitter_of(context, builder, signature.args[0])
         y, inputs, numbers, strides, outer, row, first, count = emit.plain(signature.args, args)
         starts = [start_of(emit, x, strides, k, (outer, row)) for k, x in enumerate(inputs)]
         numbers, y = [everywhere(emit, number) for number in numbers], emit.moved(y, first)

@@ -11,13 +11,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from numba import njit, typeof, types
+from numba.core.registry import cpu_target
 
 from minicnn.backends.numba.machine import pool
 from minicnn.backends.numba.machine.compiled import OPTIONS, SharedCode
-from minicnn.backends.numba.machine.disk_cache import cache_of
-from minicnn.backends.numba.machine.recording import call
+from minicnn.backends.numba.machine.disk_cache import cache_of, is_kept
+from minicnn.backends.numba.machine.packed import note_packed_entry
+from minicnn.backends.numba.machine.recording import call, wanted
 from minicnn.backends.numba.machine.self_contained import SelfContained
 from minicnn.compile_time import waiting_for_kernels
+from minicnn.console import speaks
 
 # Work for less than 20 µs of one core stays on one thread. The other one would save a few µs (measured: two threads are
 # even with one at 10 µs, and win 30 % at 20 µs), but on a busy machine the threads that wait for each other at the end
@@ -46,7 +49,9 @@ class Kernel:
         self._entries = {}
 
     def __call__(self, *arguments: object) -> Any:
-        entry = self._entry(arguments)
+        if self._is_foreseen(arguments):
+            return True
+        entry = self.entry(arguments)
         return call(entry, pool.pool().address, *arguments) if self._parallel else call(entry, *arguments)
 
     def launch(self, nanoseconds: float, *arguments: object, chunks: int = 2) -> Any:
@@ -65,29 +70,71 @@ class Kernel:
         -------
         What the kernel returns.
         """
+        if self._is_foreseen(arguments):
+            return True
         is_worth_it = chunks > 1 and nanoseconds >= LEAST_PARALLEL_NANOSECONDS
-        return call(self._entry(arguments), pool.pool().address if is_worth_it else 0, *arguments)
+        return call(self.entry(arguments), pool.pool().address if is_worth_it else 0, *arguments, time=nanoseconds)
 
-    def _entry(self, arguments):
-        first = arguments[0]
-        key = first.dtype.char, first.ndim
-        if self._typed > 1:
-            key += tuple([(a.dtype.char, a.ndim) for a in arguments[1 : self._typed]])
+    def entry(self, arguments: Sequence[Any]) -> Callable:
+        """What Python calls for arguments of such types, without the pool; compiled if it is not there yet."""
+        key = self._key(arguments)
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = self._compile(arguments)
         return entry
 
-    def _compile(self, arguments):
-        self._dispatcher._cache = cache_of(self._dispatcher.py_func) or self._dispatcher._cache
+    def _key(self, arguments):
+        first = arguments[0]
+        key = first.dtype.char, first.ndim
+        if self._typed > 1:
+            key += tuple([(a.dtype.char, a.ndim) for a in arguments[1 : self._typed]])
+        return key
+
+    def _kinds(self, arguments) -> tuple[types.Type, ...]:
         kinds = [_plain_type(typeof(a)) for a in arguments]
+        return (types.int64, *kinds) if self._parallel else tuple(kinds)
+
+    def _is_foreseen(self, arguments):
+        """Whether nothing is called, but only noted which kernels would be: those that are not here yet."""
+        if (noted := wanted()) is None:
+            return False
+        key = self._key(arguments)
+        if key not in self._entries and (self, key) not in noted:
+            noted[self, key] = self._kinds(arguments)
+        return True
+
+    def _compile(self, arguments):
+        kinds = self._kinds(arguments)
         with _notice_of_waiting(), waiting_for_kernels():
             for code in self._uses:
-                code.provide(kinds[0].dtype)
+                code.provide(typeof(arguments[0]).dtype)
             if self._parallel:
                 pool.provide()
-                kinds.insert(0, types.int64)
-            return self._dispatcher.compile(tuple(kinds))
+            return self.compiled(kinds)
+
+    def compiled(self, kinds: tuple[types.Type, ...]) -> Callable:
+        """The entry for arguments of these types; what it calls must be provided."""
+        self._dispatcher._cache = cache_of(self._dispatcher.py_func) or self._dispatcher._cache
+        entry = self._dispatcher.compile(kinds)
+        note_packed_entry(self._dispatcher.overloads[kinds])
+        return entry
+
+    @property
+    def place(self) -> tuple[str, str] | None:
+        """Module and name where the kernel is found; None for one that is made when it is wanted."""
+        function = self._dispatcher.py_func
+        module = sys.modules.get(function.__module__)
+        found = getattr(module, function.__name__, None) is self
+        return (function.__module__, function.__name__) if found else None
+
+    def is_on_disk(self, kinds: tuple[types.Type, ...]) -> bool:
+        """Whether its machine code for these types is kept."""
+        return is_kept(self._dispatcher.py_func, kinds, cpu_target.target_context.codegen())
+
+    def symbols(self, kinds: tuple[types.Type, ...]) -> list[str]:
+        """The names of what it calls."""
+        first = kinds[1 if self._parallel else 0]
+        return [pool.RUN_SYMBOL, *(code.symbol(first.dtype) for code in self._uses)]
 
 
 def serial_kernel(function: Callable | None = None, *, typed: int = 1) -> Any:
@@ -129,4 +176,5 @@ def _notice_of_waiting(seconds=1.0):
 def _notice():
     if not _noticed.is_set():
         _noticed.set()
-        print("compiling kernels…", file=sys.stderr, flush=True)
+        if speaks():
+            print("compiling kernels…", file=sys.stderr, flush=True)

@@ -213,6 +213,7 @@ class Pool:
         memory = np.zeros(_FIRST_THREAD + self._most * _THREAD_SIZE + _LINE, np.uint8)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
         self.address: int = memory.ctypes.data + -memory.ctypes.data % _LINE
+        self._words = (ctypes.c_int64 * (memory.size // 8 - _LINE // 8)).from_address(self.address)
         self._write(_ACQUIRE, _address_in_python("PyThread_acquire_lock"))
         self._write(_RELEASE, _address_in_python("PyThread_release_lock"))
         self._write(_WAITER, _closed_lock())
@@ -262,20 +263,30 @@ class Pool:
         return False
 
     def _read(self, at):
-        return ctypes.c_int64.from_address(self.address + at).value
+        return self._words[at // 8]
 
     def _write(self, at, value):
-        ctypes.c_int64.from_address(self.address + at).value = value
+        self._words[at // 8] = value
 
 
 _pools = []  # this process's one; empty until a kernel wants it
+_wanted = {"threads": 1}
 
 
 def pool() -> Pool:
     """This process's pool."""
     if not _pools:
         _pools.append(Pool(os.cpu_count() or 1))
+        _pools[0].use(_wanted["threads"])
     return _pools[0]
+
+
+def use_threads(count: int) -> int:
+    """Let kernels run on so many threads from now on, see `Pool.use`; returns how many it were."""
+    before, _wanted["threads"] = _wanted["threads"], count
+    for each in _pools:
+        each.use(count)
+    return before
 
 
 if hasattr(os, "register_at_fork"):

@@ -11,9 +11,15 @@ round differently. `SelfContained` makes a kernel call its own copies.
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
+from minicnn.backends.numba.machine.packed import add_packed_entry
+
 
 class _Kept(JITCodeLibrary):
     """Code that calls its own copy of every function it holds one of."""
+
+    def add_ir_module(self, ir_module):
+        add_packed_entry(ir_module)
+        super().add_ir_module(ir_module)
 
     def _optimize_functions(self, ll_module):
         ll_module.data_layout = self._codegen._data_layout  # what follows optimises the whole anyway

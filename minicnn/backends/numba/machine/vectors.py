@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from minicnn.backends.numba.machine.target import TARGET, lanes
 
-I8, I64 = ir.IntType(8), ir.IntType(64)
+I8, I16, I64 = ir.IntType(8), ir.IntType(16), ir.IntType(64)
 _I32 = ir.IntType(32)
 
 
@@ -102,7 +102,8 @@ class Emitter:
     def store_masked(self, value: ir.Value, pointer: ir.Value, mask: ir.Value) -> None:
         """Store some lanes of a vector of numbers or bytes."""
         target = self.builder.bitcast(pointer, value.type.as_pointer())
-        suffix = f"v{self.lanes}i8" if value.type.element == I8 else self.suffix
+        element = value.type.element
+        suffix = f"v{self.lanes}i{element.width}" if isinstance(element, ir.IntType) else self.suffix
         function_type = ir.FunctionType(ir.VoidType(), [value.type, target.type, _I32, mask.type])
         function = cgutils.get_or_insert_function(self.builder.module, function_type, f"llvm.masked.store.{suffix}.p0")
         self.builder.call(function, [value, target, ir.Constant(_I32, self._align(value)), mask])
@@ -143,7 +144,8 @@ class Emitter:
         return registers
 
     def _align(self, vector):
-        return 1 if vector.type.element == I8 else self.size
+        element = vector.type.element
+        return element.width // 8 if isinstance(element, ir.IntType) else self.size
 
 
 @intrinsic

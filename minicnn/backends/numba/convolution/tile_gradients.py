@@ -1,0 +1,288 @@
+"""The gradients of a convolution on tiles, alone or behind pooling.
+
+An image's dy is framed by zeros once; the input gradient is a product over its lines, the kernel gradient one over all
+its pixels (see `tile_tables.py`).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.backends.numba.convolution.tile_forward import product_time
+from minicnn.backends.numba.convolution.tile_images import image_memory, load_image, multiply_lines, put_line
+from minicnn.backends.numba.convolution.tile_tables import Lines, backward_of
+from minicnn.backends.numba.machine import batch
+from minicnn.backends.numba.machine.batch import Gradients
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.finite import all_finite
+from minicnn.backends.numba.machine.launch import parallel_kernel
+from minicnn.backends.numba.machine.matrix import floor_of
+from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
+from minicnn.backends.numba.machine.offsets import flat
+from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.tiles.block import (
+    SIDE,
+    TILE,
+    TILES_CODE,
+    Area,
+    LeftTiles,
+    RightTiles,
+    Steps,
+    Sums,
+    configure,
+    multiply_tiles,
+    release,
+    tile_registers,
+)
+from minicnn.backends.numba.tiles.packing import number, pack_matrix, pack_pairs, pack_turned, pieces_of, split
+from minicnn.geometry import Window
+
+
+class Incoming(NamedTuple):
+    """The gradient that comes in: dy, where y is positive or NaN; or that of pooled cells, and their winners."""
+
+    dy: np.ndarray
+    y: np.ndarray  # empty without ReLU
+    winner: np.ndarray  # empty without pooling
+    cells: np.ndarray  # (6,): rows and columns of cells, taps along both axes, strides
+
+
+def conv2d_backward(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    gradient: tuple[np.ndarray, np.ndarray | None, np.ndarray | None],
+    out: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None],
+    window: Window,
+    pool: Window | None,
+    pieces: int,
+) -> bool:
+    """The gradients of `conv2d` or `conv2d_pool` of `minicnn.backends.reference.convolution`.
+
+    Parameters
+    ----------
+    x, kernel : arrays
+        x is float32 or bfloat16 (uint16), as dx is; so is dy, as y is.
+    gradient : (dy, y, winner)
+        y is None without ReLU, or behind pooling; winner is None without that.
+    out : (dx, dkernel, dbias)
+        Written; None where not wanted.
+    window : Window
+    pool : Window or None
+        Without padding, of windows that do not overlap.
+    pieces : int
+
+    Returns
+    -------
+    bool
+        Whether all gradients are finite; if not, they may be others than the formula's.
+    """
+    channels, filters = kernel.shape[2:]
+    dy, y, winner = gradient
+    incoming = dy.reshape(-1), flat(y, dy.dtype), flat(winner, np.uint8), _cells_of(pool)
+    dx, dkernel, dbias = out
+    own = Gradients(flat(dx, x.dtype), flat(dkernel, kernel.dtype), flat(dbias, kernel.dtype))
+    chunks, tables = batch.chunks_with_sums(len(x), kernel.nbytes), backward_of(window, channels, filters, pieces)
+    time = 2 * product_time(x, kernel, window, pieces)
+    arrays = x.reshape(-1), *incoming, kernel.reshape(-1), own
+    return _conv2d_backward.launch(time, *arrays, chunks, tables, chunks=chunks.count)
+
+
+_NO_CELLS = np.zeros(6, np.int64)
+
+
+def _cells_of(pool):
+    if pool is None:
+        return _NO_CELLS
+    sizes = pool.out_height, pool.out_width, pool.kernel_height, pool.kernel_width, pool.stride_y, pool.stride_x
+    return np.array(sizes, np.int64)
+
+
+# -------------------------------------------------------------------------------------------- the gradient that comes
+
+
+@inline
+def _load_masked(incoming, image, t, rows, framed, dbias):
+    """An image of dy in pieces, in its frame; dbias += its sum over the pixels. `rows` is memory for a line."""
+    frame, filters = t.frame, t.filters
+    for line in range(frame.rows):
+        start = (image * frame.rows + line) * frame.row_size
+        for at in range(0, frame.row_size, filters):
+            own = rows[at : at + filters]
+            for f in range(filters):
+                value = number(incoming.dy, start + at + f)
+                if len(incoming.y) > 0 and number(incoming.y, start + at + f) <= np.float32(0):
+                    value = np.float32(0)
+                own[f] = value
+                dbias[f] += value
+        split(rows, 0, frame.row_size, framed, frame.first + line * frame.padded_row)
+
+
+@inline
+def _load_winners(incoming, image, t, rows, framed, dbias):
+    """The same behind pooling: a pixel that is no winner gets nothing. `rows` is memory for the lines of a cell."""
+    frame, filters = t.frame, t.filters
+    cells_high, cells_wide, taps_y, taps_x, stride_y, stride_x = incoming.cells
+    for row in range(cells_high):
+        for column in range(cells_wide):
+            start = ((image * cells_high + row) * cells_wide + column) * filters
+            winner = incoming.winner[start : start + filters]
+            for tap in range(taps_y * taps_x):
+                at = tap // taps_x * frame.row_size + (column * stride_x + tap % taps_x) * filters
+                own = rows[at : at + filters]
+                for f in range(filters):
+                    value = number(incoming.dy, start + f) if winner[f] == tap else np.float32(0)
+                    own[f] = value
+                    dbias[f] += value
+        for line in range(taps_y):
+            at = frame.first + (row * stride_y + line) * frame.padded_row
+            split(rows, line * frame.row_size, frame.row_size, framed, at)
+
+
+# ------------------------------------------------------------------------------------------------ the input gradient
+
+
+@inline
+def _transpose_tap(tap, kernel, channels, filters, turned):
+    """(F, C) of a tap."""
+    size = channels * filters
+    transpose(kernel, tap * size, filters, channels, filters, turned, tap * size, channels)
+
+
+@inline
+def _pack_transposed(pool, kernel, t):
+    """Right tiles of the transposed kernel."""
+    turned, size = scratch(len(kernel), kernel), t.inputs * t.filters
+    in_parallel(pool, len(kernel) // size, _transpose_tap, (kernel, t.inputs, t.filters, turned))
+    return pack_matrix(pool, turned, t.dx.kernel_rows, t.inputs, t.pieces)
+
+
+@inline
+def _input_gradient(registers, framed, packed, first, band, dx, image, t):
+    """dx of an image, phase by phase. Returns 0, or NaN."""
+    total, row = np.float32(0), t.frame.padded_row
+    width = (t.inputs + SIDE - 1) // SIDE * SIDE
+    for place, height, columns, dx_place, dx_row, dx_step, first_step, last_step in t.dx.phases:
+        lines = Lines(row, t.filters, columns, t.dx.rows, t.dx.steps, first_step, last_step, width, t.inputs, t.pieces)
+        for y in range(0, height, 2):
+            count, line = min(2, height - y), columns * width
+            multiply_lines(registers, (framed, place + y * row), packed, first, (band, 0, line), count, lines)
+            for i in range(count):
+                at = image * t.image + dx_place + (y + i) * dx_row
+                total += put_line(band, i * line, lines, floor_of(False, band), dx, at, dx_step)
+    return total
+
+
+# ----------------------------------------------------------------------------------------------- the kernel gradient
+
+
+@inline
+def _pack_image(source, framed, right, left, tile, number_in_group, t):
+    """Tiles of an image, x and dy in pieces, in their places among those of a group."""
+    g, at = t.dkernel, 0
+    for copy_row in g.copies:
+        for piece in range(t.pieces):
+            for c in range(0, g.channel_tiles * SIDE, SIDE):
+                place = (at + number_in_group) * g.plane * SIDE
+                for pixel in range(0, g.plane, 2 * SIDE):
+                    start = piece * source.step + c
+                    pack_pairs(source.array, start, g.plane_rows, copy_row + pixel, right, place + pixel * SIDE)
+                at += g.together
+    for f in range(g.filter_tiles):
+        for piece in range(t.pieces):
+            for tile_number in range(g.sum_tiles):
+                start = piece * framed.step + t.frame.first + tile_number * 2 * SIDE * t.filters + f * SIDE
+                place = ((f * t.pieces + piece) * g.together + number_in_group) * g.sum_tiles + tile_number
+                pack_turned(framed.array, start, g.gradient_rows, 0, tile, left, place * TILE)
+
+
+@inline
+def _add_products(registers, right, left, zeros, sums, is_first, images, t):
+    """sums (T, F, C), in whole tiles, += the products of a group of images."""
+    g = t.dkernel
+    filters, channels = g.filter_tiles * SIDE, g.channel_tiles * SIDE
+    down, beside = t.pieces * g.together * g.sum_tiles * TILE, g.together * g.plane * SIDE
+    last_step = len(g.steps) // 2 // g.together * images
+    for f in range(0, g.filter_tiles, 2):
+        for tap in range(t.taps):
+            for c in range(0, g.channel_tiles, 2):
+                at = (tap * filters + f * SIDE) * channels + c * SIDE
+                out = Sums(sums, at, SIDE * channels, channels)
+                multiply_tiles(
+                    registers,
+                    LeftTiles(left, f * down, down, 2 * SIDE),
+                    RightTiles(right, g.taps[tap] + c * beside, beside),
+                    Steps(g.steps, 0, last_step),
+                    Sums(zeros, 0, 0, 0) if is_first else out,
+                    out,
+                    Area(1 if f + 1 == g.filter_tiles else 2, 1 if c + 1 == g.channel_tiles else 2),
+                )
+
+
+@inline
+def _sums_size(t):
+    return t.taps * t.dkernel.filter_tiles * t.dkernel.channel_tiles * SIDE * SIDE
+
+
+@inline
+def _unpack(tap, sums, dkernel, t):
+    """dkernel (C, F) of a tap from its sums (F, C), in whole tiles. Returns whether it is finite."""
+    filters, channels = t.dkernel.filter_tiles * SIDE, t.dkernel.channel_tiles * SIDE
+    size = t.channels * t.filters
+    transpose(sums, tap * filters * channels, channels, t.filters, t.channels, dkernel, tap * size, t.filters)
+    return all_finite(dkernel, tap * size, size)
+
+
+# -------------------------------------------------------------------------------------------------------- the kernel
+
+
+@inline
+def _chunk(chunk, x, packed, incoming, sums, chunks, t):
+    """Returns whether dx and dbias are finite."""
+    dx, dkernel, dbias = batch.sums_of(sums, chunks, chunk)
+    images, g = batch.images_of(chunks, chunk), t.dkernel
+    memory, framed, lines = (
+        image_memory(t.source, t.pieces),
+        pieces_of(t.frame.size, t.zeros, t.pieces),
+        t.frame.row_size,
+    )
+    rows = filled(max(1, incoming.cells[2]) * lines, 0, dbias)
+    zeros, band = filled(t.inputs + 2 * SIDE, 0, dbias), scratch(2 * t.dx.width, dbias)
+    size = t.pieces * g.together * TILE if len(dkernel) > 0 else 0
+    left = scratch(size * g.filter_tiles * g.sum_tiles, framed.array)
+    right = scratch(size * len(g.copies) * g.channel_tiles * (g.plane // 32), framed.array)
+    tile, registers, total = scratch(TILE, framed.array), tile_registers(), np.float32(0)
+    if images[0] == images[1]:
+        fill(dkernel, 0, len(dkernel), 0)
+    for group in range(images[0], images[1], g.together):
+        count = min(g.together, images[1] - group)
+        configure(registers, t.dx.rows)
+        for i in range(count):
+            if len(incoming.winner) > 0:
+                _load_winners(incoming, group + i, t, rows, framed, dbias)
+            else:
+                _load_masked(incoming, group + i, t, rows, framed, dbias)
+            if len(dx) > 0:
+                total += _input_gradient(registers, framed.array, packed, zeros, band, dx, group + i, t)
+            if len(dkernel) > 0:
+                _pack_image(load_image(t.source, x, group + i, memory), framed, right, left, tile, i, t)
+        if len(dkernel) > 0:
+            configure(registers, SIDE)
+            _add_products(registers, right, left, zeros, dkernel, group == images[0], count, t)
+        release(registers)
+    return total == 0 and all_finite(dbias, 0, len(dbias))
+
+
+@parallel_kernel(typed=2, uses=[TILES_CODE])
+def _conv2d_backward(pool, x, dy, y, winner, cells, kernel, out, chunks, t):
+    """Returns whether all gradients are finite."""
+    incoming = Incoming(dy, y, winner, cells)
+    dx, dkernel, dbias = out
+    packed = _pack_transposed(pool, kernel, t) if len(dx) > 0 else np.empty(0, np.uint16)
+    sums = batch.sums_for(chunks, dx, _sums_size(t) if len(dkernel) > 0 else 0, t.filters, kernel)
+    is_finite = in_parallel(pool, chunks.count, _chunk, (x, packed, incoming, sums, chunks, t))
+    batch.add_up(pool, sums.dbias, chunks.count, dbias)
+    total = scratch(_sums_size(t) if len(dkernel) > 0 else 0, kernel)
+    batch.add_up(pool, sums.dkernel, chunks.count, total)
+    if len(dkernel) > 0:
+        is_finite = in_parallel(pool, t.taps, _unpack, (total, dkernel, t)) and is_finite
+    return is_finite

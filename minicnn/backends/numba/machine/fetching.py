@@ -1,0 +1,42 @@
+"""Asking memory for numbers before they are needed, while the processor computes with others."""
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from minicnn.backends.numba.machine.vectors import I8, I64, Emitter
+
+_LINE = 64  # bytes
+_SECOND_CACHE, _DATA = 2, 1  # llvm.prefetch: how near, and of what kind
+
+
+def _emit_fetch(writes: int):
+    def emit_body(context, builder, signature, args):
+        emit, word = Emitter(context, builder, signature.args[0]), ir.IntType(32)
+        array, start, count = emit.plain(signature.args, args)
+        options = [ir.Constant(word, option) for option in (writes, _SECOND_CACHE, _DATA)]
+        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), *[word] * len(options)])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        line = emit.index(_LINE // emit.size)
+        with cgutils.for_range_slice(builder, emit.index(0), count, line, I64) as (i, _):
+            pointer = emit.moved(array, start, i)
+            builder.call(prefetch, [builder.bitcast(pointer, I8.as_pointer()), *options])
+        return context.get_dummy_value()
+
+    return emit_body
+
+
+def _fetch_type(array):
+    return types.void(array, types.int64, types.int64)
+
+
+@intrinsic
+def fetch(typingctx, array, start, count):
+    """Have array[start : start + count] brought into the second cache; it may reach beyond the end."""
+    return _fetch_type(array), _emit_fetch(0)
+
+
+@intrinsic
+def fetch_to_write(typingctx, array, start, count):
+    """The same for what will be written."""
+    return _fetch_type(array), _emit_fetch(1)

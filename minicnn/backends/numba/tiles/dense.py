@@ -1,0 +1,357 @@
+"""The three products of a dense layer on tiles: y = x · kernel, dkernel = xᵀ · dy, dx = dy · kernelᵀ.
+
+All three are one kernel, out = left · right, where either operand may lie transposed in memory. The right one is packed
+into tiles by all threads first; then tasks take blocks of rows and columns, or where there are few of them parts of the
+inner sum, and pack what they need of the left one, so much of k at a time that it stays in the cache.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.backends import memory
+from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.launch import parallel_kernel, serial_kernel
+from minicnn.backends.numba.machine.matrix import floor_of
+from minicnn.backends.numba.machine.memory import copy, filled, scratch
+from minicnn.backends.numba.machine.offsets import flat, strides, table_cache, zero_row
+from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.tiles.block import (
+    DEPTH,
+    PRODUCTS,
+    SIDE,
+    TILE,
+    TILES_CODE,
+    Area,
+    LeftTiles,
+    RightTiles,
+    Steps,
+    Sums,
+    configure,
+    multiply_tiles,
+    release,
+    tile_registers,
+)
+from minicnn.backends.numba.tiles.packing import (
+    Pieces,
+    number,
+    pack_matrix,
+    pack_turned,
+    pieces_of,
+    put,
+    put_row,
+    split,
+    turn_pairs,
+)
+from minicnn.backends.numba.tiles.serving import PIECES
+
+_ROWS, _FEW_COLUMNS, _MANY_COLUMNS = 128, 128, 512  # of a task
+_ENOUGH_TASKS, _LEAST_OF_A_PART = 8, 512  # parts of the inner sum: only until there are so many tasks; so many k
+_TILES_TOGETHER = 16  # along k, packed at a time
+_GAP = 32  # numbers between rows of a packed left operand: else they would share few lines of a cache
+_PRODUCTS_PER_NANOSECOND = 500  # that one core multiplies and adds, about, with all that surrounds it
+
+_LEAST_SAMPLES, _LEAST_SIDE = 16, 32  # of the batch, of the kernel: with fewer, tiles would hold mostly zeros
+
+
+@table_cache
+def pieces_on_tiles(precision: str | None, samples: int, inputs: int, units: int) -> int:
+    """Into how many pieces tiles split the factors of a dense layer, or 0 where the kernels for float32 serve it.
+
+    Three pieces, too, beat those: for products of matrices there is no such saving as Winograd's.
+
+    Parameters
+    ----------
+    precision : str or None
+        What is asked for and can be had, see `minicnn.backends.numba.tiles.serving.precision_of`.
+    samples, inputs, units : int
+    """
+    serves = samples >= _LEAST_SAMPLES and inputs >= _LEAST_SIDE and units >= _LEAST_SIDE
+    return PIECES[precision] if (serves or precision == "bfloat16") and samples > 0 else 0
+
+
+def dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool, pieces: int) -> bool:
+    """`minicnn.backends.reference.dense.dense`, of float32 in pieces or of bfloat16 (uint16) x and y.
+
+    Returns
+    -------
+    bool
+        Whether all outputs are finite; if not, they may be others than the formula's.
+    """
+    bias = zero_row(kernel.shape[1], kernel.dtype) if bias is None else bias
+    return _launch((x, False), (kernel, False), y, bias, relu, pieces)
+
+
+def dense_backward(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    y: np.ndarray | None,
+    dy: np.ndarray,
+    out: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None],
+    pieces: int,
+) -> bool:
+    """`minicnn.backends.reference.dense.dense_backward`; `out` is dx, dkernel and dbias, y is None without ReLU.
+
+    Returns
+    -------
+    bool
+        As `dense`.
+    """
+    dx, dkernel, dbias = out
+    is_finite = True
+    if y is not None or dbias is not None:
+        masked = dy if y is None else memory.empty(dy.shape, dy.dtype)
+        arrays = dy.reshape(-1), flat(y, dy.dtype), masked.reshape(-1), flat(dbias, kernel.dtype)
+        is_finite &= _mask(*arrays, *dy.shape)
+        dy = masked
+    if dkernel is not None:
+        is_finite &= _launch((x, True), (dy, False), dkernel, zero_row(kernel.shape[1], kernel.dtype), False, pieces)
+    if dx is not None:
+        is_finite &= _launch((dy, False), (kernel, True), dx, zero_row(len(kernel), kernel.dtype), False, pieces)
+    return is_finite
+
+
+class Product(NamedTuple):
+    """How a product (rows, inner) · (inner, columns) is cut."""
+
+    rows: int
+    columns: int
+    inner: int
+    left_is_turned: bool
+    right_is_turned: bool
+    pieces: int
+    products: np.ndarray  # (pairs of pieces, 2)
+    row_blocks: int
+    columns_together: int  # of a task
+    column_blocks: int
+    parts: int  # of the inner sum
+    tiles: int  # k tiles
+    column_tiles: int
+    right_rows: np.ndarray  # where each row of the right operand begins, -1 for none
+
+
+@table_cache
+def product_of(
+    rows: int, columns: int, inner: int, left_is_turned: bool, right_is_turned: bool, pieces: int
+) -> Product:
+    """The `Product` of two matrices; how it is cut depends on their shapes alone."""
+    row_blocks = -(-rows // _ROWS)
+    together = _MANY_COLUMNS if row_blocks * columns >= _ENOUGH_TASKS * _MANY_COLUMNS else _FEW_COLUMNS
+    column_blocks = -(-columns // together)
+    parts = max(1, min(_ENOUGH_TASKS // (row_blocks * column_blocks), inner // _LEAST_OF_A_PART))
+    tiles = -(-inner // DEPTH)
+    right_rows = np.pad(strides(inner, columns), (0, tiles * DEPTH - inner), constant_values=-1)
+    return Product(
+        *(rows, columns, inner, left_is_turned, right_is_turned, pieces, np.array(PRODUCTS[pieces], np.int64)),
+        *(row_blocks, together, column_blocks, parts, tiles, -(-columns // SIDE), right_rows),
+    )
+
+
+def _launch(left, right, out, bias, relu, pieces):
+    (left, left_is_turned), (right, right_is_turned) = left, right
+    inner = left.shape[0 if left_is_turned else 1]
+    p = product_of(len(out), out.shape[1], inner, left_is_turned, right_is_turned, pieces)
+    time = p.rows * p.columns * p.inner * len(p.products) // _PRODUCTS_PER_NANOSECOND
+    arrays = left.reshape(-1), right.reshape(-1), out.reshape(-1), bias
+    return _product.launch(time, *arrays, relu, p, chunks=p.row_blocks * p.column_blocks * p.parts)
+
+
+# -------------------------------------------------------------------------------------------- the right operand
+
+
+@inline
+def _pack_columns(task, right, packed, p):
+    """One column of tiles: 16 rows of the transposed right operand."""
+    pitch = p.tiles * DEPTH
+    pieces = pieces_of(SIDE * pitch, 0, p.pieces)
+    for row in range(min(SIDE, p.columns - task * SIDE)):
+        split(right, (task * SIDE + row) * p.inner, p.inner, pieces, row * pitch)
+    for tile in range(p.tiles * p.pieces):
+        piece, k = tile % p.pieces, tile // p.pieces
+        at = ((k * p.column_tiles + task) * p.pieces + piece) * TILE
+        turn_pairs(pieces.array, piece * pieces.step + k * DEPTH, pitch, packed, at)
+
+
+# --------------------------------------------------------------------------------------------- the left operand
+
+
+class _Left(NamedTuple):
+    """The left operand of a task, packed: all its rows, some of k."""
+
+    pieces: Pieces
+    row: int  # from row to row of a tile
+    down: int  # from tile to tile
+    inner: int  # from k tile to k tile
+
+
+@inline
+def _left_memory(p):
+    """Memory for the rows of a task, and how they lie in it."""
+    depth = _TILES_TOGETHER * DEPTH
+    if p.left_is_turned:
+        return _Left(pieces_of(_ROWS * depth, 0, p.pieces), DEPTH, _TILES_TOGETHER * TILE, TILE)
+    row = depth + _GAP
+    return _Left(pieces_of(_ROWS * row, 0, p.pieces), row, SIDE * row, DEPTH)
+
+
+@inline
+def _pack_left(left, own, row, rows, first, last, p):
+    """The numbers k from `first` to `last` of some rows of the left operand."""
+    for r in range(rows):
+        split(left, (row + r) * p.inner + first, last - first, own.pieces, r * own.row)
+
+
+@inline
+def _pack_left_turned(left, own, row, rows, first, last, p):
+    """The same of a transposed one, whose rows are k."""
+    pieces, tile = pieces_of(DEPTH * _ROWS, 0, p.pieces), scratch(TILE, own.pieces.array)
+    offsets = np.empty(DEPTH, np.int64)
+    for i in range(DEPTH):
+        offsets[i] = i * _ROWS
+    for k in range(first, last, DEPTH):
+        count = min(DEPTH, last - k)
+        if count < DEPTH:
+            pieces.array[:] = 0  # what an earlier tile has left there
+        for i in range(count):
+            split(left, (k + i) * p.rows + row, rows, pieces, i * _ROWS)
+        for r in range(0, rows, SIDE):
+            at = r // SIDE * own.down + (k - first) // DEPTH * own.inner
+            for piece in range(p.pieces):
+                target = at + piece * own.pieces.step
+                pack_turned(pieces.array, piece * pieces.step + r, offsets, 0, tile, own.pieces.array, target)
+
+
+# --------------------------------------------------------------------------------------------------- the product
+
+
+@inline
+def _steps_of(own, p):
+    """The steps of `_TILES_TOGETHER` tiles along k."""
+    count = len(p.products)
+    steps = np.empty(2 * _TILES_TOGETHER * count, np.int64)
+    for k in range(_TILES_TOGETHER):
+        for i in range(count):
+            at = 2 * (k * count + i)
+            steps[at] = p.products[i, 0] * own.pieces.step + k * own.inner
+            steps[at + 1] = (k * p.column_tiles * p.pieces + p.products[i, 1]) * TILE
+    return steps
+
+
+class _Place(NamedTuple):
+    """A task's part of the product."""
+
+    row: int
+    rows: int
+    column: int
+    columns: int
+    first: int  # k tile
+    last: int
+    width: int  # numbers from row to row of its sums
+
+
+@inline
+def _place_of(task, p):
+    part, block = task // (p.row_blocks * p.column_blocks), task % (p.row_blocks * p.column_blocks)
+    row, column = block // p.column_blocks * _ROWS, block % p.column_blocks * p.columns_together
+    rows, columns = min(_ROWS, p.rows - row), min(p.columns_together, p.columns - column)
+    first, last = part * p.tiles // p.parts, (part + 1) * p.tiles // p.parts
+    return _Place(row, rows, column, columns, first, last, p.columns_together)
+
+
+@inline
+def _add_tiles(registers, own, packed, steps, k, first, sums, place, p):
+    """sums += the products of so many tiles along k as are packed, from tile k on."""
+    tiles, zeros = min(_TILES_TOGETHER, place.last - k), np.zeros(2 * SIDE, np.float32)
+    start, beside = (k * p.column_tiles + place.column // SIDE) * p.pieces * TILE, p.pieces * TILE
+    for i in range(0, place.rows, 2 * SIDE):
+        for j in range(0, place.columns, 2 * SIDE):
+            out = Sums(sums, i * place.width + j, SIDE * place.width, place.width)
+            begin = out if k > place.first else Sums(first, place.column + j, 0, 0) if k == 0 else Sums(zeros, 0, 0, 0)
+            multiply_tiles(
+                registers,
+                LeftTiles(own.pieces.array, i // SIDE * own.down, own.down, own.row),
+                RightTiles(packed, start + j // SIDE * beside, beside),
+                Steps(steps, 0, tiles * len(p.products)),
+                begin,
+                out,
+                Area(1 if place.rows - i <= SIDE else 2, 1 if place.columns - j <= SIDE else 2),
+            )
+
+
+@inline
+def _task(task, left, packed, first, out, parts, relu, p):
+    """A block of rows and columns of the product, or a part of its sums. Returns whether it is finite."""
+    place, own = _place_of(task, p), _left_memory(p)
+    sums, steps, registers = scratch(_ROWS * place.width, first), _steps_of(own, p), tile_registers()
+    configure(registers, SIDE)
+    for k in range(place.first, place.last, _TILES_TOGETHER):
+        last = min((k + _TILES_TOGETHER) * DEPTH, place.last * DEPTH, p.inner)
+        if p.left_is_turned:
+            _pack_left_turned(left, own, place.row, place.rows, k * DEPTH, last, p)
+        else:
+            _pack_left(left, own, place.row, place.rows, k * DEPTH, last, p)
+        _add_tiles(registers, own, packed, steps, k, first, sums, place, p)
+    release(registers)
+    total, start = np.float32(0), place.row * p.columns + place.column
+    for r in range(place.rows):
+        at, from_sums = start + r * p.columns, r * place.width
+        if p.parts == 1:
+            total += put_row(sums, from_sums, place.columns, floor_of(relu, sums), out, at)
+        else:
+            copy(
+                sums,
+                from_sums,
+                place.columns,
+                parts,
+                task // (p.row_blocks * p.column_blocks) * p.rows * p.columns + at,
+            )
+    return total == 0
+
+
+@inline
+def _add_parts(row, parts, out, relu, p):
+    """A row of the product, from its parts, added in their order. Returns whether it is finite."""
+    sums, size = parts[row * p.columns : (row + 1) * p.columns], p.rows * p.columns
+    for part in range(1, p.parts):
+        other = parts[part * size + row * p.columns : part * size + (row + 1) * p.columns]
+        for i in range(p.columns):
+            sums[i] += other[i]
+    return put_row(sums, 0, p.columns, floor_of(relu, sums), out, row * p.columns) == 0
+
+
+@parallel_kernel(typed=3, uses=[TILES_CODE])
+def _product(pool, left, right, out, bias, relu, p):
+    """Returns whether all of it is finite."""
+    if p.right_is_turned:
+        packed = scratch(p.tiles * p.column_tiles * p.pieces * TILE, np.empty(0, np.uint16))
+        in_parallel(pool, p.column_tiles, _pack_columns, (right, packed, p))
+    else:
+        packed = pack_matrix(pool, right, p.right_rows, p.columns, p.pieces)
+    first, parts = (
+        filled((p.column_tiles + 1) * SIDE, 0, bias),
+        scratch(p.parts * p.rows * p.columns if p.parts > 1 else 0, bias),
+    )
+    copy(bias, 0, p.columns, first, 0)
+    tasks = p.row_blocks * p.column_blocks * p.parts
+    is_finite = in_parallel(pool, tasks, _task, (left, packed, first, out, parts, relu, p))
+    if p.parts > 1:
+        is_finite = in_parallel(pool, p.rows, _add_parts, (parts, out, relu, p))
+    return is_finite
+
+
+@serial_kernel
+def _mask(dy, y, masked, dbias, rows, columns):
+    """masked = dy where y is positive or NaN, all if y is empty; dbias = its sums. Returns whether it is finite."""
+    sums, total = filled(columns, 0, np.empty(0, np.float32)), np.float32(0)
+    for row in range(rows):
+        start = row * columns
+        for i in range(columns):
+            value = number(dy, start + i)
+            if len(y) > 0 and number(y, start + i) <= np.float32(0):
+                value = np.float32(0)
+            sums[i] += value
+            put(masked, start + i, value)
+    for i in range(len(dbias)):
+        dbias[i] = sums[i]
+        total += sums[i] * np.float32(0)
+    return total == 0

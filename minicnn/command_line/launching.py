@@ -1,0 +1,123 @@
+"""``minicnn launch -n 4 SCRIPT``: mpiexec, and a sentence where it says a lot."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from minicnn.command_line.problems import Problem, tell
+from minicnn.distribution.problems import MARK, Worker
+
+_PRESENT = re.compile(rf"{MARK} (\d+) (\d+) (\S+);\n?")  # several workers' words may meet in a line
+SAID = "minicnn: "  # what a worker's own sentence begins with
+# How MPICH and Open MPI name a process that was killed: (process, what has become of it).
+_ENDS = (
+    re.compile(r"PID (?P<process>\d+) RUNNING AT"),
+    re.compile(r"with PID (?P<process>\d+) on node .* exited on signal"),
+)
+
+
+def launch(options: argparse.Namespace) -> int:
+    """Run a script on several workers; returns mpiexec's exit code."""
+    if not options.script.is_file():
+        raise Problem(f"there is no script {str(options.script)!r}")
+    command = [str(mpiexec()), "-n", str(options.workers)]
+    command += ["-hosts", options.hosts] if options.hosts else []
+    command += [sys.executable, str(options.script), *options.arguments]
+    # A session of its own: Ctrl-C comes here alone, and the workers get to end their batch together.
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    watch = Watch()
+    readers = [
+        threading.Thread(target=watch.read, args=pair, daemon=True)
+        for pair in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
+    ]
+    for reader in readers:
+        reader.start()
+    code = _wait(process, watch)
+    for reader in readers:
+        reader.join()
+    if code and (sentence := watch.sentence()):
+        tell(f"{SAID}{sentence}")
+    return code
+
+
+def mpiexec() -> Path:
+    """The program that starts the workers: the environment's, as mpi4py's MPI, else the first one in PATH.
+
+    Raises
+    ------
+    Problem
+        If there is none.
+    """
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = beside if beside.exists() else shutil.which("mpiexec")
+    if found is None:
+        raise Problem("there is no mpiexec: pip install minicnn[distributed] brings mpi4py and MPICH")
+    return Path(found)
+
+
+def _wait(process, watch) -> int:
+    """mpiexec's exit code; the first Ctrl-C goes to the workers, a second one ends mpiexec."""
+    pressed = 0
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            pressed += 1
+            if pressed == 1:
+                watch.interrupt()
+            else:
+                process.terminate()
+
+
+class Watch:
+    """Reads what mpiexec prints: hands it on, and remembers who the workers are and which one was killed."""
+
+    def __init__(self) -> None:
+        self._workers: dict[int, Worker] = {}
+        self._killed: list[int] = []
+        self._has_said = False
+
+    def read(self, stream: Any, out: Any) -> None:
+        """Hand the lines of a stream on, but for those that are meant for this program."""
+        for line in stream:
+            for rank, process, host in _PRESENT.findall(line):
+                self._workers[int(process)] = Worker(int(rank), host, int(process))
+            line = _PRESENT.sub("", line)
+            if not line:
+                continue
+            self._has_said |= line.startswith(SAID)
+            self._killed += [int(found["process"]) for end in _ENDS if (found := end.search(line))]
+            with contextlib.suppress(OSError, ValueError):
+                out.write(line)
+                out.flush()
+
+    def interrupt(self) -> None:
+        """Ctrl-C for the workers on this machine; those elsewhere hear of it from them."""
+        here = socket.gethostname()
+        for process in (worker.process for worker in self._workers.values() if worker.host == here):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGINT)
+
+    def sentence(self) -> str | None:
+        """Who was killed; None where a worker has said why all have ended."""
+        if self._has_said or not self._killed:
+            return None
+        worker = self._workers.get(self._killed[0])
+        who = str(worker) if worker else f"process {self._killed[0]}"
+        return (
+            f"{who} was killed, and so mpiexec has ended the others. Files are whole; fit(resume=…) goes on from the "
+            "last checkpoint with any number of workers"
+        )

@@ -1,0 +1,230 @@
+"""The engine of a model that several workers train: every iteration is one of a whole batch, computed in shards."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicnn.distribution import handshake, sums
+from minicnn.distribution.data import Cut, batches_of, uploaded, whole
+from minicnn.distribution.problems import by_all
+from minicnn.distribution.shards import own_part
+from minicnn.distribution.shares import share
+from minicnn.distribution.wire import Wire
+from minicnn.errors import NonFiniteError
+from minicnn.plan.non_finite import explain_non_finite
+from minicnn.plan.plan import BoundPlan
+from minicnn.training.batches import Batch
+from minicnn.training.engine import Engine, Outcome
+from minicnn.training.sources import Source
+from minicnn.training.totals import Losses, Totals
+
+
+class ShardedOutcome(Outcome):
+    """What has become of an iteration; where its loss is not finite, the workers find out together why."""
+
+    def demand_finite(self, epoch: int, batch: int) -> None:
+        if not math.isfinite(self.loss):
+            self.bound.explain(self.loss, epoch, batch)
+
+
+class ShardedEngine(Engine):
+    """Runs a model on all workers; see `of`.
+
+    Attributes
+    ----------
+    wire : Wire
+        The workers.
+    shards : int
+        In how many parts a batch is cut, at most.
+    """
+
+    wire: ClassVar[Wire]
+    shards: ClassVar[int]
+
+    @staticmethod
+    @cache
+    def of(wire: Wire, shards: int) -> type[ShardedEngine]:
+        """The class of engines for these workers and this number of shards."""
+        return type("ShardedEngine", (ShardedEngine,), {"wire": wire, "shards": shards})
+
+    def agreed(self, decision: bool) -> bool:
+        return self.wire.agreed(bool(decision))
+
+    # ---------------------------------------------------------------------------------------------------------- data
+
+    def batches(self, source: Source, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Cut]:
+        handshake.compare(self.wire, handshake.of_pass(self, source, generator is not None, first))
+        return batches_of(self, source, generator, first)
+
+    @contextmanager
+    def at_hand(self, batch: Batch) -> Iterator[Batch]:
+        yield uploaded(batch, self.backend) if self.backend.on_device else batch
+
+    # ---------------------------------------------------------------------------------------------------- iterations
+
+    def train_batch(self, batch: Batch | Cut, totals: Totals) -> Outcome:
+        if not self.store.is_current:
+            self.prepare(trains=True)
+        cut = whole(batch, self.shards)
+        step = ShardedStep(self, cut, training=True)
+        step.run()
+        losses, outputs = step.results()
+        totals.add(cut.count, losses, outputs)
+        if math.isfinite(losses.total):
+            self._take_gradients(step, len(cut.parts))
+            self.regularize()
+            self.update()
+        else:
+            self.store.sigma[...] = step.sigma
+        return ShardedOutcome(losses.total, step)
+
+    def _take_gradients(self, step, shards):
+        """Put the sums over all shards where the optimizer reads them."""
+        store, size = self.store, self.store.grad.size
+        flat = sums.over_workers(self.wire, step.sums, shards, size + store.sigma.size, store.dtype)  # (P + S,)
+        flat = self.backend.asarray(flat)
+        np.multiply(flat[:size], store.dtype.type(step.scale), out=store.grad)
+        store.sigma[...] = flat[size:] * store.dtype.type(step.scale) + step.base
+
+    def evaluate_batch(self, batch: Batch | Cut, totals: Totals) -> None:
+        cut = whole(batch, self.shards)
+        step = ShardedStep(self, cut, training=False)
+        step.run()
+        totals.add(cut.count, *step.results())
+
+    def predict_batch(self, batch: Batch | Cut, training: bool = False) -> list[np.ndarray]:
+        if isinstance(batch, Batch):  # a call of the model: each worker for itself
+            return super().predict_batch(batch, training)
+        own = own_part(len(batch.parts), self.wire.rank, self.wire.size)
+        predict, calls, outputs = super().predict_batch, self.calls, []
+        for part in map(batch.part, own):
+            self.calls = calls  # all shards of a batch are one call
+            outputs.append([self.backend.to_host(o) for o in predict(part)])
+        gathered = self.wire.gather((self.calls, outputs))
+        self.calls = max(calls for calls, _ in gathered)
+        shards = list(itertools.chain.from_iterable(found for _, found in gathered))
+        return [self.backend.asarray(np.concatenate(parts)) for parts in zip(*shards, strict=True)]
+
+
+class ShardedStep:
+    """One batch, computed in shards: this worker's one after another, then what all have found.
+
+    Parameters
+    ----------
+    engine : ShardedEngine
+    cut : Cut
+    training : bool
+        Whether gradients are computed.
+
+    Attributes
+    ----------
+    sigma : array
+        The moving averages before.
+    base : array or float
+        What the shards' changes of the moving averages are counted from: a batch of one shard just replaces them.
+    scale : float
+        What sums of gradients, each counting as much as that of the first shard, are multiplied with.
+    sums : dict
+        Node of the tree → the sum of gradients, and of changes of the moving averages, of this worker's shards.
+    """
+
+    def __init__(self, engine: ShardedEngine, cut: Cut, training: bool) -> None:
+        self.engine, self._cut, self._training = engine, cut, training
+        self._own = own_part(len(cut.parts), engine.wire.rank, engine.wire.size)
+        self._counts = [part.stop - part.start for part in cut.parts]
+        self.scale: float = self._counts[0] / cut.count
+        self.sums: dict[tuple[int, int], np.ndarray] = {}
+        self._records: list[tuple[Any, ...]] = []
+        self._is_finite = True
+        self._call: int | None = None
+        if training:
+            self.sigma: np.ndarray = engine.store.sigma.copy()
+            self.base: Any = self.sigma if len(cut.parts) > 1 else engine.store.dtype.type(0)
+
+    def run(self) -> None:
+        """Compute this worker's shards."""
+        if not self._training:
+            for shard in self._own:
+                self._forward(shard)
+            return
+        self.sums = sums.over_shards(len(self._cut.parts), self._own, self._gradients)
+
+    def _gradients(self, shard):
+        """The gradients of a shard and its changes of the moving averages, in one vector (P + S,), on the host."""
+        engine = self.engine
+        engine.store.sigma[...] = self.sigma
+        bound, losses = self._forward(shard)
+        if not math.isfinite(losses.total):
+            self._is_finite = False
+        if self._is_finite:
+            bound.backward()
+        flat = engine.backend.xp.concatenate([engine.store.grad, engine.store.sigma - self.base])
+        if self._counts[shard] != self._counts[0]:
+            flat *= flat.dtype.type(self._counts[shard] / self._counts[0])
+        return flat if not engine.backend.on_device else engine.backend.to_host(flat)
+
+    def _forward(self, shard) -> tuple[BoundPlan, Losses]:
+        """Compute the losses of a shard, and keep what the whole batch's totals need."""
+        engine = self.engine
+        with engine.at_hand(self._cut.part(shard)) as part:
+            bound = engine.bound(part, self._training)
+            losses = engine.compute(part, bound, self._number(bound))
+        losses = share(engine.model.compiled, losses, bound, self._counts[shard] / self._cut.count)
+        measured = None
+        if self._has_metrics():
+            arrays = bound.outputs, losses.targets, losses.weights
+            measured = [[None if a is None else engine.backend.to_host(a) for a in part] for part in arrays]
+        self._records.append((float(losses.total), [float(p) for p in losses.parts], measured))
+        return bound, losses
+
+    def _number(self, bound):
+        """What random numbers depend on."""
+        if self._training:
+            return self.engine.optimizer.iterations
+        if self._call is None:
+            self._call = self.engine._next_call(bound)
+        return self._call
+
+    def _has_metrics(self) -> bool:
+        compiled = self.engine.model.compiled
+        return any(itertools.chain(*compiled.metrics, *compiled.weighted_metrics))
+
+    def results(self) -> tuple[Losses, Sequence[np.ndarray]]:
+        """The losses of the whole batch, and its outputs where metrics need them."""
+        gathered = self.engine.wire.gather((self.engine.calls, self._records))
+        self.engine.calls = max(calls for calls, _ in gathered)
+        records = list(itertools.chain.from_iterable(found for _, found in gathered))
+        values = [np.array([total, *parts]) for total, parts, _ in records]  # shards × (1 + outputs,)
+        weighted = [v * (c / self._cut.count) for v, c in zip(values, self._counts, strict=True)]
+        total, *parts = sums.of_all(weighted)
+        self._losses = [value[0] for value in values]
+        if records[0][2] is None:
+            return Losses(float(total), [float(p) for p in parts], [], []), []
+        outputs, targets, weights = (
+            [_joined(arrays) for arrays in zip(*lists, strict=True)]
+            for lists in zip(*(measured for _, _, measured in records), strict=True)
+        )
+        return Losses(float(total), [float(p) for p in parts], targets, weights), outputs
+
+    def explain(self, loss: float, epoch: int, batch: int) -> None:
+        """Raise `NonFiniteError` on all workers, with what the one says that has the first shard to blame."""
+        shard = next(i for i, value in enumerate(self._losses) if not math.isfinite(value))
+        text = None
+        if shard in self._own:
+            bound, _ = self._forward(shard)
+            text = explain_non_finite(loss, bound, epoch, batch)
+            self.engine.store.sigma[...] = self.sigma
+        found = self.engine.wire.gather(text)
+        raise by_all(NonFiniteError(next(text for text in found if text is not None)))
+
+
+def _joined(arrays):
+    """The shards' arrays as one; None where there are none."""
+    return None if arrays[0] is None else np.concatenate(arrays)

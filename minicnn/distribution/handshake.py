@@ -1,0 +1,113 @@
+"""Whether the workers do the same: each says, in short, what it trains with, before a pass over data begins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn.distribution.problems import DistributionError, by_all
+from minicnn.distribution.shares import check_losses
+from minicnn.training.sources import ArraySource
+
+if TYPE_CHECKING:
+    from minicnn.distribution.engine import ShardedEngine
+    from minicnn.distribution.wire import Wire
+    from minicnn.training.sources import Source
+
+ROWS = 64  # of each array of data that are looked at
+
+
+def compare(wire: Wire, found: dict[str, Any]) -> None:
+    """Raise `DistributionError`, on all workers, unless all have found the same.
+
+    Parameters
+    ----------
+    wire : Wire
+    found : dict
+        What is compared, in the order in which differences are told → a short description.
+    """
+    everybody = wire.gather(found)
+    for what in found:
+        for worker, theirs in zip(wire.workers, everybody, strict=True):
+            if theirs.get(what) != everybody[0].get(what):
+                raise by_all(
+                    DistributionError(
+                        f"{worker} has another {what} than {wire.workers[0]}; all workers need the same. "
+                        f"Received: {theirs.get(what)} and {everybody[0].get(what)}"
+                    )
+                )
+
+
+def of_pass(engine: ShardedEngine, source: Source, shuffles: bool, first: int) -> dict[str, Any]:
+    """What has to agree before a pass over data.
+
+    Parameters
+    ----------
+    engine : ShardedEngine
+    source : Source
+    shuffles : bool
+        Whether the samples come in another order.
+    first : int
+        Number of the first batch.
+    """
+    found = {**_program(engine), **_model(engine.model.weights, engine), "data": _data(source)}
+    return found if engine.model.compiled is None else found | _training(engine, shuffles, first)
+
+
+def _training(engine, shuffles, first):
+    """Of what `compile` was told, and how far the training is."""
+    check_losses(engine.model.compiled)
+    optimizer, state = engine.optimizer, engine.optimizer_state or {}
+    return {
+        "loss": _digest([[type(x).__name__, x.get_config()] for x in engine.model.compiled.losses]),
+        "optimizer": f"{type(optimizer).__name__} {_digest(optimizer.get_config())}",
+        "optimizer state": _digest(*(engine.backend.to_host(vector) for vector in state.values())),
+        "position": f"update {int(optimizer.iterations)}, batch {first}, epoch {engine.model.epochs_trained}",
+        "seed": _digest(engine.model.seed, shuffles),
+    }
+
+
+def _program(engine):
+    """Of what computes."""
+    return {
+        "version of minicnn": sys.modules["minicnn"].__version__,
+        "version of NumPy": np.__version__,
+        "processor": f"{platform.machine()} {engine.backend.instructions()}",
+        "backend": engine.backend.name,
+        "number of shards": engine.shards,
+    }
+
+
+def _model(weights, engine):
+    """Of the model."""
+    shapes = [(w.path, w.shape) for w in weights]
+    return {
+        "dtype": str(weights[0].dtype) if weights else "none",
+        "model": f"{len(weights)} weights, {_digest(shapes, [type(layer).__name__ for layer in engine.model.layers])}",
+        "weights": _digest(*(w.numpy() for w in weights)),
+    }
+
+
+def _data(source) -> str:
+    """What the data is, by shapes and a few rows; of a stream, what is known before it is read."""
+    if not isinstance(source, ArraySource):
+        return f"stream of {source.available} batches of {source.batch_size}"
+    rows = np.unique(np.linspace(0, len(source.inputs[0]) - 1, ROWS).astype(np.int64))
+    shapes = ", ".join(f"{np.dtype(array.dtype)} {tuple(array.shape)}" for array in source.arrays)
+    return f"{shapes}, batches of {source.batch_size}, {_digest(*(np.asarray(a[rows]) for a in source.arrays))}"
+
+
+def _digest(*values) -> str:
+    """Some characters that differ where values do."""
+    digest = hashlib.sha256()
+    for value in values:
+        if isinstance(value, np.ndarray):
+            digest.update(np.ascontiguousarray(value))
+        else:
+            digest.update(json.dumps(value, default=lambda other: type(other).__name__, sort_keys=True).encode())
+    return digest.hexdigest()[:12]

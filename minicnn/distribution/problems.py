@@ -1,0 +1,79 @@
+"""What goes wrong among workers, in one sentence that names the worker, its machine and the reason."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+import traceback
+from typing import Any, NamedTuple
+
+PATIENCE = 1.0  # seconds that worker 0, which has most likely the same to say, gets to say it first
+FAILED = 1  # exit code
+MARK = "minicnn-worker"  # what `minicnn launch` knows the workers' processes by
+
+
+class DistributionError(RuntimeError):
+    """The workers of a training do not fit together, or one of them is gone."""
+
+
+class Worker(NamedTuple):
+    """One process of those that train together.
+
+    Attributes
+    ----------
+    rank : int
+    host : str
+    process : int
+        Its number on that machine.
+    """
+
+    rank: int
+    host: str
+    process: int
+
+    @classmethod
+    def here(cls, rank: int) -> Worker:
+        """This process."""
+        return cls(rank, socket.gethostname(), os.getpid())
+
+    def __str__(self) -> str:
+        return f"worker {self.rank} (host {self.host}, process {self.process})"
+
+
+def by_all(error: BaseException) -> BaseException:
+    """`error`, marked as one that every worker raises at the same place: each ends by itself."""
+    error.by_all = True
+    return error
+
+
+def end_all(sentence: str, comm: Any) -> None:
+    """Say why, and end all workers at once: MPI has no other way once one of them does not answer.
+
+    Parameters
+    ----------
+    sentence : str
+    comm : mpi4py communicator
+    """
+    print(f"minicnn: {sentence}", file=sys.stderr, flush=True)
+    comm.Abort(FAILED)
+
+
+def end_all_at_errors(worker: Worker, comm: Any) -> None:
+    """Have an error that nobody catches end all workers; else the others would wait for this one without end."""
+    previous = sys.excepthook
+
+    def hook(kind, error, trace):
+        if getattr(error, "by_all", False):  # every worker raises it, and ends by itself
+            if worker.rank == 0:
+                previous(kind, error, trace)
+            return
+        if worker.rank:
+            time.sleep(PATIENCE)
+        if not issubclass(kind, KeyboardInterrupt):
+            traceback.print_exception(kind, error, trace)
+        reason = "it was interrupted" if issubclass(kind, KeyboardInterrupt) else f"{kind.__name__}: {error}"
+        end_all(f"{worker} has ended, and so the others do: {reason}", comm)
+
+    sys.excepthook = hook

@@ -1,0 +1,43 @@
+"""What a shard's loss counts in that of its batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minicnn.plan.plan import BoundPlan
+    from minicnn.training.compiled import Compiled
+    from minicnn.training.totals import Losses
+
+
+def check_losses(compiled: Compiled) -> None:
+    """Raise `ValueError` for a loss that is no mean over samples: a shard does not know what it counts in the batch."""
+    for loss in compiled.losses:
+        if loss.reduction == "mean_with_sample_weight" or getattr(loss, "ignore_class", None) is not None:
+            raise ValueError(
+                "DataParallel adds the means of shards, so a loss must be a mean over samples or their sum: without "
+                f"ignore_class and without reduction='mean_with_sample_weight'. Received: {loss!r}"
+            )
+
+
+def share(compiled: Compiled, losses: Losses, bound: BoundPlan, part: float) -> Losses:
+    """A shard's losses, and in place their gradients, such that they count with `part`, as means do, in the batch's.
+
+    Parameters
+    ----------
+    compiled : Compiled
+    losses : Losses
+        Of the shard.
+    bound : BoundPlan
+        Holds the gradients, if any.
+    part : float
+        The shard's part of the batch's samples.
+    """
+    total, parts = losses.total, list(losses.parts)
+    for index, (loss, factor) in enumerate(zip(compiled.losses, compiled.loss_weights, strict=True)):
+        if loss.reduction == "sum":
+            total = total + factor * (parts[index] / part - parts[index])
+            parts[index] = parts[index] / part
+            if bound.head_gradients[index] is not None:
+                bound.head_gradients[index] *= 1 / part
+    return losses._replace(total=total, parts=parts)

@@ -1,0 +1,84 @@
+"""Sums over shards along the tree of `minicnn.distribution.shards`, on one worker and over all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from minicnn.distribution.shards import Node, halves, nodes_within, own_part, total
+from minicnn.distribution.wire import Wire
+
+LARGE = 1 << 17  # bytes of a vector from which on each worker adds a part of it for all
+
+
+def over_shards(count: int, own: range, compute: Callable[[int], np.ndarray]) -> dict[Node, np.ndarray]:
+    """Node → sum, of the largest nodes that a worker's shards make up.
+
+    Parameters
+    ----------
+    count : int
+        Of all shards.
+    own : range
+        This worker's.
+    compute : callable
+        Gives the vector of a shard, as an array of its own; is called in the shards' order.
+    """
+    return {node: _along_tree(node, compute) for node in nodes_within((0, count), own)}
+
+
+def _along_tree(node, compute):
+    """The sum at a node; no more vectors are alive at once than the tree is deep."""
+    if node[1] - node[0] == 1:
+        return compute(node[0])
+    first, second = halves(node)
+    return _add(_along_tree(first, compute), _along_tree(second, compute))
+
+
+def over_workers(wire: Wire, own: Mapping[Node, np.ndarray], count: int, width: int, dtype: np.dtype) -> np.ndarray:
+    """The sum over all `count` shards, the same on every worker.
+
+    Small vectors go to all, and everybody adds. Of large ones each worker gets a part from all, adds it, and hands it
+    to all: 2 (N - 1) / N vectors sent by each of N workers instead of N - 1, in two rounds instead of one.
+
+    Parameters
+    ----------
+    wire : Wire
+    own : mapping
+        Node → sum, of this worker's shards.
+    count : int
+    width, dtype :
+        Of the vectors; a worker may have none.
+    """
+    if wire.size == 1:
+        return own[0, count]
+    nodes = [nodes_within((0, count), own_part(count, rank, wire.size)) for rank in range(wire.size)]
+    counts, everybody = [len(n) for n in nodes], [node for part in nodes for node in part]
+    rows = _rows([own[node] for node in nodes[wire.rank]], width, dtype)
+    if width * rows.itemsize < LARGE:
+        found = wire.gather_rows(rows, counts)
+        return total((0, count), dict(zip(everybody, found, strict=True)), _add)
+    parts = [slice(width * r // wire.size, width * (r + 1) // wire.size) for r in range(wire.size)]
+    found = wire.exchange_columns(rows, counts, parts)
+    out = np.empty(width, dtype)
+    wire.gather_parts(total((0, count), dict(zip(everybody, found, strict=True)), _add), out, parts)
+    return out
+
+
+def _rows(vectors, width, dtype):
+    """The vectors as rows of an array; the same memory where there is one."""
+    if len(vectors) == 1:
+        return vectors[0].reshape(1, width)
+    return np.stack(vectors) if vectors else np.empty((0, width), dtype)
+
+
+def of_all(values: Sequence[np.ndarray]) -> np.ndarray:
+    """The sum of small values, one a shard, all of which are here."""
+    known = {(i, i + 1): value for i, value in enumerate(values)}
+    return total((0, len(values)), known, np.add)
+
+
+def _add(first, second):
+    """first + second, in the memory of `first`."""
+    first += second
+    return first

@@ -1,0 +1,209 @@
+"""Messages among workers: without arithmetic on the way, and without waiting for ever.
+
+Every wait is a loop that looks whether the message is there, gives the core to whoever needs it meanwhile, and ends
+when time is up. Then the workers ask each other who is there, and whoever does not answer is named.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.distribution import problems
+from minicnn.distribution.problems import Worker
+
+GRACE = 5.0  # seconds in which a worker that is there says so
+BUSY = 0.05  # seconds for which a wait looks again at once, so that large messages keep moving; after it, it pauses
+PAUSE = 0.0002  # seconds
+FIRST_CAPACITY = 1024  # bytes of small messages that go in one round
+PRESENT, FEED = 1, 2  # kinds of messages from one worker to another
+
+
+_yield = getattr(os, "sched_yield", lambda: None)  # lets another process have the core, where there are too few
+
+
+class Wire:
+    """What workers say to each other.
+
+    Parameters
+    ----------
+    mpi : module
+        mpi4py's.
+    comm : mpi4py communicator
+    workers : list of Worker
+    timeout : float
+        Seconds.
+
+    Attributes
+    ----------
+    rank, size : int
+    sent : int
+        Bytes that this worker has handed to MPI for others.
+    """
+
+    def __init__(self, mpi: Any, comm: Any, workers: Sequence[Worker], timeout: float) -> None:
+        self.mpi: Any = mpi
+        self.comm: Any = comm
+        self.workers: list[Worker] = list(workers)
+        self.timeout: float = timeout
+        self.rank: int = comm.rank
+        self.size: int = comm.size
+        self.sent: int = 0
+        self._capacity = FIRST_CAPACITY
+
+    # ------------------------------------------------------------------------------------------------- small messages
+
+    def gather(self, value: Any) -> list[Any]:
+        """What every worker hands over, in their order.
+
+        Parameters
+        ----------
+        value : object
+            That can be pickled.
+        """
+        if self.size == 1:
+            return [value]
+        message = pickle.dumps(value, protocol=5)
+        found, lengths = self._round(message)
+        while max(lengths) > self._capacity:  # all see the same lengths
+            self._capacity = max(lengths) * 5 // 4
+            found, lengths = self._round(message)
+        return [pickle.loads(row[:length]) for row, length in zip(found, lengths, strict=True)]
+
+    def _round(self, message):
+        """One round of messages of equal lengths: (all, how long they wanted to be)."""
+        own = np.zeros(8 + self._capacity, np.uint8)
+        own[:8].view(np.int64)[0] = len(message)
+        part = message[: self._capacity]
+        own[8 : 8 + len(part)] = np.frombuffer(part, np.uint8)
+        found = np.empty((self.size, own.size), np.uint8)
+        self._wait(self.comm.Iallgather(own, found))
+        self.sent += own.size * (self.size - 1)
+        return found[:, 8:], [int(row[:8].view(np.int64)[0]) for row in found]
+
+    def agreed(self, decision: bool) -> bool:
+        """Whether any worker decides so."""
+        if self.size == 1:
+            return decision
+        own, found = np.array([decision], np.uint8), np.empty(self.size, np.uint8)
+        self._wait(self.comm.Iallgather(own, found))
+        self.sent += self.size - 1
+        return bool(found.any())
+
+    # -------------------------------------------------------------------------------------------------------- vectors
+
+    def gather_rows(self, own: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+        """The rows of all workers, one below the other.
+
+        Parameters
+        ----------
+        own : array (counts[rank], width), C-contiguous
+        counts : sequence of int
+            How many each worker has.
+        """
+        width = own.shape[1]
+        found = np.empty((sum(counts), width), own.dtype)
+        self._wait(self.comm.Iallgatherv(own, [found, [c * width for c in counts]]))
+        self.sent += own.nbytes * (self.size - 1)
+        return found
+
+    def exchange_columns(self, own: np.ndarray, counts: Sequence[int], parts: Sequence[slice]) -> np.ndarray:
+        """All workers' rows of the columns that are this worker's part.
+
+        Parameters
+        ----------
+        own : array (counts[rank], width), C-contiguous
+        counts : sequence of int
+            How many rows each worker has.
+        parts : sequence of slice
+            The columns of each worker.
+        """
+        widths = [part.stop - part.start for part in parts]
+        sent = np.concatenate([own[:, part].reshape(-1) for part in parts]) if len(own) != 1 else own.reshape(-1)
+        found = np.empty((sum(counts), widths[self.rank]), own.dtype)
+        send = [sent, [len(own) * width for width in widths]]
+        self._wait(self.comm.Ialltoallv(send, [found, [count * widths[self.rank] for count in counts]]))
+        self.sent += sent.nbytes - len(own) * widths[self.rank] * own.itemsize
+        return found
+
+    def gather_parts(self, own: np.ndarray, out: np.ndarray, parts: Sequence[slice]) -> None:
+        """Put the parts of a vector, of which each worker has one, together.
+
+        Parameters
+        ----------
+        own : vector
+        out : vector, written
+        parts : sequence of slice
+        """
+        self._wait(self.comm.Iallgatherv(own, [out, [part.stop - part.start for part in parts]]))
+        self.sent += own.nbytes * (self.size - 1)
+
+    # ---------------------------------------------------------------------------------------------------- one to many
+
+    def feed(self, values: Sequence[Any]) -> None:
+        """Hand every other worker its entry of `values`."""
+        requests = []
+        for other in range(self.size):
+            if other != self.rank:
+                message = pickle.dumps(values[other], protocol=5)
+                requests.append(self.comm.Isend(np.frombuffer(message, np.uint8), other, FEED))
+                self.sent += len(message)
+        for request in requests:
+            self._wait(request)
+
+    def fed(self, by: int) -> Any:
+        """What worker `by` hands over with `feed`."""
+        self._until(lambda: self.comm.Iprobe(by, FEED))
+        message = self.comm.Mprobe(by, FEED, status := self.mpi.Status())
+        buffer = np.empty(status.Get_count(self.mpi.BYTE), np.uint8)
+        self._wait(message.Irecv([buffer, self.mpi.BYTE]))
+        return pickle.loads(buffer)
+
+    # -------------------------------------------------------------------------------------------------------- waiting
+
+    def _wait(self, request) -> None:
+        self._until(request.Test)
+
+    def _until(self, is_done: Callable[[], bool]) -> None:
+        """Wait until a message is there; end all workers where none comes."""
+        start = time.perf_counter()
+        while not is_done():
+            waited = time.perf_counter() - start
+            if waited < BUSY:
+                _yield()
+            else:
+                time.sleep(PAUSE)
+                if waited > self.timeout or (waited > 1 and self._is_asked()):
+                    self._end(waited)
+
+    def _is_asked(self) -> bool:
+        return self.comm.Iprobe(self.mpi.ANY_SOURCE, PRESENT)
+
+    def _end(self, waited: float) -> None:
+        """Find out who is missing, and end all workers with a sentence that names them."""
+        one = np.zeros(1, np.uint8)
+        others = [other for other in range(self.size) if other != self.rank]
+        requests = [self.comm.Isend(one, other, PRESENT) for other in others]
+        present, start = {self.rank}, time.perf_counter()
+        while time.perf_counter() - start < GRACE and len(present) < self.size:
+            for other in others:
+                if other not in present and self.comm.Iprobe(other, PRESENT):
+                    present.add(other)
+            time.sleep(PAUSE)
+        missing = [str(worker) for worker in self.workers if worker.rank not in present]
+        if min(present) != self.rank:
+            time.sleep(GRACE)  # the first of those who are there speaks, and ends all
+        reason = (
+            f"{', '.join(missing)} did not answer for {waited:.0f} s" if missing else "the workers wait for each other"
+        )
+        problems.end_all(
+            f"{reason}: it hangs, is gone or computes something else than the others. All workers end; files are "
+            "whole, and fit(resume=…) goes on from the last checkpoint with any number of workers",
+            self.comm,
+        )
+        del requests

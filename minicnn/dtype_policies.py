@@ -1,0 +1,154 @@
+"""In which dtype a layer computes, and in which its weights are: Keras's dtype policies.
+
+(Micikevicius and others: "Mixed precision training", 2018; with bfloat16: Kalamkar and others: "A study of BFLOAT16 for
+deep learning training", 2019.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+from minicnn.settings import floatx, set_floatx
+
+NAMES: tuple[str, ...] = ("float32", "float64", "mixed_bfloat16")
+
+_REFUSED = {
+    "mixed_float16": "float16 is for GPUs with units of their own for it; mixed_bfloat16 needs no scaling of the loss",
+    "float16": "float16 is for GPUs with units of their own for it, and weights stay float32",
+    "bfloat16": "weights stay float32, as small updates would be rounded away; mixed_bfloat16 keeps the rest so",
+}
+_chosen = {"mixed": False}
+
+
+class DTypePolicy:
+    """In which dtype a layer computes, and in which its weights are.
+
+    Parameters
+    ----------
+    name : {"float32", "float64", "mixed_bfloat16"}, optional
+        Default: the global one, see `set_dtype_policy`.
+
+    Attributes
+    ----------
+    name : str
+    compute_dtype : str
+        "float32", "float64" or "bfloat16": what a layer's inputs are cast to, and its output has.
+    variable_dtype : str
+        "float32" or "float64".
+
+    Raises
+    ------
+    ValueError
+        If there is no such policy here.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        name = dtype_policy().name if name is None else name
+        if name not in NAMES:
+            reason = f": {_REFUSED[name]}" if isinstance(name, str) and name in _REFUSED else ""
+            allowed = ", ".join(map(repr, NAMES))
+            raise ValueError(f"a dtype policy is one of {allowed}{reason}. Received: {name!r}")
+        self.name: str = name
+        self.compute_dtype: str = name.removeprefix("mixed_")
+        self.variable_dtype: str = "float64" if name == "float64" else "float32"
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether it computes in another dtype than the weights'."""
+        return self.compute_dtype != self.variable_dtype
+
+    def get_config(self) -> dict[str, str]:
+        """``{"name": …}``."""
+        return {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The policy that `get_config` described."""
+        return cls(**config)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DTypePolicy) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f'<DTypePolicy "{self.name}">'
+
+
+def get(policy: Any) -> DTypePolicy:
+    """The policy that a user means.
+
+    Parameters
+    ----------
+    policy : str, DTypePolicy, dict or None
+        A name, a policy, what Keras's files hold of one; None: the global one.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if policy is None:
+        return dtype_policy()
+    if isinstance(policy, Mapping) and isinstance(policy.get("config"), Mapping):
+        policy = policy["config"].get("name")
+    return policy if isinstance(policy, DTypePolicy) else DTypePolicy(_name_of(policy))
+
+
+def _name_of(policy):
+    """A dtype's name, of whatever may stand for it; "" for what cannot."""
+    if isinstance(policy, str):
+        return policy
+    name = getattr(policy, "name", None) or getattr(policy, "__name__", None)
+    return name if isinstance(name, str) else policy
+
+
+def dtype_policy() -> DTypePolicy:
+    """The policy of layers that are made from now on without a ``dtype=``: "float32" at first.
+
+    Where `minicnn.utils.set_floatx` chose float64, it is "float64".
+    """
+    return DTypePolicy("mixed_bfloat16" if _chosen["mixed"] and floatx() == "float32" else floatx())
+
+
+def set_dtype_policy(policy: Any) -> None:
+    """Choose the policy of layers that are made from now on without a ``dtype=``.
+
+    It decides the dtype of new weights too, as `minicnn.utils.set_floatx` does.
+
+    Parameters
+    ----------
+    policy : {"float32", "float64", "mixed_bfloat16"} or DTypePolicy
+        "mixed_bfloat16": activations and their gradients are rounded to bfloat16 and kept in it, weights, sums, losses
+        and statistics stay float32, see ``docs/bfloat16.md``. A last layer with ``dtype="float32"`` gives probabilities
+        that are not rounded.
+
+    Raises
+    ------
+    ValueError
+        If there is no such policy.
+    """
+    policy = get(policy)
+    set_floatx(policy.variable_dtype)
+    _chosen["mixed"] = policy.is_mixed
+
+
+@contextmanager
+def floatx_of(dtype: Any) -> Iterator[None]:
+    """Inside, the policy of new layers is the plain one of the dtype of these weights.
+
+    Parameters
+    ----------
+    dtype : str, DTypePolicy or dict
+        See `get`: of a mixed policy, its weights' dtype counts. Layers that have another policy say so themselves.
+    """
+    before = floatx(), _chosen["mixed"]
+    set_dtype_policy(get(dtype).variable_dtype)
+    try:
+        yield
+    finally:
+        set_floatx(before[0])
+        _chosen["mixed"] = before[1]

@@ -1,0 +1,125 @@
+"""TensorFlow's functions of arrays that `keras.ops` has not, or calls otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.console import say
+from minicnn.data.elements import EagerArray
+from minicnn.keras import ops
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.settings import floatx
+
+__all__ = [
+    "TensorSpec",
+    "boolean_mask",
+    "eye",
+    "function",
+    "gather",
+    "linspace",
+    "norm",
+    "pad",
+    "print",
+    "rank",
+    "size",
+]
+__all__ += ["split", "unstack"]
+
+
+class TensorSpec(NamedTuple):
+    """What `Dataset.from_generator` is told of its elements, which it takes as they come."""
+
+    shape: Any = None
+    dtype: Any = "float32"
+    name: str | None = None
+
+
+def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """The function as it is: ``@tf.function`` makes a graph of it, which changes no result."""
+    return (lambda given: given) if func is None else func
+
+
+def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: float = 0, name: str | None = None) -> Any:
+    """More numbers before and after each axis: `paddings` is a pair for each of them."""
+    options = {"constant_values": constant_values} if mode.lower() == "constant" else {}
+    pairs = tuple(tuple(int(n) for n in pair) for pair in np.asarray(paddings))
+    return of_tensorflow(ops.pad(tensor, pairs, mode.lower(), **options))
+
+
+def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool = False, name: str | None = None) -> Any:
+    """√(Σ x²), or Σ |x| for ``ord=1``, or the largest |x| for infinity, along the axes, or of all numbers.
+
+    Raises
+    ------
+    ValueError
+        For another `ord`.
+    """
+    axis = tuple(axis) if isinstance(axis, list) else axis
+    if ord == 1:
+        return of_tensorflow(ops.sum(ops.abs(tensor), axis=axis, keepdims=keepdims))
+    if ord == np.inf:
+        return of_tensorflow(ops.max(ops.abs(tensor), axis=axis, keepdims=keepdims))
+    if ord not in ("euclidean", 2):
+        raise ValueError(f"ord is 'euclidean', 1, 2 or infinity. Received: ord={ord!r}")
+    return of_tensorflow(ops.sqrt(ops.sum(ops.square(tensor), axis=axis, keepdims=keepdims)))
+
+
+def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0, name: str | None = None) -> list[Any]:
+    """Equal parts, or parts of these sizes, along an axis; of a model's tensor too."""
+    length = value.shape[axis] if hasattr(value, "shape") else np.shape(value)[axis]
+    if isinstance(num_or_size_splits, int | np.integer):
+        if length % num_or_size_splits:
+            raise ValueError(f"{num_or_size_splits} equal parts do not make {length}. Received: {num_or_size_splits}")
+        sizes = [length // int(num_or_size_splits)] * int(num_or_size_splits)
+    else:
+        sizes = [int(n) for n in num_or_size_splits]
+    ends = np.cumsum(sizes)
+    before = (slice(None),) * (axis % np.ndim(value) if not hasattr(value, "shape") else axis % len(value.shape))
+    tensor = value if hasattr(value, "shape") else np.asarray(value)
+    parts = (tensor[(*before, slice(int(end) - n, int(end)))] for n, end in zip(sizes, ends, strict=True))
+    return [of_tensorflow(part) for part in parts]
+
+
+def unstack(value: Any, num: int | None = None, axis: int = 0, name: str | None = None) -> list[Any]:
+    """The parts along an axis, without it."""
+    return [of_tensorflow(part) for part in np.moveaxis(np.asarray(value), axis, 0)]
+
+
+def gather(params: Any, indices: Any, axis: int = 0, name: str | None = None) -> Any:
+    """The parts at these places of an axis."""
+    return of_tensorflow(np.take(np.asarray(params), np.asarray(indices), axis=axis))
+
+
+def boolean_mask(tensor: Any, mask: Any, axis: int = 0, name: str | None = None) -> Any:
+    """The numbers, or rows, where `mask` is true."""
+    if axis:
+        return of_tensorflow(np.compress(np.asarray(mask), np.asarray(tensor), axis=axis))
+    return of_tensorflow(np.asarray(tensor)[np.asarray(mask, bool)])
+
+
+def linspace(start: Any, stop: Any, num: int, name: str | None = None, axis: int = 0) -> EagerArray:
+    """`num` numbers from `start` to `stop`, both included."""
+    return as_tensor(np.linspace(start, stop, int(num), axis=axis), floatx())
+
+
+def eye(num_rows: int, num_columns: int | None = None, dtype: Any = None, name: str | None = None) -> EagerArray:
+    """Ones on the diagonal, zeros elsewhere; float32 unless told."""
+    return as_tensor(np.eye(num_rows, num_columns), dtype or floatx())
+
+
+def rank(input: Any, name: str | None = None) -> EagerArray:
+    """How many axes there are."""
+    return as_tensor(len(input.shape) if hasattr(input, "shape") else np.ndim(input))
+
+
+def size(input: Any, name: str | None = None) -> EagerArray:
+    """How many numbers there are."""
+    return as_tensor(int(np.size(np.asarray(input))))
+
+
+def print(*inputs: Any, **options: Any) -> None:
+    """The values, on one line."""
+    say(" ".join(str(each.numpy()) if hasattr(each, "numpy") else str(each) for each in inputs))

@@ -1,0 +1,98 @@
+"""Subclasses with a `call` and files: a file holds the graph that was traced, and beside it which class traced it."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from minicnn import layers
+from minicnn.errors import FileFormatError
+from minicnn.layers.input import Input
+from minicnn.models.config import STRUCTURE, class_name_of, made
+from minicnn.models.forms import layers_within
+from minicnn.nested import mapped
+from minicnn.registry import custom_object, to_plain
+from minicnn.user_warnings import warn_user
+
+if TYPE_CHECKING:
+    from minicnn.models.model import Model
+
+MAX_NAME = 200
+
+
+def describe_subclass(model: Model) -> dict[str, Any] | None:
+    """The class that wrote `call`, and its arguments, as plain data; None for any other model.
+
+    The arguments are those of its `get_config`, where it has written one, else the attributes by their names.
+    """
+    cls = type(model)
+    if not hasattr(model, "call"):
+        return None
+    plain = next(base for base in cls.__mro__ if not hasattr(base, "call"))
+    if cls.get_config is not plain.get_config:
+        own = {name: value for name, value in model.get_config().items() if name not in STRUCTURE}
+    else:
+        named = {p.name for p in signature(cls).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        own = {name: vars(model)[name] for name in named - {"name"} if name in vars(model)}
+    if any(isinstance(value, layers.Layer) for value in own.values()):
+        return None
+    try:
+        return {"class_name": cls.__name__, "config": {name: to_plain(value) for name, value in own.items()}}
+    except TypeError:  # an argument that no file holds, as a layer is one
+        return None
+
+
+def as_subclass(model: Model, described: Any) -> Model:
+    """A model of the class that a file names, if it is known and traces the network of `model`; else `model`.
+
+    Parameters
+    ----------
+    model : Model
+        Of the file's graph, without its weights.
+    described : dict
+        What `describe_subclass` wrote; it may come from a stranger.
+
+    Raises
+    ------
+    FileFormatError
+        If it is anything else.
+    """
+    name, config = (described.get(key) if isinstance(described, dict) else None for key in ("class_name", "config"))
+    if not isinstance(name, str) or len(name) > MAX_NAME or not isinstance(config, dict):
+        raise FileFormatError(f"a subclass is described by its name and config. Received: {str(described)[:100]}")
+    cls = _known(name)
+    if cls is None:
+        return model
+    expected = list(layers_within(model))
+    try:
+        own = made(cls, config | {"name": model.name})
+        if own.graph is None:
+            own._trace(mapped(lambda tensor: Input(tensor.shape[1:]), model.input_structure))
+        found = list(layers_within(own))
+        if [_kind(layer) for layer in found] != [_kind(layer) for layer in expected]:
+            raise ValueError("its layers are others")
+    except (TypeError, ValueError) as error:
+        warn_user(
+            f"the class {name}, with the arguments {str(config)[:100]}, does not make the file's network ({error}): a "
+            "plain model takes its place; let get_config return all arguments of its __init__"
+        )
+        return model
+    for mine, theirs in zip(found, expected, strict=True):
+        mine.name, mine.trainable = theirs.name, theirs.trainable
+    return own
+
+
+def _known(name) -> Any:
+    """The class of a model with a `call` that is given or registered under a name; None if there is none."""
+    cls = custom_object(name)
+    if cls is None:
+        try:
+            cls = layers.base._registry.lookup(name)
+        except ValueError:
+            return None
+    return cls if hasattr(cls, "call") and hasattr(cls, "structure") else None
+
+
+def _kind(layer):
+    """What the layers of two equal networks have in common: their classes, and the shapes of their weights."""
+    return class_name_of(layer), [weight.shape for weight in layer.weights]

@@ -1,0 +1,60 @@
+"""What an engine computed last: for arrays of the same kind, all that was checked and looked up then is known."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn.nested import is_plain
+from minicnn.step import Changes
+from minicnn.threads import kernel_threads
+from minicnn.turns import Turn
+
+if TYPE_CHECKING:
+    from minicnn.backends.base import Backend
+    from minicnn.parameters import BorrowedWeights, ParameterStore
+    from minicnn.plan.plan import BoundPlan
+    from minicnn.training.batches import Batch
+    from minicnn.training.engine import Engine
+
+
+class LastCall:
+    """What an engine computed for a batch, to be computed for another one of the same shapes and types.
+
+    Parameters
+    ----------
+    batch : Batch
+    bound : BoundPlan
+        It has run forward; not kept alive.
+    store : ParameterStore or BorrowedWeights
+    """
+
+    def __init__(self, batch: Batch, bound: BoundPlan, store: ParameterStore | BorrowedWeights) -> None:
+        self._kinds = [(x.shape, x.dtype) for x in batch.inputs]
+        self._bound, self._store, self._changes = weakref.ref(bound), weakref.ref(store), Changes.count
+
+    @classmethod
+    def of(cls, engine: Engine, batch: Batch, bound: BoundPlan) -> LastCall | None:
+        """The call, if the backend remembers what was done, the next one does the same, and inputs go by position."""
+        is_known = all(hasattr(work, "again") for work in bound.works) and not bound.plan.acts_as_in_training
+        return cls(batch, bound, engine.store) if is_known and is_plain(engine.model.input_structure) else None
+
+    def outputs(
+        self, arrays: Sequence[Any], store: ParameterStore | BorrowedWeights, backend: Backend
+    ) -> list[np.ndarray] | None:
+        """The outputs for other arrays; None if something is not as it was."""
+        bound = self._bound()
+        if bound is None or self._changes != Changes.count or self._store() is not store:
+            return None
+        if not all(type(x) is np.ndarray for x in arrays) or [(x.shape, x.dtype) for x in arrays] != self._kinds:
+            return None
+        is_shared = any(work.is_shared for work in bound.works)  # else no threads need to be told anything
+        with kernel_threads(backend) if is_shared else Turn():
+            for x, array in zip(arrays, bound.inputs, strict=True):
+                backend.load(array, x)
+            if all(work.again() for work in bound.works):
+                return [backend.to_host(output) for output in bound.outputs]
+        return None

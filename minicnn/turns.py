@@ -1,0 +1,38 @@
+"""Whose turn it is to compute: calls of models share arrays."""
+
+import threading
+
+import numpy as np
+
+from minicnn import locks
+
+_computing, _preparing = locks.Lock(), locks.Lock()
+_role = threading.local()
+
+
+def prepares_data() -> None:
+    """Said by a thread whose results a training waits for: it need not wait for the training when it computes."""
+    _role.prepares = True
+
+
+def prepares() -> bool:
+    """Whether this thread has said so."""
+    return getattr(_role, "prepares", False)
+
+
+class Turn:
+    """For ``with``: one Python thread at a time gets in, others wait.
+
+    Beside it one that prepares data. Numbers too small for float32 become 0, whatever `numpy.seterr` says: softmax
+    makes them.
+    """
+
+    def __enter__(self) -> None:
+        self._lock = _preparing if prepares() else _computing
+        self._lock.__enter__()
+        self._errors = np.errstate(under="ignore")
+        self._errors.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._errors.__exit__(*error)
+        self._lock.__exit__(*error)

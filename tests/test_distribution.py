@@ -1,0 +1,237 @@
+"""Training on several workers: the same bits on any number of them, and one sentence for whatever goes wrong."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import distributed_kills
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn.distribution import shards
+
+HERE = Path(__file__).parent
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+MPIEXEC = str(MPIEXEC) if MPIEXEC.exists() else shutil.which("mpiexec")
+with_mpi = pytest.mark.skipif(
+    not (importlib.util.find_spec("mpi4py") and MPIEXEC),
+    reason="needs mpi4py and mpiexec: pip install minicnn[distributed]",
+)
+
+
+def run(workers, *arguments, script="distributed_training.py", **environment):
+    """What a script of this folder prints on so many workers."""
+    environment = {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", **environment}
+    command = [sys.executable, str(HERE / script), *map(str, arguments)]
+    start = [MPIEXEC, "-n", str(workers)] if workers else []
+    return subprocess.run([*start, *command], env=os.environ | environment, capture_output=True, text=True, timeout=500)
+
+
+def outcome(workers, *arguments, **options):
+    """The JSON that a training prints."""
+    done = run(workers, *arguments, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+
+
+# --------------------------------------------------------------------------------------------- how batches are cut
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 23, 32, 100, 128, 1000])
+@pytest.mark.parametrize("wanted", [1, 2, 5, 8])
+def test_shards_are_the_batch_in_order_and_begin_at_multiples_of_four(count, wanted):
+    parts = shards.cut(count, wanted)
+    assert [i for part in parts for i in range(part.start, part.stop)] == list(range(count))
+    assert all(part.start % 4 == 0 and part.stop > part.start for part in parts)
+    sizes = [part.stop - part.start for part in parts]
+    assert len(parts) == min(wanted, -(-count // 4))
+    assert max(sizes[:-1], default=0) - min(sizes[:-1], default=0) <= 4
+
+
+@pytest.mark.parametrize("count", range(1, 18))
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8, 20])
+def test_whoever_adds_adds_along_the_same_tree(count, size):
+    """Sums as text, with their brackets: the same for one worker and for several."""
+
+    def bracket(first, second):
+        return f"({first}+{second})"
+
+    def plain(low, high):
+        middle = (low + high) // 2
+        return str(low) if high - low == 1 else bracket(plain(low, middle), plain(middle, high))
+
+    leaves = {(i, i + 1): str(i) for i in range(count)}
+    found, computed = {}, []
+    for rank in range(size):
+        own = shards.own_part(count, rank, size)
+        computed += own
+        for node in shards.nodes_within((0, count), own):
+            assert own.start <= node[0] < node[1] <= own.stop
+            found[node] = shards.total(node, leaves, bracket)
+    assert computed == list(range(count))
+    assert shards.total((0, count), found, bracket) == plain(0, count)
+
+
+def test_shares_of_unequal_shards_add_up_to_the_mean():
+    """As the engine does it: each shard counts relative to the first, the sum is scaled once."""
+    for count in (5, 23, 100):
+        parts = shards.cut(count, 8)
+        sizes = [Fraction(part.stop - part.start) for part in parts]
+        assert sum(size / sizes[0] for size in sizes) * sizes[0] / count == 1
+
+
+def test_without_initialize_there_is_one_worker():
+    assert (mc.distribution.rank(), mc.distribution.size()) == (0, 1)
+    assert mc.distribution.distribution() is None
+    assert mc.distribution.list_devices("cpu") == ["cpu:0"]
+
+
+# -------------------------------------------------------------------------------------------------------- the bits
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """What one worker trains."""
+    return outcome(0, "all")
+
+
+@with_mpi
+@pytest.mark.parametrize("workers, threads", [(1, 2), (2, 1), (2, 2), (4, 1), (8, 1)])
+def test_any_number_of_workers_ends_with_the_same_bits(alone, workers, threads):
+    assert outcome(workers, "all", 8, threads) == alone
+
+
+@with_mpi
+def test_workers_that_do_not_divide_the_shards(alone):
+    assert outcome(3, "drawing") == {"drawing": alone["drawing"]}
+
+
+@with_mpi
+def test_one_shard_is_training_without_distribution():
+    import distributed_training
+
+    assert outcome(2, "drawing", 1)["drawing"] == json.loads(json.dumps(distributed_training.TRAININGS["drawing"]()))
+
+
+@with_mpi
+def test_shards_change_no_formula():
+    """One update of shards against one of the whole batch, without batch normalization: to 1e-6."""
+    done = outcome(2, "step")["step"]
+    np.testing.assert_allclose(done["shards"], done["whole"], rtol=0, atol=1e-6)
+    assert done["shards"] != done["whole"]  # they are rounded otherwise
+
+
+# ------------------------------------------------------------------------------------------------- who reads what
+
+
+@with_mpi
+def test_every_source_gives_the_same_and_each_worker_reads_its_part():
+    alone, three = (outcome(n, "sources", script="distributed_faults.py") for n in (0, 3))
+    assert len(set(three["weights"].values())) == 1
+    assert three["weights"] == alone["weights"]
+    batches, rows = zip(*three["read"], strict=True)
+    assert batches == (3, 3, 3)  # of 9 in three epochs
+    looked_at = 64 * 3 + 2  # by the handshake, in every epoch; and when shapes were looked for
+    assert sum(rows) <= 3 * (70 + looked_at)
+    assert max(rows) <= 3 * (32 + looked_at)
+
+
+# ---------------------------------------------------------------------------------------------------------- faults
+
+
+def launched(fault, workers=3, **environment):
+    """(exit code, what was said on stderr) of `minicnn launch`."""
+    environment = {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", **environment}
+    command = [
+        sys.executable,
+        "-m",
+        "minicnn",
+        "launch",
+        "-n",
+        str(workers),
+        str(HERE / "distributed_faults.py"),
+        fault,
+    ]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=300)
+    said = [line for line in done.stderr.splitlines() if line.startswith("minicnn: ")]
+    return done.returncode, said, done.stdout
+
+
+@with_mpi
+@pytest.mark.parametrize(
+    "fault, reason",
+    [
+        ("killed", "was killed, and so mpiexec has ended the others"),
+        ("hangs", "did not answer for "),
+        ("fails", "has ended, and so the others do: RuntimeError: the disk is full"),
+    ],
+)
+def test_one_sentence_names_the_worker_and_all_end(fault, reason):
+    code, said, _ = launched(fault, TIMEOUT="6" if fault == "hangs" else "120")
+    assert code != 0
+    (sentence,) = said
+    assert re.match(rf"minicnn: worker 1 \(host {re.escape(socket.gethostname())}, process \d+\)", sentence)
+    assert reason in sentence
+
+
+@with_mpi
+def test_workers_that_do_not_fit_together_say_so():
+    code, said, out = launched("others")
+    assert (code, said) == (0, [])
+    found = json.loads(out.splitlines()[-1])
+    for what, texts in found.items():
+        assert texts[1:] == [texts[1]] * 2, what
+    generator = found.pop("generator")
+    assert generator[0] == "OSError: no such file: photo 33"
+    assert "worker 0 (host" in generator[1]
+    assert "could not read a batch: OSError: no such file: photo 33" in generator[1]
+    assert all(texts[0] == texts[1] for texts in found.values())
+    assert "in epoch 1, batch 2: the batch's input data holds NaN" in found.pop("nan")[0]
+    assert "must be a mean over samples or their sum" in found.pop("loss")[0]
+    names = {"version": "version of minicnn", "shuffle": "position"}
+    for what, texts in found.items():
+        kind, _, sentence = texts[0].partition(": ")
+        assert kind == "DistributionError"
+        expected = (
+            rf"worker 1 \(host .*\) has another {names.get(what, what)} than worker 0 \(host .*Received: (.*) and (.*)"
+        )
+        received = re.match(expected, sentence)
+        assert received, (what, sentence)
+        assert received[1] != received[2]
+
+
+@with_mpi
+def test_decisions_of_one_worker_are_those_of_all():
+    code, said, out = launched("together")
+    assert (code, said) == (0, [])
+    assert json.loads(out.splitlines()[-1]) == {"stop": 4, "interrupted": 4}  # updates: after the epoch's first batch
+
+
+@with_mpi
+def test_killed_trainings_go_on_with_another_number_of_workers():
+    assert distributed_kills.main(["--kills", "3"]) == 3
+
+
+# ------------------------------------------------------------------------------------------------------------ GPUs
+
+
+@with_mpi
+@pytest.mark.gpu
+def test_workers_on_gpus_end_with_the_same_bits():
+    """Two workers on one GPU, or on the stand-in for CuPy."""
+    import cupy
+
+    path = [str(HERE), str(HERE.parent), str(Path(cupy.__file__).parents[1])]
+    environment = {"PYTHONPATH": os.pathsep.join(path), "MINICNN_BACKEND": "cupy"}
+    alone, two = (outcome(n, "drawing", **environment)["drawing"] for n in (0, 2))
+    assert two == alone
+    on_processor = outcome(0, "drawing", MINICNN_BACKEND="numpy")["drawing"]
+    np.testing.assert_allclose(alone["logs"][0]["loss"], on_processor["logs"][0]["loss"], rtol=1e-4)

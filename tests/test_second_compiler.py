@@ -1,0 +1,141 @@
+"""A second process compiles kernels that are not on the disk yet, while this one does."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from minicnn import backends
+from minicnn.backends.numba.machine import launch, recording, second_compiler
+
+IN_ANOTHER_PROCESS = """
+import json, os, sys
+import numpy as np
+import minicnn as mc
+from minicnn.backends.numba.machine import second_compiler
+
+model = mc.Sequential([mc.Input((8, 8, 1)), mc.layers.Conv2D(4, 3, activation="relu"), mc.layers.MaxPooling2D(),
+                       mc.layers.Flatten(), mc.layers.Dense(3, activation="softmax")])
+model.compile("sgd", "sparse_categorical_crossentropy")
+rng = np.random.default_rng(0)
+model.set_weights([rng.uniform(-1, 1, w.shape) for w in model.get_weights()])
+model.fit(rng.random((8, 8, 8, 1)), np.arange(8) % 3, epochs=2, verbose=0, shuffle=False)
+started = list(second_compiler._running)
+codes = [process.wait() for process in started]
+weights = b"".join(w.tobytes() for w in model.get_weights()).hex()
+print(json.dumps({"codes": codes, "weights": weights}))
+"""
+
+
+def outcome(**environment):
+    """What a fresh process says."""
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS]
+    environment = os.environ | environment | {"OMP_NUM_THREADS": "2"}
+    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600, env=environment)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="no second processor")
+def test_both_processes_compile_and_the_result_is_the_same(tmp_path):
+    weights = outcome()["weights"]  # with kernels that are there, or compiled by any process
+    assert outcome(MINICNN_CACHE=str(tmp_path)) == {"codes": [0], "weights": weights}
+    assert outcome(MINICNN_CACHE=str(tmp_path)) == {"codes": [], "weights": weights}  # all is on the disk
+
+
+def _double(pool, x):
+    for i in range(len(x)):
+        x[i] *= 2
+
+
+def test_what_is_foreseen_is_not_computed():
+    double = launch.parallel_kernel(_double)
+    x = np.ones(3)
+
+    def work():
+        double(x)
+        double.launch(1e9, x)
+        recording.call(np.negative, x, x)
+        recording.reference.pointwise(x, (x,), "relu")
+
+    def failing():
+        raise ValueError
+
+    assert [kernel for kernel, _ in recording.foreseen([failing, work])] == [double]
+    assert (x == 1).all()
+    double(x)
+    assert (x == 2).all()
+    assert recording.foreseen([work]) == {}  # it is here already
+    assert (x == 2).all()
+
+
+def test_a_kernel_of_a_module_is_found_by_its_name():
+    from minicnn.backends.numba import dense
+
+    assert dense._dense.place == ("minicnn.backends.numba.dense", "_dense")
+    assert launch.parallel_kernel(_double).place is None
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The lists of kernels that processes would be started for."""
+    lists = []
+    monkeypatch.setattr(second_compiler, "_start", lists.append)
+    monkeypatch.setattr(second_compiler, "_running", [])
+    monkeypatch.setattr(second_compiler, "_is_missing", lambda kernel, kinds: True)
+    monkeypatch.setattr(second_compiler, "default_threads", lambda: 2)
+    return lists
+
+
+def works(count=3):
+    """Works that each call a kernel of its own, on arrays of so many axes; none is compiled yet."""
+    kernels = [launch.parallel_kernel(_double) for _ in range(count)]
+    return [lambda n=n, kernel=kernel: kernel(np.ones((2,) * n)) for n, kernel in enumerate(kernels, 1)]
+
+
+def test_the_last_comes_first(started):
+    second_compiler.compile_beside(works())
+    assert [kinds[1].ndim for _, kinds in started[0]] == [3, 2, 1]
+
+
+def test_for_few_kernels_no_process_is_started(started):
+    second_compiler.compile_beside(works(2))
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("default_threads", lambda: 1),
+        ("kernel_folder", lambda: None),
+        ("sys", type("sys", (), {"executable": "/usr/bin/blender"})),
+        ("sys", type("sys", (), {"executable": None})),
+        ("_running", [type("Process", (), {"poll": lambda self: None})()]),
+    ],
+    ids=["one processor", "nothing can be kept", "another program", "no program", "one runs"],
+)
+def test_where_a_process_cannot_help_none_is_started(name, value, started, monkeypatch):
+    monkeypatch.setattr(second_compiler, name, value)
+    second_compiler.compile_beside(works())
+    assert started == []
+
+
+def test_a_system_that_starts_no_process_is_no_error(monkeypatch):
+    def refused(*arguments, **options):
+        raise PermissionError
+
+    monkeypatch.setattr(second_compiler.subprocess, "Popen", refused)
+    second_compiler._start([])
+
+
+def test_other_backends_expect_nothing():
+    backends.get("numpy").expect([lambda: 1 / 0])
+
+
+def test_whoever_asked_and_is_gone_needs_nothing():
+    second_compiler.compile_all(-1, [(("no such module", ""), ())])

@@ -1,5 +1,8 @@
 """Networks as scripts of 2016 to 2025 write them: their calls, arguments and order."""
 
+import json
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -462,3 +465,16 @@ def test_a_loss_of_other_tensors_than_the_output():
     model.compile("sgd", lambda y_true, y_pred: K.mean(K.square(y_true - y_pred), axis=-1) + K.sum(mean, axis=-1))
     with pytest.raises(TypeError, match=r"model\.add_loss takes what is computed of them"):
         model.fit(np.ones((3, 4)), np.ones((3, 4)), verbose=0)
+
+
+def test_files_name_the_classes_that_keras_has(tmp_path):
+    inputs = keras.Input((8,))
+    functional = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    stack = keras.Sequential([inputs, keras.layers.Dense(2)])
+    for model, expected in ((functional, "Functional"), (stack, "Sequential")):
+        model.save(tmp_path / "model.keras")
+        with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+            entry = json.loads(archive.read("config.json"))
+        assert entry["class_name"] == expected
+        assert entry["module"].startswith("keras.")
+        assert type(keras.models.load_model(tmp_path / "model.keras")) is type(model)

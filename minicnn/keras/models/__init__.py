@@ -339,7 +339,8 @@ def _methods():
     return {name: value for name, value in vars(_OldMethods).items() if not name.startswith("__")}
 
 
-Model = translated(type("Model", (_OldMethods, _Functional, core.Model), {}), _translate_model, __name__)
+_as_in_keras = type("Model", (_OldMethods, _Functional, core.Model), {})
+Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
 Sequential = translated(type("Sequential", (_OldMethods, _Stack, core.Sequential), {}), _unchanged, __name__)
 Model.core_class, Sequential.core_class = core.Model, core.Sequential
 

@@ -88,7 +88,8 @@ def test_choice_at_highest_precision():
     assert choice.pieces_on_tiles("highest", strided, None, 32, 64) == 3
     assert choice.pieces_on_tiles("highest", strided, None, 32, 64, is_gradient=True) == 0
     assert choice.pieces_on_tiles("highest", strided, None, 3, 64) == 0
-    assert dense_pieces("highest", 128, 1152, 128) == 3
+    assert dense_pieces("highest", 128, 1152, 128) == 0
+    assert dense_pieces("high", 128, 1152, 128) == 2
 
 
 def test_few_channels_are_left_to_float32():

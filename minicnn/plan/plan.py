@@ -151,7 +151,7 @@ class BoundPlan:
         self._changes = None  # of layers' attributes, see `Changes`, when the works were made
         expect(self, plan.backend)
 
-    def forward(self, iteration: int = 0, first: int = 0) -> None:
+    def forward(self, iteration: int = 0, first: int = 0, left: int = 0) -> None:
         """Compute the outputs from the inputs.
 
         Parameters
@@ -161,12 +161,14 @@ class BoundPlan:
             it may be a number that lies there.
         first : int, default 0
             The number of the first sample, where these are a part of a batch: a multiple of 4.
+        left : int, default 0
+            So many steps at the end are not run: somebody else does what they do.
         """
         if self._changes != Changes.count:
             self._changes, (self.works, self._backward) = Changes.count, works_of(self, self.plan.backend)
         for step in self.forward_steps:
             step.ws.iteration, step.ws.first = iteration, first
-        for work in self.works:
+        for work in self.works[: len(self.works) - left]:
             work()
 
     def backward(self, after: Callable[[int], None] | None = None) -> None:

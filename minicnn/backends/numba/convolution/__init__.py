@@ -70,13 +70,9 @@ def conv2d_backward(
         return None
     if is_bfloat16(x, dy):
         return in_float32(conv2d_backward, x, kernel, y, dy, *out, window, groups, relu)
-    incoming = gradients.masked(dy, y if relu else None)
-    if groups > 1 and groups == x.shape[-1]:
-        if not depthwise.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window):
-            again.backward(again.conv2d_backward, x, kernel, y, dy, (dx, None, None), window, groups, relu)
-        return None
     if groups > 1:
-        return grouped.conv2d_backward(conv2d_backward, (x, kernel, y, dy), (dx, dkernel, dbias), window, groups, relu)
+        return _backward_in_groups((x, kernel, y, dy), out, window, groups, relu)
+    incoming = gradients.masked(dy, active)
     channels, filters = kernel.shape[2:]
     if choice.columns_are_best(window):
         return columns.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
@@ -92,6 +88,16 @@ def conv2d_backward(
         return
     if not gradients.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window):
         again.backward(again.conv2d_backward, x, kernel, y, dy, (dx, None, None), window, 1, relu)
+
+
+def _backward_in_groups(arrays, out, window, groups, relu):
+    x, kernel, y, dy = arrays
+    if groups < x.shape[-1]:
+        return grouped.conv2d_backward(conv2d_backward, arrays, out, window, groups, relu)
+    incoming = gradients.masked(dy, y if relu else None)
+    if not depthwise.conv2d_backward(x, kernel, incoming, wanted(*out, x.dtype), window):
+        again.backward(again.conv2d_backward, *arrays, (out[0], None, None), window, groups, relu)
+    return None
 
 
 def _all_finite(array):

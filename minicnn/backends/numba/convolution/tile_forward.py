@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn.backends.numba.convolution.tile_images import image_memory, load_image, multiply_lines, put_line
-from minicnn.backends.numba.convolution.tile_tables import forward_of, plain_band, pooled_band, pooled_columns
+from minicnn.backends.numba.convolution.tile_tables import forward_of
 from minicnn.backends.numba.machine.batch import chunks_of, images_of
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
@@ -12,7 +12,8 @@ from minicnn.backends.numba.machine.memory import copy, filled
 from minicnn.backends.numba.machine.offsets import flat, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.pooling import Pooled, pool_cells
-from minicnn.backends.numba.tiles.block import SIDE, TILES_CODE, configure, release, tile_registers
+from minicnn.backends.numba.tiles.block import TILES_CODE, configure, release, tile_registers
+from minicnn.backends.numba.tiles.emulation import SIDE
 from minicnn.backends.numba.tiles.packing import pack_matrix, put_row
 from minicnn.geometry import Window
 
@@ -39,16 +40,12 @@ def conv2d(
         Whether all outputs are finite; if not, they may be others than the formula's.
     """
     channels, filters = kernel.shape[2:]
-    columns = window.out_width if pool is None else pooled_columns(pool)
-    tables = forward_of(window, channels, filters, pieces, columns)
-    band = plain_band(window.out_height, columns, filters) if pool is None else pooled_band(pool, filters)
+    tables = forward_of(window, pool, channels, filters, pieces)
     bias = zero_row(filters, kernel.dtype) if bias is None else bias
     chunks = chunks_of(len(x))
     y, winner = out
     arrays = x.reshape(-1), y.reshape(-1), kernel.reshape(-1), bias, flat(winner, np.uint8), winner is not None
-    return _conv2d.launch(
-        product_time(x, kernel, window, pieces), *arrays, relu, chunks, tables, band, chunks=chunks.count
-    )
+    return _conv2d.launch(product_time(x, kernel, window, pieces), *arrays, relu, chunks, tables, chunks=chunks.count)
 
 
 def product_time(x: np.ndarray, kernel: np.ndarray, window: Window, pieces: int) -> int:
@@ -77,9 +74,9 @@ def _put_band(sums, y, at, count, relu, band, lines):
 
 
 @inline
-def _chunk(chunk, x, packed, first, out, relu, chunks, tables, band):
+def _chunk(chunk, x, packed, first, out, relu, chunks, tables):
     """Returns whether all outputs are finite."""
-    source, lines, _ = tables
+    source, lines, _, band = tables
     memory, registers, total = image_memory(source, lines.pieces), tile_registers(), np.float32(0)
     sums = filled(band.size, -np.inf, first)  # what pooling finds in its padding
     cells = filled(len(band.cells) * lines.count, 0, first)
@@ -102,10 +99,10 @@ def _chunk(chunk, x, packed, first, out, relu, chunks, tables, band):
 
 
 @parallel_kernel(typed=2, uses=[TILES_CODE])
-def _conv2d(pool, x, y, kernel, bias, winner, keeps_winner, relu, chunks, tables, band):
+def _conv2d(pool, x, y, kernel, bias, winner, keeps_winner, relu, chunks, tables):
     """Returns whether all outputs are finite."""
     lines, out = tables.lines, Pooled(y, winner, keeps_winner)
     packed = pack_matrix(pool, kernel, tables.kernel_rows, lines.count, lines.pieces)
     first = filled(lines.width + SIDE, 0, bias)
     copy(bias, 0, lines.count, first, 0)
-    return in_parallel(pool, chunks.count, _chunk, (x, packed, first, out, relu, chunks, tables, band))
+    return in_parallel(pool, chunks.count, _chunk, (x, packed, first, out, relu, chunks, tables))

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.backends.numba.convolution.gradients import Masked, masked_pixels
+from minicnn.backends.numba.convolution.pooled import Winners, spread_cells
 from minicnn.backends.numba.convolution.tile_forward import product_time
 from minicnn.backends.numba.convolution.tile_images import image_memory, load_image, multiply_lines, put_line
-from minicnn.backends.numba.convolution.tile_tables import Lines, backward_of
+from minicnn.backends.numba.convolution.tile_tables import Lines, backward_of, whole_tiles
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.compiled import inline
@@ -18,10 +20,9 @@ from minicnn.backends.numba.machine.finite import all_finite
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import floor_of
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
-from minicnn.backends.numba.machine.offsets import flat
+from minicnn.backends.numba.machine.offsets import flat, outer_sum, strides, table_cache
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.tiles.block import (
-    SIDE,
     TILE,
     TILES_CODE,
     Area,
@@ -34,8 +35,21 @@ from minicnn.backends.numba.tiles.block import (
     release,
     tile_registers,
 )
+from minicnn.backends.numba.tiles.emulation import SIDE
 from minicnn.backends.numba.tiles.packing import number, pack_matrix, pack_pairs, pack_turned, pieces_of, split
 from minicnn.geometry import Window
+
+
+class Cells(NamedTuple):
+    """How a row of pooled cells lies over lines of pixels; no cells without pooling."""
+
+    high: int  # rows of cells
+    size: int  # numbers of a row
+    cells: np.ndarray  # first pixel of each, in the lines
+    taps: np.ndarray  # of a cell
+    lines: int  # of pixels
+    apart: int  # from the lines of a row to those of the next
+    pixel: int  # numbers from pixel to pixel, in whole tiles
 
 
 class Incoming(NamedTuple):
@@ -44,7 +58,7 @@ class Incoming(NamedTuple):
     dy: np.ndarray
     y: np.ndarray  # empty without ReLU
     winner: np.ndarray  # empty without pooling
-    cells: np.ndarray  # (6,): rows and columns of cells, taps along both axes, strides
+    cells: Cells
 
 
 def conv2d_backward(
@@ -78,7 +92,7 @@ def conv2d_backward(
     """
     channels, filters = kernel.shape[2:]
     dy, y, winner = gradient
-    incoming = dy.reshape(-1), flat(y, dy.dtype), flat(winner, np.uint8), _cells_of(pool)
+    incoming = dy.reshape(-1), flat(y, dy.dtype), flat(winner, np.uint8), _cells_of(pool, filters)
     dx, dkernel, dbias = out
     own = Gradients(flat(dx, x.dtype), flat(dkernel, kernel.dtype), flat(dbias, kernel.dtype))
     chunks, tables = batch.chunks_with_sums(len(x), kernel.nbytes), backward_of(window, channels, filters, pieces)
@@ -87,14 +101,16 @@ def conv2d_backward(
     return _conv2d_backward.launch(time, *arrays, chunks, tables, chunks=chunks.count)
 
 
-_NO_CELLS = np.zeros(6, np.int64)
-
-
-def _cells_of(pool):
+@table_cache
+def _cells_of(pool, filters):
     if pool is None:
-        return _NO_CELLS
-    sizes = pool.out_height, pool.out_width, pool.kernel_height, pool.kernel_width, pool.stride_y, pool.stride_x
-    return np.array(sizes, np.int64)
+        return Cells(0, 0, strides(0, 0), strides(0, 0), 1, 0, filters)
+    pixel = whole_tiles(filters)
+    return Cells(
+        *(pool.out_height, pool.out_width * filters, strides(pool.out_width, pool.stride_x * pixel)),
+        outer_sum(strides(pool.kernel_height, pool.in_width * pixel), strides(pool.kernel_width, pixel)),
+        *(pool.kernel_height, pool.stride_y, pixel),
+    )
 
 
 # -------------------------------------------------------------------------------------------- the gradient that comes
@@ -103,39 +119,41 @@ def _cells_of(pool):
 @inline
 def _load_masked(incoming, image, t, rows, framed, dbias):
     """An image of dy in pieces, in its frame; dbias += its sum over the pixels. `rows` is memory for a line."""
-    frame, filters = t.frame, t.filters
+    frame, dy, y = t.frame, incoming.dy, incoming.y
     for line in range(frame.rows):
         start = (image * frame.rows + line) * frame.row_size
-        for at in range(0, frame.row_size, filters):
-            own = rows[at : at + filters]
-            for f in range(filters):
-                value = number(incoming.dy, start + at + f)
-                if len(incoming.y) > 0 and number(incoming.y, start + at + f) <= np.float32(0):
-                    value = np.float32(0)
-                own[f] = value
-                dbias[f] += value
+        if len(y) > 0:
+            for i in range(frame.row_size):
+                rows[i] = np.float32(0) if number(y, start + i) <= np.float32(0) else number(dy, start + i)
+        else:
+            for i in range(frame.row_size):
+                rows[i] = number(dy, start + i)
+        own = Masked(rows, rows, False)
+        masked_pixels(own, 0, frame.row_size // t.filters, rows, 0, t.filters, dbias)  # adds up
         split(rows, 0, frame.row_size, framed, frame.first + line * frame.padded_row)
 
 
 @inline
 def _load_winners(incoming, image, t, rows, framed, dbias):
-    """The same behind pooling: a pixel that is no winner gets nothing. `rows` is memory for the lines of a cell."""
-    frame, filters = t.frame, t.filters
-    cells_high, cells_wide, taps_y, taps_x, stride_y, stride_x = incoming.cells
-    for row in range(cells_high):
-        for column in range(cells_wide):
-            start = ((image * cells_high + row) * cells_wide + column) * filters
-            winner = incoming.winner[start : start + filters]
-            for tap in range(taps_y * taps_x):
-                at = tap // taps_x * frame.row_size + (column * stride_x + tap % taps_x) * filters
-                own = rows[at : at + filters]
-                for f in range(filters):
-                    value = number(incoming.dy, start + f) if winner[f] == tap else np.float32(0)
-                    own[f] = value
-                    dbias[f] += value
-        for line in range(taps_y):
-            at = frame.first + (row * stride_y + line) * frame.padded_row
-            split(rows, line * frame.row_size, frame.row_size, framed, at)
+    """The same behind pooling: a pixel that is no winner gets nothing.
+
+    `rows` is memory for the lines of a row of cells, full of zeros, and behind them for dy.
+    """
+    frame, c = t.frame, incoming.cells
+    width = frame.row_size // t.filters * c.pixel
+    dy = rows[c.lines * width :]
+    for row in range(c.high):
+        start = (image * c.high + row) * c.size
+        for i in range(c.size):
+            dy[i] = number(incoming.dy, start + i)
+        gradient = Winners(dy, incoming.winner[start : start + c.size])
+        spread_cells(gradient, 0, c.cells, c.taps, t.filters, rows, dbias)
+        for line in range(c.lines):
+            at = frame.first + (row * c.apart + line) * frame.padded_row
+            if c.pixel == t.filters:
+                split(rows, line * width, width, framed, at)
+            for x in range(frame.row_size // t.filters if c.pixel != t.filters else 0):
+                split(rows, line * width + x * c.pixel, t.filters, framed, at + x * t.filters)
 
 
 # ------------------------------------------------------------------------------------------------ the input gradient
@@ -176,7 +194,7 @@ def _input_gradient(registers, framed, packed, first, band, dx, image, t):
 
 
 @inline
-def _pack_image(source, framed, right, left, tile, number_in_group, t):
+def _pack_image(source, framed, right, left, number_in_group, t):
     """Tiles of an image, x and dy in pieces, in their places among those of a group."""
     g, at = t.dkernel, 0
     for copy_row in g.copies:
@@ -192,7 +210,7 @@ def _pack_image(source, framed, right, left, tile, number_in_group, t):
             for tile_number in range(g.sum_tiles):
                 start = piece * framed.step + t.frame.first + tile_number * 2 * SIDE * t.filters + f * SIDE
                 place = ((f * t.pieces + piece) * g.together + number_in_group) * g.sum_tiles + tile_number
-                pack_turned(framed.array, start, g.gradient_rows, 0, tile, left, place * TILE)
+                pack_turned(framed.array, start, g.gradient_rows, 0, left, place * TILE)
 
 
 @inline
@@ -240,17 +258,14 @@ def _chunk(chunk, x, packed, incoming, sums, chunks, t):
     """Returns whether dx and dbias are finite."""
     dx, dkernel, dbias = batch.sums_of(sums, chunks, chunk)
     images, g = batch.images_of(chunks, chunk), t.dkernel
-    memory, framed, lines = (
-        image_memory(t.source, t.pieces),
-        pieces_of(t.frame.size, t.zeros, t.pieces),
-        t.frame.row_size,
-    )
-    rows = filled(max(1, incoming.cells[2]) * lines, 0, dbias)
+    memory, framed = image_memory(t.source, t.pieces), pieces_of(t.frame.size, t.zeros, t.pieces)
+    c = incoming.cells
+    rows = filled(c.lines * (t.frame.row_size // t.filters) * c.pixel + c.size, 0, dbias)
     zeros, band = filled(t.inputs + 2 * SIDE, 0, dbias), scratch(2 * t.dx.width, dbias)
     size = t.pieces * g.together * TILE if len(dkernel) > 0 else 0
     left = scratch(size * g.filter_tiles * g.sum_tiles, framed.array)
     right = scratch(size * len(g.copies) * g.channel_tiles * (g.plane // 32), framed.array)
-    tile, registers, total = scratch(TILE, framed.array), tile_registers(), np.float32(0)
+    registers, total = tile_registers(), np.float32(0)
     if images[0] == images[1]:
         fill(dkernel, 0, len(dkernel), 0)
     for group in range(images[0], images[1], g.together):
@@ -264,7 +279,7 @@ def _chunk(chunk, x, packed, incoming, sums, chunks, t):
             if len(dx) > 0:
                 total += _input_gradient(registers, framed.array, packed, zeros, band, dx, group + i, t)
             if len(dkernel) > 0:
-                _pack_image(load_image(t.source, x, group + i, memory), framed, right, left, tile, i, t)
+                _pack_image(load_image(t.source, x, group + i, memory), framed, right, left, i, t)
         if len(dkernel) > 0:
             configure(registers, SIDE)
             _add_products(registers, right, left, zeros, dkernel, group == images[0], count, t)

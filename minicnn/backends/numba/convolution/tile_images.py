@@ -11,7 +11,6 @@ from minicnn.backends.numba.convolution.tile_tables import Lines, Source
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.numba.tiles.block import (
-    SIDE,
     TILE,
     Area,
     LeftTiles,
@@ -20,6 +19,7 @@ from minicnn.backends.numba.tiles.block import (
     Sums,
     multiply_tiles,
 )
+from minicnn.backends.numba.tiles.emulation import SIDE
 from minicnn.backends.numba.tiles.packing import Pieces, pieces_of, put_row, split
 
 

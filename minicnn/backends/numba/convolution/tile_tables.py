@@ -13,7 +13,8 @@ import numpy as np
 from minicnn.backends.numba.convolution.direct import convolution
 from minicnn.backends.numba.convolution.gradients import phases_of
 from minicnn.backends.numba.machine.offsets import Frame, frame, input_frame, outer_sum, strides, table_cache
-from minicnn.backends.numba.tiles.block import DEPTH, PRODUCTS, SIDE, TILE
+from minicnn.backends.numba.tiles.block import DEPTH, PRODUCTS, TILE
+from minicnn.backends.numba.tiles.emulation import SIDE
 from minicnn.geometry import Window
 
 _NO_OFFSETS = np.zeros(0, np.int64)
@@ -79,6 +80,7 @@ class Forward(NamedTuple):
     source: Source
     lines: Lines
     kernel_rows: np.ndarray
+    band: Band
 
 
 # -------------------------------------------------------------------------------------------- windows and patches
@@ -159,8 +161,10 @@ def steps_of(starts: np.ndarray, piece: int, columns: int, pieces: int, first: i
 
 
 @table_cache
-def forward_of(window: Window, channels: int, filters: int, pieces: int, columns: int) -> Forward:
-    """The tables of a convolution of which the first `columns` of a line are wanted."""
+def forward_of(window: Window, pool: Window | None, channels: int, filters: int, pieces: int) -> Forward:
+    """The tables of a convolution, alone or with pooling."""
+    columns = window.out_width if pool is None else _pooled_columns(pool)
+    band = _plain_band(window.out_height, columns, filters) if pool is None else _pooled_band(pool, filters)
     source, (own, depth) = source_of(window, channels), lowered(window, channels)
     conv = convolution(own, depth, filters)
     starts, kernel_rows = cut(conv.taps[: conv.kernel_height], conv.kernel_rows[: conv.kernel_height])
@@ -170,26 +174,24 @@ def forward_of(window: Window, channels: int, filters: int, pieces: int, columns
         steps_of(starts, source.size + source.zeros, filters, pieces),
         *(0, len(starts) * len(PRODUCTS[pieces]), whole_tiles(filters), filters, pieces),
     )
-    return Forward(source, lines, kernel_rows)
+    return Forward(source, lines, kernel_rows, band)
 
 
-@table_cache
-def plain_band(height: int, columns: int, channels: int) -> Band:
+def _plain_band(height, columns, channels):
     """Two lines at a time, not pooled."""
     line = columns * whole_tiles(channels)
     return Band(-(-height // 2), 2, 2, height, line, 0, 2 * line, _NO_OFFSETS, _NO_OFFSETS)
 
 
-def pooled_columns(pool: Window) -> int:
+def _pooled_columns(pool):
     """How many pixels of a line pooling looks at."""
     return min(pool.in_width, (pool.out_width - 1) * pool.stride_x + pool.kernel_width)
 
 
-@table_cache
-def pooled_band(pool: Window, filters: int) -> Band:
+def _pooled_band(pool, filters):
     """A few rows of pooled cells, or the whole image if pooling windows overlap or are padded."""
     width = whole_tiles(filters)
-    line = (pool.pad_left + pooled_columns(pool) + pool.pad_right) * width
+    line = (pool.pad_left + _pooled_columns(pool) + pool.pad_right) * width
     cells, lines, first = pool.out_height, pool.in_height, pool.pad_top * line + pool.pad_left * width
     if not (pool.is_padded or pool.overlaps):
         fitting = (c for c in range(1, cells + 1) if cells % c == 0 and 4 * c * pool.stride_y * line <= _BAND_BYTES)

@@ -25,12 +25,12 @@ from minicnn.backends.numba.machine.compiled import c_function, inline
 from minicnn.backends.numba.machine.memory import scratch
 from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.numba.tiles import emulation
-from minicnn.backends.numba.tiles.emulation import REGISTERS_SIZE
+from minicnn.backends.numba.tiles.emulation import REGISTERS_SIZE, SIDE
 from minicnn.backends.numba.tiles.path import TILES, path
 from minicnn.backends.numba.tiles.primitives import SYMBOL, Emulation, Instructions
 
 TILE = 512  # bfloat16 numbers of a tile
-SIDE, DEPTH = 16, 32  # rows and columns of the sums; k of a tile
+DEPTH = 32  # k of a tile; sums have `SIDE` rows and columns
 PRODUCTS = {  # of the pieces of left and right, by how many pieces there are
     1: ((0, 0),),
     2: ((0, 0), (0, 1), (1, 0)),

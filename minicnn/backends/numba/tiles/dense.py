@@ -19,7 +19,6 @@ from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.tiles.block import (
     DEPTH,
     PRODUCTS,
-    SIDE,
     TILE,
     TILES_CODE,
     Area,
@@ -32,6 +31,7 @@ from minicnn.backends.numba.tiles.block import (
     release,
     tile_registers,
 )
+from minicnn.backends.numba.tiles.emulation import SIDE
 from minicnn.backends.numba.tiles.packing import (
     Pieces,
     number,
@@ -58,7 +58,7 @@ _LEAST_SAMPLES, _LEAST_SIDE = 16, 32  # of the batch, of the kernel: with fewer,
 def pieces_on_tiles(precision: str | None, samples: int, inputs: int, units: int) -> int:
     """Into how many pieces tiles split the factors of a dense layer, or 0 where the kernels for float32 serve it.
 
-    Three pieces, too, beat those: for products of matrices there is no such saving as Winograd's.
+    At "highest" these do: packing matrices in three pieces takes as long as multiplying them.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def pieces_on_tiles(precision: str | None, samples: int, inputs: int, units: int
         What is asked for and can be had, see `minicnn.backends.numba.tiles.serving.precision_of`.
     samples, inputs, units : int
     """
-    serves = samples >= _LEAST_SAMPLES and inputs >= _LEAST_SIDE and units >= _LEAST_SIDE
+    serves = min(inputs, units) >= _LEAST_SIDE and samples >= _LEAST_SAMPLES and precision != "highest"
     return PIECES[precision] if (serves or precision == "bfloat16") and samples > 0 else 0
 
 
@@ -164,7 +164,10 @@ def _pack_columns(task, right, packed, p):
     """One column of tiles: 16 rows of the transposed right operand."""
     pitch = p.tiles * DEPTH
     pieces = pieces_of(SIDE * pitch, 0, p.pieces)
-    for row in range(min(SIDE, p.columns - task * SIDE)):
+    rows = min(SIDE, p.columns - task * SIDE)
+    if pitch == p.inner:
+        split(right, task * SIDE * pitch, rows * pitch, pieces, 0)
+    for row in range(rows if pitch != p.inner else 0):
         split(right, (task * SIDE + row) * p.inner, p.inner, pieces, row * pitch)
     for tile in range(p.tiles * p.pieces):
         piece, k = tile % p.pieces, tile // p.pieces
@@ -204,8 +207,7 @@ def _pack_left(left, own, row, rows, first, last, p):
 @inline
 def _pack_left_turned(left, own, row, rows, first, last, p):
     """The same of a transposed one, whose rows are k."""
-    pieces, tile = pieces_of(DEPTH * _ROWS, 0, p.pieces), scratch(TILE, own.pieces.array)
-    offsets = np.empty(DEPTH, np.int64)
+    pieces, offsets = pieces_of(DEPTH * _ROWS, 0, p.pieces), np.empty(DEPTH, np.int64)
     for i in range(DEPTH):
         offsets[i] = i * _ROWS
     for k in range(first, last, DEPTH):
@@ -218,7 +220,7 @@ def _pack_left_turned(left, own, row, rows, first, last, p):
             at = r // SIDE * own.down + (k - first) // DEPTH * own.inner
             for piece in range(p.pieces):
                 target = at + piece * own.pieces.step
-                pack_turned(pieces.array, piece * pieces.step + r, offsets, 0, tile, own.pieces.array, target)
+                pack_turned(pieces.array, piece * pieces.step + r, offsets, 0, own.pieces.array, target)
 
 
 # --------------------------------------------------------------------------------------------------- the product

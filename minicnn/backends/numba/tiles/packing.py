@@ -8,34 +8,15 @@ tiles are put together from rows of 16 neighbouring numbers, wherever a table sa
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.machine.compiled import inline
-from minicnn.backends.numba.machine.memory import filled, scratch, transpose
+from minicnn.backends.numba.machine.memory import filled, scratch
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.tiles.block import SIDE, TILE
-
-_I16, _I32, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
-
-
-def _narrowed(builder, value):
-    """The bits of the nearest bfloat16, of two equally near ones the even; NaN stays NaN."""
-    word = builder.bitcast(value, _I32)
-    upper = builder.lshr(word, ir.Constant(_I32, 16))
-    half = builder.add(ir.Constant(_I32, 0x7FFF), builder.and_(upper, ir.Constant(_I32, 1)))
-    rounded = builder.lshr(builder.add(word, half), ir.Constant(_I32, 16))
-    quiet = builder.or_(upper, ir.Constant(_I32, 0x40))
-    return builder.trunc(builder.select(builder.fcmp_unordered("uno", value, value), quiet, rounded), _I16)
-
-
-def _widened(builder, bits):
-    return builder.bitcast(builder.shl(builder.zext(bits, _I32), ir.Constant(_I32, 16)), _FLOAT)
-
-
-def _address(context, builder, kind, array, index):
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+from minicnn.backends.numba.tiles.block import DEPTH, TILE
+from minicnn.backends.numba.tiles.emulation import SIDE
+from minicnn.backends.numba.tiles.lanes import Lanes, narrowed, widened
 
 
 @intrinsic
@@ -43,8 +24,10 @@ def number(typingctx, array, index):
     """array[index] as float32, from float32 or bfloat16."""
 
     def emit(context, builder, signature, args):
-        value = builder.load(_address(context, builder, signature.args[0], *args))
-        return value if array.dtype == types.float32 else _widened(builder, value)
+        emitter = Lanes(context, builder, array)
+        pointer, index = emitter.plain(signature.args, args)
+        value = builder.load(emitter.moved(pointer, index))
+        return value if array.dtype == types.float32 else widened(builder, value)
 
     return types.float32(array, types.int64), emit
 
@@ -54,21 +37,16 @@ def put(typingctx, array, index, value):
     """array[index] = value, a float32, into float32 or rounded to bfloat16."""
 
     def emit(context, builder, signature, args):
-        value = args[2] if array.dtype == types.float32 else _narrowed(builder, args[2])
-        builder.store(value, _address(context, builder, signature.args[0], *args[:2]))
+        emitter = Lanes(context, builder, array)
+        pointer, index, value = emitter.plain(signature.args, args)
+        value = value if array.dtype == types.float32 else narrowed(builder, value)
+        builder.store(value, emitter.moved(pointer, index))
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.float32), emit
 
 
-@intrinsic
-def _rest(typingctx, value):
-    """value - the nearest bfloat16, exactly."""
-
-    def emit(context, builder, signature, args):
-        return builder.fsub(args[0], _widened(builder, _narrowed(builder, args[0])))
-
-    return types.float32(types.float32), emit
+# ------------------------------------------------------------------------------------------------------- numbers
 
 
 class Pieces(NamedTuple):
@@ -88,87 +66,125 @@ def pieces_of(size: int, zeros: int, count: int) -> Pieces:
 @inline
 def split(source: np.ndarray, start: int, count: int, pieces: Pieces, at: int) -> None:
     """Split source[start : start + count]: the numbers from `at` on of each piece."""
-    target = pieces.array
-    for i in range(count):
-        put(target, at + i, number(source, start + i))
-    if pieces.count > 1:
-        second = at + pieces.step
-        for i in range(count):
-            put(target, second + i, _rest(number(source, start + i)))
-    if pieces.count > 2:
-        third = at + 2 * pieces.step
-        for i in range(count):
-            put(target, third + i, _rest(_rest(number(source, start + i))))
-
-
-@inline
-def put_row(sums: np.ndarray, start: int, count: int, floor: float, out: np.ndarray, at: int) -> float:
-    """out[at + i] = max(floor, sums[start + i]), i < count; returns 0, or NaN if one of them is not finite."""
-    total = np.float32(0)
-    for i in range(count):
-        value = sums[start + i]
-        value = floor if value < floor else value  # NaN stays
-        put(out, at + i, value)
-        total += number(out, at + i) * np.float32(0)
-    return total
+    _split(source, start, count, pieces.array, at, pieces.step, pieces.count)
 
 
 @intrinsic
-def _zip_rows(typingctx, source, even, odd, target, at):
-    """target[at + 2 · i] = source[even + i], target[at + 2 · i + 1] = source[odd + i], i < 16."""
-
-    def emit(context, builder, signature, args):
-        source_kind, _, _, target_kind, _ = signature.args
-        halves, words = (ir.VectorType(kind, SIDE) for kind in (_I16, _I32))
-
-        def row(index):
-            address = _address(context, builder, source_kind, args[0], index)
-            return builder.zext(builder.load(builder.bitcast(address, halves.as_pointer()), align=2), words)
-
-        upper = builder.shl(row(args[2]), ir.Constant(words, [16] * SIDE))
-        address = _address(context, builder, target_kind, args[3], args[4])
-        builder.store(builder.or_(row(args[1]), upper), builder.bitcast(address, words.as_pointer()), align=2)
-        return context.get_dummy_value()
-
+def _split(typingctx, source, start, count, target, at, step, pieces):
     index = types.int64
-    return types.void(source, index, index, target, index), emit
+    return types.void(source, index, index, target, index, index, index), _emit_split
 
 
-@inline
-def pack_pairs(source: np.ndarray, start: int, rows: np.ndarray, first: int, target: np.ndarray, at: int) -> None:
+def _emit_split(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[0])
+    source, start, count, target, at, step, pieces = emit.plain(signature.args, args)
+    source, target = emit.moved(source, start), emit.moved(target, at)
+
+    def put_piece(values, number, place, left):
+        bits = narrowed(builder, values)
+        emit.put_counted(bits, emit.moved(place, builder.mul(step, emit.index(number))), left)
+        if number < 2:
+            with builder.if_then(builder.icmp_signed(">", pieces, emit.index(number + 1))):
+                put_piece(builder.fsub(values, widened(builder, bits)), number + 1, place, left)
+
+    with emit.each_vector(count) as (i, _):
+        put_piece(emit.numbers(emit.moved(source, i)), 0, emit.moved(target, i), builder.sub(count, i))
+    return context.get_dummy_value()
+
+
+@intrinsic
+def put_row(typingctx, sums, start, count, floor, out, at):
+    """out[at + i] = max(floor, sums[start + i]), i < count; returns 0, or NaN if one of them is not finite."""
+    index = types.int64
+    return types.float32(sums, index, index, types.float32, out, index), _emit_put_row
+
+
+def _emit_put_row(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[0])
+    sums, start, count, floor, out, at = emit.plain(signature.args, args)
+    sums, out, floors = emit.moved(sums, start), emit.moved(out, at), emit.splat(floor)
+    (total,) = emit.registers([emit.full(0.0)])
+    zeros = emit.full(0.0)
+    with emit.each_vector(count) as (i, _):
+        values, left = emit.at_least(floors, emit.numbers(emit.moved(sums, i))), builder.sub(count, i)
+        bits = values if signature.args[4].dtype == types.float32 else narrowed(builder, values)
+        kept = values if bits is values else widened(builder, bits)
+        emit.put_counted(bits, emit.moved(out, i), left)
+        nothing = builder.fmul(kept, zeros)  # NaN of what is not finite
+        with builder.if_else(builder.icmp_signed(">=", left, emit.index(SIDE))) as (whole, partial):
+            with whole:
+                builder.store(builder.fadd(builder.load(total), nothing), total)
+            with partial:
+                own = builder.select(emit.below(left), nothing, zeros)
+                builder.store(builder.fadd(builder.load(total), own), total)
+    return emit.total(builder.load(total))
+
+
+# --------------------------------------------------------------------------------------------------------- tiles
+
+
+@intrinsic
+def pack_pairs(typingctx, source, start, rows, first, target, at):
     """A right tile, 16 rows of 16 pairs, from 32 rows of 16 numbers: those from source[start + rows[first + k]] on."""
-    for pair in range(SIDE):
-        even, odd = start + rows[first + 2 * pair], start + rows[first + 2 * pair + 1]
-        _zip_rows(source, even, odd, target, at + 2 * SIDE * pair)
+    index = types.int64
+    return types.void(source, index, rows, index, target, index), lambda *args: _emit_pack(*args, is_turned=False)
 
 
-@inline
-def pack_turned(
-    source: np.ndarray, start: int, rows: np.ndarray, first: int, tile: np.ndarray, target: np.ndarray, at: int
-) -> None:
-    """The left tile of the transposed matrix: 16 rows of 32 numbers, from 32 rows of 16, as `pack_pairs` takes them.
-
-    `tile` is memory for one tile.
-    """
-    pack_pairs(source, start, rows, first, tile, 0)
-    turn_pairs(tile, 0, 2 * SIDE, target, at)
+@intrinsic
+def pack_turned(typingctx, source, start, rows, first, target, at):
+    """The left tile of the transposed matrix: 16 rows of 32 numbers, from 32 rows of 16, as `pack_pairs` takes them."""
+    index = types.int64
+    return types.void(source, index, rows, index, target, index), lambda *args: _emit_pack(*args, is_turned=True)
 
 
-@inline
-def turn_pairs(source: np.ndarray, start: int, row: int, target: np.ndarray, at: int) -> None:
-    """A tile whose pairs are those of 16 rows of 32 numbers, transposed; rows are `row` apart, all numbers even."""
-    transpose(source.view(np.float32), start // 2, row // 2, SIDE, SIDE, target.view(np.float32), at // 2, SIDE)
+def _emit_pack(context, builder, signature, args, is_turned):
+    emit = Lanes(context, builder, signature.args[0])
+    source, start, rows, first, target, at = emit.plain(signature.args, args)
+    source, target = emit.moved(source, start), emit.moved(target, at)
+
+    def pair(number):
+        places = [emit.moved(source, emit.entry(rows, first, 2 * number + odd)) for odd in (0, 1)]
+        return emit.pairs(*places)
+
+    _put_tile(emit, [pair(number) for number in range(SIDE)], target, is_turned)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def turn_pairs(typingctx, source, start, row, target, at):
+    """A tile whose pairs are those of 16 rows of 32 numbers, transposed; rows are `row` apart."""
+    index = types.int64
+    return types.void(source, index, index, target, index), _emit_turn
+
+
+def _emit_turn(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[0])
+    source, start, row, target, at = emit.plain(signature.args, args)
+    pointers = [emit.moved(source, start, builder.mul(row, emit.index(number))) for number in range(SIDE)]
+    _put_tile(emit, [emit.words(pointer) for pointer in pointers], emit.moved(target, at), is_turned=True)
+    return context.get_dummy_value()
+
+
+def _put_tile(emit, rows, target, is_turned):
+    """Store 16 rows of 16 words, or their transpose."""
+    for number, row in enumerate(emit.transposed(rows) if is_turned else rows):
+        emit.put(row, emit.moved(target, emit.index(DEPTH * number)))
 
 
 @inline
 def _pack_k_tile(task, source, rows, columns, packed, count):
     """A row of right tiles, from 32 rows of the matrix."""
-    tiles = (columns + SIDE - 1) // SIDE
-    pieces, places = pieces_of(2 * SIDE * tiles * SIDE, 0, count), np.empty(2 * SIDE, np.int64)
-    for k in range(2 * SIDE):
+    tiles, own = (columns + SIDE - 1) // SIDE, rows[DEPTH * task : DEPTH * (task + 1)]
+    pieces, places = pieces_of(DEPTH * tiles * SIDE, 0, count), np.empty(DEPTH, np.int64)
+    is_block = tiles * SIDE == columns and own[0] >= 0  # without gaps
+    for k in range(1, DEPTH):
+        is_block = is_block and own[k] == own[0] + k * columns
+    if is_block:
+        split(source, own[0], DEPTH * columns, pieces, 0)
+    for k in range(DEPTH):
         places[k] = k * tiles * SIDE
-        if rows[2 * SIDE * task + k] >= 0:
-            split(source, rows[2 * SIDE * task + k], columns, pieces, places[k])
+        if own[k] >= 0 and not is_block:
+            split(source, own[k], columns, pieces, places[k])
     at = task * tiles * count * TILE
     for column in range(0, columns, SIDE):
         for piece in range(count):
@@ -194,5 +210,5 @@ def pack_matrix(pool: int, source: np.ndarray, rows: np.ndarray, columns: int, c
     """
     tiles = (columns + SIDE - 1) // SIDE
     packed = scratch(len(rows) * tiles * count * SIDE, np.empty(0, np.uint16))
-    in_parallel(pool, len(rows) // (2 * SIDE), _pack_k_tile, (source, rows, columns, packed, count))
+    in_parallel(pool, len(rows) // DEPTH, _pack_k_tile, (source, rows, columns, packed, count))
     return packed

@@ -68,7 +68,8 @@ def trained(build, shape, classes, optimizer="adam", epochs=2):
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(x, y, 32, epochs, 0, validation_split=0.1).history
     scores = model.evaluate(x, y, verbose=0)
-    return {"weights": digest(*model.get_weights()), "outputs": digest(model.predict(x)), "logs": [history, scores]}
+    outputs = [model.predict(x), *(model.predict(x[:3]) for _ in range(2))]  # the last ones have work for one worker
+    return {"weights": digest(*model.get_weights()), "outputs": digest(*outputs), "logs": [history, scores]}
 
 
 def step():

@@ -54,6 +54,14 @@ class ShardedEngine(Engine):
         """The class of engines for these workers and this number of shards."""
         return type("ShardedEngine", (ShardedEngine,), {"wire": wire, "shards": shards})
 
+    @property
+    def last_call(self) -> None:
+        """Never remembered: a worker that knows an answer would not come to where the others compute it together."""
+
+    @last_call.setter
+    def last_call(self, value: object) -> None:
+        pass
+
     def agreed(self, decision: bool) -> bool:
         return self.wire.agreed(bool(decision))
 

@@ -17,6 +17,8 @@ MUST_EXIST = {
             "common",
             "convolution",
             "cross_entropy",
+            "dense",
+            "few_channels",
             "gather",
             "graph",
             "normalization",
@@ -25,6 +27,7 @@ MUST_EXIST = {
             "pooling",
             "products",
             "random",
+            "slices",
             "warp",
         )
     ),

@@ -75,7 +75,7 @@ def wire():
     there, big = world(), 1 << 22
     small = fastest(lambda: there.agreed(False))
     vector = np.ones(big // 4, np.float32)
-    whole = fastest(lambda: there.gather_rows(vector[None], [1] * there.size))
+    whole = fastest(lambda: there.gather_rows(vector[None], [1] * there.size).result())
     other = vector.copy()
     adding = fastest(lambda: np.add(vector, other, out=other))
     return {

@@ -154,13 +154,22 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str, value: Any = 
     """
     message = f"{what} {otherwise.format(dtype=array.dtype)}"
     fault, received, rest = message.partition(" Received:")
-    if array.dtype.kind == "O" and not array.ndim:  # no array at all
-        return f"{fault}{received} {repr(array.item())[:100]}"
+    if not array.ndim and array.dtype.kind in "OSU":  # no array at all
+        return f"{fault}{_advice_on(array.item())}{received} {repr(array.item())[:100]}"
     if not any(isinstance(entry, str | bytes) for entry in array.flat):
         return message
     columns = _columns_of_text(array, value)
     advice = f"Leave columns of text out, or make numbers of them, e.g. by pandas.get_dummies(x, columns={columns})"
     return f"{fault} {advice if columns else LABELS_ADVICE}.{received}{rest.partition(';')[0]}"
+
+
+def _advice_on(value):
+    """What to do with an object that is no array, to stand in a message."""
+    if isinstance(value, str | bytes):
+        return " A picture in a file is read first: model.predict_image(path), or images.load_img and img_to_array."
+    if callable(value):
+        return " A function that yields batches is called first: write batches(), not batches."
+    return ""
 
 
 def _columns_of_text(array, value):

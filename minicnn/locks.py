@@ -1,8 +1,9 @@
-"""A lock that survives a fork."""
+"""Locks and forks: a child has only the thread that forked."""
 
 import os
 import threading
 import weakref
+from typing import Any
 
 
 class Lock:
@@ -26,6 +27,18 @@ class Lock:
             self._lock.release()
         else:
             self._lock = threading.RLock()
+
+
+def forks_wait_for(lock: Any) -> None:
+    """From now on a fork waits until no other thread holds a lock, whose work a child could not finish.
+
+    Parameters
+    ----------
+    lock : object
+        Reentrant, with `acquire` and `release`.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 _all = weakref.WeakSet()

@@ -166,6 +166,10 @@ class ParameterStore:
         """Whether exactly these weights live here, on this backend."""
         return backend is self.backend and weights == self.weights and self.is_current
 
+    def slice_of(self, weight: Weight) -> slice:
+        """The part of theta, and of grad, that a weight with a gradient is."""
+        return self._slices[weight]
+
     def trainable_segments(self) -> Segments:
         """The part of theta of each trainable weight, in order."""
         return Segments({w: s for w, s in self._slices.items() if w.trainable})

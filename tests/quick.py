@@ -12,6 +12,7 @@ NOT_QUICK = {
     "test_examples": "trains every example",
     "test_gpu": "a GPU's kernels, compiled by g++",
     "test_gpu_benchmark": "runs a benchmark",
+    "test_gpu_kernels": "a GPU's kernels, compiled by g++",
     "test_gpu_sources": "a GPU's kernels, compiled by NVRTC",
     "test_gpu_standin": "a GPU's kernels, compiled by g++",
     "test_hostile_files": "thousands of damaged files",
@@ -32,8 +33,12 @@ NOT_QUICK = {
 """File → why none of its tests is quick."""
 
 SLOW = {
+    "test_a_variational_autoencoder",
     "test_any_sharing_is_read_again",
+    "test_contract_fused_or_not",
     "test_contract_on_a_backend",  # quick on the reference backend
+    "test_conv2d_against_loops",
+    "test_fused_equals_unfused",
     "test_gradients_of_random_graphs",
     "test_grouped_convolutions_do_not_merge_with_pooling",
     "test_groups",
@@ -42,8 +47,9 @@ SLOW = {
     "test_real_cifar",
     "test_shared_memory_changes_nothing",
     "test_siamese_model_trains_its_shared_weights",
+    "test_warp_kernel",
 }
-"""Tests of more than two seconds in files of quick ones."""
+"""Tests of more than two seconds, all cases together, in files of quick ones."""
 
 
 def is_quick(file, name, case, on_gpu):

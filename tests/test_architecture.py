@@ -110,7 +110,8 @@ FLOORS = {
     "minicnn.distribution": (
         ("parallel",),
         ("engine", "world"),
-        ("data", "handshake", "sums"),
+        ("data", "handshake", "overlap"),
+        ("sums",),
         ("wire",),
         ("problems", "shards", "shares"),
     ),
@@ -208,7 +209,7 @@ FLOORS = {
         ("engines",),
         ("evaluation", "progress", "device_engine", "formed", "advice", "interrupts"),
         ("engine", "device_data", "device_totals"),
-        ("last_call", "sources"),
+        ("last_call", "sources", "device_shortcuts"),
         ("arrays", "batches", "streams", "totals", "compiled"),
         ("outputs", "weighting"),
         ("class_weights", "data_advice", "lazy", "non_finite", "passes"),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 import minicnn as mc
 from minicnn import layers
 from minicnn.command_line import photos as photos_of_folders
+from minicnn.command_line import training
 from minicnn.command_line.arguments import parser
 from minicnn.command_line.program import COMMANDS, main
 from minicnn.command_line.training import Lines, class_weights
@@ -456,3 +458,12 @@ def test_every_option_has_a_help():
     for name, command in commands.choices.items():
         missing = [a.dest for a in command._actions if not a.help and a.dest not in ("model", "folder", "file")]
         assert missing == [], name
+
+
+@pytest.mark.parametrize(("last", "text"), [(3, "21 classes of 3)"), (5, "21 classes of 3 to 5)")])
+def test_many_classes_are_told_by_their_sizes(last, text, capsys):
+    counts = [3] * 20 + [last]
+    photos = SimpleNamespace(class_names=[str(i) for i in range(21)], counts=lambda: counts, labels=[0] * sum(counts))
+    parts = SimpleNamespace(train=[0] * 42, held=[0] * 21)
+    training._tell_counts(photos, parts, mc.images.Preprocessing(image_size=(32, 32)))
+    assert text in capsys.readouterr().err

@@ -558,6 +558,8 @@ def test_numbers_in_any_wrapping(value, expected):
         ([1j], TypeError, "real numbers.*complex"),
         ({"a": 1}, TypeError, r"real numbers.*Received: \{'a': 1\}$"),
         (None, TypeError, "real numbers.*Received: None$"),
+        ("cat.jpg", TypeError, r"real numbers.*model.predict_image\(path\).*Received: 'cat.jpg'$"),
+        (lambda: iter(()), TypeError, r"write batches\(\), not batches\. Received: <function"),
         (
             Table([[1, "x"], [2, "y"]], ["size", "colour"]),
             TypeError,

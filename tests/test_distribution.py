@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn.distribution import shards
+from minicnn.distribution import overlap, shards, sums
 
 HERE = Path(__file__).parent
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -235,3 +235,47 @@ def test_workers_on_gpus_end_with_the_same_bits():
     assert two == alone
     on_processor = outcome(0, "drawing", MINICNN_BACKEND="numpy")["drawing"]
     np.testing.assert_allclose(alone["logs"][0]["loss"], on_processor["logs"][0]["loss"], rtol=1e-4)
+
+
+# --------------------------------------------------------------------------- gradients that travel while others come
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_pieces_are_sent_when_nothing_writes_them_any_more(frozen, monkeypatch):
+    """A weight used twice, one step with two weights: after its number, no piece changes."""
+    monkeypatch.setattr(sums, "LARGE", 4 * 16)
+    shared = mc.layers.Dense(12, activation="tanh")
+    inputs = mc.Input((12,))
+    x = shared(mc.layers.Dense(12)(shared(inputs)))
+    model = mc.Model(inputs, mc.layers.Dense(30, activation="softmax")(x))
+    shared.trainable = not frozen
+    model.compile("sgd", "sparse_categorical_crossentropy", backend="numpy")
+    engine = model.training_engine()
+    batch = model._intake().batch(np.random.default_rng(0).normal(size=(5, 12)).astype("f4"), np.arange(5) % 3)
+    bound, store, seen = engine.bound(batch, training=True), engine.store, {}
+    store.grad[...] = 0
+    engine.compute(batch, bound, 0)
+    found = overlap.pieces(bound, store, extra=7)
+    assert [i for _, part in reversed(found) for i in range(part.start, part.stop)] == list(range(store.grad.size + 7))
+    assert len(found) > 1
+    assert [number for number, _ in found] == sorted(number for number, _ in found)
+
+    def after(number):
+        seen.update({i: store.grad[part].copy() for i, (when, part) in enumerate(found) if when == number})
+
+    bound.backward(after)
+    for i, (_, part) in enumerate(found):
+        np.testing.assert_array_equal(seen[i], store.grad[part])
+    assert all(gradients.any() for gradients in seen.values())
+
+
+@pytest.mark.parametrize("node", [(0, 1), (0, 8), (4, 8), (3, 8), (5, 7)])
+def test_the_last_shard_is_added_in_the_order_of_the_tree(node):
+    rng = np.random.default_rng(7)
+    vectors = rng.normal(size=(8, 9)).astype(np.float32) * 10.0 ** rng.integers(-6, 7, (8, 9))
+    above, last = overlap.before_last(node, lambda i: vectors[i].copy())
+    assert last == node[1] - 1
+    own = vectors[last].copy()
+    for vector in reversed(above):
+        own = vector + own
+    np.testing.assert_array_equal(own, sums.along_tree(node, lambda i: vectors[i].copy()))

@@ -276,7 +276,7 @@ def test_unknown_backend_and_environment(monkeypatch, model):
     with pytest.raises(ValueError, match=r"Did you mean 'numpy'.*Received: 'nunpy'"):
         mc.set_backend("nunpy")
     monkeypatch.setenv("MINICNN_BACKEND", "gpu")
-    with pytest.raises(ValueError, match=r"Unknown backend.*Received: 'gpu'"):
+    with pytest.raises(ValueError, match=r"Unknown backend in .* MINICNN_BACKEND.*Received: 'gpu'"):
         model.predict(image_data()[0])
     monkeypatch.delenv("MINICNN_BACKEND")
 

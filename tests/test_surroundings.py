@@ -426,6 +426,40 @@ def test_a_child_forked_while_another_thread_computes():
     python(USES + textwrap.dedent(code))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize(
+    "held",
+    ["minicnn.backends.loading._importing", "numba.core.compiler_lock.global_compiler_lock"],
+)
+def test_a_fork_waits_while_another_thread_imports_or_compiles(held):
+    """What it was about to finish stays locked in the child for ever: modules, and Numba's compiler."""
+    code = f"""
+    import os, signal, threading
+    from pydoc import locate
+
+    def work():
+        with lock:
+            inside.set()
+            forking.wait(20)
+
+    signal.alarm(60)
+    predicted(1)
+    lock, inside, forking = locate({held!r}), threading.Event(), threading.Event()
+    os.register_at_fork(before=forking.set)  # the last one that is registered is called first
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait(20)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        with lock:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    thread.join()
+    """
+    python(USES + textwrap.dedent(code))
+
+
 def test_joblib_processes(tmp_path):
     pytest.importorskip("joblib")
     script = tmp_path / "script.py"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from functools import cache
 from typing import TYPE_CHECKING
@@ -63,7 +62,7 @@ def current() -> Backend:
 
 
 def _current_name() -> str:
-    return _chosen["name"] or os.environ.get("MINICNN_BACKEND") or loading.default()
+    return _chosen["name"] or loading.default(NAMES)
 
 
 def info() -> None:

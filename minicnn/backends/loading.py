@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from minicnn.errors import BackendError
+from minicnn import locks
+from minicnn.errors import BackendError, unknown_name
 
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
 
 
-def default() -> str:
-    """The name of the backend where nobody chooses one."""
-    return "numpy" if _compiles_nothing() else "numba"
+_importing = threading.RLock()
+locks.forks_wait_for(_importing)  # of modules that another thread was importing, a child would wait for ever
+
+
+def default(names: Sequence[str]) -> str:
+    """The name of the backend where no program chooses one: MINICNN_BACKEND, else numba, or numpy if it cannot be.
+
+    Raises
+    ------
+    ValueError
+        If the variable names none of `names`, nor one of CuPy's devices.
+    """
+    name = os.environ.get("MINICNN_BACKEND")
+    if name and name not in names and not re.fullmatch(r"cupy:\d+", name):
+        raise unknown_name("backend in the environment variable MINICNN_BACKEND", name, names)
+    return name or ("numpy" if _compiles_nothing() else "numba")
 
 
 def _compiles_nothing() -> bool:
@@ -31,7 +48,8 @@ def load_numba() -> Backend:
     BackendError
         If Numba may not compile.
     """
-    from minicnn.backends.numba.backend import NumbaBackend
+    with _importing:
+        from minicnn.backends.numba.backend import NumbaBackend
 
     if _compiles_nothing():
         raise BackendError(
@@ -39,7 +57,8 @@ def load_numba() -> Backend:
             "the backend 'numpy', the default where it is set. Received: NUMBA_DISABLE_JIT="
             f"{os.environ.get('NUMBA_DISABLE_JIT')!r}"
         )
-    return NumbaBackend()
+    with _importing:
+        return NumbaBackend()
 
 
 def load_cupy(index: int) -> Backend:

@@ -81,7 +81,8 @@ def _check_outputs(out: Path, report: Path | None) -> None:
 def _tell_counts(photos: Photos, parts: Parts, preprocessing: Preprocessing) -> None:
     counts = ", ".join(f"{name} {n}" for name, n in zip(photos.class_names, photos.counts(), strict=True))
     if len(photos.class_names) > 20:
-        counts = f"{len(photos.class_names)} classes of {min(photos.counts())} to {max(photos.counts())}"
+        least, most = min(photos.counts()), max(photos.counts())
+        counts = f"{len(photos.class_names)} classes of {least if least == most else f'{least} to {most}'}"
     height, width = preprocessing.image_size or (0, 0)
     kind = "grey" if preprocessing.color_mode == "grayscale" else "in colour"
     tell(f"photos: {len(photos.labels)} ({counts}), as {height}×{width} pixels, {kind}")
@@ -172,5 +173,6 @@ def _say_result(model, photos, parts, out):
 
     held = parts.held
     correct = probabilities_of(model, photos.pixels[held]).argmax(axis=1) == photos.labels[held]
-    say(f"accuracy on {len(held)} photos that were held back: {correct.mean():.1%}")
+    photo = "1 photo that was" if len(held) == 1 else f"{len(held)} photos that were"
+    say(f"accuracy on {photo} held back: {correct.mean():.1%}")
     say(f"next: python -m minicnn predict {out} PHOTO.jpg")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicnn.distribution import handshake, sums
+from minicnn.distribution import handshake, overlap, sums
 from minicnn.distribution.data import Cut, batches_of, uploaded, whole
 from minicnn.distribution.problems import by_all
 from minicnn.distribution.shards import own_part
@@ -82,13 +82,17 @@ class ShardedEngine(Engine):
             self.regularize()
             self.update()
         else:
+            step.abandon()
             self.store.sigma[...] = step.sigma
         return ShardedOutcome(losses.total, step)
 
     def _take_gradients(self, step, shards):
         """Put the sums over all shards where the optimizer reads them."""
         store, size = self.store, self.store.grad.size
-        flat = sums.over_workers(self.wire, step.sums, shards, size + store.sigma.size, store.dtype)  # (P + S,)
+        if step.travelling is not None:
+            flat = step.travelling.result()  # (P + S,)
+        else:
+            flat = sums.over_workers(self.wire, step.sums, shards, size + store.sigma.size, store.dtype)
         flat = self.backend.asarray(flat)
         np.multiply(flat[:size], store.dtype.type(step.scale), out=store.grad)
         store.sigma[...] = flat[size:] * store.dtype.type(step.scale) + step.base
@@ -133,6 +137,8 @@ class ShardedStep:
         What sums of gradients, each counting as much as that of the first shard, are multiplied with.
     sums : dict
         Node of the tree → the sum of gradients, and of changes of the moving averages, of this worker's shards.
+    travelling : Travelling or None
+        In place of `sums`, where gradients are sent while others are computed.
     """
 
     def __init__(self, engine: ShardedEngine, cut: Cut, training: bool) -> None:
@@ -141,6 +147,7 @@ class ShardedStep:
         self._counts = [part.stop - part.start for part in cut.parts]
         self.scale: float = self._counts[0] / cut.count
         self.sums: dict[tuple[int, int], np.ndarray] = {}
+        self.travelling: overlap.Travelling | None = None
         self._records: list[tuple[Any, ...]] = []
         self._is_finite = True
         self._call: int | None = None
@@ -154,7 +161,48 @@ class ShardedStep:
             for shard in self._own:
                 self._forward(shard)
             return
-        self.sums = sums.over_shards(len(self._cut.parts), self._own, self._gradients)
+        node = overlap.own_node(self.engine.wire, len(self._cut.parts)) if self._is_large() else None
+        if node is None:
+            self.sums = sums.over_shards(len(self._cut.parts), self._own, self._gradients)
+            return
+        above, last = overlap.before_last(node, self._gradients)
+        self._last_gradients(above, last)
+
+    def _is_large(self):
+        """Whether gradients are worth to be sent in pieces."""
+        store, engine = self.engine.store, self.engine
+        size = (store.grad.size + store.sigma.size) * store.grad.itemsize
+        return engine.wire.size > 1 and not engine.backend.on_device and size >= sums.LARGE
+
+    def _last_gradients(self, above, shard):
+        """Compute the last shard, and send its sum with those `above` it in the tree as soon as a part is done."""
+        store, wire = self.engine.store, self.engine.wire
+        store.sigma[...] = self.sigma
+        bound, losses = self._forward(shard)
+        own = np.empty(store.grad.size + store.sigma.size, store.dtype)
+        own[store.grad.size :] = store.sigma - self.base
+        self.travelling = overlap.Travelling(wire, len(self._cut.parts), np.empty_like(own))
+        waiting = overlap.pieces(bound, store, store.sigma.size)
+
+        def after(number):
+            self.travelling.push()
+            while waiting and waiting[0][0] <= number:
+                _, part = waiting.pop(0)
+                gradients = slice(part.start, min(part.stop, store.grad.size))
+                own[gradients] = store.grad[gradients]
+                self.travelling.send(part, self._summed(own[part], part, above, shard))
+
+        if math.isfinite(losses.total):
+            bound.backward(after)
+        after(len(bound.backward_steps))  # what is left, where nothing was computed
+
+    def _summed(self, own, part, above, shard):
+        """A part of the sum at this worker's node, in the order of the tree."""
+        if self._counts[shard] != self._counts[0]:
+            own *= own.dtype.type(self._counts[shard] / self._counts[0])
+        for vector in reversed(above):
+            own = sums.add(vector[part], own)
+        return own
 
     def _gradients(self, shard):
         """The gradients of a shard and its changes of the moving averages, in one vector (P + S,), on the host."""
@@ -212,6 +260,11 @@ class ShardedStep:
             for lists in zip(*(measured for _, _, measured in records), strict=True)
         )
         return Losses(float(total), [float(p) for p in parts], targets, weights), outputs
+
+    def abandon(self) -> None:
+        """Let gradients that are under way come, which nobody wants."""
+        if self.travelling is not None:
+            self.travelling.result()
 
     def explain(self, loss: float, epoch: int, batch: int) -> None:
         """Raise `NonFiniteError` on all workers, with what the one says that has the first shard to blame."""

@@ -24,15 +24,15 @@ def over_shards(count: int, own: range, compute: Callable[[int], np.ndarray]) ->
     compute : callable
         Gives the vector of a shard, as an array of its own; is called in the shards' order.
     """
-    return {node: _along_tree(node, compute) for node in nodes_within((0, count), own)}
+    return {node: along_tree(node, compute) for node in nodes_within((0, count), own)}
 
 
-def _along_tree(node, compute):
+def along_tree(node: Node, compute: Callable[[int], np.ndarray]) -> np.ndarray:
     """The sum at a node; no more vectors are alive at once than the tree is deep."""
     if node[1] - node[0] == 1:
         return compute(node[0])
     first, second = halves(node)
-    return _add(_along_tree(first, compute), _along_tree(second, compute))
+    return add(along_tree(first, compute), along_tree(second, compute))
 
 
 def over_workers(wire: Wire, own: Mapping[Node, np.ndarray], count: int, width: int, dtype: np.dtype) -> np.ndarray:
@@ -56,13 +56,18 @@ def over_workers(wire: Wire, own: Mapping[Node, np.ndarray], count: int, width: 
     counts, everybody = [len(n) for n in nodes], [node for part in nodes for node in part]
     rows = _rows([own[node] for node in nodes[wire.rank]], width, dtype)
     if width * rows.itemsize < LARGE:
-        found = wire.gather_rows(rows, counts)
-        return total((0, count), dict(zip(everybody, found, strict=True)), _add)
-    parts = [slice(width * r // wire.size, width * (r + 1) // wire.size) for r in range(wire.size)]
-    found = wire.exchange_columns(rows, counts, parts)
+        found = wire.gather_rows(rows, counts).result()
+        return total((0, count), dict(zip(everybody, found, strict=True)), add)
+    parts = columns(width, wire.size)
+    found = wire.exchange_columns(rows, counts, parts).result()
     out = np.empty(width, dtype)
-    wire.gather_parts(total((0, count), dict(zip(everybody, found, strict=True)), _add), out, parts)
+    wire.gather_parts(total((0, count), dict(zip(everybody, found, strict=True)), add), out, parts)
     return out
+
+
+def columns(width: int, size: int) -> list[slice]:
+    """The part of a vector that each of `size` workers adds."""
+    return [slice(width * rank // size, width * (rank + 1) // size) for rank in range(size)]
 
 
 def _rows(vectors, width, dtype):
@@ -78,7 +83,7 @@ def of_all(values: Sequence[np.ndarray]) -> np.ndarray:
     return total((0, len(values)), known, np.add)
 
 
-def _add(first, second):
+def add(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """first + second, in the memory of `first`."""
     first += second
     return first

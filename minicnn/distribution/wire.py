@@ -82,7 +82,7 @@ class Wire:
         part = message[: self._capacity]
         own[8 : 8 + len(part)] = np.frombuffer(part, np.uint8)
         found = np.empty((self.size, own.size), np.uint8)
-        self._wait(self.comm.Iallgather(own, found))
+        self.wait(self.comm.Iallgather(own, found))
         self.sent += own.size * (self.size - 1)
         return found[:, 8:], [int(row[:8].view(np.int64)[0]) for row in found]
 
@@ -91,14 +91,14 @@ class Wire:
         if self.size == 1:
             return decision
         own, found = np.array([decision], np.uint8), np.empty(self.size, np.uint8)
-        self._wait(self.comm.Iallgather(own, found))
+        self.wait(self.comm.Iallgather(own, found))
         self.sent += self.size - 1
         return bool(found.any())
 
     # -------------------------------------------------------------------------------------------------------- vectors
 
-    def gather_rows(self, own: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-        """The rows of all workers, one below the other.
+    def gather_rows(self, own: np.ndarray, counts: Sequence[int]) -> Pending:
+        """The rows of all workers, one below the other, once they are there.
 
         Parameters
         ----------
@@ -108,12 +108,11 @@ class Wire:
         """
         width = own.shape[1]
         found = np.empty((sum(counts), width), own.dtype)
-        self._wait(self.comm.Iallgatherv(own, [found, [c * width for c in counts]]))
         self.sent += own.nbytes * (self.size - 1)
-        return found
+        return Pending(self, self.comm.Iallgatherv(own, [found, [c * width for c in counts]]), found, own)
 
-    def exchange_columns(self, own: np.ndarray, counts: Sequence[int], parts: Sequence[slice]) -> np.ndarray:
-        """All workers' rows of the columns that are this worker's part.
+    def exchange_columns(self, own: np.ndarray, counts: Sequence[int], parts: Sequence[slice]) -> Pending:
+        """All workers' rows of the columns that are this worker's part, once they are there.
 
         Parameters
         ----------
@@ -127,9 +126,9 @@ class Wire:
         sent = np.concatenate([own[:, part].reshape(-1) for part in parts]) if len(own) != 1 else own.reshape(-1)
         found = np.empty((sum(counts), widths[self.rank]), own.dtype)
         send = [sent, [len(own) * width for width in widths]]
-        self._wait(self.comm.Ialltoallv(send, [found, [count * widths[self.rank] for count in counts]]))
         self.sent += sent.nbytes - len(own) * widths[self.rank] * own.itemsize
-        return found
+        receive = [found, [count * widths[self.rank] for count in counts]]
+        return Pending(self, self.comm.Ialltoallv(send, receive), found, sent)
 
     def gather_parts(self, own: np.ndarray, out: np.ndarray, parts: Sequence[slice]) -> None:
         """Put the parts of a vector, of which each worker has one, together.
@@ -140,7 +139,7 @@ class Wire:
         out : vector, written
         parts : sequence of slice
         """
-        self._wait(self.comm.Iallgatherv(own, [out, [part.stop - part.start for part in parts]]))
+        self.wait(self.comm.Iallgatherv(own, [out, [part.stop - part.start for part in parts]]))
         self.sent += own.nbytes * (self.size - 1)
 
     # ---------------------------------------------------------------------------------------------------- one to many
@@ -154,19 +153,20 @@ class Wire:
                 requests.append(self.comm.Isend(np.frombuffer(message, np.uint8), other, FEED))
                 self.sent += len(message)
         for request in requests:
-            self._wait(request)
+            self.wait(request)
 
     def fed(self, by: int) -> Any:
         """What worker `by` hands over with `feed`."""
         self._until(lambda: self.comm.Iprobe(by, FEED))
         message = self.comm.Mprobe(by, FEED, status := self.mpi.Status())
         buffer = np.empty(status.Get_count(self.mpi.BYTE), np.uint8)
-        self._wait(message.Irecv([buffer, self.mpi.BYTE]))
+        self.wait(message.Irecv([buffer, self.mpi.BYTE]))
         return pickle.loads(buffer)
 
     # -------------------------------------------------------------------------------------------------------- waiting
 
-    def _wait(self, request) -> None:
+    def wait(self, request: Any) -> None:
+        """Wait until one of MPI's requests is done; end all workers where it never is."""
         self._until(request.Test)
 
     def _until(self, is_done: Callable[[], bool]) -> None:
@@ -207,3 +207,29 @@ class Wire:
             self.comm,
         )
         del requests
+
+
+class Pending:
+    """A message that is under way.
+
+    Parameters
+    ----------
+    wire : Wire
+    request : mpi4py request
+    found : array
+        What comes.
+    sent : array
+        What goes, and must stay until it has gone.
+    """
+
+    def __init__(self, wire: Wire, request: Any, found: np.ndarray, sent: np.ndarray) -> None:
+        self._wire, self._request, self._found, self._sent = wire, request, found, sent
+
+    def push(self) -> None:
+        """Let MPI go on with it."""
+        self._request.Test()
+
+    def result(self) -> np.ndarray:
+        """What has come; waits for it."""
+        self._wire.wait(self._request)
+        return self._found

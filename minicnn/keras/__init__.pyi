@@ -4,6 +4,7 @@ The stubs show minicnn's own classes, with today's arguments. A further name is 
 """
 
 import minicnn.graph
+from minicnn.dtype_policies import DTypePolicy as DTypePolicy
 from minicnn.initializers import Initializer as Initializer
 from minicnn.keras import activations as activations
 from minicnn.keras import applications as applications

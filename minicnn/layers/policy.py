@@ -18,6 +18,7 @@ class WithPolicy:
     """Mixin of `Layer`: its dtype policy, and what follows from it."""
 
     _policy: DTypePolicy | None = None
+    input_count: int | None
 
     @property
     def dtype_policy(self) -> DTypePolicy:
@@ -32,6 +33,8 @@ class WithPolicy:
                 f"a model has one dtype of weights, set with utils.set_floatx or mixed_precision.set_global_policy: "
                 f"{floatx()!r} now. Received: dtype={policy.name!r}"
             )
+        if self.input_count == 0:  # data enters as it is
+            policy = DTypePolicy(policy.variable_dtype)
         Changes.replaced += self._policy not in (None, policy)
         vars(self)["_policy"] = policy
 

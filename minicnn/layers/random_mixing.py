@@ -125,7 +125,7 @@ class Mixing(ImageLayer):
 
     def _drawn_in(self, ws):
         numbers = ws.buffers["numbers"]  # (N, NUMBERS)
-        ws.ops.uniform(numbers, *ws.key, ws.iteration)
+        ws.ops.uniform(numbers, *ws.key, ws.iteration, ws.first)
         return self.drawn(numbers.astype("float64"), *ws.input_shapes[0][:2])
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:

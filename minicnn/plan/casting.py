@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -31,12 +31,14 @@ from minicnn.step import Step, Workspace
 
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
+    from minicnn.parameters import BorrowedWeights, ParameterStore
     from minicnn.plan.plan import Plan
     from minicnn.plan.wiring import Wires
 
 MIXED = "bfloat16"
 FLOAT32 = np.dtype(np.float32)
 
+Store: TypeAlias = "ParameterStore | BorrowedWeights"
 Cast = tuple[Callable[..., None], np.ndarray, np.ndarray]  # (op, from, to)
 
 
@@ -51,13 +53,13 @@ class Casts:
     after_backward: list[Cast] = field(default_factory=list)
 
 
-def stored_dtypes(program: Program, heads: tuple[int | None, ...], backend: Backend) -> dict[int, np.dtype]:
+def stored_dtypes(program: Program, heads: tuple[int | None, ...], store: Store) -> dict[int, np.dtype]:
     """The values of a program that are kept as bfloat16, as their gradients are: value → `BFLOAT16`.
 
     Those that a layer of that compute dtype writes, unless it is an output or read by a loss: users and losses get
-    float32. A GPU keeps all in float32.
+    float32. A GPU keeps all in float32; where formulas are checked in float64, nothing is rounded.
     """
-    if backend.on_device or all(place.dtype != MIXED for place in program.places):
+    if not _can_be_mixed(store) or all(place.dtype != MIXED for place in program.places):
         return {}
     wide = {*program.inputs, *program.outputs, *heads}
     wide |= {place.output for place in program.places if place.dtype != MIXED and not place.step.is_view}
@@ -82,7 +84,7 @@ def cast_around(plan: Plan, wires: Wires, ws: Workspace) -> Workspace:
         With the plan's own arrays, not bound to the step yet.
     """
     place, backend = wires.place, plan.backend
-    is_mixed = place.dtype == MIXED and not backend.on_device
+    is_mixed = place.dtype == MIXED and _can_be_mixed(plan.store)
     if not is_mixed and all(array is None or array.dtype != BFLOAT16 for array in _values(ws)):
         return ws
     if is_mixed and is_served(backend, place.step, ws):
@@ -95,6 +97,10 @@ def cast_around(plan: Plan, wires: Wires, ws: Workspace) -> Workspace:
         plan.scratch = backend.empty((most,), np.uint8)
     arrays = [None if slot is None else slot.of(plan.scratch, len(ws.y)) for slot in slots]
     return _in_scratch(wires, ws, arrays, is_mixed)
+
+
+def _can_be_mixed(store):
+    return store.dtype == FLOAT32 and not store.backend.on_device
 
 
 def _values(ws):

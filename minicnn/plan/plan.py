@@ -5,7 +5,7 @@ reverse. Nothing is allocated in between, nothing is recorded, nothing has to be
 and the plan knows where a value or a weight is used several times and adds there.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -151,7 +151,7 @@ class BoundPlan:
         self._changes = None  # of layers' attributes, see `Changes`, when the works were made
         expect(self, plan.backend)
 
-    def forward(self, iteration: int = 0, first: int = 0) -> None:
+    def forward(self, iteration: int = 0, first: int = 0, left: int = 0) -> None:
         """Compute the outputs from the inputs.
 
         Parameters
@@ -161,23 +161,33 @@ class BoundPlan:
             it may be a number that lies there.
         first : int, default 0
             The number of the first sample, where these are a part of a batch: a multiple of 4.
+        left : int, default 0
+            So many steps at the end are not run: somebody else does what they do.
         """
         if self._changes != Changes.count:
             self._changes, (self.works, self._backward) = Changes.count, works_of(self, self.plan.backend)
         for step in self.forward_steps:
             step.ws.iteration, step.ws.first = iteration, first
-        for work in self.works:
+        for work in self.works[: len(self.works) - left]:
             work()
 
-    def backward(self) -> None:
-        """Compute all gradients from the gradients of the heads, after `forward`."""
+    def backward(self, after: Callable[[int], None] | None = None) -> None:
+        """Compute all gradients from the gradients of the heads, after `forward`.
+
+        Parameters
+        ----------
+        after : callable, optional
+            Is called after each of the `backward_steps`, with its number.
+        """
         add = self.plan.backend.ops.pointwise
         for gradient in self._zero_gradients:
             gradient.fill(0)
         for total, own in self._head_additions:
             add(total, (total, own), "add")
-        for work in self._backward:
+        for number, work in enumerate(self._backward):
             work()
+            if after is not None:
+                after(number)
 
     def penalty(self) -> float | np.ndarray:
         """What the steps add to the loss, after `forward`."""

@@ -100,7 +100,7 @@ class Wiring:
     ) -> None:
         self._program, self._heads = program, heads
         self._dtype, self._batch_size, self._training = store.dtype, batch_size, training
-        self._dtypes = stored_dtypes(program, heads, store.backend)
+        self._dtypes = stored_dtypes(program, heads, store)
         self._values = self._value_slots()
         wanted = program.values_with_gradient(heads, input_gradients) if training else set()
         self._gradients = {value: self._slot(program.shapes[value], self._dtypes.get(value)) for value in wanted}

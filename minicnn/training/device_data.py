@@ -50,22 +50,24 @@ class BatchForGraph(Batch):
         The numbers of the current iteration, see `minicnn.backends.cupy.graph.IterationState`.
     dtype : numpy dtype
         What targets are cast to; class numbers stay what they are.
+    is_late : bool
+        Whether the op that reads the input first may load the samples, see `IterationState.load`.
     """
 
-    def __init__(self, batch: DeviceBatch, state: Any, dtype: np.dtype) -> None:
+    def __init__(self, batch: DeviceBatch, state: Any, dtype: np.dtype, is_late: bool = False) -> None:
         super().__init__(batch.inputs, batch.targets, batch.weight, None, batch.count)
-        self._order, self._state, self._dtype = batch.order, state, dtype
+        self._order, self._state, self._dtype, self._is_late = batch.order, state, dtype, is_late
 
     def load(self, backend: Backend, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray | None]:
         for source, array in zip(self.inputs, arrays, strict=True):
-            self._state.load(source, self._order, array)
+            self._state.load(source, self._order, array, self._is_late)
         dtypes = [target.dtype if target.dtype == np.int64 else self._dtype for target in self.targets]
         targets = [self._picked(backend, *pair) for pair in zip(self.targets, dtypes, strict=True)]
         return targets, None if self.weight is None else self._picked(backend, self.weight, np.float64)
 
     def _picked(self, backend, array, dtype):
         out = backend.empty((self.count, *array.shape[1:]), dtype)
-        self._state.load(array, self._order, out)
+        self._state.load(array, self._order, out, self._is_late)
         return out
 
 
@@ -107,7 +109,8 @@ class DeviceData:
 
     def batch(self, start: int, count: int, order: np.ndarray | None = None) -> DeviceBatch:
         """`count` samples from `start` on."""
-        return DeviceBatch(self.inputs, self.targets, self.weight, None, count, self, order, start, self.version)
+        shared = self.inputs, self.targets, self.weight, None
+        return DeviceBatch(*shared, count, data=self, order=order, start=start, version=self.version)
 
 
 def _upload(backend, array):

@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn.backends.base import Backend
 from minicnn.errors import DeviceMemoryError, NonFiniteError
+from minicnn.optimizers.optimizer import merge_segments
 from minicnn.plan.non_finite import explain_non_finite
 from minicnn.plan.plan import BoundPlan
 from minicnn.training.batches import Batch
 from minicnn.training.device_data import BatchForGraph, DeviceBatch, DeviceData, device_dtype, first_samples
+from minicnn.training.device_shortcuts import (
+    LEFT_TO_LAST_LAYER,
+    last_layer,
+    loads_late,
+    only_the_rule_reads_gradients,
+)
 from minicnn.training.device_totals import DeviceTotals
 from minicnn.training.engine import Engine
 from minicnn.training.sources import ArraySource, Source
@@ -101,6 +108,8 @@ class DeviceEngine(Engine):
         The numbers of the current iteration, on the device; see `minicnn.backends.cupy.graph.IterationState`.
     graphs : dict
         Kind → `IterationGraph`.
+    updates_at_once : bool
+        Whether nothing looks at the totals between the losses of an iteration and the optimizer's only kernel.
     """
 
     def __init__(self, model: Model, backend: Backend) -> None:
@@ -114,6 +123,8 @@ class DeviceEngine(Engine):
         self._totals = None  # weak reference to those of the last iteration
         self._counts = None  # what `DeviceTotals.count` needs to know of the last batch that was recorded
         self._outcomes = {}  # iteration → DeviceOutcome
+        self.updates_at_once: bool = False
+        self._shortcut = None  # the plan of the iteration that is being recorded: the others go the general way
 
     # ------------------------------------------------------------------------------------------------------- reports
 
@@ -257,9 +268,26 @@ class DeviceEngine(Engine):
 
     def _iterate_anywhere(self, batch, bound):
         """`iterate` for whichever batch and iteration `state` is set to. Nothing waits, so that it can be captured."""
-        batch = BatchForGraph(batch, self.state, self.store.dtype)
-        losses = self.iterate(batch, bound, self._totals(), self.state.iteration)
+        optimizer, is_penalized = self.optimizer, bool(self._regularized())
+        only_rule = not is_penalized and only_the_rule_reads_gradients(optimizer, bound)
+        is_one_stretch = len(merge_segments(self._segments)) == 1
+        self.updates_at_once = only_rule and is_one_stretch and not optimizer.weight_decay and not self.store.sigma.size
+        self._shortcut = None if is_penalized else last_layer(bound, self.model.compiled, self.backend)
+        batch = BatchForGraph(batch, self.state, self.store.dtype, loads_late(bound))
+        try:
+            with self.backend.left_in_parts() if only_rule else nullcontext():
+                losses = self.iterate(batch, bound, self._totals(), self.state.iteration)
+        finally:
+            self._shortcut = None
         return losses, self._counts
+
+    def compute(self, batch: Batch, bound: BoundPlan, iteration: int) -> Losses:
+        last = self._shortcut
+        if last is None or len(batch.targets) != 1:
+            return super().compute(batch, bound, iteration)
+        targets, weight = batch.load(self.backend, bound.inputs)
+        bound.forward(iteration, batch.first, LEFT_TO_LAST_LAYER)
+        return last.losses(targets, weight)
 
     def record(self, losses: Losses, bound: BoundPlan, totals: DeviceTotals, sigma: np.ndarray) -> bool:
         """As in `Engine`, but nobody waits for the loss: if it is not finite, the ops that follow change nothing."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.training.device_shortcuts import RowResults, index_of_hits
 from minicnn.training.totals import Losses, Totals
 from minicnn.training.weighting import is_own_mean, update, value_in_logs
 
@@ -79,12 +80,19 @@ class DeviceTotals(Totals):
 
     def record(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> list[int]:
         """Launch what adds a batch to the sums; returns what `count` needs to know."""
-        self._engine.state.record_loss(losses.total, self.report, count)
-        for i, (index, _) in enumerate(self._names, 2):
-            self.report[i : i + 1] += losses.parts[index] * count
-        counts = [0] * len(self._metrics)
+        counts, hits = [0] * len(self._metrics), None
+        if isinstance(losses.total, RowResults):  # of the only output
+            hits = index_of_hits([(i, metric) for i, (_, _, metric) in enumerate(self._metrics)])
+            at = 0 if hits is None else self._first_metric + hits
+            self._engine.state.record_rows(*losses.total, at, self.report, self._engine.updates_at_once)
+        else:
+            self._engine.state.record_loss(losses.total, self.report, count)
+            for i, (index, _) in enumerate(self._names, 2):
+                self.report[i : i + 1] += losses.parts[index] * count
         for i, (_, index, metric) in enumerate(self._metrics):
-            if self._own[i]:
+            if i == hits:
+                counts[i] = count
+            elif self._own[i]:
                 total, counts[i] = metric.measure(losses.targets[index], outputs[index])
                 at = self._first_metric + i
                 self.report[at : at + 1] += total

@@ -11,7 +11,6 @@ from minicnn.checks import check_choice, check_number
 from minicnn.hints import FilePath
 from minicnn.layers import InputLayer
 from minicnn.models import Model, Sequential
-from minicnn.settings import floatx
 from minicnn.visualization.figures import NO_BREAK, as_text, new_figure, text_width
 from minicnn.visualization.layer_details import geometry_lines, work_lines
 from minicnn.visualization.layout import Layout, layered
@@ -265,7 +264,7 @@ def _details(node, is_entry, parts) -> list:
             lines += _shape_lines("input", node.inputs)
         lines += _shape_lines("output", node.outputs)
     if "dtype" in parts:
-        lines.append(f"dtype: {layer.weights[0].dtype if layer.weights else floatx()}")
+        lines.append(f"dtype: {layer.compute_dtype}")
     if "trainable" in parts and layer.weights:
         lines.append(f"trainable: {layer.trainable}")
     if "details" in parts and not is_entry:

@@ -1,7 +1,9 @@
 // Runs CUDA kernels on the processor, one block after the other, so that they can be tested without a GPU.
 //
-// The threads of a block are fibers: each runs until it meets a barrier or ends, then the next one runs. A kernel
-// without barriers needs none, and its threads run in a plain loop. Warps, speed and memory order are not modelled.
+// The threads of a block are fibers: each runs until it waits for its block or its warp or ends, then the next one runs,
+// in an order that MINICNN_STANDIN_SEED shuffles, so that a missing barrier shows. A kernel without any needs no fibers,
+// and its threads run in a plain loop. Dynamic shared memory holds NaN at first, and so does what an asynchronous copy
+// will write, until somebody waits for it. Speed and memory order are not modelled.
 
 #pragma once
 
@@ -10,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,6 +27,7 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
+#define CUDA_ON_HOST
 #define __global__
 #define __device__
 #define __forceinline__ inline
@@ -31,6 +35,9 @@
 #define __align__(bytes) __attribute__((aligned(bytes)))
 #define __launch_bounds__(...)
 #define __restrict__ __restrict
+
+// In a kernel: memory of the block whose size the launch says.
+#define DYNAMIC_SHARED(type, name) type* const name = reinterpret_cast<type*>(standin::shared_memory)
 
 using std::exp;
 using std::floor;
@@ -44,22 +51,59 @@ struct dim3 {
 };
 static dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-inline float __int_as_float(unsigned bits) {
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
+template <class To, class From>
+inline To same_bits(From from) {
+    static_assert(sizeof(To) == sizeof(From));
+    To to;
+    std::memcpy(&to, &from, sizeof to);
+    return to;
 }
+inline float __int_as_float(unsigned bits) { return same_bits<float>(bits); }
+inline int __float_as_int(float value) { return same_bits<int>(value); }
+inline int __ffs(unsigned bits) { return __builtin_ffs(bits); }
+template <class T>
+inline void __stcs(T* to, T value) { *to = value; }
+
+struct alignas(8) int2 {
+    int x, y;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+struct alignas(4) uchar4 {
+    unsigned char x, y, z, w;
+};
+inline int2 make_int2(int x, int y) { return {x, y}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline uchar4 make_uchar4(unsigned char x, unsigned char y, unsigned char z, unsigned char w) { return {x, y, z, w}; }
 
 namespace standin {
 
 constexpr size_t STACK = 1 << 18;
 
+enum State { READY, AT_BLOCK, AT_WARP, DONE };
+
+struct Copy {
+    void* to;
+    const void* from;
+    size_t size;
+};
+
 struct Fiber {
     ucontext_t context;
     jmp_buf jump;
     std::unique_ptr<char[]> stack;
-    bool started = false, done = false;
+    bool started = false;
+    State state = READY;
+    unsigned exchanges = 0;     // how often it met its warp
+    std::vector<Copy> copies;  // asynchronous ones that nobody has waited for
 };
+
+constexpr size_t MOST_SHARED = 232448, GUARD = 64;  // bytes; behind what a launch asked for lies a pattern
+alignas(128) static unsigned char shared_memory[MOST_SHARED + GUARD];
+static size_t shared_size = 0;
+constexpr size_t MOST_EXCHANGED = 64;
+alignas(16) static unsigned char exchanged[32][2][32][MOST_EXCHANGED];  // (warp, turn, lane, bytes)
 
 static std::vector<std::unique_ptr<Fiber>> fibers;
 static Fiber* current = nullptr;  // null: a plain loop, in which no barrier may occur
@@ -78,8 +122,9 @@ static size_t scheduler_size = 0;
 }
 
 // Leave the fiber, back to the scheduler.
-inline void suspend() {
+inline void suspend(State state) {
     Fiber* self = current;
+    self->state = state;
 #ifdef __SANITIZE_ADDRESS__
     void* fake = nullptr;
     __sanitizer_start_switch_fiber(&fake, scheduler_stack, scheduler_size);
@@ -96,8 +141,8 @@ inline void fiber_main() {
 #endif
     for (;;) {  // a fiber serves one thread after the other
         body(arguments);
-        current->done = true;
-        suspend();
+        if (!current->copies.empty()) fail("a thread ended without waiting for its copies");
+        suspend(DONE);
     }
 }
 
@@ -134,24 +179,89 @@ inline void place_thread(unsigned t) {
     threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
 }
 
-// One block by fibers; returns whether there was a barrier.
+inline unsigned thread_of_block() { return (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x; }
+
+// The order in which fibers run: that of the threads, or one that depends on the seed.
+inline std::vector<unsigned> fiber_order(unsigned threads) {
+    static uint64_t state = 1;
+    std::vector<unsigned> order(threads);
+    for (unsigned t = 0; t < threads; ++t) order[t] = t;
+    const char* seed = std::getenv("MINICNN_STANDIN_SEED");
+    if (!seed || !*seed) return order;
+    state += std::strtoull(seed, nullptr, 10);
+    for (unsigned t = threads; t > 1; --t) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        std::swap(order[t - 1], order[(state >> 33) % t]);
+    }
+    return order;
+}
+
+// Let warps go on all of whose lanes wait for each other; returns whether there were any.
+inline bool release_warps(unsigned threads) {
+    bool any = false;
+    for (unsigned first = 0; first < threads; first += 32) {
+        const unsigned end = min(first + 32, threads);
+        unsigned waiting = 0;
+        for (unsigned t = first; t < end; ++t) waiting += fibers[t]->state == AT_WARP;
+        if (!waiting) continue;
+        if (waiting < end - first) fail("some lanes of a warp wait for each other, others are elsewhere");
+        for (unsigned t = first; t < end; ++t) fibers[t]->state = READY;
+        any = true;
+    }
+    return any;
+}
+
+// One block by fibers; returns whether any of them waited.
 inline bool run_block_by_fibers(unsigned threads) {
     while (fibers.size() < threads) fibers.push_back(std::make_unique<Fiber>());
-    for (unsigned t = 0; t < threads; ++t) fibers[t]->done = false;
-    for (bool barrier = false;; barrier = true) {
-        unsigned done = 0;
-        for (unsigned t = 0; t < threads; ++t) {
+    for (unsigned t = 0; t < threads; ++t) fibers[t]->state = READY;
+    for (bool waited = false;; waited = true) {
+        for (const unsigned t : fiber_order(threads)) {
+            if (fibers[t]->state != READY) continue;
             place_thread(t);
             resume(*fibers[t]);
-            done += fibers[t]->done;
         }
-        if (done == threads) return barrier;
+        if (release_warps(threads)) continue;
+        unsigned done = 0;
+        for (unsigned t = 0; t < threads; ++t) done += fibers[t]->state == DONE;
+        if (done == threads) return waited;
         if (done) fail("some threads of a block wait at a barrier, others have ended");
+        for (unsigned t = 0; t < threads; ++t) fibers[t]->state = READY;
     }
+}
+
+// Every lane's value of the warp, after all of them have given theirs.
+template <class T>
+inline const T& of_lane(unsigned warp, unsigned turn, unsigned lane) {
+    return *reinterpret_cast<const T*>(exchanged[warp][turn % 2][lane]);
+}
+
+// Give the warp a value and wait until all lanes have given theirs; returns the turn, for `of_lane`.
+template <class T>
+inline unsigned meet_warp(const T& value) {
+    static_assert(sizeof(T) <= MOST_EXCHANGED);
+    if (!current) fail("lanes that only some blocks of a kernel have wait for each other");
+    Fiber* self = current;
+    const unsigned turn = self->exchanges++, t = thread_of_block();
+    std::memcpy(exchanged[t / 32][turn % 2][t % 32], &value, sizeof value);
+    suspend(AT_WARP);
+    return turn;
+}
+
+inline void begin_block() {
+    if (!shared_size) return;
+    std::memset(shared_memory, 0xff, shared_size);
+    std::memset(shared_memory + shared_size, 0x5a, GUARD);
+}
+
+inline void end_block() {
+    for (size_t i = 0; shared_size && i < GUARD; ++i)
+        if (shared_memory[shared_size + i] != 0x5a) fail("a block wrote beyond its shared memory");
 }
 
 template <class F>
 void run_grid(F&& thread, const unsigned* dims, bool& has_barriers, bool& is_known) {
+    shared_size = dims[6];
     gridDim = {dims[0], dims[1], dims[2]};
     blockDim = {dims[3], dims[4], dims[5]};
     const unsigned threads = dims[3] * dims[4] * dims[5];
@@ -161,6 +271,7 @@ void run_grid(F&& thread, const unsigned* dims, bool& has_barriers, bool& is_kno
         for (unsigned y = 0; y < gridDim.y; ++y)
             for (unsigned x = 0; x < gridDim.x; ++x) {
                 blockIdx = {x, y, z};
+                begin_block();
                 if (!is_known || has_barriers) {
                     const bool found = run_block_by_fibers(threads);
                     has_barriers = has_barriers || found;
@@ -171,6 +282,7 @@ void run_grid(F&& thread, const unsigned* dims, bool& has_barriers, bool& is_kno
                         thread();
                     }
                 }
+                end_block();
             }
 }
 
@@ -195,5 +307,42 @@ void launch(void (*kernel)(A...), const unsigned* dims, void** values) {
 
 inline void __syncthreads() {
     if (!standin::current) standin::fail("a barrier that only some blocks of a kernel meet");
-    standin::suspend();
+    standin::suspend(standin::AT_BLOCK);
+}
+
+// --------------------------------------------------------------------------------------------------------------- warps
+
+inline void __syncwarp() { standin::meet_warp(0); }
+
+template <class T>
+inline T __shfl_xor_sync(unsigned, T value, int step) {
+    const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(value);
+    return standin::of_lane<T>(t / 32, turn, t % 32 ^ step);
+}
+
+inline unsigned __ballot_sync(unsigned, bool value) {
+    const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(value);
+    unsigned bits = 0;
+    for (unsigned lane = 0; lane < 32; ++lane) bits |= unsigned(standin::of_lane<bool>(t / 32, turn, lane)) << lane;
+    return bits;
+}
+
+// ------------------------------------------------------------------------------------- asynchronous copies (common.cu)
+
+// NaN until `wait_for_copies`.
+inline void copy_ahead_16(float* to, const float* from) {
+    if (reinterpret_cast<uintptr_t>(to) % 16 || reinterpret_cast<uintptr_t>(from) % 16)
+        standin::fail("an asynchronous copy of 16 bytes is not aligned");
+    if (!standin::current) {
+        std::memcpy(to, from, 16);
+        return;
+    }
+    standin::current->copies.push_back({to, from, 16});
+    std::memset(to, 0xff, 16);
+}
+
+inline void wait_for_copies() {
+    if (!standin::current) return;
+    for (const auto& copy : standin::current->copies) std::memcpy(copy.to, copy.from, copy.size);
+    standin::current->copies.clear();
 }

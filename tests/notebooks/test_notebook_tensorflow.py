@@ -333,3 +333,36 @@ def test_random_pictures():
     for change in (tf.image.random_contrast, tf.image.random_saturation):
         spreads = [float(change(PICTURE / np.float32(255), 0.5, 0.6).std()) for _ in range(5)]
         assert len(set(spreads)) == 5
+
+
+def test_pictures_of_keras_ops():
+    image = tf.keras.ops.image
+    x = PICTURE.astype("float32")
+    np.testing.assert_allclose(image.resize(x, (4, 5)), tf.image.resize(x, (4, 5)), atol=1e-4)
+    first = np.moveaxis(x, -1, 0)
+    found = image.resize(first[None], (4, 5), data_format="channels_first")
+    np.testing.assert_allclose(np.moveaxis(found[0], 0, -1), tf.image.resize(x, (4, 5)), atol=1e-4)
+    grey = image.rgb_to_grayscale(first, data_format="channels_first")
+    np.testing.assert_array_equal(grey[0], tf.image.rgb_to_grayscale(x)[..., 0])
+    np.testing.assert_array_equal(image.crop_images(x, 1, 2, 3, 4), x[1:6, 2:8])
+    np.testing.assert_array_equal(
+        image.crop_images(x, top_cropping=1, target_height=4, right_cropping=2, target_width=5), x[1:5, 5:10]
+    )
+    padded = image.pad_images(first, 1, 2, target_height=12, target_width=20, data_format="channels_first")
+    assert padded.shape == (3, 12, 20)
+    np.testing.assert_array_equal(padded[:, 1:10, 2:14], first)
+    with pytest.raises(ValueError, match="two are given"):
+        image.crop_images(x, 1, 2, 3, 4, 5, 6)
+    tensor = tf.keras.Input((9, 12, 3))
+    assert image.resize(tensor, (4, 5)).shape == (None, 4, 5, 3)
+
+
+def test_mixup_of_a_data_set():
+    rows = np.eye(4, dtype="float32")[np.arange(8) % 4]
+    mix = tf.keras.layers.MixUp(alpha=0.4, seed=1)
+    dataset = tf.data.Dataset.from_tensor_slices((np.zeros((8, 3, 3, 1), "float32"), rows)).batch(8)
+    dataset = dataset.map(lambda images, labels: mix({"images": images, "labels": labels}))
+    ((images, labels),) = [(batch["images"], batch["labels"]) for batch in dataset]
+    assert images.shape == (8, 3, 3, 1)
+    assert ((labels > 0).sum(1) == 2).any()
+    np.testing.assert_allclose(labels.sum(1), 1, rtol=1e-6)

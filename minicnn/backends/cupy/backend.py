@@ -12,6 +12,8 @@ from numpy.typing import DTypeLike
 from minicnn.backends import cupy as package
 from minicnn.backends.base import Backend, Shape
 from minicnn.backends.cupy import devices
+from minicnn.backends.cupy.dense import dense_classes, serves_classes
+from minicnn.backends.cupy.gradient_parts import left_in_parts
 from minicnn.backends.cupy.graph import CapturedGraph, IterationState, Uploads, free_retired
 
 
@@ -83,6 +85,8 @@ class CupyBackend(Backend):
             return IterationState()
 
     capture = CapturedGraph
+    left_in_parts = staticmethod(left_in_parts)
+    serves_classes, dense_classes = staticmethod(serves_classes), staticmethod(dense_classes)
 
     def uploads(self) -> Uploads:
         """What copies data to the device while it computes."""

@@ -9,16 +9,44 @@ typedef unsigned long long uint64;
 __device__ __forceinline__ int64 first_element() { return (int64)blockIdx.x * blockDim.x + threadIdx.x; }
 __device__ __forceinline__ int64 all_threads() { return (int64)gridDim.x * blockDim.x; }
 
+#ifndef CUDA_ON_HOST  // the tests' stand-in has its own
+// Memory of the block whose size the launch says.
+#define DYNAMIC_SHARED(type, name) extern __shared__ __align__(16) type name[]
+
+// A copy of 16 aligned bytes into shared memory that needs no registers and is under way until `wait_for_copies`, after
+// which a barrier is due; before sm_80 it is done at once.
+__device__ __forceinline__ void copy_ahead_16(float* to, const float* from) {
+#if __CUDA_ARCH__ >= 800
+    const uint32 at = (uint32)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at), "l"(from) : "memory");
+#else
+    *reinterpret_cast<float4*>(to) = *reinterpret_cast<const float4*>(from);
+#endif
+}
+__device__ __forceinline__ void wait_for_copies() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+#endif
+
 // Of a block that adds up columns: channels side by side, and rows that are added side by side.
 constexpr int LANES = 32, ROWS = 8;
+
+// The rows of a part, if `rows` are cut into `count` of them: first … end - 1, none in the last ones if that is how it is.
+__device__ __forceinline__ void rows_of_part(int part, int count, int64 rows, int64* first, int64* end) {
+    const int64 stretch = (rows + count - 1) / count;
+    *first = part * stretch < rows ? part * stretch : rows;
+    *end = *first + stretch < rows ? *first + stretch : rows;
+}
 
 // Each block adds up one stretch of rows for LANES channels: parts (gridDim.y, channels).
 template <typename F>
 __device__ __forceinline__ void sum_columns(REAL* parts, int64 rows, int channels, F term) {
     __shared__ REAL scratch[ROWS][LANES];
     const int lane = threadIdx.x % LANES, line = threadIdx.x / LANES, c = blockIdx.x * LANES + lane;
-    const int64 stretch = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * stretch;
-    const int64 end = first + stretch < rows ? first + stretch : rows;
+    int64 first, end;
+    rows_of_part(blockIdx.y, gridDim.y, rows, &first, &end);
     REAL sum = 0;
     if (c < channels)
         for (int64 row = first + line; row < end; row += ROWS) sum += term(row * channels + c, c);
@@ -31,18 +59,24 @@ __device__ __forceinline__ void sum_columns(REAL* parts, int64 rows, int channel
     __syncthreads();  // before the scratch is used again
 }
 
-// The sum of element i of `count` parts, in an order that depends on `count` alone, by a block of 32 x lines threads: 32
-// elements side by side, every line its share of the parts. Threads of line 0 get the result; all threads must call it.
-__device__ __forceinline__ REAL sum_of_parts(const REAL* parts, int count, int64 stride, int64 i, bool inside) {
+// The sum of `count` terms, in an order that depends on `count` alone, by a block of 32 x lines threads: 32 sums side by
+// side, every line its share of the terms. Every line gets the result; all threads must call it.
+template <typename F>
+__device__ __forceinline__ REAL sum_over_lines(int count, bool inside, F term) {
     __shared__ REAL scratch[32][32];
     const int lane = threadIdx.x % 32, line = threadIdx.x / 32, lines = blockDim.x / 32;
     REAL sum = 0;
     if (inside)
-        for (int part = line; part < count; part += lines) sum += parts[part * stride + i];
+        for (int i = line; i < count; i += lines) sum += term(i);
     scratch[line][lane] = sum;
     __syncthreads();
-    if (line == 0)
-        for (int other = 1; other < lines; ++other) sum += scratch[other][lane];
+    sum = scratch[0][lane];
+    for (int other = 1; other < lines; ++other) sum += scratch[other][lane];
     __syncthreads();  // before the scratch is used again
     return sum;
+}
+
+// The sum of element i of `count` parts; see `sum_over_lines`.
+__device__ __forceinline__ REAL sum_of_parts(const REAL* parts, int count, int64 stride, int64 i, bool inside) {
+    return sum_over_lines(count, inside, [&](int part) { return parts[part * stride + i]; });
 }

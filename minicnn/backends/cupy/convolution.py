@@ -3,17 +3,22 @@
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy import blas
+from minicnn.backends.cupy import blas, few_channels
+from minicnn.backends.cupy.gather import gathers
 from minicnn.backends.cupy.launch import Array, Maybe, launch_over
 from minicnn.backends.cupy.partial_sums import column_sums
 from minicnn.backends.cupy.pooling import max_pool, max_pool2d_backward
-from minicnn.backends.cupy.products import Left, Out, Right, correlation, product
+from minicnn.backends.cupy.products import Left, Out, Right, correlation, gradient, product
 from minicnn.backends.cupy.structures import Matrix, Pool, Positions, Span, Taps, window_structure
 from minicnn.geometry import Window
 
 
 def conv2d(x: Array, kernel: Array, bias: Maybe, y: Array, window: Window, groups: int = 1, relu: bool = False) -> None:
     """See `minicnn.backends.reference.convolution.conv2d`."""
+    if few_channels.serves(x, kernel, window, groups, None):
+        few_channels.forward(x, kernel, bias, y, None, window, None, relu)
+        return
+    gathers.do()
     if blas.serves(y.size * kernel[..., 0].size):
         blas.conv2d(x, kernel, bias, y, window, groups, relu)
         return
@@ -70,19 +75,28 @@ def _outputs(window):
     return window.out_height, window.out_width
 
 
+# Up to so many multiplications, ReLU's mask is read by both products, on the way, instead of written once: a launch
+# less, and reading dy and y for each tap costs less than that.
+MOST_PRODUCTS_WITH_MASK = 2**28
+
+
 def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups: int = 1, relu: bool = False) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_backward`."""
-    if relu:
-        dy = _relu_gradient(dy, y)
-    if dbias is not None:
-        column_sums(dy.reshape(-1, dy.shape[-1]), dbias)
-    if blas.serves(dy.size * kernel[..., 0].size):
+    products = dy.size * kernel[..., 0].size
+    is_blas = blas.serves(products)
+    mask = y if relu else None
+    if mask is not None and (is_blas or products > MOST_PRODUCTS_WITH_MASK):
+        dy, mask = _relu_gradient(dy, y), None
+    if dbias is not None and (is_blas or dkernel is None):
+        column_sums((dy if mask is None else _relu_gradient(dy, y)).reshape(-1, dy.shape[-1]), dbias)
+        dbias = None
+    if is_blas:
         blas.conv2d_backward(x, kernel, dy, dx, dkernel, window, groups)
         return
     if dkernel is not None:
-        _kernel_gradient(x, dy, dkernel, window, groups)
+        _kernel_gradient(x, mask, dy, dkernel, dbias, window, groups)
     if dx is not None:
-        _input_gradient(kernel, dy, dx, window, groups)
+        _input_gradient(kernel, mask, dy, dx, window, groups)
 
 
 def _relu_gradient(dy, y):
@@ -92,31 +106,32 @@ def _relu_gradient(dy, y):
     return out
 
 
-def _kernel_gradient(x, dy, dkernel, window, groups):
-    """dkernel[t, c, f] = sum over positions of x[position, t, c] · dy[position, f]."""
+def _kernel_gradient(x, mask, dy, dkernel, dbias, window, groups):
+    """dkernel[t, c, f] = sum over positions of x[position, t, c] · dy[position, f]; dbias[f]: of dy[position, f]."""
     channels, filters = dkernel.shape[2], dkernel.shape[3]
     each = filters // groups
     left = Left(x, Taps(channels * groups, channels, window_structure(window)))
     span = Span(groups, window.taps * channels, each, len(x) * window.out_height * window.out_width)
-    correlation(left, Right(dy, Matrix(row=filters, group=each)), Out(dkernel), span)
+    correlation(left, mask, Right(dy, Matrix(row=filters, group=each)), dkernel, dbias, span)
 
 
-def _input_gradient(kernel, dy, dx, window, groups):
+def _input_gradient(kernel, mask, dy, dx, window, groups):
     """dx[pixel, c] = sum over the taps t that meet the pixel, and f, of dy[position, f] · kernel[t, c, f]."""
-    channels, each = kernel.shape[2], kernel.shape[3] // groups
-    transposed = cupy.empty((groups, window.taps, each, channels), kernel.dtype)
-    sizes = [np.int32(n) for n in (window.taps, channels, groups, each)]
-    launch_over(kernel.size, "convolution", "transpose_kernel", kernel.dtype, kernel, transposed, *sizes)
-    depth = window.taps * each
-    span = Span(groups, len(dx) * window.in_height * window.in_width, channels, depth)
-    left = Left(dy, _meetings(window, each * groups, groups))
-    product(left, Right(transposed, Matrix(row=channels, group=depth * channels)), Out(dx), span)
+    channels, filters = kernel.shape[2], kernel.shape[3]
+    each = filters // groups
+    span = Span(groups, len(dx) * window.in_height * window.in_width, channels, window.taps * each)
+    left = Left(dy, _meetings(window, filters, groups))
+    gradient(left, mask, Right(kernel, Matrix(row=filters, group=each)), Out(dx), span)
 
 
 def conv2d_pool(
     x: Array, kernel: Array, bias: Maybe, y: Array, winner: Maybe, window: Window, pool: Window, relu: bool = False
 ) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_pool`."""
+    if few_channels.serves(x, kernel, window, 1, pool):
+        few_channels.forward(x, kernel, bias, y, winner, window, pool, relu)
+        return
+    gathers.do()
     if _pools_four_pixels(pool):
         cells = Pool(pool.out_height, pool.out_width, pool.stride_y, pool.stride_x)
         rows = 4 * len(x) * pool.out_height * pool.out_width
@@ -135,6 +150,9 @@ def _pools_four_pixels(pool) -> bool:
 
 def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Window) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_pool_backward`."""
+    if few_channels.serves_backward(x, kernel, dx, dkernel, window, pool):
+        few_channels.backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
+        return
     full = _before_pooling(x, kernel, window)
     max_pool2d_backward(dy, winner, full, pool)
     conv2d_backward(x, kernel, None, full, dx, dkernel, dbias, window)

@@ -1,4 +1,6 @@
-"""Gathering the samples of a batch."""
+"""Gathering the samples of a batch, by a kernel of its own or by the first convolution, on its way."""
+
+from typing import NamedTuple
 
 import cupy
 import numpy as np
@@ -36,3 +38,55 @@ def gather_rows(source: Array, order: Maybe, start: Maybe, out: Array) -> None:
     width = out.size // rows
     numbers = np.int64(rows), np.int64(width)
     launch_over(out.size, "gather", name, dtype, source, order, start, out, *numbers)
+
+
+class Gather(NamedTuple):
+    """What `gather_rows` is to do; see there."""
+
+    source: Array
+    order: Maybe
+    start: Maybe
+    out: Array
+
+
+class Gathers:
+    """Gathers that the first convolution may do on its way: `put_off` says what; before others read, `do`."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Gather] = []
+
+    def put_off(self, gather: Gather) -> None:
+        """Remember it."""
+        self._waiting.append(gather)
+
+    def do(self) -> None:
+        """Launch what nobody has taken."""
+        while self._waiting:
+            gather_rows(*self._waiting.pop(0))
+
+    def taken_for(self, x: Array) -> tuple[Array, Maybe, Maybe, Maybe, Maybe, Maybe]:
+        """The first arguments of the convolution's kernel: (source, order, start, gathered, labels, where they go).
+
+        Others than images of float32 and their class numbers are gathered now; without any, `x` is the source.
+        """
+        images = [g for g in self._waiting if g.out.data.ptr == x.data.ptr and g.source.dtype == g.out.dtype]
+        if not images or images[0].start is None:
+            self.do()
+            return x, None, None, None, None, None
+        image = images[0]
+        labels = [g for g in self._waiting if _are_labels(g, image)][:1]
+        taken = {id(g) for g in (image, *labels)}
+        self._waiting = [g for g in self._waiting if id(g) not in taken]
+        self.do()
+        pair = (labels[0].source, labels[0].out) if labels else (None, None)
+        return image.source, image.order, image.start, image.out, *pair
+
+
+def _are_labels(gather, image):
+    """Whether one class number goes with each image."""
+    same = gather.order is image.order and gather.start is image.start
+    is_one = gather.out.size == len(gather.out) == len(image.out)
+    return same and is_one and gather.source.dtype == gather.out.dtype == np.int64
+
+
+gathers: Gathers = Gathers()

@@ -3,15 +3,36 @@
 import contextlib
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.gather import gather_rows
-from minicnn.backends.cupy.launch import launch, launch_over
+from minicnn.backends.cupy.gather import Gather, gather_rows, gathers
+from minicnn.backends.cupy.launch import THREADS, launch, launch_over
 
 FLOAT32 = np.dtype(np.float32)  # of kernels whose code does not depend on the model's dtype
+
+
+class RowTotals(NamedTuple):
+    """What the optimizer's kernel adds to the totals, and looks at: the last arguments of ``optimize_parts``.
+
+    Attributes
+    ----------
+    loss : (N,)
+        Each row's, weighted.
+    hit : (N,) uint8
+        Whether a row was right.
+    rows, hits_at : int32
+        Number of rows; where the hits are counted in the report, 0 for nowhere.
+    iteration : device array of one int64
+    """
+
+    loss: cupy.ndarray
+    hit: cupy.ndarray
+    rows: np.int32
+    hits_at: np.int32
+    iteration: cupy.ndarray
 
 
 class DeviceNumber:
@@ -24,9 +45,15 @@ class DeviceNumber:
         For a rate: where the first iteration whose loss was not finite is noted; from then on nothing changes.
     """
 
-    def __init__(self, at: cupy.ndarray, bad: cupy.ndarray | None = None) -> None:
+    def __init__(self, at: cupy.ndarray, bad: cupy.ndarray | None = None, totals: RowTotals | None = None) -> None:
         self.at: cupy.ndarray = at
         self.bad: cupy.ndarray | None = bad
+        self._totals = totals
+
+    def take_totals(self) -> RowTotals | None:
+        """For a rate: what is to be added to the totals, the first time that this is asked."""
+        totals, self._totals = self._totals, None
+        return totals
 
 
 class IterationState:
@@ -46,10 +73,12 @@ class IterationState:
         self.iteration: DeviceNumber = DeviceNumber(self._counters[:1].view(np.uint64))
         self.start: cupy.ndarray = self._counters[1:]
         self.learning_rate: cupy.ndarray = self._rates[1]
+        self._waiting = None  # RowTotals that the optimizer's kernel will add
 
     def rate(self, report: cupy.ndarray) -> DeviceNumber:
         """What the optimizer's op multiplies with, until `report` names a bad loss."""
-        return DeviceNumber(self._rates[:1], report)
+        totals, self._waiting = self._waiting, None
+        return DeviceNumber(self._rates[:1], report, totals)
 
     def set(self, rate: float, learning_rate: float, iteration: int, start: int) -> None:
         """Set the numbers for the kernels that are launched from now on; nothing waits for that.
@@ -64,9 +93,37 @@ class IterationState:
         numbers = np.float64(rate), np.float64(learning_rate), np.int64(iteration), np.int64(start)
         launch("graph", "set_iteration", FLOAT32, (1,), 1, self._rates, self._counters, *numbers)
 
-    def load(self, source: cupy.ndarray, order: cupy.ndarray | None, out: cupy.ndarray) -> None:
-        """out = the samples ``order[start:]`` (None: ``start:``) of `source`, cast."""
-        gather_rows(source, order, self.start, out)
+    def load(self, source: cupy.ndarray, order: cupy.ndarray | None, out: cupy.ndarray, is_late: bool = False) -> None:
+        """out = the samples ``order[start:]`` (None: ``start:``) of `source`, cast.
+
+        With `is_late` it may happen when an op first reads what is loaded: a convolution, before anything else runs.
+        """
+        if is_late:
+            gathers.put_off(Gather(source, order, self.start, out))
+        else:
+            gather_rows(source, order, self.start, out)
+
+    def record_rows(
+        self, loss: cupy.ndarray, hit: cupy.ndarray, hits_at: int, report: cupy.ndarray, is_late: bool
+    ) -> None:
+        """report[1] += the sum of `loss`, report[hits_at] += that of `hit`; report[0] as in `record_loss`.
+
+        Parameters
+        ----------
+        loss : (N,)
+        hit : (N,) uint8
+        hits_at : int
+            0: nowhere.
+        report : device array
+        is_late : bool
+            Whether the optimizer's kernel may do it, which is told by `rate`: it looks at the losses too, before it
+            changes anything.
+        """
+        self._waiting = RowTotals(loss, hit, np.int32(len(loss)), np.int32(hits_at), self._counters[:1])
+        if not is_late:
+            arguments = *self._waiting, self._rates, report
+            launch("optimizers", "record_rows", loss.dtype, (1,), THREADS, *arguments)
+            self._waiting = None
 
     def record_loss(self, loss: float | cupy.ndarray, report: cupy.ndarray, count: int) -> None:
         """report[1] += loss · count; report[0] becomes the iteration if it is the first with a bad loss."""

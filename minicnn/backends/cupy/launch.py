@@ -18,6 +18,7 @@ Array = cupy.ndarray
 Maybe = cupy.ndarray | None  # there is none, or nobody wants to have it computed
 
 THREADS = 256  # of a block of an elementwise kernel
+ALWAYS_SHARED = 49152  # bytes of shared memory that a kernel need not ask for
 MOST_BLOCKS = 1 << 16  # each thread then takes several elements
 
 
@@ -28,10 +29,11 @@ def _module(file, dtype, block):
 
 @cache
 def kernel(file: str, name: str, dtype: np.dtype) -> cupy.RawKernel:
-    """The kernel of that name in ``file.cu``, for float32 or float64."""
+    """The kernel of that name in ``file.cu``, for float32 or float64; `file` may name a size: ``file/5x5x2``."""
+    file, _, size = file.partition("/")
     block = re.search(r"_(\d+x\d+)_", name)
     with waiting_for_kernels():
-        return _module(file, dtype, block and block[1]).get_function(name)
+        return _module(file, dtype, size or (block and block[1])).get_function(name)
 
 
 def launch(
@@ -41,13 +43,14 @@ def launch(
     grid: tuple[int, ...],
     threads: int,
     *arguments: Array | np.generic | tuple[Any, ...] | None,
+    shared: int = 0,
 ) -> None:
     """Launch a kernel.
 
     Parameters
     ----------
     file, name : str
-        Where it is written, without ``.cu``, and what it is called there.
+        Where it is written, without ``.cu`` and maybe with the size that it is compiled for, and its name there.
     dtype : dtype
         ``REAL`` in the file: float32 or float64.
     grid : tuple of int
@@ -56,6 +59,8 @@ def launch(
         Of a block.
     *arguments
         Arrays (None: a null pointer), NumPy scalars of the parameters' types, `minicnn.backends.cupy.structures`.
+    shared : int, default 0
+        Bytes of dynamic shared memory, no more than `most_shared_memory`.
 
     Raises
     ------
@@ -66,7 +71,20 @@ def launch(
         if isinstance(argument, cupy.ndarray) and not argument.flags.c_contiguous:
             raise ValueError(f"kernel {name} needs C-contiguous arrays. Received: strides {argument.strides}")
     values = tuple(structures.by_value(a) if isinstance(a, tuple) else a for a in arguments)
-    kernel(file, name, dtype)(grid, (threads,), values)
+    function = kernel(file, name, dtype)
+    if shared > ALWAYS_SHARED and function.max_dynamic_shared_size_bytes < shared:
+        function.max_dynamic_shared_size_bytes = shared
+    function(grid, (threads,), values, shared_mem=shared)
+
+
+@cache
+def _most_shared_memory(device):
+    return int(cupy.cuda.runtime.getDeviceProperties(device)["sharedMemPerBlockOptin"])
+
+
+def most_shared_memory() -> int:
+    """Bytes of dynamic shared memory that a block can have on the current device."""
+    return _most_shared_memory(cupy.cuda.Device().id)
 
 
 def launch_over(

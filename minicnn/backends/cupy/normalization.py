@@ -4,7 +4,7 @@ import cupy
 import numpy as np
 
 from minicnn.backends.cupy.launch import THREADS, Array, Maybe, blocks_for, launch, launch_over
-from minicnn.backends.cupy.partial_sums import add_parts, grid_for_parts, sum_columns
+from minicnn.backends.cupy.partial_sums import grid_for_parts, sum_columns
 from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 
 
@@ -32,19 +32,11 @@ def batch_norm(
 
 def _take_moments(rows, moments, moving, epsilon):
     """The batch's moments, which the moving averages follow."""
-    real = rows.dtype.type
-    follow = real(1 - moving.momentum)
-    (parts,) = sum_columns("partial_sums", "column_sums", rows, rows)
-    _finish("finish_mean", parts, len(rows), follow, moments.mean, moving.mean)
-    (parts,) = sum_columns("normalization", "column_sums_of_squares", rows, rows, moments.mean)
-    _finish("finish_variance", parts, len(rows), follow, real(epsilon), moments.inverse_std, moving.variance)
-
-
-def _finish(name, parts, rows, *arguments):
-    """Launch a kernel that adds up the parts (parts, C) of the sums over so many rows."""
-    count, channels = parts.shape
-    arguments = parts, np.int32(count), np.int32(channels), np.int64(rows), *arguments
-    launch("normalization", name, parts.dtype, *grid_for_parts(count, channels), *arguments)
+    real, channels = rows.dtype.type, rows.shape[1]
+    parts = sum_columns("normalization", "moments_of_parts", rows, rows, outputs=2)
+    numbers = np.int32(len(parts[0])), np.int32(channels), np.int64(len(rows)), real(1 - moving.momentum), real(epsilon)
+    arguments = *parts, *numbers, *moments, moving.mean, moving.variance
+    launch("normalization", "finish_moments", rows.dtype, *grid_for_parts(len(parts[0]), channels), *arguments)
 
 
 def batch_norm_backward(
@@ -60,21 +52,23 @@ def batch_norm_backward(
     training: bool,
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm_backward`."""
-    rows = x.reshape(-1, x.shape[-1])
-    if affine.relu or dadded is not None:
-        masked = cupy.empty_like(dy) if dadded is None else dadded
-        arguments = x, *moments, affine.gamma, affine.beta, y, dy, masked, np.int32(affine.relu)
-        launch_over(
-            x.size, "normalization", "mask_gradient", x.dtype, *arguments, np.int64(x.size), np.int32(rows.shape[1])
-        )
-        dy = masked
+    rows, channels = x.reshape(-1, x.shape[-1]), x.shape[-1]
+    weights = *moments, affine.gamma, affine.beta
+    passed, relu = (y, dy), np.int32(affine.relu)
     sums = None, None  # of dy, and of dy · normalized x
     if dgamma is not None or dbeta is not None or (dx is not None and training):
-        parts = sum_columns("normalization", "norm_gradient_sums", rows, x, dy, *moments, outputs=2)
+        arrays = x, *weights, *passed, relu, dadded
+        parts = sum_columns("normalization", "norm_gradient_sums", rows, *arrays, outputs=2)
         sums = [cupy.empty_like(moments.mean) if out is None else out for out in (dbeta, dgamma)]
-        for part, out in zip(parts, sums, strict=True):
-            add_parts(part, out)
+        arguments = *parts, np.int32(len(parts[0])), np.int32(channels), *sums
+        grid = grid_for_parts(len(parts[0]), channels)
+        launch("normalization", "finish_gradient_sums", x.dtype, *grid, *arguments)
+    elif dadded is not None:
+        arguments = x, *weights, *passed, relu, dadded, np.int64(x.size), np.int32(channels)
+        launch_over(x.size, "normalization", "mask_gradient", x.dtype, *arguments)
     if dx is not None:
+        if dadded is not None:  # is masked already
+            passed, relu = (None, dadded), np.int32(0)
         used = sums if training else (None, None)
-        arguments = x, dy, *moments, affine.gamma, *used, dx, np.int64(len(rows)), np.int32(rows.shape[1])
+        arguments = x, *weights, *passed, relu, *used, dx, np.int64(len(rows)), np.int32(channels)
         launch_over(x.size, "normalization", "normalize_gradient", x.dtype, *arguments)

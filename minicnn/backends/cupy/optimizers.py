@@ -2,8 +2,12 @@
 
 import numpy as np
 
-from minicnn.backends.cupy.launch import Array, Maybe, launch_over
+from minicnn.backends.cupy.gradient_parts import Parts, take
+from minicnn.backends.cupy.launch import THREADS, Array, Maybe, launch, launch_over
+from minicnn.backends.cupy.structures import MOST_SEGMENTS, Segment, Segments
 
+FEW_PARTS = 8  # as in optimizers.cu
+NO_SEGMENT = Segment(0, 0, 0, 0, 0, 0)
 SGD, MOMENTUM, NESTEROV, ADAM, ADAGRAD, ADADELTA, RMSPROP = range(7)  # enum Rule in optimizers.cu
 
 
@@ -45,7 +49,31 @@ def _update(rule, theta, grad, first, second, rate, a=0.0, b=0.0, epsilon=0.0):
     """Launch the kernel; `rate` is a number, or a `DeviceNumber` (graph.py), which is read at each launch."""
     real = theta.dtype.type
     rate_at, bad = (rate.at, rate.bad) if hasattr(rate, "at") else (None, None)
-    at_once = np.float64(0 if rate_at is not None else rate)
-    vectors = theta, grad, first, second, np.int64(theta.size)
-    numbers = np.int32(rule), at_once, rate_at, bad, real(a), real(b), real(epsilon)
-    launch_over(theta.size, "optimizers", "optimize", theta.dtype, *vectors, *numbers)
+    numbers = np.int32(rule), np.float64(0 if rate_at is not None else rate), rate_at, bad
+    factors = real(a), real(b), real(epsilon)
+    left = take(grad, MOST_SEGMENTS // 2 - 1)
+    totals = rate.take_totals() if hasattr(rate, "at") else None
+    if not left and totals is None:
+        vectors = theta, grad, first, second, np.int64(theta.size)
+        launch_over(theta.size, "optimizers", "optimize", theta.dtype, *vectors, *numbers, *factors)
+        return
+    blocks, segments = _segments(grad, left)
+    totals = totals or (None, None, np.int32(0), np.int32(0), None)
+    arguments = theta, grad, first, second, *numbers, *factors, *totals, segments
+    launch("optimizers", "optimize_parts", theta.dtype, (blocks,), THREADS, *arguments)
+
+
+def _segments(grad, left):
+    """(number of blocks, `Segments`) of a vector of gradients of which some stretches lie in parts."""
+    stretches, end = [], 0  # (first element, size, parts)
+    for first, size, parts in [*left, (grad.size, 0, None)]:
+        if first > end:
+            stretches.append((end, first - end, Parts(grad[end:], 1, 0)))
+        if parts is not None:
+            stretches.append((first, size, parts))
+        end = first + size
+    segments, block = [], 0
+    for first, size, parts in stretches:
+        segments.append(Segment(parts.array.data.ptr, parts.stride, parts.count, first, size, block))
+        block += -(-size // (32 if parts.count > FEW_PARTS else THREADS))
+    return block, Segments(len(segments), 0, (*segments, *[NO_SEGMENT] * (MOST_SEGMENTS - len(segments))))

@@ -32,11 +32,30 @@ def sum_columns(file: str, name: str, like: Array, *arrays: Array, outputs: int 
     return parts
 
 
-def add_parts(parts: Array, out: Array, bias: Maybe = None, relu: bool = False) -> None:
-    """out = the sum of the parts (parts, …), in their order, + bias, ReLU."""
+def add_parts(
+    parts: Array,
+    out: Array,
+    bias: Maybe = None,
+    relu: bool = False,
+    count: int | None = None,
+    stride: int | None = None,
+) -> None:
+    """out = the sum of the parts, in their order, + bias, ReLU.
+
+    Parameters
+    ----------
+    parts : (parts, …), or, with `count` and `stride`, what begins with the first part
+    out : written
+    bias : (channels,) or None
+    relu : bool
+    count, stride : int, optional
+        Number of parts, elements from part to part; default: as the shapes say.
+    """
+    count, stride = count or len(parts), stride or out.size
     channels = 1 if bias is None else bias.size
-    arguments = parts, np.int32(len(parts)), np.int64(out.size), bias, np.int32(channels), np.int32(relu), out
-    launch("partial_sums", "add_parts", out.dtype, *grid_for_parts(len(parts), out.size), *arguments)
+    sizes = np.int32(count), np.int64(stride), np.int64(out.size)
+    arguments = parts, *sizes, bias, np.int32(channels), np.int32(relu), out
+    launch("partial_sums", "add_parts", out.dtype, *grid_for_parts(count, out.size), *arguments)
 
 
 def grid_for_parts(count: int, size: int) -> tuple[tuple[int], int]:

@@ -65,6 +65,66 @@ extern "C" __global__ void max_pool_gradient(const REAL* dy, const unsigned char
     }
 }
 
+// ------------------------------------------------------------------------ windows of 2 x 2 side by side, float alone
+
+// What the copy's rate takes: 16 bytes an access, neighbouring lanes side by side, several accesses of a thread under way
+// at once, and no 64-bit divisions: the grid has a dimension for rows of windows.
+#ifdef IS_FLOAT
+
+// Four channels of a window; as `max_pool`. Grid: (columns x quads / threads, rows of windows of all images).
+extern "C" __global__ void __launch_bounds__(256)
+    max_pool_pairs(const float* __restrict__ x, float* __restrict__ y, unsigned char* __restrict__ winner, int quads,
+                 int relu, Window w) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;  // column of windows, quad of channels
+    if (i >= w.out_width * quads) return;
+    const int image = blockIdx.y / w.out_height, row = blockIdx.y % w.out_height, line = w.in_width * quads;
+    const float4* const at = reinterpret_cast<const float4*>(x) + ((int64)image * w.in_height + row * 2) * line +
+                             i / quads * 2 * quads + i % quads;
+    const float4 v[4] = {at[0], at[quads], at[line], at[line + quads]};
+    float best[4];
+    unsigned char taken[4];
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+        best[c] = (&v[0].x)[c];
+        taken[c] = 0;
+#pragma unroll
+        for (int t = 1; t < 4; ++t) {
+            const float other = (&v[t].x)[c];
+            if (other > best[c] || (other != other && best[c] == best[c])) {
+                best[c] = other;
+                taken[c] = t;
+            }
+        }
+        if (relu && best[c] <= 0) taken[c] = 255;
+        if (relu && best[c] < 0) best[c] = 0;
+    }
+    const int64 to = (int64)blockIdx.y * w.out_width * quads + i;
+    __stcs(reinterpret_cast<float4*>(y) + to, make_float4(best[0], best[1], best[2], best[3]));
+    if (winner) reinterpret_cast<uchar4*>(winner)[to] = make_uchar4(taken[0], taken[1], taken[2], taken[3]);
+}
+
+// The grid has windows that hang over the edge too, so that every pixel is written.
+extern "C" __global__ void __launch_bounds__(256)
+    max_pool_pairs_gradient(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx,
+                          int quads, Window w) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x, columns = (w.in_width + 1) / 2, rows = (w.in_height + 1) / 2;
+    if (i >= columns * quads) return;
+    const int q = i % quads, column = i / quads, image = blockIdx.y / rows, row = blockIdx.y % rows;
+    const bool is_window = row < w.out_height && column < w.out_width;
+    const int64 from = (((int64)image * w.out_height + row) * w.out_width + column) * quads + q;
+    const float4 d = is_window ? reinterpret_cast<const float4*>(dy)[from] : make_float4(0, 0, 0, 0);
+    const uchar4 taken = is_window ? reinterpret_cast<const uchar4*>(winner)[from] : make_uchar4(255, 255, 255, 255);
+    float4* const to =
+        reinterpret_cast<float4*>(dx) + (((int64)image * w.in_height + row * 2) * w.in_width + column * 2) * quads + q;
+#pragma unroll
+    for (int t = 0; t < 4; ++t)
+        if (row * 2 + t / 2 < w.in_height && column * 2 + t % 2 < w.in_width)
+            __stcs(to + (t / 2 * w.in_width + t % 2) * quads,
+                   make_float4(taken.x == t ? d.x : 0, taken.y == t ? d.y : 0, taken.z == t ? d.z : 0,
+                               taken.w == t ? d.w : 0));
+}
+#endif
+
 // How many pixels of a window lie in the image, along one axis.
 __device__ __forceinline__ int pixels_inside(int start, int taps, int dilation, int size) {
     int count = 0;

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import cupy
 import numpy as np
 
+from minicnn.backends.cupy.gradient_parts import Parts, give
 from minicnn.backends.cupy.launch import Array, Maybe, launch
 from minicnn.backends.cupy.partial_sums import add_parts
 from minicnn.backends.cupy.structures import Matrix, Pool, Positions, Span, Taps
@@ -70,16 +71,58 @@ def product(left: Left, right: Right, out: Out, span: Span) -> None:
         add_parts(target, out.array, out.bias, out.relu)
 
 
-def correlation(left: Left, right: Right, out: Out, span: Span) -> None:
-    """As `product`, where `left.layout` are `Taps`, and nothing happens to the sums."""
+def gradient(left: Left, mask: Maybe, right: Right, out: Out, span: Span) -> None:
+    """As `product` without bias and ReLU, where `right` is a kernel (taps, columns, F) whose filters are terms.
+
+    Parameters
+    ----------
+    left : Left
+        Of the gradient of a convolution's output.
+    mask : array like `left.array`, or None
+        The output: what is not above 0 there passes no gradient, but for NaN.
+    right : Right
+        Elements from column to column of the result, and from group to group.
+    out, span :
+        As for `product`.
+    """
     block = choose_block(span, left.array.dtype)
     span = cut(span, block)
+    arrays = left.array, right.array, out.array, *(() if mask is None else (mask,))
+    vector = _vector(left, right, span, arrays)
     target, in_parts = _target(out, span)
-    vector = _vector(left, right, span, (left.array, right.array))
-    arguments = *left, *right, target, np.int32(out.array.shape[-1]), span
-    _launch("correlation", block, vector, target.dtype, span, arguments)
+    arguments = left.array, mask, left.layout, *right, target, np.int32(out.array.shape[-1]), span
+    _launch("gradient", block, vector, target.dtype, span, arguments)
     if in_parts:
         add_parts(target, out.array)
+
+
+def correlation(left: Left, mask: Maybe, right: Right, dkernel: Array, dbias: Maybe, span: Span) -> None:
+    """dkernel[m, n] = sum over k of left[m, k] · right[k, n], where `left.layout` are `Taps`; dbias: of right[k, n].
+
+    Parameters
+    ----------
+    left, right : Left, Right
+    mask : array like `right.array`, or None
+        As for `gradient`.
+    dkernel, dbias : written
+        Maybe later: see `minicnn.backends.cupy.gradient_parts`.
+    span : Span
+    """
+    block = choose_block(span, left.array.dtype)
+    rows = span.rows if dbias is None else span.rows + 1
+    span = cut(span._replace(rows=rows), block)
+    arrays = left.array, right.array, *(() if mask is None else (mask,))
+    vector = _vector(left, right, span, arrays)
+    is_whole = span.parts == 1 and dbias is None
+    size, row = rows * right.array.shape[-1], right.array.shape[-1]
+    target = dkernel if is_whole else cupy.empty(span.parts * size, dkernel.dtype)
+    arguments = *left, right.array, mask, right.layout, target, np.int32(row), span
+    _launch("correlation", block, vector, target.dtype, span, arguments)
+    if is_whole:
+        return
+    give(dkernel, Parts(target, span.parts, size))
+    if dbias is not None:
+        give(dbias, Parts(target[dkernel.size :], span.parts, size))
 
 
 def _target(out, span):

@@ -6,6 +6,7 @@ import numpy as np
 
 from minicnn.backends.cupy import structures
 
+PARTS = {"products": ("slices",)}  # files that are longer than one
 REALS = {"float32": "float", "float64": "double"}  # element types, in NumPy and in C
 
 
@@ -18,7 +19,7 @@ def source(file: str) -> str:
         Its name, without ``.cu``.
     """
     folder = resources.files("minicnn.backends.cupy")
-    texts = ((folder / f"{name}.cu").read_text(encoding="utf-8") for name in ("common", file))
+    texts = ((folder / f"{name}.cu").read_text(encoding="utf-8") for name in ("common", *PARTS.get(file, ()), file))
     return "\n".join((*map(structures.text_of, structures.ALL), *texts))
 
 
@@ -30,7 +31,7 @@ def options(dtype: np.dtype, block: str | None = None) -> tuple[str, ...]:
     dtype : dtype
         float32 or float64.
     block : str, optional
-        Only the kernels that compute blocks of this size, such as "64x32".
+        Only the kernels of this size, such as "64x32": ``BLOCK_64x32`` is defined, and ``SIZE_0``, ``SIZE_1``, ….
 
     Raises
     ------
@@ -40,4 +41,6 @@ def options(dtype: np.dtype, block: str | None = None) -> tuple[str, ...]:
     name = np.dtype(dtype).name
     if name not in REALS:
         raise TypeError(f"the kernels compute in float32 or float64. Received: {dtype}")
-    return ("-std=c++17", f"-DREAL={REALS[name]}", *([f"-DBLOCK_{block}"] if block else []))
+    sizes = [f"-DSIZE_{i}={size}" for i, size in enumerate(block.split("x"))] if block else []
+    reals = f"-DREAL={REALS[name]}", f"-DIS_{REALS[name].upper()}"
+    return ("-std=c++17", *reals, *([f"-DBLOCK_{block}"] if block else []), *sizes)

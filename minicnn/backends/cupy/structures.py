@@ -1,15 +1,17 @@
 """The structures that kernels take by value: each a named tuple, from which its text in C and its dtype are made.
 
-Members are ints or structures, one behind the other: NumPy and every C compiler lay them out alike. Kernel files are
-compiled with all of them in front (`minicnn.backends.cupy.sources`).
+Members are ints, addresses, structures or arrays of structures: NumPy and every C compiler lay them out alike. Kernel
+files are compiled with all of them in front (`minicnn.backends.cupy.sources`).
 """
 
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NewType, get_args
 
 import numpy as np
 
 from minicnn import geometry
+
+Address = NewType("Address", int)  # of device memory
 
 
 class Window(NamedTuple):
@@ -84,32 +86,102 @@ class Span(NamedTuple):
     slices: int = 0  # of a part
 
 
-ALL = (Window, Positions, Taps, Matrix, Pool, Span)  # a structure behind those that it holds
+class Segment(NamedTuple):
+    """A stretch of the gradients: where its parts are, and which blocks of threads serve it."""
+
+    parts: Address
+    stride: int  # elements from part to part
+    count: int  # of the parts; one: the stretch itself
+    first: int  # element of the stretch
+    size: int
+    block: int  # the first one
+    unused: int = 0  # addresses lie at multiples of eight bytes
+
+
+MOST_SEGMENTS = 96  # a kernel takes 4 KB of arguments
+
+
+class Segments(NamedTuple):
+    """All of a vector, in their order."""
+
+    count: int
+    unused: int
+    of: Annotated[tuple[Segment, ...], MOST_SEGMENTS]
+
+
+class Few(NamedTuple):
+    """A convolution of few channels, computed image by image, in cells of 2 x 2 positions."""
+
+    in_height: int
+    in_width: int
+    channels: int
+    filters: int
+    out_height: int
+    out_width: int
+    cells_height: int
+    cells_width: int
+    tile_height: int  # of the image with its border, as far as the cells see it
+    tile_width: int
+    pad_top: int
+    pad_left: int
+    is_pooled: int
+    relu: int
+    own: int  # forward: filters of a block
+    parts: int  # backward: how many lines of threads share the cells of a weight
+
+
+ALL = (Window, Positions, Taps, Matrix, Pool, Span, Segment, Segments, Few)  # a structure behind those that it holds
 
 
 @cache
 def dtype_of(structure: type[tuple]) -> np.dtype:
     """The NumPy dtype of a structure."""
-    return np.dtype([(name, np.int32 if kind is int else dtype_of(kind)) for name, kind in _members(structure)])
+    fields = [
+        (name, _dtype(kind), count) if count > 1 else (name, _dtype(kind)) for name, kind, count in members(structure)
+    ]
+    return np.dtype(fields)
+
+
+def _dtype(kind):
+    return np.dtype({int: np.int32, Address: np.uint64}[kind]) if kind in (int, Address) else dtype_of(kind)
 
 
 def text_of(structure: type[tuple[Any, ...]]) -> str:
     """The structure in C."""
-    members = (f"    {kind.__name__} {name};\n" for name, kind in _members(structure))
-    return f"struct {structure.__name__} {{\n{''.join(members)}}};\n"
+    names = {Address: "unsigned long long"}
+    fields = (
+        f"    {names.get(kind, kind.__name__)} {name}{f'[{count}]' if count > 1 else ''};\n"
+        for name, kind, count in members(structure)
+    )
+    return f"struct {structure.__name__} {{\n{''.join(fields)}}};\n"
 
 
-def _members(structure):
-    """(name, type) of every member."""
-    return structure.__annotations__.items()
+def members(structure: type[tuple[Any, ...]]) -> list[tuple[str, Any, int]]:
+    """(name, type, number of them) of every member."""
+    found = []
+    for name, kind in structure.__annotations__.items():
+        if get_args(kind):
+            many, count = get_args(kind)
+            found.append((name, get_args(many)[0], count))
+        else:
+            found.append((name, kind, 1))
+    return found
 
 
 @lru_cache(4096, typed=True)
 def by_value(structure: tuple) -> np.ndarray:
     """A structure as a launch takes it: an array of one element, which nobody may change."""
-    array = np.array([structure], dtype_of(type(structure)))
+    array = np.array([_plain(structure)], dtype_of(type(structure)))
     array.flags.writeable = False
     return array
+
+
+def _plain(value):
+    """A structure with lists for its arrays, as NumPy tells them from structures."""
+    if not isinstance(value, tuple):
+        return value
+    parts = [_plain(part) for part in value]
+    return tuple(parts) if hasattr(value, "_fields") else parts
 
 
 @cache

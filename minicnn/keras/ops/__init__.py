@@ -1,5 +1,8 @@
 """``keras.ops``: functions on arrays, and on a model's tensors."""
 
+from importlib import import_module
+from typing import Any
+
 from minicnn import activations
 from minicnn.keras import _operations
 from minicnn.keras._names import lookup
@@ -23,7 +26,13 @@ _FUNCTIONS = {name: _operations.either(name) for name in (*_operations.NUMPY, *_
 globals().update(_FUNCTIONS)
 stands_for(*(_FUNCTIONS[name] for name in _operations.ACTIVATIONS if name in activations.__all__))
 
-__getattr__ = lookup(__name__)
+_find = lookup(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    return import_module(f"{__name__}.image") if name == "image" else _find(name)
+
+
 __all__ = ["cast", "convert_to_numpy", "convert_to_tensor", "is_keras_tensor", "logsumexp", "one_hot", "rsqrt", "shape"]
 __all__ += ["binary_crossentropy", "categorical_crossentropy", "pad", "sparse_categorical_crossentropy"]
 __all__ += sorted(_FUNCTIONS)

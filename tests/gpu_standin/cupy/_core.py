@@ -34,20 +34,23 @@ class State:
         The operations of the graph that is being captured.
     to_host, to_device : int
         Number of copies between host and device.
-    launches, graphs : int
-        Number of kernel launches and graph launches.
+    launches, graphs, nodes : int
+        Number of kernel launches, of graph launches, and of operations in the graphs that were launched.
     limit : int
         Bytes of memory.
+    shared_memory : int
+        Bytes that a block can have.
     """
 
     def __init__(self):
         self.recording = None
         self.used, self.limit = 0, 1 << 34
+        self.shared_memory = 232448
         self.reset()
 
     def reset(self):
         """Count from zero."""
-        self.to_host = self.to_device = self.launches = self.graphs = 0
+        self.to_host = self.to_device = self.launches = self.graphs = self.nodes = 0
 
 
 device = State()
@@ -234,7 +237,7 @@ class ndarray:
         return compute(lambda a: a.astype(dtype), self)
 
     def copy(self):
-        return compute(np.copy, self)
+        return compute(np.copy, self) if self.size else empty_like(self)  # nothing is launched for nothing
 
     def fill(self, value):
         if isinstance(value, ndarray | np.ndarray) and np.ndim(unwrap(value)):

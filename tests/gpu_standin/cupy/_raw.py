@@ -29,6 +29,7 @@ class RawKernel:
     def __init__(self, kernel):
         self._kernel = kernel
         self.name = kernel.name
+        self.max_dynamic_shared_size_bytes = 49152  # as on a device, until it is set
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         kernel = self._kernel
@@ -42,11 +43,15 @@ class RawKernel:
             )
         if not (0 < dims[0] < 2**31 and 0 < dims[1] < 65536 and 0 < dims[2] < 65536):
             raise _core.StandInError(f"CUDA_ERROR_INVALID_VALUE: {kernel.name} on a grid of {grid}")
+        if not 0 <= shared_mem <= self.max_dynamic_shared_size_bytes <= _core.device.shared_memory:
+            raise _core.StandInError(
+                f"CUDA_ERROR_INVALID_VALUE: {kernel.name} with {shared_mem} bytes of shared memory"
+            )
         if len(args) != len(kernel.parameters):
             raise TypeError(f"{kernel.name} has {len(kernel.parameters)} parameters, got {len(args)}")
         values = [_value(kernel.name, a, *p) for a, p in zip(args, kernel.parameters, strict=True)]
         pointers = (ctypes.c_void_p * len(values))(*[v.ctypes.data for v in values])
-        dims = (ctypes.c_uint * 6)(*dims)
+        dims = (ctypes.c_uint * 7)(*dims, shared_mem)
         _core.device.launches += 1
         # The arrays' memory stays alive as long as the operation: a graph of the device would not do that.
         _core.execute(lambda entry=kernel.entry, keep=(values, args): entry(dims, pointers))

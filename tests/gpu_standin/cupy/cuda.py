@@ -27,7 +27,8 @@ class runtime:
 
     @staticmethod
     def getDeviceProperties(device):
-        return {"name": b"stand-in on the processor", "major": 0, "minor": 0, "multiProcessorCount": 1}
+        numbers = {"major": 0, "minor": 0, "multiProcessorCount": 1, "sharedMemPerBlockOptin": _state.shared_memory}
+        return {"name": b"stand-in on the processor"} | numbers
 
     @staticmethod
     def runtimeGetVersion():
@@ -116,6 +117,7 @@ class Graph:
     def launch(self, stream=None):
         _core.forbid_while_capturing("graph launches")
         _state.graphs += 1
+        _state.nodes += len(self._operations)
         with np.errstate(all="ignore"):
             for operation in self._operations:
                 operation()

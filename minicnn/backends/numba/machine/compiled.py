@@ -6,12 +6,16 @@ from typing import TypeVar
 import llvmlite.binding
 from numba import njit, types
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 
+from minicnn import locks
 from minicnn.backends.numba.machine.disk_cache import cache_of
 from minicnn.backends.numba.machine.self_contained import Part, SelfContained
 
 # No "nnan" or "ninf": NaN must stay NaN, an error that vanishes is worse than an error.
 OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "boundscheck": False, "error_model": "numpy"}
+
+locks.forks_wait_for(global_compiler_lock)
 
 _Function = TypeVar("_Function", bound=Callable)
 

@@ -79,8 +79,15 @@ def _stop():
     _running.clear()
 
 
+def _forget():
+    """It is the parent's: a forked child neither waits for it nor warns of it."""
+    for process in _running:
+        process.returncode = 0
+    _running.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_running.clear)  # it is the parent's
+    os.register_at_fork(after_in_child=_forget)
 
 
 # ------------------------------------------------------------------------------------------- in the second process

@@ -1,0 +1,249 @@
+// Convolutions of few channels, one image a block: forward with bias, ReLU and 2 x 2 pooling, which gathers the batch on
+// its way, and the gradient of all that. Compiled for a size of the kernel (SIZE_0 x SIZE_1), and for filters of a thread
+// and shares of the channels (forward: SIZE_2, SIZE_3) or for the channels (backward: SIZE_2). float alone.
+//
+// An iteration of a small network is latency: every kernel takes whole images, has the sums of one image added up within
+// a block, and leaves what has to be added over blocks to the optimizer's kernel. No atomics.
+
+constexpr int KS = SIZE_0;
+static_assert(SIZE_0 == SIZE_1 && KS * KS <= 32);
+
+template <int COUNT>
+struct __align__(COUNT * 4) Pack {
+    float v[COUNT];
+};
+
+__device__ __forceinline__ int round_to_4(int n) { return (n + 3) / 4 * 4; }
+
+// Copies that all run at once; `to` is aligned to 16 bytes.
+__device__ __forceinline__ void copy_all(float* to, const float* from, int count) {
+    if (count % 4 == 0 && (uint64)from % 16 == 0)
+        for (int i = threadIdx.x * 4; i < count; i += blockDim.x * 4) copy_ahead_16(to + i, from + i);
+    else
+        for (int i = threadIdx.x; i < count; i += blockDim.x) to[i] = from[i];
+}
+
+// An image into shared memory, with a border of zeros.
+__device__ __forceinline__ void load_tile(const float* image, const Few& g, float* tile) {
+    if (!g.pad_top && !g.pad_left && g.tile_height == g.in_height && g.tile_width == g.in_width) {
+        copy_all(tile, image, g.in_height * g.in_width * g.channels);
+        return;
+    }
+    const int row = g.tile_width * g.channels;
+    for (int i = threadIdx.x; i < g.tile_height * row; i += blockDim.x) {
+        const int y = i / row - g.pad_top, x = i % row / g.channels - g.pad_left;
+        const bool inside = y >= 0 && y < g.in_height && x >= 0 && x < g.in_width;
+        tile[i] = inside ? image[(y * g.in_width + x) * g.channels + i % g.channels] : 0.0f;
+    }
+}
+
+#ifdef SIZE_3  // ------------------------------------------------------------------------------------------- forward
+
+constexpr int FG = SIZE_2, SHARE = SIZE_3;
+
+// The maximum of a cell, or its four positions.
+__device__ __forceinline__ void write_cell(const float (&sums)[4][FG], const float* bias, float* out,
+                                           unsigned char* winner, int cell, int f, const Few& g) {
+    float offset[FG];
+#pragma unroll
+    for (int e = 0; e < FG; ++e) offset[e] = bias ? bias[f + e] : 0.0f;
+    if (!g.is_pooled) {
+        const int y = cell / g.cells_width * 2, x = cell % g.cells_width * 2;
+#pragma unroll
+        for (int t = 0; t < 4; ++t) {
+            if (y + t / 2 >= g.out_height || x + t % 2 >= g.out_width) continue;
+            Pack<FG> pack;
+#pragma unroll
+            for (int e = 0; e < FG; ++e) {
+                const float value = sums[t][e] + offset[e];
+                pack.v[e] = g.relu && value < 0 ? 0.0f : value;
+            }
+            const int64 at = ((int64)blockIdx.x * g.out_height + y + t / 2) * g.out_width + x + t % 2;
+            *reinterpret_cast<Pack<FG>*>(out + at * g.filters + f) = pack;
+        }
+        return;
+    }
+    const int64 at = ((int64)blockIdx.x * g.cells_height * g.cells_width + cell) * g.filters + f;
+    Pack<FG> pack;
+#pragma unroll
+    for (int e = 0; e < FG; ++e) {
+        float best = sums[0][e];
+        unsigned char taken = 0;
+#pragma unroll
+        for (int t = 1; t < 4; ++t)
+            if (sums[t][e] > best || (sums[t][e] != sums[t][e] && best == best)) {  // NaN beats every number
+                best = sums[t][e];
+                taken = t;
+            }
+        best += offset[e];
+        if (winner) winner[at + e] = g.relu && best <= 0 ? 255 : taken;
+        pack.v[e] = g.relu && best < 0 ? 0.0f : best;
+    }
+    *reinterpret_cast<Pack<FG>*>(out + at) = pack;
+}
+
+// Grid (images, filters / own). A thread: a cell, FG filters, one of SHARE shares of the channels; it reads the (KS + 1)^2
+// pixels that the cell's positions see once per channel. With `order`, image n is the one numbered order[start + n], which
+// is written to `gathered`; so is its label to `label_out`, if there are labels.
+extern "C" __global__ void __launch_bounds__(512)
+    forward(const float* __restrict__ source, const int64* __restrict__ order, const int64* __restrict__ start,
+            float* __restrict__ gathered, const int64* __restrict__ labels, int64* __restrict__ label_out,
+            const float* __restrict__ kernel, const float* __restrict__ bias, float* __restrict__ out,
+            unsigned char* __restrict__ winner, Few g) {
+    DYNAMIC_SHARED(float, shared);
+    const int size = g.in_height * g.in_width * g.channels, first = blockIdx.y * g.own;
+    const int count = KS * KS * g.channels * g.own, groups = g.own / FG;
+    float *const tile = shared, *const weights = shared + round_to_4(g.tile_height * g.tile_width * g.channels);
+    if (g.own == g.filters)
+        copy_all(weights, kernel, count);
+    else
+        for (int i = threadIdx.x; i < count; i += blockDim.x) weights[i] = kernel[i / g.own * g.filters + first + i % g.own];
+    int64 n = blockIdx.x;
+    if (gathered) {
+        n += *start;
+        n = order ? order[n] : n;
+    }
+    source += n * size;
+    load_tile(source, g, tile);
+    if (gathered && blockIdx.y == 0) {
+        for (int i = threadIdx.x; i < size; i += blockDim.x) gathered[(int64)blockIdx.x * size + i] = source[i];
+        if (labels && threadIdx.x == 0) label_out[blockIdx.x] = labels[n];
+    }
+    wait_for_copies();
+    __syncthreads();
+    const int items = g.cells_height * g.cells_width * groups * SHARE, row = g.tile_width * g.channels;
+    for (int item = threadIdx.x; item - (int)threadIdx.x % 32 < items; item += blockDim.x) {
+        const int share = item % SHARE, at = min(item, items - 1) / SHARE, cell = at / groups, f = at % groups * FG;
+        const float* const corner = tile + cell / g.cells_width * 2 * row + cell % g.cells_width * 2 * g.channels;
+        float sums[4][FG] = {};
+        for (int c = share; c < g.channels; c += SHARE) {
+            float pixels[KS + 1][KS + 1];
+#pragma unroll
+            for (int y = 0; y <= KS; ++y)
+#pragma unroll
+                for (int x = 0; x <= KS; ++x) pixels[y][x] = corner[y * row + x * g.channels + c];
+#pragma unroll
+            for (int p = 0; p < KS; ++p)
+#pragma unroll
+                for (int q = 0; q < KS; ++q) {
+                    const float* const from = weights + ((p * KS + q) * g.channels + c) * g.own + f;
+                    const Pack<FG> weight = *reinterpret_cast<const Pack<FG>*>(from);
+#pragma unroll
+                    for (int e = 0; e < FG; ++e)
+#pragma unroll
+                        for (int t = 0; t < 4; ++t) sums[t][e] += weight.v[e] * pixels[p + t / 2][q + t % 2];
+                }
+        }
+#pragma unroll
+        for (int step = 1; step < SHARE; step *= 2)
+#pragma unroll
+            for (int t = 0; t < 4; ++t)
+#pragma unroll
+                for (int e = 0; e < FG; ++e) sums[t][e] += __shfl_xor_sync(0xffffffffu, sums[t][e], step);
+        if (share == 0 && item < items) write_cell(sums, bias, out, winner, cell, first + f, g);
+    }
+}
+
+#else  // ----------------------------------------------------------------------------------------------------- backward
+
+constexpr int C = SIZE_2, TAPS = KS * KS;
+
+// Where the gradients of an image's cells lie: the pixel of the winner in the tile, and the number, 0 where ReLU was off.
+__device__ __forceinline__ void list_winners(const float* dy, const unsigned char* winner, int first, int own,
+                                             const Few& g, int2* live) {
+    const int64 begin = ((int64)blockIdx.x * g.cells_height * g.cells_width + first) * g.filters;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < own * g.filters; i += blockDim.x) {
+        const int cell = first + i / g.filters, taken = winner[begin + i];
+        const int y = cell / g.cells_width * 2 + taken / 2 % 2, x = cell % g.cells_width * 2 + taken % 2;
+        live[i] = make_int2((y * g.tile_width + x) * C, __float_as_int(taken == 255 ? 0.0f : dy[begin + i]));
+    }
+}
+
+// One number in four of the gradient before pooling is not zero, so only the winners are walked through: a warp has one
+// filter, and its lanes are the taps, and shares of the cells where the taps fill less than half a warp. Every warp has its
+// own dx of the image, so that no two write to one number; they are added in their order.
+// parts: (blocks, weights and then biases), to be added by the optimizer's kernel.
+template <bool WITH_DX>
+__device__ __forceinline__ void walk_winners(const float* __restrict__ x, const float* __restrict__ kernel,
+                                             const float* __restrict__ dy, const unsigned char* __restrict__ winner,
+                                             float* __restrict__ dx, float* __restrict__ parts, const Few& g) {
+    DYNAMIC_SHARED(float, shared);
+    constexpr int SHARES = WITH_DX ? 1 : 32 / TAPS;
+    const int size = g.tile_height * g.tile_width * C, f_count = g.filters, cells = g.cells_height * g.cells_width;
+    const int first = cells * blockIdx.y / gridDim.y, own = cells * (blockIdx.y + 1) / gridDim.y - first;
+    const int count = TAPS * C * f_count, odd = f_count + 1, part_size = TAPS * C * odd + f_count;
+    const int lane = threadIdx.x % 32, tap = lane % TAPS, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    float* const tile = shared;
+    int2* const live = reinterpret_cast<int2*>(tile + round_to_4(size));
+    float* const sums = reinterpret_cast<float*>(live + ((cells + gridDim.y - 1) / gridDim.y) * f_count);
+    float* const copies = sums + round_to_4(g.parts * part_size);  // dx of each warp
+
+    load_tile(x + (int64)blockIdx.x * g.in_height * g.in_width * C, g, tile);  // is under way meanwhile
+    if (WITH_DX)
+        for (int i = threadIdx.x; i < size * warps; i += blockDim.x) copies[i] = 0;
+    list_winners(dy, winner, first, own, g, live);
+    wait_for_copies();
+    __syncthreads();
+
+    const int offset = (tap / KS * g.tile_width + tap % KS) * C;
+    const bool is_tap = lane < SHARES * TAPS;
+    for (int item = warp; item < g.parts / SHARES * f_count; item += warps) {
+        const int f = item % f_count, part = item / f_count * SHARES + min(lane / TAPS, SHARES - 1);
+        float weights[C], weight_sums[C] = {}, bias_sum = 0;
+#pragma unroll
+        for (int c = 0; c < C; ++c) weights[c] = WITH_DX ? kernel[(tap * C + c) * f_count + f] : 0;
+        const int end = own * (part + 1) / g.parts;
+#pragma unroll 4
+        for (int cell = own * part / g.parts; cell < end; ++cell) {
+            const int2 one = live[cell * f_count + f];
+            const float d = __int_as_float(one.y);
+            if (WITH_DX && d == 0) continue;  // the whole warp agrees
+            bias_sum += d;
+#pragma unroll
+            for (int c = 0; c < C; ++c) weight_sums[c] += d * tile[one.x + offset + c];
+            if (WITH_DX) {
+                float* const to = copies + warp * size + one.x + offset;
+                if (is_tap)
+#pragma unroll
+                    for (int c = 0; c < C; ++c) to[c] += d * weights[c];
+                __syncwarp();  // the next winner's taps may lie on the same pixels
+            }
+        }
+        if (!is_tap) continue;
+        float* const to = sums + part * part_size;
+#pragma unroll
+        for (int c = 0; c < C; ++c) to[(tap * C + c) * odd + f] = weight_sums[c];
+        if (tap == 0) to[TAPS * C * odd + f] = bias_sum;
+    }
+    __syncthreads();
+    parts += ((int64)blockIdx.x * gridDim.y + blockIdx.y) * (count + f_count);
+    for (int i = threadIdx.x; i < count + f_count; i += blockDim.x) {
+        const int at = i < count ? i / f_count * odd + i % f_count : i - count + TAPS * C * odd;
+        float sum = sums[at];
+        for (int part = 1; part < g.parts; ++part) sum += sums[part * part_size + at];
+        parts[i] = sum;
+    }
+    if (!WITH_DX) return;
+    const int row = g.in_width * C;
+    for (int i = threadIdx.x; i < g.in_height * row; i += blockDim.x) {
+        const int y = i / row + g.pad_top, x_ = i % row / C + g.pad_left;
+        const bool inside = y < g.tile_height && x_ < g.tile_width;  // pixels behind the last cell have no gradient
+        float sum = 0;
+#pragma unroll 8
+        for (int w = 0; inside && w < warps; ++w) sum += copies[w * size + (y * g.tile_width + x_) * C + i % C];
+        dx[(int64)blockIdx.x * g.in_height * row + i] = sum;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(512)
+    backward(const float* __restrict__ x, const float* __restrict__ dy, const unsigned char* __restrict__ winner,
+             float* __restrict__ parts, Few g) {
+    walk_winners<false>(x, nullptr, dy, winner, nullptr, parts, g);
+}
+extern "C" __global__ void __launch_bounds__(512)
+    backward_dx(const float* __restrict__ x, const float* __restrict__ kernel, const float* __restrict__ dy,
+                const unsigned char* __restrict__ winner, float* __restrict__ dx, float* __restrict__ parts, Few g) {
+    walk_winners<true>(x, kernel, dy, winner, dx, parts, g);
+}
+#endif

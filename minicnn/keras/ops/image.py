@@ -1,0 +1,109 @@
+"""``keras.ops.image``: sizes and colours of pictures (H, W, C), or of a batch of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import layers
+from minicnn.keras._operations import is_symbolic
+from minicnn.keras.tensorflow import image as pictures
+
+__all__ = ["crop_images", "pad_images", "resize", "rgb_to_grayscale"]
+
+
+def _channels_last(images, data_format):
+    return np.moveaxis(images, -3, -1) if data_format == "channels_first" else images
+
+
+def _back(images, data_format):
+    return np.moveaxis(images, -1, -3) if data_format == "channels_first" else images
+
+
+def resize(
+    images: Any,
+    size: Sequence[int],
+    interpolation: str = "bilinear",
+    antialias: bool = False,
+    crop_to_aspect_ratio: bool = False,
+    pad_to_aspect_ratio: bool = False,
+    fill_mode: str = "constant",
+    fill_value: float = 0.0,
+    data_format: Any = None,
+) -> Any:
+    """Pictures of another size: what the layer `Resizing` does.
+
+    Parameters
+    ----------
+    images : array (H, W, C) or (N, H, W, C), or a model's tensor
+    size : (int, int)
+        Height and width.
+    interpolation, antialias, crop_to_aspect_ratio, pad_to_aspect_ratio, fill_mode, fill_value, data_format :
+        As for `Resizing`.
+    """
+    height, width = (int(n) for n in size)
+    layer = layers.Resizing(
+        height,
+        width,
+        interpolation,
+        crop_to_aspect_ratio=crop_to_aspect_ratio,
+        pad_to_aspect_ratio=pad_to_aspect_ratio,
+        fill_mode=fill_mode,
+        fill_value=fill_value,
+        antialias=antialias,
+        data_format=data_format,
+    )
+    return layer(images) if is_symbolic(images) else layer(np.asarray(images))
+
+
+def rgb_to_grayscale(images: Any, data_format: Any = None) -> Any:
+    """0.2989 · red + 0.5870 · green + 0.1140 · blue, with one channel."""
+    return _back(pictures.rgb_to_grayscale(_channels_last(images, data_format)), data_format)
+
+
+def crop_images(
+    images: Any,
+    top_cropping: int | None = None,
+    left_cropping: int | None = None,
+    bottom_cropping: int | None = None,
+    right_cropping: int | None = None,
+    target_height: int | None = None,
+    target_width: int | None = None,
+    data_format: Any = None,
+) -> Any:
+    """A part of each picture: of top, bottom and the target's height, two are given, and likewise of the width."""
+    given = _channels_last(np.asarray(images), data_format)
+    top, rows = _between("height", given.shape[-3], top_cropping, bottom_cropping, target_height, -1)
+    left, columns = _between("width", given.shape[-2], left_cropping, right_cropping, target_width, -1)
+    return _back(pictures.crop_to_bounding_box(given, top, left, rows, columns), data_format)
+
+
+def pad_images(
+    images: Any,
+    top_padding: int | None = None,
+    left_padding: int | None = None,
+    bottom_padding: int | None = None,
+    right_padding: int | None = None,
+    target_height: int | None = None,
+    target_width: int | None = None,
+    data_format: Any = None,
+) -> Any:
+    """Black around each picture: of top, bottom and the target's height, two are given, and likewise of the width."""
+    given = _channels_last(np.asarray(images), data_format)
+    top, rows = _between("height", given.shape[-3], top_padding, bottom_padding, target_height, 1)
+    left, columns = _between("width", given.shape[-2], left_padding, right_padding, target_width, 1)
+    return _back(pictures.pad_to_bounding_box(given, top, left, rows, columns), data_format)
+
+
+def _between(what, length, before, after, target, sign):
+    """(before, target) of an axis, of which two of three are given."""
+    if [before, after, target].count(None) != 1:
+        raise ValueError(
+            f"of what is before, what is behind and the target's {what} two are given. "
+            f"Received: {before}, {after} and {target}"
+        )
+    if target is None:
+        return before, length + sign * (before + after)
+    return (sign * (target - length) - after if before is None else before), target

@@ -1,0 +1,451 @@
+"""The GPU's kernels for small networks: against the reference in float64, outputs poisoned, threads shuffled.
+
+And: that mistakes in them are found, and how many launches an iteration is.
+"""
+
+import numpy as np
+import pytest
+from networks import NETWORKS
+from oracles import assert_close
+
+import minicnn as mc
+from minicnn import backends
+from minicnn.backends.reference import ops as reference
+from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
+from minicnn.geometry import make_window
+
+pytestmark = pytest.mark.gpu
+
+CLOSE = 2e-6  # of the largest value: float32, other orders of the sums
+CONVOLUTIONS = [  # images, height, width, channels, filters, kernel size, padding, pooled, ReLU, bias
+    (3, 12, 12, 1, 6, 5, "valid", True, True, True),
+    (2, 13, 11, 6, 16, 5, "valid", True, True, True),
+    (2, 9, 7, 3, 5, 3, "same", True, True, False),
+    (1, 8, 9, 4, 32, 3, "valid", True, False, True),
+    (3, 7, 9, 1, 8, 3, "same", False, True, True),
+    (1, 5, 5, 8, 4, 3, "same", False, False, True),
+    (1, 5, 1, 2, 3, 3, "same", False, True, True),
+]
+DENSE = [(5, 7, 3), (9, 130, 33), (13, 600, 10), (1, 1, 1), (33, 257, 31)]  # rows, inputs, outputs
+
+
+@pytest.fixture(params=["", "1"], ids=["in order", "shuffled"])
+def device(request, monkeypatch, seed):
+    """The backend; on the stand-in, threads run in their order, or in one that the seed says."""
+    monkeypatch.setenv("MINICNN_STANDIN_SEED", request.param and str(seed % 2**31 + 1))
+    return backends.get("cupy")
+
+
+def poisoned(backend, shape, dtype=np.float32):
+    """An array that no test is content with."""
+    return backend.asarray(np.full(shape, np.nan if dtype == np.float32 else 77, dtype))
+
+
+def uploaded(backend, *arrays):
+    return [None if array is None else backend.asarray(array) for array in arrays]
+
+
+def normal(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+class Convolution:
+    """One of `CONVOLUTIONS`, with data."""
+
+    def __init__(self, rng, images, height, width, channels, filters, size, padding, pooled, relu, bias):
+        self.window = make_window((height, width), (size, size), (1, 1), padding)
+        out = self.window.out_height, self.window.out_width
+        self.pool = make_window(out, (2, 2), (2, 2), "valid") if pooled else None
+        self.relu, self.shape = relu, (images, *out, filters)
+        if pooled:
+            self.shape = images, self.pool.out_height, self.pool.out_width, filters
+        self.x, self.kernel = normal(rng, images, height, width, channels), normal(rng, size, size, channels, filters)
+        self.bias, self.dy = normal(rng, filters) if bias else None, normal(rng, *self.shape)
+
+    def expected(self):
+        """(y, winner or None), of the reference in float64."""
+        arrays = [None if a is None else a.astype(np.float64) for a in (self.x, self.kernel, self.bias)]
+        y, winner = np.empty(self.shape), np.empty(self.shape, np.uint8)
+        if self.pool is None:
+            reference.conv2d(*arrays, y, self.window, 1, self.relu)
+            return y, None
+        reference.conv2d_pool(*arrays, y, winner, self.window, self.pool, self.relu)
+        return y, winner
+
+    def forward(self, backend, x=None):
+        """(y, winner or None) of the backend."""
+        arrays = uploaded(backend, self.x if x is None else None, self.kernel, self.bias)
+        arrays[0] = x if arrays[0] is None else arrays[0]
+        y, winner = poisoned(backend, self.shape), poisoned(backend, self.shape, np.uint8)
+        if self.pool is None:
+            backend.ops.conv2d(*arrays, y, self.window, 1, self.relu)
+            return y, None
+        backend.ops.conv2d_pool(*arrays, y, winner, self.window, self.pool, self.relu)
+        return y, winner
+
+    def check_forward(self, backend):
+        y, winner = self.forward(backend)
+        expected, winners = self.expected()
+        assert_close(backend.to_host(y), expected, CLOSE)
+        if winner is not None:  # ties and near ones may go either way
+            assert np.mean(backend.to_host(winner) == winners) > 0.99
+
+    def check_backward(self, backend, with_dx):
+        _, winner = self.expected()
+        shapes = (self.x.shape if with_dx else None, self.kernel.shape, None if self.bias is None else self.bias.shape)
+        wanted = [None if shape is None else np.empty(shape) for shape in shapes]
+        arrays = [a.astype(np.float64) if a.dtype == np.float32 else a for a in (self.x, self.kernel, winner, self.dy)]
+        reference.conv2d_pool_backward(*arrays, *wanted, self.window, self.pool)
+        found = [None if shape is None else poisoned(backend, shape) for shape in shapes]
+        arrays = uploaded(backend, self.x, self.kernel, winner, self.dy)
+        backend.ops.conv2d_pool_backward(*arrays, *found, self.window, self.pool)
+        for name, a, b in zip(("dx", "dkernel", "dbias"), found, wanted, strict=True):
+            if a is not None:
+                assert_close(backend.to_host(a), b, CLOSE, name)
+
+
+# --------------------------------------------------------------------------------------------------------- the kernels
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_convolutions_of_few_channels(case, device, rng):
+    from minicnn.backends.cupy import few_channels
+
+    convolution = Convolution(rng, *case)
+    x, kernel = uploaded(device, convolution.x, convolution.kernel)
+    assert few_channels.serves(x, kernel, convolution.window, 1, convolution.pool)
+    convolution.check_forward(device)
+
+
+@pytest.mark.parametrize("with_dx", [False, True])
+@pytest.mark.parametrize("case", [case for case in CONVOLUTIONS if case[7]], ids=str)
+def test_gradients_of_convolutions_of_few_channels(case, with_dx, device, rng):
+    from minicnn.backends.cupy import few_channels
+
+    convolution = Convolution(rng, *case)
+    x, kernel = uploaded(device, convolution.x, convolution.kernel)
+    dx = x if with_dx else None
+    assert few_channels.serves_backward(x, kernel, dx, kernel, convolution.window, convolution.pool)
+    convolution.check_backward(device, with_dx)
+
+
+def test_a_convolution_gathers_the_batch(device, rng):
+    """The images, in the order of the epoch, and their class numbers; what it cannot gather is gathered before."""
+    from minicnn.backends.cupy.gather import Gather, gathers
+
+    convolution = Convolution(rng, *CONVOLUTIONS[0])
+    count, shape = len(convolution.x), convolution.x.shape[1:]
+    source, labels, weights = normal(rng, 10, *shape), rng.integers(0, 9, 10), rng.uniform(size=10)
+    order, start = rng.permutation(10), np.array([4])
+    rows = order[4 : 4 + count]
+    for dtype in (np.float32, np.uint8):
+        source = source.astype(dtype)
+        arrays = uploaded(device, source, labels, weights, order, start)
+        x, label = poisoned(device, (count, *shape)), poisoned(device, (count,), np.int64)
+        weight = device.asarray(np.full(count, np.nan))
+        for one, out in zip(arrays[:3], (x, label, weight), strict=True):
+            gathers.put_off(Gather(one, *arrays[3:], out))
+        convolution.x = source[rows].astype(np.float32)
+        y, _ = convolution.forward(device, x)
+        assert_close(device.to_host(y), convolution.expected()[0], CLOSE)
+        for out, expected in ((x, source[rows]), (label, labels[rows]), (weight, weights[rows])):
+            np.testing.assert_array_equal(device.to_host(out), expected)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("size", DENSE, ids=str)
+def test_dense_layers(size, relu, bias, device, rng):
+    rows, inner, outer = size
+    x, kernel, b = normal(rng, rows, inner), normal(rng, inner, outer), normal(rng, outer) if bias else None
+    y, expected = poisoned(device, (rows, outer)), np.empty((rows, outer))
+    wide = [None if a is None else a.astype(np.float64) for a in (x, kernel, b)]
+    device.ops.dense(*uploaded(device, x, kernel, b), y, relu)
+    reference.dense(*wide, expected, relu)
+    assert_close(device.to_host(y), expected, CLOSE)
+
+    dy, mask = normal(rng, rows, outer), expected.astype(np.float32) if relu else None
+    for shapes in ((x.shape, kernel.shape, b if b is None else b.shape), (None, kernel.shape, None)):
+        found = [None if shape is None else poisoned(device, shape) for shape in shapes]
+        wanted = [None if shape is None else np.empty(shape) for shape in shapes]
+        device.ops.dense_backward(*uploaded(device, x, kernel, mask, dy), *found, relu)
+        reference.dense_backward(*wide[:2], mask, dy.astype(np.float64), *wanted, relu)
+        for name, a, e in zip(("dx", "dkernel", "dbias"), found, wanted, strict=True):
+            if a is not None:
+                assert_close(device.to_host(a), e, CLOSE, name)
+
+
+def classes(device, x, kernel, bias, labels, weight):
+    """What `dense_classes` writes, on the host."""
+    shape = len(x), kernel.shape[1]
+    outputs = [poisoned(device, s) for s in (shape, shape, shape[:1])]
+    outputs += [poisoned(device, shape[:1], np.uint8), poisoned(device, shape)]
+    device.dense_classes(*uploaded(device, x, kernel, bias, labels, weight), *outputs)
+    return [device.to_host(output) for output in outputs]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("size", [size for size in DENSE if size[2] <= 32], ids=str)
+def test_last_layers(size, weighted, device, rng):
+    rows, inner, outer = size
+    x, kernel, bias = normal(rng, rows, inner), normal(rng, inner, outer), normal(rng, outer)
+    labels, weight = rng.integers(0, outer, rows), rng.uniform(size=rows) if weighted else None
+    z = x.astype(np.float64) @ kernel + bias
+    p = np.exp(z - z.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    counts = np.ones(rows) if weight is None else weight
+    right = labels == p.argmax(1)
+    expected = (
+        z,
+        p,
+        -np.log(p[range(rows), labels]) * counts,
+        right,
+        (p - np.eye(outer)[labels]) * counts[:, None] / rows,
+    )
+    found = classes(device, x, kernel, bias, labels, weight)
+    for name, a, b in zip(("logits", "probabilities", "loss", "hit", "dlogits"), found, expected, strict=True):
+        assert_close(a, b, 1e-5, name)
+
+
+def test_last_layers_of_ties_and_numbers_that_are_none(device):
+    """The first of equal probabilities is the prediction, or the first NaN, as NumPy's argmax says."""
+    x, labels = np.eye(4, dtype=np.float32), np.array([1, 0, 0, 2])
+    kernel = np.array([[1, 3, 3], [np.nan, 0, 0], [0, np.inf, 0], [0, 0, -np.inf]], np.float32)[:, :3]
+    with np.errstate(all="ignore"):
+        _, probabilities, loss, hit, _ = classes(device, x, np.nan_to_num(kernel), None, labels, None)
+    np.testing.assert_array_equal(hit, probabilities.argmax(1) == labels)
+    kernel = np.array([[0, np.nan, 0]] * 4, np.float32)
+    _, probabilities, loss, hit, _ = classes(device, x, kernel, None, np.array([0, 1, 2, 0]), None)
+    assert np.isnan(loss).all()
+    np.testing.assert_array_equal(hit, probabilities.argmax(1) == [0, 1, 2, 0])
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 9, 40])
+def test_the_optimizer_adds_parts(count, device, rng):
+    """And writes the gradient; the elements between take theirs from where they are."""
+    from minicnn.backends.cupy.gradient_parts import Parts, give, left_in_parts
+
+    size, first, stretch, stride = 700, 130, 300, 333
+    theta, grad, parts = normal(rng, size), normal(rng, size), normal(rng, count, stride)
+    expected = grad.astype(np.float64)
+    expected[first : first + stretch] = parts[:, :stretch].sum(0, dtype=np.float64)
+    vectors = uploaded(device, theta, grad, parts)
+    with left_in_parts():
+        give(vectors[1][first : first + stretch], Parts(vectors[2].reshape(-1), count, stride))
+        device.ops.sgd_update(*vectors[:2], None, 0.5, 0.0, False)
+    assert_close(device.to_host(vectors[1]), expected, CLOSE)
+    assert_close(device.to_host(vectors[0]), theta - 0.5 * expected, CLOSE)
+
+
+def test_what_the_optimizer_does_not_take_is_added(device, rng):
+    from minicnn.backends.cupy.gradient_parts import Parts, give, left_in_parts
+
+    parts = normal(rng, 3, 50)
+    grad, on_device = poisoned(device, (50,)), device.asarray(parts)
+    with left_in_parts():
+        give(grad, Parts(on_device.reshape(-1), 3, 50))
+        assert np.isnan(device.to_host(grad)).all()
+    assert_close(device.to_host(grad), parts.sum(0, dtype=np.float64), CLOSE)
+
+
+@pytest.mark.parametrize(("added", "relu"), [(False, False), (False, True), (True, True)])
+@pytest.mark.parametrize(("rows", "channels", "offset"), [(1, 3, 0), (70, 5, 0), (97, 33, 100), (581, 1, -3)])
+def test_batch_normalization(rows, channels, offset, added, relu, device, rng):
+    """Both directions; a mean far from zero costs no more digits than float32 has there."""
+    x, dy = normal(rng, rows, channels) + np.float32(offset), normal(rng, rows, channels)
+    vectors = [normal(rng, channels) for _ in range(3)] + [rng.uniform(1, 2, channels).astype(np.float32)]
+    shortcut = normal(rng, rows, channels) if added else None
+    found, wanted = [], []
+    for ops, up, empty, results in (
+        (device.ops, device.asarray, lambda shape: poisoned(device, shape), found),
+        (reference, lambda a: a.astype(np.float64), np.empty, wanted),
+    ):
+        gamma, beta, *moving = map(up, vectors)
+        moments, y = Moments(empty((channels,)), empty((channels,))), empty(x.shape)
+        affine = Affine(gamma, beta, relu)
+        arrays = up(x), y, affine, moments, MovingAverages(*moving, 0.9)
+        ops.batch_norm(*arrays, 1e-3, True, up(shortcut) if added else None)
+        gradients = empty(x.shape), empty(x.shape) if added else None, empty((channels,)), empty((channels,))
+        ops.batch_norm_backward(up(x), y if added else None, up(dy), affine, moments, *gradients, True)
+        results += [y, *moments, *moving, *gradients]
+    names = ("y", "mean", "inverse_std", "moving mean", "moving variance", "dx", "dadded", "dgamma", "dbeta")
+    for name, a, b in zip(names, found, wanted, strict=True):
+        if a is not None:
+            assert_close(device.to_host(a), b, 1e-5 * (1 + abs(offset)), name)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 6, 8), (1, 7, 5, 4), (3, 2, 3, 12), (1, 7, 5, 3)], ids=str)
+def test_pooling_by_pairs(shape, device, rng):
+    """Of small integers, so that there are ties; rows and columns that no window covers get zeros."""
+    x = rng.integers(-3, 3, shape).astype(np.float32)
+    window = make_window(shape[1:3], (2, 2), (2, 2), "valid")
+    small = shape[0], window.out_height, window.out_width, shape[3]
+    dy, y, winner, dx = normal(rng, *small), np.empty(small, np.float32), np.empty(small, np.uint8), np.empty_like(x)
+    reference.max_pool2d(x, y, winner, window)
+    reference.max_pool2d_backward(dy, winner, dx, window)
+    on_device = poisoned(device, small), poisoned(device, small, np.uint8), poisoned(device, shape)
+    device.ops.max_pool2d(device.asarray(x), *on_device[:2], window)
+    device.ops.max_pool2d_backward(device.asarray(dy), on_device[1], on_device[2], window)
+    for a, b in zip(on_device, (y, winner, dx), strict=True):
+        np.testing.assert_array_equal(device.to_host(a), b)
+
+
+@pytest.mark.parametrize("size", [4, 7, 2048, 2052])
+def test_dropout_by_fours(size, device, rng):
+    x, expected, y = normal(rng, size), np.empty(size, np.float32), poisoned(device, (size,))
+    reference.dropout(x, expected, 0.3, 5, 2, 9)
+    device.ops.dropout(device.asarray(x), y, 0.3, 5, 2, 9)
+    np.testing.assert_array_equal(device.to_host(y), expected)
+
+
+# ---------------------------------------------------------------------------------------------- mistakes in kernels
+
+
+@pytest.fixture
+def mistaken(monkeypatch):
+    """A function that replaces a text in a kernel file, and has it compiled anew."""
+    import cupy
+
+    if cupy.__version__ != "stand-in":
+        pytest.skip("what a mistake does on a device is undefined")
+    from minicnn.backends.cupy import launch
+
+    def forget():
+        launch.kernel.cache_clear()
+        launch._module.cache_clear()
+
+    def replace(file, right, wrong):
+        source = launch.source
+
+        def changed(name):
+            text = source(name)
+            assert name != file or text.count(right) >= 1
+            return text.replace(right, wrong) if name == file else text
+
+        monkeypatch.setattr(launch, "source", changed)
+        forget()
+
+    yield replace
+    monkeypatch.undo()
+    forget()
+
+
+LAST_BARRIER = "    wait_for_copies();\n    __syncthreads();\n    const int items"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (LAST_BARRIER, LAST_BARRIER.replace("__syncthreads();", "")),
+        ("pixels[y][x] = corner[y * row + x", "pixels[y][x] = corner[x * row + y"),
+        ("__shfl_xor_sync(0xffffffffu, sums[t][e], step)", "__shfl_xor_sync(0xffffffffu, sums[t][e], 2 * step)"),
+    ],
+    ids=["a missing barrier", "a wrong index", "a wrong lane"],
+)
+def test_mistakes_of_the_convolution_are_found(right, wrong, mistaken, rng, seed, monkeypatch):
+    monkeypatch.setenv("MINICNN_STANDIN_SEED", str(seed % 2**31 + 1))
+    mistaken("few_channels", right, wrong)
+    with pytest.raises(AssertionError):
+        Convolution(rng, 2, 12, 12, 6, 16, 5, "valid", True, True, True).check_forward(backends.get("cupy"))
+
+
+def test_a_missing_barrier_of_a_warp_is_found(mistaken, rng, seed, monkeypatch):
+    """Lanes read what others of their warp have put into shared memory."""
+    monkeypatch.setenv("MINICNN_STANDIN_SEED", str(seed % 2**31 + 1))
+    mistaken("dense", "    __syncwarp();\n", "")
+    x, kernel, labels = normal(rng, 5, 70), normal(rng, 70, 10), rng.integers(0, 10, 5)
+    logits, *_ = classes(backends.get("cupy"), x, kernel, None, labels, None)
+    with pytest.raises(AssertionError):
+        assert_close(logits, x.astype(np.float64) @ kernel, CLOSE)
+
+
+def test_a_missing_wait_is_found(mistaken, rng):
+    """A copy that nobody waited for has not come: the stand-in ends the process, so another one tries."""
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    code = f"""
+import sys
+sys.path[:0] = [{str(Path(__file__).with_name("gpu_standin"))!r}, {str(Path(__file__).parent)!r}]
+from minicnn.backends.cupy import launch
+source = launch.source
+launch.source = lambda name: source(name).replace("    wait_for_copies();\\n    __syncthreads();\\n    const int items",
+                                                  "    __syncthreads();\\n    const int items")
+import numpy as np
+from minicnn import backends
+from test_gpu_kernels import Convolution
+Convolution(np.random.default_rng(0), 1, 12, 12, 1, 4, 5, "valid", True, True, True).forward(backends.get("cupy"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "without waiting for its copies" in done.stderr
+
+
+# ------------------------------------------------------------------------------------------------------------ launches
+
+
+@pytest.fixture
+def launches(monkeypatch):
+    """A function: names of the kernels that an iteration of a network launches, and the number of CuPy's launches.
+
+    Nothing is computed.
+    """
+    import cupy
+
+    if cupy.__version__ != "stand-in":
+        pytest.skip("the stand-in knows the names of what a graph launches")
+    from cupy import _raw
+
+    names = []
+
+    class Kernel(_raw.RawKernel):
+        def __call__(self, *args, **kwargs):
+            names.append(self.name)
+            cupy._core.execute(lambda: None)  # a node of the graph
+
+    monkeypatch.setattr(_raw, "RawKernel", Kernel)
+    from minicnn.backends.cupy import launch
+
+    launch.kernel.cache_clear()
+
+    def of(model, batch_size, shape, classes=10):
+        x, y = np.zeros((3 * batch_size, *shape), np.float32), np.zeros(3 * batch_size, int)
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], backend="cupy")
+        names.clear()
+        cupy.device.reset()
+        model.fit(x, y, batch_size=batch_size, verbose=0)
+        assert cupy.device.graphs == 2
+        starts = [i for i, name in enumerate(names) if name == "set_iteration"]
+        found = names[starts[0] : starts[1]]
+        return found, cupy.device.nodes // 2 - (len(found) - 1)
+
+    yield of
+    launch.kernel.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("network", "batch_size", "most"), [("LeNet-5", 128, 12), ("D0", 32, 14), ("net_1 MNIST", 128, 14)]
+)
+def test_launches_of_an_iteration(network, batch_size, most, launches):
+    """With the one before the graph, which sets the iteration's numbers; none of them is CuPy's own."""
+    found, others = launches(NETWORKS[network](mc), batch_size, (28, 28, 1))
+    print(len(found), found)
+    assert len(found) <= most
+    assert others == 0
+
+
+def residual(blocks):
+    """A network of residual blocks of two convolutions."""
+    L = mc.layers
+    h = x = L.Input((32, 32, 16))
+    for _ in range(blocks):
+        y = L.ReLU()(L.BatchNormalization()(L.Conv2D(16, 3, padding="same", use_bias=False)(h)))
+        y = L.BatchNormalization()(L.Conv2D(16, 3, padding="same", use_bias=False)(y))
+        h = L.ReLU()(L.Add()([y, h]))
+    return mc.Model(x, L.Dense(10, activation="softmax")(L.GlobalAveragePooling2D()(h)))
+
+
+def test_launches_of_a_residual_block(launches):
+    """Of each convolution with its BatchNormalization four forward and five backward, and one that adds gradients."""
+    counts = [len(launches(residual(blocks), 128, (32, 32, 16))[0]) for blocks in (2, 3)]
+    assert counts[1] - counts[0] <= 2 * (4 + 5)

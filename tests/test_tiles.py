@@ -173,7 +173,7 @@ def pairs_of(b):
     return np.ascontiguousarray(b.reshape(len(b) // 2, 2, -1).transpose(0, 2, 1)).reshape(-1)
 
 
-@parallel_kernel(uses=[TILES_CODE])
+@parallel_kernel(uses=TILES_CODE)
 def block_of_tiles(pool, a, b, c, steps, rows, height, width, configures):
     """c (height · rows, 32) += a (height · rows, 32 · steps) · b: rows, columns of tiles."""
     registers = tile_registers()

@@ -98,7 +98,7 @@ def _chunk(chunk, x, packed, first, out, relu, chunks, tables):
     return total == 0
 
 
-@parallel_kernel(typed=2, uses=[TILES_CODE])
+@parallel_kernel(typed=2, uses=TILES_CODE)
 def _conv2d(pool, x, y, kernel, bias, winner, keeps_winner, relu, chunks, tables):
     """Returns whether all outputs are finite."""
     lines, out = tables.lines, Pooled(y, winner, keeps_winner)

@@ -287,7 +287,7 @@ def _chunk(chunk, x, packed, incoming, sums, chunks, t):
     return total == 0 and all_finite(dbias, 0, len(dbias))
 
 
-@parallel_kernel(typed=2, uses=[TILES_CODE])
+@parallel_kernel(typed=2, uses=TILES_CODE)
 def _conv2d_backward(pool, x, dy, y, winner, cells, kernel, out, chunks, t):
     """Returns whether all gradients are finite."""
     incoming = Incoming(dy, y, winner, cells)

@@ -211,22 +211,34 @@ def compiled(emulated: bool) -> dict[str, object]:
     return {symbol: c_function(pair[emulated], *kinds[symbol]) for symbol, pair in _CODE.items()}
 
 
-class _Provider:
-    """What kernels name in `uses`, as a `SharedCode`: the path of this process, for all element types."""
+class _TileCode:
+    """A symbol for `uses`, as a `SharedCode`: the same for all element types.
 
-    def __init__(self):
-        self._codes = None
+    Parameters
+    ----------
+    name : str
+    """
+
+    _codes = None  # of this process's path, once they are wanted
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def symbol(self, scalar: types.Type) -> str:
+        """The name that kernels call."""
+        return self._name
 
     def provide(self, scalar: types.Type) -> None:
-        """Have the machine code in memory, and its names known to the linker."""
-        if self._codes is None:
+        """Have the machine code of all symbols in memory, and their names known to the linker."""
+        if _TileCode._codes is None:
             codes = compiled(emulated=path() != TILES)  # never an instruction that was not permitted
             for symbol, code in codes.items():
                 llvmlite.binding.add_symbol(symbol, code.address)
-            self._codes = codes
+            _TileCode._codes = codes
 
 
-TILES_CODE = _Provider()
+TILES_CODE: tuple[_TileCode, ...] = tuple(map(_TileCode, _CODE))
+"""What kernels on tiles use."""
 
 
 # ------------------------------------------------------------------------------------------- what kernels call

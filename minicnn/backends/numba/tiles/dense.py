@@ -321,7 +321,7 @@ def _add_parts(row, parts, out, relu, p):
     return put_row(sums, 0, p.columns, floor_of(relu, sums), out, row * p.columns) == 0
 
 
-@parallel_kernel(typed=3, uses=[TILES_CODE])
+@parallel_kernel(typed=3, uses=TILES_CODE)
 def _product(pool, left, right, out, bias, relu, p):
     """Returns whether all of it is finite."""
     if p.right_is_turned:

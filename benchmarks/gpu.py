@@ -32,7 +32,7 @@ from harness import replace_section, table
 
 import minicnn as mc
 from minicnn import backends
-from minicnn.backends.reference.normalization import Moments, MovingAverages
+from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 from minicnn.geometry import make_window
 
 DOCUMENT, CHART = ROOT / "docs" / "gpu.md", ROOT / "docs" / "gpu.png"
@@ -273,6 +273,7 @@ def bandwidths(smoke, end):
     out, winner = zeros(x.shape, np.float32), zeros(y.shape, np.uint8)
     vectors = [zeros((64 if smoke else 2**26,), np.float32) for _ in range(4)]
     c = [zeros((channels,), np.float32) for _ in range(6)]
+    averages = MovingAverages(*c[4:], 0.99)
     cases = {
         "max pooling": (lambda: kernels.max_pool2d(x, y, winner, window), x.nbytes + y.nbytes + winner.nbytes),
         "max pooling, gradient": (
@@ -280,7 +281,7 @@ def bandwidths(smoke, end):
             x.nbytes + y.nbytes + winner.nbytes,
         ),
         "batch normalization": (
-            lambda: kernels.batch_norm(x, out, *c[:2], Moments(*c[2:4]), MovingAverages(*c[4:], 0.99), 1e-3, True),
+            lambda: kernels.batch_norm(x, out, Affine(*c[:2], False), Moments(*c[2:4]), averages, 1e-3, True),
             4 * x.nbytes,
         ),
         "dropout": (lambda: kernels.dropout(x, out, 0.5, 1, 2, 3), 2 * x.nbytes),

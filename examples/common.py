@@ -1,7 +1,6 @@
 """What all examples share: the command line, the digits that stand in for MNIST, and the files that a run leaves."""
 
 import argparse
-import atexit
 import contextlib
 import json
 import statistics
@@ -11,24 +10,12 @@ import time
 from importlib.metadata import distributions
 from pathlib import Path
 
+from arguments import join_workers, number
+
 import minicnn as mc
 from minicnn.errors import BackendError, DataError, DeviceMemoryError, NonFiniteError
 
 # ------------------------------------------------------------------------------------------------------- options
-
-
-def number(minimum, maximum=float("inf"), kind=int):
-    """A type for argparse: an integer, or with ``kind=float`` a number, in a range, ends included."""
-    words = f"an integer of at least {minimum}" + (f" and at most {maximum}" if maximum < float("inf") else "")
-    words = words if kind is int else f"a number from {minimum} to {maximum}"
-
-    def checked(text):
-        with contextlib.suppress(ValueError):
-            if minimum <= (value := kind(text)) <= maximum:
-                return value
-        raise argparse.ArgumentTypeError(f"must be {words}, not {text!r}")
-
-    return checked
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,11 +43,7 @@ class Parser(argparse.ArgumentParser):
         add("--backend", choices=mc.backends.NAMES, help="default: MINICNN_BACKEND, else numba")
         add("--seed", type=number(0, 2**63 - 1), default=0, metavar="N", help="default: 0")
         add("--out", type=Path, metavar="DIR", help=f"default: runs/{Path(self.prog).stem}, a variant's beside it")
-        add(
-            "--workers",
-            action="store_true",
-            help="train on all processes that mpiexec has started, docs/distributed.md",
-        )
+        add("--workers", action="store_true", help="train on all processes that mpiexec has started")
         add("--show", action="store_true", help="open a window with the figures")
         self.set_defaults(dataset=dataset, name=Path(self.prog).stem)
         self.shared = vars(super().parse_args([]))
@@ -80,7 +63,7 @@ class Parser(argparse.ArgumentParser):
         """
         options = super().parse_args(arguments)
         if options.workers:
-            self._join_workers(options)
+            join_workers(options, self.error)
         options.variant = {k: v for k, v in vars(options).items() if k not in self.shared and v != self.get_default(k)}
         words = [str(w) for k, v in options.variant.items() for w in (k, *(v if isinstance(v, list) else [v]))]
         options.out = options.out or Path("runs", "_".join([options.name, *words]).replace("_True", ""))
@@ -96,18 +79,6 @@ class Parser(argparse.ArgumentParser):
             self.error(f"backend: {error}")
         mc.utils.set_random_seed(options.seed)
         return options
-
-    def _join_workers(self, options):
-        """Have models train on all workers; what the others than the first write is thrown away."""
-        try:
-            mc.distribution.initialize()
-            mc.distribution.set_distribution(mc.distribution.DataParallel())
-        except ImportError as error:
-            self.error(f"argument --workers: {error}")
-        if mc.distribution.rank() > 0:
-            folder = tempfile.TemporaryDirectory()
-            atexit.register(folder.cleanup)
-            options.out, options.show = Path(folder.name), False
 
 
 def run(main):

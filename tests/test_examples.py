@@ -526,7 +526,9 @@ def test_a_model_is_saved_in_minicnns_own_format_where_h5py_is_missing(small_dat
 
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-TRAINING = [path for path in EXAMPLES if path.stem not in ("common", "convolution_basics", "convolution_checks")]
+TRAINING = [
+    path for path in EXAMPLES if path.stem not in ("arguments", "common", "convolution_basics", "convolution_checks")
+]
 SHOWN = {"load_data", "compile", "fit", "evaluate", "plot_history"}  # in the example's own lines
 DOCUMENTED = ast.Module, ast.ClassDef, ast.FunctionDef
 NO_CODE = tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER

@@ -9,6 +9,8 @@ import time
 import traceback
 from typing import Any, NamedTuple
 
+from minicnn import console
+
 PATIENCE = 1.0  # seconds that worker 0, which has most likely the same to say, gets to say it first
 FAILED = 1  # exit code
 MARK = "minicnn-worker"  # what `minicnn launch` knows the workers' processes by
@@ -56,7 +58,7 @@ def end_all(sentence: str, comm: Any) -> None:
     sentence : str
     comm : mpi4py communicator
     """
-    print(f"minicnn: {sentence}", file=sys.stderr, flush=True)
+    console.say(f"minicnn: {sentence}", sys.stderr)
     comm.Abort(FAILED)
 
 

@@ -101,7 +101,7 @@ def _start(timeout) -> Wire:
     comm = mpi.COMM_WORLD.Dup()  # messages of ours do not meet those of the user's
     worker = Worker.here(comm.rank)
     if comm.size > 1:
-        print(f"{problems.MARK} {worker.rank} {worker.process} {worker.host};", file=sys.stderr, flush=True)
+        console.say(f"{problems.MARK} {worker.rank} {worker.process} {worker.host};", sys.stderr)
         problems.end_all_at_errors(worker, comm)
     random.set_seed(comm.bcast(random.next_seed()))
     neighbours = comm.Split_type(mpi.COMM_TYPE_SHARED)

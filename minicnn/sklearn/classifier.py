@@ -173,7 +173,8 @@ class CNNClassifier(ClassifierMixin, CNN):
 
         Sigmoids, one for each class, are divided by their sum, as `sklearn.multiclass.OneVsRestClassifier` does.
         """
-        probabilities = class_probabilities(self.model_, self._outputs(X))
+        outputs = self._outputs(X)
+        probabilities = class_probabilities(self.model_, outputs)
         sums = probabilities.sum(axis=1, keepdims=True)  # (N, 1), 1 but for the rounding of float32, or of sigmoids
         probabilities[sums[:, 0] == 0] = 1  # none of the sigmoids fires: all alike
         return probabilities / np.where(sums == 0, len(self.classes_), sums)

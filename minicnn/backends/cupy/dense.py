@@ -53,13 +53,14 @@ def dense_backward(
     x: Array, kernel: Array, y: Maybe, dy: Array, dx: Maybe, dkernel: Maybe, dbias: Maybe, relu: bool = False
 ) -> None:
     """See `minicnn.backends.reference.dense.dense_backward`."""
-    if dkernel is None or not _serves(x, kernel):
+    has_dx_alone = dx is not None and dkernel is dbias is None
+    if (dkernel is None and not has_dx_alone) or not _serves(x, kernel):
         y, dx, dkernel = _pixels(y), _pixels(dx), _taps(dkernel)
         conv2d_backward(_pixels(x), _taps(kernel), y, _pixels(dy), dx, dkernel, dbias, PIXEL, 1, relu)
         return
     rows, (inner, outer) = len(x), kernel.shape
     dx_blocks = 0 if dx is None else -(-rows // WARPS) * -(-inner // 32)
-    blocks = dx_blocks + -(-inner // WARPS) * -(-outer // 32)
+    blocks = dx_blocks + (0 if has_dx_alone else -(-inner // WARPS) * -(-outer // 32))
     arrays = x, kernel, y if relu else None, dy, dx, dkernel, dbias
     numbers = *_sizes(x, kernel), np.int32(dx_blocks)
     shared = _backward_shared(outer)

@@ -160,6 +160,28 @@ __device__ __forceinline__ void list_winners(const float* dy, const unsigned cha
     }
 }
 
+__device__ __forceinline__ bool is_not_finite(float value) { return !(fabsf(value) <= 3.402823466e38f); }
+
+// The formula multiplies what is not finite by the zeros beside the winners, too, which makes NaN. `odd` is the length of
+// a row of `sums`, (taps, channels, filters).
+__device__ void multiply_by_zeros(const float* image, const float* dy, const unsigned char* winner, const Few& g,
+                                  float* sums, int odd) {
+    for (int i = threadIdx.x; i < TAPS * C * g.filters; i += blockDim.x) {
+        const int f = i % g.filters, c = i / g.filters % C, tap = i / g.filters / C;
+        for (int at = 0; at < g.out_height * g.out_width; ++at) {
+            const int out_y = at / g.out_width, out_x = at % g.out_width;
+            const int y = out_y + tap / KS - g.pad_top, x = out_x + tap % KS - g.pad_left;
+            if (y < 0 || y >= g.in_height || x < 0 || x >= g.in_width) continue;
+            const float value = image[(y * g.in_width + x) * C + c];
+            if (!is_not_finite(value)) continue;
+            const bool in_cell = out_y / 2 < g.cells_height && out_x / 2 < g.cells_width;
+            const int64 cell = ((int64)blockIdx.x * g.cells_height + out_y / 2) * g.cells_width + out_x / 2;
+            const bool is_winner = in_cell && winner[cell * g.filters + f] == out_y % 2 * 2 + out_x % 2;
+            if (!is_winner || dy[cell * g.filters + f] == 0) sums[i / g.filters * odd + f] += 0.0f * value;
+        }
+    }
+}
+
 // One number in four of the gradient before pooling is not zero, so only the winners are walked through: a warp has one
 // filter, and its lanes are the taps, and shares of the cells where the taps fill less than half a warp. Every warp has its
 // own dx of the image, so that no two write to one number; they are added in their order.
@@ -178,8 +200,11 @@ __device__ __forceinline__ void walk_winners(const float* __restrict__ x, const 
     int2* const live = reinterpret_cast<int2*>(tile + round_to_4(size));
     float* const sums = reinterpret_cast<float*>(live + ((cells + gridDim.y - 1) / gridDim.y) * f_count);
     float* const copies = sums + round_to_4(g.parts * part_size);  // dx of each warp
+    const float* const image = x + (int64)blockIdx.x * g.in_height * g.in_width * C;
+    __shared__ int any_bad;
 
-    load_tile(x + (int64)blockIdx.x * g.in_height * g.in_width * C, g, tile);  // is under way meanwhile
+    load_tile(image, g, tile);  // is under way meanwhile
+    if (threadIdx.x == 0) any_bad = 0;
     if (WITH_DX)
         for (int i = threadIdx.x; i < size * warps; i += blockDim.x) copies[i] = 0;
     list_winners(dy, winner, first, own, g, live);
@@ -216,7 +241,14 @@ __device__ __forceinline__ void walk_winners(const float* __restrict__ x, const 
         for (int c = 0; c < C; ++c) to[(tap * C + c) * odd + f] = weight_sums[c];
         if (tap == 0) to[TAPS * C * odd + f] = bias_sum;
     }
+    if (blockIdx.y == 0)
+        for (int i = threadIdx.x; i < g.in_height * g.in_width * C; i += blockDim.x)
+            if (is_not_finite(image[i])) any_bad = 1;
     __syncthreads();
+    if (any_bad) {  // the whole block agrees
+        multiply_by_zeros(image, dy, winner, g, sums, odd);
+        __syncthreads();
+    }
     parts += ((int64)blockIdx.x * gridDim.y + blockIdx.y) * (count + f_count);
     for (int i = threadIdx.x; i < count + f_count; i += blockDim.x) {
         const int at = i < count ? i / f_count * odd + i % f_count : i - count + TAPS * C * odd;

@@ -30,7 +30,7 @@ TYPES = {  # C type → dtype
     "unsigned short": "u2",
 }
 SANITIZE = os.environ.get("MINICNN_STANDIN_SANITIZE")  # "address,undefined": see docs/gpu.md
-FLAGS = ["-std=c++20", "-O2", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-w", "-ffp-contract=off"]
+FLAGS = ["-std=c++20", "-O1", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-w", "-ffp-contract=off"]
 
 
 class CompileException(Exception):

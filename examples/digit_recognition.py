@@ -55,7 +55,7 @@ def main():
 
     file = common.model_file(options, "cnn_digit_recognition.keras")
     model.save(file)
-    loaded = load_model(file)
+    loaded = load_model(file) if file.exists() else model  # of several workers, the first one alone writes
     scores = loaded.evaluate(x_test, y_test)  # as in the document: of the copy
     published = {} if options.scaled or options.mlp else PUBLISHED
     common.save_result(options, y_train, y_test, common.outcome(options, model, clock, scores, published))

@@ -6,8 +6,9 @@ deep learning training", 2019.)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any, Self
 
 from minicnn.settings import floatx, set_floatx
@@ -152,3 +153,25 @@ def floatx_of(dtype: Any) -> Iterator[None]:
     finally:
         set_floatx(before[0])
         _chosen["mixed"] = before[1]
+
+
+def as_operands(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, whose new layers are mixed only if all tensors among its arguments are bfloat16, as in Keras.
+
+    A layer of one's own choice goes by the global policy; an operator, or a function of `keras.ops`, by its operands.
+    """
+
+    @wraps(function)
+    def by_operands(*args: Any, **kwargs: Any) -> Any:
+        before = _chosen["mixed"]
+        if not before:
+            return function(*args, **kwargs)
+        operands = [a for arg in (*args, *kwargs.values()) for a in (arg if isinstance(arg, list | tuple) else [arg])]
+        dtypes = {dtype for a in operands if isinstance(dtype := getattr(a, "dtype", None), str)}
+        _chosen["mixed"] = dtypes == {"bfloat16"}
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _chosen["mixed"] = before
+
+    return by_operands

@@ -59,6 +59,14 @@ def pytest_report_header(config):
     ]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_second_compiler():
+    """All processors run tests: a process that compiles beside them gains nothing. Its own tests ask for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minicnn.backends.numba.machine.second_compiler._can_help", lambda: False)
+        yield
+
+
 @pytest.fixture
 def seed(request):
     """A seed for this test: a function of the run's seed and of the test's name."""

@@ -240,8 +240,9 @@ def test_workers_on_gpus_end_with_the_same_bits():
 # --------------------------------------------------------------------------- gradients that travel while others come
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_pieces_are_sent_when_nothing_writes_them_any_more(frozen, monkeypatch):
+def test_pieces_are_sent_when_nothing_writes_them_any_more(frozen, backend, monkeypatch):
     """A weight used twice, one step with two weights: after its number, no piece changes."""
     monkeypatch.setattr(sums, "LARGE", 4 * 16)
     shared = mc.layers.Dense(12, activation="tanh")
@@ -249,7 +250,7 @@ def test_pieces_are_sent_when_nothing_writes_them_any_more(frozen, monkeypatch):
     x = shared(mc.layers.Dense(12)(shared(inputs)))
     model = mc.Model(inputs, mc.layers.Dense(30, activation="softmax")(x))
     shared.trainable = not frozen
-    model.compile("sgd", "sparse_categorical_crossentropy", backend="numpy")
+    model.compile("sgd", "sparse_categorical_crossentropy", backend=backend)
     engine = model.training_engine()
     batch = model._intake().batch(np.random.default_rng(0).normal(size=(5, 12)).astype("f4"), np.arange(5) % 3)
     bound, store, seen = engine.bound(batch, training=True), engine.store, {}
@@ -260,10 +261,14 @@ def test_pieces_are_sent_when_nothing_writes_them_any_more(frozen, monkeypatch):
     assert len(found) > 1
     assert [number for number, _ in found] == sorted(number for number, _ in found)
 
+    numbers = []
+
     def after(number):
+        numbers.append(number)
         seen.update({i: store.grad[part].copy() for i, (when, part) in enumerate(found) if when == number})
 
     bound.backward(after)
+    assert numbers == list(range(len(bound.backward_steps)))
     for i, (_, part) in enumerate(found):
         np.testing.assert_array_equal(seen[i], store.grad[part])
     assert all(gradients.any() for gradients in seen.values())

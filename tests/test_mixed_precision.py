@@ -549,3 +549,37 @@ def test_the_same_model_in_keras(data, tmp_path):
     theirs.save(tmp_path / "theirs.keras")
     read = mc.load_model(tmp_path / "theirs.keras", compile=False)
     assert [x.dtype_policy.name for x in read.layers] == [x.dtype_policy.name for x in model.layers]
+
+
+# ------------------------------------------------------------------------------------------------------- operators
+
+
+def test_operators_and_functions_go_by_their_operands():
+    """As in Keras: float32 stays float32 under a mixed policy, and only tensors that are bfloat16 give others."""
+    mixed_precision.set_global_policy(MIXED)
+    inputs = mc.Input((3,))
+    plain, mixed = layers.Dense(3, dtype="float32")(inputs), layers.Dense(3)(inputs)
+    ops = mc.keras.ops
+    for made in (plain * 100.0 + 1.0, -plain, plain**2, plain[:, :2], 1 - plain, ops.softmax(plain), plain + mixed):
+        assert made.dtype == "float32"
+    for made in (mixed * 2.0, mixed + mixed, mixed[:, :2], ops.softmax(mixed), ops.cast(mixed, "bfloat16")):
+        assert made.dtype == "bfloat16"
+    assert ops.cast(mixed, "float32").dtype == "float32"
+    total = layers.Dense(1, dtype="float32", kernel_initializer="ones")((inputs - 1000.0) * 1.0)
+    x = np.array([[1000.5, 1001.25, 1002.0]], np.float32)
+    assert mc.Model(inputs, total).predict(x)[0, 0] == 3.75
+    assert ops.image.resize(np.full((2, 2, 1), 257, np.float32), (4, 4)).max() == 257
+    assert dtype_policies.dtype_policy().name == MIXED
+
+
+def test_a_config_that_says_no_dtype_is_plain():
+    config = layers.Dense(2).get_config()
+    mixed_precision.set_global_policy(MIXED)
+    assert layers.Dense.from_config(config).dtype_policy.name == "float32"
+    assert layers.Dense.from_config(layers.Dense(2).get_config()).dtype_policy.name == MIXED
+
+
+def test_an_optimizer_that_scales_losses_is_the_optimizer():
+    optimizer = mc.optimizers.Adam()
+    with pytest.warns(FutureWarning, match="not scaled"):
+        assert mixed_precision.LossScaleOptimizer(optimizer, dynamic=True) is optimizer

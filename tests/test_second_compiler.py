@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 
@@ -81,10 +82,14 @@ def test_a_kernel_of_a_module_is_found_by_its_name():
     assert launch.parallel_kernel(_double).place is None
 
 
+CAN_HELP = second_compiler._can_help  # what conftest.py takes away
+
+
 @pytest.fixture
 def started(monkeypatch):
     """The lists of kernels that processes would be started for."""
     lists = []
+    monkeypatch.setattr(second_compiler, "_can_help", CAN_HELP)
     monkeypatch.setattr(second_compiler, "_start", lists.append)
     monkeypatch.setattr(second_compiler, "_running", [])
     monkeypatch.setattr(second_compiler, "_is_missing", lambda kernel, kinds: True)
@@ -137,5 +142,15 @@ def test_other_backends_expect_nothing():
     backends.get("numpy").expect([lambda: 1 / 0])
 
 
-def test_whoever_asked_and_is_gone_needs_nothing():
-    second_compiler.compile_all(-1, [(("no such module", ""), ())])
+def test_whoever_asked_and_is_gone_needs_nothing(monkeypatch):
+    parents = iter([7, 1])  # at the start, and before the first kernel
+    monkeypatch.setattr(second_compiler.os, "getppid", lambda: next(parents))
+    second_compiler.compile_all([(("no such module", ""), ())])
+
+
+def test_the_current_folder_is_not_where_it_imports_from(tmp_path):
+    (tmp_path / "pickle.py").write_text("raise SystemExit('imported')")
+    program = second_compiler._PROGRAM.partition("from ")[0]
+    data = pickle.dumps(sys.path)
+    done = subprocess.run([sys.executable, "-c", program], input=data, cwd=tmp_path, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -35,9 +35,12 @@ def launch(options: argparse.Namespace) -> int:
     command += ["-hosts", options.hosts] if options.hosts else []
     command += [sys.executable, str(options.script), *options.arguments]
     # A session of its own: Ctrl-C comes here alone, and the workers get to end their batch together.
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    words = {"encoding": "utf-8", "errors": "replace"}  # of several workers, which may meet within a character
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, **pipes, **words, start_new_session=True)
+    for ending in ("SIGTERM", "SIGHUP"):  # they come here alone, too
+        if hasattr(signal, ending):
+            signal.signal(getattr(signal, ending), lambda *_: process.terminate())
     watch = Watch()
     readers = [
         threading.Thread(target=watch.read, args=pair, daemon=True)
@@ -76,9 +79,9 @@ def _wait(process, watch) -> int:
             return process.wait()
         except KeyboardInterrupt:
             pressed += 1
-            if pressed == 1:
-                watch.interrupt()
-            else:
+            if pressed == 1 and not watch.interrupt():
+                process.send_signal(signal.SIGINT)
+            elif pressed > 1:
                 process.terminate()
 
 
@@ -104,12 +107,14 @@ class Watch:
                 out.write(line)
                 out.flush()
 
-    def interrupt(self) -> None:
-        """Ctrl-C for the workers on this machine; those elsewhere hear of it from them."""
+    def interrupt(self) -> bool:
+        """Ctrl-C for the workers here, from whom those elsewhere hear of it; returns whether there are any."""
         here = socket.gethostname()
-        for process in (worker.process for worker in self._workers.values() if worker.host == here):
+        own = [worker.process for worker in self._workers.values() if worker.host == here]
+        for process in own:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGINT)
+        return bool(own)
 
     def sentence(self) -> str | None:
         """Who was killed; None where a worker has said why all have ended."""

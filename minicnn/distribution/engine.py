@@ -80,6 +80,8 @@ class ShardedEngine(Engine):
     def train_batch(self, batch: Batch | Cut, totals: Totals) -> Outcome:
         if not self.store.is_current:
             self.prepare(trains=True)
+        if isinstance(batch, Batch):  # of train_on_batch: nothing has been compared
+            handshake.compare(self.wire, handshake.of_batch(self, batch))
         cut = whole(batch, self.shards)
         step = ShardedStep(self, cut, training=True)
         step.run()

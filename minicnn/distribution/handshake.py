@@ -17,6 +17,7 @@ from minicnn.training.sources import ArraySource
 if TYPE_CHECKING:
     from minicnn.distribution.engine import ShardedEngine
     from minicnn.distribution.wire import Wire
+    from minicnn.training.batches import Batch
     from minicnn.training.sources import Source
 
 ROWS = 64  # of each array of data that are looked at
@@ -32,7 +33,7 @@ def compare(wire: Wire, found: dict[str, Any]) -> None:
         What is compared, in the order in which differences are told → a short description.
     """
     everybody = wire.gather(found)
-    for what in found:
+    for what in dict.fromkeys(name for theirs in everybody for name in theirs):  # in their order
         for worker, theirs in zip(wire.workers, everybody, strict=True):
             if theirs.get(what) != everybody[0].get(what):
                 raise by_all(
@@ -59,9 +60,21 @@ def of_pass(engine: ShardedEngine, source: Source, shuffles: bool, first: int) -
     return found if engine.model.compiled is None else found | _training(engine, shuffles, first)
 
 
+def of_batch(engine: ShardedEngine, batch: Batch) -> dict[str, Any]:
+    """What has to agree before a batch that belongs to no pass; the weights are compared before the first one."""
+    kinds = [f"{x.dtype} {x.shape}" for x in (*batch.inputs, *batch.targets)]
+    weights = {} if int(engine.optimizer.iterations) else _model(engine.model.weights, engine)
+    return {
+        **_program(engine),
+        **weights,
+        "batch": f"{batch.count} of {', '.join(kinds)}",
+        **_training(engine, False, 0),
+    }
+
+
 def _training(engine, shuffles, first):
     """Of what `compile` was told, and how far the training is."""
-    check_losses(engine.model.compiled)
+    check_losses(engine.model.compiled, engine.model.layers)
     optimizer, state = engine.optimizer, engine.optimizer_state or {}
     return {
         "loss": _digest([[type(x).__name__, x.get_config()] for x in engine.model.compiled.losses]),

@@ -54,7 +54,6 @@ class Wire:
         self.rank: int = comm.rank
         self.size: int = comm.size
         self.sent: int = 0
-        self._capacity = FIRST_CAPACITY
 
     # ------------------------------------------------------------------------------------------------- small messages
 
@@ -69,17 +68,16 @@ class Wire:
         if self.size == 1:
             return [value]
         message = pickle.dumps(value, protocol=5)
-        found, lengths = self._round(message)
-        while max(lengths) > self._capacity:  # all see the same lengths
-            self._capacity = max(lengths) * 5 // 4
-            found, lengths = self._round(message)
+        found, lengths = self._round(message, FIRST_CAPACITY)
+        if max(lengths) > FIRST_CAPACITY:  # all see the same lengths
+            found, lengths = self._round(message, max(lengths))
         return [pickle.loads(row[:length]) for row, length in zip(found, lengths, strict=True)]
 
-    def _round(self, message):
+    def _round(self, message, capacity):
         """One round of messages of equal lengths: (all, how long they wanted to be)."""
-        own = np.zeros(8 + self._capacity, np.uint8)
+        own = np.zeros(8 + capacity, np.uint8)
         own[:8].view(np.int64)[0] = len(message)
-        part = message[: self._capacity]
+        part = message[:capacity]
         own[8 : 8 + len(part)] = np.frombuffer(part, np.uint8)
         found = np.empty((self.size, own.size), np.uint8)
         self.wait(self.comm.Iallgather(own, found))

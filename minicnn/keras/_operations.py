@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import activations, layers
 from minicnn.differentiation import Recorded, value_of
+from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._own_weights import applied, tensors_in, with_parts
@@ -112,6 +113,7 @@ def _activation_of_arrays(name):
     return lambda x, *args, **kwargs: getattr(activations, name)(np.asarray(x), *args, **kwargs)
 
 
+@as_operands
 def _of_tensors(name, *args, **kwargs):
     if name in _MERGES and len(args) == 2 and (name in _OPERATORS or all(map(is_symbolic, args))):
         return _merged(name, *args)
@@ -195,9 +197,10 @@ def _reduced(name, x, axis=None, keepdims=False):
 
 
 def cast(x: Any, dtype: Any) -> Any:
-    """x in another dtype; a model's tensors have its dtype already."""
+    """x in another dtype; a model's tensors have its dtype already, but for bfloat16, which can become float32."""
     if is_symbolic(x):
-        return x
+        widens = x.dtype == "bfloat16" != dtype and np.dtype(_dtype(dtype)) == np.float32
+        return layers.Activation("linear", dtype="float32")(x) if widens else x
     return (x if isinstance(x, Recorded) else np.asarray(x)).astype(_dtype(dtype))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn.checks import check_number
 from minicnn.differentiation import Recorded
+from minicnn.dtype_policies import as_operands
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
@@ -223,6 +224,6 @@ _OPERATORS = {
     "__le__": lambda tensor, other: _sided("nonnegative", -tensor, _minus(other)),
 }
 for _name, _function in _OPERATORS.items():
-    setattr(Tensor, _name, _function)
+    setattr(Tensor, _name, as_operands(_function))
 Tensor.dtype = property(lambda tensor: tensor.node.layer.compute_dtype, doc="In which it is computed, by name.")
 Tensor.__array_ufunc__ = None  # so that NumPy leaves ``array * tensor`` to the tensor

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from minicnn.backends import current
 from minicnn.bfloat16 import rounded
-from minicnn.dtype_policies import DTypePolicy, dtype_policy, get
+from minicnn.dtype_policies import DTypePolicy, dtype_policy, floatx_of, get
 from minicnn.layers.contract import watched_step
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
@@ -57,6 +57,12 @@ class WithPolicy:
     def dtype(self) -> str:
         """`variable_dtype`, as in Keras."""
         return self.variable_dtype
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A new layer from what `get_config` returned: where that says no ``dtype``, not of a mixed policy."""
+        with floatx_of(config.get("dtype") or floatx()):
+            return super().from_config(config)  # type: ignore[misc]
 
     def policy_config(self) -> dict[str, str]:
         """What a config says of the policy: nothing where it is that of all layers when nothing was said."""

@@ -105,7 +105,7 @@ class Mixing(ImageLayer):
         transformation = self.get_random_transformation(inputs, training)
         images = self.transform_images(inputs["images"], transformation, training)
         labels = inputs.get("labels")
-        if labels is None:
+        if labels is None or transformation is None:
             return {**inputs, "images": images}
         if np.ndim(labels) != 2 or len(labels) != len(images):
             raise ValueError(

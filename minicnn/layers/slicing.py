@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from minicnn.checks import is_integer
+from minicnn.dtype_policies import as_operands
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
@@ -122,4 +123,4 @@ def part_of(tensor: Tensor, key: Any) -> Tensor:
     return GetItem(plain)(tensor)
 
 
-Tensor.__getitem__ = part_of  # type: ignore[attr-defined]
+Tensor.__getitem__ = as_operands(part_of)  # type: ignore[attr-defined]

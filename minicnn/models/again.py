@@ -29,7 +29,8 @@ def called_again(model: Model, arrays: Sequence[Any]) -> list[np.ndarray] | None
     if model._engine is None or model._engine.last_call is None:
         return None
     engine = model.engine  # of the backend that is current, with the weights where they are
-    return engine.last_call and engine.last_call.outputs(arrays, engine.store, engine.backend)
+    last = engine.last_call  # read once: another thread may forget it
+    return last and last.outputs(arrays, engine.store, engine.backend)
 
 
 def predicted_again(model: Model, x: Any, batch_size: int | None) -> list[np.ndarray] | None:

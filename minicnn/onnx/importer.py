@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minicnn.dtype_policies import floatx_of
 from minicnn.errors import FileFormatError
 from minicnn.graph import Tensor
 from minicnn.hints import FilePath, Shape
@@ -21,6 +22,7 @@ from minicnn.onnx.reader import FileGraph, FileNode, read_graph
 from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, same_order, transposition
 from minicnn.parameters import weights_from_file
 from minicnn.saving.files import named_in_errors
+from minicnn.settings import floatx
 
 MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each
 MAX_KEPT = 2**24  # in the tensors that later nodes read
@@ -70,7 +72,7 @@ def import_onnx(path: FilePath) -> Model:
 
 
 def _made(graph):
-    with weights_from_file(WEIGHT_COPIES * graph.count_numbers()):
+    with weights_from_file(WEIGHT_COPIES * graph.count_numbers()), floatx_of(floatx()):  # such files are float32
         return Importer(graph).run()
 
 

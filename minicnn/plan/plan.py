@@ -19,7 +19,7 @@ from minicnn.plan.casting import cast_around
 from minicnn.plan.fusion import fuse, simplify
 from minicnn.plan.program import Place, lower
 from minicnn.plan.wiring import Wires, Wiring
-from minicnn.plan.works import Work, expect, works_of
+from minicnn.plan.works import Work, backward_works, expect, works_of
 from minicnn.step import Changes, Workspace
 
 
@@ -148,7 +148,7 @@ class BoundPlan:
         self.forward_steps: list[BoundStep] = [step for step in steps if not step.place.step.is_view]
         self.backward_steps: list[BoundStep] = [step for step in reversed(steps) if step.ws.dy is not None]
         self.works: list[Work] = []
-        self._changes = None  # of layers' attributes, see `Changes`, when the works were made
+        self.changes = None  # of layers' attributes, see `Changes`, when the works were made
         expect(self, plan.backend)
 
     def forward(self, iteration: int = 0, first: int = 0, left: int = 0) -> None:
@@ -164,8 +164,8 @@ class BoundPlan:
         left : int, default 0
             So many steps at the end are not run: somebody else does what they do.
         """
-        if self._changes != Changes.count:
-            self._changes, (self.works, self._backward) = Changes.count, works_of(self, self.plan.backend)
+        if self.changes != Changes.count:
+            self.changes, (self.works, self._backward) = Changes.count, works_of(self, self.plan.backend)
         for step in self.forward_steps:
             step.ws.iteration, step.ws.first = iteration, first
         for work in self.works[: len(self.works) - left]:
@@ -184,7 +184,8 @@ class BoundPlan:
             gradient.fill(0)
         for total, own in self._head_additions:
             add(total, (total, own), "add")
-        for number, work in enumerate(self._backward):
+        works = self._backward if after is None else backward_works(self, self.plan.backend)
+        for number, work in enumerate(works):
             work()
             if after is not None:
                 after(number)

@@ -43,7 +43,13 @@ def expect(bound: BoundPlan, backend: Backend) -> None:
 def _forward_and_backward(bound, backend):
     """Pairs of a step and its work, in the order in which they run."""
     forward = [(step.place.step, forward_work(step)) for step in bound.forward_steps]
-    return forward, [(step.place.step, _backward(step, backend.ops)) for step in bound.backward_steps]
+    steps = [step.place.step for step in bound.backward_steps]
+    return forward, list(zip(steps, backward_works(bound, backend), strict=True))
+
+
+def backward_works(bound: BoundPlan, backend: Backend) -> list[Work]:
+    """The backward pass of each step by itself, for who does something in between."""
+    return [_backward(step, backend.ops) for step in bound.backward_steps]
 
 
 def forward_work(step: BoundStep) -> Work:
@@ -82,4 +88,4 @@ def _does_only_ops(step) -> bool:
     Users' own steps are not asked, nor those that are made of users' layers, whose attributes may be anything.
     """
     parts = [part for part in (step, *vars(step).values()) if isinstance(part, Step)]
-    return step.only_ops and all(is_of_package(type(part)) for part in parts)
+    return step.only_ops and all(is_of_package(part) for p in parts for part in (type(p), p.forward, p.backward))

@@ -17,11 +17,10 @@ def deferred_interrupt(agreed: Callable[[bool], bool] = bool) -> Iterator[Callab
     agreed : callable, optional
         `Engine.agreed`, where several train together.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
     pressed = []
     previous = signal.getsignal(signal.SIGINT)
+    # Else the program handles Ctrl-C in its own way; the other workers, if any, are asked all the same.
+    listens = threading.current_thread() is threading.main_thread() and previous is signal.default_int_handler
 
     def remember(signum, frame):
         if pressed:
@@ -32,12 +31,11 @@ def deferred_interrupt(agreed: Callable[[bool], bool] = bool) -> Iterator[Callab
         if agreed(bool(pressed)):
             raise KeyboardInterrupt
 
-    if previous is not signal.default_int_handler:  # the program handles Ctrl-C in its own way
-        yield lambda: None
-        return
-    signal.signal(signal.SIGINT, remember)
+    if listens:
+        signal.signal(signal.SIGINT, remember)
     try:
         yield check
     finally:
-        signal.signal(signal.SIGINT, previous)
+        if listens:
+            signal.signal(signal.SIGINT, previous)
     check()

@@ -34,7 +34,7 @@ class LastCall:
 
     def __init__(self, batch: Batch, bound: BoundPlan, store: ParameterStore | BorrowedWeights) -> None:
         self._kinds = [(x.shape, x.dtype) for x in batch.inputs]
-        self._bound, self._store, self._changes = weakref.ref(bound), weakref.ref(store), Changes.count
+        self._bound, self._store, self._changes = weakref.ref(bound), weakref.ref(store), bound.changes
 
     @classmethod
     def of(cls, engine: Engine, batch: Batch, bound: BoundPlan) -> LastCall | None:

@@ -59,6 +59,7 @@ def _run_batches(progress, shuffle, check_interrupt):
     if shuffle and progress.source.goes_on(progress.batch):
         model.epochs_trained -= 1  # what is left of the last order
     order = model.next_epoch_generator() if shuffle else None
+    model.stop_training = engine.agreed(model.stop_training)
     batches = () if model.stop_training else engine.batches(progress.source, order, progress.batch)
     for index, batch in enumerate(batches, progress.batch):
         check_interrupt()

@@ -41,7 +41,21 @@ def set_dtype_policy(policy: str | DTypePolicy | Mapping[str, Any]) -> None:
     dtype_policies.set_dtype_policy(Policy(policy) if policy == _FLOAT16 else policy)
 
 
+def LossScaleOptimizer(inner_optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+    """The optimizer itself: a loss is scaled for float16 alone, which minicnn does not compute in."""
+    warn_once("LossScaleOptimizer: the loss is not scaled, as minicnn computes in float32 or bfloat16; leave it out")
+    return inner_optimizer
+
+
 set_global_policy = set_policy = set_dtype_policy
 global_policy = dtype_policy
 __getattr__ = lookup(__name__)
-__all__ = ["DTypePolicy", "Policy", "dtype_policy", "global_policy", "set_dtype_policy", "set_global_policy"]
+__all__ = [
+    "DTypePolicy",
+    "LossScaleOptimizer",
+    "Policy",
+    "dtype_policy",
+    "global_policy",
+    "set_dtype_policy",
+    "set_global_policy",
+]

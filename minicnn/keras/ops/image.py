@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers
+from minicnn.dtype_policies import as_operands
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.tensorflow import image as pictures
 
@@ -22,6 +23,7 @@ def _back(images, data_format):
     return np.moveaxis(images, -1, -3) if data_format == "channels_first" else images
 
 
+@as_operands
 def resize(
     images: Any,
     size: Sequence[int],

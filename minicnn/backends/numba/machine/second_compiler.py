@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -22,9 +23,12 @@ from minicnn.backends.numba.machine.disk_cache import kernel_folder
 from minicnn.backends.numba.machine.recording import foreseen
 from minicnn.processors import default_threads
 
+_INTERPRETER = r"python(w|[\d.]*t?)(\.exe)?"
 _FEWEST = 3  # kernels: for fewer, starting a process is not worth it
 _PROGRAM = f"""
-import pickle, sys
+import sys
+sys.path[:] = filter(None, sys.path)  # not the current folder, which may hold anything
+import pickle
 sys.path[:] = pickle.load(sys.stdin.buffer)
 from {__name__} import compile_all
 compile_all(*pickle.load(sys.stdin.buffer))
@@ -49,9 +53,10 @@ def compile_beside(works: Iterable[Callable[[], None]]) -> None:
 
 
 def _can_help():
-    is_python = Path(sys.executable or "").stem.lower().startswith("python")  # and no program that Python is a part of
+    name = Path(sys.executable or "").name.lower()
+    is_python = re.fullmatch(_INTERPRETER, name) and not getattr(sys, "frozen", False)  # a program that runs our code
     is_busy = bool(_running) and _running[0].poll() is None
-    return is_python and not is_busy and default_threads() > 1 and kernel_folder() is not None
+    return bool(is_python) and not is_busy and default_threads() > 1 and kernel_folder() is not None
 
 
 def _is_missing(kernel, kinds):
@@ -60,9 +65,9 @@ def _is_missing(kernel, kinds):
 
 def _start(tasks):
     """Start the process; where the system does not let us, nothing is lost."""
-    data = pickle.dumps(sys.path) + pickle.dumps((os.getpid(), tasks))
     quiet, window = subprocess.DEVNULL, getattr(subprocess, "CREATE_NO_WINDOW", 0)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(Exception):
+        data = pickle.dumps(sys.path) + pickle.dumps((tasks,))
         process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, creationflags=window
         )
@@ -93,17 +98,16 @@ if hasattr(os, "register_at_fork"):
 # ------------------------------------------------------------------------------------------- in the second process
 
 
-def compile_all(parent: int, tasks: list) -> None:
+def compile_all(tasks: list) -> None:
     """Compile kernels, those that are not on the disk yet, while the process that asked lives.
 
     Parameters
     ----------
-    parent : int
-        The number of that process.
     tasks : list of ((str, str), tuple of numba type)
         A kernel's `place`, and the types of its arguments.
     """
     anything = ctypes.cast(ctypes.pythonapi.Py_IncRef, ctypes.c_void_p).value  # what kernels call is never called here
+    parent = os.getppid()  # under Windows perhaps a launcher of this process
     for (module, name), kinds in tasks:
         if os.getppid() != parent:
             return

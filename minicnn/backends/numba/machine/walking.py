@@ -88,8 +88,8 @@ class Repeated:
 
     def __call__(self) -> None:
         if not self._is_as_then():  # the first time; in a forked child, too
-            self._pool, self._precision, self._pieces = pool.pool(), get_float32_precision(), None
-            self._recorded = [Recorded(work) for work in self._works]
+            self._recorded, self._pieces = [Recorded(work) for work in self._works], None
+            self._pool, self._precision = pool.pool(), get_float32_precision()  # last: Ctrl-C may come between
         if self._pieces is None:
             self._record()
             return

@@ -262,3 +262,33 @@ def test_a_plan_that_is_no_longer_needed_is_not_kept(x):
     gc.collect()  # plans and what is bound to them refer to each other
     assert last._bound() is None
     np.testing.assert_array_equal(model.predict_on_batch(x), first)
+
+
+def test_a_forward_that_was_replaced_is_called_each_time(rng):
+    layer = layers.LeakyReLU(0.5, input_shape=(3,))
+    model = mc.Sequential([layer])
+
+    def forward(xs, ws):
+        ws.y[...] = 2 * xs[0]
+
+    layer.forward = forward
+    for x in rng.normal(size=(3, 2, 3)).astype("float32"):
+        np.testing.assert_array_equal(model.predict(x), 2 * x)
+
+
+def test_an_attribute_that_is_set_while_a_call_computes_counts(monkeypatch):
+    """As if by another thread: between the plan's works and what is remembered of them."""
+    layer = layers.LeakyReLU(0.5, input_shape=(1,))
+    model, x, of = mc.Sequential([layer]), -np.ones((1, 1), np.float32), LastCall.of
+    model.predict(x)
+    model.predict(x)
+
+    def late(*arguments):
+        layer.negative_slope = 0.125
+        return of(*arguments)
+
+    model.predict(np.ones((2, 1), np.float32))  # another shape, so that the next call is not one like that before
+    monkeypatch.setattr(LastCall, "of", late)
+    model.predict(x)
+    monkeypatch.setattr(LastCall, "of", of)
+    assert [model.predict(x)[0, 0] for _ in range(3)] == [-0.125] * 3

@@ -284,3 +284,17 @@ def test_the_last_shard_is_added_in_the_order_of_the_tree(node):
     for vector in reversed(above):
         own = vector + own
     np.testing.assert_array_equal(own, sums.along_tree(node, lambda i: vectors[i].copy()))
+
+
+def test_losses_of_a_whole_batch_are_refused():
+    from types import SimpleNamespace
+
+    from minicnn.distribution.shares import check_losses
+    from minicnn.layers.added_loss import AddLoss
+
+    for loss in (mc.losses.Dice(), mc.losses.Tversky(axis=(0, 1))):
+        with pytest.raises(ValueError, match="each sample must have a loss of its own"):
+            check_losses(SimpleNamespace(losses=[loss]), [])
+    check_losses(SimpleNamespace(losses=[mc.losses.Dice(axis=(1, 2))]), [AddLoss("mean")])
+    with pytest.raises(ValueError, match="adds a sum"):
+        check_losses(SimpleNamespace(losses=[]), [AddLoss("sum")])

@@ -340,6 +340,29 @@ def table(header, rows):
     return "\n".join([line(header), rule, *map(line, rows)])
 
 
+def publish(options, measure, report, section):
+    """Measure, or read what was measured; print its report and write what the command line asks for.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With the paths `read`, `out` and `docs`, or None.
+    measure : callable
+        options → what goes to JSON.
+    report : callable
+        That → Markdown.
+    section : str
+        See `replace_section`.
+    """
+    result = json.loads(options.read.read_text()) if options.read else measure(options)
+    text = report(result)
+    print(f"\n{text}")
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    if options.docs:
+        replace_section(options.docs, section, text)
+
+
 def replace_section(path, name, text):
     """Put `text` between the lines ``<!-- NAME: begin … -->`` and ``<!-- NAME: end -->`` of a Markdown file.
 

@@ -4,7 +4,6 @@ The recipe is in README.md beside this file.
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -28,14 +27,7 @@ BATCH = 128
 
 def main():
     """Train, print the table, write the files."""
-    options = parse()
-    result = json.loads(options.read.read_text()) if options.read else measure(options)
-    text = report(result)
-    print(f"\n{text}")
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
-    if options.docs:
-        harness.replace_section(options.docs, "mixed_precision", text)
+    harness.publish(parse(), measure, report, "mixed_precision")
 
 
 def parse():

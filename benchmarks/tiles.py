@@ -4,7 +4,6 @@ For a processor that has them; elsewhere it says so and ends. The recipe is in R
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -27,14 +26,7 @@ COLUMNS = (  # title, whose time is divided by whose
 
 def main():
     """Measure, or read what was measured; print the tables and write the files."""
-    options = parse()
-    result = json.loads(options.read.read_text()) if options.read else measure(options)
-    text = report(result)
-    print(f"\n{text}")
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
-    if options.docs:
-        harness.replace_section(options.docs, "tiles", text)
+    harness.publish(parse(), measure, report, "tiles")
 
 
 def parse():

@@ -4,7 +4,6 @@ The recipe and how to install the peers: README.md beside this file.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -30,14 +29,7 @@ RUNNERS = {  # name → title
 
 def main():
     """Train, print the tables and write the JSON."""
-    options = parse()
-    result = json.loads(options.read.read_text()) if options.read else measure(options)
-    text = report(result)
-    print(f"\n{text}")
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
-    if options.docs:
-        harness.replace_section(options.docs, "time_to_accuracy", text)
+    harness.publish(parse(), measure, report, "time_to_accuracy")
 
 
 def parse():

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -85,6 +86,31 @@ def _wait(process, watch) -> int:
                 process.terminate()
 
 
+class _Ends:
+    """Which process of this machine ended first: mpiexec may name one that it ended itself afterwards.
+
+    The kernel keeps the order: a process that ends makes its file descriptor readable, and epoll hands those out in
+    the order in which they became so. Where there are no such descriptors (not Linux), nothing is known.
+    """
+
+    def __init__(self) -> None:
+        self._queue = select.epoll() if hasattr(os, "pidfd_open") else None
+        self._processes: dict[int, int] = {}  # of their file descriptors
+
+    def watch(self, process: int) -> None:
+        if self._queue is None:
+            return
+        with contextlib.suppress(OSError):  # gone, or not to be seen from here
+            descriptor = os.pidfd_open(process)
+            self._processes[descriptor] = process
+            self._queue.register(descriptor, select.EPOLLIN)
+
+    def first(self) -> int | None:
+        """The process that ended first, of those that have."""
+        ended = self._queue.poll(0, 1) if self._queue else []
+        return self._processes[ended[0][0]] if ended else None
+
+
 class Watch:
     """Reads what mpiexec prints: hands it on, and remembers who the workers are and which one was killed."""
 
@@ -92,12 +118,15 @@ class Watch:
         self._workers: dict[int, Worker] = {}
         self._killed: list[int] = []
         self._has_said = False
+        self._ends = _Ends()
 
     def read(self, stream: Any, out: Any) -> None:
         """Hand the lines of a stream on, but for those that are meant for this program."""
         for line in stream:
             for rank, process, host in _PRESENT.findall(line):
                 self._workers[int(process)] = Worker(int(rank), host, int(process))
+                if host == socket.gethostname():
+                    self._ends.watch(int(process))
             line = _PRESENT.sub("", line)
             if not line:
                 continue
@@ -120,8 +149,8 @@ class Watch:
         """Who was killed; None where a worker has said why all have ended."""
         if self._has_said or not self._killed:
             return None
-        worker = self._workers.get(self._killed[0])
-        who = str(worker) if worker else f"process {self._killed[0]}"
+        process = self._ends.first() or self._killed[0]
+        who = str(self._workers.get(process, f"process {process}"))
         return (
             f"{who} was killed, and so mpiexec has ended the others. Files are whole; fit(resume=…) goes on from the "
             "last checkpoint with any number of workers"

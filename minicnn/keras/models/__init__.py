@@ -26,6 +26,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._own_parts import own_weights
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
+from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers.open_sizes import all_fit
 from minicnn.nested import leaves
@@ -82,7 +83,7 @@ class _OldLogs(dict):
         raise KeyError(name)
 
 
-class _OldMethods(Remembering):
+class _OldMethods(Exporting, Remembering):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:

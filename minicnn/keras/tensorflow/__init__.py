@@ -20,7 +20,9 @@ from minicnn.keras.tensorflow import _arrays, _functions
 
 _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras", "data": "minicnn.data"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
-_MODULES = ("compat", "config", "distribute", "image", "io", "linalg", "math", "nn", "random", "test", "train")
+_MODULES = (
+    *("compat", "config", "distribute", "image", "io", "linalg", "math", "nn", "random", "strings", "test", "train"),
+)
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
 
 __version__ = "2.21.0"  # of the TensorFlow whose names these are
@@ -47,6 +49,8 @@ def __getattr__(name: str) -> Any:
         return import_module(_ELSEWHERE[name])
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
+    if name == "add_n":
+        return import_module(f"{__name__}.math").add_n
     if name in _SESSIONS:
         return getattr(import_module(f"{__name__}.compat"), name)
     if name.startswith("__"):

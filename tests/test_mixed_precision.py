@@ -31,8 +31,8 @@ def plain_policy():
 
 
 def nearest(x):
-    """The nearest bfloat16 of normal numbers: 8 bits of the fraction, halves to even."""
-    fraction, exponent = np.frexp(np.asarray(x, np.float64))
+    """The nearest bfloat16 of normal numbers, as float32: 8 bits of the fraction, halves to even."""
+    fraction, exponent = np.frexp(np.asarray(x, np.float32).astype(np.float64))
     return np.ldexp(np.rint(fraction * 256) / 256, exponent)
 
 

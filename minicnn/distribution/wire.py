@@ -54,6 +54,25 @@ class Wire:
         self.rank: int = comm.rank
         self.size: int = comm.size
         self.sent: int = 0
+        self._among: dict[tuple[bool, ...], Wire] = {}
+
+    def among(self, are_there: Sequence[bool]) -> Wire:
+        """A wire of some of the workers; all have to ask for it.
+
+        Parameters
+        ----------
+        are_there : sequence of bool
+            For each worker; those who are not there get a wire of their own, which is of no use.
+        """
+        key = tuple(are_there)
+        if all(key):
+            return self
+        if key not in self._among:
+            self.agreed(False)  # all are here, or time is up
+            comm = self.comm.Split(int(key[self.rank]), self.rank)
+            workers = [w for w in self.workers if key[w.rank] == key[self.rank]]
+            self._among[key] = Wire(self.mpi, comm, workers, self.timeout)
+        return self._among[key]
 
     # ------------------------------------------------------------------------------------------------- small messages
 

@@ -10,8 +10,9 @@ from minicnn.keras import _names, _paths
 __version__ = "3.15.1"  # of the Keras whose names these are
 
 _MODULES = (
-    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "initializers"),
+    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution"),
     *(
+        "initializers",
         "layers",
         "losses",
         "metrics",

@@ -110,7 +110,7 @@ FLOORS = {
     "minicnn.distribution": (
         ("parallel",),
         ("engine", "world"),
-        ("data", "handshake", "overlap"),
+        ("data", "handshake", "lockstep", "overlap"),
         ("sums",),
         ("wire",),
         ("problems", "shards", "shares"),

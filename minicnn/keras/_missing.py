@@ -63,7 +63,10 @@ _GROUPS = {
     "this layer was dropped by later Kerases": (
         *("LocallyConnected1D", "LocallyConnected2D", "Highway", "MaxoutDense", "ParametricSoftplus", "SReLU"),
     ),
-    "it trains on one device": ("multi_gpu_model",),
+    "several processes train one model with keras.distribution.DataParallel()": ("multi_gpu_model",),
+    "every worker has all weights, and a part of each batch: keras.distribution.DataParallel()": (
+        *("DeviceMesh", "LayoutMap", "ModelParallel", "TensorLayout", "distribute_tensor"),
+    ),
     "arrays in HDF5 files are read with h5py": ("HDF5Matrix",),
     "its estimators for scikit-learn are Keras 2's: KerasClassifier and KerasRegressor": (
         *("SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"),

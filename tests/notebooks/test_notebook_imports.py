@@ -145,9 +145,11 @@ def test_what_is_in_no_file_of_keras():
 
 
 def test_mixed_precision_of_gpus_changes_nothing():
-    keras.mixed_precision.set_global_policy("mixed_float16")
+    with pytest.warns(UserWarning, match="computes in float32"):
+        keras.mixed_precision.set_global_policy("mixed_float16")
     assert keras.mixed_precision.global_policy().name == "float32"
-    assert keras.mixed_precision.Policy("mixed_float16").compute_dtype == "float32"
+    with pytest.warns(UserWarning, match="computes in float32"):
+        assert keras.mixed_precision.Policy("mixed_float16").compute_dtype == "float32"
     with pytest.raises(ValueError, match="policy"):
         keras.mixed_precision.set_global_policy("int8")
 

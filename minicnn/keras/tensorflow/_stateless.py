@@ -14,7 +14,7 @@ from minicnn.keras.tensorflow._pictures import as_floats
 from minicnn.keras.tensorflow.random import one_seed
 from minicnn.layers import RandomHue
 
-__all__ = ["adjust_gamma", "adjust_hue", "hsv_to_rgb", "random_hue", "resize_with_pad", "rgb_to_hsv"]
+__all__ = ["adjust_gamma", "adjust_hue", "hsv_to_rgb", "random_hue", "rgb_to_hsv"]
 __all__ += ["stateless_random_brightness", "stateless_random_contrast", "stateless_random_crop"]
 __all__ += ["stateless_random_flip_left_right", "stateless_random_flip_up_down", "stateless_random_hue"]
 __all__ += ["stateless_random_saturation", "transpose"]
@@ -63,16 +63,6 @@ def hsv_to_rgb(images: Any, name: str | None = None) -> Any:
 def transpose(image: Any, name: str | None = None) -> Any:
     """Height and width of each picture, exchanged."""
     return of_tensorflow(np.swapaxes(np.asarray(image), -3, -2))
-
-
-def resize_with_pad(image: Any, target_height: int, target_width: int, method: str = "bilinear") -> Any:
-    """Each picture as large as fits, its proportions kept, in the middle of black."""
-    from minicnn.keras.tensorflow.image import resize  # which has the names of this module
-
-    height, width = np.shape(image)[-3:-1]
-    share = min(target_height / height, target_width / width)
-    size = [max(1, round(share * n)) for n in (height, width)]
-    return _pictures.resize_with_crop_or_pad(resize(image, size, method), target_height, target_width)
 
 
 # ------------------------------------------------------------------------------------------------- by a given seed

@@ -21,7 +21,7 @@ from minicnn.keras.tensorflow.io import decode_bmp, decode_gif, decode_image, de
 
 __all__ = ["convert_image_dtype", "decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png"]
 __all__ += ["flip_left_right", "flip_up_down", "grayscale_to_rgb", "random_flip_left_right", "resize"]
-__all__ += ["ResizeMethod"]
+__all__ += ["ResizeMethod", "resize_with_pad"]
 __all__ += ["rgb_to_grayscale"]
 __all__ += _pictures.__all__
 __all__ += _stateless.__all__
@@ -79,6 +79,15 @@ def resize(
         made = np.stack([resized(picture, (height, width), method) for picture in batch])
     made = made.astype(pixels.dtype) if method == "nearest" else made
     return of_tensorflow(made if pixels.ndim == 4 else made[0])
+
+
+def resize_with_pad(image: Any, target_height: int, target_width: int, method: str = "bilinear") -> Any:
+    """Each picture as large as fits, its proportions kept, in the middle of black."""
+    made = resize(image, (target_height, target_width), method, preserve_aspect_ratio=True)
+    return _pictures.resize_with_crop_or_pad(made, target_height, target_width)
+
+
+resize_images = resize  # TensorFlow 1's name
 
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:

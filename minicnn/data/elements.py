@@ -22,6 +22,13 @@ class EagerArray(np.ndarray):
         plain = np.strings.encode(plain, "utf-8") if plain.dtype.kind == "U" else plain
         return plain[()]  # a number for shape ()
 
+    def set_shape(self, shape: Any) -> None:
+        """Does nothing: an array knows its shape."""
+
+    def get_shape(self) -> tuple[int, ...]:
+        """The shape."""
+        return self.shape
+
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
         return item if isinstance(item, np.ndarray) else np.asarray(item).view(EagerArray)

@@ -30,6 +30,9 @@ _find = lookup(__name__)
 
 
 def __getattr__(name: str) -> Any:
+    further = import_module(f"{__name__}._further").FURTHER  # which stands above
+    if name in further:
+        return further[name]
     return import_module(f"{__name__}.image") if name == "image" else _find(name)
 
 

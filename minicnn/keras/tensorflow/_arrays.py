@@ -10,7 +10,6 @@ import numpy as np
 from minicnn.console import say
 from minicnn.data.elements import EagerArray
 from minicnn.data.further import TensorSpec
-from minicnn.differentiation import value_of
 from minicnn.keras import ops
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.settings import floatx
@@ -30,7 +29,7 @@ __all__ = [
     "roll",
     "size",
 ]
-__all__ += ["split", "stop_gradient", "unstack"]
+__all__ += ["split", "unstack"]
 
 
 def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -109,11 +108,6 @@ def roll(input: Any, shift: Any, axis: Any, name: str | None = None) -> Any:
 def meshgrid(*args: Any, indexing: str = "xy", name: str | None = None) -> list[Any]:
     """Arrays of the coordinates of a grid."""
     return [of_tensorflow(part) for part in np.meshgrid(*map(np.asarray, args), indexing=indexing)]
-
-
-def stop_gradient(input: Any, name: str | None = None) -> Any:
-    """The numbers, which count as constant."""
-    return of_tensorflow(value_of(input))
 
 
 def eye(num_rows: int, num_columns: int | None = None, dtype: Any = None, name: str | None = None) -> EagerArray:

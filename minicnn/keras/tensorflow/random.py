@@ -41,6 +41,9 @@ def shuffle(value: Any, seed: int | None = None) -> Any:
     return of_tensorflow(np.asarray(value)[order])
 
 
+set_random_seed = set_seed  # TensorFlow 1's name
+
+
 def get_global_generator() -> Generator:
     """A generator whose seed goes by `set_seed`."""
     return Generator.from_non_deterministic_state()

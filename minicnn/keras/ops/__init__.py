@@ -7,9 +7,7 @@ from minicnn import activations
 from minicnn.keras import _operations
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import (
-    binary_crossentropy,
     cast,
-    categorical_crossentropy,
     convert_to_numpy,
     convert_to_tensor,
     is_keras_tensor,
@@ -18,7 +16,6 @@ from minicnn.keras._operations import (
     pad,
     rsqrt,
     shape,
-    sparse_categorical_crossentropy,
 )
 from minicnn.layers.activations import stands_for
 

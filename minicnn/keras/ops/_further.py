@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.differentiation import Recorded, value_of
+from minicnn.keras import _operations
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
 
@@ -176,5 +177,9 @@ def multi_hot(inputs: Any, num_classes: int, axis: int = -1, dtype: Any = "float
 _BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take)
 FURTHER: dict[str, Callable[..., Any]] = {name: _of_tensors_too(getattr(np, name)) for name in _OF_ARRAYS}
 FURTHER |= {each.__name__: _of_tensors_too(each) for each in _BY_VALUES}
+FURTHER |= {
+    name: _of_tensors_too(getattr(_operations, name))
+    for name in ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
+}
 FURTHER |= {each.__name__: each for each in (split, unstack, top_k, in_top_k, multi_hot)}
 """Name of ``keras.ops`` → function."""

@@ -21,21 +21,8 @@ from minicnn.keras.tensorflow import _arrays, _functions
 _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras", "data": "minicnn.data"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
 _MODULES = (
-    *(
-        "compat",
-        "config",
-        "distribute",
-        "gfile",
-        "image",
-        "io",
-        "linalg",
-        "math",
-        "nn",
-        "random",
-        "strings",
-        "test",
-        "train",
-    ),
+    *("compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "nn", "random"),
+    *("strings", "test", "train"),
 )
 _OF_MODULES = {"add_n": "math", "ceil": "math"}  # names of a module that ``tf`` has too
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1

@@ -20,19 +20,20 @@ SIZES = {
     "few_channels": {
         "float32": ("5x5x2x1", "5x5x2x2", "3x3x4x1", "3x3x2x2", "3x3x1x1", "5x5x1", "5x5x6", "3x3x1", "3x3x3", "5x5x8")
     },
-    # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products: the largest, the smallest.
-    "tensor_convolution": {
-        "float32": (
-            *("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1", "64x32x2x1x4x32x3x0", "64x32x2x1x4x32x3x1"),
-            *("64x16x2x1x6x16x3x0", "64x16x2x1x6x16x3x1"),
-        )
-    },
-    "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3", "32x64x2x2x2x5x72x3", "16x16x1x1x8x3x40x3")},
+    # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products: those of most registers.
+    "tensor_convolution": {"float32": ("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1")},
+    "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3",)},
 }
-# Others, which are compiled for one GPU.
+# Others, which are compiled for one GPU: all tiles, and one of each of the other sizes.
 MORE_SIZES = {
-    "tensor_convolution": ("128x64x2x2x2x32x1x0", "64x64x2x2x3x32x3x0", "64x64x2x2x3x32x3x1", "128x64x2x2x2x16x3x0"),
-    "tensor_gradient": ("64x64x4x2x1x5x40x3", "64x64x4x2x1x1x32x3", "32x32x2x1x4x5x64x3", "64x64x4x2x1x3x40x1"),
+    "tensor_convolution": (
+        *("128x64x2x2x2x32x1x0", "128x64x2x2x2x16x3x0", "64x64x2x2x3x32x3x0", "64x64x2x2x3x32x3x1"),
+        *("64x32x2x1x4x32x3x0", "64x32x2x1x4x32x3x1", "64x16x2x1x6x16x3x0", "64x16x2x1x6x16x3x1"),
+    ),
+    "tensor_gradient": (
+        *("64x64x4x2x1x5x40x3", "64x64x4x2x1x1x32x3", "64x64x4x2x1x3x40x1", "32x64x2x2x2x5x72x3"),
+        *("32x32x2x1x4x5x64x3", "16x16x1x1x8x3x40x3"),
+    ),
 }
 FLOAT32_ALONE = {"dense", "few_channels", "tensor_convolution", "tensor_gradient"}
 TENSOR_CORES = {"tensor_convolution", "tensor_gradient"}  # their kernels are for sm_80 and later

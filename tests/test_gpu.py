@@ -82,7 +82,7 @@ def test_lenet5_twenty_steps_as_on_the_reference(rng, seed):
     assert runs["cupy"] == pytest.approx(runs["numpy"], rel=1e-4)
 
 
-# Adam divides a gradient by its size: where the terms of one cancel out, what float32 rounds is all that is left, and is
+# Adam divides a gradient by its size: where the terms of one cancel out, rounding is all that is left, and is
 # blown up to a step as large as others (1e-4 and more of the largest weight; NumPy's float32 against float64, too).
 # With an epsilon above that, the rules are compared, and not the rounding.
 SMOOTH = 1e-3

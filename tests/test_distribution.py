@@ -159,12 +159,24 @@ def test_shards_change_no_formula():
 
 
 @with_mpi
-def test_every_source_gives_the_same_and_each_worker_reads_its_part():
-    alone, three = (outcome(n, "sources", script="distributed_faults.py") for n in (0, 3))
+def test_every_source_gives_the_same_and_each_worker_reads_its_part(tmp_path):
+    rng = np.random.default_rng(4)
+    for number in range(20):
+        (tmp_path / str(number % 2)).mkdir(exist_ok=True)
+        picture = mc.images.array_to_img(rng.integers(0, 256, (7, 9, 1)).astype("f4"), scale=False)
+        picture.save(tmp_path / str(number % 2) / f"{number}.png")
+    options = {"script": "distributed_faults.py", "PICTURES": str(tmp_path)}
+    alone, three = (outcome(n, "sources", **options) for n in (0, 3))
     assert len(set(three["weights"].values())) == 1
     assert three["weights"] == alone["weights"]
-    batches, rows = zip(*three["read"], strict=True)
-    assert batches == (3, 3, 3)  # of 9 in three epochs
+    seen = three["random"].pop("seen")
+    assert alone["random"].pop("seen") == [2 * 20]
+    assert sum(seen) == 2 * (20 + 4)  # in two epochs; who has no shard of a batch of 8 or 4 reads one for its shape
+    assert max(seen) <= 2 * 12
+    assert three["random"] == alone["random"]
+    batches, rows, made = zip(*three["read"], strict=True)
+    assert batches == (3, 7, 7)  # of 9 in three epochs; the first of each by all, in the first epoch twice
+    assert sum(made) == 2 * 3 * (70 + 1) and max(made) <= 2 * 3 * 32
     looked_at = 64 * 3 + 2  # by the handshake, in every epoch; and when shapes were looked for
     assert sum(rows) <= 3 * (70 + looked_at)
     assert max(rows) <= 3 * (32 + looked_at)
@@ -221,7 +233,8 @@ def test_workers_that_do_not_fit_together_say_so():
     assert "worker 0 (host" in generator[1]
     assert "could not read a batch: OSError: no such file: photo 33" in generator[1]
     assert all(texts[0] == texts[1] for texts in found.values())
-    assert "in epoch 1, batch 2: the batch's input data holds NaN" in found.pop("nan")[0]
+    for name in ("nan", "nan behind synchronized"):
+        assert "in epoch 1, batch 2: the batch's input data holds NaN" in found.pop(name)[0]
     assert "must be a mean over samples or their sum" in found.pop("loss")[0]
     names = {"version": "version of minicnn", "shuffle": "position"}
     for what, texts in found.items():

@@ -2,8 +2,9 @@
 
     python benchmarks/distributed.py --docs docs/distributed.md
 
-Needs the extra ``distributed``, and root on Linux for the links of limited rate, which are in network namespaces of this
-program's own. With ``--state FILE``, a run that was broken off goes on where it was. Each figure is the fastest of several; where trainings are compared, they take turns.
+Needs the extra ``distributed``, and root on Linux for the links of limited rate, which are in network namespaces of
+this program's own. With ``--state FILE``, a run that was broken off goes on where it was. Each figure is the fastest of
+several; where trainings are compared, they take turns.
 """
 
 import argparse

@@ -162,7 +162,8 @@ def predictions(options, notes, here):
     lines = [f"| network, batch of a worker | workers | {' | '.join(CLUSTERS)} | pays from a batch of |"]
     lines.append("|---|---|" + "---|" * (len(CLUSTERS) + 1))
     for name, batch in BATCHES.items():
-        arguments = 1, "train", name, batch, options.steps
+        steps = options.steps if name != "ResNet-18" else max(3, options.steps // 6)  # of long ones, a few
+        arguments = 1, "train", name, batch, steps
         alone = notes(f"one worker, {name}", lambda arguments=arguments: measure(*arguments))
         compute, rest = alone["shards"], max(0.0, alone["step"] - alone["shards"])
         for workers in COUNTS:

@@ -1,6 +1,7 @@
 """Training on several workers: the same bits on any number of them, and one sentence for whatever goes wrong."""
 
 import importlib.util
+import io
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import pytest
 import minicnn as mc
 from minicnn import processors
 from minicnn.command_line import launching
-from minicnn.distribution import overlap, problems, shards, sums, world
+from minicnn.distribution import lockstep, overlap, problems, shards, sums, world
 
 HERE = Path(__file__).parent
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -281,6 +282,21 @@ def test_launch_tells_each_mpiexec_in_its_words_where_workers_start(version, exp
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "=   BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES\n=   PID 42 RUNNING AT alpha\n",
+        "mpirun noticed that process rank 1 with PID 42 on node alpha exited on signal 9 (Killed).\n",
+        "prterun noticed that process rank 1 with PID 42 on node alpha exited on\nsignal 9 (Killed).\n",
+    ],
+)
+def test_launch_reads_each_mpiexec_s_words_for_who_was_killed(said):
+    watch, out = launching.Watch(), io.StringIO()
+    watch.read(io.StringIO(f"{problems.MARK} 1 42 alpha;\nepoch 1\n{said}"), out)
+    assert out.getvalue() == f"epoch 1\n{said}"
+    assert watch.sentence().startswith("worker 1 (host alpha, process 42) was killed")
+
+
+@pytest.mark.parametrize(
     "processes, sharing, quota, of_one, expected",
     [
         (4, 4, None, 16, 4),  # of 16 processors that all share
@@ -376,6 +392,24 @@ def test_the_last_shard_is_added_in_the_order_of_the_tree(node):
     for vector in reversed(above):
         own = vector + own
     np.testing.assert_array_equal(own, sums.along_tree(node, lambda i: vectors[i].copy()))
+
+
+def test_synchronized_layers_that_compute_in_bfloat16_are_refused():
+    layer = mc.layers.BatchNormalization(synchronized=True, dtype="mixed_bfloat16")
+    with pytest.raises(ValueError, match=r"give the layer dtype='float32'\. Received: layer 'batch_norm"):
+        lockstep.wants_sums(mc.Sequential([mc.Input((3,)), layer]))
+
+
+def test_files_name_the_option_only_where_it_is_set():
+    """Kerases before 2.12 do not know it."""
+    for synchronized in (False, True):
+        config = mc.layers.BatchNormalization(synchronized=synchronized).get_config()
+        assert config.get("synchronized") == (synchronized or None)
+        assert mc.layers.BatchNormalization.from_config(config).synchronized is synchronized
+        trains = mc.Sequential([mc.Input((3,)), mc.layers.BatchNormalization(synchronized=synchronized)])
+        assert lockstep.wants_sums(trains) is synchronized
+        trains.layers[0].trainable = False
+        assert not lockstep.wants_sums(trains)
 
 
 def test_losses_of_a_whole_batch_are_refused():

@@ -110,7 +110,8 @@ FLOORS = {
     "minicnn.distribution": (
         ("parallel",),
         ("engine", "world"),
-        ("data", "handshake", "lockstep", "overlap"),
+        ("data",),
+        ("handshake", "lockstep", "overlap"),
         ("sums",),
         ("wire",),
         ("problems", "shards", "shares"),

@@ -153,7 +153,7 @@ FLOORS = {
         ("model",),
         ("again", "cloning", "subclassing"),
         ("input_gradients",),
-        ("files", "compilable"),
+        ("arguments", "files", "compilable"),
         ("network", "written_files"),
         ("config", "copies", "flops", "forms", "pictures", "summary"),
     ),

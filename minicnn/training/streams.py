@@ -37,7 +37,7 @@ def is_stream(x: object) -> bool:
     """Whether `x` gives batches itself, rather than being data."""
     has_length = hasattr(x, "__len__") or hasattr(x, "num_batches")
     gives_items = hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and has_length)
-    return gives_items and not _is_array(x) and not isinstance(x, list | tuple | Mapping | str)
+    return gives_items and not _is_array(x) and not isinstance(x, list | tuple | Mapping | str | type)
 
 
 def _is_array(x):

@@ -91,6 +91,28 @@ def test_what_a_data_set_gives_itself(arguments):
         net().fit(data.Dataset.from_tensor_slices((X, Y)).batch(2), verbose=0, **arguments)
 
 
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "validation_data", "unbuilt"])
+def test_a_data_set_without_an_end_needs_a_number_of_batches(method):
+    """It was trained on, or predicted from, for ever."""
+    endless, model = data.Dataset.from_tensor_slices((X, Y)).batch(2).repeat(), net()
+    with pytest.raises(ValueError, match=r"repeats for ever: .*steps_per_epoch=.*Received: an endless Dataset"):
+        if method == "validation_data":
+            model.fit(X, Y, validation_data=endless, verbose=0)
+        elif method == "unbuilt":
+            model = mc.Sequential([layers.Flatten(), layers.Dense(3, activation="softmax")])
+            model.compile("sgd", "sparse_categorical_crossentropy")
+            model.fit(endless, verbose=0)
+        else:
+            getattr(model, method)(endless, verbose=0)
+    model.fit(endless, verbose=0, steps_per_epoch=2, validation_data=endless, validation_steps=1)
+    assert model.predict(endless, steps=3, verbose=0).shape == (6, 3)
+
+
+def test_concatenate_takes_a_data_set():
+    with pytest.raises(TypeError, match=r"concatenate takes a data set\. Received: list"):
+        data.Dataset.range(3).concatenate([1, 2])
+
+
 def test_a_class_instead_of_an_object():
     with pytest.raises(TypeError, match=r"A class is called first: write Dataset\(…\)"):
         net().fit(data.Dataset, verbose=0)

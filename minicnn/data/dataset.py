@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn import random
 from minicnn.checks import check_positive_int
-from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_most, counted, shortest
+from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_most, counted, shortest, together
 from minicnn.data.elements import (
     EagerCount,
     Element,
@@ -343,11 +343,11 @@ class Dataset:
         return Dataset(lambda: zip(map(np.asarray, count(start)), self._elements(), strict=False), self._cardinality)
 
     def concatenate(self, dataset: Dataset, name: str | None = None) -> Dataset:
-        """All elements, then those of another data set."""
-        counts = self._cardinality, dataset._cardinality
-        unknown = INFINITE_CARDINALITY if INFINITE_CARDINALITY in counts else UNKNOWN_CARDINALITY
-        total = sum(counts) if min(counts) >= 0 else unknown
-        return Dataset(lambda: itertools.chain(self._elements(), dataset._elements()), total)
+        """All elements, then those of another data set. Anything else is a TypeError."""
+        if not isinstance(dataset, Dataset):
+            raise TypeError(f"concatenate takes a data set. Received: {type(dataset).__name__}")
+        counts = [self._cardinality, dataset._cardinality]
+        return Dataset(lambda: itertools.chain(self._elements(), dataset._elements()), together(counts))
 
     def shard(self, num_shards: int, index: int, name: str | None = None) -> Dataset:
         """Every `num_shards`-th element, from number `index` on.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from minicnn.checks import real_array
+from minicnn.data.counting import INFINITE_CARDINALITY
 from minicnn.errors import DataError
 from minicnn.training.data_advice import naming
 from minicnn.training.lazy import LazyArray, as_lazy, shape_of
@@ -117,6 +118,11 @@ def unpacked(item: object) -> tuple[Any, Any, Any]:
     return (*item, None, None)[:3]
 
 
+def _is_endless(stream) -> bool:
+    """Whether a data set says of itself that it repeats for ever; TensorFlow's do too."""
+    return hasattr(stream, "cardinality") and int(stream.cardinality()) == INFINITE_CARDINALITY
+
+
 class StreamSource(Passes):
     """Batches from a generator, an iterable, or a Sequence: an object with ``len()`` and ``[i]`` that gives batches.
 
@@ -163,6 +169,11 @@ class StreamSource(Passes):
         self._items = stream if self._is_iterator else None  # what is left of the current pass
         self.steps: int | None = self.available if steps is None else steps
         self.batch_size: int = batch_size
+        if self.steps is None and _is_endless(stream):
+            raise ValueError(
+                "the data set repeats for ever: say how many batches are used, by steps_per_epoch=, validation_steps= "
+                f"or steps=, or by take(n) of the data set. Received: an endless {type(stream).__name__} and no number"
+            )
 
     @property
     def available(self) -> int | None:

@@ -108,6 +108,27 @@ def test_a_data_set_without_an_end_needs_a_number_of_batches(method):
     assert model.predict(endless, steps=3, verbose=0).shape == (6, 3)
 
 
+@pytest.mark.parametrize("method, argument", [("map", "map_func"), ("filter", "predicate")])
+def test_functions_of_data_sets(method, argument):
+    pairs = data.Dataset.from_tensor_slices((X, Y))
+    with pytest.raises(TypeError, match=f"{argument} is a function of an element. Received: {argument}=3"):
+        getattr(pairs, method)(3)
+    match = r"elements is called with \(element\[0\], element\[1\]\). Received: <lambda>\(x\), too many"
+    with pytest.raises(TypeError, match=match):
+        list(getattr(pairs, method)(lambda x: x))
+    with pytest.raises(TypeError, match=r"is called with \(element\). Received: <lambda>\(x, y\), missing"):
+        list(getattr(data.Dataset.range(3), method)(lambda x, y: x))
+    with pytest.raises(TypeError, match="unsupported operand"):  # the function's own error
+        list(getattr(pairs, method)(lambda x, y: x + None))
+
+
+def test_a_filter_gives_one_value():
+    rows = data.Dataset.from_tensor_slices(np.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"by .all\(\) or .any\(\). Received: an array of shape \(2,\)"):
+        list(rows.filter(lambda row: row > 0))
+    assert len(list(rows.filter(lambda row: (row > 0).all(keepdims=True)))) == 3
+
+
 def test_concatenate_takes_a_data_set():
     with pytest.raises(TypeError, match=r"concatenate takes a data set\. Received: list"):
         data.Dataset.range(3).concatenate([1, 2])

@@ -15,11 +15,12 @@ from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_
 from minicnn.data.elements import (
     EagerCount,
     Element,
-    applied,
     arrays_from,
     arrays_of,
     common_length,
     eager,
+    function_of,
+    is_true,
     map_leaves,
     read_only,
     stacked,
@@ -170,7 +171,7 @@ class Dataset:
         deterministic : bool, optional
             Not used.
         """
-        call = partial(arrays_from, map_func)
+        call = partial(arrays_from, function_of("map_func", map_func))
         if num_parallel_calls is None:
             return Dataset(lambda: map(call, self._elements()), self._cardinality)
         calls = default_threads() if num_parallel_calls == AUTOTUNE else num_parallel_calls
@@ -179,7 +180,8 @@ class Dataset:
 
     def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements for which predicate is true; a tuple's parts are its arguments."""
-        return Dataset(lambda: (e for e in self._elements() if bool(applied(predicate, e))))
+        predicate = function_of("predicate", predicate)
+        return Dataset(lambda: (e for e in self._elements() if is_true(predicate, e)))
 
     def batch(
         self,
@@ -220,8 +222,7 @@ class Dataset:
                 for i in range(common_length(element)):
                     yield map_leaves(lambda a, i=i: a[i], element)
 
-        infinite = self._cardinality == INFINITE_CARDINALITY
-        return Dataset(samples, INFINITE_CARDINALITY if infinite else UNKNOWN_CARDINALITY)
+        return Dataset(samples, together([self._cardinality, UNKNOWN_CARDINALITY]))
 
     def shuffle(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -158,9 +159,9 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str, value: Any = 
     fault, received, rest = message.partition(" Received:")
     if not array.ndim and array.dtype.kind in "OSU":  # no array at all
         return f"{fault}{_advice_on(array.item())}{received} {repr(array.item())[:100]}"
-    if not any(isinstance(entry, str | bytes) for entry in array.flat):
+    if not any(isinstance(entry, str | bytes | PathLike) for entry in array.flat):
         return message
-    texts = [str(entry) for entry in array.flat if isinstance(entry, str | bytes)]
+    texts = [str(entry) for entry in array.flat if isinstance(entry, str | bytes | PathLike)]
     if any(text.lower().strip("'").endswith(_PICTURES) for text in texts):
         return f"{fault}{_PICTURE_ADVICE}{received}{rest.partition(';')[0]}, with {texts[0]!r}"
     columns = _columns_of_text(array, value)
@@ -170,7 +171,7 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str, value: Any = 
 
 def _advice_on(value):
     """What to do with an object that is no array, to stand in a message."""
-    if isinstance(value, str | bytes):
+    if isinstance(value, str | bytes | PathLike):
         return _PICTURE_ADVICE
     if isinstance(value, type):
         return f" A class is called first: write {value.__name__}(…)."

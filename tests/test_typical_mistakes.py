@@ -1,5 +1,7 @@
 """Mistakes that are easily made: each gets one sentence, of what was expected, what was received and how to mend it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -66,7 +68,9 @@ def test_the_sentence_says_what_to_do_with_a_path_and_with_a_class():
 # ----------------------------------------------------------------------------------------------------- what is not data
 
 
-@pytest.mark.parametrize("paths", [["a.png", "b.JPG"], np.array(["a.jpeg", "b.jpeg"]), "a.png"])
+@pytest.mark.parametrize(
+    "paths", [["a.png", "b.JPG"], np.array(["a.jpeg", "b.jpeg"]), "a.png", [Path("a.png")], Path("a.png")]
+)
 def test_paths_of_pictures_are_not_labels(paths):
     with pytest.raises(TypeError, match="A picture in a file is read first") as caught:
         net().predict(paths, verbose=0)
@@ -111,7 +115,11 @@ def test_a_data_set_without_an_end_needs_a_number_of_batches(method):
 @pytest.mark.parametrize("method, argument", [("map", "map_func"), ("filter", "predicate")])
 def test_functions_of_data_sets(method, argument):
     pairs = data.Dataset.from_tensor_slices((X, Y))
-    with pytest.raises(TypeError, match=f"{argument} is a function of an element. Received: {argument}=3"):
+    with pytest.raises(TypeError, match="transformation_func is a function"):
+        pairs.apply(3)
+    with pytest.raises(TypeError, match="expected an integer"):
+        pairs.prefetch("a")
+    with pytest.raises(TypeError, match=f"{argument} is a function. Received: {argument}=3"):
         getattr(pairs, method)(3)
     match = r"elements is called with \(element\[0\], element\[1\]\). Received: <lambda>\(x\), too many"
     with pytest.raises(TypeError, match=match):
@@ -286,6 +294,6 @@ def test_numpy_numbers_on_the_left_of_a_tensor(rng):
 
 
 def test_layers_of_a_sequential_stand_in_a_list():
-    for arguments in ([layers.Dense(2)], [layers.Dense(2), layers.Dense(3)], [net()]):
+    for arguments in ([layers.Dense(2)], [layers.Dense(2), layers.Dense(3)], [net()], [mc.Input((3,))], ["dense"]):
         with pytest.raises(TypeError, match=r"Sequential takes a list of layers: Sequential\(\[…\]\)"):
             mc.Sequential(*arguments)

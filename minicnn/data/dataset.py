@@ -296,7 +296,7 @@ class Dataset:
         buffer_size : int, default AUTOTUNE
             How many; AUTOTUNE: 2.
         """
-        count = _AHEAD if buffer_size in (AUTOTUNE, None) else int(buffer_size)
+        count = _AHEAD if buffer_size in (AUTOTUNE, None) else counted(buffer_size)
         if count == 0:
             return self
         check_positive_int("buffer_size", count)
@@ -366,7 +366,7 @@ class Dataset:
 
     def apply(self, transformation_func: Callable[[Dataset], Dataset]) -> Dataset:
         """transformation_func of this data set."""
-        return transformation_func(self)
+        return function_of("transformation_func", transformation_func)(self)
 
     # -------------------------------------------------------------------------------------------------- reading
 

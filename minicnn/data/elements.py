@@ -84,7 +84,7 @@ def arrays_of(element: Element) -> Element:
 def function_of(argument: str, value: Any) -> Callable[..., Any]:
     """`value`, if it can be called; else a `TypeError` that names the argument."""
     if not callable(value):
-        raise TypeError(f"{argument} is a function of an element. Received: {argument}={value!r}")
+        raise TypeError(f"{argument} is a function. Received: {argument}={value!r}")
     return value
 
 

@@ -11,15 +11,16 @@ import numpy as np
 
 from minicnn import random
 from minicnn.checks import check_positive_int
-from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_most, counted, shortest
+from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_most, counted, shortest, together
 from minicnn.data.elements import (
     EagerCount,
     Element,
-    applied,
     arrays_from,
     arrays_of,
     common_length,
     eager,
+    function_of,
+    is_true,
     map_leaves,
     read_only,
     stacked,
@@ -183,7 +184,7 @@ class Dataset(FurtherSteps):
         deterministic : bool, optional
             Not used.
         """
-        call = partial(arrays_from, map_func)
+        call = partial(arrays_from, function_of("map_func", map_func))
         if num_parallel_calls is None:
             return Dataset(lambda: map(call, self._elements()), self._cardinality)
         calls = default_threads() if num_parallel_calls == AUTOTUNE else num_parallel_calls
@@ -194,7 +195,8 @@ class Dataset(FurtherSteps):
 
     def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements for which predicate is true; a tuple's parts are its arguments."""
-        return Dataset(lambda: (e for e in self._elements() if bool(applied(predicate, e))))
+        predicate = function_of("predicate", predicate)
+        return Dataset(lambda: (e for e in self._elements() if is_true(predicate, e)))
 
     def batch(
         self,
@@ -241,8 +243,7 @@ class Dataset(FurtherSteps):
                 for i in range(common_length(element)):
                     yield map_leaves(lambda a, i=i: a[i], element)
 
-        infinite = self._cardinality == INFINITE_CARDINALITY
-        return Dataset(samples, INFINITE_CARDINALITY if infinite else UNKNOWN_CARDINALITY)
+        return Dataset(samples, together([self._cardinality, UNKNOWN_CARDINALITY]))
 
     def shuffle(
         self,
@@ -316,7 +317,7 @@ class Dataset(FurtherSteps):
         buffer_size : int, default AUTOTUNE
             How many; AUTOTUNE: 2.
         """
-        count = _AHEAD if buffer_size in (AUTOTUNE, None) else int(buffer_size)
+        count = _AHEAD if buffer_size in (AUTOTUNE, None) else counted(buffer_size)
         if count == 0:
             return self
         check_positive_int("buffer_size", count)
@@ -366,11 +367,11 @@ class Dataset(FurtherSteps):
         return Dataset(lambda: zip(map(np.asarray, count(start)), self._elements(), strict=False), self._cardinality)
 
     def concatenate(self, dataset: Dataset, name: str | None = None) -> Dataset:
-        """All elements, then those of another data set."""
-        counts = self._cardinality, dataset._cardinality
-        unknown = INFINITE_CARDINALITY if INFINITE_CARDINALITY in counts else UNKNOWN_CARDINALITY
-        total = sum(counts) if min(counts) >= 0 else unknown
-        return Dataset(lambda: itertools.chain(self._elements(), dataset._elements()), total)
+        """All elements, then those of another data set. Anything else is a TypeError."""
+        if not isinstance(dataset, Dataset):
+            raise TypeError(f"concatenate takes a data set. Received: {type(dataset).__name__}")
+        counts = [self._cardinality, dataset._cardinality]
+        return Dataset(lambda: itertools.chain(self._elements(), dataset._elements()), together(counts))
 
     def shard(self, num_shards: int, index: int, name: str | None = None) -> Dataset:
         """Every `num_shards`-th element, from number `index` on.

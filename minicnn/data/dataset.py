@@ -11,19 +11,21 @@ import numpy as np
 
 from minicnn import random
 from minicnn.checks import check_positive_int
-from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_most, counted, shortest
+from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_most, counted, shortest, together
 from minicnn.data.elements import (
     EagerCount,
     Element,
-    applied,
     arrays_from,
     arrays_of,
     common_length,
     eager,
+    function_of,
+    is_true,
     map_leaves,
     read_only,
     stacked,
 )
+from minicnn.data.further import FurtherSteps
 from minicnn.data.making import Batches, Each, Part, Slices
 from minicnn.data.reading import NumpyIterator, mapped, read_ahead
 from minicnn.processors import default_threads
@@ -32,7 +34,7 @@ AUTOTUNE = -1  # as a number of threads or of elements to read ahead: what suits
 _AHEAD = 2  # elements that prefetch(AUTOTUNE) reads ahead
 
 
-class Dataset:
+class Dataset(FurtherSteps):
     """Elements, made one after the other when somebody iterates; each pass begins anew.
 
     An element is an array, or a tuple or dictionary of elements: usually ``(image, label)``, and after `batch`
@@ -72,6 +74,10 @@ class Dataset:
     def _elements(self):
         """One pass over the elements."""
         return self._stream() if self._making is None else self._making.elements(self._stream())
+
+    @staticmethod
+    def _of(elements):
+        return Dataset(elements)
 
     def _reordered(self, stream, cardinality):
         """A data set of the same kind for another order or choice of what `_stream` gives."""
@@ -147,11 +153,12 @@ class Dataset:
 
     @staticmethod
     def zip(*datasets: Dataset, name: str | None = None) -> Dataset:
-        """Tuples of the elements of several data sets, as many as the shortest has.
+        """Tuples of the elements of several data sets, or tuples of such, as many as the shortest has.
 
         Anything else is a TypeError.
         """
-        parts = datasets[0] if len(datasets) == 1 and isinstance(datasets[0], tuple | list) else datasets
+        given = datasets[0] if len(datasets) == 1 and isinstance(datasets[0], tuple | list) else datasets
+        parts = [Dataset.zip(part) if isinstance(part, tuple) else part for part in given]
         if not parts or not all(isinstance(part, Dataset) for part in parts):
             raise TypeError(f"zip takes data sets. Received: {[type(part).__name__ for part in parts]}")
         counts = [part._cardinality for part in parts]
@@ -177,7 +184,7 @@ class Dataset:
         deterministic : bool, optional
             Not used.
         """
-        call = partial(arrays_from, map_func)
+        call = partial(arrays_from, function_of("map_func", map_func))
         if num_parallel_calls is None:
             return Dataset(lambda: map(call, self._elements()), self._cardinality)
         calls = default_threads() if num_parallel_calls == AUTOTUNE else num_parallel_calls
@@ -188,7 +195,8 @@ class Dataset:
 
     def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements for which predicate is true; a tuple's parts are its arguments."""
-        return Dataset(lambda: (e for e in self._elements() if bool(applied(predicate, e))))
+        predicate = function_of("predicate", predicate)
+        return Dataset(lambda: (e for e in self._elements() if is_true(predicate, e)))
 
     def batch(
         self,
@@ -235,8 +243,7 @@ class Dataset:
                 for i in range(common_length(element)):
                     yield map_leaves(lambda a, i=i: a[i], element)
 
-        infinite = self._cardinality == INFINITE_CARDINALITY
-        return Dataset(samples, INFINITE_CARDINALITY if infinite else UNKNOWN_CARDINALITY)
+        return Dataset(samples, together([self._cardinality, UNKNOWN_CARDINALITY]))
 
     def shuffle(
         self,
@@ -310,7 +317,7 @@ class Dataset:
         buffer_size : int, default AUTOTUNE
             How many; AUTOTUNE: 2.
         """
-        count = _AHEAD if buffer_size in (AUTOTUNE, None) else int(buffer_size)
+        count = _AHEAD if buffer_size in (AUTOTUNE, None) else counted(buffer_size)
         if count == 0:
             return self
         check_positive_int("buffer_size", count)
@@ -360,11 +367,11 @@ class Dataset:
         return Dataset(lambda: zip(map(np.asarray, count(start)), self._elements(), strict=False), self._cardinality)
 
     def concatenate(self, dataset: Dataset, name: str | None = None) -> Dataset:
-        """All elements, then those of another data set."""
-        counts = self._cardinality, dataset._cardinality
-        unknown = INFINITE_CARDINALITY if INFINITE_CARDINALITY in counts else UNKNOWN_CARDINALITY
-        total = sum(counts) if min(counts) >= 0 else unknown
-        return Dataset(lambda: itertools.chain(self._elements(), dataset._elements()), total)
+        """All elements, then those of another data set. Anything else is a TypeError."""
+        if not isinstance(dataset, Dataset):
+            raise TypeError(f"concatenate takes a data set. Received: {type(dataset).__name__}")
+        counts = [self._cardinality, dataset._cardinality]
+        return Dataset(lambda: itertools.chain(self._elements(), dataset._elements()), together(counts))
 
     def shard(self, num_shards: int, index: int, name: str | None = None) -> Dataset:
         """Every `num_shards`-th element, from number `index` on.
@@ -380,10 +387,6 @@ class Dataset:
         left = count if count < 0 else max(0, -(-(count - index) // num_shards))
         return self._reordered(lambda: itertools.islice(self._stream(), index, None, num_shards), left)
 
-    def apply(self, transformation_func: Callable[[Dataset], Dataset]) -> Dataset:
-        """transformation_func of this data set."""
-        return transformation_func(self)
-
     # -------------------------------------------------------------------------------------------------- reading
 
     def __iter__(self) -> Iterator[Element]:
@@ -392,12 +395,6 @@ class Dataset:
     def as_numpy_iterator(self) -> Iterator[Element]:
         """An iterator of plain NumPy arrays."""
         return NumpyIterator(self._elements())
-
-    def reduce(self, initial_state: Any, reduce_func: Callable[[Any, Element], Any], name: str | None = None) -> Any:
-        """``state = reduce_func(state, element)`` for all elements; returns the last state."""
-        for element in self._elements():
-            initial_state = reduce_func(initial_state, element)
-        return initial_state
 
     def cardinality(self, name: str | None = None) -> EagerCount:
         """How many elements there are; INFINITE_CARDINALITY or UNKNOWN_CARDINALITY where that is so."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from minicnn.checks import real_array
+from minicnn.data.counting import INFINITE_CARDINALITY
 from minicnn.errors import DataError
 from minicnn.training.data_advice import naming
 from minicnn.training.lazy import LazyArray, as_lazy, shape_of
@@ -37,7 +38,7 @@ def is_stream(x: object) -> bool:
     """Whether `x` gives batches itself, rather than being data."""
     has_length = hasattr(x, "__len__") or hasattr(x, "num_batches")
     gives_items = hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and has_length)
-    return gives_items and not _is_array(x) and not isinstance(x, list | tuple | Mapping | str)
+    return gives_items and not _is_array(x) and not isinstance(x, list | tuple | Mapping | str | type)
 
 
 def _is_array(x):
@@ -117,6 +118,11 @@ def unpacked(item: object) -> tuple[Any, Any, Any]:
     return (*item, None, None)[:3]
 
 
+def _is_endless(stream) -> bool:
+    """Whether a data set says of itself that it repeats for ever; TensorFlow's do too."""
+    return hasattr(stream, "cardinality") and int(stream.cardinality()) == INFINITE_CARDINALITY
+
+
 class StreamSource(Passes):
     """Batches from a generator, an iterable, or a Sequence: an object with ``len()`` and ``[i]`` that gives batches.
 
@@ -170,6 +176,11 @@ class StreamSource(Passes):
         self._epoch = None  # (its number, its data), where each has its own
         self.steps: int | None = self.available if steps is None else steps
         self.batch_size: int = batch_size
+        if self.steps is None and _is_endless(stream):
+            raise ValueError(
+                "the data set repeats for ever: say how many batches are used, by steps_per_epoch=, validation_steps= "
+                f"or steps=, or by take(n) of the data set. Received: an endless {type(stream).__name__} and no number"
+            )
 
     @property
     def available(self) -> int | None:

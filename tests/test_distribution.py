@@ -400,12 +400,8 @@ def test_synchronized_layers_that_compute_in_bfloat16_are_refused():
         lockstep.wants_sums(mc.Sequential([mc.Input((3,)), layer]))
 
 
-def test_files_name_the_option_only_where_it_is_set():
-    """Kerases before 2.12 do not know it."""
+def test_layers_want_sums_where_they_are_synchronized_and_train():
     for synchronized in (False, True):
-        config = mc.layers.BatchNormalization(synchronized=synchronized).get_config()
-        assert config.get("synchronized") == (synchronized or None)
-        assert mc.layers.BatchNormalization.from_config(config).synchronized is synchronized
         trains = mc.Sequential([mc.Input((3,)), mc.layers.BatchNormalization(synchronized=synchronized)])
         assert lockstep.wants_sums(trains) is synchronized
         trains.layers[0].trainable = False

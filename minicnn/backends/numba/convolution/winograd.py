@@ -58,6 +58,8 @@ from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.pooling import Pooled, pooled
 from minicnn.geometry import Window
 
+_CHANNELS = 16  # whose part of a kernel one task transforms
+_LEAST_PARALLEL_KERNEL = 1 << 15  # numbers; transforming fewer takes no longer than starting threads
 MOST_TOGETHER = 64  # tiles transformed together
 _TRANSFORMED_BYTES = 288 << 10  # of so many tiles and of their products; where it is more, half as many tiles
 # Channels and filters of a pixel whose images are fetched ahead. With more, the products take most of the time, and the
@@ -256,25 +258,18 @@ def transformed(tiles: int, channels: int, filters: int, itemsize: int, x_size: 
 
 
 @inline
-def _turned_around(kernel, tiles):
-    """The kernel (9, filters, channels) with its taps in reverse order, as (9, channels, filters)."""
-    size, channels, filters = tiles.channels * tiles.filters, tiles.channels, tiles.filters
-    turned = scratch(len(kernel), kernel)
-    for tap in range(9):
-        transpose(kernel, (8 - tap) * size, channels, filters, channels, turned, tap * size, filters)
-    return turned
-
-
-@inline
-def _transformed_kernel(kernel, tiles, sizes):
-    """The factors of a kernel (9, channels, filters)."""
-    factors = scratch(TILE_NUMBERS * sizes.factor_stride, kernel)
-    tap = tiles.channels * tiles.filters
-    for channel in range(tiles.channels):
+def _transform_kernel(task, kernel, turned, factors, tiles, sizes):
+    """The factors of some channels of a kernel (9, channels, filters), or of (9, filters, channels) turned around."""
+    first, last = task * _CHANNELS, min((task + 1) * _CHANNELS, tiles.channels)
+    tap, taps = tiles.channels * tiles.filters, kernel
+    if tiles.turned:  # its taps in reverse order, as (9, channels, filters)
+        shape, at, taps = (tiles.channels, tiles.filters, last - first), first * tiles.filters, turned
+        for k in range(9):
+            transpose(kernel, (8 - k) * tap + first, *shape, turned, k * tap + at, tiles.filters)
+    for channel in range(first, last):
         for filter in range(0, tiles.filters, lanes_of(kernel)):
             start, at = channel * tiles.filters + filter, channel * sizes.filter_slots + filter
-            transform_kernel(kernel, start, TILE_KERNEL * tap, tap, factors, at, sizes.factor_stride)
-    return factors
+            transform_kernel(taps, start, TILE_KERNEL * tap, tap, factors, at, sizes.factor_stride)
 
 
 @inline
@@ -376,7 +371,8 @@ def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes)
 @parallel_kernel(uses=[MULTIPLY])
 def _conv2d(pool, kernel, source, bias, out, relu, chunks, frame, tiles, sizes):
     """Returns whether all outputs are finite."""
-    if tiles.turned:
-        kernel = _turned_around(kernel, tiles)
-    factors = _transformed_kernel(kernel, tiles, sizes)
+    turned, factors = scratch(len(kernel), kernel), scratch(TILE_NUMBERS * sizes.factor_stride, kernel)
+    tasks = (tiles.channels + _CHANNELS - 1) // _CHANNELS
+    own_pool = pool if len(kernel) >= _LEAST_PARALLEL_KERNEL else 0
+    in_parallel(own_pool, tasks, _transform_kernel, (kernel, turned, factors, tiles, sizes))
     return in_parallel(pool, chunks.count, _chunk, (source, factors, bias, out, relu, chunks, frame, tiles, sizes))

@@ -53,7 +53,7 @@ from minicnn.backends.numba.machine.offsets import (
     zero_row,
 )
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.target import ROWS, product_nanoseconds
+from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.pooling import Pooled, pooled
 from minicnn.geometry import Window
@@ -207,8 +207,10 @@ class Transformed(NamedTuple):
     x_size: int  # elements of the inputs of an image
     x_ahead: int  # of these, and of the outputs, so many are fetched ahead for each tile
     y_ahead: int
-    channel_slots: int  # channels in whole vectors
-    filter_slots: int  # filters in whole vectors
+    columns: int  # filters in whole vectors
+    in_place: bool  # whether the products take the place of the numbers that they were made of
+    channel_slots: int  # elements from one transformed tile to the next: channels in whole vectors; if in place, the
+    filter_slots: int  # larger of both
     number_stride: int  # elements from one of the 36 numbers of all tiles to the next; a power of two would make all 36
     factor_stride: int  # fall into the same few lines of a cache
     product_stride: int
@@ -232,24 +234,27 @@ def fetches_ahead(slots: int, itemsize: int) -> bool:
 @table_cache
 def transformed(tiles: int, channels: int, filters: int, itemsize: int, x_size: int, y_size: int) -> Transformed:
     """The tables of `Transformed` for images of so many tiles and elements."""
-    channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
-    most = tiles_together(channel_slots + filter_slots, itemsize)
+    channel_slots, columns = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
+    most, fetches = (f(channel_slots + columns, itemsize) for f in (tiles_together, fetches_ahead))
     together = -(-tiles // ROWS) * ROWS if most // 2 < tiles < most else most  # an image, if it is about as many
     line = memory.ALIGNMENT // itemsize
-    fetches = fetches_ahead(channel_slots + filter_slots, itemsize)
+    in_place = columns <= WIDTH * lanes(itemsize)  # a block then has read all numbers of its tiles before it writes
+    channel_slots, filter_slots = (max(channel_slots, columns),) * 2 if in_place else (channel_slots, columns)
     return Transformed(
         together=together,
         x_size=x_size,
         x_ahead=-(-x_size // tiles) if fetches else 0,
         y_ahead=-(-y_size // tiles) if fetches else 0,
+        columns=columns,
+        in_place=in_place,
         channel_slots=channel_slots,
         filter_slots=filter_slots,
         number_stride=together * channel_slots + line,
-        factor_stride=channels * filter_slots + line,
+        factor_stride=channels * columns + line,
         product_stride=together * filter_slots + line,
         number_rows=strided_rows(together, channel_slots),
         channels=strides(channels, 1),
-        factor_rows=strides(channels, filter_slots),
+        factor_rows=strides(channels, columns),
         product_rows=strided_rows(together, filter_slots),
     )
 
@@ -268,7 +273,7 @@ def _transform_kernel(task, kernel, turned, factors, tiles, sizes):
             transpose(kernel, (8 - k) * tap + first, *shape, turned, k * tap + at, tiles.filters)
     for channel in range(first, last):
         for filter in range(0, tiles.filters, lanes_of(kernel)):
-            start, at = channel * tiles.filters + filter, channel * sizes.filter_slots + filter
+            start, at = channel * tiles.filters + filter, channel * sizes.columns + filter
             transform_kernel(taps, start, TILE_KERNEL * tap, tap, factors, at, sizes.factor_stride)
 
 
@@ -312,7 +317,7 @@ def _multiply_tiles(numbers, factors, zeros, count, tiles, sizes, products):
             Left(numbers, k * sizes.number_stride, sizes.number_rows, sizes.channels),
             Right(factors, k * sizes.factor_stride, sizes.factor_rows),
             Out(products, k * sizes.product_stride, sizes.product_rows),
-            Span(0, tiles.channels, 0, count, sizes.filter_slots),
+            Span(0, tiles.channels, 0, count, sizes.columns),
             first=zeros,
             accumulate=False,
             floor=floor_of(False, products),
@@ -353,9 +358,9 @@ def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes)
     is_changed = is_framed(frame) or len(source.y) > 0 or len(source.winner) > 0
     padded = filled(frame.size if is_changed else 0, 0, factors)
     sums = filled(sizes.channel_slots, 0, factors)  # of the gradients, not used here
-    zeros = filled(sizes.filter_slots, 0, factors)
+    zeros = filled(sizes.columns, 0, factors)
     numbers = scratch(TILE_NUMBERS * sizes.number_stride, factors)
-    products = scratch(TILE_NUMBERS * sizes.product_stride, factors)
+    products = numbers if sizes.in_place else scratch(TILE_NUMBERS * sizes.product_stride, factors)
     all_are = True
     control = flush_denormals()
     total = (images[1] - images[0]) * tiles.count

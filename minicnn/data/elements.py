@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import DataError
+from minicnn.own_parts import check_takes
 
 Element = Any
 """An array, a number, or a tuple or dictionary of elements."""
@@ -17,8 +18,17 @@ class EagerArray(np.ndarray):
     """A NumPy array with ``.numpy()``, so that code for TensorFlow's eager tensors runs; its items have it too."""
 
     def numpy(self) -> Any:
-        """The same numbers as an array of NumPy's own class, (…)."""
-        return self.view(np.ndarray)[()]  # a number for shape ()
+        """The same numbers as an array of NumPy's own class, (…); text is bytes, as TensorFlow has it."""
+        plain = self.view(np.ndarray)
+        plain = np.strings.encode(plain, "utf-8") if plain.dtype.kind == "U" else plain
+        return plain[()]  # a number for shape ()
+
+    def set_shape(self, shape: Any) -> None:
+        """Does nothing: an array knows its shape."""
+
+    def get_shape(self) -> tuple[int, ...]:
+        """The shape."""
+        return self.shape
 
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
@@ -80,9 +90,45 @@ def arrays_of(element: Element) -> Element:
     return map_leaves(_array, _without_lists(element))
 
 
+def function_of(argument: str, value: Any) -> Callable[..., Any]:
+    """`value`, if it can be called; else a `TypeError` that names the argument."""
+    if not callable(value):
+        raise TypeError(f"{argument} is a function. Received: {argument}={value!r}")
+    return value
+
+
 def applied(function: Callable[..., Any], element: Element) -> Any:
-    """function(element); a tuple's parts are its arguments."""
-    return function(*element) if isinstance(element, tuple) else function(element)
+    """function(element); a tuple's parts are its arguments.
+
+    Raises
+    ------
+    TypeError
+        If the function takes more or fewer of them.
+    """
+    arguments = element if isinstance(element, tuple) else (element,)
+    try:
+        return function(*arguments)
+    except TypeError:
+        names = [f"element[{i}]" for i in range(len(element))] if isinstance(element, tuple) else ["element"]
+        check_takes(function, "a function of a data set's elements", *names)
+        raise
+
+
+def is_true(predicate: Callable[..., Any], element: Element) -> bool:
+    """Whether a predicate holds for an element.
+
+    Raises
+    ------
+    DataError
+        If it gives several values.
+    """
+    answer = np.asarray(applied(predicate, element))
+    if answer.size != 1:
+        raise DataError(
+            "the predicate of filter gives one true or false for an element: reduce an array by .all() or .any(). "
+            f"Received: an array of shape {answer.shape}"
+        )
+    return bool(answer.item())
 
 
 def arrays_from(function: Callable[..., Any], element: Element) -> Element:

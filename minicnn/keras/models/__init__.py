@@ -26,8 +26,11 @@ from minicnn.keras._names import lookup
 from minicnn.keras._own_parts import own_weights
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
+from minicnn.keras.models._closures import WithClosures
+from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers.open_sizes import all_fit
+from minicnn.models.arguments import check_model
 from minicnn.nested import leaves
 from minicnn.saving.formats import formats
 from minicnn.training.streams import peek
@@ -82,7 +85,7 @@ class _OldLogs(dict):
         raise KeyError(name)
 
 
-class _OldMethods(Remembering):
+class _OldMethods(Exporting, Remembering):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
@@ -339,9 +342,10 @@ def _methods():
     return {name: value for name, value in vars(_OldMethods).items() if not name.startswith("__")}
 
 
-_as_in_keras = type("Model", (_OldMethods, _Functional, core.Model), {})
+_as_in_keras = type("Model", (WithClosures, _OldMethods, _Functional, core.Model), {})
 Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
 Sequential = translated(type("Sequential", (_OldMethods, _Stack, core.Sequential), {}), _unchanged, __name__)
+WithClosures.functional = staticmethod(Model)
 Model.core_class, Sequential.core_class = core.Model, core.Sequential
 
 
@@ -367,7 +371,7 @@ def load_model(
 
 def save_model(model: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:
     """``model.save(filepath)``."""
-    _with_old_methods(model).save(filepath, *args, **kwargs)
+    _with_old_methods(check_model(model, "save_model")).save(filepath, *args, **kwargs)
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -382,6 +386,7 @@ def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, An
 
 def clone_model(model: Any, *args: Any, **kwargs: Any) -> Any:
     """`minicnn.models.clone_model`; the clone of a model that is compiled is compiled as it is, as in Keras 3.15."""
+    check_model(model, "clone_model")
     if not (args or kwargs or model.built) and hasattr(model, "call"):  # its graph comes with the data
         clone = type(model)(**given(model))
     else:

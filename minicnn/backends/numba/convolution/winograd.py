@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.backends import memory
+from minicnn.backends.numba.convolution import choice
 from minicnn.backends.numba.convolution.gradients import Masked, masked_image
 from minicnn.backends.numba.convolution.pooled import Winners, spread_cells
 from minicnn.backends.numba.convolution.winograd_transforms import (
@@ -33,7 +34,7 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
     transform_inputs,
     transform_kernel,
 )
-from minicnn.backends.numba.machine.batch import chunks_of, framed_image, images_of, is_framed
+from minicnn.backends.numba.machine.batch import framed_part, images_of, part_scratch, parts_of_images, rows_of
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.machine.fetching import fetch, fetch_to_write
@@ -53,15 +54,14 @@ from minicnn.backends.numba.machine.offsets import (
     zero_row,
 )
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
+from minicnn.backends.numba.machine.target import ROWS
 from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.pooling import Pooled, pooled
 from minicnn.geometry import Window
 
-_CHANNELS = 16  # whose part of a kernel one task transforms
-_LEAST_PARALLEL_KERNEL = 1 << 15  # numbers; transforming fewer takes no longer than starting threads
 MOST_TOGETHER = 64  # tiles transformed together
 _TRANSFORMED_BYTES = 288 << 10  # of so many tiles and of their products; where it is more, half as many tiles
+_LEAST_PARALLEL_KERNEL = 1 << 11  # numbers of a tap: transforming fewer takes no longer than waking threads
 # Channels and filters of a pixel whose images are fetched ahead. With more, the products take most of the time, and the
 # second cache has no room for what is not needed yet.
 _FETCHED_BYTES = 128
@@ -113,10 +113,11 @@ def _launch(source, kernel, bias, out, relu, tables):
     images = len(out.y) // tiles.image_size
     x_size = len(source.x) // max(images, 1)
     sizes = transformed(tiles.count, tiles.channels, tiles.filters, kernel.itemsize, x_size, tiles.image_size)
-    chunks = chunks_of(images, most=max(2, images * tiles.count // sizes.together))  # large enough to fill the products
+    time = images * choice.winograd_nanoseconds(tiles.count, tiles.channels, tiles.filters, kernel.itemsize)
+    most = max(2, images * tiles.count // sizes.together)  # chunks large enough to fill the products
+    chunks = parts_of_images(images, -(-tiles.count // ROWS), time, most)
     bias = zero_row(tiles.filters, kernel.dtype) if bias is None else bias
-    multiply_adds = TILE_NUMBERS * images * tiles.count * tiles.channels * tiles.filters
-    time, arrays = product_nanoseconds(multiply_adds, kernel.itemsize), (kernel.reshape(-1), source, bias, out)
+    arrays = kernel.reshape(-1), source, bias, out
     is_finite = _conv2d.launch(time, *arrays, relu, chunks, frame, tiles, sizes, chunks=chunks.count)
     return () if is_finite else images_not_finite(out.y, images)
 
@@ -207,10 +208,8 @@ class Transformed(NamedTuple):
     x_size: int  # elements of the inputs of an image
     x_ahead: int  # of these, and of the outputs, so many are fetched ahead for each tile
     y_ahead: int
-    columns: int  # filters in whole vectors
-    in_place: bool  # whether the products take the place of the numbers that they were made of
-    channel_slots: int  # elements from one transformed tile to the next: channels in whole vectors; if in place, the
-    filter_slots: int  # larger of both
+    channel_slots: int  # channels in whole vectors
+    filter_slots: int  # filters in whole vectors
     number_stride: int  # elements from one of the 36 numbers of all tiles to the next; a power of two would make all 36
     factor_stride: int  # fall into the same few lines of a cache
     product_stride: int
@@ -234,27 +233,24 @@ def fetches_ahead(slots: int, itemsize: int) -> bool:
 @table_cache
 def transformed(tiles: int, channels: int, filters: int, itemsize: int, x_size: int, y_size: int) -> Transformed:
     """The tables of `Transformed` for images of so many tiles and elements."""
-    channel_slots, columns = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
-    most, fetches = (f(channel_slots + columns, itemsize) for f in (tiles_together, fetches_ahead))
+    channel_slots, filter_slots = whole_vectors(channels, itemsize), whole_vectors(filters, itemsize)
+    most = tiles_together(channel_slots + filter_slots, itemsize)
     together = -(-tiles // ROWS) * ROWS if most // 2 < tiles < most else most  # an image, if it is about as many
     line = memory.ALIGNMENT // itemsize
-    in_place = columns <= WIDTH * lanes(itemsize)  # a block then has read all numbers of its tiles before it writes
-    channel_slots, filter_slots = (max(channel_slots, columns),) * 2 if in_place else (channel_slots, columns)
+    fetches = fetches_ahead(channel_slots + filter_slots, itemsize)
     return Transformed(
         together=together,
         x_size=x_size,
         x_ahead=-(-x_size // tiles) if fetches else 0,
         y_ahead=-(-y_size // tiles) if fetches else 0,
-        columns=columns,
-        in_place=in_place,
         channel_slots=channel_slots,
         filter_slots=filter_slots,
         number_stride=together * channel_slots + line,
-        factor_stride=channels * columns + line,
+        factor_stride=channels * filter_slots + line,
         product_stride=together * filter_slots + line,
         number_rows=strided_rows(together, channel_slots),
         channels=strides(channels, 1),
-        factor_rows=strides(channels, columns),
+        factor_rows=strides(channels, filter_slots),
         product_rows=strided_rows(together, filter_slots),
     )
 
@@ -263,23 +259,45 @@ def transformed(tiles: int, channels: int, filters: int, itemsize: int, x_size: 
 
 
 @inline
-def _transform_kernel(task, kernel, turned, factors, tiles, sizes):
-    """The factors of some channels of a kernel (9, channels, filters), or of (9, filters, channels) turned around."""
-    first, last = task * _CHANNELS, min((task + 1) * _CHANNELS, tiles.channels)
-    tap, taps = tiles.channels * tiles.filters, kernel
-    if tiles.turned:  # its taps in reverse order, as (9, channels, filters)
-        shape, at, taps = (tiles.channels, tiles.filters, last - first), first * tiles.filters, turned
-        for k in range(9):
-            transpose(kernel, (8 - k) * tap + first, *shape, turned, k * tap + at, tiles.filters)
-    for channel in range(first, last):
-        for filter in range(0, tiles.filters, lanes_of(kernel)):
-            start, at = channel * tiles.filters + filter, channel * sizes.columns + filter
-            transform_kernel(taps, start, TILE_KERNEL * tap, tap, factors, at, sizes.factor_stride)
+def _turned_around(kernel, tiles):
+    """The kernel (9, filters, channels) with its taps in reverse order, as (9, channels, filters)."""
+    size, channels, filters = tiles.channels * tiles.filters, tiles.channels, tiles.filters
+    turned = scratch(len(kernel), kernel)
+    for tap in range(9):
+        transpose(kernel, (8 - tap) * size, channels, filters, channels, turned, tap * size, filters)
+    return turned
 
 
 @inline
-def _load_image(frame, source, image, tiles, padded, sums):
+def _transformed_kernel(pool, kernel, tiles, sizes):
+    """The factors of a kernel (9, channels, filters)."""
+    factors = scratch(TILE_NUMBERS * sizes.factor_stride, kernel)
+    size = tiles.channels * sizes.filter_slots
+    own_pool = pool if size >= _LEAST_PARALLEL_KERNEL else 0
+    in_parallel(own_pool, tiles.channels, _factors_of, (kernel, tiles, sizes, factors))
+    return factors
+
+
+@inline
+def _factors_of(channel, kernel, tiles, sizes, factors):
+    tap = tiles.channels * tiles.filters
+    for filter in range(0, tiles.filters, lanes_of(kernel)):
+        start, at = channel * tiles.filters + filter, channel * sizes.filter_slots + filter
+        transform_kernel(kernel, start, TILE_KERNEL * tap, tap, factors, at, sizes.factor_stride)
+
+
+class _Room(NamedTuple):
+    """Where images are put into their frames."""
+
+    padded: np.ndarray
+    reach: tuple[int, int]  # the elements of it that are read
+    sums: np.ndarray  # of gradients; not used here
+
+
+@inline
+def _load_image(frame, source, image, tiles, room):
     """(array, start) of an image in its frame: as it is, where y is positive, or spread over the winners."""
+    padded, sums = room.padded, room.sums
     if len(source.winner) > 0:
         start = image * len(tiles.x_cells) * tiles.channels
         gradient = Winners(source.x, source.winner)
@@ -289,11 +307,20 @@ def _load_image(frame, source, image, tiles, padded, sums):
         gradient = Masked(source.x, source.y, True)
         masked_image(frame, gradient, image * frame.rows * frame.row_size, padded, tiles.channels, sums)
         return padded, 0
-    return framed_image(frame, source.x, image, padded)
+    return framed_part(frame, source.x, image, padded, room.reach)
 
 
 @inline
-def _transform_tiles(source, out, first, tile_range, frame, tiles, sizes, padded, sums, numbers):
+def _reach(tiles, own):
+    """The range of elements of a padded image that the tiles of a range read."""
+    first, last = tiles.starts[own[0]], tiles.starts[own[0]]
+    for tile in range(own[0], own[1]):  # those of dilated taps are in no order
+        first, last = min(first, tiles.starts[tile]), max(last, tiles.starts[tile])
+    return first, last + (TILE_INPUTS - 1) * (tiles.x_row + tiles.x_pixel) + tiles.channels
+
+
+@inline
+def _transform_tiles(source, out, first, tile_range, frame, tiles, sizes, room, numbers):
     """Transform the tiles of a range, counted from those of image `first` on; fetch what they will be written to."""
     current, array, start = -1, source.x, 0
     count = tile_range[1] - tile_range[0]
@@ -302,7 +329,7 @@ def _transform_tiles(source, out, first, tile_range, frame, tiles, sizes, padded
         image, tile = first + at // tiles.count, at % tiles.count
         if image != current:
             current = image
-            array, start = _load_image(frame, source, image, tiles, padded, sums)
+            array, start = _load_image(frame, source, image, tiles, room)
         for channel in range(0, tiles.channels, lanes_of(numbers)):
             pixel, slot = start + tiles.starts[tile] + channel, n * sizes.channel_slots + channel
             transform_inputs(array, pixel, tiles.x_row, tiles.x_pixel, numbers, slot, sizes.number_stride)
@@ -317,7 +344,7 @@ def _multiply_tiles(numbers, factors, zeros, count, tiles, sizes, products):
             Left(numbers, k * sizes.number_stride, sizes.number_rows, sizes.channels),
             Right(factors, k * sizes.factor_stride, sizes.factor_rows),
             Out(products, k * sizes.product_stride, sizes.product_rows),
-            Span(0, tiles.channels, 0, count, sizes.columns),
+            Span(0, tiles.channels, 0, count, sizes.filter_slots),
             first=zeros,
             accumulate=False,
             floor=floor_of(False, products),
@@ -328,7 +355,7 @@ def _multiply_tiles(numbers, factors, zeros, count, tiles, sizes, products):
 def _store_tiles(products, bias, relu, source, out, first, tile_range, tiles, sizes):
     """Transform the tiles of a range back into outputs, or cells; returns whether they are finite.
 
-    Of an image where they are not, which ReLU may hide, the first output becomes NaN. Meanwhile, the inputs of the next
+    Of a tile where they are not, which ReLU may hide, the first output becomes NaN. Meanwhile, the inputs of the next
     range are fetched.
     """
     all_are = True
@@ -346,7 +373,7 @@ def _store_tiles(products, bias, relu, source, out, first, tile_range, tiles, si
                 floor = floor_of(relu, products)
                 is_finite = outputs_of(products, slot, stride, bias, filter, floor, out.y, start + filter, extent)
             if not is_finite:
-                out.y[image * tiles.image_size] = np.nan
+                out.y[start] = np.nan
                 all_are = False
     return all_are
 
@@ -354,19 +381,22 @@ def _store_tiles(products, bias, relu, source, out, first, tile_range, tiles, si
 @inline
 def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes):
     """Returns whether all outputs are finite."""
-    images = images_of(chunks, chunk)
-    is_changed = is_framed(frame) or len(source.y) > 0 or len(source.winner) > 0
-    padded = filled(frame.size if is_changed else 0, 0, factors)
-    sums = filled(sizes.channel_slots, 0, factors)  # of the gradients, not used here
-    zeros = filled(sizes.columns, 0, factors)
+    images, own = images_of(chunks, chunk), rows_of(chunks, chunk, tiles.count, ROWS)
+    reach = _reach(tiles, own)
+    if len(source.y) > 0 or len(source.winner) > 0:  # gradients are written into frames as a whole
+        padded = filled(frame.size, 0, factors)
+    else:
+        padded = part_scratch(frame, reach, factors)
+    room = _Room(padded, reach, filled(sizes.channel_slots, 0, factors))
+    zeros = filled(sizes.filter_slots, 0, factors)
     numbers = scratch(TILE_NUMBERS * sizes.number_stride, factors)
-    products = numbers if sizes.in_place else scratch(TILE_NUMBERS * sizes.product_stride, factors)
+    products = scratch(TILE_NUMBERS * sizes.product_stride, factors)
     all_are = True
     control = flush_denormals()
-    total = (images[1] - images[0]) * tiles.count
-    for begin in range(0, total, sizes.together):
-        tile_range = begin, min(begin + sizes.together, total)
-        _transform_tiles(source, out, images[0], tile_range, frame, tiles, sizes, padded, sums, numbers)
+    last = (images[1] - images[0] - 1) * tiles.count + own[1]
+    for begin in range(own[0], last, sizes.together):
+        tile_range = begin, min(begin + sizes.together, last)
+        _transform_tiles(source, out, images[0], tile_range, frame, tiles, sizes, room, numbers)
         _multiply_tiles(numbers, factors, zeros, tile_range[1] - begin, tiles, sizes, products)
         all_are &= _store_tiles(products, bias, relu, source, out, images[0], tile_range, tiles, sizes)
     restore_denormals(control)
@@ -376,8 +406,7 @@ def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes)
 @parallel_kernel(uses=[MULTIPLY])
 def _conv2d(pool, kernel, source, bias, out, relu, chunks, frame, tiles, sizes):
     """Returns whether all outputs are finite."""
-    turned, factors = scratch(len(kernel), kernel), scratch(TILE_NUMBERS * sizes.factor_stride, kernel)
-    tasks = (tiles.channels + _CHANNELS - 1) // _CHANNELS
-    own_pool = pool if len(kernel) >= _LEAST_PARALLEL_KERNEL else 0
-    in_parallel(own_pool, tasks, _transform_kernel, (kernel, turned, factors, tiles, sizes))
+    if tiles.turned:
+        kernel = _turned_around(kernel, tiles)
+    factors = _transformed_kernel(pool, kernel, tiles, sizes)
     return in_parallel(pool, chunks.count, _chunk, (source, factors, bias, out, relu, chunks, frame, tiles, sizes))

@@ -207,6 +207,27 @@ def test_pooling(dtype, window, channels, n, tied, seed):
     run_both("avg_pool2d_backward", inputs, {"dx": x.shape}, dtype)
 
 
+@pytest.mark.parametrize(
+    ("size", "pool", "strides", "padding"),
+    [
+        ((6, 8), (2, 2), (2, 2), "valid"),  # every pixel is in one cell
+        ((6, 8), (3, 2), (3, 2), "valid"),
+        ((7, 8), (2, 2), (2, 2), "valid"),  # the last row is in none
+        ((5, 8), (2, 2), (3, 2), "valid"),  # nor is the third
+        ((6, 8), (2, 2), (1, 2), "valid"),  # as many taps as pixels or more, some pixels in two
+        ((7, 7), (2, 2), (2, 2), "same"),
+    ],
+)
+def test_max_pooling_s_gradient_where_cells_cover_the_image_and_where_not(size, pool, strides, padding):
+    rng = np.random.default_rng(0)
+    window = make_window(size, pool, strides, padding)
+    shape = (3, window.out_height, window.out_width, 20)
+    winner = rng.integers(0, window.taps, shape).astype(np.uint8)
+    winner[rng.random(shape) < 0.2] = RELU_OFF
+    inputs = {"dy": normal(rng, *shape), "winner": aligned(winner), "window": window}
+    run_both("max_pool2d_backward", inputs, {"dx": (3, *size, 20)}, np.float32)
+
+
 def test_nan_beats_every_number():
     rng = np.random.default_rng(0)
     x = normal(rng, 2, 8, 8, 5)

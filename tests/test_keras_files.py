@@ -25,6 +25,7 @@ from minicnn.saving import hdf5
 from minicnn.saving.keras import compiled
 from minicnn.saving.keras import config as keras_config
 from minicnn.saving.keras.layers import NAMED_ACTIVATIONS
+from minicnn.saving.keras.older import ONLY_IN_TRAINING
 
 try:
     import h5py
@@ -751,3 +752,7 @@ def test_a_name_is_kept_or_refused_but_never_lost(is_nested, name, suffix, tmp_p
         np.testing.assert_array_equal(again.get_weights()[0], before[0])
         last = again.layers[-1].layers[-1] if is_nested else again.layers[-1]
         assert last.name == name
+
+
+def test_what_is_left_out_of_a_file_is_not_here():
+    assert not set(ONLY_IN_TRAINING) & layers.CLASSES.keys()

@@ -175,6 +175,15 @@ def test_dense_layers(size, relu, bias, device, rng):
                 assert_close(device.to_host(a), e, CLOSE, name)
 
 
+def test_a_dense_layer_of_more_rows_than_a_grid_has(device):
+    """Of blocks of four rows a grid holds 65,535; more rows go another way."""
+    from minicnn.backends.cupy import dense
+
+    kernel = device.asarray(np.ones((4, 1), np.float32))
+    many = [device.empty((rows, 4), np.float32) for rows in (4 * 65535, 4 * 65535 + 1)]
+    assert [dense._serves(x, kernel) for x in many] == [True, False]
+
+
 def classes(device, x, kernel, bias, labels, weight):
     """What `dense_classes` writes, on the host."""
     shape = len(x), kernel.shape[1]

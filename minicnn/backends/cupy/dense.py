@@ -10,6 +10,7 @@ from minicnn.geometry import Window
 PIXEL = Window(in_height=1, in_width=1, kernel_height=1, kernel_width=1)
 MOST_PRODUCTS = 2**23  # multiplications, up to which the kernels of dense.cu serve
 ROWS, COLUMNS, WARPS = 4, 32, 8  # of a block, forward; of a block, backward
+MOST_ROWS = 65535 * ROWS  # of which the grid has blocks
 MOST_CLASSES = 32  # of `dense_classes`
 
 
@@ -26,7 +27,8 @@ def dense(x: Array, kernel: Array, bias: Maybe, y: Array, relu: bool = False) ->
 
 
 def _serves(x, kernel):
-    return x.dtype == np.float32 and len(x) * kernel.size <= MOST_PRODUCTS and _shared(kernel) <= most_shared_memory()
+    is_small = len(x) * kernel.size <= MOST_PRODUCTS and len(x) <= MOST_ROWS
+    return x.dtype == np.float32 and is_small and _shared(kernel) <= most_shared_memory()
 
 
 def _shared(kernel):

@@ -19,6 +19,7 @@ Maybe = cupy.ndarray | None  # there is none, or nobody wants to have it compute
 
 THREADS = 256  # of a block of an elementwise kernel
 ALWAYS_SHARED = 49152  # bytes of shared memory that a kernel need not ask for
+MOST_STATIC = 64  # bytes of it that the text of a kernel with dynamic shared memory declares, at most; they count, too
 MOST_BLOCKS = 1 << 16  # each thread then takes several elements
 
 
@@ -72,7 +73,7 @@ def launch(
             raise ValueError(f"kernel {name} needs C-contiguous arrays. Received: strides {argument.strides}")
     values = tuple(structures.by_value(a) if isinstance(a, tuple) else a for a in arguments)
     function = kernel(file, name, dtype)
-    if shared > ALWAYS_SHARED and function.max_dynamic_shared_size_bytes < shared:
+    if shared > ALWAYS_SHARED - MOST_STATIC and function.max_dynamic_shared_size_bytes < shared:
         function.max_dynamic_shared_size_bytes = shared
         function.preferred_shared_memory_carveout = 100  # per cent: as many blocks side by side as there is room for
     function(grid, (threads,), values, shared_mem=shared)
@@ -80,7 +81,7 @@ def launch(
 
 @cache
 def _most_shared_memory(device):
-    return int(cupy.cuda.runtime.getDeviceProperties(device)["sharedMemPerBlockOptin"])
+    return int(cupy.cuda.runtime.getDeviceProperties(device)["sharedMemPerBlockOptin"]) - MOST_STATIC
 
 
 def most_shared_memory() -> int:

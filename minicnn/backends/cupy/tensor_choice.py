@@ -13,6 +13,7 @@ from minicnn.backends.cupy.structures import Convolution, Correlation
 from minicnn.geometry import Window
 
 LEAST_CAPABILITY = 80  # Ampere: mma of TF32, cp.async
+FAST = (80, 90, 100, 103)  # TF32 at four times float32's rate or more: three products for one gain by it
 LEAST_CHANNELS = 16  # of both sides: below that few_channels.cu serves, or a tile is mostly empty
 MOST_TAPS = 32  # which of them lie inside the image are bits of a word
 MOST_ELEMENTS = 2**31 - 1  # indices are 32 bits
@@ -169,7 +170,8 @@ def candidates(
     """A `Choice` for every tile, whether its shared memory can be had or not; see `choose_convolution`."""
     height, width = (window.out_height, window.out_width) if pool is None else (pool.out_height, pool.out_width)
     rows = images * height * width
-    most = max(images * window.in_height * window.in_width * inner, 4 * rows * outer, window.taps * inner * outer)
+    cells = (4 if pool else 1) * rows * outer
+    most = max(images * window.in_height * window.in_width * inner, cells, window.taps * inner * outer)
     if not is_servable(window, inner, outer, device) or not rows or most > MOST_ELEMENTS:
         return []
     terms = 16 if 0 < inner % 32 <= 16 else 32

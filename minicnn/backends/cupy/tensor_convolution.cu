@@ -41,14 +41,14 @@ __device__ __forceinline__ float plain_sum(const float* source, const float* ker
                                            int n) {
     const int taps = g.kernel_height * g.kernel_width;
     float sum = 0;
-    for (int tap = 0; tap < taps; ++tap) {
+    for (int tap = 0; tap < taps && sum == sum; ++tap) {  // NaN stays NaN: a training that has diverged loses no time here
         const int y = at.y - g.pad_top + tap / g.kernel_width, x = at.x - g.pad_left + tap % g.kernel_width;
         const bool inside = y >= 0 && y < g.height && x >= 0 && x < g.width;
         const float* const pixel = source + (((int64)at.image * g.height + y) * g.width + x) * g.channels;
         const float* const weights = TURNED ? kernel + ((int64)(taps - 1 - tap) * g.filters + n) * g.channels
                                             : kernel + (int64)tap * g.channels * g.filters + n;
 #pragma unroll 1
-        for (int c = 0; c < g.channels; ++c)
+        for (int c = 0; c < g.channels && sum == sum; ++c)
             sum += (inside ? pixel[c] : 0.0f) * weights[TURNED ? c : (int64)c * g.filters];
     }
     return sum;

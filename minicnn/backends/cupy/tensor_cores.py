@@ -9,7 +9,14 @@ import numpy as np
 from minicnn.backends.cupy.gradient_parts import Parts, give
 from minicnn.backends.cupy.launch import Array, Maybe, launch, most_shared_memory
 from minicnn.backends.cupy.pooling import is_2x2
-from minicnn.backends.cupy.tensor_choice import Choice, Device, GradientChoice, choose_convolution, choose_gradient
+from minicnn.backends.cupy.tensor_choice import (
+    FAST,
+    Choice,
+    Device,
+    GradientChoice,
+    choose_convolution,
+    choose_gradient,
+)
 from minicnn.geometry import Window
 from minicnn.precision import get_float32_precision
 
@@ -23,9 +30,11 @@ def uses_tf32() -> bool:
 
 
 def device() -> Device:
-    """The current device, as choices see it."""
-    is_used = os.environ.get(VARIABLE, "1") not in ("", "0")
-    return _device(cupy.cuda.Device().id) if is_used else Device(0, 0)
+    """The current device, as choices see it: one without tensor cores where these gain nothing, or are not wanted."""
+    if os.environ.get(VARIABLE, "1") in ("", "0"):
+        return Device(0, 0)
+    found = _device(cupy.cuda.Device().id)
+    return found if _products() == 1 or found.capability in FAST else Device(0, 0)
 
 
 @cache

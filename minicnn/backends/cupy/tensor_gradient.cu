@@ -22,7 +22,7 @@ __device__ __forceinline__ float plain_sum(const float* x, const float* dy, cons
                                            int f, int first, int end) {
     float sum = 0;
 #pragma unroll 1
-    for (int m = first; m < end; ++m) {
+    for (int m = first; m < end && sum == sum; ++m) {  // NaN stays NaN: no time is lost to it
         const int line = divide(m, g.width_magic, g.width_shift), image = divide(m, g.image_magic, g.image_shift);
         const int row = line - image * g.out_height + tap_row - g.pad_top, column = m - line * g.out_width + q - g.pad_left;
         const bool inside = row >= 0 && row < g.height && column >= 0 && column < g.width;

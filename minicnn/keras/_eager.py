@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 
 from minicnn.data.elements import EagerArray
+from minicnn.differentiation import met, value_of
+from minicnn.keras._taped import nothing_recorded
+from minicnn.keras._taped_losses import with_targets_on_tape
 from minicnn.keras._translation import translated
 from minicnn.losses import Loss
 from minicnn.losses.functions import ArrayFunction
@@ -56,14 +59,16 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def call(self, *args, **kwargs):
-        result = method(self, *args, **kwargs)
+        result = with_targets_on_tape(partial(method, self), *map(met, args), **kwargs)
         return eager(result.astype(floatx()) if isinstance(result, np.ndarray) else result)
 
     return call
 
 
 class _EagerFunction(ArrayFunction):
-    __call__ = eagerly(ArrayFunction.__call__)
+    @wraps(ArrayFunction.__call__)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return eager(with_targets_on_tape(super().__call__, *map(met, args), **kwargs))
 
 
 def eager_names(find: Callable[[str], Any], module: str) -> Callable[[str], Any]:
@@ -96,7 +101,20 @@ def eager_part(part: Any, module: str) -> Any:
         return part
     if issubclass(part, Loss):
         return translated(part, _as_given, module, __call__=loss_call(part.__call__))
-    return translated(part, _as_given, module, result=eagerly(part.result), variables=property(_named_variables))
+    own = {"result": eagerly(part.result), "update_state": _unrecorded(part.update_state)}
+    return translated(part, _as_given, module, **own, variables=property(_named_variables))
+
+
+def _unrecorded(update_state):
+    """The method, which takes what is on a tape as numbers."""
+
+    @wraps(update_state)
+    def update(self, *args, **kwargs):
+        with nothing_recorded():
+            given = {name: value_of(met(value)) for name, value in kwargs.items()}
+            return update_state(self, *(value_of(met(x)) for x in args), **given)
+
+    return update
 
 
 def _as_given(args, kwargs):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from minicnn import activations, layers
-from minicnn.differentiation import Recorded, value_of
+from minicnn.backends.reference.activation import FORMULAS
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
 from minicnn.keras._names import NotInMinicnn
@@ -76,6 +78,16 @@ _POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
 _REDUCTIONS = ("mean", "max", "min", "sum", "var", "std")
 
 
+def entering(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which takes variables, weights and what a tape watches as what stands for them."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*map(met, args), **{name: met(value) for name, value in kwargs.items()})
+
+    return call
+
+
 def is_symbolic(x: object) -> bool:
     """Whether `x` is, or holds, a tensor of a model."""
     return isinstance(x, Tensor) or (isinstance(x, list | tuple) and any(isinstance(part, Tensor) for part in x))
@@ -100,6 +112,7 @@ def either(name: str) -> Callable[..., Any]:
         return on_arrays(*args, **kwargs)
 
     def function_(*args: Any, **kwargs: Any) -> Any:
+        args = tuple(map(met, args))
         if name in _FORMULAS and args and isinstance(args[0], Recorded):
             return _FORMULAS[name](*args, **kwargs)
         return function(*args, **kwargs)
@@ -196,6 +209,7 @@ def _reduced(name, x, axis=None, keepdims=False):
     return layers.Lambda(lambda t: on_arrays(t, axis=axes, keepdims=bool(keepdims)))(x)
 
 
+@entering
 def cast(x: Any, dtype: Any) -> Any:
     """x in another dtype; a model's tensors have its dtype already, but for bfloat16, which can become float32."""
     if is_symbolic(x):
@@ -204,6 +218,7 @@ def cast(x: Any, dtype: Any) -> Any:
     return (x if isinstance(x, Recorded) else np.asarray(x)).astype(_dtype(dtype))
 
 
+@entering
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> Any:
     """x as an array."""
     if is_symbolic(x) or isinstance(x, Recorded):
@@ -227,6 +242,7 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> np.n
     return np.moveaxis(rows.astype(_dtype(dtype or floatx())), -1, axis)
 
 
+@entering
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
     """x with further numbers around it, as NumPy's function; zeros around a model's images are a layer.
 
@@ -249,11 +265,13 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
     return layers.Lambda(lambda t: np.pad(t, widths, mode, **options))(x)
 
 
+@entering
 def rsqrt(x: Any) -> Any:
     """1 / √x."""
     return 1 / np.sqrt(x if isinstance(x, Recorded) else np.asarray(x))
 
 
+@entering
 def logsumexp(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> np.ndarray:
     """log of the sum of exp(x), without overflow."""
     x = x if isinstance(x, Recorded) else np.asarray(x)
@@ -272,6 +290,18 @@ def _recorded_relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
     return y if max_value is None else np.minimum(y, max_value)
 
 
+def _by_slope(name):
+    """An activation whose derivative stands beside it."""
+    formula = FORMULAS[name]
+    return lambda x: Recorded(formula.value(x.value), [(x, lambda g: g * formula.slope(x.value))])
+
+
+def _recorded_gelu(x, approximate=False):
+    if not approximate:
+        return _by_slope("gelu")(x)
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
 _FORMULAS: dict[str, Callable[..., Any]] = {  # of recorded arrays, whose gradient is asked for
     "relu": _recorded_relu,
     "leaky_relu": lambda x, negative_slope=0.2: _recorded_relu(x, negative_slope),
@@ -286,10 +316,13 @@ _FORMULAS: dict[str, Callable[..., Any]] = {  # of recorded arrays, whose gradie
     "softsign": lambda x: x / (1 + np.abs(x)),
     "exponential": np.exp,
     "mish": lambda x: x * np.tanh(np.logaddexp(x, 0.0)),
-    "gelu": lambda x, approximate=True: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "gelu": _recorded_gelu,
+    **{name: _by_slope(name) for name in ("selu", "hard_sigmoid", "hard_silu")},
+    "hard_swish": _by_slope("hard_silu"),
 }
 
 
+@entering
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
     """−t · log p − (1 − t) · log (1 − p), number by number; p is clipped to [1e-7, 1 − 1e-7]."""
     if from_logits:
@@ -298,6 +331,7 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
     return -(target * np.log(p) + (1 - target) * np.log(1 - p))
 
 
+@entering
 def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
     """−Σ t · log p over the classes; probabilities are divided by their sum, and clipped to [1e-7, 1 − 1e-7]."""
     if from_logits:
@@ -306,6 +340,7 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     return -np.sum(target * np.log(p), axis=axis)
 
 
+@entering
 def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
     """−log p of the class."""
     numbers = np.asarray(target).astype(int)

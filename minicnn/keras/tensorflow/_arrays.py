@@ -9,7 +9,9 @@ import numpy as np
 
 from minicnn.console import say
 from minicnn.data.elements import EagerArray
+from minicnn.differentiation import Recorded
 from minicnn.keras import ops
+from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.settings import floatx
 
@@ -42,6 +44,7 @@ def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
     return (lambda given: given) if func is None else func
 
 
+@entering
 def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: float = 0, name: str | None = None) -> Any:
     """More numbers before and after each axis: `paddings` is a pair for each of them."""
     options = {"constant_values": constant_values} if mode.lower() == "constant" else {}
@@ -49,6 +52,7 @@ def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: flo
     return of_tensorflow(ops.pad(tensor, pairs, mode.lower(), **options))
 
 
+@entering
 def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool = False, name: str | None = None) -> Any:
     """√(Σ x²), or Σ |x| for ``ord=1``, or the largest |x| for infinity, along the axes, or of all numbers.
 
@@ -67,6 +71,7 @@ def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool =
     return of_tensorflow(ops.sqrt(ops.sum(ops.square(tensor), axis=axis, keepdims=keepdims)))
 
 
+@entering
 def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0, name: str | None = None) -> list[Any]:
     """Equal parts, or parts of these sizes, along an axis; of a model's tensor too."""
     length = value.shape[axis] if hasattr(value, "shape") else np.shape(value)[axis]
@@ -83,21 +88,27 @@ def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0, na
     return [of_tensorflow(part) for part in parts]
 
 
+@entering
 def unstack(value: Any, num: int | None = None, axis: int = 0, name: str | None = None) -> list[Any]:
     """The parts along an axis, without it."""
-    return [of_tensorflow(part) for part in np.moveaxis(np.asarray(value), axis, 0)]
+    return [of_tensorflow(part) for part in np.moveaxis(_array(value), axis, 0)]
 
 
+@entering
 def gather(params: Any, indices: Any, axis: int = 0, name: str | None = None) -> Any:
     """The parts at these places of an axis."""
-    return of_tensorflow(np.take(np.asarray(params), np.asarray(indices), axis=axis))
+    return of_tensorflow(np.take(_array(params), np.asarray(indices), axis=axis))
 
 
+@entering
 def boolean_mask(tensor: Any, mask: Any, axis: int = 0, name: str | None = None) -> Any:
     """The numbers, or rows, where `mask` is true."""
-    if axis:
-        return of_tensorflow(np.compress(np.asarray(mask), np.asarray(tensor), axis=axis))
-    return of_tensorflow(np.asarray(tensor)[np.asarray(mask, bool)])
+    return of_tensorflow(_array(tensor)[(slice(None),) * axis + (np.asarray(mask, bool),)])
+
+
+def _array(x):
+    """An array; what is recorded stays so."""
+    return x if isinstance(x, Recorded) else np.asarray(x)
 
 
 def linspace(start: Any, stop: Any, num: int, name: str | None = None, axis: int = 0) -> EagerArray:

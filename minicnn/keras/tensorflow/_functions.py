@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.data.elements import EagerArray
-from minicnn.differentiation import Recorded
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
 from minicnn.keras._of_tensors import Noise
 from minicnn.keras._operations import is_symbolic
@@ -59,6 +59,7 @@ def of_tensorflow(result: Any) -> Any:
 
 def as_tensor(value: Any, dtype: Any = None) -> Any:
     """What TensorFlow makes of a number or list: float32 and int32, unless told; arrays keep their dtype."""
+    value = met(value) if dtype is None else value_of(met(value))
     if is_symbolic(value) or isinstance(value, _WITHOUT_VALUES):
         return value
     made = np.asarray(value, dtype)

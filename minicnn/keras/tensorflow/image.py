@@ -11,7 +11,7 @@ from minicnn import layers
 from minicnn.checks import check_choice
 from minicnn.images.resizing import INTERPOLATIONS, resized
 from minicnn.keras import random as numbers
-from minicnn.keras._operations import is_symbolic
+from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.tensorflow import _pictures
 from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.keras.tensorflow._pictures import *  # noqa: F403
@@ -21,7 +21,7 @@ from minicnn.keras.tensorflow.io import decode_bmp, decode_gif, decode_image, de
 __all__ = ["convert_image_dtype", "decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png"]
 __all__ += ["flip_left_right", "flip_up_down", "grayscale_to_rgb", "random_flip_left_right", "resize"]
 __all__ += ["rgb_to_grayscale"]
-__all__ += _pictures.__all__
+__all__ += _pictures.__all__  # all of which take what a tape watches, or refuse it: see the end
 
 _GREY = np.array([0.2989, 0.5870, 0.1140], np.float32)  # how much of red, green and blue is light (ITU-R BT.601)
 
@@ -91,3 +91,6 @@ def random_flip_left_right(image: Any, seed: int | None = None) -> Any:
     pixels = np.asarray(image)
     drawn = np.asarray(numbers.uniform(pixels.shape[:-3], seed=seed)) < 0.5
     return of_tensorflow(np.where(drawn[..., None, None, None], np.flip(pixels, axis=-2), pixels))
+
+
+globals().update({name: entering(globals()[name]) for name in __all__})

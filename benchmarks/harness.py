@@ -25,8 +25,10 @@ FOREIGN_CORES = 0.15  # more than this taken by other programs, where all cores 
 MOST_WAITS = 30  # pauses, before a round, for other programs to end
 MOST_ATTEMPTS = 4  # so many times the wanted rounds are tried to get undisturbed ones
 
-# Workers get the defaults that users have: how pools wait and how many threads they start is not taken over from here.
-THREAD_VARIABLES = (
+# Workers get the defaults that users have: how pools wait, how many threads they start, and whether Python keeps the
+# bytecode of what it imports (as it has that of installed packages) are not taken over from here.
+NOT_INHERITED = (
+    "PYTHONDONTWRITEBYTECODE",
     "OMP_WAIT_POLICY",
     "OMP_NUM_THREADS",
     "OMP_PROC_BIND",
@@ -39,6 +41,11 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
 )
+
+
+def inherited():
+    """The environment that workers start with."""
+    return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
 
 
 class WorkerError(RuntimeError):
@@ -78,7 +85,7 @@ class Worker:
     def __init__(self, python, library, case, data, threads, checkout=None):
         self.name = f"{library} {case}"
         command = [python, WORKER, library, case, "--data", data, "--threads", str(threads)]
-        environment = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+        environment = inherited()
         if checkout is not None:
             environment["PYTHONPATH"] = str(checkout)
         self.process = subprocess.Popen(

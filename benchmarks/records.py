@@ -122,7 +122,7 @@ warm = set()
 
 def answer(command):
     """(the line of JSON that a process prints, the seconds from its start until then)."""
-    environment = {name: value for name, value in os.environ.items() if name not in harness.THREAD_VARIABLES}
+    environment = harness.inherited()
     paths = [str(CHECKOUT), *filter(None, [environment.get("PYTHONPATH")])]  # all of them read the data with minicnn
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     begin = time.perf_counter()

@@ -12,14 +12,15 @@ from functools import wraps
 from typing import Any, Self
 
 from minicnn.settings import floatx, set_floatx
+from minicnn.user_warnings import warn_user
 
 NAMES: tuple[str, ...] = ("float32", "float64", "mixed_bfloat16")
 
 _REFUSED = {
-    "mixed_float16": "float16 is for GPUs with units of their own for it; mixed_bfloat16 needs no scaling of the loss",
     "float16": "float16 is for GPUs with units of their own for it, and weights stay float32",
     "bfloat16": "weights stay float32, as small updates would be rounded away; mixed_bfloat16 keeps the rest so",
 }
+_FLOAT16 = "mixed_float16"
 _chosen = {"mixed": False}
 
 
@@ -29,7 +30,8 @@ class DTypePolicy:
     Parameters
     ----------
     name : {"float32", "float64", "mixed_bfloat16"}, optional
-        Default: the global one, see `set_dtype_policy`.
+        Default: the global one, see `set_dtype_policy`. "mixed_float16", of scripts for a GPU, is taken for "float32",
+        and a warning says so.
 
     Attributes
     ----------
@@ -47,6 +49,12 @@ class DTypePolicy:
 
     def __init__(self, name: str | None = None) -> None:
         name = dtype_policy().name if name is None else name
+        if name == _FLOAT16:
+            warn_user(
+                "mixed_float16: minicnn computes in float32 here, more precisely; what halves the memory of activations"
+                " is mixed_bfloat16"
+            )
+            name = "float32"
         if name not in NAMES:
             reason = f": {_REFUSED[name]}" if isinstance(name, str) and name in _REFUSED else ""
             allowed = ", ".join(map(repr, NAMES))
@@ -123,9 +131,9 @@ def set_dtype_policy(policy: Any) -> None:
     Parameters
     ----------
     policy : {"float32", "float64", "mixed_bfloat16"} or DTypePolicy
-        "mixed_bfloat16": activations and their gradients are rounded to bfloat16 and kept in it, weights, sums, losses
-        and statistics stay float32, see ``docs/bfloat16.md``. A last layer with ``dtype="float32"`` gives probabilities
-        that are not rounded.
+        See `DTypePolicy`. "mixed_bfloat16": activations and their gradients are rounded to bfloat16 and kept in it,
+        weights, sums, losses and statistics stay float32, see ``docs/bfloat16.md``. A last layer with
+        ``dtype="float32"`` gives probabilities that are not rounded.
 
     Raises
     ------

@@ -20,6 +20,26 @@ def default_threads() -> int:
     return min(limit for limit in limits if limit)
 
 
+def threads_of_each(processes: int, on_these_processors: int) -> int:
+    """The number of threads of each of several processes that compute on a machine at once.
+
+    Parameters
+    ----------
+    processes : int
+        All of them: they share the time that a container may use.
+    on_these_processors : int
+        Those that may run on processors of this one. A scheduler (Slurm's srun) may have given each its own.
+    """
+    quota = cpu_quota()
+    limits = [_processors() // on_these_processors, None if quota is None else math.ceil(quota / processes)]
+    return max(1, min([limit for limit in limits if limit is not None] + [default_threads()]))
+
+
+def affinity() -> frozenset[int] | None:
+    """The numbers of the processors this process may run on; None where the system does not say."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
 def most_threads() -> int:
     """The most threads that can be of use: processors this process may run on; Numba starts NUMBA_NUM_THREADS."""
     count = getattr(os, "process_cpu_count", _processors)() or 1  # Python 3.13 has it, with PYTHON_CPU_COUNT

@@ -69,6 +69,14 @@ def fails():
     fit(model(), *images((6, 6, 1), 4), act)
 
 
+def leaves():
+    fit(model(), *images((6, 6, 1), 4), lambda model: sys.exit(0))
+
+
+def interrupted():
+    fit(model(), *images((6, 6, 1), 4), _interrupt)
+
+
 # ------------------------------------------------------------------------------------- which all workers know of
 
 
@@ -156,6 +164,22 @@ def _interrupt(model):
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def names():
+    """What keras.distribution says."""
+    from minicnn.keras import distribution
+
+    chosen = distribution.DataParallel(devices=distribution.list_devices("cpu"), shards=4)
+    distribution.set_distribution(chosen)
+    assert distribution.distribution() is mc.distribution.distribution() is chosen
+    said = []
+    for options in ({"device_mesh": "mesh"}, {"devices": ["cpu:0", "cpu:1"]}, {"auto_shard_dataset": False}):
+        try:
+            distribution.DataParallel(**options)
+        except ValueError as error:
+            said.append(str(error))
+    return {"said": said, "count": [chosen.num_model_replicas, distribution.get_device_count("cpu")]}
+
+
 class Pictures:
     """A Sequence that counts which batches this worker has read."""
 
@@ -199,7 +223,7 @@ def sources():
     return {"weights": found, "read": read}
 
 
-FAULTS = {f.__name__: f for f in (killed, hangs, fails, others, together, sources)}
+FAULTS = {f.__name__: f for f in (killed, hangs, fails, leaves, interrupted, others, together, sources, names)}
 
 
 def main():

@@ -111,7 +111,7 @@ FLOORS = {
     "minicnn.distribution": (
         ("parallel",),
         ("engine", "world"),
-        ("data", "handshake", "overlap"),
+        ("data", "handshake", "lockstep", "overlap"),
         ("sums",),
         ("wire",),
         ("problems", "shards", "shares"),
@@ -331,6 +331,7 @@ KERAS_SIGNATURES = {
     "minicnn.images.augmented.ImageDataGenerator.flow",
     "minicnn.images.augmented.ImageDataGenerator.flow_from_directory",
     "minicnn.images.folders.image_dataset_from_directory",
+    "minicnn.keras.applications._networks.MobileNet",
     "minicnn.models.model.Model.fit",
     "minicnn.visualization.diagram.plot_model",
 }

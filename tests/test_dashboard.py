@@ -278,6 +278,15 @@ def test_png_files_hold_the_pixels(rng):
     assert zlib.decompress(drawing.png(pixels)[41:-16])[1:4] == pixels[0, 0].tobytes()
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.22449, "0.224"), (9234.5, "9.23 k"), (1.5e6, "1.5 M"), (1.234e-5, "1.2e-05"), (-0.5, "-0.5"), (0, "0")],
+)
+def test_numbers_beside_an_axis_fit_its_margin(number, text):
+    assert f'text-anchor="end">{text}</text>' in drawing.curves({"rate": [(1, number), (2, number + 7e12)]})
+    assert len(text) <= 7
+
+
 def test_curves_without_finite_values_and_names_with_signs():
     assert drawing.curves({"loss": [(1, float("nan"))]}) == ""
     text = drawing.curves({"a<b": [(1, 1.0), (2, float("inf")), (3, 0.5)]})

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn.distribution import overlap, shards, sums
+from minicnn import processors
+from minicnn.command_line import launching
+from minicnn.distribution import overlap, problems, shards, sums, world
 
 HERE = Path(__file__).parent
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -39,6 +41,7 @@ def outcome(workers, *arguments, **options):
     """The JSON that a training prints."""
     done = run(workers, *arguments, **options)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert problems.MARK not in done.stderr
     return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
 
 
@@ -94,6 +97,26 @@ def test_without_initialize_there_is_one_worker():
     assert mc.distribution.list_devices("cpu") == ["cpu:0"]
 
 
+@with_mpi
+def test_keras_names_of_it():
+    found = outcome(0, "names", script="distributed_faults.py")
+    assert found["count"] == [1, 1]
+    mesh, devices, shard = found["said"]
+    assert "Received: device_mesh='mesh'" in mesh
+    assert "all of them: DataParallel() without device_mesh= and devices=" in devices
+    assert "Received: auto_shard_dataset=False" in shard
+
+
+@pytest.mark.filterwarnings("ignore:minicnn has no")
+def test_what_keras_lays_over_several_devices_is_refused_with_a_sentence():
+    from minicnn.keras.distribution import DeviceMesh, LayoutMap, ModelParallel, TensorLayout, distribute_tensor
+
+    for name in (DeviceMesh, LayoutMap, ModelParallel, TensorLayout, distribute_tensor):
+        with pytest.raises(ImportError, match="every worker has all weights, and a part of each batch"):
+            name((2, 4), ["batch", "model"])
+    assert not hasattr(mc.keras.distribution, "DeviceMesh")
+
+
 # -------------------------------------------------------------------------------------------------------- the bits
 
 
@@ -111,22 +134,25 @@ def test_any_number_of_workers_ends_with_the_same_bits(alone, workers, threads):
 
 @with_mpi
 def test_workers_that_do_not_divide_the_shards(alone):
-    assert outcome(3, "drawing") == {"drawing": alone["drawing"]}
+    names = ("drawing", "synchronized")  # with 6 samples in the last batch, one worker has none of its 2 shards
+    assert outcome(3, ",".join(names)) == {name: alone[name] for name in names}
 
 
 @with_mpi
 def test_one_shard_is_training_without_distribution():
     import distributed_training
 
-    assert outcome(2, "drawing", 1)["drawing"] == json.loads(json.dumps(distributed_training.TRAININGS["drawing"]()))
+    names = ("drawing", "synchronized")
+    expected = {name: json.loads(json.dumps(distributed_training.TRAININGS[name]())) for name in names}
+    assert outcome(2, ",".join(names), 1) == expected
 
 
 @with_mpi
 def test_shards_change_no_formula():
-    """One update of shards against one of the whole batch, without batch normalization: to 1e-6."""
-    done = outcome(2, "step")["step"]
-    np.testing.assert_allclose(done["shards"], done["whole"], rtol=0, atol=1e-6)
-    assert done["shards"] != done["whole"]  # they are rounded otherwise
+    """Updates of shards against those of the whole batch: to 1e-6, with synchronized batch normalization in float64."""
+    for done, tolerance in zip(outcome(2, "step,steps").values(), (1e-6, 1e-13), strict=True):
+        np.testing.assert_allclose(done["shards"], done["whole"], rtol=0, atol=tolerance)
+        assert done["shards"] != done["whole"]  # they are rounded otherwise
 
 
 # ------------------------------------------------------------------------------------------------- who reads what
@@ -172,6 +198,7 @@ def launched(fault, workers=3, **environment):
         ("killed", "was killed, and so mpiexec has ended the others"),
         ("hangs", "did not answer for "),
         ("fails", "has ended, and so the others do: RuntimeError: the disk is full"),
+        ("leaves", "has ended its script, by sys.exit perhaps, while others train"),
     ],
 )
 def test_one_sentence_names_the_worker_and_all_end(fault, reason):
@@ -216,6 +243,57 @@ def test_decisions_of_one_worker_are_those_of_all():
 
 
 @with_mpi
+def test_ctrl_c_ends_all_after_the_same_batch_with_one_sentence():
+    code, said, _ = launched("interrupted")
+    assert (code, said) == (
+        problems.INTERRUPTED,
+        ["minicnn: interrupted: all workers have ended after the same batch"],
+    )
+
+
+@pytest.mark.parametrize(
+    "version, expected",
+    [
+        ("HYDRA build details:", ["-n", "3", "-hosts", "a,b:2"]),
+        ("mpiexec (OpenRTE) 4.1.4", ["-n", "3", "-x", problems.LAUNCHED, "--host", "a:2,b:2"]),
+        ("mpirun (Open MPI) 5.0.8", ["-n", "3", "-x", problems.LAUNCHED, "--host", "a:2,b:2"]),
+    ],
+)
+def test_launch_tells_each_mpiexec_in_its_words_where_workers_start(version, expected, tmp_path):
+    program = tmp_path / "mpiexec"
+    program.write_text(f"#!/bin/sh\necho '{version}'\n")
+    program.chmod(0o755)
+    assert launching._placing(program, 3, "a,b:2") == expected
+    assert launching._placing(program, 3, None) == expected[: 2 if "HYDRA" in version else 4]
+
+
+@pytest.mark.parametrize(
+    "processes, sharing, quota, of_one, expected",
+    [
+        (4, 4, None, 16, 4),  # of 16 processors that all share
+        (4, 1, None, 4, 4),  # each bound to processors of its own, as by srun
+        (2, 2, 3.0, 16, 2),  # a container's time is everybody's
+        (4, 1, None, 2, 2),  # OMP_NUM_THREADS is of each process
+        (40, 40, 3.0, 16, 1),
+    ],
+)
+def test_workers_divide_what_they_share(processes, sharing, quota, of_one, expected, monkeypatch):
+    monkeypatch.setattr(processors, "_processors", lambda: 4 if sharing == 1 else 16)
+    monkeypatch.setattr(processors, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(processors, "default_threads", lambda: of_one)
+    assert processors.threads_of_each(processes, sharing) == expected
+
+
+def test_workers_on_processors_of_their_own_do_not_share_them(monkeypatch):
+    monkeypatch.setattr(processors, "affinity", lambda: frozenset({2, 3}))
+    seen = []
+    monkeypatch.setattr(processors, "threads_of_each", lambda *counts: seen.append(counts))
+    world._own_threads([frozenset({0, 1}), frozenset({2, 3}), frozenset({3, 4})])
+    world._own_threads([None, None, None])
+    assert seen == [(3, 2), (3, 3)]
+
+
+@with_mpi
 def test_killed_trainings_go_on_with_another_number_of_workers():
     assert distributed_kills.main(["--kills", "3"]) == 3
 
@@ -231,10 +309,11 @@ def test_workers_on_gpus_end_with_the_same_bits():
 
     path = [str(HERE), str(HERE.parent), str(Path(cupy.__file__).parents[1])]
     environment = {"PYTHONPATH": os.pathsep.join(path), "MINICNN_BACKEND": "cupy"}
-    alone, two = (outcome(n, "drawing", **environment)["drawing"] for n in (0, 2))
+    alone, two = (outcome(n, "drawing,synchronized", **environment) for n in (0, 2))
     assert two == alone
-    on_processor = outcome(0, "drawing", MINICNN_BACKEND="numpy")["drawing"]
-    np.testing.assert_allclose(alone["logs"][0]["loss"], on_processor["logs"][0]["loss"], rtol=1e-4)
+    on_processor = outcome(0, "drawing,synchronized", MINICNN_BACKEND="numpy")
+    for name, found in alone.items():
+        np.testing.assert_allclose(found["logs"][0]["loss"], on_processor[name]["logs"][0]["loss"], rtol=1e-4)
 
 
 # --------------------------------------------------------------------------- gradients that travel while others come

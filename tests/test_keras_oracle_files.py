@@ -216,20 +216,29 @@ def test_what_models_share(kind, suffix, tmp_path):
         np.testing.assert_array_equal(theirs.optimizer.variables[2], first)
 
 
-@pytest.mark.parametrize(("name", "module"), [("VGG16", "vgg16"), ("ResNet50", "resnet"), ("DenseNet121", "densenet")])
-def test_weights_of_keras_applications(name, module, tmp_path):
+@pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])  # the published files are of the second kind
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        *(("VGG16", "vgg16"), ("ResNet50", "resnet"), ("DenseNet121", "densenet"), ("ResNet50V2", "resnet_v2")),
+        *(("MobileNet", "mobilenet"), ("MobileNetV2", "mobilenet_v2"), ("EfficientNetB0", "efficientnet")),
+        *(("Xception", "xception"), ("InceptionV3", "inception_v3")),
+    ],
+)
+def test_weights_of_keras_applications(name, module, suffix, tmp_path):
     """Keras writes the weights of one of its networks; minicnn's takes them, and says the same of the same pictures."""
     import keras.applications as theirs
 
     import minicnn.keras.applications as ours
 
     rng = np.random.default_rng(3)
-    pictures = rng.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
-    options = {"include_top": False, "input_shape": (64, 64, 3), "pooling": "avg"}
+    pictures = rng.uniform(0, 255, (2, 75, 76, 3)).astype("float32")
+    options = {"include_top": False, "input_shape": (75, 76, 3), "pooling": "avg"}
     network = getattr(theirs, name)(weights=None, **options)
     for weight in network.non_trainable_variables:
         weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-    network.save_weights(path := tmp_path / "of.weights.h5")
+    path = tmp_path / f"of{suffix}"
+    (network.save if suffix == ".h5" else network.save_weights)(path)
     expected = network.predict(getattr(theirs, module).preprocess_input(pictures.copy()), verbose=0)
     loaded = getattr(ours, name)(weights=path, **options)
     pixels = getattr(ours, module).preprocess_input(pictures)

@@ -499,7 +499,6 @@ def test_no_function_of_a_kernel_can_be_replaced_by_another_of_its_name(monkeypa
     assert set(linkage.values()) == {"external", "internal"}
 
 
-@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
 @pytest.mark.parametrize(
     "damage",
     [
@@ -509,14 +508,36 @@ def test_no_function_of_a_kernel_can_be_replaced_by_another_of_its_name(monkeypa
         lambda data: data[::-1],
     ],
 )
-def test_a_damaged_cache_file_only_costs_time(suffix, damage, tmp_path, monkeypatch):
+def test_a_damaged_cache_file_only_costs_time(damage, tmp_path, monkeypatch):
     monkeypatch.setattr(disk_cache, "kernel_folder", lambda: tmp_path)
     assert not _was_cached()
     assert _was_cached()
-    (file,) = tmp_path.glob(f"*.{suffix}")
+    (file,) = tmp_path.iterdir()
     file.write_bytes(damage(file.read_bytes()))
     assert not _was_cached()
     assert _was_cached()
+
+
+def test_processes_that_compile_at_once_do_not_take_each_others_code(tmp_path, monkeypatch):
+    """Both begin before either has written; and code that lies under a wrong name is not run."""
+    monkeypatch.setattr(disk_cache, "kernel_folder", lambda: tmp_path)
+    kinds = [np.ones(3), np.ones(3, np.float32)]
+    kernels = [launch.serial_kernel(_double) for _ in kinds]
+    for kernel, x in zip(kernels, kinds, strict=True):
+        kernel(x)
+    first, second = tmp_path.iterdir()
+    for x in kinds:
+        kernel, own = launch.serial_kernel(_double), x.copy()
+        kernel(own)
+        assert kernel._dispatcher.stats.cache_hits and (own == 2 * x).all()
+    second.write_bytes(first.read_bytes())
+    hits = 0
+    for x in kinds:
+        kernel, own = launch.serial_kernel(_double), x.copy()
+        kernel(own)
+        hits += len(kernel._dispatcher.stats.cache_hits)
+        assert (own == 2 * x).all()
+    assert hits == 1
 
 
 def test_importing_the_library_imports_no_numba():

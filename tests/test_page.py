@@ -406,6 +406,14 @@ def test_occlusion_is_what_covering_does(digits, open_page):
     np.testing.assert_allclose(found, (sums / counts).ravel(), atol=1e-5)
 
 
+def test_the_ends_of_a_small_scale_are_not_both_nought(digits, open_page):
+    page = open_page(digits[0])
+    texts = page.evaluate(
+        "[[0, 2.2632], [0, 0], [0, 0.001634], [-2.34e-9, 0], [-0.0049, 0.0049]].map((e) => minicnn.writtenEnds(...e))"
+    )
+    assert texts == [["0.00", "2.26"], ["0.00", "0.00"], ["0", "0.0016"], ["−2.3E−9", "0"], ["−0.0049", "0.0049"]]
+
+
 # -------------------------------------------------------------------------------------------------- drawing, breaking
 
 

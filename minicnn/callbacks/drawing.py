@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-WIDTH, HEIGHT, MARGIN = 300, 190, 40  # pixels of a panel, and beside its axes
+WIDTH, HEIGHT, MARGIN = 310, 190, 50  # pixels of a panel, and beside its axes
 TRAINING, VALIDATION = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermilion
 DARK, LIGHT = np.array([68, 1, 84]), np.array([253, 231, 37])  # dark violet, through green, to yellow
 MIDDLE = np.array([33, 145, 140])
@@ -45,7 +45,7 @@ def _panel(name, training, validation):
 
     parts = [f'<text x="{MARGIN}" y="16" font-weight="bold">{escape(name)}</text>']
     for y in (low, high):
-        parts.append(f'<text x="{MARGIN - 5}" y="{place(1, y)[1] + 4:.1f}" text-anchor="end">{y:.3g}</text>')
+        parts.append(f'<text x="{MARGIN - 5}" y="{place(1, y)[1] + 4:.1f}" text-anchor="end">{_in_short(y)}</text>')
     parts.append(f'<text x="{WIDTH - 12}" y="{HEIGHT - 8}" text-anchor="end">epoch {last}</text>')
     frame = f'x="{MARGIN}" y="25" width="{WIDTH - MARGIN - 8}" height="{HEIGHT - 50}"'
     parts.append(f'<rect {frame} fill="none" stroke="currentColor" stroke-opacity=".3"/>')
@@ -66,6 +66,14 @@ def _panel(name, training, validation):
     size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
     text = f'font-family="sans-serif" font-size="11" fill="currentColor" role="img" aria-label="{escape(name)}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}><g {text}>{"".join(parts)}</g></svg>'
+
+
+def _in_short(number):
+    """Three digits, and a unit: 12345.6 is "12.3 k"; in the width of the margin."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if size <= abs(number) < 1e12:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.3g}" if 0.001 <= abs(number) < 1e3 else f"{number:.1e}" if number else "0"
 
 
 def picture(values: np.ndarray, alt: str, signed: bool = False, side: int = 56) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn.command_line.problems import Problem, tell
-from minicnn.distribution.problems import MARK, Worker
+from minicnn.distribution.problems import LAUNCHED, MARK, Worker
 
 _PRESENT = re.compile(rf"{MARK} (\d+) (\d+) (\S+);\n?")  # several workers' words may meet in a line
 SAID = "minicnn: "  # what a worker's own sentence begins with
@@ -32,13 +32,14 @@ def launch(options: argparse.Namespace) -> int:
     """Run a script on several workers; returns mpiexec's exit code."""
     if not options.script.is_file():
         raise Problem(f"there is no script {str(options.script)!r}")
-    command = [str(mpiexec()), "-n", str(options.workers)]
-    command += ["-hosts", options.hosts] if options.hosts else []
+    program = mpiexec()
+    command = [str(program), *_placing(program, options.workers, options.hosts)]
     command += [sys.executable, str(options.script), *options.arguments]
     # A session of its own: Ctrl-C comes here alone, and the workers get to end their batch together.
     words = {"encoding": "utf-8", "errors": "replace"}  # of several workers, which may meet within a character
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, **pipes, **words, start_new_session=True)
+    environment = os.environ | {LAUNCHED: "1"}
+    process = subprocess.Popen(command, **pipes, **words, env=environment, start_new_session=True)
     for ending in ("SIGTERM", "SIGHUP"):  # they come here alone, too
         if hasattr(signal, ending):
             signal.signal(getattr(signal, ending), lambda *_: process.terminate())
@@ -70,6 +71,17 @@ def mpiexec() -> Path:
     if found is None:
         raise Problem("there is no mpiexec: pip install minicnn[distributed] brings mpi4py and MPICH")
     return Path(found)
+
+
+def _placing(program, workers, hosts) -> list[str]:
+    """mpiexec's arguments that say how many workers there are, and where: MPICH's and its relatives', or Open MPI's."""
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, errors="replace", check=False)
+    if "Open MPI" not in version.stdout and "OpenRTE" not in version.stdout:
+        return ["-n", str(workers), *(["-hosts", hosts] if hosts else [])]
+    names = hosts.split(",") if hosts else []
+    slots = -(-workers // max(1, len(names)))  # of each machine; without a number, one
+    places = ",".join(name if ":" in name else f"{name}:{slots}" for name in names)
+    return ["-n", str(workers), "-x", LAUNCHED, *(["--host", places] if names else [])]
 
 
 def _wait(process, watch) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn.distribution import handshake, overlap, sums
 from minicnn.distribution.data import Cut, batches_of, uploaded, whole
+from minicnn.distribution.lockstep import Lockstep, wants_sums
 from minicnn.distribution.problems import by_all
 from minicnn.distribution.shards import own_part
 from minicnn.distribution.shares import share
@@ -21,7 +22,7 @@ from minicnn.errors import NonFiniteError
 from minicnn.plan.non_finite import explain_non_finite
 from minicnn.plan.plan import BoundPlan
 from minicnn.training.batches import Batch
-from minicnn.training.engine import Engine, Outcome
+from minicnn.training.engine import MAX_PLANS, Engine, Outcome
 from minicnn.training.sources import Source
 from minicnn.training.totals import Losses, Totals
 
@@ -52,7 +53,8 @@ class ShardedEngine(Engine):
     @cache
     def of(wire: Wire, shards: int) -> type[ShardedEngine]:
         """The class of engines for these workers and this number of shards."""
-        return type("ShardedEngine", (ShardedEngine,), {"wire": wire, "shards": shards})
+        plans = {"max_plans": MAX_PLANS + 2 * shards}  # batches of two sizes have all shards in memory, see `lockstep`
+        return type("ShardedEngine", (ShardedEngine,), {"wire": wire, "shards": shards} | plans)
 
     @property
     def last_call(self) -> None:
@@ -149,6 +151,8 @@ class ShardedStep:
         Node of the tree → the sum of gradients, and of changes of the moving averages, of this worker's shards.
     travelling : Travelling or None
         In place of `sums`, where gradients are sent while others are computed.
+    lockstep : Lockstep or None
+        Runs the shards, where layers want sums over all of them.
     """
 
     def __init__(self, engine: ShardedEngine, cut: Cut, training: bool) -> None:
@@ -158,6 +162,7 @@ class ShardedStep:
         self.scale: float = self._counts[0] / cut.count
         self.sums: dict[tuple[int, int], np.ndarray] = {}
         self.travelling: overlap.Travelling | None = None
+        self.lockstep: Lockstep | None = None
         self._records: list[tuple[Any, ...]] = []
         self._is_finite = True
         self._call: int | None = None
@@ -171,12 +176,30 @@ class ShardedStep:
             for shard in self._own:
                 self._forward(shard)
             return
+        if len(self._cut.parts) > 1 and wants_sums(self.engine.model):
+            self._side_by_side()
+            return
         node = overlap.own_node(self.engine.wire, len(self._cut.parts)) if self._is_large() else None
         if node is None:
             self.sums = sums.over_shards(len(self._cut.parts), self._own, self._gradients)
             return
         above, last = overlap.before_last(node, self._gradients)
         self._last_gradients(above, last)
+
+    def _side_by_side(self):
+        """Compute all shards together, a layer that wants their sums at a time."""
+        engine, parts = self.engine, {}
+        for shard in self._own:
+            with engine.at_hand(self._cut.part(shard)) as parts[shard]:
+                pass
+        self.lockstep = Lockstep(engine, parts, self._counts)
+        self.lockstep.forward(engine.optimizer.iterations)
+        for shard, lane in self.lockstep.lanes.items():
+            with lane.at(engine.store):
+                self._record(shard, lane.bound, engine.losses(lane.bound, lane.targets, lane.weight))
+        if not engine.wire.agreed(any(not math.isfinite(loss) for loss, *_ in self._records)):
+            self.lockstep.backward()
+        self.sums = self.lockstep.sums([count / self._counts[0] for count in self._counts], self.base)
 
     def _is_large(self):
         """Whether gradients are worth to be sent in pieces."""
@@ -229,18 +252,23 @@ class ShardedStep:
         return flat if not engine.backend.on_device else engine.backend.to_host(flat)
 
     def _forward(self, shard) -> tuple[BoundPlan, Losses]:
-        """Compute the losses of a shard, and keep what the whole batch's totals need."""
+        """Compute a shard up to its losses."""
         engine = self.engine
         with engine.at_hand(self._cut.part(shard)) as part:
             bound = engine.bound(part, self._training)
             losses = engine.compute(part, bound, self._number(bound))
+        return bound, self._record(shard, bound, losses)
+
+    def _record(self, shard, bound, losses) -> Losses:
+        """Keep of the losses of a shard what the whole batch's totals need; returns them as they count there."""
+        engine = self.engine
         losses = share(engine.model.compiled, losses, bound, self._counts[shard] / self._cut.count)
         measured = None
         if self._has_metrics():
             arrays = bound.outputs, losses.targets, losses.weights
             measured = [[None if a is None else engine.backend.to_host(a) for a in part] for part in arrays]
         self._records.append((float(losses.total), [float(p) for p in losses.parts], measured))
-        return bound, losses
+        return losses
 
     def _number(self, bound):
         """What random numbers depend on."""
@@ -278,10 +306,12 @@ class ShardedStep:
 
     def explain(self, loss: float, epoch: int, batch: int) -> None:
         """Raise `NonFiniteError` on all workers, with what the one says that has the first shard to blame."""
-        shard = next(i for i, value in enumerate(self._losses) if not math.isfinite(value))
+        shard = self.lockstep.first_with_bad_input() if self.lockstep else None
+        if shard is None:
+            shard = next(i for i, value in enumerate(self._losses) if not math.isfinite(value))
         text = None
         if shard in self._own:
-            bound, _ = self._forward(shard)
+            bound = self.lockstep.lanes[shard].bound if self.lockstep else self._forward(shard)[0]
             text = explain_non_finite(loss, bound, epoch, batch)
             self.engine.store.sigma[...] = self.sigma
         found = self.engine.wire.gather(text)

@@ -102,6 +102,7 @@ def _model(weights, engine):
     return {
         "dtype": str(weights[0].dtype) if weights else "none",
         "model": f"{len(weights)} weights, {_digest(shapes, [type(layer).__name__ for layer in engine.model.layers])}",
+        "BatchNormalization": _digest([getattr(w.layer, "synchronized", None) for w in weights]),
         "weights": _digest(*(w.numpy() for w in weights)),
     }
 

@@ -16,7 +16,7 @@ class DataParallel:
     A batch is cut into shards that depend on it alone, and sums go along one fixed tree: so training ends with the same
     bits on any number of workers, also on one. Against a training without distribution the sums are rounded otherwise
     (about 1e-7 of a gradient); with ``shards=1`` it is the same to the bit. `BatchNormalization` goes by the samples of
-    a shard.
+    a shard, unless it is ``synchronized=True``.
 
     Parameters
     ----------

@@ -14,6 +14,8 @@ from minicnn import console
 PATIENCE = 1.0  # seconds that worker 0, which has most likely the same to say, gets to say it first
 FAILED = 1  # exit code
 MARK = "minicnn-worker"  # what `minicnn launch` knows the workers' processes by
+LAUNCHED = "MINICNN_LAUNCHED"  # the environment variable by which it says that it reads
+INTERRUPTED = 130  # exit code after Ctrl-C, as of shells
 
 
 class DistributionError(RuntimeError):
@@ -67,15 +69,20 @@ def end_all_at_errors(worker: Worker, comm: Any) -> None:
     previous = sys.excepthook
 
     def hook(kind, error, trace):
+        is_interrupt = issubclass(kind, KeyboardInterrupt)
         if getattr(error, "by_all", False):  # every worker raises it, and ends by itself
-            if worker.rank == 0:
+            if worker.rank == 0 and is_interrupt:
+                console.say("minicnn: interrupted: all workers have ended after the same batch", sys.stderr)
+            elif worker.rank == 0:
                 previous(kind, error, trace)
+            if is_interrupt:  # else Python would kill the process by a signal, and mpiexec would take it for a fault
+                raise SystemExit(INTERRUPTED)
             return
         if worker.rank:
             time.sleep(PATIENCE)
-        if not issubclass(kind, KeyboardInterrupt):
+        if not is_interrupt:
             traceback.print_exception(kind, error, trace)
-        reason = "it was interrupted" if issubclass(kind, KeyboardInterrupt) else f"{kind.__name__}: {error}"
+        reason = "it was interrupted" if is_interrupt else f"{kind.__name__}: {error}"
         end_all(f"{worker} has ended, and so the others do: {reason}", comm)
 
     sys.excepthook = hook

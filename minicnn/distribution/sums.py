@@ -65,6 +65,32 @@ def over_workers(wire: Wire, own: Mapping[Node, np.ndarray], count: int, width: 
     return out
 
 
+def of_leaves(
+    wire: Wire,
+    nodes: Sequence[Sequence[Node]],
+    own: Mapping[int, np.ndarray],
+    unite: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """What short vectors, one a shard, are together; the same on every worker.
+
+    Parameters
+    ----------
+    wire : Wire
+        Of those who have shards.
+    nodes : sequence of lists of tuples
+        The nodes of the tree that the shards of each of them make up.
+    own : mapping
+        Shard → vector (W,), of this worker's.
+    unite : callable
+        Gives what two of them are together.
+    """
+    leaves = {(shard, shard + 1): vector for shard, vector in own.items()}
+    rows = np.stack([total(node, leaves, unite) for node in nodes[wire.rank]])
+    found = wire.gather_rows(rows, [len(n) for n in nodes]).result()
+    everybody = [node for part in nodes for node in part]
+    return total((0, everybody[-1][1]), dict(zip(everybody, found, strict=True)), unite)
+
+
 def columns(width: int, size: int) -> list[slice]:
     """The part of a vector that each of `size` workers adds."""
     return [slice(width * rank // size, width * (rank + 1) // size) for rank in range(size)]

@@ -21,7 +21,8 @@ GRACE = 5.0  # seconds in which a worker that is there says so
 BUSY = 0.05  # seconds for which a wait looks again at once, so that large messages keep moving; after it, it pauses
 PAUSE = 0.0002  # seconds
 FIRST_CAPACITY = 1024  # bytes of small messages that go in one round
-PRESENT, FEED = 1, 2  # kinds of messages from one worker to another
+POLLS = 200  # so often a wait looks again once somebody has left: what they sent before may still be on its way
+PRESENT, FEED, GONE = 1, 2, 3  # kinds of messages from one worker to another
 
 
 _yield = getattr(os, "sched_yield", lambda: None)  # lets another process have the core, where there are too few
@@ -54,6 +55,25 @@ class Wire:
         self.rank: int = comm.rank
         self.size: int = comm.size
         self.sent: int = 0
+        self._among: dict[tuple[bool, ...], Wire] = {}
+
+    def among(self, are_there: Sequence[bool]) -> Wire:
+        """A wire of some of the workers; all have to ask for it.
+
+        Parameters
+        ----------
+        are_there : sequence of bool
+            For each worker; those who are not there get a wire of their own, which is of no use.
+        """
+        key = tuple(are_there)
+        if all(key):
+            return self
+        if key not in self._among:
+            self.agreed(False)  # all are here, or time is up
+            comm = self.comm.Split(int(key[self.rank]), self.rank)
+            workers = [w for w in self.workers if key[w.rank] == key[self.rank]]
+            self._among[key] = Wire(self.mpi, comm, workers, self.timeout)
+        return self._among[key]
 
     # ------------------------------------------------------------------------------------------------- small messages
 
@@ -169,18 +189,51 @@ class Wire:
 
     def _until(self, is_done: Callable[[], bool]) -> None:
         """Wait until a message is there; end all workers where none comes."""
-        start = time.perf_counter()
+        start, polls = time.perf_counter(), 0
         while not is_done():
             waited = time.perf_counter() - start
             if waited < BUSY:
                 _yield()
-            else:
-                time.sleep(PAUSE)
-                if waited > self.timeout or (waited > 1 and self._is_asked()):
-                    self._end(waited)
+                continue
+            time.sleep(PAUSE)
+            if waited > self.timeout or (waited > 1 and self._is_asked()):
+                self._end(waited)
+            polls += waited > 1 and self._left() is not None
+            if polls > POLLS:
+                self._end_after(self._left())
 
     def _is_asked(self) -> bool:
         return self.comm.Iprobe(self.mpi.ANY_SOURCE, PRESENT)
+
+    # --------------------------------------------------------------------------------------------------------- ending
+
+    def leave(self) -> None:
+        """Tell the others that this worker's script has ended, and wait until theirs have.
+
+        So who still trains does not wait for one that has called `sys.exit` by itself.
+        """
+        if self.mpi.Is_finalized() or os.getpid() != self.workers[self.rank].process:  # or a copy that was forked
+            return
+        one, others = np.zeros(1, np.uint8), [other for other in range(self.size) if other != self.rank]
+        requests = [self.comm.Isend(one, other, GONE) for other in others]
+        requests += [self.comm.Irecv(np.empty(1, np.uint8), other, GONE) for other in others]
+        while not self.mpi.Request.Testall(requests):
+            time.sleep(PAUSE)
+
+    def _left(self) -> int | None:
+        """The rank of a worker whose script has ended."""
+        status = self.mpi.Status()
+        return status.Get_source() if self.comm.Iprobe(self.mpi.ANY_SOURCE, GONE, status) else None
+
+    def _end_after(self, rank: int) -> None:
+        """End all workers, since the script of one of them has ended."""
+        if self.rank != (0 if rank else 1):
+            time.sleep(GRACE)  # the first of the others speaks, and ends all
+        problems.end_all(
+            f"{self.workers[rank]} has ended its script, by sys.exit perhaps, while others train; and so all end. "
+            "Files are whole, and fit(resume=…) goes on from the last checkpoint with any number of workers",
+            self.comm,
+        )
 
     def _end(self, waited: float) -> None:
         """Find out who is missing, and end all workers with a sentence that names them."""

@@ -28,8 +28,8 @@ def initialize(
     """Make this process a worker; call it before seeds are set and models are made. A second call changes nothing.
 
     Worker 0 speaks and writes: what the others print on stdout is dropped, and so are their warnings and what
-    callbacks of minicnn and `Model.save` would write. All workers get a seed that worker 0 draws, and those of a
-    machine have together as many threads as one process would use.
+    callbacks of minicnn and `Model.save` would write. All workers get a seed that worker 0 draws, and those that may
+    run on the same processors have together as many threads as there are of these; OMP_NUM_THREADS is the most of each.
 
     Parameters
     ----------
@@ -101,14 +101,30 @@ def _start(timeout) -> Wire:
     comm = mpi.COMM_WORLD.Dup()  # messages of ours do not meet those of the user's
     worker = Worker.here(comm.rank)
     if comm.size > 1:
-        console.say(f"{problems.MARK} {worker.rank} {worker.process} {worker.host};", sys.stderr)
+        if problems.LAUNCHED in os.environ:
+            console.say(f"{problems.MARK} {worker.rank} {worker.process} {worker.host};", sys.stderr)
         problems.end_all_at_errors(worker, comm)
     random.set_seed(comm.bcast(random.next_seed()))
     neighbours = comm.Split_type(mpi.COMM_TYPE_SHARED)
-    threads.set_num_threads(max(1, processors.default_threads() // neighbours.size))
+    threads.set_num_threads(_own_threads(neighbours.allgather(processors.affinity())))
     if comm.rank:
         _be_silent()
-    return Wire(mpi, comm, [Worker(*w) for w in comm.allgather(tuple(worker))], timeout)
+    wire = Wire(mpi, comm, [Worker(*w) for w in comm.allgather(tuple(worker))], timeout)
+    atexit.register(wire.leave)  # comes before mpi4py's own, which ends MPI
+    return wire
+
+
+def _own_threads(affinities):
+    """How many threads this worker has, beside others of its machine that may run on the same processors or on others.
+
+    Parameters
+    ----------
+    affinities : list of frozenset, or of None
+        Of all workers of the machine: the processors that each may run on.
+    """
+    own = processors.affinity()
+    sharing = [other for other in affinities if own is None or other is None or own & other]
+    return processors.threads_of_each(len(affinities), len(sharing))
 
 
 def _mpi() -> Any:

@@ -10,20 +10,9 @@ from minicnn.keras import _names, _paths
 __version__ = "3.15.1"  # of the Keras whose names these are
 
 _MODULES = (
-    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "initializers"),
-    *(
-        "layers",
-        "losses",
-        "metrics",
-        "mixed_precision",
-        "models",
-        "ops",
-        "optimizers",
-        "preprocessing",
-        "random",
-        "regularizers",
-    ),
-    *("saving", "tensorflow", "utils", "wrappers"),
+    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution"),
+    *("dtype_policies", "initializers", "layers", "losses", "metrics", "mixed_precision", "models", "ops", "optimizers"),
+    *("preprocessing", "random", "regularizers", "saving", "tensorflow", "utils", "wrappers"),
 )
 _FROM = {
     "DTypePolicy": "minicnn.dtype_policies",

@@ -13,6 +13,8 @@ from minicnn.keras import callbacks as callbacks
 from minicnn.keras import config as config
 from minicnn.keras import constraints as constraints
 from minicnn.keras import datasets as datasets
+from minicnn.keras import distribution as distribution
+from minicnn.keras import dtype_policies as dtype_policies
 from minicnn.keras import initializers as initializers
 from minicnn.keras import layers as layers
 from minicnn.keras import losses as losses

@@ -6,23 +6,19 @@ from minicnn.user_warnings import warn_user
 
 _SEQUENCES = "it is for convolutional networks on images, and has no layers for sequences of words or time"
 _PRETRAINED = (
-    "of keras.applications there are VGG16 and 19, ResNet50 to 152 and DenseNet121 to 201, without pretrained weights; "
-    "a model that Keras has saved as .keras or .h5 loads with load_model"
+    "of keras.applications there are VGG, ResNet, DenseNet, MobileNet and V2, EfficientNet, InceptionV3 and Xception, "
+    "without pretrained weights; a model that Keras has saved as .keras or .h5 loads with load_model"
 )
 _AUGMENTATION = (
-    "of the layers that change images at random there are RandomFlip, RandomRotation, RandomTranslation, RandomZoom, "
-    "RandomShear, RandomCrop, RandomErasing, RandomContrast, RandomBrightness, MixUp and CutMix; others go into "
-    "Dataset.map or a layer of your own"
+    "of the layers that change images at random there are those that flip, turn, move, shear, crop, erase and mix them "
+    "and change their colours; others go into Dataset.map or a layer of your own"
 )
 _TABLES = "it is for images, and has no layers for tables and categories"
 _OTHERS = "it computes by itself and wraps no models of other libraries"
 _GROUPS = {
     _AUGMENTATION: (
-        *("AugMix", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization"),
-        *("MaxNumBoundingBoxes", "Pipeline", "RandAugment", "RandomColorDegeneration", "RandomColorJitter"),
-        *("RandomElasticTransform", "RandomGaussianBlur", "RandomGrayscale", "RandomHue"),
-        *("RandomInvert", "RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness"),
-        "Solarization",
+        *("AugMix", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization", "MaxNumBoundingBoxes", "Pipeline"),
+        *("RandAugment", "RandomElasticTransform", "RandomGaussianBlur", "RandomPerspective"),
     ),
     _TABLES: ("CategoryEncoding", "Discretization", "HashedCrossing", "FeatureSpace"),
     _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),
@@ -52,10 +48,10 @@ _GROUPS = {
         *("pad_sequences", "Tokenizer", "timeseries_dataset_from_array", "text_dataset_from_directory"),
     ),
     _PRETRAINED: (
-        *("ResNet50V2", "ResNet101V2", "ResNet152V2", "InceptionV3", "Xception", "InceptionResNetV2", "MobileNet"),
-        *("MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "NASNetMobile", "NASNetLarge", "EfficientNetB0"),
-        *("EfficientNetB1", "EfficientNetB2", "EfficientNetB3", "EfficientNetB4", "EfficientNetB5", "EfficientNetB6"),
-        *("EfficientNetB7", "EfficientNetV2B0", "EfficientNetV2S", "ConvNeXtTiny", "decode_predictions"),
+        *("InceptionResNetV2", "MobileNetV3Small", "MobileNetV3Large", "NASNetMobile", "NASNetLarge"),
+        *("EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3", "EfficientNetV2S"),
+        *("EfficientNetV2M", "EfficientNetV2L", "ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge"),
+        *("ConvNeXtXLarge", "decode_predictions"),
     ),
     "it is for images, and has no layers of three dimensions": (
         *("Conv3D", "Conv3DTranspose", "MaxPooling3D", "MaxPool3D", "AveragePooling3D", "AvgPool3D", "Cropping3D"),
@@ -67,7 +63,10 @@ _GROUPS = {
     "this layer was dropped by later Kerases": (
         *("LocallyConnected1D", "LocallyConnected2D", "Highway", "MaxoutDense", "ParametricSoftplus", "SReLU"),
     ),
-    "it trains on one device": ("multi_gpu_model",),
+    "several processes train one model with keras.distribution.DataParallel()": ("multi_gpu_model",),
+    "every worker has all weights, and a part of each batch: keras.distribution.DataParallel()": (
+        *("DeviceMesh", "LayoutMap", "ModelParallel", "TensorLayout", "distribute_tensor"),
+    ),
     "arrays in HDF5 files are read with h5py": ("HDF5Matrix",),
     "its estimators for scikit-learn are Keras 2's: KerasClassifier and KerasRegressor": (
         *("SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"),

@@ -55,8 +55,20 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
 # Where Keras 3 keeps its files, and names for the public: scripts that an editor completed import from there.
 _INSIDE = ("src", "api")
 _MODULES = (
-    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "initializers"),
-    *("layers", "losses", "metrics", "models", "ops", "optimizers", "random", "regularizers", "saving", "utils"),
+    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution"),
+    *(
+        "initializers",
+        "layers",
+        "losses",
+        "metrics",
+        "models",
+        "ops",
+        "optimizers",
+        "random",
+        "regularizers",
+        "saving",
+        "utils",
+    ),
 )
 
 

@@ -21,10 +21,12 @@ from minicnn.layers import (
     one_dimensional,
     placed_resizing,
     pointwise,
+    random_colors,
     random_erasing,
     random_flip,
     random_mixing,
     random_pixels,
+    random_tones,
     rearranging,
     reducing,
     rescaling,
@@ -54,10 +56,12 @@ from minicnn.layers.normalization import *  # noqa: F403
 from minicnn.layers.one_dimensional import *  # noqa: F403
 from minicnn.layers.placed_resizing import *  # noqa: F403
 from minicnn.layers.pointwise import *  # noqa: F403
+from minicnn.layers.random_colors import *  # noqa: F403
 from minicnn.layers.random_erasing import *  # noqa: F403
 from minicnn.layers.random_flip import *  # noqa: F403
 from minicnn.layers.random_mixing import *  # noqa: F403
 from minicnn.layers.random_pixels import *  # noqa: F403
+from minicnn.layers.random_tones import *  # noqa: F403
 from minicnn.layers.rearranging import *  # noqa: F403
 from minicnn.layers.reducing import *  # noqa: F403
 from minicnn.layers.rescaling import *  # noqa: F403
@@ -91,7 +95,9 @@ __all__ += pointwise.__all__
 __all__ += random_erasing.__all__
 __all__ += random_flip.__all__
 __all__ += random_mixing.__all__
+__all__ += random_colors.__all__
 __all__ += random_pixels.__all__
+__all__ += random_tones.__all__
 __all__ += rearranging.__all__
 __all__ += reducing.__all__
 __all__ += rescaling.__all__

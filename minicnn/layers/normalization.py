@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -53,6 +54,9 @@ class BatchNormalization(Layer):
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str or Initializer
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
     beta_constraint, gamma_constraint : str or function, optional
+    synchronized : bool, default False
+        Where several workers train (`minicnn.distribution`): whether mean and variance are those of the whole batch,
+        and not of each of its shards. Elsewhere it changes nothing.
 
     Notes
     -----
@@ -75,6 +79,8 @@ class BatchNormalization(Layer):
         gamma_initializer: InitializerLike = "ones",
         moving_mean_initializer: InitializerLike = "zeros",
         moving_variance_initializer: InitializerLike = "ones",
+        *,
+        synchronized: bool = False,
         **kwargs: Unpack[ScaleAndShiftOptions],
     ) -> None:
         super().__init__(**kwargs)
@@ -87,6 +93,7 @@ class BatchNormalization(Layer):
         self.gamma_initializer: Initializer = initializers.get(gamma_initializer)
         self.moving_mean_initializer: Initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer: Initializer = initializers.get(moving_variance_initializer)
+        self.synchronized: bool = synchronized
 
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
@@ -100,6 +107,12 @@ class BatchNormalization(Layer):
         self.add_weight("moving_mean", channels, self.moving_mean_initializer, has_gradient=False)
         self.add_weight("moving_variance", channels, self.moving_variance_initializer, has_gradient=False)
         return shape
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        if not self.synchronized:
+            del config["synchronized"]  # Kerases before 2.12 do not know it
+        return config
 
     def fused(self) -> FusedNormalization:
         return FusedNormalization(self)
@@ -124,7 +137,7 @@ class BatchNormalization(Layer):
     @classmethod
     def examples(cls) -> Examples:
         yield cls(), [(4, 3, 5)]
-        yield cls(center=False, scale=False, momentum=0.9), [(7,)]
+        yield cls(center=False, scale=False, momentum=0.9, synchronized=True), [(7,)]
 
 
 @dataclass(eq=False)
@@ -159,19 +172,24 @@ class FusedNormalization(Step):
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         layer, params = self.layer, ws.params
         moving = MovingAverages(params["moving_mean"], params["moving_variance"], layer.momentum)
-        arrays, added = (xs[0], ws.y, self._affine(params), _moments(ws), moving), xs[1] if self.added else None
-        ws.ops.batch_norm(*arrays, layer.epsilon, ws.training and layer.moving_mean.layer.trainable, added)
+        arrays, added = (xs[0], ws.y, self.affine(params), moments(ws), moving), xs[1] if self.added else None
+        ws.ops.batch_norm(*arrays, layer.epsilon, self.goes_by_batch(ws), added)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        inputs = ws.xs[0], ws.y if self.uses_output else None, dy, self._affine(ws.params), _moments(ws)
+        inputs = ws.xs[0], ws.y if self.uses_output else None, dy, self.affine(ws.params), moments(ws)
         dx, dadded = ws.dxs if self.added else (*ws.dxs, None)
         gradients = dx, dadded, ws.grads.get("gamma"), ws.grads.get("beta")
-        ws.ops.batch_norm_backward(*inputs, *gradients, ws.training and self.layer.moving_mean.layer.trainable)
+        ws.ops.batch_norm_backward(*inputs, *gradients, self.goes_by_batch(ws))
 
-    def _affine(self, params):
+    def goes_by_batch(self, ws: Workspace) -> bool:
+        """Whether mean and variance are the batch's, not the moving averages."""
+        return ws.training and self.layer.moving_mean.layer.trainable
+
+    def affine(self, params: Mapping[str, np.ndarray]) -> Affine:
+        """What is done with normalized numbers."""
         return Affine(params.get("gamma"), params.get("beta"), self.relu is not None)
 
 
-def _moments(ws):
+def moments(ws: Workspace) -> Moments:
     """What the forward pass normalizes with, for the backward pass too."""
     return Moments(ws.buffers["mean"], ws.buffers["inverse_std"])

@@ -19,8 +19,16 @@ from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
 __all__ = ["RandomBrightness", "RandomContrast", "RandomCrop"]
 
 
-class _RandomRange(ImageLayer):
-    """Base: one number is drawn for each image, and what leaves the range of pixels is clipped."""
+class RandomPixels(ImageLayer):
+    """Base: one number is drawn for each image, and what leaves the range of pixels is clipped.
+
+    Attributes
+    ----------
+    clips : bool
+        Whether it is.
+    """
+
+    clips: bool = True
 
     only_in_training = True
     acts_on_arrays = True
@@ -51,9 +59,14 @@ class _RandomRange(ImageLayer):
         """The images before they are clipped; `number` is (N, 1, 1, 1)."""
         raise NotImplementedError
 
-    def slope(self, dy: np.ndarray, number: np.ndarray) -> np.ndarray:
-        """The gradient of the images, from that of `change`."""
+    def slope(self, dy: np.ndarray, x: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """The gradient of the images x, from that of `change`."""
         raise NotImplementedError
+
+    def drawn(self, numbers: np.ndarray) -> np.ndarray:
+        """What `change` gets for each image, (N,) or (N, 2), of random numbers in [0, 1), (N, 4)."""
+        low, high = self._limits
+        return low + (high - low) * numbers[:, 0]
 
     def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
         return {"numbers": Buffer((NUMBERS,), "float32")}
@@ -64,26 +77,29 @@ class _RandomRange(ImageLayer):
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         if ws.training:
             ws.ops.uniform(ws.buffers["numbers"], *ws.key, ws.iteration, ws.first)
-            np.clip(self.change(xs[0], self._number(ws)), *self.value_range, out=ws.y)
+            changed = self.change(xs[0], self._number(ws))
+            ws.y[...] = np.clip(changed, *self.value_range) if self.clips else changed
         else:
             ws.y[...] = xs[0]
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         if ws.training:
-            low, high = self.value_range
-            number = self._number(ws)
-            changed = self.change(ws.xs[0], number)
-            ws.dxs[0][...] = self.slope(dy * ((changed >= low) & (changed <= high)), number)
+            x, number = ws.xs[0], self._number(ws)
+            if self.clips:
+                low, high = self.value_range
+                changed = self.change(x, number)
+                dy = dy * ((changed >= low) & (changed <= high))
+            ws.dxs[0][...] = self.slope(dy, x, number)
         else:
             ws.dxs[0][...] = dy
 
     def _number(self, ws):
-        low, high = self._limits
-        number = low + (high - low) * ws.buffers["numbers"][:, 0].astype(ws.y.dtype)  # (N,)
-        return number[:, None, None, None]
+        """(N, 1, 1, 1), or (N, 1, 1, 2)."""
+        numbers = self.drawn(ws.buffers["numbers"].astype(ws.y.dtype))
+        return numbers.reshape(len(numbers), 1, 1, -1)
 
 
-class RandomBrightness(_RandomRange):
+class RandomBrightness(RandomPixels):
     """In training, adds a random number to all pixels of an image.
 
     Parameters
@@ -104,7 +120,7 @@ class RandomBrightness(_RandomRange):
     def change(self, x: np.ndarray, number: np.ndarray) -> np.ndarray:
         return x + number * (self.value_range[1] - self.value_range[0])
 
-    def slope(self, dy: np.ndarray, number: np.ndarray) -> np.ndarray:
+    def slope(self, dy: np.ndarray, x: np.ndarray, number: np.ndarray) -> np.ndarray:
         return dy
 
     @classmethod
@@ -112,7 +128,7 @@ class RandomBrightness(_RandomRange):
         yield cls(0.3, (-1, 1)), [(4, 3, 2)]
 
 
-class RandomContrast(_RandomRange):
+class RandomContrast(RandomPixels):
     """In training, multiplies the differences of an image's pixels from their channel's mean with a random number.
 
     Parameters
@@ -137,7 +153,7 @@ class RandomContrast(_RandomRange):
         mean = x.mean(axis=(1, 2), keepdims=True)  # (N, 1, 1, C)
         return (x - mean) * number + mean
 
-    def slope(self, dy: np.ndarray, number: np.ndarray) -> np.ndarray:
+    def slope(self, dy: np.ndarray, x: np.ndarray, number: np.ndarray) -> np.ndarray:
         return dy * number + dy.mean(axis=(1, 2), keepdims=True) * (1 - number)
 
     @classmethod

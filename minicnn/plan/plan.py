@@ -179,16 +179,20 @@ class BoundPlan:
         after : callable, optional
             Is called after each of the `backward_steps`, with its number.
         """
-        add = self.plan.backend.ops.pointwise
-        for gradient in self._zero_gradients:
-            gradient.fill(0)
-        for total, own in self._head_additions:
-            add(total, (total, own), "add")
+        self.begin_backward()
         works = self._backward if after is None else backward_works(self, self.plan.backend)
         for number, work in enumerate(works):
             work()
             if after is not None:
                 after(number)
+
+    def begin_backward(self) -> None:
+        """What comes before the first of the `backward_steps`."""
+        add = self.plan.backend.ops.pointwise
+        for gradient in self._zero_gradients:
+            gradient.fill(0)
+        for total, own in self._head_additions:
+            add(total, (total, own), "add")
 
     def penalty(self) -> float | np.ndarray:
         """What the steps add to the loss, after `forward`."""

@@ -6,7 +6,7 @@ import math
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -75,6 +75,8 @@ class Engine:
     last_call : LastCall or None
         What `predict_batch` was called with, if it can be called with the like again in less time.
     """
+
+    max_plans: ClassVar[int] = MAX_PLANS
 
     def __init__(self, model: Model, backend: Backend) -> None:
         self.model: Model = model
@@ -155,17 +157,20 @@ class Engine:
             self._layout = [w.shape for w in weights if w.has_gradient]
         return ParameterStore(weights, self.backend, weights[0].dtype if weights else np.dtype("float32"))
 
-    def bound(self, batch: Batch, training: bool, with_loss: bool = True) -> BoundPlan:
-        """A plan's arrays for samples such as those of `batch`; a plan for more of these is used again."""
+    def bound(self, batch: Batch, training: bool, with_loss: bool = True, copy: int = 0) -> BoundPlan:
+        """A plan's arrays for samples such as those of `batch`; a plan for more of these is used again.
+
+        Where several are needed at once, `copy` counts them.
+        """
         if self._replaced != Changes.replaced:
             self._replaced = Changes.replaced
             self._plans.clear()
         count, shapes = batch.count, tuple(x.shape[1:] for x in batch.inputs)
-        key = (shapes, training, with_loss, self._trainable if training else ())
+        key = (shapes, training, with_loss, self._trainable if training else (), copy)
         fitting = [size for size, *rest in self._plans if size >= count and tuple(rest) == key]
         size = min(fitting, default=count)
         plan = self._plans.pop((size, *key), None) or self._make_plan(size, *key[:3])
-        while len(self._plans) >= MAX_PLANS:
+        while len(self._plans) >= self.max_plans:
             self._plans.pop(next(iter(self._plans)))
         self._plans[(size, *key)] = plan  # the last in the dict is the last used
         return plan.bind(count)

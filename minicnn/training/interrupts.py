@@ -29,7 +29,9 @@ def deferred_interrupt(agreed: Callable[[bool], bool] = bool) -> Iterator[Callab
 
     def check():
         if agreed(bool(pressed)):
-            raise KeyboardInterrupt
+            interrupt = KeyboardInterrupt()
+            interrupt.by_all = True  # for `minicnn.distribution.problems`: whoever trains along raises it here, too
+            raise interrupt
 
     if listens:
         signal.signal(signal.SIGINT, remember)

@@ -33,6 +33,48 @@ def test_numbers_of_weights(name, weights, without_top):
     assert without_top + hidden + ((4096 if hidden else features[name[0]]) + 1) * 1000 == weights
 
 
+@pytest.mark.parametrize(
+    ("name", "weights", "called", "features"),
+    [
+        ("ResNet50V2", 25_613_800, "resnet50v2", 2048),
+        ("Xception", 22_910_480, "xception", 2048),
+        ("InceptionV3", 23_851_784, "inception_v3", 2048),
+        ("MobileNet", 4_253_864, "mobilenet_1.00_224", 1024),
+        ("MobileNetV2", 3_538_984, "mobilenetv2_1.00_224", 1280),
+        ("EfficientNetB0", 5_330_571, "efficientnetb0", 1280),
+        ("EfficientNetB3", 12_320_535, "efficientnetb3", 1536),
+    ],
+)
+def test_numbers_of_weights_with_the_top(name, weights, called, features):
+    model = getattr(applications, name)(weights=None)
+    assert (model.count_params(), model.name, model.output_shape) == (weights, called, (None, 1000))
+    pooled = next(layer for layer in model.layers[::-1] if "GlobalAveragePooling2D" in type(layer).__name__)
+    assert pooled.output.shape[-1] == features
+
+
+def test_narrow_networks():
+    model = applications.mobilenet_v2.MobileNetV2((96, 96, 3), 0.35, False, None, pooling="avg")
+    assert model.output_shape == (None, 1280) and model.name == "mobilenetv2_0.35_96"
+    assert model.get_layer("block_13_expand_relu").output.shape == (None, 6, 6, 192)
+    model = applications.MobileNet(input_shape=(64, 64, 3), alpha=0.25, weights=None, classes=5, dropout=0.5)
+    assert model.output_shape == (None, 5) and model.get_layer("conv_pw_13").filters == 256
+
+
+def test_the_file_that_keras_has_downloaded(tmp_path, monkeypatch):
+    """``weights="imagenet"`` looks where Keras keeps it, under Keras's name."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    options = {"include_top": False, "input_shape": (32, 32, 3)}
+    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+    with pytest.raises(ImportError, match=name):
+        applications.MobileNetV2(alpha=0.35, **options)
+    (tmp_path / "models").mkdir()
+    model = applications.MobileNetV2(alpha=0.35, weights=None, **options)
+    model.save(tmp_path / "models" / name)
+    loaded = applications.MobileNetV2(alpha=0.35, **options)
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_the_top():
     model = applications.DenseNet121(weights=None, classes=3, input_shape=(32, 48, 3), name="own")
     assert model.output_shape == (None, 3) and model.name == "own"

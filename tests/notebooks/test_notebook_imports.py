@@ -93,8 +93,8 @@ MISSING = {  # what is imported → how it is used, and what is said then
     "from minicnn.keras.layers import LSTM": ("LSTM(8)", "minicnn has no LSTM: it is for convolutional networks"),
     "from minicnn.keras.layers.recurrent import GRU": ("class Own(GRU): pass", "minicnn has no GRU"),
     "from minicnn.keras.applications.vgg16 import VGG16": ("VGG16()", "no pretrained VGG16, and downloads none"),
-    "from minicnn.keras.applications import mobilenet": ("mobilenet.MobileNet()", "MobileNet: of keras.applications"),
-    "from minicnn.keras.applications import ResNet50, MobileNet": ("MobileNet()", "minicnn has no MobileNet: of keras"),
+    "from minicnn.keras.applications import mobilenet": ("mobilenet.MobileNet()", "no pretrained MobileNet, and"),
+    "from minicnn.keras.applications import ResNet50, NASNetLarge": ("NASNetLarge()", "has no NASNetLarge: of keras"),
     "from minicnn.keras.applications.resnet import decode_predictions": ("decode_predictions(0)", "pretrained weights"),
     "from minicnn.keras.preprocessing.text import Tokenizer": ("Tokenizer(num_words=9)", "minicnn has no Tokenizer"),
     "from minicnn.keras.preprocessing.sequence import pad_sequences": ("pad_sequences([])", "no pad_sequences"),
@@ -145,9 +145,11 @@ def test_what_is_in_no_file_of_keras():
 
 
 def test_mixed_precision_of_gpus_changes_nothing():
-    keras.mixed_precision.set_global_policy("mixed_float16")
+    with pytest.warns(UserWarning, match="computes in float32"):
+        keras.mixed_precision.set_global_policy("mixed_float16")
     assert keras.mixed_precision.global_policy().name == "float32"
-    assert keras.mixed_precision.Policy("mixed_float16").compute_dtype == "float32"
+    with pytest.warns(UserWarning, match="computes in float32"):
+        assert keras.mixed_precision.Policy("mixed_float16").compute_dtype == "float32"
     with pytest.raises(ValueError, match="policy"):
         keras.mixed_precision.set_global_policy("int8")
 

@@ -1,4 +1,4 @@
-"""``keras.applications``: networks without pretrained weights, and the preprocessing of pixels."""
+"""``keras.applications``: networks, for which no weights are downloaded, and the preprocessing of pixels."""
 
 import sys
 from types import ModuleType
@@ -7,14 +7,21 @@ from minicnn.keras._names import lookup
 from minicnn.keras.applications._networks import NETWORKS
 from minicnn.keras.applications._preprocessing import PREPROCESSING
 
-_MODULES_OF = {"vgg16": "VGG16", "vgg19": "VGG19", "resnet50": "ResNet50", "resnet": "ResNet", "densenet": "DenseNet"}
+_NETWORKS_OF = {
+    **{name.lower(): (name,) for name in ("VGG16", "VGG19", "ResNet50", "Xception", "MobileNet")},
+    "resnet": tuple(name for name in NETWORKS if name.startswith("ResNet") and not name.endswith("V2")),
+    "resnet_v2": tuple(name for name in NETWORKS if name.startswith("ResNet") and name.endswith("V2")),
+    "densenet": tuple(name for name in NETWORKS if name.startswith("DenseNet")),
+    "efficientnet": tuple(name for name in NETWORKS if name.startswith("EfficientNet")),
+    "mobilenet_v2": ("MobileNetV2",),
+    "inception_v3": ("InceptionV3",),
+}
 
 
 def _module(name):
     """``keras.applications.vgg16`` and its like: a network or some, and ``preprocess_input``."""
     module = ModuleType(f"{__name__}.{name}", f"``keras.applications.{name}``.")
-    start = _MODULES_OF.get(name)
-    found = {n: network for n, network in NETWORKS.items() if start and n.startswith(start)}
+    found = {network: NETWORKS[network] for network in _NETWORKS_OF.get(name, ())}
     vars(module).update(found, preprocess_input=PREPROCESSING[name], __all__=[*found, "preprocess_input"])
     vars(module)["__getattr__"] = lookup(module.__name__)
     sys.modules[module.__name__] = module

@@ -1,6 +1,6 @@
-"""Networks of ``keras.applications``, without pretrained weights: layers and names are those of Keras's.
+"""Networks of ``keras.applications``: layers and names are those of Keras's, so that its files of weights load.
 
-So a file of weights that Keras wrote for one of them loads, ``VGG16(weights="vgg16.h5")``; none is downloaded.
+None is downloaded. ``weights="imagenet"`` takes the file that Keras has downloaded, where there is one.
 """
 
 from __future__ import annotations
@@ -8,110 +8,90 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from minicnn import layers
 from minicnn.graph import Tensor
 from minicnn.keras import _data_format
 from minicnn.keras._names import NotInMinicnn
+from minicnn.keras.applications._inception import inception_v3, xception
+from minicnn.keras.applications._mobile import efficientnet, efficientnet_top, mobilenet, mobilenet_top, mobilenet_v2
+from minicnn.keras.applications._residual import densenet, resnet, resnet_v2, vgg, vgg_top
 from minicnn.keras.models import Model
 
-_SMALLEST = 32  # pixels of a side: five halvings leave one
-_EPSILON = 1.001e-5
-
-Body = Callable[[Tensor], Tensor]
-
-
-def _with_batch_norm(x, name, relu=None):
-    """Batch normalization of this name; then a ReLU of its own."""
-    x = layers.BatchNormalization(epsilon=_EPSILON, name=name)(x)
-    return layers.Activation("relu", name=relu)(x) if relu else x
-
-
-def _beginning(x, use_bias, pooling):
-    """Convolution 7×7 and pooling of strides 2: (N, H, W, 3) → (N, H / 4, W / 4, 64)."""
-    x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
-    x = layers.Conv2D(64, 7, strides=2, use_bias=use_bias, name="conv1_conv")(x)
-    x = _with_batch_norm(x, "conv1_bn", "conv1_relu")
-    return layers.MaxPooling2D(3, strides=2, name=pooling)(layers.ZeroPadding2D(1, name="pool1_pad")(x))
-
-
-def _vgg(x: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Blocks of convolutions 3×3, each halved: Simonyan, Zisserman, 2015, arXiv 1409.1556."""
-    for block, (size, filters) in enumerate(zip(sizes, (64, 128, 256, 512, 512), strict=True), 1):
-        for i in range(1, size + 1):
-            x = layers.Conv2D(filters, 3, activation="relu", padding="same", name=f"block{block}_conv{i}")(x)
-        x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
-    return x
-
-
-def _vgg_top(x: Tensor) -> Tensor:
-    x = layers.Flatten(name="flatten")(x)
-    return layers.Dense(4096, activation="relu", name="fc2")(layers.Dense(4096, activation="relu", name="fc1")(x))
-
-
-def _resnet(x: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Stacks of bottlenecks: He, Zhang, Ren, Sun, 2016, arXiv 1512.03385; the strides are the first convolution's."""
-    x = _beginning(x, use_bias=True, pooling="pool1_pool")
-    for stack, (size, filters) in enumerate(zip(sizes, (64, 128, 256, 512), strict=True), 2):
-        for block in range(1, size + 1):
-            strides = 2 if block == 1 and stack > 2 else 1
-            x = _bottleneck(x, filters, strides, block == 1, f"conv{stack}_block{block}")
-    return x
-
-
-def _bottleneck(x, filters, strides, widens, name):
-    shortcut = x
-    if widens:
-        shortcut = layers.Conv2D(4 * filters, 1, strides=strides, name=f"{name}_0_conv")(x)
-        shortcut = _with_batch_norm(shortcut, f"{name}_0_bn")
-    x = layers.Conv2D(filters, 1, strides=strides, name=f"{name}_1_conv")(x)
-    x = _with_batch_norm(x, f"{name}_1_bn", f"{name}_1_relu")
-    x = layers.Conv2D(filters, 3, padding="same", name=f"{name}_2_conv")(x)
-    x = _with_batch_norm(x, f"{name}_2_bn", f"{name}_2_relu")
-    x = layers.Conv2D(4 * filters, 1, name=f"{name}_3_conv")(x)
-    x = layers.Add(name=f"{name}_add")([shortcut, _with_batch_norm(x, f"{name}_3_bn")])
-    return layers.Activation("relu", name=f"{name}_out")(x)
-
-
-def _densenet(x: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Blocks whose layers see all before them: Huang, Liu, van der Maaten, Weinberger, 2017, arXiv 1608.06993."""
-    x = _beginning(x, use_bias=False, pooling="pool1")
-    for block, size in enumerate(sizes, 2):
-        for i in range(1, size + 1):
-            x = _grown(x, f"conv{block}_block{i}")
-        if block <= len(sizes):
-            name = f"pool{block}"
-            made = _with_batch_norm(x, f"{name}_bn", f"{name}_relu")
-            made = layers.Conv2D(x.shape[-1] // 2, 1, use_bias=False, name=f"{name}_conv")(made)
-            x = layers.AveragePooling2D(2, name=f"{name}_pool")(made)
-    return _with_batch_norm(x, "bn", "relu")
-
-
-def _grown(x, name):
-    """x and 32 channels more."""
-    made = _with_batch_norm(x, f"{name}_0_bn", f"{name}_0_relu")
-    made = layers.Conv2D(128, 1, use_bias=False, name=f"{name}_1_conv")(made)
-    made = _with_batch_norm(made, f"{name}_1_bn", f"{name}_1_relu")
-    made = layers.Conv2D(32, 3, padding="same", use_bias=False, name=f"{name}_2_conv")(made)
-    return layers.Concatenate(name=f"{name}_concat")([x, made])
-
-
-def _pooled(x: Tensor) -> Tensor:
-    return layers.GlobalAveragePooling2D(name="avg_pool")(x)
-
-
-_BODIES: dict[str, tuple[Body, Body]] = {  # without the top, and the top before its last layer
-    "VGG16": (partial(_vgg, sizes=(2, 2, 3, 3, 3)), _vgg_top),
-    "VGG19": (partial(_vgg, sizes=(2, 2, 4, 4, 4)), _vgg_top),
-    "ResNet50": (partial(_resnet, sizes=(3, 4, 6, 3)), _pooled),
-    "ResNet101": (partial(_resnet, sizes=(3, 4, 23, 3)), _pooled),
-    "ResNet152": (partial(_resnet, sizes=(3, 8, 36, 3)), _pooled),
-    "DenseNet121": (partial(_densenet, sizes=(6, 12, 24, 16)), _pooled),
-    "DenseNet169": (partial(_densenet, sizes=(6, 12, 32, 32)), _pooled),
-    "DenseNet201": (partial(_densenet, sizes=(6, 12, 48, 32)), _pooled),
-}
 _POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+
+
+class Network(NamedTuple):
+    """One of the networks.
+
+    Attributes
+    ----------
+    body : callable
+        Images → what stands below the top.
+    top : callable
+        That, the number of classes and an activation → classes.
+    file : str
+        What Keras calls its weights of ImageNet, with {} for a mark of files without the top.
+    size, smallest : int
+        Sides of images in pixels: unless told, and at least.
+    mark : str
+        Of files without the top.
+    """
+
+    body: Callable[[Tensor], Tensor]
+    top: Callable[[Tensor, int, Any], Tensor]
+    file: str
+    size: int = 224
+    smallest: int = 32
+    mark: str = "_notop"
+
+
+def _pooled_top(x: Tensor, classes: int, activation: Any) -> Tensor:
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    return layers.Dense(classes, activation=activation, name="predictions")(x)
+
+
+def _unnamed_pooled_top(x: Tensor, classes: int, activation: Any) -> Tensor:
+    return layers.Dense(classes, activation=activation, name="predictions")(layers.GlobalAveragePooling2D()(x))
+
+
+def _dense_top(x: Tensor, classes: int, activation: Any) -> Tensor:
+    return layers.Dense(classes, activation=activation, name="predictions")(vgg_top(x))
+
+
+_KERNELS = "_weights_tf_dim_ordering_tf_kernels{}.h5"
+
+
+def _of_sizes(body, names, top=_pooled_top):
+    return {name: Network(partial(body, sizes=sizes), top, name.lower() + _KERNELS) for name, sizes in names.items()}
+
+
+_RESNETS = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3), "152": (3, 8, 36, 3)}
+_DENSENETS = {"121": (6, 12, 24, 16), "169": (6, 12, 32, 32), "201": (6, 12, 48, 32)}
+# EfficientNet's (width, depth, side in pixels, dropout).
+_EFFICIENT = {
+    **{0: (1.0, 1.0, 224, 0.2), 1: (1.0, 1.1, 240, 0.2), 2: (1.1, 1.2, 260, 0.3), 3: (1.2, 1.4, 300, 0.3)},
+    **{4: (1.4, 1.8, 380, 0.4), 5: (1.6, 2.2, 456, 0.4), 6: (1.8, 2.6, 528, 0.5), 7: (2.0, 3.1, 600, 0.5)},
+}
+
+
+def _efficient(number, of_imagenet=False):
+    width, depth, size, dropout = _EFFICIENT[number]
+    body = partial(efficientnet, width=width, depth=depth, of_imagenet=of_imagenet)
+    return Network(body, partial(efficientnet_top, dropout=dropout), f"efficientnetb{number}{{}}.h5", size)
+
+
+_BY_NAME: dict[str, Network] = {
+    **_of_sizes(vgg, {"VGG16": (2, 2, 3, 3, 3), "VGG19": (2, 2, 4, 4, 4)}, _dense_top),
+    **_of_sizes(resnet, {f"ResNet{number}": sizes for number, sizes in _RESNETS.items()}),
+    **_of_sizes(resnet_v2, {f"ResNet{number}V2": sizes for number, sizes in _RESNETS.items()}),
+    **_of_sizes(densenet, {f"DenseNet{number}": sizes for number, sizes in _DENSENETS.items()}),
+    "Xception": Network(xception, _pooled_top, f"xception{_KERNELS}", 299, 71),
+    "InceptionV3": Network(inception_v3, _pooled_top, f"inception_v3{_KERNELS}", 299, 75),
+    **{f"EfficientNetB{number}": _efficient(number) for number in _EFFICIENT},
+}
 
 
 def _network(
@@ -125,35 +105,46 @@ def _network(
     classifier_activation: Any = "softmax",
     name: str | None = None,
 ) -> Model:
-    """One of `_BODIES` as a model, with the arguments of Keras's function."""
-    path = _checked_weights(which, weights)
-    image = input_tensor if input_tensor is not None else layers.Input(_image_shape(input_shape, include_top))
-    body, top = _BODIES[which]
-    x = body(image)
+    """One of `_BY_NAME` as a model, with the arguments of Keras's function."""
+    network, number = _BY_NAME[which], which.removeprefix("EfficientNetB")
+    if weights == "imagenet" and number.isdigit():
+        network = _efficient(int(number), of_imagenet=True)
+    own = "inception_v3" if which == "InceptionV3" else which.lower()
+    image = _image(network, input_tensor, input_shape, include_top)
+    return _made(network, which, image, include_top, weights, pooling, classes, classifier_activation, name or own)
+
+
+def _made(network, which, image, include_top, weights, pooling, classes, activation, name):
+    path = _checked_weights(network, which, weights, include_top)
+    x = network.body(image)
     if include_top:
-        x = layers.Dense(classes, activation=classifier_activation, name="predictions")(top(x))
+        x = network.top(x, classes, activation)
     elif pooling is not None:
         x = _POOLINGS[pooling](name=f"{pooling}_pool")(x)
-    model = Model(_source(image), x, name=name or which.lower())
+    model = Model(_source(image), x, name=name)
     if path is not None:
         model.load_weights(path)
     return model
 
 
-def _checked_weights(which, weights):
+def _checked_weights(network, which, weights, include_top):
     """The path of a file; None for random weights.
 
     Raises
     ------
     NotInMinicnn
-        For "imagenet".
+        For "imagenet", where Keras has not put its file.
     ValueError
         For what is no file.
     """
     if weights == "imagenet":
+        path = keras_home() / "models" / network.file.format("" if include_top else network.mark)
+        if path.exists():
+            return path
         raise NotInMinicnn(
             f"minicnn has no pretrained {which}, and downloads none: weights=None gives random weights, "
-            "weights='path/to/file.h5' those that Keras wrote, and load_model a whole model",
+            "weights='path/to/file.h5' those that Keras wrote, load_model a whole model, and 'imagenet' means the "
+            f"file that Keras keeps as {path}, which is not there",
             name=which,
         )
     if weights is not None and not os.path.exists(weights):
@@ -161,15 +152,24 @@ def _checked_weights(which, weights):
     return weights
 
 
-def _image_shape(given, include_top):
-    """(H, W, C) of the input, 224 × 224 × 3 unless told; any size where there are no dense layers."""
+def keras_home() -> Path:
+    """Where Keras keeps its files: `$KERAS_HOME`, else `~/.keras`."""
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+
+
+def _image(network, tensor, shape, include_top):
+    """The tensor that the network begins with."""
+    return tensor if tensor is not None else layers.Input(_image_shape(network, shape, include_top))
+
+
+def _image_shape(network, given, include_top):
+    """(H, W, C) of the input, the network's own unless told; any size where there are no dense layers."""
     if _data_format.current() == "channels_first":
         raise ValueError("networks of keras.applications take images with channels last; set_image_data_format says so")
-    shape = tuple(given) if given is not None else ((224, 224, 3) if include_top else (None, None, 3))
-    if len(shape) != 3 or any(n is not None and n < _SMALLEST for n in shape[:2]):
-        raise ValueError(
-            f"input_shape is (height, width, channels) with sides of {_SMALLEST} or more. Received: {shape}"
-        )
+    side, least = network.size, network.smallest
+    shape = tuple(given) if given is not None else ((side, side, 3) if include_top else (None, None, 3))
+    if len(shape) != 3 or any(n is not None and n < least for n in shape[:2]):
+        raise ValueError(f"input_shape is (height, width, channels) with sides of {least} or more. Received: {shape}")
     return shape
 
 
@@ -192,11 +192,11 @@ def _named(which):
     include_top : bool, default True
         Whether the classifying layers are there.
     weights : default "imagenet"
-        None, or the path of a file. The default, as it is in Keras, is refused: nothing is downloaded.
+        None, or the path of a file. The default means the file that Keras has downloaded; nothing is downloaded here.
     input_tensor : tensor, optional
         What takes the place of an input.
     input_shape : (int, int, int), optional
-        Default: (224, 224, 3); any size without the top.
+        Default: (224, 224, 3), or as large as the network was published for; any size without the top.
     pooling : {{"avg", "max"}}, optional
         Over all places, without the top.
     classes : int, default 1000
@@ -206,11 +206,61 @@ def _named(which):
     Raises
     ------
     NotInMinicnn
-        For ``weights="imagenet"``.
+        For ``weights="imagenet"`` where Keras has not put its file.
     ValueError
-        For a file that is not there, or a side below 32 pixels.
+        For a file that is not there, or a side that is too short.
     """
     return function
 
 
-NETWORKS = {which: _named(which) for which in _BODIES}
+def MobileNet(
+    input_shape: Sequence[int | None] | None = None,
+    alpha: float = 1.0,
+    depth_multiplier: int = 1,
+    dropout: float = 0.001,
+    include_top: bool = True,
+    weights: Any = "imagenet",
+    input_tensor: Tensor | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str | None = None,
+) -> Model:
+    """MobileNet; `alpha` is a factor of the filters, the others are as for the other networks."""
+    body = partial(mobilenet, alpha=alpha, depth_multiplier=depth_multiplier)
+    width = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0"}.get(alpha, "2_5")
+    network = Network(body, partial(mobilenet_top, dropout=dropout), "", mark="_no_top")
+    image = _image(network, input_tensor, input_shape, include_top)
+    side = _published_side(image, (128, 160, 192, 224))
+    network = network._replace(file=f"mobilenet_{width}_{side}_tf{{}}.h5")
+    own = name or f"mobilenet_{alpha:0.2f}_{side if weights == 'imagenet' else image.shape[1]}"
+    return _made(network, "MobileNet", image, include_top, weights, pooling, classes, classifier_activation, own)
+
+
+def MobileNetV2(
+    input_shape: Sequence[int | None] | None = None,
+    alpha: float = 1.0,
+    include_top: bool = True,
+    weights: Any = "imagenet",
+    input_tensor: Tensor | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str | None = None,
+) -> Model:
+    """MobileNetV2; `alpha` is a factor of the filters, the others are as for the other networks."""
+    network = Network(partial(mobilenet_v2, alpha=alpha), _unnamed_pooled_top, "", mark="_no_top")
+    image = _image(network, input_tensor, input_shape, include_top)
+    side = _published_side(image, (96, 128, 160, 192, 224))
+    network = network._replace(file=f"mobilenet_v2{_KERNELS[:-5]}_{float(alpha)}_{side}{{}}.h5")
+    own = name or f"mobilenetv2_{alpha:0.2f}_{side if weights == 'imagenet' else image.shape[1]}"
+    return _made(network, "MobileNetV2", image, include_top, weights, pooling, classes, classifier_activation, own)
+
+
+def _published_side(image, sides):
+    """The side of the images that published weights were trained on: this one, or 224."""
+    height, width = image.shape[1:3]
+    return height if height == width and height in sides else 224
+
+
+NETWORKS = {which: _named(which) for which in _BY_NAME} | {"MobileNet": MobileNet, "MobileNetV2": MobileNetV2}

@@ -354,6 +354,8 @@ window.minicnn = {
     const value = app.network.layers[layer].output;
     return Array.from(gradCam(app.network, valuesFor(input), value, app.network.outputs[output], index));
   },
+  /** What stands at the ends of a scale. */
+  writtenEnds,
   /** What a number of a layer's output is made of: the chain of its operations, the last first. */
   explain(input, layer, index) {
     const chain = explainLayer(app.network, app.network.layers[layer], valuesFor(input), index);

@@ -220,8 +220,9 @@ class Legend {
   }
 
   show({ low, high, colours }) {
-    write(this.low, written(low));
-    write(this.high, written(high));
+    const [lowest, highest] = writtenEnds(low, high);
+    write(this.low, lowest);
+    write(this.high, highest);
     if (this.colours !== colours) this.bar.style.background = gradientOf(colours);
     this.colours = colours;
   }

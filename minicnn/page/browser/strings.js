@@ -254,7 +254,16 @@ function written(value, digits = 2) {
   return format(kept).format(rounded).replace("-", "−");
 }
 
-/** As above, in brackets if negative, for a place behind · or +. */
+/** The ends of a scale: with two digits that count, however small the larger one is; 0.00016, 2.3E−9. */
+function writtenEnds(...ends) {
+  const most = Math.max(...ends.map(Math.abs));
+  if (!(most < 0.005) || most === 0) return ends.map((end) => written(end));
+  const notation = most < 1e-4 ? "scientific" : "standard";
+  const formatter = new Intl.NumberFormat(language, { maximumSignificantDigits: 2, notation });
+  return ends.map((end) => (end === 0 ? "0" : formatter.format(end).replaceAll("-", "−")));
+}
+
+/** As `written`, in brackets if negative, for a place behind · or +. */
 const bracketed = (value, digits) => (value < 0 ? `(${written(value, digits)})` : written(value, digits));
 
 const whole = (value) => format(0).format(value);

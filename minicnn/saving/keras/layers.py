@@ -43,7 +43,6 @@ NEUTRAL: dict[str, Any] = {
     "rms_scaling": (False,),
     "rng_type": ANY,
     "sparse": (False,),
-    "synchronized": (False,),
     "virtual_batch_size": (None,),
 }
 """Arguments of Keras's layers that minicnn's do not have → the values with which they change nothing."""

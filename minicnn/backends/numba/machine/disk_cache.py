@@ -5,6 +5,7 @@ Numba's own stamp looks at the kernel's file alone and would run stale code afte
 
 import contextlib
 import hashlib
+import os
 import pickle
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.serialize import dumps
 
@@ -68,11 +70,9 @@ def is_kept(function: Callable, kinds: tuple, codegen: object) -> bool:
         Numba's code generator, which knows the processor.
     """
     cache = cache_of(function)
-    if cache is None:
-        return False
     try:
-        return cache._index_key(kinds, codegen) in cache._cache_file._load_index()
-    except Exception:  # a damaged file may raise anything
+        return cache is not None and cache._cache_file.path_of(cache._index_key(kinds, codegen)).exists()
+    except OSError:
         return False
 
 
@@ -122,10 +122,54 @@ class _KernelCacheImpl(CompileResultCacheImpl):
         return super().rebuild(target_context, pickle.loads(code))
 
 
+class _Files:
+    """A file for each kind of arguments of a function, under a hash of what they are.
+
+    Numba numbers its files, and keeps an index of them. Of two processes that compile the same function for different
+    arguments at once, each may then write the number of the other's code beside its own arguments, for good.
+    """
+
+    def __init__(self, function_name):
+        self._function_name = function_name
+
+    def path_of(self, key):
+        return kernel_folder() / f"{self._function_name}.{hashlib.sha256(_text_of(key)).hexdigest()[:24]}.nbc"
+
+    def load(self, key):
+        try:
+            text, data = pickle.loads(self.path_of(key).read_bytes())
+        except FileNotFoundError:
+            return None
+        return data if text == _text_of(key) else None
+
+    def save(self, key, data):
+        path = self.path_of(key)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
+            try:
+                file.write(dumps((_text_of(key), data)))
+                file.close()
+                os.replace(file.name, path)  # whole or not at all, for whoever reads it meanwhile
+            except BaseException:
+                file.close()
+                os.unlink(file.name)
+                raise
+
+
+def _text_of(key):
+    """What tells machine code of one function apart: types of arguments, the processor, what a closure holds."""
+    signature, *others = key
+    kinds = getattr(signature, "args", signature)  # a Signature names the result too, which follows
+    return repr((numba.__version__, [str(kind) for kind in kinds], others)).encode()
+
+
 class _KernelCache(FunctionCache):
     """Numba's disk cache in our folder; a disk that is full or gone, and files that are damaged, cost only time."""
 
     _impl_class = _KernelCacheImpl
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file = _Files(self._impl.filename_base)
 
     @contextlib.contextmanager
     def _guard_against_spurious_io_errors(self):  # Numba loads and saves inside

@@ -61,6 +61,8 @@ class Recorded(NDArrayOperatorsMixin):
         values = [value_of(x) for x in inputs]
         if ufunc in _FLAT and method == "__call__":
             return ufunc(*values)
+        if method == "__call__" and kwargs.keys() == {"out"} and not any(x.has_gradient for x in inputs if _is(x)):
+            return ufunc(*values, **kwargs)  # an array += numbers that were drawn
         if method != "__call__" or kwargs or ufunc not in _PARTIALS:
             raise TypeError(_refusal(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")))
         if ufunc is np.matmul:

@@ -148,6 +148,9 @@ def test_penalties_are_on_the_tape():
     y = np.einsum("nhwcij,ijcf->nhwf", windows, kernel) + bias
     expected = 0.1 * (kernel**2).sum() + 0.2 * (y**2).sum() / len(x) + 0.3 * (y**2).mean()
     np.testing.assert_allclose(float(alone()), expected, rtol=1e-10)
+    model(x)  # outside of a tape, too
+    np.testing.assert_allclose(sum(model.losses), expected, rtol=1e-10)
+    assert all(isinstance(loss, float) for loss in copy.deepcopy(model).losses)
     for factor in (0.0, 1.0, 2.5):
         with tf.GradientTape() as tape:
             value = loss(factor)

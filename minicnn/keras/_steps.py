@@ -21,7 +21,7 @@ from minicnn.keras._compiled_parts import CompiledLoss, CompiledMetrics, loss_of
 from minicnn.keras._raw_data import RawIntake, as_data, packed_data, unpacked_data
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import is_recording, nothing_recorded
-from minicnn.keras._taped_calls import losses_on_tapes, model_outputs, on_tapes
+from minicnn.keras._taped_calls import added_losses, adds_losses, losses_on_tapes, model_outputs, on_tapes
 from minicnn.metrics import Metric
 from minicnn.models.model import _params
 from minicnn.models.network import one_or_list
@@ -144,12 +144,19 @@ class Stepping:
             if on_tapes(self, arrays):
                 return self.outputs_in_form(model_outputs(self, arrays, training))
         with nothing_recorded():
-            return super().call_on_arrays(values, training)
+            if not adds_losses(self):
+                return super().call_on_arrays(values, training)
+            self._build_from_data(values if len(values) > 1 else values[0])
+            with GradientTape():
+                found = model_outputs(self, values, training)
+        return self.outputs_in_form([np.asarray(value_of(y)) for y in found])
 
     @property
     def losses(self) -> list[Any]:
         """The penalties of weights, and what layers added in the last call: on the tape, where one records."""
-        return losses_on_tapes(self) if is_recording() else super().losses
+        if is_recording():
+            return losses_on_tapes(self)
+        return [*super().losses, *(float(value_of(loss)) for loss in added_losses(self))]
 
     # ---------------------------------------------------------------------------------------------------- the steps
 

@@ -16,6 +16,8 @@ from minicnn.differentiation import met, value_of
 from minicnn.graph import Graph, Node
 from minicnn.keras._taped import Taped, is_recording, keep, leaf_of, nothing_recorded, reads
 from minicnn.layers.input import InputLayer
+from minicnn.models.subclassing import layers_in
+from minicnn.plan.program import lower
 from minicnn.plan.runs import Run, Runs
 from minicnn.settings import floatx
 
@@ -120,7 +122,7 @@ def outputs_of(
         called = _Called(run, given)
         found.update({t: (y, y.value) for t, y in zip(stage.outputs, called.outputs(), strict=True)})
         added.append(called.penalty())
-    vars(owner)["_taped_losses"] = [penalty for penalty in added if penalty is not None]
+    runs.added = [penalty for penalty in added if penalty is not None]
     return [found[t][0] for t in whole.outputs]
 
 
@@ -169,10 +171,28 @@ def _graph_of(layer, shapes) -> Graph:
     return Graph(inputs, Node(layer, inputs, layer.build_for(shapes)).outputs)
 
 
+def adds_losses(model: Any) -> bool:
+    """Whether layers of a built model add to the loss of a call, which `Model.losses` tells then."""
+    graph = model.graph
+    if graph is None or not any(w.trainable for w in model.weights):
+        return False
+    kept = vars(model).get("_adds_losses")
+    if kept is None or kept[0] is not graph:
+        has_penalty = any(place.step.has_penalty for place in lower(graph).places)
+        kept = vars(model)["_adds_losses"] = graph, has_penalty
+    return kept[1]
+
+
 def losses_on_tapes(owner: Any) -> list[Any]:
     """The penalties on a model's weights, and what its layers added to the loss in their last calls."""
     penalized = [w for w in owner.trainable_weights if w.regularizer is not None]
-    return [*map(_penalty_on, penalized), *(part for layer in _within(owner) for part in _added_by(layer))]
+    return [*map(_penalty_on, penalized), *added_losses(owner)]
+
+
+def added_losses(owner: Any) -> list[Taped]:
+    """What layers of a model, or of those in its attributes, added to the loss in their last calls."""
+    found = (vars(layer).get("_runs") for layer in _within(owner))
+    return [loss for runs in found if runs is not None for loss in runs.added]
 
 
 def _penalty_on(weight):
@@ -189,11 +209,11 @@ def _penalty_on(weight):
 
 
 def _within(owner):
-    """A model and the layers in its attributes."""
-    yield owner
-    for layer in getattr(owner, "_own_layers", tuple)():
-        yield from _within(layer)
-
-
-def _added_by(layer):
-    return vars(layer).get("_taped_losses", ())
+    """A model, its layers and those in its attributes, each once."""
+    found, waiting = [], [owner]
+    while waiting:
+        layer = waiting.pop()
+        if all(layer is not other for other in found):
+            found.append(layer)
+            waiting += [*getattr(layer, "_own_layers", tuple)(), *layers_in(vars(layer).values())]
+    return found

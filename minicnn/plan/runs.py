@@ -57,11 +57,17 @@ class Runs:
     graph : Graph
     seed : int
         Of dropout and the like; every run has other numbers.
+
+    Attributes
+    ----------
+    added : list
+        For who has the runs: what layers added to the loss of the last one.
     """
 
     def __init__(self, graph: Graph, seed: int) -> None:
         self.graph: Graph = graph
         self.seed: int = seed
+        self.added: list[Any] = []
         self._stages: dict[Any, Cut] = {}
         self._free: dict[Any, Plan] = {}  # key and number → plan
         self._replaced = Changes.replaced

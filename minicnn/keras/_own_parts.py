@@ -23,6 +23,7 @@ from minicnn.keras._state import held
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._taped_calls import layer_outputs, on_tapes
 from minicnn.keras._translation import Translated
+from minicnn.keras._variables import Variable
 from minicnn.layers.added_loss import with_losses
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
@@ -89,6 +90,11 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         for name in ("dynamic", "autocast"):
             kwargs.pop(name, None)
         super().__init__(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Variable) and not name.startswith("_"):
+            value.belongs_to(self, name)
+        super().__setattr__(name, value)
 
     def build(self, input_shape: Any) -> Any:
         """Nothing is to be made for a layer without weights."""

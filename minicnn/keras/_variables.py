@@ -63,8 +63,34 @@ class Variable(Weight):
 
     @property
     def path(self) -> str:
-        """Its name."""
-        return self.name
+        """Its name; that of a layer's attribute with the layer's before it."""
+        return self.name if isinstance(self.layer, SimpleNamespace) else super().path
+
+    def belongs_to(self, layer: Any, attribute: str) -> bool:
+        """Make it a weight of a layer whose attribute it becomes, if it has the dtype of weights and belongs to none.
+
+        Parameters
+        ----------
+        layer : Layer
+        attribute : str
+            Its name there, if the layer has a weight of the variable's own name already.
+
+        Returns
+        -------
+        bool
+            Whether it is one now.
+        """
+        weights = vars(layer).get("_weights")
+        if weights is None or self.dtype != floatx() or not isinstance(self.layer, SimpleNamespace):
+            return False
+        self.name = attribute if self.name in weights else self.name
+        self.layer, weights[self.name] = layer, self
+        return True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy has numbers of its own."""
+        rest = {name: value for name, value in vars(self).items() if name != "value"}
+        return _with_values, (self.numpy(),), rest | {"store": None}
 
     def assign(self, value: Any, *args: Any, **options: Any) -> Variable:
         """Copy a value of the same shape into it."""
@@ -102,6 +128,12 @@ class Variable(Weight):
 
     def __repr__(self) -> str:
         return f"<Variable {self.name} {self.shape} {self.dtype}: {self.numpy()}>"
+
+
+def _with_values(values):
+    made = Variable.__new__(Variable)
+    made.value = np.array(values).view(_Value)
+    return made
 
 
 def _first(given, dtype, shape):

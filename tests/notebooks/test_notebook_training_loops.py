@@ -4,6 +4,8 @@ That they compute what Keras does is `tests/test_keras_oracle_loops.py`; that th
 `tests/test_gradient_tape.py`. Here: what of the API they use, what `fit` makes of it, and what is said where it fails.
 """
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -393,3 +395,50 @@ def test_what_fails_says_so(small):
         keras.Model()
     with pytest.raises(NotImplementedError, match="make_train_function of a model cannot be written here"):
         type("Mine", (keras.Model,), {"make_train_function": lambda self: None})
+
+
+def test_variables_as_weights_of_layers_and_models(small):
+    """As the guides of TensorFlow 2 write layers; `fit` trains them, loops do, copies and files have them."""
+    x, y = small
+
+    class Linear(layers.Layer):
+        def __init__(self, units=3):
+            super().__init__()
+            self.units = units
+            self.calls = tf.Variable(tf.zeros(()), trainable=False, name="calls")
+
+        def build(self, input_shape):
+            start = tf.random_normal_initializer()
+            self.w = tf.Variable(initial_value=start(shape=(input_shape[-1], self.units), dtype="float32"))
+            self.b = tf.Variable(tf.zeros((self.units,)), trainable=True)
+
+        def call(self, inputs):
+            self.calls.assign_add(1.0)
+            return tf.matmul(inputs, self.w) + self.b
+
+    class Scaled(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.scale = tf.Variable(2.0, name="scale")
+            self.flatten, self.linear = layers.Flatten(), Linear()
+
+        def call(self, inputs):
+            return self.linear(self.flatten(inputs)) * self.scale
+
+    layer = Linear()
+    values = layer(np.ones((2, 4), "float32"))
+    assert values.shape == (2, 3) and len(layer.trainable_variables) == 2 and layer.calls.numpy() >= 1
+    model = Scaled()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.05), loss)
+    before = model.evaluate(x, y, verbose=0)
+    start = [w.numpy() for w in model.trainable_weights]
+    model.fit(x, y, epochs=4, verbose=0)
+    assert len(start) == 3 and model.evaluate(x, y, verbose=0) < before
+    assert all((w.numpy() != b).any() for w, b in zip(model.trainable_weights, start, strict=True))
+    with tf.GradientTape() as tape:
+        value = loss(y, model(x, training=True))
+    assert all(g is not None for g in tape.gradient(value, model.trainable_weights))
+    copied = copy.deepcopy(layer)
+    copied.b.assign([1.0, 2.0, 3.0])
+    assert (layer.b.numpy() == 0).all() and (copied(np.ones((2, 4), "float32")) != values).all()

@@ -21,6 +21,13 @@ from minicnn.keras.tensorflow import _arrays, _functions, _gradients
 _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras", "data": "minicnn.data"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
 _MODULES = ("compat", "config", "distribute", "image", "io", "linalg", "math", "nn", "random", "test", "train")
+_INITIALIZERS = {
+    "random_normal_initializer": "RandomNormal",
+    "random_uniform_initializer": "RandomUniform",
+    "zeros_initializer": "Zeros",
+    "ones_initializer": "Ones",
+    "constant_initializer": "Constant",
+}
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
 
 __version__ = "2.21.0"  # of the TensorFlow whose names these are
@@ -49,6 +56,8 @@ def __getattr__(name: str) -> Any:
         return import_module(_ELSEWHERE[name])
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
+    if name in _INITIALIZERS:
+        return getattr(import_module("minicnn.keras.initializers"), _INITIALIZERS[name])
     if name in _SESSIONS:
         return getattr(import_module(f"{__name__}.compat"), name)
     if name.startswith("__"):
@@ -72,7 +81,7 @@ __all__ = [
     "newaxis",
     "bool",
 ]
-__all__ += ["float16", "float32", "float64", "int32", "int64", "uint8"]
+__all__ += [*_INITIALIZERS, "float16", "float32", "float64", "int32", "int64", "uint8"]
 
 
 def __dir__():

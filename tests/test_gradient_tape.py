@@ -17,9 +17,9 @@ from minicnn.plan.runs import in_stages
 layers = keras.layers
 
 
-@pytest.fixture(autouse=True, params=["numpy", "numba"])
+@pytest.fixture(autouse=True, params=["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)])
 def double(request):
-    """float64, on both processors' backends."""
+    """float64, on every backend."""
     mc.set_backend(request.param)
     mc.utils.set_floatx("float64")
     mc.utils.set_random_seed(3)
@@ -37,24 +37,23 @@ def images(count=4, shape=(6, 6, 2), seed=0):
 
 
 def slope(function, array, step=1e-6):
-    """(a direction, the derivative of `function` along it by central differences); the array is changed in place."""
+    """(a direction, the derivative of `function` along it by central differences), of an array or a weight."""
     direction = np.random.default_rng(array.size).normal(size=array.shape)
-    start = array.copy()
-    values = []
+    assign = array.assign if hasattr(array, "assign") else lambda value: array.__setitem__(..., value)
+    start, values = np.array(array), []
     for sign in (1, -1):
-        array[...] = start + sign * step * direction
+        assign(start + sign * step * direction)
         values.append(float(function()))
-    array[...] = start
+    assign(start)
     return direction, (values[0] - values[1]) / (2 * step)
 
 
 def check_weights(loss, weights):
     """Gradients of `loss`, a function that is run again, by weights, each along a direction."""
-    loss()  # outside of a tape: in training, a model takes the weights over
     with tf.GradientTape() as tape:
         value = loss()
     for weight, gradient in zip(weights, tape.gradient(value, weights), strict=True):
-        direction, expected = slope(loss, weight.value)
+        direction, expected = slope(loss, weight)
         np.testing.assert_allclose((gradient * direction).sum(), expected, rtol=1e-6, atol=1e-9, err_msg=weight.path)
 
 
@@ -131,7 +130,8 @@ def test_penalties_are_on_the_tape():
             return inputs * 1.5
 
     options = {"kernel_regularizer": keras.regularizers.L2(0.1), "activity_regularizer": keras.regularizers.L2(0.2)}
-    model = network(layers.Conv2D(3, 3, **options), Penalized())
+    own = [] if mc.backends.current().on_device else [Penalized()]  # functions on arrays run on processors
+    model = network(layers.Conv2D(3, 3, **options), *own)
     x = images()
 
     def loss(factor):
@@ -146,7 +146,7 @@ def test_penalties_are_on_the_tape():
     kernel, bias = conv.get_weights()
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))  # (N, 4, 4, 2, 3, 3)
     y = np.einsum("nhwcij,ijcf->nhwf", windows, kernel) + bias
-    expected = 0.1 * (kernel**2).sum() + 0.2 * (y**2).sum() / len(x) + 0.3 * (y**2).mean()
+    expected = 0.1 * (kernel**2).sum() + 0.2 * (y**2).sum() / len(x) + 0.3 * (y**2).mean() * len(own)
     np.testing.assert_allclose(float(alone()), expected, rtol=1e-10)
     model(x)  # outside of a tape, too
     np.testing.assert_allclose(sum(model.losses), expected, rtol=1e-10)
@@ -155,7 +155,7 @@ def test_penalties_are_on_the_tape():
         with tf.GradientTape() as tape:
             value = loss(factor)
         for weight, gradient in zip(model.weights, tape.gradient(value, model.weights), strict=True):
-            direction, expected = slope(lambda factor=factor: _value(loss, factor), weight.value)
+            direction, expected = slope(lambda factor=factor: _value(loss, factor), weight)
             np.testing.assert_allclose((gradient * direction).sum(), expected, rtol=1e-6, err_msg=weight.path)
 
 
@@ -177,7 +177,8 @@ def test_layers_by_themselves():
     class Block(layers.Layer):
         def __init__(self):
             super().__init__()
-            self.conv, self.scale = layers.Conv2D(2, 3, padding="same"), Scale()
+            on_device = mc.backends.current().on_device  # where functions on arrays do not run
+            self.conv, self.scale = layers.Conv2D(2, 3, padding="same"), layers.PReLU() if on_device else Scale()
 
         def call(self, inputs):
             return self.scale(self.conv(inputs)) + inputs
@@ -233,6 +234,8 @@ FUNCTIONS = {
     "concat": lambda t: tf.concat([t, t * 2.0], axis=0),
     "clip": lambda t: tf.clip_by_value(t, -0.5, 0.7),
     "clip_by_norm": lambda t: tf.clip_by_norm(t, 0.5),
+    "l2_loss": tf.nn.l2_loss,
+    "squared_difference": lambda t: tf.math.squared_difference(t, t[::-1] * 2.0),
     "rsqrt": lambda t: tf.math.rsqrt(t**2 + 1.0),
     "cast": lambda t: tf.cast(t, tf.float64) ** 2,
     "reshape": lambda t: tf.transpose(tf.reshape(t, (4, 3))) @ tf.ones((4, 1), "float64"),

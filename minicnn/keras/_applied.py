@@ -125,6 +125,29 @@ def build(optimizer: Optimizer, var_list: Iterable[Weight]) -> None:
     if not optimizer_has_state(optimizer) and _model_of(optimizer, weights) is None:
         _own[optimizer] = Applied(optimizer, _checked(weights))
         optimizer.iterations = 0
+        if optimizer in _waiting:
+            optimizer.set_weights(_waiting.pop(optimizer))
+
+
+_waiting: WeakKeyDictionary[Any, list[np.ndarray]] = WeakKeyDictionary()
+
+
+def set_when_built(optimizer: Optimizer, arrays: Sequence[np.ndarray]) -> None:
+    """Give an optimizer the state of another one of its kind: now, or as soon as it knows what it updates.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    arrays : sequence of array
+        As of `variables`.
+    """
+    model = compiled_with.get(optimizer, lambda: None)()
+    if optimizer not in _own and model is not None and model.built:
+        model.training_engine()._start_optimizer()
+    if len(optimizer.variables) != len(arrays):
+        _waiting[optimizer] = list(arrays)
+    else:
+        optimizer.set_weights(arrays)
 
 
 def optimizer_has_state(optimizer: Optimizer) -> bool:

@@ -442,3 +442,50 @@ def test_variables_as_weights_of_layers_and_models(small):
     copied = copy.deepcopy(layer)
     copied.b.assign([1.0, 2.0, 3.0])
     assert (layer.b.numpy() == 0).all() and (copied(np.ones((2, 4), "float32")) != values).all()
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_checkpoints_of_a_loop(tmp_path, is_compiled):
+    """A script that stops and begins again, with new objects, goes on as one that did not."""
+    x = np.random.default_rng(0).random((8, 8, 8, 1)).astype("float32")
+
+    def begin():
+        mc.utils.set_random_seed(4)
+        model, optimizer = small_network(1), keras.optimizers.Adam(0.01)
+        if is_compiled:
+            model.compile(optimizer, "mse")
+        return model, optimizer, tf.Variable(1)
+
+    def go_on(model, optimizer, step, count):
+        for _ in range(count):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(model(x, training=True) - 1.0))
+            variables = model.trainable_variables
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            step.assign_add(1)
+        return model.get_weights()
+
+    expected = go_on(*begin(), 7)
+    first, second = begin(), begin()
+    for model, optimizer, step in (first, second):
+        checkpoint = tf.train.Checkpoint(step=step, optimizer=optimizer, net=model)
+        manager = tf.train.CheckpointManager(checkpoint, str(tmp_path / "ckpts"), max_to_keep=2)
+        checkpoint.restore(manager.latest_checkpoint).expect_partial()
+        assert checkpoint.step == (1 if model is first[0] else 4)
+        if model is first[0]:
+            for _ in range(3):
+                go_on(*first, 1)
+                manager.save()
+    found = go_on(*second, 4)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert [path.rpartition("-")[2] for path in manager.checkpoints] == ["2", "3"] and second[1].iterations == 7
+    assert sorted(path.name for path in (tmp_path / "ckpts").iterdir()) == ["checkpoint", "ckpt-2.npz", "ckpt-3.npz"]
+    prefix = str(tmp_path / "other" / "ckpt")
+    saved = tf.train.Checkpoint(generator=second[0]).save(file_prefix=prefix)
+    assert tf.train.latest_checkpoint(tmp_path / "other") == saved == f"{prefix}-1"
+    assert tf.train.latest_checkpoint(tmp_path) is None
+    with pytest.raises(ValueError, match="another number now: a model needs its weights first"):
+        tf.train.Checkpoint(generator=keras.Sequential([layers.Dense(1)])).restore(saved)
+    with pytest.raises(FileNotFoundError):
+        tf.train.Checkpoint(generator=second[0]).restore(f"{prefix}-9")

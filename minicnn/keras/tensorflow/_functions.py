@@ -162,10 +162,16 @@ def argmin(input: Any, axis: int = 0, output_type: Any = "int64", name: str | No
     return of_tensorflow(ops.cast(ops.argmin(input, axis=axis), output_type))
 
 
+def squared_difference(x: Any, y: Any, name: str | None = None) -> Any:
+    """(x − y)², number by number."""
+    return of_tensorflow(ops.square(ops.subtract(x, y)))
+
+
 def is_tensor(x: Any) -> bool:
     """Whether it is a model's tensor, or an array that came from a function or data set of TensorFlow's name."""
     return is_symbolic(x) or isinstance(x, EagerArray | Recorded)
 
 
 __all__ = [*_BY_NAME, "argmax", "argmin", "constant", "convert_to_tensor", "fill", "identity", "is_tensor", "one_hot"]
+__all__ += ["squared_difference"]
 __all__ += ["ones", "range", "zeros"]

@@ -30,6 +30,11 @@ def l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12, name: str | N
     return of_tensorflow(x / ops.sqrt(ops.maximum(squares, epsilon)))
 
 
+def l2_loss(t: Any, name: str | None = None) -> Any:
+    """Σ t² / 2."""
+    return of_tensorflow(ops.sum(ops.square(t)) / 2)
+
+
 def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any, name: str | None = None) -> Any:
     """The binary cross-entropy of each number, before the sigmoid."""
     return of_tensorflow(ops.binary_crossentropy(labels, logits, from_logits=True))
@@ -45,5 +50,13 @@ def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any, name: str
     return of_tensorflow(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
 
 
-__all__ = [*_ACTIVATIONS, *_WITH_AXIS, "leaky_relu", "swish", "l2_normalize", "sigmoid_cross_entropy_with_logits"]
+__all__ = [
+    *_ACTIVATIONS,
+    *_WITH_AXIS,
+    "leaky_relu",
+    "swish",
+    "l2_loss",
+    "l2_normalize",
+    "sigmoid_cross_entropy_with_logits",
+]
 __all__ += ["softmax_cross_entropy_with_logits", "sparse_softmax_cross_entropy_with_logits"]

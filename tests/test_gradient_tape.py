@@ -284,23 +284,28 @@ def test_the_examples_of_the_guide():
         y = v * 2.0
     assert [w.name for w in tape.watched_variables()] == [v.name]
     assert tape.gradient(y, [other], unconnected_gradients=tf.UnconnectedGradients.ZERO)[0] == 0.0
+    with tf.GradientTape() as outer:
+        y = v * 2.0
+        with tf.GradientTape() as inner:
+            z = y * v
+    assert inner.gradient(z, v) == 4.0 and outer.gradient(z, v) == 8.0  # the inner one has not seen how y came about
     with tf.GradientTape() as tape, tape.stop_recording():
         y = v * 2.0
     assert tape.gradient(tf.constant(y), v) is None
 
 
 def test_values_are_those_of_the_moment_in_which_they_were_recorded():
-    model = keras.Sequential([keras.Input((2,)), layers.Dense(2), layers.Dense(1)])
-    x = images(3, (2,))
+    model = network(layers.Conv2D(4, 3, padding="same", activation="relu"), layers.BatchNormalization())
+    x = images()
     with tf.GradientTape(persistent=True) as tape:
-        y = tf.reduce_sum(model(x))
-    before = tape.gradient(y, model.weights)
+        y = tf.reduce_sum(model(x, training=True) ** 2)
+    before = tape.gradient(y, model.trainable_weights)
     v = tf.Variable(3.0)
     with tf.GradientTape() as other:
         z = v * v
     model.set_weights([w * 0 for w in model.get_weights()])
     v.assign(7.0)
-    for a, b in zip(before, tape.gradient(y, model.weights), strict=True):
+    for a, b in zip(before, tape.gradient(y, model.trainable_weights), strict=True):
         np.testing.assert_array_equal(a, b)
     assert other.gradient(z, v) == 6.0
 
@@ -473,6 +478,13 @@ def test_gradients_that_are_missing(recwarn):
     optimizer.apply_gradients([(np.ones(2), a), (None, b)])
     assert any("Gradients do not exist for variables ['lonely']" in str(w.message) for w in recwarn)
     assert b == 4.0 and (a.numpy() != [1, 2]).all()
+    steady, moved = tf.Variable(0.0), tf.Variable(0.0)
+    optimizer = keras.optimizers.SGD(1.0, momentum=0.5)
+    for gradient in (1.0, None, 1.0):  # without one, the momentum waits
+        optimizer.apply_gradients([(np.ones(()), steady), (gradient and np.ones(()), moved)])
+    assert moved.numpy() == -1 - (0.5 + 1) and steady.numpy() == -1 - 1.5 - 1.75
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.apply_gradients([(np.ones(2), a)])
     with pytest.raises(ValueError, match="No gradients provided for any variable"):
         optimizer.apply_gradients([(None, a)])
     with pytest.raises(ValueError, match=r"shape of its variable, \(2,\).*Received: shape \(3,\)"):

@@ -3,6 +3,7 @@
 from minicnn.data import experimental
 from minicnn.data.dataset import AUTOTUNE, INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, Dataset
 from minicnn.data.epochs import by_epoch
+from minicnn.data.further import TensorSpec
 from minicnn.data.mixing import CutMix, MixUp, alternating_flip
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "CutMix",
     "Dataset",
     "MixUp",
+    "TensorSpec",
     "alternating_flip",
     "by_epoch",
     "experimental",

@@ -24,6 +24,7 @@ from minicnn.data.elements import (
     read_only,
     stacked,
 )
+from minicnn.data.further import FurtherSteps
 from minicnn.data.reading import NumpyIterator, mapped, read_ahead
 from minicnn.processors import default_threads
 
@@ -31,7 +32,7 @@ AUTOTUNE = -1  # as a number of threads or of elements to read ahead: what suits
 _AHEAD = 2  # elements that prefetch(AUTOTUNE) reads ahead
 
 
-class Dataset:
+class Dataset(FurtherSteps):
     """Elements, made one after the other when somebody iterates; each pass begins anew.
 
     An element is an array, or a tuple or dictionary of elements: usually ``(image, label)``, and after `batch`
@@ -63,6 +64,10 @@ class Dataset:
     def _elements(self):
         """One pass over the elements."""
         return self._stream()
+
+    @staticmethod
+    def _of(elements):
+        return Dataset(elements)
 
     def _reordered(self, stream, cardinality):
         """A data set of the same kind for another order or choice of what `_stream` gives."""
@@ -140,11 +145,12 @@ class Dataset:
 
     @staticmethod
     def zip(*datasets: Dataset, name: str | None = None) -> Dataset:
-        """Tuples of the elements of several data sets, as many as the shortest has.
+        """Tuples of the elements of several data sets, or tuples of such, as many as the shortest has.
 
         Anything else is a TypeError.
         """
-        parts = datasets[0] if len(datasets) == 1 and isinstance(datasets[0], tuple | list) else datasets
+        given = datasets[0] if len(datasets) == 1 and isinstance(datasets[0], tuple | list) else datasets
+        parts = [Dataset.zip(part) if isinstance(part, tuple) else part for part in given]
         if not parts or not all(isinstance(part, Dataset) for part in parts):
             raise TypeError(f"zip takes data sets. Received: {[type(part).__name__ for part in parts]}")
         counts = [part._cardinality for part in parts]
@@ -363,10 +369,6 @@ class Dataset:
         left = count if count < 0 else max(0, -(-(count - index) // num_shards))
         return self._reordered(lambda: itertools.islice(self._stream(), index, None, num_shards), left)
 
-    def apply(self, transformation_func: Callable[[Dataset], Dataset]) -> Dataset:
-        """transformation_func of this data set."""
-        return transformation_func(self)
-
     # -------------------------------------------------------------------------------------------------- reading
 
     def __iter__(self) -> Iterator[Element]:
@@ -375,12 +377,6 @@ class Dataset:
     def as_numpy_iterator(self) -> Iterator[Element]:
         """An iterator of plain NumPy arrays."""
         return NumpyIterator(self._elements())
-
-    def reduce(self, initial_state: Any, reduce_func: Callable[[Any, Element], Any], name: str | None = None) -> Any:
-        """``state = reduce_func(state, element)`` for all elements; returns the last state."""
-        for element in self._elements():
-            initial_state = reduce_func(initial_state, element)
-        return initial_state
 
     def cardinality(self, name: str | None = None) -> EagerCount:
         """How many elements there are; INFINITE_CARDINALITY or UNKNOWN_CARDINALITY where that is so."""

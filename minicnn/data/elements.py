@@ -17,8 +17,17 @@ class EagerArray(np.ndarray):
     """A NumPy array with ``.numpy()``, so that code for TensorFlow's eager tensors runs; its items have it too."""
 
     def numpy(self) -> Any:
-        """The same numbers as an array of NumPy's own class, (…)."""
-        return self.view(np.ndarray)[()]  # a number for shape ()
+        """The same numbers as an array of NumPy's own class, (…); text is bytes, as TensorFlow has it."""
+        plain = self.view(np.ndarray)
+        plain = np.strings.encode(plain, "utf-8") if plain.dtype.kind == "U" else plain
+        return plain[()]  # a number for shape ()
+
+    def set_shape(self, shape: Any) -> None:
+        """Does nothing: an array knows its shape."""
+
+    def get_shape(self) -> tuple[int, ...]:
+        """The shape."""
+        return self.shape
 
     def __iadd__(self, other: Any) -> Any:  # as of a tensor: whatever else has this array keeps it
         return self + other

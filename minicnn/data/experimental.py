@@ -1,9 +1,18 @@
 """What scripts of TensorFlow 2.0 to 2.3 take from ``tf.data.experimental``."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import numpy as np
+
 from minicnn.data.dataset import AUTOTUNE, INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, Dataset
 from minicnn.data.elements import EagerCount
 
-__all__ = ["AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "cardinality"]
+__all__ = ["AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "Counter", "cardinality", "map_and_batch"]
+__all__ += ["shuffle_and_repeat"]
 
 
 def cardinality(dataset: Dataset) -> EagerCount:
@@ -14,3 +23,24 @@ def cardinality(dataset: Dataset) -> EagerCount:
     dataset : Dataset
     """
     return dataset.cardinality()
+
+
+def Counter(start: int = 0, step: int = 1, dtype: Any = np.int64) -> Dataset:
+    """Numbers from `start` on, without an end."""
+    return Dataset(lambda: (np.asarray(n, dtype) for n in count(start, step)), INFINITE_CARDINALITY)
+
+
+def shuffle_and_repeat(buffer_size: int, count: int | None = None, seed: int | None = None) -> Callable[..., Dataset]:
+    """For ``dataset.apply(…)``: ``shuffle(buffer_size, seed).repeat(count)``."""
+    return lambda dataset: dataset.shuffle(buffer_size, seed=seed).repeat(count)
+
+
+def map_and_batch(
+    map_func: Callable[..., Any],
+    batch_size: int,
+    num_parallel_batches: int | None = None,
+    drop_remainder: bool = False,
+    num_parallel_calls: int | None = None,
+) -> Callable[..., Dataset]:
+    """For ``dataset.apply(…)``: ``map(map_func, num_parallel_calls).batch(batch_size, drop_remainder)``."""
+    return lambda dataset: dataset.map(map_func, num_parallel_calls).batch(batch_size, drop_remainder)

@@ -11,12 +11,13 @@ __version__ = "3.15.1"  # of the Keras whose names these are
 
 _MODULES = (
     *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution"),
-    *("dtype_policies", "initializers", "layers", "losses", "metrics", "mixed_precision", "models", "ops"),
-    *("optimizers", "preprocessing", "random", "regularizers", "saving", "tensorflow", "utils", "wrappers"),
+    *("dtype_policies", "experimental", "initializers", "layers", "losses", "metrics", "mixed_precision", "models"),
+    *("ops", "optimizers", "preprocessing", "random", "regularizers", "saving", "tensorflow", "utils", "wrappers"),
 )
 _FROM = {
     "DTypePolicy": "minicnn.dtype_policies",
     "Input": "minicnn.keras.layers",
+    "InputSpec": "minicnn.keras.layers",
     "KerasTensor": "minicnn.graph.Tensor",
     "Layer": "minicnn.keras.layers",
     "Model": "minicnn.keras.models",

@@ -15,6 +15,7 @@ from minicnn.keras import constraints as constraints
 from minicnn.keras import datasets as datasets
 from minicnn.keras import distribution as distribution
 from minicnn.keras import dtype_policies as dtype_policies
+from minicnn.keras import experimental as experimental
 from minicnn.keras import initializers as initializers
 from minicnn.keras import layers as layers
 from minicnn.keras import losses as losses
@@ -31,6 +32,7 @@ from minicnn.keras import tensorflow as tensorflow
 from minicnn.keras import utils as utils
 from minicnn.keras import wrappers as wrappers
 from minicnn.keras._variables import Variable as Variable
+from minicnn.keras.layers._input_spec import InputSpec as InputSpec
 from minicnn.layers import Input as Input
 from minicnn.layers import Layer as Layer
 from minicnn.losses import Loss as Loss

@@ -27,7 +27,6 @@ _GROUPS = {
     ),
     "layers around a layer's weights are not there: write a layer of your own": ("SpectralNormalization", "Wrapper"),
     "products along any axes are not there: Dense works on the last, Dot on two inputs": ("EinsumDense",),
-    "a layer checks shapes in its build": ("InputSpec",),
     "it is for images, and has nothing for sound": (
         *("MelSpectrogram", "STFTSpectrogram", "STFT", "STFTInitializer", "stft", "audio_dataset_from_directory"),
     ),
@@ -63,7 +62,6 @@ _GROUPS = {
     "this layer was dropped by later Kerases": (
         *("LocallyConnected1D", "LocallyConnected2D", "Highway", "MaxoutDense", "ParametricSoftplus", "SReLU"),
     ),
-    "several processes train one model with keras.distribution.DataParallel()": ("multi_gpu_model",),
     "every worker has all weights, and a part of each batch: keras.distribution.DataParallel()": (
         *("DeviceMesh", "LayoutMap", "ModelParallel", "TensorLayout", "distribute_tensor"),
     ),
@@ -75,7 +73,6 @@ _GROUPS = {
     "it loads data sets of images: mnist, fashion_mnist, cifar10 and cifar100": (
         *("imdb", "reuters", "boston_housing", "california_housing"),
     ),
-    "it computes without TensorFlow's sessions and graphs": ("get_session", "tf"),
 }
 
 

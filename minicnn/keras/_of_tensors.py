@@ -11,7 +11,7 @@ from minicnn.differentiation import Recorded, met
 from minicnn.graph import Tensor
 from minicnn.keras import _operations
 from minicnn.keras._own_parts import Layer
-from minicnn.layers.function_numbers import generator
+from minicnn.layers.function_numbers import generator, note_count
 from minicnn.random import generator as seeded
 from minicnn.settings import floatx
 
@@ -111,7 +111,9 @@ def drawn(shape: Sequence[int | None], dtype: Any, seed: Any, draw: Callable[...
 
     if None in shape:
         return Noise(numbers)
-    found = Recorded(numbers(tuple(int(n) for n in shape)))
+    sizes = tuple(int(n) for n in shape)
+    note_count(sizes)
+    found = Recorded(numbers(sizes))
     found.has_gradient = False
     return found
 

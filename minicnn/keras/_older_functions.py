@@ -17,9 +17,37 @@ from minicnn.keras._data_format import or_current
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._own_metrics import Variable
+from minicnn.keras._warning import warn_once
 from minicnn.settings import floatx
 
-random_normal, random_uniform, truncated_normal = numbers.normal, numbers.uniform, numbers.truncated_normal
+
+def random_normal(
+    shape: Sequence[int | None],
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: Any = None,
+    seed: int | None = None,
+    std: float | None = None,
+) -> Any:
+    """Normally distributed numbers, as `keras.random.normal`; `std` is Keras 1's name of `stddev`."""
+    if std is not None:
+        warn_once("random_normal(std=…) is an argument of Keras 1: today it is stddev")
+    return numbers.normal(shape, mean, stddev if std is None else std, dtype, seed)
+
+
+random_uniform = numbers.uniform
+
+
+def truncated_normal(
+    shape: Sequence[int | None],
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: Any = None,
+    seed: int | None = None,
+    std: float | None = None,
+) -> Any:
+    """Normally distributed numbers within two deviations; `std` is Keras 1's name of `stddev`."""
+    return numbers.truncated_normal(shape, mean, stddev if std is None else std, dtype, seed)
 
 
 def random_binomial(shape: Sequence[int], p: float = 0.0, dtype: Any = None, seed: int | None = None) -> Recorded:

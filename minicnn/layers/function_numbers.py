@@ -13,6 +13,8 @@ from minicnn.step import Workspace
 
 _current: ContextVar[np.random.Generator | None] = ContextVar("generator of the layer that runs", default=None)
 
+_counts: ContextVar[set[int] | None] = ContextVar("numbers of samples that are drawn for", default=None)
+
 
 @contextmanager
 def numbers_of(ws: Workspace) -> Iterator[None]:
@@ -23,6 +25,24 @@ def numbers_of(ws: Workspace) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def noting_counts() -> Iterator[set[int]]:
+    """Inside, the set gets how many samples numbers are drawn for, where a function says that itself."""
+    counts: set[int] = set()
+    token = _counts.set(counts)
+    try:
+        yield counts
+    finally:
+        _counts.reset(token)
+
+
+def note_count(shape: tuple[int, ...]) -> None:
+    """Numbers of this shape are drawn."""
+    counts = _counts.get()
+    if shape and counts is not None:
+        counts.add(shape[0])
 
 
 def generator() -> np.random.Generator:

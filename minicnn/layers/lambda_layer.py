@@ -14,7 +14,7 @@ from minicnn.graph import Node, Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Activation
 from minicnn.layers.base import Layer
-from minicnn.layers.function_numbers import numbers_of
+from minicnn.layers.function_numbers import noting_counts, numbers_of
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
@@ -87,10 +87,21 @@ class Lambda(Layer):
     def build(self, input_shapes: Shapes) -> Shape:
         if (given := self._given_shape(input_shapes)) is not None and None not in given:
             return given
-        result = self.call_on_arrays([np.zeros((2, *shape), np.float32) for shape in input_shapes], False)
-        if result.ndim == 0 or len(result) != 2:
+        with noting_counts() as counts:
+            try:
+                return self._shape_for(2, input_shapes)
+            except ValueError:
+                if len(counts) != 1:  # else it draws numbers for so many samples, a batch of its author's
+                    raise
+        return self._shape_for(counts.pop(), input_shapes)
+
+    def _shape_for(self, count, input_shapes):
+        """The shape of a sample of the result, for so many of zeros."""
+        result = self.call_on_arrays([np.zeros((count, *shape), np.float32) for shape in input_shapes], False)
+        if result.ndim == 0 or len(result) != count:
             raise ShapeError(
-                f"the function of a Lambda layer gives as many samples as it gets: 2. Received: shape {result.shape}"
+                f"the function of a Lambda layer gives as many samples as it gets: {count}. "
+                f"Received: shape {result.shape}"
             )
         return result.shape[1:]
 

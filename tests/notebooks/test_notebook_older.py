@@ -303,7 +303,7 @@ def test_noise_on_labels_of_two_classes(small):
     model = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(1, activation="sigmoid")])
     model.compile(loss="binary_crossentropy", optimizer=keras.optimizers.RMSprop(lr=0.0008, clipvalue=1.0, decay=1e-8))
     labels = (y > 0).astype("float64")[:, None] + 0.05
-    with pytest.warns(UserWarning, match="targets from 0 to 1. Received: 1.05"):
+    with pytest.warns(UserWarning, match="targets from 0 to 1. Received: some outside"):
         found = model.train_on_batch(x, labels)
     kernel, bias = (w.astype(np.float64) for w in classifier_weights(model, x, labels))
     p = 1 / (1 + np.exp(-(x.reshape(32, -1) @ kernel + bias)))
@@ -642,3 +642,41 @@ def test_channels_that_seem_to_come_first_are_advised_on():
         layers.Conv2D(8, 3, input_shape=(3, None, None), padding="same", data_format="channels_last")
         K.set_image_data_format("channels_first")
         layers.Conv2D(8, 3, input_shape=(1, 28, 28))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_variational_autoencoder_of_keras_1():
+    """Its loss uses tensors of the model beside (y_true, y_pred), and its noise is drawn for one size of batches."""
+    size, latent = 8, 2
+    x = np.random.default_rng(0).random((24, 12)).astype("float32")
+    image = layers.Input(batch_shape=(size, 12))
+    hidden = layers.Dense(6, activation="relu")(image)
+    mean, log_sigma = layers.Dense(latent)(hidden), layers.Dense(latent)(hidden)
+
+    def sample(args):
+        mean, log_sigma = args
+        return mean + K.exp(log_sigma / 2) * K.random_normal(shape=(size, latent), mean=0.0, std=1.0)
+
+    code = layers.Lambda(sample)([mean, log_sigma])
+    rebuilt = layers.Dense(12, activation="sigmoid")(code)
+
+    def vae_loss(y_true, y_pred):
+        recon = K.sum(K.binary_crossentropy(y_true, y_pred), axis=1)
+        return recon + 0.5 * K.sum(K.exp(log_sigma) + K.square(mean) - 1.0 - log_sigma, axis=1)
+
+    vae = models.Model(image, rebuilt)
+    vae.compile(optimizer="adam", loss=vae_loss)
+    before = vae.get_weights()
+    history = vae.fit(x, x, batch_size=size, nb_epoch=3, validation_data=(x, x), verbose=0).history
+    assert len(history["val_loss"]) == 3 and np.isfinite(history["loss"]).all()
+    assert all(np.abs(new - old).max() > 0 for new, old in zip(vae.get_weights(), before, strict=True))
+    assert vae.predict(x, batch_size=size).shape == (24, 12)
+    encoder = models.Model(image, mean)
+    assert encoder.predict(x, batch_size=size).shape == (24, 2)
+    # the loss of one batch, with the divergence that NumPy computes from the encoder's outputs and no noise
+    log_of_variance = models.Model(image, log_sigma).predict(x, batch_size=size)
+    m = encoder.predict(x, batch_size=size)
+    divergence = 0.5 * (np.exp(log_of_variance) + m**2 - 1 - log_of_variance).sum(1).mean()
+    assert vae.evaluate(x, x, batch_size=size, verbose=0) > divergence
+    with pytest.raises(ValueError, match="metrics have no target"):
+        vae.compile("adam", vae_loss, metrics=["mse"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from minicnn import utils
+from minicnn.console import say
+from minicnn.differentiation import value_of
 from minicnn.keras import _data_format, ops
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import is_symbolic
@@ -124,6 +127,23 @@ def set_session(session: Any) -> None:
     warn_once("set_session was dropped by Keras 3, as there are no sessions any more")
 
 
+def get_session() -> Any:
+    """A session that computes nothing, as Keras 1 and 2 give."""
+    return import_module("minicnn.keras.tensorflow.compat").Session()
+
+
+def identity(x: Any, name: str | None = None) -> Any:
+    """x."""
+    return x
+
+
+def print_tensor(x: Any, message: str = "") -> Any:
+    """x, which is printed where it has numbers."""
+    if not is_symbolic(x):
+        say(f"{message}{value_of(x)}")
+    return x
+
+
 def flatten(x: Any) -> Any:
     """All numbers in one axis; of a model's tensor in one of each sample: means and sums over all are the same."""
     return batch_flatten(x) if is_symbolic(x) else np.reshape(x, -1)
@@ -181,9 +201,16 @@ def _listed(x):
     return list(x) if isinstance(x, list | tuple) else [x]
 
 
-__getattr__ = lookup(
+_find = lookup(
     __name__,
     ["minicnn.keras._older_functions", "minicnn.keras.ops"],
     names={name: f"minicnn.keras.ops.{other}" for name, other in _OPS_OF_OTHER_NAMES.items()},
 )
-__all__ = [name for name in globals() if not name.startswith("_") and callable(globals()[name]) and name != "lookup"]
+
+
+def __getattr__(name: str) -> Any:
+    return import_module("minicnn.keras.tensorflow") if name == "tf" else _find(name)
+
+
+_NOT_ITS_OWN = ("import_module", "lookup", "say", "value_of")
+__all__ = [n for n in globals() if not n.startswith("_") and callable(globals()[n]) and n not in _NOT_ITS_OWN]

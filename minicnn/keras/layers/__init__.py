@@ -388,6 +388,7 @@ def ThresholdedReLU(theta: float = 1.0, **kwargs: Any) -> core.Layer:
 
 
 _NAMES = {
+    "InputSpec": "minicnn.keras.layers._input_spec",
     "serialize": "minicnn.registry.to_plain",
     "deserialize": "minicnn.layers.get",
 }

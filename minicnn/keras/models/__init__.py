@@ -29,6 +29,8 @@ from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
+from minicnn.keras.models._closures import WithClosures
+from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers.open_sizes import all_fit
 from minicnn.nested import leaves
@@ -85,7 +87,7 @@ class _OldLogs(dict):
         raise KeyError(name)
 
 
-class _OldMethods(Remembering, Stepping):
+class _OldMethods(Exporting, Remembering, Stepping):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
@@ -339,9 +341,10 @@ def _methods():
     return {name: value for name, value in vars(_OldMethods).items() if not name.startswith("__")}
 
 
-_as_in_keras = type("Model", (_OldMethods, _Functional, core.Model), {})
+_as_in_keras = type("Model", (WithClosures, _OldMethods, _Functional, core.Model), {})
 Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
 Sequential = translated(type("Sequential", (_OldMethods, _Stack, core.Sequential), {}), _unchanged, __name__)
+WithClosures.functional = staticmethod(Model)
 Model.core_class, Sequential.core_class = core.Model, core.Sequential
 
 

@@ -7,9 +7,7 @@ from minicnn import activations
 from minicnn.keras import _operations
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import (
-    binary_crossentropy,
     cast,
-    categorical_crossentropy,
     convert_to_numpy,
     convert_to_tensor,
     is_keras_tensor,
@@ -18,7 +16,6 @@ from minicnn.keras._operations import (
     pad,
     rsqrt,
     shape,
-    sparse_categorical_crossentropy,
 )
 from minicnn.layers.activations import stands_for
 
@@ -30,6 +27,9 @@ _find = lookup(__name__)
 
 
 def __getattr__(name: str) -> Any:
+    further = import_module(f"{__name__}._further").FURTHER  # which stands above
+    if name in further:
+        return further[name]
     return import_module(f"{__name__}.image") if name == "image" else _find(name)
 
 

@@ -7,7 +7,7 @@ give arrays with ``.numpy()``. Names without a meaning here, as ``tf.saved_model
 
 from __future__ import annotations
 
-import logging
+import logging as _logging
 from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
@@ -20,22 +20,19 @@ from minicnn.keras.tensorflow import _arrays, _functions, _gradients
 
 _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras", "data": "minicnn.data"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
-_MODULES = ("compat", "config", "distribute", "image", "io", "linalg", "math", "nn", "random", "test", "train")
-_INITIALIZERS = {
-    "random_normal_initializer": "RandomNormal",
-    "random_uniform_initializer": "RandomUniform",
-    "zeros_initializer": "Zeros",
-    "ones_initializer": "Ones",
-    "constant_initializer": "Constant",
-}
+_MODULES = (
+    *("compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "nn", "random"),
+    *("strings", "test", "train"),
+)
+_OF_MODULES = {"add_n": "math", "ceil": "math"}  # names of a module that ``tf`` has too
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
 
 __version__ = "2.21.0"  # of the TensorFlow whose names these are
 newaxis = None
 bool = np.dtype("bool")
-uint8, int32, int64, float16, float32, float64 = map(
-    np.dtype, ("uint8", "int32", "int64", "float16", "float32", "float64")
-)
+_NUMBERS = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
+globals().update({name: np.dtype(name) for name in _NUMBERS})
+string = np.dtype(str)
 globals().update(
     {name: getattr(module, name) for module in (_functions, _arrays, _gradients) for name in module.__all__}
 )
@@ -46,9 +43,9 @@ def device(device_name: Any) -> Any:
     return nullcontext()
 
 
-def get_logger() -> logging.Logger:
+def get_logger() -> _logging.Logger:
     """A logger, for scripts that make TensorFlow quiet."""
-    return logging.getLogger("tensorflow")
+    return _logging.getLogger("tensorflow")
 
 
 def __getattr__(name: str) -> Any:
@@ -56,8 +53,11 @@ def __getattr__(name: str) -> Any:
         return import_module(_ELSEWHERE[name])
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
-    if name in _INITIALIZERS:
-        return getattr(import_module("minicnn.keras.initializers"), _INITIALIZERS[name])
+    for module in ("_elements", "_settings"):
+        if name in (found := import_module(f"{__name__}.{module}")).__all__:
+            return getattr(found, name)
+    if name in _OF_MODULES:
+        return getattr(import_module(f"{__name__}.{_OF_MODULES[name]}"), name)
     if name in _SESSIONS:
         return getattr(import_module(f"{__name__}.compat"), name)
     if name.startswith("__"):
@@ -70,18 +70,8 @@ def __getattr__(name: str) -> Any:
     )
 
 
-__all__ = [
-    *_ELSEWHERE,
-    *_MODULES,
-    *_SESSIONS,
-    *_functions.__all__,
-    *_gradients.__all__,
-    "device",
-    "get_logger",
-    "newaxis",
-    "bool",
-]
-__all__ += [*_INITIALIZERS, "float16", "float32", "float64", "int32", "int64", "uint8"]
+__all__ = [*_ELSEWHERE, *_MODULES, *_SESSIONS, *_functions.__all__, *_gradients.__all__, "device", "get_logger"]
+__all__ += [*_NUMBERS, "bool", "newaxis", "string"]
 
 
 def __dir__():

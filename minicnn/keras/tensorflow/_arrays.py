@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minicnn.console import say
 from minicnn.data.elements import EagerArray
+from minicnn.data.further import TensorSpec
 from minicnn.differentiation import Recorded
 from minicnn.keras import ops
 from minicnn.keras._operations import entering
@@ -22,21 +23,15 @@ __all__ = [
     "function",
     "gather",
     "linspace",
+    "meshgrid",
     "norm",
     "pad",
     "print",
     "rank",
+    "roll",
     "size",
 ]
 __all__ += ["split", "unstack"]
-
-
-class TensorSpec(NamedTuple):
-    """What `Dataset.from_generator` is told of its elements, which it takes as they come."""
-
-    shape: Any = None
-    dtype: Any = "float32"
-    name: str | None = None
 
 
 def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -114,6 +109,16 @@ def _array(x):
 def linspace(start: Any, stop: Any, num: int, name: str | None = None, axis: int = 0) -> EagerArray:
     """`num` numbers from `start` to `stop`, both included."""
     return as_tensor(np.linspace(start, stop, int(num), axis=axis), floatx())
+
+
+def roll(input: Any, shift: Any, axis: Any, name: str | None = None) -> Any:
+    """The numbers moved along axes; what leaves at one end enters at the other."""
+    return of_tensorflow(np.roll(np.asarray(input), shift, axis))
+
+
+def meshgrid(*args: Any, indexing: str = "xy", name: str | None = None) -> list[Any]:
+    """Arrays of the coordinates of a grid."""
+    return [of_tensorflow(part) for part in np.meshgrid(*map(np.asarray, args), indexing=indexing)]
 
 
 def eye(num_rows: int, num_columns: int | None = None, dtype: Any = None, name: str | None = None) -> EagerArray:

@@ -45,8 +45,18 @@ _BY_NAME = {
     "clip_by_value": ("clip", "t clip_value_min clip_value_max", ""),
     "cast": ("cast", "x dtype", ""),
     "shape": ("shape", "input", ""),
+    "repeat": ("repeat", "input repeats", "axis"),
+    "sort": ("sort", "values", "axis"),
+    "argsort": ("argsort", "values", "axis"),
+    "reverse": ("flip", "tensor", "axis"),
+    "tan": ("tan", "x", ""),
 }
-_OF_MATH = {"log": ("log", "x", ""), "log1p": ("log1p", "x", ""), "rsqrt": ("rsqrt", "x", "")}
+_OF_MATH = {name: (name, "x", "") for name in ("log", "log1p", "rsqrt", "ceil", "reciprocal")} | {
+    **{f"is_{kind}": (f"is{kind}", "x", "") for kind in ("finite", "inf", "nan")},
+    "log_sigmoid": ("log_sigmoid", "x", ""),
+    "softmax": ("softmax", "logits", "axis"),
+    "log_softmax": ("log_softmax", "logits", "axis"),
+}
 _WITHOUT_VALUES = (Recorded, Noise)
 
 

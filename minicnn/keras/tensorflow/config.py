@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from minicnn.backends import get
 from minicnn.errors import BackendError
 
-__all__ = ["experimental", "list_logical_devices", "list_physical_devices", "set_visible_devices"]
+__all__ = ["experimental", "get_visible_devices", "list_logical_devices", "list_physical_devices", "optimizer"]
+__all__ += ["run_functions_eagerly", "set_logical_device_configuration", "set_soft_device_placement"]
+__all__ += ["set_visible_devices", "threading"]
 
 
 class PhysicalDevice(NamedTuple):
@@ -39,15 +41,24 @@ def _is_there(kind):
         return False
 
 
-list_logical_devices = list_physical_devices
+get_visible_devices = list_logical_devices = list_physical_devices
 
 
-def set_visible_devices(devices: Any, device_type: str | None = None) -> None:
-    """Does nothing: the backend says where a model computes."""
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Does nothing: the backend says where a model computes, a plan takes what memory it needs."""
 
 
-def _set_memory_growth(device: Any, enable: bool) -> None:
-    """Does nothing: a plan takes what it needs."""
-
-
-experimental = SimpleNamespace(list_physical_devices=list_physical_devices, set_memory_growth=_set_memory_growth)
+set_visible_devices = run_functions_eagerly = set_soft_device_placement = set_logical_device_configuration = _nothing
+optimizer = SimpleNamespace(set_jit=_nothing, set_experimental_options=_nothing)
+threading = SimpleNamespace(
+    set_intra_op_parallelism_threads=_nothing,
+    set_inter_op_parallelism_threads=_nothing,  # minicnn.set_num_threads does
+)
+LogicalDeviceConfiguration = SimpleNamespace
+experimental = SimpleNamespace(
+    list_physical_devices=list_physical_devices,
+    set_memory_growth=_nothing,
+    set_virtual_device_configuration=_nothing,
+    VirtualDeviceConfiguration=SimpleNamespace,
+    enable_op_determinism=_nothing,
+)

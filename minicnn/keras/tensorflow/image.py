@@ -12,21 +12,40 @@ from minicnn.checks import check_choice
 from minicnn.images.resizing import INTERPOLATIONS, resized
 from minicnn.keras import random as numbers
 from minicnn.keras._operations import entering, is_symbolic
-from minicnn.keras.tensorflow import _pictures
+from minicnn.keras.tensorflow import _likeness, _pictures, _stateless
 from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow._likeness import *  # noqa: F403
 from minicnn.keras.tensorflow._pictures import *  # noqa: F403
 from minicnn.keras.tensorflow._pictures import resize_image_with_crop_or_pad as resize_image_with_crop_or_pad
+from minicnn.keras.tensorflow._stateless import *  # noqa: F403
 from minicnn.keras.tensorflow.io import decode_bmp, decode_gif, decode_image, decode_jpeg, decode_png
 
 __all__ = ["convert_image_dtype", "decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png"]
 __all__ += ["flip_left_right", "flip_up_down", "grayscale_to_rgb", "random_flip_left_right", "resize"]
+__all__ += ["resize_with_pad"]
 __all__ += ["rgb_to_grayscale"]
-__all__ += _pictures.__all__  # all of which take what a tape watches, or refuse it: see the end
+__all__ += _pictures.__all__
+__all__ += _stateless.__all__
+__all__ += _likeness.__all__  # all of which take what a tape watches, or refuse it: see the end
 
 _GREY = np.array([0.2989, 0.5870, 0.1140], np.float32)  # how much of red, green and blue is light (ITU-R BT.601)
 
 
-def resize(images: Any, size: Sequence[int], method: str = "bilinear") -> Any:
+class ResizeMethod:
+    """Names of the methods of `resize`."""
+
+    BILINEAR, NEAREST_NEIGHBOR, BICUBIC, AREA = "bilinear", "nearest", "bicubic", "area"
+    LANCZOS3, LANCZOS5, GAUSSIAN, MITCHELLCUBIC = "lanczos3", "lanczos5", "gaussian", "mitchellcubic"
+
+
+def resize(
+    images: Any,
+    size: Sequence[int],
+    method: str = "bilinear",
+    preserve_aspect_ratio: bool = False,
+    antialias: bool = False,
+    name: str | None = None,
+) -> Any:
     """Pictures of another size, float32; "nearest" keeps the dtype.
 
     Parameters
@@ -35,6 +54,10 @@ def resize(images: Any, size: Sequence[int], method: str = "bilinear") -> Any:
     size : (int, int)
         Height and width.
     method : {"bilinear", "nearest", "bicubic", "area", "lanczos3"}
+    preserve_aspect_ratio : bool, default False
+        Whether the pictures become only as large as fits into the size.
+    antialias : bool, default False
+        Whether pictures are smoothed that become smaller.
 
     Raises
     ------
@@ -44,14 +67,29 @@ def resize(images: Any, size: Sequence[int], method: str = "bilinear") -> Any:
     check_choice("method", method, INTERPOLATIONS)
     height, width = (int(n) for n in size)
     if is_symbolic(images):
-        return layers.Resizing(height, width, interpolation=method)(images)
+        return layers.Resizing(height, width, interpolation=method, antialias=antialias)(images)
     pixels = np.asarray(images)
     if pixels.ndim not in (3, 4):
         raise ValueError(f"tf.image.resize takes (H, W, C) or (N, H, W, C). Received: shape {pixels.shape}")
+    if preserve_aspect_ratio:
+        share = min(height / pixels.shape[-3], width / pixels.shape[-2])
+        height, width = (max(1, round(share * n)) for n in pixels.shape[-3:-1])
     batch = pixels if pixels.ndim == 4 else pixels[None]  # (N, H, W, C)
-    made = np.stack([resized(picture, (height, width), method) for picture in batch])
+    if antialias:
+        made = np.asarray(layers.Resizing(height, width, interpolation=method, antialias=True)(batch))
+    else:
+        made = np.stack([resized(picture, (height, width), method) for picture in batch])
     made = made.astype(pixels.dtype) if method == "nearest" else made
     return of_tensorflow(made if pixels.ndim == 4 else made[0])
+
+
+def resize_with_pad(image: Any, target_height: int, target_width: int, method: str = "bilinear") -> Any:
+    """Each picture as large as fits, its proportions kept, in the middle of black."""
+    made = resize(image, (target_height, target_width), method, preserve_aspect_ratio=True)
+    return _pictures.resize_with_crop_or_pad(made, target_height, target_width)
+
+
+resize_images = resize  # TensorFlow 1's name
 
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:

@@ -12,16 +12,50 @@ import numpy as np
 from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray
 from minicnn.images.files import read_image
+from minicnn.keras.tensorflow import gfile
 
-__all__ = ["decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png", "read_file"]
+__all__ = ["decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png", "encode_jpeg", "encode_png"]
+__all__ += ["gfile", "read_file", "write_file"]
 
 _MODES = {0: "rgb", 1: "grayscale", 3: "rgb", 4: "rgba"}
 
 
 def read_file(filename: Any, name: str | None = None) -> bytes:
     """The bytes of a file; the path may be an element of a data set."""
-    path = filename if isinstance(filename, str | bytes | os.PathLike) else np.asarray(filename).item()
-    return Path(os.fsdecode(path)).read_bytes()
+    return _path(filename).read_bytes()
+
+
+def _path(filename):
+    given = filename if isinstance(filename, str | bytes | os.PathLike) else np.asarray(filename).item()
+    return Path(os.fsdecode(given))
+
+
+def write_file(filename: Any, contents: Any, name: str | None = None) -> None:
+    """Write bytes to a file; its folder is made."""
+    path = Path(
+        os.fsdecode(filename if isinstance(filename, str | bytes | os.PathLike) else np.asarray(filename).item())
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(contents))
+
+
+def _encoded(image, kind, **options):
+    from PIL import Image
+
+    pixels = np.asarray(image)
+    into = BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(into, kind, **options)
+    return into.getvalue()
+
+
+def encode_jpeg(image: Any, format: str = "", quality: int = 95, **options: Any) -> bytes:
+    """A file's bytes of a picture (H, W, C) of uint8."""
+    return _encoded(image, "JPEG", quality=int(quality))
+
+
+def encode_png(image: Any, compression: int = -1, name: str | None = None) -> bytes:
+    """A file's bytes of a picture (H, W, C) of uint8."""
+    return _encoded(image, "PNG")
 
 
 def decode_image(

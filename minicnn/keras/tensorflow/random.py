@@ -9,9 +9,11 @@ import numpy as np
 
 from minicnn.keras import random as numbers
 from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow._generator import Generator
 from minicnn.utils import set_random_seed as set_seed
 
-__all__ = ["normal", "set_seed", "shuffle", "truncated_normal", "uniform"]
+__all__ = ["Generator", "get_global_generator", "normal", "set_seed", "shuffle", "split", "stateless_normal"]
+__all__ += ["stateless_truncated_normal", "stateless_uniform", "truncated_normal", "uniform"]
 
 normal, truncated_normal = numbers.normal, numbers.truncated_normal
 
@@ -37,3 +39,45 @@ def shuffle(value: Any, seed: int | None = None) -> Any:
     """The rows in a random order."""
     order = np.argsort(np.asarray(numbers.uniform((len(value),), seed=seed)))
     return of_tensorflow(np.asarray(value)[order])
+
+
+set_random_seed = set_seed  # TensorFlow 1's name
+
+
+def get_global_generator() -> Generator:
+    """A generator whose seed goes by `set_seed`."""
+    return Generator.from_non_deterministic_state()
+
+
+def one_seed(seed: Any) -> int | None:
+    """One number for the two of TensorFlow's stateless functions; None stays."""
+    if seed is None:
+        return None
+    parts = [int(part) for part in np.asarray(seed).reshape(-1)]
+    return sum(part * 1_000_003**place for place, part in enumerate(parts)) % 2**31
+
+
+def split(seed: Any, num: int = 2, alg: Any = None) -> Any:
+    """`num` seeds that one makes, (num, 2)."""
+    return of_tensorflow(Generator(one_seed(seed) or 0).make_seeds(num).T)
+
+
+def stateless_uniform(
+    shape: Sequence[int], seed: Any, minval: Any = 0, maxval: Any = None, dtype: Any = "float32", name: Any = None
+) -> Any:
+    """`uniform`, the same for the same pair of numbers `seed`."""
+    return uniform(shape, minval, maxval, dtype, one_seed(seed))
+
+
+def stateless_normal(
+    shape: Sequence[int], seed: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, name: Any = None
+) -> Any:
+    """`normal`, the same for the same pair of numbers `seed`."""
+    return normal(shape, mean, stddev, dtype, one_seed(seed))
+
+
+def stateless_truncated_normal(
+    shape: Sequence[int], seed: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, name: Any = None
+) -> Any:
+    """`truncated_normal`, the same for the same pair of numbers `seed`."""
+    return truncated_normal(shape, mean, stddev, dtype, one_seed(seed))

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn import utils as core
 from minicnn.data import Dataset
+from minicnn.keras._warning import warn_once
 from minicnn.layers.base import register as register_layer
 from minicnn.user_warnings import warn_user
 
@@ -211,3 +212,18 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
         return thing
 
     return decorate
+
+
+def multi_gpu_model(model: Any, gpus: Any = None, cpu_merge: bool = True, cpu_relocation: bool = False) -> Any:
+    """The model: on one device it computes the same."""
+    warn_once(
+        "multi_gpu_model was dropped by Keras: the model trains on one device, and several processes train one with "
+        "keras.distribution.DataParallel()"
+    )
+    return model
+
+
+def print_summary(model: Any, line_length: int | None = None, positions: Any = None, print_fn: Any = None) -> None:
+    """``model.summary()``."""
+    warn_once("print_summary was dropped by Keras: today it is model.summary()")
+    model.summary(line_length=line_length, positions=positions, print_fn=print_fn)

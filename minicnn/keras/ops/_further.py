@@ -1,0 +1,187 @@
+"""Functions of ``keras.ops`` that layers and losses of users call less often: of arrays, or of a model's tensors.
+
+Of tensors they become a layer that holds the function; what NumPy's functions are differentiated for, these are too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from minicnn.differentiation import Recorded, value_of
+from minicnn.keras import _operations
+from minicnn.keras._of_tensors import Computed
+from minicnn.keras._operations import is_symbolic
+
+_OF_ARRAYS = (
+    *(
+        "arctan",
+        "arctan2",
+        "average",
+        "bincount",
+        "cosh",
+        "count_nonzero",
+        "cross",
+        "digitize",
+        "einsum",
+        "floor_divide",
+    ),
+    *("full_like", "hstack", "inner", "isclose", "log2", "logaddexp", "meshgrid", "nan_to_num", "quantile"),
+    *("ravel", "roll", "select", "sinh", "take_along_axis", "tensordot", "trace", "tril", "triu", "true_divide"),
+    *("vdot", "vstack"),
+)
+
+
+def _of_tensors_too(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which also takes a model's tensors, alone or in a list, as its first arguments."""
+
+    @_operations.entering
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not any(map(is_symbolic, args)):
+            return function(*args, **kwargs)
+        if isinstance(args[0], list | tuple):
+            return Computed(lambda *arrays: function(list(arrays), *args[1:], **kwargs))(list(args[0]))
+        tensors = [at for at, each in enumerate(args) if is_symbolic(each)]
+
+        def of_arrays(*arrays):
+            given = dict(zip(tensors, arrays, strict=True))
+            return function(*(given.get(at, each) for at, each in enumerate(args)), **kwargs)
+
+        chosen = [args[at] for at in tensors]
+        return Computed(of_arrays)(chosen if len(chosen) > 1 else chosen[0])
+
+    return call
+
+
+def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
+    """Equal parts along an axis, or parts between places."""
+    length = x.shape[axis]
+    if isinstance(indices_or_sections, int | np.integer):
+        if length % indices_or_sections:
+            raise ValueError(f"{length} is no multiple. Received: indices_or_sections={indices_or_sections}")
+        ends = [*range(0, length + 1, length // int(indices_or_sections))]
+    else:
+        ends = [0, *(int(n) for n in indices_or_sections), length]
+    before = (slice(None),) * (axis % len(x.shape))
+    return [x[(*before, slice(first, end))] for first, end in pairwise(ends)]
+
+
+def unstack(x: Any, num: int | None = None, axis: int = 0) -> list[Any]:
+    """The parts along an axis, without it."""
+    before = (slice(None),) * (axis % len(x.shape))
+    return [x[(*before, at)] for at in range(x.shape[axis])]
+
+
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """The parts at these places of an axis, or of all numbers in one."""
+    if axis is None:
+        x, axis = np.reshape(x, -1), 0
+    return x[(*(slice(None),) * (axis % len(x.shape)), np.asarray(value_of(indices)))]
+
+
+def floor_divide(x1: Any, x2: Any) -> Any:
+    """x1 / x2, rounded down."""
+    return np.floor(x1 / x2)
+
+
+def mod(x1: Any, x2: Any) -> Any:
+    """What is left of x1 / x2, of the sign of x2."""
+    return x1 - np.floor(x1 / x2) * x2
+
+
+def einsum(subscripts: str, *operands: Any) -> Any:
+    """Sums of products, as `numpy.einsum` has them.
+
+    Raises
+    ------
+    TypeError
+        Where it is to be differentiated and an index stands in one operand alone, or twice in one.
+    """
+    values = [value_of(each) for each in operands]
+    made = np.einsum(subscripts, *values)
+    if not any(isinstance(each, Recorded) for each in operands):
+        return made
+    inputs, _, output = subscripts.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+
+    def back(at):
+        others = [term for i, term in enumerate(terms) if i != at]
+        known = {*output, *(index for term in others for index in term)}
+        if "." in subscripts or not output or len({*terms[at]}) < len(terms[at]) or not {*terms[at]} <= known:
+            raise TypeError(
+                f"einsum is differentiated for indices of two terms each, written out. Received: {subscripts}"
+            )
+        reverse = ",".join([output, *others]) + "->" + terms[at]
+        rest = [value for i, value in enumerate(values) if i != at]
+        return lambda gradient: np.einsum(reverse, gradient, *rest)
+
+    return Recorded(made, [(each, back(at)) for at, each in enumerate(operands) if isinstance(each, Recorded)])
+
+
+def identity(x: Any) -> Any:
+    """x."""
+    return x
+
+
+def stop_gradient(variable: Any) -> Any:
+    """The numbers, which count as constant."""
+    return value_of(variable)
+
+
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """√(Σ x²) along the axes, or of all numbers; Σ |x| for ``ord=1``, the largest |x| for infinity.
+
+    Raises
+    ------
+    ValueError
+        For another `ord`.
+    """
+    axis = tuple(axis) if isinstance(axis, list) else axis
+    if ord == 1:
+        return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
+    if ord == np.inf:
+        return np.max(np.abs(x), axis=axis, keepdims=keepdims)
+    if ord not in (None, 2, "euclidean", "fro"):
+        raise ValueError(f"ord is None, 1, 2 or infinity. Received: ord={ord!r}")
+    return np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims))
+
+
+def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float = 1e-12) -> Any:
+    """x divided by its norm along an axis, which counts as at least `epsilon`."""
+    return x / np.maximum(norm(x, order, axis, keepdims=True), epsilon)
+
+
+def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Any, np.ndarray]:
+    """(values, indices) of the k largest numbers of the last axis, the largest first."""
+    x = x if isinstance(x, Recorded) else np.asarray(x)
+    indices = np.argsort(-value_of(x), axis=-1, kind="stable")[..., : int(k)]
+    rows = np.indices(indices.shape, sparse=True)[:-1]
+    return x[(*rows, indices)], indices.astype("int32")
+
+
+def in_top_k(targets: Any, predictions: Any, k: int) -> np.ndarray:
+    """Whether the class of each sample is among the k that are predicted most: (N,) bool."""
+    numbers, classes = np.asarray(value_of(predictions)), np.asarray(value_of(targets)).astype(np.int64)
+    return (numbers > np.take_along_axis(numbers, classes[:, None], -1)).sum(-1) < int(k)
+
+
+def multi_hot(inputs: Any, num_classes: int, axis: int = -1, dtype: Any = "float32") -> np.ndarray:
+    """A row for each row of class numbers, with 1 at each of them: (…, classes)."""
+    hot = np.asarray(value_of(inputs))[..., None] == np.arange(num_classes)
+    return hot.any(axis=-2).astype(dtype)
+
+
+_BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take)
+FURTHER: dict[str, Callable[..., Any]] = {name: _of_tensors_too(getattr(np, name)) for name in _OF_ARRAYS}
+FURTHER |= {each.__name__: _of_tensors_too(each) for each in _BY_VALUES}
+FURTHER |= {
+    name: _of_tensors_too(getattr(_operations, name))
+    for name in ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
+}
+FURTHER |= {each.__name__: _operations.entering(each) for each in (split, unstack, top_k, in_top_k, multi_hot)}
+"""Name of ``keras.ops`` → function."""

@@ -1,0 +1,170 @@
+"""Functions of NumPy in a data set's `map`, further functions of arrays, and names of TensorFlow 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minicnn.data.elements import EagerArray, map_leaves
+from minicnn.differentiation import Recorded
+from minicnn.keras import initializers, ops
+from minicnn.keras._operations import entering
+from minicnn.keras._warning import warn_once
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.keras.tensorflow.io import read_file as _read_file
+from minicnn.utils import set_random_seed as _set_random_seed
+
+__all__ = ["Tensor", "TensorShape", "einsum", "ensure_shape", "gather_nd", "map_fn", "numpy_function", "placeholder"]
+__all__ += ["py_func", "py_function", "tensordot", "unique"]
+__all__ += ["log", "read_file", "set_random_seed", "to_float", "to_int32", "to_int64"]
+__all__ += ["constant_initializer", "ones_initializer", "random_normal_initializer", "random_uniform_initializer"]
+__all__ += ["truncated_normal_initializer", "zeros_initializer"]
+
+Tensor = EagerArray
+
+
+def TensorShape(dims: Any) -> tuple[int | None, ...]:
+    """A shape, which is a tuple here."""
+    return tuple(dims)
+
+
+def _typed(made, types):
+    if isinstance(types, list | tuple):
+        return tuple(_typed(part, kind) for part, kind in zip(made, types, strict=True))
+    array = np.asarray(made)
+    return (array if types is None or array.dtype.kind in "SUO" else array.astype(types)).view(EagerArray)
+
+
+@entering
+def numpy_function(func: Callable[..., Any], inp: Sequence[Any], Tout: Any, stateful: bool = True, name: Any = None):
+    """What a function makes of arrays of NumPy's own; text comes as bytes.
+
+    Parameters
+    ----------
+    func : callable
+    inp : sequence of array
+        Its arguments.
+    Tout : dtype, or sequence of such
+        Of what it gives.
+    """
+    plain = [np.asarray(each).view(EagerArray).numpy() for each in inp]
+    return _typed(func(*plain), Tout)
+
+
+@entering
+def py_function(func: Callable[..., Any], inp: Sequence[Any], Tout: Any, name: str | None = None) -> Any:
+    """What a function makes of arrays that have ``.numpy()``; further arguments as for `numpy_function`."""
+    return _typed(func(*map(as_tensor, inp)), Tout)
+
+
+py_func = numpy_function
+
+
+@entering
+def ensure_shape(x: Any, shape: Sequence[int | None], name: str | None = None) -> Any:
+    """x, if it has this shape; None fits any number.
+
+    Raises
+    ------
+    ValueError
+        If it has another one.
+    """
+    found = tuple(x.shape)
+    if len(found) != len(shape) or any(n not in (None, m) for n, m in zip(shape, found, strict=True)):
+        raise ValueError(f"expected the shape {tuple(shape)}. Received: {found}")
+    return x
+
+
+@entering
+def map_fn(fn: Callable[..., Any], elems: Any, dtype: Any = None, fn_output_signature: Any = None, **options: Any):
+    """What a function makes of each part along the first axis, together."""
+    whole = elems if isinstance(elems, tuple | list | Recorded) else np.asarray(elems)
+    parts = zip(*whole, strict=True) if isinstance(whole, tuple | list) else iter(whole)
+    made = [fn(map_leaves(as_tensor, part)) for part in parts]
+    return map_leaves(lambda *each: of_tensorflow(np.stack([as_tensor(one) for one in each])), *made)
+
+
+@entering
+def einsum(equation: str, *inputs: Any, **options: Any) -> Any:
+    """Sums of products, as `numpy.einsum` has them."""
+    return of_tensorflow(ops.einsum(equation, *inputs))
+
+
+@entering
+def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
+    """Sums of products over axes, as `numpy.tensordot` has them."""
+    return of_tensorflow(np.tensordot(as_tensor(a), as_tensor(b), axes))
+
+
+@entering
+def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None = None) -> Any:
+    """The parts at these places, each given by its last axis."""
+    places = np.moveaxis(np.asarray(indices), -1, 0)
+    return of_tensorflow(as_tensor(params)[tuple(places)])
+
+
+@entering
+def unique(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any, Any]:
+    """(the different numbers in the order in which they come, the place of each number among them)."""
+    numbers, first, places = np.unique(np.asarray(x), return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    ranks = np.argsort(order)
+    return of_tensorflow(numbers[order]), of_tensorflow(ranks[places].astype(out_idx))
+
+
+# --------------------------------------------------------------------------------------------------- TensorFlow 1
+
+
+def _today(old, today):
+    warn_once(f"tf.{old} is of TensorFlow 1: today it is tf.{today}")
+
+
+def log(x: Any, name: str | None = None) -> Any:
+    """``tf.math.log``."""
+    _today("log", "math.log")
+    return of_tensorflow(ops.log(x))
+
+
+def read_file(filename: Any, name: str | None = None) -> bytes:
+    """``tf.io.read_file``."""
+    _today("read_file", "io.read_file")
+    return _read_file(filename)
+
+
+def set_random_seed(seed: int) -> None:
+    """``tf.random.set_seed``."""
+    _today("set_random_seed", "random.set_seed")
+    _set_random_seed(seed)
+
+
+def to_float(x: Any, name: str | None = None) -> Any:
+    """``tf.cast(x, tf.float32)``."""
+    _today("to_float", "cast(x, tf.float32)")
+    return of_tensorflow(ops.cast(x, "float32"))
+
+
+def to_int32(x: Any, name: str | None = None) -> Any:
+    """``tf.cast(x, tf.int32)``."""
+    _today("to_int32", "cast(x, tf.int32)")
+    return of_tensorflow(ops.cast(x, "int32"))
+
+
+def to_int64(x: Any, name: str | None = None) -> Any:
+    """``tf.cast(x, tf.int64)``."""
+    _today("to_int64", "cast(x, tf.int64)")
+    return of_tensorflow(ops.cast(x, "int64"))
+
+
+def placeholder(*args: Any, **kwargs: Any) -> NoReturn:
+    """Is not there."""
+    raise NotImplementedError(
+        "tf.placeholder is of TensorFlow 1's graphs: a model's input is keras.Input, and data go to fit and predict. "
+        "Received: a call of tf.placeholder"
+    )
+
+
+constant_initializer, ones_initializer = initializers.Constant, initializers.Ones
+random_normal_initializer, random_uniform_initializer = initializers.RandomNormal, initializers.RandomUniform
+truncated_normal_initializer, zeros_initializer = initializers.TruncatedNormal, initializers.Zeros

@@ -1,0 +1,48 @@
+"""Settings of TensorFlow that scripts make at their beginning: accepted, and without an effect here."""
+
+from __future__ import annotations
+
+import logging as _logging
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+__all__ = [
+    *("autograph", "control_dependencies", "debugging", "disable_eager_execution", "disable_v2_behavior"),
+    *(
+        "enable_eager_execution",
+        "enable_v2_behavior",
+        "executing_eagerly",
+        "experimental",
+        "global_variables_initializer",
+    ),
+    *("logging", "name_scope", "no_op", "reset_default_graph", "sysconfig", "variable_scope", "version"),
+]
+
+
+def nothing(*args: Any, **kwargs: Any) -> None:
+    """Does nothing."""
+
+
+def executing_eagerly() -> bool:
+    """True: functions of arrays give arrays at once."""
+    return True
+
+
+def name_scope(name: Any, *args: Any, **kwargs: Any) -> Any:
+    """A context that changes nothing, as names of layers are theirs."""
+    return nullcontext(name)
+
+
+variable_scope = control_dependencies = name_scope
+enable_eager_execution = disable_eager_execution = enable_v2_behavior = disable_v2_behavior = nothing
+reset_default_graph = global_variables_initializer = no_op = nothing
+_LEVELS = {name: getattr(_logging, name) for name in ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL")}
+logging = SimpleNamespace(set_verbosity=nothing, get_verbosity=lambda: _logging.WARNING, **_LEVELS)
+autograph = SimpleNamespace(set_verbosity=nothing, experimental=SimpleNamespace(do_not_convert=lambda func: func))
+debugging = SimpleNamespace(
+    set_log_device_placement=nothing, enable_check_numerics=nothing, disable_traceback_filtering=nothing
+)
+experimental = SimpleNamespace(numpy=SimpleNamespace(experimental_enable_numpy_behavior=nothing))
+sysconfig = SimpleNamespace(get_build_info=dict)
+version = SimpleNamespace(VERSION="2.21.0")

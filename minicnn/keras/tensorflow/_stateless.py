@@ -1,0 +1,107 @@
+"""The rest of ``tf.image``: colours by their hue, brightness by a power, and changes that a given seed draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.keras import random as numbers
+from minicnn.keras.tensorflow import _pictures
+from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow._pictures import as_floats
+from minicnn.keras.tensorflow.random import one_seed
+from minicnn.layers import RandomHue
+
+__all__ = ["adjust_gamma", "adjust_hue", "hsv_to_rgb", "random_hue", "rgb_to_hsv"]
+__all__ += ["stateless_random_brightness", "stateless_random_contrast", "stateless_random_crop"]
+__all__ += ["stateless_random_flip_left_right", "stateless_random_flip_up_down", "stateless_random_hue"]
+__all__ += ["stateless_random_saturation", "transpose"]
+
+
+def adjust_hue(image: Any, delta: float, name: str | None = None) -> Any:
+    """Colours with their hue turned by `delta`, a part of the circle from -1 to 1."""
+    pixels, back = as_floats(image)
+    turned = RandomHue(0.0, (0, 1)).change(pixels, np.full((1, 1, 1), delta, pixels.dtype))
+    return back(turned.astype(pixels.dtype))
+
+
+def random_hue(image: Any, max_delta: float, seed: int | None = None) -> Any:
+    """`adjust_hue` by a random delta from -max_delta to max_delta, which is from 0 to 0.5."""
+    return adjust_hue(image, _drawn(-max_delta, max_delta, seed))
+
+
+def adjust_gamma(image: Any, gamma: float = 1, gain: float = 1) -> Any:
+    """gain · x^gamma of numbers from 0 to 1."""
+    pixels, back = as_floats(image)
+    return back(np.float32(gain) * pixels ** np.float32(gamma))
+
+
+def rgb_to_hsv(images: Any, name: str | None = None) -> Any:
+    """Hue, saturation and value, each from 0 to 1, of floats from 0 to 1."""
+    pixels = np.asarray(images)
+    value = pixels.max(axis=-1)
+    spread = value - pixels.min(axis=-1)
+    red, green, blue = np.moveaxis(pixels, -1, 0)
+    safe = np.where(spread > 0, spread, 1)
+    sixths = np.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
+    sixths = np.where(value == red, (green - blue) / safe, sixths) % 6
+    saturation = np.where(value > 0, spread / np.where(value > 0, value, 1), 0)
+    return of_tensorflow(np.stack([np.where(spread > 0, sixths / 6, 0), saturation, value], axis=-1))
+
+
+def hsv_to_rgb(images: Any, name: str | None = None) -> Any:
+    """Red, green and blue of hue, saturation and value, all from 0 to 1."""
+    hue, saturation, value = np.moveaxis(np.asarray(images), -1, 0)
+    sixths = hue % 1 * 6
+    away = (np.abs(sixths - 3) - 1, 2 - np.abs(sixths - 2), 2 - np.abs(sixths - 4))
+    below = 1 - np.clip(np.stack(away, axis=-1), 0, 1)
+    return of_tensorflow(value[..., None] * (1 - saturation[..., None] * below))
+
+
+def transpose(image: Any, name: str | None = None) -> Any:
+    """Height and width of each picture, exchanged."""
+    return of_tensorflow(np.swapaxes(np.asarray(image), -3, -2))
+
+
+# ------------------------------------------------------------------------------------------------- by a given seed
+
+
+def _drawn(lower, upper, seed):
+    return float(np.asarray(numbers.uniform((), lower, upper, seed=seed)))
+
+
+def stateless_random_brightness(image: Any, max_delta: float, seed: Any) -> Any:
+    """`random_brightness`, the same for the same pair of numbers `seed`."""
+    return _pictures.random_brightness(image, max_delta, one_seed(seed))
+
+
+def stateless_random_contrast(image: Any, lower: float, upper: float, seed: Any) -> Any:
+    """`random_contrast`, the same for the same pair of numbers `seed`."""
+    return _pictures.random_contrast(image, lower, upper, one_seed(seed))
+
+
+def stateless_random_saturation(image: Any, lower: float, upper: float, seed: Any = None) -> Any:
+    """`random_saturation`, the same for the same pair of numbers `seed`."""
+    return _pictures.random_saturation(image, lower, upper, one_seed(seed))
+
+
+def stateless_random_hue(image: Any, max_delta: float, seed: Any) -> Any:
+    """`random_hue`, the same for the same pair of numbers `seed`."""
+    return random_hue(image, max_delta, one_seed(seed))
+
+
+def stateless_random_crop(value: Any, size: Sequence[int], seed: Any, name: str | None = None) -> Any:
+    """`random_crop`, the same for the same pair of numbers `seed`."""
+    return _pictures.random_crop(value, size, one_seed(seed))
+
+
+def stateless_random_flip_left_right(image: Any, seed: Any) -> Any:
+    """`random_flip_left_right`, the same for the same pair of numbers `seed`."""
+    return transpose(_pictures.random_flip_up_down(transpose(image), one_seed(seed)))
+
+
+def stateless_random_flip_up_down(image: Any, seed: Any) -> Any:
+    """`random_flip_up_down`, the same for the same pair of numbers `seed`."""
+    return _pictures.random_flip_up_down(image, one_seed(seed))

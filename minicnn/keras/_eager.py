@@ -11,11 +11,12 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
-from minicnn.keras._taped import nothing_recorded
+from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
 from minicnn.keras._translation import translated
 from minicnn.losses import Loss
 from minicnn.losses.functions import ArrayFunction
+from minicnn.losses.reductions import spread
 from minicnn.metrics import Metric
 from minicnn.nested import mapped
 from minicnn.settings import floatx
@@ -59,16 +60,41 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def call(self, *args, **kwargs):
-        result = with_targets_on_tape(partial(method, self), *map(met, args), **kwargs)
+        args, kwargs = met(args), {name: met(value) for name, value in kwargs.items()}
+        weight = args[2] if len(args) > 2 else kwargs.pop("sample_weight", None)
+        if isinstance(weight, Taped):
+            result = _with_weights_on_tape(method, self, weight, *args[:2], **kwargs)
+        else:
+            options = {} if weight is None else {"sample_weight": weight}
+            result = with_targets_on_tape(partial(method, self), *args[:2], **kwargs, **options)
         return eager(result.astype(floatx()) if isinstance(result, np.ndarray) else result)
 
     return call
 
 
+def _with_weights_on_tape(method, loss, weight, *args, **kwargs):
+    """The call of a loss, of which gradients go back to the samples' weights too."""
+    if getattr(loss, "ignore_class", None) is not None:
+        raise NotImplementedError(
+            f"{type(loss).__name__} has no gradient by sample_weight beside ignore_class: "
+            "tf.stop_gradient(sample_weight) where none is meant. Received: weights on a tape"
+        )
+    single = copy(loss)
+    single.reduction = None
+    values = with_targets_on_tape(partial(method, single), *args, **kwargs)  # (N, …)
+    spread(value_of(weight), values.shape, len(values))
+    axes = weight.shape[: values.ndim]
+    weight = np.reshape(weight, (*axes, *[1] * (values.ndim - len(axes)))) if axes else weight
+    weighted = (values * weight).astype(floatx())
+    if loss.reduction in (None, "sum"):
+        return weighted if loss.reduction is None else np.sum(weighted)
+    return np.sum(weighted) / (np.sum(weight) if loss.reduction == "mean_with_sample_weight" else values.size)
+
+
 class _EagerFunction(ArrayFunction):
     @wraps(ArrayFunction.__call__)
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return eager(with_targets_on_tape(super().__call__, *map(met, args), **kwargs))
+        return eager(with_targets_on_tape(super().__call__, *met(args), **{n: met(v) for n, v in kwargs.items()}))
 
 
 def eager_names(find: Callable[[str], Any], module: str) -> Callable[[str], Any]:

@@ -111,9 +111,10 @@ def linspace(start: Any, stop: Any, num: int, name: str | None = None, axis: int
     return as_tensor(np.linspace(start, stop, int(num), axis=axis), floatx())
 
 
+@entering
 def roll(input: Any, shift: Any, axis: Any, name: str | None = None) -> Any:
     """The numbers moved along axes; what leaves at one end enters at the other."""
-    return of_tensorflow(np.roll(np.asarray(input), shift, axis))
+    return of_tensorflow(np.roll(as_tensor(input), shift, axis))
 
 
 def meshgrid(*args: Any, indexing: str = "xy", name: str | None = None) -> list[Any]:

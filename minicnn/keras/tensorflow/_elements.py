@@ -10,13 +10,14 @@ import numpy as np
 from minicnn.data.elements import EagerArray, map_leaves
 from minicnn.differentiation import Recorded
 from minicnn.keras import initializers, ops
-from minicnn.keras._operations import entering
+from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._warning import warn_once
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow.io import read_file as _read_file
 from minicnn.utils import set_random_seed as _set_random_seed
 
 __all__ = ["Tensor", "TensorShape", "einsum", "ensure_shape", "gather_nd", "map_fn", "numpy_function", "placeholder"]
+__all__ += ["broadcast_to", "slice"]
 __all__ += ["py_func", "py_function", "tensordot", "unique"]
 __all__ += ["log", "read_file", "set_random_seed", "to_float", "to_int32", "to_int64"]
 __all__ += ["constant_initializer", "ones_initializer", "random_normal_initializer", "random_uniform_initializer"]
@@ -75,6 +76,20 @@ def ensure_shape(x: Any, shape: Sequence[int | None], name: str | None = None) -
     if len(found) != len(shape) or any(n not in (None, m) for n, m in zip(shape, found, strict=True)):
         raise ValueError(f"expected the shape {tuple(shape)}. Received: {found}")
     return x
+
+
+@entering
+def slice(input_: Any, begin: Any, size: Any, name: str | None = None) -> Any:
+    """`size` numbers from `begin` on, of each axis; -1 stands for all that are left."""
+    pairs = zip(np.asarray(begin).tolist(), np.asarray(size).tolist(), strict=True)
+    places = tuple(np.s_[first : None if count == -1 else first + count] for first, count in pairs)
+    return of_tensorflow((input_ if is_symbolic(input_) else as_tensor(input_))[places])
+
+
+@entering
+def broadcast_to(input: Any, shape: Any, name: str | None = None) -> Any:
+    """The numbers, repeated along new axes in front and along those of length 1."""
+    return of_tensorflow(np.broadcast_to(as_tensor(input), tuple(int(n) for n in np.asarray(shape))))
 
 
 @entering

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minicnn.differentiation import met, value_of
+from minicnn.differentiation import met
 from minicnn.keras import ops
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import stop_gradient
@@ -36,9 +36,9 @@ def clip_by_global_norm(
     t_list: Sequence[Any], clip_norm: float, use_norm: Any = None, name: str | None = None
 ) -> tuple[list[Any], Any]:
     """(the tensors scaled together, so that their `global_norm` is at most `clip_norm`; what it was before)."""
-    norm = global_norm(t_list) if use_norm is None else use_norm
-    scale = clip_norm / np.maximum(value_of(norm), clip_norm)
-    return [None if t is None else of_tensorflow(t * np.asarray(scale, t.dtype)) for t in map(met, t_list)], norm
+    norm = global_norm(t_list) if use_norm is None else met(use_norm)
+    scale = clip_norm / ops.maximum(norm, clip_norm)
+    return [None if t is None else of_tensorflow(t * ops.cast(scale, t.dtype)) for t in map(met, t_list)], norm
 
 
 def clip_by_norm(t: Any, clip_norm: float, axes: Any = None, name: str | None = None) -> Any:

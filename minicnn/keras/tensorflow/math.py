@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minicnn.keras import ops
+from minicnn.keras._names import lookup as _lookup
 from minicnn.keras._operations import entering as _entering
 from minicnn.keras.tensorflow import _functions, nn
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
 
     def __getattr__(name: str) -> Any: ...
 
+else:
+    __getattr__ = _lookup(__name__)
 
 globals().update({name: getattr(_functions, name) for name in _functions.__all__ if name not in ("zeros", "ones")})
 globals().update(_functions.MATH)

@@ -145,7 +145,8 @@ def test_pictures():
         tf.image.resize(pixels[0, 0], (2, 3))
 
 
-def test_devices_and_sessions_change_nothing():
+def test_devices_and_sessions_change_nothing(monkeypatch):
+    monkeypatch.setattr("minicnn.keras._warning._warned", set())  # a sentence is said once in a process
     from minicnn.keras.tensorflow.compat.v1 import ConfigProto, InteractiveSession
 
     config = ConfigProto(device_count={"GPU": 0})

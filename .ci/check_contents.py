@@ -28,6 +28,9 @@ MUST_EXIST = {
             "products",
             "random",
             "slices",
+            "tensor_convolution",
+            "tensor_cores",
+            "tensor_gradient",
             "warp",
         )
     ),

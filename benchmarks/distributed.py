@@ -2,7 +2,9 @@
 
     python benchmarks/distributed.py --docs docs/distributed.md
 
-Needs the extra ``distributed``. Each figure is the fastest of several; where trainings are compared, they take turns.
+Needs the extra ``distributed``, and root on Linux for the links of limited rate, which are in network namespaces of
+this program's own. With ``--state FILE``, a run that was broken off goes on where it was. Each figure is the fastest of
+several; where trainings are compared, they take turns.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from pathlib import Path
 from minicnn.command_line.launching import mpiexec
 from minicnn.distribution.sums import LARGE
 
-WORKER = Path(__file__).with_name("distributed_worker.py")
+WORKER, RELAY = (Path(__file__).with_name(f"distributed_{name}.py") for name in ("worker", "relay"))
 SHARDS = 8
 MARKS = "<!-- measured -->", "<!-- end -->"
 CLUSTERS = {f"{rate} Gbit/s": 8 / (rate * 1e9) for rate in (10, 25, 100)}  # seconds a byte
@@ -95,26 +97,52 @@ def in_turn(rounds, **calls):
     return found
 
 
-def scaling(options):
+class Notes:
+    """What is measured already, in a file: a run that was broken off goes on where it was.
+
+    Parameters
+    ----------
+    path : Path or None
+    """
+
+    def __init__(self, path):
+        self._path = path
+        self._found = json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else {}
+
+    def __call__(self, name, measuring):
+        """What `measuring` gives, or gave before under this name."""
+        if name not in self._found:
+            self._found[name] = measuring()
+            print(f"measured: {name}", file=sys.stderr, flush=True)
+            if self._path:
+                self._path.write_text(json.dumps(self._found, indent=1), encoding="utf-8")
+        return self._found[name]
+
+
+def scaling(options, notes):
     """Lines of the table: two workers with one thread each beside one with two."""
     lines = ["| network, batch | one worker, 2 threads | two workers, 1 thread each | ratio |", "|---|---|---|---|"]
     for name, batch in (("net_1", 128), ("D0", 128), ("LeNet-5", 128)):
-        found = in_turn(
-            options.rounds,
-            one=lambda name=name, batch=batch: measure(1, "train", name, batch, options.steps, 2),
-            two=lambda name=name, batch=batch: measure(2, "train", name, batch, options.steps, 1),
+        found = notes(
+            f"scaling of {name}",
+            lambda name=name, batch=batch: in_turn(
+                options.rounds,
+                one=lambda: measure(1, "train", name, batch, options.steps, 2),
+                two=lambda: measure(2, "train", name, batch, options.steps, 1),
+            ),
         )
         one, two = found["one"]["step"], found["two"]["step"]
         lines.append(f"| {name}, {batch} | {one * 1e3:.2f} ms | {two * 1e3:.2f} ms | {one / two:.2f} |")
     return lines
 
 
-def counted(options):
+def counted(options, notes):
     """Lines of the table: bytes that a worker sends in an iteration, counted and by the formula."""
     lines = ["| network, workers | gradients, by the formula | sent in all |", "|---|---|---|"]
     for name in ("LeNet-5", "net_1"):
         for workers in (2, 4):
-            found = measure(workers, "train", name, BATCHES[name], options.steps, 1)
+            arguments = workers, "train", name, BATCHES[name], options.steps, 1
+            found = notes(f"bytes of {name}, {workers}", lambda arguments=arguments: measure(*arguments))
             formula = bytes_sent(workers, found["bytes"])
             lines.append(f"| {name}, {workers} | {formula:,.0f} | {found['sent']:,.0f} |")
     return lines
@@ -129,12 +157,14 @@ def trees(found, step):
     return [*lines, "", f"For net_1 the difference is {100 * more / step:.1f} % of an iteration of two workers."]
 
 
-def predictions(options, here):
+def predictions(options, notes, here):
     """Lines of the table: what follows for other clusters from one worker's times here."""
     lines = [f"| network, batch of a worker | workers | {' | '.join(CLUSTERS)} | pays from a batch of |"]
     lines.append("|---|---|" + "---|" * (len(CLUSTERS) + 1))
     for name, batch in BATCHES.items():
-        alone = measure(1, "train", name, batch, options.steps)
+        steps = options.steps if name != "ResNet-18" else max(3, options.steps // 6)  # of long ones, a few
+        arguments = 1, "train", name, batch, steps
+        alone = notes(f"one worker, {name}", lambda arguments=arguments: measure(*arguments))
         compute, rest = alone["shards"], max(0.0, alone["step"] - alone["shards"])
         for workers in COUNTS:
             cells, paying = [], []
@@ -150,22 +180,59 @@ def predictions(options, here):
 # -------------------------------------------------------------------------------------------------------- namespaces
 
 
-def in_namespaces(options):
-    """Lines of the table: iterations over a link of limited rate, predicted and measured; needs root and Linux."""
-    lines = ["| network, workers | rate | predicted | measured | ratio |", "|---|---|---|---|---|"]
-    tcp = {"UCX_TLS": "tcp,self", "MPIR_CVAR_NOLOCAL": "1"}  # MPICH's, over the link and not through memory
+def in_namespaces(options, notes):
+    """Lines of the table: iterations over links of limited rate, or of some delay, predicted and measured."""
+    lines = ["| network, workers | link | predicted | measured | ratio |", "|---|---|---|---|---|"]
     for workers in (2, 4):
-        prefixes = [["ip", "netns", "exec", f"w{i}"] for i in range(workers)]
-        fast = measure(workers, "train", "LeNet-5", 128, options.steps, 1, prefix=prefixes, **tcp)
+        arguments = workers, "train", "LeNet-5", 128, options.steps, 1
+        fast = notes(f"LeNet-5, {workers}, unlimited", lambda arguments=arguments: over_link(*arguments))
         for rate in options.rates:
             limit(workers, rate)
-            slow = measure(workers, "train", "LeNet-5", 128, options.steps, 1, prefix=prefixes, **tcp)
+            slow = notes(f"LeNet-5, {workers}, {rate} Mbit/s", lambda arguments=arguments: over_link(*arguments))
             limit(workers, None)
             beta = 8 / (rate * 1e6)
-            predicted = fast["step"] + exchange(Costs(0, beta, 0), workers, slow["bytes"]) + fed(slow, workers) * beta
-            cells = f"{predicted * 1e3:.1f} ms | {slow['step'] * 1e3:.1f} ms | {slow['step'] / predicted:.2f}"
-            lines.append(f"| LeNet-5, {workers} | {rate} Mbit/s | {cells} |")
+            sending = exchange(Costs(0, beta, 0), workers, slow["bytes"]) + fed(slow, workers) * beta
+            lines.append(_compared(workers, f"{rate} Mbit/s", fast["step"] + sending, slow["step"]))
+        for delay in options.delays:  # in ms
+            near, far = (
+                notes(
+                    f"LeNet-5, {workers}, {number} ms late",
+                    lambda arguments=arguments, number=number: delayed(number, *arguments),
+                )
+                for number in (0, delay)
+            )
+            costs = Costs(delay / 1e3, 0, 0)
+            waiting = iteration(costs, workers, 0, 0, 0, far["bytes"])
+            lines.append(_compared(workers, f"{delay} ms later", near["step"] + waiting, far["step"]))
     return lines
+
+
+def _compared(workers, link, predicted, measured):
+    """A line of the table."""
+    cells = f"{predicted * 1e3:.1f} ms | {measured * 1e3:.1f} ms | {measured / predicted:.2f}"
+    return f"| LeNet-5, {workers} | {link} | {cells} |"
+
+
+def over_link(workers, *arguments):
+    """`measure` with each worker in a namespace of its own, and all messages over the link between them."""
+    prefixes = [["ip", "netns", "exec", f"w{i}"] for i in range(workers)]
+    return measure(workers, *arguments, prefix=prefixes, UCX_TLS="tcp,self", MPIR_CVAR_NOLOCAL="1")
+
+
+def delayed(delay, workers, *arguments):
+    """The same over the relay, which takes the place of the link; `delay` in ms."""
+    command = [sys.executable, str(RELAY), str(workers), str(delay / 1e3)]
+    relay = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        relay.stdout.readline()
+        return over_link(workers, *arguments)
+    finally:
+        relay.kill()
+        relay.communicate()
+        for number in range(workers):
+            inside = f"ip netns exec w{number} ip"
+            subprocess.run(f"{inside} link set e{number} up".split(), check=True)
+            subprocess.run(f"{inside} addr add 10.9.0.{number + 1}/24 dev e{number}".split(), check=True)
 
 
 def fed(found, workers):
@@ -196,29 +263,51 @@ exec "$@"
 """
 
 
-def enter_namespaces():
-    """Start this program again where it has a network of its own; what it changes there ends with it."""
-    Path("/run/netns").mkdir(parents=True, exist_ok=True)
-    command = ["unshare", "-n", "-m", "sh", "-c", SETUP, "sh", sys.executable, *sys.argv, "--inside"]
-    return subprocess.run(command, check=False).returncode
+def enter_namespaces(options):
+    """The same from this program, started again where it has a network of its own; what it changes there ends with it.
+
+    Where that is not permitted, a line that says so.
+    """
+    own = [f"--{name}={value}" for name, value in (("steps", options.steps), ("state", options.state)) if value]
+    own += ["--rates", *map(str, options.rates), "--delays", *map(str, options.delays)]
+    command = ["unshare", "-n", "-m", "sh", "-c", SETUP, "sh", sys.executable, __file__, "--inside", *own]
+    try:
+        Path("/run/netns").mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return [f"In namespaces nothing was measured: they need root and Linux. ({type(error).__name__})"]
+    return done.stdout.splitlines()
 
 
 # ------------------------------------------------------------------------------------------------------------ output
 
 
-def report(options):
-    """The page's part: all tables."""
-    found = measure(2, "wire")
+PARTS = ("scaling", "trees", "bytes", "namespaces", "predictions")
+
+
+def report(options, notes):
+    """Lines of the page's part: the tables that are asked for, as they come."""
+    found = notes("messages", lambda: measure(2, "wire"))
     here = Costs(found["alpha"], found["beta"], found["gamma"])
-    two = measure(2, "train", "net_1", 128, options.steps, 1)
-    lines = [
+    yield (
         f"On {platform.processor() or platform.machine()} with {os.cpu_count()} threads, two workers on one machine: "
         f"α = {here.alpha * 1e6:.0f} µs, β = {here.beta * 1e9:.3f} ns, γ = {here.gamma * 1e9:.3f} ns."
-    ]
-    for table in (scaling(options), trees(found, two["step"]), counted(options)):
-        lines += ["", *table]
-    assumed = f"Assumed: {LATENCY * 1e6:.0f} µs a message, one shard a worker. Against one worker:"
-    return "\n".join([*lines, "", assumed, "", *predictions(options, here)])
+    )
+    for part in options.parts:
+        yield ""
+        if part == "scaling":
+            yield from scaling(options, notes)
+        elif part == "trees":
+            two = notes("two workers", lambda: measure(2, "train", "net_1", 128, options.steps, 1))
+            yield from trees(found, two["step"])
+        elif part == "bytes":
+            yield from counted(options, notes)
+        elif part == "namespaces":
+            yield from enter_namespaces(options)
+        else:
+            yield f"Assumed: {LATENCY * 1e6:.0f} µs a message, one shard a worker. Against one worker:"
+            yield ""
+            yield from predictions(options, notes, here)
 
 
 def main():
@@ -226,21 +315,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=30, help="iterations of each training (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="how often trainings take turns (%(default)s)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which tables (all)")
     parser.add_argument("--docs", type=Path, help="put the tables between the marks of a Markdown file")
-    parser.add_argument("--namespaces", action="store_true", help="workers in networks of limited rate; needs root")
-    parser.add_argument("--rates", type=int, nargs="+", default=[50, 200], help="of these, in Mbit/s (%(default)s)")
+    parser.add_argument("--state", type=Path, help="file for what is measured; what it has is not measured again")
+    parser.add_argument("--rates", type=int, nargs="+", default=[50, 200], help="of links, in Mbit/s (%(default)s)")
+    parser.add_argument("--delays", type=int, nargs="+", default=[2, 10], help="of packets, in ms (%(default)s)")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.namespaces and not options.inside:
-        return enter_namespaces()
-    text = "\n".join(in_namespaces(options)) if options.namespaces else report(options)
-    print(text)
-    if options.docs and not options.namespaces:
-        page = options.docs.read_text(encoding="utf-8")
+    notes, lines = Notes(options.state), []
+    for line in in_namespaces(options, notes) if options.inside else report(options, notes):
+        print(line, flush=True)
+        lines.append(line)
+    if options.docs:
+        page, text = options.docs.read_text(encoding="utf-8"), "\n".join(lines)
         before, rest = page.split(MARKS[0])
         options.docs.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import gpu_networks
+import gpu_tensor_cores
 from harness import replace_section, table
 
 import minicnn as mc
@@ -46,8 +47,11 @@ SHAPES = {  # name → images, height and width, channels, filters, kernel size,
     "128 → 128, 28×28": (64, 28, 128, 128, 3, "same"),
     "256 → 256, 14×14": (64, 14, 256, 256, 3, "same"),
     "256 → 256, 56×56": (64, 56, 256, 256, 3, "same"),
+    "ResNet-20, 16 → 16": (128, 32, 16, 16, 3, "same"),
+    "ResNet-20, 32 → 32": (128, 16, 32, 32, 3, "same"),
+    "ResNet-20, 64 → 64": (128, 8, 64, 64, 3, "same"),
 }
-SMOKE_SHAPES = {"a": (2, 8, 1, 6, 3, "same"), "b": (2, 7, 4, 8, 3, "valid")}
+SMOKE_SHAPES = {"a": (2, 8, 1, 6, 3, "same"), "b": (2, 7, 16, 20, 3, "valid")}
 PARTS = ("forward", "input gradient", "kernel gradient")
 MOST_CPU_PRODUCTS = 1.5e10  # larger convolutions are not timed on the processor
 
@@ -314,6 +318,7 @@ def report(result) -> str:
                 for name, rate in rates.items()
             ],
         ),
+        "tensor cores": gpu_tensor_cores.text,
         "networks": gpu_networks.steps_table,
         "accuracy": gpu_networks.accuracy_text,
     }
@@ -386,6 +391,12 @@ def draw(result, path):
     figure.savefig(path, dpi=110)
 
 
+def tensor_cores(smoke, end):
+    """Every tile of every convolution, beside other kernels and cuDNN."""
+    shapes = SMOKE_SHAPES if smoke else SHAPES
+    return gpu_tensor_cores.measure(Convolution, PARTS, shapes, seconds_of, smoke, end)
+
+
 def write_documents(result):
     """Put a measurement into docs/gpu.md, and its chart beside it."""
     replace_section(DOCUMENT, "gpu", report(result) + f"\n![convolutions]({CHART.name})\n")
@@ -397,6 +408,7 @@ MEASUREMENTS = {
     "limits": measured_limits,
     "convolutions": convolutions,
     "kernels": bandwidths,
+    "tensor cores": tensor_cores,
     "networks": gpu_networks.training_steps,
     "accuracy": gpu_networks.time_to_accuracy,
 }

@@ -89,12 +89,18 @@ class TorchConvolution:
 
     def compare(self, part, ours, smoke):
         """{"cudnn": seconds of the faster layout, "difference": the largest, relative to the largest value}."""
-        torch = torch_or_none()
-        with torch.no_grad():
-            times = [self._seconds(lambda i=i: self.run(part, i), smoke) for i in range(2)]
+        with torch_or_none().no_grad():
             theirs = self.run(part, 0).cpu().numpy()
         ours = ours.transpose(3, 2, 0, 1) if part == "kernel gradient" else np.moveaxis(ours, -1, 1)
-        return {"cudnn": min(times), "difference": float(np.abs(ours - theirs).max() / np.abs(theirs).max())}
+        return {
+            "cudnn": self.seconds(part, smoke),
+            "difference": float(np.abs(ours - theirs).max() / np.abs(theirs).max()),
+        }
+
+    def seconds(self, part, smoke):
+        """Seconds of the faster layout."""
+        with torch_or_none().no_grad():
+            return min(self._seconds(lambda i=i: self.run(part, i), smoke) for i in range(2))
 
     @staticmethod
     def _seconds(call, smoke):

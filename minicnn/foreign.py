@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 from minicnn.errors import DataError
 
 LABELS_ADVICE = "Names of classes become numbers by: names, y = numpy.unique(y, return_inverse=True)"
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+_PICTURE_ADVICE = " A picture in a file is read first: model.predict_image(path), or images.load_img and img_to_array."
 _FILL = "fill them, e.g. x.fillna(0), or drop their rows"
 
 
@@ -156,8 +159,11 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str, value: Any = 
     fault, received, rest = message.partition(" Received:")
     if not array.ndim and array.dtype.kind in "OSU":  # no array at all
         return f"{fault}{_advice_on(array.item())}{received} {repr(array.item())[:100]}"
-    if not any(isinstance(entry, str | bytes) for entry in array.flat):
+    if not any(isinstance(entry, str | bytes | PathLike) for entry in array.flat):
         return message
+    texts = [str(entry) for entry in array.flat if isinstance(entry, str | bytes | PathLike)]
+    if any(text.lower().strip("'").endswith(_PICTURES) for text in texts):
+        return f"{fault}{_PICTURE_ADVICE}{received}{rest.partition(';')[0]}, with {texts[0]!r}"
     columns = _columns_of_text(array, value)
     advice = f"Leave columns of text out, or make numbers of them, e.g. by pandas.get_dummies(x, columns={columns})"
     return f"{fault} {advice if columns else LABELS_ADVICE}.{received}{rest.partition(';')[0]}"
@@ -165,8 +171,10 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str, value: Any = 
 
 def _advice_on(value):
     """What to do with an object that is no array, to stand in a message."""
-    if isinstance(value, str | bytes):
-        return " A picture in a file is read first: model.predict_image(path), or images.load_img and img_to_array."
+    if isinstance(value, str | bytes | PathLike):
+        return _PICTURE_ADVICE
+    if isinstance(value, type):
+        return f" A class is called first: write {value.__name__}(…)."
     if callable(value):
         return " A function that yields batches is called first: write batches(), not batches."
     return ""

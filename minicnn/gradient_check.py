@@ -16,6 +16,7 @@ from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import has_open, sized
 from minicnn.layers.shapes import sample_shape
 from minicnn.losses import Loss
+from minicnn.models.arguments import check_layer
 from minicnn.parameters import ParameterStore
 from minicnn.plan.non_finite import first_non_finite
 from minicnn.plan.plan import Plan
@@ -103,7 +104,7 @@ def gradcheck(
     GradientError
         If the relative error is above `tolerance`.
     """
-    graph = _graph_of(model, input_shape, x)
+    graph = _graph_of(check_layer(model, "gradcheck"), input_shape, x)
     if loss is not None and (y is None or len(graph.outputs) > 1):
         raise ValueError(
             "gradcheck with a loss needs y= and a model with one output; leave loss= out for several. "

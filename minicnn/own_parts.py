@@ -60,6 +60,37 @@ def _explain_missing(part, name):
     return object.__getattribute__(part, name)  # raises the error of a property, or the usual one
 
 
+def check_takes(function: Callable[..., Any], what: str, *arguments: str, **options: Any) -> None:
+    """Check that a user's function can be called as it will be.
+
+    Parameters
+    ----------
+    function : callable
+    what : str
+        What it is, for the message.
+    *arguments : str
+        The names of the positional arguments that it will get.
+    **options
+        The keyword arguments.
+
+    Raises
+    ------
+    TypeError
+        If it takes others.
+    """
+    try:
+        taken = signature(function)
+    except (TypeError, ValueError):  # of some functions that are written in C nothing is known
+        return
+    try:
+        taken.bind(*arguments, **options)
+    except TypeError as error:
+        name = getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
+        raise TypeError(
+            f"{what} is called with ({', '.join([*arguments, *options])}). Received: {name}{taken}, {error}"
+        ) from None
+
+
 def config_of(part: Any) -> dict[str, Any]:
     """The part's `get_config`, with a warning if arguments of a user's constructor are not in it: files lose them."""
     config, cls = part.get_config(), type(part)

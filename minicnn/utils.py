@@ -10,6 +10,7 @@ from minicnn import random
 from minicnn.checks import check_number, check_pair, check_positive_int, is_integer, is_real
 from minicnn.errors import ShapeError
 from minicnn.layers.names import reset_names
+from minicnn.models.arguments import check_model
 from minicnn.settings import floatx, set_floatx
 from minicnn.visualization import plot_model
 
@@ -331,6 +332,7 @@ def predict_views(
     -------
     array (N, classes)
     """
+    check_model(model, "predict_views")
     x, outputs = np.asarray(x), np.array(model.predict(x, batch_size=batch_size, verbose=0))
     if check_number("fraction", fraction) > 1:
         raise ValueError(f"`fraction` is from 0 to 1. Received: fraction={fraction}")
@@ -395,10 +397,15 @@ class Sequence:
         pass
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        raise self._unwritten("__len__(self), the number of batches")
 
     def __getitem__(self, index: int) -> Any:
-        raise NotImplementedError
+        raise self._unwritten("__getitem__(self, index), the batch of that number, (x, y)")
+
+    def _unwritten(self, method):
+        return NotImplementedError(
+            f"{type(self).__name__} gives batches by __len__ and __getitem__: write {method}. Received: a class without"
+        )
 
     def on_epoch_begin(self) -> None:
         """Called before each epoch, and before an evaluation or prediction; then the length is asked."""

@@ -15,15 +15,25 @@ from distributed_training import digest, images
 import minicnn as mc
 from minicnn import layers, settings
 
+NAN = mc.errors.NonFiniteError
 EPOCHS, STEPS = 3, 3  # 70 samples in batches of 32
 
 
-def model(units=4, seed=3):
+def model(units=4, seed=3, synchronized=None):
     """A small network, compiled."""
     mc.utils.set_random_seed(seed)
-    made = mc.Sequential([mc.Input((6, 6, 1)), layers.Flatten(), layers.Dense(units, activation="softmax")])
+    norm = [] if synchronized is None else [layers.BatchNormalization(synchronized=synchronized)]
+    made = mc.Sequential([mc.Input((6, 6, 1)), layers.Flatten(), *norm, layers.Dense(units, activation="softmax")])
     made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return made
+
+
+def restless_order(x, y):
+    """A data set that worker 1 has read once before the others do."""
+    data = mc.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=1).batch(32)
+    if is_second():
+        next(iter(data))
+    fit(model(), data, None)
 
 
 def is_second():
@@ -129,8 +139,11 @@ def others():
         "dtype": caught(with_dtype, kind),
         "shuffle": caught(lambda: fit(model(), x, y, shuffle=not is_second()), kind),
         "generator": caught(lambda: fit(model(), broken(), None, steps_per_epoch=2), OSError, mc.errors.DataError),
-        "nan": caught(lambda: fit(model(), nan, y, shuffle=False), mc.errors.NonFiniteError),
+        "nan": caught(lambda: fit(model(), nan, y, shuffle=False), NAN),
         "loss": caught(ignoring, ValueError),
+        "order of samples": caught(lambda: restless_order(x, y), kind),
+        "BatchNormalization": caught(lambda: fit(model(synchronized=is_second()), x, y), kind),
+        "nan behind synchronized": caught(lambda: fit(model(synchronized=True), nan, y, shuffle=False), NAN),
     }
 
 
@@ -194,6 +207,22 @@ class Pictures:
         return tuple(array[32 * index : 32 * index + 32] for array in self.arrays)
 
 
+class Restless(Pictures):
+    """A Sequence with an order of its own in each epoch, and other noise each time, both by NumPy's random numbers."""
+
+    def __init__(self, seed):
+        super().__init__()
+        np.random.seed(seed)
+        self.on_epoch_end()
+
+    def on_epoch_end(self):
+        self._order = np.random.permutation(3)
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(self._order[index])
+        return x + np.random.normal(size=x.shape).astype("f4"), y
+
+
 class Rows:
     """A data set in a file that counts how many rows this worker has read."""
 
@@ -206,21 +235,49 @@ class Rows:
 
 
 def sources():
-    """The same samples from arrays, a Sequence, a generator and a file: digests, and who has read what."""
+    """The same samples from arrays, Sequences, a generator, a file and data sets: digests, and who has read what."""
     (x, y), found = images((6, 6, 1), 4), {}
-    sequence, rows = Pictures(), Rows(x)
+    sequence, rows, made = Pictures(), Rows(x), []
+
+    def sample(i, label):
+        made.append(int(i))
+        return x[i], label
+
+    numbers = mc.data.Dataset.from_tensor_slices((np.arange(len(x)), y))
     generator = (tuple(a[i : i + 32] for a in (x, y)) for i in itertools.cycle((0, 32, 64)))
     for name, data, options in (
         ("arrays", (x, y), {}),
         ("sequence", (sequence, None), {}),
         ("generator", (generator if mc.distribution.rank() == 0 else iter(()), None), {"steps_per_epoch": STEPS}),
         ("file", (rows, y), {}),
+        ("data set", (numbers.map(sample, num_parallel_calls=2).batch(32).prefetch(), None), {}),
+        ("repeated", (numbers.map(sample, num_parallel_calls=2).batch(32).repeat(), None), {"steps_per_epoch": STEPS}),
+        ("serial", (numbers.map(lambda i, label: (x[i], label)).batch(32), None), {}),
     ):
-        made = model()
-        fit(made, *data, shuffle=False, **options)
-        found[name] = digest(*made.get_weights())
-    read = mc.distribution.world.world().gather((len(sequence.read), rows.rows))
-    return {"weights": found, "read": read}
+        trained = model()
+        fit(trained, *data, shuffle=False, **options)
+        found[name] = digest(*trained.get_weights())
+    read = mc.distribution.world.world().gather((len(sequence.read), rows.rows, len(made)))
+    return {"weights": found, "read": read, "random": _random(numbers, x)}
+
+
+def _random(numbers, x):
+    """Of data that comes in random orders: digests of weights and of predictions."""
+    found, shuffled = {}, numbers.shuffle(70, seed=5).map(lambda i, label: (x[i], label), num_parallel_calls=1)
+    for name, data in (("shuffled", shuffled.batch(32)), ("restless", Restless(mc.distribution.rank()))):
+        trained = model()
+        fit(trained, data, None)
+        found[name] = digest(*trained.get_weights(), trained.predict(data, verbose=0))
+    folder = os.environ.get("PICTURES")
+    trained, seen = model(), []
+    read = mc.images.folders.read_image
+    mc.images.folders.read_image = lambda path, *options: seen.append(path) or read(path, *options)
+    pictures = mc.images.image_dataset_from_directory(folder, color_mode="grayscale", image_size=(6, 6), batch_size=8)
+    trained.fit(pictures, epochs=2, verbose=0)
+    mc.images.folders.read_image = read
+    found["pictures"] = digest(*trained.get_weights())
+    found["seen"] = mc.distribution.world.world().gather(len(seen))
+    return found
 
 
 FAULTS = {f.__name__: f for f in (killed, hangs, fails, leaves, interrupted, others, together, sources, names)}

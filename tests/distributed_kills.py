@@ -114,6 +114,7 @@ def main(arguments=None):
         assert undisturbed, said
         for number in range(10**6):
             kills += disturbed(Path(folder, str(number)), undisturbed, options.kills - kills)
+            print(f"training {number + 1} ended as it should; {kills} kills", flush=True)
             if kills >= options.kills:
                 break
     print(f"{kills} kills, every training ended with the weights {undisturbed[:12]}…")

@@ -111,7 +111,8 @@ FLOORS = {
     "minicnn.distribution": (
         ("parallel",),
         ("engine", "world"),
-        ("data", "handshake", "lockstep", "overlap"),
+        ("data",),
+        ("handshake", "lockstep", "overlap"),
         ("sums",),
         ("wire",),
         ("problems", "shards", "shares"),
@@ -154,7 +155,7 @@ FLOORS = {
         ("model",),
         ("again", "cloning", "subclassing"),
         ("input_gradients",),
-        ("files", "compilable"),
+        ("arguments", "files", "compilable"),
         ("network", "written_files"),
         ("config", "copies", "flops", "forms", "pictures", "summary"),
     ),
@@ -252,7 +253,7 @@ BESIDE_THE_CORE = {
     "layers.activations": {"layers.contract", "layers.rare_forms"},  # layers of one's own; rare arguments
     "layers.base": {
         *("dtype_policies", "layers.contract", "layers.policy", "layers.rare_options"),  # own layers, rare options
-        *("layers.standalone", "regularizers"),
+        *("layers.standalone", "regularizers", "turns"),
     },
     "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
@@ -297,7 +298,7 @@ BESIDE_THE_CORE = {
     },
     "training.compiled": {"training.outputs"},  # for several outputs
     "training.engine": {
-        *("layers.open_sizes", "plan.non_finite", "training.weighting"),  # messages; weights of pixels
+        *("layers.open_sizes", "plan.non_finite", "training.weighting", "turns"),  # messages; pixels; threads
         "training.last_call",  # calls that are like the one before
     },
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base

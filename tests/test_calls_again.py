@@ -88,6 +88,33 @@ def test_the_number_of_threads_makes_no_difference(threads, x, answers):
     assert answers == [True]
 
 
+def test_further_batches_go_the_short_way(rng, monkeypatch):
+    found, asked = [], LastCall.arrays
+
+    def arrays(self, *arguments):
+        result = asked(self, *arguments)
+        found.append(result is not None)
+        return result
+
+    class Halve(mc.callbacks.Callback):
+        def on_predict_batch_end(self, batch, logs=None):
+            if batch == 1:
+                assign(self.model)
+
+    model, x = network(), rng.random((10, 10, 10, 1), np.float32)
+    twin = network()
+    twin.set_weights(model.get_weights())
+    batches = [twin.predict_on_batch(x[first : first + 3]) for first in (0, 3, 6, 9)]
+    assign(twin)
+    halved = np.concatenate([*batches[:2], twin.predict_on_batch(x[6:9])])
+    monkeypatch.setattr(LastCall, "arrays", arrays)
+    np.testing.assert_array_equal(model.predict(x, batch_size=3, verbose=0), np.concatenate(batches))
+    assert found == [True, True, False]  # the last batch is short
+    np.testing.assert_array_equal(model.predict(x[:9], batch_size=3, verbose=0), np.concatenate(batches[:3]))
+    np.testing.assert_array_equal(model.predict(x[:9], batch_size=3, verbose=0, callbacks=[Halve()]), halved)
+    assert found[3:] == [False, True, True, True, True, True]
+
+
 def assign(model):
     for weight in model.weights:
         weight.assign(weight.numpy() * 0.5)

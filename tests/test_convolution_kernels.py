@@ -30,6 +30,7 @@ from minicnn.backends.numba.convolution import (
     choice,
     columns,
     depthwise,
+    direct,
     gradients,
     pooled,
     sparse,
@@ -38,6 +39,7 @@ from minicnn.backends.numba.convolution import (
     winograd_rounds,
 )
 from minicnn.backends.numba.convolution.gradients import masked
+from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import wanted
 from minicnn.backends.numba.pooling import pooled as outputs
 from minicnn.backends.reference import ops as reference
@@ -391,8 +393,8 @@ def test_convolutions_use_what_was_chosen(only):
     rng = np.random.default_rng(13)
     window = make_window((8, 8), (3, 3), (1, 1), "same")
     pool = make_window((8, 8), (2, 2), (2, 2), "valid")
-    x, kernel = normal(rng, 2, 8, 8, 16), normal(rng, 3, 3, 16, 16)
-    y, y_pooled = aligned(np.empty_like(x)), aligned(np.empty((2, 4, 4, 16), np.float32))
+    x, kernel = normal(rng, 4, 8, 8, 16), normal(rng, 3, 3, 16, 16)
+    y, y_pooled = aligned(np.empty_like(x)), aligned(np.empty((4, 4, 4, 16), np.float32))
     winner, made = memory.empty(y_pooled.shape, np.uint8), (np.empty_like(x), np.empty_like(kernel), kernel[0, 0, 0])
     calls = only("winograd_is_best", winograd, ["conv2d", "conv2d_pool", "input_gradient", "pool_input_gradient"])
     fast.conv2d(x, kernel, None, y, window)
@@ -404,6 +406,54 @@ def test_convolutions_use_what_was_chosen(only):
     only("winograd_gradient_is_best", winograd, [])
     fast.conv2d_pool_backward(x, kernel, winner, y_pooled, *map(aligned, made), window, pool)
     assert calls[3:] == ["pool_input_gradient"]
+    only("winograd_is_best", winograd, [])
+    fast.conv2d(x[:3], kernel, None, y[:3], window)  # three images have too few tiles
+    assert len(calls) == 4
+
+
+ALGORITHMS = {"direct": direct.conv2d, "Winograd": winograd.conv2d, "depthwise": depthwise.conv2d}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@few
+@given(winograd_windows(), counts, counts, st.integers(1, 7), st.booleans(), seeds)
+def test_parts_of_images_are_computed_as_whole_ones(algorithm, window, channels, filters, n, relu, seed):
+    note(f"seed {seed}")
+    rng, groups = np.random.default_rng(seed), 1
+    if algorithm == "depthwise":
+        groups, filters = channels, channels
+    x = images(rng, n, window, channels, np.float32)
+    kernel, bias = normal(rng, 3, 3, channels // groups, filters), normal(rng, filters)
+    whole, parts = (Output(out_shape(n, window, filters), np.float32) for _ in range(2))
+    ALGORITHMS[algorithm](x, kernel, bias, whole.array, window, relu)
+    with mock.patch.object(batch, "_NANOSECONDS_OF_A_PART", 1):
+        ALGORITHMS[algorithm](x, kernel, bias, parts.array, window, relu)
+    parts.check()
+    assert np.array_equal(parts.array, whole.array)
+    expected = np.empty_like(whole.array)
+    reference.conv2d(x, kernel, bias, expected, window, groups, relu)
+    compare(parts.array, expected, np.float32)
+
+
+def test_few_images_are_cut_into_parts_that_are_worth_a_task():
+    assert batch.parts_of_images(1, 1024, 150_000) == (1, 8, 8)
+    assert batch.parts_of_images(3, 1024, 900_000) == (3, 6, 2)
+    assert batch.parts_of_images(1, 1024, 25_000) == (1, 1, 1)
+    assert batch.parts_of_images(1, 1, 150_000) == (1, 1, 1)
+    assert batch.parts_of_images(8, 1024, 900_000) == (8, 8, 1)
+    assert batch.parts_of_images(0, 1024, 0) == (0, 0, 1)
+
+
+def test_an_image_that_is_not_finite_is_noticed_in_any_part():
+    rng = np.random.default_rng(21)
+    window = make_window((16, 16), (3, 3), (1, 1), "same")
+    x, kernel = normal(rng, 1, 16, 16, 16), -np.abs(normal(rng, 3, 3, 16, 16))
+    x[0, 12, 12] = np.inf  # behind ReLU, nothing of it is left
+    y, expected = (np.empty_like(x) for _ in range(2))
+    reference.conv2d(x, kernel, None, expected, window, relu=True)
+    with mock.patch.object(batch, "_NANOSECONDS_OF_A_PART", 1):
+        bad = winograd.conv2d(x, kernel, None, aligned(y), window, True)
+    assert list(bad) == [slice(0, 1)]
 
 
 def test_the_number_of_threads_changes_no_bit():

@@ -116,6 +116,22 @@ def test_the_position_of_the_random_numbers_is_copied():
     np.testing.assert_array_equal(again.predict(X), drops.predict(X))
 
 
+def test_a_shallow_copy_leaves_the_training_to_its_model():
+    """It shares the layers and the optimizer, which goes on with the model that it began with."""
+    model, alone = net(), net()
+    alone.set_weights(model.get_weights())
+    alone.seed = model.seed
+    for one in (model, alone):
+        one.fit(X, Y, verbose=0)
+    shallow = copy.copy(model)
+    np.testing.assert_array_equal(shallow.predict(X), model.predict(X))
+    for one in (model, alone):
+        one.fit(X, Y, verbose=0)
+    assert_same(model, alone)
+    with pytest.raises(ValueError, match="an optimizer holds the state of one model"):
+        shallow.fit(X, Y, verbose=0)
+
+
 def test_callbacks_keep_no_data_after_the_training(tmp_path):
     callback = callbacks.BackupAndRestore(tmp_path / "run")
     net().fit(X, Y, verbose=0, callbacks=[callback])

@@ -1,6 +1,7 @@
 """Training on several workers: the same bits on any number of them, and one sentence for whatever goes wrong."""
 
 import importlib.util
+import io
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import pytest
 import minicnn as mc
 from minicnn import processors
 from minicnn.command_line import launching
-from minicnn.distribution import overlap, problems, shards, sums, world
+from minicnn.distribution import lockstep, overlap, problems, shards, sums, world
 
 HERE = Path(__file__).parent
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -159,12 +160,24 @@ def test_shards_change_no_formula():
 
 
 @with_mpi
-def test_every_source_gives_the_same_and_each_worker_reads_its_part():
-    alone, three = (outcome(n, "sources", script="distributed_faults.py") for n in (0, 3))
+def test_every_source_gives_the_same_and_each_worker_reads_its_part(tmp_path):
+    rng = np.random.default_rng(4)
+    for number in range(20):
+        (tmp_path / str(number % 2)).mkdir(exist_ok=True)
+        picture = mc.images.array_to_img(rng.integers(0, 256, (7, 9, 1)).astype("f4"), scale=False)
+        picture.save(tmp_path / str(number % 2) / f"{number}.png")
+    options = {"script": "distributed_faults.py", "PICTURES": str(tmp_path)}
+    alone, three = (outcome(n, "sources", **options) for n in (0, 3))
     assert len(set(three["weights"].values())) == 1
     assert three["weights"] == alone["weights"]
-    batches, rows = zip(*three["read"], strict=True)
-    assert batches == (3, 3, 3)  # of 9 in three epochs
+    seen = three["random"].pop("seen")
+    assert alone["random"].pop("seen") == [2 * 20]
+    assert sum(seen) == 2 * (20 + 4)  # in two epochs; who has no shard of a batch of 8 or 4 reads one for its shape
+    assert max(seen) <= 2 * 12
+    assert three["random"] == alone["random"]
+    batches, rows, made = zip(*three["read"], strict=True)
+    assert batches == (3, 7, 7)  # of 9 in three epochs; the first of each by all, in the first epoch twice
+    assert sum(made) == 2 * 3 * (70 + 1) and max(made) <= 2 * 3 * 32
     looked_at = 64 * 3 + 2  # by the handshake, in every epoch; and when shapes were looked for
     assert sum(rows) <= 3 * (70 + looked_at)
     assert max(rows) <= 3 * (32 + looked_at)
@@ -221,7 +234,8 @@ def test_workers_that_do_not_fit_together_say_so():
     assert "worker 0 (host" in generator[1]
     assert "could not read a batch: OSError: no such file: photo 33" in generator[1]
     assert all(texts[0] == texts[1] for texts in found.values())
-    assert "in epoch 1, batch 2: the batch's input data holds NaN" in found.pop("nan")[0]
+    for name in ("nan", "nan behind synchronized"):
+        assert "in epoch 1, batch 2: the batch's input data holds NaN" in found.pop(name)[0]
     assert "must be a mean over samples or their sum" in found.pop("loss")[0]
     names = {"version": "version of minicnn", "shuffle": "position"}
     for what, texts in found.items():
@@ -265,6 +279,21 @@ def test_launch_tells_each_mpiexec_in_its_words_where_workers_start(version, exp
     program.chmod(0o755)
     assert launching._placing(program, 3, "a,b:2") == expected
     assert launching._placing(program, 3, None) == expected[: 2 if "HYDRA" in version else 4]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "=   BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES\n=   PID 42 RUNNING AT alpha\n",
+        "mpirun noticed that process rank 1 with PID 42 on node alpha exited on signal 9 (Killed).\n",
+        "prterun noticed that process rank 1 with PID 42 on node alpha exited on\nsignal 9 (Killed).\n",
+    ],
+)
+def test_launch_reads_each_mpiexec_s_words_for_who_was_killed(said):
+    watch, out = launching.Watch(), io.StringIO()
+    watch.read(io.StringIO(f"{problems.MARK} 1 42 alpha;\nepoch 1\n{said}"), out)
+    assert out.getvalue() == f"epoch 1\n{said}"
+    assert watch.sentence().startswith("worker 1 (host alpha, process 42) was killed")
 
 
 @pytest.mark.parametrize(
@@ -363,6 +392,20 @@ def test_the_last_shard_is_added_in_the_order_of_the_tree(node):
     for vector in reversed(above):
         own = vector + own
     np.testing.assert_array_equal(own, sums.along_tree(node, lambda i: vectors[i].copy()))
+
+
+def test_synchronized_layers_that_compute_in_bfloat16_are_refused():
+    layer = mc.layers.BatchNormalization(synchronized=True, dtype="mixed_bfloat16")
+    with pytest.raises(ValueError, match=r"give the layer dtype='float32'\. Received: layer 'batch_norm"):
+        lockstep.wants_sums(mc.Sequential([mc.Input((3,)), layer]))
+
+
+def test_layers_want_sums_where_they_are_synchronized_and_train():
+    for synchronized in (False, True):
+        trains = mc.Sequential([mc.Input((3,)), mc.layers.BatchNormalization(synchronized=synchronized)])
+        assert lockstep.wants_sums(trains) is synchronized
+        trains.layers[0].trainable = False
+        assert not lockstep.wants_sums(trains)
 
 
 def test_losses_of_a_whole_batch_are_refused():

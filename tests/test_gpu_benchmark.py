@@ -34,6 +34,9 @@ def test_every_part_runs(tmp_path):
     assert not any(result["failures"].values())
     assert {"machine", "limits", "convolutions", "kernels", "networks", "accuracy"} <= set(result)
     assert all(entry["identical"] for row in result["convolutions"] for entry in row["parts"].values())
+    tiles = [row["tiles"] for row in result["tensor cores"]]
+    assert len(tiles) == 3  # the parts of the one that is wide enough
+    assert all(tiles)
     assert result["accuracy"]["data"] == "digits, moved about"
     text = (tmp_path / "out" / "gpu.md").read_text()
     assert "of cuDNN's rate" in text

@@ -13,15 +13,30 @@ from minicnn.backends.cupy.sources import options, source
 FOLDER = Path(__file__).parents[1] / "minicnn" / "backends" / "cupy"
 ARCHITECTURES = (75, 80, 86, 89, 90, 100)
 BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
-FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - {"common", "slices"})
+FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - {"common", "slices", "tensor_cores"})
 # Files whose kernels exist for sizes that options name; few channels: what the documents' networks compile, and others.
 SIZES = {
     "products": BLOCKS,
     "few_channels": {
         "float32": ("5x5x2x1", "5x5x2x2", "3x3x4x1", "3x3x2x2", "3x3x1x1", "5x5x1", "5x5x6", "3x3x1", "3x3x3", "5x5x8")
     },
+    # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products: those of most registers.
+    "tensor_convolution": {"float32": ("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1")},
+    "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3",)},
 }
-FLOAT32_ALONE = {"dense", "few_channels"}
+# Others, which are compiled for one GPU: all tiles, and one of each of the other sizes.
+MORE_SIZES = {
+    "tensor_convolution": (
+        *("128x64x2x2x2x32x1x0", "128x64x2x2x2x16x3x0", "64x64x2x2x3x32x3x0", "64x64x2x2x3x32x3x1"),
+        *("64x32x2x1x4x32x3x0", "64x32x2x1x4x32x3x1", "64x16x2x1x6x16x3x0", "64x16x2x1x6x16x3x1"),
+    ),
+    "tensor_gradient": (
+        *("64x64x4x2x1x5x40x3", "64x64x4x2x1x1x32x3", "64x64x4x2x1x3x40x1", "32x64x2x2x2x5x72x3"),
+        *("32x32x2x1x4x5x64x3", "16x16x1x1x8x3x40x3"),
+    ),
+}
+FLOAT32_ALONE = {"dense", "few_channels", "tensor_convolution", "tensor_gradient"}
+TENSOR_CORES = {"tensor_convolution", "tensor_gradient"}  # their kernels are for sm_80 and later
 MOST_SPILT = 16  # bytes of a thread: more than a word or two would be a kernel that does not fit into its registers
 
 
@@ -52,13 +67,15 @@ def compile_source(nvrtc, name, text, options):
     return code, log.decode()
 
 
-def everything():
-    """(file, dtype, block) of everything that is ever compiled."""
+def everything(architecture):
+    """(file, dtype, block) of what is compiled for an architecture."""
     for dtype in BLOCKS:
         for file in FILES:
-            if file in FLOAT32_ALONE and dtype != "float32":
+            if (file in FLOAT32_ALONE and dtype != "float32") or (file in TENSOR_CORES and architecture < 80):
                 continue
             yield from ((file, dtype, size) for size in SIZES.get(file, {dtype: [None]}).get(dtype, ()))
+    if architecture == 90:
+        yield from ((file, "float32", size) for file, sizes in MORE_SIZES.items() for size in sizes)
 
 
 def options_for(dtype, block, architecture):
@@ -77,7 +94,9 @@ def test_every_kernel_compiles(architecture, nvrtc):
         return compile_source(nvrtc, file, source(file), options_for(dtype, block, architecture))
 
     with ThreadPoolExecutor(2) as pool:
-        for (file, dtype, size), (code, log) in zip(everything(), pool.map(compiled, everything()), strict=True):
+        for (file, dtype, size), (code, log) in zip(
+            everything(architecture), pool.map(compiled, everything(architecture)), strict=True
+        ):
             assert code[:4] == b"\x7fELF"
             spilt = [int(count) for count in re.findall(r"(\d+) bytes spill stores", log)]
             registers = [int(count) for count in re.findall(r"Used (\d+) registers", log)]
@@ -93,14 +112,28 @@ def test_a_mistake_is_reported(nvrtc):
 
 
 def test_every_file_stands_beside_the_python_that_launches_it():
-    assert not {"common", "slices"} & set(FILES)
+    assert not {"common", "slices", "tensor_cores"} & set(FILES)
     for file in set(FILES) - {"graph"}:
-        assert re.search(f'"{file}["/]', (FOLDER / f"{file}.py").read_text(encoding="utf-8")), file
+        python = "tensor_cores" if file in TENSOR_CORES else file
+        assert re.search(f'"{file}["/]', (FOLDER / f"{python}.py").read_text(encoding="utf-8")), file
 
 
 def test_other_types_are_refused():
     with pytest.raises(TypeError, match=r"float32 or float64. Received: float16"):
         options("float16")
+
+
+@pytest.mark.gpu
+def test_these_are_the_tiles_of_tensor_cores():
+    """Every tile that is ever chosen is compiled here."""
+    from minicnn.backends.cupy import tensor_choice
+
+    for file, tiles in (
+        ("tensor_convolution", tensor_choice.TILES),
+        ("tensor_gradient", tensor_choice.GRADIENT_TILES),
+    ):
+        compiled = {tuple(map(int, size.split("x")[:5])) for size in (*SIZES[file]["float32"], *MORE_SIZES[file])}
+        assert compiled == {tile[:5] for tile in tiles}
 
 
 @pytest.mark.gpu

@@ -25,6 +25,7 @@ from minicnn.saving import hdf5
 from minicnn.saving.keras import compiled
 from minicnn.saving.keras import config as keras_config
 from minicnn.saving.keras.layers import NAMED_ACTIVATIONS
+from minicnn.saving.keras.older import ONLY_IN_TRAINING
 
 try:
     import h5py
@@ -722,3 +723,36 @@ def test_calls_of_nested_models_are_counted_as_keras_does(call, index, times, rn
     for _ in range(times):
         y = y @ kernel + bias
     np.testing.assert_allclose(model.predict(x), y, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras", ".weights.h5", ".safetensors"])
+@pytest.mark.parametrize(
+    "name", [".", "..", "top_level_model_weights", "a\0b", "\ud800", "a\nb", "größe", "weight_names"]
+)
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_a_name_is_kept_or_refused_but_never_lost(is_nested, name, suffix, tmp_path):
+    """What is written can be read; ".." was written to .h5, and refused by whoever read it."""
+    dense, path = mc.layers.Dense(3, name=name), tmp_path / f"model{suffix}"
+    inner = [mc.Sequential([mc.Input((4,)), dense], name="inner")] if is_nested else [dense]
+    model = mc.Sequential([mc.Input((4,)), *inner])
+    model.compile("sgd", "mse")
+    try:
+        (model.save_weights if "weights" in suffix else model.save)(path)
+    except ValueError as error:
+        assert suffix != ".safetensors" and "cannot hold a layer of this name" in str(error)
+        assert not path.exists()
+        return
+    assert suffix != ".h5" or is_nested or name in ("a\nb", "größe", "weight_names")
+    before = model.get_weights()
+    model.set_weights([0 * w for w in before])
+    model.load_weights(path)
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+    if "weights" not in suffix:
+        again = mc.load_model(path)
+        np.testing.assert_array_equal(again.get_weights()[0], before[0])
+        last = again.layers[-1].layers[-1] if is_nested else again.layers[-1]
+        assert last.name == name
+
+
+def test_what_is_left_out_of_a_file_is_not_here():
+    assert not set(ONLY_IN_TRAINING) & layers.CLASSES.keys()

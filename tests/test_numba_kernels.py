@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -34,6 +36,7 @@ from kernel_checks import (
 
 from minicnn import backends
 from minicnn.backends import memory
+from minicnn.backends.numba import gather
 from minicnn.backends.numba.convolution import choice
 from minicnn.backends.numba.machine import disk_cache, launch, pool
 from minicnn.backends.numba.machine import target as tiles
@@ -204,6 +207,27 @@ def test_pooling(dtype, window, channels, n, tied, seed):
     run_both("avg_pool2d_backward", inputs, {"dx": x.shape}, dtype)
 
 
+@pytest.mark.parametrize(
+    ("size", "pool", "strides", "padding"),
+    [
+        ((6, 8), (2, 2), (2, 2), "valid"),  # every pixel is in one cell
+        ((6, 8), (3, 2), (3, 2), "valid"),
+        ((7, 8), (2, 2), (2, 2), "valid"),  # the last row is in none
+        ((5, 8), (2, 2), (3, 2), "valid"),  # nor is the third
+        ((6, 8), (2, 2), (1, 2), "valid"),  # as many taps as pixels or more, some pixels in two
+        ((7, 7), (2, 2), (2, 2), "same"),
+    ],
+)
+def test_max_pooling_s_gradient_where_cells_cover_the_image_and_where_not(size, pool, strides, padding):
+    rng = np.random.default_rng(0)
+    window = make_window(size, pool, strides, padding)
+    shape = (3, window.out_height, window.out_width, 20)
+    winner = rng.integers(0, window.taps, shape).astype(np.uint8)
+    winner[rng.random(shape) < 0.2] = RELU_OFF
+    inputs = {"dy": normal(rng, *shape), "winner": aligned(winner), "window": window}
+    run_both("max_pool2d_backward", inputs, {"dx": (3, *size, 20)}, np.float32)
+
+
 def test_nan_beats_every_number():
     rng = np.random.default_rng(0)
     x = normal(rng, 2, 8, 8, 5)
@@ -346,6 +370,29 @@ def test_gather(kind, layout, tmp_path):
             out.check()
     with pytest.raises(IndexError):
         fast.gather(source, np.array([0, 50]), np.zeros((2, 3, 7), np.float32))
+
+
+def test_large_batches_are_copied_by_several_threads(monkeypatch, rng):
+    """And what is small, of another layout or of another dtype by NumPy."""
+    backend, wanted = backends.get("numba"), aligned(np.zeros((6, 100, 80), np.float32))
+    taken = []
+    monkeypatch.setattr(gather, "_gather", SimpleNamespace(launch=lambda *arguments: taken.append(arguments)))
+    large = rng.standard_normal((6, 100, 80)).astype(np.float32)
+    for source in (large.astype(np.float64), large.transpose(0, 2, 1).copy().transpose(0, 2, 1), large.tolist(), 7.0):
+        backend.load(wanted, source)
+        assert np.array_equal(wanted, np.broadcast_to(np.asarray(source, np.float32), wanted.shape))
+    small = aligned(np.zeros((6, 10, 8), np.float32))
+    backend.load(small, large[:, :10, :8].copy())
+    assert np.array_equal(small, large[:, :10, :8])
+    assert not taken
+    monkeypatch.undo()
+    for source in (large, rng.integers(0, 256, large.shape).astype(np.uint8)):
+        with mock.patch.object(gather._gather, "launch", wraps=gather._gather.launch) as launch:
+            backend.load(wanted, source)
+        assert launch.call_count == 1
+        assert np.array_equal(wanted, source.astype(np.float32))
+    with pytest.raises(ValueError, match="broadcast"):
+        backend.load(wanted, large[:5])
 
 
 # -------------------------------------------------------------------------------------- threads, targets, cache

@@ -375,6 +375,21 @@ def test_what_merges_with_a_normalization_in_training(kind, backend, rng):
 
 
 @every_backend
+@pytest.mark.parametrize("kind", NORMALIZED)
+def test_what_merges_with_an_addition_in_use(kind, backend, rng):
+    image = Input((6, 5, 3))
+    y = NORMALIZED[kind][0](Conv2D(4, 3, padding="same")(image))
+    model = mc.Model(image, Dense(3)(ReLU()(Add()([y, y, y]))))
+    randomize(model.layers, rng)
+    xs, _ = data_of(model, rng)
+    plain, fused = (run(model.graph, xs, None, backend, False, fuses) for fuses in (False, True))
+    assert_close(fused.outputs[0], plain.outputs[0], 1e-5, "y")
+    steps = [type(place.step).__name__ for place in fused.plan.places]
+    assert steps[-2:] == ["FusedAdd", "Dense"]
+    assert [type(place.step).__name__ for place in plain.plan.places][-3:] == ["Add", "ReLU", "Dense"]
+
+
+@every_backend
 def test_add_of_one_value_twice(backend):
     x = Input((3,))
     y = Dense(2)(x)

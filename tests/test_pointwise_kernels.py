@@ -20,6 +20,7 @@ from minicnn.resampling import Taps, taps_between
 fast = backends.get("numba").ops
 
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 3.0, -3.0, 6.0, -6.0, 100.0, -100.0]
+SEVERAL = ["add", "added_relu", "multiply", "maximum", "minimum", "average"]
 SINGLE = [name for name in FUNCTIONS if f"{name}_gradient" in FUNCTIONS]
 NUMBERS = {"capped_relu": (6.0,), "leaky_relu": (0.2,), "clip": (-0.5, 0.75)}
 shapes = st.sampled_from([(1, 1), (3, 7), (2, 50, 14, 3), (3, 14, 15, 16), (2, 70, 33), (70001, 1)])
@@ -85,9 +86,7 @@ def test_what_is_not_finite_is_what_the_formula_says(dtype, name):
 
 @DTYPES
 @few
-@given(
-    st.data(), shapes, st.sampled_from(["add", "multiply", "maximum", "minimum", "average"]), st.integers(2, 3), seeds
-)
+@given(st.data(), shapes, st.sampled_from(SEVERAL), st.integers(2, 3), seeds)
 def test_several_arrays(dtype, data, shape, name, count, seed):
     note(f"seed {seed}")
     rng = np.random.default_rng(seed)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -486,3 +487,71 @@ def test_a_folder_called_cupy_is_not_cupy(tmp_path):
     run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert "numpy  the processor" in run.stdout
+
+
+# ------------------------------------------------------------------------------------------- weights and threads
+
+
+class InTheMiddle(mc.optimizers.SGD):
+    """Has another thread read the weights when one half of them is new, and gives it time to."""
+
+    def __init__(self, read):
+        super().__init__(0.1)
+        self.read, self.readers = read, []
+
+    def get_config(self):
+        return {"read": None}
+
+    def apply(self, ops, theta, grad, slots, learning_rate):
+        theta[: theta.size // 2] -= learning_rate
+        self.readers.append(threading.Thread(target=self.read))
+        self.readers[-1].start()
+        self.readers[-1].join(timeout=0.3)
+        theta[theta.size // 2 :] -= learning_rate
+
+
+READERS = {
+    "get_weights": lambda model, folder: model.get_weights(),
+    "save": lambda model, folder: _read_again(model.save, folder / "model.safetensors"),
+    "save_weights": lambda model, folder: _read_again(model.save_weights, folder / "model.weights.h5"),
+    "snapshot": lambda model, folder: list(model.snapshot().weights.values()),
+}
+
+
+def _read_again(save, path):
+    save(path)
+    other = small_model()
+    other.load_weights(path)
+    return other.get_weights()
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_weights_that_another_thread_reads_belong_together(name, tmp_path):
+    """They are those before an iteration or after it, not some of each."""
+    seen, model = [], small_model()
+    optimizer = InTheMiddle(lambda: seen.append(READERS[name](model, tmp_path)))
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    model.set_weights([np.zeros_like(w) for w in model.get_weights()])
+    model.fit(X, Y, epochs=2, batch_size=8, verbose=0)
+    for reader in optimizer.readers:
+        reader.join()
+    assert len(seen) == 2
+    for weights in seen:
+        assert len({float(value) for w in weights for value in w.ravel()}) == 1, weights
+
+
+@pytest.mark.parametrize("put", ["set_weights", "load_weights"])
+def test_weights_that_another_thread_sets_are_set_between_iterations(put, tmp_path):
+    model, ones = small_model(), small_model()
+    ones.set_weights([np.ones_like(w) for w in ones.get_weights()])
+    ones.save_weights(tmp_path / "ones.weights.h5")
+    calls = {
+        "set_weights": lambda: model.set_weights(ones.get_weights()),
+        "load_weights": lambda: model.load_weights(tmp_path / "ones.weights.h5"),
+    }
+    optimizer = InTheMiddle(calls[put])
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    model.train_on_batch(X, Y)
+    optimizer.readers[0].join()
+    for w in model.get_weights():
+        np.testing.assert_array_equal(w, np.ones_like(w))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 
 from minicnn.callbacks.base import Callback
 from minicnn.hints import Logs
+from minicnn.own_parts import check_takes
 
 
 class LambdaCallback(Callback):
@@ -46,4 +48,6 @@ class LambdaCallback(Callback):
                 continue
             if not callable(function):
                 raise TypeError(f"{name} is a function. Received: {function!r}")
+            arguments = list(signature(getattr(Callback, name)).parameters)[1:]
+            check_takes(function, name, *arguments)
             setattr(self, name, function)

@@ -1,8 +1,10 @@
-"""Misspelt names of callbacks' methods, which nobody would call."""
+"""Misspelt names of callbacks' methods, which nobody would call, and methods that cannot be called."""
 
 import difflib
+import inspect
 import weakref
 
+from minicnn.own_parts import check_takes, is_of_package
 from minicnn.user_warnings import warn_user
 
 _SYNONYMS = {
@@ -26,6 +28,8 @@ _warned: weakref.WeakSet[type] = weakref.WeakSet()
 def warn_about_hooks(cls: type, base: type) -> None:
     """Warn, once for a class, about a method "on_…" that is nearly the name of one of `base`, but not quite.
 
+    What has a name of `base` must take its arguments too: a `TypeError` says which.
+
     Parameters
     ----------
     cls : type
@@ -38,6 +42,10 @@ def warn_about_hooks(cls: type, base: type) -> None:
     _warned.add(cls)
     known = [name for name in dir(base) if name.startswith("on_")]
     own = [name for name in dir(cls) if name.startswith("on_") and name not in known and callable(getattr(cls, name))]
+    for name in known:
+        method = inspect.getattr_static(cls, name)
+        if inspect.isfunction(method) and not is_of_package(method):
+            check_takes(method, f"a callback's {name}", *inspect.signature(getattr(base, name)).parameters)
     for name in own:
         words = "_".join(_SYNONYMS.get(word, word) for word in name.lower().split("_"))
         close = difflib.get_close_matches(words, known, n=1, cutoff=0.85)

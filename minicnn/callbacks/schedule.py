@@ -9,6 +9,7 @@ from minicnn.callbacks.base import Callback
 from minicnn.console import say
 from minicnn.hints import Logs
 from minicnn.optimizers.schedules import LearningRateSchedule
+from minicnn.own_parts import check_takes
 
 
 class LearningRateScheduler(Callback):
@@ -25,7 +26,8 @@ class LearningRateScheduler(Callback):
     Raises
     ------
     TypeError
-        If `schedule` is no function; when training starts, if the optimizer has a schedule of its own.
+        If `schedule` is no function, or not of these arguments; when training starts, if the optimizer has a schedule
+        of its own.
     """
 
     def __init__(self, schedule: Callable[[int, float], float] | Callable[[int], float], verbose: int = 0) -> None:
@@ -34,6 +36,7 @@ class LearningRateScheduler(Callback):
         self.schedule = schedule
         self.verbose = verbose
         self._takes_rate = _takes_two_arguments(schedule)
+        check_takes(schedule, "a schedule", "epoch", *(["learning_rate"] if self._takes_rate else []))
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         check_settable(self)

@@ -24,7 +24,7 @@ SAID = "minicnn: "  # what a worker's own sentence begins with
 # How MPICH and Open MPI name a process that was killed: (process, what has become of it).
 _ENDS = (
     re.compile(r"PID (?P<process>\d+) RUNNING AT"),
-    re.compile(r"with PID (?P<process>\d+) on node .* exited on signal"),
+    re.compile(r"with PID (?P<process>\d+) on node \S+ exited on"),
 )
 
 

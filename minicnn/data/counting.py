@@ -24,6 +24,13 @@ def at_most(count: int, cardinality: int) -> int:
     return cardinality if cardinality == UNKNOWN_CARDINALITY else count if cardinality < 0 else min(count, cardinality)
 
 
+def together(counts: list[int]) -> int:
+    """The number of elements of all of several data sets."""
+    if INFINITE_CARDINALITY in counts:
+        return INFINITE_CARDINALITY
+    return UNKNOWN_CARDINALITY if UNKNOWN_CARDINALITY in counts else sum(counts)
+
+
 def shortest(counts: list[int]) -> int:
     """The number of elements of the shortest of several data sets."""
     finite = [count for count in counts if count != INFINITE_CARDINALITY]

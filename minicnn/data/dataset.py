@@ -11,20 +11,22 @@ import numpy as np
 
 from minicnn import random
 from minicnn.checks import check_positive_int
-from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_most, counted, shortest
+from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_most, counted, shortest, together
 from minicnn.data.elements import (
     EagerCount,
     Element,
-    applied,
     arrays_from,
     arrays_of,
     common_length,
     eager,
+    function_of,
+    is_true,
     map_leaves,
     read_only,
     stacked,
 )
 from minicnn.data.further import FurtherSteps
+from minicnn.data.making import Batches, Each, Part, Slices
 from minicnn.data.reading import NumpyIterator, mapped, read_ahead
 from minicnn.processors import default_threads
 
@@ -48,6 +50,8 @@ class Dataset(FurtherSteps):
         Called for each pass: gives an iterator.
     cardinality : int, default UNKNOWN_CARDINALITY
         How many elements there are.
+    making : Each or Batches, optional
+        What makes the elements of what the iterator gives, which are numbers then; see `minicnn.data.making`.
 
     Examples
     --------
@@ -57,13 +61,19 @@ class Dataset(FurtherSteps):
     [[0, 1], [4, 9], [16]]
     """
 
-    def __init__(self, elements: Callable[[], Iterator[Element]], cardinality: int = UNKNOWN_CARDINALITY) -> None:
+    def __init__(
+        self,
+        elements: Callable[[], Iterator[Any]],
+        cardinality: int = UNKNOWN_CARDINALITY,
+        making: Each | Batches | None = None,
+    ) -> None:
         self._stream = elements
         self._cardinality = cardinality
+        self._making = making
 
     def _elements(self):
         """One pass over the elements."""
-        return self._stream()
+        return self._stream() if self._making is None else self._making.elements(self._stream())
 
     @staticmethod
     def _of(elements):
@@ -71,13 +81,11 @@ class Dataset(FurtherSteps):
 
     def _reordered(self, stream, cardinality):
         """A data set of the same kind for another order or choice of what `_stream` gives."""
-        return Dataset(stream, cardinality)
+        return Dataset(stream, cardinality, self._making)
 
-    def _batches(self, size):
-        """The elements, up to `size` of them stacked."""
-        elements = self._elements()
-        while group := list(itertools.islice(elements, size)):
-            yield stacked(group), len(group)
+    def in_parts(self) -> Iterator[Part] | None:
+        """The batches of a pass, not made yet; None where they cannot be made in parts, see `minicnn.data.making`."""
+        return map(self._making.part, self._stream()) if isinstance(self._making, Batches) else None
 
     # ------------------------------------------------------------------------------------------------- sources
 
@@ -98,7 +106,7 @@ class Dataset(FurtherSteps):
         """
         arrays = map_leaves(read_only, arrays_of(tensors))
         count = common_length(arrays)
-        return _Slices(arrays, lambda: iter(range(count)), count)
+        return Dataset(lambda: iter(range(count)), count, Slices(arrays))
 
     @staticmethod
     def from_tensors(tensors: Element, name: str | None = None) -> Dataset:
@@ -141,7 +149,7 @@ class Dataset(FurtherSteps):
     def range(*args: int, output_type: object = np.int64, name: str | None = None) -> Dataset:
         """Numbers, as Python's ``range`` gives them."""
         numbers = range(*args)
-        return Dataset(lambda: (np.asarray(n, output_type) for n in numbers), len(numbers))
+        return Dataset(lambda: iter(numbers), len(numbers), Each(lambda n: np.asarray(n, output_type)))
 
     @staticmethod
     def zip(*datasets: Dataset, name: str | None = None) -> Dataset:
@@ -176,16 +184,19 @@ class Dataset(FurtherSteps):
         deterministic : bool, optional
             Not used.
         """
-        call = partial(arrays_from, map_func)
+        call = partial(arrays_from, function_of("map_func", map_func))
         if num_parallel_calls is None:
             return Dataset(lambda: map(call, self._elements()), self._cardinality)
         calls = default_threads() if num_parallel_calls == AUTOTUNE else num_parallel_calls
         threads = check_positive_int("threads", calls)
+        if isinstance(self._making, Each):
+            return Dataset(self._stream, self._cardinality, self._making.then(call, threads))
         return Dataset(lambda: mapped(call, self._elements(), threads), self._cardinality)
 
     def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements for which predicate is true; a tuple's parts are its arguments."""
-        return Dataset(lambda: (e for e in self._elements() if bool(applied(predicate, e))))
+        predicate = function_of("predicate", predicate)
+        return Dataset(lambda: (e for e in self._elements() if is_true(predicate, e)))
 
     def batch(
         self,
@@ -212,11 +223,17 @@ class Dataset(FurtherSteps):
         """
         size = check_positive_int("batch_size", batch_size)
 
-        def batches():
-            return (batch for batch, length in self._batches(size) if length == size or not drop_remainder)
+        by_number = isinstance(self._making, Each)
+
+        def groups():
+            items = self._stream() if by_number else self._elements()
+            while group := list(itertools.islice(items, size)):
+                if len(group) == size or not drop_remainder:
+                    yield group if by_number else stacked(group)
 
         count = self._cardinality
-        return Dataset(batches, count if count < 0 else count // size if drop_remainder else -(-count // size))
+        count = count if count < 0 else count // size if drop_remainder else -(-count // size)
+        return Dataset(groups, count, Batches(self._making) if by_number else None)
 
     def unbatch(self, name: str | None = None) -> Dataset:
         """The samples of each element's arrays, one by one."""
@@ -226,8 +243,7 @@ class Dataset(FurtherSteps):
                 for i in range(common_length(element)):
                     yield map_leaves(lambda a, i=i: a[i], element)
 
-        infinite = self._cardinality == INFINITE_CARDINALITY
-        return Dataset(samples, INFINITE_CARDINALITY if infinite else UNKNOWN_CARDINALITY)
+        return Dataset(samples, together([self._cardinality, UNKNOWN_CARDINALITY]))
 
     def shuffle(
         self,
@@ -301,10 +317,12 @@ class Dataset(FurtherSteps):
         buffer_size : int, default AUTOTUNE
             How many; AUTOTUNE: 2.
         """
-        count = _AHEAD if buffer_size in (AUTOTUNE, None) else int(buffer_size)
+        count = _AHEAD if buffer_size in (AUTOTUNE, None) else counted(buffer_size)
         if count == 0:
             return self
         check_positive_int("buffer_size", count)
+        if isinstance(self._making, Batches):
+            return Dataset(self._stream, self._cardinality, self._making.prefetched(count))
         return Dataset(lambda: read_ahead(self._elements, count), self._cardinality)
 
     def take(self, count: int, name: str | None = None) -> Dataset:
@@ -349,11 +367,11 @@ class Dataset(FurtherSteps):
         return Dataset(lambda: zip(map(np.asarray, count(start)), self._elements(), strict=False), self._cardinality)
 
     def concatenate(self, dataset: Dataset, name: str | None = None) -> Dataset:
-        """All elements, then those of another data set."""
-        counts = self._cardinality, dataset._cardinality
-        unknown = INFINITE_CARDINALITY if INFINITE_CARDINALITY in counts else UNKNOWN_CARDINALITY
-        total = sum(counts) if min(counts) >= 0 else unknown
-        return Dataset(lambda: itertools.chain(self._elements(), dataset._elements()), total)
+        """All elements, then those of another data set. Anything else is a TypeError."""
+        if not isinstance(dataset, Dataset):
+            raise TypeError(f"concatenate takes a data set. Received: {type(dataset).__name__}")
+        counts = [self._cardinality, dataset._cardinality]
+        return Dataset(lambda: itertools.chain(self._elements(), dataset._elements()), together(counts))
 
     def shard(self, num_shards: int, index: int, name: str | None = None) -> Dataset:
         """Every `num_shards`-th element, from number `index` on.
@@ -394,22 +412,3 @@ class Dataset(FurtherSteps):
     def __repr__(self) -> str:
         count = {INFINITE_CARDINALITY: "endlessly many", UNKNOWN_CARDINALITY: "unknown number of"}
         return f"<Dataset, {count.get(self._cardinality, self._cardinality)} elements>"
-
-
-class _Slices(Dataset):
-    """Samples of arrays, in an order that `indices` gives: batches are gathered, not stacked from single samples."""
-
-    def __init__(self, arrays, indices, cardinality):
-        super().__init__(indices, cardinality)
-        self._arrays = arrays
-
-    def _elements(self):
-        return (map_leaves(lambda a, i=i: a[i], self._arrays) for i in self._stream())
-
-    def _reordered(self, stream, cardinality):
-        return _Slices(self._arrays, stream, cardinality)
-
-    def _batches(self, size):
-        indices = self._stream()
-        while group := list(itertools.islice(indices, size)):
-            yield map_leaves(lambda a, group=group: a[group], self._arrays), len(group)

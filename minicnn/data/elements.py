@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import DataError
+from minicnn.own_parts import check_takes
 
 Element = Any
 """An array, a number, or a tuple or dictionary of elements."""
@@ -101,9 +102,45 @@ def arrays_of(element: Element) -> Element:
     return map_leaves(_array, _without_lists(element))
 
 
+def function_of(argument: str, value: Any) -> Callable[..., Any]:
+    """`value`, if it can be called; else a `TypeError` that names the argument."""
+    if not callable(value):
+        raise TypeError(f"{argument} is a function. Received: {argument}={value!r}")
+    return value
+
+
 def applied(function: Callable[..., Any], element: Element) -> Any:
-    """function(element); a tuple's parts are its arguments."""
-    return function(*element) if isinstance(element, tuple) else function(element)
+    """function(element); a tuple's parts are its arguments.
+
+    Raises
+    ------
+    TypeError
+        If the function takes more or fewer of them.
+    """
+    arguments = element if isinstance(element, tuple) else (element,)
+    try:
+        return function(*arguments)
+    except TypeError:
+        names = [f"element[{i}]" for i in range(len(element))] if isinstance(element, tuple) else ["element"]
+        check_takes(function, "a function of a data set's elements", *names)
+        raise
+
+
+def is_true(predicate: Callable[..., Any], element: Element) -> bool:
+    """Whether a predicate holds for an element.
+
+    Raises
+    ------
+    DataError
+        If it gives several values.
+    """
+    answer = np.asarray(applied(predicate, element))
+    if answer.size != 1:
+        raise DataError(
+            "the predicate of filter gives one true or false for an element: reduce an array by .all() or .any(). "
+            f"Received: an array of shape {answer.shape}"
+        )
+    return bool(answer.item())
 
 
 def arrays_from(function: Callable[..., Any], element: Element) -> Element:

@@ -26,12 +26,26 @@ def cardinality(dataset: Dataset) -> EagerCount:
 
 
 def Counter(start: int = 0, step: int = 1, dtype: Any = np.int64) -> Dataset:
-    """Numbers from `start` on, without an end."""
+    """Numbers from `start` on, without an end.
+
+    Parameters
+    ----------
+    start, step : int
+    dtype : dtype, default int64
+    """
     return Dataset(lambda: (np.asarray(n, dtype) for n in count(start, step)), INFINITE_CARDINALITY)
 
 
 def shuffle_and_repeat(buffer_size: int, count: int | None = None, seed: int | None = None) -> Callable[..., Dataset]:
-    """For ``dataset.apply(…)``: ``shuffle(buffer_size, seed).repeat(count)``."""
+    """For ``dataset.apply(…)``: ``shuffle(buffer_size, seed).repeat(count)``.
+
+    Parameters
+    ----------
+    buffer_size : int
+    count : int, optional
+        Default: without an end.
+    seed : int, optional
+    """
     return lambda dataset: dataset.shuffle(buffer_size, seed=seed).repeat(count)
 
 
@@ -42,5 +56,15 @@ def map_and_batch(
     drop_remainder: bool = False,
     num_parallel_calls: int | None = None,
 ) -> Callable[..., Dataset]:
-    """For ``dataset.apply(…)``: ``map(map_func, num_parallel_calls).batch(batch_size, drop_remainder)``."""
+    """For ``dataset.apply(…)``: ``map(map_func, num_parallel_calls).batch(batch_size, drop_remainder)``.
+
+    Parameters
+    ----------
+    map_func : callable
+    batch_size : int
+    num_parallel_batches : int, optional
+        Changes nothing.
+    drop_remainder : bool, default False
+    num_parallel_calls : int, optional
+    """
     return lambda dataset: dataset.map(map_func, num_parallel_calls).batch(batch_size, drop_remainder)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minicnn.data.elements import Element, applied, eager, map_leaves
+from minicnn.data.elements import Element, applied, eager, function_of, map_leaves
 from minicnn.errors import DataError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class FurtherSteps:
 
     def apply(self, transformation_func: Callable[[Any], Any]) -> Any:
         """transformation_func of this data set."""
-        return transformation_func(self)
+        return function_of("transformation_func", transformation_func)(self)
 
     def with_options(self, options: object, name: str | None = None) -> Any:
         """The data set as it is: options of TensorFlow's change no element."""

@@ -25,6 +25,7 @@ from minicnn.training.batches import Batch
 from minicnn.training.engine import MAX_PLANS, Engine, Outcome
 from minicnn.training.sources import Source
 from minicnn.training.totals import Losses, Totals
+from minicnn.turns import weights_at_rest
 
 
 class ShardedOutcome(Outcome):
@@ -80,6 +81,10 @@ class ShardedEngine(Engine):
     # ---------------------------------------------------------------------------------------------------- iterations
 
     def train_batch(self, batch: Batch | Cut, totals: Totals) -> Outcome:
+        with weights_at_rest:
+            return self._train_together(batch, totals)
+
+    def _train_together(self, batch, totals):
         if not self.store.is_current:
             self.prepare(trains=True)
         if isinstance(batch, Batch):  # of train_on_batch: nothing has been compared

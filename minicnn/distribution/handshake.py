@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,11 @@ def compare(wire: Wire, found: dict[str, Any]) -> None:
     found : dict
         What is compared, in the order in which differences are told → a short description.
     """
-    everybody = wire.gather(found)
+    demand_equal(wire, wire.gather(found))
+
+
+def demand_equal(wire: Wire, everybody: Sequence[dict[str, Any]]) -> None:
+    """The same, of what all workers have found."""
     for what in dict.fromkeys(name for theirs in everybody for name in theirs):  # in their order
         for worker, theirs in zip(wire.workers, everybody, strict=True):
             if theirs.get(what) != everybody[0].get(what):
@@ -77,11 +82,11 @@ def _training(engine, shuffles, first):
     check_losses(engine.model.compiled, engine.model.layers)
     optimizer, state = engine.optimizer, engine.optimizer_state or {}
     return {
-        "loss": _digest([[type(x).__name__, x.get_config()] for x in engine.model.compiled.losses]),
-        "optimizer": f"{type(optimizer).__name__} {_digest(optimizer.get_config())}",
-        "optimizer state": _digest(*(engine.backend.to_host(vector) for vector in state.values())),
+        "loss": digest([[type(x).__name__, x.get_config()] for x in engine.model.compiled.losses]),
+        "optimizer": f"{type(optimizer).__name__} {digest(optimizer.get_config())}",
+        "optimizer state": digest(*(engine.backend.to_host(vector) for vector in state.values())),
         "position": f"update {int(optimizer.iterations)}, batch {first}, epoch {engine.model.epochs_trained}",
-        "seed": _digest(engine.model.seed, shuffles),
+        "seed": digest(engine.model.seed, shuffles),
     }
 
 
@@ -101,9 +106,9 @@ def _model(weights, engine):
     shapes = [(w.path, w.shape) for w in weights]
     return {
         "dtype": str(weights[0].dtype) if weights else "none",
-        "model": f"{len(weights)} weights, {_digest(shapes, [type(layer).__name__ for layer in engine.model.layers])}",
-        "BatchNormalization": _digest([getattr(w.layer, "synchronized", None) for w in weights]),
-        "weights": _digest(*(w.numpy() for w in weights)),
+        "model": f"{len(weights)} weights, {digest(shapes, [type(layer).__name__ for layer in engine.model.layers])}",
+        "BatchNormalization": digest([getattr(w.layer, "synchronized", None) for w in weights]),
+        "weights": digest(*(w.numpy() for w in weights)),
     }
 
 
@@ -113,15 +118,15 @@ def _data(source) -> str:
         return f"stream of {source.available} batches of {source.batch_size}"
     rows = np.unique(np.linspace(0, len(source.inputs[0]) - 1, ROWS).astype(np.int64))
     shapes = ", ".join(f"{np.dtype(array.dtype)} {tuple(array.shape)}" for array in source.arrays)
-    return f"{shapes}, batches of {source.batch_size}, {_digest(*(np.asarray(a[rows]) for a in source.arrays))}"
+    return f"{shapes}, batches of {source.batch_size}, {digest(*(np.asarray(a[rows]) for a in source.arrays))}"
 
 
-def _digest(*values) -> str:
+def digest(*values: Any) -> str:
     """Some characters that differ where values do."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for value in values:
         if isinstance(value, np.ndarray):
-            digest.update(np.ascontiguousarray(value))
+            found.update(np.ascontiguousarray(value))
         else:
-            digest.update(json.dumps(value, default=lambda other: type(other).__name__, sort_keys=True).encode())
-    return digest.hexdigest()[:12]
+            found.update(json.dumps(value, default=lambda other: type(other).__name__, sort_keys=True).encode())
+    return found.hexdigest()[:12]

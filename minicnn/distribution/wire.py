@@ -39,6 +39,8 @@ class Wire:
     workers : list of Worker
     timeout : float
         Seconds.
+    beside : Wire, optional
+        The one of all workers, on which who waits in vain is asked about; default: this one.
 
     Attributes
     ----------
@@ -47,7 +49,9 @@ class Wire:
         Bytes that this worker has handed to MPI for others.
     """
 
-    def __init__(self, mpi: Any, comm: Any, workers: Sequence[Worker], timeout: float) -> None:
+    def __init__(
+        self, mpi: Any, comm: Any, workers: Sequence[Worker], timeout: float, beside: Wire | None = None
+    ) -> None:
         self.mpi: Any = mpi
         self.comm: Any = comm
         self.workers: list[Worker] = list(workers)
@@ -56,6 +60,7 @@ class Wire:
         self.size: int = comm.size
         self.sent: int = 0
         self._among: dict[tuple[bool, ...], Wire] = {}
+        self._beside = beside
 
     def among(self, are_there: Sequence[bool]) -> Wire:
         """A wire of some of the workers; all have to ask for it.
@@ -72,7 +77,7 @@ class Wire:
             self.agreed(False)  # all are here, or time is up
             comm = self.comm.Split(int(key[self.rank]), self.rank)
             workers = [w for w in self.workers if key[w.rank] == key[self.rank]]
-            self._among[key] = Wire(self.mpi, comm, workers, self.timeout)
+            self._among[key] = Wire(self.mpi, comm, workers, self.timeout, self)
         return self._among[key]
 
     # ------------------------------------------------------------------------------------------------- small messages
@@ -185,7 +190,7 @@ class Wire:
 
     def wait(self, request: Any) -> None:
         """Wait until one of MPI's requests is done; end all workers where it never is."""
-        self._until(request.Test)
+        (self._beside or self)._until(request.Test)
 
     def _until(self, is_done: Callable[[], bool]) -> None:
         """Wait until a message is there; end all workers where none comes."""

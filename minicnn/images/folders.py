@@ -14,7 +14,8 @@ from minicnn.checks import check_choice, check_number, check_pair, check_positiv
 from minicnn.console import say
 from minicnn.data import Dataset
 from minicnn.data.counting import UNKNOWN_CARDINALITY
-from minicnn.data.reading import mapped, read_ahead
+from minicnn.data.making import Each
+from minicnn.data.reading import mapped
 from minicnn.errors import DataError
 from minicnn.images.files import CHANNELS, EXTENSIONS, read_image
 from minicnn.images.resizing import INTERPOLATIONS
@@ -274,8 +275,6 @@ def _dataset(listing, order, read, batch_size, label_mode, shuffle, seed, on_err
         try:
             return index, read(listing.paths[index])
         except DataError as error:
-            if on_error == "raise":
-                raise
             skipped[listing.paths[index]] = str(error)
             return index, None
 
@@ -288,14 +287,20 @@ def _dataset(listing, order, read, batch_size, label_mode, shuffle, seed, on_err
             first = next(iter(skipped.values()))
             warn_user(f"{len(skipped)} of {len(order)} files were skipped, the first: {first}")
 
-    indices = Dataset.from_tensor_slices(np.array(order))
+    def labelled(index):
+        picture = read(listing.paths[index])
+        return picture if label_mode is None else (picture, _label(listing, index, label_mode))
+
+    indices = Dataset(lambda: iter(order), len(order))
     if shuffle:
         indices = indices.shuffle(len(order), seed=seed)
-    count = len(order) if on_error == "raise" else UNKNOWN_CARDINALITY
-    dataset = Dataset(lambda: pictures(int(i) for i in indices.as_numpy_iterator()), count)
+    if on_error == "raise":
+        dataset = Dataset(indices.as_numpy_iterator, len(order), Each(labelled, default_threads()))
+    else:  # how many there are shows when they are read
+        dataset = Dataset(lambda: pictures(indices.as_numpy_iterator()), UNKNOWN_CARDINALITY)
     if batch_size is not None:
         dataset = dataset.batch(batch_size)
-    made = Dataset(lambda: read_ahead(dataset.as_numpy_iterator, _AHEAD), dataset.cardinality())
+    made = dataset.prefetch(_AHEAD)
     made.class_names, made.file_paths = listing.class_names, [listing.paths[i] for i in order]
     return made
 

@@ -200,6 +200,23 @@ def _refuse(what: str, instead: str) -> Any:
     return refused
 
 
+def _of_numpy(tensor, ufunc, method, *inputs, **options):
+    """What NumPy asks instead of computing ``array * tensor`` by itself; its functions of tensors are refused."""
+    reflected = getattr(Tensor, _REFLECTED.get(ufunc.__name__, ""), None)
+    if method == "__call__" and len(inputs) == 2 and not isinstance(inputs[0], Tensor) and reflected and not options:
+        result = reflected(inputs[1], inputs[0])
+        if result is not NotImplemented:
+            return result
+    raise TypeError(
+        f"np.{ufunc.__name__} computes with values, and a symbolic tensor has none: use keras.ops, which has NumPy's "
+        f"names, operators, or a layer. Received: {tensor!r}"
+    )
+
+
+_REFLECTED = {
+    **{"add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__"},
+    **{"greater": "__lt__", "greater_equal": "__le__", "less": "__gt__", "less_equal": "__ge__"},
+}
 _OWN_LAYER = "what depends on values is a layer of your own, see docs/adding_a_layer.md"
 _negated, _inverse = _each(lambda v: -v), _each(lambda v: 1 / v)
 _OPERATORS = {
@@ -226,4 +243,4 @@ _OPERATORS = {
 for _name, _function in _OPERATORS.items():
     setattr(Tensor, _name, as_operands(_function))
 Tensor.dtype = property(lambda tensor: tensor.node.layer.compute_dtype, doc="In which it is computed, by name.")
-Tensor.__array_ufunc__ = None  # so that NumPy leaves ``array * tensor`` to the tensor
+Tensor.__array_ufunc__ = _of_numpy

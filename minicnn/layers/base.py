@@ -24,6 +24,7 @@ from minicnn.parameters import Weight, first_value
 from minicnn.registry import Configurable, Registry, constructor_parameters, to_plain
 from minicnn.settings import floatx
 from minicnn.step import Changes, Shape, Shapes, Step
+from minicnn.turns import weights_at_rest
 
 
 class Layer(Standalone, WithPolicy, Step, Configurable):
@@ -172,7 +173,8 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all weights as NumPy arrays, in Keras's order and layouts; none before the layer is built."""
-        return [w.numpy() for w in self.weights]
+        with weights_at_rest:
+            return [w.numpy() for w in self.weights]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Copy arrays into the weights; all shapes are checked before the first is changed.
@@ -188,8 +190,9 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
             raise ValueError(f"'{self.name}' has {len(mine)} weight arrays. Received: {len(arrays)}")
         for weight, array in zip(mine, arrays, strict=True):
             weight.check(array)
-        for weight, array in zip(mine, arrays, strict=True):
-            weight.assign(array)
+        with weights_at_rest:
+            for weight, array in zip(mine, arrays, strict=True):
+                weight.assign(array)
 
     def count_params(self) -> int:
         """Number of weights' elements."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
@@ -10,8 +11,9 @@ import numpy as np
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
+from minicnn.layers.activations import ReLU
 from minicnn.layers.base import Examples, Layer
-from minicnn.step import Arrays, Shape, Shapes, Workspace
+from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
@@ -79,6 +81,9 @@ class Add(Merge):
 
     only_ops = True
 
+    def fused(self) -> FusedAdd:
+        return FusedAdd(self)
+
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         ws.ops.pointwise(ws.y, aligned(xs, ws.y.ndim), "add")
 
@@ -88,6 +93,18 @@ class Add(Merge):
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Add" if len(xs) == 2 else "Sum", self.onnx_inputs(xs, graph))
+
+
+@dataclass(eq=False)
+class FusedAdd(Step):
+    """An `Add`, and the ReLU behind it, outside training."""
+
+    only_ops = True
+    layer: Add
+    relu: ReLU | None = None
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.ops.pointwise(ws.y, aligned(xs, ws.y.ndim), "added_relu")
 
 
 class Concatenate(Layer):

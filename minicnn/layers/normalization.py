@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -107,12 +107,6 @@ class BatchNormalization(Layer):
         self.add_weight("moving_mean", channels, self.moving_mean_initializer, has_gradient=False)
         self.add_weight("moving_variance", channels, self.moving_variance_initializer, has_gradient=False)
         return shape
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        if not self.synchronized:
-            del config["synchronized"]  # Kerases before 2.12 do not know it
-        return config
 
     def fused(self) -> FusedNormalization:
         return FusedNormalization(self)

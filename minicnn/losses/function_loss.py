@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.hints import Config
 from minicnn.losses.base import Loss, register, registry
+from minicnn.own_parts import check_takes
 from minicnn.registry import custom_object
 
 __all__ = ["FunctionLoss"]
@@ -29,6 +30,7 @@ class FunctionLoss(Loss):
 
     def __init__(self, fn: Callable[..., Any], reduction: str | None = "sum_over_batch_size", name: str | None = None):
         super().__init__(reduction, getattr(fn, "__name__", None) if name is None else name)
+        check_takes(fn, "a loss function", "y_true", "y_pred")
         self.fn: Callable[..., Any] = fn
 
     def call(self, y_true: np.ndarray, y_pred: Any) -> Any:

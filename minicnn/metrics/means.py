@@ -9,6 +9,7 @@ from minicnn.checks import is_real
 from minicnn.hints import Config
 from minicnn.losses.reductions import weighted_sum
 from minicnn.metrics.base import Metric, register, registry
+from minicnn.own_parts import check_takes
 
 __all__ = ["Accuracy", "Mean", "MeanMetricWrapper", "Sum"]
 
@@ -79,7 +80,7 @@ class MeanMetricWrapper(Metric):
     Raises
     ------
     TypeError
-        If `fn` cannot be called, or returns something else than numbers.
+        If `fn` cannot be called, or not with these arguments, or returns something else than numbers.
     """
 
     on_device = False
@@ -89,6 +90,7 @@ class MeanMetricWrapper(Metric):
     ):
         if not callable(fn):
             raise TypeError(f"`fn` is a function of (y_true, y_pred). Received: fn={fn!r}")
+        check_takes(fn, "a function as a metric", "y_true", "y_pred", **arguments)
         super().__init__(getattr(fn, "__name__", "metric") if name is None else name, dtype)
         self.fn: Callable[..., object] = fn
         self.arguments: dict[str, object] = arguments

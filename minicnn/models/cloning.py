@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn.graph import Tensor
 from minicnn.layers import Input, Lambda, Layer
 from minicnn.models import config as configs
+from minicnn.models.arguments import check_model
 from minicnn.models.files import model_from_config
 from minicnn.models.forms import Tensors, layers_within
 from minicnn.models.network import Network
@@ -44,10 +45,11 @@ def clone_model(
     Raises
     ------
     TypeError
-        If `clone_function` returns something else than a layer.
+        If `model` is none, or `clone_function` returns something else than a layer.
     ValueError
         If `input_tensors` have another form than the model's inputs; for a `call_function` with a `Sequential`.
     """
+    check_model(model, "clone_model")
     if call_function is not None and model.saved_as == "Sequential":
         raise ValueError("call_function is for models of inputs and outputs. Received: one for a Sequential")
     if input_tensors is None and clone_function is None and call_function is None:

@@ -39,8 +39,13 @@ def put_state(model: CompilableNetwork, state: dict[str, Any]) -> None:
     if position is not None:
         model._engine = engine = Engine(model, backends.get("numpy"))  # which the model's own takes over from
         engine.calls, engine._layout, engine.optimizer_state = position["calls"], position["layout"], position["state"]
-        if position["owns"]:
+        if position["owns"] and not _has_owner(model.optimizer):
             model.optimizer.owner = weakref.ref(model)
+
+
+def _has_owner(optimizer) -> bool:
+    """Whether a model trains with it: a shallow copy has the optimizer of the model that it was made of."""
+    return optimizer.owner is not None and optimizer.owner() is not None
 
 
 def _position(model):

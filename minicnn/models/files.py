@@ -30,6 +30,7 @@ from minicnn.saving.files import check_arrays, named_in_errors, read_json
 from minicnn.saving.keras.config import model_from_keras
 from minicnn.saving.keras.older import modernized
 from minicnn.saving.snapshot import Reader, Snapshot
+from minicnn.turns import weights_at_rest
 from minicnn.user_warnings import warn_user
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def take(model: Model) -> Snapshot:
-    """The model at this moment; the arrays are copies.
+    """The model between two iterations; the arrays are copies.
 
     Raises
     ------
@@ -49,6 +50,11 @@ def take(model: Model) -> Snapshot:
     NonFiniteError
         If a weight holds NaN or infinite values.
     """
+    with weights_at_rest:
+        return _taken(model)
+
+
+def _taken(model):
     weights, config = _finite_weights(model), written_config(model)
     history = None if model.history is None else model.history.get_state()
     for values in [] if history is None else history["history"].values():  # many small arrays would fill the header
@@ -78,7 +84,8 @@ def write(filepath: str | PathLike[str], snapshot: Snapshot, overwrite: bool) ->
 
 
 def _finite_weights(model):
-    arrays = {name: w.numpy() for name, w in _weights_by_name(model).items()}
+    with weights_at_rest:
+        arrays = {name: w.numpy() for name, w in _weights_by_name(model).items()}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise NonFiniteError(f"weight '{name}' holds NaN or infinite values: a file of them would be of no use")
@@ -203,8 +210,9 @@ def _assign(model, arrays):
                 arrays[name] = arrays[name].astype(weight.dtype)
             if not np.isfinite(arrays[name]).all():
                 raise FileFormatError(f"weight '{name}' holds numbers that are too large for {weight.dtype}")
-    for name, weight in weights.items():
-        weight.assign(arrays[name])
+    with weights_at_rest:
+        for name, weight in weights.items():
+            weight.assign(arrays[name])
 
 
 def _set_optimizer(model, state):

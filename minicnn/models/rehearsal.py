@@ -6,6 +6,7 @@ import numpy as np
 
 from minicnn.checks import check_positive_int
 from minicnn.layers.open_sizes import sized, with_number
+from minicnn.models.arguments import check_model
 from minicnn.models.model import Model
 from minicnn.threads import compute_threads
 from minicnn.training.batches import Batch
@@ -28,7 +29,7 @@ def warmup(model: Model, batch_size: int = BATCH_SIZE) -> None:
     -----
     Kernels do not depend on sizes; an open one of the model's input is 64 here.
     """
-    model._need_compiled()
+    check_model(model, "warmup")._need_compiled()
     model._before_training()
     count = check_positive_int("batch_size", batch_size)
     engine = model.training_engine()

@@ -35,6 +35,8 @@ class Sequential(Model):
     saved_as: str = "Sequential"
 
     def __init__(self, layers: Sequence[Layer | Tensor] | None = None, name: str | None = None) -> None:
+        if isinstance(layers, Layer | Tensor | str):
+            raise TypeError(f"Sequential takes a list of layers: Sequential([…]). Received: {layers!r}")
         self._stack: list[Layer] = []
         Layer.__init__(self, name=name or unique_name("Sequential"))  # without a graph, which `_start` makes
         self._start_untrained()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from minicnn.hints import FilePath
 from minicnn.layers.open_sizes import has_open
 from minicnn.models import Model
+from minicnn.models.arguments import check_model
 from minicnn.onnx.package import import_package
 from minicnn.onnx.properties import PRODUCER, properties_of
 from minicnn.onnx.writer import GraphWriter, Value
@@ -47,8 +48,7 @@ def export_onnx(model: Model, path: FilePath) -> None:
     like the model's input layers, outputs like the layers that give them (`Model.output_names`). The model's
     `class_names` and `preprocessing` are properties of the file (metadata_props), as JSON.
     """
-    if not isinstance(model, Model):
-        raise TypeError(f"export_onnx takes a model. Received: {model!r}")
+    check_model(model, "export_onnx")
     path = checked_path(path)
     if path.suffix.lower() != ".onnx":  # a model that was saved under this name would be lost
         raise ValueError(f"the name of an ONNX file ends in .onnx. Received: {str(path)!r}")

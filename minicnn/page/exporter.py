@@ -18,6 +18,7 @@ from minicnn.errors import ShapeError
 from minicnn.hints import FilePath
 from minicnn.layers import Rescaling
 from minicnn.models import Model
+from minicnn.models.arguments import check_model
 from minicnn.page.description import describe
 from minicnn.page.weights import Numbers
 from minicnn.plan.program import lower
@@ -92,8 +93,7 @@ def export_html(
     The page computes in float64 from weights in float32. Names are data in it, never markup, and its
     Content-Security-Policy allows no script but its own. See docs/page.md.
     """
-    if not isinstance(model, Model):
-        raise TypeError(f"export_html takes a model. Received: {model!r}")
+    check_model(model, "export_html")
     path = checked_path(path)
     if path.suffix.lower() not in (".html", ".htm"):  # a model that was saved under this name would be lost
         raise ValueError(f"the name of a page ends in .html. Received: {str(path)!r}")

@@ -16,7 +16,7 @@ from minicnn.layers.channel_order import MoveAxis
 from minicnn.layers.contract import is_own
 from minicnn.layers.conv import FusedConv2D
 from minicnn.layers.kernel import Fused
-from minicnn.layers.merge import Add
+from minicnn.layers.merge import Add, FusedAdd
 from minicnn.layers.normalization import BatchNormalization, FusedNormalization
 from minicnn.layers.pooling import MaxPooling2D
 from minicnn.plan.program import Program
@@ -49,12 +49,14 @@ RULES = (
     Rule(Fused, ReLU, "relu", lambda first, then: then.is_plain and first.relu is None, True),
     Rule(FusedConv2D, MaxPooling2D, "pool", lambda first, then: first.pool is None and first.layer.groups == 1, True),
     Rule(Fused, BatchNormalization, "norm", lambda first, then: first.is_bare, False),
+    Rule(FusedAdd, ReLU, "relu", lambda first, then: then.is_plain and first.relu is None, False),
     Rule(FusedNormalization, Add, "added", lambda first, then: first.added is None and first.relu is None, True),
     Rule(FusedNormalization, ReLU, "relu", lambda first, then: then.is_plain and first.relu is None, True),
 )
 """So ReLU and pooling follow a convolution in either order, and a normalization comes before both.
 
-Behind a normalization come the addition of one other value, then ReLU.
+Behind a normalization come the addition of one other value, then ReLU; outside training, where it is a part of a
+convolution, ReLU joins the addition.
 """
 
 

@@ -47,6 +47,8 @@ class Plan:
     ----------
     places : list of Place
         The steps that run.
+    acts_as_in_training : bool
+        Whether any step does what it does in training, or draws random numbers as if.
     wiring : Wiring
         What each of them touches.
     memory : array
@@ -76,6 +78,7 @@ class Plan:
         if self.backend.fuses if fuses is None else fuses:
             fuse(program, kept, training)
         self.places: list[Place] = program.places
+        self.acts_as_in_training: bool = training or any(p.training or p.step.draws_anew for p in self.places)
         self.wiring: Wiring = Wiring(program, heads, store, batch_size, training, input_gradients)
         self.memory: np.ndarray = self.backend.empty((pack(self.wiring.lifetimes()),), np.uint8)
         self.scratch: np.ndarray | None = None  # for casts, see `plan.casting`
@@ -89,11 +92,6 @@ class Plan:
     def nbytes(self) -> int:
         """Memory of all buffers together."""
         return self.memory.nbytes
-
-    @property
-    def acts_as_in_training(self) -> bool:
-        """Whether any step does what it does in training, or draws random numbers as if."""
-        return self.training or any(place.training or place.step.draws_anew for place in self.places)
 
     def bind(self, count: int) -> "BoundPlan":
         """The plan's arrays for a batch of `count` samples, as a `BoundPlan`; made once for each count."""

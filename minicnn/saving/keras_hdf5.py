@@ -32,6 +32,8 @@ from minicnn.saving.snapshot import Snapshot, Stored, training_text
 
 KERAS_VERSION = "3.0.0"  # whose format is written
 OWN_OPTIMIZER = "minicnn_optimizer_weights"
+TOP_LEVEL = "top_level_model_weights"
+RESERVED = (".", "..", TOP_LEVEL)  # groups that are there without a layer
 ATTRIBUTE_LIMIT = 64_512  # bytes of a list in one attribute; Keras numbers the parts of a longer one
 
 
@@ -60,13 +62,15 @@ def write(path: Path, snapshot: Snapshot) -> None:
 
 def _write_weights(group, snapshot):
     entries = [entry for entry in layers_of(snapshot.config) if _is_a_layer(entry, snapshot.config)]
+    for entry in entries:
+        hdf5.check_name(entry["name"], RESERVED)
     _write_names(group, "layer_names", [entry["name"] for entry in entries])
     group.attrs["backend"], group.attrs["keras_version"] = "tensorflow", KERAS_VERSION
     grouped = _places_by_layer(snapshot.config, snapshot.weights)
     for entry in entries:
         layer = group.create_group(entry["name"].encode())  # bytes: another layout for letters outside ASCII is avoided
         _write_arrays(layer, {path: snapshot.weights[name] for path, name in grouped.get(entry["name"], ())})
-    _write_arrays(group.create_group("top_level_model_weights"), {})
+    _write_arrays(group.create_group(TOP_LEVEL), {})
 
 
 def _places_by_layer(config, names) -> dict:
@@ -83,6 +87,8 @@ def _is_a_layer(entry, config) -> bool:
 
 
 def _write_arrays(group, arrays):
+    for part in {part for name in arrays for part in name.split("/")}:  # layers of models in the model
+        hdf5.check_name(part, RESERVED[:2])
     _write_names(group, "weight_names", list(arrays))
     for name, array in arrays.items():
         group[name.encode()] = array

@@ -43,6 +43,7 @@ def write_layers(group: h5py.Group, config: Config, weights: dict[str, np.ndarra
     container = group.create_group(CONTAINERS[0])
     counts, grouped = Counter(), names_by_layer(weights, prefix)
     for entry in layers_of(config):
+        hdf5.check_name(entry["name"])
         own = {name: weights[name] for name in grouped.get(entry["name"], ())}
         layer = container.create_group(numbered(entry, counts))
         layer.create_group("vars").attrs["name"] = entry["name"]

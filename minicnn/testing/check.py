@@ -8,6 +8,7 @@ from minicnn import backends as all_backends
 from minicnn.errors import BackendError, ContractError
 from minicnn.layers.base import Layer
 from minicnn.layers.shapes import sample_shape
+from minicnn.models.arguments import check_layer as checked_layer
 from minicnn.registry import custom_object_scope
 from minicnn.step import Shape
 from minicnn.testing.contracts import ONCE, PER_BACKEND, PER_PLAN, has_the_promised_shape
@@ -53,7 +54,7 @@ def check_layer(
     GradientError
         If a gradient differs from the finite difference.
     """
-    if layer.built:
+    if checked_layer(layer, "check_layer").built:
         raise ContractError(
             f"check_layer takes a layer that was not used yet. Received: '{layer.name}', which is built"
         )

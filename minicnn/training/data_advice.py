@@ -30,7 +30,9 @@ def shape_advice(shape: Shape, expected: Shape) -> str:
     """
     sample = tuple(shape[1:])
     if fits(shape, expected):
-        return "; a single sample needs a batch axis: x[None]"
+        return (
+            "; a single sample needs a batch axis: x[None], and a Dataset of single samples is put together: .batch(32)"
+        )
     if fits((*shape, 1), expected):
         return "; a single sample needs axes for the batch and the channel: x[None, ..., None]"
     if len(shape) == 4 and len(expected) == 3:

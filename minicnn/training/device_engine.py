@@ -19,6 +19,7 @@ from minicnn.errors import DeviceMemoryError, NonFiniteError
 from minicnn.optimizers.optimizer import merge_segments
 from minicnn.plan.non_finite import explain_non_finite
 from minicnn.plan.plan import BoundPlan
+from minicnn.precision import get_float32_precision
 from minicnn.training.batches import Batch
 from minicnn.training.device_data import BatchForGraph, DeviceBatch, DeviceData, device_dtype, first_samples
 from minicnn.training.device_shortcuts import (
@@ -257,7 +258,8 @@ class DeviceEngine(Engine):
         rule = (optimizer.kernel, optimizer.numbers()) if optimizer.is_data else None
         clips = optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm
         reads = batch.data, bound, totals.report, self.optimizer_state, self._segments, batch.order
-        key = (*(id(entry) for entry in reads), rule, optimizer.weight_decay, clips, totals.kinds)
+        numbers = rule, optimizer.weight_decay, clips, totals.kinds, get_float32_precision()
+        key = (*(id(entry) for entry in reads), *numbers)
         graph = self.graphs.pop(key, None)
         if graph is None:
             graph = IterationGraph(lambda: self._iterate_anywhere(batch, bound), reads)

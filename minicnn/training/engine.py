@@ -23,6 +23,7 @@ from minicnn.training.last_call import LastCall
 from minicnn.training.sources import Source
 from minicnn.training.totals import Losses, Totals
 from minicnn.training.weighting import by_row
+from minicnn.turns import weights_at_rest
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
@@ -206,7 +207,7 @@ class Engine:
 
     def train_batch(self, batch: Batch, totals: Totals) -> Outcome:
         """One iteration; a loss that is not finite leaves the weights as they were."""
-        with self.at_hand(batch) as batch:
+        with weights_at_rest, self.at_hand(batch) as batch:
             if not self.store.is_current:  # a callback has trained another model that shares layers
                 self.prepare(trains=True)
             return self.launch(batch, self.bound(batch, training=True), totals)
@@ -305,6 +306,9 @@ class Engine:
     def predict_batch(self, batch: Batch, training: bool = False) -> list[np.ndarray]:
         """The outputs for a batch, as arrays that the next batch overwrites."""
         with self.at_hand(batch) as batch:
+            last = self.last_call if batch.indices is None and not training else None
+            if last and (outputs := last.arrays(batch.inputs, self.store, self.backend)) is not None:
+                return outputs
             bound = self.bound(batch, training, with_loss=False)
             batch.load(self.backend, bound.inputs)
             bound.forward(self._next_call(bound), batch.first)

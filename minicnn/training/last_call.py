@@ -46,15 +46,32 @@ class LastCall:
         self, arrays: Sequence[Any], store: ParameterStore | BorrowedWeights, backend: Backend
     ) -> list[np.ndarray] | None:
         """The outputs for other arrays; None if something is not as it was."""
-        bound = self._bound()
-        if bound is None or self._changes != Changes.count or self._store() is not store:
-            return None
-        if not all(type(x) is np.ndarray for x in arrays) or [(x.shape, x.dtype) for x in arrays] != self._kinds:
+        bound = self._fitting(arrays, store)
+        if bound is None:
             return None
         is_shared = any(work.is_shared for work in bound.works)  # else no threads need to be told anything
         with kernel_threads(backend) if is_shared else Turn():
-            for x, array in zip(arrays, bound.inputs, strict=True):
-                backend.load(array, x)
-            if all(work.again() for work in bound.works):
+            if _computed_again(bound, arrays, backend):
                 return [backend.to_host(output) for output in bound.outputs]
         return None
+
+    def arrays(
+        self, arrays: Sequence[Any], store: ParameterStore | BorrowedWeights, backend: Backend
+    ) -> list[np.ndarray] | None:
+        """The same for whose turn it is: the plan's own arrays, which the next call overwrites."""
+        bound = self._fitting(arrays, store)
+        return bound.outputs if bound is not None and _computed_again(bound, arrays, backend) else None
+
+    def _fitting(self, arrays, store):
+        """The plan's arrays, if all is as it was."""
+        bound = self._bound()
+        if bound is None or self._changes != Changes.count or self._store() is not store:
+            return None
+        fits = all(type(x) is np.ndarray for x in arrays) and [(x.shape, x.dtype) for x in arrays] == self._kinds
+        return bound if fits else None
+
+
+def _computed_again(bound, arrays, backend):
+    for x, array in zip(arrays, bound.inputs, strict=True):
+        backend.load(array, x)
+    return all(work.again() for work in bound.works)

@@ -21,7 +21,8 @@ def as_lazy(value: Any) -> Any:
         is_real = np.dtype(value.dtype).kind in "biuf"
     except TypeError:  # of another library
         return value
-    return LazyArray(value, 0, value.shape[0], tuple(value.shape[1:])) if is_real and len(value.shape) else value
+    has_rows = len(value.shape) > 0 and value.shape[0] is not None  # a symbolic tensor has none
+    return LazyArray(value, 0, value.shape[0], tuple(value.shape[1:])) if is_real and has_rows else value
 
 
 def shape_of(value: Any) -> tuple[int, ...]:

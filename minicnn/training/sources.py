@@ -134,7 +134,10 @@ class Intake:
         validation = *validation[:2], check_steps("validation_steps", validation[2])
         if is_stream(x):
             if fraction or y is not None or weights is not None:
-                raise ValueError("a generator or Sequence gives targets and weights itself, and cannot be split")
+                raise ValueError(
+                    "a generator, Sequence or Dataset gives targets and weights itself, and cannot be split: leave y, "
+                    f"sample_weight and validation_split out. Received: x of type {type(x).__name__} and one of these"
+                )
             check_of_stream(class_weight)
             source = StreamSource(x, lambda *item: self.batch(*item, class_weight), steps, batch_size or BATCH_SIZE)
         else:

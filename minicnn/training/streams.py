@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from minicnn.checks import real_array
+from minicnn.data.counting import INFINITE_CARDINALITY
 from minicnn.errors import DataError
 from minicnn.training.data_advice import naming
 from minicnn.training.lazy import LazyArray, as_lazy, shape_of
@@ -37,7 +38,7 @@ def is_stream(x: object) -> bool:
     """Whether `x` gives batches itself, rather than being data."""
     has_length = hasattr(x, "__len__") or hasattr(x, "num_batches")
     gives_items = hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and has_length)
-    return gives_items and not _is_array(x) and not isinstance(x, list | tuple | Mapping | str)
+    return gives_items and not _is_array(x) and not isinstance(x, list | tuple | Mapping | str | type)
 
 
 def _is_array(x):
@@ -117,6 +118,11 @@ def unpacked(item: object) -> tuple[Any, Any, Any]:
     return (*item, None, None)[:3]
 
 
+def _is_endless(stream) -> bool:
+    """Whether a data set says of itself that it repeats for ever; TensorFlow's do too."""
+    return hasattr(stream, "cardinality") and int(stream.cardinality()) == INFINITE_CARDINALITY
+
+
 class StreamSource(Passes):
     """Batches from a generator, an iterable, or a Sequence: an object with ``len()`` and ``[i]`` that gives batches.
 
@@ -143,10 +149,16 @@ class StreamSource(Passes):
         Batches taken of the current pass; an iterator has but one.
     when_first : callable or None
         Is called with the next batch, and forgotten.
+    reads_parts : bool
+        Whether passes over data sets that can be made in parts give `minicnn.data.making.Part`, see `items`.
+    is_pure : bool or None
+        Whether a Sequence gives the same whoever asks, and how often; None: nobody has looked.
     """
 
     samples: int | None = None
     when_first: Callable[[Batch], None] | None = None
+    reads_parts: bool = False
+    is_pure: bool | None = None
 
     def __init__(
         self,
@@ -161,8 +173,14 @@ class StreamSource(Passes):
         self.is_sequence: bool = hasattr(stream, "__getitem__")
         self._is_iterator = hasattr(stream, "__next__")  # there is one pass
         self._items = stream if self._is_iterator else None  # what is left of the current pass
+        self._epoch = None  # (its number, its data), where each has its own
         self.steps: int | None = self.available if steps is None else steps
         self.batch_size: int = batch_size
+        if self.steps is None and _is_endless(stream):
+            raise ValueError(
+                "the data set repeats for ever: say how many batches are used, by steps_per_epoch=, validation_steps= "
+                f"or steps=, or by take(n) of the data set. Received: an endless {type(stream).__name__} and no number"
+            )
 
     @property
     def available(self) -> int | None:
@@ -199,7 +217,7 @@ class StreamSource(Passes):
             How many of the epoch's batches are done; an iterator stands behind them already, see `skip`.
         """
         for item in self._of_sequence(generator, first) if self.is_sequence else self._of_iterable(first):
-            batch = self._converted(item)
+            batch = self.converted(item)
             if self.when_first is not None:
                 look, self.when_first = self.when_first, None
                 look(batch)
@@ -207,7 +225,16 @@ class StreamSource(Passes):
 
     def read(self, number: int) -> Batch:
         """Batch `number` of a Sequence."""
-        return self._converted(self._stream[number])
+        return self.converted(self._stream[number])
+
+    def divides(self) -> bool:
+        """Whether the batches of the epoch can be made in parts."""
+        data = self._data()
+        return hasattr(data, "in_parts") and data.in_parts() is not None
+
+    def items(self, first: int) -> Iterator[Any]:
+        """What an iterable gives in an epoch after its first `first` batches, unchecked."""
+        return self._of_iterable(first)
 
     def begin_epoch(self) -> None:
         """Tell a Sequence that wants to know."""
@@ -217,7 +244,8 @@ class StreamSource(Passes):
         """As `begin_epoch`."""
         self._call("on_epoch_end")
 
-    def _converted(self, item):
+    def converted(self, item: object) -> Batch:
+        """A checked batch of what the stream gave."""
         with naming(self._argument) if self._argument else nullcontext():
             return self._convert(*unpacked(item))
 
@@ -247,8 +275,16 @@ class StreamSource(Passes):
                 yield from self._of_iterable(first)
 
     def _of_epoch(self):
+        """What a pass goes over."""
+        return self._data().in_parts() if self.reads_parts and self.divides() else self._data()
+
+    def _data(self):
         """The stream, or what it is in this epoch: see `minicnn.data.by_epoch`."""
-        return self._stream.of_epoch(self.number) if hasattr(self._stream, "of_epoch") else self._stream
+        if not hasattr(self._stream, "of_epoch"):
+            return self._stream
+        if self._epoch is None or self._epoch[0] != self.number:
+            self._epoch = self.number, self._stream.of_epoch(self.number)
+        return self._epoch[1]
 
     def _call(self, method):
         """A hook of Keras's PyDataset, where there is one."""

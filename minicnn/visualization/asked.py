@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,19 +14,6 @@ from minicnn.layers import Layer
 from minicnn.layers.open_sizes import fits
 from minicnn.models import Model
 from minicnn.plan.inside import Inside, look_inside
-
-
-def check_model(model: Any, caller: str) -> Model:
-    """The model itself.
-
-    Raises
-    ------
-    TypeError
-        If it is none.
-    """
-    if not isinstance(model, Model):
-        raise TypeError(f"{caller} takes a model. Received: {model!r}")
-    return model
 
 
 def one_of_each(model: Model, image: ArrayLike | Sequence[ArrayLike]) -> list[np.ndarray]:

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 from minicnn.layers import Layer
 from minicnn.metrics import class_numbers
 from minicnn.models import Model
+from minicnn.models.arguments import check_model
 from minicnn.plan.inside import values
 from minicnn.training.formed import FormedIntake
-from minicnn.visualization.asked import check_model, layer_tensor, opened
+from minicnn.visualization.asked import layer_tensor, opened
 from minicnn.visualization.curves import RUN_COLOURS, RUN_MARKERS
 from minicnn.visualization.figures import Names, as_text, checked_names, class_label, new_figure
 

@@ -12,8 +12,9 @@ from minicnn.checks import check_positive_int
 from minicnn.errors import unknown_name
 from minicnn.layers import Layer
 from minicnn.models import Model
+from minicnn.models.arguments import check_model
 from minicnn.plan.inside import values
-from minicnn.visualization.asked import check_model, one_of_each, opened
+from minicnn.visualization.asked import one_of_each, opened
 from minicnn.visualization.figures import Names, as_pixels, checked_names, class_label
 from minicnn.visualization.rows import UNSIGNED, Row, draw_rows, how_many, short_name
 

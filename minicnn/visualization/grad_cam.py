@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 
 from minicnn.layers import Conv2D, Conv2DTranspose, DepthwiseConv2D, Layer, SeparableConv2D
 from minicnn.models import Model
+from minicnn.models.arguments import check_model
 from minicnn.models.input_gradients import weights_of
 from minicnn.plan.inside import pull_back, values
-from minicnn.visualization.asked import check_model, images_of, layer_tensor, opened
+from minicnn.visualization.asked import images_of, layer_tensor, opened
 from minicnn.visualization.figures import Names
 from minicnn.visualization.heat import MOST_IMAGES, Explained, draw_heat
 from minicnn.visualization.saliency import scaled

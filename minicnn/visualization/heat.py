@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.models import Model
+from minicnn.models.arguments import check_model
 from minicnn.models.input_gradients import weights_of
 from minicnn.nested import leaves
-from minicnn.visualization.asked import check_model, images_of
+from minicnn.visualization.asked import images_of
 from minicnn.visualization.figures import Names, as_pixels, as_text, checked_names, class_label, new_figure
 
 if TYPE_CHECKING:

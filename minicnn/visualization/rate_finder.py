@@ -12,9 +12,9 @@ import numpy as np
 from minicnn.checks import check_number, check_positive_int
 from minicnn.errors import NonFiniteError
 from minicnn.models import Model
+from minicnn.models.arguments import check_model
 from minicnn.optimizers.schedules import LearningRateSchedule
 from minicnn.training.sources import BATCH_SIZE
-from minicnn.visualization.asked import check_model
 from minicnn.visualization.figures import BLUE, VERMILION, new_figure
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 //
 // The threads of a block are fibers: each runs until it waits for its block or its warp or ends, then the next one runs,
 // in an order that MINICNN_STANDIN_SEED shuffles, so that a missing barrier shows. A kernel without any needs no fibers,
-// and its threads run in a plain loop. Dynamic shared memory holds NaN at first, and so does what an asynchronous copy
-// will write, until somebody waits for it. Speed and memory order are not modelled.
+// and its threads run in a plain loop. Dynamic shared memory holds NaN at first, and what an asynchronous copy will write
+// something else that is noticed, until somebody waits for it. Speed and memory order are not modelled.
 
 #pragma once
 
@@ -60,12 +60,18 @@ inline To same_bits(From from) {
 }
 inline float __int_as_float(unsigned bits) { return same_bits<float>(bits); }
 inline int __float_as_int(float value) { return same_bits<int>(value); }
+inline float __uint_as_float(unsigned bits) { return same_bits<float>(bits); }
+inline unsigned __float_as_uint(float value) { return same_bits<unsigned>(value); }
+inline unsigned __umulhi(unsigned a, unsigned b) { return uint64_t(a) * b >> 32; }
 inline int __ffs(unsigned bits) { return __builtin_ffs(bits); }
 template <class T>
 inline void __stcs(T* to, T value) { *to = value; }
 
 struct alignas(8) int2 {
     int x, y;
+};
+struct alignas(8) float2 {
+    float x, y;
 };
 struct alignas(16) float4 {
     float x, y, z, w;
@@ -74,6 +80,7 @@ struct alignas(4) uchar4 {
     unsigned char x, y, z, w;
 };
 inline int2 make_int2(int x, int y) { return {x, y}; }
+inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 inline uchar4 make_uchar4(unsigned char x, unsigned char y, unsigned char z, unsigned char w) { return {x, y, z, w}; }
 
@@ -85,8 +92,9 @@ enum State { READY, AT_BLOCK, AT_WARP, DONE };
 
 struct Copy {
     void* to;
-    const void* from;
+    const void* from;  // null: zeros
     size_t size;
+    unsigned group;
 };
 
 struct Fiber {
@@ -96,7 +104,8 @@ struct Fiber {
     bool started = false;
     State state = READY;
     unsigned exchanges = 0;     // how often it met its warp
-    std::vector<Copy> copies;  // asynchronous ones that nobody has waited for
+    std::vector<Copy> copies;   // asynchronous ones that nobody has waited for
+    unsigned group = 0;         // of the next copy
 };
 
 constexpr size_t MOST_SHARED = 232448, GUARD = 64;  // bytes; behind what a launch asked for lies a pattern
@@ -181,34 +190,61 @@ inline void place_thread(unsigned t) {
 
 inline unsigned thread_of_block() { return (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x; }
 
-// The order in which fibers run: that of the threads, or one that depends on the seed.
-inline std::vector<unsigned> fiber_order(unsigned threads) {
-    static uint64_t state = 1;
-    std::vector<unsigned> order(threads);
-    for (unsigned t = 0; t < threads; ++t) order[t] = t;
+inline bool is_shuffled() {
     const char* seed = std::getenv("MINICNN_STANDIN_SEED");
-    if (!seed || !*seed) return order;
-    state += std::strtoull(seed, nullptr, 10);
-    for (unsigned t = threads; t > 1; --t) {
+    return seed && *seed;
+}
+
+// 0 … count - 1 in their order, or in one that depends on the seed.
+inline std::vector<unsigned> some_order(unsigned count) {
+    static uint64_t state = 1;
+    std::vector<unsigned> order(count);
+    for (unsigned t = 0; t < count; ++t) order[t] = t;
+    if (!is_shuffled()) return order;
+    state += std::strtoull(std::getenv("MINICNN_STANDIN_SEED"), nullptr, 10);
+    for (unsigned t = count; t > 1; --t) {
         state = state * 6364136223846793005u + 1442695040888963407u;
         std::swap(order[t - 1], order[(state >> 33) % t]);
     }
     return order;
 }
 
-// Let warps go on all of whose lanes wait for each other; returns whether there were any.
-inline bool release_warps(unsigned threads) {
-    bool any = false;
-    for (unsigned first = 0; first < threads; first += 32) {
-        const unsigned end = min(first + 32, threads);
-        unsigned waiting = 0;
-        for (unsigned t = first; t < end; ++t) waiting += fibers[t]->state == AT_WARP;
-        if (!waiting) continue;
-        if (waiting < end - first) fail("some lanes of a warp wait for each other, others are elsewhere");
-        for (unsigned t = first; t < end; ++t) fibers[t]->state = READY;
-        any = true;
+// Let the warp of thread `first` go on if all of its lanes wait for each other; returns whether they did.
+inline bool release_warp(unsigned first, unsigned end) {
+    unsigned waiting = 0;
+    for (unsigned t = first; t < end; ++t) waiting += fibers[t]->state == AT_WARP;
+    if (!waiting) return false;
+    if (waiting < end - first) fail("some lanes of a warp wait for each other, others are elsewhere");
+    for (unsigned t = first; t < end; ++t) fibers[t]->state = READY;
+    return true;
+}
+
+inline void run_threads(unsigned first, unsigned end) {
+    for (const unsigned lane : some_order(end - first)) {
+        const unsigned t = first + lane;
+        if (fibers[t]->state != READY) continue;
+        place_thread(t);
+        resume(*fibers[t]);
     }
-    return any;
+}
+
+// Run every thread until it waits for its block or ends: all warps side by side, or, shuffled, one as far as it gets before
+// the next one begins, so that what another warp should have done is not done yet, or is done too early.
+inline bool run_until_barrier(unsigned threads) {
+    bool waited = false;
+    if (is_shuffled()) {
+        for (const unsigned warp : some_order((threads + 31) / 32))
+            do run_threads(warp * 32, min(warp * 32 + 32, threads));
+            while (release_warp(warp * 32, min(warp * 32 + 32, threads)) && (waited = true));
+        return waited;
+    }
+    for (bool any = true; any; waited = waited || any) {
+        run_threads(0, threads);
+        any = false;
+        for (unsigned first = 0; first < threads; first += 32)
+            any = release_warp(first, min(first + 32, threads)) || any;
+    }
+    return waited;
 }
 
 // One block by fibers; returns whether any of them waited.
@@ -216,12 +252,7 @@ inline bool run_block_by_fibers(unsigned threads) {
     while (fibers.size() < threads) fibers.push_back(std::make_unique<Fiber>());
     for (unsigned t = 0; t < threads; ++t) fibers[t]->state = READY;
     for (bool waited = false;; waited = true) {
-        for (const unsigned t : fiber_order(threads)) {
-            if (fibers[t]->state != READY) continue;
-            place_thread(t);
-            resume(*fibers[t]);
-        }
-        if (release_warps(threads)) continue;
+        waited = run_until_barrier(threads) || waited;
         unsigned done = 0;
         for (unsigned t = 0; t < threads; ++t) done += fibers[t]->state == DONE;
         if (done == threads) return waited;
@@ -329,20 +360,108 @@ inline unsigned __ballot_sync(unsigned, bool value) {
 
 // ------------------------------------------------------------------------------------- asynchronous copies (common.cu)
 
-// NaN until `wait_for_copies`.
-inline void copy_ahead_16(float* to, const float* from) {
+namespace standin {
+
+// Until its thread has waited for its group, there is a number so large that no result stays right. It is none that is not
+// finite, which kernels may look for.
+inline void copy_later(void* to, const void* from, bool inside) {
     if (reinterpret_cast<uintptr_t>(to) % 16 || reinterpret_cast<uintptr_t>(from) % 16)
-        standin::fail("an asynchronous copy of 16 bytes is not aligned");
-    if (!standin::current) {
+        fail("an asynchronous copy of 16 bytes is not aligned");
+    if (!current) fail("asynchronous copies in a kernel that has no barrier");
+    current->copies.push_back({to, inside ? from : nullptr, 16, current->group});
+    std::memset(to, 0x6b, 16);
+}
+
+// The copies of all groups but the last `count` ones are there.
+inline void finish_copies(unsigned count) {
+    auto& copies = current->copies;
+    const auto is_due = [&](const Copy& copy) { return copy.group + count < current->group; };
+    for (const auto& copy : copies)
+        if (is_due(copy)) copy.from ? std::memcpy(copy.to, copy.from, copy.size) : std::memset(copy.to, 0, copy.size);
+    copies.erase(std::remove_if(copies.begin(), copies.end(), is_due), copies.end());
+}
+
+}  // namespace standin
+
+inline void copy_ahead_16(float* to, const float* from) {
+    if (standin::current)
+        standin::copy_later(to, from, true);
+    else
         std::memcpy(to, from, 16);
-        return;
-    }
-    standin::current->copies.push_back({to, from, 16});
-    std::memset(to, 0xff, 16);
 }
 
 inline void wait_for_copies() {
     if (!standin::current) return;
-    for (const auto& copy : standin::current->copies) std::memcpy(copy.to, copy.from, copy.size);
-    standin::current->copies.clear();
+    ++standin::current->group;
+    standin::finish_copies(0);
+}
+
+// ----------------------------------------------------------------------------------------- tensor cores (tensor_cores.cu)
+
+// Addresses in shared memory are offsets, as on a device, where they have 32 bits.
+inline unsigned shared_address(const void* p) {
+    return static_cast<unsigned>(static_cast<const unsigned char*>(p) - standin::shared_memory);
+}
+
+namespace standin {
+
+inline unsigned char* at_shared(unsigned address, unsigned size) {
+    if (address % 16 || address + size > shared_size) fail("an address in shared memory is not aligned, or outside");
+    return shared_memory + address;
+}
+
+// What a tensor core reads of a float32: the last 13 bits do not count.
+inline double cut_to_tf32(unsigned bits) { return same_bits<float>(bits & 0xffffe000u); }
+
+// A sum as tensor cores make it: exact products, of whose sum what does not fit into float32 is cut off.
+inline float cut_to_float(double exact) {
+    const float rounded = static_cast<float>(exact);
+    return std::isfinite(rounded) && std::fabs(static_cast<double>(rounded)) > std::fabs(exact)
+               ? std::nextafterf(rounded, 0.0f)
+               : rounded;
+}
+
+}  // namespace standin
+
+inline void copy_in_group(unsigned to, const float* from, bool inside) {
+    standin::copy_later(standin::at_shared(to, 16), from, inside);
+}
+inline void end_group() { ++standin::current->group; }
+template <int COUNT>
+inline void wait_for_all_groups_but() {
+    standin::finish_copies(COUNT);
+}
+
+// Lane i gets word i % 4 of row i / 4 of each of four matrices, whose rows the lanes 8 m to 8 m + 7 point at.
+inline void load_matrices(unsigned address, unsigned& a, unsigned& b, unsigned& c, unsigned& d) {
+    const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(address), lane = t % 32;
+    unsigned* const results[4] = {&a, &b, &c, &d};
+    for (unsigned matrix = 0; matrix < 4; ++matrix) {
+        const unsigned row = standin::of_lane<unsigned>(t / 32, turn, 8 * matrix + lane / 4);
+        std::memcpy(results[matrix], standin::at_shared(row, 16) + lane % 4 * 4, 4);
+    }
+}
+
+// 16 x 8 += (16 x 8) * (8 x 8): which lane holds what is said in tensor_cores.cu, after NVIDIA's "PTX ISA".
+inline void multiply(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    struct Fragments {
+        unsigned a[4], b[2];
+    } mine;
+    std::memcpy(mine.a, a, sizeof a);
+    std::memcpy(mine.b, b, sizeof b);
+    const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(mine), lane = t % 32;
+    for (unsigned e = 0; e < 4; ++e) {
+        double exact = sum[e];
+        for (unsigned k = 0; k < 8; ++k) {
+            const auto& left = standin::of_lane<Fragments>(t / 32, turn, lane / 4 * 4 + k % 4);
+            const auto& right = standin::of_lane<Fragments>(t / 32, turn, (lane % 4 * 2 + e % 2) * 4 + k % 4);
+            exact += standin::cut_to_tf32(left.a[e / 2 + k / 4 * 2]) * standin::cut_to_tf32(right.b[k / 4]);
+        }
+        sum[e] = standin::cut_to_float(exact);
+    }
+}
+
+// To the nearest number of 11 bits, halves away from zero; infinity and NaN stay.
+inline unsigned round_to_tf32(unsigned bits) {
+    return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
 }

@@ -4,7 +4,6 @@ CuPy's cuBLAS cannot be captured in a graph, and im2col costs memory; below `LEA
 products.cu serve.
 """
 
-import os
 from functools import cache
 
 import cupy
@@ -12,21 +11,17 @@ import numpy as np
 
 from minicnn.backends.cupy.launch import Array, Maybe, launch_over
 from minicnn.backends.cupy.structures import window_structure
+from minicnn.backends.cupy.tensor_cores import uses_tf32
 from minicnn.geometry import Window
 
 LEAST_PRODUCTS = 2**34  # multiplications
-LEAST_PRODUCTS_TF32 = 2**22  # tensor cores are worth it earlier
 MOST_COLUMN_BYTES = 2**28  # of im2col at a time
 TF32_MATH = 3  # CUBLAS_TF32_TENSOR_OP_MATH, which CuPy does not name
-TF32_VARIABLE = "MINICNN_TF32"
-
-_settings = {"tf32": os.environ.get(TF32_VARIABLE, "0") not in ("", "0")}
 
 
 def serves(products: int) -> bool:
     """Whether so many multiplications are done here."""
-    least = LEAST_PRODUCTS_TF32 if _settings["tf32"] else LEAST_PRODUCTS
-    return products >= least and _library() is not None
+    return products >= LEAST_PRODUCTS and _library() is not None
 
 
 @cache
@@ -110,8 +105,8 @@ def _multiply(op_a, op_b, m, n, k, a, b, beta, c, count):
     gemm = cublas.sgemmStridedBatched if single else cublas.dgemmStridedBatched
     operations = {"N": cublas.CUBLAS_OP_N, "T": cublas.CUBLAS_OP_T}
     before = cublas.getMathMode(handle)
-    uses_tf32 = single and _settings["tf32"]
-    cublas.setMathMode(handle, TF32_MATH if uses_tf32 else cublas.CUBLAS_DEFAULT_MATH)
+    is_tf32 = single and uses_tf32()
+    cublas.setMathMode(handle, TF32_MATH if is_tf32 else cublas.CUBLAS_DEFAULT_MATH)
     try:
         pointers = [(array.data.ptr, ld, stride) for array, ld, stride in (a, b)]
         target = c[0].data.ptr, c[1], c[2]

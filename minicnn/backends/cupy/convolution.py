@@ -3,7 +3,7 @@
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy import blas, few_channels
+from minicnn.backends.cupy import blas, few_channels, tensor_cores
 from minicnn.backends.cupy.gather import gathers
 from minicnn.backends.cupy.launch import Array, Maybe, launch_over
 from minicnn.backends.cupy.partial_sums import column_sums
@@ -19,6 +19,9 @@ def conv2d(x: Array, kernel: Array, bias: Maybe, y: Array, window: Window, group
         few_channels.forward(x, kernel, bias, y, None, window, None, relu)
         return
     gathers.do()
+    if chosen := tensor_cores.choice(x, kernel, y, window, groups, None, relu):
+        tensor_cores.convolve(chosen, x, kernel, bias, y, None)
+        return
     if blas.serves(y.size * kernel[..., 0].size):
         blas.conv2d(x, kernel, bias, y, window, groups, relu)
         return
@@ -76,7 +79,7 @@ def _outputs(window):
 
 
 # Up to so many multiplications, ReLU's mask is read by both products, on the way, instead of written once: a launch
-# less, and reading dy and y for each tap costs less than that.
+# less, and reading dy and y for each tap costs less than that. Tensor cores cannot read it.
 MOST_PRODUCTS_WITH_MASK = 2**28
 
 
@@ -87,8 +90,20 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
     mask = y if relu else None
     if mask is not None and (is_blas or products > MOST_PRODUCTS_WITH_MASK):
         dy, mask = _relu_gradient(dy, y), None
+    if mask is None:
+        if chosen := tensor_cores.choice_of_input_gradient(kernel, dy, dx, window, groups):
+            tensor_cores.input_gradient(chosen, kernel, dy, dx)
+            dx = None
+        if chosen := tensor_cores.choice_of_kernel_gradient(x, dy, dkernel, dbias, window, groups):
+            tensor_cores.kernel_gradient(chosen, x, dy, dkernel, dbias)
+            dkernel = dbias = None
+    _plain_backward(x, kernel, mask, dy, dx, dkernel, dbias, window, groups, is_blas)
+
+
+def _plain_backward(x, kernel, mask, dy, dx, dkernel, dbias, window, groups, is_blas):
+    """What tensor cores have left to do; `mask`: y, or None where dy is masked already, as it is for cuBLAS."""
     if dbias is not None and (is_blas or dkernel is None):
-        column_sums((dy if mask is None else _relu_gradient(dy, y)).reshape(-1, dy.shape[-1]), dbias)
+        column_sums((dy if mask is None else _relu_gradient(dy, mask)).reshape(-1, dy.shape[-1]), dbias)
         dbias = None
     if is_blas:
         blas.conv2d_backward(x, kernel, dy, dx, dkernel, window, groups)
@@ -132,6 +147,9 @@ def conv2d_pool(
         few_channels.forward(x, kernel, bias, y, winner, window, pool, relu)
         return
     gathers.do()
+    if chosen := tensor_cores.choice(x, kernel, y, window, 1, pool, relu):
+        tensor_cores.convolve(chosen, x, kernel, bias, y, winner)
+        return
     if _pools_four_pixels(pool):
         cells = Pool(pool.out_height, pool.out_width, pool.stride_y, pool.stride_x)
         rows = 4 * len(x) * pool.out_height * pool.out_width

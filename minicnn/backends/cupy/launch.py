@@ -74,6 +74,7 @@ def launch(
     function = kernel(file, name, dtype)
     if shared > ALWAYS_SHARED and function.max_dynamic_shared_size_bytes < shared:
         function.max_dynamic_shared_size_bytes = shared
+        function.preferred_shared_memory_carveout = 100  # per cent: as many blocks side by side as there is room for
     function(grid, (threads,), values, shared_mem=shared)
 
 

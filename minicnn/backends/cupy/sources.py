@@ -6,7 +6,8 @@ import numpy as np
 
 from minicnn.backends.cupy import structures
 
-PARTS = {"products": ("slices",)}  # files that are longer than one
+# Files that are longer than one, or that have a part in common.
+PARTS = {"products": ("slices",)} | dict.fromkeys(("tensor_convolution", "tensor_gradient"), ("tensor_cores",))
 REALS = {"float32": "float", "float64": "double"}  # element types, in NumPy and in C
 
 

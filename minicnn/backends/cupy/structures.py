@@ -130,7 +130,53 @@ class Few(NamedTuple):
     parts: int  # backward: how many lines of threads share the cells of a weight
 
 
-ALL = (Window, Positions, Taps, Matrix, Pool, Span, Segment, Segments, Few)  # a structure behind those that it holds
+class Convolution(NamedTuple):
+    """A convolution of stride 1 on tensor cores, or the gradient of its input, which then is what has "columns"."""
+
+    images: int
+    height: int  # of the source, as the next two
+    width: int
+    channels: int
+    filters: int  # columns
+    kernel_height: int
+    kernel_width: int
+    pad_top: int
+    pad_left: int
+    slices: int  # of the channels
+    patch: int  # pixels, the most that a block sees
+    relu: int
+    pool: int  # 2 × 2 windows side by side
+    rows: int  # of the result: positions, or windows
+    row_height: int
+    row_width: int
+    width_magic: int  # for dividing by row_width, and by row_height · row_width: see `tensor_choice.magic`
+    width_shift: int
+    image_magic: int
+    image_shift: int
+
+
+class Correlation(NamedTuple):
+    """The gradient of a kernel on tensor cores, stride 1."""
+
+    images: int
+    height: int  # of the images
+    width: int
+    channels: int
+    out_height: int
+    out_width: int
+    filters: int
+    kernel_height: int
+    pad_top: int
+    pad_left: int
+    stages_per_split: int  # of 32 positions
+    width_magic: int  # for dividing by out_width, and by out_height · out_width
+    width_shift: int
+    image_magic: int
+    image_shift: int
+
+
+ALL = (Window, Positions, Taps, Matrix, Pool, Span, Segment, Segments, Few, Convolution, Correlation)
+# A structure behind those that it holds.
 
 
 @cache

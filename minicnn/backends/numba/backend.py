@@ -4,11 +4,14 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 from numba.core.registry import cpu_target
+from numpy.typing import ArrayLike
 
 from minicnn.backends import memory
 from minicnn.backends import numba as package
 from minicnn.backends.base import Backend
+from minicnn.backends.numba.gather import copy_samples
 from minicnn.backends.numba.machine import pool
 from minicnn.backends.numba.machine.recording import reference
 from minicnn.backends.numba.machine.second_compiler import compile_beside
@@ -34,6 +37,10 @@ class NumbaBackend(Backend):
     def expect(self, works: Iterable[Callable[[], None]]) -> None:
         """Have missing kernels compiled by a second process, see `second_compiler`."""
         compile_beside(works)
+
+    def load(self, array: np.ndarray, source: ArrayLike) -> None:
+        if not copy_samples(source, array):
+            super().load(array, source)
 
     def instructions(self) -> str:
         _, processor, features = cpu_target.target_context.codegen().magic_tuple()

@@ -18,6 +18,7 @@ from minicnn.backends.numba.tiles.serving import in_float32, is_bfloat16, plain,
 # half as many, if the product has many rows.
 _INNER_TOGETHER, _INNER_APART = 256, 128
 _BLOCKS_ABREAST = 2  # blocks side by side in one task: x is read once for all of them
+_SAMPLE_BLOCKS = 4  # the same for a single sample, whose rows of the kernel are read once
 # Rows of so many bytes lie in pages of their own, and often all in the same few lines of a cache: what a block reads of
 # them is copied side by side first, if enough rows of the product are made of it.
 _LONG_ROW = 1024
@@ -84,6 +85,7 @@ class Matrices(NamedTuple):
     packed_rows: Array  # of a panel of the kernel
     inner_together: int  # inputs whose products are added up at once
     parts: int  # of the inputs
+    columns: int  # outputs of a task
     packs_kernel: bool
     packs_x: bool
     packs_dy: bool
@@ -106,6 +108,7 @@ def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrice
         packed_rows=strides(inputs, _BLOCKS_ABREAST * width),
         inner_together=_INNER_APART if has_many_rows and not is_long else _INNER_TOGETHER,
         parts=min(inputs // _INPUTS_OF_A_PART, _MOST_PARTS) if are_few else 0,
+        columns=width * (_SAMPLE_BLOCKS if samples == 1 else _BLOCKS_ABREAST),
         packs_kernel=has_many_rows and is_long,
         packs_x=inputs * itemsize >= _LONG_ROW and outputs > width,
         packs_dy=is_long and inputs >= _LEAST_ROWS,
@@ -144,10 +147,9 @@ def _some_outputs(x, kernel, bias, y, relu, rows, columns, t):
 
 @inline
 def _block_of_outputs(task, x, kernel, bias, y, relu, tasks, t):
-    width = _BLOCKS_ABREAST * WIDTH * lanes_of(x)
     half = (t.samples + 2 * ROWS - 1) // (2 * ROWS) * ROWS  # samples in one of two halves of the rows
-    row, column = task // tasks * half, task % tasks * width
-    rows, columns = (row, min(row + half, t.samples)), (column, min(column + width, t.outputs))
+    row, column = task // tasks * half, task % tasks * t.columns
+    rows, columns = (row, min(row + half, t.samples)), (column, min(column + t.columns, t.outputs))
     _some_outputs(x, kernel, bias, y, relu, rows, columns, t)
 
 
@@ -188,8 +190,7 @@ def _dense(pool, x, kernel, bias, y, relu, t):
         in_parallel(pool, t.parts, _part_of_sums, (x, kernel, bias, zeros, sums, t))
         _add_parts(sums, relu, y, t)
         return
-    width = _BLOCKS_ABREAST * WIDTH * lanes_of(x)
-    tasks = (t.outputs + width - 1) // width
+    tasks = (t.outputs + t.columns - 1) // t.columns
     # Half after half: each thread reads what it has written in the plan's step before.
     in_parallel(pool, 2 * tasks, _block_of_outputs, (x, kernel, bias, y, relu, tasks, t))
 

@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from minicnn.backends.numba.bfloat16 import all_bfloat16, as_words, taking_bfloat16
 from minicnn.backends.numba.machine.channels import over_channels, periods_of, repeat
 from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.fetching import load_ahead, written_ahead
 from minicnn.backends.numba.machine.half import emitter_of
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import fill, filled
@@ -147,7 +148,7 @@ def _emit_add_squares(context, builder, signature, args):
     rows_of_sums = rows_of(emit, operands.table, operands.own, operands.padded, column, 2)
     sums, squares = emit.registers([wide.load(row) for row in rows_of_sums])
     with cgutils.for_range(builder, rows) as loop:
-        value = wide.of(emit.load(emit.moved(x, builder.mul(loop.index, stride))))
+        value = wide.of(load_ahead(emit, emit.moved(x, builder.mul(loop.index, stride))))
         value = builder.select(inside, builder.fsub(value, centre), wide.zero)
         builder.store(builder.fadd(builder.load(sums), value), sums)
         builder.store(wide.multiply_add(value, value, builder.load(squares)), squares)
@@ -246,10 +247,10 @@ def _emit_normalize(context, builder, signature, args):
     counts, zero = emit.splat(operands.has_added), emit.full(0.0)
     with cgutils.for_range(builder, rows) as loop:
         offset = builder.add(start, builder.mul(loop.index, stride))
-        centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
+        centred = builder.fsub(load_ahead(emit, emit.moved(operands.x, offset)), mean)
         value = emit.multiply_add(centred, scale, shift)
-        value = builder.fadd(value, builder.select(counts, emit.load(emit.moved(added, offset)), zero))
-        emit.store_masked(emit.at_least(floor, value), emit.moved(operands.y, offset), inside)
+        value = builder.fadd(value, builder.select(counts, load_ahead(emit, emit.moved(added, offset)), zero))
+        emit.store_masked(emit.at_least(floor, value), written_ahead(emit, emit.moved(operands.y, offset)), inside)
     return context.get_dummy_value()
 
 
@@ -310,12 +311,11 @@ def _emit_add_products(context, builder, signature, args):
     sums, products = emit.registers([wide.load(row) for row in rows_of_sums])
     with cgutils.for_range(builder, rows) as loop:
         offset = builder.add(start, builder.mul(loop.index, stride))
-        centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
+        centred = builder.fsub(load_ahead(emit, emit.moved(operands.x, offset)), mean)
         gradient = builder.select(inside, _emit_masked(emit, operands, offset, centred, *affine), zero)
         with builder.if_then(operands.has_added):
-            emit.store_masked(gradient, emit.moved(operands.dadded, offset), inside)
-        centred = builder.select(inside, centred, zero)
-        gradient, centred = wide.of(gradient), wide.of(centred)
+            emit.store_masked(gradient, written_ahead(emit, emit.moved(operands.dadded, offset)), inside)
+        gradient, centred = wide.of(gradient), wide.of(builder.select(inside, centred, zero))
         builder.store(builder.fadd(builder.load(sums), gradient), sums)
         builder.store(wide.multiply_add(gradient, centred, builder.load(products)), products)
     for register, row in zip((sums, products), rows_of_sums, strict=True):
@@ -333,8 +333,8 @@ def _emit_masked(emit, operands, offset, centred, scale, shift):
     That is y, or the same as `_emit_normalize` computed, to the bit: reading y would take longer.
     """
     builder = emit.builder
-    gradient = emit.load(emit.moved(operands.dy, offset))
-    y = emit.load(emit.moved(builder.select(operands.has_y, operands.y, operands.dy), offset))
+    gradient = load_ahead(emit, emit.moved(operands.dy, offset))
+    y = load_ahead(emit, emit.moved(builder.select(operands.has_y, operands.y, operands.dy), offset))
     y = builder.select(emit.splat(operands.has_y), y, emit.multiply_add(centred, scale, shift))
     counts = builder.or_(emit.splat(builder.not_(operands.relu)), builder.fcmp_unordered(">", y, emit.full(0.0)))
     return builder.select(counts, gradient, emit.full(0.0))
@@ -376,10 +376,10 @@ def _emit_normalize_gradient(context, builder, signature, args):
     inside = emit.below(count)
     with cgutils.for_range(builder, rows) as loop:
         offset = builder.add(start, builder.mul(loop.index, stride))
-        centred = builder.fsub(emit.load(emit.moved(operands.x, offset)), mean)
+        centred = builder.fsub(load_ahead(emit, emit.moved(operands.x, offset)), mean)
         value = emit.multiply_add(centred, slope, shift)
         value = emit.multiply_add(_emit_masked(emit, operands, offset, centred, *affine), affine[0], value)
-        emit.store_masked(value, emit.moved(operands.dx, offset), inside)
+        emit.store_masked(value, written_ahead(emit, emit.moved(operands.dx, offset)), inside)
     return context.get_dummy_value()
 
 
@@ -390,7 +390,7 @@ _normalize_gradient_rows = over_channels(_normalize_gradient)
 def _input_gradient_chunk(chunk, x, y, dy, out, table, relu, p):
     is_masked = len(out.dadded) > 0  # by the first pass
     gradient = out.dadded if is_masked else dy
-    own = relu and not is_masked, len(y) > 0
+    own = relu and not is_masked, len(y) > 0 and not is_masked
     _normalize_gradient_rows(_InputGradient(x, y, gradient, out.dx, table, p.padded, *own), p, chunk)
 
 

@@ -68,6 +68,7 @@ class Cells(NamedTuple):
     channels: int
     cells: np.ndarray  # first tap of every cell, in the padded image
     taps: np.ndarray  # every tap of a cell, from its first
+    covers: bool  # whether every pixel is in one cell, and there are no others
 
 
 @table_cache
@@ -76,7 +77,9 @@ def _cells(pool: Window, channels: int) -> Cells:
     cell_rows, cell_columns = strides(pool.out_height, pool.stride_y * row), pool.stride_x * channels
     tap_rows, tap_columns = strides(pool.kernel_height, pool.dilation_y * row), pool.dilation_x * channels
     cells = outer_sum(cell_rows, strides(pool.out_width, cell_columns))
-    return Cells(channels, cells, outer_sum(tap_rows, strides(pool.kernel_width, tap_columns)))
+    taps = outer_sum(tap_rows, strides(pool.kernel_width, tap_columns))
+    is_apart = not pool.is_padded and not pool.overlaps
+    return Cells(channels, cells, taps, is_apart and len(cells) * len(taps) == pool.in_height * pool.in_width)
 
 
 def _tables(window, x):
@@ -218,21 +221,22 @@ def _gradient_image(frame, dx, image, padded):
 
 
 @intrinsic
-def _add_to_winners(typingctx, dy, winner, at, target, cell, offsets, taps, count):
-    """target += one vector of channels of a cell's gradient, at the winner's tap of each channel."""
+def _add_to_winners(typingctx, dy, winner, at, target, cell, offsets, taps, count, adds):
+    """target += (or =) one vector of channels of a cell's gradient, at the winner's tap of each channel."""
     index = types.int64
-    return types.void(dy, winner, index, target, index, offsets, index, index), _emit_add_to_winners
+    return types.void(dy, winner, index, target, index, offsets, index, index, types.boolean), _emit_add_to_winners
 
 
 def _emit_add_to_winners(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
-    dy, winner, at, target, cell, offsets, taps, count = emit.plain(signature.args, args)
+    dy, winner, at, target, cell, offsets, taps, count, adds = emit.plain(signature.args, args)
     gradient, winners = emit.load(emit.moved(dy, at)), emit.load_bytes(emit.moved(winner, at))
+    adds, zero = emit.splat(adds), emit.full(0.0)
     with cgutils.for_range(builder, taps) as loop:
         pixels = emit.moved(target, cell, builder.load(emit.moved(offsets, loop.index)))
         has_won = builder.icmp_unsigned("==", winners, emit.splat(builder.trunc(loop.index, I8)))
-        share = builder.select(has_won, gradient, emit.full(0.0))
-        emit.store_counted(builder.fadd(emit.load(pixels), share), pixels, count)
+        share, before = builder.select(has_won, gradient, zero), builder.select(adds, emit.load(pixels), zero)
+        emit.store_counted(builder.fadd(before, share), pixels, count)
     return context.get_dummy_value()
 
 
@@ -242,7 +246,7 @@ def _add_cells(dy, winner, at, target, start, t):
     for cell in t.cells:
         for c in range(0, t.channels, lanes_of(target)):
             pixel, count = start + cell + c, t.channels - c
-            _add_to_winners(dy, winner, at + c, target, pixel, t.taps, len(t.taps), count)
+            _add_to_winners(dy, winner, at + c, target, pixel, t.taps, len(t.taps), count, not t.covers)
         at += t.channels
 
 
@@ -261,10 +265,13 @@ def _scatter_cells(dy, winner, at, target, start, t):
 def _max_pool2d_backward_chunk(chunk, dy, winner, dx, chunks, frame, t):
     images = images_of(chunks, chunk)
     padded = frame_scratch(frame, 0, dx)
+    has_vectors = t.channels >= lanes_of(dx) >= len(t.taps)
     for image in range(images[0], images[1]):
-        target, start = _gradient_image(frame, dx, image, padded)
+        target, start = dx, image * frame.size
+        if not (has_vectors and t.covers):
+            target, start = _gradient_image(frame, dx, image, padded)
         at = image * len(t.cells) * t.channels
-        if t.channels >= lanes_of(dx) >= len(t.taps):
+        if has_vectors:
             _add_cells(dy, winner, at, target, start, t)
         else:
             _scatter_cells(dy, winner, at, target, start, t)

@@ -116,6 +116,7 @@ FUNCTIONS: dict[str, Function] = {
     "tanh": np.tanh,
     "tanh_gradient_of_output": lambda y, dy: dy * (1 - y * y),
     "add": _sum,
+    "added_relu": lambda *xs: _relu(_sum(*xs)),
     "subtract": lambda a, b: a - b,
     "multiply": lambda *xs: reduce(np.multiply, xs),
     "divide": lambda a, b: a / b,

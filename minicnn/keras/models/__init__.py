@@ -33,6 +33,7 @@ from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers.open_sizes import all_fit
+from minicnn.models.arguments import check_model
 from minicnn.nested import leaves
 from minicnn.saving.formats import formats
 from minicnn.training.streams import peek
@@ -370,7 +371,7 @@ def load_model(
 
 def save_model(model: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:
     """``model.save(filepath)``."""
-    _with_old_methods(model).save(filepath, *args, **kwargs)
+    _with_old_methods(check_model(model, "save_model")).save(filepath, *args, **kwargs)
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -385,6 +386,7 @@ def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, An
 
 def clone_model(model: Any, *args: Any, **kwargs: Any) -> Any:
     """`minicnn.models.clone_model`; the clone of a model that is compiled is compiled as it is, as in Keras 3.15."""
+    check_model(model, "clone_model")
     if not (args or kwargs or model.built) and hasattr(model, "call"):  # its graph comes with the data
         clone = type(model)(**given(model))
     else:

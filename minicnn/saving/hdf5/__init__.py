@@ -20,12 +20,13 @@ from minicnn.saving.hdf5.contents import (
     with_slashes,
 )
 from minicnn.saving.hdf5.reading import read
-from minicnn.saving.hdf5.writing import check_writable, new_file
+from minicnn.saving.hdf5.writing import check_name, check_writable, new_file
 
 __all__ = [
     "MAX_FILE",
     "Dataset",
     "Group",
+    "check_name",
     "check_writable",
     "count_numbers",
     "datasets",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,28 @@ def check_writable(suffix: str) -> None:
         is_installed = False
     if not is_installed:
         raise ImportError(MISSING.format(suffix=suffix))
+
+
+def check_name(name: str, reserved: Collection[str] = ()) -> None:
+    """Check that a layer can be found again in an HDF5 file under its name.
+
+    Parameters
+    ----------
+    name : str
+    reserved : collection of str
+        Names that mean something else in the file.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+    """
+    is_text = not any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in name)
+    if name in reserved or not is_text:
+        raise ValueError(
+            "a file of Keras's formats cannot hold a layer of this name: give it another one, or save the model as "
+            f".safetensors. Received: {name!r}"
+        )
 
 
 @contextmanager

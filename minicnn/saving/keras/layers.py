@@ -53,6 +53,9 @@ RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 UNKNOWN_TO_KERAS = {"SpatialDropout1D": ("trainable",), "SpatialDropout2D": ("trainable",)}
 """Class → arguments of all layers that this one of Keras 3 does not take."""
 
+DEFAULTS = (("synchronized", False),)
+"""Arguments that Kerases before 2.12 do not know, with the values they may be left out for."""
+
 CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers that hold a program, or the place of one: never read."""
 
@@ -233,7 +236,7 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
     arguments = {
         name: _argument_to_keras(name, value, dtype)
         for name, value in config.items()
-        if name not in ("input_shape", "dtype", *UNKNOWN_TO_KERAS.get(class_name, ()))
+        if name not in ("input_shape", "dtype", *UNKNOWN_TO_KERAS.get(class_name, ())) and (name, value) not in DEFAULTS
     }
     arguments["dtype"] = policy_to_keras(config.get("dtype", dtype))
     return keras_object("keras.layers", keras_class_name(class_name), arguments)

@@ -54,15 +54,8 @@ INITIALIZERS = {"normal": "random_normal", "one": "ones", "uniform": "random_uni
 MERGES = {"ave": "Average", "concat": "Concatenate", "max": "Maximum", "mul": "Multiply", "sum": "Add"}
 
 ONLY_IN_TRAINING = (
-    *(
-        "AugMix",
-        "RandAugment",
-        "RandomColorDegeneration",
-        "RandomColorJitter",
-        "RandomElasticTransform",
-    ),
-    *("RandomGaussianBlur", "RandomGrayscale", "RandomHeight", "RandomHue", "RandomInvert"),
-    *("RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomWidth"),
+    *("AugMix", "RandAugment", "RandomElasticTransform", "RandomGaussianBlur", "RandomHeight", "RandomPerspective"),
+    "RandomWidth",
 )
 """Augmentation that is not here; it passes images through unless the model trains."""
 

@@ -65,7 +65,7 @@ def compile_source(code, options):
     library = ctypes.CDLL(_library(code, defines, [match["name"] for match in found]))
     kernels = {}
     for match in found:
-        bounds = eval(match["bounds"], {"__builtins__": {}}) if match["bounds"] else 1024  # an arithmetic expression
+        bounds, *_ = eval(f"{match['bounds'] or 1024},", {"__builtins__": {}})  # arithmetic; threads, maybe blocks
         parameters = [_parameter(text, real) for text in match["parameters"].split(",")]
         entry = getattr(library, f"standin_{match['name']}")
         kernels[match["name"]] = Kernel(match["name"], parameters, int(bounds), entry)

@@ -30,6 +30,7 @@ class RawKernel:
         self._kernel = kernel
         self.name = kernel.name
         self.max_dynamic_shared_size_bytes = 49152  # as on a device, until it is set
+        self.preferred_shared_memory_carveout = -1
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         kernel = self._kernel

@@ -27,7 +27,7 @@ class runtime:
 
     @staticmethod
     def getDeviceProperties(device):
-        numbers = {"major": 0, "minor": 0, "multiProcessorCount": 1, "sharedMemPerBlockOptin": _state.shared_memory}
+        numbers = {"major": 8, "minor": 0, "multiProcessorCount": 1, "sharedMemPerBlockOptin": _state.shared_memory}
         return {"name": b"stand-in on the processor"} | numbers
 
     @staticmethod
@@ -63,7 +63,7 @@ class Device:
     def __init__(self, device=0):
         self.id = 0 if device is None else int(device)
 
-    compute_capability = "00"
+    compute_capability = "80"  # tensor cores, as in an A100
 
     @property
     def mem_info(self):

@@ -42,10 +42,11 @@ def conv2d(
     if is_bfloat16(x, y):
         return in_float32(conv2d, x, kernel, bias, y, window, groups, relu)
     if groups > 1 and groups == x.shape[-1]:
-        depthwise.conv2d(x, kernel, bias, y, window, relu)
+        if not depthwise.conv2d(x, kernel, bias, y, window, relu):
+            again.conv2d(x, kernel, bias, y, window, groups, relu)
     elif groups > 1:
         grouped.conv2d(conv2d, x, kernel, bias, y, window, groups, relu)
-    elif choice.winograd_is_best(window, *kernel.shape[2:], x.itemsize):
+    elif choice.winograd_is_best(window, *kernel.shape[2:], x.itemsize) and choice.has_tiles_enough(len(x), window):
         for image in winograd.conv2d(x, kernel, bias, y, window, relu):
             again.conv2d(x[image], kernel, bias, y[image], window, relu=relu)
     else:

@@ -26,13 +26,14 @@ The estimates are in vector instructions of one core, for one image; their facto
 
 from minicnn.backends.numba.convolution.winograd_transforms import TILE_KERNEL, TILE_NUMBERS, tiles_along
 from minicnn.backends.numba.machine.offsets import table_cache
-from minicnn.backends.numba.machine.target import lanes, vectors
+from minicnn.backends.numba.machine.target import VECTORS_PER_NANOSECOND, lanes, vectors
 from minicnn.backends.numba.tiles.serving import PIECES
 from minicnn.geometry import MAX_TAPS, Window
 
 _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
 _PRODUCT = 1.4  # a multiply-add of the 36 short products, measured in those of one long product
 _MARGIN = 1.5  # by which Winograd must be better: transforming the kernel is not counted
+_LEAST_TILES = 16  # of a batch
 # Bytes of the kernel gradient before it is transformed back: for each chunk of images; for all at once.
 _MOST_CHUNK_SUM_BYTES, _MOST_SUM_BYTES = 1 << 20, 4 << 20
 MOST_ROUND_BYTES = 3 << 20  # of the transformed x of a round, and of its dy: the C library keeps what is below 8 MB
@@ -99,6 +100,11 @@ def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int)
         return False
     direct = window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
     return _MARGIN * _winograd(window.out_height, window.out_width, window, channels, filters, itemsize) < direct
+
+
+def has_tiles_enough(images: int, window: Window) -> bool:
+    """Whether a batch has so many of Winograd's tiles that they are worth the transform of the kernel."""
+    return images * tile_count(window.out_height, window.out_width, window) >= _LEAST_TILES
 
 
 @table_cache
@@ -178,9 +184,17 @@ def pairs_are_best(window: Window, pool: Window, filters: int, itemsize: int) ->
 
 
 def _winograd(height, width, window, channels, filters, itemsize):
+    return tile_count(height, width, window) * _winograd_tile(channels, filters, itemsize)
+
+
+def _winograd_tile(channels, filters, itemsize):
     vectors_in, vectors_out = vectors(channels, itemsize), vectors(filters, itemsize)
-    products = _PRODUCT * TILE_NUMBERS * channels * vectors_out
-    return tile_count(height, width, window) * (products + _TRANSFORM * (vectors_in + vectors_out))
+    return _PRODUCT * TILE_NUMBERS * channels * vectors_out + _TRANSFORM * (vectors_in + vectors_out)
+
+
+def winograd_nanoseconds(tiles: int, channels: int, filters: int, itemsize: int) -> int:
+    """About how long one core needs for so many tiles."""
+    return int(tiles * _winograd_tile(channels, filters, itemsize)) // VECTORS_PER_NANOSECOND
 
 
 def tile_count(height: int, width: int, window: Window) -> int:

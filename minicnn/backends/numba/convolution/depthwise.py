@@ -60,13 +60,20 @@ class Rows(NamedTuple):
 
 def conv2d(
     x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, window: Window, relu: bool
-) -> None:
-    """`minicnn.backends.reference.convolution.conv2d` for as many groups as channels."""
-    filters, chunks = kernel.shape[-1], batch.chunks_of(len(x))
+) -> bool:
+    """`minicnn.backends.reference.convolution.conv2d` for as many groups as channels.
+
+    Returns False if y is another: weights that are not finite have not met the zeros around the image.
+    """
+    (channels, filters), time = (x.shape[-1], kernel.shape[-1]), _time(y, window)
+    if channels == filters:
+        tables = frame(window.in_height, window.in_width, channels, 0, 0, 0, 0), _windows_inside(window, channels)
+    else:  # copied anyway, with each channel repeated
+        tables = input_frame(window, filters), _windows(window, filters)
+    chunks = batch.parts_of_images(len(x), len(tables[1].sources) // _PIXELS, time)
     arrays = x.reshape(-1), kernel.reshape(-1), bias_or_zeros(bias, kernel), y.reshape(-1)
     floor = 0.0 if relu else -np.inf
-    tables = input_frame(window, filters), _windows(window, filters)
-    _conv2d.launch(_time(y, window), *arrays, x.shape[-1], floor, chunks, *tables, chunks=chunks.count)
+    return _conv2d.launch(time, *arrays, channels, floor, chunks, *tables, chunks=chunks.count)
 
 
 def conv2d_backward(x: np.ndarray, kernel: np.ndarray, incoming: Masked, out: Gradients, window: Window) -> bool:
@@ -101,15 +108,54 @@ def _tap_offsets(window, row, channels):
     return outer_sum(rows, strides(window.kernel_width, window.dilation_x * channels))
 
 
+def _in_phases(channels, phases):
+    """The `Taps` of phases: (sources, targets, offsets, kernel rows) of each."""
+    parts = [(_repeated(sources, _PIXELS), _repeated(targets, _PIXELS), *taps) for sources, targets, *taps in phases]
+    ends = np.cumsum([(0, 0), *((len(sources), len(offsets)) for sources, _, offsets, _ in parts)], axis=0)
+    ranges = np.concatenate([ends[:-1, :1], ends[1:, :1], ends[:-1, 1:], ends[1:, 1:]], axis=1)  # (phases, 4)
+    return Taps(channels, *map(np.concatenate, zip(*parts, strict=True)), np.ascontiguousarray(ranges))
+
+
 @table_cache
 def _windows(window: Window, channels: int) -> Taps:
-    """The convolution itself."""
+    """The convolution of framed images."""
     row = input_frame(window, channels).padded_row
     rows = strides(window.out_height, window.stride_y * row)
-    sources = _repeated(outer_sum(rows, strides(window.out_width, window.stride_x * channels)), _PIXELS)
-    targets = _repeated(strides(window.out_height * window.out_width, channels), _PIXELS)
-    phases = np.array([(0, len(sources), 0, window.taps)])
-    return Taps(channels, sources, targets, _tap_offsets(window, row, channels), strides(window.taps, channels), phases)
+    sources = outer_sum(rows, strides(window.out_width, window.stride_x * channels))
+    targets, offsets = strides(window.out_height * window.out_width, channels), _tap_offsets(window, row, channels)
+    return _in_phases(channels, [(sources, targets, offsets, strides(window.taps, channels))])
+
+
+@table_cache
+def _windows_inside(window: Window, channels: int) -> Taps:
+    """The convolution of images as they lie: a phase for the pixels whose windows have the same taps inside."""
+    w, phases = window, []
+    x_row, y_row, kernel_row = (n * channels for n in (w.in_width, w.out_width, w.kernel_width))
+    axes = (
+        (w.out_height, w.stride_y, w.dilation_y, w.kernel_height, w.pad_top, w.in_height),
+        (w.out_width, w.stride_x, w.dilation_x, w.kernel_width, w.pad_left, w.in_width),
+    )
+    for rows, at_y, taps_y in _inside(axes[0]):
+        for columns, at_x, taps_x in _inside(axes[1]):
+            phases.append(
+                (
+                    outer_sum(at_y * x_row, at_x * channels),
+                    outer_sum(rows * y_row, columns * channels),
+                    outer_sum(w.dilation_y * taps_y * x_row, w.dilation_x * taps_x * channels),
+                    outer_sum(taps_y * kernel_row, taps_x * channels),
+                )
+            )
+    return _in_phases(channels, phases)
+
+
+def _inside(axis):
+    """(outputs, where their windows begin, the taps inside) along an axis, for outputs with the same taps inside."""
+    count, stride, dilation, taps, pad, size = axis
+    begins = np.arange(count) * stride - pad
+    is_inside = (begins[:, None] + np.arange(taps) * dilation) // size == 0  # (outputs, taps)
+    changes = np.flatnonzero((is_inside[1:] != is_inside[:-1]).any(axis=1)) + 1
+    for outputs in np.split(np.arange(count), changes):
+        yield outputs, begins[outputs], np.flatnonzero(is_inside[outputs[0]])
 
 
 @table_cache
@@ -117,20 +163,15 @@ def _input_gradient(window: Window, channels: int) -> tuple[Frame, Taps]:
     """The frame of dy, and the sums that make dx."""
     row_phases, column_phases, margins = phases_of(window)
     dy_frame = frame(window.out_height, window.out_width, channels, *margins)
-    sources, targets, offsets, kernel_rows, phases = [], [], [], [], []
-    pixel = tap = 0
+    phases = []
     for rows in row_phases:
         for columns in column_phases:
             inside = outer_sum(rows.outputs * dy_frame.padded_row, columns.outputs * channels)
-            sources.append(_repeated(dy_frame.first + inside, _PIXELS))
             inputs = outer_sum(rows.inputs * (window.in_width * channels), columns.inputs * channels)
-            targets.append(_repeated(inputs, _PIXELS))
-            offsets.append(outer_sum(-rows.back * dy_frame.padded_row, -columns.back * channels))
-            kernel_rows.append(outer_sum(rows.taps * (window.kernel_width * channels), columns.taps * channels))
-            phases.append((pixel, pixel + len(sources[-1]), tap, tap + len(offsets[-1])))
-            pixel, tap = phases[-1][1], phases[-1][3]
-    tables = (np.concatenate(parts) for parts in (sources, targets, offsets, kernel_rows))
-    return dy_frame, Taps(channels, *tables, np.array(phases))
+            offsets = outer_sum(-rows.back * dy_frame.padded_row, -columns.back * channels)
+            kernel_rows = outer_sum(rows.taps * (window.kernel_width * channels), columns.taps * channels)
+            phases.append((dy_frame.first + inside, inputs, offsets, kernel_rows))
+    return dy_frame, _in_phases(channels, phases)
 
 
 @table_cache
@@ -192,11 +233,11 @@ def _emit_sum_taps(context, builder, signature, args):
 
 
 @inline
-def _sum_image(x, start, kernel, first, out, at, floor, taps):
-    """All pixels of an image."""
+def _sum_image(x, start, kernel, first, out, at, floor, taps, pixels):
+    """The pixels of an image; of a single phase, those from pixels[0] to pixels[1]."""
     operands = _Sum(x, start, kernel, first, out, at, x.dtype.type(floor), taps)
     for phase in taps.phases:
-        for pixel in range(phase[0], phase[1], _PIXELS):
+        for pixel in range(max(phase[0], pixels[0]), min(phase[1], pixels[1]), _PIXELS):
             for column in range(0, taps.channels, lanes_of(x)):
                 _sum_taps(operands, pixel, phase[2], phase[3], column, taps.channels - column)
 
@@ -277,17 +318,19 @@ def _image_scratch(frame, is_repeated, like):
 @inline
 def _chunk(chunk, x, kernel, bias, y, channels, floor, chunks, frame, taps):
     images, y_size = batch.images_of(chunks, chunk), len(y) // chunks.images
+    pixels = batch.rows_of(chunks, chunk, len(taps.sources), _PIXELS)
     padded = _image_scratch(frame, channels != taps.channels, x)
     control = flush_denormals()
     for image in range(images[0], images[1]):
         source, start = _image(x, image, channels, frame, taps.channels, padded)
-        _sum_image(source, start, kernel, bias, y, image * y_size, floor, taps)
+        _sum_image(source, start, kernel, bias, y, image * y_size, floor, taps, pixels)
     restore_denormals(control)
 
 
 @parallel_kernel
 def _conv2d(pool, x, kernel, bias, y, channels, floor, chunks, frame, taps):
     in_parallel(pool, chunks.count, _chunk, (x, kernel, bias, y, channels, floor, chunks, frame, taps))
+    return channels != taps.channels or all_finite(kernel, 0, len(kernel))
 
 
 @inline
@@ -295,7 +338,8 @@ def _input_gradient_image(framed, kernel, zeros, dx, image, channels, expanded, 
     """dx of an image; with several filters a channel, their sum."""
     size, is_repeated = frame.rows * frame.row_size, channels != taps.channels
     target, at = (expanded, 0) if is_repeated else (dx, image * size)
-    _sum_image(framed, 0, kernel, zeros, target, at, -np.inf, taps)
+    everything = 0, len(taps.sources)
+    _sum_image(framed, 0, kernel, zeros, target, at, -np.inf, taps, everything)
     times = taps.channels // channels if is_repeated else 0
     for i in range(size // times if is_repeated else 0):
         total = expanded[i * times]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.backends.numba.machine.batch import chunks_of, frame_scratch, framed_image, images_of
+from minicnn.backends.numba.machine.batch import framed_part, images_of, part_scratch, parts_of_images, rows_of
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
@@ -18,7 +18,7 @@ from minicnn.backends.numba.machine.offsets import (
     zero_row,
 )
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.target import product_nanoseconds
+from minicnn.backends.numba.machine.target import ROWS, product_nanoseconds
 from minicnn.geometry import Window
 
 
@@ -72,21 +72,23 @@ def conv2d(
     channels, filters = kernel.shape[2:]
     arrays = x.reshape(-1), kernel.reshape(-1), bias_or_zeros(bias, kernel), y.reshape(-1)
     tables = input_frame(window, channels), convolution(window, channels, filters)
-    chunks = chunks_of(len(x))
-    _conv2d.launch(product_time(x, kernel, window), *arrays, relu, chunks, *tables, chunks=chunks.count)
+    time = product_time(x, kernel, window)
+    chunks = parts_of_images(len(x), len(tables[1].pixels) // ROWS, time)
+    _conv2d.launch(time, *arrays, relu, chunks, *tables, chunks=chunks.count)
 
 
 @inline
 def _chunk(chunk, x, kernel, bias, y, relu, chunks, frame, conv):
-    images = images_of(chunks, chunk)
-    padded = frame_scratch(frame, 0, x)
+    images, pixels = images_of(chunks, chunk), rows_of(chunks, chunk, conv.pixel_count, ROWS)
+    reach = conv.pixels[pixels[0]], conv.pixels[pixels[1] - 1] + conv.taps[conv.kernel_height - 1] + 1
+    padded = part_scratch(frame, reach, x)
     for image in range(images[0], images[1]):
-        source, start = framed_image(frame, x, image, padded)
+        source, start = framed_part(frame, x, image, padded, reach)
         multiply(
             Left(source, start, conv.pixels, conv.taps),
             Right(kernel, 0, conv.kernel_rows),
             Out(y, image * conv.pixel_count * conv.filters, conv.y_rows),
-            Span(0, conv.kernel_height, 0, conv.pixel_count, conv.filters),
+            Span(0, conv.kernel_height, pixels[0], pixels[1], conv.filters),
             first=bias,
             accumulate=False,
             floor=floor_of(relu, x),

@@ -20,9 +20,9 @@ from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.machine.finite import all_finite, images_not_finite
-from minicnn.backends.numba.machine.launch import parallel_kernel
+from minicnn.backends.numba.machine.launch import parallel_kernel, serial_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
-from minicnn.backends.numba.machine.memory import fill, filled
+from minicnn.backends.numba.machine.memory import copy, fill, filled
 from minicnn.backends.numba.machine.offsets import (
     input_frame,
     outer_sum,
@@ -33,7 +33,6 @@ from minicnn.backends.numba.machine.offsets import (
     zero_row,
 )
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.recording import call
 from minicnn.backends.numba.machine.vectors import I8, Emitter, lanes_of
 from minicnn.backends.numba.pooling import Pooled, pool_cells
 from minicnn.geometry import Window
@@ -132,7 +131,7 @@ def paired_window(window: Window) -> Window:
 
 def _twice(bias, size):
     twice = memory.zeros(size, bias.dtype)
-    call(_copy_to_halves, bias, twice[: len(bias)], twice[len(bias) : 2 * len(bias)])
+    _copy_to_halves(bias, twice, len(bias), 1, 0)
     return twice
 
 
@@ -140,13 +139,20 @@ def _paired(kernel):
     """The kernel of two pixels side by side: (KH, KW + 1, C, 2·F), the second half one column to the right."""
     height, width, channels, filters = kernel.shape
     paired = memory.zeros((height, width + 1, channels, 2 * filters), kernel.dtype)
-    call(_copy_to_halves, kernel, paired[:, :-1, :, :filters], paired[:, 1:, :, filters:])
+    _copy_to_halves(kernel.reshape(-1), paired.reshape(-1), filters, width * channels, channels)
     return paired
 
 
-def _copy_to_halves(array, first, second):
-    first[...] = array
-    second[...] = array
+@serial_kernel
+def _copy_to_halves(array, both, filters, line, shift):
+    """Rows of `filters` numbers into the first halves of rows twice as long, and `shift` rows further into the second.
+
+    `line` rows of the array are followed by `shift` rows that are left out.
+    """
+    for i in range(len(array) // filters):
+        at = i + i // line * shift
+        copy(array, i * filters, filters, both, 2 * at * filters)
+        copy(array, i * filters, filters, both, (2 * (at + shift) + 1) * filters)
 
 
 @inline

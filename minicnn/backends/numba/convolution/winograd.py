@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.backends import memory
+from minicnn.backends.numba.convolution import choice
 from minicnn.backends.numba.convolution.gradients import Masked, masked_image
 from minicnn.backends.numba.convolution.pooled import Winners, spread_cells
 from minicnn.backends.numba.convolution.winograd_transforms import (
@@ -33,7 +34,7 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
     transform_inputs,
     transform_kernel,
 )
-from minicnn.backends.numba.machine.batch import chunks_of, framed_image, images_of, is_framed
+from minicnn.backends.numba.machine.batch import framed_part, images_of, part_scratch, parts_of_images, rows_of
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.machine.fetching import fetch, fetch_to_write
@@ -53,13 +54,14 @@ from minicnn.backends.numba.machine.offsets import (
     zero_row,
 )
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.target import ROWS, product_nanoseconds
+from minicnn.backends.numba.machine.target import ROWS
 from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.pooling import Pooled, pooled
 from minicnn.geometry import Window
 
 MOST_TOGETHER = 64  # tiles transformed together
 _TRANSFORMED_BYTES = 288 << 10  # of so many tiles and of their products; where it is more, half as many tiles
+_LEAST_PARALLEL_KERNEL = 1 << 11  # numbers of a tap: transforming fewer takes no longer than waking threads
 # Channels and filters of a pixel whose images are fetched ahead. With more, the products take most of the time, and the
 # second cache has no room for what is not needed yet.
 _FETCHED_BYTES = 128
@@ -111,10 +113,11 @@ def _launch(source, kernel, bias, out, relu, tables):
     images = len(out.y) // tiles.image_size
     x_size = len(source.x) // max(images, 1)
     sizes = transformed(tiles.count, tiles.channels, tiles.filters, kernel.itemsize, x_size, tiles.image_size)
-    chunks = chunks_of(images, most=max(2, images * tiles.count // sizes.together))  # large enough to fill the products
+    time = images * choice.winograd_nanoseconds(tiles.count, tiles.channels, tiles.filters, kernel.itemsize)
+    most = max(2, images * tiles.count // sizes.together)  # chunks large enough to fill the products
+    chunks = parts_of_images(images, -(-tiles.count // ROWS), time, most)
     bias = zero_row(tiles.filters, kernel.dtype) if bias is None else bias
-    multiply_adds = TILE_NUMBERS * images * tiles.count * tiles.channels * tiles.filters
-    time, arrays = product_nanoseconds(multiply_adds, kernel.itemsize), (kernel.reshape(-1), source, bias, out)
+    arrays = kernel.reshape(-1), source, bias, out
     is_finite = _conv2d.launch(time, *arrays, relu, chunks, frame, tiles, sizes, chunks=chunks.count)
     return () if is_finite else images_not_finite(out.y, images)
 
@@ -266,20 +269,35 @@ def _turned_around(kernel, tiles):
 
 
 @inline
-def _transformed_kernel(kernel, tiles, sizes):
+def _transformed_kernel(pool, kernel, tiles, sizes):
     """The factors of a kernel (9, channels, filters)."""
     factors = scratch(TILE_NUMBERS * sizes.factor_stride, kernel)
-    tap = tiles.channels * tiles.filters
-    for channel in range(tiles.channels):
-        for filter in range(0, tiles.filters, lanes_of(kernel)):
-            start, at = channel * tiles.filters + filter, channel * sizes.filter_slots + filter
-            transform_kernel(kernel, start, TILE_KERNEL * tap, tap, factors, at, sizes.factor_stride)
+    size = tiles.channels * sizes.filter_slots
+    own_pool = pool if size >= _LEAST_PARALLEL_KERNEL else 0
+    in_parallel(own_pool, tiles.channels, _factors_of, (kernel, tiles, sizes, factors))
     return factors
 
 
 @inline
-def _load_image(frame, source, image, tiles, padded, sums):
+def _factors_of(channel, kernel, tiles, sizes, factors):
+    tap = tiles.channels * tiles.filters
+    for filter in range(0, tiles.filters, lanes_of(kernel)):
+        start, at = channel * tiles.filters + filter, channel * sizes.filter_slots + filter
+        transform_kernel(kernel, start, TILE_KERNEL * tap, tap, factors, at, sizes.factor_stride)
+
+
+class _Room(NamedTuple):
+    """Where images are put into their frames."""
+
+    padded: np.ndarray
+    reach: tuple[int, int]  # the elements of it that are read
+    sums: np.ndarray  # of gradients; not used here
+
+
+@inline
+def _load_image(frame, source, image, tiles, room):
     """(array, start) of an image in its frame: as it is, where y is positive, or spread over the winners."""
+    padded, sums = room.padded, room.sums
     if len(source.winner) > 0:
         start = image * len(tiles.x_cells) * tiles.channels
         gradient = Winners(source.x, source.winner)
@@ -289,11 +307,20 @@ def _load_image(frame, source, image, tiles, padded, sums):
         gradient = Masked(source.x, source.y, True)
         masked_image(frame, gradient, image * frame.rows * frame.row_size, padded, tiles.channels, sums)
         return padded, 0
-    return framed_image(frame, source.x, image, padded)
+    return framed_part(frame, source.x, image, padded, room.reach)
 
 
 @inline
-def _transform_tiles(source, out, first, tile_range, frame, tiles, sizes, padded, sums, numbers):
+def _reach(tiles, own):
+    """The range of elements of a padded image that the tiles of a range read."""
+    first, last = tiles.starts[own[0]], tiles.starts[own[0]]
+    for tile in range(own[0], own[1]):  # those of dilated taps are in no order
+        first, last = min(first, tiles.starts[tile]), max(last, tiles.starts[tile])
+    return first, last + (TILE_INPUTS - 1) * (tiles.x_row + tiles.x_pixel) + tiles.channels
+
+
+@inline
+def _transform_tiles(source, out, first, tile_range, frame, tiles, sizes, room, numbers):
     """Transform the tiles of a range, counted from those of image `first` on; fetch what they will be written to."""
     current, array, start = -1, source.x, 0
     count = tile_range[1] - tile_range[0]
@@ -302,7 +329,7 @@ def _transform_tiles(source, out, first, tile_range, frame, tiles, sizes, padded
         image, tile = first + at // tiles.count, at % tiles.count
         if image != current:
             current = image
-            array, start = _load_image(frame, source, image, tiles, padded, sums)
+            array, start = _load_image(frame, source, image, tiles, room)
         for channel in range(0, tiles.channels, lanes_of(numbers)):
             pixel, slot = start + tiles.starts[tile] + channel, n * sizes.channel_slots + channel
             transform_inputs(array, pixel, tiles.x_row, tiles.x_pixel, numbers, slot, sizes.number_stride)
@@ -328,7 +355,7 @@ def _multiply_tiles(numbers, factors, zeros, count, tiles, sizes, products):
 def _store_tiles(products, bias, relu, source, out, first, tile_range, tiles, sizes):
     """Transform the tiles of a range back into outputs, or cells; returns whether they are finite.
 
-    Of an image where they are not, which ReLU may hide, the first output becomes NaN. Meanwhile, the inputs of the next
+    Of a tile where they are not, which ReLU may hide, the first output becomes NaN. Meanwhile, the inputs of the next
     range are fetched.
     """
     all_are = True
@@ -346,7 +373,7 @@ def _store_tiles(products, bias, relu, source, out, first, tile_range, tiles, si
                 floor = floor_of(relu, products)
                 is_finite = outputs_of(products, slot, stride, bias, filter, floor, out.y, start + filter, extent)
             if not is_finite:
-                out.y[image * tiles.image_size] = np.nan
+                out.y[start] = np.nan
                 all_are = False
     return all_are
 
@@ -354,19 +381,22 @@ def _store_tiles(products, bias, relu, source, out, first, tile_range, tiles, si
 @inline
 def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes):
     """Returns whether all outputs are finite."""
-    images = images_of(chunks, chunk)
-    is_changed = is_framed(frame) or len(source.y) > 0 or len(source.winner) > 0
-    padded = filled(frame.size if is_changed else 0, 0, factors)
-    sums = filled(sizes.channel_slots, 0, factors)  # of the gradients, not used here
+    images, own = images_of(chunks, chunk), rows_of(chunks, chunk, tiles.count, ROWS)
+    reach = _reach(tiles, own)
+    if len(source.y) > 0 or len(source.winner) > 0:  # gradients are written into frames as a whole
+        padded = filled(frame.size, 0, factors)
+    else:
+        padded = part_scratch(frame, reach, factors)
+    room = _Room(padded, reach, filled(sizes.channel_slots, 0, factors))
     zeros = filled(sizes.filter_slots, 0, factors)
     numbers = scratch(TILE_NUMBERS * sizes.number_stride, factors)
     products = scratch(TILE_NUMBERS * sizes.product_stride, factors)
     all_are = True
     control = flush_denormals()
-    total = (images[1] - images[0]) * tiles.count
-    for begin in range(0, total, sizes.together):
-        tile_range = begin, min(begin + sizes.together, total)
-        _transform_tiles(source, out, images[0], tile_range, frame, tiles, sizes, padded, sums, numbers)
+    last = (images[1] - images[0] - 1) * tiles.count + own[1]
+    for begin in range(own[0], last, sizes.together):
+        tile_range = begin, min(begin + sizes.together, last)
+        _transform_tiles(source, out, images[0], tile_range, frame, tiles, sizes, room, numbers)
         _multiply_tiles(numbers, factors, zeros, tile_range[1] - begin, tiles, sizes, products)
         all_are &= _store_tiles(products, bias, relu, source, out, images[0], tile_range, tiles, sizes)
     restore_denormals(control)
@@ -378,5 +408,5 @@ def _conv2d(pool, kernel, source, bias, out, relu, chunks, frame, tiles, sizes):
     """Returns whether all outputs are finite."""
     if tiles.turned:
         kernel = _turned_around(kernel, tiles)
-    factors = _transformed_kernel(kernel, tiles, sizes)
+    factors = _transformed_kernel(pool, kernel, tiles, sizes)
     return in_parallel(pool, chunks.count, _chunk, (source, factors, bias, out, relu, chunks, frame, tiles, sizes))

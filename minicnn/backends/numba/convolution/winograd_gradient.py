@@ -60,6 +60,8 @@ from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 from minicnn.geometry import Window
 
+_LEAST_PARALLEL = 1 << 17  # numbers of sums; transforming fewer back takes no longer than starting threads
+
 
 class Sums(NamedTuple):
     """How tiles and sums lie in memory. Strides that are powers of two would make all 36 fall into the same lines."""
@@ -301,5 +303,4 @@ def _kernel_gradient(pool, x, incoming, out, zeros, chunks, x_frame, dy_frame, t
     total = scratch(size, x)
     batch.add_up(pool, bias_sums, chunks.count, out.dbias)
     batch.add_up(pool, sums, chunks.count, total)
-    for channel in range(t.channels):
-        transform_back(channel, total, out.dkernel, t)
+    in_parallel(pool if size >= _LEAST_PARALLEL else 0, t.channels, transform_back, (total, out.dkernel, t))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minicnn.backends.numba.machine.compiled import inline
-from minicnn.backends.numba.machine.memory import copy, filled, scratch
+from minicnn.backends.numba.machine.memory import copy, fill, filled, scratch
 from minicnn.backends.numba.machine.offsets import Frame, flat, table_cache
 from minicnn.backends.numba.machine.parallel import in_parallel
 
@@ -20,6 +20,8 @@ _MOST_PARTIAL_BYTES = 16 << 20  # of all the chunks' sums together: they should 
 _IMAGES_PER_SUM = 8  # fewer are not worth a sum of their own, which has to be added up
 _ADDED_TOGETHER = 1024  # numbers added up by one task
 _LEAST_PARALLEL_SUM = 1 << 17  # numbers of all chunks together; adding up fewer takes no longer than starting threads
+_FEW_IMAGES = 8  # fewer are cut into parts, so that there are about as many chunks, if each has enough to do
+_NANOSECONDS_OF_A_PART = 15_000
 
 
 class Chunks(NamedTuple):
@@ -27,12 +29,32 @@ class Chunks(NamedTuple):
 
     images: int
     count: int
+    parts: int = 1  # of every image; if it is more than one, a chunk is a part of a single image
 
 
 @table_cache
 def chunks_of(images: int, most: int = _MOST_CHUNKS) -> Chunks:
     """As many chunks as there are images, up to `most`."""
     return Chunks(images, min(images, most, _MOST_CHUNKS))
+
+
+def parts_of_images(images: int, blocks: int, nanoseconds: int, most: int = _MOST_CHUNKS) -> Chunks:
+    """The same; few images in parts of about 15 µs or more of a core's work.
+
+    Parameters
+    ----------
+    images : int
+    blocks : int
+        Of rows of each image, see `rows_of`: a part has one of them at least.
+    nanoseconds : int
+        About what all images together take one core.
+    most : int
+        See `chunks_of`.
+    """
+    if not 0 < images < _FEW_IMAGES:
+        return chunks_of(images, most)
+    parts = min(blocks, _FEW_IMAGES // images, nanoseconds // (images * _NANOSECONDS_OF_A_PART))
+    return Chunks(images, images * parts, parts) if parts > 1 else chunks_of(images, most)
 
 
 @table_cache
@@ -45,7 +67,15 @@ def chunks_with_sums(images: int, sum_bytes: int) -> Chunks:
 @inline
 def images_of(chunks: Chunks, chunk: int) -> tuple[int, int]:
     """First and last image of a chunk."""
-    return chunk * chunks.images // chunks.count, (chunk + 1) * chunks.images // chunks.count
+    share, shares = chunk // chunks.parts, chunks.count // chunks.parts
+    return share * chunks.images // shares, (share + 1) * chunks.images // shares
+
+
+@inline
+def rows_of(chunks: Chunks, chunk: int, count: int, height: int) -> tuple[int, int]:
+    """First and last of the `count` rows of an image, in blocks of `height`, that are a chunk's part."""
+    part, blocks = chunk % chunks.parts, (count + height - 1) // height
+    return part * blocks // chunks.parts * height, min((part + 1) * blocks // chunks.parts * height, count)
 
 
 # -------------------------------------------------------------------------------------------- images in frames
@@ -64,9 +94,37 @@ def frame_scratch(frame: Frame, value: float, like: np.ndarray) -> np.ndarray:
 
 
 @inline
+def part_scratch(frame: Frame, reach: tuple[int, int], like: np.ndarray) -> np.ndarray:
+    """`frame_scratch` with zeros as padding, of which only the elements of the range `reach` will be used."""
+    size = frame.size if is_framed(frame) else 0
+    padded = scratch(size, like)
+    fill(padded, min(reach[0], size), min(reach[1], size) - min(reach[0], size), 0)
+    return padded
+
+
+@inline
+def framed_part(
+    frame: Frame, x: np.ndarray, image: int, padded: np.ndarray, reach: tuple[int, int]
+) -> tuple[np.ndarray, int]:
+    """`framed_image`, of which only the elements of the range `reach` will be used."""
+    start = image * frame.rows * frame.row_size
+    if not is_framed(frame):
+        return x, start
+    begin = max(0, (reach[0] - frame.first) // frame.padded_row)
+    end = min(frame.rows, (reach[1] - 1 - frame.first) // frame.padded_row + 1)
+    _copy_rows(frame, x, start, padded, begin, end)
+    return padded, 0
+
+
+@inline
 def copy_in(frame: Frame, x: np.ndarray, start: int, padded: np.ndarray) -> None:
     """Copy an image, which starts at element `start` of x, into its frame."""
-    for row in range(frame.rows):
+    _copy_rows(frame, x, start, padded, 0, frame.rows)
+
+
+@inline
+def _copy_rows(frame, x, start, padded, begin, end):
+    for row in range(begin, end):
         copy(x, start + row * frame.row_size, frame.row_size, padded, frame.first + row * frame.padded_row)
 
 

@@ -8,19 +8,36 @@ from minicnn.backends.numba.machine.vectors import I8, I64, Emitter
 
 _LINE = 64  # bytes
 _SECOND_CACHE, _DATA = 2, 1  # llvm.prefetch: how near, and of what kind
+_AHEAD = 2048  # numbers; processors do not foresee vectors of a column, a row apart
+
+
+def load_ahead(emit: Emitter, pointer: ir.Value) -> ir.Value:
+    """The vector there. Meanwhile, the one `_AHEAD` numbers behind it is fetched; it may be beyond the end."""
+    _fetch_line(emit, emit.moved(pointer, emit.index(_AHEAD)), 0)
+    return emit.load(pointer)
+
+
+def written_ahead(emit: Emitter, pointer: ir.Value) -> ir.Value:
+    """The same pointer, where something will be stored; likewise."""
+    _fetch_line(emit, emit.moved(pointer, emit.index(_AHEAD)), 1)
+    return pointer
+
+
+def _fetch_line(emit, pointer, writes):
+    word = ir.IntType(32)
+    options = [ir.Constant(word, option) for option in (writes, _SECOND_CACHE, _DATA)]
+    kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), *[word] * len(options)])
+    prefetch = cgutils.get_or_insert_function(emit.builder.module, kind, "llvm.prefetch.p0")
+    emit.builder.call(prefetch, [emit.builder.bitcast(pointer, I8.as_pointer()), *options])
 
 
 def _emit_fetch(writes: int):
     def emit_body(context, builder, signature, args):
-        emit, word = Emitter(context, builder, signature.args[0]), ir.IntType(32)
+        emit = Emitter(context, builder, signature.args[0])
         array, start, count = emit.plain(signature.args, args)
-        options = [ir.Constant(word, option) for option in (writes, _SECOND_CACHE, _DATA)]
-        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), *[word] * len(options)])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         line = emit.index(_LINE // emit.size)
         with cgutils.for_range_slice(builder, emit.index(0), count, line, I64) as (i, _):
-            pointer = emit.moved(array, start, i)
-            builder.call(prefetch, [builder.bitcast(pointer, I8.as_pointer()), *options])
+            _fetch_line(emit, emit.moved(array, start, i), writes)
         return context.get_dummy_value()
 
     return emit_body

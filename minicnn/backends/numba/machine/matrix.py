@@ -81,6 +81,10 @@ def _multiply(left, right, out, span, first, accumulate, floor):
     row_last = span.row_first + (span.row_last - span.row_first + ROWS - 1) // ROWS * ROWS
     column = 0
     while column < span.columns:
+        if span.row_last - span.row_first == 1:
+            block = _Block(span.row_first, 1, column, span.columns - column)
+            column += width * _multiply_row(left, right, out, span, first, accumulate != 0, floor, block)
+            continue
         row = span.row_first
         while row < row_last:
             block = _Block(row, row_last - row, column, span.columns - column)
@@ -156,6 +160,36 @@ def _emit_multiply_block(context, builder, signature, args):
             with branch:
                 _emit_tallest(emit, operands, height, TARGET.heights, width)
     return builder.load(height)
+
+
+@intrinsic
+def _multiply_row(typingctx, left, right, out, span, first, accumulate, floor, block):
+    """The same for a single row: as many vectors of it as fit into the columns left; returns how many."""
+    signature = types.int64(left, right, out, span, first, types.boolean, floor, block)
+    return signature, _emit_multiply_row
+
+
+def _emit_multiply_row(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    operands = emit.plain(signature.args, args)
+    width = cgutils.alloca_once_value(builder, emit.index(1))
+    _emit_widest(emit, operands, width, TARGET.row_widths)
+    return builder.load(width)
+
+
+def _emit_widest(emit, operands, width, widths):
+    """The first of `widths` all of whose vectors have columns; the last one is 1."""
+    builder, widest = emit.builder, widths[0]
+    if len(widths) == 1:
+        _emit_block(emit, operands, 1, widest)
+        return
+    least = emit.index((widest - 1) * emit.lanes)
+    with builder.if_else(builder.icmp_signed(">", operands[-1].columns_left, least)) as (fits, too_wide):
+        with fits:
+            builder.store(emit.index(widest), width)
+            _emit_block(emit, operands, 1, widest)
+        with too_wide:
+            _emit_widest(emit, operands, width, widths[1:])
 
 
 def _emit_tallest(emit, operands, height, heights, width):

@@ -2,12 +2,15 @@
 
 A kernel's parallel loop is a job: a function, and tasks 0 … count - 1. It is cut into one range of tasks for each
 thread, so that a thread reads what it has written in the kernel before; who has finished its range takes tasks from the
-ends of the others'. The thread that asked works too, and waits only for tasks that another has begun: on a busy
+other ends of the others'. The thread that asked works too, and waits only for tasks that another has begun: on a busy
 machine, where the others do not get to run, it does everything itself. Nobody ever waits at a barrier.
 
 Threads without work look for it for about as long as Python needs between two kernels, then they sleep. All of it is
 compiled and runs without Python's global lock; threads and locks are the interpreter's own (PyThread), so this works
 wherever Python does. A forked child begins with a pool of its own.
+
+Every other job runs through its ranges backwards: the numbers that a thread has used last are still in its own cache,
+and the pass after begins with them.
 
 The design is work stealing (Blumofe and Leiserson, Scheduling Multithreaded Computations by Work Stealing, 1999) with
 bounded spinning before blocking (Karlin et al., Empirical Studies of Competitive Spinning, 1991).
@@ -78,10 +81,11 @@ def _work(pool, me, job):
     What belongs to the job is read before a task is taken: having got one proves that the job was not over.
     """
     finished, task, data, base, threads = 0, *_job_of(pool)
+    backwards = job % 2 == 1
     for distance in range(threads):
         victim = (me + distance) % threads
         while True:
-            index = _take(_thread(pool, victim) + _RANGE, job, distance > 0)
+            index = _take(_thread(pool, victim) + _RANGE, job, (distance > 0) != backwards)
             if index < 0:
                 break
             call_task(task, data, base + index)

@@ -36,9 +36,14 @@ class Target:
         """
         return (8, 4) if self.registers == 32 else (6, 4, 2)
 
+    @property
+    def row_widths(self) -> tuple[int, ...]:
+        """Vectors of the register blocks of a product's single row, widest first."""
+        return 8, 4, 2, 1
+
 
 WIDTH = 2  # vectors in a row of a register block
-_VECTORS_PER_NANOSECOND = 2  # multiplied and added by one core, about
+VECTORS_PER_NANOSECOND = 2  # multiplied and added by one core, about
 
 
 def describe_target(triple: str, features: set[str]) -> Target:
@@ -73,4 +78,4 @@ def vectors(count: int, itemsize: int) -> int:
 
 def product_nanoseconds(multiply_adds: int, itemsize: int) -> int:
     """About how long one core needs for a matrix product."""
-    return multiply_adds // (_VECTORS_PER_NANOSECOND * lanes(itemsize))
+    return multiply_adds // (VECTORS_PER_NANOSECOND * lanes(itemsize))

@@ -1,0 +1,268 @@
+// Convolution of stride 1 on tensor cores, float32, images (N, H, W, C), kernels (taps, C, F); TURNED: the gradient of its
+// input, which is the convolution of dy with the taps in reverse order, whose terms are filters.
+//
+// A block computes BM positions x BN columns. The pixels that these positions see, through all taps, are one stretch of
+// memory (a "patch"). It is brought into shared memory once for each SLICE of the terms and then used by every tap: a row
+// of the left factor is just a pointer to a pixel, and to a row of zeros where the tap falls outside the image. So there is
+// no padding, and an element is loaded once instead of once a tap. The weights come in stages of one tap's slice, two
+// stages ahead. A thread's sums of one column are whole windows of 2 x 2 where the result is pooled.
+
+constexpr int BM = SIZE_0, BN = SIZE_1, WARPS_M = SIZE_2, WARPS_N = SIZE_3, SLICE = SIZE_5, PRODUCTS = SIZE_6;
+constexpr bool TURNED = SIZE_7;
+constexpr int THREADS = WARPS_M * WARPS_N * 32;
+constexpr int MT = BM / WARPS_M / 16, NT = BN / WARPS_N / 8;  // a warp computes MT x NT tiles of 16 x 8
+constexpr int PITCH = SLICE * 4 + 16;  // bytes of a pixel; an odd number of 16: eight rows lie in different banks
+// A stage of the weights holds rows as they lie in memory: forward a term's filters, turned a column's terms.
+constexpr int STAGES = 3, WEIGHT_ROWS = TURNED ? BN : SLICE, ROW_LENGTH = TURNED ? SLICE : BN;
+constexpr int WEIGHT_PITCH = ROW_LENGTH * 4 + (TURNED ? 16 : 32);  // bytes; forward: four rows of eight lie in 32 banks
+constexpr int STAGE = WEIGHT_ROWS * WEIGHT_PITCH;
+constexpr int PIECES = ROW_LENGTH / 4, ROWS_AT_ONCE = THREADS / PIECES;
+constexpr int LOADS = (WEIGHT_ROWS + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
+static_assert(THREADS % PIECES == 0 && NT % 2 == 0 && MT % 2 == 0, "sizes that the loops below can do");
+
+struct Place {
+    int image, y, x;
+};
+
+// The position of a row of the tile.
+__device__ __forceinline__ Place place_of_row(const Convolution& g, int tile, int row) {
+    int m = tile * BM + row, down = 0, right = 0, stride = 1;
+    if (g.pool) {  // rows 8 apart are neighbours
+        const int in_warp = row % (MT * 16);
+        m = tile * (BM / 4) + row / (MT * 16) * (MT * 4) + in_warp / 32 * 8 + in_warp % 8;
+        down = in_warp / 16 % 2, right = in_warp / 8 % 2, stride = 2;
+    }
+    const int line = divide(m, g.width_magic, g.width_shift), image = divide(m, g.image_magic, g.image_shift);
+    return {image, (line - image * g.row_height) * stride + down, (m - line * g.row_width) * stride + right};
+}
+
+// The sum of a position and a column by float32's multiplications, one term after the other; outside the image are zeros.
+__device__ __forceinline__ float plain_sum(const float* source, const float* kernel, const Convolution& g, Place at,
+                                           int n) {
+    const int taps = g.kernel_height * g.kernel_width;
+    float sum = 0;
+    for (int tap = 0; tap < taps; ++tap) {
+        const int y = at.y - g.pad_top + tap / g.kernel_width, x = at.x - g.pad_left + tap % g.kernel_width;
+        const bool inside = y >= 0 && y < g.height && x >= 0 && x < g.width;
+        const float* const pixel = source + (((int64)at.image * g.height + y) * g.width + x) * g.channels;
+        const float* const weights = TURNED ? kernel + ((int64)(taps - 1 - tap) * g.filters + n) * g.channels
+                                            : kernel + (int64)tap * g.channels * g.filters + n;
+#pragma unroll 1
+        for (int c = 0; c < g.channels; ++c)
+            sum += (inside ? pixel[c] : 0.0f) * weights[TURNED ? c : (int64)c * g.filters];
+    }
+    return sum;
+}
+
+__device__ __forceinline__ float activate(float value, bool relu) { return relu && value < 0 ? 0.0f : value; }
+
+// The maximum of a window's four sums, where NaN beats every number; then bias and ReLU, which change no order.
+__device__ __forceinline__ float pooled(const float (&sums)[4], float bias, bool relu, unsigned char& taken) {
+    float best = sums[0];
+    taken = 0;
+#pragma unroll
+    for (int t = 1; t < 4; ++t)
+        if (sums[t] > best || (sums[t] != sums[t] && best == best)) best = sums[t], taken = t;
+    best += bias;
+    if (relu && best <= 0) taken = 255;
+    return activate(best, relu);
+}
+
+// The row of the result that sums of this thread's tile i belong to: a window, or the position of the upper or lower half.
+__device__ __forceinline__ int window_of(int tile, int warp, int i) {
+    return tile * (BM / 4) + warp * (MT * 4) + i / 2 * 8 + threadIdx.x % 32 / 4;
+}
+__device__ __forceinline__ int position_of(int tile, int warp, int i, int half) {
+    return tile * BM + (warp * MT + i) * 16 + half * 8 + threadIdx.x % 32 / 4;
+}
+
+// Results of this thread whose sums were not finite: all of them anew.
+__device__ __forceinline__ void write_plain(const float* source, const float* kernel, const float* bias, float* out,
+                                            unsigned char* winner, const Convolution& g, int tile, int warp, int column) {
+#pragma unroll 1
+    for (int t = 0; t < MT * NT * 4; ++t) {
+        const int i = t / (NT * 4), half = t / 2 % 2, n = column + t / 4 % NT * 8 + t % 2;
+        const int m = g.pool ? window_of(tile, warp, i) : position_of(tile, warp, i, half);
+        if (n >= g.filters || m >= g.rows || (g.pool && (half || i % 2))) continue;
+        const float offset = bias ? bias[n] : 0;
+        const int64 at = (int64)m * g.filters + n;
+        float sums[4];
+        const int row = (warp * MT + i) * 16 + half * 8 + threadIdx.x % 32 / 4;
+#pragma unroll
+        for (int s = 0; s < 4; ++s)
+            if (s == 0 || g.pool) sums[s] = plain_sum(source, kernel, g, place_of_row(g, tile, row + s * 8), n);
+        unsigned char taken;
+        out[at] = g.pool ? pooled(sums, offset, g.relu, taken) : activate(sums[0] + offset, g.relu);
+        if (g.pool && winner) winner[at] = taken;
+    }
+}
+
+// Grid: tiles of columns, which are neighbours, times tiles of positions.
+extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
+    convolve(const float* __restrict__ source, const float* __restrict__ kernel, const float* __restrict__ bias,
+             float* __restrict__ out, unsigned char* __restrict__ winner, const Convolution g) {
+    // The stages of the weights, a row of zeros, two patches.
+    DYNAMIC_SHARED(unsigned char, shared);
+    const uint32 stages = shared_address(shared), zeros = stages + STAGES * STAGE, patches = zeros + PITCH;
+    const uint32 patch_bytes = g.patch * PITCH;
+
+    const int tiles_n = (g.filters + BN - 1) / BN;
+    const int tile_m = blockIdx.x / tiles_n, column = blockIdx.x % tiles_n * BN;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warp_m = warp % WARPS_M, warp_n = warp / WARPS_M;
+    const int taps = g.kernel_height * g.kernel_width;
+
+    // Weights: this thread's pieces of a stage lie in rows ROWS_AT_ONCE apart; taps follow each other, then slices.
+    const int weight_row = threadIdx.x / PIECES, weight_piece = threadIdx.x % PIECES * 4;
+    const int row_stride = TURNED ? g.channels : g.filters, tap_stride = g.channels * g.filters * (TURNED ? -1 : 1);
+    const uint32 weights_to = stages + weight_row * WEIGHT_PITCH + weight_piece * 4;
+    const float* weights_at = kernel + (TURNED ? (int64)(1 - taps) * tap_stride + (int64)(column + weight_row) * row_stride
+                                               : (int64)weight_row * row_stride + column) + weight_piece;
+    int coming_slice = 0, coming_tap = 0;
+    auto load_weights = [&](int stage) {
+        const int first = coming_slice * SLICE, terms = g.channels - first, columns = g.filters - column;
+        if (coming_slice < g.slices) {
+            const int rows = weight_piece < (TURNED ? terms : columns) ? (TURNED ? columns : terms) - weight_row : 0;
+#pragma unroll
+            for (int i = 0; i < LOADS; ++i) {
+                const bool inside = i * ROWS_AT_ONCE < rows;
+                if (WEIGHT_ROWS % ROWS_AT_ONCE == 0 || weight_row + i * ROWS_AT_ONCE < WEIGHT_ROWS)
+                    copy_in_group(weights_to + stage * STAGE + i * (ROWS_AT_ONCE * WEIGHT_PITCH),
+                                  inside ? weights_at + (int64)i * ROWS_AT_ONCE * row_stride : kernel, inside);
+            }
+        }
+        weights_at += tap_stride;
+        if (++coming_tap == taps) {
+            weights_at += (TURNED ? SLICE : SLICE * g.filters) - (int64)taps * tap_stride;
+            coming_tap = 0, ++coming_slice;
+        }
+    };
+
+    // The first pixel that the tile sees: what lies above the image and left of it is not part of the patch.
+    constexpr int LANES_OF_PIXEL = SLICE / 4, LINES = THREADS / LANES_OF_PIXEL;
+    const Place corner = place_of_row(g, tile_m, 0);
+    const int top = corner.y - g.pad_top, left = corner.x - g.pad_left;
+    const int first_pixel = (corner.image * g.height + max(top, 0)) * g.width + (top >= 0 ? max(left, 0) : 0);
+    const int my_pixel = threadIdx.x / LANES_OF_PIXEL, my_channel = threadIdx.x % LANES_OF_PIXEL * 4;
+    const int pixels = min(g.patch, g.images * g.height * g.width - first_pixel);  // that exist
+    const float* const source_at = source + (int64)(first_pixel + my_pixel) * g.channels + my_channel;
+    const int line_stride = LINES * g.channels;
+    auto load_patch = [&](int slice) {
+        const float* at = source_at + slice * SLICE;
+        uint32 to = patches + slice % 2 * patch_bytes + my_pixel * PITCH + my_channel * 4;
+        const int limit = slice * SLICE + my_channel < g.channels ? pixels : 0;
+#pragma unroll 4
+        for (int pixel = my_pixel; pixel < g.patch; pixel += LINES) {
+            copy_in_group(to, pixel < limit ? at : source, pixel < limit);
+            at += line_stride;
+            to += LINES * PITCH;
+        }
+    };
+    load_patch(0);
+    if (threadIdx.x < PITCH / 4) ((uint32*)(shared + STAGES * STAGE))[threadIdx.x] = 0;
+#pragma unroll
+    for (int stage = 0; stage < STAGES - 1; ++stage) {
+        load_weights(stage);
+        end_group();
+    }
+
+    // For each of this lane's rows: the patch's pixel under the first tap, and which taps lie inside the image.
+    const uint32 lane_row = lane / 16 * 16;  // bytes: lanes 16 to 31 point at the second half of the terms
+    int pixel[MT];
+    uint32 inside[MT];
+#pragma unroll
+    for (int i = 0; i < MT; ++i) {
+        const Place at = place_of_row(g, tile_m, (warp_m * MT + i) * 16 + lane % 16);
+        const int y = at.y - g.pad_top, x = at.x - g.pad_left;
+        pixel[i] = (at.image * g.height + y) * g.width + x - first_pixel;
+        inside[i] = 0;
+        uint32 columns = 0;
+        for (int q = 0; q < g.kernel_width; ++q) columns |= (uint32)(x + q >= 0 && x + q < g.width) << q;
+        for (int p = 0; p < g.kernel_height; ++p)
+            if (y + p >= 0 && y + p < g.height && at.image < g.images) inside[i] |= columns << p * g.kernel_width;
+    }
+
+    float sums[MT][NT][4] = {};
+    int stage = 0;
+    for (int slice = 0; slice < g.slices; ++slice) {
+        int shift = 0, column_tap = 0;
+        for (int tap = 0; tap < taps; ++tap) {
+            if (taps >= STAGES - 1)
+                wait_for_all_groups_but<STAGES - 2>();
+            else
+                wait_for_all_groups_but<0>();
+            __syncthreads();
+            load_weights(stage == 0 ? STAGES - 1 : stage - 1);  // where the step before had its own
+            if (tap == 0 && slice + 1 < g.slices) load_patch(slice + 1);
+            end_group();
+            const uint32 patch_at = patches + slice % 2 * patch_bytes + lane_row + shift * PITCH;
+            uint32 rows[MT];
+#pragma unroll
+            for (int i = 0; i < MT; ++i) rows[i] = inside[i] >> tap & 1 ? patch_at + pixel[i] * PITCH : zeros + lane_row;
+            const uint32 turned = stages + stage * STAGE + (warp_n * NT * 8 + lane % 8 + lane / 16 * 8) * WEIGHT_PITCH +
+                                  lane / 8 % 2 * 16;
+            const float* const straight = (const float*)(shared + stage * STAGE + lane % 4 * WEIGHT_PITCH) +
+                                          warp_n * NT * 8 + lane / 4;
+            float fresh[MT][NT][4] = {};
+            auto& now = PRODUCTS == 3 ? fresh : sums;
+#pragma unroll
+            for (int k = 0; k < SLICE / 8; ++k) {
+                uint32 a[MT][4], b[NT][2];
+#pragma unroll
+                for (int i = 0; i < MT; ++i) load_matrices(rows[i] + k * 32, a[i][0], a[i][1], a[i][2], a[i][3]);
+                if constexpr (TURNED) {
+#pragma unroll
+                    for (int j = 0; j < NT; j += 2)
+                        load_matrices(turned + j * 8 * WEIGHT_PITCH + k * 32, b[j][0], b[j][1], b[j + 1][0], b[j + 1][1]);
+                } else {
+#pragma unroll
+                    for (int j = 0; j < NT; ++j)
+#pragma unroll
+                        for (int half = 0; half < 2; ++half)
+                            b[j][half] = __float_as_uint(straight[(k * 8 + half * 4) * (WEIGHT_PITCH / 4) + j * 8]);
+                }
+                multiply_tiles<PRODUCTS>(now, a, b);
+            }
+            if (PRODUCTS == 3) add_tiles(sums, fresh);
+            stage = stage == STAGES - 1 ? 0 : stage + 1;
+            ++shift;
+            if (++column_tap == g.kernel_width) column_tap = 0, shift += g.width - g.kernel_width;
+        }
+    }
+
+    // This lane has, of each 16 x 8 tile, columns 2 (lane % 4) and the next one of rows lane / 4 and lane / 4 + 8.
+    const int my_column = column + warp_n * NT * 8 + lane % 4 * 2;
+    if (!are_finite(sums)) {
+        write_plain(source, kernel, bias, out, winner, g, tile_m, warp_m, my_column);
+        return;
+    }
+#pragma unroll
+    for (int j = 0; j < NT; ++j) {
+        const int n = my_column + j * 8;
+        if (n >= g.filters) continue;
+        const float bias_0 = bias ? bias[n] : 0, bias_1 = bias ? bias[n + 1] : 0;
+#pragma unroll
+        for (int i = 0; i < MT; i += 2) {
+            if (g.pool) {
+                const int m = window_of(tile_m, warp_m, i);
+                if (m >= g.rows) continue;
+                const int64 at = (int64)m * g.filters + n;
+                const float first[4] = {sums[i][j][0], sums[i][j][2], sums[i + 1][j][0], sums[i + 1][j][2]};
+                const float second[4] = {sums[i][j][1], sums[i][j][3], sums[i + 1][j][1], sums[i + 1][j][3]};
+                unsigned char taken_0, taken_1;
+                const float y_0 = pooled(first, bias_0, g.relu, taken_0), y_1 = pooled(second, bias_1, g.relu, taken_1);
+                *(float2*)(out + at) = make_float2(y_0, y_1);
+                if (winner) *(unsigned short*)(winner + at) = taken_0 | taken_1 << 8;
+                continue;
+            }
+#pragma unroll
+            for (int t = 0; t < 4; ++t) {
+                const int m = position_of(tile_m, warp_m, i + t / 2, t % 2);
+                if (m >= g.rows) continue;
+                const float(&pair)[4] = sums[i + t / 2][j];
+                const float y_0 = activate(pair[t % 2 * 2] + bias_0, g.relu);
+                const float y_1 = activate(pair[t % 2 * 2 + 1] + bias_1, g.relu);
+                *(float2*)(out + (int64)m * g.filters + n) = make_float2(y_0, y_1);
+            }
+        }
+    }
+}

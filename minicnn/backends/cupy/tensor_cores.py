@@ -1,0 +1,96 @@
+"""Convolutions of stride 1 and their gradients on tensor cores, at float32's accuracy unless less is asked for."""
+
+import os
+from functools import cache
+
+import cupy
+import numpy as np
+
+from minicnn.backends.cupy.gradient_parts import Parts, give
+from minicnn.backends.cupy.launch import Array, Maybe, launch, most_shared_memory
+from minicnn.backends.cupy.pooling import is_2x2
+from minicnn.backends.cupy.tensor_choice import Choice, Device, GradientChoice, choose_convolution, choose_gradient
+from minicnn.geometry import Window
+from minicnn.precision import get_float32_precision
+
+VARIABLE = "MINICNN_TENSOR_CORES"  # 0: not used
+TF32_VARIABLE = "MINICNN_TF32"  # 1: as `mc.set_float32_precision("medium")`
+
+
+def uses_tf32() -> bool:
+    """Whether factors may be rounded to 11 bits."""
+    return get_float32_precision() == "medium" or os.environ.get(TF32_VARIABLE, "0") not in ("", "0")
+
+
+def device() -> Device:
+    """The current device, as choices see it."""
+    is_used = os.environ.get(VARIABLE, "1") not in ("", "0")
+    return _device(cupy.cuda.Device().id) if is_used else Device(0, 0)
+
+
+@cache
+def _device(index):
+    return Device(int(cupy.cuda.Device(index).compute_capability), most_shared_memory())
+
+
+def _can_read(window, groups, *arrays) -> bool:
+    """Whether the arrays are float32, and 16 bytes can be moved at a time."""
+    return groups == 1 and all(a.dtype == np.float32 and a.data.ptr % 16 == 0 for a in arrays if a is not None)
+
+
+def choice(
+    x: Array, kernel: Array, y: Array, window: Window, groups: int, pool: Window | None, relu: bool
+) -> Choice | None:
+    """How `convolve` is to compute a convolution with these arguments; None if it is not to."""
+    if not _can_read(window, groups, x, kernel, y) or not (pool is None or is_2x2(pool)):
+        return None
+    return choose_convolution(len(x), window, *kernel.shape[2:], pool, relu, device())
+
+
+def choice_of_input_gradient(kernel: Array, dy: Array, dx: Maybe, window: Window, groups: int) -> Choice | None:
+    """As `choice`, of `input_gradient`."""
+    if dx is None or not _can_read(window, groups, kernel, dy, dx):
+        return None
+    return choose_convolution(len(dx), window.turned_around, kernel.shape[3], kernel.shape[2], None, False, device())
+
+
+def choice_of_kernel_gradient(
+    x: Array, dy: Array, dkernel: Maybe, dbias: Maybe, window: Window, groups: int
+) -> GradientChoice | None:
+    """As `choice`, of `kernel_gradient`."""
+    if dkernel is None or not _can_read(window, groups, x, dy, dkernel):
+        return None
+    return choose_gradient(len(x), window, *dkernel.shape[2:], dbias is not None, device())
+
+
+def convolve(chosen: Choice, x: Array, kernel: Array, bias: Maybe, y: Array, winner: Maybe) -> None:
+    """y = the convolution, + bias, pooling and ReLU as the choice says."""
+    _launch_convolution(chosen, 0, x, kernel, bias, y, winner)
+
+
+def input_gradient(chosen: Choice, kernel: Array, dy: Array, dx: Array) -> None:
+    """dx = the gradient by the input of a convolution."""
+    _launch_convolution(chosen, 1, dy, kernel, None, dx, None)
+
+
+def _products():
+    """How many products stand for one of float32."""
+    return 1 if uses_tf32() else 3
+
+
+def _launch_convolution(chosen, turned, source, kernel, bias, out, winner):
+    file = f"tensor_convolution/{chosen.size}x{_products()}x{turned}"
+    arguments = source, kernel, bias, out, winner, chosen.geometry
+    launch(file, "convolve", out.dtype, (chosen.blocks,), chosen.threads, *arguments, shared=chosen.shared)
+
+
+def kernel_gradient(chosen: GradientChoice, x: Array, dy: Array, dkernel: Array, dbias: Maybe) -> None:
+    """The gradients by kernel and bias, maybe later: see `minicnn.backends.cupy.gradient_parts`."""
+    parts = cupy.empty((chosen.parts, dkernel.size), dkernel.dtype)
+    bias_parts = None if dbias is None else cupy.empty((chosen.parts, dbias.size), dbias.dtype)
+    file, grid = f"tensor_gradient/{chosen.size}x{_products()}", (chosen.blocks, chosen.parts)
+    arguments = x, dy, parts, bias_parts, chosen.geometry
+    launch(file, "correlate", dkernel.dtype, grid, chosen.threads, *arguments, shared=chosen.shared)
+    give(dkernel, Parts(parts, chosen.parts, dkernel.size))
+    if dbias is not None:
+        give(dbias, Parts(bias_parts, chosen.parts, dbias.size))

@@ -1,0 +1,525 @@
+"""Convolutions on tensor cores: against the reference in float64; what is not finite; mistakes; which are chosen."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracles import assert_close
+
+import minicnn as mc
+from minicnn import backends
+from minicnn.backends.reference import ops as reference
+from minicnn.geometry import make_window
+
+pytestmark = pytest.mark.gpu
+
+CLOSE = 2e-6  # of the largest value: float32, other orders of the sums
+CASES = [  # images, height, width, channels, filters, kernel height and width, padding
+    (3, 9, 7, 36, 20, (3, 3), "same"),
+    (2, 11, 10, 16, 68, (3, 3), "valid"),
+    (1, 5, 6, 64, 36, (1, 1), "valid"),
+    (1, 6, 9, 20, 32, (2, 3), "same"),
+    (2, 5, 7, 16, 16, (5, 5), "same"),
+]
+
+
+def normal(rng, *shape):
+    return rng.standard_normal(shape, np.float32)
+
+
+class Case:
+    """A convolution with data and the gradient of its output; `windows`: pooled."""
+
+    def __init__(self, rng, images, height, width, channels, filters, size, padding, pooled=False, relu=False):
+        self.window, self.relu = make_window((height, width), size, (1, 1), padding), relu
+        out = self.window.out_height, self.window.out_width
+        self.pool = make_window(out, (2, 2), (2, 2), "valid") if pooled else None
+        self.x, self.kernel = normal(rng, images, height, width, channels), normal(rng, *size, channels, filters)
+        self.bias, self.dy = normal(rng, filters), normal(rng, images, *out, filters)
+
+    def numbers(self):
+        """Images, window, channels, filters."""
+        return len(self.x), self.window, self.x.shape[3], self.dy.shape[3]
+
+    def choices(self, device):
+        """Names of kinds of computation, and all ways to do them."""
+        from minicnn.backends.cupy import tensor_choice
+
+        images, window, channels, filters = self.numbers()
+        turned = images, window.turned_around, filters, channels
+        return {
+            "forward": tensor_choice.candidates(*self.numbers(), self.pool, self.relu, device),
+            "input gradient": tensor_choice.candidates(*turned, None, False, device),
+            "kernel gradient": tensor_choice.gradient_candidates(*self.numbers(), True, device),
+        }
+
+    def expected(self, kind, dtype=np.float64):
+        """What the reference computes."""
+        x, kernel, bias, dy = (a.astype(dtype) for a in (self.x, self.kernel, self.bias, self.dy))
+        if kind == "forward" and self.pool:
+            y = np.empty((len(x), self.pool.out_height, self.pool.out_width, dy.shape[3]), dtype)
+            winner = np.empty(y.shape, np.uint8)
+            reference.conv2d_pool(x, kernel, bias, y, winner, self.window, self.pool, self.relu)
+            return y, winner
+        if kind == "forward":
+            y = np.empty(dy.shape, dtype)
+            reference.conv2d(x, kernel, bias, y, self.window, 1, self.relu)
+            return (y,)
+        dx, dkernel, dbias = np.empty(x.shape, dtype), np.empty(kernel.shape, dtype), np.empty(bias.shape, dtype)
+        reference.conv2d_backward(x, kernel, None, dy, dx, dkernel, dbias, self.window)
+        return (dx,) if kind == "input gradient" else (dkernel, dbias)
+
+    def computed(self, kind, choice, backend):
+        """The same by a kernel, into poisoned arrays."""
+        from minicnn.backends.cupy import tensor_cores
+
+        x, kernel, bias, dy = (backend.asarray(a) for a in (self.x, self.kernel, self.bias, self.dy))
+        outputs = [
+            backend.asarray(np.full(a.shape, 77 if a.dtype == np.uint8 else np.nan, a.dtype))
+            for a in self.expected(kind, np.float32)
+        ]
+        if kind == "forward":
+            tensor_cores.convolve(choice, x, kernel, bias, *outputs, *([] if self.pool else [None]))
+        elif kind == "input gradient":
+            tensor_cores.input_gradient(choice, kernel, dy, *outputs)
+        else:
+            tensor_cores.kernel_gradient(choice, x, dy, *outputs)
+        return [backend.to_host(a) for a in outputs]
+
+
+def forget_kernels():
+    from minicnn.backends.cupy import launch
+
+    launch.kernel.cache_clear()
+    launch._module.cache_clear()
+
+
+@contextmanager
+def changed(monkeypatch, *replacements):
+    """Kernels compiled from sources in which something is replaced: pairs (right, wrong)."""
+    from minicnn.backends.cupy import launch
+
+    source = launch.source
+
+    def other(name):
+        text = source(name)
+        for right, wrong in replacements if name.startswith("tensor") else ():
+            text = text.replace(right, wrong)
+        return text
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "source", other)
+        forget_kernels()
+        try:
+            yield
+        finally:
+            forget_kernels()
+
+
+# So that what should not have been read is not computed again, and right.
+NOTHING_TWICE = ("fabsf(sums[i][j][e]) <= 3.4028234663852886e38f", "true")
+
+
+@pytest.fixture
+def nothing_twice(monkeypatch):
+    """Kernels that do not compute again what is not finite: a mistake would be hidden."""
+    with changed(monkeypatch, NOTHING_TWICE):
+        yield
+
+
+@pytest.fixture(params=["", "1"], ids=["in order", "shuffled"])
+def backend(request, monkeypatch, seed):
+    """On the stand-in, threads run in their order, or in one that the seed says."""
+    monkeypatch.setenv("MINICNN_STANDIN_SEED", request.param and str(seed % 2**31 + 1))
+    return backends.get("cupy")
+
+
+def h100():
+    from minicnn.backends.cupy.tensor_choice import Device
+
+    return Device(90, 232448)
+
+
+# -------------------------------------------------------------------------------------------------------- the kernels
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("kind", ["forward", "input gradient", "kernel gradient"])
+def test_against_float64(kind, case, backend, nothing_twice, rng):
+    """The smallest and the largest tile that suits; the results of a convolution do not depend on the tile."""
+    convolution = Case(rng, *case)
+    expected, found = convolution.expected(kind), []
+    choices = convolution.choices(h100())[kind]
+    assert choices
+    for choice in choices[:: max(1, len(choices) - 1)]:
+        found.append(convolution.computed(kind, choice, backend))
+        for a, b in zip(found[-1], expected, strict=True):
+            assert_close(a, b, CLOSE, choice.size)
+    if kind != "kernel gradient":
+        np.testing.assert_array_equal(found[0][0], found[-1][0])
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("case", [(2, 9, 11, 20, 36, (3, 3), "same"), (3, 8, 7, 32, 16, (3, 3), "valid")], ids=str)
+def test_pooled(case, relu, backend, nothing_twice, rng):
+    convolution = Case(rng, *case, pooled=True, relu=relu)
+    expected, winners = convolution.expected("forward")
+    for choice in convolution.choices(h100())["forward"][1:3]:
+        y, winner = convolution.computed("forward", choice, backend)
+        assert_close(y, expected, CLOSE, choice.size)
+        assert np.mean(winner == winners) > 0.99  # ties and near ones may go either way
+
+
+def test_parts_of_a_sum_are_added_in_their_order(backend, nothing_twice, rng):
+    """Several parts, the last one shorter; the same bits twice; the bias's gradient is there when it is wanted."""
+    convolution = Case(rng, 5, 9, 9, 16, 16, (3, 3), "same")
+    choice = convolution.choices(h100())["kernel gradient"][-1]
+    choice = choice._replace(parts=3, geometry=choice.geometry._replace(stages_per_split=5))  # of 13
+    first, second = (convolution.computed("kernel gradient", choice, backend) for _ in range(2))
+    for a, b, expected in zip(first, second, convolution.expected("kernel gradient"), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert_close(a, expected, CLOSE)
+
+
+def test_numbers_of_any_size(nothing_twice, rng):
+    """Errors are as float32's, relative to the sum of the terms' sizes: where channels differ by 10¹², too."""
+    convolution = Case(rng, 2, 7, 6, 64, 32, (3, 3), "same")
+    channels = (10.0 ** np.linspace(-6, 6, 64)).astype(np.float32)
+    convolution.x *= channels
+    convolution.kernel /= channels[:, None]
+    terms = Case(rng, 2, 7, 6, 64, 32, (3, 3), "same")
+    terms.window, terms.bias = convolution.window, np.abs(convolution.bias)
+    terms.x, terms.kernel, terms.dy = (np.abs(a) for a in (convolution.x, convolution.kernel, convolution.dy))
+    for kind, choices in convolution.choices(h100()).items():
+        found = convolution.computed(kind, choices[-1], backends.get("cupy"))
+        for a, b, size in zip(found, convolution.expected(kind), terms.expected(kind), strict=True):
+            assert (np.abs(a - b) <= CLOSE * size).all(), kind
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_is_as_in_float32(bad, pooled, rng):
+    convolution = Case(rng, 2, 6, 5, 16, 32, (3, 3), "same", pooled=pooled)
+    convolution.kernel[:, :, 3] = np.where(rng.random((3, 3, 32)) < 0.5, 0.25, 0)  # which leave nothing over
+    convolution.x[0, 2, 1, 3] = convolution.dy[1, 3, 2, 5] = bad
+    for kind, choices in convolution.choices(h100()).items():
+        with np.errstate(invalid="ignore"):
+            expected = convolution.expected(kind, np.float32)[0]
+        assert not np.isfinite(expected).all()
+        if not pooled or kind == "forward":
+            found = convolution.computed(kind, choices[-1], backends.get("cupy"))[0]
+            np.testing.assert_allclose(found, expected, 1e-5, 1e-5, err_msg=kind)  # infinities and NaN, too
+
+
+def test_the_largest_numbers(rng):
+    """They are rounded to infinity on their way: sums that stay in float32's range are right, others are infinite."""
+    convolution, terms = (Case(rng, 2, 6, 5, 16, 32, (3, 3), "same") for _ in range(2))
+    for a in (convolution.x, convolution.dy):
+        a[0, 2, 1, 3], a[1, 0, 0, 2] = 3.4028235e38, -2e38
+    terms.x, terms.kernel, terms.bias, terms.dy = (
+        np.abs(a) for a in (convolution.x, convolution.kernel, convolution.bias, convolution.dy)
+    )
+    for kind, choices in convolution.choices(h100()).items():
+        found = convolution.computed(kind, choices[-1], backends.get("cupy"))[0].astype(np.float64)
+        expected, size = convolution.expected(kind)[0], terms.expected(kind)[0]
+        in_range, beyond = size < 3.4e38, np.abs(expected) > 3.41e38
+        assert in_range.any() and beyond.any()
+        assert (np.abs(found - expected)[in_range] <= CLOSE * size[in_range]).all(), kind
+        assert not np.isfinite(found[beyond]).any(), kind
+
+
+# ------------------------------------------------------------------------------------------------- mistakes in kernels
+
+
+BARRIER = "__syncthreads();\n            load_weights"
+ROW = "lane % 8 + lane / 16 * 8) * WEIGHT_PITCH"
+MISTAKES = {  # kind, what is right, what is wrong
+    "a missing barrier": ("forward", BARRIER, BARRIER.replace("__syncthreads();", "")),
+    "a wrong lane of a pixel": ("forward", "lane_row = lane / 16 * 16", "lane_row = lane / 8 % 2 * 16"),
+    "a wrong lane of a weight": ("input gradient", ROW, ROW.replace("/ 16", "/ 8 % 2")),
+    "a wrong lane of a channel": ("kernel gradient", "* 16 + lane / 4;", "* 16 + lane % 8;"),
+}
+
+
+def check_mistaken(kind, right, wrong, rng, monkeypatch):
+    from minicnn.backends.cupy.sources import source
+
+    file = "tensor_gradient" if kind == "kernel gradient" else "tensor_convolution"
+    if source(file).count(right) != 1:
+        raise ValueError(f"the source has no such text, or several: {right}")
+    convolution = Case(rng, 3, 9, 7, 36, 20, (3, 3), "same")
+    choice = convolution.choices(h100())[kind][-1]
+    with changed(monkeypatch, NOTHING_TWICE, (right, wrong)):
+        assert_close(convolution.computed(kind, choice, backends.get("cupy"))[0], convolution.expected(kind)[0], CLOSE)
+
+
+@pytest.fixture
+def standin(monkeypatch, seed):
+    import cupy
+
+    if cupy.__version__ != "stand-in":
+        pytest.skip("what a mistake does on a device is undefined")
+    monkeypatch.setenv("MINICNN_STANDIN_SEED", str(seed % 2**31 + 1))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_found(mistake, standin, monkeypatch, rng):
+    with pytest.raises(AssertionError):
+        check_mistaken(*MISTAKES[mistake], rng, monkeypatch)
+
+
+WAIT = "wait_for_all_groups_but<STAGES - 2>();"
+FATAL_MISTAKES = {
+    "a missing wait": ("forward", WAIT, WAIT.replace("2", "1")),
+    "a missing wait of a gradient": ("kernel gradient", WAIT, WAIT.replace("2", "1")),
+    "a missing barrier of a gradient": ("kernel gradient", "__syncthreads();\n        load(", "load("),
+}
+
+
+@pytest.mark.parametrize("mistake", FATAL_MISTAKES)
+def test_fatal_mistakes_are_found(mistake, standin):
+    """The stand-in ends the process where copies are not waited for: so another one tries."""
+    code = f"""
+import sys
+sys.path[:0] = [{str(Path(__file__).with_name("gpu_standin"))!r}, {str(Path(__file__).parent)!r}]
+import numpy as np, pytest
+from test_gpu_tensor_cores import FATAL_MISTAKES, check_mistaken
+with pytest.MonkeyPatch.context() as patch:
+    check_mistaken(*FATAL_MISTAKES[{mistake!r}], np.random.default_rng(0), patch)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode < 0 or "AssertionError" in done.stderr, done.stderr
+    assert "barrier" in mistake or "without waiting for its copies" in done.stderr
+
+
+# -------------------------------------------------------------------------------------------------------- the choice
+
+
+def test_magic_numbers_divide(rng):
+    from minicnn.backends.cupy.tensor_choice import magic
+
+    divisors = [*range(1, 70), 2**20, 2**20 + 1, *rng.integers(1, 2**31 - 1, 200).tolist()]
+    for divisor in divisors:
+        number, shift = magic(divisor)
+        n = np.concatenate([rng.integers(0, 2**31, 200), np.arange(-2, 3) % 2**31])
+        n = np.concatenate([n, np.clip(n // divisor * divisor + [[-1], [0]], 0, None).ravel()])
+        high = (n.astype(object) * (number % 2**32)) >> 32  # __umulhi
+        found = [int(h) >> (shift - 1) for h in high] if shift else n.tolist()
+        assert found == (n // divisor).tolist(), divisor
+
+
+def random_windows(rng, count):
+    """(images, window) of convolutions of stride 1."""
+    for _ in range(count):
+        size = rng.integers(1, 6, 2).tolist()
+        image = (rng.integers(size, 17)).tolist()
+        window = make_window(image, size, (1, 1), ["same", "valid"][rng.integers(2)])
+        yield int(rng.integers(1, 5)), window.turned_around if rng.integers(2) else window
+
+
+def test_patches_hold_what_a_tile_sees(rng):
+    """Every pixel that a tile's positions see lies in its patch, which is hardly larger than it must be."""
+    from minicnn.backends.cupy import tensor_choice
+    from minicnn.backends.cupy.structures import Convolution
+
+    for images, window in random_windows(rng, 40):
+        pooled = bool(rng.integers(2)) and min(window.out_height, window.out_width) > 1
+        step = 2 if pooled else 1
+        height, width = window.out_height // step, window.out_width // step
+        zeros = [0] * len(Convolution._fields)
+        g = Convolution(*zeros)._replace(images=images, height=window.in_height, width=window.in_width, pool=pooled)
+        g = g._replace(kernel_height=window.kernel_height, kernel_width=window.kernel_width)
+        g = g._replace(pad_top=window.pad_top, pad_left=window.pad_left)
+        g = g._replace(rows=images * height * width, row_height=height, row_width=width)
+        longest = 0
+        for first in range(0, g.rows, 64 // step**2):
+            seen = []
+            for row in range(first, min(first + 64 // step**2, g.rows)):
+                image, y, x = row // (height * width), row // width % height, row % width
+                for down in range(step + window.kernel_height - 1):
+                    for right in range(step + window.kernel_width - 1):
+                        p, q = y * step + down - window.pad_top, x * step + right - window.pad_left
+                        if 0 <= p < window.in_height and 0 <= q < window.in_width:
+                            seen.append((image * window.in_height + p) * window.in_width + q)
+            longest = max(longest, max(seen) - min(seen) + 1)
+        found = tensor_choice.patch_pixels(g, 64)
+        assert longest <= found <= longest + window.in_width + window.kernel_width, (window, pooled)
+
+
+def test_patches_of_a_row_of_taps(rng):
+    from minicnn.backends.cupy.tensor_choice import POSITIONS, gradient_candidates, patch_of_row
+
+    for images, window in random_windows(rng, 80):
+        positions = images * window.out_height * window.out_width
+        if window.out_height > window.in_height or window.out_width > window.in_width:
+            assert gradient_candidates(images, window, 64, 64, True, h100()) == []
+            continue
+
+        def pixel(m, window=window):
+            y, x = m // window.out_width % window.out_height, m % window.out_width
+            image = m // (window.out_height * window.out_width)
+            return (image * window.in_height + y) * window.in_width + x
+
+        stages = [range(m, min(m + POSITIONS, positions)) for m in range(0, positions, POSITIONS)]
+        spans = [max(map(pixel, stage)) - min(map(pixel, stage)) for stage in stages]
+        assert patch_of_row(window, positions) == max(spans) + window.kernel_width
+
+
+SHAPES = {  # those of RESULTS in benchmarks/gpu.py with 16 channels or more, and the tile that was the fastest
+    (64, 56, 64, 64, "same"): "128x64",
+    (64, 28, 128, 128, "same"): "128x64",
+    (64, 56, 256, 256, "same"): "128x64",
+    (128, 28, 32, 64, "same"): "128x64",
+    (32, 13, 32, 64, "valid"): "64x32",
+}
+
+
+@pytest.mark.parametrize(("shape", "tile"), SHAPES.items(), ids=str)
+def test_the_fastest_tiles_are_chosen(shape, tile):
+    """Those that were the fastest when they were measured."""
+    from minicnn.backends.cupy.tensor_choice import choose_convolution
+
+    images, size, channels, filters, padding = shape
+    window = make_window((size, size), (3, 3), (1, 1), padding)
+    choice = choose_convolution(images, window, channels, filters, None, False, h100())
+    assert choice.size.startswith(tile)
+
+
+def test_the_choice_is_the_best_that_fits(rng):
+    """By counting blocks one by one: each multiprocessor takes as many as it has room for, again and again."""
+    from minicnn.backends.cupy import tensor_choice as choice
+
+    def waves(tile, blocks, steps, shared):
+        room = max(1, min(tile.blocks, (228 << 10) // (shared + 1024)))
+        time = 0
+        while blocks:
+            resident = [0] * 132
+            for i in range(min(blocks, 132 * room)):
+                resident[i % 132] += 1
+            blocks -= sum(resident)
+            share = (max(resident) - 1) / max(1, tile.blocks - 1)
+            time += steps * (tile.alone + (tile.together - tile.alone) * share)
+        return time
+
+    for images, window in random_windows(rng, 25):
+        channels, filters = (int(n) for n in rng.integers(4, 80, 2) * 4)
+        device = choice.Device(86, int(rng.choice([48, 64, 99])) << 10)
+        tiles = [t for t in choice.TILES if t.below is None or filters < t.below]
+        found = choice.candidates(images, window, channels, filters, None, False, device)
+        for tile, one in zip(tiles, found, strict=bool(found)):
+            terms = int(one.size.split("x")[5])
+            steps = one.geometry.slices * window.taps * (1 if terms == 32 else choice.SHORT_STEP)
+            assert one.geometry.slices == -(-channels // terms)
+            assert one.microseconds == pytest.approx(1 + waves(tile, one.blocks, steps, one.shared))
+        best = choice.choose_convolution(images, window, channels, filters, None, False, device)
+        products = images * window.out_height * window.out_width * window.taps * channels * filters
+        times = [one.microseconds for one in found if one.shared <= device.shared]
+        if not times or min(times) >= choice.plain_microseconds(products, False):
+            assert best is None
+        else:
+            assert best.microseconds == min(times)
+
+
+def test_parts_of_kernel_gradients(rng):
+    """They cover all positions, none is empty, and none is so long that digits are lost."""
+    from minicnn.backends.cupy import tensor_choice as choice
+
+    for images, window in random_windows(rng, 40):
+        images *= int(rng.choice([1, 50, 4000]))
+        positions = images * window.out_height * window.out_width
+        for one in choice.gradient_candidates(images, window, 64, 32, True, h100()):
+            own, stages = one.geometry.stages_per_split, -(-positions // 32)
+            assert (one.parts - 1) * own < stages <= one.parts * own
+            assert own <= choice.MOST_STAGES
+
+
+@pytest.mark.parametrize(
+    ("change", "device"),
+    [
+        ({"strides": (2, 1)}, (90, 232448)),
+        ({"dilation": (1, 2)}, (90, 232448)),
+        ({"channels": 12}, (90, 232448)),
+        ({"filters": 30}, (90, 232448)),
+        ({"size": (7, 7)}, (90, 232448)),
+        ({}, (75, 65536)),
+        ({}, (0, 0)),
+        ({"images": 2**20}, (90, 232448)),
+    ],
+    ids=str,
+)
+def test_the_rest_is_not_chosen(change, device):
+    from minicnn.backends.cupy.tensor_choice import Device, choose_convolution, choose_gradient
+
+    def chosen(images=64, channels=64, filters=64, size=(3, 3), strides=(1, 1), dilation=(1, 1)):
+        window = make_window((28, 28), size, strides, "same", dilation)
+        numbers = images, window, channels, filters
+        return choose_convolution(*numbers, None, False, Device(*device)), choose_gradient(
+            *numbers, True, Device(*device)
+        )
+
+    assert chosen(**change) == (None, None)
+    device = 90, 232448
+    assert None not in chosen()
+
+
+def test_what_arrays_must_be(monkeypatch):
+    """float32, one group, 16 bytes at a time; and what switches tensor cores off."""
+    from minicnn.backends.cupy import tensor_cores
+
+    device, window = backends.get("cupy"), make_window((28, 28), (3, 3), (1, 1), "same")
+    x, kernel = device.zeros((64, 28, 28, 64), np.float32), device.zeros((3 * 3 * 64 * 64 + 1,), np.float32)
+    aligned, moved = kernel[:-1].reshape(3, 3, 64, 64), kernel[1:].reshape(3, 3, 64, 64)
+
+    def choice(kernel=aligned, groups=1, dtype=np.float32):
+        arrays = x.astype(dtype), kernel.astype(dtype) if dtype != np.float32 else kernel, x
+        return tensor_cores.choice(*arrays, window, groups, None, True)
+
+    assert choice()
+    assert choice(kernel=moved) is choice(groups=2) is choice(dtype=np.float64) is None
+    monkeypatch.setenv("MINICNN_TENSOR_CORES", "0")
+    assert choice() is None
+
+
+# ------------------------------------------------------------------------------------------------------- the precision
+
+
+@pytest.mark.parametrize("how", ["medium", "high", "MINICNN_TF32"])
+def test_precision(how, monkeypatch, rng):
+    """TF32 where "medium" or MINICNN_TF32 allow it; "high" is a floor, above which these kernels stay."""
+    if how == "MINICNN_TF32":
+        monkeypatch.setenv(how, "1")
+    else:
+        mc.set_float32_precision(how)
+    try:
+        convolution = Case(rng, 2, 8, 8, 16, 16, (3, 3), "same")
+        for kind, choices in convolution.choices(h100()).items():
+            found, expected = (
+                convolution.computed(kind, choices[-1], backends.get("cupy"))[0],
+                convolution.expected(kind)[0],
+            )
+            error = np.abs(found - expected).max() / np.abs(expected).max()
+            assert (error < CLOSE) if how == "high" else (2e-5 < error < 1e-3), (kind, error)
+    finally:
+        mc.set_float32_precision("highest")
+
+
+def test_a_change_of_the_precision_counts_from_the_next_batch_on(rng):
+    """Steps that were recorded with another one are recorded anew."""
+    x, y = normal(rng, 32, 8, 8, 16), rng.integers(0, 3, 32)
+    losses = {}
+    for change in (False, True):
+        mc.utils.set_random_seed(1)
+        L = mc.layers
+        model = mc.Sequential([L.Input((8, 8, 16)), L.Conv2D(16, 3), L.GlobalAveragePooling2D(), L.Dense(3, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy", backend="cupy")
+        model.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
+        try:
+            mc.set_float32_precision("medium" if change else "highest")
+            losses[change] = model.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0).history["loss"][0]
+        finally:
+            mc.set_float32_precision("highest")
+    assert losses[True] != losses[False]
+    assert losses[True] == pytest.approx(losses[False], rel=1e-3)

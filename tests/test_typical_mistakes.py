@@ -1,0 +1,299 @@
+"""Mistakes that are easily made: each gets one sentence, of what was expected, what was received and how to mend it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import callbacks, data, keras, layers, losses, metrics
+from minicnn.errors import ShapeError
+
+X = np.ones((4, 6, 6, 3), np.float32)
+Y = np.arange(4) % 3
+
+
+def net():
+    model = mc.Sequential([mc.Input((6, 6, 3)), layers.Flatten(), layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+# ------------------------------------------------------------------------------------------- what is not a model
+
+
+TAKE_MODELS = {
+    "clone_model": lambda thing: mc.models.clone_model(thing),
+    "warmup": lambda thing: mc.warmup(thing),
+    "predict_views": lambda thing: mc.utils.predict_views(thing, X),
+    "export_onnx": lambda thing: mc.export_onnx(thing, "model.onnx"),
+    "export_html": lambda thing: mc.export_html(thing, "model.html"),
+    "save_model": lambda thing: keras.models.save_model(thing, "model.keras"),
+}
+TAKE_LAYERS = {
+    "gradcheck": lambda thing: mc.gradcheck(thing),
+    "check_layer": lambda thing: mc.testing.check_layer(thing, (3,)),
+}
+
+
+@pytest.mark.parametrize("thing", ["model.keras", None, 3, layers.Dense(2), mc.Sequential])
+@pytest.mark.parametrize("name", TAKE_MODELS)
+def test_what_is_no_model(name, thing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TypeError, match=f"{name} takes a model.* Received: "):
+        TAKE_MODELS[name](thing)
+    assert not list(tmp_path.iterdir())
+
+
+def test_clone_model_of_keras_takes_a_model():
+    for thing in ("model", None, layers.Dense(2)):
+        with pytest.raises(TypeError, match="clone_model takes a model"):
+            keras.models.clone_model(thing)
+
+
+@pytest.mark.parametrize("thing", ["model.keras", None, 3, layers.Dense])
+@pytest.mark.parametrize("name", TAKE_LAYERS)
+def test_what_is_no_layer(name, thing):
+    with pytest.raises(TypeError, match=f"{name} takes a layer or a model.* Received: "):
+        TAKE_LAYERS[name](thing)
+
+
+def test_the_sentence_says_what_to_do_with_a_path_and_with_a_class():
+    with pytest.raises(TypeError, match=r"load a file first: load_model\(path\)"):
+        mc.warmup("model.keras")
+    with pytest.raises(TypeError, match=r"make one: Dense\(…\)"):
+        mc.gradcheck(layers.Dense)
+
+
+# ----------------------------------------------------------------------------------------------------- what is not data
+
+
+@pytest.mark.parametrize(
+    "paths", [["a.png", "b.JPG"], np.array(["a.jpeg", "b.jpeg"]), "a.png", [Path("a.png")], Path("a.png")]
+)
+def test_paths_of_pictures_are_not_labels(paths):
+    with pytest.raises(TypeError, match="A picture in a file is read first") as caught:
+        net().predict(paths, verbose=0)
+    assert "unique" not in str(caught.value)
+
+
+def test_names_of_classes_are():
+    with pytest.raises(TypeError, match=r"numpy\.unique"):
+        net().fit(X, ["cat", "dog", "cat", "cow"], verbose=0)
+
+
+def test_a_data_set_that_was_not_put_into_batches():
+    with pytest.raises(ShapeError, match=r"a Dataset of single samples is put together: \.batch\(32\)"):
+        net().fit(data.Dataset.from_tensor_slices((X, Y)), verbose=0)
+
+
+@pytest.mark.parametrize("arguments", [{"y": Y}, {"sample_weight": np.ones(4)}, {"validation_split": 0.5}])
+def test_what_a_data_set_gives_itself(arguments):
+    with pytest.raises(
+        ValueError, match=r"leave y, sample_weight and validation_split out\. Received: x of type Dataset"
+    ):
+        net().fit(data.Dataset.from_tensor_slices((X, Y)).batch(2), verbose=0, **arguments)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "validation_data", "unbuilt"])
+def test_a_data_set_without_an_end_needs_a_number_of_batches(method):
+    """It was trained on, or predicted from, for ever."""
+    endless, model = data.Dataset.from_tensor_slices((X, Y)).batch(2).repeat(), net()
+    with pytest.raises(ValueError, match=r"repeats for ever: .*steps_per_epoch=.*Received: an endless Dataset"):
+        if method == "validation_data":
+            model.fit(X, Y, validation_data=endless, verbose=0)
+        elif method == "unbuilt":
+            model = mc.Sequential([layers.Flatten(), layers.Dense(3, activation="softmax")])
+            model.compile("sgd", "sparse_categorical_crossentropy")
+            model.fit(endless, verbose=0)
+        else:
+            getattr(model, method)(endless, verbose=0)
+    model.fit(endless, verbose=0, steps_per_epoch=2, validation_data=endless, validation_steps=1)
+    assert model.predict(endless, steps=3, verbose=0).shape == (6, 3)
+
+
+@pytest.mark.parametrize("method, argument", [("map", "map_func"), ("filter", "predicate")])
+def test_functions_of_data_sets(method, argument):
+    pairs = data.Dataset.from_tensor_slices((X, Y))
+    with pytest.raises(TypeError, match="transformation_func is a function"):
+        pairs.apply(3)
+    with pytest.raises(TypeError, match="expected an integer"):
+        pairs.prefetch("a")
+    with pytest.raises(TypeError, match=f"{argument} is a function. Received: {argument}=3"):
+        getattr(pairs, method)(3)
+    match = r"elements is called with \(element\[0\], element\[1\]\). Received: <lambda>\(x\), too many"
+    with pytest.raises(TypeError, match=match):
+        list(getattr(pairs, method)(lambda x: x))
+    with pytest.raises(TypeError, match=r"is called with \(element\). Received: <lambda>\(x, y\), missing"):
+        list(getattr(data.Dataset.range(3), method)(lambda x, y: x))
+    with pytest.raises(TypeError, match="unsupported operand"):  # the function's own error
+        list(getattr(pairs, method)(lambda x, y: x + None))
+
+
+def test_a_filter_gives_one_value():
+    rows = data.Dataset.from_tensor_slices(np.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"by .all\(\) or .any\(\). Received: an array of shape \(2,\)"):
+        list(rows.filter(lambda row: row > 0))
+    assert len(list(rows.filter(lambda row: (row > 0).all(keepdims=True)))) == 3
+
+
+def test_concatenate_takes_a_data_set():
+    with pytest.raises(TypeError, match=r"concatenate takes a data set\. Received: list"):
+        data.Dataset.range(3).concatenate([1, 2])
+
+
+def test_a_class_instead_of_an_object():
+    with pytest.raises(TypeError, match=r"A class is called first: write Dataset\(…\)"):
+        net().fit(data.Dataset, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["predict", "evaluate", "fit"])
+def test_a_symbolic_tensor_is_no_data(method):
+    with pytest.raises(TypeError, match="is symbolic: it has a shape"):
+        getattr(net(), method)(mc.Input((6, 6, 3)), *([] if method == "predict" else [Y]), verbose=0)
+
+
+@pytest.mark.parametrize("method", ["__len__", "__getitem__"])
+def test_a_sequence_without_a_method(method):
+    own = {"__len__": lambda self: 2, "__getitem__": lambda self, index: (X, Y)}
+    del own[method]
+    with pytest.raises(NotImplementedError, match=f"^Mine gives batches by .*: write {method}"):
+        net().fit(type("Mine", (keras.utils.PyDataset,), own)(), verbose=0)
+
+
+# ------------------------------------------------------------------------------------- functions of other arguments
+
+
+class TooFew(callbacks.Callback):
+    def on_epoch_end(self, epoch):
+        pass
+
+
+class TooMany(callbacks.Callback):
+    def on_train_begin(self, logs, more):
+        pass
+
+
+class Fine(callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None, *, more=None):
+        self.seen = epoch
+
+    def on_train_begin(self, *args):
+        pass
+
+    @staticmethod
+    def on_epoch_begin(epoch, logs):
+        pass
+
+
+FUNCTIONS = {
+    "loss": (
+        lambda: losses.get(lambda p: p),
+        r"a loss function is called with \(y_true, y_pred\). Received: <lambda>\(p\)",
+    ),
+    "metric": (lambda: metrics.get(lambda: 0.0), r"as a metric is called with \(y_true, y_pred\)"),
+    "named argument": (
+        lambda: metrics.MeanMetricWrapper(lambda t, p: 0.0, threshold=0.5),
+        r"is called with \(y_true, y_pred, threshold\)",
+    ),
+    "too few": (
+        lambda: net().fit(X, Y, verbose=0, callbacks=[TooFew()]),
+        r"on_epoch_end is called with \(self, epoch, logs\). Received: TooFew.on_epoch_end\(self, epoch\)",
+    ),
+    "too many": (
+        lambda: net().fit(X, Y, verbose=0, callbacks=[TooMany()]),
+        r"on_train_begin is called with \(self, logs\). Received: TooMany.on_train_begin\(self, logs, more\)",
+    ),
+    "LambdaCallback": (
+        lambda: callbacks.LambdaCallback(on_epoch_end=lambda epoch: None),
+        r"on_epoch_end is called with \(epoch, logs\)",
+    ),
+    "LambdaCallback, further": (
+        lambda: callbacks.LambdaCallback(on_test_end=lambda: None),
+        r"on_test_end is called with \(logs\)",
+    ),
+    "schedule": (lambda: callbacks.LearningRateScheduler(lambda: 0.1), r"a schedule is called with \(epoch\)"),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_that_cannot_be_called_so(name):
+    make, match = FUNCTIONS[name]
+    with pytest.raises(TypeError, match=match):
+        make()
+
+
+def test_functions_that_can():
+    fine = Fine()
+    shows = callbacks.LambdaCallback(on_epoch_end=lambda *args: None, on_test_end=lambda logs=None: 0)
+    schedules = [callbacks.LearningRateScheduler(f) for f in (lambda e: 0.1, lambda e, lr: lr, lambda *args: 0.1)]
+    model = net()
+    model.compile("sgd", lambda t, p, scale=2.0: scale * p[:, 0], metrics=[lambda *args: 1.0, max_of_prediction])
+    model.fit(X, Y[:, None] * 1.0, verbose=0, callbacks=[fine, shows, *schedules])
+    assert fine.seen == 0
+
+
+def max_of_prediction(y_true, y_pred):
+    return y_pred.max()
+
+
+# ---------------------------------------------------------------------------------------------------- symbolic tensors
+
+
+@pytest.mark.parametrize(
+    "name, call",
+    [
+        ("exp", lambda t: np.exp(t)),
+        ("matmul", lambda t: t @ np.ones((3, 2))),
+        ("add", lambda t: np.add(t, 1)),
+        ("maximum", lambda t: np.maximum(0.0, t)),
+        ("power", lambda t: np.float64(2) ** t),
+        ("add", lambda t: np.add.outer(np.ones(3), t)),
+    ],
+)
+def test_functions_of_numpy_on_a_symbolic_tensor(name, call):
+    with pytest.raises(TypeError, match=rf"np\.{name} computes with values.* use keras.ops.* Received: <Tensor"):
+        call(mc.Input((3,)))
+
+
+def test_numpy_numbers_on_the_left_of_a_tensor(rng):
+    two, row = np.float64(2), np.array([1.0, 2.0, 4.0])
+    x = rng.normal(size=(5, 3)).astype(np.float32) + 3
+    t = mc.Input((3,))
+    outputs = [
+        two + t,
+        two - t,
+        two * t,
+        two / t,
+        row + t,
+        row - t,
+        row * t,
+        row / t,
+        two > t,
+        two >= t,
+        two < t,
+        two <= t,
+    ]
+    got = mc.Model(t, outputs).predict(x, verbose=0)
+    expected = [
+        two + x,
+        two - x,
+        two * x,
+        two / x,
+        row + x,
+        row - x,
+        row * x,
+        row / x,
+        two > x,
+        two >= x,
+        two < x,
+        two <= x,
+    ]
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_layers_of_a_sequential_stand_in_a_list():
+    for arguments in ([layers.Dense(2)], [layers.Dense(2), layers.Dense(3)], [net()], [mc.Input((3,))], ["dense"]):
+        with pytest.raises(TypeError, match=r"Sequential takes a list of layers: Sequential\(\[…\]\)"):
+            mc.Sequential(*arguments)

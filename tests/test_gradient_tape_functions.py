@@ -29,6 +29,7 @@ NUMBERS = [[1.0, -2.0], [3.0, 0.25]]
 FUNCTIONS = {
     "relu by name": (lambda v: ops.relu(x=v), [[1, 0], [1, 1]]),
     "mean by name": (lambda v: ops.mean(x=v, axis=0), [[0.5, 0.5], [0.5, 0.5]]),
+    "sum with its axis": (lambda v: ops.sum(v, 1, True) * v, [[-2, -2], [6.5, 6.5]]),
     "sum by name": (lambda v: ops.sum(x=v * v), [[2, -4], [6, 0.5]]),
     "multiply by name": (lambda v: ops.multiply(x1=v, x2=v), [[2, -4], [6, 0.5]]),
     "arctan2 by name": (lambda v: ops.arctan2(x1=v, x2=1.0), [[0.5, 0.2], [0.1, 0.941176]]),
@@ -196,6 +197,6 @@ def test_dropout_has_the_mask_of_the_recorded_call():
 
 
 def test_what_is_not_there_says_so():
-    for module in (tf.nn, tf.math):
+    for module in (tf.nn, tf.math, tf.image, tf.linalg, tf.random):
         with pytest.raises(AttributeError, match=r"Unknown name in keras\.tensorflow.*Received: 'momentos'"):
             module.momentos  # noqa: B018

@@ -140,6 +140,8 @@ def either(name: str) -> Callable[..., Any]:
     def function_(*args: Any, **kwargs: Any) -> Any:
         if name not in _OF_LISTS:
             args = tuple(map(stacked, args))
+        if name in _REDUCTIONS and len(args) == 3:  # where NumPy has the dtype
+            args, kwargs = args[:2], {"keepdims": args[2], **kwargs}
         if name in OF_RECORDED and args and isinstance(args[0], Recorded):
             return OF_RECORDED[name](*args, **kwargs)
         return function(*args, **kwargs)

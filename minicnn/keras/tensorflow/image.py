@@ -11,6 +11,7 @@ from minicnn import layers
 from minicnn.checks import check_choice
 from minicnn.images.resizing import INTERPOLATIONS, resized
 from minicnn.keras import random as numbers
+from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.tensorflow import _likeness, _pictures, _stateless
 from minicnn.keras.tensorflow._functions import of_tensorflow
@@ -132,3 +133,4 @@ def random_flip_left_right(image: Any, seed: int | None = None) -> Any:
 
 
 globals().update({name: entering(globals()[name]) for name in __all__})
+__getattr__ = lookup(__name__)

@@ -6,11 +6,13 @@ a `Recorded` array over to it (NEP 13 and 18), which computes the value and keep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from minicnn.reverse_mode import accumulated, in_order
 
 Back = Callable[[np.ndarray], np.ndarray]
 
@@ -21,8 +23,9 @@ class Recorded(NDArrayOperatorsMixin):
     Parameters
     ----------
     value : array
-    parents : iterable of (Recorded, function)
-        The function takes the gradient of `value` to the parent's part of its own.
+    parents : sequence of (Recorded, function)
+        The function takes the gradient of `value` to the parent's part of its own. A parent of another kind decides
+        what is made, see `result`.
 
     Attributes
     ----------
@@ -32,10 +35,20 @@ class Recorded(NDArrayOperatorsMixin):
 
     __array_priority__: float = 1000.0
 
-    def __init__(self, value: Any, parents: Iterable[tuple[Recorded, Back]] = ()) -> None:
+    def __new__(cls, value: Any, parents: Sequence[tuple[Recorded, Back]] = ()) -> Any:
+        for parent, _ in parents:
+            if (made := parent.result(value)) is not None:
+                return made
+        return super().__new__(cls)
+
+    def __init__(self, value: Any, parents: Sequence[tuple[Recorded, Back]] = ()) -> None:
         self.value: np.ndarray = np.asarray(value)
         self.parents: list[tuple[Recorded, Back]] = list(parents)
         self.has_gradient: bool = not self.parents or any(parent.has_gradient for parent, _ in self.parents)
+
+    def result(self, value: Any) -> Any:
+        """Hook: what a value computed of this one becomes, an object to be initialised or an array; None: the usual."""
+        return None
 
     shape: property = property(lambda self: self.value.shape)
     ndim: property = property(lambda self: self.value.ndim)
@@ -44,9 +57,12 @@ class Recorded(NDArrayOperatorsMixin):
     T: property = property(lambda self: np.transpose(self))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        inputs = met(inputs)
         values = [value_of(x) for x in inputs]
         if ufunc in _FLAT and method == "__call__":
             return ufunc(*values)
+        if method == "__call__" and kwargs.keys() == {"out"} and not any(x.has_gradient for x in inputs if _is(x)):
+            return ufunc(*values, **kwargs)  # an array += numbers that were drawn
         if method != "__call__" or kwargs or ufunc not in _PARTIALS:
             raise TypeError(_refusal(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")))
         if ufunc is np.matmul:
@@ -68,6 +84,7 @@ class Recorded(NDArrayOperatorsMixin):
         return self / other
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        args = met(args)
         if function in _OF_VALUES:
             return function(*map(value_of, args), **kwargs)
         if function in _REARRANGING:
@@ -146,13 +163,15 @@ def gradients(result: Recorded, seed: np.ndarray, of: Iterable[Recorded]) -> lis
     list of array
         Like these; 0 where `result` does not depend on them.
     """
-    grads = {id(result): seed}
-    for node in _order(result):
-        gradient = grads.get(id(node))
-        for parent, back in node.parents:
-            part = back(gradient)
-            grads[id(parent)] = grads[id(parent)] + part if id(parent) in grads else part
+    grads = accumulated([(result, seed)], in_order([result]))
     return [grads.get(id(x), np.zeros_like(x.value)) for x in of]
+
+
+def met(x: Any) -> Any:
+    """What stands in a computation for what has an `on_tape`, in lists too; anything else as it is."""
+    if isinstance(x, list | tuple):
+        return type(x)(map(met, x)) if not hasattr(x, "_fields") else x
+    return x.on_tape() if hasattr(type(x), "on_tape") else x
 
 
 def value_of(x: Any) -> Any:
@@ -160,20 +179,6 @@ def value_of(x: Any) -> Any:
     if isinstance(x, list | tuple):
         return type(x)(value_of(part) for part in x)
     return x.value if isinstance(x, Recorded) else x
-
-
-def _order(result):
-    """All that `result` depends on, each before what it was computed from."""
-    order, seen, stack = [], set(), [(result, False)]
-    while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
-        elif id(node) not in seen:
-            seen.add(id(node))
-            stack.append((node, True))
-            stack.extend((parent, False) for parent, _ in node.parents)
-    return order[::-1]
 
 
 def _is(x):

@@ -1,11 +1,13 @@
 """Penalties on the size of weights, added to the loss. Classes have names in lower case too: ``l2(1e-4)``."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_choice, check_number
+from minicnn.differentiation import Recorded, met
 from minicnn.hints import Config
 from minicnn.registry import Configurable, Register, Registry
 
@@ -13,10 +15,21 @@ from minicnn.registry import Configurable, Register, Registry
 class Regularizer(Configurable):
     """Base class: a penalty R(w) and its derivative."""
 
-    def __call__(self, w: ArrayLike) -> float:
-        """R(w) of an array-like of any shape."""
+    def __call__(self, w: ArrayLike) -> Any:
+        """R(w) of an array-like of any shape, a float; of a recorded one, recorded."""
+        w = met(w)
+        if isinstance(w, Recorded):
+            return self._recorded(w)
         w = np.asarray(w)
         return float(self.penalty(w if w.dtype.kind == "f" else w.astype(np.float64)))
+
+    def _recorded(self, w):
+        def back(g):
+            gradient = np.zeros_like(w.value)
+            self.add_gradient(w.value, gradient)
+            return g * gradient
+
+        return Recorded(np.asarray(self.penalty(w.value), w.dtype), [(w, back)])
 
     def penalty(self, w: np.ndarray) -> float | np.ndarray:
         """R(w), as a float (a 0-d array on a GPU).

@@ -62,6 +62,7 @@ ROOMS = (
         "locks",
         "nested",
         "processors",
+        "reverse_mode",
         "user_warnings",
     ),
 )
@@ -179,6 +180,7 @@ FLOORS = {
     ),
     "minicnn.page": (("exporter",), ("description",), ("operations",), ("weights",)),
     "minicnn.plan": (
+        ("runs",),
         ("inside",),
         ("plan",),
         ("fusion", "non_finite", "wiring", "works"),

@@ -30,6 +30,18 @@ class EagerArray(np.ndarray):
         """The shape."""
         return self.shape
 
+    def __iadd__(self, other: Any) -> Any:  # as of a tensor: whatever else has this array keeps it
+        return self + other
+
+    def __isub__(self, other: Any) -> Any:
+        return self - other
+
+    def __imul__(self, other: Any) -> Any:
+        return self * other
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self / other
+
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
         return item if isinstance(item, np.ndarray) else np.asarray(item).view(EagerArray)

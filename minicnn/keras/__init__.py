@@ -27,6 +27,7 @@ _FROM = {
     "Metric": "minicnn.keras.metrics",
     "Optimizer": "minicnn.optimizers",
     "Regularizer": "minicnn.regularizers",
+    "Variable": "minicnn.keras._variables",
 }
 
 _paths.install()

@@ -31,6 +31,7 @@ from minicnn.keras import saving as saving
 from minicnn.keras import tensorflow as tensorflow
 from minicnn.keras import utils as utils
 from minicnn.keras import wrappers as wrappers
+from minicnn.keras._variables import Variable as Variable
 from minicnn.keras.layers._input_spec import InputSpec as InputSpec
 from minicnn.layers import Input as Input
 from minicnn.layers import Layer as Layer

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers
+from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
+from minicnn.keras._taped import is_recording, nothing_recorded
+from minicnn.keras._taped_calls import layer_outputs, on_tapes
 
 
 def call(self: layers.Layer, inputs: Any = None, training: bool | None = None) -> Any:
@@ -44,7 +47,12 @@ def call_symbolically(self: layers.Layer, tensors: Sequence[Tensor], training: b
 def call_on_arrays(self: layers.Layer, arrays: Sequence[Any], training: bool) -> Any:
     """What the layer, or its own `call`, gives for arrays."""
     if not _has_own(self):
-        return type(self).core_class.call_on_arrays(self, arrays, training)
+        if on_tapes(self, arrays):
+            return layer_outputs(self, arrays, training)
+        with nothing_recorded():
+            return type(self).core_class.call_on_arrays(self, value_of(met(list(arrays))), training)
+    if is_recording():
+        return _called(self, arrays, training)
     return np.asarray(_called(self, [np.asarray(a) for a in arrays], training))
 
 

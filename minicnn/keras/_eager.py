@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 
 from minicnn.data.elements import EagerArray
+from minicnn.differentiation import met, value_of
+from minicnn.keras._taped import Taped, nothing_recorded
+from minicnn.keras._taped_losses import with_targets_on_tape
 from minicnn.keras._translation import translated
 from minicnn.losses import Loss
 from minicnn.losses.functions import ArrayFunction
+from minicnn.losses.reductions import spread
 from minicnn.metrics import Metric
 from minicnn.nested import mapped
 from minicnn.settings import floatx
@@ -56,14 +60,41 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def call(self, *args, **kwargs):
-        result = method(self, *args, **kwargs)
+        args, kwargs = met(args), {name: met(value) for name, value in kwargs.items()}
+        weight = args[2] if len(args) > 2 else kwargs.pop("sample_weight", None)
+        if isinstance(weight, Taped):
+            result = _with_weights_on_tape(method, self, weight, *args[:2], **kwargs)
+        else:
+            options = {} if weight is None else {"sample_weight": weight}
+            result = with_targets_on_tape(partial(method, self), *args[:2], **kwargs, **options)
         return eager(result.astype(floatx()) if isinstance(result, np.ndarray) else result)
 
     return call
 
 
+def _with_weights_on_tape(method, loss, weight, *args, **kwargs):
+    """The call of a loss, of which gradients go back to the samples' weights too."""
+    if getattr(loss, "ignore_class", None) is not None:
+        raise NotImplementedError(
+            f"{type(loss).__name__} has no gradient by sample_weight beside ignore_class: "
+            "tf.stop_gradient(sample_weight) where none is meant. Received: weights on a tape"
+        )
+    single = copy(loss)
+    single.reduction = None
+    values = with_targets_on_tape(partial(method, single), *args, **kwargs)  # (N, …)
+    spread(value_of(weight), values.shape, len(values))
+    axes = weight.shape[: values.ndim]
+    weight = np.reshape(weight, (*axes, *[1] * (values.ndim - len(axes)))) if axes else weight
+    weighted = (values * weight).astype(floatx())
+    if loss.reduction in (None, "sum"):
+        return weighted if loss.reduction is None else np.sum(weighted)
+    return np.sum(weighted) / (np.sum(weight) if loss.reduction == "mean_with_sample_weight" else values.size)
+
+
 class _EagerFunction(ArrayFunction):
-    __call__ = eagerly(ArrayFunction.__call__)
+    @wraps(ArrayFunction.__call__)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return eager(with_targets_on_tape(super().__call__, *met(args), **{n: met(v) for n, v in kwargs.items()}))
 
 
 def eager_names(find: Callable[[str], Any], module: str) -> Callable[[str], Any]:
@@ -96,7 +127,20 @@ def eager_part(part: Any, module: str) -> Any:
         return part
     if issubclass(part, Loss):
         return translated(part, _as_given, module, __call__=loss_call(part.__call__))
-    return translated(part, _as_given, module, result=eagerly(part.result), variables=property(_named_variables))
+    own = {"result": eagerly(part.result), "update_state": _unrecorded(part.update_state)}
+    return translated(part, _as_given, module, **own, variables=property(_named_variables))
+
+
+def _unrecorded(update_state):
+    """The method, which takes what is on a tape as numbers."""
+
+    @wraps(update_state)
+    def update(self, *args, **kwargs):
+        with nothing_recorded():
+            given = {name: value_of(met(value)) for name, value in kwargs.items()}
+            return update_state(self, *(value_of(met(x)) for x in args), **given)
+
+    return update
 
 
 def _as_given(args, kwargs):

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from typing import Any, Self
 
 from minicnn.own_parts import is_of_package
+
+
+@dataclass
+class _Given:
+    """Arguments; not as a dict, in which a model would find layers that are not in its attributes yet."""
+
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 class Remembering:
@@ -16,7 +24,7 @@ class Remembering:
         self = super().__new__(cls)
         if (args or kwargs) and not is_of_package(cls):
             with suppress(TypeError):  # the constructor says what is wrong with them
-                vars(self)["_given"] = _by_name(cls.__init__, self, args, kwargs)
+                vars(self)["_given"] = _Given(_by_name(cls.__init__, self, args, kwargs))
         return self
 
 
@@ -34,4 +42,4 @@ def _by_name(constructor, self, args, kwargs):
 
 def given(thing: Any) -> dict[str, Any]:
     """The arguments of the constructor, by name; of a class of the package, none."""
-    return vars(thing).get("_given", {})
+    return vars(thing).get("_given", _Given()).arguments

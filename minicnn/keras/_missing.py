@@ -73,7 +73,6 @@ _GROUPS = {
     "it loads data sets of images: mnist, fashion_mnist, cifar10 and cifar100": (
         *("imdb", "reuters", "boston_housing", "california_housing"),
     ),
-    "it computes without TensorFlow's sessions and graphs": ("GradientTape",),
 }
 
 

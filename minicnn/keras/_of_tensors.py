@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minicnn.differentiation import Recorded
+from minicnn.differentiation import Recorded, met
 from minicnn.graph import Tensor
 from minicnn.keras import _operations
 from minicnn.keras._own_parts import Layer
@@ -165,7 +165,7 @@ class _LossFunction:
         return getattr(self._on_arrays, name)
 
     def __call__(self, y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Any:
-        formula = FORMULAS[self.__name__]
+        formula, y_true, y_pred = FORMULAS[self.__name__], met(y_true), met(y_pred)
         if isinstance(y_true, Recorded) or isinstance(y_pred, Recorded):
             return formula(y_true, y_pred, *args, **options)
         if isinstance(y_true, Tensor) and isinstance(y_pred, Tensor):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from minicnn import activations, layers
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
+from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._own_weights import applied, tensors_in, with_parts
 from minicnn.layers.added_loss import BatchScalar
@@ -73,7 +76,40 @@ _WITH_OPTIONS = {  # function → layer, and what it calls the arguments behind 
 _POWERS = {"square": 2.0, "sqrt": 0.5, "reciprocal": -1.0}
 _ELEMENTARY = {"abs", "absolute", "ceil", "cos", "floor", "log", "round", "sign", "sin"}
 _POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
+_OF_LISTS = ("concatenate", "stack")
+_ARRAYS = ("condition", "x", "xs", "x1", "x2", "x_min", "x_max")
 _REDUCTIONS = ("mean", "max", "min", "sum", "var", "std")
+
+
+def entering(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which takes variables, weights and what a tape watches as what stands for them."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*map(met, args), **{name: met(value) for name, value in kwargs.items()})
+
+    return call
+
+
+def by_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which takes Keras's names of arrays, where NumPy has others or none."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, *(kwargs.pop(name) for name in _ARRAYS if name in kwargs), **kwargs)
+
+    return call
+
+
+def stacked(x: Any) -> Any:
+    """A list that holds recorded arrays, as one of them; anything else as it is."""
+    if not isinstance(x, list | tuple):
+        return x
+    parts = [stacked(part) for part in x]
+    dtype = next((part.dtype for part in parts if isinstance(part, Recorded)), None)
+    if dtype is None:
+        return x
+    return np.stack([part if isinstance(part, Recorded) else np.asarray(part, dtype) for part in parts])
 
 
 def is_symbolic(x: object) -> bool:
@@ -99,9 +135,15 @@ def either(name: str) -> Callable[..., Any]:
             del kwargs["keepdims"]
         return on_arrays(*args, **kwargs)
 
+    @by_place
+    @entering
     def function_(*args: Any, **kwargs: Any) -> Any:
-        if name in _FORMULAS and args and isinstance(args[0], Recorded):
-            return _FORMULAS[name](*args, **kwargs)
+        if name not in _OF_LISTS:
+            args = tuple(map(stacked, args))
+        if name in _REDUCTIONS and len(args) == 3:  # where NumPy has the dtype
+            args, kwargs = args[:2], {"keepdims": args[2], **kwargs}
+        if name in OF_RECORDED and args and isinstance(args[0], Recorded):
+            return OF_RECORDED[name](*args, **kwargs)
         return function(*args, **kwargs)
 
     function_.__name__ = function.__name__ = name
@@ -132,6 +174,8 @@ def _of_tensors(name, *args, **kwargs):
         class_name, *order = _WITH_OPTIONS[name]
         config = {**dict(zip(order, args[1:], strict=False)), **kwargs}
         return layers.get({"class_name": class_name, "config": config})(args[0])
+    if name == "gelu" and (kwargs.get("approximate") or (len(args) > 1 and args[1])):
+        return _gelu_by_tanh(args[0])
     if name == "softmax":
         axis = kwargs.get("axis", args[1] if len(args) > 1 else -1)
         return layers.Softmax(axis=axis)(args[0])
@@ -168,6 +212,11 @@ def _of_numbers(name) -> layers.Layer:
     return layers.Rescaling(-1.0) if name == "negative" else layers.Activation({"exp": "exponential"}.get(name, name))
 
 
+def _gelu_by_tanh(x):
+    inner = layers.Rescaling(0.044715)(layers.Power(3.0)(x)) + x
+    return x * layers.Rescaling(0.5, 0.5)(layers.Activation("tanh")(layers.Rescaling(math.sqrt(2 / math.pi))(inner)))
+
+
 def _merged(name, first, second):
     if is_symbolic(first) and is_symbolic(second):
         return getattr(layers, _MERGES[name])()([first, second])
@@ -196,6 +245,13 @@ def _reduced(name, x, axis=None, keepdims=False):
     return layers.Lambda(lambda t: on_arrays(t, axis=axes, keepdims=bool(keepdims)))(x)
 
 
+@entering
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """x · Φ(x), Φ the normal distribution's, or its approximation by tanh: ``activation="gelu"`` is not that."""
+    return either("gelu")(x, approximate=bool(approximate))
+
+
+@entering
 def cast(x: Any, dtype: Any) -> Any:
     """x in another dtype; a model's tensors have its dtype already, but for bfloat16, which can become float32."""
     if is_symbolic(x):
@@ -204,10 +260,12 @@ def cast(x: Any, dtype: Any) -> Any:
     return (x if isinstance(x, Recorded) else np.asarray(x)).astype(_dtype(dtype))
 
 
+@entering
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> Any:
     """x as an array."""
+    x = stacked(x)
     if is_symbolic(x) or isinstance(x, Recorded):
-        return x
+        return x if dtype is None or is_symbolic(x) else x.astype(_dtype(dtype))
     return np.asarray(x, None if dtype is None else _dtype(dtype))
 
 
@@ -227,6 +285,7 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> np.n
     return np.moveaxis(rows.astype(_dtype(dtype or floatx())), -1, axis)
 
 
+@entering
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
     """x with further numbers around it, as NumPy's function; zeros around a model's images are a layer.
 
@@ -249,11 +308,13 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
     return layers.Lambda(lambda t: np.pad(t, widths, mode, **options))(x)
 
 
+@entering
 def rsqrt(x: Any) -> Any:
     """1 / √x."""
     return 1 / np.sqrt(x if isinstance(x, Recorded) else np.asarray(x))
 
 
+@entering
 def logsumexp(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> np.ndarray:
     """log of the sum of exp(x), without overflow."""
     x = x if isinstance(x, Recorded) else np.asarray(x)
@@ -262,34 +323,7 @@ def logsumexp(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = 
     return total if keepdims else np.squeeze(total, tuple(range(x.ndim)) if axis is None else axis)
 
 
-def _recorded_softmax(x, axis=-1):
-    powers = np.exp(x - np.max(value_of(x), axis=axis, keepdims=True))
-    return powers / np.sum(powers, axis=axis, keepdims=True)
-
-
-def _recorded_relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
-    y = np.where(value_of(x) > threshold, x, (x - threshold) * negative_slope)
-    return y if max_value is None else np.minimum(y, max_value)
-
-
-_FORMULAS: dict[str, Callable[..., Any]] = {  # of recorded arrays, whose gradient is asked for
-    "relu": _recorded_relu,
-    "leaky_relu": lambda x, negative_slope=0.2: _recorded_relu(x, negative_slope),
-    "relu6": lambda x: _recorded_relu(x, max_value=6.0),
-    "sigmoid": lambda x: (1 + np.tanh(x * 0.5)) * 0.5,
-    "softmax": _recorded_softmax,
-    "log_softmax": lambda x, axis=-1: x - logsumexp(x, axis, keepdims=True),
-    "elu": lambda x, alpha=1.0: np.where(value_of(x) > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-    "silu": lambda x: x * (1 + np.tanh(x * 0.5)) * 0.5,
-    "softplus": lambda x: np.logaddexp(x, 0.0),
-    "log_sigmoid": lambda x: -np.logaddexp(-x, 0.0),
-    "softsign": lambda x: x / (1 + np.abs(x)),
-    "exponential": np.exp,
-    "mish": lambda x: x * np.tanh(np.logaddexp(x, 0.0)),
-    "gelu": lambda x, approximate=True: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
-}
-
-
+@entering
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
     """−t · log p − (1 − t) · log (1 − p), number by number; p is clipped to [1e-7, 1 − 1e-7]."""
     if from_logits:
@@ -298,6 +332,7 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
     return -(target * np.log(p) + (1 - target) * np.log(1 - p))
 
 
+@entering
 def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
     """−Σ t · log p over the classes; probabilities are divided by their sum, and clipped to [1e-7, 1 − 1e-7]."""
     if from_logits:
@@ -306,6 +341,7 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     return -np.sum(target * np.log(p), axis=axis)
 
 
+@entering
 def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
     """−log p of the class."""
     numbers = np.asarray(target).astype(int)

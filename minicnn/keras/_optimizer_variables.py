@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minicnn.keras._applied import Applied, applied
 from minicnn.optimizers import Optimizer
 from minicnn.parameters import layout
 
 
 def _engine(optimizer):
-    """The engine of the model that the optimizer trains; None before the training."""
+    """The engine of the model that the optimizer trains, or what `apply_gradients` keeps; None before the training."""
+    if (own := applied(optimizer)) is not None:
+        return own
     model = None if optimizer.owner is None else optimizer.owner()
     engine = None if model is None else model.engine
     return None if engine is None or engine.optimizer_state is None else engine
@@ -21,7 +24,8 @@ def _engine(optimizer):
 
 def _places(optimizer, engine):
     """(state vector, where a weight's part of it lies, the weight's shape), in Keras's order."""
-    slices, _ = layout(w for w in engine.model.weights if w.has_gradient)
+    weights = engine.weights if isinstance(engine, Applied) else engine.model.weights
+    slices, _ = layout(w for w in weights if w.has_gradient)
     for group in optimizer.keras_groups:
         for weight, place in slices.items():
             for name in group if weight.trainable else ():

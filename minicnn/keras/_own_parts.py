@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import constraints, layers, models
-from minicnn.differentiation import value_of
+from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras._call_forms import Form, form_of, is_usual, usual_form
 from minicnn.keras._called import Called, attributes_with_weights
@@ -20,7 +20,10 @@ from minicnn.keras._given import Remembering, given
 from minicnn.keras._own_weights import standing_in
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import held
+from minicnn.keras._taped import nothing_recorded
+from minicnn.keras._taped_calls import layer_outputs, on_tapes
 from minicnn.keras._translation import Translated
+from minicnn.keras._variables import Variable
 from minicnn.layers.added_loss import with_losses
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
@@ -87,6 +90,11 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         for name in ("dynamic", "autocast"):
             kwargs.pop(name, None)
         super().__init__(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Variable) and not name.startswith("_"):
+            value.belongs_to(self, name)
+        super().__setattr__(name, value)
 
     def build(self, input_shape: Any) -> Any:
         """Nothing is to be made for a layer without weights."""
@@ -275,6 +283,12 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
         """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""
+        if on_tapes(self, arrays):
+            return layer_outputs(self, arrays, training)
+        with nothing_recorded():
+            return self._call_on_plain(value_of(met(list(arrays))), training)
+
+    def _call_on_plain(self, arrays, training):
         if not self.has_call:
             return super().call_on_arrays(arrays, training)
         arrays = [np.asarray(a) for a in arrays]

@@ -12,7 +12,10 @@ from minicnn.parameters import Weight
 
 
 class Held(EagerArray):
-    """A weight's array, which `assign` changes."""
+    """A weight's array, which `assign` changes, and operators in place do."""
+
+    __iadd__, __isub__ = np.ndarray.__iadd__, np.ndarray.__isub__
+    __imul__, __itruediv__ = np.ndarray.__imul__, np.ndarray.__itruediv__
 
     def assign(self, value: Any) -> Held:
         """Copy a value, which is broadcast, into it."""

@@ -38,7 +38,9 @@ class BinaryCrossentropy(Smoothed, ElementwiseLoss):
                 f"(y + 1) / 2. {received(target, labels)}"
             )
         if outside.any():
-            warn_user(f"binary_crossentropy is meant for targets from 0 to 1. {received(target, outside)}")
+            warn_user(  # the same words for every batch, so that they are said once
+                "binary_crossentropy is meant for targets from 0 to 1. Received: some outside, as with noise on labels"
+            )
         return target
 
     def elements(

@@ -40,7 +40,11 @@ class CompilableNetwork(Network):
         The advice about data that was given since `compile`; None where that about the outputs was not yet.
     scale_seen : list of str or None
         The scale of each input in the last `fit`, see `minicnn.training.advice`.
+    has_own_steps : bool
+        Whether a subclass says what an iteration is.
     """
+
+    has_own_steps: bool = False
 
     def __init__(self, inputs: Tensors, outputs: Tensors, name: str | None = None) -> None:
         super().__init__(inputs, outputs, name)
@@ -157,12 +161,16 @@ class CompilableNetwork(Network):
         """What runs this model on the backend that is current."""
         name = None if self.compiled is None else self.compiled.backend_name
         backend = backends.get(name)
-        engine_class = engines.engine_for(backend)
+        engine_class = self._engine_for(backend)
         if type(self._engine) is not engine_class or self._engine.backend is not backend:
             previous, self._engine = self._engine, engine_class(self, backend)
             self._engine.take_over(previous)
         self._engine.prepare()
         return self._engine
+
+    def _engine_for(self, backend):
+        """Hook: the class of the engine on a backend."""
+        return engines.engine_for(backend)
 
     def training_engine(self) -> Engine:
         """The `engine`, with the weights taken over so that it can train them."""

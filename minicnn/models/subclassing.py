@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from inspect import signature
 from typing import Any, NoReturn
 
@@ -58,24 +58,25 @@ class Written(OfPictures, Differentiable):
         If `call` does something else in training than to leave out or put in layers such as dropout.
     """
 
+    refused_steps: tuple[str, ...] = STEPS
     _added_losses: list[Any] | None = None  # while `call` runs
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        written = [name for name in STEPS if name in vars(cls)]
+        written = [name for name in cls.refused_steps if name in vars(cls)]
         if written:
             raise NotImplementedError(
-                f"{written[0]} of a model cannot be written here, since there is no GradientTape and the iterations "
-                "are the library's: give compile a loss, a function of one's own included, or call self.add_loss(…) in "
-                "call, which also works without a loss, compile(optimizer), fit(x); train_on_batch makes single "
-                f"iterations. Received: class {cls.__name__} with {', '.join(written)}"
+                f"{written[0]} of a model cannot be written here, since the iterations are the library's: a subclass "
+                "of minicnn.keras.Model may have train_step, test_step and the like, with tf.GradientTape. Often a "
+                "loss of one's own is enough, a function in compile or self.add_loss(…) in call. "
+                f"Received: class {cls.__name__} with {', '.join(written)}"
             )
         if "call" in vars(cls):
             cls.saved_as = "Functional"
 
     def _start_written(self, name):
         """Begin without a graph, for a subclass with `call`."""
-        if not hasattr(self, "call"):
+        if not self.has_own_steps and not hasattr(self, "call"):
             raise TypeError(
                 "Model needs inputs= and outputs=, tensors from Input and layer calls; use Sequential for a stack, or "
                 "write a subclass with a method call(self, inputs). Received: neither"
@@ -199,7 +200,7 @@ class Written(OfPictures, Differentiable):
     def _own_layers(self) -> list[Layer]:
         """The layers there are, also before the model is built: those in attributes, lists and dicts."""
         graph = vars(self).get("graph")
-        return list(dict.fromkeys(_layers_in(list(vars(self).values())))) if graph is None else graph.layers
+        return list(dict.fromkeys(layers_in(list(vars(self).values())))) if graph is None else graph.layers
 
     @classmethod
     def _made_from(cls, config: Any) -> Any:
@@ -215,15 +216,15 @@ class Written(OfPictures, Differentiable):
         return cls(**own_arguments(cls, config)) if has_own else plain._made_from(config)
 
 
-def _layers_in(values) -> Iterator[Layer]:
+def layers_in(values: Iterable[Any]) -> Iterator[Layer]:
     """Layers in nested lists and dicts."""
     for value in values:
         if isinstance(value, Layer):
             yield value
         elif isinstance(value, list | tuple):
-            yield from _layers_in(value)
+            yield from layers_in(value)
         elif isinstance(value, dict):
-            yield from _layers_in(value.values())
+            yield from layers_in(value.values())
 
 
 def _signature(graph, model):

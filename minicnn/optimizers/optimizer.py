@@ -162,7 +162,8 @@ class Optimizer(Extras, Configurable):
     @property
     def is_data(self) -> bool:
         """Whether `kernel`, `slots`, `rate` and `numbers` are the whole rule: nobody has written another `apply`."""
-        return self.kernel is not None and type(self).apply is Optimizer.apply and not self.has_extras
+        rule = getattr(type(self).apply, "__wrapped__", type(self).apply)
+        return self.kernel is not None and rule is Optimizer.apply and not self.has_extras
 
     # ----------------------------------------------------------------------------------------------- an iteration
 

@@ -103,6 +103,8 @@ def before_fit(model: CompilableNetwork, source: Source, validation: Source | No
         Whether `validation` is the end of the training data.
     """
     model.scale_seen = []
+    if model.has_own_steps:  # which may mean anything by their data
+        return
     _with_inputs(source, lambda inputs: _about_scale(model, inputs, validation))
     if is_split and isinstance(validation, ArraySource):
         for loss, first, last in zip(model.compiled.losses, source.targets, validation.targets, strict=False):

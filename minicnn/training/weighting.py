@@ -90,7 +90,11 @@ def is_own_mean(metric: Metric | Weighted) -> bool:
     cls = type(metric)
     if isinstance(metric, Weighted) or not cls.__module__.startswith("minicnn."):
         return False
-    return cls.update_state is Metric.update_state and unwrap(cls.result) is Metric.result and metric.on_device
+    return (
+        unwrap(cls.update_state) is unwrap(Metric.update_state)
+        and unwrap(cls.result) is Metric.result
+        and metric.on_device
+    )
 
 
 def names_of_losses(model: CompilableNetwork) -> list[tuple[int, str]]:

@@ -164,8 +164,11 @@ def test_sums_of_products_are_differentiated():
     of_first, of_second = gradients(made, seed, [first, second])
     np.testing.assert_allclose(of_first, seed @ b.T)
     np.testing.assert_allclose(of_second, a.T @ seed)
-    with pytest.raises(TypeError, match="two terms"):
-        ops.einsum("ij,kl->kl", first, second)
+    of_first, of_second = gradients(ops.einsum("ij,kl->ik", first, second), seed[:, :3], [first, second])
+    np.testing.assert_allclose(of_first, np.outer(seed[:, :3] @ b.sum(axis=1), np.ones(3)))
+    np.testing.assert_allclose(of_second, np.outer(a.sum(axis=1) @ seed[:, :3], np.ones(4)))
+    with pytest.raises(TypeError, match="different indices"):
+        ops.einsum("ii,kl->kl", Recorded(np.eye(3)), second)
 
 
 def test_ops_of_classes():

@@ -71,9 +71,9 @@ def set_epsilon(value: float) -> None:
 floatx, set_floatx, clear_session = utils.floatx, utils.set_floatx, utils.clear_session
 
 
-def cast_to_floatx(x: Any) -> np.ndarray:
+def cast_to_floatx(x: Any) -> Any:
     """x in the dtype that models compute in."""
-    return np.asarray(x).astype(floatx())
+    return ops.cast(x, floatx())
 
 
 def get_value(x: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import reduce
 from typing import Any, NoReturn
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 import numpy as np
 
@@ -19,11 +19,14 @@ from minicnn import models as core
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.keras import layers, optimizers
+from minicnn.keras._applied import compiled_with
 from minicnn.keras._eager import eager
 from minicnn.keras._generators import LOADING, steps_for_samples, steps_of
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._names import lookup
 from minicnn.keras._own_parts import own_weights
+from minicnn.keras._steps import Stepping
+from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models._closures import WithClosures
@@ -85,7 +88,7 @@ class _OldLogs(dict):
         raise KeyError(name)
 
 
-class _OldMethods(Exporting, Remembering):
+class _OldMethods(Exporting, Remembering, Stepping):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
@@ -111,7 +114,7 @@ class _OldMethods(Exporting, Remembering):
         )
 
     def _outcome(self, inputs: Any, **options: Any) -> Any:
-        with own_weights(self):
+        with own_weights(self), nothing_recorded():
             return super()._outcome(inputs, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -225,16 +228,13 @@ class _OldMethods(Exporting, Remembering):
         super().load_weights(filepath, *args, by_name=by_name, **kwargs)
 
 
-_compiled_with: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # optimizer → a weak reference to its model
-
-
 def _of_one_model(optimizer, model):
     """The optimizer, or a copy where another model was compiled with it: GANs of Keras 2 share one."""
-    first = _compiled_with.get(optimizer)
+    first = compiled_with.get(optimizer)
     if first is not None and first() not in (None, model):
         warn_once("compile: an optimizer holds the state of one model, so that the second one gets a copy of it")
         optimizer = optimizers.get(type(optimizer).from_config(optimizer.get_config()))
-    _compiled_with[optimizer] = ref(model)
+    compiled_with[optimizer] = ref(model)
     return optimizer
 
 

@@ -10,6 +10,7 @@ from minicnn.keras._operations import (
     cast,
     convert_to_numpy,
     convert_to_tensor,
+    gelu,
     is_keras_tensor,
     logsumexp,
     one_hot,
@@ -20,8 +21,9 @@ from minicnn.keras._operations import (
 from minicnn.layers.activations import stands_for
 
 _FUNCTIONS = {name: _operations.either(name) for name in (*_operations.NUMPY, *_operations.ACTIVATIONS)}
+_FUNCTIONS["gelu"] = gelu  # whose default is another one than the layer's
 globals().update(_FUNCTIONS)
-stands_for(*(_FUNCTIONS[name] for name in _operations.ACTIVATIONS if name in activations.__all__))
+stands_for(*(_FUNCTIONS[n] for n in _operations.ACTIVATIONS if n in activations.__all__ and n != "gelu"))
 
 _find = lookup(__name__)
 

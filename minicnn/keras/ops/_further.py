@@ -39,6 +39,7 @@ _OF_ARRAYS = (
 def _of_tensors_too(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, which also takes a model's tensors, alone or in a list, as its first arguments."""
 
+    @_operations.entering
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if not any(map(is_symbolic, args)):
@@ -99,25 +100,23 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     Raises
     ------
     TypeError
-        Where it is to be differentiated and an index stands in one operand alone, or twice in one.
+        Where it is to be differentiated and an index stands twice in one operand.
     """
     values = [value_of(each) for each in operands]
     made = np.einsum(subscripts, *values)
     if not any(isinstance(each, Recorded) for each in operands):
         return made
-    inputs, _, output = subscripts.replace(" ", "").partition("->")
+    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
+    output = output if arrow else "".join(sorted(i for i in inputs if i != "," and inputs.count(i) == 1))
 
     def back(at):
-        others = [term for i, term in enumerate(terms) if i != at]
-        known = {*output, *(index for term in others for index in term)}
-        if "." in subscripts or not output or len({*terms[at]}) < len(terms[at]) or not {*terms[at]} <= known:
-            raise TypeError(
-                f"einsum is differentiated for indices of two terms each, written out. Received: {subscripts}"
-            )
-        reverse = ",".join([output, *others]) + "->" + terms[at]
-        rest = [value for i, value in enumerate(values) if i != at]
-        return lambda gradient: np.einsum(reverse, gradient, *rest)
+        if "." in subscripts or len({*terms[at]}) < len(terms[at]):
+            raise TypeError(f"einsum is differentiated for different indices, written out. Received: {subscripts}")
+        ones = np.ones(np.shape(values[at]), values[at].dtype)  # for indices that stand in this term alone
+        others = [ones if i == at else value for i, value in enumerate(values)]
+        reverse = ",".join([output, *terms]) + "->" + terms[at]
+        return lambda gradient: np.einsum(reverse, gradient, *others, optimize=True)
 
     return Recorded(made, [(each, back(at)) for at, each in enumerate(operands) if isinstance(each, Recorded)])
 
@@ -155,11 +154,12 @@ def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float = 1e-12) ->
     return x / np.maximum(norm(x, order, axis, keepdims=True), epsilon)
 
 
-def top_k(x: Any, k: int, sorted: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Any, np.ndarray]:
     """(values, indices) of the k largest numbers of the last axis, the largest first."""
-    numbers = np.asarray(value_of(x))
-    indices = np.argsort(-numbers, axis=-1, kind="stable")[..., : int(k)]
-    return np.take_along_axis(numbers, indices, -1), indices.astype("int32")
+    x = x if isinstance(x, Recorded) else np.asarray(x)
+    indices = np.argsort(-value_of(x), axis=-1, kind="stable")[..., : int(k)]
+    rows = np.indices(indices.shape, sparse=True)[:-1]
+    return x[(*rows, indices)], indices.astype("int32")
 
 
 def in_top_k(targets: Any, predictions: Any, k: int) -> np.ndarray:
@@ -175,11 +175,13 @@ def multi_hot(inputs: Any, num_classes: int, axis: int = -1, dtype: Any = "float
 
 
 _BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take)
-FURTHER: dict[str, Callable[..., Any]] = {name: _of_tensors_too(getattr(np, name)) for name in _OF_ARRAYS}
+FURTHER: dict[str, Callable[..., Any]] = {
+    name: _operations.by_place(_of_tensors_too(getattr(np, name))) for name in _OF_ARRAYS
+}
 FURTHER |= {each.__name__: _of_tensors_too(each) for each in _BY_VALUES}
 FURTHER |= {
     name: _of_tensors_too(getattr(_operations, name))
     for name in ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 }
-FURTHER |= {each.__name__: each for each in (split, unstack, top_k, in_top_k, multi_hot)}
+FURTHER |= {each.__name__: _operations.entering(each) for each in (split, unstack, top_k, in_top_k, multi_hot)}
 """Name of ``keras.ops`` → function."""

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minicnn import optimizers as core
-from minicnn.keras import _optimizer_variables
+from minicnn.keras import _applied, _optimizer_variables
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
@@ -131,7 +131,8 @@ for _name, _class in _CLASSES.items():
     if _name != "Optimizer":
         _lr = property(_learning_rate, _set_learning_rate)
         _rate = property(_rate_or_schedule, _set_rate_or_schedule)
-        _own = {"lr": _lr, "learning_rate": _rate, "decay": property(_decay), **_optimizer_variables.METHODS}
+        _own = {"lr": _lr, "learning_rate": _rate, "decay": property(_decay)}
+        _own |= {**_optimizer_variables.METHODS, **_applied.METHODS, "apply": _applied.with_apply(_class)}
         globals()[_name] = translated(_class, partial(_translate, _name), __name__, **_own)
 Optimizer = core.Optimizer
 

@@ -2,7 +2,7 @@
 
 ``tf.keras`` and ``tf.data`` are `minicnn.keras` and `minicnn.data`; the functions are those of `keras.ops` under
 TensorFlow's names, so that they take arrays, what a layer or a loss computes, and a model's tensors. Of arrays they
-give arrays with ``.numpy()``. Names without a meaning here, as ``tf.GradientTape``, are refused with one sentence.
+give arrays with ``.numpy()``. Names without a meaning here, as ``tf.saved_model``, are refused with one sentence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from minicnn.keras._missing import reason
 from minicnn.keras._names import NoAttribute
-from minicnn.keras.tensorflow import _arrays, _functions
+from minicnn.keras.tensorflow import _arrays, _functions, _gradients
 
 _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras", "data": "minicnn.data"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
@@ -33,7 +33,9 @@ bool = np.dtype("bool")
 _NUMBERS = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
 globals().update({name: np.dtype(name) for name in _NUMBERS})
 string = np.dtype(str)
-globals().update({name: getattr(module, name) for module in (_functions, _arrays) for name in module.__all__})
+globals().update(
+    {name: getattr(module, name) for module in (_functions, _arrays, _gradients) for name in module.__all__}
+)
 
 
 def device(device_name: Any) -> Any:
@@ -68,8 +70,8 @@ def __getattr__(name: str) -> Any:
     )
 
 
-__all__ = [*_ELSEWHERE, *_MODULES, *_SESSIONS, *_functions.__all__, "device", "get_logger", "newaxis", "bool"]
-__all__ += [*_NUMBERS, "string"]
+__all__ = [*_ELSEWHERE, *_MODULES, *_SESSIONS, *_functions.__all__, *_gradients.__all__, "device", "get_logger"]
+__all__ += [*_NUMBERS, "bool", "newaxis", "string"]
 
 
 def __dir__():

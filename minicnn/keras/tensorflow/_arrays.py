@@ -10,7 +10,9 @@ import numpy as np
 from minicnn.console import say
 from minicnn.data.elements import EagerArray
 from minicnn.data.further import TensorSpec
+from minicnn.differentiation import Recorded
 from minicnn.keras import ops
+from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.settings import floatx
 
@@ -37,6 +39,7 @@ def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
     return (lambda given: given) if func is None else func
 
 
+@entering
 def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: float = 0, name: str | None = None) -> Any:
     """More numbers before and after each axis: `paddings` is a pair for each of them."""
     options = {"constant_values": constant_values} if mode.lower() == "constant" else {}
@@ -44,6 +47,7 @@ def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: flo
     return of_tensorflow(ops.pad(tensor, pairs, mode.lower(), **options))
 
 
+@entering
 def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool = False, name: str | None = None) -> Any:
     """√(Σ x²), or Σ |x| for ``ord=1``, or the largest |x| for infinity, along the axes, or of all numbers.
 
@@ -62,6 +66,7 @@ def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool =
     return of_tensorflow(ops.sqrt(ops.sum(ops.square(tensor), axis=axis, keepdims=keepdims)))
 
 
+@entering
 def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0, name: str | None = None) -> list[Any]:
     """Equal parts, or parts of these sizes, along an axis; of a model's tensor too."""
     length = value.shape[axis] if hasattr(value, "shape") else np.shape(value)[axis]
@@ -78,21 +83,27 @@ def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0, na
     return [of_tensorflow(part) for part in parts]
 
 
+@entering
 def unstack(value: Any, num: int | None = None, axis: int = 0, name: str | None = None) -> list[Any]:
     """The parts along an axis, without it."""
-    return [of_tensorflow(part) for part in np.moveaxis(np.asarray(value), axis, 0)]
+    return [of_tensorflow(part) for part in np.moveaxis(_array(value), axis, 0)]
 
 
+@entering
 def gather(params: Any, indices: Any, axis: int = 0, name: str | None = None) -> Any:
     """The parts at these places of an axis."""
-    return of_tensorflow(np.take(np.asarray(params), np.asarray(indices), axis=axis))
+    return of_tensorflow(np.take(_array(params), np.asarray(indices), axis=axis))
 
 
+@entering
 def boolean_mask(tensor: Any, mask: Any, axis: int = 0, name: str | None = None) -> Any:
     """The numbers, or rows, where `mask` is true."""
-    if axis:
-        return of_tensorflow(np.compress(np.asarray(mask), np.asarray(tensor), axis=axis))
-    return of_tensorflow(np.asarray(tensor)[np.asarray(mask, bool)])
+    return of_tensorflow(_array(tensor)[(slice(None),) * axis + (np.asarray(mask, bool),)])
+
+
+def _array(x):
+    """An array; what is recorded stays so."""
+    return x if isinstance(x, Recorded) else np.asarray(x)
 
 
 def linspace(start: Any, stop: Any, num: int, name: str | None = None, axis: int = 0) -> EagerArray:
@@ -100,9 +111,10 @@ def linspace(start: Any, stop: Any, num: int, name: str | None = None, axis: int
     return as_tensor(np.linspace(start, stop, int(num), axis=axis), floatx())
 
 
+@entering
 def roll(input: Any, shift: Any, axis: Any, name: str | None = None) -> Any:
     """The numbers moved along axes; what leaves at one end enters at the other."""
-    return of_tensorflow(np.roll(np.asarray(input), shift, axis))
+    return of_tensorflow(np.roll(as_tensor(input), shift, axis))
 
 
 def meshgrid(*args: Any, indexing: str = "xy", name: str | None = None) -> list[Any]:

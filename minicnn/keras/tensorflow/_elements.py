@@ -8,13 +8,16 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minicnn.data.elements import EagerArray, map_leaves
+from minicnn.differentiation import Recorded
 from minicnn.keras import initializers, ops
+from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._warning import warn_once
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow.io import read_file as _read_file
 from minicnn.utils import set_random_seed as _set_random_seed
 
 __all__ = ["Tensor", "TensorShape", "einsum", "ensure_shape", "gather_nd", "map_fn", "numpy_function", "placeholder"]
+__all__ += ["broadcast_to", "slice"]
 __all__ += ["py_func", "py_function", "tensordot", "unique"]
 __all__ += ["log", "read_file", "set_random_seed", "to_float", "to_int32", "to_int64"]
 __all__ += ["constant_initializer", "ones_initializer", "random_normal_initializer", "random_uniform_initializer"]
@@ -35,6 +38,7 @@ def _typed(made, types):
     return (array if types is None or array.dtype.kind in "SUO" else array.astype(types)).view(EagerArray)
 
 
+@entering
 def numpy_function(func: Callable[..., Any], inp: Sequence[Any], Tout: Any, stateful: bool = True, name: Any = None):
     """What a function makes of arrays of NumPy's own; text comes as bytes.
 
@@ -50,6 +54,7 @@ def numpy_function(func: Callable[..., Any], inp: Sequence[Any], Tout: Any, stat
     return _typed(func(*plain), Tout)
 
 
+@entering
 def py_function(func: Callable[..., Any], inp: Sequence[Any], Tout: Any, name: str | None = None) -> Any:
     """What a function makes of arrays that have ``.numpy()``; further arguments as for `numpy_function`."""
     return _typed(func(*map(as_tensor, inp)), Tout)
@@ -58,6 +63,7 @@ def py_function(func: Callable[..., Any], inp: Sequence[Any], Tout: Any, name: s
 py_func = numpy_function
 
 
+@entering
 def ensure_shape(x: Any, shape: Sequence[int | None], name: str | None = None) -> Any:
     """x, if it has this shape; None fits any number.
 
@@ -72,29 +78,49 @@ def ensure_shape(x: Any, shape: Sequence[int | None], name: str | None = None) -
     return x
 
 
+@entering
+def slice(input_: Any, begin: Any, size: Any, name: str | None = None) -> Any:
+    """`size` numbers from `begin` on, of each axis; -1 stands for all that are left."""
+    pairs = zip(np.asarray(begin).tolist(), np.asarray(size).tolist(), strict=True)
+    places = tuple(np.s_[first : None if count == -1 else first + count] for first, count in pairs)
+    return of_tensorflow((input_ if is_symbolic(input_) else as_tensor(input_))[places])
+
+
+@entering
+def broadcast_to(input: Any, shape: Any, name: str | None = None) -> Any:
+    """The numbers, repeated along new axes in front and along those of length 1."""
+    return of_tensorflow(np.broadcast_to(as_tensor(input), tuple(int(n) for n in np.asarray(shape))))
+
+
+@entering
 def map_fn(fn: Callable[..., Any], elems: Any, dtype: Any = None, fn_output_signature: Any = None, **options: Any):
     """What a function makes of each part along the first axis, together."""
-    parts = zip(*elems, strict=True) if isinstance(elems, tuple | list) else iter(np.asarray(elems))
+    whole = elems if isinstance(elems, tuple | list | Recorded) else np.asarray(elems)
+    parts = zip(*whole, strict=True) if isinstance(whole, tuple | list) else iter(whole)
     made = [fn(map_leaves(as_tensor, part)) for part in parts]
-    return map_leaves(lambda *each: of_tensorflow(np.stack([np.asarray(one) for one in each])), *made)
+    return map_leaves(lambda *each: of_tensorflow(np.stack([as_tensor(one) for one in each])), *made)
 
 
+@entering
 def einsum(equation: str, *inputs: Any, **options: Any) -> Any:
     """Sums of products, as `numpy.einsum` has them."""
     return of_tensorflow(ops.einsum(equation, *inputs))
 
 
+@entering
 def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
     """Sums of products over axes, as `numpy.tensordot` has them."""
-    return of_tensorflow(np.tensordot(np.asarray(a), np.asarray(b), axes))
+    return of_tensorflow(np.tensordot(as_tensor(a), as_tensor(b), axes))
 
 
+@entering
 def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None = None) -> Any:
     """The parts at these places, each given by its last axis."""
     places = np.moveaxis(np.asarray(indices), -1, 0)
-    return of_tensorflow(np.asarray(params)[tuple(places)])
+    return of_tensorflow(as_tensor(params)[tuple(places)])
 
 
+@entering
 def unique(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any, Any]:
     """(the different numbers in the order in which they come, the place of each number among them)."""
     numbers, first, places = np.unique(np.asarray(x), return_index=True, return_inverse=True)

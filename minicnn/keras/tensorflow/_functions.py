@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.data.elements import EagerArray
-from minicnn.differentiation import Recorded
+from minicnn.differentiation import Recorded, met
 from minicnn.keras import ops
 from minicnn.keras._of_tensors import Noise
-from minicnn.keras._operations import is_symbolic
+from minicnn.keras._operations import entering, is_symbolic, stacked
 from minicnn.settings import floatx
 
 if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
@@ -32,7 +32,6 @@ _BY_NAME = {
     **{name: (name, "x y", "") for name in ("logical_and", "logical_or")},
     "logical_not": ("logical_not", "x", ""),
     "pow": ("power", "x y", ""),
-    "matmul": ("matmul", "a b", ""),
     "concat": ("concatenate", "values", "axis"),
     "stack": ("stack", "values", "axis"),
     "expand_dims": ("expand_dims", "input axis", ""),
@@ -69,6 +68,9 @@ def of_tensorflow(result: Any) -> Any:
 
 def as_tensor(value: Any, dtype: Any = None) -> Any:
     """What TensorFlow makes of a number or list: float32 and int32, unless told; arrays keep their dtype."""
+    value = stacked(met(value))
+    if isinstance(value, Recorded) and dtype is not None:
+        return value.astype(dtype) if value.has_gradient else as_tensor(value.value, dtype)
     if is_symbolic(value) or isinstance(value, _WITHOUT_VALUES):
         return value
     made = np.asarray(value, dtype)
@@ -113,6 +115,13 @@ def _plain(option):
 
 globals().update({name: renamed(name, *how) for name, how in _BY_NAME.items()})
 MATH = {name: renamed(f"math.{name}", *how) for name, how in _OF_MATH.items()}
+
+
+@entering
+def matmul(a: Any, b: Any, transpose_a: Any = False, transpose_b: Any = False, name: str | None = None) -> Any:
+    """a @ b, of either of which the last two axes may be exchanged before."""
+    a, b = (ops.swapaxes(x, -1, -2) if is_turned else x for x, is_turned in ((a, transpose_a), (b, transpose_b)))
+    return of_tensorflow(ops.matmul(a, b))
 
 
 def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, name: str | None = None) -> EagerArray:
@@ -171,10 +180,16 @@ def argmin(input: Any, axis: int = 0, output_type: Any = "int64", name: str | No
     return of_tensorflow(ops.cast(ops.argmin(input, axis=axis), output_type))
 
 
+def squared_difference(x: Any, y: Any, name: str | None = None) -> Any:
+    """(x − y)², number by number."""
+    return of_tensorflow(ops.square(ops.subtract(x, y)))
+
+
 def is_tensor(x: Any) -> bool:
     """Whether it is a model's tensor, or an array that came from a function or data set of TensorFlow's name."""
     return is_symbolic(x) or isinstance(x, EagerArray | Recorded)
 
 
 __all__ = [*_BY_NAME, "argmax", "argmin", "constant", "convert_to_tensor", "fill", "identity", "is_tensor", "one_hot"]
+__all__ += ["matmul", "squared_difference"]
 __all__ += ["ones", "range", "zeros"]

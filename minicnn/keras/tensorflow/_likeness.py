@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras import ops
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 
 __all__ = ["psnr", "ssim", "total_variation"]
 
@@ -21,9 +22,9 @@ def psnr(a: Any, b: Any, max_val: float, name: str | None = None) -> Any:
 
 def total_variation(images: Any, name: str | None = None) -> Any:
     """The sum of the differences of neighbours of each picture: (…,)."""
-    pixels = np.asarray(images)
-    down, right = (np.abs(np.diff(pixels, axis=axis)).sum(axis=(-3, -2, -1)) for axis in (-3, -2))
-    return of_tensorflow(down + right)
+    pixels = as_tensor(images)
+    down, right = pixels[..., 1:, :, :] - pixels[..., :-1, :, :], pixels[..., 1:, :] - pixels[..., :-1, :]
+    return of_tensorflow(sum(ops.sum(ops.abs(each), axis=(-3, -2, -1)) for each in (down, right)))
 
 
 def ssim(

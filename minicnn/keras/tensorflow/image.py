@@ -11,7 +11,8 @@ from minicnn import layers
 from minicnn.checks import check_choice
 from minicnn.images.resizing import INTERPOLATIONS, resized
 from minicnn.keras import random as numbers
-from minicnn.keras._operations import is_symbolic
+from minicnn.keras._names import lookup
+from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.tensorflow import _likeness, _pictures, _stateless
 from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.keras.tensorflow._likeness import *  # noqa: F403
@@ -26,7 +27,7 @@ __all__ += ["resize_with_pad"]
 __all__ += ["rgb_to_grayscale"]
 __all__ += _pictures.__all__
 __all__ += _stateless.__all__
-__all__ += _likeness.__all__
+__all__ += _likeness.__all__  # all of which take what a tape watches, or refuse it: see the end
 
 _GREY = np.array([0.2989, 0.5870, 0.1140], np.float32)  # how much of red, green and blue is light (ITU-R BT.601)
 
@@ -129,3 +130,7 @@ def random_flip_left_right(image: Any, seed: int | None = None) -> Any:
     pixels = np.asarray(image)
     drawn = np.asarray(numbers.uniform(pixels.shape[:-3], seed=seed)) < 0.5
     return of_tensorflow(np.where(drawn[..., None, None, None], np.flip(pixels, axis=-2), pixels))
+
+
+globals().update({name: entering(globals()[name]) for name in __all__})
+__getattr__ = lookup(__name__)

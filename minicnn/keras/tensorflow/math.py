@@ -4,12 +4,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minicnn.keras import ops
+from minicnn.keras._names import lookup as _lookup
+from minicnn.keras._operations import entering as _entering
 from minicnn.keras.tensorflow import _functions, nn
 
 if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
 
     def __getattr__(name: str) -> Any: ...
 
+else:
+    __getattr__ = _lookup(__name__)
 
 globals().update({name: getattr(_functions, name) for name in _functions.__all__ if name not in ("zeros", "ones")})
 globals().update(_functions.MATH)
@@ -21,12 +26,14 @@ def squared_difference(x: Any, y: Any, name: str | None = None) -> Any:
     return _functions.square(_functions.subtract(x, y))
 
 
+@_entering
 def divide_no_nan(x: Any, y: Any, name: str | None = None) -> Any:
     """x / y, and 0 where y is 0."""
     is_zero = _functions.equal(y, 0)
     return _functions.where(is_zero, 0.0, x / _functions.where(is_zero, 1.0, y))
 
 
+@_entering
 def mod(x: Any, y: Any, name: str | None = None) -> Any:
     """What is left of x / y, of the sign of y."""
     return _functions.of_tensorflow(np.mod(np.asarray(x), y))
@@ -35,11 +42,13 @@ def mod(x: Any, y: Any, name: str | None = None) -> Any:
 floormod = mod
 
 
+@_entering
 def floordiv(x: Any, y: Any, name: str | None = None) -> Any:
     """x / y, rounded down."""
     return _functions.of_tensorflow(np.floor_divide(np.asarray(x), y))
 
 
+@_entering
 def add_n(inputs: Any, name: str | None = None) -> Any:
     """The sum of several arrays or tensors."""
     first, *others = inputs
@@ -48,19 +57,20 @@ def add_n(inputs: Any, name: str | None = None) -> Any:
     return first
 
 
+@_entering
 def count_nonzero(input: Any, axis: Any = None, keepdims: bool = False, dtype: Any = "int64") -> Any:
     """How many numbers along the axes are not 0."""
     axis = tuple(axis) if isinstance(axis, list) else axis
     return _functions.of_tensorflow(np.count_nonzero(np.asarray(input), axis=axis, keepdims=keepdims)).astype(dtype)
 
 
+@_entering
 def top_k(input: Any, k: int = 1, sorted: bool = True, name: str | None = None) -> Any:
     """(values, indices) of the k largest numbers of the last axis, the largest first."""
-    numbers = np.asarray(input)
-    indices = np.argsort(-numbers, axis=-1, kind="stable")[..., : int(k)]
-    return TopK(*map(_functions.of_tensorflow, (np.take_along_axis(numbers, indices, -1), indices.astype("int32"))))
+    return TopK(*map(_functions.of_tensorflow, ops.top_k(input, k, sorted)))
 
 
+@_entering
 def in_top_k(targets: Any, predictions: Any, k: int, name: str | None = None) -> Any:
     """Whether the class of each sample is among the k that are predicted most: (N,) bool."""
     numbers, classes = np.asarray(predictions), np.asarray(targets).astype(np.int64)
@@ -74,6 +84,7 @@ class TopK(NamedTuple):
     indices: Any
 
 
+@_entering
 def confusion_matrix(
     labels: Any, predictions: Any, num_classes: int | None = None, weights: Any = None, dtype: Any = "int32"
 ) -> Any:
@@ -86,5 +97,5 @@ def confusion_matrix(
 
 
 __all__ = sorted(
-    name for name in globals() if not name.startswith("_") and name not in ("nn", "np", "NamedTuple", "TopK")
+    name for name in globals() if not name.startswith("_") and name not in ("nn", "np", "ops", "NamedTuple", "TopK")
 )

@@ -4,30 +4,77 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minicnn.keras import ops
-from minicnn.keras.tensorflow._functions import of_tensorflow, renamed
+from minicnn.keras._names import lookup
+from minicnn.keras._operations import entering, is_symbolic
+from minicnn.keras.random import uniform
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, renamed
 from minicnn.layers.activations import stands_for
 
 if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
 
     def __getattr__(name: str) -> Any: ...
 
+else:
+    __getattr__ = lookup(__name__)
 
-_ACTIVATIONS = ("relu", "relu6", "elu", "selu", "gelu", "silu", "sigmoid", "tanh", "softplus", "softsign")
+_ACTIVATIONS = ("relu", "relu6", "elu", "selu", "silu", "sigmoid", "tanh", "softplus", "softsign")
 _WITH_AXIS = ("softmax", "log_softmax")
 
 globals().update({name: renamed(name, name, "features", "") for name in _ACTIVATIONS})
 globals().update({name: renamed(name, name, "logits", "axis") for name in _WITH_AXIS})
 leaky_relu = renamed("leaky_relu", "leaky_relu", "features", "alpha=negative_slope")
-stands_for(*(globals()[name] for name in (*_ACTIVATIONS, *_WITH_AXIS, "leaky_relu")))
+
+
+def gelu(features: Any, approximate: bool = False, name: str | None = None) -> Any:
+    """x · Φ(x), Φ the normal distribution's, or its approximation by tanh."""
+    return of_tensorflow(ops.gelu(features, approximate))
+
+
+stands_for(gelu, *(globals()[name] for name in (*_ACTIVATIONS, *_WITH_AXIS, "leaky_relu")))
 swish = globals()["silu"]
 
 
+@entering
+def moments(x: Any, axes: Any, shift: Any = None, keepdims: bool = False, name: str | None = None) -> tuple[Any, Any]:
+    """(the mean, the variance) along the axes."""
+    axes = tuple(int(axis) for axis in np.ravel(axes))
+    x = as_tensor(x)
+    return tuple(of_tensorflow(function(x, axis=axes, keepdims=keepdims)) for function in (ops.mean, ops.var))
+
+
+@entering
+def dropout(x: Any, rate: Any, noise_shape: Any = None, seed: int | None = None, name: str | None = None) -> Any:
+    """x with a part `rate` of its numbers 0, drawn anew in each call, and the others divided by 1 - rate.
+
+    Raises
+    ------
+    TypeError
+        For a model's tensor.
+    """
+    if is_symbolic(x):
+        raise TypeError(
+            "tf.nn.dropout drops in training and outside: for a model's tensor it is layers.Dropout(rate)(x, "
+            "training=True). Received: a model's tensor"
+        )
+    x = as_tensor(x)
+    drawn = np.asarray(uniform(x.shape if noise_shape is None else noise_shape, seed=seed))
+    return of_tensorflow(x * (drawn >= rate).astype(x.dtype) / (1 - rate))
+
+
+@entering
 def l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12, name: str | None = None) -> Any:
     """x / √max(Σ x², epsilon), the sum along an axis."""
     axis = tuple(axis) if isinstance(axis, list) else axis
     squares = ops.sum(ops.square(x), axis=axis, keepdims=True)
     return of_tensorflow(x / ops.sqrt(ops.maximum(squares, epsilon)))
+
+
+def l2_loss(t: Any, name: str | None = None) -> Any:
+    """Σ t² / 2."""
+    return of_tensorflow(ops.sum(ops.square(t)) / 2)
 
 
 def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any, name: str | None = None) -> Any:
@@ -45,5 +92,16 @@ def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any, name: str
     return of_tensorflow(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
 
 
-__all__ = [*_ACTIVATIONS, *_WITH_AXIS, "leaky_relu", "swish", "l2_normalize", "sigmoid_cross_entropy_with_logits"]
+__all__ = [
+    *_ACTIVATIONS,
+    *_WITH_AXIS,
+    "dropout",
+    "gelu",
+    "leaky_relu",
+    "moments",
+    "swish",
+    "l2_loss",
+    "l2_normalize",
+    "sigmoid_cross_entropy_with_logits",
+]
 __all__ += ["softmax_cross_entropy_with_logits", "sparse_softmax_cross_entropy_with_logits"]

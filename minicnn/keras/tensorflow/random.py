@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.keras import random as numbers
+from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.keras.tensorflow._generator import Generator
 from minicnn.utils import set_random_seed as set_seed
@@ -81,3 +82,6 @@ def stateless_truncated_normal(
 ) -> Any:
     """`truncated_normal`, the same for the same pair of numbers `seed`."""
     return truncated_normal(shape, mean, stddev, dtype, one_seed(seed))
+
+
+__getattr__ = lookup(__name__)

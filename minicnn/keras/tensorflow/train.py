@@ -1,4 +1,4 @@
-"""``tf.train``: the optimizers of TensorFlow 1, by today's names in `keras.optimizers`."""
+"""``tf.train``: checkpoints; and the optimizers of TensorFlow 1, by today's names in `keras.optimizers`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from typing import Any
 
 from minicnn.keras import optimizers
 from minicnn.keras._warning import warn_once
+from minicnn.keras.tensorflow import _checkpoints
+from minicnn.keras.tensorflow._checkpoints import Checkpoint as Checkpoint
+from minicnn.keras.tensorflow._checkpoints import CheckpointManager as CheckpointManager
+from minicnn.keras.tensorflow._checkpoints import latest_checkpoint as latest_checkpoint
 
 __all__ = ["AdagradOptimizer", "AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimizer", "RMSPropOptimizer"]
+__all__ += _checkpoints.__all__
 
 
 def _said(old, today):

@@ -1,0 +1,173 @@
+"""What `compile` was told, for a step that is written by a user: the loss as a function, the metrics as one metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import metrics
+from minicnn.differentiation import met, value_of
+from minicnn.losses.no_loss import NoLoss
+from minicnn.nested import leaves
+from minicnn.training.compiled import Compiled
+
+
+def tracker(model: Any) -> metrics.Metric:
+    """The mean of the model's losses since `reset_metrics`."""
+    return vars(model).setdefault("_loss_tracker", _Mean("loss"))
+
+
+class _Mean(metrics.Mean):
+    """A mean that takes what is on a tape."""
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        super().update_state(value_of(met(values)), sample_weight)
+
+
+def _by_output(model, value, count) -> list[Any]:
+    """One entry for each output: of a dict by its keys in order, or by the outputs' names."""
+    if isinstance(value, Mapping) and model.built and set(value) <= set(model.output_names):
+        return [value.get(name) for name in model.output_names]
+    parts = leaves(value)
+    return parts if len(parts) == count else [value] * count
+
+
+def loss_of(model: Any, y: Any, y_pred: Any, sample_weight: Any, further: Sequence[Any]) -> Any:
+    """The sum of the outputs' losses, with their factors, and of further ones.
+
+    Parameters
+    ----------
+    model : Model
+        Compiled.
+    y, y_pred, sample_weight : nested arrays
+        Weights may be None.
+    further : sequence
+        As of `Model.losses`.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to add.
+    """
+    parts = [*_losses(model, y, y_pred, sample_weight), *further]
+    if not parts:
+        raise ValueError(
+            "No loss to compute: give compile a loss, or write compute_loss in the model. "
+            f"Received: model '{model.name}' compiled with loss=None"
+        )
+    return sum(parts[1:], start=parts[0])
+
+
+def _losses(model, y, y_pred, sample_weight) -> Iterator[Any]:
+    compiled, outputs = model._need_compiled(), leaves(y_pred)
+    count = len(outputs)
+    given = (_by_output(model, value, count) for value in (y, sample_weight))
+    losses, factors = (
+        every if len(every) == count else every[:1] * count for every in (compiled.losses, compiled.loss_weights)
+    )
+    for loss, factor, target, weight, output in zip(losses, factors, *given, outputs, strict=True):
+        if not isinstance(loss, NoLoss) and target is not None:
+            value = loss(value_of(met(target)), met(output), weight)
+            yield value if factor == 1 else value * factor
+
+
+class CompiledLoss:
+    """The loss of `compile` as Keras 2 has it: ``self.compiled_loss(y, y_pred, regularization_losses=self.losses)``.
+
+    Parameters
+    ----------
+    model : Model
+        Compiled.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    @property
+    def metrics(self) -> list[metrics.Metric]:
+        """The mean of the losses."""
+        return [tracker(self._model)]
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None) -> Any:
+        """The loss of a batch, which is counted in `metrics`.
+
+        Parameters
+        ----------
+        y_true, y_pred : nested arrays
+        sample_weight : optional
+        regularization_losses : list, optional
+            What is added to it.
+        """
+        loss = loss_of(self._model, y_true, y_pred, sample_weight, regularization_losses or ())
+        tracker(self._model).update_state(loss, sample_weight=len(leaves(y_pred)[0]))
+        return loss
+
+
+class CompiledMetrics:
+    """The metrics of `compile`, together; they are made when the first batch has shown what "accuracy" means.
+
+    Parameters
+    ----------
+    model : Model
+        Compiled.
+
+    Attributes
+    ----------
+    name : str
+    compiled : Compiled
+        What they were made of.
+    """
+
+    name: str = "compile_metrics"
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.compiled: Compiled = model.compiled
+        self._found = None  # name in the logs → (number of the output, whether weights count, the metric)
+
+    @property
+    def metrics(self) -> list[metrics.Metric]:
+        """Those that were made."""
+        return [metric for *_, metric in (self._found or {}).values()]
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count a batch.
+
+        Parameters
+        ----------
+        y_true, y_pred : nested arrays
+        sample_weight : optional
+            Counts in `weighted_metrics` alone.
+        """
+        outputs = [np.asarray(value_of(met(output))) for output in leaves(y_pred)]
+        targets, weights = (_by_output(self._model, value, len(outputs)) for value in (y_true, sample_weight))
+        targets = [None if target is None else np.asarray(value_of(met(target))) for target in targets]
+        if self._found is None:
+            self._found = self._made(targets, outputs)
+        for number, is_weighted, metric in self._found.values():
+            weight = weights[number] if is_weighted else None
+            metric.update_state(targets[number], outputs[number], *([] if weight is None else [weight]))
+
+    def _made(self, targets, outputs):
+        """The metrics, by their names in the logs."""
+        found, names = {}, self._model.output_names if self._model.built else [str(i) for i in range(len(outputs))]
+        for wanted, is_weighted in ((self.compiled.metrics, False), (self.compiled.weighted_metrics, True)):
+            for number, entries in enumerate(wanted):
+                shapes = {"output_shape": outputs[number].shape[1:], "target_shape": np.shape(targets[number])}
+                for entry in entries:
+                    metric = metrics.get(entry, loss=self.compiled.losses[number], **shapes)
+                    label = f"{names[number]}_{metric.name}" if len(outputs) > 1 else metric.name
+                    label = f"weighted_{label}" if is_weighted and label in found else label
+                    found[label] = number, is_weighted, metric
+        return found
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def result(self) -> dict[str, Any]:
+        """Name → result."""
+        return {label: metric.result() for label, (*_, metric) in (self._found or {}).items()}

@@ -1,0 +1,91 @@
+"""Activations of recorded arrays, through which gradients go back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn import activations
+from minicnn.backends.reference.activation import FORMULAS
+from minicnn.differentiation import Recorded, value_of
+
+
+def _softmax(x, axis=-1):
+    powers = np.exp(x - np.max(value_of(x), axis=axis, keepdims=True))
+    return powers / np.sum(powers, axis=axis, keepdims=True)
+
+
+def _log_softmax(x, axis=-1):
+    shifted = x - np.max(value_of(x), axis=axis, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+
+
+def _relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
+    y = np.where(value_of(x) > threshold, x, (x - threshold) * negative_slope)
+    return y if max_value is None else np.minimum(y, max_value)
+
+
+def _by_slope(name):
+    """An activation whose derivative stands beside it."""
+    formula = FORMULAS[name]
+    return lambda x: Recorded(formula.value(x.value), [(x, lambda g: g * formula.slope(x.value))])
+
+
+def _gelu(x, approximate=False):
+    if not approximate:
+        return _by_slope("gelu")(x)
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def _sigmoid(x):
+    return (1 + np.tanh(x * 0.5)) * 0.5
+
+
+def _glu(x, axis=-1):
+    if x.shape[axis] % 2:
+        raise ValueError(f"glu halves an axis of even length. Received: shape {x.shape}, axis={axis}")
+    first, second = (np.take(x, half, axis=axis) for half in np.split(np.arange(x.shape[axis]), 2))
+    return first * _sigmoid(second)
+
+
+def _sparsemax(x, axis=-1):
+    """Martins, Astudillo, "From softmax to sparsemax" (2016): a gradient less its mean over what is above 0."""
+    y = activations.sparsemax(x.value, axis)
+    above = y > 0
+
+    def back(g):
+        return above * (g - np.sum(g * above, axis=axis, keepdims=True) / np.sum(above, axis=axis, keepdims=True))
+
+    return Recorded(y, [(x, back)])
+
+
+OF_RECORDED: dict[str, Callable[..., Any]] = {
+    **{name: _by_slope(name) for name in FORMULAS if name != "erf"},
+    "relu": _relu,
+    "leaky_relu": lambda x, negative_slope=0.2: _relu(x, negative_slope),
+    "relu6": lambda x: _relu(x, max_value=6.0),
+    "sigmoid": _sigmoid,
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "elu": lambda x, alpha=1.0: np.where(value_of(x) > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    "celu": lambda x, alpha=1.0: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha),
+    "silu": lambda x: x * _sigmoid(x),
+    "swish": lambda x: x * _sigmoid(x),
+    "softplus": lambda x: np.logaddexp(x, 0.0),
+    "log_sigmoid": lambda x: -np.logaddexp(-x, 0.0),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "exponential": np.exp,
+    "mish": lambda x: x * np.tanh(np.logaddexp(x, 0.0)),
+    "gelu": _gelu,
+    "glu": _glu,
+    "hard_shrink": lambda x, threshold=0.5: np.where(np.abs(value_of(x)) > threshold, x, 0.0),
+    "hard_swish": _by_slope("hard_silu"),
+    "soft_shrink": lambda x, threshold=0.5: x - np.clip(x, -threshold, threshold),
+    "sparsemax": _sparsemax,
+    "squareplus": lambda x, b=4: (x + np.sqrt(x * x + b)) / 2,
+    "threshold": lambda x, threshold, default_value: np.where(value_of(x) > threshold, x, default_value),
+    "sign": lambda x: Recorded(np.sign(x.value), [(x, np.zeros_like)]),
+}
+"""Name → function; of what has a derivative of 0, sign alone, as in TensorFlow."""

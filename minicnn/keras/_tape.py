@@ -1,0 +1,239 @@
+"""``tf.GradientTape``: what is computed while a tape records can be gone back through.
+
+A tape keeps no list of operations. Values that depend on what is watched are `Taped`: they know what they were computed
+of, and when. A gradient is a walk from the target back through those that were made while the tape recorded. A model
+that is called is one such value, whatever it is made of (`minicnn.keras._taped_calls`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, Self
+
+import numpy as np
+
+from minicnn.data.elements import EagerArray
+from minicnn.differentiation import Recorded, value_of
+from minicnn.keras._taped import Taped, Watched, is_recording, leaf_of, recording, serials, watched_leaf
+from minicnn.nested import leaves, packed
+from minicnn.parameters import Weight
+from minicnn.reverse_mode import accumulated, in_order
+
+
+class GradientTape:
+    """Records what is computed inside ``with``, so that gradients of it can be asked for.
+
+    Parameters
+    ----------
+    persistent : bool, default False
+        Whether `gradient` may be called more than once.
+    watch_accessed_variables : bool, default True
+        Whether trainable weights and variables are watched without being told.
+    """
+
+    def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
+        self._persistent, self._watches_all = persistent, watch_accessed_variables
+        self._spans: list[list[float]] = []  # from which serial number to which it recorded
+        self._seen: dict[Weight, None] = {}
+        self._watched: set[int] = set()  # ids of leaves, which `_kept` keeps alive
+        self._kept: list[Any] = []
+        self._runs: list[Any] = []
+        self._is_used = False
+
+    def __enter__(self) -> Self:
+        self._resume()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pause()
+
+    def _resume(self):
+        if self in recording.tapes:
+            raise ValueError("this tape records already. Received: a tape that is entered twice")
+        self._spans.append([next(serials), float("inf")])
+        recording.tapes.append(self)
+
+    def _pause(self):
+        recording.tapes.remove(self)
+        self._spans[-1][1] = next(serials)
+
+    @contextmanager
+    def stop_recording(self) -> Iterator[None]:
+        """Inside, this tape does not record."""
+        self._pause()
+        try:
+            yield
+        finally:
+            self._resume()
+
+    def reset(self) -> None:
+        """Forget everything that was recorded."""
+        self._end()
+        self._is_used, is_on = False, self in recording.tapes
+        self._spans = [[next(serials), float("inf")]] if is_on else []
+
+    def watch(self, tensor: Any) -> None:
+        """Have gradients by a tensor, a variable, or a list of them, computed.
+
+        Raises
+        ------
+        ValueError
+            For what is no tensor: `tf.convert_to_tensor` and `tf.constant` make one.
+        """
+        for part in leaves(tensor):
+            leaf = watched_leaf(part)
+            self._watched.add(id(leaf))
+            self._kept.append(leaf)
+
+    def notices(self, weight: Weight) -> bool:
+        """Keep that a weight was read; whether it is watched."""
+        is_watched = (self._watches_all and weight.trainable) or id(leaf_of(weight)) in self._watched
+        if is_watched:
+            self._seen[weight] = None
+        return is_watched
+
+    def knows(self, node: Taped) -> bool:
+        """Whether a node was made since the tape began, or is watched."""
+        return node.serial >= self._spans[0][0] or id(node) in self._watched
+
+    def watched_variables(self) -> tuple[Weight, ...]:
+        """The weights and variables that were read."""
+        return tuple(self._seen)
+
+    def keep(self, run: Any) -> None:
+        """Have a run kept until this tape ends."""
+        run.holders += 1
+        self._runs.append(run)
+
+    def gradient(
+        self, target: Any, sources: Any, output_gradients: Any = None, unconnected_gradients: Any = "none"
+    ) -> Any:
+        """The gradient of the sum of `target` by `sources`.
+
+        Parameters
+        ----------
+        target : tensor, or list or dict of them
+            Several are added.
+        sources : tensor, variable, weight, or nested lists and dicts of them
+        output_gradients : optional
+            What each target is multiplied with, before the sum; like `target`.
+        unconnected_gradients : {"none", "zero"}
+            What stands for the gradient by a source on which the target does not depend: None, or zeros.
+
+        Returns
+        -------
+        array like each source, in the form of `sources`
+
+        Raises
+        ------
+        RuntimeError
+            If it is asked a second time, and the tape is not persistent.
+        NotImplementedError
+            If the target is made of a gradient.
+        """
+        if self._is_used and not self._persistent:
+            raise RuntimeError(
+                "a tape gives gradients once: GradientTape(persistent=True) gives more. Received: a second call of "
+                "gradient"
+            )
+        self._is_used = True
+        given = leaves(sources)
+        with_names = list(zip(leaves(target), _seeds(target, output_gradients), strict=True))
+        targets = [(t, seed) for t, seed in with_names if isinstance(t, Recorded)]
+        found = self._walk(targets, [self._source(x) for x in given])
+        if not self._persistent:
+            self._end()
+        zero = getattr(unconnected_gradients, "value", unconnected_gradients) == "zero"
+        made = [_as_given(g, x, zero, [t for t, _ in targets]) for g, x in zip(found, given, strict=True)]
+        return packed(sources, made)
+
+    def _source(self, x) -> Taped | None:
+        """Where gradients by `x` add up; None if this tape does not watch it."""
+        if isinstance(x, Weight):
+            return leaf_of(x) if x in self._seen else None
+        x = x.leaf if isinstance(x, Watched) else x
+        return x if isinstance(x, Taped) else None
+
+    def _parents(self, node):
+        """What a node was computed of, while this tape recorded."""
+        return node.parents if any(first <= node.serial < end for first, end in self._spans) else ()
+
+    def _walk(self, targets, sources) -> list[Any]:
+        """The gradients by the sources; None where there is none."""
+        order = in_order([t for t, _ in targets], lambda node: self._parents(node))
+        useful = {id(x) for x in sources if x is not None}
+        parents = {}
+        for node in reversed(order):  # each behind what it was computed of
+            parents[id(node)] = [(p, back) for p, back in self._parents(node) if id(p) in useful]
+            if parents[id(node)]:
+                useful.add(id(node))
+        seeds = [(t, seed) for t, seed in targets if id(t) in useful]
+        grads = accumulated(seeds, order, lambda node: parents[id(node)])
+        return [None if x is None else grads.get(id(x)) for x in sources]
+
+    def _end(self):
+        for run in self._runs:
+            run.holders -= 1
+            if not run.holders:
+                run.end()
+        self._runs = []
+
+    def __del__(self) -> None:
+        self._end()
+
+    def jacobian(self, target: Any, sources: Any, **options: Any) -> Any:
+        """The derivative of each number of `target` by `sources`: (…target, …source).
+
+        Parameters
+        ----------
+        target : tensor
+        sources : as for `gradient`
+        **options
+            unconnected_gradients, as for `gradient`; others change nothing.
+        """
+        shape, was_persistent = np.shape(value_of(target)), self._persistent
+        self._persistent = True
+        zero = {"unconnected_gradients": options.get("unconnected_gradients", "none")}
+        rows = np.eye(int(np.prod(shape)), dtype=value_of(target).dtype)
+        each = [leaves(self.gradient(target, sources, row.reshape(shape), **zero)) for row in rows]
+        self._persistent = was_persistent
+        parts = zip(*each, strict=True)
+        made = [None if p[0] is None else np.stack(p).reshape(shape + p[0].shape).view(EagerArray) for p in parts]
+        if not self._persistent:
+            self._end()
+        return packed(sources, made)
+
+    def batch_jacobian(self, *args: Any, **options: Any) -> NoReturn:
+        """Is not there."""
+        raise NotImplementedError(
+            "batch_jacobian is not there: tape.jacobian(target, source) has the derivatives of all samples, of which "
+            "one needs those of a sample by itself. Received: a call of batch_jacobian"
+        )
+
+
+def _seeds(target, output_gradients) -> list[np.ndarray]:
+    """What each target is multiplied with."""
+    targets = leaves(target)
+    if output_gradients is None:
+        return [np.ones_like(value_of(t)) for t in targets]
+    given = leaves(output_gradients)
+    return [np.broadcast_to(value_of(g), np.shape(value_of(t))) for g, t in zip(given, targets, strict=True)]
+
+
+def _as_given(gradient, source, zero, targets) -> Any:
+    """A gradient as an array like its source; on a tape that still records, one of which there is no gradient."""
+    if gradient is None:
+        return np.zeros(source.shape, source.dtype).view(EagerArray) if zero else None
+    made = np.array(gradient, source.dtype).reshape(source.shape)
+    if not is_recording():
+        return made.view(EagerArray)
+    return Taped(made, [(target, _refuse_second_order) for target in targets])
+
+
+def _refuse_second_order(gradient) -> NoReturn:
+    raise NotImplementedError(
+        "minicnn has no gradients of gradients (second order), as gradient penalties need them: take the gradient "
+        "outside of the other tape's `with`, or tf.stop_gradient(gradient), if it is meant as a number. Received: a "
+        "target that is computed of what tape.gradient gave"
+    )

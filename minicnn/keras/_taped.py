@@ -1,0 +1,215 @@
+"""Values on tapes: what is computed while a `GradientTape` records, of what it watches."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from minicnn.data.elements import EagerArray
+from minicnn.differentiation import Recorded, met
+from minicnn.nested import mapped
+from minicnn.parameters import Weight
+
+
+class _Recording(threading.local):
+    """The tapes that record in this thread, the innermost last."""
+
+    def __init__(self):
+        self.tapes = []
+
+
+recording = _Recording()
+serials = itertools.count()
+
+
+def is_recording() -> bool:
+    """Whether a tape records."""
+    return bool(recording.tapes)
+
+
+@contextmanager
+def nothing_recorded() -> Iterator[None]:
+    """Inside, no tape records."""
+    before, recording.tapes = recording.tapes, []
+    try:
+        yield
+    finally:
+        recording.tapes = before
+
+
+class Taped(Recorded):
+    """A value that was computed while a tape recorded; otherwise as an array with ``.numpy()``.
+
+    Attributes
+    ----------
+    serial : int
+        When it was made.
+    """
+
+    def __init__(self, value: Any, parents: Any = ()) -> None:
+        super().__init__(value, [part for part in parents if _matters(part[0])])
+        self.serial: int = next(serials)
+
+    def result(self, value: Any) -> Any:
+        """A value computed of this one: on the tapes, or an array where none records."""
+        return object.__new__(Taped) if is_recording() else np.asarray(value).view(EagerArray)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        if is_recording():
+            raise TypeError(
+                "an array would leave the tape that records, and its gradient be lost: write operators, functions of "
+                "tf or keras.ops, or NumPy's that minicnn.differentiation lists; t.numpy() or tf.stop_gradient(t) "
+                f"where no gradient is meant. Received: a value of shape {self.shape}"
+            )
+        return np.asarray(self.value, *args, **kwargs)
+
+    def numpy(self) -> Any:
+        """The numbers, without their history; one number for shape ()."""
+        return self.value[()]
+
+    def item(self) -> Any:
+        """The only number."""
+        return self.value.item()
+
+    def tolist(self) -> Any:
+        """The numbers in nested lists."""
+        return self.value.tolist()
+
+    def astype(self, dtype: Any, **options: Any) -> Any:
+        """Another dtype; numbers that are whole have no gradient."""
+        dtype = np.dtype(dtype)
+        if dtype.kind != "f":
+            return self.value.astype(dtype).view(EagerArray)
+        return self if dtype == self.dtype else Recorded(self.value.astype(dtype), [(self, lambda g: g)])
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __index__(self) -> int:
+        return self.value.__index__()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value[()] if self.ndim == 0 else self.value, spec)
+
+    def __repr__(self) -> str:
+        return f"<Taped {self.shape} {self.dtype}: {self.value}>"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+def _matters(node) -> bool:
+    """Whether a tape that records may go back beyond a node: not if it is older than all of them."""
+    tapes = recording.tapes
+    return not isinstance(node, Taped) or not node.parents or any(tape.knows(node) for tape in tapes)
+
+
+class Watched(EagerArray):
+    """An array that a tape was told to watch."""
+
+    leaf: Taped | None = None
+
+    def on_tape(self) -> Any:
+        """What stands for it where a tape records."""
+        if not is_recording():
+            return self.view(EagerArray)
+        if self.leaf is None:  # a part of the one that was watched, made meanwhile
+            self.leaf = Taped(self.view(np.ndarray))
+        return self.leaf
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if "out" in kwargs:
+            kwargs["out"] = tuple(x.view(np.ndarray) if isinstance(x, Watched) else x for x in kwargs["out"])
+        made = getattr(ufunc, method)(*met(inputs), **kwargs)
+        return made.view(EagerArray) if type(made) is np.ndarray else made
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return function(*met(args), **{name: met(value) for name, value in kwargs.items()})
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.on_tape()[key]
+
+    def reshape(self, *shape: Any) -> Any:
+        """As of an array."""
+        return self.on_tape().reshape(*shape)
+
+    def sum(self, *args: Any, **options: Any) -> Any:
+        """As of an array."""
+        return self.on_tape().sum(*args, **options)
+
+    def mean(self, *args: Any, **options: Any) -> Any:
+        """As of an array."""
+        return self.on_tape().mean(*args, **options)
+
+
+_leaves: WeakKeyDictionary[Weight, Taped] = WeakKeyDictionary()
+
+
+def leaf_of(weight: Weight) -> Taped:
+    """What gradients by a weight add up at, whatever its values are."""
+    if weight not in _leaves:
+        _leaves[weight] = Taped(np.empty(weight.shape, weight.dtype))
+    return _leaves[weight]
+
+
+def reads(weight: Weight) -> bool:
+    """Whether a value computed of the weight now belongs on a tape; the tapes keep that it was read."""
+    wanted = False
+    for tape in recording.tapes:
+        wanted |= tape.notices(weight)
+    return wanted
+
+
+def weight_on_tape(weight: Weight) -> Any:
+    """What stands for a weight in a computation: its values now."""
+    value = weight.numpy()
+    return Taped(value, [(leaf_of(weight), lambda g: g)]) if is_recording() and reads(weight) else value
+
+
+def keep(run: Any) -> None:
+    """Have the tapes that record keep what they go back through; the last that ends calls ``run.end()``."""
+    for tape in recording.tapes:
+        tape.keep(run)
+
+
+def watched_leaf(x: Any) -> Taped:
+    """Where gradients by a tensor or a variable add up, which is watched from now on.
+
+    Raises
+    ------
+    ValueError
+        For what is neither.
+    """
+    if isinstance(x, Weight):
+        return leaf_of(x)
+    if type(x) is Recorded:  # numbers that were drawn
+        vars(x).update(has_gradient=True, serial=next(serials))
+        x.__class__ = Taped
+    if isinstance(x, Taped):
+        return x
+    if not isinstance(x, EagerArray):
+        raise ValueError(
+            f"a tape watches tensors and variables: x = tf.convert_to_tensor(x) makes a tensor, also of an array. "
+            f"Received: {type(x).__name__}"
+        )
+    if not isinstance(x, Watched):
+        x.__class__ = Watched
+    if x.leaf is None:
+        x.leaf = Taped(x.view(np.ndarray))
+    return x.leaf
+
+
+def stop_gradient(variables: Any, name: str | None = None) -> Any:
+    """The same numbers, of which no gradient goes back."""
+
+    def stopped(x):
+        x = met(x)
+        return np.asarray(x.value).view(EagerArray) if isinstance(x, Recorded) else x
+
+    return mapped(stopped, variables)

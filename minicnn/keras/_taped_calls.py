@@ -1,0 +1,219 @@
+"""Calls of models and layers while a tape records: the plan runs forward, and is kept to be gone back through.
+
+So a model is one value on the tape, whatever it is made of, and its gradients are those of `fit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import backends, random
+from minicnn.backends.base import Backend
+from minicnn.differentiation import met, value_of
+from minicnn.graph import Graph, Node
+from minicnn.keras._taped import Taped, is_recording, keep, leaf_of, nothing_recorded, reads
+from minicnn.layers.input import InputLayer
+from minicnn.models.subclassing import layers_in
+from minicnn.plan.program import lower
+from minicnn.plan.runs import Run, Runs
+from minicnn.settings import floatx
+
+_PENALTY = "penalty"
+
+
+class _Parts(dict):
+    """The gradients by the outputs of a run, as far as there are any; the sum of two is theirs."""
+
+    def __add__(self, other: _Parts) -> _Parts:
+        return _Parts(self | {name: self[name] + part if name in self else part for name, part in other.items()})
+
+
+class _Called:
+    """A run as tapes keep it.
+
+    Parameters
+    ----------
+    run : Run
+    inputs : list
+        What it was called on; the gradients of what is `Taped` go on there.
+
+    Attributes
+    ----------
+    holders : int
+        How many tapes keep it.
+    """
+
+    def __init__(self, run: Run, inputs: Sequence[Any]) -> None:
+        self._run, self.holders = run, 0
+        self._by = self._found = None
+        weights = [(leaf_of(w), self._of_weight(w)) for w in run.weights if reads(w)]
+        others = [(x, self._of_input(i, x.shape)) for i, x in enumerate(inputs) if isinstance(x, Taped)]
+        self._whole = Taped(np.empty(0), [*weights, *others])
+        keep(self)
+
+    def outputs(self) -> list[Taped]:
+        """The values that the graph gave."""
+        return [Taped(y, [(self._whole, self._part(i))]) for i, y in enumerate(self._run.outputs)]
+
+    def penalty(self) -> Taped | None:
+        """What layers add to the loss; None if none does."""
+        value = self._run.penalty
+        return None if value is None else Taped(np.asarray(value, floatx()), [(self._whole, self._part(_PENALTY))])
+
+    def end(self) -> None:
+        """No tape goes back through it any more."""
+        self._run.end()
+        self._by = self._found = None
+
+    @staticmethod
+    def _part(name):
+        return lambda g: _Parts({name: g})
+
+    def _of_weight(self, weight):
+        return lambda parts: self._gradients(parts).weights[weight]
+
+    def _of_input(self, number, shape):
+        return lambda parts: self._gradients(parts).inputs[number].reshape(shape)
+
+    def _gradients(self, parts):
+        """Of one backward pass for all weights and inputs, which ask for theirs one after the other."""
+        if parts is not self._by:
+            by_outputs = [parts.get(i) for i in range(len(self._run.outputs))]
+            with nothing_recorded():
+                self._by, self._found = parts, self._run.gradients(by_outputs, float(parts.get(_PENALTY, 0.0)))
+        return self._found
+
+
+def on_tapes(owner: Any, arrays: Sequence[Any]) -> bool:
+    """Whether a call belongs on a tape: one records, and the layer has weights to train, or an input is watched."""
+    if not is_recording():
+        return False
+    return any(isinstance(met(x), Taped) for x in arrays) or any(w.trainable for w in owner.weights) or not owner.built
+
+
+def outputs_of(
+    owner: Any, graph: Graph, inputs: Sequence[Any], arrays: Sequence[np.ndarray], training: bool, backend: Backend
+) -> list[Any]:
+    """What a graph gives for arrays, on the tapes that record.
+
+    Parameters
+    ----------
+    owner : Layer
+        Keeps the plans, and what its layers added to the loss of this call.
+    graph : Graph
+    inputs : list
+        What the call was given, in the order of the graph's inputs; what is `Taped` is gone back to.
+    arrays : list of array (N, …)
+        The same, as the graph takes it.
+    training : bool
+    backend : Backend
+    """
+    runs = _runs_of(owner, graph)
+    whole, stages = runs.cut([x.shape[1:] for x in arrays], training)
+    found = dict(zip(whole.inputs, zip(inputs, arrays, strict=True), strict=True))
+    added = []
+    for stage in stages:
+        given, values = zip(*(found[t] for t in stage.inputs), strict=True)
+        with nothing_recorded():
+            run = runs.begin(stage, values, backend, any(isinstance(x, Taped) for x in given))
+        called = _Called(run, given)
+        found.update({t: (y, y.value) for t, y in zip(stage.outputs, called.outputs(), strict=True)})
+        added.append(called.penalty())
+    runs.added = [penalty for penalty in added if penalty is not None]
+    return [found[t][0] for t in whole.outputs]
+
+
+def _runs_of(owner, graph) -> Runs:
+    """What the owner keeps of its runs."""
+    kept = vars(owner).get("_runs")
+    if kept is None or kept.graph is not graph:
+        seed = getattr(owner, "seed", None)
+        kept = vars(owner)["_runs"] = Runs(graph, random.next_seed() if seed is None else seed)
+    return kept
+
+
+def model_outputs(model: Any, arrays: Sequence[Any], training: bool) -> list[Any]:
+    """The outputs of a model for arrays, on the tapes that record.
+
+    Parameters
+    ----------
+    model : Model
+        Built.
+    arrays : sequence
+        In the order of its inputs.
+    training : bool
+    """
+    inputs = [met(x) for x in arrays]
+    batch = model._intake().inputs_only(value_of(inputs))
+    return outputs_of(model, model.graph, inputs, batch.inputs, training, model.engine.backend)
+
+
+def layer_outputs(layer: Any, arrays: Sequence[Any], training: bool) -> Any:
+    """The output of a layer by itself for arrays, on the tapes that record."""
+    inputs = [met(x) for x in arrays]
+    values = [np.asarray(x) for x in value_of(inputs)]
+    shapes = tuple(x.shape[1:] for x in values)
+    with nothing_recorded():
+        graph = _graph_of(layer, shapes)
+    found = outputs_of(layer, graph, inputs, values, training, backends.current())
+    return found[0] if len(found) == 1 else found
+
+
+def _graph_of(layer, shapes) -> Graph:
+    """The graph of one call of a layer, made once for inputs of these shapes."""
+    kept = vars(layer).get("_runs")
+    if kept is not None and tuple(t.shape[1:] for t in kept.graph.inputs) == shapes:
+        return kept.graph
+    inputs = [Node(InputLayer(shape, name="taped"), (), [shape]).outputs[0] for shape in shapes]
+    return Graph(inputs, Node(layer, inputs, layer.build_for(shapes)).outputs)
+
+
+def adds_losses(model: Any) -> bool:
+    """Whether layers of a built model add to the loss of a call, which `Model.losses` tells then."""
+    graph = model.graph
+    if graph is None or not any(w.trainable for w in model.weights):
+        return False
+    kept = vars(model).get("_adds_losses")
+    if kept is None or kept[0] is not graph:
+        has_penalty = any(place.step.has_penalty for place in lower(graph).places)
+        kept = vars(model)["_adds_losses"] = graph, has_penalty
+    return kept[1]
+
+
+def losses_on_tapes(owner: Any) -> list[Any]:
+    """The penalties on a model's weights, and what its layers added to the loss in their last calls."""
+    penalized = [w for w in owner.trainable_weights if w.regularizer is not None]
+    return [*map(_penalty_on, penalized), *added_losses(owner)]
+
+
+def added_losses(owner: Any) -> list[Taped]:
+    """What layers of a model, or of those in its attributes, added to the loss in their last calls."""
+    found = (vars(layer).get("_runs") for layer in _within(owner))
+    return [loss for runs in found if runs is not None for loss in runs.added]
+
+
+def _penalty_on(weight):
+    """The penalty on a weight, whose gradient is the regularizer's."""
+    value = np.asarray(weight.numpy())
+
+    def back(g):
+        gradient = np.zeros_like(value)
+        weight.regularizer.add_gradient(value, gradient)
+        return g * gradient
+
+    made = np.asarray(weight.regularizer.penalty(value), value.dtype)
+    return Taped(made, [(leaf_of(weight), back)]) if reads(weight) else made
+
+
+def _within(owner):
+    """A model, its layers and those in its attributes, each once."""
+    found, waiting = [], [owner]
+    while waiting:
+        layer = waiting.pop()
+        if all(layer is not other for other in found):
+            found.append(layer)
+            waiting += [*getattr(layer, "_own_layers", tuple)(), *layers_in(vars(layer).values())]
+    return found

@@ -1,0 +1,56 @@
+"""Losses whose targets are on a tape, too: what a teacher gave, another network's output, a mean of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minicnn.differentiation import Recorded, value_of
+from minicnn.keras._taped import Taped
+
+_SYMMETRIC = ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "CosineSimilarity")
+_SYMMETRIC += ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "cosine_similarity", "mse", "mae")
+
+
+def with_targets_on_tape(
+    loss: Callable[..., Any], y_true: Any = None, y_pred: Any = None, *args: Any, **options: Any
+) -> Any:
+    """A loss, of which gradients go back to its targets too, if they are on a tape.
+
+    Parameters
+    ----------
+    loss : callable
+        A bound method of a loss, or of a function of one.
+    y_true, y_pred :
+        As for the loss; either may be `Taped`.
+    *args, **options
+        The loss's further ones.
+    """
+    if not isinstance(y_true, Taped):
+        return loss(y_true, y_pred, *args, **options)
+    numbers = value_of(y_true)
+    made = loss(numbers, y_pred, *args, **options)
+    owner = _owner(loss)
+    if owner not in _SYMMETRIC:
+        return Recorded(value_of(made), [*_same(made), (y_true, lambda g: _refuse(owner))])
+    other = loss(np.asarray(value_of(y_pred), numbers.dtype), y_true, *args, **options)
+    return Recorded(value_of(made), [*_same(made), *_same(other)])
+
+
+def _owner(loss):
+    """The name of the loss's class, or of the function."""
+    owner = getattr(loss, "__self__", None) or loss.args[0]
+    return getattr(owner, "__name__", type(owner).__name__)
+
+
+def _same(made):
+    return [(made, lambda g: g)] if isinstance(made, Recorded) else []
+
+
+def _refuse(name) -> NoReturn:
+    raise NotImplementedError(
+        f"{name} has no gradient by its targets here: tf.stop_gradient(y_true) where none is meant, or write the loss "
+        "with functions of tf or keras.ops. Received: a gradient by what y_true was computed of"
+    )

@@ -1,0 +1,193 @@
+"""Weights as variables that one computes with, and variables that belong to no layer: ``tf.Variable``."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from minicnn import initializers
+from minicnn.data.elements import EagerArray
+from minicnn.differentiation import met, value_of
+from minicnn.keras._taped import is_recording, weight_on_tape
+from minicnn.layers.names import unique_name
+from minicnn.parameters import Weight
+from minicnn.settings import floatx
+
+
+class _Value(EagerArray):
+    """The array of a variable: what `variable.value` is in Keras, and `variable.value()` in TensorFlow."""
+
+    def __call__(self) -> EagerArray:
+        return np.array(self).view(EagerArray)
+
+
+class Variable(Weight):
+    """Numbers that can be assigned to, and that a tape watches: a weight that belongs to no layer.
+
+    Parameters
+    ----------
+    initial_value : array-like, str or callable
+        The first numbers; with `shape`, an initializer.
+    trainable : bool, default True
+    name : str, optional
+    dtype : optional
+        Default: that of an array; float32 or int32 of numbers.
+    shape : sequence of int, optional
+    **options
+        TensorFlow's and Keras's further arguments, which change nothing.
+    """
+
+    def __init__(
+        self,
+        initial_value: Any = None,
+        trainable: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+        shape: Sequence[int] | None = None,
+        **options: Any,
+    ) -> None:
+        given = options.get("initializer", initial_value)
+        if isinstance(given, str) or (callable(given) and shape is not None):
+            given = np.asarray(initializers.get(given)(tuple(shape), floatx()))
+        elif callable(given) and not isinstance(given, np.ndarray):
+            given = given()
+        if given is None:
+            raise ValueError("a Variable needs its first numbers, tf.Variable(0.0). Received: initial_value=None")
+        array = _first(given, dtype, shape)
+        name = unique_name("Variable") if name is None else name
+        super().__init__(SimpleNamespace(name=name, trainable=True), name, array.view(_Value), bool(trainable), None)
+
+    @property
+    def path(self) -> str:
+        """Its name; that of a layer's attribute with the layer's before it."""
+        return self.name if isinstance(self.layer, SimpleNamespace) else super().path
+
+    def belongs_to(self, layer: Any, attribute: str) -> bool:
+        """Make it a weight of a layer whose attribute it becomes, if it has the dtype of weights and belongs to none.
+
+        Parameters
+        ----------
+        layer : Layer
+        attribute : str
+            Its name there, if the layer has a weight of the variable's own name already.
+
+        Returns
+        -------
+        bool
+            Whether it is one now.
+        """
+        weights = vars(layer).get("_weights")
+        if weights is None or self.dtype != floatx() or not isinstance(self.layer, SimpleNamespace):
+            return False
+        self.name = attribute if self.name in weights else self.name
+        self.layer, weights[self.name] = layer, self
+        return True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy has numbers of its own."""
+        rest = {name: value for name, value in vars(self).items() if name != "value"}
+        return _with_values, (self.numpy(),), rest | {"store": None}
+
+    def assign(self, value: Any, *args: Any, **options: Any) -> Variable:
+        """Copy a value of the same shape into it."""
+        super().assign(value_of(met(value)))
+        return self
+
+    def assign_add(self, delta: Any, *args: Any, **options: Any) -> Variable:
+        """Add to it."""
+        return self.assign(self.numpy() + value_of(met(delta)))
+
+    def assign_sub(self, delta: Any, *args: Any, **options: Any) -> Variable:
+        """Subtract from it."""
+        return self.assign(self.numpy() - value_of(met(delta)))
+
+    def read_value(self) -> Any:
+        """Its numbers now."""
+        return weight_on_tape(self)
+
+    def __eq__(self, other: object) -> Any:
+        """Of another variable, whether it is the same; of numbers, which ones are."""
+        return self is other if isinstance(other, Weight) else self.numpy() == value_of(other)
+
+    __hash__ = Weight.__hash__
+
+    def __bool__(self) -> bool:
+        return bool(self.numpy())
+
+    def __int__(self) -> int:
+        return int(self.numpy())
+
+    __index__ = __int__
+
+    def __format__(self, spec: str) -> str:
+        return format(self.numpy()[()], spec)
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.name} {self.shape} {self.dtype}: {self.numpy()}>"
+
+
+def _with_values(values):
+    made = Variable.__new__(Variable)
+    made.value = np.array(values).view(_Value)
+    return made
+
+
+def _first(given, dtype, shape):
+    """The first numbers of a variable, in an array of its own."""
+    value = np.array(value_of(met(given)))
+    if dtype is None and not hasattr(given, "dtype"):
+        dtype = {"float64": floatx(), "int64": "int32"}.get(value.dtype.name, value.dtype)
+    value = value.astype(dtype or value.dtype)
+    return value if shape is None else np.array(np.broadcast_to(value, tuple(shape)))
+
+
+# ------------------------------------------------------------------------------------- what weights can do besides
+
+
+def _ufunc(weight, ufunc, method, *inputs, **kwargs):
+    """NumPy's functions of numbers, and operators: of the values now, on the tapes that record."""
+    made = getattr(ufunc, method)(*met(inputs), **kwargs)
+    return (
+        made if is_recording() or not isinstance(made, np.ndarray | np.generic) else np.asarray(made).view(EagerArray)
+    )
+
+
+def _function(weight, function, types, args, kwargs):
+    """NumPy's other functions."""
+    return function(*met(args), **{name: met(value) for name, value in kwargs.items()})
+
+
+def _operator(function: Callable[..., Any], is_reflected: bool) -> Callable[..., Any]:
+    if is_reflected:
+        return lambda weight, other: function(met(other), _eager(weight))
+    return lambda weight, other: function(_eager(weight), met(other))
+
+
+def _eager(weight):
+    value = weight_on_tape(weight)
+    return value.view(EagerArray) if type(value) is np.ndarray else value
+
+
+_ADDED: dict[str, Any] = {
+    "on_tape": weight_on_tape,
+    "__array_ufunc__": _ufunc,
+    "__array_function__": _function,
+    "__getitem__": lambda weight, key: _eager(weight)[key],
+    "__neg__": lambda weight: -_eager(weight),
+    "__abs__": lambda weight: abs(_eager(weight)),
+    "__float__": lambda weight: float(weight.numpy()),
+    "__len__": lambda weight: len(weight.value),
+    "__bool__": lambda weight: True,  # whatever its length
+    "ndim": property(lambda weight: len(weight.shape)),
+}
+for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "mod", "floordiv"):
+    _ADDED[f"__{_name}__"] = _operator(getattr(operator, _name), False)
+    _ADDED[f"__r{_name}__"] = _operator(getattr(operator, _name), True)
+for _name in ("lt", "le", "gt", "ge"):
+    _ADDED[f"__{_name}__"] = _operator(getattr(operator, _name), False)
+for _name, _value in _ADDED.items():
+    setattr(Weight, _name, _value)

@@ -1,0 +1,169 @@
+"""``tf.train.Checkpoint``: the numbers of models, optimizers and variables in files, for a script that goes on."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from minicnn.keras import _applied, _optimizer_variables
+from minicnn.optimizers import Optimizer
+from minicnn.parameters import Weight
+from minicnn.user_warnings import warn_user
+
+__all__ = ["Checkpoint", "CheckpointManager", "latest_checkpoint"]
+
+_INDEX = "checkpoint"  # names the files of a folder, the newest last
+
+
+class Checkpoint:
+    """Some objects whose numbers go into one file, ``prefix-1.npz``.
+
+    Parameters
+    ----------
+    root : Model or Layer, optional
+    **objects
+        Models, layers, optimizers and variables, by names that the file has.
+    """
+
+    def __init__(self, root: Any = None, **objects: Any) -> None:
+        self._objects = objects if root is None else {"root": root, **objects}
+        self._count = 0
+        vars(self).update(objects)
+
+    def write(self, file_prefix: Any) -> str:
+        """Write the file of this name, with ``.npz``; it appears whole or not at all."""
+        path = os.fspath(file_prefix)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        parts = {key: array for name, thing in self._objects.items() for key, array in _numbers(name, thing)}
+        with open(f"{path}.npz.part", "wb") as file:
+            np.savez(file, **parts)
+        os.replace(f"{path}.npz.part", f"{path}.npz")
+        return path
+
+    def save(self, file_prefix: Any) -> str:
+        """Write the next file, ``prefix-1``, ``prefix-2``, …, which `latest_checkpoint` finds; returns its name."""
+        self._count += 1
+        path = self.write(f"{os.fspath(file_prefix)}-{self._count}")
+        names = [name for name in _listed(Path(path).parent) if name != Path(path).name]
+        _list(Path(path).parent, [*names, Path(path).name])
+        return path
+
+    def restore(self, save_path: Any) -> Self:
+        """Take the numbers of a file; nothing happens for None, as `latest_checkpoint` gives where there is none.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is of other objects, or of weights of other shapes.
+        """
+        if save_path is None:
+            return self
+        with np.load(f"{os.fspath(save_path)}.npz", allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        for name, thing in self._objects.items():
+            own = [arrays[key] for key in sorted(k for k in arrays if k.split(":")[0] == name)]
+            _take(name, thing, own)
+        number = re.search(r"-(\d+)$", os.fspath(save_path))
+        self._count = int(number[1]) if number else self._count
+        return self
+
+    read = restore
+
+    def expect_partial(self) -> Self:
+        """Itself: `restore` has taken everything."""
+        return self
+
+    assert_consumed = assert_existing_objects_matched = expect_partial
+
+
+class CheckpointManager:
+    """Keeps the last checkpoints in a folder.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    directory : path-like
+    max_to_keep : int or None
+        None: all.
+    checkpoint_name : str, default "ckpt"
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, directory: Any, max_to_keep: int | None = None, checkpoint_name: str = "ckpt"
+    ) -> None:
+        self._checkpoint, self._folder = checkpoint, Path(directory)
+        self._most, self._name = max_to_keep, checkpoint_name
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """The files that there are, the newest last."""
+        return [str(self._folder / name) for name in _listed(self._folder)]
+
+    @property
+    def latest_checkpoint(self) -> str | None:
+        """The newest file; None if there is none."""
+        return latest_checkpoint(self._folder)
+
+    def save(self, checkpoint_number: Any = None) -> str:
+        """Write the next file, and remove those that are too many; returns its name."""
+        if checkpoint_number is not None:
+            self._checkpoint._count = int(checkpoint_number) - 1
+        path = self._checkpoint.save(self._folder / self._name)
+        names = _listed(self._folder)
+        for name in names[: -self._most] if self._most else ():
+            (self._folder / f"{name}.npz").unlink(missing_ok=True)
+        _list(self._folder, names[-self._most :] if self._most else names)
+        return path
+
+
+def latest_checkpoint(checkpoint_dir: Any, latest_filename: str | None = None) -> str | None:
+    """The file that was saved last in a folder; None if there is none."""
+    names = _listed(Path(checkpoint_dir))
+    return str(Path(checkpoint_dir) / names[-1]) if names else None
+
+
+def _listed(folder) -> list[str]:
+    index = folder / _INDEX
+    return index.read_text(encoding="utf-8").split("\n")[:-1] if index.exists() else []
+
+
+def _list(folder, names):
+    part = folder / f"{_INDEX}.part"
+    part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    os.replace(part, folder / _INDEX)
+
+
+def _numbers(name, thing) -> Iterator[tuple[str, np.ndarray]]:
+    """(key in the file, array) of an object."""
+    if isinstance(thing, Weight):
+        arrays = [thing.numpy()]
+    elif isinstance(thing, Optimizer):
+        arrays = _optimizer_variables.variables(thing)
+    elif hasattr(thing, "get_weights"):
+        arrays = thing.get_weights()
+    else:
+        warn_user(f"tf.train.Checkpoint keeps models, layers, optimizers and variables. Received: {name}={thing!r}")
+        arrays = []
+    return ((f"{name}:{number:06}", array) for number, array in enumerate(arrays))
+
+
+def _take(name, thing, arrays):
+    """Give an object the arrays of `_numbers`."""
+    if isinstance(thing, Weight) and len(arrays) == 1:
+        Weight.assign(thing, arrays[0])
+    elif isinstance(thing, Optimizer):
+        _applied.set_when_built(thing, arrays)
+    elif hasattr(thing, "set_weights") and len(arrays) == len(thing.get_weights()):
+        thing.set_weights(arrays)
+    elif arrays or hasattr(thing, "get_weights"):
+        raise ValueError(
+            f"the checkpoint has {len(arrays)} arrays for '{name}', which has another number now: a model needs its "
+            f"weights first, so call it once before. Received: {thing!r}"
+        )

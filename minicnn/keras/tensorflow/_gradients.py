@@ -1,0 +1,65 @@
+"""What custom training loops take from TensorFlow: tapes, variables, and what one does with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minicnn.differentiation import met
+from minicnn.keras import ops
+from minicnn.keras._tape import GradientTape
+from minicnn.keras._taped import stop_gradient
+from minicnn.keras._variables import Variable
+from minicnn.keras.tensorflow._functions import of_tensorflow
+
+__all__ = ["GradientTape", "UnconnectedGradients", "Variable", "clip_by_global_norm", "clip_by_norm"]
+__all__ += ["custom_gradient", "global_norm", "gradients", "stop_gradient"]
+
+
+class UnconnectedGradients(Enum):
+    """What stands for a gradient by what a target does not depend on."""
+
+    NONE = "none"
+    ZERO = "zero"
+
+
+def global_norm(t_list: Sequence[Any], name: str | None = None) -> Any:
+    """√(Σ x²) over all numbers of all tensors; None among them counts for nothing."""
+    squares = [ops.sum(ops.square(met(t))) for t in t_list if t is not None]
+    return of_tensorflow(np.sqrt(sum(squares)))
+
+
+def clip_by_global_norm(
+    t_list: Sequence[Any], clip_norm: float, use_norm: Any = None, name: str | None = None
+) -> tuple[list[Any], Any]:
+    """(the tensors scaled together, so that their `global_norm` is at most `clip_norm`; what it was before)."""
+    norm = global_norm(t_list) if use_norm is None else met(use_norm)
+    scale = clip_norm / ops.maximum(norm, clip_norm)
+    return [None if t is None else of_tensorflow(t * ops.cast(scale, t.dtype)) for t in map(met, t_list)], norm
+
+
+def clip_by_norm(t: Any, clip_norm: float, axes: Any = None, name: str | None = None) -> Any:
+    """The tensor scaled so that its norm, along `axes` or of all numbers, is at most `clip_norm`."""
+    t = met(t)
+    axes = tuple(axes) if isinstance(axes, list | tuple) else axes
+    norm = ops.sqrt(ops.sum(ops.square(t), axis=axes, keepdims=axes is not None))
+    return of_tensorflow(t * (clip_norm / ops.maximum(norm, np.asarray(clip_norm, t.dtype))))
+
+
+def custom_gradient(f: Callable[..., Any]) -> NoReturn:
+    """Is not there."""
+    raise NotImplementedError(
+        "tf.custom_gradient is not there: a layer with forward and backward has a gradient of its own, see "
+        f"docs/adding_a_layer.md. Received: {getattr(f, '__name__', f)!r}"
+    )
+
+
+def gradients(*args: Any, **kwargs: Any) -> NoReturn:
+    """Is not there."""
+    raise NotImplementedError(
+        "tf.gradients is of TensorFlow's graphs: today it is `with tf.GradientTape() as tape`, and then "
+        "tape.gradient(ys, xs). Received: a call of tf.gradients"
+    )

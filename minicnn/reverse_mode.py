@@ -1,0 +1,64 @@
+"""The order in which gradients go back through what was recorded, and where they add up (Linnainmaa, 1970)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minicnn.differentiation import Recorded
+
+ParentsOf = Callable[["Recorded"], Sequence[tuple["Recorded", Callable[[Any], Any]]]]
+
+
+def _parents(node):
+    return node.parents
+
+
+def accumulated(
+    seeds: Iterable[tuple[Recorded, Any]], order: Iterable[Recorded], parents_of: ParentsOf = _parents
+) -> dict[int, Any]:
+    """The gradients of Σ seed · result by all that results depend on: id → gradient.
+
+    Parameters
+    ----------
+    seeds : iterable of (Recorded, array)
+        Results, and what they are multiplied with.
+    order : iterable of Recorded
+        Of `in_order`.
+    parents_of : callable, optional
+        A node → those of its `parents` that count.
+    """
+    grads: dict[int, Any] = {}
+
+    def add(node, part):
+        grads[id(node)] = grads[id(node)] + part if id(node) in grads else part
+
+    for result, seed in seeds:
+        add(result, seed)
+    for node in order:
+        if id(node) in grads:
+            for parent, back in parents_of(node):
+                add(parent, back(grads[id(node)]))
+    return grads
+
+
+def in_order(results: Iterable[Recorded], parents_of: ParentsOf = _parents) -> list[Recorded]:
+    """All that results depend on, each before what it was computed from.
+
+    Parameters
+    ----------
+    results : iterable of Recorded
+    parents_of : callable, optional
+        As for `accumulated`.
+    """
+    order, seen, stack = [], set(), [(result, False) for result in results]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((parent, False) for parent, _ in parents_of(node))
+    return order[::-1]

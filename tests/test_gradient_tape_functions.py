@@ -1,0 +1,202 @@
+"""Functions, losses and penalties on a tape; the gradients are those of TensorFlow 2.21."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import ops
+from minicnn.keras import tensorflow as tf
+
+layers, losses, activations = keras.layers, keras.losses, keras.activations
+
+
+@pytest.fixture(params=["variable", "watched"])
+def kind(request):
+    return request.param
+
+
+def gradient(function, start, kind="variable"):
+    """The gradient of the sum of a function's values."""
+    x = tf.Variable(start) if kind == "variable" else tf.constant(start)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = tf.reduce_sum(function(x))
+    return tape.gradient(value, x)
+
+
+NUMBERS = [[1.0, -2.0], [3.0, 0.25]]
+# name → (function, its gradient at NUMBERS)
+FUNCTIONS = {
+    "relu by name": (lambda v: ops.relu(x=v), [[1, 0], [1, 1]]),
+    "mean by name": (lambda v: ops.mean(x=v, axis=0), [[0.5, 0.5], [0.5, 0.5]]),
+    "sum with its axis": (lambda v: ops.sum(v, 1, True) * v, [[-2, -2], [6.5, 6.5]]),
+    "sum by name": (lambda v: ops.sum(x=v * v), [[2, -4], [6, 0.5]]),
+    "multiply by name": (lambda v: ops.multiply(x1=v, x2=v), [[2, -4], [6, 0.5]]),
+    "arctan2 by name": (lambda v: ops.arctan2(x1=v, x2=1.0), [[0.5, 0.2], [0.1, 0.941176]]),
+    "clip by name": (lambda v: ops.clip(x=v, x_min=-1.0, x_max=2.0), [[1, 0], [0, 1]]),
+    "where by name": (lambda v: ops.where(condition=v > 0, x1=v * v, x2=v), [[2, 1], [6, 0.5]]),
+    "convert_to_tensor": (lambda v: tf.convert_to_tensor(v, dtype=tf.float32) ** 2, [[2, -4], [6, 0.5]]),
+    "convert_to_tensor, computed": (lambda v: tf.convert_to_tensor(v * 2, tf.float32) ** 2, [[8, -16], [24, 2]]),
+    "ops.convert_to_tensor": (lambda v: ops.convert_to_tensor(v, "float64") ** 2, [[2, -4], [6, 0.5]]),
+    "list of two": (lambda v: tf.reduce_sum([v * v, v]), [[3, -3], [7, 1.5]]),
+    "list with a number": (lambda v: tf.reduce_mean([tf.reduce_sum(v * v), 1.0]), [[1, -2], [3, 0.25]]),
+    "list as a tensor": (lambda v: tf.convert_to_tensor([v, v]) ** 2, [[4, -8], [12, 1]]),
+    "add_n": (lambda v: tf.add_n([v, v * v, v]), [[4, -2], [8, 2.5]]),
+    "matmul": (lambda v: tf.matmul(v, v, transpose_b=True)[0], [[5, -3.75], [1, -2]]),
+    "matmul, transposed": (lambda v: tf.linalg.matmul(v, v * 2.0, transpose_a=True)[0], [[0, 2], [12.5, 6]]),
+    "einsum": (lambda v: tf.einsum("ij,kj->ik", v, v), [[8, -3.5], [8, -3.5]]),
+    "einsum, one index alone": (lambda v: tf.einsum("ij,i->i", v, tf.constant([2.0, 3.0])), [[2, 2], [3, 3]]),
+    "einsum, to a number": (lambda v: ops.einsum("ij,ij->", v, v), [[2, -4], [6, 0.5]]),
+    "einsum, implicit": (lambda v: ops.einsum("ij,jk", v, v), [[3, 7.25], [-2.75, 1.5]]),
+    "reverse": (lambda v: tf.reverse(v, axis=[0])[0] * v[0], [[3, 0.25], [1, -2]]),
+    "repeat": (lambda v: tf.repeat(v, 3, axis=1) ** 2, [[6, -12], [18, 1.5]]),
+    "slice": (lambda v: tf.slice(v, [0, 1], [-1, 1]) ** 2, [[0, -4], [0, 0.5]]),
+    "broadcast_to": (lambda v: tf.broadcast_to(v, [3, 2, 2]) * v, [[6, -12], [18, 1.5]]),
+    "moments": (
+        lambda v: tf.nn.moments(v, [0])[1] + tf.nn.moments(v, axes=[0, 1])[0],
+        [[-0.5, -0.625], [1.5, 1.625]],
+    ),
+    "reciprocal": (tf.math.reciprocal, [[-1, -0.25], [-0.111111, -16]]),
+    "divide_no_nan": (lambda v: tf.math.divide_no_nan(v, tf.constant([0.0, 2.0])), [[0, 0.5], [0, 0.5]]),
+    "total_variation": (lambda v: tf.image.total_variation(tf.reshape(v, (2, 2, 1))), [[0, -2], [2, 0]]),
+    "gelu by tanh": (lambda v: tf.nn.gelu(v, approximate=True), [[1.082964, -0.086099], [1.011584, 0.695354]]),
+    "gelu": (tf.nn.gelu, [[1.083316, -0.085232], [1.011946, 0.695372]]),
+    "ops.gelu": (ops.gelu, [[1.082964, -0.086099], [1.011584, 0.695354]]),
+    "activations.gelu": (activations.gelu, [[1.083316, -0.085232], [1.011946, 0.695372]]),
+    "sign": (lambda v: tf.sign(v), [[0, 0], [0, 0]]),
+    "sign times": (lambda v: tf.sign(v) * v, [[1, -1], [1, 1]]),
+    "take": (lambda v: ops.take(v, [1, 1], axis=0) ** 2, [[0, 0], [12, 1]]),
+    "split": (lambda v: ops.split(v, 2, axis=1)[1] ** 2, [[0, -4], [0, 0.5]]),
+    "normalize": (lambda v: ops.normalize(v)[:, 0], [[0.357771, 0.178885], [0.002291, -0.027491]]),
+    "stop_gradient": (lambda v: ops.stop_gradient(v) * v, [[1, -2], [3, 0.25]]),
+    "top_k": (lambda v: tf.math.top_k(v, 1).values ** 2, [[2, 0], [6, 0]]),
+    "gather_nd": (lambda v: tf.gather_nd(v, [[1, 0], [1, 0]]), [[0, 0], [2, 0]]),
+    "roll": (lambda v: tf.roll(v, 1, axis=0)[0] ** 2, [[0, 0], [6, 0.5]]),
+    "cast_to_floatx": (lambda v: keras.backend.cast_to_floatx(v) ** 2, [[2, -4], [6, 0.5]]),
+    "map_fn": (lambda v: tf.map_fn(lambda row: row * row[0], v), [[0, 1], [6.25, 3]]),
+    "scaled by the norm": (
+        lambda v: tf.clip_by_global_norm([v], 1.0)[0][0],
+        [[0.224, 0.352], [0.1386667, 0.256]],
+    ),
+    "penalty": (keras.regularizers.L2(0.1), [[0.2, -0.4], [0.6, 0.05]]),
+    "penalties": (keras.regularizers.L1L2(0.01, 0.01), [[0.03, -0.05], [0.07, 0.015]]),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name, kind):
+    function, expected = FUNCTIONS[name]
+    np.testing.assert_allclose(gradient(function, NUMBERS, kind), expected, rtol=1e-5, atol=2e-6)
+
+
+ACTIVATIONS = sorted({*activations.__all__} - {"get", "threshold"})
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_on_the_tape(name, kind):
+    function, start = getattr(activations, name), np.array([[0.3, -0.7, 1.4, 0.1], [-2.1, 0.4, 0.8, 3.2]])
+    factors = np.array([[1.0, 2.0, -1.0, 0.5], [0.3, 1.5, -2.0, 1.0]])[:, : function(start).shape[1]]
+    found = gradient(lambda v: function(v) * factors, start, kind)
+    step, expected = 1e-6, np.zeros_like(start)
+    for place in np.ndindex(start.shape):
+        ends = []
+        for sign in (1, -1):
+            moved = start.copy()
+            moved[place] += sign * step
+            ends.append(np.sum(function(moved) * factors))
+        expected[place] = (ends[0] - ends[1]) / (2 * step)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_threshold_is_on_the_tape(kind):
+    found = gradient(lambda v: activations.threshold(v, 0.5, -1.0) * v, NUMBERS, kind)
+    np.testing.assert_allclose(found, [[2, -1], [6, -1]])
+
+
+def test_gelu_is_the_approximation_where_keras_has_it():
+    x = np.array([[-1.0, 0.5, 2.0]], "float32")
+    by_tanh, exact = [[-0.15880801, 0.34571400, 1.9545977]], [[-0.15865526, 0.34573123, 1.9544997]]
+    inputs = keras.Input((3,))
+    of_ops = keras.Model(inputs, [ops.gelu(inputs), ops.gelu(inputs, False), activations.gelu(inputs)])
+    for found, expected in zip(of_ops.predict(x, verbose=0), (by_tanh, exact, exact), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2e-6)
+    for found, expected in ((ops.gelu(x), by_tanh), (ops.gelu(x, approximate=False), exact), (tf.nn.gelu(x), exact)):
+        np.testing.assert_allclose(found, expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("MeanSquaredError", "MeanAbsoluteError", "BinaryCrossentropy", "CategoricalCrossentropy", "Huber", "Poisson"),
+        *("LogCosh", "KLDivergence", "CosineSimilarity", "Hinge", "Dice", "MeanSquaredLogarithmicError"),
+    ],
+)
+def test_losses_take_their_arguments_by_name(name):
+    target, start = np.array([[0.0, 1.0], [1.0, 0.0]], "float32"), np.array([[0.3, 0.7], [0.6, 0.4]], "float32")
+    loss = getattr(losses, name)()
+    expected = gradient(lambda v: loss(target, v), start)
+    np.testing.assert_allclose(gradient(lambda v: loss(y_true=target, y_pred=v), start), expected)
+    assert np.abs(expected).min() > 0
+
+
+def test_loss_functions_take_their_arguments_by_name():
+    target, start = np.array([[0.0, 1.0], [1.0, 0.0]], "float32"), np.array([[0.5, 0.75], [0.5, 3.0]], "float32")
+    found = gradient(lambda v: losses.huber(y_true=target, y_pred=v), start)
+    np.testing.assert_allclose(found, [[0.25, -0.125], [-0.25, 0.5]])
+
+
+@pytest.mark.parametrize(
+    ("reduction", "value", "expected"),
+    [
+        ("sum_over_batch_size", 6.5, [1.5, 8.0]),
+        ("sum", 13.0, [3.0, 16.0]),
+        ("mean_with_sample_weight", 3.25, [-0.0625, 3.1875]),
+        (None, [1.0, 12.0], [3.0, 16.0]),
+    ],
+)
+def test_weights_of_samples_are_on_the_tape(reduction, value, expected):
+    w = tf.Variable([1.0, 3.0])
+    for options in (lambda w: ((), {"sample_weight": w}), lambda w: ((w,), {})):
+        loss = losses.MeanSquaredError(reduction=reduction)
+        with tf.GradientTape() as tape:
+            args, kwargs = options(w)
+            made = loss([[0.0], [1.0]], tf.reshape(w, [2, 1]), *args, **kwargs)
+            total = tf.reduce_sum(made)
+        np.testing.assert_allclose(made.numpy(), value)
+        np.testing.assert_allclose(tape.gradient(total, w), expected)
+
+
+def test_weights_beside_classes_that_are_ignored_are_refused():
+    w, logits = tf.Variable([1.0, 3.0]), tf.constant([[0.2, 0.8], [0.6, 0.4]])
+    loss = losses.SparseCategoricalCrossentropy(ignore_class=0)
+    with (
+        tf.GradientTape(),
+        pytest.raises(NotImplementedError, match="by sample_weight beside ignore_class"),
+    ):
+        loss([0, 1], logits, w)
+
+
+def test_a_layers_own_penalty_is_on_the_tape():
+    layer = layers.Dense(2, kernel_regularizer="l2", use_bias=False)
+    layer.build((None, 2))
+    layer.kernel.assign(NUMBERS)
+    with tf.GradientTape() as tape:
+        value = layer.kernel_regularizer(layer.kernel)
+    assert value.numpy() == pytest.approx(0.01 * 14.0625)
+    np.testing.assert_allclose(tape.gradient(value, layer.kernel), 0.02 * np.array(NUMBERS), rtol=1e-6)
+    assert keras.regularizers.L1(0.5)(np.array([1.0, -3.0])) == 2.0
+
+
+def test_dropout_has_the_mask_of_the_recorded_call():
+    x = tf.Variable(np.full((20, 20), 3.0, "float32"))
+    with tf.GradientTape() as tape:
+        y = tf.nn.dropout(x, 0.5, seed=1)
+    found = tape.gradient(y, x)
+    np.testing.assert_allclose(found * 3.0, y.numpy())
+    assert {*found.numpy().ravel()} == {0.0, 2.0} and 100 < np.count_nonzero(found) < 300
+
+
+def test_what_is_not_there_says_so():
+    for module in (tf.nn, tf.math, tf.image, tf.linalg, tf.random):
+        with pytest.raises(AttributeError, match=r"Unknown name in keras\.tensorflow.*Received: 'momentos'"):
+            module.momentos  # noqa: B018

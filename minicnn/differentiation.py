@@ -58,7 +58,7 @@ class Recorded(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         inputs = met(inputs)
-        values = [value_of(x) for x in inputs]
+        values = [np.asarray(x) if isinstance(x, list | tuple) else value_of(x) for x in inputs]
         if ufunc in _FLAT and method == "__call__":
             return ufunc(*values)
         if method == "__call__" and kwargs.keys() == {"out"} and not any(x.has_gradient for x in inputs if _is(x)):
@@ -333,17 +333,16 @@ def _rearranged(function, args, kwargs):
 
     def numbered(x):
         nonlocal count
-        if isinstance(x, list | tuple) and any(_is(part) or isinstance(part, np.ndarray) for part in x):
+        if isinstance(x, list | tuple):
             return [numbered(part) for part in x]
-        if not _is(x) and not isinstance(x, np.ndarray):
-            return x
-        own = np.arange(count, count + x.size).reshape(x.shape)
+        own = np.arange(count, count + np.size(value_of(x))).reshape(np.shape(value_of(x)))
         sources.append((x, count))
-        count += x.size
+        count += own.size
         return own
 
     where = function(numbered(args[0]), *args[1:], **kwargs)  # the numbers' places in all sources, one after the other
-    flat = np.concatenate([np.ravel(value_of(x)) for x, _ in sources])
+    dtype = np.result_type(*(x.dtype for x, _ in sources if hasattr(x, "dtype")))  # plain numbers have that of the rest
+    flat = np.concatenate([np.ravel(value_of(x)) for x, _ in sources], dtype=dtype)
 
     def back(start, x):
         return lambda g: np.bincount(where.ravel(), np.ravel(g), count)[start : start + x.size].reshape(x.shape)

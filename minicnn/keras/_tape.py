@@ -19,6 +19,7 @@ from minicnn.keras._taped import Taped, Watched, is_recording, leaf_of, recordin
 from minicnn.nested import leaves, packed
 from minicnn.parameters import Weight
 from minicnn.reverse_mode import accumulated, in_order
+from minicnn.user_warnings import warn_user
 
 
 class GradientTape:
@@ -68,13 +69,14 @@ class GradientTape:
             self._resume()
 
     def reset(self) -> None:
-        """Forget everything that was recorded."""
+        """Forget everything that was recorded, and what was to be watched."""
         self._end()
+        self._seen, self._watched, self._kept = {}, set(), []
         self._is_used, is_on = False, self in recording.tapes
         self._spans = [[next(serials), float("inf")]] if is_on else []
 
     def watch(self, tensor: Any) -> None:
-        """Have gradients by a tensor, a variable, or a list of them, computed.
+        """Have gradients by a tensor, a variable, or a list of them, computed; whole numbers have none.
 
         Raises
         ------
@@ -82,20 +84,29 @@ class GradientTape:
             For what is no tensor: `tf.convert_to_tensor` and `tf.constant` make one.
         """
         for part in leaves(tensor):
+            if getattr(part, "dtype", np.dtype(float)).kind != "f":
+                warn_user(f"a tape watches floating-point numbers; others have no gradient. Received: {part.dtype}")
+                continue
             leaf = watched_leaf(part)
             self._watched.add(id(leaf))
             self._kept.append(leaf)
 
     def notices(self, weight: Weight) -> bool:
         """Keep that a weight was read; whether it is watched."""
-        is_watched = (self._watches_all and weight.trainable) or id(leaf_of(weight)) in self._watched
+        if weight.dtype.kind != "f":
+            return False
+        is_watched = (self._watches_all and weight.trainable) or self.was_told(weight)
         if is_watched:
             self._seen[weight] = None
         return is_watched
 
+    def was_told(self, weight: Weight) -> bool:
+        """Whether a weight is watched by `watch`."""
+        return id(leaf_of(weight)) in self._watched
+
     def knows(self, node: Taped) -> bool:
         """Whether a node was made since the tape began, or is watched."""
-        return node.serial >= self._spans[0][0] or id(node) in self._watched
+        return id(node) in self._watched or (bool(self._spans) and node.serial >= self._spans[0][0])
 
     def watched_variables(self) -> tuple[Weight, ...]:
         """The weights and variables that were read."""
@@ -131,6 +142,8 @@ class GradientTape:
             If it is asked a second time, and the tape is not persistent.
         NotImplementedError
             If the target is made of a gradient.
+        TypeError
+            If the target is a plain number, which has no history.
         """
         if self._is_used and not self._persistent:
             raise RuntimeError(
@@ -140,7 +153,7 @@ class GradientTape:
         self._is_used = True
         given = leaves(sources)
         with_names = list(zip(leaves(target), _seeds(target, output_gradients), strict=True))
-        targets = [(t, seed) for t, seed in with_names if isinstance(t, Recorded)]
+        targets = [(node, seed) for t, seed in with_names if (node := self._target(t)) is not None]
         found = self._walk(targets, [self._source(x) for x in given])
         if not self._persistent:
             self._end()
@@ -153,7 +166,18 @@ class GradientTape:
         if isinstance(x, Weight):
             return leaf_of(x) if x in self._seen else None
         x = x.leaf if isinstance(x, Watched) else x
-        return x if isinstance(x, Taped) else None
+        return x if isinstance(x, Taped) and self.knows(x) else None
+
+    def _target(self, x) -> Recorded | None:
+        """Where gradients of `x` begin; None if no tape knows it."""
+        if isinstance(x, float | int | np.generic):
+            raise TypeError(
+                "a tape gives gradients of tensors; a plain number has no history: float(loss), loss.numpy() and "
+                f"loss.item() leave the tape. Received: target={x!r}"
+            )
+        if isinstance(x, Weight):
+            self.notices(x)
+        return x if isinstance(x, Recorded) else self._source(x)
 
     def _parents(self, node):
         """What a node was computed of, while this tape recorded."""

@@ -70,8 +70,8 @@ class Taped(Recorded):
         return np.asarray(self.value, *args, **kwargs)
 
     def numpy(self) -> Any:
-        """The numbers, without their history; one number for shape ()."""
-        return self.value[()]
+        """A copy of the numbers, without their history; one number for shape ()."""
+        return np.array(self.value)[()]
 
     def item(self) -> Any:
         """The only number."""
@@ -117,11 +117,20 @@ class Watched(EagerArray):
 
     def on_tape(self) -> Any:
         """What stands for it where a tape records."""
-        if not is_recording():
+        if not is_recording() or self.dtype.kind != "f":
             return self.view(EagerArray)
-        if self.leaf is None:  # a part of the one that was watched, made meanwhile
-            self.leaf = Taped(self.view(np.ndarray))
+        if self.leaf is None:  # made of the one that was watched by what no tape sees
+            raise TypeError(
+                "an array left the tape, and its gradient is lost: write operators, functions of tf or keras.ops, or "
+                f"NumPy's that minicnn.differentiation lists. Received: a view or copy of shape {self.shape} of a "
+                "tensor that is watched"
+            )
         return self.leaf
+
+    @property
+    def T(self) -> Any:
+        """As of an array."""
+        return np.transpose(self)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if "out" in kwargs:
@@ -135,17 +144,41 @@ class Watched(EagerArray):
     def __getitem__(self, key: Any) -> Any:
         return self.on_tape()[key]
 
-    def reshape(self, *shape: Any) -> Any:
-        """As of an array."""
-        return self.on_tape().reshape(*shape)
 
-    def sum(self, *args: Any, **options: Any) -> Any:
-        """As of an array."""
-        return self.on_tape().sum(*args, **options)
+def _on_tape(name: str) -> Callable[..., Any]:
+    """A method of arrays for what is watched: that of its value on the tape, or NumPy's function of it."""
 
-    def mean(self, *args: Any, **options: Any) -> Any:
-        """As of an array."""
-        return self.on_tape().mean(*args, **options)
+    def method(watched: Watched, *args: Any, **options: Any) -> Any:
+        value = watched.on_tape()
+        own = getattr(value, name, None)
+        return getattr(np, name)(value, *args, **options) if own is None else own(*args, **options)
+
+    method.__name__ = name
+    method.__doc__ = "As of an array."
+    return method
+
+
+def _itself(watched: Watched, *args: Any) -> Any:
+    """As of an array; on a tape, whose values do not change, the value."""
+    return watched.on_tape() if is_recording() else np.array(watched).view(EagerArray)
+
+
+for _name in (
+    "reshape",
+    "transpose",
+    "flatten",
+    "ravel",
+    "swapaxes",
+    "squeeze",
+    "repeat",
+    "take",
+    "diagonal",
+    "astype",
+):
+    setattr(Watched, _name, _on_tape(_name))
+for _name in ("diagonal", "sum", "mean", "max", "min", "std", "var", "prod", "cumsum", "clip", "dot", "trace", "sort"):
+    setattr(Watched, _name, _on_tape(_name))
+Watched.copy = _itself  # type: ignore[method-assign]
 
 
 _leaves: WeakKeyDictionary[Weight, Taped] = WeakKeyDictionary()

@@ -121,3 +121,107 @@ def test_whole_numbers_have_no_gradient():
             tape.watch(x)
         y, z = v * v, tf.reduce_sum(tf.cast(x, tf.float32) ** 2)
     assert tape.gradient(y, v) is None and tape.gradient(z, x) is None
+
+
+# ------------------------------------------------------------------------------------------------- layers and variables
+
+
+def _scaling(kind):
+    """A layer that multiplies with a number of its own, which it keeps in one way or another."""
+
+    class Scaling(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            if kind == "private":
+                self._own = tf.Variable(2.0)
+            elif kind == "list":
+                self.own = [tf.Variable(2.0, name="w"), tf.Variable(7.0, name="w"), tf.Variable(8.0, name="w")]
+            elif kind == "grown":
+                self.own = []
+                self.own.append(tf.Variable(2.0))
+            elif kind == "dict":
+                self.own = {"scale": tf.Variable(2.0)}
+
+        def build(self, input_shape):
+            if kind == "private weight":
+                self._own = self.add_weight(name="other", shape=(), initializer=keras.initializers.Constant(2.0))
+
+        def call(self, inputs):
+            own = self._own if kind.startswith("private") else self.own
+            return inputs * (own if kind.startswith("private") else own["scale"] if kind == "dict" else own[0])
+
+    return Scaling()
+
+
+@pytest.mark.parametrize("kind", ["private", "private weight", "list", "grown", "dict"])
+def test_variables_of_layers_wherever_they_keep_them(kind):
+    x = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    layer = _scaling(kind)
+    with tf.GradientTape() as tape:
+        y = tf.reduce_sum(layer(x))
+    found = tape.gradient(y, layer.trainable_variables)
+    assert [float(g) for g in found] == ([10, 0, 0] if kind == "list" else [10])
+    assert len({w.name for w in layer.weights}) == len(found)
+    model = keras.Sequential([keras.Input((2,)), _scaling(kind)])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    model.train_on_batch(x, x)
+    assert float(model.weights[0]) == pytest.approx(2 - 0.1 * 2 * 7.5)  # d/ds of the mean of (s - 1)² x²
+
+
+@pytest.mark.parametrize("name", ["own", "_own"])
+def test_variables_of_models_wherever_they_keep_them(name):
+    class Shifted(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(1)
+            setattr(self, name, tf.Variable([2.0]))
+
+        def call(self, inputs):
+            return self.dense(inputs) + getattr(self, name)
+
+    model = Shifted()
+    with tf.GradientTape() as tape:
+        y = tf.reduce_sum(model(np.ones((3, 2), np.float32)))
+    found = tape.gradient(y, model.trainable_variables)
+    assert sorted(g.ravel()[0] for g in found) == [3, 3, 3] and len(found) == 3
+
+
+def test_what_layers_read_beside_their_inputs_is_refused():
+    x = np.ones((2, 2), np.float32)
+    scale = tf.Variable(2.0)
+    alone = layers.Lambda(lambda x: x * scale)
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1), layers.Lambda(lambda x: x * scale)])
+    for called in (alone, model):
+        with tf.GradientTape() as tape:
+            y = tf.reduce_sum(called(x))
+        with pytest.raises(TypeError, match="neither its input nor its weight"):
+            tape.gradient(y, scale)
+    with tf.GradientTape() as tape:  # as a number it may be there
+        y = tf.reduce_sum(model(x))
+    assert tape.gradient(y, model.weights)[1] == 4
+    watched = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        y = tf.reduce_sum(layers.Lambda(lambda x: x * watched)(x))
+    with pytest.raises(TypeError, match="neither its input nor its weight"):
+        tape.gradient(y, watched)
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        computed = tf.exp(scale)
+        with pytest.raises(TypeError, match="reads a value that was computed on a tape"):
+            layers.Lambda(lambda x: x * computed)(watched)
+
+
+def test_penalties_of_a_layer_by_itself():
+    x = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    options = {"kernel_regularizer": keras.regularizers.L2(0.01), "activity_regularizer": keras.regularizers.L2(0.01)}
+    dense = layers.Dense(1, kernel_initializer="ones", **options)
+    with tf.GradientTape() as tape:
+        y = tf.reduce_sum(dense(x))
+        loss = y + sum(dense.losses)
+    assert float(loss - y) == pytest.approx(0.01 * 2 + 0.01 * (3**2 + 7**2) / 2, abs=1e-5)
+    by_outputs = x.sum(0) + 0.02 * np.array([3, 7]) @ x / 2
+    np.testing.assert_allclose(tape.gradient(loss, dense.kernel)[:, 0], by_outputs + 0.02, rtol=1e-6)
+    np.testing.assert_allclose(dense.losses, [0.02, 0.29], rtol=1e-6)
+    dense(x[:1])
+    np.testing.assert_allclose(dense.losses, [0.02, 0.09], rtol=1e-6)

@@ -21,7 +21,7 @@ from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
 def attributes_with_weights(layer: Any) -> dict[str, Any]:
     """Attributes that are weights of the layer's own, or lists and dicts of them, by name."""
-    own = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
+    own = {name: value for name, value in vars(layer).items() if name != "_weights"}
     return {name: value for name, value in own.items() if any(isinstance(part, Weight) for part in leaves(value))}
 
 

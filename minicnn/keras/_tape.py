@@ -39,6 +39,7 @@ class GradientTape:
         self._seen: dict[Weight, None] = {}
         self._watched: set[int] = set()  # ids of leaves, which `_kept` keeps alive
         self._kept: list[Any] = []
+        self._inside: dict[int, Taped] = {}  # leaves that calls of layers read, which do not own them
         self._runs: list[Any] = []
         self._is_used = False
 
@@ -71,7 +72,7 @@ class GradientTape:
     def reset(self) -> None:
         """Forget everything that was recorded, and what was to be watched."""
         self._end()
-        self._seen, self._watched, self._kept = {}, set(), []
+        self._seen, self._watched, self._kept, self._inside = {}, set(), [], {}
         self._is_used, is_on = False, self in recording.tapes
         self._spans = [[next(serials), float("inf")]] if is_on else []
 
@@ -108,6 +109,10 @@ class GradientTape:
         """Whether a node was made since the tape began, or is watched."""
         return id(node) in self._watched or (bool(self._spans) and node.serial >= self._spans[0][0])
 
+    def read_inside(self, leaf: Taped) -> None:
+        """Keep that the call of a layer has read what is not the layer's, so that no gradient goes through it."""
+        self._inside[id(leaf)] = leaf
+
     def watched_variables(self) -> tuple[Weight, ...]:
         """The weights and variables that were read."""
         return tuple(self._seen)
@@ -143,7 +148,7 @@ class GradientTape:
         NotImplementedError
             If the target is made of a gradient.
         TypeError
-            If the target is a plain number, which has no history.
+            If the target is a plain number, which has no history, or a layer's call read a source beside its inputs.
         """
         if self._is_used and not self._persistent:
             raise RuntimeError(
@@ -152,6 +157,7 @@ class GradientTape:
             )
         self._is_used = True
         given = leaves(sources)
+        self._check_not_inside(given)
         with_names = list(zip(leaves(target), _seeds(target, output_gradients), strict=True))
         targets = [(node, seed) for t, seed in with_names if (node := self._target(t)) is not None]
         found = self._walk(targets, [self._source(x) for x in given])
@@ -160,6 +166,18 @@ class GradientTape:
         zero = getattr(unconnected_gradients, "value", unconnected_gradients) == "zero"
         made = [_as_given(g, x, zero, [t for t, _ in targets]) for g, x in zip(found, given, strict=True)]
         return packed(sources, made)
+
+    def _check_not_inside(self, sources):
+        """Raise `TypeError` for a source whose way to the target may lead through a layer that does not own it."""
+        for x in sources:
+            leaf = leaf_of(x) if isinstance(x, Weight) else getattr(x, "leaf", None)
+            if id(leaf) in self._inside:
+                raise TypeError(
+                    "the call of a layer reads what is neither its input nor its weight, so that no gradient goes "
+                    "through it: make a variable an attribute of the layer (self.scale = tf.Variable(…) in a Layer of "
+                    "minicnn.keras), and give a tensor to the call as another input. Received: a gradient by "
+                    f"{x.path if isinstance(x, Weight) else 'a tensor'} of shape {x.shape}"
+                )
 
     def _source(self, x) -> Taped | None:
         """Where gradients by `x` add up; None if this tape does not watch it."""

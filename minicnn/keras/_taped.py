@@ -18,10 +18,11 @@ from minicnn.parameters import Weight
 
 
 class _Recording(threading.local):
-    """The tapes that record in this thread, the innermost last."""
+    """The tapes that record in this thread, the innermost last; around a layer's call, those that have it as one."""
 
     def __init__(self):
         self.tapes = []
+        self.around = []
 
 
 recording = _Recording()
@@ -43,6 +44,23 @@ def nothing_recorded() -> Iterator[None]:
         recording.tapes = before
 
 
+@contextmanager
+def inside_a_layer() -> Iterator[None]:
+    """Inside, no tape records, since a call is one value on those that do: they keep what else it reads of theirs."""
+    around, recording.around = recording.around, recording.tapes or recording.around
+    try:
+        with nothing_recorded():
+            yield
+    finally:
+        recording.around = around
+
+
+def _read_inside(leaf):
+    """Keep that a layer's call reads something which it was not given."""
+    for tape in recording.around:
+        tape.read_inside(leaf)
+
+
 class Taped(Recorded):
     """A value that was computed while a tape recorded; otherwise as an array with ``.numpy()``.
 
@@ -58,6 +76,12 @@ class Taped(Recorded):
 
     def result(self, value: Any) -> Any:
         """A value computed of this one: on the tapes, or an array where none records."""
+        if recording.around and not is_recording():
+            raise TypeError(
+                "the call of a layer reads a value that was computed on a tape, beside its inputs, so that its "
+                "gradient would be lost: give it to the call as another input, or tf.stop_gradient(value) if it is "
+                f"meant as a number. Received: a value of shape {self.shape}"
+            )
         return object.__new__(Taped) if is_recording() else np.asarray(value).view(EagerArray)
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
@@ -118,6 +142,7 @@ class Watched(EagerArray):
     def on_tape(self) -> Any:
         """What stands for it where a tape records."""
         if not is_recording() or self.dtype.kind != "f":
+            _read_inside(self.leaf)
             return self.view(EagerArray)
         if self.leaf is None:  # made of the one that was watched by what no tape sees
             raise TypeError(
@@ -202,6 +227,8 @@ def reads(weight: Weight) -> bool:
 def weight_on_tape(weight: Weight) -> Any:
     """What stands for a weight in a computation: its values now."""
     value = weight.numpy()
+    if recording.around:
+        _read_inside(leaf_of(weight))
     return Taped(value, [(leaf_of(weight), lambda g: g)]) if is_recording() and reads(weight) else value
 
 

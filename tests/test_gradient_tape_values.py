@@ -1,6 +1,8 @@
 """Gradients of tapes whose values could go astray in silence, against those that TensorFlow has, worked out by hand."""
 
+import gc
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -225,3 +227,86 @@ def test_penalties_of_a_layer_by_itself():
     np.testing.assert_allclose(dense.losses, [0.02, 0.29], rtol=1e-6)
     dense(x[:1])
     np.testing.assert_allclose(dense.losses, [0.02, 0.09], rtol=1e-6)
+
+
+def test_watched_weights_that_are_frozen():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(2), layers.BatchNormalization(), layers.Dense(1)])
+    model.layers[0].trainable = False
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(model.weights)
+        y = tf.reduce_sum(model(np.ones((3, 2), np.float32)))
+    assert all(g is not None for g in tape.gradient(y, model.trainable_weights))
+    with pytest.raises(NotImplementedError, match="gradients by trainable weights alone"):
+        tape.gradient(y, model.layers[0].kernel)
+
+
+def test_what_a_tape_kept_goes_with_it():
+    """Without waiting for the garbage collector."""
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(2)])
+    with tf.GradientTape() as tape:
+        y = model(np.ones((3, 2), np.float32))
+        loss = tf.reduce_sum(y)
+    tape.gradient(loss, model.weights)
+    gone = weakref.ref(y)
+    gc.disable()
+    try:
+        del tape, y, loss
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+# ----------------------------------------------------------------------------------------------------------- optimizers
+
+
+@pytest.mark.parametrize("options", [{}, {"use_ema": True}])
+def test_training_goes_on_where_apply_gradients_was(options):
+    x, y = np.random.default_rng(0).normal(size=(2, 8, 3)).astype(np.float32)
+    models = [keras.Sequential([keras.Input((3,)), layers.Dense(3)]) for _ in range(2)]
+    models[1].set_weights(models[0].get_weights())
+    whole, halves = (keras.optimizers.Adam(0.1, **options) for _ in range(2))
+    models[0].compile(whole, "mse")
+    models[0].train_on_batch(x, y)
+    models[0].train_on_batch(x, y)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(models[1](x) - y))
+    halves.apply_gradients(zip(tape.gradient(loss, models[1].weights), models[1].weights, strict=True))
+    models[1].compile(halves, "mse")
+    models[1].train_on_batch(x, y)
+    assert halves.iterations == whole.iterations == 2
+    for a, b in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    for a, b in zip(whole.variables, halves.variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_an_optimizer_of_other_variables_begins_anew_with_a_warning():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.apply_gradients([(np.ones(()), tf.Variable(1.0))])
+    model.compile(optimizer, "mse")
+    with pytest.warns(UserWarning, match="begins anew"):
+        model.train_on_batch(np.ones((2, 3)), np.ones((2, 1)))
+
+
+def test_updates_leave_the_number_of_iterations_and_the_precision_alone():
+    single, double = tf.Variable(1.0), tf.Variable(np.float64(1.0))
+    optimizer = keras.optimizers.SGD(1.0)
+    optimizer.iterations = 5
+    step = np.float64(1e-12)
+    optimizer.apply_gradients([(np.float32(0.5), single), (step, double)])
+    assert optimizer.iterations == 6
+    assert double.dtype == "float64" and double.numpy() == 1 - step and single.numpy() == 0.5
+    with pytest.raises(ValueError, match=r"each variable once.*more than once"):
+        optimizer.apply_gradients([(step, double), (step, double)])
+
+
+def test_constraints_of_weights_that_do_not_move():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_constraint="non_neg")])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    kernel, bias = model.weights
+    kernel.assign([[-1.0], [1.0]])
+    model.optimizer.apply_gradients([(np.ones(1), bias)])
+    assert kernel.numpy().tolist() == [[-1], [1]]
+    model.optimizer.apply_gradients([(np.zeros((2, 1)), kernel)])
+    assert kernel.numpy().tolist() == [[0], [1]]

@@ -17,6 +17,7 @@ from minicnn import optimizers
 from minicnn.callbacks import CallbackList, in_line, listed
 from minicnn.console import say
 from minicnn.differentiation import met, value_of
+from minicnn.keras._applied import hand_over
 from minicnn.keras._compiled_parts import CompiledLoss, CompiledMetrics, loss_of, tracker
 from minicnn.keras._raw_data import RawIntake, as_data, packed_data, unpacked_data
 from minicnn.keras._tape import GradientTape
@@ -272,6 +273,13 @@ class Stepping:
     def _engine_for(self, backend):
         known = super()._engine_for(backend)
         return _with_steps(known) if self.has_own_steps else known
+
+    def training_engine(self) -> Any:
+        """See `minicnn.Model.training_engine`; it goes on where `apply_gradients` of the model's optimizer was."""
+        engine = super().training_engine()
+        if self.compiled is not None:
+            hand_over(self.compiled.optimizer, engine)
+        return engine
 
     def _before_training(self):
         if not self.has_own_steps:

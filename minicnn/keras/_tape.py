@@ -103,7 +103,7 @@ class GradientTape:
 
     def was_told(self, weight: Weight) -> bool:
         """Whether a weight is watched by `watch`."""
-        return id(leaf_of(weight)) in self._watched
+        return bool(self._watched) and id(leaf_of(weight)) in self._watched
 
     def knows(self, node: Taped) -> bool:
         """Whether a node was made since the tape began, or is watched."""
@@ -146,7 +146,7 @@ class GradientTape:
         RuntimeError
             If it is asked a second time, and the tape is not persistent.
         NotImplementedError
-            If the target is made of a gradient.
+            If the target is made of a gradient, or a source is a watched weight that is not trainable.
         TypeError
             If the target is a plain number, which has no history, or a layer's call read a source beside its inputs.
         """
@@ -172,6 +172,12 @@ class GradientTape:
         for x in sources:
             leaf = leaf_of(x) if isinstance(x, Weight) else getattr(x, "leaf", None)
             if id(leaf) in self._inside:
+                if isinstance(x, Weight) and not x.trainable:
+                    raise NotImplementedError(
+                        "calls of models and layers have gradients by trainable weights alone: set trainable=True on "
+                        f"its layer, and leave '{x.path}' out of what is updated. Received: a gradient by a weight "
+                        "that is not trainable"
+                    )
                 raise TypeError(
                     "the call of a layer reads what is neither its input nor its weight, so that no gradient goes "
                     "through it: make a variable an attribute of the layer (self.scale = tf.Variable(…) in a Layer of "

@@ -14,7 +14,7 @@ from minicnn import backends, random
 from minicnn.backends.base import Backend
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Graph, Node
-from minicnn.keras._taped import Taped, inside_a_layer, is_recording, keep, leaf_of, nothing_recorded, reads
+from minicnn.keras._taped import Taped, inside_a_layer, is_recording, keep, leaf_of, nothing_recorded, reads, recording
 from minicnn.layers.input import InputLayer
 from minicnn.models.subclassing import layers_in
 from minicnn.plan.program import lower
@@ -53,6 +53,9 @@ class _Called:
         others = [(x, self._of_input(i, x.shape)) for i, x in enumerate(inputs) if isinstance(x, Taped)]
         self._whole = Taped(np.empty(0), [*weights, *others])
         keep(self)
+        for tape in recording.tapes:
+            for weight in filter(tape.was_told, run.frozen):
+                tape.read_inside(leaf_of(weight))
 
     def outputs(self) -> list[Taped]:
         """The values that the graph gave."""
@@ -67,6 +70,7 @@ class _Called:
         """No tape goes back through it any more."""
         self._run.end()
         self._by = self._found = None
+        self._whole.parents = []  # which lead back to here
 
     @staticmethod
     def _part(name):

@@ -238,6 +238,12 @@ def test_watched_weights_that_are_frozen():
     assert all(g is not None for g in tape.gradient(y, model.trainable_weights))
     with pytest.raises(NotImplementedError, match="gradients by trainable weights alone"):
         tape.gradient(y, model.layers[0].kernel)
+    model.trainable = False
+    with tf.GradientTape() as tape:
+        tape.watch(model.layers[0].kernel)
+        y = tf.reduce_sum(model(np.ones((3, 2), np.float32)))
+    with pytest.raises(NotImplementedError, match="gradients by trainable weights alone"):
+        tape.gradient(y, model.layers[0].kernel)
 
 
 def test_what_a_tape_kept_goes_with_it():

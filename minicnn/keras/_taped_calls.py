@@ -92,10 +92,12 @@ class _Called:
 
 
 def on_tapes(owner: Any, arrays: Sequence[Any]) -> bool:
-    """Whether a call belongs on a tape: one records, and the layer has weights to train, or an input is watched."""
+    """Whether a call belongs on a tape: one records, and has to do with a weight of the layer's, or with an input."""
     if not is_recording():
         return False
-    return any(isinstance(met(x), Taped) for x in arrays) or any(w.trainable for w in owner.weights) or not owner.built
+    if not owner.built or any(isinstance(met(x), Taped) for x in arrays):
+        return True
+    return any(w.trainable or any(tape.was_told(w) for tape in recording.tapes) for w in owner.weights)
 
 
 def outputs_of(

@@ -316,3 +316,28 @@ def test_constraints_of_weights_that_do_not_move():
     assert kernel.numpy().tolist() == [[-1], [1]]
     model.optimizer.apply_gradients([(np.zeros((2, 1)), kernel)])
     assert kernel.numpy().tolist() == [[0], [1]]
+
+
+def test_weights_of_other_layers_are_refused_in_training():
+    """They would be constants there, or be taken for the layer's own of the same name."""
+    dense = layers.Dense(3, use_bias=False)
+
+    class Borrowing(layers.Layer):
+        def build(self, input_shape):
+            self.borrowed = dense.weights[0]
+            self.kernel = self.add_weight(name="kernel", shape=(2, 3), initializer="zeros")
+
+        def call(self, inputs):
+            return inputs @ np.transpose(self.borrowed)
+
+    model = keras.Sequential([keras.Input((2,)), dense, Borrowing()])
+    x = np.array([[1.0, 2.0]], np.float32)
+    kernel = dense.kernel.numpy()
+    np.testing.assert_allclose(model.predict(x), x @ kernel @ kernel.T, rtol=1e-5)
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"a weight of another layer, as with a constant"):
+        model.train_on_batch(x, x)
+    with tf.GradientTape() as tape:
+        y = tf.reduce_sum(model(x))
+    with pytest.raises(TypeError, match="neither its input nor its weight"):
+        tape.gradient(y, dense.kernel)

@@ -259,7 +259,8 @@ class Stepping:
             return super().weights
         parts = list(vars(self).values())
         others = [w for layer in layers_in(parts) for w in layer.weights]
-        return list(dict.fromkeys([*super().weights, *others, *(w for w in parts if isinstance(w, Weight))]))
+        own = [w for w in leaves(parts) if isinstance(w, Weight)]
+        return list(dict.fromkeys([*super().weights, *others, *own]))
 
     @property
     def optimizer(self) -> optimizers.Optimizer:

@@ -6,6 +6,7 @@ a `Recorded` array over to it (NEP 13 and 18), which computes the value and keep
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ class Recorded(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         inputs = met(inputs)
-        values = [value_of(x) for x in inputs]
+        values = [np.asarray(x) if isinstance(x, list | tuple) else value_of(x) for x in inputs]
         if ufunc in _FLAT and method == "__call__":
             return ufunc(*values)
         if method == "__call__" and kwargs.keys() == {"out"} and not any(x.has_gradient for x in inputs if _is(x)):
@@ -329,26 +330,30 @@ def _clip(a, a_min=None, a_max=None, **names):
 
 def _rearranged(function, args, kwargs):
     """A function that only moves numbers, or repeats them: it is asked where they go by numbering them."""
-    sources, count = [], 0
-
-    def numbered(x):
-        nonlocal count
-        if isinstance(x, list | tuple) and any(_is(part) or isinstance(part, np.ndarray) for part in x):
-            return [numbered(part) for part in x]
-        if not _is(x) and not isinstance(x, np.ndarray):
-            return x
-        own = np.arange(count, count + x.size).reshape(x.shape)
-        sources.append((x, count))
-        count += x.size
-        return own
-
-    where = function(numbered(args[0]), *args[1:], **kwargs)  # the numbers' places in all sources, one after the other
-    flat = np.concatenate([np.ravel(value_of(x)) for x, _ in sources])
+    sources = []
+    places, count = _numbered(args[0], 0, sources)
+    where = function(places, *args[1:], **kwargs)  # the numbers' places in all sources, one after the other
+    dtype = np.result_type(*(x.dtype for x, _ in sources if hasattr(x, "dtype")))  # plain numbers have that of the rest
+    flat = np.concatenate([np.ravel(value_of(x)) for x, _ in sources], dtype=dtype)
 
     def back(start, x):
         return lambda g: np.bincount(where.ravel(), np.ravel(g), count)[start : start + x.size].reshape(x.shape)
 
     return Recorded(flat[where], [(x, back(start, x)) for x, start in sources if _is(x)])
+
+
+def _numbered(x, count, sources):
+    """(numbers from `count` in place of the array's, or of the arrays' in a list; the next one); fills `sources`."""
+    if not isinstance(x, list | tuple):
+        sources.append((x, count))
+        shape = np.shape(value_of(x))
+        end = count + math.prod(shape)
+        return np.arange(count, end).reshape(shape), end
+    parts = []
+    for part in x:
+        places, count = _numbered(part, count, sources)
+        parts.append(places)
+    return parts, count
 
 
 def _pad(array, pad_width, mode="constant", **options):

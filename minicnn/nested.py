@@ -27,17 +27,17 @@ def mapped(function: Callable[[Any], Any], structure: Any) -> Any:
 def packed(structure: Any, values: Sequence[Any]) -> Any:
     """The structure with other leaves, given in order."""
     rest = iter(values)
-    filled = {path: next(rest) for path, _ in _walk(structure, ())}
+    return _filled(structure, (), {path: next(rest) for path, _ in _walk(structure, ())})
 
-    def build(part, path):
-        if not _is_nested(part):
-            return filled[path]
-        parts = {key: build(entry, (*path, key)) for key, entry in _entries(part)}
-        if isinstance(part, dict):
-            return {key: parts[key] for key in part}
-        return type(part)(*parts.values()) if hasattr(part, "_fields") else type(part)(parts.values())
 
-    return build(structure, ())
+def _filled(part, path, values):
+    """A part of a structure with the values of its paths."""
+    if not _is_nested(part):
+        return values[path]
+    parts = {key: _filled(entry, (*path, key), values) for key, entry in _entries(part)}
+    if isinstance(part, dict):
+        return {key: parts[key] for key in part}
+    return type(part)(*parts.values()) if hasattr(part, "_fields") else type(part)(parts.values())
 
 
 def path_names(structure: Any, names: Sequence[str]) -> list[str]:

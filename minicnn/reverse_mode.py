@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from minicnn.differentiation import Recorded
 
@@ -15,6 +17,7 @@ def _parents(node):
     return node.parents
 
 
+@np.errstate(all="ignore")  # a root has no slope at 0, nor has a logarithm: the gradient says so
 def accumulated(
     seeds: Iterable[tuple[Recorded, Any]], order: Iterable[Recorded], parents_of: ParentsOf = _parents
 ) -> dict[int, Any]:

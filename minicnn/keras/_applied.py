@@ -51,10 +51,15 @@ class Applied:
         self.weights: list[Weight] = list(dict.fromkeys(weights))
         self.backend: Backend = backends.current()
         self._slices, size = layout(self.weights)
-        dtype = self.weights[0].dtype
+        dtype = np.result_type(*(w.dtype for w in self.weights))  # one that holds them all
         self._theta, self._grad = self.backend.zeros((size,), dtype), self.backend.zeros((size,), dtype)
         self.optimizer_state: dict[str, np.ndarray] = optimizer.create_state(size, dtype, self.backend.zeros)
         self._segments: dict[tuple[Weight, ...], Segments] = {}
+
+    def parts(self, name: str) -> dict[Weight, np.ndarray]:
+        """Weight → its part of the vector `name` of the state, on the host."""
+        vector = self.backend.to_host(self.optimizer_state[name])
+        return {weight: vector[self._slices[weight]] for weight in self.weights}
 
     def check_known(self, weights: Iterable[Weight]) -> None:
         """Raise `ValueError` for a weight that is not among those of the first update."""
@@ -102,7 +107,39 @@ def _update_in(engine: Engine, optimizer: Optimizer, gradients: Mapping[Weight, 
         _of_engines[optimizer] = ref(store), {}
     segments = _kept(_of_engines[optimizer][1], {w: store.slice_of(w) for w in store.gradients}, gradients)
     optimizer.update(store.theta, store.grad, engine.optimizer_state, segments, store.backend.ops)
-    optimizer.constrain(store)
+    for weight in gradients:
+        if weight.constraint is not None:
+            store.values[weight][...] = weight.constraint(store.values[weight])
+
+
+def hand_over(optimizer: Optimizer, engine: Engine) -> None:
+    """Have a model that begins to train go on with the state that `apply_gradients` has made before for its weights.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        That of the model.
+    engine : Engine
+        The model's.
+    """
+    own = _own.get(optimizer)
+    if own is None or engine.optimizer_state is not None:
+        return
+    slices = {w: engine.store.slice_of(w) for w in engine.store.gradients}
+    if not {w for w in slices if w.trainable} <= set(own.weights) <= set(slices):
+        if not engine.model.has_own_steps:
+            warn_user(
+                "the optimizer has updated other variables than the model's with apply_gradients: its state there "
+                f"stays, and the model '{engine.model.name}' begins anew"
+            )
+        return
+    iterations = optimizer.iterations
+    engine._start_optimizer()
+    for name, vector in engine.optimizer_state.items():
+        for weight, part in own.parts(name).items():
+            vector[slices[weight]] = engine.backend.asarray(part, vector.dtype)
+    optimizer.iterations = iterations
+    del _own[optimizer]
 
 
 def applied(optimizer: Optimizer) -> Applied | None:
@@ -124,7 +161,6 @@ def build(optimizer: Optimizer, var_list: Iterable[Weight]) -> None:
     weights = list(var_list)
     if not optimizer_has_state(optimizer) and _model_of(optimizer, weights) is None:
         _own[optimizer] = Applied(optimizer, _checked(weights))
-        optimizer.iterations = 0
         if optimizer in _waiting:
             optimizer.set_weights(_waiting.pop(optimizer))
 
@@ -173,12 +209,19 @@ def apply_gradients(optimizer: Optimizer, grads_and_vars: Iterable[Any], *args: 
     Raises
     ------
     ValueError
-        If there is no gradient, one has another shape than its variable, or a variable is new to the optimizer.
+        If there is no gradient, one has another shape than its variable, or a variable is new to the optimizer, or
+        stands twice.
     TypeError
         For what is no variable.
     """
     pairs = [(None if g is None else np.asarray(value_of(met(g))), w) for g, w in _plain(grads_and_vars)]
     weights = _checked([w for _, w in pairs])
+    twice = [w.path for i, w in enumerate(weights) if w in weights[:i]]
+    if twice:
+        raise ValueError(
+            "apply_gradients takes each variable once, with the sum of its gradients. Received: "
+            f"{twice[0]} more than once"
+        )
     gradients = {w: g for g, w in pairs if g is not None}
     _check_gradients(gradients, weights)
     missing = [w.path for w in weights if w not in gradients]

@@ -21,7 +21,7 @@ from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
 def attributes_with_weights(layer: Any) -> dict[str, Any]:
     """Attributes that are weights of the layer's own, or lists and dicts of them, by name."""
-    own = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
+    own = {name: value for name, value in vars(layer).items() if name != "_weights"}
     return {name: value for name, value in own.items() if any(isinstance(part, Weight) for part in leaves(value))}
 
 
@@ -69,17 +69,32 @@ class Called(Step):
             raise TypeError(f"layer '{self.layer.name}' is a function on arrays: compile(backend='numba') runs it")
         inputs = [Recorded(x) for x in xs]
         own = {w.name: recorded(weights[w.name], w) for w in self.weights}
+        by_weight = {w: own[w.name] for w in self.weights}
         mine = attributes_with_weights(self.layer)
         options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
         try:
-            vars(self.layer).update({name: _recorded(value, own) for name, value in mine.items()})
+            vars(self.layer).update({name: _recorded(value, by_weight) for name, value in mine.items()})
             with self.layer.collecting() as losses:
                 result = self.layer.apply(inputs, **options)
         finally:
             vars(self.layer).update(mine)
         return _as_recorded(result), inputs, own, [np.mean(_as_recorded(loss)) for loss in losses]
 
+    def _check_owned(self):
+        """Raise `TypeError` for an attribute that is a weight of another layer: it would not be trained from here."""
+        own = set(self.weights)
+        for part in leaves(list(attributes_with_weights(self.layer).values())):
+            if isinstance(part, Weight) and part.trainable and part not in own:
+                raise TypeError(
+                    f"layer '{self.layer.name}' ({type(self.layer).__name__}) would compute with '{part.path}', a "
+                    "weight of another layer, as with a constant, so that its part of the gradient is lost: one layer "
+                    "has a weight, and is called wherever it is needed. Received: an attribute that is another "
+                    "layer's weight"
+                )
+
     def forward(self, xs: Arrays, ws: Workspace) -> None:
+        if ws.training:
+            self._check_owned()
         with numbers_of(ws):
             ws.record = self._run(xs, ws.params, ws.training)
         ws.y[...] = ws.record[0].value
@@ -108,7 +123,7 @@ def _as_recorded(value):
 def _recorded(value, recorded):
     """An attribute of a layer with recorded arrays in place of weights."""
     if isinstance(value, Weight):
-        return recorded.get(value.name, value)
+        return recorded.get(value, value)
     if type(value) in (list, tuple):
         return type(value)(_recorded(part, recorded) for part in value)
     if type(value) is dict:

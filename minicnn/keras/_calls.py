@@ -11,8 +11,8 @@ import numpy as np
 from minicnn import layers
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
-from minicnn.keras._taped import is_recording, nothing_recorded
-from minicnn.keras._taped_calls import layer_outputs, on_tapes
+from minicnn.keras._taped import inside_a_layer, is_recording
+from minicnn.keras._taped_calls import forget_added, layer_outputs, losses_of_layer, on_tapes
 
 
 def call(self: layers.Layer, inputs: Any = None, training: bool | None = None) -> Any:
@@ -49,11 +49,17 @@ def call_on_arrays(self: layers.Layer, arrays: Sequence[Any], training: bool) ->
     if not _has_own(self):
         if on_tapes(self, arrays):
             return layer_outputs(self, arrays, training)
-        with nothing_recorded():
+        forget_added(self)
+        with inside_a_layer():
             return type(self).core_class.call_on_arrays(self, value_of(met(list(arrays))), training)
     if is_recording():
         return _called(self, arrays, training)
     return np.asarray(_called(self, [np.asarray(a) for a in arrays], training))
+
+
+def losses(self: layers.Layer) -> list[Any]:
+    """The penalties of weights, and what the last call added: on the tape, where one records."""
+    return losses_of_layer(self, type(self).core_class.losses.fget(self))
 
 
 METHODS: dict[str, Any] = {
@@ -61,4 +67,5 @@ METHODS: dict[str, Any] = {
     "calls_layers": True,
     "call_symbolically": call_symbolically,
     "call_on_arrays": call_on_arrays,
+    "losses": property(losses),
 }

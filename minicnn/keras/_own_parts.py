@@ -20,8 +20,8 @@ from minicnn.keras._given import Remembering, given
 from minicnn.keras._own_weights import standing_in
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import held
-from minicnn.keras._taped import nothing_recorded
-from minicnn.keras._taped_calls import layer_outputs, on_tapes
+from minicnn.keras._taped import inside_a_layer
+from minicnn.keras._taped_calls import forget_added, layer_outputs, losses_of_layer, on_tapes
 from minicnn.keras._translation import Translated
 from minicnn.keras._variables import Variable
 from minicnn.layers.added_loss import with_losses
@@ -92,9 +92,14 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         super().__init__(*args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Variable) and not name.startswith("_"):
-            value.belongs_to(self, name)
+        self._adopt(name, value)
         super().__setattr__(name, value)
+
+    def _adopt(self, name, value):
+        """Have variables in an attribute as weights."""
+        for part in leaves(value) if name != "_weights" and isinstance(value, Variable | list | tuple | dict) else ():
+            if isinstance(part, Variable):
+                part.belongs_to(self, name)
 
     def build(self, input_shape: Any) -> Any:
         """Nothing is to be made for a layer without weights."""
@@ -239,6 +244,8 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
 
     def _build_once(self, input_shapes):
         """Call `build` with the inputs' shapes, as they stand in the form of the call."""
+        for name, value in list(vars(self).items()):  # lists that have grown
+            self._adopt(name, value)
         if not self._built:
             shapes = [TensorShape((None, *shape)) for shape in input_shapes]
             self.build(*self._form_for(len(shapes)).shapes_for(self.build, shapes))
@@ -285,7 +292,8 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""
         if on_tapes(self, arrays):
             return layer_outputs(self, arrays, training)
-        with nothing_recorded():
+        forget_added(self)
+        with inside_a_layer():
             return self._call_on_plain(value_of(met(list(arrays))), training)
 
     def _call_on_plain(self, arrays, training):
@@ -307,6 +315,11 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
                 return self.noting_penalty(value_of(self.apply([eager(a) for a in arrays], **options)))
         finally:
             vars(self).update(mine)
+
+    @property
+    def losses(self) -> list[Any]:
+        """The penalties of weights, and what the last call added: on the tape, where one records."""
+        return losses_of_layer(self, super().losses)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments: as attributes of their names, or as they were given.

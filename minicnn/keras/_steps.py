@@ -17,6 +17,7 @@ from minicnn import optimizers
 from minicnn.callbacks import CallbackList, in_line, listed
 from minicnn.console import say
 from minicnn.differentiation import met, value_of
+from minicnn.keras._applied import hand_over
 from minicnn.keras._compiled_parts import CompiledLoss, CompiledMetrics, loss_of, tracker
 from minicnn.keras._raw_data import RawIntake, as_data, packed_data, unpacked_data
 from minicnn.keras._tape import GradientTape
@@ -258,7 +259,8 @@ class Stepping:
             return super().weights
         parts = list(vars(self).values())
         others = [w for layer in layers_in(parts) for w in layer.weights]
-        return list(dict.fromkeys([*super().weights, *others, *(w for w in parts if isinstance(w, Weight))]))
+        own = [w for w in leaves(parts) if isinstance(w, Weight)]
+        return list(dict.fromkeys([*super().weights, *others, *own]))
 
     @property
     def optimizer(self) -> optimizers.Optimizer:
@@ -272,6 +274,13 @@ class Stepping:
     def _engine_for(self, backend):
         known = super()._engine_for(backend)
         return _with_steps(known) if self.has_own_steps else known
+
+    def training_engine(self) -> Any:
+        """See `minicnn.Model.training_engine`; it goes on where `apply_gradients` of the model's optimizer was."""
+        engine = super().training_engine()
+        if self.compiled is not None:
+            hand_over(self.compiled.optimizer, engine)
+        return engine
 
     def _before_training(self):
         if not self.has_own_steps:

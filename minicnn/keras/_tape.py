@@ -19,6 +19,7 @@ from minicnn.keras._taped import Taped, Watched, is_recording, leaf_of, recordin
 from minicnn.nested import leaves, packed
 from minicnn.parameters import Weight
 from minicnn.reverse_mode import accumulated, in_order
+from minicnn.user_warnings import warn_user
 
 
 class GradientTape:
@@ -38,6 +39,7 @@ class GradientTape:
         self._seen: dict[Weight, None] = {}
         self._watched: set[int] = set()  # ids of leaves, which `_kept` keeps alive
         self._kept: list[Any] = []
+        self._inside: dict[int, Taped] = {}  # leaves that calls of layers read, which do not own them
         self._runs: list[Any] = []
         self._is_used = False
 
@@ -68,13 +70,14 @@ class GradientTape:
             self._resume()
 
     def reset(self) -> None:
-        """Forget everything that was recorded."""
+        """Forget everything that was recorded, and what was to be watched."""
         self._end()
+        self._seen, self._watched, self._kept, self._inside = {}, set(), [], {}
         self._is_used, is_on = False, self in recording.tapes
         self._spans = [[next(serials), float("inf")]] if is_on else []
 
     def watch(self, tensor: Any) -> None:
-        """Have gradients by a tensor, a variable, or a list of them, computed.
+        """Have gradients by a tensor, a variable, or a list of them, computed; whole numbers have none.
 
         Raises
         ------
@@ -82,20 +85,33 @@ class GradientTape:
             For what is no tensor: `tf.convert_to_tensor` and `tf.constant` make one.
         """
         for part in leaves(tensor):
+            if getattr(part, "dtype", np.dtype(float)).kind != "f":
+                warn_user(f"a tape watches floating-point numbers; others have no gradient. Received: {part.dtype}")
+                continue
             leaf = watched_leaf(part)
             self._watched.add(id(leaf))
             self._kept.append(leaf)
 
     def notices(self, weight: Weight) -> bool:
         """Keep that a weight was read; whether it is watched."""
-        is_watched = (self._watches_all and weight.trainable) or id(leaf_of(weight)) in self._watched
+        if weight.dtype.kind != "f":
+            return False
+        is_watched = (self._watches_all and weight.trainable) or self.was_told(weight)
         if is_watched:
             self._seen[weight] = None
         return is_watched
 
+    def was_told(self, weight: Weight) -> bool:
+        """Whether a weight is watched by `watch`."""
+        return bool(self._watched) and id(leaf_of(weight)) in self._watched
+
     def knows(self, node: Taped) -> bool:
         """Whether a node was made since the tape began, or is watched."""
-        return node.serial >= self._spans[0][0] or id(node) in self._watched
+        return id(node) in self._watched or (bool(self._spans) and node.serial >= self._spans[0][0])
+
+    def read_inside(self, leaf: Taped) -> None:
+        """Keep that the call of a layer has read what is not the layer's, so that no gradient goes through it."""
+        self._inside[id(leaf)] = leaf
 
     def watched_variables(self) -> tuple[Weight, ...]:
         """The weights and variables that were read."""
@@ -130,7 +146,9 @@ class GradientTape:
         RuntimeError
             If it is asked a second time, and the tape is not persistent.
         NotImplementedError
-            If the target is made of a gradient.
+            If the target is made of a gradient, or a source is a watched weight that is not trainable.
+        TypeError
+            If the target is a plain number, which has no history, or a layer's call read a source beside its inputs.
         """
         if self._is_used and not self._persistent:
             raise RuntimeError(
@@ -139,8 +157,9 @@ class GradientTape:
             )
         self._is_used = True
         given = leaves(sources)
+        self._check_not_inside(given)
         with_names = list(zip(leaves(target), _seeds(target, output_gradients), strict=True))
-        targets = [(t, seed) for t, seed in with_names if isinstance(t, Recorded)]
+        targets = [(node, seed) for t, seed in with_names if (node := self._target(t)) is not None]
         found = self._walk(targets, [self._source(x) for x in given])
         if not self._persistent:
             self._end()
@@ -148,12 +167,41 @@ class GradientTape:
         made = [_as_given(g, x, zero, [t for t, _ in targets]) for g, x in zip(found, given, strict=True)]
         return packed(sources, made)
 
+    def _check_not_inside(self, sources):
+        """Raise `TypeError` for a source whose way to the target may lead through a layer that does not own it."""
+        for x in sources:
+            leaf = leaf_of(x) if isinstance(x, Weight) else getattr(x, "leaf", None)
+            if id(leaf) in self._inside:
+                if isinstance(x, Weight) and not x.trainable:
+                    raise NotImplementedError(
+                        "calls of models and layers have gradients by trainable weights alone: set trainable=True on "
+                        f"its layer, and leave '{x.path}' out of what is updated. Received: a gradient by a weight "
+                        "that is not trainable"
+                    )
+                raise TypeError(
+                    "the call of a layer reads what is neither its input nor its weight, so that no gradient goes "
+                    "through it: make a variable an attribute of the layer (self.scale = tf.Variable(…) in a Layer of "
+                    "minicnn.keras), and give a tensor to the call as another input. Received: a gradient by "
+                    f"{x.path if isinstance(x, Weight) else 'a tensor'} of shape {x.shape}"
+                )
+
     def _source(self, x) -> Taped | None:
         """Where gradients by `x` add up; None if this tape does not watch it."""
         if isinstance(x, Weight):
             return leaf_of(x) if x in self._seen else None
         x = x.leaf if isinstance(x, Watched) else x
-        return x if isinstance(x, Taped) else None
+        return x if isinstance(x, Taped) and self.knows(x) else None
+
+    def _target(self, x) -> Recorded | None:
+        """Where gradients of `x` begin; None if no tape knows it."""
+        if isinstance(x, float | int | np.generic):
+            raise TypeError(
+                "a tape gives gradients of tensors; a plain number has no history: float(loss), loss.numpy() and "
+                f"loss.item() leave the tape. Received: target={x!r}"
+            )
+        if isinstance(x, Weight):
+            self.notices(x)
+        return x if isinstance(x, Recorded) else self._source(x)
 
     def _parents(self, node):
         """What a node was computed of, while this tape recorded."""

@@ -18,10 +18,11 @@ from minicnn.parameters import Weight
 
 
 class _Recording(threading.local):
-    """The tapes that record in this thread, the innermost last."""
+    """The tapes that record in this thread, the innermost last; around a layer's call, those that have it as one."""
 
     def __init__(self):
         self.tapes = []
+        self.around = []
 
 
 recording = _Recording()
@@ -43,6 +44,23 @@ def nothing_recorded() -> Iterator[None]:
         recording.tapes = before
 
 
+@contextmanager
+def inside_a_layer() -> Iterator[None]:
+    """Inside, no tape records, since a call is one value on those that do: they keep what else it reads of theirs."""
+    around, recording.around = recording.around, recording.tapes or recording.around
+    try:
+        with nothing_recorded():
+            yield
+    finally:
+        recording.around = around
+
+
+def _read_inside(leaf):
+    """Keep that a layer's call reads something which it was not given."""
+    for tape in recording.around:
+        tape.read_inside(leaf)
+
+
 class Taped(Recorded):
     """A value that was computed while a tape recorded; otherwise as an array with ``.numpy()``.
 
@@ -58,6 +76,12 @@ class Taped(Recorded):
 
     def result(self, value: Any) -> Any:
         """A value computed of this one: on the tapes, or an array where none records."""
+        if recording.around and not is_recording():
+            raise TypeError(
+                "the call of a layer reads a value that was computed on a tape, beside its inputs, so that its "
+                "gradient would be lost: give it to the call as another input, or tf.stop_gradient(value) if it is "
+                f"meant as a number. Received: a value of shape {self.shape}"
+            )
         return object.__new__(Taped) if is_recording() else np.asarray(value).view(EagerArray)
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
@@ -70,8 +94,8 @@ class Taped(Recorded):
         return np.asarray(self.value, *args, **kwargs)
 
     def numpy(self) -> Any:
-        """The numbers, without their history; one number for shape ()."""
-        return self.value[()]
+        """A copy of the numbers, without their history; one number for shape ()."""
+        return np.array(self.value)[()]
 
     def item(self) -> Any:
         """The only number."""
@@ -117,11 +141,21 @@ class Watched(EagerArray):
 
     def on_tape(self) -> Any:
         """What stands for it where a tape records."""
-        if not is_recording():
+        if not is_recording() or self.dtype.kind != "f":
+            _read_inside(self.leaf)
             return self.view(EagerArray)
-        if self.leaf is None:  # a part of the one that was watched, made meanwhile
-            self.leaf = Taped(self.view(np.ndarray))
+        if self.leaf is None:  # made of the one that was watched by what no tape sees
+            raise TypeError(
+                "an array left the tape, and its gradient is lost: write operators, functions of tf or keras.ops, or "
+                f"NumPy's that minicnn.differentiation lists. Received: a view or copy of shape {self.shape} of a "
+                "tensor that is watched"
+            )
         return self.leaf
+
+    @property
+    def T(self) -> Any:
+        """As of an array."""
+        return np.transpose(self)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if "out" in kwargs:
@@ -135,17 +169,41 @@ class Watched(EagerArray):
     def __getitem__(self, key: Any) -> Any:
         return self.on_tape()[key]
 
-    def reshape(self, *shape: Any) -> Any:
-        """As of an array."""
-        return self.on_tape().reshape(*shape)
 
-    def sum(self, *args: Any, **options: Any) -> Any:
-        """As of an array."""
-        return self.on_tape().sum(*args, **options)
+def _on_tape(name: str) -> Callable[..., Any]:
+    """A method of arrays for what is watched: that of its value on the tape, or NumPy's function of it."""
 
-    def mean(self, *args: Any, **options: Any) -> Any:
-        """As of an array."""
-        return self.on_tape().mean(*args, **options)
+    def method(watched: Watched, *args: Any, **options: Any) -> Any:
+        value = watched.on_tape()
+        own = getattr(value, name, None)
+        return getattr(np, name)(value, *args, **options) if own is None else own(*args, **options)
+
+    method.__name__ = name
+    method.__doc__ = "As of an array."
+    return method
+
+
+def _itself(watched: Watched, *args: Any) -> Any:
+    """As of an array; on a tape, whose values do not change, the value."""
+    return watched.on_tape() if is_recording() else np.array(watched).view(EagerArray)
+
+
+for _name in (
+    "reshape",
+    "transpose",
+    "flatten",
+    "ravel",
+    "swapaxes",
+    "squeeze",
+    "repeat",
+    "take",
+    "diagonal",
+    "astype",
+):
+    setattr(Watched, _name, _on_tape(_name))
+for _name in ("diagonal", "sum", "mean", "max", "min", "std", "var", "prod", "cumsum", "clip", "dot", "trace", "sort"):
+    setattr(Watched, _name, _on_tape(_name))
+Watched.copy = _itself  # type: ignore[method-assign]
 
 
 _leaves: WeakKeyDictionary[Weight, Taped] = WeakKeyDictionary()
@@ -169,6 +227,8 @@ def reads(weight: Weight) -> bool:
 def weight_on_tape(weight: Weight) -> Any:
     """What stands for a weight in a computation: its values now."""
     value = weight.numpy()
+    if recording.around:
+        _read_inside(leaf_of(weight))
     return Taped(value, [(leaf_of(weight), lambda g: g)]) if is_recording() and reads(weight) else value
 
 

@@ -14,7 +14,7 @@ from minicnn import backends, random
 from minicnn.backends.base import Backend
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Graph, Node
-from minicnn.keras._taped import Taped, is_recording, keep, leaf_of, nothing_recorded, reads
+from minicnn.keras._taped import Taped, inside_a_layer, is_recording, keep, leaf_of, nothing_recorded, reads, recording
 from minicnn.layers.input import InputLayer
 from minicnn.models.subclassing import layers_in
 from minicnn.plan.program import lower
@@ -53,6 +53,9 @@ class _Called:
         others = [(x, self._of_input(i, x.shape)) for i, x in enumerate(inputs) if isinstance(x, Taped)]
         self._whole = Taped(np.empty(0), [*weights, *others])
         keep(self)
+        for tape in recording.tapes:
+            for weight in filter(tape.was_told, run.frozen):
+                tape.read_inside(leaf_of(weight))
 
     def outputs(self) -> list[Taped]:
         """The values that the graph gave."""
@@ -67,6 +70,7 @@ class _Called:
         """No tape goes back through it any more."""
         self._run.end()
         self._by = self._found = None
+        self._whole.parents = []  # which lead back to here
 
     @staticmethod
     def _part(name):
@@ -88,10 +92,12 @@ class _Called:
 
 
 def on_tapes(owner: Any, arrays: Sequence[Any]) -> bool:
-    """Whether a call belongs on a tape: one records, and the layer has weights to train, or an input is watched."""
+    """Whether a call belongs on a tape: one records, and has to do with a weight of the layer's, or with an input."""
     if not is_recording():
         return False
-    return any(isinstance(met(x), Taped) for x in arrays) or any(w.trainable for w in owner.weights) or not owner.built
+    if not owner.built or any(isinstance(met(x), Taped) for x in arrays):
+        return True
+    return any(w.trainable or any(tape.was_told(w) for tape in recording.tapes) for w in owner.weights)
 
 
 def outputs_of(
@@ -117,7 +123,7 @@ def outputs_of(
     added = []
     for stage in stages:
         given, values = zip(*(found[t] for t in stage.inputs), strict=True)
-        with nothing_recorded():
+        with inside_a_layer():
             run = runs.begin(stage, values, backend, any(isinstance(x, Taped) for x in given))
         called = _Called(run, given)
         found.update({t: (y, y.value) for t, y in zip(stage.outputs, called.outputs(), strict=True)})
@@ -159,6 +165,7 @@ def layer_outputs(layer: Any, arrays: Sequence[Any], training: bool) -> Any:
     with nothing_recorded():
         graph = _graph_of(layer, shapes)
     found = outputs_of(layer, graph, inputs, values, training, backends.current())
+    layer.output_penalty = None  # which is on the tapes
     return found[0] if len(found) == 1 else found
 
 
@@ -187,6 +194,27 @@ def losses_on_tapes(owner: Any) -> list[Any]:
     """The penalties on a model's weights, and what its layers added to the loss in their last calls."""
     penalized = [w for w in owner.trainable_weights if w.regularizer is not None]
     return [*map(_penalty_on, penalized), *added_losses(owner)]
+
+
+def losses_of_layer(layer: Any, numbers: list[float]) -> list[Any]:
+    """What `Layer.losses` gives.
+
+    Parameters
+    ----------
+    layer : Layer
+        By itself, or a part of a model.
+    numbers : list of float
+        The same without tapes.
+    """
+    if is_recording():
+        return losses_on_tapes(layer)
+    return [*numbers, *(float(value_of(loss)) for loss in added_losses(layer))]
+
+
+def forget_added(layer: Any) -> None:
+    """A call outside of tapes: what the one before added to the loss on a tape counts no more."""
+    if (runs := vars(layer).get("_runs")) is not None:
+        runs.added = []
 
 
 def added_losses(owner: Any) -> list[Taped]:

@@ -83,7 +83,10 @@ class Variable(Weight):
         weights = vars(layer).get("_weights")
         if weights is None or self.dtype != floatx() or not isinstance(self.layer, SimpleNamespace):
             return False
-        self.name = attribute if self.name in weights else self.name
+        if any(weight is self for weight in weights.values()):
+            return True
+        names = [self.name, attribute, *(f"{attribute}_{number}" for number in range(1, len(weights) + 1))]
+        self.name = next(name for name in names if name not in weights)
         self.layer, weights[self.name] = layer, self
         return True
 

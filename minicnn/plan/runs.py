@@ -155,6 +155,8 @@ class Run:
         What layers add to the loss, such as `activity_regularizer`; None if none does.
     weights : list of Weight
         The trainable ones.
+    frozen : list of Weight
+        The others.
     """
 
     def __init__(self, runs: Runs, key: Any, plan: Plan, arrays: Sequence[np.ndarray], iteration: int) -> None:
@@ -174,6 +176,7 @@ class Run:
         has_penalty = any(step.place.step.has_penalty for step in self._bound.forward_steps)
         self.penalty: float | None = float(self._bound.penalty()) if has_penalty else None
         self.weights: list[Weight] = [w for w in store.weights if w.trainable]
+        self.frozen: list[Weight] = [w for w in store.weights if not w.trainable]
 
     def _forward(self):
         """Compute all values, again if a backward pass has overwritten them."""
@@ -226,7 +229,7 @@ class Run:
         if self._plan is not None:
             self._runs.give_back(self._key, self._plan)
             self._plan = self._bound = None
-            self._arrays = []
+            self._arrays, self.outputs = [], []
 
     def __del__(self) -> None:
         if getattr(self, "_plan", None) is not None:

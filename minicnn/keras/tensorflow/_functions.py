@@ -73,7 +73,7 @@ def as_tensor(value: Any, dtype: Any = None) -> Any:
         return value.astype(dtype) if value.has_gradient else as_tensor(value.value, dtype)
     if is_symbolic(value) or isinstance(value, _WITHOUT_VALUES):
         return value
-    made = np.asarray(value, dtype)
+    made = np.array(value, dtype) if type(value) is np.ndarray else np.asarray(value, dtype)  # tensors never change
     if dtype is None and not hasattr(value, "dtype"):
         parts = value if isinstance(value, list | tuple) else ()
         if not any(hasattr(part, "dtype") for part in parts):

@@ -16,6 +16,7 @@ from minicnn.geometry import make_window
 
 pytestmark = pytest.mark.gpu
 
+
 @pytest.fixture(autouse=True)
 def _with_tensor_cores():
     """On a GPU where three products gain nothing, none of this is chosen."""

@@ -10,7 +10,7 @@ from minicnn import layers as L
 from minicnn.errors import ShapeError
 from minicnn.layers import CLASSES
 from minicnn.layers.open_sizes import MAX_GRAPHS, sized
-from minicnn.training.engine import MAX_PLANS
+from minicnn.training.engine import Engine
 
 NEED_SIZES = {
     ("LayerNormalization", 1): "would have a size that is known only when data comes",  # over whole samples
@@ -109,7 +109,7 @@ def test_training_on_one_size(backend, rng):
 
 def test_batches_of_many_sizes(rng):
     """Each batch trains as a model of its size would, which is given weights and state; plans and graphs are few."""
-    sizes = [(2 * i, 2 * i + 4) for i in range(2, 2 + MAX_PLANS + 3)]
+    sizes = [(2 * i, 2 * i + 4) for i in range(2, 2 + Engine.max_plans + 3)]
     data = batches(rng, sizes)
     model, mean = compiled(unet((None, None, 3))), 0.0
     weights, moments, iterations = model.get_weights(), None, 0
@@ -130,7 +130,7 @@ def test_batches_of_many_sizes(rng):
     for ours, theirs in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert history["loss"] == [pytest.approx(mean, rel=1e-12)]
-    assert len(model.engine._plans) <= MAX_PLANS
+    assert len(model.engine._plans) <= Engine.max_plans
 
 
 def test_graphs_are_kept_for_the_sizes_that_were_met_last():

@@ -818,7 +818,7 @@ def test_predict_does_not_depend_on_the_batch_size(backend, rng):
     expected = model.predict(x, batch_size=23)
     for size in (1, 2, 3, 5, 7, 11, 13, 22, 24, 1000, 4):
         assert_close(model.predict(x, batch_size=size), expected, 1e-6)
-        assert len(model._engine._plans) <= engine.MAX_PLANS <= 8
+        assert len(model._engine._plans) <= engine.Engine.max_plans <= 8
     assert_close(model.predict_on_batch(x), expected, 1e-6)
     assert_close(model(x), expected, 1e-6)
     assert_close(np.concatenate([model.predict(x[:9]), model.predict(x[9:])]), expected, 1e-6)
@@ -832,7 +832,7 @@ def test_plans_are_few_and_right_after_eviction(rng):
     for count in [*range(1, 40, 3), *range(39, 0, -4), 1, 40]:
         assert model.train_on_batch(x[:count], y[:count]) == pytest.approx(loss[:count].mean(), rel=1e-4)
         assert model.evaluate(x, y, batch_size=count, verbose=0) == pytest.approx(loss.mean(), rel=1e-4)
-        assert len(model._engine._plans) <= engine.MAX_PLANS <= 8
+        assert len(model._engine._plans) <= engine.Engine.max_plans <= 8
 
 
 def test_a_plan_serves_smaller_batches(rng):

@@ -22,7 +22,7 @@ from minicnn.errors import NonFiniteError
 from minicnn.plan.non_finite import explain_non_finite
 from minicnn.plan.plan import BoundPlan
 from minicnn.training.batches import Batch
-from minicnn.training.engine import MAX_PLANS, Engine, Outcome
+from minicnn.training.engine import Engine, Outcome
 from minicnn.training.sources import Source
 from minicnn.training.totals import Losses, Totals
 from minicnn.turns import weights_at_rest
@@ -54,7 +54,9 @@ class ShardedEngine(Engine):
     @cache
     def of(wire: Wire, shards: int) -> type[ShardedEngine]:
         """The class of engines for these workers and this number of shards."""
-        plans = {"max_plans": MAX_PLANS + 2 * shards}  # batches of two sizes have all shards in memory, see `lockstep`
+        plans = {
+            "max_plans": Engine.max_plans + 2 * shards
+        }  # batches of two sizes have all shards in memory, see `lockstep`
         return type("ShardedEngine", (ShardedEngine,), {"wire": wire, "shards": shards} | plans)
 
     @property

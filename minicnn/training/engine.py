@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from minicnn.models.model import Model
 
 FIRST_CALL = 2**40  # calls outside training count from here, away from the iterations
-MAX_PLANS = 6  # a model keeps so many plans (training, evaluation and prediction at a few batch sizes)
 
 
 class Outcome(NamedTuple):
@@ -77,7 +76,7 @@ class Engine:
         What `predict_batch` was called with, if it can be called with the like again in less time.
     """
 
-    max_plans: ClassVar[int] = MAX_PLANS
+    max_plans: ClassVar[int] = 6  # that are kept: training, evaluation and prediction at a few batch sizes
 
     def __init__(self, model: Model, backend: Backend) -> None:
         self.model: Model = model

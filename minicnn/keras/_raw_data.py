@@ -87,7 +87,8 @@ class _Arrays(ArraySource):
 class _Stream(StreamSource):
     """Batches of a generator, a Sequence or a data set, as they come."""
 
-    def _converted(self, item):
+    def converted(self, item: Any) -> Any:
+        """A batch of what the stream gave."""
         item = tuple(item) if isinstance(item, list) else item
         if isinstance(item, tuple):  # a generator for older Kerases may give None for what is not there
             item = item[:2] if len(item) == 3 and item[2] is None else item

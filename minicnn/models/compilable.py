@@ -45,6 +45,7 @@ class CompilableNetwork(Network):
     """
 
     has_own_steps: bool = False
+    _engine_for = staticmethod(engines.engine_for)  # hook: a backend → the class of the engine
 
     def __init__(self, inputs: Tensors, outputs: Tensors, name: str | None = None) -> None:
         super().__init__(inputs, outputs, name)
@@ -167,10 +168,6 @@ class CompilableNetwork(Network):
             self._engine.take_over(previous)
         self._engine.prepare()
         return self._engine
-
-    def _engine_for(self, backend):
-        """Hook: the class of the engine on a backend."""
-        return engines.engine_for(backend)
 
     def training_engine(self) -> Engine:
         """The `engine`, with the weights taken over so that it can train them."""

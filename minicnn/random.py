@@ -22,7 +22,7 @@ _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
-_state = {"seed": secrets.randbits(63), "drawn": 0}
+_state = {"seed": secrets.randbits(63)}  # and how many seeds of each kind came before
 
 
 def set_seed(seed: int) -> None:
@@ -35,13 +35,19 @@ def set_seed(seed: int) -> None:
     """
     if not is_integer(seed) or not 0 <= seed < 2**63:
         raise ValueError(f"a seed is an integer from 0 to 2**63 - 1. Received: {seed!r}")
-    _state.update(seed=int(seed), drawn=0)
+    _state.update(dict.fromkeys(_state, 0), seed=int(seed))
 
 
-def next_seed() -> int:
-    """A seed of its own for the next layer or model: a function of the global seed and of how many came before."""
-    _state["drawn"] += 1
-    return int(generator(_state["seed"], "seed", _state["drawn"]).integers(2**63))
+def next_seed(kind: str = "seed") -> int:
+    """A seed of its own for the next layer or model: a function of the global seed and of how many came before.
+
+    Parameters
+    ----------
+    kind : str
+        "call" for calls on arrays, of which workers of one training may make unlike many.
+    """
+    _state[kind] = count = _state.get(kind, 0) + 1
+    return int(generator(_state["seed"], kind, count).integers(2**63))
 
 
 def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:

@@ -8,6 +8,7 @@ have to be, to the last bit, those of a training on one worker that nobody has d
 """
 
 import argparse
+import contextlib
 import os
 import random
 import re
@@ -89,7 +90,8 @@ def run(workers, folder, frequency, delay=None):
         time.sleep(delay)
         there = workers_of(process.pid)
         if there:
-            os.kill(random.choice(there), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(random.choice(there), signal.SIGKILL)
     out, said = process.communicate(timeout=300)
     ended = re.search(r"ended (\w+)", out)
     return (ended and ended[1]), said

@@ -113,6 +113,15 @@ def test_the_weights_are_those_of_the_best_epoch(folder, tmp_path, capsys):
     assert loss == pytest.approx(min(model.history.history["val_loss"]), rel=1e-4)
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """As in a terminal; programs that a script starts in the background are told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_leaves_the_best_model(folder, tmp_path, monkeypatch, capsys):
     def press(self, epoch, logs=None):
         if epoch == 1:
@@ -126,6 +135,7 @@ def test_ctrl_c_leaves_the_best_model(folder, tmp_path, monkeypatch, capsys):
     assert "the best model so far is kept" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_before_the_first_epoch_has_ended_leaves_nothing(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Lines, "on_epoch_begin", lambda *_: signal.raise_signal(signal.SIGINT), raising=False)
     assert main(["train", str(folder), "--out", str(tmp_path / "m.safetensors"), *QUICK]) == 2

@@ -592,7 +592,7 @@ def test_generator_that_runs_dry(rng):
 def test_streams_cannot_be_split_and_have_their_own_targets(rng):
     model, x, y = model_and_data(rng)
     for options in ({"validation_split": 0.5}, {"y": y}, {"sample_weight": np.ones(12)}):
-        with pytest.raises(ValueError, match="generator or Sequence"):
+        with pytest.raises(ValueError, match="a generator, Sequence or Dataset gives targets"):
             model.fit(Batches(x, y), verbose=0, **options)
 
 

@@ -94,8 +94,9 @@ def test_the_others_pixel_by_pixel(rng):
     np.testing.assert_allclose(made, np.where(added < 100, added, 255 - added), atol=1e-9)
     flat = images.copy()
     flat[..., 1] = 7
-    made = layers.AutoContrast().change(flat, None)
-    assert (made[..., 1] == 7).all() and made[..., 0].min() == 0 and np.isclose(made[..., 2].max(), 255)
+    for training in (True, False):  # as in Keras
+        made = np.asarray(layers.AutoContrast()(flat, training=training))
+        assert (made[..., 1] == 7).all() and made[..., 0].min() == 0 and np.isclose(made[..., 2].max(), 255)
 
 
 def test_jitter_in_a_model_and_outside(rng):

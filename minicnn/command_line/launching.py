@@ -108,19 +108,25 @@ class _Ends:
     def __init__(self) -> None:
         self._queue = select.epoll() if hasattr(os, "pidfd_open") else None
         self._processes: dict[int, int] = {}  # of their file descriptors
+        self._gone: int | None = None  # had ended before it was known
 
     def watch(self, process: int) -> None:
         if self._queue is None:
             return
-        with contextlib.suppress(OSError):  # gone, or not to be seen from here
+        try:
             descriptor = os.pidfd_open(process)
+        except ProcessLookupError:
+            self._gone = self._gone or process
+        except OSError:  # not to be seen from here
+            pass
+        else:
             self._processes[descriptor] = process
             self._queue.register(descriptor, select.EPOLLIN)
 
     def first(self) -> int | None:
         """The process that ended first, of those that have."""
-        ended = self._queue.poll(0, 1) if self._queue else []
-        return self._processes[ended[0][0]] if ended else None
+        ended = self._queue.poll(0, 1) if self._queue and not self._gone else []
+        return self._processes[ended[0][0]] if ended else self._gone
 
 
 class Watch:
@@ -151,7 +157,7 @@ class Watch:
     def interrupt(self) -> bool:
         """Ctrl-C for the workers here, from whom those elsewhere hear of it; returns whether there are any."""
         here = socket.gethostname()
-        own = [worker.process for worker in self._workers.values() if worker.host == here]
+        own = [worker.process for worker in list(self._workers.values()) if worker.host == here]
         for process in own:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGINT)

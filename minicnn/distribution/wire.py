@@ -21,7 +21,6 @@ GRACE = 5.0  # seconds in which a worker that is there says so
 BUSY = 0.05  # seconds for which a wait looks again at once, so that large messages keep moving; after it, it pauses
 PAUSE = 0.0002  # seconds
 FIRST_CAPACITY = 1024  # bytes of small messages that go in one round
-POLLS = 200  # so often a wait looks again once somebody has left: what they sent before may still be on its way
 PRESENT, FEED, GONE = 1, 2, 3  # kinds of messages from one worker to another
 
 
@@ -194,7 +193,7 @@ class Wire:
 
     def _until(self, is_done: Callable[[], bool]) -> None:
         """Wait until a message is there; end all workers where none comes."""
-        start, polls = time.perf_counter(), 0
+        start, left = time.perf_counter(), None
         while not is_done():
             waited = time.perf_counter() - start
             if waited < BUSY:
@@ -203,8 +202,9 @@ class Wire:
             time.sleep(PAUSE)
             if waited > self.timeout or (waited > 1 and self._is_asked()):
                 self._end(waited)
-            polls += waited > 1 and self._left() is not None
-            if polls > POLLS:
+            if left is None and waited > 1 and self._left() is not None:
+                left = waited
+            if left is not None and waited - left > GRACE:  # what they sent before may still have been on its way
                 self._end_after(self._left())
 
     def _is_asked(self) -> bool:

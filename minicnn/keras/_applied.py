@@ -20,6 +20,7 @@ from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import nothing_recorded
 from minicnn.optimizers import Optimizer
 from minicnn.parameters import Segments, Weight, layout
+from minicnn.turns import weights_at_rest
 from minicnn.user_warnings import warn_user
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def apply_gradients(optimizer: Optimizer, grads_and_vars: Iterable[Any], *args: 
             f"Gradients do not exist for variables {missing} when minimizing the loss: it does not depend on them, or "
             "what lies between was computed outside of the tape"
         )
-    with nothing_recorded():
+    with nothing_recorded(), weights_at_rest:
         model = _model_of(optimizer, weights)
         if model is not None:
             _update_in(model.training_engine(), optimizer, gradients)

@@ -48,4 +48,4 @@ def note_count(shape: tuple[int, ...]) -> None:
 def generator() -> np.random.Generator:
     """Where numbers come from: the layer that runs; outside of layers a new one, from the seed of all."""
     current = _current.get()
-    return random.generator(random.next_seed(), "function") if current is None else current
+    return random.generator(random.next_seed("call"), "function") if current is None else current

@@ -56,7 +56,7 @@ def _workspace(step, xs, backend: Backend, training):
             name: backend.empty((count, *b.shape) if b.per_sample else b.shape, b.dtype or x.dtype)
             for name, b in buffers.items()
         },
-        seed=random.next_seed(),
+        seed=random.next_seed("call"),
     )
     step.bind(ws)
     return ws

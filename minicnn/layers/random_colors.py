@@ -213,17 +213,16 @@ class RandomColorJitter(ImageLayer):
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self.value_range: tuple[float, ...] = tuple(value_range)
-        self.brightness_factor, self.contrast_factor = brightness_factor, contrast_factor
-        self.saturation_factor, self.hue_factor = saturation_factor, hue_factor
+        factors = brightness_factor, contrast_factor, saturation_factor, hue_factor
+        self.value_range = RandomBrightness(0.0, value_range, name="brightness").value_range  # which checks it
+        self.brightness_factor, self.contrast_factor, self.saturation_factor, self.hue_factor = map(_as_pair, factors)
         self.seed: int | None = check_seed("seed", seed)
         self.data_format: DataFormat = data_format
-        kinds = (
-            *((brightness_factor, RandomBrightness), (contrast_factor, RandomContrast)),
-            *((saturation_factor, RandomSaturation), (hue_factor, RandomHue)),
-        )
+        kinds = RandomBrightness, RandomContrast, RandomSaturation, RandomHue
         self._parts: list[RandomPixels] = [
-            kind(factor, value_range, seed=seed, name=kind.__name__) for factor, kind in kinds if factor is not None
+            kind(factor, value_range, seed=None if seed is None else seed + i, name=kind.__name__)
+            for i, (factor, kind) in enumerate(zip(factors, kinds, strict=True))
+            if factor is not None
         ]
 
     def build(self, input_shapes: Shapes) -> Shape:
@@ -238,6 +237,11 @@ class RandomColorJitter(ImageLayer):
     def examples(cls) -> Examples:
         yield cls((0, 1), 0.1, 0.2, (0.4, 0.6), 0.1), [(4, 3, 3)]
         yield cls(contrast_factor=0.2, seed=1), [(3, 4, 1)]
+
+
+def _as_pair(factor):
+    """As it is kept: a list is a tuple."""
+    return tuple(factor) if isinstance(factor, list) else factor
 
 
 # ---------------------------------------------------------------------------------------------------------- greyness

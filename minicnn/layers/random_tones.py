@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -11,6 +11,12 @@ from minicnn.data.mixing import share_range
 from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.base import Examples
 from minicnn.layers.random_colors import RandomColours
+from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
+
+_NO_NUMBER = np.zeros((1, 1, 1, 1))  # of a change that draws none
 
 __all__ = ["AutoContrast", "RandomInvert", "RandomPosterization", "RandomSharpness", "Solarization"]
 
@@ -203,7 +209,7 @@ class Solarization(RandomColours):
 
 
 class AutoContrast(RandomColours):
-    """In training, stretches each channel of each image so that it fills the range of pixels.
+    """Stretches each channel of each image so that it fills the range of pixels, in training and outside.
 
     Parameters
     ----------
@@ -212,9 +218,19 @@ class AutoContrast(RandomColours):
 
     clips = False
     channels = ()
+    only_in_training = False
 
     def __init__(self, value_range: Sequence[float] = (0, 255), **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(0.0, value_range, **kwargs)
+
+    def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
+        return {}
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.y[...] = self.change(xs[0], _NO_NUMBER)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        ws.dxs[0][...] = self.slope(dy, ws.xs[0], _NO_NUMBER)
 
     def change(self, x: np.ndarray, number: np.ndarray) -> np.ndarray:
         low, high = self.value_range
@@ -235,6 +251,17 @@ class AutoContrast(RandomColours):
     def _extent(self, x):
         """(smallest, largest) pixel of each channel, (N, 1, 1, C)."""
         return x.min(axis=(1, 2), keepdims=True), x.max(axis=(1, 2), keepdims=True)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        x, (low, high) = xs[0], self.value_range
+        axes = [graph.axis(x, axis) for axis in (1, 2)]
+        least, most = (graph.add(operator, [x], axes=axes) for operator in ("ReduceMin", "ReduceMax"))
+        differ = graph.add("Greater", [most, least])
+        spread = graph.add("Where", [differ, graph.add("Sub", [most, least]), graph.constant(np.float32(1))])
+        y = graph.add("Div", [graph.add("Sub", [x, least]), spread])
+        y = graph.add("Mul", [y, graph.constant(np.float32(high - low))])
+        y = graph.add("Add", [y, graph.constant(np.float32(low))])
+        return graph.add("Where", [differ, y, x])
 
     @classmethod
     def examples(cls) -> Examples:

@@ -245,6 +245,12 @@ def _unit(step, shapes, numbers):
     return {"op": "unit", "axes": list(check_axes(step, step.axis, shapes[0]))}
 
 
+@_of(layers.AutoContrast)
+def _stretch(step, shapes, numbers):
+    low, high = step.value_range
+    return {"op": "stretch", "axes": [0, 1], "low": low, "high": high}
+
+
 # ------------------------------------------------------------------------------------------------ single numbers
 
 

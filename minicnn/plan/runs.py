@@ -19,6 +19,7 @@ from minicnn.plan.plan import BoundPlan, Plan
 from minicnn.settings import floatx
 from minicnn.step import Changes
 from minicnn.threads import compute_threads
+from minicnn.turns import weights_at_rest
 
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
@@ -110,20 +111,21 @@ class Runs:
             Whether those by the inputs may be asked for.
         """
         trainable = tuple(w.trainable for layer in stage.layers for w in layer.weights)
-        key = stage, backend.name, trainable, input_gradients
+        key = stage, backend.name, trainable, Changes.replaced, input_gradients
         plan = self._taken(key, len(arrays[0])) or _new_plan(stage, arrays, backend, self.seed, input_gradients)
         self._count += 1
         return Run(self, key, plan, arrays, FIRST_RUN + self._count)
 
     def _taken(self, key, count) -> Plan | None:
         """A plan that is free, and large enough."""
-        found = next((k for k, plan in self._free.items() if k[0] == key and plan.batch_size >= count), None)
-        return None if found is None else self._free.pop(found)
+        free = list(self._free.items())  # a run that is collected, or ends in another thread, gives its plan back
+        found = next((k for k, plan in free if k[0] == key and plan.batch_size >= count), None)
+        return None if found is None else self._free.pop(found, None)
 
     def give_back(self, key: Any, plan: Plan) -> None:
         """A run is over: its plan may serve another one."""
-        while len(self._free) >= MAX_PLANS:
-            self._free.pop(next(iter(self._free)))
+        for old in list(self._free)[: max(0, len(self._free) + 1 - MAX_PLANS)]:
+            self._free.pop(old, None)
         self._free[key, id(plan)] = plan
 
 
@@ -164,9 +166,10 @@ class Run:
         self._plan: Plan | None = plan
         self._bound: BoundPlan = plan.bind(len(arrays[0]))
         store = plan.store
-        for weight, view in store.values.items():
-            is_there = isinstance(weight.value, store.backend.xp.ndarray)
-            view[...] = weight.value if is_there else store.backend.asarray(weight.numpy())
+        with weights_at_rest:
+            for weight, view in store.values.items():
+                is_there = isinstance(weight.value, store.backend.xp.ndarray)
+                view[...] = weight.value if is_there else store.backend.asarray(weight.numpy())
         self._sigma = store.sigma.copy()
         self._forward()
         state = [w for w in store.weights if not w.has_gradient]

@@ -120,7 +120,10 @@ def unpacked(item: object) -> tuple[Any, Any, Any]:
 
 def _is_endless(stream) -> bool:
     """Whether a data set says of itself that it repeats for ever; TensorFlow's do too."""
-    return hasattr(stream, "cardinality") and int(stream.cardinality()) == INFINITE_CARDINALITY
+    try:
+        return int(stream.cardinality()) == INFINITE_CARDINALITY
+    except (AttributeError, TypeError, ValueError):  # another thing of that name, or none
+        return False
 
 
 class StreamSource(Passes):

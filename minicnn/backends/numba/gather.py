@@ -30,7 +30,8 @@ def copy_samples(source: object, out: np.ndarray) -> bool:
     out : array, written
     """
     is_large = out.size >= _LEAST_SHARED and out.dtype in (np.float32, np.float64)
-    if not (is_large and isinstance(source, np.ndarray) and source.dtype in (np.uint8, out.dtype)):
+    is_array = isinstance(source, np.ndarray) and source.shape == out.shape and source.dtype in (np.uint8, out.dtype)
+    if not (is_large and is_array):
         return False
     indices = strides(len(source), 1)
     is_plain = _is_plain(source, indices, out)

@@ -137,6 +137,13 @@ const EXPLANATIONS = {
     return { kind: "standardize", terms: [term(xs, 0, i)], ...moments, scale: o.scale?.[k] ?? 1, shift: o.shift?.[k] ?? 0 };
   },
 
+  stretch(o, xs, i) {
+    const { least, most } = extentsOf(o, xs[0]);
+    const [centre, spread] = [least[o.sets[i]], most[o.sets[i]] - least[o.sets[i]]];
+    if (!(spread > 0)) return { kind: "pass", terms: [term(xs, 0, i)] };
+    return { kind: "affine", terms: [term(xs, 0, i)], centre, scale: (o.high - o.low) / spread, shift: o.low };
+  },
+
   unit(o, xs, i) {
     return { kind: "unit", terms: [term(xs, 0, i)], length: lengthsOf(o, xs[0])[o.sets[i]] };
   },
@@ -194,7 +201,7 @@ function explainLayer(network, layer, values, index) {
   }
 }
 
-const SEES_ALL = new Set(["dense", "standardize", "unit", "softmax", "dot", "argmax"]);
+const SEES_ALL = new Set(["dense", "standardize", "unit", "stretch", "softmax", "dot", "argmax"]);
 
 /** Which numbers of the network's input a number depends on: a mask; null where it is all of them, or long to find. */
 function receptiveField(network, values, value, index, limit = 40000) {

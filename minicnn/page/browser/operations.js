@@ -92,6 +92,7 @@ const PREPARE = {
   combine: (o) => { o.spreads = o.inputShapes.map((shape) => spreadIndices(o.shape, shape)); },
   softmax: (o) => { o.sets = setIndices(o.shape, o.axes); },
   unit: (o) => { o.sets = setIndices(o.shape, o.axes); },
+  stretch: (o) => { o.sets = setIndices(o.shape, o.axes); },
   standardize: (o) => {
     o.sets = setIndices(o.parts, o.axes);
     o.spread = spreadIndices(o.shape, o.sizes);
@@ -291,6 +292,16 @@ const OPERATIONS = {
     for (let i = 0; i < y.length; i++) y[i] = x[i] / lengths[o.sets[i]];
   },
 
+  /** Each channel from its least to its most fills the range from low to high; one of equal numbers stays. */
+  stretch(o, [x], y) {
+    const { least, most } = extentsOf(o, x);
+    for (let i = 0; i < y.length; i++) {
+      const set = o.sets[i];
+      const spread = most[set] - least[set];
+      y[i] = spread > 0 ? ((x[i] - least[set]) / spread) * (o.high - o.low) + o.low : x[i];
+    }
+  },
+
   function(o, [x], y) {
     const apply = FUNCTIONS[o.name];
     for (let i = 0; i < y.length; i++) y[i] = apply(x[i], o);
@@ -368,6 +379,17 @@ function momentsOf(o, x) {
 function lengthsOf(o, x) {
   const squares = x.map((value) => value * value);
   return sumsOver(squares, o.sets, o.sets[x.length - 1] + 1).map((sum) => Math.sqrt(Math.max(sum, 1e-24)));
+}
+
+/** The smallest and the largest number of each set. */
+function extentsOf(o, x) {
+  const count = o.sets[x.length - 1] + 1;
+  const [least, most] = [new Float64Array(count).fill(Infinity), new Float64Array(count).fill(-Infinity)];
+  for (let i = 0; i < x.length; i++) {
+    least[o.sets[i]] = Math.min(least[o.sets[i]], x[i]);
+    most[o.sets[i]] = Math.max(most[o.sets[i]], x[i]);
+  }
+  return { least, most };
 }
 
 /** The largest number of each set, and Σ exp(x - largest). */

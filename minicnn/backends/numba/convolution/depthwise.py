@@ -66,9 +66,9 @@ def conv2d(
     Returns False if y is another: weights that are not finite have not met the zeros around the image.
     """
     (channels, filters), time = (x.shape[-1], kernel.shape[-1]), _time(y, window)
-    if channels == filters:
+    if channels == filters and _is_less_inside(window):
         tables = frame(window.in_height, window.in_width, channels, 0, 0, 0, 0), _windows_inside(window, channels)
-    else:  # copied anyway, with each channel repeated
+    else:  # where each channel is repeated, images are copied anyway
         tables = input_frame(window, filters), _windows(window, filters)
     chunks = batch.parts_of_images(len(x), len(tables[1].sources) // _PIXELS, time)
     arrays = x.reshape(-1), kernel.reshape(-1), bias_or_zeros(bias, kernel), y.reshape(-1)
@@ -146,6 +146,16 @@ def _windows_inside(window: Window, channels: int) -> Taps:
                 )
             )
     return _in_phases(channels, phases)
+
+
+@table_cache
+def _is_less_inside(window: Window) -> bool:
+    """Whether `_windows_inside` is less work: of a large kernel on a small map, every phase fills few of its pixels."""
+
+    def work(taps):
+        return sum((last - first) * (last_tap - first_tap) for first, last, first_tap, last_tap in taps.phases)
+
+    return work(_windows_inside(window, 1)) <= work(_windows(window, 1))
 
 
 def _inside(axis):

@@ -150,7 +150,8 @@ class _Files:
                 file.close()
                 os.replace(file.name, path)  # whole or not at all, for whoever reads it meanwhile
             except BaseException:
-                file.close()
+                with contextlib.suppress(OSError):  # the disk is full
+                    file.close()
                 os.unlink(file.name)
                 raise
 

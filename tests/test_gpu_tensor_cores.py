@@ -222,7 +222,8 @@ def test_what_is_not_finite_is_as_in_float32(bad, pooled, rng):
         assert not np.isfinite(expected).all()
         if not pooled or kind == "forward":
             found = convolution.computed(kind, choices[-1], backends.get("cupy"))[0]
-            np.testing.assert_allclose(found, expected, 1e-5, 1e-5, err_msg=kind)  # infinities and NaN, too
+            largest = np.abs(expected[np.isfinite(expected)]).max()
+            np.testing.assert_allclose(found, expected, 0, CLOSE * largest, err_msg=kind)  # infinities and NaN, too
 
 
 def test_the_largest_numbers(rng):
@@ -357,7 +358,8 @@ def test_patches_hold_what_a_tile_sees(rng):
                             seen.append((image * window.in_height + p) * window.in_width + q)
             longest = max(longest, max(seen) - min(seen) + 1)
         found = tensor_choice.patch_pixels(g, 64)
-        assert longest <= found <= longest + window.in_width + window.kernel_width, (window, pooled)
+        ends = 2 * window.in_width + window.kernel_width  # where rows lie outside, both ends are those of a row
+        assert longest <= found <= longest + ends, (window, pooled)
 
 
 def test_patches_of_a_row_of_taps(rng):

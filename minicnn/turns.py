@@ -9,7 +9,7 @@ from minicnn import locks
 _computing, _preparing = locks.Lock(), locks.Lock()
 _role = threading.local()
 
-weights_at_rest = locks.Lock()
+weights_at_rest: locks.Lock = locks.Lock()
 """For ``with``: no iteration of a training in another thread changes weights meanwhile, so that what is read of them
 belongs together. A training holds it during an iteration, and gives it back between two of them."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import TypeAlias, Unpack
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from minicnn.step import Shape, Shapes, Step
 __all__ = ["RandomColorDegeneration", "RandomColorJitter", "RandomGrayscale", "RandomHue", "RandomSaturation"]
 
 _LUMINANCE = (0.2989, 0.5870, 0.1140)  # of red, green and blue in a grey pixel (ITU-R BT.601)
+
+
+Factor: TypeAlias = "float | tuple[float, ...] | None"
 
 
 class RandomColours(RandomPixels):
@@ -214,8 +217,14 @@ class RandomColorJitter(ImageLayer):
     ) -> None:
         super().__init__(**kwargs)
         factors = brightness_factor, contrast_factor, saturation_factor, hue_factor
-        self.value_range = RandomBrightness(0.0, value_range, name="brightness").value_range  # which checks it
-        self.brightness_factor, self.contrast_factor, self.saturation_factor, self.hue_factor = map(_as_pair, factors)
+        self.value_range: tuple[float, float] = RandomBrightness(
+            0.0, value_range, name="brightness"
+        ).value_range  # which checks it
+        pairs = [_as_pair(factor) for factor in factors]
+        self.brightness_factor: Factor = pairs[0]
+        self.contrast_factor: Factor = pairs[1]
+        self.saturation_factor: Factor = pairs[2]
+        self.hue_factor: Factor = pairs[3]
         self.seed: int | None = check_seed("seed", seed)
         self.data_format: DataFormat = data_format
         kinds = RandomBrightness, RandomContrast, RandomSaturation, RandomHue
@@ -239,9 +248,9 @@ class RandomColorJitter(ImageLayer):
         yield cls(contrast_factor=0.2, seed=1), [(3, 4, 1)]
 
 
-def _as_pair(factor):
+def _as_pair(factor: float | Sequence[float] | None) -> Factor:
     """As it is kept: a list is a tuple."""
-    return tuple(factor) if isinstance(factor, list) else factor
+    return tuple(factor) if isinstance(factor, Sequence) else factor
 
 
 # ---------------------------------------------------------------------------------------------------------- greyness
@@ -274,7 +283,7 @@ class RandomColorDegeneration(RandomColours):
         Default: drawn from the model's seed.
     """
 
-    channels = (1, 3)
+    channels: tuple[int, ...] = (1, 3)
 
     def limits(self) -> tuple[float, float]:
         return check_range("factor", self.factor)

@@ -42,7 +42,7 @@ class RandomInvert(RandomColours):
     """
 
     clips = False
-    channels = ()
+    channels: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class RandomSharpness(RandomColours):
     x + (1 - 2f) · (blurred - x), where a blurred pixel is (4x + the sum of 3×3 pixels, zeros outside) / 13.
     """
 
-    channels = ()
+    channels: tuple[int, ...] = ()
 
     def change(self, x: np.ndarray, number: np.ndarray) -> np.ndarray:
         return x + (1 - 2 * number) * (_blurred(x) - x)
@@ -124,7 +124,7 @@ class RandomPosterization(RandomColours):
     A staircase has no gradient: what stands before learns nothing.
     """
 
-    channels = ()
+    channels: tuple[int, ...] = ()
 
     def limits(self) -> tuple[float, float]:
         pair = self.factor if isinstance(self.factor, tuple) else (1, self.factor)
@@ -165,7 +165,7 @@ class Solarization(RandomColours):
         Default: drawn from the model's seed.
     """
 
-    channels = ()
+    channels: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -217,7 +217,7 @@ class AutoContrast(RandomColours):
     """
 
     clips = False
-    channels = ()
+    channels: tuple[int, ...] = ()
     only_in_training = False
 
     def __init__(self, value_range: Sequence[float] = (0, 255), **kwargs: Unpack[LayerOptions]) -> None:

@@ -146,7 +146,7 @@ class BoundPlan:
         self.forward_steps: list[BoundStep] = [step for step in steps if not step.place.step.is_view]
         self.backward_steps: list[BoundStep] = [step for step in reversed(steps) if step.ws.dy is not None]
         self.works: list[Work] = []
-        self.changes = None  # of layers' attributes, see `Changes`, when the works were made
+        self.changes: int | None = None  # of layers' attributes, see `Changes`, when the works were made
         expect(self, plan.backend)
 
     def forward(self, iteration: int = 0, first: int = 0, left: int = 0) -> None:

@@ -12,6 +12,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -366,6 +367,32 @@ def publish(options, measure, report, section):
     print(f"\n{text}")
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
+    if options.docs:
+        replace_section(options.docs, section, text)
+
+
+def publish_idle(options, result, text, foreign, section):
+    """Print a report and write what the command line asks for; into a page only what no other program disturbed.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With the paths `out` and `docs`, or None, and `anyway`.
+    result : dict
+        What goes to JSON, beside the machine and `foreign`.
+    text : str
+        Markdown.
+    foreign : float
+        Cores that other programs kept busy.
+    section : str
+        See `replace_section`.
+    """
+    print(text)
+    if options.out:
+        found = {"machine": machine(), "foreign_cores": foreign} | result
+        options.out.write_text(json.dumps(found, indent=2) + "\n")
+    if foreign > FOREIGN_CORES and not options.anyway:
+        sys.exit(f"other programs kept {foreign:.2f} cores busy: these figures mean nothing, and nothing was written")
     if options.docs:
         replace_section(options.docs, section, text)
 

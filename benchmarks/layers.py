@@ -4,9 +4,7 @@ What is timed: README.md beside this file.
 """
 
 import argparse
-import json
 import math
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,15 +94,8 @@ def main():
         chosen = {name: CASES[name] for name in CASES if not options.only or any(o in name for o in options.only)}
         rows = [measure(name, *case, rates, options) for name, case in chosen.items()]
         foreign = load.foreign_cores() or 0.0
-    text = report(rows, rates, foreign)
-    print(text)
-    if options.out:
-        result = {"machine": harness.machine(), "rates": vars(rates), "foreign_cores": foreign, "rows": rows}
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
-    if foreign > harness.FOREIGN_CORES and not options.anyway:
-        sys.exit(f"other programs kept {foreign:.2f} cores busy: these figures mean nothing, and nothing was written")
-    if options.docs:
-        harness.replace_section(options.docs, "layers", text)
+    text, found = report(rows, rates, foreign), {"rates": vars(rates), "rows": rows}
+    harness.publish_idle(options, found, text, foreign, "layers")
 
 
 def parse():

@@ -4,9 +4,7 @@ What is timed: README.md beside this file.
 """
 
 import argparse
-import json
 import math
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -37,15 +35,8 @@ def main():
         load, rates = harness.Load({}), layers.measure_rates(options)
         results = {CASES[name].title: measure(CASES[name], rates, options) for name in options.cases}
         foreign = load.foreign_cores() or 0.0
-    text = report(results, rates, foreign)
-    print(text)
-    if options.out:
-        result = {"machine": harness.machine(), "rates": vars(rates), "foreign_cores": foreign, "networks": results}
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
-    if foreign > harness.FOREIGN_CORES and not options.anyway:
-        sys.exit(f"other programs kept {foreign:.2f} cores busy: these figures mean nothing, and nothing was written")
-    if options.docs:
-        harness.replace_section(options.docs, "roofline", text)
+    text, found = report(results, rates, foreign), {"rates": vars(rates), "networks": results}
+    harness.publish_idle(options, found, text, foreign, "roofline")
 
 
 def parse():

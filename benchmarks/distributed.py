@@ -19,15 +19,16 @@ from pathlib import Path
 
 from minicnn.command_line.launching import mpiexec
 from minicnn.distribution.sums import LARGE
+from minicnn.distribution.wire import DIRECT
 
 WORKER, RELAY = (Path(__file__).with_name(f"distributed_{name}.py") for name in ("worker", "relay"))
 SHARDS = 8
 MARKS = "<!-- measured -->", "<!-- end -->"
 CLUSTERS = {f"{rate} Gbit/s": 8 / (rate * 1e9) for rate in (10, 25, 100)}  # seconds a byte
-LATENCY = 20e-6  # seconds, of a message between machines: assumed
+LATENCY, OVERHEAD = 20e-6, 1e-6  # seconds, of a message between machines, and of each further one: assumed
 COUNTS = (8, 64, 512)
 BATCHES = {"LeNet-5": 128, "net_1": 128, "ResNet-18": 32}
-SMALL, PAID = 3, 0.5  # rounds of small messages an iteration; part of the time that has to be computation
+PAID = 0.5  # part of the time that has to be computation
 
 
 # ------------------------------------------------------------------------------------------------------- the model
@@ -35,25 +36,31 @@ SMALL, PAID = 3, 0.5  # rounds of small messages an iteration; part of the time 
 
 @dataclass
 class Costs:
-    """What docs/distributed.md calls α, β and γ, in seconds: a message, a byte on the wire, a byte that is added."""
+    """What docs/distributed.md calls α, β, γ and o, in seconds: a message, a byte on the wire, a byte that is added,
+    and what each further message costs that a worker sends at once."""
 
     alpha: float
     beta: float
     gamma: float
+    overhead: float = 0.0
+
+    def round(self, workers):
+        """Seconds in which every worker gets a message from all others."""
+        return self.alpha + (workers - 2) * self.overhead if workers > 1 else 0.0
 
 
 def exchange(costs, workers, size):
     """G(N): seconds until the gradients, `size` bytes, of N workers are added up everywhere."""
-    rounds, others = math.ceil(math.log2(workers)), workers - 1
+    once, others = costs.round(workers), workers - 1
     if size < LARGE:
-        return rounds * costs.alpha + others * size * (costs.beta + costs.gamma)
-    return (others + rounds) * costs.alpha + others / workers * size * (2 * costs.beta + costs.gamma)
+        return once + others * size * (costs.beta + costs.gamma)
+    handing_out = once if size / workers <= DIRECT else others * costs.alpha  # MPI's ring
+    return once + handing_out + others / workers * size * (2 * costs.beta + costs.gamma)
 
 
 def iteration(costs, workers, shards, shard, rest, size):
     """T(N): seconds of an iteration of `shards` shards of `shard` seconds each, and `rest` seconds that all spend."""
-    small = SMALL * math.ceil(math.log2(workers)) * costs.alpha
-    return math.ceil(shards / workers) * shard + rest + small + exchange(costs, workers, size)
+    return math.ceil(shards / workers) * shard + rest + costs.round(workers) + exchange(costs, workers, size)
 
 
 def bytes_sent(workers, size):
@@ -169,7 +176,7 @@ def predictions(options, notes, here):
         for workers in COUNTS:
             cells, paying = [], []
             for beta in CLUSTERS.values():
-                costs = Costs(LATENCY, beta, here.gamma)
+                costs = Costs(LATENCY, beta, here.gamma, OVERHEAD)
                 time = iteration(costs, workers, workers, compute, rest, alone["bytes"])
                 cells.append(f"{workers * (compute + rest) / time:.1f}×")
                 paying.append(paying_batch(costs, workers, compute / batch, rest, alone["bytes"]))
@@ -305,7 +312,10 @@ def report(options, notes):
         elif part == "namespaces":
             yield from enter_namespaces(options)
         else:
-            yield f"Assumed: {LATENCY * 1e6:.0f} µs a message, one shard a worker. Against one worker:"
+            yield (
+                f"Assumed: {LATENCY * 1e6:.0f} µs a message, {OVERHEAD * 1e6:.0f} µs for each further one that is sent "
+                "at once, one shard a worker. Against one worker:"
+            )
             yield ""
             yield from predictions(options, notes, here)
 

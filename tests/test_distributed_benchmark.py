@@ -18,13 +18,14 @@ def bench(monkeypatch):
 
 def test_small_vectors_go_to_all(bench):
     costs = bench.Costs(alpha=1.0, beta=1e-3, gamma=1e-4)
-    assert bench.exchange(costs, 4, 1000) == pytest.approx(2 + 3 * 1000 * 1.1e-3)
+    assert bench.exchange(costs, 4, 1000) == pytest.approx(1 + 3 * 1000 * 1.1e-3)
     assert bench.bytes_sent(4, 1000) == 3000
 
 
 def test_of_large_ones_each_worker_adds_a_part(bench):
-    costs, size = bench.Costs(alpha=1.0, beta=1e-3, gamma=1e-4), 8_000_000
-    assert bench.exchange(costs, 4, size) == pytest.approx(3 + 2 + 0.75 * size * 2.1e-3)
+    costs, size = bench.Costs(alpha=1.0, beta=1e-3, gamma=1e-4, overhead=0.25), 8_000_000
+    assert bench.exchange(costs, 4, 400_000) == pytest.approx(2 * 1.5 + 0.75 * 400_000 * 2.1e-3)
+    assert bench.exchange(costs, 4, size) == pytest.approx(1.5 + 3 + 0.75 * size * 2.1e-3)
     assert bench.bytes_sent(4, size) == 12_000_000
 
 
@@ -32,7 +33,7 @@ def test_an_iteration_is_shards_rest_and_messages(bench):
     nothing = bench.Costs(0, 0, 0)
     assert bench.iteration(nothing, 1, 8, 0.5, 0.25, 10**6) == 4.25
     assert bench.iteration(nothing, 3, 8, 0.5, 0.25, 10**6) == 1.75  # three shards on some of them
-    assert bench.iteration(bench.Costs(1, 0, 0), 2, 8, 0.5, 0.25, 1000) == 2.25 + 3 + 1
+    assert bench.iteration(bench.Costs(1, 0, 0), 2, 8, 0.5, 0.25, 1000) == 2.25 + 1 + 1
 
 
 def test_from_the_batch_that_pays_on_half_of_the_time_is_computation(bench):

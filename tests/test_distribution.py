@@ -19,7 +19,8 @@ import pytest
 import minicnn as mc
 from minicnn import processors
 from minicnn.command_line import launching
-from minicnn.distribution import lockstep, overlap, problems, shards, sums, world
+from minicnn.distribution import lockstep, overlap, problems, shards, sums, wire, world
+from minicnn.training import interrupts
 
 HERE = Path(__file__).parent
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -154,6 +155,47 @@ def test_shards_change_no_formula():
     for done, tolerance in zip(outcome(2, "step,steps").values(), (1e-6, 1e-13), strict=True):
         np.testing.assert_allclose(done["shards"], done["whole"], rtol=0, atol=tolerance)
         assert done["shards"] != done["whole"]  # they are rounded otherwise
+
+
+class Mirror:
+    """A communicator of two workers, the other of which has what this one has; counts the messages."""
+
+    rank, size, messages = 0, 2, 0
+
+    def Ialltoallv(self, send, receive):
+        (own, (counts, starts)), (found, lengths) = send, receive
+        assert (counts, starts, lengths) == ([own.size] * 2, [0, 0], [own.size] * 2)
+        found.reshape(2, -1)[...] = own
+        self.messages += 1
+        return self
+
+    def Test(self):
+        return True
+
+
+def test_a_kind_of_message_is_long_once_before_it_needs_one_round():
+    here = wire.Wire(None, Mirror(), [problems.Worker(i, "a", i) for i in range(2)], 1.0)
+    rounds = []
+    for value, kind in [("x", ""), ("y" * 3000, "long"), ("z" * 3000, "long"), ("x", "")]:
+        before, sent = here.comm.messages, here.sent
+        assert here.gather(value, kind) == [value] * 2
+        rounds.append((here.comm.messages - before, here.sent - sent > 3000))
+    assert rounds == [(1, False), (2, True), (1, True), (1, False)]
+    assert [here.agreed(bits) for bits in (0, 1, 2, 3)] == [0, 1, 2, 3]
+
+
+def test_ctrl_c_and_whether_to_stop_are_one_message():
+    asked = []
+
+    def agreed(bits):
+        asked.append(bits)
+        return bits | others.pop(0)
+
+    others = [0, 1, 0, 2]  # what other workers have decided
+    with pytest.raises(KeyboardInterrupt), interrupts.deferred_interrupt(agreed) as check:
+        assert [check(), check(), check(True)] == [False, True, True]
+        check()
+    assert asked == [0, 0, 1, 0]
 
 
 # ------------------------------------------------------------------------------------------------- who reads what

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar
@@ -67,8 +67,8 @@ class ShardedEngine(Engine):
     def last_call(self, value: object) -> None:
         pass
 
-    def agreed(self, decision: bool) -> bool:
-        return self.wire.agreed(bool(decision))
+    def agreed(self, decision: int) -> int:
+        return self.wire.agreed(int(decision))
 
     # ---------------------------------------------------------------------------------------------------------- data
 
@@ -97,22 +97,18 @@ class ShardedEngine(Engine):
         losses, outputs = step.results()
         totals.add(cut.count, losses, outputs)
         if math.isfinite(losses.total):
-            self._take_gradients(step, len(cut.parts))
+            self._take_gradients(step)
             self.regularize()
             self.update()
         else:
-            step.abandon()
+            step.total()  # which nobody wants, but which is under way
             self.store.sigma[...] = step.sigma
         return ShardedOutcome(losses.total, step)
 
-    def _take_gradients(self, step, shards):
+    def _take_gradients(self, step):
         """Put the sums over all shards where the optimizer reads them."""
         store, size = self.store, self.store.grad.size
-        if step.travelling is not None:
-            flat = step.travelling.result()  # (P + S,)
-        else:
-            flat = sums.over_workers(self.wire, step.sums, shards, size + store.sigma.size, store.dtype)
-        flat = self.backend.asarray(flat)
+        flat = self.backend.asarray(step.total())  # (P + S,)
         np.multiply(flat[:size], store.dtype.type(step.scale), out=store.grad)
         store.sigma[...] = flat[size:] * store.dtype.type(step.scale) + step.base
 
@@ -130,7 +126,7 @@ class ShardedEngine(Engine):
         for part in map(batch.part, own):
             self.calls = calls  # all shards of a batch are one call
             outputs.append([self.backend.to_host(o) for o in predict(part)])
-        gathered = self.wire.gather((self.calls, outputs))
+        gathered = self.wire.gather((self.calls, outputs), "outputs")
         self.calls = max(calls for calls, _ in gathered)
         shards = list(itertools.chain.from_iterable(found for _, found in gathered))
         return [self.backend.asarray(np.concatenate(parts)) for parts in zip(*shards, strict=True)]
@@ -154,10 +150,8 @@ class ShardedStep:
         What the shards' changes of the moving averages are counted from: a batch of one shard just replaces them.
     scale : float
         What sums of gradients, each counting as much as that of the first shard, are multiplied with.
-    sums : dict
-        Node of the tree → the sum of gradients, and of changes of the moving averages, of this worker's shards.
-    travelling : Travelling or None
-        In place of `sums`, where gradients are sent while others are computed.
+    total : callable
+        Waits for the sum over all workers of gradients, and of changes of the moving averages, and gives it.
     lockstep : Lockstep or None
         Runs the shards, where layers want sums over all of them.
     """
@@ -167,8 +161,7 @@ class ShardedStep:
         self._own = own_part(len(cut.parts), engine.wire.rank, engine.wire.size)
         self._counts = [part.stop - part.start for part in cut.parts]
         self.scale: float = self._counts[0] / cut.count
-        self.sums: dict[tuple[int, int], np.ndarray] = {}
-        self.travelling: overlap.Travelling | None = None
+        self.total: Callable[[], np.ndarray]
         self.lockstep: Lockstep | None = None
         self._records: list[tuple[Any, ...]] = []
         self._is_finite = True
@@ -178,20 +171,21 @@ class ShardedStep:
             self.base: Any = self.sigma if len(cut.parts) > 1 else engine.store.dtype.type(0)
 
     def run(self) -> None:
-        """Compute this worker's shards."""
+        """Compute this worker's shards, and begin to send their gradients."""
+        wire, store, count = self.engine.wire, self.engine.store, len(self._cut.parts)
         if not self._training:
             for shard in self._own:
                 self._forward(shard)
             return
-        if len(self._cut.parts) > 1 and wants_sums(self.engine.model):
-            self._side_by_side()
-            return
-        node = overlap.own_node(self.engine.wire, len(self._cut.parts)) if self._is_large() else None
+        node = None
+        if count > 1 and wants_sums(self.engine.model):
+            found = self._side_by_side()
+        elif node := overlap.own_node(wire, count) if self._is_large() else None:
+            self._last_gradients(*overlap.before_last(node, self._gradients))
+        else:
+            found = sums.over_shards(count, self._own, self._gradients)
         if node is None:
-            self.sums = sums.over_shards(len(self._cut.parts), self._own, self._gradients)
-            return
-        above, last = overlap.before_last(node, self._gradients)
-        self._last_gradients(above, last)
+            self.total = sums.over_workers(wire, found, count, store.grad.size + store.sigma.size, store.dtype)
 
     def _side_by_side(self):
         """Compute all shards together, a layer that wants their sums at a time."""
@@ -206,7 +200,7 @@ class ShardedStep:
                 self._record(shard, lane.bound, engine.losses(lane.bound, lane.targets, lane.weight))
         if not engine.wire.agreed(any(not math.isfinite(loss) for loss, *_ in self._records)):
             self.lockstep.backward()
-        self.sums = self.lockstep.sums([count / self._counts[0] for count in self._counts], self.base)
+        return self.lockstep.sums([count / self._counts[0] for count in self._counts], self.base)
 
     def _is_large(self):
         """Whether gradients are worth to be sent in pieces."""
@@ -221,16 +215,17 @@ class ShardedStep:
         bound, losses = self._forward(shard)
         own = np.empty(store.grad.size + store.sigma.size, store.dtype)
         own[store.grad.size :] = store.sigma - self.base
-        self.travelling = overlap.Travelling(wire, len(self._cut.parts), np.empty_like(own))
+        travelling = overlap.Travelling(wire, len(self._cut.parts), np.empty_like(own))
+        self.total = travelling.result
         waiting = overlap.pieces(bound, store, store.sigma.size)
 
         def after(number):
-            self.travelling.push()
+            travelling.push()
             while waiting and waiting[0][0] <= number:
                 _, part = waiting.pop(0)
                 gradients = slice(part.start, min(part.stop, store.grad.size))
                 own[gradients] = store.grad[gradients]
-                self.travelling.send(part, self._summed(own[part], part, above, shard))
+                travelling.send(part, self._summed(own[part], part, above, shard))
 
         if math.isfinite(losses.total):
             bound.backward(after)
@@ -291,7 +286,7 @@ class ShardedStep:
 
     def results(self) -> tuple[Losses, Sequence[np.ndarray]]:
         """The losses of the whole batch, and its outputs where metrics need them."""
-        gathered = self.engine.wire.gather((self.engine.calls, self._records))
+        gathered = self.engine.wire.gather((self.engine.calls, self._records), "records")
         self.engine.calls = max(calls for calls, _ in gathered)
         records = list(itertools.chain.from_iterable(found for _, found in gathered))
         values = [np.array([total, *parts]) for total, parts, _ in records]  # shards × (1 + outputs,)
@@ -305,11 +300,6 @@ class ShardedStep:
             for lists in zip(*(measured for _, _, measured in records), strict=True)
         )
         return Losses(float(total), [float(p) for p in parts], targets, weights), outputs
-
-    def abandon(self) -> None:
-        """Let gradients that are under way come, which nobody wants."""
-        if self.travelling is not None:
-            self.travelling.result()
 
     def explain(self, loss: float, epoch: int, batch: int) -> None:
         """Raise `NonFiniteError` on all workers, with what the one says that has the first shard to blame."""

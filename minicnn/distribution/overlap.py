@@ -78,9 +78,12 @@ class Travelling:
 
     def result(self) -> np.ndarray:
         """The sum over all workers; waits for it."""
+        gathered = []
         for part, parts, pending in self._pending:
             known = dict(zip(self._nodes, pending.result(), strict=True))
-            self._wire.gather_parts(total(self._root, known, sums.add), self._out[part], parts)
+            gathered.append(self._wire.gather_parts(total(self._root, known, sums.add), self._out[part], parts))
+        for pending in gathered:  # all under way at once
+            pending.result()
         return self._out
 
 

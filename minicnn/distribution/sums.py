@@ -35,8 +35,10 @@ def along_tree(node: Node, compute: Callable[[int], np.ndarray]) -> np.ndarray:
     return add(along_tree(first, compute), along_tree(second, compute))
 
 
-def over_workers(wire: Wire, own: Mapping[Node, np.ndarray], count: int, width: int, dtype: np.dtype) -> np.ndarray:
-    """The sum over all `count` shards, the same on every worker.
+def over_workers(
+    wire: Wire, own: Mapping[Node, np.ndarray], count: int, width: int, dtype: np.dtype
+) -> Callable[[], np.ndarray]:
+    """Begin the sum over all `count` shards; returns a function that waits for it, and gives the same to every worker.
 
     Small vectors go to all, and everybody adds. Of large ones each worker gets a part from all, adds it, and hands it
     to all: 2 (N - 1) / N vectors sent by each of N workers instead of N - 1, in two rounds instead of one.
@@ -51,18 +53,18 @@ def over_workers(wire: Wire, own: Mapping[Node, np.ndarray], count: int, width: 
         Of the vectors; a worker may have none.
     """
     if wire.size == 1:
-        return own[0, count]
+        return lambda: own[0, count]
     nodes = [nodes_within((0, count), own_part(count, rank, wire.size)) for rank in range(wire.size)]
     counts, everybody = [len(n) for n in nodes], [node for part in nodes for node in part]
     rows = _rows([own[node] for node in nodes[wire.rank]], width, dtype)
-    if width * rows.itemsize < LARGE:
-        found = wire.gather_rows(rows, counts).result()
-        return total((0, count), dict(zip(everybody, found, strict=True)), add)
-    parts = columns(width, wire.size)
-    found = wire.exchange_columns(rows, counts, parts).result()
-    out = np.empty(width, dtype)
-    wire.gather_parts(total((0, count), dict(zip(everybody, found, strict=True)), add), out, parts)
-    return out
+    is_large, parts = width * rows.itemsize >= LARGE, columns(width, wire.size)
+    pending = wire.exchange_columns(rows, counts, parts) if is_large else wire.gather_rows(rows, counts)
+
+    def result():
+        found = total((0, count), dict(zip(everybody, pending.result(), strict=True)), add)
+        return wire.gather_parts(found, np.empty(width, dtype), parts).result() if is_large else found
+
+    return result
 
 
 def of_leaves(

@@ -20,7 +20,8 @@ from minicnn.distribution.problems import Worker
 GRACE = 5.0  # seconds in which a worker that is there says so
 BUSY = 0.05  # seconds for which a wait looks again at once, so that large messages keep moving; after it, it pauses
 PAUSE = 0.0002  # seconds
-FIRST_CAPACITY = 1024  # bytes of small messages that go in one round
+FIRST_CAPACITY = 1024  # bytes of small messages that go in one round, until longer ones of their kind have come
+DIRECT = 1 << 17  # bytes of what each worker has for all: up to here they go straight, in one hop; above, as MPI likes
 PRESENT, FEED, GONE = 1, 2, 3  # kinds of messages from one worker to another
 
 
@@ -59,6 +60,7 @@ class Wire:
         self.size: int = comm.size
         self.sent: int = 0
         self._among: dict[tuple[bool, ...], Wire] = {}
+        self._capacities: dict[str, int] = {}
         self._beside = beside
 
     def among(self, are_there: Sequence[bool]) -> Wire:
@@ -81,19 +83,22 @@ class Wire:
 
     # ------------------------------------------------------------------------------------------------- small messages
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: Any, kind: str = "") -> list[Any]:
         """What every worker hands over, in their order.
 
         Parameters
         ----------
         value : object
             That can be pickled.
+        kind : str, optional
+            What it is: the longest message of a kind says how long the next ones may be to need one round only.
         """
         if self.size == 1:
             return [value]
-        message = pickle.dumps(value, protocol=5)
-        found, lengths = self._round(message, FIRST_CAPACITY)
-        if max(lengths) > FIRST_CAPACITY:  # all see the same lengths
+        message, capacity = pickle.dumps(value, protocol=5), self._capacities.get(kind, FIRST_CAPACITY)
+        found, lengths = self._round(message, capacity)
+        if max(lengths) > capacity:  # all see the same lengths
+            self._capacities[kind] = max(lengths)
             found, lengths = self._round(message, max(lengths))
         return [pickle.loads(row[:length]) for row, length in zip(found, lengths, strict=True)]
 
@@ -104,18 +109,28 @@ class Wire:
         part = message[:capacity]
         own[8 : 8 + len(part)] = np.frombuffer(part, np.uint8)
         found = np.empty((self.size, own.size), np.uint8)
-        self.wait(self.comm.Iallgather(own, found))
-        self.sent += own.size * (self.size - 1)
+        self.wait(self._to_all(own, found, [own.size] * self.size))
         return found[:, 8:], [int(row[:8].view(np.int64)[0]) for row in found]
 
-    def agreed(self, decision: bool) -> bool:
-        """Whether any worker decides so."""
+    def agreed(self, decision: int) -> int:
+        """What any worker decides: bit by bit, whether one has it set."""
         if self.size == 1:
-            return decision
+            return int(decision)
         own, found = np.array([decision], np.uint8), np.empty(self.size, np.uint8)
-        self.wait(self.comm.Iallgather(own, found))
-        self.sent += self.size - 1
-        return bool(found.any())
+        self.wait(self._to_all(own, found, [1] * self.size))
+        return int(np.bitwise_or.reduce(found))
+
+    def _to_all(self, own, found, counts):
+        """A request by which every worker gets what all have: each of them counts[rank] numbers.
+
+        MPI's Iallgather(v) may hand messages on from worker to worker, up to N - 1 times, each of which takes as long
+        as a message takes. Those of an Ialltoallv go straight to where they belong.
+        """
+        self.sent += own.nbytes * (self.size - 1)
+        if max(counts) * own.itemsize > DIRECT:
+            return self.comm.Iallgatherv(own, [found, counts])
+        same = [own.size] * self.size, [0] * self.size  # how many, from where: the same numbers for everybody
+        return self.comm.Ialltoallv([own, same], [found, counts])
 
     # -------------------------------------------------------------------------------------------------------- vectors
 
@@ -130,8 +145,7 @@ class Wire:
         """
         width = own.shape[1]
         found = np.empty((sum(counts), width), own.dtype)
-        self.sent += own.nbytes * (self.size - 1)
-        return Pending(self, self.comm.Iallgatherv(own, [found, [c * width for c in counts]]), found, own)
+        return Pending(self, self._to_all(own, found, [c * width for c in counts]), found, own)
 
     def exchange_columns(self, own: np.ndarray, counts: Sequence[int], parts: Sequence[slice]) -> Pending:
         """All workers' rows of the columns that are this worker's part, once they are there.
@@ -152,8 +166,8 @@ class Wire:
         receive = [found, [count * widths[self.rank] for count in counts]]
         return Pending(self, self.comm.Ialltoallv(send, receive), found, sent)
 
-    def gather_parts(self, own: np.ndarray, out: np.ndarray, parts: Sequence[slice]) -> None:
-        """Put the parts of a vector, of which each worker has one, together.
+    def gather_parts(self, own: np.ndarray, out: np.ndarray, parts: Sequence[slice]) -> Pending:
+        """The parts of a vector, of which each worker has one, put together in `out`, once they are there.
 
         Parameters
         ----------
@@ -161,8 +175,7 @@ class Wire:
         out : vector, written
         parts : sequence of slice
         """
-        self.wait(self.comm.Iallgatherv(own, [out, [part.stop - part.start for part in parts]]))
-        self.sent += own.nbytes * (self.size - 1)
+        return Pending(self, self._to_all(own, out, [part.stop - part.start for part in parts]), out, own)
 
     # ---------------------------------------------------------------------------------------------------- one to many
 

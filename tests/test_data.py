@@ -118,6 +118,23 @@ def test_work_ahead_is_bounded():
     assert len(made) < 20
 
 
+@pytest.mark.parametrize("count", [1, 3, AUTOTUNE])
+def test_prefetch_before_batch_makes_ahead_and_leaves_batches_in_parts(count):
+    threads = set()
+
+    def squared(number):
+        threads.add(threading.current_thread().name)
+        return number * number
+
+    for source in (Dataset.range(10), Dataset.from_tensor_slices(np.arange(10))):
+        dataset = source.map(squared, num_parallel_calls=2).prefetch(count).take(7).prefetch(count).batch(3)
+        assert [batch.tolist() for batch in dataset] == [[0, 1, 4], [9, 16, 25], [36]]
+        parts = list(dataset.in_parts())
+        assert [part.read(part.numbers[1:]).tolist() for part in parts[:2]] == [[1, 4], [16, 25]]
+    assert threading.current_thread().name not in threads
+    assert list(Dataset.from_tensor_slices(np.arange(5)).prefetch(2).batch(2).in_parts())[1].numbers == [2, 3]
+
+
 @given(st.integers(1, 40), st.integers(1, 50), st.booleans())
 def test_shuffle_draws_each_element_once_and_from_its_buffer(count, buffer, slices):
     source = Dataset.from_tensor_slices(np.arange(count)) if slices else Dataset.range(count)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -307,6 +308,19 @@ def test_ctrl_c_ends_all_after_the_same_batch_with_one_sentence():
     )
 
 
+def test_launch_hands_signals_on_from_the_start_and_gives_them_back(monkeypatch):
+    before = [signal.getsignal(number) for number in launching.ENDINGS]
+    ended = []
+    with launching._ending() as ends:
+        os.kill(os.getpid(), signal.SIGTERM)  # mpiexec is not there yet
+        assert not ended
+        ends(lambda: ended.append("first"))
+        assert ended == ["first"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ended == ["first", "first"]
+    assert [signal.getsignal(number) for number in launching.ENDINGS] == before
+
+
 @pytest.mark.parametrize(
     "version, expected",
     [
@@ -428,18 +442,24 @@ def test_pieces_are_sent_when_nothing_writes_them_any_more(frozen, backend, monk
 def test_the_last_shard_is_added_in_the_order_of_the_tree(node):
     rng = np.random.default_rng(7)
     vectors = rng.normal(size=(8, 9)).astype(np.float32) * 10.0 ** rng.integers(-6, 7, (8, 9))
-    above, last = overlap.before_last(node, lambda i: vectors[i].copy())
+
+    def compute(i, onto=None):
+        return vectors[i].copy() if onto is None else onto + vectors[i]
+
+    above, last = overlap.before_last(node, compute)
     assert last == node[1] - 1
     own = vectors[last].copy()
     for vector in reversed(above):
         own = vector + own
-    np.testing.assert_array_equal(own, sums.along_tree(node, lambda i: vectors[i].copy()))
+    np.testing.assert_array_equal(own, sums.along_tree(node, compute))
 
 
 def test_synchronized_layers_that_compute_in_bfloat16_are_refused():
     layer = mc.layers.BatchNormalization(synchronized=True, dtype="mixed_bfloat16")
     with pytest.raises(ValueError, match=r"give the layer dtype='float32'\. Received: layer 'batch_norm"):
         lockstep.wants_sums(mc.Sequential([mc.Input((3,)), layer]))
+    layer.trainable = False  # goes by its moving averages
+    assert not lockstep.wants_sums(mc.Sequential([mc.Input((3,)), layer]))
 
 
 def test_layers_want_sums_where_they_are_synchronized_and_train():

@@ -45,10 +45,13 @@ class ShardedEngine(Engine):
         The workers.
     shards : int
         In how many parts a batch is cut, at most.
+    updates : int or None
+        How many there were after the last one that all workers have made together.
     """
 
     wire: ClassVar[Wire]
     shards: ClassVar[int]
+    updates: int | None = None
 
     @staticmethod
     @cache
@@ -100,6 +103,7 @@ class ShardedEngine(Engine):
             self._take_gradients(step)
             self.regularize()
             self.update()
+            self.updates = int(self.optimizer.iterations)
         else:
             step.total()  # which nobody wants, but which is under way
             self.store.sigma[...] = step.sigma
@@ -239,8 +243,11 @@ class ShardedStep:
             own = sums.add(vector[part], own)
         return own
 
-    def _gradients(self, shard):
-        """The gradients of a shard and its changes of the moving averages, in one vector (P + S,), on the host."""
+    def _gradients(self, shard, onto=None):
+        """The gradients of a shard and its changes of the moving averages, in one vector (P + S,), on the host.
+
+        If there is a vector `onto`, they are added to it.
+        """
         engine = self.engine
         engine.store.sigma[...] = self.sigma
         bound, losses = self._forward(shard)
@@ -248,10 +255,16 @@ class ShardedStep:
             self._is_finite = False
         if self._is_finite:
             bound.backward()
-        flat = engine.backend.xp.concatenate([engine.store.grad, engine.store.sigma - self.base])
+        parts = engine.store.grad, engine.store.sigma - self.base
         if self._counts[shard] != self._counts[0]:
-            flat *= flat.dtype.type(self._counts[shard] / self._counts[0])
-        return flat if not engine.backend.on_device else engine.backend.to_host(flat)
+            parts = [part * part.dtype.type(self._counts[shard] / self._counts[0]) for part in parts]
+        if engine.backend.on_device:
+            parts = [engine.backend.to_host(part) for part in parts]
+        if onto is None:
+            return np.concatenate(parts)
+        sums.add(onto[: len(parts[0])], parts[0])  # where they lie: a vector less to be written and read
+        sums.add(onto[len(parts[0]) :], parts[1])
+        return onto
 
     def _forward(self, shard) -> tuple[BoundPlan, Losses]:
         """Compute a shard up to its losses."""

@@ -62,32 +62,41 @@ def of_pass(engine: ShardedEngine, source: Source, shuffles: bool, first: int) -
         Number of the first batch.
     """
     found = {**_program(engine), **_model(engine.model.weights, engine), "data": _data(source)}
-    return found if engine.model.compiled is None else found | _training(engine, shuffles, first)
+    return found if engine.model.compiled is None else found | _training(engine, shuffles, first) | _state(engine)
 
 
 def of_batch(engine: ShardedEngine, batch: Batch) -> dict[str, Any]:
-    """What has to agree before a batch that belongs to no pass; the weights are compared before the first one."""
+    """What has to agree before a batch that belongs to no pass.
+
+    Weights and the optimizer's state are compared before the first one, and after an update that was not made together.
+    """
     kinds = [f"{x.dtype} {x.shape}" for x in (*batch.inputs, *batch.targets)]
-    weights = {} if int(engine.optimizer.iterations) else _model(engine.model.weights, engine)
+    is_known = engine.updates == int(engine.optimizer.iterations)
     return {
         **_program(engine),
-        **weights,
+        **({} if is_known else _model(engine.model.weights, engine)),
         "batch": f"{batch.count} of {', '.join(kinds)}",
         **_training(engine, False, 0),
+        **({} if is_known else _state(engine)),
     }
 
 
 def _training(engine, shuffles, first):
     """Of what `compile` was told, and how far the training is."""
     check_losses(engine.model.compiled, engine.model.layers)
-    optimizer, state = engine.optimizer, engine.optimizer_state or {}
+    optimizer = engine.optimizer
     return {
         "loss": digest([[type(x).__name__, x.get_config()] for x in engine.model.compiled.losses]),
         "optimizer": f"{type(optimizer).__name__} {digest(optimizer.get_config())}",
-        "optimizer state": digest(*(engine.backend.to_host(vector) for vector in state.values())),
         "position": f"update {int(optimizer.iterations)}, batch {first}, epoch {engine.model.epochs_trained}",
         "seed": digest(engine.model.seed, shuffles),
     }
+
+
+def _state(engine):
+    """Of what the optimizer keeps: as large as the weights, or larger."""
+    vectors = (engine.optimizer_state or {}).values()
+    return {"optimizer state": digest(*map(engine.backend.to_host, vectors))}
 
 
 def _program(engine):

@@ -87,7 +87,7 @@ class Travelling:
         return self._out
 
 
-def before_last(node: Node, compute: Callable[[int], np.ndarray]) -> tuple[list[np.ndarray], int]:
+def before_last(node: Node, compute: Callable[..., np.ndarray]) -> tuple[list[np.ndarray], int]:
     """The sums at the nodes that the last shard is added to, from the top down; and the last shard's number."""
     found = []
     while node[1] - node[0] > 1:

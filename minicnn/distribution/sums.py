@@ -12,7 +12,7 @@ from minicnn.distribution.wire import Wire
 LARGE = 1 << 17  # bytes of a vector from which on each worker adds a part of it for all
 
 
-def over_shards(count: int, own: range, compute: Callable[[int], np.ndarray]) -> dict[Node, np.ndarray]:
+def over_shards(count: int, own: range, compute: Callable[..., np.ndarray]) -> dict[Node, np.ndarray]:
     """Node → sum, of the largest nodes that a worker's shards make up.
 
     Parameters
@@ -22,17 +22,19 @@ def over_shards(count: int, own: range, compute: Callable[[int], np.ndarray]) ->
     own : range
         This worker's.
     compute : callable
-        Gives the vector of a shard, as an array of its own; is called in the shards' order.
+        Gives the vector of a shard, as an array of its own, or added to the one that is its second argument; is called
+        in the shards' order.
     """
     return {node: along_tree(node, compute) for node in nodes_within((0, count), own)}
 
 
-def along_tree(node: Node, compute: Callable[[int], np.ndarray]) -> np.ndarray:
-    """The sum at a node; no more vectors are alive at once than the tree is deep."""
+def along_tree(node: Node, compute: Callable[..., np.ndarray]) -> np.ndarray:
+    """The sum at a node; no more vectors are alive at once than the tree is deep. `compute`: as for `over_shards`."""
     if node[1] - node[0] == 1:
         return compute(node[0])
     first, second = halves(node)
-    return add(along_tree(first, compute), along_tree(second, compute))
+    found = along_tree(first, compute)
+    return compute(second[0], found) if second[1] - second[0] == 1 else add(found, along_tree(second, compute))
 
 
 def over_workers(

@@ -15,6 +15,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from minicnn.command_line.launching import mpiexec
@@ -191,33 +192,29 @@ def in_namespaces(options, notes):
     """Lines of the table: iterations over links of limited rate, or of some delay, predicted and measured."""
     lines = ["| network, workers | link | predicted | measured | ratio |", "|---|---|---|---|---|"]
     for workers in (2, 4):
-        arguments = workers, "train", "LeNet-5", 128, options.steps, 1
-        fast = notes(f"LeNet-5, {workers}, unlimited", lambda arguments=arguments: over_link(*arguments))
-        for rate in options.rates:
-            limit(workers, rate)
-            slow = notes(f"LeNet-5, {workers}, {rate} Mbit/s", lambda arguments=arguments: over_link(*arguments))
-            limit(workers, None)
-            beta = 8 / (rate * 1e6)
-            sending = exchange(Costs(0, beta, 0), workers, slow["bytes"]) + fed(slow, workers) * beta
-            lines.append(_compared(workers, f"{rate} Mbit/s", fast["step"] + sending, slow["step"]))
-        for delay in options.delays:  # in ms
-            near, far = (
-                notes(
-                    f"LeNet-5, {workers}, {number} ms late",
-                    lambda arguments=arguments, number=number: delayed(number, *arguments),
-                )
-                for number in (0, delay)
-            )
-            costs = Costs(delay / 1e3, 0, 0)
-            waiting = iteration(costs, workers, 0, 0, 0, far["bytes"])
-            lines.append(_compared(workers, f"{delay} ms later", near["step"] + waiting, far["step"]))
+        for name, over, number, costs in links(options):
+            found = notes(f"LeNet-5, {workers}, {name}", partial(compared, options, over, number, workers))
+            near, far = found["near"]["step"], found["far"]["step"]
+            waiting = iteration(costs, workers, 0, 0, 0, found["far"]["bytes"])
+            waiting += fed(found["far"], workers) * costs.beta
+            cells = f"{(near + waiting) * 1e3:.1f} ms | {far * 1e3:.1f} ms | {far / (near + waiting):.2f}"
+            lines.append(f"| LeNet-5, {workers} | {name} | {cells} |")
     return lines
 
 
-def _compared(workers, link, predicted, measured):
-    """A line of the table."""
-    cells = f"{predicted * 1e3:.1f} ms | {measured * 1e3:.1f} ms | {measured / predicted:.2f}"
-    return f"| LeNet-5, {workers} | {link} | {cells} |"
+def compared(options, over, number, workers):
+    """Iterations over a link without its limit and with it, which take turns."""
+    arguments = workers, "train", "LeNet-5", 128, options.steps, 1
+    calls = {"near": partial(over, None, *arguments), "far": partial(over, number, *arguments)}
+    return in_turn(options.rounds, **calls)
+
+
+def links(options):
+    """(name, function that measures over such a link, its number, what the link costs) of each."""
+    for rate in options.rates:
+        yield f"{rate} Mbit/s", limited, rate, Costs(0, 8 / (rate * 1e6), 0)
+    for delay in options.delays:
+        yield f"{delay} ms later", delayed, delay, Costs(delay / 1e3, 0, 0)
 
 
 def over_link(workers, *arguments):
@@ -226,9 +223,15 @@ def over_link(workers, *arguments):
     return measure(workers, *arguments, prefix=prefixes, UCX_TLS="tcp,self", MPIR_CVAR_NOLOCAL="1")
 
 
+def limited(rate, workers, *arguments):
+    """The same over links of limited rate, in Mbit/s; None: not limited."""
+    limit(workers, rate)
+    return over_link(workers, *arguments)
+
+
 def delayed(delay, workers, *arguments):
-    """The same over the relay, which takes the place of the link; `delay` in ms."""
-    command = [sys.executable, str(RELAY), str(workers), str(delay / 1e3)]
+    """The same over the relay, which takes the place of the link; `delay` in ms; None: none."""
+    command = [sys.executable, str(RELAY), str(workers), str((delay or 0) / 1e3)]
     relay = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         relay.stdout.readline()
@@ -275,7 +278,7 @@ def enter_namespaces(options):
 
     Where that is not permitted, a line that says so.
     """
-    own = [f"--{name}={value}" for name, value in (("steps", options.steps), ("state", options.state)) if value]
+    own = [f"--{name}={value}" for name in ("steps", "rounds", "state") if (value := getattr(options, name))]
     own += ["--rates", *map(str, options.rates), "--delays", *map(str, options.delays)]
     command = ["unshare", "-n", "-m", "sh", "-c", SETUP, "sh", sys.executable, __file__, "--inside", *own]
     try:

@@ -14,10 +14,8 @@ from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.tiles import dense as on_tiles
 from minicnn.backends.numba.tiles.serving import in_float32, is_bfloat16, plain, precision_of, takes_bfloat16
 
-# Rows of the kernel matrix whose panel of one block's width stays in the L1 cache. Where they do not lie side by side,
-# half as many, if the product has many rows.
-_INNER_TOGETHER, _INNER_APART = 256, 128
-_BLOCKS_ABREAST = 2  # blocks side by side in one task: x is read once for all of them
+_INNER_TOGETHER = 256  # rows of the kernel matrix whose numbers for some blocks' columns stay in a core's caches
+_BLOCKS_ABREAST = 2  # blocks side by side in one task, or one wide block: x is read once for all columns
 _SAMPLE_BLOCKS = 4  # the same for a single sample, whose rows of the kernel are read once
 # Rows of so many bytes lie in pages of their own, and often all in the same few lines of a cache: what a block reads of
 # them is copied side by side first, if enough rows of the product are made of it.
@@ -83,7 +81,6 @@ class Matrices(NamedTuple):
     y_columns: Array
     panel_rows: Array  # of a panel of the transposed kernel, and of others as wide
     packed_rows: Array  # of a panel of the kernel
-    inner_together: int  # inputs whose products are added up at once
     parts: int  # of the inputs
     columns: int  # outputs of a task
     packs_kernel: bool
@@ -106,7 +103,6 @@ def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrice
         y_columns=strides(outputs, 1),
         panel_rows=strides(max(outputs, samples), width),
         packed_rows=strides(inputs, _BLOCKS_ABREAST * width),
-        inner_together=_INNER_APART if has_many_rows and not is_long else _INNER_TOGETHER,
         parts=min(inputs // _INPUTS_OF_A_PART, _MOST_PARTS) if are_few else 0,
         columns=width * (_SAMPLE_BLOCKS if samples == 1 else _BLOCKS_ABREAST),
         packs_kernel=has_many_rows and is_long,
@@ -127,8 +123,8 @@ def _some_outputs(x, kernel, bias, y, relu, rows, columns, t):
     """The rows from rows[0] to rows[1] and as many columns from columns[0] to columns[1] of y."""
     width = _BLOCKS_ABREAST * WIDTH * lanes_of(x)
     panel = scratch(_INNER_TOGETHER * width if t.packs_kernel else 0, x)
-    for first in range(0, t.inputs, t.inner_together):
-        last = min(first + t.inner_together, t.inputs)
+    for first in range(0, t.inputs, _INNER_TOGETHER):
+        last = min(first + _INNER_TOGETHER, t.inputs)
         right = Right(kernel, columns[0], t.kernel_rows)
         if t.packs_kernel:
             start = first * t.outputs + columns[0]

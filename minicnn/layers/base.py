@@ -13,7 +13,7 @@ from minicnn.dtype_policies import DTypePolicy
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.hints import InitializerLike, OpenShape, RegularizerLike
-from minicnn.layers import contract
+from minicnn.layers import contract, given
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
 from minicnn.layers.policy import WithPolicy, by_policy
@@ -181,13 +181,11 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
 
         Raises
         ------
-        ValueError
-            If the number of arrays or a shape is wrong.
+        ValueError, TypeError
+            If it is no list of arrays, or if their number or a shape is wrong.
         """
         self._need_weights()
-        mine, arrays = self.weights, [np.asarray(w) for w in weights]
-        if len(mine) != len(arrays):
-            raise ValueError(f"'{self.name}' has {len(mine)} weight arrays. Received: {len(arrays)}")
+        mine, arrays = self.weights, given.weight_arrays(self, weights)
         for weight, array in zip(mine, arrays, strict=True):
             weight.check(array)
         with weights_at_rest:
@@ -238,9 +236,9 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
         several = isinstance(inputs, list | tuple)
         tensors = list(inputs) if several else [inputs]
         if any(isinstance(t, Tensor) for t in tensors):
-            node = self.call_symbolically(tensors, training)
+            node = self.call_symbolically(tensors, given.flag(self, training))
             return node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
-        return self.call_on_arrays(tensors, self.acts_on_arrays if training is None else bool(training))
+        return self.call_on_arrays(tensors, self.acts_on_arrays if training is None else given.flag(self, training))
 
     def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
         """Add a place to the graph that `tensors` belong to; `training` as for calls."""
@@ -254,7 +252,7 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
 
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
         """Run the layer's steps at once on the current backend; returns an array of it."""
-        arrays = [np.asarray(a) for a in arrays]
+        arrays = [given.array_of(self, a) for a in arrays]
         self.build_for(tuple(a.shape[1:] for a in arrays))
         dtype = self.weights[0].dtype if self.weights else floatx()
         return self.noting_penalty(run_steps(by_policy(self, self.lower()), arrays, dtype, training))

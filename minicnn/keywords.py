@@ -15,8 +15,8 @@ R = TypeVar("R")
 def suggests_keywords(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: arguments that the function does not take raise `TypeError` with what it takes, and the nearest name.
 
-    So do arguments that are missing, and in constructors text for what is True or False. Where the function takes
-    ``**kwargs``, a name that it does not have is looked at only where an argument is missing.
+    So do arguments that are missing; text for what is True or False in a constructor is a `ValueError`. Where the
+    function takes ``**kwargs``, a name that it does not have is looked at only where an argument is missing.
     """
     known = _Parameters(function)
 
@@ -101,11 +101,11 @@ def _explain_count(called, known, args, kwargs, missing) -> NoReturn:
 
 
 def _check_flags(called, known, args, kwargs) -> None:
-    """Raise `TypeError` for text in the place of True or False, of which every text but "" would count as True."""
+    """Raise `ValueError` for text in the place of True or False, of which every text but "" would count as True."""
     given = dict(zip(known.positional, args, strict=False)) | kwargs
     for name in known.flags & given.keys():
         if isinstance(given[name], str):
-            raise TypeError(f"`{name}` of {called} is True or False. Received: {name}={given[name]!r}")
+            raise ValueError(f"`{name}` is True or False. Received: {name}={given[name]!r}, for {called}")
 
 
 class SuggestsKeywords:

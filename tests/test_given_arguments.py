@@ -46,10 +46,10 @@ MISTAKES = {
     "a method": (lambda: net().predict(), TypeError, r"predict\(\) needs x"),
     "text for a flag": (
         lambda: layers.Dense(3, use_bias="no"),
-        TypeError,
-        r"`use_bias` of Dense is True or False\. Received: use_bias='no'",
+        ValueError,
+        r"`use_bias` is True or False\. Received: use_bias='no', for Dense",
     ),
-    "text for another": (lambda: optimizers.SGD(0.1, 0.0, "yes"), TypeError, r"`nesterov` of SGD is True or False"),
+    "text for another": (lambda: optimizers.SGD(0.1, 0.0, "yes"), ValueError, "`nesterov` is True or False"),
     "text for shuffle": (lambda: net().fit(X, Y, shuffle="yes"), ValueError, "`shuffle` must be True or False"),
     "tensors for an axis": (
         lambda: layers.Concatenate([image(), image()]),

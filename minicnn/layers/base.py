@@ -234,11 +234,11 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
         Tensor or array (a list of them from a model with several outputs)
         """
         several = isinstance(inputs, list | tuple)
-        tensors = list(inputs) if several else [inputs]
+        tensors, training = list(inputs) if several else [inputs], given.flag(self, training)
         if any(isinstance(t, Tensor) for t in tensors):
-            node = self.call_symbolically(tensors, given.flag(self, training))
+            node = self.call_symbolically(tensors, training)
             return node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
-        return self.call_on_arrays(tensors, self.acts_on_arrays if training is None else given.flag(self, training))
+        return self.call_on_arrays(tensors, self.acts_on_arrays if training is None else bool(training))
 
     def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
         """Add a place to the graph that `tensors` belong to; `training` as for calls."""

@@ -62,18 +62,16 @@ def array_of(layer: Layer, value: Any) -> np.ndarray:
 
 
 def flag(layer: Layer, training: Any) -> Any:
-    """The argument `training` of a call.
+    """`training`, the argument of a call.
 
     Raises
     ------
     TypeError
         If it is no single True or False: perhaps a second input.
     """
-    if training is None or isinstance(training, bool):
-        return training
-    if isinstance(training, str | Tensor) or np.size(training) != 1:
+    if not isinstance(training, bool | None) and (isinstance(training, str | Tensor) or np.size(training) != 1):
         raise TypeError(
             f"layer '{layer.name}' is called on one argument, and training= is True or False: several inputs stand in "
             f"a list. Received: a {type(training).__name__} as the second argument"
         )
-    return bool(training)
+    return training

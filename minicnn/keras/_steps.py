@@ -124,6 +124,7 @@ def _with_steps(engine_class):
 class Stepping:
     """Mixin of Keras's models."""
 
+    runs_at_once: bool = False
     refused_steps: tuple[str, ...] = ("make_train_function", "make_test_function", "make_predict_function")
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -328,7 +329,7 @@ class Stepping:
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: Any = None, callbacks: Any = None
     ) -> Any:
         """The outputs for data, or what `predict_step` gives; see `minicnn.Model.predict`."""
-        if not self._writes("predict_step"):
+        if not self._writes("predict_step") and not self.runs_at_once:
             return super().predict(x, batch_size, verbose, steps, callbacks)
         source = RawIntake(self).evaluation(x, None, None, batch_size, steps)
         callback_list = CallbackList(listed(callbacks), self, _params(source, verbose))

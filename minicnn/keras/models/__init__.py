@@ -29,8 +29,10 @@ from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
+from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._exporting import Exporting
+from minicnn.keras.models._graphless import Graphless
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers.open_sizes import all_fit
 from minicnn.models.arguments import check_model
@@ -88,7 +90,7 @@ class _OldLogs(dict):
         raise KeyError(name)
 
 
-class _OldMethods(Exporting, Remembering, Stepping):
+class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
@@ -129,7 +131,7 @@ class _OldMethods(Exporting, Remembering, Stepping):
         if isinstance(kwargs.get("validation_data"), tuple | list):
             for callback in _listed(kwargs.get("callbacks")):
                 callback.validation_data = list(kwargs["validation_data"])  # as Keras had it before 2.4
-        history = super().fit(x, y, *args, **kwargs)
+        history = super().fit(self._begun(x), y, *args, **kwargs)
         history.history = _OldLogs(history.history)
         return history
 
@@ -195,17 +197,6 @@ class _OldMethods(Exporting, Remembering, Stepping):
     trainable_variables = layers.VARIABLES["trainable_variables"]
     non_trainable_variables = layers.VARIABLES["non_trainable_variables"]
 
-    @property
-    def metrics_names(self) -> list[str]:
-        """'loss', and the names of the metrics, in the order of what `evaluate` returns."""
-        self._need_compiled()
-        several = len(self.compiled.losses) > 1
-        names = [f"{path}_loss" for path, _ in self.log_names()] if several else []
-        for (_, own), metrics in zip(self.log_names(), self.compiled.metrics, strict=True):
-            named = [metric if isinstance(metric, str) else metric_classes.get(metric).name for metric in metrics]
-            names += [f"{own}_{name}" if several else name for name in named]
-        return ["loss", *names]
-
     def summary(self, *args: Any, **kwargs: Any) -> None:
         for name in ("positions", "show_trainable", "layer_range"):
             kwargs.pop(name, None)
@@ -222,7 +213,10 @@ class _OldMethods(Exporting, Remembering, Stepping):
 
     def save_weights(self, filepath: Any, *args: Any, save_format: str | None = None, **kwargs: Any) -> None:
         kwargs.pop("options", None)
-        _write(super().save_weights, filepath, save_format, args, kwargs)
+        if self.is_graphless:
+            super().save_weights(filepath)
+        else:
+            _write(super().save_weights, filepath, save_format, args, kwargs)
 
     def load_weights(self, filepath: Any, *args: Any, by_name: bool = False, **kwargs: Any) -> None:
         super().load_weights(filepath, *args, by_name=by_name, **kwargs)

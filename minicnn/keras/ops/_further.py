@@ -16,6 +16,7 @@ from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import _operations
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras._own_weights import applied
 
 _OF_ARRAYS = (
     *(
@@ -36,12 +37,14 @@ _OF_ARRAYS = (
 )
 
 
-def _of_tensors_too(function: Callable[..., Any]) -> Callable[..., Any]:
+def of_tensors_too(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, which also takes a model's tensors, alone or in a list, as its first arguments."""
 
     @_operations.entering
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if (of_weights := applied(call, args, kwargs)) is not None:
+            return of_weights
         if not any(map(is_symbolic, args)):
             return function(*args, **kwargs)
         if isinstance(args[0], list | tuple):
@@ -176,11 +179,11 @@ def multi_hot(inputs: Any, num_classes: int, axis: int = -1, dtype: Any = "float
 
 _BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take)
 FURTHER: dict[str, Callable[..., Any]] = {
-    name: _operations.by_place(_of_tensors_too(getattr(np, name))) for name in _OF_ARRAYS
+    name: _operations.by_place(of_tensors_too(getattr(np, name))) for name in _OF_ARRAYS
 }
-FURTHER |= {each.__name__: _of_tensors_too(each) for each in _BY_VALUES}
+FURTHER |= {each.__name__: of_tensors_too(each) for each in _BY_VALUES}
 FURTHER |= {
-    name: _of_tensors_too(getattr(_operations, name))
+    name: of_tensors_too(getattr(_operations, name))
     for name in ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 }
 FURTHER |= {each.__name__: _operations.entering(each) for each in (split, unstack, top_k, in_top_k, multi_hot)}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.data.elements import EagerArray
-from minicnn.differentiation import Recorded, met
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
-from minicnn.keras._of_tensors import Noise
+from minicnn.keras._of_tensors import Computed, Noise
 from minicnn.keras._operations import entering, is_symbolic, stacked
 from minicnn.settings import floatx
 
@@ -49,6 +49,8 @@ _BY_NAME = {
     "argsort": ("argsort", "values", "axis"),
     "reverse": ("flip", "tensor", "axis"),
     "tan": ("tan", "x", ""),
+    **{f"a{name}": (f"arc{name}", "x", "") for name in ("cos", "sin", "cosh", "sinh", "tanh")},
+    "cumprod": ("cumprod", "x", "axis"),
 }
 _OF_MATH = {name: (name, "x", "") for name in ("log", "log1p", "rsqrt", "ceil", "reciprocal")} | {
     **{f"is_{kind}": (f"is{kind}", "x", "") for kind in ("finite", "inf", "nan")},
@@ -114,6 +116,16 @@ def _plain(option):
 
 
 globals().update({name: renamed(name, *how) for name, how in _BY_NAME.items()})
+truediv, floordiv = globals()["divide"], renamed("floordiv", "floor_divide", "x y", "")
+atan, atan2, sinh, cosh = (
+    renamed(name, ours, args, "")
+    for name, ours, args in (
+        ("atan", "arctan", "x"),
+        ("atan2", "arctan2", "y x"),
+        ("sinh", "sinh", "x"),
+        ("cosh", "cosh", "x"),
+    )
+)
 MATH = {name: renamed(f"math.{name}", *how) for name, how in _OF_MATH.items()}
 
 
@@ -166,6 +178,8 @@ def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name
 
 def one_hot(indices: Any, depth: int, on_value: Any = 1, off_value: Any = 0, axis: int = -1, dtype: Any = None) -> Any:
     """Rows with `on_value` at the place of each class, and `off_value` elsewhere."""
+    if is_symbolic(indices):
+        return Computed(lambda x: np.asarray(one_hot(value_of(x), depth, on_value, off_value, axis, dtype)))(indices)
     places = ops.one_hot(indices, depth, axis=axis, dtype="bool")
     return np.where(places, on_value, off_value).astype(dtype or floatx()).view(EagerArray)
 
@@ -191,5 +205,5 @@ def is_tensor(x: Any) -> bool:
 
 
 __all__ = [*_BY_NAME, "argmax", "argmin", "constant", "convert_to_tensor", "fill", "identity", "is_tensor", "one_hot"]
-__all__ += ["matmul", "squared_difference"]
+__all__ += ["atan", "atan2", "cosh", "floordiv", "matmul", "sinh", "squared_difference", "truediv"]
 __all__ += ["ones", "range", "zeros"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations, layers
+from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
@@ -146,7 +147,8 @@ def either(name: str) -> Callable[..., Any]:
             args, kwargs = args[:2], {"keepdims": args[2], **kwargs}
         if name in OF_RECORDED and args and isinstance(args[0], Recorded):
             return OF_RECORDED[name](*args, **kwargs)
-        return function(*args, **kwargs)
+        made = function(*args, **kwargs)
+        return made.view(EagerArray) if type(made) is np.ndarray else made
 
     function_.__name__ = function.__name__ = name
     function_.__doc__ = function.__doc__ = f"``{name}`` of arrays, as NumPy computes it, or of a model's tensors."

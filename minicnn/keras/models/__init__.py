@@ -14,7 +14,6 @@ from weakref import ref
 
 import numpy as np
 
-from minicnn import metrics as metric_classes
 from minicnn import models as core
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
@@ -32,7 +31,7 @@ from minicnn.keras._warning import warn_once
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._exporting import Exporting
-from minicnn.keras.models._graphless import Graphless
+from minicnn.keras.models._graphless import Graphless, of_pictures
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers.open_sizes import all_fit
 from minicnn.models.arguments import check_model
@@ -46,6 +45,7 @@ _COMPILE = {
     "run_eagerly": _NO_EFFECT,
     "jit_compile": _NO_EFFECT,
     "steps_per_execution": _NO_EFFECT,
+    "experimental_steps_per_execution": _NO_EFFECT,
     "auto_scale_loss": _NO_EFFECT,
     "class_mode": _NO_EFFECT,
     "theano_mode": _NO_EFFECT,
@@ -94,7 +94,7 @@ class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
-        if isinstance(kwargs.get("metrics"), str):  # as Keras 2 took it
+        if not isinstance(kwargs.get("metrics") or [], list | tuple | dict):  # one, as Keras 2 took it
             kwargs["metrics"] = [kwargs["metrics"]]
         kwargs = {n: _today(v) if n in ("loss", "metrics", "weighted_metrics") else v for n, v in kwargs.items()}
         args = tuple(self._crossentropy(_today(loss)) for loss in args[:1]) + args[1:]
@@ -120,7 +120,8 @@ class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
             return super()._outcome(inputs, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return eager(super().__call__(*args, **kwargs))
+        made = super().__call__(*args, **kwargs)
+        return eager(super().__call__(*args, **kwargs) if self.takes_what_waits() else made)
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
@@ -326,6 +327,8 @@ class _Stack(_Trainable):
         if not self.layers:
             raise ValueError(f"model '{self.name}' has no layers, so that it cannot be called: add(…) some first")
         x = args[0] if args else None
+        if np.ndim(x) == 3 and of_pictures(self.layers) and not isinstance(x, Tensor | list | tuple):  # one, no batch
+            return reduce(lambda x, layer: layer(x, **kwargs), self.layers, np.expand_dims(x, 0))[0]
         several = isinstance(x, dict) or (isinstance(x, list | tuple) and len(x) > 1)
         if several and not self.built and not any(isinstance(part, Tensor) for part in leaves(x)):
             return reduce(lambda x, layer: layer(x, **kwargs), self._stack, x)  # layers of one's own take them

@@ -37,9 +37,13 @@ class AtOnce:
     _losses_at_once: tuple[Any, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.runs_at_once:
+        has_options = hasattr(self, "call") and (len(args) > 2 or bool(kwargs.keys() - {"training", "inputs"}))
+        if has_options and _has_tensors([list(args), kwargs]):
+            return self.call(*args, **kwargs)  # whose layers become those of the model around
+        if self.runs_at_once or has_options:
+            self.has_own_steps = self.has_own_steps or self.graph is None
             return self._run(args, kwargs)
-        if self.graph is not None or not hasattr(self, "call") or _has_tensors((args, kwargs)):
+        if self.graph is not None or not hasattr(self, "call") or _has_tensors([list(args), kwargs]):
             return super().__call__(*args, **kwargs)  # type: ignore[misc]
         try:
             return super().__call__(*args, **kwargs)  # type: ignore[misc]

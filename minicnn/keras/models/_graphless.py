@@ -6,9 +6,18 @@ from typing import Any
 
 from minicnn.console import say
 from minicnn.keras.tensorflow._checkpoints import Checkpoint
+from minicnn.layers import CenterCrop, Rescaling, Resizing
+from minicnn.layers.augmentation import ImageLayer
 from minicnn.metrics import get as metric_of
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves
+
+_PICTURES = (ImageLayer, Rescaling, Resizing, CenterCrop)
+
+
+def of_pictures(layers: list[Any]) -> bool:
+    """Whether layers change pictures one by one, so that a picture without the batch axis says what is meant."""
+    return bool(layers) and all(isinstance(layer, _PICTURES) for layer in layers)
 
 
 def _name_of(metric):
@@ -27,6 +36,13 @@ class Graphless:
     def is_graphless(self) -> bool:
         """Whether there are weights, but no graph that says where they stand."""
         return self.has_own_steps and vars(self).get("graph") is None
+
+    def takes_what_waits(self) -> bool:
+        """Set the weights that a checkpoint has for a model which had none yet; whether there were such."""
+        if "waiting_weights" not in vars(self) or not self.weights:  # type: ignore[attr-defined]
+            return False
+        self.set_weights(vars(self).pop("waiting_weights"))  # type: ignore[attr-defined]
+        return True
 
     def _need_weights(self) -> None:
         if not (self.is_graphless and self.weights):  # type: ignore[attr-defined]

@@ -43,7 +43,7 @@ _BY_NAME = {
     "cumsum": ("cumsum", "x", "axis"),
     "clip_by_value": ("clip", "t clip_value_min clip_value_max", ""),
     "cast": ("cast", "x dtype", ""),
-    "shape": ("shape", "input", ""),
+    "shape": ("shape", "input", "out_type="),
     "repeat": ("repeat", "input repeats", "axis"),
     "sort": ("sort", "values", "axis"),
     "argsort": ("argsort", "values", "axis"),
@@ -91,7 +91,8 @@ def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., 
     name, ours : str
         What TensorFlow and `keras.ops` call it.
     by_place, by_name : str
-        TensorFlow's arguments in their order: those that `ours` takes by their place, and the others.
+        TensorFlow's arguments in their order: those that `ours` takes by their place, and the others; "word=" changes
+        nothing.
     """
     function = getattr(ops, ours)
     places = by_place.split()
@@ -103,7 +104,7 @@ def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., 
         given = {**dict(zip(known, args, strict=False)), **kwargs}
         if len(args) > len(known) or not set(places) <= set(given) <= set(known):
             raise TypeError(f"tf.{name} takes the arguments {', '.join(known)}. Received: {', '.join(given) or 'none'}")
-        options = {words[word]: _plain(given[word]) for word in words if word in given}
+        options = {words[word]: _plain(given[word]) for word in words if word in given and words[word]}
         return of_tensorflow(function(*(given[place] for place in places), **options))
 
     call.__name__ = name

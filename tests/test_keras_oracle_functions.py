@@ -144,6 +144,14 @@ def test_records_go_both_ways(tmp_path):
         np.testing.assert_array_equal(found[0]["box"], np.array([[0, 0.5], [1, -2]], "float32"))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int64", "uint8", "bool", "float16"])
+def test_tensors_as_bytes_go_both_ways(dtype):
+    array = (X[0, :3] * 4).astype(dtype)
+    for writer, reader in ((tf, our_tf), (our_tf, tf)):
+        content = writer.io.serialize_tensor(writer.constant(array)).numpy()
+        np.testing.assert_array_equal(reader.io.parse_tensor(content, dtype).numpy(), array)
+
+
 def record(tf, number):
     train = tf.train
     features = {

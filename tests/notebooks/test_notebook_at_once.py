@@ -218,6 +218,8 @@ def test_one_picture_without_a_batch():
     picture = np.random.default_rng(0).integers(0, 256, (8, 10, 3)).astype("uint8")
     np.testing.assert_allclose(preparing(picture), preparing(picture[None])[0], rtol=1e-6)
     assert preparing(picture).shape == (4, 5, 3)
+    other = np.ones((2, 6, 6, 3), "float32") * 255  # of another size than those before
+    np.testing.assert_allclose(preparing(other), np.ones((2, 4, 5, 3)), rtol=1e-6)
 
 
 def test_checkpoints_wait_for_weights(small, tmp_path):

@@ -31,7 +31,7 @@ from minicnn.keras._warning import warn_once
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._exporting import Exporting
-from minicnn.keras.models._graphless import Graphless, of_pictures
+from minicnn.keras.models._graphless import Graphless
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers.open_sizes import all_fit
 from minicnn.models.arguments import check_model
@@ -327,8 +327,10 @@ class _Stack(_Trainable):
         if not self.layers:
             raise ValueError(f"model '{self.name}' has no layers, so that it cannot be called: add(…) some first")
         x = args[0] if args else None
-        if np.ndim(x) == 3 and of_pictures(self.layers) and not isinstance(x, Tensor | list | tuple):  # one, no batch
-            return reduce(lambda x, layer: layer(x, **kwargs), self.layers, np.expand_dims(x, 0))[0]
+        if self.takes_any_pictures(x):
+            batch = x if np.ndim(x) == 4 else np.expand_dims(x, 0)
+            made = reduce(lambda x, layer: layer(x, **kwargs), self.layers, batch)
+            return made if np.ndim(x) == 4 else made[0]
         several = isinstance(x, dict) or (isinstance(x, list | tuple) and len(x) > 1)
         if several and not self.built and not any(isinstance(part, Tensor) for part in leaves(x)):
             return reduce(lambda x, layer: layer(x, **kwargs), self._stack, x)  # layers of one's own take them

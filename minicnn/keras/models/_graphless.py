@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minicnn.console import say
+from minicnn.graph import Tensor
 from minicnn.keras.tensorflow._checkpoints import Checkpoint
 from minicnn.layers import CenterCrop, Rescaling, Resizing
 from minicnn.layers.augmentation import ImageLayer
@@ -13,11 +16,6 @@ from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves
 
 _PICTURES = (ImageLayer, Rescaling, Resizing, CenterCrop)
-
-
-def of_pictures(layers: list[Any]) -> bool:
-    """Whether layers change pictures one by one, so that a picture without the batch axis says what is meant."""
-    return bool(layers) and all(isinstance(layer, _PICTURES) for layer in layers)
 
 
 def _name_of(metric):
@@ -43,6 +41,17 @@ class Graphless:
             return False
         self.set_weights(vars(self).pop("waiting_weights"))  # type: ignore[attr-defined]
         return True
+
+    def takes_any_pictures(self, x: Any) -> bool:
+        """Whether an array is one picture without a batch, or pictures of another size than those before.
+
+        Layers that change pictures one by one take them all the same, each by itself.
+        """
+        layers = self.layers  # type: ignore[attr-defined]
+        if isinstance(x, Tensor | list | tuple | dict) or not all(isinstance(layer, _PICTURES) for layer in layers):
+            return False
+        built = tuple(self.input_shape[1:]) if self.built else None  # type: ignore[attr-defined]
+        return np.ndim(x) == 3 or (np.ndim(x) == 4 and built not in (None, np.shape(x)[1:]))
 
     def _need_weights(self) -> None:
         if not (self.is_graphless and self.weights):  # type: ignore[attr-defined]

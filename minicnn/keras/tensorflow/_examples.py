@@ -70,7 +70,7 @@ class BytesList:
     """
 
     def __init__(self, value: Iterable[Any] = ()) -> None:
-        self.value: list[bytes] = [_as_bytes(each) for each in value]
+        self.value: list[bytes] = [as_bytes(each) for each in value]
 
     def SerializeToString(self) -> bytes:
         """The bytes of a message."""
@@ -194,7 +194,7 @@ class Example:
 
     def ParseFromString(self, serialized: Any) -> int:
         """Become what a record's bytes say; how many bytes these were."""
-        data = _as_bytes(serialized)
+        data = as_bytes(serialized)
         feature = {}
         for features in (content for number, kind, content in _fields(data) if (number, kind) == (1, 2)):
             for entry in (content for number, kind, content in _fields(features) if (number, kind) == (1, 2)):
@@ -211,7 +211,8 @@ class Example:
         return made
 
 
-def _as_bytes(value: Any) -> bytes:
+def as_bytes(value: Any) -> bytes:
+    """The bytes that a value stands for: text in UTF-8, or an element of a data set."""
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, bytes | bytearray | memoryview):
@@ -289,3 +290,27 @@ def parse_example(serialized: Any, features: Mapping[str, Any], example_names: A
     """The features of several records, {name: array (N, …)}; arguments as for `parse_single_example`."""
     parsed = [parse_single_example(each, features) for each in np.asarray(serialized).reshape(-1)]
     return {name: of_tensorflow(np.stack([each[name] for each in parsed])) for name in features}
+
+
+_DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool"}
+_DTYPES |= {17: "uint16", 19: "float16", 22: "uint32", 23: "uint64"}  # TensorFlow's numbers of them
+
+
+def tensor_message(array: np.ndarray) -> bytes:
+    """An array as a TensorProto: its dtype's number, its shape, and its numbers, the smallest byte first."""
+    numbers = {name: number for number, name in _DTYPES.items()}
+    if array.dtype.name not in numbers:
+        raise ValueError(f"a tensor of numbers is one of {', '.join(numbers)}. Received: {array.dtype}")
+    shape = b"".join(_field(2, _varint(1 << 3) + _varint(n)) for n in array.shape)
+    content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+    return _varint(1 << 3) + _varint(numbers[array.dtype.name]) + _field(2, shape) + _field(4, content)
+
+
+def tensor_of(serialized: bytes) -> np.ndarray:
+    """The array of a TensorProto that holds its numbers as bytes."""
+    found = {number: content for number, _, content in _fields(serialized)}
+    if found.get(1) not in _DTYPES or not {2, 4} <= found.keys():
+        raise FileFormatError(f"expected a TensorProto of numbers. Received: one with the fields {sorted(found)}")
+    sizes = [dict((n, c) for n, _, c in _fields(dim)).get(1, 0) for n, _, dim in _fields(found[2]) if n == 2]
+    kind = np.dtype(_DTYPES[found[1]])
+    return np.frombuffer(found[4], kind.newbyteorder("<")).astype(kind).reshape(sizes)

@@ -11,13 +11,14 @@ import numpy as np
 
 from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray
+from minicnn.differentiation import met, value_of
 from minicnn.images.files import read_image
 from minicnn.keras.tensorflow import gfile
 from minicnn.keras.tensorflow._examples import FixedLenFeature as FixedLenFeature
 from minicnn.keras.tensorflow._examples import VarLenFeature as VarLenFeature
+from minicnn.keras.tensorflow._examples import as_bytes, tensor_message, tensor_of, text_of
 from minicnn.keras.tensorflow._examples import parse_example as parse_example
 from minicnn.keras.tensorflow._examples import parse_single_example as parse_single_example
-from minicnn.keras.tensorflow._examples import text_of
 from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.keras.tensorflow._records import TFRecordOptions as TFRecordOptions
 from minicnn.keras.tensorflow._records import TFRecordWriter as TFRecordWriter
@@ -111,16 +112,22 @@ def decode_raw(
 
 
 def serialize_tensor(tensor: Any, name: str | None = None) -> EagerArray:
-    """An array as bytes, which `parse_tensor` reads; TensorFlow does not."""
-    into = BytesIO()
-    np.save(into, np.asarray(tensor), allow_pickle=False)
-    return text_of(into.getvalue())
+    """An array of numbers as the bytes of a TensorProto, which `parse_tensor` reads, and TensorFlow too."""
+    return text_of(tensor_message(np.asarray(value_of(met(tensor)))))
 
 
 def parse_tensor(serialized: Any, out_type: Any, name: str | None = None) -> Any:
-    """The array that `serialize_tensor` has written."""
-    content = serialized if isinstance(serialized, bytes) else np.asarray(serialized).tobytes()
-    return of_tensorflow(np.load(BytesIO(content), allow_pickle=False).astype(out_type))
+    """The array that `serialize_tensor` has written.
+
+    Raises
+    ------
+    ValueError
+        If it is of another dtype.
+    """
+    made = tensor_of(as_bytes(serialized))
+    if made.dtype != np.dtype(out_type):
+        raise ValueError(f"the tensor is of {made.dtype}. Received: out_type={out_type!r}")
+    return of_tensorflow(made)
 
 
 def matching_files(pattern: Any, name: str | None = None) -> EagerArray:

@@ -51,6 +51,9 @@ DIFFERENTIATED = {
     "yuv_to_rgb": lambda tf, x: tf.image.yuv_to_rgb(x[..., :3]),
     "crop_and_resize": lambda tf, x: tf.image.crop_and_resize(x, BOXES, [0, 1, 1], [5, 4]),
     "crop_and_resize to one row": lambda tf, x: tf.image.crop_and_resize(x, BOXES, [0, 1, 0], (1, 3)),
+    "ssim": lambda tf, x: tf.image.ssim(x, np.flip(X, 1).copy(), max_val=1.0, filter_size=5),
+    "strided_slice": lambda tf, x: tf.strided_slice(x, [0, 1, 0, 0], [2, 9, 8, 4], [1, 2, 3, 1]),
+    "sort": lambda tf, x: tf.sort(x[0, 0, :, 0], direction="DESCENDING") * x[0, 0, :, 1],
     "set_diag": lambda tf, x: tf.linalg.set_diag(x[:, :, :4], x[:, :, 0, :]),
     "diag_part": lambda tf, x: tf.linalg.diag_part(x),
     "diag": lambda tf, x: tf.linalg.diag(x[0, 0]),
@@ -68,6 +71,9 @@ DIFFERENTIATED = {
 }
 PLAIN = {
     "one_hot": lambda tf: tf.one_hot([1, 0, 3], 3),
+    "where": lambda tf: tf.where(tf.constant([[1.0, 0.0], [0.0, 2.0]]) > 0),
+    "argsort": lambda tf: tf.argsort([3.0, 1.0, 2.0], direction="DESCENDING"),
+    "saturate_cast": lambda tf: tf.saturate_cast([-3.0, 7.9, 300.0], tf.uint8),
     "searchsorted": lambda tf: tf.searchsorted([1.0, 3.0, 5.0], [0.0, 3.0, 9.0]),
     "histogram": lambda tf: tf.histogram_fixed_width([-1.0, 0.0, 1.5, 2.0, 5.0, 15], [0.0, 5.0], nbins=5),
     "zero_fraction": lambda tf: tf.nn.zero_fraction([0.0, 1.0, 0.0, 2.0]),

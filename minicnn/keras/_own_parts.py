@@ -22,7 +22,14 @@ from minicnn.keras._own_weights import standing_in
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import held
 from minicnn.keras._taped import inside_a_layer
-from minicnn.keras._taped_calls import forget_added, layer_outputs, losses_of_layer, on_tapes
+from minicnn.keras._taped_calls import (
+    belongs_to_a_function,
+    forget_added,
+    layer_outputs,
+    losses_of_layer,
+    on_tapes,
+    through_a_tape,
+)
 from minicnn.keras._translation import Translated
 from minicnn.keras._variables import Variable
 from minicnn.layers.added_loss import with_losses
@@ -307,6 +314,8 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
         """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""
+        if belongs_to_a_function(self, arrays):
+            return through_a_tape(self, arrays, training)
         if on_tapes(self, arrays):
             return layer_outputs(self, arrays, training)
         forget_added(self)

@@ -22,7 +22,15 @@ from minicnn.keras._compiled_parts import CompiledLoss, CompiledMetrics, loss_of
 from minicnn.keras._raw_data import RawIntake, as_data, packed_data, unpacked_data
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import is_recording, nothing_recorded
-from minicnn.keras._taped_calls import added_losses, adds_losses, losses_on_tapes, model_outputs, on_tapes
+from minicnn.keras._taped_calls import (
+    added_losses,
+    adds_losses,
+    belongs_to_a_function,
+    losses_on_tapes,
+    model_outputs,
+    on_tapes,
+    through_a_tape,
+)
 from minicnn.metrics import Metric
 from minicnn.models.model import _params
 from minicnn.models.network import one_or_list
@@ -139,6 +147,8 @@ class Stepping:
 
     def call_on_arrays(self, arrays: Any, training: bool = False) -> Any:
         """The outputs for arrays; see `Model.call_on_arrays`."""
+        if belongs_to_a_function(self, arrays):
+            return through_a_tape(self, arrays, training)
         values = [value_of(met(x)) for x in arrays]
         if on_tapes(self, arrays):
             with nothing_recorded():

@@ -229,3 +229,26 @@ def test_checkpoints_wait_for_weights(small, tmp_path):
     tf.train.Checkpoint(model=first).save(tmp_path / "ckpt")
     tf.train.Checkpoint(model=second).restore(tf.train.latest_checkpoint(tmp_path))
     np.testing.assert_array_equal(second(x), first(x))
+
+
+def test_losses_that_call_layers_and_frozen_networks(small):
+    """As dice losses flatten by a layer, and perceptual losses compare what another network makes of two pictures."""
+    x = small[0]
+    features = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(3, 3, activation="relu")])
+    features.trainable = False
+
+    def perceptual(y_true, y_pred):
+        flat = layers.Flatten()(y_pred)
+        return tf.reduce_mean(tf.square(features(y_true) - features(y_pred))) + tf.reduce_mean(tf.square(flat)) * 0.1
+
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(1, 1, use_bias=False)])
+    model.compile(keras.optimizers.SGD(1.0), perceptual)
+    kernel = model.get_weights()[0]
+
+    def value(k):  # of a 1 × 1 convolution
+        seen = np.asarray(features(x)), np.asarray(features((x * k).astype("float32")))
+        return np.mean(np.square(seen[0] - seen[1]), dtype="float64") + np.mean(np.square(x * k), dtype="float64") * 0.1
+
+    slope = (value(kernel.item() + 1e-2) - value(kernel.item() - 1e-2)) / 2e-2
+    model.fit(x, x, batch_size=32, epochs=1, verbose=0)
+    assert kernel.item() - model.get_weights()[0].item() == pytest.approx(slope, rel=2e-2, abs=1e-4)

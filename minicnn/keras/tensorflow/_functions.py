@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -39,14 +40,11 @@ _BY_NAME = {
     "reshape": ("reshape", "tensor shape", ""),
     "transpose": ("transpose", "a", "perm=axes"),
     "tile": ("tile", "input multiples", ""),
-    "where": ("where", "condition x y", ""),
     "cumsum": ("cumsum", "x", "axis"),
     "clip_by_value": ("clip", "t clip_value_min clip_value_max", ""),
     "cast": ("cast", "x dtype", ""),
     "shape": ("shape", "input", "out_type="),
     "repeat": ("repeat", "input repeats", "axis"),
-    "sort": ("sort", "values", "axis"),
-    "argsort": ("argsort", "values", "axis"),
     "reverse": ("flip", "tensor", "axis"),
     "tan": ("tan", "x", ""),
     **{f"a{name}": (f"arc{name}", "x", "") for name in ("cos", "sin", "cosh", "sinh", "tanh")},
@@ -177,6 +175,48 @@ def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name
     return as_tensor(made.tolist(), dtype or ("int32" if made.dtype.kind == "i" else floatx()))
 
 
+@entering
+def where(condition: Any, x: Any = None, y: Any = None, name: str | None = None) -> Any:
+    """x where the condition is true, else y; of a condition alone, the places where it is true, (n, axes)."""
+    if x is None and y is None:
+        return of_tensorflow(np.argwhere(np.asarray(value_of(condition))))
+    return of_tensorflow(ops.where(condition, x, y))
+
+
+@entering
+def argsort(values: Any, axis: int = -1, direction: str = "ASCENDING", stable: bool = False, name: Any = None) -> Any:
+    """The places of the numbers along an axis, the smallest first, or for "DESCENDING" the largest."""
+    numbers = np.asarray(value_of(values))
+    return of_tensorflow(np.argsort(-numbers if direction == "DESCENDING" else numbers, axis, kind="stable"))
+
+
+@entering
+def sort(values: Any, axis: int = -1, direction: str = "ASCENDING", name: Any = None) -> Any:
+    """The numbers along an axis in order, the smallest first, or for "DESCENDING" the largest."""
+    made = ops.sort(values, axis=axis)
+    return of_tensorflow(ops.flip(made, axis=axis) if direction == "DESCENDING" else made)
+
+
+def saturate_cast(value: Any, dtype: Any, name: str | None = None) -> Any:
+    """The numbers in another dtype, those outside of its range at its ends."""
+    array, kind = np.asarray(value_of(met(value))), np.dtype(dtype)
+    limits = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)
+    return of_tensorflow(np.clip(array, limits.min, limits.max).astype(kind))
+
+
+@entering
+def strided_slice(
+    input_: Any, begin: Any, end: Any, strides: Any = None, begin_mask: int = 0, end_mask: int = 0, name: Any = None
+) -> Any:
+    """The numbers from `begin` to before `end` of each axis, by steps; bits of a mask leave an end out."""
+    steps = [1] * len(begin) if strides is None else strides
+    places = []
+    for axis, (first, last, step) in enumerate(zip(begin, end, steps, strict=True)):
+        first = None if begin_mask >> axis & 1 else int(first)
+        places.append(builtins.slice(first, None if end_mask >> axis & 1 else int(last), int(step)))
+    return of_tensorflow(as_tensor(input_)[tuple(places)])
+
+
 def one_hot(indices: Any, depth: int, on_value: Any = 1, off_value: Any = 0, axis: int = -1, dtype: Any = None) -> Any:
     """Rows with `on_value` at the place of each class, and `off_value` elsewhere."""
     if is_symbolic(indices):
@@ -206,5 +246,6 @@ def is_tensor(x: Any) -> bool:
 
 
 __all__ = [*_BY_NAME, "argmax", "argmin", "constant", "convert_to_tensor", "fill", "identity", "is_tensor", "one_hot"]
+__all__ += ["argsort", "saturate_cast", "sort", "strided_slice", "where"]
 __all__ += ["atan", "atan2", "cosh", "floordiv", "matmul", "sinh", "squared_difference", "truediv"]
 __all__ += ["ones", "range", "zeros"]

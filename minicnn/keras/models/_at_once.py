@@ -35,6 +35,7 @@ class AtOnce:
 
     runs_at_once: bool = False
     _losses_at_once: tuple[Any, ...] = ()
+    _is_running: bool = False  # `call`, on arrays
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         has_options = hasattr(self, "call") and (len(args) > 2 or bool(kwargs.keys() - {"training", "inputs"}))
@@ -71,12 +72,15 @@ class AtOnce:
         names = signature(self.call).parameters
         if "training" not in names and not any(p.kind is p.VAR_KEYWORD for p in names.values()):
             kwargs.pop("training", None)
-        self._losses_at_once = ()
-        return eager(self.call(*args, **kwargs))
+        self._losses_at_once, self._is_running = (), True
+        try:
+            return eager(self.call(*args, **kwargs))
+        finally:
+            self._is_running = False
 
     def add_loss(self, losses: Any, **options: Any) -> None:
         """Make what the model computes a part of its loss; see `minicnn.Model.add_loss`."""
-        if self.graph is None and self._added_losses is None:
+        if self._is_running:
             self._losses_at_once += tuple(losses) if isinstance(losses, list | tuple) else (losses,)
         else:
             super().add_loss(losses, **options)  # type: ignore[misc]

@@ -166,6 +166,6 @@ def _take(name, thing, arrays):
         vars(thing)["waiting_weights"] = arrays  # until it is built
     elif arrays or hasattr(thing, "get_weights"):
         raise ValueError(
-            f"the checkpoint has {len(arrays)} arrays for '{name}', which has another number now: a model needs its "
-            f"weights first, so call it once before. Received: {thing!r}"
+            f"the checkpoint has {len(arrays)} arrays for '{name}', which has another number now: it was "
+            f"saved from another network. Received: {thing!r}"
         )

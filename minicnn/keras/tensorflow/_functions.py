@@ -187,14 +187,17 @@ def where(condition: Any, x: Any = None, y: Any = None, name: str | None = None)
 def argsort(values: Any, axis: int = -1, direction: str = "ASCENDING", stable: bool = False, name: Any = None) -> Any:
     """The places of the numbers along an axis, the smallest first, or for "DESCENDING" the largest."""
     numbers = np.asarray(value_of(values))
-    return of_tensorflow(np.argsort(-numbers if direction == "DESCENDING" else numbers, axis, kind="stable"))
+    order = np.argsort(-numbers if direction == "DESCENDING" else numbers, axis, kind="stable")
+    return of_tensorflow(order.astype("int32"))
 
 
 @entering
 def sort(values: Any, axis: int = -1, direction: str = "ASCENDING", name: Any = None) -> Any:
     """The numbers along an axis in order, the smallest first, or for "DESCENDING" the largest."""
-    made = ops.sort(values, axis=axis)
-    return of_tensorflow(ops.flip(made, axis=axis) if direction == "DESCENDING" else made)
+    values = as_tensor(values)
+    places: list[Any] = list(np.ogrid[tuple(builtins.slice(0, n) for n in values.shape)])
+    places[axis] = np.asarray(argsort(values, axis, direction))
+    return of_tensorflow(values[tuple(places)])
 
 
 def saturate_cast(value: Any, dtype: Any, name: str | None = None) -> Any:

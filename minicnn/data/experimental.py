@@ -37,7 +37,13 @@ def Counter(start: int = 0, step: int = 1, dtype: Any = np.int64) -> Dataset:
 
 
 def assert_cardinality(expected_cardinality: int) -> Callable[..., Dataset]:
-    """For ``dataset.apply(…)``: says how many elements there are, where the data set does not know."""
+    """For ``dataset.apply(…)``: says how many elements there are, where the data set does not know.
+
+    Parameters
+    ----------
+    expected_cardinality : int
+        Number of elements; it is believed, not counted.
+    """
     return lambda dataset: Dataset(dataset._elements, int(expected_cardinality))
 
 

@@ -46,7 +46,8 @@ class ShardedEngine(Engine):
     shards : int
         In how many parts a batch is cut, at most.
     updates : int or None
-        How many there were after the last one that all workers have made together.
+        How many there were after the last one that all workers have made together; None where there was none, or where
+        the optimizer's state has been replaced since.
     """
 
     wire: ClassVar[Wire]
@@ -70,8 +71,17 @@ class ShardedEngine(Engine):
     def last_call(self, value: object) -> None:
         pass
 
+    @property
+    def optimizer_state(self) -> dict[str, np.ndarray] | None:
+        """As in `Engine`. One that is given anew may be another one on each worker."""
+        return self._state
+
+    @optimizer_state.setter
+    def optimizer_state(self, value: dict[str, np.ndarray] | None) -> None:
+        self._state, self.updates = value, None
+
     def agreed(self, decision: int) -> int:
-        return self.wire.agreed(int(decision))
+        return self.wire.agreed(decision)
 
     # ---------------------------------------------------------------------------------------------------------- data
 
@@ -93,7 +103,7 @@ class ShardedEngine(Engine):
         if not self.store.is_current:
             self.prepare(trains=True)
         if isinstance(batch, Batch):  # of train_on_batch: nothing has been compared
-            handshake.compare(self.wire, handshake.of_batch(self, batch))
+            handshake.compare_batch(self, batch)
         cut = whole(batch, self.shards)
         step = ShardedStep(self, cut, training=True)
         step.run()
@@ -130,7 +140,7 @@ class ShardedEngine(Engine):
         for part in map(batch.part, own):
             self.calls = calls  # all shards of a batch are one call
             outputs.append([self.backend.to_host(o) for o in predict(part)])
-        gathered = self.wire.gather((self.calls, outputs), "outputs")
+        gathered = self.wire.gather((self.calls, outputs), f"outputs of {batch.count}")
         self.calls = max(calls for calls, _ in gathered)
         shards = list(itertools.chain.from_iterable(found for _, found in gathered))
         return [self.backend.asarray(np.concatenate(parts)) for parts in zip(*shards, strict=True)]
@@ -299,7 +309,8 @@ class ShardedStep:
 
     def results(self) -> tuple[Losses, Sequence[np.ndarray]]:
         """The losses of the whole batch, and its outputs where metrics need them."""
-        gathered = self.engine.wire.gather((self.engine.calls, self._records), "records")
+        kind = f"records of {self._cut.count}, {self._training}"
+        gathered = self.engine.wire.gather((self.engine.calls, self._records), kind)
         self.engine.calls = max(calls for calls, _ in gathered)
         records = list(itertools.chain.from_iterable(found for _, found in gathered))
         values = [np.array([total, *parts]) for total, parts, _ in records]  # shards × (1 + outputs,)

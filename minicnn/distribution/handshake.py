@@ -33,7 +33,7 @@ def compare(wire: Wire, found: dict[str, Any]) -> None:
     found : dict
         What is compared, in the order in which differences are told → a short description.
     """
-    demand_equal(wire, wire.gather(found))
+    demand_equal(wire, wire.gather(found, "compared"))
 
 
 def demand_equal(wire: Wire, everybody: Sequence[dict[str, Any]]) -> None:
@@ -65,20 +65,25 @@ def of_pass(engine: ShardedEngine, source: Source, shuffles: bool, first: int) -
     return found if engine.model.compiled is None else found | _training(engine, shuffles, first) | _state(engine)
 
 
-def of_batch(engine: ShardedEngine, batch: Batch) -> dict[str, Any]:
-    """What has to agree before a batch that belongs to no pass.
+def compare_batch(engine: ShardedEngine, batch: Batch) -> None:
+    """Raise `DistributionError`, on all workers, unless all are about to train the same batch that belongs to no pass.
 
-    Weights and the optimizer's state are compared before the first one, and after an update that was not made together.
+    The model, its weights and the optimizer's state take a message more, and longer than a message to be hashed: they
+    are compared where a worker does not know them, before the first batch, after an update that was not made together,
+    and where its engine is a new one or was given a state. Whether to is said by all, in the first message.
     """
     kinds = [f"{x.dtype} {x.shape}" for x in (*batch.inputs, *batch.targets)]
-    is_known = engine.updates == int(engine.optimizer.iterations)
-    return {
+    found = {
         **_program(engine),
-        **({} if is_known else _model(engine.model.weights, engine)),
+        "dtype": str(engine.store.dtype),
         "batch": f"{batch.count} of {', '.join(kinds)}",
         **_training(engine, False, 0),
-        **({} if is_known else _state(engine)),
     }
+    is_known = engine.updates == int(engine.optimizer.iterations)
+    everybody = engine.wire.gather((is_known, found), "compared")
+    demand_equal(engine.wire, [theirs for _, theirs in everybody])
+    if not all(known for known, _ in everybody):
+        compare(engine.wire, _model(engine.model.weights, engine) | _state(engine))
 
 
 def _training(engine, shuffles, first):

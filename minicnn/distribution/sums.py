@@ -89,10 +89,11 @@ def of_leaves(
         Gives what two of them are together.
     """
     leaves = {(shard, shard + 1): vector for shard, vector in own.items()}
-    rows = np.stack([total(node, leaves, unite) for node in nodes[wire.rank]])
-    found = wire.gather_rows(rows, [len(n) for n in nodes]).result()
     everybody = [node for part in nodes for node in part]
-    return total((0, everybody[-1][1]), dict(zip(everybody, found, strict=True)), unite)
+    with np.errstate(all="ignore"):  # as in `add`
+        rows = np.stack([total(node, leaves, unite) for node in nodes[wire.rank]])
+        found = wire.gather_rows(rows, [len(n) for n in nodes]).result()
+        return total((0, everybody[-1][1]), dict(zip(everybody, found, strict=True)), unite)
 
 
 def columns(width: int, size: int) -> list[slice]:
@@ -110,10 +111,14 @@ def _rows(vectors, width, dtype):
 def of_all(values: Sequence[np.ndarray]) -> np.ndarray:
     """The sum of small values, one a shard, all of which are here."""
     known = {(i, i + 1): value for i, value in enumerate(values)}
-    return total((0, len(values)), known, np.add)
+    return total((0, len(values)), known, lambda first, second: add(first.copy(), second))
 
 
 def add(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """first + second, in the memory of `first`."""
-    first += second
+    """first + second, in the memory of `first`.
+
+    Without a warning where that is not finite, as in kernels: `NonFiniteError` says it of the loss.
+    """
+    with np.errstate(all="ignore"):
+        first += second
     return first

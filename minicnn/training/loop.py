@@ -41,7 +41,7 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
                     logs |= {f"val_{name}": value for name, value in values.items()}
                 progress.epoch, progress.batch = epoch + 1, 0
                 callbacks("on_epoch_end", epoch, logs)
-                model.stop_training = bool(model.engine.agreed(model.stop_training))
+                model.stop_training = bool(model.engine.agreed(bool(model.stop_training)))
             model.optimizer.finish(model.engine)
         progress.completed = True  # not before Ctrl-C in the last epoch has been looked at
     finally:
@@ -72,6 +72,7 @@ def _run_batches(progress, shuffle, check_interrupt):
         model.stop_training = check_interrupt(model.stop_training)
         if model.stop_training:
             return
+    check_interrupt()  # Ctrl-C while the source looked for one more batch
     if progress.batch > 0:
         progress.source.warn_if_short(progress.batch)
 

@@ -1,5 +1,6 @@
 """Training on several workers: the same bits on any number of them, and one sentence for whatever goes wrong."""
 
+import argparse
 import importlib.util
 import io
 import json
@@ -312,7 +313,7 @@ def test_ctrl_c_ends_all_after_the_same_batch_with_one_sentence():
     )
 
 
-def test_launch_hands_signals_on_from_the_start_and_gives_them_back(monkeypatch):
+def test_launch_hands_signals_on_from_the_start_and_gives_them_back():
     before = [signal.getsignal(number) for number in launching.ENDINGS]
     ended = []
     with launching._ending() as ends:
@@ -323,6 +324,55 @@ def test_launch_hands_signals_on_from_the_start_and_gives_them_back(monkeypatch)
         os.kill(os.getpid(), signal.SIGTERM)
         assert ended == ["first", "first"]
     assert [signal.getsignal(number) for number in launching.ENDINGS] == before
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_a_signal_that_comes_while_the_function_is_told_is_handed_on_once(line):
+    """Before a line of `told`, whichever."""
+    ended, lines, before = [], [], sys.gettrace()
+
+    def trace(frame, event, argument):
+        if event == "line":
+            lines.append(frame.f_lineno)
+            if len(lines) == line + 1:
+                signal.raise_signal(signal.SIGTERM)
+        return trace if frame.f_code.co_name == "told" else None
+
+    with launching._ending() as ends:
+        sys.settrace(trace)
+        try:
+            ends(lambda: ended.append("once"))
+        finally:
+            sys.settrace(before)
+    assert len(lines) > line
+    assert ended == ["once"]
+
+
+def test_launch_leaves_signals_that_are_ignored(monkeypatch):
+    """As under nohup; and those of a program in C, of which Python knows nothing."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with launching._ending():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with launching._ending():
+        assert signal.signal(signal.SIGTERM, before) is signal.SIG_DFL
+
+
+def test_launch_ends_mpiexec_where_it_is_ended(tmp_path, monkeypatch):
+    """A program in mpiexec's place that has `launch` terminated, and would not end by itself in a minute."""
+    program, script = tmp_path / "mpiexec", tmp_path / "script.py"
+    program.write_text('#!/bin/sh\n[ "$1" = --version ] && exit\nkill -TERM $PPID\nexec sleep 60\n')
+    program.chmod(0o755)
+    script.touch()
+    monkeypatch.setattr(launching, "mpiexec", lambda: program)
+    options = argparse.Namespace(script=script, workers=2, hosts=None, arguments=[])
+    assert launching.launch(options) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(

@@ -61,21 +61,27 @@ def launch(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _ending() -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Inside, `ENDINGS` come here alone, too, and call the function that what this yields is told: also for one that
-    has come before there was a function."""
+    """Inside, `ENDINGS` come here alone, too, and call the function that what this yields is told: once for each, also
+    for one that has come before there was a function. Those that are ignored, as under nohup, still are; and so are
+    left those that a program in C takes, whose handler Python could not give back."""
     came, calls = [], []
 
     def end(number, frame):
         came.append(number)
-        for call in calls:
-            call()
+        hand_on()
+
+    def hand_on():
+        with contextlib.suppress(IndexError):  # all are handed on: by whoever took them first
+            while calls:
+                came.pop()
+                calls[0]()
 
     def told(call):
         calls.append(call)
-        if came:
-            call()
+        hand_on()
 
-    previous = {number: signal.signal(number, end) for number in ENDINGS}
+    taken = [number for number in ENDINGS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    previous = {number: signal.signal(number, end) for number in taken}
     try:
         yield told
     finally:

@@ -54,8 +54,8 @@ class Each:
         return Each(self.one, self._threads, count)
 
     def then(self, function: Callable[[Element], Element], threads: int) -> Each:
-        """What makes function(element)."""
-        return Each(lambda number: function(self.one(number)), threads)
+        """What makes function(element), ahead where the element was."""
+        return Each(lambda number: function(self.one(number)), threads, self._ahead)
 
     def elements(self, numbers: Iterable[Any]) -> Iterator[Element]:
         """The elements of numbers, in their order."""

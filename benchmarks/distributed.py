@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from minicnn.command_line.launching import mpiexec
+from minicnn.distribution.overlap import PIECES
 from minicnn.distribution.sums import LARGE
 from minicnn.distribution.wire import DIRECT
 
@@ -26,7 +27,8 @@ WORKER, RELAY = (Path(__file__).with_name(f"distributed_{name}.py") for name in 
 SHARDS = 8
 MARKS = "<!-- measured -->", "<!-- end -->"
 CLUSTERS = {f"{rate} Gbit/s": 8 / (rate * 1e9) for rate in (10, 25, 100)}  # seconds a byte
-LATENCY, OVERHEAD = 20e-6, 1e-6  # seconds, of a message between machines, and of each further one: assumed
+LATENCY = 20e-6  # seconds, of a message between machines: assumed
+AT_ONCE = 32  # messages that MPICH's Ialltoallv has under way, before it begins the next ones
 COUNTS = (8, 64, 512)
 BATCHES = {"LeNet-5": 128, "net_1": 128, "ResNet-18": 32}
 PAID = 0.5  # part of the time that has to be computation
@@ -38,7 +40,8 @@ PAID = 0.5  # part of the time that has to be computation
 @dataclass
 class Costs:
     """What docs/distributed.md calls α, β, γ and o, in seconds: a message, a byte on the wire, a byte that is added,
-    and what each further message costs that a worker sends at once."""
+    and what each further message costs that a worker sends at once.
+    """
 
     alpha: float
     beta: float
@@ -47,15 +50,20 @@ class Costs:
 
     def round(self, workers):
         """Seconds in which every worker gets a message from all others."""
-        return self.alpha + (workers - 2) * self.overhead if workers > 1 else 0.0
+        if workers == 1:
+            return 0.0
+        return math.ceil(workers / AT_ONCE) * self.alpha + (workers - 2) * self.overhead
 
 
 def exchange(costs, workers, size):
-    """G(N): seconds until the gradients, `size` bytes, of N workers are added up everywhere."""
+    """G(N): seconds until the gradients, `size` bytes, of N workers are added up everywhere.
+
+    Large ones are taken to travel in pieces, as where N divides the number of shards, on a processor.
+    """
     once, others = costs.round(workers), workers - 1
     if size < LARGE:
         return once + others * size * (costs.beta + costs.gamma)
-    handing_out = once if size / workers <= DIRECT else others * costs.alpha  # MPI's ring
+    handing_out = once if size / PIECES / workers <= DIRECT else others * costs.alpha  # MPI's ring
     return once + handing_out + others / workers * size * (2 * costs.beta + costs.gamma)
 
 
@@ -177,7 +185,7 @@ def predictions(options, notes, here):
         for workers in COUNTS:
             cells, paying = [], []
             for beta in CLUSTERS.values():
-                costs = Costs(LATENCY, beta, here.gamma, OVERHEAD)
+                costs = Costs(LATENCY, beta, here.gamma, here.overhead)
                 time = iteration(costs, workers, workers, compute, rest, alone["bytes"])
                 cells.append(f"{workers * (compute + rest) / time:.1f}×")
                 paying.append(paying_batch(costs, workers, compute / batch, rest, alone["bytes"]))
@@ -298,10 +306,11 @@ PARTS = ("scaling", "trees", "bytes", "namespaces", "predictions")
 def report(options, notes):
     """Lines of the page's part: the tables that are asked for, as they come."""
     found = notes("messages", lambda: measure(2, "wire"))
-    here = Costs(found["alpha"], found["beta"], found["gamma"])
+    here = Costs(found["alpha"], found["beta"], found["gamma"], found["overhead"])
     yield (
         f"On {platform.processor() or platform.machine()} with {os.cpu_count()} threads, two workers on one machine: "
-        f"α = {here.alpha * 1e6:.0f} µs, β = {here.beta * 1e9:.3f} ns, γ = {here.gamma * 1e9:.3f} ns."
+        f"α = {here.alpha * 1e6:.0f} µs, o = {here.overhead * 1e6:.2f} µs, β = {here.beta * 1e9:.3f} ns, "
+        f"γ = {here.gamma * 1e9:.3f} ns."
     )
     for part in options.parts:
         yield ""
@@ -316,8 +325,8 @@ def report(options, notes):
             yield from enter_namespaces(options)
         else:
             yield (
-                f"Assumed: {LATENCY * 1e6:.0f} µs a message, {OVERHEAD * 1e6:.0f} µs for each further one that is sent "
-                "at once, one shard a worker. Against one worker:"
+                f"Assumed: {LATENCY * 1e6:.0f} µs a message, one shard a worker; o and γ are those measured here. "
+                "Against one worker:"
             )
             yield ""
             yield from predictions(options, notes, here)

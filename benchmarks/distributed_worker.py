@@ -16,7 +16,7 @@ from minicnn.distribution import sums
 from minicnn.distribution.shards import cut, nodes_within, own_part
 from minicnn.distribution.world import world
 
-REPEATS, IN_A_ROW = 12, 4
+REPEATS, IN_A_ROW, MANY = 12, 4, 33
 SHARDS = 8
 
 
@@ -75,7 +75,9 @@ def fastest(call, repeats=REPEATS):
 
 
 def wire():
-    """Seconds for an empty message to all, and for each further byte; for adding a byte; the tree and Allreduce."""
+    """Seconds for an empty message to all, for each further one at once, and for each further byte; for adding a byte;
+    the tree and Allreduce.
+    """
     there, big = world(), 1 << 22
     small = fastest(lambda: there.agreed(False))
     vector = np.ones(big // 4, np.float32)
@@ -83,11 +85,21 @@ def wire():
     other = vector.copy()
     adding = fastest(lambda: np.add(vector, other, out=other))
     return {
-        "alpha": small / max(1, int(np.ceil(np.log2(there.size)))),
+        "alpha": small,  # in one round, whoever there is
+        "overhead": max(0.0, (fastest(lambda: at_once(there, MANY)) - fastest(lambda: at_once(there, 1))) / (MANY - 1)),
         "beta": max(0.0, whole - small) / (big * max(1, there.size - 1)),
         "gamma": adding / big,
         "sums": {name: _sums(there, NETWORKS[name]().count_params()) for name in ("LeNet-5", "net_1")},
     }
+
+
+def at_once(there, count):
+    """Exchange so many empty messages with the next worker and the one before, all under way at once."""
+    one, other = np.zeros(1, np.uint8), np.empty((count, 1), np.uint8)
+    requests = [there.comm.Irecv(other[i], (there.rank - 1) % there.size) for i in range(count)]
+    requests += [there.comm.Isend(one, (there.rank + 1) % there.size) for _ in range(count)]
+    for request in requests:
+        there.wait(request)
 
 
 def _sums(there, size):
@@ -111,16 +123,20 @@ def train(name, batch, steps, threads=None):
     y = rng.integers(0, 10, batch)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.train_on_batch(x, y)
-    there, iterations, clock = world(), model.optimizer.iterations, Clock(model.engine)
-    before = there.sent
-    step = fastest(lambda: model.train_on_batch(x, y), int(steps))
-    sent, store = there.sent - before, model.engine.store
+    there, clock, sent, store = world(), Clock(model.engine), [], model.engine.store
+
+    def iteration():
+        before = there.sent
+        model.train_on_batch(x, y)
+        sent.append(there.sent - before)
+
+    step = fastest(iteration, int(steps))
     return {
         "step": step,
         "shards": clock.fastest,
         "shard": clock.fastest / max(1, len(own_part(len(cut(batch, SHARDS)), 0, there.size))),
         "bytes": (store.grad.size + store.sigma.size) * store.grad.itemsize,
-        "sent": sent / (model.optimizer.iterations - iterations),
+        "sent": sum(sent) / len(sent),
         "params": model.count_params(),
     }
 

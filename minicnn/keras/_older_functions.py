@@ -324,8 +324,8 @@ def cumprod(x: Any, axis: int = 0) -> np.ndarray:
 
 
 def dtype(x: Any) -> str:
-    """The name of the dtype; of a model's tensor, the one that models compute in."""
-    return floatx() if is_symbolic(x) else str(value_of(x).dtype)
+    """The name of the dtype; of a model's tensor, and of a number of Python, the one that models compute in."""
+    return floatx() if is_symbolic(x) or isinstance(x, float | int) else str(np.asarray(value_of(x)).dtype)
 
 
 def count_params(x: Any) -> int:

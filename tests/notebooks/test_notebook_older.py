@@ -259,6 +259,23 @@ def test_what_happens_in_training_alone():
     assert np.array_equal(K.in_test_phase(np.ones(2), np.zeros(2)), np.ones(2))
 
 
+def test_the_layer_that_a_model_begins_with():
+    images = layers.Input((4, 4, 2))
+    model = models.Model(images, layers.Flatten()(images))
+    begin = model.layers[0]
+    assert begin.input is begin.output is images
+    assert [layer.output_shape for layer in model.layers] == [(None, 4, 4, 2), (None, 32)]
+    assert np.array_equal(K.function([begin.input], [model.output])([np.ones((1, 4, 4, 2))])[0], np.ones((1, 32)))
+    from minicnn.keras.engine import InputSpec
+
+    assert InputSpec(ndim=2).ndim == 2
+    assert K.dtype(0.1) == K.floatx()
+    kernel = np.random.default_rng(0).random((3, 2, 4, 5))
+    assert np.array_equal(keras.utils.np_utils.convert_kernel(kernel), kernel[::-1, ::-1])
+    with pytest.raises(ValueError, match="3 to 5 axes"):
+        keras.utils.np_utils.convert_kernel(np.ones((2, 2)))
+
+
 def test_losses_by_the_names_of_metrics():
     x, y = np.random.default_rng(0).random((8, 4)), np.arange(8) % 3
     model = models.Sequential([layers.Dense(3, activation="softmax", input_shape=(4,))])

@@ -319,6 +319,8 @@ VARIABLES: dict[str, Any] = {
 }
 
 
+for _shared, _property in {"input": property(_output_of_input), **_SHAPES}.items():
+    setattr(InputLayerOfCore, _shared, _property)  # which a model's layers begin with
 for _variables, _property in VARIABLES.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():

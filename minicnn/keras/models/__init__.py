@@ -405,7 +405,7 @@ def _compile_like(clone, model):
 __getattr__ = lookup(
     __name__,
     ["minicnn.models"],
-    names={"Layer": "minicnn.keras.layers", "Input": "minicnn.keras.layers", "InputLayer": "minicnn.keras.layers"},
+    names=dict.fromkeys(("Layer", "Input", "InputLayer", "InputSpec"), "minicnn.keras.layers"),
     old={"Functional": "Model", "Graph": "Model"},
 )
 __all__ = ["Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]

@@ -276,6 +276,25 @@ def test_the_layer_that_a_model_begins_with():
         keras.utils.np_utils.convert_kernel(np.ones((2, 2)))
 
 
+def test_weights_are_drawn_again():
+    model = models.Sequential([layers.Dense(3, input_shape=(4,), bias_initializer="ones"), layers.BatchNormalization()])
+    dense, session = model.layers[0], K.get_session()
+    before = dense.get_weights()[0]
+    dense.set_weights([before + 1, np.zeros(3)])
+    dense.W.initializer.run(session=session)
+    dense.b.initializer.run(session=session)
+    kernel, bias = dense.get_weights()
+    assert np.array_equal(bias, np.ones(3))
+    assert abs(kernel).max() <= np.sqrt(6 / 7) + 1e-6 and not np.array_equal(kernel, before)
+
+    class Own(layers.Dense):
+        def __init__(self, units):
+            super().__init__(units)
+            self.W = 7
+
+    assert Own(2).W == 7
+
+
 def test_losses_by_the_names_of_metrics():
     x, y = np.random.default_rng(0).random((8, 4)), np.arange(8) % 3
     model = models.Sequential([layers.Dense(3, activation="softmax", input_shape=(4,))])

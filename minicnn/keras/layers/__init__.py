@@ -20,7 +20,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
-from minicnn.keras.layers._of_keras_1 import MaxoutDense
+from minicnn.keras.layers._of_keras_1 import OLD_WEIGHTS, MaxoutDense
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
 from minicnn.layers import InputLayer as InputLayerOfCore
 from minicnn.settings import floatx
@@ -326,6 +326,8 @@ for _variables, _property in VARIABLES.items():
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
     _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__)}
+    if _name.startswith(("Dense", "Conv")):
+        _more |= OLD_WEIGHTS
     if _name == "InputLayer":
         _more |= _INPUT
     if _name == "Lambda":

@@ -1,4 +1,4 @@
-"""Layers that later Kerases dropped."""
+"""Layers, and names in layers, that later Kerases dropped."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from minicnn import constraints, initializers, regularizers
 from minicnn.keras._own_parts import Layer
 from minicnn.keras._warning import warn_once
+from minicnn.parameters import Weight
+from minicnn.settings import floatx
 
 
 class MaxoutDense(Layer):
@@ -61,3 +63,44 @@ class MaxoutDense(Layer):
         rows = np.reshape(np.transpose(self.kernel, (1, 0, 2)), (inputs.shape[-1], -1))  # (C, nb_feature · units)
         every = np.reshape(inputs @ rows, (-1, self.nb_feature, self.units))
         return np.max(every + self.bias if self.use_bias else every, axis=1)
+
+
+class OldWeight:
+    """What a layer's weight was called in Keras 1, as an attribute; a layer may have one of that name of its own."""
+
+    def __init__(self, today: str) -> None:
+        self._today = today
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, layer: Any, owner: type | None = None) -> Any:
+        if layer is None:
+            return self
+        warn_once(f"a layer's {self._name} is its {self._today} since Keras 2")
+        return getattr(layer, self._today)
+
+
+class _Initial:
+    """How a weight began, as TensorFlow 1 kept it: ``run`` gives the weight numbers as at the start."""
+
+    def __init__(self, weight: Weight) -> None:
+        self._weight = weight
+
+    def run(self, feed_dict: Any = None, session: Any = None) -> None:
+        """New numbers of the layer's initializer."""
+        weight = self._weight
+        initializer = getattr(weight.layer, f"{weight.name}_initializer")
+        weight.assign(initializers.get(initializer)(weight.shape, floatx()))
+
+
+def _initial(weight: Weight) -> _Initial:
+    if not hasattr(weight.layer, f"{weight.name}_initializer"):
+        raise AttributeError(f"the layer of '{weight.path}' keeps no initializer of it: assign numbers to it")
+    return _Initial(weight)
+
+
+Weight.initializer = property(_initial)  # type: ignore[attr-defined]
+OLD_WEIGHTS = {"W": OldWeight("kernel"), "b": OldWeight("bias")}
+for _name, _weight in OLD_WEIGHTS.items():
+    _weight.__set_name__(Layer, _name)

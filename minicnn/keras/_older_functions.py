@@ -277,6 +277,8 @@ def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
 
 def dropout(x: Any, level: float, noise_shape: Sequence[int] | None = None, seed: int | None = None) -> Any:
     """x with a part of the numbers set to 0, and the others divided by the part that stays."""
+    if is_symbolic(x):
+        raise TypeError(f"K.dropout works on arrays: call it in a Lambda or a layer. Received: {x!r}")
     kept = numbers.binomial(noise_shape or ops.shape(x), 1, 1 - level, None, seed).value
     return x * (kept / (1 - level)).astype(floatx())
 

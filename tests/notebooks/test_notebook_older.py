@@ -251,6 +251,8 @@ def test_windows_of_images_in_a_layer_and_in_a_loss():
 
 
 def test_what_happens_in_training_alone():
+    with pytest.raises(TypeError, match="dropout works on arrays"):
+        K.dropout(layers.Input((3,)), 0.5)
     with pytest.raises(TypeError, match="chooses between arrays while a layer runs"):
         K.in_train_phase(layers.Input((3,)), layers.Input((3,)))
     noisy = models.Sequential([layers.Lambda(lambda x: K.in_train_phase(K.dropout(x, 0.5), x), input_shape=(3,))])
@@ -276,9 +278,10 @@ def test_the_layer_that_a_model_begins_with():
         keras.utils.np_utils.convert_kernel(np.ones((2, 2)))
 
 
-def test_weights_are_drawn_again():
+def test_weights_are_drawn_again(tmp_path):
     model = models.Sequential([layers.Dense(3, input_shape=(4,), bias_initializer="ones"), layers.BatchNormalization()])
-    dense, session = model.layers[0], K.get_session()
+    model.save(tmp_path / "model.h5")
+    dense, session = models.load_model(tmp_path / "model.h5").layers[0], K.get_session()
     before = dense.get_weights()[0]
     dense.set_weights([before + 1, np.zeros(3)])
     dense.W.initializer.run(session=session)

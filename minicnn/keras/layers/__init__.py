@@ -326,8 +326,8 @@ for _variables, _property in VARIABLES.items():
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
     _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__)}
-    if _name.startswith(("Dense", "Conv")):
-        _more |= OLD_WEIGHTS
+    for _old, _today in OLD_WEIGHTS.items() if _name.startswith(("Dense", "Conv")) else ():
+        setattr(_class, _old, _today)  # of a model that was loaded, too
     if _name == "InputLayer":
         _more |= _INPUT
     if _name == "Lambda":

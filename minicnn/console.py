@@ -88,6 +88,8 @@ def hand_over(text: str, print_fn: Callable[[str], object] | None) -> None:
     if print_fn is None:
         say(text)
         return
+    if not callable(print_fn):
+        raise TypeError(f"print_fn is a function of a text. Received: print_fn={print_fn!r}")
     try:
         print_fn(text)
     except UnicodeEncodeError:

@@ -6,7 +6,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.checks import check_number
+from minicnn.checks import check_number, is_integer, plain, real_array
+from minicnn.errors import ShapeError
 from minicnn.hints import Config
 from minicnn.registry import Configurable, Register, Registry
 
@@ -18,7 +19,7 @@ class Constraint(Configurable):
 
     def __call__(self, w: ArrayLike) -> np.ndarray:
         """The nearest allowed weight, an array like `w`, which is not changed."""
-        w = w if hasattr(w, "dtype") else np.asarray(w)  # an array of a GPU stays there
+        w = w if hasattr(w, "dtype") else real_array(w, "a weight")  # an array of a GPU stays there
         w = w.copy() if w.dtype.kind == "f" else w.astype(np.float64)
         self.project(w)
         return w
@@ -99,11 +100,24 @@ class _Norm(Constraint):
     axis: int | list[int]
 
     def _set_axis(self, axis):
-        self.axis = [int(a) for a in axis] if isinstance(axis, list | tuple) else int(axis)
+        axis = plain(axis)
+        axes = list(axis) if isinstance(axis, list | tuple) else [axis]
+        if not all(map(is_integer, axes)):
+            raise ValueError(
+                "`axis` must be an integer or a list of them: 0 for dense kernels, [0, 1, 2] for those of "
+                f"convolutions. Received: axis={axis!r}"
+            )
+        self.axis = [int(a) for a in axes] if isinstance(axis, list | tuple) else int(axis)
 
     def _lengths(self, w):
         axis = tuple(self.axis) if isinstance(self.axis, list) else self.axis
-        return np.sqrt((w * w).sum(axis=axis, keepdims=True))
+        try:
+            return np.sqrt((w * w).sum(axis=axis, keepdims=True))
+        except ValueError as error:  # an AxisError, or an axis twice
+            raise ShapeError(
+                f"{type(self).__name__} takes lengths along axes that the weight has: {error}. "
+                f"Received: axis={self.axis} for a weight of shape {w.shape}"
+            ) from None
 
 
 @register("max_norm", "maxnorm")

@@ -6,6 +6,7 @@ Nothing is imported for it: an object is known by what it can do.
 from __future__ import annotations
 
 from decimal import Decimal
+from inspect import isroutine
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -158,7 +159,7 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str, value: Any = 
     message = f"{what} {otherwise.format(dtype=array.dtype)}"
     fault, received, rest = message.partition(" Received:")
     if not array.ndim and array.dtype.kind in "OSU":  # no array at all
-        return f"{fault}{_advice_on(array.item())}{received} {repr(array.item())[:100]}"
+        return f"{fault}{_advice_on(array.item(), what)}{received} {repr(array.item())[:100]}"
     if not any(isinstance(entry, str | bytes | PathLike) for entry in array.flat):
         return message
     texts = [str(entry) for entry in array.flat if isinstance(entry, str | bytes | PathLike)]
@@ -169,13 +170,14 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str, value: Any = 
     return f"{fault} {advice if columns else LABELS_ADVICE}.{received}{rest.partition(';')[0]}"
 
 
-def _advice_on(value):
-    """What to do with an object that is no array, to stand in a message."""
+def _advice_on(value, what):
+    """What to do with an object that is no array, to stand in a message about `what`."""
     if isinstance(value, str | bytes | PathLike):
-        return _PICTURE_ADVICE
+        is_picture = what.startswith("the input") or str(value).lower().strip("'").endswith(_PICTURES)
+        return _PICTURE_ADVICE if is_picture else ""
     if isinstance(value, type):
         return f" A class is called first: write {value.__name__}(…)."
-    if callable(value):
+    if isroutine(value):
         return " A function that yields batches is called first: write batches(), not batches."
     return ""
 

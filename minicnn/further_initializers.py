@@ -7,9 +7,55 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.checks import check_number, check_seed
+from minicnn.checks import check_number, check_seed, is_integer, plain
 from minicnn.hints import Config, Shape
 from minicnn.initializers import Constant, Initializer, register, registry
+from minicnn.own_parts import check_takes
+
+
+def checked(shape: Any, dtype: Any) -> tuple[Shape, np.dtype[Any]]:
+    """The arguments of an initializer's call.
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+    dtype : str or numpy dtype
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are none.
+    """
+    sizes = plain(shape)
+    sizes = (sizes,) if is_integer(sizes) else sizes
+    if not isinstance(sizes, list | tuple) or not all(is_integer(n) and n >= 0 for n in sizes):
+        raise ValueError(
+            "an initializer is called with the shape of a weight, a tuple of integers from 0 on, such as (3, 3, 1, 8). "
+            f"Received: shape={shape!r}"
+        )
+    try:
+        return tuple(int(n) for n in sizes), np.dtype(dtype)
+    except TypeError:
+        raise TypeError(
+            f"an initializer's dtype is that of the array, such as 'float32'. Received: dtype={dtype!r}"
+        ) from None
+
+
+def filled(shape: Shape, value: Any) -> np.ndarray:
+    """An array of one value, or of those of an array.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit.
+    """
+    try:
+        return np.full(shape, value)
+    except ValueError:
+        raise ValueError(
+            f"the values of Constant are one number, or an array of the weight's shape {shape}. "
+            f"Received: {np.shape(value)}"
+        ) from None
 
 
 @register("OrthogonalInitializer")
@@ -107,6 +153,7 @@ class FunctionInitializer(Initializer):
         try:
             values = self.function(shape, dtype="float32")
         except TypeError:  # it knows no dtype
+            check_takes(self.function, "a function as an initializer", "shape")
             values = self.function(shape)
         values = np.asarray(values)
         if values.shape != tuple(shape):

@@ -45,7 +45,7 @@ class Initializer(Configurable):
         -------
         numpy array of that shape and dtype
         """
-        shape = tuple(shape)
+        shape, dtype = _further.checked(shape, dtype)
         if self.seed is not None or rng is None:
             rng = random.generator(random.next_seed() if self.seed is None else self.seed, "initializer")
         return np.asarray(self.draw(shape, rng), dtype)
@@ -115,7 +115,7 @@ class Constant(Initializer):
         self.value: Any = np.asarray(value, float).tolist() if number is None else number
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
-        return np.full(shape, self.value)
+        return _further.filled(shape, self.value)
 
 
 @register("zero")
@@ -295,4 +295,5 @@ class LecunNormal(_Published):
     _setting = 1.0, "fan_in", "truncated_normal"
 
 
-get: Callable[[Any], Initializer] = import_module("minicnn.further_initializers").get  # it needs the classes above
+_further: Any = import_module("minicnn.further_initializers")  # it needs the classes above
+get: Callable[[Any], Initializer] = _further.get

@@ -6,36 +6,62 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Collection
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def suggests_keywords(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: a keyword argument that the function does not have raises `TypeError` with the nearest name.
+    """Decorator: arguments that the function does not take raise `TypeError` with what it takes, and the nearest name.
 
-    Where the function takes ``**kwargs``, that is done for an argument that is missing only.
+    So do arguments that are missing; text for what is True or False in a constructor is a `ValueError`. Where the
+    function takes ``**kwargs``, a name that it does not have is looked at only where an argument is missing.
     """
-    names, required, takes_any = _parameters(function)
+    known = _Parameters(function)
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        if kwargs and not kwargs.keys() <= names:
-            missing = required[len(args) :]
-            known = [name for name in missing if name not in kwargs] if takes_any else names
-            _explain(_called(function, args), [name for name in kwargs if name not in names], known, takes_any)
+        missing = [name for name in known.required[len(args) :] if name not in kwargs]
+        if kwargs and not kwargs.keys() <= known.names:
+            names = missing if known.takes_any else known.names
+            _explain(_called(function, args), [n for n in kwargs if n not in known.names], names, known.takes_any)
+        if missing or (known.limit is not None and len(args) > known.limit):
+            _explain_count(_called(function, args), known, args, kwargs, missing)
+        if known.flags and any(isinstance(value, str) for value in (*args, *kwargs.values())):
+            _check_flags(_called(function, args), known, args, kwargs)
         return function(*args, **kwargs)
 
     return wrapper
 
 
-def _parameters(function) -> tuple[set[str], list[str], bool]:
-    """(names of parameters, those without a default, whether there is a ``**kwargs``)."""
-    found = inspect.signature(function).parameters.values()
-    named = [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    required = [p.name for p in named if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    return {p.name for p in named}, required, any(p.kind is p.VAR_KEYWORD for p in found)
+class _Parameters:
+    """What a function takes.
+
+    Attributes
+    ----------
+    names : set of str
+    required : list of str
+        Those without a default, in order.
+    positional : list of str
+    limit : int or None
+        How many arguments it takes by position; None: any number.
+    takes_any : bool
+        Whether there is a ``**kwargs``.
+    flags : set of str
+        Of a constructor: those that are True or False.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        found = inspect.signature(function).parameters.values()
+        named = [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        self.names = {p.name for p in named}
+        self.required = [p.name for p in named if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+        self.positional = [p.name for p in named if p.kind is not p.KEYWORD_ONLY]
+        self.limit = None if any(p.kind is p.VAR_POSITIONAL for p in found) else len(self.positional)
+        self.takes_any = any(p.kind is p.VAR_KEYWORD for p in found)
+        is_constructor = function.__name__ == "__init__"
+        self.flags = {p.name for p in named if is_constructor and p.annotation in (bool, "bool")}
 
 
 def _called(function, args) -> str:
@@ -55,6 +81,31 @@ def _explain(called, unknown: list[str], known: Collection[str], only_if_close: 
         others = ", ".join(sorted(set(known) - {"self"}))
         hint = f"did you mean '{close[0]}'?" if close else f"it has {others or 'none'}."
         raise TypeError(f"{called}() got an unexpected keyword argument '{name}': {hint}")
+
+
+def _explain_count(called, known, args, kwargs, missing) -> NoReturn:
+    """Raise `TypeError` for arguments that are missing, or for more than the function takes by position."""
+    own = [name for name in known.positional if name != "self"]
+    if missing:
+        given, needed = [*known.positional[: len(args)], *kwargs], [name for name in known.required if name != "self"]
+        raise TypeError(
+            f"{called}() needs {', '.join(missing)}: write {called}({', '.join(needed)}). "
+            f"Received: {', '.join(name for name in given if name != 'self') or 'no arguments'}"
+        )
+    is_layer = hasattr(args[0], "call_symbolically") and called == type(args[0]).__name__
+    advice = f"; what a layer is applied to stands in a second call: {called}(…)(x)" if is_layer else ""
+    raise TypeError(
+        f"{called}() takes {', '.join(own) or 'nothing'} by position, and others by name{advice}. "
+        f"Received: {len(args) - len(known.positional) + len(own)} arguments"
+    )
+
+
+def _check_flags(called, known, args, kwargs) -> None:
+    """Raise `ValueError` for text in the place of True or False, of which every text but "" would count as True."""
+    given = dict(zip(known.positional, args, strict=False)) | kwargs
+    for name in known.flags & given.keys():
+        if isinstance(given[name], str):
+            raise ValueError(f"`{name}` is True or False. Received: {name}={given[name]!r}, for {called}")
 
 
 class SuggestsKeywords:

@@ -91,6 +91,23 @@ def check_takes(function: Callable[..., Any], what: str, *arguments: str, **opti
         ) from None
 
 
+def function_of(argument: str, value: Any, *arguments: str) -> Callable[..., Any]:
+    """`value`, if it is a function; a `TypeError` that names the argument if it is none, or takes others.
+
+    Parameters
+    ----------
+    argument : str
+    value : object
+    *arguments : str
+        The names of what it will get, see `check_takes`; without any, that is not checked.
+    """
+    if not callable(value):
+        raise TypeError(f"{argument} is a function. Received: {argument}={value!r}")
+    if arguments:
+        check_takes(value, argument, *arguments)
+    return value
+
+
 def config_of(part: Any) -> dict[str, Any]:
     """The part's `get_config`, with a warning if arguments of a user's constructor are not in it: files lose them."""
     config, cls = part.get_config(), type(part)

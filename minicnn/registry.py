@@ -303,7 +303,7 @@ class Registry(Generic[Kind]):
         """Why `identifier` cannot be one of this kind."""
         article = "an" if self.kind[0] in "aeiou" else "a"
         expected = (
-            f"{article} {self.kind} is given as a name such as '{self._names[0]}', as an instance or class of "
+            f"{article} {self.kind} is given as a name such as '{self.names()[0]}', as an instance or class of "
             f"{self.base.__name__}, or as a dict with 'class_name' and 'config'"
         )
         if callable(identifier):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.checks import check_choice, check_number
+from minicnn.checks import check_choice, check_number, real_array
 from minicnn.differentiation import Recorded, met
 from minicnn.hints import Config
 from minicnn.registry import Configurable, Register, Registry
@@ -20,7 +20,7 @@ class Regularizer(Configurable):
         w = met(w)
         if isinstance(w, Recorded):
             return self._recorded(w)
-        w = np.asarray(w)
+        w = real_array(w, "a weight")
         return float(self.penalty(w if w.dtype.kind == "f" else w.astype(np.float64)))
 
     def _recorded(self, w):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn import random
-from minicnn.checks import check_number, check_pair, check_positive_int, is_integer, is_real
+from minicnn.checks import check_number, check_pair, check_positive_int, is_integer, is_real, real_array
 from minicnn.errors import ShapeError
 from minicnn.layers.names import reset_names
 from minicnn.models.arguments import check_model
@@ -126,7 +126,7 @@ def normalize(x: ArrayLike, axis: int = -1, order: float | str = 2) -> np.ndarra
     array of the same shape
         float64, or float32 where `x` is.
     """
-    x = np.asarray(x)
+    x = real_array(x, "x")
     norm = np.linalg.norm(x, order, axis, keepdims=True)
     return x / np.where(norm == 0, 1, norm).astype(norm.dtype)
 

@@ -127,7 +127,7 @@ FLOORS = {
         ("standalone",),
         ("channel_order",),
         ("policy",),
-        ("contract", "names", "rare_forms", "rare_options", "shapes"),
+        ("contract", "given", "names", "rare_forms", "rare_options", "shapes"),
         ("open_sizes",),
     ),
     "minicnn.losses": (
@@ -164,7 +164,7 @@ FLOORS = {
         ("operators", "open_sizes"),
         ("arithmetic", "kernels", "normalizing", "parts", "rearranging", "resizing", "writer"),
         ("activating", "pooling"),
-        ("folding", "padding"),
+        ("adaptive", "folding", "padding"),
         ("arguments", "windows"),
         ("naming", "properties", "reader", "values"),
         ("package",),
@@ -203,7 +203,7 @@ FLOORS = {
         ("state",),
         ("config", "compiled"),
         ("layers", "older"),
-        ("names", "structure"),
+        ("names", "operations", "structure"),
     ),
     "minicnn.testing": (("check",), ("contracts",), ("running",)),
     "minicnn.sklearn": (("classifier", "regressor"), ("base",), ("shapes",)),
@@ -253,7 +253,7 @@ BESIDE_THE_CORE = {
     "layers.activations": {"layers.contract", "layers.rare_forms"},  # layers of one's own; rare arguments
     "layers.base": {
         *("dtype_policies", "layers.contract", "layers.policy", "layers.rare_options"),  # own layers, rare options
-        *("layers.standalone", "regularizers", "turns"),
+        *("layers.given", "layers.standalone", "regularizers", "turns"),  # what users hand over
     },
     "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
@@ -279,7 +279,7 @@ BESIDE_THE_CORE = {
         *("models.config", "models.forms", "models.summary"),  # to save, to print
         *("dtype_policies", "layers.open_sizes"),  # layers of a config; for sizes that are None, here and below
     },
-    "models.sequential": {"models.config", "training.streams"},  # to save; for generators
+    "models.sequential": {"layers.standalone", "models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
     "optimizers.optimizer": {"optimizers.extras", "optimizers.schedules", "own_parts"},  # averages; a rate may be one
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad

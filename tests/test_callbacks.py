@@ -378,11 +378,22 @@ def test_methods_that_nobody_overrides_cost_nothing(model):
     assert wanted == {"on_train_begin", "on_train_end", "on_epoch_end", "on_train_batch_end"}
 
 
-@pytest.mark.parametrize("wrong", ["x", 3, [3], {"a": Callback()}, [Callback]])
-def test_what_is_no_callback(model, wrong):
+@pytest.mark.parametrize(
+    "wrong, advice",
+    [
+        ("x", "; they have no names: write callbacks.EarlyStopping"),
+        (3, ""),
+        ([3], ""),
+        ({"a": Callback()}, ""),
+        ([Callback], r"; a class is called first: Callback\(…\)"),
+        (Callback, r"; a class is called first: Callback\(…\)"),
+        ([print], "; a function is given to one: callbacks.LambdaCallback"),
+    ],
+)
+def test_what_is_no_callback(model, wrong, advice):
     x = np.ones((2, 1))
     for call in (model.fit, model.evaluate, lambda x, y, **options: model.predict(x, callbacks=options["callbacks"])):
-        with pytest.raises(TypeError, match=r"callbacks\.Callback\. Received: "):
+        with pytest.raises(TypeError, match=rf"callbacks\.Callback{advice}.*\. Received: "):
             call(x, x, verbose=0, callbacks=wrong)
 
 

@@ -11,7 +11,7 @@ import pytest
 from oracles import assert_close, every_backend
 
 import minicnn as mc
-from minicnn.errors import NotBuiltError, ShapeError
+from minicnn.errors import DataError, NotBuiltError, ShapeError
 from minicnn.layers import (
     Activation,
     Add,
@@ -366,7 +366,7 @@ def test_set_weights_is_all_or_nothing():
         ([*wrong[:3], np.zeros(3)], ValueError, r"'b/bias' has shape \(2,\). Received: shape \(3,\)"),
         ([*wrong[:3], np.zeros(2, complex)], TypeError, "'b/bias' takes real numbers. Received: dtype complex"),
         ([*wrong[:3], np.array(["a", "b"])], TypeError, "'b/bias'"),
-        ([*wrong[:3], np.array([None, 1])], TypeError, "'b/bias'"),
+        ([*wrong[:3], np.array([None, 1])], DataError, "'b/bias' has missing values"),
     ):
         with pytest.raises(error, match=match):
             model.set_weights(weights)

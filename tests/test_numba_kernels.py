@@ -294,6 +294,24 @@ def test_dense_layers_with_long_rows(dtype, n, width, units):
 
 
 @DTYPES
+def test_blocks_of_registers_of_every_shape(dtype, rng):
+    """Whichever block a number is computed in, it is the same to the bit, and nothing beside the result is written."""
+    lanes = tiles.lanes(np.dtype(dtype).itemsize)
+    for units in (3 * lanes, 3 * lanes + 1, 4 * lanes - 1, 4 * lanes, 4 * lanes + 1, 6 * lanes + 3, 9 * lanes + 2):
+        x, kernel = normal(rng, 26, 9, dtype=dtype), normal(rng, 9, units, dtype=dtype)
+        expected = np.array([x[i].astype(float) @ kernel.astype(float) for i in range(len(x))])
+        alone = aligned(np.empty((len(x), units), dtype))
+        for i in range(len(x)):
+            fast.dense(x[i : i + 1], kernel, None, alone[i : i + 1])
+        np.testing.assert_allclose(alone, expected, rtol=1e-4, atol=1e-5)
+        for n in range(1, len(x) + 1):
+            kept = aligned(np.full((n + 1, units), 7, dtype))
+            fast.dense(x[:n], kernel, None, kept[:n])
+            np.testing.assert_array_equal(kept[:n], alone[:n])
+            assert (kept[n] == 7).all()
+
+
+@DTYPES
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("has_gradient", [True, False])
 def test_softmax_cross_entropy(dtype, labels, has_gradient):
@@ -442,6 +460,9 @@ def test_the_table_of_targets():
     assert not tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "-fma"}).has_fma
     assert tiles.describe_target("aarch64-apple-darwin", set()).has_fma
     assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+sse2"}).vector_bytes == 16
+    assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "+fma"}).wide_block == (0, 0)
+    height, width = tiles.describe_target("x86_64-unknown-linux-gnu", avx512).wide_block
+    assert height * width + width + 1 <= 32
 
 
 def test_the_cache_is_named_by_the_sources():

@@ -63,6 +63,18 @@ OF_IMAGES = {
     "global maximum": ("y = GlobalMaxPool(x)", {}),
     "mean of rows and columns": ("y = ReduceMean<axes=[2,3]>(x)", {}),
     "maximum of rows and columns": ("y = ReduceMax<axes=[-1,-2]>(x)", {}),
+    "lengths of channels' pixels": ("y = ReduceL2<axes=[2,3]>(x)", {}),
+    "sums of sizes over channels": ("c = Conv(x, w) y = ReduceL1<axes=[1]>(c)", arrays(w=(3, 2, 1, 1))),
+    "sums of squares": ("y = ReduceSumSquare<axes=[2]>(x)", {}),
+    "pixels that are repeated": (
+        "p = GlobalAveragePool(x) s = Constant<value_ints=[1,2,6,5]>() e = Expand(p, s) y = Mul(e, x)",
+        {},
+    ),
+    "a channel that is repeated": (
+        "c = Conv(x, w) s = Constant<value_ints=[1,4,1,1]>() e = Expand(c, s) y = Relu(e)",
+        arrays(w=(1, 2, 1, 1)),
+    ),
+    "tiles": ("t = Constant<value_ints=[1,2,1,3]>() e = Tile(x, t) y = Conv(e, w)", arrays(w=(2, 4, 2, 2))),
     "squeeze and excite": ("s = GlobalAveragePool(x) y = Conv(s, w)", arrays(w=(3, 2, 1, 1))),
     "batch normalization": ("y = BatchNormalization<epsilon=0.1>(x, s, b, m, v)", arrays(s=2, b=2, m=2, v=2)),
     "padding": ("p = Constant<value_ints=[0,0,1,2,0,0,0,3]>() c = Pad(x, p) y = Conv(c, w)", arrays(w=(1, 2, 1, 1))),

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from minicnn import layers
+from minicnn import keras, layers
 from minicnn.errors import ShapeError
 
 
@@ -114,3 +114,43 @@ def test_colours_need_three_channels():
             getattr(layers, name)(0.5)(np.zeros((1, 4, 4, 1)))
     with pytest.raises(ValueError, match="1 to 8"):
         layers.RandomPosterization(9)
+
+
+# ------------------------------------------------------------------------------------------------ seeds, configs, ops
+
+
+@pytest.mark.parametrize(
+    "factor, kind",
+    [
+        ("brightness_factor", layers.RandomBrightness),
+        ("contrast_factor", layers.RandomContrast),
+        ("saturation_factor", layers.RandomSaturation),
+        ("hue_factor", layers.RandomHue),
+    ],
+)
+def test_a_jitter_of_one_factor_draws_what_that_layer_draws(factor, kind, rng):
+    x = rng.uniform(0, 255, (5, 4, 6, 3)).astype(np.float32)
+    expected = kind(0.5, seed=3)(x, training=True)
+    np.testing.assert_array_equal(layers.RandomColorJitter(seed=3, **{factor: 0.5})(x, training=True), expected)
+
+
+def test_data_format_stays_in_configs():
+    """Of every layer that has one: a file would change what the axes mean."""
+    found = 0
+    for cls in layers.CLASSES.values():
+        for layer, _ in list(getattr(cls, "examples", list)())[:1]:
+            if hasattr(layer, "data_format"):
+                found += 1
+                copy = cls.from_config(layer.get_config() | {"data_format": "channels_first"})
+                assert copy.data_format == copy.get_config()["data_format"] == "channels_first", cls.__name__
+    assert found > 20
+
+
+def test_hue_saturation_value(rng):
+    x = np.concatenate([rng.uniform(0, 1, (4, 6, 3)), np.full((1, 6, 3), 0.3), np.zeros((1, 6, 3))]).astype(np.float32)
+    expected = np.array([[colorsys.rgb_to_hsv(*pixel) for pixel in row] for row in x.tolist()])
+    hsv = keras.ops.image.rgb_to_hsv(x)
+    np.testing.assert_allclose(hsv, expected, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.image.hsv_to_rgb(hsv), x, atol=1e-5)
+    first = keras.ops.image.rgb_to_hsv(np.moveaxis(x, -1, 0), data_format="channels_first")
+    np.testing.assert_array_equal(np.moveaxis(first, 0, -1), hsv)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.callbacks.hooks import warn_about_hooks
+from minicnn.callbacks.hooks import check_callback, explain_no_list
 from minicnn.console import say, speaks
 from minicnn.hints import Logs
 from minicnn.keywords import SuggestsKeywords
@@ -145,9 +145,7 @@ class CallbackList:
 
     def __init__(self, callbacks: Iterable[Callback], model: Model, params: dict[str, Any]) -> None:
         for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"a callback is an instance of callbacks.Callback. Received: {callback!r}")
-            warn_about_hooks(type(callback), Callback)
+            check_callback(callback, Callback)
             callback.set_model(model)
             callback.set_params(params)
         self.callbacks: list[Callback] = sorted(callbacks, key=lambda c: c.turn)
@@ -185,7 +183,7 @@ def listed(callbacks: Callback | Sequence[Callback] | None) -> list[Callback]:
     """
     callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
     if not isinstance(callbacks, list | tuple | None):
-        raise TypeError(f"callbacks is a list of callbacks.Callback. Received: callbacks={callbacks!r}")
+        raise TypeError(explain_no_list(callbacks))
     return [c for c in callbacks or [] if speaks() or not getattr(c, "reports", False)]
 
 

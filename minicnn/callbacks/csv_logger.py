@@ -40,7 +40,7 @@ class CSVLogger(Callback):
     def __init__(self, filename: FilePath, separator: str = ",", append: bool = False) -> None:
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"separator is one character, e.g. ',' or ';'. Received: separator={separator!r}")
-        self.filename: Path = Path(filename)
+        self.filename: Path = files.checked_path(filename)
         self.separator = separator
         self.append = append
         self._file = self._columns = None

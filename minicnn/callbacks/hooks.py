@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import weakref
+from typing import Any
 
 from minicnn.own_parts import check_takes, is_of_package
 from minicnn.user_warnings import warn_user
@@ -23,6 +24,27 @@ _SYNONYMS = {
     "training": "train",
 }
 _warned: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+def check_callback(callback: Any, base: type) -> None:
+    """Raise `TypeError` unless `callback` is one of `base`; then `warn_about_hooks`."""
+    if not isinstance(callback, base):
+        raise TypeError(f"a callback is an instance of callbacks.Callback{_advice(callback)}. Received: {callback!r}")
+    warn_about_hooks(type(callback), base)
+
+
+def explain_no_list(callbacks: Any) -> str:
+    """What to say of ``callbacks=`` that is neither a callback nor a list of them."""
+    return f"callbacks is a list of callbacks.Callback{_advice(callbacks)}. Received: callbacks={callbacks!r}"
+
+
+def _advice(given):
+    """How to make a callback of something else."""
+    if isinstance(given, type):
+        return f"; a class is called first: {given.__name__}(…)"
+    if isinstance(given, str):
+        return "; they have no names: write callbacks.EarlyStopping(…), for example"
+    return "; a function is given to one: callbacks.LambdaCallback(on_epoch_end=…)" if callable(given) else ""
 
 
 def warn_about_hooks(cls: type, base: type) -> None:

@@ -19,6 +19,12 @@ def counted(count: object) -> int:
     return int(count)
 
 
+def no_length(cardinality: int) -> str:
+    """What to say to whoever asks for a number of elements that there is none of."""
+    kind = "infinite" if cardinality == INFINITE_CARDINALITY else "not known"
+    return f"the number of elements is {kind}; say how many to use with take(n) or steps_per_epoch=n"
+
+
 def at_most(count: int, cardinality: int) -> int:
     """The number of elements where only the first `count` are taken."""
     return cardinality if cardinality == UNKNOWN_CARDINALITY else count if cardinality < 0 else min(count, cardinality)

@@ -11,7 +11,15 @@ import numpy as np
 
 from minicnn import random
 from minicnn.checks import check_positive_int
-from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, at_most, counted, shortest, together
+from minicnn.data.counting import (
+    INFINITE_CARDINALITY,
+    UNKNOWN_CARDINALITY,
+    at_most,
+    counted,
+    no_length,
+    shortest,
+    together,
+)
 from minicnn.data.elements import (
     EagerCount,
     Element,
@@ -19,15 +27,17 @@ from minicnn.data.elements import (
     arrays_of,
     common_length,
     eager,
-    function_of,
+    generated,
     is_true,
     map_leaves,
     read_only,
     stacked,
+    without_second,
 )
 from minicnn.data.further import FurtherSteps
 from minicnn.data.making import Batches, Each, Part, Slices
 from minicnn.data.reading import NumpyIterator, mapped, read_ahead
+from minicnn.own_parts import function_of
 from minicnn.processors import default_threads
 
 AUTOTUNE = -1  # as a number of threads or of elements to read ahead: what suits the machine
@@ -67,7 +77,7 @@ class Dataset(FurtherSteps):
         cardinality: int = UNKNOWN_CARDINALITY,
         making: Each | Batches | None = None,
     ) -> None:
-        self._stream = elements
+        self._stream = function_of("elements", elements)
         self._cardinality = cardinality
         self._making = making
 
@@ -104,7 +114,7 @@ class Dataset(FurtherSteps):
         DataError
             If the arrays have different numbers of samples.
         """
-        arrays = map_leaves(read_only, arrays_of(tensors))
+        arrays = map_leaves(read_only, arrays_of(without_second(tensors, name)))
         count = common_length(arrays)
         return Dataset(lambda: iter(range(count)), count, Slices(arrays))
 
@@ -136,19 +146,15 @@ class Dataset(FurtherSteps):
         Raises
         ------
         TypeError
-            For a generator itself, which could be read only once.
+            For a generator itself, which could be read only once; for a function that takes other arguments; when
+            somebody iterates, for one that gives no iterable.
         """
-        if not callable(generator):
-            raise TypeError(
-                "from_generator takes a function that makes a generator, as each pass needs a new one. "
-                f"Received: {type(generator).__name__}; wrap it: lambda: {type(generator).__name__}(…)"
-            )
-        return Dataset(lambda: map(arrays_of, generator(*(args or ()))))
+        return Dataset(generated(generator, args))
 
     @staticmethod
     def range(*args: int, output_type: object = np.int64, name: str | None = None) -> Dataset:
         """Numbers, as Python's ``range`` gives them."""
-        numbers = range(*args)
+        numbers = range(*map(counted, args))
         return Dataset(lambda: iter(numbers), len(numbers), Each(lambda n: np.asarray(n, output_type)))
 
     @staticmethod
@@ -264,7 +270,7 @@ class Dataset(FurtherSteps):
             Whether each pass has an order of its own.
         """
         size = check_positive_int("buffer_size", buffer_size)
-        seed = random.next_seed() if seed is None else abs(int(seed))
+        seed = random.next_seed() if seed is None else abs(counted(seed))
         passes = itertools.count()
 
         def shuffled():
@@ -402,8 +408,7 @@ class Dataset(FurtherSteps):
 
     def __len__(self) -> int:
         if self._cardinality < 0:
-            kind = "infinite" if self._cardinality == INFINITE_CARDINALITY else "not known"
-            raise TypeError(f"the number of elements is {kind}; say how many to use with take(n) or steps_per_epoch=n")
+            raise TypeError(no_length(self._cardinality))
         return self._cardinality
 
     def __bool__(self) -> bool:

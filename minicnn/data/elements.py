@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,11 +102,45 @@ def arrays_of(element: Element) -> Element:
     return map_leaves(_array, _without_lists(element))
 
 
-def function_of(argument: str, value: Any) -> Callable[..., Any]:
-    """`value`, if it can be called; else a `TypeError` that names the argument."""
-    if not callable(value):
-        raise TypeError(f"{argument} is a function. Received: {argument}={value!r}")
-    return value
+def without_second(tensors: Any, name: Any) -> Any:
+    """`tensors`; a `TypeError` if a second array was given in the place of a name."""
+    if not isinstance(name, str | None):
+        raise TypeError(
+            "from_tensor_slices takes one argument: several arrays stand in a tuple, from_tensor_slices((x, y)). "
+            f"Received: a {type(name).__name__} as the second argument"
+        )
+    return tensors
+
+
+def generated(generator: Any, args: Any) -> Callable[[], Iterator[Element]]:
+    """A function that begins a pass over what ``generator(*args)`` gives.
+
+    Raises
+    ------
+    TypeError
+        If it is no function of these arguments; when a pass begins, if it gives no iterable.
+    """
+    if not callable(generator):
+        name = type(generator).__name__
+        raise TypeError(
+            "from_generator takes a function that makes a generator, as each pass needs a new one. "
+            f"Received: {name}; wrap it: lambda: {name}(…)"
+        )
+    given = () if args is None else args
+    if not isinstance(given, tuple | list):
+        raise TypeError(f"args is a tuple of the function's arguments. Received: args={args!r}")
+    check_takes(generator, "the function of from_generator", *(f"args[{i}]" for i in range(len(given))))
+
+    def elements():
+        made = generator(*given)
+        if not isinstance(made, Iterable):
+            raise TypeError(
+                "the function of from_generator gives the elements one after the other: write yield, or return a "
+                f"list. Received: {made!r}"
+            )
+        return map(arrays_of, made)
+
+    return elements
 
 
 def applied(function: Callable[..., Any], element: Element) -> Any:

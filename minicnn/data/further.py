@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minicnn.data.elements import Element, applied, eager, function_of, map_leaves
+from minicnn.data.elements import Element, applied, eager, map_leaves
 from minicnn.errors import DataError
+from minicnn.own_parts import function_of
 
 if TYPE_CHECKING:
     from minicnn.data.dataset import Dataset
@@ -130,7 +131,11 @@ class FurtherSteps:
         return self
 
     def reduce(self, initial_state: Any, reduce_func: Callable[[Any, Element], Any], name: str | None = None) -> Any:
-        """``state = reduce_func(state, element)`` for all elements; returns the last state."""
+        """``state = reduce_func(state, element)`` for all elements; returns the last state.
+
+        Anything else than a function of two arguments is a TypeError.
+        """
+        function_of("reduce_func", reduce_func, "state", "element")
         for element in self._elements():
             initial_state = reduce_func(initial_state, element)
         return initial_state

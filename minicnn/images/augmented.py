@@ -98,6 +98,10 @@ class ImageDataGenerator:
 
     def __post_init__(self) -> None:
         check_choice("fill_mode", self.fill_mode, FILL_MODES)
+        for name in ("rotation_range", "shear_range", "channel_shift_range"):
+            check_number(name, getattr(self, name), minimum=-np.inf)
+        if self.rescale is not None:
+            check_number("rescale", self.rescale, minimum=-np.inf)
         check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
         if not 0 <= check_number("validation_split", self.validation_split) < 1:
             raise ValueError(f"validation_split is from 0 to below 1. Received: {self.validation_split}")
@@ -143,7 +147,9 @@ class ImageDataGenerator:
         subset : {"training", "validation"}, optional
             The last, or the first `validation_split` of the data.
         """
-        first = x[0] if isinstance(x, tuple | list) else x
+        first = x[0] if isinstance(x, tuple | list) and len(x) else x
+        if np.ndim(first) == 0:
+            raise TypeError(f"flow takes an array of images, (N, H, W, C). Received: x={x!r}")
         part = self._part(len(first), subset)
         save = (save_to_dir, save_prefix, save_format)
         return NumpyArrayIterator(x, y, self, batch_size, shuffle, sample_weight, seed, save, part)

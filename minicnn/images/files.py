@@ -199,6 +199,8 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: DTypeLike | No
     ShapeError
         If there are not two or three axes.
     """
+    if img is None or isinstance(img, str | bytes | os.PathLike):
+        raise TypeError(f"img_to_array takes a picture, and load_img(path) reads one. Received: {img!r}")
     pixels = np.array(img, dtype or np.float32)
     if pixels.ndim == 2:
         pixels = pixels[..., None]

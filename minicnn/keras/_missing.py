@@ -22,9 +22,6 @@ _GROUPS = {
     ),
     _TABLES: ("CategoryEncoding", "Discretization", "HashedCrossing", "FeatureSpace"),
     _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),
-    "pooling to a given size is not there: GlobalAveragePooling2D, or Resizing": (
-        *("AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D"),
-    ),
     "layers around a layer's weights are not there: write a layer of your own": ("SpectralNormalization", "Wrapper"),
     "products along any axes are not there: Dense works on the last, Dot on two inputs": ("EinsumDense",),
     "it is for images, and has nothing for sound": (

@@ -13,7 +13,7 @@ from minicnn.dtype_policies import DTypePolicy
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.hints import InitializerLike, OpenShape, RegularizerLike
-from minicnn.layers import contract
+from minicnn.layers import contract, given
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
 from minicnn.layers.policy import WithPolicy, by_policy
@@ -181,13 +181,11 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
 
         Raises
         ------
-        ValueError
-            If the number of arrays or a shape is wrong.
+        ValueError, TypeError
+            If it is no list of arrays, or if their number or a shape is wrong.
         """
         self._need_weights()
-        mine, arrays = self.weights, [np.asarray(w) for w in weights]
-        if len(mine) != len(arrays):
-            raise ValueError(f"'{self.name}' has {len(mine)} weight arrays. Received: {len(arrays)}")
+        mine, arrays = self.weights, given.weight_arrays(self, weights)
         for weight, array in zip(mine, arrays, strict=True):
             weight.check(array)
         with weights_at_rest:
@@ -236,7 +234,7 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
         Tensor or array (a list of them from a model with several outputs)
         """
         several = isinstance(inputs, list | tuple)
-        tensors = list(inputs) if several else [inputs]
+        tensors, training = list(inputs) if several else [inputs], given.flag(self, training)
         if any(isinstance(t, Tensor) for t in tensors):
             node = self.call_symbolically(tensors, training)
             return node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
@@ -254,7 +252,7 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
 
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
         """Run the layer's steps at once on the current backend; returns an array of it."""
-        arrays = [np.asarray(a) for a in arrays]
+        arrays = [given.array_of(self, a) for a in arrays]
         self.build_for(tuple(a.shape[1:] for a in arrays))
         dtype = self.weights[0].dtype if self.weights else floatx()
         return self.noting_penalty(run_steps(by_policy(self, self.lower()), arrays, dtype, training))

@@ -166,6 +166,8 @@ class Normalization(Layer):
 
 def _batches(data: Any) -> Iterable[np.ndarray]:
     """The batches in data, as arrays."""
+    if data is None or isinstance(data, str):
+        raise TypeError(f"adapt takes an array, or what gives batches of them. Received: {data!r}")
     if hasattr(data, "shape"):
         data = [data]
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # a Sequence goes on behind its end

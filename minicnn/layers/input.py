@@ -64,7 +64,8 @@ def Input(
     """
     if batch_shape is not None:
         shape = tuple(batch_shape)[1:]
-    if shape is None:
-        raise ValueError("Input needs the shape of one sample, e.g. Input(shape=(28, 28, 1)). Received: shape=None")
+    if shape is None or isinstance(dtype, int):  # Input(28, 28, 1)
+        example = "e.g. Input(shape=(28, 28, 1))"
+        raise ValueError(f"Input needs the shape of one sample, {example}. Received: shape={shape}")
     layer = InputLayer(shape, name=name)
     return layer.call_symbolically([]).outputs[0]

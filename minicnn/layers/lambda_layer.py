@@ -16,6 +16,7 @@ from minicnn.layers.activations import Activation
 from minicnn.layers.base import Layer
 from minicnn.layers.function_numbers import noting_counts, numbers_of
 from minicnn.layers.open_sizes import shape_behind
+from minicnn.own_parts import check_takes
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 __all__ = ["Lambda"]
@@ -57,6 +58,11 @@ class Lambda(Layer):
         super().__init__(**kwargs)
         if not callable(function):
             raise TypeError(f"a Lambda layer needs a function. Received: function={function!r}")
+        if not isinstance(arguments, Mapping | None):
+            raise TypeError(
+                f"arguments is a dict of the function's further arguments, by name. Received: arguments={arguments!r}"
+            )
+        check_takes(function, "the function of a Lambda layer", "inputs", **dict(arguments or {}))
         self.function: Callable[..., Any] = function
         if output_shape is not None and not callable(output_shape):
             output_shape = tuple(output_shape)
@@ -90,7 +96,12 @@ class Lambda(Layer):
         with noting_counts() as counts:
             try:
                 return self._shape_for(2, input_shapes)
-            except ValueError:
+            except ValueError as error:
+                if "truth value" in str(error):
+                    raise ValueError(
+                        f"the function of a Lambda layer gets all numbers at once, where `if` and `and` choose none: "
+                        f"write numpy.where(condition, a, b), or keras.ops.where. Received: {self.function!r}"
+                    ) from None
                 if len(counts) != 1:  # else it draws numbers for so many samples, a batch of its author's
                     raise
         return self._shape_for(counts.pop(), input_shapes)
@@ -99,9 +110,10 @@ class Lambda(Layer):
         """The shape of a sample of the result, for so many of zeros."""
         result = self.call_on_arrays([np.zeros((count, *shape), np.float32) for shape in input_shapes], False)
         if result.ndim == 0 or len(result) != count:
+            is_nothing = result.ndim == 0 and result.item() is None
             raise ShapeError(
                 f"the function of a Lambda layer gives as many samples as it gets: {count}. "
-                f"Received: shape {result.shape}"
+                f"Received: {'None; write return' if is_nothing else f'shape {result.shape}'}"
             )
         return result.shape[1:]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
+from minicnn.checks import is_integer
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
@@ -122,7 +123,12 @@ class Concatenate(Layer):
 
     def __init__(self, axis: int = -1, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.axis: int = axis
+        if not is_integer(axis):
+            raise TypeError(
+                "Concatenate takes an axis, and the inputs in a second call: Concatenate(axis=-1)([a, b]). "
+                f"Received: axis={axis!r}"
+            )
+        self.axis: int = int(axis)
 
     def build(self, input_shapes: Shapes) -> Shape:
         rank = len(input_shapes[0]) + 1

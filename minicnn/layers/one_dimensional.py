@@ -115,7 +115,7 @@ class Conv1D(WithKernel):
         yield cls(4, 2, padding="causal", dilation_rate=2, groups=2), [(6, 4)]
 
 
-class _Rows(Layer):
+class Rows(Layer):
     """A layer without weights that has a 2-D counterpart."""
 
     def over_images(self) -> Layer:
@@ -130,7 +130,7 @@ class _Rows(Layer):
         return [Widen(), *self.over_images().lower(), Narrow()]
 
 
-class _Pooling1D(_Rows):
+class _Pooling1D(Rows):
     """What max and average pooling have in common."""
 
     pooling: type[Layer]
@@ -189,7 +189,7 @@ class AveragePooling1D(_Pooling1D):
     pooling: type[Layer] = AveragePooling2D
 
 
-class _GlobalPooling1D(_Rows):
+class _GlobalPooling1D(Rows):
     """What the global poolings have in common."""
 
     pooling: type[Layer]
@@ -244,7 +244,7 @@ class GlobalMaxPooling1D(_GlobalPooling1D):
     pooling: type[Layer] = GlobalMaxPooling2D
 
 
-class UpSampling1D(_Rows):
+class UpSampling1D(Rows):
     """Every element of a row `size` times.
 
     Parameters
@@ -264,7 +264,7 @@ class UpSampling1D(_Rows):
         yield cls(3), [(4, 2)]
 
 
-class _Ends(_Rows):
+class _Ends(Rows):
     """What adds or takes off elements at both ends of a row."""
 
     @staticmethod

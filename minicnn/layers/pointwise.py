@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn import initializers, regularizers
 from minicnn.backends.reference.activation import FORMULAS, SHRINK
-from minicnn.checks import check_choice, check_number
+from minicnn.checks import check_choice, check_number, is_integer
 from minicnn.hints import InitializerLike, LayerOptions, RegularizerLike
 from minicnn.initializers import Initializer
 from minicnn.layers.activations import Elementwise, ReLU, name_options, register
@@ -186,6 +186,11 @@ class PReLU(Elementwise):
         self.shared_axes: list[int] | None = None
         if shared_axes is not None:
             self.shared_axes = list(shared_axes) if isinstance(shared_axes, list | tuple) else [shared_axes]
+            if not all(map(is_integer, self.shared_axes)):
+                raise ValueError(
+                    "`shared_axes` must be an integer or a list of them, (1, 2) for images. "
+                    f"Received: shared_axes={shared_axes!r}"
+                )
 
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes

@@ -61,6 +61,8 @@ class WithPolicy:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """A new layer from what `get_config` returned: where that says no ``dtype``, not of a mixed policy."""
+        if not isinstance(config, Mapping):
+            raise TypeError(f"{cls.__name__}.from_config takes a dict, as get_config gives it. Received: {config!r}")
         with floatx_of(config.get("dtype") or floatx()):
             return super().from_config(config)  # type: ignore[misc]
 

@@ -228,10 +228,10 @@ class RandomColorJitter(ImageLayer):
         self.seed: int | None = check_seed("seed", seed)
         self.data_format: DataFormat = data_format
         kinds = RandomBrightness, RandomContrast, RandomSaturation, RandomHue
-        self._parts: list[RandomPixels] = [
+        asked = [(factor, kind) for factor, kind in zip(factors, kinds, strict=True) if factor is not None]
+        self._parts: list[RandomPixels] = [  # one alone draws what its layer does with that seed
             kind(factor, value_range, seed=None if seed is None else seed + i, name=kind.__name__)
-            for i, (factor, kind) in enumerate(zip(factors, kinds, strict=True))
-            if factor is not None
+            for i, (factor, kind) in enumerate(asked)
         ]
 
     def build(self, input_shapes: Shapes) -> Shape:

@@ -163,6 +163,7 @@ class Solarization(RandomColours):
         The range of pixels, which are mapped to 0 … 255 and back.
     seed : int, optional
         Default: drawn from the model's seed.
+    data_format : {None, "channels_last", "channels_first"}
     """
 
     channels: tuple[int, ...] = ()
@@ -173,12 +174,13 @@ class Solarization(RandomColours):
         threshold_factor: float | Sequence[float] = 0.0,
         value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
+        data_format: DataFormat = None,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         self.addition_factor, self.threshold_factor = (
             tuple(each) if isinstance(each, list) else each for each in (addition_factor, threshold_factor)
         )
-        super().__init__(0.0, value_range, None, seed, **kwargs)
+        super().__init__(0.0, value_range, data_format, seed, **kwargs)
 
     def limits(self) -> tuple[float, float]:
         self._additions = share_range("addition_factor", self.addition_factor)
@@ -214,14 +216,20 @@ class AutoContrast(RandomColours):
     Parameters
     ----------
     value_range : (float, float), default (0, 255)
+    data_format : {None, "channels_last", "channels_first"}
     """
 
     clips = False
     channels: tuple[int, ...] = ()
     only_in_training = False
 
-    def __init__(self, value_range: Sequence[float] = (0, 255), **kwargs: Unpack[LayerOptions]) -> None:
-        super().__init__(0.0, value_range, **kwargs)
+    def __init__(
+        self,
+        value_range: Sequence[float] = (0, 255),
+        data_format: DataFormat = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(0.0, value_range, data_format, **kwargs)
 
     def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
         return {}

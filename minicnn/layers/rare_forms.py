@@ -41,12 +41,13 @@ def check_axes(layer: Step, axes: int | Iterable[int], shape: Shape) -> tuple[in
     ShapeError
         If one is the batch axis, does not exist, or is given twice.
     """
-    given, rank = (axes,) if isinstance(axes, int | np.integer) else tuple(axes), len(shape) + 1
-    counted = tuple(int(axis) % rank for axis in given if -rank <= axis < rank)
+    given, rank = (axes,) if isinstance(axes, int | str | np.integer) else tuple(axes), len(shape) + 1
+    counted = tuple(int(axis) % rank for axis in given if is_integer(axis) and -rank <= axis < rank)
     if len(set(counted) - {0}) != len(given):
         raise ShapeError(
             f"layer '{layer.name}' ({type(layer).__name__}): an axis is counted with the batch axis, which is 0 and "
-            f"cannot be chosen. Received: axis={axes} for {(None, *shape)}"
+            f"cannot be chosen: it is an integer from 1 to {rank - 1} here, or negative from the end. "
+            f"Received: axis={axes!r} for {(None, *shape)}"
         )
     return tuple(axis - 1 for axis in counted)
 

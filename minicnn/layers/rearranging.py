@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from minicnn.checks import check_positive_int
+from minicnn.checks import check_positive_int, is_integer
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.flatten import View
@@ -48,8 +48,12 @@ class Permute(Layer):
 
     def __init__(self, dims: Sequence[int], **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.dims: tuple[int, ...] = tuple(dims)
-        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+        self.dims: tuple[int, ...] = tuple(dims) if isinstance(dims, list | tuple) else ()
+        if (
+            not all(map(is_integer, self.dims))
+            or sorted(self.dims) != list(range(1, len(self.dims) + 1))
+            or not self.dims
+        ):
             raise ValueError(f"dims holds 1 … n in some order, for samples of n axes. Received: dims={dims}")
 
     def build(self, input_shapes: Shapes) -> Shape:

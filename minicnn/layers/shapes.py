@@ -31,7 +31,7 @@ def declared_shape(
 ) -> OpenShape | None:
     """The sample shape from Keras's three ways to give it."""
     if batch_input_shape is not None:
-        input_shape = tuple(batch_input_shape)[1:]
+        input_shape = sample_shape(batch_input_shape)[1:]
     if input_dim is not None:
         input_shape = (input_dim,)
     return None if input_shape is None else sample_shape(input_shape)
@@ -45,7 +45,7 @@ def sample_shape(shape: int | Iterable[int | None]) -> OpenShape:
     ShapeError
         Naming the shape received.
     """
-    shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    shape = tuple(shape) if isinstance(shape, Iterable) and np.ndim(shape) < 2 else (shape,)
     if not all(n is None or (isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0) for n in shape):
         raise ShapeError(
             "a shape is a tuple of positive integers without the batch axis, e.g. (28, 28, 1), or None for a size that "

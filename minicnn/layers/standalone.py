@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.checks import is_integer
 from minicnn.errors import ShapeError
 from minicnn.layers.channel_order import build_in_order, lower_in_order
 
@@ -76,14 +77,18 @@ def sample_shapes(input_shape: BatchShape | Sequence[BatchShape]) -> tuple[tuple
     ShapeError
         If a size is neither a positive integer nor None.
     """
-    several = len(input_shape) > 0 and all(isinstance(shape, list | tuple) for shape in input_shape)
+    if not isinstance(input_shape, list | tuple) or not input_shape:
+        raise ShapeError(_no_batch_shape(input_shape))
+    several = all(isinstance(shape, list | tuple) for shape in input_shape)
     shapes = tuple(tuple(shape)[1:] for shape in (input_shape if several else [input_shape]))
-    if not all(n is None or (isinstance(n, int) and n > 0) for shape in shapes for n in shape):
-        raise ShapeError(
-            "the shape of a batch is a tuple such as (None, 28, 28, 1), of positive integers and None. "
-            f"Received: {input_shape}"
-        )
+    if not all(n is None or (is_integer(n) and n > 0) for shape in shapes for n in shape):
+        raise ShapeError(_no_batch_shape(input_shape))
     return shapes
+
+
+def _no_batch_shape(received):
+    expected = "the shape of a batch is a tuple such as (None, 28, 28, 1), of positive integers and None"
+    return f"{expected}. Received: {received!r}"
 
 
 def _by_hand(build: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.hints import Config
 from minicnn.losses.base import Loss, register, registry
-from minicnn.own_parts import check_takes
+from minicnn.own_parts import check_takes, is_of_package
 from minicnn.registry import custom_object
 
 __all__ = ["FunctionLoss"]
@@ -29,6 +29,11 @@ class FunctionLoss(Loss):
     """
 
     def __init__(self, fn: Callable[..., Any], reduction: str | None = "sum_over_batch_size", name: str | None = None):
+        if not isinstance(fn, type) and "Metric" in (base.__name__ for base in type(fn).__mro__ if is_of_package(base)):
+            raise TypeError(
+                f"a loss is a function, or an instance of losses.Loss, and {type(fn).__name__} is a metric, without a "
+                f"gradient: metrics=[…] takes it. Received: loss={fn!r}"
+            )
         super().__init__(reduction, getattr(fn, "__name__", None) if name is None else name)
         check_takes(fn, "a loss function", "y_true", "y_pred")
         self.fn: Callable[..., Any] = fn

@@ -4,6 +4,7 @@ An output above a threshold counts as positive. Outputs and targets are counted 
 """
 
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,7 +38,7 @@ def check_thresholds(thresholds: float | Sequence[float] | None, default: float)
     if thresholds is None:
         return [default]
     found = list(thresholds) if isinstance(thresholds, list | tuple | np.ndarray) else [thresholds]
-    wrong = [t for t in found if t is None or not 0 <= t <= 1]
+    wrong = [t for t in found if not isinstance(t, Real) or not 0 <= t <= 1]
     if wrong or not found:
         raise ValueError(f"`thresholds` lie from 0 to 1. Received: {wrong or thresholds}")
     return [float(t) for t in found]

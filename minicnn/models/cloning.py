@@ -13,7 +13,7 @@ from minicnn.models.files import model_from_config
 from minicnn.models.forms import Tensors, layers_within
 from minicnn.models.network import Network
 from minicnn.nested import form, is_plain, leaves, packed, same_form
-from minicnn.own_parts import is_of_package
+from minicnn.own_parts import function_of, is_of_package
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
@@ -50,6 +50,12 @@ def clone_model(
         If `input_tensors` have another form than the model's inputs; for a `call_function` with a `Sequential`.
     """
     check_model(model, "clone_model")
+    for name, function, arguments in (
+        ("clone_function", clone_function, ("layer",)),
+        ("call_function", call_function, ("layer", "inputs")),
+    ):
+        if function is not None:
+            function_of(name, function, *arguments)
     if call_function is not None and model.saved_as == "Sequential":
         raise ValueError("call_function is for models of inputs and outputs. Received: one for a Sequential")
     if input_tensors is None and clone_function is None and call_function is None:

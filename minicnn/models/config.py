@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -245,6 +245,8 @@ def _plain_model(entry) -> dict | None:
 
 def from_keras(cls: type, config: dict[str, Any]) -> dict[str, Any]:
     """A model's config as minicnn has it, if it is one of Keras's: of `get_config` there, or written by hand."""
+    if not isinstance(config, Mapping):
+        raise TypeError(f"{cls.__name__}.from_config takes a dict, as get_config gives it. Received: {config!r}")
     entries = config.get("layers")
     if not isinstance(entries, list) or not any(isinstance(entry, dict) and _is_keras(entry) for entry in entries):
         return config

@@ -311,6 +311,11 @@ def model_from_json(json_string: str | bytes, custom_objects: Mapping[str, type]
     FileFormatError
         If the text does not describe a model.
     """
+    if not isinstance(json_string, str | bytes):
+        raise TypeError(
+            "model_from_json takes the text that to_json gives, and from_config of a model's class a dict. "
+            f"Received: {json_string!r}"
+        )
     with custom_object_scope(custom_objects), named_in_errors("the JSON text"):
         described = read_json(json_string)
         if "keras_version" in described or "module" in described or isinstance(described.get("config"), list):

@@ -142,7 +142,7 @@ class Model(Written):
             If the loss becomes NaN or infinite; the weights are those before that batch.
         """
         self._need_compiled()
-        passes.check_counts(epochs, initial_epoch, validation_freq)
+        passes.check_counts(epochs, initial_epoch, validation_freq, shuffle)
         everyone = [*listed(callbacks), *progress(verbose), history := History(), *backups(resume)]
         x = self._build_from_data(x)
         self._before_training()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from minicnn.errors import ShapeError
@@ -10,6 +10,7 @@ from minicnn.graph import Graph, Node, Tensor
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input, InputLayer
 from minicnn.layers.names import unique_name
+from minicnn.layers.standalone import sample_shapes
 from minicnn.models import config as configs
 from minicnn.models.model import Model
 from minicnn.parameters import check_one_dtype
@@ -35,7 +36,7 @@ class Sequential(Model):
     saved_as: str = "Sequential"
 
     def __init__(self, layers: Sequence[Layer | Tensor] | None = None, name: str | None = None) -> None:
-        if isinstance(layers, Layer | Tensor | str):
+        if not isinstance(layers, Iterable | None) or isinstance(layers, Tensor | str | dict):
             raise TypeError(f"Sequential takes a list of layers: Sequential([…]). Received: {layers!r}")
         self._stack: list[Layer] = []
         Layer.__init__(self, name=name or unique_name("Sequential"))  # without a graph, which `_start` makes
@@ -118,7 +119,7 @@ class Sequential(Model):
         if self.graph is None:
             if input_shape is None:
                 self._built_graph()
-            self._start(Input(tuple(input_shape)[1:]))
+            self._start(Input(sample_shapes(input_shape)[0]))
 
     def build_for(self, input_shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
         if self.graph is None:

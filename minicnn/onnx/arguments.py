@@ -48,7 +48,7 @@ ELEMENTWISE_OPERATORS: set[str] = set()
 
 
 AXES_KEPT = {"ArgMax", "LayerNormalization", "LogSoftmax", "LpNormalization", "PRelu", "Slice", "Softmax", "Split"}
-AXES_KEPT |= {"ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"}
+AXES_KEPT |= {"ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"}
 """Those that leave the axes in their order too, but for what keepdims says."""
 
 

@@ -21,7 +21,7 @@ from minicnn.onnx.properties import PRODUCER, put_properties
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph
 from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, same_order, transposition
 from minicnn.parameters import weights_from_file
-from minicnn.saving.files import named_in_errors
+from minicnn.saving.files import checked_path, named_in_errors
 from minicnn.settings import floatx
 
 MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each
@@ -64,7 +64,7 @@ def import_onnx(path: FilePath) -> Model:
 
     Operators of opset 7 to 28: see ``docs/files.md`` for the list.
     """
-    with named_in_errors(path):
+    with named_in_errors(checked_path(path)):
         graph = read_graph(path)
         model = import_for_all_sizes(graph, _made) if graph.open_sizes else _made(graph)
         put_properties(model, graph.properties)
@@ -113,12 +113,11 @@ class Importer:
 
     def run(self) -> Model:
         """The model."""
-        inputs = []
-        for name, shape in self._graph.inputs.items():
-            inputs.append(self._input(name, shape))
+        inputs = [self._input(name, shape) for name, shape in self._graph.inputs.items()]
         for node in self._graph.nodes:
             found = gives_images(node, self._images)
-            self._images.update({} if found is None else dict.fromkeys(node.outputs, found))
+            for name in () if found is None else node.outputs:
+                self._images.setdefault(name, found)
             if id(node) not in self._done:
                 self._translate(node)
             self._forget_inputs(node)
@@ -251,6 +250,7 @@ class Importer:
         With one axis beside the channels it is (L, C), of images of height 1.
         """
         self.check_size(node, tensor.shape[1:])
+        self._images[node.outputs[0]] = True
         tensor = self._view(tensor, Reshape, tensor.shape[2:]) if axes == 1 else tensor
         self.give(node, Value(tensor, channels_first(tensor.shape[1:]), is_nonnegative))
 

@@ -7,8 +7,16 @@ import itertools
 import numpy as np
 
 from minicnn import layers
-from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, checked_axis, integers, number_at, operator
-from minicnn.onnx.padding import padded, reshaped, split_shape, take
+from minicnn.onnx.arguments import (
+    BATCH,
+    CHANNEL_OPERATORS,
+    ELEMENTWISE_OPERATORS,
+    checked_axis,
+    integers,
+    number_at,
+    operator,
+)
+from minicnn.onnx.padding import MAX_RUNS, padded, reshaped, split_shape, take
 from minicnn.onnx.pooling import model_axis
 from minicnn.onnx.values import Value, channels_first
 
@@ -112,6 +120,51 @@ def _concat(node, graph):
         graph.check_size(node, y.shape[1:])
         positions = layout(y.shape[1:])
     graph.give(node, Value(y, positions, all(v.is_nonnegative for v in values)))
+
+
+@operator("Expand", kind=ELEMENTWISE_OPERATORS)
+def _expand(node, graph):
+    """Axes of size 1 repeat what they hold."""
+    x = graph.value(node, 0)
+    shape = integers(node, graph.constant(node, 1))
+    own = [BATCH, *x.shape]
+    shape = [1] * (len(own) - len(shape)) + shape
+    fits = len(shape) == len(own) and all(n in (1, -1, m) or m == 1 for n, m in zip(shape[1:], own[1:], strict=True))
+    if not fits or shape[0] not in (1, -1, BATCH, graph.batch_size):
+        raise node.error(f"it should repeat axes of size 1 of the sample's shape, {x.shape}. Received: {shape}")
+    times = [n if m == 1 and n > 1 else 1 for n, m in zip(shape[1:], own[1:], strict=True)]
+    graph.give(node, _repeated(node, graph, x, times))
+
+
+@operator("Tile", kind=ELEMENTWISE_OPERATORS)
+def _tile(node, graph):
+    x, times = graph.value(node, 0), integers(node, graph.constant(node, 1))
+    if not times or len(times) != len(x.shape) + 1 or times[0] != 1 or min(times) < 1:
+        raise node.error(f"it should repeat axes of samples {x.shape}, and not the samples. Received: {times}")
+    graph.give(node, _repeated(node, graph, x, times[1:]))
+
+
+def _repeated(node, graph, x, times):
+    """A value one behind the other, so many times along each of its axes."""
+    graph.check_size(node, tuple(n * count for n, count in zip(x.shape, times, strict=True)))
+    for axis, count in enumerate(times, 1):
+        if count == 1:
+            continue
+        (tensor,), layout = graph.aligned(node, [x])
+        own = model_axis(layout, axis, len(x.shape) + 1)
+        before, size, behind = split_shape(tensor, own)
+        shape = (*tensor.shape[1:own], size * count, *tensor.shape[own + 1 :])
+        if size == 1:
+            y = reshaped(node, graph, tensor, (before, 1, behind), f"_one{axis}")
+            y = graph.call(node, layers.UpSampling2D, y, f"_repeated{axis}", size=(1, count))
+        elif count <= MAX_RUNS:
+            y = reshaped(node, graph, tensor, (before, size, behind), f"_one{axis}")
+            y = graph.call(node, layers.Concatenate, [y] * count, f"_repeated{axis}", axis=2)
+        else:
+            raise node.error(f"it puts a tensor behind itself more than {MAX_RUNS} times. Received: {count}")
+        y = reshaped(node, graph, y, shape, f"_shaped{axis}")
+        x = Value(y, layout(y.shape[1:]), x.is_nonnegative)
+    return x
 
 
 @operator("Pad", kind=ELEMENTWISE_OPERATORS)

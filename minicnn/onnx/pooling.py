@@ -110,15 +110,26 @@ def _global_pool(node, graph):
     graph.give_images(node, y, graph.value(node, 0).is_nonnegative, len(graph.value(node, 0).shape) - 1)
 
 
-@operator("ReduceMax", "ReduceMean", "ReduceSum", "ReduceMin", kind=CHANNEL_OPERATORS)
+OF_EACH = {"ReduceL1": ("abs", None), "ReduceL2": ("power", 2.0), "ReduceSumSquare": ("power", 2.0)}
+"""Sums of a function of each number → that function, and its exponent."""
+
+
+@operator("ReduceMax", "ReduceMean", "ReduceSum", "ReduceMin", *OF_EACH, kind=CHANNEL_OPERATORS)
 def _reduce(node, graph):
     """Over axes that lie side by side in the model: a pooling."""
     x = graph.value(node, 0)
     rank = len(x.shape) + 1
     axes = axes_of(node, graph, rank) or []
     if node.get("noop_with_empty_axes", 0) and not axes:
+        if node.operator in OF_EACH:
+            raise node.error("it names the axes that it goes over")
         graph.give(node, x)
         return
+    if node.operator in OF_EACH:
+        function, exponent = OF_EACH[node.operator]
+        arguments = {} if exponent is None else {"exponent": exponent}
+        y = graph.call(node, layers.Elementary, x.tensor, "_each", function=function, **arguments)
+        x = Value(y, x.positions, True)
     axes = sorted(axes or range(rank))
     if axes[0] == 0:
         raise node.error(f"samples stay apart: axis 0 is the batch axis. Received: axes={axes}")
@@ -175,6 +186,8 @@ def _pooled_axes(node, graph, tensor, axes):
         y = graph.call(
             node, layers.MaxPooling2D if is_max else layers.AveragePooling2D, y, pool_size=(1, left), strides=1
         )
-    if kind == "ReduceSum":
+    if kind == "ReduceSum" or kind in OF_EACH:
         y = graph.call(node, layers.Rescaling, y, "_sum", scale=float(count))
+    if kind == "ReduceL2":
+        y = graph.call(node, layers.Elementary, y, "_length", function="power", exponent=0.5)
     return graph.call(node, layers.Rescaling, y, "_positive", scale=-1.0) if kind == "ReduceMin" else y

@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.onnx import arguments
+from minicnn.onnx.adaptive import adaptive_pooling
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
 from minicnn.onnx.reader import DTYPES, FLOAT16, FLOATS
 from minicnn.onnx.values import Value
@@ -124,6 +125,8 @@ def _transpose(node, graph):
     x = graph.value(node, 0)
     rank = len(x.shape) + 1
     perm = node.get("perm", list(range(rank))[::-1], list)
+    if perm[0] != 0 and adaptive_pooling(node, graph, x):
+        return
     if sorted(perm) != list(range(rank)) or perm[0] != 0:
         raise node.error(f"it should reorder the axes 1 to {rank - 1}. Received: perm={perm}")
     graph.give(node, Value(x.tensor, x.positions.transpose([axis - 1 for axis in perm[1:]]), x.is_nonnegative))
@@ -181,16 +184,3 @@ def _shape(node, graph):
 @operator("Size")
 def _size(node, graph):
     raise node.error("it counts the numbers of all samples, of which there may be any number here")
-
-
-@operator("Expand")
-def _expand(node, graph):
-    """Of values only where nothing changes."""
-    x = graph.value(node, 0)
-    shape = arguments.integers(node, graph.constant(node, 1))
-    own = [arguments.BATCH, *x.shape]
-    shape = [1] * (len(own) - len(shape)) + shape
-    fits = len(shape) == len(own) and all(n in (1, -1, m) for n, m in zip(shape[1:], own[1:], strict=True))
-    if not fits or shape[0] not in (1, -1, arguments.BATCH, graph.batch_size):
-        raise node.error(f"it should leave the sample's shape as it is, {x.shape}. Received: {shape}")
-    graph.give(node, x)

@@ -102,6 +102,8 @@ def metrics_of(model: CompilableNetwork, argument: str, value: object, count: in
         return [[] for _ in range(count)]
     if not isinstance(value, list | tuple | dict) or is_config(value):
         raise TypeError(f"{argument} is a list such as ['accuracy']. Received: {value!r}")
+    if isinstance(value, list | tuple) and count == 1 and any(entry is None for entry in value):
+        raise TypeError(f"{argument} is a list of names and metrics. Received: None in {value!r}")
     if count > 1 or isinstance(value, dict):
         value = _entries(model, argument, value, count)
     return [_listed(entry) for entry in value] if count > 1 else [_listed(value)]

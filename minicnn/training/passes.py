@@ -36,10 +36,17 @@ def check_steps(argument: str, value: object) -> int | None:
     return check_positive_int(argument, value)
 
 
-def check_counts(epochs: int, initial_epoch: int, validation_freq: int | Container[int]) -> None:
-    """Raise `ValueError` unless these arguments of `Model.fit` are integers that are large enough."""
+def check_counts(epochs: int, initial_epoch: int, validation_freq: int | Container[int], shuffle: object) -> None:
+    """Raise `ValueError` unless these arguments of `Model.fit` are integers that are large enough, and a flag."""
     check_positive_int("epochs", epochs)
     check_positive_int("initial_epoch", initial_epoch, minimum=0)
+    if isinstance(shuffle, str) and shuffle != "batch":  # which Keras 2 knows
+        raise ValueError(f"`shuffle` must be True or False. Received: shuffle={shuffle!r}")
+    if initial_epoch >= epochs:
+        warn_user(
+            f"epochs counts from the first epoch of all, not from initial_epoch: nothing is trained. "
+            f"Received: epochs={epochs}, initial_epoch={initial_epoch}"
+        )
     if isinstance(validation_freq, Container) and not isinstance(validation_freq, str):
         return
     try:

@@ -79,6 +79,8 @@ def peek(x: Data) -> tuple[Data, tuple[int, ...]]:
     DataError
         If there is no sample.
     """
+    if x is None:
+        raise DataError("the data is missing: expected an array, a generator or a Dataset. Received: x=None")
     x, first = first_batch(x)
     return x, sample_shape_of(first)
 

@@ -21,7 +21,6 @@ ABSENT_FILES = {  # part of a path -> what its tests are of
     "layers/rnn/": "layers for sequences",
     "layers/attention/": "attention",
     "3d_test": "layers of three dimensions",
-    "adaptive_pooling": "pooling to a given size",
     "embedding_test": "embeddings",
     "einsum_dense_test": "products along any axes",
     "masking_test": MASKS,

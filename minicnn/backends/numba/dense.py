@@ -14,11 +14,9 @@ from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.tiles import dense as on_tiles
 from minicnn.backends.numba.tiles.serving import in_float32, is_bfloat16, plain, precision_of, takes_bfloat16
 
-# Rows of the kernel matrix whose panel of one block's width stays in the L1 cache. Where they do not lie side by side,
-# half as many, if the product has many rows.
-_INNER_TOGETHER, _INNER_APART = 256, 128
-_BLOCKS_ABREAST = 2  # blocks side by side in one task: x is read once for all of them
-_SAMPLE_BLOCKS = 4  # the same for a single sample, whose rows of the kernel are read once
+_INNER_TOGETHER = 256  # rows of the kernel matrix whose numbers for some blocks' columns stay in a core's caches
+_ABREAST = 2 * WIDTH  # vectors of a task's columns, two blocks or a wide one: the left operand is read once for all
+_OF_A_SAMPLE = 4 * WIDTH  # the same for a single sample, whose rows of the kernel are read once
 # Rows of so many bytes lie in pages of their own, and often all in the same few lines of a cache: what a block reads of
 # them is copied side by side first, if enough rows of the product are made of it.
 _LONG_ROW = 1024
@@ -81,9 +79,7 @@ class Matrices(NamedTuple):
     x_columns: Array  # row table: the columns of x are the rows of dkernel
     kernel_rows: Array  # row table
     y_columns: Array
-    panel_rows: Array  # of a panel of the transposed kernel, and of others as wide
-    packed_rows: Array  # of a panel of the kernel
-    inner_together: int  # inputs whose products are added up at once
+    panel_rows: Array  # of a panel: some columns of a matrix side by side
     parts: int  # of the inputs
     columns: int  # outputs of a task
     packs_kernel: bool
@@ -93,7 +89,7 @@ class Matrices(NamedTuple):
 
 @table_cache
 def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrices:
-    width, are_few = WIDTH * lanes(itemsize), samples * outputs <= _MOST_SUMS
+    width, are_few = _ABREAST * lanes(itemsize), samples * outputs <= _MOST_SUMS
     has_many_rows, is_long = samples >= _LEAST_ROWS, outputs * itemsize >= _LONG_ROW
     return Matrices(
         samples=samples,
@@ -104,11 +100,9 @@ def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrice
         x_columns=strided_rows(inputs, 1),
         kernel_rows=strided_rows(inputs, outputs),
         y_columns=strides(outputs, 1),
-        panel_rows=strides(max(outputs, samples), width),
-        packed_rows=strides(inputs, _BLOCKS_ABREAST * width),
-        inner_together=_INNER_APART if has_many_rows and not is_long else _INNER_TOGETHER,
+        panel_rows=strides(max(samples, inputs, outputs), width),
         parts=min(inputs // _INPUTS_OF_A_PART, _MOST_PARTS) if are_few else 0,
-        columns=width * (_SAMPLE_BLOCKS if samples == 1 else _BLOCKS_ABREAST),
+        columns=_OF_A_SAMPLE * lanes(itemsize) if samples == 1 else width,
         packs_kernel=has_many_rows and is_long,
         packs_x=inputs * itemsize >= _LONG_ROW and outputs > width,
         packs_dy=is_long and inputs >= _LEAST_ROWS,
@@ -125,15 +119,15 @@ def _pack(source, start, stride, rows, columns, target, width):
 @inline
 def _some_outputs(x, kernel, bias, y, relu, rows, columns, t):
     """The rows from rows[0] to rows[1] and as many columns from columns[0] to columns[1] of y."""
-    width = _BLOCKS_ABREAST * WIDTH * lanes_of(x)
+    width = _ABREAST * lanes_of(x)
     panel = scratch(_INNER_TOGETHER * width if t.packs_kernel else 0, x)
-    for first in range(0, t.inputs, t.inner_together):
-        last = min(first + t.inner_together, t.inputs)
+    for first in range(0, t.inputs, _INNER_TOGETHER):
+        last = min(first + _INNER_TOGETHER, t.inputs)
         right = Right(kernel, columns[0], t.kernel_rows)
         if t.packs_kernel:
             start = first * t.outputs + columns[0]
             _pack(kernel, start, t.outputs, last - first, columns[1] - columns[0], panel, width)
-            right = Right(panel, -first * width, t.packed_rows)
+            right = Right(panel, -first * width, t.panel_rows)
         multiply(
             Left(x, 0, t.x_rows, t.x_columns),
             right,
@@ -217,7 +211,7 @@ def _add_rows(dy, samples, total):
 @inline
 def _kernel_gradient(x, dy, dkernel, zeros, first, last, t):
     """Some rows of dkernel; where dy is packed, by its panels."""
-    width = WIDTH * lanes_of(x)
+    width = _ABREAST * lanes_of(x)
     left, panel = Left(x, 0, t.x_columns, t.x_rows), scratch(t.samples * width if t.packs_x else 0, x)
     if t.packs_x:
         _pack(x, first, t.inputs, t.samples, last - first, panel, width)
@@ -239,7 +233,7 @@ def _kernel_gradient(x, dy, dkernel, zeros, first, last, t):
 @inline
 def _pack_gradient(task, dy, panels, t):
     """One panel of dy, (samples, width)."""
-    width = WIDTH * lanes_of(dy)
+    width = _ABREAST * lanes_of(dy)
     column, size = task * width, t.samples * width
     panel = panels[task * size : (task + 1) * size]
     _pack(dy, column, t.outputs, t.samples, min(width, t.outputs - column), panel, width)
@@ -248,7 +242,7 @@ def _pack_gradient(task, dy, panels, t):
 @inline
 def _input_gradient(kernel, dy, dx, zeros, first, last, t):
     """Some columns of dx, by a panel of the transposed kernel."""
-    width = WIDTH * lanes_of(dx)
+    width = _ABREAST * lanes_of(dx)
     panel = scratch(t.outputs * width, dx)
     transpose(kernel, first * t.outputs, t.outputs, last - first, t.outputs, panel, 0, width)
     multiply(
@@ -264,7 +258,7 @@ def _input_gradient(kernel, dy, dx, zeros, first, last, t):
 
 @inline
 def _some_gradients(task, x, kernel, gradient, panels, dx, dkernel, zeros, t):
-    width = WIDTH * lanes_of(x)  # inputs in one task: rows of dkernel, columns of dx
+    width = _ABREAST * lanes_of(x)  # inputs in one task: rows of dkernel, columns of dx
     first = task // 2 * width
     last = min(first + width, t.inputs)
     if task % 2 == 0 and len(dkernel) > 0:
@@ -278,7 +272,7 @@ def _dense_backward(pool, x, kernel, y, dy, dx, dkernel, dbias, zeros, t):
     gradient = _masked(y, dy) if len(y) > 0 else dy
     if len(dbias) > 0:
         _add_rows(gradient, t.samples, dbias)
-    width, panels = WIDTH * lanes_of(x), gradient
+    width, panels = _ABREAST * lanes_of(x), gradient
     if t.packs_dy and len(dkernel) > 0:
         count = (t.outputs + width - 1) // width
         panels = scratch(count * t.samples * width, x)

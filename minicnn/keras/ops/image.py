@@ -12,7 +12,7 @@ from minicnn.dtype_policies import as_operands
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.tensorflow import image as pictures
 
-__all__ = ["crop_images", "pad_images", "resize", "rgb_to_grayscale"]
+__all__ = ["crop_images", "hsv_to_rgb", "pad_images", "resize", "rgb_to_grayscale", "rgb_to_hsv"]
 
 
 def _channels_last(images, data_format):
@@ -63,6 +63,16 @@ def resize(
 def rgb_to_grayscale(images: Any, data_format: Any = None) -> Any:
     """0.2989 · red + 0.5870 · green + 0.1140 · blue, with one channel."""
     return _back(pictures.rgb_to_grayscale(_channels_last(images, data_format)), data_format)
+
+
+def rgb_to_hsv(images: Any, data_format: Any = None) -> Any:
+    """Hue, saturation and value, each from 0 to 1, of floats from 0 to 1."""
+    return _back(pictures.rgb_to_hsv(_channels_last(images, data_format)), data_format)
+
+
+def hsv_to_rgb(images: Any, data_format: Any = None) -> Any:
+    """Red, green and blue of hue, saturation and value, all from 0 to 1."""
+    return _back(pictures.hsv_to_rgb(_channels_last(images, data_format)), data_format)
 
 
 def crop_images(

@@ -57,6 +57,9 @@ class Span(NamedTuple):
     columns: int
 
 
+_WIDE_HEIGHT, _WIDE = TARGET.wide_block
+
+
 class _Block(NamedTuple):
     """Where a block of registers stands in the result."""
 
@@ -75,6 +78,13 @@ def floor_of(relu: bool, like: np.ndarray) -> float:
 # ------------------------------------------------------------------------------------------------- the product
 
 
+@inline
+def _leaves_blocks(rows: int) -> bool:
+    """Whether a wide block fits into so many rows, and those below it are a number that other blocks can share."""
+    rest = rows - _WIDE_HEIGHT
+    return rest >= _WIDE_HEIGHT or (rest >= 0 and rest % ROWS == 0)
+
+
 def _multiply(left, right, out, span, first, accumulate, floor):
     """`multiply`, for pointers."""
     width, control = lanes_of(out.array), flush_denormals()
@@ -85,11 +95,19 @@ def _multiply(left, right, out, span, first, accumulate, floor):
             block = _Block(span.row_first, 1, column, span.columns - column)
             column += width * _multiply_row(left, right, out, span, first, accumulate != 0, floor, block)
             continue
-        row = span.row_first
-        while row < row_last:
-            block = _Block(row, row_last - row, column, span.columns - column)
-            row += _multiply_block(left, right, out, span, first, accumulate != 0, floor, block)
-        column += WIDTH * width if span.columns - column > width else width
+        is_wide = _WIDE > 0 and span.columns - column > (_WIDE - 1) * width
+        row_first = span.row_first
+        while is_wide and _leaves_blocks(row_last - row_first):
+            block = _Block(row_first, row_last - row_first, column, span.columns - column)
+            _multiply_wide(left, right, out, span, first, accumulate != 0, floor, block)
+            row_first += _WIDE_HEIGHT
+        end = min(column + (_WIDE * width if is_wide else 1), span.columns)
+        while column < end:  # the rows that are left
+            row = row_first
+            while row < row_last:
+                block = _Block(row, row_last - row, column, span.columns - column)
+                row += _multiply_block(left, right, out, span, first, accumulate != 0, floor, block)
+            column += WIDTH * width if span.columns - column > width else width
     restore_denormals(control)
 
 
@@ -163,6 +181,20 @@ def _emit_multiply_block(context, builder, signature, args):
 
 
 @intrinsic
+def _multiply_wide(typingctx, left, right, out, span, first, accumulate, floor, block):
+    """One block of `multiply` as wide as there is: it has as many rows and columns, the last vector perhaps in part."""
+    signature = types.void(left, right, out, span, first, types.boolean, floor, block)
+    return signature, _emit_multiply_wide
+
+
+def _emit_multiply_wide(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    if _WIDE:
+        _emit_block(emit, emit.plain(signature.args, args), _WIDE_HEIGHT, _WIDE)
+    return context.get_dummy_value()
+
+
+@intrinsic
 def _multiply_row(typingctx, left, right, out, span, first, accumulate, floor, block):
     """The same for a single row: as many vectors of it as fit into the columns left; returns how many."""
     signature = types.int64(left, right, out, span, first, types.boolean, floor, block)
@@ -230,14 +262,18 @@ def _emit_block(emit, operands, height, width):
 
 
 def _store_block(emit, results, pointers, columns_left, width):
-    """Store row after row of `width` vectors, whole ones at once where all columns are there."""
-    is_whole = emit.builder.icmp_signed(">=", columns_left, emit.index(width * emit.lanes))
+    """Store row after row of `width` vectors; of a row's last one, which may be there in part, the columns left."""
+    for i, result in enumerate(results):
+        if i % width < width - 1:
+            emit.store(result, pointers[i // width], i % width)
+    lasts, before = results[width - 1 :: width], emit.index((width - 1) * emit.lanes)
+    count = emit.builder.sub(columns_left, before)
+    is_whole = emit.builder.icmp_signed(">=", count, emit.index(emit.lanes))
     with emit.builder.if_else(is_whole) as (whole, partial):
         with whole:
-            for i, result in enumerate(results):
-                emit.store(result, pointers[i // width], i % width)
+            for pointer, last in zip(pointers, lasts, strict=True):
+                emit.store(last, pointer, width - 1)
         with partial:
-            for i, result in enumerate(results):
-                offset = emit.index(i % width * emit.lanes)
-                count = emit.builder.sub(columns_left, offset)
-                emit.store_first(result, emit.moved(pointers[i // width], offset), count)
+            mask = emit.below(count)
+            for pointer, last in zip(pointers, lasts, strict=True):
+                emit.store_masked(last, emit.moved(pointer, before), mask)

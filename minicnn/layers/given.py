@@ -1,0 +1,77 @@
+"""What users hand over to a layer or a model, beside data: arrays of weights, and what it is called on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from inspect import isroutine
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn.checks import real_array
+from minicnn.graph import Tensor
+from minicnn.step import Step
+
+if TYPE_CHECKING:
+    from minicnn.layers.base import Layer
+
+
+def weight_arrays(layer: Layer, weights: Any) -> list[np.ndarray]:
+    """What `set_weights` of a layer or model was given, as arrays, one for each weight.
+
+    Raises
+    ------
+    TypeError
+        If it is no list of arrays of real numbers.
+    ValueError
+        If there are more or fewer than weights.
+    """
+    count = len(layer.weights)
+    if not isinstance(weights, Iterable) or isinstance(weights, str | Mapping | Step):
+        advice = "; those of a file: load_weights(path)" if isinstance(weights, str) else ""
+        advice = "; those of another model: its get_weights()" if isinstance(weights, Step) else advice
+        raise TypeError(
+            f"set_weights of '{layer.name}' takes a list of {count} arrays, as get_weights gives it{advice}. "
+            f"Received: {weights!r}"
+        )
+    arrays = list(weights)
+    if len(arrays) != count:
+        shapes = ", ".join(str(w.shape) for w in layer.weights[:8]) + (", …" if count > 8 else "")
+        raise ValueError(
+            f"set_weights takes arrays of shapes {shapes}: '{layer.name}' has {count} weight arrays. "
+            f"Received: {len(arrays)}"
+        )
+    otherwise = "takes real numbers. Received: dtype {dtype}"
+    return [real_array(a, f"weight '{w.path}'", otherwise) for a, w in zip(arrays, layer.weights, strict=True)]
+
+
+def array_of(layer: Layer, value: Any) -> np.ndarray:
+    """What a layer was called on, which is no symbolic tensor, as an array of real numbers.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if isinstance(value, Step | type | None) or isroutine(value):
+        raise TypeError(
+            f"layer '{layer.name}' is called on a tensor or an array: on Input(…), or on what another layer gave when "
+            f"it was called on one. Received: {value!r}"
+        )
+    return real_array(value, f"the input of layer '{layer.name}'")
+
+
+def flag(layer: Layer, training: Any) -> Any:
+    """`training`, the argument of a call.
+
+    Raises
+    ------
+    TypeError
+        If it is no single True or False: perhaps a second input.
+    """
+    if not isinstance(training, bool | None) and (isinstance(training, str | Tensor) or np.size(training) != 1):
+        raise TypeError(
+            f"layer '{layer.name}' is called on one argument, and training= is True or False: several inputs stand in "
+            f"a list. Received: a {type(training).__name__} as the second argument"
+        )
+    return training

@@ -1,0 +1,130 @@
+"""Functions of ``keras.ops`` in functional models, as Keras 3 writes them: each becomes a layer.
+
+``x / 255 - 0.5`` is two entries in the list of layers, of the module ``keras.src.ops.numpy``, in whose calls numbers
+stand beside tensors.
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import TypeAlias
+
+from minicnn.checks import is_integer
+from minicnn.hints import Config
+
+Made: TypeAlias = "tuple[str, Config] | None"
+"""(class, arguments) of a layer; None where there is none that does the same."""
+
+_FUNCTIONS: dict[str, tuple[str, Config]] = {
+    "Abs": ("Elementary", {"function": "abs"}),
+    "Absolute": ("Elementary", {"function": "abs"}),
+    "Ceil": ("Elementary", {"function": "ceil"}),
+    "Cos": ("Elementary", {"function": "cos"}),
+    "Exp": ("Activation", {"activation": "exponential"}),
+    "Floor": ("Elementary", {"function": "floor"}),
+    "Log": ("Elementary", {"function": "log"}),
+    "Negative": ("Rescaling", {"scale": -1.0}),
+    "Reciprocal": ("Elementary", {"function": "power", "exponent": -1.0}),
+    "Relu": ("Activation", {"activation": "relu"}),
+    "Relu6": ("Activation", {"activation": "relu6"}),
+    "Selu": ("Activation", {"activation": "selu"}),
+    "Sigmoid": ("Activation", {"activation": "sigmoid"}),
+    "Sign": ("Elementary", {"function": "sign"}),
+    "Silu": ("Activation", {"activation": "silu"}),
+    "Sin": ("Elementary", {"function": "sin"}),
+    "Softplus": ("Activation", {"activation": "softplus"}),
+    "Softsign": ("Activation", {"activation": "softsign"}),
+    "Sqrt": ("Elementary", {"function": "power", "exponent": 0.5}),
+    "Square": ("Elementary", {"function": "power", "exponent": 2.0}),
+    "Tanh": ("Activation", {"activation": "tanh"}),
+}
+"""Functions of one tensor without arguments → the layer that each one is."""
+
+_WITH_ARGUMENTS: dict[str, tuple[str, dict[str, str]]] = {
+    "Clip": ("Clip", {"x_min": "minimum", "x_max": "maximum"}),
+    "Elu": ("ELU", {"alpha": "alpha"}),
+    "LeakyRelu": ("LeakyReLU", {"negative_slope": "negative_slope"}),
+    "Softmax": ("Softmax", {"axis": "axis"}),
+}
+"""Those with arguments → the layer, and Keras's name of each argument → the layer's."""
+
+
+def without_operations(entry: Config) -> Config:
+    """The entry of a layer; that of a function of ``keras.ops`` as a layer's, where there is one that does the same."""
+    calls, config = entry.get("inbound_nodes"), entry.get("config")
+    if not isinstance(config, dict) or not _is_operation(entry.get("module"), config):
+        return entry
+    if not isinstance(calls, list) or len(calls) != 1 or not isinstance(calls[0], dict):
+        return entry
+    args = calls[0].get("args")
+    if not isinstance(args, list) or calls[0].get("kwargs"):
+        return entry
+    made = _layer(entry.get("class_name"), config, args)
+    if made is None:
+        return entry
+    class_name, arguments = made
+    tensors = [value for value in args if not isinstance(value, Real)]
+    own = {"class_name": class_name, "config": {"name": config.get("name")} | arguments}
+    return entry | own | {"module": "keras.layers", "inbound_nodes": [{"args": tensors, "kwargs": {}}]}
+
+
+def _is_operation(module, config) -> bool:
+    """Whether an entry is a function's; .h5 files do not say the module, but every layer whether it is trainable."""
+    if isinstance(module, str):
+        return module.startswith("keras.src.ops.")
+    return module is None and "trainable" not in config and "dtype" not in config
+
+
+def _layer(name, config, args) -> Made:
+    numbers = [value for value in args if isinstance(value, Real)]
+    if len(args) == 2 and len(numbers) == 1:
+        return _with_number(name, float(numbers[0]), comes_first=isinstance(args[0], Real))
+    if len(args) != 1 or numbers:
+        return None
+    if name in _FUNCTIONS:
+        return _FUNCTIONS[name]
+    if name in _WITH_ARGUMENTS:
+        class_name, names = _WITH_ARGUMENTS[name]
+        return class_name, {new: config.get(old) for old, new in names.items()}
+    return _rearranging(name, config) or _reducing(name, config, args[0])
+
+
+def _with_number(name, number, comes_first) -> Made:
+    """An operation on a tensor and a number."""
+    scaled = {
+        "Add": (1.0, number),
+        "Subtract": (-1.0, number) if comes_first else (1.0, -number),
+        "Multiply": (number, 0.0),
+    }
+    if name in ("Divide", "TrueDivide") and not comes_first and number:
+        scaled[name] = (1 / number, 0.0)
+    if name in scaled:
+        return "Rescaling", {"scale": scaled[name][0], "offset": scaled[name][1]}
+    if name == "Power" and not comes_first:
+        return "Elementary", {"function": "power", "exponent": number}
+    if name in ("Divide", "TrueDivide") and number == 1:
+        return "Elementary", {"function": "power", "exponent": -1.0}
+    return {"Maximum": ("Clip", {"minimum": number}), "Minimum": ("Clip", {"maximum": number})}.get(name)
+
+
+def _rearranging(name, config) -> Made:
+    """What moves numbers, and keeps samples apart."""
+    shape = config.get("newshape" if name == "Reshape" else "axes")
+    if not isinstance(shape, list) or len(shape) < 2 or not all(map(is_integer, shape[1:])):
+        return None
+    if name == "Reshape" and shape[0] in (-1, None) and -1 not in shape[1:]:
+        return "Reshape", {"target_shape": shape[1:]}
+    return ("Permute", {"dims": shape[1:]}) if name == "Transpose" and shape[0] == 0 else None
+
+
+def _reducing(name, config, tensor) -> Made:
+    """Sums, means and maxima over axes of each sample."""
+    axis, keepdims = config.get("axis"), bool(config.get("keepdims", False))
+    if name in ("Mean", "Sum") and axis is not None:
+        return "Reduce", {"operation": name.lower(), "axis": axis, "keepdims": keepdims}
+    if name != "Max" or config.get("initial") is not None or not isinstance(tensor, dict):
+        return None
+    rank = len((tensor.get("config") or {}).get("shape") or ())
+    axes = [axis] if is_integer(axis) else axis
+    whole = {3: ([1], "GlobalMaxPooling1D"), 4: ([1, 2], "GlobalMaxPooling2D")}.get(rank)
+    return (whole[1], {"keepdims": keepdims}) if whole is not None and axes == whole[0] else None

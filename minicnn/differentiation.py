@@ -231,6 +231,8 @@ _PARTIALS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
     np.sinh: (lambda y, a: np.cosh(a),),
     np.cosh: (lambda y, a: np.sinh(a),),
     np.arctan: (lambda y, a: 1 / (1 + a * a),),
+    np.arccos: (lambda y, a: -1 / np.sqrt(1 - a * a),),
+    np.arcsin: (lambda y, a: 1 / np.sqrt(1 - a * a),),
     np.matmul: (),
 }
 
@@ -307,7 +309,7 @@ def _extreme(function):
 
 def _var(a, axis=None, ddof=0, keepdims=False):
     squares = np.square(a - _mean(a, axis, None, keepdims=True))
-    total = _sum(squares, axis, None, keepdims)
+    total = np.sum(squares, axis=axis, keepdims=keepdims)  # of an array where a tape has ended
     return total / (a.size / max(total.size, 1) - ddof)
 
 

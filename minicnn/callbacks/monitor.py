@@ -12,6 +12,7 @@ from minicnn.callbacks.schedule import check_settable
 from minicnn.checks import check_choice, check_number, check_positive_int
 from minicnn.console import say
 from minicnn.hints import Logs
+from minicnn.nested import leaves
 from minicnn.user_warnings import warn_user
 
 Mode: TypeAlias = Literal["auto", "min", "max"]
@@ -134,6 +135,12 @@ def _nearest(name, known) -> str:
 
 def _directions(model) -> dict:
     """Name of each loss and metric that the model reports in training → "min", "max" or None where it is not known."""
+    if model.has_own_steps and model.graph is None:  # whose step names what it reports
+        told = leaves([model.compiled.metrics, model.compiled.weighted_metrics]) if model.compiled else []
+        by_name = {name: "max" for name in ("accuracy", "acc") if name in told}  # whatever accuracy that is
+        found = [metrics.get(entry) for entry in told if entry not in by_name]
+        found += [part for part in vars(model).values() if isinstance(part, metrics.Metric)]
+        return {"loss": "min"} | by_name | {metric.name: metric.direction for metric in found}
     names, several = model.log_names(), len(model.outputs) > 1
     known = {"loss": "min"} | ({f"{name}_loss": "min" for name, _ in names} if several else {})
     compiled = model.compiled

@@ -44,6 +44,8 @@ class LearningRateScheduler(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         optimizer = self.model.optimizer
         rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
+        if isinstance(rate, np.ndarray) and rate.size == 1 and rate.dtype.kind == "f":
+            rate = float(rate.item())
         if not isinstance(rate, float | np.floating):
             raise ValueError(f"schedule returns the learning rate as a float. Received: {rate!r} for epoch {epoch}")
         optimizer.learning_rate = float(rate)

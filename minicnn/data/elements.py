@@ -21,6 +21,8 @@ class EagerArray(np.ndarray):
         """The same numbers as an array of NumPy's own class, (…); text is bytes, as TensorFlow has it."""
         plain = self.view(np.ndarray)
         plain = np.strings.encode(plain, "utf-8") if plain.dtype.kind == "U" else plain
+        if plain.dtype.kind == "V" and not plain.ndim and plain.dtype.names is None:
+            return plain.tobytes()  # bytes that end with 0, which NumPy's text does not keep
         return plain[()]  # a number for shape ()
 
     def set_shape(self, shape: Any) -> None:

@@ -12,7 +12,7 @@ from minicnn.data.dataset import AUTOTUNE, INFINITE_CARDINALITY, UNKNOWN_CARDINA
 from minicnn.data.elements import EagerCount
 
 __all__ = ["AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "Counter", "cardinality", "map_and_batch"]
-__all__ += ["shuffle_and_repeat"]
+__all__ += ["assert_cardinality", "shuffle_and_repeat"]
 
 
 def cardinality(dataset: Dataset) -> EagerCount:
@@ -34,6 +34,17 @@ def Counter(start: int = 0, step: int = 1, dtype: Any = np.int64) -> Dataset:
     dtype : dtype, default int64
     """
     return Dataset(lambda: (np.asarray(n, dtype) for n in count(start, step)), INFINITE_CARDINALITY)
+
+
+def assert_cardinality(expected_cardinality: int) -> Callable[..., Dataset]:
+    """For ``dataset.apply(…)``: says how many elements there are, where the data set does not know.
+
+    Parameters
+    ----------
+    expected_cardinality : int
+        Number of elements; it is believed, not counted.
+    """
+    return lambda dataset: Dataset(dataset._elements, int(expected_cardinality))
 
 
 def shuffle_and_repeat(buffer_size: int, count: int | None = None, seed: int | None = None) -> Callable[..., Dataset]:

@@ -13,7 +13,7 @@ from minicnn.errors import ShapeError
 from minicnn.keras._state import recorded
 from minicnn.layers.function_numbers import numbers_of
 from minicnn.layers.input import Input
-from minicnn.nested import leaves
+from minicnn.nested import leaves, packed
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
@@ -78,7 +78,16 @@ class Called(Step):
                 result = self.layer.apply(inputs, **options)
         finally:
             vars(self.layer).update(mine)
-        return _as_recorded(result), inputs, own, [np.mean(_as_recorded(loss)) for loss in losses]
+        return self._as_one(result), inputs, own, [np.mean(_as_recorded(loss)) for loss in losses]
+
+    def _as_one(self, result):
+        """The result as one array; of several, all numbers of a sample in a row, which the layer cuts again."""
+        self.layer.output_form = None
+        if not isinstance(result, tuple | list | dict):
+            return _as_recorded(result)
+        parts = [_as_recorded(part) for part in leaves(result)]
+        self.layer.output_form = packed(result, [part.shape[1:] for part in parts])
+        return np.concatenate([np.reshape(part, (len(part), -1)) for part in parts], axis=1)
 
     def _check_owned(self):
         """Raise `TypeError` for an attribute that is a weight of another layer: it would not be trained from here."""

@@ -12,7 +12,14 @@ from minicnn import layers
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras._taped import inside_a_layer, is_recording
-from minicnn.keras._taped_calls import forget_added, layer_outputs, losses_of_layer, on_tapes
+from minicnn.keras._taped_calls import (
+    belongs_to_a_function,
+    forget_added,
+    layer_outputs,
+    losses_of_layer,
+    on_tapes,
+    through_a_tape,
+)
 
 
 def call(self: layers.Layer, inputs: Any = None, training: bool | None = None) -> Any:
@@ -47,6 +54,8 @@ def call_symbolically(self: layers.Layer, tensors: Sequence[Tensor], training: b
 def call_on_arrays(self: layers.Layer, arrays: Sequence[Any], training: bool) -> Any:
     """What the layer, or its own `call`, gives for arrays."""
     if not _has_own(self):
+        if belongs_to_a_function(self, arrays):
+            return through_a_tape(self, arrays, training)
         if on_tapes(self, arrays):
             return layer_outputs(self, arrays, training)
         forget_added(self)

@@ -142,7 +142,10 @@ def _unrecorded(update_state):
     def update(self, *args, **kwargs):
         with nothing_recorded():
             given = {name: value_of(met(value)) for name, value in kwargs.items()}
-            return update_state(self, *(value_of(met(x)) for x in args), **given)
+            values = [value_of(met(x)) for x in args]
+            if len(values) > 1 and np.ndim(values[0]) == 0 != np.ndim(values[1]):  # one target for all
+                values[0] = np.broadcast_to(values[0], np.shape(values[1]))
+            return update_state(self, *values, **given)
 
     return update
 

@@ -47,7 +47,7 @@ _GROUPS = {
         *("InceptionResNetV2", "MobileNetV3Small", "MobileNetV3Large", "NASNetMobile", "NASNetLarge"),
         *("EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3", "EfficientNetV2S"),
         *("EfficientNetV2M", "EfficientNetV2L", "ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge"),
-        *("ConvNeXtXLarge", "decode_predictions"),
+        "ConvNeXtXLarge",
     ),
     "it is for images, and has no layers of three dimensions": (
         *("Conv3D", "Conv3DTranspose", "MaxPooling3D", "MaxPool3D", "AveragePooling3D", "AvgPool3D", "Cropping3D"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations, layers
+from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
@@ -52,6 +53,8 @@ NUMPY = (
     *("maximum", "mean", "median", "minimum", "moveaxis", "multiply", "not_equal", "ones", "ones_like", "power"),
     *("prod", "repeat", "reshape", "round", "sign", "sin", "sort", "sqrt", "square", "squeeze", "stack", "std"),
     *("subtract", "sum", "swapaxes", "tan", "tanh", "tile", "transpose", "var", "where", "zeros", "zeros_like"),
+    *("arccos", "arcsin", "broadcast_to", "cumprod", "diagonal", "empty", "expm1", "histogram", "logical_xor", "rot90"),
+    *("arccosh", "arcsinh", "arctanh", "argpartition", "bitwise_and", "bitwise_or", "bitwise_xor", "isneginf"),
     *("logical_and", "logical_or", "logical_not", "max", "min", "add", "negative", "unique", "reciprocal", "outer"),
 )
 _RENAMED = {"max": "max", "min": "min", "abs": "absolute"}
@@ -144,7 +147,8 @@ def either(name: str) -> Callable[..., Any]:
             args, kwargs = args[:2], {"keepdims": args[2], **kwargs}
         if name in OF_RECORDED and args and isinstance(args[0], Recorded):
             return OF_RECORDED[name](*args, **kwargs)
-        return function(*args, **kwargs)
+        made = function(*args, **kwargs)
+        return made.view(EagerArray) if type(made) is np.ndarray else made
 
     function_.__name__ = function.__name__ = name
     function_.__doc__ = function.__doc__ = f"``{name}`` of arrays, as NumPy computes it, or of a model's tensors."

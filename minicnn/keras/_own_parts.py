@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
@@ -21,7 +22,14 @@ from minicnn.keras._own_weights import standing_in
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import held
 from minicnn.keras._taped import inside_a_layer
-from minicnn.keras._taped_calls import forget_added, layer_outputs, losses_of_layer, on_tapes
+from minicnn.keras._taped_calls import (
+    belongs_to_a_function,
+    forget_added,
+    layer_outputs,
+    losses_of_layer,
+    on_tapes,
+    through_a_tape,
+)
 from minicnn.keras._translation import Translated
 from minicnn.keras._variables import Variable
 from minicnn.layers.added_loss import with_losses
@@ -84,6 +92,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
     input_count: int | None = None
     adds_loss: bool = False  # whether `call` does, on arrays
     _added_losses: list[Any] | None = None  # while `call` runs
+    output_form: Any = None  # shapes of samples in tuples, lists and dicts, where `call` gives several
     _form: Form | None = None  # of the first call, which all places of the layer have
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -145,7 +154,22 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
                     f"use a layer of its own here. Received: {form.arguments}, and before {before.arguments}"
                 )
             self._form, self.graph = form, None
-        return eager(super().__call__(inputs, training=training))
+        return eager(self._cut(super().__call__(inputs, training=training)))
+
+    def _cut(self, made):
+        """What `call` gave, in its form, of an array or tensor that has all numbers of a sample in a row."""
+        if self.output_form is None:
+            return made
+        shapes, parts, start = _shapes_in(self.output_form), [], 0
+        for shape in shapes:
+            end = start + math.prod(shape)
+            part = made[:, start:end] if shape else made[:, start]
+            is_tensor = isinstance(part, Tensor)
+            if len(shape) > 1:
+                part = layers.Reshape(shape)(part) if is_tensor else np.reshape(part, (-1, *shape))
+            parts.append(part)
+            start = end
+        return _with_parts(self.output_form, iter(parts))
 
     def check_single_input(self) -> None:
         """Raise ValueError if `call` needs more than one input, or an option, which a stack of layers does not give."""
@@ -290,6 +314,8 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
         """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""
+        if belongs_to_a_function(self, arrays):
+            return through_a_tape(self, arrays, training)
         if on_tapes(self, arrays):
             return layer_outputs(self, arrays, training)
         forget_added(self)
@@ -338,6 +364,28 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         config = super().get_config()
         missing = {name: to_plain(value) for name, value in given(self).items() if name not in config}
         return config | {name: value for name, value in missing.items() if _is_written_down(value)}
+
+
+def _is_shape(form):
+    return isinstance(form, tuple) and all(isinstance(n, int) for n in form)
+
+
+def _shapes_in(form):
+    """The shapes in a form, in the order of `minicnn.nested.leaves`."""
+    if _is_shape(form):
+        return [form]
+    entries = [form[key] for key in sorted(form)] if isinstance(form, dict) else form
+    return [shape for entry in entries for shape in _shapes_in(entry)]
+
+
+def _with_parts(form, parts):
+    """The form with the next of `parts` in the place of each shape."""
+    if _is_shape(form):
+        return next(parts)
+    if isinstance(form, dict):
+        made = {key: _with_parts(form[key], parts) for key in sorted(form)}
+        return {key: made[key] for key in form}
+    return type(form)(_with_parts(entry, parts) for entry in form)
 
 
 class _Using(Layer):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded
 from minicnn.graph import Tensor
+from minicnn.parameters import Weight
 
 
 class Dimension(int):
@@ -54,3 +56,4 @@ Tensor.shape = property(lambda tensor: TensorShape(vars(tensor)["shape"]), _set_
 Tensor.sparse = Tensor.ragged = False  # type: ignore[attr-defined]
 Tensor.get_shape = lambda tensor: tensor.shape  # type: ignore[attr-defined]
 Recorded.shape = property(lambda array: TensorShape(array.value.shape))
+Weight.get_shape = EagerArray.get_shape = lambda array: TensorShape(array.shape)  # type: ignore[attr-defined]

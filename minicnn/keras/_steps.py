@@ -22,7 +22,15 @@ from minicnn.keras._compiled_parts import CompiledLoss, CompiledMetrics, loss_of
 from minicnn.keras._raw_data import RawIntake, as_data, packed_data, unpacked_data
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import is_recording, nothing_recorded
-from minicnn.keras._taped_calls import added_losses, adds_losses, losses_on_tapes, model_outputs, on_tapes
+from minicnn.keras._taped_calls import (
+    added_losses,
+    adds_losses,
+    belongs_to_a_function,
+    losses_on_tapes,
+    model_outputs,
+    on_tapes,
+    through_a_tape,
+)
 from minicnn.metrics import Metric
 from minicnn.models.model import _params
 from minicnn.models.network import one_or_list
@@ -124,6 +132,7 @@ def _with_steps(engine_class):
 class Stepping:
     """Mixin of Keras's models."""
 
+    runs_at_once: bool = False
     refused_steps: tuple[str, ...] = ("make_train_function", "make_test_function", "make_predict_function")
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -138,6 +147,8 @@ class Stepping:
 
     def call_on_arrays(self, arrays: Any, training: bool = False) -> Any:
         """The outputs for arrays; see `Model.call_on_arrays`."""
+        if belongs_to_a_function(self, arrays):
+            return through_a_tape(self, arrays, training)
         values = [value_of(met(x)) for x in arrays]
         if on_tapes(self, arrays):
             with nothing_recorded():
@@ -328,7 +339,7 @@ class Stepping:
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: Any = None, callbacks: Any = None
     ) -> Any:
         """The outputs for data, or what `predict_step` gives; see `minicnn.Model.predict`."""
-        if not self._writes("predict_step"):
+        if not self._writes("predict_step") and not self.runs_at_once:
             return super().predict(x, batch_size, verbose, steps, callbacks)
         source = RawIntake(self).evaluation(x, None, None, batch_size, steps)
         callback_list = CallbackList(listed(callbacks), self, _params(source, verbose))

@@ -129,9 +129,11 @@ class Taped(Recorded):
 
 
 def _matters(node) -> bool:
-    """Whether a tape that records may go back beyond a node: not if it is older than all of them."""
+    """Whether a tape that records may go back beyond a node: not if it is older than all of them, or was drawn."""
     tapes = recording.tapes
-    return not isinstance(node, Taped) or not node.parents or any(tape.knows(node) for tape in tapes)
+    return node.has_gradient and (
+        not isinstance(node, Taped) or not node.parents or any(tape.knows(node) for tape in tapes)
+    )
 
 
 class Watched(EagerArray):

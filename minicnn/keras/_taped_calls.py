@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn import backends, random
 from minicnn.backends.base import Backend
-from minicnn.differentiation import met, value_of
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Graph, Node
 from minicnn.keras._taped import Taped, inside_a_layer, is_recording, keep, leaf_of, nothing_recorded, reads, recording
 from minicnn.layers.input import InputLayer
@@ -98,6 +98,38 @@ def on_tapes(owner: Any, arrays: Sequence[Any]) -> bool:
     if not owner.built or any(isinstance(met(x), Taped) for x in arrays):
         return True
     return any(w.trainable or any(tape.was_told(w) for tape in recording.tapes) for w in owner.weights)
+
+
+def belongs_to_a_function(owner: Any, arrays: Sequence[Any]) -> bool:
+    """Whether a call is a part of a function that is recorded, as a loss: no tape records, and no weight is trained."""
+    if is_recording() or not any(type(x) is Recorded and x.has_gradient for x in map(met, arrays)):
+        return False
+    return not any(w.trainable for w in owner.weights)
+
+
+def through_a_tape(owner: Any, arrays: Sequence[Any], training: bool) -> Any:
+    """The output for recorded arrays, which gradients go back through as on a tape.
+
+    Parameters
+    ----------
+    owner : Layer or Model
+        With one output.
+    arrays : sequence
+    training : bool
+    """
+    from minicnn.keras._tape import GradientTape  # which stands above
+
+    given = [met(x) for x in arrays]
+    with GradientTape(persistent=True) as tape:
+        leaves = [Taped(np.asarray(value_of(x))) for x in given]
+        tape.watch(leaves)
+        made = owner.call_on_arrays(leaves, training)
+
+    def back(leaf):
+        return lambda g: np.asarray(tape.gradient(made, leaf, output_gradients=np.asarray(g, made.dtype)))
+
+    parents = [(x, back(leaf)) for x, leaf in zip(given, leaves, strict=True) if isinstance(x, Recorded)]
+    return Recorded(np.asarray(value_of(made)), parents)
 
 
 def outputs_of(

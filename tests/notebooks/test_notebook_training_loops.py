@@ -485,7 +485,9 @@ def test_checkpoints_of_a_loop(tmp_path, is_compiled):
     saved = tf.train.Checkpoint(generator=second[0]).save(file_prefix=prefix)
     assert tf.train.latest_checkpoint(tmp_path / "other") == saved == f"{prefix}-1"
     assert tf.train.latest_checkpoint(tmp_path) is None
-    with pytest.raises(ValueError, match="another number now: a model needs its weights first"):
-        tf.train.Checkpoint(generator=keras.Sequential([layers.Dense(1)])).restore(saved)
+    with pytest.raises(ValueError, match="another number now"):
+        tf.train.Checkpoint(generator=keras.Sequential([keras.Input((64,)), layers.Dense(1), layers.Dense(1)])).restore(
+            saved
+        )
     with pytest.raises(FileNotFoundError):
         tf.train.Checkpoint(generator=second[0]).restore(f"{prefix}-9")

@@ -145,3 +145,17 @@ def test_channels_as_attention_pools_them(small):
     np.testing.assert_allclose(both, np.stack([values.mean(-1), values.max(-1)], -1), rtol=1e-5, atol=1e-6)
     with pytest.raises(ImportError, match="keeps the samples apart"):
         keras.ops.mean(features, axis=0)
+
+
+def test_slices_loops_and_choices_of_keras_3():
+    x = np.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(keras.ops.slice(x, (0, 1, 0), (1, 2, 2)), x[:1, 1:3, :2])
+    np.testing.assert_array_equal(keras.ops.scatter_update(np.zeros(3), [[1]], [2.0]), [0, 2, 0])
+    np.testing.assert_array_equal(keras.ops.vectorized_map(lambda row: row * 2, x), x * 2)
+    mean, variance = keras.ops.moments(x, [0, 1])
+    np.testing.assert_allclose(mean, x.mean((0, 1)))
+    np.testing.assert_allclose(variance, x.var((0, 1)))
+    assert keras.ops.fori_loop(0, 4, lambda number, total: total + number, 0) == 6
+    assert keras.ops.while_loop(lambda i: i < 3, lambda i: i + 1, (0,)) == (3,)
+    assert keras.ops.cond(False, lambda: 1, lambda: 2) == 2
+    assert keras.ops.searchsorted([1.0, 3.0], [0.0, 3.0, 9.0], side="right").tolist() == [0, 2, 2]

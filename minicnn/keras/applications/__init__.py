@@ -4,9 +4,11 @@ import sys
 from types import ModuleType
 
 from minicnn.keras._names import lookup
+from minicnn.keras.applications._decoding import decode_predictions
 from minicnn.keras.applications._networks import NETWORKS
 from minicnn.keras.applications._preprocessing import PREPROCESSING
 
+_FUNCTIONS = ("decode_predictions", "preprocess_input")
 _NETWORKS_OF = {
     **{name.lower(): (name,) for name in ("VGG16", "VGG19", "ResNet50", "Xception", "MobileNet")},
     "resnet": tuple(name for name in NETWORKS if name.startswith("ResNet") and not name.endswith("V2")),
@@ -22,7 +24,8 @@ def _module(name):
     """``keras.applications.vgg16`` and its like: a network or some, and ``preprocess_input``."""
     module = ModuleType(f"{__name__}.{name}", f"``keras.applications.{name}``.")
     found = {network: NETWORKS[network] for network in _NETWORKS_OF.get(name, ())}
-    vars(module).update(found, preprocess_input=PREPROCESSING[name], __all__=[*found, "preprocess_input"])
+    vars(module).update(found, preprocess_input=PREPROCESSING[name])
+    vars(module).update(decode_predictions=decode_predictions, __all__=[*found, *_FUNCTIONS])
     vars(module)["__getattr__"] = lookup(module.__name__)
     sys.modules[module.__name__] = module
     return module

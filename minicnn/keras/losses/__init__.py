@@ -29,6 +29,13 @@ class Loss(_core.Loss, metaclass=Translated):
         super().__init_subclass__(**options)
 
 
+class Reduction:
+    """Keras 2's names of what a loss makes of the losses of samples."""
+
+    AUTO = SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
+    NONE, SUM = "none", "sum"
+
+
 def _whole(self, y_true, y_pred):
     return self(y_true, y_pred)
 
@@ -57,4 +64,4 @@ def get(identifier: Any) -> Any:
 
 __getattr__ = eager_names(lookup(__name__, ["minicnn.losses"], names=_NAMES, old=_OLD), __name__)
 globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})
-__all__ = sorted({*public_names(_core), *_FUNCTIONS})
+__all__ = sorted({*public_names(_core), *_FUNCTIONS, "Reduction"})

@@ -95,3 +95,4 @@ MeanMetricWrapper.translate = _with_function
 __getattr__ = eager_names(lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD), __name__)
 globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})
 __all__ = sorted({*public_names(_core), *_FUNCTIONS})
+_core.Metric.reset_states = lambda metric: metric.reset_state()  # type: ignore[attr-defined]  # its name in Keras 2

@@ -14,7 +14,6 @@ from weakref import ref
 
 import numpy as np
 
-from minicnn import metrics as metric_classes
 from minicnn import models as core
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
@@ -29,9 +28,11 @@ from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
+from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._compiling import NOT_USED, LayerList, MetricNames, for_each_output, losses_today, today
 from minicnn.keras.models._exporting import Exporting
+from minicnn.keras.models._graphless import Graphless
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers.open_sizes import all_fit
 from minicnn.models.arguments import check_model
@@ -59,11 +60,11 @@ class _OldLogs(dict):
         raise KeyError(name)
 
 
-class _OldMethods(Exporting, Remembering, Stepping):
+class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
-        if isinstance(kwargs.get("metrics"), str):  # as Keras 2 took it
+        if not isinstance(kwargs.get("metrics") or [], list | tuple | dict):  # one, as Keras 2 took it
             kwargs["metrics"] = [kwargs["metrics"]]
         kwargs = {n: today(v) if n in ("metrics", "weighted_metrics") else v for n, v in kwargs.items()}
         args = tuple(self._crossentropy(losses_today(loss)) for loss in args[:1]) + args[1:]
@@ -91,7 +92,8 @@ class _OldMethods(Exporting, Remembering, Stepping):
             return super()._outcome(inputs, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return eager(super().__call__(*args, **kwargs))
+        made = super().__call__(*args, **kwargs)
+        return eager(super().__call__(*args, **kwargs) if self.takes_what_waits() else made)
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
@@ -104,7 +106,7 @@ class _OldMethods(Exporting, Remembering, Stepping):
                 callback.validation_data = list(kwargs["validation_data"])  # as Keras had it before 2.4
         if isinstance(kwargs.get("callbacks"), list | tuple):
             kwargs["callbacks"] = [MetricNames(kwargs.get("validation_data")), *kwargs["callbacks"]]
-        history = super().fit(x, y, *args, **kwargs)
+        history = super().fit(self._begun(x), y, *args, **kwargs)
         history.history = _OldLogs(history.history)
         return history
 
@@ -177,17 +179,6 @@ class _OldMethods(Exporting, Remembering, Stepping):
     trainable_variables = layers.VARIABLES["trainable_variables"]
     non_trainable_variables = layers.VARIABLES["non_trainable_variables"]
 
-    @property
-    def metrics_names(self) -> list[str]:
-        """'loss', and the names of the metrics, in the order of what `evaluate` returns."""
-        self._need_compiled()
-        several = len(self.compiled.losses) > 1
-        names = [f"{path}_loss" for path, _ in self.log_names()] if several else []
-        for (_, own), metrics in zip(self.log_names(), self.compiled.metrics, strict=True):
-            named = [metric if isinstance(metric, str) else metric_classes.get(metric).name for metric in metrics]
-            names += [f"{own}_{name}" if several else name for name in named]
-        return ["loss", *names]
-
     def summary(self, *args: Any, **kwargs: Any) -> None:
         for name in ("positions", "show_trainable", "layer_range"):
             kwargs.pop(name, None)
@@ -204,7 +195,10 @@ class _OldMethods(Exporting, Remembering, Stepping):
 
     def save_weights(self, filepath: Any, *args: Any, save_format: str | None = None, **kwargs: Any) -> None:
         kwargs.pop("options", None)
-        _write(super().save_weights, filepath, save_format, args, kwargs)
+        if self.is_graphless:
+            super().save_weights(filepath)
+        else:
+            _write(super().save_weights, filepath, save_format, args, kwargs)
 
     def load_weights(self, filepath: Any, *args: Any, by_name: bool = False, **kwargs: Any) -> None:
         super().load_weights(filepath, *args, by_name=by_name, **kwargs)
@@ -324,6 +318,10 @@ class _Stack(_Trainable):
         if not self.layers:
             raise ValueError(f"model '{self.name}' has no layers, so that it cannot be called: add(…) some first")
         x = args[0] if args else None
+        if self.takes_any_pictures(x):
+            batch = x if np.ndim(x) == 4 else np.expand_dims(x, 0)
+            made = reduce(lambda x, layer: layer(x, **kwargs), self.layers, batch)
+            return made if np.ndim(x) == 4 else made[0]
         several = isinstance(x, dict) or (isinstance(x, list | tuple) and len(x) > 1)
         if several and not self.built and not any(isinstance(part, Tensor) for part in leaves(x)):
             return reduce(lambda x, layer: layer(x, **kwargs), self._stack, x)  # layers of one's own take them

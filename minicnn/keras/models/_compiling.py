@@ -14,6 +14,7 @@ NOT_USED: dict[str, str] = {
     "run_eagerly": _NO_EFFECT,
     "jit_compile": _NO_EFFECT,
     "steps_per_execution": _NO_EFFECT,
+    "experimental_steps_per_execution": _NO_EFFECT,
     "auto_scale_loss": _NO_EFFECT,
     "class_mode": _NO_EFFECT,
     "theano_mode": _NO_EFFECT,

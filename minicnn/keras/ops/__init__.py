@@ -26,12 +26,18 @@ globals().update(_FUNCTIONS)
 stands_for(*(_FUNCTIONS[n] for n in _operations.ACTIVATIONS if n in activations.__all__ and n != "gelu"))
 
 _find = lookup(__name__)
+_WINDOWS = ("average_pool", "conv", "conv_transpose", "depthwise_conv", "max_pool", "separable_conv")
+_PARTS = ("core", "linalg", "math", "nn", "numpy")  # modules of Keras's, whose names are all here
 
 
 def __getattr__(name: str) -> Any:
     further = import_module(f"{__name__}._further").FURTHER  # which stands above
     if name in further:
         return further[name]
+    if name in _WINDOWS:
+        return _operations.entering(getattr(import_module(f"{__name__}._windows"), name))
+    if name in _PARTS:
+        return import_module(__name__)
     return import_module(f"{__name__}.image") if name == "image" else _find(name)
 
 

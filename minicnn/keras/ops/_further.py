@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import _operations
+from minicnn.keras._deferred import applied
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
 
@@ -36,12 +37,14 @@ _OF_ARRAYS = (
 )
 
 
-def _of_tensors_too(function: Callable[..., Any]) -> Callable[..., Any]:
+def of_tensors_too(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, which also takes a model's tensors, alone or in a list, as its first arguments."""
 
     @_operations.entering
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if (of_weights := applied(call, args, kwargs)) is not None:
+            return of_weights
         if not any(map(is_symbolic, args)):
             return function(*args, **kwargs)
         if isinstance(args[0], list | tuple):
@@ -174,14 +177,68 @@ def multi_hot(inputs: Any, num_classes: int, axis: int = -1, dtype: Any = "float
     return hot.any(axis=-2).astype(dtype)
 
 
+def sliced(inputs: Any, start_indices: Any, shape: Any) -> Any:
+    """`shape` numbers of each axis, from `start_indices` on."""
+    return inputs[tuple(slice(int(at), int(at) + int(n)) for at, n in zip(start_indices, shape, strict=True))]
+
+
+def scatter_update(inputs: Any, indices: Any, updates: Any) -> np.ndarray:
+    """The array with other numbers at places, each given by its last axis."""
+    made = np.array(value_of(inputs))
+    made[tuple(np.moveaxis(np.asarray(value_of(indices)), -1, 0))] = value_of(updates)
+    return made
+
+
+def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> np.ndarray:
+    """Where each value would stand in a row of numbers that grow."""
+    return np.searchsorted(value_of(sorted_sequence), value_of(values), side).astype("int32")
+
+
+def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Any, Any]:
+    """(the mean, the variance) along the axes."""
+    axes = tuple(int(axis) for axis in np.ravel(axes))
+    return np.mean(x, axis=axes, keepdims=keepdims), np.var(x, axis=axes, keepdims=keepdims)
+
+
+def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
+    """What the first function gives if `pred` is true, else what the second does."""
+    return true_fn() if bool(value_of(pred)) else false_fn()
+
+
+def fori_loop(lower: Any, upper: Any, body_fun: Callable[[int, Any], Any], init_val: Any) -> Any:
+    """The value after ``body_fun(number, value)`` has changed it, for each number from `lower` to below `upper`."""
+    for number in range(int(lower), int(upper)):
+        init_val = body_fun(number, init_val)
+    return init_val
+
+
+def while_loop(
+    cond: Callable[..., Any], body: Callable[..., Any], loop_vars: Any, maximum_iterations: Any = None
+) -> Any:
+    """The variables after `body` has changed them, again and again, as long as `cond` of them is true."""
+    made = 0
+    while bool(value_of(cond(*loop_vars))) and (maximum_iterations is None or made < maximum_iterations):
+        new = body(*loop_vars)
+        loop_vars, made = type(loop_vars)(new if isinstance(new, list | tuple) else [new]), made + 1
+    return loop_vars
+
+
+def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
+    """What a function makes of each part along the first axis, together."""
+    return np.stack([function(part) for part in elements])
+
+
 _BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take)
 FURTHER: dict[str, Callable[..., Any]] = {
-    name: _operations.by_place(_of_tensors_too(getattr(np, name))) for name in _OF_ARRAYS
+    name: _operations.by_place(of_tensors_too(getattr(np, name))) for name in _OF_ARRAYS
 }
-FURTHER |= {each.__name__: _of_tensors_too(each) for each in _BY_VALUES}
+FURTHER |= {each.__name__: of_tensors_too(each) for each in _BY_VALUES}
 FURTHER |= {
-    name: _of_tensors_too(getattr(_operations, name))
+    name: of_tensors_too(getattr(_operations, name))
     for name in ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 }
 FURTHER |= {each.__name__: _operations.entering(each) for each in (split, unstack, top_k, in_top_k, multi_hot)}
+_OF_NUMBERS = (cond, fori_loop, moments, scatter_update, searchsorted, vectorized_map, while_loop)
+FURTHER |= {each.__name__: _operations.entering(each) for each in _OF_NUMBERS}
+FURTHER["slice"] = _operations.entering(sliced)
 """Name of ``keras.ops`` → function."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers
+from minicnn.data.elements import EagerArray
 from minicnn.dtype_policies import as_operands
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.tensorflow import image as pictures
@@ -57,7 +58,7 @@ def resize(
         antialias=antialias,
         data_format=data_format,
     )
-    return layer(images) if is_symbolic(images) else layer(np.asarray(images))
+    return layer(images) if is_symbolic(images) else np.asarray(layer(np.asarray(images))).view(EagerArray)
 
 
 def rgb_to_grayscale(images: Any, data_format: Any = None) -> Any:

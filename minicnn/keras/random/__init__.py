@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 
 from minicnn.data.elements import EagerArray
+from minicnn.differentiation import met, value_of
 from minicnn.keras._of_tensors import SeedGenerator, drawn
+from minicnn.settings import floatx
 from minicnn.utils import set_random_seed
 
-__all__ = ["SeedGenerator", "binomial", "normal", "randint", "set_random_seed", "truncated_normal", "uniform"]
+__all__ = ["SeedGenerator", "beta", "binomial", "categorical", "dropout", "gamma", "normal", "randint"]
+__all__ += ["set_random_seed", "shuffle", "truncated_normal", "uniform"]
 
 
 def normal(
@@ -70,3 +73,41 @@ def randint(
 ) -> np.ndarray:
     """Integers from `minval` to below `maxval`."""
     return drawn(shape, dtype, seed, lambda draw, size: draw.integers(minval, maxval, size)).value.view(EagerArray)
+
+
+def gamma(shape: Sequence[int | None], alpha: Any, dtype: Any = None, seed: int | None = None) -> Any:
+    """Numbers of a gamma distribution of the shape `alpha` and the scale 1; further arguments as for `normal`."""
+    return drawn(shape, dtype, seed, lambda draw, size: draw.gamma(np.asarray(value_of(met(alpha))), size=size))
+
+
+def beta(shape: Sequence[int | None], alpha: Any, beta: Any, dtype: Any = None, seed: int | None = None) -> Any:
+    """Numbers from 0 to 1 of a beta distribution; further arguments as for `normal`."""
+    a, b = (np.asarray(value_of(met(each))) for each in (alpha, beta))
+    return drawn(shape, dtype, seed, lambda draw, size: draw.beta(a, b, size))
+
+
+def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: int | None = None) -> np.ndarray:
+    """Classes drawn by unnormalized log-probabilities (N, classes): (N, num_samples).
+
+    The largest of the logits and a Gumbel-distributed number each is such a class (Gumbel, 1954).
+    """
+    rows = np.asarray(value_of(met(logits)), np.float64)[:, None]  # (N, 1, classes)
+    size = (len(rows), int(num_samples), rows.shape[-1])
+    noise = drawn(size, "float64", seed, lambda draw, size: draw.gumbel(size=size)).value
+    return np.argmax(rows + noise, axis=-1).astype(dtype).view(EagerArray)
+
+
+def shuffle(x: Any, axis: int = 0, seed: int | None = None) -> Any:
+    """The parts along an axis in a random order."""
+    x = met(x)
+    order = drawn((np.shape(value_of(x))[axis],), "int64", seed, lambda draw, size: draw.permutation(size[0]))
+    made = np.take(x, order.value, axis)
+    return made.view(EagerArray) if type(made) is np.ndarray else made
+
+
+def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: int | None = None) -> Any:
+    """The numbers, a part `rate` of which is 0, and the others divided by 1 − rate."""
+    x = met(inputs)
+    x = np.asarray(x, floatx()) if isinstance(x, list | tuple) else x
+    kept = drawn(x.shape if noise_shape is None else noise_shape, "float64", seed, lambda draw, size: draw.random(size))
+    return x * ((kept.value >= rate) / (1 - rate)).astype(x.dtype)

@@ -19,10 +19,10 @@ from minicnn.keras._names import NoAttribute
 from minicnn.keras.tensorflow import _arrays, _functions, _gradients
 
 _KERAS = ("initializers", "losses", "metrics", "optimizers")
-_ELSEWHERE = {"keras": "minicnn.keras", "data": "minicnn.data"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
+_ELSEWHERE = {"keras": "minicnn.keras"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
 _MODULES = (
     *("compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "nn", "random"),
-    *("strings", "test", "train"),
+    *("data", "strings", "summary", "test", "train"),
 )
 _OF_MODULES = {"add_n": "math", "ceil": "math"}  # names of a module that ``tf`` has too
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
@@ -53,7 +53,7 @@ def __getattr__(name: str) -> Any:
         return import_module(_ELSEWHERE[name])
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
-    for module in ("_elements", "_settings"):
+    for module in ("_elements", "_settings", "_flow"):
         if name in (found := import_module(f"{__name__}.{module}")).__all__:
             return getattr(found, name)
     if name in _OF_MODULES:

@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.console import say
 from minicnn.data.elements import EagerArray
 from minicnn.data.further import TensorSpec
-from minicnn.differentiation import Recorded
+from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import ops
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
@@ -90,9 +90,11 @@ def unstack(value: Any, num: int | None = None, axis: int = 0, name: str | None 
 
 
 @entering
-def gather(params: Any, indices: Any, axis: int = 0, name: str | None = None) -> Any:
+def gather(
+    params: Any, indices: Any, validate_indices: Any = None, axis: int = 0, batch_dims: int = 0, name: str | None = None
+) -> Any:
     """The parts at these places of an axis."""
-    return of_tensorflow(np.take(_array(params), np.asarray(indices), axis=axis))
+    return of_tensorflow(np.take(_array(params), np.asarray(value_of(indices)), axis=axis))
 
 
 @entering
@@ -132,9 +134,10 @@ def rank(input: Any, name: str | None = None) -> EagerArray:
     return as_tensor(len(input.shape) if hasattr(input, "shape") else np.ndim(input))
 
 
-def size(input: Any, name: str | None = None) -> EagerArray:
+@entering
+def size(input: Any, out_type: Any = "int32", name: str | None = None) -> EagerArray:
     """How many numbers there are."""
-    return as_tensor(int(np.size(np.asarray(input))))
+    return as_tensor(int(np.size(value_of(input))), out_type)
 
 
 def print(*inputs: Any, **options: Any) -> None:

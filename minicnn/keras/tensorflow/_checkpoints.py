@@ -162,8 +162,10 @@ def _take(name, thing, arrays):
         _applied.set_when_built(thing, arrays)
     elif hasattr(thing, "set_weights") and len(arrays) == len(thing.get_weights()):
         thing.set_weights(arrays)
+    elif hasattr(thing, "takes_what_waits") and not thing.get_weights():
+        vars(thing)["waiting_weights"] = arrays  # until it is built
     elif arrays or hasattr(thing, "get_weights"):
         raise ValueError(
-            f"the checkpoint has {len(arrays)} arrays for '{name}', which has another number now: a model needs its "
-            f"weights first, so call it once before. Received: {thing!r}"
+            f"the checkpoint has {len(arrays)} arrays for '{name}', which has another number now: it was "
+            f"saved from another network. Received: {thing!r}"
         )

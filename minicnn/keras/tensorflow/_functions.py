@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.data.elements import EagerArray
-from minicnn.differentiation import Recorded, met
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
-from minicnn.keras._of_tensors import Noise
+from minicnn.keras._of_tensors import Computed, Noise
 from minicnn.keras._operations import entering, is_symbolic, stacked
 from minicnn.settings import floatx
 
@@ -39,16 +40,15 @@ _BY_NAME = {
     "reshape": ("reshape", "tensor shape", ""),
     "transpose": ("transpose", "a", "perm=axes"),
     "tile": ("tile", "input multiples", ""),
-    "where": ("where", "condition x y", ""),
     "cumsum": ("cumsum", "x", "axis"),
     "clip_by_value": ("clip", "t clip_value_min clip_value_max", ""),
     "cast": ("cast", "x dtype", ""),
-    "shape": ("shape", "input", ""),
+    "shape": ("shape", "input", "out_type="),
     "repeat": ("repeat", "input repeats", "axis"),
-    "sort": ("sort", "values", "axis"),
-    "argsort": ("argsort", "values", "axis"),
     "reverse": ("flip", "tensor", "axis"),
     "tan": ("tan", "x", ""),
+    **{f"a{name}": (f"arc{name}", "x", "") for name in ("cos", "sin", "cosh", "sinh", "tanh")},
+    "cumprod": ("cumprod", "x", "axis"),
 }
 _OF_MATH = {name: (name, "x", "") for name in ("log", "log1p", "rsqrt", "ceil", "reciprocal")} | {
     **{f"is_{kind}": (f"is{kind}", "x", "") for kind in ("finite", "inf", "nan")},
@@ -89,7 +89,8 @@ def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., 
     name, ours : str
         What TensorFlow and `keras.ops` call it.
     by_place, by_name : str
-        TensorFlow's arguments in their order: those that `ours` takes by their place, and the others.
+        TensorFlow's arguments in their order: those that `ours` takes by their place, and the others; "word=" changes
+        nothing.
     """
     function = getattr(ops, ours)
     places = by_place.split()
@@ -101,7 +102,7 @@ def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., 
         given = {**dict(zip(known, args, strict=False)), **kwargs}
         if len(args) > len(known) or not set(places) <= set(given) <= set(known):
             raise TypeError(f"tf.{name} takes the arguments {', '.join(known)}. Received: {', '.join(given) or 'none'}")
-        options = {words[word]: _plain(given[word]) for word in words if word in given}
+        options = {words[word]: _plain(given[word]) for word in words if word in given and words[word]}
         return of_tensorflow(function(*(given[place] for place in places), **options))
 
     call.__name__ = name
@@ -114,6 +115,16 @@ def _plain(option):
 
 
 globals().update({name: renamed(name, *how) for name, how in _BY_NAME.items()})
+truediv, floordiv = globals()["divide"], renamed("floordiv", "floor_divide", "x y", "")
+atan, atan2, sinh, cosh = (
+    renamed(name, ours, args, "")
+    for name, ours, args in (
+        ("atan", "arctan", "x"),
+        ("atan2", "arctan2", "y x"),
+        ("sinh", "sinh", "x"),
+        ("cosh", "cosh", "x"),
+    )
+)
 MATH = {name: renamed(f"math.{name}", *how) for name, how in _OF_MATH.items()}
 
 
@@ -164,8 +175,55 @@ def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name
     return as_tensor(made.tolist(), dtype or ("int32" if made.dtype.kind == "i" else floatx()))
 
 
+@entering
+def where(condition: Any, x: Any = None, y: Any = None, name: str | None = None) -> Any:
+    """x where the condition is true, else y; of a condition alone, the places where it is true, (n, axes)."""
+    if x is None and y is None:
+        return of_tensorflow(np.argwhere(np.asarray(value_of(condition))))
+    return of_tensorflow(ops.where(condition, x, y))
+
+
+@entering
+def argsort(values: Any, axis: int = -1, direction: str = "ASCENDING", stable: bool = False, name: Any = None) -> Any:
+    """The places of the numbers along an axis, the smallest first, or for "DESCENDING" the largest."""
+    numbers = np.asarray(value_of(values))
+    order = np.argsort(-numbers if direction == "DESCENDING" else numbers, axis, kind="stable")
+    return of_tensorflow(order.astype("int32"))
+
+
+@entering
+def sort(values: Any, axis: int = -1, direction: str = "ASCENDING", name: Any = None) -> Any:
+    """The numbers along an axis in order, the smallest first, or for "DESCENDING" the largest."""
+    values = as_tensor(values)
+    places: list[Any] = list(np.ogrid[tuple(builtins.slice(0, n) for n in values.shape)])
+    places[axis] = np.asarray(argsort(values, axis, direction))
+    return of_tensorflow(values[tuple(places)])
+
+
+def saturate_cast(value: Any, dtype: Any, name: str | None = None) -> Any:
+    """The numbers in another dtype, those outside of its range at its ends."""
+    array, kind = np.asarray(value_of(met(value))), np.dtype(dtype)
+    limits = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)
+    return of_tensorflow(np.clip(array, limits.min, limits.max).astype(kind))
+
+
+@entering
+def strided_slice(
+    input_: Any, begin: Any, end: Any, strides: Any = None, begin_mask: int = 0, end_mask: int = 0, name: Any = None
+) -> Any:
+    """The numbers from `begin` to before `end` of each axis, by steps; bits of a mask leave an end out."""
+    steps = [1] * len(begin) if strides is None else strides
+    places = []
+    for axis, (first, last, step) in enumerate(zip(begin, end, steps, strict=True)):
+        first = None if begin_mask >> axis & 1 else int(first)
+        places.append(builtins.slice(first, None if end_mask >> axis & 1 else int(last), int(step)))
+    return of_tensorflow(as_tensor(input_)[tuple(places)])
+
+
 def one_hot(indices: Any, depth: int, on_value: Any = 1, off_value: Any = 0, axis: int = -1, dtype: Any = None) -> Any:
     """Rows with `on_value` at the place of each class, and `off_value` elsewhere."""
+    if is_symbolic(indices):
+        return Computed(lambda x: np.asarray(one_hot(value_of(x), depth, on_value, off_value, axis, dtype)))(indices)
     places = ops.one_hot(indices, depth, axis=axis, dtype="bool")
     return np.where(places, on_value, off_value).astype(dtype or floatx()).view(EagerArray)
 
@@ -191,5 +249,6 @@ def is_tensor(x: Any) -> bool:
 
 
 __all__ = [*_BY_NAME, "argmax", "argmin", "constant", "convert_to_tensor", "fill", "identity", "is_tensor", "one_hot"]
-__all__ += ["matmul", "squared_difference"]
+__all__ += ["argsort", "saturate_cast", "sort", "strided_slice", "where"]
+__all__ += ["atan", "atan2", "cosh", "floordiv", "matmul", "sinh", "squared_difference", "truediv"]
 __all__ += ["ones", "range", "zeros"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.differentiation import Recorded
 from minicnn.keras import ops
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 
@@ -57,7 +58,7 @@ def ssim(
     ValueError
         For smaller pictures.
     """
-    first, second = (np.asarray(each, np.float64) for each in (img1, img2))
+    first, second = (x if isinstance(x, Recorded) else np.asarray(x, np.float64) for x in (img1, img2))
     if min(first.shape[-3:-1]) < filter_size:
         raise ValueError(f"pictures are at least {filter_size} high and wide. Received: shape {first.shape}")
     steps = np.arange(filter_size) - (filter_size - 1) / 2
@@ -65,15 +66,14 @@ def ssim(
     window /= window.sum()
 
     def mean(pixels):
-        for axis in (-3, -2):
-            views = np.lib.stride_tricks.sliding_window_view(pixels, filter_size, axis)  # (…, filter_size)
-            pixels = views @ window
-        return pixels
+        rows, columns = (n - filter_size + 1 for n in pixels.shape[-3:-1])
+        pixels = sum(share * pixels[..., at : at + rows, :, :] for at, share in enumerate(window))
+        return sum(share * pixels[..., at : at + columns, :] for at, share in enumerate(window))
 
     mean1, mean2 = mean(first), mean(second)
     c1, c2 = (k1 * max_val) ** 2, (k2 * max_val) ** 2
     luminance = (2 * mean1 * mean2 + c1) / (mean1**2 + mean2**2 + c1)
     both, squares = mean(first * second), mean(first**2 + second**2)
     structure = (2 * (both - mean1 * mean2) + c2) / (squares - mean1**2 - mean2**2 + c2)
-    index = (luminance * structure).mean(axis=-1)  # (…, H', W')
-    return of_tensorflow((index if return_index_map else index.mean(axis=(-2, -1))).astype(np.float32))
+    index = np.mean(luminance * structure, axis=-1)  # (…, H', W')
+    return of_tensorflow(ops.cast(index if return_index_map else np.mean(index, axis=(-2, -1)), "float32"))

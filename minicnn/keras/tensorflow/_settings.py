@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging as _logging
+import time
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 __all__ = [
+    "assert_equal",
+    "timestamp",
     *("autograph", "control_dependencies", "debugging", "disable_eager_execution", "disable_v2_behavior"),
     *(
         "enable_eager_execution",
@@ -34,14 +39,41 @@ def name_scope(name: Any, *args: Any, **kwargs: Any) -> Any:
     return nullcontext(name)
 
 
+def timestamp(name: str | None = None) -> float:
+    """Seconds since 1970."""
+    return time.time()
+
+
 variable_scope = control_dependencies = name_scope
 enable_eager_execution = disable_eager_execution = enable_v2_behavior = disable_v2_behavior = nothing
 reset_default_graph = global_variables_initializer = no_op = nothing
 _LEVELS = {name: getattr(_logging, name) for name in ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL")}
 logging = SimpleNamespace(set_verbosity=nothing, get_verbosity=lambda: _logging.WARNING, **_LEVELS)
 autograph = SimpleNamespace(set_verbosity=nothing, experimental=SimpleNamespace(do_not_convert=lambda func: func))
+
+
+def _asserted(holds: Any, what: str) -> Any:
+    def check(x: Any, y: Any, message: str | None = None, summarize: Any = None, name: str | None = None) -> None:
+        if not holds(np.asarray(x), np.asarray(y)).all():
+            raise ValueError(f"expected numbers {what}{'' if message is None else ': ' + message}. Received: {x}, {y}")
+
+    return check
+
+
+assert_equal = _asserted(np.equal, "that are equal")
 debugging = SimpleNamespace(
-    set_log_device_placement=nothing, enable_check_numerics=nothing, disable_traceback_filtering=nothing
+    assert_equal=assert_equal,
+    assert_greater=_asserted(np.greater, "the first of which are greater"),
+    assert_greater_equal=_asserted(np.greater_equal, "the first of which are not less"),
+    assert_less=_asserted(np.less, "the first of which are less"),
+    assert_less_equal=_asserted(np.less_equal, "the first of which are not greater"),
+    check_numerics=lambda tensor, message, name=None: tensor,
+    assert_shapes=nothing,
+    assert_rank=nothing,
+    assert_all_finite=nothing,
+    set_log_device_placement=nothing,
+    enable_check_numerics=nothing,
+    disable_traceback_filtering=nothing,
 )
 experimental = SimpleNamespace(numpy=SimpleNamespace(experimental_enable_numpy_behavior=nothing))
 sysconfig = SimpleNamespace(get_build_info=dict)

@@ -11,11 +11,22 @@ import numpy as np
 
 from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray
+from minicnn.differentiation import met, value_of
 from minicnn.images.files import read_image
 from minicnn.keras.tensorflow import gfile
+from minicnn.keras.tensorflow._examples import FixedLenFeature as FixedLenFeature
+from minicnn.keras.tensorflow._examples import VarLenFeature as VarLenFeature
+from minicnn.keras.tensorflow._examples import as_bytes, tensor_message, tensor_of, text_of
+from minicnn.keras.tensorflow._examples import parse_example as parse_example
+from minicnn.keras.tensorflow._examples import parse_single_example as parse_single_example
+from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow._records import TFRecordOptions as TFRecordOptions
+from minicnn.keras.tensorflow._records import TFRecordWriter as TFRecordWriter
 
 __all__ = ["decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png", "encode_jpeg", "encode_png"]
-__all__ += ["gfile", "read_file", "write_file"]
+__all__ += ["FixedLenFeature", "TFRecordOptions", "TFRecordWriter", "VarLenFeature", "decode_raw", "gfile"]
+__all__ += ["matching_files", "parse_example", "parse_single_example", "parse_tensor", "read_file", "serialize_tensor"]
+__all__ += ["write_file"]
 
 _MODES = {0: "rgb", 1: "grayscale", 3: "rgb", 4: "rgba"}
 
@@ -89,3 +100,36 @@ def _is_grey(contents):
 
 
 decode_jpeg = decode_png = decode_bmp = decode_gif = decode_image
+
+
+def decode_raw(
+    input_bytes: Any, out_type: Any, little_endian: bool = True, fixed_length: Any = None, name: str | None = None
+) -> EagerArray:
+    """The numbers that bytes are, (n,)."""
+    kind = np.dtype(out_type).newbyteorder("<" if little_endian else ">")
+    content = input_bytes if isinstance(input_bytes, bytes) else np.asarray(input_bytes).tobytes()
+    return of_tensorflow(np.frombuffer(content, kind).astype(out_type))
+
+
+def serialize_tensor(tensor: Any, name: str | None = None) -> EagerArray:
+    """An array of numbers as the bytes of a TensorProto, which `parse_tensor` reads, and TensorFlow too."""
+    return text_of(tensor_message(np.asarray(value_of(met(tensor)))))
+
+
+def parse_tensor(serialized: Any, out_type: Any, name: str | None = None) -> Any:
+    """The array that `serialize_tensor` has written.
+
+    Raises
+    ------
+    ValueError
+        If it is of another dtype.
+    """
+    made = tensor_of(as_bytes(serialized))
+    if made.dtype != np.dtype(out_type):
+        raise ValueError(f"the tensor is of {made.dtype}. Received: out_type={out_type!r}")
+    return of_tensorflow(made)
+
+
+def matching_files(pattern: Any, name: str | None = None) -> EagerArray:
+    """The paths of files, in order."""
+    return np.asarray(gfile.glob(str(pattern))).view(EagerArray)

@@ -1,14 +1,99 @@
-"""``tf.linalg``: norms and products."""
+"""``tf.linalg``: norms, products, and diagonals."""
+
+from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from minicnn.differentiation import Recorded, value_of
+from minicnn.keras import ops
 from minicnn.keras._names import lookup
+from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow import _functions
 from minicnn.keras.tensorflow._arrays import eye, norm
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow._gradients import global_norm
 from minicnn.keras.tensorflow.nn import l2_normalize
 
-__all__ = ["eye", "global_norm", "l2_normalize", "matmul", "norm"]
+__all__ = ["band_part", "diag", "diag_part", "einsum", "eye", "global_norm", "inv", "l2_normalize", "matmul", "matvec"]
+__all__ += ["norm", "normalize", "set_diag", "trace"]
 
 matmul: Any = _functions.matmul
+
+
+@entering
+def einsum(equation: str, *inputs: Any, **options: Any) -> Any:
+    """Sums of products, as `numpy.einsum` has them."""
+    return of_tensorflow(ops.einsum(equation, *inputs))
+
+
+@entering
+def diag_part(input: Any, name: str | None = None) -> Any:
+    """The diagonals of matrices (…, M, N)."""
+    return of_tensorflow(np.diagonal(as_tensor(input), 0, -2, -1))
+
+
+@entering
+def diag(diagonal: Any, name: str | None = None) -> Any:
+    """Matrices with these diagonals (…, N), and zeros elsewhere."""
+    rows = as_tensor(diagonal)
+    return of_tensorflow(np.expand_dims(rows, -1) * np.eye(rows.shape[-1], dtype=rows.dtype))
+
+
+@entering
+def set_diag(input: Any, diagonal: Any, name: str | None = None) -> Any:
+    """Matrices (…, M, N) with other numbers on their diagonals (…, min(M, N))."""
+    x, new = as_tensor(input), as_tensor(diagonal)
+    rows, columns = x.shape[-2:]
+    is_on = np.eye(rows, columns, dtype=bool)
+    more = [(0, 0)] * (new.ndim - 1) + [(0, rows - new.shape[-1])]
+    return of_tensorflow(np.where(is_on, np.expand_dims(np.pad(new, more), -1), x))
+
+
+@entering
+def band_part(input: Any, num_lower: Any, num_upper: Any, name: str | None = None) -> Any:
+    """Matrices (…, M, N) with zeros but on so many diagonals below and above the middle one; negative: all of them."""
+    x, (low, high) = as_tensor(input), (int(value_of(n)) for n in (num_lower, num_upper))
+    across = np.arange(x.shape[-1]) - np.arange(x.shape[-2])[:, None]
+    is_kept = ((low < 0) | (-across <= low)) & ((high < 0) | (across <= high))
+    return of_tensorflow(x * is_kept.astype(x.dtype))
+
+
+@entering
+def trace(x: Any, name: str | None = None) -> Any:
+    """The sum of the diagonal of matrices (…, M, N)."""
+    return of_tensorflow(np.sum(np.diagonal(as_tensor(x), 0, -2, -1), axis=-1))
+
+
+@entering
+def matvec(a: Any, b: Any, transpose_a: bool = False, name: str | None = None) -> Any:
+    """Matrices (…, M, N) times vectors (…, N)."""
+    made = _functions.matmul(a, ops.expand_dims(b, -1), transpose_a=transpose_a)
+    return of_tensorflow(ops.squeeze(made, -1))
+
+
+@entering
+def normalize(tensor: Any, ord: Any = "euclidean", axis: Any = None, name: str | None = None) -> tuple[Any, Any]:
+    """(the numbers divided by their norm, the norm)."""
+    length = norm(tensor, ord, axis, keepdims=True)
+    return of_tensorflow(tensor / length), length
+
+
+@entering
+def inv(input: Any, adjoint: bool = False, name: str | None = None) -> Any:
+    """The inverses of matrices (…, N, N).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If one has none.
+    """
+    made = np.linalg.inv(np.asarray(value_of(input)))
+    if not isinstance(input, Recorded):
+        return of_tensorflow(made)
+    turned = np.swapaxes(made, -1, -2)
+    return Recorded(made, [(input, lambda g: -turned @ g @ turned)])
+
+
 __getattr__ = lookup(__name__)

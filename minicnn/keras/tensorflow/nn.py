@@ -10,7 +10,9 @@ from minicnn.keras import ops
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.random import uniform
+from minicnn.keras.tensorflow import _nn_images
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, renamed
+from minicnn.keras.tensorflow._nn_images import *  # noqa: F403
 from minicnn.layers.activations import stands_for
 
 if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
@@ -105,3 +107,4 @@ __all__ = [
     "sigmoid_cross_entropy_with_logits",
 ]
 __all__ += ["softmax_cross_entropy_with_logits", "sparse_softmax_cross_entropy_with_logits"]
+__all__ += _nn_images.__all__

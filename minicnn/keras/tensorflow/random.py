@@ -7,13 +7,26 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.differentiation import met
 from minicnn.keras import random as numbers
 from minicnn.keras._names import lookup
+from minicnn.keras._of_tensors import drawn
 from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.keras.tensorflow._generator import Generator
 from minicnn.utils import set_random_seed as set_seed
 
-__all__ = ["Generator", "get_global_generator", "normal", "set_seed", "shuffle", "split", "stateless_normal"]
+__all__ = [
+    "Generator",
+    "categorical",
+    "gamma",
+    "get_global_generator",
+    "normal",
+    "poisson",
+    "set_seed",
+    "shuffle",
+    "split",
+    "stateless_normal",
+]
 __all__ += ["stateless_truncated_normal", "stateless_uniform", "truncated_normal", "uniform"]
 
 normal, truncated_normal = numbers.normal, numbers.truncated_normal
@@ -40,6 +53,37 @@ def shuffle(value: Any, seed: int | None = None) -> Any:
     """The rows in a random order."""
     order = np.argsort(np.asarray(numbers.uniform((len(value),), seed=seed)))
     return of_tensorflow(np.asarray(value)[order])
+
+
+def gamma(
+    shape: Sequence[int],
+    alpha: Any,
+    beta: Any = None,
+    dtype: Any = "float32",
+    seed: int | None = None,
+    name: Any = None,
+) -> Any:
+    """Numbers of gamma distributions with the rate `beta`, 1 unless told: `shape` of each alpha, (*shape, *alpha's)."""
+    alpha, rate = (np.asarray(met(each), np.float64) for each in (alpha, 1.0 if beta is None else beta))
+    alpha, rate = np.broadcast_arrays(alpha, rate)
+    sizes = (*(int(n) for n in np.ravel(np.asarray(shape))), *alpha.shape)
+    return of_tensorflow(np.asarray(numbers.gamma(sizes, alpha, dtype, seed)) / rate.astype(dtype))
+
+
+def poisson(
+    shape: Sequence[int], lam: Any, dtype: Any = "float32", seed: int | None = None, name: str | None = None
+) -> Any:
+    """How often what happens `lam` times on average happens, `shape` of each: (*shape, *lam's)."""
+    rates = np.asarray(lam, np.float64)
+    sizes = (*(int(n) for n in np.ravel(np.asarray(shape))), *rates.shape)
+    return of_tensorflow(drawn(sizes, dtype, seed, lambda source, size: source.poisson(rates, size)))
+
+
+def categorical(
+    logits: Any, num_samples: int, dtype: Any = "int64", seed: int | None = None, name: str | None = None
+) -> Any:
+    """Classes drawn by unnormalized log-probabilities (N, classes): (N, num_samples)."""
+    return of_tensorflow(numbers.categorical(logits, int(num_samples), dtype, seed))
 
 
 set_random_seed = set_seed  # TensorFlow 1's name

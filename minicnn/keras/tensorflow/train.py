@@ -6,13 +6,15 @@ from typing import Any
 
 from minicnn.keras import optimizers
 from minicnn.keras._warning import warn_once
-from minicnn.keras.tensorflow import _checkpoints
+from minicnn.keras.tensorflow import _checkpoints, _examples
 from minicnn.keras.tensorflow._checkpoints import Checkpoint as Checkpoint
 from minicnn.keras.tensorflow._checkpoints import CheckpointManager as CheckpointManager
 from minicnn.keras.tensorflow._checkpoints import latest_checkpoint as latest_checkpoint
+from minicnn.keras.tensorflow._examples import *  # noqa: F403
 
 __all__ = ["AdagradOptimizer", "AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimizer", "RMSPropOptimizer"]
 __all__ += _checkpoints.__all__
+__all__ += _examples.__all__
 
 
 def _said(old, today):

@@ -1,0 +1,95 @@
+"""Models that have no graph, as a subclass that trains others or that runs at once: their weights, and a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.console import say
+from minicnn.graph import Tensor
+from minicnn.keras.tensorflow._checkpoints import Checkpoint
+from minicnn.layers import CenterCrop, Rescaling, Resizing
+from minicnn.layers.augmentation import ImageLayer
+from minicnn.metrics import get as metric_of
+from minicnn.models.subclassing import layers_in
+from minicnn.nested import leaves
+
+_PICTURES = (ImageLayer, Rescaling, Resizing, CenterCrop)
+
+
+def _name_of(metric):
+    return metric if isinstance(metric, str) else metric_of(metric).name
+
+
+class Graphless:
+    """Mixin of Keras's models, for a subclass that is made without inputs and outputs, and has no graph yet."""
+
+    def _start_written(self, name: str | None) -> None:
+        if not hasattr(self, "call") and type(self).__module__.partition(".")[0] != "minicnn":
+            self.has_own_steps: bool = True  # its methods call what is in its attributes
+        super()._start_written(name)  # type: ignore[misc]
+
+    @property
+    def is_graphless(self) -> bool:
+        """Whether there are weights, but no graph that says where they stand."""
+        return self.has_own_steps and vars(self).get("graph") is None
+
+    def takes_what_waits(self) -> bool:
+        """Set the weights that a checkpoint has for a model which had none yet; whether there were such."""
+        if "waiting_weights" not in vars(self) or not self.weights:  # type: ignore[attr-defined]
+            return False
+        self.set_weights(vars(self).pop("waiting_weights"))  # type: ignore[attr-defined]
+        return True
+
+    def takes_any_pictures(self, x: Any) -> bool:
+        """Whether an array is one picture without a batch, or pictures of another size than those before.
+
+        Layers that change pictures one by one take them all the same, each by itself.
+        """
+        layers = self.layers  # type: ignore[attr-defined]
+        if isinstance(x, Tensor | list | tuple | dict) or not all(isinstance(layer, _PICTURES) for layer in layers):
+            return False
+        built = tuple(self.input_shape[1:]) if self.built else None  # type: ignore[attr-defined]
+        return np.ndim(x) == 3 or (np.ndim(x) == 4 and built not in (None, np.shape(x)[1:]))
+
+    def _need_weights(self) -> None:
+        if not (self.is_graphless and self.weights):  # type: ignore[attr-defined]
+            super()._need_weights()  # type: ignore[misc]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """'loss', and the names of the metrics, in the order of what `evaluate` returns."""
+        told = self._need_compiled()  # type: ignore[attr-defined]
+        if self.is_graphless:
+            return ["loss", *map(_name_of, leaves(list(told.metrics)))]
+        several, outputs = len(told.losses) > 1, self.log_names()  # type: ignore[attr-defined]
+        names = [f"{path}_loss" for path, _ in outputs] if several else []
+        for (_, own), metrics in zip(outputs, told.metrics, strict=True):
+            names += [f"{own}_{name}" if several else name for name in map(_name_of, metrics)]
+        return ["loss", *names]
+
+    def summary(self, *args: Any, **kwargs: Any) -> None:
+        """Print the layers; without a graph, those in attributes, with their number of weights."""
+        if not self.is_graphless:
+            super().summary(*args, **kwargs)  # type: ignore[misc]
+            return
+        print_fn = kwargs.get("print_fn") or say
+        print_fn(f'Model: "{self.name}" ({type(self).__name__}), without a graph')  # type: ignore[attr-defined]
+        for layer in dict.fromkeys(layers_in(list(vars(self).values()))):
+            print_fn(f"{layer.name:<32} {type(layer).__name__:<24} {sum(w.numpy().size for w in layer.weights):>12,}")
+        print_fn(f"Total params: {sum(w.numpy().size for w in self.weights):,}")  # type: ignore[attr-defined]
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Write the weights; without a graph, into a file of this name and ``.npz``, which `load_weights` reads."""
+        if self.is_graphless:
+            Checkpoint(root=self).write(filepath)
+        else:
+            super().save_weights(filepath, *args, **kwargs)  # type: ignore[misc]
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        """Read weights; see `save_weights`."""
+        if self.is_graphless:
+            Checkpoint(root=self).read(filepath)
+            return None
+        return super().load_weights(filepath, *args, **kwargs)  # type: ignore[misc]

@@ -1,0 +1,141 @@
+"""``keras.ops.conv``, ``max_pool`` and their like: of arrays, of values on a tape, and of a model's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn import layers
+from minicnn.differentiation import value_of
+from minicnn.keras import _windows
+from minicnn.keras._operations import is_symbolic
+from minicnn.keras.ops._further import of_tensors_too
+
+
+def _first(data_format: str | None) -> bool:
+    return data_format == "channels_first"
+
+
+def _pair(numbers: Any, is_row: bool) -> tuple[int, int]:
+    """Two numbers: a row's is that of its width."""
+    given = [int(n) for n in np.ravel(numbers)]
+    return (1, given[-1]) if is_row else (given[0], given[-1])
+
+
+def _is_row(inputs: Any) -> bool:
+    return len(inputs.shape if is_symbolic(inputs) else np.shape(value_of(inputs))) == 3
+
+
+def _of_images(kernel: Any) -> Any:
+    """A kernel with two axes in front: a row's gets one of length 1."""
+    return np.expand_dims(kernel, 0) if np.ndim(value_of(kernel)) == 3 else kernel
+
+
+def _conv(inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any, dilation_rate: Any) -> Any:
+    row = np.ndim(value_of(inputs)) == 3
+    args = (_of_images(kernel), _pair(strides, row), padding.lower(), _pair(dilation_rate, row))
+    return _windows.with_channels_last(_windows.convolution_of, inputs, _first(data_format), *args)
+
+
+def _depthwise(inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any, dilation_rate: Any) -> Any:
+    kernel = _of_images(kernel)
+    height, width, channels, times = np.shape(value_of(kernel))
+    kernel = np.reshape(kernel, (height, width, 1, channels * times))
+    return _conv(inputs, kernel, strides, padding, data_format, dilation_rate)
+
+
+def _transposed(inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any) -> Any:
+    row, kernel, padding = np.ndim(value_of(inputs)) == 3, _of_images(kernel), padding.lower()
+    strides = _pair(strides, row)
+
+    def made(x: Any) -> Any:
+        lengths, taps = np.shape(value_of(x))[1:3], np.shape(value_of(kernel))[:2]
+        more = (max(k - s, 0) if padding == "valid" else 0 for k, s in zip(taps, strides, strict=True))
+        size = tuple(n * s + extra for n, s, extra in zip(lengths, strides, more, strict=True))
+        return _windows.transposed_convolution_of(x, kernel, size, strides, padding)
+
+    return _windows.with_channels_last(made, inputs, _first(data_format))
+
+
+_conv_, _depthwise_, _transposed_ = map(of_tensors_too, (_conv, _depthwise, _transposed))
+
+
+def conv(
+    inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", data_format: Any = None, dilation_rate: Any = 1
+) -> Any:
+    """The convolution of images (N, H, W, C) with a kernel (KH, KW, C, F), or of rows (N, W, C) with (K, C, F).
+
+    Parameters
+    ----------
+    inputs : array or tensor
+    kernel : array
+    strides, dilation_rate : int or pair of int, default 1
+    padding : {"valid", "same"}
+    data_format : {"channels_last", "channels_first"}, optional
+    """
+    return _conv_(inputs, kernel, strides, padding, data_format, dilation_rate)
+
+
+def depthwise_conv(
+    inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", data_format: Any = None, dilation_rate: Any = 1
+) -> Any:
+    """The convolution of each channel by itself with a kernel (KH, KW, C, M); arguments as for `conv`."""
+    return _depthwise_(inputs, kernel, strides, padding, data_format, dilation_rate)
+
+
+def separable_conv(
+    inputs: Any,
+    depthwise_kernel: Any,
+    pointwise_kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+) -> Any:
+    """`depthwise_conv`, and a convolution with a kernel (1, 1, C · M, F); arguments as for `conv`."""
+    inner = _depthwise_(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate)
+    return _conv_(inner, pointwise_kernel, 1, "valid", data_format, 1)
+
+
+def conv_transpose(inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", data_format: Any = None) -> Any:
+    """The transposed convolution of images (N, H, W, C) with a kernel (KH, KW, F, C); arguments as for `conv`."""
+    return _transposed_(inputs, kernel, strides, padding, data_format)
+
+
+def _pooled(function: Callable[..., Any], layer: str, inputs: Any, args: tuple[Any, ...]) -> Any:
+    size, strides, padding, data_format = args
+    row = _is_row(inputs)
+    size, strides = _pair(size, row), _pair(size if strides is None else strides, row)
+    if is_symbolic(inputs):
+        numbers = (size[1], strides[1]) if row else (size, strides)
+        cls = getattr(layers, f"{layer}{1 if row else 2}D")
+        return cls(*numbers, padding=padding.lower(), data_format=data_format)(inputs)
+    return _windows.with_channels_last(function, inputs, _first(data_format), size, strides, padding.lower())
+
+
+def max_pool(inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None) -> Any:
+    """The maximum of each window of images (N, H, W, C) or rows (N, W, C).
+
+    Parameters
+    ----------
+    inputs : array or tensor
+    pool_size : int or pair of int
+    strides : int or pair of int, optional
+        Default: the pool size.
+    padding : {"valid", "same"}
+    data_format : {"channels_last", "channels_first"}, optional
+    """
+    return _pooled(_windows.maximum_of, "MaxPooling", inputs, (pool_size, strides, padding, data_format))
+
+
+def average_pool(
+    inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None
+) -> Any:
+    """The mean of each window, where padding does not count; arguments as for `max_pool`."""
+    return _pooled(_windows.mean_of, "AveragePooling", inputs, (pool_size, strides, padding, data_format))
+
+
+FUNCTIONS: tuple[Callable[..., Any], ...] = (conv, depthwise_conv, separable_conv, conv_transpose)
+FUNCTIONS += (max_pool, average_pool)

@@ -1,0 +1,168 @@
+"""Functions of TensorFlow's name, and their gradients, beside TensorFlow's: the same numbers of the same arrays.
+
+Each is written once, with `tf` handed to it. What is random is compared by its moments, in the notebooks' cells.
+"""
+
+import numpy as np
+import pytest
+from real_keras import keras, tf
+
+from minicnn import keras as our_keras
+from minicnn.keras import tensorflow as our_tf
+
+pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
+
+RNG = np.random.default_rng(0)
+X = RNG.random((2, 9, 8, 4)).astype("float32")
+COLOURS = RNG.random((2, 9, 8, 3)).astype("float32")
+KERNEL = RNG.normal(size=(3, 2, 4, 5)).astype("float32")
+POINTWISE = RNG.normal(size=(1, 1, 20, 2)).astype("float32")
+MATRIX = RNG.normal(size=(4, 4)).astype("float32")
+BOXES = np.array([[0.1, 0.2, 0.8, 0.9], [-0.2, 0, 0.5, 1.3], [0.9, 0.8, 0.1, 0]], "float32")
+
+DIFFERENTIATED = {
+    "conv2d": lambda tf, x: tf.nn.conv2d(x, KERNEL, strides=[1, 2, 1, 1], padding="SAME"),
+    "conv2d with holes": lambda tf, x: tf.nn.conv2d(x, KERNEL, 1, "VALID", dilations=[1, 2, 3, 1]),
+    "conv2d padded by number": lambda tf, x: tf.nn.conv2d(x, KERNEL, 2, [[0, 0], [1, 2], [0, 3], [0, 0]]),
+    "depthwise": lambda tf, x: tf.nn.depthwise_conv2d(x, KERNEL, [1, 2, 2, 1], "SAME"),
+    "separable": lambda tf, x: tf.nn.separable_conv2d(
+        x, KERNEL, np.ones((1, 1, 20, 2), "float32"), [1, 1, 1, 1], "SAME"
+    ),
+    "transposed": lambda tf, x: tf.nn.conv2d_transpose(
+        x, KERNEL.transpose(0, 1, 3, 2), [2, 18, 16, 5], [1, 2, 2, 1], "SAME"
+    ),
+    "transposed, valid": lambda tf, x: tf.nn.conv2d_transpose(
+        x, KERNEL.transpose(0, 1, 3, 2), [2, 19, 16, 5], 2, padding="VALID"
+    ),
+    "max_pool2d": lambda tf, x: tf.nn.max_pool2d(x, ksize=3, strides=2, padding="SAME"),
+    "max_pool": lambda tf, x: tf.nn.max_pool(x, [1, 2, 2, 1], [1, 2, 2, 1], padding="VALID"),
+    "avg_pool2d": lambda tf, x: tf.nn.avg_pool2d(x, ksize=(3, 2), strides=2, padding="SAME"),
+    "conv1d": lambda tf, x: tf.nn.conv1d(x[:, 0], KERNEL[0], stride=2, padding="SAME"),
+    "max_pool1d": lambda tf, x: tf.nn.max_pool1d(x[:, 0], 2, 2, "VALID"),
+    "depth_to_space": lambda tf, x: tf.nn.depth_to_space(x, 2),
+    "space_to_depth": lambda tf, x: tf.nn.space_to_depth(x[:, :8], 2),
+    "bias_add": lambda tf, x: tf.nn.bias_add(x, MATRIX[0]),
+    "batch_normalization": lambda tf, x: tf.nn.batch_normalization(x, MATRIX[0], MATRIX[1] ** 2, MATRIX[2], None, 0.1),
+    "lrn": lambda tf, x: tf.nn.local_response_normalization(x, depth_radius=1, bias=2.0, alpha=0.5, beta=0.75),
+    "extract_patches": lambda tf, x: tf.image.extract_patches(x, [1, 3, 2, 1], [1, 2, 2, 1], [1, 1, 2, 1], "SAME"),
+    "sobel_edges": lambda tf, x: tf.image.sobel_edges(x),
+    "image_gradients": lambda tf, x: tf.stack(tf.image.image_gradients(x)),
+    "rgb_to_yuv": lambda tf, x: tf.image.rgb_to_yuv(x[..., :3]),
+    "yuv_to_rgb": lambda tf, x: tf.image.yuv_to_rgb(x[..., :3]),
+    "crop_and_resize": lambda tf, x: tf.image.crop_and_resize(x, BOXES, [0, 1, 1], [5, 4]),
+    "crop_and_resize to one row": lambda tf, x: tf.image.crop_and_resize(x, BOXES, [0, 1, 0], (1, 3)),
+    "ssim": lambda tf, x: tf.image.ssim(x, np.flip(X, 1).copy(), max_val=1.0, filter_size=5),
+    "strided_slice": lambda tf, x: tf.strided_slice(x, [0, 1, 0, 0], [2, 9, 8, 4], [1, 2, 3, 1]),
+    "sort": lambda tf, x: tf.sort(x[0, 0, :, 0], direction="DESCENDING") * x[0, 0, :, 1],
+    "set_diag": lambda tf, x: tf.linalg.set_diag(x[:, :, :4], x[:, :, 0, :]),
+    "diag_part": lambda tf, x: tf.linalg.diag_part(x),
+    "diag": lambda tf, x: tf.linalg.diag(x[0, 0]),
+    "band_part": lambda tf, x: tf.linalg.band_part(x, 1, -1),
+    "trace": lambda tf, x: tf.linalg.trace(x),
+    "matvec": lambda tf, x: tf.linalg.matvec(x, MATRIX[0]),
+    "inv": lambda tf, x: tf.linalg.inv(x[0, :4, 0] + 2 * np.eye(4, dtype="float32")),
+    "normalize": lambda tf, x: tf.linalg.normalize(x, axis=-1)[0],
+    "acos": lambda tf, x: tf.acos(x * 0.9) + tf.asin(x * 0.9) * 2,
+    "scatter_nd": lambda tf, x: tf.scatter_nd([[1], [3], [1]], x[0, :3, 0], [5, 4]),
+    "tensor_scatter_nd_update": lambda tf, x: tf.tensor_scatter_nd_update(x[0, :5, 0], [[1], [3]], x[0, 5:7, 0] * 2),
+    "cond": lambda tf, x: tf.cond(tf.reduce_mean(x) > 0, lambda: x * 2, lambda: x),
+    "while_loop": lambda tf, x: tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * x), (0, x))[1],
+    "compute_average_loss": lambda tf, x: tf.nn.compute_average_loss(tf.reduce_sum(x, [1, 2, 3]), global_batch_size=7),
+}
+PLAIN = {
+    "one_hot": lambda tf: tf.one_hot([1, 0, 3], 3),
+    "where": lambda tf: tf.where(tf.constant([[1.0, 0.0], [0.0, 2.0]]) > 0),
+    "argsort": lambda tf: tf.argsort([3.0, 1.0, 2.0], direction="DESCENDING"),
+    "saturate_cast": lambda tf: tf.saturate_cast([-3.0, 7.9, 300.0], tf.uint8),
+    "searchsorted": lambda tf: tf.searchsorted([1.0, 3.0, 5.0], [0.0, 3.0, 9.0]),
+    "histogram": lambda tf: tf.histogram_fixed_width([-1.0, 0.0, 1.5, 2.0, 5.0, 15], [0.0, 5.0], nbins=5),
+    "zero_fraction": lambda tf: tf.nn.zero_fraction([0.0, 1.0, 0.0, 2.0]),
+    "weighted_moments": lambda tf: tf.nn.weighted_moments(X, [0, 1], X + 1)[1],
+    "switch_case": lambda tf: tf.switch_case(tf.constant(1), [lambda: tf.constant(3.0), lambda: tf.constant(4.0)]),
+    "TensorArray": lambda tf: tf.TensorArray(tf.float32, 2).write(0, X[0]).write(1, X[1]).stack(),
+    "decode_raw": lambda tf: tf.io.decode_raw(b"\x01\x00\x02\x00", tf.int16),
+}
+
+
+def gradient_of(tf, function):
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        made = function(tf, x)
+        loss = tf.reduce_sum(made * tf.cos(tf.cast(tf.reshape(tf.range(tf.size(made)), tf.shape(made)), tf.float32)))
+    return made.numpy(), tape.gradient(loss, x).numpy()
+
+
+@pytest.mark.parametrize("name", DIFFERENTIATED)
+def test_values_and_gradients(name):
+    for ours, theirs in zip(
+        gradient_of(our_tf, DIFFERENTIATED[name]), gradient_of(tf, DIFFERENTIATED[name]), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5 * max(1, np.abs(theirs).max()))
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_values(name):
+    ours, theirs = (PLAIN[name](each).numpy() for each in (our_tf, tf))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert ours.dtype == theirs.dtype
+
+
+OPS = {
+    "conv": lambda k, x: k.ops.conv(x, KERNEL, strides=2, padding="same"),
+    "conv of rows": lambda k, x: k.ops.conv(x[:, 0], KERNEL[0], strides=1, padding="valid", dilation_rate=2),
+    "depthwise_conv": lambda k, x: k.ops.depthwise_conv(x, KERNEL, padding="valid"),
+    "conv_transpose": lambda k, x: k.ops.conv_transpose(x, KERNEL.transpose(0, 1, 3, 2), strides=2, padding="valid"),
+    "max_pool": lambda k, x: k.ops.max_pool(x, 2, padding="same"),
+    "average_pool": lambda k, x: k.ops.average_pool(x, (2, 3), strides=1, padding="same"),
+    "average_pool of rows": lambda k, x: k.ops.average_pool(x[:, 0], 3, 2),
+    "nn.relu": lambda k, x: k.ops.nn.relu(x - 0.5),
+}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_ops_of_arrays_and_of_tensors(name):
+    theirs = np.asarray(OPS[name](keras, X))
+    np.testing.assert_allclose(OPS[name](our_keras, X), theirs, rtol=2e-5, atol=2e-5)
+    inputs = our_keras.Input(X.shape[1:])
+    model = our_keras.Model(inputs, OPS[name](our_keras, inputs))
+    np.testing.assert_allclose(model.predict(X, verbose=0), theirs, rtol=2e-5, atol=2e-5)
+
+
+def test_records_go_both_ways(tmp_path):
+    for writer, reader, name in ((tf, our_tf, "theirs"), (our_tf, tf, "ours")):
+        path = str(tmp_path / f"{name}.tfrecord")
+        with writer.io.TFRecordWriter(path) as file:
+            for number in (-3, 0, 2**40):
+                file.write(record(writer, number))
+        features = {
+            "picture": reader.io.FixedLenFeature([], reader.string),
+            "label": reader.io.FixedLenFeature([], reader.int64),
+            "box": reader.io.FixedLenFeature([2, 2], reader.float32),
+            "missing": reader.io.FixedLenFeature([], reader.int64, default_value=5),
+        }
+        data = reader.data.TFRecordDataset([path]).map(
+            lambda r, f=features, tf=reader: tf.io.parse_single_example(r, f)
+        )
+        found = list(data.as_numpy_iterator())
+        assert [int(each["label"]) for each in found] == [-3, 0, 2**40]
+        assert [int(each["missing"]) for each in found] == [5, 5, 5]
+        np.testing.assert_array_equal(found[0]["box"], np.array([[0, 0.5], [1, -2]], "float32"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "uint8", "bool", "float16"])
+def test_tensors_as_bytes_go_both_ways(dtype):
+    array = (X[0, :3] * 4).astype(dtype)
+    for writer, reader in ((tf, our_tf), (our_tf, tf)):
+        content = writer.io.serialize_tensor(writer.constant(array)).numpy()
+        np.testing.assert_array_equal(reader.io.parse_tensor(content, dtype).numpy(), array)
+
+
+def record(tf, number):
+    train = tf.train
+    features = {
+        "picture": train.Feature(bytes_list=train.BytesList(value=[b"\xff\x00ends with 0\x00"])),
+        "label": train.Feature(int64_list=train.Int64List(value=[number])),
+        "box": train.Feature(float_list=train.FloatList(value=[0, 0.5, 1, -2])),
+    }
+    return train.Example(features=train.Features(feature=features)).SerializeToString()

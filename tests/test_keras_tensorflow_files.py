@@ -281,3 +281,9 @@ def test_tensors_without_numbers():
 def test_bytes_that_are_no_tensor(data):
     with pytest.raises(FileFormatError):
         tf.io.parse_tensor(data, tf.float32)
+
+
+@pytest.mark.parametrize("call", [lambda: tf.io.FixedLenSequenceFeature([], tf.int64), tf.train.SequenceExample])
+def test_records_of_sequences_are_refused(call):
+    with pytest.raises(NotImplementedError, match="sequences are not there"):
+        call()

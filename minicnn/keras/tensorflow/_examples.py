@@ -6,11 +6,10 @@ The wire format is Google's "Protocol Buffers Encoding": a field is a varint of 
 
 from __future__ import annotations
 
-import math
 import operator
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 
@@ -18,10 +17,11 @@ from minicnn.data.elements import EagerArray
 from minicnn.errors import FileFormatError
 from minicnn.keras.tensorflow._functions import of_tensorflow
 
-__all__ = ["BytesList", "Example", "Feature", "Features", "FloatList", "Int64List"]
+__all__ = ["BytesList", "Example", "Feature", "Features", "FloatList", "Int64List", "SequenceExample"]
 
 
-def _varint(number: int) -> bytes:
+def as_varint(number: int) -> bytes:
+    """A number as a varint: seven bits in each byte, the lowest first."""
     number &= 2**64 - 1  # negative numbers are those of 64 bits
     made = bytearray()
     while number > 127:
@@ -30,8 +30,9 @@ def _varint(number: int) -> bytes:
     return bytes([*made, number])
 
 
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+def as_field(number: int, content: bytes) -> bytes:
+    """A field of this number, which holds bytes."""
+    return as_varint(number << 3 | 2) + as_varint(len(content)) + content
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
@@ -46,7 +47,7 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
             return number & 2**64 - 1, at
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
+def fields_of(data: bytes) -> Iterator[tuple[int, int, Any]]:
     """(number, kind, content) of each field."""
     at = 0
     while at < len(data):
@@ -63,9 +64,9 @@ def _fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
         at += length
 
 
-def _contents(data: bytes, number: int) -> list[bytes]:
+def contents_of(data: bytes, number: int) -> list[bytes]:
     """What the fields of this number hold, which are bytes; others do not count."""
-    return [content for own, kind, content in _fields(data) if (own, kind) == (number, 2)]
+    return [content for own, kind, content in fields_of(data) if (own, kind) == (number, 2)]
 
 
 class BytesList:
@@ -84,12 +85,12 @@ class BytesList:
 
     def SerializeToString(self) -> bytes:
         """The bytes of a message."""
-        return b"".join(_field(1, _text_as_bytes(each)) for each in self.value)
+        return b"".join(as_field(1, _text_as_bytes(each)) for each in self.value)
 
     @classmethod
     def FromString(cls, serialized: bytes) -> Self:
         """Of a message's bytes."""
-        return cls(_contents(serialized, 1))
+        return cls(contents_of(serialized, 1))
 
 
 class FloatList:
@@ -109,12 +110,12 @@ class FloatList:
 
     def SerializeToString(self) -> bytes:
         """The bytes of a message."""
-        return _field(1, np.asarray(FloatList(self.value).value, "<f4").tobytes()) if self.value else b""
+        return as_field(1, np.asarray(FloatList(self.value).value, "<f4").tobytes()) if self.value else b""
 
     @classmethod
     def FromString(cls, serialized: bytes) -> Self:
         """Of a message's bytes, packed or one by one."""
-        parts = [content for number, kind, content in _fields(serialized) if number == 1 and kind in (2, 5)]
+        parts = [content for number, kind, content in fields_of(serialized) if number == 1 and kind in (2, 5)]
         if any(len(content) % 4 for content in parts):
             raise FileFormatError("expected numbers of four bytes each. Received: a FloatList of another length")
         return cls(np.frombuffer(b"".join(parts), "<f4"))
@@ -136,13 +137,13 @@ class Int64List:
 
     def SerializeToString(self) -> bytes:
         """The bytes of a message."""
-        return _field(1, b"".join(_varint(_whole(each)) for each in self.value)) if self.value else b""
+        return as_field(1, b"".join(as_varint(_whole(each)) for each in self.value)) if self.value else b""
 
     @classmethod
     def FromString(cls, serialized: bytes) -> Self:
         """Of a message's bytes, packed or one by one."""
         found: list[int] = []
-        for field, kind, content in _fields(serialized):
+        for field, kind, content in fields_of(serialized):
             at = 0
             if field != 1:
                 continue
@@ -195,7 +196,9 @@ class Feature:
 
     def SerializeToString(self) -> bytes:
         """The bytes of a message."""
-        return b"" if self.kind is None else _field(_KINDS[self.kind][0], getattr(self, self.kind).SerializeToString())
+        return (
+            b"" if self.kind is None else as_field(_KINDS[self.kind][0], getattr(self, self.kind).SerializeToString())
+        )
 
     @classmethod
     def FromString(cls, serialized: bytes) -> Self:
@@ -203,7 +206,7 @@ class Feature:
         numbers = {number: (name, kind) for name, (number, kind) in _KINDS.items()}
         found = {
             numbers[n][0]: numbers[n][1].FromString(content)
-            for n, kind, content in _fields(serialized)
+            for n, kind, content in fields_of(serialized)
             if n in numbers and kind == 2
         }
         return cls(**dict(list(found.items())[-1:]))  # of several, the last one counts
@@ -235,16 +238,16 @@ class Example:
     def SerializeToString(self) -> bytes:
         """The bytes of a record."""
         entries = sorted(self.features.feature.items())
-        parts = (_field(1, name.encode()) + _field(2, each.SerializeToString()) for name, each in entries)
-        return _field(1, b"".join(_field(1, part) for part in parts))
+        parts = (as_field(1, name.encode()) + as_field(2, each.SerializeToString()) for name, each in entries)
+        return as_field(1, b"".join(as_field(1, part) for part in parts))
 
     def ParseFromString(self, serialized: Any) -> int:
         """Become what a record's bytes say; how many bytes these were."""
         data = as_bytes(serialized)
         feature = {}
-        for features in _contents(data, 1):
-            for entry in _contents(features, 1):
-                name, value = (b"".join(_contents(entry, number)[-1:]) for number in (1, 2))
+        for features in contents_of(data, 1):
+            for entry in contents_of(features, 1):
+                name, value = (b"".join(contents_of(entry, number)[-1:]) for number in (1, 2))
                 feature[_name(name)] = Feature.FromString(value)
         self.features = Features(feature)
         return len(data)
@@ -255,6 +258,13 @@ class Example:
         made = cls()
         made.ParseFromString(serialized)
         return made
+
+
+def SequenceExample(*args: Any, **kwargs: Any) -> NoReturn:
+    """Is not there."""
+    raise NotImplementedError(
+        "records of sequences are not there: tf.train.Example holds lists of any length. Received: SequenceExample"
+    )
 
 
 def _name(content: bytes) -> str:
@@ -385,33 +395,3 @@ def _together(parts, kind):
             row[: len(part)] = part
         return of_tensorflow(rows)
     return of_tensorflow(np.stack(parts))
-
-
-_DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool"}
-_DTYPES |= {17: "uint16", 19: "float16", 22: "uint32", 23: "uint64"}  # TensorFlow's numbers of them
-
-
-def tensor_message(array: np.ndarray) -> bytes:
-    """An array as a TensorProto: its dtype's number, its shape, and its numbers, the smallest byte first."""
-    numbers = {name: number for number, name in _DTYPES.items()}
-    if array.dtype.name not in numbers:
-        raise ValueError(f"a tensor of numbers is one of {', '.join(numbers)}. Received: {array.dtype}")
-    shape = b"".join(_field(2, _varint(1 << 3) + _varint(n)) for n in array.shape)
-    content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
-    return _varint(1 << 3) + _varint(numbers[array.dtype.name]) + _field(2, shape) + _field(4, content)
-
-
-def tensor_of(serialized: bytes) -> np.ndarray:
-    """The array of a TensorProto that holds its numbers as bytes."""
-    code = dict((number, content) for number, kind, content in _fields(serialized) if kind == 0).get(1)
-    if code not in _DTYPES:
-        raise FileFormatError(f"expected a TensorProto of numbers. Received: one whose dtype has the number {code}")
-    shape, content = (b"".join(_contents(serialized, number)[-1:]) for number in (2, 4))
-    sizes = [dict((n, c) for n, kind, c in _fields(dim) if kind == 0).get(1, 0) for dim in _contents(shape, 2)]
-    kind = np.dtype(_DTYPES[code])
-    if math.prod(sizes) * kind.itemsize != len(content) or len(sizes) > 64:
-        raise FileFormatError(
-            f"expected a TensorProto that holds its numbers as bytes. Received: {len(content)} bytes for the shape "
-            f"{sizes[:8]}, {kind}"
-        )
-    return np.frombuffer(content, kind.newbyteorder("<")).astype(kind).reshape(sizes)

@@ -191,7 +191,7 @@ class Module:
     """What holds variables and models: its attributes' weights are its own."""
 
     def __init__(self, name: str | None = None) -> None:
-        self.name = name or type(self).__name__.lower()
+        self.name: str = name or type(self).__name__.lower()
 
     @property
     def variables(self) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -16,15 +16,24 @@ from minicnn.images.files import read_image
 from minicnn.keras.tensorflow import gfile
 from minicnn.keras.tensorflow._examples import FixedLenFeature as FixedLenFeature
 from minicnn.keras.tensorflow._examples import VarLenFeature as VarLenFeature
-from minicnn.keras.tensorflow._examples import as_bytes, tensor_message, tensor_of, text_of
+from minicnn.keras.tensorflow._examples import as_bytes, text_of
 from minicnn.keras.tensorflow._examples import parse_example as parse_example
 from minicnn.keras.tensorflow._examples import parse_single_example as parse_single_example
 from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.keras.tensorflow._records import TFRecordOptions as TFRecordOptions
 from minicnn.keras.tensorflow._records import TFRecordWriter as TFRecordWriter
+from minicnn.keras.tensorflow._tensor_bytes import tensor_message, tensor_of
 
 __all__ = ["decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png", "encode_jpeg", "encode_png"]
-__all__ += ["FixedLenFeature", "TFRecordOptions", "TFRecordWriter", "VarLenFeature", "decode_raw", "gfile"]
+__all__ += [
+    "FixedLenFeature",
+    "FixedLenSequenceFeature",
+    "TFRecordOptions",
+    "TFRecordWriter",
+    "VarLenFeature",
+    "decode_raw",
+    "gfile",
+]
 __all__ += ["matching_files", "parse_example", "parse_single_example", "parse_tensor", "read_file", "serialize_tensor"]
 __all__ += ["write_file"]
 
@@ -152,6 +161,14 @@ def parse_tensor(serialized: Any, out_type: Any, name: str | None = None) -> Any
     if made.dtype != np.dtype(out_type):
         raise ValueError(f"the tensor is of {made.dtype}. Received: out_type={out_type!r}")
     return of_tensorflow(made)
+
+
+def FixedLenSequenceFeature(*args: Any, **kwargs: Any) -> NoReturn:
+    """Is not there."""
+    raise NotImplementedError(
+        "features of sequences are not there: FixedLenFeature has a shape, VarLenFeature any length. "
+        "Received: FixedLenSequenceFeature"
+    )
 
 
 def matching_files(pattern: Any, name: str | None = None) -> EagerArray:

@@ -5,6 +5,7 @@ Nothing is imported for it: an object is known by what it can do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from inspect import isroutine
 from numbers import Integral, Real
@@ -189,3 +190,16 @@ def _columns_of_text(array, value):
     is_text = [any(isinstance(entry, str | bytes) for entry in column) for column in array.T]
     names = [name for name, found in zip(value.columns, is_text, strict=True) if found]
     return [] if len(names) == len(is_text) else names[:5]
+
+
+def items_of(value: Any) -> tuple[Any, ...] | None:
+    """What stands in a list, a tuple, an array, a range or another library's shape; an array's numbers as Python's own.
+
+    None for a text, a dict, and what holds nothing one after the other.
+    """
+    if isinstance(value, str | bytes | Mapping):
+        return None
+    try:
+        return tuple(value.tolist() if isinstance(value, np.ndarray) else value)
+    except TypeError:
+        return None

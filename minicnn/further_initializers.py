@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_number, check_seed, is_integer, plain
+from minicnn.foreign import items_of
 from minicnn.hints import Config, Shape
 from minicnn.initializers import Constant, Initializer, register, registry
 from minicnn.own_parts import check_takes
@@ -27,8 +28,8 @@ def checked(shape: Any, dtype: Any) -> tuple[Shape, np.dtype[Any]]:
         If they are none.
     """
     sizes = plain(shape)
-    sizes = (sizes,) if is_integer(sizes) else sizes
-    if not isinstance(sizes, list | tuple) or not all(is_integer(n) and n >= 0 for n in sizes):
+    sizes = (sizes,) if is_integer(sizes) else items_of(sizes)
+    if sizes is None or not all(is_integer(n) and n >= 0 for n in sizes):
         raise ValueError(
             "an initializer is called with the shape of a weight, a tuple of integers from 0 on, such as (3, 3, 1, 8). "
             f"Received: shape={shape!r}"

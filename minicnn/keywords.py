@@ -49,19 +49,19 @@ class _Parameters:
     takes_any : bool
         Whether there is a ``**kwargs``.
     flags : set of str
-        Of a constructor: those that are True or False.
+        Of a constructor of the package: those that are True or False. Users' own may take text besides.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        found = inspect.signature(function).parameters.values()
+        found = inspect.signature(function, follow_wrapped=False).parameters.values()
         named = [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         self.names = {p.name for p in named}
         self.required = [p.name for p in named if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
         self.positional = [p.name for p in named if p.kind is not p.KEYWORD_ONLY]
         self.limit = None if any(p.kind is p.VAR_POSITIONAL for p in found) else len(self.positional)
         self.takes_any = any(p.kind is p.VAR_KEYWORD for p in found)
-        is_constructor = function.__name__ == "__init__"
-        self.flags = {p.name for p in named if is_constructor and p.annotation in (bool, "bool")}
+        is_checked = function.__name__ == "__init__" and function.__module__.partition(".")[0] == "minicnn"
+        self.flags = {p.name for p in named if is_checked and p.annotation in (bool, "bool")}
 
 
 def _called(function, args) -> str:

@@ -44,7 +44,8 @@ class Taps(NamedTuple):
         order = np.argsort(matrix == 0, axis=1, kind="stable")  # those with a weight come first
         most = max(int((matrix != 0).sum(axis=1).max()), 1)
         index = order[:, :most].T  # (taps, size)
-        return without_ones(index, np.take_along_axis(matrix, index.T, axis=1).T)
+        weight = np.take_along_axis(matrix, index.T, axis=1).T
+        return without_ones(np.where(weight == 0, index[:1], index), weight)  # what does not count is not read
 
 
 def without_ones(index: np.ndarray, weight: np.ndarray) -> Taps:

@@ -49,6 +49,58 @@ def test_the_gradient_of_equal_numbers_goes_to_the_first_one():
     np.testing.assert_array_equal(model.input_gradients(x, np.ones((1, 1))).reshape(2, 3), [[1, 0, 0], [0, 0, 0]])
 
 
+@pytest.mark.parametrize("size", [1, (2, 1), 2])
+def test_of_equal_maxima_the_first_in_reading_order_counts(size):
+    x = np.float32([[0, 1], [1, 0], [0, 1], [1, 0]])
+    height, width = np.broadcast_to(size, 2)
+    expected = np.zeros((4, 2))
+    for i, j in itertools.product(range(height), range(width)):
+        part = x[4 // height * i : 4 // height * (i + 1), 2 // width * j : 2 // width * (j + 1)]
+        row, column = divmod(int(part.argmax()), part.shape[1])
+        expected[4 // height * i + row, 2 // width * j + column] = 1
+    model = mc.Sequential([mc.Input((4, 2, 1)), layers.Rescaling(1.0), layers.AdaptiveMaxPooling2D(size)])
+    model.add(layers.Flatten())
+    gradient = model.input_gradients(x.reshape(1, 4, 2, 1), np.ones((1, height * width)))
+    np.testing.assert_array_equal(gradient.reshape(4, 2), expected)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_no_number_reaches_another_window(value):
+    x = np.zeros((1, 7, 1), np.float32)
+    x[0, 3] = value
+    expected = [0, 0, value, 0, 0]
+    np.testing.assert_array_equal(layers.AdaptiveAveragePooling1D(5)(x).ravel(), expected)
+    np.testing.assert_array_equal(layers.AdaptiveMaxPooling1D(5)(x).ravel(), expected)
+
+
+@pytest.mark.parametrize("size", [1, (1, 2)])
+def test_maxima_of_windows_of_any_size(size, rng):
+    x = rng.normal(size=(2, 300, 30, 1)).astype(np.float32)
+    size = tuple(np.broadcast_to(size, 2))
+    np.testing.assert_array_equal(layers.AdaptiveMaxPooling2D(size)(x), pooled(x, size, np.max).astype(np.float32))
+
+
+def test_files_of_maxima_of_what_is_infinite(tmp_path, rng):
+    onnx_files = pytest.importorskip("onnx_files")
+    model = mc.Sequential([mc.Input((7, 5, 2)), layers.AdaptiveMaxPooling2D((3, 2))])
+    mc.export_onnx(model, tmp_path / "model.onnx")
+    x = rng.normal(size=(2, 7, 5, 2)).astype(np.float32)
+    x[0, 3, 2, 1] = np.inf
+    (y,) = onnx_files.run_file(tmp_path / "model.onnx", [x]).values()
+    np.testing.assert_array_equal(y, pooled(x, (3, 2), np.max).astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_with_open_sizes(kind, tmp_path, rng):
+    onnx_files = pytest.importorskip("onnx_files")
+    of_images, _, of_window = KINDS[kind]
+    model = mc.Sequential([mc.Input((None, None, 2)), of_images(1)])
+    mc.export_onnx(model, tmp_path / "model.onnx")
+    x = rng.normal(size=(2, 7, 5, 2)).astype(np.float32)
+    (y,) = onnx_files.run_file(tmp_path / "model.onnx", [x]).values()
+    assert_close(y, pooled(x, (1, 1), of_window), 1e-6)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_size_that_is_none(kind):
     with pytest.raises(ValueError, match=r"`output_size` must be an integer of at least 1.*Received: output_size=0"):
@@ -58,8 +110,12 @@ def test_a_size_that_is_none(kind):
 # ---------------------------------------------------------------------------------------------------- PyTorch's files
 
 
-def taken_apart(path, size, new_size, *, spoiled=False):
-    """A file of the nodes that torch.onnx.export(dynamo=True) writes for AdaptiveAvgPool2d behind a convolution."""
+def taken_apart(path, size, new_size, *, spoiled=False, steps="", by_axes=None, opset=17, **more):
+    """A file of the nodes that torch.onnx.export(dynamo=True) writes for AdaptiveAvgPool2d behind a convolution.
+
+    Where the new size divides the old one, it writes a mean over `by_axes`. `steps` go from the windows b to those d
+    that the others read.
+    """
     onnx_files = pytest.importorskip("onnx_files")
     spans = [_windows(n, m) for n, m in zip(size, new_size, strict=True)]
     (rows, row_counts), (columns, column_counts) = spans  # (OH, KH), (OH,), (OW, KW), (OW,)
@@ -73,19 +129,27 @@ def taken_apart(path, size, new_size, *, spoiled=False):
         "columns": np.arange(taps[1]) >= column_counts[:, None],
         "counts": (row_counts[:, None] * column_counts).astype(np.float32),
         "zero": np.float32(0),
-        "w": np.ones((1, 2, 1, 1), np.float32),
+        "w": np.array([[1, 1], [1, -1], [2, 1]], np.float32)[:, :, None, None],
         **{f"n{k}": np.int64(k) for k in range(max(taps))},
     }
     nodes = "c = Conv(x, w) t = Transpose<perm=[2,3,0,1]>(c) g = GatherND(t, index) "
-    nodes += "b = Transpose<perm=[4,5,0,1,2,3]>(g) m = Where(rows, zero, b) k = Where(columns, zero, m) "
+    nodes += "b = Transpose<perm=[4,5,0,1,2,3]>(g) " + (steps or "d = Add(b, zero) ")
+    if by_axes:
+        nodes += f"y = {by_axes}"
+        return _written(onnx_files, path, size, nodes, constants | more, opset)
+    nodes += "m = Where(rows, zero, d) k = Where(columns, zero, m) "
     total = ""
     for i, j in itertools.product(*map(range, taps)):
         nodes += f"r{i}_{j} = Gather<axis=3>(k, n{i}) p{i}_{j} = Gather<axis=4>(r{i}_{j}, n{j}) "
         if total:
             nodes += f"s{i}_{j} = Add({total}, p{i}_{j}) "
         total = f"s{i}_{j}" if total else f"p{i}_{j}"
-    text = f"g (float[N,2,{size[0]},{size[1]}] x) => (float[N,1,h,w] y) {{ {nodes} y = Div({total}, counts) }}"
-    onnx_files.make_file(path, text, **constants)
+    return _written(onnx_files, path, size, f"{nodes} y = Div({total}, counts)", constants | more, opset)
+
+
+def _written(onnx_files, path, size, nodes, constants, opset):
+    text = f"g (float[N,2,{size[0]},{size[1]}] x) => (float[N,c,h,w] y) {{ {nodes} }}"
+    onnx_files.make_file(path, text, opset, **constants)
     return onnx_files
 
 
@@ -103,7 +167,37 @@ def test_pytorch_takes_it_apart(size, new_size, tmp_path, rng):
     assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "Conv2D", "AdaptiveAveragePooling2D"]
 
 
-def test_what_only_looks_like_it_is_refused(tmp_path):
-    taken_apart(tmp_path / "model.onnx", (7, 5), (3, 4), spoiled=True)
-    with pytest.raises(FileFormatError, match=r"\(Transpose\): it should reorder the axes"):
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize("size, new_size", [((6, 4), (3, 2)), ((4, 6), (4, 3))])
+def test_pytorch_writes_a_mean(opset, size, new_size, tmp_path, rng):
+    mean, more = "ReduceMean<keepdims=0>(d, axes)", {"axes": np.array([3, -1])}
+    if opset < 18:
+        mean, more = "ReduceMean<keepdims=0, axes=[3, -1]>(d)", {}
+    files = taken_apart(tmp_path / "model.onnx", size, new_size, by_axes=mean, opset=opset, **more)
+    model = files.check_import(tmp_path / "model.onnx", (2, *size), rng=rng)
+    assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "Conv2D", "AdaptiveAveragePooling2D"]
+
+
+REFUSED = {
+    "another pixel": {"spoiled": True},
+    "one of three channels": {"steps": "d = Gather<axis=1>(b, list) ", "list": np.array([0])},
+    "two of all samples": {"steps": "d = Gather<axis=0>(b, list) ", "list": np.array([0, 1])},
+    "an index that is none": {"steps": "d = Gather<axis=9>(b, list) ", "list": np.array([0])},
+    "no index": {"steps": "d = Gather<axis=3>(b, list) ", "list": np.array([99])},
+    "a mask that is computed": {"steps": "d = Where(b, b, b) "},
+    "shapes that do not fit": {"steps": "d = Add(b, list) ", "list": np.zeros(29, np.float32)},
+    "all at once": {"by_axes": "ReduceMean<keepdims=1>(d)"},
+    "too large": {
+        "steps": "e = Add(b, one) d = Add(e, other) ",
+        "one": np.zeros((4000, 1, 1, 1, 1, 1, 1), np.float32),
+        "other": np.zeros((4000, 1, 1, 1, 1, 1, 1, 1), np.float32),
+    },
+    "too large an index": {"steps": "d = Gather<axis=3>(b, list) ", "list": np.zeros(2**20, np.int64)},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_only_looks_like_it_is_refused(name, tmp_path):
+    taken_apart(tmp_path / "model.onnx", (7, 5), (3, 4), **REFUSED[name])
+    with pytest.raises(FileFormatError, match=r"\(Transpose\): it should reorder the axes|an axis is a number from"):
         mc.import_onnx(tmp_path / "model.onnx")

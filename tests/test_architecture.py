@@ -284,6 +284,7 @@ BESIDE_THE_CORE = {
     "optimizers.optimizer": {"optimizers.extras", "optimizers.schedules", "own_parts"},  # averages; a rate may be one
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
     "parameters": {"regularizers"},
+    "layers.shapes": {"foreign"},  # shapes that are no tuples
     "layers.one_off": {"layers.contract"},
     "plan.plan": {"layers.contract", "plan.casting", "plan.works"},  # mixed precision; what a backend remembers
     "plan.wiring": {"plan.casting"},

@@ -1,11 +1,15 @@
 """Further mistakes that are easily made: arguments of other types, or too few, too many and text for True and False."""
 
+import functools
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
 import minicnn as mc
 from minicnn import callbacks, constraints, initializers, keras, layers, losses, metrics, optimizers, regularizers
 from minicnn.data import Dataset
+from minicnn.errors import ShapeError
 
 X = np.ones((4, 6), np.float32)
 Y = np.arange(4) % 3
@@ -231,3 +235,109 @@ def test_what_is_fine():
     layer.set_weights(iter([np.ones((6, 3)), np.zeros(3)]))
     np.testing.assert_array_equal(layer(X), np.full((4, 3), 6))
     assert Dataset.from_generator(lambda n, m=2: range(n * m), args=[3]).reduce(0, lambda s, v: s + v) == 15
+
+
+class Rows:
+    """A data set of another library: no iterator, but rows by their numbers."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, i):
+        if i >= len(self):
+            raise IndexError(i)
+        return X[i]
+
+
+class Sizes:
+    """A shape of another library."""
+
+    def __init__(self, *sizes):
+        self.sizes = sizes
+
+    def __iter__(self):
+        return iter(self.sizes)
+
+
+SHAPES = {"array": np.array([4, 6]), "range": range(4, 6), "another's": Sizes(4, 6)}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_need_not_be_tuples(name):
+    shape = SHAPES[name]
+    expected = tuple(int(n) for n in shape)
+    assert initializers.HeNormal()(shape).shape == expected
+    model = mc.Sequential([layers.Dense(3)])
+    model.build(shape)
+    assert model.layers[0].kernel.shape == (expected[1], 3)
+    assert layers.Dense(3).compute_output_shape(tuple(shape)) == (4, 3)
+
+
+@pytest.mark.parametrize("dims", [np.array([2, 1]), range(2, 0, -1), Sizes(2, 1), iter([2, 1])])
+def test_axes_need_not_be_tuples(dims):
+    np.testing.assert_array_equal(layers.Permute(dims)(X[None]), X.T[None])
+
+
+@pytest.mark.parametrize("batch", [0, -1, 7, None])
+def test_a_batch_may_have_any_size(batch):
+    assert layers.Dense(3, batch_input_shape=(batch, 6)).declared_input_shape == (6,)
+
+
+def test_a_shape_of_shapes():
+    with pytest.raises(ShapeError, match=r"a shape is a tuple of positive integers.*Received: \(\(2, 3\), 4\)"):
+        mc.Input([(2, 3), 4])
+
+
+@pytest.mark.parametrize("given", [[np.array(0.5)], np.array(0.5), Decimal("0.5"), np.array([0.5])])
+def test_thresholds_of_any_type(given):
+    assert metrics.Precision(thresholds=given).thresholds == [0.5]
+    assert metrics.Recall(thresholds=np.True_).thresholds == [1.0]
+
+
+def test_data_sets_of_other_libraries():
+    assert len(list(Dataset.from_generator(Rows))) == 3
+    assert list(Dataset.from_generator(range, args=np.array([3]))) == [0, 1, 2]
+
+
+def test_an_axis_and_texts_of_other_types():
+    assert layers.Concatenate(axis=np.array(1)).axis == 1
+    text = net().to_json()
+    assert mc.models.model_from_json(bytearray(text, "utf8")).to_json() == text
+
+
+def test_a_flag_of_another_library():
+    class Flag:
+        shape = ()
+
+        def size(self):
+            raise AssertionError("a method, as a tensor of PyTorch has it")
+
+        def __bool__(self):
+            return False
+
+    assert layers.Dense(3)(X, training=Flag()).shape == (4, 3)
+
+
+def test_ones_own_constructors_may_take_what_they_like():
+    def with_units(function):
+        @functools.wraps(function)
+        def wrapped(self, units, **kwargs):
+            function(self, **kwargs)
+            self.units = units
+
+        return wrapped
+
+    class Own(callbacks.Callback):
+        @with_units
+        def __init__(self, mode: bool = False):
+            self.mode = mode
+
+    made = Own(5, mode="auto")
+    assert (made.units, made.mode) == (5, "auto")
+
+
+@pytest.mark.parametrize("rescale, factor", [(False, 1), (True, 1), ([1, 2, 0.5], [1, 2, 0.5]), (np.array([2.0]), 2)])
+def test_factors_of_pixels(rescale, factor):
+    x = np.ones((2, 2, 3), np.float32)
+    generator = keras.preprocessing.image.ImageDataGenerator(rescale=rescale)
+    np.testing.assert_array_equal(generator.standardize(x), x * np.float32(factor))

@@ -9,12 +9,13 @@ from oracles import assert_close
 import minicnn as mc
 from minicnn.errors import FileFormatError
 
-X = np.random.default_rng(0).uniform(0.2, 2, (3, 4, 5, 2)).astype(np.float32)
+SIGNS = np.random.default_rng(0).choice([-1, 1], (3, 4, 5, 2))
+X = (SIGNS * np.random.default_rng(1).uniform(0.2, 2, SIGNS.shape)).astype(np.float32)
+POSITIVE = np.abs(X)
 
 
-def tensor(name, rank=4):
-    shape = [None, 4, 5, 2][:rank]
-    history = {"shape": shape, "dtype": "float32", "keras_history": [name, 0, 0]}
+def tensor(name, dtype="float32", shape=(None, 4, 5, 2)):
+    history = {"shape": shape, "dtype": dtype, "keras_history": [name, 0, 0]}
     return {"class_name": "__keras_tensor__", "config": history}
 
 
@@ -49,15 +50,28 @@ OPERATIONS = {
     "min(1, x)": (operation("Minimum", [1.0, T]), np.minimum(X, 1)),
     "-x": (operation("Negative", [T]), -X),
     "|x|": (operation("Absolute", [T]), np.abs(X)),
-    "√x": (operation("Sqrt", [T]), np.sqrt(X)),
+    "√x": (operation("Sqrt", [T]), np.sqrt(POSITIVE)),
     "x²": (operation("Square", [T]), X**2),
     "exp": (operation("Exp", [T]), np.exp(X)),
-    "log": (operation("Log", [T]), np.log(X)),
+    "log": (operation("Log", [T]), np.log(POSITIVE)),
     "relu": (operation("Relu", [T], NN), np.maximum(X, 0)),
     "sigmoid": (operation("Sigmoid", [T], NN), 1 / (1 + np.exp(-X))),
     "softmax": (operation("Softmax", [T], NN, axis=-1), np.exp(X) / np.exp(X).sum(-1, keepdims=True)),
-    "leaky_relu": (operation("LeakyRelu", [T], NN, negative_slope=0.3), X),
+    "leaky_relu": (operation("LeakyRelu", [T], NN, negative_slope=0.3), np.where(X > 0, X, 0.3 * X)),
     "clip": (operation("Clip", [T], x_min=0.5, x_max=1.5), np.clip(X, 0.5, 1.5)),
+    "elu": (operation("Elu", [T], NN, alpha=0.5), np.where(X > 0, X, 0.5 * np.expm1(X))),
+    "relu6": (operation("Relu6", [T], NN), np.clip(X, 0, 6)),
+    "selu": (operation("Selu", [T], NN), 1.05070098 * np.where(X > 0, X, 1.67326324 * np.expm1(X))),
+    "silu": (operation("Silu", [T], NN), X / (1 + np.exp(-X))),
+    "softplus": (operation("Softplus", [T], NN), np.log1p(np.exp(X))),
+    "softsign": (operation("Softsign", [T], NN), X / (1 + np.abs(X))),
+    "sign": (operation("Sign", [T]), np.sign(X)),
+    "⌊x⌋": (operation("Floor", [T]), np.floor(X)),
+    "⌈x⌉": (operation("Ceil", [T]), np.ceil(X)),
+    "sin": (operation("Sin", [T]), np.sin(X)),
+    "cos": (operation("Cos", [T]), np.cos(X)),
+    "tanh": (operation("Tanh", [T]), np.tanh(X)),
+    "reciprocal": (operation("Reciprocal", [T]), 1 / X),
     "reshape": (operation("Reshape", [T], newshape=[-1, 20, 2]), X.reshape(-1, 20, 2)),
     "transpose": (operation("Transpose", [T], axes=[0, 2, 1, 3]), X.transpose(0, 2, 1, 3)),
     "mean": (operation("Mean", [T], axis=[1, 2], keepdims=False), X.mean((1, 2))),
@@ -72,18 +86,81 @@ def test_values(name, module):
     entry, expected = OPERATIONS[name]
     if module is None:  # as in .h5 files
         entry = {key: value for key, value in entry.items() if key not in ("module", "registered_name")}
-    assert_close(model_of(entry).predict(X, verbose=0), expected, 1e-6)
+    x = POSITIVE if name in ("√x", "log") else X
+    assert_close(model_of(entry).predict(x, verbose=0), expected, 1e-6)
 
 
 REFUSED = {
-    "samples": operation("Mean", [T], axis=None, keepdims=False),
-    "2 / x": operation("TrueDivide", [2.0, T]),
-    "the batch axis": operation("Transpose", [T], axes=[1, 0, 2, 3]),
-    "an unknown one": operation("Erfinv", [T]),
+    "samples": (operation("Mean", [T], axis=None, keepdims=False), "Mean"),
+    "2 / x": (operation("TrueDivide", [2.0, T]), "called on tensors.*Received: 2.0"),
+    "the batch axis": (operation("Transpose", [T], axes=[1, 0, 2, 3]), "Transpose"),
+    "an unknown one": (operation("Erfinv", [T]), "Erfinv"),
+    "a number of 400 digits": (operation("Divide", [T, 10**400]), "called on tensors.*Received: 1000"),
+    "a name that is none": (operation(["Sqrt"], [T]), "Sqrt"),
+    "an axis that is none": (operation("Mean", [T], axis=[1, "2"], keepdims=False), "Mean"),
+    "a tensor without a shape": (operation("Max", [tensor("x", shape=5)], axis=[1, 2], keepdims=False), "Max"),
+    "a tensor that is none": (operation("Max", [{"class_name": "a", "config": [1]}], axis=[1, 2]), "called on tensors"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_layer_is_refused(name):
-    with pytest.raises(FileFormatError):
-        model_of(REFUSED[name])
+    entry, word = REFUSED[name]
+    with pytest.raises(FileFormatError, match=word) as error:
+        model_of(entry)
+    assert not any(text in str(error.value) for text in ("' object", "unhashable", "too large to convert"))
+
+
+B = tensor("x", dtype="uint8")
+WRAPPING = {
+    "x + 200": operation("Add", [B, 200]),
+    "x + x": operation("Add", [B, B]),
+    "x - 100": operation("Subtract", [B, 100]),
+    "x · 2": operation("Multiply", [B, 2]),
+    "x^2": operation("Power", [B, 2]),
+    "x²": operation("Square", [B]),
+    "-x": operation("Negative", [B]),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPING)
+def test_bytes_that_would_wrap_around_are_refused(name):
+    with pytest.raises(FileFormatError, match=r"of integers wraps around in Keras.*Received: .* of uint8"):
+        model_of(WRAPPING[name])
+
+
+@pytest.mark.parametrize(
+    "entry, expected",
+    [
+        (operation("TrueDivide", [B, 255]), POSITIVE / 255),
+        (operation("Add", [B, 0.5]), POSITIVE + 0.5),
+        (operation("Add", [tensor("x", dtype="int32"), 1]), POSITIVE + 1),
+    ],
+)
+def test_integers_that_become_larger_ones_or_fractions_are_read(entry, expected):
+    assert_close(model_of(entry).predict(POSITIVE, verbose=0), expected, 1e-6)
+
+
+class Square(mc.layers.Layer):
+    """x + 7, with a config that says nothing."""
+
+    def build(self, input_shapes):
+        return input_shapes[0]
+
+    def forward(self, xs, ws):
+        ws.y[...] = xs[0] + 7
+
+    def backward(self, dy, ws):
+        ws.dxs[0][...] = dy
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def test_a_layer_of_ones_own_comes_before_a_function_of_its_name():
+    entry = operation("Square", [T])
+    del entry["module"]
+    with mc.registry.custom_object_scope({"Square": Square}):
+        assert_close(model_of(entry).predict(X, verbose=0), X + 7, 1e-6)
+    with pytest.raises(FileFormatError, match="Square"):  # of another package
+        model_of(entry | {"registered_name": "package>Square"})

@@ -401,6 +401,22 @@ def test_float64_and_float16_weights(path, rng):
 
 # Nodes that cannot be layers here, and what the message says.
 REFUSED = {
+    "as many rows as samples": (
+        "n = Shape<start=0, end=1>(x) c = GlobalAveragePool(x) r = Constant<value_ints=[2]>() "
+        "k = Constant<value_ints=[4]>() s = Concat<axis=0>(n, r, n, k) e = Expand(c, s) y = Relu(e)",
+        {},
+        r"\(Expand\): it should repeat axes of size 1",
+    ),
+    "no rows": (
+        "c = GlobalAveragePool(x) s = Constant<value_ints=[1,2,0,1]>() e = Expand(c, s) y = Relu(e)",
+        {},
+        r"\(Expand\): it should repeat axes of size 1",
+    ),
+    "fewer than no rows": (
+        "c = GlobalAveragePool(x) s = Constant<value_ints=[1,2,1,-5]>() e = Expand(c, s) y = Relu(e)",
+        {},
+        r"\(Expand\): it should repeat axes of size 1",
+    ),
     "unknown operator": (
         "y = Acosh(x)",
         {},

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.checks import plain
 from minicnn.errors import DataError
 from minicnn.own_parts import check_takes
 
@@ -126,19 +127,21 @@ def generated(generator: Any, args: Any) -> Callable[[], Iterator[Element]]:
             "from_generator takes a function that makes a generator, as each pass needs a new one. "
             f"Received: {name}; wrap it: lambda: {name}(…)"
         )
-    given = () if args is None else args
+    given = () if args is None else plain(args)
     if not isinstance(given, tuple | list):
         raise TypeError(f"args is a tuple of the function's arguments. Received: args={args!r}")
     check_takes(generator, "the function of from_generator", *(f"args[{i}]" for i in range(len(given))))
 
     def elements():
         made = generator(*given)
-        if not isinstance(made, Iterable):
+        try:
+            steps = iter(made)  # which takes an object that only has `__getitem__`, too
+        except TypeError:
             raise TypeError(
                 "the function of from_generator gives the elements one after the other: write yield, or return a "
                 f"list. Received: {made!r}"
-            )
-        return map(arrays_of, made)
+            ) from None
+        return map(arrays_of, steps)
 
     return elements
 

@@ -53,8 +53,8 @@ class ImageDataGenerator:
     cval : float, default 0
         For "constant".
     horizontal_flip, vertical_flip : bool, default False
-    rescale : float, optional
-        Factor of all pixels, such as 1 / 255.
+    rescale : float or array (C,), optional
+        Factor of all pixels, such as 1 / 255, or one for each channel; False and True change nothing.
     preprocessing_function : callable, optional
         Takes and gives an image (H, W, C), before it is rescaled.
     data_format : {"channels_last", "channels_first"}, default "channels_last"
@@ -89,7 +89,7 @@ class ImageDataGenerator:
     cval: float = 0.0
     horizontal_flip: bool = False
     vertical_flip: bool = False
-    rescale: float | None = None
+    rescale: float | Sequence[float] | np.ndarray | None = None
     preprocessing_function: Callable[[np.ndarray], np.ndarray] | None = None
     data_format: str | None = None
     validation_split: float = 0.0
@@ -100,8 +100,9 @@ class ImageDataGenerator:
         check_choice("fill_mode", self.fill_mode, FILL_MODES)
         for name in ("rotation_range", "shear_range", "channel_shift_range"):
             check_number(name, getattr(self, name), minimum=-np.inf)
-        if self.rescale is not None:
-            check_number("rescale", self.rescale, minimum=-np.inf)
+        if not isinstance(self.rescale, bool | None):
+            for factor in np.ravel(self.rescale):  # (1,), or (C,): one for each channel
+                check_number("rescale", factor, minimum=-np.inf)
         check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
         if not 0 <= check_number("validation_split", self.validation_split) < 1:
             raise ValueError(f"validation_split is from 0 to below 1. Received: {self.validation_split}")
@@ -313,7 +314,7 @@ class ImageDataGenerator:
         if self.preprocessing_function is not None:
             x = self.preprocessing_function(x)
         x = np.array(x, np.float32)
-        if self.rescale:
+        if np.any(self.rescale):
             x *= self.rescale
         if self.samplewise_center:
             x -= x.mean()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+import math
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from minicnn.checks import check_pair
-from minicnn.errors import ShapeError
-from minicnn.geometry import MAX_TAPS, Window, make_window
 from minicnn.hints import DataFormat, LayerOptions, Pair
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.conv_parts import one_number
+from minicnn.layers.global_pooling import GlobalAveragePooling2D, GlobalMaxPooling2D
 from minicnn.layers.one_dimensional import Rows
-from minicnn.layers.pooling import MaxPooling2D
 from minicnn.layers.resizing import Resampled
 from minicnn.layers.shapes import check_data_format, check_rank
 from minicnn.resampling import Taps, without_ones
-from minicnn.step import Shape, Shapes, Step
+from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D"]
 
@@ -42,10 +44,21 @@ class _Adaptive2D(Layer):
     data_format : {None, "channels_last", "channels_first"}
     """
 
+    over_all: type[GlobalAveragePooling2D | GlobalMaxPooling2D]  # what it is with a single window
+
     def __init__(self, output_size: Pair, data_format: DataFormat = None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.output_size: tuple[int, int] = check_pair("output_size", output_size)
         self.data_format: DataFormat = check_data_format(data_format)
+
+    def lower(self) -> list[Step]:
+        if self.output_size == (1, 1):
+            return [self.over_all(keepdims=True, name=self.name)]
+        return self.over_windows()
+
+    def over_windows(self) -> list[Step]:
+        """The steps, for more than one window."""
+        return [self]
 
     @classmethod
     def examples(cls) -> Examples:
@@ -69,6 +82,8 @@ class AdaptiveAveragePooling2D(_Adaptive2D, Resampled):
     Input (N, H, W, C), output (N, *output_size, C).
     """
 
+    over_all = GlobalAveragePooling2D
+
     def taps(self, height: int, width: int) -> tuple[Taps, Taps]:
         rows, columns = (_means(*sizes) for sizes in zip((height, width), self.output_size, strict=True))
         return rows, columns
@@ -79,7 +94,7 @@ def _means(size, new_size) -> Taps:
     start, end = windows(size, new_size)
     index = start + np.arange((end - start).max())[:, None]  # (taps, new_size)
     weight = (index < end) / (end - start)
-    return without_ones(np.minimum(index, size - 1), weight)
+    return without_ones(np.minimum(index, end - 1), weight)  # a tap of weight 0 reads no pixel of another window
 
 
 class AdaptiveMaxPooling2D(_Adaptive2D):
@@ -98,16 +113,18 @@ class AdaptiveMaxPooling2D(_Adaptive2D):
     Input (N, H, W, C), output (N, *output_size, C).
     """
 
+    over_all = GlobalMaxPooling2D
+
     def build(self, input_shapes: Shapes) -> Shape:
         check_rank(self, input_shapes[0], 3, "(height, width, channels)")
         return *self.output_size, input_shapes[0][2]
 
-    def lower(self) -> list[Step]:
+    def over_windows(self) -> list[Step]:
         height, width = self.output_size
         return [
             _Windows(self.output_size, self.name),
-            _Maxima(height, None, self.name),
-            _Maxima(None, width, self.name),
+            _Maxima(2, width, self.name),  # columns first: of equal numbers the first row's counts
+            _Maxima(1, height, self.name),
         ]
 
 
@@ -130,22 +147,42 @@ def _side_by_side(size, new_size) -> Taps:
     return Taps(np.minimum(index, end[:, None] - 1).reshape(1, -1), None)
 
 
-class _Maxima(MaxPooling2D):
-    """The maxima of so many windows, of equal height or width; None: that axis stays."""
+class _Maxima(Layer):
+    """The maxima of `count` windows that stand side by side, one after the other along an axis.
 
-    def __init__(self, rows: int | None, columns: int | None, name: str) -> None:
-        super().__init__(1, name=name)
-        self.rows, self.columns = rows, columns
+    Windows count as images of one column: so they may be of any size.
+    """
 
-    def window(self, input_shape: Shape) -> Window:
-        counts = zip(input_shape[:2], (self.rows, self.columns), strict=True)
-        height, width = (1 if count is None else size // count for size, count in counts)
-        if height * width > MAX_TAPS:
-            raise ShapeError(
-                f"a window of a maximum has at most {MAX_TAPS} rows and columns: put a MaxPooling2D before it. "
-                f"Received: {height * width}"
-            )
-        return make_window(input_shape[:2], (height, width), (height, width), "valid")
+    only_ops = True
+    uses_input = True
+    uses_output = True
+
+    def __init__(self, axis: int, count: int, name: str) -> None:
+        super().__init__(name=name)
+        self.axis, self.count = axis, count
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        height, width, channels = input_shapes[0]
+        return (self.count, width, channels) if self.axis == 1 else (height, self.count, channels)
+
+    def _apart(self, array: np.ndarray) -> np.ndarray:
+        """The windows of an array like the input: (windows, pixels of one, numbers of a pixel)."""
+        pixels = array.shape[self.axis] // self.count
+        return array.reshape(math.prod(array.shape[: self.axis]) * self.count, pixels, -1)
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        windows = self._apart(xs[0])
+        ws.ops.global_max(windows, ws.y.reshape(len(windows), -1))
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        windows, gradients = self._apart(ws.xs[0]), self._apart(ws.dxs[0])
+        maxima, dy = (a.reshape(len(windows), -1) for a in (ws.y, dy))
+        ws.ops.global_max_backward(windows, maxima, dy, gradients)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        sides = [1, 1]
+        sides[self.axis - 1] = xs[0].shape[self.axis - 1] // self.count
+        return graph.add("MaxPool", [graph.channels_first(xs[0])], kernel_shape=sides, strides=sides)
 
 
 class _Adaptive1D(Rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from inspect import isroutine
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def flag(layer: Layer, training: Any) -> Any:
     TypeError
         If it is no single True or False: perhaps a second input.
     """
-    if not isinstance(training, bool | None) and (isinstance(training, str | Tensor) or np.size(training) != 1):
+    if not isinstance(training, bool | None) and (isinstance(training, str | Tensor) or prod(np.shape(training)) != 1):
         raise TypeError(
             f"layer '{layer.name}' is called on one argument, and training= is True or False: several inputs stand in "
             f"a list. Received: a {type(training).__name__} as the second argument"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from minicnn.checks import is_integer
+from minicnn.checks import is_integer, plain
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
@@ -123,6 +123,7 @@ class Concatenate(Layer):
 
     def __init__(self, axis: int = -1, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
+        axis = plain(axis)
         if not is_integer(axis):
             raise TypeError(
                 "Concatenate takes an axis, and the inputs in a second call: Concatenate(axis=-1)([a, b]). "

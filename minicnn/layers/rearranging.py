@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from minicnn.checks import check_positive_int, is_integer
+from minicnn.foreign import items_of
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.flatten import View
@@ -48,7 +49,7 @@ class Permute(Layer):
 
     def __init__(self, dims: Sequence[int], **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.dims: tuple[int, ...] = tuple(dims) if isinstance(dims, list | tuple) else ()
+        self.dims: tuple[int, ...] = items_of(dims) or ()
         if (
             not all(map(is_integer, self.dims))
             or sorted(self.dims) != list(range(1, len(self.dims) + 1))

@@ -60,9 +60,14 @@ class Resampled(Layer):
         ws.ops.resample(dy, ws.dxs[0], *ws.back)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        """Two products with matrices, which are exact for whatever taps there are."""
+        """Two products with matrices, which are exact for whatever taps there are; of single pixels, these."""
         sizes = xs[0].shape[:2]
         taps = self.taps(*sizes)
+        if all(t.weight is None and len(t.index) == 1 for t in taps):  # 0 · ∞ would be NaN
+            y = graph.channels_first(xs[0])
+            for axis, part in enumerate(taps, 2):
+                y = graph.add("Gather", [y, graph.constant(part.index[0])], axis=axis)
+            return y
         rows, columns = (t.matrix(size) for t, size in zip(taps, sizes, strict=True))  # (H, OH), (W, OW)
         y = graph.add("MatMul", [graph.constant(rows.T.astype(np.float32)), graph.channels_first(xs[0])], True)
         y = graph.add("MatMul", [y, graph.constant(columns.astype(np.float32))])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
-from minicnn.checks import check_choice
+from minicnn.checks import check_choice, is_integer
 from minicnn.errors import ShapeError
+from minicnn.foreign import items_of
 from minicnn.hints import DataFormat, OpenShape
 from minicnn.step import Shape, Step
 
@@ -31,7 +30,7 @@ def declared_shape(
 ) -> OpenShape | None:
     """The sample shape from Keras's three ways to give it."""
     if batch_input_shape is not None:
-        input_shape = sample_shape(batch_input_shape)[1:]
+        input_shape = (items_of(batch_input_shape) or sample_shape(batch_input_shape))[1:]
     if input_dim is not None:
         input_shape = (input_dim,)
     return None if input_shape is None else sample_shape(input_shape)
@@ -45,8 +44,8 @@ def sample_shape(shape: int | Iterable[int | None]) -> OpenShape:
     ShapeError
         Naming the shape received.
     """
-    shape = tuple(shape) if isinstance(shape, Iterable) and np.ndim(shape) < 2 else (shape,)
-    if not all(n is None or (isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0) for n in shape):
+    shape = (shape,) if (sizes := items_of(shape)) is None else sizes
+    if not all(n is None or (is_integer(n) and n > 0) for n in shape):
         raise ShapeError(
             "a shape is a tuple of positive integers without the batch axis, e.g. (28, 28, 1), or None for a size that "
             f"is known when data comes. Received: {shape}"

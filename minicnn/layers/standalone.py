@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn.checks import is_integer
 from minicnn.errors import ShapeError
+from minicnn.foreign import items_of
 from minicnn.layers.channel_order import build_in_order, lower_in_order
 
 BatchShape = Sequence[int | None]  # with the batch axis in front, which is None or any number
@@ -77,10 +78,11 @@ def sample_shapes(input_shape: BatchShape | Sequence[BatchShape]) -> tuple[tuple
     ShapeError
         If a size is neither a positive integer nor None.
     """
-    if not isinstance(input_shape, list | tuple) or not input_shape:
+    sizes = items_of(input_shape)
+    if not sizes:
         raise ShapeError(_no_batch_shape(input_shape))
-    several = all(isinstance(shape, list | tuple) for shape in input_shape)
-    shapes = tuple(tuple(shape)[1:] for shape in (input_shape if several else [input_shape]))
+    several = [items_of(shape) for shape in sizes]
+    shapes = tuple(shape[1:] for shape in ([sizes] if None in several else several))
     if not all(n is None or (is_integer(n) and n > 0) for shape in shapes for n in shape):
         raise ShapeError(_no_batch_shape(input_shape))
     return shapes
@@ -107,8 +109,8 @@ def _by_hand(build: Callable[..., Any]) -> Callable[..., Any]:
 
 def _has_batch_axis(shapes):
     """Whether this is Keras's form: a flat tuple, or tuples that begin with None."""
-    if not isinstance(shapes, list | tuple) or not shapes:
+    sizes = items_of(shapes)
+    if not sizes:
         return False
-    if all(isinstance(shape, list | tuple) for shape in shapes):
-        return all(shape and shape[0] is None for shape in shapes)
-    return True
+    several = [items_of(shape) for shape in sizes]
+    return None in several or all(shape and shape[0] is None for shape in several)

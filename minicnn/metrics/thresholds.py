@@ -4,11 +4,14 @@ An output above a threshold counts as positive. Outputs and targets are counted 
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minicnn.checks import plain
+from minicnn.foreign import items_of
 from minicnn.losses.reductions import spread
 from minicnn.metrics.base import Metric, register
 
@@ -37,8 +40,9 @@ def check_thresholds(thresholds: float | Sequence[float] | None, default: float)
     """
     if thresholds is None:
         return [default]
-    found = list(thresholds) if isinstance(thresholds, list | tuple | np.ndarray) else [thresholds]
-    wrong = [t for t in found if not isinstance(t, Real) or not 0 <= t <= 1]
+    several = items_of(thresholds)
+    found = [plain(t) for t in ([thresholds] if several is None else several)]
+    wrong = [t for t in found if not isinstance(t, Real | Decimal) or not 0 <= t <= 1]
     if wrong or not found:
         raise ValueError(f"`thresholds` lie from 0 to 1. Received: {wrong or thresholds}")
     return [float(t) for t in found]

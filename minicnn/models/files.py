@@ -297,7 +297,7 @@ def model_from_config(config: dict[str, Any], custom_objects: Mapping[str, type]
     return model
 
 
-def model_from_json(json_string: str | bytes, custom_objects: Mapping[str, type] | None = None) -> Model:
+def model_from_json(json_string: str | bytes | bytearray, custom_objects: Mapping[str, type] | None = None) -> Model:
     """The model, with new weights, that `Model.to_json`, or that of Keras 1, 2 or 3, described.
 
     Parameters
@@ -311,7 +311,7 @@ def model_from_json(json_string: str | bytes, custom_objects: Mapping[str, type]
     FileFormatError
         If the text does not describe a model.
     """
-    if not isinstance(json_string, str | bytes):
+    if not isinstance(json_string, str | bytes | bytearray):
         raise TypeError(
             "model_from_json takes the text that to_json gives, and from_config of a model's class a dict. "
             f"Received: {json_string!r}"

@@ -129,10 +129,11 @@ def _expand(node, graph):
     shape = integers(node, graph.constant(node, 1))
     own = [BATCH, *x.shape]
     shape = [1] * (len(own) - len(shape)) + shape
-    fits = len(shape) == len(own) and all(n in (1, -1, m) or m == 1 for n, m in zip(shape[1:], own[1:], strict=True))
+    sizes = list(zip(shape[1:], own[1:], strict=False))
+    fits = len(shape) == len(own) and all(n in (1, -1, m) or m == 1 < n for n, m in sizes)
     if not fits or shape[0] not in (1, -1, BATCH, graph.batch_size):
         raise node.error(f"it should repeat axes of size 1 of the sample's shape, {x.shape}. Received: {shape}")
-    times = [n if m == 1 and n > 1 else 1 for n, m in zip(shape[1:], own[1:], strict=True)]
+    times = [n if m == 1 and n > 1 else 1 for n, m in sizes]
     graph.give(node, _repeated(node, graph, x, times))
 
 

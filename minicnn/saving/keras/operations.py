@@ -6,11 +6,16 @@ stand beside tensors.
 
 from __future__ import annotations
 
+import sys
 from numbers import Real
 from typing import TypeAlias
 
 from minicnn.checks import is_integer
+from minicnn.errors import FileFormatError
 from minicnn.hints import Config
+from minicnn.layers.base import _registry as registry
+from minicnn.own_parts import is_of_package
+from minicnn.saving.keras.names import is_known
 
 Made: TypeAlias = "tuple[str, Config] | None"
 """(class, arguments) of a layer; None where there is none that does the same."""
@@ -48,18 +53,23 @@ _WITH_ARGUMENTS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """Those with arguments → the layer, and Keras's name of each argument → the layer's."""
 
+_WRAPPING = ("Add", "Multiply", "Negative", "Power", "Square", "Subtract")
+_NARROW = ("int8", "int16", "uint8", "uint16", "uint32")
+"""What these functions of such numbers, among themselves or with an integer, leave does not always fit."""
+
 
 def without_operations(entry: Config) -> Config:
     """The entry of a layer; that of a function of ``keras.ops`` as a layer's, where there is one that does the same."""
     calls, config = entry.get("inbound_nodes"), entry.get("config")
-    if not isinstance(config, dict) or not _is_operation(entry.get("module"), config):
+    if not isinstance(config, dict) or not _is_operation(entry, config):
         return entry
     if not isinstance(calls, list) or len(calls) != 1 or not isinstance(calls[0], dict):
         return entry
     args = calls[0].get("args")
     if not isinstance(args, list) or calls[0].get("kwargs"):
         return entry
-    made = _layer(entry.get("class_name"), config, args)
+    _check_wraps_nothing(entry["class_name"], args)
+    made = _layer(entry["class_name"], config, args)
     if made is None:
         return entry
     class_name, arguments = made
@@ -68,15 +78,46 @@ def without_operations(entry: Config) -> Config:
     return entry | own | {"module": "keras.layers", "inbound_nodes": [{"args": tensors, "kwargs": {}}]}
 
 
-def _is_operation(module, config) -> bool:
-    """Whether an entry is a function's; .h5 files do not say the module, but every layer whether it is trainable."""
+def _is_operation(entry, config) -> bool:
+    """Whether an entry is a function's; .h5 files do not say the module, but every layer whether it is trainable.
+
+    A user's layer need not: what is known under the name comes first.
+    """
+    module, name = entry.get("module"), entry.get("class_name")
+    if not isinstance(name, str):
+        return False
     if isinstance(module, str):
         return module.startswith("keras.src.ops.")
-    return module is None and "trainable" not in config and "dtype" not in config
+    is_bare = module is None and "trainable" not in config and "dtype" not in config
+    return is_bare and entry.get("registered_name") in (None, name) and not _is_own(name)
+
+
+def _is_own(name) -> bool:
+    """Whether a user has registered a class under a name, or given it in ``custom_objects``."""
+    return is_known(name) and not is_of_package(registry.lookup(name))
+
+
+def _check_wraps_nothing(name, args):
+    """Raise `FileFormatError` where Keras computes in few bits, and what does not fit begins at the other end."""
+    dtypes = [_config(value).get("dtype") for value in args]
+    narrow = [dtype for dtype in dtypes if isinstance(dtype, str) and dtype in _NARROW]
+    if narrow and name in _WRAPPING and not any(isinstance(value, float) for value in args):
+        raise FileFormatError(
+            f"'{name}' of integers wraps around in Keras, and numbers of a model are floating-point here: give the "
+            f"model an Input of dtype float32, or cast before it. Received: {name} of {narrow[0]}"
+        )
+
+
+def _config(tensor) -> Config:
+    """What a call says of a tensor."""
+    found = tensor.get("config") if isinstance(tensor, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _layer(name, config, args) -> Made:
     numbers = [value for value in args if isinstance(value, Real)]
+    if any(abs(value) > sys.float_info.max for value in numbers):  # JSON has integers of any length
+        return None
     if len(args) == 2 and len(numbers) == 1:
         return _with_number(name, float(numbers[0]), comes_first=isinstance(args[0], Real))
     if len(args) != 1 or numbers:
@@ -120,11 +161,13 @@ def _rearranging(name, config) -> Made:
 def _reducing(name, config, tensor) -> Made:
     """Sums, means and maxima over axes of each sample."""
     axis, keepdims = config.get("axis"), bool(config.get("keepdims", False))
-    if name in ("Mean", "Sum") and axis is not None:
-        return "Reduce", {"operation": name.lower(), "axis": axis, "keepdims": keepdims}
-    if name != "Max" or config.get("initial") is not None or not isinstance(tensor, dict):
+    axes = axis if isinstance(axis, list) else [axis]
+    if not all(map(is_integer, axes)):
         return None
-    rank = len((tensor.get("config") or {}).get("shape") or ())
-    axes = [axis] if is_integer(axis) else axis
-    whole = {3: ([1], "GlobalMaxPooling1D"), 4: ([1, 2], "GlobalMaxPooling2D")}.get(rank)
+    if name in ("Mean", "Sum"):
+        return "Reduce", {"operation": name.lower(), "axis": axis, "keepdims": keepdims}
+    shape = _config(tensor).get("shape")
+    if name != "Max" or config.get("initial") is not None or not isinstance(shape, list):
+        return None
+    whole = {3: ([1], "GlobalMaxPooling1D"), 4: ([1, 2], "GlobalMaxPooling2D")}.get(len(shape))
     return (whole[1], {"keepdims": keepdims}) if whole is not None and axes == whole[0] else None

@@ -10,15 +10,15 @@ _PRETRAINED = (
     "without pretrained weights; a model that Keras has saved as .keras or .h5 loads with load_model"
 )
 _AUGMENTATION = (
-    "of the layers that change images at random there are those that flip, turn, move, shear, crop, erase and mix them "
-    "and change their colours; others go into Dataset.map or a layer of your own"
+    "of the layers that change images at random there are those that flip, turn, move, shear, crop, blur, erase and "
+    "mix them and change their colours; others go into Dataset.map or a layer of your own"
 )
 _TABLES = "it is for images, and has no layers for tables and categories"
 _OTHERS = "it computes by itself and wraps no models of other libraries"
 _GROUPS = {
     _AUGMENTATION: (
-        *("AugMix", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization", "MaxNumBoundingBoxes", "Pipeline"),
-        *("RandAugment", "RandomElasticTransform", "RandomGaussianBlur", "RandomPerspective"),
+        *("AugMix", "ContrastLimitedAdaptiveHistogramEqualization", "MaxNumBoundingBoxes", "RandAugment"),
+        *("RandomElasticTransform", "RandomPerspective"),
     ),
     _TABLES: ("CategoryEncoding", "Discretization", "HashedCrossing", "FeatureSpace"),
     _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),

@@ -46,7 +46,7 @@ class Pipeline(ImageLayer):
             raise TypeError(f"layers is a list of layers. Received: layers={layers!r}")
         self.layers: list[Layer] = [get(layer) for layer in layers]
         for layer in self.layers:
-            if layer.input_count not in (1, None) or layer.graph is not None:
+            if layer.input_count not in (1, None) or hasattr(layer, "structure"):
                 raise TypeError(f"a Pipeline is made of layers of one input, and of no models. Received: {layer!r}")
         self.only_in_training: bool = all(layer.only_in_training for layer in self.layers)
 

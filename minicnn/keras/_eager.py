@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
+from minicnn.keras._deferred import Deferred
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
 from minicnn.keras._translation import translated
@@ -50,6 +51,9 @@ def eagerly(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def call(self, *args, **kwargs):
+        for x in args:
+            if isinstance(x, Deferred):
+                x.refuse_layer()
         return eager(method(self, *args, **kwargs))
 
     return call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minicnn.keras._warning import warn_once
@@ -33,3 +34,18 @@ def steps_for_samples(generator: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def _batches_of(generator, samples):
     return -(-int(samples) // int(getattr(generator, "batch_size", 32)))
+
+
+def whole_steps(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, with the next whole number for steps such as ``len(x) / 128``, as Keras 2 counted them."""
+    for name in _STEPS & kwargs.keys():
+        if isinstance(kwargs[name], float) and 0 < kwargs[name] < math.inf and not kwargs[name].is_integer():
+            whole = math.ceil(kwargs[name])
+            warn_once(
+                f"{name}={kwargs[name]} is how an older Keras could be told: today it is {whole}, math.ceil of it"
+            )
+            kwargs = {**kwargs, name: whole}
+    return kwargs
+
+
+_STEPS = {"steps", "steps_per_epoch", "validation_steps"}

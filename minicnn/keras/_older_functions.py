@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, NoReturn
+from functools import reduce
+from itertools import chain
+from operator import add
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._own_metrics import Variable
 from minicnn.keras._warning import warn_once
+from minicnn.layers import function_numbers
 from minicnn.settings import floatx
 
 
@@ -143,15 +147,96 @@ def l2_normalize(x: Any, axis: int | None = None) -> Any:
 
 
 def batch_dot(x: Any, y: Any, axes: int | Sequence[int] | None = None) -> Any:
-    """The products of the samples of x and y, along one axis of each; of vectors, (N, 1)."""
+    """The products of the samples of x and y, along one axis of each; of vectors, (N, 1).
+
+    The result has the other axes of x, then those of y, as in Keras since 2.3.
+    """
     first, second = ops.shape(x), ops.shape(y)
     axes = (axes, axes) if isinstance(axes, int) else axes or (len(first) - 1, max(len(second) - 2, 1))
-    a = np.moveaxis(x, axes[0], -1) if len(first) > 2 else np.reshape(x, (first[0], 1, first[1]))
-    b = np.moveaxis(y, axes[1], 1) if len(second) > 2 else np.reshape(y, (second[0], second[1], 1))
-    product = a @ b
-    if len(first) == len(second) == 2:
-        return np.reshape(product, (first[0], 1))
-    return np.squeeze(product, axis=1 if len(first) == 2 else -1) if 2 in (len(first), len(second)) else product
+    a, b = (axis % len(shape) for axis, shape in zip(axes, (first, second), strict=True))
+    left = first[1:a] + first[a + 1 :]
+    right = second[1:b] + second[b + 1 :]
+    x = np.reshape(np.moveaxis(x, a, -1), (first[0], -1, first[a]))
+    y = np.reshape(np.moveaxis(y, b, 1), (second[0], second[b], -1))
+    return np.reshape(x @ y, (first[0], *left, *right) if left or right else (first[0], 1))
+
+
+def _windows(x: Any, size: Sequence[int], strides: Sequence[int], padding: str, fill: float) -> list[list[Any]]:
+    """For each row and column of a window, what stands there in all windows of images (N, H, W, C)."""
+    if padding not in ("valid", "same"):
+        raise ValueError(f'padding is "valid" or "same". Received: padding={padding!r}')
+    lengths, before, after = ops.shape(x)[1:3], [], []
+    for length, k, s in zip(lengths, size, strides, strict=True):
+        missing = max((-(-length // s) - 1) * s + k - length, 0) if padding == "same" else 0
+        before.append(missing // 2)
+        after.append(missing - missing // 2)
+    if any(before) or any(after):
+        sides = [(0, 0), *zip(before, after, strict=True), (0, 0)]
+        x = np.pad(x, sides, constant_values=fill)
+    height, width = (
+        (length + b + a - k) // s + 1 for length, b, a, k, s in zip(lengths, before, after, size, strides, strict=True)
+    )
+    return [
+        [
+            x[:, i : i + (height - 1) * strides[0] + 1 : strides[0], j : j + (width - 1) * strides[1] + 1 : strides[1]]
+            for j in range(size[1])
+        ]
+        for i in range(size[0])
+    ]
+
+
+def _on_channels_last(function: Any, x: Any, data_format: str | None) -> Any:
+    """What a function of images (N, H, W, C) gives, where x has its channels where `data_format` says."""
+    if or_current(data_format) == "channels_last":
+        return function(x)
+    return np.transpose(function(np.transpose(x, (0, 2, 3, 1))), (0, 3, 1, 2))
+
+
+def pool2d(
+    x: Any,
+    pool_size: Sequence[int],
+    strides: Sequence[int] = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    pool_mode: str = "max",
+) -> Any:
+    """The largest number, or the mean, of each window of images; of a model's tensor, a pooling layer."""
+    if pool_mode not in ("max", "avg"):
+        raise ValueError(f'pool_mode is "max" or "avg". Received: pool_mode={pool_mode!r}')
+    if is_symbolic(x):
+        layer = layers.MaxPooling2D if pool_mode == "max" else layers.AveragePooling2D
+        return layer(tuple(pool_size), tuple(strides), padding, or_current(data_format))(x)
+
+    def pooled(x: Any) -> Any:
+        parts = list(chain(*_windows(x, pool_size, strides, padding, -np.inf if pool_mode == "max" else 0.0)))
+        if pool_mode == "max":
+            return reduce(np.maximum, parts)
+        inside = _windows(np.ones((1, *ops.shape(x)[1:3], 1), floatx()), pool_size, strides, padding, 0.0)
+        return reduce(add, parts) / reduce(add, chain(*inside))
+
+    return _on_channels_last(pooled, x, data_format)
+
+
+def conv2d(
+    x: Any,
+    kernel: Any,
+    strides: Sequence[int] = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Sequence[int] = (1, 1),
+) -> Any:
+    """Images convolved with a kernel (height, width, channels, filters), of arrays and in layers that users write."""
+    if is_symbolic(x):
+        raise NotInMinicnn("keras.backend.conv2d works on arrays here: call it in a Lambda or a layer", name=None)
+    if tuple(dilation_rate) != (1, 1):
+        raise NotInMinicnn("keras.backend.conv2d(dilation_rate=…) is 1 here; use Conv2D(dilation_rate=…)", name=None)
+    size = ops.shape(kernel)[:2]
+
+    def convolved(x: Any) -> Any:
+        rows = _windows(x, size, strides, padding, 0.0)
+        return reduce(add, [rows[i][j] @ kernel[i, j] for i in range(size[0]) for j in range(size[1])])
+
+    return _on_channels_last(convolved, x, data_format)
 
 
 def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Any:
@@ -166,9 +251,23 @@ def switch(condition: Any, then_expression: Any, else_expression: Any) -> Any:
 
 
 def in_train_phase(x: Any, alt: Any, training: Any = None) -> Any:
-    """x where ``training`` is true, else `alt`; both may be functions."""
-    chosen = x if training else alt
-    return chosen() if callable(chosen) else chosen
+    """x where ``training`` is true, else `alt`; both may be functions.
+
+    Without ``training`` it is what the layer says that runs, so that a Lambda has x only in training.
+
+    Raises
+    ------
+    TypeError
+        For a model's tensors without ``training``: they stand for both phases.
+    """
+    chosen = x if (function_numbers.training() if training is None else training) else alt
+    chosen = chosen() if callable(chosen) else chosen
+    if training is None and is_symbolic(chosen):
+        raise TypeError(
+            "in_train_phase chooses between arrays while a layer runs: write it in a Lambda or a layer of your own. "
+            f"Received: {chosen!r}"
+        )
+    return chosen
 
 
 def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
@@ -178,6 +277,8 @@ def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
 
 def dropout(x: Any, level: float, noise_shape: Sequence[int] | None = None, seed: int | None = None) -> Any:
     """x with a part of the numbers set to 0, and the others divided by the part that stays."""
+    if is_symbolic(x):
+        raise TypeError(f"K.dropout works on arrays: call it in a Lambda or a layer. Received: {x!r}")
     kept = numbers.binomial(noise_shape or ops.shape(x), 1, 1 - level, None, seed).value
     return x * (kept / (1 - level)).astype(floatx())
 
@@ -225,8 +326,8 @@ def cumprod(x: Any, axis: int = 0) -> np.ndarray:
 
 
 def dtype(x: Any) -> str:
-    """The name of the dtype; of a model's tensor, the one that models compute in."""
-    return floatx() if is_symbolic(x) else str(value_of(x).dtype)
+    """The name of the dtype; of a model's tensor, and of a number of Python, the one that models compute in."""
+    return floatx() if is_symbolic(x) or isinstance(x, float | int) else str(np.asarray(value_of(x)).dtype)
 
 
 def count_params(x: Any) -> int:
@@ -265,26 +366,12 @@ def manual_variable_initialization(value: bool) -> None:
     """Does nothing."""
 
 
-def gradients(loss: Any, variables: Any) -> NoReturn:
-    """Refused.
-
-    Raises
-    ------
-    NotInMinicnn
-        Always: what to do instead.
-    """
-    raise NotInMinicnn(
-        "minicnn has no keras.backend.gradients, as a model's tensors hold no numbers: "
-        "minicnn.differentiation has gradients of functions on arrays",
-        name="gradients",
-    )
-
-
 __all__ = [
     "batch_dot",
     "batch_set_value",
     "bias_add",
     "constant",
+    "conv2d",
     "count_params",
     "cumprod",
     "dropout",
@@ -292,7 +379,6 @@ __all__ = [
     "eye",
     "gather",
     "get_uid",
-    "gradients",
     "in_test_phase",
     "in_top_k",
     "in_train_phase",
@@ -303,6 +389,7 @@ __all__ = [
     "name_scope",
     "ones",
     "ones_like",
+    "pool2d",
     "random_bernoulli",
     "random_binomial",
     "random_normal",

@@ -14,9 +14,9 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
+from minicnn.keras._deferred import applied, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn
-from minicnn.keras._own_weights import applied, tensors_in, with_parts
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.settings import floatx
 
@@ -130,8 +130,8 @@ def either(name: str) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
         if name == "mean" and args and isinstance(args[0], BatchScalar):
             return args[0]
-        if (of_weights := applied(function, args, kwargs)) is not None:
-            return of_weights
+        if (later := applied(function, args, kwargs)) is not None:
+            return later
         if any(is_symbolic(a) for a in (*args, *kwargs.values())):
             return _of_tensors(name, *args, **kwargs)
         if "keepdims" in kwargs and kwargs["keepdims"] is None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minicnn.graph import Tensor
+from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
 from minicnn.parameters import Weight
 
 
-class OfWeights:
+class OfWeights(Deferred):
     """What is computed of a layer's weights: where it meets a model's tensor, it becomes a layer with these weights.
 
     Parameters
@@ -33,15 +33,6 @@ class OfWeights:
         self.shape: tuple[int, ...] = np.shape(example)
         self.ndim: int = len(self.shape)
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return self._apply(getattr(ufunc, method), inputs, kwargs)
-
-    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        return self._apply(function, args, kwargs)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._apply(operator.getitem, (self, key), {})
-
     def assign(self, value: Any) -> NoReturn:
         """Refused: a graph has no state but that of its layers."""
         raise TypeError(
@@ -52,9 +43,12 @@ class OfWeights:
 
     assign_add = assign_sub = assign
 
-    def _apply(self, function, args, kwargs):
+    def refuse_layer(self) -> None:
+        """Nothing: the layer says what it takes."""
+
+    def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """function(*args, **kwargs), of tensors among them if there are any, else of weights alone."""
-        found = list(_parts((*args, *kwargs.values())))
+        found = list(parts_of((*args, *kwargs.values())))
         weights = {name: w for part in found if isinstance(part, OfWeights) for name, w in part._weights.items()}
         tensors = tensors_in(args, kwargs)
 
@@ -71,55 +65,6 @@ class OfWeights:
         if not tensors:
             return OfWeights(weights, value, self._using)
         return self._using(weights, value)(tensors if len(tensors) > 1 else tensors[0])
-
-
-def tensors_in(args: Any, kwargs: Any) -> list[Tensor]:
-    """The tensors of a model among arguments, and in lists of them, each once."""
-    return list(dict.fromkeys(part for part in _parts((*args, *kwargs.values())) if isinstance(part, Tensor)))
-
-
-def with_parts(function: Callable[..., Any], args: Any, kwargs: Any, put: Callable[[Any], Any]) -> Any:
-    """``function(*args, **kwargs)`` with ``put(part)`` in the place of each argument and of each in lists of them."""
-
-    def within(part):
-        return type(part)(map(within, part)) if isinstance(part, list | tuple) else put(part)
-
-    return function(*map(within, args), **{name: within(part) for name, part in kwargs.items()})
-
-
-def _parts(values):
-    """What is in lists, and in lists of them."""
-    for value in values:
-        if isinstance(value, list | tuple):
-            yield from _parts(value)
-        else:
-            yield value
-
-
-def _binary(function, reflected):
-    if reflected:
-        return lambda own, other: own._apply(function, (other, own), {})
-    return lambda own, other: own._apply(function, (own, other), {})
-
-
-for _name in ("add", "sub", "mul", "truediv", "pow", "matmul"):
-    setattr(OfWeights, f"__{_name}__", _binary(getattr(operator, _name), False))
-    setattr(OfWeights, f"__r{_name}__", _binary(getattr(operator, _name), True))
-OfWeights.__neg__ = lambda own: own._apply(operator.neg, (own,), {})  # type: ignore[attr-defined]
-
-
-def applied(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """The function of these arguments, if what is computed of weights is among them; None otherwise.
-
-    Parameters
-    ----------
-    function : callable
-        Of arrays.
-    args : sequence
-    kwargs : dict
-    """
-    found = next((part for part in _parts((*args, *kwargs.values())) if isinstance(part, OfWeights)), None)
-    return None if found is None else found._apply(function, args, kwargs)
 
 
 def standing_in(value: Any, using: Callable[..., Callable[..., Any]]) -> Any:

@@ -10,6 +10,16 @@ from minicnn.graph import Tensor
 from minicnn.parameters import Weight
 
 
+class Dimension(int):
+    """A size, which TensorFlow 1 had as ``size.value``."""
+
+    value: property = property(int)
+
+    def __reduce__(self) -> tuple[type, tuple[int]]:
+        """Pickled and copied as a number."""
+        return int, (int(self),)
+
+
 class TensorShape(tuple):
     """A shape with the batch axis; slices are such shapes too.
 
@@ -29,7 +39,9 @@ class TensorShape(tuple):
 
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
-        return TensorShape(item) if isinstance(key, slice) else item
+        if isinstance(key, slice):
+            return TensorShape(item)
+        return Dimension(item) if isinstance(item, int) else item
 
     def __reduce__(self) -> tuple[type, tuple[list[int | None]]]:
         """Pickled as a tuple, which needs nothing of `minicnn.keras`."""

@@ -13,18 +13,30 @@ from minicnn.step import Workspace
 
 _current: ContextVar[np.random.Generator | None] = ContextVar("generator of the layer that runs", default=None)
 
+_training: ContextVar[bool] = ContextVar("the layer that runs is trained", default=False)
+
 _counts: ContextVar[set[int] | None] = ContextVar("numbers of samples that are drawn for", default=None)
 
 
 @contextmanager
 def numbers_of(ws: Workspace) -> Iterator[None]:
-    """Inside, `generator` is that of a place in an iteration; parts of a batch have others than its beginning."""
+    """Inside, `generator` is that of a place in an iteration; parts of a batch have others than its beginning.
+
+    `training` says there whether that place is trained.
+    """
     part = (ws.first,) if ws.first else ()
     token = _current.set(random.generator(ws.seed, "function", ws.stream, int(ws.iteration), *part))
+    phase = _training.set(bool(ws.training))
     try:
         yield
     finally:
+        _training.reset(phase)
         _current.reset(token)
+
+
+def training() -> bool:
+    """Whether the layer that runs is trained; False outside of layers."""
+    return _training.get()
 
 
 @contextmanager

@@ -46,6 +46,7 @@ class ArrayFunction:
             The class's, such as ``from_logits=True``.
         """
         instance = self.stands_for(*arguments, **self._defaults, **options)
+        y_true, y_pred = (y.to_numpy() if hasattr(y, "to_numpy") else y for y in (y_true, y_pred))  # pandas
         if np.ndim(y_pred) == 1:
             return self._compute(instance, np.expand_dims(y_true, 0), np.expand_dims(y_pred, 0))[0]
         return self._compute(instance, y_true, y_pred)

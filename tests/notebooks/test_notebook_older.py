@@ -10,7 +10,7 @@ import minicnn as mc
 from minicnn import keras
 from minicnn.errors import ShapeError
 from minicnn.keras import backend as K
-from minicnn.keras import layers, models
+from minicnn.keras import layers, metrics, models
 from minicnn.keras.preprocessing.image import ImageDataGenerator
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -202,6 +202,114 @@ def test_distributions():
     assert np.array_equal(K.random_normal((4,), seed=1).numpy(), K.random_normal((4,), seed=1).numpy())
 
 
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (2, 3)])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_windows_of_images_by_the_backend(padding, strides):
+    rng = np.random.default_rng(5)
+    images = rng.normal(size=(2, 7, 8, 3)).astype(np.float32)
+    kernel = rng.normal(size=(3, 2, 3, 4)).astype(np.float32)
+    pools = {"max": layers.MaxPooling2D, "avg": layers.AveragePooling2D}
+    for mode, layer in pools.items():
+        expected = models.Sequential([layers.Input((7, 8, 3)), layer((3, 2), strides, padding)]).predict(
+            images, verbose=0
+        )
+        assert np.allclose(K.pool2d(images, (3, 2), strides, padding, pool_mode=mode), expected, atol=1e-6)
+        first = K.pool2d(images.transpose(0, 3, 1, 2), (3, 2), strides, padding, "channels_first", mode)
+        assert np.allclose(first.transpose(0, 2, 3, 1), expected, atol=1e-6)
+    single = models.Sequential([layers.Input((7, 8, 3)), layers.Conv2D(4, (3, 2), padding=padding, use_bias=False)])
+    single.set_weights([kernel])
+    if strides == (1, 1):
+        assert np.allclose(K.conv2d(images, kernel, strides, padding), single.predict(images, verbose=0), atol=1e-5)
+    symbolic = K.pool2d(layers.Input((7, 8, 3)), (3, 2), strides, padding)
+    assert tuple(symbolic.shape)[1:] == K.pool2d(images, (3, 2), strides, padding).shape[1:]
+
+
+def test_windows_of_images_in_a_layer_and_in_a_loss():
+    class Convolution(layers.Layer):
+        def build(self, input_shape):
+            self.kernel = self.add_weight(name="kernel", shape=(3, 3, input_shape[-1], 2), initializer="uniform")
+            super().build(input_shape)
+
+        def call(self, x):
+            return K.pool2d(K.conv2d(x, self.kernel, padding="same"), (2, 2), (2, 2))
+
+        def compute_output_shape(self, input_shape):
+            return (input_shape[0], input_shape[1] // 2, input_shape[2] // 2, 2)
+
+    def border(y_true, y_pred):
+        both = K.pool2d(y_pred, (3, 3), padding="same") * K.pool2d(1 - y_pred, (3, 3), padding="same")
+        return K.mean(K.square(both - y_true))
+
+    rng = np.random.default_rng(6)
+    x = rng.random((8, 6, 6, 3)).astype(np.float32)
+    model = models.Sequential([Convolution(input_shape=(6, 6, 3)), layers.Activation("sigmoid")])
+    model.compile("adam", border)
+    losses = model.fit(x, np.zeros((8, 3, 3, 2)), epochs=6, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    y = model.predict(x, verbose=0)
+    assert y.shape == (8, 3, 3, 2)
+
+
+def test_what_happens_in_training_alone():
+    with pytest.raises(TypeError, match="dropout works on arrays"):
+        K.dropout(layers.Input((3,)), 0.5)
+    with pytest.raises(TypeError, match="chooses between arrays while a layer runs"):
+        K.in_train_phase(layers.Input((3,)), layers.Input((3,)))
+    noisy = models.Sequential([layers.Lambda(lambda x: K.in_train_phase(K.dropout(x, 0.5), x), input_shape=(3,))])
+    assert np.array_equal(noisy.predict(np.ones((2, 3)), verbose=0), np.ones((2, 3)))
+    assert not np.array_equal(noisy(np.ones((20, 3)), training=True), np.ones((20, 3)))
+    assert np.array_equal(K.in_test_phase(np.ones(2), np.zeros(2)), np.ones(2))
+
+
+def test_the_layer_that_a_model_begins_with():
+    images = layers.Input((4, 4, 2))
+    model = models.Model(images, layers.Flatten()(images))
+    begin = model.layers[0]
+    assert begin.input is begin.output is images
+    assert [layer.output_shape for layer in model.layers] == [(None, 4, 4, 2), (None, 32)]
+    assert np.array_equal(K.function([begin.input], [model.output])([np.ones((1, 4, 4, 2))])[0], np.ones((1, 32)))
+    from minicnn.keras.engine import InputSpec
+
+    assert InputSpec(ndim=2).ndim == 2
+    assert K.dtype(0.1) == K.floatx()
+    kernel = np.random.default_rng(0).random((3, 2, 4, 5))
+    assert np.array_equal(keras.utils.np_utils.convert_kernel(kernel), kernel[::-1, ::-1])
+    with pytest.raises(ValueError, match="3 to 5 axes"):
+        keras.utils.np_utils.convert_kernel(np.ones((2, 2)))
+
+
+def test_weights_are_drawn_again(tmp_path):
+    model = models.Sequential([layers.Dense(3, input_shape=(4,), bias_initializer="ones"), layers.BatchNormalization()])
+    model.save(tmp_path / "model.h5")
+    dense, session = models.load_model(tmp_path / "model.h5").layers[0], K.get_session()
+    before = dense.get_weights()[0]
+    dense.set_weights([before + 1, np.zeros(3)])
+    dense.W.initializer.run(session=session)
+    dense.b.initializer.run(session=session)
+    kernel, bias = dense.get_weights()
+    assert np.array_equal(bias, np.ones(3))
+    assert abs(kernel).max() <= np.sqrt(6 / 7) + 1e-6 and not np.array_equal(kernel, before)
+
+    class Own(layers.Dense):
+        def __init__(self, units):
+            super().__init__(units)
+            self.W = 7
+
+    assert Own(2).W == 7
+
+
+def test_losses_by_the_names_of_metrics():
+    x, y = np.random.default_rng(0).random((8, 4)), np.arange(8) % 3
+    model = models.Sequential([layers.Dense(3, activation="softmax", input_shape=(4,))])
+    for loss, targets in (("categorical_crossentropy", np.eye(3)[y]), ("sparse_categorical_crossentropy", y)):
+        model.compile("sgd", getattr(metrics, loss))
+        value = model.evaluate(x, targets, verbose=0)
+        model.compile("sgd", [getattr(metrics, loss)])
+        assert model.evaluate(x, targets, verbose=0) == value
+        model.compile("sgd", loss)
+        assert np.isclose(model.evaluate(x, targets, verbose=0), value)
+
+
 def test_functions_of_the_backend():
     rng = np.random.default_rng(2)
     a, b = rng.random((4, 3)), rng.random((4, 3))
@@ -210,6 +318,9 @@ def test_functions_of_the_backend():
     m, n = rng.random((4, 2, 3)), rng.random((4, 3, 5))
     assert np.allclose(K.batch_dot(m, n), [p @ q for p, q in zip(m, n, strict=True)])
     assert np.allclose(K.batch_dot(a, n, axes=(1, 1)), [p @ q for p, q in zip(a, n, strict=True)])
+    several = rng.random((4, 2, 6, 3))
+    for axes in ((3, 1), (-1, 1)):
+        assert np.allclose(K.batch_dot(several, n, axes), np.einsum("nabd,ndc->nabc", several, n))
     assert K.bias_add(np.zeros((2, 3, 4, 5)), np.arange(3), "channels_first")[0, 2, 0, 0] == 2
     assert np.allclose(K.switch(a > 0.5, lambda: a, b), np.where(a > 0.5, a, b))
     assert K.in_train_phase(1, 2, training=True) == K.in_test_phase(2, 1, training=True) == 1
@@ -230,7 +341,7 @@ def test_functions_of_the_backend():
     K.update_add(count, 3)
     K.update_sub(count, 1)
     assert K.get_value(count) == 4
-    with pytest.raises(ImportError, match=r"no keras.backend.gradients"):
+    with pytest.raises(ImportError, match=r"keras.backend.gradients is of a model's tensor"):
         K.gradients(a, b)
 
 
@@ -463,6 +574,91 @@ def test_what_callbacks_of_keras_2_read(small):
     assert np.allclose([seen[0], seen[2]], [0.1, 0.05])
     assert seen[1] == (5, 3)
     assert keras.optimizers.SGD(lr=0.1, decay=1e-3).decay == 1e-3
+
+
+def test_what_callbacks_of_keras_2_are_told(small):
+    x, y = small
+    told = []
+
+    class Names(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            told.append((self.params["metrics"], self.params["do_validation"], self.params["samples"]))
+
+    model = classifier((8, 8, 1))
+    model.fit(x, y, verbose=0, callbacks=[Names()])
+    model.fit(x, y, verbose=0, validation_data=(x, y), callbacks=[Names()])
+    assert told[0] == (["loss", "accuracy"], False, 32)
+    assert told[1] == (["loss", "accuracy", "val_loss", "val_accuracy"], True, 32)
+
+
+def test_steps_that_are_no_whole_number(small):
+    x, y = small
+    model = classifier((8, 8, 1))
+    data = ImageDataGenerator().flow(x, y, batch_size=12)
+    seen = []
+    count = keras.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: seen.append(batch))
+    with pytest.warns(FutureWarning, match=r"math\.ceil"):
+        model.fit_generator(
+            data, len(x) / 12, 1, 0, [count], validation_data=data, validation_steps=len(x) / 30, workers=2
+        )
+    assert seen == [0, 1, 2]  # 32 / 12 = 2.67
+    assert model.predict_generator(ImageDataGenerator().flow(x, batch_size=12), steps=0.5).shape == (12, 3)
+
+
+def test_one_list_of_metrics_for_several_outputs(small):
+    x, y = small
+    image = layers.Input((8, 8, 1))
+    h = layers.Flatten()(image)
+    several = [layers.Dense(3, activation="softmax", name=f"c{i}")(h) for i in range(4)]
+    model = models.Model(inputs=image, outputs=several)
+    model.compile(loss="sparse_categorical_crossentropy", optimizer="adadelta", metrics=["accuracy"])
+    losses, accuracies = [f"c{i}_loss" for i in range(4)], [f"c{i}_accuracy" for i in range(4)]
+    assert model.metrics_names == ["loss", *losses, *accuracies]
+    history = model.fit(x, [y] * 4, verbose=0).history
+    assert history.keys() == set(model.metrics_names)
+
+
+def test_layers_are_taken_off(small):
+    x, _ = small
+    image = layers.Input((8, 8, 1))
+    flat = layers.Flatten()(layers.Conv2D(4, 3, name="features")(image))
+    model = models.Model(image, layers.Dense(3)(layers.Dense(5, name="inner")(flat)))
+    expected = models.Model(image, model.get_layer("features").output).predict(x)
+    names = [layer.name for layer in model.layers]
+    model.layers.pop()
+    assert [layer.name for layer in model.layers] == names[:-1] and model.predict(x).shape == (32, 3)
+    assert models.Model(model.inputs, model.layers[-1].output).predict(x).shape == (32, 5)
+    model.layers.pop()
+    model.layers.pop()
+    model.outputs = [model.layers[-1].output]
+    model.layers[-1].outbound_nodes = []
+    assert [layer.name for layer in model.layers] == names[:2]
+    assert np.array_equal(model.predict(x), expected)
+    stack = classifier((8, 8, 1))
+    below = stack.layers[-2].name
+    stack.layers.pop()
+    assert stack.layers[-1].name == below and stack.predict(x).shape == (32, 48)
+
+
+def test_a_stack_on_a_stack_is_built():
+    first = models.Sequential([layers.Dense(4, input_dim=3)])
+    model = models.Sequential([first, layers.Dense(2)])
+    assert model.built and model.output_shape == (None, 2) and model.layers[-1].output.shape == (None, 2)
+
+
+def test_sizes_of_tensorflow_1():
+    t = layers.Input((6, 8, 3))
+    assert (t.get_shape()[1].value, t.shape[2].value, t.shape[0]) == (6, 8, None)
+    assert pickle.loads(pickle.dumps(t.shape[1])).__class__ is int
+
+
+def test_a_transposed_convolution_of_keras_1():
+    image = layers.Input((7, 7, 2))
+    told = layers.Deconvolution2D(3, 3, 3, (None, 14, 14, 3), border_mode="same", subsample=(2, 2))(image)
+    named = layers.Deconvolution2D(3, 3, 3, output_shape=(1, 14, 14), border_mode="same", subsample=(2, 2))(image)
+    assert told.shape == named.shape == (None, 14, 14, 3)
+    rows = layers.Deconvolution2D(nb_filter=3, nb_row=3, nb_col=2, output_shape=(None, 9, 8, 3))(image)
+    assert rows.shape == (None, 9, 8, 3)
 
 
 def test_losses_by_the_names_of_keras_2(small):

@@ -15,6 +15,10 @@ from minicnn.keras import _data_format, ops
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._warning import warn_once
+from minicnn.keras.backend._functions import function as function
+from minicnn.keras.backend._functions import gradients as gradients
+from minicnn.keras.backend._functions import learning_phase as learning_phase
+from minicnn.keras.backend._functions import set_phase
 from minicnn.layers.activations import stands_for
 
 _EPSILON = [1e-7]
@@ -112,14 +116,15 @@ def ndim(x: Any) -> int:
     return len(ops.shape(x))
 
 
-def learning_phase() -> int:
-    """0: a layer is told by ``training=`` whether it trains."""
-    return 0
-
-
 def set_learning_phase(value: int) -> None:
-    """Does nothing."""
-    warn_once("set_learning_phase was dropped by Keras 3: pass training= to a layer or model")
+    """Have functions of `function` compute as in training (1) or use (0); layers and models are told by ``training=``.
+
+    Parameters
+    ----------
+    value : {0, 1}
+    """
+    warn_once("set_learning_phase was dropped by Keras 3, and is for K.function alone here: pass training= to a model")
+    set_phase(value)
 
 
 def set_session(session: Any) -> None:
@@ -156,10 +161,10 @@ def batch_flatten(x: Any) -> Any:
 
 def _along(name, default):
     """The function `name` of keras.ops, with the axis that it took in keras.backend."""
-    function = getattr(ops, name)
+    of_ops = getattr(ops, name)
 
     def along(x: Any, axis: int | None = default, **kwargs: Any) -> Any:
-        return function(x, axis=axis, **kwargs)
+        return of_ops(x, axis=axis, **kwargs)
 
     along.__name__, along.__doc__ = name, f"``{name}``, along axis {default} unless told."
     return along
@@ -179,28 +184,6 @@ def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: 
 stands_for(relu)
 
 
-def function(inputs: Sequence[Any], outputs: Sequence[Any], updates: None = None) -> Any:
-    """A function from lists of arrays to a list of arrays: what tensors of a model are for these inputs.
-
-    One tensor for `inputs` or `outputs`, without a list, stands for one array.
-    """
-    from minicnn.keras.models import Model
-
-    inputs = [x for x in _listed(inputs) if is_symbolic(x)]  # without learning_phase()
-    model = Model(inputs, _listed(outputs))
-
-    def call(arrays):
-        arrays = _listed(arrays)[: len(inputs)]
-        made = model.predict(arrays if len(inputs) > 1 else arrays[0], verbose=0)
-        return [made] if isinstance(outputs, list | tuple) and not isinstance(made, list) else made
-
-    return call
-
-
-def _listed(x):
-    return list(x) if isinstance(x, list | tuple) else [x]
-
-
 _find = lookup(
     __name__,
     ["minicnn.keras._older_functions", "minicnn.keras.ops"],
@@ -212,5 +195,5 @@ def __getattr__(name: str) -> Any:
     return import_module("minicnn.keras.tensorflow") if name == "tf" else _find(name)
 
 
-_NOT_ITS_OWN = ("import_module", "lookup", "say", "value_of")
+_NOT_ITS_OWN = ("import_module", "lookup", "say", "set_phase", "value_of")
 __all__ = [n for n in globals() if not n.startswith("_") and callable(globals()[n]) and n not in _NOT_ITS_OWN]

@@ -19,6 +19,8 @@ from minicnn.keras._function_activations import activation
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
+from minicnn.keras.layers._lambdas import LAMBDA
+from minicnn.keras.layers._of_keras_1 import OLD_WEIGHTS, MaxoutDense
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
 from minicnn.layers import InputLayer as InputLayerOfCore
 from minicnn.settings import floatx
@@ -39,6 +41,7 @@ _EVERYWHERE = {
 _CONVOLUTION = {"nb_filter": "filters", "atrous_rate": "dilation_rate", "filter_size": "kernel_size"}
 _OF_CLASS = {
     "Dense": {"output_dim": "units"},
+    "MaxoutDense": {"output_dim": "units"},
     "Conv1D": {"nb_filter": "filters", "filter_length": "kernel_size", "subsample_length": "strides"},
     "Conv2D": _CONVOLUTION,
     "Conv2DTranspose": _CONVOLUTION,
@@ -223,7 +226,11 @@ def _kernel_size(name, args, kwargs):
     if "nb_row" in kwargs or "nb_col" in kwargs:
         kwargs = {**kwargs, "kernel_size": (kwargs["nb_row"], kwargs["nb_col"])}
         del kwargs["nb_row"], kwargs["nb_col"]
-    elif len(args) == 3 and all(isinstance(a, int) for a in args):
+    if name == "Conv2DTranspose":
+        args, kwargs = _without_output_shape(args, kwargs)
+    if "kernel_size" in kwargs:
+        return args, kwargs
+    if len(args) == 3 and all(isinstance(a, int) for a in args):
         if kwargs.keys() & _EVERYWHERE.keys() or "strides" in kwargs:
             return args[:1], {**kwargs, "kernel_size": args[1:]}
         if args[1] == args[2] > 2:
@@ -232,6 +239,15 @@ def _kernel_size(name, args, kwargs):
                 f"strides={args[2]}: write {name}({args[0]}, {args[1:]}) or strides={args[2]}"
             )
             return args[:1], {**kwargs, "kernel_size": args[1:]}
+    return args, kwargs
+
+
+def _without_output_shape(args, kwargs):
+    """Keras 1 was told the size behind a transposed convolution, which it might have known: (32, 3, 3, (None, …))."""
+    if "output_shape" in kwargs or (len(args) > 3 and isinstance(args[3], list | tuple)):
+        warn_once("Deconvolution2D(output_shape=…) was Keras 1's: today it is computed, and output_padding= adds to it")
+        kwargs = {n: v for n, v in kwargs.items() if n != "output_shape"}
+        return args[:3], kwargs | dict(zip(("init", "activation", "weights"), args[4:], strict=False))
     return args, kwargs
 
 
@@ -290,6 +306,7 @@ _INPUT = {
     "sparse": False,
     "ragged": False,
     "batch_shape": property(lambda layer: (layer.batch_size, *layer.shape)),
+    "input": property(_output_of_input),
     "output": property(_output_of_input),
 }
 Tensor._keras_shape = property(lambda tensor: tensor.shape)  # type: ignore[attr-defined]
@@ -302,27 +319,22 @@ VARIABLES: dict[str, Any] = {
 }
 
 
-def _lambda_from_config(cls, config, custom_objects=None, safe_mode=None):
-    """A Lambda layer of a config, which holds the function itself; as in Keras, only with ``safe_mode=False``."""
-    if safe_mode is not False:
-        raise ValueError(
-            f"a Lambda layer runs code, so that it is made of a config with safe_mode=False alone. Received: "
-            f"safe_mode={safe_mode!r}, for {config}"
-        )
-    return cls(**config)
-
-
+for _shared, _property in {"input": property(_output_of_input), **_SHAPES}.items():
+    setattr(InputLayerOfCore, _shared, _property)  # which a model's layers begin with
 for _variables, _property in VARIABLES.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
     _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__)}
+    for _old, _today in OLD_WEIGHTS.items() if _name.startswith(("Dense", "Conv")) else ():
+        setattr(_class, _old, _today)  # of a model that was loaded, too
     if _name == "InputLayer":
         _more |= _INPUT
     if _name == "Lambda":
-        _more |= {"from_config": classmethod(_lambda_from_config)}
-    globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_CALLS, **_more)
+        _more |= LAMBDA
+    globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_CALLS | _more)
 Layer = _own_parts.Layer
+MaxoutDense.translate = partial(_translate, "MaxoutDense")
 
 
 @wraps(input_of_core)

@@ -1,5 +1,6 @@
 from typing import Any
 
+from minicnn.keras.layers._of_keras_1 import MaxoutDense as MaxoutDense
 from minicnn.layers import *
 from minicnn.layers import Conv1D as Conv1D
 from minicnn.layers import Conv1DTranspose as Conv1DTranspose

@@ -20,7 +20,7 @@ from minicnn.graph import Tensor
 from minicnn.keras import layers, optimizers
 from minicnn.keras._applied import compiled_with
 from minicnn.keras._eager import eager
-from minicnn.keras._generators import LOADING, steps_for_samples, steps_of
+from minicnn.keras._generators import LOADING, steps_for_samples, steps_of, whole_steps
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._names import lookup
 from minicnn.keras._own_parts import own_weights
@@ -30,6 +30,7 @@ from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._closures import WithClosures
+from minicnn.keras.models._compiling import NOT_USED, LayerList, MetricNames, for_each_output, losses_today, today
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._graphless import Graphless
 from minicnn.keras.utils._helpers import get_custom_objects
@@ -39,39 +40,8 @@ from minicnn.nested import leaves
 from minicnn.saving.formats import formats
 from minicnn.training.streams import peek
 
-_NO_EFFECT = ""
 _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
-_COMPILE = {
-    "run_eagerly": _NO_EFFECT,
-    "jit_compile": _NO_EFFECT,
-    "steps_per_execution": _NO_EFFECT,
-    "experimental_steps_per_execution": _NO_EFFECT,
-    "auto_scale_loss": _NO_EFFECT,
-    "class_mode": _NO_EFFECT,
-    "theano_mode": _NO_EFFECT,
-    "distribute": _NO_EFFECT,
-    "target_tensors": "it was dropped by Keras 2.4, and is not used",
-    "sample_weight_mode": "it was dropped by Keras 2.4: weights have the shape that they need",
-}
 _OLD_METRICS = {"acc": "accuracy", "val_acc": "val_accuracy", "lr": "learning_rate"}
-
-
-_OLD_LOSSES = {
-    "cosine_proximity": "cosine_similarity",
-    "kullback_leibler_divergence": "kl_divergence",
-    "logcosh": "log_cosh",
-    "cosine": "cosine_similarity",
-}
-
-
-def _today(value):
-    """Names of losses and metrics in arguments of `compile` as they are called today."""
-    if isinstance(value, str) and value in _OLD_LOSSES:
-        warn_once(f"compile({value!r}) is a name of an older Keras: today it is {_OLD_LOSSES[value]!r}")
-        return _OLD_LOSSES[value]
-    if isinstance(value, list | tuple):
-        return [_today(part) for part in value]
-    return {name: _today(part) for name, part in value.items()} if type(value) is dict else value
 
 
 def _listed(callbacks):
@@ -82,8 +52,8 @@ class _OldLogs(dict):
     """A history in which 'acc' finds 'accuracy', as it was called before Keras 2.3, and the reverse."""
 
     def __missing__(self, name: str) -> Any:
-        for old, today in _OLD_METRICS.items():
-            other = {old: today, today: old}.get(name)
+        for old, now in _OLD_METRICS.items():
+            other = {old: now, now: old}.get(name)
             if other in self:
                 warn_once(f"history[{name!r}]: it is called {other!r} there, as the metric was in compile()")
                 return self[other]
@@ -96,12 +66,14 @@ class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
         if not isinstance(kwargs.get("metrics") or [], list | tuple | dict):  # one, as Keras 2 took it
             kwargs["metrics"] = [kwargs["metrics"]]
-        kwargs = {n: _today(v) if n in ("loss", "metrics", "weighted_metrics") else v for n, v in kwargs.items()}
-        args = tuple(self._crossentropy(_today(loss)) for loss in args[:1]) + args[1:]
+        kwargs = {n: today(v) if n in ("metrics", "weighted_metrics") else v for n, v in kwargs.items()}
+        args = tuple(self._crossentropy(losses_today(loss)) for loss in args[:1]) + args[1:]
+        if len(self.outputs if self.built else ()) > 1 and "metrics" in kwargs:
+            kwargs["metrics"] = for_each_output(kwargs["metrics"], len(self.outputs))
         if "loss" in kwargs:
-            kwargs["loss"] = self._crossentropy(kwargs["loss"])
+            kwargs["loss"] = self._crossentropy(losses_today(kwargs["loss"]))
         own = _of_one_model(optimizers.get(optimizer), self)
-        super().compile(own, *args, **without("compile", kwargs, _COMPILE))
+        super().compile(own, *args, **without("compile", kwargs, NOT_USED))
 
     def _crossentropy(self, loss):
         """The name of the loss; of "crossentropy", the one that goes with the output, if no target need say it."""
@@ -125,23 +97,25 @@ class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
-        kwargs = renamed("fit", without("fit", kwargs, LOADING), _FIT)
+        kwargs = whole_steps(renamed("fit", without("fit", kwargs, LOADING), _FIT))
         if kwargs.get("class_weight") == "auto":
             warn_once("fit(class_weight='auto') was no more than None in Keras 1 and 2; class_weight='balanced' is")
             kwargs["class_weight"] = None
         if isinstance(kwargs.get("validation_data"), tuple | list):
             for callback in _listed(kwargs.get("callbacks")):
                 callback.validation_data = list(kwargs["validation_data"])  # as Keras had it before 2.4
+        if isinstance(kwargs.get("callbacks"), list | tuple):
+            kwargs["callbacks"] = [MetricNames(kwargs.get("validation_data")), *kwargs["callbacks"]]
         history = super().fit(self._begun(x), y, *args, **kwargs)
         history.history = _OldLogs(history.history)
         return history
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
-        return super().evaluate(*args, **without("evaluate", kwargs, LOADING))
+        return super().evaluate(*args, **whole_steps(without("evaluate", kwargs, LOADING)))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
-        return super().predict(*args, **without("predict", kwargs, LOADING))
+        return super().predict(*args, **whole_steps(without("predict", kwargs, LOADING)))
 
     def fit_generator(self, generator: Any, *args: Any, **kwargs: Any) -> Any:
         """`fit` with a generator, a Sequence or a data set; positional arguments are Keras 2's.
@@ -193,6 +167,13 @@ class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
     def outputs(self) -> list[Any]:
         """The output tensors, in a list as Keras has them."""
         return list(super().outputs)
+
+    @outputs.setter
+    def outputs(self, tensors: Any) -> None:
+        warn_once("model.outputs = … is how Keras 1 and 2 could cut a model: today it is Model(model.inputs, outputs)")
+        self.graph = self._graph_of(self.inputs, list(tensors))
+        self._engine = None if self._engine is None else self._engine.renewed(keeps_state=False)
+        vars(self).pop("_popped", None)
 
     variables = layers.VARIABLES["variables"]
     trainable_variables = layers.VARIABLES["trainable_variables"]
@@ -287,7 +268,12 @@ class _Functional(_Trainable):
         found, starts = super().layers, [t for t in self.graph.inputs if t.node.inputs]
         if starts and "_entries" not in vars(self):
             vars(self)["_entries"] = [layers.InputLayer(t.shape[1:]) for t in starts]
-        return [*vars(self).get("_entries", ()), *found]
+        all_layers = [*vars(self).get("_entries", ()), *found]
+        return LayerList(all_layers[: len(all_layers) - vars(self).get("_popped", 0)], self._without_top)
+
+    def _without_top(self):
+        """The list of layers ends one layer earlier; what the model computes stays, as it did in Keras 2."""
+        vars(self)["_popped"] = vars(self).get("_popped", 0) + 1
 
     @layers.setter
     def layers(self, value: Any) -> NoReturn:
@@ -296,6 +282,11 @@ class _Functional(_Trainable):
 
 class _Stack(_Trainable):
     """What a `Sequential` refuses as Keras's does, and that one without an Input takes what a generator gives."""
+
+    @property
+    def layers(self) -> list[core.Layer]:
+        """The layers; ``pop()`` of the list takes the top one off the model, as it did in Keras 2."""
+        return LayerList(self._stack, self.pop)
 
     @staticmethod
     def _called(layer, tensor):
@@ -412,7 +403,7 @@ def _compile_like(clone, model):
 __getattr__ = lookup(
     __name__,
     ["minicnn.models"],
-    names={"Layer": "minicnn.keras.layers", "Input": "minicnn.keras.layers", "InputLayer": "minicnn.keras.layers"},
+    names=dict.fromkeys(("Layer", "Input", "InputLayer", "InputSpec"), "minicnn.keras.layers"),
     old={"Functional": "Model", "Graph": "Model"},
 )
 __all__ = ["Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]

@@ -14,9 +14,9 @@ import numpy as np
 
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import _operations
+from minicnn.keras._deferred import applied
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
-from minicnn.keras._own_weights import applied
 
 _OF_ARRAYS = (
     *(

@@ -13,7 +13,13 @@ _NAMES = {
     **dict.fromkeys(
         (
             *("Progbar", "get_file", "split_dataset", "pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
-            *("get_custom_objects", "multi_gpu_model", "print_summary", "register_keras_serializable"),
+            *(
+                "convert_kernel",
+                "get_custom_objects",
+                "multi_gpu_model",
+                "print_summary",
+                "register_keras_serializable",
+            ),
             "to_categorical",
         ),
         "minicnn.keras.utils._helpers",

@@ -214,6 +214,14 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
     return decorate
 
 
+def convert_kernel(kernel: Any) -> np.ndarray:
+    """A kernel (…, channels, filters) turned round in all spatial axes, as Theano's convolutions had it."""
+    kernel = np.asarray(kernel)
+    if not 3 <= kernel.ndim <= 5:
+        raise ValueError(f"a kernel has 3 to 5 axes. Received: shape {kernel.shape}")
+    return np.copy(np.flip(kernel, tuple(range(kernel.ndim - 2))))
+
+
 def multi_gpu_model(model: Any, gpus: Any = None, cpu_merge: bool = True, cpu_relocation: bool = False) -> Any:
     """The model: on one device it computes the same."""
     warn_once(

@@ -1,0 +1,92 @@
+"""What has no value yet, in functions of NumPy and with operators: it says what becomes of them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.graph import Tensor
+
+
+class Deferred:
+    """Base of such values: operators, and NumPy's functions of them, are handed to `apply`."""
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return self.apply(getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return self.apply(function, args, kwargs)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.apply(operator.getitem, (self, key), {})
+
+    def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """What ``function(*args, **kwargs)`` is, of which one argument, or one in a list, is this value.
+
+        Parameters
+        ----------
+        function : callable
+            Of arrays.
+        args : sequence
+        kwargs : dict
+        """
+        raise NotImplementedError
+
+    def refuse_layer(self) -> None:
+        """Raise the error for a layer that is called on it."""
+        raise TypeError(
+            "a layer takes tensors of a model; a gradient, and a part that chooses among samples (x[0]), are for "
+            f"K.function alone: a part that keeps them is x[:, 0]. Received: {type(self).__name__}"
+        )
+
+
+def tensors_in(args: Any, kwargs: Any) -> list[Tensor]:
+    """The tensors of a model among arguments, and in lists of them, each once."""
+    return list(dict.fromkeys(part for part in parts_of((*args, *kwargs.values())) if isinstance(part, Tensor)))
+
+
+def with_parts(function: Callable[..., Any], args: Any, kwargs: Any, put: Callable[[Any], Any]) -> Any:
+    """``function(*args, **kwargs)`` with ``put(part)`` in the place of each argument and of each in lists of them."""
+
+    def within(part):
+        return type(part)(map(within, part)) if isinstance(part, list | tuple) else put(part)
+
+    return function(*map(within, args), **{name: within(part) for name, part in kwargs.items()})
+
+
+def parts_of(values: Sequence[Any]) -> Iterator[Any]:
+    """What is in lists, and in lists of them."""
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from parts_of(value)
+        else:
+            yield value
+
+
+def applied(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The function of these arguments, if a `Deferred` is among them; None otherwise.
+
+    Parameters
+    ----------
+    function : callable
+        Of arrays.
+    args : sequence
+    kwargs : dict
+    """
+    found = next((part for part in parts_of((*args, *kwargs.values())) if isinstance(part, Deferred)), None)
+    return None if found is None else found.apply(function, args, kwargs)
+
+
+def _binary(function, reflected):
+    if reflected:
+        return lambda own, other: own.apply(function, (other, own), {})
+    return lambda own, other: own.apply(function, (own, other), {})
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow", "matmul"):
+    setattr(Deferred, f"__{_name}__", _binary(getattr(operator, _name), False))
+    setattr(Deferred, f"__r{_name}__", _binary(getattr(operator, _name), True))
+Deferred.__neg__ = lambda own: own.apply(operator.neg, (own,), {})  # type: ignore[attr-defined]

@@ -1,0 +1,239 @@
+"""``K.function`` and ``K.gradients``: what tensors of a model, and gradients of them, are for given arrays.
+
+In Keras 1 and 2 a gradient was one more tensor. Here it is `Later`: it keeps of what it is, and what is done with it,
+until a function gets arrays, for which the model is called on a tape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minicnn.data.elements import EagerArray
+from minicnn.differentiation import met, value_of
+from minicnn.graph import Node, Tensor
+from minicnn.keras._deferred import Deferred, parts_of, with_parts
+from minicnn.keras._names import NotInMinicnn
+from minicnn.keras._tape import GradientTape
+from minicnn.layers.added_loss import BatchScalar
+from minicnn.parameters import Weight
+from minicnn.settings import floatx
+
+_PHASE = [0]
+
+
+def learning_phase() -> int:
+    """What `set_learning_phase` was told, 0 before; among the inputs of `function` it stands for the number given."""
+    return _PHASE[0]
+
+
+def set_phase(value: int) -> None:
+    """Have functions whose inputs have no learning phase compute as in training (1), or as in use (0)."""
+    _PHASE[0] = int(value)
+
+
+class Later(Deferred):
+    """A gradient, or what is computed of gradients: arrays, as soon as a function gets arrays.
+
+    Parameters
+    ----------
+    compute : callable
+        Takes the `_Values` of one call.
+    needs : sequence of Tensor or BatchScalar
+        What it takes the values of.
+    """
+
+    def __init__(self, compute: Callable[[_Values], Any], needs: Sequence[Tensor | BatchScalar]) -> None:
+        self.compute = compute
+        self.needs: list[Tensor | BatchScalar] = list(needs)
+
+    def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """The function of what there will be; a model's tensors are arrays by then, too."""
+        kwargs = {name: value for name, value in kwargs.items() if name != "out"}  # of gradient /= length
+        needs = [t for part in parts_of((*args, *kwargs.values())) for t in _needed(part)]
+        return Later(lambda values: with_parts(function, args, kwargs, values.of), needs)
+
+
+class _Values:
+    """The values of one call of a function, on a tape that has ended.
+
+    Parameters
+    ----------
+    on_tape : dict
+        Tensor, or mean or sum of one → value.
+    tape : GradientTape
+    """
+
+    def __init__(self, on_tape: dict[Any, Any], tape: GradientTape) -> None:
+        self._on_tape, self._tape = on_tape, tape
+
+    def of(self, part: Any) -> Any:
+        """The array that there is instead of something; a number, or an array, as it is."""
+        if isinstance(part, Later):
+            return part.compute(self)
+        return np.asarray(value_of(met(self._on_tape[part]))) if isinstance(part, Tensor | BatchScalar) else part
+
+    def gradient(self, loss: Tensor | BatchScalar, variable: Any) -> np.ndarray:
+        """The gradient of the sum of `loss`; zeros where it does not depend on the variable."""
+        source = self._on_tape[variable] if isinstance(variable, Tensor) else variable
+        return np.asarray(self._tape.gradient(self._on_tape[loss], source, unconnected_gradients="zero"))
+
+
+def _needed(part) -> list[Tensor | BatchScalar]:
+    """What a value is computed of."""
+    if isinstance(part, Later):
+        return part.needs
+    return [part] if isinstance(part, Tensor | BatchScalar) else []
+
+
+def gradients(loss: Any, variables: Any) -> Any:
+    """The gradients of the sum of a model's tensor by others of that model, for `function` to compute.
+
+    Parameters
+    ----------
+    loss : tensor of a model, or a mean or sum of one
+    variables : tensor or weight, or list of them
+
+    Returns
+    -------
+    list
+        One for each variable: operators, `keras.backend` and `keras.ops` compute with them.
+
+    Raises
+    ------
+    NotInMinicnn
+        For what is no tensor of a model, or a gradient itself.
+    """
+    if not isinstance(loss, Tensor | BatchScalar):
+        raise NotInMinicnn(
+            "keras.backend.gradients is of a model's tensor here, such as K.mean(model.output[:, 0]): "
+            "of arrays there is tf.GradientTape in minicnn.keras.tensorflow; gradients of gradients (second order), "
+            f"as gradient penalties need them, are not there. Received: {type(loss).__name__}",
+            name="gradients",
+        )
+    listed = variables if isinstance(variables, list | tuple) else [variables]
+    return [Later(lambda values, v=v: values.gradient(loss, v), [*_needed(loss), *_needed(v)]) for v in listed]
+
+
+def function(inputs: Any, outputs: Any, updates: Any = None, **kwargs: Any) -> Callable[[Any], Any]:
+    """A function from lists of arrays to a list of arrays: what tensors of a model are for these inputs.
+
+    Parameters
+    ----------
+    inputs : tensor, or list of them
+        `learning_phase` among them has the function told, by 1, to compute as in training; weights stay as they are.
+    outputs : tensor, mean or sum of one, what is computed of `gradients`, or list of them
+    updates : optional
+        Not used.
+
+    Returns
+    -------
+    callable
+        Takes an array, or a list of them, and gives one where `outputs` is no list. What is behind the inputs in the
+        list is not looked at.
+    """
+    return _Function(_listed(inputs), outputs)
+
+
+class _Function:
+    """What `function` returns."""
+
+    def __init__(self, inputs, outputs):
+        from minicnn.keras.models import Model
+
+        self._is_input = [isinstance(x, Tensor) for x in inputs]
+        self._inputs = [x for x in inputs if isinstance(x, Tensor)]
+        self._outputs = outputs
+        needed = [t for output in _listed(outputs) for t in _needed(output)]
+        self._scalars = [t for t in needed if isinstance(t, BatchScalar)]
+        tensors = dict.fromkeys(t.tensor if isinstance(t, BatchScalar) else t for t in needed)
+        self._tensors = [t for t in tensors if t not in self._inputs]
+        behind = _Behind(self._inputs)
+        self._model = Model(self._inputs, [behind.of(t) for t in self._tensors] or self._inputs)
+
+    def __call__(self, arrays: Any) -> Any:
+        arrays = _listed(arrays)[: len(self._is_input)]
+        phases = [x for x, is_input in zip(arrays, self._is_input, strict=False) if not is_input]
+        given = [x for x, is_input in zip(arrays, self._is_input, strict=False) if is_input]
+        made = self._computed(given, bool(phases[0] if phases else learning_phase()))
+        return made if isinstance(self._outputs, list | tuple) else made[0]
+
+    def _computed(self, given, training):
+        """The outputs, as arrays; numbers for those of shape ()."""
+        if not training and all(isinstance(output, Tensor) for output in _listed(self._outputs)):
+            found = _listed(self._model.predict(given if len(given) > 1 else given[0], verbose=0))
+            arrays = dict(zip(self._tensors or self._inputs, found, strict=True)) | dict(
+                zip(self._inputs, given, strict=True)
+            )
+            return [arrays[output] for output in _listed(self._outputs)]
+        given = [np.array(x, floatx()).view(EagerArray) for x in given]
+        with _kept(self._model), GradientTape(persistent=True) as tape:
+            tape.watch(given)
+            found = _listed(self._model(given if len(given) > 1 else given[0], training=training))
+            on_tape = dict(zip(self._tensors, found, strict=False)) | dict(zip(self._inputs, given, strict=True))
+            on_tape |= {s: getattr(np, s.reduction)(on_tape[s.tensor]) for s in self._scalars}
+        values = _Values(on_tape, tape)
+        return [np.asarray(values.of(output))[()] for output in _listed(self._outputs)]
+
+
+class _Behind:
+    """Tensors as they are behind some inputs: those of a model that another one begins with are inside of that, too.
+
+    Parameters
+    ----------
+    inputs : sequence of Tensor
+    """
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        self._inputs = set(inputs)
+        self._moved: dict[Tensor, Tensor] = {t: t for t in inputs}
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """The tensor itself, or the same one behind a model whose inputs these are."""
+        if tensor not in self._moved:
+            node = tensor.node
+            graph = node.layer.graph
+            if graph is not None and set(graph.inputs) == self._inputs:
+                outputs = [self.of(t) for t in graph.outputs]
+            else:
+                outputs = self._made(node)
+            self._moved |= dict(zip(node.outputs, outputs, strict=True))
+        return self._moved[tensor]
+
+    def _made(self, node):
+        """A call's outputs; of a call on tensors that were moved, those of one on these."""
+        given = [self.of(t) for t in node.inputs]
+        if given == list(node.inputs):
+            return node.outputs
+        return Node(node.layer, given, [t.shape[1:] for t in node.outputs], node.training).outputs
+
+
+@contextmanager
+def _kept(model) -> Iterator[None]:
+    """What calls of the model inside do to its moving averages is undone."""
+    state: list[tuple[Weight, np.ndarray]] = [(w, w.numpy().copy()) for w in model.non_trainable_weights]
+    try:
+        yield
+    finally:
+        for weight, value in state:
+            if not np.array_equal(weight.numpy(), value):
+                weight.assign(value)
+
+
+def _of_samples(tensor: Tensor, key: Any) -> Any:
+    """``tensor[key]``; of single samples, as ``model.output[0]``, what a function gives."""
+    first = key[0] if isinstance(key, tuple) and key else key
+    if isinstance(first, int) and not isinstance(first, bool):
+        return Later(lambda values: values.of(tensor)[key], [tensor])
+    return _part_of(tensor, key)
+
+
+_part_of = Tensor.__getitem__  # type: ignore[attr-defined]
+Tensor.__getitem__ = _of_samples  # type: ignore[attr-defined]
+
+
+def _listed(x):
+    return list(x) if isinstance(x, list | tuple) else [x]

@@ -1,0 +1,48 @@
+"""What Keras's `Lambda` has beside minicnn's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minicnn.graph import Node, Tensor
+from minicnn.keras._calls import METHODS
+from minicnn.layers import Lambda
+from minicnn.layers.base import Layer
+
+
+def _from_config(cls, config, custom_objects=None, safe_mode=None):
+    """A Lambda layer of a config, which holds the function itself; as in Keras, only with ``safe_mode=False``."""
+    if safe_mode is not False:
+        raise ValueError(
+            f"a Lambda layer runs code, so that it is made of a config with safe_mode=False alone. Received: "
+            f"safe_mode={safe_mode!r}, for {config}"
+        )
+    return cls(**config)
+
+
+def _call_symbolically(layer: Lambda, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
+    """As of all layers; what the function was called on, and gave, is kept, as other layers may stand for this one."""
+    node = METHODS["call_symbolically"](layer, tensors, training)
+    vars(layer)["_called_with"] = {"input": list(tensors), "output": list(node.outputs)}
+    return node
+
+
+def _end(which):
+    """The tensor, or the tensors, at one end of the layer."""
+
+    def tensors(layer: Lambda) -> Any:
+        if layer.nodes or "_called_with" not in vars(layer):
+            return getattr(Layer, which).fget(layer)
+        found = vars(layer)["_called_with"][which]
+        return found[0] if len(found) == 1 else found
+
+    return property(tensors)
+
+
+LAMBDA: dict[str, Any] = {
+    "from_config": classmethod(_from_config),
+    "call_symbolically": _call_symbolically,
+    "input": _end("input"),
+    "output": _end("output"),
+}

@@ -1,0 +1,106 @@
+"""Layers, and names in layers, that later Kerases dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import constraints, initializers, regularizers
+from minicnn.keras._own_parts import Layer
+from minicnn.keras._warning import warn_once
+from minicnn.parameters import Weight
+from minicnn.settings import floatx
+
+
+class MaxoutDense(Layer):
+    """The largest of several dense layers, unit by unit: a piecewise linear function of the inputs.
+
+    Input (N, C), output (N, units). Goodfellow et al.: "Maxout Networks", 2013.
+
+    Parameters
+    ----------
+    units : int
+        Keras 1 called it `output_dim`.
+    nb_feature : int, default 4
+        How many layers.
+    kernel_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint : optional
+        As of `Dense`; `init`, `W_regularizer`, … are understood. The kernel is (nb_feature, C, units).
+    use_bias : bool, default True
+        Keras 1 called it `bias`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        nb_feature: int = 4,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        warn_once("keras.layers.MaxoutDense is a layer of Keras 1, which today's Keras has not")
+        super().__init__(**kwargs)
+        self.units, self.nb_feature, self.use_bias = int(units), int(nb_feature), bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel_regularizer, self.bias_regularizer = map(regularizers.get, (kernel_regularizer, bias_regularizer))
+        self.kernel_constraint, self.bias_constraint = map(constraints.get, (kernel_constraint, bias_constraint))
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights."""
+        kernel = {"regularizer": self.kernel_regularizer, "constraint": self.kernel_constraint}
+        bias = {"regularizer": self.bias_regularizer, "constraint": self.bias_constraint}
+        shape = (self.nb_feature, input_shape[-1], self.units)
+        self.kernel = self.add_weight("kernel", shape, initializer=self.kernel_initializer, **kernel)
+        if self.use_bias:
+            self.bias = self.add_weight("bias", (self.nb_feature, self.units), initializer="zeros", **bias)
+
+    def call(self, inputs: Any) -> Any:
+        """The largest, (N, units)."""
+        rows = np.reshape(np.transpose(self.kernel, (1, 0, 2)), (inputs.shape[-1], -1))  # (C, nb_feature · units)
+        every = np.reshape(inputs @ rows, (-1, self.nb_feature, self.units))
+        return np.max(every + self.bias if self.use_bias else every, axis=1)
+
+
+class OldWeight:
+    """What a layer's weight was called in Keras 1, as an attribute; a layer may have one of that name of its own."""
+
+    def __init__(self, today: str) -> None:
+        self._today = today
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, layer: Any, owner: type | None = None) -> Any:
+        if layer is None:
+            return self
+        warn_once(f"a layer's {self._name} is its {self._today} since Keras 2")
+        return getattr(layer, self._today)
+
+
+class _Initial:
+    """How a weight began, as TensorFlow 1 kept it: ``run`` gives the weight numbers as at the start."""
+
+    def __init__(self, weight: Weight) -> None:
+        self._weight = weight
+
+    def run(self, feed_dict: Any = None, session: Any = None) -> None:
+        """New numbers of the layer's initializer."""
+        weight = self._weight
+        initializer = getattr(weight.layer, f"{weight.name}_initializer")
+        weight.assign(initializers.get(initializer)(weight.shape, floatx()))
+
+
+def _initial(weight: Weight) -> _Initial:
+    if not hasattr(weight.layer, f"{weight.name}_initializer"):
+        raise AttributeError(f"the layer of '{weight.path}' keeps no initializer of it: assign numbers to it")
+    return _Initial(weight)
+
+
+Weight.initializer = property(_initial)  # type: ignore[attr-defined]
+OLD_WEIGHTS = {"W": OldWeight("kernel"), "b": OldWeight("bias")}
+for _name, _weight in OLD_WEIGHTS.items():
+    _weight.__set_name__(Layer, _name)

@@ -1,0 +1,114 @@
+"""What older Kerases were told by `compile`, what callbacks were told of it; and layers that are taken off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from minicnn.callbacks import Callback
+from minicnn.keras import losses, metrics
+from minicnn.keras._warning import warn_once
+
+_NO_EFFECT = ""
+NOT_USED: dict[str, str] = {
+    "run_eagerly": _NO_EFFECT,
+    "jit_compile": _NO_EFFECT,
+    "steps_per_execution": _NO_EFFECT,
+    "experimental_steps_per_execution": _NO_EFFECT,
+    "auto_scale_loss": _NO_EFFECT,
+    "class_mode": _NO_EFFECT,
+    "theano_mode": _NO_EFFECT,
+    "distribute": _NO_EFFECT,
+    "target_tensors": "it was dropped by Keras 2.4, and is not used",
+    "sample_weight_mode": "it was dropped by Keras 2.4: weights have the shape that they need",
+}
+_OLD_LOSSES = {
+    "cosine_proximity": "cosine_similarity",
+    "kullback_leibler_divergence": "kl_divergence",
+    "logcosh": "log_cosh",
+    "cosine": "cosine_similarity",
+}
+
+
+def today(value: Any) -> Any:
+    """Names of losses and metrics in arguments of `compile` as they are called today."""
+    if isinstance(value, str) and value in _OLD_LOSSES:
+        warn_once(f"compile({value!r}) is a name of an older Keras: today it is {_OLD_LOSSES[value]!r}")
+        return _OLD_LOSSES[value]
+    if isinstance(value, list | tuple):
+        return [today(part) for part in value]
+    return {name: today(part) for name, part in value.items()} if type(value) is dict else value
+
+
+def losses_today(value: Any) -> Any:
+    """As `today`; and functions of `keras.metrics` are those of `keras.losses`, which Keras 2 had under both names."""
+    value = today(value)
+    if isinstance(value, list):
+        return [losses_today(part) for part in value]
+    if type(value) is dict:
+        return {name: losses_today(part) for name, part in value.items()}
+    name = getattr(value, "__name__", "")
+    is_metric = callable(value) and not isinstance(value, type) and getattr(metrics, name, None) is value
+    return getattr(losses, name, value) if is_metric else value
+
+
+def for_each_output(metrics: Any, count: int) -> Any:
+    """Metrics as one list for each output, where one flat list was for all of them, as Keras 2 took it.
+
+    Parameters
+    ----------
+    metrics : anything that `compile` takes
+    count : int
+        How many outputs there are.
+    """
+    is_flat = isinstance(metrics, list | tuple) and all(isinstance(m, str) or hasattr(m, "__name__") for m in metrics)
+    if not is_flat or len(metrics) in (0, count):
+        return metrics
+    warn_once(f"compile(metrics={metrics}): as in Keras 2, for each of {count} outputs: today it is a list for each")
+    return [list(metrics) for _ in range(count)]
+
+
+class LayerList(list):
+    """A model's layers, whose ``pop()`` is one of the model's, as in Keras 2.
+
+    Parameters
+    ----------
+    layers : iterable
+    take_off : callable
+        What takes the top layer off the model.
+    """
+
+    def __init__(self, layers: Iterable[Any], take_off: Callable[[], Any]) -> None:
+        super().__init__(layers)
+        self._take_off = take_off
+
+    def pop(self, index: int = -1) -> Any:  # type: ignore[override]
+        """Take a layer off the list, the top one off the model's list, too."""
+        layer = super().pop(index)
+        if index == -1:
+            warn_once("model.layers.pop() is how Keras 2 took layers off: today it is Model(model.inputs, tensor)")
+            self._take_off()
+        return layer
+
+    def __reduce__(self) -> tuple[type, tuple[list[Any]]]:
+        """Copied and pickled as a list."""
+        return list, (list(self),)
+
+
+class MetricNames(Callback):
+    """Tells the callbacks behind it what the logs will hold, as ``self.params["metrics"]``, as Keras 2 did.
+
+    Parameters
+    ----------
+    validation_data : optional
+        None: nothing is validated.
+    """
+
+    def __init__(self, validation_data: Any) -> None:
+        self._is_validated = validation_data is not None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Add the names."""
+        names = list(self.model.metrics_names) if self.model.compiled is not None else ["loss"]
+        validated = [f"val_{name}" for name in names] if self._is_validated else []
+        self.params |= {"metrics": names + validated, "do_validation": self._is_validated}

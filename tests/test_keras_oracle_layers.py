@@ -48,3 +48,16 @@ def test_a_pipeline_goes_both_ways(tmp_path):
         loaded = reader.models.load_model(path)
         assert [type(part).__name__ for part in loaded.layers[0].layers] == ["RandomFlip", "CenterCrop", "Rescaling"]
         np.testing.assert_allclose(loaded.predict(images, verbose=0), made.predict(images, verbose=0), atol=1e-5)
+
+
+def test_efficientnet_v2_s():
+    """With the statistics that it begins with: other ones let its numbers grow beyond comparison, it is so deep."""
+    options = {"include_top": False, "input_shape": (40, 44, 3), "weights": None, "pooling": "avg"}
+    theirs, mine = (each.applications.EfficientNetV2S(**options) for each in (keras, ours))
+    assert [layer.name for layer in mine.layers if layer.weights] == [
+        layer.name for layer in theirs.layers if layer.weights
+    ]
+    mine.set_weights(theirs.get_weights())
+    images = RNG.uniform(0, 255, (2, 40, 44, 3)).astype("float32")
+    expected = np.asarray(theirs(images, training=False))
+    np.testing.assert_allclose(mine(images, training=False), expected, atol=1e-4 * np.abs(expected).max())

@@ -334,6 +334,7 @@ KERAS_SIGNATURES = {
     "minicnn.images.augmented.ImageDataGenerator.flow_from_directory",
     "minicnn.images.folders.image_dataset_from_directory",
     "minicnn.keras.applications._networks.MobileNet",
+    "minicnn.keras.applications._networks._mobilenet_v3.function",
     "minicnn.models.model.Model.fit",
     "minicnn.visualization.diagram.plot_model",
 }

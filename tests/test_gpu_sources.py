@@ -35,6 +35,8 @@ MORE_SIZES = {
         *("32x32x2x1x4x5x64x3", "16x16x1x1x8x3x40x3"),
     ),
 }
+FEW = {"few_channels": 2}  # sizes of the documents' networks; the others are compiled for the oldest and for the newest
+ENDS = (75, 100)
 FLOAT32_ALONE = {"dense", "few_channels", "tensor_convolution", "tensor_gradient"}
 TENSOR_CORES = {"tensor_convolution", "tensor_gradient"}  # their kernels are for sm_80 and later
 MOST_SPILT = 16  # bytes of a thread: more than a word or two would be a kernel that does not fit into its registers
@@ -68,12 +70,13 @@ def compile_source(nvrtc, name, text, options):
 
 
 def everything(architecture):
-    """(file, dtype, block) of what is compiled for an architecture."""
-    for dtype in BLOCKS:
+    """(file, dtype, block) of what is compiled for an architecture; float64 at the ends alone, it takes a minute."""
+    for dtype in BLOCKS if architecture in ENDS else ("float32",):
         for file in FILES:
             if (file in FLOAT32_ALONE and dtype != "float32") or (file in TENSOR_CORES and architecture < 80):
                 continue
-            yield from ((file, dtype, size) for size in SIZES.get(file, {dtype: [None]}).get(dtype, ()))
+            sizes = SIZES.get(file, {dtype: [None]}).get(dtype, ())
+            yield from ((file, dtype, size) for size in sizes[: None if architecture in ENDS else FEW.get(file)])
     if architecture == 90:
         yield from ((file, "float32", size) for file, sizes in MORE_SIZES.items() for size in sizes)
 

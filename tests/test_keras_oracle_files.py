@@ -223,6 +223,8 @@ def test_what_models_share(kind, suffix, tmp_path):
         *(("VGG16", "vgg16"), ("ResNet50", "resnet"), ("DenseNet121", "densenet"), ("ResNet50V2", "resnet_v2")),
         *(("MobileNet", "mobilenet"), ("MobileNetV2", "mobilenet_v2"), ("EfficientNetB0", "efficientnet")),
         *(("Xception", "xception"), ("InceptionV3", "inception_v3")),
+        *(("MobileNetV3Small", "mobilenet_v3"), ("MobileNetV3Large", "mobilenet_v3")),
+        ("EfficientNetV2B0", "efficientnet_v2"),
     ],
 )
 def test_weights_of_keras_applications(name, module, suffix, tmp_path):

@@ -86,8 +86,8 @@ class Dataset(FurtherSteps):
         return self._stream() if self._making is None else self._making.elements(self._stream())
 
     @staticmethod
-    def _of(elements):
-        return Dataset(elements)
+    def _of(elements, cardinality=UNKNOWN_CARDINALITY):
+        return Dataset(elements, cardinality)
 
     def _reordered(self, stream, cardinality):
         """A data set of the same kind for another order or choice of what `_stream` gives."""

@@ -211,7 +211,12 @@ def stacked(elements: Sequence[Element]) -> Element:
 
 def eager(element: Element) -> Element:
     """The element with `EagerArray` leaves."""
-    return map_leaves(lambda leaf: np.asarray(leaf).view(EagerArray), element)
+    return map_leaves(lambda leaf: leaf if _is_dataset(leaf) else np.asarray(leaf).view(EagerArray), element)
+
+
+def _is_dataset(leaf):
+    """Whether it is a data set itself, as of a window."""
+    return hasattr(leaf, "as_numpy_iterator")
 
 
 def common_length(element: Element) -> int:
@@ -230,6 +235,8 @@ def common_length(element: Element) -> int:
 
 
 def _array(leaf):
+    if _is_dataset(leaf):
+        return leaf
     array = leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf)
     if array.dtype == object and not isinstance(leaf, EagerArray):  # which holds bytes
         raise DataError(

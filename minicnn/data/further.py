@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minicnn.data.elements import Element, applied, eager, map_leaves
+from minicnn.data.rearranging import Rearranging
 from minicnn.errors import DataError
 from minicnn.own_parts import function_of
 
@@ -34,15 +35,8 @@ class TensorSpec(NamedTuple):
     name: str | None = None
 
 
-class FurtherSteps:
+class FurtherSteps(Rearranging):
     """Methods of `Dataset` that few scripts call."""
-
-    def _elements(self) -> Iterator[Element]:
-        raise NotImplementedError
-
-    @staticmethod
-    def _of(elements: Callable[[], Iterator[Element]]) -> Dataset:
-        raise NotImplementedError
 
     @staticmethod
     def from_tensor_slices(tensors: Element, name: str | None = None) -> Dataset:

@@ -6,19 +6,19 @@ from minicnn.user_warnings import warn_user
 
 _SEQUENCES = "it is for convolutional networks on images, and has no layers for sequences of words or time"
 _PRETRAINED = (
-    "of keras.applications there are VGG, ResNet, DenseNet, MobileNet and V2, EfficientNet, InceptionV3 and Xception, "
-    "without pretrained weights; a model that Keras has saved as .keras or .h5 loads with load_model"
+    "of keras.applications there are VGG, ResNet, DenseNet, MobileNet, V2 and V3, EfficientNet and V2, InceptionV3, "
+    "Xception, without pretrained weights; a model that Keras has saved as .keras or .h5 loads with load_model"
 )
 _AUGMENTATION = (
-    "of the layers that change images at random there are those that flip, turn, move, shear, crop, erase and mix them "
-    "and change their colours; others go into Dataset.map or a layer of your own"
+    "of the layers that change images at random there are those that flip, turn, move, shear, crop, blur, erase and "
+    "mix them and change their colours; others go into Dataset.map or a layer of your own"
 )
 _TABLES = "it is for images, and has no layers for tables and categories"
 _OTHERS = "it computes by itself and wraps no models of other libraries"
 _GROUPS = {
     _AUGMENTATION: (
-        *("AugMix", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization", "MaxNumBoundingBoxes", "Pipeline"),
-        *("RandAugment", "RandomElasticTransform", "RandomGaussianBlur", "RandomPerspective"),
+        *("AugMix", "ContrastLimitedAdaptiveHistogramEqualization", "MaxNumBoundingBoxes", "RandAugment"),
+        *("RandomElasticTransform", "RandomPerspective"),
     ),
     _TABLES: ("CategoryEncoding", "Discretization", "HashedCrossing", "FeatureSpace"),
     _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),
@@ -44,8 +44,7 @@ _GROUPS = {
         *("pad_sequences", "Tokenizer", "timeseries_dataset_from_array", "text_dataset_from_directory"),
     ),
     _PRETRAINED: (
-        *("InceptionResNetV2", "MobileNetV3Small", "MobileNetV3Large", "NASNetMobile", "NASNetLarge"),
-        *("EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3", "EfficientNetV2S"),
+        *("InceptionResNetV2", "NASNetMobile", "NASNetLarge"),
         *("EfficientNetV2M", "EfficientNetV2L", "ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge"),
         "ConvNeXtXLarge",
     ),

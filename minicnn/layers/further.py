@@ -2,6 +2,7 @@
 
 from minicnn.layers import (
     activity,
+    adaptive_pooling,
     added_loss,
     arithmetic,
     augmentation,
@@ -19,10 +20,12 @@ from minicnn.layers import (
     noise,
     normalization,
     one_dimensional,
+    pipeline,
     placed_resizing,
     pointwise,
     random_colors,
     random_erasing,
+    random_filters,
     random_flip,
     random_mixing,
     random_pixels,
@@ -37,6 +40,7 @@ from minicnn.layers import (
     zero_padding,
 )
 from minicnn.layers.activity import *  # noqa: F403
+from minicnn.layers.adaptive_pooling import *  # noqa: F403
 from minicnn.layers.added_loss import *  # noqa: F403
 from minicnn.layers.arithmetic import *  # noqa: F403
 from minicnn.layers.augmentation import *  # noqa: F403
@@ -54,10 +58,12 @@ from minicnn.layers.merging import *  # noqa: F403
 from minicnn.layers.noise import *  # noqa: F403
 from minicnn.layers.normalization import *  # noqa: F403
 from minicnn.layers.one_dimensional import *  # noqa: F403
+from minicnn.layers.pipeline import *  # noqa: F403
 from minicnn.layers.placed_resizing import *  # noqa: F403
 from minicnn.layers.pointwise import *  # noqa: F403
 from minicnn.layers.random_colors import *  # noqa: F403
 from minicnn.layers.random_erasing import *  # noqa: F403
+from minicnn.layers.random_filters import *  # noqa: F403
 from minicnn.layers.random_flip import *  # noqa: F403
 from minicnn.layers.random_mixing import *  # noqa: F403
 from minicnn.layers.random_pixels import *  # noqa: F403
@@ -73,6 +79,7 @@ from minicnn.layers.zero_padding import *  # noqa: F403
 
 __all__: list[str] = []
 __all__ += activity.__all__
+__all__ += adaptive_pooling.__all__
 __all__ += added_loss.__all__
 __all__ += arithmetic.__all__
 __all__ += augmentation.__all__
@@ -90,9 +97,11 @@ __all__ += merging.__all__
 __all__ += noise.__all__
 __all__ += normalization.__all__
 __all__ += one_dimensional.__all__
+__all__ += pipeline.__all__
 __all__ += placed_resizing.__all__
 __all__ += pointwise.__all__
 __all__ += random_erasing.__all__
+__all__ += random_filters.__all__
 __all__ += random_flip.__all__
 __all__ += random_mixing.__all__
 __all__ += random_colors.__all__

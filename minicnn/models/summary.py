@@ -87,7 +87,7 @@ def _rows(model, functional, expand_nested, flops, indent=""):
         if functional:
             row.append(_connections(model, layer) if not indent else "")
         rows.append(row)
-        if expand_nested and hasattr(layer, "layers"):
+        if expand_nested and hasattr(layer, "layers") and hasattr(layer, "structure"):  # a model: no Pipeline
             rows += _rows(layer, functional, True, flops, indent + "  └ ")
     return rows
 

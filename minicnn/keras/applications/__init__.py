@@ -14,7 +14,8 @@ _NETWORKS_OF = {
     "resnet": tuple(name for name in NETWORKS if name.startswith("ResNet") and not name.endswith("V2")),
     "resnet_v2": tuple(name for name in NETWORKS if name.startswith("ResNet") and name.endswith("V2")),
     "densenet": tuple(name for name in NETWORKS if name.startswith("DenseNet")),
-    "efficientnet": tuple(name for name in NETWORKS if name.startswith("EfficientNet")),
+    "efficientnet": tuple(name for name in NETWORKS if name.startswith("EfficientNetB")),
+    "efficientnet_v2": tuple(name for name in NETWORKS if name.startswith("EfficientNetV2")),
     "mobilenet_v2": ("MobileNetV2",),
     "inception_v3": ("InceptionV3",),
 }

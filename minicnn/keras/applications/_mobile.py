@@ -15,7 +15,7 @@ def rounded(filters: float) -> int:
     return nearest if nearest >= 0.9 * filters else nearest + 8
 
 
-def _halving_pad(x: Tensor, kernel: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def halving_pad(x: Tensor, kernel: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """What a depthwise convolution of strides 2 pads before it: one less above and left of sides that are even."""
     half = kernel // 2
     first = [half - (1 - side % 2 if side is not None else 1) for side in x.shape[1:3]]
@@ -80,7 +80,7 @@ def _inverted_residual(inputs, filters, strides, number):
     if number:
         x = layers.Conv2D(6 * channels, 1, padding="same", use_bias=False, name=f"{name}_expand")(x)
         x = _relu6(_normalized(x, f"{name}_expand_BN"), f"{name}_expand_relu")
-    x = layers.ZeroPadding2D(_halving_pad(x, 3), name=f"{name}_pad")(x) if strides == 2 else x
+    x = layers.ZeroPadding2D(halving_pad(x, 3), name=f"{name}_pad")(x) if strides == 2 else x
     padding = "valid" if strides == 2 else "same"
     x = layers.DepthwiseConv2D(3, strides, padding, use_bias=False, name=f"{name}_depthwise")(x)
     x = _relu6(_normalized(x, f"{name}_depthwise_BN"), f"{name}_depthwise_relu")
@@ -109,7 +109,8 @@ _DROPPED = 0.2  # the share of samples whose last block is left out in training;
 _DEVIATIONS = (0.229, 0.224, 0.225)  # of ImageNet's channels
 
 
-def _to_outputs():
+def to_outputs() -> initializers.Initializer:
+    """He's initial values, by the number of outputs."""
     return initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
 
 
@@ -127,17 +128,17 @@ def efficientnet(x: Tensor, width: float = 1.0, depth: float = 1.0, of_imagenet:
     """
     x = layers.Normalization(axis=-1)(layers.Rescaling(1 / 255)(x))
     x = layers.Rescaling([1 / math.sqrt(each) for each in _DEVIATIONS])(x) if of_imagenet else x
-    x = layers.ZeroPadding2D(_halving_pad(x, 3), name="stem_conv_pad")(x)
-    x = _convolution(x, rounded(32 * width), "stem", kernel=3, strides=2, padding="valid")
+    x = layers.ZeroPadding2D(halving_pad(x, 3), name="stem_conv_pad")(x)
+    x = swish_convolution(x, rounded(32 * width), "stem", kernel=3, strides=2, padding="valid")
     repeats = [math.ceil(depth * blocks) for _, blocks, _, _, _ in _BLOCKS]
     done, total = 0, sum(repeats)
     for stage, ((kernel, _, filters, wider, first), blocks) in enumerate(zip(_BLOCKS, repeats, strict=True), 1):
         for block in range(blocks):
             name, strides = f"block{stage}{chr(ord('a') + block)}", first if block == 0 else 1
             made = _excited(x, rounded(filters * width), (kernel, strides), wider, name)
-            x = _joined(x, made, _DROPPED * done / total, name) if strides == 1 and made.shape == x.shape else made
+            x = joined(x, made, _DROPPED * done / total, name) if strides == 1 and made.shape == x.shape else made
             done += 1
-    return _convolution(x, rounded(1280 * width), "top")
+    return swish_convolution(x, rounded(1280 * width), "top")
 
 
 def efficientnet_top(x: Tensor, classes: int, activation: Any, dropout: float = 0.2) -> Tensor:
@@ -147,33 +148,59 @@ def efficientnet_top(x: Tensor, classes: int, activation: Any, dropout: float = 
     return layers.Dense(classes, activation=activation, kernel_initializer=start, name="predictions")(x)
 
 
-def _convolution(x, filters, name, kernel=1, strides=1, padding="same"):
+def swish_convolution(
+    x: Tensor,
+    filters: int,
+    name: str,
+    kernel: int = 1,
+    strides: int = 1,
+    padding: str = "same",
+    momentum: float = 0.99,
+) -> Tensor:
     """Convolution, batch normalization, swish."""
-    options = {"use_bias": False, "kernel_initializer": _to_outputs(), "name": f"{name}_conv"}
+    x = normalized_convolution(x, filters, name, kernel, strides, padding, momentum)
+    return layers.Activation("swish", name=f"{name}_activation")(x)
+
+
+def normalized_convolution(
+    x: Tensor,
+    filters: int,
+    name: str,
+    kernel: int = 1,
+    strides: int = 1,
+    padding: str = "same",
+    momentum: float = 0.99,
+) -> Tensor:
+    """Convolution, batch normalization."""
+    options = {"use_bias": False, "kernel_initializer": to_outputs(), "name": f"{name}_conv"}
     x = layers.Conv2D(filters, kernel, strides=strides, padding=padding, **options)(x)
-    return layers.Activation("swish", name=f"{name}_activation")(layers.BatchNormalization(name=f"{name}_bn")(x))
+    return layers.BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
 
 
 def _excited(inputs, filters, window, wider, name):
     """A block without the sum; `window` is (kernel, strides) of its depthwise convolution."""
     kernel, strides = window
     wide = inputs.shape[-1] * wider
-    x = _convolution(inputs, wide, f"{name}_expand") if wider != 1 else inputs
-    x = layers.ZeroPadding2D(_halving_pad(x, kernel), name=f"{name}_dwconv_pad")(x) if strides == 2 else x
-    options = {"use_bias": False, "depthwise_initializer": _to_outputs(), "name": f"{name}_dwconv"}
+    x = swish_convolution(inputs, wide, f"{name}_expand") if wider != 1 else inputs
+    x = layers.ZeroPadding2D(halving_pad(x, kernel), name=f"{name}_dwconv_pad")(x) if strides == 2 else x
+    options = {"use_bias": False, "depthwise_initializer": to_outputs(), "name": f"{name}_dwconv"}
     x = layers.DepthwiseConv2D(kernel, strides, "valid" if strides == 2 else "same", **options)(x)
     x = layers.Activation("swish", name=f"{name}_activation")(layers.BatchNormalization(name=f"{name}_bn")(x))
+    return normalized_convolution(excited(x, inputs.shape[-1] // 4, name), filters, f"{name}_project")
+
+
+def excited(x: Tensor, narrow: int, name: str) -> Tensor:
+    """Squeeze and excitation: each channel times a number from 0 to 1, of the means of all over `narrow` others."""
+    wide = x.shape[-1]
     factors = layers.GlobalAveragePooling2D(name=f"{name}_se_squeeze")(x)
     factors = layers.Reshape((1, 1, wide), name=f"{name}_se_reshape")(factors)
-    for size, activation, part in ((inputs.shape[-1] // 4, "swish", "se_reduce"), (wide, "sigmoid", "se_expand")):
-        options = {"activation": activation, "kernel_initializer": _to_outputs(), "name": f"{name}_{part}"}
+    for size, activation, part in ((narrow, "swish", "se_reduce"), (wide, "sigmoid", "se_expand")):
+        options = {"activation": activation, "kernel_initializer": to_outputs(), "name": f"{name}_{part}"}
         factors = layers.Conv2D(max(1, size), 1, padding="same", **options)(factors)
-    x = layers.Multiply(name=f"{name}_se_excite")([x, factors])
-    options = {"use_bias": False, "kernel_initializer": _to_outputs(), "name": f"{name}_project_conv"}
-    return layers.BatchNormalization(name=f"{name}_project_bn")(layers.Conv2D(filters, 1, padding="same", **options)(x))
+    return layers.Multiply(name=f"{name}_se_excite")([x, factors])
 
 
-def _joined(inputs, made, dropped, name):
+def joined(inputs: Tensor, made: Tensor, dropped: float, name: str) -> Tensor:
     """Their sum; in training without `made` in a part of the samples."""
     if dropped > 0:
         made = layers.Dropout(dropped, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(made)

@@ -15,8 +15,10 @@ from minicnn import layers
 from minicnn.graph import Tensor
 from minicnn.keras import _data_format
 from minicnn.keras._names import NotInMinicnn
+from minicnn.keras.applications._efficient_v2 import efficientnet_v2
 from minicnn.keras.applications._inception import inception_v3, xception
 from minicnn.keras.applications._mobile import efficientnet, efficientnet_top, mobilenet, mobilenet_top, mobilenet_v2
+from minicnn.keras.applications._mobile_v3 import BLOCKS, POINTS, mobilenet_v3, mobilenet_v3_top, rounded
 from minicnn.keras.applications._residual import densenet, resnet, resnet_v2, vgg, vgg_top
 from minicnn.keras.models import Model
 
@@ -263,4 +265,73 @@ def _published_side(image, sides):
     return height if height == width and height in sides else 224
 
 
-NETWORKS = {which: _named(which) for which in _BY_NAME} | {"MobileNet": MobileNet, "MobileNetV2": MobileNetV2}
+def _mobilenet_v3(which):
+    def function(
+        input_shape: Sequence[int | None] | None = None,
+        alpha: float = 1.0,
+        minimalistic: bool = False,
+        include_top: bool = True,
+        weights: Any = "imagenet",
+        input_tensor: Tensor | None = None,
+        classes: int = 1000,
+        pooling: str | None = None,
+        dropout_rate: float = 0.2,
+        classifier_activation: Any = "softmax",
+        include_preprocessing: bool = True,
+        name: str | None = None,
+    ) -> Model:
+        """MobileNetV3; `alpha`, `minimalistic`, `include_preprocessing`: `mobilenet_v3`; else as other networks."""
+        shape = {"alpha": alpha, "minimalistic": minimalistic, "include_preprocessing": include_preprocessing}
+        points = rounded(POINTS[which] * alpha) if alpha > 1 else POINTS[which]
+        top = partial(mobilenet_v3_top, points=points, dropout=dropout_rate, minimalistic=minimalistic)
+        kind = which.removeprefix("MobileNetV3").lower() + "_minimalistic" * minimalistic
+        file = f"weights_mobilenet_v3_{kind}_224_{float(alpha)}_float{{}}.h5"
+        network = Network(partial(mobilenet_v3, which=which, **shape), top, file, mark="_no_top_v2")
+        image = _image(network, input_tensor, input_shape or (None, None, 3), include_top)
+        own = name or which
+        return _made(network, which, image, include_top, weights, pooling, classes, classifier_activation, own)
+
+    function.__name__ = function.__qualname__ = which
+    return function
+
+
+# EfficientNetV2's (size, width, depth, side in pixels).
+_EFFICIENT_V2 = {
+    **{"B0": ("b", 1.0, 1.0, 224), "B1": ("b", 1.0, 1.1, 240), "B2": ("b", 1.1, 1.2, 260), "B3": ("b", 1.2, 1.4, 300)},
+    "S": ("s", 1.0, 1.0, 384),
+}
+
+
+def _efficientnet_v2(number):
+    def function(
+        include_top: bool = True,
+        weights: Any = "imagenet",
+        input_tensor: Tensor | None = None,
+        input_shape: Sequence[int | None] | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Any = "softmax",
+        include_preprocessing: bool = True,
+        name: str | None = None,
+    ) -> Model:
+        """EfficientNetV2; `include_preprocessing`: whether pixels go from 0 to 255; else as other networks."""
+        kind, width, depth, side = _EFFICIENT_V2[number]
+        body = partial(
+            efficientnet_v2, size=kind, width=width, depth=depth, include_preprocessing=include_preprocessing
+        )
+        own = f"efficientnetv2-{number.lower()}"
+        network = Network(body, efficientnet_top, f"{own}{{}}.h5", side)
+        image = _image(network, input_tensor, input_shape, include_top)
+        which = f"EfficientNetV2{number}"
+        return _made(network, which, image, include_top, weights, pooling, classes, classifier_activation, name or own)
+
+    function.__name__ = function.__qualname__ = f"EfficientNetV2{number}"
+    return function
+
+
+NETWORKS = {
+    **{which: _named(which) for which in _BY_NAME},
+    **{"MobileNet": MobileNet, "MobileNetV2": MobileNetV2},
+    **{which: _mobilenet_v3(which) for which in BLOCKS},
+    **{f"EfficientNetV2{number}": _efficientnet_v2(number) for number in _EFFICIENT_V2},
+}

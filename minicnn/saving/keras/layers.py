@@ -50,7 +50,11 @@ NEUTRAL: dict[str, Any] = {
 RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 """Class → Keras 2's name of an argument → today's."""
 
-UNKNOWN_TO_KERAS = {"SpatialDropout1D": ("trainable",), "SpatialDropout2D": ("trainable",)}
+UNKNOWN_TO_KERAS = {
+    "Pipeline": ("trainable", "dtype"),
+    "SpatialDropout1D": ("trainable",),
+    "SpatialDropout2D": ("trainable",),
+}
 """Class → arguments of all layers that this one of Keras 3 does not take."""
 
 DEFAULTS = (("synchronized", False),)
@@ -131,6 +135,8 @@ def _argument_from_keras(name, value, label):
         return _initializer_from_keras(value, label)
     if name.endswith(("_regularizer", "_constraint")):
         return None if value is None else object_from_keras(value)
+    if name == "layers" and isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
+        return [layer_from_keras(class_name_of(entry), config_of(entry)) for entry in value]
     if name == "seed":
         return value if is_integer(value) and value >= 0 else None
     if name == "axis" and isinstance(value, list) and len(value) == 1:  # Keras 2's BatchNormalization
@@ -238,7 +244,8 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
         for name, value in config.items()
         if name not in ("input_shape", "dtype", *UNKNOWN_TO_KERAS.get(class_name, ())) and (name, value) not in DEFAULTS
     }
-    arguments["dtype"] = policy_to_keras(config.get("dtype", dtype))
+    if "dtype" not in UNKNOWN_TO_KERAS.get(class_name, ()):
+        arguments["dtype"] = policy_to_keras(config.get("dtype", dtype))
     return keras_object("keras.layers", keras_class_name(class_name), arguments)
 
 
@@ -247,6 +254,8 @@ def _argument_to_keras(name, value, dtype):
         return _activation_to_keras(value, dtype)
     if name == "data_format":
         return value or "channels_last"
+    if name == "layers":
+        return [layer_to_keras(entry["class_name"], entry["config"], dtype) for entry in value]
     if isinstance(value, dict) and "class_name" in value:
         modules = {"_regularizer": "keras.regularizers", "_constraint": "keras.constraints"}
         module = modules.get(f"_{name.rpartition('_')[2]}", "keras.initializers")

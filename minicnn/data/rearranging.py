@@ -1,0 +1,301 @@
+"""Steps that give elements another grouping, choice or order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn import random
+from minicnn.checks import check_positive_int
+from minicnn.data.counting import UNKNOWN_CARDINALITY, counted
+from minicnn.data.elements import Element, applied, arrays_of, eager, leaves, map_leaves
+from minicnn.errors import DataError
+from minicnn.own_parts import function_of
+from minicnn.user_warnings import warn_user
+
+if TYPE_CHECKING:
+    from minicnn.data.dataset import Dataset
+
+
+class Rearranging:
+    """Methods of `Dataset` that group elements anew, or take them from several data sets."""
+
+    _cardinality: int
+
+    def _elements(self) -> Iterator[Element]:
+        raise NotImplementedError
+
+    @staticmethod
+    def _of(elements: Callable[[], Iterator[Element]], cardinality: int = UNKNOWN_CARDINALITY) -> Dataset:
+        raise NotImplementedError
+
+    def window(
+        self,
+        size: int,
+        shift: int | None = None,
+        stride: int = 1,
+        drop_remainder: bool = False,
+        name: str | None = None,
+    ) -> Dataset:
+        """Data sets of elements that follow each other; a tuple or dictionary of such, where elements are ones.
+
+        Parameters
+        ----------
+        size : int
+            Of a window, in elements.
+        shift : int, optional
+            By how many elements the next window begins later; default: `size`.
+        stride : int, default 1
+            The distance of the elements in a window.
+        drop_remainder : bool, default False
+            Whether windows that are too short are left out.
+        """
+        size, stride = check_positive_int("size", size), check_positive_int("stride", stride)
+        step, length = size if shift is None else check_positive_int("shift", shift), (size - 1) * stride + 1
+
+        def windows():
+            items, kept = iter(self._elements()), []
+            while True:
+                kept += islice(items, length - len(kept))
+                part = kept[:length:stride]
+                if not part or (drop_remainder and len(part) < size):
+                    return
+                yield self._nested(part)
+                skipped = max(0, step - len(kept))
+                kept = kept[step:]
+                next(islice(items, skipped, skipped), None)
+
+        total = self._cardinality
+        whole = -(-total // step) if not drop_remainder else max(0, (total - length) // step + 1)
+        return self._of(windows, total if total < 0 else whole)
+
+    def _nested(self, part):
+        """A window: one data set for each leaf of the elements."""
+        columns = list(zip(*map(leaves, part), strict=True))
+        sets = iter([self._of(lambda column=column: iter(column)) for column in columns])
+        return map_leaves(lambda _: next(sets), part[0])
+
+    def padded_batch(
+        self,
+        batch_size: int,
+        padded_shapes: Any = None,
+        padding_values: Any = None,
+        drop_remainder: bool = False,
+        name: str | None = None,
+    ) -> Dataset:
+        """Batches of arrays of different sizes, which are filled up at their ends.
+
+        Parameters
+        ----------
+        batch_size : int
+        padded_shapes : tuple, or tuple or dictionary of such, optional
+            The size of every axis, for each part of an element; None or -1, and the default: that of the largest
+            element of the batch.
+        padding_values : number or tuple or dictionary of such, default 0
+            What is filled in.
+        drop_remainder : bool, default False
+            Whether a last batch that is too short is left out.
+
+        Raises
+        ------
+        DataError
+            When somebody iterates, if an array is larger than its padded shape, or has other axes.
+        """
+        size = check_positive_int("batch_size", batch_size)
+
+        def batches():
+            items = self._elements()
+            while part := list(islice(items, size)):
+                if len(part) == size or not drop_remainder:
+                    yield _padded(part, padded_shapes, padding_values)
+
+        total = self._cardinality
+        return self._of(batches, total if total < 0 else total // size if drop_remainder else -(-total // size))
+
+    def rebatch(self, batch_size: int, drop_remainder: bool = False, name: str | None = None) -> Dataset:
+        """Batches of another size, of the samples of the batches.
+
+        Parameters
+        ----------
+        batch_size : int
+        drop_remainder : bool, default False
+            Whether a last batch that is too short is left out.
+        """
+        return self.unbatch().batch(batch_size, drop_remainder)  # type: ignore[attr-defined]
+
+    def unique(self, name: str | None = None) -> Dataset:
+        """Each element once, where it first stands. Those that were met are kept in memory."""
+
+        def elements():
+            met = set()
+            for element in self._elements():
+                key = tuple((str(a.dtype), a.shape, a.tobytes()) for a in map(np.asarray, leaves(element)))
+                if key not in met:
+                    met.add(key)
+                    yield element
+
+        return self._of(elements)
+
+    def scan(
+        self,
+        initial_state: Element,
+        scan_func: Callable[[Element, Element], tuple[Element, Element]],
+        name: str | None = None,
+    ) -> Dataset:
+        """What a function that remembers makes of each element: ``state, output = scan_func(state, element)``.
+
+        Parameters
+        ----------
+        initial_state : array, number, or tuple or dictionary of such
+            With which each pass begins.
+        scan_func : callable
+            Takes the state and an element, returns the next state and what takes the element's place.
+        """
+        function_of("scan_func", scan_func, "state", "element")
+
+        def elements():
+            state = initial_state
+            for element in self._elements():
+                state, output = scan_func(eager(arrays_of(state)), eager(element))
+                yield arrays_of(output)
+
+        return self._of(elements)
+
+    def take_while(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
+        """The elements before the first one for which predicate is false; a tuple's parts are its arguments."""
+        function_of("predicate", predicate)
+
+        def elements():
+            for element in self._elements():
+                if not bool(np.asarray(applied(predicate, eager(element)))):
+                    return
+                yield element
+
+        return self._of(elements)
+
+    def snapshot(self, path: Any, *args: Any, **kwargs: Any) -> Dataset:
+        """The data set as it is: nothing is kept in files, which a warning says; `cache` keeps it in memory."""
+        warn_user(f"snapshot({path!r}) writes no files and reads none: cache() keeps elements in memory")
+        return self._of(self._elements, self._cardinality)
+
+    @staticmethod
+    def sample_from_datasets(
+        datasets: Sequence[Dataset],
+        weights: Sequence[float] | None = None,
+        seed: int | None = None,
+        stop_on_empty_dataset: bool = False,
+        rerandomize_each_iteration: bool | None = None,
+    ) -> Dataset:
+        """Elements of several data sets, of which one is drawn at random for each.
+
+        Parameters
+        ----------
+        datasets : list of Dataset
+        weights : sequence of float, optional
+            How probable each is; default: all alike.
+        seed : int, optional
+            Default: drawn when this is called, see `minicnn.utils.set_random_seed`.
+        stop_on_empty_dataset : bool, default False
+            Whether the end of one is the end; else the others go on.
+        rerandomize_each_iteration : bool, default False
+            Whether each pass has an order of its own.
+
+        Raises
+        ------
+        ValueError
+            If there is no data set, or not one weight for each.
+        """
+        shares = np.ones(len(datasets)) if weights is None else np.asarray(weights, float)
+        if not len(datasets) or shares.shape != (len(datasets),) or not (shares >= 0).all() or not shares.sum() > 0:
+            raise ValueError(f"sample_from_datasets takes data sets and a weight for each. Received: {weights!r}")
+        start = random.next_seed() if seed is None else abs(counted(seed))
+        passes = count()
+
+        def elements():
+            generator = random.generator(start, "sample", next(passes) if rerandomize_each_iteration else 0)
+            streams, left = [dataset._elements() for dataset in datasets], shares.copy()
+            while left.any():
+                at = int(generator.choice(len(left), p=left / left.sum()))
+                element = list(islice(streams[at], 1))
+                yield from element
+                if not element:
+                    if stop_on_empty_dataset:
+                        return
+                    left[at] = 0
+
+        return datasets[0]._of(elements)
+
+    @staticmethod
+    def choose_from_datasets(
+        datasets: Sequence[Dataset], choice_dataset: Dataset, stop_on_empty_dataset: bool = True
+    ) -> Dataset:
+        """Elements of several data sets, one for each number of another data set, which says of which.
+
+        Parameters
+        ----------
+        datasets : list of Dataset
+        choice_dataset : Dataset
+            Of whole numbers from 0 to the number of data sets - 1.
+        stop_on_empty_dataset : bool, default True
+            Whether the end of one is the end; else its numbers are skipped.
+
+        Raises
+        ------
+        DataError
+            When somebody iterates, for another number.
+        """
+
+        def elements():
+            streams = [dataset._elements() for dataset in datasets]
+            for number in choice_dataset._elements():
+                if not 0 <= int(number) < len(streams):
+                    raise DataError(f"choices are numbers from 0 to {len(streams) - 1}. Received: {int(number)}")
+                element = list(islice(streams[int(number)], 1))
+                yield from element
+                if not element and stop_on_empty_dataset:
+                    return
+
+        return choice_dataset._of(elements)
+
+
+def _padded(elements, shapes, values):
+    """One element of the arrays of several, each as large as the largest or as told."""
+    first, columns = elements[0], list(zip(*map(leaves, elements), strict=True))
+    sizes = [None] * len(columns) if shapes is None else _told(shapes, first)
+    told = isinstance(values, dict | tuple | list)
+    fillings = _told(values, first) if told else [values] * len(columns)
+    made = iter([_filled(*parts) for parts in zip(columns, sizes, fillings, strict=True)])
+    return map_leaves(lambda _: next(made), first)
+
+
+def _told(parts, element):
+    """What was told for each leaf of an element."""
+    if isinstance(element, dict):
+        return [leaf for key in element for leaf in _told(parts[key], element[key])]
+    if isinstance(element, tuple):
+        return [leaf for each, part in zip(parts, element, strict=True) for leaf in _told(each, part)]
+    return [parts]
+
+
+def _filled(arrays, shape, value):
+    """Arrays, stacked; each is filled up at its end."""
+    arrays = [np.asarray(a) for a in arrays]
+    if len({a.ndim for a in arrays} | ({len(shape)} if shape is not None else set())) > 1:
+        raise DataError(
+            f"arrays of a padded batch have the same number of axes. Received: shapes {[a.shape for a in arrays][:4]}, "
+            f"padded_shapes={shape!r}"
+        )
+    largest = [max(sizes) for sizes in zip(*(a.shape for a in arrays), strict=True)]
+    told = [None] * len(largest) if shape is None else shape
+    sides = [most if side is None or side < 0 else int(side) for side, most in zip(told, largest, strict=True)]
+    if any(side < most for side, most in zip(sides, largest, strict=True)):
+        raise DataError(f"padded_shapes is as large as the arrays, {tuple(largest)}, or larger. Received: {shape!r}")
+    batch = np.zeros((len(arrays), *sides), np.result_type(*arrays))
+    if value is not None:
+        batch.fill(value)
+    for n, array in enumerate(arrays):
+        batch[(n, *map(slice, array.shape))] = array
+    return batch

@@ -1,0 +1,91 @@
+"""Steps of data sets that group elements anew, or choose among data sets, beside lists."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from minicnn.data import Dataset
+from minicnn.errors import DataError
+
+
+def listed(dataset):
+    return [element.tolist() for element in dataset]
+
+
+@pytest.mark.parametrize("shift", [None, 1, 2, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("drop", [True, False])
+def test_windows_are_slices(shift, stride, drop):
+    for count in range(9):
+        for size in (1, 3, 4):
+            numbers = list(range(count))
+            expected = [numbers[i : i + size * stride : stride] for i in range(0, count, shift or size)]
+            expected = [part for part in expected if len(part) == size or not drop]
+            windows = Dataset.range(count).window(size, shift, stride, drop)
+            assert [listed(window) for window in windows] == expected and len(windows) == len(expected)
+
+
+def test_windows_of_pairs_become_batches():
+    pairs = Dataset.from_tensor_slices((np.arange(5), {"a": np.arange(5) * 10})).window(3, shift=2)
+    numbers, tens = next(iter(pairs))
+    assert listed(numbers) == [0, 1, 2] and listed(tens["a"]) == [0, 10, 20]
+    batches = Dataset.range(6).window(4, shift=2, drop_remainder=True).flat_map(lambda window: window.batch(4))
+    assert listed(batches) == [[0, 1, 2, 3], [2, 3, 4, 5]]
+
+
+def rows(*lengths):
+    return Dataset.range(len(lengths)).map(lambda n: np.full(lengths[int(n)], int(n) + 1))
+
+
+def test_padded_batches():
+    batches = rows(2, 1, 3).padded_batch(2)
+    assert listed(batches) == [[[1, 1], [2, 0]], [[3, 3, 3]]] and len(batches) == 2
+    assert listed(rows(2, 1, 3).padded_batch(2, [4], -1, drop_remainder=True)) == [[[1, 1, -1, -1], [2, -1, -1, -1]]]
+    pairs = Dataset.zip(rows(2, 1), Dataset.range(2)).padded_batch(2, ([None], []), (9, 0))
+    made, labels = next(iter(pairs))
+    assert made.tolist() == [[1, 1], [2, 9]] and labels.tolist() == [0, 1]
+    with pytest.raises(DataError, match="or larger"):
+        listed(rows(2, 1).padded_batch(2, [1]))
+    with pytest.raises(DataError, match="number of axes"):
+        listed(rows(2, 1).padded_batch(2, [None, None]))
+
+
+def test_rebatch_unique_scan_and_take_while():
+    assert listed(Dataset.range(7).batch(3).rebatch(2)) == [[0, 1], [2, 3], [4, 5], [6]]
+    assert listed(Dataset.from_tensor_slices([3, 1, 3, 2, 1]).unique()) == [3, 1, 2]
+    sums = Dataset.range(1, 5).scan(np.int64(0), lambda state, n: (state + n, state + n))
+    assert listed(sums) == [1, 3, 6, 10] == listed(sums)
+    assert listed(Dataset.range(9).take_while(lambda n: n < 3)) == [0, 1, 2]
+
+
+def test_choices():
+    sets = [Dataset.range(3), Dataset.range(10, 12)]
+    choice = Dataset.from_tensor_slices([1, 0, 1, 1, 0, 0])
+    assert listed(Dataset.choose_from_datasets(sets, choice)) == [10, 0, 11]
+    assert listed(Dataset.choose_from_datasets(sets, choice, stop_on_empty_dataset=False)) == [10, 0, 11, 1, 2]
+    with pytest.raises(DataError, match="from 0 to 1"):
+        listed(Dataset.choose_from_datasets(sets, Dataset.range(3)))
+
+
+def test_samples_of_several_data_sets():
+    sets = [Dataset.range(100), Dataset.range(100, 103)]
+    both = Dataset.sample_from_datasets(sets, [0.5, 0.5], seed=3)
+    made = listed(both)
+    assert Counter(made) == Counter(range(103)) and made == listed(both)
+    assert [n for n in made if n < 100] == list(range(100))  # each keeps its order
+    first = listed(Dataset.sample_from_datasets(sets, [0.5, 0.5], seed=3, stop_on_empty_dataset=True))
+    assert first == made[: len(first)] and len(first) < 103
+    anew = Dataset.sample_from_datasets(sets, seed=3, rerandomize_each_iteration=True)
+    assert len({str(listed(anew)) for _ in range(4)}) > 1
+    endless = [Dataset.range(1).repeat(), Dataset.range(1, 2).repeat()]
+    shares = np.mean(listed(Dataset.sample_from_datasets(endless, [0.2, 0.8], seed=1).take(2000)))
+    assert abs(shares - 0.8) < 0.05
+    with pytest.raises(ValueError, match="a weight for each"):
+        Dataset.sample_from_datasets(sets, [1.0])
+
+
+def test_snapshot_says_that_it_keeps_nothing():
+    with pytest.warns(UserWarning, match="cache"):
+        kept = Dataset.range(3).snapshot("somewhere")
+    assert listed(kept) == [0, 1, 2] and len(kept) == 3

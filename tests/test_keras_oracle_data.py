@@ -1,0 +1,43 @@
+"""Steps of data sets beside TensorFlow's: the same elements."""
+
+import numpy as np
+import pytest
+from real_keras import tf
+
+from minicnn.keras import tensorflow as our_tf
+
+pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
+
+STEPS = {
+    "rebatch": lambda tf, of: of.range(7).batch(3).rebatch(2),
+    "unique": lambda tf, of: of.from_tensor_slices([3, 1, 3, 2]).unique(),
+    "scan": lambda tf, of: of.range(5).scan(np.int64(1), lambda state, n: (state + n, state * n)),
+    "take_while": lambda tf, of: of.range(9).take_while(lambda n: n < 4),
+    "windows of batches": lambda tf, of: of.range(9).window(4, 2, 2).flat_map(lambda window: window.batch(4)),
+    "windows of pairs": lambda tf, of: (
+        of.zip((of.range(6), of.range(6, 12)))
+        .window(3, shift=1, drop_remainder=True)
+        .flat_map(lambda a, b: of.zip((a.batch(3), b.batch(3))))
+    ),
+    "padded": lambda tf, of: of.range(1, 6).map(lambda n: tf.ones([n], tf.int64) * n).padded_batch(2),
+    "padded to a shape": lambda tf, of: (
+        of.range(1, 4).map(lambda n: (tf.ones([n]), n)).padded_batch(2, ([5], []), (7.0, np.int64(0)))
+    ),
+    "choices": lambda tf, of: of.choose_from_datasets(
+        [of.range(3), of.range(5, 9)], of.from_tensor_slices(np.array([1, 0, 1, 0, 0, 0, 1, 1, 1])), False
+    ),
+    "choices to the first end": lambda tf, of: of.choose_from_datasets(
+        [of.range(2), of.range(5, 9)], of.from_tensor_slices(np.array([1, 0, 1, 0, 0, 1]))
+    ),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_elements_are_those_of_tensorflow(step):
+    theirs = list(STEPS[step](tf, tf.data.Dataset).as_numpy_iterator())
+    mine = list(STEPS[step](our_tf, our_tf.data.Dataset).as_numpy_iterator())
+    assert len(mine) == len(theirs)
+    for a, b in zip(mine, theirs, strict=True):
+        pairs = zip(a, b, strict=True) if isinstance(b, tuple) else [(a, b)]
+        for one, other in pairs:
+            np.testing.assert_array_equal(one, other)

@@ -1,0 +1,63 @@
+"""Layers that change images, beside Keras's: what is not drawn at random, and what both draw when told to."""
+
+import numpy as np
+import pytest
+from real_keras import keras
+
+import minicnn.keras as ours
+
+pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
+
+RNG = np.random.default_rng(1)
+
+
+@pytest.mark.parametrize("options", [{}, {"bins": 16}, {"value_range": (-1, 1)}, {"data_format": "channels_first"}])
+def test_equalization(options):
+    """Of single images: of a batch, Keras makes one histogram."""
+    low, high = options.get("value_range", (0, 255))
+    image = np.round(RNG.uniform(20, 160, (1, 12, 9, 3))).astype("float32") / 255 * (high - low) + low
+    image[..., 1] = image[0, 0, 0, 1]
+    if options.get("data_format") == "channels_first":
+        image = np.moveaxis(image, -1, 1)
+    expected = np.asarray(keras.layers.Equalization(**options)(image))
+    np.testing.assert_allclose(ours.layers.Equalization(**options)(image), expected, atol=1e-4)
+
+
+def test_gaussian_blur():
+    """Of square kernels: Keras on TensorFlow mixes up the weights of others."""
+    images = RNG.uniform(0, 255, (2, 9, 8, 3)).astype("float32")
+    transformation = {"should_apply_blur": np.array([True, False]), "blur_factor": np.array([0.4, 0.9], "float32")}
+    theirs = keras.layers.RandomGaussianBlur(kernel_size=5)
+    expected = np.asarray(theirs.transform_images(images, transformation))
+    made = ours.layers.RandomGaussianBlur(kernel_size=5).transform_images(images, transformation)
+    np.testing.assert_allclose(made, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_pipeline_goes_both_ways(tmp_path):
+    def model(keras):
+        layers = keras.layers
+        parts = [layers.RandomFlip("horizontal", seed=3), layers.CenterCrop(4, 4), layers.Rescaling(0.5)]
+        inside = [layers.Pipeline(parts), layers.RandomGaussianBlur(0.3, 5)]
+        return keras.Sequential([keras.Input((6, 5, 1)), *inside, layers.Flatten(), layers.Dense(2)])
+
+    images = RNG.random((3, 6, 5, 1)).astype("float32")
+    for writer, reader in ((keras, ours), (ours, keras)):
+        made = model(writer)
+        path = tmp_path / f"of_{writer.__name__}.keras"
+        made.save(path)
+        loaded = reader.models.load_model(path)
+        assert [type(part).__name__ for part in loaded.layers[0].layers] == ["RandomFlip", "CenterCrop", "Rescaling"]
+        np.testing.assert_allclose(loaded.predict(images, verbose=0), made.predict(images, verbose=0), atol=1e-5)
+
+
+def test_efficientnet_v2_s():
+    """With the statistics that it begins with: other ones let its numbers grow beyond comparison, it is so deep."""
+    options = {"include_top": False, "input_shape": (40, 44, 3), "weights": None, "pooling": "avg"}
+    theirs, mine = (each.applications.EfficientNetV2S(**options) for each in (keras, ours))
+    assert [layer.name for layer in mine.layers if layer.weights] == [
+        layer.name for layer in theirs.layers if layer.weights
+    ]
+    mine.set_weights(theirs.get_weights())
+    images = RNG.uniform(0, 255, (2, 40, 44, 3)).astype("float32")
+    expected = np.asarray(theirs(images, training=False))
+    np.testing.assert_allclose(mine(images, training=False), expected, atol=1e-4 * np.abs(expected).max())

@@ -1,0 +1,128 @@
+"""Blurring, equalizing, and layers one after the other, beside loops over pixels."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import layers
+from minicnn.errors import ShapeError
+
+
+@pytest.fixture
+def rng():
+    seed = np.random.SeedSequence().entropy
+    print("seed", seed)
+    return np.random.default_rng(seed)
+
+
+def number(*values):
+    return np.array(values, float).reshape(1, 1, 1, len(values))
+
+
+# ---------------------------------------------------------------------------------------------------------------- blur
+
+
+def test_blur_beside_loops(rng):
+    image = rng.random((1, 6, 7, 2))
+    along_width, along_height = 0.4, 0.9
+    weights = np.array(
+        [
+            [np.exp(-0.5 * (j / along_width) ** 2 - 0.5 * (i / along_height) ** 2) for j in (-1, 0, 1)]
+            for i in (-2, -1, 0, 1, 2)
+        ]
+    )
+    weights /= weights.sum()
+    expected = np.zeros_like(image)
+    for i in range(6):
+        for j in range(7):
+            for down in range(-2, 3):
+                for right in range(-1, 2):
+                    if 0 <= i + down < 6 and 0 <= j + right < 7:
+                        expected[0, i, j] += weights[down + 2, right + 1] * image[0, i + down, j + right]
+    layer = layers.RandomGaussianBlur(kernel_size=(3, 5))
+    np.testing.assert_allclose(layer.change(image, number(1, along_width, along_height)), expected, atol=1e-12)
+    drawn = {"should_apply_blur": np.array([True]), "blur_factor": np.array([along_width, along_height])}
+    np.testing.assert_allclose(layer.transform_images(image, drawn), expected, rtol=1e-5)
+    assert (layer.transform_images(image, drawn, training=False) == image.astype("float32")).all()
+    np.testing.assert_array_equal(layer.change(image, number(0, along_width, along_height)), image)
+
+
+def test_what_a_blur_draws():
+    numbers = np.array([[0.5, 0.3, 0.25, 0.75], [0.5, 0.5, 0, 1]])
+    drawn = layers.RandomGaussianBlur((0.3, 0.5), sigma=(0.2, 0.6)).drawn(numbers)
+    np.testing.assert_allclose(drawn, [[1, 0.3, 0.5], [0, 0.2, 0.6]], atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"kernel_size": 4}, {"kernel_size": (3, 2)}, {"sigma": 2.0}, {"factor": -0.1}])
+def test_a_blur_says_what_it_takes(options):
+    with pytest.raises(ValueError, match="Received"):
+        layers.RandomGaussianBlur(**options)
+
+
+# -------------------------------------------------------------------------------------------------------- equalization
+
+
+def test_equalization_beside_loops(rng):
+    images = rng.integers(20, 120, (2, 5, 6, 2)).astype(float)
+    images[1, ..., 1] = 77.0
+    expected = images.copy()
+    for n in range(2):
+        for c in range(2):
+            pixels = images[n, ..., c].ravel()
+            others = np.count_nonzero(pixels > pixels.min())
+            for place, pixel in np.ndenumerate(images[n, ..., c]):
+                if others:
+                    darker = np.count_nonzero(pixels <= pixel) - np.count_nonzero(pixels == pixels.min())
+                    expected[(n, *place, c)] = np.round(255 * darker / others)
+    np.testing.assert_allclose(layers.Equalization()(images), expected, rtol=1e-6)
+    low, high = layers.Equalization((-1, 1)), images / 127.5 - 1
+    np.testing.assert_allclose(low(high.astype("float32")), expected / 127.5 - 1, atol=1e-5)
+    np.testing.assert_array_equal(layers.Equalization()(images, training=False), images)
+
+
+def test_equalization_in_few_degrees():
+    image = np.array([0, 10, 100, 120, 250, 255.0]).reshape(1, 2, 3, 1)
+    made = layers.Equalization(bins=3)(image)  # four pixels are of the first degree, one of the second, one of the last
+    np.testing.assert_allclose(np.ravel(made), [0, 0, 0, 0, 128, 255])
+
+
+# ------------------------------------------------------------------------------------------------------------ pipeline
+
+
+def test_a_pipeline_is_its_layers(rng):
+    x = rng.uniform(0, 255, (4, 6, 5, 3)).astype("float32")
+    parts = [layers.RandomFlip(seed=1), layers.RandomBrightness(0.3, seed=2), layers.Rescaling(1 / 255)]
+    pipeline = layers.Pipeline(parts)
+    expected = x
+    for part in parts:
+        expected = part(expected, training=True)
+    np.testing.assert_allclose(pipeline(x), expected, rtol=1e-6)
+    np.testing.assert_allclose(pipeline(x, training=False), x / 255, rtol=1e-6)
+    assert np.asarray(pipeline(x[0])).shape == x[0].shape
+    made = pipeline({"images": x, "labels": np.eye(4)})
+    np.testing.assert_allclose(made["images"], expected, rtol=1e-6)
+    mapped = mc.data.Dataset.from_tensor_slices(x).map(pipeline).batch(4)
+    assert next(iter(mapped)).shape == x.shape
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_a_pipeline_in_files(suffix, tmp_path, rng):
+    augment = layers.Pipeline([layers.RandomFlip("horizontal", seed=3), layers.CenterCrop(4, 4), layers.Rescaling(0.5)])
+    model = mc.Sequential([mc.Input((6, 5, 1)), augment, layers.Flatten(), layers.Dense(2)])
+    model.summary(print_fn=lambda _: None, expand_nested=True)
+    model.save(tmp_path / f"model{suffix}")
+    loaded = mc.load_model(tmp_path / f"model{suffix}")
+    assert [type(part).__name__ for part in loaded.layers[0].layers] == ["RandomFlip", "CenterCrop", "Rescaling"]
+    flip = loaded.layers[0].layers[0]
+    assert (flip.mode, flip.seed, flip.name) == ("horizontal", 3, augment.layers[0].name)
+    x = rng.random((2, 6, 5, 1))
+    np.testing.assert_allclose(loaded.predict(x), model.predict(x), rtol=1e-6)
+
+
+def test_a_pipeline_says_what_it_takes():
+    with pytest.raises(TypeError, match="one input"):
+        layers.Pipeline([mc.Sequential([layers.Flatten()])])
+    with pytest.raises(TypeError, match="list of layers"):
+        layers.Pipeline(layers.Flatten())
+    with pytest.raises(ShapeError, match="without weights"):
+        layers.Pipeline([layers.Flatten(), layers.Dense(3)])(np.zeros((2, 3, 3, 1)))

@@ -20,6 +20,17 @@ from minicnn.keras._taped_calls import (
     on_tapes,
     through_a_tape,
 )
+from minicnn.own_parts import is_of_package
+
+
+def library_class_of(layer: layers.Layer) -> Any:
+    """The class of `keras.layers` that a layer's class begins with."""
+    return next(cls for cls in type(layer).__mro__ if {"core_class", "translate"} <= vars(cls).keys())
+
+
+def core_of(layer: layers.Layer) -> Any:
+    """The class of minicnn's that it stands for."""
+    return library_class_of(layer).core_class
 
 
 def call(self: layers.Layer, inputs: Any = None, training: bool | None = None) -> Any:
@@ -34,7 +45,7 @@ def call(self: layers.Layer, inputs: Any = None, training: bool | None = None) -
 
 
 def _has_own(layer):
-    return type(layer).call is not call and "_is_itself" not in vars(layer)
+    return not is_of_package(type(layer).call) and "_is_itself" not in vars(layer)
 
 
 def _called(layer, inputs, training):
@@ -45,7 +56,7 @@ def _called(layer, inputs, training):
 def call_symbolically(self: layers.Layer, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
     """The place in the graph of the layer, or of the last one of its own `call`."""
     if not _has_own(self):
-        return type(self).core_class.call_symbolically(self, tensors, training)
+        return core_of(self).call_symbolically(self, tensors, training)
     result = _called(self, tensors, training)
     self._built = True
     return result.node
@@ -60,7 +71,7 @@ def call_on_arrays(self: layers.Layer, arrays: Sequence[Any], training: bool) ->
             return layer_outputs(self, arrays, training)
         forget_added(self)
         with inside_a_layer():
-            return type(self).core_class.call_on_arrays(self, value_of(met(list(arrays))), training)
+            return core_of(self).call_on_arrays(self, value_of(met(list(arrays))), training)
     if is_recording():
         return _called(self, arrays, training)
     return np.asarray(_called(self, [np.asarray(a) for a in arrays], training))
@@ -68,7 +79,7 @@ def call_on_arrays(self: layers.Layer, arrays: Sequence[Any], training: bool) ->
 
 def losses(self: layers.Layer) -> list[Any]:
     """The penalties of weights, and what the last call added: on the tape, where one records."""
-    return losses_of_layer(self, type(self).core_class.losses.fget(self))
+    return losses_of_layer(self, core_of(self).losses.fget(self))
 
 
 METHODS: dict[str, Any] = {

@@ -15,19 +15,23 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from minicnn.command_line.launching import mpiexec
+from minicnn.distribution.overlap import PIECES
 from minicnn.distribution.sums import LARGE
+from minicnn.distribution.wire import DIRECT
 
 WORKER, RELAY = (Path(__file__).with_name(f"distributed_{name}.py") for name in ("worker", "relay"))
 SHARDS = 8
 MARKS = "<!-- measured -->", "<!-- end -->"
 CLUSTERS = {f"{rate} Gbit/s": 8 / (rate * 1e9) for rate in (10, 25, 100)}  # seconds a byte
 LATENCY = 20e-6  # seconds, of a message between machines: assumed
+AT_ONCE = 32  # messages that MPICH's Ialltoallv has under way, before it begins the next ones
 COUNTS = (8, 64, 512)
 BATCHES = {"LeNet-5": 128, "net_1": 128, "ResNet-18": 32}
-SMALL, PAID = 3, 0.5  # rounds of small messages an iteration; part of the time that has to be computation
+PAID = 0.5  # part of the time that has to be computation
 
 
 # ------------------------------------------------------------------------------------------------------- the model
@@ -35,25 +39,37 @@ SMALL, PAID = 3, 0.5  # rounds of small messages an iteration; part of the time 
 
 @dataclass
 class Costs:
-    """What docs/distributed.md calls α, β and γ, in seconds: a message, a byte on the wire, a byte that is added."""
+    """What docs/distributed.md calls α, β, γ and o, in seconds: a message, a byte on the wire, a byte that is added,
+    and what each further message costs that a worker sends at once.
+    """
 
     alpha: float
     beta: float
     gamma: float
+    overhead: float = 0.0
+
+    def round(self, workers):
+        """Seconds in which every worker gets a message from all others."""
+        if workers == 1:
+            return 0.0
+        return math.ceil(workers / AT_ONCE) * self.alpha + (workers - 2) * self.overhead
 
 
 def exchange(costs, workers, size):
-    """G(N): seconds until the gradients, `size` bytes, of N workers are added up everywhere."""
-    rounds, others = math.ceil(math.log2(workers)), workers - 1
+    """G(N): seconds until the gradients, `size` bytes, of N workers are added up everywhere.
+
+    Large ones are taken to travel in pieces, as where N divides the number of shards, on a processor.
+    """
+    once, others = costs.round(workers), workers - 1
     if size < LARGE:
-        return rounds * costs.alpha + others * size * (costs.beta + costs.gamma)
-    return (others + rounds) * costs.alpha + others / workers * size * (2 * costs.beta + costs.gamma)
+        return once + others * size * (costs.beta + costs.gamma)
+    handing_out = once if size / PIECES / workers <= DIRECT else others * costs.alpha  # MPI's ring
+    return once + handing_out + others / workers * size * (2 * costs.beta + costs.gamma)
 
 
 def iteration(costs, workers, shards, shard, rest, size):
     """T(N): seconds of an iteration of `shards` shards of `shard` seconds each, and `rest` seconds that all spend."""
-    small = SMALL * math.ceil(math.log2(workers)) * costs.alpha
-    return math.ceil(shards / workers) * shard + rest + small + exchange(costs, workers, size)
+    return math.ceil(shards / workers) * shard + rest + costs.round(workers) + exchange(costs, workers, size)
 
 
 def bytes_sent(workers, size):
@@ -169,7 +185,7 @@ def predictions(options, notes, here):
         for workers in COUNTS:
             cells, paying = [], []
             for beta in CLUSTERS.values():
-                costs = Costs(LATENCY, beta, here.gamma)
+                costs = Costs(LATENCY, beta, here.gamma, here.overhead)
                 time = iteration(costs, workers, workers, compute, rest, alone["bytes"])
                 cells.append(f"{workers * (compute + rest) / time:.1f}×")
                 paying.append(paying_batch(costs, workers, compute / batch, rest, alone["bytes"]))
@@ -184,33 +200,29 @@ def in_namespaces(options, notes):
     """Lines of the table: iterations over links of limited rate, or of some delay, predicted and measured."""
     lines = ["| network, workers | link | predicted | measured | ratio |", "|---|---|---|---|---|"]
     for workers in (2, 4):
-        arguments = workers, "train", "LeNet-5", 128, options.steps, 1
-        fast = notes(f"LeNet-5, {workers}, unlimited", lambda arguments=arguments: over_link(*arguments))
-        for rate in options.rates:
-            limit(workers, rate)
-            slow = notes(f"LeNet-5, {workers}, {rate} Mbit/s", lambda arguments=arguments: over_link(*arguments))
-            limit(workers, None)
-            beta = 8 / (rate * 1e6)
-            sending = exchange(Costs(0, beta, 0), workers, slow["bytes"]) + fed(slow, workers) * beta
-            lines.append(_compared(workers, f"{rate} Mbit/s", fast["step"] + sending, slow["step"]))
-        for delay in options.delays:  # in ms
-            near, far = (
-                notes(
-                    f"LeNet-5, {workers}, {number} ms late",
-                    lambda arguments=arguments, number=number: delayed(number, *arguments),
-                )
-                for number in (0, delay)
-            )
-            costs = Costs(delay / 1e3, 0, 0)
-            waiting = iteration(costs, workers, 0, 0, 0, far["bytes"])
-            lines.append(_compared(workers, f"{delay} ms later", near["step"] + waiting, far["step"]))
+        for name, over, number, costs in links(options):
+            found = notes(f"LeNet-5, {workers}, {name}", partial(compared, options, over, number, workers))
+            near, far = found["near"]["step"], found["far"]["step"]
+            waiting = iteration(costs, workers, 0, 0, 0, found["far"]["bytes"])
+            waiting += fed(found["far"], workers) * costs.beta
+            cells = f"{(near + waiting) * 1e3:.1f} ms | {far * 1e3:.1f} ms | {far / (near + waiting):.2f}"
+            lines.append(f"| LeNet-5, {workers} | {name} | {cells} |")
     return lines
 
 
-def _compared(workers, link, predicted, measured):
-    """A line of the table."""
-    cells = f"{predicted * 1e3:.1f} ms | {measured * 1e3:.1f} ms | {measured / predicted:.2f}"
-    return f"| LeNet-5, {workers} | {link} | {cells} |"
+def compared(options, over, number, workers):
+    """Iterations over a link without its limit and with it, which take turns."""
+    arguments = workers, "train", "LeNet-5", 128, options.steps, 1
+    calls = {"near": partial(over, None, *arguments), "far": partial(over, number, *arguments)}
+    return in_turn(options.rounds, **calls)
+
+
+def links(options):
+    """(name, function that measures over such a link, its number, what the link costs) of each."""
+    for rate in options.rates:
+        yield f"{rate} Mbit/s", limited, rate, Costs(0, 8 / (rate * 1e6), 0)
+    for delay in options.delays:
+        yield f"{delay} ms later", delayed, delay, Costs(delay / 1e3, 0, 0)
 
 
 def over_link(workers, *arguments):
@@ -219,9 +231,15 @@ def over_link(workers, *arguments):
     return measure(workers, *arguments, prefix=prefixes, UCX_TLS="tcp,self", MPIR_CVAR_NOLOCAL="1")
 
 
+def limited(rate, workers, *arguments):
+    """The same over links of limited rate, in Mbit/s; None: not limited."""
+    limit(workers, rate)
+    return over_link(workers, *arguments)
+
+
 def delayed(delay, workers, *arguments):
-    """The same over the relay, which takes the place of the link; `delay` in ms."""
-    command = [sys.executable, str(RELAY), str(workers), str(delay / 1e3)]
+    """The same over the relay, which takes the place of the link; `delay` in ms; None: none."""
+    command = [sys.executable, str(RELAY), str(workers), str((delay or 0) / 1e3)]
     relay = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         relay.stdout.readline()
@@ -268,7 +286,7 @@ def enter_namespaces(options):
 
     Where that is not permitted, a line that says so.
     """
-    own = [f"--{name}={value}" for name, value in (("steps", options.steps), ("state", options.state)) if value]
+    own = [f"--{name}={value}" for name in ("steps", "rounds", "state") if (value := getattr(options, name))]
     own += ["--rates", *map(str, options.rates), "--delays", *map(str, options.delays)]
     command = ["unshare", "-n", "-m", "sh", "-c", SETUP, "sh", sys.executable, __file__, "--inside", *own]
     try:
@@ -288,10 +306,11 @@ PARTS = ("scaling", "trees", "bytes", "namespaces", "predictions")
 def report(options, notes):
     """Lines of the page's part: the tables that are asked for, as they come."""
     found = notes("messages", lambda: measure(2, "wire"))
-    here = Costs(found["alpha"], found["beta"], found["gamma"])
+    here = Costs(found["alpha"], found["beta"], found["gamma"], found["overhead"])
     yield (
         f"On {platform.processor() or platform.machine()} with {os.cpu_count()} threads, two workers on one machine: "
-        f"α = {here.alpha * 1e6:.0f} µs, β = {here.beta * 1e9:.3f} ns, γ = {here.gamma * 1e9:.3f} ns."
+        f"α = {here.alpha * 1e6:.0f} µs, o = {here.overhead * 1e6:.2f} µs, β = {here.beta * 1e9:.3f} ns, "
+        f"γ = {here.gamma * 1e9:.3f} ns."
     )
     for part in options.parts:
         yield ""
@@ -305,7 +324,10 @@ def report(options, notes):
         elif part == "namespaces":
             yield from enter_namespaces(options)
         else:
-            yield f"Assumed: {LATENCY * 1e6:.0f} µs a message, one shard a worker. Against one worker:"
+            yield (
+                f"Assumed: {LATENCY * 1e6:.0f} µs a message, one shard a worker; o and γ are those measured here. "
+                "Against one worker:"
+            )
             yield ""
             yield from predictions(options, notes, here)
 

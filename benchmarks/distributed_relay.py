@@ -18,6 +18,7 @@ import time
 
 SET_DEVICE, IS_TUN, NO_HEADER = 0x400454CA, 1, 0x1000  # linux/if_tun.h
 PACKET = 1 << 16  # bytes, at most
+MTU = 65000  # bytes: few packets, so that handing them on takes little time beside the delay
 
 
 def device(number):
@@ -30,7 +31,7 @@ def device(number):
         f"{inside} link set e{number} down",
         f"{inside} addr flush dev e{number}",
         f"{inside} addr add 10.9.0.{number + 1}/24 dev t{number}",
-        f"{inside} link set t{number} up",
+        f"{inside} link set t{number} mtu {MTU} up",
     ):
         subprocess.run(command.split(), check=True)
     return found

@@ -16,7 +16,7 @@ from minicnn.distribution import sums
 from minicnn.distribution.shards import cut, nodes_within, own_part
 from minicnn.distribution.world import world
 
-REPEATS = 12
+REPEATS, IN_A_ROW, MANY = 12, 4, 33
 SHARDS = 8
 
 
@@ -59,19 +59,25 @@ def _normed(x, filters, size, strides, relu=True):
 NETWORKS = {"LeNet-5": lenet5, "D0": d0, "net_1": net_1, "ResNet-18": resnet18}
 
 
-def fastest(call):
-    """The shortest time of a call that all workers make together, in seconds."""
-    wire, times = world(), []
-    for _ in range(REPEATS):
-        wire.agreed(False)
-        start = time.perf_counter()
+def fastest(call, repeats=REPEATS):
+    """The shortest time of a call that all workers make together, in seconds: of `IN_A_ROW`, the mean.
+
+    A worker may begin earlier than another by as much as a message takes, and wait for it; in the next call the other
+    one waits. So a single call may seem to take up to a message more or less.
+    """
+    wire, ends = world(), []
+    wire.agreed(False)
+    for _ in range(repeats + IN_A_ROW):
+        ends.append(time.perf_counter())
         call()
-        times.append(time.perf_counter() - start)
-    return max(wire.gather(min(times)))
+    ends.append(time.perf_counter())
+    return max(wire.gather(min(b - a for a, b in zip(ends, ends[IN_A_ROW:], strict=False)) / IN_A_ROW))
 
 
 def wire():
-    """Seconds for an empty message to all, and for each further byte; for adding a byte; the tree and Allreduce."""
+    """Seconds for an empty message to all, for each further one at once, and for each further byte; for adding a byte;
+    the tree and Allreduce.
+    """
     there, big = world(), 1 << 22
     small = fastest(lambda: there.agreed(False))
     vector = np.ones(big // 4, np.float32)
@@ -79,11 +85,21 @@ def wire():
     other = vector.copy()
     adding = fastest(lambda: np.add(vector, other, out=other))
     return {
-        "alpha": small / max(1, int(np.ceil(np.log2(there.size)))),
+        "alpha": small,  # in one round, whoever there is
+        "overhead": max(0.0, (fastest(lambda: at_once(there, MANY)) - fastest(lambda: at_once(there, 1))) / (MANY - 1)),
         "beta": max(0.0, whole - small) / (big * max(1, there.size - 1)),
         "gamma": adding / big,
         "sums": {name: _sums(there, NETWORKS[name]().count_params()) for name in ("LeNet-5", "net_1")},
     }
+
+
+def at_once(there, count):
+    """Exchange so many empty messages with the next worker and the one before, all under way at once."""
+    one, other = np.zeros(1, np.uint8), np.empty((count, 1), np.uint8)
+    requests = [there.comm.Irecv(other[i], (there.rank - 1) % there.size) for i in range(count)]
+    requests += [there.comm.Isend(one, (there.rank + 1) % there.size) for _ in range(count)]
+    for request in requests:
+        there.wait(request)
 
 
 def _sums(there, size):
@@ -92,7 +108,7 @@ def _sums(there, size):
     rows = {node: np.ones(size, np.float32) for node in nodes_within((0, SHARDS), own)}
     found, dtype = np.empty(size, np.float32), np.dtype("float32")
     vector = next(iter(rows.values()))
-    tree = fastest(lambda: sums.over_workers(there, rows, SHARDS, size, dtype))
+    tree = fastest(lambda: sums.over_workers(there, rows, SHARDS, size, dtype)())
     return {"tree": tree, "allreduce": fastest(lambda: there.comm.Allreduce(vector, found))}
 
 
@@ -107,21 +123,20 @@ def train(name, batch, steps, threads=None):
     y = rng.integers(0, 10, batch)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.train_on_batch(x, y)
-    there, times = world(), []
-    there.sent = 0
-    clock = Clock(model.engine)
-    for _ in range(int(steps)):
-        there.agreed(False)
-        start = time.perf_counter()
+    there, clock, sent, store = world(), Clock(model.engine), [], model.engine.store
+
+    def iteration():
+        before = there.sent
         model.train_on_batch(x, y)
-        times.append(time.perf_counter() - start)
-    store = model.engine.store
+        sent.append(there.sent - before)
+
+    step = fastest(iteration, int(steps))
     return {
-        "step": max(there.gather(min(times))),
+        "step": step,
         "shards": clock.fastest,
         "shard": clock.fastest / max(1, len(own_part(len(cut(batch, SHARDS)), 0, there.size))),
         "bytes": (store.grad.size + store.sigma.size) * store.grad.itemsize,
-        "sent": (there.sent - int(steps) * (there.size - 1)) / int(steps),
+        "sent": sum(sent) / len(sent),
         "params": model.count_params(),
     }
 

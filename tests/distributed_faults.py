@@ -143,8 +143,28 @@ def others():
         "loss": caught(ignoring, ValueError),
         "order of samples": caught(lambda: restless_order(x, y), kind),
         "BatchNormalization": caught(lambda: fit(model(synchronized=is_second()), x, y), kind),
+        "optimizer state": caught(with_state, kind),
+        "seed": caught(with_seed, kind),
         "nan behind synchronized": caught(lambda: fit(model(synchronized=True), nan, y, shuffle=False), NAN),
     }
+
+
+def with_state():
+    """Between two batches, worker 1 alone takes over another state for the optimizer, of as many updates."""
+    made, batch = model(), images((6, 6, 1), 4)
+    made.train_on_batch(*batch)
+    if is_second():
+        state = made.engine.state_by_weight()
+        made.engine.set_state({name: {w: a + 1 for w, a in arrays.items()} for name, arrays in state.items()})
+    made.train_on_batch(*batch)
+
+
+def with_seed():
+    """Between two batches, worker 1 alone sets a seed."""
+    made, batch = model(), images((6, 6, 1), 4)
+    made.train_on_batch(*batch)
+    made.seed += is_second()
+    made.train_on_batch(*batch)
 
 
 def ignoring():
@@ -166,7 +186,23 @@ def together():
         states = mc.distribution.world.world().gather((digest(*made.get_weights()), int(made.optimizer.iterations)))
         assert len(set(states)) == 1, states
         found[name] = states[0][1]
-    return found
+    return found | {"renewed": renewed(x, y)}
+
+
+def renewed(x, y):
+    """Updates that are made together, though one worker has used the model, or compiled it, by itself in between."""
+    made, chosen = model(), mc.distribution.distribution()
+    for rank in range(3):
+        made.train_on_batch(x, y)
+        if mc.distribution.rank() == rank:
+            mc.distribution.set_distribution(None)
+            made.evaluate(x, y, verbose=0)
+            mc.distribution.set_distribution(chosen)
+        if mc.distribution.rank() == 2 - rank:
+            made.compile(made.optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    states = mc.distribution.world.world().gather((digest(*made.get_weights()), int(made.optimizer.iterations)))
+    assert len(set(states)) == 1, states
+    return states[0][1]
 
 
 def _stop(model):

@@ -1,6 +1,7 @@
 """`mc.data.Dataset` against plain Python."""
 
 import itertools
+import queue
 import threading
 
 import numpy as np
@@ -116,6 +117,49 @@ def test_work_ahead_is_bounded():
     made.clear()
     assert numbers(threads.take(3)) == [0, 1, 2]
     assert len(made) < 20
+
+
+@pytest.mark.parametrize("count", [1, 3, AUTOTUNE])
+def test_prefetch_before_batch_makes_ahead_and_leaves_batches_in_parts(count):
+    threads = set()
+
+    def squared(number):
+        threads.add(threading.current_thread().name)
+        return number * number
+
+    for source in (Dataset.range(10), Dataset.from_tensor_slices(np.arange(10))):
+        dataset = source.map(squared, num_parallel_calls=2).prefetch(count).take(7).prefetch(count).batch(3)
+        assert [batch.tolist() for batch in dataset] == [[0, 1, 4], [9, 16, 25], [36]]
+        parts = list(dataset.in_parts())
+        assert [part.read(part.numbers[1:]).tolist() for part in parts[:2]] == [[1, 4], [16, 25]]
+    assert threading.current_thread().name not in threads
+    assert list(Dataset.from_tensor_slices(np.arange(5)).prefetch(2).batch(2).in_parts())[1].numbers == [2, 3]
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("count", [1, 5])
+def test_prefetch_behind_a_map_has_elements_ready_before_they_are_asked_for(count, later):
+    """One is used, `count` are ready, one is in the reader's hand, and two are the thread's that maps."""
+    made = queue.Queue()
+    dataset = Dataset.range(100).map(lambda n: made.put(int(n)) or n * n, num_parallel_calls=1).prefetch(count)
+    if later:
+        dataset = dataset.map(lambda n: n + 1, num_parallel_calls=1)
+    iterator = iter(dataset)
+    assert next(iterator) == int(later)
+    assert [made.get(timeout=20) for _ in range(count + 3)] == list(range(count + 3))
+    assert made.empty()
+
+
+def test_an_error_while_elements_are_made_ahead_comes_in_its_turn():
+    def fails(n):
+        if n == 7:
+            raise RuntimeError("seven")
+        return n
+
+    batches = iter(Dataset.range(50).map(fails, num_parallel_calls=2).prefetch(9).batch(3))
+    assert [next(batches).tolist() for _ in range(2)] == [[0, 1, 2], [3, 4, 5]]
+    with pytest.raises(RuntimeError, match="seven"):
+        next(batches)
 
 
 @given(st.integers(1, 40), st.integers(1, 50), st.booleans())

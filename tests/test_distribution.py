@@ -1,11 +1,13 @@
 """Training on several workers: the same bits on any number of them, and one sentence for whatever goes wrong."""
 
+import argparse
 import importlib.util
 import io
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +21,8 @@ import pytest
 import minicnn as mc
 from minicnn import processors
 from minicnn.command_line import launching
-from minicnn.distribution import lockstep, overlap, problems, shards, sums, world
+from minicnn.distribution import lockstep, overlap, problems, shards, sums, wire, world
+from minicnn.training import interrupts
 
 HERE = Path(__file__).parent
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -156,6 +159,47 @@ def test_shards_change_no_formula():
         assert done["shards"] != done["whole"]  # they are rounded otherwise
 
 
+class Mirror:
+    """A communicator of two workers, the other of which has what this one has; counts the messages."""
+
+    rank, size, messages = 0, 2, 0
+
+    def Ialltoallv(self, send, receive):
+        (own, (counts, starts)), (found, lengths) = send, receive
+        assert (counts, starts, lengths) == ([own.size] * 2, [0, 0], [own.size] * 2)
+        found.reshape(2, -1)[...] = own
+        self.messages += 1
+        return self
+
+    def Test(self):
+        return True
+
+
+def test_a_kind_of_message_is_long_once_before_it_needs_one_round():
+    here = wire.Wire(None, Mirror(), [problems.Worker(i, "a", i) for i in range(2)], 1.0)
+    rounds = []
+    for value, kind in [("x", ""), ("y" * 3000, "long"), ("z" * 3000, "long"), ("x", "")]:
+        before, sent = here.comm.messages, here.sent
+        assert here.gather(value, kind) == [value] * 2
+        rounds.append((here.comm.messages - before, here.sent - sent > 3000))
+    assert rounds == [(1, False), (2, True), (1, True), (1, False)]
+    assert [here.agreed(bits) for bits in (0, 1, 2, 3)] == [0, 1, 2, 3]
+
+
+def test_ctrl_c_and_whether_to_stop_are_one_message():
+    asked = []
+
+    def agreed(bits):
+        asked.append(bits)
+        return bits | others.pop(0)
+
+    others = [0, 1, 0, 2]  # what other workers have decided
+    with pytest.raises(KeyboardInterrupt), interrupts.deferred_interrupt(agreed) as check:
+        assert [check(), check(), check(True)] == [False, True, True]
+        check()
+    assert asked == [0, 0, 1, 0]
+
+
 # ------------------------------------------------------------------------------------------------- who reads what
 
 
@@ -253,7 +297,11 @@ def test_workers_that_do_not_fit_together_say_so():
 def test_decisions_of_one_worker_are_those_of_all():
     code, said, out = launched("together")
     assert (code, said) == (0, [])
-    assert json.loads(out.splitlines()[-1]) == {"stop": 4, "interrupted": 4}  # updates: after the epoch's first batch
+    assert json.loads(out.splitlines()[-1]) == {
+        "stop": 4,
+        "interrupted": 4,
+        "renewed": 3,
+    }  # updates: 4 are an epoch's and a batch
 
 
 @with_mpi
@@ -263,6 +311,68 @@ def test_ctrl_c_ends_all_after_the_same_batch_with_one_sentence():
         problems.INTERRUPTED,
         ["minicnn: interrupted: all workers have ended after the same batch"],
     )
+
+
+def test_launch_hands_signals_on_from_the_start_and_gives_them_back():
+    before = [signal.getsignal(number) for number in launching.ENDINGS]
+    ended = []
+    with launching._ending() as ends:
+        os.kill(os.getpid(), signal.SIGTERM)  # mpiexec is not there yet
+        assert not ended
+        ends(lambda: ended.append("first"))
+        assert ended == ["first"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ended == ["first", "first"]
+    assert [signal.getsignal(number) for number in launching.ENDINGS] == before
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_a_signal_that_comes_while_the_function_is_told_is_handed_on_once(line):
+    """Before a line of `told`, whichever."""
+    ended, lines, before = [], [], sys.gettrace()
+
+    def trace(frame, event, argument):
+        if event == "line":
+            lines.append(frame.f_lineno)
+            if len(lines) == line + 1:
+                signal.raise_signal(signal.SIGTERM)
+        return trace if frame.f_code.co_name == "told" else None
+
+    with launching._ending() as ends:
+        sys.settrace(trace)
+        try:
+            ends(lambda: ended.append("once"))
+        finally:
+            sys.settrace(before)
+    assert len(lines) > line
+    assert ended == ["once"]
+
+
+def test_launch_leaves_signals_that_are_ignored(monkeypatch):
+    """As under nohup; and those of a program in C, of which Python knows nothing."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with launching._ending():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with launching._ending():
+        assert signal.signal(signal.SIGTERM, before) is signal.SIG_DFL
+
+
+def test_launch_ends_mpiexec_where_it_is_ended(tmp_path, monkeypatch):
+    """A program in mpiexec's place that has `launch` terminated, and would not end by itself in a minute."""
+    program, script = tmp_path / "mpiexec", tmp_path / "script.py"
+    program.write_text('#!/bin/sh\n[ "$1" = --version ] && exit\nkill -TERM $PPID\nexec sleep 60\n')
+    program.chmod(0o755)
+    script.touch()
+    monkeypatch.setattr(launching, "mpiexec", lambda: program)
+    options = argparse.Namespace(script=script, workers=2, hosts=None, arguments=[])
+    assert launching.launch(options) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(
@@ -386,18 +496,24 @@ def test_pieces_are_sent_when_nothing_writes_them_any_more(frozen, backend, monk
 def test_the_last_shard_is_added_in_the_order_of_the_tree(node):
     rng = np.random.default_rng(7)
     vectors = rng.normal(size=(8, 9)).astype(np.float32) * 10.0 ** rng.integers(-6, 7, (8, 9))
-    above, last = overlap.before_last(node, lambda i: vectors[i].copy())
+
+    def compute(i, onto=None):
+        return vectors[i].copy() if onto is None else onto + vectors[i]
+
+    above, last = overlap.before_last(node, compute)
     assert last == node[1] - 1
     own = vectors[last].copy()
     for vector in reversed(above):
         own = vector + own
-    np.testing.assert_array_equal(own, sums.along_tree(node, lambda i: vectors[i].copy()))
+    np.testing.assert_array_equal(own, sums.along_tree(node, compute))
 
 
 def test_synchronized_layers_that_compute_in_bfloat16_are_refused():
     layer = mc.layers.BatchNormalization(synchronized=True, dtype="mixed_bfloat16")
     with pytest.raises(ValueError, match=r"give the layer dtype='float32'\. Received: layer 'batch_norm"):
         lockstep.wants_sums(mc.Sequential([mc.Input((3,)), layer]))
+    layer.trainable = False  # goes by its moving averages
+    assert not lockstep.wants_sums(mc.Sequential([mc.Input((3,)), layer]))
 
 
 def test_layers_want_sums_where_they_are_synchronized_and_train():

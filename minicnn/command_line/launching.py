@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from minicnn.command_line.problems import Problem, tell
 from minicnn.distribution.problems import LAUNCHED, MARK, Worker
 
 _PRESENT = re.compile(rf"{MARK} (\d+) (\d+) (\S+);\n?")  # several workers' words may meet in a line
+ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SAID = "minicnn: "  # what a worker's own sentence begins with
 # How MPICH and Open MPI name a process that was killed: (process, what has become of it).
 _ENDS = (
@@ -39,23 +41,52 @@ def launch(options: argparse.Namespace) -> int:
     words = {"encoding": "utf-8", "errors": "replace"}  # of several workers, which may meet within a character
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = os.environ | {LAUNCHED: "1"}
-    process = subprocess.Popen(command, **pipes, **words, env=environment, start_new_session=True)
-    for ending in ("SIGTERM", "SIGHUP"):  # they come here alone, too
-        if hasattr(signal, ending):
-            signal.signal(getattr(signal, ending), lambda *_: process.terminate())
-    watch = Watch()
-    readers = [
-        threading.Thread(target=watch.read, args=pair, daemon=True)
-        for pair in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
-    ]
-    for reader in readers:
-        reader.start()
-    code = _wait(process, watch)
-    for reader in readers:
-        reader.join()
+    with _ending() as ends:
+        process = subprocess.Popen(command, **pipes, **words, env=environment, start_new_session=True)
+        ends(process.terminate)
+        watch = Watch()
+        readers = [
+            threading.Thread(target=watch.read, args=pair, daemon=True)
+            for pair in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
+        ]
+        for reader in readers:
+            reader.start()
+        code = _wait(process, watch)
+        for reader in readers:
+            reader.join()
     if code and (sentence := watch.sentence()):
         tell(f"{SAID}{sentence}")
     return code
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Inside, `ENDINGS` come here alone, too, and call the function that what this yields is told: once for each, also
+    for one that has come before there was a function. Those that are ignored, as under nohup, still are; and so are
+    left those that a program in C takes, whose handler Python could not give back."""
+    came, calls = [], []
+
+    def end(number, frame):
+        came.append(number)
+        hand_on()
+
+    def hand_on():
+        with contextlib.suppress(IndexError):  # all are handed on: by whoever took them first
+            while calls:
+                came.pop()
+                calls[0]()
+
+    def told(call):
+        calls.append(call)
+        hand_on()
+
+    taken = [number for number in ENDINGS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    previous = {number: signal.signal(number, end) for number in taken}
+    try:
+        yield told
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def mpiexec() -> Path:

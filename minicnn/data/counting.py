@@ -1,5 +1,7 @@
 """How many elements a data set has."""
 
+import numpy as np
+
 from minicnn.checks import is_integer
 
 INFINITE_CARDINALITY = -1
@@ -14,9 +16,10 @@ def counted(count: object) -> int:
     TypeError
         If it is no integer.
     """
-    if not is_integer(count):
+    number = count.item() if isinstance(count, np.ndarray) and count.ndim == 0 else count  # of another data set
+    if not is_integer(number):
         raise TypeError(f"expected an integer. Received: {count!r}")
-    return int(count)
+    return int(number)
 
 
 def no_length(cardinality: int) -> str:

@@ -327,7 +327,7 @@ class Dataset(FurtherSteps):
         if count == 0:
             return self
         check_positive_int("buffer_size", count)
-        if isinstance(self._making, Batches):
+        if self._making is not None:
             return Dataset(self._stream, self._cardinality, self._making.prefetched(count))
         return Dataset(lambda: read_ahead(self._elements, count), self._cardinality)
 

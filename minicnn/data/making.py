@@ -41,23 +41,32 @@ class Each:
         A number → its element.
     threads : int
         How many call it; 0: the thread that iterates.
+    ahead : int
+        How many elements one more thread has ready before they are needed; 0: there is none.
     """
 
-    def __init__(self, one: Callable[[Any], Element], threads: int = 0) -> None:
+    def __init__(self, one: Callable[[Any], Element], threads: int = 0, ahead: int = 0) -> None:
         self.one: Callable[[Any], Element] = one
-        self._threads = threads
+        self._threads, self._ahead = threads, ahead
+
+    def prefetched(self, count: int) -> Each:
+        """What makes them ahead."""
+        return Each(self.one, self._threads, count)
 
     def then(self, function: Callable[[Element], Element], threads: int) -> Each:
-        """What makes function(element)."""
-        return Each(lambda number: function(self.one(number)), threads)
+        """What makes function(element), ahead where the element was."""
+        return Each(lambda number: function(self.one(number)), threads, self._ahead)
 
     def elements(self, numbers: Iterable[Any]) -> Iterator[Element]:
         """The elements of numbers, in their order."""
+        return read_ahead(lambda: self._made(numbers), self._ahead) if self._ahead else self._made(numbers)
+
+    def _made(self, numbers):
         return mapped(self.one, numbers, self._threads) if self._threads else map(self.one, numbers)
 
     def stacked(self, numbers: Sequence[Any]) -> Element:
         """One element that holds those of all numbers."""
-        return stacked(list(self.elements(numbers)))
+        return stacked(list(self._made(numbers)))
 
     def batches(self, groups: Iterable[Sequence[Any]]) -> Iterator[Element]:
         """The same for each group of numbers; threads work ahead beyond the end of a group."""
@@ -84,6 +93,10 @@ class Slices(Each):
     def __init__(self, arrays: Element) -> None:
         super().__init__(lambda i: map_leaves(lambda a: a[i], arrays))
         self._arrays = arrays
+
+    def prefetched(self, count: int) -> Slices:
+        """The same: they are there."""
+        return self
 
     def stacked(self, numbers: Sequence[Any]) -> Element:
         return map_leaves(lambda a: a[list(numbers)], self._arrays)

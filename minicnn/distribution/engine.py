@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar
@@ -45,10 +45,14 @@ class ShardedEngine(Engine):
         The workers.
     shards : int
         In how many parts a batch is cut, at most.
+    updates : int or None
+        How many there were after the last one that all workers have made together; None where there was none, or where
+        the optimizer's state has been replaced since.
     """
 
     wire: ClassVar[Wire]
     shards: ClassVar[int]
+    updates: int | None = None
 
     @staticmethod
     @cache
@@ -67,8 +71,17 @@ class ShardedEngine(Engine):
     def last_call(self, value: object) -> None:
         pass
 
-    def agreed(self, decision: bool) -> bool:
-        return self.wire.agreed(bool(decision))
+    @property
+    def optimizer_state(self) -> dict[str, np.ndarray] | None:
+        """As in `Engine`. One that is given anew may be another one on each worker."""
+        return self._state
+
+    @optimizer_state.setter
+    def optimizer_state(self, value: dict[str, np.ndarray] | None) -> None:
+        self._state, self.updates = value, None
+
+    def agreed(self, decision: int) -> int:
+        return self.wire.agreed(decision)
 
     # ---------------------------------------------------------------------------------------------------------- data
 
@@ -90,29 +103,26 @@ class ShardedEngine(Engine):
         if not self.store.is_current:
             self.prepare(trains=True)
         if isinstance(batch, Batch):  # of train_on_batch: nothing has been compared
-            handshake.compare(self.wire, handshake.of_batch(self, batch))
+            handshake.compare_batch(self, batch)
         cut = whole(batch, self.shards)
         step = ShardedStep(self, cut, training=True)
         step.run()
         losses, outputs = step.results()
         totals.add(cut.count, losses, outputs)
         if math.isfinite(losses.total):
-            self._take_gradients(step, len(cut.parts))
+            self._take_gradients(step)
             self.regularize()
             self.update()
+            self.updates = int(self.optimizer.iterations)
         else:
-            step.abandon()
+            step.total()  # which nobody wants, but which is under way
             self.store.sigma[...] = step.sigma
         return ShardedOutcome(losses.total, step)
 
-    def _take_gradients(self, step, shards):
+    def _take_gradients(self, step):
         """Put the sums over all shards where the optimizer reads them."""
         store, size = self.store, self.store.grad.size
-        if step.travelling is not None:
-            flat = step.travelling.result()  # (P + S,)
-        else:
-            flat = sums.over_workers(self.wire, step.sums, shards, size + store.sigma.size, store.dtype)
-        flat = self.backend.asarray(flat)
+        flat = self.backend.asarray(step.total())  # (P + S,)
         np.multiply(flat[:size], store.dtype.type(step.scale), out=store.grad)
         store.sigma[...] = flat[size:] * store.dtype.type(step.scale) + step.base
 
@@ -130,7 +140,7 @@ class ShardedEngine(Engine):
         for part in map(batch.part, own):
             self.calls = calls  # all shards of a batch are one call
             outputs.append([self.backend.to_host(o) for o in predict(part)])
-        gathered = self.wire.gather((self.calls, outputs))
+        gathered = self.wire.gather((self.calls, outputs), f"outputs of {batch.count}")
         self.calls = max(calls for calls, _ in gathered)
         shards = list(itertools.chain.from_iterable(found for _, found in gathered))
         return [self.backend.asarray(np.concatenate(parts)) for parts in zip(*shards, strict=True)]
@@ -154,10 +164,8 @@ class ShardedStep:
         What the shards' changes of the moving averages are counted from: a batch of one shard just replaces them.
     scale : float
         What sums of gradients, each counting as much as that of the first shard, are multiplied with.
-    sums : dict
-        Node of the tree → the sum of gradients, and of changes of the moving averages, of this worker's shards.
-    travelling : Travelling or None
-        In place of `sums`, where gradients are sent while others are computed.
+    total : callable
+        Waits for the sum over all workers of gradients, and of changes of the moving averages, and gives it.
     lockstep : Lockstep or None
         Runs the shards, where layers want sums over all of them.
     """
@@ -167,8 +175,7 @@ class ShardedStep:
         self._own = own_part(len(cut.parts), engine.wire.rank, engine.wire.size)
         self._counts = [part.stop - part.start for part in cut.parts]
         self.scale: float = self._counts[0] / cut.count
-        self.sums: dict[tuple[int, int], np.ndarray] = {}
-        self.travelling: overlap.Travelling | None = None
+        self.total: Callable[[], np.ndarray]
         self.lockstep: Lockstep | None = None
         self._records: list[tuple[Any, ...]] = []
         self._is_finite = True
@@ -178,20 +185,21 @@ class ShardedStep:
             self.base: Any = self.sigma if len(cut.parts) > 1 else engine.store.dtype.type(0)
 
     def run(self) -> None:
-        """Compute this worker's shards."""
+        """Compute this worker's shards, and begin to send their gradients."""
+        wire, store, count = self.engine.wire, self.engine.store, len(self._cut.parts)
         if not self._training:
             for shard in self._own:
                 self._forward(shard)
             return
-        if len(self._cut.parts) > 1 and wants_sums(self.engine.model):
-            self._side_by_side()
-            return
-        node = overlap.own_node(self.engine.wire, len(self._cut.parts)) if self._is_large() else None
+        node = None
+        if count > 1 and wants_sums(self.engine.model):
+            found = self._side_by_side()
+        elif node := overlap.own_node(wire, count) if self._is_large() else None:
+            self._last_gradients(*overlap.before_last(node, self._gradients))
+        else:
+            found = sums.over_shards(count, self._own, self._gradients)
         if node is None:
-            self.sums = sums.over_shards(len(self._cut.parts), self._own, self._gradients)
-            return
-        above, last = overlap.before_last(node, self._gradients)
-        self._last_gradients(above, last)
+            self.total = sums.over_workers(wire, found, count, store.grad.size + store.sigma.size, store.dtype)
 
     def _side_by_side(self):
         """Compute all shards together, a layer that wants their sums at a time."""
@@ -206,7 +214,7 @@ class ShardedStep:
                 self._record(shard, lane.bound, engine.losses(lane.bound, lane.targets, lane.weight))
         if not engine.wire.agreed(any(not math.isfinite(loss) for loss, *_ in self._records)):
             self.lockstep.backward()
-        self.sums = self.lockstep.sums([count / self._counts[0] for count in self._counts], self.base)
+        return self.lockstep.sums([count / self._counts[0] for count in self._counts], self.base)
 
     def _is_large(self):
         """Whether gradients are worth to be sent in pieces."""
@@ -221,16 +229,17 @@ class ShardedStep:
         bound, losses = self._forward(shard)
         own = np.empty(store.grad.size + store.sigma.size, store.dtype)
         own[store.grad.size :] = store.sigma - self.base
-        self.travelling = overlap.Travelling(wire, len(self._cut.parts), np.empty_like(own))
+        travelling = overlap.Travelling(wire, len(self._cut.parts), np.empty_like(own))
+        self.total = travelling.result
         waiting = overlap.pieces(bound, store, store.sigma.size)
 
         def after(number):
-            self.travelling.push()
+            travelling.push()
             while waiting and waiting[0][0] <= number:
                 _, part = waiting.pop(0)
                 gradients = slice(part.start, min(part.stop, store.grad.size))
                 own[gradients] = store.grad[gradients]
-                self.travelling.send(part, self._summed(own[part], part, above, shard))
+                travelling.send(part, self._summed(own[part], part, above, shard))
 
         if math.isfinite(losses.total):
             bound.backward(after)
@@ -244,8 +253,11 @@ class ShardedStep:
             own = sums.add(vector[part], own)
         return own
 
-    def _gradients(self, shard):
-        """The gradients of a shard and its changes of the moving averages, in one vector (P + S,), on the host."""
+    def _gradients(self, shard, onto=None):
+        """The gradients of a shard and its changes of the moving averages, in one vector (P + S,), on the host.
+
+        If there is a vector `onto`, they are added to it.
+        """
         engine = self.engine
         engine.store.sigma[...] = self.sigma
         bound, losses = self._forward(shard)
@@ -253,10 +265,16 @@ class ShardedStep:
             self._is_finite = False
         if self._is_finite:
             bound.backward()
-        flat = engine.backend.xp.concatenate([engine.store.grad, engine.store.sigma - self.base])
+        parts = engine.store.grad, engine.store.sigma - self.base
         if self._counts[shard] != self._counts[0]:
-            flat *= flat.dtype.type(self._counts[shard] / self._counts[0])
-        return flat if not engine.backend.on_device else engine.backend.to_host(flat)
+            parts = [part * part.dtype.type(self._counts[shard] / self._counts[0]) for part in parts]
+        if engine.backend.on_device:
+            parts = [engine.backend.to_host(part) for part in parts]
+        if onto is None:
+            return np.concatenate(parts)
+        sums.add(onto[: len(parts[0])], parts[0])  # where they lie: a vector less to be written and read
+        sums.add(onto[len(parts[0]) :], parts[1])
+        return onto
 
     def _forward(self, shard) -> tuple[BoundPlan, Losses]:
         """Compute a shard up to its losses."""
@@ -291,7 +309,8 @@ class ShardedStep:
 
     def results(self) -> tuple[Losses, Sequence[np.ndarray]]:
         """The losses of the whole batch, and its outputs where metrics need them."""
-        gathered = self.engine.wire.gather((self.engine.calls, self._records))
+        kind = f"records of {self._cut.count}, {self._training}"
+        gathered = self.engine.wire.gather((self.engine.calls, self._records), kind)
         self.engine.calls = max(calls for calls, _ in gathered)
         records = list(itertools.chain.from_iterable(found for _, found in gathered))
         values = [np.array([total, *parts]) for total, parts, _ in records]  # shards × (1 + outputs,)
@@ -305,11 +324,6 @@ class ShardedStep:
             for lists in zip(*(measured for _, _, measured in records), strict=True)
         )
         return Losses(float(total), [float(p) for p in parts], targets, weights), outputs
-
-    def abandon(self) -> None:
-        """Let gradients that are under way come, which nobody wants."""
-        if self.travelling is not None:
-            self.travelling.result()
 
     def explain(self, loss: float, epoch: int, batch: int) -> None:
         """Raise `NonFiniteError` on all workers, with what the one says that has the first shard to blame."""

@@ -33,7 +33,7 @@ def compare(wire: Wire, found: dict[str, Any]) -> None:
     found : dict
         What is compared, in the order in which differences are told → a short description.
     """
-    demand_equal(wire, wire.gather(found))
+    demand_equal(wire, wire.gather(found, "compared"))
 
 
 def demand_equal(wire: Wire, everybody: Sequence[dict[str, Any]]) -> None:
@@ -62,32 +62,46 @@ def of_pass(engine: ShardedEngine, source: Source, shuffles: bool, first: int) -
         Number of the first batch.
     """
     found = {**_program(engine), **_model(engine.model.weights, engine), "data": _data(source)}
-    return found if engine.model.compiled is None else found | _training(engine, shuffles, first)
+    return found if engine.model.compiled is None else found | _training(engine, shuffles, first) | _state(engine)
 
 
-def of_batch(engine: ShardedEngine, batch: Batch) -> dict[str, Any]:
-    """What has to agree before a batch that belongs to no pass; the weights are compared before the first one."""
+def compare_batch(engine: ShardedEngine, batch: Batch) -> None:
+    """Raise `DistributionError`, on all workers, unless all are about to train the same batch that belongs to no pass.
+
+    The model, its weights and the optimizer's state take a message more, and longer than a message to be hashed: they
+    are compared where a worker does not know them, before the first batch, after an update that was not made together,
+    and where its engine is a new one or was given a state. Whether to is said by all, in the first message.
+    """
     kinds = [f"{x.dtype} {x.shape}" for x in (*batch.inputs, *batch.targets)]
-    weights = {} if int(engine.optimizer.iterations) else _model(engine.model.weights, engine)
-    return {
+    found = {
         **_program(engine),
-        **weights,
+        "dtype": str(engine.store.dtype),
         "batch": f"{batch.count} of {', '.join(kinds)}",
         **_training(engine, False, 0),
     }
+    is_known = engine.updates == int(engine.optimizer.iterations)
+    everybody = engine.wire.gather((is_known, found), "compared")
+    demand_equal(engine.wire, [theirs for _, theirs in everybody])
+    if not all(known for known, _ in everybody):
+        compare(engine.wire, _model(engine.model.weights, engine) | _state(engine))
 
 
 def _training(engine, shuffles, first):
     """Of what `compile` was told, and how far the training is."""
     check_losses(engine.model.compiled, engine.model.layers)
-    optimizer, state = engine.optimizer, engine.optimizer_state or {}
+    optimizer = engine.optimizer
     return {
         "loss": digest([[type(x).__name__, x.get_config()] for x in engine.model.compiled.losses]),
         "optimizer": f"{type(optimizer).__name__} {digest(optimizer.get_config())}",
-        "optimizer state": digest(*(engine.backend.to_host(vector) for vector in state.values())),
         "position": f"update {int(optimizer.iterations)}, batch {first}, epoch {engine.model.epochs_trained}",
         "seed": digest(engine.model.seed, shuffles),
     }
+
+
+def _state(engine):
+    """Of what the optimizer keeps: as large as the weights, or larger."""
+    vectors = (engine.optimizer_state or {}).values()
+    return {"optimizer state": digest(*map(engine.backend.to_host, vectors))}
 
 
 def _program(engine):

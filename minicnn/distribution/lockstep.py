@@ -41,14 +41,15 @@ def wants_sums(model: Model) -> bool:
     ValueError
         If such a layer computes in bfloat16.
     """
-    layers = [w.layer for w in model.weights if isinstance(w.layer, BatchNormalization) and w.layer.synchronized]
+    normalizing = [w.layer for w in model.weights if isinstance(w.layer, BatchNormalization)]
+    layers = [layer for layer in normalizing if layer.synchronized and layer.trainable]
     for layer in layers:
         if layer.compute_dtype == "bfloat16":
             raise ValueError(
                 "BatchNormalization(synchronized=True) computes in float32 or float64: give the layer dtype='float32'. "
                 f"Received: layer '{layer.name}' with the policy mixed_bfloat16"
             )
-    return any(layer.trainable for layer in layers)
+    return bool(layers)
 
 
 @dataclass
@@ -170,12 +171,13 @@ class Lockstep:
         """
         backend = self._engine.backend
 
-        def vector(shard):
+        def vector(shard, onto=None):
             lane = self.lanes[shard]
             flat = backend.xp.concatenate([lane.gradients, lane.sigma - base])  # (P + S,)
             if scales[shard] != 1:
                 flat *= flat.dtype.type(scales[shard])
-            return backend.to_host(flat) if backend.on_device else flat
+            flat = backend.to_host(flat) if backend.on_device else flat
+            return flat if onto is None else sums.add(onto, flat)
 
         return sums.over_shards(self._count, range(min(self.lanes), max(self.lanes) + 1), vector) if self.lanes else {}
 

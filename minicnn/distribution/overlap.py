@@ -78,13 +78,16 @@ class Travelling:
 
     def result(self) -> np.ndarray:
         """The sum over all workers; waits for it."""
+        gathered = []
         for part, parts, pending in self._pending:
             known = dict(zip(self._nodes, pending.result(), strict=True))
-            self._wire.gather_parts(total(self._root, known, sums.add), self._out[part], parts)
+            gathered.append(self._wire.gather_parts(total(self._root, known, sums.add), self._out[part], parts))
+        for pending in gathered:  # all under way at once
+            pending.result()
         return self._out
 
 
-def before_last(node: Node, compute: Callable[[int], np.ndarray]) -> tuple[list[np.ndarray], int]:
+def before_last(node: Node, compute: Callable[..., np.ndarray]) -> tuple[list[np.ndarray], int]:
     """The sums at the nodes that the last shard is added to, from the top down; and the last shard's number."""
     found = []
     while node[1] - node[0] > 1:

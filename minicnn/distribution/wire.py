@@ -20,7 +20,9 @@ from minicnn.distribution.problems import Worker
 GRACE = 5.0  # seconds in which a worker that is there says so
 BUSY = 0.05  # seconds for which a wait looks again at once, so that large messages keep moving; after it, it pauses
 PAUSE = 0.0002  # seconds
-FIRST_CAPACITY = 1024  # bytes of small messages that go in one round
+FIRST_CAPACITY = 1024  # bytes of small messages that go in one round, if no longer one was the last of its kind
+SPARE = 64  # bytes that the next message of a kind may be longer, at least, and still go in one round
+DIRECT = 1 << 17  # bytes of what each worker has for all: up to here they go straight, in one hop; above, as MPI likes
 PRESENT, FEED, GONE = 1, 2, 3  # kinds of messages from one worker to another
 
 
@@ -59,6 +61,8 @@ class Wire:
         self.size: int = comm.size
         self.sent: int = 0
         self._among: dict[tuple[bool, ...], Wire] = {}
+        self._capacities: dict[str, int] = {}
+        self._under_way: list[Pending] = []
         self._beside = beside
 
     def among(self, are_there: Sequence[bool]) -> Wire:
@@ -81,20 +85,25 @@ class Wire:
 
     # ------------------------------------------------------------------------------------------------- small messages
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: Any, kind: str = "") -> list[Any]:
         """What every worker hands over, in their order.
 
         Parameters
         ----------
         value : object
             That can be pickled.
+        kind : str, optional
+            What it is: the longest message in the last round of a kind says how long those in the next one may be to
+            need one round only.
         """
         if self.size == 1:
             return [value]
-        message = pickle.dumps(value, protocol=5)
-        found, lengths = self._round(message, FIRST_CAPACITY)
-        if max(lengths) > FIRST_CAPACITY:  # all see the same lengths
-            found, lengths = self._round(message, max(lengths))
+        message, capacity = pickle.dumps(value, protocol=5), self._capacities.get(kind, FIRST_CAPACITY)
+        found, lengths = self._round(message, capacity)
+        longest = max(lengths)  # all see the same lengths
+        self._capacities[kind] = -(-(longest + SPARE) // FIRST_CAPACITY) * FIRST_CAPACITY
+        if longest > capacity:
+            found, lengths = self._round(message, longest)
         return [pickle.loads(row[:length]) for row, length in zip(found, lengths, strict=True)]
 
     def _round(self, message, capacity):
@@ -104,18 +113,44 @@ class Wire:
         part = message[:capacity]
         own[8 : 8 + len(part)] = np.frombuffer(part, np.uint8)
         found = np.empty((self.size, own.size), np.uint8)
-        self.wait(self.comm.Iallgather(own, found))
-        self.sent += own.size * (self.size - 1)
+        self._to_all(own, found, [own.size] * self.size).result()
         return found[:, 8:], [int(row[:8].view(np.int64)[0]) for row in found]
 
-    def agreed(self, decision: bool) -> bool:
-        """Whether any worker decides so."""
+    def agreed(self, decision: int) -> int:
+        """What any worker decides: bit by bit, whether one has it set."""
         if self.size == 1:
-            return decision
+            return int(decision)
         own, found = np.array([decision], np.uint8), np.empty(self.size, np.uint8)
-        self.wait(self.comm.Iallgather(own, found))
-        self.sent += self.size - 1
-        return bool(found.any())
+        self._to_all(own, found, [1] * self.size).result()
+        return int(np.bitwise_or.reduce(found))
+
+    def _to_all(self, own, found, counts):
+        """A message by which every worker gets what all have: each of them counts[rank] numbers.
+
+        MPI's Iallgather(v) may hand messages on from worker to worker, up to N - 1 times, each of which takes as long
+        as a message takes. Those of an Ialltoallv go straight to where they belong.
+        """
+        self.sent += own.nbytes * (self.size - 1)
+        if max(counts) * own.itemsize > DIRECT:
+            return self.pending(self.comm.Iallgatherv(own, [found, counts]), found, own)
+        same = [own.size] * self.size, [0] * self.size  # how many, from where: the same numbers for everybody
+        return self.pending(self.comm.Ialltoallv([own, same], [found, counts]), found, own)
+
+    def pending(self, request: Any, found: np.ndarray, sent: np.ndarray) -> Pending:
+        """What waits for a request, and is kept until it is done, whoever forgets it: MPI reads and writes the arrays.
+
+        Parameters
+        ----------
+        request : mpi4py request
+        found, sent : array
+        """
+        made = Pending(self, request, found, sent)
+        self._under_way = [*(one for one in self._under_way if not one.push()), made]
+        return made
+
+    def arrived(self, pending: Pending) -> None:
+        """Keep a message no longer."""
+        self._under_way = [one for one in self._under_way if one is not pending]
 
     # -------------------------------------------------------------------------------------------------------- vectors
 
@@ -130,8 +165,7 @@ class Wire:
         """
         width = own.shape[1]
         found = np.empty((sum(counts), width), own.dtype)
-        self.sent += own.nbytes * (self.size - 1)
-        return Pending(self, self.comm.Iallgatherv(own, [found, [c * width for c in counts]]), found, own)
+        return self._to_all(own, found, [c * width for c in counts])
 
     def exchange_columns(self, own: np.ndarray, counts: Sequence[int], parts: Sequence[slice]) -> Pending:
         """All workers' rows of the columns that are this worker's part, once they are there.
@@ -150,10 +184,10 @@ class Wire:
         send = [sent, [len(own) * width for width in widths]]
         self.sent += sent.nbytes - len(own) * widths[self.rank] * own.itemsize
         receive = [found, [count * widths[self.rank] for count in counts]]
-        return Pending(self, self.comm.Ialltoallv(send, receive), found, sent)
+        return self.pending(self.comm.Ialltoallv(send, receive), found, sent)
 
-    def gather_parts(self, own: np.ndarray, out: np.ndarray, parts: Sequence[slice]) -> None:
-        """Put the parts of a vector, of which each worker has one, together.
+    def gather_parts(self, own: np.ndarray, out: np.ndarray, parts: Sequence[slice]) -> Pending:
+        """The parts of a vector, of which each worker has one, put together in `out`, once they are there.
 
         Parameters
         ----------
@@ -161,29 +195,27 @@ class Wire:
         out : vector, written
         parts : sequence of slice
         """
-        self.wait(self.comm.Iallgatherv(own, [out, [part.stop - part.start for part in parts]]))
-        self.sent += own.nbytes * (self.size - 1)
+        return self._to_all(own, out, [part.stop - part.start for part in parts])
 
     # ---------------------------------------------------------------------------------------------------- one to many
 
     def feed(self, values: Sequence[Any]) -> None:
         """Hand every other worker its entry of `values`."""
-        requests = []
+        under_way = []
         for other in range(self.size):
             if other != self.rank:
-                message = pickle.dumps(values[other], protocol=5)
-                requests.append(self.comm.Isend(np.frombuffer(message, np.uint8), other, FEED))
+                message = np.frombuffer(pickle.dumps(values[other], protocol=5), np.uint8)
+                under_way.append(self.pending(self.comm.Isend(message, other, FEED), message[:0], message))
                 self.sent += len(message)
-        for request in requests:
-            self.wait(request)
+        for pending in under_way:
+            pending.result()
 
     def fed(self, by: int) -> Any:
         """What worker `by` hands over with `feed`."""
         self._until(lambda: self.comm.Iprobe(by, FEED))
         message = self.comm.Mprobe(by, FEED, status := self.mpi.Status())
         buffer = np.empty(status.Get_count(self.mpi.BYTE), np.uint8)
-        self.wait(message.Irecv([buffer, self.mpi.BYTE]))
-        return pickle.loads(buffer)
+        return pickle.loads(self.pending(message.Irecv([buffer, self.mpi.BYTE]), buffer, buffer[:0]).result())
 
     # -------------------------------------------------------------------------------------------------------- waiting
 
@@ -266,7 +298,7 @@ class Wire:
 
 
 class Pending:
-    """A message that is under way.
+    """A message that is under way; `Wire.pending` makes it.
 
     Parameters
     ----------
@@ -281,11 +313,12 @@ class Pending:
     def __init__(self, wire: Wire, request: Any, found: np.ndarray, sent: np.ndarray) -> None:
         self._wire, self._request, self._found, self._sent = wire, request, found, sent
 
-    def push(self) -> None:
-        """Let MPI go on with it."""
-        self._request.Test()
+    def push(self) -> bool:
+        """Let MPI go on with it; returns whether it is there."""
+        return self._request.Test()
 
     def result(self) -> np.ndarray:
         """What has come; waits for it."""
         self._wire.wait(self._request)
+        self._wire.arrived(self)
         return self._found

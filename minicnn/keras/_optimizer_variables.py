@@ -68,6 +68,7 @@ def set_weights(optimizer: Optimizer, weights: Sequence[ArrayLike]) -> None:
         state = list(_places(optimizer, engine))
         for (vector, place, _), array in zip(state, arrays[len(arrays) - len(state) :], strict=True):
             vector[place] = engine.backend.asarray(array.reshape(-1), vector.dtype)
+        engine.optimizer_state = dict(engine.optimizer_state)  # given anew: several workers compare it
 
 
 METHODS: dict[str, Any] = {"variables": property(variables), "get_weights": variables, "set_weights": set_weights}

@@ -195,8 +195,8 @@ class Engine:
         """The batches of one pass over a source, from index `first` on."""
         return source.batches(generator, first)
 
-    def agreed(self, decision: bool) -> bool:
-        """What all who train the model decide; here one does."""
+    def agreed(self, decision: int) -> int:
+        """What all who train the model decide, each bit if one of them does; here one is all."""
         return decision
 
     @contextmanager

@@ -32,7 +32,7 @@ def evaluate_source(model: Model, source: Source, callbacks: CallbackList) -> di
         engine.evaluate_batch(batch, totals)
         if wants_batches:
             callbacks("on_test_batch_end", index, totals.logs_when_read())
-        if engine.agreed(model.stop_evaluating):
+        if engine.agreed(bool(model.stop_evaluating)):
             break
     else:
         demand_batches(source, 0 if totals is None else index + 1)
@@ -63,7 +63,7 @@ def predict_source(model: Model, source: Source, callbacks: CallbackList) -> lis
                 array[done : done + batch.count] = output
         done += batch.count
         callbacks("on_predict_batch_end", index, {"outputs": outputs})
-        if engine.agreed(model.stop_predicting):
+        if engine.agreed(bool(model.stop_predicting)):
             break
     else:
         demand_batches(source, index + 1)

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def deferred_interrupt(agreed: Callable[[bool], bool] = bool) -> Iterator[Callable[[], None]]:
+def deferred_interrupt(agreed: Callable[[int], int] = int) -> Iterator[Callable[..., bool]]:
     """Inside, Ctrl-C waits for the end of the batch, so that no weight is half updated; a second one does not wait.
 
-    Yields a function to be called between batches, which raises KeyboardInterrupt if Ctrl-C was pressed.
+    Yields a function to be called between batches, which raises KeyboardInterrupt if Ctrl-C was pressed. It takes
+    another decision along, whether to stop, and returns what all have decided: one message for both.
 
     Parameters
     ----------
@@ -27,11 +28,13 @@ def deferred_interrupt(agreed: Callable[[bool], bool] = bool) -> Iterator[Callab
             raise KeyboardInterrupt
         pressed.append(signum)
 
-    def check():
-        if agreed(bool(pressed)):
+    def check(stops=False):
+        found = agreed(bool(stops) | 2 * bool(pressed))
+        if found & 2:
             interrupt = KeyboardInterrupt()
             interrupt.by_all = True  # for `minicnn.distribution.problems`: whoever trains along raises it here, too
             raise interrupt
+        return bool(found)
 
     if listens:
         signal.signal(signal.SIGINT, remember)

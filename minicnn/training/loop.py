@@ -32,7 +32,6 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
                 epoch = progress.epoch
                 callbacks("on_epoch_begin", epoch)
                 _run_batches(progress, shuffle, check_interrupt)
-                check_interrupt()
                 if progress.batch == 0:
                     _explain_empty_source(epoch, first)
                     break
@@ -42,7 +41,7 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
                     logs |= {f"val_{name}": value for name, value in values.items()}
                 progress.epoch, progress.batch = epoch + 1, 0
                 callbacks("on_epoch_end", epoch, logs)
-                model.stop_training = model.engine.agreed(model.stop_training)
+                model.stop_training = bool(model.engine.agreed(bool(model.stop_training)))
             model.optimizer.finish(model.engine)
         progress.completed = True  # not before Ctrl-C in the last epoch has been looked at
     finally:
@@ -59,10 +58,9 @@ def _run_batches(progress, shuffle, check_interrupt):
     if shuffle and progress.source.goes_on(progress.batch):
         model.epochs_trained -= 1  # what is left of the last order
     order = model.next_epoch_generator() if shuffle else None
-    model.stop_training = engine.agreed(model.stop_training)
+    model.stop_training = check_interrupt(model.stop_training)
     batches = () if model.stop_training else engine.batches(progress.source, order, progress.batch)
     for index, batch in enumerate(batches, progress.batch):
-        check_interrupt()
         progress.start_totals(batch.targets)
         callbacks("on_train_batch_begin", index)
         outcome = engine.train_batch(batch, progress.totals)
@@ -71,9 +69,10 @@ def _run_batches(progress, shuffle, check_interrupt):
         progress.batch = index + 1
         if wants_batches:
             callbacks("on_train_batch_end", index, progress.totals.logs_when_read())
-        model.stop_training = engine.agreed(model.stop_training)
+        model.stop_training = check_interrupt(model.stop_training)
         if model.stop_training:
             return
+    check_interrupt()  # Ctrl-C while the source looked for one more batch
     if progress.batch > 0:
         progress.source.warn_if_short(progress.batch)
 

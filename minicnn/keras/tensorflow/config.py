@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -41,21 +42,25 @@ def _is_there(kind):
         return False
 
 
-get_visible_devices = list_logical_devices = list_physical_devices
+get_visible_devices: Callable[..., list[PhysicalDevice]] = list_physical_devices
+list_logical_devices: Callable[..., list[PhysicalDevice]] = list_physical_devices
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
     """Does nothing: the backend says where a model computes, a plan takes what memory it needs."""
 
 
-set_visible_devices = run_functions_eagerly = set_soft_device_placement = set_logical_device_configuration = _nothing
-optimizer = SimpleNamespace(set_jit=_nothing, set_experimental_options=_nothing)
-threading = SimpleNamespace(
+set_visible_devices: Callable[..., None] = _nothing
+run_functions_eagerly: Callable[..., None] = _nothing
+set_soft_device_placement: Callable[..., None] = _nothing
+set_logical_device_configuration: Callable[..., None] = _nothing
+optimizer: Any = SimpleNamespace(set_jit=_nothing, set_experimental_options=_nothing)
+threading: Any = SimpleNamespace(
     set_intra_op_parallelism_threads=_nothing,
     set_inter_op_parallelism_threads=_nothing,  # minicnn.set_num_threads does
 )
 LogicalDeviceConfiguration = SimpleNamespace
-experimental = SimpleNamespace(
+experimental: Any = SimpleNamespace(
     list_physical_devices=list_physical_devices,
     set_memory_growth=_nothing,
     set_virtual_device_configuration=_nothing,

@@ -5,18 +5,19 @@ from __future__ import annotations
 import glob as _glob
 import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["copy", "exists", "glob", "isdir", "listdir", "makedirs", "mkdir", "remove", "rmtree", "walk"]
 
-exists, isdir, listdir, mkdir, remove, walk = (
-    *(os.path.exists, os.path.isdir, os.listdir, os.mkdir, os.remove, os.walk),
-)
-rmtree, GFile = shutil.rmtree, open
-# Names of TensorFlow 1.
-Exists, IsDirectory, ListDirectory, Remove, Walk, Open, DeleteRecursively = (
-    *(exists, isdir, listdir, remove, walk, open, rmtree),
-)
+exists: Callable[..., bool] = os.path.exists
+isdir: Callable[..., bool] = os.path.isdir
+listdir: Callable[..., list[str]] = os.listdir
+mkdir: Callable[..., None] = os.mkdir
+remove: Callable[..., None] = os.remove
+walk: Callable[..., Any] = os.walk
+rmtree: Callable[..., None] = shutil.rmtree
+GFile: Callable[..., Any] = open
 
 
 def glob(pattern: Any) -> list[str]:
@@ -43,4 +44,14 @@ def copy(src: Any, dst: Any, overwrite: bool = False) -> None:
     shutil.copy(src, dst)
 
 
-Glob, MakeDirs, Copy = glob, makedirs, copy
+# Names of TensorFlow 1.
+Exists: Callable[..., bool] = exists
+IsDirectory: Callable[..., bool] = isdir
+ListDirectory: Callable[..., list[str]] = listdir
+Remove: Callable[..., None] = remove
+Walk: Callable[..., Any] = walk
+Open: Callable[..., Any] = open
+DeleteRecursively: Callable[..., None] = rmtree
+Glob: Callable[..., list[str]] = glob
+MakeDirs: Callable[..., None] = makedirs
+Copy: Callable[..., None] = copy

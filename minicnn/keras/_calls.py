@@ -21,6 +21,7 @@ from minicnn.keras._taped_calls import (
     through_a_tape,
 )
 from minicnn.own_parts import is_of_package
+from minicnn.registry import constructor_parameters, to_plain
 
 
 def library_class_of(layer: layers.Layer) -> Any:
@@ -82,10 +83,21 @@ def losses(self: layers.Layer) -> list[Any]:
     return losses_of_layer(self, core_of(self).losses.fget(self))
 
 
+def get_config(self: layers.Layer) -> dict[str, Any]:
+    """As of any layer; of a subclass that writes on, or takes any arguments, with all of the library's arguments."""
+    config = core_of(self).get_config(self)
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in constructor_parameters(type(self)))
+    if is_of_package(type(self)) or (is_of_package(type(self).get_config) and not takes_any):
+        return config
+    names = [p.name for p in constructor_parameters(core_of(self)) if p.kind is not p.VAR_KEYWORD]
+    return {name: to_plain(getattr(self, name)) for name in names if hasattr(self, name)} | config
+
+
 METHODS: dict[str, Any] = {
     "call": call,
     "calls_layers": True,
     "call_symbolically": call_symbolically,
     "call_on_arrays": call_on_arrays,
+    "get_config": get_config,
     "losses": property(losses),
 }

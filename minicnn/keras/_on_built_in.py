@@ -22,7 +22,6 @@ from minicnn.layers.base import Layer as LayerOfCore
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
-from minicnn.registry import constructor_parameters, to_plain
 from minicnn.step import Shape, Shapes, Step
 
 
@@ -169,15 +168,6 @@ class OnBuiltIn(Layer):
                 vars(self).pop(name)
                 vars(self).update({name: before[name]} if name in before else {})
             vars(self).update({"activation": activation} if "activation" in before else {})
-
-    def get_config(self) -> dict[str, Any]:
-        """As of any layer; with all arguments of the library's if the class writes on, or takes any arguments."""
-        config, of_core = super().get_config(), constructor_parameters(core_of(self))
-        takes_any = any(p.kind is p.VAR_POSITIONAL for p in constructor_parameters(type(self)))
-        if type(self).get_config is OnBuiltIn.get_config and not takes_any:
-            return config
-        names = [p.name for p in of_core if p.kind is not p.VAR_KEYWORD and hasattr(self, p.name)]
-        return {name: to_plain(getattr(self, name)) for name in names} | config
 
     def parts(self) -> list[LayerOfCore]:
         """The layers in attributes but for the activation, which is a function in `call`."""

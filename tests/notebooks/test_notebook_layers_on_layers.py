@@ -77,7 +77,7 @@ class DropConnect(layers.Dense):
         return self.activation(K.dot(x, self.kernel) + self.b)
 
     def get_config(self):
-        return {**super().get_config(), "prob": self.prob}
+        return {**layers.Dense.get_config(self), "prob": self.prob}
 
 
 class Partial(layers.Conv2D):

@@ -34,6 +34,12 @@ DIFFERENTIATED = {
     "transposed, valid": lambda tf, x: tf.nn.conv2d_transpose(
         x, KERNEL.transpose(0, 1, 3, 2), [2, 19, 16, 5], 2, padding="VALID"
     ),
+    "transposed, with holes": lambda tf, x: tf.nn.conv2d_transpose(
+        x, KERNEL.transpose(0, 1, 3, 2), [2, 13, 9, 5], 1, "VALID", dilations=[1, 2, 1, 1]
+    ),
+    "grouped": lambda tf, x: tf.nn.conv2d(x, KERNEL[:, :, :2, :4], 1, "SAME"),
+    "max_pool of rows": lambda tf, x: tf.nn.max_pool(x[:, 0], [1, 2, 1], [1, 2, 1], "SAME"),
+    "pool": lambda tf, x: tf.nn.pool(x, [3, 2], "AVG", [2, 1], "SAME"),
     "max_pool2d": lambda tf, x: tf.nn.max_pool2d(x, ksize=3, strides=2, padding="SAME"),
     "max_pool": lambda tf, x: tf.nn.max_pool(x, [1, 2, 2, 1], [1, 2, 2, 1], padding="VALID"),
     "avg_pool2d": lambda tf, x: tf.nn.avg_pool2d(x, ksize=(3, 2), strides=2, padding="SAME"),
@@ -51,6 +57,13 @@ DIFFERENTIATED = {
     "yuv_to_rgb": lambda tf, x: tf.image.yuv_to_rgb(x[..., :3]),
     "crop_and_resize": lambda tf, x: tf.image.crop_and_resize(x, BOXES, [0, 1, 1], [5, 4]),
     "crop_and_resize to one row": lambda tf, x: tf.image.crop_and_resize(x, BOXES, [0, 1, 0], (1, 3)),
+    "crop_and_resize, nearest": lambda tf, x: tf.image.crop_and_resize(x, BOXES, [0, 1, 1], [5, 4], method="nearest"),
+    "gather": lambda tf, x: tf.gather(x, [[0, 2, 2], [8, 1, 1]], batch_dims=1),
+    "gather of another axis": lambda tf, x: tf.gather(x, [[0, 2, 2], [7, 1, 1]], axis=2, batch_dims=1),
+    "scan": lambda tf, x: tf.scan(lambda before, part: before * 0.5 + part, x, reverse=True),
+    "adjoint": lambda tf, x: tf.linalg.inv(x[0, :4, 0] + 2 * np.eye(4, dtype="float32"), adjoint=True),
+    "diag beside the middle": lambda tf, x: tf.linalg.diag(x[0, 0], k=-2),
+    "weighted average loss": lambda tf, x: tf.nn.compute_average_loss(x[0, 0], sample_weight=X[0, :8, 0, 0]),
     "ssim": lambda tf, x: tf.image.ssim(x, np.flip(X, 1).copy(), max_val=1.0, filter_size=5),
     "strided_slice": lambda tf, x: tf.strided_slice(x, [0, 1, 0, 0], [2, 9, 8, 4], [1, 2, 3, 1]),
     "sort": lambda tf, x: tf.sort(x[0, 0, :, 0], direction="DESCENDING") * x[0, 0, :, 1],
@@ -80,6 +93,10 @@ PLAIN = {
     "weighted_moments": lambda tf: tf.nn.weighted_moments(X, [0, 1], X + 1)[1],
     "switch_case": lambda tf: tf.switch_case(tf.constant(1), [lambda: tf.constant(3.0), lambda: tf.constant(4.0)]),
     "TensorArray": lambda tf: tf.TensorArray(tf.float32, 2).write(0, X[0]).write(1, X[1]).stack(),
+    "searchsorted in rows": lambda tf: tf.searchsorted([[1.0, 3.0], [2.0, 4.0]], [[2.0, 9.0], [4.0, 1.0]]),
+    "band_part of infinities": lambda tf: tf.linalg.band_part(tf.fill((3, 3), -np.inf), 0, -1),
+    "decode_raw of several": lambda tf: tf.io.decode_raw([b"abc", b"d"], tf.uint8, fixed_length=2),
+    "a place not written to": lambda tf: tf.TensorArray(tf.float32, 3).write(1, X[0]).stack(),
     "decode_raw": lambda tf: tf.io.decode_raw(b"\x01\x00\x02\x00", tf.int16),
 }
 

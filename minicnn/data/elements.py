@@ -21,8 +21,6 @@ class EagerArray(np.ndarray):
         """The same numbers as an array of NumPy's own class, (…); text is bytes, as TensorFlow has it."""
         plain = self.view(np.ndarray)
         plain = np.strings.encode(plain, "utf-8") if plain.dtype.kind == "U" else plain
-        if plain.dtype.kind == "V" and not plain.ndim and plain.dtype.names is None:
-            return plain.tobytes()  # bytes that end with 0, which NumPy's text does not keep
         return plain[()]  # a number for shape ()
 
     def set_shape(self, shape: Any) -> None:
@@ -230,7 +228,7 @@ def common_length(element: Element) -> int:
 
 def _array(leaf):
     array = leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf)
-    if array.dtype == object:
+    if array.dtype == object and not isinstance(leaf, EagerArray):  # which holds bytes
         raise DataError(
             f"a part of a data set's element is no array of numbers or text. Received: {type(leaf).__name__}"
         )

@@ -13,6 +13,7 @@ from minicnn.errors import ShapeError
 from minicnn.keras._state import recorded
 from minicnn.layers.function_numbers import numbers_of
 from minicnn.layers.input import Input
+from minicnn.layers.open_sizes import shape_behind
 from minicnn.nested import leaves, packed
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
@@ -62,6 +63,23 @@ class Called(Step):
                 f"Received: shape {shape}"
             )
         return shape[1:]
+
+    def shape_behind(self, input_shapes: Shapes) -> Shape:
+        """The shape that `build` gives; None for sizes that depend on open ones.
+
+        Raises
+        ------
+        ShapeError
+            If several arrays have such sizes, as they stand in one row, which is cut at fixed places.
+        """
+        shape = shape_behind(self.build, input_shapes)
+        if self.layer.output_form is not None and None in shape:
+            raise ShapeError(
+                f"call of layer '{self.name}' ({type(self.layer).__name__}) gives several arrays, whose sizes depend "
+                "on one that is None: give the model's Input that size, or make a layer of its own for each of the "
+                f"arrays. Received: inputs of shapes {[(None, *each) for each in input_shapes]}"
+            )
+        return shape
 
     def _run(self, xs, weights, training):
         """(result, recorded inputs, recorded weights by name, what `add_loss` was given)."""

@@ -34,7 +34,6 @@ from minicnn.keras._translation import Translated
 from minicnn.keras._variables import Variable
 from minicnn.layers.added_loss import with_losses
 from minicnn.layers.input import Input
-from minicnn.layers.open_sizes import shape_behind
 from minicnn.nested import leaves
 from minicnn.parameters import Weight
 from minicnn.registry import to_plain
@@ -264,7 +263,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         if self.parts():  # maybe made there
             return self._composed(input_shapes)
         self._built = True
-        return [shape_behind(Called(self).build, input_shapes)]
+        return [Called(self).shape_behind(input_shapes)]
 
     def _build_once(self, input_shapes):
         """Call `build` with the inputs' shapes, as they stand in the form of the call."""

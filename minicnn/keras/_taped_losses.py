@@ -30,8 +30,8 @@ def with_targets_on_tape(
     """
     if not isinstance(y_true, Taped):
         return loss(y_true, y_pred, *args, **options)
-    if (own := _of_a_user(loss)) is not None and not options:
-        return _reduced(own.call(y_true, y_pred), own.reduction)
+    if (own := _of_a_user(loss)) is not None and options.keys() <= {"sample_weight"}:
+        return _reduced(own.call(y_true, y_pred), own.reduction, options.get("sample_weight"))
     numbers = value_of(y_true)
     made = loss(numbers, y_pred, *args, **options)
     owner = _owner(loss)
@@ -48,10 +48,16 @@ def _of_a_user(loss):
     return None if call is None or call.__module__.partition(".")[0] == "minicnn" else owner
 
 
-def _reduced(values, reduction):
-    """One number of the losses of samples, unless they are asked for."""
+def _reduced(values, reduction, weights):
+    """One number of the losses of samples, each times its weight, unless they are asked for."""
+    if weights is not None:
+        weights = np.asarray(value_of(weights), values.dtype)
+        weights = weights.reshape(weights.shape + (1,) * (len(values.shape) - weights.ndim))
+        values = values * weights
     if reduction in (None, "none"):
         return values
+    if reduction == "mean_with_sample_weight" and weights is not None:
+        return np.sum(values) / np.sum(np.broadcast_to(weights, values.shape))
     return np.sum(values) if reduction == "sum" else np.mean(values)
 
 

@@ -92,8 +92,7 @@ class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
             return super()._outcome(inputs, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        made = super().__call__(*args, **kwargs)
-        return eager(super().__call__(*args, **kwargs) if self.takes_what_waits() else made)
+        return eager(super().__call__(*args, **kwargs))
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("show_accuracy", None)
@@ -191,6 +190,7 @@ class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
     def save(self, filepath: Any, *args: Any, save_format: str | None = None, **kwargs: Any) -> None:
         for name in ("signatures", "options", "save_traces", "zipped"):
             kwargs.pop(name, None)
+        self._need_graph("save")
         _write(super().save, filepath, save_format, args, kwargs)
 
     def save_weights(self, filepath: Any, *args: Any, save_format: str | None = None, **kwargs: Any) -> None:
@@ -320,11 +320,13 @@ class _Stack(_Trainable):
         x = args[0] if args else None
         if self.takes_any_pictures(x):
             batch = x if np.ndim(x) == 4 else np.expand_dims(x, 0)
-            made = reduce(lambda x, layer: layer(x, **kwargs), self.layers, batch)
+            made = reduce(lambda x, layer: layer(x, *args[1:], **kwargs), self.layers, batch)
             return made if np.ndim(x) == 4 else made[0]
         several = isinstance(x, dict) or (isinstance(x, list | tuple) and len(x) > 1)
         if several and not self.built and not any(isinstance(part, Tensor) for part in leaves(x)):
-            return reduce(lambda x, layer: layer(x, **kwargs), self._stack, x)  # layers of one's own take them
+            return reduce(
+                lambda x, layer: layer(x, *args[1:], **kwargs), self._stack, x
+            )  # layers of one's own take them
         return super().__call__(*args, **kwargs)
 
 

@@ -16,6 +16,7 @@ from minicnn.graph import Tensor
 from minicnn.keras._eager import eager
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras.tensorflow._functions import as_tensor
+from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves, mapped
 from minicnn.settings import floatx
 from minicnn.training.streams import first_batch
@@ -36,11 +37,14 @@ class AtOnce:
     runs_at_once: bool = False
     _losses_at_once: tuple[Any, ...] = ()
     _is_running: bool = False  # `call`, on arrays
+    _is_in_training: bool = False  # while a model that runs at once, of which this is a part, does so in training
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         has_options = hasattr(self, "call") and (len(args) > 2 or bool(kwargs.keys() - {"training", "inputs"}))
         if has_options and _has_tensors([list(args), kwargs]):
             return self.call(*args, **kwargs)  # whose layers become those of the model around
+        if self._is_in_training and len(args) == 1:
+            kwargs = {"training": True} | kwargs
         if self.runs_at_once or has_options:
             self.has_own_steps = self.has_own_steps or self.graph is None
             return self._run(args, kwargs)
@@ -64,19 +68,39 @@ class AtOnce:
             "runs on arrays, layer by layer, which is slower, and the model has no graph to show, save or export"
         )
         self.runs_at_once = self.has_own_steps = True
-        return made
+        return self._run(args, kwargs) if self.takes_what_waits() else made  # type: ignore[attr-defined]
 
     def _run(self, args, kwargs) -> Any:
         """`call` on arrays."""
         args, kwargs = mapped(_as_given, list(args)), {name: mapped(_as_given, part) for name, part in kwargs.items()}
+        is_in_training = kwargs.get("training") or ("training" not in kwargs and len(args) == 2 and args[1] is True)
         names = signature(self.call).parameters
         if "training" not in names and not any(p.kind is p.VAR_KEYWORD for p in names.values()):
             kwargs.pop("training", None)
+        made = self._called_once(args, kwargs, is_in_training)
+        return self._called_once(args, kwargs, is_in_training) if self.takes_what_waits() else made  # type: ignore[attr-defined]
+
+    def _called_once(self, args, kwargs, is_in_training):
+        """What `call` gives; its layers act as in training if it does, unless it tells them."""
         self._losses_at_once, self._is_running = (), True
+        parts = list(dict.fromkeys(layers_in(list(vars(self).values())))) if is_in_training else []
+        names = ["_is_in_training" if isinstance(part, AtOnce) else "acts_on_arrays" for part in parts]
+        before = [vars(part).get(name) for part, name in zip(parts, names, strict=True)]
+        for part, name in zip(parts, names, strict=True):
+            vars(part)[name] = True
         try:
             return eager(self.call(*args, **kwargs))
         finally:
             self._is_running = False
+            for part, name, value in zip(parts, names, before, strict=True):
+                vars(part).pop(name) if value is None else vars(part).update({name: value})
+
+    def _need_graph(self, method: str) -> None:
+        if self.runs_at_once:
+            raise NotImplementedError(
+                f"model '{self.name}' runs on arrays, as its call depends on numbers, so that it has no graph to "
+                f"{method}: save_weights and load_weights keep its weights. Received: a call of {method}"
+            )
 
     def add_loss(self, losses: Any, **options: Any) -> None:
         """Make what the model computes a part of its loss; see `minicnn.Model.add_loss`."""
@@ -90,9 +114,32 @@ class AtOnce:
         """The penalties of weights, and what layers added in the last call."""
         return [*super().losses, *self._losses_at_once]  # type: ignore[misc]
 
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """See `minicnn.Model.evaluate`."""
+        return super().evaluate(self._begun(x), *args, **kwargs)  # type: ignore[misc]
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """See `minicnn.Model.predict`."""
+        return super().predict(self._begun(x), *args, **kwargs)  # type: ignore[misc]
+
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """See `minicnn.Model.train_on_batch`."""
+        return super().train_on_batch(self._begun(x), *args, **kwargs)  # type: ignore[misc]
+
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """See `minicnn.Model.test_on_batch`."""
+        return super().test_on_batch(self._begun(x), *args, **kwargs)  # type: ignore[misc]
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """See `minicnn.Model.predict_on_batch`."""
+        x = self._begun(x)
+        if self.runs_at_once:
+            return mapped(np.asarray, self(x, training=False))
+        return super().predict_on_batch(x)  # type: ignore[misc]
+
     def _begun(self, x: Any) -> Any:
         """Data, once it is known whether `call` runs with symbolic tensors or at once."""
-        if self.graph is not None or self.has_own_steps or not hasattr(self, "call"):
+        if x is None or self.graph is not None or self.has_own_steps or not hasattr(self, "call"):
             return x
         x, first = first_batch(x)
         try:

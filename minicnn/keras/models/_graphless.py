@@ -42,6 +42,14 @@ class Graphless:
         self.set_weights(vars(self).pop("waiting_weights"))  # type: ignore[attr-defined]
         return True
 
+    def _trace(self, inputs: Any) -> None:
+        super()._trace(inputs)  # type: ignore[misc]
+        self.takes_what_waits()
+
+    def _start(self, *args: Any, **kwargs: Any) -> None:
+        super()._start(*args, **kwargs)  # type: ignore[misc]
+        self.takes_what_waits()
+
     def takes_any_pictures(self, x: Any) -> bool:
         """Whether an array is one picture without a batch, or pictures of another size than those before.
 

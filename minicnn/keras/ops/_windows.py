@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers
+from minicnn.checks import check_choice
 from minicnn.differentiation import value_of
-from minicnn.keras import _windows
+from minicnn.geometry import effective_size
+from minicnn.keras import _data_format, _windows
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.ops._further import of_tensors_too
 
 
 def _first(data_format: str | None) -> bool:
-    return data_format == "channels_first"
+    """Whether a format, or the one that is set, has the channels first."""
+    chosen = check_choice("data_format", _data_format.or_current(data_format), _data_format.FORMATS)
+    return chosen == "channels_first"
 
 
 def _pair(numbers: Any, is_row: bool) -> tuple[int, int]:
@@ -35,7 +39,7 @@ def _of_images(kernel: Any) -> Any:
 
 def _conv(inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any, dilation_rate: Any) -> Any:
     row = np.ndim(value_of(inputs)) == 3
-    args = (_of_images(kernel), _pair(strides, row), padding.lower(), _pair(dilation_rate, row))
+    args = (_of_images(kernel), _pair(strides, row), padding, _pair(dilation_rate, row))
     return _windows.with_channels_last(_windows.convolution_of, inputs, _first(data_format), *args)
 
 
@@ -46,15 +50,15 @@ def _depthwise(inputs: Any, kernel: Any, strides: Any, padding: str, data_format
     return _conv(inputs, kernel, strides, padding, data_format, dilation_rate)
 
 
-def _transposed(inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any) -> Any:
-    row, kernel, padding = np.ndim(value_of(inputs)) == 3, _of_images(kernel), padding.lower()
-    strides = _pair(strides, row)
+def _transposed(inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any, dilation_rate: Any) -> Any:
+    row, kernel, padding = np.ndim(value_of(inputs)) == 3, _of_images(kernel), str(padding).lower()
+    strides, rates = _pair(strides, row), _pair(dilation_rate, row)
 
     def made(x: Any) -> Any:
-        lengths, taps = np.shape(value_of(x))[1:3], np.shape(value_of(kernel))[:2]
+        lengths, taps = np.shape(value_of(x))[1:3], map(effective_size, np.shape(value_of(kernel))[:2], rates)
         more = (max(k - s, 0) if padding == "valid" else 0 for k, s in zip(taps, strides, strict=True))
         size = tuple(n * s + extra for n, s, extra in zip(lengths, strides, more, strict=True))
-        return _windows.transposed_convolution_of(x, kernel, size, strides, padding)
+        return _windows.transposed_convolution_of(x, kernel, size, strides, padding, rates)
 
     return _windows.with_channels_last(made, inputs, _first(data_format))
 
@@ -99,9 +103,28 @@ def separable_conv(
     return _conv_(inner, pointwise_kernel, 1, "valid", data_format, 1)
 
 
-def conv_transpose(inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", data_format: Any = None) -> Any:
-    """The transposed convolution of images (N, H, W, C) with a kernel (KH, KW, F, C); arguments as for `conv`."""
-    return _transposed_(inputs, kernel, strides, padding, data_format)
+def conv_transpose(
+    inputs: Any,
+    kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    output_padding: None = None,
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+) -> Any:
+    """The transposed convolution of images (N, H, W, C) with a kernel (KH, KW, F, C); arguments as for `conv`.
+
+    Raises
+    ------
+    NotImplementedError
+        For `output_padding`.
+    """
+    if output_padding is not None:
+        raise NotImplementedError(
+            "conv_transpose has no output_padding: tf.nn.conv2d_transpose takes the shape of what is made. "
+            f"Received: output_padding={output_padding!r}"
+        )
+    return _transposed_(inputs, kernel, strides, padding, data_format, dilation_rate)
 
 
 def _pooled(function: Callable[..., Any], layer: str, inputs: Any, args: tuple[Any, ...]) -> Any:
@@ -111,8 +134,8 @@ def _pooled(function: Callable[..., Any], layer: str, inputs: Any, args: tuple[A
     if is_symbolic(inputs):
         numbers = (size[1], strides[1]) if row else (size, strides)
         cls = getattr(layers, f"{layer}{1 if row else 2}D")
-        return cls(*numbers, padding=padding.lower(), data_format=data_format)(inputs)
-    return _windows.with_channels_last(function, inputs, _first(data_format), size, strides, padding.lower())
+        return cls(*numbers, padding=str(padding).lower(), data_format=_data_format.or_current(data_format))(inputs)
+    return _windows.with_channels_last(function, inputs, _first(data_format), size, strides, padding)
 
 
 def max_pool(inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None) -> Any:

@@ -15,7 +15,8 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
-from minicnn.keras._of_tensors import SeedGenerator, drawn
+from minicnn.keras._of_tensors import Computed, SeedGenerator, drawn
+from minicnn.keras._operations import is_symbolic
 from minicnn.settings import floatx
 from minicnn.utils import set_random_seed
 
@@ -91,6 +92,8 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: int |
 
     The largest of the logits and a Gumbel-distributed number each is such a class (Gumbel, 1954).
     """
+    if is_symbolic(logits):
+        return Computed(lambda x: np.asarray(categorical(value_of(x), num_samples, dtype, seed)))(logits)
     rows = np.asarray(value_of(met(logits)), np.float64)[:, None]  # (N, 1, classes)
     size = (len(rows), int(num_samples), rows.shape[-1])
     noise = drawn(size, "float64", seed, lambda draw, size: draw.gumbel(size=size)).value
@@ -99,6 +102,8 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: int |
 
 def shuffle(x: Any, axis: int = 0, seed: int | None = None) -> Any:
     """The parts along an axis in a random order."""
+    if is_symbolic(x):
+        return Computed(lambda x: shuffle(x, axis, seed))(x)
     x = met(x)
     order = drawn((np.shape(value_of(x))[axis],), "int64", seed, lambda draw, size: draw.permutation(size[0]))
     made = np.take(x, order.value, axis)
@@ -107,6 +112,8 @@ def shuffle(x: Any, axis: int = 0, seed: int | None = None) -> Any:
 
 def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: int | None = None) -> Any:
     """The numbers, a part `rate` of which is 0, and the others divided by 1 − rate."""
+    if is_symbolic(inputs):
+        return Computed(lambda x: dropout(x, rate, noise_shape, seed))(inputs)
     x = met(inputs)
     x = np.asarray(x, floatx()) if isinstance(x, list | tuple) else x
     kept = drawn(x.shape if noise_shape is None else noise_shape, "float64", seed, lambda draw, size: draw.random(size))

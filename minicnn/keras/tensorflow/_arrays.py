@@ -91,10 +91,48 @@ def unstack(value: Any, num: int | None = None, axis: int = 0, name: str | None 
 
 @entering
 def gather(
-    params: Any, indices: Any, validate_indices: Any = None, axis: int = 0, batch_dims: int = 0, name: str | None = None
+    params: Any,
+    indices: Any,
+    validate_indices: Any = None,
+    axis: int | None = None,
+    batch_dims: int = 0,
+    name: str | None = None,
 ) -> Any:
-    """The parts at these places of an axis."""
-    return of_tensorflow(np.take(_array(params), np.asarray(value_of(indices)), axis=axis))
+    """The parts at these places of an axis.
+
+    Parameters
+    ----------
+    params : array
+    indices : array of int
+    validate_indices : optional
+        Not used.
+    axis : int, optional
+        Default: the first one behind the `batch_dims`.
+    batch_dims : int, default 0
+        How many axes at the front `params` and `indices` share: each part has places of its own.
+
+    Raises
+    ------
+    IndexError
+        For a place that is not there, negative ones among them.
+    """
+    x, places = as_tensor(params), np.asarray(value_of(indices))
+    batch = int(batch_dims) + (places.ndim if batch_dims < 0 else 0)
+    axis = batch if axis is None else int(axis) % len(x.shape)
+    if not batch <= axis < len(x.shape) or x.shape[:batch] != places.shape[:batch]:
+        raise ValueError(
+            f"params and indices share the first {batch} axes, and axis stands behind these. Received: shapes "
+            f"{tuple(x.shape)} and {places.shape}, axis={axis}"
+        )
+    if places.size and not (places.min() >= 0 and places.max() < x.shape[axis]):
+        raise IndexError(f"places lie from 0 to {x.shape[axis] - 1}. Received: {places.min()} to {places.max()}")
+    if not batch:
+        return of_tensorflow(np.take(x, places, axis=axis))
+    first = np.ogrid[tuple(slice(n) for n in x.shape[:batch])]  # whose axes come before those of the places
+    rows = [np.reshape(at, at.shape + (1,) * (places.ndim - batch)) for at in first]
+    made = np.moveaxis(x, axis, batch)[(*rows, places)]  # (batch…, places…, axes before, axes behind)
+    count = axis - batch
+    return of_tensorflow(np.moveaxis(made, range(places.ndim, places.ndim + count), range(batch, batch + count)))
 
 
 @entering

@@ -148,6 +148,8 @@ def _numbers(name, thing) -> Iterator[tuple[str, np.ndarray]]:
         arrays = _optimizer_variables.variables(thing)
     elif hasattr(thing, "get_weights"):
         arrays = thing.get_weights()
+    elif hasattr(thing, "variables"):
+        arrays = [variable.numpy() for variable in thing.variables]
     else:
         warn_user(f"tf.train.Checkpoint keeps models, layers, optimizers and variables. Received: {name}={thing!r}")
         arrays = []
@@ -162,6 +164,9 @@ def _take(name, thing, arrays):
         _applied.set_when_built(thing, arrays)
     elif hasattr(thing, "set_weights") and len(arrays) == len(thing.get_weights()):
         thing.set_weights(arrays)
+    elif not hasattr(thing, "set_weights") and len(getattr(thing, "variables", ())) == len(arrays):
+        for variable, array in zip(getattr(thing, "variables", ()), arrays, strict=True):
+            variable.assign(array)
     elif hasattr(thing, "takes_what_waits") and not thing.get_weights():
         vars(thing)["waiting_weights"] = arrays  # until it is built
     elif arrays or hasattr(thing, "get_weights"):

@@ -6,8 +6,10 @@ The wire format is Google's "Protocol Buffers Encoding": a field is a varint of 
 
 from __future__ import annotations
 
+import operator
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 
@@ -15,10 +17,11 @@ from minicnn.data.elements import EagerArray
 from minicnn.errors import FileFormatError
 from minicnn.keras.tensorflow._functions import of_tensorflow
 
-__all__ = ["BytesList", "Example", "Feature", "Features", "FloatList", "Int64List"]
+__all__ = ["BytesList", "Example", "Feature", "Features", "FloatList", "Int64List", "SequenceExample"]
 
 
-def _varint(number: int) -> bytes:
+def as_varint(number: int) -> bytes:
+    """A number as a varint: seven bits in each byte, the lowest first."""
     number &= 2**64 - 1  # negative numbers are those of 64 bits
     made = bytearray()
     while number > 127:
@@ -27,8 +30,9 @@ def _varint(number: int) -> bytes:
     return bytes([*made, number])
 
 
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+def as_field(number: int, content: bytes) -> bytes:
+    """A field of this number, which holds bytes."""
+    return as_varint(number << 3 | 2) + as_varint(len(content)) + content
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
@@ -40,10 +44,10 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         number |= (byte & 127) << shift
         at, shift = at + 1, shift + 7
         if byte < 128:
-            return number, at
+            return number & 2**64 - 1, at
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
+def fields_of(data: bytes) -> Iterator[tuple[int, int, Any]]:
     """(number, kind, content) of each field."""
     at = 0
     while at < len(data):
@@ -60,6 +64,11 @@ def _fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
         at += length
 
 
+def contents_of(data: bytes, number: int) -> list[bytes]:
+    """What the fields of this number hold, which are bytes; others do not count."""
+    return [content for own, kind, content in fields_of(data) if (own, kind) == (number, 2)]
+
+
 class BytesList:
     """A list of bytes.
 
@@ -70,58 +79,88 @@ class BytesList:
     """
 
     def __init__(self, value: Iterable[Any] = ()) -> None:
-        self.value: list[bytes] = [as_bytes(each) for each in value]
+        if isinstance(value, bytes | bytearray | str):
+            raise TypeError(f"expected a list of bytes: BytesList(value=[…]). Received: {value!r}")
+        self.value: list[bytes] = [_text_as_bytes(each) for each in value]
 
     def SerializeToString(self) -> bytes:
         """The bytes of a message."""
-        return b"".join(_field(1, each) for each in self.value)
+        return b"".join(as_field(1, _text_as_bytes(each)) for each in self.value)
 
     @classmethod
     def FromString(cls, serialized: bytes) -> Self:
         """Of a message's bytes."""
-        return cls(content for _, _, content in _fields(serialized))
+        return cls(contents_of(serialized, 1))
 
 
 class FloatList:
-    """A list of float32 numbers."""
+    """A list of float32 numbers.
+
+    Raises
+    ------
+    TypeError
+        For text.
+    """
 
     def __init__(self, value: Iterable[Any] = ()) -> None:
-        self.value: list[float] = [
-            float(each) for each in np.asarray(value if hasattr(value, "__len__") else list(value)).ravel()
-        ]
+        numbers = np.asarray(value if hasattr(value, "__len__") else list(value))
+        if numbers.size and numbers.dtype.kind not in "fiub":
+            raise TypeError(f"expected a list of numbers. Received: {value!r}")
+        self.value: list[float] = [float(each) for each in numbers.ravel()]
 
     def SerializeToString(self) -> bytes:
         """The bytes of a message."""
-        return _field(1, np.asarray(self.value, "<f4").tobytes()) if self.value else b""
+        return as_field(1, np.asarray(FloatList(self.value).value, "<f4").tobytes()) if self.value else b""
 
     @classmethod
     def FromString(cls, serialized: bytes) -> Self:
         """Of a message's bytes, packed or one by one."""
-        return cls(np.frombuffer(b"".join(content for _, _, content in _fields(serialized)), "<f4"))
+        parts = [content for number, kind, content in fields_of(serialized) if number == 1 and kind in (2, 5)]
+        if any(len(content) % 4 for content in parts):
+            raise FileFormatError("expected numbers of four bytes each. Received: a FloatList of another length")
+        return cls(np.frombuffer(b"".join(parts), "<f4"))
 
 
 class Int64List:
-    """A list of whole numbers."""
+    """A list of whole numbers of 64 bits.
+
+    Raises
+    ------
+    TypeError
+        For other numbers.
+    ValueError
+        For one of more bits.
+    """
 
     def __init__(self, value: Iterable[Any] = ()) -> None:
-        self.value: list[int] = [int(each) for each in value]
+        self.value: list[int] = [_whole(each) for each in value]
 
     def SerializeToString(self) -> bytes:
         """The bytes of a message."""
-        return _field(1, b"".join(map(_varint, self.value))) if self.value else b""
+        return as_field(1, b"".join(as_varint(_whole(each)) for each in self.value)) if self.value else b""
 
     @classmethod
     def FromString(cls, serialized: bytes) -> Self:
         """Of a message's bytes, packed or one by one."""
         found: list[int] = []
-        for _, kind, content in _fields(serialized):
+        for field, kind, content in fields_of(serialized):
             at = 0
+            if field != 1:
+                continue
             while kind == 2 and at < len(content):
                 number, at = _read_varint(content, at)
                 found.append(number)
             if kind == 0:
                 found.append(content)
         return cls(number - 2**64 if number >= 2**63 else number for number in found)
+
+
+def _whole(value: Any) -> int:
+    """A whole number of 64 bits."""
+    number = int(value) if isinstance(value, np.bool_) else operator.index(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"expected whole numbers of 64 bits. Received: {value}")
+    return number
 
 
 _KINDS: dict[str, tuple[int, Any]] = {"bytes_list": (1, BytesList), "float_list": (2, FloatList)}
@@ -140,10 +179,16 @@ class Feature:
 
     def __init__(self, bytes_list: Any = None, float_list: Any = None, int64_list: Any = None) -> None:
         given = {"bytes_list": bytes_list, "float_list": float_list, "int64_list": int64_list}
-        self.kind: str | None = next((name for name, value in given.items() if value is not None), None)
+        self._given: str | None = next((name for name, value in given.items() if value is not None), None)
         self.bytes_list: BytesList = BytesList() if bytes_list is None else bytes_list
         self.float_list: FloatList = FloatList() if float_list is None else float_list
         self.int64_list: Int64List = Int64List() if int64_list is None else int64_list
+
+    @property
+    def kind(self) -> str | None:
+        """The name of the list that was given, or that holds something by now."""
+        filled = (name for name in _KINDS if getattr(self, name).value)
+        return self._given or next(filled, None)
 
     def WhichOneof(self, oneof: str) -> str | None:
         """The name of the list that is there."""
@@ -151,16 +196,20 @@ class Feature:
 
     def SerializeToString(self) -> bytes:
         """The bytes of a message."""
-        return b"" if self.kind is None else _field(_KINDS[self.kind][0], getattr(self, self.kind).SerializeToString())
+        return (
+            b"" if self.kind is None else as_field(_KINDS[self.kind][0], getattr(self, self.kind).SerializeToString())
+        )
 
     @classmethod
     def FromString(cls, serialized: bytes) -> Self:
         """Of a message's bytes."""
         numbers = {number: (name, kind) for name, (number, kind) in _KINDS.items()}
         found = {
-            numbers[n][0]: numbers[n][1].FromString(content) for n, _, content in _fields(serialized) if n in numbers
+            numbers[n][0]: numbers[n][1].FromString(content)
+            for n, kind, content in fields_of(serialized)
+            if n in numbers and kind == 2
         }
-        return cls(**found)
+        return cls(**dict(list(found.items())[-1:]))  # of several, the last one counts
 
 
 class Features:
@@ -172,7 +221,7 @@ class Features:
     """
 
     def __init__(self, feature: Mapping[str, Feature] | None = None) -> None:
-        self.feature: dict[str, Feature] = dict(feature or {})
+        self.feature: dict[str, Feature] = defaultdict(Feature, feature or {})
 
 
 class Example:
@@ -189,17 +238,17 @@ class Example:
     def SerializeToString(self) -> bytes:
         """The bytes of a record."""
         entries = sorted(self.features.feature.items())
-        parts = (_field(1, name.encode()) + _field(2, each.SerializeToString()) for name, each in entries)
-        return _field(1, b"".join(_field(1, part) for part in parts))
+        parts = (as_field(1, name.encode()) + as_field(2, each.SerializeToString()) for name, each in entries)
+        return as_field(1, b"".join(as_field(1, part) for part in parts))
 
     def ParseFromString(self, serialized: Any) -> int:
         """Become what a record's bytes say; how many bytes these were."""
         data = as_bytes(serialized)
         feature = {}
-        for features in (content for number, kind, content in _fields(data) if (number, kind) == (1, 2)):
-            for entry in (content for number, kind, content in _fields(features) if (number, kind) == (1, 2)):
-                parts = {number: content for number, _, content in _fields(entry)}
-                feature[bytes(parts.get(1, b"")).decode()] = Feature.FromString(parts.get(2, b""))
+        for features in contents_of(data, 1):
+            for entry in contents_of(features, 1):
+                name, value = (b"".join(contents_of(entry, number)[-1:]) for number in (1, 2))
+                feature[_name(name)] = Feature.FromString(value)
         self.features = Features(feature)
         return len(data)
 
@@ -211,6 +260,29 @@ class Example:
         return made
 
 
+def SequenceExample(*args: Any, **kwargs: Any) -> NoReturn:
+    """Is not there."""
+    raise NotImplementedError(
+        "records of sequences are not there: tf.train.Example holds lists of any length. Received: SequenceExample"
+    )
+
+
+def _name(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise FileFormatError(
+            f"expected a tf.train.Example, whose names are UTF-8. Received: {content[:40]!r}"
+        ) from None
+
+
+def _text_as_bytes(value: Any) -> bytes:
+    """The bytes of a `BytesList`: of text, of an element of a data set, or of an array's memory."""
+    if isinstance(value, bool | int | float):
+        raise TypeError(f"expected bytes. Received: {value!r}")
+    return as_bytes(value)
+
+
 def as_bytes(value: Any) -> bytes:
     """The bytes that a value stands for: text in UTF-8, or an element of a data set."""
     if isinstance(value, str):
@@ -220,7 +292,9 @@ def as_bytes(value: Any) -> bytes:
     array = np.asarray(value)
     if array.dtype.kind == "U":
         return str(array.item()).encode()
-    return array.item() if array.dtype.kind in "SO" else array.tobytes()
+    if array.dtype.kind == "O":
+        return as_bytes(array.item())
+    return array.item() if array.dtype.kind == "S" else array.tobytes()
 
 
 class FixedLenFeature(NamedTuple):
@@ -246,9 +320,8 @@ class VarLenFeature(NamedTuple):
 
 
 def text_of(content: bytes) -> EagerArray:
-    """Bytes as an element of a data set, of which none gets lost at the end."""
-    kind = f"V{len(content)}" if content.endswith(b"\0") else f"S{max(len(content), 1)}"
-    return np.array(content, kind).view(EagerArray)
+    """Bytes as an element of a data set, of which none gets lost at the end, as NumPy's text loses zeros."""
+    return np.array(content, object).view(EagerArray)
 
 
 def parse_single_example(serialized: Any, features: Mapping[str, Any], example_names: Any = None, name: Any = None):
@@ -269,48 +342,56 @@ def parse_single_example(serialized: Any, features: Mapping[str, Any], example_n
 
 
 def _value(name, feature, kind):
-    values = [] if feature is None or feature.kind is None else getattr(feature, feature.kind).value
-    is_text = np.dtype(kind.dtype).kind in "SU"
+    is_text = np.dtype(kind.dtype).kind in "SUO"
+    values = _values_of(name, feature, "bytes_list" if is_text else _LISTS.get(np.dtype(kind.dtype).name))
     if isinstance(kind, VarLenFeature):
         return _text(values, (len(values),)) if is_text else of_tensorflow(np.asarray(values, kind.dtype))
     shape = tuple(int(n) for n in np.ravel(kind.shape))
+    if not values and kind.default_value is not None and is_text:
+        texts = np.vectorize(as_bytes, otypes=[object])(kind.default_value)
+        return of_tensorflow(np.broadcast_to(texts, shape))
     if not values and kind.default_value is not None:
-        return of_tensorflow(np.broadcast_to(np.asarray(kind.default_value, None if is_text else kind.dtype), shape))
+        return of_tensorflow(np.broadcast_to(np.asarray(kind.default_value, kind.dtype), shape))
     if len(values) != int(np.prod(shape)):
         raise ValueError(f"feature {name!r} has {int(np.prod(shape))} value(s) in each record. Received: {len(values)}")
     return _text(values, shape) if is_text else of_tensorflow(np.asarray(values, kind.dtype).reshape(shape))
 
 
+_LISTS = {"float32": "float_list", "int64": "int64_list"}
+
+
+def _values_of(name, feature, expected):
+    """The values of a feature, which is of the list that is expected; none where it is not there."""
+    if expected is None:
+        raise ValueError(f"a feature is of float32, int64 or text (tf.string). Received: another dtype for {name!r}")
+    if feature is None or feature.kind is None:
+        return []
+    if feature.kind != expected:
+        raise ValueError(f"feature {name!r} was asked for as a {expected}. Received: a record with a {feature.kind}")
+    return getattr(feature, feature.kind).value
+
+
 def _text(values, shape):
-    parts = [text_of(value) for value in values]
-    return np.asarray(parts).reshape(shape).view(EagerArray) if shape else parts[0]
+    made = np.empty(len(values), object)
+    made[:] = values
+    return made.reshape(shape).view(EagerArray)
 
 
 def parse_example(serialized: Any, features: Mapping[str, Any], example_names: Any = None, name: Any = None):
-    """The features of several records, {name: array (N, …)}; arguments as for `parse_single_example`."""
-    parsed = [parse_single_example(each, features) for each in np.asarray(serialized).reshape(-1)]
-    return {name: of_tensorflow(np.stack([each[name] for each in parsed])) for name in features}
+    """The features of several records, {name: array (N, …)}; arguments as for `parse_single_example`.
+
+    Those of a `VarLenFeature` are filled with zeros, or empty text, to the length of the longest.
+    """
+    records = serialized if isinstance(serialized, list | tuple) else np.asarray(serialized, object).reshape(-1)
+    parsed = [parse_single_example(each, features) for each in records]
+    return {name: _together([each[name] for each in parsed], kind) for name, kind in features.items()}
 
 
-_DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool"}
-_DTYPES |= {17: "uint16", 19: "float16", 22: "uint32", 23: "uint64"}  # TensorFlow's numbers of them
-
-
-def tensor_message(array: np.ndarray) -> bytes:
-    """An array as a TensorProto: its dtype's number, its shape, and its numbers, the smallest byte first."""
-    numbers = {name: number for number, name in _DTYPES.items()}
-    if array.dtype.name not in numbers:
-        raise ValueError(f"a tensor of numbers is one of {', '.join(numbers)}. Received: {array.dtype}")
-    shape = b"".join(_field(2, _varint(1 << 3) + _varint(n)) for n in array.shape)
-    content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
-    return _varint(1 << 3) + _varint(numbers[array.dtype.name]) + _field(2, shape) + _field(4, content)
-
-
-def tensor_of(serialized: bytes) -> np.ndarray:
-    """The array of a TensorProto that holds its numbers as bytes."""
-    found = {number: content for number, _, content in _fields(serialized)}
-    if found.get(1) not in _DTYPES or not {2, 4} <= found.keys():
-        raise FileFormatError(f"expected a TensorProto of numbers. Received: one with the fields {sorted(found)}")
-    sizes = [dict((n, c) for n, _, c in _fields(dim)).get(1, 0) for n, _, dim in _fields(found[2]) if n == 2]
-    kind = np.dtype(_DTYPES[found[1]])
-    return np.frombuffer(found[4], kind.newbyteorder("<")).astype(kind).reshape(sizes)
+def _together(parts, kind):
+    if isinstance(kind, VarLenFeature):
+        longest = max(map(len, parts), default=0)
+        rows = np.full((len(parts), longest), b"" if parts and parts[0].dtype == object else 0, parts[0].dtype)
+        for row, part in zip(rows, parts, strict=True):
+            row[: len(part)] = part
+        return of_tensorflow(rows)
+    return of_tensorflow(np.stack(parts))

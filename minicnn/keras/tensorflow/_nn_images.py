@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.checks import check_choice
 from minicnn.differentiation import value_of
+from minicnn.errors import ShapeError
 from minicnn.keras import _windows, ops
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.ops._further import of_tensors_too
@@ -19,21 +21,28 @@ __all__ += ["scale_regularization_loss", "separable_conv2d", "space_to_depth", "
 
 
 def _format(data_format: str | None) -> str:
-    return "channels_first" if str(data_format).upper().startswith("NC") else "channels_last"
+    check_choice("data_format", data_format, (None, "NHWC", "NCHW", "NWC", "NCW"))
+    return "channels_first" if str(data_format).startswith("NC") else "channels_last"
 
 
 def _sizes(given: Any, data_format: str | None, axes: int = 2) -> tuple[int, ...]:
     """The numbers of the places, of one number, of one for each, or of one for each axis."""
     numbers = [int(n) for n in np.ravel(given)]
+    if len(numbers) not in (1, axes, axes + 2):
+        raise ValueError(f"expected one number, {axes} of them, or {axes + 2} for all axes. Received: {given}")
     if len(numbers) == axes + 2:
-        numbers = numbers[2:] if _format(data_format) == "channels_first" else numbers[1:-1]
+        inner = slice(2, None) if _format(data_format) == "channels_first" else slice(1, -1)
+        others, numbers = numbers[:], numbers[inner]
+        del others[inner]
+        if others != [1, 1]:
+            raise ValueError(f"windows reach over places alone, not over samples and channels. Received: {given}")
     return tuple(numbers * axes if len(numbers) == 1 else numbers)
 
 
 def _around(x: Any, padding: Any) -> tuple[Any, str]:
     """(the images with zeros around them where these are given by number, the padding by name)."""
     if isinstance(padding, str):
-        return x, padding.lower()
+        return x, padding
     return ops.pad(x, tuple(tuple(int(n) for n in pair) for pair in padding)), "valid"
 
 
@@ -79,7 +88,7 @@ def conv1d(
     """The convolution of rows (N, W, C) with a kernel (K, C, F)."""
     rate = 1 if dilations is None else _sizes(dilations, data_format, 1)
     strides = _sizes(stride, data_format, 1)
-    return of_tensorflow(ops.conv(input, filters, strides, padding.lower(), _format(data_format), rate))
+    return of_tensorflow(ops.conv(input, filters, strides, padding, _format(data_format), rate))
 
 
 def atrous_conv2d(value: Any, filters: Any, rate: int, padding: str, name: str | None = None) -> Any:
@@ -120,12 +129,22 @@ def separable_conv2d(
 
 
 @of_tensors_too
-def _transposed(x: Any, kernel: Any, shape: Any, strides: Any, padding: str, data_format: str) -> Any:
-    size = tuple(int(n) for n in np.asarray(value_of(shape)))
-    size = size[2:] if _format(data_format) == "channels_first" else size[1:-1]
+def _transposed(x: Any, kernel: Any, size: Any, strides: Any, padding: str, data_format: str, rates: Any) -> Any:
     is_first = _format(data_format) == "channels_first"
     strides, function = _sizes(strides, data_format), _windows.transposed_convolution_of
-    return _windows.with_channels_last(function, x, is_first, kernel, size, strides, padding.lower())
+    return _windows.with_channels_last(function, x, is_first, kernel, size, strides, padding, rates)
+
+
+def _size_of(shape: Any, data_format: str, count: int | None, filters: int) -> tuple[int, ...]:
+    """Height and width of a shape of what is made, whose other numbers are those of the images and the kernel."""
+    sizes = [int(n) for n in np.asarray(value_of(shape))]
+    at = 1 if _format(data_format) == "channels_first" else 3
+    if len(sizes) != 4 or sizes[at] != filters or count not in (None, sizes[0]):
+        raise ShapeError(
+            f"output_shape has four numbers, the first of them the batch's size ({count}), and that of the channels is "
+            f"the kernel's third ({filters}). Received: output_shape={sizes}"
+        )
+    return tuple(sizes[2:] if at == 1 else sizes[1:3])
 
 
 def conv2d_transpose(
@@ -142,32 +161,38 @@ def conv2d_transpose(
 
     Parameters
     ----------
-    input, filters, strides, padding, data_format :
+    input, filters, strides, padding, data_format, dilations :
         As for `conv2d`.
     output_shape : sequence of int
         Of what is made.
     """
-    return of_tensorflow(_transposed(input, filters, output_shape, strides, padding, data_format))
+    input, filters = as_tensor(input), as_tensor(filters)
+    size = _size_of(output_shape, data_format, input.shape[0], filters.shape[2])
+    rates = (1, 1) if dilations is None else _sizes(dilations, data_format)
+    return of_tensorflow(_transposed(input, filters, size, strides, padding, data_format, rates))
 
 
-def _pooled(function: Any, x: Any, ksize: Any, strides: Any, padding: str, data_format: str | None, axes: int) -> Any:
-    strides = ksize if strides is None else strides
+@entering
+def _pooled(function: Any, x: Any, ksize: Any, strides: Any, padding: Any, data_format: str | None) -> Any:
+    if not isinstance(padding, str):
+        raise ValueError(f"padding is 'VALID' or 'SAME': tf.pad adds other numbers before. Received: {padding!r}")
+    strides, axes = ksize if strides is None else strides, len(x.shape) - 2
     numbers = [_sizes(given, data_format, axes) for given in (ksize, strides)]
-    return of_tensorflow(function(x, *numbers, padding.lower(), _format(data_format)))
+    return of_tensorflow(function(x, *numbers, padding, _format(data_format)))
 
 
 def max_pool(
     input: Any, ksize: Any, strides: Any, padding: str, data_format: str | None = None, name: str | None = None
 ) -> Any:
     """The maximum of each window of images (N, H, W, C); sizes as for `conv2d`."""
-    return _pooled(ops.max_pool, input, ksize, strides, padding, data_format, 2)
+    return _pooled(ops.max_pool, input, ksize, strides, padding, data_format)
 
 
 def avg_pool(
     input: Any, ksize: Any, strides: Any, padding: str, data_format: str | None = None, name: str | None = None
 ) -> Any:
     """The mean of each window of images (N, H, W, C), where padding does not count; sizes as for `conv2d`."""
-    return _pooled(ops.average_pool, input, ksize, strides, padding, data_format, 2)
+    return _pooled(ops.average_pool, input, ksize, strides, padding, data_format)
 
 
 max_pool2d, avg_pool2d = max_pool, avg_pool
@@ -177,14 +202,14 @@ def max_pool1d(
     input: Any, ksize: Any, strides: Any, padding: str, data_format: str = "NWC", name: str | None = None
 ) -> Any:
     """The maximum of each window of rows (N, W, C)."""
-    return _pooled(ops.max_pool, input, ksize, strides, padding, data_format, 1)
+    return _pooled(ops.max_pool, input, ksize, strides, padding, data_format)
 
 
 def avg_pool1d(
     input: Any, ksize: Any, strides: Any, padding: str, data_format: str = "NWC", name: str | None = None
 ) -> Any:
     """The mean of each window of rows (N, W, C)."""
-    return _pooled(ops.average_pool, input, ksize, strides, padding, data_format, 1)
+    return _pooled(ops.average_pool, input, ksize, strides, padding, data_format)
 
 
 def pool(
@@ -197,15 +222,28 @@ def pool(
     dilations: Any = None,
     name: str | None = None,
 ) -> Any:
-    """`max_pool` or `avg_pool`, for ``pooling_type="MAX"`` or ``"AVG"``."""
+    """`max_pool` or `avg_pool`, for ``pooling_type="MAX"`` or ``"AVG"``.
+
+    Raises
+    ------
+    NotImplementedError
+        For `dilations`.
+    """
+    check_choice("pooling_type", pooling_type, ("MAX", "AVG"))
+    if dilations is not None and np.any(np.asarray(dilations) != 1):
+        raise NotImplementedError(f"windows of a pooling have no holes here. Received: dilations={dilations!r}")
     function = ops.max_pool if pooling_type == "MAX" else ops.average_pool
     strides = 1 if strides is None else strides
-    return _pooled(function, input, window_shape, strides, padding, data_format, 2)
+    return _pooled(function, input, window_shape, strides, padding, data_format)
 
 
 @entering
 def bias_add(value: Any, bias: Any, data_format: str | None = None, name: str | None = None) -> Any:
     """The value plus one number for each channel."""
+    bias = as_tensor(bias)
+    channels = value.shape[1 if _format(data_format) == "channels_first" else -1]
+    if tuple(bias.shape) != (channels,):
+        raise ShapeError(f"expected a bias for {channels} channel(s). Received: shape {tuple(bias.shape)}")
     if _format(data_format) == "channels_first":
         bias = np.reshape(bias, (-1, *(1 for _ in value.shape[2:])))
     return of_tensorflow(ops.add(value, bias))
@@ -221,17 +259,23 @@ def batch_normalization(
     return of_tensorflow(made if offset is None else made + offset)
 
 
-_spread, _gathered = map(of_tensors_too, (_windows.channels_to_blocks, _windows.blocks_to_channels))
+@of_tensors_too
+def _rearranged(x: Any, function: Any, block_size: int, is_first: bool) -> Any:
+    return _windows.with_channels_last(function, x, is_first, block_size)
 
 
 def depth_to_space(input: Any, block_size: int, data_format: str = "NHWC", name: str | None = None) -> Any:
     """Channels as squares of pixels: (N, H, W, C) → (N, H · block, W · block, C / block²)."""
-    return of_tensorflow(_spread(input, block_size))
+    return of_tensorflow(
+        _rearranged(input, _windows.channels_to_blocks, block_size, _format(data_format) == "channels_first")
+    )
 
 
 def space_to_depth(input: Any, block_size: int, data_format: str = "NHWC", name: str | None = None) -> Any:
     """Squares of pixels as channels: (N, H, W, C) → (N, H / block, W / block, C · block²)."""
-    return of_tensorflow(_gathered(input, block_size))
+    return of_tensorflow(
+        _rearranged(input, _windows.blocks_to_channels, block_size, _format(data_format) == "channels_first")
+    )
 
 
 @of_tensors_too
@@ -277,6 +321,13 @@ def zero_fraction(value: Any, name: str | None = None) -> Any:
     return as_tensor(np.mean(np.asarray(value_of(value)) == 0), "float32")
 
 
+def _with_axes(weights: Any, axes: int) -> Any:
+    """Weights with as many axes as losses have: one of length 1 at the end falls away, or is added."""
+    if weights.ndim == axes + 1 and weights.shape[-1] == 1:
+        return ops.squeeze(weights, -1)
+    return ops.expand_dims(weights, -1) if weights.ndim and weights.ndim == axes - 1 else weights
+
+
 @entering
 def compute_average_loss(
     per_example_loss: Any, sample_weight: Any = None, global_batch_size: Any = None, max_expected_weight: Any = None
@@ -291,9 +342,13 @@ def compute_average_loss(
     global_batch_size : int, optional
         Default: N.
     """
-    losses = per_example_loss if sample_weight is None else per_example_loss * sample_weight
+    losses = as_tensor(per_example_loss)
     if is_symbolic(losses):
         raise TypeError("compute_average_loss takes numbers. Received: a model's tensor")
+    if sample_weight is not None:
+        losses = losses * ops.cast(_with_axes(as_tensor(sample_weight), losses.ndim), losses.dtype)
+    if not losses.ndim and global_batch_size is None:
+        raise ValueError("expected the losses of samples, (N, …), or global_batch_size. Received: one number")
     count = np.shape(value_of(losses))[0] if global_batch_size is None else global_batch_size
     return of_tensorflow(ops.sum(losses) / count)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.checks import check_choice
 from minicnn.differentiation import value_of
-from minicnn.geometry import make_window
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
+from minicnn.keras._windows import window_of
 from minicnn.keras.ops._further import of_tensors_too
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.settings import floatx
@@ -23,7 +24,7 @@ __all__ += ["rgb_to_yuv", "sobel_edges", "yuv_to_rgb"]
 def patches_of(x: Any, size: Any, strides: Any, rates: Any, padding: str) -> Any:
     """The windows of images (N, H, W, C), each as one row of its pixels: (N, OH, OW, KH · KW · C)."""
     count, height, width, channels = np.shape(value_of(x))
-    window = make_window((height, width), size, strides, padding.lower(), rates)
+    window = window_of((height, width), size, strides, padding, rates)
     around = ((window.pad_top, window.pad_bottom), (window.pad_left, window.pad_right))
     x = np.pad(x, ((0, 0), *around, (0, 0)))
     rows = np.arange(window.out_height)[:, None] * window.stride_y + np.arange(size[0]) * window.dilation_y  # (OH, KH)
@@ -86,16 +87,19 @@ def crop_and_resize(
     -------
     array (B, *crop_size, C), float32
     """
+    check_choice("method", method, ("bilinear", "nearest"))
     x = as_tensor(image)
     height, width = x.shape[1:3]
     corners = np.asarray(value_of(as_tensor(boxes)), np.float32)
     which = np.asarray(value_of(box_indices)).astype(int)[:, None, None]
+    if ((which < 0) | (which >= len(x))).any():
+        raise ValueError(f"each box is a part of one of the {len(x)} image(s). Received: box_indices={box_indices}")
     y, is_row = _places(corners[:, 0], corners[:, 2], height, int(crop_size[0]))  # (B, OH)
     x_places, is_column = _places(corners[:, 1], corners[:, 3], width, int(crop_size[1]))  # (B, OW)
     y, x_places = y[:, :, None], x_places[:, None, :]
     inside = (is_row[:, :, None] & is_column[:, None, :])[..., None]
     if method == "nearest":
-        made = x[which, np.round(y).astype(int), np.round(x_places).astype(int)]
+        made = x[which, np.floor(y + 0.5).astype(int), np.floor(x_places + 0.5).astype(int)]
     else:
         top, left = np.floor(y).astype(int), np.floor(x_places).astype(int)
         bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)

@@ -16,34 +16,20 @@ from typing import Any, Self
 
 import numpy as np
 
+from minicnn.checks import check_choice
 from minicnn.data import Dataset
 from minicnn.errors import FileFormatError
-from minicnn.keras.tensorflow._examples import text_of
+from minicnn.keras.tensorflow._checksums import checksum
+from minicnn.keras.tensorflow._examples import as_bytes, text_of
 
 __all__ = ["TFRecordDataset", "TFRecordOptions", "TFRecordWriter"]
 
-_POLYNOMIAL = 0x82F63B78  # Castagnoli's, its bits reversed
-_MASK = 0xA282EAD8
+_KINDS = ("", "GZIP", "ZLIB")
+_PIECE = 1 << 20  # bytes that are read or checked at once
 
 
-def _table() -> list[int]:
-    entries = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (_POLYNOMIAL if byte & 1 else 0)
-        entries.append(byte)
-    return entries
-
-
-_TABLE = _table()
-
-
-def _checksum(data: bytes) -> bytes:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 255]
-    crc ^= 0xFFFFFFFF
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF)
+def _compression(kind: Any) -> str:
+    return check_choice("compression_type", str(kind or ""), _KINDS)
 
 
 class TFRecordOptions:
@@ -55,7 +41,7 @@ class TFRecordOptions:
     """
 
     def __init__(self, compression_type: str | None = None, **options: Any) -> None:
-        self.compression_type = compression_type or ""
+        self.compression_type = _compression(compression_type)
 
 
 class TFRecordWriter:
@@ -70,16 +56,25 @@ class TFRecordWriter:
 
     def __init__(self, path: Any, options: Any = None) -> None:
         self._path = Path(path)
-        self._kind = str(getattr(options, "compression_type", options) or "")
+        self._kind = _compression(getattr(options, "compression_type", options))
         self._path.parent.mkdir(parents=True, exist_ok=True)
         opened = gzip.open if self._kind == "GZIP" else open
         self._file: Any = opened(self._path, "wb")
         self._packer = zlib.compressobj() if self._kind == "ZLIB" else None
 
     def write(self, record: bytes) -> None:
-        """Add a record, such as ``example.SerializeToString()``."""
+        """Add a record, such as ``example.SerializeToString()``.
+
+        Raises
+        ------
+        TypeError
+            For text.
+        """
+        if isinstance(record, str):
+            raise TypeError(f"a record is bytes: text.encode() makes them. Received: {record[:40]!r}")
+        record = as_bytes(record)
         length = struct.pack("<Q", len(record))
-        data = b"".join((length, _checksum(length), bytes(record), _checksum(record)))
+        data = b"".join((length, checksum(length), record, checksum(record)))
         self._file.write(data if self._packer is None else self._packer.compress(data))
 
     def flush(self) -> None:
@@ -118,12 +113,13 @@ def TFRecordDataset(
     Raises
     ------
     FileFormatError
-        While it is read: if a file holds no records, or ends within one.
+        While it is read: if a file holds no records, ends within one, or is not what was written.
     """
+    kind = _compression(compression_type)
 
     def records() -> Iterator[Any]:
         for path in _paths(filenames):
-            yield from map(text_of, _records(path, compression_type or ""))
+            yield from map(text_of, _records(path, kind))
 
     return Dataset.from_generator(records)
 
@@ -137,21 +133,53 @@ def _paths(filenames: Any) -> Iterator[str]:
 
 
 def _records(path: str, compression: str) -> Iterator[bytes]:
-    if compression == "ZLIB":
-        data = zlib.decompress(Path(path).read_bytes())
-    else:
-        with gzip.open(path) if compression == "GZIP" else open(path, "rb") as file:
-            data = file.read()
-    at = 0
-    while at < len(data):
-        length = data[at : at + 8]
-        if data[at + 8 : at + 12] != _checksum(length):
-            raise FileFormatError(
-                f"expected a TFRecord file{' of ' + compression if compression else ''}: say how it is compressed by "
-                f"compression_type. Received: {path}, whose bytes from {at} on are none"
-            )
-        size = struct.unpack("<Q", length)[0]
-        if at + 16 + size > len(data):
-            raise FileFormatError(f"expected a whole TFRecord file. Received: {path}, which ends within a record")
-        yield data[at + 12 : at + 12 + size]
-        at += 16 + size
+    """The records, of which one at a time is in memory."""
+    with open(path, "rb") as file:
+        read = _Reader(path, _unpacked(path, file, compression))
+        while length := read(8, "length"):
+            if read(4, "checksum") != checksum(length):
+                raise FileFormatError(
+                    f"expected a TFRecord file{' of ' + compression if compression else ''}: say how it is compressed "
+                    f"by compression_type. Received: {path}, which holds bytes of another form"
+                )
+            record = read(struct.unpack("<Q", length)[0], "record")
+            if read(4, "checksum") != checksum(record):
+                raise FileFormatError(f"expected the bytes that were written. Received: {path}, which is damaged")
+            yield record
+
+
+class _Reader:
+    """Reads so many bytes; none at the end of a file, and never fewer in between."""
+
+    def __init__(self, path: str, pieces: Iterator[bytes]) -> None:
+        self._path, self._pieces, self._held = path, pieces, bytearray()
+
+    def __call__(self, size: int, what: str) -> bytes:
+        while len(self._held) < size and (piece := next(self._pieces, b"")):
+            self._held += piece
+        if len(self._held) < size and (self._held or what != "length"):
+            raise FileFormatError(f"expected a whole TFRecord file. Received: {self._path}, which ends within a {what}")
+        made = bytes(self._held[:size])
+        del self._held[:size]
+        return made
+
+
+def _unpacked(path: str, file: Any, compression: str) -> Iterator[bytes]:
+    """The bytes of a file, a piece at a time."""
+    unpack: Any = zlib.decompressobj() if compression == "ZLIB" else None
+    opened = gzip.GzipFile(fileobj=file) if compression == "GZIP" else file
+    try:
+        while piece := opened.read(_PIECE):
+            while unpack is not None and piece:
+                yield from filter(None, [unpack.decompress(piece, _PIECE)])
+                piece = unpack.unconsumed_tail
+            if unpack is None:
+                yield piece
+        if unpack is not None:
+            yield from filter(None, [unpack.flush()])
+    except (zlib.error, gzip.BadGzipFile, EOFError) as problem:
+        raise FileFormatError(
+            f"expected a TFRecord file of {compression}. Received: {path}, of which it is said: {problem}"
+        ) from None
+    if unpack is not None and not unpack.eof:
+        raise FileFormatError(f"expected a whole file of ZLIB. Received: {path}, which ends too early")

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minicnn.checks import check_choice
 from minicnn.keras import ops
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import of_tensorflow
@@ -49,9 +50,10 @@ class Strategy:
 
     def reduce(self, reduce_op: Any, value: Any, axis: int | None = None) -> Any:
         """The value of the one device; along an axis, the sum or mean of it."""
+        kind = check_choice("reduce_op", getattr(reduce_op, "value", reduce_op), ("SUM", "MEAN", "sum", "mean"))
         if axis is None:
             return value
-        function = ops.mean if getattr(reduce_op, "value", str(reduce_op)).upper() == "MEAN" else ops.sum
+        function = ops.mean if kind.upper() == "MEAN" else ops.sum
         return of_tensorflow(entering(function)(value, axis=axis))
 
     def experimental_distribute_dataset(self, dataset: Any, options: Any = None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -16,15 +16,24 @@ from minicnn.images.files import read_image
 from minicnn.keras.tensorflow import gfile
 from minicnn.keras.tensorflow._examples import FixedLenFeature as FixedLenFeature
 from minicnn.keras.tensorflow._examples import VarLenFeature as VarLenFeature
-from minicnn.keras.tensorflow._examples import as_bytes, tensor_message, tensor_of, text_of
+from minicnn.keras.tensorflow._examples import as_bytes, text_of
 from minicnn.keras.tensorflow._examples import parse_example as parse_example
 from minicnn.keras.tensorflow._examples import parse_single_example as parse_single_example
 from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.keras.tensorflow._records import TFRecordOptions as TFRecordOptions
 from minicnn.keras.tensorflow._records import TFRecordWriter as TFRecordWriter
+from minicnn.keras.tensorflow._tensor_bytes import tensor_message, tensor_of
 
 __all__ = ["decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png", "encode_jpeg", "encode_png"]
-__all__ += ["FixedLenFeature", "TFRecordOptions", "TFRecordWriter", "VarLenFeature", "decode_raw", "gfile"]
+__all__ += [
+    "FixedLenFeature",
+    "FixedLenSequenceFeature",
+    "TFRecordOptions",
+    "TFRecordWriter",
+    "VarLenFeature",
+    "decode_raw",
+    "gfile",
+]
 __all__ += ["matching_files", "parse_example", "parse_single_example", "parse_tensor", "read_file", "serialize_tensor"]
 __all__ += ["write_file"]
 
@@ -47,7 +56,7 @@ def write_file(filename: Any, contents: Any, name: str | None = None) -> None:
         os.fsdecode(filename if isinstance(filename, str | bytes | os.PathLike) else np.asarray(filename).item())
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bytes(contents))
+    path.write_bytes(as_bytes(contents))
 
 
 def _encoded(image, kind, **options):
@@ -84,7 +93,7 @@ def decode_image(
         Floats lie from 0 to 1.
     """
     check_choice("channels", channels, tuple(_MODES))
-    contents = bytes(contents)
+    contents = as_bytes(contents)
     mode = "grayscale" if channels == 0 and _is_grey(contents) else _MODES[channels]
     pixels = read_image(BytesIO(contents), mode, None)  # (H, W, C)
     if np.dtype(dtype).kind == "f":
@@ -105,10 +114,34 @@ decode_jpeg = decode_png = decode_bmp = decode_gif = decode_image
 def decode_raw(
     input_bytes: Any, out_type: Any, little_endian: bool = True, fixed_length: Any = None, name: str | None = None
 ) -> EagerArray:
-    """The numbers that bytes are, (n,)."""
+    """The numbers that bytes are, (n,); of several texts of one length, (…, n).
+
+    Parameters
+    ----------
+    input_bytes : bytes, or array of them
+    out_type : dtype
+    little_endian : bool, default True
+        Whether the smallest byte of a number comes first.
+    fixed_length : int, optional
+        How many bytes of each text there are: others are cut off, or zeros added.
+
+    Raises
+    ------
+    ValueError
+        If the texts are of different lengths, or make no whole numbers.
+    """
     kind = np.dtype(out_type).newbyteorder("<" if little_endian else ">")
-    content = input_bytes if isinstance(input_bytes, bytes) else np.asarray(input_bytes).tobytes()
-    return of_tensorflow(np.frombuffer(content, kind).astype(out_type))
+    given = input_bytes if isinstance(input_bytes, bytes) else np.asarray(value_of(met(input_bytes)), object)
+    texts = [as_bytes(each) for each in np.ravel(given)] if np.ndim(given) else [as_bytes(given)]
+    if fixed_length is not None:
+        texts = [text[: int(fixed_length)].ljust(int(fixed_length), b"\0") for text in texts]
+    lengths = sorted(set(map(len, texts)))
+    if len(lengths) > 1 or (lengths and lengths[0] % kind.itemsize):
+        raise ValueError(
+            f"expected texts of one length, a multiple of {kind.itemsize} bytes for {out_type}. Received: {lengths[:5]}"
+        )
+    numbers = np.frombuffer(b"".join(texts), kind).astype(out_type)
+    return of_tensorflow(numbers.reshape(*np.shape(given), sum(lengths) // kind.itemsize))
 
 
 def serialize_tensor(tensor: Any, name: str | None = None) -> EagerArray:
@@ -128,6 +161,14 @@ def parse_tensor(serialized: Any, out_type: Any, name: str | None = None) -> Any
     if made.dtype != np.dtype(out_type):
         raise ValueError(f"the tensor is of {made.dtype}. Received: out_type={out_type!r}")
     return of_tensorflow(made)
+
+
+def FixedLenSequenceFeature(*args: Any, **kwargs: Any) -> NoReturn:
+    """Is not there."""
+    raise NotImplementedError(
+        "features of sequences are not there: FixedLenFeature has a shape, VarLenFeature any length. "
+        "Received: FixedLenSequenceFeature"
+    )
 
 
 def matching_files(pattern: Any, name: str | None = None) -> EagerArray:

@@ -29,16 +29,18 @@ def einsum(equation: str, *inputs: Any, **options: Any) -> Any:
 
 
 @entering
-def diag_part(input: Any, name: str | None = None) -> Any:
-    """The diagonals of matrices (…, M, N)."""
-    return of_tensorflow(np.diagonal(as_tensor(input), 0, -2, -1))
+def diag_part(input: Any, name: str | None = None, k: int = 0) -> Any:
+    """The diagonals of matrices (…, M, N), `k` places right of the middle one."""
+    return of_tensorflow(np.diagonal(as_tensor(input), int(k), -2, -1))
 
 
 @entering
-def diag(diagonal: Any, name: str | None = None) -> Any:
-    """Matrices with these diagonals (…, N), and zeros elsewhere."""
-    rows = as_tensor(diagonal)
-    return of_tensorflow(np.expand_dims(rows, -1) * np.eye(rows.shape[-1], dtype=rows.dtype))
+def diag(diagonal: Any, name: str | None = None, k: int = 0) -> Any:
+    """Matrices with these diagonals (…, N), `k` places right of the middle one, and zeros elsewhere."""
+    rows, k = as_tensor(diagonal), int(k)
+    is_on = np.eye(rows.shape[-1] + abs(k), k=k, dtype=bool)
+    rows = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, abs(k))])
+    return of_tensorflow(np.where(is_on, np.expand_dims(rows, -1 if k >= 0 else -2), rows.dtype.type(0)))
 
 
 @entering
@@ -57,7 +59,7 @@ def band_part(input: Any, num_lower: Any, num_upper: Any, name: str | None = Non
     x, (low, high) = as_tensor(input), (int(value_of(n)) for n in (num_lower, num_upper))
     across = np.arange(x.shape[-1]) - np.arange(x.shape[-2])[:, None]
     is_kept = ((low < 0) | (-across <= low)) & ((high < 0) | (across <= high))
-    return of_tensorflow(x * is_kept.astype(x.dtype))
+    return of_tensorflow(np.where(is_kept, x, x.dtype.type(0)))
 
 
 @entering
@@ -82,7 +84,7 @@ def normalize(tensor: Any, ord: Any = "euclidean", axis: Any = None, name: str |
 
 @entering
 def inv(input: Any, adjoint: bool = False, name: str | None = None) -> Any:
-    """The inverses of matrices (…, N, N).
+    """The inverses of matrices (…, N, N), with rows for columns if `adjoint`.
 
     Raises
     ------
@@ -90,10 +92,11 @@ def inv(input: Any, adjoint: bool = False, name: str | None = None) -> Any:
         If one has none.
     """
     made = np.linalg.inv(np.asarray(value_of(input)))
-    if not isinstance(input, Recorded):
-        return of_tensorflow(made)
     turned = np.swapaxes(made, -1, -2)
-    return Recorded(made, [(input, lambda g: -turned @ g @ turned)])
+    if not isinstance(input, Recorded):
+        return of_tensorflow(turned if adjoint else made)
+    inverse = Recorded(made, [(input, lambda g: -turned @ g @ turned)])
+    return ops.swapaxes(inverse, -1, -2) if adjoint else inverse
 
 
 __getattr__ = lookup(__name__)

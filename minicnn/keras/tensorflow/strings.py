@@ -15,6 +15,8 @@ __all__ += ["upper"]
 
 def _text(value):
     array = np.asarray(value)
+    if array.dtype == object:
+        array = np.vectorize(lambda each: each.decode() if isinstance(each, bytes) else str(each), otypes=[str])(array)
     return np.strings.decode(array, "utf-8") if array.dtype.kind == "S" else array.astype(str)
 
 

@@ -29,6 +29,7 @@ class Writer:
 
     def __init__(self, logdir: str | None) -> None:
         self._files: Any = None
+        self.step: Any = None
         if logdir is None:
             return
         try:
@@ -43,16 +44,19 @@ class Writer:
 
     @contextmanager
     def as_default(self, step: Any = None) -> Iterator[Writer]:
-        """Inside, what is written goes to this writer."""
+        """Inside, what is written goes to this writer, with this step where it has none of its own."""
+        before, self.step = self.step, self.step if step is None else step
         _WRITERS.append(self)
         try:
             yield self
         finally:
             _WRITERS.pop()
+            self.step = before
 
     def write(self, method: str, name: str, value: Any, step: Any, **options: Any) -> None:
         """Call a method of tensorboardX's writer."""
         if self._files is not None:
+            step = self.step if step is None else step
             number = None if step is None else int(value_of(step))
             getattr(self._files, method)(name, value, number, **options)
 
@@ -108,8 +112,8 @@ def text(name: str, data: Any, step: Any = None, description: str | None = None)
 
 
 def flush(writer: Any = None) -> None:
-    """Have everything in the files."""
-    for each in _WRITERS:
+    """Have everything in the files of a writer, or of those that are entered."""
+    for each in _WRITERS if writer is None else [writer]:
         each.flush()
 
 

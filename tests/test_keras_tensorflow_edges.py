@@ -1,0 +1,324 @@
+"""Functions of TensorFlow's name at their edges: its numbers, and one sentence where there are none.
+
+The numbers were computed by hand, by NumPy's formulas, or with TensorFlow 2.21.
+"""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.errors import ShapeError
+from minicnn.keras import ops
+from minicnn.keras import tensorflow as tf
+
+ROWS = np.arange(24, dtype="float32").reshape(2, 4, 3)
+IMAGES = np.arange(96, dtype="float32").reshape(2, 4, 4, 3)
+
+
+# -------------------------------------------------------------------------------------------- windows over images
+
+
+@pytest.mark.parametrize("call", [lambda k: tf.nn.conv2d(IMAGES, k), lambda k: ops.conv(IMAGES, k)])
+def test_filters_are_a_multiple_of_the_groups(call):
+    with pytest.raises(ShapeError, match="3 groups, each with as many filters"):
+        call(np.ones((2, 2, 1, 4), "float32"))
+
+
+def test_each_group_has_its_filters():
+    kernel = np.arange(6, dtype="float32").reshape(1, 1, 1, 6)
+    expected = np.repeat(IMAGES, 2, axis=-1) * np.arange(6)
+    np.testing.assert_array_equal(tf.nn.conv2d(IMAGES, kernel), expected)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda padding: tf.nn.conv2d(IMAGES, np.ones((2, 2, 3, 1), "float32"), padding=padding),
+        lambda padding: ops.conv(IMAGES, np.ones((2, 2, 3, 1), "float32"), padding=padding),
+        lambda padding: ops.max_pool(IMAGES, 2, padding=padding),
+        lambda padding: tf.nn.avg_pool(IMAGES, 2, 2, padding),
+        lambda padding: tf.image.extract_patches(IMAGES, (1, 2, 2, 1), (1, 1, 1, 1), padding=padding),
+        lambda padding: ops.conv_transpose(IMAGES, np.ones((2, 2, 1, 3), "float32"), padding=padding),
+    ],
+)
+def test_padding_of_another_name_is_refused(call):
+    call("VALID"), call("SAME")
+    with pytest.raises(ValueError, match="padding"):
+        call("FULL")
+
+
+def test_windows_of_rows_take_three_numbers():
+    expected = ROWS.reshape(2, 2, 2, 3).max(2)
+    np.testing.assert_array_equal(tf.nn.max_pool(ROWS, [1, 2, 1], [1, 2, 1], "SAME"), expected)
+    np.testing.assert_array_equal(tf.nn.pool(ROWS, [2], "AVG", [2]), ROWS.reshape(2, 2, 2, 3).mean(2))
+
+
+@pytest.mark.parametrize("strides", [[1, 2], [2, 1, 1, 2], [1, 1, 1, 1, 1]])
+def test_numbers_for_other_axes_are_refused(strides):
+    with pytest.raises(ValueError, match="Received"):
+        tf.nn.max_pool(ROWS if len(strides) == 2 else IMAGES, strides, strides, "SAME")
+
+
+@pytest.mark.parametrize("options", [{"pooling_type": "MEAN"}, {"dilations": [2, 2], "pooling_type": "MAX"}])
+def test_other_poolings_are_refused(options):
+    with pytest.raises((ValueError, NotImplementedError), match="Received"):
+        tf.nn.pool(IMAGES, [2, 2], **options)
+
+
+def test_padding_by_number_of_a_pooling_is_refused():
+    with pytest.raises(ValueError, match=r"tf\.pad"):
+        tf.nn.max_pool(IMAGES, 2, 2, [[0, 0], [1, 1], [1, 1], [0, 0]])
+
+
+def test_a_transposed_convolution_has_holes():
+    x, kernel = np.array([[[[1.0], [2.0]]]], "float32"), np.array([3.0, 5.0], "float32").reshape(1, 2, 1, 1)
+    made = tf.nn.conv2d_transpose(x, kernel, [1, 1, 4, 1], 1, "VALID", dilations=[1, 1, 2, 1])
+    np.testing.assert_array_equal(np.ravel(made), [3, 6, 5, 10])
+    np.testing.assert_array_equal(np.ravel(ops.conv_transpose(x, kernel, dilation_rate=(1, 2))), [3, 6, 5, 10])
+
+
+@pytest.mark.parametrize("shape", [[3, 8, 8, 5], [2, 8, 8, 4], [8, 8]])
+def test_the_shape_of_a_transposed_convolution_fits(shape):
+    with pytest.raises(ShapeError, match="output_shape"):
+        tf.nn.conv2d_transpose(IMAGES, np.ones((2, 2, 5, 3), "float32"), shape, 2)
+
+
+def test_windows_go_by_the_format_that_is_set():
+    first = np.moveaxis(IMAGES, -1, 1)
+    kernel = np.ones((2, 2, 3, 1), "float32")
+    expected = np.moveaxis(np.asarray(ops.max_pool(IMAGES, 2)), -1, 1), np.moveaxis(ops.conv(IMAGES, kernel), -1, 1)
+    keras.backend.set_image_data_format("channels_first")
+    try:
+        made = ops.max_pool(first, 2), ops.conv(first, kernel)
+        of_tensorflow = tf.nn.max_pool(IMAGES, 2, 2, "VALID")
+    finally:
+        keras.backend.set_image_data_format("channels_last")
+    np.testing.assert_array_equal(made[0], expected[0])
+    np.testing.assert_array_equal(made[1], expected[1])
+    np.testing.assert_array_equal(of_tensorflow, ops.max_pool(IMAGES, 2))
+
+
+def test_whole_numbers_stay_so():
+    whole = IMAGES.astype("int32")
+    assert tf.nn.max_pool(whole, 2, 2, "VALID").dtype == np.int32
+    assert tf.nn.conv2d(whole, np.ones((2, 2, 3, 1), "int32")).dtype == np.int32
+
+
+def test_blocks_of_channels_first():
+    first = np.moveaxis(IMAGES, -1, 1)
+    made = tf.nn.space_to_depth(first, 2, data_format="NCHW")
+    np.testing.assert_array_equal(made, np.moveaxis(np.asarray(tf.nn.space_to_depth(IMAGES, 2)), -1, 1))
+    np.testing.assert_array_equal(tf.nn.depth_to_space(made, 2, data_format="NCHW"), first)
+
+
+def test_blocks_that_do_not_fit_are_refused():
+    with pytest.raises(ShapeError, match="multiple of 3 rows and columns"):
+        tf.nn.space_to_depth(IMAGES, 3)
+
+
+@pytest.mark.parametrize("bias", [np.ones((1, 3), "float32"), np.ones(1, "float32"), 1.0])
+def test_a_bias_is_one_number_for_each_channel(bias):
+    with pytest.raises(ShapeError, match="3 channel"):
+        tf.nn.bias_add(IMAGES, bias)
+
+
+def test_a_batch_may_be_empty():
+    none, kernel = IMAGES[:0], tf.Variable(np.ones((2, 2, 3, 5), "float32"))
+    with tf.GradientTape() as tape:
+        made = tf.nn.conv2d(none, kernel, padding="SAME")
+        total = tf.reduce_sum(made)
+    assert made.shape == (0, 4, 4, 5)
+    np.testing.assert_array_equal(tape.gradient(total, kernel), np.zeros((2, 2, 3, 5)))
+    assert ops.conv_transpose(none, np.ones((2, 2, 1, 3), "float32"), 2).shape == (0, 8, 8, 1)
+    assert ops.max_pool(none, 2).shape == ops.average_pool(none, 2).shape == (0, 2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("losses", "weights", "expected"),
+    [
+        (np.arange(4, dtype="float32"), np.ones((4, 1), "float32"), 1.5),
+        (np.arange(12, dtype="float32").reshape(4, 3), [0.0, 1, 0, 0], 3.0),
+        ([1.0, 2.0], None, 1.5),
+    ],
+)
+def test_average_losses_have_weights_of_other_ranks(losses, weights, expected):
+    made = tf.nn.compute_average_loss(losses, weights)
+    assert made.dtype == np.float32 and float(made) == expected
+
+
+def test_crops_of_the_nearest_pixels():
+    x = np.arange(4, dtype="float32").reshape(1, 1, 4, 1)
+    made = tf.image.crop_and_resize(x, [[0, 0.5 / 3, 0, 2.5 / 3]], [0], (1, 3), method="nearest")
+    np.testing.assert_array_equal(np.ravel(made), [1, 2, 3])  # of 0.5, 1.5, 2.5
+    with pytest.raises(ValueError, match="method"):
+        tf.image.crop_and_resize(x, [[0, 0, 1, 1]], [0], (1, 3), method="bicubic")
+    with pytest.raises(ValueError, match="box_indices"):
+        tf.image.crop_and_resize(x, [[0, 0, 1, 1]], [-1], (1, 3))
+
+
+# ------------------------------------------------------------------------------------------------- parts of arrays
+
+
+def test_gather_shares_axes_at_the_front():
+    x, at = np.arange(24).reshape(2, 3, 4), np.array([[0, 2], [1, 1]])
+    expected = np.stack([x[0][at[0]], x[1][at[1]]])
+    np.testing.assert_array_equal(tf.gather(x, at, batch_dims=1), expected)
+    np.testing.assert_array_equal(tf.gather(x, at, axis=-1, batch_dims=1), [x[0][:, at[0]], x[1][:, at[1]]])
+    np.testing.assert_array_equal(tf.gather(x, at[:, 0], batch_dims=1), [x[0, 0], x[1, 1]])
+    each = np.array([[0, 1, 2], [3, 2, 1]])
+    np.testing.assert_array_equal(tf.gather(x, each, batch_dims=2), np.take_along_axis(x, each[..., None], 2)[..., 0])
+
+
+@pytest.mark.parametrize("options", [{}, {"axis": 2, "batch_dims": 1}])
+def test_gather_has_gradients(options):
+    x = tf.Variable(np.arange(24, dtype="float32").reshape(2, 3, 4))
+    at = np.array([[0, 2], [1, 1]]) if options else np.array([1, 1])
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(tf.gather(x, at, **options))
+    expected = np.zeros((2, 3, 4))
+    if options:
+        expected[0, :, [0, 2]] += 1
+        expected[1, :, 1] += 2
+    else:
+        expected[1] += 2
+    np.testing.assert_array_equal(tape.gradient(total, x), expected)
+
+
+@pytest.mark.parametrize(("at", "options"), [([-1], {}), ([2], {}), ([[-1], [0]], {"batch_dims": 1})])
+def test_gather_refuses_places_that_are_not_there(at, options):
+    with pytest.raises(IndexError, match="places lie from 0"):
+        tf.gather(np.arange(24).reshape(2, 3, 4), at, **options)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda at: tf.scatter_nd(at, [1.0], [3]),
+        lambda at: tf.tensor_scatter_nd_add(np.zeros(3, "float32"), at, [1.0]),
+        lambda at: tf.tensor_scatter_nd_update(np.zeros(3, "float32"), at, [1.0]),
+    ],
+)
+@pytest.mark.parametrize("at", [-1, 3])
+def test_scattering_refuses_places_that_are_not_there(call, at):
+    assert np.count_nonzero(call([[2]])) == 1
+    with pytest.raises(IndexError, match="places lie from 0"):
+        call([[at]])
+
+
+def test_scattered_updates_fit_what_they_change():
+    whole = np.array([1, 2, 3], "int32")
+    with pytest.raises(TypeError, match="dtype"):
+        tf.tensor_scatter_nd_add(whole, [[0], [1]], [5.5, 1.0])
+    with pytest.raises(ShapeError, match="updates of shape"):
+        tf.tensor_scatter_nd_update(whole, [[0], [1]], 5)
+    np.testing.assert_array_equal(tf.tensor_scatter_nd_update(whole, [[0], [1]], [5, 6]), [5, 6, 3])
+    assert tf.scatter_nd([[0]], [1.5], [3]).dtype == np.float32
+
+
+def test_places_in_several_rows():
+    rows = [[1, 3, 5], [2, 4, 6]]
+    np.testing.assert_array_equal(tf.searchsorted(rows, [[3, 9], [4, 1]]), [[1, 3], [1, 0]])
+    with pytest.raises(ShapeError, match="values of its own"):
+        tf.searchsorted(rows, [3, 4])
+
+
+def test_matrices_hold_numbers_that_are_not_finite():
+    made = tf.linalg.band_part(tf.fill((2, 2), -np.inf), 0, -1)
+    np.testing.assert_array_equal(made, [[-np.inf, -np.inf], [0, -np.inf]])
+    np.testing.assert_array_equal(tf.linalg.diag([np.inf, 1.0]), [[np.inf, 0], [0, 1]])
+
+
+@pytest.mark.parametrize("k", [-2, -1, 0, 1])
+def test_diagonals_beside_the_middle_one(k):
+    np.testing.assert_array_equal(tf.linalg.diag([1.0, 2.0], k=k), np.diag([1.0, 2.0], k))
+    np.testing.assert_array_equal(
+        tf.linalg.diag_part(np.arange(16.0).reshape(4, 4), k=k), np.diag(np.arange(16.0).reshape(4, 4), k)
+    )
+
+
+def test_the_inverse_of_the_adjoint():
+    x = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+    with tf.GradientTape() as tape:
+        made = tf.linalg.inv(x, adjoint=True)
+        total = tf.reduce_sum(made * [[1.0, 0], [0, 0]])
+    np.testing.assert_allclose(made, np.linalg.inv([[1, 2], [3, 4]]).T, rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(total, x), -np.outer([-2, 1], [-2, 1.5]), rtol=1e-5)
+    np.testing.assert_allclose(tf.linalg.inv(np.float32([[1, 2], [3, 4]]), adjoint=True), made)
+
+
+# --------------------------------------------------------------------------------------------- choices and loops
+
+
+def test_scan_goes_backwards():
+    made = tf.scan(lambda before, x: before + x, tf.constant([1.0, 2.0, 3.0]), reverse=True)
+    np.testing.assert_array_equal(made, [6, 5, 3])
+
+
+def test_scan_goes_through_several_arrays():
+    x = tf.constant([1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(tf.scan(lambda s, parts: s + parts[0] * parts[1], (x, x), 0.0), [1, 5, 14])
+    np.testing.assert_array_equal(tf.scan(lambda s, parts: s + parts["a"], {"a": x}, 0.0), [1, 3, 6])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: tf.scan(lambda a, b: a, [1.0], backwards=True),
+        lambda: tf.while_loop(lambda i: i < 1, lambda i: [i + 1], [0], limit=3),
+        lambda: tf.case([(True, lambda: 1)], otherwise=3),
+        lambda: tf.TensorArray("float32", 1, grows=True),
+    ],
+)
+def test_options_that_are_not_known_are_refused(call):
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        call()
+
+
+def test_while_loops_give_arrays():
+    (made,) = tf.while_loop(lambda i: i < 3, lambda i: [i + 1], [0])
+    assert made.numpy() == 3 and made.dtype == np.int32
+    (made,) = tf.while_loop(lambda i: i < 9, lambda i: (i + 1,), (tf.constant(0),), maximum_iterations=2)
+    assert made.numpy() == 2
+
+
+def test_branches_have_numbers():
+    assert tf.switch_case(tf.constant(1), [(1, lambda: "one"), (0, lambda: "zero")]) == "one"
+    assert tf.switch_case(tf.constant(1), [lambda: "zero", lambda: "one"]) == "one"
+
+
+def test_places_of_a_tensor_array_that_were_not_written_to():
+    array = tf.TensorArray(tf.float32, 3).write(1, [1.0, 2.0])
+    np.testing.assert_array_equal(array.stack(), [[0, 0], [1, 2], [0, 0]])
+    with pytest.raises(IndexError, match="written to"):
+        array.read(0)
+    with pytest.raises(IndexError, match="from 0"):
+        array.write(-1, [0.0, 0.0])
+
+
+def test_values_of_devices_are_added_or_averaged():
+    strategy = tf.distribute.get_strategy()
+    assert strategy.reduce("SUM", tf.constant([1.0, 2.0]), axis=0) == 3
+    assert strategy.reduce(tf.distribute.ReduceOp.MEAN, tf.constant([1.0, 2.0]), axis=0) == 1.5
+    with pytest.raises(ValueError, match="reduce_op"):
+        strategy.reduce("PROD", tf.constant([1.0, 2.0]), axis=0)
+
+
+def test_writers_have_a_step(monkeypatch):
+    from minicnn.keras.tensorflow import summary
+
+    calls, flushed = [], []
+
+    class Files:
+        def add_scalar(self, *args):
+            calls.append(args)
+
+        def flush(self):
+            flushed.append(self)
+
+    writer = summary.create_noop_writer()
+    monkeypatch.setattr(writer, "_files", Files())
+    with writer.as_default(step=5):
+        summary.scalar("a", 1.0)
+        summary.scalar("a", 2.0, step=7)
+    summary.flush(writer)
+    assert calls == [("a", 1.0, 5), ("a", 2.0, 7)] and len(flushed) == 1

@@ -125,6 +125,32 @@ def test_values(name):
     assert ours.dtype == theirs.dtype
 
 
+BACKEND = {  # of Keras 2's backend, which Keras 3 keeps for scripts
+    "conv2d": lambda K, x: K.conv2d(x, KERNEL, strides=(2, 1), padding="same"),
+    "conv2d, valid": lambda K, x: K.conv2d(x, KERNEL),
+    "pool2d": lambda K, x: K.pool2d(x, (3, 2), strides=(2, 2), padding="same"),
+    "pool2d of means": lambda K, x: K.pool2d(x, (2, 3), strides=(1, 2), padding="same", pool_mode="avg"),
+    "spatial_2d_padding": lambda K, x: K.spatial_2d_padding(x, ((1, 0), (2, 3))),
+    "bias_add": lambda K, x: K.bias_add(x, MATRIX[0]),
+    "l2_normalize": lambda K, x: K.l2_normalize(x, axis=-1),
+    "repeat_elements": lambda K, x: K.repeat_elements(x, 2, axis=1),
+    "reverse": lambda K, x: K.reverse(x, axes=(1, 2)),
+    "clip": lambda K, x: K.clip(x, 0.25, 0.75),
+    "std": lambda K, x: K.std(x, axis=(1, 2), keepdims=True),
+    "batch_flatten": lambda K, x: K.batch_flatten(x),
+    "permute_dimensions": lambda K, x: K.permute_dimensions(x, (0, 3, 1, 2)),
+    "elu": lambda K, x: K.elu(x - 0.5, 0.5),
+    "relu": lambda K, x: K.relu(x - 0.5, alpha=0.1, max_value=0.3),
+}
+
+
+@pytest.mark.parametrize("name", BACKEND)
+def test_functions_of_the_backend(name):
+    found, expected = (gradient_of(t, lambda t, x: BACKEND[name](t.keras.backend, x)) for t in (our_tf, tf))
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5 * max(1, np.abs(theirs).max()))
+
+
 OPS = {
     "conv": lambda k, x: k.ops.conv(x, KERNEL, strides=2, padding="same"),
     "conv of rows": lambda k, x: k.ops.conv(x[:, 0], KERNEL[0], strides=1, padding="valid", dilation_rate=2),

@@ -414,8 +414,38 @@ def variables(k, tf):
     return [seen, w.numpy(), b.numpy(), steps.numpy(), np.asarray(clipped[0]), np.asarray(norm)]
 
 
+def on_built_in(k, tf):
+    """Subclasses of the library's layers, whose `call` uses weights, the phase, and the layer itself."""
+
+    class Scaled(k.layers.Conv2D):
+        def call(self, inputs, training=None):
+            y = super().call(inputs)
+            if training:
+                y = 2.0 * y + k.ops.mean(k.ops.square(self.kernel))
+            return y
+
+    class Own(k.layers.Dense):
+        def build(self, input_shape):
+            self.weight = self.add_weight(name="weight", shape=(input_shape[-1], self.units))
+            self.offset = self.add_weight(name="offset", shape=(self.units,))
+            self.built = True
+
+        def call(self, inputs):
+            return self.activation(k.ops.matmul(inputs, k.ops.square(self.weight)) + self.offset)
+
+    class Shifted(k.layers.BatchNormalization):
+        def call(self, inputs, training=None):
+            return super().call(inputs, training=training) + self.gamma
+
+    inner = [Scaled(2, 3, activation="tanh"), Shifted(), k.layers.Flatten(), Own(3, activation="softmax")]
+    model = known(k.Sequential([k.Input((8, 8, 1)), *inner]))
+    model.compile(k.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+    seen = model.fit(IMAGES, LABELS, batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"]
+    return [seen, model.predict(IMAGES, verbose=0), *model.get_weights()]
+
+
 SCENARIOS = [from_scratch, quickstart, dcgan, gan_in_fit, vae, distillation, own_fit, fgsm, grad_cam, siamese]
-SCENARIOS += [variables]
+SCENARIOS += [variables, on_built_in]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)

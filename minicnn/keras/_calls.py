@@ -20,6 +20,18 @@ from minicnn.keras._taped_calls import (
     on_tapes,
     through_a_tape,
 )
+from minicnn.own_parts import is_of_package
+from minicnn.registry import constructor_parameters, to_plain
+
+
+def library_class_of(layer: layers.Layer) -> Any:
+    """The class of `keras.layers` that a layer's class begins with."""
+    return next(cls for cls in type(layer).__mro__ if {"core_class", "translate"} <= vars(cls).keys())
+
+
+def core_of(layer: layers.Layer) -> Any:
+    """The class of minicnn's that it stands for."""
+    return library_class_of(layer).core_class
 
 
 def call(self: layers.Layer, inputs: Any = None, training: bool | None = None) -> Any:
@@ -34,7 +46,7 @@ def call(self: layers.Layer, inputs: Any = None, training: bool | None = None) -
 
 
 def _has_own(layer):
-    return type(layer).call is not call and "_is_itself" not in vars(layer)
+    return not is_of_package(type(layer).call) and "_is_itself" not in vars(layer)
 
 
 def _called(layer, inputs, training):
@@ -45,7 +57,7 @@ def _called(layer, inputs, training):
 def call_symbolically(self: layers.Layer, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
     """The place in the graph of the layer, or of the last one of its own `call`."""
     if not _has_own(self):
-        return type(self).core_class.call_symbolically(self, tensors, training)
+        return core_of(self).call_symbolically(self, tensors, training)
     result = _called(self, tensors, training)
     self._built = True
     return result.node
@@ -60,7 +72,7 @@ def call_on_arrays(self: layers.Layer, arrays: Sequence[Any], training: bool) ->
             return layer_outputs(self, arrays, training)
         forget_added(self)
         with inside_a_layer():
-            return type(self).core_class.call_on_arrays(self, value_of(met(list(arrays))), training)
+            return core_of(self).call_on_arrays(self, value_of(met(list(arrays))), training)
     if is_recording():
         return _called(self, arrays, training)
     return np.asarray(_called(self, [np.asarray(a) for a in arrays], training))
@@ -68,7 +80,17 @@ def call_on_arrays(self: layers.Layer, arrays: Sequence[Any], training: bool) ->
 
 def losses(self: layers.Layer) -> list[Any]:
     """The penalties of weights, and what the last call added: on the tape, where one records."""
-    return losses_of_layer(self, type(self).core_class.losses.fget(self))
+    return losses_of_layer(self, core_of(self).losses.fget(self))
+
+
+def get_config(self: layers.Layer) -> dict[str, Any]:
+    """As of any layer; of a subclass that writes on, or takes any arguments, with all of the library's arguments."""
+    config = core_of(self).get_config(self)
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in constructor_parameters(type(self)))
+    if is_of_package(type(self)) or (is_of_package(type(self).get_config) and not takes_any):
+        return config
+    names = [p.name for p in constructor_parameters(core_of(self)) if p.kind is not p.VAR_KEYWORD]
+    return {name: to_plain(getattr(self, name)) for name in names if hasattr(self, name)} | config
 
 
 METHODS: dict[str, Any] = {
@@ -76,5 +98,6 @@ METHODS: dict[str, Any] = {
     "calls_layers": True,
     "call_symbolically": call_symbolically,
     "call_on_arrays": call_on_arrays,
+    "get_config": get_config,
     "losses": property(losses),
 }

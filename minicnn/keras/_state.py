@@ -47,12 +47,12 @@ class RecordedState(Recorded):
 
     def __init__(self, array: np.ndarray) -> None:
         super().__init__(array.copy())
-        self._array = array
+        self.kept = array
 
     def assign(self, value: Any) -> RecordedState:
         """Copy a value, which is broadcast, into it."""
-        self._array[...] = value_of(value)
-        self.value = self._array.copy()  # what was computed of the one before keeps that
+        self.kept[...] = value_of(value)
+        self.value = self.kept.copy()  # what was computed of the one before keeps that
         return self
 
     def assign_add(self, value: Any) -> RecordedState:

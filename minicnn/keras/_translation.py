@@ -31,7 +31,9 @@ class Translated(type):
         return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
-def translated(core: type, translate: Translate, module: str, **attributes: Any) -> Any:
+def translated(
+    core: type, translate: Translate, module: str, kind: type[Translated] = Translated, **attributes: Any
+) -> Any:
     """A subclass of `core` with its name, which translates its arguments first.
 
     Parameters
@@ -41,11 +43,13 @@ def translated(core: type, translate: Translate, module: str, **attributes: Any)
         (args, kwargs) → (args, kwargs).
     module : str
         Where the class is found.
+    kind : type, default Translated
+        Its metaclass.
     **attributes
         What it has besides.
     """
     own = {"__module__": module, "__doc__": core.__doc__, "core_class": core, "translate": translate}
-    return Translated(core.__name__, (core,), own | attributes)
+    return kind(core.__name__, (core,), own | attributes)
 
 
 def renamed(owner: str, kwargs: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

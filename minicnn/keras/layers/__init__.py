@@ -17,6 +17,7 @@ from minicnn.keras._data_format import or_current
 from minicnn.keras._eager import eagerly
 from minicnn.keras._function_activations import activation
 from minicnn.keras._names import lookup
+from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
@@ -332,7 +333,7 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
         _more |= _INPUT
     if _name == "Lambda":
         _more |= LAMBDA
-    globals()[_name] = translated(_class, partial(_translate, _name), __name__, **VARIABLES, **_CALLS | _more)
+    globals()[_name] = translated(_class, partial(_translate, _name), __name__, OfLayers, **VARIABLES, **_CALLS | _more)
 Layer = _own_parts.Layer
 MaxoutDense.translate = partial(_translate, "MaxoutDense")
 

@@ -1,0 +1,246 @@
+"""Subclasses of layers of the library that have a `call` or a `build` of their own, as in ``class Noisy(Conv2D)``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, NoReturn
+
+from minicnn.differentiation import Recorded, met
+from minicnn.graph import Node, Tensor
+from minicnn.keras import _calls
+from minicnn.keras._called import Called
+from minicnn.keras._calls import core_of, library_class_of
+from minicnn.keras._deferred import Deferred
+from minicnn.keras._missing import NotInMinicnn
+from minicnn.keras._own_parts import Layer
+from minicnn.keras._stepwise import through_steps
+from minicnn.keras._translation import Translated
+from minicnn.layers import contract
+from minicnn.layers.base import Layer as LayerOfCore
+from minicnn.layers.open_sizes import shape_behind
+from minicnn.own_parts import is_of_package
+from minicnn.parameters import Weight
+from minicnn.step import Shape, Shapes, Step
+
+
+class OfLayers(Translated):
+    """Metaclass of the library's layers: a subclass that writes `call` or `build` is one of `OnBuiltIn`, too."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
+        is_own = not namespace["__module__"].startswith("minicnn.") and namespace.keys() & {"call", "build"}
+        if is_own and not any(OnBuiltIn in base.__mro__ for base in bases):
+            first = next(i for i, base in enumerate(bases) if isinstance(base, OfLayers))
+            namespace.setdefault("__init__", _constructor_of(bases[first]))
+            namespace |= {"build": _either_way(namespace["build"])} if "build" in namespace else {}
+            bases = (*bases[:first], OnBuiltIn, *bases[first:])
+        return super().__new__(mcs, name, bases, namespace)
+
+
+def _constructor_of(base):
+    """The constructor of `base`, with its signature, for a subclass."""
+
+    @wraps(base.__init__)
+    def __init__(self, *args, **kwargs):
+        base.__init__(self, *args, **kwargs)
+
+    return __init__
+
+
+def _either_way(build):
+    """A user's `build`, behind which plans, which give shapes without the batch axis, get those of the formula."""
+
+    @wraps(build)
+    def wrapped(self, *args, **kwargs):
+        if len(args) == 1 and _is_of_samples(args[0]):
+            return self.build_itself(args[0])
+        return build(self, *args, **kwargs)
+
+    return wrapped
+
+
+class OnBuiltIn(Layer):
+    """What such a subclass is: its `call` becomes a graph if it can, else it runs on arrays and is differentiated.
+
+    It can if it is made of layers, ``super().call(inputs)`` and operations among tensors. If it asks for weights, for
+    the phase (`K.in_train_phase`, ``if training:``), it runs on arrays, as other layers that users
+    write; `super().call` and `self.activation` are functions then, through which gradients go by the layer's formula.
+    """
+
+    _is_graph: bool | None = None  # whether `call` is made a graph; None: that is not known yet
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        args, kwargs = vars(library_class_of(self))["translate"](args, kwargs)
+        super().__init__(*args, **kwargs)
+
+    @property
+    def has_call(self) -> bool:
+        """Whether `call` runs on arrays."""
+        return not is_of_package(type(self).call) and not self._is_graph
+
+    def call(self, inputs: Any = None, training: Any = None) -> Any:
+        """What the layer itself computes, its activation included."""
+        training = None if training is _unsaid else training
+        if self._is_graph:
+            with _weights_shown(self):
+                return _calls.call(self, inputs, training)
+        given = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        if any(isinstance(x, Tensor) for x in given):
+            raise NotImplementedError(
+                f"super().call of layer '{self.name}' ({type(self).__name__}) computes with arrays: where call uses "
+                f"other layers, use a {core_of(self).__name__} as one of them. Received: a tensor"
+            )
+        own = {name: vars(self).get(name, weight) for name, weight in self._weights.items()}
+        before = {name: vars(self)[name] for name in {"activation", *own} & vars(self).keys()}
+        activation = before.get("activation")
+        vars(self).update(self._weights | {"activation": getattr(activation, "step", activation)})
+        try:
+            return through_steps(core_of(self).lower(self), given, own, training)
+        finally:
+            vars(self).update(before)
+
+    def build(self, input_shape: Any) -> Any:
+        """Make the layer's weights for a shape with the batch axis."""
+        return self.build_itself(_of_samples(input_shape))
+
+    def build_itself(self, input_shapes: Shapes) -> Shape:
+        """The library's `build`, whatever the subclass makes of it, by which the formula's weights are there."""
+        vars(self)["_by_core"] = True
+        try:
+            return core_of(self).build(self, input_shapes)
+        finally:
+            del vars(self)["_by_core"]
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
+        """As of any layer; the library's own have another order of arguments."""
+        if "_by_core" in vars(self):
+            return LayerOfCore.add_weight(self, *args, **kwargs)
+        return super().add_weight(*args, **kwargs)
+
+    def build_for(self, input_shapes: Shapes) -> list[Shape]:
+        if self.has_call or is_of_package(type(self).build):
+            return super().build_for(input_shapes)
+        self._build_once(input_shapes)
+        self._built = True
+
+        def build(shapes):
+            return contract.check_output_shape(self, self.build_itself(shapes))
+
+        return [shape_behind(build, input_shapes)]
+
+    def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
+        """A place for the layer, or the graph that its `call` makes."""
+        if "_is_itself" not in vars(self):
+            if self.has_call and self._is_graph is None:
+                return self._first_place(tensors, training)
+            if self._is_graph:
+                return self._graph(tensors, training)
+        return core_of(self).call_symbolically(self, tensors, training)
+
+    def _first_place(self, tensors, training):
+        """The same, where it shows whether `call` makes a graph."""
+        nodes, is_usual = list(self.nodes), self._form is None or self._form.is_lasting
+        vars(self)["_is_graph"] = is_usual and is_of_package(type(self).build)
+        try:
+            if self._is_graph:
+                return self._graph(tensors, training)
+        except (TypeError, AttributeError, NotImplementedError, NotInMinicnn):
+            vars(self).update(_is_graph=False, nodes=nodes)
+        return self.call_symbolically(tensors, training)
+
+    def _graph(self, tensors, training):
+        with _weights_hidden(self):
+            return _calls.call_symbolically(self, tensors, _unsaid if training is None else training)
+
+    def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
+        return (_calls.call_on_arrays if self._is_graph else Layer.call_on_arrays)(self, arrays, training)
+
+    def apply(self, inputs: Sequence[Any], by: Any = None, **options: Any) -> Any:
+        """`call`, with the activation as a function; what it keeps of numbers that are recorded is gone afterwards."""
+        before, activation = dict(vars(self)), self.activation
+        if activation is None or isinstance(activation, LayerOfCore):
+            vars(self)["activation"] = _Activation(activation)
+        try:
+            return super().apply(inputs, by, **options)
+        finally:
+            for name in [n for n, value in vars(self).items() if isinstance(met(value), Recorded)]:
+                vars(self).pop(name)
+                vars(self).update({name: before[name]} if name in before else {})
+            vars(self).update({"activation": activation} if "activation" in before else {})
+
+    def parts(self) -> list[LayerOfCore]:
+        """The layers in attributes but for the activation, which is a function in `call`."""
+        return [part for part in super().parts() if part is not self.activation]
+
+
+def _lower(layer):
+    """The step that runs `call`, or those of the library's layer."""
+    return [Called(layer)] if layer.has_call else core_of(layer).lower(layer)
+
+
+OnBuiltIn.lower = _lower  # type: ignore[method-assign]  # one in the class would have its channels moved to the end
+
+
+def _is_of_samples(shape):
+    return isinstance(shape, tuple) and all(isinstance(s, tuple) for s in shape)
+
+
+def _of_samples(shape) -> Any:
+    """Shapes of inputs as the library's `build` takes them, of one with a batch axis, or a list of them."""
+    if _is_of_samples(shape):
+        return shape
+    return tuple(tuple(s)[1:] for s in (shape if isinstance(shape, list) else [shape]))
+
+
+class _Unsaid:
+    """`training` where a graph is made: it may be handed to `super().call`, but decides nothing."""
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a graph stands for training and for use")
+
+    __eq__ = __bool__  # type: ignore[assignment]
+    __hash__ = object.__hash__
+
+
+_unsaid = _Unsaid()
+
+
+class _Hidden(Deferred):
+    """A weight while a graph is made, in which it would be a constant."""
+
+    def apply(self, function: Any, args: Any, kwargs: Any) -> NoReturn:
+        """Refused."""
+        raise TypeError("a graph has no weights but those of its layers")
+
+
+@contextmanager
+def _weights_hidden(layer) -> Iterator[None]:
+    """Inside, the layer's weights cannot be computed with."""
+    mine = {name: w for name, w in layer._weights.items() if vars(layer).get(name) is w}
+    vars(layer).update(dict.fromkeys(mine, _Hidden()))
+    try:
+        yield
+    finally:
+        vars(layer).update({n: w for n, w in layer._weights.items() if isinstance(vars(layer).get(n), _Hidden)})
+
+
+@contextmanager
+def _weights_shown(layer) -> Iterator[None]:
+    """Inside, they are there, in the middle of `_weights_hidden`; behind it all of them are hidden."""
+    vars(layer).update({n: w for n, w in layer._weights.items() if isinstance(vars(layer).get(n), _Hidden)})
+    try:
+        yield
+    finally:
+        vars(layer).update(dict.fromkeys((n for n, w in layer._weights.items() if vars(layer)[n] is w), _Hidden()))
+
+
+class _Activation:
+    """A layer's activation as a function of arrays, which are maybe recorded; none is the identity."""
+
+    def __init__(self, step: Step | None) -> None:
+        self.step = step
+
+    def __call__(self, x: Any) -> Any:
+        """Of an array (N, …)."""
+        return x if self.step is None else through_steps([self.step], [x], {})

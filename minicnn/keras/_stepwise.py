@@ -1,0 +1,147 @@
+"""Steps of the library inside of functions that are recorded: their gradients are those of their formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import backends
+from minicnn.differentiation import Recorded, met, value_of
+from minicnn.keras._eager import eager
+from minicnn.keras._state import RecordedState
+from minicnn.layers import function_numbers
+from minicnn.parameters import Weight
+from minicnn.settings import floatx
+from minicnn.step import Step, Workspace
+from minicnn.threads import compute_threads
+
+
+def through_steps(steps: Sequence[Step], inputs: Sequence[Any], own: Mapping[str, Any], training: Any = None) -> Any:
+    """What steps make of arrays, one after the other.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+    inputs : sequence of array (N, …)
+        Of the first step; they may be recorded, as may be what is in `own`.
+    own : mapping
+        Name of a weight → its array.
+    training : bool, optional
+        Default: as the layer that runs.
+
+    Returns
+    -------
+    array (N, …)
+        Recorded if anything was.
+    """
+    inputs = [met(x) for x in inputs]
+    run = _Run(steps, inputs, own, function_numbers.training() if training is None else bool(training))
+    parents = [(x, run.by_input(i)) for i, x in enumerate(inputs) if _has_gradient(x)]
+    parents += [(w, run.by_weight(name)) for name, w in own.items() if _has_gradient(w) and not _is_state(w)]
+    is_recorded = any(isinstance(x, Recorded) for x in [*inputs, *own.values()])
+    return Recorded(run.output, parents) if is_recorded else eager(run.output)
+
+
+def _has_gradient(x):
+    return isinstance(x, Recorded) and x.has_gradient
+
+
+def _is_state(x):
+    return isinstance(x, RecordedState)
+
+
+class _Run:
+    """One pass through steps, which gradients go back through.
+
+    Parameters
+    ----------
+    steps, inputs, own, training :
+        As of `through_steps`.
+    """
+
+    def __init__(self, steps: Sequence[Step], inputs: Sequence[Any], own: Mapping[str, Any], training: bool) -> None:
+        self._backend = _backend()
+        self._places: list[tuple[Step, Workspace]] = []
+        self._grads: list[Mapping[str, np.ndarray | None]] = []  # of each place, by names of the layer's weights
+        self._seed = int(function_numbers.generator().integers(2**31))
+        self._by = self._found = None
+        given = [np.asarray(value_of(x)) for x in inputs]
+        xs = tuple(self._backend.asarray(x, x.dtype if x.dtype.kind == "f" else floatx()) for x in given)
+        arrays = {name: _array_of(value) for name, value in own.items()}
+        self._dtype = xs[0].dtype
+        with compute_threads(self._backend):
+            for step in steps:
+                xs = (self._forward(step, xs, arrays, training),)
+        self.output = np.array(xs[0])
+
+    def _forward(self, step, xs, arrays, training):
+        shapes = tuple(x.shape[1:] for x in xs)
+        output_shape = tuple(getattr(step, "build_itself", step.build)(shapes))
+        empty, count, dtype = self._backend.empty, len(xs[0]), xs[0].dtype
+        shape = (count, *output_shape)
+        buffers = step.buffers(shapes, output_shape, training)
+        ws = Workspace(
+            self._backend.ops,
+            xs,
+            xs[0].reshape(shape) if step.is_view else empty(shape, dtype),
+            training=training,
+            params={w.name: arrays.get(w.name, w.value) for w in step.weights},
+            buffers={
+                name: empty((count, *b.shape) if b.per_sample else b.shape, b.dtype or dtype)
+                for name, b in buffers.items()
+            },
+            grads={w.name: self._for_weight(w) for w in step.weights},
+            seed=self._seed,
+            stream=len(self._places),
+        )
+        self._grads.append(ws.grads)
+        step.bind(ws)
+        step.forward(ws.xs, ws)
+        self._places.append((step, ws))
+        return ws.y
+
+    def by_input(self, number: int) -> Any:
+        """The function for the gradient by an input."""
+        return lambda g: self._gradients(g)[0][number]
+
+    def by_weight(self, name: str) -> Any:
+        """The same by a weight."""
+        return lambda g: self._gradients(g)[1][name]
+
+    def _gradients(self, g):
+        """Of one backward pass for all inputs and weights, which ask for theirs one after the other."""
+        if g is not self._by:
+            self._by, self._found = g, self._backward(g)
+        return self._found
+
+    def _backward(self, g):
+        weights: dict[str, np.ndarray] = {}
+        dys: Any = (self._backend.asarray(np.asarray(g), self._places[-1][1].y.dtype),)
+        with compute_threads(self._backend):
+            for (step, ws), grads in zip(reversed(self._places), reversed(self._grads), strict=True):
+                if step.is_view:
+                    dys = (dys[0].reshape(ws.xs[0].shape),)
+                    continue
+                ws.dy, ws.dxs = dys[0], tuple(self._backend.empty(x.shape, x.dtype) for x in ws.xs)
+                step.backward(ws.dy, ws)
+                weights.update({name: np.array(grad) for name, grad in grads.items() if grad is not None})
+                dys = ws.dxs
+        return [np.array(dx) for dx in dys], weights
+
+    def _for_weight(self, weight):
+        return self._backend.empty(weight.shape, self._dtype) if weight.has_gradient else None
+
+
+def _backend() -> Any:
+    """The current backend, or on a GPU the one for processors, where functions that are recorded run."""
+    current = backends.current()
+    return current if current.xp is np else backends.get("numpy")
+
+
+def _array_of(value) -> Any:
+    """A weight's array; of state, the one that it is kept in."""
+    if _is_state(value):
+        return value.kept
+    return np.asarray(value.value if isinstance(value, Weight) else value_of(met(value)))

@@ -1,0 +1,231 @@
+"""Subclasses of the library's layers with a `build` or a `call` of their own, as scripts of Keras 1 and 2 have them."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import keras
+from minicnn.keras import backend as K
+from minicnn.keras import layers, models
+from minicnn.keras._called import Called
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+@pytest.fixture
+def rng():
+    seed = np.random.SeedSequence().entropy
+    print("seed", seed)
+    return np.random.default_rng(seed)
+
+
+class Plain(layers.Dense):
+    """A `build` that returns nothing, a `call` that uses weights, the phase and the activation."""
+
+    def __init__(self, units, rate=0.0, **kwargs):
+        self.rate = rate
+        super().__init__(units, **kwargs)
+
+    def build(self, input_shape):
+        shape = (input_shape[-1], self.units)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
+        self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="ones")
+        self.built = True
+
+    def call(self, x):
+        x = K.in_train_phase(K.dropout(x, self.rate), x)
+        return self.activation(K.bias_add(K.dot(x, self.kernel), self.bias))
+
+
+class Noisy(layers.Conv2D):
+    """Something in training alone."""
+
+    def call(self, inputs, training=None):
+        y = super().call(inputs)
+        if training:
+            y = 3 * y
+        return y
+
+
+class Doubled(layers.BatchNormalization):
+    """The layer's `build` and formula."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+
+    def call(self, inputs, training=None):
+        return 2 * super().call(inputs, training=training) + K.sum(self.gamma)
+
+
+class Standardized(layers.SeparableConv2D):
+    """A weight is replaced while `super().call` runs."""
+
+    def call(self, inputs):
+        self.pointwise_kernel = K.square(self.pointwise_kernel)
+        return super().call(inputs)
+
+
+class DropConnect(layers.Dense):
+    """Weights that lose numbers in training; no arguments of its own by name."""
+
+    def __init__(self, *args, **kwargs):
+        self.prob = kwargs.pop("prob", 0.5)
+        super().__init__(*args, **kwargs)
+
+    def call(self, x, mask=None):
+        self.kernel = K.in_train_phase(K.dropout(self.kernel, self.prob), self.kernel)
+        return self.activation(K.dot(x, self.kernel) + self.b)
+
+    def get_config(self):
+        return {**layers.Dense.get_config(self), "prob": self.prob}
+
+
+class Partial(layers.Conv2D):
+    """Two inputs, two outputs (Liu et al.: "Image inpainting for irregular holes using partial convolutions", 2018)."""
+
+    def build(self, input_shape):
+        shape = (*self.kernel_size, input_shape[0][-1], self.filters)
+        self.kernel = self.add_weight(name="img_kernel", shape=shape, initializer=self.kernel_initializer)
+        self.window = np.ones(shape, np.float32)
+
+    def call(self, inputs, mask=None):
+        image, mask = inputs
+        covered = K.conv2d(mask, self.window, strides=self.strides, padding=self.padding)
+        y = K.conv2d(image * mask, self.kernel, strides=self.strides, padding=self.padding)
+        return [self.activation(y / (covered + 1e-8)), K.clip(covered, 0, 1)]
+
+
+# ----------------------------------------------------------------------------------------------------------- gradients
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Plain(3, activation="tanh"), (5,)),
+        (Noisy(2, 3, strides=2, padding="same", activation="sigmoid"), (5, 4, 3)),
+        (Noisy(2, 3, data_format="channels_first"), (3, 5, 4)),
+        (Doubled(), (4, 3)),
+        (Standardized(2, 3, activation="softplus"), (5, 4, 3)),
+        (DropConnect(3, prob=0.0, activation="tanh"), (4,)),
+        (Partial(2, 3, activation="tanh"), [(5, 4, 1), (5, 4, 1)]),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, layers.Layer) else "",
+)
+def test_gradients_are_those_of_finite_differences(layer, shape):
+    mc.gradcheck(layer, input_shape=shape)
+    assert isinstance(layer.lower()[0], Called)
+
+
+def test_a_step_of_training_by_a_formula(rng):
+    x, y = rng.normal(size=(8, 5)).astype(np.float32), rng.normal(size=(8, 3)).astype(np.float32)
+    model = models.Sequential([Plain(3, input_shape=(5,), activation="tanh")])
+    kernel, bias = model.get_weights()
+    assert np.array_equal(bias, np.ones(3))
+    model.compile("sgd", "mse")
+    model.fit(x, y, batch_size=8, verbose=0)
+    given = np.tanh(x @ kernel + bias)  # (8, 3)
+    by_sum = 2 * (given - y) / y.size * (1 - given**2)
+    assert np.allclose(model.get_weights()[0], kernel - 0.01 * x.T @ by_sum, atol=1e-6)
+    assert np.allclose(model.get_weights()[1], bias - 0.01 * by_sum.sum(0), atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------------- phases
+
+
+def test_dropout_is_for_training_alone():
+    model = models.Sequential([Plain(1, rate=0.5, input_shape=(1000,), kernel_initializer="ones")])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    x = np.ones((4, 1000), np.float32)
+    assert np.array_equal(model.predict(x), np.full((4, 1), 1001.0))
+    losses = [model.train_on_batch(x, np.full((4, 1), 1001.0)) for _ in range(2)]
+    assert 0 < losses[0] != losses[1] > 0  # other numbers each time
+
+
+def test_what_training_alone_does_is_not_lost(rng):
+    x = rng.normal(size=(4, 5, 5, 1)).astype(np.float32)
+    model = models.Sequential([Noisy(2, 3, input_shape=(5, 5, 1))])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    y = model.predict(x)
+    assert np.isclose(model.train_on_batch(x, np.zeros_like(y)), np.mean((3 * y) ** 2), rtol=1e-4)
+    assert np.allclose(model(x, training=True), 3 * y, atol=1e-5)
+    assert np.allclose(model.layers[0](x), y, atol=1e-5)
+
+
+def test_state_is_kept(rng):
+    x = rng.normal(2, 3, size=(16, 4)).astype(np.float32)
+    model = models.Sequential([Doubled(momentum=0.5, input_shape=(4,))])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    model.fit(x, x, batch_size=16, epochs=1, verbose=0)
+    _, _, mean, variance = model.get_weights()
+    assert np.allclose(mean, 0.5 * x.mean(0), atol=1e-5)
+    assert np.allclose(variance, 0.5 + 0.5 * x.var(0), atol=1e-4)
+    assert np.allclose(model.predict(x), 2 * (x - mean) / np.sqrt(variance + 1e-3) + 4, atol=1e-4)
+
+
+# -------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_files_with_custom_objects(suffix, tmp_path, rng):
+    x = rng.normal(size=(4, 6)).astype(np.float32)
+    parts = [Plain(5, rate=0.25, activation="relu", input_shape=(6,)), Doubled(), DropConnect(2, prob=0.125)]
+    model = models.Sequential(parts)
+    model.compile("sgd", "mse")
+    model.fit(x, np.ones((4, 2)), epochs=2, verbose=0)
+    model.save(tmp_path / f"model{suffix}")
+    objects = {cls.__name__: cls for cls in (Plain, Doubled, DropConnect)}
+    copy = models.load_model(tmp_path / f"model{suffix}", custom_objects=objects)
+    assert [type(layer) for layer in copy.layers] == [Plain, Doubled, DropConnect]
+    assert (copy.layers[0].rate, copy.layers[2].prob, copy.layers[2].units) == (0.25, 0.125, 2)
+    assert np.array_equal(copy.predict(x), model.predict(x))
+    assert set(layers.Dense(2).get_config()) <= {"input_shape", *copy.layers[2].get_config()}
+
+
+# -------------------------------------------------------------------------------------------------------------- forms
+
+
+def test_two_inputs_and_two_outputs(rng):
+    image, hole = layers.Input((5, 5, 1)), layers.Input((5, 5, 1))
+    y, rest = Partial(2, 3)([image, hole])
+    model = models.Model([image, hole], [y, rest])
+    x = rng.normal(size=(2, 5, 5, 1)).astype(np.float32)
+    mask = np.ones_like(x)
+    mask[:, :, :3] = 0
+    first, second = model.predict([x, mask])
+    (kernel,) = model.get_weights()
+    windows = np.lib.stride_tricks.sliding_window_view((x * mask)[..., 0], (3, 3), (1, 2))  # (2, 3, 3, 3, 3)
+    counts = np.array([0, 3, 6])  # pixels of a window that are there
+    expected = np.einsum("nijab,abf->nijf", windows, kernel[:, :, 0]) / (counts + 1e-8)[:, None]
+    assert np.allclose(first[:, :, 1:], expected[:, :, 1:], atol=1e-5)
+    assert np.array_equal(second, np.broadcast_to(np.minimum(counts, 1)[:, None], (2, 3, 3, 2)))
+
+
+def test_old_arguments_of_the_constructor():
+    class Old(layers.Convolution2D):
+        def __init__(self, nb_filter, **kwargs):
+            super().__init__(nb_filter, 3, 3, border_mode="same", subsample=(2, 2), **kwargs)
+
+        def call(self, x):
+            return K.relu(super().call(x))
+
+    assert Old(2)(layers.Input((6, 6, 1))).shape == (None, 3, 3, 2)
+
+
+def test_what_can_be_a_graph_is_one():
+    class Frozen(layers.BatchNormalization):
+        def call(self, inputs, training=None):
+            return super().call(inputs, training=False)
+
+    model = models.Sequential([Frozen(input_shape=(4,))])
+    assert not any(isinstance(step, Called) for layer in model.layers for step in layer.lower())
+
+
+def test_a_build_alone(rng):
+    class Built(layers.Dense):
+        def build(self, input_shape):
+            self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], 2), initializer="ones")
+
+    x = rng.normal(size=(3, 4)).astype(np.float32)
+    layer = Built(2)
+    assert np.allclose(layer(x), np.repeat(x.sum(1, keepdims=True), 2, 1), atol=1e-5)
+    assert [w.name for w in layer.weights] == ["kernel", "bias"]

@@ -31,7 +31,8 @@ class Standalone:
         """Let `build` take Keras's ``(None, 8)`` too, beside the shapes of samples that a graph gives it."""
         super().__init_subclass__(**options)
         own = dict(vars(cls))  # set by `setattr`: type checkers would take an assignment for methods of this class
-        if "build" in own and "input_shapes" in signature(own["build"]).parameters:  # not a model's
+        is_ours = "build" in own and "call" not in own  # Keras's have `call`, and get batches' shapes anyway
+        if is_ours and "input_shapes" in signature(own["build"]).parameters:  # not a model's
             own |= {"build": _by_hand(build_in_order(own["build"]))}
         if "lower" in own:
             own |= {"lower": lower_in_order(own["lower"])}

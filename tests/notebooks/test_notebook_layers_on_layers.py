@@ -229,3 +229,17 @@ def test_a_build_alone(rng):
     layer = Built(2)
     assert np.allclose(layer(x), np.repeat(x.sum(1, keepdims=True), 2, 1), atol=1e-5)
     assert [w.name for w in layer.weights] == ["kernel", "bias"]
+
+
+@pytest.mark.parametrize(("base", "arguments"), [(layers.Layer, ()), (layers.Dense, (2,))])
+def test_a_build_may_name_its_argument_as_the_librarys_own_do(base, arguments, rng):
+    class Product(base):
+        def build(self, input_shapes):
+            self.w = self.add_weight(name="w", shape=(input_shapes[-1], 2))
+
+        def call(self, x):
+            return K.dot(x, self.w)
+
+    model = models.Sequential([layers.Input((3,)), Product(*arguments)])
+    x = rng.normal(size=(4, 3)).astype("float32")
+    np.testing.assert_allclose(model.predict(x, verbose=0), x @ model.get_weights()[0], rtol=1e-5, atol=1e-6)

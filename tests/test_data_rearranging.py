@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn.data import Dataset
+from minicnn.data.elements import EagerArray
 from minicnn.errors import DataError
 
 
@@ -89,3 +90,94 @@ def test_snapshot_says_that_it_keeps_nothing():
     with pytest.warns(UserWarning, match="cache"):
         kept = Dataset.range(3).snapshot("somewhere")
     assert listed(kept) == [0, 1, 2] and len(kept) == 3
+
+
+def records(*texts):
+    """Text as parsed records hold it: objects, each made anew."""
+    return Dataset.from_generator(
+        lambda: (np.array(b"" + bytes(text, "ascii"), object).view(EagerArray) for text in texts)
+    )
+
+
+def test_equal_text_is_met_once():
+    assert listed(records(*"abacab" * 5).unique()) == [b"a", b"b", b"c"]
+    wide = Dataset.from_generator(lambda: iter([np.array(["a"]), np.array(["a"], "U9"), np.array(["b"])]))
+    assert listed(wide.unique()) == [["a"], ["b"]]
+    windows = Dataset.from_tensor_slices([1, 2, 1, 2, 2, 1]).window(2).unique()
+    assert [listed(window) for window in windows] == [[1, 2], [2, 1]]
+
+
+def test_columns_go_by_their_names():
+    mixed = Dataset.range(4).map(lambda n: {"x": n, "y": n + 10} if n % 2 else {"y": n + 10, "x": n})
+    (made,) = mixed.padded_batch(4)
+    assert made["x"].tolist() == [0, 1, 2, 3] and made["y"].tolist() == [10, 11, 12, 13]
+    (window,) = mixed.window(4)
+    assert listed(window["x"]) == [0, 1, 2, 3] and len(window["x"]) == 4
+    same = Dataset.from_generator(lambda: iter([{"x": 1, "y": 2}, {"y": 2, "x": 1}, {"x": 2, "y": 1}]))
+    assert len(list(same.unique())) == 2
+    others = Dataset.from_generator(lambda: iter([((1, 2), 3), (1, (2, 3))]))
+    for step in (others.window(2), others.padded_batch(2)):
+        with pytest.raises(DataError, match="same structure"):
+            list(step)
+
+
+def test_windows_are_no_arrays():
+    with pytest.raises(DataError, match="window"):
+        list(Dataset.range(6).window(3).batch(2))
+
+
+def test_padding_is_what_was_told():
+    texts = [np.array(["one"]), np.array(["two", "six"])]
+    words = Dataset.from_generator(lambda: iter(texts))
+    assert listed(words.padded_batch(2, padding_values="[PAD]")) == [[["one", "[PAD]"], ["two", "six"]]]
+    assert listed(words.padded_batch(2)) == [[["one", ""], ["two", "six"]]]
+    encoded = Dataset.from_generator(lambda: (np.strings.encode(t).astype(object).view(EagerArray) for t in texts))
+    assert listed(encoded.padded_batch(2)) == [[[b"one", b""], [b"two", b"six"]]]
+    assert listed(encoded.padded_batch(2, padding_values="-")) == [[[b"one", b"-"], [b"two", b"six"]]]
+    assert listed(rows(1, 2).padded_batch(2, padding_values=9.0)) == [[[1, 9], [2, 2]]]
+    floats = rows(1, 2).map(lambda row: row.astype("float32"))
+    assert listed(floats.padded_batch(2, padding_values=0.1)) == [[[1, np.float32(0.1)], [2, 2]]]
+    for dataset, value in ((rows(1, 2), 0.5), (rows(1, 2), np.nan), (rows(1, 2), "a"), (words, 0), (floats, [[1, 2]])):
+        with pytest.raises(DataError, match="padding_values"):
+            list(dataset.padded_batch(2, padding_values=value))
+    small = rows(1, 2).map(lambda row: row.astype("uint8"))
+    with pytest.raises(DataError, match="uint8"):
+        list(small.padded_batch(2, padding_values=-1))
+
+
+def test_a_scan_cannot_write_to_its_state():
+    start = np.zeros(3)
+
+    def counts(state, n):
+        state[int(n)] += 1
+        return state, state
+
+    with pytest.raises(ValueError, match="read-only"):
+        list(Dataset.range(3).scan(start, counts))
+    assert not start.any() and len(Dataset.range(3).scan(start, counts)) == 3
+
+
+def test_take_while_asks_one_question():
+    with pytest.raises(DataError, match="one true or false"):
+        list(rows(2, 3).take_while(lambda row: row > 0))
+
+
+def test_choices_end_with_the_last_data_set():
+    sets = [Dataset.range(2), Dataset.range(10, 11)]
+    endless = Dataset.range(2).repeat()
+    assert listed(Dataset.choose_from_datasets(sets, endless, stop_on_empty_dataset=False)) == [0, 10, 1]
+    with pytest.raises(ValueError, match="one data set or more"):
+        Dataset.choose_from_datasets([], endless)
+
+
+def test_how_many_elements_several_data_sets_give():
+    few, endless = Dataset.range(3), Dataset.range(2).repeat()
+    sample, choose = Dataset.sample_from_datasets, Dataset.choose_from_datasets
+    assert sample([few, endless]).cardinality() == sample([endless] * 2, stop_on_empty_dataset=True).cardinality() == -1
+    assert sample([few, endless], [1, 0]).cardinality() == len(list(sample([few, endless], [1, 0]))) == 3
+    assert sample([few, endless], stop_on_empty_dataset=True).cardinality() == -2
+    assert choose([endless] * 2, endless).cardinality() == -1
+    assert choose([few, endless], endless).cardinality() == choose([endless] * 2, few).cardinality() == -2
+    assert choose([few, endless], endless, stop_on_empty_dataset=False).cardinality() == -1
+    with pytest.raises(TypeError, match="list of numbers"):
+        sample([few, few], few)

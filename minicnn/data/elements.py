@@ -174,7 +174,7 @@ def is_true(predicate: Callable[..., Any], element: Element) -> bool:
     answer = np.asarray(applied(predicate, element))
     if answer.size != 1:
         raise DataError(
-            "the predicate of filter gives one true or false for an element: reduce an array by .all() or .any(). "
+            "a predicate gives one true or false for an element: reduce an array by .all() or .any(). "
             f"Received: an array of shape {answer.shape}"
         )
     return bool(answer.item())
@@ -198,6 +198,11 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
+def unwritable(element: Element) -> Element:
+    """The element with `read_only` leaves; those that are data sets stay."""
+    return map_leaves(lambda leaf: leaf if is_dataset(leaf) else read_only(np.asarray(leaf)), element)
+
+
 def stacked(elements: Sequence[Element]) -> Element:
     """One element whose leaves are those of all `elements` along a new first axis.
 
@@ -211,10 +216,10 @@ def stacked(elements: Sequence[Element]) -> Element:
 
 def eager(element: Element) -> Element:
     """The element with `EagerArray` leaves."""
-    return map_leaves(lambda leaf: leaf if _is_dataset(leaf) else np.asarray(leaf).view(EagerArray), element)
+    return map_leaves(lambda leaf: leaf if is_dataset(leaf) else np.asarray(leaf).view(EagerArray), element)
 
 
-def _is_dataset(leaf):
+def is_dataset(leaf: Any) -> bool:
     """Whether it is a data set itself, as of a window."""
     return hasattr(leaf, "as_numpy_iterator")
 
@@ -235,7 +240,7 @@ def common_length(element: Element) -> int:
 
 
 def _array(leaf):
-    if _is_dataset(leaf):
+    if is_dataset(leaf):
         return leaf
     array = leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf)
     if array.dtype == object and not isinstance(leaf, EagerArray):  # which holds bytes
@@ -256,6 +261,11 @@ def _without_lists(element):
 
 
 def _stack(*arrays):
+    if any(map(is_dataset, arrays)):
+        raise DataError(
+            "data sets, as of windows, are no arrays to be stacked: make each window a batch first, "
+            "flat_map(lambda window: window.batch(size))"
+        )
     shapes = {np.shape(a) for a in arrays}
     if len(shapes) > 1:
         raise DataError(

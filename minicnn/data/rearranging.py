@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count, islice
+from itertools import count, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import random
 from minicnn.checks import check_positive_int
-from minicnn.data.counting import UNKNOWN_CARDINALITY, counted
-from minicnn.data.elements import Element, applied, arrays_of, eager, leaves, map_leaves
+from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, counted, together
+from minicnn.data.elements import Element, arrays_of, eager, is_dataset, is_true, map_leaves, unwritable
 from minicnn.errors import DataError
 from minicnn.own_parts import function_of
 from minicnn.user_warnings import warn_user
@@ -74,9 +74,7 @@ class Rearranging:
 
     def _nested(self, part):
         """A window: one data set for each leaf of the elements."""
-        columns = list(zip(*map(leaves, part), strict=True))
-        sets = iter([self._of(lambda column=column: iter(column)) for column in columns])
-        return map_leaves(lambda _: next(sets), part[0])
+        return map_leaves(lambda *column: self._of(lambda: iter(column), len(column)), *part)
 
     def padded_batch(
         self,
@@ -132,7 +130,7 @@ class Rearranging:
         def elements():
             met = set()
             for element in self._elements():
-                key = tuple((str(a.dtype), a.shape, a.tobytes()) for a in map(np.asarray, leaves(element)))
+                key = _contents(element)
                 if key not in met:
                     met.add(key)
                     yield element
@@ -152,17 +150,18 @@ class Rearranging:
         initial_state : array, number, or tuple or dictionary of such
             With which each pass begins.
         scan_func : callable
-            Takes the state and an element, returns the next state and what takes the element's place.
+            Takes the state and an element, returns the next state and what takes the element's place. It cannot write
+            to the arrays that it takes.
         """
         function_of("scan_func", scan_func, "state", "element")
 
         def elements():
             state = initial_state
             for element in self._elements():
-                state, output = scan_func(eager(arrays_of(state)), eager(element))
+                state, output = scan_func(*(eager(unwritable(part)) for part in (arrays_of(state), element)))
                 yield arrays_of(output)
 
-        return self._of(elements)
+        return self._of(elements, self._cardinality)
 
     def take_while(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements before the first one for which predicate is false; a tuple's parts are its arguments."""
@@ -170,7 +169,7 @@ class Rearranging:
 
         def elements():
             for element in self._elements():
-                if not bool(np.asarray(applied(predicate, eager(element)))):
+                if not is_true(predicate, eager(element)):
                     return
                 yield element
 
@@ -207,7 +206,11 @@ class Rearranging:
         ------
         ValueError
             If there is no data set, or not one weight for each.
+        TypeError
+            If the weights are a data set.
         """
+        if is_dataset(weights):
+            raise TypeError(f"weights is a list of numbers, the same for all elements. Received: weights={weights!r}")
         shares = np.ones(len(datasets)) if weights is None else np.asarray(weights, float)
         if not len(datasets) or shares.shape != (len(datasets),) or not (shares >= 0).all() or not shares.sum() > 0:
             raise ValueError(f"sample_from_datasets takes data sets and a weight for each. Received: {weights!r}")
@@ -226,7 +229,8 @@ class Rearranging:
                         return
                     left[at] = 0
 
-        return datasets[0]._of(elements)
+        counts = [dataset._cardinality for dataset, share in zip(datasets, shares, strict=True) if share]
+        return datasets[0]._of(elements, _in_turns(counts, stop_on_empty_dataset))
 
     @staticmethod
     def choose_from_datasets(
@@ -240,35 +244,64 @@ class Rearranging:
         choice_dataset : Dataset
             Of whole numbers from 0 to the number of data sets - 1.
         stop_on_empty_dataset : bool, default True
-            Whether the end of one is the end; else its numbers are skipped.
+            Whether the end of one is the end; else its numbers are skipped until all have ended.
 
         Raises
         ------
+        ValueError
+            If there is no data set.
         DataError
             When somebody iterates, for another number.
         """
 
+        if not len(datasets):
+            raise ValueError(f"choose_from_datasets takes one data set or more. Received: datasets={datasets!r}")
+
         def elements():
             streams = [dataset._elements() for dataset in datasets]
+            left = set(range(len(streams)))
             for number in choice_dataset._elements():
                 if not 0 <= int(number) < len(streams):
                     raise DataError(f"choices are numbers from 0 to {len(streams) - 1}. Received: {int(number)}")
                 element = list(islice(streams[int(number)], 1))
                 yield from element
-                if not element and stop_on_empty_dataset:
+                left -= set() if element else {int(number)}
+                if not left or (not element and stop_on_empty_dataset):
                     return
 
-        return choice_dataset._of(elements)
+        counts = [dataset._cardinality for dataset in datasets]
+        is_endless = choice_dataset._cardinality == _in_turns(counts, stop_on_empty_dataset) == INFINITE_CARDINALITY
+        return choice_dataset._of(elements, INFINITE_CARDINALITY if is_endless else UNKNOWN_CARDINALITY)
+
+
+def _in_turns(counts, stop_on_empty):
+    """The number of elements of several data sets that take turns, up to the end of all, or of the first to end."""
+    if not stop_on_empty:
+        return together(counts)
+    return INFINITE_CARDINALITY if set(counts) == {INFINITE_CARDINALITY} else UNKNOWN_CARDINALITY
+
+
+def _contents(element):
+    """What elements have in common that are equal, to be looked up."""
+    if isinstance(element, dict):
+        return frozenset((key, _contents(part)) for key, part in element.items())
+    if isinstance(element, tuple):
+        return tuple(map(_contents, element))
+    if is_dataset(element):
+        return "data set", *map(_contents, element._elements())
+    array = np.asarray(element)
+    if array.dtype.kind in "OSU":  # whose bytes are places in memory, or as many as the longest text needs
+        return array.shape, *array.ravel().tolist()
+    return str(array.dtype), array.shape, array.tobytes()
 
 
 def _padded(elements, shapes, values):
     """One element of the arrays of several, each as large as the largest or as told."""
-    first, columns = elements[0], list(zip(*map(leaves, elements), strict=True))
-    sizes = [None] * len(columns) if shapes is None else _told(shapes, first)
+    first = elements[0]
+    sizes = repeat(None) if shapes is None else iter(_told(shapes, first))
     told = isinstance(values, dict | tuple | list)
-    fillings = _told(values, first) if told else [values] * len(columns)
-    made = iter([_filled(*parts) for parts in zip(columns, sizes, fillings, strict=True)])
-    return map_leaves(lambda _: next(made), first)
+    fillings = iter(_told(values, first)) if told else repeat(values)
+    return map_leaves(lambda *column: _filled(column, next(sizes), next(fillings)), *elements)
 
 
 def _told(parts, element):
@@ -293,9 +326,32 @@ def _filled(arrays, shape, value):
     sides = [most if side is None or side < 0 else int(side) for side, most in zip(told, largest, strict=True)]
     if any(side < most for side, most in zip(sides, largest, strict=True)):
         raise DataError(f"padded_shapes is as large as the arrays, {tuple(largest)}, or larger. Received: {shape!r}")
-    batch = np.zeros((len(arrays), *sides), np.result_type(*arrays))
-    if value is not None:
-        batch.fill(value)
+    filling, dtype = _filling(value, np.result_type(*arrays))
+    batch = np.full((len(arrays), *sides), filling, dtype)
     for n, array in enumerate(arrays):
         batch[(n, *map(slice, array.shape))] = array
     return batch
+
+
+def _filling(value, dtype):
+    """What arrays of a dtype are filled up with, and the dtype that holds both."""
+    if value is None:
+        return (b"" if dtype.kind == "O" else np.zeros((), dtype)[()]), dtype
+    filling = np.asarray(value)
+    is_text = dtype.kind in "OSU"
+    if filling.size == 1 and is_text == (filling.dtype.kind in "SU"):
+        if is_text:
+            filling = _text_like(filling, dtype)
+            return filling.item(), dtype if dtype.kind == "O" else np.result_type(dtype, filling)
+        with np.errstate(invalid="ignore"):  # NaN is no integer, as is seen below
+            cast = filling.astype(dtype)
+        if dtype.kind not in "biu" or (cast == filling).all():
+            return cast.item(), dtype
+    raise DataError(f"padding_values are numbers that arrays of {dtype} hold, or text for text. Received: {value!r}")
+
+
+def _text_like(text, dtype):
+    """Text as arrays of a dtype hold it: str, or bytes, which objects are."""
+    if (dtype.kind == "U") == (text.dtype.kind == "U"):
+        return text
+    return np.strings.decode(text, "utf-8") if dtype.kind == "U" else np.strings.encode(text, "utf-8")

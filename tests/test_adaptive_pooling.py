@@ -73,6 +73,14 @@ def test_no_number_reaches_another_window(value):
     np.testing.assert_array_equal(layers.AdaptiveMaxPooling1D(5)(x).ravel(), expected)
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_what_is_infinite_stays_so_in_shorter_windows(value):
+    x = np.zeros((1, 5, 1), np.float32)
+    x[0, 1] = value
+    made = layers.AdaptiveAveragePooling1D(3)(x).ravel()  # of two, three and two numbers
+    np.testing.assert_array_equal(made, [value, value, 0])
+
+
 @pytest.mark.parametrize("size", [1, (1, 2)])
 def test_maxima_of_windows_of_any_size(size, rng):
     x = rng.normal(size=(2, 300, 30, 1)).astype(np.float32)

@@ -66,6 +66,8 @@ OPERATIONS = {
     "softplus": (operation("Softplus", [T], NN), np.log1p(np.exp(X))),
     "softsign": (operation("Softsign", [T], NN), X / (1 + np.abs(X))),
     "sign": (operation("Sign", [T]), np.sign(X)),
+    "leaky_relu, its default": (operation("LeakyRelu", [T], NN), np.where(X > 0, X, 0.2 * X)),
+    "elu, its default": (operation("Elu", [T], NN), np.where(X > 0, X, np.expm1(X))),
     "⌊x⌋": (operation("Floor", [T]), np.floor(X)),
     "⌈x⌉": (operation("Ceil", [T]), np.ceil(X)),
     "sin": (operation("Sin", [T]), np.sin(X)),
@@ -91,6 +93,8 @@ def test_values(name, module):
 
 
 REFUSED = {
+    "a softmax over samples": (operation("Softmax", [T], NN, axis=None), "Softmax"),
+    "an elu of nothing": (operation("Elu", [T], NN, alpha=None), "Elu"),
     "samples": (operation("Mean", [T], axis=None, keepdims=False), "Mean"),
     "2 / x": (operation("TrueDivide", [2.0, T]), "called on tensors.*Received: 2.0"),
     "the batch axis": (operation("Transpose", [T], axes=[1, 0, 2, 3]), "Transpose"),
@@ -164,3 +168,9 @@ def test_a_layer_of_ones_own_comes_before_a_function_of_its_name():
         assert_close(model_of(entry).predict(X, verbose=0), X + 7, 1e-6)
     with pytest.raises(FileFormatError, match="Square"):  # of another package
         model_of(entry | {"registered_name": "package>Square"})
+
+
+def test_a_power_of_zero_has_no_slope():
+    model = model_of(operation("Power", [T, 0]))
+    x = np.concatenate([X, np.zeros_like(X)])
+    assert (model.predict(x, verbose=0) == 1).all() and not model.input_gradients(x, np.ones(x.shape)).any()

@@ -294,11 +294,12 @@ def test_dense_layers_with_long_rows(dtype, n, width, units):
 
 
 @DTYPES
-def test_blocks_of_registers_of_every_shape(dtype, rng):
+@pytest.mark.parametrize("width", [9, 300])  # of 300, partial sums are added to what the first ones left
+def test_blocks_of_registers_of_every_shape(dtype, width, rng):
     """Whichever block a number is computed in, it is the same to the bit, and nothing beside the result is written."""
     lanes = tiles.lanes(np.dtype(dtype).itemsize)
     for units in (3 * lanes, 3 * lanes + 1, 4 * lanes - 1, 4 * lanes, 4 * lanes + 1, 6 * lanes + 3, 9 * lanes + 2):
-        x, kernel = normal(rng, 26, 9, dtype=dtype), normal(rng, 9, units, dtype=dtype)
+        x, kernel = normal(rng, 26, width, dtype=dtype), normal(rng, width, units, dtype=dtype)
         expected = np.array([x[i].astype(float) @ kernel.astype(float) for i in range(len(x))])
         alone = aligned(np.empty((len(x), units), dtype))
         for i in range(len(x)):

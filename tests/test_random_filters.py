@@ -1,5 +1,7 @@
 """Blurring, equalizing, and layers one after the other, beside loops over pixels."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,20 @@ def test_a_blur_says_what_it_takes(options):
         layers.RandomGaussianBlur(**options)
 
 
+def test_blur_of_images_of_channels_first(rng):
+    images = rng.uniform(0, 255, (3, 6, 7, 2))
+    last = layers.RandomGaussianBlur(0.5, 3, (0.4, 0.9), seed=4)
+    first = layers.RandomGaussianBlur(0.5, 3, (0.4, 0.9), data_format="channels_first", seed=4)
+    drawn, moved = last.get_random_transformation(images), np.moveaxis(images, -1, 1)
+    for name, value in first.get_random_transformation({"images": moved}).items():
+        np.testing.assert_array_equal(value, drawn[name])
+    assert drawn["should_apply_blur"].shape == (3,) and drawn["blur_factor"].shape == (3, 2)
+    assert ((drawn["blur_factor"] > 0.4) & (drawn["blur_factor"] < 0.9)).all()
+    made = last.transform_images(images, drawn)
+    np.testing.assert_array_equal(np.moveaxis(first.transform_images(moved, drawn), 1, -1), made)
+    assert last.get_random_transformation(images, training=False) is None
+
+
 # -------------------------------------------------------------------------------------------------------- equalization
 
 
@@ -84,6 +100,19 @@ def test_equalization_in_few_degrees():
     image = np.array([0, 10, 100, 120, 250, 255.0]).reshape(1, 2, 3, 1)
     made = layers.Equalization(bins=3)(image)  # four pixels are of the first degree, one of the second, one of the last
     np.testing.assert_allclose(np.ravel(made), [0, 0, 0, 0, 128, 255])
+
+
+def test_equalization_rounds_the_middle_to_the_even_one():
+    for count in range(2, 140):
+        image = np.arange(count + 1.0).reshape(1, 1, -1, 1)
+        expected = [round(Fraction(255 * n, count)) for n in range(count + 1)]
+        np.testing.assert_allclose(np.ravel(layers.Equalization()(image)), expected, rtol=1e-6)
+
+
+def test_equalization_of_what_is_no_number():
+    image = np.array([0, 10, np.nan, 120, np.inf, -np.inf]).reshape(1, 2, 3, 1)
+    made = np.ravel(layers.Equalization()(image))  # (6,)
+    assert np.isnan(made[2]) and np.isfinite(np.delete(made, 2)).all() and made[4] == 255 and made[5] == made[0] == 0
 
 
 # ------------------------------------------------------------------------------------------------------------ pipeline
@@ -126,3 +155,36 @@ def test_a_pipeline_says_what_it_takes():
         layers.Pipeline(layers.Flatten())
     with pytest.raises(ShapeError, match="without weights"):
         layers.Pipeline([layers.Flatten(), layers.Dense(3)])(np.zeros((2, 3, 3, 1)))
+
+
+def test_a_pipeline_of_what_is_no_image(rng):
+    x = rng.random((32, 5, 4)).astype("float32")
+    assert np.asarray(layers.Pipeline([layers.Rescaling(0.5), layers.Flatten()])(x)).shape == (32, 20)
+    assert np.asarray(layers.Pipeline([layers.CenterCrop(3, 2), layers.Rescaling(0.5)])(x)).shape == (3, 2, 4)
+    assert np.asarray(layers.Pipeline([layers.Rescaling(0.5), layers.RandomFlip()])(x)).shape == x.shape
+
+
+def test_a_pipeline_with_a_penalty(rng):
+    x, y = rng.random((4, 3, 3, 1)), np.zeros((4, 9))
+    penalized = layers.Activation("linear", activity_regularizer=mc.regularizers.L2(0.3))
+    losses = []
+    for part in (penalized, layers.Pipeline([penalized])):
+        model = mc.Sequential([mc.Input((3, 3, 1)), part, layers.Flatten()])
+        model.compile("sgd", "mse", backend="numpy")
+        losses.append(model.evaluate(x, y, verbose=0))
+    assert losses[0] == pytest.approx(losses[1]) and losses[0] > np.mean(x**2) * 1.01
+
+
+def test_a_pipeline_that_holds_code(tmp_path, rng):
+    augment = layers.Pipeline([layers.Rescaling(2.0), layers.Lambda(lambda x: x[:, ::-1])])
+    model = mc.Sequential([mc.Input((4, 3, 1)), augment, layers.Flatten(), layers.Dense(2)])
+    x = rng.random((2, 4, 3, 1)).astype("float32")
+    with pytest.raises(TypeError, match="holds code"):
+        model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+    assert augment.compute_output_shape((None, 4, 3, 1)) == (None, 4, 3, 1)
+    other = mc.models.clone_model(model)
+    other.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_allclose(other.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-6)
+    same = layers.Pipeline.from_config(augment.get_config())
+    np.testing.assert_allclose(same(x), 2 * x[:, ::-1])

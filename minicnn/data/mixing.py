@@ -140,7 +140,7 @@ def interval(length: int, part: np.ndarray, place: np.ndarray) -> tuple[np.ndarr
     """
     size = part * length  # (N,)
     start = place * (length - size)
-    pixels = np.asarray(np.arange(length), like=size)
+    pixels = np.arange(length, like=size)
     return size, (pixels >= start[:, None]) & (pixels < (start + size)[:, None])
 
 

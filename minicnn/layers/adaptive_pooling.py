@@ -92,9 +92,11 @@ class AdaptiveAveragePooling2D(_Adaptive2D, Resampled):
 def _means(size, new_size) -> Taps:
     """The taps of which each new pixel is the mean of its window."""
     start, end = windows(size, new_size)
-    index = start + np.arange((end - start).max())[:, None]  # (taps, new_size)
-    weight = (index < end) / (end - start)
-    return without_ones(np.minimum(index, end - 1), weight)  # a tap of weight 0 reads no pixel of another window
+    length = end - start
+    index = start + np.arange(length.max())[:, None]  # (taps, new_size)
+    # Shorter windows share the weight of their last pixel: 0 · ∞ is no number, and other windows' pixels do not count.
+    weight = np.where(index < end - 1, 1.0, 1 / (length.max() - length + 1)) / length
+    return without_ones(np.minimum(index, end - 1), weight)
 
 
 class AdaptiveMaxPooling2D(_Adaptive2D):

@@ -148,9 +148,13 @@ class ImageLayer(Layer):
 
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
         images = [np.asarray(a) for a in arrays]
-        is_single = len(images) == 1 and images[0].ndim == 3
+        is_single = len(images) == 1 and self.is_image(images[0])
         result = super().call_on_arrays([images[0][None]] if is_single else images, training)
         return result[0] if is_single else result
+
+    def is_image(self, array: np.ndarray) -> bool:
+        """Whether an array is a single image; otherwise it is a batch."""
+        return array.ndim == 3
 
     def build(self, input_shapes: Shapes) -> Shape:
         check_rank(self, input_shapes[0], 3, "(height, width, channels)")

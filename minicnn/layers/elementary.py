@@ -62,10 +62,12 @@ class Elementary(Elementwise):
             ws.y[...] = xs[0] ** self.exponent
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        x = ws.xs[0]
-        is_power = self.function == "power"
-        slope = self.exponent * x ** (self.exponent - 1) if is_power else _FUNCTIONS[self.function][1](x)
-        np.multiply(dy, slope, out=ws.dxs[0])
+        np.multiply(dy, self._slope(ws.xs[0]), out=ws.dxs[0])
+
+    def _slope(self, x):
+        if self.function != "power":
+            return _FUNCTIONS[self.function][1](x)
+        return self.exponent * x ** (self.exponent - 1) if self.exponent else np.zeros_like(x)  # not 0 · 0⁻¹
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         if self.function in ("positive", "nonnegative"):

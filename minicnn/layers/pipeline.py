@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, NoReturn, Unpack
+
+import numpy as np
 
 from minicnn.hints import LayerOptions
+from minicnn.layers.activity import with_penalty
 from minicnn.layers.augmentation import ImageLayer
 from minicnn.layers.base import Examples, Layer, get
 from minicnn.layers.random_flip import RandomFlip
@@ -49,6 +52,17 @@ class Pipeline(ImageLayer):
             if layer.input_count not in (1, None) or hasattr(layer, "structure"):
                 raise TypeError(f"a Pipeline is made of layers of one input, and of no models. Received: {layer!r}")
         self.only_in_training: bool = all(layer.only_in_training for layer in self.layers)
+        self.holds_code: bool = any(layer.holds_code for layer in self.layers)
+
+    def is_image(self, array: np.ndarray) -> bool:
+        """Whether an array is a single image: one of three axes, of which the layers take no batch."""
+        if not super().is_image(array):
+            return False
+        try:
+            self.build_for((array.shape[1:],))
+        except (ValueError, TypeError, IndexError):  # whatever the function of a Lambda layer raises
+            return True
+        return False
 
     def call_on_dict(self, inputs: Mapping[str, Any], training: bool) -> dict[str, Any]:
         """What the layers make of the dict; those that are not for images alone get "images"."""
@@ -71,7 +85,22 @@ class Pipeline(ImageLayer):
         return shape
 
     def lower(self) -> list[Step]:
-        return [step for layer in self.layers for step in layer.lower()]
+        return [step for layer in self.layers for step in with_penalty(layer)]
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        for layer in self.layers:
+            input_shape = layer.compute_output_shape(input_shape)
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments; layers that hold code are there themselves: for copies in memory."""
+        config = super().get_config()
+        entries = zip(self.layers, config["layers"], strict=True)
+        return config | {"layers": [layer if layer.holds_code else entry for layer, entry in entries]}
+
+    def refuse_files(self) -> NoReturn:
+        """Raise the error for a file that should hold the code of a layer."""
+        next(layer for layer in self.layers if layer.holds_code).refuse_files()
 
     @classmethod
     def examples(cls) -> Examples:

@@ -8,9 +8,11 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.checks import check_positive_int, is_integer
+from minicnn import random
+from minicnn.checks import check_positive_int, check_seed, is_integer
 from minicnn.data.mixing import share_range
 from minicnn.hints import DataFormat, LayerOptions
+from minicnn.layers.augmentation import NUMBERS
 from minicnn.layers.base import Examples
 from minicnn.layers.random_colors import RandomColours
 from minicnn.settings import floatx
@@ -74,19 +76,34 @@ class RandomGaussianBlur(RandomColours):
 
         Parameters
         ----------
-        images : array (N, H, W, C)
+        images : array (N, H, W, C), or (N, C, H, W) with ``data_format="channels_first"``
         transformation : dict, optional
-            should_apply_blur (N,) bool; blur_factor (2,), the deviations along the width and along the height.
+            should_apply_blur (N,) bool; blur_factor (2,) or (N, 2), the deviations along the width and along the
+            height.
         training : bool, default True
             Whether anything is done.
         """
         images = np.asarray(images, floatx())
         if not training or transformation is None:
             return images
-        changed = np.asarray(transformation["should_apply_blur"]).reshape(-1, 1, 1, 1)
-        deviations = np.broadcast_to(np.asarray(transformation["blur_factor"]), (len(changed), 1, 1, 2))
+        changed = np.reshape(transformation["should_apply_blur"], (-1, 1, 1, 1))
+        deviations = np.broadcast_to(np.reshape(transformation["blur_factor"], (-1, 1, 1, 2)), (len(changed), 1, 1, 2))
         number = np.concatenate([changed, deviations], axis=-1).astype(images.dtype)
-        return np.clip(self.change(images, number), *self.value_range)
+        channels = 1 if self.data_format == "channels_first" else -1
+        blurred = self.change(np.moveaxis(images, channels, -1), number)
+        return np.moveaxis(np.clip(blurred, *self.value_range), -1, channels)
+
+    def get_random_transformation(
+        self, data: ArrayLike | Mapping[str, Any], training: bool = True, seed: int | None = None
+    ) -> dict[str, np.ndarray] | None:
+        """What `transform_images` takes: drawn for these images (N, …), or those of a dict; None if not in training."""
+        if not training:
+            return None
+        count = len(np.asarray(data["images"] if isinstance(data, Mapping) else data))
+        seed = self.seed if seed is None else check_seed("seed", seed)
+        numbers = random.uniform(random.next_seed() if seed is None else seed, 0, 0, count * NUMBERS)
+        drawn = self.drawn(numbers.reshape(-1, NUMBERS).astype("float64"))
+        return {"should_apply_blur": drawn[:, 0] > 0, "blur_factor": drawn[:, 1:]}
 
     def drawn(self, numbers: np.ndarray) -> np.ndarray:
         """Whether an image is blurred, and its deviations: (N, 3)."""
@@ -173,10 +190,10 @@ class Equalization(RandomColours):
         counts = self._counts(degrees)
         lowest = np.where(counts > 0, counts, np.inf).min(axis=-1, keepdims=True)
         others = counts[..., -1:] - lowest  # (N, C, 1): pixels that are not of the darkest degree
-        shares = np.rint(np.clip((counts - lowest) / np.where(others > 0, others, 1), 0, 1) * 255) / 255
+        shares = np.rint(np.clip((counts - lowest) * 255 / np.where(others > 0, others, 1), 0, 255)) / 255
         found = shares[(*self._channels(degrees), degrees)]  # (N, C, H · W)
         spread = found.transpose(0, 2, 1).reshape(x.shape) * (high - low) + low
-        return np.where(others.reshape(len(x), 1, 1, -1) > 0, spread, x)
+        return np.where((others.reshape(len(x), 1, 1, -1) > 0) & (x == x), spread, x)  # NaN stays NaN
 
     def slope(self, dy: np.ndarray, x: np.ndarray, number: np.ndarray) -> np.ndarray:
         counts = self._counts(self._degrees(x))
@@ -187,12 +204,14 @@ class Equalization(RandomColours):
         """The degree of brightness of each pixel: (N, C, H · W) int64."""
         low, high = self.value_range
         scaled = (x - low) / (high - low) * (self.bins - 1)
-        degrees = np.clip(scaled, 0, self.bins - 1).astype("int64")
+        degrees = np.fmin(np.fmax(scaled, 0), self.bins - 1).astype(
+            "int64"
+        )  # NaN is dark: no index may be out of range
         return degrees.reshape(len(x), -1, x.shape[-1]).transpose(0, 2, 1)
 
     def _channels(self, degrees):
         """The numbers of samples and channels, as indices beside `degrees`: (N, 1, 1), (C, 1)."""
-        n, c = (np.asarray(np.arange(size), like=degrees) for size in degrees.shape[:2])
+        n, c = (np.arange(size, like=degrees) for size in degrees.shape[:2])
         return n[:, None, None], c[:, None]
 
     def _counts(self, degrees):

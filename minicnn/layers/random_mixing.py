@@ -236,14 +236,14 @@ class CutMix(Mixing):
 def permutation(numbers: np.ndarray) -> np.ndarray:
     """A random order, (N,) int: the ranks of N random numbers, those of equals by their places."""
     # Not a sort, which cannot be part of a graph on a GPU.
-    place = np.asarray(np.arange(len(numbers)), like=numbers)
+    place = np.arange(len(numbers), like=numbers)
     earlier = (numbers == numbers[:, None]) & (place < place[:, None])  # (N, N)
     return ((numbers < numbers[:, None]) | earlier).sum(axis=1)
 
 
 def inverse(order: np.ndarray) -> np.ndarray:
     """The permutation that undoes `order`, (N,)."""
-    place = np.asarray(np.arange(len(order)), like=order)
+    place = np.arange(len(order), like=order)
     return ((order == place[:, None]) * place).sum(axis=1)
 
 

@@ -221,8 +221,7 @@ class RandomCrop(Resampled, ImageLayer):
         """The index of the part: where it begins lies on the device."""
         numbers, sizes = ws.buffers["numbers"], zip(ws.input_shapes[0][:2], ws.output_shape[:2], strict=True)
         rows, columns = (
-            np.minimum(numbers[n] * (old - new + 1), old - new).astype("int64")
-            + np.asarray(np.arange(new), like=numbers)
+            np.minimum(numbers[n] * (old - new + 1), old - new).astype("int64") + np.arange(new, like=numbers)
             for n, (old, new) in enumerate(sizes)
         )
         return slice(None), rows[:, None], columns

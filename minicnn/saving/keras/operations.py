@@ -15,7 +15,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.layers.base import _registry as registry
 from minicnn.own_parts import is_of_package
-from minicnn.saving.keras.names import is_known
+from minicnn.saving.keras.names import brief, is_known
 
 Made: TypeAlias = "tuple[str, Config] | None"
 """(class, arguments) of a layer; None where there is none that does the same."""
@@ -52,6 +52,9 @@ _WITH_ARGUMENTS: dict[str, tuple[str, dict[str, str]]] = {
     "Softmax": ("Softmax", {"axis": "axis"}),
 }
 """Those with arguments → the layer, and Keras's name of each argument → the layer's."""
+
+_DEFAULTS: dict[str, Config] = {"LeakyRelu": {"negative_slope": 0.2}}
+"""Arguments of the layer that a function leaves out, where those of the layer alone have another default."""
 
 _WRAPPING = ("Add", "Multiply", "Negative", "Power", "Square", "Subtract")
 _NARROW = ("int8", "int16", "uint8", "uint16", "uint32")
@@ -126,7 +129,13 @@ def _layer(name, config, args) -> Made:
         return _FUNCTIONS[name]
     if name in _WITH_ARGUMENTS:
         class_name, names = _WITH_ARGUMENTS[name]
-        return class_name, {new: config.get(old) for old, new in names.items()}
+        given = {new: config[old] for old, new in names.items() if old in config}
+        if name != "Clip" and None in given.values():  # as of a softmax over all numbers of all samples
+            raise FileFormatError(
+                f"function {brief(config.get('name'))} ({name}): there is no layer that does the same without the "
+                f"arguments that are null. Received: {given}"
+            )
+        return class_name, _DEFAULTS.get(name, {}) | given
     return _rearranging(name, config) or _reducing(name, config, args[0])
 
 

@@ -471,6 +471,7 @@ def asarray(a, dtype=None):
     return array(a, dtype)
 
 
+@function
 def arange(start, stop=None, step=1, dtype=None):
     host = np.arange(start, stop, step, dtype)
     result = empty(host.shape, host.dtype)

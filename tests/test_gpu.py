@@ -382,6 +382,21 @@ def test_every_loss_metric_and_layer_is_captured(loss, activation, rng):
     assert model.optimizer.iterations == 3
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [layers.CutMix(), layers.Equalization(bins=4), layers.MixUp(), layers.RandomCrop(4, 4)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_augmentation_is_captured(layer, rng):
+    """Places and bins are counted on the device: nothing is copied to it in a step."""
+    x, y = rng.uniform(0, 255, (12, 6, 6, 1)), np.zeros((12, 1))
+    model = mc.Sequential([Input((6, 6, 1)), layer, layers.GlobalAveragePooling2D(), Dense(1)])
+    model.compile(optimizers.SGD(1e-6), "mse", backend="cupy")
+    reasons = Reasons()
+    model.fit(x, y, batch_size=4, verbose=0, callbacks=[reasons])
+    assert reasons.found == [None]
+
+
 # ------------------------------------------------------------------------------------------------------ bad losses
 
 

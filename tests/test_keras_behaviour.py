@@ -133,6 +133,17 @@ def test_the_output_shape_of_a_lambda_as_a_function():
     assert layer.compute_output_shape((5, 3)) == (5, 6)
 
 
+def test_a_checkpoint_of_a_pipeline_that_holds_code(tmp_path, rng):
+    part = keras.layers.Pipeline([keras.layers.Lambda(lambda x: x[:, ::-1])])
+    model = keras.Sequential([keras.Input((2, 2, 1)), part, keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    path = tmp_path / "model.keras"
+    with pytest.warns(UserWarning, match="weights alone"):
+        saver = keras.callbacks.ModelCheckpoint(path)
+        model.fit(rng.random((4, 2, 2, 1)), np.zeros((4, 1)), verbose=0, callbacks=[saver])
+    assert path.exists()
+
+
 def test_rsqrt(rng):
     x = rng.uniform(0.5, 2, (2, 3))
     assert np.allclose(keras.ops.rsqrt(x), x**-0.5)

@@ -7,7 +7,7 @@ import pytest
 
 import minicnn as mc
 from minicnn import layers
-from minicnn.errors import ShapeError
+from minicnn.errors import FileFormatError, ShapeError
 
 
 @pytest.fixture
@@ -146,6 +146,14 @@ def test_a_pipeline_in_files(suffix, tmp_path, rng):
     assert (flip.mode, flip.seed, flip.name) == ("horizontal", 3, augment.layers[0].name)
     x = rng.random((2, 6, 5, 1))
     np.testing.assert_allclose(loaded.predict(x), model.predict(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("depth", [120, 100_000])
+def test_pipelines_in_pipelines_without_end_are_refused(depth):
+    start = '{"class_name": "InputLayer", "config": {"batch_shape": [null, 4, 4, 1], "name": "x"}}'
+    nested = '{"class_name": "Pipeline", "config": {"layers": [' * depth + "]}}" * depth
+    with pytest.raises(FileFormatError, match=r"nested more than|recursion"):
+        mc.models.model_from_json(f'{{"class_name": "Sequential", "config": {{"layers": [{start}, {nested}]}}}}')
 
 
 def test_a_pipeline_says_what_it_takes():

@@ -26,6 +26,9 @@ def dimensions(values):
 # ------------------------------------------------------------------------------------------------------------- export
 
 NOT_WRITTEN = {
+    *(
+        (f"Adaptive{kind}Pooling{rank}D", i) for kind in ("Average", "Max") for rank in (1, 2) for i in (0, 1)
+    ),  # windows
     ("CenterCrop", 0),  # where the crop begins depends on the size
     ("CenterCrop", 1),
     ("PlacedResizing", 0),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
 
-from minicnn.differentiation import Recorded, met
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras import _calls
 from minicnn.keras._called import Called
@@ -70,7 +71,7 @@ def _either_way(build):
 
     @wraps(build)
     def wrapped(self, *args, **kwargs):
-        if len(args) == 1 and _is_of_samples(args[0]):
+        if len(args) == 1 and not self._is_asked and _is_of_samples(args[0]):
             return self.build_itself(args[0])
         return build(self, *args, **kwargs)
 
@@ -86,7 +87,10 @@ class OnBuiltIn(Layer):
     """
 
     _is_graph: bool | None = None  # whether `call` is made a graph; None: that is not known yet
+    _hides: bool = False  # its weights, while a graph is made
     _by_core: bool = False  # while the library's `build` runs
+    _is_asked: bool = False  # while the user's `build` does, for shapes with the batch axis
+    _called_otherwise: Mapping[str, str] = MappingProxyType({})  # attribute → its weight's name, which is another
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         following = type(self).__mro__[type(self).__mro__.index(Layer) + 1 :]
@@ -111,6 +115,9 @@ class OnBuiltIn(Layer):
                 f"super().call of layer '{self.name}' ({type(self).__name__}) computes with arrays: where call uses "
                 f"other layers, use a {core_of(self).__name__} as one of them. Received: a tensor"
             )
+        if self._called_otherwise:
+            self.build_itself(tuple(np.shape(value_of(met(x)))[1:] for x in given))
+            self._called_otherwise = {}
         own = {name: vars(self).get(name, weight) for name, weight in self._weights.items()}
         before = {name: vars(self)[name] for name in {"activation", *own} & vars(self).keys()}
         activation = before.get("activation")
@@ -122,7 +129,10 @@ class OnBuiltIn(Layer):
 
     def build(self, input_shape: Any) -> Any:
         """Make the layer's weights for a shape with the batch axis."""
-        return self.build_itself(_of_samples(input_shape))
+        if not self._is_asked and _is_of_samples(input_shape):
+            return self.build_itself(input_shape)
+        several = isinstance(input_shape, list) or _is_of_samples(input_shape)
+        return self.build_itself(tuple(tuple(s)[1:] for s in (input_shape if several else [input_shape])))
 
     def build_itself(self, input_shapes: Shapes) -> Shape:
         """The library's `build`, whatever the subclass makes of it, by which the formula's weights are there."""
@@ -135,8 +145,25 @@ class OnBuiltIn(Layer):
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
         """As of any layer; the library's own have another order of arguments."""
         if self._by_core:
+            self._take_over(args[0] if args else kwargs["name"])
             return LayerOfCore.add_weight(self, *args, **kwargs)
         return super().add_weight(*args, **kwargs)
+
+    def _take_over(self, name):
+        """Have a weight in the attribute `name`, which the user's `build` calls otherwise, as the formula's."""
+        other = self._called_otherwise.get(name)
+        if other in self._weights and name not in self._weights:
+            self._weights[other].name = name
+            self._weights = {name if key == other else key: weight for key, weight in self._weights.items()}
+
+    def _build_once(self, input_shapes):
+        before, self._is_asked = self._is_asked, True
+        try:
+            super()._build_once(input_shapes)
+        finally:
+            self._is_asked = before
+        own = {name: w.name for name, w in vars(self).items() if any(w is mine for mine in self._weights.values())}
+        self._called_otherwise = {name: other for name, other in own.items() if name != other}
 
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         if self.has_call or is_of_package(type(self).build):
@@ -199,6 +226,7 @@ class OnBuiltIn(Layer):
             for name in [n for n, value in vars(self).items() if isinstance(met(value), Recorded)]:
                 vars(self).pop(name)
                 vars(self).update({name: before[name]} if name in before else {})
+            vars(self).pop("activation", None)  # of some classes it is theirs: none
             vars(self).update({"activation": activation} if "activation" in before else {})
 
     def parts(self) -> list[LayerOfCore]:
@@ -216,13 +244,6 @@ OnBuiltIn.lower = _lower  # type: ignore[method-assign]  # one in the class woul
 
 def _is_of_samples(shape):
     return isinstance(shape, tuple) and all(isinstance(s, tuple) for s in shape)
-
-
-def _of_samples(shape) -> Any:
-    """Shapes of inputs as the library's `build` takes them, of one with a batch axis, or a list of them."""
-    if _is_of_samples(shape):
-        return shape
-    return tuple(tuple(s)[1:] for s in (shape if isinstance(shape, list) else [shape]))
 
 
 def _nodes_between(tensors, made):
@@ -250,21 +271,23 @@ def _weights_hidden(layer) -> Iterator[None]:
     """Inside, the layer's weights cannot be computed with."""
     mine = {name: w for name, w in layer._weights.items() if vars(layer).get(name) is w}
     vars(layer).update(dict.fromkeys(mine, _Hidden()))
+    before, layer._hides = layer._hides, True
     try:
         yield
     finally:
+        layer._hides = before
         vars(layer).update({n: w for n, w in layer._weights.items() if isinstance(vars(layer).get(n), _Hidden)})
 
 
 @contextmanager
 def _weights_shown(layer) -> Iterator[None]:
-    """Inside, those that `_weights_hidden` has hidden around it are there."""
-    before = {name: value for name, value in vars(layer).items() if isinstance(value, _Hidden)}
-    vars(layer).update({name: layer._weights[name] for name in before})
+    """Inside, they are there; behind it all of them, which may just be made, are hidden, if they were to be before."""
+    vars(layer).update({n: w for n, w in layer._weights.items() if isinstance(vars(layer).get(n), _Hidden)})
     try:
         yield
     finally:
-        vars(layer).update(before)
+        mine = {name for name, w in layer._weights.items() if layer._hides and vars(layer).get(name) is w}
+        vars(layer).update(dict.fromkeys(mine, _Hidden()))
 
 
 class _Activation:

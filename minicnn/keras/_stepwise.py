@@ -38,6 +38,8 @@ def through_steps(steps: Sequence[Step], inputs: Sequence[Any], own: Mapping[str
     """
     inputs = [met(x) for x in inputs]
     run = _Run(steps, inputs, own, function_numbers.training() if training is None else bool(training))
+    for value in filter(_is_state, own.values()):
+        value.value = value.kept.copy()  # the steps may have changed it
     parents = [(x, run.by_input(i)) for i, x in enumerate(inputs) if _has_gradient(x)]
     parents += [(w, run.by_weight(name)) for name, w in own.items() if _has_gradient(w) and not _is_state(w)]
     is_recorded = any(isinstance(x, Recorded) for x in [*inputs, *own.values()])

@@ -172,3 +172,10 @@ def test_weights_of_samples_beside_targets_on_a_tape(shape):
         loss = Squared()(watched, y, sample_weight=weight)
     assert np.isclose(float(loss), np.mean([1, 2, 4] * np.mean((y - 1) ** 2, -1)))
     assert np.allclose(tape.gradient(loss, watched), 2 * np.array([[1], [2], [4]]) * (1 - y) / 6, atol=1e-6)
+
+
+def test_gradients_have_no_length():
+    x = layers.Input((2,))
+    (gradient,) = K.gradients(K.mean(layers.Dense(1)(x)), [x])
+    with pytest.raises(TypeError, match="not iterable"):
+        list(gradient)

@@ -259,7 +259,7 @@ class Scaled(layers.Conv2D):
         return self.scale * super().call(inputs)
 
 
-class He(layers.Dense):
+class He(layers.Conv2D):
     """A weight that becomes float64."""
 
     def call(self, inputs):
@@ -283,13 +283,13 @@ def test_gradients_of_weights_beside_the_formulas():
 
 
 def test_a_weight_that_is_computed_in_float64(rng):
-    x = rng.normal(size=(4, 3)).astype(np.float32)
-    model = models.Sequential([He(2, input_shape=(3,))])
+    x = rng.normal(size=(4, 6, 6, 3)).astype(np.float32)
+    model = models.Sequential([He(2, 3, input_shape=(6, 6, 3))])
     model.compile(keras.optimizers.SGD(0.0), "mse")
-    kernel, bias = model.get_weights()
-    expected = x @ kernel * np.sqrt(2 / 7) + bias
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))  # (4, 4, 4, 3, 3, 3)
+    expected = np.einsum("nijcab,abcf->nijf", windows, model.get_weights()[0]) * np.sqrt(2 / 7)
     assert np.allclose(model.predict(x, verbose=0), expected, atol=1e-5)
-    assert np.isclose(model.train_on_batch(x, np.zeros((4, 2))), np.mean(expected**2), rtol=1e-4)
+    assert np.isclose(model.train_on_batch(x, np.zeros((4, 4, 4, 2))), np.mean(expected**2), rtol=1e-4)
     assert np.allclose(model.layers[0](x), expected, atol=1e-5)
 
 
@@ -422,3 +422,67 @@ def test_arguments_of_a_class_between():
             return 2 * super().call(inputs)
 
     assert (Own().kernel_size, Own().dilation_rate) == ((3, 3), (2, 2))
+
+
+@pytest.mark.parametrize("calls", [True, False])
+def test_weights_of_names_of_ones_own(calls, rng):
+    class Named(layers.Dense):
+        def build(self, input_shape):
+            self.kernel = self.add_weight(name=self.name + "_W", shape=(input_shape[-1], 2), initializer="ones")
+
+        if calls:
+
+            def call(self, inputs):
+                return 2 * super().call(inputs)
+
+    x = rng.normal(size=(3, 4)).astype(np.float32)
+    model = models.Sequential([Named(2, input_shape=(4,))])
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    factor = 1 + calls
+    expected = factor * np.repeat(x.sum(1, keepdims=True), 2, 1)
+    assert np.allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+    assert [w.shape for w in model.get_weights()] == [(4, 2), (2,)]
+    model.train_on_batch(x, np.zeros((3, 2)))
+    by_kernel = factor * x.T @ (2 * expected / 6)  # (4, 2)
+    assert np.allclose(model.get_weights()[0], 1 - 0.5 * by_kernel, atol=1e-4)
+    assert np.allclose(Named(2)(x), expected, atol=1e-5)
+
+
+def test_state_that_the_formula_has_changed(rng):
+    class Counted(layers.BatchNormalization):
+        def call(self, inputs, training=None):
+            y = super().call(inputs, training=training)
+            self.moving_mean.assign_add(np.ones(2))
+            return y
+
+    x = rng.normal(2, 3, size=(8, 2)).astype(np.float32)
+    model = models.Sequential([Counted(momentum=0.5, input_shape=(2,))])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    before = model.get_weights()[2]
+    model.train_on_batch(x, x)
+    assert np.allclose(model.get_weights()[2], 0.5 * before + 0.5 * x.mean(0) + 1, atol=1e-5)
+
+
+def test_an_activation_that_is_the_classs_stays_so(rng):
+    class Own(layers.BatchNormalization):
+        def call(self, inputs):
+            return super().call(inputs) + 0 * K.sum(self.gamma)
+
+    layer = Own()
+    layer(rng.normal(size=(4, 2)))
+    assert layer.activation is None
+
+
+def test_a_tuple_of_inputs_and_an_option(rng):
+    class Summed(layers.Add):
+        def build(self, input_shape):
+            self.shapes = [tuple(s) for s in input_shape]
+            super().build(input_shape)
+
+        def call(self, inputs, flag=0):
+            return super().call(inputs) + flag
+
+    x = rng.normal(size=(4, 2)).astype(np.float32)
+    layer = Summed()
+    assert np.allclose(layer((x, x), flag=1), 2 * x + 1)
+    assert layer.shapes == [(None, 2), (None, 2)]

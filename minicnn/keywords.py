@@ -60,7 +60,7 @@ class _Parameters:
         self.positional = [p.name for p in named if p.kind is not p.KEYWORD_ONLY]
         self.limit = None if any(p.kind is p.VAR_POSITIONAL for p in found) else len(self.positional)
         self.takes_any = any(p.kind is p.VAR_KEYWORD for p in found)
-        is_checked = function.__name__ == "__init__" and function.__module__.partition(".")[0] == "minicnn"
+        is_checked = function.__name__ == "__init__" and (function.__module__ or "").partition(".")[0] == "minicnn"
         self.flags = {p.name for p in named if is_checked and p.annotation in (bool, "bool")}
 
 

@@ -229,5 +229,5 @@ def test_what_does_not_fit_the_model_is_refused(rng):
     maps = mc.Sequential([mc.Input(shape=(5, 5, 1)), Conv2D(2, 3)])
     with pytest.raises(ValueError, match="say which with target="):
         maps.input_gradients(np.zeros((1, 5, 5, 1)))
-    with pytest.raises(errors.DataError, match="the data is empty"):
+    with pytest.raises(errors.DataError, match="the data is missing"):
         mc.Sequential([Dense(2)]).input_gradients(None)

@@ -138,8 +138,11 @@ def test_every_layer_there_and_back(layer, shapes, suffix, rng, tmp_path):
 
 
 def _plain(config):
-    """A config with Keras's spelling of what does not matter."""
-    return {name: json.dumps(value) for name, value in config.items() if name != "data_format"}
+    """A config with Keras's spelling of what does not matter, also within layers of layers."""
+    if isinstance(config, dict):
+        return {name: _plain(value) for name, value in config.items() if name != "data_format"}
+    inside = isinstance(config, list) and all(isinstance(value, dict) for value in config)
+    return [_plain(value) for value in config] if inside else json.dumps(config)
 
 
 METRICS = ["accuracy", "sparse_top_k_categorical_accuracy"]

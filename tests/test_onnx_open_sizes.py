@@ -26,6 +26,9 @@ def dimensions(values):
 # ------------------------------------------------------------------------------------------------------------- export
 
 NOT_WRITTEN = {
+    *(
+        (f"Adaptive{kind}Pooling{rank}D", i) for kind in ("Average", "Max") for rank in (1, 2) for i in (0, 1)
+    ),  # windows
     ("CenterCrop", 0),  # where the crop begins depends on the size
     ("CenterCrop", 1),
     ("PlacedResizing", 0),
@@ -94,6 +97,8 @@ def check_sizes(path, model, rng, sizes, channels=3, is_nchw=True):
 def test_round_trip(path, rng):
     model = unet((None, None, 3))
     randomize(model.layers, rng)
+    top = model.layers[-1].kernel  # of small numbers: softmax's result is as wrong as large logits are, in their units
+    top.assign(0.1 * top.numpy())
     mc.export_onnx(model, path)
     copy = mc.import_onnx(path)
     assert copy.input_shape == (None, None, None, 3)

@@ -440,7 +440,7 @@ def test_callbacks_may_freeze_layers(rng):
 
 def test_something_that_is_no_callback(rng):
     model, (x, y) = linear(rng), data(rng)
-    with pytest.raises(TypeError, match=r"callbacks.Callback. Received: .*lambda"):
+    with pytest.raises(TypeError, match=r"callbacks.Callback; a function is given to one.* Received: .*lambda"):
         model.fit(x, y, verbose=0, callbacks=[lambda: None])
     with pytest.raises(ValueError, match=r"Received: \['on_epoch_ends'\]"):
         LambdaCallback(on_epoch_ends=print)

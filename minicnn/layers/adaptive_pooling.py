@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from minicnn.checks import check_pair
+from minicnn.geometry import Window
 from minicnn.hints import DataFormat, LayerOptions, Pair
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.conv_parts import one_number
@@ -123,8 +124,8 @@ class AdaptiveMaxPooling2D(_Adaptive2D):
         height, width = self.output_size
         return [
             _Windows(self.output_size, self.name),
-            _Maxima(2, width, self.name),  # columns first: of equal numbers the first row's counts
-            _Maxima(1, height, self.name),
+            Maxima(2, width, self.name),  # columns first: of equal numbers the first row's counts
+            Maxima(1, height, self.name),
         ]
 
 
@@ -147,7 +148,7 @@ def _side_by_side(size, new_size) -> Taps:
     return Taps(np.minimum(index, end[:, None] - 1).reshape(1, -1), None)
 
 
-class _Maxima(Layer):
+class Maxima(Layer):
     """The maxima of `count` windows that stand side by side, one after the other along an axis.
 
     Windows count as images of one column: so they may be of any size.
@@ -165,6 +166,12 @@ class _Maxima(Layer):
         height, width, channels = input_shapes[0]
         return (self.count, width, channels) if self.axis == 1 else (height, self.count, channels)
 
+    def window(self, input_shape: Shape) -> Window:
+        """The windows in an image."""
+        height, width, _ = input_shape
+        sides = (height // self.count, 1) if self.axis == 1 else (1, width // self.count)
+        return Window(height, width, *sides, *sides)
+
     def _apart(self, array: np.ndarray) -> np.ndarray:
         """The windows of an array like the input: (windows, pixels of one, numbers of a pixel)."""
         pixels = array.shape[self.axis] // self.count
@@ -180,9 +187,8 @@ class _Maxima(Layer):
         ws.ops.global_max_backward(windows, maxima, dy, gradients)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        sides = [1, 1]
-        sides[self.axis - 1] = xs[0].shape[self.axis - 1] // self.count
-        return graph.add("MaxPool", [graph.channels_first(xs[0])], kernel_shape=sides, strides=sides)
+        x = graph.channels_first(xs[0])
+        return graph.add("MaxPool", [x], **graph.window(self.window, xs[0].shape))
 
 
 class _Adaptive1D(Rows):

@@ -14,6 +14,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.geometry import Window
 from minicnn.layers.activity import ActivityPenalty
+from minicnn.layers.adaptive_pooling import Maxima
 from minicnn.layers.channel_order import MoveAxis
 from minicnn.layers.contract import is_own
 from minicnn.layers.conv_parts import PartConv2D
@@ -91,7 +92,7 @@ def _kernel(numbers, kernel, shape, bias):
     return {"kernel": numbers.add(kernel), "kernelShape": list(shape), "bias": numbers.add(bias)}
 
 
-@_of(layers.MaxPooling2D)
+@_of(layers.MaxPooling2D, Maxima)
 def _max_pooling(step, shapes, numbers):
     return {"op": "maximum", "window": _window(step.window(shapes[0]))}
 

@@ -54,8 +54,7 @@ INITIALIZERS = {"normal": "random_normal", "one": "ones", "uniform": "random_uni
 MERGES = {"ave": "Average", "concat": "Concatenate", "max": "Maximum", "mul": "Multiply", "sum": "Add"}
 
 ONLY_IN_TRAINING = (
-    *("AugMix", "RandAugment", "RandomElasticTransform", "RandomGaussianBlur", "RandomHeight", "RandomPerspective"),
-    "RandomWidth",
+    *("AugMix", "RandAugment", "RandomElasticTransform", "RandomHeight", "RandomPerspective", "RandomWidth"),
 )
 """Augmentation that is not here; it passes images through unless the model trains."""
 
@@ -114,7 +113,8 @@ def _layer(entry, is_old):
 
 def _is_keras_1(class_name, config) -> bool:
     marks = {"border_mode", "dim_ordering", "init", "nb_filter", "output_dim", "p", "pool_length", "sigma", "beta_init"}
-    return class_name in CLASSES or (class_name != "Lambda" and bool(marks & config.keys()))
+    is_newer = class_name in ("Lambda", "RandomGaussianBlur")  # they have such a name, too
+    return class_name in CLASSES or (not is_newer and bool(marks & config.keys()))
 
 
 def _arguments(class_name, config) -> dict:

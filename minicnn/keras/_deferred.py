@@ -20,6 +20,8 @@ class Deferred:
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         return self.apply(function, args, kwargs)
 
+    __iter__ = None  # by __getitem__ it would have no end
+
     def __getitem__(self, key: Any) -> Any:
         return self.apply(operator.getitem, (self, key), {})
 

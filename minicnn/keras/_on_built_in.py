@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from types import MappingProxyType
 from typing import Any, NoReturn
 
-from minicnn.differentiation import Recorded, met
+import numpy as np
+
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras import _calls
 from minicnn.keras._called import Called
@@ -15,11 +18,14 @@ from minicnn.keras._calls import core_of, library_class_of
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._own_parts import Layer
+from minicnn.keras._phase import phase_unsaid, unsaid
 from minicnn.keras._stepwise import through_steps
 from minicnn.keras._translation import Translated
 from minicnn.layers import contract
 from minicnn.layers.base import Layer as LayerOfCore
+from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
+from minicnn.models.subclassing import AsRun
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.step import Shape, Shapes, Step
@@ -29,21 +35,33 @@ class OfLayers(Translated):
     """Metaclass of the library's layers: a subclass that writes `call` or `build` is one of `OnBuiltIn`, too."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
-        is_own = not namespace["__module__"].startswith("minicnn.") and namespace.keys() & {"call", "build"}
-        if is_own and not any(OnBuiltIn in base.__mro__ for base in bases):
-            first = next(i for i, base in enumerate(bases) if isinstance(base, OfLayers))
-            namespace.setdefault("__init__", _constructor_of(bases[first]))
-            namespace |= {"build": _either_way(namespace["build"])} if "build" in namespace else {}
+        if namespace.get("__module__", "").startswith("minicnn."):
+            return super().__new__(mcs, name, bases, namespace)
+        first = next(i for i, base in enumerate(bases) if isinstance(base, OfLayers))
+        made: list[type] = []
+        own = {"call", "build"} & (namespace.keys() | _names_in(bases[:first]))
+        if own and not any(OnBuiltIn in base.__mro__ for base in bases):
+            if all(base.__init__ is object.__init__ for base in bases[:first]):
+                namespace.setdefault("__init__", _constructor_of(bases[first], made))
             bases = (*bases[:first], OnBuiltIn, *bases[first:])
-        return super().__new__(mcs, name, bases, namespace)
+        cls = super().__new__(mcs, name, bases, namespace)
+        made.append(cls)
+        if "build" in own:  # now: the class was given what the library's own take, which is not for users'
+            type.__setattr__(cls, "build", _either_way(namespace.get("build", cls.build)))
+        return cls
 
 
-def _constructor_of(base):
-    """The constructor of `base`, with its signature, for a subclass."""
+def _names_in(mixins):
+    """What users have written in classes, and in those that these begin with."""
+    return {name for mixin in mixins for cls in mixin.__mro__ if not is_of_package(cls) for name in vars(cls)}
+
+
+def _constructor_of(base, made):
+    """The constructor of what follows the class that will be in `made`, with the signature of that of `base`."""
 
     @wraps(base.__init__)
     def __init__(self, *args, **kwargs):
-        base.__init__(self, *args, **kwargs)
+        super(made[0], self).__init__(*args, **kwargs)
 
     return __init__
 
@@ -53,7 +71,7 @@ def _either_way(build):
 
     @wraps(build)
     def wrapped(self, *args, **kwargs):
-        if len(args) == 1 and _is_of_samples(args[0]):
+        if len(args) == 1 and not self._is_asked and _is_of_samples(args[0]):
             return self.build_itself(args[0])
         return build(self, *args, **kwargs)
 
@@ -69,9 +87,15 @@ class OnBuiltIn(Layer):
     """
 
     _is_graph: bool | None = None  # whether `call` is made a graph; None: that is not known yet
+    _hides: bool = False  # its weights, while a graph is made
+    _by_core: bool = False  # while the library's `build` runs
+    _is_asked: bool = False  # while the user's `build` does, for shapes with the batch axis
+    _called_otherwise: Mapping[str, str] = MappingProxyType({})  # attribute → its weight's name, which is another
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        args, kwargs = vars(library_class_of(self))["translate"](args, kwargs)
+        following = type(self).__mro__[type(self).__mro__.index(Layer) + 1 :]
+        if is_of_package(next(cls for cls in following if "__init__" in vars(cls))):  # a user's has its own arguments
+            args, kwargs = vars(library_class_of(self))["translate"](args, kwargs)
         super().__init__(*args, **kwargs)
 
     @property
@@ -81,7 +105,7 @@ class OnBuiltIn(Layer):
 
     def call(self, inputs: Any = None, training: Any = None) -> Any:
         """What the layer itself computes, its activation included."""
-        training = None if training is _unsaid else training
+        training = None if training is unsaid else training
         if self._is_graph:
             with _weights_shown(self):
                 return _calls.call(self, inputs, training)
@@ -91,6 +115,9 @@ class OnBuiltIn(Layer):
                 f"super().call of layer '{self.name}' ({type(self).__name__}) computes with arrays: where call uses "
                 f"other layers, use a {core_of(self).__name__} as one of them. Received: a tensor"
             )
+        if self._called_otherwise:
+            self.build_itself(tuple(np.shape(value_of(met(x)))[1:] for x in given))
+            self._called_otherwise = {}
         own = {name: vars(self).get(name, weight) for name, weight in self._weights.items()}
         before = {name: vars(self)[name] for name in {"activation", *own} & vars(self).keys()}
         activation = before.get("activation")
@@ -102,21 +129,41 @@ class OnBuiltIn(Layer):
 
     def build(self, input_shape: Any) -> Any:
         """Make the layer's weights for a shape with the batch axis."""
-        return self.build_itself(_of_samples(input_shape))
+        if not self._is_asked and _is_of_samples(input_shape):
+            return self.build_itself(input_shape)
+        several = isinstance(input_shape, list) or _is_of_samples(input_shape)
+        return self.build_itself(tuple(tuple(s)[1:] for s in (input_shape if several else [input_shape])))
 
     def build_itself(self, input_shapes: Shapes) -> Shape:
         """The library's `build`, whatever the subclass makes of it, by which the formula's weights are there."""
-        vars(self)["_by_core"] = True
+        before, self._by_core = self._by_core, True
         try:
-            return core_of(self).build(self, input_shapes)
+            return shape_behind(lambda shapes: core_of(self).build(self, shapes), input_shapes)
         finally:
-            del vars(self)["_by_core"]
+            self._by_core = before
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
         """As of any layer; the library's own have another order of arguments."""
-        if "_by_core" in vars(self):
+        if self._by_core:
+            self._take_over(args[0] if args else kwargs["name"])
             return LayerOfCore.add_weight(self, *args, **kwargs)
         return super().add_weight(*args, **kwargs)
+
+    def _take_over(self, name):
+        """Have a weight in the attribute `name`, which the user's `build` calls otherwise, as the formula's."""
+        other = self._called_otherwise.get(name)
+        if other in self._weights and name not in self._weights:
+            self._weights[other].name = name
+            self._weights = {name if key == other else key: weight for key, weight in self._weights.items()}
+
+    def _build_once(self, input_shapes):
+        before, self._is_asked = self._is_asked, True
+        try:
+            super()._build_once(input_shapes)
+        finally:
+            self._is_asked = before
+        own = {name: w.name for name, w in vars(self).items() if any(w is mine for mine in self._weights.values())}
+        self._called_otherwise = {name: other for name, other in own.items() if name != other}
 
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         if self.has_call or is_of_package(type(self).build):
@@ -150,10 +197,22 @@ class OnBuiltIn(Layer):
         return self.call_symbolically(tensors, training)
 
     def _graph(self, tensors, training):
-        with _weights_hidden(self):
-            return _calls.call_symbolically(self, tensors, _unsaid if training is None else training)
+        is_open = training is None or isinstance(training, AsRun)
+        with _weights_hidden(self), phase_unsaid():
+            made = _calls.call_symbolically(self, tensors, unsaid if is_open else training)
+        for node in _nodes_between(tensors, made):
+            node.training = None if node.training is unsaid else node.training
+        return made
+
+    def _try(self, arrays):
+        """See whether `call` makes a graph, of which nothing is kept."""
+        tensors = [Input(np.shape(x)[1:]) for x in arrays]
+        for node in _nodes_between(tensors, self._first_place(tensors, None)):
+            node.layer.nodes.remove(node)
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
+        if self._is_graph is None and self.has_call and self.parts():
+            self._try(arrays)
         return (_calls.call_on_arrays if self._is_graph else Layer.call_on_arrays)(self, arrays, training)
 
     def apply(self, inputs: Sequence[Any], by: Any = None, **options: Any) -> Any:
@@ -167,6 +226,7 @@ class OnBuiltIn(Layer):
             for name in [n for n, value in vars(self).items() if isinstance(met(value), Recorded)]:
                 vars(self).pop(name)
                 vars(self).update({name: before[name]} if name in before else {})
+            vars(self).pop("activation", None)  # of some classes it is theirs: none
             vars(self).update({"activation": activation} if "activation" in before else {})
 
     def parts(self) -> list[LayerOfCore]:
@@ -186,24 +246,16 @@ def _is_of_samples(shape):
     return isinstance(shape, tuple) and all(isinstance(s, tuple) for s in shape)
 
 
-def _of_samples(shape) -> Any:
-    """Shapes of inputs as the library's `build` takes them, of one with a batch axis, or a list of them."""
-    if _is_of_samples(shape):
-        return shape
-    return tuple(tuple(s)[1:] for s in (shape if isinstance(shape, list) else [shape]))
-
-
-class _Unsaid:
-    """`training` where a graph is made: it may be handed to `super().call`, but decides nothing."""
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError("a graph stands for training and for use")
-
-    __eq__ = __bool__  # type: ignore[assignment]
-    __hash__ = object.__hash__
-
-
-_unsaid = _Unsaid()
+def _nodes_between(tensors, made):
+    """The calls that lead from tensors to a last one."""
+    found: dict[Node, None] = {}
+    pending = [made]
+    while pending:
+        node = pending.pop()
+        if node not in found and not any(t.node is node for t in tensors):
+            found[node] = None
+            pending += [t.node for t in node.inputs]
+    return list(found)
 
 
 class _Hidden(Deferred):
@@ -219,20 +271,23 @@ def _weights_hidden(layer) -> Iterator[None]:
     """Inside, the layer's weights cannot be computed with."""
     mine = {name: w for name, w in layer._weights.items() if vars(layer).get(name) is w}
     vars(layer).update(dict.fromkeys(mine, _Hidden()))
+    before, layer._hides = layer._hides, True
     try:
         yield
     finally:
+        layer._hides = before
         vars(layer).update({n: w for n, w in layer._weights.items() if isinstance(vars(layer).get(n), _Hidden)})
 
 
 @contextmanager
 def _weights_shown(layer) -> Iterator[None]:
-    """Inside, they are there, in the middle of `_weights_hidden`; behind it all of them are hidden."""
+    """Inside, they are there; behind it all of them, which may just be made, are hidden, if they were to be before."""
     vars(layer).update({n: w for n, w in layer._weights.items() if isinstance(vars(layer).get(n), _Hidden)})
     try:
         yield
     finally:
-        vars(layer).update(dict.fromkeys((n for n, w in layer._weights.items() if vars(layer)[n] is w), _Hidden()))
+        mine = {name for name, w in layer._weights.items() if layer._hides and vars(layer).get(name) is w}
+        vars(layer).update(dict.fromkeys(mine, _Hidden()))
 
 
 class _Activation:

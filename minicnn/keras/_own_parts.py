@@ -32,6 +32,7 @@ from minicnn.keras._taped_calls import (
 )
 from minicnn.keras._translation import Translated
 from minicnn.keras._variables import Variable
+from minicnn.layers import function_numbers
 from minicnn.layers.added_loss import with_losses
 from minicnn.layers.input import Input
 from minicnn.nested import leaves
@@ -336,7 +337,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         options = {"training": training} if "training" in signature(self.call).parameters else {}
         try:
             vars(self).update({name: held(value) for name, value in mine.items()})
-            with self.collecting():
+            with self.collecting(), function_numbers.in_phase(training):
                 return self.noting_penalty(value_of(self.apply([eager(a) for a in arrays], **options)))
         finally:
             vars(self).update(mine)

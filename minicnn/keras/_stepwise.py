@@ -38,6 +38,8 @@ def through_steps(steps: Sequence[Step], inputs: Sequence[Any], own: Mapping[str
     """
     inputs = [met(x) for x in inputs]
     run = _Run(steps, inputs, own, function_numbers.training() if training is None else bool(training))
+    for value in filter(_is_state, own.values()):
+        value.value = value.kept.copy()  # the steps may have changed it
     parents = [(x, run.by_input(i)) for i, x in enumerate(inputs) if _has_gradient(x)]
     parents += [(w, run.by_weight(name)) for name, w in own.items() if _has_gradient(w) and not _is_state(w)]
     is_recorded = any(isinstance(x, Recorded) for x in [*inputs, *own.values()])
@@ -68,9 +70,11 @@ class _Run:
         self._seed = int(function_numbers.generator().integers(2**31))
         self._by = self._found = None
         given = [np.asarray(value_of(x)) for x in inputs]
-        xs = tuple(self._backend.asarray(x, x.dtype if x.dtype.kind == "f" else floatx()) for x in given)
         arrays = {name: _array_of(value) for name, value in own.items()}
-        self._dtype = xs[0].dtype
+        state = {w.name for step in steps for w in step.weights if not w.has_gradient} & own.keys()
+        self._dtype = _dtype_of(given, [arrays[name] for name in state])
+        xs = tuple(self._backend.asarray(x, self._dtype) for x in given)
+        arrays |= {name: self._backend.asarray(arrays[name], self._dtype) for name in own.keys() - state}
         with compute_threads(self._backend):
             for step in steps:
                 xs = (self._forward(step, xs, arrays, training),)
@@ -126,12 +130,14 @@ class _Run:
                     continue
                 ws.dy, ws.dxs = dys[0], tuple(self._backend.empty(x.shape, x.dtype) for x in ws.xs)
                 step.backward(ws.dy, ws)
-                weights.update({name: np.array(grad) for name, grad in grads.items() if grad is not None})
+                for name, grad in grads.items():  # zeros of those that another step of the layer computes with
+                    if grad is not None:
+                        weights[name] = weights[name] + grad if name in weights else np.array(grad)
                 dys = ws.dxs
         return [np.array(dx) for dx in dys], weights
 
     def _for_weight(self, weight):
-        return self._backend.empty(weight.shape, self._dtype) if weight.has_gradient else None
+        return self._backend.zeros(weight.shape, self._dtype) if weight.has_gradient else None
 
 
 def _backend() -> Any:
@@ -145,3 +151,9 @@ def _array_of(value) -> Any:
     if _is_state(value):
         return value.kept
     return np.asarray(value.value if isinstance(value, Weight) else value_of(met(value)))
+
+
+def _dtype_of(inputs, state):
+    """What kernels compute with: the dtype of the state, which is changed in place, else that of the first input."""
+    first = inputs[0].dtype
+    return state[0].dtype if state else first if first.kind == "f" else np.dtype(floatx())

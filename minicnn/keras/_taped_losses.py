@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras._taped import Taped
+from minicnn.losses.reductions import spread
 
 _SYMMETRIC = ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "CosineSimilarity")
 _SYMMETRIC += ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "cosine_similarity", "mse", "mae")
@@ -51,8 +52,7 @@ def _of_a_user(loss):
 def _reduced(values, reduction, weights):
     """One number of the losses of samples, each times its weight, unless they are asked for."""
     if weights is not None:
-        weights = np.asarray(value_of(weights), values.dtype)
-        weights = weights.reshape(weights.shape + (1,) * (len(values.shape) - weights.ndim))
+        weights = spread(value_of(weights), values.shape, len(values)).astype(values.dtype)
         values = values * weights
     if reduction in (None, "none"):
         return values

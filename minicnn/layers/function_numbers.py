@@ -26,12 +26,21 @@ def numbers_of(ws: Workspace) -> Iterator[None]:
     """
     part = (ws.first,) if ws.first else ()
     token = _current.set(random.generator(ws.seed, "function", ws.stream, int(ws.iteration), *part))
-    phase = _training.set(bool(ws.training))
+    try:
+        with in_phase(ws.training):
+            yield
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def in_phase(is_trained: bool) -> Iterator[None]:
+    """Inside, `training` says this."""
+    token = _training.set(bool(is_trained))
     try:
         yield
     finally:
-        _training.reset(phase)
-        _current.reset(token)
+        _training.reset(token)
 
 
 def training() -> bool:

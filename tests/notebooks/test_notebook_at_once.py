@@ -252,3 +252,20 @@ def test_losses_that_call_layers_and_frozen_networks(small):
     slope = (value(kernel.item() + 1e-2) - value(kernel.item() - 1e-2)) / 2e-2
     model.fit(x, x, batch_size=32, epochs=1, verbose=0)
     assert kernel.item() - model.get_weights()[0].item() == pytest.approx(slope, rel=2e-2, abs=1e-4)
+
+
+def test_weights_that_wait_for_a_model_wait_until_they_fit():
+    class Branching(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = layers.Dense(2), layers.Dense(1)
+
+        def call(self, x, far=False):
+            return self.second(self.first(x)) if far else self.first(x)
+
+    model, x = Branching(), np.ones((1, 3), np.float32)
+    model.waiting_weights = [np.ones((3, 2)), np.zeros(2), np.ones((2, 1)), np.zeros(1)]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="Received: 4"):
+            model(x, far=False)
+    assert np.allclose(model(x, far=True), 6)

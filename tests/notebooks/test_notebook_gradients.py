@@ -1,10 +1,14 @@
 """K.gradients and K.function of Keras 1 and 2: Grad-CAM, saliency maps, dropout in use; and a layer of Keras 1."""
 
+import sys
+
 import numpy as np
 import pytest
 
+from minicnn import keras
 from minicnn.keras import backend as K
 from minicnn.keras import layers, models
+from minicnn.keras import tensorflow as tf
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -145,3 +149,33 @@ def test_maxout_of_keras_1():
     model.compile("sgd", "mse")
     history = model.fit(x, rng.normal(size=(16, 3)), nb_epoch=3, verbose=0)
     assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_functions_of_networks_deeper_than_pythons_stack():
+    tensor = first = layers.Input((2,))
+    for _ in range(sys.getrecursionlimit()):
+        tensor = -tensor
+    found = K.function([first], [tensor])([np.ones((1, 2))])[0]
+    assert np.array_equal(found, np.full((1, 2), (-1.0) ** sys.getrecursionlimit()))
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_weights_of_samples_beside_targets_on_a_tape(shape):
+    class Squared(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return np.mean(np.square(y_pred - y_true), axis=-1)
+
+    y, target, weight = np.arange(6.0).reshape(3, 2), np.ones((3, 2)), np.array([1.0, 2, 4]).reshape(shape)
+    with tf.GradientTape() as tape:
+        watched = tf.constant(target)
+        tape.watch(watched)
+        loss = Squared()(watched, y, sample_weight=weight)
+    assert np.isclose(float(loss), np.mean([1, 2, 4] * np.mean((y - 1) ** 2, -1)))
+    assert np.allclose(tape.gradient(loss, watched), 2 * np.array([[1], [2], [4]]) * (1 - y) / 6, atol=1e-6)
+
+
+def test_gradients_have_no_length():
+    x = layers.Input((2,))
+    (gradient,) = K.gradients(K.mean(layers.Dense(1)(x)), [x])
+    with pytest.raises(TypeError, match="not iterable"):
+        list(gradient)

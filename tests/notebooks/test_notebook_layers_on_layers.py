@@ -243,3 +243,246 @@ def test_a_build_may_name_its_argument_as_the_librarys_own_do(base, arguments, r
     model = models.Sequential([layers.Input((3,)), Product(*arguments)])
     x = rng.normal(size=(4, 3)).astype("float32")
     np.testing.assert_allclose(model.predict(x, verbose=0), x @ model.get_weights()[0], rtol=1e-5, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------------- at edges
+
+
+class Scaled(layers.Conv2D):
+    """A weight beside those of the formula."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.scale = self.add_weight("scale", (), initializer="ones")
+
+    def call(self, inputs):
+        return self.scale * super().call(inputs)
+
+
+class He(layers.Conv2D):
+    """A weight that becomes float64."""
+
+    def call(self, inputs):
+        self.kernel = self.kernel * np.sqrt(2 / 7)
+        return super().call(inputs)
+
+
+class Normalized(layers.Conv2D):
+    """A layer within, told the phase."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.bn = layers.BatchNormalization()
+
+    def call(self, inputs, training=None):
+        return self.bn(super().call(inputs), training=training)
+
+
+def test_gradients_of_weights_beside_the_formulas():
+    mc.gradcheck(Scaled(2, 3), input_shape=(5, 4, 3))
+
+
+def test_a_weight_that_is_computed_in_float64(rng):
+    x = rng.normal(size=(4, 6, 6, 3)).astype(np.float32)
+    model = models.Sequential([He(2, 3, input_shape=(6, 6, 3))])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))  # (4, 4, 4, 3, 3, 3)
+    expected = np.einsum("nijcab,abcf->nijf", windows, model.get_weights()[0]) * np.sqrt(2 / 7)
+    assert np.allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+    assert np.isclose(model.train_on_batch(x, np.zeros((4, 4, 4, 2))), np.mean(expected**2), rtol=1e-4)
+    assert np.allclose(model.layers[0](x), expected, atol=1e-5)
+
+
+def test_weights_are_there_after_a_call_on_arrays(rng):
+    class Doubling(layers.BatchNormalization):
+        def call(self, inputs, training=None):
+            return 2 * super().call(inputs, training=training)
+
+    x = rng.normal(size=(4, 3)).astype(np.float32)
+    model = models.Sequential([Doubling(input_shape=(3,))])
+    (layer,) = model.layers
+    assert np.allclose(layer(x), 2 * x / np.sqrt(1.001), atol=1e-5)
+    layer.gamma.assign(3 * np.ones(3))
+    assert np.allclose(layer(x), 6 * x / np.sqrt(1.001), atol=1e-5)
+
+
+def test_the_phase_passed_on_to_layers_within(rng):
+    x = rng.normal(2, 3, size=(8, 5, 5, 1)).astype(np.float32)
+    model = models.Sequential([Normalized(2, 3, input_shape=(5, 5, 1))])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    assert model.predict(x, verbose=0).shape == (8, 3, 3, 2)
+    model.fit(x, np.zeros((8, 3, 3, 2)), verbose=0)
+    assert np.all(model.layers[0].bn.moving_mean.numpy() != 0)
+
+
+def test_the_phase_of_a_written_model_is_passed_on(rng):
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first = Normalized(2, 3)
+
+        def call(self, inputs, training=None):
+            return self.first(inputs, training=training)
+
+    model = Net()
+    assert model.predict(rng.normal(size=(2, 5, 5, 1)), verbose=0).shape == (2, 3, 3, 2)
+    assert not model.runs_at_once
+
+
+def test_layers_within_in_a_first_call_on_arrays(rng):
+    x = rng.normal(size=(2, 5, 5, 1)).astype(np.float32)
+    layer = Normalized(2, 3)
+    y = layer(x)
+    windows = np.lib.stride_tricks.sliding_window_view(x[..., 0], (3, 3), (1, 2))  # (2, 3, 3, 3, 3)
+    expected = np.einsum("nijab,abf->nijf", windows, layer.kernel.numpy()[:, :, 0]) / np.sqrt(1.001)
+    assert np.allclose(y, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("base", [layers.Conv2D, layers.Dense, layers.BatchNormalization])
+@pytest.mark.parametrize("calls", [True, False])
+def test_open_sizes(base, calls, rng):
+    class Own(base):
+        def build(self, input_shape):
+            super().build(input_shape)
+
+        if calls:
+
+            def call(self, inputs):
+                return K.relu(super().call(inputs))
+
+    arguments = {"Conv2D": (2, 3), "Dense": (2,)}.get(base.__name__, ())
+    x = layers.Input((None, None, 3))
+    model = models.Model(x, Own(*arguments)(x))
+    first, second = (model.predict(rng.normal(size=(2, n, n, 3)), verbose=0).shape for n in (6, 7))
+    assert second[1] == first[1] + 1
+
+
+def test_a_build_alone_may_name_its_argument_as_the_librarys_own_do(rng):
+    class Built(layers.Dense):
+        def build(self, input_shapes):
+            super().build(input_shapes)
+            self.kernel.assign(np.ones((3, 2)))
+
+    x = rng.normal(size=(3, 3)).astype(np.float32)
+    assert np.allclose(Built(2)(x), np.repeat(x.sum(1, keepdims=True), 2, 1), atol=1e-5)
+
+
+def test_the_phase_outside_of_tapes():
+    class Dropped(layers.Dense):
+        def call(self, x):
+            return K.in_train_phase(0 * super().call(x), super().call(x))
+
+    class Asked(layers.Dense):
+        def call(self, x):
+            return 0 * super().call(x) if K.learning_phase() else super().call(x)
+
+    x = np.ones((2, 3), np.float32)
+    for layer in (Dropped(2, bias_initializer="ones"), Asked(2, bias_initializer="ones")):
+        assert np.all(layer(x) != 0)
+        assert np.all(layer(x, training=True) == 0)
+        model = models.Sequential([layers.Input((3,)), type(layer)(2, bias_initializer="ones")])
+        model.compile(keras.optimizers.SGD(0.0), "mse")
+        assert model.train_on_batch(x, np.zeros((2, 2))) == 0 < model.test_on_batch(x, np.zeros((2, 2)))
+
+
+def test_mixins():
+    class Counting:
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.counted = 0
+
+    class Doubling:
+        def call(self, inputs):
+            return 2 * super().call(inputs)
+
+    class Both(Counting, layers.Dense):
+        def call(self, inputs):
+            return 3 * super().call(inputs)
+
+    class Inherited(Doubling, layers.Dense):
+        pass
+
+    x = np.ones((1, 2), np.float32)
+    assert Both(2).counted == 0
+    assert np.allclose(Both(2, kernel_initializer="ones")(x), 6)
+    assert np.allclose(Inherited(2, kernel_initializer="ones")(x), 4)
+    assert np.allclose(type("Made", (layers.Dense,), {})(2, kernel_initializer="ones")(x), 2)
+
+
+def test_arguments_of_a_class_between():
+    class Dilated(layers.Conv2D):
+        def __init__(self, filters, size, dilation):
+            super().__init__(filters, size, dilation_rate=dilation)
+
+    class Own(Dilated):
+        def __init__(self):
+            super().__init__(8, 3, 2)
+
+        def call(self, inputs):
+            return 2 * super().call(inputs)
+
+    assert (Own().kernel_size, Own().dilation_rate) == ((3, 3), (2, 2))
+
+
+@pytest.mark.parametrize("calls", [True, False])
+def test_weights_of_names_of_ones_own(calls, rng):
+    class Named(layers.Dense):
+        def build(self, input_shape):
+            self.kernel = self.add_weight(name=self.name + "_W", shape=(input_shape[-1], 2), initializer="ones")
+
+        if calls:
+
+            def call(self, inputs):
+                return 2 * super().call(inputs)
+
+    x = rng.normal(size=(3, 4)).astype(np.float32)
+    model = models.Sequential([Named(2, input_shape=(4,))])
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    factor = 1 + calls
+    expected = factor * np.repeat(x.sum(1, keepdims=True), 2, 1)
+    assert np.allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+    assert [w.shape for w in model.get_weights()] == [(4, 2), (2,)]
+    model.train_on_batch(x, np.zeros((3, 2)))
+    by_kernel = factor * x.T @ (2 * expected / 6)  # (4, 2)
+    assert np.allclose(model.get_weights()[0], 1 - 0.5 * by_kernel, atol=1e-4)
+    assert np.allclose(Named(2)(x), expected, atol=1e-5)
+
+
+def test_state_that_the_formula_has_changed(rng):
+    class Counted(layers.BatchNormalization):
+        def call(self, inputs, training=None):
+            y = super().call(inputs, training=training)
+            self.moving_mean.assign_add(np.ones(2))
+            return y
+
+    x = rng.normal(2, 3, size=(8, 2)).astype(np.float32)
+    model = models.Sequential([Counted(momentum=0.5, input_shape=(2,))])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    before = model.get_weights()[2]
+    model.train_on_batch(x, x)
+    assert np.allclose(model.get_weights()[2], 0.5 * before + 0.5 * x.mean(0) + 1, atol=1e-5)
+
+
+def test_an_activation_that_is_the_classs_stays_so(rng):
+    class Own(layers.BatchNormalization):
+        def call(self, inputs):
+            return super().call(inputs) + 0 * K.sum(self.gamma)
+
+    layer = Own()
+    layer(rng.normal(size=(4, 2)))
+    assert layer.activation is None
+
+
+def test_a_tuple_of_inputs_and_an_option(rng):
+    class Summed(layers.Add):
+        def build(self, input_shape):
+            self.shapes = [tuple(s) for s in input_shape]
+            super().build(input_shape)
+
+        def call(self, inputs, flag=0):
+            return super().call(inputs) + flag
+
+    x = rng.normal(size=(4, 2)).astype(np.float32)
+    layer = Summed()
+    assert np.allclose(layer((x, x), flag=1), 2 * x + 1)
+    assert layer.shapes == [(None, 2), (None, 2)]

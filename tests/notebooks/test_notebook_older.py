@@ -589,6 +589,8 @@ def test_what_callbacks_of_keras_2_are_told(small):
     model.fit(x, y, verbose=0, validation_data=(x, y), callbacks=[Names()])
     assert told[0] == (["loss", "accuracy"], False, 32)
     assert told[1] == (["loss", "accuracy", "val_loss", "val_accuracy"], True, 32)
+    model.fit(x, y, verbose=0, validation_split=0.25, callbacks=[Names()])
+    assert told[2][:2] == (["loss", "accuracy", "val_loss", "val_accuracy"], True)
 
 
 def test_steps_that_are_no_whole_number(small):
@@ -638,6 +640,31 @@ def test_layers_are_taken_off(small):
     below = stack.layers[-2].name
     stack.layers.pop()
     assert stack.layers[-1].name == below and stack.predict(x).shape == (32, 48)
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_files_of_a_model_whose_list_of_layers_is_shorter(suffix, tmp_path):
+    image = layers.Input((3,))
+    model = models.Model(image, layers.Dense(2)(layers.Dense(4)(image)))
+    model.layers.pop()
+    path = tmp_path / f"model{suffix}"
+    before = model.get_weights()
+    (model.save if suffix == ".keras" else model.save_weights)(path)
+    if suffix != ".keras":
+        model.set_weights([0 * w for w in before])
+        model.load_weights(path)
+    found = models.load_model(path).get_weights() if suffix == ".keras" else model.get_weights()
+    assert len(found) == 4
+    assert all(np.array_equal(a, b) for a, b in zip(found, before, strict=True))
+
+
+def test_hard_sigmoid_of_the_backend():
+    x = np.array([-3.0, -2, 0.548, 2, 3], np.float32)
+    expected = [0, 0.1, 0.6096, 0.9, 1]
+    assert np.allclose(K.hard_sigmoid(x), expected)
+    image = layers.Input((5,))
+    assert np.allclose(models.Model(image, K.hard_sigmoid(image)).predict(x[None]), [expected])
+    assert np.allclose(layers.Lambda(K.hard_sigmoid)(x[None]), [expected])
 
 
 def test_a_stack_on_a_stack_is_built():

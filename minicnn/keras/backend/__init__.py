@@ -72,6 +72,11 @@ def set_epsilon(value: float) -> None:
     _EPSILON[0] = float(value)
 
 
+def hard_sigmoid(x: Any) -> Any:
+    """0.2 x + 0.5, cut off at 0 and 1, as in Keras 1 and 2; that of `keras.activations` is relu6(x + 3) / 6."""
+    return ops.clip(0.2 * ops.convert_to_tensor(x) + 0.5, 0.0, 1.0)
+
+
 floatx, set_floatx, clear_session = utils.floatx, utils.set_floatx, utils.clear_session
 
 

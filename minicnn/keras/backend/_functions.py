@@ -17,7 +17,9 @@ from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras._deferred import Deferred, parts_of, with_parts
 from minicnn.keras._names import NotInMinicnn
+from minicnn.keras._phase import is_unsaid, unsaid
 from minicnn.keras._tape import GradientTape
+from minicnn.layers import function_numbers
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
@@ -25,9 +27,12 @@ from minicnn.settings import floatx
 _PHASE = [0]
 
 
-def learning_phase() -> int:
-    """What `set_learning_phase` was told, 0 before; among the inputs of `function` it stands for the number given."""
-    return _PHASE[0]
+def learning_phase() -> Any:
+    """What `set_learning_phase` was told, 0 before; among the inputs of `function` it stands for the number given.
+
+    In a layer that runs in training it is 1.
+    """
+    return _PHASE[0] or (unsaid if is_unsaid() else int(function_numbers.training()))
 
 
 def set_phase(value: int) -> None:
@@ -193,19 +198,32 @@ class _Behind:
 
     def of(self, tensor: Tensor) -> Tensor:
         """The tensor itself, or the same one behind a model whose inputs these are."""
-        if tensor not in self._moved:
-            node = tensor.node
-            graph = node.layer.graph
-            if graph is not None and set(graph.inputs) == self._inputs:
-                outputs = [self.of(t) for t in graph.outputs]
+        pending = [tensor]  # each behind what needs it: networks are deeper than Python's stack
+        while pending:
+            node = pending[-1].node
+            missing = [t for t in self._before(node) if t not in self._moved]
+            if pending[-1] not in self._moved and not missing:
+                self._moved |= dict(zip(node.outputs, self._made(node), strict=True))
+            if pending[-1] in self._moved:
+                pending.pop()
             else:
-                outputs = self._made(node)
-            self._moved |= dict(zip(node.outputs, outputs, strict=True))
+                pending += missing
         return self._moved[tensor]
+
+    def _is_around(self, node):
+        """Whether a call is that of a model with these inputs."""
+        graph = node.layer.graph
+        return graph is not None and set(graph.inputs) == self._inputs
+
+    def _before(self, node):
+        """What must be moved before a call's outputs."""
+        return node.layer.graph.outputs if self._is_around(node) else node.inputs
 
     def _made(self, node):
         """A call's outputs; of a call on tensors that were moved, those of one on these."""
-        given = [self.of(t) for t in node.inputs]
+        given = [self._moved[t] for t in self._before(node)]
+        if self._is_around(node):
+            return given
         if given == list(node.inputs):
             return node.outputs
         return Node(node.layer, given, [t.shape[1:] for t in node.outputs], node.training).outputs

@@ -104,7 +104,7 @@ class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
             for callback in _listed(kwargs.get("callbacks")):
                 callback.validation_data = list(kwargs["validation_data"])  # as Keras had it before 2.4
         if isinstance(kwargs.get("callbacks"), list | tuple):
-            kwargs["callbacks"] = [MetricNames(kwargs.get("validation_data")), *kwargs["callbacks"]]
+            kwargs["callbacks"] = [MetricNames(kwargs), *kwargs["callbacks"]]
         history = super().fit(self._begun(x), y, *args, **kwargs)
         history.history = _OldLogs(history.history)
         return history
@@ -274,6 +274,14 @@ class _Functional(_Trainable):
     def _without_top(self):
         """The list of layers ends one layer earlier; what the model computes stays, as it did in Keras 2."""
         vars(self)["_popped"] = vars(self).get("_popped", 0) + 1
+
+    def named_weights(self) -> dict[str, Any]:
+        """Those of all layers of the graph."""
+        popped = vars(self).pop("_popped", 0)
+        try:
+            return super().named_weights()
+        finally:
+            vars(self).update({"_popped": popped} if popped else {})
 
     @layers.setter
     def layers(self, value: Any) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from minicnn.callbacks import Callback
@@ -74,11 +74,11 @@ class LayerList(list):
     Parameters
     ----------
     layers : iterable
-    take_off : callable
-        What takes the top layer off the model.
+    take_off : callable, optional
+        What takes the top layer off the model; default: nothing, for a list that was made of one.
     """
 
-    def __init__(self, layers: Iterable[Any], take_off: Callable[[], Any]) -> None:
+    def __init__(self, layers: Iterable[Any], take_off: Callable[[], Any] = lambda: None) -> None:
         super().__init__(layers)
         self._take_off = take_off
 
@@ -100,12 +100,12 @@ class MetricNames(Callback):
 
     Parameters
     ----------
-    validation_data : optional
-        None: nothing is validated.
+    options : dict
+        Of `fit`: whether there is data to validate with.
     """
 
-    def __init__(self, validation_data: Any) -> None:
-        self._is_validated = validation_data is not None
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._is_validated = options.get("validation_data") is not None or bool(options.get("validation_split"))
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Add the names."""

@@ -39,7 +39,8 @@ class Graphless:
         """Set the weights that a checkpoint has for a model which had none yet; whether there were such."""
         if "waiting_weights" not in vars(self) or not self.weights:  # type: ignore[attr-defined]
             return False
-        self.set_weights(vars(self).pop("waiting_weights"))  # type: ignore[attr-defined]
+        self.set_weights(vars(self)["waiting_weights"])  # type: ignore[attr-defined]
+        vars(self).pop("waiting_weights")
         return True
 
     def _trace(self, inputs: Any) -> None:

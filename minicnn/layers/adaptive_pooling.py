@@ -80,7 +80,7 @@ class AdaptiveAveragePooling2D(_Adaptive2D, Resampled):
 
     Notes
     -----
-    Input (N, H, W, C), output (N, *output_size, C).
+    Input (N, H, W, C), output (N, H', W', C), where `output_size` is (H', W').
     """
 
     over_all = GlobalAveragePooling2D
@@ -113,7 +113,7 @@ class AdaptiveMaxPooling2D(_Adaptive2D):
 
     Notes
     -----
-    Input (N, H, W, C), output (N, *output_size, C).
+    Input (N, H, W, C), output (N, H', W', C), where `output_size` is (H', W').
     """
 
     over_all = GlobalMaxPooling2D

@@ -69,10 +69,14 @@ def conv2d(
     data_format : {"NHWC", "NCHW"}
     """
     kernel = filter if filters is None else filters
-    x, padding = _around(input, padding)
+    return _over_windows(ops.conv, input, kernel, strides, padding, data_format, dilations)
+
+
+def _over_windows(function, images, kernel, strides, padding, data_format, dilations):
+    """A convolution of `keras.ops` with TensorFlow's arguments."""
+    x, padding = _around(images, padding)
     rates = (1, 1) if dilations is None else _sizes(dilations, data_format)
-    given = (_sizes(strides, data_format), padding, _format(data_format), rates)
-    return of_tensorflow(ops.conv(x, kernel, *given))
+    return of_tensorflow(function(x, kernel, _sizes(strides, data_format), padding, _format(data_format), rates))
 
 
 @entering
@@ -107,10 +111,7 @@ def depthwise_conv2d(
     name: str | None = None,
 ) -> Any:
     """The convolution of each channel by itself with a kernel (KH, KW, C, M); arguments as for `conv2d`."""
-    x, padding = _around(input, padding)
-    rates = (1, 1) if dilations is None else _sizes(dilations, data_format)
-    given = (_sizes(strides, data_format), padding, _format(data_format), rates)
-    return of_tensorflow(ops.depthwise_conv(x, filter, *given))
+    return _over_windows(ops.depthwise_conv, input, filter, strides, padding, data_format, dilations)
 
 
 def separable_conv2d(

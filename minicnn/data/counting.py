@@ -1,8 +1,6 @@
 """How many elements a data set has."""
 
-import numpy as np
-
-from minicnn.checks import is_integer
+from minicnn.checks import is_integer, plain
 
 INFINITE_CARDINALITY = -1
 UNKNOWN_CARDINALITY = -2
@@ -16,7 +14,7 @@ def counted(count: object) -> int:
     TypeError
         If it is no integer.
     """
-    number = count.item() if isinstance(count, np.ndarray) and count.ndim == 0 else count  # of another data set
+    number = plain(count)  # maybe an element of another data set
     if not is_integer(number):
         raise TypeError(f"expected an integer. Received: {count!r}")
     return int(number)

@@ -58,6 +58,7 @@ class Span(NamedTuple):
 
 
 _WIDE_HEIGHT, _WIDE = TARGET.wide_block
+_ENOUGH = 8  # multiply-adds of a turn of the loop over k, to hide what the loop costs
 
 
 class _Block(NamedTuple):
@@ -248,7 +249,7 @@ def _emit_block(emit, operands, height, width):
     first_pointer, right_pointer = emit.moved(first, block.column), emit.moved(right.array, right.start, block.column)
     starts = [builder.select(accumulate, pointer, first_pointer) for pointer in out_pointers]
     sums = emit.registers([emit.load(pointer, v) for pointer in starts for v in range(width)])  # row by row
-    with cgutils.for_range(builder, span.inner_last, start=span.inner_first) as loop:
+    with emit.loop(span.inner_first, span.inner_last, unrolls=len(sums) < _ENOUGH) as loop:
         left_offset = builder.load(emit.moved(left.inner, loop.index))
         right_k = emit.moved(right_pointer, builder.load(emit.moved(right.inner, loop.index)))
         right_vectors = [emit.load(right_k, v) for v in range(width)]

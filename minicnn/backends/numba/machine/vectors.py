@@ -5,7 +5,8 @@ its row, and by less than a vector over the end of the array (`minicnn.backends.
 never do; into scratch memory some write whole vectors, and say so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
@@ -142,6 +143,23 @@ class Emitter:
         for register, value in zip(registers, values, strict=True):
             self.builder.store(value, register)
         return registers
+
+    @contextmanager
+    def loop(self, first: ir.Value, last: ir.Value, unrolls: bool) -> Iterator[cgutils.Loop]:
+        """A loop from `first` to below `last`; LLVM may write out several turns of it, or not.
+
+        Where most registers hold sums it must not: for some processors (AMD's Zen) it puts the loads of both turns
+        first, which then fit into no registers.
+        """
+        with cgutils.for_range(self.builder, last, start=first) as loop:
+            yield loop
+            end = self.builder.block
+        if not unrolls:
+            module = self.builder.module
+            option = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+            name = module.add_metadata([option, option])
+            name.operands = name, option  # LLVM tells a loop's options by this reference of the node to itself
+            end.terminator.set_metadata("llvm.loop", name)
 
     def _align(self, vector):
         element = vector.type.element

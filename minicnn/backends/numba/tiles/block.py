@@ -25,8 +25,9 @@ from minicnn.backends.numba.machine.compiled import c_function, inline
 from minicnn.backends.numba.machine.memory import scratch
 from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.numba.tiles import emulation
+from minicnn.backends.numba.tiles.dots import emit_walk
 from minicnn.backends.numba.tiles.emulation import REGISTERS_SIZE, SIDE
-from minicnn.backends.numba.tiles.path import TILES, path
+from minicnn.backends.numba.tiles.path import EMULATED, NONE, TILES, VECTORS, path
 from minicnn.backends.numba.tiles.primitives import SYMBOL, Emulation, Instructions
 
 TILE = 512  # bfloat16 numbers of a tile
@@ -166,6 +167,16 @@ def _primitive_with(primitives, name):
     return primitive
 
 
+@intrinsic
+def _walk_dots(typingctx, registers, left, right, steps, first, out, area):
+    def emit(context, builder, signature, args):
+        registers, *operands = Emitter(context, builder, out).plain(signature.args, args)
+        emit_walk(context, builder, out, registers, operands)
+        return context.get_dummy_value()
+
+    return types.void(registers, left, right, steps, first, out, area), emit
+
+
 _walk_tiles, _walk_emulated = _walk_with(Instructions), _walk_with(Emulation)
 _configure_tiles, _release_tiles = (_primitive_with(Instructions, name) for name in ("configure", "release"))
 _configure_emulated, _release_emulated = (_primitive_with(Emulation, name) for name in ("configure", "release"))
@@ -177,6 +188,10 @@ def _multiply_on_tiles(registers, left, right, steps, first, out, area):
 
 def _multiply_emulated(registers, left, right, steps, first, out, area):
     _walk_emulated(registers, left, right, steps, first, out, area)
+
+
+def _multiply_by_dots(registers, left, right, steps, first, out, area):
+    _walk_dots(registers, left, right, steps, first, out, area)
 
 
 def _configure_on_tiles(registers):
@@ -195,20 +210,24 @@ def _release_in_memory(registers):
     _release_emulated(registers)
 
 
-_CODE = {  # symbol → (on tiles, emulated)
-    "minicnn_multiply_tiles": (_multiply_on_tiles, _multiply_emulated),
-    "minicnn_configure_tiles": (_configure_on_tiles, _configure_in_memory),
-    "minicnn_release_tiles": (_release_on_tiles, _release_in_memory),
+def _nothing(registers):
+    """Vectors need no configuration."""
+
+
+_CODE = {  # symbol → path → function
+    "minicnn_multiply_tiles": {TILES: _multiply_on_tiles, EMULATED: _multiply_emulated, VECTORS: _multiply_by_dots},
+    "minicnn_configure_tiles": {TILES: _configure_on_tiles, EMULATED: _configure_in_memory, VECTORS: _nothing},
+    "minicnn_release_tiles": {TILES: _release_on_tiles, EMULATED: _release_in_memory, VECTORS: _nothing},
 }
 
 
-def compiled(emulated: bool) -> dict[str, object]:
-    """The machine code behind each symbol, by the processor's instructions or emulated; nothing is run."""
-    if emulated:
+def compiled(way: str) -> dict[str, object]:
+    """The machine code behind each symbol, as a `path` computes it; nothing is run."""
+    if way == EMULATED:
         for name, code in emulation.compiled().items():
             llvmlite.binding.add_symbol(SYMBOL.format(name), code.address)
     kinds = {symbol: _types() if "multiply" in symbol else _types()[:1] for symbol in _CODE}
-    return {symbol: c_function(pair[emulated], *kinds[symbol]) for symbol, pair in _CODE.items()}
+    return {symbol: c_function(functions[way], *kinds[symbol]) for symbol, functions in _CODE.items()}
 
 
 class _TileCode:
@@ -231,7 +250,7 @@ class _TileCode:
     def provide(self, scalar: types.Type) -> None:
         """Have the machine code of all symbols in memory, and their names known to the linker."""
         if _TileCode._codes is None:
-            codes = compiled(emulated=path() != TILES)  # never an instruction that was not permitted
+            codes = compiled(EMULATED if path() == NONE else path())  # never an instruction that was not permitted
             for symbol, code in codes.items():
                 llvmlite.binding.add_symbol(symbol, code.address)
             _TileCode._codes = codes

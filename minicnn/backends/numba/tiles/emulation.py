@@ -17,7 +17,7 @@ from minicnn.backends.numba.machine.self_contained import Part, SelfContained
 SIDE, ROW_BYTES = 16, 64  # rows of a register
 _OPTIONS = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
 _IS_CONFIGURED, _FIRST, _REGISTER = 64, 128, SIDE * ROW_BYTES
-_ROW_BYTES_AT, _ROWS_AT = 16, 48  # in the configuration: 16-bit numbers, and bytes
+_ROW_BYTES_AT, ROWS_AT = 16, 48  # in the configuration: 16-bit numbers, and bytes
 REGISTERS_SIZE = _FIRST + 8 * _REGISTER
 _SMALLEST = np.float32(2.0**-126)  # of the normal numbers
 
@@ -68,7 +68,7 @@ def _shape(state, number):
     """(rows, bytes of a row) of a register; of none without a configuration."""
     if state[_IS_CONFIGURED] == 0:
         return 0, 0
-    return np.int64(state[_ROWS_AT + number]), np.int64(state[_ROW_BYTES_AT + 2 * number])
+    return np.int64(state[ROWS_AT + number]), np.int64(state[_ROW_BYTES_AT + 2 * number])
 
 
 def _configure(registers):

@@ -1,4 +1,4 @@
-"""What tile registers (AMX) give: bfloat16 and float32 in pieces, beside float32, PyTorch's autocast and OpenVINO.
+"""What AMX or avx512_bf16 give: bfloat16 and float32 in pieces, beside float32, PyTorch's autocast and OpenVINO.
 
 For a processor that has them; elsewhere it says so and ends. The recipe is in README.md beside this file.
 """
@@ -37,7 +37,7 @@ def parse():
     add("--rounds", type=int, default=5, metavar="N", help="turns of each library in each case (default: 5)")
     add("--seconds", type=float, default=0.25, metavar="S", help="length of a turn (default: 0.25)")
     add("--threads", type=int, default=cores, metavar="N", help=f"threads of each library (default: {cores})")
-    add("--anyway", action="store_true", help="measure on a processor without tiles, too")
+    add("--anyway", action="store_true", help="measure on a processor without either, too")
     add("--out", type=Path, metavar="FILE", help="write all numbers there as JSON")
     add("--read", type=Path, metavar="FILE", help="measure nothing, take the numbers of an earlier --out")
     add("--docs", type=Path, metavar="FILE", help="put the tables into this Markdown file, e.g. docs/bfloat16.md")
@@ -56,8 +56,8 @@ def tiles_path():
 
 def measure(options):
     """Case → what is timed → library → milliseconds of each round."""
-    if tiles_path() != "tiles" and not options.anyway:
-        sys.exit("error: this processor has no AMX, or may not use it; --anyway measures without")
+    if tiles_path() not in ("tiles", "vectors") and not options.anyway:
+        sys.exit("error: this processor has neither AMX, or may not use it, nor avx512_bf16; --anyway measures without")
     result = {"machine": harness.machine(), "tiles": tiles_path(), "missing": {}, "cases": {}}
     with tempfile.TemporaryDirectory() as folder:
         data, _ = prepare_data(Path(folder), options)

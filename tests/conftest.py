@@ -16,7 +16,7 @@ from quick import is_quick
 
 from minicnn import backends, random, settings, threads
 from minicnn.backends.numba.machine.launch import Kernel
-from minicnn.backends.numba.tiles.path import TILES, path
+from minicnn.backends.numba.tiles.path import TILES, VECTORS, path
 from minicnn.layers import names
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # beside the checkout
@@ -27,6 +27,7 @@ hypothesis.settings.register_profile("minicnn", deadline=None, max_examples=50, 
 hypothesis.settings.load_profile("minicnn")
 
 SETTINGS = (random._state, backends._chosen, threads._chosen, settings._settings)  # all that a test may leave changed
+BY = {TILES: "by AMX", VECTORS: "by avx512_bf16"}
 
 
 # --------------------------------------------------------------------------------------------------------- seeds
@@ -55,7 +56,7 @@ def pytest_report_header(config):
     return [
         f"seed: {config.option.seed} (repeat with --seed {config.option.seed})",
         f"tests marked gpu run on: {config.stash[WHERE] or 'nothing, they are skipped'}",
-        f"products on tiles run: {'by AMX' if path() == TILES else 'emulated, this processor has no AMX'}",
+        f"products on tiles run: {BY.get(path(), 'emulated, this processor has neither AMX nor avx512_bf16')}",
     ]
 
 

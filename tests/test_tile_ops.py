@@ -18,7 +18,7 @@ from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice
 from minicnn.backends.numba.tiles import serving
 from minicnn.backends.numba.tiles.dense import pieces_on_tiles as dense_pieces
-from minicnn.backends.numba.tiles.path import EMULATED, NONE, TILES, path
+from minicnn.backends.numba.tiles.path import EMULATED, NONE, TILES, VECTORS, path
 from minicnn.backends.reference import ops as reference
 from minicnn.bfloat16 import BFLOAT16, bits, round_to_bfloat16, rounded, widen
 from minicnn.geometry import make_window
@@ -97,6 +97,40 @@ def test_few_channels_are_left_to_float32():
     assert choice.pieces_on_tiles("bfloat16", WINDOW, None, 3, 64) == 1
     assert dense_pieces("medium", 128, 128, 10) == 0
     assert dense_pieces("bfloat16", 128, 128, 10) == 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pool", "is_gradient", "gains"),
+    [
+        ((3, 2, 32, 64), None, False, True),
+        ((3, 2, 32, 64), None, True, True),
+        ((1, 1, 64, 64), None, False, True),
+        ((3, 1, 32, 64), None, False, False),  # Winograd's
+        ((3, 1, 32, 64), POOL, False, False),
+        ((5, 1, 32, 64), POOL, False, True),
+        ((5, 1, 32, 64), POOL, True, True),
+        ((5, 1, 16, 64), POOL, True, False),  # live winners are few
+        ((5, 1, 3, 64), None, False, False),  # patches of few numbers
+        ((5, 1, 32, 10), None, False, False),
+    ],
+)
+def test_choice_by_vectors(monkeypatch, sizes, pool, is_gradient, gains):
+    size, strides, channels, filters = sizes
+    window = make_window((8, 8) if pool else (28, 28), (size, size), (strides, strides), "same")
+    assert choice.gains_by_vectors(window, pool, channels, filters, is_gradient) == gains
+
+
+def test_vectors_serve_medium_and_bfloat16_alone(monkeypatch, precision):
+    monkeypatch.setattr(serving, "path", lambda: VECTORS)
+    x, wide = normal(np.random.default_rng(0), 64, 128), np.ones((128, 64), np.float32)
+    for chosen, expected in (("highest", None), ("high", None), ("medium", "medium")):
+        precision(chosen)
+        assert serving.precision_of(x, x) == expected
+    assert serving.precision_of(kept(x)) == "bfloat16"
+    takes, y = fast.dense.takes_bfloat16, kept(np.ones((64, 64), np.float32))
+    assert takes(kept(x), wide, None, y)
+    assert not takes(kept(x[:8]), wide, None, y[:8])
+    assert not takes(kept(x), wide[:, :10], None, y[:, :10])
 
 
 def test_ops_say_which_arrays_they_take(monkeypatch):

@@ -4,13 +4,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("numba")
 
+from assembly import AVX512, assembly, innermost_loops, run, stack_vectors
 from kernel_checks import aligned
 
 from minicnn.backends.numba.machine.launch import parallel_kernel
@@ -27,19 +27,11 @@ from minicnn.backends.numba.tiles.block import (
     release,
     tile_registers,
 )
-from minicnn.backends.numba.tiles.path import EMULATED, NONE, TILES, has_instructions, path
+from minicnn.backends.numba.tiles.path import EMULATED, NONE, TILES, VECTORS, has_instructions, path
 from minicnn.bfloat16 import round_to_bfloat16, widen
 
-CHECKOUT = Path(__file__).parents[1]
 AMX = {"+amx-tile", "+amx-bf16", "+avx512f"}
 LINUX = "x86_64-unknown-linux-gnu"
-
-
-def run(code, **variables):
-    """What a fresh interpreter prints under some environment variables."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MINICNN_TILES", "NUMBA_CPU"))} | variables
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=CHECKOUT)
 
 
 # --------------------------------------------------------------------------------------------------- permission
@@ -62,7 +54,7 @@ def test_code_for_another_processor_has_no_tiles():
 def test_another_value_of_the_variable_is_an_error():
     result = run(SAY_PATH, MINICNN_TILES="yes")
     assert result.returncode != 0
-    assert "MINICNN_TILES must be 0 (off), 1 (on where the processor has them) or 'emulated'" in result.stderr
+    assert "MINICNN_TILES must be 0 (off), 1 (on where the processor has them), 'vectors' (avx512_bf16" in result.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are none")
@@ -79,6 +71,17 @@ def test_without_linux_s_permission_there_are_none(monkeypatch, answer, expected
     monkeypatch.delenv("MINICNN_TILES", raising=False)
     monkeypatch.setattr(tiles_path, "has_instructions", lambda triple, features: True)
     monkeypatch.setattr(tiles_path.config, "CPU_NAME", None)
+    monkeypatch.setattr(tiles_path, "_VECTOR_FEATURES", {"+none"})
+    monkeypatch.setattr(tiles_path, "_ask_linux", lambda: answer)
+    assert path.__wrapped__() == expected
+
+
+@pytest.mark.parametrize(("asked", "answer", "expected"), [("", 22, VECTORS), ("vectors", 0, VECTORS), ("", 0, TILES)])
+def test_vectors_are_what_is_left_without_tiles(monkeypatch, asked, answer, expected):
+    monkeypatch.setenv("MINICNN_TILES", asked)
+    monkeypatch.setattr(tiles_path, "has_instructions", lambda triple, features: True)
+    monkeypatch.setattr(tiles_path.config, "CPU_NAME", None)
+    monkeypatch.setattr(tiles_path, "_VECTOR_FEATURES", set())
     monkeypatch.setattr(tiles_path, "_ask_linux", lambda: answer)
     assert path.__wrapped__() == expected
 
@@ -87,7 +90,7 @@ def test_linux_is_not_asked_without_the_instructions(monkeypatch):
     monkeypatch.delenv("MINICNN_TILES", raising=False)
     monkeypatch.setattr(tiles_path, "has_instructions", lambda triple, features: False)
     monkeypatch.setattr(tiles_path, "_ask_linux", lambda: pytest.fail("asked"))
-    assert path.__wrapped__() == NONE
+    assert path.__wrapped__() in (NONE, VECTORS)
 
 
 @pytest.mark.skipif(path() != TILES, reason="has no tiles")
@@ -101,23 +104,22 @@ def test_a_forked_child_and_a_new_process_have_them_too():
 
 EMIT = """
 from minicnn.backends.numba.tiles import block
-for symbol, code in block.compiled(emulated=False).items():
+for symbol, code in block.compiled("{way}").items():
     print("FUNCTION", symbol)
     print(code._library.get_asm_str())
 """
 
 
-@pytest.fixture(scope="module")
-def assembly(tmp_path_factory):
-    """Symbol → the assembly of its own path, which is compiled for a processor with tiles and never run."""
-    if not tiles_path.cpu_target.target_context.codegen().magic_tuple()[0].startswith("x86_64"):
-        pytest.skip("LLVM here may not know the instructions")
-    folder = str(tmp_path_factory.mktemp("kernels"))
-    own = {"NUMBA_CPU_NAME": "sapphirerapids", "NUMBA_CPU_FEATURES": ",".join(sorted(AMX)), "MINICNN_CACHE": folder}
-    result = run(EMIT, **own)
-    assert result.returncode == 0, result.stderr
-    parts = result.stdout.split("FUNCTION ")[1:]
+def codes(way, cpu, features, folder):
+    """Symbol → the assembly of a path, which is compiled for a processor that has its instructions and never run."""
+    parts = assembly(EMIT.format(way=way), cpu, features, folder).split("FUNCTION ")[1:]
     return {part.split(maxsplit=1)[0]: part for part in parts}
+
+
+@pytest.fixture(scope="module")
+def on_tiles(tmp_path_factory):
+    """`codes` of the tile registers."""
+    return codes(TILES, "sapphirerapids", AMX, tmp_path_factory.mktemp("kernels"))
 
 
 def instructions(text):
@@ -127,8 +129,8 @@ def instructions(text):
     ]
 
 
-def test_the_product_is_made_of_tile_instructions(assembly):
-    found = instructions(assembly["minicnn_multiply_tiles"])
+def test_the_product_is_made_of_tile_instructions(on_tiles):
+    found = instructions(on_tiles["minicnn_multiply_tiles"])
     names = {words[0] for words in found}
     assert names == {"tileloadd", "tdpbf16ps", "tilestored"}  # and LLVM has added no configuration of its own
     dots = {words for words in found if words[0] == "tdpbf16ps"}
@@ -142,9 +144,18 @@ def test_the_product_is_made_of_tile_instructions(assembly):
     assert loaded == {f"%tmm{number}" for number in range(8)}
 
 
-def test_configuring_and_releasing_are_one_instruction_each(assembly):
-    assert [words[0] for words in instructions(assembly["minicnn_configure_tiles"])] == ["ldtilecfg"]
-    assert [words[0] for words in instructions(assembly["minicnn_release_tiles"])] == ["tilerelease"]
+def test_configuring_and_releasing_are_one_instruction_each(on_tiles):
+    assert [words[0] for words in instructions(on_tiles["minicnn_configure_tiles"])] == ["ldtilecfg"]
+    assert [words[0] for words in instructions(on_tiles["minicnn_release_tiles"])] == ["tilerelease"]
+
+
+@pytest.mark.parametrize("cpu", ["znver4", "znver5", "cooperlake"])
+def test_vectors_keep_their_sums_in_registers(tmp_path, cpu):
+    """No sum is written to the stack and read again between two turns of a loop."""
+    vectors = codes(VECTORS, cpu, AVX512 | {"+avx512bf16"}, tmp_path)
+    loops = innermost_loops(vectors["minicnn_multiply_tiles"], "vdpbf16ps")
+    assert len(loops) >= 16  # blocks of one to eight rows by one or two tiles
+    assert not stack_vectors(loops)
 
 
 # ------------------------------------------------------------------------------------------------ what they compute
@@ -162,6 +173,18 @@ def tile_product(a, b, c):
         exact = sums[k % 2].astype(np.float64) + np.multiply.outer(a[:, k].astype(np.float64), b[k].astype(np.float64))
         sums[k % 2] = flushed(exact.astype(np.float32))
     return flushed(c + flushed(sums[0] + sums[1]))
+
+
+def dot_product(a, b, c):
+    """The same by ``vdpbf16ps``: c + pair after pair, of which odd k comes first, each multiply-add rounded once."""
+    a, b, sums = (flushed(v) for v in (a, b, c))
+    for k in [pair + odd for pair in range(0, 32, 2) for odd in (1, 0)]:
+        exact = sums.astype(np.float64) + np.multiply.outer(a[:, k].astype(np.float64), b[k].astype(np.float64))
+        sums = flushed(exact.astype(np.float32))
+    return sums
+
+
+PRODUCT = dot_product if path() == VECTORS else tile_product
 
 
 def flushed(values):
@@ -203,7 +226,7 @@ def test_a_block_is_tile_products(rng, rows, height, width):
             for j in range(width):
                 columns = slice(16 * j, 16 * j + 16)
                 left, right = widen(a)[:, 32 * k : 32 * k + 32], widen(b[k][j])
-                expected[:, columns] = tile_product(left, right, expected[:, columns])
+                expected[:, columns] = PRODUCT(left, right, expected[:, columns])
         packed = np.concatenate([pairs_of(tile) for step in b for tile in step])
         steps = np.stack([np.arange(count) * 32, np.arange(count) * 512 * width], 1).reshape(-1)
         block_of_tiles(aligned(a.reshape(-1)), aligned(packed), c.reshape(-1), steps, rows, height, width, True)
@@ -224,7 +247,7 @@ def test_rare_numbers(rng):
     a[3], b[0] = round_to_bfloat16(np.float32(1e-30)), round_to_bfloat16(np.float32(1e-12))
     c[4:6] = 1e-42
     with np.errstate(invalid="ignore"):
-        expected = tile_product(widen(a), widen(b), c)
+        expected = PRODUCT(widen(a), widen(b), c)
     found = one_product(a, b, c)
     assert np.array_equal(found, expected, equal_nan=True)
     assert not found[0].any()
@@ -233,10 +256,27 @@ def test_rare_numbers(rng):
     assert np.isfinite(found[3:]).all()
 
 
-@pytest.mark.skipif(path() == TILES, reason="the processor would end the process")
+@pytest.mark.skipif(path() in (TILES, VECTORS), reason="tiles would end the process, vectors need no configuration")
 def test_the_emulation_notices_a_missing_configuration():
     """So that a kernel which forgot it fails here and not on the first processor with tiles."""
     c = aligned(np.zeros((16, 32), np.float32))
     a, b = aligned(np.zeros(512, np.uint16)), aligned(np.zeros(512, np.uint16))
     block_of_tiles(a, b, c.reshape(-1), np.zeros(2, np.int64), 16, 1, 1, False)
     assert np.isnan(c).any()
+
+
+@pytest.mark.skipif(path() != VECTORS, reason="this whole file is run so")
+def test_tiles_are_emulated_where_vectors_are_used():
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        __file__,
+        "-k",
+        "block or rare or emulation",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"MINICNN_TILES": EMULATED})
+    assert result.returncode == 0, result.stdout

@@ -12,7 +12,14 @@ from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.tiles import dense as on_tiles
-from minicnn.backends.numba.tiles.serving import in_float32, is_bfloat16, plain, precision_of, takes_bfloat16
+from minicnn.backends.numba.tiles.serving import (
+    by_vectors,
+    in_float32,
+    is_bfloat16,
+    plain,
+    precision_of,
+    takes_bfloat16,
+)
 
 _INNER_TOGETHER = 256  # rows of the kernel matrix whose numbers for some blocks' columns stay in a core's caches
 _ABREAST = 2 * WIDTH  # vectors of a task's columns, two blocks or a wide one: the left operand is read once for all
@@ -28,7 +35,7 @@ _INPUTS_OF_A_PART, _MOST_PARTS, _MOST_SUMS = 768, 8, 1 << 15
 
 def dense(x: Array, kernel: Array, bias: Maybe, y: Array, relu: bool = False) -> None:
     """See `minicnn.backends.reference.dense.dense`."""
-    pieces, (own_x, own_y) = on_tiles.pieces_on_tiles(precision_of(x, y), len(x), *kernel.shape), plain(x, y)
+    pieces, (own_x, own_y) = _pieces(x, kernel, y), plain(x, y)
     if pieces > 0 and on_tiles.dense(own_x, kernel, bias, own_y, relu, pieces):
         return None
     if is_bfloat16(x, y):
@@ -43,7 +50,7 @@ def dense_backward(
     x: Array, kernel: Array, y: Maybe, dy: Array, dx: Maybe, dkernel: Maybe, dbias: Maybe, relu: bool = False
 ) -> None:
     """See `minicnn.backends.reference.dense.dense_backward`."""
-    pieces, out = on_tiles.pieces_on_tiles(precision_of(x, dy), len(x), *kernel.shape), (dx, dkernel, dbias)
+    pieces, out = _pieces(x, kernel, dy), (dx, dkernel, dbias)
     own_x, own_y, own_dy = plain(x, y if relu else None, dy)
     if pieces > 0 and on_tiles.dense_backward(own_x, kernel, own_y, own_dy, plain(*out), pieces):
         return None
@@ -57,12 +64,23 @@ def dense_backward(
     _dense_backward.launch(time, *inputs, *outputs, zero_row(max(kernel.shape), x.dtype), tables)
 
 
+def _pieces(x, kernel, y):
+    precision, sizes = precision_of(x, y), (len(x), *kernel.shape)
+    if by_vectors() and precision == "medium" and not on_tiles.gains_by_vectors(*sizes):
+        return 0
+    return on_tiles.pieces_on_tiles(precision, *sizes)
+
+
 def _takes_dense(x, kernel, bias, y, relu=False):
-    return takes_bfloat16((x, x), (y, y))
+    return takes_bfloat16((x, x), (y, y)) and _gains(x, kernel)
 
 
 def _takes_dense_backward(x, kernel, y, dy, dx, dkernel, dbias, relu=False):
-    return takes_bfloat16((x, dx), (dy, y))
+    return takes_bfloat16((x, dx), (dy, y)) and _gains(x, kernel)
+
+
+def _gains(x, kernel):
+    return not by_vectors() or on_tiles.gains_by_vectors(len(x), *kernel.shape)
 
 
 dense.takes_bfloat16, dense_backward.takes_bfloat16 = _takes_dense, _takes_dense_backward

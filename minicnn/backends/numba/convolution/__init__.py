@@ -175,20 +175,21 @@ def conv2d_pool_backward(
 
 
 def _takes_conv2d(x, kernel, bias, y, window, groups=1, relu=False):
-    return groups == 1 and takes_bfloat16((x, x), (y, y))
+    return groups == 1 and takes_bfloat16((x, x), (y, y)) and on_tiles.takes(kernel, window, None)
 
 
 def _takes_conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window, groups=1, relu=False):
-    return groups == 1 and takes_bfloat16((x, dx), (dy, y))
+    return groups == 1 and takes_bfloat16((x, dx), (dy, y)) and on_tiles.takes(kernel, window, None, is_gradient=True)
 
 
 def _takes_conv2d_pool(x, kernel, bias, y, winner, window, pool, relu=False):
-    return not choice.is_left_to_reference(pool) and takes_bfloat16((x, x), (y, y))
+    serves = not choice.is_left_to_reference(pool) and takes_bfloat16((x, x), (y, y))
+    return serves and on_tiles.takes(kernel, window, pool)
 
 
 def _takes_conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool):
-    serves = not choice.is_left_to_reference(pool) and choice.can_pool_by_rows(pool)
-    return serves and takes_bfloat16((x, dx), (dy, dy))
+    serves = not choice.is_left_to_reference(pool) and takes_bfloat16((x, dx), (dy, dy))
+    return serves and on_tiles.takes(kernel, window, pool, is_gradient=True)
 
 
 conv2d.takes_bfloat16 = _takes_conv2d

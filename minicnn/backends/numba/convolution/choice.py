@@ -6,6 +6,8 @@ kernel            serves                                            because
 reference         fused with dilated pooling, or of many taps       nobody has asked for these to be fast
 tiles             bfloat16; float32 of lower precision than         sixteen times the multiply-adds of vectors, a
                   "highest", and at that convolutions with strides  third or a sixth of it in two or three pieces
+tiles by vectors  bfloat16 and "medium" where the direct product    twice its multiply-adds, and less to read
+                  would serve float32, with enough channels
 Winograd          3 x 3 taps, strides of 1, any dilation, enough    a quarter of the multiplications; the
                   channels, filters, pixels; pooling by 2 x 2       transforms cost less than that saves
 direct, in pairs  few filters, strides of 1, pooling by 2 x 2       two pixels side by side fill a vector
@@ -46,6 +48,8 @@ _SPREAD_PIXEL = 15  # spreading the gradient over one pixel, in multiply-adds
 _TILE_DEPTH = 32  # k of a tile: with fewer, tiles would hold mostly zeros
 _MOST_EXACT_DEPTH, _MOST_EXACT_FILTERS = 128, 32  # from where on three pieces beat a direct product of float32
 _SPARSE_PIXELS = 256  # outputs of an image: below, sums over live winners beat two pieces
+# By vectors: numbers of a window, channels, filters; channels where pooling leaves one gradient in four.
+_LEAST_DEPTH, _LEAST_CHANNELS, _LEAST_FILTERS, _LEAST_POOLED_CHANNELS = 64, 16, 16, 32
 
 
 @table_cache
@@ -73,6 +77,23 @@ def pieces_on_tiles(
     if precision == "high" and is_pooled_gradient:
         serves = serves and window.out_height * window.out_width >= _SPARSE_PIXELS
     return PIECES[precision] if serves else 0
+
+
+@table_cache
+def gains_by_vectors(
+    window: Window, pool: Window | None, channels: int, filters: int, is_gradient: bool = False
+) -> bool:
+    """Whether twice the multiply-adds are more than what float32 saves: not Winograd's three quarters."""
+    size = channels, filters, 4
+    if pool is None:
+        is_direct = not winograd_is_best(window, *size)
+    elif is_gradient:  # the kernel's is sums over live winners: no gain by itself, but after the forward pass
+        is_direct = can_pool_by_rows(pool) and channels >= _LEAST_POOLED_CHANNELS
+        is_direct = is_direct and not winograd_gradient_is_best(window, pool, *size)
+    else:
+        is_direct = not pooled_winograd_is_best(window, pool, *size)
+    is_large = channels >= _LEAST_CHANNELS and filters >= _LEAST_FILTERS
+    return is_direct and is_large and window.taps * channels >= _LEAST_DEPTH
 
 
 @table_cache

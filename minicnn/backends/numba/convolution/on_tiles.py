@@ -7,15 +7,29 @@ float32 then do it again.
 
 from minicnn.backends.memory import Array, Maybe
 from minicnn.backends.numba.convolution import choice, tile_forward, tile_gradients
-from minicnn.backends.numba.tiles.serving import plain, precision_of
+from minicnn.backends.numba.tiles.serving import by_vectors, plain, precision_of
 from minicnn.geometry import Window
+
+
+def takes(kernel: Array, window: Window, pool: Window | None, is_gradient: bool = False) -> bool:
+    """Whether a convolution of arrays kept as bfloat16 is for tiles, rather than for copies of them in float32."""
+    if is_gradient and pool is not None and not choice.can_pool_by_rows(pool):
+        return False
+    return not by_vectors() or choice.gains_by_vectors(window, pool, *kernel.shape[2:], is_gradient)
+
+
+def _pieces(x, y, kernel, window, pool, is_gradient=False):
+    precision, arguments = precision_of(x, y), (window, pool, *kernel.shape[2:], is_gradient)
+    if by_vectors() and precision == "medium" and not choice.gains_by_vectors(*arguments):
+        return 0
+    return choice.pieces_on_tiles(precision, *arguments)
 
 
 def conv2d(
     x: Array, kernel: Array, bias: Maybe, out: tuple[Array, Maybe], window: Window, pool: Window | None, relu: bool
 ) -> bool:
     """See `minicnn.backends.numba.convolution.tile_forward.conv2d`."""
-    pieces = choice.pieces_on_tiles(precision_of(x, out[0]), window, pool, *kernel.shape[2:])
+    pieces = _pieces(x, out[0], kernel, window, pool)
     if pieces == 0 or len(x) == 0:
         return False
     (own_x,) = plain(x)
@@ -31,7 +45,7 @@ def conv2d_backward(
     pool: Window | None,
 ) -> bool:
     """See `minicnn.backends.numba.convolution.tile_gradients.conv2d_backward`."""
-    pieces = choice.pieces_on_tiles(precision_of(x, gradient[0]), window, pool, *kernel.shape[2:], True)
+    pieces = _pieces(x, gradient[0], kernel, window, pool, is_gradient=True)
     if pieces == 0 or len(x) == 0:
         return False
     (own_x,) = plain(x)

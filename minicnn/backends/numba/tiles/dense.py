@@ -70,6 +70,11 @@ def pieces_on_tiles(precision: str | None, samples: int, inputs: int, units: int
     return PIECES[precision] if (serves or precision == "bfloat16") and samples > 0 else 0
 
 
+def gains_by_vectors(samples: int, inputs: int, units: int) -> bool:
+    """Whether vectors that multiply pairs of bfloat16 are faster than those of float32: packing has to pay."""
+    return min(samples, inputs, units) >= _LEAST_SIDE
+
+
 def dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool, pieces: int) -> bool:
     """`minicnn.backends.reference.dense.dense`, of float32 in pieces or of bfloat16 (uint16) x and y.
 

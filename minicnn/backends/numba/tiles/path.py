@@ -6,7 +6,7 @@ LLVM's test says what the processor has: cpuid's leaf 7, and whether the operati
 process that another program was loaded into asks again. AMD, older Intel, macOS and Windows end before the question,
 and so does ``NUMBA_CPU_NAME=haswell``, which asks for the code of another processor than this one.
 
-Vectors that multiply pairs of bfloat16 (avx512_bf16; AMD's from Zen 4 on, Intel's Cooper Lake) need no permission beyond
+Vectors that multiply pairs of bfloat16 (avx512_bf16; AMD's from Zen 4 on, Intel's Cooper Lake) need no permission but
 that of AVX-512, which LLVM's test includes.
 """
 

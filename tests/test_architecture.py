@@ -92,9 +92,9 @@ FLOORS = {
     "minicnn.backends.numba.tiles": (
         ("dense",),
         ("packing", "serving"),
-        ("lanes",),
         ("block",),
-        ("primitives",),
+        ("primitives", "dots"),
+        ("lanes",),
         ("emulation", "path"),
     ),
     "minicnn.backends.reference": (("convolution",), ("pooling",), ("*",), ("windows",)),

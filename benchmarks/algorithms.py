@@ -25,8 +25,9 @@ from minicnn.geometry import make_window
 ITEMSIZE = 4  # of float32
 ops = backends.get("numba").ops
 LEAST_SECONDS = 0.002  # of a turn
-WINOGRAD, GRADIENT, PAIRS, COLUMNS, SPREAD, KERNEL_GRADIENT = DECISIONS = (
+WINOGRAD, POOLED, GRADIENT, PAIRS, COLUMNS, SPREAD, KERNEL_GRADIENT = DECISIONS = (
     "winograd_is_best",
+    "pooled_winograd_is_best",
     "winograd_gradient_is_best",
     "pairs_are_best",
     "columns_are_best",
@@ -70,7 +71,7 @@ class Convolution:
                 "columns": ((COLUMNS,), job != "y"),
             }
         elif job == "y":
-            served = {"direct": ((), True), "Winograd": ((WINOGRAD,), winograd), "pairs": ((PAIRS,), pairs)}
+            served = {"direct": ((), True), "Winograd": ((POOLED,), winograd), "pairs": ((PAIRS,), pairs)}
         elif job == "dx":
             served = {"sparse": ((), True), "Winograd": ((GRADIENT,), winograd and self.filters % lanes(ITEMSIZE) == 0)}
         else:

@@ -34,7 +34,22 @@ def test_every_decision_can_be_forced(algorithms):
     from minicnn.backends.numba.convolution import choice
 
     decisions = {name for name in vars(choice) if name.endswith("_best")}
-    assert set(algorithms.DECISIONS) == decisions - {"pooled_winograd_is_best"}  # which asks another one
+    assert set(algorithms.DECISIONS) == decisions | {"columns_are_best"}
+
+
+@pytest.mark.parametrize(("decision", "job"), [("pooled_winograd_is_best", "y"), ("winograd_gradient_is_best", "dx")])
+def test_what_is_forced_is_computed(algorithms, monkeypatch, decision, job):
+    from minicnn.backends.numba.convolution import winograd
+
+    function, called = {"y": "conv2d_pool", "dx": "pool_input_gradient"}[job], []
+    original = getattr(winograd, function)
+    monkeypatch.setattr(winograd, function, lambda *arguments: called.append(function) or original(*arguments))
+    run = algorithms.calls(algorithms.LAYERS["D0, D1, second"], 2)[job]
+    for forced in (False, True):
+        called.clear()
+        with algorithms.deciding(lambda name, own, forced=forced: lambda *a: forced and name == decision):
+            run()
+        assert bool(called) == forced
 
 
 def test_the_report_names_what_is_faster(algorithms):

@@ -75,7 +75,7 @@ def conv2d_backward(
         return _backward_in_groups((x, kernel, y, dy), out, window, groups, relu)
     incoming = gradients.masked(dy, active)
     channels, filters = kernel.shape[2:]
-    if choice.columns_are_best(window):
+    if choice.columns_are_best(window, channels, filters, x.itemsize, dx is not None):
         return columns.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
     if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
         for image in winograd.input_gradient(kernel, y if relu else None, dy, dx, window):

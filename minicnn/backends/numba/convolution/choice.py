@@ -13,7 +13,7 @@ Winograd          3 x 3 taps, strides of 1, any dilation, enough    a quarter of
 direct, in pairs  few filters, strides of 1, pooling by 2 x 2       two pixels side by side fill a vector
 direct            all other convolutions                            no copy of the input, any geometry
 columns           gradients where outputs are much fewer than       a convolution of the framed gradient would
-                  inputs                                            mostly multiply zeros
+                  inputs, or channels fewer than lanes              mostly multiply zeros, or leave lanes empty
 sparse gradient   kernel gradient behind pooling, and the input     the gradient is zero at three of four pixels
                   gradient where Winograd does not pay
 spread gradient   kernel gradient behind pooling for few channels,  strips too short for vectors: zeros and all
@@ -40,7 +40,8 @@ _LEAST_TILES = 16  # of a batch
 _MOST_CHUNK_SUM_BYTES, _MOST_SUM_BYTES = 1 << 20, 4 << 20
 MOST_ROUND_BYTES = 3 << 20  # of the transformed x of a round, and of its dy: the C library keeps what is below 8 MB
 _SPREAD = 3.5  # adding to memory, measured in multiply-adds
-_MOST_COLUMNS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
+_FEW_OUTPUTS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
+_COLUMNS_MARGIN, _MOST_COLUMN_BYTES = 1.4, 3 << 20  # more than an estimate errs; columns of an image that caches hold
 _LIVE = 0.85  # winners that ReLU leaves alive, about
 _COLLECT, _SUM = 10, 2.7  # listing a live winner; adding a vector of its window. In multiply-adds
 _SPREAD_PIXEL = 15  # spreading the gradient over one pixel, in multiply-adds
@@ -190,11 +191,27 @@ def spread_is_best(window: Window, pool: Window, channels: int, filters: int, it
 
 
 @table_cache
-def columns_are_best(window: Window) -> bool:
+def columns_are_best(window: Window, channels: int, filters: int, itemsize: int, has_dx: bool) -> bool:
     """Whether the gradients of a convolution without pooling are a case for im2col's adjoint."""
     inputs = window.in_height * window.in_width / (window.stride_y * window.stride_x)
     outputs = window.out_height * window.out_width
-    return outputs <= _MOST_COLUMNS and inputs > _FEWER * outputs
+    if outputs <= _FEW_OUTPUTS and inputs > _FEWER * outputs:
+        return True
+    if not has_dx or outputs * window.taps * channels * itemsize > _MOST_COLUMN_BYTES:
+        return False
+    other = inputs * window.taps * filters * vectors(channels, itemsize)  # few channels leave most lanes empty
+    if winograd_serves(window):
+        winograd = _winograd(window.in_height, window.in_width, window, filters, channels, itemsize)
+        other = winograd if _MARGIN * winograd < other else other
+    return _COLUMNS_MARGIN * _columns(window, channels, filters, itemsize) < other
+
+
+def _columns(window, channels, filters, itemsize):
+    strips, strip = window.taps, channels
+    if window.dilation_x == 1:
+        strips, strip = window.kernel_height, window.kernel_width * channels
+    product, added = filters * vectors(window.taps * channels, itemsize), strips * vectors(strip, itemsize)
+    return window.out_height * window.out_width * (product + _SPREAD * added)
 
 
 @table_cache

@@ -25,7 +25,7 @@ from minicnn.geometry import make_window
 ITEMSIZE = 4  # of float32
 ops = backends.get("numba").ops
 LEAST_SECONDS = 0.002  # of a turn
-WINOGRAD, POOLED, GRADIENT, PAIRS, COLUMNS, SPREAD, KERNEL_GRADIENT = DECISIONS = (
+WINOGRAD, POOLED, GRADIENT, PAIRS, COLUMNS, SPREAD, KERNEL_GRADIENT, FEW, FEW_GRADIENT = DECISIONS = (
     "winograd_is_best",
     "pooled_winograd_is_best",
     "winograd_gradient_is_best",
@@ -33,6 +33,8 @@ WINOGRAD, POOLED, GRADIENT, PAIRS, COLUMNS, SPREAD, KERNEL_GRADIENT = DECISIONS 
     "columns_are_best",
     "spread_is_best",
     "winograd_kernel_gradient_is_best",
+    "few_filters_are_best",
+    "few_filters_gradient_is_best",
 )
 """Functions of `choice`."""
 
@@ -69,6 +71,10 @@ class Convolution:
                 "direct": ((), True),
                 "Winograd": ((KERNEL_GRADIENT if job == "dkernel" else WINOGRAD,), winograd),
                 "columns": ((COLUMNS,), job != "y"),
+                "few filters": (
+                    (FEW_GRADIENT if job == "dkernel" else FEW,),
+                    job != "dx" and self.stride == 1 and 2 * self.filters <= lanes(ITEMSIZE),
+                ),
             }
         elif job == "y":
             served = {"direct": ((), True), "Winograd": ((POOLED,), winograd), "pairs": ((PAIRS,), pairs)}
@@ -94,6 +100,7 @@ LAYERS = {
     "LeNet-5 CIFAR-10, second": Convolution((14, 14, 6), 16, 5),
     "classic LeNet-5, first": Convolution((28, 28, 1), 6, 5, pooled=False, padding="same"),
     "classic LeNet-5, second": Convolution((14, 14, 6), 16, 5, pooled=False),
+    "autoencoder, last": Convolution((28, 28, 16), 1, 3, pooled=False, padding="same"),
     "better LeNet-5, first": Convolution((32, 32, 1), 16, 5, padding="same"),
     "better LeNet-5, second": Convolution((16, 16, 16), 32, 5, padding="same"),
     "better LeNet-5, third": Convolution((8, 8, 32), 64, 5, padding="same"),

@@ -27,14 +27,14 @@ def test_every_layer_and_job_has_a_chosen_candidate_and_times(algorithms):
             chosen = algorithms.chosen(run, candidates)
             assert chosen in candidates, (title, job)
             names |= set(candidates)
-    assert names == {"direct", "pairs", "Winograd", "columns", "sparse", "spread"}
+    assert names == {"direct", "pairs", "Winograd", "columns", "sparse", "spread", "few filters"}
 
 
 def test_every_decision_can_be_forced(algorithms):
     from minicnn.backends.numba.convolution import choice
 
     decisions = {name for name in vars(choice) if name.endswith("_best")}
-    assert set(algorithms.DECISIONS) == decisions | {"columns_are_best"}
+    assert set(algorithms.DECISIONS) == decisions
 
 
 @pytest.mark.parametrize(("decision", "job"), [("pooled_winograd_is_best", "y"), ("winograd_gradient_is_best", "dx")])

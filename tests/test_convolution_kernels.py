@@ -31,6 +31,7 @@ from minicnn.backends.numba.convolution import (
     columns,
     depthwise,
     direct,
+    few_filters,
     gradients,
     pooled,
     sparse,
@@ -70,8 +71,9 @@ def only(monkeypatch):
     """Let one algorithm serve whatever it can, and count its calls."""
 
     def use(name, module, functions):
-        for other in ("winograd_is_best", "winograd_gradient_is_best", "pairs_are_best", "columns_are_best"):
-            monkeypatch.setattr(choice, other, lambda *arguments, is_it=other == name: is_it)
+        for other in [decision for decision in dir(choice) if decision.endswith("_best")]:
+            is_it = other.endswith(name)  # with pooling, too
+            monkeypatch.setattr(choice, other, lambda *arguments, is_it=is_it: is_it)
         calls = []
         for function in functions:
             original = getattr(module, function)
@@ -305,6 +307,70 @@ def test_columns(dtype, window, channels, filters, n, relu, unwanted, seed):
         if number not in unwanted:
             name = ("dx", "dkernel", "dbias")[number]
             compare(output.array, expected[number], dtype, name, largest_term(name, x=x, dy=dy, kernel=kernel))
+
+
+@st.composite
+def turnable_windows(draw):
+    """Any window without strides whose padding is less than its span, in bands of several lines or of one."""
+    size, dilation = (
+        draw(st.tuples(st.integers(1, 5), st.integers(1, 5))),
+        draw(st.sampled_from([(1, 1), (2, 1), (1, 3)])),
+    )
+    spans = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+    pads = [draw(st.integers(0, span - 1)) for span in (spans[0], spans[0], spans[1], spans[1])]
+    padding = dict(zip(("pad_top", "pad_bottom", "pad_left", "pad_right"), pads, strict=True))
+    in_size = [span + draw(st.integers(0, 12)) for span in spans]
+    window = Window(*in_size, *size, dilation_y=dilation[0], dilation_x=dilation[1], **padding)
+    assert choice._can_be_turned(window)
+    return window
+
+
+@DTYPES
+@few
+@given(turnable_windows(), counts, st.integers(1, 4), st.integers(1, 4), st.booleans(), st.booleans(), seeds)
+def test_few_filters(dtype, window, channels, filters, n, relu, has_bias, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    kernel = normal(rng, window.kernel_height, window.kernel_width, channels, filters, dtype=dtype)
+    x, bias = images(rng, n, window, channels, dtype), normal(rng, filters, dtype=dtype) if has_bias else None
+    dy = normal(rng, *out_shape(n, window, filters), dtype=dtype)
+    y, dkernel, dbias = (Output(shape, dtype) for shape in (dy.shape, kernel.shape, (filters,)))
+    expected = [np.empty(shape, dtype) for shape in (dy.shape, kernel.shape, (filters,))]
+    few_filters.conv2d(x, kernel, bias, y.array, window, relu)
+    reference.conv2d(x, kernel, bias, expected[0], window, relu=relu)
+    active = expected[0] if relu else None
+    few_filters.kernel_gradient(x, masked(dy, active), dkernel.array, dbias.array if has_bias else None, window)
+    reference.conv2d_backward(x, kernel, expected[0], dy, None, *expected[1:], window, relu=relu)
+    for name, output, right in zip(("y", "dkernel", "dbias"), (y, dkernel, dbias), expected, strict=True):
+        output.check()
+        if name != "dbias" or has_bias:
+            compare(output.array, right, dtype, name, largest_term(name, dy=dy, x=x, kernel=kernel))
+
+
+def test_few_filters_in_bands(monkeypatch, rng):
+    """Of an image that no cache holds: each band computes the lines that its outputs reach to."""
+    monkeypatch.setattr(few_filters, "_BAND_BYTES", 1 << 12)
+    window = make_window((23, 9), (4, 3), (1, 1), "same", (2, 1))
+    few_filters.bands.cache_clear()
+    assert few_filters.bands(window, 5, 2, 4).count > 1
+    x, kernel = images(rng, 3, window, 5, np.float32), normal(rng, 4, 3, 5, 2)
+    y, expected = Output(out_shape(3, window, 2), np.float32), np.empty(out_shape(3, window, 2), np.float32)
+    few_filters.conv2d(x, kernel, None, y.array, window, False)
+    few_filters.bands.cache_clear()
+    reference.conv2d(x, kernel, None, expected, window)
+    y.check()
+    compare(y.array, expected, np.float32, "y", largest_term("y", x=x, kernel=kernel))
+
+
+def test_which_convolutions_have_few_filters():
+    same = make_window((28, 28), (3, 3), (1, 1), "same")
+    assert choice.few_filters_are_best(same, 16, 1, 4)
+    assert choice.few_filters_gradient_is_best(same, 16, 1, 4)
+    assert not choice.few_filters_are_best(same, 1, 6, 4)  # a first layer
+    assert not choice.few_filters_gradient_is_best(same, 1, 6, 4)
+    assert not choice.few_filters_are_best(same, 32, 32, 4)
+    assert not choice.few_filters_are_best(make_window((28, 28), (3, 3), (2, 2), "same"), 16, 1, 4)
+    assert not choice.few_filters_are_best(Window(9, 9, 1, 1, pad_top=1, pad_bottom=1), 64, 1, 4)
 
 
 @few

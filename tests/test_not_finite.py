@@ -30,12 +30,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of
 fast = backends.get("numba").ops
 VALUES = (np.nan, np.inf, -np.inf)
 
-WINOGRAD, GRADIENT, PAIRS, COLUMNS, SPREAD = DECISIONS = (
+WINOGRAD, POOLED_WINOGRAD, GRADIENT, PAIRS, COLUMNS, SPREAD, FEW, FEW_GRADIENT = DECISIONS = (
     "winograd_is_best",
+    "pooled_winograd_is_best",
     "winograd_gradient_is_best",
     "pairs_are_best",
     "columns_are_best",
     "spread_is_best",
+    "few_filters_are_best",
+    "few_filters_gradient_is_best",
 )
 
 
@@ -127,6 +130,7 @@ PLAIN = {
     "direct": (Window(7, 9, 3, 3, pad_top=1, pad_bottom=1, pad_left=1, pad_right=1), 3, 17, ()),
     "strided": (make_window((9, 8), (3, 3), (2, 2), "same"), 5, 8, ()),
     "columns": (make_window((5, 6), (3, 3), (1, 1), "valid"), 16, 20, (COLUMNS,)),
+    "few filters": (Window(9, 8, 3, 3, pad_top=1, pad_bottom=1, pad_left=1), 6, 2, (FEW, FEW_GRADIENT)),
     "Winograd": (Window(9, 7, 3, 3, pad_top=1, pad_bottom=1, pad_left=1, pad_right=1), 17, 18, (WINOGRAD,)),
     "Winograd, valid": (make_window((10, 11), (3, 3), (1, 1), "valid"), 3, 33, (WINOGRAD,)),
     "chosen": (make_window((12, 12), (3, 3), (1, 1), "same"), 32, 32, None),
@@ -135,8 +139,8 @@ POOLED = {
     "direct, sparse": (make_window((9, 8), (3, 3), (1, 1), "same"), 6, 17, ()),
     "pairs": (make_window((8, 10), (5, 5), (1, 1), "valid"), 1, 6, (PAIRS,)),
     "spread": (make_window((9, 9), (3, 3), (1, 1), "valid"), 1, 18, (SPREAD,)),
-    "Winograd": (make_window((9, 8), (3, 3), (1, 1), "same"), 6, 16, (WINOGRAD, GRADIENT)),
-    "Winograd, pooled only": (make_window((9, 9), (3, 3), (1, 1), "valid"), 16, 32, (WINOGRAD,)),
+    "Winograd": (make_window((9, 8), (3, 3), (1, 1), "same"), 6, 16, (POOLED_WINOGRAD, GRADIENT)),
+    "Winograd, pooled only": (make_window((9, 9), (3, 3), (1, 1), "valid"), 16, 32, (POOLED_WINOGRAD,)),
 }
 
 
@@ -274,7 +278,7 @@ def test_magnitudes_inside_winograd(exponent, kernel_exponent, pooled, seed):
     full = convolve(x, kernel, 0, window)
     shape = (2, 4, 5, 16) if pooled else full.shape
     y, expected = np.empty(shape, np.float32), pool_by_two(full)[0] if pooled else full
-    with forced(WINOGRAD):
+    with forced(WINOGRAD, POOLED_WINOGRAD):
         if pooled:
             fast.conv2d_pool(x, kernel, None, y, None, window, pool)
         else:

@@ -11,6 +11,7 @@ from minicnn.backends.numba.convolution import (
     columns,
     depthwise,
     direct,
+    few_filters,
     gradients,
     grouped,
     on_tiles,
@@ -46,6 +47,8 @@ def conv2d(
             again.conv2d(x, kernel, bias, y, window, groups, relu)
     elif groups > 1:
         grouped.conv2d(conv2d, x, kernel, bias, y, window, groups, relu)
+    elif choice.few_filters_are_best(window, *kernel.shape[2:], x.itemsize) and call(_all_finite, kernel):
+        few_filters.conv2d(x, kernel, bias, y, window, relu)
     elif choice.winograd_is_best(window, *kernel.shape[2:], x.itemsize) and choice.has_tiles_enough(len(x), window):
         for image in winograd.conv2d(x, kernel, bias, y, window, relu):
             again.conv2d(x[image], kernel, bias, y[image], window, relu=relu)
@@ -82,8 +85,7 @@ def conv2d_backward(
             own = x[image], kernel, again.part(y, image), dy[image], dx[image]
             again.conv2d_backward(*own, None, None, window, relu=relu)
         dx = None
-    if dkernel is not None and choice.winograd_kernel_gradient_is_best(window, channels, filters, x.itemsize):
-        _winograd_kernel_gradient(x, incoming, wanted(None, dkernel, dbias, x.dtype), kernel, window)
+    if dkernel is not None and _special_kernel_gradient(x, incoming, (dkernel, dbias), kernel, window):
         dkernel, dbias = (None, None) if call(_all_finite, dkernel) else (dkernel, dbias)
     if dx is dkernel is dbias is None:
         return
@@ -105,10 +107,18 @@ def _all_finite(array):
     return bool(np.isfinite(array).all())
 
 
-def _winograd_kernel_gradient(x, incoming, out, kernel, window):
-    in_rounds = len(x) > 0 and choice.winograd_works_in_rounds(window, *kernel.shape[2:], x.itemsize)
-    algorithm = winograd_rounds if in_rounds else winograd_gradient
-    algorithm.kernel_gradient(x, incoming, out, kernel, window)
+def _special_kernel_gradient(x, incoming, out, kernel, window):
+    """Returns whether one of the algorithms for special cases has computed it: where not all is finite, wrongly."""
+    geometry = window, *kernel.shape[2:], x.itemsize
+    if choice.few_filters_gradient_is_best(*geometry):
+        few_filters.kernel_gradient(x, incoming, *out, window)
+    elif choice.winograd_kernel_gradient_is_best(*geometry):
+        in_rounds = len(x) > 0 and choice.winograd_works_in_rounds(*geometry)
+        algorithm = winograd_rounds if in_rounds else winograd_gradient
+        algorithm.kernel_gradient(x, incoming, wanted(None, *out, x.dtype), kernel, window)
+    else:
+        return False
+    return True
 
 
 def conv2d_pool(

@@ -18,6 +18,8 @@ sparse gradient   kernel gradient behind pooling, and the input     the gradient
                   gradient where Winograd does not pay
 spread gradient   kernel gradient behind pooling for few channels,  strips too short for vectors: zeros and all
                   more filters
+few filters       convolutions without pooling, strides of 1        lanes hold taps and filters, or channels,
+                                                                    where filters would leave most of them empty
 grouped           fewer groups than channels                        each group is a convolution of its own
 depthwise         as many groups as channels                        vectors over the channels, without sums in them
 ================  ================================================  ==============================================
@@ -42,6 +44,7 @@ MOST_ROUND_BYTES = 3 << 20  # of the transformed x of a round, and of its dy: th
 _SPREAD = 3.5  # adding to memory, measured in multiply-adds
 _FEW_OUTPUTS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
 _COLUMNS_MARGIN, _MOST_COLUMN_BYTES = 1.4, 3 << 20  # more than an estimate errs; columns of an image that caches hold
+_GATHER = 2  # a window's numbers of one tap, in multiply-adds
 _LIVE = 0.85  # winners that ReLU leaves alive, about
 _COLLECT, _SUM = 10, 2.7  # listing a live winner; adding a vector of its window. In multiply-adds
 _SPREAD_PIXEL = 15  # spreading the gradient over one pixel, in multiply-adds
@@ -199,10 +202,9 @@ def columns_are_best(window: Window, channels: int, filters: int, itemsize: int,
         return True
     if not has_dx or outputs * window.taps * channels * itemsize > _MOST_COLUMN_BYTES:
         return False
-    other = inputs * window.taps * filters * vectors(channels, itemsize)  # few channels leave most lanes empty
-    if winograd_serves(window):
-        winograd = _winograd(window.in_height, window.in_width, window, filters, channels, itemsize)
-        other = winograd if _MARGIN * winograd < other else other
+    direct = inputs * window.taps * filters * vectors(channels, itemsize)  # few channels leave most lanes empty
+    turned = window.turned_around if window.stride_y == window.stride_x == 1 else window
+    other = _least(turned, direct, filters, channels, itemsize)
     return _COLUMNS_MARGIN * _columns(window, channels, filters, itemsize) < other
 
 
@@ -212,6 +214,39 @@ def _columns(window, channels, filters, itemsize):
         strips, strip = window.kernel_height, window.kernel_width * channels
     product, added = filters * vectors(window.taps * channels, itemsize), strips * vectors(strip, itemsize)
     return window.out_height * window.out_width * (product + _SPREAD * added)
+
+
+@table_cache
+def few_filters_are_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether a convolution should multiply its pixels by the whole kernel, taps and filters abreast."""
+    if not _can_be_turned(window) or filters > lanes(itemsize) // 2:
+        return False
+    pixels, outputs = window.in_height * window.in_width, window.out_height * window.out_width
+    few = pixels * channels * vectors(window.taps * filters, itemsize) + outputs * window.taps * _GATHER
+    direct = outputs * window.taps * channels * vectors(filters, itemsize)
+    return _COLUMNS_MARGIN * few < _least(window, direct, channels, filters, itemsize)
+
+
+@table_cache
+def few_filters_gradient_is_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether the kernel's gradient should have the channels in its lanes, not the filters."""
+    direct = window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
+    few = window.in_height * window.in_width * window.taps * filters * vectors(channels, itemsize)
+    return _can_be_turned(window) and _COLUMNS_MARGIN * few < _least(window, direct, channels, filters, itemsize)
+
+
+def _can_be_turned(window):
+    turned = window.turned_around
+    pads = window.pad_top, window.pad_left, turned.pad_top, turned.pad_bottom, turned.pad_left, turned.pad_right
+    return window.stride_y == window.stride_x == 1 and min(pads) >= 0
+
+
+def _least(window, direct, channels, filters, itemsize):
+    """What the better of the direct product and of Winograd's costs."""
+    if not winograd_serves(window):
+        return direct
+    winograd = _winograd(window.out_height, window.out_width, window, channels, filters, itemsize)
+    return winograd if _MARGIN * winograd < direct else direct
 
 
 @table_cache

@@ -209,3 +209,25 @@ def record(tf, number):
         "box": train.Feature(float_list=train.FloatList(value=[0, 0.5, 1, -2])),
     }
     return train.Example(features=train.Features(feature=features)).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3, 4), (4, 5)), ((4,), (4,)), ((4,), (4, 5)), ((3, 4), (4,)), ((2, 3, 4), (4, 5))]
+)
+def test_batch_dot(shapes):
+    a, b = (RNG.random((2, *shape), "float32") for shape in shapes)
+    np.testing.assert_allclose(
+        our_keras.backend.batch_dot(a, b), np.asarray(tf.keras.backend.batch_dot(a, b)), rtol=1e-5
+    )
+
+
+def test_variables_that_are_assigned_to_in_parts():
+    def changed(tf):
+        v = tf.Variable(np.arange(12, dtype="float32").reshape(3, 4))
+        v[1:, 2].assign([7.0, 8.0])
+        v.scatter_nd_update([[0, 1], [2, 3]], [-1.0, -2.0])
+        v.scatter_nd_add([[0], [0]], np.ones((2, 4), "float32"))
+        v.scatter_nd_sub([[1]], np.ones((1, 4), "float32"))
+        return v.numpy()
+
+    np.testing.assert_array_equal(changed(our_tf), changed(tf))

@@ -355,3 +355,5 @@ def test_parts_of_variables_are_assigned_to():
     np.testing.assert_array_equal(v.numpy(), [[3, 2, 11], [2, 2, 1]])
     with pytest.raises(TypeError, match="a result of some"):
         (v[0] + 1).assign([1.0, 2.0, 3.0])
+    with pytest.raises(IndexError, match="from 0 on"):
+        v.scatter_nd_update([[-1]], np.ones((1, 3)))

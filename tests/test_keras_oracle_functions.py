@@ -231,3 +231,46 @@ def test_variables_that_are_assigned_to_in_parts():
         return v.numpy()
 
     np.testing.assert_array_equal(changed(our_tf), changed(tf))
+
+
+CORNERS = RNG.uniform(0, 1, (40, 4)).astype("float32")
+SCORES = np.round(RNG.uniform(0, 1, 40), 1).astype("float32")  # with ties
+ORDERED = np.sort(CORNERS.reshape(-1, 2, 2), axis=1).reshape(-1, 4)
+WHICH = {
+    "plain": lambda image: image.non_max_suppression(CORNERS, SCORES, 9),
+    "thresholds": lambda image: image.non_max_suppression(CORNERS, SCORES, 40, 0.3, 0.2),
+    "scores": lambda image: image.non_max_suppression_with_scores(CORNERS, SCORES, 30, 0.2, 0.1)[1],
+    "soft": lambda image: image.non_max_suppression_with_scores(CORNERS, SCORES, 40, 0.2, 0.05, 0.5)[0],
+    "scores of soft": lambda image: image.non_max_suppression_with_scores(CORNERS, SCORES, 20, 1.0, 0.05, 0.5)[1],
+    "overlaps": lambda image: image.non_max_suppression_overlaps(np.abs(MATRIX), SCORES[:4], 3, 0.4),
+    "padded": lambda image: image.non_max_suppression_padded(
+        np.sort(CORNERS.reshape(-1, 2, 2), axis=1).reshape(-1, 4),
+        np.linspace(0, 1, 40, dtype="float32"),
+        30,
+        0.1,
+        0.3,
+        pad_to_max_output_size=True,
+    )[0],
+    "boxes": lambda image: image.draw_bounding_boxes(COLOURS, BOXES[None][[0, 0]], None),
+    "coloured boxes": lambda image: image.draw_bounding_boxes(X[..., :1], BOXES[None][[0, 0]], [[0.3], [0.7]]),
+    "yiq": lambda image: image.yiq_to_rgb(image.rgb_to_yiq(COLOURS) * 1.1),
+}
+
+
+@pytest.mark.parametrize("name", WHICH)
+def test_boxes(name):
+    np.testing.assert_allclose(np.asarray(WHICH[name](our_tf.image)), WHICH[name](tf.image).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"pad_per_class": True}, {"clip_boxes": False, "score_threshold": 0.6}])
+@pytest.mark.parametrize("shared", [True, False])
+def test_boxes_of_classes(options, shared):
+    corners = RNG.uniform(-0.1, 1.1, (2, 30, 1 if shared else 3, 4)).astype("float32")
+    scores = RNG.uniform(0, 1, (2, 30, 3)).astype("float32")
+    ours, theirs = (
+        each.image.combined_non_max_suppression(corners, scores, 4, 20, iou_threshold=0.3, **options)
+        for each in (our_tf, tf)
+    )
+    for mine, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(np.asarray(mine), expected.numpy())
+    assert ours.valid_detections.dtype == np.int32

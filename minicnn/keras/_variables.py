@@ -143,8 +143,10 @@ class Variable(Weight):
     def _scattered(self, change: Callable[..., None], indices: Any, updates: Any) -> Variable:
         """The variable, with numbers changed at places, each of which is given by the last axis of `indices`."""
         made = self.numpy().copy()
-        places = tuple(np.moveaxis(np.asarray(value_of(met(indices))), -1, 0))
-        change(made, places, np.asarray(value_of(met(updates)), made.dtype))
+        places = np.asarray(value_of(met(indices)))
+        if (places < 0).any():
+            raise IndexError(f"places lie from 0 on, in a variable of shape {self.shape}. Received: {places.tolist()}")
+        change(made, tuple(np.moveaxis(places, -1, 0)), np.asarray(value_of(met(updates)), made.dtype))
         return self.assign(made)
 
     def scatter_nd_update(self, indices: Any, updates: Any, name: str | None = None) -> Variable:

@@ -274,3 +274,43 @@ def test_boxes_of_classes(options, shared):
     for mine, expected in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(np.asarray(mine), expected.numpy())
     assert ours.valid_detections.dtype == np.int32
+
+
+WHOLE = RNG.integers(0, 9, (4, 5)).astype("int32")
+REAL = RNG.normal(size=(4, 5)).astype("float32")
+HOLED = np.where(REAL > 1, np.nan, REAL).astype("float32")
+POSITIVE = (MATRIX @ MATRIX.T + np.eye(4)).astype("float32")
+NAMED = {  # arguments → functions
+    "real": (*("cbrt", "copy", "corrcoef", "deg2rad", "diagflat", "diff", "exp2", "fabs", "fliplr", "flipud"), "sinc"),
+    "reals": (
+        *("isposinf", "isreal", "ptp", "rad2deg", "signbit", "trapezoid", "trunc", "amax", "conj"),
+        "swish",
+        "erf",
+    ),
+    "activations": ("celu", "hard_shrink", "hard_tanh", "soft_shrink", "sparse_plus", "sparse_sigmoid", "squareplus"),
+    "pairs": ("allclose", "fmax", "fmin", "fmod", "hypot", "kron", "nextafter", "logaddexp2"),
+    "holed": ("nanmax", "nanmin", "nanmean", "nansum", "nanprod", "nanstd", "nanvar", "nanmedian", "nancumsum"),
+    "whole": ("gcd", "lcm", "bitwise_left_shift", "right_shift"),
+    "counts": ("bartlett", "blackman", "hamming", "hanning"),
+    "matrices": ("cholesky", "det", "inv", "slogdet", "logdet", "pinv", "matrix_rank"),
+}
+GIVEN = {**dict.fromkeys(("real", "reals", "activations"), (REAL,)), "pairs": (REAL, REAL[::-1] + 1), "holed": (HOLED,)}
+GIVEN |= {"whole": (WHOLE, WHOLE % 3), "counts": (7,), "matrices": (POSITIVE,)}
+RARE = {name: GIVEN[kind] for kind, names in NAMED.items() for name in names} | {
+    **{"append": (REAL, REAL), "array_split": (REAL, 3), "correlate": (REAL[0], REAL[1]), "heaviside": (REAL, 0.5)},
+    **{"geomspace": (1.0, 8.0, 4), "logspace": (0.0, 2.0, 4), "isin": (WHOLE, [1, 2]), "ldexp": (REAL, WHOLE)},
+    **{"vsplit": (REAL, 2), "percentile": (REAL, 30.0), "tri": (3,), "unravel_index": ([3, 4], (2, 3))},
+    **{"vander": (REAL[0],), "erfinv": (np.tanh(REAL),), "segment_max": (REAL, np.array([0, 1, 1, 0]))},
+    **{"divide_no_nan": (REAL, np.maximum(REAL, 0)), "bitwise_invert": (WHOLE,), "solve": (POSITIVE, REAL)},
+    **{"lstsq": (POSITIVE, REAL), "tanh_shrink": (REAL,), "threshold": (REAL, 0.2, 3.0), "nonzero": (REAL,)},
+    **{"kaiser": (5, 2.0), "saturate_cast": (REAL * 300, "uint8"), "psnr": (REAL, REAL + 0.1, 1.0)},
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_rare_operations(name):
+    ours, theirs = (getattr(each.ops, name)(*RARE[name]) for each in (our_keras, keras))
+    several = isinstance(theirs, list | tuple)
+    for mine, expected in zip(ours if several else [ours], theirs if several else [theirs], strict=True):
+        assert np.asarray(mine).dtype == np.asarray(expected).dtype
+        np.testing.assert_allclose(np.asarray(mine), np.asarray(expected), rtol=2e-4, atol=1e-4)

@@ -41,3 +41,14 @@ def test_elements_are_those_of_tensorflow(step):
         pairs = zip(a, b, strict=True) if isinstance(b, tuple) else [(a, b)]
         for one, other in pairs:
             np.testing.assert_array_equal(one, other)
+
+
+def test_groups_by_windows():
+    def groups(tf):
+        numbers = tf.data.Dataset.range(17)
+        made = numbers.group_by_window(
+            lambda n: (n * 7) % 4, lambda key, group: group.batch(3), window_size_func=lambda key: key + 2
+        )
+        return [batch.numpy().tolist() for batch in made]
+
+    assert groups(our_tf) == groups(tf)

@@ -420,3 +420,44 @@ def test_outlines_of_boxes():
     assert outside[0, :, [1, 4], :2].all() and outside.sum() == 2 * 5 * 2
     with pytest.raises(TypeError, match="convert_image_dtype"):
         tf.image.draw_bounding_boxes(black.astype("uint8"), [[[0, 0, 1, 1]]], None)
+
+
+def test_where_the_largest_numbers_of_windows_stand():
+    images = np.random.default_rng(6).normal(size=(2, 5, 6, 3)).astype("float32")
+    largest, places = tf.nn.max_pool_with_argmax(images, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="SAME")
+    for n, i, j, c in np.ndindex(2, 3, 3, 3):
+        window = images[n, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2, c]
+        row, column = np.unravel_index(window.argmax(), window.shape)
+        assert places[n, i, j, c] == ((2 * i + row) * 6 + 2 * j + column) * 3 + c
+        assert largest[n, i, j, c] == window.max()
+    again = np.zeros((2, 90), "float32")
+    np.put_along_axis(again, places.numpy().reshape(2, -1), largest.numpy().reshape(2, -1), axis=1)  # SegNet's way back
+    assert ((again.reshape(images.shape) == images) | (again.reshape(images.shape) == 0)).all()
+    with pytest.raises(ValueError, match="data_format"):
+        tf.nn.max_pool_with_argmax(images, 2, 2, "SAME", data_format="NCHW")
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (lambda: tf.math.erf([0.0, 10.0]), [0, 1]),
+        (lambda: tf.math.xlogy([0.0, 2.0], [0.0, np.e]), [0, 2]),
+        (lambda: tf.math.multiply_no_nan([2.0, 3.0], [0.0, 2.0]), [0, 6]),
+        (lambda: tf.math.segment_mean([[1.0], [3.0], [5.0]], [0, 0, 2]), [[2], [0], [5]]),
+        (lambda: tf.math.unsorted_segment_sum([1, 2, 4], [1, -1, 1], 2), [0, 5]),
+        (lambda: tf.math.polyval([1, 0, -1], 3), 8),
+        (lambda: tf.nn.weighted_cross_entropy_with_logits([1.0, 0.0], [0.0, 0.0], 3.0), np.log(2) * np.array([3, 1])),
+        (lambda: tf.nn.crelu([-1.0, 2.0]), [0, 2, 1, 0]),
+        (lambda: tf.nn.top_k([1.0, 3.0, 2.0], 2).indices, [1, 2]),
+        (lambda: tf.sequence_mask([1, 3]), [[1, 0, 0], [1, 1, 1]]),
+        (lambda: tf.dynamic_partition([5, 6, 7], [1, 0, 1], 2)[1], [5, 7]),
+        (lambda: tf.unique_with_counts([4, 4, 2])[2], [2, 1]),
+        (lambda: tf.tensor_scatter_nd_max([1, 2, 3], [[0], [1]], [9, 0]), [9, 2, 3]),
+        (lambda: tf.foldl(lambda a, b: 2 * a + b, [1, 2, 3]), 11),
+        (lambda: tf.linalg.solve([[2.0, 0.0], [0.0, 4.0]], [[2.0], [2.0]]), [[1], [0.5]]),
+        (lambda: tf.linalg.svd([[3.0, 0.0], [0.0, 4.0]])[0], [4, 3]),
+    ],
+)
+def test_functions_that_are_called_less_often(made, expected):
+    np.testing.assert_allclose(made(), expected, rtol=1e-5)
+    assert tf.as_string([1, 2]).numpy().tolist() == [b"1", b"2"]

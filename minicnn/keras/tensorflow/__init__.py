@@ -56,6 +56,8 @@ def __getattr__(name: str) -> Any:
     for module in ("_elements", "_settings", "_flow"):
         if name in (found := import_module(f"{__name__}.{module}")).__all__:
             return getattr(found, name)
+    if name in (further := import_module(f"{__name__}._further").TOP):
+        return further[name]
     if name in _OF_MODULES:
         return getattr(import_module(f"{__name__}.{_OF_MODULES[name]}"), name)
     if name in _SESSIONS:

@@ -52,3 +52,15 @@ def test_groups_by_windows():
         return [batch.numpy().tolist() for batch in made]
 
     assert groups(our_tf) == groups(tf)
+
+
+def test_features_of_any_length():
+    def sparse(tf):
+        features = [tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for v in ([3], [0, 2], [])]
+        records = [tf.train.Example(features=tf.train.Features(feature={"a": f})).SerializeToString() for f in features]
+        made = tf.io.parse_example(records, {"a": tf.io.VarLenFeature(tf.int64)})["a"]
+        return [x.numpy() for x in (made.values, made.indices, made.dense_shape, tf.sparse.to_dense(made, -1))]
+
+    for ours, theirs in zip(sparse(our_tf), sparse(tf), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype

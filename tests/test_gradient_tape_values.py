@@ -341,3 +341,19 @@ def test_weights_of_other_layers_are_refused_in_training():
         y = tf.reduce_sum(model(x))
     with pytest.raises(TypeError, match="neither its input nor its weight"):
         tape.gradient(y, dense.kernel)
+
+
+def test_parts_of_variables_are_assigned_to():
+    v = tf.Variable(np.arange(6.0).reshape(2, 3))
+    v[0, 1:].assign([8.0, 9.0])
+    v[:, 0].assign_add([1.0, 2.0])
+    v[1].assign_sub(v[1] * 0.5)
+    np.testing.assert_array_equal(v.numpy(), [[1, 8, 9], [2.5, 2, 2.5]])
+    v.scatter_nd_update([[0, 1], [1, 2]], [0.0, 1.0])
+    v.scatter_nd_add([[0], [0]], np.ones((2, 3)))
+    v.scatter_nd_sub([[1]], [[0.5, 0, 0]])
+    np.testing.assert_array_equal(v.numpy(), [[3, 2, 11], [2, 2, 1]])
+    with pytest.raises(TypeError, match="a result of some"):
+        (v[0] + 1).assign([1.0, 2.0, 3.0])
+    with pytest.raises(IndexError, match="from 0 on"):
+        v.scatter_nd_update([[-1]], np.ones((1, 3)))

@@ -41,3 +41,26 @@ def test_elements_are_those_of_tensorflow(step):
         pairs = zip(a, b, strict=True) if isinstance(b, tuple) else [(a, b)]
         for one, other in pairs:
             np.testing.assert_array_equal(one, other)
+
+
+def test_groups_by_windows():
+    def groups(tf):
+        numbers = tf.data.Dataset.range(17)
+        made = numbers.group_by_window(
+            lambda n: (n * 7) % 4, lambda key, group: group.batch(3), window_size_func=lambda key: key + 2
+        )
+        return [batch.numpy().tolist() for batch in made]
+
+    assert groups(our_tf) == groups(tf)
+
+
+def test_features_of_any_length():
+    def sparse(tf):
+        features = [tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for v in ([3], [0, 2], [])]
+        records = [tf.train.Example(features=tf.train.Features(feature={"a": f})).SerializeToString() for f in features]
+        made = tf.io.parse_example(records, {"a": tf.io.VarLenFeature(tf.int64)})["a"]
+        return [x.numpy() for x in (made.values, made.indices, made.dense_shape, tf.sparse.to_dense(made, -1))]
+
+    for ours, theirs in zip(sparse(our_tf), sparse(tf), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype

@@ -224,7 +224,8 @@ def test_what_models_share(kind, suffix, tmp_path):
         *(("MobileNet", "mobilenet"), ("MobileNetV2", "mobilenet_v2"), ("EfficientNetB0", "efficientnet")),
         *(("Xception", "xception"), ("InceptionV3", "inception_v3")),
         *(("MobileNetV3Small", "mobilenet_v3"), ("MobileNetV3Large", "mobilenet_v3")),
-        ("EfficientNetV2B0", "efficientnet_v2"),
+        *(("EfficientNetV2B0", "efficientnet_v2"), ("InceptionResNetV2", "inception_resnet_v2")),
+        *(("NASNetMobile", "nasnet"), ("ConvNeXtTiny", "convnext")),
     ],
 )
 def test_weights_of_keras_applications(name, module, suffix, tmp_path):
@@ -239,6 +240,9 @@ def test_weights_of_keras_applications(name, module, suffix, tmp_path):
     network = getattr(theirs, name)(weights=None, **options)
     for weight in network.non_trainable_variables:
         weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    for layer in network.layers:
+        if type(layer).__name__ == "LayerScale":  # which begins near 0
+            layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
     path = tmp_path / f"of{suffix}"
     (network.save if suffix == ".h5" else network.save_weights)(path)
     expected = network.predict(getattr(theirs, module).preprocess_input(pictures.copy()), verbose=0)

@@ -82,7 +82,43 @@ DIFFERENTIATED = {
     "while_loop": lambda tf, x: tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * x), (0, x))[1],
     "compute_average_loss": lambda tf, x: tf.nn.compute_average_loss(tf.reduce_sum(x, [1, 2, 3]), global_batch_size=7),
 }
+DIFFERENTIATED |= {
+    "erf": lambda tf, x: tf.math.erf(x) + tf.math.erfinv(x * 0.9) + tf.math.erfc(x),
+    "xlogy": lambda tf, x: tf.math.xlogy(x, x + 1) + tf.math.xdivy(x, x + 2) + tf.math.xlog1py(x, x),
+    "multiply_no_nan": lambda tf, x: tf.math.multiply_no_nan(x, tf.constant(X) + 1),
+    "euclidean norm": lambda tf, x: tf.math.reduce_euclidean_norm(x, axis=[1, 2]),
+    "segment_sum": lambda tf, x: tf.math.segment_sum(x[0], [0, 0, 1, 1, 1, 3, 3, 3, 4]),
+    "segment_mean": lambda tf, x: tf.math.segment_mean(x[0], [0, 0, 1, 1, 1, 3, 3, 3, 4]),
+    "unsorted": lambda tf, x: tf.math.unsorted_segment_mean(x[0, :4], [2, -1, 2, 0], 4),
+    "polyval": lambda tf, x: tf.math.polyval([1.0, -2.0, 0.5], x),
+    "weighted": lambda tf, x: tf.nn.weighted_cross_entropy_with_logits(tf.constant(X), x * 4 - 2, 3.0),
+    "crelu": lambda tf, x: tf.nn.crelu(x - 0.5),
+    "argmax": lambda tf, x: tf.nn.max_pool_with_argmax(x, 2, 2, "SAME")[0],
+    "argmax of others": lambda tf, x: tf.nn.max_pool_with_argmax(x, [1, 3, 2, 1], [1, 1, 2, 1], "VALID").output,
+    "solve": lambda tf, x: tf.linalg.solve(x[0, :4, 0] + 3 * np.eye(4, dtype="float32"), x[1, :4, 1]),
+    "lstsq": lambda tf, x: tf.linalg.lstsq(x[0, :4, 0] + 3 * np.eye(4, dtype="float32"), x[1, :4, 1], 0.1),
+    "matrix_transpose": lambda tf, x: tf.linalg.matrix_transpose(x),
+    "dynamic_partition": lambda tf, x: tf.dynamic_partition(x[0], [0, 1, 0, 1, 1, 0, 0, 2, 1], 3)[1],
+    "scatter_nd_sub": lambda tf, x: tf.tensor_scatter_nd_sub(x[0, :5, 0], [[1], [3]], x[0, 5:7, 0] * 2),
+    "foldl": lambda tf, x: tf.foldl(lambda before, part: before * 0.5 + part, x[0]),
+}
 PLAIN = {
+    "argmax": lambda tf: tf.nn.max_pool_with_argmax(X, 3, 2, "SAME").argmax,
+    "argmax of all": lambda tf: tf.nn.max_pool_with_argmax(X, 2, 1, "VALID", include_batch_in_index=True)[1],
+    "bincount": lambda tf: tf.math.bincount([1, 1, 4], minlength=7),
+    "rint": lambda tf: tf.math.rint([0.5, 1.5, -2.6]),
+    "is_strictly_increasing": lambda tf: tf.math.is_strictly_increasing([1, 1, 2]),
+    "is_non_decreasing": lambda tf: tf.math.is_non_decreasing([1, 1, 2]),
+    "invert_permutation": lambda tf: tf.math.invert_permutation([2, 0, 1]),
+    "reciprocal_no_nan": lambda tf: tf.math.reciprocal_no_nan([0.0, 2.0]),
+    "unsorted_segment_max": lambda tf: tf.math.unsorted_segment_max(X[0, :3, 0], [1, 0, 1], 2),
+    "sequence_mask": lambda tf: tf.sequence_mask([[1, 0], [3, 2]], 4),
+    "unique_with_counts": lambda tf: tf.stack(tf.unique_with_counts([3, 1, 3, 2])[1:2]),
+    "scatter_nd_max": lambda tf: tf.tensor_scatter_nd_max(X[0, :, 0], [[1], [1]], X[0, 5:7, 1]),
+    "singular values": lambda tf: tf.linalg.svd(MATRIX, compute_uv=False),
+    "logdet": lambda tf: tf.linalg.logdet(MATRIX @ MATRIX.T),
+    "slogdet": lambda tf: tf.linalg.slogdet(MATRIX)[1],
+    "top_k": lambda tf: tf.nn.top_k(X, 2)[0],
     "one_hot": lambda tf: tf.one_hot([1, 0, 3], 3),
     "where": lambda tf: tf.where(tf.constant([[1.0, 0.0], [0.0, 2.0]]) > 0),
     "argsort": lambda tf: tf.argsort([3.0, 1.0, 2.0], direction="DESCENDING"),
@@ -209,3 +245,108 @@ def record(tf, number):
         "box": train.Feature(float_list=train.FloatList(value=[0, 0.5, 1, -2])),
     }
     return train.Example(features=train.Features(feature=features)).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3, 4), (4, 5)), ((4,), (4,)), ((4,), (4, 5)), ((3, 4), (4,)), ((2, 3, 4), (4, 5))]
+)
+def test_batch_dot(shapes):
+    a, b = (RNG.random((2, *shape), "float32") for shape in shapes)
+    np.testing.assert_allclose(
+        our_keras.backend.batch_dot(a, b), np.asarray(tf.keras.backend.batch_dot(a, b)), rtol=1e-5
+    )
+
+
+def test_variables_that_are_assigned_to_in_parts():
+    def changed(tf):
+        v = tf.Variable(np.arange(12, dtype="float32").reshape(3, 4))
+        v[1:, 2].assign([7.0, 8.0])
+        v.scatter_nd_update([[0, 1], [2, 3]], [-1.0, -2.0])
+        v.scatter_nd_add([[0], [0]], np.ones((2, 4), "float32"))
+        v.scatter_nd_sub([[1]], np.ones((1, 4), "float32"))
+        return v.numpy()
+
+    np.testing.assert_array_equal(changed(our_tf), changed(tf))
+
+
+CORNERS = RNG.uniform(0, 1, (40, 4)).astype("float32")
+SCORES = np.round(RNG.uniform(0, 1, 40), 1).astype("float32")  # with ties
+ORDERED = np.sort(CORNERS.reshape(-1, 2, 2), axis=1).reshape(-1, 4)
+WHICH = {
+    "plain": lambda image: image.non_max_suppression(CORNERS, SCORES, 9),
+    "thresholds": lambda image: image.non_max_suppression(CORNERS, SCORES, 40, 0.3, 0.2),
+    "scores": lambda image: image.non_max_suppression_with_scores(CORNERS, SCORES, 30, 0.2, 0.1)[1],
+    "soft": lambda image: image.non_max_suppression_with_scores(CORNERS, SCORES, 40, 0.2, 0.05, 0.5)[0],
+    "scores of soft": lambda image: image.non_max_suppression_with_scores(CORNERS, SCORES, 20, 1.0, 0.05, 0.5)[1],
+    "overlaps": lambda image: image.non_max_suppression_overlaps(np.abs(MATRIX), SCORES[:4], 3, 0.4),
+    "padded": lambda image: image.non_max_suppression_padded(
+        np.sort(CORNERS.reshape(-1, 2, 2), axis=1).reshape(-1, 4),
+        np.linspace(0, 1, 40, dtype="float32"),
+        30,
+        0.1,
+        0.3,
+        pad_to_max_output_size=True,
+    )[0],
+    "boxes": lambda image: image.draw_bounding_boxes(COLOURS, BOXES[None][[0, 0]], None),
+    "coloured boxes": lambda image: image.draw_bounding_boxes(X[..., :1], BOXES[None][[0, 0]], [[0.3], [0.7]]),
+    "yiq": lambda image: image.yiq_to_rgb(image.rgb_to_yiq(COLOURS) * 1.1),
+}
+
+
+@pytest.mark.parametrize("name", WHICH)
+def test_boxes(name):
+    np.testing.assert_allclose(np.asarray(WHICH[name](our_tf.image)), WHICH[name](tf.image).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"pad_per_class": True}, {"clip_boxes": False, "score_threshold": 0.6}])
+@pytest.mark.parametrize("shared", [True, False])
+def test_boxes_of_classes(options, shared):
+    corners = RNG.uniform(-0.1, 1.1, (2, 30, 1 if shared else 3, 4)).astype("float32")
+    scores = RNG.uniform(0, 1, (2, 30, 3)).astype("float32")
+    ours, theirs = (
+        each.image.combined_non_max_suppression(corners, scores, 4, 20, iou_threshold=0.3, **options)
+        for each in (our_tf, tf)
+    )
+    for mine, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(np.asarray(mine), expected.numpy())
+    assert ours.valid_detections.dtype == np.int32
+
+
+WHOLE = RNG.integers(0, 9, (4, 5)).astype("int32")
+REAL = RNG.normal(size=(4, 5)).astype("float32")
+HOLED = np.where(REAL > 1, np.nan, REAL).astype("float32")
+POSITIVE = (MATRIX @ MATRIX.T + np.eye(4)).astype("float32")
+NAMED = {  # arguments → functions
+    "real": (*("cbrt", "copy", "corrcoef", "deg2rad", "diagflat", "diff", "exp2", "fabs", "fliplr", "flipud"), "sinc"),
+    "reals": (
+        *("isposinf", "isreal", "ptp", "rad2deg", "signbit", "trapezoid", "trunc", "amax", "conj"),
+        "swish",
+        "erf",
+    ),
+    "activations": ("celu", "hard_shrink", "hard_tanh", "soft_shrink", "sparse_plus", "sparse_sigmoid", "squareplus"),
+    "pairs": ("allclose", "fmax", "fmin", "fmod", "hypot", "kron", "nextafter", "logaddexp2"),
+    "holed": ("nanmax", "nanmin", "nanmean", "nansum", "nanprod", "nanstd", "nanvar", "nanmedian", "nancumsum"),
+    "whole": ("gcd", "lcm", "bitwise_left_shift", "right_shift"),
+    "counts": ("bartlett", "blackman", "hamming", "hanning"),
+    "matrices": ("cholesky", "det", "inv", "slogdet", "logdet", "pinv", "matrix_rank"),
+}
+GIVEN = {**dict.fromkeys(("real", "reals", "activations"), (REAL,)), "pairs": (REAL, REAL[::-1] + 1), "holed": (HOLED,)}
+GIVEN |= {"whole": (WHOLE, WHOLE % 3), "counts": (7,), "matrices": (POSITIVE,)}
+RARE = {name: GIVEN[kind] for kind, names in NAMED.items() for name in names} | {
+    **{"append": (REAL, REAL), "array_split": (REAL, 3), "correlate": (REAL[0], REAL[1]), "heaviside": (REAL, 0.5)},
+    **{"geomspace": (1.0, 8.0, 4), "logspace": (0.0, 2.0, 4), "isin": (WHOLE, [1, 2]), "ldexp": (REAL, WHOLE)},
+    **{"vsplit": (REAL, 2), "percentile": (REAL, 30.0), "tri": (3,), "unravel_index": ([3, 4], (2, 3))},
+    **{"vander": (REAL[0],), "erfinv": (np.tanh(REAL),), "segment_max": (REAL, np.array([0, 1, 1, 0]))},
+    **{"divide_no_nan": (REAL, np.maximum(REAL, 0)), "bitwise_invert": (WHOLE,), "solve": (POSITIVE, REAL)},
+    **{"lstsq": (POSITIVE, REAL), "tanh_shrink": (REAL,), "threshold": (REAL, 0.2, 3.0), "nonzero": (REAL,)},
+    **{"kaiser": (5, 2.0), "saturate_cast": (REAL * 300, "uint8"), "psnr": (REAL, REAL + 0.1, 1.0)},
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_rare_operations(name):
+    ours, theirs = (getattr(each.ops, name)(*RARE[name]) for each in (our_keras, keras))
+    several = isinstance(theirs, list | tuple)
+    for mine, expected in zip(ours if several else [ours], theirs if several else [theirs], strict=True):
+        assert np.asarray(mine).dtype == np.asarray(expected).dtype
+        np.testing.assert_allclose(np.asarray(mine), np.asarray(expected), rtol=2e-4, atol=1e-4)

@@ -224,6 +224,39 @@ def test_records_of_unequal_lengths():
     np.testing.assert_array_equal(made, [[1, 0], [1, 2], [0, 0]])
 
 
+def test_features_of_any_length_are_read_as_sparse_tensors():
+    records = [record_of(int64_list=tf.train.Int64List(value=value)) for value in ([3], [0, 2], [])]
+    made = tf.io.parse_example(records, {"a": tf.io.VarLenFeature(tf.int64)})["a"]
+    np.testing.assert_array_equal(made.values, [3, 0, 2])
+    np.testing.assert_array_equal(made.indices, [[0, 0], [1, 0], [1, 1]])
+    np.testing.assert_array_equal(made.dense_shape, [3, 2])
+    np.testing.assert_array_equal(tf.sparse.to_dense(made, default_value=-1), [[3, -1], [0, 2], [-1, -1]])
+    np.testing.assert_array_equal(tf.sparse.to_dense(made), made)
+    one = tf.io.parse_single_example(records[1], {"a": tf.io.VarLenFeature(tf.int64)})["a"]
+    np.testing.assert_array_equal(one.values, [0, 2])
+    np.testing.assert_array_equal(tf.sparse.to_dense(one, default_value=7), [0, 2])
+    words = record_of(bytes_list=tf.train.BytesList(value=[b"a", b"bc"]))
+    text = tf.io.parse_single_example(words, {"a": tf.io.VarLenFeature(tf.string)})["a"]
+    assert tf.sparse.to_dense(text, default_value="").numpy().tolist() == [b"a", b"bc"] == text.values.numpy().tolist()
+    with pytest.raises(ValueError, match="in the function that calls it"):
+        tf.sparse.to_dense(np.asarray(made), default_value=-1)
+    for other in (made + 1, made[0]):
+        with pytest.raises(AttributeError, match="which numbers were given"):
+            _ = other.values
+
+
+def test_sparse_tensors():
+    sparse = tf.sparse.from_dense([[0, 5, 0], [7, 0, 0]])
+    np.testing.assert_array_equal(sparse.indices, [[0, 1], [1, 0]])
+    np.testing.assert_array_equal(tf.sparse.to_dense(sparse, -1), [[-1, 5, -1], [7, -1, -1]])
+    np.testing.assert_array_equal(tf.sparse.to_dense(tf.SparseTensor([[2]], [1.5], [4])), [0, 0, 1.5, 0])
+    for places in ([[4]], [[-1]]):
+        with pytest.raises(ValueError, match="places lie in"):
+            tf.sparse.to_dense(tf.sparse.SparseTensor(places, [1.5], [4]))
+    with pytest.raises(ValueError, match="expected indices"):
+        tf.sparse.SparseTensor([[0], [1]], [1.5], [4])
+
+
 def test_a_default_is_text():
     features = {"b": tf.io.FixedLenFeature([], tf.string, default_value="x")}
     assert tf.io.parse_single_example(record_of(), features)["b"].numpy() == b"x"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minicnn.data.elements import Element, applied, eager, map_leaves
+from minicnn.data.grouping import Grouping
 from minicnn.data.rearranging import Rearranging
 from minicnn.errors import DataError
 from minicnn.own_parts import function_of
@@ -35,7 +36,7 @@ class TensorSpec(NamedTuple):
     name: str | None = None
 
 
-class FurtherSteps(Rearranging):
+class FurtherSteps(Grouping, Rearranging):
     """Methods of `Dataset` that few scripts call."""
 
     @staticmethod

@@ -5,10 +5,6 @@ from typing import Any, NoReturn
 from minicnn.user_warnings import warn_user
 
 _SEQUENCES = "it is for convolutional networks on images, and has no layers for sequences of words or time"
-_PRETRAINED = (
-    "of keras.applications there are VGG, ResNet, DenseNet, MobileNet, V2 and V3, EfficientNet and V2, InceptionV3, "
-    "Xception, without pretrained weights; a model that Keras has saved as .keras or .h5 loads with load_model"
-)
 _AUGMENTATION = (
     "of the layers that change images at random there are those that flip, turn, move, shear, crop, blur, erase and "
     "mix them and change their colours; others go into Dataset.map or a layer of your own"
@@ -42,11 +38,6 @@ _GROUPS = {
         *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization", "StringLookup"),
         *("IntegerLookup", "Hashing", "MultiHeadAttention", "Attention", "AdditiveAttention", "sequence", "text"),
         *("pad_sequences", "Tokenizer", "timeseries_dataset_from_array", "text_dataset_from_directory"),
-    ),
-    _PRETRAINED: (
-        *("InceptionResNetV2", "NASNetMobile", "NASNetLarge"),
-        *("EfficientNetV2M", "EfficientNetV2L", "ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge"),
-        "ConvNeXtXLarge",
     ),
     "it is for images, and has no layers of three dimensions": (
         *("Conv3D", "Conv3DTranspose", "MaxPooling3D", "MaxPool3D", "AveragePooling3D", "AvgPool3D", "Cropping3D"),

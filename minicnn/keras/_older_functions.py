@@ -149,11 +149,30 @@ def l2_normalize(x: Any, axis: int | None = None) -> Any:
 def batch_dot(x: Any, y: Any, axes: int | Sequence[int] | None = None) -> Any:
     """The products of the samples of x and y, along one axis of each; of vectors, (N, 1).
 
-    The result has the other axes of x, then those of y, as in Keras since 2.3.
+    The result has the other axes of x, then those of y, as in Keras since 2.3; before, it was the same for up to three
+    axes, and of four a product for each place of the second one.
+
+    Parameters
+    ----------
+    x, y : array, or a model's tensor, of at least two axes
+    axes : int or (int, int), optional
+        Default: the last axis of x, and the last but one of y, or its only one.
+
+    Raises
+    ------
+    ValueError
+        For the axis of samples, or axes of different lengths.
     """
     first, second = ops.shape(x), ops.shape(y)
     axes = (axes, axes) if isinstance(axes, int) else axes or (len(first) - 1, max(len(second) - 2, 1))
     a, b = (axis % len(shape) for axis, shape in zip(axes, (first, second), strict=True))
+    if 0 in (a, b) or first[a] != second[b]:
+        raise ValueError(
+            "batch_dot sums along one axis of each, of one length, and not along the samples'. Received: "
+            f"axes={tuple(axes)} of shapes {tuple(first)} and {tuple(second)}"
+        )
+    if is_symbolic(x) and is_symbolic(y):
+        return layers.Dot(axes=(a, b))([x, y])
     left = first[1:a] + first[a + 1 :]
     right = second[1:b] + second[b + 1 :]
     x = np.reshape(np.moveaxis(x, a, -1), (first[0], -1, first[a]))
@@ -366,47 +385,10 @@ def manual_variable_initialization(value: bool) -> None:
     """Does nothing."""
 
 
-__all__ = [
-    "batch_dot",
-    "batch_set_value",
-    "bias_add",
-    "constant",
-    "conv2d",
-    "count_params",
-    "cumprod",
-    "dropout",
-    "dtype",
-    "eye",
-    "gather",
-    "get_uid",
-    "in_test_phase",
-    "in_top_k",
-    "in_train_phase",
-    "is_sparse",
-    "is_tensor",
-    "l2_normalize",
-    "manual_variable_initialization",
-    "name_scope",
-    "ones",
-    "ones_like",
-    "pool2d",
-    "random_bernoulli",
-    "random_binomial",
-    "random_normal",
-    "random_normal_variable",
-    "random_uniform",
-    "random_uniform_variable",
-    "repeat_elements",
-    "resize_images",
-    "reverse",
-    "spatial_2d_padding",
-    "stop_gradient",
-    "switch",
-    "truncated_normal",
-    "update",
-    "update_add",
-    "update_sub",
-    "variable",
-    "zeros",
-    "zeros_like",
-]
+__all__ = ["batch_dot", "batch_set_value", "bias_add", "constant", "conv2d", "count_params", "cumprod"]
+__all__ += ["dropout", "dtype", "eye", "gather", "get_uid", "in_test_phase", "in_top_k", "in_train_phase"]
+__all__ += ["is_sparse", "is_tensor", "l2_normalize", "manual_variable_initialization", "name_scope", "ones"]
+__all__ += ["ones_like", "pool2d", "random_bernoulli", "random_binomial", "random_normal"]
+__all__ += ["random_normal_variable", "random_uniform", "random_uniform_variable", "repeat_elements"]
+__all__ += ["resize_images", "reverse", "spatial_2d_padding", "stop_gradient", "switch", "truncated_normal"]
+__all__ += ["update", "update_add", "update_sub", "variable", "zeros", "zeros_like"]

@@ -62,6 +62,8 @@ ACTIVATIONS = (
     *("relu", "sigmoid", "softmax", "tanh", "elu", "selu", "gelu", "silu", "softplus", "softsign", "leaky_relu", "exp"),
     *("relu6", "hard_sigmoid", "hard_swish", "hard_silu", "mish", "log_softmax", "square", "sqrt", "abs", "log", "sin"),
     *("cos", "log_sigmoid", "exponential", "reciprocal", "negative", "sign", "absolute", "ceil", "floor", "round"),
+    *("celu", "hard_shrink", "hard_tanh", "soft_shrink", "sparse_plus", "sparse_sigmoid", "sparsemax"),
+    *("squareplus", "tanh_shrink", "threshold"),
 )
 _MERGES = {
     "add": "Add",

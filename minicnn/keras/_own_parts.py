@@ -18,7 +18,7 @@ from minicnn.keras._call_forms import Form, form_of, is_usual, usual_form
 from minicnn.keras._called import Called, attributes_with_weights
 from minicnn.keras._eager import eager
 from minicnn.keras._given import Remembering, given
-from minicnn.keras._own_weights import standing_in
+from minicnn.keras._own_weights import standing_in, weight_arguments
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import held
 from minicnn.keras._taped import inside_a_layer
@@ -192,8 +192,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
         """Declare a weight with Keras's arguments, in the order of Keras 2 (name first) or 3 (shape first)."""
-        order = ("shape", "initializer") if args and not isinstance(args[0], str | None) else ("name", "shape")
-        given = {**dict(zip(order, args, strict=False)), **kwargs}
+        given = weight_arguments(args, kwargs)
         if given.pop("trainable", True) is False:
             given["has_gradient"] = False
         if "constraint" in given:

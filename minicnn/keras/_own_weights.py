@@ -76,3 +76,23 @@ def standing_in(value: Any, using: Callable[..., Callable[..., Any]]) -> Any:
     if type(value) is dict:
         return {key: standing_in(part, using) for key, part in value.items()}
     return value
+
+
+def weight_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What `add_weight` was given, by its names in Keras 2, whose first one is the name, or in Keras 3.
+
+    Raises
+    ------
+    TypeError
+        For too many, or what is no dtype in the place of one.
+    """
+    order = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
+    if args and not isinstance(args[0], str | None):
+        order = ("shape", "initializer", "dtype", "trainable", "autocast", "regularizer", "constraint")
+    given = {**dict(zip(order, args, strict=False)), **kwargs}
+    dtype = given.get("dtype")
+    if len(args) > len(order) or (isinstance(dtype, str) and dtype not in (*np.sctypeDict, "bfloat16", "string")):
+        raise TypeError(
+            f"add_weight takes the arguments {', '.join(order)}, in this order or by name. Received: {args}, {kwargs}"
+        )
+    return given

@@ -25,6 +25,29 @@ class _Value(EagerArray):
         return np.array(self).view(EagerArray)
 
 
+class _Part(EagerArray):
+    """What stands at some places of a variable, which can be assigned to: ``v[1:3].assign(…)``."""
+
+    places: tuple[Variable, Any] | None = None  # where it was taken from; of what is computed of it, None
+
+    def assign(self, value: Any, *args: Any, **options: Any) -> Variable:
+        """The variable, with other numbers at these places."""
+        if self.places is None:
+            raise TypeError("numbers are assigned to variables, and to parts of them. Received: a result of some")
+        variable, key = self.places
+        made = variable.numpy().copy()
+        made[key] = value_of(met(value))
+        return variable.assign(made)
+
+    def assign_add(self, delta: Any, *args: Any, **options: Any) -> Variable:
+        """The variable, with more at these places."""
+        return self.assign(np.asarray(self) + value_of(met(delta)))
+
+    def assign_sub(self, delta: Any, *args: Any, **options: Any) -> Variable:
+        """The variable, with less at these places."""
+        return self.assign(np.asarray(self) - value_of(met(delta)))
+
+
 class Variable(Weight):
     """Numbers that can be assigned to, and that a tape watches: a weight that belongs to no layer.
 
@@ -107,6 +130,36 @@ class Variable(Weight):
     def assign_sub(self, delta: Any, *args: Any, **options: Any) -> Variable:
         """Subtract from it."""
         return self.assign(self.numpy() - value_of(met(delta)))
+
+    def __getitem__(self, key: Any) -> Any:
+        """The numbers at some places, which can be assigned to."""
+        key = met(key)
+        made = _eager(self)[key]
+        if isinstance(made, np.ndarray):
+            made = made.view(_Part)
+            made.places = self, key
+        return made
+
+    def _scattered(self, change: Callable[..., None], indices: Any, updates: Any) -> Variable:
+        """The variable, with numbers changed at places, each of which is given by the last axis of `indices`."""
+        made = self.numpy().copy()
+        places = np.asarray(value_of(met(indices)))
+        if (places < 0).any():
+            raise IndexError(f"places lie from 0 on, in a variable of shape {self.shape}. Received: {places.tolist()}")
+        change(made, tuple(np.moveaxis(places, -1, 0)), np.asarray(value_of(met(updates)), made.dtype))
+        return self.assign(made)
+
+    def scatter_nd_update(self, indices: Any, updates: Any, name: str | None = None) -> Variable:
+        """Other numbers at places (…, axes): ``tf.tensor_scatter_nd_update`` of the variable itself."""
+        return self._scattered(operator.setitem, indices, updates)
+
+    def scatter_nd_add(self, indices: Any, updates: Any, name: str | None = None) -> Variable:
+        """More at places (…, axes); one that stands there twice grows twice."""
+        return self._scattered(np.add.at, indices, updates)
+
+    def scatter_nd_sub(self, indices: Any, updates: Any, name: str | None = None) -> Variable:
+        """Less at places (…, axes)."""
+        return self._scattered(np.subtract.at, indices, updates)
 
     def read_value(self) -> Any:
         """Its numbers now."""

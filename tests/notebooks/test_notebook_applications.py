@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from minicnn.keras.applications.resnet50 import ResNet50
 
+import minicnn as mc
 from minicnn.keras import applications, layers, models
 
 
@@ -43,6 +44,10 @@ def test_numbers_of_weights(name, weights, without_top):
         ("MobileNetV2", 3_538_984, "mobilenetv2_1.00_224", 1280),
         ("EfficientNetB0", 5_330_571, "efficientnetb0", 1280),
         ("EfficientNetB3", 12_320_535, "efficientnetb3", 1536),
+        ("NASNetMobile", 5_326_716, "nasnet_mobile", 1056),
+        ("InceptionResNetV2", 55_873_736, "inception_resnet_v2", 1536),
+        ("ConvNeXtTiny", 28_589_128, "convnext_tiny", 768),
+        ("EfficientNetV2M", 54_431_388, "efficientnetv2-m", 1280),
     ],
 )
 def test_numbers_of_weights_with_the_top(name, weights, called, features):
@@ -133,3 +138,26 @@ def test_preprocessing_of_a_models_tensor():
     for module in (applications.vgg16, applications.densenet, applications.mobilenet):
         made = models.Model(image, module.preprocess_input(image)).predict(x, verbose=0)
         np.testing.assert_allclose(made, module.preprocess_input(x), rtol=1e-5, atol=1e-4)
+
+
+def test_a_factor_for_each_channel():
+    layer = applications._convnext.LayerScale(0.5, 3)
+    mc.testing.check_layer(layer, input_shape=(5, 4, 3))
+    x = np.random.default_rng(4).random((2, 4, 3), "float32")
+    made = applications._convnext.LayerScale(0.5, 3)
+    made(x)
+    made.set_weights([[1.0, 2.0, -3.0]])
+    np.testing.assert_allclose(made(x), x * [1, 2, -3], rtol=1e-6)
+    with pytest.raises(ValueError, match="3 channels"):
+        applications._convnext.LayerScale(0.5, 3)(x[..., :2])
+
+
+def test_convnext_without_the_top_ends_in_a_normalization():
+    model = applications.convnext.ConvNeXtTiny(False, weights=None, input_shape=(32, 64, 3), pooling="avg")
+    images = np.random.default_rng(5).uniform(0, 255, (2, 32, 64, 3))
+    made = model.predict(images, verbose=0)
+    assert made.shape == (2, 768)
+    np.testing.assert_allclose(made.mean(axis=-1), 0, atol=1e-5)
+    np.testing.assert_allclose(made.std(axis=-1), 1, atol=1e-2)
+    darker = applications.ConvNeXtTiny(False, False, None, input_shape=(32, 64, 3))
+    assert len(darker.layers) == len(model.layers) - 2  # no pooling, no preprocessing

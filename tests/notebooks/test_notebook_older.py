@@ -903,3 +903,93 @@ def test_a_variational_autoencoder_of_keras_1():
     assert vae.evaluate(x, x, batch_size=size, verbose=0) > divergence
     with pytest.raises(ValueError, match="metrics have no target"):
         vae.compile("adam", vae_loss, metrics=["mse"])
+
+
+def test_products_of_samples_of_tensors_and_what_they_refuse():
+    rng = np.random.default_rng(4)
+    a, b = rng.random((2, 3, 4), "float32"), rng.random((2, 5, 4), "float32")
+    first, second = keras.Input((3, 4)), keras.Input((5, 4))
+    made = keras.Model([first, second], K.batch_dot(first, second, axes=(2, 2))).predict([a, b], verbose=0)
+    np.testing.assert_allclose(made, [p @ q.T for p, q in zip(a, b, strict=True)], rtol=1e-5)
+    for axes in (0, (2, 1)):
+        with pytest.raises(ValueError, match="not along the samples'"):
+            K.batch_dot(a, b, axes)
+
+
+def test_a_layer_that_merges():
+    from minicnn.keras.layers.merge import _Merge
+
+    class Between(_Merge):
+        def _merge_function(self, inputs):
+            share = K.random_uniform((K.shape(inputs[0])[0], 1))
+            return share * inputs[0] + (1 - share) * inputs[1]
+
+    a, b = keras.Input((3,)), keras.Input((3,))
+    made = keras.Model([a, b], Between()([a, b])).predict([np.ones((9, 3)), np.zeros((9, 3))], verbose=0)
+    assert ((made > 0) & (made < 1)).all() and np.ptp(made[:, 0]) > 0 and not np.ptp(made, axis=1).any()
+    with pytest.raises(ValueError, match="two or more"):
+        Between()(a)
+    with pytest.raises(NotImplementedError, match="_merge_function"):
+        _Merge()([np.ones((1, 2)), np.ones((1, 2))])
+
+
+def test_diagrams_as_pydot_has_them(tmp_path):
+    from minicnn.keras.utils.vis_utils import model_to_dot
+
+    drawing = model_to_dot(classifier((9, 9, 1)), show_shapes=True)
+    assert b"<svg" in drawing.create(prog="dot", format="svg")
+    assert drawing.create_png()[:4] == b"\x89PNG" == drawing._repr_png_()[:4]
+    assert drawing.write_png(tmp_path / "model.png") and (tmp_path / "model.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(ValueError, match="format"):
+        drawing.create(format="dot")
+
+
+def test_layers_of_keras_1_say_which_weights_they_train():
+    class Scaled(layers.Layer):
+        def build(self, input_shape):
+            self.W = K.variable(np.ones(input_shape[-1]))
+            self.kept = self.add_weight("kept", (input_shape[-1],), "float32", "ones")
+            self.trainable_weights = [self.W]
+            super().build(input_shape)
+
+        def call(self, x):
+            return x * self.W * self.kept
+
+    layer = Scaled()
+    model = models.Sequential([keras.Input((3,)), layer])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((8, 3)), np.zeros((8, 3)), verbose=0)
+    before, kept = (weight.numpy() for weight in (layer.W, layer.kept))
+    assert (before < 1).all() and (kept == 1).all()
+    assert [w.name for w in layer.trainable_weights] == ["W"]
+    with pytest.raises(ValueError, match="said in its build"):
+        layer.trainable_weights = [layer.W, layer.kept]
+    with pytest.raises(ValueError, match="weights of layer"):
+        layer.trainable_weights = [layers.Dense(2, input_shape=(3,)).bias]
+    dense = layers.Dense(2)
+    dense(np.ones((1, 3)))
+    dense.trainable_weights = []
+    assert dense.trainable_weights == [] and not dense.trainable
+    dense.non_trainable_weights = []
+    assert len(dense.trainable_weights) == 2
+
+
+def test_the_number_of_iterations_as_a_variable():
+    model = models.Sequential([layers.Dense(1, input_shape=(2,))])
+    model.compile("adam", "mse")
+    model.fit(np.ones((8, 2)), np.ones(8), batch_size=2, verbose=0)
+    assert (
+        model.optimizer.iterations == model.optimizer.iterations.numpy() == K.get_value(model.optimizer.iterations) == 4
+    )
+    model.optimizer.iterations.assign(7)
+    assert pickle.loads(pickle.dumps(model.optimizer)).iterations == 7
+
+
+def test_arguments_of_add_weight_by_their_places():
+    layer = layers.Layer()
+    layer.build((None, 2))
+    assert layer.add_weight("a", (2,), None, "ones", None, False).numpy().sum() == 2
+    assert layer.add_weight((2,), "zeros", "float32", False, name="b").numpy().sum() == 0
+    assert not layer.trainable_weights
+    with pytest.raises(TypeError, match="in this order or by name"):
+        layer.add_weight("c", (2,), "ones")

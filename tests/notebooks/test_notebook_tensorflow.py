@@ -367,3 +367,97 @@ def test_mixup_of_a_data_set():
     assert images.shape == (8, 3, 3, 1)
     assert ((labels > 0).sum(1) == 2).any()
     np.testing.assert_allclose(labels.sum(1), 1, rtol=1e-6)
+
+
+def kept_one_by_one(boxes, scores, most, threshold):
+    """The definition: the best box that covers none of those kept by more than a threshold, again and again."""
+
+    def share(a, b):
+        height, width = (min(a[k + 2], b[k + 2]) - max(a[k], b[k]) for k in (0, 1))
+        common = max(height, 0) * max(width, 0)
+        return common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common)
+
+    chosen = []
+    for at in np.argsort(-scores, kind="stable"):
+        if len(chosen) < most and all(share(boxes[at], boxes[other]) <= threshold for other in chosen):
+            chosen.append(at)
+    return chosen
+
+
+def test_boxes_that_cover_better_ones_are_left_out():
+    rng = np.random.default_rng(5)
+    low = rng.uniform(0, 0.6, (30, 2))
+    boxes, scores = np.concatenate([low, low + rng.uniform(0.1, 0.4, (30, 2))], axis=1), rng.random(30)
+    for most, threshold in ((30, 0.5), (5, 0.2), (30, 0.0)):
+        kept = tf.image.non_max_suppression(boxes, scores, max_output_size=most, iou_threshold=threshold)
+        assert kept.numpy().tolist() == kept_one_by_one(boxes, scores, most, threshold)
+    assert kept.dtype == np.int32
+    turned = boxes[:, [2, 1, 0, 3]]  # any two opposite corners
+    assert tf.image.non_max_suppression(turned, scores, 30, 0.0).numpy().tolist() == kept.numpy().tolist()
+    few = tf.image.non_max_suppression(boxes, scores, 30, 1.0, score_threshold=0.5)
+    assert (scores[few] > 0.5).all() and len(few) == (scores > 0.5).sum()
+    padded, count = tf.image.non_max_suppression_padded(boxes, scores, 9, 0.0, pad_to_max_output_size=True)
+    assert padded.shape == (9,) and not padded[int(count) :].any()
+    _, lowered = tf.image.non_max_suppression_with_scores(boxes[[0, 0]], [0.9, 0.8], 2, soft_nms_sigma=0.5)
+    np.testing.assert_allclose(lowered, [0.9, 0.8 * np.exp(-1)], rtol=1e-6)  # the same box twice
+    found = tf.image.combined_non_max_suppression(boxes[None, :, None], scores[None, :, None], 9, 12, 0.2)
+    expected = kept_one_by_one(boxes, scores, 9, 0.2)
+    assert found.valid_detections == [len(expected)]
+    np.testing.assert_allclose(found.nmsed_boxes[0, : len(expected)], boxes[expected].clip(0, 1), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"boxes \(n, 4\)"):
+        tf.image.non_max_suppression(boxes, scores[:3], 3)
+
+
+def test_outlines_of_boxes():
+    black = np.zeros((1, 5, 6, 3), "float32")
+    made = tf.image.draw_bounding_boxes(black, [[[0.25, 0.2, 0.75, 0.8]]], [[1.0, 0.5, 0.0]]).numpy()
+    expected = np.zeros((5, 6))
+    expected[1, 1:5] = expected[3, 1:5] = expected[1:4, 1] = expected[1:4, 4] = 1
+    np.testing.assert_array_equal(made[0, ..., 0], expected)
+    np.testing.assert_array_equal(made[0, ..., 1], expected / 2)
+    assert not black.any()
+    outside = tf.image.draw_bounding_boxes(black, [[[-0.5, 0.2, 2.0, 0.8], [2.0, 0, 3.0, 1]]], None).numpy()
+    assert outside[0, :, [1, 4], :2].all() and outside.sum() == 2 * 5 * 2
+    with pytest.raises(TypeError, match="convert_image_dtype"):
+        tf.image.draw_bounding_boxes(black.astype("uint8"), [[[0, 0, 1, 1]]], None)
+
+
+def test_where_the_largest_numbers_of_windows_stand():
+    images = np.random.default_rng(6).normal(size=(2, 5, 6, 3)).astype("float32")
+    largest, places = tf.nn.max_pool_with_argmax(images, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="SAME")
+    for n, i, j, c in np.ndindex(2, 3, 3, 3):
+        window = images[n, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2, c]
+        row, column = np.unravel_index(window.argmax(), window.shape)
+        assert places[n, i, j, c] == ((2 * i + row) * 6 + 2 * j + column) * 3 + c
+        assert largest[n, i, j, c] == window.max()
+    again = np.zeros((2, 90), "float32")
+    np.put_along_axis(again, places.numpy().reshape(2, -1), largest.numpy().reshape(2, -1), axis=1)  # SegNet's way back
+    assert ((again.reshape(images.shape) == images) | (again.reshape(images.shape) == 0)).all()
+    with pytest.raises(ValueError, match="data_format"):
+        tf.nn.max_pool_with_argmax(images, 2, 2, "SAME", data_format="NCHW")
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (lambda: tf.math.erf([0.0, 10.0]), [0, 1]),
+        (lambda: tf.math.xlogy([0.0, 2.0], [0.0, np.e]), [0, 2]),
+        (lambda: tf.math.multiply_no_nan([2.0, 3.0], [0.0, 2.0]), [0, 6]),
+        (lambda: tf.math.segment_mean([[1.0], [3.0], [5.0]], [0, 0, 2]), [[2], [0], [5]]),
+        (lambda: tf.math.unsorted_segment_sum([1, 2, 4], [1, -1, 1], 2), [0, 5]),
+        (lambda: tf.math.polyval([1, 0, -1], 3), 8),
+        (lambda: tf.nn.weighted_cross_entropy_with_logits([1.0, 0.0], [0.0, 0.0], 3.0), np.log(2) * np.array([3, 1])),
+        (lambda: tf.nn.crelu([-1.0, 2.0]), [0, 2, 1, 0]),
+        (lambda: tf.nn.top_k([1.0, 3.0, 2.0], 2).indices, [1, 2]),
+        (lambda: tf.sequence_mask([1, 3]), [[1, 0, 0], [1, 1, 1]]),
+        (lambda: tf.dynamic_partition([5, 6, 7], [1, 0, 1], 2)[1], [5, 7]),
+        (lambda: tf.unique_with_counts([4, 4, 2])[2], [2, 1]),
+        (lambda: tf.tensor_scatter_nd_max([1, 2, 3], [[0], [1]], [9, 0]), [9, 2, 3]),
+        (lambda: tf.foldl(lambda a, b: 2 * a + b, [1, 2, 3]), 11),
+        (lambda: tf.linalg.solve([[2.0, 0.0], [0.0, 4.0]], [[2.0], [2.0]]), [[1], [0.5]]),
+        (lambda: tf.linalg.svd([[3.0, 0.0], [0.0, 4.0]])[0], [4, 3]),
+    ],
+)
+def test_functions_that_are_called_less_often(made, expected):
+    np.testing.assert_allclose(made(), expected, rtol=1e-5)
+    assert tf.as_string([1, 2]).numpy().tolist() == [b"1", b"2"]

@@ -178,3 +178,81 @@ def test_export_writes_onnx_alone(tmp_path):
     pytest.importorskip("onnx")
     model.export(tmp_path / "m.onnx", format="onnx")
     assert (tmp_path / "m.onnx").exists()
+
+
+def test_groups_of_elements_with_one_key():
+    numbers = tf.data.Dataset.range(11)
+    batches = numbers.group_by_window(lambda n: n % 3, lambda key, group: group.batch(2), window_size=2)
+    assert [b.tolist() for b in batches] == [[0, 3], [1, 4], [2, 5], [6, 9], [7, 10], [8]]
+    sized = numbers.group_by_window(
+        lambda n: n % 2, lambda key, group: group.map(lambda n: (key, n)), window_size_func=lambda key: 1 + 8 * key
+    )
+    assert [(int(k), int(n)) for k, n in sized][:6] == [(0, 0), (0, 2), (0, 4), (0, 6), (0, 8), (0, 10)]
+    with pytest.raises(ValueError, match="window_size_func"):
+        numbers.group_by_window(lambda n: n, lambda key, group: group)
+    with pytest.raises(ValueError, match="gives a data set"):
+        list(numbers.group_by_window(lambda n: 0, lambda key, group: 3, 2))
+
+
+def test_data_sets_in_a_file(tmp_path):
+    pictures = np.random.default_rng(7).random((5, 3, 2)).astype("float32")
+    names = np.array(["a", "bc", "d", "é", "f"])
+    dataset = tf.data.Dataset.from_tensor_slices((pictures, {"name": names, "label": np.arange(5)}))
+    for compression in (None, "GZIP"):
+        dataset.save(tmp_path / "kept", compression=compression)
+        loaded = tf.data.Dataset.load(str(tmp_path / "kept"))
+        assert loaded.cardinality() == 5
+        for _ in range(2):
+            for (picture, parts), (expected, own) in zip(loaded, dataset, strict=True):
+                np.testing.assert_array_equal(picture, expected)
+                assert parts["label"] == own["label"] and parts["name"].numpy() == own["name"].numpy()
+    assert os.listdir(tmp_path / "kept") == ["elements.zip"]
+    with pytest.raises(FileNotFoundError, match="has written"):
+        tf.data.Dataset.load(tmp_path)
+    (tmp_path / "kept" / "elements.zip").write_bytes(b"PK other")
+    with pytest.raises(ValueError, match="no file that"):
+        tf.data.Dataset.load(tmp_path / "kept")
+    with pytest.raises(ValueError, match="without elements"):
+        dataset.take(0).save(tmp_path / "empty")
+
+
+def test_data_sets_of_nothing_and_of_one():
+    assert [int(n) for n in tf.data.Dataset.counter(3, 2).take(3)] == [3, 5, 7]
+    drawn = tf.data.Dataset.random(seed=4).take(200)
+    first, again = ([int(n) for n in drawn] for _ in range(2))
+    assert first == again and len({*first}) > 190 and min(first) >= 0 and max(first) < 2**32
+    varied = tf.data.Dataset.random(4, rerandomize_each_iteration=True).take(5)
+    assert [int(n) for n in varied] != [int(n) for n in varied]
+    assert tf.data.Dataset.from_tensors(7).get_single_element() == 7
+    for count, found in ((0, "none"), (2, "several")):
+        with pytest.raises(ValueError, match=found):
+            tf.data.Dataset.range(count).get_single_element()
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_elements_that_fail_are_left_out(workers):
+    def inverse(n):
+        if n == 2:
+            raise ArithmeticError("no such number")
+        return n * 10
+
+    made = tf.data.Dataset.range(5).map(inverse, num_parallel_calls=workers).ignore_errors()
+    assert [int(n) for n in made] == [0, 10, 30, 40]
+    with pytest.raises(ValueError, match="right behind map"):
+        list(tf.data.Dataset.range(5).map(inverse).unbatch().ignore_errors())
+    with pytest.warns(UserWarning, match="no such number"):
+        list(tf.data.Dataset.range(5).map(inverse).ignore_errors(log_warning=True))
+
+
+def test_lines_of_text_files(tmp_path):
+    import gzip
+
+    (tmp_path / "a.csv").write_text("x.png,1\ny.png,0\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_text("é.png,2", encoding="utf-8")
+    lines = tf.data.TextLineDataset([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")])
+    assert [line.numpy().decode() for line in lines.skip(1)] == ["y.png,0", "é.png,2"]
+    with gzip.open(tmp_path / "c.gz", "wt", encoding="utf-8") as file:
+        file.write("one\r\ntwo\n")
+    assert [str(line) for line in tf.data.TextLineDataset(tmp_path / "c.gz", "GZIP")] == ["one", "two"]
+    with pytest.raises(ValueError, match="compression_type"):
+        tf.data.TextLineDataset("a", "ZLIB")

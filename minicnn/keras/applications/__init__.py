@@ -18,6 +18,9 @@ _NETWORKS_OF = {
     "efficientnet_v2": tuple(name for name in NETWORKS if name.startswith("EfficientNetV2")),
     "mobilenet_v2": ("MobileNetV2",),
     "inception_v3": ("InceptionV3",),
+    "inception_resnet_v2": ("InceptionResNetV2",),
+    "nasnet": tuple(name for name in NETWORKS if name.startswith("NASNet")),
+    "convnext": tuple(name for name in NETWORKS if name.startswith("ConvNeXt")),
 }
 
 

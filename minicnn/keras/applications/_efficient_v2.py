@@ -23,6 +23,15 @@ _OF_S = (
     *((True, 2, 24, 1, 1), (True, 4, 48, 4, 2), (True, 4, 64, 4, 2)),
     *((False, 6, 128, 4, 2), (False, 9, 160, 6, 1), (False, 15, 256, 6, 2)),
 )
+_OF_M = (
+    *((True, 3, 24, 1, 1), (True, 5, 48, 4, 2), (True, 5, 80, 4, 2), (False, 7, 160, 4, 2)),
+    *((False, 14, 176, 6, 1), (False, 18, 304, 6, 2), (False, 5, 512, 6, 1)),
+)
+_OF_L = (
+    *((True, 4, 32, 1, 1), (True, 7, 64, 4, 2), (True, 7, 96, 4, 2), (False, 10, 192, 4, 2)),
+    *((False, 19, 224, 6, 1), (False, 25, 384, 6, 2), (False, 7, 640, 6, 1)),
+)
+_STAGES = {"b": (_OF_B, 32), "s": (_OF_S, 24), "m": (_OF_M, 24), "l": (_OF_L, 32)}  # and the filters of the stem
 _MOMENTUM = 0.9  # of all batch normalizations
 _DROPPED = 0.2  # the share of samples whose last block is left out in training; that of the others grows up to it
 _MEANS, _DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
@@ -37,12 +46,12 @@ def efficientnet_v2(
     ----------
     x : Tensor (N, H, W, 3)
         Pixels from 0 to 255; without preprocessing as the network wants them.
-    size : {"b", "s"}
+    size : {"b", "s", "m", "l"}
     width, depth : float, default 1
         Factors of the filters and of the blocks.
     include_preprocessing : bool, default True
     """
-    stages, stem = (_OF_B, 32) if size == "b" else (_OF_S, 24)
+    stages, stem = _STAGES[size]
     x = _preprocessed(x, size) if include_preprocessing else x
     x = swish_convolution(x, _rounded(stem * width), "stem", kernel=3, strides=2, momentum=_MOMENTUM)
     done, total = 0, sum(blocks for _, blocks, _, _, _ in stages)

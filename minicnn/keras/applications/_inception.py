@@ -6,7 +6,7 @@ from minicnn import layers
 from minicnn.graph import Tensor
 
 # A branch: its convolutions in order, (filters, kernel height, kernel width).
-_Branch = tuple[tuple[int, int, int], ...]
+Branch = tuple[tuple[int, int, int], ...]
 
 
 def xception(x: Tensor) -> Tensor:
@@ -50,12 +50,12 @@ def _separable_convolution(x, filters, name):
 
 def inception_v3(x: Tensor) -> Tensor:
     """Branches with windows of several sizes: Szegedy et al., 2016, arXiv 1512.00567."""
-    x = _convolution(_convolution(x, 32, (3, 3), 2, "valid"), 32, (3, 3), padding="valid")
-    x = layers.MaxPooling2D(3, strides=2)(_convolution(x, 64, (3, 3)))
-    x = _convolution(_convolution(x, 80, (1, 1), padding="valid"), 192, (3, 3), padding="valid")
+    x = convolution(convolution(x, 32, (3, 3), 2, "valid"), 32, (3, 3), padding="valid")
+    x = layers.MaxPooling2D(3, strides=2)(convolution(x, 64, (3, 3)))
+    x = convolution(convolution(x, 80, (1, 1), padding="valid"), 192, (3, 3), padding="valid")
     x = layers.MaxPooling2D(3, strides=2)(x)
     for number, pooled in enumerate((32, 64, 64)):
-        branches: list[_Branch] = [((64, 1, 1),), ((48, 1, 1), (64, 5, 5)), ((64, 1, 1), (96, 3, 3), (96, 3, 3))]
+        branches: list[Branch] = [((64, 1, 1),), ((48, 1, 1), (64, 5, 5)), ((64, 1, 1), (96, 3, 3), (96, 3, 3))]
         x = _mixed(x, branches, pooled, number)
     x = _reduced(x, [((384, 3, 3),), ((64, 1, 1), (96, 3, 3), (96, 3, 3))], 3)
     for number, narrow in enumerate((128, 160, 160, 192), 4):
@@ -64,31 +64,34 @@ def inception_v3(x: Tensor) -> Tensor:
     return _forked(_forked(x, 0), 1)
 
 
-def _sevens(narrow) -> list[_Branch]:
+def _sevens(narrow) -> list[Branch]:
     """Branches whose windows of 7×7 are rows and columns."""
     once = ((narrow, 1, 1), (narrow, 1, 7), (192, 7, 1))
     return [((192, 1, 1),), once, ((narrow, 1, 1), (narrow, 7, 1), (narrow, 1, 7), (narrow, 7, 1), (192, 1, 7))]
 
 
-def _convolution(x, filters, kernel, strides=1, padding="same"):
+def convolution(
+    x: Tensor, filters: int, kernel: int | tuple[int, int], strides: int = 1, padding: str = "same"
+) -> Tensor:
     """Convolution, batch normalization without factors, ReLU; Keras numbers them."""
     x = layers.Conv2D(filters, kernel, strides=strides, padding=padding, use_bias=False)(x)
     return layers.Activation("relu")(layers.BatchNormalization(scale=False)(x))
 
 
-def _through(x, branch):
+def through(x: Tensor, branch: Branch) -> Tensor:
+    """The convolutions of a branch in order."""
     for filters, height, width in branch:
-        x = _convolution(x, filters, (height, width))
+        x = convolution(x, filters, (height, width))
     return x
 
 
 def _pooled(x, filters):
-    return _convolution(layers.AveragePooling2D(3, strides=1, padding="same")(x), filters, (1, 1))
+    return convolution(layers.AveragePooling2D(3, strides=1, padding="same")(x), filters, (1, 1))
 
 
 def _mixed(x, branches, pooled, number):
     """The branches side by side, and a mean of neighbours."""
-    made = [_through(x, branch) for branch in branches]
+    made = [through(x, branch) for branch in branches]
     return layers.Concatenate(name=f"mixed{number}")([*made, _pooled(x, pooled)])
 
 
@@ -96,15 +99,15 @@ def _reduced(x, branches, number):
     """Branches whose last convolution halves, and a pooling."""
     made = []
     for *first, (filters, *kernel) in branches:
-        made.append(_convolution(_through(x, first), filters, tuple(kernel), 2, "valid"))
+        made.append(convolution(through(x, first), filters, tuple(kernel), 2, "valid"))
     return layers.Concatenate(name=f"mixed{number}")([*made, layers.MaxPooling2D(3, strides=2)(x)])
 
 
 def _forked(x, number):
     """Branches that end in a row and a column."""
-    made = [_convolution(x, 320, (1, 1))]
+    made = [convolution(x, 320, (1, 1))]
     for branch, name in ((((384, 1, 1),), f"mixed9_{number}"), (((448, 1, 1), (384, 3, 3)), None)):
-        end = _through(x, branch)
-        fork = [_convolution(end, 384, kernel) for kernel in ((1, 3), (3, 1))]
+        end = through(x, branch)
+        fork = [convolution(end, 384, kernel) for kernel in ((1, 3), (3, 1))]
         made.append(layers.Concatenate(name=name)(fork))
     return layers.Concatenate(name=f"mixed{9 + number}")([*made, _pooled(x, 192)])

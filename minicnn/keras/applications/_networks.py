@@ -15,10 +15,13 @@ from minicnn import layers
 from minicnn.graph import Tensor
 from minicnn.keras import _data_format
 from minicnn.keras._names import NotInMinicnn
+from minicnn.keras.applications._convnext import convnext, convnext_top, without_top
 from minicnn.keras.applications._efficient_v2 import efficientnet_v2
 from minicnn.keras.applications._inception import inception_v3, xception
+from minicnn.keras.applications._inception_resnet import inception_resnet_v2
 from minicnn.keras.applications._mobile import efficientnet, efficientnet_top, mobilenet, mobilenet_top, mobilenet_v2
 from minicnn.keras.applications._mobile_v3 import BLOCKS, POINTS, mobilenet_v3, mobilenet_v3_top, rounded
+from minicnn.keras.applications._nasnet import nasnet
 from minicnn.keras.applications._residual import densenet, resnet, resnet_v2, vgg, vgg_top
 from minicnn.keras.models import Model
 
@@ -40,6 +43,8 @@ class Network(NamedTuple):
         Sides of images in pixels: unless told, and at least.
     mark : str
         Of files without the top.
+    ending : callable, optional
+        What stands at the end of a network without the top.
     """
 
     body: Callable[[Tensor], Tensor]
@@ -48,6 +53,7 @@ class Network(NamedTuple):
     size: int = 224
     smallest: int = 32
     mark: str = "_notop"
+    ending: Callable[[Tensor], Tensor] | None = None
 
 
 def _pooled_top(x: Tensor, classes: int, activation: Any) -> Tensor:
@@ -91,6 +97,9 @@ _BY_NAME: dict[str, Network] = {
     **_of_sizes(resnet_v2, {f"ResNet{number}V2": sizes for number, sizes in _RESNETS.items()}),
     **_of_sizes(densenet, {f"DenseNet{number}": sizes for number, sizes in _DENSENETS.items()}),
     "Xception": Network(xception, _pooled_top, f"xception{_KERNELS}", 299, 71),
+    "InceptionResNetV2": Network(
+        inception_resnet_v2, _pooled_top, f"inception_resnet_v2_weights{_KERNELS[8:]}", 299, 75
+    ),
     "InceptionV3": Network(inception_v3, _pooled_top, f"inception_v3{_KERNELS}", 299, 75),
     **{f"EfficientNetB{number}": _efficient(number) for number in _EFFICIENT},
 }
@@ -111,7 +120,7 @@ def _network(
     network, number = _BY_NAME[which], which.removeprefix("EfficientNetB")
     if weights == "imagenet" and number.isdigit():
         network = _efficient(int(number), of_imagenet=True)
-    own = "inception_v3" if which == "InceptionV3" else which.lower()
+    own = {"InceptionV3": "inception_v3", "InceptionResNetV2": "inception_resnet_v2"}.get(which, which.lower())
     image = _image(network, input_tensor, input_shape, include_top)
     return _made(network, which, image, include_top, weights, pooling, classes, classifier_activation, name or own)
 
@@ -123,6 +132,8 @@ def _made(network, which, image, include_top, weights, pooling, classes, activat
         x = network.top(x, classes, activation)
     elif pooling is not None:
         x = _POOLINGS[pooling](name=f"{pooling}_pool")(x)
+    if not include_top and network.ending is not None:
+        x = network.ending(x)
     model = Model(_source(image), x, name=name)
     if path is not None:
         model.load_weights(path)
@@ -298,7 +309,7 @@ def _mobilenet_v3(which):
 # EfficientNetV2's (size, width, depth, side in pixels).
 _EFFICIENT_V2 = {
     **{"B0": ("b", 1.0, 1.0, 224), "B1": ("b", 1.0, 1.1, 240), "B2": ("b", 1.1, 1.2, 260), "B3": ("b", 1.2, 1.4, 300)},
-    "S": ("s", 1.0, 1.0, 384),
+    **{"S": ("s", 1.0, 1.0, 384), "M": ("m", 1.0, 1.0, 480), "L": ("l", 1.0, 1.0, 480)},
 }
 
 
@@ -329,9 +340,73 @@ def _efficientnet_v2(number):
     return function
 
 
+# NASNet's (filters at the end, cells of one size, filters of the first convolution, whether cells skip, side).
+_NASNETS = {"NASNetMobile": (1056, 4, 32, False, 224), "NASNetLarge": (4032, 6, 96, True, 331)}
+
+
+def _nasnet(which):
+    def function(
+        input_shape: Sequence[int | None] | None = None,
+        include_top: bool = True,
+        weights: Any = "imagenet",
+        input_tensor: Tensor | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Any = "softmax",
+        name: str | None = None,
+    ) -> Model:
+        """NASNet-A; the arguments are as for the other networks."""
+        filters, blocks, stem, skips, side = _NASNETS[which]
+        body = partial(nasnet, filters=filters, blocks=blocks, stem=stem, skips=skips)
+        own = "nasnet_" + which.removeprefix("NASNet").lower()
+        network = Network(body, _unnamed_pooled_top, f"{own}{{}}.h5", side, mark="_no_top")
+        image = _image(network, input_tensor, input_shape or (side, side, 3), include_top)
+        made = name or own
+        return _made(network, which, image, include_top, weights, pooling, classes, classifier_activation, made)
+
+    function.__name__ = function.__qualname__ = which
+    return function
+
+
+# ConvNeXt's (blocks, filters) of each stage.
+_CONVNEXTS = {
+    **{"Tiny": ((3, 3, 9, 3), (96, 192, 384, 768)), "Small": ((3, 3, 27, 3), (96, 192, 384, 768))},
+    **{"Base": ((3, 3, 27, 3), (128, 256, 512, 1024)), "Large": ((3, 3, 27, 3), (192, 384, 768, 1536))},
+    "XLarge": ((3, 3, 27, 3), (256, 512, 1024, 2048)),
+}
+
+
+def _convnext(size):
+    def function(
+        include_top: bool = True,
+        include_preprocessing: bool = True,
+        weights: Any = "imagenet",
+        input_tensor: Tensor | None = None,
+        input_shape: Sequence[int | None] | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Any = "softmax",
+        name: str | None = None,
+    ) -> Model:
+        """ConvNeXt; `include_preprocessing`: whether pixels go from 0 to 255; else as other networks."""
+        depths, widths = _CONVNEXTS[size]
+        own = name or f"convnext_{size.lower()}"
+        options = {"depths": depths, "widths": widths, "name": own, "include_preprocessing": include_preprocessing}
+        network = Network(partial(convnext, **options), partial(convnext_top, name=own), f"{own}{{}}.h5")
+        network = network._replace(ending=without_top)
+        image = _image(network, input_tensor, input_shape, include_top)
+        which = f"ConvNeXt{size}"
+        return _made(network, which, image, include_top, weights, pooling, classes, classifier_activation, own)
+
+    function.__name__ = function.__qualname__ = f"ConvNeXt{size}"
+    return function
+
+
 NETWORKS = {
     **{which: _named(which) for which in _BY_NAME},
     **{"MobileNet": MobileNet, "MobileNetV2": MobileNetV2},
     **{which: _mobilenet_v3(which) for which in BLOCKS},
     **{f"EfficientNetV2{number}": _efficientnet_v2(number) for number in _EFFICIENT_V2},
+    **{which: _nasnet(which) for which in _NASNETS},
+    **{f"ConvNeXt{size}": _convnext(size) for size in _CONVNEXTS},
 }

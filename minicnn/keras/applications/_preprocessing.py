@@ -16,7 +16,7 @@ from minicnn.settings import floatx
 
 # Means and deviations of ImageNet's channels: of BGR pixels from 0 to 255, and of RGB ones from 0 to 1.
 _MEANS_BGR = (103.939, 116.779, 123.68)
-_MEANS_RGB, _DEVIATIONS_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEANS_RGB, DEVIATIONS_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe") -> Any:
@@ -57,7 +57,7 @@ def _of_pixels(pixels, mode):
     if mode == "tf":
         return pixels / 127.5 - 1.0
     if mode == "torch":
-        return (pixels / 255.0 - np.array(_MEANS_RGB, pixels.dtype)) / np.array(_DEVIATIONS_RGB, pixels.dtype)
+        return (pixels / 255.0 - np.array(MEANS_RGB, pixels.dtype)) / np.array(DEVIATIONS_RGB, pixels.dtype)
     return pixels[..., ::-1] - np.array(_MEANS_BGR, pixels.dtype)
 
 

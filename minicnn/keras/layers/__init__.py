@@ -21,7 +21,8 @@ from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
-from minicnn.keras.layers._of_keras_1 import OLD_WEIGHTS, MaxoutDense
+from minicnn.keras.layers._of_keras_1 import OLD_WEIGHTS, WEIGHTS, MaxoutDense
+from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
 from minicnn.layers import InputLayer as InputLayerOfCore
 from minicnn.settings import floatx
@@ -322,18 +323,20 @@ VARIABLES: dict[str, Any] = {
 
 for _shared, _property in {"input": property(_output_of_input), **_SHAPES}.items():
     setattr(InputLayerOfCore, _shared, _property)  # which a model's layers begin with
-for _variables, _property in VARIABLES.items():
+for _variables, _property in {**VARIABLES, **WEIGHTS}.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
-    _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__)}
+    _more = {**WEIGHTS, **_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__)}
     for _old, _today in OLD_WEIGHTS.items() if _name.startswith(("Dense", "Conv")) else ():
         setattr(_class, _old, _today)  # of a model that was loaded, too
     if _name == "InputLayer":
         _more |= _INPUT
     if _name == "Lambda":
         _more |= LAMBDA
-    globals()[_name] = translated(_class, partial(_translate, _name), __name__, OfLayers, **VARIABLES, **_CALLS | _more)
+    globals()[_name] = translated(
+        _class, partial(_translate, _name), __name__, OfLayers, **VARIABLES, **_CALLS | WEIGHTS | _more
+    )
 Layer = _own_parts.Layer
 MaxoutDense.translate = partial(_translate, "MaxoutDense")
 

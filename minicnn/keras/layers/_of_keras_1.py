@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minicnn import constraints, initializers, regularizers
+from minicnn import layers as core
+from minicnn.keras._own_metrics import Variable as BackendVariable
 from minicnn.keras._own_parts import Layer
+from minicnn.keras._variables import Variable
 from minicnn.keras._warning import warn_once
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
@@ -65,6 +69,30 @@ class MaxoutDense(Layer):
         return np.max(every + self.bias if self.use_bias else every, axis=1)
 
 
+class _Merge(Layer):
+    """Base of layers that make one array of several, by a `_merge_function` that is to be written."""
+
+    def _merge_function(self, inputs: Any) -> Any:
+        """What the layer makes of its inputs, a list of two or more."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no _merge_function(self, inputs). Received: a class without it"
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """What `_merge_function` gives.
+
+        Raises
+        ------
+        ValueError
+            For fewer than two inputs.
+        """
+        if not isinstance(inputs, list | tuple) or len(inputs) < 2:
+            raise ValueError(
+                f"layer '{self.name}' merges a list of two or more inputs. Received: {type(inputs).__name__}"
+            )
+        return self._merge_function(list(inputs))
+
+
 class OldWeight:
     """What a layer's weight was called in Keras 1, as an attribute; a layer may have one of that name of its own."""
 
@@ -104,3 +132,49 @@ Weight.initializer = property(_initial)  # type: ignore[attr-defined]
 OLD_WEIGHTS = {"W": OldWeight("kernel"), "b": OldWeight("bias")}
 for _name, _weight in OLD_WEIGHTS.items():
     _weight.__set_name__(Layer, _name)
+
+
+def _adopted(layer, weight):
+    """What ``K.variable`` made, as a weight of the layer whose attribute it is."""
+    names = [name for name, value in vars(layer).items() if value is weight and isinstance(value, BackendVariable)]
+    for name in names[:1]:
+        made = Variable(weight.numpy().astype(floatx()), name=name)
+        setattr(layer, name, made)
+        return made
+    return weight
+
+
+def _weights_setter(is_trainable: bool) -> Callable[[Any, Any], None]:
+    """The setter of ``trainable_weights``, or of ``non_trainable_weights``: so Keras 1 said what a layer trains."""
+    name = "trainable_weights" if is_trainable else "non_trainable_weights"
+
+    def assign(layer: Any, weights: Any) -> None:
+        warn_once(f"layer.{name} = […] is of Keras 1: today it is add_weight(trainable=…), and layer.trainable")
+        listed = [_adopted(layer, weight) for weight in weights]
+        own = layer.weights
+        if not all(isinstance(weight, Weight) and any(weight is mine for mine in own) for weight in listed):
+            raise ValueError(
+                f"layer.{name} takes weights of layer '{layer.name}' itself: those that its add_weight made, and "
+                f"float32 variables in its attributes. Received: {listed}"
+            )
+        chosen = {id(weight) for weight in listed}
+        trained = [weight for weight in own if (id(weight) in chosen) is is_trainable]
+        if not trained or trained == [weight for weight in own if weight.has_gradient]:
+            layer.trainable = bool(trained)
+        elif layer.built and layer.nodes:
+            raise ValueError(
+                f"which weights of layer '{layer.name}' train is said in its build; once it is part of a model, "
+                f"layer.trainable = False stops all. Received: layer.{name} with {len(listed)} of {len(own)} weights"
+            )
+        else:
+            for weight in own:
+                weight.has_gradient = any(weight is each for each in trained)
+
+    return assign
+
+
+WEIGHTS = {
+    "trainable_weights": property(core.Layer.trainable_weights.fget, _weights_setter(True)),
+    "non_trainable_weights": property(core.Layer.non_trainable_weights.fget, _weights_setter(False)),
+}
+"""Properties of layers that can be set."""

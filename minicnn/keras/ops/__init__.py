@@ -27,6 +27,8 @@ stands_for(*(_FUNCTIONS[n] for n in _operations.ACTIVATIONS if n in activations.
 
 _find = lookup(__name__)
 _WINDOWS = ("average_pool", "conv", "conv_transpose", "depthwise_conv", "max_pool", "separable_conv")
+_SAME = {"amax": "max", "amin": "min", "fabs": "abs", "conj": "array", "conjugate": "array"}
+_SAME |= {"swish": "silu", "real": "array"}
 _PARTS = ("core", "linalg", "math", "nn", "numpy")  # modules of Keras's, whose names are all here
 
 
@@ -34,6 +36,11 @@ def __getattr__(name: str) -> Any:
     further = import_module(f"{__name__}._further").FURTHER  # which stands above
     if name in further:
         return further[name]
+    rare = import_module(f"{__name__}._rare").RARE
+    if name in rare:
+        return rare[name]
+    if name in _SAME:
+        return globals()[_SAME[name]]
     if name in _WINDOWS:
         return _operations.entering(getattr(import_module(f"{__name__}._windows"), name))
     if name in _PARTS:

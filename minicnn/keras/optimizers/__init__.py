@@ -53,6 +53,32 @@ class _Value(np.float32):
         return np.float32(self)
 
 
+class Iterations(int):
+    """How many iterations an optimizer has done, as a variable is read and written."""
+
+    optimizer: core.Optimizer
+
+    def assign(self, value: int) -> None:
+        """Change the optimizer's number."""
+        self.optimizer.iterations = int(value)
+
+    def numpy(self) -> np.int64:
+        """The number, as TensorFlow has it."""
+        return np.int64(self)
+
+    read_value = value = numpy
+
+
+def _iterations(optimizer):
+    done = Iterations(vars(optimizer)["iterations"])
+    done.optimizer = optimizer
+    return done
+
+
+def _set_iterations(optimizer, value):
+    vars(optimizer)["iterations"] = int(value)
+
+
 class FunctionSchedule(LearningRateSchedule):
     """A function without arguments that gives the rate whenever it is asked; no file holds it.
 
@@ -132,6 +158,7 @@ for _name, _class in _CLASSES.items():
         _lr = property(_learning_rate, _set_learning_rate)
         _rate = property(_rate_or_schedule, _set_rate_or_schedule)
         _own = {"lr": _lr, "learning_rate": _rate, "decay": property(_decay)}
+        _own["iterations"] = property(_iterations, _set_iterations)
         _own |= {**_optimizer_variables.METHODS, **_applied.METHODS, "apply": _applied.with_apply(_class)}
         globals()[_name] = translated(_class, partial(_translate, _name), __name__, **_own)
 Optimizer = core.Optimizer

@@ -22,9 +22,9 @@ _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
 _MODULES = (
     *("compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "nn", "random"),
-    *("data", "strings", "summary", "test", "train"),
+    *("data", "sparse", "strings", "summary", "test", "train"),
 )
-_OF_MODULES = {"add_n": "math", "ceil": "math"}  # names of a module that ``tf`` has too
+_OF_MODULES = {"add_n": "math", "ceil": "math", "SparseTensor": "sparse"}  # names of a module that ``tf`` has too
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
 
 __version__ = "2.21.0"  # of the TensorFlow whose names these are
@@ -56,6 +56,8 @@ def __getattr__(name: str) -> Any:
     for module in ("_elements", "_settings", "_flow"):
         if name in (found := import_module(f"{__name__}.{module}")).__all__:
             return getattr(found, name)
+    if name in (further := import_module(f"{__name__}._further").TOP):
+        return further[name]
     if name in _OF_MODULES:
         return getattr(import_module(f"{__name__}.{_OF_MODULES[name]}"), name)
     if name in _SESSIONS:

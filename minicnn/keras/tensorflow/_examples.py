@@ -16,6 +16,7 @@ import numpy as np
 from minicnn.data.elements import EagerArray
 from minicnn.errors import FileFormatError
 from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow._varied import filled, single
 
 __all__ = ["BytesList", "Example", "Feature", "Features", "FloatList", "Int64List", "SequenceExample"]
 
@@ -345,7 +346,8 @@ def _value(name, feature, kind):
     is_text = np.dtype(kind.dtype).kind in "SUO"
     values = _values_of(name, feature, "bytes_list" if is_text else _LISTS.get(np.dtype(kind.dtype).name))
     if isinstance(kind, VarLenFeature):
-        return _text(values, (len(values),)) if is_text else of_tensorflow(np.asarray(values, kind.dtype))
+        made = _text(values, (len(values),)) if is_text else np.asarray(values, kind.dtype)
+        return single(made)
     shape = tuple(int(n) for n in np.ravel(kind.shape))
     if not values and kind.default_value is not None and is_text:
         texts = np.vectorize(as_bytes, otypes=[object])(kind.default_value)
@@ -389,9 +391,5 @@ def parse_example(serialized: Any, features: Mapping[str, Any], example_names: A
 
 def _together(parts, kind):
     if isinstance(kind, VarLenFeature):
-        longest = max(map(len, parts), default=0)
-        rows = np.full((len(parts), longest), b"" if parts and parts[0].dtype == object else 0, parts[0].dtype)
-        for row, part in zip(rows, parts, strict=True):
-            row[: len(part)] = part
-        return of_tensorflow(rows)
+        return filled(parts)
     return of_tensorflow(np.stack(parts))

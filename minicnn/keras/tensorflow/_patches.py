@@ -18,7 +18,7 @@ from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.settings import floatx
 
 __all__ = ["adjust_jpeg_quality", "crop_and_resize", "extract_patches", "image_gradients", "random_jpeg_quality"]
-__all__ += ["rgb_to_yuv", "sobel_edges", "yuv_to_rgb"]
+__all__ += ["rgb_to_yiq", "rgb_to_yuv", "sobel_edges", "yiq_to_rgb", "yuv_to_rgb"]
 
 
 def patches_of(x: Any, size: Any, strides: Any, rates: Any, padding: str) -> Any:
@@ -148,16 +148,36 @@ _YUV = np.array(  # how brightness and the two differences are made of red, gree
 )
 
 
+_YIQ = np.array(  # the same of NTSC's colour differences (FCC's standard), and TensorFlow's rounded inverse
+    [[0.299, 0.59590059, 0.2115], [0.587, -0.27455667, -0.52273617], [0.114, -0.32134392, 0.31119955]]
+)
+_OF_YIQ = np.array([[1, 1, 1], [0.95598634, -0.27201283, -1.10674021], [0.6208248, -0.64720424, 1.70423049]])
+
+
+def _mixed(images: Any, matrix: np.ndarray) -> Any:
+    """Three numbers of each pixel's three, (…, 3)."""
+    x = as_tensor(images)
+    return of_tensorflow(ops.matmul(x, matrix.astype(x.dtype if x.dtype.kind == "f" else floatx())))
+
+
 def rgb_to_yuv(images: Any) -> Any:
     """Brightness and two colour differences of (…, 3)."""
-    x = as_tensor(images)
-    return of_tensorflow(ops.matmul(x, _YUV.astype(x.dtype if x.dtype.kind == "f" else floatx())))
+    return _mixed(images, _YUV)
 
 
 def yuv_to_rgb(images: Any) -> Any:
     """Red, green and blue of brightness and two colour differences, (…, 3)."""
-    x = as_tensor(images)
-    return of_tensorflow(ops.matmul(x, np.linalg.inv(_YUV).astype(x.dtype if x.dtype.kind == "f" else floatx())))
+    return _mixed(images, np.linalg.inv(_YUV))
+
+
+def rgb_to_yiq(images: Any) -> Any:
+    """Brightness and two colour differences as NTSC has them, of (…, 3)."""
+    return _mixed(images, _YIQ)
+
+
+def yiq_to_rgb(images: Any) -> Any:
+    """Red, green and blue of NTSC's brightness and two colour differences, (…, 3)."""
+    return _mixed(images, _OF_YIQ)
 
 
 def adjust_jpeg_quality(image: Any, jpeg_quality: Any, dct_method: str = "", name: str | None = None) -> Any:

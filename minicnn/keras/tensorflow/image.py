@@ -13,22 +13,33 @@ from minicnn.images.resizing import INTERPOLATIONS, resized
 from minicnn.keras import random as numbers
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
-from minicnn.keras.tensorflow import _likeness, _patches, _pictures, _stateless
+from minicnn.keras.tensorflow import _boxes, _likeness, _patches, _pictures, _stateless
+from minicnn.keras.tensorflow._boxes import *  # noqa: F403
 from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.keras.tensorflow._likeness import *  # noqa: F403
 from minicnn.keras.tensorflow._patches import *  # noqa: F403
 from minicnn.keras.tensorflow._pictures import *  # noqa: F403
 from minicnn.keras.tensorflow._pictures import resize_image_with_crop_or_pad as resize_image_with_crop_or_pad
 from minicnn.keras.tensorflow._stateless import *  # noqa: F403
-from minicnn.keras.tensorflow.io import decode_bmp, decode_gif, decode_image, decode_jpeg, decode_png
+from minicnn.keras.tensorflow.io import (
+    decode_bmp,
+    decode_gif,
+    decode_image,
+    decode_jpeg,
+    decode_png,
+    encode_jpeg,
+    encode_png,
+)
 
 __all__ = ["convert_image_dtype", "decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png"]
+__all__ += ["encode_jpeg", "encode_png"]
 __all__ += ["flip_left_right", "flip_up_down", "grayscale_to_rgb", "random_flip_left_right", "resize"]
 __all__ += ["resize_with_pad"]
 __all__ += ["rgb_to_grayscale"]
 __all__ += _pictures.__all__
 __all__ += _stateless.__all__
 __all__ += _patches.__all__
+__all__ += _boxes.__all__
 __all__ += _likeness.__all__  # all of which take what a tape watches, or refuse it: see the end
 
 _GREY = np.array([0.2989, 0.5870, 0.1140], np.float32)  # how much of red, green and blue is light (ITU-R BT.601)

@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.keras import ops
 from minicnn.keras._names import lookup as _lookup
 from minicnn.keras._operations import entering as _entering
-from minicnn.keras.tensorflow import _functions, nn
+from minicnn.keras.tensorflow import _functions, _further, nn
 
 if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
 
@@ -17,7 +17,7 @@ else:
     __getattr__ = _lookup(__name__)
 
 globals().update({name: getattr(_functions, name) for name in _functions.__all__ if name not in ("zeros", "ones")})
-globals().update(_functions.MATH)
+globals().update(_functions.MATH | _further.MATH)
 l2_normalize, softplus = nn.l2_normalize, nn.softplus
 
 

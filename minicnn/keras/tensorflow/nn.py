@@ -10,17 +10,19 @@ from minicnn.keras import ops
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.random import uniform
-from minicnn.keras.tensorflow import _nn_images
+from minicnn.keras.tensorflow import _further, _nn_images
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, renamed
 from minicnn.keras.tensorflow._nn_images import *  # noqa: F403
 from minicnn.layers.activations import stands_for
+
+_OF_MATH = ("in_top_k", "top_k")
 
 if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
 
     def __getattr__(name: str) -> Any: ...
 
 else:
-    __getattr__ = lookup(__name__)
+    __getattr__ = lookup(__name__, names=dict.fromkeys(_OF_MATH, "minicnn.keras.tensorflow.math"))
 
 _ACTIVATIONS = ("relu", "relu6", "elu", "selu", "silu", "sigmoid", "tanh", "softplus", "softsign")
 _WITH_AXIS = ("softmax", "log_softmax")
@@ -108,3 +110,5 @@ __all__ = [
 ]
 __all__ += ["softmax_cross_entropy_with_logits", "sparse_softmax_cross_entropy_with_logits"]
 __all__ += _nn_images.__all__
+globals().update(_further.NN)
+__all__ += [*_further.NN, *_OF_MATH]

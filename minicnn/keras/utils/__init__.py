@@ -7,7 +7,7 @@ _NAMES = {
     "is_keras_tensor": "minicnn.keras.ops",
     "serialize_keras_object": "minicnn.registry.to_plain",
     "PyDataset": "minicnn.utils.Sequence",
-    "model_to_dot": "minicnn.visualization.plot_model",
+    "model_to_dot": "minicnn.keras.utils._drawing",
     "custom_object_scope": "minicnn.registry",
     "CustomObjectScope": "minicnn.registry.custom_object_scope",
     **dict.fromkeys(

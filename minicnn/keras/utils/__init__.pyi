@@ -5,14 +5,13 @@ from minicnn.images import image_dataset_from_directory as image_dataset_from_di
 from minicnn.images import img_to_array as img_to_array
 from minicnn.images import load_img as load_img
 from minicnn.images import save_img as save_img
+from minicnn.keras.utils._drawing import model_to_dot as model_to_dot
 from minicnn.keras.utils._helpers import to_categorical as to_categorical
 from minicnn.registry import custom_object_scope as custom_object_scope
 from minicnn.utils import *
 from minicnn.utils import Sequence
-from minicnn.visualization import plot_model
 
 CustomObjectScope = custom_object_scope
 PyDataset = Sequence
-model_to_dot = plot_model
 
 def __getattr__(name: str) -> Any: ...

@@ -1,0 +1,285 @@
+"""Functions of ``keras.ops`` that scripts call rarely: most are NumPy's, with Keras's dtypes.
+
+Those that are written here with operators and the functions of `minicnn.differentiation` are differentiated; the
+others say that they are not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from minicnn.backends.reference.activation import FORMULAS
+from minicnn.differentiation import Recorded, value_of
+from minicnn.keras import _operations
+from minicnn.keras._formulas import OF_RECORDED
+from minicnn.keras.ops._further import of_tensors_too, take
+from minicnn.settings import floatx
+
+_PLAIN = (
+    *("allclose", "angle", "array_split", "copy", "corrcoef", "correlate", "diagflat", "dsplit", "dstack"),
+    *("empty_like", "fmax", "fmin", "fmod", "gcd", "geomspace", "heaviside", "hsplit", "isin", "isposinf", "isreal"),
+    *("kron", "lcm", "ldexp", "logspace", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean"),
+    *("nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "nextafter"),
+    *("nonzero", "percentile", "signbit", "sinc", "tri", "trunc", "unravel_index", "vander", "vsplit", "bartlett"),
+    *("blackman", "hamming", "hanning", "kaiser"),
+)
+_OF_BITS = {"bitwise_invert": np.invert, "bitwise_not": np.invert, "bitwise_left_shift": np.left_shift}
+_OF_BITS |= {"left_shift": np.left_shift, "bitwise_right_shift": np.right_shift, "right_shift": np.right_shift}
+_OF_MATRICES = ("cholesky", "det", "eig", "eigh", "matrix_rank", "pinv", "qr", "slogdet")
+
+
+_WIDE = {"float64": "f", "int64": "i"}
+
+
+def in_kerass_dtype(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, whose results in 64 bits have Keras's dtypes where nothing that it was given has 64 bits."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        made = function(*args, **kwargs)
+        given = {str(getattr(each, "dtype", "")) for each in args}
+        parts = [_narrow(part, given) for part in made] if isinstance(made, list | tuple) else [_narrow(made, given)]
+        return parts if isinstance(made, list) else tuple(parts) if isinstance(made, tuple) else parts[0]
+
+    return call
+
+
+def _narrow(part, given):
+    name = str(part.dtype) if isinstance(part, np.ndarray | np.generic) else ""
+    if name not in _WIDE or name in given:
+        return part
+    return part.astype(floatx() if _WIDE[name] == "f" else "int32")
+
+
+def _floats(x: Any) -> np.ndarray:
+    x = np.asarray(x)
+    return x if x.dtype.kind == "f" else x.astype(floatx())
+
+
+def erf(x: Any) -> Any:
+    """2/√π · ∫ exp(-t²) dt from 0 to x."""
+    formula, values = FORMULAS["erf"], _floats(value_of(x))
+    made = formula.value(values)
+    return Recorded(made, [(x, lambda g: g * formula.slope(values))]) if isinstance(x, Recorded) else made
+
+
+def erfc(x: Any) -> Any:
+    """1 - erf(x)."""
+    return 1 - erf(x)
+
+
+def erfinv(x: Any) -> Any:
+    """What `erf` makes x of, infinite for ±1, and NaN beyond.
+
+    Giles, "Approximating the erfinv function", 2010, and near ±1 the first terms of erf's asymptotic series; then two
+    steps of Newton's method.
+    """
+    values = _floats(value_of(x))
+    wide = values.astype(np.float64)
+    with np.errstate(all="ignore"):
+        w = -np.log1p(-wide * wide)
+        small, large = np.polyval(_GILES_SMALL, w - 2.5), np.polyval(_GILES_LARGE, np.sqrt(w) - 3)
+        made = np.where(w < 5, small, large) * wide
+        square = w  # of y where erfc(y) = exp(-w) / 2 ≈ exp(-y²) / (y·√π) · (1 - 1 / (2·y²))
+        for _ in range(4):
+            square = w + math.log(2) - np.log(math.pi * square) / 2 + np.log1p(-0.5 / square)
+        made = np.where(w > 16, np.copysign(np.sqrt(square), wide), made)
+        for _ in range(2):  # beyond, erf has too few digits that differ from 1
+            step = (FORMULAS["erf"].value(made) - wide) * np.exp(made * made) * math.sqrt(math.pi) / 2
+            made = made - np.where(w < 25, step, 0)
+        made = np.where(np.abs(wide) == 1, np.copysign(np.inf, wide), np.where(np.abs(wide) > 1, np.nan, made))
+    if not isinstance(x, Recorded):
+        return made.astype(values.dtype)
+    slope = (np.exp(made * made) * math.sqrt(math.pi) / 2).astype(values.dtype)
+    return Recorded(made.astype(values.dtype), [(x, lambda g: g * slope)])
+
+
+_GILES_SMALL = [2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503]
+_GILES_SMALL += [-0.00417768164, 0.246640727, 1.50140941]
+_GILES_LARGE = [-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613]
+_GILES_LARGE += [0.00943887047, 1.00167406, 2.83297682]
+
+
+def logaddexp2(x1: Any, x2: Any) -> Any:
+    """log₂(2^x1 + 2^x2), without overflow."""
+    return np.logaddexp(x1 * math.log(2), x2 * math.log(2)) / math.log(2)
+
+
+def exp2(x: Any) -> Any:
+    """2^x."""
+    return np.exp(x * math.log(2))
+
+
+def cbrt(x: Any) -> Any:
+    """The number whose third power x is."""
+    return np.sign(value_of(x)) * np.power(np.abs(x), 1 / 3)
+
+
+def deg2rad(x: Any) -> Any:
+    """Degrees as radians."""
+    return x * (math.pi / 180)
+
+
+def rad2deg(x: Any) -> Any:
+    """Radians as degrees."""
+    return x * (180 / math.pi)
+
+
+def hypot(x1: Any, x2: Any) -> Any:
+    """√(x1² + x2²)."""
+    return np.sqrt(np.square(x1) + np.square(x2))
+
+
+def divide_no_nan(x1: Any, x2: Any) -> Any:
+    """x1 / x2, and 0 where x2 is 0."""
+    is_zero = value_of(x2) == 0
+    return np.where(is_zero, 0.0, x1 / np.where(is_zero, 1.0, x2))
+
+
+def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+    """Differences of neighbours along an axis, `n` times."""
+    for _ in range(n):
+        count = np.arange(a.shape[axis] - 1)
+        a = take(a, count + 1, axis) - take(a, count, axis)
+    return a
+
+
+def fliplr(x: Any) -> Any:
+    """Mirrored along the second axis."""
+    return np.flip(x, 1)
+
+
+def flipud(x: Any) -> Any:
+    """Mirrored along the first axis."""
+    return np.flip(x, 0)
+
+
+def append(x1: Any, x2: Any, axis: int | None = None) -> Any:
+    """Both behind each other along an axis, or all numbers in a row."""
+    if axis is None:
+        return np.concatenate([np.reshape(x1, -1), np.reshape(x2, -1)])
+    return np.concatenate([x1, x2], axis)
+
+
+def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The largest number minus the smallest."""
+    return np.max(x, axis=axis, keepdims=keepdims) - np.min(x, axis=axis, keepdims=keepdims)
+
+
+def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+    """The integral of a line through points, `dx` apart or at `x`, along an axis."""
+    count = np.arange(y.shape[axis] - 1)
+    if x is not None:
+        dx = np.diff(np.asarray(value_of(x)), axis=-1 if np.ndim(x) == 1 else axis)
+        dx = dx if np.ndim(x) != 1 else np.reshape(dx, [-1 if k == axis % y.ndim else 1 for k in range(y.ndim)])
+    return np.sum((take(y, count, axis) + take(y, count + 1, axis)) * (dx * 0.5), axis=axis)
+
+
+def inv(x: Any) -> Any:
+    """The inverses of matrices (…, N, N)."""
+    made = np.linalg.inv(np.asarray(value_of(x)))
+    turned = np.swapaxes(made, -1, -2)
+    return Recorded(made, [(x, lambda g: -turned @ g @ turned)]) if isinstance(x, Recorded) else made
+
+
+def solve(a: Any, b: Any) -> Any:
+    """The x of a @ x = b, for matrices (…, N, N) and (…, N, K), or vectors (…, N)."""
+    if isinstance(a, Recorded) or isinstance(b, Recorded):
+        return inv(a) @ b if np.ndim(value_of(b)) == np.ndim(value_of(a)) else (inv(a) @ b[..., None])[..., 0]
+    a, b = np.asarray(a), np.asarray(b)
+    return np.linalg.solve(a, b) if b.ndim == a.ndim else np.linalg.solve(a, b[..., None])[..., 0]
+
+
+def logdet(x: Any) -> Any:
+    """The logarithm of the determinant of matrices (…, N, N); NaN where that is negative."""
+    sign, size = np.linalg.slogdet(np.asarray(x))
+    return np.where(sign < 0, np.nan, size).astype(size.dtype)
+
+
+def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    """The singular value decomposition of matrices: (u, s, v), or s alone."""
+    return np.linalg.svd(np.asarray(x), full_matrices, compute_uv)
+
+
+def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
+    """The x for which the squares of a @ x - b have the smallest sum."""
+    return np.linalg.lstsq(np.asarray(a), np.asarray(b), rcond)[0]
+
+
+def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
+    """The sums of the parts along the first axis that have one number in `segment_ids`, (N,); below 0 none counts.
+
+    Raises
+    ------
+    ValueError
+        For numbers that are not one for each part.
+    """
+    values, ids, made = _segments(data, segment_ids, num_segments, 0)
+    np.add.at(made, ids[ids >= 0], values[ids >= 0])
+    if not isinstance(data, Recorded):
+        return made
+    share = (ids >= 0).reshape(-1, *[1] * (values.ndim - 1))
+    return Recorded(made, [(data, lambda g: g[np.maximum(ids, 0)] * share)])
+
+
+def _segments(data, segment_ids, num_segments, first):
+    """(the numbers, whose segments beyond the last are left out; their numbers; an array to reduce into)."""
+    values, ids = np.asarray(value_of(data)), np.asarray(value_of(segment_ids)).astype(int)
+    if ids.shape != values.shape[:1]:
+        raise ValueError(f"segment_ids has one number for each part. Received: {ids.shape} for {values.shape}")
+    count = int(ids.max(initial=-1)) + 1 if num_segments is None else int(num_segments)
+    ids = np.where(ids < count, ids, -1)
+    return values, ids, np.full((count, *values.shape[1:]), first, values.dtype)
+
+
+def _extreme_of_segments(ufunc, name):
+    def function(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
+        dtype = np.asarray(data).dtype
+        limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+        first = {"max": -np.inf if dtype.kind == "f" else limits.min, "min": np.inf, "prod": 1}[name]
+        first = limits.max if name == "min" and dtype.kind != "f" else first
+        values, ids, made = _segments(data, segment_ids, num_segments, first)
+        ufunc.at(made, ids[ids >= 0], values[ids >= 0])
+        return made
+
+    function.__name__ = f"segment_{name}"
+    function.__doc__ = f"The {name} of the parts along the first axis that have one number in `segment_ids`."
+    return function
+
+
+def psnr(x1: Any, x2: Any, max_val: float) -> Any:
+    """10 · log₁₀(max_val² / mean (x1 - x2)²) of all numbers."""
+    return 10 * np.log10(max_val**2 / np.mean(np.square(x1 - x2)))
+
+
+def saturate_cast(x: Any, dtype: Any) -> np.ndarray:
+    """The numbers in another dtype, those outside of its range at its ends."""
+    kind = np.dtype(dtype)
+    limits = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)
+    return np.clip(np.asarray(x), limits.min, limits.max).astype(kind)
+
+
+_HERE = (append, cbrt, deg2rad, diff, divide_no_nan, erf, erfc, erfinv, exp2, fliplr, flipud, hypot, inv, logaddexp2)
+_HERE += (logdet, lstsq, psnr, ptp, rad2deg, saturate_cast, segment_sum, solve, svd, trapezoid)
+_HERE += tuple(_extreme_of_segments(u, n) for u, n in ((np.maximum, "max"), (np.minimum, "min"), (np.multiply, "prod")))
+
+
+def _with(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    made = _operations.by_place(of_tensors_too(in_kerass_dtype(function)))
+    made.__name__ = name
+    return made
+
+
+RARE: dict[str, Callable[..., Any]] = {each.__name__: _with(each.__name__, each) for each in _HERE}
+RARE |= {name: _with(name, getattr(np, name)) for name in _PLAIN}
+RARE |= {name: _with(name, function) for name, function in _OF_BITS.items()}
+RARE |= {name: _with(name, getattr(np.linalg, name)) for name in _OF_MATRICES}
+RARE["glu"] = _with("glu", OF_RECORDED["glu"])
+RARE["ndim"] = _operations.entering(lambda x: len(np.shape(value_of(x))))
+RARE["size"] = _operations.entering(lambda x: math.prod(np.shape(value_of(x))))
+"""Name of ``keras.ops`` → function."""

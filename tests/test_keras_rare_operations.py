@@ -1,0 +1,92 @@
+"""Functions of keras.ops that scripts call rarely: against their definitions, and differences of finite steps."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import ops
+from minicnn.keras import tensorflow as tf
+
+RNG = np.random.default_rng(3)
+A, B = RNG.normal(size=(2, 3, 4))
+ROUND = np.array([[2.0, 0.3, 0.1], [0.3, 1.5, 0.2], [0.1, 0.2, 3.0]])
+IDS = np.array([2, 0, 2])
+
+VALUES = {
+    "erf": (lambda x: ops.erf(x), np.vectorize(math.erf)),
+    "erfc": (lambda x: ops.erfc(x), np.vectorize(math.erfc)),
+    "erfinv": (lambda x: ops.erf(ops.erfinv(np.tanh(x) * 0.999)), lambda x: np.tanh(x) * 0.999),
+    "logaddexp2": (lambda x: ops.logaddexp2(x, B), lambda x: np.log2(2**x + 2**B)),
+    "exp2": (lambda x: ops.exp2(x), lambda x: 2**x),
+    "cbrt": (lambda x: ops.cbrt(x) ** 3, lambda x: x),
+    "hypot": (lambda x: ops.hypot(x, B), lambda x: np.hypot(x, B)),
+    "deg2rad": (lambda x: ops.rad2deg(ops.deg2rad(x)), lambda x: x),
+    "diff": (lambda x: ops.diff(x, 2, 1), lambda x: np.diff(x, 2, 1)),
+    "flips": (lambda x: ops.fliplr(ops.flipud(x)), lambda x: x[::-1, ::-1]),
+    "append": (lambda x: ops.append(x, B, axis=0), lambda x: np.append(x, B, 0)),
+    "ptp": (lambda x: ops.ptp(x, axis=1), lambda x: np.ptp(x, axis=1)),
+    "trapezoid": (lambda x: ops.trapezoid(x, [0.0, 1.0, 3.0, 3.5]), lambda x: (x[:, 1:] + x[:, :-1]) / 2 @ [1, 2, 0.5]),
+    "divide_no_nan": (lambda x: ops.divide_no_nan(x, np.maximum(B, 0)), lambda x: np.where(B > 0, x / B, 0)),
+    "inv": (lambda x: ops.inv(x[:, :3] + 5 * np.eye(3)), lambda x: np.linalg.inv(x[:, :3] + 5 * np.eye(3))),
+    "solve": (lambda x: ops.solve(ROUND + 0 * x[:, :3], x), lambda x: np.linalg.inv(ROUND) @ x),
+    "psnr": (lambda x: ops.psnr(x, B, 2.0), lambda x: -10 * np.log10(((x - B) ** 2).mean() / 4)),
+    "segment_sum": (lambda x: ops.segment_sum(x, IDS, 4), lambda x: np.array([x[1], 0 * x[0], x[0] + x[2], 0 * x[0]])),
+    "glu": (lambda x: ops.glu(x), lambda x: x[:, :2] / (1 + np.exp(-x[:, 2:]))),
+    "tanh_shrink": (lambda x: ops.tanh_shrink(x), lambda x: x - np.tanh(x)),
+    "squareplus": (lambda x: ops.squareplus(x), lambda x: (x + np.sqrt(x * x + 4)) / 2),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_and_gradients(name):
+    function, formula = VALUES[name]
+    np.testing.assert_allclose(function(A), formula(A), rtol=1e-9, atol=1e-9)
+    weights = RNG.normal(size=np.shape(formula(A)))
+    with tf.GradientTape() as tape:
+        x = tf.constant(A)
+        tape.watch(x)
+        total = tf.reduce_sum(function(x) * weights)
+    gradient, step = np.asarray(tape.gradient(total, x)), RNG.normal(size=A.shape)
+    ends = [(formula(A + sign * 1e-6 * step) * weights).sum() for sign in (1, -1)]
+    np.testing.assert_allclose((gradient * step).sum(), (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-7)
+
+
+def test_ends_of_the_inverse_of_erf():
+    np.testing.assert_array_equal(ops.erfinv([-1.0, 0.0, 1.0, 1.5]), np.array([-np.inf, 0, np.inf, np.nan], "float32"))
+    grown = ops.erfinv(np.array([1 - 1e-15, 1e-300]))
+    np.testing.assert_allclose(grown, [5.675905294449437, 0.886226925452758e-300], rtol=1e-4)
+
+
+def test_dtypes_are_keras_s():
+    assert ops.hamming(5).dtype == np.float32 and ops.nonzero(A)[0].dtype == np.int32
+    assert ops.exp2(A).dtype == np.float64 and ops.bitwise_not(np.int64(3)) == -4
+    assert ops.saturate_cast([-1.0, 300.0], "uint8").tolist() == [0, 255]
+    assert ops.size(A) == 12 and ops.ndim(A) == 2
+
+
+def test_segments():
+    np.testing.assert_array_equal(ops.segment_max(A, IDS), np.stack([A[1], A[0] * 0 - np.inf, np.maximum(A[0], A[2])]))
+    np.testing.assert_array_equal(ops.segment_sum([1, 2, 3, 4], [0, -1, 9, 0], 2), [5, 0])
+    with pytest.raises(ValueError, match="one number for each part"):
+        ops.segment_sum(A, [0, 1])
+
+
+def test_matrices():
+    np.testing.assert_allclose(ops.logdet(ROUND), np.log(np.linalg.det(ROUND)))
+    u, s, v = ops.svd(A, full_matrices=False)
+    np.testing.assert_allclose((u * s) @ v, A)
+    lower = ops.linalg.cholesky(ROUND)
+    np.testing.assert_allclose(lower @ lower.T, ROUND)
+    np.testing.assert_allclose(ROUND @ ops.solve(ROUND, A[:, 0]), A[:, 0])
+
+
+def test_of_a_models_tensor():
+    x = keras.Input((4,))
+    model = keras.Model(x, [ops.erf(x), ops.celu(x), ops.glu(x)])
+    made = model.predict(A, verbose=0)
+    for got, expected in zip(
+        made, (np.vectorize(math.erf)(A), np.where(A > 0, A, np.expm1(A)), VALUES["glu"][1](A)), strict=True
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)

@@ -187,6 +187,11 @@ def beside(gradient: Any, x: Any) -> Any:
     return x if isinstance(gradient, Recorded) else value_of(x)
 
 
+def flat(y: np.ndarray, x: Any) -> Any:
+    """An array that was computed of `x`, recorded where that is, with a gradient of 0."""
+    return Recorded(y, [(x, lambda g: g * 0)]) if isinstance(x, Recorded) else y
+
+
 def _is(x):
     return isinstance(x, Recorded)
 
@@ -227,8 +232,7 @@ _PARTIALS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
     np.log1p: (lambda y, a: 1 / (1 + a),),
     np.log2: (lambda y, a: 1 / (a * np.log(2)),),
     np.log10: (lambda y, a: 1 / (a * np.log(10)),),
-    np.absolute: (lambda y, a: np.sign(a),),
-    np.fabs: (lambda y, a: np.sign(a),),
+    **dict.fromkeys((np.absolute, np.fabs), (lambda y, a: flat(np.sign(value_of(a)), a),)),
     np.sin: (lambda y, a: np.cos(a),),
     np.cos: (lambda y, a: -np.sin(a),),
     np.tan: (lambda y, a: 1 + y * y,),

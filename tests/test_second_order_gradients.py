@@ -1,5 +1,6 @@
 """Gradients of gradients: every layer against central differences, in float64, of its first-order gradients."""
 
+import gc
 import inspect
 
 import numpy as np
@@ -10,6 +11,7 @@ import minicnn as mc
 from minicnn import keras
 from minicnn import layers as core_layers
 from minicnn.keras import tensorflow as tf
+from minicnn.keras._taped import Taped
 
 layers = keras.layers
 STEP = 1e-6
@@ -183,3 +185,198 @@ def test_losses(name):
 def test_losses_without_a_formula_are_refused():
     with pytest.raises(NotImplementedError, match=r"'KLDivergence'.*second order.*BinaryCrossentropy"):
         check(lambda t: keras.losses.KLDivergence()(CHANCES, tf.nn.softmax(t[0])), [numbers((4, 3), 3)], [])
+
+
+def penalty(model, x, **options):
+    """The mean squared gradient of a model by its input, and the tape that has it."""
+    with tf.GradientTape(**options) as outer:
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = model(x, training=True)
+        value = tf.reduce_mean(tf.square(inner.gradient(y, x)))
+    return value, outer
+
+
+def dense(*inner):
+    return keras.Sequential([keras.Input((4,)), layers.Dense(5), *inner, layers.Dense(1)])
+
+
+def rows():
+    return tf.constant(numbers((3, 4), 0))
+
+
+@pytest.mark.parametrize("inner", [layers.ReLU(), layers.LeakyReLU(), layers.Activation(keras.ops.abs)])
+def test_what_counts_by_zero_has_zero_and_not_none_as_in_tensorflow(inner):
+    model = dense(inner)
+    value, tape = penalty(model, rows())
+    kernel, bias, last, none = tape.gradient(value, model.weights)
+    assert np.abs(kernel).max() > 0 and np.abs(last).max() > 0 and none is None
+    assert bias is not None and (bias == 0).all()
+
+
+def test_weights_are_those_of_the_call():
+    model, x = dense(layers.Activation("tanh")), rows()
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = model(x)
+        before = model.get_weights()
+        model.set_weights([np.zeros_like(w) for w in before])
+        value = tf.reduce_sum(tf.square(inner.gradient(y, x)))
+    found = outer.gradient(value, model.trainable_weights[0])
+    model.set_weights(before)
+    other, tape = penalty(model, x)
+    np.testing.assert_allclose(value, other * 12)
+    np.testing.assert_allclose(found, tape.gradient(other, model.trainable_weights[0]) * 12)
+
+
+def test_averages_of_batch_normalization_move_once():
+    model = dense(layers.BatchNormalization())
+    once = keras.models.clone_model(model)
+    once.set_weights(model.get_weights())
+    x = rows()
+    once(x, training=True)
+    penalty(model, x)
+    np.testing.assert_allclose(model.layers[1].moving_mean.numpy(), once.layers[1].moving_mean.numpy())
+
+
+def test_dropout_has_the_mask_of_the_call():
+    model, x = (
+        keras.Sequential([keras.Input((40,)), layers.Dropout(0.5), layers.Rescaling(2.0)]),
+        tf.constant(np.ones((2, 40))),
+    )
+    with tf.GradientTape():
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = model(x, training=True)
+        gradient = inner.gradient(y, x)
+    np.testing.assert_array_equal(gradient.numpy(), y.numpy())
+    assert 10 < np.count_nonzero(y.numpy()) < 70
+
+
+class Squared(layers.Layer):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones")
+        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, inputs):
+        self.count.assign_add(1.0)
+        return keras.ops.square(inputs) * self.scale
+
+
+class Chosen(keras.Model):
+    """Its call depends on numbers, so that it runs layer by layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = layers.Dense(5, activation="tanh"), layers.Dense(1)
+
+    def call(self, inputs):
+        return self.last(self.first(inputs * 2.0 if float(tf.reduce_mean(inputs)) > -100 else inputs))
+
+
+def several_outputs():
+    inputs = keras.Input((4,))
+    inner = layers.Dense(5, activation="tanh")(inputs)
+    model = keras.Model(inputs, [layers.Dense(1)(inner), inner])
+    return model, lambda t: tf.reduce_sum(model(t)[0]) + tf.reduce_sum(model(t)[1] ** 2)
+
+
+def penalized():
+    options = {"activity_regularizer": "l2", "kernel_regularizer": "l1_l2"}
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(5, activation="tanh", **options), layers.Dense(1)])
+    return model, lambda t: tf.reduce_sum(model(t)) ** 2 + tf.add_n(model.losses)
+
+
+def of_a_function(model):
+    return model, lambda t: tf.reduce_sum(tf.sin(model(t)))
+
+
+MODELS = {
+    "a layer of one's own": lambda: of_a_function(dense(Squared())),
+    "a lambda": lambda: of_a_function(dense(layers.Lambda(lambda t: keras.ops.sin(t) * 2.0))),
+    "a call that depends on numbers": lambda: of_a_function(Chosen()),
+    "models in models": lambda: of_a_function(dense(keras.Sequential([layers.Dense(3, activation="gelu")]))),
+    "a frozen layer": lambda: of_a_function(dense(layers.Dense(4, activation="tanh", trainable=False))),
+    "several outputs": several_outputs,
+    "penalties": penalized,
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models(name):
+    model, function = MODELS[name]()
+    function(rows())  # which builds it
+    check(lambda t: function(t[0]), [numbers((3, 4), 5)], model.trainable_weights)
+
+
+def test_state_moves_once():
+    model = dense(Squared())
+    penalty(model, rows())
+    assert float(model.layers[1].count.numpy()) == 1
+
+
+def test_gradients_that_are_not_asked_for_again_cost_no_error():
+    class Own(mc.layers.Layer):
+        def build(self, input_shapes):
+            return input_shapes[0]
+
+        def forward(self, xs, ws):
+            ws.y[...] = xs[0] ** 2
+
+        def backward(self, dy, ws):
+            ws.dxs[0][...] = 2 * ws.xs[0] * dy
+
+    model, x = dense(Own()), rows()
+    with tf.GradientTape() as alone:
+        alone.watch(x)
+        y = model(x)
+    expected = alone.gradient(y, x)
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = model(x)
+        gradient = inner.gradient(y, x)
+        total = tf.reduce_sum(y) + tf.reduce_sum(gradient)
+    np.testing.assert_array_equal(gradient.numpy(), expected)
+    with pytest.raises(NotImplementedError, match=r"second order\) do not go through layer 'own.*\(Own\)"):
+        outer.gradient(total, model.trainable_weights)
+
+
+def test_a_persistent_tape_and_one_that_gives_its_gradient_inside():
+    v = tf.Variable(2.0)
+    with tf.GradientTape(persistent=True) as tape:
+        y = v**4
+        first = tape.gradient(y, v)
+        second = tape.gradient(first, v)
+        third = tape.gradient(second, v)
+    assert [float(x) for x in (first, second, third, tape.gradient(third, v))] == [32, 48, 48, 24]
+    with tf.GradientTape() as tape:
+        first = tape.gradient(v**3, v)
+        assert isinstance(first, np.ndarray) and first == 12
+    with tf.GradientTape() as outer, tf.GradientTape() as inner:
+        z = inner.gradient(v * v * v, v, output_gradients=v * 2.0)
+    assert float(outer.gradient(z, v)) == 3 * 2 * 3 * 4
+
+
+def test_values_are_let_go_of():
+    model, x = dense(layers.Activation("tanh"), layers.BatchNormalization()), rows()
+
+    def count():
+        value, tape = penalty(model, x)
+        tape.gradient(value, model.trainable_weights)
+        return sum(isinstance(each, Taped) for each in gc.get_objects())
+
+    count()
+    gc.collect()
+    gc.disable()
+    try:
+        assert count() == count()
+    finally:
+        gc.enable()
+
+
+def test_a_weight_is_not_replaced_by_what_a_call_would_not_see():
+    layer = dense().layers[0]
+    with tf.GradientTape(), pytest.raises(AttributeError, match=r"layer.kernel.assign.*tf.matmul"):
+        layer.kernel = layer.kernel * 2.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn import activations
 from minicnn.backends.reference.activation import FORMULAS
-from minicnn.differentiation import Recorded, beside, value_of
+from minicnn.differentiation import Recorded, beside, flat, value_of
 
 
 def _softmax(x, axis=-1):
@@ -24,14 +24,26 @@ def _log_softmax(x, axis=-1):
 
 
 def _relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
-    y = np.where(value_of(x) > threshold, x, (x - threshold) * negative_slope)
+    is_above = x.value > threshold
+    below = (x.value - threshold) * negative_slope if negative_slope else x.dtype.type(0)  # not 0 · ∞
+
+    def back(g):
+        passed = np.where(is_above, g, g * negative_slope if negative_slope else x.dtype.type(0))
+        return passed + flat(np.zeros_like(x.value), x) if isinstance(g, Recorded) else passed  # 0, as in TensorFlow
+
+    y = Recorded(np.where(is_above, x.value, below), [(x, back)])
     return y if max_value is None else np.minimum(y, max_value)
 
 
 def by_slope(name):
     """An activation whose derivative stands beside it."""
     formula = FORMULAS[name]
-    return lambda x: Recorded(formula.value(x.value), [(x, lambda g: g * formula.slope(beside(g, x)))])
+
+    def back(g, x):
+        slope = formula.slope(beside(g, x))
+        return g * (slope if isinstance(slope, Recorded) else flat(slope, beside(g, x)))
+
+    return lambda x: Recorded(formula.value(x.value), [(x, lambda g: back(g, x))])
 
 
 def _gelu(x, approximate=False):
@@ -87,6 +99,6 @@ OF_RECORDED: dict[str, Callable[..., Any]] = {
     "sparsemax": _sparsemax,
     "squareplus": lambda x, b=4: (x + np.sqrt(x * x + b)) / 2,
     "threshold": lambda x, threshold, default_value: np.where(value_of(x) > threshold, x, default_value),
-    "sign": lambda x: Recorded(np.sign(x.value), [(x, lambda g: g * 0)]),
+    "sign": lambda x: flat(np.sign(x.value), x),
 }
 """Name → function; of what has a derivative of 0, sign alone, as in TensorFlow."""

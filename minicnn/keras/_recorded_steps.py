@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import backends, layers
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, flat, value_of
 from minicnn.keras._called import Called
 from minicnn.keras._formulas import OF_RECORDED, by_slope
 from minicnn.keras._multilinear import RESULT, multilinear
@@ -273,7 +273,7 @@ def _lambda(step, xs, at):
 
 def _elementary(step, x):
     y = np.power(x, step.exponent) if step.function == "power" else FUNCTIONS[step.function][0](x)
-    return y if isinstance(y, Recorded) else Recorded(y, [(x, lambda g: g * 0)])  # flat, as steps have it
+    return y if isinstance(y, Recorded) else flat(y, x)
 
 
 def _dot(step, xs, at):

@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.backends.reference import convolution, pooling
 from minicnn.checks import check_choice
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, flat, value_of
 from minicnn.errors import ShapeError
 from minicnn.geometry import Window, make_window
 from minicnn.keras._multilinear import RESULT, Run, multilinear
@@ -182,7 +182,11 @@ def maximum_of(x: Any, size: Pair, strides: Pair, padding: str) -> Any:
         pooling.max_pool2d_backward(np.ascontiguousarray(of[RESULT], images.dtype), winner, into, window)
         return into
 
-    return multilinear(run, RESULT, {"x": x}) if isinstance(x, Recorded) else _as_whole(made, x)
+    def back(g: Any) -> Any:
+        passed = multilinear(run, "x", {RESULT: g})
+        return passed + flat(np.zeros_like(images), x) if isinstance(g, Recorded) else passed  # 0, as in TensorFlow
+
+    return Recorded(made, [(x, back)]) if isinstance(x, Recorded) else _as_whole(made, x)
 
 
 def _places_of(winner: np.ndarray, window: Window) -> tuple[np.ndarray, ...]:

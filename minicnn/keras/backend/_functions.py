@@ -116,7 +116,7 @@ def gradients(loss: Any, variables: Any) -> Any:
         raise NotInMinicnn(
             "keras.backend.gradients is of a model's tensor here, such as K.mean(model.output[:, 0]); of arrays, and "
             "for gradients of gradients, as gradient penalties need them, there is tf.GradientTape in "
-            "minicnn.keras.tensorflow: docs/keras.md has a train_step with one. "
+            "minicnn.keras.tensorflow, in the train_step of a model (docs/keras.md). "
             f"Received: {type(loss).__name__}",
             name="gradients",
         )

@@ -339,7 +339,7 @@ def test_gradients_that_are_not_asked_for_again_cost_no_error():
         gradient = inner.gradient(y, x)
         total = tf.reduce_sum(y) + tf.reduce_sum(gradient)
     np.testing.assert_array_equal(gradient.numpy(), expected)
-    with pytest.raises(NotImplementedError, match=r"second order\) do not go through layer 'own.*\(Own\)"):
+    with pytest.raises(NotImplementedError, match=r"second order\) do not go through layer 'own.*\(Own, in float"):
         outer.gradient(total, model.trainable_weights)
 
 
@@ -380,3 +380,29 @@ def test_a_weight_is_not_replaced_by_what_a_call_would_not_see():
     layer = dense().layers[0]
     with tf.GradientTape(), pytest.raises(AttributeError, match=r"layer.kernel.assign.*tf.matmul"):
         layer.kernel = layer.kernel * 2.0
+
+
+def test_layers_in_bfloat16_are_refused():
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model, x = dense(layers.Activation("tanh")), rows()
+        value, tape = penalty(model, x)
+        with pytest.raises(NotImplementedError, match=r"second order.*in bfloat16"):
+            tape.gradient(value, model.trainable_weights)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
+def test_where_the_way_of_keras_2_ends():
+    with pytest.warns(UserWarning, match=r"_Merge.*train_step.*tf.GradientTape"):
+        from minicnn.keras.layers.merge import _Merge
+    with pytest.raises(ImportError, match=r"_Merge.*train_step.*tf.GradientTape"):
+        type("RandomWeightedAverage", _Merge.__mro_entries__(()), {})
+    model = dense()
+
+    def gradient_penalty_loss(y_true, y_pred):
+        return keras.backend.mean(keras.backend.square(keras.backend.gradients(y_pred, model.input)[0]))
+
+    model.compile("sgd", gradient_penalty_loss)
+    with pytest.raises(ImportError, match=r"gradients of gradients.*GradientTape.*train_step"):
+        model.fit(numbers((3, 4), 1), np.ones((3, 1)), verbose=0)

@@ -85,14 +85,14 @@ def formula_of(place: Place) -> Formula:
     NotImplementedError
         If there is none.
     """
-    for cls in type(place.step).__mro__:
+    for cls in type(place.step).__mro__ if place.dtype != "bfloat16" else ():
         if cls in _FORMULAS:
             return _FORMULAS[cls]
         if {"forward", "backward", "fused"} & vars(cls).keys():
             break
     raise NotImplementedError(
         f"gradients of gradients (second order) do not go through layer '{place.layer_name}' "
-        f"({type(place.step).__name__}): take the gradient outside of the other tape's `with`, or "
+        f"({type(place.step).__name__}, in {place.dtype}): take the gradient outside of the other tape's `with`, or "
         "tf.stop_gradient(gradient), if it is meant as a number. Received: a target that is computed of what "
         "tape.gradient gave"
     )

@@ -215,9 +215,27 @@ def product_with_the_hessian(k, tf):
     return [float(loss), *(np.asarray(g) for g in found), np.asarray(outer.jacobian(gradient, x))]
 
 
+def derivatives_of_each_sample(k, tf):
+    """First and second, by `batch_jacobian`, and what a loss of them has for a gradient."""
+    L = k.layers
+    model = known(k.Sequential([k.Input((3,)), L.Dense(8, activation="tanh"), L.Dense(2)]))
+    x = tf.constant(np.random.default_rng(1).normal(size=(5, 3)).astype("float32"))
+    with tf.GradientTape() as tape:
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = model(x)
+            first = inner.batch_jacobian(y, x)
+        second = outer.batch_jacobian(first, x)
+        loss = tf.reduce_sum(tf.square(second)) + tf.reduce_sum(first[:, 0, 1])
+    found = tape.gradient(loss, model.trainable_variables[:3])
+    return [np.asarray(first.numpy()), np.asarray(second.numpy()), *(np.asarray(g) for g in found)]
+
+
 SCENARIOS = [
     *(wgan_gp, r1_with_batch_normalization, r1_with_layer_normalization_and_pooling, r1_with_further_layers, dragan),
-    *(differential_equation, learning_inside_of_a_loss, product_with_the_hessian),
+    *(differential_equation, learning_inside_of_a_loss, product_with_the_hessian, derivatives_of_each_sample),
 ]
 
 

@@ -261,24 +261,39 @@ class GradientTape:
         **options
             unconnected_gradients, as for `gradient`; others change nothing.
         """
-        shape, was_persistent = np.shape(value_of(target)), self._persistent
+        shape = np.shape(value_of(met(target)))
+        rows = np.eye(int(np.prod(shape)))
+        return self._stacked(target, sources, rows.reshape(-1, *shape), 0, options)
+
+    def batch_jacobian(self, target: Any, source: Any, **options: Any) -> Any:
+        """The derivative of each number of a sample by the same sample of `source`: (N, …target, …source).
+
+        Samples are taken as independent: what one of `target` depends on of the others' is added.
+
+        Parameters
+        ----------
+        target : tensor (N, …)
+        source : tensor (N, …), or nested lists and dicts of them
+        **options
+            As for `jacobian`.
+        """
+        count, *inner = np.shape(value_of(met(target)))
+        rows = np.eye(int(np.prod(inner))).reshape(-1, 1, *inner)
+        return self._stacked(target, source, np.repeat(rows, count, axis=1), 1, options)
+
+    def _stacked(self, target, sources, seeds, axis, options):
+        """The gradients for all seeds (K, …target), side by side along an axis."""
+        value, was_persistent = value_of(met(target)), self._persistent
         self._persistent = True
         zero = {"unconnected_gradients": options.get("unconnected_gradients", "none")}
-        rows = np.eye(int(np.prod(shape)), dtype=value_of(target).dtype)
-        each = [leaves(self.gradient(target, sources, row.reshape(shape), **zero)) for row in rows]
+        seeds = seeds.astype(value.dtype)
+        each = [leaves(self.gradient(target, sources, seed, **zero)) for seed in seeds]
         self._persistent = was_persistent
-        parts = zip(*each, strict=True)
-        made = [None if p[0] is None else _reshaped(np.stack(p), shape + p[0].shape) for p in parts]
+        parts, shape = zip(*each, strict=True), np.shape(value)
+        made = [None if p[0] is None else _reshaped(np.stack(p, axis), shape + p[0].shape[axis:]) for p in parts]
         if not self._persistent:
             self._end()
         return packed(sources, made)
-
-    def batch_jacobian(self, *args: Any, **options: Any) -> NoReturn:
-        """Is not there."""
-        raise NotImplementedError(
-            "batch_jacobian is not there: tape.jacobian(target, source) has the derivatives of all samples, of which "
-            "one needs those of a sample by itself. Received: a call of batch_jacobian"
-        )
 
 
 def _reshaped(x, shape):

@@ -10,6 +10,7 @@ from test_gradient_tape_functions import ACTIVATIONS, FUNCTIONS
 import minicnn as mc
 from minicnn import keras
 from minicnn import layers as core_layers
+from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import tensorflow as tf
 from minicnn.keras._taped import Taped
 
@@ -341,6 +342,19 @@ def test_gradients_that_are_not_asked_for_again_cost_no_error():
     np.testing.assert_array_equal(gradient.numpy(), expected)
     with pytest.raises(NotImplementedError, match=r"second order\) do not go through layer 'own.*\(Own, in float"):
         outer.gradient(total, model.trainable_weights)
+
+
+@pytest.mark.parametrize("back", [lambda g: np.asarray(g) * 2, lambda g: value_of(g) * 2, np.cumsum])
+def test_a_way_back_that_is_not_recorded_is_no_silent_end(back):
+    v = tf.Variable([3.0, 1.0])
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            node = v * 2.0
+            y = Recorded(node.value * 2, [(node, back)])
+        total = inner.gradient(y, v) * v
+    assert np.isfinite(total.numpy()).all()
+    with pytest.raises(NotImplementedError, match="second order"):
+        outer.gradient(total, v)
 
 
 def test_a_persistent_tape_and_one_that_gives_its_gradient_inside():

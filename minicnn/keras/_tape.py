@@ -327,13 +327,16 @@ def _checked(back) -> Any:
     """A way back, which gives what is recorded of what is recorded."""
 
     def again(gradient):
-        made = back(gradient)
+        try:
+            made, cause = back(gradient), None
+        except TypeError as error:  # of a function that takes arrays alone
+            made, cause = None, error
         if not isinstance(made, Recorded):
             what = back.__qualname__.split(".")[0].strip("_")
             raise NotImplementedError(
                 f"the gradient of '{what}' has no gradient of its own (second order): write it with operators and "
                 "functions of tf or keras.ops. Received: a gradient that is recorded"
-            )
+            ) from cause
         return made
 
     return again

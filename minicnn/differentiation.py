@@ -69,8 +69,8 @@ class Recorded(NDArrayOperatorsMixin):
         if ufunc is np.matmul:
             return _matmul(*inputs)
         y = ufunc(*values)
-        partials = _PARTIALS[ufunc]
-        return Recorded(y, [_elementwise(x, partials[i], y, values) for i, x in enumerate(inputs) if _is(x)])
+        known = [x if _is(x) else value for x, value in zip(inputs, values, strict=True)]
+        return Recorded(y, [_elementwise(ufunc, i, y, known) for i, x in enumerate(inputs) if _is(x)])
 
     def __iadd__(self, other: Any) -> Any:
         return self + other
@@ -182,6 +182,16 @@ def value_of(x: Any) -> Any:
     return x.value if isinstance(x, Recorded) else x
 
 
+def beside(gradient: Any, x: Any) -> Any:
+    """What a way back computes with: the numbers of `x`, or itself where the gradient is recorded, to go on from."""
+    return x if isinstance(gradient, Recorded) else value_of(x)
+
+
+def flat(y: np.ndarray, x: Any) -> Any:
+    """An array that was computed of `x`, recorded where that is, with a gradient of 0."""
+    return Recorded(y, [(x, lambda g: g * 0)]) if isinstance(x, Recorded) else y
+
+
 def _is(x):
     return isinstance(x, Recorded)
 
@@ -205,7 +215,7 @@ _PARTIALS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
     np.subtract: (lambda y, a, b: 1, lambda y, a, b: -1),
     np.multiply: (lambda y, a, b: b, lambda y, a, b: a),
     np.true_divide: (lambda y, a, b: 1 / b, lambda y, a, b: -y / b),
-    np.power: (lambda y, a, b: b * np.power(a, b - 1), lambda y, a, b: y * np.log(a)),
+    np.power: (lambda y, a, b: _power_slope(y, a, b), lambda y, a, b: y * np.log(a)),
     # As in TensorFlow, the first of two equal numbers has the gradient.
     np.maximum: (lambda y, a, b: a >= b, lambda y, a, b: a < b),
     np.minimum: (lambda y, a, b: a <= b, lambda y, a, b: a > b),
@@ -222,8 +232,7 @@ _PARTIALS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
     np.log1p: (lambda y, a: 1 / (1 + a),),
     np.log2: (lambda y, a: 1 / (a * np.log(2)),),
     np.log10: (lambda y, a: 1 / (a * np.log(10)),),
-    np.absolute: (lambda y, a: np.sign(a),),
-    np.fabs: (lambda y, a: np.sign(a),),
+    **dict.fromkeys((np.absolute, np.fabs), (lambda y, a: flat(np.sign(value_of(a)), a),)),
     np.sin: (lambda y, a: np.cos(a),),
     np.cos: (lambda y, a: -np.sin(a),),
     np.tan: (lambda y, a: 1 + y * y,),
@@ -237,14 +246,25 @@ _PARTIALS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
 }
 
 
-def _elementwise(x, partial, y, values):
-    """(x, how the gradient of y goes back to it)."""
-    return x, lambda g: _summed(g * partial(y, *values), x.shape)
+def _elementwise(ufunc, number, y, inputs):
+    """(an input, how the gradient of y goes back to it)."""
+    x, partial = inputs[number], _PARTIALS[ufunc][number]
+
+    def back(g):
+        again = ufunc(*inputs) if _is(g) else y  # a value that its own parents knew would never be let go of
+        return _summed(g * partial(again, *(beside(g, each) for each in inputs)), x.shape)
+
+    return x, back
+
+
+def _power_slope(y, a, b):
+    is_constant = not _is(b) and np.ndim(b) == 0 and b == 0
+    return 0.0 if is_constant else b * np.power(a, b - 1)  # not 0 · 0⁻¹
 
 
 def _summed(gradient, shape):
     """A gradient brought to the shape of what was broadcast: summed over the axes along which it counted for all."""
-    gradient = np.asarray(gradient)
+    gradient = gradient if _is(gradient) else np.asarray(gradient)
     extra = tuple(range(gradient.ndim - len(shape)))
     gradient = gradient.sum(axis=extra) if extra else gradient
     axes = tuple(i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] != 1)
@@ -260,9 +280,9 @@ def _matmul(a, b):
         return np.squeeze(y, axis=tuple(i for i, v in ((-2, x), (-1, w)) if v.ndim < 2))
     parents = []
     if _is(a):
-        parents.append((a, lambda g: _summed(g @ w.swapaxes(-1, -2), x.shape)))
+        parents.append((a, lambda g: _summed(g @ np.swapaxes(beside(g, b), -1, -2), x.shape)))
     if _is(b):
-        parents.append((b, lambda g: _summed(x.swapaxes(-1, -2) @ g, w.shape)))
+        parents.append((b, lambda g: _summed(np.swapaxes(beside(g, a), -1, -2) @ g, w.shape)))
     return Recorded(x @ w, parents)
 
 
@@ -272,7 +292,7 @@ def _matmul(a, b):
 def _sum(a, axis=None, dtype=None, keepdims=False):
     def back(g):
         g = g if keepdims or axis is None else np.expand_dims(g, axis)
-        return np.broadcast_to(g, a.shape)
+        return g + np.zeros(a.shape, g.dtype) if _is(g) else np.broadcast_to(g, a.shape)
 
     return Recorded(np.sum(a.value, axis=axis, keepdims=keepdims), [(a, back)])
 
@@ -332,6 +352,9 @@ def _clip(a, a_min=None, a_max=None, **names):
 
 def _rearranged(function, args, kwargs):
     """A function that only moves numbers, or repeats them: it is asked where they go by numbering them."""
+    if function in _IN_ORDER and _is(args[0]) and "order" not in kwargs:
+        (a, *others) = args
+        return Recorded(function(a.value, *others, **kwargs), [(a, lambda g: np.reshape(g, a.shape))])
     sources = []
     places, count = _numbered(args[0], 0, sources)
     where = function(places, *args[1:], **kwargs)  # the numbers' places in all sources, one after the other
@@ -339,9 +362,15 @@ def _rearranged(function, args, kwargs):
     flat = np.concatenate([np.ravel(value_of(x)) for x, _ in sources], dtype=dtype)
 
     def back(start, x):
-        return lambda g: np.bincount(where.ravel(), np.ravel(g), count)[start : start + x.size].reshape(x.shape)
+        return lambda g: _scattered(g, where, count)[start : start + x.size].reshape(x.shape)
 
     return Recorded(flat[where], [(x, back(start, x)) for x, start in sources if _is(x)])
+
+
+def _scattered(g, where, count):
+    """The sums of what belongs to each of `count` places."""
+    totals = np.bincount(where.ravel(), np.ravel(value_of(g)), count)
+    return Recorded(totals.astype(g.dtype), [(g, lambda h: h[where])]) if _is(g) else totals
 
 
 def _numbered(x, count, sources):
@@ -372,6 +401,7 @@ _REARRANGING = {
     *(np.reshape, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.ravel, np.flip, np.roll),
     *(np.repeat, np.tile, np.broadcast_to, np.take, np.concatenate, np.stack, np.diagonal, np.rot90),
 }
+_IN_ORDER = {np.reshape, np.expand_dims, np.squeeze}  # which move nothing
 _OF_VALUES = {np.argmax, np.argmin, np.zeros_like, np.ones_like, np.shape, np.ndim, np.size, np.round, np.any, np.all}
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.sum: _sum,

@@ -25,6 +25,8 @@ class Regularizer(Configurable):
 
     def _recorded(self, w):
         def back(g):
+            if isinstance(g, Recorded):
+                return g * self.recorded_slope(w)
             gradient = np.zeros_like(w.value)
             self.add_gradient(w.value, gradient)
             return g * gradient
@@ -43,6 +45,10 @@ class Regularizer(Configurable):
     def add_gradient(self, w: np.ndarray, grad: np.ndarray) -> None:
         """Add dR/dw to `grad`, an array like `w`, in place."""
         raise NotImplementedError
+
+    def recorded_slope(self, w: Recorded) -> Any:
+        """dR/dw, computed of a recorded array, so that it has a gradient itself."""
+        raise NotImplementedError(f"the penalty {type(self).__name__} has no gradient of its gradient (second order)")
 
 
 registry: Registry[Regularizer] = Registry("regularizer", Regularizer)
@@ -86,6 +92,9 @@ class L1L2(Regularizer):
             grad += self.l1 * np.sign(w)
         if self.l2:
             grad += (2 * self.l2) * w
+
+    def recorded_slope(self, w: Recorded) -> Any:
+        return self.l1 * np.sign(w) + (2 * self.l2) * w
 
 
 @register

@@ -65,3 +65,21 @@ def in_order(results: Iterable[Recorded], parents_of: ParentsOf = _parents) -> l
             stack.append((node, True))
             stack.extend((parent, False) for parent, _ in parents_of(node))
     return order[::-1]
+
+
+def pulled_back(function: Callable[[Any], Any], x: Recorded, gradient: Any) -> Any:
+    """The gradient of Σ gradient · function(x) by `x`, of a function of recorded arrays.
+
+    Parameters
+    ----------
+    function : callable
+    x : Recorded
+    gradient : array like the function's value
+        Where it is recorded, so is the result, to be differentiated again.
+    """
+    made = function(x)
+
+    def inside(node):
+        return () if node is x else node.parents
+
+    return accumulated([(made, gradient)], in_order([made], inside), inside)[id(x)]

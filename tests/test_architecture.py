@@ -131,7 +131,7 @@ FLOORS = {
         ("open_sizes",),
     ),
     "minicnn.losses": (
-        ("function_loss", "further"),
+        ("function_loss", "further", "recorded_formulas"),
         ("hinges", "overlap", "probabilities", "regression"),
         ("binary",),
         ("crossentropy", "elementwise", "no_loss"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from inspect import signature
 from typing import Any
@@ -83,10 +84,11 @@ class Called(Step):
 
     def _run(self, xs, weights, training):
         """(result, recorded inputs, recorded weights by name, what `add_loss` was given)."""
-        if not all(isinstance(x, np.ndarray) for x in xs):
+        if not all(isinstance(x, np.ndarray | Recorded) for x in xs):
             raise TypeError(f"layer '{self.layer.name}' is a function on arrays: compile(backend='numba') runs it")
-        inputs = [Recorded(x) for x in xs]
-        own = {w.name: recorded(weights[w.name], w) for w in self.weights}
+        inputs = [_as_recorded(x) for x in xs]
+        given = {w: weights[w.name] for w in self.weights}
+        own = {w.name: x if isinstance(x, Recorded) else recorded(x, w) for w, x in given.items()}
         by_weight = {w: own[w.name] for w in self.weights}
         mine = attributes_with_weights(self.layer)
         options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
@@ -125,6 +127,19 @@ class Called(Step):
         with numbers_of(ws):
             ws.record = self._run(xs, ws.params, ws.training)
         ws.y[...] = ws.record[0].value
+
+    def of_recorded(self, xs: Sequence[Any], weights: Mapping[str, Any], training: bool) -> tuple[Any, list[Any]]:
+        """What `call` gives of recorded arrays, on the tapes that they are on, and what it adds to the loss.
+
+        Parameters
+        ----------
+        xs : sequence of array (N, …)
+        weights : mapping
+            Name → array.
+        training : bool
+        """
+        result, _, _, losses = self._run(xs, weights, training)
+        return result, losses
 
     def penalty(self, ws: Workspace) -> float:
         return sum(float(loss.value) for loss in ws.record[3])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers
-from minicnn.differentiation import met, value_of
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras._taped import inside_a_layer, is_recording
 from minicnn.keras._taped_calls import (
@@ -21,6 +21,7 @@ from minicnn.keras._taped_calls import (
     through_a_tape,
 )
 from minicnn.own_parts import is_of_package
+from minicnn.parameters import Weight
 from minicnn.registry import constructor_parameters, to_plain
 
 
@@ -52,6 +53,23 @@ def _has_own(layer):
 def _called(layer, inputs, training):
     options = {"training": training} if "training" in signature(layer.call).parameters else {}
     return layer.call(inputs[0] if len(inputs) == 1 else list(inputs), **options)
+
+
+def set_attribute(self: layers.Layer, name: str, value: Any) -> None:
+    """As of any layer; a weight is not replaced by a value on a tape, which its calls would not compute with.
+
+    Raises
+    ------
+    AttributeError
+        For such a value.
+    """
+    if isinstance(value, Recorded) and isinstance(vars(self).get(name), Weight):
+        raise AttributeError(
+            f"a layer computes with its weight, whatever becomes of the attribute: layer.{name}.assign(…) changes it; "
+            "where weights are computed on a tape (MAML), write the layers as functions, tf.matmul(x, kernel) + bias, "
+            f"tf.nn.conv2d(x, kernel, …). Received: a value on a tape as '{name}' of layer '{self.name}'"
+        )
+    core_of(self).__setattr__(self, name, value)
 
 
 def call_symbolically(self: layers.Layer, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
@@ -94,6 +112,7 @@ def get_config(self: layers.Layer) -> dict[str, Any]:
 
 
 METHODS: dict[str, Any] = {
+    "__setattr__": set_attribute,
     "call": call,
     "calls_layers": True,
     "call_symbolically": call_symbolically,

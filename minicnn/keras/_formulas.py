@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from minicnn import activations
 from minicnn.backends.reference.activation import FORMULAS
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, beside, flat, value_of
 
 
 def _softmax(x, axis=-1):
@@ -23,19 +24,31 @@ def _log_softmax(x, axis=-1):
 
 
 def _relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
-    y = np.where(value_of(x) > threshold, x, (x - threshold) * negative_slope)
+    is_above = x.value > threshold
+    below = (x.value - threshold) * negative_slope if negative_slope else x.dtype.type(0)  # not 0 · ∞
+
+    def back(g):
+        passed = np.where(is_above, g, g * negative_slope if negative_slope else x.dtype.type(0))
+        return passed + flat(np.zeros_like(x.value), x) if isinstance(g, Recorded) else passed  # 0, as in TensorFlow
+
+    y = Recorded(np.where(is_above, x.value, below), [(x, back)])
     return y if max_value is None else np.minimum(y, max_value)
 
 
-def _by_slope(name):
+def by_slope(name):
     """An activation whose derivative stands beside it."""
     formula = FORMULAS[name]
-    return lambda x: Recorded(formula.value(x.value), [(x, lambda g: g * formula.slope(x.value))])
+
+    def back(g, x):
+        slope = formula.slope(beside(g, x))
+        return g * (slope if isinstance(slope, Recorded) else flat(slope, beside(g, x)))
+
+    return lambda x: Recorded(formula.value(x.value), [(x, lambda g: back(g, x))])
 
 
 def _gelu(x, approximate=False):
     if not approximate:
-        return _by_slope("gelu")(x)
+        return x * (by_slope("erf")(x * math.sqrt(0.5)) + 1) * 0.5
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
@@ -62,7 +75,7 @@ def _sparsemax(x, axis=-1):
 
 
 OF_RECORDED: dict[str, Callable[..., Any]] = {
-    **{name: _by_slope(name) for name in FORMULAS if name != "erf"},
+    **{name: by_slope(name) for name in FORMULAS if name != "erf"},
     "relu": _relu,
     "leaky_relu": lambda x, negative_slope=0.2: _relu(x, negative_slope),
     "relu6": lambda x: _relu(x, max_value=6.0),
@@ -81,11 +94,11 @@ OF_RECORDED: dict[str, Callable[..., Any]] = {
     "gelu": _gelu,
     "glu": _glu,
     "hard_shrink": lambda x, threshold=0.5: np.where(np.abs(value_of(x)) > threshold, x, 0.0),
-    "hard_swish": _by_slope("hard_silu"),
+    "hard_swish": by_slope("hard_silu"),
     "soft_shrink": lambda x, threshold=0.5: x - np.clip(x, -threshold, threshold),
     "sparsemax": _sparsemax,
     "squareplus": lambda x, b=4: (x + np.sqrt(x * x + b)) / 2,
     "threshold": lambda x, threshold, default_value: np.where(value_of(x) > threshold, x, default_value),
-    "sign": lambda x: Recorded(np.sign(x.value), [(x, np.zeros_like)]),
+    "sign": lambda x: flat(np.sign(x.value), x),
 }
 """Name → function; of what has a derivative of 0, sign alone, as in TensorFlow."""

@@ -116,6 +116,12 @@ class _Run:
 
     def _gradients(self, g):
         """Of one backward pass for all inputs and weights, which ask for theirs one after the other."""
+        if isinstance(g, Recorded):
+            names = {type(step).__name__ for step, _ in self._places}
+            raise NotImplementedError(
+                f"{', '.join(sorted(names))} inside of a function has no gradients of gradients (second order): call "
+                "the layer itself where the tape records. Received: a gradient that is recorded"
+            )
         if g is not self._by:
             self._by, self._found = g, self._backward(g)
         return self._found

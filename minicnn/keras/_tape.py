@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from minicnn.data.elements import EagerArray
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras._taped import Taped, Watched, is_recording, leaf_of, recording, serials, watched_leaf
 from minicnn.nested import leaves, packed
 from minicnn.parameters import Weight
@@ -48,7 +48,8 @@ class GradientTape:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._pause()
+        if self in recording.tapes:
+            self._pause()
 
     def _resume(self):
         if self in recording.tapes:
@@ -146,7 +147,8 @@ class GradientTape:
         RuntimeError
             If it is asked a second time, and the tape is not persistent.
         NotImplementedError
-            If the target is made of a gradient, or a source is a watched weight that is not trainable.
+            If the target is computed of a gradient of what has no gradient twice, or a source is a watched weight that
+            is not trainable.
         TypeError
             If the target is a plain number, which has no history, or a layer's call read a source beside its inputs.
         """
@@ -156,16 +158,29 @@ class GradientTape:
                 "gradient"
             )
         self._is_used = True
+        if not self._persistent and self in recording.tapes:
+            self._pause()
         given = leaves(sources)
         self._check_not_inside(given)
-        with_names = list(zip(leaves(target), _seeds(target, output_gradients), strict=True))
-        targets = [(node, seed) for t, seed in with_names if (node := self._target(t)) is not None]
-        found = self._walk(targets, [self._source(x) for x in given])
+        pairs = list(zip(leaves(target), _seeds(target, output_gradients), strict=True))
+        targets = [(node, seed) for t, seed in pairs if (node := self._target(t)) is not None]
+        found = self._found(targets, [self._source(x) for x in given])
         if not self._persistent:
             self._end()
         zero = getattr(unconnected_gradients, "value", unconnected_gradients) == "zero"
-        made = [_as_given(g, x, zero, [t for t, _ in targets]) for g, x in zip(found, given, strict=True)]
-        return packed(sources, made)
+        return packed(sources, [_as_given(g, x, zero) for g, x in zip(found, given, strict=True)])
+
+    def _found(self, targets, sources) -> list[Any]:
+        """The gradients by the sources; where a tape records, as values on it."""
+        if not is_recording():
+            return self._walk(targets, sources, lambda node: self._parents(node))
+        seeds = [(node, seed if isinstance(seed, Recorded) else Taped(seed)) for node, seed in targets]
+        try:
+            return self._walk(seeds, sources, self._parents_again)
+        except NotImplementedError as error:  # which is said if somebody asks
+            plain = self._walk([(t, value_of(g)) for t, g in seeds], sources, self._parents)
+            last = [(target, _refuse(error)) for target, _ in targets]
+            return [None if g is None else Taped(g, last) for g in plain]
 
     def _check_not_inside(self, sources):
         """Raise `TypeError` for a source whose way to the target may lead through a layer that does not own it."""
@@ -207,13 +222,19 @@ class GradientTape:
         """What a node was computed of, while this tape recorded."""
         return node.parents if any(first <= node.serial < end for first, end in self._spans) else ()
 
-    def _walk(self, targets, sources) -> list[Any]:
+    def _parents_again(self, node):
+        """The same, with ways back that are recorded."""
+        if isinstance(node, Taped) and self._parents(node):
+            node.open(self)
+        return [(parent, _checked(back)) for parent, back in self._parents(node)]
+
+    def _walk(self, targets, sources, parents_of) -> list[Any]:
         """The gradients by the sources; None where there is none."""
-        order = in_order([t for t, _ in targets], lambda node: self._parents(node))
+        order = in_order([t for t, _ in targets], parents_of)
         useful = {id(x) for x in sources if x is not None}
         parents = {}
         for node in reversed(order):  # each behind what it was computed of
-            parents[id(node)] = [(p, back) for p, back in self._parents(node) if id(p) in useful]
+            parents[id(node)] = [(p, back) for p, back in parents_of(node) if id(p) in useful]
             if parents[id(node)]:
                 useful.add(id(node))
         seeds = [(t, seed) for t, seed in targets if id(t) in useful]
@@ -240,48 +261,89 @@ class GradientTape:
         **options
             unconnected_gradients, as for `gradient`; others change nothing.
         """
-        shape, was_persistent = np.shape(value_of(target)), self._persistent
+        shape = np.shape(value_of(met(target)))
+        rows = np.eye(int(np.prod(shape)))
+        return self._stacked(target, sources, rows.reshape(-1, *shape), 0, options)
+
+    def batch_jacobian(self, target: Any, source: Any, **options: Any) -> Any:
+        """The derivative of each number of a sample by the same sample of `source`: (N, …target, …source).
+
+        Samples are taken as independent: what one of `target` depends on of the others' is added.
+
+        Parameters
+        ----------
+        target : tensor (N, …)
+        source : tensor (N, …), or nested lists and dicts of them
+        **options
+            As for `jacobian`.
+        """
+        count, *inner = np.shape(value_of(met(target)))
+        rows = np.eye(int(np.prod(inner))).reshape(-1, 1, *inner)
+        return self._stacked(target, source, np.repeat(rows, count, axis=1), 1, options)
+
+    def _stacked(self, target, sources, seeds, axis, options):
+        """The gradients for all seeds (K, …target), side by side along an axis."""
+        value, was_persistent = value_of(met(target)), self._persistent
         self._persistent = True
         zero = {"unconnected_gradients": options.get("unconnected_gradients", "none")}
-        rows = np.eye(int(np.prod(shape)), dtype=value_of(target).dtype)
-        each = [leaves(self.gradient(target, sources, row.reshape(shape), **zero)) for row in rows]
+        seeds = seeds.astype(value.dtype)
+        each = [leaves(self.gradient(target, sources, seed, **zero)) for seed in seeds]
         self._persistent = was_persistent
-        parts = zip(*each, strict=True)
-        made = [None if p[0] is None else np.stack(p).reshape(shape + p[0].shape).view(EagerArray) for p in parts]
+        parts, shape = zip(*each, strict=True), np.shape(value)
+        made = [None if p[0] is None else _reshaped(np.stack(p, axis), shape + p[0].shape[axis:]) for p in parts]
         if not self._persistent:
             self._end()
         return packed(sources, made)
 
-    def batch_jacobian(self, *args: Any, **options: Any) -> NoReturn:
-        """Is not there."""
-        raise NotImplementedError(
-            "batch_jacobian is not there: tape.jacobian(target, source) has the derivatives of all samples, of which "
-            "one needs those of a sample by itself. Received: a call of batch_jacobian"
-        )
+
+def _reshaped(x, shape):
+    made = np.reshape(x, shape)
+    return made.view(EagerArray) if isinstance(made, np.ndarray) else made
 
 
-def _seeds(target, output_gradients) -> list[np.ndarray]:
+def _seeds(target, output_gradients) -> list[Any]:
     """What each target is multiplied with."""
     targets = leaves(target)
     if output_gradients is None:
-        return [np.ones_like(value_of(t)) for t in targets]
-    given = leaves(output_gradients)
-    return [np.broadcast_to(value_of(g), np.shape(value_of(t))) for g, t in zip(given, targets, strict=True)]
+        return [np.ones_like(value_of(met(t))) for t in targets]
+    return [_spread(met(g), np.shape(value_of(met(t)))) for g, t in zip(leaves(output_gradients), targets, strict=True)]
 
 
-def _as_given(gradient, source, zero, targets) -> Any:
-    """A gradient as an array like its source; on a tape that still records, one of which there is no gradient."""
+def _spread(gradient, shape):
+    return gradient if isinstance(gradient, Recorded) and gradient.shape == shape else np.broadcast_to(gradient, shape)
+
+
+def _as_given(gradient, source, zero) -> Any:
+    """A gradient like its source."""
     if gradient is None:
         return np.zeros(source.shape, source.dtype).view(EagerArray) if zero else None
-    made = np.array(gradient, source.dtype).reshape(source.shape)
-    if not is_recording():
-        return made.view(EagerArray)
-    return Taped(made, [(target, _refuse_second_order) for target in targets])
+    if not isinstance(gradient, Recorded):
+        return np.array(gradient, source.dtype).reshape(source.shape).view(EagerArray)
+    made = gradient.astype(source.dtype)
+    return made if made.shape == source.shape else np.reshape(made, source.shape)
 
 
-def _refuse_second_order(gradient) -> NoReturn:
-    raise NotImplementedError(
-        "minicnn has no gradients of gradients (second order), as gradient penalties need them: take the gradient "
-        "outside of the other tape's `with`, or tf.stop_gradient(gradient), if it is meant as a number. Received: a "
-        "target that is computed of what tape.gradient gave"
-    )
+def _checked(back) -> Any:
+    """A way back, which gives what is recorded of what is recorded."""
+
+    def again(gradient):
+        try:
+            made, cause = back(gradient), None
+        except TypeError as error:  # of a function that takes arrays alone
+            made, cause = None, error
+        if not isinstance(made, Recorded):
+            what = back.__qualname__.split(".")[0].strip("_")
+            raise NotImplementedError(
+                f"the gradient of '{what}' has no gradient of its own (second order): write it with operators and "
+                "functions of tf or keras.ops. Received: a gradient that is recorded"
+            ) from cause
+        return made
+
+    return again
+
+
+def _refuse(error) -> Any:
+    def refused(gradient: Any) -> NoReturn:
+        raise error
+
+    return refused

@@ -23,6 +23,7 @@ class _Recording(threading.local):
     def __init__(self):
         self.tapes = []
         self.around = []
+        self.moment = None  # the serial number of what is computed again
 
 
 recording = _Recording()
@@ -55,6 +56,17 @@ def inside_a_layer() -> Iterator[None]:
         recording.around = around
 
 
+@contextmanager
+def at_moment(serial: int, tape: Any) -> Iterator[None]:
+    """Inside, what is computed counts as if it had been when a value of this number was made, on this tape too."""
+    before = recording.tapes, recording.moment
+    recording.tapes, recording.moment = [*before[0], *([] if tape in before[0] else [tape])], serial
+    try:
+        yield
+    finally:
+        recording.tapes, recording.moment = before
+
+
 def _read_inside(leaf):
     """Keep that a layer's call reads something which it was not given."""
     for tape in recording.around:
@@ -68,11 +80,23 @@ class Taped(Recorded):
     ----------
     serial : int
         When it was made.
+    again : callable or None
+        Computes it by recorded functions, which gradients of gradients go through, where its own ways back are none.
     """
+
+    again: Callable[[], Any] | None = None
 
     def __init__(self, value: Any, parents: Any = ()) -> None:
         super().__init__(value, [part for part in parents if _matters(part[0])])
-        self.serial: int = next(serials)
+        self.serial: int = next(serials) if recording.moment is None else recording.moment
+
+    def open(self, tape: Any) -> None:
+        """Have it computed by recorded functions, so that its gradients have gradients."""
+        if self.again is not None:
+            with at_moment(self.serial, tape):
+                made = self.again()
+            self.parents = [(made, lambda g: g)] if isinstance(made, Recorded) else []
+            self.again = None
 
     def result(self, value: Any) -> Any:
         """A value computed of this one: on the tapes, or an array where none records."""

@@ -14,7 +14,18 @@ from minicnn import backends, random
 from minicnn.backends.base import Backend
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Graph, Node
-from minicnn.keras._taped import Taped, inside_a_layer, is_recording, keep, leaf_of, nothing_recorded, reads, recording
+from minicnn.keras._computed_again import computed_again
+from minicnn.keras._taped import (
+    Taped,
+    inside_a_layer,
+    is_recording,
+    keep,
+    leaf_of,
+    nothing_recorded,
+    reads,
+    recording,
+    weight_on_tape,
+)
 from minicnn.layers.input import InputLayer
 from minicnn.models.subclassing import layers_in
 from minicnn.plan.program import lower
@@ -47,9 +58,10 @@ class _Called:
     """
 
     def __init__(self, run: Run, inputs: Sequence[Any]) -> None:
-        self._run, self.holders = run, 0
-        self._by = self._found = None
-        weights = [(leaf_of(w), self._of_weight(w)) for w in run.weights if reads(w)]
+        self._run, self._inputs, self.holders = run, list(inputs), 0
+        self._by = self._found = self._again = None
+        self._read = [w for w in run.weights if reads(w)]
+        weights = [(leaf_of(w), self._of_weight(w)) for w in self._read]
         others = [(x, self._of_input(i, x.shape)) for i, x in enumerate(inputs) if isinstance(x, Taped)]
         self._whole = Taped(np.empty(0), [*weights, *others])
         keep(self)
@@ -59,17 +71,32 @@ class _Called:
 
     def outputs(self) -> list[Taped]:
         """The values that the graph gave."""
-        return [Taped(y, [(self._whole, self._part(i))]) for i, y in enumerate(self._run.outputs)]
+        return [self._made(y, i) for i, y in enumerate(self._run.outputs)]
 
     def penalty(self) -> Taped | None:
         """What layers add to the loss; None if none does."""
         value = self._run.penalty
-        return None if value is None else Taped(np.asarray(value, floatx()), [(self._whole, self._part(_PENALTY))])
+        return None if value is None else self._made(np.asarray(value, floatx()), _PENALTY)
+
+    def _made(self, value, name):
+        """A part of what the run gave."""
+        made = Taped(value, [(self._whole, self._part(name))])
+        made.again = lambda: self._computed_again()[name]
+        return made
+
+    def _computed_again(self):
+        """All parts by their names, of recorded functions."""
+        if self._again is None:
+            done = self._run.done()
+            on_tape = {w: Taped(done.weights[w], [(leaf_of(w), lambda g: g)]) for w in self._read}
+            outputs, penalty = computed_again(done, self._inputs, on_tape)
+            self._again = {**dict(enumerate(outputs)), _PENALTY: penalty}
+        return self._again
 
     def end(self) -> None:
         """No tape goes back through it any more."""
         self._run.end()
-        self._by = self._found = None
+        self._by = self._found = self._again = None
         self._whole.parents = []  # which lead back to here
 
     @staticmethod
@@ -257,15 +284,8 @@ def added_losses(owner: Any) -> list[Taped]:
 
 def _penalty_on(weight):
     """The penalty on a weight, whose gradient is the regularizer's."""
-    value = np.asarray(weight.numpy())
-
-    def back(g):
-        gradient = np.zeros_like(value)
-        weight.regularizer.add_gradient(value, gradient)
-        return g * gradient
-
-    made = np.asarray(weight.regularizer.penalty(value), value.dtype)
-    return Taped(made, [(leaf_of(weight), back)]) if reads(weight) else made
+    made = weight.regularizer(weight_on_tape(weight))
+    return made if isinstance(made, Recorded) else np.asarray(made, weight.dtype)
 
 
 def _within(owner):

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras._taped import Taped
+from minicnn.losses import recorded_formulas as recorded_formulas
 from minicnn.losses.reductions import spread
 
 _SYMMETRIC = ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "CosineSimilarity")

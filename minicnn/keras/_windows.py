@@ -5,25 +5,20 @@ Images are (N, H, W, C). The formulas are the reference backend's, so that nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minicnn.backends.reference import convolution, pooling
 from minicnn.checks import check_choice
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, flat, value_of
 from minicnn.errors import ShapeError
 from minicnn.geometry import Window, make_window
+from minicnn.keras._multilinear import RESULT, Run, multilinear
 from minicnn.settings import floatx
 
 Pair = tuple[int, int]
-
-
-def _recorded(made: np.ndarray, parents: list[tuple[Any, Callable[..., Any]]]) -> Any:
-    """The array, recorded where one of what it was computed of is."""
-    kept = [(x, back) for x, back in parents if isinstance(x, Recorded)]
-    return Recorded(made, kept) if kept else made
 
 
 def _floats(x: Any) -> np.ndarray:
@@ -91,22 +86,36 @@ def convolution_of(x: Any, kernel: Any, strides: Pair, padding: str, dilation: P
             f"many filters. Received: kernel of shape {weights.shape}"
         )
     window = window_of(images.shape[1:3], weights.shape[:2], strides, padding, dilation)
-    made = _outputs(images, window, weights.shape[3])
-    if len(images):
-        convolution.conv2d(images, weights, None, made, window, groups)
+    parts = {
+        "x": x if isinstance(x, Recorded) else images,
+        "kernel": kernel if isinstance(kernel, Recorded) else weights,
+    }
+    run = _of_convolution(images.shape, weights.shape, images.dtype, window, groups)
+    made = multilinear(run, RESULT, parts)
+    return made if isinstance(made, Recorded) else _as_whole(made, x, kernel)
 
-    def back(like: np.ndarray, at: int) -> Callable[..., np.ndarray]:
-        def gradient(g: np.ndarray) -> np.ndarray:
-            into: list[Any] = [None, None]
-            into[at] = np.zeros_like(like)
-            g = np.ascontiguousarray(g, images.dtype)
-            if len(images):
-                convolution.conv2d_backward(images, weights, None, g, into[0], into[1], None, window, groups)
-            return into[at]
 
-        return gradient
+def _of_convolution(images: Any, weights: Any, dtype: np.dtype, window: Window, groups: int = 1) -> Run:
+    """A convolution, and its derivatives, for arrays of these shapes; see `multilinear`."""
+    shapes = {"x": images, "kernel": weights, RESULT: (images[0], window.out_height, window.out_width, weights[3])}
 
-    return _recorded(_as_whole(made, x, kernel), [(x, back(images, 0)), (kernel, back(weights, 1))])
+    def run(role: str, of: Mapping[str, np.ndarray]) -> np.ndarray:
+        made = np.zeros(shapes[role], dtype)
+        if not images[0]:
+            return made
+        given = {
+            name: np.ascontiguousarray(of[name], dtype) if name in of else np.empty(shapes[name], dtype)
+            for name in shapes
+        }
+        if role == RESULT:
+            convolution.conv2d(given["x"], given["kernel"], None, made, window, groups)
+        else:
+            into = [made if role == name else None for name in ("x", "kernel")]
+            arrays = given["x"], given["kernel"], None, given[RESULT], *into, None
+            convolution.conv2d_backward(*arrays, window, groups)
+        return made
+
+    return run
 
 
 def _outputs(images: np.ndarray, window: Window, filters: int) -> np.ndarray:
@@ -149,24 +158,13 @@ def transposed_convolution_of(
             f"a convolution with strides {strides} makes {(window.out_height, window.out_width)} of {size}. "
             f"Received: images of {given.shape[1:3]}"
         )
-    made = np.empty((len(given), *size, weights.shape[2]), given.dtype)
-    if len(given):
-        convolution.conv2d_backward(made, weights, None, given, made, None, None, window)
-
-    def by_images(g: np.ndarray) -> np.ndarray:
-        into = np.empty_like(given)
-        if len(given):
-            convolution.conv2d(np.ascontiguousarray(g, given.dtype), weights, None, into, window)
-        return into
-
-    def by_kernel(g: np.ndarray) -> np.ndarray:
-        into = np.zeros_like(weights)
-        g = np.ascontiguousarray(g, given.dtype)
-        if len(given):
-            convolution.conv2d_backward(g, weights, None, given, None, into, None, window)
-        return into
-
-    return _recorded(_as_whole(made, x, kernel), [(x, by_images), (kernel, by_kernel)])
+    parts = {
+        RESULT: x if isinstance(x, Recorded) else given,
+        "kernel": kernel if isinstance(kernel, Recorded) else weights,
+    }
+    run = _of_convolution((len(given), *size, weights.shape[2]), weights.shape, given.dtype, window)
+    made = multilinear(run, "x", parts)
+    return made if isinstance(made, Recorded) else _as_whole(made, x, kernel)
 
 
 def maximum_of(x: Any, size: Pair, strides: Pair, padding: str) -> Any:
@@ -177,27 +175,43 @@ def maximum_of(x: Any, size: Pair, strides: Pair, padding: str) -> Any:
     winner = np.empty(made.shape, np.int32)
     pooling.max_pool2d(images, made, winner, window)
 
-    def back(g: np.ndarray) -> np.ndarray:
+    def run(role: str, of: Mapping[str, np.ndarray]) -> np.ndarray:
+        if role == RESULT:
+            return of["x"][_places_of(winner, window)]
         into = np.empty_like(images)
-        pooling.max_pool2d_backward(np.ascontiguousarray(g, images.dtype), winner, into, window)
+        pooling.max_pool2d_backward(np.ascontiguousarray(of[RESULT], images.dtype), winner, into, window)
         return into
 
-    return _recorded(_as_whole(made, x), [(x, back)])
+    def back(g: Any) -> Any:
+        passed = multilinear(run, "x", {RESULT: g})
+        return passed + flat(np.zeros_like(images), x) if isinstance(g, Recorded) else passed  # 0, as in TensorFlow
+
+    return Recorded(made, [(x, back)]) if isinstance(x, Recorded) else _as_whole(made, x)
+
+
+def _places_of(winner: np.ndarray, window: Window) -> tuple[np.ndarray, ...]:
+    """Where in images the winners of their windows stand, (N, OH, OW, C) each."""
+    n, i, j, c = np.indices(winner.shape, sparse=True)
+    down, right = winner // window.kernel_width, winner % window.kernel_width
+    rows = i * window.stride_y + down * window.dilation_y - window.pad_top
+    return n, rows, j * window.stride_x + right * window.dilation_x - window.pad_left, c
 
 
 def mean_of(x: Any, size: Pair, strides: Pair, padding: str) -> Any:
     """The mean of each window of images (N, H, W, C); padding does not count."""
     images = _images(x)
     window = window_of(images.shape[1:3], size, strides, padding)
-    made = _outputs(images, window, images.shape[3])
-    pooling.avg_pool2d(images, made, window)
 
-    def back(g: np.ndarray) -> np.ndarray:
+    def run(role: str, of: Mapping[str, np.ndarray]) -> np.ndarray:
+        if role == RESULT:
+            made = _outputs(images, window, images.shape[3])
+            pooling.avg_pool2d(np.ascontiguousarray(of["x"], images.dtype), made, window)
+            return made
         into = np.empty_like(images)
-        pooling.avg_pool2d_backward(np.ascontiguousarray(g, images.dtype), into, window)
+        pooling.avg_pool2d_backward(np.ascontiguousarray(of[RESULT], images.dtype), into, window)
         return into
 
-    return _recorded(made, [(x, back)])
+    return multilinear(run, RESULT, {"x": x if isinstance(x, Recorded) else images})
 
 
 def with_channels_last(function: Callable[..., Any], x: Any, is_channels_first: bool, *args: Any) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ArgMax", "Clip", "Elementary"]
 
-_FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = {
+FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = {
     "abs": (np.abs, np.sign, "Abs"),
     "ceil": (np.ceil, np.zeros_like, "Ceil"),
     "cos": (np.cos, lambda x: -np.sin(x), "Cos"),
@@ -50,12 +50,12 @@ class Elementary(Elementwise):
 
     def __init__(self, function: str, exponent: float = 1.0, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.function: str = check_choice("function", function, (*_FUNCTIONS, "power"))
+        self.function: str = check_choice("function", function, (*FUNCTIONS, "power"))
         self.exponent: float = check_number("exponent", exponent, minimum=-np.inf)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         if self.function != "power":
-            ws.y[...] = _FUNCTIONS[self.function][0](xs[0])
+            ws.y[...] = FUNCTIONS[self.function][0](xs[0])
         elif self.exponent == 0.5:
             np.sqrt(xs[0], out=ws.y)
         else:
@@ -66,14 +66,14 @@ class Elementary(Elementwise):
 
     def _slope(self, x):
         if self.function != "power":
-            return _FUNCTIONS[self.function][1](x)
+            return FUNCTIONS[self.function][1](x)
         return self.exponent * x ** (self.exponent - 1) if self.exponent else np.zeros_like(x)  # not 0 · 0⁻¹
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         if self.function in ("positive", "nonnegative"):
             return self._sides_to_onnx(xs, graph)
         if self.function != "power":
-            return graph.add(_FUNCTIONS[self.function][2], xs)
+            return graph.add(FUNCTIONS[self.function][2], xs)
         return graph.add("Pow", [xs[0], graph.constant(np.float32(self.exponent))])
 
     def _sides_to_onnx(self, xs, graph):

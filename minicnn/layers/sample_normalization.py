@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["GroupNormalization", "LayerNormalization", "RMSNormalization", "UnitNormalization"]
 
 
-class _Standardized(Layer):
+class Standardized(Layer):
     """Base: y = scale · (x - mean) / √(variance + epsilon) + shift, with the moments of parts of each sample.
 
     A subclass says in which shape samples are cut into parts, over which axes of it the moments go, and which axes of
@@ -136,7 +136,7 @@ class _Standardized(Layer):
         return y
 
 
-class _ScaledAndShifted(_Standardized):
+class _ScaledAndShifted(Standardized):
     """Those with gamma and beta."""
 
     rare_options: tuple[str, ...] = (*Layer.rare_options, *SCALE_AND_SHIFT)
@@ -308,7 +308,7 @@ class GroupNormalization(_ScaledAndShifted):
         yield cls(-1, scale=False), [(4, 3)]
 
 
-class RMSNormalization(_Standardized):
+class RMSNormalization(Standardized):
     """y = scale · x / √(mean of x² + epsilon), with the mean along an axis of each sample.
 
     (Zhang, Sennrich: "Root mean square layer normalization", 2019.)

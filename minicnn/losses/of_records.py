@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from minicnn.backends.reference import ops as reference
 from minicnn.differentiation import Recorded, value_of
 from minicnn.losses.of_calls import like, name_of
+from minicnn.reverse_mode import pulled_back
 
 if TYPE_CHECKING:
     from minicnn.losses.base import Loss
@@ -64,6 +66,9 @@ def _of_rows(loss, target, y_pred, prediction, values):
     scale = 1 if ignored is None else np.count_nonzero(~ignored) / count  # it is the others' mean that is summed
 
     def back(g):
+        if isinstance(g, Recorded):
+            formula = _formula(loss)
+            return pulled_back(lambda p: np.reshape(formula(targets, np.reshape(p, rows.shape)), g.shape), y_pred, g)
         gradient = np.empty_like(rows)
         weight = np.broadcast_to(g, np.shape(values)).reshape(count).astype(rows.dtype)
         summed.compute(rows, targets, weight, gradient, reference)
@@ -76,4 +81,32 @@ def _of_batch(loss, target, y_pred, prediction):
     """The loss of all samples together, recorded."""
     gradient = np.empty_like(prediction)
     value = loss.compute(prediction, target, None, gradient, reference)
-    return Recorded(np.asarray(value, prediction.dtype), [(y_pred, lambda g: g * gradient)])
+
+    def back(g):
+        return g * (_formula(loss) if isinstance(g, Recorded) else gradient)
+
+    return Recorded(np.asarray(value, prediction.dtype), [(y_pred, back)])
+
+
+FORMULAS: dict[type, Callable[[Any, np.ndarray, Recorded], Any]] = {}
+"""Class → the loss of each row, of (loss, targets (rows, C) or (rows,), predictions (rows, C)), by recorded functions.
+
+`minicnn.losses.recorded_formulas` fills it, which knows the classes.
+"""
+
+
+def refusal(loss: Loss) -> NotImplementedError:
+    """The error for a loss whose gradient is not differentiated."""
+    return NotImplementedError(
+        f"loss '{name_of(loss)}' has no gradients of gradients (second order): write it with functions of tf or "
+        f"keras.ops; those of {', '.join(cls.__name__ for cls in FORMULAS)}, without ignore_class, have them. "
+        f"Received: a gradient of a gradient of {type(loss).__name__}"
+    )
+
+
+def _formula(loss):
+    """The loss of each row, a function of (targets, predictions)."""
+    for cls, formula in FORMULAS.items():
+        if isinstance(loss, cls) and type(loss).compute is cls.compute:  # type: ignore[attr-defined]
+            return lambda target, p: formula(loss, target, p)
+    raise refusal(loss)

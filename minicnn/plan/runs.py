@@ -43,6 +43,29 @@ class Gradients(NamedTuple):
     inputs: list[np.ndarray]
 
 
+class Done(NamedTuple):
+    """What was run, for who computes the same in another way.
+
+    Attributes
+    ----------
+    graph : Graph
+    backend : Backend
+    arrays : list of array (N, …)
+        The inputs.
+    weights : dict
+        Weight → array on the host, as it was before the run.
+    seed, iteration : int
+        Of the random numbers.
+    """
+
+    graph: Graph
+    backend: Backend
+    arrays: list[np.ndarray]
+    weights: dict[Weight, np.ndarray]
+    seed: int
+    iteration: int
+
+
 class Cut(NamedTuple):
     """A graph of known sizes, and its stages, see `in_stages`."""
 
@@ -226,6 +249,14 @@ class Run:
             bound.backward()
         weights = {w: store.backend.to_host(store.gradients[w]) for w in self.weights}
         return Gradients(weights, by_inputs(bound) if self._key[-1] else [])
+
+    def done(self) -> Done:
+        """What was run."""
+        store = self._plan.store
+        now, store.sigma[...] = store.sigma.copy(), self._sigma
+        weights = {w: np.array(store.backend.to_host(value)) for w, value in store.values.items()}
+        store.sigma[...] = now
+        return Done(self._key[0], store.backend, self._arrays, weights, self._plan.seed, self._iteration)
 
     def end(self) -> None:
         """Let go of the values; another run may have their memory."""

@@ -114,9 +114,10 @@ def gradients(loss: Any, variables: Any) -> Any:
     """
     if not isinstance(loss, Tensor | BatchScalar):
         raise NotInMinicnn(
-            "keras.backend.gradients is of a model's tensor here, such as K.mean(model.output[:, 0]): "
-            "of arrays there is tf.GradientTape in minicnn.keras.tensorflow; gradients of gradients (second order), "
-            f"as gradient penalties need them, are not there. Received: {type(loss).__name__}",
+            "keras.backend.gradients is of a model's tensor here, such as K.mean(model.output[:, 0]); of arrays, and "
+            "for gradients of gradients, as gradient penalties need them, there is tf.GradientTape in "
+            "minicnn.keras.tensorflow, in the train_step of a model (docs/keras.md). "
+            f"Received: {type(loss).__name__}",
             name="gradients",
         )
     listed = variables if isinstance(variables, list | tuple) else [variables]

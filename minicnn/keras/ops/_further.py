@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, beside, value_of
 from minicnn.keras import _operations
 from minicnn.keras._deferred import applied
 from minicnn.keras._of_tensors import Computed
@@ -106,7 +106,7 @@ def einsum(subscripts: str, *operands: Any) -> Any:
         Where it is to be differentiated and an index stands twice in one operand.
     """
     values = [value_of(each) for each in operands]
-    made = np.einsum(subscripts, *values)
+    made = np.einsum(subscripts, *values, optimize=True)
     if not any(isinstance(each, Recorded) for each in operands):
         return made
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
@@ -117,9 +117,9 @@ def einsum(subscripts: str, *operands: Any) -> Any:
         if "." in subscripts or len({*terms[at]}) < len(terms[at]):
             raise TypeError(f"einsum is differentiated for different indices, written out. Received: {subscripts}")
         ones = np.ones(np.shape(values[at]), values[at].dtype)  # for indices that stand in this term alone
-        others = [ones if i == at else value for i, value in enumerate(values)]
+        others = [ones if i == at else each for i, each in enumerate(operands)]
         reverse = ",".join([output, *terms]) + "->" + terms[at]
-        return lambda gradient: np.einsum(reverse, gradient, *others, optimize=True)
+        return lambda gradient: einsum(reverse, gradient, *(beside(gradient, each) for each in others))
 
     return Recorded(made, [(each, back(at)) for at, each in enumerate(operands) if isinstance(each, Recorded)])
 

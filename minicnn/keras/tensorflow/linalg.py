@@ -95,10 +95,14 @@ def inv(input: Any, adjoint: bool = False, name: str | None = None) -> Any:
         If one has none.
     """
     made = np.linalg.inv(np.asarray(value_of(input)))
-    turned = np.swapaxes(made, -1, -2)
     if not isinstance(input, Recorded):
-        return of_tensorflow(turned if adjoint else made)
-    inverse = Recorded(made, [(input, lambda g: -turned @ g @ turned)])
+        return of_tensorflow(np.swapaxes(made, -1, -2) if adjoint else made)
+
+    def back(g):
+        turned = np.swapaxes(inv(input) if isinstance(g, Recorded) else made, -1, -2)
+        return -turned @ g @ turned
+
+    inverse = Recorded(made, [(input, back)])
     return ops.swapaxes(inverse, -1, -2) if adjoint else inverse
 
 

@@ -31,7 +31,16 @@ from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._closures import WithClosures
-from minicnn.keras.models._compiling import NOT_USED, LayerList, MetricNames, for_each_output, losses_today, today
+from minicnn.keras.models._compiling import (
+    NOT_USED,
+    LayerList,
+    MetricNames,
+    follow_variables,
+    for_each_output,
+    losses_today,
+    numbers_of,
+    today,
+)
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
 from minicnn.keras.models._graphless import Graphless
@@ -61,8 +70,11 @@ class _OldMethods(Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping)
             kwargs["metrics"] = for_each_output(kwargs["metrics"], len(self.outputs))
         if "loss" in kwargs:
             kwargs["loss"] = self._crossentropy(losses_today(kwargs["loss"]))
-        own = _of_one_model(optimizers.get(optimizer), self)
+        own, factors = _of_one_model(optimizers.get(optimizer), self), kwargs.get("loss_weights")
+        kwargs |= {} if factors is None else {"loss_weights": numbers_of(factors)}
         super().compile(own, *args, **without("compile", kwargs, NOT_USED))
+        if factors is not None:
+            follow_variables(self, factors)
 
     def _crossentropy(self, loss):
         """The name of the loss; of "crossentropy", the one that goes with the output, if no target need say it."""
@@ -402,7 +414,7 @@ def _compile_like(clone, model):
 __getattr__ = lookup(
     __name__,
     ["minicnn.models"],
-    names=dict.fromkeys(("Layer", "Input", "InputLayer", "InputSpec"), "minicnn.keras.layers"),
+    names=dict.fromkeys(("Layer", "Input", "InputLayer", "InputSpec", "merge"), "minicnn.keras.layers"),
     old={"Functional": "Model", "Graph": "Model"},
 )
 __all__ = ["Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]

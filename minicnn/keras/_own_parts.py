@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial, wraps
 from inspect import Parameter, signature
 from typing import Any
@@ -21,7 +21,7 @@ from minicnn.keras._given import Remembering, given
 from minicnn.keras._own_weights import standing_in
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import held
-from minicnn.keras._taped import inside_a_layer
+from minicnn.keras._taped import inside_a_layer, weights_as
 from minicnn.keras._taped_calls import (
     belongs_to_a_function,
     forget_added,
@@ -62,13 +62,19 @@ class _Made(models.Model):
 
 @contextmanager
 def own_weights(layer: layers.Layer) -> Iterator[None]:
-    """Inside, weights of the layer's own can be computed with in a `call` that makes a graph, which trains them."""
+    """Inside, weights, the layer's own and others, can be computed with in a `call` that makes a graph."""
     mine = attributes_with_weights(layer)
     vars(layer).update({name: standing_in(value, _Using) for name, value in mine.items()})
     try:
-        yield
+        with weights_in_graph():
+            yield
     finally:
         vars(layer).update(mine)
+
+
+def weights_in_graph() -> AbstractContextManager[None]:
+    """Inside, weights that meet a model's tensor make a layer that trains them."""
+    return weights_as(lambda weight: standing_in(weight, _Using))
 
 
 def _penalized(layer, given):

@@ -49,8 +49,10 @@ class OfWeights(Deferred):
     def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """function(*args, **kwargs), of tensors among them if there are any, else of weights alone."""
         found = list(parts_of((*args, *kwargs.values())))
-        weights = {name: w for part in found if isinstance(part, OfWeights) for name, w in part._weights.items()}
-        tensors = tensors_in(args, kwargs)
+        weights, tensors = (
+            _together([part._weights for part in found if isinstance(part, OfWeights)]),
+            tensors_in(args, kwargs),
+        )
 
         def value(own, arrays=()):
             given = dict(zip(tensors, arrays, strict=True))
@@ -65,6 +67,18 @@ class OfWeights(Deferred):
         if not tensors:
             return OfWeights(weights, value, self._using)
         return self._using(weights, value)(tensors if len(tensors) > 1 else tensors[0])
+
+
+def _together(several):
+    """The weights of several dicts, in one."""
+    weights: dict[str, Weight] = {}
+    for name, weight in [item for each in several for item in each.items()]:
+        if weights.setdefault(name, weight) is not weight:
+            raise TypeError(
+                f"what is computed of weights of two layers, before it meets a tensor, needs them to have two names: "
+                f"multiply the tensor with each of them. Received: {weights[name].path} and {weight.path}"
+            )
+    return weights
 
 
 def standing_in(value: Any, using: Callable[..., Callable[..., Any]]) -> Any:

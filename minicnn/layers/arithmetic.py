@@ -246,6 +246,7 @@ _OPERATORS = {
     "__pow__": _power,
     "__neg__": lambda tensor: Rescaling(-1.0)(tensor),
     "__pos__": lambda tensor: tensor,
+    "__abs__": lambda tensor: Elementary("abs")(tensor),
     "__bool__": _refuse("truth in it", _OWN_LAYER),
     "__iter__": _refuse("loop over it", "layers take whole batches"),
     "__len__": _refuse("length", "tensor.shape has the sizes that are known"),

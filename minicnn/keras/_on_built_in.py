@@ -17,8 +17,8 @@ from minicnn.keras._called import Called
 from minicnn.keras._calls import core_of, library_class_of
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._missing import NotInMinicnn
-from minicnn.keras._own_parts import Layer, weights_in_graph
-from minicnn.keras._own_weights import OfWeights
+from minicnn.keras._own_parts import Layer
+from minicnn.keras._own_weights import OfWeights, weights_in_graph
 from minicnn.keras._phase import phase_unsaid, unsaid
 from minicnn.keras._stepwise import through_steps
 from minicnn.keras._translation import Translated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial, wraps
 from inspect import Parameter, signature
 from typing import Any
@@ -18,10 +18,10 @@ from minicnn.keras._call_forms import Form, form_of, is_usual, usual_form
 from minicnn.keras._called import Called, attributes_with_weights
 from minicnn.keras._eager import eager
 from minicnn.keras._given import Remembering, given
-from minicnn.keras._own_weights import standing_in
+from minicnn.keras._own_weights import MAKERS, standing_in, weights_in_graph
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import held
-from minicnn.keras._taped import inside_a_layer, weights_as
+from minicnn.keras._taped import inside_a_layer
 from minicnn.keras._taped_calls import (
     belongs_to_a_function,
     forget_added,
@@ -64,17 +64,12 @@ class _Made(models.Model):
 def own_weights(layer: layers.Layer) -> Iterator[None]:
     """Inside, weights, the layer's own and others, can be computed with in a `call` that makes a graph."""
     mine = attributes_with_weights(layer)
-    vars(layer).update({name: standing_in(value, _Using) for name, value in mine.items()})
+    vars(layer).update({name: standing_in(value) for name, value in mine.items()})
     try:
         with weights_in_graph():
             yield
     finally:
         vars(layer).update(mine)
-
-
-def weights_in_graph() -> AbstractContextManager[None]:
-    """Inside, weights that meet a model's tensor make a layer that trains them."""
-    return weights_as(lambda weight: standing_in(weight, _Using))
 
 
 def _penalized(layer, given):
@@ -412,6 +407,9 @@ class _Using(Layer):
     def call(self, inputs: Any) -> Any:
         """The function's value."""
         return self.function(self.own, inputs if isinstance(inputs, list) else [inputs])
+
+
+MAKERS.append(_Using)
 
 
 def _is_written_down(value):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
+from minicnn.keras._taped import weights_as
 from minicnn.parameters import Weight
+
+# ``MAKERS[0](weights, function)`` makes the layer; `function` takes the weights' arrays by name, and the tensors'.
+MAKERS: list[Callable[..., Callable[..., Any]]] = []
 
 
 class OfWeights(Deferred):
@@ -21,14 +26,10 @@ class OfWeights(Deferred):
         By name.
     function : callable
         Gives the value for a dict of arrays in place of the weights.
-    using : callable
-        ``using(weights, function)`` makes the layer; `function` takes that dict and the tensors' arrays.
     """
 
-    def __init__(
-        self, weights: Mapping[str, Weight], function: Callable[..., Any], using: Callable[..., Callable[..., Any]]
-    ) -> None:
-        self._weights, self._function, self._using = weights, function, using
+    def __init__(self, weights: Mapping[str, Weight], function: Callable[..., Any]) -> None:
+        self._weights, self._function = weights, function
         example = function({name: w.numpy() for name, w in weights.items()})
         self.shape: tuple[int, ...] = np.shape(example)
         self.ndim: int = len(self.shape)
@@ -65,8 +66,8 @@ class OfWeights(Deferred):
             return with_parts(function, args, kwargs, put)
 
         if not tensors:
-            return OfWeights(weights, value, self._using)
-        return self._using(weights, value)(tensors if len(tensors) > 1 else tensors[0])
+            return OfWeights(weights, value)
+        return MAKERS[0](weights, value)(tensors if len(tensors) > 1 else tensors[0])
 
 
 def _together(several):
@@ -81,12 +82,17 @@ def _together(several):
     return weights
 
 
-def standing_in(value: Any, using: Callable[..., Callable[..., Any]]) -> Any:
+def weights_in_graph() -> AbstractContextManager[None]:
+    """Inside, weights that meet a model's tensor make a layer that trains them."""
+    return weights_as(standing_in)
+
+
+def standing_in(value: Any) -> Any:
     """An attribute of a layer with `OfWeights` in place of weights."""
     if isinstance(value, Weight):
-        return OfWeights({value.name: value}, lambda own: own[value.name], using)
+        return OfWeights({value.name: value}, lambda own: own[value.name])
     if type(value) in (list, tuple):
-        return type(value)(standing_in(part, using) for part in value)
+        return type(value)(standing_in(part) for part in value)
     if type(value) is dict:
-        return {key: standing_in(part, using) for key, part in value.items()}
+        return {key: standing_in(part) for key, part in value.items()}
     return value

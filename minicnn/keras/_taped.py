@@ -239,7 +239,7 @@ def reads(weight: Weight) -> bool:
 
 def weight_on_tape(weight: Weight) -> Any:
     """What stands for a weight in a computation: its values now."""
-    if recording.standing_in is not None and weight.has_gradient:
+    if recording.standing_in is not None and weight.has_gradient and hasattr(weight.layer, "weights"):  # of a layer
         return recording.standing_in(weight)
     value = weight.numpy()
     if recording.around:

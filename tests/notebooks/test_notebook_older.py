@@ -1017,3 +1017,15 @@ def test_a_loss_that_wraps_another_function(small):
     y = np.ones((32, 2))
     expected = 3 * np.mean((model.predict(x, verbose=0) - y) ** 2)
     assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_shape_of_what_a_loss_gets(small):
+    x, _ = small
+
+    def loss(y_true, y_pred):
+        assert y_pred.get_shape()[1] == 2
+        return K.mean(K.square(y_pred - y_true), axis=-1)
+
+    model = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(2)])
+    model.compile("sgd", loss)
+    assert model.fit(x, np.ones((32, 2)), verbose=0).history["loss"][0] > 0

@@ -79,7 +79,7 @@ def check_takes(function: Callable[..., Any], what: str, *arguments: str, **opti
         If it takes others.
     """
     try:
-        taken = signature(function)
+        taken = signature(function, follow_wrapped=False)  # what wraps another function takes its own arguments
     except (TypeError, ValueError):  # of some functions that are written in C nothing is known
         return
     try:

@@ -12,6 +12,7 @@ import numpy as np
 from minicnn.differentiation import Recorded, gradients
 from minicnn.errors import ShapeError
 from minicnn.keras._state import recorded
+from minicnn.keras._taped import weights_as
 from minicnn.layers.function_numbers import numbers_of
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
@@ -94,7 +95,7 @@ class Called(Step):
         options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
         try:
             vars(self.layer).update({name: _recorded(value, by_weight) for name, value in mine.items()})
-            with self.layer.collecting() as losses:
+            with self.layer.collecting() as losses, weights_as(None):
                 result = self.layer.apply(inputs, **options)
         finally:
             vars(self.layer).update(mine)

@@ -18,6 +18,7 @@ from minicnn.keras._calls import core_of, library_class_of
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._own_parts import Layer
+from minicnn.keras._own_weights import OfWeights, weights_in_graph
 from minicnn.keras._phase import phase_unsaid, unsaid
 from minicnn.keras._stepwise import through_steps
 from minicnn.keras._translation import Translated
@@ -119,11 +120,15 @@ class OnBuiltIn(Layer):
             self.build_itself(tuple(np.shape(value_of(met(x)))[1:] for x in given))
             self._called_otherwise = {}
         own = {name: vars(self).get(name, weight) for name, weight in self._weights.items()}
+        return self._by_formula(given, own, training)
+
+    def _by_formula(self, inputs, own, training=None):
+        """What the library's layer computes with arrays `own`, by name, in the place of its weights."""
         before = {name: vars(self)[name] for name in {"activation", *own} & vars(self).keys()}
         activation = before.get("activation")
         vars(self).update(self._weights | {"activation": getattr(activation, "step", activation)})
         try:
-            return through_steps(core_of(self).lower(self), given, own, training)
+            return through_steps(core_of(self).lower(self), inputs, own, training)
         finally:
             vars(self).update(before)
 
@@ -145,7 +150,10 @@ class OnBuiltIn(Layer):
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
         """As of any layer; the library's own have another order of arguments."""
         if self._by_core:
-            self._take_over(args[0] if args else kwargs["name"])
+            name = args[0] if args else kwargs["name"]
+            if isinstance(vars(self).get(name), OfWeights):
+                return vars(self)[name]
+            self._take_over(name)
             return LayerOfCore.add_weight(self, *args, **kwargs)
         return super().add_weight(*args, **kwargs)
 
@@ -168,13 +176,28 @@ class OnBuiltIn(Layer):
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         if self.has_call or is_of_package(type(self).build):
             return super().build_for(input_shapes)
-        self._build_once(input_shapes)
+        with weights_in_graph():
+            self._build_once(input_shapes)
+        if any(isinstance(value, OfWeights) for value in vars(self).values()):
+            self.build_itself(input_shapes)
+            vars(self)["call"] = self._with_weights_of_others
+            return self._composed(input_shapes)
         self._built = True
 
         def build(shapes):
             return contract.check_output_shape(self, self.build_itself(shapes))
 
         return [shape_behind(build, input_shapes)]
+
+    def _with_weights_of_others(self, inputs):
+        """The layer's formula, with what `build` computed of other layers' weights in the place of its own."""
+        names = [name for name, value in vars(self).items() if isinstance(value, OfWeights)]
+
+        def formula(x, *values):
+            return self._by_formula([x], dict(zip(names, values, strict=True)))
+
+        first = vars(self)[names[0]]
+        return first.apply(formula, (inputs, *(vars(self)[name] for name in names)), {})
 
     def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
         """A place for the layer, or the graph that its `call` makes."""
@@ -198,7 +221,7 @@ class OnBuiltIn(Layer):
 
     def _graph(self, tensors, training):
         is_open = training is None or isinstance(training, AsRun)
-        with _weights_hidden(self), phase_unsaid():
+        with _weights_hidden(self), weights_in_graph(), phase_unsaid():
             made = _calls.call_symbolically(self, tensors, unsaid if is_open else training)
         for node in _nodes_between(tensors, made):
             node.training = None if node.training is unsaid else node.training
@@ -297,5 +320,7 @@ class _Activation:
         self.step = step
 
     def __call__(self, x: Any) -> Any:
-        """Of an array (N, …)."""
+        """Of an array (N, …), or of a model's tensor."""
+        if isinstance(x, Tensor) and self.step is not None:
+            return self.step(x)
         return x if self.step is None else through_steps([self.step], [x], {})

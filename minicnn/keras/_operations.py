@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
@@ -17,6 +18,7 @@ from minicnn.graph import Tensor
 from minicnn.keras._deferred import applied, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn
+from minicnn.keras._own_weights import weights_in_graph
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.settings import floatx
 
@@ -91,7 +93,9 @@ def entering(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return function(*map(met, args), **{name: met(value) for name, value in kwargs.items()})
+        with weights_in_graph() if any(is_symbolic(x) for x in (*args, *kwargs.values())) else nullcontext():
+            args, kwargs = tuple(map(met, args)), {name: met(value) for name, value in kwargs.items()}
+        return function(*args, **kwargs)
 
     return call
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minicnn import initializers, metrics
+from minicnn.graph import Tensor
 from minicnn.keras._translation import Translated
 
 
 class Variable(NDArrayOperatorsMixin):
-    """A number or an array that a metric keeps.
+    """A number or an array that a metric keeps, or ``K.variable(…)``.
 
     Parameters
     ----------
@@ -21,6 +23,7 @@ class Variable(NDArrayOperatorsMixin):
 
     def __init__(self, value: Any) -> None:
         self.value: np.ndarray = np.array(value, np.float64)
+        self._followers: list[Callable[[np.ndarray], object]] = []
 
     shape = property(lambda self: self.value.shape)
     dtype = property(lambda self: self.value.dtype)
@@ -28,6 +31,12 @@ class Variable(NDArrayOperatorsMixin):
     def assign(self, value: Any) -> None:
         """Set it."""
         self.value = np.broadcast_to(np.asarray(value, np.float64), self.value.shape).copy()
+        for take_over in self._followers:
+            take_over(self.value)
+
+    def follow(self, take_over: Callable[[np.ndarray], object]) -> None:
+        """Have `take_over` called with the array whenever it is assigned to: by what computes with it in a model."""
+        self._followers.append(take_over)
 
     def assign_add(self, value: Any) -> None:
         """Add to it."""
@@ -45,6 +54,8 @@ class Variable(NDArrayOperatorsMixin):
         return np.asarray(self.value, *args, **kwargs)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(isinstance(x, Tensor) for x in inputs):
+            return NotImplemented  # a model's tensor makes a layer of it
         return getattr(ufunc, method)(*(x.value if isinstance(x, Variable) else x for x in inputs), **kwargs)
 
     def __float__(self) -> float:

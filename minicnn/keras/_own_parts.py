@@ -18,7 +18,7 @@ from minicnn.keras._call_forms import Form, form_of, is_usual, usual_form
 from minicnn.keras._called import Called, attributes_with_weights
 from minicnn.keras._eager import eager
 from minicnn.keras._given import Remembering, given
-from minicnn.keras._own_weights import standing_in, weight_arguments
+from minicnn.keras._own_weights import MAKERS, standing_in, weight_arguments, weights_in_graph
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import held
 from minicnn.keras._taped import inside_a_layer
@@ -62,11 +62,12 @@ class _Made(models.Model):
 
 @contextmanager
 def own_weights(layer: layers.Layer) -> Iterator[None]:
-    """Inside, weights of the layer's own can be computed with in a `call` that makes a graph, which trains them."""
+    """Inside, weights, the layer's own and others, can be computed with in a `call` that makes a graph."""
     mine = attributes_with_weights(layer)
-    vars(layer).update({name: standing_in(value, _Using) for name, value in mine.items()})
+    vars(layer).update({name: standing_in(value) for name, value in mine.items()})
     try:
-        yield
+        with weights_in_graph():
+            yield
     finally:
         vars(layer).update(mine)
 
@@ -405,6 +406,9 @@ class _Using(Layer):
     def call(self, inputs: Any) -> Any:
         """The function's value."""
         return self.function(self.own, inputs if isinstance(inputs, list) else [inputs])
+
+
+MAKERS.append(_Using)
 
 
 def _is_written_down(value):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
+from minicnn.keras._taped import weights_as
 from minicnn.parameters import Weight
+
+# ``MAKERS[0](weights, function)`` makes the layer; `function` takes the weights' arrays by name, and the tensors'.
+MAKERS: list[Callable[..., Callable[..., Any]]] = []
 
 
 class OfWeights(Deferred):
@@ -21,14 +26,10 @@ class OfWeights(Deferred):
         By name.
     function : callable
         Gives the value for a dict of arrays in place of the weights.
-    using : callable
-        ``using(weights, function)`` makes the layer; `function` takes that dict and the tensors' arrays.
     """
 
-    def __init__(
-        self, weights: Mapping[str, Weight], function: Callable[..., Any], using: Callable[..., Callable[..., Any]]
-    ) -> None:
-        self._weights, self._function, self._using = weights, function, using
+    def __init__(self, weights: Mapping[str, Weight], function: Callable[..., Any]) -> None:
+        self._weights, self._function = weights, function
         example = function({name: w.numpy() for name, w in weights.items()})
         self.shape: tuple[int, ...] = np.shape(example)
         self.ndim: int = len(self.shape)
@@ -49,8 +50,10 @@ class OfWeights(Deferred):
     def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """function(*args, **kwargs), of tensors among them if there are any, else of weights alone."""
         found = list(parts_of((*args, *kwargs.values())))
-        weights = {name: w for part in found if isinstance(part, OfWeights) for name, w in part._weights.items()}
-        tensors = tensors_in(args, kwargs)
+        weights, tensors = (
+            _together([part._weights for part in found if isinstance(part, OfWeights)]),
+            tensors_in(args, kwargs),
+        )
 
         def value(own, arrays=()):
             given = dict(zip(tensors, arrays, strict=True))
@@ -63,18 +66,35 @@ class OfWeights(Deferred):
             return with_parts(function, args, kwargs, put)
 
         if not tensors:
-            return OfWeights(weights, value, self._using)
-        return self._using(weights, value)(tensors if len(tensors) > 1 else tensors[0])
+            return OfWeights(weights, value)
+        return MAKERS[0](weights, value)(tensors if len(tensors) > 1 else tensors[0])
 
 
-def standing_in(value: Any, using: Callable[..., Callable[..., Any]]) -> Any:
+def _together(several):
+    """The weights of several dicts, in one."""
+    weights: dict[str, Weight] = {}
+    for name, weight in [item for each in several for item in each.items()]:
+        if weights.setdefault(name, weight) is not weight:
+            raise TypeError(
+                f"what is computed of weights of two layers, before it meets a tensor, needs them to have two names: "
+                f"multiply the tensor with each of them. Received: {weights[name].path} and {weight.path}"
+            )
+    return weights
+
+
+def weights_in_graph() -> AbstractContextManager[None]:
+    """Inside, weights that meet a model's tensor make a layer that trains them."""
+    return weights_as(standing_in)
+
+
+def standing_in(value: Any) -> Any:
     """An attribute of a layer with `OfWeights` in place of weights."""
     if isinstance(value, Weight):
-        return OfWeights({value.name: value}, lambda own: own[value.name], using)
+        return OfWeights({value.name: value}, lambda own: own[value.name])
     if type(value) in (list, tuple):
-        return type(value)(standing_in(part, using) for part in value)
+        return type(value)(standing_in(part) for part in value)
     if type(value) is dict:
-        return {key: standing_in(part, using) for key, part in value.items()}
+        return {key: standing_in(part) for key, part in value.items()}
     return value
 
 

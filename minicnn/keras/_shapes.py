@@ -56,4 +56,5 @@ Tensor.shape = property(lambda tensor: TensorShape(vars(tensor)["shape"]), _set_
 Tensor.sparse = Tensor.ragged = False  # type: ignore[attr-defined]
 Tensor.get_shape = lambda tensor: tensor.shape  # type: ignore[attr-defined]
 Recorded.shape = property(lambda array: TensorShape(array.value.shape))
+Recorded.get_shape = lambda array: array.shape  # type: ignore[attr-defined]
 Weight.get_shape = EagerArray.get_shape = lambda array: TensorShape(array.shape)  # type: ignore[attr-defined]

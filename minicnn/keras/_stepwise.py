@@ -76,11 +76,12 @@ class _Run:
         xs = tuple(self._backend.asarray(x, self._dtype) for x in given)
         arrays |= {name: self._backend.asarray(arrays[name], self._dtype) for name in own.keys() - state}
         with compute_threads(self._backend):
+            others = {n: a for n, a in arrays.items() if not any(w.name == n for step in steps for w in step.weights)}
             for step in steps:
-                xs = (self._forward(step, xs, arrays, training),)
+                xs, others = (self._forward(step, xs, arrays, others, training),), {}  # the first is the layer
         self.output = np.array(xs[0])
 
-    def _forward(self, step, xs, arrays, training):
+    def _forward(self, step, xs, arrays, others, training):
         shapes = tuple(x.shape[1:] for x in xs)
         output_shape = tuple(getattr(step, "build_itself", step.build)(shapes))
         empty, count, dtype = self._backend.empty, len(xs[0]), xs[0].dtype
@@ -91,12 +92,13 @@ class _Run:
             xs,
             xs[0].reshape(shape) if step.is_view else empty(shape, dtype),
             training=training,
-            params={w.name: arrays.get(w.name, w.value) for w in step.weights},
+            params={w.name: arrays.get(w.name, w.value) for w in step.weights} | others,
             buffers={
                 name: empty((count, *b.shape) if b.per_sample else b.shape, b.dtype or dtype)
                 for name, b in buffers.items()
             },
-            grads={w.name: self._for_weight(w) for w in step.weights},
+            grads={w.name: self._for_weight(w, arrays.get(w.name)) for w in step.weights}
+            | {name: self._backend.zeros(array.shape, self._dtype) for name, array in others.items()},
             seed=self._seed,
             stream=len(self._places),
         )
@@ -142,8 +144,10 @@ class _Run:
                 dys = ws.dxs
         return [np.array(dx) for dx in dys], weights
 
-    def _for_weight(self, weight):
-        return self._backend.zeros(weight.shape, self._dtype) if weight.has_gradient else None
+    def _for_weight(self, weight, array):
+        """In the shape of what stands for it, which may be computed of another layer's weight of its name."""
+        shape = weight.shape if array is None else array.shape
+        return self._backend.zeros(shape, self._dtype) if weight.has_gradient else None
 
 
 def _backend() -> Any:

@@ -24,6 +24,7 @@ class _Recording(threading.local):
         self.tapes = []
         self.around = []
         self.moment = None  # the serial number of what is computed again
+        self.standing_in = None  # while a `call` makes a graph: what a weight is there
 
 
 recording = _Recording()
@@ -43,6 +44,16 @@ def nothing_recorded() -> Iterator[None]:
         yield
     finally:
         recording.tapes = before
+
+
+@contextmanager
+def weights_as(standing_in: Callable[[Weight], Any] | None) -> Iterator[None]:
+    """Inside, computations with weights are with what this gives for them; None: with their values."""
+    before, recording.standing_in = recording.standing_in, standing_in
+    try:
+        yield
+    finally:
+        recording.standing_in = before
 
 
 @contextmanager
@@ -252,6 +263,8 @@ def reads(weight: Weight) -> bool:
 
 def weight_on_tape(weight: Weight) -> Any:
     """What stands for a weight in a computation: its values now."""
+    if recording.standing_in is not None and weight.has_gradient and hasattr(weight.layer, "weights"):  # of a layer
+        return recording.standing_in(weight)
     value = weight.numpy()
     if recording.around:
         _read_inside(leaf_of(weight))

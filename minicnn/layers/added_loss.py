@@ -82,9 +82,8 @@ class BatchScalar:
     shape: tuple[int, ...] = ()
 
     def _plus(self, other: Any, sign: float) -> BatchScalar:
-        is_number = isinstance(other, int | float | np.number) and self.reduction == "mean"
-        if is_number:
-            return BatchScalar(self.tensor + sign * float(other), "mean")
+        if _is_number(other) and self.reduction == "mean":
+            return BatchScalar(self.tensor + other if sign > 0 else self.tensor - other, "mean")
         if isinstance(other, Tensor) and self.reduction == "mean":
             other = BatchScalar(other, "mean")
         if not isinstance(other, BatchScalar) or other.reduction != self.reduction:
@@ -107,14 +106,14 @@ class BatchScalar:
         return (-self)._plus(other, 1.0)
 
     def __mul__(self, other: Any) -> BatchScalar:
-        if not isinstance(other, int | float | np.number):
+        if not _is_number(other):
             self._refuse()
-        return BatchScalar(self.tensor * float(other), self.reduction)
+        return BatchScalar(self.tensor * other, self.reduction)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> BatchScalar:
-        return self * (1 / float(other)) if isinstance(other, int | float | np.number) else self._refuse()
+        return BatchScalar(self.tensor / other, self.reduction) if _is_number(other) else self._refuse()
 
     def __neg__(self) -> BatchScalar:
         return self * -1.0
@@ -126,6 +125,11 @@ class BatchScalar:
         )
 
     __pow__ = __rtruediv__ = __float__ = __bool__ = __array__ = _refuse
+
+
+def _is_number(value):
+    """Whether it is one, or a variable that holds one, and tells the layer that takes it when it is assigned to."""
+    return isinstance(value, int | float | np.number) or (hasattr(value, "follow") and value.shape == ())
 
 
 def with_losses(output: Tensor, losses: Sequence[Any]) -> Tensor:

@@ -124,7 +124,7 @@ def _operator(operation, affine):
         number = _number(other)
         if number is None:
             return NotImplemented
-        return Rescaling(*affine(number))(tensor)
+        return _rescaled(tensor, other, lambda value: affine(_number(value)))
 
     return operator
 
@@ -136,9 +136,23 @@ def _reflected(affine):
         number = _number(other)
         if number is None:
             return NotImplemented
-        return Rescaling(number)(Power(-1)(tensor)) if affine is None else Rescaling(*affine(number))(tensor)
+        if affine is None:
+            return _rescaled(Power(-1)(tensor), other, lambda value: (_number(value),))
+        return _rescaled(tensor, other, lambda value: affine(_number(value)))
 
     return operator
+
+
+def _rescaled(tensor, other, affine):
+    """`tensor` with a number, or with a variable, whose values the layer takes over when they are assigned."""
+    layer = Rescaling(*affine(other))
+
+    def take_over(value):
+        layer.scale, layer.offset = (*affine(value), 0.0)[:2]
+
+    if hasattr(other, "follow"):
+        other.follow(take_over)
+    return layer(tensor)
 
 
 def _number(value):
@@ -174,21 +188,22 @@ def _each(function):
     return lambda value: [function(v) for v in value] if isinstance(value, list) else function(value)
 
 
-def _minus(other):
-    """−other, of a tensor or a number; anything else as it is, to be refused."""
-    number = None if isinstance(other, Tensor) else _number(other)
-    return -other if isinstance(other, Tensor) or number is not None else other
-
-
-def _sided(function, tensor: Tensor, other: Any) -> Any:
-    """1 where tensor − other is positive, or not negative; else 0."""
+def _sided(function, tensor: Tensor, other: Any, sign: float = 1.0) -> Any:
+    """1 where sign · (tensor − other) is positive, or not negative; else 0."""
     difference = tensor.__sub__(other)
-    return difference if difference is NotImplemented else Elementary(function)(difference)
+    if difference is NotImplemented:
+        return NotImplemented
+    return Elementary(function)(difference if sign > 0 else -difference)
 
 
 def _power(tensor: Tensor, exponent: Any) -> Any:
     number = _number(exponent)
-    return NotImplemented if number is None or isinstance(number, list) else Power(number)(tensor)
+    if number is None or isinstance(number, list):
+        return NotImplemented
+    layer = Power(number)
+    if hasattr(exponent, "follow"):
+        exponent.follow(lambda value: setattr(layer, "exponent", float(value)))
+    return layer(tensor)
 
 
 def _refuse(what: str, instead: str) -> Any:
@@ -231,14 +246,15 @@ _OPERATORS = {
     "__pow__": _power,
     "__neg__": lambda tensor: Rescaling(-1.0)(tensor),
     "__pos__": lambda tensor: tensor,
+    "__abs__": lambda tensor: Elementary("abs")(tensor),
     "__bool__": _refuse("truth in it", _OWN_LAYER),
     "__iter__": _refuse("loop over it", "layers take whole batches"),
     "__len__": _refuse("length", "tensor.shape has the sizes that are known"),
     "__float__": _refuse("number in it", _OWN_LAYER),
     "__gt__": lambda tensor, other: _sided("positive", tensor, other),
     "__ge__": lambda tensor, other: _sided("nonnegative", tensor, other),
-    "__lt__": lambda tensor, other: _sided("positive", -tensor, _minus(other)),
-    "__le__": lambda tensor, other: _sided("nonnegative", -tensor, _minus(other)),
+    "__lt__": lambda tensor, other: _sided("positive", tensor, other, -1.0),
+    "__le__": lambda tensor, other: _sided("nonnegative", tensor, other, -1.0),
 }
 for _name, _function in _OPERATORS.items():
     setattr(Tensor, _name, as_operands(_function))

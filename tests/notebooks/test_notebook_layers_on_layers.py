@@ -7,6 +7,7 @@ import minicnn as mc
 from minicnn import keras
 from minicnn.keras import backend as K
 from minicnn.keras import layers, models
+from minicnn.keras import tensorflow as tf
 from minicnn.keras._called import Called
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -486,3 +487,100 @@ def test_a_tuple_of_inputs_and_an_option(rng):
     layer = Summed()
     assert np.allclose(layer((x, x), flag=1), 2 * x + 1)
     assert layer.shapes == [(None, 2), (None, 2)]
+
+
+# ------------------------------------------------------------------------------------------ weights of other layers
+
+
+class TiedByItsBuild(layers.Dense):
+    def __init__(self, tied_to, **options):
+        self.tied_to = tied_to
+        super().__init__(units=tied_to.input_shape[-1], **options)
+
+    def build(self, input_shape):
+        self.kernel = K.transpose(self.tied_to.kernel)
+        self.bias = self.add_weight((self.units,), initializer=self.bias_initializer, name="bias")
+        self.built = True
+
+
+class TiedByItsCall(layers.Dense):
+    def __init__(self, tied_to, **options):
+        super().__init__(units=tied_to.input_shape[-1], **options)
+        self.tied_to = tied_to
+
+    def build(self, input_shape):
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, inputs):
+        return self.activation(K.bias_add(K.dot(inputs, K.transpose(self.tied_to.kernel)), self.bias))
+
+
+class DenseTranspose(layers.Layer):
+    def __init__(self, dense, activation=None, **options):
+        self.dense = dense
+        self.activation = keras.activations.get(activation)
+        super().__init__(**options)
+
+    def build(self, input_shape):
+        self.biases = self.add_weight(name="bias", shape=[self.dense.input_shape[-1]], initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return self.activation(tf.matmul(inputs, self.dense.weights[0], transpose_b=True) + self.biases)
+
+
+def in_a_lambda(dense, activation):
+    return layers.Lambda(lambda t: K.sigmoid(K.dot(t, K.transpose(dense.kernel))))
+
+
+def by_operations(dense, activation):
+    return lambda code: tf.sigmoid(tf.matmul(code, dense.weights[0], transpose_b=True))
+
+
+@pytest.mark.parametrize("tied", [TiedByItsBuild, TiedByItsCall, DenseTranspose, in_a_lambda, by_operations])
+def test_an_autoencoder_with_tied_weights(tied, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.random((16, 6), np.float32)
+    dense, inputs = layers.Dense(3), layers.Input((6,))
+    code = dense(inputs)
+    model = models.Model(inputs, tied(dense, activation="sigmoid")(code))
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    assert model.count_params() == 6 * 3 + 3 + (6 if isinstance(tied, type) else 0)
+
+    def outcome(kernel):
+        return 1 / (1 + np.exp(-(x.astype("float64") @ kernel @ kernel.T)))
+
+    kernel = dense.get_weights()[0].astype("float64")
+    np.testing.assert_allclose(model.predict(x, verbose=0), outcome(kernel), atol=1e-6)
+    slopes = np.zeros_like(kernel)  # by both places of the kernel
+    for index in np.ndindex(*kernel.shape):
+        step = np.zeros_like(kernel)
+        step[index] = 1e-5
+        ahead, behind = (np.mean((outcome(kernel + sign * step) - x) ** 2) for sign in (1, -1))
+        slopes[index] = (ahead - behind) / 2e-5
+    model.train_on_batch(x, x)
+    np.testing.assert_allclose((kernel - dense.get_weights()[0]) / 0.5, slopes, atol=2e-6)
+    model.save_weights(tmp_path / "tied.h5")
+    expected = model.predict(x, verbose=0)
+    model.set_weights([np.zeros_like(w) for w in model.get_weights()])
+    model.load_weights(tmp_path / "tied.h5")
+    assert np.array_equal(model.predict(x, verbose=0), expected)
+
+
+def test_weights_of_two_layers_of_one_name_are_refused_before_they_meet_a_tensor():
+    first, second = layers.Dense(2), layers.Dense(2)
+
+    class Both(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = first, second
+
+        def call(self, inputs):
+            return K.dot(inputs, self.first.kernel + self.second.kernel)
+
+    image = layers.Input((3,))
+    first(image)
+    second(image)
+    with pytest.raises(TypeError, match="two names: multiply the tensor with each"):
+        Both()(image)

@@ -286,13 +286,43 @@ def test_gan_of_dense_layers(small):
     gan_input = layers.Input(shape=(5,))
     gan = models.Model(inputs=gan_input, outputs=discriminator(generator(gan_input)))
     gan.compile(loss="binary_crossentropy", optimizer="adam")
+    before = discriminator.get_weights()
     real = discriminator.train_on_batch(x, np.full(32, 0.9))
     fake = discriminator.train_on_batch(generator.predict(np.random.normal(size=(32, 5))), np.zeros(32))
-    before = generator.get_weights()[0]
+    assert all(not np.array_equal(a, b) for a, b in zip(before, discriminator.get_weights(), strict=True))
+    assert [layer.trainable for layer in discriminator.layers] == [False, False]
+    before, kept = generator.get_weights()[0], discriminator.get_weights()
     gan.train_on_batch(np.random.normal(size=(32, 5)), np.ones(32))
     assert real > 0
     assert fake > 0
     assert not np.array_equal(before, generator.get_weights()[0])
+    assert all(np.array_equal(a, b) for a, b in zip(kept, discriminator.get_weights(), strict=True))
+
+
+def test_what_is_trained_is_said_by_compile(small):
+    x, y = small
+    base = models.Sequential([layers.Conv2D(2, 3, input_shape=(8, 8, 1)), layers.Flatten()])
+    model = models.Sequential([base, layers.Dense(3, activation="softmax")])
+    base.trainable = False
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=1, verbose=0)
+    base.trainable = True
+    first, last = base.get_weights()[0], model.get_weights()[-1]
+    with pytest.warns(UserWarning, match="'conv2d.*' was frozen .* call compile again") as told:
+        model.fit(x, y, epochs=1, verbose=0)
+    assert told[0].filename == __file__
+    assert np.array_equal(first, base.get_weights()[0])
+    assert not np.array_equal(last, model.get_weights()[-1])
+    assert base.trainable
+    assert base.layers[0].trainable
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=1, verbose=0)
+    assert not np.array_equal(first, base.get_weights()[0])
+    first, last = base.get_weights()[0], model.get_weights()[-1]
+    base.trainable = False  # some of it: counts at once
+    model.train_on_batch(x, y)
+    assert np.array_equal(first, base.get_weights()[0])
+    assert not np.array_equal(last, model.get_weights()[-1])
 
 
 def test_siamese_twins(small):

@@ -1,5 +1,6 @@
 """What scripts of Keras 1 and 2 do besides: images with the channels first, functions in layers, estimators."""
 
+import functools
 import pickle
 import warnings
 
@@ -993,3 +994,128 @@ def test_arguments_of_add_weight_by_their_places():
     assert not layer.trainable_weights
     with pytest.raises(TypeError, match="in this order or by name"):
         layer.add_weight("c", (2,), "ones")
+
+
+# ------------------------------------------------------------------------------------------------ what changes later
+
+
+@pytest.mark.parametrize(
+    ("weighted", "expected"),
+    [
+        (lambda loss, v: v * loss, lambda loss, v: v * loss),
+        (lambda loss, v: loss * v + 1, lambda loss, v: loss * v + 1),
+        (lambda loss, v: loss / v, lambda loss, v: loss / v),
+        (lambda loss, v: loss - v, lambda loss, v: loss - v),
+        (lambda loss, v: v + loss, lambda loss, v: v + loss),
+        (lambda loss, v: v - loss, lambda loss, v: v - loss),
+    ],
+)
+@pytest.mark.parametrize("is_summed", [False, True])
+def test_a_variable_in_a_loss_follows_set_value(weighted, expected, is_summed):
+    x = np.random.default_rng(0).random((8, 3), np.float32)
+    variable, inputs = K.variable(2.0), layers.Input((3,))
+    squares = K.sum(K.square(inputs), axis=-1)
+    model = models.Model(inputs, layers.Dense(1)(inputs))
+    model.add_loss(weighted(K.mean(squares), variable) if is_summed else K.mean(weighted(squares, variable)))
+    model.compile("sgd", loss=None)
+    for value in (2.0, 0.5, 3.0):
+        K.set_value(variable, value)
+        loss = model.evaluate(x, verbose=0)
+        assert loss == pytest.approx(float(expected((x**2).sum(1), value).mean()), rel=1e-5)
+
+
+def test_a_variable_beside_tensors_follows_set_value():
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    inputs, one, three = layers.Input((3,)), K.variable(2.0), K.variable([1.0, 2.0, 3.0])
+    made = [inputs * three, one / (inputs**2 + 1), abs(inputs) ** one, inputs > one, inputs <= one]
+    made.append(layers.Lambda(lambda t: t * one + three)(inputs))
+    model = models.Model(inputs, made)
+    for number in (2.0, 0.25):
+        K.set_value(one, number)
+        K.set_value(three, [number, 1, 0])
+        many = np.array([number, 1, 0])
+        expected = [x * many, number / (x**2 + 1), abs(x) ** number, x > number, x <= number, x * number + many]
+        for a, b in zip(model.predict(x, verbose=0), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_variables_as_loss_weights(small):
+    x, _ = small
+    first, second = K.variable(1.0), K.variable(0.0)
+    image = layers.Flatten()(layers.Input((8, 8, 1)))
+    model = models.Model(image, [layers.Dense(1, name="a")(image), layers.Dense(1, name="b")(image)])
+
+    class Turn(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            K.set_value(first, 0.0)
+            K.set_value(second, 0.5)
+
+    model.compile("sgd", ["mse", "mse"], loss_weights=[first, second])
+    x, y = x.reshape(32, 64), np.ones((32, 1))
+    history = model.fit(x, [y, y], epochs=2, verbose=0, shuffle=False, callbacks=[Turn()]).history
+    assert history["loss"][0] == pytest.approx(history["a_loss"][0])
+    assert history["loss"][1] == pytest.approx(history["b_loss"][1] / 2)
+    model.compile("sgd", "mse", loss_weights={"b": second})
+    K.set_value(second, 2.0)
+    total, of_a, of_b = model.evaluate(x, [y, y], verbose=0)
+    assert total == pytest.approx(of_a + 2 * of_b)
+
+
+@pytest.mark.parametrize(("asked", "read"), [("accuracy", "acc"), ("acc", "accuracy")])
+def test_logs_have_the_accuracy_under_both_names(small, asked, read):
+    x, y = small
+    seen, kept = [], []
+
+    class Stop(keras.callbacks.Callback):
+        def on_batch_end(self, batch, logs=None):
+            seen.append(logs.get(read))
+
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(logs[f"val_{read}"])
+            logs["own"] = epoch
+            kept.append(logs)
+            assert logs.get("nothing", 7) == 7
+            if logs.get(read) > -1:
+                self.model.stop_training = True
+
+    model = classifier((8, 8, 1))
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[asked])
+    told = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append((logs[read], logs["own"])))
+    history = model.fit(x, y, epochs=3, verbose=0, validation_data=(x, y), callbacks=[Stop(), told]).history
+    assert len(history["loss"]) == 1
+    assert set(history) == set(kept[0]) == {"loss", asked, "val_loss", f"val_{asked}", "own"}
+    assert seen == [history[asked][0], history[f"val_{asked}"][0], (history[asked][0], 0)]
+    with pytest.raises(TypeError, match="on_epoch_end is called with"):
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch: None)
+
+
+def test_a_loss_that_wraps_another_function(small):
+    x, _ = small
+
+    def distance(features, targets, scale):
+        return scale * K.mean(K.square(features - targets), axis=-1)
+
+    def scaled(scale):
+        @functools.wraps(distance)
+        def loss(y_true, y_pred):
+            return distance(y_pred, y_true, scale)
+
+        return loss
+
+    model = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(2)])
+    model.compile("sgd", loss=scaled(3.0))
+    y = np.ones((32, 2))
+    expected = 3 * np.mean((model.predict(x, verbose=0) - y) ** 2)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_shape_of_what_a_loss_gets(small):
+    x, _ = small
+
+    def loss(y_true, y_pred):
+        assert y_pred.get_shape()[1] == 2
+        return K.mean(K.square(y_pred - y_true), axis=-1)
+
+    model = models.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(2)])
+    model.compile("sgd", loss)
+    assert model.fit(x, np.ones((32, 2)), verbose=0).history["loss"][0] > 0

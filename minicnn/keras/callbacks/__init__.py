@@ -5,6 +5,7 @@ import os
 from minicnn import callbacks as core
 from minicnn.keras import ops
 from minicnn.keras._names import lookup
+from minicnn.keras._old_logs import with_old_names
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models import with_suffix
@@ -57,6 +58,16 @@ def _watching(cls):
     return type(cls.__name__, (cls,), own)
 
 
+class Callback(core.Callback):
+    """`minicnn.callbacks.Callback`, whose subclasses find the accuracy in `logs` as 'acc' and as 'accuracy'."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name, method in [*vars(cls).items()]:
+            if name.startswith("on_") and callable(method) and hasattr(core.Callback, name):
+                setattr(cls, name, with_old_names(method))
+
+
 class LambdaCallback(core.LambdaCallback):
     """`minicnn.callbacks.LambdaCallback`, whose further arguments become attributes, as in Keras.
 
@@ -68,7 +79,8 @@ class LambdaCallback(core.LambdaCallback):
 
     def __init__(self, *args, **functions):
         others = {name: functions.pop(name) for name in [*functions] if not name.startswith("on_")}
-        super().__init__(*args, **functions)
+        args = [with_old_names(f) if callable(f) else f for f in args]
+        super().__init__(*args, **{name: with_old_names(f) if callable(f) else f for name, f in functions.items()})
         vars(self).update(others)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from minicnn.graph import Node, Tensor
 from minicnn.keras._calls import METHODS
+from minicnn.keras._own_weights import weights_in_graph
 from minicnn.layers import Lambda
 from minicnn.layers.base import Layer
 
@@ -23,7 +24,8 @@ def _from_config(cls, config, custom_objects=None, safe_mode=None):
 
 def _call_symbolically(layer: Lambda, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
     """As of all layers; what the function was called on, and gave, is kept, as other layers may stand for this one."""
-    node = METHODS["call_symbolically"](layer, tensors, training)
+    with weights_in_graph():
+        node = METHODS["call_symbolically"](layer, tensors, training)
     vars(layer)["_called_with"] = {"input": list(tensors), "output": list(node.outputs)}
     return node
 

@@ -23,6 +23,7 @@ from minicnn.keras._eager import eager
 from minicnn.keras._generators import LOADING, steps_for_samples, steps_of, whole_steps
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._names import lookup
+from minicnn.keras._old_logs import OldLogs
 from minicnn.keras._own_parts import own_weights
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
@@ -30,8 +31,18 @@ from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._closures import WithClosures
-from minicnn.keras.models._compiling import NOT_USED, LayerList, MetricNames, for_each_output, losses_today, today
+from minicnn.keras.models._compiling import (
+    NOT_USED,
+    LayerList,
+    MetricNames,
+    follow_variables,
+    for_each_output,
+    losses_today,
+    numbers_of,
+    today,
+)
 from minicnn.keras.models._exporting import Exporting
+from minicnn.keras.models._frozen import Freezing
 from minicnn.keras.models._graphless import Graphless
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers.open_sizes import all_fit
@@ -41,26 +52,13 @@ from minicnn.saving.formats import formats
 from minicnn.training.streams import peek
 
 _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
-_OLD_METRICS = {"acc": "accuracy", "val_acc": "val_accuracy", "lr": "learning_rate"}
 
 
 def _listed(callbacks):
     return callbacks if isinstance(callbacks, list | tuple) else [] if callbacks is None else [callbacks]
 
 
-class _OldLogs(dict):
-    """A history in which 'acc' finds 'accuracy', as it was called before Keras 2.3, and the reverse."""
-
-    def __missing__(self, name: str) -> Any:
-        for old, now in _OLD_METRICS.items():
-            other = {old: now, now: old}.get(name)
-            if other in self:
-                warn_once(f"history[{name!r}]: it is called {other!r} there, as the metric was in compile()")
-                return self[other]
-        raise KeyError(name)
-
-
-class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
+class _OldMethods(Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
@@ -72,8 +70,11 @@ class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
             kwargs["metrics"] = for_each_output(kwargs["metrics"], len(self.outputs))
         if "loss" in kwargs:
             kwargs["loss"] = self._crossentropy(losses_today(kwargs["loss"]))
-        own = _of_one_model(optimizers.get(optimizer), self)
+        own, factors = _of_one_model(optimizers.get(optimizer), self), kwargs.get("loss_weights")
+        kwargs |= {} if factors is None else {"loss_weights": numbers_of(factors)}
         super().compile(own, *args, **without("compile", kwargs, NOT_USED))
+        if factors is not None:
+            follow_variables(self, factors)
 
     def _crossentropy(self, loss):
         """The name of the loss; of "crossentropy", the one that goes with the output, if no target need say it."""
@@ -106,7 +107,7 @@ class _OldMethods(AtOnce, Exporting, Remembering, Graphless, Stepping):
         if isinstance(kwargs.get("callbacks"), list | tuple):
             kwargs["callbacks"] = [MetricNames(kwargs), *kwargs["callbacks"]]
         history = super().fit(self._begun(x), y, *args, **kwargs)
-        history.history = _OldLogs(history.history)
+        history.history = OldLogs(history.history)
         return history
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
@@ -413,7 +414,7 @@ def _compile_like(clone, model):
 __getattr__ = lookup(
     __name__,
     ["minicnn.models"],
-    names=dict.fromkeys(("Layer", "Input", "InputLayer", "InputSpec"), "minicnn.keras.layers"),
+    names=dict.fromkeys(("Layer", "Input", "InputLayer", "InputSpec", "merge"), "minicnn.keras.layers"),
     old={"Functional": "Model", "Graph": "Model"},
 )
 __all__ = ["Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from minicnn.callbacks import Callback
 from minicnn.keras import losses, metrics
 from minicnn.keras._warning import warn_once
+from minicnn.nested import mapped
+from minicnn.step import Changes
+from minicnn.training.outputs import per_output
 
 _NO_EFFECT = ""
 NOT_USED: dict[str, str] = {
@@ -66,6 +70,31 @@ def for_each_output(metrics: Any, count: int) -> Any:
         return metrics
     warn_once(f"compile(metrics={metrics}): as in Keras 2, for each of {count} outputs: today it is a list for each")
     return [list(metrics) for _ in range(count)]
+
+
+def numbers_of(loss_weights: Any) -> Any:
+    """`loss_weights` with the numbers that variables hold now."""
+    return mapped(lambda weight: float(weight) if hasattr(weight, "follow") else weight, loss_weights)
+
+
+def follow_variables(model: Any, loss_weights: Any) -> None:
+    """Have the factors of a compiled model's losses change with the variables that they were given as.
+
+    Parameters
+    ----------
+    model : Model
+    loss_weights : as `compile` takes them
+        Numbers, or ``K.variable(…)``, which ``K.set_value`` changes while the model is trained.
+    """
+    compiled = model.compiled
+    for index, weight in enumerate(per_output("loss_weights", loss_weights, model, 1.0)):
+        if hasattr(weight, "follow"):
+            weight.follow(partial(_take_over, compiled.loss_weights, index))
+
+
+def _take_over(factors, index, value):
+    factors[index] = float(value)
+    Changes.count, Changes.replaced = Changes.count + 1, Changes.replaced + 1  # a GPU's graphs have it in them
 
 
 class LayerList(list):

@@ -51,7 +51,7 @@ class TensorShape(tuple):
 
 
 class ArrayShape(TensorShape):
-    """The shape of an array of numbers; its sizes are plain, as NumPy makes float64 of float32 / a subclass of int."""
+    """The shape of an array, recorded or not. Sizes are plain: float32 / a subclass of int is float64 in NumPy."""
 
     def __getitem__(self, key: Any) -> Any:
         item = tuple.__getitem__(self, key)
@@ -65,7 +65,7 @@ def _set_shape(tensor, shape):
 Tensor.shape = property(lambda tensor: TensorShape(vars(tensor)["shape"]), _set_shape)  # type: ignore[assignment]
 Tensor.sparse = Tensor.ragged = False  # type: ignore[attr-defined]
 Tensor.get_shape = lambda tensor: tensor.shape  # type: ignore[attr-defined]
-Recorded.shape = property(lambda array: TensorShape(array.value.shape))
+Recorded.shape = property(lambda array: ArrayShape(array.value.shape))
 Weight.get_shape = EagerArray.get_shape = lambda array: TensorShape(array.shape)  # type: ignore[attr-defined]
 
 _OF_ARRAYS: Any = np.ndarray.shape

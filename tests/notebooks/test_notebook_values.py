@@ -171,3 +171,7 @@ def test_shapes_of_arrays_of_numbers_have_tensorflows_methods():
     assert model(x[0]).shape.as_list() == [3, 2]
     for batch in tf.data.Dataset.from_tensor_slices(np.zeros((5, 4))).batch(2).take(1):
         assert batch.shape.as_list() == [2, 4]
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        mean = tf.reduce_sum(x * 2.0) / (x * 2.0).shape[0]
+    assert mean.dtype == np.float32 and tape.gradient(mean, x).dtype == np.float32

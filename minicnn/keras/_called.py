@@ -99,7 +99,10 @@ class Called(Step):
                 result = self.layer.apply(inputs, **options)
         finally:
             vars(self.layer).update(mine)
-        return self._as_one(result), inputs, own, [np.mean(_as_recorded(loss)) for loss in losses]
+        result = self._as_one(result)
+        if losses and result.ndim == 0:  # the loss that it adds: the same number for each sample
+            result = np.ones((len(xs[0]), 1), result.dtype) * result  # (N, 1)
+        return result, inputs, own, [np.mean(_as_recorded(loss)) for loss in losses]
 
     def _as_one(self, result):
         """The result as one array; of several, all numbers of a sample in a row, which the layer cuts again."""

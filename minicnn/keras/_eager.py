@@ -12,6 +12,7 @@ import numpy as np
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.keras._deferred import Deferred
+from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
 from minicnn.keras._translation import translated
@@ -130,7 +131,8 @@ def eager_part(part: Any, module: str) -> Any:
     if not isinstance(part, type) or not issubclass(part, Loss | Metric):
         return part
     if issubclass(part, Loss):
-        return translated(part, _as_given, module, __call__=loss_call(part.__call__))
+        own = {"__call__": called(loss_call(part.__call__)), "call": PerSample()}
+        return translated(part, _as_given, module, OnBuiltIn, **own)
     own = {"result": eagerly(part.result), "update_state": _unrecorded(part.update_state)}
     return translated(part, _as_given, module, **own, variables=property(_named_variables))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded
 from minicnn.graph import Tensor
@@ -48,6 +50,14 @@ class TensorShape(tuple):
         return tuple, (list(self),)
 
 
+class ArrayShape(TensorShape):
+    """The shape of an array, recorded or not. Sizes are plain: float32 / a subclass of int is float64 in NumPy."""
+
+    def __getitem__(self, key: Any) -> Any:
+        item = tuple.__getitem__(self, key)
+        return ArrayShape(item) if isinstance(key, slice) else item
+
+
 def _set_shape(tensor, shape):
     vars(tensor)["shape"] = shape
 
@@ -55,6 +65,11 @@ def _set_shape(tensor, shape):
 Tensor.shape = property(lambda tensor: TensorShape(vars(tensor)["shape"]), _set_shape)  # type: ignore[assignment]
 Tensor.sparse = Tensor.ragged = False  # type: ignore[attr-defined]
 Tensor.get_shape = lambda tensor: tensor.shape  # type: ignore[attr-defined]
-Recorded.shape = property(lambda array: TensorShape(array.value.shape))
+Recorded.shape = property(lambda array: ArrayShape(array.value.shape))
 Recorded.get_shape = lambda array: array.shape  # type: ignore[attr-defined]
 Weight.get_shape = EagerArray.get_shape = lambda array: TensorShape(array.shape)  # type: ignore[attr-defined]
+
+_OF_ARRAYS: Any = np.ndarray.shape
+EagerArray.shape = property(  # type: ignore[assignment]
+    lambda array: ArrayShape(_OF_ARRAYS.__get__(array)), lambda array, shape: _OF_ARRAYS.__set__(array, shape)
+)

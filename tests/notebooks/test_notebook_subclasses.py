@@ -287,3 +287,69 @@ def test_a_layer_of_keras_with_a_call_of_its_own(small):
             super().__init__(units, activation="relu", **kwargs)
 
     assert Named(2)(layers.Input((4,))).shape == (None, 2)
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
+def test_losses_of_the_library_whose_call_a_subclass_writes(reduction):
+    class Weighted(keras.losses.MeanSquaredError):
+        def __init__(self, factor, **kwargs):
+            super().__init__(**kwargs)
+            self.factor = factor
+
+        def call(self, y_true, y_pred):
+            return self.factor * super().call(y_true, y_pred)
+
+    class Doubled(keras.losses.MeanSquaredError):
+        def __call__(self, y_true, y_pred, sample_weight=None):
+            return 2 * super().__call__(y_true, y_pred, sample_weight)
+
+    x, y = np.random.default_rng(0).standard_normal((2, 12, 3)).astype(np.float32)
+    errors = ((x @ np.ones((3, 3)) - y).astype(np.float64) ** 2).mean(axis=1)  # (N,)
+    expected = {Weighted(3.0, reduction=reduction): 3, Doubled(reduction=reduction): 2}
+    for loss, factor in expected.items():
+        whole = factor * (errors.mean() if reduction == "sum_over_batch_size" else errors.sum())
+        assert np.isclose(loss(y, x @ np.ones((3, 3), np.float32)), whole, rtol=1e-5)
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(3, use_bias=False, kernel_initializer="ones")])
+        model.compile(keras.optimizers.SGD(1e-3), loss)
+        assert np.isclose(model.fit(x, y, batch_size=12, verbose=0).history["loss"][0], whole, rtol=1e-5)
+        slope = factor * 2 / 3 * x.T @ (x @ np.ones((3, 3)) - y)  # (3, 3), of the sum
+        slope = slope / (12 if reduction == "sum_over_batch_size" else 1)
+        np.testing.assert_allclose(model.get_weights()[0], 1 - 1e-3 * slope, rtol=1e-5)
+
+
+def test_call_of_a_loss_is_the_librarys_with_its_options():
+    class Focal(keras.losses.SparseCategoricalCrossentropy):
+        def call(self, y_true, y_pred):
+            entropy = super().call(y_true, y_pred)  # (N,)
+            return (1 - keras.ops.exp(-entropy)) ** 2 * entropy
+
+    scores = np.random.default_rng(1).standard_normal((6, 4)).astype(np.float32)
+    labels = np.arange(6) % 4
+    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    right = chances[np.arange(6), labels]
+    for target in (labels, labels[:, None]):
+        found = Focal(from_logits=True)(target, scores)
+        np.testing.assert_allclose(found, np.mean((1 - right) ** 2 * -np.log(right)), rtol=1e-5)
+    assert not hasattr(keras.losses.SparseCategoricalCrossentropy(), "call")
+
+
+def test_layer_gives_the_loss_that_it_adds():
+    class Triplet(layers.Layer):
+        def call(self, inputs):
+            anchor, positive, negative = inputs
+            near = keras.ops.sum((anchor - positive) ** 2, axis=-1)
+            far = keras.ops.sum((anchor - negative) ** 2, axis=-1)
+            loss = keras.ops.sum(keras.ops.maximum(near - far + 1.0, 0.0), axis=0)
+            self.add_loss(loss)
+            return loss
+
+    places = [keras.Input((3,)) for _ in range(3)]
+    dense = layers.Dense(2, use_bias=False, kernel_initializer="ones")
+    model = models.Model(places, Triplet()([dense(place) for place in places]))
+    model.compile(keras.optimizers.SGD(1e-3))
+    batch = np.random.default_rng(2).standard_normal((3, 8, 3)).astype(np.float32)
+    a, p, n = (each.astype(np.float64) @ np.ones((3, 2)) for each in batch)
+    whole = np.maximum(((a - p) ** 2).sum(1) - ((a - n) ** 2).sum(1) + 1, 0).sum()
+    assert np.isclose(model.fit(list(batch), batch_size=8, verbose=0).history["loss"][0], whole, rtol=1e-5)
+    assert not np.allclose(model.get_weights()[0], 1)
+    assert model.predict(list(batch), verbose=0).shape == (8, 1)

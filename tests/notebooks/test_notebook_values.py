@@ -7,6 +7,7 @@ import minicnn as mc
 from minicnn import keras
 from minicnn.keras import backend as K
 from minicnn.keras import layers
+from minicnn.keras import tensorflow as tf
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -159,3 +160,18 @@ def test_slices_loops_and_choices_of_keras_3():
     assert keras.ops.while_loop(lambda i: i < 3, lambda i: i + 1, (0,)) == (3,)
     assert keras.ops.cond(False, lambda: 1, lambda: 2) == 2
     assert keras.ops.searchsorted([1.0, 3.0], [0.0, 3.0, 9.0], side="right").tolist() == [0, 2, 2]
+
+
+def test_shapes_of_arrays_of_numbers_have_tensorflows_methods():
+    x = tf.zeros((2, 3, 4))
+    assert x.shape == (2, 3, 4) and x.shape.as_list() == [2, 3, 4] and x.shape.rank == 3
+    assert x.shape[1:].as_list() == [3, 4] and str(x[0].shape) == "(3, 4)" and tf.constant(1.0).shape.as_list() == []
+    assert (tf.reduce_sum(x) / x.shape[0]).dtype == np.float32 and type(x.shape[0]) is int
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    assert model(x[0]).shape.as_list() == [3, 2]
+    for batch in tf.data.Dataset.from_tensor_slices(np.zeros((5, 4))).batch(2).take(1):
+        assert batch.shape.as_list() == [2, 4]
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        mean = tf.reduce_sum(x * 2.0) / (x * 2.0).shape[0]
+    assert mean.dtype == np.float32 and tape.gradient(mean, x).dtype == np.float32

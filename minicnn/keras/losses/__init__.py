@@ -9,6 +9,7 @@ from minicnn import losses as _core
 from minicnn.keras._eager import eager_names, eager_part, loss_call
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import FORMULAS, of_anything
+from minicnn.keras._on_built_in_losses import whole
 from minicnn.keras._translation import Translated
 from minicnn.layers.names import snake_case
 
@@ -25,7 +26,7 @@ class Loss(_core.Loss, metaclass=Translated):
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "__call__" in vars(cls) and "call" not in vars(cls):
-            cls.call = _whole
+            cls.call = whole
         super().__init_subclass__(**options)
 
 
@@ -34,10 +35,6 @@ class Reduction:
 
     AUTO = SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
     NONE, SUM = "none", "sum"
-
-
-def _whole(self, y_true, y_pred):
-    return self(y_true, y_pred)
 
 
 _NAMES = {

@@ -11,7 +11,6 @@ import minicnn as mc
 from minicnn import keras
 from minicnn import layers as core_layers
 from minicnn.differentiation import Recorded, value_of
-from minicnn.keras import _missing
 from minicnn.keras import tensorflow as tf
 from minicnn.keras._taped import Taped
 
@@ -408,12 +407,7 @@ def test_layers_in_bfloat16_are_refused():
         keras.mixed_precision.set_global_policy("float32")
 
 
-def test_where_the_way_of_keras_2_ends(monkeypatch):
-    monkeypatch.setattr(_missing, "_said", set())
-    with pytest.warns(UserWarning, match=r"_Merge.*train_step.*tf.GradientTape"):
-        from minicnn.keras.layers.merge import _Merge
-    with pytest.raises(ImportError, match=r"_Merge.*train_step.*tf.GradientTape"):
-        type("RandomWeightedAverage", _Merge.__mro_entries__(()), {})
+def test_where_the_way_of_keras_2_ends():
     model = dense()
 
     def gradient_penalty_loss(y_true, y_pred):

@@ -46,8 +46,6 @@ _GROUPS = {
         "AdaptiveMaxPooling3D",
     ),
     "this layer was dropped by Keras 2: write Add()([a, b]), Concatenate()([a, b]) and their like": ("Merge",),
-    "its base of layers that merge is not there: write a Layer with call(self, inputs), and for WGAN-GP, with its "
-    "weighted average, a model with a train_step, where tf.GradientTape gives the penalty (docs/keras.md)": ("_Merge",),
     "this layer was dropped by later Kerases": (
         *("LocallyConnected1D", "LocallyConnected2D", "Highway", "ParametricSoftplus", "SReLU"),
     ),

@@ -25,12 +25,13 @@ from minicnn.geometry import make_window
 ITEMSIZE = 4  # of float32
 ops = backends.get("numba").ops
 LEAST_SECONDS = 0.002  # of a turn
-WINOGRAD, POOLED, GRADIENT, PAIRS, COLUMNS, SPREAD, KERNEL_GRADIENT, FEW, FEW_GRADIENT = DECISIONS = (
+WINOGRAD, POOLED, GRADIENT, PAIRS, COLUMNS, INPUT_COLUMNS, SPREAD, KERNEL_GRADIENT, FEW, FEW_GRADIENT = DECISIONS = (
     "winograd_is_best",
     "pooled_winograd_is_best",
     "winograd_gradient_is_best",
     "pairs_are_best",
     "columns_are_best",
+    "input_columns_are_best",
     "spread_is_best",
     "winograd_kernel_gradient_is_best",
     "few_filters_are_best",
@@ -67,10 +68,11 @@ class Convolution:
         winograd = choice.winograd_serves(window)
         pairs = 2 * self.filters <= lanes(ITEMSIZE) and self.stride == 1
         if not self.pooled:
+            few_outputs = choice.columns_are_best(window)
             served = {
                 "direct": ((), True),
                 "Winograd": ((KERNEL_GRADIENT if job == "dkernel" else WINOGRAD,), winograd),
-                "columns": ((COLUMNS,), job != "y"),
+                "columns": ((COLUMNS if few_outputs or job == "dkernel" else INPUT_COLUMNS,), job != "y"),
                 "few filters": (
                     (FEW_GRADIENT if job == "dkernel" else FEW,),
                     job != "dx" and self.stride == 1 and 2 * self.filters <= lanes(ITEMSIZE),

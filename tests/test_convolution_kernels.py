@@ -451,17 +451,16 @@ def test_the_documents_networks_get_these_algorithms():
         assert not choice.spread_is_best(d0, pool(d0), 32, 64, 4)
     assert not choice.winograd_is_best(net_1, 1, 32, 4)
     assert not choice.winograd_is_best(conv(28, 3, "same", 2), 32, 64, 4)
-    assert choice.columns_are_best(d1, 64, 64, 4, False)
-    assert not choice.columns_are_best(net_1, 32, 64, 4, True)
+    assert choice.columns_are_best(d1)
+    assert not choice.columns_are_best(net_1)
 
 
 def test_input_gradients_for_few_channels_are_columns():
-    """Lanes would be empty otherwise; but not those of a first layer, nor of images whose columns no cache holds."""
+    """Lanes would be empty otherwise; but not those of images whose columns no cache holds."""
     lenet, large = (make_window((size, size), (5, 5), (1, 1), "valid") for size in (14, 256))
-    assert choice.columns_are_best(lenet, 6, 16, 4, True)
-    assert not choice.columns_are_best(lenet, 6, 16, 4, False)
-    assert not choice.columns_are_best(make_window((14, 14), (5, 5), (1, 1), "same"), 64, 64, 4, True)
-    assert not choice.columns_are_best(large, 6, 16, 4, True)
+    assert choice.input_columns_are_best(lenet, 6, 16, 4)
+    assert not choice.input_columns_are_best(make_window((14, 14), (5, 5), (1, 1), "same"), 64, 64, 4)
+    assert not choice.input_columns_are_best(large, 6, 16, 4)
 
 
 def test_convolutions_use_what_was_chosen(only):

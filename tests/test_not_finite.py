@@ -30,12 +30,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of
 fast = backends.get("numba").ops
 VALUES = (np.nan, np.inf, -np.inf)
 
-WINOGRAD, POOLED_WINOGRAD, GRADIENT, PAIRS, COLUMNS, SPREAD, FEW, FEW_GRADIENT = DECISIONS = (
+WINOGRAD, POOLED_WINOGRAD, GRADIENT, PAIRS, COLUMNS, INPUT_COLUMNS, SPREAD, FEW, FEW_GRADIENT = DECISIONS = (
     "winograd_is_best",
     "pooled_winograd_is_best",
     "winograd_gradient_is_best",
     "pairs_are_best",
     "columns_are_best",
+    "input_columns_are_best",
     "spread_is_best",
     "few_filters_are_best",
     "few_filters_gradient_is_best",
@@ -130,6 +131,7 @@ PLAIN = {
     "direct": (Window(7, 9, 3, 3, pad_top=1, pad_bottom=1, pad_left=1, pad_right=1), 3, 17, ()),
     "strided": (make_window((9, 8), (3, 3), (2, 2), "same"), 5, 8, ()),
     "columns": (make_window((5, 6), (3, 3), (1, 1), "valid"), 16, 20, (COLUMNS,)),
+    "columns of x": (make_window((7, 8), (5, 3), (1, 1), "same"), 6, 20, (INPUT_COLUMNS,)),
     "few filters": (Window(9, 8, 3, 3, pad_top=1, pad_bottom=1, pad_left=1), 6, 2, (FEW, FEW_GRADIENT)),
     "Winograd": (Window(9, 7, 3, 3, pad_top=1, pad_bottom=1, pad_left=1, pad_right=1), 17, 18, (WINOGRAD,)),
     "Winograd, valid": (make_window((10, 11), (3, 3), (1, 1), "valid"), 3, 33, (WINOGRAD,)),

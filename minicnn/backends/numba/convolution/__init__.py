@@ -77,13 +77,9 @@ def conv2d_backward(
     if groups > 1:
         return _backward_in_groups((x, kernel, y, dy), out, window, groups, relu)
     incoming = gradients.masked(dy, active)
-    channels, filters = kernel.shape[2:]
-    if choice.columns_are_best(window, channels, filters, x.itemsize, dx is not None):
+    if choice.columns_are_best(window):
         return columns.conv2d_backward(x, kernel, incoming, wanted(dx, dkernel, dbias, x.dtype), window)
-    if dx is not None and choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
-        for image in winograd.input_gradient(kernel, y if relu else None, dy, dx, window):
-            own = x[image], kernel, again.part(y, image), dy[image], dx[image]
-            again.conv2d_backward(*own, None, None, window, relu=relu)
+    if dx is not None and _special_input_gradient((x, kernel, y, dy), incoming, dx, window, relu):
         dx = None
     if dkernel is not None and _special_kernel_gradient(x, incoming, (dkernel, dbias), kernel, window):
         dkernel, dbias = (None, None) if call(_all_finite, dkernel) else (dkernel, dbias)
@@ -105,6 +101,21 @@ def _backward_in_groups(arrays, out, window, groups, relu):
 
 def _all_finite(array):
     return bool(np.isfinite(array).all())
+
+
+def _special_input_gradient(arrays, incoming, dx, window, relu):
+    """Returns whether one of the algorithms for special cases has computed it."""
+    x, kernel, y, dy = arrays
+    channels, filters = kernel.shape[2:]
+    if choice.input_columns_are_best(window, channels, filters, x.itemsize):
+        columns.conv2d_backward(x, kernel, incoming, wanted(dx, None, None, x.dtype), window)
+        return True
+    if not choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
+        return False
+    for image in winograd.input_gradient(kernel, y if relu else None, dy, dx, window):
+        own = x[image], kernel, again.part(y, image), dy[image], dx[image]
+        again.conv2d_backward(*own, None, None, window, relu=relu)
+    return True
 
 
 def _special_kernel_gradient(x, incoming, out, kernel, window):

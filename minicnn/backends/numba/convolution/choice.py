@@ -194,15 +194,20 @@ def spread_is_best(window: Window, pool: Window, channels: int, filters: int, it
 
 
 @table_cache
-def columns_are_best(window: Window, channels: int, filters: int, itemsize: int, has_dx: bool) -> bool:
+def columns_are_best(window: Window) -> bool:
     """Whether the gradients of a convolution without pooling are a case for im2col's adjoint."""
     inputs = window.in_height * window.in_width / (window.stride_y * window.stride_x)
     outputs = window.out_height * window.out_width
-    if outputs <= _FEW_OUTPUTS and inputs > _FEWER * outputs:
-        return True
-    if not has_dx or outputs * window.taps * channels * itemsize > _MOST_COLUMN_BYTES:
+    return outputs <= _FEW_OUTPUTS and inputs > _FEWER * outputs
+
+
+@table_cache
+def input_columns_are_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether the input gradient alone is one: few channels leave most lanes of the other algorithms empty."""
+    if window.out_height * window.out_width * window.taps * channels * itemsize > _MOST_COLUMN_BYTES:
         return False
-    direct = inputs * window.taps * filters * vectors(channels, itemsize)  # few channels leave most lanes empty
+    inputs = window.in_height * window.in_width / (window.stride_y * window.stride_x)
+    direct = inputs * window.taps * filters * vectors(channels, itemsize)
     turned = window.turned_around if window.stride_y == window.stride_x == 1 else window
     other = _least(turned, direct, filters, channels, itemsize)
     return _COLUMNS_MARGIN * _columns(window, channels, filters, itemsize) < other

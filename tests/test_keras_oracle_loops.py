@@ -5,7 +5,7 @@ Each is written once, with `keras` and `tf` handed to it, as the tutorials write
 
 import numpy as np
 import pytest
-from real_keras import keras, tf
+from real_keras import keras, known, tf
 
 import minicnn as mc
 from minicnn import keras as our_keras
@@ -24,17 +24,6 @@ def backend(request):
     mc.set_backend(request.param)
     yield
     mc.set_backend("numba")
-
-
-def known(model):
-    """The model with weights that depend on their shapes alone."""
-    model.set_weights([_numbers(i, w.shape) for i, w in enumerate(model.get_weights())])
-    return model
-
-
-def _numbers(seed, shape):
-    values = np.random.default_rng(seed).normal(size=shape) * 0.3
-    return (np.abs(values) + 0.5 if len(shape) == 1 else values).astype("float32")
 
 
 def classifier(k, end=None):

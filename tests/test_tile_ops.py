@@ -114,7 +114,7 @@ def test_few_channels_are_left_to_float32():
         ((5, 1, 32, 10), None, False, False),
     ],
 )
-def test_choice_by_vectors(monkeypatch, sizes, pool, is_gradient, gains):
+def test_choice_by_vectors(sizes, pool, is_gradient, gains):
     size, strides, channels, filters = sizes
     window = make_window((8, 8) if pool else (28, 28), (size, size), (strides, strides), "same")
     assert choice.gains_by_vectors(window, pool, channels, filters, is_gradient) == gains

@@ -178,7 +178,7 @@ def test_a_lifetime_that_ends_one_time_too_early_is_noticed(fuses, rng):
             checked += 1
             same = [np.array_equal(a, b) for a, b in zip(results, expected, strict=True)]
             assert not all(same), f"interval {index}, training={mode}"
-    assert checked >= 12
+    assert checked >= 11
 
 
 def results_with_poison(*args):

@@ -10,6 +10,7 @@ pytest.importorskip("numba")
 
 import minicnn as mc
 from minicnn import backends, layers
+from minicnn.backends.numba.convolution import choice
 from minicnn.backends.numba.machine import launch, recording, walking
 from minicnn.backends.numba.machine.memory import scratch
 from minicnn.backends.numba.machine.walking import Repeated
@@ -433,3 +434,132 @@ def test_long_works_are_cut():
     repeated = Repeated([lambda: all_kinds.launch(half, x, y, False, 1.0, table)] * 5)
     repeated(), repeated()
     assert [len(piece.owners) for piece in repeated._pieces] == [2, 2, 1]
+
+
+# ------------------------------------------------------------------------------------ inputs that are read in place
+
+
+def large(kind, rng):
+    """Images in so many ways: of float32, more than a page of them."""
+    images = rng.random((40, 12, 12, 1), np.float32)
+    raw = np.zeros(images.nbytes + 8192, np.uint8)
+    start = -raw.ctypes.data % 4096
+    if kind == "at the end of a page":
+        start -= images.nbytes % 4096
+    starts = {"in a line": start + 4, "misaligned": start + 3, "at the end of a page": start % 4096}
+    if kind in starts:
+        view = raw[starts[kind] :][: images.nbytes].view(np.float32).reshape(images.shape)
+        view[...] = images
+        return view
+    reverses = {"reversed": images[::-1], "every other": np.repeat(images, 2, axis=2)[:, :, ::2]}
+    if kind == "read-only":
+        images.flags.writeable = False
+    return reverses.get(kind, np.asfortranarray(images) if kind == "Fortran" else images)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["plain", "in a line", "misaligned", "at the end of a page", "reversed", "every other", "read-only", "Fortran"],
+)
+def test_images_are_read_where_they_are(kind, rng):
+    """The same outputs to the bit, from memory of any kind, which stays as it is; and the next call has its own."""
+    model, x = network(), large(kind, rng)
+    expected = model.predict_on_batch(x.astype(np.float64))  # cast, and so copied
+    before = x.copy()
+    model.predict_on_batch(np.array(x))
+    other = rng.random(x.shape, np.float32)
+    for images, outputs in ((x, expected), (other, model.predict_on_batch(other)), (x, expected)):
+        np.testing.assert_array_equal(model.predict_on_batch(images), outputs)
+    np.testing.assert_array_equal(network_of(model).predict_on_batch(other), model.predict_on_batch(other))
+    np.testing.assert_array_equal(x, before)
+
+
+def network_of(model):
+    """Another network with the same weights."""
+    twin = network()
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def test_images_need_not_be_copied(rng, monkeypatch):
+    copied = []
+    monkeypatch.setattr(NUMBA, "load", lambda array, source: copied.append(source) or array.__setitem__(..., source))
+    model, x = network(), large("in a line", rng)
+    model.predict_on_batch(x)
+    assert len(copied) == 1
+    model.predict_on_batch(large("in a line", rng))
+    assert len(copied) == 1
+    model.predict_on_batch(large("misaligned", rng))
+    model.predict_on_batch(large("reversed", rng))
+    assert len(copied) == 3
+
+
+def test_what_is_read_elsewhere_after_a_change_of_precision(rng):
+    """Calls that are recorded anew have new places."""
+    model, x = network(), rng.random((40, 12, 12, 1), np.float32)
+    first = [model.predict_on_batch(x) for _ in range(2)][-1]
+    try:
+        for precision in ("medium", "highest"):
+            mc.set_float32_precision(precision)
+            for images in (rng.random(x.shape, np.float32), x):
+                outputs = [model.predict_on_batch(images) for _ in range(3)]
+                np.testing.assert_array_equal(outputs[1], outputs[0])
+                np.testing.assert_array_equal(outputs[2], outputs[0])
+    finally:
+        mc.set_float32_precision("highest")
+    np.testing.assert_array_equal(outputs[0], first)
+
+
+def test_a_weight_can_be_the_input(rng):
+    """Addresses of the weights are none of the input's, though both are the same array for a while."""
+    inputs = mc.Input((300,))
+    model = mc.Model(inputs, layers.Dense(300, use_bias=False)(inputs))
+    kernel = model.weights[0].value
+    for x in (rng.random((300, 300), np.float32), kernel, rng.random((300, 300), np.float32)):
+        for _ in range(2):
+            expected = x.astype(float) @ kernel.astype(float)
+            np.testing.assert_allclose(model.predict_on_batch(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_outputs_that_are_inputs(rng):
+    inputs = mc.Input((80, 80, 1))
+    model = mc.Model(inputs, [layers.Flatten()(inputs), layers.ReLU()(inputs)])
+    for _ in range(3):
+        x = rng.normal(size=(2, 80, 80, 1)).astype(np.float32)
+        flat, positive = model.predict_on_batch(x)
+        np.testing.assert_array_equal(flat, x.reshape(2, -1))
+        np.testing.assert_array_equal(positive, np.maximum(x, 0))
+
+
+# ------------------------------------------------------------------------------------------- transformed kernels
+
+
+def convolution(images, kernel):
+    """Valid, 3 x 3, in float64."""
+    windows = np.lib.stride_tricks.sliding_window_view(images.astype(float), (3, 3), axis=(1, 2))
+    return np.einsum("nyxcpq,pqcf->nyxf", windows, kernel.astype(float))
+
+
+def test_kernels_that_change_are_transformed_anew(rng):
+    """By whatever way: a view that somebody has kept, one number of it, NaN, and back again."""
+    inputs = mc.Input((18, 18, 16))
+    model = mc.Model(inputs, layers.Conv2D(32, 3, use_bias=False)(inputs))
+    x = rng.normal(size=(1, 18, 18, 16)).astype(np.float32)
+    kernel = model.weights[0].value
+    assert choice.keeps_winograd_kernel(16, 16, 32, 4)
+    for change in ("nothing", "one number", "all", "NaN", "back", "sign of zero"):
+        before = kernel.copy()
+        if change == "one number":
+            kernel[2, 1, 15, 31] += 100
+        elif change == "all":
+            kernel[...] = rng.normal(size=kernel.shape)
+        elif change == "NaN":
+            kernel[0, 0, 0, 0] = np.nan
+        elif change == "back":
+            kernel[0, 0, 0, 0] = 1
+        elif change == "sign of zero":
+            kernel[...] = -0.0
+        for _ in range(3):
+            ours, expected = model.predict_on_batch(x), convolution(x, kernel)
+            np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3)
+        kernel[...] = before if change == "sign of zero" else kernel

@@ -139,7 +139,8 @@ def layers_within(network: Any) -> Iterator[Layer]:
 
 def _in_form(structure, values):
     """As in Keras, a single value is not in a list."""
-    return values[0] if len(values) == 1 and is_plain(structure) else packed(structure, values)
+    is_single = isinstance(structure, Tensor) or (len(values) == 1 and is_plain(structure))
+    return values[0] if is_single else packed(structure, values)
 
 
 def _tensors(argument, structure):

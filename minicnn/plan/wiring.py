@@ -124,9 +124,9 @@ class Wiring:
     def lifetimes(self) -> list[Interval]:
         """The bytes of all slots, with the times at which they are in use."""
         n = len(self.places)
-        uses = [(START, self.inputs)]
-        if self._training:
-            uses.append((n, self.inputs))  # so that a step whose loss is not finite can be run again to find the layer
+        # To the end: a step whose loss is not finite is run again to find the layer; and nothing else lies where
+        # `LastCall` has inputs looked for elsewhere.
+        uses = [(START, self.inputs), (n, self.inputs)]
         for i, wires in enumerate(self.places):
             uses += [(i, wires.used_forward()), (2 * n - i, wires.used_backward())]
         penalized = [wires.y for wires in self.places if wires.place.step.has_penalty]  # read when all steps have run

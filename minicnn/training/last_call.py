@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.backends.memory import SLACK
 from minicnn.nested import is_plain
 from minicnn.step import Changes
 from minicnn.threads import kernel_threads
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from minicnn.plan.plan import BoundPlan
     from minicnn.training.batches import Batch
     from minicnn.training.engine import Engine
+
+_PAGE = 4096  # bytes that can all be read if one of them can
+_LEAST_BYTES = 1 << 14  # of inputs: fewer are copied in less time than it takes to look where they are
 
 
 class LastCall:
@@ -35,6 +39,7 @@ class LastCall:
     def __init__(self, batch: Batch, bound: BoundPlan, store: ParameterStore | BorrowedWeights) -> None:
         self._kinds = [(x.shape, x.dtype) for x in batch.inputs]
         self._bound, self._store, self._changes = weakref.ref(bound), weakref.ref(store), bound.changes
+        self._gives_inputs = any(np.may_share_memory(x, output) for x in bound.inputs for output in bound.outputs)
 
     @classmethod
     def of(cls, engine: Engine, batch: Batch, bound: BoundPlan) -> LastCall | None:
@@ -51,7 +56,7 @@ class LastCall:
             return None
         is_shared = any(work.is_shared for work in bound.works)  # else no threads need to be told anything
         with kernel_threads(backend) if is_shared else Turn():
-            if _computed_again(bound, arrays, backend):
+            if self._computed_again(bound, arrays, backend):
                 return [backend.to_host(output) for output in bound.outputs]
         return None
 
@@ -60,7 +65,7 @@ class LastCall:
     ) -> list[np.ndarray] | None:
         """The same for whose turn it is: the plan's own arrays, which the next call overwrites."""
         bound = self._fitting(arrays, store)
-        return bound.outputs if bound is not None and _computed_again(bound, arrays, backend) else None
+        return bound.outputs if bound is not None and self._computed_again(bound, arrays, backend) else None
 
     def _fitting(self, arrays, store):
         """The plan's arrays, if all is as it was."""
@@ -70,8 +75,36 @@ class LastCall:
         fits = all(type(x) is np.ndarray for x in arrays) and [(x.shape, x.dtype) for x in arrays] == self._kinds
         return bound if fits else None
 
+    def _computed_again(self, bound, arrays, backend):
+        """Run the plan on arrays, which are read where they are, if they need no cast and kernels alone read them."""
+        moved = []  # (where an address stands, what it is, how many bytes further on it is to point)
+        for x, array in zip(arrays, bound.inputs, strict=True):
+            places = None if self._gives_inputs or not _is_readable(x, array) else _places_of(array, bound.works)
+            if places is None:
+                backend.load(array, x)
+            else:
+                distance = _address(x) - _address(array)
+                moved += [(word, address, distance) for word, address in places]
+        try:
+            for word, address, distance in moved:
+                word[0] = address + distance
+            return all(work.again() for work in bound.works)
+        finally:
+            for word, address, _ in moved:
+                word[0] = address
 
-def _computed_again(bound, arrays, backend):
-    for x, array in zip(arrays, bound.inputs, strict=True):
-        backend.load(array, x)
-    return all(work.again() for work in bound.works)
+
+def _places_of(array, works):
+    """The addresses by which a plan finds one of its inputs; None if they are not known."""
+    found = [work.places_of(array) for work in works]
+    return None if None in found else [place for places in found for place in places]
+
+
+def _is_readable(x, array):
+    """Whether kernels can read x in the place of a plan's array: a vector's load may run over its end."""
+    is_alike = x.dtype == array.dtype and x.shape == array.shape and x.flags.c_contiguous and x.flags.aligned
+    return is_alike and x.nbytes >= _LEAST_BYTES and 0 < (_address(x) + x.nbytes) % _PAGE <= _PAGE - SLACK
+
+
+def _address(array):
+    return array.__array_interface__["data"][0]

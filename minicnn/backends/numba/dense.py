@@ -99,7 +99,7 @@ class Matrices(NamedTuple):
     y_columns: Array
     panel_rows: Array  # of a panel: some columns of a matrix side by side
     parts: int  # of the inputs
-    columns: int  # outputs of a task
+    abreast: int  # vectors of outputs of a task
     packs_kernel: bool
     packs_x: bool
     packs_dy: bool
@@ -120,7 +120,7 @@ def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrice
         y_columns=strides(outputs, 1),
         panel_rows=strides(max(samples, inputs, outputs), width),
         parts=min(inputs // _INPUTS_OF_A_PART, _MOST_PARTS) if are_few else 0,
-        columns=_OF_A_SAMPLE * lanes(itemsize) if samples == 1 else width,
+        abreast=_OF_A_SAMPLE if samples == 1 else _ABREAST,
         packs_kernel=has_many_rows and is_long,
         packs_x=inputs * itemsize >= _LONG_ROW and outputs > width,
         packs_dy=is_long and inputs >= _LEAST_ROWS,
@@ -158,10 +158,27 @@ def _some_outputs(x, kernel, bias, y, relu, rows, columns, t):
 
 
 @inline
+def _tasks_of(count, abreast, like):
+    """How many tasks the columns are, of so many vectors each."""
+    return (count + abreast * lanes_of(like) - 1) // (abreast * lanes_of(like))
+
+
+@inline
+def _columns_of(task, tasks, count, abreast, like):
+    """First and last of the `count` columns that are a task's."""
+    lanes = lanes_of(like)
+    vectors = (count + lanes - 1) // lanes
+    first, last = task * abreast, (task + 1) * abreast
+    if vectors % abreast == 1:  # a single vector would take twice its time: others have one less
+        first, last = task * vectors // tasks, (task + 1) * vectors // tasks
+    return first * lanes, min(last * lanes, count)
+
+
+@inline
 def _block_of_outputs(task, x, kernel, bias, y, relu, tasks, t):
     half = (t.samples + 2 * ROWS - 1) // (2 * ROWS) * ROWS  # samples in one of two halves of the rows
-    row, column = task // tasks * half, task % tasks * t.columns
-    rows, columns = (row, min(row + half, t.samples)), (column, min(column + t.columns, t.outputs))
+    row = task // tasks * half
+    rows, columns = (row, min(row + half, t.samples)), _columns_of(task % tasks, tasks, t.outputs, t.abreast, y)
     _some_outputs(x, kernel, bias, y, relu, rows, columns, t)
 
 
@@ -202,7 +219,7 @@ def _dense(pool, x, kernel, bias, y, relu, t):
         in_parallel(pool, t.parts, _part_of_sums, (x, kernel, bias, zeros, sums, t))
         _add_parts(sums, relu, y, t)
         return
-    tasks = (t.outputs + t.columns - 1) // t.columns
+    tasks = _tasks_of(t.outputs, t.abreast, y)
     # Half after half: each thread reads what it has written in the plan's step before.
     in_parallel(pool, 2 * tasks, _block_of_outputs, (x, kernel, bias, y, relu, tasks, t))
 

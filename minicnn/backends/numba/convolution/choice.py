@@ -38,6 +38,8 @@ _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
 _PRODUCT = 1.4  # a multiply-add of the 36 short products, measured in those of one long product
 _MARGIN = 1.5  # by which Winograd must be better: transforming the kernel is not counted
 _LEAST_TILES = 16  # of a batch
+# Of a vector of the kernel, in memory that is not in the first cache; what it must be of the tiles' work to be kept.
+_KERNEL_TRANSFORM, _KEPT_SHARE, _MOST_KEPT_BYTES = 1200, 0.1, 4 << 20
 # Bytes of the kernel gradient before it is transformed back: for each chunk of images; for all at once.
 _MOST_CHUNK_SUM_BYTES, _MOST_SUM_BYTES = 1 << 20, 4 << 20
 MOST_ROUND_BYTES = 3 << 20  # of the transformed x of a round, and of its dy: the C library keeps what is below 8 MB
@@ -130,6 +132,15 @@ def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int)
 def has_tiles_enough(images: int, window: Window) -> bool:
     """Whether a batch has so many of Winograd's tiles that they are worth the transform of the kernel."""
     return images * tile_count(window.out_height, window.out_width, window) >= _LEAST_TILES
+
+
+@table_cache
+def keeps_winograd_kernel(tiles: int, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether a batch has so few of Winograd's tiles that the transformed kernel is worth its memory."""
+    kernel = _KERNEL_TRANSFORM * channels * vectors(filters, itemsize)
+    return kernel > _KEPT_SHARE * tiles * _winograd_tile(channels, filters, itemsize) and (
+        TILE_NUMBERS * channels * filters * itemsize <= _MOST_KEPT_BYTES
+    )
 
 
 @table_cache

@@ -22,9 +22,9 @@ from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice
 from minicnn.backends.numba.convolution.gradients import Masked, masked_image
 from minicnn.backends.numba.convolution.pooled import Winners, spread_cells
+from minicnn.backends.numba.convolution.winograd_kernels import transformed_kernel, weights_of
 from minicnn.backends.numba.convolution.winograd_transforms import (
     TILE_INPUTS,
-    TILE_KERNEL,
     TILE_NUMBERS,
     TILE_OUTPUTS,
     Extent,
@@ -32,7 +32,6 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
     outputs_of,
     tiles_along,
     transform_inputs,
-    transform_kernel,
 )
 from minicnn.backends.numba.machine.batch import framed_part, images_of, part_scratch, parts_of_images, rows_of
 from minicnn.backends.numba.machine.compiled import inline
@@ -41,7 +40,7 @@ from minicnn.backends.numba.machine.fetching import fetch, fetch_to_write
 from minicnn.backends.numba.machine.finite import images_not_finite
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
-from minicnn.backends.numba.machine.memory import filled, scratch, transpose
+from minicnn.backends.numba.machine.memory import filled, scratch
 from minicnn.backends.numba.machine.offsets import (
     Frame,
     flat,
@@ -61,7 +60,6 @@ from minicnn.geometry import Window
 
 MOST_TOGETHER = 64  # tiles transformed together
 _TRANSFORMED_BYTES = 288 << 10  # of so many tiles and of their products; where it is more, half as many tiles
-_LEAST_PARALLEL_KERNEL = 1 << 11  # numbers of a tap: transforming fewer takes no longer than waking threads
 # Channels and filters of a pixel whose images are fetched ahead. With more, the products take most of the time, and the
 # second cache has no room for what is not needed yet.
 _FETCHED_BYTES = 128
@@ -117,7 +115,8 @@ def _launch(source, kernel, bias, out, relu, tables):
     most = max(2, images * tiles.count // sizes.together)  # chunks large enough to fill the products
     chunks = parts_of_images(images, -(-tiles.count // ROWS), time, most)
     bias = zero_row(tiles.filters, kernel.dtype) if bias is None else bias
-    arrays = kernel.reshape(-1), source, bias, out
+    weights = weights_of(kernel, bias, sizes.factor_stride, images * tiles.count, tiles.turned)
+    arrays = kernel.reshape(-1), weights, source, out
     is_finite = _conv2d.launch(time, *arrays, relu, chunks, frame, tiles, sizes, chunks=chunks.count)
     return () if is_finite else images_not_finite(out.y, images)
 
@@ -258,34 +257,6 @@ def transformed(tiles: int, channels: int, filters: int, itemsize: int, x_size: 
 # ------------------------------------------------------------------------------------------------- the kernel
 
 
-@inline
-def _turned_around(kernel, tiles):
-    """The kernel (9, filters, channels) with its taps in reverse order, as (9, channels, filters)."""
-    size, channels, filters = tiles.channels * tiles.filters, tiles.channels, tiles.filters
-    turned = scratch(len(kernel), kernel)
-    for tap in range(9):
-        transpose(kernel, (8 - tap) * size, channels, filters, channels, turned, tap * size, filters)
-    return turned
-
-
-@inline
-def _transformed_kernel(pool, kernel, tiles, sizes):
-    """The factors of a kernel (9, channels, filters)."""
-    factors = scratch(TILE_NUMBERS * sizes.factor_stride, kernel)
-    size = tiles.channels * sizes.filter_slots
-    own_pool = pool if size >= _LEAST_PARALLEL_KERNEL else 0
-    in_parallel(own_pool, tiles.channels, _factors_of, (kernel, tiles, sizes, factors))
-    return factors
-
-
-@inline
-def _factors_of(channel, kernel, tiles, sizes, factors):
-    tap = tiles.channels * tiles.filters
-    for filter in range(0, tiles.filters, lanes_of(kernel)):
-        start, at = channel * tiles.filters + filter, channel * sizes.filter_slots + filter
-        transform_kernel(kernel, start, TILE_KERNEL * tap, tap, factors, at, sizes.factor_stride)
-
-
 class _Room(NamedTuple):
     """Where images are put into their frames."""
 
@@ -404,9 +375,8 @@ def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes)
 
 
 @parallel_kernel(uses=[MULTIPLY])
-def _conv2d(pool, kernel, source, bias, out, relu, chunks, frame, tiles, sizes):
+def _conv2d(pool, kernel, weights, source, out, relu, chunks, frame, tiles, sizes):
     """Returns whether all outputs are finite."""
-    if tiles.turned:
-        kernel = _turned_around(kernel, tiles)
-    factors = _transformed_kernel(pool, kernel, tiles, sizes)
-    return in_parallel(pool, chunks.count, _chunk, (source, factors, bias, out, relu, chunks, frame, tiles, sizes))
+    factors = transformed_kernel(pool, kernel, weights, tiles, sizes)
+    data = source, factors, weights.bias, out, relu, chunks, frame, tiles, sizes
+    return in_parallel(pool, chunks.count, _chunk, data)

@@ -58,6 +58,7 @@ class Span(NamedTuple):
 
 
 _WIDE_HEIGHT, _WIDE = TARGET.wide_block
+_ODD = TARGET.odd_width
 _ENOUGH = 8  # multiply-adds of a turn of the loop over k, to hide what the loop costs
 
 
@@ -68,6 +69,7 @@ class _Block(NamedTuple):
     rows_left: int
     column: int
     columns_left: int
+    vectors: int  # in a row; of a single row, as many as fit
 
 
 @inline
@@ -92,23 +94,26 @@ def _multiply(left, right, out, span, first, accumulate, floor):
     row_last = span.row_first + (span.row_last - span.row_first + ROWS - 1) // ROWS * ROWS
     column = 0
     while column < span.columns:
+        vectors = (span.columns - column + width - 1) // width
         if span.row_last - span.row_first == 1:
-            block = _Block(span.row_first, 1, column, span.columns - column)
+            block = _Block(span.row_first, 1, column, span.columns - column, 0)
             column += width * _multiply_row(left, right, out, span, first, accumulate != 0, floor, block)
             continue
-        is_wide = _WIDE > 0 and span.columns - column > (_WIDE - 1) * width
+        is_odd = _ODD > 0 and (vectors == _ODD or vectors == _ODD + WIDTH)
+        is_wide = _WIDE > 0 and vectors >= _WIDE and not is_odd
         row_first = span.row_first
         while is_wide and _leaves_blocks(row_last - row_first):
-            block = _Block(row_first, row_last - row_first, column, span.columns - column)
+            block = _Block(row_first, row_last - row_first, column, span.columns - column, _WIDE)
             _multiply_wide(left, right, out, span, first, accumulate != 0, floor, block)
             row_first += _WIDE_HEIGHT
-        end = min(column + (_WIDE * width if is_wide else 1), span.columns)
-        while column < end:  # the rows that are left
-            row = row_first
+        end = vectors - (_WIDE if is_wide else 1)
+        while vectors > end:  # the rows that are left
+            abreast, row = _ODD if is_odd else min(vectors, WIDTH), row_first
             while row < row_last:
-                block = _Block(row, row_last - row, column, span.columns - column)
+                block = _Block(row, row_last - row, column, span.columns - column, abreast)
                 row += _multiply_block(left, right, out, span, first, accumulate != 0, floor, block)
-            column += WIDTH * width if span.columns - column > width else width
+            column += width * abreast
+            vectors -= abreast
     restore_denormals(control)
 
 
@@ -164,7 +169,7 @@ def _emit_multiply(context, builder, signature, args):
 
 @intrinsic
 def _multiply_block(typingctx, left, right, out, span, first, accumulate, floor, block):
-    """One block of `multiply`, the tallest that fits into the rows left; returns its height."""
+    """One block of `multiply`, as wide as it says, the tallest that fits into the rows left; returns its height."""
     signature = types.int64(left, right, out, span, first, types.boolean, floor, block)
     return signature, _emit_multiply_block
 
@@ -173,11 +178,9 @@ def _emit_multiply_block(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands = emit.plain(signature.args, args)
     height = cgutils.alloca_once_value(builder, emit.index(TARGET.heights[-1]))
-    is_wide = builder.icmp_signed(">", operands[-1].columns_left, emit.index(emit.lanes))
-    with builder.if_else(is_wide) as (wide, narrow):
-        for branch, width in ((wide, WIDTH), (narrow, 1)):
-            with branch:
-                _emit_tallest(emit, operands, height, TARGET.heights, width)
+    for width in (1, WIDTH, *([_ODD] if _ODD else [])):
+        with builder.if_then(builder.icmp_signed("==", operands[-1].vectors, emit.index(width))):
+            _emit_tallest(emit, operands, height, TARGET.heights, width)
     return builder.load(height)
 
 

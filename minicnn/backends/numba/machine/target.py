@@ -46,6 +46,14 @@ class Target:
         return (6, 4) if self.registers == 32 else (0, 0)
 
     @property
+    def odd_width(self) -> int:
+        """Vectors of the block for an odd number of vectors, which would leave a single one; zero where there is none.
+
+        A single vector needs a load for each of its multiply-adds: half as fast as the others.
+        """
+        return 3 if self.registers == 32 else 0
+
+    @property
     def row_widths(self) -> tuple[int, ...]:
         """Vectors of the register blocks of a product's single row, widest first."""
         return 8, 4, 2, 1

@@ -47,6 +47,11 @@ class _Kernels:
         """Make the calls, until one has another result than when it was recorded; returns how many had the same."""
         return self._walk(self._rows)
 
+    def words_in(self, start: int, size: int) -> list[np.ndarray]:
+        """Views (1,) of the words that are addresses of some bytes."""
+        inside = (np.flatnonzero((words >= start) & (words < start + size)) for words in self._words)
+        return [words[i : i + 1] for words, found in zip(self._words, inside, strict=True) for i in found]
+
 
 class _OfPython:
     """A recorded call of what is no kernel; called as `_Kernels` are."""
@@ -88,7 +93,7 @@ class Repeated:
 
     def __call__(self) -> None:
         if not self._is_as_then():  # the first time; in a forked child, too
-            self._recorded, self._pieces = [Recorded(work) for work in self._works], None
+            self._recorded, self._pieces, self._places = [Recorded(work) for work in self._works], None, {}
             self._pool, self._precision = pool.pool(), get_float32_precision()  # last: Ctrl-C may come between
         if self._pieces is None:
             self._record()
@@ -102,6 +107,20 @@ class Repeated:
         """Make the recorded calls, which need no BLAS; returns False if some are not known, or have other results."""
         is_known = self._is_as_then() and self._pieces is not None and self._is_whole
         return is_known and all(run() == len(owners) for run, owners in self._pieces)
+
+    def places_of(self, array: np.ndarray) -> list[tuple[np.ndarray, int]] | None:
+        """By which addresses kernels find an array in which nothing else lies: where each stands, and what it is.
+
+        Who changes them before `again`, and back behind it, has kernels read another array. None: not all that is done
+        is kernels'.
+        """
+        if self._pieces is None or not all(isinstance(run, _Kernels) for run, _ in self._pieces):
+            return None
+        start = array.__array_interface__["data"][0]
+        if start not in self._places:
+            found = [word for run, _ in self._pieces for word in run.words_in(start, array.nbytes)]
+            self._places[start] = [(word, int(word[0])) for word in found]
+        return self._places[start]
 
     def _is_as_then(self):
         return self._pool is pool.pool() and self._precision == get_float32_precision()

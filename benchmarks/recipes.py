@@ -48,6 +48,8 @@ class Recipe:
         Of labels.
     views : bool
         Whether mirror images count when the test set is classified.
+    view_shift : int
+        Pixels by which they are moved then, too: up left, and down right.
     whitens : bool
         Whether the first convolution's kernel is that of `minicnn.utils.whitening_kernel`, and stays.
     standardizes : bool
@@ -79,6 +81,7 @@ class Recipe:
     cutout: int = 0
     smoothing: float = 0.0
     views: bool = False
+    view_shift: int = 0
     whitens: bool = False
     standardizes: bool = False
     dirac: bool = False
@@ -169,6 +172,7 @@ RECIPES = {
         flip=True,
         smoothing=0.2,
         views=True,
+        view_shift=1,
         whitens=True,
         standardizes=True,
         dirac=True,
@@ -187,7 +191,7 @@ TRICKS = {
     "Dirac kernels": {"dirac": False},
     "weight decay": {"decay": 0.0},
     "Lookahead": {"lookahead": 0},
-    "several views": {"views": False},
+    "several views": {"views": False, "view_shift": 0},
     "narrower images": {"margin": 0},
 }
 """What a recipe is made of → the values that leave it out."""
@@ -225,3 +229,12 @@ def moments(x):
     """(mean, deviation) of each channel, of every 10th image: enough, and quick."""
     some = x[::10].astype("float32") / 255
     return some.mean((0, 1, 2)), some.std((0, 1, 2))
+
+
+def views_of(recipe, images):
+    """The test images in every way in which the recipe looks at them: arrays like `images`, (N, H, W, C)."""
+    shift, (height, width) = recipe.view_shift, images.shape[1:3]
+    padded = np.pad(images, [(0, 0), (shift, shift), (shift, shift), (0, 0)], mode="reflect")
+    places = {shift, 0, 2 * shift}  # of the images themselves, and moved
+    views = [padded[:, place : place + height, place : place + width] for place in places]
+    return views + [view[:, :, ::-1] for view in views if recipe.views]

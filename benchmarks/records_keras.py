@@ -8,7 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from recipes import END, RISE, START, TEST_BATCH, moments, steps_of
+from recipes import END, RISE, START, TEST_BATCH, moments, steps_of, views_of
 
 import minicnn.utils
 
@@ -26,8 +26,7 @@ def run(recipe, seed, training, test):
     targets = keras.utils.to_categorical(y, 10) if recipe.smoothing else y
     model.fit(x, targets, batch_size=recipe.batch_size, epochs=recipe.epochs, verbose=0)
     seconds = time.perf_counter() - begin
-    views = [x_test, x_test[:, :, ::-1]] if recipe.views else [x_test]
-    logits = sum(model.predict(view, batch_size=TEST_BATCH, verbose=0) for view in views)
+    logits = sum(model.predict(view, batch_size=TEST_BATCH, verbose=0) for view in views_of(recipe, x_test))
     return float((logits.argmax(1) == y_test).mean()), seconds
 
 

@@ -27,7 +27,7 @@ def run(recipe, seed, training, test):
     targets = mc.utils.to_categorical(y, 10) if recipe.smoothing else y
     model.fit(x, targets, batch_size=recipe.batch_size, epochs=recipe.epochs, verbose=0)
     seconds = time.perf_counter() - begin
-    views = mc.utils.predict_views(model, x_test, recipe.views, batch_size=TEST_BATCH)
+    views = mc.utils.predict_views(model, x_test, recipe.views, recipe.view_shift, batch_size=TEST_BATCH)
     return float((views.argmax(1) == y_test).mean()), seconds
 
 

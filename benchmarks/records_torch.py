@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import torch
-from recipes import END, LAST_STEP_SIZE, RISE, START, TEST_BATCH, moments, steps_of
+from recipes import END, LAST_STEP_SIZE, RISE, START, TEST_BATCH, moments, steps_of, views_of
 from torch import nn
 from torch.nn import functional
 
@@ -19,7 +19,8 @@ def run(recipe, seed, training, test):
     begin = time.perf_counter()
     train(recipe, model, images, targets)
     seconds = time.perf_counter() - begin
-    return evaluate(recipe, model, prepared(recipe, x_test, x), y_test), seconds
+    views = [prepared(recipe, view, x) for view in views_of(recipe, x_test)]
+    return evaluate(model, views, y_test), seconds
 
 
 def prepared(recipe, images, training):
@@ -191,9 +192,8 @@ def cropped(batch, shift):
 
 
 @torch.inference_mode()
-def evaluate(recipe, model, images, labels):
-    """The accuracy."""
+def evaluate(model, views, labels):
+    """The accuracy, from some views of all test images."""
     model.eval()
-    views = [images, images.flip(3)] if recipe.views else [images]
     logits = sum(torch.cat([model(part) for part in view.split(TEST_BATCH)]) for view in views)
     return float((logits.argmax(1).numpy() == labels).mean())

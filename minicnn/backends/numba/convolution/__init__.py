@@ -92,11 +92,12 @@ def conv2d_backward(
 def _backward_in_groups(arrays, out, window, groups, relu):
     x, kernel, y, dy = arrays
     if groups < x.shape[-1]:
-        return grouped.conv2d_backward(conv2d_backward, arrays, out, window, groups, relu)
-    incoming = gradients.masked(dy, y if relu else None)
-    if not depthwise.conv2d_backward(x, kernel, incoming, wanted(*out, x.dtype), window):
+        is_right = grouped.conv2d_backward(conv2d_backward, arrays, out, window, groups, relu)
+    else:
+        incoming = gradients.masked(dy, y if relu else None)
+        is_right = depthwise.conv2d_backward(x, kernel, incoming, wanted(*out, x.dtype), window)
+    if not is_right:
         again.backward(again.conv2d_backward, *arrays, (out[0], None, None), window, groups, relu)
-    return None
 
 
 def _all_finite(array):

@@ -20,7 +20,9 @@ spread gradient   kernel gradient behind pooling for few channels,  strips too s
                   more filters
 few filters       convolutions without pooling, strides of 1        lanes hold taps and filters, or channels,
                                                                     where filters would leave most of them empty
-grouped           fewer groups than channels                        each group is a convolution of its own
+direct, grouped   fewer groups than channels                        a product for each group, without copies
+Winograd of       the same, many channels and filters a group       saves more than copying each group's channels
+copies                                                              and filters costs
 depthwise         as many groups as channels                        vectors over the channels, without sums in them
 ================  ================================================  ==============================================
 
@@ -38,6 +40,8 @@ _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
 _PRODUCT = 1.4  # a multiply-add of the 36 short products, measured in those of one long product
 _MARGIN = 1.5  # by which Winograd must be better: transforming the kernel is not counted
 _LEAST_TILES = 16  # of a batch
+# For groups, whose channels and filters are copied side by side, and whose kernels are many: margin, tiles of a batch.
+_COPIED_MARGIN, _LEAST_COPIED_TILES = 1.8, 64
 # Bytes of the kernel gradient before it is transformed back: for each chunk of images; for all at once.
 _MOST_CHUNK_SUM_BYTES, _MOST_SUM_BYTES = 1 << 20, 4 << 20
 MOST_ROUND_BYTES = 3 << 20  # of the transformed x of a round, and of its dy: the C library keeps what is below 8 MB
@@ -130,6 +134,17 @@ def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int)
 def has_tiles_enough(images: int, window: Window) -> bool:
     """Whether a batch has so many of Winograd's tiles that they are worth the transform of the kernel."""
     return images * tile_count(window.out_height, window.out_width, window) >= _LEAST_TILES
+
+
+@table_cache
+def groups_are_copied(images: int, window: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether groups of so many channels and filters each are cases for Winograd, which wants them side by side."""
+    if not winograd_serves(window):
+        return False
+    tiles = tile_count(window.out_height, window.out_width, window)
+    direct = window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
+    is_less = _COPIED_MARGIN * tiles * _winograd_tile(channels, filters, itemsize) < direct
+    return is_less and images * tiles >= _LEAST_COPIED_TILES
 
 
 @table_cache

@@ -509,6 +509,21 @@ def test_parts_of_images_are_computed_as_whole_ones(algorithm, window, channels,
     compare(parts.array, expected, np.float32)
 
 
+@pytest.mark.parametrize("channels", [4, 32])
+def test_the_kernel_s_gradient_behind_pooling_is_the_same_whether_dx_is_wanted_or_not(rng, channels):
+    window, pool = make_window((10, 12), (3, 3), (1, 1), "same"), make_window((10, 12), (2, 2), (2, 2), "valid")
+    assert choice.spread_is_best(window, pool, channels, 16, 4) == (channels == 4)
+    x, kernel = images(rng, 9, window, channels, np.float32), normal(rng, 3, 3, channels, 16)
+    y, winner = normal(rng, 9, 5, 6, 16), memory.empty((9, 5, 6, 16), np.uint8)
+    fast.conv2d_pool(x, kernel, None, y, winner, window, pool, relu=True)
+    sums = []
+    for dx in (None, np.empty_like(x)):
+        sums.append((np.empty_like(kernel), normal(rng, 16)))
+        fast.conv2d_pool_backward(x, kernel, winner, y, dx, *sums[-1], window, pool)
+    for without, with_dx in zip(*sums, strict=True):
+        assert np.array_equal(without, with_dx)
+
+
 def test_few_images_are_cut_into_parts_that_are_worth_a_task():
     assert batch.parts_of_images(1, 1024, 150_000) == (1, 8, 8)
     assert batch.parts_of_images(3, 1024, 900_000) == (3, 6, 2)

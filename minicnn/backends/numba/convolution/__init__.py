@@ -186,11 +186,13 @@ def conv2d_pool_backward(
         dx = None
     if dx is dkernel is dbias is None:
         return
-    gradient, out = pooled.winners(dy, winner), wanted(dx, dkernel, dbias, x.dtype)
-    if dx is None and choice.spread_is_best(window, pool, channels, filters, x.itemsize):
-        is_right = pooled.kernel_gradient(x, kernel, gradient, out, window, pool)
-    else:
-        is_right = sparse.conv2d_pool_backward(x, kernel, gradient, out, window, pool)
+    arrays, sums, is_right = (x, kernel, pooled.winners(dy, winner)), (dkernel, dbias), True
+    if choice.spread_is_best(window, pool, channels, filters, x.itemsize):  # whether dx is wanted or not
+        if dkernel is not None or dbias is not None:
+            is_right = pooled.kernel_gradient(*arrays, wanted(None, *sums, x.dtype), window, pool)
+        sums = None, None
+    if any(array is not None for array in (dx, *sums)):
+        is_right = sparse.conv2d_pool_backward(*arrays, wanted(dx, *sums, x.dtype), window, pool) and is_right
     if not is_right:
         own = x, kernel, winner, dy, (dx, dkernel, dbias)
         again.backward(again.conv2d_pool_backward, *own, window, pool)

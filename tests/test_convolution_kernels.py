@@ -371,6 +371,26 @@ def test_which_convolutions_have_few_filters():
     assert not choice.few_filters_are_best(same, 32, 32, 4)
     assert not choice.few_filters_are_best(make_window((28, 28), (3, 3), (2, 2), "same"), 16, 1, 4)
     assert not choice.few_filters_are_best(Window(9, 9, 1, 1, pad_top=1, pad_bottom=1), 64, 1, 4)
+    assert choice.few_filters_are_best(Window(9, 9, 1, 1), 64, 1, 4)
+    assert not choice.few_filters_are_best(Window(9, 9, 1, 1), 64, 16, 4)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("channels", [5, 16, 21])
+def test_a_pixel_of_a_single_tap_meets_no_neighbour(rng, bad, channels):
+    """The last vector of a pixel's channels reaches into the next pixel; that of the last pixel, behind the array."""
+    window = Window(3, 7, 1, 1)
+    x, kernel, y = (
+        images(rng, 2, window, channels, np.float32),
+        normal(rng, 1, 1, channels, 2),
+        Output((2, 3, 7, 2), np.float32),
+    )
+    for pixel in ((0, 1, 4), (1, 2, 6)):
+        numbers = x.copy()
+        numbers[pixel] = bad
+        few_filters.conv2d(aligned(numbers), kernel, None, y.array, window, False)
+        y.check()
+        assert [tuple(place) for place in np.argwhere(~np.isfinite(y.array).any(axis=3))] == [pixel]
 
 
 @few

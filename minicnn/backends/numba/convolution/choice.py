@@ -49,6 +49,7 @@ _SPREAD = 3.5  # adding to memory, measured in multiply-adds
 _FEW_OUTPUTS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
 _COLUMNS_MARGIN, _MOST_COLUMN_BYTES = 1.4, 3 << 20  # more than an estimate errs; columns of an image that caches hold
 _GATHER = 2  # a window's numbers of one tap, in multiply-adds
+_CROSSWISE = 3  # adding up the lanes of a pixel's products, in multiply-adds
 _LIVE = 0.85  # winners that ReLU leaves alive, about
 _COLLECT, _SUM = 10, 2.7  # listing a live winner; adding a vector of its window. In multiply-adds
 _SPREAD_PIXEL = 15  # spreading the gradient over one pixel, in multiply-adds
@@ -243,6 +244,8 @@ def few_filters_are_best(window: Window, channels: int, filters: int, itemsize: 
         return False
     pixels, outputs = window.in_height * window.in_width, window.out_height * window.out_width
     few = pixels * channels * vectors(window.taps * filters, itemsize) + outputs * window.taps * _GATHER
+    if window.taps == 1:
+        few = pixels * filters * (vectors(channels, itemsize) + _CROSSWISE)
     direct = outputs * window.taps * channels * vectors(filters, itemsize)
     return _COLUMNS_MARGIN * few < _least(window, direct, channels, filters, itemsize)
 

@@ -372,6 +372,10 @@ def test_which_convolutions_have_few_filters():
     assert not choice.few_filters_are_best(make_window((28, 28), (3, 3), (2, 2), "same"), 16, 1, 4)
     assert not choice.few_filters_are_best(Window(9, 9, 1, 1, pad_top=1, pad_bottom=1), 64, 1, 4)
     assert choice.few_filters_are_best(Window(9, 9, 1, 1), 64, 1, 4)
+    large = [
+        make_window((size, size), (9, 9), (1, 1), "same") for size in (64, 512)
+    ]  # what is scratch memory of a task
+    assert [choice.few_filters_are_best(window, 64, 3, 4) for window in large] == [True, False]
     assert not choice.few_filters_are_best(Window(9, 9, 1, 1), 64, 16, 4)
 
 

@@ -49,6 +49,7 @@ _SPREAD = 3.5  # adding to memory, measured in multiply-adds
 _FEW_OUTPUTS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
 _COLUMNS_MARGIN, _MOST_COLUMN_BYTES = 1.4, 3 << 20  # more than an estimate errs; columns of an image that caches hold
 _GATHER = 2  # a window's numbers of one tap, in multiply-adds
+_MOST_BAND_BYTES = 4 << 20  # of pixels' columns that outputs gather from: more are slower than a direct product
 _CROSSWISE = 3  # adding up the lanes of a pixel's products, in multiply-adds
 _LIVE = 0.85  # winners that ReLU leaves alive, about
 _COLLECT, _SUM = 10, 2.7  # listing a live winner; adding a vector of its window. In multiply-adds
@@ -241,6 +242,10 @@ def _columns(window, channels, filters, itemsize):
 def few_filters_are_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether a convolution should multiply its pixels by the whole kernel, taps and filters abreast."""
     if not _can_be_turned(window) or filters > lanes(itemsize) // 2:
+        return False
+    reach = (window.kernel_height - 1) * window.dilation_y
+    line = (window.pad_left + window.in_width + window.pad_right) * window.taps * filters * itemsize  # bytes
+    if min(3 * reach, window.out_height + reach) * line > _MOST_BAND_BYTES:
         return False
     pixels, outputs = window.in_height * window.in_width, window.out_height * window.out_width
     few = pixels * channels * vectors(window.taps * filters, itemsize) + outputs * window.taps * _GATHER

@@ -187,9 +187,9 @@ def conv2d_pool_backward(
     if dx is dkernel is dbias is None:
         return
     arrays, sums, is_right = (x, kernel, pooled.winners(dy, winner)), (dkernel, dbias), True
-    if choice.spread_is_best(window, pool, channels, filters, x.itemsize):  # whether dx is wanted or not
-        if dkernel is not None or dbias is not None:
-            is_right = pooled.kernel_gradient(*arrays, wanted(None, *sums, x.dtype), window, pool)
+    wants_sums = dkernel is not None or dbias is not None  # by the same algorithm whether dx is wanted or not
+    if wants_sums and choice.spread_is_best(window, pool, channels, filters, x.itemsize):
+        is_right = pooled.kernel_gradient(*arrays, wanted(None, *sums, x.dtype), window, pool)
         sums = None, None
     if any(array is not None for array in (dx, *sums)):
         is_right = sparse.conv2d_pool_backward(*arrays, wanted(dx, *sums, x.dtype), window, pool) and is_right

@@ -371,6 +371,30 @@ def test_which_convolutions_have_few_filters():
     assert not choice.few_filters_are_best(same, 32, 32, 4)
     assert not choice.few_filters_are_best(make_window((28, 28), (3, 3), (2, 2), "same"), 16, 1, 4)
     assert not choice.few_filters_are_best(Window(9, 9, 1, 1, pad_top=1, pad_bottom=1), 64, 1, 4)
+    assert choice.few_filters_are_best(Window(9, 9, 1, 1), 64, 1, 4)
+    large = [
+        make_window((size, size), (9, 9), (1, 1), "same") for size in (64, 512)
+    ]  # what is scratch memory of a task
+    assert [choice.few_filters_are_best(window, 64, 3, 4) for window in large] == [True, False]
+    assert not choice.few_filters_are_best(Window(9, 9, 1, 1), 64, 16, 4)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("channels", [5, 16, 21])
+def test_a_pixel_of_a_single_tap_meets_no_neighbour(rng, bad, channels):
+    """The last vector of a pixel's channels reaches into the next pixel; that of the last pixel, behind the array."""
+    window = Window(3, 7, 1, 1)
+    x, kernel, y = (
+        images(rng, 2, window, channels, np.float32),
+        normal(rng, 1, 1, channels, 2),
+        Output((2, 3, 7, 2), np.float32),
+    )
+    for pixel in ((0, 1, 4), (1, 2, 6)):
+        numbers = x.copy()
+        numbers[pixel] = bad
+        few_filters.conv2d(aligned(numbers), kernel, None, y.array, window, False)
+        y.check()
+        assert [tuple(place) for place in np.argwhere(~np.isfinite(y.array).any(axis=3))] == [pixel]
 
 
 @few
@@ -507,6 +531,21 @@ def test_parts_of_images_are_computed_as_whole_ones(algorithm, window, channels,
     expected = np.empty_like(whole.array)
     reference.conv2d(x, kernel, bias, expected, window, groups, relu)
     compare(parts.array, expected, np.float32)
+
+
+@pytest.mark.parametrize("channels", [4, 32])
+def test_the_kernel_s_gradient_behind_pooling_is_the_same_whether_dx_is_wanted_or_not(rng, channels):
+    window, pool = make_window((10, 12), (3, 3), (1, 1), "same"), make_window((10, 12), (2, 2), (2, 2), "valid")
+    assert choice.spread_is_best(window, pool, channels, 16, 4) == (channels == 4)
+    x, kernel = images(rng, 9, window, channels, np.float32), normal(rng, 3, 3, channels, 16)
+    y, winner = normal(rng, 9, 5, 6, 16), memory.empty((9, 5, 6, 16), np.uint8)
+    fast.conv2d_pool(x, kernel, None, y, winner, window, pool, relu=True)
+    sums = []
+    for dx in (None, np.empty_like(x)):
+        sums.append((np.empty_like(kernel), normal(rng, 16)))
+        fast.conv2d_pool_backward(x, kernel, winner, y, dx, *sums[-1], window, pool)
+    for without, with_dx in zip(*sums, strict=True):
+        assert np.array_equal(without, with_dx)
 
 
 def test_few_images_are_cut_into_parts_that_are_worth_a_task():

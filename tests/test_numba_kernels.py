@@ -37,7 +37,7 @@ from kernel_checks import (
 from minicnn import backends
 from minicnn.backends import memory
 from minicnn.backends.numba import gather
-from minicnn.backends.numba.convolution import choice
+from minicnn.backends.numba.convolution import choice, winograd
 from minicnn.backends.numba.machine import disk_cache, launch, pool
 from minicnn.backends.numba.machine import target as tiles
 from minicnn.backends.numba.machine.compiled import inline
@@ -113,19 +113,68 @@ def test_conv2d_backward(dtype, window, channels, filters, n, relu, unwanted, se
     run_both("conv2d_backward", inputs, shapes, dtype, relu=relu)
 
 
+def groups_of_a_convolution(rng, n, window, channels, filters, groups, dtype=np.float32):
+    """Operands of a convolution of groups of so many channels and filters."""
+    kernel = normal(rng, window.kernel_height, window.kernel_width, channels, groups * filters, dtype=dtype)
+    x, bias = normal(rng, *in_shape(n, window, groups * channels), dtype=dtype), normal(rng, len(kernel.T), dtype=dtype)
+    y, dy = (normal(rng, *out_shape(n, window, groups * filters), dtype=dtype) for _ in range(2))
+    return {"x": x, "kernel": kernel, "bias": bias, "y": y, "dy": dy, "window": window, "groups": groups}
+
+
+def check_groups(inputs, dtype, relu):
+    """Against the reference; and each gradient has the same bits, whoever else is wanted."""
+    shapes = {"dx": inputs["x"].shape, "dkernel": inputs["kernel"].shape, "dbias": inputs["bias"].shape}
+    run_both("conv2d", inputs | ({} if relu else {"bias": None}), {"y": inputs["y"].shape}, dtype, relu=relu)
+    together = run_both("conv2d_backward", inputs, shapes, dtype, relu=relu)
+    for names in (["dx"], ["dkernel", "dbias"]):
+        alone = {name: shape if name in names else None for name, shape in shapes.items()}
+        made = run_both("conv2d_backward", inputs, alone, dtype, relu=relu)
+        assert all(np.array_equal(made[name], together[name]) for name in names)
+
+
 @DTYPES
-@pytest.mark.parametrize(("channels", "filters", "groups"), [(4, 6, 2), (32, 64, 2), (15, 10, 5)])
+@few
+@given(windows(), st.integers(2, 5), st.integers(2, 17), st.integers(1, 17), st.integers(1, 9), st.booleans(), seeds)
+def test_groups(dtype, window, groups, channels, filters, n, relu, seed):
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    check_groups(groups_of_a_convolution(rng, n, window, channels, filters, groups, dtype), dtype, relu)
+
+
 @pytest.mark.parametrize("relu", [True, False])
-def test_groups(dtype, channels, filters, groups, relu):
-    rng = np.random.default_rng(0)
+def test_groups_that_are_copied(rng, relu):
     window = make_window((12, 13), (3, 3), (1, 1), "same")
-    kernel, bias = normal(rng, 3, 3, channels // groups, filters, dtype=dtype), normal(rng, filters, dtype=dtype)
-    x, y, dy = (normal(rng, 2, 12, 13, width, dtype=dtype) for width in (channels, filters, filters))
-    inputs = {"x": x, "kernel": kernel, "bias": bias, "y": y, "dy": dy, "window": window, "groups": groups}
-    run_both("conv2d", inputs | {"bias": bias if relu else None}, {"y": y.shape}, dtype, relu=relu)
-    shapes = {"dx": x.shape, "dkernel": kernel.shape, "dbias": (filters,)}
-    run_both("conv2d_backward", inputs, shapes, dtype, relu=relu)
-    run_both("conv2d_backward", inputs, shapes | {"dx": None}, dtype, relu=relu)
+    assert choice.groups_are_copied(6, window, 64, 64, 4)
+    assert not choice.groups_are_copied(6, window, 16, 16, 4)
+    assert not choice.groups_are_copied(1, window, 64, 64, 4)  # more kernels to transform than tiles
+    assert not choice.groups_are_copied(6, make_window((12, 13), (3, 3), (2, 2), "same"), 64, 64, 4)
+    inputs = groups_of_a_convolution(rng, 6, window, 64, 64, 2)
+    with mock.patch.object(winograd, "conv2d", wraps=winograd.conv2d) as called:
+        check_groups(inputs, np.float32, relu)
+    assert called.call_count == 2
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_a_weight_of_a_group_that_is_not_finite(rng, bad):
+    inputs = groups_of_a_convolution(rng, 2, make_window((7, 5), (3, 3), (1, 1), "same"), 3, 4, 2)
+    inputs["kernel"][0, 1, 2, 6] = bad
+    shapes = {"y": inputs["y"].shape, "dx": inputs["x"].shape}
+    ours, theirs = ({name: np.empty(shape, np.float32) for name, shape in shapes.items()} for _ in range(2))
+    for ops, made in ((fast, ours), (reference, theirs)):
+        with np.errstate(invalid="ignore"):
+            ops.conv2d(inputs["x"], inputs["kernel"], inputs["bias"], made["y"], inputs["window"], 2)
+            given = inputs["x"], inputs["kernel"], None, inputs["dy"]
+            ops.conv2d_backward(*given, made["dx"], None, None, inputs["window"], 2)
+    for name, right in theirs.items():
+        assert not np.isfinite(right).all()
+        np.testing.assert_allclose(ours[name], right, rtol=1e-4, atol=1e-4)
+
+
+def test_no_images(rng):
+    """What no batch is made of, forward and backward, on both backends."""
+    for groups in (1, 2):
+        window = make_window((5, 4), (3, 3), (1, 1), "same")
+        check_groups(groups_of_a_convolution(rng, 0, window, 4, 3, groups), np.float32, False)
 
 
 @DTYPES

@@ -28,7 +28,7 @@ def conv2d(x: Array, kernel: Array, bias: Maybe, y: Array, window: Window, group
     for channels, filters in _group_slices(x.shape[-1], kernel.shape[-1], groups):
         rows = columns[..., channels].reshape(-1, window.taps * kernel.shape[2])  # (N·OH·OW, T·C)
         weights = kernel[..., filters].reshape(rows.shape[1], -1)  # (T·C, F)
-        y[..., filters] = (rows @ weights).reshape(*y.shape[:3], -1)
+        y[..., filters] = (rows @ weights).reshape(y[..., filters].shape)
     if bias is not None:
         y += bias
     if relu:
@@ -69,11 +69,11 @@ def conv2d_backward(
     for channels, filters in _group_slices(x.shape[-1], kernel.shape[-1], groups):
         dy_rows = dy[..., filters].reshape(-1, kernel.shape[-1] // groups)  # (N·OH·OW, F)
         if dkernel is not None:
-            rows = columns[..., channels].reshape(len(dy_rows), -1)  # (N·OH·OW, T·C)
+            rows = columns[..., channels].reshape(len(dy_rows), window.taps * kernel.shape[2])  # (N·OH·OW, T·C)
             dkernel[..., filters] = (rows.T @ dy_rows).reshape(*kernel.shape[:3], -1)
         if dx is not None:
             weights = kernel[..., filters].reshape(-1, dy_rows.shape[1])  # (T·C, F)
-            dcolumns[..., channels] = (dy_rows @ weights.T).reshape(*dy.shape[:3], window.taps, -1)
+            dcolumns[..., channels] = (dy_rows @ weights.T).reshape(dcolumns[..., channels].shape)
     if dx is not None:
         col2im(dcolumns, window, dx)
 

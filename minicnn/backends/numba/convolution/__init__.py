@@ -92,11 +92,12 @@ def conv2d_backward(
 def _backward_in_groups(arrays, out, window, groups, relu):
     x, kernel, y, dy = arrays
     if groups < x.shape[-1]:
-        return grouped.conv2d_backward(conv2d_backward, arrays, out, window, groups, relu)
-    incoming = gradients.masked(dy, y if relu else None)
-    if not depthwise.conv2d_backward(x, kernel, incoming, wanted(*out, x.dtype), window):
+        is_right = grouped.conv2d_backward(conv2d_backward, arrays, out, window, groups, relu)
+    else:
+        incoming = gradients.masked(dy, y if relu else None)
+        is_right = depthwise.conv2d_backward(x, kernel, incoming, wanted(*out, x.dtype), window)
+    if not is_right:
         again.backward(again.conv2d_backward, *arrays, (out[0], None, None), window, groups, relu)
-    return None
 
 
 def _all_finite(array):
@@ -185,11 +186,13 @@ def conv2d_pool_backward(
         dx = None
     if dx is dkernel is dbias is None:
         return
-    gradient, out = pooled.winners(dy, winner), wanted(dx, dkernel, dbias, x.dtype)
-    if dx is None and choice.spread_is_best(window, pool, channels, filters, x.itemsize):
-        is_right = pooled.kernel_gradient(x, kernel, gradient, out, window, pool)
-    else:
-        is_right = sparse.conv2d_pool_backward(x, kernel, gradient, out, window, pool)
+    arrays, sums, is_right = (x, kernel, pooled.winners(dy, winner)), (dkernel, dbias), True
+    wants_sums = dkernel is not None or dbias is not None  # by the same algorithm whether dx is wanted or not
+    if wants_sums and choice.spread_is_best(window, pool, channels, filters, x.itemsize):
+        is_right = pooled.kernel_gradient(*arrays, wanted(None, *sums, x.dtype), window, pool)
+        sums = None, None
+    if any(array is not None for array in (dx, *sums)):
+        is_right = sparse.conv2d_pool_backward(*arrays, wanted(dx, *sums, x.dtype), window, pool) and is_right
     if not is_right:
         own = x, kernel, winner, dy, (dx, dkernel, dbias)
         again.backward(again.conv2d_pool_backward, *own, window, pool)

@@ -20,7 +20,9 @@ spread gradient   kernel gradient behind pooling for few channels,  strips too s
                   more filters
 few filters       convolutions without pooling, strides of 1        lanes hold taps and filters, or channels,
                                                                     where filters would leave most of them empty
-grouped           fewer groups than channels                        each group is a convolution of its own
+direct, grouped   fewer groups than channels                        a product for each group, without copies
+Winograd of       the same, many channels and filters a group       saves more than copying each group's channels
+copies                                                              and filters costs
 depthwise         as many groups as channels                        vectors over the channels, without sums in them
 ================  ================================================  ==============================================
 
@@ -40,6 +42,8 @@ _MARGIN = 1.5  # by which Winograd must be better: transforming the kernel is no
 _LEAST_TILES = 16  # of a batch
 # Of a vector of the kernel, in memory that is not in the first cache; what it must be of the tiles' work to be kept.
 _KERNEL_TRANSFORM, _KEPT_SHARE, _MOST_KEPT_BYTES = 1200, 0.1, 4 << 20
+# For groups, whose channels and filters are copied side by side, and whose kernels are many: margin, tiles of a batch.
+_COPIED_MARGIN, _LEAST_COPIED_TILES = 1.8, 64
 # Bytes of the kernel gradient before it is transformed back: for each chunk of images; for all at once.
 _MOST_CHUNK_SUM_BYTES, _MOST_SUM_BYTES = 1 << 20, 4 << 20
 MOST_ROUND_BYTES = 3 << 20  # of the transformed x of a round, and of its dy: the C library keeps what is below 8 MB
@@ -47,6 +51,8 @@ _SPREAD = 3.5  # adding to memory, measured in multiply-adds
 _FEW_OUTPUTS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
 _COLUMNS_MARGIN, _MOST_COLUMN_BYTES = 1.4, 3 << 20  # more than an estimate errs; columns of an image that caches hold
 _GATHER = 2  # a window's numbers of one tap, in multiply-adds
+_MOST_BAND_BYTES = 4 << 20  # of pixels' columns that outputs gather from: more are slower than a direct product
+_CROSSWISE = 3  # adding up the lanes of a pixel's products, in multiply-adds
 _LIVE = 0.85  # winners that ReLU leaves alive, about
 _COLLECT, _SUM = 10, 2.7  # listing a live winner; adding a vector of its window. In multiply-adds
 _SPREAD_PIXEL = 15  # spreading the gradient over one pixel, in multiply-adds
@@ -144,6 +150,17 @@ def keeps_winograd_kernel(tiles: int, channels: int, filters: int, itemsize: int
 
 
 @table_cache
+def groups_are_copied(images: int, window: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether groups of so many channels and filters each are cases for Winograd, which wants them side by side."""
+    if not winograd_serves(window):
+        return False
+    tiles = tile_count(window.out_height, window.out_width, window)
+    direct = window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
+    is_less = _COPIED_MARGIN * tiles * _winograd_tile(channels, filters, itemsize) < direct
+    return is_less and images * tiles >= _LEAST_COPIED_TILES
+
+
+@table_cache
 def winograd_kernel_gradient_is_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether the kernel gradient of a convolution without pooling is a case for Winograd."""
     is_cheap = _sum_bytes(channels, filters, itemsize) <= _MOST_CHUNK_SUM_BYTES
@@ -237,8 +254,14 @@ def few_filters_are_best(window: Window, channels: int, filters: int, itemsize: 
     """Whether a convolution should multiply its pixels by the whole kernel, taps and filters abreast."""
     if not _can_be_turned(window) or filters > lanes(itemsize) // 2:
         return False
+    reach = (window.kernel_height - 1) * window.dilation_y
+    line = (window.pad_left + window.in_width + window.pad_right) * window.taps * filters * itemsize  # bytes
+    if min(3 * reach, window.out_height + reach) * line > _MOST_BAND_BYTES:
+        return False
     pixels, outputs = window.in_height * window.in_width, window.out_height * window.out_width
     few = pixels * channels * vectors(window.taps * filters, itemsize) + outputs * window.taps * _GATHER
+    if window.taps == 1:
+        few = pixels * filters * (vectors(channels, itemsize) + _CROSSWISE)
     direct = outputs * window.taps * channels * vectors(filters, itemsize)
     return _COLUMNS_MARGIN * few < _least(window, direct, channels, filters, itemsize)
 

@@ -119,7 +119,7 @@ def _chunk(chunk, x, transposed, incoming, zeros, sums, chunks, frame, conv, gro
     if images[0] == images[1]:
         fill(dkernel, 0, len(dkernel), 0)
     size, framed = frame.rows * frame.row_size, batch.is_framed(frame)
-    padded = filled(group.images * frame.size if framed else 0, 0, x)
+    padded = filled(group.images * frame.size if framed and len(dkernel) > 0 else 0, 0, x)
     dx_padded = scratch(frame.size if framed and len(dx) > 0 else 0, x)
     rows, columns = scratch(len(group.rows) * conv.filters, x), scratch(len(group.rows) * conv.kernel_height, x)
     for image in range(images[0], images[1], group.images):

@@ -2,8 +2,11 @@
 
 Vectors hold neighbouring filters. Of one or three, as where autoencoders and networks that segment end, most lanes
 would be empty. So every pixel is multiplied by the whole kernel first, one product whose columns are taps and filters;
-then each output gathers its window's numbers from its pixels' columns. The kernel's gradient has the channels in its
-lanes: it is that of the convolution that leads from y to x, with the kernel turned around.
+then each output gathers its window's numbers from its pixels' columns. A single tap has the channels in its lanes: as
+many pixels as a vector has lanes are summed together, and their lanes are then added up crosswise.
+
+The kernel's gradient has the channels in its lanes, too: it is that of the convolution that leads from y to x, with the
+kernel turned around.
 """
 
 from typing import NamedTuple
@@ -18,14 +21,22 @@ from minicnn.backends.numba.convolution.direct import bias_or_zeros
 from minicnn.backends.numba.convolution.gradients import Masked, masked
 from minicnn.backends.numba.machine.batch import chunks_of, images_of, wanted
 from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
-from minicnn.backends.numba.machine.memory import copy, fill, filled, scratch
-from minicnn.backends.numba.machine.offsets import outer_sum, strided_rows, strides, table_cache, zero_row
+from minicnn.backends.numba.machine.memory import copy, fill, filled, scratch, transpose
+from minicnn.backends.numba.machine.offsets import (
+    outer_sum,
+    strided_rows,
+    strides,
+    table_cache,
+    whole_vectors,
+    zero_row,
+)
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.recording import call
 from minicnn.backends.numba.machine.target import product_nanoseconds
-from minicnn.backends.numba.machine.vectors import Emitter
+from minicnn.backends.numba.machine.vectors import I64, Emitter, lanes_of
 from minicnn.geometry import Window
 
 _BAND_BYTES = 1 << 17  # of columns: a part of the second cache
@@ -81,11 +92,14 @@ def conv2d(
 
     Products with padding are left out.
     """
+    if window.taps == 1:
+        return _single_tap(x, kernel, bias, y, relu)
     tables = bands(window, *kernel.shape[2:], x.itemsize)
     time = product_nanoseconds(2 * x.size // tables.channels * kernel.size, x.itemsize)
     chunks = chunks_of(len(x) * tables.count)
     arrays = x.reshape(-1), kernel.reshape(-1), bias_or_zeros(bias, kernel), y.reshape(-1)
     _conv2d.launch(time, *arrays, zero_row(tables.columns, x.dtype), relu, chunks, tables, chunks=chunks.count)
+    return None
 
 
 @intrinsic
@@ -151,6 +165,80 @@ def _conv2d(pool, x, kernel, bias, y, zeros, relu, chunks, tables):
         tap, channel = i // tables.channels, i % tables.channels
         copy(kernel, i * tables.filters, tables.filters, packed, channel * tables.columns + tap * tables.filters)
     in_parallel(pool, chunks.count, _chunk, (x, packed, bias, y, zeros, relu, chunks, tables))
+
+
+# --------------------------------------------------------------------------------------------------- a single tap
+
+
+def _single_tap(x, kernel, bias, y, relu):
+    channels, filters = kernel.shape[2:]
+    pixels = x.size // channels
+    arrays, chunks = (x.reshape(-1), kernel.reshape(-1), bias_or_zeros(bias, kernel), y.reshape(-1)), chunks_of(pixels)
+    time = product_nanoseconds(pixels * filters * whole_vectors(channels, x.itemsize), x.itemsize)
+    _dots.launch(time, *arrays, relu, channels, chunks, chunks=chunks.count)
+
+
+@intrinsic
+def _dot(typingctx, x, start, count, channels, kernel, at, first, floor, out):
+    """The vector `out` = max(floor, first + the products' sum) of pixels, the first at x[start], of which `count`."""
+    index = types.int64
+    kinds = x, index, index, index, kernel, index, x.dtype, x.dtype, out
+    return types.void(*kinds), _emit_dot
+
+
+def _emit_dot(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    x, start, count, channels, kernel, at, first, floor, out = emit.plain(signature.args, args)
+    x, kernel, last = emit.moved(x, start), emit.moved(kernel, at), builder.sub(count, emit.index(1))
+    pixels = [emit.index(i) for i in range(emit.lanes)]
+    pixels = [builder.select(builder.icmp_signed("<", pixel, last), pixel, last) for pixel in pixels]
+    pointers = [emit.moved(x, builder.mul(pixel, channels)) for pixel in pixels]
+    sums = emit.registers([emit.full(0.0)] * emit.lanes)
+    with cgutils.for_range_slice(builder, emit.index(0), channels, emit.index(emit.lanes), I64) as (channel, _):
+        factors, inside = emit.load(emit.moved(kernel, channel)), emit.below(builder.sub(channels, channel))
+        for pointer, register in zip(pointers, sums, strict=True):
+            numbers = builder.select(inside, emit.load(emit.moved(pointer, channel)), emit.full(0.0))
+            builder.store(emit.multiply_add(numbers, factors, builder.load(register)), register)
+    total = builder.fadd(_add_crosswise(emit, [builder.load(register) for register in sums]), emit.splat(first))
+    emit.store(emit.at_least(emit.splat(floor), total), out)
+    return context.get_dummy_value()
+
+
+def _add_crosswise(emit, rows):
+    """A vector of the sums of as many vectors' lanes."""
+    bit, lanes = 1, range(emit.lanes)
+    while bit < emit.lanes:  # of two vectors, every other lanes: those of the one, then those of the other
+        lower = [j if not j & bit else emit.lanes + j - bit for j in lanes]
+        upper = [j + bit if not j & bit else emit.lanes + j for j in lanes]
+        pairs = zip(rows[::2], rows[1::2], strict=True)
+        rows = [emit.builder.fadd(emit.shuffle(x, y, lower), emit.shuffle(x, y, upper)) for x, y in pairs]
+        bit *= 2
+    return rows[0]
+
+
+@inline
+def _dots_chunk(chunk, x, rows, bias, y, relu, channels, chunks):
+    together, filters = lanes_of(x), len(bias)
+    size, numbers = len(rows) // filters, scratch(together, x)
+    first, last = images_of(chunks, chunk)
+    control = flush_denormals()
+    for pixel in range(first, last, together):
+        count = min(together, last - pixel)
+        for f in range(filters):
+            start = pixel * channels
+            _dot(x, start, count, channels, rows, f * size, bias[f], floor_of(relu, x), numbers)
+            for i in range(count):
+                y[(pixel + i) * filters + f] = numbers[i]
+    restore_denormals(control)
+
+
+@parallel_kernel
+def _dots(pool, x, kernel, bias, y, relu, channels, chunks):
+    filters, lanes = len(bias), lanes_of(x)
+    size = (channels + lanes - 1) // lanes * lanes
+    rows = filled(filters * size, 0, x)  # (F, C in whole vectors)
+    transpose(kernel, 0, filters, channels, filters, rows, 0, size)
+    in_parallel(pool, chunks.count, _dots_chunk, (x, rows, bias, y, relu, channels, chunks))
 
 
 # -------------------------------------------------------------------------------------------------- its gradient

@@ -10,7 +10,7 @@ import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minicnn.backends.numba.convolution.direct import convolution, product_time
+from minicnn.backends.numba.convolution.direct import convolution, groups_of, product_time
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.compiled import inline
@@ -50,14 +50,15 @@ def masked(dy: np.ndarray, y: np.ndarray | None) -> Masked:
 
 
 def conv2d_backward(x: np.ndarray, kernel: np.ndarray, incoming: Masked, out: Gradients, window: Window) -> bool:
-    """`minicnn.backends.reference.convolution.conv2d_backward` for one group.
+    """`minicnn.backends.reference.convolution.conv2d_backward`.
 
-    Returns False if dx is another: the frame's zeros have met weights that are not finite.
+    Of several groups, the kernel and its gradient are (groups, KH, KW, C, F). Returns False if dx is another: the
+    frame's zeros have met weights that are not finite.
     """
-    channels, filters = kernel.shape[2:]
-    arrays = x.reshape(-1), kernel.reshape(-1), incoming, zero_row(max(channels, filters), x.dtype), out
-    tables = input_frame(window, channels), convolution(window, channels, filters)
-    turned, chunks = input_gradient(window, channels, filters), batch.chunks_with_sums(len(x), kernel.nbytes)
+    geometry = window, *kernel.shape[-2:], groups_of(kernel)
+    arrays = x.reshape(-1), kernel.reshape(-1), incoming, zero_row(max(geometry[1:3]), x.dtype), out
+    tables = input_frame(window, x.shape[-1]), convolution(*geometry)
+    turned, chunks = input_gradient(*geometry), batch.chunks_with_sums(len(x), kernel.nbytes)
     time = product_time(x, kernel, window)
     return _conv2d_backward.launch(time, *arrays, chunks, *tables, turned, chunks=chunks.count)
 
@@ -84,23 +85,24 @@ class InputGradient(NamedTuple):
 
 
 @table_cache
-def input_gradient(window: Window, channels: int, filters: int) -> InputGradient:
-    """The tables for one geometry."""
+def input_gradient(window: Window, channels: int, filters: int, groups: int) -> InputGradient:
+    """The tables for one geometry; channels and filters are a group's."""
     row_phases, column_phases, margins = phases_of(window)
-    dy_frame = frame(window.out_height, window.out_width, filters, *margins)
+    dx_pixel, dy_pixel = groups * channels, groups * filters
+    dy_frame = frame(window.out_height, window.out_width, dy_pixel, *margins)
     row_size, first = dy_frame.padded_row, dy_frame.first
     taps, dy_rows, dx_rows, dy_inner, phases = [], [], [], [], []
     row_start = inner_start = 0
     for rows in row_phases:
         for columns in column_phases:
             taps.append(outer_sum(rows.taps * window.kernel_width, columns.taps))
-            dx_rows.append(row_table(outer_sum(rows.inputs * (window.in_width * channels), columns.inputs * channels)))
-            dy_rows.append(row_table(first + outer_sum(rows.outputs * row_size, columns.outputs * filters)))
-            dy_inner.append(outer_sum(-rows.back * row_size, -columns.back * filters, strides(filters, 1)))
+            dx_rows.append(row_table(outer_sum(rows.inputs * (window.in_width * dx_pixel), columns.inputs * dx_pixel)))
+            dy_rows.append(row_table(first + outer_sum(rows.outputs * row_size, columns.outputs * dy_pixel)))
+            dy_inner.append(outer_sum(-rows.back * row_size, -columns.back * dy_pixel, strides(filters, 1)))
             row_last = row_start + len(rows.inputs) * len(columns.inputs)
             phases.append((row_start, row_last, inner_start, inner_start + len(dy_inner[-1])))
             row_start, inner_start = row_start + len(dx_rows[-1]), inner_start + len(dy_inner[-1])
-    inside = outer_sum(strides(window.out_height, row_size), strides(window.out_width, filters))
+    inside = outer_sum(strides(window.out_height, row_size), strides(window.out_width, dy_pixel))
     return InputGradient(
         dy_frame,
         dy_inside=row_table(first + inside),
@@ -201,13 +203,45 @@ def _emit_mask(context, builder, signature, args):
 
 
 @inline
-def _turned_kernel(kernel, tap_order, channels, filters):
-    """The kernel as (tap, filter, channel), taps in the given order."""
-    size = channels * filters
-    turned = scratch(len(tap_order) * size, kernel)
-    for i in range(len(tap_order)):
-        transpose(kernel, tap_order[i] * size, filters, channels, filters, turned, i * size, channels)
+def _turned_kernel(kernel, tap_order, conv):
+    """The kernel as (group, tap, filter, channel), taps in the given order."""
+    size, taps = conv.channels * conv.filters, len(tap_order)
+    turned = scratch(conv.groups * taps * size, kernel)
+    for i in range(conv.groups * taps):
+        source = (i // taps * (conv.kernel_height // conv.channels) + tap_order[i % taps]) * size
+        transpose(kernel, source, conv.filters, conv.channels, conv.filters, turned, i * size, conv.channels)
     return turned
+
+
+@inline
+def _add_to_kernel(source, start, framed, zeros, dkernel, group, accumulate, conv, gradient):
+    """dkernel of a group = or += what one image contributes."""
+    for pixel in range(0, conv.pixel_count, _PIXELS_TOGETHER):
+        last = min(pixel + _PIXELS_TOGETHER, conv.pixel_count)
+        multiply(
+            Left(source, start + group * conv.channels, conv.taps, conv.pixels),
+            Right(framed, group * conv.filters, gradient.dy_inside),
+            Out(dkernel, group * conv.kernel_height * conv.filters, conv.kernel_rows),
+            Span(pixel, last, 0, conv.kernel_height, conv.filters),
+            first=zeros,
+            accumulate=accumulate or pixel > 0,
+            floor=floor_of(False, source),
+        )
+
+
+@inline
+def _multiply_phases(framed, turned, zeros, dx, start, group, conv, gradient):
+    """dx of an image and a group, phase by phase."""
+    for phase in gradient.phases:
+        multiply(
+            Left(framed, group * conv.filters, gradient.dy_rows, gradient.dy_inner),
+            Right(turned, group * len(turned) // conv.groups, gradient.kernel_rows),
+            Out(dx, start + group * conv.channels, gradient.dx_rows),
+            Span(phase[2], phase[3], phase[0], phase[1], conv.channels),
+            first=zeros,
+            accumulate=False,
+            floor=floor_of(False, framed),
+        )
 
 
 @inline
@@ -219,39 +253,22 @@ def _chunk(chunk, x, turned, incoming, zeros, sums, chunks, frame, conv, gradien
     padded = batch.frame_scratch(frame, 0, x)
     framed = filled(gradient.frame.size, 0, x)
     for image in range(images[0], images[1]):
-        masked_image(gradient.frame, incoming, image * conv.pixel_count * conv.filters, framed, conv.filters, dbias)
+        pixel, size = conv.groups * conv.filters, frame.rows * frame.row_size
+        masked_image(gradient.frame, incoming, image * conv.pixel_count * pixel, framed, pixel, dbias)
         if len(dkernel) > 0:
             source, start = batch.framed_image(frame, x, image, padded)
-            for pixel in range(0, conv.pixel_count, _PIXELS_TOGETHER):
-                last = min(pixel + _PIXELS_TOGETHER, conv.pixel_count)
-                multiply(
-                    Left(source, start, conv.taps, conv.pixels),
-                    Right(framed, 0, gradient.dy_inside),
-                    Out(dkernel, 0, conv.kernel_rows),
-                    Span(pixel, last, 0, conv.kernel_height, conv.filters),
-                    first=zeros,
-                    accumulate=image > images[0] or pixel > 0,
-                    floor=floor_of(False, x),
-                )
-        if len(dx) > 0:
-            for phase in gradient.phases:
-                multiply(
-                    Left(framed, 0, gradient.dy_rows, gradient.dy_inner),
-                    Right(turned, 0, gradient.kernel_rows),
-                    Out(dx, image * frame.rows * frame.row_size, gradient.dx_rows),
-                    Span(phase[2], phase[3], phase[0], phase[1], conv.channels),
-                    first=zeros,
-                    accumulate=False,
-                    floor=floor_of(False, x),
-                )
+            for group in range(conv.groups):
+                _add_to_kernel(source, start, framed, zeros, dkernel, group, image > images[0], conv, gradient)
+        for group in range(conv.groups if len(dx) > 0 else 0):
+            _multiply_phases(framed, turned, zeros, dx, image * size, group, conv, gradient)
 
 
 @parallel_kernel(uses=[MULTIPLY])
 def _conv2d_backward(pool, x, kernel, incoming, zeros, out, chunks, frame, conv, gradient):
     dx, dkernel, dbias = out
     tap_order = gradient.tap_order if len(dx) > 0 else gradient.tap_order[:0]
-    turned = _turned_kernel(kernel, tap_order, conv.channels, conv.filters)
-    sums = batch.sums_for(chunks, out.dx, len(dkernel), conv.filters, x)
+    turned = _turned_kernel(kernel, tap_order, conv)
+    sums = batch.sums_for(chunks, out.dx, len(dkernel), conv.groups * conv.filters, x)
     in_parallel(pool, chunks.count, _chunk, (x, turned, incoming, zeros, sums, chunks, frame, conv, gradient))
     batch.add_up(pool, sums.dbias, chunks.count, dbias)
     batch.add_up(pool, sums.dkernel, chunks.count, dkernel)

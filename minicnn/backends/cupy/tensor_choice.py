@@ -1,7 +1,7 @@
 """Which convolutions tensor cores compute, in which tiles and parts: functions of geometry and of the GPU's properties.
 
 A convolution costs what the tables say. The times were measured on an H100, and stand for all GPUs: only their order
-counts, and so shapes alone decide in which order numbers are added, not the GPU at hand.
+counts, and so shapes alone decide in which order numbers are added, not the GPU at hand. Only Hopper has more tiles.
 """
 
 from functools import lru_cache

@@ -12,6 +12,7 @@ NOT_QUICK = {
     "test_examples": "trains every example",
     "test_gpu": "a GPU's kernels, compiled by g++",
     "test_gpu_benchmark": "runs a benchmark",
+    "test_gpu_hopper": "a GPU's kernels, compiled by g++",
     "test_gpu_kernels": "a GPU's kernels, compiled by g++",
     "test_gpu_sources": "a GPU's kernels, compiled by NVRTC",
     "test_gpu_standin": "a GPU's kernels, compiled by g++",

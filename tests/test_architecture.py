@@ -73,7 +73,7 @@ BESIDE = {
 # The same inside packages that have an order of their own, whose face (``__init__``) stands above all. "*": all others.
 FLOORS = {
     "minicnn.backends": (("loading",), ("numba", "cupy"), ("base",), ("reference", "memory")),
-    "minicnn.backends.cupy": (("backend",), ("*",), ("launch", "devices"), ("sources", "structures")),
+    "minicnn.backends.cupy": (("backend",), ("*",), ("launch", "devices"), ("sources", "structures", "cubins")),
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
     "minicnn.backends.numba.machine": (

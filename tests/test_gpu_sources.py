@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from minicnn.backends.cupy import structures
+from minicnn.backends.cupy.sources import ARCHITECTURES as OF_FILES
 from minicnn.backends.cupy.sources import options, source
 
 FOLDER = Path(__file__).parents[1] / "minicnn" / "backends" / "cupy"
 ARCHITECTURES = (75, 80, 86, 89, 90, 100)
 BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
-FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - {"common", "slices", "tensor_cores"})
+FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - {"common", "slices", "tensor_cores", "tensor_places"})
 # Files whose kernels exist for sizes that options name; few channels: what the documents' networks compile, and others.
 SIZES = {
     "products": BLOCKS,
@@ -23,6 +24,13 @@ SIZES = {
     # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products: those of most registers.
     "tensor_convolution": {"float32": ("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1")},
     "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3",)},
+    "hopper_convolution": {
+        "float32": (
+            *("128x64x8x1x1x32x3x0", "128x64x8x1x1x32x3x1", "128x64x8x1x1x32x1x0", "128x128x8x1x1x32x3x0"),
+            *("128x128x8x1x1x32x3x1", "128x128x8x1x1x32x1x1", "64x64x4x1x3x32x3x0", "64x64x4x1x3x32x3x1"),
+            "64x64x4x1x3x32x1x0",
+        )
+    },
 }
 # Others, which are compiled for one GPU: all tiles, and one of each of the other sizes.
 MORE_SIZES = {
@@ -37,7 +45,7 @@ MORE_SIZES = {
 }
 FEW = {"few_channels": 2, "products": 1}  # so many sizes for those between the oldest and the newest
 ENDS = (75, 100)
-FLOAT32_ALONE = {"dense", "few_channels", "tensor_convolution", "tensor_gradient"}
+FLOAT32_ALONE = {"dense", "few_channels", "tensor_convolution", "tensor_gradient", "hopper_convolution"}
 TENSOR_CORES = {"tensor_convolution", "tensor_gradient"}  # their kernels are for sm_80 and later
 MOST_SPILT = 16  # bytes of a thread: more than a word or two would be a kernel that does not fit into its registers
 
@@ -72,13 +80,45 @@ def compile_source(nvrtc, name, text, options):
 def everything(architecture):
     """(file, dtype, block) of what is compiled for an architecture; float64 at the ends alone, it takes a minute."""
     for dtype in BLOCKS if architecture in ENDS else ("float32",):
-        for file in FILES:
+        for file in sorted(set(FILES) - set(OF_FILES)):
             if (file in FLOAT32_ALONE and dtype != "float32") or (file in TENSOR_CORES and architecture < 80):
                 continue
             sizes = SIZES.get(file, {dtype: [None]}).get(dtype, ())
             yield from ((file, dtype, size) for size in sizes[: None if architecture in ENDS else FEW.get(file)])
     if architecture == 90:
         yield from ((file, "float32", size) for file, sizes in MORE_SIZES.items() for size in sizes)
+
+
+def test_kernels_for_an_architecture_of_their_own(nvrtc):
+    """They compile, without spilling, and products stay under way: the compiler says so where it waits for each."""
+    if 90 not in nvrtc.nvrtcGetSupportedArchs()[1]:
+        pytest.skip("this NVRTC does not know sm_90a")
+
+    def compiled(what):
+        file, size, architecture = what
+        options = [*options_for("float32", size, architecture.removeprefix("sm_"))]
+        return compile_source(nvrtc, file, source(file), options)
+
+    every = [(file, size, arch) for file, arch in OF_FILES.items() for size in SIZES[file]["float32"]]
+    with ThreadPoolExecutor(2) as pool:
+        for (file, size, architecture), (code, log) in zip(every, pool.map(compiled, every), strict=True):
+            assert code[:4] == b"\x7fELF"
+            registers = [int(count) for count in re.findall(r"Used (\d+) registers", log)]
+            print(f"{architecture} {file} {size}: registers {registers}")
+            assert set(re.findall(r"(\d+) bytes spill stores", log)) == {"0"}, log
+            assert "serialized" not in log, log
+
+
+def test_a_compiler_that_waits_for_each_product_is_noticed(nvrtc):
+    """The message is there: it was for a loop whose two ways out lead to one wait."""
+    file, size, text = "hopper_convolution", "64x64x4x1x3x32x3x0", source("hopper_convolution")
+    last, after = (
+        "        wait_for_products_but<0>();\n        add_half(sums, second, 1);\n",
+        "    if (PRODUCTS == 1) add_half",
+    )
+    assert text.count(last) == text.count(after) == 1
+    text = text.replace(last, "").replace(after, last + after)
+    assert "serialized" in compile_source(nvrtc, file, text, options_for("float32", size, "90a"))[1]
 
 
 def options_for(dtype, block, architecture):
@@ -115,7 +155,7 @@ def test_a_mistake_is_reported(nvrtc):
 
 
 def test_every_file_stands_beside_the_python_that_launches_it():
-    assert not {"common", "slices", "tensor_cores"} & set(FILES)
+    assert not {"common", "slices", "tensor_cores", "tensor_places"} & set(FILES)
     for file in set(FILES) - {"graph"}:
         python = "tensor_cores" if file in TENSOR_CORES else file
         assert re.search(f'"{file}["/]', (FOLDER / f"{python}.py").read_text(encoding="utf-8")), file
@@ -134,8 +174,10 @@ def test_these_are_the_tiles_of_tensor_cores():
     for file, tiles in (
         ("tensor_convolution", tensor_choice.TILES),
         ("tensor_gradient", tensor_choice.GRADIENT_TILES),
+        ("hopper_convolution", tensor_choice.HOPPER_TILES),
     ):
-        compiled = {tuple(map(int, size.split("x")[:5])) for size in (*SIZES[file]["float32"], *MORE_SIZES[file])}
+        every = *SIZES[file]["float32"], *MORE_SIZES.get(file, ())
+        compiled = {tuple(map(int, size.split("x")[:5])) for size in every}
         assert compiled == {tile[:5] for tile in tiles}
 
 

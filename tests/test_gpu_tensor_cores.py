@@ -44,6 +44,8 @@ def normal(rng, *shape):
 class Case:
     """A convolution with data and the gradient of its output; `windows`: pooled."""
 
+    file = "tensor_convolution"  # which has the kernels for both directions
+
     def __init__(self, rng, images, height, width, channels, filters, size, padding, pooled=False, relu=False):
         self.window, self.relu = make_window((height, width), size, (1, 1), padding), relu
         out = self.window.out_height, self.window.out_width
@@ -59,11 +61,14 @@ class Case:
         """Names of kinds of computation, and all ways to do them."""
         from minicnn.backends.cupy import tensor_choice
 
+        def candidates(*numbers):
+            return [choice for choice in tensor_choice.candidates(*numbers, device) if choice.file == self.file]
+
         images, window, channels, filters = self.numbers()
         turned = images, window.turned_around, filters, channels
         return {
-            "forward": tensor_choice.candidates(*self.numbers(), self.pool, self.relu, device),
-            "input gradient": tensor_choice.candidates(*turned, None, False, device),
+            "forward": candidates(*self.numbers(), self.pool, self.relu),
+            "input gradient": candidates(*turned, None, False),
             "kernel gradient": tensor_choice.gradient_candidates(*self.numbers(), True, device),
         }
 
@@ -117,7 +122,7 @@ def changed(monkeypatch, *replacements):
 
     def other(name):
         text = source(name)
-        for right, wrong in replacements if name.startswith("tensor") else ():
+        for right, wrong in replacements if name.startswith(("tensor", "hopper")) else ():
             text = text.replace(right, wrong)
         return text
 
@@ -381,24 +386,28 @@ def test_patches_of_a_row_of_taps(rng):
         assert patch_of_row(window, positions) == max(spans) + window.kernel_width
 
 
-SHAPES = {  # those of RESULTS in benchmarks/gpu.py with 16 channels or more, and the tile that was the fastest
-    (64, 56, 64, 64, "same"): "128x64",
-    (64, 28, 128, 128, "same"): "128x64",
-    (64, 56, 256, 256, "same"): "128x64",
-    (128, 28, 32, 64, "same"): "128x64",
-    (32, 13, 32, 64, "valid"): "64x32",
+SHAPES = {  # those of RESULTS in benchmarks/gpu.py with 16 channels or more, and the fastest tile: without wgmma, with
+    (64, 56, 64, 64, "same"): ("128x64", "hopper 128x64"),
+    (64, 28, 128, 128, "same"): ("128x64", "hopper 128x128"),
+    (64, 14, 256, 256, "same"): ("128x64", "hopper 64x64"),
+    (64, 56, 256, 256, "same"): ("128x64", "hopper 128x128"),
+    (128, 28, 32, 64, "same"): ("128x64", "hopper 128x64"),
+    (32, 13, 32, 64, "valid"): ("64x32", "64x32"),
 }
 
 
-@pytest.mark.parametrize(("shape", "tile"), SHAPES.items(), ids=str)
-def test_the_fastest_tiles_are_chosen(shape, tile):
+@pytest.mark.parametrize(("shape", "tiles"), SHAPES.items(), ids=str)
+@pytest.mark.parametrize("capability", [80, 90])
+def test_the_fastest_tiles_are_chosen(capability, shape, tiles):
     """Those that were the fastest when they were measured."""
     from minicnn.backends.cupy.tensor_choice import choose_convolution
 
     images, size, channels, filters, padding = shape
     window = make_window((size, size), (3, 3), (1, 1), padding)
-    choice = choose_convolution(images, window, channels, filters, None, False, h100())
-    assert choice.size.startswith(tile)
+    device = h100()._replace(capability=capability)
+    choice = choose_convolution(images, window, channels, filters, None, False, device)
+    tile = "x".join(choice.size.split("x")[:2])
+    assert (choice.file == "hopper_convolution") * "hopper " + tile == tiles[capability == 90]
 
 
 def test_the_choice_is_the_best_that_fits(rng):
@@ -414,7 +423,7 @@ def test_the_choice_is_the_best_that_fits(rng):
                 resident[i % 132] += 1
             blocks -= sum(resident)
             share = (max(resident) - 1) / max(1, tile.blocks - 1)
-            time += steps * (tile.alone + (tile.together - tile.alone) * share)
+            time += (steps + tile.start) * (tile.alone + (tile.together - tile.alone) * share)
         return time
 
     for images, window in random_windows(rng, 25):

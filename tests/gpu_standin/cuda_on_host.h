@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <tuple>
 #include <type_traits>
@@ -88,12 +89,24 @@ namespace standin {
 
 constexpr size_t STACK = 1 << 18;
 
-enum State { READY, AT_BLOCK, AT_WARP, DONE };
+enum State { READY, AT_BLOCK, AT_WARP, AT_COPY, DONE };
 
 struct Copy {
     void* to;
     const void* from;  // null: zeros
     size_t size;
+    unsigned group;
+};
+
+// A product that tensor cores are at, which reads registers and shared memory while it is under way.
+struct Product {
+    float* sums;
+    unsigned tiles;
+    const unsigned* registers;
+    unsigned kept[4];
+    double left[2][8];  // this lane's two rows
+    unsigned long long right;
+    bool add;
     unsigned group;
 };
 
@@ -106,6 +119,10 @@ struct Fiber {
     unsigned exchanges = 0;     // how often it met its warp
     std::vector<Copy> copies;   // asynchronous ones that nobody has waited for
     unsigned group = 0;         // of the next copy
+    std::vector<Product> products;
+    std::map<float*, std::vector<float>> sums;  // of these products, as they were
+    unsigned product_group = 0;
+    bool may_multiply = false;
 };
 
 constexpr size_t MOST_SHARED = 232448, GUARD = 64;  // bytes; behind what a launch asked for lies a pattern
@@ -113,6 +130,14 @@ alignas(128) static unsigned char shared_memory[MOST_SHARED + GUARD];
 static size_t shared_size = 0;
 constexpr size_t MOST_EXCHANGED = 64;
 alignas(16) static unsigned char exchanged[32][2][32][MOST_EXCHANGED];  // (warp, turn, lane, bytes)
+
+// Barriers that count copies, by their addresses in shared memory: phases that are over, and copies of the next one.
+struct CopyBarrier {
+    unsigned phases = 0;
+    std::vector<Copy> copies;
+};
+static std::map<unsigned, CopyBarrier> copy_barriers;
+static unsigned bulk_events = 0;  // copies that were started or waited for
 
 static std::vector<std::unique_ptr<Fiber>> fibers;
 static Fiber* current = nullptr;  // null: a plain loop, in which no barrier may occur
@@ -151,6 +176,7 @@ inline void fiber_main() {
     for (;;) {  // a fiber serves one thread after the other
         body(arguments);
         if (!current->copies.empty()) fail("a thread ended without waiting for its copies");
+        if (!current->products.empty()) fail("a thread ended without waiting for its products");
         suspend(DONE);
     }
 }
@@ -251,11 +277,19 @@ inline bool run_until_barrier(unsigned threads) {
 inline bool run_block_by_fibers(unsigned threads) {
     while (fibers.size() < threads) fibers.push_back(std::make_unique<Fiber>());
     for (unsigned t = 0; t < threads; ++t) fibers[t]->state = READY;
+    unsigned seen = bulk_events - 1;
     for (bool waited = false;; waited = true) {
         waited = run_until_barrier(threads) || waited;
-        unsigned done = 0;
-        for (unsigned t = 0; t < threads; ++t) done += fibers[t]->state == DONE;
+        unsigned done = 0, looking = 0;
+        for (unsigned t = 0; t < threads; ++t) done += fibers[t]->state == DONE, looking += fibers[t]->state == AT_COPY;
         if (done == threads) return waited;
+        if (looking) {  // they look again
+            if (seen == bulk_events) fail("threads wait for a copy that nobody starts");
+            seen = bulk_events;
+            for (unsigned t = 0; t < threads; ++t)
+                if (fibers[t]->state == AT_COPY) fibers[t]->state = READY;
+            continue;
+        }
         if (done) fail("some threads of a block wait at a barrier, others have ended");
         for (unsigned t = 0; t < threads; ++t) fibers[t]->state = READY;
     }
@@ -280,12 +314,15 @@ inline unsigned meet_warp(const T& value) {
 }
 
 inline void begin_block() {
+    copy_barriers.clear();
     if (!shared_size) return;
     std::memset(shared_memory, 0xff, shared_size);
     std::memset(shared_memory + shared_size, 0x5a, GUARD);
 }
 
 inline void end_block() {
+    for (const auto& barrier : copy_barriers)
+        if (!barrier.second.copies.empty()) fail("a block ended without waiting for its copies");
     for (size_t i = 0; shared_size && i < GUARD; ++i)
         if (shared_memory[shared_size + i] != 0x5a) fail("a block wrote beyond its shared memory");
 }
@@ -464,4 +501,105 @@ inline void multiply(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b
 // To the nearest number of 11 bits, halves away from zero; infinity and NaN stay.
 inline unsigned round_to_tf32(unsigned bits) {
     return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
+}
+
+// ------------------------------------------------------- tensor cores that take shared memory (hopper_convolution.cu)
+
+namespace standin {
+
+inline CopyBarrier& copy_barrier(unsigned address) {
+    const auto found = copy_barriers.find(address);
+    if (found == copy_barriers.end()) fail("a barrier for copies that nobody started");
+    return found->second;
+}
+
+// What the tensor cores read of the right factor: term k of a column, in blocks of 8 columns x 16 bytes.
+inline double described(unsigned long long right, unsigned k, unsigned column) {
+    const auto bytes = [&](unsigned bit) { return unsigned(right >> bit & 0x3fff) << 4; };
+    const unsigned block = bytes(0) + k / 4 * bytes(16) + column / 8 * bytes(32);
+    unsigned bits;
+    std::memcpy(&bits, at_shared(block + column % 8 * 16, 16) + k % 4 * 4, 4);
+    return cut_to_tf32(bits);
+}
+
+inline void finish_product(const Product& product, unsigned lane) {
+    if (std::memcmp(product.registers, product.kept, sizeof product.kept)) fail("a factor changed during its product");
+    auto& sums = current->sums[product.sums];
+    for (unsigned i = 0; i < product.tiles * 4; ++i) {
+        double exact = product.add ? sums[i] : 0;
+        for (unsigned k = 0; k < 8; ++k)
+            exact += product.left[i / 2 % 2][k] * described(product.right, k, i / 4 * 8 + lane % 4 * 2 + i % 2);
+        sums[i] = cut_to_float(exact);
+    }
+}
+
+}  // namespace standin
+
+inline void start_barrier(unsigned barrier) {
+    if (barrier % 8 || barrier + 8 > standin::shared_size) standin::fail("a barrier is not aligned, or outside");
+    standin::copy_barriers[barrier] = {};
+}
+
+// Copied when somebody waits for it: until then there is what spoils any sum.
+inline void copy_in_bulk(unsigned to, const void* from, unsigned bytes, unsigned barrier) {
+    if (bytes % 16 || reinterpret_cast<uintptr_t>(from) % 16) standin::fail("a bulk copy is not aligned");
+    std::memset(standin::at_shared(to, bytes), 0x6b, bytes);
+    standin::copy_barrier(barrier).copies.push_back({standin::at_shared(to, bytes), from, bytes, 0});
+    ++standin::bulk_events;
+}
+
+inline void wait_for_copy(unsigned barrier, unsigned phase) {
+    standin::meet_warp(0);
+    for (;; standin::suspend(standin::AT_COPY)) {
+        auto& found = standin::copy_barrier(barrier);
+        if (found.phases % 2 != phase) return;
+        if (found.copies.empty()) continue;
+        for (const auto& copy : found.copies) std::memcpy(copy.to, copy.from, copy.size);
+        found.copies.clear();
+        ++found.phases, ++standin::bulk_events;
+    }
+}
+
+inline void begin_products() { standin::current->may_multiply = true; }
+
+// Computed when its group is waited for; until then the sums hold what spoils any other one.
+template <size_t TILES>
+inline void multiply_group(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b, int add) {
+    struct Factor {
+        unsigned a[4];
+    } mine;
+    std::memcpy(mine.a, a, sizeof a);
+    const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(mine), lane = t % 32;
+    standin::Product product{&sums[0][0], TILES, a, {a[0], a[1], a[2], a[3]}, {}, b, add != 0};
+    auto& self = *standin::current;
+    product.group = self.product_group;
+    for (unsigned half = 0; half < 2; ++half)
+        for (unsigned k = 0; k < 8; ++k) {
+            const auto& other = standin::of_lane<Factor>(t / 32, turn, lane / 4 * 4 + k % 4);
+            product.left[half][k] = standin::cut_to_tf32(other.a[half + k / 4 * 2]);
+        }
+    if (!self.may_multiply) standin::fail("a product that no fence precedes");
+    if (self.sums.try_emplace(product.sums, product.sums, product.sums + TILES * 4).second)
+        std::memset(product.sums, 0x6b, TILES * 16);
+    self.products.push_back(product);
+}
+
+inline void end_products() { ++standin::current->product_group, standin::current->may_multiply = false; }
+
+template <int COUNT>
+inline void wait_for_products_but() {
+    auto& self = *standin::current;
+    size_t done = 0;
+    for (; done < self.products.size() && self.products[done].group + COUNT < self.product_group; ++done)
+        standin::finish_product(self.products[done], standin::thread_of_block() % 32);
+    self.products.erase(self.products.begin(), self.products.begin() + done);
+    for (auto sums = self.sums.begin(); sums != self.sums.end();) {
+        const auto is_same = [&](const auto& product) { return product.sums == sums->first; };
+        if (std::any_of(self.products.begin(), self.products.end(), is_same)) {
+            ++sums;
+            continue;
+        }
+        std::copy(sums->second.begin(), sums->second.end(), sums->first);
+        sums = self.sums.erase(sums);
+    }
 }

@@ -1,6 +1,7 @@
 """Launching the kernels of the ``.cu`` files, which are compiled when they are first used.
 
-CuPy compiles with NVRTC and keeps the machine code on disk, in ``~/.cupy/kernel_cache`` (``CUPY_CACHE_DIR``).
+CuPy compiles with NVRTC and keeps the machine code on disk, in ``~/.cupy/kernel_cache`` (``CUPY_CACHE_DIR``); but for
+Hopper alone `minicnn.backends.cupy.cubins` does so.
 """
 
 import re
@@ -10,8 +11,8 @@ from typing import Any
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy import structures
-from minicnn.backends.cupy.sources import options, source
+from minicnn.backends.cupy import cubins, structures
+from minicnn.backends.cupy.sources import ARCHITECTURES, options, source
 from minicnn.compile_time import waiting_for_kernels
 
 Array = cupy.ndarray
@@ -25,6 +26,8 @@ MOST_BLOCKS = 1 << 16  # each thread then takes several elements
 
 @cache
 def _module(file, dtype, block):
+    if file in ARCHITECTURES:
+        return cupy.RawModule(path=str(cubins.cubin(source(file), options(dtype, block), ARCHITECTURES[file])))
     return cupy.RawModule(code=source(file), options=options(dtype, block), backend="nvrtc")
 
 

@@ -7,7 +7,13 @@ import numpy as np
 from minicnn.backends.cupy import structures
 
 # Files that are longer than one, or that have a part in common.
-PARTS = {"products": ("slices",)} | dict.fromkeys(("tensor_convolution", "tensor_gradient"), ("tensor_cores",))
+PARTS = {
+    "products": ("slices",),
+    "tensor_gradient": ("tensor_cores",),
+    "tensor_convolution": ("tensor_cores", "tensor_places"),
+    "hopper_convolution": ("tensor_cores", "tensor_places"),
+}
+ARCHITECTURES = {"hopper_convolution": "sm_90a"}  # of files that CuPy's modules are not compiled for
 REALS = {"float32": "float", "float64": "double"}  # element types, in NumPy and in C
 
 

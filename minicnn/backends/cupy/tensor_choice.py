@@ -1,7 +1,7 @@
 """Which convolutions tensor cores compute, in which tiles and parts: functions of geometry and of the GPU's properties.
 
 A convolution costs what the tables say. The times were measured on an H100, and stand for all GPUs: only their order
-counts, and so shapes alone decide in which order numbers are added, not the GPU at hand.
+counts, and so shapes alone decide in which order numbers are added, not the GPU at hand. Only Hopper has more tiles.
 """
 
 from functools import lru_cache
@@ -53,6 +53,8 @@ class Tile(NamedTuple):
         and where it has `blocks`.
     below : int or None
         Only where the layer has fewer channels, or filters, than that.
+    start : float
+        Steps that a block takes longer, to begin and to end.
     """
 
     rows: int
@@ -63,19 +65,21 @@ class Tile(NamedTuple):
     alone: float
     together: float
     below: int | None = None
+    start: float = 0
 
     def suits(self, channels: int, filters: int) -> bool:
         """Whether it is one for such a layer."""
         return self.below is None or min(channels, filters) < self.below
 
 
-# Large tiles load less for each product; small ones leave no multiprocessor idle, and waste less of narrow layers. What
-# has a `below` was not measured: its times are guesses from its neighbours', and it only serves narrower layers.
+# Large tiles load less for each product; small ones leave no multiprocessor idle, and waste less of narrow layers. The
+# times are fitted to those of six convolutions, by three products of TF32. What has a `below` was not measured: its
+# times are guesses from its neighbours', and it only serves narrower layers.
 TILES = (
-    Tile(128, 64, 2, 2, 2, 1.5, 2.17),
-    Tile(64, 64, 2, 2, 3, 1.0, 1.83),
-    Tile(64, 32, 2, 1, 4, 0.95, 1.25),
-    Tile(64, 16, 2, 1, 6, 0.8, 1.2, below=32),
+    Tile(128, 64, 2, 2, 2, 1.17, 1.92, start=2.5),
+    Tile(64, 64, 2, 2, 3, 0.8, 1.75, start=1.2),
+    Tile(64, 32, 2, 1, 4, 0.72, 1.18, start=2),
+    Tile(64, 16, 2, 1, 6, 0.6, 1.13, below=32, start=2),
 )
 GRADIENT_TILES = (
     Tile(64, 64, 4, 2, 1, 2.2, 2.2),
@@ -83,6 +87,16 @@ GRADIENT_TILES = (
     Tile(32, 32, 2, 1, 4, 1.2, 2.6, below=64),
     Tile(16, 16, 1, 1, 8, 0.8, 1.8, below=32),
 )
+# By instructions of sm_90a alone.
+HOPPER_TILES = (
+    Tile(128, 128, 8, 1, 1, 1.08, 1.08, start=7),
+    Tile(128, 64, 8, 1, 1, 0.73, 0.73, start=4),
+    Tile(64, 64, 4, 1, 3, 0.5, 0.92, start=4.5),
+)
+HOPPER = 90  # capability; sm_90a is for it alone
+HOPPER_FILE = "hopper_convolution"
+HOPPER_TERMS, HOPPER_STAGES = 32, 4  # of a step; of weights
+PREPARING = 2.8  # µs of the kernel that prepares weights
 SHORT_STEP = 0.6  # of a step: that of 16 terms instead of 32
 POSITIONS = 32  # of a stage of a kernel's gradient
 LEAST_STAGES = 4  # of a part of the sums
@@ -108,6 +122,8 @@ class Choice(NamedTuple):
     threads, blocks, shared : int
         Of a block; of the launch; bytes of a block.
     microseconds : float
+    file : str
+        Where the kernel is written.
     """
 
     size: str
@@ -116,6 +132,12 @@ class Choice(NamedTuple):
     blocks: int
     shared: int
     microseconds: float
+    file: str = "tensor_convolution"
+
+    @property
+    def columns(self) -> int:
+        """Of a block."""
+        return int(self.size.split("x")[1])
 
 
 class GradientChoice(NamedTuple):
@@ -177,20 +199,26 @@ def candidates(
     terms = 16 if 0 < inner % 32 <= 16 else 32
     plain = Convolution(
         *(images, window.in_height, window.in_width, inner, outer, window.kernel_height, window.kernel_width),
-        *(window.pad_top, window.pad_left, -(-inner // terms), 0, int(relu), int(pool is not None)),
+        *(window.pad_top, window.pad_left, 0, 0, int(relu), int(pool is not None)),
         *(rows, height, width, *magic(width), *magic(height * width)),
     )
+    hopper = HOPPER_TILES if device.capability == HOPPER else ()
     return [
-        _in_tiles(tile, terms, plain._replace(patch=patch_pixels(plain, tile.rows)))
-        for tile in TILES
-        if tile.suits(outer, outer)
+        *(_in_hopper_tiles(tile, plain) for tile in hopper),
+        *(_in_tiles(tile, terms, plain, shared_bytes) for tile in TILES if tile.suits(outer, outer)),
     ]
 
 
-def _in_tiles(tile, terms, geometry):
+def _in_hopper_tiles(tile, plain):
+    found = _in_tiles(tile, HOPPER_TERMS, plain, lambda tile, _, patch: hopper_shared_bytes(tile.columns, patch, 3))
+    return found._replace(file=HOPPER_FILE, microseconds=PREPARING + found.microseconds)
+
+
+def _in_tiles(tile, terms, plain, bytes_of):
+    geometry = plain._replace(patch=patch_pixels(plain, tile.rows), slices=-(-plain.channels // terms))
     rows = tile.rows // 4 if geometry.pool else tile.rows
     blocks = -(-geometry.rows // rows) * -(-geometry.filters // tile.columns)
-    shared = shared_bytes(tile, terms, geometry.patch)
+    shared = bytes_of(tile, terms, geometry.patch)
     steps = geometry.slices * geometry.kernel_height * geometry.kernel_width * (1 if terms == 32 else SHORT_STEP)
     size = f"{tile.rows}x{tile.columns}x{tile.warps_down}x{tile.warps_across}x{tile.blocks}x{terms}"
     threads = 32 * tile.warps_down * tile.warps_across
@@ -205,13 +233,19 @@ def _microseconds(tile, blocks, steps, shared):
         return tile.alone + (tile.together - tile.alone) * (resident - 1) / max(1, tile.blocks - 1)
 
     full, left = divmod(blocks, MULTIPROCESSORS * at_once)
-    return steps * (full * step(at_once) + (step(-(-left // MULTIPROCESSORS)) if left else 0))
+    return (steps + tile.start) * (full * step(at_once) + (step(-(-left // MULTIPROCESSORS)) if left else 0))
 
 
 def shared_bytes(tile: Tile, terms: int, patch: int) -> int:
     """Of a block of ``convolve``, whichever way its weights lie: their stages, a row of zeros, two patches."""
     weights = max(tile.columns * (terms * 4 + 16), terms * (tile.columns * 4 + 32))
     return STAGES * weights + (terms * 4 + 16) * (1 + 2 * patch)
+
+
+def hopper_shared_bytes(columns: int, patch: int, products: int) -> int:
+    """As `shared_bytes`, of the kernel for Hopper: weights without gaps, maybe what rounding leaves over; barriers."""
+    weights = columns * HOPPER_TERMS * 4 * (2 if products == 3 else 1)
+    return HOPPER_STAGES * (weights + 8) + (HOPPER_TERMS * 4 + 16) * (1 + 2 * patch)
 
 
 def magic(divisor: int) -> tuple[int, int]:

@@ -20,52 +20,12 @@ constexpr int PIECES = ROW_LENGTH / 4, ROWS_AT_ONCE = THREADS / PIECES;
 constexpr int LOADS = (WEIGHT_ROWS + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
 static_assert(THREADS % PIECES == 0 && NT % 2 == 0 && MT % 2 == 0, "sizes that the loops below can do");
 
-struct Place {
-    int image, y, x;
-};
-
 // The position of a row of the tile.
 __device__ __forceinline__ Place place_of_row(const Convolution& g, int tile, int row) {
-    int m = tile * BM + row, down = 0, right = 0, stride = 1;
-    if (g.pool) {  // rows 8 apart are neighbours
-        const int in_warp = row % (MT * 16);
-        m = tile * (BM / 4) + row / (MT * 16) * (MT * 4) + in_warp / 32 * 8 + in_warp % 8;
-        down = in_warp / 16 % 2, right = in_warp / 8 % 2, stride = 2;
-    }
-    const int line = divide(m, g.width_magic, g.width_shift), image = divide(m, g.image_magic, g.image_shift);
-    return {image, (line - image * g.row_height) * stride + down, (m - line * g.row_width) * stride + right};
-}
-
-// The sum of a position and a column by float32's multiplications, one term after the other; outside the image are zeros.
-__device__ __forceinline__ float plain_sum(const float* source, const float* kernel, const Convolution& g, Place at,
-                                           int n) {
-    const int taps = g.kernel_height * g.kernel_width;
-    float sum = 0;
-    for (int tap = 0; tap < taps && sum == sum; ++tap) {  // NaN stays NaN: a training that has diverged loses no time here
-        const int y = at.y - g.pad_top + tap / g.kernel_width, x = at.x - g.pad_left + tap % g.kernel_width;
-        const bool inside = y >= 0 && y < g.height && x >= 0 && x < g.width;
-        const float* const pixel = source + (((int64)at.image * g.height + y) * g.width + x) * g.channels;
-        const float* const weights = TURNED ? kernel + ((int64)(taps - 1 - tap) * g.filters + n) * g.channels
-                                            : kernel + (int64)tap * g.channels * g.filters + n;
-#pragma unroll 1
-        for (int c = 0; c < g.channels && sum == sum; ++c)
-            sum += (inside ? pixel[c] : 0.0f) * weights[TURNED ? c : (int64)c * g.filters];
-    }
-    return sum;
-}
-
-__device__ __forceinline__ float activate(float value, bool relu) { return relu && value < 0 ? 0.0f : value; }
-
-// The maximum of a window's four sums, where NaN beats every number; then bias and ReLU, which change no order.
-__device__ __forceinline__ float pooled(const float (&sums)[4], float bias, bool relu, unsigned char& taken) {
-    float best = sums[0];
-    taken = 0;
-#pragma unroll
-    for (int t = 1; t < 4; ++t)
-        if (sums[t] > best || (sums[t] != sums[t] && best == best)) best = sums[t], taken = t;
-    best += bias;
-    if (relu && best <= 0) taken = 255;
-    return activate(best, relu);
+    if (!g.pool) return place_of(g, tile * BM + row, 0, 0);
+    const int in_warp = row % (MT * 16);  // rows 8 apart are neighbours
+    return place_of(g, tile * (BM / 4) + row / (MT * 16) * (MT * 4) + in_warp / 32 * 8 + in_warp % 8, in_warp / 16 % 2,
+                    in_warp / 8 % 2);
 }
 
 // The row of the result that sums of this thread's tile i belong to: a window, or the position of the upper or lower half.
@@ -74,27 +34,6 @@ __device__ __forceinline__ int window_of(int tile, int warp, int i) {
 }
 __device__ __forceinline__ int position_of(int tile, int warp, int i, int half) {
     return tile * BM + (warp * MT + i) * 16 + half * 8 + threadIdx.x % 32 / 4;
-}
-
-// Results of this thread whose sums were not finite: all of them anew.
-__device__ __forceinline__ void write_plain(const float* source, const float* kernel, const float* bias, float* out,
-                                            unsigned char* winner, const Convolution& g, int tile, int warp, int column) {
-#pragma unroll 1
-    for (int t = 0; t < MT * NT * 4; ++t) {
-        const int i = t / (NT * 4), half = t / 2 % 2, n = column + t / 4 % NT * 8 + t % 2;
-        const int m = g.pool ? window_of(tile, warp, i) : position_of(tile, warp, i, half);
-        if (n >= g.filters || m >= g.rows || (g.pool && (half || i % 2))) continue;
-        const float offset = bias ? bias[n] : 0;
-        const int64 at = (int64)m * g.filters + n;
-        float sums[4];
-        const int row = (warp * MT + i) * 16 + half * 8 + threadIdx.x % 32 / 4;
-#pragma unroll
-        for (int s = 0; s < 4; ++s)
-            if (s == 0 || g.pool) sums[s] = plain_sum(source, kernel, g, place_of_row(g, tile, row + s * 8), n);
-        unsigned char taken;
-        out[at] = g.pool ? pooled(sums, offset, g.relu, taken) : activate(sums[0] + offset, g.relu);
-        if (g.pool && winner) winner[at] = taken;
-    }
 }
 
 // Grid: tiles of columns, which are neighbours, times tiles of positions.
@@ -137,26 +76,9 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
         }
     };
 
-    // The first pixel that the tile sees: what lies above the image and left of it is not part of the patch.
-    constexpr int LANES_OF_PIXEL = SLICE / 4, LINES = THREADS / LANES_OF_PIXEL;
-    const Place corner = place_of_row(g, tile_m, 0);
-    const int top = corner.y - g.pad_top, left = corner.x - g.pad_left;
-    const int first_pixel = (corner.image * g.height + max(top, 0)) * g.width + (top >= 0 ? max(left, 0) : 0);
-    const int my_pixel = threadIdx.x / LANES_OF_PIXEL, my_channel = threadIdx.x % LANES_OF_PIXEL * 4;
-    const int pixels = min(g.patch, g.images * g.height * g.width - first_pixel);  // that exist
-    const float* const source_at = source + (int64)(first_pixel + my_pixel) * g.channels + my_channel;
-    const int line_stride = LINES * g.channels;
-    auto load_patch = [&](int slice) {
-        const float* at = source_at + slice * SLICE;
-        uint32 to = patches + slice % 2 * patch_bytes + my_pixel * PITCH + my_channel * 4;
-        const int limit = slice * SLICE + my_channel < g.channels ? pixels : 0;
-#pragma unroll 4
-        for (int pixel = my_pixel; pixel < g.patch; pixel += LINES) {
-            copy_in_group(to, pixel < limit ? at : source, pixel < limit);
-            at += line_stride;
-            to += LINES * PITCH;
-        }
-    };
+    const int first_pixel = first_pixel_of(g, place_of_row(g, tile_m, 0));
+    const Patch<THREADS, SLICE, PITCH> patch(g, source, first_pixel);
+    auto load_patch = [&](int slice) { patch.load(patches + slice % 2 * patch_bytes, slice); };
     load_patch(0);
     if (threadIdx.x < PITCH / 4) ((uint32*)(shared + STAGES * STAGE))[threadIdx.x] = 0;
 #pragma unroll
@@ -171,14 +93,7 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
     uint32 inside[MT];
 #pragma unroll
     for (int i = 0; i < MT; ++i) {
-        const Place at = place_of_row(g, tile_m, (warp_m * MT + i) * 16 + lane % 16);
-        const int y = at.y - g.pad_top, x = at.x - g.pad_left;
-        pixel[i] = (at.image * g.height + y) * g.width + x - first_pixel;
-        inside[i] = 0;
-        uint32 columns = 0;
-        for (int q = 0; q < g.kernel_width; ++q) columns |= (uint32)(x + q >= 0 && x + q < g.width) << q;
-        for (int p = 0; p < g.kernel_height; ++p)
-            if (y + p >= 0 && y + p < g.height && at.image < g.images) inside[i] |= columns << p * g.kernel_width;
+        pixel[i] = pixel_under(g, place_of_row(g, tile_m, (warp_m * MT + i) * 16 + lane % 16), first_pixel, inside[i]);
     }
 
     float sums[MT][NT][4] = {};
@@ -232,7 +147,12 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
     // This lane has, of each 16 x 8 tile, columns 2 (lane % 4) and the next one of rows lane / 4 and lane / 4 + 8.
     const int my_column = column + warp_n * NT * 8 + lane % 4 * 2;
     if (!are_finite(sums)) {
-        write_plain(source, kernel, bias, out, winner, g, tile_m, warp_m, my_column);
+        write_plain<TURNED>(source, kernel, bias, out, winner, g, MT * NT * 4, [&](int t, int& m, int& n) {
+            const int i = t / (NT * 4), half = t / 2 % 2;
+            m = g.pool ? window_of(tile_m, warp_m, i) : position_of(tile_m, warp_m, i, half);
+            n = my_column + t / 4 % NT * 8 + t % 2;
+            return !g.pool || (half == 0 && i % 2 == 0);
+        });
         return;
     }
 #pragma unroll

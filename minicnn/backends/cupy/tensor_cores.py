@@ -6,11 +6,14 @@ from functools import cache
 import cupy
 import numpy as np
 
+from minicnn.backends.cupy import hopper_convolution
 from minicnn.backends.cupy.gradient_parts import Parts, give
 from minicnn.backends.cupy.launch import Array, Maybe, launch, most_shared_memory
 from minicnn.backends.cupy.pooling import is_2x2
 from minicnn.backends.cupy.tensor_choice import (
     FAST,
+    HOPPER_FILE,
+    LEAST_CAPABILITY,
     Choice,
     Device,
     GradientChoice,
@@ -53,14 +56,22 @@ def choice(
     """How `convolve` is to compute a convolution with these arguments; None if it is not to."""
     if not _can_read(window, groups, x, kernel, y) or not (pool is None or is_2x2(pool)):
         return None
-    return choose_convolution(len(x), window, *kernel.shape[2:], pool, relu, device())
+    return _choose(0, len(x), window, *kernel.shape[2:], pool, relu)
 
 
 def choice_of_input_gradient(kernel: Array, dy: Array, dx: Maybe, window: Window, groups: int) -> Choice | None:
     """As `choice`, of `input_gradient`."""
     if dx is None or not _can_read(window, groups, kernel, dy, dx):
         return None
-    return choose_convolution(len(dx), window.turned_around, kernel.shape[3], kernel.shape[2], None, False, device())
+    return _choose(1, len(dx), window.turned_around, kernel.shape[3], kernel.shape[2], None, False)
+
+
+def _choose(turned, *numbers):
+    """The best choice whose kernel can be had: without that for Hopper, as on an A100."""
+    chosen = choose_convolution(*numbers, device())
+    if chosen and chosen.file == HOPPER_FILE and not hopper_convolution.serves(chosen, _products(), turned):
+        return choose_convolution(*numbers, device()._replace(capability=LEAST_CAPABILITY))
+    return chosen
 
 
 def choice_of_kernel_gradient(
@@ -88,6 +99,9 @@ def _products():
 
 
 def _launch_convolution(chosen, turned, source, kernel, bias, out, winner):
+    if chosen.file == HOPPER_FILE:
+        hopper_convolution.convolve(chosen, _products(), turned, source, kernel, bias, out, winner)
+        return
     file = f"tensor_convolution/{chosen.size}x{_products()}x{turned}"
     arguments = source, kernel, bias, out, winner, chosen.geometry
     launch(file, "convolve", out.dtype, (chosen.blocks,), chosen.threads, *arguments, shared=chosen.shared)

@@ -1,6 +1,8 @@
 """Kernels from source, with the checks of a launch."""
 
 import ctypes
+import json
+from pathlib import Path
 
 import numpy as np
 
@@ -9,11 +11,14 @@ from cupy._compile import TYPES, compile_source
 
 
 class RawModule:
-    """The kernels of a source."""
+    """The kernels of a source, or of a file that `cupy.cuda.nvrtc` of the stand-in made."""
 
     def __init__(self, *, code=None, path=None, options=(), backend="nvrtc", name_expressions=None):
+        if path is not None and code is None and options == ():
+            code, options = json.loads(Path(path).read_bytes())
+            options = tuple(options)
         if not isinstance(code, str) or not isinstance(options, tuple) or backend != "nvrtc":
-            raise TypeError("the stand-in takes code=str, options=tuple, backend='nvrtc'")
+            raise TypeError("the stand-in takes path=str, or code=str, options=tuple, backend='nvrtc'")
         self.code, self.options = code, options
 
     def get_function(self, name):

@@ -7,6 +7,7 @@ import numpy as np
 
 from cupy import _blas as cublas  # noqa: F401
 from cupy import _core
+from cupy import _nvrtc as nvrtc  # noqa: F401
 from cupy._core import OutOfMemoryError
 from cupy._core import device as _state
 

@@ -1,0 +1,274 @@
+// Convolution of stride 1 on the tensor cores of Hopper (sm_90a): what tensor_convolution.cu computes, from patches of pixels
+// as there, by instructions that take the weights from shared memory by themselves ("wgmma") for four warps at a time. The
+// pixels still come by pointers, by way of registers. The weights are prepared by a kernel before: rounded, with what that
+// leaves over, in the order in which a step needs them, so that a step's weights are one copy.
+//
+// A block computes BM positions x BN columns, a warp 16 positions. Two halves of a step's columns take turns: while tensor
+// cores multiply for one, the other's results are added to the sums, and the next step's pixels come into registers.
+
+constexpr int BM = SIZE_0, BN = SIZE_1, WARPS = SIZE_2, SLICE = SIZE_5, PRODUCTS = SIZE_6;
+constexpr bool TURNED = SIZE_7;
+constexpr int THREADS = WARPS * 32;
+constexpr int HALF = BN / 2, HT = HALF / 8, NT = BN / 8;  // columns; tiles of 16 x 8
+constexpr int PITCH = SLICE * 4 + 16;                      // bytes of a pixel; an odd number of 16
+constexpr int STAGES = 4, PART = BN * SLICE * 4;           // of weights; bytes of the rounded ones, or what they leave over
+constexpr int STAGE = PART * (PRODUCTS == 3 ? 2 : 1);
+static_assert(BM == WARPS * 16 && WARPS % 4 == 0 && SIZE_3 == 1 && SLICE == 32 && (HALF == 32 || HALF == 64),
+              "sizes that the loops below can do");
+
+#ifndef CUDA_ON_HOST  // the tests' stand-in has its own
+// A barrier in shared memory that counts the bytes of copies, and its phases: 0, 1, 0, ….
+__device__ __forceinline__ void start_barrier(uint32 barrier) {
+    asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(barrier) : "memory");
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+__device__ __forceinline__ void copy_in_bulk(uint32 to, const void* from, uint32 bytes, uint32 barrier) {
+    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
+                 ::"r"(to), "l"(from), "r"(bytes), "r"(barrier)
+                 : "memory");
+}
+__device__ __forceinline__ void wait_for_copy(uint32 barrier, uint32 phase) {
+    asm volatile("{\n.reg .pred done;\nagain:\n"
+                 "mbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n@!done bra again;\n}"
+                 ::"r"(barrier), "r"(phase)
+                 : "memory");
+}
+
+// sums (64 x 2 * WIDTH) = a (64 x 8) * b (8 x 2 * WIDTH), added to them if `add`, by four warps with 16 rows each, whose
+// lanes hold a and the sums as in `multiply` of tensor_cores.cu. b is described: see `describe`. Between begin_products and
+// end_products; nobody may touch sums or a until they were waited for.
+#define FOUR(j) "+f"(sums[j][0]), "+f"(sums[j][1]), "+f"(sums[j][2]), "+f"(sums[j][3])
+__device__ __forceinline__ void multiply_group(float (&sums)[4][4], const uint32 (&a)[4], uint64 b, int add) {
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %21, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n32k8.f32.tf32.tf32 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
+                 "%12, %13, %14, %15}, {%16, %17, %18, %19}, %20, p, 1, 1;\n}"
+                 : FOUR(0), FOUR(1), FOUR(2), FOUR(3)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+}
+__device__ __forceinline__ void multiply_group(float (&sums)[8][4], const uint32 (&a)[4], uint64 b, int add) {
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
+                 "%12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+                 "{%32, %33, %34, %35}, %36, p, 1, 1;\n}"
+                 : FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6), FOUR(7)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+}
+__device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void end_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int COUNT>
+__device__ __forceinline__ void wait_for_products_but() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(COUNT) : "memory");
+}
+#endif
+
+// Weights in shared memory: blocks of 8 columns x 16 bytes of terms; those of the next terms lie BN * 16 bytes further,
+// those of the next columns 128.
+__device__ __forceinline__ uint64 describe(uint32 address) {
+    return (uint64)(address >> 4 & 0x3fff) | (uint64)BN << 16 | (uint64)8 << 32;
+}
+
+// (taps, C, F) -> (tiles of columns, slices of the terms, taps, STAGE bytes); zeros where there is no such term or column.
+// Grid: eights of columns times slices; a thread has a column and a term.
+extern "C" __global__ void __launch_bounds__(256)
+    prepare_weights(const float* __restrict__ kernel, float* __restrict__ prepared, const Convolution g) {
+    // Neighbouring threads: neighbouring filters.
+    const int term = TURNED ? threadIdx.x % 32 : threadIdx.x / 8, c = blockIdx.y * SLICE + term;
+    const int column = blockIdx.x * 8 + (TURNED ? threadIdx.x / 32 : threadIdx.x % 8);
+    const int taps = g.kernel_height * g.kernel_width;
+    const bool inside = c < g.channels && column < g.filters;
+    float* to = prepared + ((int64)(column / BN) * g.slices + blockIdx.y) * taps * (STAGE / 4);
+    to += term / 4 * (BN * 4) + column % BN * 4 + term % 4;
+#pragma unroll 4
+    for (int tap = 0; tap < taps; ++tap) {
+        const float* const from = TURNED ? kernel + ((int64)(taps - 1 - tap) * g.filters + column) * g.channels + c
+                                         : kernel + ((int64)tap * g.channels + c) * g.filters + column;
+        uint32 big = __float_as_uint(inside ? *from : 0.0f), small;
+        leave_over(big, small);
+        to[0] = __uint_as_float(big);
+        if (PRODUCTS == 3) to[PART / 4] = __uint_as_float(small);
+        to += STAGE / 4;
+    }
+}
+
+// Row m of the result that row `row` of the tile belongs to. The rows of a window are two neighbours, and those 8 further.
+__device__ __forceinline__ int row_of_result(const Convolution& g, int tile, int row) {
+    return g.pool ? tile * (BM / 4) + row / 16 * 4 + row % 8 / 2 : tile * BM + row;
+}
+__device__ __forceinline__ Place place_of_row(const Convolution& g, int tile, int row) {
+    return place_of(g, row_of_result(g, tile, row), g.pool ? row / 8 % 2 : 0, g.pool ? row % 2 : 0);
+}
+
+// A slice of the terms of this warp's positions under a tap; and what rounding leaves over.
+struct Pixels {
+    uint32 big[SLICE / 8][4], small[PRODUCTS == 3 ? SLICE / 8 : 1][4];
+
+    __device__ __forceinline__ void load(uint32 row) {
+#pragma unroll
+        for (int k = 0; k < SLICE / 8; ++k) {
+            load_matrices(row + k * 32, big[k][0], big[k][1], big[k][2], big[k][3]);
+#pragma unroll
+            for (int e = 0; e < 4; ++e)
+                if constexpr (PRODUCTS == 3)
+                    leave_over(big[k][e], small[k][e]);
+                else
+                    big[k][e] = round_to_tf32(big[k][e]);
+        }
+    }
+};
+
+// Start the products of a step for one half of the columns, whose weights lie there.
+__device__ __forceinline__ void start_products(float (&now)[HT][4], const Pixels& pixels, uint32 weights) {
+    begin_products();
+#pragma unroll
+    for (int k = 0; k < SLICE / 8; ++k) {
+        const uint64 big = describe(weights + k * (BN * 32));
+        if constexpr (PRODUCTS == 3) {
+            multiply_group(now, pixels.small[k], big, k);  // the first one starts from zero
+            multiply_group(now, pixels.big[k], describe(weights + PART + k * (BN * 32)), 1);
+        }
+        multiply_group(now, pixels.big[k], big, 1);
+    }
+    end_products();
+}
+
+__device__ __forceinline__ void add_half(float (&sums)[NT][4], const float (&now)[HT][4], int half) {
+#pragma unroll
+    for (int j = 0; j < HT; ++j)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) sums[half * HT + j][e] += now[j][e];
+}
+
+// Sums of two columns and two rows of windows become those of one column and four: the lane of the other rows gets the rest.
+__device__ __forceinline__ void gather_windows(float (&sums)[NT][4], bool is_right) {
+#pragma unroll
+    for (int j = 0; j < NT; ++j)
+#pragma unroll
+        for (int e = 0; e < 4; e += 2) {
+            const float own = sums[j][e + is_right], other = __shfl_xor_sync(0xffffffffu, sums[j][e + !is_right], 4);
+            sums[j][e] = is_right ? other : own, sums[j][e + 1] = is_right ? own : other;
+        }
+}
+
+// Grid: tiles of columns, which are neighbours, times tiles of positions.
+extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
+    convolve(const float* __restrict__ source, const float* __restrict__ kernel, const float* __restrict__ prepared,
+             const float* __restrict__ bias, float* __restrict__ out, unsigned char* __restrict__ winner,
+             const Convolution g) {
+    // The stages of the weights, a row of zeros, two patches, the stages' barriers.
+    DYNAMIC_SHARED(unsigned char, shared);
+    const uint32 stages = shared_address(shared), zeros = stages + STAGES * STAGE, patches = zeros + PITCH;
+    const uint32 patch_bytes = g.patch * PITCH, barriers = patches + 2 * patch_bytes;
+
+    const int tiles_n = (g.filters + BN - 1) / BN;
+    const int tile_m = blockIdx.x / tiles_n, column = blockIdx.x % tiles_n * BN;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int taps = g.kernel_height * g.kernel_width, steps = g.slices * taps;
+
+    const float* const weights = prepared + (int64)(blockIdx.x % tiles_n) * steps * (STAGE / 4);
+    auto load_weights = [&](int step, int stage) {
+        if (threadIdx.x == 0 && step < steps)
+            copy_in_bulk(stages + stage * STAGE, weights + (int64)step * (STAGE / 4), STAGE, barriers + stage * 8);
+    };
+    const int first_pixel = first_pixel_of(g, place_of_row(g, tile_m, 0));
+    const Patch<THREADS, SLICE, PITCH> patch(g, source, first_pixel);
+    auto load_patch = [&](int slice) { patch.load(patches + slice % 2 * patch_bytes, slice); };
+    load_patch(0);
+    end_group();
+    if (threadIdx.x < PITCH / 4) ((uint32*)(shared + STAGES * STAGE))[threadIdx.x] = 0;
+    if (threadIdx.x == 0)
+        for (int stage = 0; stage < STAGES; ++stage) start_barrier(barriers + stage * 8);
+    __syncthreads();
+    for (int stage = 0; stage < STAGES - 1; ++stage) load_weights(stage, stage);
+
+    // Of this lane's row: the patch's pixel under the first tap, and which taps lie inside the image. Lanes 16 to 31 point at
+    // the second half of the terms.
+    const uint32 lane_row = lane / 16 * 16;
+    uint32 inside;
+    const int pixel = pixel_under(g, place_of_row(g, tile_m, warp * 16 + lane % 16), first_pixel, inside);
+    auto load_pixels = [&](Pixels& to, int slice, int tap, int shift) {
+        const uint32 at = patches + slice % 2 * patch_bytes + (pixel + shift) * PITCH;
+        to.load((inside >> tap & 1 ? at : zeros) + lane_row);
+    };
+
+    float sums[NT][4] = {}, first[HT][4] = {}, second[HT][4] = {};
+    int slice = 0, tap = 0, shift = 0, column_tap = 0, stage = 0;
+    auto one_step = [&](int step, const Pixels& mine, Pixels& other) {  // `other`: of the step before, then of the next
+        const bool is_last_tap = tap + 1 == taps;
+        if (tap == 0 && slice + 1 < g.slices) load_patch(slice + 1);
+        end_group();
+        const uint32 at = stages + stage * STAGE;
+        start_products(first, mine, at);
+        wait_for_products_but<1>();
+        if (PRODUCTS == 3 && step) add_half(sums, second, 1);
+        start_products(second, mine, at + HALF * 16);
+        if (is_last_tap) wait_for_all_groups_but<0>();
+        const int next = stage == STAGES - 1 ? 0 : stage + 1;
+        if (step + 1 < steps) {
+            wait_for_copy(barriers + next * 8, (step + 1) / STAGES % 2);
+            __syncthreads();
+            load_weights(step + STAGES - 1, stage == 0 ? STAGES - 1 : stage - 1);  // where the step before had its own
+            ++shift, ++tap;
+            if (++column_tap == g.kernel_width) column_tap = 0, shift += g.width - g.kernel_width;
+            if (is_last_tap) ++slice, tap = shift = column_tap = 0;
+            load_pixels(other, slice, tap, shift);
+        }
+        stage = next;
+        wait_for_products_but<1>();
+        if (PRODUCTS == 3) add_half(sums, first, 0);
+    };
+    Pixels even, odd;
+    wait_for_all_groups_but<0>();
+    wait_for_copy(barriers, 0);
+    __syncthreads();
+    load_pixels(even, 0, 0, 0);
+    auto is_last = [&](int step) {  // with one way out for both, the compiler would wait after every product
+        if (step + 1 < steps) return false;
+        wait_for_products_but<0>();
+        add_half(sums, second, 1);
+        return true;
+    };
+    for (int step = 0;; step += 2) {
+        one_step(step, even, odd);
+        if (is_last(step)) break;
+        one_step(step + 1, odd, even);
+        if (is_last(step + 1)) break;
+    }
+    if (PRODUCTS == 1) add_half(sums, first, 0);
+
+    // This lane has, of each 16 x 8 tile, columns 2 (lane % 4) and the next one of rows lane / 4 and lane / 4 + 8; of windows
+    // one of these columns.
+    const bool is_right = g.pool && lane / 4 % 2;
+    if (g.pool) gather_windows(sums, is_right);
+    const int my_column = column + lane % 4 * 2 + is_right, my_row = warp * 16 + lane / 4;
+    if (!are_finite(*(float(*)[1][NT][4])&sums)) {
+        write_plain<TURNED>(source, kernel, bias, out, winner, g, NT * 4, [&](int t, int& m, int& n) {
+            m = row_of_result(g, tile_m, my_row + t / 2 % 2 * 8), n = my_column + t / 4 * 8 + t % 2;
+            return !g.pool || t % 4 == 0;
+        });
+        return;
+    }
+#pragma unroll
+    for (int j = 0; j < NT; ++j) {
+        const int n = my_column + j * 8;
+        if (n >= g.filters) continue;
+        if (g.pool) {
+            const int m = row_of_result(g, tile_m, my_row);
+            if (m >= g.rows) continue;
+            const int64 at = (int64)m * g.filters + n;
+            unsigned char taken;
+            out[at] = pooled(sums[j], bias ? bias[n] : 0, g.relu, taken);
+            if (winner) winner[at] = taken;
+            continue;
+        }
+        const float bias_0 = bias ? bias[n] : 0, bias_1 = bias ? bias[n + 1] : 0;
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int m = row_of_result(g, tile_m, my_row + half * 8);
+            if (m >= g.rows) continue;
+            const float y_0 = activate(sums[j][half * 2] + bias_0, g.relu);
+            const float y_1 = activate(sums[j][half * 2 + 1] + bias_1, g.relu);
+            *(float2*)(out + (int64)m * g.filters + n) = make_float2(y_0, y_1);
+        }
+    }
+}

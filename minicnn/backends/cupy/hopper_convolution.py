@@ -1,0 +1,59 @@
+"""Convolutions of stride 1 by the tensor cores' instructions of Hopper alone (sm_90a)."""
+
+from functools import cache
+
+import cupy
+import numpy as np
+
+from minicnn.backends.cupy.launch import Array, Maybe, kernel, launch
+from minicnn.backends.cupy.tensor_choice import HOPPER_TERMS, Choice, hopper_shared_bytes
+from minicnn.user_warnings import warn_user
+
+COLUMNS = 8  # whose weights a block prepares, of 32 terms each
+PREPARING_THREADS = 256
+KERNELS = "prepare_weights", "convolve"
+_refusals: list[Exception] = []  # why these kernels are not used any more: the first one
+
+
+def serves(chosen: Choice, products: int, turned: int) -> bool:
+    """Whether the kernel can be compiled and loaded; where it cannot, a warning says so once, and no other is tried."""
+    if _refusals:
+        return False
+    try:
+        return _loads(_file(chosen, products, turned))
+    except Exception as error:  # whatever it is, other kernels compute the same
+        _refusals.append(error)
+        warn_user(
+            "convolutions are computed by slower kernels: those for this GPU could not be compiled for sm_90a; a newer "
+            f"CUDA may help. Received: {type(error).__name__}: {error}",
+            RuntimeWarning,
+        )
+        return False
+
+
+@cache
+def _loads(file):
+    """True; CuPy loads a kernel when it is first asked for a property of it."""
+    return all(kernel(file, name, np.dtype(np.float32)).max_dynamic_shared_size_bytes >= 0 for name in KERNELS)
+
+
+def _file(chosen, products, turned):
+    return f"hopper_convolution/{chosen.size}x{products}x{turned}"
+
+
+def convolve(
+    chosen: Choice, products: int, turned: int, source: Array, kernel: Array, bias: Maybe, out: Array, winner: Maybe
+) -> None:
+    """out = the convolution as the choice says; `turned`: as the gradient of its input.
+
+    `products`: how many stand for one of float32, 1 or 3.
+    """
+    file, g = _file(chosen, products, turned), chosen.geometry
+    columns = -(-g.filters // chosen.columns) * chosen.columns
+    steps = g.slices * g.kernel_height * g.kernel_width
+    prepared = cupy.empty(steps * columns * HOPPER_TERMS * (2 if products == 3 else 1), out.dtype)
+    grid = columns // COLUMNS, g.slices
+    launch(file, "prepare_weights", out.dtype, grid, PREPARING_THREADS, kernel, prepared, g)
+    shared = hopper_shared_bytes(chosen.columns, g.patch, products)
+    arguments = source, kernel, prepared, bias, out, winner, g
+    launch(file, "convolve", out.dtype, (chosen.blocks,), chosen.threads, *arguments, shared=shared)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 import minicnn.data
-from minicnn.checks import check_choice, check_positive_int
+from minicnn.checks import check_choice
+from minicnn.data import experimental
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow._records import TFRecordDataset
@@ -71,31 +72,14 @@ def _refusal(name: str, why: str) -> Any:
     return refuse
 
 
-def _assert_cardinality(self: minicnn.data.Dataset, expected_cardinality: int, name: str | None = None) -> Any:
-    """The same elements, whose number is said to be this one; a pass of another number is an error.
+def _assert_cardinality(self: Any, expected_cardinality: int, name: str | None = None) -> minicnn.data.Dataset:
+    """``dataset.apply(tf.data.experimental.assert_cardinality(expected_cardinality))``.
 
     Parameters
     ----------
     expected_cardinality : int
-
-    Raises
-    ------
-    ValueError
-        In a pass, where there are fewer or more.
     """
-    expected = check_positive_int("expected_cardinality", expected_cardinality)
-
-    def elements() -> Iterator[Any]:
-        count = 0
-        for count, element in enumerate(self, 1):
-            if count > expected:
-                break
-            yield element
-        if count != expected:
-            found = "more" if count > expected else count
-            raise ValueError(f"a data set was said to have {expected} elements. Received: {found}")
-
-    return minicnn.data.Dataset(elements, expected)
+    return self.apply(experimental.assert_cardinality(expected_cardinality))
 
 
 for _name, _why in _ABSENT.items():

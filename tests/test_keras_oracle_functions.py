@@ -350,3 +350,27 @@ def test_rare_operations(name):
     for mine, expected in zip(ours if several else [ours], theirs if several else [theirs], strict=True):
         assert np.asarray(mine).dtype == np.asarray(expected).dtype
         np.testing.assert_allclose(np.asarray(mine), np.asarray(expected), rtol=2e-4, atol=1e-4)
+
+
+def _windows(image):
+    """What `keras.ops.image` makes of images, by name."""
+    rng = np.random.default_rng(0)
+    spread = np.array([0.2, 0.2, 2, 0.2, 0.2, 2, 0.01, 0.01])
+    transforms = (np.array([1, 0, 0, 0, 1, 0, 0, 0]) + rng.normal(size=(2, 8)) * spread).astype("float32")
+    start = np.array([[0, 0], [7, 0], [0, 8], [7, 8]], "float32")
+    end = start + rng.normal(size=(2, 4, 2)).astype("float32")
+    yield "patches", image.extract_patches(X, (3, 2), (1, 2), padding="same")
+    yield "one image's patches", image.extract_patches(X[0], 2, 1, dilation_rate=2)
+    yield "blur", image.gaussian_blur(X, (4, 4), (0.5, 1.5))
+    yield "edges", image.sobel_edges(X)
+    yield "bytes", image.affine_transform((X * 255).astype("uint8"), transforms)
+    for way in ("nearest", "bilinear"):
+        for mode in ("constant", "nearest", "reflect"):
+            yield f"{way}, {mode}", image.affine_transform(X, transforms, way, mode, 0.7)
+        yield f"perspective, {way}", image.perspective_transform(X, np.stack([start, start]), end, way, 0.3)
+
+
+def test_windows_of_keras_ops_image():
+    ours = dict(_windows(our_keras.ops.image))
+    for name, expected in _windows(keras.ops.image):
+        np.testing.assert_allclose(ours[name], np.asarray(expected), atol=1e-5, err_msg=name)

@@ -61,3 +61,49 @@ def test_efficientnet_v2_s():
     images = RNG.uniform(0, 255, (2, 40, 44, 3)).astype("float32")
     expected = np.asarray(theirs(images, training=False))
     np.testing.assert_allclose(mine(images, training=False), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def spectral(keras, **options):
+    """A discriminator as GANs with spectral normalization have it."""
+    wrap, layers = keras.layers.SpectralNormalization, keras.layers
+    inside = [wrap(layers.Conv2D(4, 3, strides=2, padding="same"), name="first"), layers.LeakyReLU(negative_slope=0.2)]
+    inside += [wrap(layers.DepthwiseConv2D(3), power_iterations=2), layers.Flatten(), wrap(layers.Dense(2))]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *inside])
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_spectral_normalization_trains_as_keras_does_and_files_go_both_ways(is_ours, suffix, tmp_path):
+    writer, reader = (ours, keras) if is_ours else (keras, ours)
+    model, other = spectral(writer), spectral(reader)
+    other.set_weights(model.get_weights())
+    x, y = RNG.random((8, 8, 8, 1)).astype("float32"), RNG.random((8, 2)).astype("float32")
+    for each in (model, other):
+        each.fit(x, y, epochs=3, batch_size=4, shuffle=False, verbose=0)
+    for mine, expected in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, expected, atol=2e-4)
+    model.save(tmp_path / f"model{suffix}")
+    loaded = reader.models.load_model(tmp_path / f"model{suffix}", compile=suffix == ".keras")
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5)
+    model.save_weights(tmp_path / "of.weights.h5")
+    other.load_weights(tmp_path / "of.weights.h5")
+    for mine, expected in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, expected)
+
+
+def test_a_frozen_kernel_is_divided_as_in_keras():
+    weights = None
+    for each in (keras, ours):
+        inner = spectral(each)
+        weights = inner.get_weights() if weights is None else weights
+        inner.set_weights(weights)
+        inner.trainable = False
+        head = each.layers.Dense(1, kernel_initializer="ones")
+        whole = each.Sequential([inner, head])
+        whole.compile("sgd", "mse")
+        whole.fit(np.ones((4, 8, 8, 1), "float32"), np.ones((4, 1), "float32"), verbose=0)
+        found = inner.get_weights() if each is keras else found  # noqa: F821
+    for mine, expected in zip(inner.get_weights(), found, strict=True):
+        np.testing.assert_allclose(mine, expected, atol=1e-5)

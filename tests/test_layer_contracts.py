@@ -15,7 +15,10 @@ from minicnn.plan.program import lower
 from minicnn.testing import contracts
 from minicnn.testing.running import Case, graph_of
 
-HELPERS = {"InputLayer"}  # no formulas of their own
+HELPERS = {
+    "InputLayer",  # no formulas of its own
+    "SpectralNormalization",  # changes its kernel, also a frozen one, as Keras's does: test_spectral_normalization.py
+}
 
 # Whose gradients depend on the number of samples.
 SEE_THE_BATCH = {"ActivityRegularization", "AddLoss", "BatchNormalization"}

@@ -133,6 +133,7 @@ LEFT = {
     "LayerNormalization": "over other axes than the last ones; rare",
     "CutMix": "pictures on their way in",
     "MixUp": "pictures on their way in",
+    "Normalizing": "a few products of a matrix and a vector, no longer than the kernel",
     "Normalization": "of its moments alone, a number a channel: the deviation from the variance",
     "Permute": "a transposed copy",
     "Power": "rare",

@@ -151,7 +151,7 @@ def test_a_policy_that_is_replaced_makes_plans_anew(rng):
 
 def examples():
     for name, cls in layers.CLASSES.items():
-        if hasattr(cls, "examples"):
+        if hasattr(cls, "examples") and name != "SpectralNormalization":  # which refuses bfloat16
             for number in range(len(list(cls.examples()))):
                 yield pytest.param(name, number, id=f"{name}-{number}")
 

@@ -99,6 +99,8 @@ REFUSED_IN_TRAINING = REFUSED | {"CutMix", "Equalization", "MixUp", "Pipeline", 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("name", "number"), list(examples()))
 def test_every_layer(name, number, training):
+    if training and name == "SpectralNormalization":
+        pytest.skip("finite differences do not see what a call does to the kernel: test_spectral_normalization.py")
     layer, shapes = list(getattr(core_layers, name).examples())[number]
     model = model_of(layer, shapes)
     arrays = [np.abs(numbers((3, *shape), 7 + i)) + 0.1 for i, shape in enumerate(shapes)]

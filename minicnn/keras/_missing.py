@@ -18,7 +18,9 @@ _GROUPS = {
     ),
     _TABLES: ("CategoryEncoding", "Discretization", "HashedCrossing", "FeatureSpace"),
     _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),
-    "layers around a layer's weights are not there: write a layer of your own": ("SpectralNormalization", "Wrapper"),
+    "of layers around others there is SpectralNormalization; others are layers of your own, made of layers": (
+        "Wrapper",
+    ),
     "products along any axes are not there: Dense works on the last, Dot on two inputs": ("EinsumDense",),
     "it is for images, and has nothing for sound": (
         *("MelSpectrogram", "STFTSpectrogram", "STFT", "STFTInitializer", "stft", "audio_dataset_from_directory"),

@@ -53,7 +53,8 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
 
 
 # Where Keras 3 keeps its files, and names for the public: scripts that an editor completed import from there.
-_INSIDE = ("src", "api")
+_INSIDE = ("src", "api", "_tf_keras")
+_DEEP = (("optimizers", "schedules"), ("ops", "image"))
 _MODULES = (
     *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution"),
     *(
@@ -83,10 +84,12 @@ def old_path(path: str) -> str | None:
 
 def _inside(parts):
     """Where the names of a file of Keras's own are; None for a module that it does not have."""
-    parts = parts[1:] if parts[:1] == ["legacy"] else parts
+    while parts[:1] in (["keras"], ["_v1"], ["_v2"], ["legacy"]):
+        parts = parts[1:]
     if parts and parts[0] not in (*_MODULES, "preprocessing"):
         return None
-    return ".".join(["keras", *parts[: 2 if parts[:1] in (["datasets"], ["preprocessing"]) else 1]])
+    is_deep = parts[:1] in (["datasets"], ["preprocessing"], ["applications"]) or tuple(parts[:2]) in _DEEP
+    return ".".join(["keras", *parts[: 2 if is_deep else 1]])
 
 
 class _OldModule(ModuleType):

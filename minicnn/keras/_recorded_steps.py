@@ -7,6 +7,7 @@ other's derivatives (`minicnn.keras._multilinear`). The others are formulas.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ from minicnn.layers.reducing import Reduce
 from minicnn.layers.resizing import Resampled
 from minicnn.layers.sample_normalization import Standardized
 from minicnn.layers.slicing import GetItem
+from minicnn.layers.spectral_normalization import Normalizing
 from minicnn.parameters import Weight
 from minicnn.plan.program import Place
 from minicnn.plan.runs import Done
@@ -300,6 +302,14 @@ _LINEAR = (
     *(layers.RepeatVector, layers.Dropout, layers.GaussianDropout, MoveAxis, Reduce, GetItem),
 )
 _AFFINE = (layers.Rescaling, layers.Normalization, layers.GaussianNoise, layers.AlphaDropout, Resampled)
+
+
+def _wrapped(step, xs, at):
+    """Of a layer with a divided kernel: what its step does, as the kernel has been divided when it ran."""
+    place = replace(at.place, step=step.step)
+    return formula_of(place)(step.step, xs, at._replace(place=place))
+
+
 _FORMULAS: dict[type, Formula] = {
     **dict.fromkeys(_LINEAR, _linear),
     **dict.fromkeys(_AFFINE, _affine),
@@ -310,6 +320,7 @@ _FORMULAS: dict[type, Formula] = {
     Called: _called,
     Clip: _of(lambda step, x: np.clip(x, step.minimum, step.maximum)),
     Elementary: _of(_elementary),
+    Normalizing: _wrapped,
     Pointwise: _of(_pointwise),
     Power: _of(lambda step, x: np.power(x, step.exponent)),
     Standardized: _standardized,

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minicnn.data.elements import EagerArray
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.parameters import Weight
 
 
@@ -104,12 +104,21 @@ def held(value: Any) -> Any:
     return {key: held(part) for key, part in value.items()} if type(value) is dict else value
 
 
+_assign = Weight.assign
+
+
+def _assigned(weight, value):
+    """No gradient goes through what is assigned, so that it may come from a tape that records."""
+    _assign(weight, value_of(met(value)))
+
+
 def _added(weight, value):
-    weight.assign(weight.numpy() + value)
+    _assigned(weight, weight.numpy() + value_of(met(value)))
 
 
 def _subtracted(weight, value):
-    weight.assign(weight.numpy() - value)
+    _assigned(weight, weight.numpy() - value_of(met(value)))
 
 
+Weight.assign = _assigned  # type: ignore[method-assign]
 Weight.assign_add, Weight.assign_sub = _added, _subtracted  # type: ignore[attr-defined]

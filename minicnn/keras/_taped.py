@@ -25,6 +25,7 @@ class _Recording(threading.local):
         self.around = []
         self.moment = None  # the serial number of what is computed again
         self.standing_in = None  # while a `call` makes a graph: what a weight is there
+        self.trained = None  # the model that `fit` trains
 
 
 recording = _Recording()
@@ -44,6 +45,24 @@ def nothing_recorded() -> Iterator[None]:
         yield
     finally:
         recording.tapes = before
+
+
+@contextmanager
+def training_of(model: Any) -> Iterator[None]:
+    """Inside, this model is trained, by data: what is recorded of the caller's has no part in it."""
+    before, recording.trained = recording.trained, model
+    try:
+        with nothing_recorded():
+            yield
+    finally:
+        recording.trained = before
+
+
+def as_numbers(nested: Any) -> Any:
+    """Lists and dicts of data with arrays in place of what is on a tape that records."""
+    if not is_recording():
+        return nested
+    return mapped(lambda part: np.asarray(part.value) if isinstance(part, Taped) else part, nested)
 
 
 @contextmanager

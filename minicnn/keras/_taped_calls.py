@@ -128,10 +128,26 @@ def on_tapes(owner: Any, arrays: Sequence[Any]) -> bool:
 
 
 def belongs_to_a_function(owner: Any, arrays: Sequence[Any]) -> bool:
-    """Whether a call is a part of a function that is recorded, as a loss: no tape records, and no weight is trained."""
+    """Whether a call is a part of a function that is recorded, as a loss: no tape records, and no weight is trained.
+
+    Weights of another model than the one that `fit` trains count as such that are not, as in Keras.
+
+    Raises
+    ------
+    TypeError
+        If that model's own weights are among them, as their part of the gradient would be lost.
+    """
     if is_recording() or not any(type(x) is Recorded and x.has_gradient for x in map(met, arrays)):
         return False
-    return not any(w.trainable for w in owner.weights)
+    trainable = {w for w in owner.weights if w.trainable}
+    if recording.trained is None:
+        return not trainable
+    if trainable.isdisjoint(recording.trained.weights):
+        return True
+    raise TypeError(
+        f"the loss calls '{owner.name}', whose weights the model trains, so that their part of the gradient would be "
+        "lost: write a train_step with a tf.GradientTape, see docs/keras.md. Received: a call of it on y_pred"
+    )
 
 
 def through_a_tape(owner: Any, arrays: Sequence[Any], training: bool) -> Any:

@@ -37,6 +37,7 @@ from minicnn.layers import (
     resizing,
     sample_normalization,
     slicing,
+    spectral_normalization,
     zero_padding,
 )
 from minicnn.layers.activity import *  # noqa: F403
@@ -75,6 +76,7 @@ from minicnn.layers.reshape import *  # noqa: F403
 from minicnn.layers.resizing import *  # noqa: F403
 from minicnn.layers.sample_normalization import *  # noqa: F403
 from minicnn.layers.slicing import *  # noqa: F403
+from minicnn.layers.spectral_normalization import *  # noqa: F403
 from minicnn.layers.zero_padding import *  # noqa: F403
 
 __all__: list[str] = []
@@ -114,4 +116,5 @@ __all__ += reshape.__all__
 __all__ += resizing.__all__
 __all__ += sample_normalization.__all__
 __all__ += slicing.__all__
+__all__ += spectral_normalization.__all__
 __all__ += zero_padding.__all__

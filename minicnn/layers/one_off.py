@@ -69,7 +69,7 @@ def _on_backend(weight, backend):
 
 
 def _keep_state(step, ws, backend):
-    """Write back the moving averages of a layer whose weights live in another memory."""
+    """Write back what a layer changes, as moving averages, whose weights live in another memory."""
     for weight in step.weights:
-        if not weight.has_gradient and ws.params[weight.name] is not weight.value:
-            weight.assign(backend.to_host(ws.params[weight.name]))
+        if ws.training and not isinstance(weight.value, backend.xp.ndarray):
+            weight.assign(backend.to_host(ws.params[weight.name]).reshape(weight.shape))

@@ -23,6 +23,7 @@ from minicnn.layers.flatten import View
 from minicnn.layers.merge import Merge
 from minicnn.layers.rare_forms import check_axes
 from minicnn.layers.resizing import Resampled
+from minicnn.layers.spectral_normalization import Normalizing
 from minicnn.page.weights import Numbers
 from minicnn.step import Shapes, Step
 
@@ -122,6 +123,11 @@ def _window(window: Window) -> list[int]:
     sizes = [window.in_height, window.in_width, window.out_height, window.out_width]
     kernel = [window.kernel_height, window.kernel_width, window.stride_y, window.stride_x]
     return [*sizes, *kernel, window.dilation_y, window.dilation_x, window.pad_top, window.pad_left]
+
+
+@_of(Normalizing)
+def _wrapped(step, shapes, numbers):
+    return operation_of(step.step, shapes, numbers)
 
 
 # ------------------------------------------------------------------------------------------- numbers that only move

@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.open_sizes import sized
+from minicnn.layers.spectral_normalization import Normalizing
 from minicnn.parameters import ParameterStore, Weight
 from minicnn.plan.inside import by_inputs, load, look_inside
 from minicnn.plan.plan import BoundPlan, Plan
@@ -195,7 +196,8 @@ class Run:
                 view[...] = weight.value if is_there else store.backend.asarray(weight.numpy())
         self._sigma = store.sigma.copy()
         self._forward()
-        state = [w for w in store.weights if not w.has_gradient]
+        divided = {p.step.layer.kernel for p in plan.places if isinstance(p.step, Normalizing)}
+        state = [w for w in store.weights if not w.has_gradient or w in divided]
         for weight in state if (store.sigma != self._sigma).any() else ():
             weight.assign(store.backend.to_host(store.values[weight]))
         self.outputs: list[np.ndarray] = [store.backend.to_host(output) for output in self._bound.outputs]

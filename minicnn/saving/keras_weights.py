@@ -19,7 +19,7 @@ from minicnn.hints import Config, Shape
 from minicnn.layers.names import snake_case
 from minicnn.saving import hdf5, keras_hdf5, kinds
 from minicnn.saving.formats import Format
-from minicnn.saving.keras.groups import CONTAINERS, find_layers, numbered
+from minicnn.saving.keras.groups import CONTAINERS, find_layers, numbered, places_in
 from minicnn.saving.keras.state import names_by_layer, optimizer_arrays, optimizer_state
 from minicnn.saving.keras.structure import is_model, layers_of
 from minicnn.saving.snapshot import Reader as BaseReader
@@ -50,8 +50,8 @@ def write_layers(group: h5py.Group, config: Config, weights: dict[str, np.ndarra
         if is_model(entry):
             write_layers(layer, entry, own, f"{prefix}{entry['name']}/")
             continue
-        for index, array in enumerate(own.values()):
-            layer["vars"][str(index)] = array
+        for place, name in places_in(entry, own).items():
+            layer[place] = own[name]
 
 
 def write_optimizer(group: h5py.Group, snapshot: Snapshot) -> None:

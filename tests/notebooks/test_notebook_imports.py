@@ -46,6 +46,10 @@ LINES = {
     "saving": "from minicnn.keras.saving import load_model, register_keras_serializable",
     "custom objects": "from minicnn.keras.utils import get_custom_objects, CustomObjectScope, custom_object_scope",
     "tqdm-like": "from minicnn.keras.utils.generic_utils import get_custom_objects, Progbar",
+    "files of Keras 3": "from minicnn.keras.src.applications.mobilenet import MobileNet, preprocess_input; "
+    "from minicnn.keras.src.optimizers.schedules import CosineDecay; from minicnn.keras.src.ops.image import resize",
+    "what an editor completed": "from minicnn.keras._tf_keras.keras.preprocessing.image import ImageDataGenerator; "
+    "from minicnn.keras._tf_keras.keras.layers import Dense; from minicnn.keras.api._v2.keras import models, layers",
     "activations": "from minicnn.keras.activations import relu, softmax, sigmoid, tanh",
 }
 

@@ -256,3 +256,18 @@ def test_lines_of_text_files(tmp_path):
     assert [str(line) for line in tf.data.TextLineDataset(tmp_path / "c.gz", "GZIP")] == ["one", "two"]
     with pytest.raises(ValueError, match="compression_type"):
         tf.data.TextLineDataset("a", "ZLIB")
+
+
+def test_ragged_batches_are_refused_by_a_sentence():
+    """Batches are arrays: what stands for them is said where they are asked for."""
+    data = tf.data.Dataset.range(5)
+    for name in ("ragged_batch", "sparse_batch", "bucket_by_sequence_length", "dense_to_ragged_batch"):
+        with pytest.raises(ImportError, match=f"data sets have no {name}: batches are arrays of one shape: padded_"):
+            getattr(data, name)(2)
+    with pytest.raises(ImportError, match="rejection_resample: filter, or sample_from_datasets"):
+        data.rejection_resample(lambda x: x, [0.5, 0.5])
+
+
+def test_a_data_set_is_told_how_many_elements_it_has():
+    data = tf.data.Dataset.range(5).filter(lambda x: x < 3).assert_cardinality(3)
+    assert (len(data), [int(x) for x in data]) == (3, [0, 1, 2])

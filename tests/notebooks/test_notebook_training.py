@@ -10,7 +10,7 @@ import pytest
 
 from minicnn import keras
 from minicnn.keras import backend as K
-from minicnn.keras import callbacks, layers, models, optimizers
+from minicnn.keras import callbacks, layers, models, ops, optimizers
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -417,3 +417,40 @@ def test_summary_to_a_file(small):
         network().summary(print_fn=lambda line: f.write(line + "\n"))
     with open("report.txt") as f:
         assert "Total params" in f.read()
+
+
+def perceptual(features):
+    def loss(y_true, y_pred):
+        return keras.losses.mean_squared_error(features(y_true), features(y_pred))
+
+    return loss
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_a_loss_that_calls_another_network_has_its_gradient(is_frozen, small):
+    """Perceptual losses of super-resolution: the other network is not trained, whether it is frozen or not."""
+    x, _ = small
+    x = x.reshape(32, 64)
+    features = keras.Sequential([keras.Input((64,)), layers.Dense(5, activation="tanh", use_bias=False)])
+    features.trainable = not is_frozen
+    kept = features.get_weights()[0]  # (64, 5)
+    model = keras.Sequential([keras.Input((64,)), layers.Dense(64, use_bias=False)])
+    kernel = model.get_weights()[0].astype(float)
+    model.compile(keras.optimizers.SGD(1.0), perceptual(features))
+    model.fit(x, x, batch_size=32, verbose=0)
+    made = np.tanh(x @ kernel @ kept)  # (32, 5)
+    slope = 2 * (made - np.tanh(x @ kept)) * (1 - made**2) / made.size
+    np.testing.assert_allclose(model.get_weights()[0], kernel - x.T @ slope @ kept.T, rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(features.get_weights()[0], kept)
+    assert model.evaluate(x, x, verbose=0) < np.mean((made - np.tanh(x @ kept)) ** 2)
+
+
+def test_a_loss_that_calls_a_part_of_the_network_that_trains_is_refused():
+    """Its weights would have a part of the gradient that is lost, also beside a term that has its own."""
+    encoder = keras.Sequential([keras.Input((4,)), layers.Dense(3)], name="encoder")
+    model = keras.Sequential([encoder, layers.Dense(4)])
+    model.compile("sgd", lambda t, p: ops.mean((t - p) ** 2, axis=-1) + ops.mean((encoder(t) - encoder(p)) ** 2))
+    x = np.ones((8, 4), np.float32)
+    for train in (model.fit, model.train_on_batch):
+        with pytest.raises(TypeError, match="the loss calls 'encoder', whose weights the model trains"):
+            train(x, x)

@@ -491,3 +491,39 @@ def test_checkpoints_of_a_loop(tmp_path, is_compiled):
         )
     with pytest.raises(FileNotFoundError):
         tf.train.Checkpoint(generator=second[0]).restore(f"{prefix}-9")
+
+
+def test_what_a_tape_records_is_data_for_other_methods(small):
+    """GANs that call train_on_batch inside of a tape: no gradient goes through it, and the numbers are the same."""
+    x, y = small
+    model = small_network(end="softmax")
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    other = keras.models.clone_model(model)
+    other.set_weights(model.get_weights())
+    factor = tf.Variable(2.0)
+    with tf.GradientTape() as tape:
+        made = factor * tf.constant(x)
+        losses = [model.train_on_batch(made, y), model.evaluate(made, y, verbose=0), model.test_on_batch(made, y)]
+        found = [model.predict(made, verbose=0), model.predict_on_batch(made)]
+        model.fit(made, y, verbose=0)
+        total = tf.reduce_sum(made)
+    assert tape.gradient(total, factor) == pytest.approx(x.sum(), rel=1e-4)
+    x = 2 * x
+    assert losses == [other.train_on_batch(x, y), other.evaluate(x, y, verbose=0), other.test_on_batch(x, y)]
+    np.testing.assert_array_equal(found, [other.predict(x, verbose=0), other.predict_on_batch(x)])
+    other.fit(x, y, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0], other.get_weights()[0], rtol=1e-5, atol=1e-6)
+
+
+def test_weights_are_assigned_what_a_tape_has_recorded():
+    """Newton's method inside of the tape; as in TensorFlow, no gradient goes through what is assigned."""
+    layer = layers.Dense(2, use_bias=False)
+    layer.build((None, 3))
+    before = layer.kernel.numpy()
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer.kernel * layer.kernel)
+        for assign, value in ((layer.kernel.assign_sub, 0.5), (layer.kernel.assign_add, 0.25)):
+            assign(value * tf.convert_to_tensor(layer.kernel))
+        layer.kernel.assign(2 * tf.convert_to_tensor(layer.kernel))
+    np.testing.assert_allclose(layer.kernel.numpy(), before * 0.5 * 1.25 * 2, rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(total, layer.kernel), 2 * before, rtol=1e-6)

@@ -15,6 +15,7 @@ from minicnn.errors import ContractError
 from minicnn.graph import Tensor
 from minicnn.keras._eager import eager
 from minicnn.keras._missing import NotInMinicnn
+from minicnn.keras._taped import as_numbers, nothing_recorded
 from minicnn.keras.tensorflow._functions import as_tensor
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves, mapped
@@ -116,11 +117,15 @@ class AtOnce:
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """See `minicnn.Model.evaluate`."""
-        return super().evaluate(self._begun(x), *args, **kwargs)  # type: ignore[misc]
+        x, args, kwargs = as_numbers((x, args, kwargs))
+        with nothing_recorded():
+            return super().evaluate(self._begun(x), *args, **kwargs)  # type: ignore[misc]
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """See `minicnn.Model.predict`."""
-        return super().predict(self._begun(x), *args, **kwargs)  # type: ignore[misc]
+        x = as_numbers(x)
+        with nothing_recorded():
+            return super().predict(self._begun(x), *args, **kwargs)  # type: ignore[misc]
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """See `minicnn.Model.train_on_batch`."""
@@ -128,14 +133,18 @@ class AtOnce:
 
     def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """See `minicnn.Model.test_on_batch`."""
-        return super().test_on_batch(self._begun(x), *args, **kwargs)  # type: ignore[misc]
+        x, args, kwargs = as_numbers((x, args, kwargs))
+        with nothing_recorded():
+            return super().test_on_batch(self._begun(x), *args, **kwargs)  # type: ignore[misc]
 
     def predict_on_batch(self, x: Any) -> Any:
         """See `minicnn.Model.predict_on_batch`."""
-        x = self._begun(x)
-        if self.runs_at_once:
-            return mapped(np.asarray, self(x, training=False))
-        return super().predict_on_batch(x)  # type: ignore[misc]
+        x = as_numbers(x)
+        with nothing_recorded():
+            x = self._begun(x)
+            if self.runs_at_once:
+                return mapped(np.asarray, self(x, training=False))
+            return super().predict_on_batch(x)  # type: ignore[misc]
 
     def _begun(self, x: Any) -> Any:
         """Data, once it is known whether `call` runs with symbolic tensors or at once."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minicnn.keras._taped import as_numbers, training_of
 from minicnn.keras._warning import warn_once
 from minicnn.models.forms import InForm, layers_within
 from minicnn.user_warnings import warn_user
@@ -36,7 +37,9 @@ class Freezing:
         for layer, flag in flags.items():
             layer.trainable = flag
         try:
-            return method(*args, **kwargs)
+            args, kwargs = as_numbers(list(args)), as_numbers(kwargs)
+            with training_of(self):
+                return method(*args, **kwargs)
         finally:
             for layer, flag in flags.items():
                 if layer.trainable is flag:

@@ -11,9 +11,17 @@ from minicnn import layers
 from minicnn.data.elements import EagerArray
 from minicnn.dtype_policies import as_operands
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras.ops._image_windows import (
+    affine_transform,
+    extract_patches,
+    gaussian_blur,
+    perspective_transform,
+    sobel_edges,
+)
 from minicnn.keras.tensorflow import image as pictures
 
-__all__ = ["crop_images", "hsv_to_rgb", "pad_images", "resize", "rgb_to_grayscale", "rgb_to_hsv"]
+__all__ = ["affine_transform", "crop_images", "extract_patches", "gaussian_blur", "hsv_to_rgb", "pad_images"]
+__all__ += ["perspective_transform", "resize", "rgb_to_grayscale", "rgb_to_hsv", "sobel_edges"]
 
 
 def _channels_last(images, data_format):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 import minicnn.data
 from minicnn.checks import check_choice
+from minicnn.data import experimental
+from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow._records import TFRecordDataset
 
@@ -51,5 +53,37 @@ def TextLineDataset(filenames: Any, compression_type: str | None = None, **optio
 
     return minicnn.data.Dataset(lines)
 
+
+_ONE_SHAPE = "batches are arrays of one shape: padded_batch fills elements up to the longest"
+_ABSENT = {
+    "bucket_by_sequence_length": _ONE_SHAPE,
+    "dense_to_ragged_batch": _ONE_SHAPE,
+    "dense_to_sparse_batch": _ONE_SHAPE,
+    "ragged_batch": _ONE_SHAPE,
+    "sparse_batch": _ONE_SHAPE,
+    "rejection_resample": "filter, or sample_from_datasets with weights, changes how often classes come",
+}
+
+
+def _refusal(name: str, why: str) -> Any:
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+        raise NotInMinicnn(f"data sets have no {name}: {why}. Received: a call of {name}")
+
+    return refuse
+
+
+def _assert_cardinality(self: Any, expected_cardinality: int, name: str | None = None) -> minicnn.data.Dataset:
+    """``dataset.apply(tf.data.experimental.assert_cardinality(expected_cardinality))``.
+
+    Parameters
+    ----------
+    expected_cardinality : int
+    """
+    return self.apply(experimental.assert_cardinality(expected_cardinality))
+
+
+for _name, _why in _ABSENT.items():
+    setattr(minicnn.data.Dataset, _name, _refusal(_name, _why))
+minicnn.data.Dataset.assert_cardinality = _assert_cardinality  # type: ignore[attr-defined]
 
 __getattr__ = lookup(__name__, sources=("minicnn.data",))

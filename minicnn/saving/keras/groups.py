@@ -1,6 +1,7 @@
 """The groups of Keras 3's weights files, which mirror the model: whose weights are where."""
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 
 from minicnn.errors import FileFormatError
@@ -13,6 +14,28 @@ from minicnn.saving.keras.structure import is_model, layers_of
 from minicnn.saving.snapshot import Stored
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+
+
+WITHIN = ("vars", "layer/vars")  # of a layer's group; the second is a wrapped layer's
+
+
+def places_in(entry: Config, names: Iterable[str]) -> dict[str, str]:
+    """Where a layer's group has which weight: place → name.
+
+    A layer around another one has the kernel twice: as its own, beside its state, and among the wrapped layer's.
+
+    Parameters
+    ----------
+    entry : dict
+    names : iterable of str
+        Of the layer's weights, in order.
+    """
+    names = list(names)
+    if entry["class_name"] != "SpectralNormalization":
+        return {f"vars/{index}": name for index, name in enumerate(names)}
+    kernel, state, *others = names
+    own = {f"vars/{index}": name for index, name in enumerate((kernel, state))}
+    return own | {f"layer/vars/{index}": name for index, name in enumerate((kernel, *others))}
 
 
 def numbered(entry: Config, counts: Counter[str]) -> str:
@@ -60,10 +83,12 @@ def _find_layers(group, expected, config, prefix, found):
         if is_model(entry):
             _find_layers(layer, own, entry, f"{prefix}{entry['name']}/", found)
             continue
-        variables = layer.find("vars")
-        members = variables.members if isinstance(variables, hdf5.Group) else {}
-        by_index = {str(index): name for index, name in enumerate(own)}
-        found |= {by_index.get(n, d.path): d for n, d in members.items() if isinstance(d, hdf5.Dataset)}
+        names = places_in(entry, own)
+        for where in WITHIN:
+            variables = layer.find(where)
+            members = variables.members if isinstance(variables, hdf5.Group) else {}
+            arrays = {f"{where}/{n}": d for n, d in members.items() if isinstance(d, hdf5.Dataset)}
+            found |= {names.get(place, d.path): d for place, d in arrays.items()}
     for member in container.members.values():
         if isinstance(member, hdf5.Group) and member.path not in used and isinstance(member.find("vars"), hdf5.Group):
             found |= {d.path: d for d in member.find("vars").members.values() if isinstance(d, hdf5.Dataset)}

@@ -135,6 +135,8 @@ def _argument_from_keras(name, value, label):
         return _initializer_from_keras(value, label)
     if name.endswith(("_regularizer", "_constraint")):
         return None if value is None else object_from_keras(value)
+    if name == "layer" and isinstance(value, dict):
+        return layer_from_keras(class_name_of(value), config_of(value))
     if name == "layers" and isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
         return [layer_from_keras(class_name_of(entry), config_of(entry)) for entry in value]
     if name == "seed":
@@ -254,6 +256,8 @@ def _argument_to_keras(name, value, dtype):
         return _activation_to_keras(value, dtype)
     if name == "data_format":
         return value or "channels_last"
+    if name == "layer":
+        return layer_to_keras(value["class_name"], value["config"], dtype)
     if name == "layers":
         return [layer_to_keras(entry["class_name"], entry["config"], dtype) for entry in value]
     if isinstance(value, dict) and "class_name" in value:

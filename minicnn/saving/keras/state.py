@@ -18,7 +18,7 @@ from minicnn.saving.files import check_arrays
 from minicnn.saving.keras.structure import is_model, layers_of
 from minicnn.saving.snapshot import Snapshot
 
-STATE = ("moving_mean", "moving_variance", "mean", "variance", "count")  # what has no gradient
+STATE = ("moving_mean", "moving_variance", "mean", "variance", "count", "vector_u")  # what has no gradient
 
 
 # ------------------------------------------------------------------------------------------- which weights are whose

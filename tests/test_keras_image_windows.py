@@ -1,0 +1,123 @@
+"""``keras.ops.image``: patches, filters and images read at other points, by loops; Keras's numbers: the oracle tests.
+
+Gradients: differences of finite steps.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicnn import keras
+from minicnn.keras import layers, ops
+from minicnn.keras import tensorflow as tf
+
+image = ops.image
+
+
+@given(size=st.integers(1, 3), stride=st.integers(1, 3), rate=st.integers(1, 2), channels=st.integers(1, 3))
+def test_patches_are_windows(size, stride, rate, channels):
+    x = np.arange(7 * 8 * channels, dtype=np.float32).reshape(7, 8, channels)
+    made = image.extract_patches(x, size, stride, rate)
+    reach = (size - 1) * rate + 1
+    for i, row in enumerate(range(0, 7 - reach + 1, stride)):
+        for j, column in enumerate(range(0, 8 - reach + 1, stride)):
+            window = x[row : row + reach : rate, column : column + reach : rate]
+            np.testing.assert_array_equal(made[i, j], window.ravel())
+    first = image.extract_patches(np.moveaxis(x, -1, 0)[None], size, stride, rate, data_format="channels_first")
+    np.testing.assert_array_equal(np.moveaxis(first[0], 0, -1), made)
+
+
+def test_strides_are_the_size_unless_they_are_given():
+    assert image.extract_patches(np.ones((2, 9, 8, 3)), (3, 2)).shape == (2, 3, 4, 18)
+    assert image.extract_patches(np.ones((2, 9, 8, 3)), 2, padding="same").shape == (2, 5, 4, 12)
+
+
+def interpolated(x, row, column, filled):
+    """A pixel between others, those outside being `filled`."""
+    total = 0.0
+    for i in (np.floor(row), np.floor(row) + 1):
+        for j in (np.floor(column), np.floor(column) + 1):
+            is_inside = 0 <= i < x.shape[0] and 0 <= j < x.shape[1]
+            pixel = x[int(i), int(j)] if is_inside else filled
+            total += (1 - abs(row - i)) * (1 - abs(column - j)) * pixel
+    return total
+
+
+@given(seed=st.integers(0, 1000))
+def test_an_affine_transform_reads_between_pixels(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.random((5, 6))
+    a = np.array([1, 0, 0, 0, 1, 0, 0, 0]) + rng.normal(size=8) * [0.3, 0.3, 2, 0.3, 0.3, 2, 0.02, 0.02]
+    made = image.affine_transform(x[..., None], a, fill_value=0.5)
+    a = a.astype(np.float32).astype(float)
+    for i in range(5):
+        for j in range(6):
+            k = a[6] * j + a[7] * i + 1
+            column, row = (a[0] * j + a[1] * i + a[2]) / k, (a[3] * j + a[4] * i + a[5]) / k
+            assert made[i, j, 0] == pytest.approx(interpolated(x, row, column, 0.5), abs=1e-4)
+
+
+def test_four_points_go_where_they_shall():
+    x = np.random.default_rng(0).random((2, 9, 8, 3)).astype(np.float32)
+    start = np.array([[1, 1], [6, 1], [1, 7], [6, 7]])
+    end = np.array([[[2, 1], [5, 2], [1, 6], [7, 7]], [[1, 1], [6, 1], [1, 7], [6, 7]]])
+    made = image.perspective_transform(x, np.stack([start, start]), end)
+    for (j, i), (column, row) in zip(start, end[0], strict=True):
+        np.testing.assert_allclose(made[0, row, column], x[0, i, j], atol=1e-4)
+    np.testing.assert_allclose(made[1], x[1], atol=1e-4)
+
+
+def test_a_blur_is_a_weighted_mean():
+    spot = np.zeros((7, 7, 1), np.float32)
+    spot[3, 3] = 1
+    made = image.gaussian_blur(spot, (3, 3), (0.5, 2.0))[2:5, 2:5, 0]
+    across, down = (np.exp(-0.5 * (np.array([-1, 0, 1]) / sigma) ** 2) for sigma in (0.5, 2.0))
+    np.testing.assert_allclose(made, np.outer(down / down.sum(), across / across.sum()), rtol=1e-5)
+
+
+FUNCTIONS = {
+    "extract_patches": lambda x: image.extract_patches(x, 2, 1),
+    "gaussian_blur": lambda x: image.gaussian_blur(x, (4, 4)),
+    "sobel_edges": lambda x: image.sobel_edges(x),
+    "affine_transform": lambda x: image.affine_transform(x, [1, 0.1, 0.3, 0, 1, 0.5, 0, 0.01]),
+    "perspective_transform": lambda x: image.perspective_transform(
+        x, [[0, 0], [4, 0], [0, 4], [4, 4]], [[1, 0], [4, 1], [0, 4], [3, 4]], fill_value=0.2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_gradients_and_tensors(name):
+    function = FUNCTIONS[name]
+    rng = np.random.default_rng(1)
+    x, direction = rng.random((2, 1, 5, 5, 2))
+    with tf.GradientTape() as tape:
+        v = tf.Variable(x, dtype="float64")
+        total = tf.reduce_sum(tf.sin(function(v)))
+    slope = np.sum(tape.gradient(total, v) * direction)
+    step = 1e-6
+    ends = [np.sin(np.asarray(function(x + sign * step * direction))).sum() for sign in (1, -1)]
+    assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-4)
+    if name != "sobel_edges":
+        tensor = keras.Input((5, 5, 2))
+        model = keras.Model(tensor, layers.Flatten()(function(tensor)))
+        made = np.asarray(function(x.astype(np.float32)))
+        np.testing.assert_allclose(model.predict(x, verbose=0), made.reshape(1, -1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: image.extract_patches(x, (2, 2, 2)), "size is a positive whole number, or two, of images"),
+        (lambda x: image.extract_patches(x, 0), "size is a positive"),
+        (lambda x: image.extract_patches(x[0, 0], 2), r"images are \(H, W, C\) or \(N, H, W, C\)"),
+        (lambda x: image.gaussian_blur(x, (3, 5)), "twice the same number"),
+        (lambda x: image.affine_transform(x, np.ones(6)), r"transform is \(8,\)"),
+        (lambda x: image.affine_transform(x, np.ones(8), fill_mode="wrap"), "fill_mode"),
+        (lambda x: image.perspective_transform(x, np.ones((3, 2)), np.ones((3, 2))), r"points are \(4, 2\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(np.ones((2, 6, 6, 1)))

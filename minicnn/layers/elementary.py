@@ -81,7 +81,7 @@ class Elementary(Elementwise):
         if self.function == "positive":
             return graph.add("Relu", [graph.add("Sign", xs)])
         negative = graph.add("Relu", [graph.add("Sign", [graph.add("Neg", xs)])])
-        return graph.add("Sub", [graph.constant(np.float32(1)), negative])
+        return graph.add("Sub", [graph.constant(np.float32(1)), negative], negative.channels_first)
 
     @classmethod
     def examples(cls) -> Examples:

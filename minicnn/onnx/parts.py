@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicnn import layers
+from minicnn.onnx.activating import LARGEST
 from minicnn.onnx.arguments import (
     BATCH,
     CHANNEL_OPERATORS,
@@ -16,9 +19,17 @@ from minicnn.onnx.arguments import (
     number_at,
     operator,
 )
+from minicnn.onnx.constants import constant_tensor, operands
 from minicnn.onnx.padding import MAX_RUNS, padded, reshaped, split_shape, take
-from minicnn.onnx.pooling import model_axis
+from minicnn.onnx.pooling import give_border, model_axis
 from minicnn.onnx.values import Value, channels_first
+
+if TYPE_CHECKING:
+    from minicnn.onnx.importer import Importer
+    from minicnn.onnx.reader import FileNode
+
+
+MOST_SHIFT = 16.0  # by which numbers may be moved for a while: they lose digits
 
 
 @operator("Slice")
@@ -88,18 +99,48 @@ def _split(node, graph):
 def _gather(node, graph):
     x, indices = graph.value(node, 0), graph.constant(node, 1)
     axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1)
-    if axis == 0 or indices.ndim > 1 or indices.dtype.kind != "i" or indices.size == 0:
+    if axis == 0 or indices.dtype.kind != "i" or indices.size == 0:
         raise node.error("it takes a list of rows, columns or channels, not of samples")
     size = x.shape[axis - 1]
     places = [checked_axis(node, n, size) for n in indices.ravel().tolist()]
     taken = _taken(node, graph, x, axis, places)
-    positions = taken.positions if indices.ndim else taken.positions.squeeze(axis - 1)
+    positions = taken.positions.reshape(*x.shape[: axis - 1], *indices.shape, *x.shape[axis:])
     graph.give(node, Value(taken.tensor, positions, x.is_nonnegative))
+
+
+def gathered_between(node: FileNode, graph: Importer, x: Value) -> bool:
+    """What PyTorch's exporter makes of ``x[:, [2, 1, 0]]``: the axis comes first, is gathered from, and goes back.
+
+    False if the nodes behind a Transpose are others.
+    """
+    gather = graph.only_reader(node)
+    back = None if gather is None else graph.only_reader(gather)
+    if gather is None or back is None or back.operator != "Transpose" or not graph.is_constant(gather, 1):
+        return False
+    indices, rank = graph.constant(gather, 1), len(x.shape) + 1
+    perm, after = (n.get("perm", list(range(rank))[::-1], list) for n in (node, back))
+    if gather.operator == "GatherND" and not gather.get("batch_dims", 0) and indices.shape == (indices.size, 1):
+        first, indices = 0, indices[:, 0]
+    elif gather.operator == "Gather" and indices.ndim == 1:
+        first = checked_axis(gather, gather.get("axis", 0), rank)
+    else:
+        return False
+    if sorted(perm) != list(range(rank)) or sorted(after) != sorted(perm) or not indices.size:
+        return False
+    axes, axis = [perm[n] for n in after], perm[first]
+    if axes[0] != 0 or axis == 0:
+        return False
+    places = [checked_axis(gather, n, x.shape[axis - 1]) for n in indices.tolist()]
+    taken = _taken(gather, graph, x, axis, places)
+    graph.skip(gather)
+    graph.skip(back)
+    graph.give(back, replace(taken, positions=taken.positions.transpose([n - 1 for n in axes[1:]])))
+    return True
 
 
 @operator("Concat", kind=ELEMENTWISE_OPERATORS)
 def _concat(node, graph):
-    values = graph.values(node)
+    values = operands(node, graph)
     rank = len(values[0].shape) + 1
     axis = checked_axis(node, node.get("axis", None), rank)
     if axis == 0:
@@ -181,8 +222,13 @@ def _pad(node, graph):
     if pads is None or len(pads) != 2 * len(axes) or len(set(axes)) != len(axes):
         raise node.error(f"pads are two numbers for each of the axes {axes}. Received: {pads}")
     sides = {axis: side for axis, *side in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True) if any(side)}
-    if 0 in sides or mode not in ("constant", "reflect", "edge", "wrap") or not np.isfinite(fill):
-        raise node.error(f"borders of finite numbers around samples only. Received: {mode!r}, {fill}, {sides}")
+    if mode == "constant" and fill <= -LARGEST and give_border(node, graph, x, sides):
+        return
+    if 0 in sides or mode not in ("constant", "reflect", "edge", "wrap") or not abs(fill) < LARGEST:
+        raise node.error(
+            "borders of finite numbers around samples only, or of -inf before MaxPool alone. "
+            f"Received: {mode!r}, {fill}, {sides}"
+        )
     (tensor,), layout = graph.aligned(node, [x])
     own = {model_axis(layout, axis, rank): side for axis, side in sides.items()}
     if mode == "constant":
@@ -216,10 +262,26 @@ def _with_zeros(node, graph, tensor, sides, fill):
                 raise node.error("it leaves nothing")
             tensor = take(node, graph, tensor, axis, kept, f"_cut{axis}")
     sides = {axis: (max(before, 0), max(behind, 0)) for axis, (before, behind) in sides.items()}
-    if fill and sides:  # what is around becomes 0 for the while
-        tensor = graph.call(node, layers.Rescaling, tensor, "_below", scale=1.0, offset=-fill)
+    if not fill or not any(map(any, sides.values())):
+        return _zeros_around(node, graph, tensor, sides)
+    if not graph.has_open_sizes:
+        y = _zeros_around(node, graph, tensor, sides)
+        inner = np.zeros(tensor.shape[1:-1], np.float32)  # one number for all of the last axis, unless that is wider
+        inner = inner[..., None] if len(tensor.shape) - 1 not in sides else np.zeros(tensor.shape[1:], np.float32)
+        around = np.pad(inner, [sides.get(axis, (0, 0)) for axis in range(1, inner.ndim + 1)], constant_values=fill)
+        return graph.call(node, layers.Add, [y, constant_tensor(node, graph, tensor, around, str(fill))], "_filled")
+    if abs(fill) > MOST_SHIFT:
+        raise node.error(f"around images whose sizes are open, it puts numbers up to {MOST_SHIFT}. Received: {fill}")
+    tensor = graph.call(node, layers.Rescaling, tensor, "_below", scale=1.0, offset=-fill)
+    tensor = _zeros_around(node, graph, tensor, sides)
+    return graph.call(node, layers.Rescaling, tensor, "_above", scale=1.0, offset=fill)
+
+
+def _zeros_around(node, graph, tensor, sides):
+    """A tensor with zeros around it, {axis: (before, behind)} of them."""
     if len(tensor.shape) == 4:
-        tensor = padded(node, graph, tensor, (sides.pop(1, (0, 0)), sides.pop(2, (0, 0))), "")
+        tensor = padded(node, graph, tensor, (sides.get(1, (0, 0)), sides.get(2, (0, 0))), "")
+        sides = {axis: outside for axis, outside in sides.items() if axis == 3}
     for axis, outside in sides.items():
         if any(outside):
             before, size, behind = split_shape(tensor, axis)
@@ -228,7 +290,7 @@ def _with_zeros(node, graph, tensor, sides, fill):
             flat = reshaped(node, graph, tensor, (before, size, behind), f"_rows{axis}")
             flat = padded(node, graph, flat, ((0, 0), outside), f"_axis{axis}")
             tensor = reshaped(node, graph, flat, shape, f"_shaped{axis}")
-    return graph.call(node, layers.Rescaling, tensor, "_above", scale=1.0, offset=fill) if fill else tensor
+    return tensor
 
 
 @operator("DepthToSpace", kind=CHANNEL_OPERATORS)

@@ -14,6 +14,7 @@ from minicnn import layers
 from minicnn.onnx import arguments
 from minicnn.onnx.adaptive import adaptive_pooling
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
+from minicnn.onnx.parts import gathered_between
 from minicnn.onnx.reader import DTYPES, FLOAT16, FLOATS
 from minicnn.onnx.values import Value
 
@@ -125,7 +126,7 @@ def _transpose(node, graph):
     x = graph.value(node, 0)
     rank = len(x.shape) + 1
     perm = node.get("perm", list(range(rank))[::-1], list)
-    if perm[0] != 0 and adaptive_pooling(node, graph, x):
+    if perm[0] != 0 and (adaptive_pooling(node, graph, x) or gathered_between(node, graph, x)):
         return
     if sorted(perm) != list(range(rank)) or perm[0] != 0:
         raise node.error(f"it should reorder the axes 1 to {rank - 1}. Received: perm={perm}")

@@ -107,6 +107,12 @@ const PREPARE = {
       return indicesBy(others.map((axis) => o.inputShapes[n][axis]), others.map((axis) => strides[n][axis]));
     });
   },
+  product: (o) => {
+    const [a, b] = o.inputShapes;
+    [o.length, o.columns] = b.slice(-2);
+    o.rowOf = spreadIndices(o.shape, [...a.slice(0, -1), 1]);
+    o.columnOf = spreadIndices(o.shape, [...b.slice(0, -2), 1, o.columns]);
+  },
 };
 
 const OPERATIONS = {
@@ -338,6 +344,19 @@ const OPERATIONS = {
     }
   },
 
+  /** Numbers that come from no input. */
+  constant(o, [x], y) {
+    y.set(o.filling);
+  },
+
+  /** y[…,p,q] = Σ over k of a[…,p,k] · b[…,k,q]. */
+  product(o, [a, b], y) {
+    for (let i = 0; i < y.length; i++) {
+      y[i] = 0;
+      for (let k = 0; k < o.length; k++) y[i] += a[o.rowOf[i] * o.length + k] * b[placeIn(o, i, k)];
+    }
+  },
+
   /** Scalar products of the vectors along one axis of each input. */
   dot(o, [a, b], y) {
     const [first, second] = [a, b].map((x, n) => vectorLengths(o, x, n));
@@ -353,6 +372,12 @@ const OPERATIONS = {
     }
   },
 };
+
+/** Where the k-th number of a product's column is that gives number i. */
+function placeIn(o, i, k) {
+  const matrix = Math.floor(o.columnOf[i] / o.columns);
+  return (matrix * o.length + k) * o.columns + (o.columnOf[i] % o.columns);
+}
 
 /** Calls visit(row, column, weight) for the old pixels that a new one is made of. */
 function eachResampled(o, i, j, visit) {

@@ -84,7 +84,10 @@ OF_IMAGES = {
         "c = Conv(x, w) d = Sub(a, c) e = Max(a, d) y = Sum(e, b, c)",
         arrays(w=(3, 2, 1, 1), a=5, b=(6, 1)),
     ),
-    "a constant channel": ("c = Concat<axis=1>(x, a) y = Conv(c, w)", arrays(w=(1, 5, 1, 1)) | {"a": np.full((3, 3, 6, 5), 0.5, "f4")}),
+    "a constant channel": (
+        "c = Concat<axis=1>(x, a) y = Conv(c, w)",
+        arrays(w=(1, 5, 1, 1)) | {"a": np.full((3, 3, 6, 5), 0.5, "f4")},
+    ),
     "channels in another order": (
         "c = Constant<value_ints=[1,0,1]>() g = Gather<axis=1>(x, c) y = Conv(g, w)",
         arrays(w=(2, 3, 1, 1)),
@@ -95,10 +98,29 @@ OF_IMAGES = {
     ),
     "peaks": ("m = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>(x) e = Equal(m, x) k = Cast<to=1>(e) y = Mul(k, x)", {}),
     "the larger of two": ("c = Conv(x, w) g = GreaterOrEqual(c, x) y = Where(g, c, x)", arrays(w=(2, 2, 1, 1))),
-    "where a constant says so": ("i = Conv(x, w) y = Where(c, i, a)", {"c": np.arange(5) > 2} | arrays(a=(6, 5), w=(2, 2, 1, 1))),
+    "where a constant says so": (
+        "i = Conv(x, w) y = Where(c, i, a)",
+        {"c": np.arange(5) > 2} | arrays(a=(6, 5), w=(2, 2, 1, 1)),
+    ),
     "softmax over all pixels, opset 11": ("c = Conv(x, w) y = Softmax<axis=2>(c)", arrays(w=(3, 2, 1, 1)), 11),
+    "softmax of what a constant hides": (
+        "c = Conv(x, w) m = Add(c, a) y = Softmax<axis=3>(m)",
+        {"a": np.triu(np.full((6, 5), -np.inf, "f4"), 1)} | arrays(w=(2, 2, 1, 1)),
+    ),
+    "heads of attention, split as PyTorch writes it": (
+        "i = Conv(x, w) s = Constant<value_ints=[0,3,2,2,30]>() q = Reshape(i, s) t = Transpose<perm=[1,0,2,4,3]>(q) "
+        "zero = Constant<value_int=0>() a = Gather<axis=0>(t, zero) "
+        "one = Constant<value_ints=[1,2]>() r = Gather<axis=0>(t, one) b, d = Split<axis=0, num_outputs=2>(r) "
+        "n = Constant<value_ints=[0]>() k = Squeeze(b, n) v = Squeeze(d, n) "
+        "f = Constant<value_ints=[-1,30,2]>() l = Reshape(k, f) m = Transpose<perm=[0,2,1]>(l) "
+        "u = Constant<value_ints=[-1,2,2,30]>() o = Reshape(m, u) p = MatMul(a, o) h = Softmax(p) e = MatMul(h, v) "
+        "g = Transpose<perm=[0,1,3,2]>(e) z = Constant<value_ints=[0,4,6,5]>() j = Reshape(g, z) y = Relu(j)",
+        arrays(w=(12, 2, 1, 1)),
+        18,
+    ),
     "attention of channels": (
-        "s = Constant<value_ints=[0,2,-1]>() i = Conv(x, w) f = Reshape(i, s) t = Transpose<perm=[0,2,1]>(f) m = MatMul(f, t) "
+        "s = Constant<value_ints=[0,2,-1]>() i = Conv(x, w) f = Reshape(i, s) "
+        "t = Transpose<perm=[0,2,1]>(f) m = MatMul(f, t) "
         "a = Softmax(m) v = MatMul(a, f) z = Constant<value_ints=[0,2,6,5]>() r = Reshape(v, z) y = Conv(r, w)",
         arrays(w=(2, 2, 1, 1)),
     ),
@@ -182,6 +204,10 @@ OF_ANY_AXES = {
 
 # The same for vectors (N, 6) → (N, m).
 OF_VECTORS = {
+    "products with one vector": (
+        "s = Constant<value_ints=[0,2,3]>() r = Reshape(x, s) m = MatMul(r, v) y = Relu(m)",
+        arrays(v=3),
+    ),
     "gemm": ("y = Gemm(x, w, b)", arrays(w=(6, 3), b=3)),
     "gemm, transposed and scaled": (
         "y = Gemm<transB=1, alpha=0.5, beta=2.0>(x, w, b)",
@@ -481,14 +507,33 @@ REFUSED = {
     "samples mixed": (
         "s = Constant<value_ints=[-1,30]>() y = Reshape(x, s)",
         {},
-        r"keep the samples .* apart.*\[-1, 30\]",
+        r"samples stay apart: the first axis of the output 'y'",
+    ),
+    "samples mixed for good": (
+        "s = Constant<value_ints=[-1,30]>() f = Reshape(x, s) y = Softmax(f)",
+        {},
+        r"\(Softmax\): samples stay apart: the first axis of input 0",
+    ),
+    "samples mixed, by other borders": (
+        "s = Constant<value_ints=[-1,12]>() y = Reshape(x, s)",
+        {},
+        r"keep the samples .* apart.*\[-1, 12\]",
     ),
     "a fixed number of samples": (
         "s = Constant<value_ints=[3,60]>() f = Reshape(x, s) y = Gemm(f, w)",
         arrays(w=(60, 2)),
         r"keep the samples .* apart.*\[3, 60\]",
     ),
-    "batch axis moved": ("y = Transpose<perm=[1,0,2,3]>(x)", {}, r"should reorder the axes 1 to 3.*\[1, 0, 2, 3\]"),
+    "batch axis moved": (
+        "y = Transpose<perm=[1,0,2,3]>(x)",
+        {},
+        r"samples stay apart: the first axis of the output 'y'",
+    ),
+    "batch axis moved before a layer": (
+        "t = Transpose<perm=[1,0,2,3]>(x) y = MaxPool<kernel_shape=[1,1]>(t)",
+        {},
+        r"\(MaxPool\): samples stay apart: the first axis of input 0",
+    ),
     "one constant picture a sample": (
         "y = Add(x, c)",
         arrays(c=(3, 2, 1, 1)),

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, checked_axis, number_at, operator
+from minicnn.onnx.constants import LARGEST
 from minicnn.onnx.values import Value, with_last_axis
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ LAYERS: dict[str, tuple[str, dict[str, object]]] = {
 }
 """Operator without attributes → the layer that it is, and the layer's arguments."""
 NONNEGATIVE = ("Abs", "Exp", "Relu", "Sigmoid", "Softplus", "Sqrt")
-LARGEST = float(np.finfo(np.float32).max)
 
 
 @operator(*LAYERS, kind=ELEMENTWISE_OPERATORS)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn import layers
-from minicnn.onnx.activating import LARGEST, clip, elementwise
+from minicnn.onnx.activating import clip, elementwise
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, number_at, operator
-from minicnn.onnx.constants import as_value, operands
+from minicnn.onnx.constants import LARGEST, as_value, is_read_by_softmax, operands
 from minicnn.onnx.values import Value
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _where(node, graph):
     for index, where in ((1, mask), (2, other)):
         if is_number[index]:
             factor = number_at(node, graph, index, 0.0)
-            if factor == -np.inf and _is_read_by_softmax(node, graph):  # either way nothing is left of it
+            if factor == -np.inf and is_read_by_softmax(node, graph):  # either way nothing is left of it
                 factor = -LARGEST
             parts.append(graph.call(node, layers.Rescaling, where, "_part", scale=factor))
         else:
@@ -136,11 +136,6 @@ def _where(node, graph):
     y = graph.call(node, layers.Add, parts)
     graph.check_size(node, y.shape[1:])
     graph.give(node, Value(y, layout(y.shape[1:])))
-
-
-def _is_read_by_softmax(node, graph):
-    reader = graph.only_reader(node)
-    return reader is not None and reader.operator == "Softmax"
 
 
 def _merge(node, graph, layer_class, is_nonnegative=False):
@@ -165,6 +160,8 @@ def _rescale(node, graph, index):
     x, array = graph.value(node, 1 - index), graph.constant(node, index)
     if array.size == 1 and array.dtype.kind in "iub":
         array = array.astype(np.float32)
+    if np.isneginf(array).any() and array.size > 1:
+        return False
     if array.dtype.kind != "f" or not np.isfinite(array).all() or array.size == 0:
         raise node.error(f"its constant holds finite floating-point numbers. Received: dtype {array.dtype}")
     numbers, tensor = _by_channel(node, x, array.astype(np.float64)), x.tensor

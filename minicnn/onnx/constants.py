@@ -11,6 +11,8 @@ from minicnn.graph import Tensor
 from minicnn.onnx.values import Value, channels_first
 from minicnn.parameters import weights_from_file
 
+LARGEST = float(np.finfo(np.float32).max)
+
 if TYPE_CHECKING:
     from minicnn.onnx.importer import Importer
     from minicnn.onnx.reader import FileNode
@@ -36,6 +38,8 @@ def as_value(node: FileNode, graph: Importer, index: int, like: Value) -> Value:
     """An input that is an array known from the file, with the axes of `like`, in its layout."""
     array = graph.constant(node, index)
     rank = len(like.shape)
+    if node.operator == "Add" and array.dtype.kind == "f" and is_read_by_softmax(node, graph):
+        array = np.maximum(array, -LARGEST)
     if array.dtype.kind not in "fiub" or array.size == 0 or not np.isfinite(array).all():
         raise node.error(f"its constant holds finite numbers. Received: {array.dtype}, {array.shape}")
     if array.ndim == rank + 1 and (array == array[:1]).all():
@@ -49,6 +53,12 @@ def as_value(node: FileNode, graph: Importer, index: int, like: Value) -> Value:
     array = np.moveaxis(array, 0, -1) if layout is channels_first else array
     y = constant_tensor(node, graph, tensor, array, node.inputs[index])
     return Value(y, layout(array.shape), bool((array >= 0).all()))
+
+
+def is_read_by_softmax(node: FileNode, graph: Importer) -> bool:
+    """Whether a Softmax alone reads a node's output: of -inf and of the least number it leaves nothing, either way."""
+    reader = graph.only_reader(node)
+    return reader is not None and reader.operator == "Softmax"
 
 
 def constant_tensor(node: FileNode, graph: Importer, like: Tensor, array: np.ndarray, name: str) -> Tensor:

@@ -173,6 +173,10 @@ class Importer:
         value = self._known.get(name)
         if not isinstance(value, Value):
             raise FileFormatError(f"the output '{name}' does not depend on the graph's inputs in a way known here")
+        if value.batch_axis or value.folded:
+            raise FileFormatError(
+                f"samples stay apart: the first axis of the output '{name}' counts them, nothing else"
+            )
         layouts = {True: (channels_first,), False: (same_order, channels_first), None: (same_order,)}
         is_images = None if self._graph.producer == PRODUCER else self._images.get(name)
         if is_images is False and len(value.shape) != 3:  # no images any more: the file's axes, if a layer gives them
@@ -185,16 +189,14 @@ class Importer:
 
     # --------------------------------------------------------------------------------------- for the operators
 
-    def value(self, node: FileNode, index: int) -> Value:
-        """Input `index` of a node, which is to be a tensor that depends on the graph's inputs."""
+    def value(self, node: FileNode, index: int, any_batch_axis: bool = False, may_be_folded: bool = False) -> Value:
+        """Input `index` of a node, which is to be a tensor that depends on the graph's inputs, its batch axis first."""
         value = self._get(node, index)
         if not isinstance(value, Value):
             raise node.error(f"input {index} is a constant or missing; here it depends on the graph's inputs")
+        if (value.batch_axis and not any_batch_axis) or (value.folded and not may_be_folded):
+            raise node.error(f"samples stay apart: the first axis of input {index} counts them, and nothing else")
         return value
-
-    def values(self, node: FileNode) -> list[Value]:
-        """All inputs of a node, which are to be `Value`s."""
-        return [self.value(node, index) for index in range(len(node.inputs))]
 
     def constant(self, node: FileNode, index: int, default: np.ndarray | None = None) -> np.ndarray | None:
         """Input `index` of a node, which is to be an array known from the file; `default` if it is left out."""

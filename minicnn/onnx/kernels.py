@@ -104,8 +104,10 @@ def _gemm(node, graph):
 
 @operator("MatMul")
 def _matmul(node, graph):
-    if not graph.is_constant(node, 0) and graph.is_constant(node, 1) and graph.constant(node, 1).ndim == 2:
-        _dense(node, graph, graph.value(node, 0), graph.weight(node, 1, rank=2), None, node.inputs[1:])
+    rank = graph.constant(node, 1).ndim if graph.is_constant(node, 1) else 0
+    if rank in (1, 2) and not graph.is_constant(node, 0):
+        kernel = graph.weight(node, 1, rank).reshape(-1, 1) if rank == 1 else graph.weight(node, 1, rank)
+        _dense(node, graph, graph.value(node, 0), kernel, None, node.inputs[1:], keeps_axis=rank == 2)
         return
     values = operands(node, graph)
     shapes = [value.shape for value in values]
@@ -117,7 +119,7 @@ def _matmul(node, graph):
     graph.give(node, Value(y, same_order(y.shape[1:]), all(value.is_nonnegative for value in values)))
 
 
-def _dense(node, graph, x, kernel, bias, constants):
+def _dense(node, graph, x, kernel, bias, constants, keeps_axis=True):
     """A Dense layer; of vectors, the kernel's rows come into the model's order."""
     units, order = kernel.shape[1], None
     if not x.shape:
@@ -149,6 +151,7 @@ def _dense(node, graph, x, kernel, bias, constants):
         use_bias=len(weights) > 1,
         activation=activation,
     )
+    positions = positions if keeps_axis else positions[..., 0]
     graph.give(last, Value(y, positions, activation in NONNEGATIVE))
 
 

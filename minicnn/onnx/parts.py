@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicnn import layers
-from minicnn.onnx.activating import LARGEST
 from minicnn.onnx.arguments import (
     BATCH,
     CHANNEL_OPERATORS,
@@ -19,15 +17,10 @@ from minicnn.onnx.arguments import (
     number_at,
     operator,
 )
-from minicnn.onnx.constants import constant_tensor, operands
+from minicnn.onnx.constants import LARGEST, constant_tensor, operands
 from minicnn.onnx.padding import MAX_RUNS, padded, reshaped, split_shape, take
 from minicnn.onnx.pooling import give_border, model_axis
-from minicnn.onnx.values import Value, channels_first
-
-if TYPE_CHECKING:
-    from minicnn.onnx.importer import Importer
-    from minicnn.onnx.reader import FileNode
-
+from minicnn.onnx.values import Value
 
 MOST_SHIFT = 16.0  # by which numbers may be moved for a while: they lose digits
 
@@ -75,11 +68,11 @@ def _taken(node, graph, x, axis, indices):
 
 @operator("Split")
 def _split(node, graph):
-    x, count = graph.value(node, 0), len(node.outputs)
+    x, count = graph.value(node, 0, any_batch_axis=True), len(node.outputs)
     axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1)
-    if axis == 0:
-        raise node.error("samples stay apart: the batch axis, axis=0, is not cut")
-    size = x.shape[axis - 1]
+    if axis == x.batch_axis:
+        raise node.error(f"samples stay apart: the batch axis, axis={axis}, is not cut")
+    size = x.shape[x.sample_axis(axis)]
     sizes = node.get("split", None, list) if graph.opset < 13 else integers(node, graph.constant(node, 1))
     if node.get("num_outputs", count) != count:
         raise node.error(f"it has as many outputs as it says. Received: {count}")
@@ -91,51 +84,28 @@ def _split(node, graph):
     start = 0
     for number, length in enumerate(sizes):
         if node.outputs[number]:
-            graph.give(node, _taken(node, graph, x, axis, list(range(start, start + length))), number)
+            part = _taken(node, graph, x, x.sample_axis(axis) + 1, list(range(start, start + length)))
+            graph.give(node, replace(part, batch_axis=x.batch_axis), number)
         start += length
 
 
-@operator("Gather")
+@operator("Gather", "GatherND")
 def _gather(node, graph):
-    x, indices = graph.value(node, 0), graph.constant(node, 1)
-    axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1)
-    if axis == 0 or indices.dtype.kind != "i" or indices.size == 0:
+    """GatherND only where it is a Gather of a list along the first axis."""
+    x, indices = graph.value(node, 0, any_batch_axis=True), graph.constant(node, 1)
+    axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1) if node.operator == "Gather" else 0
+    if axis == x.batch_axis or indices.dtype.kind != "i" or indices.size == 0:
         raise node.error("it takes a list of rows, columns or channels, not of samples")
-    size = x.shape[axis - 1]
-    places = [checked_axis(node, n, size) for n in indices.ravel().tolist()]
-    taken = _taken(node, graph, x, axis, places)
-    positions = taken.positions.reshape(*x.shape[: axis - 1], *indices.shape, *x.shape[axis:])
-    graph.give(node, Value(taken.tensor, positions, x.is_nonnegative))
-
-
-def gathered_between(node: FileNode, graph: Importer, x: Value) -> bool:
-    """What PyTorch's exporter makes of ``x[:, [2, 1, 0]]``: the axis comes first, is gathered from, and goes back.
-
-    False if the nodes behind a Transpose are others.
-    """
-    gather = graph.only_reader(node)
-    back = None if gather is None else graph.only_reader(gather)
-    if gather is None or back is None or back.operator != "Transpose" or not graph.is_constant(gather, 1):
-        return False
-    indices, rank = graph.constant(gather, 1), len(x.shape) + 1
-    perm, after = (n.get("perm", list(range(rank))[::-1], list) for n in (node, back))
-    if gather.operator == "GatherND" and not gather.get("batch_dims", 0) and indices.shape == (indices.size, 1):
-        first, indices = 0, indices[:, 0]
-    elif gather.operator == "Gather" and indices.ndim == 1:
-        first = checked_axis(gather, gather.get("axis", 0), rank)
-    else:
-        return False
-    if sorted(perm) != list(range(rank)) or sorted(after) != sorted(perm) or not indices.size:
-        return False
-    axes, axis = [perm[n] for n in after], perm[first]
-    if axes[0] != 0 or axis == 0:
-        return False
-    places = [checked_axis(gather, n, x.shape[axis - 1]) for n in indices.tolist()]
-    taken = _taken(gather, graph, x, axis, places)
-    graph.skip(gather)
-    graph.skip(back)
-    graph.give(back, replace(taken, positions=taken.positions.transpose([n - 1 for n in axes[1:]])))
-    return True
+    if node.operator == "GatherND":
+        if node.get("batch_dims", 0) or indices.shape != (indices.size, 1):
+            raise node.error(f"it takes a list along one axis. Received: indices of shape {indices.shape}")
+        indices = indices[:, 0]
+    own = x.sample_axis(axis)
+    places = [checked_axis(node, n, x.shape[own]) for n in indices.ravel().tolist()]
+    taken = _taken(node, graph, x, own + 1, places)
+    positions = taken.positions.reshape(*x.shape[:own], *indices.shape, *x.shape[own + 1 :])
+    batch_axis = x.batch_axis + (indices.ndim - 1 if axis < x.batch_axis else 0)
+    graph.give(node, Value(taken.tensor, positions, x.is_nonnegative, batch_axis=batch_axis))
 
 
 @operator("Concat", kind=ELEMENTWISE_OPERATORS)
@@ -145,7 +115,7 @@ def _concat(node, graph):
     axis = checked_axis(node, node.get("axis", None), rank)
     if axis == 0:
         raise node.error("samples are not put behind each other: axis=0 is the batch axis")
-    if rank == 2:
+    if rank == 2 and graph.readers(node):  # who reads it takes any order
         parts = [graph.vector(value) for value in values]
         *starts, size = itertools.accumulate((order.size for _, order in parts), initial=0)
         graph.check_size(node, (size,))
@@ -153,8 +123,7 @@ def _concat(node, graph):
         positions = np.concatenate([start + order for start, (_, order) in zip(starts, parts, strict=True)])
     else:
         tensors, layout = graph.aligned(node, values)
-        if layout is channels_first:
-            axis = rank - 1 if axis == 1 else axis - 1
+        axis = model_axis(layout, axis, rank)
         positions = None
     y = tensors[0] if len(tensors) == 1 else graph.call(node, layers.Concatenate, tensors, axis=axis)
     if positions is None:

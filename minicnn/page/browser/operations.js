@@ -344,10 +344,7 @@ const OPERATIONS = {
     }
   },
 
-  /** Numbers that come from no input. */
-  constant(o, [x], y) {
-    y.set(o.filling);
-  },
+  constant(o, [x], y) { y.set(o.filling); },
 
   /** y[…,p,q] = Σ over k of a[…,p,k] · b[…,k,q]. */
   product(o, [a, b], y) {
@@ -372,12 +369,6 @@ const OPERATIONS = {
     }
   },
 };
-
-/** Where the k-th number of a product's column is that gives number i. */
-function placeIn(o, i, k) {
-  const matrix = Math.floor(o.columnOf[i] / o.columns);
-  return (matrix * o.length + k) * o.columns + (o.columnOf[i] % o.columns);
-}
 
 /** Calls visit(row, column, weight) for the old pixels that a new one is made of. */
 function eachResampled(o, i, j, visit) {
@@ -424,14 +415,4 @@ function powersOf(o, x) {
   for (let i = 0; i < x.length; i++) largest[o.sets[i]] = Math.max(largest[o.sets[i]], x[i]);
   const powers = x.map((value, i) => Math.exp(value - largest[o.sets[i]]));
   return { largest, sums: sumsOver(powers, o.sets, count) };
-}
-
-/** By what the vectors of a dot product's input are divided: their lengths if it normalizes, else 1. */
-function vectorLengths(o, x, n) {
-  return Float64Array.from(o.starts[n], (start) => {
-    if (!o.normalize) return 1;
-    let sum = 0;
-    for (let k = 0; k < o.length; k++) sum += x[start + k * o.steps[n]] ** 2;
-    return Math.sqrt(Math.max(sum, 1e-14));
-  });
 }

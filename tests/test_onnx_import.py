@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_files import check_import, make_file, onnx, run_file
+from onnx_files import check_export, check_import, check_round_trip, make_file, onnx, run_file, session
 from oracles import assert_close
 
 import minicnn as mc
@@ -159,6 +159,7 @@ OF_IMAGES = {
     "sum of three": ("c = Conv(x, w) y = Sum(c, x, c)", arrays(w=(2, 2, 1, 1))),
     "concatenation of channels": ("c = Conv(x, w) y = Concat<axis=1>(c, x)", arrays(w=(3, 2, 1, 1))),
     "concatenation of rows": ("c = Conv(x, w) y = Concat<axis=-2>(c, x)", arrays(w=(2, 2, 1, 1))),
+    "softmax over columns": ("c = Conv(x, w) y = Softmax<axis=3>(c)", arrays(w=(3, 2, 1, 1))),
     "softmax over channels": ("c = Conv(x, w) y = Softmax<axis=1>(c)", arrays(w=(3, 2, 1, 1))),
     "layout there and back": (
         "a = Transpose<perm=[0,2,3,1]>(x) b = Transpose<perm=[0,3,1,2]>(a) c = Conv(b, w) "
@@ -260,9 +261,12 @@ OF_VECTORS = {
 
 @pytest.mark.parametrize("name", OF_IMAGES)
 def test_images(name, path, rng):
+    """Read, written, and read again."""
     nodes, constants, *opset = OF_IMAGES[name]
     make_file(path, f"{IMAGES} {{ {nodes} }}", *opset, **constants)
-    check_import(path, (2, 6, 5), rng=rng)
+    model = check_import(path, (2, 6, 5), rng=rng)
+    check_export(model, path, rng)
+    check_round_trip(model, path, rng)
 
 
 @pytest.mark.parametrize("name", OF_ANY_AXES)
@@ -298,6 +302,34 @@ def test_the_nearest_pixel(where, rounding, factors, path, rng):
     mode = f'mode="nearest", coordinate_transformation_mode="{where}", nearest_mode="{rounding}"'
     make_file(path, f"{IMAGES} {{ y = Resize<{mode}>(x, , f) }}", f=np.array([1, 1, *factors], np.float32))
     check_import(path, (2, 6, 5), rng=rng)
+
+
+@pytest.mark.parametrize("exclude", [0, 1])
+@pytest.mark.parametrize("where", [*WHERE, "align_corners"])
+def test_cubic_resizing(where, exclude, path, rng):
+    """Rows become more and columns fewer; -0.75 is ONNX's and PyTorch's coefficient."""
+    for coefficient in (-0.75, -0.5):
+        options = f'coordinate_transformation_mode="{where}", cubic_coeff_a={coefficient}, exclude_outside={exclude}'
+        make_file(path, f'{IMAGES} {{ y = Resize<mode="cubic", {options}>(x, , , s) }}', s=np.array([3, 2, 11, 3]))
+        check_import(path, (2, 6, 5), rng=rng)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16"])
+def test_inputs_of_small_integers(kind, path, rng):
+    make_file(
+        path,
+        f"g ({kind}[N,2,6,5] x) => (float[N,c,h,w] y) {{ i = Cast<to=1>(x) y = Conv(i, w) }}",
+        **arrays(w=(3, 2, 1, 1)),
+    )
+    x = rng.integers(0, 200, (3, 2, 6, 5)).astype(kind)
+    (expected,) = session(path).run(None, {"x": x})
+    assert_close(mc.import_onnx(path).predict(np.moveaxis(x, 1, -1)), np.moveaxis(expected, 1, -1), 1e-5)
+
+
+def test_integers_that_are_indices_are_refused(path):
+    make_file(path, "g (int64[N,6] x) => (float[N,m] y) { y = Cast<to=1>(x) }")
+    with pytest.raises(FileFormatError, match="input 'x' should be a tensor of floating-point numbers"):
+        mc.import_onnx(path)
 
 
 @pytest.mark.parametrize("name", OF_VECTORS)

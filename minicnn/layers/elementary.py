@@ -86,7 +86,7 @@ class Elementary(Elementwise):
     @classmethod
     def examples(cls) -> Examples:
         yield cls("positive"), [(4, 3)]
-        yield cls("nonnegative"), [(4, 3)]
+        yield cls("nonnegative"), [(4, 3, 2)]
         yield cls("power", 2.0), [(4, 3)]
         yield cls("power", 3), [(4,)]
         yield cls("abs"), [(5,)]

@@ -159,7 +159,6 @@ OF_IMAGES = {
     "sum of three": ("c = Conv(x, w) y = Sum(c, x, c)", arrays(w=(2, 2, 1, 1))),
     "concatenation of channels": ("c = Conv(x, w) y = Concat<axis=1>(c, x)", arrays(w=(3, 2, 1, 1))),
     "concatenation of rows": ("c = Conv(x, w) y = Concat<axis=-2>(c, x)", arrays(w=(2, 2, 1, 1))),
-    "softmax over columns": ("c = Conv(x, w) y = Softmax<axis=3>(c)", arrays(w=(3, 2, 1, 1))),
     "softmax over channels": ("c = Conv(x, w) y = Softmax<axis=1>(c)", arrays(w=(3, 2, 1, 1))),
     "layout there and back": (
         "a = Transpose<perm=[0,2,3,1]>(x) b = Transpose<perm=[0,3,1,2]>(a) c = Conv(b, w) "
@@ -565,6 +564,11 @@ REFUSED = {
         "t = Transpose<perm=[1,0,2,3]>(x) y = MaxPool<kernel_shape=[1,1]>(t)",
         {},
         r"\(MaxPool\): samples stay apart: the first axis of input 0",
+    ),
+    "a constant for more samples": (
+        "s = Constant<value_ints=[1,60]>() f = Reshape(x, s) y = Add(f, c)",
+        {"c": np.ones((3, 60), "f4")},
+        r"it should keep the samples of shape|the same for every sample",
     ),
     "one constant picture a sample": (
         "y = Add(x, c)",

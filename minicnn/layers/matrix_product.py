@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +53,10 @@ class MatrixProduct(Layer):
                 gradient = np.matmul(left, right)
                 repeated = tuple(i for i in range(dx.ndim) if dx.shape[i] != gradient.shape[i])
                 dx[...] = gradient.sum(axis=repeated, keepdims=True) if repeated else gradient
+
+    def flops(self, input_shapes: Shapes, output_shape: Shape) -> int:
+        """Operations for one sample: K products and sums for each number."""
+        return 2 * input_shapes[0][-1] * prod(output_shape)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("MatMul", [graph.channels_last(x) for x in xs])

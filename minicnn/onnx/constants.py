@@ -42,7 +42,8 @@ def as_value(node: FileNode, graph: Importer, index: int, like: Value) -> Value:
         array = np.maximum(array, -LARGEST)
     if array.dtype.kind not in "fiub" or array.size == 0 or not np.isfinite(array).all():
         raise node.error(f"its constant holds finite numbers. Received: {array.dtype}, {array.shape}")
-    if array.ndim == rank + 1 and (array == array[:1]).all():
+    counts = len(array) if array.ndim == rank + 1 else 0  # samples
+    if counts and (counts == 1 or graph.batch_size in (None, counts)) and (array == array[:1]).all():
         array = array[0]
     if array.ndim > rank:
         raise node.error(

@@ -86,13 +86,14 @@ def _triangle(distance):
     return np.maximum(1 - distance, 0)
 
 
-def _cubic(distance):
-    near = (1.5 * distance - 2.5) * distance * distance + 1
-    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+def cubic(distance: np.ndarray, a: float = -0.5) -> np.ndarray:
+    """Keys's cubic (1981) of how far pixels are away, in pixels; `a` is its slope where the distance is 1."""
+    near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
     return np.where(distance < 1, near, np.where(distance < 2, far, 0))
 
 
 _KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
     "bilinear": (_triangle, 1),
-    "bicubic": (_cubic, 2),
+    "bicubic": (cubic, 2),
 }

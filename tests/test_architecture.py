@@ -162,9 +162,10 @@ FLOORS = {
     "minicnn.onnx": (
         ("exporter", "importer"),
         ("operators", "open_sizes"),
-        ("arithmetic", "kernels", "normalizing", "parts", "rearranging", "resizing", "writer"),
+        ("arithmetic", "kernels", "normalizing", "rearranging", "resizing", "writer"),
+        ("parts",),
         ("activating", "pooling"),
-        ("adaptive", "folding", "padding"),
+        ("adaptive", "constants", "folding", "padding"),
         ("arguments", "windows"),
         ("naming", "properties", "reader", "values"),
         ("package",),

@@ -105,7 +105,8 @@ def test_every_layer_is_read_again_with_its_axes_or_refused_by_name(name, number
     try:
         check_round_trip(model, path, rng)
     except FileFormatError as error:
-        assert f"node '{layer.name}/" in str(error), error
+        is_constant = name == "ConstantTensor" and "does not depend on the graph's inputs" in str(error)
+        assert is_constant or f"node '{layer.name}/" in str(error), error
 
 
 def test_what_the_file_says_of_itself(path, rng):

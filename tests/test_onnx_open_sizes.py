@@ -33,6 +33,7 @@ NOT_WRITTEN = {
     ("CenterCrop", 1),
     ("PlacedResizing", 0),
     ("PlacedResizing", 1),
+    ("PlacedResizing", 2),
     ("RandomCrop", 0),
     ("Resizing", 1),  # what is padded or cropped depends on the size
     ("Resizing", 2),
@@ -137,6 +138,17 @@ def test_padding_in_files(operator, span, options, path, rng):
     check_sizes(path, model, rng, [(6, 7), (9, 8), (12, 13)])
 
 
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool", "AveragePool, zeros count"])
+@pytest.mark.parametrize(("span", "stride", "pad"), [(2, 2, 0), (3, 2, 0), (3, 2, 1)])
+def test_windows_beyond_the_end(operator, span, stride, pad, path, rng):
+    """`ceil_mode`: a row more or none, as the size is."""
+    operator, *counts = operator.split(", ")
+    options = f"kernel_shape=[{span},{span}], strides=[{stride},{stride}], pads={[pad] * 4}, ceil_mode=1"
+    node = f"r = {operator}<{options}{', count_include_pad=1' if counts else ''}>(x)"
+    make_file(path, f"{OPEN} {{ {node} y = Relu(r) }}")
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8), (12, 13)])
+
+
 def test_sizes_that_the_file_computes_with(path, rng):
     """An image is resized to twice its size by what Shape says, and rows are made of all pixels, as PyTorch writes."""
     text = f"""{OPEN.replace(', "w"] y', "] y")} {{
@@ -177,7 +189,7 @@ DEPENDENT = {
         "for one size",
     ),
     "windows beyond the end": (
-        "p = MaxPool<kernel_shape=[3,3], strides=[2,2], ceil_mode=1>(x) y = Relu(p)",
+        "p = MaxPool<kernel_shape=[2,2], strides=[2,2], pads=[1,1,1,1], ceil_mode=1>(x) y = Relu(p)",
         {},
         r"\(MaxPool\): how much it pads depends on the size.*ceil_mode=1",
     ),

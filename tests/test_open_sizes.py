@@ -16,6 +16,8 @@ NEED_SIZES = {
     ("LayerNormalization", 1): "would have a size that is known only when data comes",  # over whole samples
     ("PReLU", 0): "would have a size that is known only when data comes",  # a slope for each element
     ("Dot", 1): "have one length",  # of which only one is open
+    ("MatrixProduct", 0): "a product of matrices",  # the same
+    ("MatrixProduct", 1): "a product of matrices",
 }
 """The examples of layers that need a size → what they say."""
 

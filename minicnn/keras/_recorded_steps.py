@@ -18,7 +18,7 @@ from minicnn.differentiation import Recorded, flat, value_of
 from minicnn.keras._called import Called
 from minicnn.keras._formulas import OF_RECORDED, by_slope
 from minicnn.keras._multilinear import RESULT, multilinear
-from minicnn.keras._windows import maximum_of
+from minicnn.keras._windows import maximum_in
 from minicnn.layers.activity import ActivityPenalty
 from minicnn.layers.added_loss import AddLoss
 from minicnn.layers.arithmetic import Arithmetic, Power
@@ -294,7 +294,7 @@ def _pointwise(step, x):
 
 
 def _pooled(step, x):
-    return maximum_of(x, step.pool_size, step.strides, step.padding)
+    return maximum_in(x, step.window(x.shape[1:]))
 
 
 _LINEAR = (
@@ -331,6 +331,7 @@ _FORMULAS: dict[type, Formula] = {
     layers.BatchNormalization: _batch_normalization,
     layers.Concatenate: lambda step, xs, at: np.concatenate(xs, axis=step.axis),
     layers.Dense: _dense,
+    layers.ConstantTensor: lambda step, xs, at: np.zeros((len(xs[0]), *step.shape), xs[0].dtype) + at.weight("value"),
     layers.Dot: _dot,
     layers.ELU: _of(lambda step, x: OF_RECORDED["elu"](x, step.alpha)),
     layers.GlobalMaxPooling2D: _of(_first_maximum),
@@ -338,6 +339,7 @@ _FORMULAS: dict[type, Formula] = {
     layers.LeakyReLU: _of(lambda step, x: OF_RECORDED["leaky_relu"](x, step.negative_slope)),
     layers.LogSoftmax: _of(lambda step, x: OF_RECORDED["log_softmax"](x)),
     layers.MaxPooling2D: _of(_pooled),
+    layers.MatrixProduct: lambda step, xs, at: xs[0] @ xs[1],
     layers.Maximum: _merged(np.maximum),
     layers.Minimum: _merged(np.minimum),
     layers.Multiply: _merged(np.multiply),

@@ -169,8 +169,12 @@ def transposed_convolution_of(
 
 def maximum_of(x: Any, size: Pair, strides: Pair, padding: str) -> Any:
     """The maximum of each window of images (N, H, W, C); padding never wins, the first of equal numbers does."""
+    return maximum_in(x, window_of(_images(x).shape[1:3], size, strides, padding))
+
+
+def maximum_in(x: Any, window: Window) -> Any:
+    """The same for a window that is known."""
     images = _images(x)
-    window = window_of(images.shape[1:3], size, strides, padding)
     made = _outputs(images, window, images.shape[3])
     winner = np.empty(made.shape, np.int32)
     pooling.max_pool2d(images, made, winner, window)

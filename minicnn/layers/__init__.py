@@ -9,11 +9,14 @@ from minicnn.layers.base import Layer, get, register
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not run what follows
     from minicnn.layers.activations import *  # noqa: F403
+    from minicnn.layers.constant_tensor import *  # noqa: F403
     from minicnn.layers.conv import *  # noqa: F403
     from minicnn.layers.dense import *  # noqa: F403
     from minicnn.layers.flatten import *  # noqa: F403
     from minicnn.layers.further import *  # noqa: F403
     from minicnn.layers.input import *  # noqa: F403
+    from minicnn.layers.matrix_product import *  # noqa: F403
+    from minicnn.layers.padded_pooling import *  # noqa: F403
     from minicnn.layers.pooling import *  # noqa: F403
 
 _modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]  # noqa: F405

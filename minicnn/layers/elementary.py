@@ -81,12 +81,12 @@ class Elementary(Elementwise):
         if self.function == "positive":
             return graph.add("Relu", [graph.add("Sign", xs)])
         negative = graph.add("Relu", [graph.add("Sign", [graph.add("Neg", xs)])])
-        return graph.add("Sub", [graph.constant(np.float32(1)), negative])
+        return graph.add("Sub", [graph.constant(np.float32(1)), negative], negative.channels_first)
 
     @classmethod
     def examples(cls) -> Examples:
         yield cls("positive"), [(4, 3)]
-        yield cls("nonnegative"), [(4, 3)]
+        yield cls("nonnegative"), [(4, 3, 2)]
         yield cls("power", 2.0), [(4, 3)]
         yield cls("power", 3), [(4,)]
         yield cls("abs"), [(5,)]

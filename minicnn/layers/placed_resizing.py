@@ -6,11 +6,11 @@ from typing import Unpack
 
 import numpy as np
 
-from minicnn.checks import check_choice, check_positive_int
+from minicnn.checks import check_choice, check_number, check_positive_int
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples
 from minicnn.layers.resizing import Resampled
-from minicnn.resampling import Taps, without_ones
+from minicnn.resampling import METHODS, Taps, cubic, without_ones
 
 __all__ = ["PlacedResizing"]
 
@@ -26,7 +26,7 @@ class PlacedResizing(Resampled):
     ----------
     height, width : int
         Of the output.
-    interpolation : {"nearest", "bilinear"}, default "bilinear"
+    interpolation : {"nearest", "bilinear", "bicubic"}, default "bilinear"
     coordinates : str, default "align_corners"
         Where pixel i of n' new ones lies among the n old ones: "align_corners" i · (n - 1) / (n' - 1), "asymmetric"
         i · n / n', "half_pixel" (i + 1/2) · n / n' - 1/2, "pytorch_half_pixel" the same but 0 for one pixel,
@@ -35,6 +35,11 @@ class PlacedResizing(Resampled):
         Which pixel is the nearest.
     factors : sequence of two float, optional
         n' / n where they are not just that, for rows and columns.
+    coefficient : float, default -0.75
+        Of "bicubic": the a of R. Keys's cubic ("Cubic convolution interpolation for digital image processing", 1981).
+    exclude_outside : bool, default False
+        Of "bicubic": whether pixels beyond the edge do not count, and the weights of the others are divided by their
+        sum; otherwise the edge's pixels stand for them.
 
     Notes
     -----
@@ -49,15 +54,19 @@ class PlacedResizing(Resampled):
         coordinates: str = "align_corners",
         rounding: str = "round_prefer_floor",
         factors: tuple[float, float] | None = None,
+        coefficient: float = -0.75,
+        exclude_outside: bool = False,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.height: int = check_positive_int("height", height)
         self.width: int = check_positive_int("width", width)
-        self.interpolation: str = check_choice("interpolation", interpolation, ("nearest", "bilinear"))
+        self.interpolation: str = check_choice("interpolation", interpolation, METHODS)
         self.coordinates: str = check_choice("coordinates", coordinates, (*COORDINATES, COORDINATES_NEAREST))
         self.rounding: str = check_choice("rounding", rounding, ROUNDINGS)
         self.factors: list[float] | None = None if factors is None else [float(f) for f in factors]
+        self.coefficient: float = check_number("coefficient", coefficient, minimum=-np.inf)
+        self.exclude_outside: bool = bool(exclude_outside)
 
     def taps(self, height: int, width: int) -> tuple[Taps, Taps]:
         given = self.factors or (None, None)
@@ -77,15 +86,26 @@ class PlacedResizing(Resampled):
                 "ceil": np.ceil(places),
             }[self.rounding]
             return Taps(np.clip(index, 0, old - 1).astype(np.int64)[None], None)
+        if self.interpolation == "bicubic":
+            return self._cubic_along(old, places)
         places = np.clip(places, 0, old - 1)
         first = np.floor(places).astype(np.int64)
         share = places - first  # of the later pixel
         return without_ones(np.stack([first, np.minimum(first + 1, old - 1)]), np.stack([1 - share, share]))
 
+    def _cubic_along(self, old, places) -> Taps:
+        index = np.floor(places).astype(np.int64) + np.arange(-1, 3)[:, None]  # (4, new)
+        weight = cubic(np.abs(index - places.astype(np.float64)), self.coefficient)
+        if self.exclude_outside:
+            weight[(index < 0) | (index >= old)] = 0
+            weight /= weight.sum(axis=0)
+        return without_ones(np.clip(index, 0, old - 1), weight)
+
     @classmethod
     def examples(cls) -> Examples:
         yield cls(6, 5), [(3, 4, 2)]
         yield cls(2, 7, "nearest", "asymmetric", "floor"), [(3, 4, 1)]
+        yield cls(6, 5, "bicubic", "half_pixel"), [(3, 4, 2)]
 
 
 def _places(coordinates, old, new, factor) -> np.ndarray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicnn import layers
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, checked_axis, number_at, operator
+from minicnn.onnx.constants import LARGEST
 from minicnn.onnx.values import Value, with_last_axis
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ LAYERS: dict[str, tuple[str, dict[str, object]]] = {
 }
 """Operator without attributes → the layer that it is, and the layer's arguments."""
 NONNEGATIVE = ("Abs", "Exp", "Relu", "Sigmoid", "Softplus", "Sqrt")
-LARGEST = float(np.finfo(np.float32).max)
 
 
 @operator(*LAYERS, kind=ELEMENTWISE_OPERATORS)
@@ -87,15 +88,15 @@ def clip(node: FileNode, graph: Importer, low: float, high: float) -> None:
 @operator("Softmax", "LogSoftmax")
 def _softmax(node, graph):
     x = graph.value(node, 0)
-    rank = len(x.shape) + 1
+    shape, rank = x.shape, len(x.shape) + 1
     axis = checked_axis(node, node.get("axis", 1 if graph.opset < 13 else -1), rank)
     if axis == 0:
         raise node.error("samples are not mixed: axis=0 is the batch axis")
-    if graph.opset < 13:  # over all axes from this one on
-        wide = [n for n in range(axis, rank) if x.shape[n - 1] > 1]
-        if len(wide) > 1:
-            raise node.error(f"before opset 13 it goes over several axes here. Received: axis={axis}")
+    wide = [n for n in range(axis, rank) if x.shape[n - 1] > 1]
+    if graph.opset < 13 and len(wide) < 2:  # over all axes from this one on
         axis = wide[0] if wide else axis
+    elif graph.opset < 13:
+        x, rank = replace(x, positions=x.positions.reshape(*shape[: axis - 1], -1)), axis + 1
     if rank == 2:
         tensor, positions = graph.vector(x)  # the order of the numbers does not matter
     else:
@@ -103,7 +104,7 @@ def _softmax(node, graph):
         positions = value.positions
     is_log = node.operator == "LogSoftmax"
     y = graph.call(node, layers.LogSoftmax if is_log else layers.Softmax, tensor)
-    graph.give(node, Value(y, positions, not is_log))
+    graph.give(node, Value(y, positions.reshape(shape), not is_log))
 
 
 @operator("ArgMax")

@@ -47,25 +47,81 @@ ELEMENTWISE_OPERATORS: set[str] = set()
 """Those that leave the axes in their order."""
 
 
-AXES_KEPT = {"ArgMax", "LayerNormalization", "LogSoftmax", "LpNormalization", "PRelu", "Slice", "Softmax", "Split"}
+AXES_KEPT = {
+    "ArgMax",
+    "Gather",
+    "LayerNormalization",
+    "LogSoftmax",
+    "LpNormalization",
+    "PRelu",
+    "Slice",
+    "Softmax",
+    "Split",
+}
 AXES_KEPT |= {"ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"}
 """Those that leave the axes in their order too, but for what keepdims says."""
 
 
-def gives_images(node: FileNode, images: dict[str, bool]) -> bool | None:
+def takes_a_list(node: FileNode, shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether a node takes a list, say of channels, from one axis, and leaves the axes in their order.
+
+    `shapes` has those of arrays of the file, by name.
+    """
+    indices = shapes.get(node.inputs[1]) if len(node.inputs) == 2 else None
+    if indices is None:
+        return False
+    return (node.operator, len(indices)) == ("Gather", 1) or (node.operator == "GatherND" and indices[1:] == (1,))
+
+
+def gives_images(node: FileNode, images: dict[str, bool], shapes: dict[str, tuple[int, ...]]) -> bool | None:
     """Whether a node's outputs are images whose channels are axis 1; None if they do not come from such images.
 
     Parameters
     ----------
     images : dict
         The same for the nodes before and the inputs of the graph, by name; without those that it is None for.
+    shapes : dict
+        As `takes_a_list` needs them.
     """
     known = [images[name] for name in node.inputs if name in images]
-    if node.operator in ELEMENTWISE_OPERATORS or node.operator in AXES_KEPT:
+    if node.operator in ELEMENTWISE_OPERATORS or node.operator in AXES_KEPT or takes_a_list(node, shapes):
         return any(known) and node.attributes.get("keepdims", 1) == 1 if known else None
     if node.operator in CHANNEL_OPERATORS:
         return True
     return False if known else None
+
+
+def are_read_as_images(
+    name: str, rank: int, readers: dict[str, list[FileNode]], shapes: dict[str, tuple[int, ...]]
+) -> bool:
+    """Whether the first operator that cares takes axis 1 of an input of the graph for the channels.
+
+    Parameters
+    ----------
+    name : str
+        Of the input.
+    rank : int
+        Its axes, with the batch axis.
+    readers : dict
+        The nodes that read each name.
+    shapes : dict
+        As `takes_a_list` needs them.
+    """
+    seen, waiting = {name}, [(name, list(range(rank)))]  # the input's axes in the order that they have there
+    while waiting:
+        name, axes = waiting.pop()
+        for node in readers.get(name, ()):
+            if node.operator in CHANNEL_OPERATORS:
+                return axes[1] == 1
+            perm = list(range(rank))
+            if node.operator == "Transpose":
+                perm = node.get("perm", perm[::-1], list)
+            keeps_axes = node.operator in (*ELEMENTWISE_OPERATORS, "Slice", "Split", "Transpose")
+            if (keeps_axes or takes_a_list(node, shapes)) and sorted(perm) == list(range(rank)):
+                new = [output for output in node.outputs if output not in seen]
+                seen.update(new)
+                waiting += [(output, [axes[axis] for axis in perm]) for output in new]
+    return False
 
 
 def pair(node: FileNode, attribute: str, default: tuple[int, int] | None = (1, 1)) -> tuple[int, int]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn import layers
-from minicnn.onnx.activating import LARGEST, clip, elementwise
+from minicnn.onnx.activating import clip, elementwise
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, number_at, operator
+from minicnn.onnx.constants import LARGEST, as_value, is_read_by_softmax, operands
 from minicnn.onnx.values import Value
 
 if TYPE_CHECKING:
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 
 @operator("Add", "Mul", "Sub", "Div", kind=ELEMENTWISE_OPERATORS)
 def _arithmetic(node, graph):
-    """With a constant: `Rescaling`. Else a layer of two inputs."""
+    """With a constant: `Rescaling`, if that is one number or one a channel. Else a layer of two inputs."""
     known = [graph.is_constant(node, index) for index in range(2)]
-    if any(known) and len(node.inputs) == 2:
-        _rescale(node, graph, known.index(True))
-    elif node.operator == "Add":
+    if any(known) and len(node.inputs) == 2 and _rescale(node, graph, known.index(True)):
+        return
+    if node.operator == "Add":
         _add(node, graph)
     elif node.operator == "Div":
         _divide(node, graph)
@@ -31,13 +32,11 @@ def _arithmetic(node, graph):
 
 @operator("Sum", kind=ELEMENTWISE_OPERATORS)
 def _sum(node, graph):
-    if any(graph.is_constant(node, index) for index in range(len(node.inputs))):
-        raise node.error("its inputs depend on the graph's; constants are added by Add")
     _add(node, graph)
 
 
 def _add(node, graph):
-    values = graph.values(node)
+    values = operands(node, graph)
     first = values[0]
     if all(v.tensor.shape == first.tensor.shape and np.array_equal(v.positions, first.positions) for v in values):
         tensors = [v.tensor for v in values]
@@ -73,7 +72,7 @@ def _extreme(node, graph):
     """Of tensors, or of one and a number: a bound."""
     is_max = node.operator == "Max"
     known = [graph.is_constant(node, index) for index in range(len(node.inputs))]
-    if len(known) == 2 and any(known):
+    if len(known) == 2 and any(known) and graph.constant(node, known.index(True)).size == 1:
         bound = number_at(node, graph, known.index(True), 0.0)
         if known[0]:
             node.inputs.reverse()  # the tensor first, as in Clip
@@ -82,39 +81,60 @@ def _extreme(node, graph):
         _merge(node, graph, layers.Maximum if is_max else layers.Minimum)
 
 
-@operator("Greater", "Less", "GreaterOrEqual", "LessOrEqual", kind=ELEMENTWISE_OPERATORS)
+COMPARISONS = {"Greater": (1.0, "positive"), "GreaterOrEqual": (1.0, "nonnegative")}
+COMPARISONS |= {"Less": (-1.0, "positive"), "LessOrEqual": (-1.0, "nonnegative")}
+"""Operator → (sign, function): what of a · sign - b · sign is 1 where it holds, and 0 elsewhere."""
+
+
+@operator(*COMPARISONS, "Equal", kind=ELEMENTWISE_OPERATORS)
 def _comparison(node, graph):
-    """1 where a number is on that side of a constant, else 0: what Where reads."""
-    x, bound = graph.value(node, 0), number_at(node, graph, 1, 0.0)
-    is_above = node.operator.startswith("Greater")
-    if node.operator.endswith("OrEqual"):  # where it is not on the other side
-        is_above = not is_above
-    sign = 1.0 if is_above else -1.0
-    y = graph.call(node, layers.Rescaling, x.tensor, "_distance", scale=sign, offset=-sign * bound)
-    y = graph.call(node, layers.Elementary, graph.call(node, layers.ReLU, y, "_side"), function="sign")
-    if node.operator.endswith("OrEqual"):
+    """1 where a number is on that side of another one, or is equal to it, else 0: what Where reads."""
+    sign, function = COMPARISONS.get(node.operator, (1.0, "sign"))
+    if graph.is_constant(node, 1) and graph.constant(node, 1).size == 1:
+        x, bound = graph.value(node, 0), number_at(node, graph, 1, 0.0)
+        y, positions = x.tensor, x.positions
+        if bound or sign < 0:
+            y = graph.call(node, layers.Rescaling, y, "_distance", scale=sign, offset=-sign * bound)
+    else:
+        tensors, layout = _aligned(node, graph)
+        y = graph.call(node, layers.Subtract, tensors if sign > 0 else tensors[::-1], "_distance")
+        positions = layout(y.shape[1:])
+    y = graph.call(node, layers.Elementary, y, function=function)
+    if node.operator == "Equal":
+        y = graph.call(node, layers.Elementary, y, "_differs", function="abs")
         y = graph.call(node, layers.Rescaling, y, "_not", scale=-1.0, offset=1.0)
-    graph.give(node, Value(y, x.positions, True, True))
+    graph.give(node, Value(y, positions, True, True))
 
 
 @operator("Where", kind=ELEMENTWISE_OPERATORS)
 def _where(node, graph):
     """mask · a + (1 - mask) · b"""
     known = [graph.is_constant(node, index) for index in range(3)]
-    values = [graph.value(node, index) for index in range(3) if not known[index]]
-    if known[0] or len({value.shape for value in values}) > 1:
-        raise node.error("it chooses between tensors of one shape, by a comparison")
+    is_number = [known[index] and graph.constant(node, index).size == 1 for index in range(3)]
+    like = graph.value(node, known.index(False))
+    values = [
+        as_value(node, graph, index, like) if known[index] else graph.value(node, index)
+        for index in range(3)
+        if index == 0 or not is_number[index]
+    ]
+    if len({len(value.shape) for value in values}) > 1:
+        raise node.error(f"its inputs have as many axes each. Received: samples {[v.shape for v in values]}")
     tensors, layout = graph.aligned(node, values)
     mask, parts = tensors.pop(0), []
     other = graph.call(node, layers.Rescaling, mask, "_not", scale=-1.0, offset=1.0)
     for index, where in ((1, mask), (2, other)):
-        if known[index]:
+        if is_number[index]:
             factor = number_at(node, graph, index, 0.0)
+            if factor == -np.inf and is_read_by_softmax(node, graph):  # either way nothing is left of it
+                factor = -LARGEST
             parts.append(graph.call(node, layers.Rescaling, where, "_part", scale=factor))
         else:
-            finite = graph.call(node, layers.Clip, tensors.pop(0), "_finite", minimum=-LARGEST, maximum=LARGEST)
-            parts.append(graph.call(node, layers.Multiply, [where, finite], "_part"))  # 0 · infinite is not 0
+            y = tensors.pop(0)
+            if not known[index]:  # 0 · infinite is not 0
+                y = graph.call(node, layers.Clip, y, "_finite", minimum=-LARGEST, maximum=LARGEST)
+            parts.append(graph.call(node, layers.Multiply, [where, y], "_part"))
     y = graph.call(node, layers.Add, parts)
+    graph.check_size(node, y.shape[1:])
     graph.give(node, Value(y, layout(y.shape[1:])))
 
 
@@ -127,7 +147,7 @@ def _merge(node, graph, layer_class, is_nonnegative=False):
 
 
 def _aligned(node, graph):
-    values = graph.values(node)
+    values = operands(node, graph)
     if len({len(v.shape) for v in values}) > 1:
         raise node.error(f"its inputs have as many axes each. Received: samples {[v.shape for v in values]}")
     size = np.broadcast_shapes(*(v.shape for v in values))
@@ -136,18 +156,21 @@ def _aligned(node, graph):
 
 
 def _rescale(node, graph, index):
-    """x · scale + offset, with one number for all or one a channel."""
+    """x · scale + offset, with one number for all or one a channel; False if its constant holds others."""
     x, array = graph.value(node, 1 - index), graph.constant(node, index)
     if array.size == 1 and array.dtype.kind in "iub":
         array = array.astype(np.float32)
+    if np.isneginf(array).any() and array.size > 1:
+        return False
     if array.dtype.kind != "f" or not np.isfinite(array).all() or array.size == 0:
         raise node.error(f"its constant holds finite floating-point numbers. Received: dtype {array.dtype}")
-    numbers = array.astype(np.float64)
-    tensor = x.tensor
+    numbers, tensor = _by_channel(node, x, array.astype(np.float64)), x.tensor
+    if numbers is None:
+        return False
     if node.operator == "Div" and index == 0:
         tensor = graph.call(node, layers.Elementary, tensor, "_inverse", function="power", exponent=-1.0)
     elif node.operator == "Div":
-        if not numbers.all():
+        if not np.all(numbers):
             raise node.error("nothing is divided by 0")
         numbers = 1 / numbers
     scale, offset = {
@@ -156,26 +179,23 @@ def _rescale(node, graph, index):
         "Mul": (numbers, 0.0),
         "Div": (numbers, 0.0),
     }[node.operator]
-    scale, offset = (_by_channel(node, x, part) for part in (scale, offset))
+    scale, offset = (np.asarray(part).tolist() for part in (scale, offset))
     y = graph.call(node, layers.Rescaling, tensor, scale=scale, offset=offset)
     graph.give(node, Value(y, x.positions))
+    return True
 
 
-def _by_channel(node: FileNode, x: Value, numbers: object) -> float | list[float]:
-    """One number, or one for each of the last axis of the model's tensor."""
-    numbers = np.asarray(numbers)
-    if numbers.size == 1:
-        return float(numbers.item())
+def _by_channel(node: FileNode, x: Value, numbers: np.ndarray) -> np.ndarray | None:
+    """One number, (), or one for each of the last axis of the model's tensor, (C,); None if it is neither."""
+    if numbers.size == 1 and numbers.ndim <= len(x.shape) + 1:
+        return numbers.reshape(())
     if numbers.ndim > len(x.shape) and numbers.shape[0] == 1:
         numbers = numbers[0]
-    if np.broadcast_shapes(numbers.shape, x.shape) != x.shape:
-        raise node.error(f"its constant would make it larger. Received: {numbers.shape} for a sample of {x.shape}")
-    spread = np.broadcast_to(numbers, x.shape)
+    try:
+        spread = np.broadcast_to(numbers, x.shape)
+    except ValueError:  # it would make it larger
+        return None
     ordered = np.empty(spread.size)
     ordered[x.positions.ravel()] = spread.ravel()
     rows = ordered.reshape(-1, x.tensor.shape[-1])
-    if not (rows == rows[0]).all():
-        raise node.error(
-            f"its constant holds one number, or one a channel. Received: an array of shape {numbers.shape}"
-        )
-    return rows[0].tolist()
+    return rows[0] if (rows == rows[0]).all() else None

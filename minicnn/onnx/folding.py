@@ -94,6 +94,8 @@ def _check_size(node, size):
 
 
 def _calculation(node, arrays):
+    if node.operator == "Mod" and node.get("fmod", 0):
+        return np.fmod(*arrays)
     return CALCULATIONS[node.operator](*arrays)
 
 

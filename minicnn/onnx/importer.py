@@ -13,13 +13,14 @@ from minicnn.layers import Flatten, Input, Permute, Reshape
 from minicnn.layers.base import Layer
 from minicnn.models import Model
 from minicnn.onnx import operators  # noqa: F401, fills the table
-from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, OPERATORS, gives_images
+from minicnn.onnx.arguments import OPERATORS, are_read_as_images, gives_images
 from minicnn.onnx.folding import fold
 from minicnn.onnx.naming import layer_name
 from minicnn.onnx.open_sizes import import_for_all_sizes
 from minicnn.onnx.properties import PRODUCER, put_properties
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph
 from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, same_order, transposition
+from minicnn.onnx.windows import Sides
 from minicnn.parameters import weights_from_file
 from minicnn.saving.files import checked_path, named_in_errors
 from minicnn.settings import floatx
@@ -95,17 +96,27 @@ class Importer:
     batch_size : int or None
     has_open_sizes : bool
         Whether the sizes are no more than numbers in the place of open ones.
+    borders : dict
+        Name in the file → ((top, bottom), (left, right)), pixels of -inf around what the name stands for, which the
+        MaxPool that reads it adds.
+    spare : int
+        How many numbers further arrays may have that become tensors: they may be computed, so that the file's own
+        numbers are no bound.
     """
 
     def __init__(self, graph: FileGraph):
         self.opset: int = graph.opset
         self.batch_size: int | None = graph.batch_size
         self.has_open_sizes: bool = bool(graph.open_sizes)
+        self.borders: dict[str, Sides] = {}
+        self.spare: int = MAX_KEPT
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
-        self._readers = {}
+        self._readers, self._shapes = {}, {name: array.shape for name, array in graph.constants.items()}
         self._images = {}  # name of what comes from channels-first images → whether it is such images itself
         for node in graph.nodes:
+            if node.operator == "Constant":
+                self._shapes[node.outputs[0]] = np.shape(next(iter(node.attributes.values()), 0))
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
         self._done, self._layers, self._views, self._layer_names = set(), {}, {}, set()
@@ -115,7 +126,7 @@ class Importer:
         """The model."""
         inputs = [self._input(name, shape) for name, shape in self._graph.inputs.items()]
         for node in self._graph.nodes:
-            found = gives_images(node, self._images)
+            found = gives_images(node, self._images, self._shapes)
             for name in () if found is None else node.outputs:
                 self._images.setdefault(name, found)
             if id(node) not in self._done:
@@ -128,7 +139,7 @@ class Importer:
         """The model's input, its channels last if the file reads it as channels-first images."""
         self._count(shape, FileFormatError)
         is_ours = self._graph.producer == PRODUCER  # its inputs have their channels last
-        if len(shape) > 1 and not is_ours and self._is_read_by_channels(name):
+        if len(shape) > 1 and not is_ours and are_read_as_images(name, len(shape) + 1, self._readers, self._shapes):
             shape = (*shape[1:], shape[0])
             order = channels_first(shape)
             self._images[name] = True
@@ -137,24 +148,6 @@ class Importer:
         tensor = Input(shape, name=self._layer_name(name))
         self._known[name] = Value(tensor, order)
         return tensor
-
-    def _is_read_by_channels(self, name) -> bool:
-        """Whether the first operator that cares takes axis 1 of an input for the channels."""
-        rank = len(self._graph.inputs[name]) + 1
-        seen, waiting = {name}, [(name, list(range(rank)))]  # the input's axes in the order that they have there
-        while waiting:
-            name, axes = waiting.pop()
-            for node in self._readers.get(name, ()):
-                if node.operator in CHANNEL_OPERATORS:
-                    return axes[1] == 1
-                perm = list(range(rank))
-                if node.operator == "Transpose":
-                    perm = node.get("perm", perm[::-1], list)
-                keeps_axes = node.operator in ELEMENTWISE_OPERATORS or node.operator == "Transpose"
-                if keeps_axes and sorted(perm) == list(range(rank)) and node.outputs[0] not in seen:
-                    seen.add(node.outputs[0])
-                    waiting.append((node.outputs[0], [axes[axis] for axis in perm]))
-        return False
 
     def _forget_inputs(self, node):
         """Let go of what no later node reads."""
@@ -180,8 +173,12 @@ class Importer:
         value = self._known.get(name)
         if not isinstance(value, Value):
             raise FileFormatError(f"the output '{name}' does not depend on the graph's inputs in a way known here")
+        if value.batch_axis or value.folded:
+            raise FileFormatError(
+                f"samples stay apart: the first axis of the output '{name}' counts them, nothing else"
+            )
         layouts = {True: (channels_first,), False: (same_order, channels_first), None: (same_order,)}
-        is_images = self._images.get(name)
+        is_images = None if self._graph.producer == PRODUCER else self._images.get(name)
         if is_images is False and len(value.shape) != 3:  # no images any more: the file's axes, if a layer gives them
             found = self._common_layout([value], (same_order,)) or self._common_layout([value], (channels_first,))
         else:
@@ -192,16 +189,14 @@ class Importer:
 
     # --------------------------------------------------------------------------------------- for the operators
 
-    def value(self, node: FileNode, index: int) -> Value:
-        """Input `index` of a node, which is to be a tensor that depends on the graph's inputs."""
+    def value(self, node: FileNode, index: int, any_batch_axis: bool = False, may_be_folded: bool = False) -> Value:
+        """Input `index` of a node, which is to be a tensor that depends on the graph's inputs, its batch axis first."""
         value = self._get(node, index)
         if not isinstance(value, Value):
             raise node.error(f"input {index} is a constant or missing; here it depends on the graph's inputs")
+        if (value.batch_axis and not any_batch_axis) or (value.folded and not may_be_folded):
+            raise node.error(f"samples stay apart: the first axis of input {index} counts them, and nothing else")
         return value
-
-    def values(self, node: FileNode) -> list[Value]:
-        """All inputs of a node, which are to be `Value`s."""
-        return [self.value(node, index) for index in range(len(node.inputs))]
 
     def constant(self, node: FileNode, index: int, default: np.ndarray | None = None) -> np.ndarray | None:
         """Input `index` of a node, which is to be an array known from the file; `default` if it is left out."""

@@ -7,6 +7,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.geometry import effective_size
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, operator, pair
+from minicnn.onnx.constants import operands
 from minicnn.onnx.folding import absorb
 from minicnn.onnx.padding import padded, take
 from minicnn.onnx.values import Value, same_order, with_last_axis
@@ -103,11 +104,22 @@ def _gemm(node, graph):
 
 @operator("MatMul")
 def _matmul(node, graph):
-    x, kernel = graph.value(node, 0), graph.weight(node, 1, rank=2)
-    _dense(node, graph, x, kernel, None, node.inputs[1:])
+    rank = graph.constant(node, 1).ndim if graph.is_constant(node, 1) else 0
+    if rank in (1, 2) and not graph.is_constant(node, 0):
+        kernel = graph.weight(node, 1, rank).reshape(-1, 1) if rank == 1 else graph.weight(node, 1, rank)
+        _dense(node, graph, graph.value(node, 0), kernel, None, node.inputs[1:], keeps_axis=rank == 2)
+        return
+    values = operands(node, graph)
+    shapes = [value.shape for value in values]
+    if len({len(shape) for shape in shapes}) > 1 or len(shapes[0]) < 2:
+        raise node.error(f"it multiplies vectors by a matrix of the file, or matrices. Received: samples {shapes}")
+    tensors = [graph.arranged(node, value, same_order) for value in values]
+    graph.check_size(node, (*np.broadcast_shapes(*(s[:-2] for s in shapes)), shapes[0][-2], shapes[1][-1]))
+    y = graph.call(node, layers.MatrixProduct, tensors)
+    graph.give(node, Value(y, same_order(y.shape[1:]), all(value.is_nonnegative for value in values)))
 
 
-def _dense(node, graph, x, kernel, bias, constants):
+def _dense(node, graph, x, kernel, bias, constants, keeps_axis=True):
     """A Dense layer; of vectors, the kernel's rows come into the model's order."""
     units, order = kernel.shape[1], None
     if not x.shape:
@@ -139,6 +151,7 @@ def _dense(node, graph, x, kernel, bias, constants):
         use_bias=len(weights) > 1,
         activation=activation,
     )
+    positions = positions if keeps_axis else positions[..., 0]
     graph.give(last, Value(y, positions, activation in NONNEGATIVE))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,9 +17,12 @@ from minicnn.onnx.arguments import (
     number_at,
     operator,
 )
+from minicnn.onnx.constants import LARGEST, constant_tensor, operands
 from minicnn.onnx.padding import MAX_RUNS, padded, reshaped, split_shape, take
-from minicnn.onnx.pooling import model_axis
-from minicnn.onnx.values import Value, channels_first
+from minicnn.onnx.pooling import give_border, model_axis
+from minicnn.onnx.values import Value
+
+MOST_SHIFT = 16.0  # by which numbers may be moved for a while: they lose digits
 
 
 @operator("Slice")
@@ -64,11 +68,11 @@ def _taken(node, graph, x, axis, indices):
 
 @operator("Split")
 def _split(node, graph):
-    x, count = graph.value(node, 0), len(node.outputs)
+    x, count = graph.value(node, 0, any_batch_axis=True), len(node.outputs)
     axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1)
-    if axis == 0:
-        raise node.error("samples stay apart: the batch axis, axis=0, is not cut")
-    size = x.shape[axis - 1]
+    if axis == x.batch_axis:
+        raise node.error(f"samples stay apart: the batch axis, axis={axis}, is not cut")
+    size = x.shape[x.sample_axis(axis)]
     sizes = node.get("split", None, list) if graph.opset < 13 else integers(node, graph.constant(node, 1))
     if node.get("num_outputs", count) != count:
         raise node.error(f"it has as many outputs as it says. Received: {count}")
@@ -80,31 +84,38 @@ def _split(node, graph):
     start = 0
     for number, length in enumerate(sizes):
         if node.outputs[number]:
-            graph.give(node, _taken(node, graph, x, axis, list(range(start, start + length))), number)
+            part = _taken(node, graph, x, x.sample_axis(axis) + 1, list(range(start, start + length)))
+            graph.give(node, replace(part, batch_axis=x.batch_axis), number)
         start += length
 
 
-@operator("Gather")
+@operator("Gather", "GatherND")
 def _gather(node, graph):
-    x, indices = graph.value(node, 0), graph.constant(node, 1)
-    axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1)
-    if axis == 0 or indices.ndim > 1 or indices.dtype.kind != "i" or indices.size == 0:
+    """GatherND only where it is a Gather of a list along the first axis."""
+    x, indices = graph.value(node, 0, any_batch_axis=True), graph.constant(node, 1)
+    axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1) if node.operator == "Gather" else 0
+    if axis == x.batch_axis or indices.dtype.kind != "i" or indices.size == 0:
         raise node.error("it takes a list of rows, columns or channels, not of samples")
-    size = x.shape[axis - 1]
-    places = [checked_axis(node, n, size) for n in indices.ravel().tolist()]
-    taken = _taken(node, graph, x, axis, places)
-    positions = taken.positions if indices.ndim else taken.positions.squeeze(axis - 1)
-    graph.give(node, Value(taken.tensor, positions, x.is_nonnegative))
+    if node.operator == "GatherND":
+        if node.get("batch_dims", 0) or indices.shape != (indices.size, 1):
+            raise node.error(f"it takes a list along one axis. Received: indices of shape {indices.shape}")
+        indices = indices[:, 0]
+    own = x.sample_axis(axis)
+    places = [checked_axis(node, n, x.shape[own]) for n in indices.ravel().tolist()]
+    taken = _taken(node, graph, x, own + 1, places)
+    positions = taken.positions.reshape(*x.shape[:own], *indices.shape, *x.shape[own + 1 :])
+    batch_axis = x.batch_axis + (indices.ndim - 1 if axis < x.batch_axis else 0)
+    graph.give(node, Value(taken.tensor, positions, x.is_nonnegative, batch_axis=batch_axis))
 
 
 @operator("Concat", kind=ELEMENTWISE_OPERATORS)
 def _concat(node, graph):
-    values = graph.values(node)
+    values = operands(node, graph)
     rank = len(values[0].shape) + 1
     axis = checked_axis(node, node.get("axis", None), rank)
     if axis == 0:
         raise node.error("samples are not put behind each other: axis=0 is the batch axis")
-    if rank == 2:
+    if rank == 2 and graph.readers(node):  # who reads it takes any order
         parts = [graph.vector(value) for value in values]
         *starts, size = itertools.accumulate((order.size for _, order in parts), initial=0)
         graph.check_size(node, (size,))
@@ -112,8 +123,7 @@ def _concat(node, graph):
         positions = np.concatenate([start + order for start, (_, order) in zip(starts, parts, strict=True)])
     else:
         tensors, layout = graph.aligned(node, values)
-        if layout is channels_first:
-            axis = rank - 1 if axis == 1 else axis - 1
+        axis = model_axis(layout, axis, rank)
         positions = None
     y = tensors[0] if len(tensors) == 1 else graph.call(node, layers.Concatenate, tensors, axis=axis)
     if positions is None:
@@ -181,8 +191,13 @@ def _pad(node, graph):
     if pads is None or len(pads) != 2 * len(axes) or len(set(axes)) != len(axes):
         raise node.error(f"pads are two numbers for each of the axes {axes}. Received: {pads}")
     sides = {axis: side for axis, *side in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True) if any(side)}
-    if 0 in sides or mode not in ("constant", "reflect", "edge", "wrap") or not np.isfinite(fill):
-        raise node.error(f"borders of finite numbers around samples only. Received: {mode!r}, {fill}, {sides}")
+    if mode == "constant" and fill <= -LARGEST and give_border(node, graph, x, sides):
+        return
+    if 0 in sides or mode not in ("constant", "reflect", "edge", "wrap") or not abs(fill) < LARGEST:
+        raise node.error(
+            "borders of finite numbers around samples only, or of -inf before MaxPool alone. "
+            f"Received: {mode!r}, {fill}, {sides}"
+        )
     (tensor,), layout = graph.aligned(node, [x])
     own = {model_axis(layout, axis, rank): side for axis, side in sides.items()}
     if mode == "constant":
@@ -216,10 +231,26 @@ def _with_zeros(node, graph, tensor, sides, fill):
                 raise node.error("it leaves nothing")
             tensor = take(node, graph, tensor, axis, kept, f"_cut{axis}")
     sides = {axis: (max(before, 0), max(behind, 0)) for axis, (before, behind) in sides.items()}
-    if fill and sides:  # what is around becomes 0 for the while
-        tensor = graph.call(node, layers.Rescaling, tensor, "_below", scale=1.0, offset=-fill)
+    if not fill or not any(map(any, sides.values())):
+        return _zeros_around(node, graph, tensor, sides)
+    if not graph.has_open_sizes:
+        y = _zeros_around(node, graph, tensor, sides)
+        inner = np.zeros(tensor.shape[1:-1], np.float32)  # one number for all of the last axis, unless that is wider
+        inner = inner[..., None] if len(tensor.shape) - 1 not in sides else np.zeros(tensor.shape[1:], np.float32)
+        around = np.pad(inner, [sides.get(axis, (0, 0)) for axis in range(1, inner.ndim + 1)], constant_values=fill)
+        return graph.call(node, layers.Add, [y, constant_tensor(node, graph, tensor, around, str(fill))], "_filled")
+    if abs(fill) > MOST_SHIFT:
+        raise node.error(f"around images whose sizes are open, it puts numbers up to {MOST_SHIFT}. Received: {fill}")
+    tensor = graph.call(node, layers.Rescaling, tensor, "_below", scale=1.0, offset=-fill)
+    tensor = _zeros_around(node, graph, tensor, sides)
+    return graph.call(node, layers.Rescaling, tensor, "_above", scale=1.0, offset=fill)
+
+
+def _zeros_around(node, graph, tensor, sides):
+    """A tensor with zeros around it, {axis: (before, behind)} of them."""
     if len(tensor.shape) == 4:
-        tensor = padded(node, graph, tensor, (sides.pop(1, (0, 0)), sides.pop(2, (0, 0))), "")
+        tensor = padded(node, graph, tensor, (sides.get(1, (0, 0)), sides.get(2, (0, 0))), "")
+        sides = {axis: outside for axis, outside in sides.items() if axis == 3}
     for axis, outside in sides.items():
         if any(outside):
             before, size, behind = split_shape(tensor, axis)
@@ -228,7 +259,7 @@ def _with_zeros(node, graph, tensor, sides, fill):
             flat = reshaped(node, graph, tensor, (before, size, behind), f"_rows{axis}")
             flat = padded(node, graph, flat, ((0, 0), outside), f"_axis{axis}")
             tensor = reshaped(node, graph, flat, shape, f"_shaped{axis}")
-    return graph.call(node, layers.Rescaling, tensor, "_above", scale=1.0, offset=fill) if fill else tensor
+    return tensor
 
 
 @operator("DepthToSpace", kind=CHANNEL_OPERATORS)

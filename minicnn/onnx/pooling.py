@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from minicnn import layers
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, axes_of, operator, pair
 from minicnn.onnx.padding import padded, reshaped, split_shape
 from minicnn.onnx.values import Value, channels_first, same_order
-from minicnn.onnx.windows import NO_SIDES, keras_padding, padded_sides, padding_of_any_size
+from minicnn.onnx.windows import (
+    NO_SIDES,
+    extra_of_any_size,
+    keras_padding,
+    padded_sides,
+    padding_of_any_size,
+    with_extra,
+)
+
+if TYPE_CHECKING:
+    from minicnn.onnx.importer import Importer
+    from minicnn.onnx.reader import FileNode
 
 MOST_PIXELS = 255  # in a window of MaxPooling2D
 
@@ -25,6 +39,20 @@ def _average_pool(node, graph):
     _pool(node, graph, layers.AveragePooling2D, zeros_count=bool(node.get("count_include_pad", 0)))
 
 
+def give_border(node: FileNode, graph: Importer, x: Value, sides: dict[int, Sequence[int]]) -> bool:
+    """Leave a border of -inf, {axis: (before, behind)}, to the MaxPool that alone reads it; False if that cannot be."""
+    reader = graph.only_reader(node)
+    axes = {2: (3,), 3: (2, 3)}.get(len(x.shape), ())  # of windows; rows have height 1
+    wide = {axis + 3 - max(axes, default=3): tuple(side) for axis, side in sides.items()}
+    if reader is None or reader.operator != "MaxPool" or not axes or not set(wide) <= set(axes):
+        return False
+    if min(min(side, default=0) for side in [*wide.values(), (0,)]) < 0:
+        return False
+    graph.borders[node.outputs[0]] = tuple(wide.get(axis, (0, 0)) for axis in (2, 3))
+    graph.give(node, x)
+    return True
+
+
 def _pool(node, graph, layer_class, zeros_lose=False, zeros_count=False):
     """A pooling; `zeros_lose`, `zeros_count`: why padding may be zeros that a layer before puts there."""
     axes = len(graph.value(node, 0).shape) - 1
@@ -35,31 +63,61 @@ def _pool(node, graph, layer_class, zeros_lose=False, zeros_count=False):
     if pair(node, "dilations") != (1, 1):
         raise node.error("pooling windows have no gaps here: dilations=[1, 1]")
     size, pool_size, strides = x.shape[1:3], pair(node, "kernel_shape", None), pair(node, "strides")
-    sides, added = padded_sides(node, size, pool_size, strides, (1, 1), node.get("ceil_mode", 0))
-    chosen = padding_of_any_size(node, strides, node.get("ceil_mode", 0)) if graph.has_open_sizes else None
-    if zeros_count and chosen == "same":
-        raise node.error("of padding that depends on the size of the input, which the file leaves open, zeros count")
-    padding, outside = keras_padding(sides, size, pool_size, strides, (1, 1), "valid" if zeros_count else chosen)
-    if any(max(side) >= span for side, span in zip(sides, pool_size, strict=True)):
-        raise node.error(f"its padding is as wide as its windows. Received: {sides} for {pool_size}")
-    if zeros_count and added and any(node.get("pads", [0] * 4, list)):
-        raise node.error("of its padding, pads= would count and what ceil_mode adds would not")
-    if not (zeros_lose or (zeros_count and not added) or outside == NO_SIDES):
-        y = _centred(node, graph, layer_class, x, pool_size, strides, sides)
-    elif outside == NO_SIDES and layer_class is layers.MaxPooling2D and pool_size == size and max(sides) == (0, 0):
+    sides, chosen = _sides(node, graph, size, pool_size, strides, zeros_count)
+    if zeros_count:  # those of ceil_mode do not
+        sides, counted = sides
+        x, size = padded(node, graph, x, counted), [n + sum(side) for n, side in zip(size, counted, strict=True)]
+    padding, outside = keras_padding(sides, size, pool_size, strides, (1, 1), chosen)
+    if outside == NO_SIDES and layer_class is layers.MaxPooling2D and pool_size == size and max(sides) == (0, 0):
         y = graph.call(node, layers.GlobalMaxPooling2D, x, keepdims=True)
-    else:
+    elif outside == NO_SIDES:
+        y = _pooled(node, graph, layer_class, x, pool_size, strides, padding)
+    elif any(max(side) >= span for side, span in zip(sides, pool_size, strict=True)):
+        raise node.error(f"its padding is as wide as its windows. Received: {sides} for {pool_size}")
+    elif zeros_lose:
         x = padded(node, graph, x, outside)
         y = _pooled(node, graph, layer_class, x, pool_size, strides, padding)
+    else:
+        y = _pooled(node, graph, PADDED[layer_class], x, pool_size, strides, sides)
     graph.give_images(node, y, graph.value(node, 0).is_nonnegative, axes)
+
+
+def _sides(node, graph, size, pool_size, strides, zeros_count):
+    """(what a pooling adds around images, Keras's padding if it does not go by the size).
+
+    Of zeros that count: ((those that do not, those that do), …).
+    """
+    border = graph.borders.get(node.inputs[0], NO_SIDES)
+    around = [n + sum(side) for n, side in zip(size, border, strict=True)]
+    is_ceil = node.get("ceil_mode", 0)
+    sides, extra = padded_sides(node, around, pool_size, strides, (1, 1), is_ceil)
+    chosen = padding_of_any_size(node, strides) if graph.has_open_sizes else None
+    if chosen == "same" and (zeros_count or border != NO_SIDES):
+        raise node.error("of padding that depends on the size of the input, which the file leaves open, zeros count")
+    if chosen == "valid" and is_ceil:
+        extra = extra_of_any_size(node, sides, pool_size, strides)
+    if zeros_count:
+        return (with_extra(NO_SIDES, extra), sides), chosen
+    sides = with_extra(sides, extra)
+    return tuple((a + c, b + d) for (a, b), (c, d) in zip(sides, border, strict=True)), chosen
+
+
+PADDED = {
+    layers.MaxPooling2D: layers.PaddedMaxPooling2D,
+    layers.AveragePooling2D: layers.PaddedAveragePooling2D,
+}
+"""Keras's layers → those that take padding in numbers."""
 
 
 def _pooled(node, graph, layer_class, x, pool_size, strides, padding):
     """One pooling; a maximum over more pixels than one has here goes over rows first."""
-    if layer_class is layers.MaxPooling2D and pool_size[0] * pool_size[1] > MOST_PIXELS:
+    if issubclass(layer_class, layers.MaxPooling2D) and pool_size[0] * pool_size[1] > MOST_PIXELS:
         (height, width), (down, right) = pool_size, strides
-        x = graph.call(node, layer_class, x, "_rows", pool_size=(height, 1), strides=(down, 1), padding=padding)
-        pool_size, strides = (1, width), (1, right)
+        above, beside = (padding,) * 2
+        if not isinstance(padding, str):
+            above, beside = (padding[0], (0, 0)), ((0, 0), padding[1])
+        x = graph.call(node, layer_class, x, "_rows", pool_size=(height, 1), strides=(down, 1), padding=above)
+        pool_size, strides, padding = (1, width), (1, right), beside
     return graph.call(node, layer_class, x, pool_size=pool_size, strides=strides, padding=padding)
 
 
@@ -89,17 +147,6 @@ def _pool_along(node, graph, layer_class, zeros_count):
     y = graph.call(node, layer_class, y, pool_size=(1, spans[at]), strides=(1, strides[at]))
     y = reshaped(node, graph, y, (*tensor.shape[1:axis], y.shape[2], *tensor.shape[axis + 1 :]), "_shaped")
     graph.give(node, Value(y, layout(y.shape[1:]), x.is_nonnegative))
-
-
-def _centred(node, graph, layer_class, x, pool_size, strides, sides):
-    """Windows around every pixel, of which some are kept: Keras's "same" padding does not depend on the stride then."""
-    if any(side != (span // 2, span // 2) or span % 2 == 0 for side, span in zip(sides, pool_size, strict=True)):
-        raise node.error(
-            "its padding is neither none, nor Keras's 'same', nor half of its windows, and a layer of zeros in its "
-            f"place would change the result. Received: {sides} around images of {x.shape[1:3]}"
-        )
-    y = graph.call(node, layer_class, x, "_around", pool_size=pool_size, strides=1, padding="same")
-    return y if strides == (1, 1) else graph.call(node, layers.MaxPooling2D, y, pool_size=1, strides=strides)
 
 
 @operator("GlobalMaxPool", "GlobalAveragePool", kind=CHANNEL_OPERATORS)

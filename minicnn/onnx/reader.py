@@ -44,6 +44,8 @@ DTYPES: dict[int, tuple[str, str | None]] = {
 FLOAT16 = 10
 FLOATS = {1, FLOAT16, 11}
 """Numbers of the floating-point types."""
+SMALL_INTEGERS = {2, 3, 4, 5}
+"""Those of integers of 8 and 16 bits, which float32 holds exactly."""
 
 _ATTRIBUTES = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType → field
 
@@ -167,7 +169,8 @@ def read_graph(path: FilePath) -> FileGraph:
             continue
         if not value.name or value.name in inputs:
             raise FileFormatError(f"inputs have names of their own. Received: {value.name!r}")
-        batch, inputs[value.name] = _input_shape(value)
+        readers = [node for node in graph.node if value.name in node.input]
+        batch, inputs[value.name] = _input_shape(value, _are_casts(readers))
         batch_sizes.add(batch)
     if not inputs or len(batch_sizes) != 1:
         raise FileFormatError(
@@ -185,7 +188,10 @@ def to_array(tensor: TensorProto) -> np.ndarray:
     """The array of a TensorProto; its bytes are in the file."""
     name = tensor.name or "(without a name)"
     if tensor.data_location or tensor.external_data:
-        raise FileFormatError(f"tensor '{name}' lies in another file, which is not opened: save the model as one file")
+        raise FileFormatError(
+            f"tensor '{name}' lies in another file, which is not opened: save the model as one file, "
+            "torch.onnx.export(…, external_data=False) or onnx.save(onnx.load(path), new_path)"
+        )
     if tensor.data_type not in DTYPES:
         raise FileFormatError(
             f"tensor '{name}' should hold numbers of 8 to 64 bits: {list(DTYPES)}. Received: {tensor.data_type}"
@@ -248,11 +254,17 @@ def _check_sizes(graph):
         )
 
 
-def _input_shape(value):
-    """(batch size or None, shape of one sample) of a graph's input."""
+def _are_casts(nodes):
+    """Whether there are nodes, and all make floating-point numbers of what they read."""
+    types = [a.i for node in nodes for a in node.attribute if node.op_type == "Cast" and a.name == "to"]
+    return 0 < len(types) == len(nodes) and set(types) <= set(FLOATS)
+
+
+def _input_shape(value, is_cast):
+    """(batch size or None, shape of one sample) of a graph's input; if `is_cast`, it may be one of small integers."""
     tensor = value.type.tensor_type
     dims = tensor.shape.dim
-    if tensor.elem_type not in FLOATS or not dims:
+    if tensor.elem_type not in (*FLOATS, *(SMALL_INTEGERS if is_cast else ())) or not dims:
         raise FileFormatError(f"input '{value.name}' should be a tensor of floating-point numbers with a batch axis")
     batch, *shape = (dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
     if len(shape) >= MAX_AXES or not all(n is None or n > 0 for n in shape):

@@ -103,18 +103,35 @@ def _reshape(node, graph):
     if graph.is_constant(node, 0):
         graph.give(node, graph.constant(node, 0).reshape(target))
         return
-    x = graph.value(node, 0)
+    x = graph.value(node, 0, may_be_folded=True)
     shape = [None, *x.shape]
     batch, *sample = target or [1]
-    sample = [shape[i] if n == 0 and i < len(shape) and not keeps_zeros else n for i, n in enumerate(sample, 1)]
+    if not x.folded:
+        sample = [shape[i] if n == 0 and i < len(shape) and not keeps_zeros else n for i, n in enumerate(sample, 1)]
     size = math.prod(x.shape)
     known = math.prod(n for n in sample if n != -1)
     if sample.count(-1) == 1 and known > 0 and size % known == 0:
         sample[sample.index(-1)] = size // known
-    keeps_batch = batch in (-1, arguments.BATCH, graph.batch_size) or (batch == 0 and not keeps_zeros)
-    if target.count(-1) > 1 or not keeps_batch or any(n < 1 for n in sample) or math.prod(sample) != size:
+    keeps_batch = batch in (-1, arguments.BATCH, graph.batch_size) or (batch == 0 and not keeps_zeros and not x.folded)
+    if keeps_batch and target.count(-1) <= 1 and all(n >= 1 for n in sample) and math.prod(sample) == size:
+        graph.give(node, Value(x.tensor, x.positions.reshape(sample), x.is_nonnegative))
+        return
+    folded = _count_folded(x, batch, sample, graph.batch_size)
+    if not folded:
         raise node.error(f"it should keep the samples of shape {x.shape} apart. Received: shape={target}")
-    graph.give(node, Value(x.tensor, x.positions.reshape(sample), x.is_nonnegative))
+    positions = x.positions.reshape(*x.shape[:folded], *sample)
+    graph.give(node, Value(x.tensor, positions, x.is_nonnegative, folded=folded))
+
+
+def _count_folded(x, batch, sample, batch_size) -> int:
+    """How many of a sample's first axes a Reshape counts together with the samples; 0 if it does something else."""
+    if x.folded or not sample or min(sample) < 1:
+        return 0
+    for count in range(1, len(x.shape)):
+        lead, rest = math.prod(x.shape[:count]), math.prod(x.shape[count:])
+        if rest == math.prod(sample) and (batch == -1 or (batch_size and batch == batch_size * lead)):
+            return count
+    return 0
 
 
 @operator("Transpose")
@@ -122,21 +139,25 @@ def _transpose(node, graph):
     if graph.is_constant(node, 0):
         graph.give(node, graph.constant(node, 0).transpose(node.get("perm", None, list)))
         return
-    x = graph.value(node, 0)
-    rank = len(x.shape) + 1
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
+    rank = len(x.shape) - x.folded + 1
     perm = node.get("perm", list(range(rank))[::-1], list)
-    if perm[0] != 0 and adaptive_pooling(node, graph, x):
+    if perm[0] != 0 and not x.batch_axis and not x.folded and adaptive_pooling(node, graph, x):
         return
-    if sorted(perm) != list(range(rank)) or perm[0] != 0:
-        raise node.error(f"it should reorder the axes 1 to {rank - 1}. Received: perm={perm}")
-    graph.give(node, Value(x.tensor, x.positions.transpose([axis - 1 for axis in perm[1:]]), x.is_nonnegative))
+    if sorted(perm) != list(range(rank)) or (x.folded and perm[0] != 0):
+        raise node.error(f"it should reorder the axes {min(x.folded, 1)} to {rank - 1}. Received: perm={perm}")
+    order = [*range(x.folded), *(x.folded + x.sample_axis(axis) for axis in perm if axis != x.batch_axis)]
+    positions, batch_axis = x.positions.transpose(order), perm.index(x.batch_axis)
+    graph.give(node, Value(x.tensor, positions, x.is_nonnegative, batch_axis=batch_axis, folded=x.folded))
 
 
 @operator("Squeeze", "Unsqueeze")
 def _squeeze(node, graph):
     is_constant = graph.is_constant(node, 0)
-    x = graph.constant(node, 0) if is_constant else graph.value(node, 0)
-    shape = list(x.shape) if is_constant else [None, *x.shape]
+    x = graph.constant(node, 0) if is_constant else graph.value(node, 0, any_batch_axis=True)
+    shape = list(x.shape)
+    if not is_constant:
+        shape.insert(x.batch_axis, None)
     squeezes = node.operator == "Squeeze"
     given = arguments.axes_of(node, graph, len(shape), grows=not squeezes)
     if given is None and squeezes:
@@ -152,10 +173,10 @@ def _squeeze(node, graph):
             shape.insert(axis, 1)
     if is_constant:
         graph.give(node, x.reshape(shape))
-    elif shape[0] is not None:
-        raise node.error("the batch axis stays the first. Received: axes=[0]")
     else:
-        graph.give(node, Value(x.tensor, x.positions.reshape(shape[1:]), x.is_nonnegative))
+        batch_axis = shape.index(None)
+        positions = x.positions.reshape([n for n in shape if n is not None])
+        graph.give(node, Value(x.tensor, positions, x.is_nonnegative, batch_axis=batch_axis))
 
 
 # ---------------------------------------------------------------------------- constants, and arrays that hold a shape

@@ -28,30 +28,24 @@ def _resize(node, graph):
     where = node.get("coordinate_transformation_mode", "asymmetric" if is_old else "half_pixel", str)
     rounding = node.get("nearest_mode", "floor" if is_old else "round_prefer_floor", str)
     method = {"nearest": "nearest", "linear": "bilinear", "cubic": "bicubic"}.get(mode)
-    cubic = node.get("cubic_coeff_a", -0.75, float), node.get("exclude_outside", 0)
+    cubic = {"coefficient": node.get("cubic_coeff_a", -0.75, float)}
+    cubic["exclude_outside"] = bool(node.get("exclude_outside", 0))
     node.get("extrapolation_value", 0.0, float)
     is_known = where in (*COORDINATES, COORDINATES_NEAREST) and rounding in ROUNDINGS
-    if mode == "cubic":
-        is_known = cubic == (-0.5, 1) and where == "half_pixel" and _are_whole(old, new, factors)
-    if method is None or not is_known or node.get("antialias", 0):
+    if method is None or not is_known or node.get("antialias", 0) or (cubic["exclude_outside"] and mode == "linear"):
         raise node.error(f"no layer finds pixels in this way. Received: mode={mode!r}, {where!r}, {old} → {new}")
     keras = {"interpolation": method, "height": new[0], "width": new[1]}
+    placed = keras | {"coordinates": where, "rounding": rounding, "factors": factors}
+    placed |= cubic if mode == "cubic" else {}
     y = None
-    if mode != "cubic":
-        placed = keras | {"coordinates": where, "rounding": rounding, "factors": factors}
-        if not _are_kerass(layers.PlacedResizing(**placed), old, new, method):
-            y = graph.call(node, layers.PlacedResizing, x, **placed)
+    if not _are_kerass(layers.PlacedResizing(**placed), old, new, method):
+        y = graph.call(node, layers.PlacedResizing, x, **placed)
     if y is None and all(n % o == 0 for o, n in zip(old, new, strict=True)):
         size = tuple(n // o for o, n in zip(old, new, strict=True))
         y = graph.call(node, layers.UpSampling2D, x, size=size, interpolation=method)
     elif y is None:
         y = graph.call(node, layers.Resizing, x, **keras)
     graph.give_images(node, y, graph.value(node, 0).is_nonnegative and method != "bicubic")
-
-
-def _are_whole(old, new, factors) -> bool:
-    """Whether the sizes are to each other just as the factors."""
-    return factors is None or all(abs(n - o * f) < 1e-4 * n for o, n, f in zip(old, new, factors, strict=True))
 
 
 def _are_kerass(placed: layers.PlacedResizing, old: Sequence[int], new: Sequence[int], method: str) -> bool:

@@ -32,12 +32,23 @@ class Value:
         Whether all its numbers are known to be 0 or more.
     is_whole : bool
         Whether all its numbers are known to be integers.
+    batch_axis : int
+        Which of the file's axes counts the samples: the first one, but for a while.
+    folded : int
+        How many of the sample's first axes the file counts together with the samples, in its first axis; 0, but for a
+        while.
     """
 
     tensor: Tensor
     positions: np.ndarray
     is_nonnegative: bool = False
     is_whole: bool = False
+    batch_axis: int = 0
+    folded: int = 0
+
+    def sample_axis(self, axis: int) -> int:
+        """The number of one of the file's axes, not the batch's, in `positions`."""
+        return axis - (axis > self.batch_axis)
 
     @property
     def shape(self) -> Shape:

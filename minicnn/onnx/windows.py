@@ -19,7 +19,7 @@ def padded_sides(
     strides: Sequence[int],
     dilations: Sequence[int],
     ceil_mode: int = 0,
-) -> tuple[Sides, bool]:
+) -> tuple[Sides, tuple[int, int]]:
     """How many rows and columns a node adds around an image.
 
     Parameters
@@ -34,9 +34,9 @@ def padded_sides(
     Returns
     -------
     sides : tuple
-        ((top, bottom), (left, right))
-    added : bool
-        Whether `ceil_mode` added any of them.
+        ((top, bottom), (left, right)), as `pads` or `auto_pad` say.
+    extra : (int, int)
+        What `ceil_mode` adds at the bottom and at the right.
     """
     automatic = node.get("auto_pad", "NOTSET", str) or "NOTSET"
     pads = node.get("pads", None, list)
@@ -46,7 +46,7 @@ def padded_sides(
     pads = [0, pads[0], 0, pads[1]] if len(pads) == 2 else pads  # of rows
     if len(pads) != 4 or any(n < 0 for n in pads):
         raise node.error(f"pads are four numbers, none negative. Received: pads={pads}")
-    sides, added = [], False
+    sides, extra = [], []
     for axis in range(2):
         size, stride = in_size[axis], strides[axis]
         span = effective_size(kernel_size[axis], dilations[axis])
@@ -55,14 +55,13 @@ def padded_sides(
             total = max((-(-size // stride) - 1) * stride + span - size, 0)
             small, large = total // 2, total - total // 2
             before, after = (small, large) if automatic == "SAME_UPPER" else (large, small)
-        elif ceil_mode:
-            extra = _ceil_extra(size, before, after, span, stride)
-            after, added = after + extra, added or extra > 0
+            ceil_mode = 0
         sides.append((before, after))
-    return tuple(sides), added
+        extra.append(_ceil_extra(size, before, after, span, stride) if ceil_mode else 0)
+    return tuple(sides), tuple(extra)
 
 
-def padding_of_any_size(node: FileNode, strides: Sequence[int], ceil_mode: int = 0) -> str | None:
+def padding_of_any_size(node: FileNode, strides: Sequence[int]) -> str | None:
     """How a node pads images whose size is open: "same" as Keras, "valid" after padding with zeros; None: as any does.
 
     Raises
@@ -73,12 +72,35 @@ def padding_of_any_size(node: FileNode, strides: Sequence[int], ceil_mode: int =
     if max(strides) == 1:
         return None
     automatic = node.get("auto_pad", "NOTSET", str) or "NOTSET"
-    if automatic == "SAME_LOWER" or ceil_mode:
-        raise node.error(
-            "how much it pads depends on the size of the input, which the file leaves open: write the file for inputs "
-            f"whose sizes are known. Received: auto_pad={automatic!r}, ceil_mode={ceil_mode}"
-        )
+    if automatic == "SAME_LOWER":
+        raise _depends_on_the_size(node, f"auto_pad={automatic!r}")
     return "same" if automatic == "SAME_UPPER" else "valid"
+
+
+def extra_of_any_size(
+    node: FileNode, sides: Sides, pool_size: Sequence[int], strides: Sequence[int]
+) -> tuple[int, int]:
+    """What `ceil_mode` may add at most at the bottom and at the right, which is right for every size.
+
+    One window more than fits is one that begins up to a stride before where it would fit. It begins inside of the
+    image, as it has to, whatever the size, if all that is added behind the image is narrower than the window.
+
+    Raises
+    ------
+    FileFormatError
+        If it is not.
+    """
+    extra = [stride - 1 for stride in strides]
+    if any(side[1] + n >= span for side, n, span in zip(sides, extra, pool_size, strict=True)):
+        raise _depends_on_the_size(node, "ceil_mode=1")
+    return tuple(extra)
+
+
+def _depends_on_the_size(node, received):
+    return node.error(
+        "how much it pads depends on the size of the input, which the file leaves open: write the file for inputs "
+        f"whose sizes are known. Received: {received}"
+    )
 
 
 def keras_padding(
@@ -101,6 +123,11 @@ def keras_padding(
     if sides == ((same.pad_top, same.pad_bottom), (same.pad_left, same.pad_right)):
         return "same", NO_SIDES
     return "valid", sides
+
+
+def with_extra(sides: Sides, extra: Sequence[int]) -> Sides:
+    """`sides` with more at the bottom and at the right."""
+    return tuple((before, after + more) for (before, after), more in zip(sides, extra, strict=True))
 
 
 def _ceil_extra(size, before, after, span, stride) -> int:

@@ -340,3 +340,13 @@ def _dot(step, shapes, numbers):
     pair = (step.axes,) * 2 if isinstance(step.axes, int) else step.axes
     axes = [check_axes(step, axis, shape)[0] for axis, shape in zip(pair, shapes, strict=True)]
     return {"op": "dot", "axes": axes, "normalize": step.normalize}
+
+
+@_of(layers.MatrixProduct)
+def _product(step, shapes, numbers):
+    return {"op": "product"}
+
+
+@_of(layers.ConstantTensor)
+def _constant(step, shapes, numbers):
+    return {"op": "constant", "filling": numbers.add(step.value)}

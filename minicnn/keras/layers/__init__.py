@@ -98,9 +98,9 @@ _STILL_THERE = {  # second names that today's Keras has too
     *("AvgPool2D", "AvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
 }
 _WITH_WEIGHTS = {
-    *("BatchNormalization", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense", "DepthwiseConv1D"),
-    *("DepthwiseConv2D", "GroupNormalization", "LayerNormalization", "Normalization", "PReLU", "RMSNormalization"),
-    *("SeparableConv1D", "SeparableConv2D", "SpectralNormalization"),
+    *("BatchNormalization", "ConstantTensor", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense"),
+    *("DepthwiseConv1D", "DepthwiseConv2D", "GroupNormalization", "LayerNormalization", "Normalization", "PReLU"),
+    *("RMSNormalization", "SeparableConv1D", "SeparableConv2D", "SpectralNormalization"),
 }
 _FUNCTIONS = {  # layers that are called at once: add([a, b])
     "add": "Add",

@@ -170,6 +170,16 @@ const EXPLANATIONS = {
     return { kind: "argmax", terms: Array.from({ length }, (_, k) => term(xs, 0, i * length + k)) };
   },
 
+  constant: (o, xs, i) => sumOf([], o.filling[i]),
+
+  product(o, xs, i) {
+    const terms = [];
+    for (let k = 0; k < o.length; k++) {
+      terms.push(term(xs, 0, o.rowOf[i] * o.length + k, { weight: xs[1][placeIn(o, i, k)] }));
+    }
+    return sumOf(terms, undefined);
+  },
+
   dot(o, xs, i) {
     const columns = o.starts[1].length;
     const [p, q] = [Math.floor(i / columns), i % columns];
@@ -201,7 +211,7 @@ function explainLayer(network, layer, values, index) {
   }
 }
 
-const SEES_ALL = new Set(["dense", "standardize", "unit", "stretch", "softmax", "dot", "argmax"]);
+const SEES_ALL = new Set(["dense", "standardize", "unit", "stretch", "softmax", "dot", "product", "argmax"]);
 
 /** Which numbers of the network's input a number depends on: a mask; null where it is all of them, or long to find. */
 function receptiveField(network, values, value, index, limit = 40000) {

@@ -69,3 +69,19 @@ const FUNCTIONS = {
   sign: Math.sign,
   sin: Math.sin,
 };
+
+/** Where the k-th number of a product's column is that gives number i. */
+function placeIn(o, i, k) {
+  const matrix = Math.floor(o.columnOf[i] / o.columns);
+  return (matrix * o.length + k) * o.columns + (o.columnOf[i] % o.columns);
+}
+
+/** By what the vectors of a dot product's input are divided: their lengths if it normalizes, else 1. */
+function vectorLengths(o, x, n) {
+  return Float64Array.from(o.starts[n], (start) => {
+    if (!o.normalize) return 1;
+    let sum = 0;
+    for (let k = 0; k < o.length; k++) sum += x[start + k * o.steps[n]] ** 2;
+    return Math.sqrt(Math.max(sum, 1e-14));
+  });
+}

@@ -107,6 +107,12 @@ const PREPARE = {
       return indicesBy(others.map((axis) => o.inputShapes[n][axis]), others.map((axis) => strides[n][axis]));
     });
   },
+  product: (o) => {
+    const [a, b] = o.inputShapes;
+    [o.length, o.columns] = b.slice(-2);
+    o.rowOf = spreadIndices(o.shape, [...a.slice(0, -1), 1]);
+    o.columnOf = spreadIndices(o.shape, [...b.slice(0, -2), 1, o.columns]);
+  },
 };
 
 const OPERATIONS = {
@@ -338,6 +344,16 @@ const OPERATIONS = {
     }
   },
 
+  constant(o, [x], y) { y.set(o.filling); },
+
+  /** y[…,p,q] = Σ over k of a[…,p,k] · b[…,k,q]. */
+  product(o, [a, b], y) {
+    for (let i = 0; i < y.length; i++) {
+      y[i] = 0;
+      for (let k = 0; k < o.length; k++) y[i] += a[o.rowOf[i] * o.length + k] * b[placeIn(o, i, k)];
+    }
+  },
+
   /** Scalar products of the vectors along one axis of each input. */
   dot(o, [a, b], y) {
     const [first, second] = [a, b].map((x, n) => vectorLengths(o, x, n));
@@ -399,14 +415,4 @@ function powersOf(o, x) {
   for (let i = 0; i < x.length; i++) largest[o.sets[i]] = Math.max(largest[o.sets[i]], x[i]);
   const powers = x.map((value, i) => Math.exp(value - largest[o.sets[i]]));
   return { largest, sums: sumsOver(powers, o.sets, count) };
-}
-
-/** By what the vectors of a dot product's input are divided: their lengths if it normalizes, else 1. */
-function vectorLengths(o, x, n) {
-  return Float64Array.from(o.starts[n], (start) => {
-    if (!o.normalize) return 1;
-    let sum = 0;
-    for (let k = 0; k < o.length; k++) sum += x[start + k * o.steps[n]] ** 2;
-    return Math.sqrt(Math.max(sum, 1e-14));
-  });
 }

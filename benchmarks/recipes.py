@@ -42,6 +42,9 @@ class Recipe:
     shift, turn, zoom : float
         Largest moves of images while training: pixels, turns, parts of the size.
     flip : bool
+        Whether images are mirrored at random.
+    alternates : bool
+        Whether each is rather mirrored in every second epoch.
     cutout : int
         Side of the squares that are hidden.
     smoothing : float
@@ -78,6 +81,7 @@ class Recipe:
     turn: float = 0.0
     zoom: float = 0.0
     flip: bool = False
+    alternates: bool = False
     cutout: int = 0
     smoothing: float = 0.0
     views: bool = False
@@ -162,7 +166,7 @@ RECIPES = {
             *(conv(24, 2, bias=True), "gelu", *group(64, "gelu"), *group(256, "gelu"), *group(256, "gelu")),
             *("pool3", "flatten", ("dense", 10, False), ("scale", 1 / 9)),
         ),
-        epochs=10,
+        epochs=13,
         batch_size=1000,
         rate=1.5,
         optimizer="sgd",
@@ -170,6 +174,7 @@ RECIPES = {
         bias_rate=64.0,
         shift=2.0,
         flip=True,
+        alternates=True,
         smoothing=0.2,
         views=True,
         view_shift=1,
@@ -184,7 +189,8 @@ RECIPES = {
 
 TRICKS = {
     "moved images": {"shift": 0.0, "turn": 0.0, "zoom": 0.0},
-    "mirror images": {"flip": False},
+    "mirror images": {"flip": False, "alternates": False},
+    "mirror images in turns": {"alternates": False},
     "label smoothing": {"smoothing": 0.0},
     "faster biases": {"bias_rate": 1.0},
     "whitened patches": {"whitens": False},

@@ -24,7 +24,15 @@ def run(recipe, seed, training, test):
     model.compile(optimizer(recipe, len(x)), loss)
     begin = time.perf_counter()
     targets = keras.utils.to_categorical(y, 10) if recipe.smoothing else y
-    model.fit(x, targets, batch_size=recipe.batch_size, epochs=recipe.epochs, verbose=0)
+    if recipe.alternates:
+        for epoch in range(recipe.epochs):
+            images, epochs = (
+                minicnn.data.alternating_flip(x, epoch, seed),
+                {"initial_epoch": epoch, "epochs": epoch + 1},
+            )
+            model.fit(images, targets, batch_size=recipe.batch_size, verbose=0, **epochs)
+    else:
+        model.fit(x, targets, batch_size=recipe.batch_size, epochs=recipe.epochs, verbose=0)
     seconds = time.perf_counter() - begin
     logits = sum(model.predict(view, batch_size=TEST_BATCH, verbose=0) for view in views_of(recipe, x_test))
     return float((logits.argmax(1) == y_test).mean()), seconds
@@ -100,7 +108,7 @@ def prepared(recipe, x):
     mean, deviation = moments(x) if recipe.standardizes else (np.zeros(1), np.ones(1))
     yield layers.Rescaling((1 / (255 * deviation)).tolist(), (-mean / deviation).tolist())
     edges = {"fill_mode": "reflect" if recipe.flip else "constant"}
-    if recipe.flip:
+    if recipe.flip and not recipe.alternates:
         yield layers.RandomFlip("horizontal")
     if recipe.shift:
         part = (recipe.shift + 0.5 * (not recipe.turn)) / height

@@ -106,18 +106,23 @@ def train(recipe, model, images, targets):
     slow = [p.detach().clone() for p in model.parameters()]
     loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
     model.train()
-    step = 0
+    step, mirrored = 0, torch.rand(len(images)) < 0.5  # in the first epoch, if they alternate
     for _ in range(recipe.epochs):
         for part in torch.randperm(len(images)).split(recipe.batch_size):
             for group, factor in zip(optimizer.param_groups, factors, strict=True):
                 group["lr"] = factor * one_cycle(recipe.rate, step, total)
-            batch = moved(recipe, images[part]).contiguous(memory_format=torch.channels_last)
+            batch = images[part]
+            if recipe.flip:
+                is_mirrored = mirrored[part] if recipe.alternates else torch.rand(len(part)) < 0.5
+                batch = torch.where(is_mirrored[:, None, None, None], batch.flip(3), batch)
+            batch = moved(recipe, batch).contiguous(memory_format=torch.channels_last)
             optimizer.zero_grad(set_to_none=True)
             loss_of(model(batch), targets[part]).backward()
             optimizer.step()
             step += 1
             if recipe.lookahead and step % recipe.lookahead == 0:
                 look_ahead(model, slow, LAST_STEP_SIZE + (1 - LAST_STEP_SIZE) * (1 - step / total) ** 0.5)
+        mirrored = ~mirrored
 
 
 def rule(recipe, model):
@@ -152,10 +157,8 @@ def look_ahead(model, slow, size):
 
 
 def moved(recipe, batch):
-    """A batch flipped, moved, turned, zoomed and partly hidden at random."""
+    """A batch moved, turned, zoomed and partly hidden at random."""
     count, _, height, width = batch.shape
-    if recipe.flip:
-        batch = torch.where(torch.rand(count, 1, 1, 1) < 0.5, batch.flip(3), batch)
     if recipe.turn:
         batch = warped(recipe, batch)
     elif recipe.shift:

@@ -1,7 +1,7 @@
-"""94 % of CIFAR-10's test set in ten epochs: the recipe of Jordan's "94% on CIFAR-10 in 3.29 seconds on a single GPU".
+"""94 % of CIFAR-10's test set in 13 epochs: the recipe of Jordan's "94% on CIFAR-10 in 3.29 seconds on a single GPU".
 
 A small network of whitened patches and six convolutions, alternating mirror images, large steps of Nesterov's momentum
-on one cycle, faster biases, Lookahead, smoothed labels, and two views of each test image. 1,973,944 parameters.
+on one cycle, faster biases, Lookahead, smoothed labels, and six views of each test image. 1,973,944 parameters.
 """
 
 import common
@@ -56,7 +56,7 @@ def optimizer(steps):
 
 def main():
     """Train, classify the test set from two views, and write the result and the curves."""
-    options = common.Parser(__doc__, "CIFAR-10", epochs=10, batch_size=1000).parse_args()
+    options = common.Parser(__doc__, "CIFAR-10", epochs=13, batch_size=1000).parse_args()
     (x_train, y_train), (x_test, y_test) = mc.datasets.cifar10.load_data(options.data_dir)
     x_train, y_train = x_train[: options.limit], y_train[: options.limit]
     one_hot, hot = (mc.utils.to_categorical(y, 10) for y in (y_train, y_test))
@@ -73,8 +73,8 @@ def main():
     clock = common.EpochClock()
     history = model.fit(by_epoch(images_of), epochs=options.epochs, validation_data=(x_test, hot), callbacks=[clock])
     scores = model.evaluate(x_test, hot, batch_size=500, verbose=0)
-    accuracy = (mc.utils.predict_views(model, x_test, batch_size=500).argmax(1) == y_test.ravel()).mean()
-    print(f"accuracy from two views of each image: {accuracy:.4f}")
+    accuracy = (mc.utils.predict_views(model, x_test, shift=1, batch_size=500).argmax(1) == y_test.ravel()).mean()
+    print(f"accuracy from six views of each image: {accuracy:.4f}")
     common.save_result(options, y_train, y_test, common.outcome(options, model, clock, scores))
     with common.figures(options) as figures:
         figures["curves.png"] = visualization.plot_history(history)

@@ -114,6 +114,7 @@ def test_names_of_tensorflow_1():
     assert tf.scatter_sub(variable, [1], [[1.0, 1.0]]).numpy().tolist() == [[1, 2], [2, 3]]
     assert tf.assign_add(variable, [[1.0, 1.0], [0.0, 0.0]]).numpy().tolist() == [[2, 3], [2, 3]]
     assert np.allclose(tf.nn.softmax(np.zeros((1, 4)), dim=1), 0.25)
+    assert tf.zeros_like([1.0, 2.0], dtype=tf.int32).eval(session=tf.Session()).dtype == np.int32
     with tf.get_default_graph().as_default():
         assert tf.Print(variable, [variable], "now: ") is variable
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from recipes import END, RISE, START, TEST_BATCH, moments, steps_of, views_of
 
+import minicnn.data
 import minicnn.utils
 
 

@@ -27,8 +27,8 @@ def run(recipe, seed, training, test):
     targets = mc.utils.to_categorical(y, 10) if recipe.smoothing else y
     if recipe.alternates:
         for epoch in range(recipe.epochs):
-            images, epochs = mc.data.alternating_flip(x, epoch, seed), {"initial_epoch": epoch, "epochs": epoch + 1}
-            model.fit(images, targets, batch_size=recipe.batch_size, verbose=0, **epochs)
+            images = mc.data.alternating_flip(x, epoch, seed)
+            model.fit(images, targets, recipe.batch_size, initial_epoch=epoch, epochs=epoch + 1, verbose=0)
     else:
         model.fit(x, targets, batch_size=recipe.batch_size, epochs=recipe.epochs, verbose=0)
     seconds = time.perf_counter() - begin

@@ -55,7 +55,7 @@ def optimizer(steps):
 
 
 def main():
-    """Train, classify the test set from two views, and write the result and the curves."""
+    """Train, classify the test set from six views, and write the result and the curves."""
     options = common.Parser(__doc__, "CIFAR-10", epochs=13, batch_size=1000).parse_args()
     (x_train, y_train), (x_test, y_test) = mc.datasets.cifar10.load_data(options.data_dir)
     x_train, y_train = x_train[: options.limit], y_train[: options.limit]

@@ -48,6 +48,16 @@ class EagerArray(np.ndarray):
         return item if isinstance(item, np.ndarray) else np.asarray(item).view(EagerArray)
 
 
+def lent(array: Any) -> EagerArray:
+    """A copy for a function of the user's, in which ``y_true /= 255`` changes nobody else's numbers, as in Keras.
+
+    Parameters
+    ----------
+    array : array-like
+    """
+    return np.array(array).view(EagerArray)
+
+
 class EagerCount(np.int64):
     """A whole number with ``.numpy()``."""
 

@@ -36,6 +36,14 @@ class EagerNumber(float):
         return np.float32(self)
 
 
+def _evaluated(array: EagerArray, feed_dict: Any = None, session: Any = None) -> np.ndarray:
+    """The numbers, as a tensor of TensorFlow 1 gives them to ``tensor.eval(session=session)``."""
+    return array.numpy()
+
+
+EagerArray.eval = _evaluated  # type: ignore[attr-defined]
+
+
 def eager(result: Any) -> Any:
     """Arrays and numbers with ``.numpy()``, in lists and dictionaries too; anything else as it is."""
     return mapped(_eager, result)

@@ -199,12 +199,28 @@ def _in_a_lambda(name, args, kwargs):
     tensors = tensors_in(args, kwargs)
 
     def function(arrays):
-        if is_symbolic(arrays):
-            raise TypeError(f"keras.ops.{name} of these arguments needs numbers")  # a Lambda layer asks for them then
         given = dict(zip(tensors, arrays if len(tensors) > 1 else [arrays], strict=True))
         return with_parts(either(name), args, kwargs, lambda x: given[x] if isinstance(x, Tensor) else x)
 
-    return layers.Lambda(function)(tensors if len(tensors) > 1 else tensors[0])
+    return in_a_lambda(function, tensors if len(tensors) > 1 else tensors[0])
+
+
+def in_a_lambda(function: Callable[[Any], Any], tensors: Any) -> Tensor:
+    """A layer that calls a function on arrays alone.
+
+    Parameters
+    ----------
+    function : callable
+        Of an array, or of a list of several.
+    tensors : Tensor, or list of Tensor
+    """
+
+    def of_arrays(arrays):
+        if is_symbolic(arrays):
+            raise TypeError("this function needs numbers")  # a Lambda layer asks for them then
+        return function(arrays)
+
+    return layers.Lambda(of_arrays)(tensors)
 
 
 def _transposed(x, axes=None):

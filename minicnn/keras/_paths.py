@@ -55,6 +55,8 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
 # Where Keras 3 keeps its files, and names for the public: scripts that an editor completed import from there.
 _INSIDE = ("src", "api", "_tf_keras")
 _DEEP = (("optimizers", "schedules"), ("ops", "image"))
+_PYTHON = "tensorflow.python"  # where TensorFlow has its own
+_ROOMS = {"image_ops": ".image", "linalg_ops": ".linalg", "nn": ".nn", "nn_ops": ".nn", "random_ops": ".random"}
 _MODULES = (
     *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution"),
     *(
@@ -78,8 +80,17 @@ def old_path(path: str) -> str | None:
     path = path.removeprefix("keras.")
     if path.partition(".")[0] in _INSIDE:
         return _inside(path.split(".")[1:])
+    if f"{path}.".startswith(f"{_PYTHON}."):
+        return _below_python(path.split(".")[2:])
     today = _OLD_PATHS.get(path)
     return None if today is None else f"keras.{today}"
+
+
+def _below_python(parts):
+    """Where the names of a file of TensorFlow's own are, of which it keeps those of Keras in one folder."""
+    if parts[:1] == ["keras"]:
+        return _inside(parts[1:])
+    return f"keras.tensorflow{_ROOMS.get(parts[-1] if parts else '', '')}"
 
 
 def _inside(parts):
@@ -97,7 +108,7 @@ class _OldModule(ModuleType):
 
     def __getattr__(self, name):
         path = f"{self.__name__.removeprefix('minicnn.')}.{name}"
-        if old_path(path) and path.split(".")[1] not in _INSIDE:
+        if old_path(path) and path.split(".")[1] not in _INSIDE and _PYTHON not in path:
             return import_module(f"minicnn.{path}")
         return getattr(self._today(), name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -11,11 +12,21 @@ from minicnn.differentiation import Recorded, met, value_of
 from minicnn.parameters import Weight
 
 
+def _in_place(operator: str) -> Callable[[Any, Any], Any]:
+    """An operator in place, as long as the array keeps its shape; else another array takes its name, as in Keras."""
+
+    def operate(self: Any, other: Any) -> Any:
+        keeps = np.broadcast_shapes(self.shape, np.shape(value_of(other))) == self.shape
+        return getattr(np.ndarray, f"__{'i' if keeps else ''}{operator}__")(self, other)
+
+    return operate
+
+
 class Held(EagerArray):
     """A weight's array, which `assign` changes, and operators in place do."""
 
-    __iadd__, __isub__ = np.ndarray.__iadd__, np.ndarray.__isub__
-    __imul__, __itruediv__ = np.ndarray.__imul__, np.ndarray.__itruediv__
+    __iadd__, __isub__ = _in_place("add"), _in_place("sub")
+    __imul__, __itruediv__ = _in_place("mul"), _in_place("truediv")
 
     def assign(self, value: Any) -> Held:
         """Copy a value, which is broadcast, into it."""

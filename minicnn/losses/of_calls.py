@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minicnn.data.elements import lent
 from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.losses.targets import check_finite, real_targets
 
@@ -74,13 +75,13 @@ def _factor(loss, values, weight):
 
 
 def like(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Targets in the predictions' dtype; a last axis of size 1 is added or taken away, as in Keras.
+    """A copy of the targets in the predictions' dtype; a last axis of size 1 is added or taken away, as in Keras.
 
     Parameters
     ----------
     target, prediction : array
     """
-    target = np.asarray(target, prediction.dtype)
+    target = lent(np.asarray(target, prediction.dtype))
     if target.ndim == prediction.ndim - 1 and prediction.shape[-1] == 1:
         return target[..., None]
     if target.ndim == prediction.ndim + 1 and target.shape[-1] == 1:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.backends.reference import ops as reference
 from minicnn.checks import is_real
+from minicnn.data.elements import lent
 from minicnn.differentiation import Recorded
 from minicnn.hints import Config, Shape
 from minicnn.losses.of_calls import like
@@ -86,7 +87,7 @@ class Reduced:
         Here: of each sample, for a class that says only how to compute that of a batch.
         """
         if hasattr(self, "call"):  # as Keras's subclasses write it
-            return np.asarray(self.call(like(target, prediction), prediction))
+            return np.asarray(self.call(like(target, prediction), lent(prediction)))
         pairs = ((prediction[i : i + 1], target[i : i + 1]) for i in range(len(prediction)))
         return np.array([float(self.compute(p, t, None, None, reference)) for p, t in pairs])
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import is_real
+from minicnn.data.elements import lent
 from minicnn.hints import Config
 from minicnn.losses.reductions import weighted_sum
 from minicnn.metrics.base import Metric, register, registry
@@ -71,7 +72,7 @@ class MeanMetricWrapper(Metric):
     Parameters
     ----------
     fn : callable
-        ``fn(y_true, y_pred)`` gets arrays of the host and returns a number, or an array whose mean counts.
+        ``fn(y_true, y_pred)`` gets copies of arrays, on the host, and returns a number, or an array whose mean counts.
     name, dtype : str, optional
         Default: the function's name.
     **arguments
@@ -100,7 +101,7 @@ class MeanMetricWrapper(Metric):
         return super().get_config() | {"fn": getattr(self.fn, "__name__", repr(self.fn))} | self.arguments
 
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        values = np.asarray(self.fn(target, prediction, **self.arguments))
+        values = np.asarray(self.fn(lent(target), lent(prediction), **self.arguments))
         if not is_real(values):
             raise TypeError(
                 f"metric '{self.name}' returns a number or an array of them. Received: one of dtype {values.dtype}"

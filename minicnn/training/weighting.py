@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn import metrics
+from minicnn.data.elements import lent
 from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import Metric
+from minicnn.own_parts import is_of_package
 
 if TYPE_CHECKING:
     from minicnn.models.compilable import CompilableNetwork
@@ -73,6 +75,8 @@ def update(metric: Metric | Weighted, target: np.ndarray, output: np.ndarray, we
     target, output, weight : array
     """
     metric, weight = (metric._metric, weight) if isinstance(metric, Weighted) else (metric, None)
+    if isinstance(output, np.ndarray) and not is_of_package(type(metric).update_state):
+        target, output = lent(target), lent(output)
     if weight is None:
         metric.update_state(target, output)
         return

@@ -22,6 +22,8 @@ _NETWORKS_OF = {
     "nasnet": tuple(name for name in NETWORKS if name.startswith("NASNet")),
     "convnext": tuple(name for name in NETWORKS if name.startswith("ConvNeXt")),
 }
+# What files of Keras 2.0 were read with: custom_objects={"relu6": mobilenet.relu6, "DepthwiseConv2D": …}.
+_OLDER_NAMES = {"mobilenet": {"relu6": "minicnn.keras.activations", "DepthwiseConv2D": "minicnn.keras.layers"}}
 
 
 def _module(name):
@@ -30,7 +32,7 @@ def _module(name):
     found = {network: NETWORKS[network] for network in _NETWORKS_OF.get(name, ())}
     vars(module).update(found, preprocess_input=PREPROCESSING[name])
     vars(module).update(decode_predictions=decode_predictions, __all__=[*found, *_FUNCTIONS])
-    vars(module)["__getattr__"] = lookup(module.__name__)
+    vars(module)["__getattr__"] = lookup(module.__name__, names=_OLDER_NAMES.get(name, {}))
     sys.modules[module.__name__] = module
     return module
 

@@ -25,9 +25,12 @@ _EPSILON = [1e-7]
 _OPS_OF_OTHER_NAMES = {"pow": "power", "permute_dimensions": "transpose"}
 
 
+_BACKEND = "tensorflow"  # Keras 1's name for what `backend` gives
+
+
 def backend() -> str:
-    """The name of what computes."""
-    return "minicnn"
+    """\"tensorflow\", whose branch of older scripts, ``if K.backend() == "tensorflow"``, is the one that fits here."""
+    return _BACKEND
 
 
 def image_data_format() -> str:
@@ -191,7 +194,7 @@ stands_for(relu)
 
 _find = lookup(
     __name__,
-    ["minicnn.keras._older_functions", "minicnn.keras.ops"],
+    ["minicnn.keras._older_functions", "minicnn.keras.backend._windows", "minicnn.keras.ops"],
     names={name: f"minicnn.keras.ops.{other}" for name, other in _OPS_OF_OTHER_NAMES.items()},
 )
 

@@ -68,6 +68,19 @@ class Callback(core.Callback):
                 setattr(cls, name, with_old_names(method))
 
 
+class ProgbarLogger(core.ProgressBar):
+    """`minicnn.callbacks.ProgressBar` under Keras's name.
+
+    Parameters
+    ----------
+    count_mode, stateful_metrics : optional
+        Of Keras 2; not used, as a model knows both.
+    """
+
+    def __init__(self, count_mode=None, stateful_metrics=None):
+        super().__init__()
+
+
 class LambdaCallback(core.LambdaCallback):
     """`minicnn.callbacks.LambdaCallback`, whose further arguments become attributes, as in Keras.
 
@@ -129,9 +142,7 @@ MonitorCallback = translated(
 )
 MonitorCallback.core_class = core.MonitorCallback
 
-__getattr__ = lookup(
-    __name__, ["minicnn.callbacks", "minicnn.keras.callbacks._further"], old={"ProgbarLogger": "ProgressBar"}
-)
+__getattr__ = lookup(__name__, ["minicnn.callbacks", "minicnn.keras.callbacks._further"])
 __all__ = sorted(
     {*core.__all__, "RemoteMonitor", "SwapEMAWeights", "TensorBoard"}
     - {"CallbackList", "backups", "in_line", "listed", "progress"}

@@ -53,11 +53,13 @@ def __getattr__(name: str) -> Any:
         return import_module(_ELSEWHERE[name])
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
-    for module in ("_elements", "_settings", "_flow"):
+    for module in ("_elements", "_settings", "_flow", "_of_1"):
         if name in (found := import_module(f"{__name__}.{module}")).__all__:
             return getattr(found, name)
     if name in (further := import_module(f"{__name__}._further").TOP):
         return further[name]
+    if name in (of_1 := import_module(f"{__name__}._of_1")).TODAY:
+        return of_1.of_today(name)
     if name in _OF_MODULES:
         return getattr(import_module(f"{__name__}.{_OF_MODULES[name]}"), name)
     if name in _SESSIONS:

@@ -21,13 +21,15 @@ if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
     def __getattr__(name: str) -> Any: ...
 
 
+_REDUCING = "axis keepdims name= reduction_indices=axis keep_dims=keepdims"  # the last two of TensorFlow 1
 # TensorFlow's name → (that of keras.ops, the arguments that go by place, those by name: TensorFlow's=keras.ops's).
 _BY_NAME = {
-    **{f"reduce_{name}": (name, "input_tensor", "axis keepdims") for name in ("mean", "sum", "max", "min", "prod")},
-    **{f"reduce_{name}": (name, "input_tensor", "axis keepdims") for name in ("std", "any", "all", "logsumexp")},
-    "reduce_variance": ("var", "input_tensor", "axis keepdims"),
+    **{f"reduce_{name}": (name, "input_tensor", _REDUCING) for name in ("mean", "sum", "max", "min", "prod")},
+    **{f"reduce_{name}": (name, "input_tensor", _REDUCING) for name in ("std", "any", "all", "logsumexp")},
+    "reduce_variance": ("var", "input_tensor", _REDUCING),
     **{name: (name, "x", "") for name in ("abs", "exp", "square", "sqrt", "sigmoid", "tanh", "sign", "round", "floor")},
-    **{name: (name, "x", "") for name in ("sin", "cos", "zeros_like", "ones_like", "negative")},
+    **{name: (name, "x", "") for name in ("sin", "cos", "negative")},
+    **{name: (name, "input", "dtype name= optimize=") for name in ("zeros_like", "ones_like")},
     **{name: (name, "x y", "") for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "equal")},
     **{name: (name, "x y", "") for name in ("not_equal", "greater", "greater_equal", "less", "less_equal")},
     **{name: (name, "x y", "") for name in ("logical_and", "logical_or")},
@@ -36,7 +38,7 @@ _BY_NAME = {
     "concat": ("concatenate", "values", "axis"),
     "stack": ("stack", "values", "axis"),
     "expand_dims": ("expand_dims", "input axis", ""),
-    "squeeze": ("squeeze", "input", "axis"),
+    "squeeze": ("squeeze", "input", "axis name= squeeze_dims=axis"),
     "reshape": ("reshape", "tensor shape", ""),
     "transpose": ("transpose", "a", "perm=axes"),
     "tile": ("tile", "input multiples", ""),

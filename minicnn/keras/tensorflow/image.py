@@ -13,13 +13,14 @@ from minicnn.images.resizing import INTERPOLATIONS, resized
 from minicnn.keras import random as numbers
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
-from minicnn.keras.tensorflow import _boxes, _likeness, _patches, _pictures, _stateless
+from minicnn.keras.tensorflow import _boxes, _likeness, _patches, _pictures, _resizing, _stateless
 from minicnn.keras.tensorflow._boxes import *  # noqa: F403
 from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.keras.tensorflow._likeness import *  # noqa: F403
 from minicnn.keras.tensorflow._patches import *  # noqa: F403
 from minicnn.keras.tensorflow._pictures import *  # noqa: F403
 from minicnn.keras.tensorflow._pictures import resize_image_with_crop_or_pad as resize_image_with_crop_or_pad
+from minicnn.keras.tensorflow._resizing import *  # noqa: F403
 from minicnn.keras.tensorflow._stateless import *  # noqa: F403
 from minicnn.keras.tensorflow.io import (
     decode_bmp,
@@ -39,6 +40,7 @@ __all__ += ["rgb_to_grayscale"]
 __all__ += _pictures.__all__
 __all__ += _stateless.__all__
 __all__ += _patches.__all__
+__all__ += _resizing.__all__
 __all__ += _boxes.__all__
 __all__ += _likeness.__all__  # all of which take what a tape watches, or refuse it: see the end
 
@@ -101,9 +103,6 @@ def resize_with_pad(image: Any, target_height: int, target_width: int, method: s
     """Each picture as large as fits, its proportions kept, in the middle of black."""
     made = resize(image, (target_height, target_width), method, preserve_aspect_ratio=True)
     return _pictures.resize_with_crop_or_pad(made, target_height, target_width)
-
-
-resize_images = resize  # TensorFlow 1's name
 
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:

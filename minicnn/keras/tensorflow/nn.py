@@ -28,7 +28,7 @@ _ACTIVATIONS = ("relu", "relu6", "elu", "selu", "silu", "sigmoid", "tanh", "soft
 _WITH_AXIS = ("softmax", "log_softmax")
 
 globals().update({name: renamed(name, name, "features", "") for name in _ACTIVATIONS})
-globals().update({name: renamed(name, name, "logits", "axis") for name in _WITH_AXIS})
+globals().update({name: renamed(name, name, "logits", "axis name= dim=axis") for name in _WITH_AXIS})
 leaky_relu = renamed("leaky_relu", "leaky_relu", "features", "alpha=negative_slope")
 
 

@@ -14,6 +14,7 @@ _NAMES = {
         (
             *("Progbar", "get_file", "split_dataset", "pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
             *(
+                "convert_all_kernels_in_model",
                 "convert_kernel",
                 "get_custom_objects",
                 "multi_gpu_model",
@@ -28,5 +29,5 @@ _NAMES = {
     **dict.fromkeys(("img_to_array", "array_to_img", "save_img"), "minicnn.keras.preprocessing.image"),
 }
 
-__getattr__ = lookup(__name__, ["minicnn.utils"], names=_NAMES, old={"plot": "plot_model"})
+__getattr__ = lookup(__name__, ["minicnn.utils"], ["conv_utils"], names=_NAMES, old={"plot": "plot_model"})
 __all__ = sorted({*_core.__all__, *_NAMES})

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minicnn import layers as core_layers
 from minicnn import utils as core
 from minicnn.data import Dataset
 from minicnn.keras._warning import warn_once
@@ -220,6 +221,15 @@ def convert_kernel(kernel: Any) -> np.ndarray:
     if not 3 <= kernel.ndim <= 5:
         raise ValueError(f"a kernel has 3 to 5 axes. Received: shape {kernel.shape}")
     return np.copy(np.flip(kernel, tuple(range(kernel.ndim - 2))))
+
+
+def convert_all_kernels_in_model(model: Any) -> None:
+    """Turn round the kernels of all convolutions over images, as `convert_kernel` does: between Theano's and others."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            convert_all_kernels_in_model(layer)
+        elif isinstance(layer, core_layers.Conv1D | core_layers.Conv2D | core_layers.Conv2DTranspose):
+            layer.set_weights([convert_kernel(layer.get_weights()[0]), *layer.get_weights()[1:]])
 
 
 def multi_gpu_model(model: Any, gpus: Any = None, cpu_merge: bool = True, cpu_relocation: bool = False) -> Any:

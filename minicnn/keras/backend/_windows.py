@@ -1,0 +1,87 @@
+"""Convolutions of ``keras.backend`` beside `conv2d`, and small things that layers of Keras 2 asked it for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minicnn.keras import ops
+from minicnn.keras.tensorflow import _flow, _nn_images
+from minicnn.keras.utils.conv_utils import normalize_data_format as normalize_data_format
+from minicnn.keras.utils.conv_utils import normalize_tuple
+
+_LAYOUTS = {"channels_last": "NHWC", "channels_first": "NCHW"}
+
+
+def conv2d_transpose(
+    x: Any,
+    kernel: Any,
+    output_shape: Sequence[Any],
+    strides: Any = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Any = (1, 1),
+) -> Any:
+    """The transposed convolution of images (N, H, W, C) with a kernel (KH, KW, F, C).
+
+    Parameters
+    ----------
+    x, kernel : array, or what a layer computes
+    output_shape : (N, OH, OW, F)
+    strides, dilation_rate : int or (int, int)
+    padding : {"valid", "same"}
+    data_format : str, optional
+        Default: what `keras.backend` says.
+    """
+    layout = _LAYOUTS[normalize_data_format(data_format)]
+    strides = normalize_tuple(strides, 2, "strides")
+    rates = normalize_tuple(dilation_rate, 2, "dilation_rate")
+    return _nn_images.conv2d_transpose(x, kernel, output_shape, strides, padding.upper(), layout, rates)
+
+
+def depthwise_conv2d(
+    x: Any,
+    depthwise_kernel: Any,
+    strides: Any = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Any = (1, 1),
+) -> Any:
+    """The convolution of each channel by itself with a kernel (KH, KW, C, M); arguments as of `conv2d`."""
+    data_format = normalize_data_format(data_format)
+    return ops.depthwise_conv(x, depthwise_kernel, strides, padding, data_format, dilation_rate)
+
+
+def separable_conv2d(
+    x: Any,
+    depthwise_kernel: Any,
+    pointwise_kernel: Any,
+    strides: Any = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Any = (1, 1),
+) -> Any:
+    """`depthwise_conv2d`, and a convolution with `pointwise_kernel` (1, 1, C · M, F)."""
+    data_format = normalize_data_format(data_format)
+    kernels = depthwise_kernel, pointwise_kernel
+    return ops.separable_conv(x, *kernels, strides, padding, data_format, dilation_rate)
+
+
+def map_fn(fn: Callable[[Any], Any], elems: Any, name: str | None = None, dtype: Any = None) -> Any:
+    """What a function makes of each part along the first axis."""
+    return _flow.map_fn(fn, elems)
+
+
+def get_variable_shape(x: Any) -> tuple[int | None, ...]:
+    """The shape."""
+    return tuple(x.shape)
+
+
+def moving_average_update(x: Any, value: Any, momentum: float) -> Any:
+    """Set a variable to x · momentum + value · (1 - momentum)."""
+    made = x.assign(x * momentum + value * (1 - momentum))
+    return x if made is None else made
+
+
+__all__ = ["conv2d_transpose", "depthwise_conv2d", "get_variable_shape", "map_fn", "moving_average_update"]
+__all__ += ["normalize_data_format", "separable_conv2d"]

@@ -1,0 +1,183 @@
+"""Idioms of scripts of 2015 to 2020 that had not run, or had run with other numbers than in Keras."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import backend as K
+from minicnn.keras import layers
+from minicnn.keras import tensorflow as tf
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+def dense(inputs=3, units=1):
+    return keras.Sequential([keras.layers.Dense(units, input_shape=(inputs,))])
+
+
+# --------------------------------------------------------------------------------------------- operators in place
+
+
+class InPlace(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        y_true /= 255.0
+        return K.mean(K.square(y_true - y_pred), axis=-1)
+
+
+class Seen(keras.metrics.Metric):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true -= 1.0
+        y_pred *= 0.0
+        y_true[...] = 7.0
+        self.total = y_true
+
+    def result(self):
+        return 0.0
+
+
+def scaled_loss(y_true, y_pred):
+    y_true /= 255.0
+    return K.mean(K.square(y_true - y_pred))
+
+
+def scaled_metric(y_true, y_pred):
+    y_true /= 255.0
+    y_pred /= K.max(y_pred) + 1.0
+    return K.mean(y_true)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize("loss", [scaled_loss, InPlace()])
+def test_operators_in_place_change_no_array_of_the_users(dtype, loss):
+    x, y = np.ones((8, 3), dtype), np.full((8, 1), 255, dtype)
+    model = dense()
+    model.compile("sgd", loss, metrics=[scaled_metric, Seen(), "mae"])
+    once = model.evaluate(x, y, verbose=0)
+    assert once == model.evaluate(x, y, verbose=0)
+    assert once[1] == 1.0
+    assert once[3] == pytest.approx(np.abs(255 - model.predict(x, verbose=0)).mean(), rel=1e-6)
+    model.train_on_batch(x, y)
+    model.fit(x, y, validation_data=(x, y), epochs=2, batch_size=3, verbose=0)
+    scaled = InPlace()(y.astype("float32"), y.astype("float32"))
+    assert scaled == pytest.approx(254.0**2)
+    assert (x == 1).all()
+    assert (y == 255).all()
+
+
+# ------------------------------------------------------------------------------------------ names of older versions
+
+
+def test_resizing_of_tensorflow_1():
+    """What TensorFlow 2.21's `tf.compat.v1.image` gives for 0, 1, 2, 3 (rows) made five rows."""
+    column = np.arange(4, dtype=np.float32).reshape(4, 1, 1)
+    bilinear = tf.image.resize_bilinear(column, (5, 1)).ravel()
+    assert np.allclose(bilinear, [0, 0.8, 1.6, 2.4, 3])
+    assert np.allclose(tf.image.resize_images(column, (5, 1)).ravel(), bilinear)
+    assert np.allclose(tf.image.resize_bilinear(column, (5, 1), align_corners=True).ravel(), [0, 0.75, 1.5, 2.25, 3])
+    halves = tf.image.resize_bilinear(column, (5, 1), half_pixel_centers=True)
+    assert np.allclose(halves, tf.image.resize(column, (5, 1)))
+    assert tf.image.resize_nearest_neighbor(column, (5, 1)).ravel().tolist() == [0, 0, 1, 2, 3]
+    with pytest.raises(ValueError, match="method"):
+        tf.image.resize_images(column, (5, 1), method=2)
+
+
+def test_resizing_of_tensorflow_1_in_a_model(small):
+    x, y = small
+    model = keras.Sequential([layers.Conv2D(2, 3, input_shape=(8, 8, 1))])
+    model.add(layers.Lambda(lambda t: tf.image.resize_bilinear(t, (9, 12))))
+    assert model.output_shape == (None, 9, 12, 2)
+    expected = tf.image.resize_bilinear(model.layers[0](x), (9, 12))
+    assert np.allclose(model.predict(x, verbose=0), expected, atol=1e-6)
+    model.add(layers.Flatten())
+    model.add(layers.Dense(3, activation="softmax"))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    before = model.layers[0].get_weights()[0]
+    model.fit(x, y, verbose=0, callbacks=[keras.callbacks.ProgbarLogger(count_mode="steps")])
+    assert not np.allclose(before, model.layers[0].get_weights()[0])
+
+
+def test_paths_of_tensorflow_python():
+    from minicnn.keras.tensorflow.python.client import device_lib
+    from minicnn.keras.tensorflow.python.keras.layers import Dense
+    from minicnn.keras.tensorflow.python.ops import array_ops, math_ops
+
+    assert Dense is layers.Dense
+    assert array_ops.where is tf.where
+    assert math_ops.reduce_sum([[1.0, 2.0]], reduction_indices=1, keep_dims=True).tolist() == [[3.0]]
+    assert [device.device_type for device in device_lib.list_local_devices()] == ["CPU"]
+
+
+def test_names_of_tensorflow_1():
+    assert tf.mul(2.0, 3.0) == 6
+    assert [float(part) for part in tf.unpack([1.0, 2.0])] == [1, 2]
+    variable = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+    assert tf.scatter_sub(variable, [1], [[1.0, 1.0]]).numpy().tolist() == [[1, 2], [2, 3]]
+    assert tf.assign_add(variable, [[1.0, 1.0], [0.0, 0.0]]).numpy().tolist() == [[2, 3], [2, 3]]
+    assert np.allclose(tf.nn.softmax(np.zeros((1, 4)), dim=1), 0.25)
+    assert tf.zeros_like([1.0, 2.0], dtype=tf.int32).eval(session=tf.Session()).dtype == np.int32
+    with tf.get_default_graph().as_default():
+        assert tf.Print(variable, [variable], "now: ") is variable
+
+
+def test_helpers_of_layers():
+    from minicnn.keras.utils import conv_utils
+
+    assert conv_utils.normalize_data_format(None) == K.normalize_data_format("channels_last") == "channels_last"
+    assert conv_utils.normalize_tuple(2, 2, "strides") == (2, 2)
+    with pytest.raises(ValueError, match="strides is a whole number from 1, or 2 of them"):
+        conv_utils.normalize_tuple((1, 2, 3), 2, "strides")
+    image = layers.Input((11, 11, 2))
+    for padding in ("valid", "same"):
+        down = layers.Conv2D(1, 3, strides=2, padding=padding)(image).shape[1]
+        assert conv_utils.conv_output_length(11, 3, padding, 2) == down
+        up = layers.Conv2DTranspose(1, 3, strides=2, padding=padding)(image).shape[1]
+        assert conv_utils.deconv_length(11, 2, 3, padding) == up
+    assert (K.backend(), K._BACKEND) == ("tensorflow", "tensorflow")
+
+
+def test_convolutions_of_the_backend(small):
+    x, _ = small
+    kernel = np.random.default_rng(0).random((3, 3, 1, 2), np.float32)
+    layer = layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False)
+    layer.build((None, 8, 8, 1))
+    layer.set_weights([kernel])
+    assert np.allclose(K.depthwise_conv2d(x, kernel), layer(x), atol=1e-5)
+    back = layers.Conv2DTranspose(1, 3, strides=2, padding="same", use_bias=False)
+    back.build((None, 4, 4, 2))
+    back.set_weights([kernel])
+    small_ones = np.ones((2, 4, 4, 2), np.float32)
+    assert np.allclose(
+        K.conv2d_transpose(small_ones, kernel, (2, 8, 8, 1), (2, 2), "same"), back(small_ones), atol=1e-5
+    )
+
+
+def test_files_of_keras_2_0():
+    from minicnn.keras.applications import mobilenet
+
+    dense(units=2).save("dense.h5")
+    scope = {"relu6": mobilenet.relu6, "DepthwiseConv2D": mobilenet.DepthwiseConv2D, "tf": tf}
+    with keras.utils.CustomObjectScope(scope):
+        assert keras.models.load_model("dense.h5").output_shape == (None, 2)
+    model = keras.Sequential([layers.Conv2D(2, 3, input_shape=(8, 8, 1))])
+    kernel = model.get_weights()[0]
+    keras.utils.convert_all_kernels_in_model(model)
+    assert (model.get_weights()[0] == kernel[::-1, ::-1]).all()
+
+
+class Routing(layers.Layer):
+    """A `call` that gives the name of a weight to something else, as capsules of Keras 2 do."""
+
+    def build(self, input_shape):
+        self.bias = self.add_weight(shape=(1, 3), initializer="zeros", trainable=False, name="bias")
+
+    def call(self, inputs):
+        self.bias += inputs
+        return self.bias * 2.0
+
+
+def test_a_weight_plus_something_of_another_shape():
+    model = keras.Sequential([Routing(input_shape=(3,))])
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    for _ in range(2):
+        assert np.allclose(model.predict(x, verbose=0), 2 * x)
+    assert (model.get_weights()[0] == 0).all()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias, Unpack
 
 from minicnn.geometry import Window, make_window
-from minicnn.hints import LayerOptions, Pair
+from minicnn.hints import DataFormat, LayerOptions, Pair
 from minicnn.layers.base import Examples
 from minicnn.layers.pooling import AveragePooling2D, MaxPooling2D
 from minicnn.layers.zero_padding import four_sides
@@ -52,6 +52,7 @@ class PaddedMaxPooling2D(_Padded, MaxPooling2D):
     padding : int, (int, int) or ((int, int), (int, int)), default 0
         One number for all sides; (above and below, left and right); or ((top, bottom), (left, right)). Less than the
         pool size.
+    data_format : {None, "channels_last", "channels_first"}
 
     Raises
     ------
@@ -68,9 +69,10 @@ class PaddedMaxPooling2D(_Padded, MaxPooling2D):
         pool_size: Pair = (2, 2),
         strides: Pair | None = None,
         padding: Sides = 0,
+        data_format: DataFormat = None,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(pool_size, strides, **kwargs)
+        super().__init__(pool_size, strides, data_format=data_format, **kwargs)
         self.padding: tuple[tuple[int, int], ...] = four_sides("padding", padding)
         self._check_padding()
 
@@ -91,6 +93,7 @@ class PaddedAveragePooling2D(_Padded, AveragePooling2D):
     padding : int, (int, int) or ((int, int), (int, int)), default 0
         One number for all sides; (above and below, left and right); or ((top, bottom), (left, right)). Less than the
         pool size.
+    data_format : {None, "channels_last", "channels_first"}
 
     Raises
     ------
@@ -107,9 +110,10 @@ class PaddedAveragePooling2D(_Padded, AveragePooling2D):
         pool_size: Pair = (2, 2),
         strides: Pair | None = None,
         padding: Sides = 0,
+        data_format: DataFormat = None,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(pool_size, strides, **kwargs)
+        super().__init__(pool_size, strides, data_format=data_format, **kwargs)
         self.padding: tuple[tuple[int, int], ...] = four_sides("padding", padding)
         self._check_padding()
 

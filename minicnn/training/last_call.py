@@ -39,7 +39,9 @@ class LastCall:
     def __init__(self, batch: Batch, bound: BoundPlan, store: ParameterStore | BorrowedWeights) -> None:
         self._kinds = [(x.shape, x.dtype) for x in batch.inputs]
         self._bound, self._store, self._changes = weakref.ref(bound), weakref.ref(store), bound.changes
-        self._gives_inputs = any(np.may_share_memory(x, output) for x in bound.inputs for output in bound.outputs)
+        self._gives_inputs = not bound.works or any(
+            np.may_share_memory(x, output) for x in bound.inputs for output in bound.outputs
+        )
 
     @classmethod
     def of(cls, engine: Engine, batch: Batch, bound: BoundPlan) -> LastCall | None:

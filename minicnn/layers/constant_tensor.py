@@ -34,7 +34,7 @@ class ConstantTensor(Layer):
 
     Notes
     -----
-    It is called on any tensor (N, …), which says how many samples there are; output (N, *shape).
+    It is called on any tensor (N, …), which says how many samples there are. The output is a copy for each of them.
     """
 
     uses_input = False

@@ -25,6 +25,18 @@ class _Padded:
     strides: tuple[int, int]
     padding: tuple[tuple[int, int], ...]
 
+    def __init__(
+        self,
+        pool_size: Pair = (2, 2),
+        strides: Pair | None = None,
+        padding: Sides = 0,
+        data_format: DataFormat = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(pool_size, strides, data_format=data_format, **kwargs)
+        self.padding: tuple[tuple[int, int], ...] = four_sides("padding", padding)
+        self._check_padding()
+
     def window(self, input_shape: Shape) -> Window:
         """The geometry for inputs of this shape."""
         sides = dict(zip(("pad_top", "pad_bottom", "pad_left", "pad_right"), sum(self.padding, ()), strict=True))
@@ -38,6 +50,11 @@ class _Padded:
                 "padding is narrower than the window, so that no window lies in it alone. "
                 f"Received: padding={self.padding} for pool_size={self.pool_size}"
             )
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls(3, 2, ((0, 1), (2, 0))), [(6, 7, 3)]
+        yield cls((2, 3), 1, ((1, 0), (0, 2))), [(4, 5, 17)]
 
 
 class PaddedMaxPooling2D(_Padded, MaxPooling2D):
@@ -64,23 +81,6 @@ class PaddedMaxPooling2D(_Padded, MaxPooling2D):
     Input (N, H, W, C), output (N, OH, OW, C), OH = (H + top + bottom - pool height) // stride + 1.
     """
 
-    def __init__(
-        self,
-        pool_size: Pair = (2, 2),
-        strides: Pair | None = None,
-        padding: Sides = 0,
-        data_format: DataFormat = None,
-        **kwargs: Unpack[LayerOptions],
-    ) -> None:
-        super().__init__(pool_size, strides, data_format=data_format, **kwargs)
-        self.padding: tuple[tuple[int, int], ...] = four_sides("padding", padding)
-        self._check_padding()
-
-    @classmethod
-    def examples(cls) -> Examples:
-        yield cls(3, 2, ((0, 1), (2, 0))), [(6, 7, 3)]
-        yield cls((2, 3), 1, ((1, 0), (0, 2))), [(4, 5, 17)]
-
 
 class PaddedAveragePooling2D(_Padded, AveragePooling2D):
     """As `AveragePooling2D`, with as much padding as one says on each side; only the pixels of the image count.
@@ -104,20 +104,3 @@ class PaddedAveragePooling2D(_Padded, AveragePooling2D):
     -----
     Input (N, H, W, C), output (N, OH, OW, C), OH = (H + top + bottom - pool height) // stride + 1.
     """
-
-    def __init__(
-        self,
-        pool_size: Pair = (2, 2),
-        strides: Pair | None = None,
-        padding: Sides = 0,
-        data_format: DataFormat = None,
-        **kwargs: Unpack[LayerOptions],
-    ) -> None:
-        super().__init__(pool_size, strides, data_format=data_format, **kwargs)
-        self.padding: tuple[tuple[int, int], ...] = four_sides("padding", padding)
-        self._check_padding()
-
-    @classmethod
-    def examples(cls) -> Examples:
-        yield cls(3, 2, ((0, 1), (2, 0))), [(6, 7, 3)]
-        yield cls((2, 3), 1, ((1, 0), (0, 2))), [(4, 5, 17)]

@@ -157,7 +157,8 @@ def custom_object_scope(objects: Mapping[str, Any] | None) -> Iterator[None]:
     Parameters
     ----------
     objects : dict or None
-        Class name → class: layers, losses, metrics, optimizers, schedules, initializers or regularizers of one's own.
+        Name → class or function: layers, losses, metrics, optimizers, schedules, initializers or regularizers of one's
+        own. Other values, as in {"tf": tf}, belong to no config.
 
     Raises
     ------
@@ -166,7 +167,7 @@ def custom_object_scope(objects: Mapping[str, Any] | None) -> Iterator[None]:
     """
     objects = {} if objects is None else objects
     if not isinstance(objects, dict):  # whose values may be anything, as {"tf": tf} for the function of a Lambda
-        raise TypeError(f"custom_objects is a dict from names to classes or functions. Received: {objects!r}")
+        raise TypeError(f"custom_objects is a dict from names to classes and functions. Received: {objects!r}")
     token = _custom.set({**_custom.get(), **objects})
     try:
         yield

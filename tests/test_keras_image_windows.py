@@ -121,3 +121,10 @@ def test_gradients_and_tensors(name):
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.ones((2, 6, 6, 1)))
+
+
+def test_bytes_are_blurred_as_numbers():
+    x = np.full((1, 6, 6, 1), 200, np.uint8)
+    np.testing.assert_allclose(image.gaussian_blur(x, (3, 3), (1.0, 1.0))[0, 2:4, 2:4], 200, rtol=1e-5)
+    with pytest.raises(ValueError, match="sigma"):
+        image.gaussian_blur(x, (3, 3), (0.0, 1.0))

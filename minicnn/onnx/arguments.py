@@ -49,7 +49,6 @@ ELEMENTWISE_OPERATORS: set[str] = set()
 
 AXES_KEPT = {
     "ArgMax",
-    "Gather",
     "LayerNormalization",
     "LogSoftmax",
     "LpNormalization",

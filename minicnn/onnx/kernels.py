@@ -109,6 +109,8 @@ def _matmul(node, graph):
         kernel = graph.weight(node, 1, rank).reshape(-1, 1) if rank == 1 else graph.weight(node, 1, rank)
         _dense(node, graph, graph.value(node, 0), kernel, None, node.inputs[1:], keeps_axis=rank == 2)
         return
+    if graph.is_constant(node, 0) and graph.constant(node, 0).ndim < 2:
+        raise node.error(f"a vector of the file is its second input. Received: {graph.constant(node, 0).shape} first")
     values = operands(node, graph)
     shapes = [value.shape for value in values]
     if len({len(shape) for shape in shapes}) > 1 or len(shapes[0]) < 2:

@@ -43,7 +43,7 @@ def give_border(node: FileNode, graph: Importer, x: Value, sides: dict[int, Sequ
     """Leave a border of -inf, {axis: (before, behind)}, to the MaxPool that alone reads it; False if that cannot be."""
     reader = graph.only_reader(node)
     axes = {2: (3,), 3: (2, 3)}.get(len(x.shape), ())  # of windows; rows have height 1
-    wide = {axis + 3 - max(axes, default=3): tuple(side) for axis, side in sides.items()}
+    wide = {axis + 3 - len(x.shape): tuple(side) for axis, side in sides.items()}
     if reader is None or reader.operator != "MaxPool" or not axes or not set(wide) <= set(axes):
         return False
     if min(min(side, default=0) for side in [*wide.values(), (0,)]) < 0:

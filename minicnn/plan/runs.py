@@ -198,7 +198,8 @@ class Run:
         self._forward()
         divided = {p.step.layer.kernel for p in plan.places if isinstance(p.step, Normalizing)}
         state = [w for w in store.weights if not w.has_gradient or w in divided]
-        for weight in state if (store.sigma != self._sigma).any() else ():
+        has_moved = (store.sigma != self._sigma).any()
+        for weight in state if has_moved else divided:
             weight.assign(store.backend.to_host(store.values[weight]))
         self.outputs: list[np.ndarray] = [store.backend.to_host(output) for output in self._bound.outputs]
         has_penalty = any(step.place.step.has_penalty for step in self._bound.forward_steps)

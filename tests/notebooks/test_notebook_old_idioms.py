@@ -109,6 +109,7 @@ def test_paths_of_tensorflow_python():
 
 def test_names_of_tensorflow_1():
     assert tf.mul(2.0, 3.0) == 6
+    assert tf.div(7, 2) == 3 and tf.div(7.0, 2.0) == 3.5
     assert [float(part) for part in tf.unpack([1.0, 2.0])] == [1, 2]
     variable = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
     assert tf.scatter_sub(variable, [1], [[1.0, 1.0]]).numpy().tolist() == [[1, 2], [2, 3]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backends.reference.warp import extended
-from minicnn.checks import check_choice
+from minicnn.checks import check_choice, check_number
 from minicnn.differentiation import value_of
 from minicnn.keras.ops._further import of_tensors_too
 from minicnn.keras.tensorflow._patches import patches_of
@@ -97,7 +97,8 @@ def gaussian_blur(
     rows, columns = _pair("kernel_size", kernel_size)
     if rows != columns:
         raise ValueError(f"kernel_size is twice the same number. Received: kernel_size={kernel_size!r}")
-    return _blurred(images, rows, tuple(float(n) for n in sigma), data_format=data_format)
+    deviations = tuple(check_number("sigma", n, above=0) for n in sigma)
+    return _blurred(images, rows, deviations, data_format=data_format)
 
 
 @_batched
@@ -107,7 +108,7 @@ def _blurred(x, size, sigma):
     before = (size - 1) // 2
     x = np.pad(x, ((0, 0), (before, size - 1 - before), (before, size - 1 - before), (0, 0)))
     height, width = (n - size + 1 for n in np.shape(value_of(x))[1:3])
-    dtype = value_of(x).dtype
+    dtype = value_of(x).dtype if value_of(x).dtype.kind not in "biu" else np.dtype(np.float32)
     rows = sum((down / down.sum()).astype(dtype)[k] * x[:, k : k + height] for k in range(size))
     return sum((across / across.sum()).astype(dtype)[k] * rows[:, :, k : k + width] for k in range(size))
 

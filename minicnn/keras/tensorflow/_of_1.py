@@ -16,7 +16,7 @@ from minicnn.keras._warning import warn_once
 
 # TensorFlow 1's name → today's, as a path below ``tf``.
 TODAY = {
-    **{"mul": "multiply", "sub": "subtract", "neg": "negative", "div": "divide", "pack": "stack", "unpack": "unstack"},
+    **{"mul": "multiply", "sub": "subtract", "neg": "negative", "pack": "stack", "unpack": "unstack"},
     **{"select": "where", "batch_matmul": "matmul", "initialize_all_variables": "global_variables_initializer"},
     **{name: f"math.{name}" for name in ("is_nan", "is_inf", "is_finite", "rsqrt", "log1p", "lgamma", "erf")},
     **{f"random_{name}": f"random.{name}" for name in ("normal", "uniform", "shuffle")},
@@ -25,7 +25,7 @@ TODAY = {
     "extract_image_patches": "image.extract_patches",
     **{name: f"nn.{name}" for name in ("depth_to_space", "space_to_depth")},
 }
-__all__ = ["Graph", "Print", "assign", "assign_add", "assign_sub", "get_default_graph", "list_local_devices"]
+__all__ = ["Graph", "Print", "assign", "assign_add", "assign_sub", "div", "get_default_graph", "list_local_devices"]
 __all__ += ["scatter_add", "scatter_sub", "scatter_update"]
 
 
@@ -39,6 +39,14 @@ def of_today(name: str) -> Any:
     warn_once(f"tf.{name} is a name of TensorFlow 1: today it is tf.{TODAY[name]}")
     room, _, own = TODAY[name].rpartition(".")
     return getattr(import_module(f"minicnn.keras.tensorflow{'.' * bool(room)}{room}"), own)
+
+
+def div(x: Any, y: Any, name: str | None = None) -> Any:
+    """x / y; of whole numbers the whole part, rounded down."""
+    warn_once("tf.div is a name of TensorFlow 1: today it is tf.divide, and tf.math.floordiv of whole numbers")
+    pair = [None if is_symbolic(each) else np.asarray(getattr(each, "value", each)) for each in (x, y)]
+    are_whole = all(each is not None and each.dtype.kind in "iu" for each in pair)
+    return getattr(import_module("minicnn.keras.tensorflow"), "floordiv" if are_whole else "divide")(x, y)
 
 
 def Print(

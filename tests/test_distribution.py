@@ -27,6 +27,7 @@ from minicnn.training import interrupts
 HERE = Path(__file__).parent
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 MPIEXEC = str(MPIEXEC) if MPIEXEC.exists() else shutil.which("mpiexec")
+AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}  # Open MPI asks for it, in containers
 with_mpi = pytest.mark.skipif(
     not (importlib.util.find_spec("mpi4py") and MPIEXEC),
     reason="needs mpi4py and mpiexec: pip install minicnn[distributed]",
@@ -35,7 +36,7 @@ with_mpi = pytest.mark.skipif(
 
 def run(workers, *arguments, script="distributed_training.py", **environment):
     """What a script of this folder prints on so many workers."""
-    environment = {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", **environment}
+    environment = {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", **AS_ROOT, **environment}
     command = [sys.executable, str(HERE / script), *map(str, arguments)]
     start = [MPIEXEC, "-n", str(workers)] if workers else []
     return subprocess.run([*start, *command], env=os.environ | environment, capture_output=True, text=True, timeout=500)
@@ -232,7 +233,7 @@ def test_every_source_gives_the_same_and_each_worker_reads_its_part(tmp_path):
 
 def launched(fault, workers=3, **environment):
     """(exit code, what was said on stderr) of `minicnn launch`."""
-    environment = {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", **environment}
+    environment = {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", **AS_ROOT, **environment}
     command = [
         sys.executable,
         "-m",

@@ -61,6 +61,7 @@ ROOMS = (
         "keywords",
         "locks",
         "nested",
+        "on_host",
         "processors",
         "reverse_mode",
         "user_warnings",

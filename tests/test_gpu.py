@@ -12,7 +12,7 @@ from networks import lenet5
 from oracles import assert_close
 
 import minicnn as mc
-from minicnn import backends, layers, losses, metrics, optimizers, random
+from minicnn import backends, keras, layers, losses, metrics, optimizers, random
 from minicnn.callbacks import Callback, TerminateOnNaN
 from minicnn.errors import BackendError, DeviceMemoryError, NonFiniteError
 from minicnn.geometry import make_window
@@ -330,6 +330,38 @@ def test_metrics_and_optimizers_of_users(rng, seed):
         assert results[1][0][name] == pytest.approx(values, rel=1e-4)
     for a, b in zip(results[0][1], results[1][1], strict=True):
         assert_close(a, b, 1e-5)
+
+
+class Scaled(keras.layers.Layer):
+    """A layer as for Keras, with a weight and a random number: its `call` is differentiated as it runs."""
+
+    def build(self, input_shape):
+        self.factor = self.add_weight(name="factor", shape=(input_shape[-1],), initializer="ones")
+
+    def call(self, inputs, training=None):
+        noise = keras.random.normal(keras.ops.shape(inputs)) if training else 0.0
+        return inputs * self.factor + 0.1 * noise
+
+
+def test_functions_that_are_differentiated_as_they_run(rng, seed):
+    """A Lambda with random numbers, a layer with `call` and a loss go to the processor: as on the reference."""
+    x, y = rng.normal(size=(20, 6, 6, 2)), rng.normal(size=(20, 3))
+    results, reasons = [], Reasons()
+    for backend in ("numpy", "cupy"):
+        mc.utils.set_random_seed(seed)
+        image = Input((6, 6, 2))
+        h = layers.Lambda(lambda v: np.clip(v, -2.0, 2.0))(image)  # before all weights: on the device's arrays
+        h = Scaled()(Conv2D(4, 3, activation="relu")(h))
+        h = layers.Lambda(lambda v: v / (1e-3 + np.sum(v * v, axis=-1, keepdims=True)) + keras.random.uniform((1,)))(h)
+        model = mc.Model(image, Dense(3)(layers.Flatten()(h)))
+        loss = lambda true, predicted: np.mean(np.abs(true - predicted) ** 3, axis=-1)  # noqa: E731
+        model.compile("adam", loss, backend=backend)
+        watched = [reasons] if backend == "cupy" else []
+        history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=watched).history["loss"]
+        results.append([np.array(history), *model.get_weights(), model.predict(x, verbose=0)])
+    assert len(reasons.found) and all(reasons.found)  # not captured
+    for a, b in zip(*results, strict=True):
+        assert_close(a, b, 1e-4)
 
 
 class SlowAdam(optimizers.Adam):

@@ -17,6 +17,7 @@ from minicnn.layers.function_numbers import numbers_of
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.nested import leaves, packed
+from minicnn.on_host import assign, on_host
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
@@ -85,10 +86,8 @@ class Called(Step):
 
     def _run(self, xs, weights, training):
         """(result, recorded inputs, recorded weights by name, what `add_loss` was given)."""
-        if not all(isinstance(x, np.ndarray | Recorded) for x in xs):
-            raise TypeError(f"layer '{self.layer.name}' is a function on arrays: compile(backend='numba') runs it")
         inputs = [_as_recorded(x) for x in xs]
-        given = {w: weights[w.name] for w in self.weights}
+        given = {w: on_host(weights[w.name]) for w in self.weights}
         own = {w.name: x if isinstance(x, Recorded) else recorded(x, w) for w, x in given.items()}
         by_weight = {w: own[w.name] for w in self.weights}
         mine = attributes_with_weights(self.layer)
@@ -130,7 +129,7 @@ class Called(Step):
             self._check_owned()
         with numbers_of(ws):
             ws.record = self._run(xs, ws.params, ws.training)
-        ws.y[...] = ws.record[0].value
+        assign(ws.y, ws.record[0].value)
 
     def of_recorded(self, xs: Sequence[Any], weights: Mapping[str, Any], training: bool) -> tuple[Any, list[Any]]:
         """What `call` gives of recorded arrays, on the tapes that they are on, and what it adds to the loss.
@@ -151,19 +150,19 @@ class Called(Step):
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         result, inputs, recorded, losses = ws.record
         names, of = list(recorded), [*inputs, *recorded.values()]
-        parts = gradients(result, dy, of)
+        parts = gradients(result, on_host(dy), of)
         for loss in losses:
             parts = [a + b for a, b in zip(parts, gradients(loss, np.ones_like(loss.value), of), strict=True)]
         for dx, part in zip(ws.dxs, parts, strict=False):
             if dx is not None:
-                dx[...] = part
+                assign(dx, part)
         for name, part in zip(names, parts[len(inputs) :], strict=True):
             if ws.grads.get(name) is not None:
-                ws.grads[name][...] = part
+                assign(ws.grads[name], part)
 
 
 def _as_recorded(value):
-    return value if isinstance(value, Recorded) else Recorded(value)
+    return value if isinstance(value, Recorded) else Recorded(on_host(value))
 
 
 def _recorded(value, recorded):

@@ -5,17 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cached_property
 
 import numpy as np
 
 from minicnn import random
 from minicnn.step import Workspace
 
-_current: ContextVar[np.random.Generator | None] = ContextVar("generator of the layer that runs", default=None)
+_current: ContextVar[_Place | None] = ContextVar("place of the layer that runs", default=None)
 
 _training: ContextVar[bool] = ContextVar("the layer that runs is trained", default=False)
 
 _counts: ContextVar[set[int] | None] = ContextVar("numbers of samples that are drawn for", default=None)
+
+
+class _Place:
+    """Where a layer draws: its generator is made when it is asked for, as a GPU has to be asked for the iteration."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+
+    @cached_property
+    def generator(self) -> np.random.Generator:
+        """Of the model's seed, the place and the iteration."""
+        ws, part = self._ws, (self._ws.first,) if self._ws.first else ()
+        return random.generator(ws.seed, "function", ws.stream, int(ws.iteration), *part)
 
 
 @contextmanager
@@ -24,8 +38,7 @@ def numbers_of(ws: Workspace) -> Iterator[None]:
 
     `training` says there whether that place is trained.
     """
-    part = (ws.first,) if ws.first else ()
-    token = _current.set(random.generator(ws.seed, "function", ws.stream, int(ws.iteration), *part))
+    token = _current.set(_Place(ws))
     try:
         with in_phase(ws.training):
             yield
@@ -69,4 +82,4 @@ def note_count(shape: tuple[int, ...]) -> None:
 def generator() -> np.random.Generator:
     """Where numbers come from: the layer that runs; outside of layers a new one, from the seed of all."""
     current = _current.get()
-    return random.generator(random.next_seed("call"), "function") if current is None else current
+    return random.generator(random.next_seed("call"), "function") if current is None else current.generator

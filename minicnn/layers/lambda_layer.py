@@ -16,6 +16,7 @@ from minicnn.layers.activations import Activation
 from minicnn.layers.base import Layer
 from minicnn.layers.function_numbers import noting_counts, numbers_of
 from minicnn.layers.open_sizes import shape_behind
+from minicnn.on_host import assign, on_host
 from minicnn.own_parts import check_takes
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
@@ -26,9 +27,10 @@ class Lambda(Layer):
     """A function as a layer; it has no weights, and files do not hold it.
 
     A function that is made of layers (of what can be done to symbolic tensors) stands for these layers, and has their
-    gradients. One that needs numbers is called with arrays, on a processor. Behind a layer with weights it is
-    differentiated as it runs, so it is written with operators and the functions of NumPy or of `keras.ops`
-    (`minicnn.differentiation`); before it, where no gradient is asked for, it may be anything, say to prepare images.
+    gradients. One that needs numbers is called with arrays, on a processor: with a GPU they go there and back, and such
+    iterations are not captured. Behind a layer with weights it is differentiated as it runs, so it is written with
+    operators and the functions of NumPy or of `keras.ops` (`minicnn.differentiation`); before it, where no gradient is
+    asked for, it may be anything, say to prepare images.
 
     Parameters
     ----------
@@ -128,17 +130,22 @@ class Lambda(Layer):
         with numbers_of(ws):
             if any(dx is not None for dx in ws.dxs):
                 ws.record = self._recorded(xs)
-                ws.y[...] = value_of(ws.record[0])
+                assign(ws.y, value_of(ws.record[0]))
             else:
-                ws.y[...] = value_of(self._call(xs))
+                self._run(xs, ws.y)
+
+    def _run(self, xs, y):
+        """y = the result, on a device if the function can be called with its arrays, else on the processor."""
+        try:
+            y[...] = value_of(self._call(xs))
+        except (AttributeError, NotImplementedError, TypeError, ValueError):
+            if isinstance(y, np.ndarray):
+                raise
+            assign(y, value_of(self._call([on_host(x) for x in xs])))
 
     def _recorded(self, xs):
         """(result, inputs), of which `backward` takes gradients."""
-        if not all(isinstance(x, np.ndarray) for x in xs):
-            raise TypeError(
-                f"the function of layer '{self.name}' (Lambda) is differentiated on a CPU: compile(backend='numba')"
-            )
-        inputs = [Recorded(x) for x in xs]
+        inputs = [Recorded(on_host(x)) for x in xs]
         try:
             return self._call(inputs), inputs
         except TypeError as error:
@@ -149,10 +156,10 @@ class Lambda(Layer):
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         result, inputs = ws.record
-        parts = gradients(result if isinstance(result, Recorded) else Recorded(result), dy, inputs)
+        parts = gradients(result if isinstance(result, Recorded) else Recorded(result), on_host(dy), inputs)
         for dx, part in zip(ws.dxs, parts, strict=True):
             if dx is not None:
-                dx[...] = part
+                assign(dx, part)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         several = isinstance(input_shape[0], list | tuple)

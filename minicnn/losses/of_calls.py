@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from minicnn.data.elements import lent
 from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.losses.targets import check_finite, real_targets
+from minicnn.on_host import assign, on_host
 
 if TYPE_CHECKING:
     from minicnn.losses.base import Loss
@@ -32,11 +33,7 @@ def compute(
     TypeError, ValueError
         If the function cannot be differentiated, or does not return the losses of the samples or one number.
     """
-    if not isinstance(prediction, np.ndarray):
-        raise TypeError(
-            f"loss '{name_of(loss)}' is a function on arrays, which runs on a processor: "
-            "compile(backend='numba'). Received: a batch on a GPU"
-        )
+    prediction, target, weight = (on_host(array) for array in (prediction, target, weight))
     recorded = Recorded(prediction)
     result = loss.call(like(target, prediction), recorded)
     values = np.asarray(value_of(result), np.float64)
@@ -52,7 +49,8 @@ def compute(
                 f"loss '{name_of(loss)}' does not depend on y_pred in a way that can be differentiated: use operators "
                 f"and NumPy's functions on it. Received: a result of type {type(result).__name__}"
             )
-        (gradient[...],) = gradients(result, np.broadcast_to(factor, values.shape).astype(prediction.dtype), [recorded])
+        (part,) = gradients(result, np.broadcast_to(factor, values.shape).astype(prediction.dtype), [recorded])
+        assign(gradient, part)
     return float((factor * values).sum())
 
 

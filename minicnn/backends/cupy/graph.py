@@ -55,6 +55,10 @@ class DeviceNumber:
         totals, self._totals = self._totals, None
         return totals
 
+    def __int__(self) -> int:
+        """Its value now, for which the device is waited for; while a graph is captured, an error."""
+        return int(self.at.get()[0])
+
 
 class IterationState:
     """The numbers of the current iteration.

@@ -42,6 +42,11 @@ def _is_there(kind):
         return False
 
 
+def get_device_details(device: PhysicalDevice) -> dict[str, Any]:
+    """{"device_name": …} of a GPU; of the processor, as in TensorFlow, nothing."""
+    return {"device_name": get("cupy").describe().split(",")[0]} if device.device_type == "GPU" else {}
+
+
 get_visible_devices: Callable[..., list[PhysicalDevice]] = list_physical_devices
 list_logical_devices: Callable[..., list[PhysicalDevice]] = list_physical_devices
 
@@ -62,6 +67,7 @@ threading: Any = SimpleNamespace(
 LogicalDeviceConfiguration = SimpleNamespace
 experimental: Any = SimpleNamespace(
     list_physical_devices=list_physical_devices,
+    get_device_details=get_device_details,
     set_memory_growth=_nothing,
     set_virtual_device_configuration=_nothing,
     VirtualDeviceConfiguration=SimpleNamespace,

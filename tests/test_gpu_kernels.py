@@ -467,10 +467,13 @@ def _on_standin(cupy, monkeypatch):
     ("network", "batch_size", "most"), [("LeNet-5", 128, 12), ("D0", 32, 14), ("net_1 MNIST", 128, 14)]
 )
 def test_launches_of_an_iteration(network, batch_size, most, launches):
-    """With the one before the graph, which sets the iteration's numbers; none of them is CuPy's own."""
+    """With the one before the graph, which sets the iteration's numbers; none of them is CuPy's own.
+
+    On Hopper a convolution may be two, as its weights are prepared.
+    """
     found, others = launches(NETWORKS[network](mc), batch_size, (28, 28, 1))
     print(len(found), found)
-    assert len(found) <= most
+    assert len(found) <= most + found.count("prepare_weights")
     assert others == 0
 
 

@@ -21,6 +21,8 @@ SIZES = {
     "few_channels": {
         "float32": ("5x5x2x1", "5x5x2x2", "3x3x4x1", "3x3x2x2", "3x3x1x1", "5x5x1", "5x5x6", "3x3x1", "3x3x3", "5x5x8")
     },
+    # Taps in a row, stride, dilation, padding by the stride, channels of a thread, rows of taps.
+    "depthwise": {"float32": ("3x1x1x0x4x3", "3x2x1x1x4x3", "5x1x2x0x4x1", "7x1x1x0x1x5"), "float64": ("3x2x1x0x1x3",)},
     # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products: those of most registers.
     "tensor_convolution": {"float32": ("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1")},
     "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3",)},
@@ -43,7 +45,7 @@ MORE_SIZES = {
         *("32x32x2x1x4x5x64x3", "16x16x1x1x8x3x40x3"),
     ),
 }
-FEW = {"few_channels": 2, "products": 1}  # so many sizes for those between the oldest and the newest
+FEW = {"few_channels": 2, "products": 1, "depthwise": 2}  # so many sizes for those between the oldest and the newest
 ENDS = (75, 100)
 FLOAT32_ALONE = {"dense", "few_channels", "tensor_convolution", "tensor_gradient", "hopper_convolution"}
 TENSOR_CORES = {"tensor_convolution", "tensor_gradient"}  # their kernels are for sm_80 and later

@@ -66,8 +66,15 @@ __device__ __forceinline__ REAL sum_over_lines(int count, bool inside, F term) {
     __shared__ REAL scratch[32][32];
     const int lane = threadIdx.x % 32, line = threadIdx.x / 32, lines = blockDim.x / 32;
     REAL sum = 0;
-    if (inside)
-        for (int i = line; i < count; i += lines) sum += term(i);
+    int i = inside ? line : count;
+    for (; i + 7 * lines < count; i += 8 * lines) {  // eight loads are under way at once
+        REAL terms[8];
+#pragma unroll
+        for (int k = 0; k < 8; ++k) terms[k] = term(i + k * lines);
+#pragma unroll
+        for (int k = 0; k < 8; ++k) sum += terms[k];
+    }
+    for (; i < count; i += lines) sum += term(i);
     scratch[line][lane] = sum;
     __syncthreads();
     sum = scratch[0][lane];

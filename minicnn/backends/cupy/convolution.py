@@ -3,7 +3,7 @@
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy import blas, few_channels, tensor_cores
+from minicnn.backends.cupy import blas, depthwise, few_channels, tensor_cores
 from minicnn.backends.cupy.gather import gathers
 from minicnn.backends.cupy.launch import Array, Maybe, launch_over
 from minicnn.backends.cupy.partial_sums import column_sums
@@ -19,6 +19,9 @@ def conv2d(x: Array, kernel: Array, bias: Maybe, y: Array, window: Window, group
         few_channels.forward(x, kernel, bias, y, None, window, None, relu)
         return
     gathers.do()
+    if depthwise.serves(kernel, window, groups):
+        depthwise.forward(x, kernel, bias, y, window, relu)
+        return
     if chosen := tensor_cores.choice(x, kernel, y, window, groups, None, relu):
         tensor_cores.convolve(chosen, x, kernel, bias, y, None)
         return
@@ -88,6 +91,9 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
     products = dy.size * kernel[..., 0].size
     is_blas = blas.serves(products)
     mask = y if relu else None
+    if depthwise.serves(kernel, window, groups):
+        _depthwise_backward(x, kernel, mask, dy, dx, dkernel, dbias, window, groups)
+        return
     if mask is not None and (is_blas or products > MOST_PRODUCTS_WITH_MASK):
         dy, mask = _relu_gradient(dy, y), None
     if mask is None:
@@ -98,6 +104,16 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
             tensor_cores.kernel_gradient(chosen, x, dy, dkernel, dbias)
             dkernel = dbias = None
     _plain_backward(x, kernel, mask, dy, dx, dkernel, dbias, window, groups, is_blas)
+
+
+def _depthwise_backward(x, kernel, mask, dy, dx, dkernel, dbias, window, groups):
+    """As `_plain_backward`, with kernels of their own."""
+    if dkernel is not None:
+        depthwise.kernel_gradient(x, mask, dy, dkernel, dbias, window)
+        dbias = None
+    if dx is not None:
+        depthwise.input_gradient(kernel, mask, dy, dx, window)
+    _plain_backward(x, kernel, mask, dy, None, None, dbias, window, groups, False)
 
 
 def _plain_backward(x, kernel, mask, dy, dx, dkernel, dbias, window, groups, is_blas):

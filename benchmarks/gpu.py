@@ -33,7 +33,6 @@ import gpu_tables
 import gpu_tensor_cores
 from gpu_convolutions import seconds_of
 from gpu_failures import failures, go_on_after
-from gpu_worker import SETTINGS
 from harness import replace_section, table
 
 import minicnn as mc
@@ -216,21 +215,20 @@ def write_documents(result):
     gpu_convolutions.draw(result, CHART)
 
 
-MEASUREMENTS = {
+MEASUREMENTS = {  # what matters most first: the last ones may find no time left
     "machine": machine,
     "limits": measured_limits,
-    "convolutions": gpu_convolutions.measure,
     "kernels": bandwidths,
-    "tensor cores": tensor_cores,
+    "networks": partial(gpu_networks.training_steps, "float32"),
+    "bfloat16": partial(gpu_networks.training_steps, "bfloat16"),
     "profile": gpu_networks.profiles,
-    **{
-        "networks" if setting == "float32" else setting: partial(gpu_networks.training_steps, setting)
-        for setting in SETTINGS
-    },
+    "mnist": partial(gpu_networks.records, "mnist99", 5, ["minicnn"]),
     "first step": gpu_networks.first_steps,
     "chunks": gpu_networks.places,
+    "tf32": partial(gpu_networks.training_steps, "tf32"),
+    "convolutions": gpu_convolutions.measure,
+    "tensor cores": tensor_cores,
     "accuracy": gpu_networks.accuracy,
-    "mnist": partial(gpu_networks.records, "mnist99", 5, ["minicnn"]),
     "jax": gpu_networks.jax,
     "cifar": partial(gpu_networks.records, "cifar94", 2, ["minicnn", "torch"]),
     "compile": gpu_networks.compiled,

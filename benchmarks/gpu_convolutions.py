@@ -7,7 +7,7 @@ from functools import partial
 
 import gpu_cudnn
 import numpy as np
-from gpu_failures import go_on_after
+from gpu_failures import check_time, go_on_after
 from harness import table
 
 from minicnn import backends
@@ -131,6 +131,7 @@ def measure(smoke, end):
     rows = []
     for name, shape in shapes(smoke).items():
         with go_on_after(f"convolution {name}"):
+            check_time(end)
             rows.append(convolution(name, shape, smoke, end))
     return rows
 

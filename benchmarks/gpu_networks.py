@@ -72,7 +72,9 @@ class GpuWorker(harness.Worker):
             timer.cancel()
         if "missing" in answer:
             raise harness.Missing(answer["missing"])
-        if "error" in answer:
+        if "error" in answer:  # CUDA does not recover from some: the next answer is a new process's
+            self.process.kill()
+            self.close()
             raise RuntimeError(answer["error"])
         return answer
 
@@ -221,6 +223,7 @@ def places(smoke, end):
 
 def accuracy(smoke, end):
     """LeNet-5 until 99 %, at most 20 epochs; see `gpu_accuracy.reach`."""
+    check_time(end)
     with GpuWorker("minicnn") as ours:
         return ours.ask("reach", smoke=smoke)
 

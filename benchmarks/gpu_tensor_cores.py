@@ -4,12 +4,11 @@ A part of `gpu.py`, whose `Convolution` and `seconds_of` it is given.
 """
 
 import os
-import time
 from contextlib import contextmanager
 from functools import partial
 
 import gpu_cudnn
-from gpu_failures import go_on_after
+from gpu_failures import check_time, go_on_after
 from harness import table
 
 import minicnn as mc
@@ -82,10 +81,8 @@ def measure(convolution, parts, shapes, seconds_of, smoke, end):
     """
     rows = []
     for name, shape in shapes.items():
-        if time.monotonic() > end:
-            print(f"no time left for the tensor cores of {name}")
-            break
         with go_on_after(f"tensor cores, {name}"):
+            check_time(end)
             ours = convolution("cupy", shape)
             with ours.backend.device:
                 for part in parts:

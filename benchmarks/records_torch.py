@@ -18,7 +18,7 @@ def run(recipe, seed, training, test):
     model = network(recipe, x, images).to(memory_format=torch.channels_last)
     begin = time.perf_counter()
     train(recipe, model, images, targets)
-    float(next(model.parameters()).sum())  # waits for a GPU
+    float(next(model.parameters()).detach().sum())  # waits for a GPU
     seconds = time.perf_counter() - begin
     views = [prepared(recipe, view, x) for view in views_of(recipe, x_test)]
     return evaluate(model, views, y_test), seconds

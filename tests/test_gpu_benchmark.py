@@ -75,6 +75,23 @@ def test_parts_are_kept_and_taken_up_again(tmp_path):
         assert result["machine"]["device"].startswith("some ")  # kept
 
 
+def test_a_worker_is_another_one_after_an_error(monkeypatch):
+    """CUDA's errors stay with a process."""
+    import cupy
+
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.setenv("PYTHONPATH", str(Path(cupy.__file__).parents[1]))
+    from gpu_networks import GpuWorker
+
+    with GpuWorker("minicnn", "tf32") as worker:
+        first = worker.process.pid
+        with pytest.raises(RuntimeError, match="KeyError: 'no such network'"):
+            worker.ask("steps", name="no such network", steps=2)
+        answer = worker.ask("steps", name="BatchNormalization, batch 2", steps=2)
+        assert answer["seconds"] > 0
+        assert worker.process.pid != first
+
+
 @pytest.fixture
 def tables(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")

@@ -111,6 +111,30 @@ def test_views_of_any_dtype(dtype, shape, seed, drawn):
     np.testing.assert_array_equal(backend.to_host(out), array)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", ">f4"])
+@pytest.mark.parametrize("is_view", [False, True])
+def test_chunks_are_gathered_by_several_threads(cupy, rng, monkeypatch, dtype, is_view):
+    from minicnn.backends.cupy import uploads
+
+    used = set()
+    monkeypatch.setattr(uploads, "LEAST_BYTES", 64)
+    monkeypatch.setattr(uploads, "get_num_threads", lambda: 3)
+    in_parts = uploads._in_parts
+    monkeypatch.setattr(uploads, "_in_parts", lambda rows, count, fill: (used.add(count), in_parts(rows, count, fill)))
+    source = rng.normal(size=(101, 7)).astype(dtype)
+    source = source[::-1] if is_view else source
+    order = rng.permutation(101)[:61]
+    piece = np.full((61, 7), np.nan, "f4")
+    for indices in (order, order[:5], None):
+        rows = piece[: 61 if indices is None else len(indices)]
+        uploads._fill(rows, source[:61] if indices is None else source, indices)
+        wanted = source[:61] if indices is None else source[indices]
+        np.testing.assert_array_equal(rows, wanted.astype("f4"))
+    assert used == {2, 3}
+    uploads._fill(piece[:1], source, order[:1])
+    assert 1 in used
+
+
 def test_bytes_go_up_as_bytes(cupy, rng, monkeypatch):
     """A quarter of what floats would be; the device casts. The results are those of the floats."""
     from minicnn.backends.cupy.uploads import PinnedCopies

@@ -1,12 +1,19 @@
 """Copies of data from the host, through pinned memory: the device reads it by itself while the host goes on."""
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import cupy
 import numpy as np
 
+from minicnn.threads import get_num_threads
+
 HALF_BYTES = 2**22  # of the memory that arrays pass through, which is filled half by half
+MOST_THREADS = 4  # that fill pinned memory: one alone copies less than a link of PCIe 5 carries
+LEAST_BYTES = 2**19  # that one of them copies
 
 
 class PinnedCopies:
@@ -47,7 +54,7 @@ class PinnedCopies:
         for first in range(0, len(out), rows):
             target = out[first : first + rows]
             piece = self._place(target)
-            np.copyto(piece, array[first : first + rows], casting="unsafe")
+            _fill(piece, array[first : first + rows], None)
             target.set(piece, stream=stream)
             self._copied[self._turn] = stream.record()
 
@@ -61,6 +68,32 @@ class PinnedCopies:
                 self._copied[self._turn].synchronize()
         start, self._used = self._used, -(-(self._used + like.nbytes) // 256) * 256
         return np.frombuffer(self._halves[self._turn], like.dtype, like.size, start).reshape(like.shape)
+
+
+def _fill(piece, source, indices):
+    """piece = source[indices], or the source itself, cast; by several threads if it is much."""
+    count = max(1, min(MOST_THREADS, get_num_threads(), piece.nbytes // LEAST_BYTES))
+    if indices is None:
+        _in_parts(len(piece), count, lambda rows: np.copyto(piece[rows], source[rows], casting="unsafe"))
+    elif source.flags.c_contiguous and source.dtype == piece.dtype:  # no array in between
+        take = {"axis": 0, "mode": "clip"}  # "raise", the default, has one
+        _in_parts(len(piece), count, lambda rows: np.take(source, indices[rows], out=piece[rows], **take))
+    else:
+        _in_parts(len(piece), count, lambda rows: np.copyto(piece[rows], source[indices[rows]], casting="unsafe"))
+
+
+def _in_parts(rows: int, count: int, fill: Callable[[slice], object]) -> None:
+    """Call `fill` for parts of so many rows, each in a thread of its own; errors come back."""
+    if count == 1:
+        fill(slice(None))
+        return
+    size = -(-rows // count)
+    list(_threads().map(fill, [slice(start, start + size) for start in range(0, rows, size)]))
+
+
+@cache
+def _threads():
+    return ThreadPoolExecutor(MOST_THREADS, "minicnn-uploads")
 
 
 class Uploads:
@@ -84,7 +117,7 @@ class Uploads:
         pairs = []
         for i, (host, array) in enumerate(zip(source.arrays, data.arrays, strict=True)):
             buffer = self._buffer((turn, i), array)[: len(indices)]
-            buffer[...] = host[indices]
+            _fill(buffer, host, indices)
             pairs.append((array[: len(indices)], buffer))
         self._stream.wait_event(self._free)
         for array, buffer in pairs:

@@ -185,13 +185,7 @@ def report(result) -> str:
             + (f"cuBLAS multiplies at {m['flops'] / 1e12:.1f} TFLOP/s in float32." if m["flops"] else "no cuBLAS.")
         ),
         "convolutions": lambda rows: gpu_convolutions.text(rows, result.get("limits", {}).get("flops")),
-        "kernels": lambda rates: table(
-            ["kernel", "GB/s", "of the copy's rate"],
-            [
-                [name, f"{rate / 1e9:.0f}", _ratio(rate, result.get("limits", {}).get("bytes"))]
-                for name, rate in rates.items()
-            ],
-        ),
+        "kernels": lambda rates: kernel_table(rates, result.get("limits", {}).get("bytes")),
         "tensor cores": gpu_tensor_cores.text,
     } | gpu_tables.makers(result)
     blocks = [make(result[name]) for name, make in makers.items() if result.get(name)]
@@ -199,8 +193,13 @@ def report(result) -> str:
     return "\n\n".join([*blocks, *(f"**Failed**: {what}" for what in failed)]) + "\n"
 
 
-def _ratio(value, limit):
-    return f"{value / limit:.0%}" if limit else "–"
+def kernel_table(rates, limit):
+    """Rates of the kernels that only move memory, against the copy's."""
+    lines = []
+    for name, rate in rates.items():
+        parts = [f"{rate / limit:.0%}", f"≥ 85%: {'yes' if rate >= 0.85 * limit else 'NO'}"] if limit else ["–", "–"]
+        lines.append([name, f"{rate / 1e9:.0f}", *parts])
+    return table(["kernel", "GB/s", "of the copy's rate", "must be"], lines)
 
 
 def tensor_cores(smoke, end):

@@ -159,6 +159,14 @@ def convolution(name, shape, smoke, end):
     return row
 
 
+def must(part, entry):
+    """What is demanded beside cuDNN in float32, and whether it is so."""
+    if "cudnn" not in entry:
+        return "–"
+    wanted = 1.0 if part == "kernel gradient" else 0.95
+    return f"≥ {wanted:.0%}: {'yes' if entry['cudnn'] >= wanted * entry['gpu'] else 'NO'}"
+
+
 def text(rows, flops):
     """Times of every convolution, rates against the limit, and ratios to cuDNN and to the processor."""
     lines = []
@@ -173,13 +181,16 @@ def text(rows, flops):
                     f"{rate / flops:.0%}" if flops else "–",
                     f"{entry['cudnn'] * 1e6:.1f}" if "cudnn" in entry else "–",
                     f"{entry['cudnn'] / entry['gpu']:.0%}" if "cudnn" in entry else "–",
+                    must(part, entry),
                     f"{entry['cpu'] * 1e6:.0f}" if "cpu" in entry else "–",
                     f"{entry['cpu'] / entry['gpu']:.1f}" if "cpu" in entry else "–",
                     f"{entry['difference']:.0e}" if "difference" in entry else "–",
                     "yes" if entry["identical"] else "NO",
                 ]
             )
-    header = "convolution|GPU, µs|TFLOP/s|of cuBLAS|cuDNN, µs|of cuDNN's rate|CPU, µs|GPU/CPU|difference|identical"
+    header = (
+        "convolution|GPU, µs|TFLOP/s|of cuBLAS|cuDNN, µs|of cuDNN's rate|must be|CPU, µs|GPU/CPU|difference|identical"
+    )
     return table(header.split("|"), lines)
 
 

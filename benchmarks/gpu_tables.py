@@ -52,7 +52,7 @@ def steps_table(result, setting, part):
 
 def _line(row, setting, launches, peers):
     ours = row.get("ours")
-    cells = [row["name"], "–" if ours is None else micro(ours) + ("" if not row["not captured"] else " (no graph)")]
+    cells = [row["name"], "–" if ours is None else micro(ours) + (" (no graph)" if row.get("not captured") else "")]
     cells.append(f"{launches[row['name']]:.0f}" if row["name"] in launches else "–")
     for key in peers:
         cells.append("–" if key not in row else micro(row[key]) + (f" ({row[key] / ours:.1f}×)" if ours else ""))

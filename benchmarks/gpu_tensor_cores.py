@@ -4,11 +4,11 @@ A part of `gpu.py`, whose `Convolution` and `seconds_of` it is given.
 """
 
 import os
-import time
 from contextlib import contextmanager
 from functools import partial
 
-import gpu_networks
+import gpu_cudnn
+from gpu_failures import check_time, go_on_after
 from harness import table
 
 import minicnn as mc
@@ -81,10 +81,8 @@ def measure(convolution, parts, shapes, seconds_of, smoke, end):
     """
     rows = []
     for name, shape in shapes.items():
-        if time.monotonic() > end:
-            print(f"no time left for the tensor cores of {name}")
-            break
-        with gpu_networks.go_on_after(f"tensor cores, {name}"):
+        with go_on_after(f"tensor cores, {name}"):
+            check_time(end)
             ours = convolution("cupy", shape)
             with ours.backend.device:
                 for part in parts:
@@ -107,9 +105,9 @@ def of_part(name, ours, shape, part, seconds, smoke):
         row["tf32"] = seconds(partial(run, chosen or found[0]))
     with no_tensor_cores():
         row["plain"] = seconds(partial(ours.run, part))
-    torch = gpu_networks.torch_or_none()
+    torch = gpu_cudnn.torch_or_none()
     if torch is not None:
-        peer = gpu_networks.TorchConvolution(ours.host, shape)
+        peer = gpu_cudnn.TorchConvolution(ours.host, shape)
         row["cudnn"] = peer.seconds(part, smoke)
         torch.backends.cudnn.allow_tf32 = True
         try:

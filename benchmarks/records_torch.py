@@ -14,10 +14,11 @@ def run(recipe, seed, training, test):
     """(accuracy, seconds of training)."""
     (x, y), (x_test, y_test) = training, test
     torch.manual_seed(seed)
-    images, targets = prepared(recipe, x, x), torch.from_numpy(y.astype(np.int64))
+    images, targets = prepared(recipe, x, x), torch.from_numpy(y.astype(np.int64)).to(torch.get_default_device())
     model = network(recipe, x, images).to(memory_format=torch.channels_last)
     begin = time.perf_counter()
     train(recipe, model, images, targets)
+    float(next(model.parameters()).detach().sum())  # waits for a GPU
     seconds = time.perf_counter() - begin
     views = [prepared(recipe, view, x) for view in views_of(recipe, x_test)]
     return evaluate(model, views, y_test), seconds
@@ -27,7 +28,7 @@ def prepared(recipe, images, training):
     """Floats (N, C, H, W), in memory (N, H, W, C), which is the faster layout."""
     mean, deviation = moments(training) if recipe.standardizes else (0.0, 1.0)
     floats = (images.astype(np.float32) / 255 - mean) / deviation
-    return torch.from_numpy(floats.astype(np.float32)).permute(0, 3, 1, 2)
+    return torch.from_numpy(floats.astype(np.float32)).to(torch.get_default_device()).permute(0, 3, 1, 2)
 
 
 class Scale(nn.Module):
@@ -199,4 +200,4 @@ def evaluate(model, views, labels):
     """The accuracy, from some views of all test images."""
     model.eval()
     logits = sum(torch.cat([model(part) for part in view.split(TEST_BATCH)]) for view in views)
-    return float((logits.argmax(1).numpy() == labels).mean())
+    return float((logits.argmax(1).cpu().numpy() == labels).mean())

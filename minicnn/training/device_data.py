@@ -104,7 +104,7 @@ class DeviceData:
         """The device array that holds `order`: always the same one, which graphs read."""
         if self._order is None:
             self._order = self._backend.empty(order.shape, np.int64)
-        self._order.set(order)
+        self._backend.upload(order, self._order)
         return self._order
 
     def batch(self, start: int, count: int, order: np.ndarray | None = None) -> DeviceBatch:
@@ -114,7 +114,9 @@ class DeviceData:
 
 
 def _upload(backend, array):
-    return backend.asarray(array, device_dtype(array.dtype))
+    copy = backend.empty(array.shape, device_dtype(array.dtype))
+    backend.upload(array, copy)
+    return copy
 
 
 def device_dtype(dtype: np.dtype) -> np.dtype:

@@ -202,8 +202,7 @@ class DeviceEngine(Engine):
     def _staged(self, batch) -> DeviceBatch:
         """A batch from the host, copied into arrays that stay where they are."""
         host = [batch.pick(a) for a in (*batch.inputs, *batch.targets, batch.weight)]
-        host = [a if a is None else np.ascontiguousarray(a, device_dtype(a.dtype)) for a in host]
-        key = tuple(None if a is None else (a.shape, a.dtype.char) for a in host)
+        key = tuple(None if a is None else (a.shape, device_dtype(a.dtype).char) for a in host)
         data = self._staging.get(key)
         if data is None:
             count = len(batch.inputs)
@@ -213,7 +212,7 @@ class DeviceEngine(Engine):
             self._staging[key] = data
         else:
             for array, a in zip(data.arrays, [a for a in host if a is not None], strict=True):
-                array.set(a)
+                self.backend.upload(a, array)
             data.version += 1
         return data.batch(0, batch.count)
 

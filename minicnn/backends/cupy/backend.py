@@ -14,7 +14,8 @@ from minicnn.backends.base import Backend, Shape
 from minicnn.backends.cupy import devices
 from minicnn.backends.cupy.dense import dense_classes, serves_classes
 from minicnn.backends.cupy.gradient_parts import left_in_parts
-from minicnn.backends.cupy.graph import CapturedGraph, IterationState, Uploads, free_retired
+from minicnn.backends.cupy.graph import CapturedGraph, IterationState, free_retired
+from minicnn.backends.cupy.uploads import PinnedCopies, Uploads
 
 
 class CupyBackend(Backend):
@@ -38,6 +39,7 @@ class CupyBackend(Backend):
         super().__init__("cupy" if index == 0 else f"cupy:{index}", package, fuses=True)
         devices.check(index)
         self.device: cupy.cuda.Device = cupy.cuda.Device(index)
+        self._pinned = PinnedCopies()
 
     def empty(self, shape: Shape, dtype: DTypeLike) -> cupy.ndarray:
         shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
@@ -87,6 +89,11 @@ class CupyBackend(Backend):
     capture = CapturedGraph
     left_in_parts = staticmethod(left_in_parts)
     serves_classes, dense_classes = staticmethod(serves_classes), staticmethod(dense_classes)
+
+    def upload(self, array: np.ndarray, out: cupy.ndarray) -> None:
+        """out = array, of the host, for what is launched from now on; nothing waits for that."""
+        with self.device:
+            self._pinned.copy(array, out)
 
     def uploads(self) -> Uploads:
         """What copies data to the device while it computes."""

@@ -3,7 +3,7 @@
 import contextlib
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cupy
 import numpy as np
@@ -189,50 +189,3 @@ def _abandon(stream):
     """End a capture that has failed; CUDA may report the failure once more."""
     with contextlib.suppress(Exception):
         stream.end_capture()
-
-
-class Uploads:
-    """Copies from the host that run beside the kernels: two sets of pinned buffers, one stream."""
-
-    def __init__(self) -> None:
-        self._stream = cupy.cuda.Stream(non_blocking=True)
-        self._buffers, self._copied = {}, {}
-        self._free = cupy.cuda.get_current_stream().record()  # when the device has done with the other set's arrays
-
-    def start(self, turn: int, data: Any, source: Any, indices: np.ndarray) -> None:
-        """Start copying the samples `indices` of a source into `data`.
-
-        Parameters
-        ----------
-        turn : {0, 1}
-            Which set of buffers; the sets take turns.
-        """
-        if turn in self._copied:
-            self._copied[turn].synchronize()  # the buffers may be filled again
-        pairs = []
-        for i, (host, array) in enumerate(zip(source.arrays, data.arrays, strict=True)):
-            buffer = self._buffer((turn, i), array)[: len(indices)]
-            buffer[...] = host[indices]
-            pairs.append((array[: len(indices)], buffer))
-        self._stream.wait_event(self._free)
-        for array, buffer in pairs:
-            array.set(buffer, stream=self._stream)
-        self._copied[turn] = self._stream.record()
-        data.version += 1
-
-    def finish(self, turn: int) -> None:
-        """Kernels that are launched from now on read what was copied."""
-        current = cupy.cuda.get_current_stream()
-        self._free = current.record()  # all kernels that read the other set are launched
-        current.wait_event(self._copied[turn])
-
-    def wait(self) -> None:
-        """Wait for the copies that are on their way; what they write may be freed then."""
-        self._stream.synchronize()
-
-    def _buffer(self, key, like):
-        """The host array for a key, in memory that the device reads by itself."""
-        if key not in self._buffers:
-            memory = cupy.cuda.alloc_pinned_memory(max(like.nbytes, 1))
-            self._buffers[key] = np.frombuffer(memory, like.dtype, like.size).reshape(like.shape)
-        return self._buffers[key]

@@ -29,4 +29,5 @@ def assign(target: Any, value: ArrayLike) -> None:
     if isinstance(target, np.ndarray):
         target[...] = value
     else:
-        target.set(np.ascontiguousarray(np.broadcast_to(np.asarray(value, target.dtype), target.shape)))
+        spread = np.broadcast_to(np.asarray(value, target.dtype), target.shape)
+        target.set(np.ascontiguousarray(spread).reshape(target.shape))  # one number became a vector

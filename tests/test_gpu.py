@@ -333,14 +333,18 @@ def test_metrics_and_optimizers_of_users(rng, seed):
 
 
 class Scaled(keras.layers.Layer):
-    """A layer as for Keras, with a weight and a random number: its `call` is differentiated as it runs."""
+    """A layer as for Keras, with weights, state and random numbers: its `call` is differentiated as it runs."""
 
     def build(self, input_shape):
         self.factor = self.add_weight(name="factor", shape=(input_shape[-1],), initializer="ones")
+        self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        self.count = self.add_weight(name="count", shape=(), trainable=False, initializer="zeros")
 
     def call(self, inputs, training=None):
+        if training:
+            self.count.assign_add(1.0)
         noise = keras.random.normal(keras.ops.shape(inputs)) if training else 0.0
-        return inputs * self.factor + 0.1 * noise
+        return inputs * self.factor * self.scale + 0.1 * noise
 
 
 def test_functions_that_are_differentiated_as_they_run(rng, seed):
@@ -360,6 +364,7 @@ def test_functions_that_are_differentiated_as_they_run(rng, seed):
         history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=watched).history["loss"]
         results.append([np.array(history), *model.get_weights(), model.predict(x, verbose=0)])
     assert len(reasons.found) and all(reasons.found)  # not captured
+    assert 6 in [weight for weight in model.get_weights() if weight.shape == ()]  # steps, counted
     for a, b in zip(*results, strict=True):
         assert_close(a, b, 1e-4)
 

@@ -87,7 +87,7 @@ class Called(Step):
     def _run(self, xs, weights, training):
         """(result, recorded inputs, recorded weights by name, what `add_loss` was given)."""
         inputs = [_as_recorded(x) for x in xs]
-        given = {w: on_host(weights[w.name]) for w in self.weights}
+        given = {w: weights[w.name] for w in self.weights}
         own = {w.name: x if isinstance(x, Recorded) else recorded(x, w) for w, x in given.items()}
         by_weight = {w: own[w.name] for w in self.weights}
         mine = attributes_with_weights(self.layer)

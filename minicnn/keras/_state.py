@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
+from minicnn.on_host import assign, on_host
 from minicnn.parameters import Weight
 
 
@@ -53,17 +54,17 @@ class RecordedState(Recorded):
     Parameters
     ----------
     array : array
-        Where it is kept.
+        Where it is kept, which may be on a device.
     """
 
     def __init__(self, array: np.ndarray) -> None:
-        super().__init__(array.copy())
+        super().__init__(np.array(on_host(array)))
         self.kept = array
 
     def assign(self, value: Any) -> RecordedState:
         """Copy a value, which is broadcast, into it."""
-        self.kept[...] = value_of(value)
-        self.value = self.kept.copy()  # what was computed of the one before keeps that
+        assign(self.kept, value_of(value))
+        self.value = np.array(on_host(self.kept))  # what was computed of the one before keeps that
         return self
 
     def assign_add(self, value: Any) -> RecordedState:
@@ -94,9 +95,10 @@ def recorded(array: np.ndarray, weight: Weight) -> Recorded:
     Parameters
     ----------
     array : array
+        Maybe on a device.
     weight : Weight
     """
-    return _RecordedWeight(array) if weight.has_gradient else RecordedState(array)
+    return _RecordedWeight(on_host(array)) if weight.has_gradient else RecordedState(array)
 
 
 def held(value: Any) -> Any:

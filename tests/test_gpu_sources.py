@@ -44,7 +44,8 @@ MORE_SIZES = {
         *("32x32x2x1x4x5x64x3", "16x16x1x1x8x3x40x3"),
     ),
 }
-FEW = {"few_channels": 2, "products": 1, "normalization": 1}  # so many sizes for those between the oldest and the newest
+# So many sizes for those between the oldest and the newest.
+FEW = {"few_channels": 2, "products": 1, "normalization": 1}
 ENDS = (75, 100)
 FLOAT32_ALONE = {"dense", "few_channels", "tensor_convolution", "tensor_gradient", "hopper_convolution"}
 TENSOR_CORES = {"tensor_convolution", "tensor_gradient"}  # their kernels are for sm_80 and later

@@ -218,24 +218,25 @@ extern "C" __global__ void __launch_bounds__(512)
     each_row(share, read, prepare, write);
 }
 
-// What the gradients read: moments and weights, and dy, which ReLU, if there is one, lets through where y, or, without it,
-// what x becomes, is positive or NaN.
+// What the gradients read: moments and weights, and dy, to which `more` is added, if that is not null, and which ReLU, if
+// there is one, lets through where y, or, without it, what x becomes, is positive or NaN.
 struct Passed {
-    const REAL *x, *y, *dy;
+    const REAL *x, *y, *dy, *more;
     bool relu;
     Pack mean, inverse_std, scale, beta;
 
     struct Read {
-        Pack x, y, dy;
+        Pack x, y, dy, more;
     };
     __device__ __forceinline__ Passed(const Share& share, const REAL* x, const REAL* means, const REAL* inverse_stds,
-                                      const REAL* gamma, const REAL* betas, const REAL* y, const REAL* dy, int relu)
-        : x(x), y(y), dy(dy), relu(relu), mean(share.of(means)), inverse_std(share.of(inverse_stds)),
+                                      const REAL* gamma, const REAL* betas, const REAL* y, const REAL* dy,
+                                      const REAL* more, int relu)
+        : x(x), y(y), dy(dy), more(more), relu(relu), mean(share.of(means)), inverse_std(share.of(inverse_stds)),
           scale(share.of(gamma, 1)), beta(share.of(betas)) {
         scale = each([&](int v) { return inverse_std.v[v] * scale.v[v]; });
     }
     __device__ __forceinline__ Read read(int64 i) const {
-        return {load(x, i), relu && y ? load(y, i) : Pack{}, load(dy, i)};
+        return {load(x, i), relu && y ? load(y, i) : Pack{}, load(dy, i), more ? load(more, i) : Pack{}};
     }
     __device__ __forceinline__ REAL normalized(const Read& read, int v) const {
         return (read.x.v[v] - mean.v[v]) * inverse_std.v[v];
@@ -243,18 +244,20 @@ struct Passed {
     __device__ __forceinline__ Pack gradient(const Read& read) const {
         return each([&](int v) {
             const REAL value = y ? read.y.v[v] : affine(read.x.v[v], mean.v[v], scale.v[v], beta.v[v]);
-            return relu && value <= 0 ? REAL(0) : read.dy.v[v];
+            const REAL dy = more ? read.dy.v[v] + read.more.v[v] : read.dy.v[v];
+            return relu && value <= 0 ? REAL(0) : dy;
         });
     }
 };
 
-// parts_dy: of dy, as far as ReLU lets it through, which `masked` gets too, if not null; parts_x: of dy * normalized x.
+// parts_dy: of dy, as far as ReLU lets it through, which `masked` gets too, if not null, and which may be dy itself;
+// parts_x: of dy * normalized x.
 extern "C" __global__ void __launch_bounds__(512)
     norm_gradient_sums(const REAL* x, const REAL* mean, const REAL* inverse_std, const REAL* gamma, const REAL* beta,
-                       const REAL* y, const REAL* dy, int relu, REAL* masked, REAL* parts_dy, REAL* parts_x, int64 rows,
-                       int channels) {
+                       const REAL* y, const REAL* dy, const REAL* more, int relu, REAL* masked, REAL* parts_dy,
+                       REAL* parts_x, int64 rows, int channels) {
     const Share share(rows, channels);
-    const Passed passed(share, x, mean, inverse_std, gamma, beta, y, dy, relu);
+    const Passed passed(share, x, mean, inverse_std, gamma, beta, y, dy, more, relu);
     Pack sums[2] = {};
     auto add = [&](int64 i, const Passed::Read& read) {
         const Pack d = passed.gradient(read);
@@ -281,7 +284,7 @@ extern "C" __global__ void __launch_bounds__(512)
                        int parts, int of_batch, REAL* dgamma, REAL* dbeta, REAL* dx, int64 rows, int channels) {
     Share share(rows, channels);
     if (!dx && !masked) share.end = share.first;
-    const Passed passed(share, x, mean, inverse_std, gamma, beta, y, dy, relu);
+    const Passed passed(share, x, mean, inverse_std, gamma, beta, y, dy, nullptr, relu);
     Pack sums[2] = {};
     auto prepare = [&] {
         if (!parts) return;

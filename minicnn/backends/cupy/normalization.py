@@ -1,5 +1,6 @@
 """Batch normalization."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import cupy
@@ -23,7 +24,7 @@ class Grid(NamedTuple):
     channels: np.int32
 
     def launch(self, name: str, x: Array, *arguments: Array | np.generic | None, parts: int | None = None) -> None:
-        """Launch a kernel, in one block a group and part; behind the arguments come the numbers of rows and channels."""
+        """Launch a kernel, in one block a group and part; the numbers of rows and channels are the last arguments."""
         grid = self.groups, parts or self.parts
         launch(self.file, name, x.dtype, grid, THREADS, x, *arguments, self.rows, self.channels)
 
@@ -83,15 +84,59 @@ def batch_norm_backward(
     """See `minicnn.backends.reference.normalization.batch_norm_backward`."""
     if not x.size:
         return
-    grid = choose_grid(x, y, dy, dx, dadded)
+    more = _more.pop(dy.data.ptr, None)
+    grid = choose_grid(x, y, dy, dx, dadded, more)
     weights = *moments, affine.gamma, affine.beta
     passed, relu, parts, count = (y, dy), np.int32(affine.relu), (None, None), 0
     if dgamma is not None or dbeta is not None or (dx is not None and training):
         parts, count = grid.new_parts(x.dtype), grid.parts
-        grid.launch("norm_gradient_sums", x, *weights, *passed, relu, dadded, *parts)
-        if dadded is not None:  # is masked already
-            passed, relu, dadded = (None, dadded), np.int32(0), None
+        masked = dadded if more is None or dadded is not None else dy
+        grid.launch("norm_gradient_sums", x, *weights, *passed, more, relu, masked, *parts)
+        if masked is not None:
+            passed, relu, dadded = (None, masked), np.int32(0), None
+    elif more is not None:
+        cupy.add(dy, more, out=dy)
     if count or dx is not None or dadded is not None:
         arguments = *parts, np.int32(count), np.int32(training), dgamma, dbeta, dx
         whole = None if dx is not None or dadded is not None else 1  # the sums alone
         grid.launch("normalize_gradient", x, *weights, *passed, relu, dadded, *arguments, parts=whole)
+
+
+_more: dict[int, Array] = {}  # address of a gradient → what is to be added to it, inside `with_addition`
+
+
+def left_addition(additions: Sequence[tuple[Array, Array]], dy: Array, written: Sequence[Maybe]) -> Maybe:
+    """What the backward pass of a normalization can add to its dy on its way.
+
+    Parameters
+    ----------
+    additions : sequence of (total, array)
+        What is to be added, array to total, before that.
+    dy : array
+    written : sequence of array or None
+        What the backward pass writes.
+
+    Returns
+    -------
+    array or None
+        One that dy is a total of, and that does not lie where something is written meanwhile.
+    """
+    written = [array for array in written if array is not None]
+    for total, own in additions:
+        is_dy = (total.data.ptr, total.shape, total.dtype) == (dy.data.ptr, dy.shape, dy.dtype)
+        if is_dy and not any(_overlap(own, array) for array in written):
+            return own
+    return None
+
+
+def _overlap(a, b):
+    return a.data.ptr < b.data.ptr + b.nbytes and b.data.ptr < a.data.ptr + a.nbytes
+
+
+def with_addition(dy: Array, more: Array, work: Callable[[], None]) -> None:
+    """Do the backward pass of a normalization for `dy` + `more`, of which the first may be overwritten."""
+    _more[dy.data.ptr] = more
+    try:
+        work()
+    finally:
+        _more.pop(dy.data.ptr, None)

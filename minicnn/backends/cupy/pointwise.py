@@ -1,12 +1,16 @@
-"""Functions of single numbers: those that NumPy has too write y themselves, where others are computed, then copied."""
+"""Functions of single numbers, without a copy of the result where NumPy has the function too; and their sums."""
 
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import Array
+from minicnn.backends.cupy.launch import Array, launch
+from minicnn.backends.cupy.partial_sums import LANES, grid_for_parts
+from minicnn.backends.cupy.sources import REALS
 from minicnn.backends.reference.pointwise import FUNCTIONS
 from minicnn.backends.reference.pointwise import pointwise as by_numpy
+from minicnn.backends.reference.pointwise import pointwise_sum as sum_by_numpy
 
+MOST_PIXELS = 4096  # of an image that one block adds
 OF_TWO = {"add": np.add, "multiply": np.multiply, "scale": np.multiply, "maximum": np.maximum, "minimum": np.minimum}
 
 
@@ -17,3 +21,25 @@ def pointwise(y: Array, inputs: tuple[Array, ...], name: str, numbers: tuple[flo
         function(*(cupy.broadcast_to(x, y.shape) for x in inputs), *numbers, out=y)
     else:
         by_numpy(y, inputs, name, numbers)
+
+
+def pointwise_sum(
+    y: Array, inputs: tuple[Array, ...], name: str, numbers: tuple[float, ...] = (), factor: float = 1.0
+) -> None:
+    """See `minicnn.backends.reference.pointwise.pointwise_sum`; sums over images, the global average, in one launch."""
+    x = inputs[0]
+    if name != "copy" or not _are_sums_of_images(x, y):
+        sum_by_numpy(y, inputs, name, numbers, factor)
+        return
+    images, channels = x.shape[0], x.shape[-1]
+    rows = x.size // (images * channels)
+    _, threads = grid_for_parts(rows, channels)
+    arguments = x, np.int32(rows), np.int32(channels), x.dtype.type(factor), y
+    launch("partial_sums", "image_sums", x.dtype, (images, -(-channels // LANES)), threads, *arguments)
+
+
+def _are_sums_of_images(x, y):
+    """Whether y (N, 1, …, 1, C) is to hold the sums of small images x (N, …, C), and they lie as kernels need them."""
+    is_sum = x.size > 0 and x.ndim > 2 and y.shape == (x.shape[0], *[1] * (x.ndim - 2), x.shape[-1])
+    are_plain = x.dtype == y.dtype and x.flags.c_contiguous and y.flags.c_contiguous
+    return is_sum and are_plain and x.dtype.name in REALS and x.size // (x.shape[0] * x.shape[-1]) <= MOST_PIXELS

@@ -461,6 +461,27 @@ def test_a_missing_barrier_of_a_warp_is_found(mistaken, rng, seed, monkeypatch):
         assert_close(logits, x.astype(np.float64) @ kernel, CLOSE)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("    __syncthreads();\n    const int channel", "    const int channel"),
+        ("    }\n    __syncthreads();\n#pragma unroll", "    }\n#pragma unroll"),
+        ("step = PACKS; step < 32", "step = PACKS; step < 16"),
+        ("turn < TURNS", "turn < 1"),
+    ],
+    ids=["a missing barrier", "a missing second barrier", "missing lanes", "missing parts"],
+)
+def test_mistakes_of_batch_normalization_are_found(right, wrong, mistaken, rng, seed, monkeypatch):
+    monkeypatch.setenv("MINICNN_STANDIN_SEED", str(seed % 2**31 + 1))
+    mistaken("normalization", right, wrong)
+    backend, x = backends.get("cupy"), normal(rng, 3000, 32)  # more parts than lines
+    moments = Moments(*(poisoned(backend, (32,)) for _ in range(2)))
+    moving = MovingAverages(*uploaded(backend, *np.ones((2, 32), np.float32)), 0.5)
+    backend.ops.batch_norm(backend.asarray(x), poisoned(backend, x.shape), Affine(), moments, moving, 1e-3, True)
+    with pytest.raises(AssertionError):
+        assert_close(backend.to_host(moments.inverse_std), 1 / np.sqrt(x.var(0, dtype=np.float64) + 1e-3), 1e-6)
+
+
 def test_a_missing_wait_is_found(mistaken, rng):
     """A copy that nobody waited for has not come: the stand-in ends the process, so another one tries."""
     import subprocess

@@ -388,6 +388,12 @@ def test_what_writes_its_result_itself(device, rng):
         y = poisoned(device, x.shape)
         device.ops.pointwise(y, uploaded(device, x, row), name)
         np.testing.assert_array_equal(device.to_host(y), expected)
+    x[0, :3] = np.nan, 0, -0.0
+    for name, inputs in (("relu", (x,)), ("relu_gradient", (x, other)), ("relu_gradient", (x, row))):
+        expected = np.empty_like(x)
+        reference.pointwise(expected, inputs, name)
+        device.ops.pointwise(y, uploaded(device, *inputs), name)
+        np.testing.assert_array_equal(device.to_host(y), expected)
     device.ops.pointwise(y, uploaded(device, row), "scale", (0.5,))
     np.testing.assert_array_equal(device.to_host(y), np.broadcast_to(row * np.float32(0.5), y.shape))
 

@@ -27,12 +27,17 @@ __device__ __forceinline__ Pack each(F f) {
 struct Share {
     const int line, channel, channels;
     const bool inside;
+    const int64 rows, stretch;
     int64 first, end;
 
-    __device__ __forceinline__ Share(int64 rows, int channels)
+    __device__ __forceinline__ Share(int64 rows, int64 stretch, int channels)
         : line(threadIdx.x / PACKS), channel((blockIdx.x * PACKS + threadIdx.x % PACKS) * WIDTH), channels(channels),
-          inside(channel < channels) {
-        rows_of_part(blockIdx.y, gridDim.y, rows, &first, &end);
+          inside(channel < channels), rows(rows), stretch(stretch), first(blockIdx.y * stretch),
+          end(first + rows_of(blockIdx.y)) {}
+    // How many rows a part has, which may be none in the last ones.
+    __device__ __forceinline__ int64 rows_of(int part) const {
+        const int64 left = rows - part * stretch;
+        return left < 0 ? 0 : left < stretch ? left : stretch;
     }
     __device__ __forceinline__ bool has(int64 row) const { return inside && row < end; }
     __device__ __forceinline__ int64 at(int64 row) const { return row * channels + channel; }
@@ -98,8 +103,8 @@ __device__ __forceinline__ void add_lines(Pack (&sums)[COUNT]) {
 // Of each stretch of rows the mean, and the sum of the squared differences from it. Both are sums of differences from the
 // stretch's first row (Chan, Golub, LeVeque: "Algorithms for computing the sample variance", 1983).
 extern "C" __global__ void __launch_bounds__(512)
-    moments_of_parts(const REAL* x, REAL* means, REAL* squares, int64 rows, int channels) {
-    const Share share(rows, channels);
+    moments_of_parts(const REAL* x, REAL* means, REAL* squares, int64 rows, int64 stretch, int channels) {
+    const Share share(rows, stretch, channels);
     const Pack shift = share.has(share.first) ? load(x, share.at(share.first)) : Pack{};
     Pack sums[2] = {};
     auto add = [&](int64, const Pack& pixel) {
@@ -129,28 +134,23 @@ __device__ __forceinline__ void each_part(const Share& share, int parts, F f) {
 
 // Mean and variance of all rows, from those of the parts.
 __device__ __forceinline__ void moments_of_all(const Share& share, const REAL* means, const REAL* squares, int parts,
-                                               int64 rows, Pack& mean, Pack& variance) {
+                                               Pack& mean, Pack& variance) {
     Pack own[TURNS], square[TURNS], sums[1] = {};
     const Pack shift = share.inside ? load(means, share.channel) : Pack{};
     each_part(share, parts, [&](int turn, int part) {
         own[turn] = load(means, share.at(part));
         square[turn] = load(squares, share.at(part));
     });
-    auto rows_of = [&](int part) {
-        int64 first, end;
-        rows_of_part(part, parts, rows, &first, &end);
-        return REAL(end - first);
-    };
     each_part(share, parts, [&](int turn, int part) {
-        const REAL count = rows_of(part);
+        const REAL count = share.rows_of(part);
 #pragma unroll
         for (int v = 0; v < WIDTH; ++v) sums[0].v[v] += count * (own[turn].v[v] - shift.v[v]);
     });
     add_lines(sums);
-    mean = each([&](int v) { return shift.v[v] + sums[0].v[v] / rows; });
+    mean = each([&](int v) { return shift.v[v] + sums[0].v[v] / share.rows; });
     sums[0] = Pack{};
     each_part(share, parts, [&](int turn, int part) {
-        const REAL count = rows_of(part);
+        const REAL count = share.rows_of(part);
 #pragma unroll
         for (int v = 0; v < WIDTH; ++v) {
             const REAL difference = own[turn].v[v] - mean.v[v];
@@ -158,7 +158,7 @@ __device__ __forceinline__ void moments_of_all(const Share& share, const REAL* m
         }
     });
     add_lines(sums);
-    variance = each([&](int v) { return sums[0].v[v] / rows; });
+    variance = each([&](int v) { return sums[0].v[v] / share.rows; });
 }
 
 // What x becomes in a channel, before an addition.
@@ -171,11 +171,11 @@ struct Averages {
     int parts;
     REAL follow, epsilon, *mean, *inverse_std, *moving_mean, *moving_variance;
 
-    __device__ __forceinline__ void get(const Share& share, int64 rows, Pack& batch_mean, Pack& batch_inverse_std) const {
+    __device__ __forceinline__ void get(const Share& share, Pack& batch_mean, Pack& batch_inverse_std) const {
         const Pack old_mean = share.of(moving_mean), old_variance = share.of(moving_variance);
         Pack variance = old_variance;
         batch_mean = old_mean;
-        if (parts) moments_of_all(share, means, squares, parts, rows, batch_mean, variance);
+        if (parts) moments_of_all(share, means, squares, parts, batch_mean, variance);
         batch_inverse_std = each([&](int v) { return 1 / sqrt(variance.v[v] + epsilon); });
         if (!share.speaks()) return;
 #pragma unroll
@@ -193,18 +193,18 @@ struct Averages {
 extern "C" __global__ void __launch_bounds__(512)
     normalize(const REAL* x, const REAL* means, const REAL* squares, int parts, REAL follow, REAL epsilon, REAL* mean_of,
               REAL* inverse_std_of, REAL* moving_mean, REAL* moving_variance, const REAL* gamma, const REAL* beta,
-              const REAL* added, REAL* y, int relu, int64 rows, int channels) {
+              const REAL* added, REAL* y, int relu, int64 rows, int64 stretch, int channels) {
     struct Read {
         Pack x, added;
     };
-    const Share share(rows, channels);
+    const Share share(rows, stretch, channels);
     const Averages averages{means,   squares, parts,          follow,      epsilon,
                             mean_of, inverse_std_of, moving_mean, moving_variance};
     Pack mean, scale, shift;
     auto prepare = [&] {
         const Pack factor = share.of(gamma, 1);
         shift = share.of(beta);
-        averages.get(share, rows, mean, scale);
+        averages.get(share, mean, scale);
         scale = each([&](int v) { return scale.v[v] * factor.v[v]; });
     };
     auto read = [&](int64 i) { return Read{load(x, i), added ? load(added, i) : Pack{}}; };
@@ -255,8 +255,8 @@ struct Passed {
 extern "C" __global__ void __launch_bounds__(512)
     norm_gradient_sums(const REAL* x, const REAL* mean, const REAL* inverse_std, const REAL* gamma, const REAL* beta,
                        const REAL* y, const REAL* dy, const REAL* more, int relu, REAL* masked, REAL* parts_dy,
-                       REAL* parts_x, int64 rows, int channels) {
-    const Share share(rows, channels);
+                       REAL* parts_x, int64 rows, int64 stretch, int channels) {
+    const Share share(rows, stretch, channels);
     const Passed passed(share, x, mean, inverse_std, gamma, beta, y, dy, more, relu);
     Pack sums[2] = {};
     auto add = [&](int64 i, const Passed::Read& read) {
@@ -281,8 +281,9 @@ extern "C" __global__ void __launch_bounds__(512)
 extern "C" __global__ void __launch_bounds__(512)
     normalize_gradient(const REAL* x, const REAL* mean, const REAL* inverse_std, const REAL* gamma, const REAL* beta,
                        const REAL* y, const REAL* dy, int relu, REAL* masked, const REAL* parts_dy, const REAL* parts_x,
-                       int parts, int of_batch, REAL* dgamma, REAL* dbeta, REAL* dx, int64 rows, int channels) {
-    Share share(rows, channels);
+                       int parts, int of_batch, REAL* dgamma, REAL* dbeta, REAL* dx, int64 rows, int64 stretch,
+                       int channels) {
+    Share share(rows, stretch, channels);
     if (!dx && !masked) share.end = share.first;
     const Passed passed(share, x, mean, inverse_std, gamma, beta, y, dy, nullptr, relu);
     Pack sums[2] = {};

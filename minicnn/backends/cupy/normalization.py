@@ -21,12 +21,13 @@ class Grid(NamedTuple):
     groups: int  # of channels
     parts: int  # stretches of rows
     rows: np.int64
+    stretch: np.int64  # rows of a part; the last ones may have fewer, or none
     channels: np.int32
 
     def launch(self, name: str, x: Array, *arguments: Array | np.generic | None, parts: int | None = None) -> None:
-        """Launch a kernel, in one block a group and part; the numbers of rows and channels are the last arguments."""
+        """Launch a kernel, in one block a group and part; the last arguments are the numbers of rows and channels."""
         grid = self.groups, parts or self.parts
-        launch(self.file, name, x.dtype, grid, THREADS, x, *arguments, self.rows, self.channels)
+        launch(self.file, name, x.dtype, grid, THREADS, x, *arguments, self.rows, self.stretch, self.channels)
 
     def new_parts(self, dtype: np.dtype) -> tuple[Array, Array]:
         """Two arrays (parts, channels)."""
@@ -44,7 +45,8 @@ def choose_grid(x: Array, *arrays: Maybe) -> Grid:
         packs *= 2
     groups = -(-channels // (packs * width))
     parts = max(1, min(rows // LEAST_ROWS, MOST_BLOCKS // max(1, groups), TURNS * THREADS // packs))
-    return Grid(f"normalization/{width}x{packs}", groups, parts, np.int64(rows), np.int32(channels))
+    numbers = np.int64(rows), np.int64(-(-rows // parts)), np.int32(channels)
+    return Grid(f"normalization/{width}x{packs}", groups, parts, *numbers)
 
 
 def batch_norm(

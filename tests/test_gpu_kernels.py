@@ -593,13 +593,13 @@ def test_launches_of_an_iteration(network, batch_size, most, launches):
     assert others == 0
 
 
-def residual(blocks):
+def residual(blocks, size=32, channels=16):
     """A network of residual blocks of two convolutions."""
     L = mc.layers
-    h = x = L.Input((32, 32, 16))
+    h = x = L.Input((size, size, channels))
     for _ in range(blocks):
-        y = L.ReLU()(L.BatchNormalization()(L.Conv2D(16, 3, padding="same", use_bias=False)(h)))
-        y = L.BatchNormalization()(L.Conv2D(16, 3, padding="same", use_bias=False)(y))
+        y = L.ReLU()(L.BatchNormalization()(L.Conv2D(channels, 3, padding="same", use_bias=False)(h)))
+        y = L.BatchNormalization()(L.Conv2D(channels, 3, padding="same", use_bias=False)(y))
         h = L.ReLU()(L.Add()([y, h]))
     return mc.Model(x, L.Dense(10, activation="softmax")(L.GlobalAveragePooling2D()(h)))
 
@@ -610,3 +610,23 @@ def test_launches_of_a_residual_block(launches):
     prepared = more.count("prepare_weights") - found.count("prepare_weights")  # on Hopper
     assert len(more) - len(found) - prepared <= 2 * (3 + 4)
     assert more_others == others
+
+
+@pytest.mark.parametrize("channels", [3, 8])
+def test_a_residual_network_learns_as_on_the_processor(channels, monkeypatch, rng):
+    """Its normalizations add the gradients of shortcuts, each but for the first block's, whose input has none."""
+    x, labels, losses, left = normal(rng, 16, 5, 5, channels), rng.integers(0, 10, 16), [], []
+    with_addition = backends.get("cupy").with_addition
+
+    def noted(*arguments):
+        left.append(1)
+        with_addition(*arguments)
+
+    monkeypatch.setattr(type(backends.get("cupy")), "with_addition", staticmethod(noted))
+    models = [residual(3, 5, channels) for _ in range(2)]
+    models[1].set_weights(models[0].get_weights())
+    for model, backend in zip(models, ("numpy", "cupy"), strict=True):
+        model.compile(mc.optimizers.SGD(0.1), "sparse_categorical_crossentropy", backend=backend)
+        losses.append(model.fit(x, labels, batch_size=16, epochs=3, shuffle=False, verbose=0).history["loss"])
+    assert_close(*map(np.array, losses[::-1]), 1e-5)
+    assert len(left) == 2 * 2  # two blocks; once kernel by kernel, once captured

@@ -4,7 +4,7 @@
 // where there are as many) and for threads side by side (SIZE_1).
 
 constexpr int WIDTH = SIZE_0, PACKS = SIZE_1, THREADS = 512, LINES = THREADS / PACKS, WARPS = THREADS / 32;
-constexpr int TURNS = 2, AHEAD = 4;  // parts that a line adds, at most; rows whose loads are under way together
+constexpr int TURNS = 2, AHEAD = 16 / sizeof(REAL);  // parts that a line adds, at most; rows that are loaded together
 static_assert(WIDTH * PACKS <= 32);
 
 struct __align__(WIDTH * sizeof(REAL)) Pack {

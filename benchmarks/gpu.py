@@ -150,8 +150,9 @@ def bandwidths(smoke, end):
     x, y = zeros((n, size, size, channels), np.float32), zeros((n, size // 2, size // 2, channels), np.float32)
     out, winner = zeros(x.shape, np.float32), zeros(y.shape, np.uint8)
     vectors = [zeros((64 if smoke else 2**26,), np.float32) for _ in range(4)]
-    c = [zeros((channels,), np.float32) for _ in range(6)]
-    averages = MovingAverages(*c[4:], 0.99)
+    c = [zeros((channels,), np.float32) for _ in range(8)]
+    affine, moments, averages = Affine(*c[:2], True), Moments(*c[2:4]), MovingAverages(*c[4:6], 0.99)
+    others = [zeros(x.shape, np.float32) for _ in range(2)]
     cases = {
         "max pooling": (lambda: kernels.max_pool2d(x, y, winner, window), x.nbytes + y.nbytes + winner.nbytes),
         "max pooling, gradient": (
@@ -159,9 +160,23 @@ def bandwidths(smoke, end):
             x.nbytes + y.nbytes + winner.nbytes,
         ),
         "batch normalization": (
-            lambda: kernels.batch_norm(x, out, Affine(*c[:2], False), Moments(*c[2:4]), averages, 1e-3, True),
+            lambda: kernels.batch_norm(x, out, Affine(*c[:2], False), moments, averages, 1e-3, True),
+            3 * x.nbytes,
+        ),
+        "batch normalization, addition, ReLU": (
+            lambda: kernels.batch_norm(x, out, affine, moments, averages, 1e-3, True, others[0]),
             4 * x.nbytes,
         ),
+        "batch normalization, gradient": (
+            lambda: kernels.batch_norm_backward(x, None, out, affine, moments, others[0], None, *c[6:], True),
+            5 * x.nbytes,
+        ),
+        "batch normalization, addition, ReLU, gradient": (
+            lambda: kernels.batch_norm_backward(x, out, out, affine, moments, *others, *c[6:], True),
+            7 * x.nbytes,
+        ),
+        "addition": (lambda: kernels.pointwise(others[0], (x, out), "add"), 3 * x.nbytes),
+        "ReLU": (lambda: kernels.pointwise(out, (x,), "relu"), 2 * x.nbytes),
         "dropout": (lambda: kernels.dropout(x, out, 0.5, 1, 2, 3), 2 * x.nbytes),
         "Adam": (lambda: kernels.adam_update(*vectors, 1e-3, 0.9, 0.999, 1e-7), 7 * vectors[0].nbytes),
     }

@@ -18,6 +18,7 @@ FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - {"common", "slices"
 # Files whose kernels exist for sizes that options name; few channels: what the documents' networks compile, and others.
 SIZES = {
     "products": BLOCKS,
+    "normalization": {"float32": ("4x8", "4x4", "1x32", "1x2"), "float64": ("2x16", "1x32")},
     "few_channels": {
         "float32": ("5x5x2x1", "5x5x2x2", "3x3x4x1", "3x3x2x2", "3x3x1x1", "5x5x1", "5x5x6", "3x3x1", "3x3x3", "5x5x8")
     },
@@ -45,7 +46,8 @@ MORE_SIZES = {
         *("32x32x2x1x4x5x64x3", "16x16x1x1x8x3x40x3"),
     ),
 }
-FEW = {"few_channels": 2, "products": 1, "depthwise": 2}  # so many sizes for those between the oldest and the newest
+# So many sizes for those between the oldest and the newest.
+FEW = {"few_channels": 2, "products": 1, "depthwise": 2, "normalization": 1}
 ENDS = (75, 100)
 FLOAT32_ALONE = {"dense", "few_channels", "tensor_convolution", "tensor_gradient", "hopper_convolution"}
 TENSOR_CORES = {"tensor_convolution", "tensor_gradient"}  # their kernels are for sm_80 and later

@@ -100,6 +100,7 @@ class Wiring:
     ) -> None:
         self._program, self._heads = program, heads
         self._dtype, self._batch_size, self._training = store.dtype, batch_size, training
+        self._leaves_additions = store.backend.on_device  # to the step that runs next, see `plan.works`
         self._dtypes = stored_dtypes(program, heads, store)
         self._values = self._value_slots()
         wanted = program.values_with_gradient(heads, input_gradients) if training else set()
@@ -129,6 +130,7 @@ class Wiring:
         uses = [(START, self.inputs), (n, self.inputs)]
         for i, wires in enumerate(self.places):
             uses += [(i, wires.used_forward()), (2 * n - i, wires.used_backward())]
+            uses += [(2 * n - i + 1, [own for _, own in wires.additions if self._leaves_additions])]
         penalized = [wires.y for wires in self.places if wires.place.step.has_penalty]  # read when all steps have run
         uses += [(n, penalized), (2 * n + 1, self.outputs), (n, self.heads)]
         uses += [(n, self.head_gradients), (n, self.zero_gradients), (2 * n + 1, self.input_gradients)]

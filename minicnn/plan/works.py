@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
+from minicnn.layers.normalization import BatchNormalization, FusedNormalization
 from minicnn.own_parts import is_of_package
 from minicnn.plan.casting import add, around, casts_of
 from minicnn.step import Step
@@ -44,7 +45,27 @@ def _forward_and_backward(bound, backend):
     """Pairs of a step and its work, in the order in which they run."""
     forward = [(step.place.step, forward_work(step)) for step in bound.forward_steps]
     steps = [step.place.step for step in bound.backward_steps]
-    return forward, list(zip(steps, backward_works(bound, backend), strict=True))
+    works = _summing_works(bound, backend) if backend.on_device else backward_works(bound, backend)
+    return forward, list(zip(steps, works, strict=True))
+
+
+def _summing_works(bound, backend):
+    """As `backward_works`; but an addition to the gradient that the next step reads is left to that step, if it can."""
+    works, left = [], None
+    for step, then in pairwise([*bound.backward_steps, None]):
+        own = None
+        if then is not None and step.additions and _is_normalization(then):
+            ws = then.ws
+            own = backend.left_addition(step.additions, ws.dy, [*ws.dxs, *ws.grads.values()])
+        rest = step._replace(additions=[pair for pair in step.additions if pair[1] is not own])
+        work = _backward(rest, backend.ops)
+        works.append(work if left is None else partial(backend.with_addition, step.ws.dy, left, work))
+        left = own
+    return works
+
+
+def _is_normalization(step):
+    return isinstance(step.place.step, BatchNormalization | FusedNormalization) and _does_only_ops(step.place.step)
 
 
 def backward_works(bound: BoundPlan, backend: Backend) -> list[Work]:

@@ -328,7 +328,8 @@ inline void end_block() {
 }
 
 template <class F>
-void run_grid(F&& thread, const unsigned* dims, bool& has_barriers, bool& is_known) {
+void run_grid(F&& thread, const unsigned* dims) {
+    bool has_barriers = false, is_known = false;
     shared_size = dims[6];
     gridDim = {dims[0], dims[1], dims[2]};
     blockDim = {dims[3], dims[4], dims[5]};
@@ -356,19 +357,14 @@ void run_grid(F&& thread, const unsigned* dims, bool& has_barriers, bool& is_kno
 
 // What cuLaunchKernel does: arguments are given as pointers to their values.
 template <class... A, size_t... I>
-void launch(void (*kernel)(A...), const unsigned* dims, void** values, bool& barriers, bool& known,
-            std::index_sequence<I...>) {
+void launch(void (*kernel)(A...), const unsigned* dims, void** values, std::index_sequence<I...>) {
     std::tuple<std::remove_cv_t<A>...> copies(*static_cast<std::remove_cv_t<A>*>(values[I])...);
-    run_grid([&] { std::apply(kernel, copies); }, dims, barriers, known);
+    run_grid([&] { std::apply(kernel, copies); }, dims);
 }
 
 template <class... A>
 void launch(void (*kernel)(A...), const unsigned* dims, void** values) {
-    static std::vector<std::tuple<void*, bool, bool>> kernels;  // (kernel, has barriers, is known)
-    const auto id = reinterpret_cast<void*>(kernel);
-    auto entry = std::find_if(kernels.begin(), kernels.end(), [&](auto& k) { return std::get<0>(k) == id; });
-    if (entry == kernels.end()) entry = kernels.insert(kernels.end(), {id, false, false});
-    launch(kernel, dims, values, std::get<1>(*entry), std::get<2>(*entry), std::index_sequence_for<A...>{});
+    launch(kernel, dims, values, std::index_sequence_for<A...>{});
 }
 
 }  // namespace standin

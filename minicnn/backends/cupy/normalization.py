@@ -1,11 +1,52 @@
 """Batch normalization."""
 
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import THREADS, Array, Maybe, blocks_for, launch, launch_over
-from minicnn.backends.cupy.partial_sums import grid_for_parts, sum_columns
+from minicnn.backends.cupy.launch import Array, Maybe, launch
 from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
+
+THREADS, TURNS = 512, 2  # as in normalization.cu
+ACCESS, LANES = 16, 32  # bytes; channels of a block, at most
+LEAST_ROWS, MOST_BLOCKS = 32, 128  # of a part; of a launch, if there is no part with all rows: a wave of the large GPUs
+
+
+class Grid(NamedTuple):
+    """How the kernels share rows and channels."""
+
+    file: str
+    groups: int  # of channels
+    parts: int  # stretches of rows
+    rows: np.int64
+    stretch: np.int64  # rows of a part; the last ones may have fewer, or none
+    channels: np.int32
+
+    def launch(self, name: str, x: Array, *arguments: Array | np.generic | None, parts: int | None = None) -> None:
+        """Launch a kernel, in one block a group and part; the last arguments are the numbers of rows and channels."""
+        grid = self.groups, parts or self.parts
+        launch(self.file, name, x.dtype, grid, THREADS, x, *arguments, self.rows, self.stretch, self.channels)
+
+    def new_parts(self, dtype: np.dtype) -> tuple[Array, Array]:
+        """Two arrays (parts, channels)."""
+        return tuple(cupy.empty((self.parts, int(self.channels)), dtype) for _ in range(2))
+
+
+def choose_grid(x: Array, *arrays: Maybe) -> Grid:
+    """The grid for x (N, …, C) and other arrays of its size: a function of their shape, if they lie as arrays do."""
+    channels = x.shape[-1]
+    rows, width = x.size // max(1, channels), ACCESS // x.dtype.itemsize
+    if channels % width or any(a is not None and a.data.ptr % ACCESS for a in (x, *arrays)):
+        width = 1
+    packs = 1
+    while packs * width < min(channels, LANES):
+        packs *= 2
+    groups = -(-channels // (packs * width))
+    parts = max(1, min(rows // LEAST_ROWS, MOST_BLOCKS // max(1, groups), TURNS * THREADS // packs))
+    numbers = np.int64(rows), np.int64(-(-rows // parts)), np.int32(channels)
+    return Grid(f"normalization/{width}x{packs}", groups, parts, *numbers)
 
 
 def batch_norm(
@@ -19,24 +60,15 @@ def batch_norm(
     added: Maybe = None,
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm`."""
-    channels = np.int32(x.shape[-1])
+    if not x.size:
+        return
+    grid, real = choose_grid(x, y, added), x.dtype.type
+    parts = grid.new_parts(x.dtype) if training else (None, None)
     if training:
-        _take_moments(x.reshape(-1, channels), moments, moving, epsilon)
-    else:
-        arguments = moving.mean, moving.variance, channels, x.dtype.type(epsilon), *moments
-        launch("normalization", "use_moving", x.dtype, (blocks_for(channels),), THREADS, *arguments)
-    scale = *moments, affine.gamma, affine.beta
-    arguments = x, *scale, added, y, np.int32(affine.relu), np.int64(x.size), channels
-    launch_over(x.size, "normalization", "normalize", x.dtype, *arguments)
-
-
-def _take_moments(rows, moments, moving, epsilon):
-    """The batch's moments, which the moving averages follow."""
-    real, channels = rows.dtype.type, rows.shape[1]
-    parts = sum_columns("normalization", "moments_of_parts", rows, rows, outputs=2)
-    numbers = np.int32(len(parts[0])), np.int32(channels), np.int64(len(rows)), real(1 - moving.momentum), real(epsilon)
-    arguments = *parts, *numbers, *moments, moving.mean, moving.variance
-    launch("normalization", "finish_moments", rows.dtype, *grid_for_parts(len(parts[0]), channels), *arguments)
+        grid.launch("moments_of_parts", x, *parts)
+    numbers = np.int32(grid.parts if training else 0), real(1 - moving.momentum), real(epsilon)
+    arrays = *moments, moving.mean, moving.variance, affine.gamma, affine.beta, added, y
+    grid.launch("normalize", x, *parts, *numbers, *arrays, np.int32(affine.relu))
 
 
 def batch_norm_backward(
@@ -52,23 +84,61 @@ def batch_norm_backward(
     training: bool,
 ) -> None:
     """See `minicnn.backends.reference.normalization.batch_norm_backward`."""
-    rows, channels = x.reshape(-1, x.shape[-1]), x.shape[-1]
+    if not x.size:
+        return
+    more = _more.pop(dy.data.ptr, None)
+    grid = choose_grid(x, y, dy, dx, dadded, more)
     weights = *moments, affine.gamma, affine.beta
-    passed, relu = (y, dy), np.int32(affine.relu)
-    sums = None, None  # of dy, and of dy · normalized x
+    passed, relu, parts, count = (y, dy), np.int32(affine.relu), (None, None), 0
     if dgamma is not None or dbeta is not None or (dx is not None and training):
-        arrays = x, *weights, *passed, relu, dadded
-        parts = sum_columns("normalization", "norm_gradient_sums", rows, *arrays, outputs=2)
-        sums = [cupy.empty_like(moments.mean) if out is None else out for out in (dbeta, dgamma)]
-        arguments = *parts, np.int32(len(parts[0])), np.int32(channels), *sums
-        grid = grid_for_parts(len(parts[0]), channels)
-        launch("normalization", "finish_gradient_sums", x.dtype, *grid, *arguments)
-    elif dadded is not None:
-        arguments = x, *weights, *passed, relu, dadded, np.int64(x.size), np.int32(channels)
-        launch_over(x.size, "normalization", "mask_gradient", x.dtype, *arguments)
-    if dx is not None:
-        if dadded is not None:  # is masked already
-            passed, relu = (None, dadded), np.int32(0)
-        used = sums if training else (None, None)
-        arguments = x, *weights, *passed, relu, *used, dx, np.int64(len(rows)), np.int32(channels)
-        launch_over(x.size, "normalization", "normalize_gradient", x.dtype, *arguments)
+        parts, count = grid.new_parts(x.dtype), grid.parts
+        masked = dadded if more is None or dadded is not None else dy
+        grid.launch("norm_gradient_sums", x, *weights, *passed, more, relu, masked, *parts)
+        if masked is not None:
+            passed, relu, dadded = (None, masked), np.int32(0), None
+    elif more is not None:
+        cupy.add(dy, more, out=dy)
+    if count or dx is not None or dadded is not None:
+        arguments = *parts, np.int32(count), np.int32(training), dgamma, dbeta, dx
+        whole = None if dx is not None or dadded is not None else 1  # the sums alone
+        grid.launch("normalize_gradient", x, *weights, *passed, relu, dadded, *arguments, parts=whole)
+
+
+_more: dict[int, Array] = {}  # address of a gradient → what is to be added to it, inside `with_addition`
+
+
+def left_addition(additions: Sequence[tuple[Array, Array]], dy: Array, written: Sequence[Maybe]) -> Maybe:
+    """What the backward pass of a normalization can add to its dy on its way.
+
+    Parameters
+    ----------
+    additions : sequence of (total, array)
+        What is to be added, array to total, before that.
+    dy : array
+    written : sequence of array or None
+        What the backward pass writes.
+
+    Returns
+    -------
+    array or None
+        One that dy is a total of, and that does not lie where something is written meanwhile.
+    """
+    written = [array for array in written if array is not None]
+    for total, own in additions:
+        is_dy = (total.data.ptr, total.shape, total.dtype) == (dy.data.ptr, dy.shape, dy.dtype)
+        if is_dy and not any(_overlap(own, array) for array in written):
+            return own
+    return None
+
+
+def _overlap(a, b):
+    return a.data.ptr < b.data.ptr + b.nbytes and b.data.ptr < a.data.ptr + a.nbytes
+
+
+def with_addition(dy: Array, more: Array, work: Callable[[], None]) -> None:
+    """Do the backward pass of a normalization for `dy` + `more`, of which the first may be overwritten."""
+    _more[dy.data.ptr] = more
+    try:
+        work()
+    finally:
+        _more.pop(dy.data.ptr, None)

@@ -16,3 +16,12 @@ extern "C" __global__ void add_parts(const REAL* parts, int count, int64 stride,
         y[i] = relu && sum < 0 ? REAL(0) : sum;
     }
 }
+
+// y (images, channels) = factor * the sum over the rows of each image. Grid: (images, groups of 32 channels), in blocks of
+// 32 x lines threads.
+extern "C" __global__ void image_sums(const REAL* x, int rows, int channels, REAL factor, REAL* y) {
+    const int c = blockIdx.y * 32 + threadIdx.x % 32;
+    const REAL* const first = x + (int64)blockIdx.x * rows * channels + c;
+    const REAL sum = sum_over_lines(rows, c < channels, [&](int row) { return first[(int64)row * channels]; });
+    if (threadIdx.x < 32 && c < channels) y[(int64)blockIdx.x * channels + c] = factor * sum;
+}

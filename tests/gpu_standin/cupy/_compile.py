@@ -30,7 +30,10 @@ TYPES = {  # C type → dtype
     "unsigned short": "u2",
 }
 SANITIZE = os.environ.get("MINICNN_STANDIN_SANITIZE")  # "address,undefined": see docs/gpu.md
-FLAGS = ["-std=c++20", "-O1", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-w", "-ffp-contract=off"]
+FLAGS = [
+    *("-std=c++20", "-O1", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-w", "-ffp-contract=off"),
+    "-fno-gnu-unique",  # else libraries would share the static, that is, shared memory of templates of one name
+]
 
 
 class CompileException(Exception):

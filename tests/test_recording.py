@@ -496,6 +496,17 @@ def test_images_need_not_be_copied(rng, monkeypatch):
     assert len(copied) == 3
 
 
+def test_images_of_a_single_tap_need_not_be_copied(rng, monkeypatch):
+    """A convolution of few filters without padding asks nothing of Python."""
+    inputs = mc.Input((30, 30, 64))
+    model = mc.Model(inputs, layers.Conv2D(1, 1)(inputs))
+    model.predict_on_batch(rng.random((2, 30, 30, 64), np.float32))
+    monkeypatch.setattr(NUMBA, "load", None)
+    x = rng.random((2, 30, 30, 64), np.float32)
+    expected = np.tensordot(x.astype(float), model.get_weights()[0][0, 0].astype(float), 1)
+    np.testing.assert_allclose(model.predict_on_batch(x), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_what_is_read_elsewhere_after_a_change_of_precision(rng):
     """Calls that are recorded anew have new places."""
     model, x = network(), rng.random((40, 12, 12, 1), np.float32)

@@ -1,6 +1,6 @@
 """Kernels of convolutions, transformed for Winograd's algorithm; and kept where there are few tiles.
 
-A kernel becomes four times as many numbers, which one thread writes and others read: where there are few tiles, that
+A kernel becomes four times as many numbers, which some threads write and others read: where there are few tiles, that
 takes about as long as all the rest. So a call that is recorded (`minicnn.backends.numba.machine.recording`) keeps them.
 The next time it compares the kernel with the one that they belong to, byte by byte: weights may be changed by anybody.
 """

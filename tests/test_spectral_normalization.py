@@ -109,6 +109,26 @@ def test_kernels_of_any_shape(channels, filters, size, kind, seed):
     assert norm == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.parametrize("ending", [".weights.h5", ".keras"])
+def test_a_layer_inside_two_models_is_kept(ending, rng, tmp_path):
+    """In a file it has its weights in the first of them."""
+
+    def made():
+        inputs, wrapped = layers.Input((5,)), SpectralNormalization(layers.Dense(5))
+        inner = mc.Model(inputs, wrapped(inputs))
+        return mc.Model(inputs, wrapped(inner(inputs)))
+
+    model, other = made(), made()
+    if ending == ".keras":
+        model.save(tmp_path / "model.keras")
+        other = mc.load_model(tmp_path / "model.keras", compile=False)
+    else:
+        model.save_weights(tmp_path / "model.weights.h5")
+        other.load_weights(tmp_path / "model.weights.h5")
+    x = rng.normal(size=(3, 5)).astype(np.float32)
+    np.testing.assert_array_equal(other.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
 def test_a_kernel_of_zeros_stays(rng):
     model, wrapped = dense(rng, kernel_initializer="zeros")
     u = rng.normal(size=(1, 3)).astype(np.float32)

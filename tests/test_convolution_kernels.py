@@ -377,7 +377,21 @@ def test_which_convolutions_have_few_filters():
         make_window((size, size), (9, 9), (1, 1), "same") for size in (64, 512)
     ]  # what is scratch memory of a task
     assert [choice.few_filters_are_best(window, 64, 3, 4) for window in large] == [True, False]
+    long = [Window(2, width, 1, 9) for width in (1000, 100_000)]  # of one row, too
+    assert [choice.few_filters_are_best(window, 64, 3, 4) for window in long] == [True, False]
     assert not choice.few_filters_are_best(Window(9, 9, 1, 1), 64, 16, 4)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_weight_of_a_single_tap_that_is_not_finite(rng, bad):
+    """There is no padding that it could meet: it reaches its own filter, everywhere."""
+    window, x, kernel = Window(3, 7, 1, 1), normal(rng, 2, 3, 7, 64), normal(rng, 1, 1, 64, 2)
+    assert choice.few_filters_are_best(window, 64, 2, 4)
+    kernel[0, 0, 5, 1] = bad
+    y = Output((2, 3, 7, 2), np.float32)
+    fast.conv2d(x, kernel, None, y.array, window)
+    np.testing.assert_allclose(y.array, np.tensordot(x, kernel[0, 0], 1), rtol=1e-4, atol=1e-4)
+    assert np.isfinite(y.array).all(axis=(0, 1, 2)).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -115,6 +115,12 @@ def test_gradients_and_tensors(name):
         (lambda x: image.gaussian_blur(x, (3, 5)), "twice the same number"),
         (lambda x: image.affine_transform(x, np.ones(6)), r"transform is \(8,\)"),
         (lambda x: image.affine_transform(x, np.ones(8), fill_mode="wrap"), "fill_mode"),
+        (lambda x: image.affine_transform(x, np.ones((3, 8))), "one transform is for all images, or one for each of 2"),
+        (lambda x: image.affine_transform(x[0], np.ones((2, 8))), "one for each of 1. Received: 2"),
+        (
+            lambda x: image.perspective_transform(x, *(np.array([[[0, 0], [0, 5], [5, 0], [5, 5]]] * 3),) * 2),
+            "one for each of 2",
+        ),
         (lambda x: image.perspective_transform(x, np.ones((3, 2)), np.ones((3, 2))), r"points are \(4, 2\)"),
     ],
 )

@@ -36,7 +36,7 @@ from kernel_checks import (
 
 from minicnn import backends
 from minicnn.backends import memory
-from minicnn.backends.numba import gather
+from minicnn.backends.numba import dense, gather
 from minicnn.backends.numba.convolution import choice, winograd
 from minicnn.backends.numba.machine import disk_cache, launch, pool
 from minicnn.backends.numba.machine import target as tiles
@@ -340,6 +340,28 @@ def test_dense_layers_with_long_rows(dtype, n, width, units):
     inputs = {"x": x, "kernel": kernel, "y": normal(rng, n, units, dtype=dtype)}
     inputs["dy"] = normal(rng, n, units, dtype=dtype)
     run_both("dense_backward", inputs, {"dx": x.shape, "dkernel": kernel.shape, "dbias": (units,)}, dtype, relu=True)
+
+
+@numba.njit
+def _dense_columns(task, tasks, like, t):
+    return dense._columns_of(task, tasks, like, t)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 40])
+@pytest.mark.parametrize("vectors", [1, 2, 3, 4, 5, 8, 9, 13, 16, 17, 25])
+def test_tasks_of_a_dense_layer_leave_few_single_vectors(samples, vectors):
+    """No more blocks of one vector than tasks of full width have, and none where a block serves odd numbers."""
+    outputs = vectors * tiles.lanes(4) - 3
+    tables = dense._matrices(samples, 7, outputs, 4)
+    tasks = -(-vectors // tables.abreast)
+    parts = [_dense_columns(task, tasks, np.zeros(1, np.float32), tables) for task in range(tasks)]
+    assert [first for first, _ in parts] == [0, *(last for _, last in parts[:-1])]
+    assert parts[-1][1] == outputs
+    sizes = [tiles.vectors(last - first, 4) for first, last in parts]
+    if samples > 1 and tiles.TARGET.odd_width:
+        assert vectors == 1 or 1 not in sizes
+    else:
+        assert sum(size % 2 for size in sizes) == vectors % 2
 
 
 @DTYPES

@@ -275,6 +275,20 @@ def test_the_axes_of_the_file(name, path, rng):
     check_import(path, (2, 6, 5), rng=rng, images_in=False, images_out=False)
 
 
+@pytest.mark.parametrize("operator", ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"])
+@pytest.mark.parametrize("other", ["v", "r"])
+@pytest.mark.parametrize("bound", [-np.inf, 0.0, np.inf])
+def test_comparisons_of_infinite_numbers(operator, other, bound, path):
+    """Infinity is equal to itself, and above all others: as a constant, and where both sides are computed."""
+    nodes = f"r = Relu(x) c = {operator}(x, {other}) y = Cast<to=1>(c)"
+    make_file(path, f"{IMAGES} {{ {nodes} }}", **({"v": np.float32(bound)} if other == "v" else {}))
+    x = np.resize(np.array([np.inf, -np.inf, 0, 1, -1], np.float32), (1, 2, 6, 5))
+    numpy = {"Equal": np.equal, "Greater": np.greater, "GreaterOrEqual": np.greater_equal, "Less": np.less}
+    expected = numpy.get(operator, np.less_equal)(x, bound if other == "v" else np.maximum(x, 0))
+    made = mc.import_onnx(path).predict(x, verbose=0)
+    np.testing.assert_array_equal(made, expected)
+
+
 @pytest.mark.parametrize("axis", [1, 2, 3])
 @pytest.mark.parametrize("operator", ["ArgMax", "ReduceMax", "ReduceMean", "ReduceMin"])
 def test_what_is_left_of_images_has_the_axes_of_the_file(operator, axis, path, rng):

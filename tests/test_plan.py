@@ -10,6 +10,7 @@ from oracles import BACKENDS, assert_close, every_backend, randomize, run, softm
 
 import minicnn as mc
 from minicnn import backends, layers, losses, random
+from minicnn.backends.base import Backend
 from minicnn.gradient_check import gradcheck
 from minicnn.layers import (
     Activation,
@@ -30,6 +31,7 @@ from minicnn.layers import (
 from minicnn.parameters import ParameterStore
 from minicnn.plan import arena
 from minicnn.plan.plan import Plan
+from minicnn.testing.running import graph_of
 from minicnn.threads import compute_threads
 from minicnn.training import engine
 
@@ -466,6 +468,17 @@ def test_the_inputs_are_there_until_the_losses_are_computed(rng):
     model = mc.Sequential([Input((40,)), *[Activation("tanh") for _ in range(4)], Dense(2)])
     x = rng.normal(size=(3, 40)).astype(np.float32)
     np.testing.assert_array_equal(run(model.graph, [x], wanted=False).inputs_after[0], x)
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+def test_inputs_are_kept_where_somebody_reads_them(remembers):
+    """In use, a backend that remembers no addresses puts other values where the inputs were."""
+    graph = graph_of(mc.Sequential([Input((1000,)), *[Activation("tanh") for _ in range(4)]]), [(1000,)])
+    backend = Backend("some")
+    backend.remembers = remembers
+    store = ParameterStore([], backend, np.dtype("float32"), adopt=False)
+    plan = Plan(graph, store, 8, training=False)
+    assert plan.nbytes // (8 * 1000 * 4) == (3 if remembers else 2)
 
 
 def test_the_input_as_output(rng):

@@ -10,10 +10,12 @@ pytest.importorskip("numba")
 
 import minicnn as mc
 from minicnn import backends, layers
-from minicnn.backends.numba.convolution import choice
+from minicnn.backends.numba.convolution import choice, winograd
+from minicnn.backends.numba.convolution.winograd_kernels import transformed_kernel, weights_of
 from minicnn.backends.numba.machine import launch, recording, walking
 from minicnn.backends.numba.machine.memory import scratch
 from minicnn.backends.numba.machine.walking import Repeated
+from minicnn.geometry import make_window
 from minicnn.layers import CLASSES
 from minicnn.parameters import ParameterStore
 from minicnn.plan.plan import Plan
@@ -494,6 +496,17 @@ def test_images_need_not_be_copied(rng, monkeypatch):
     assert len(copied) == 3
 
 
+def test_images_of_a_single_tap_need_not_be_copied(rng, monkeypatch):
+    """A convolution of few filters without padding asks nothing of Python."""
+    inputs = mc.Input((30, 30, 64))
+    model = mc.Model(inputs, layers.Conv2D(1, 1)(inputs))
+    model.predict_on_batch(rng.random((2, 30, 30, 64), np.float32))
+    monkeypatch.setattr(NUMBA, "load", None)
+    x = rng.random((2, 30, 30, 64), np.float32)
+    expected = np.tensordot(x.astype(float), model.get_weights()[0][0, 0].astype(float), 1)
+    np.testing.assert_allclose(model.predict_on_batch(x), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_what_is_read_elsewhere_after_a_change_of_precision(rng):
     """Calls that are recorded anew have new places."""
     model, x = network(), rng.random((40, 12, 12, 1), np.float32)
@@ -531,6 +544,113 @@ def test_outputs_that_are_inputs(rng):
         np.testing.assert_array_equal(positive, np.maximum(x, 0))
 
 
+def two_inputs():
+    first, second = mc.Input((40, 40, 1)), mc.Input((40, 40, 1))
+    return mc.Model([first, second], layers.Subtract()([layers.Conv2D(3, 3)(first), layers.Conv2D(3, 3)(second)]))
+
+
+@pytest.mark.parametrize("reversed_one", [None, 0, 1])
+def test_several_inputs_are_read_each_in_its_way(reversed_one, rng):
+    """One of them has to be copied, the other not: each is its own, in every order."""
+    model, copied = two_inputs(), two_inputs()
+    copied.set_weights(model.get_weights())
+    for _ in range(4):
+        xs = [rng.random((4, 40, 40, 1), np.float32) for _ in range(2)]
+        expected = copied.predict_on_batch([x.astype(float) for x in xs])
+        if reversed_one is not None:
+            xs[reversed_one] = xs[reversed_one][::-1].copy()[::-1]
+        np.testing.assert_array_equal(model.predict_on_batch(xs), expected)
+
+
+def last_work(model):
+    """The first work of the plan by which a model answered last."""
+    return model.engine.last_call._bound().works[0]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_error_while_inputs_are_read_elsewhere(error, rng, monkeypatch):
+    """Kernels are told anew where to read: afterwards as before, by every way."""
+    model, xs = network(), [rng.random((40, 12, 12, 1), np.float32) for _ in range(3)]
+    expected = [network_of(model).predict_on_batch(x) for x in xs]
+    model.predict_on_batch(xs[0])
+    model.predict_on_batch(xs[1])
+
+    def failing():
+        raise error
+
+    for again in ("at its place", "copied"):
+        with monkeypatch.context() as patch, pytest.raises(error):
+            patch.setattr(last_work(model), "again", failing)
+            model.predict_on_batch(xs[2])
+        for x, outputs in zip(xs, expected, strict=True):
+            x = x if again == "at its place" else x.astype(float)
+            np.testing.assert_array_equal(model.predict_on_batch(x), outputs)
+
+
+@pytest.mark.parametrize("way", ["again", "copied", "as at first"])
+def test_a_second_error_while_addresses_are_put_back(way, rng, monkeypatch):
+    """Ctrl-C, pressed twice: kernels never read what belonged to a call that is over."""
+    model, xs = network(), [rng.random((40, 12, 12, 1), np.float32) for _ in range(2)]
+    expected = network_of(model).predict_on_batch(xs[1])
+    model.predict_on_batch(xs[0]), model.predict_on_batch(xs[0])
+
+    def interrupted(work):
+        if work._is_moved:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Repeated, "move_back", interrupted)
+        model.predict_on_batch(xs[0])
+    assert last_work(model)._is_moved
+    xs[0][...] = 5  # no NaN, of which kernels would say that they need another way
+    if way == "as at first":  # another layer has changed: no call is like the one before
+        model.engine.last_call = None
+    x = xs[1].astype(float) if way == "copied" else xs[1]
+    np.testing.assert_array_equal(model.predict_on_batch(x), expected)
+
+
+def test_a_call_within_a_call(rng, monkeypatch):
+    """A handler of signals asks the same model while it computes: both get their own answers."""
+    model, xs = network(), [rng.random((40, 12, 12, 1), np.float32) for _ in range(2)]
+    expected, inner = [network_of(model).predict_on_batch(x) for x in xs], []
+    model.predict_on_batch(xs[0])
+    work, own = last_work(model), last_work(model).again
+
+    def interrupted():
+        monkeypatch.setattr(work, "again", own)
+        is_done = own()
+        inner.append(model.predict_on_batch(xs[1]))
+        return is_done
+
+    monkeypatch.setattr(work, "again", interrupted)
+    np.testing.assert_array_equal(model.predict_on_batch(xs[0]), expected[0])
+    np.testing.assert_array_equal(inner[0], expected[1])
+
+
+def test_two_threads_and_one_model(rng):
+    """Each gets the answers to its own images, wherever they lie."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    model, xs = network(), [rng.random((40, 12, 12, 1), np.float32) for _ in range(4)]
+    expected = [network_of(model).predict_on_batch(x) for x in xs]
+    xs[3] = xs[3][::-1].copy()[::-1]
+    with ThreadPoolExecutor(2) as threads:
+        for turn, outputs in enumerate(threads.map(model.predict_on_batch, xs * 10)):
+            np.testing.assert_array_equal(outputs, expected[turn % len(xs)])
+
+
+def test_a_number_is_no_address(rng):
+    """One of a kernel's numbers that is, by chance, that of an input's address stays as it is."""
+    x, other, y = rng.random((3, 4)), rng.random((3, 4)), np.zeros(1)
+    table = Table(np.arange(1), 1, (x.ctypes.data, np.ones(1)))
+    repeated = Repeated([lambda: all_kinds.launch(0, x, y, False, 0.0, table)])
+    repeated()
+    repeated.move(x, other.ctypes.data - x.ctypes.data)
+    assert repeated.again()
+    assert y[0] == x.ctypes.data
+    repeated.move_back()
+
+
 # ------------------------------------------------------------------------------------------- transformed kernels
 
 
@@ -563,3 +683,23 @@ def test_kernels_that_change_are_transformed_anew(rng):
             ours, expected = model.predict_on_batch(x), convolution(x, kernel)
             np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3)
         kernel[...] = before if change == "sign of zero" else kernel
+
+
+@launch.parallel_kernel
+def transforming(pool, kernel, weights, tiles, sizes):
+    transformed_kernel(pool, kernel, weights, tiles, sizes)
+
+
+@pytest.mark.parametrize("filters", [32, 256])  # by this thread; by several
+def test_a_kernel_that_changes_while_it_is_transformed(filters, rng):
+    """Kept is what the factors belong to, so that the next call notices: not what another thread wrote meanwhile."""
+    _, tiles = winograd.tiles_of(make_window((10, 10), (3, 3), (1, 1), "valid"), 16, filters)
+    sizes = winograd.transformed(tiles.count, 16, filters, 4, 1600, tiles.image_size)
+    before, after = rng.random((2, 3, 3, 16, filters), np.float32)
+    weights = weights_of(after, np.zeros(filters, np.float32), sizes.factor_stride, tiles.count, False)
+    transforming(before.reshape(-1), weights, tiles, sizes)  # as if all had changed after the call began
+    factors = weights.factors.copy()
+    alone = weights_of(after, weights.bias, sizes.factor_stride, tiles.count, False)
+    transforming(after.reshape(-1), alone, tiles, sizes)
+    own = [f.reshape(-1, sizes.factor_stride)[:, : 16 * filters] for f in (factors, alone.factors)]
+    np.testing.assert_array_equal(*own)

@@ -56,6 +56,29 @@ def test_training_goes_by_the_divided_kernel_and_changes_it(rng, backend, iterat
         np.testing.assert_array_equal(array, expected)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("uses", [1, 2])
+@every_backend
+def test_what_is_no_step_of_a_training_divides_nothing_for_good(backend, uses, frozen, rng):
+    """Gradients that are only asked for, and steps whose loss is not finite: all weights are as before, to the bit."""
+    wrapped, inputs = SpectralNormalization(layers.Dense(5)), layers.Input((5,))
+    y = inputs
+    for _ in range(uses):
+        y = wrapped(y)
+    model = mc.Model(inputs, layers.Dense(2)(y))
+    wrapped.trainable = not frozen
+    model.compile(mc.optimizers.SGD(0.5), "mse", backend=backend)
+    before = model.get_weights()
+    x, targets = rng.normal(size=(4, 5)), rng.normal(size=(4, 2))
+    model.gradients(x, targets)
+    for array, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    with pytest.raises(mc.errors.NonFiniteError):
+        model.fit(x, targets * 1e30, verbose=0)
+    for array, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
 @given(
     channels=st.integers(1, 4),
     filters=st.integers(1, 5),
@@ -84,6 +107,26 @@ def test_kernels_of_any_shape(channels, filters, size, kind, seed):
         wrapped(x, training=True)
     norm = np.linalg.svd(wrapped.kernel.numpy().reshape(-1, kernel.shape[-1]))[1].max()
     assert norm == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".keras"])
+def test_a_layer_inside_two_models_is_kept(ending, rng, tmp_path):
+    """In a file it has its weights in the first of them."""
+
+    def made():
+        inputs, wrapped = layers.Input((5,)), SpectralNormalization(layers.Dense(5))
+        inner = mc.Model(inputs, wrapped(inputs))
+        return mc.Model(inputs, wrapped(inner(inputs)))
+
+    model, other = made(), made()
+    if ending == ".keras":
+        model.save(tmp_path / "model.keras")
+        other = mc.load_model(tmp_path / "model.keras", compile=False)
+    else:
+        model.save_weights(tmp_path / "model.weights.h5")
+        other.load_weights(tmp_path / "model.weights.h5")
+    x = rng.normal(size=(3, 5)).astype(np.float32)
+    np.testing.assert_array_equal(other.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
 def test_a_kernel_of_zeros_stays(rng):

@@ -33,6 +33,8 @@ class Backend:
         The array module: numpy or cupy.
     on_device : bool
         Whether arrays live in another memory than the computer's.
+    remembers : bool
+        Whether it makes works `again`, from inputs that lie elsewhere: nothing else lies where theirs do.
     ops : namespace
         All ops, see `minicnn.backends.reference`.
     reference : namespace
@@ -41,6 +43,7 @@ class Backend:
 
     xp: ModuleType = np
     on_device: bool = False
+    remembers: bool = False
     reference: SimpleNamespace = reference
 
     def __init__(self, name: str, package: ModuleType | None = None, fuses: bool = False) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minicnn.checks import plain
 from minicnn.errors import DataError
@@ -48,14 +49,16 @@ class EagerArray(np.ndarray):
         return item if isinstance(item, np.ndarray) else np.asarray(item).view(EagerArray)
 
 
-def lent(array: Any) -> EagerArray:
+def lent(array: Any, dtype: DTypeLike = None) -> EagerArray:
     """A copy for a function of the user's, in which ``y_true /= 255`` changes nobody else's numbers, as in Keras.
 
     Parameters
     ----------
     array : array-like
+    dtype : dtype, optional
+        Another one than its own.
     """
-    return np.array(array).view(EagerArray)
+    return np.array(array, dtype).view(EagerArray)
 
 
 class EagerCount(np.int64):

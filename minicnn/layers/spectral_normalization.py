@@ -125,10 +125,16 @@ class Normalizing(Step):
     ----------
     layer : SpectralNormalization
     step : Step
+
+    Attributes
+    ----------
+    before : array or None
+        The kernel as it was before the last pass, if that was one of training.
     """
 
     def __init__(self, layer: SpectralNormalization, step: Step) -> None:
         self.layer, self.step = layer, step
+        self.before: np.ndarray | None = None
         self.uses_input, self.uses_output = step.uses_input, step.uses_output
 
     @property
@@ -145,6 +151,7 @@ class Normalizing(Step):
         self.step.bind(ws)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
+        self.before = ws.params[self.layer.kernel.name].copy() if ws.training else None
         if ws.training:
             self._divide(ws.params[self.layer.kernel.name], ws.params["vector_u"])
         self.step.forward(xs, ws)

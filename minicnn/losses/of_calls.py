@@ -79,7 +79,7 @@ def like(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     ----------
     target, prediction : array
     """
-    target = lent(np.asarray(target, prediction.dtype))
+    target = lent(target, prediction.dtype)
     if target.ndim == prediction.ndim - 1 and prediction.shape[-1] == 1:
         return target[..., None]
     if target.ndim == prediction.ndim + 1 and target.shape[-1] == 1:

@@ -93,10 +93,13 @@ def _comparison(node, graph):
     if graph.is_constant(node, 1) and graph.constant(node, 1).size == 1:
         x, bound = graph.value(node, 0), number_at(node, graph, 1, 0.0)
         y, positions = x.tensor, x.positions
+        if not np.isfinite(bound):
+            y, bound = _finite(node, graph, y), float(np.clip(bound, -LARGEST, LARGEST))
         if bound or sign < 0:
             y = graph.call(node, layers.Rescaling, y, "_distance", scale=sign, offset=-sign * bound)
     else:
         tensors, layout = _aligned(node, graph)
+        tensors = [_finite(node, graph, tensor, f"_{side}") for tensor, side in zip(tensors, "ab", strict=True)]
         y = graph.call(node, layers.Subtract, tensors if sign > 0 else tensors[::-1], "_distance")
         positions = layout(y.shape[1:])
     y = graph.call(node, layers.Elementary, y, function=function)
@@ -131,11 +134,16 @@ def _where(node, graph):
         else:
             y = tensors.pop(0)
             if not known[index]:  # 0 · infinite is not 0
-                y = graph.call(node, layers.Clip, y, "_finite", minimum=-LARGEST, maximum=LARGEST)
+                y = _finite(node, graph, y)
             parts.append(graph.call(node, layers.Multiply, [where, y], "_part"))
     y = graph.call(node, layers.Add, parts)
     graph.check_size(node, y.shape[1:])
     graph.give(node, Value(y, layout(y.shape[1:])))
+
+
+def _finite(node, graph, tensor, suffix=""):
+    """With the largest numbers in place of infinite ones, of which there are no differences, and no product with 0."""
+    return graph.call(node, layers.Clip, tensor, f"_finite{suffix}", minimum=-LARGEST, maximum=LARGEST)
 
 
 def _merge(node, graph, layer_class, is_nonnegative=False):

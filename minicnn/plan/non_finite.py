@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from minicnn.bfloat16 import numbers
+from minicnn.layers.spectral_normalization import Normalizing
 from minicnn.plan.casting import casts_of
 from minicnn.plan.works import forward_work
 
@@ -18,14 +23,41 @@ def explain_non_finite(loss: float, bound: BoundPlan, epoch: int, batch: int) ->
     if not all(xp.isfinite(x).all() for x in bound.inputs):
         cause = "the batch's input data holds NaN or infinite values; clean the data"
     else:
-        state = bound.plan.store.sigma.copy()
-        layer = first_non_finite(bound)
-        bound.plan.store.sigma[...] = state
+        with unchanged(bound):
+            layer = first_non_finite(bound)
         where = (
             f"the first layer whose output is not finite is '{layer}'" if layer else "all layers' outputs are finite"
         )
         cause = f"{where}; try a smaller learning rate, scaled inputs, or clipnorm=1.0 in the optimizer"
     return f"the loss became {loss} in epoch {epoch + 1}, batch {batch + 1}: {cause}"
+
+
+Changed = list[tuple[np.ndarray, np.ndarray]]
+
+
+def changed(bound: BoundPlan, sigma: np.ndarray) -> Changed:
+    """(array, what it was) of all that the last pass in training has changed.
+
+    The state, which was `sigma`; and kernels that steps have divided, the last one first: a layer may have more places.
+    """
+    store = bound.plan.store
+    steps = [place.step for place in reversed(bound.plan.places) if isinstance(place.step, Normalizing)]
+    kernels = [(store.values[step.layer.kernel], step.before) for step in steps if step.before is not None]
+    return [(store.sigma, sigma), *kernels]
+
+
+def put_back(arrays: Changed) -> None:
+    """Undo what has `changed`."""
+    for array, before in arrays:
+        array[...] = before
+
+
+@contextmanager
+def unchanged(bound: BoundPlan) -> Iterator[None]:
+    """Inside, a pass in training is run; afterwards the model is as before."""
+    sigma = bound.plan.store.sigma.copy()
+    yield
+    put_back(changed(bound, sigma))
 
 
 def first_non_finite(bound: BoundPlan) -> str | None:

@@ -98,7 +98,7 @@ class Wiring:
         training: bool,
         input_gradients: bool,
     ) -> None:
-        self._program, self._heads = program, heads
+        self._program, self._heads, self._remembers = program, heads, store.backend.remembers
         self._dtype, self._batch_size, self._training = store.dtype, batch_size, training
         self._leaves_additions = store.backend.on_device  # to the step that runs next, see `plan.works`
         self._dtypes = stored_dtypes(program, heads, store)
@@ -124,17 +124,16 @@ class Wiring:
 
     def lifetimes(self) -> list[Interval]:
         """The bytes of all slots, with the times at which they are in use."""
-        n = len(self.places)
-        # To the end: a step whose loss is not finite is run again to find the layer; and nothing else lies where
-        # `LastCall` has inputs looked for elsewhere.
-        uses = [(START, self.inputs), (n, self.inputs)]
+        n, intervals = len(self.places), {}
+        # To the end in training: a step whose loss is not finite is run again to find the layer; and where `LastCall`
+        # has inputs looked for elsewhere: nothing else lies in them.
+        uses = [(START, self.inputs), (n if self._training or self._remembers else START, self.inputs)]
         for i, wires in enumerate(self.places):
             uses += [(i, wires.used_forward()), (2 * n - i, wires.used_backward())]
             uses += [(2 * n - i + 1, [own for _, own in wires.additions if self._leaves_additions])]
         penalized = [wires.y for wires in self.places if wires.place.step.has_penalty]  # read when all steps have run
         uses += [(n, penalized), (2 * n + 1, self.outputs), (n, self.heads)]
         uses += [(n, self.head_gradients), (n, self.zero_gradients), (2 * n + 1, self.input_gradients)]
-        intervals = {}
         for time, slots in uses:
             for slot in slots:
                 if slot is not None:

@@ -17,7 +17,7 @@ import numpy as np
 from minicnn.backends.base import Backend
 from minicnn.errors import DeviceMemoryError, NonFiniteError
 from minicnn.optimizers.optimizer import merge_segments
-from minicnn.plan.non_finite import explain_non_finite
+from minicnn.plan.non_finite import changed, explain_non_finite, put_back
 from minicnn.plan.plan import BoundPlan
 from minicnn.precision import get_float32_precision
 from minicnn.training.batches import Batch
@@ -293,7 +293,8 @@ class DeviceEngine(Engine):
     def record(self, losses: Losses, bound: BoundPlan, totals: DeviceTotals, sigma: np.ndarray) -> bool:
         """As in `Engine`, but nobody waits for the loss: if it is not finite, the ops that follow change nothing."""
         self._counts = totals.record(bound.count, losses, bound.outputs)
-        self.state.restore_if_bad(self.store.sigma, sigma, totals.report)
+        for array, before in changed(bound, sigma):
+            self.state.restore_if_bad(array, before, totals.report)
         return True
 
     def update(self, learning_rate: object = None, rate: object = None) -> None:
@@ -328,8 +329,9 @@ class DeviceEngine(Engine):
             )
         sigma, bound = self.store.sigma.copy(), self.bound(batch, training=True)
         losses = self.compute(batch, bound, iteration)
+        arrays = changed(bound, sigma)  # by this pass: a message needs further ones
         message = explain_non_finite(float(losses.total), bound, epoch, index)
-        self.store.sigma[...] = sigma
+        put_back(arrays)
         return message
 
 

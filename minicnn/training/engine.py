@@ -15,7 +15,7 @@ from minicnn.errors import NonFiniteError
 from minicnn.layers.open_sizes import sized
 from minicnn.optimizers import Optimizer
 from minicnn.parameters import BorrowedWeights, ParameterStore, Weight, layout
-from minicnn.plan.non_finite import explain_non_finite
+from minicnn.plan.non_finite import changed, explain_non_finite, put_back, unchanged
 from minicnn.plan.plan import BoundPlan, Plan
 from minicnn.step import Changes
 from minicnn.training.batches import Batch
@@ -254,7 +254,7 @@ class Engine:
         return [w for w in self.store.values if w.regularizer is not None and w.trainable]
 
     def record(self, losses: Losses, bound: BoundPlan, totals: Totals, sigma: np.ndarray) -> bool:
-        """Count a batch in `totals`; if its loss is not finite, put the moving averages back to `sigma`.
+        """Count a batch in `totals`; if its loss is not finite, put the state back to `sigma`, and divided kernels.
 
         Returns
         -------
@@ -264,7 +264,7 @@ class Engine:
         totals.add(bound.count, losses, bound.outputs)
         if math.isfinite(losses.total):
             return True
-        self.store.sigma[...] = sigma
+        put_back(changed(bound, sigma))
         return False
 
     def gradients(self, bound: BoundPlan) -> None:
@@ -324,8 +324,8 @@ class Engine:
     def weight_gradients(self, batch: Batch) -> dict[Weight, np.ndarray]:
         """Weight → its gradient for one batch; the model's state is as before afterwards."""
         with self.at_hand(batch) as batch:
-            sigma, bound = self.store.sigma.copy(), self.bound(batch, training=True)
-            self.compute(batch, bound, self.optimizer.iterations)
-            self.gradients(bound)
-            self.store.sigma[...] = sigma
+            bound = self.bound(batch, training=True)
+            with unchanged(bound):
+                self.compute(batch, bound, self.optimizer.iterations)
+                self.gradients(bound)
             return {w: self.backend.to_host(g) for w, g in self.store.gradients.items()}

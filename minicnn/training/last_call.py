@@ -39,6 +39,7 @@ class LastCall:
     def __init__(self, batch: Batch, bound: BoundPlan, store: ParameterStore | BorrowedWeights) -> None:
         self._kinds = [(x.shape, x.dtype) for x in batch.inputs]
         self._bound, self._store, self._changes = weakref.ref(bound), weakref.ref(store), bound.changes
+        self._count = 0  # of calls that have begun
         self._gives_inputs = not bound.works or any(
             np.may_share_memory(x, output) for x in bound.inputs for output in bound.outputs
         )
@@ -78,28 +79,27 @@ class LastCall:
         return bound if fits else None
 
     def _computed_again(self, bound, arrays, backend):
-        """Run the plan on arrays, which are read where they are, if they need no cast and kernels alone read them."""
-        moved = []  # (where an address stands, what it is, how many bytes further on it is to point)
-        for x, array in zip(arrays, bound.inputs, strict=True):
-            places = None if self._gives_inputs or not _is_readable(x, array) else _places_of(array, bound.works)
-            if places is None:
-                backend.load(array, x)
-            else:
-                distance = _address(x) - _address(array)
-                moved += [(word, address, distance) for word, address in places]
+        """Run the plan on arrays, which are read where they are, if they need no cast and kernels alone read them.
+
+        Returns False if some other way is to be taken: also after a call of the same plan in between, by a handler of
+        signals, which has written to the same arrays.
+        """
+        self._count = number = self._count + 1
+        works = bound.works
+        can_move = not self._gives_inputs and all(work.can_move() for work in works)
         try:
-            for word, address, distance in moved:
-                word[0] = address + distance
-            return all(work.again() for work in bound.works)
+            for work in works:
+                work.move_back()  # Ctrl-C may have come before the last call did
+            for x, array in zip(arrays, bound.inputs, strict=True):
+                if not (can_move and _is_readable(x, array)):
+                    backend.load(array, x)
+                    continue
+                for work in works:
+                    work.move(array, _address(x) - _address(array))
+            return all(work.again() for work in works) and self._count == number
         finally:
-            for word, address, _ in moved:
-                word[0] = address
-
-
-def _places_of(array, works):
-    """The addresses by which a plan finds one of its inputs; None if they are not known."""
-    found = [work.places_of(array) for work in works]
-    return None if None in found else [place for places in found for place in places]
+            for work in works:
+                work.move_back()
 
 
 def _is_readable(x, array):

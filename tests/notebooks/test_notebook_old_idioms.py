@@ -81,6 +81,41 @@ def test_resizing_of_tensorflow_1():
         tf.image.resize_images(column, (5, 1), method=2)
 
 
+def test_resizing_of_tensorflow_1_keeps_what_it_takes():
+    """The nearest pixels as they are, whatever the others hold; mixed ones are float32, also where nothing changes."""
+    odd = np.array([2**24 + 1, 2**31 - 1, 3], np.int32).reshape(3, 1, 1)
+    assert tf.image.resize_nearest_neighbor(odd, (6, 2))[::2, 1, 0].tolist() == odd.ravel().tolist()
+    hole = np.array([1, np.nan, np.inf, 4], np.float32).reshape(4, 1, 1)
+    np.testing.assert_array_equal(tf.image.resize_nearest_neighbor(hole, (8, 1))[::2], hole)
+    for size in ((3, 1), (5, 1)):
+        assert tf.image.resize_bilinear(odd, size).dtype == np.float32
+        assert tf.image.resize_nearest_neighbor(odd, size).dtype == np.int32
+    assert tf.image.resize_images(odd, (3, 1)).dtype == np.int32
+    assert tf.image.resize_images(odd, (5, 1)).dtype == np.float32
+
+
+@pytest.mark.parametrize("size", [(9, 12), (8, 8), (3, 5)])
+def test_nearest_pixels_in_a_model(small, size):
+    x, _ = small
+    inputs = keras.Input((8, 8, 1))
+    model = keras.Model(inputs, layers.Lambda(lambda t: tf.image.resize_nearest_neighbor(t, size))(inputs))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), tf.image.resize_nearest_neighbor(x, size))
+
+
+def test_map_fn_gives_the_dtype_that_is_asked_for():
+    x = np.arange(6).reshape(3, 2)
+    for mapped in (tf.map_fn, keras.backend.map_fn):
+        assert mapped(lambda row: row[0] / 2, x, dtype="float32").dtype == np.float32
+        assert mapped(lambda row: 1, x, dtype=tf.float32).tolist() == [1, 1, 1]
+    one, two = tf.map_fn(lambda row: (row, row[0] > 1), x, dtype=(tf.int64, tf.float32))
+    assert (one.dtype, two.dtype) == (np.int64, np.float32)
+    np.testing.assert_array_equal(two, [0, 1, 1])
+    assert tf.map_fn(lambda row: row, x, fn_output_signature=tf.TensorSpec((2,), tf.float32)).dtype == np.float32
+    for wanted in (tf.float32, (tf.float32,) * 3):
+        with pytest.raises(ValueError, match="as many as fn gives"):
+            tf.map_fn(lambda row: (row, row), x, dtype=wanted)
+
+
 def test_resizing_of_tensorflow_1_in_a_model(small):
     x, y = small
     model = keras.Sequential([layers.Conv2D(2, 3, input_shape=(8, 8, 1))])

@@ -22,6 +22,7 @@ class NumbaBackend(Backend):
     """Kernels compiled by Numba for the processor at hand; plans fuse steps for it."""
 
     reference = reference
+    remembers = True
 
     def __init__(self):
         # Numba loads its compiler's modules with the first kernel, compiled or from the cache: not in the first step.

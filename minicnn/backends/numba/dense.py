@@ -9,7 +9,7 @@ from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Sp
 from minicnn.backends.numba.machine.memory import copy, fill, filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import flat, strided_rows, strides, table_cache, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
+from minicnn.backends.numba.machine.target import ROWS, TARGET, WIDTH, lanes, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.tiles import dense as on_tiles
 from minicnn.backends.numba.tiles.serving import (
@@ -100,6 +100,7 @@ class Matrices(NamedTuple):
     panel_rows: Array  # of a panel: some columns of a matrix side by side
     parts: int  # of the inputs
     abreast: int  # vectors of outputs of a task
+    has_odd: bool  # whether tasks of an odd number of vectors leave no single one
     packs_kernel: bool
     packs_x: bool
     packs_dy: bool
@@ -121,6 +122,7 @@ def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrice
         panel_rows=strides(max(samples, inputs, outputs), width),
         parts=min(inputs // _INPUTS_OF_A_PART, _MOST_PARTS) if are_few else 0,
         abreast=_OF_A_SAMPLE if samples == 1 else _ABREAST,
+        has_odd=samples > 1 and TARGET.odd_width > 0,
         packs_kernel=has_many_rows and is_long,
         packs_x=inputs * itemsize >= _LONG_ROW and outputs > width,
         packs_dy=is_long and inputs >= _LEAST_ROWS,
@@ -164,21 +166,21 @@ def _tasks_of(count, abreast, like):
 
 
 @inline
-def _columns_of(task, tasks, count, abreast, like):
-    """First and last of the `count` columns that are a task's."""
+def _columns_of(task, tasks, like, t):
+    """First and last of the columns of outputs that are a task's."""
     lanes = lanes_of(like)
-    vectors = (count + lanes - 1) // lanes
-    first, last = task * abreast, (task + 1) * abreast
-    if vectors % abreast == 1:  # a single vector would take twice its time: others have one less
+    vectors = (t.outputs + lanes - 1) // lanes
+    first, last = task * t.abreast, (task + 1) * t.abreast
+    if t.has_odd and vectors % t.abreast == 1:  # a single vector would take twice its time: others have one less
         first, last = task * vectors // tasks, (task + 1) * vectors // tasks
-    return first * lanes, min(last * lanes, count)
+    return first * lanes, min(last * lanes, t.outputs)
 
 
 @inline
 def _block_of_outputs(task, x, kernel, bias, y, relu, tasks, t):
     half = (t.samples + 2 * ROWS - 1) // (2 * ROWS) * ROWS  # samples in one of two halves of the rows
     row = task // tasks * half
-    rows, columns = (row, min(row + half, t.samples)), _columns_of(task % tasks, tasks, t.outputs, t.abreast, y)
+    rows, columns = (row, min(row + half, t.samples)), _columns_of(task % tasks, tasks, y, t)
     _some_outputs(x, kernel, bias, y, relu, rows, columns, t)
 
 

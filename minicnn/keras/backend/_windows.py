@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minicnn.keras import ops
-from minicnn.keras.tensorflow import _flow, _nn_images
+from minicnn.keras.tensorflow import _elements, _nn_images
 from minicnn.keras.utils.conv_utils import normalize_data_format as normalize_data_format
 from minicnn.keras.utils.conv_utils import normalize_tuple
 
@@ -68,8 +68,8 @@ def separable_conv2d(
 
 
 def map_fn(fn: Callable[[Any], Any], elems: Any, name: str | None = None, dtype: Any = None) -> Any:
-    """What a function makes of each part along the first axis."""
-    return _flow.map_fn(fn, elems)
+    """What a function makes of each part along the first axis, cast to `dtype` if that is given."""
+    return _elements.map_fn(fn, elems, dtype)
 
 
 def get_variable_shape(x: Any) -> tuple[int | None, ...]:

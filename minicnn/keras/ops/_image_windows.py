@@ -190,7 +190,9 @@ def _homographies(start, end):
 
 @_batched
 def _read_elsewhere(x, matrices, interpolation, fill_mode, fill_value):
-    height, width = np.shape(value_of(x))[1:3]
+    count, height, width, _ = np.shape(value_of(x))
+    if len(matrices) not in (1, count):
+        raise ValueError(f"one transform is for all images, or one for each of {count}. Received: {len(matrices)}")
     dtype = value_of(x).dtype
     j, i = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     a0, a1, a2, b0, b1, b2, c0, c1 = matrices.T[..., None, None]  # (N, 1, 1) each

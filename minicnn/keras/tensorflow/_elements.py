@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minicnn.data.elements import EagerArray, map_leaves
+from minicnn.data.further import TensorSpec
 from minicnn.differentiation import Recorded
 from minicnn.keras import initializers, ops
 from minicnn.keras._operations import entering, is_symbolic
@@ -94,11 +95,43 @@ def broadcast_to(input: Any, shape: Any, name: str | None = None) -> Any:
 
 @entering
 def map_fn(fn: Callable[..., Any], elems: Any, dtype: Any = None, fn_output_signature: Any = None, **options: Any):
-    """What a function makes of each part along the first axis, together."""
+    """What a function makes of each part along the first axis, together.
+
+    Parameters
+    ----------
+    fn : callable
+    elems : array, or tuple of arrays
+    dtype, fn_output_signature : dtype, TensorSpec, or tuple of such, optional
+        Of what `fn` gives, which is cast. Two names for the same; default: as it comes.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many of them as of what `fn` gives.
+    """
+    wanted = dtype if fn_output_signature is None else fn_output_signature
     whole = elems if isinstance(elems, tuple | list | Recorded) else np.asarray(elems)
     parts = zip(*whole, strict=True) if isinstance(whole, tuple | list) else iter(whole)
     made = [fn(map_leaves(as_tensor, part)) for part in parts]
-    return map_leaves(lambda *each: of_tensorflow(np.stack([as_tensor(one) for one in each])), *made)
+    return _stacked(made, wanted)
+
+
+def _stacked(parts, wanted):
+    """Parts, or tuples of them, as one array of the dtype `wanted`."""
+    wanted = wanted.dtype if isinstance(wanted, TensorSpec) else wanted
+    first, kinds = parts[0], wanted if isinstance(wanted, tuple | list) else None
+    if kinds is None:
+        fits = wanted is None or not isinstance(first, tuple)
+    else:
+        fits = isinstance(first, tuple | list) and len(first) == len(kinds)
+    if not fits:
+        raise ValueError(
+            "map_fn: dtype is a dtype, or a tuple of as many as fn gives. "
+            f"Received: dtype={wanted!r} for a {type(first).__name__} of {np.size(first)}"
+        )
+    if kinds is not None:
+        return tuple(_stacked(each, kind) for each, kind in zip(zip(*parts, strict=True), kinds, strict=True))
+    return map_leaves(lambda *each: of_tensorflow(np.stack([as_tensor(one, wanted) for one in each])), *parts)
 
 
 @entering

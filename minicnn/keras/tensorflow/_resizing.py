@@ -16,18 +16,24 @@ __all__ = ["resize_bilinear", "resize_images", "resize_nearest_neighbor"]
 _METHODS = {0: "bilinear", 1: "nearest", "bilinear": "bilinear", "nearest": "nearest"}
 
 
-def _weights(count, wanted, method, align_corners, half_pixel_centers):
-    """How much of each of `count` rows is in each of the `wanted` ones, (wanted, count)."""
+def _scaled(count, wanted, align_corners, offset):
+    """Where the `wanted` rows lie among `count` ones, each counted from its upper edge; `offset`: of their pixels."""
     is_aligned = align_corners and wanted > 1
     step = np.float32((count - 1) / (wanted - 1) if is_aligned else count / wanted)
-    offset = np.float32(0.5 if half_pixel_centers else 0.0)
-    places = (np.arange(wanted, dtype=np.float32) + offset) * step - (0 if method == "nearest" else offset)
-    made = np.zeros((wanted, count), np.float32)
-    rows = np.arange(wanted)
-    if method == "nearest":
-        nearest = np.floor(places + 0.5) if align_corners else np.floor(places)
-        made[rows, np.minimum(nearest, count - 1).astype(int)] = 1
-        return made
+    return (np.arange(wanted, dtype=np.float32) + offset) * step
+
+
+def _nearest(count, wanted, align_corners, offset):
+    """The nearest of `count` rows to each of the `wanted` ones."""
+    places = _scaled(count, wanted, align_corners, offset)
+    nearest = np.floor(places + 0.5) if align_corners else np.floor(places)
+    return np.minimum(nearest, count - 1).astype(int)
+
+
+def _weights(count, wanted, align_corners, offset):
+    """How much of each of `count` rows is in each of the `wanted` ones, (wanted, count)."""
+    places = _scaled(count, wanted, align_corners, offset) - offset
+    made, rows = np.zeros((wanted, count), np.float32), np.arange(wanted)
     below = np.floor(places)
     share = places - below
     np.add.at(made, (rows, np.clip(below, 0, count - 1).astype(int)), 1 - share)
@@ -42,18 +48,19 @@ def _resized(images, size, method, align_corners, half_pixel_centers=False):
     if x.ndim not in (3, 4):
         raise ValueError(f"tf.image.resize_… takes (H, W, C) or (N, H, W, C). Received: shape {x.shape}")
     height, width = (int(n) for n in size)
+    if method == "bilinear" and x.dtype.kind != "f":
+        x = x.astype(np.float32)
     if (height, width) == tuple(x.shape[-3:-1]):
-        return images
-    dtype = x.dtype
-    x = x if dtype.kind == "f" else x.astype(np.float32)
-    rows, columns = (
-        _weights(count, wanted, method, align_corners, half_pixel_centers).astype(x.dtype)
-        for count, wanted in zip(x.shape[-3:-1], (height, width), strict=True)
-    )
+        return of_tensorflow(x)
+    offset, sizes = np.float32(0.5 if half_pixel_centers else 0.0), zip(x.shape[-3:-1], (height, width), strict=True)
+    if method == "nearest":
+        rows, columns = (_nearest(count, wanted, align_corners, offset) for count, wanted in sizes)
+        return of_tensorflow(x[..., rows[:, None], columns, :])
+    rows, columns = (_weights(count, wanted, align_corners, offset).astype(x.dtype) for count, wanted in sizes)
     flat = np.reshape(x, (*x.shape[:-2], -1))  # (…, H, W · C)
     made = np.reshape(rows @ flat, (*x.shape[:-3], height, *x.shape[-2:]))  # (…, OH, W, C)
     made = columns @ made  # (…, OH, OW, C)
-    return of_tensorflow(made.astype(dtype) if method == "nearest" and dtype.kind != "f" else made)
+    return of_tensorflow(made)
 
 
 def _of_method(method: str) -> Callable[..., Any]:
@@ -82,7 +89,7 @@ def _of_method(method: str) -> Callable[..., Any]:
     Returns
     -------
     array
-        float32 of whole numbers, unless they are taken as they are.
+        "bilinear": float32 of whole numbers; "nearest": of the images' dtype.
     """
     return resize
 
@@ -110,6 +117,11 @@ def resize_images(
     preserve_aspect_ratio : False
         The size is taken as it is.
 
+    Returns
+    -------
+    array
+        As of these; images that have the size already are given back as they are.
+
     Raises
     ------
     ValueError
@@ -117,4 +129,6 @@ def resize_images(
     """
     check_choice("method", method, tuple(_METHODS))
     check_choice("preserve_aspect_ratio", preserve_aspect_ratio, (False,))
+    if not is_symbolic(images) and tuple(int(n) for n in size) == as_tensor(images).shape[-3:-1]:
+        method = "nearest"
     return _resized(images, size, _METHODS[method], align_corners)

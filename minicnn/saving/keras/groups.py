@@ -31,7 +31,7 @@ def places_in(entry: Config, names: Iterable[str]) -> dict[str, str]:
         Of the layer's weights, in order.
     """
     names = list(names)
-    if entry["class_name"] != "SpectralNormalization":
+    if entry["class_name"] != "SpectralNormalization" or not names:  # without weights it is not built
         return {f"vars/{index}": name for index, name in enumerate(names)}
     kernel, state, *others = names
     own = {f"vars/{index}": name for index, name in enumerate((kernel, state))}

@@ -47,7 +47,7 @@ def conv2d(
             again.conv2d(x, kernel, bias, y, window, groups, relu)
     elif groups > 1:
         grouped.conv2d(conv2d, x, kernel, bias, y, window, groups, relu)
-    elif choice.few_filters_are_best(window, *kernel.shape[2:], x.itemsize) and call(_all_finite, kernel):
+    elif choice.few_filters_are_best(window, *kernel.shape[2:], x.itemsize) and _may_leave_out_padding(kernel, window):
         few_filters.conv2d(x, kernel, bias, y, window, relu)
     elif choice.winograd_is_best(window, *kernel.shape[2:], x.itemsize) and choice.has_tiles_enough(len(x), window):
         for image in winograd.conv2d(x, kernel, bias, y, window, relu):
@@ -98,6 +98,11 @@ def _backward_in_groups(arrays, out, window, groups, relu):
         is_right = depthwise.conv2d_backward(x, kernel, incoming, wanted(*out, x.dtype), window)
     if not is_right:
         again.backward(again.conv2d_backward, *arrays, (out[0], None, None), window, groups, relu)
+
+
+def _may_leave_out_padding(kernel, window):
+    """Whether padding meets no weight that is not finite; a single tap meets none, and needs nothing of Python's."""
+    return window.taps == 1 or call(_all_finite, kernel)
 
 
 def _all_finite(array):

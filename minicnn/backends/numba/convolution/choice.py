@@ -131,7 +131,7 @@ def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int)
     """Whether a convolution, or an input gradient without pooling, is a case for Winograd."""
     if not winograd_serves(window):
         return False
-    direct = window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
+    direct = _direct(window, channels, filters, itemsize)
     return _MARGIN * _winograd(window.out_height, window.out_width, window, channels, filters, itemsize) < direct
 
 
@@ -155,7 +155,7 @@ def groups_are_copied(images: int, window: Window, channels: int, filters: int, 
     if not winograd_serves(window):
         return False
     tiles = tile_count(window.out_height, window.out_width, window)
-    direct = window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
+    direct = _direct(window, channels, filters, itemsize)
     is_less = _COPIED_MARGIN * tiles * _winograd_tile(channels, filters, itemsize) < direct
     return is_less and images * tiles >= _LEAST_COPIED_TILES
 
@@ -256,20 +256,20 @@ def few_filters_are_best(window: Window, channels: int, filters: int, itemsize: 
         return False
     reach = (window.kernel_height - 1) * window.dilation_y
     line = (window.pad_left + window.in_width + window.pad_right) * window.taps * filters * itemsize  # bytes
-    if min(3 * reach, window.out_height + reach) * line > _MOST_BAND_BYTES:
+    if min(max(3 * reach, reach + 1), window.out_height + reach) * line > _MOST_BAND_BYTES:  # see `few_filters.bands`
         return False
     pixels, outputs = window.in_height * window.in_width, window.out_height * window.out_width
     few = pixels * channels * vectors(window.taps * filters, itemsize) + outputs * window.taps * _GATHER
     if window.taps == 1:
         few = pixels * filters * (vectors(channels, itemsize) + _CROSSWISE)
-    direct = outputs * window.taps * channels * vectors(filters, itemsize)
+    direct = _direct(window, channels, filters, itemsize)
     return _COLUMNS_MARGIN * few < _least(window, direct, channels, filters, itemsize)
 
 
 @table_cache
 def few_filters_gradient_is_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether the kernel's gradient should have the channels in its lanes, not the filters."""
-    direct = window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
+    direct = _direct(window, channels, filters, itemsize)
     few = window.in_height * window.in_width * window.taps * filters * vectors(channels, itemsize)
     return _can_be_turned(window) and _COLUMNS_MARGIN * few < _least(window, direct, channels, filters, itemsize)
 
@@ -293,6 +293,10 @@ def pairs_are_best(window: Window, pool: Window, filters: int, itemsize: int) ->
     """Whether a pooled convolution should compute two pixels in one vector."""
     fits = 2 * filters <= lanes(itemsize)
     return fits and window.stride_x == window.dilation_x == 1 and is_pooled_by_two(pool)
+
+
+def _direct(window, channels, filters, itemsize):
+    return window.out_height * window.out_width * window.taps * channels * vectors(filters, itemsize)
 
 
 def _winograd(height, width, window, channels, filters, itemsize):

@@ -1,6 +1,6 @@
 """Kernels of convolutions, transformed for Winograd's algorithm; and kept where there are few tiles.
 
-A kernel becomes four times as many numbers, which one thread writes and others read: where there are few tiles, that
+A kernel becomes four times as many numbers, which some threads write and others read: where there are few tiles, that
 takes about as long as all the rest. So a call that is recorded (`minicnn.backends.numba.machine.recording`) keeps them.
 The next time it compares the kernel with the one that they belong to, byte by byte: weights may be changed by anybody.
 """
@@ -21,11 +21,12 @@ _LEAST_PARALLEL = 1 << 11  # numbers of a tap: transforming fewer takes no longe
 
 
 class Weights(NamedTuple):
-    """A bias, and what is kept of the kernel: that it was transformed, and what it became. Or nothing: no `factors`."""
+    """A bias, and what is kept of a kernel: as it was transformed, and what it became. Or nothing: no `factors`."""
 
     bias: np.ndarray
     kernel: np.ndarray  # bytes: the kernel as it is now
-    transformed: np.ndarray  # bytes: the one that `factors` belong to
+    kept: np.ndarray  # the one that `factors` belong to
+    kept_bytes: np.ndarray  # the same memory
     is_there: np.ndarray  # (1,) of bytes: 1 if they are there
     factors: np.ndarray
 
@@ -45,10 +46,10 @@ def weights_of(kernel: np.ndarray, bias: np.ndarray, factor_stride: int, tiles: 
     """
     if turned or not choice.keeps_winograd_kernel(tiles, *kernel.shape[2:], kernel.itemsize):
         none = np.empty(0, np.uint8)
-        return Weights(bias, none, none, none, np.empty(0, kernel.dtype))
+        return Weights(bias, none, np.empty(0, kernel.dtype), none, none, np.empty(0, kernel.dtype))
     factors = memory.empty(TILE_NUMBERS * factor_stride, kernel.dtype)
-    transformed, is_there = memory.empty(kernel.nbytes, np.uint8), np.zeros(1, np.uint8)
-    return Weights(bias, kernel.reshape(-1).view(np.uint8), transformed, is_there, factors)
+    kept, is_there = memory.empty(kernel.size, kernel.dtype), np.zeros(1, np.uint8)
+    return Weights(bias, kernel.reshape(-1).view(np.uint8), kept, kept.view(np.uint8), is_there, factors)
 
 
 @inline
@@ -56,15 +57,18 @@ def transformed_kernel(pool, kernel, weights, tiles, sizes):
     """The factors of a kernel (9, channels, filters); `tiles` and `sizes` as in `winograd`."""
     is_kept = len(weights.factors) > 0
     factors = weights.factors if is_kept else scratch(TILE_NUMBERS * sizes.factor_stride, kernel)
-    if is_kept and weights.is_there[0] == 1 and _are_same(weights.kernel, weights.transformed):
+    if is_kept and weights.is_there[0] == 1 and _are_same(weights.kernel, weights.kept_bytes):
         return factors
+    if is_kept:  # transformed is the copy: whatever another thread writes meanwhile, factors belong to what is kept
+        weights.is_there[0] = 0
+        copy(weights.kernel, 0, len(weights.kernel), weights.kept_bytes, 0)
+        kernel = weights.kept
     if tiles.turned:
         kernel = _turned_around(kernel, tiles)
     size = tiles.channels * sizes.filter_slots
     own_pool = pool if size >= _LEAST_PARALLEL else 0
     in_parallel(own_pool, tiles.channels, _factors_of, (kernel, tiles, sizes, factors))
     if is_kept:
-        copy(weights.kernel, 0, len(weights.kernel), weights.transformed, 0)
         weights.is_there[0] = 1
     return factors
 

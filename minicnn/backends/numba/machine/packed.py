@@ -7,7 +7,7 @@ the order in which the kernel's machine code takes them, and one call walks down
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -64,23 +64,43 @@ def note_packed_entry(compiled: Any) -> None:
         _entries[compiled.entry_point] = address, compiled.signature.args
 
 
-def packed_call(function: Callable, arguments: Sequence[object]) -> list[int] | None:
-    """The address of a kernel's packed entry and its arguments, as words; None for what is no kernel."""
+class Packed(NamedTuple):
+    """A kernel's call without Python.
+
+    Attributes
+    ----------
+    entry : int
+        The address of its packed entry.
+    words : list of int
+        The arguments.
+    addresses : list of int
+        The positions of those words that say where an array is: numbers may have any value.
+    """
+
+    entry: int
+    words: list[int]
+    addresses: list[int]
+
+
+def packed_call(function: Callable, arguments: Sequence[object]) -> Packed | None:
+    """A call of a kernel; None for what is no kernel."""
     if function not in _entries:
         return None
-    address, kinds = _entries[function]
-    return [address, *_words(kinds, arguments)]
+    entry, kinds = _entries[function]
+    words, addresses = [], []
+    _pack(kinds, arguments, words, addresses)
+    return Packed(entry, words, addresses)
 
 
-def _words(kinds, values):
-    """Values as their machine code takes them: arrays and tuples in parts."""
-    words = []
+def _pack(kinds, values, words, addresses):
+    """Append values as their machine code takes them: arrays and tuples in parts; and where addresses of arrays are."""
     for kind, value in zip(kinds, values, strict=True):
         if isinstance(kind, types.Array):  # two owners that count references (none), sizes, address
-            words += [0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides]
+            words += [0, 0, value.size, value.itemsize]
+            addresses.append(len(words))
+            words += [value.ctypes.data, *value.shape, *value.strides]
         elif isinstance(kind, types.BaseTuple):
-            words += _words(kind.types, value)
+            _pack(kind.types, value, words, addresses)
         else:  # a number in the first bytes of its word
             number = np.array(value, as_dtype(kind)).tobytes()
             words.append(int.from_bytes(number.ljust(8, b"\0"), sys.byteorder, signed=True))
-    return words

@@ -8,7 +8,7 @@ import numpy as np
 from minicnn.backends.numba.machine import pool
 from minicnn.backends.numba.machine.atomics import call_packed
 from minicnn.backends.numba.machine.launch import serial_kernel
-from minicnn.backends.numba.machine.packed import packed_call
+from minicnn.backends.numba.machine.packed import Packed, packed_call
 from minicnn.backends.numba.machine.recording import Call, Recorded
 from minicnn.precision import get_float32_precision
 
@@ -32,14 +32,17 @@ class _Kernels:
     ----------
     calls : list of Call
         They keep what the words point to.
-    packed : list of list of int
-        Their packed calls.
+    packed : list of Packed
+        The same, packed.
     """
 
-    def __init__(self, calls: list[Call], packed: list[list[int]]) -> None:
+    def __init__(self, calls: list[Call], packed: list[Packed]) -> None:
         self._calls = calls
-        self._words = [np.array(words[1:] or [0], np.int64) for words in packed]
-        entries = [(call[0], words.ctypes.data) for call, words in zip(packed, self._words, strict=True)]
+        self._words = [np.array(call.words or [0], np.int64) for call in packed]
+        self._addresses = [
+            words[i : i + 1] for call, words in zip(packed, self._words, strict=True) for i in call.addresses
+        ]
+        entries = [(call.entry, words.ctypes.data) for call, words in zip(packed, self._words, strict=True)]
         self._rows = np.array(entries, np.int64)  # (calls, 2)
         self._walk = _walk.entry([self._rows])
 
@@ -48,9 +51,8 @@ class _Kernels:
         return self._walk(self._rows)
 
     def words_in(self, start: int, size: int) -> list[np.ndarray]:
-        """Views (1,) of the words that are addresses of some bytes."""
-        inside = (np.flatnonzero((words >= start) & (words < start + size)) for words in self._words)
-        return [words[i : i + 1] for words, found in zip(self._words, inside, strict=True) for i in found]
+        """Views (1,) of the words that are addresses of arrays among some bytes."""
+        return [word for word in self._addresses if start <= word[0] < start + size]
 
 
 class _OfPython:
@@ -90,8 +92,10 @@ class Repeated:
         self.is_shared: bool = True
         self._works = works
         self._pool = self._precision = None
+        self._is_moved = False
 
     def __call__(self) -> None:
+        self.move_back()  # Ctrl-C may have come before somebody else did
         if not self._is_as_then():  # the first time; in a forked child, too
             self._recorded, self._pieces, self._places = [Recorded(work) for work in self._works], None, {}
             self._pool, self._precision = pool.pool(), get_float32_precision()  # last: Ctrl-C may come between
@@ -108,19 +112,27 @@ class Repeated:
         is_known = self._is_as_then() and self._pieces is not None and self._is_whole
         return is_known and all(run() == len(owners) for run, owners in self._pieces)
 
-    def places_of(self, array: np.ndarray) -> list[tuple[np.ndarray, int]] | None:
-        """By which addresses kernels find an array in which nothing else lies: where each stands, and what it is.
+    def can_move(self) -> bool:
+        """Whether all that is done is kernels', which may be told to read elsewhere."""
+        return self._pieces is not None and all(isinstance(run, _Kernels) for run, _ in self._pieces)
 
-        Who changes them before `again`, and back behind it, has kernels read another array. None: not all that is done
-        is kernels'.
-        """
-        if self._pieces is None or not all(isinstance(run, _Kernels) for run, _ in self._pieces):
-            return None
+    def move(self, array: np.ndarray, distance: int) -> None:
+        """Have kernels read an array, in which nothing else lies, so many bytes further on, until `move_back`."""
         start = array.__array_interface__["data"][0]
         if start not in self._places:
             found = [word for run, _ in self._pieces for word in run.words_in(start, array.nbytes)]
             self._places[start] = [(word, int(word[0])) for word in found]
-        return self._places[start]
+        self._is_moved = True  # first: Ctrl-C may come between
+        for word, address in self._places[start]:
+            word[0] = address + distance
+
+    def move_back(self) -> None:
+        """Have kernels read all arrays where they are."""
+        if self._is_moved:
+            for places in self._places.values():
+                for word, address in places:
+                    word[0] = address
+            self._is_moved = False  # last
 
     def _is_as_then(self):
         return self._pool is pool.pool() and self._precision == get_float32_precision()

@@ -35,6 +35,13 @@ CASES = [  # images, height, width, channels, filters, kernel height and width, 
     (1, 6, 9, 20, 32, (2, 3), "same"),
     (2, 5, 7, 16, 16, (5, 5), "same"),
 ]
+STRIDED = [  # and strides; every remainder of sizes by strides, taps for some or none of the parts, rows without pixels
+    (3, 9, 8, 16, 36, (3, 3), "same", (2, 2)),
+    (2, 8, 11, 20, 16, (3, 3), "valid", (2, 2)),
+    (2, 7, 9, 36, 20, (1, 1), "valid", (2, 2)),
+    (2, 6, 9, 16, 20, (2, 5), "same", (2, 1)),
+    (3, 7, 6, 32, 16, (2, 2), "same", (1, 2)),
+]
 
 
 def normal(rng, *shape):
@@ -46,8 +53,10 @@ class Case:
 
     file = "tensor_convolution"  # which has the kernels for both directions
 
-    def __init__(self, rng, images, height, width, channels, filters, size, padding, pooled=False, relu=False):
-        self.window, self.relu = make_window((height, width), size, (1, 1), padding), relu
+    def __init__(
+        self, rng, images, height, width, channels, filters, size, padding, strides=(1, 1), pooled=False, relu=False
+    ):
+        self.window, self.relu = make_window((height, width), size, strides, padding), relu
         out = self.window.out_height, self.window.out_width
         self.pool = make_window(out, (2, 2), (2, 2), "valid") if pooled else None
         self.x, self.kernel = normal(rng, images, height, width, channels), normal(rng, *size, channels, filters)
@@ -59,16 +68,19 @@ class Case:
 
     def choices(self, device):
         """Names of kinds of computation, and all ways to do them."""
-        from minicnn.backends.cupy import tensor_choice
+        from minicnn.backends.cupy import tensor_choice, tensor_strides
 
         def candidates(*numbers):
             return [choice for choice in tensor_choice.candidates(*numbers, device) if choice.file == self.file]
 
         images, window, channels, filters = self.numbers()
-        turned = images, window.turned_around, filters, channels
+        if window.stride_y * window.stride_x > 1:
+            of_input = tensor_strides.candidates(images, window, filters, channels, device)
+        else:
+            of_input = candidates(images, window.turned_around, filters, channels, None, False)
         return {
             "forward": candidates(*self.numbers(), self.pool, self.relu),
-            "input gradient": candidates(*turned, None, False),
+            "input gradient": of_input,
             "kernel gradient": tensor_choice.gradient_candidates(*self.numbers(), True, device),
         }
 
@@ -162,7 +174,7 @@ def h100():
 # -------------------------------------------------------------------------------------------------------- the kernels
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [*CASES, *STRIDED], ids=str)
 @pytest.mark.parametrize("kind", ["forward", "input gradient", "kernel gradient"])
 def test_against_float64(kind, case, backend, nothing_twice, rng):
     """The smallest and the largest tile that suits; the results of a convolution do not depend on the tile."""
@@ -349,7 +361,7 @@ def test_patches_hold_what_a_tile_sees(rng):
         zeros = [0] * len(Convolution._fields)
         g = Convolution(*zeros)._replace(images=images, height=window.in_height, width=window.in_width, pool=pooled)
         g = g._replace(kernel_height=window.kernel_height, kernel_width=window.kernel_width)
-        g = g._replace(pad_top=window.pad_top, pad_left=window.pad_left)
+        g = g._replace(pad_top=window.pad_top, pad_left=window.pad_left, stride_y=1, stride_x=1)
         g = g._replace(rows=images * height * width, row_height=height, row_width=width)
         longest = 0
         for first in range(0, g.rows, 64 // step**2):
@@ -461,7 +473,7 @@ def test_parts_of_kernel_gradients(rng):
 @pytest.mark.parametrize(
     ("change", "device"),
     [
-        ({"strides": (2, 1)}, (90, 232448)),
+        ({"strides": (3, 1)}, (90, 232448)),
         ({"dilation": (1, 2)}, (90, 232448)),
         ({"channels": 12}, (90, 232448)),
         ({"filters": 30}, (90, 232448)),

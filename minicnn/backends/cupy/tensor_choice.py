@@ -4,6 +4,7 @@ A convolution costs what the tables say. The times were measured on an H100, and
 counts, and so shapes alone decide in which order numbers are added, not the GPU at hand. Only Hopper has more tiles.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from minicnn.geometry import Window
 LEAST_CAPABILITY = 80  # Ampere: mma of TF32, cp.async
 FAST = (80, 90, 100, 103)  # TF32 at four times float32's rate or more: three products for one gain by it
 LEAST_CHANNELS = 16  # of both sides: below that few_channels.cu serves, or a tile is mostly empty
+MOST_STRIDE = 2  # down and across: what lies between positions is loaded, too
 MOST_TAPS = 32  # which of them lie inside the image are bits of a word
 MOST_ELEMENTS = 2**31 - 1  # indices are 32 bits
 STAGES = 3  # of weights, as in the kernels
@@ -156,7 +158,7 @@ def is_servable(window: Window, inner: int, outer: int, device: Device) -> bool:
     """Whether the kernels can compute such a convolution and its gradients, worth it or not."""
     if device.capability < LEAST_CAPABILITY or min(inner, outer) < LEAST_CHANNELS or inner % 4 or outer % 4:
         return False
-    plain = (window.stride_y, window.stride_x, window.dilation_y, window.dilation_x) == (1, 1, 1, 1)
+    plain = max(window.stride_y, window.stride_x) <= MOST_STRIDE and window.dilation_y == window.dilation_x == 1
     down = window.pad_top < window.kernel_height and window.pad_bottom < window.kernel_height
     across = window.pad_left < window.kernel_width and window.pad_right < window.kernel_width
     return plain and down and across and window.taps <= MOST_TAPS
@@ -172,7 +174,7 @@ def choose_convolution(
     ----------
     images : int
     window : Window
-        Of the input's gradient: `Window.turned_around`.
+        Of the input's gradient: see `choose_input_gradient`.
     inner, outer : int
         Channels of the source and of the result.
     pool : Window or None
@@ -201,28 +203,64 @@ def candidates(
         *(images, window.in_height, window.in_width, inner, outer, window.kernel_height, window.kernel_width),
         *(window.pad_top, window.pad_left, 0, 0, int(relu), int(pool is not None)),
         *(rows, height, width, *magic(width), *magic(height * width)),
+        *(window.stride_y, window.stride_x, 0, window.kernel_width, 1, height, width, 1, 1, 0, 0),
     )
     hopper = HOPPER_TILES if device.capability == HOPPER else ()
     return [
         *(_in_hopper_tiles(tile, plain) for tile in hopper),
-        *(_in_tiles(tile, terms, plain, shared_bytes) for tile in TILES if tile.suits(outer, outer)),
+        *(in_tiles(tile, terms, plain, shared_bytes) for tile in TILES if tile.suits(outer, outer)),
     ]
 
 
 def _in_hopper_tiles(tile, plain):
-    found = _in_tiles(tile, HOPPER_TERMS, plain, lambda tile, _, patch: hopper_shared_bytes(tile.columns, patch, 3))
+    found = in_tiles(tile, HOPPER_TERMS, plain, lambda tile, _, pixels: hopper_shared_bytes(tile.columns, pixels, 3))
     return found._replace(file=HOPPER_FILE, microseconds=PREPARING + found.microseconds)
 
 
-def _in_tiles(tile, terms, plain, bytes_of):
-    geometry = plain._replace(patch=patch_pixels(plain, tile.rows), slices=-(-plain.channels // terms))
+def in_tiles(
+    tile: Tile,
+    terms: int,
+    plain: Convolution,
+    bytes_of: Callable[[Tile, int, int], int],
+    patch: int | None = None,
+    parts: int = 1,
+    taps: float | None = None,
+) -> Choice:
+    """A convolution computed in such tiles.
+
+    Parameters
+    ----------
+    tile : Tile
+    terms : int
+        Of a step.
+    plain : Convolution
+        But for its patch and slices.
+    bytes_of : callable
+        (tile, terms, pixels of both patches, halved) → bytes of shared memory.
+    patch : int, optional
+        `patch_pixels`, where these are not those of `plain`.
+    parts : int, default 1
+        See `minicnn.backends.cupy.tensor_strides`.
+    taps : float, optional
+        Of a part, on average.
+    """
+    patch, slices = patch or patch_pixels(plain, tile.rows), -(-plain.channels // terms)
+    geometry, taps = plain._replace(patch=patch, slices=slices), taps or plain.kernel_height * plain.kernel_width
     rows = tile.rows // 4 if geometry.pool else tile.rows
-    blocks = -(-geometry.rows // rows) * -(-geometry.filters // tile.columns)
+    blocks = parts * -(-geometry.rows // rows) * -(-geometry.filters // tile.columns)
     shared = bytes_of(tile, terms, geometry.patch)
-    steps = geometry.slices * geometry.kernel_height * geometry.kernel_width * (1 if terms == 32 else SHORT_STEP)
+    steps = slices * taps * (1 if terms == 32 else SHORT_STEP)
     size = f"{tile.rows}x{tile.columns}x{tile.warps_down}x{tile.warps_across}x{tile.blocks}x{terms}"
     threads = 32 * tile.warps_down * tile.warps_across
     return Choice(size, geometry, threads, blocks, shared, OVERHEAD + _microseconds(tile, blocks, steps, shared))
+
+
+@lru_cache(1024)
+def with_taps_turned(choice: Choice) -> Choice:
+    """For the gradient of an input: from the last tap of the kernel to the first one."""
+    g = choice.geometry
+    last = g.kernel_height * g.kernel_width - 1
+    return choice._replace(geometry=g._replace(first_tap=last, tap_row=-g.kernel_width, tap_column=-1))
 
 
 def _microseconds(tile, blocks, steps, shared):
@@ -260,14 +298,14 @@ def magic(divisor: int) -> tuple[int, int]:
 
 def patch_pixels(g: Convolution, tile_rows: int) -> int:
     """The most pixels of the source that any tile sees, from the first to the last one, as ``convolve`` counts them."""
-    stride, cells = (2, tile_rows // 4) if g.pool else (1, tile_rows)
+    size, cells = (2, tile_rows // 4) if g.pool else (1, tile_rows)
     first = np.arange(0, g.rows, cells)
     image, y, x = _place(first, g.row_height, g.row_width)
-    top, left = y * stride - g.pad_top, x * stride - g.pad_left
+    top, left = y * size * g.stride_y - g.pad_top, x * size * g.stride_x - g.pad_left
     low = (image * g.height + np.maximum(top, 0)) * g.width + np.where(top >= 0, np.maximum(left, 0), 0)
     image, y, x = _place(np.minimum(first + cells, g.rows) - 1, g.row_height, g.row_width)
-    bottom = y * stride + stride - 1 - g.pad_top + g.kernel_height - 1
-    right = x * stride + stride - 1 - g.pad_left + g.kernel_width - 1
+    bottom = (y * size + size - 1) * g.stride_y - g.pad_top + g.kernel_height - 1
+    right = (x * size + size - 1) * g.stride_x - g.pad_left + g.kernel_width - 1
     column = np.where(bottom < g.height, np.minimum(right, g.width - 1), g.width - 1)
     high = (image * g.height + np.minimum(bottom, g.height - 1)) * g.width + column
     return int((high - low).max()) + 1
@@ -304,13 +342,15 @@ def gradient_candidates(
     most = max(images * window.in_height * window.in_width * channels, positions * filters)
     fits = window.kernel_width <= MOST_WIDTH and max(most, window.taps * channels * filters) <= MOST_ELEMENTS
     # The first of some positions sees the first pixel of them all.
-    grows = window.out_height <= window.in_height and window.out_width <= window.in_width
+    down, across = (window.out_height - 1) * window.stride_y, (window.out_width - 1) * window.stride_x
+    grows = down < window.in_height and across < window.in_width
     if not is_servable(window, channels, filters, device) or not positions or not fits or not grows:
         return []
     plain = Correlation(
         *(images, window.in_height, window.in_width, channels, window.out_height, window.out_width, filters),
         *(window.kernel_height, window.pad_top, window.pad_left, 0),
         *(*magic(window.out_width), *magic(window.out_height * window.out_width)),
+        *(window.stride_y, window.stride_x),
     )
     size = window.taps * channels * filters + (filters if has_bias else 0)
     tiles = (tile for tile in GRADIENT_TILES if tile.suits(channels, filters))
@@ -348,4 +388,4 @@ def patch_of_row(window: Window, positions: int) -> int:
 def _pixel(window, position):
     """The pixel under a tap of a position, but for a constant."""
     image, y, x = _place(position, window.out_height, window.out_width)
-    return (image * window.in_height + y) * window.in_width + x
+    return (image * window.in_height + y * window.stride_y) * window.in_width + x * window.stride_x

@@ -14,13 +14,13 @@ from minicnn.backends.cupy.tensor_choice import (
     FAST,
     HOPPER_FILE,
     LEAST_CAPABILITY,
+    NARROW_FILE,
     Choice,
     Device,
-    GradientChoice,
     choose_convolution,
-    choose_gradient,
     with_taps_turned,
 )
+from minicnn.backends.cupy.tensor_gradient_choice import GradientChoice, choose_gradient
 from minicnn.backends.cupy.tensor_strides import choose_input_gradient
 from minicnn.geometry import Window
 from minicnn.precision import get_float32_precision
@@ -105,8 +105,8 @@ def _launch_convolution(chosen, turned, source, kernel, bias, out, winner):
     if chosen.file == HOPPER_FILE:
         hopper_convolution.convolve(chosen, _products(), turned, source, kernel, bias, out, winner)
         return
-    file = f"tensor_convolution/{chosen.size}x{_products()}x{turned}"
-    arguments = source, kernel, bias, out, winner, chosen.geometry
+    file, is_narrow = f"{chosen.file}/{chosen.size}x{_products()}x{turned}", chosen.file == NARROW_FILE
+    arguments = source, kernel, bias, out, *(() if is_narrow else (winner,)), chosen.geometry
     launch(file, "convolve", out.dtype, (chosen.blocks,), chosen.threads, *arguments, shared=chosen.shared)
 
 
@@ -114,7 +114,7 @@ def kernel_gradient(chosen: GradientChoice, x: Array, dy: Array, dkernel: Array,
     """The gradients by kernel and bias, maybe later: see `minicnn.backends.cupy.gradient_parts`."""
     parts = cupy.empty((chosen.parts, dkernel.size), dkernel.dtype)
     bias_parts = None if dbias is None else cupy.empty((chosen.parts, dbias.size), dbias.dtype)
-    file, grid = f"tensor_gradient/{chosen.size}x{_products()}", (chosen.blocks, chosen.parts)
+    file, grid = f"{chosen.file}/{chosen.size}x{_products()}", (chosen.blocks, chosen.parts)
     arguments = x, dy, parts, bias_parts, chosen.geometry
     launch(file, "correlate", dkernel.dtype, grid, chosen.threads, *arguments, shared=chosen.shared)
     give(dkernel, Parts(parts, chosen.parts, dkernel.size))

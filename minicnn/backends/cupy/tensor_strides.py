@@ -21,6 +21,7 @@ from minicnn.backends.cupy.tensor_choice import (
     plain_microseconds,
     shared_bytes,
 )
+from minicnn.backends.cupy.tensor_choice import candidates as convolution_candidates
 from minicnn.geometry import Window
 
 
@@ -30,7 +31,7 @@ def choose_input_gradient(images: int, window: Window, filters: int, channels: i
 
     `window`: of the convolution.
     """
-    if window.stride_y * window.stride_x == 1:
+    if window.stride_y * window.stride_x == 1:  # the same way as any convolution of this geometry
         return choose_convolution(images, window.turned_around, filters, channels, None, False, device)
     products = images * window.in_height * window.in_width * window.taps * channels * filters  # by zeros, too
     found = candidates(images, window, filters, channels, device)
@@ -41,6 +42,8 @@ def choose_input_gradient(images: int, window: Window, filters: int, channels: i
 
 def candidates(images: int, window: Window, filters: int, channels: int, device: Device) -> list[Choice]:
     """A `Choice` for every tile; see `choose_input_gradient`."""
+    if window.stride_y * window.stride_x == 1:
+        return convolution_candidates(images, window.turned_around, filters, channels, None, False, device)
     height, width = -(-window.in_height // window.stride_y), -(-window.in_width // window.stride_x)
     rows = images * height * width
     most = max(images * window.in_height * window.in_width, images * window.out_height * window.out_width)
@@ -54,7 +57,7 @@ def candidates(images: int, window: Window, filters: int, channels: int, device:
         *(1, 1, 0, window.kernel_width, 1, window.in_height, window.in_width, window.stride_y, window.stride_x, 0, 0),
     )
     found = parts(plain)
-    # The first position of a tile sees the first pixel of the tile, where none lies beyond the pixel after a row's last.
+    # The first position of a tile sees the first pixel of the tile, where none is further than one behind a row.
     within = all(height - 1 - g.pad_top <= g.height and width - 1 - g.pad_left <= g.width for g in found)
     terms = 16 if 0 < filters % 32 <= 16 else 32
     tiles = [tile for tile in TILES if tile.suits(channels, channels)] if within else []

@@ -387,7 +387,7 @@ def test_what_is_not_finite_with_few_channels_and_with_strides(bad, strides, rng
 
 NARROW_MISTAKES = {
     "a missing barrier": ("tensor_narrow", "forward", "__syncthreads();\n        int next", "int next"),
-    "pixels of another tile": ("tensor_narrow", "forward", "first_pixel = next_pixel,", ""),
+    "pixels over those in use": ("tensor_narrow", "forward", "gridDim.x, 1 - stage)", "gridDim.x, stage)"),
     "a wrong lane of a weight": ("tensor_narrow", "forward", "* 8 + i % 4;", "* 8 + i % 8 / 2;"),
     "a missing barrier of a gradient": (
         *("tensor_narrow_gradient", "kernel gradient"),

@@ -26,7 +26,7 @@ SIZES = {
     "tensor_convolution": {"float32": ("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1")},
     "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3",)},
     "tensor_narrow": {"float32": ("128x16x4x1x4x16x3x3x3x0",)},
-    "tensor_narrow_gradient": {"float32": ("16x16x1x1x2x3x200x3x4x3",)},
+    "tensor_narrow_gradient": {"float32": ("16x16x1x1x2x3x168x3x3x3",)},
     "hopper_convolution": {
         "float32": (
             *("128x64x8x1x1x32x3x0", "128x64x8x1x1x32x3x1", "128x64x8x1x1x32x1x0", "128x128x8x1x1x32x3x0"),
@@ -49,7 +49,7 @@ MORE_SIZES = {
         *("32x32x2x1x4x5x64x3", "16x16x1x1x8x3x40x3"),
     ),
     "tensor_narrow": ("128x16x4x1x4x16x3x3x3x1", "128x16x4x1x4x16x5x5x3x0", "128x16x4x1x4x16x1x1x1x0"),
-    "tensor_narrow_gradient": ("16x16x1x1x2x5x400x3x4x3", "16x16x1x1x2x2x200x2x4x1"),
+    "tensor_narrow_gradient": ("16x16x1x1x2x3x328x3x3x3", "16x16x1x1x2x2x200x2x3x1"),
 }
 FEW = {"few_channels": 2, "products": 1}  # so many sizes for those between the oldest and the newest
 ENDS = (75, 100)

@@ -27,14 +27,14 @@ GRADIENT_TILES = (
     Tile(16, 16, 1, 1, 8, 0.8, 1.8, below=32),
 )
 # Of all taps: warps for each of their rows, and for each of so many groups of 32 positions of a stage. Not measured.
-NARROW_GRADIENT_TILES = ((Tile(16, 16, 1, 1, 2, 1.0, 1.7, start=2.5), 4),)
+NARROW_GRADIENT_TILES = ((Tile(16, 16, 1, 1, 2, 1.0, 1.4, start=2.5), 3),)
 POSITIONS = 32  # of a stage of a kernel's gradient
 LEAST_STAGES = 4  # of a part of the sums
 MOST_STAGES = 512  # of a part: longer chains of additions cost digits
 MOST_PARTS = 256
 MOST_WIDTH = 5  # of a kernel whose gradient fits into registers
 PARTS_RATE = 2.4e6  # bytes a µs: parts are written, and read to be added
-MOST_HEIGHT = 3  # of one whose rows of taps have warps of their own
+MOST_SIZE = 3  # of one whose rows of taps have warps of their own, down and across
 
 
 class GradientChoice(NamedTuple):
@@ -89,8 +89,8 @@ def gradient_candidates(
         *(_in_tiles(tile, window, plain, size, positions) for tile in tiles),
         *(
             _in_narrow_tiles(tile, groups, window, plain, size, positions)
-            for tile, groups in NARROW_GRADIENT_TILES
-            if channels <= tile.rows and filters <= tile.columns and 1 < window.kernel_height <= MOST_HEIGHT
+            for tile, groups in (NARROW_GRADIENT_TILES if window.kernel_width <= MOST_SIZE else ())
+            if channels <= tile.rows and filters <= tile.columns and 1 < window.kernel_height <= MOST_SIZE
         ),
     ]
 

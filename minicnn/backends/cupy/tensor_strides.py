@@ -25,7 +25,6 @@ from minicnn.backends.cupy.tensor_choice import candidates as convolution_candid
 from minicnn.geometry import Window
 
 
-@lru_cache(1024)
 def choose_input_gradient(images: int, window: Window, filters: int, channels: int, device: Device) -> Choice | None:
     """How to compute the gradient of a convolution's input; None if other kernels are better, or the only ones.
 
@@ -33,6 +32,11 @@ def choose_input_gradient(images: int, window: Window, filters: int, channels: i
     """
     if window.stride_y * window.stride_x == 1:  # the same way as any convolution of this geometry
         return choose_convolution(images, window.turned_around, filters, channels, None, False, device)
+    return _choose_strided(images, window, filters, channels, device)
+
+
+@lru_cache(1024)
+def _choose_strided(images, window, filters, channels, device):
     products = images * window.in_height * window.in_width * window.taps * channels * filters  # by zeros, too
     found = candidates(images, window, filters, channels, device)
     fit = [choice for choice in found if choice.shared <= device.shared]

@@ -42,7 +42,7 @@ def precision(name):
 
 def ways(ours, part):
     """(what was chosen or None, every way to compute a part, a function that computes it that way)."""
-    from minicnn.backends.cupy import tensor_choice, tensor_cores
+    from minicnn.backends.cupy import tensor_choice, tensor_cores, tensor_gradient_choice, tensor_strides
 
     device, window, kernel = tensor_cores.device(), ours.window, ours.kernel
     images, channels, filters = len(ours.x), *kernel.shape[2:]
@@ -54,16 +54,16 @@ def ways(ours, part):
             lambda way: tensor_cores.convolve(way, ours.x, kernel, None, ours.y, None),
         )
     if part == "input gradient":
-        sizes = images, window.turned_around, filters, channels, None, False, device
+        sizes = images, window, filters, channels, device
         return (
-            tensor_choice.choose_convolution(*sizes),
-            tensor_choice.candidates(*sizes),
+            tensor_strides.choose_input_gradient(*sizes),
+            tensor_strides.candidates(*sizes),
             lambda way: tensor_cores.input_gradient(way, kernel, ours.dy, ours.dx),
         )
     sizes = images, window, channels, filters, False, device
     return (
-        tensor_choice.choose_gradient(*sizes),
-        tensor_choice.gradient_candidates(*sizes),
+        tensor_gradient_choice.choose_gradient(*sizes),
+        tensor_gradient_choice.gradient_candidates(*sizes),
         lambda way: tensor_cores.kernel_gradient(way, ours.x, ours.dy, ours.dkernel, None),
     )
 

@@ -316,7 +316,7 @@ def test_only_hopper_has_it(rng):
     from minicnn.backends.cupy import tensor_choice as choice
 
     for images, window in random_windows(rng, 15):
-        channels, filters = (int(n) for n in rng.integers(4, 80, 2) * 4)
+        channels, filters = (int(n) for n in rng.integers(5, 80, 2) * 4)
         numbers = images * 40, window, channels, filters, None, False
         for capability in (80, 86, 89, 100, 103):
             found = choice.candidates(*numbers, h100()._replace(capability=capability))
@@ -332,7 +332,7 @@ def test_only_hopper_has_it(rng):
                 left -= min(left, 132 * room)
                 share = (resident - 1) / max(1, tile.blocks - 1)
                 step = tile.alone + (tile.together - tile.alone) * share
-                time += (one.geometry.slices * window.taps + tile.start) * step
+                time += (one.geometry.slices * (window.taps + choice.LOADING) + tile.start) * step
             assert one.microseconds == pytest.approx(1 + 2.8 + time)
         best = choice.choose_convolution(*numbers, h100()._replace(shared=100 << 10))
         assert best is None or best.shared <= 100 << 10
@@ -340,8 +340,9 @@ def test_only_hopper_has_it(rng):
 
 def test_it_can_be_switched_off(chosen_always, monkeypatch):
     from minicnn.backends.cupy import tensor_cores
+    from minicnn.backends.cupy.tensor_choice import choose_convolution
 
-    numbers = 0, 8, make_window((8, 8), (3, 3), (1, 1), "same"), 32, 32, None, False
+    numbers = choose_convolution, 0, 8, make_window((8, 8), (3, 3), (1, 1), "same"), 32, 32, None, False
     assert tensor_cores._choose(*numbers).file == HopperCase.file
     monkeypatch.setenv("MINICNN_TENSOR_CORES", "0")
     assert tensor_cores._choose(*numbers) is None

@@ -14,7 +14,8 @@ from minicnn.backends.cupy.sources import options, source
 FOLDER = Path(__file__).parents[1] / "minicnn" / "backends" / "cupy"
 ARCHITECTURES = (75, 80, 86, 89, 90, 100)
 BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
-FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - {"common", "slices", "tensor_cores", "tensor_places"})
+BEGINNINGS = {"common", "slices", "tensor_cores", "tensor_places", "tensor_positions"}  # of other files
+FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - BEGINNINGS)
 # Files whose kernels exist for sizes that options name; few channels: what the documents' networks compile, and others.
 SIZES = {
     "products": BLOCKS,
@@ -27,6 +28,8 @@ SIZES = {
     # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products: those of most registers.
     "tensor_convolution": {"float32": ("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1")},
     "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3",)},
+    "tensor_narrow": {"float32": ("128x16x4x1x4x16x3x3x3x0",)},
+    "tensor_narrow_gradient": {"float32": ("16x16x1x1x2x3x168x3x3x3",)},
     "hopper_convolution": {
         "float32": (
             *("128x64x8x1x1x32x3x0", "128x64x8x1x1x32x3x1", "128x64x8x1x1x32x1x0", "128x128x8x1x1x32x3x0"),
@@ -40,17 +43,27 @@ MORE_SIZES = {
     "tensor_convolution": (
         *("128x64x2x2x2x32x1x0", "128x64x2x2x2x16x3x0", "64x64x2x2x3x32x3x0", "64x64x2x2x3x32x3x1"),
         *("64x32x2x1x4x32x3x0", "64x32x2x1x4x32x3x1", "64x16x2x1x6x16x3x0", "64x16x2x1x6x16x3x1"),
+        *("256x16x4x1x4x16x3x0", "256x16x4x1x4x32x3x1", "128x32x2x1x4x32x3x0", "128x32x2x1x4x32x3x1"),
+        *("32x32x1x2x8x32x3x0", "32x32x1x2x8x32x3x1", "128x64x2x2x2x32x3x2", "64x64x2x2x3x32x3x2"),
+        *("64x32x2x1x4x32x3x2", "64x16x2x1x6x32x3x2", "256x16x4x1x4x32x3x2"),
     ),
     "tensor_gradient": (
         *("64x64x4x2x1x5x40x3", "64x64x4x2x1x1x32x3", "64x64x4x2x1x3x40x1", "32x64x2x2x2x5x72x3"),
         *("32x32x2x1x4x5x64x3", "16x16x1x1x8x3x40x3"),
     ),
+    "tensor_narrow": ("128x16x4x1x4x16x3x3x3x1", "128x16x4x1x4x16x5x5x3x0", "128x16x4x1x4x16x1x1x1x0"),
+    "tensor_narrow_gradient": ("16x16x1x1x2x3x328x3x3x3", "16x16x1x1x2x2x200x2x3x1"),
 }
 # So many sizes for those between the oldest and the newest.
 FEW = {"few_channels": 2, "products": 1, "depthwise": 2, "normalization": 1}
 ENDS = (75, 100)
-FLOAT32_ALONE = {"dense", "few_channels", "tensor_convolution", "tensor_gradient", "hopper_convolution"}
-TENSOR_CORES = {"tensor_convolution", "tensor_gradient"}  # their kernels are for sm_80 and later
+TENSOR_CORES = {
+    "tensor_convolution",
+    "tensor_gradient",
+    "tensor_narrow",
+    "tensor_narrow_gradient",
+}  # their kernels are for sm_80 and later
+FLOAT32_ALONE = {"dense", "few_channels", "hopper_convolution", *TENSOR_CORES}
 MOST_SPILT = 16  # bytes of a thread: more than a word or two would be a kernel that does not fit into its registers
 
 
@@ -159,9 +172,8 @@ def test_a_mistake_is_reported(nvrtc):
 
 
 def test_every_file_stands_beside_the_python_that_launches_it():
-    assert not {"common", "slices", "tensor_cores", "tensor_places"} & set(FILES)
     for file in set(FILES) - {"graph"}:
-        python = "tensor_cores" if file in TENSOR_CORES else file
+        python = ("tensor_gradient_choice" if "gradient" in file else "tensor_choice") if file in TENSOR_CORES else file
         assert re.search(f'"{file}["/]', (FOLDER / f"{python}.py").read_text(encoding="utf-8")), file
 
 
@@ -173,11 +185,13 @@ def test_other_types_are_refused():
 @pytest.mark.gpu
 def test_these_are_the_tiles_of_tensor_cores():
     """Every tile that is ever chosen is compiled here."""
-    from minicnn.backends.cupy import tensor_choice
+    from minicnn.backends.cupy import tensor_choice, tensor_gradient_choice
 
     for file, tiles in (
         ("tensor_convolution", tensor_choice.TILES),
-        ("tensor_gradient", tensor_choice.GRADIENT_TILES),
+        ("tensor_gradient", tensor_gradient_choice.GRADIENT_TILES),
+        ("tensor_narrow", tensor_choice.NARROW_TILES),
+        ("tensor_narrow_gradient", [tile for tile, _ in tensor_gradient_choice.NARROW_GRADIENT_TILES]),
         ("hopper_convolution", tensor_choice.HOPPER_TILES),
     ):
         every = *SIZES[file]["float32"], *MORE_SIZES.get(file, ())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gpu_measured_tiles import MEASURED
 from oracles import assert_close
 
 import minicnn as mc
@@ -35,6 +36,13 @@ CASES = [  # images, height, width, channels, filters, kernel height and width, 
     (1, 6, 9, 20, 32, (2, 3), "same"),
     (2, 5, 7, 16, 16, (5, 5), "same"),
 ]
+STRIDED = [  # and strides; every remainder of sizes by strides, taps for some or none of the parts, rows without pixels
+    (3, 9, 8, 16, 36, (3, 3), "same", (2, 2)),
+    (2, 8, 11, 20, 16, (3, 3), "valid", (2, 2)),
+    (2, 7, 9, 36, 20, (1, 1), "valid", (2, 2)),
+    (2, 6, 9, 16, 20, (2, 5), "same", (2, 1)),
+    (3, 7, 6, 32, 16, (2, 2), "same", (1, 2)),
+]
 
 
 def normal(rng, *shape):
@@ -46,8 +54,10 @@ class Case:
 
     file = "tensor_convolution"  # which has the kernels for both directions
 
-    def __init__(self, rng, images, height, width, channels, filters, size, padding, pooled=False, relu=False):
-        self.window, self.relu = make_window((height, width), size, (1, 1), padding), relu
+    def __init__(
+        self, rng, images, height, width, channels, filters, size, padding, strides=(1, 1), pooled=False, relu=False
+    ):
+        self.window, self.relu = make_window((height, width), size, strides, padding), relu
         out = self.window.out_height, self.window.out_width
         self.pool = make_window(out, (2, 2), (2, 2), "valid") if pooled else None
         self.x, self.kernel = normal(rng, images, height, width, channels), normal(rng, *size, channels, filters)
@@ -59,17 +69,17 @@ class Case:
 
     def choices(self, device):
         """Names of kinds of computation, and all ways to do them."""
-        from minicnn.backends.cupy import tensor_choice
+        from minicnn.backends.cupy import tensor_choice, tensor_gradient_choice, tensor_strides
 
         def candidates(*numbers):
             return [choice for choice in tensor_choice.candidates(*numbers, device) if choice.file == self.file]
 
         images, window, channels, filters = self.numbers()
-        turned = images, window.turned_around, filters, channels
+        of_input = tensor_strides.candidates(images, window, filters, channels, device)
         return {
             "forward": candidates(*self.numbers(), self.pool, self.relu),
-            "input gradient": candidates(*turned, None, False),
-            "kernel gradient": tensor_choice.gradient_candidates(*self.numbers(), True, device),
+            "input gradient": [choice for choice in of_input if choice.file == self.file],
+            "kernel gradient": tensor_gradient_choice.gradient_candidates(*self.numbers(), True, device),
         }
 
     def expected(self, kind, dtype=np.float64):
@@ -162,7 +172,7 @@ def h100():
 # -------------------------------------------------------------------------------------------------------- the kernels
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [*CASES, *STRIDED], ids=str)
 @pytest.mark.parametrize("kind", ["forward", "input gradient", "kernel gradient"])
 def test_against_float64(kind, case, backend, nothing_twice, rng):
     """The smallest and the largest tile that suits; the results of a convolution do not depend on the tile."""
@@ -312,6 +322,124 @@ with pytest.MonkeyPatch.context() as patch:
     assert "barrier" in mistake or "without waiting for its copies" in done.stderr
 
 
+# --------------------------------------------------------------------------------------------- 16 channels; strides
+
+
+class NarrowCase(Case):
+    """By the kernels for 16 channels and filters; see `all_weights_at_once`."""
+
+    file = "tensor_narrow"
+
+    def choices(self, device):
+        found = super().choices(device)
+        gradients = [one for one in found.pop("kernel gradient") if one.file == "tensor_narrow_gradient"]
+        return {**found, "kernel gradient": gradients}
+
+
+NARROW = [
+    (3, 9, 7, 16, 16, (3, 3), "same", (1, 1)),
+    (2, 13, 10, 16, 16, (2, 3), "valid", (1, 1)),
+    (3, 20, 17, 16, 16, (3, 2), "same", (2, 1)),
+]
+
+
+@pytest.mark.parametrize("case", NARROW, ids=str)
+@pytest.mark.parametrize("kind", ["forward", "input gradient", "kernel gradient"])
+def test_sixteen_channels(kind, case, backend, nothing_twice, rng):
+    """A block takes several tiles, or all; a convolution has the bits of the kernel for any number of channels."""
+    narrow, wide = NarrowCase(rng, *case, relu=True), Case(rng, *case, relu=True)
+    wide.x, wide.kernel, wide.bias, wide.dy = narrow.x, narrow.kernel, narrow.bias, narrow.dy
+    choices = narrow.choices(h100())[kind]
+    if narrow.window.stride_y > 1 and kind == "input gradient":
+        assert not choices
+        return
+    for choice in choices:
+        several = choice._replace(blocks=max(1, choice.blocks // 2))
+        if kind == "kernel gradient":
+            stages = -(-len(narrow.x) * narrow.window.out_height * narrow.window.out_width // 96)
+            several = choice._replace(parts=-(-stages // 2), geometry=choice.geometry._replace(stages_per_split=2))
+        for one in (choice, several):
+            found = narrow.computed(kind, one, backend)
+            for a, b in zip(found, narrow.expected(kind), strict=True):
+                assert_close(a, b, CLOSE, one.size)
+            if kind != "kernel gradient":
+                other = wide.computed(kind, wide.choices(h100())[kind][-1], backend)
+                np.testing.assert_array_equal(found[0], other[0])
+    assert choices
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
+def test_what_is_not_finite_with_few_channels_and_with_strides(bad, strides, rng):
+    for kind_of_case in (NarrowCase, Case):
+        convolution = kind_of_case(rng, 2, 7, 6, 16, 16, (3, 3), "same", strides)
+        convolution.kernel[:, :, 3] = np.where(rng.random((3, 3, 16)) < 0.5, 0.25, 0)  # which leave nothing over
+        convolution.x[0, 2, 1, 3] = convolution.dy[1, 1, 2, 5] = bad
+        for kind, choices in convolution.choices(h100()).items():
+            with np.errstate(invalid="ignore"):
+                expected = convolution.expected(kind, np.float32)[0]
+            assert not np.isfinite(expected).all()
+            for choice in choices[-1:]:
+                found = convolution.computed(kind, choice, backends.get("cupy"))[0]
+                largest = np.abs(expected[np.isfinite(expected)]).max()
+                np.testing.assert_allclose(found, expected, 0, CLOSE * largest, err_msg=f"{kind} {choice.file}")
+
+
+NARROW_MISTAKES = {
+    "a missing barrier": ("tensor_narrow", "forward", "__syncthreads();\n        int next", "int next"),
+    "pixels over those in use": ("tensor_narrow", "forward", "gridDim.x, 1 - stage)", "gridDim.x, stage)"),
+    "a wrong lane of a weight": ("tensor_narrow", "forward", "* 8 + i % 4;", "* 8 + i % 8 / 2;"),
+    "a missing barrier of a gradient": (
+        *("tensor_narrow_gradient", "kernel gradient"),
+        *("__syncthreads();\n        if (turn != group)", "if (turn != group)"),
+    ),
+    "a group that is not added": (
+        *("tensor_narrow_gradient", "kernel gradient"),
+        *("turn ? *to : make_float2(0, 0)", "make_float2(0, 0)"),
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", NARROW_MISTAKES)
+def test_mistakes_with_sixteen_channels_are_found(mistake, standin, monkeypatch, rng):
+    from minicnn.backends.cupy.sources import source
+
+    file, kind, right, wrong = NARROW_MISTAKES[mistake]
+    assert source(file).count(right) == 1
+    convolution = NarrowCase(rng, 3, 20, 17, 16, 16, (3, 3), "same")
+    (choice,) = convolution.choices(h100())[kind]
+    if kind == "forward":
+        choice = choice._replace(blocks=2)
+    with changed(monkeypatch, NOTHING_TWICE, (right, wrong)):
+        found = convolution.computed(kind, choice, backends.get("cupy"))[0]
+    with pytest.raises(AssertionError):
+        assert_close(found, convolution.expected(kind)[0], CLOSE)
+
+
+def test_the_parts_of_a_strided_convolution(rng):
+    """Each pixel belongs to one part, which has the taps that meet it, counted one by one."""
+    from minicnn.backends.cupy import tensor_strides
+
+    for _, window in random_windows(rng, 40):
+        strides = tuple(int(s) for s in rng.integers(1, 3, 2))
+        size = window.in_height, window.in_width
+        kernel = window.kernel_height, window.kernel_width
+        window = make_window(size, kernel, strides, "same")
+        found = tensor_strides.candidates(2, window, 32, 32, h100())
+        if max(strides) == 1 or not found:
+            continue
+        parts, met = tensor_strides.parts(found[-1].geometry), {}
+        for y in range(window.in_height):
+            for p in range(window.kernel_height):
+                row = y + window.pad_top - p
+                if row % window.stride_y == 0 and 0 <= row // window.stride_y < window.out_height:
+                    met.setdefault(y, []).append(row // window.stride_y)
+        for y in range(window.in_height):
+            (part,) = {(g.kernel_height, g.pad_top) for g in parts if g.rest_y == y % window.stride_y}
+            rows = [y // window.stride_y - part[1] + a for a in range(part[0])]
+            assert [r for r in rows if 0 <= r < window.out_height] == sorted(met.get(y, []))
+
+
 # -------------------------------------------------------------------------------------------------------- the choice
 
 
@@ -349,7 +477,7 @@ def test_patches_hold_what_a_tile_sees(rng):
         zeros = [0] * len(Convolution._fields)
         g = Convolution(*zeros)._replace(images=images, height=window.in_height, width=window.in_width, pool=pooled)
         g = g._replace(kernel_height=window.kernel_height, kernel_width=window.kernel_width)
-        g = g._replace(pad_top=window.pad_top, pad_left=window.pad_left)
+        g = g._replace(pad_top=window.pad_top, pad_left=window.pad_left, stride_y=1, stride_x=1)
         g = g._replace(rows=images * height * width, row_height=height, row_width=width)
         longest = 0
         for first in range(0, g.rows, 64 // step**2):
@@ -368,7 +496,7 @@ def test_patches_hold_what_a_tile_sees(rng):
 
 
 def test_patches_of_a_row_of_taps(rng):
-    from minicnn.backends.cupy.tensor_choice import POSITIONS, gradient_candidates, patch_of_row
+    from minicnn.backends.cupy.tensor_gradient_choice import POSITIONS, gradient_candidates, patch_of_row
 
     for images, window in random_windows(rng, 80):
         positions = images * window.out_height * window.out_width
@@ -386,28 +514,35 @@ def test_patches_of_a_row_of_taps(rng):
         assert patch_of_row(window, positions) == max(spans) + window.kernel_width
 
 
-SHAPES = {  # those of RESULTS in benchmarks/gpu.py with 16 channels or more, and the fastest tile: without wgmma, with
-    (64, 56, 64, 64, "same"): ("128x64", "hopper 128x64"),
-    (64, 28, 128, 128, "same"): ("128x64", "hopper 128x128"),
-    (64, 14, 256, 256, "same"): ("128x64", "hopper 64x64"),
-    (64, 56, 256, 256, "same"): ("128x64", "hopper 128x128"),
-    (128, 28, 32, 64, "same"): ("128x64", "hopper 128x64"),
-    (32, 13, 32, 64, "valid"): ("64x32", "64x32"),
-}
-
-
-@pytest.mark.parametrize(("shape", "tiles"), SHAPES.items(), ids=str)
 @pytest.mark.parametrize("capability", [80, 90])
-def test_the_fastest_tiles_are_chosen(capability, shape, tiles):
-    """Those that were the fastest when they were measured."""
-    from minicnn.backends.cupy.tensor_choice import choose_convolution
+@pytest.mark.parametrize("measured", MEASURED, ids=str)
+def test_the_fastest_tiles_are_chosen(measured, capability):
+    """Or one that took no more than a twentieth longer; and tensor cores beat products.cu, by the estimates as well."""
+    from minicnn.backends.cupy import tensor_choice, tensor_gradient_choice, tensor_strides
 
-    images, size, channels, filters, padding = shape
-    window = make_window((size, size), (3, 3), (1, 1), padding)
-    device = h100()._replace(capability=capability)
-    choice = choose_convolution(images, window, channels, filters, None, False, device)
-    tile = "x".join(choice.size.split("x")[:2])
-    assert (choice.file == "hopper_convolution") * "hopper " + tile == tiles[capability == 90]
+    (images, size, channels, filters, kernel), kind = measured
+    window = make_window((size, size), (kernel, kernel), (1, 1), "same")
+    device, numbers = h100()._replace(capability=capability), (images, window, channels, filters)
+    found = {
+        "forward": lambda: tensor_choice.candidates(*numbers, None, False, device),
+        "input gradient": lambda: tensor_strides.candidates(images, window, filters, channels, device),
+        "kernel gradient": lambda: tensor_gradient_choice.gradient_candidates(*numbers, False, device),
+    }[kind]()
+
+    def name(choice):
+        tile = "x".join(choice.size.split("x")[:5])
+        return f"hopper {tile}" if choice.file == "hopper_convolution" else tile
+
+    times = {name(one): MEASURED[measured].get(name(one)) for one in found}
+    known = [one for one in found if times[name(one)] is not None]
+    fastest = min(times[name(one)] for one in known)
+    chosen = min(known, key=lambda one: one.microseconds)
+    assert times[name(chosen)] <= 1.05 * fastest
+    assert fastest < MEASURED[measured]["products.cu"]
+    products = images * window.out_height * window.out_width * window.taps * channels * filters
+    assert min(one.microseconds for one in found) < tensor_choice.plain_microseconds(
+        products, kind == "kernel gradient"
+    )
 
 
 def test_the_choice_is_the_best_that_fits(rng):
@@ -427,13 +562,15 @@ def test_the_choice_is_the_best_that_fits(rng):
         return time
 
     for images, window in random_windows(rng, 25):
-        channels, filters = (int(n) for n in rng.integers(4, 80, 2) * 4)
+        channels, filters = (int(n) for n in rng.integers(5, 80, 2) * 4)
         device = choice.Device(86, int(rng.choice([48, 64, 99])) << 10)
         tiles = [t for t in choice.TILES if t.below is None or filters < t.below]
         found = choice.candidates(images, window, channels, filters, None, False, device)
+        found = [one for one in found if one.file == Case.file]
         for tile, one in zip(tiles, found, strict=bool(found)):
             terms = int(one.size.split("x")[5])
             steps = one.geometry.slices * window.taps * (1 if terms == 32 else choice.SHORT_STEP)
+            steps += one.geometry.slices * choice.LOADING
             assert one.geometry.slices == -(-channels // terms)
             assert one.microseconds == pytest.approx(1 + waves(tile, one.blocks, steps, one.shared))
         best = choice.choose_convolution(images, window, channels, filters, None, False, device)
@@ -447,7 +584,7 @@ def test_the_choice_is_the_best_that_fits(rng):
 
 def test_parts_of_kernel_gradients(rng):
     """They cover all positions, none is empty, and none is so long that digits are lost."""
-    from minicnn.backends.cupy import tensor_choice as choice
+    from minicnn.backends.cupy import tensor_gradient_choice as choice
 
     for images, window in random_windows(rng, 40):
         images *= int(rng.choice([1, 50, 4000]))
@@ -461,7 +598,7 @@ def test_parts_of_kernel_gradients(rng):
 @pytest.mark.parametrize(
     ("change", "device"),
     [
-        ({"strides": (2, 1)}, (90, 232448)),
+        ({"strides": (3, 1)}, (90, 232448)),
         ({"dilation": (1, 2)}, (90, 232448)),
         ({"channels": 12}, (90, 232448)),
         ({"filters": 30}, (90, 232448)),
@@ -473,7 +610,8 @@ def test_parts_of_kernel_gradients(rng):
     ids=str,
 )
 def test_the_rest_is_not_chosen(change, device):
-    from minicnn.backends.cupy.tensor_choice import Device, choose_convolution, choose_gradient
+    from minicnn.backends.cupy.tensor_choice import Device, choose_convolution
+    from minicnn.backends.cupy.tensor_gradient_choice import choose_gradient
 
     def chosen(images=64, channels=64, filters=64, size=(3, 3), strides=(1, 1), dilation=(1, 1)):
         window = make_window((28, 28), size, strides, "same", dilation)

@@ -9,8 +9,10 @@ from minicnn.backends.cupy import structures
 # Files that are longer than one, or that have a part in common.
 PARTS = {
     "products": ("slices",),
-    "tensor_gradient": ("tensor_cores",),
+    "tensor_gradient": ("tensor_cores", "tensor_positions"),
+    "tensor_narrow_gradient": ("tensor_cores", "tensor_positions"),
     "tensor_convolution": ("tensor_cores", "tensor_places"),
+    "tensor_narrow": ("tensor_cores", "tensor_places"),
     "hopper_convolution": ("tensor_cores", "tensor_places"),
 }
 ARCHITECTURES = {"hopper_convolution": "sm_90a"}  # of files that CuPy's modules are not compiled for

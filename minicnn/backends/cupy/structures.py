@@ -131,7 +131,7 @@ class Few(NamedTuple):
 
 
 class Convolution(NamedTuple):
-    """A convolution of stride 1 on tensor cores, or the gradient of its input, which then is what has "columns"."""
+    """A convolution on tensor cores, or the gradient of its input, which then is what has "columns"."""
 
     images: int
     height: int  # of the source, as the next two
@@ -153,10 +153,21 @@ class Convolution(NamedTuple):
     width_shift: int
     image_magic: int
     image_shift: int
+    stride_y: int  # pixels of the source from position to position
+    stride_x: int
+    first_tap: int  # of the kernel, and how far it is to the one that is used next, down and across
+    tap_row: int
+    tap_column: int
+    out_height: int  # of the result
+    out_width: int
+    divide_y: int  # the strides whose input's gradient it is: one convolution for each remainder of a row and column
+    divide_x: int
+    rest_y: int  # that remainder
+    rest_x: int
 
 
 class Correlation(NamedTuple):
-    """The gradient of a kernel on tensor cores, stride 1."""
+    """The gradient of a kernel on tensor cores."""
 
     images: int
     height: int  # of the images
@@ -173,6 +184,8 @@ class Correlation(NamedTuple):
     width_shift: int
     image_magic: int
     image_shift: int
+    stride_y: int
+    stride_x: int
 
 
 ALL = (Window, Positions, Taps, Matrix, Pool, Span, Segment, Segments, Few, Convolution, Correlation)

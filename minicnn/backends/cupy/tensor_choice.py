@@ -4,17 +4,19 @@ A convolution costs what the tables say. The times were measured on an H100, and
 counts, and so shapes alone decide in which order numbers are added, not the GPU at hand. Only Hopper has more tiles.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.backends.cupy.structures import Convolution, Correlation
+from minicnn.backends.cupy.structures import Convolution
 from minicnn.geometry import Window
 
 LEAST_CAPABILITY = 80  # Ampere: mma of TF32, cp.async
 FAST = (80, 90, 100, 103)  # TF32 at four times float32's rate or more: three products for one gain by it
 LEAST_CHANNELS = 16  # of both sides: below that few_channels.cu serves, or a tile is mostly empty
+MOST_STRIDE = 2  # down and across: what lies between positions is loaded, too
 MOST_TAPS = 32  # which of them lie inside the image are bits of a word
 MOST_ELEMENTS = 2**31 - 1  # indices are 32 bits
 STAGES = 3  # of weights, as in the kernels
@@ -73,37 +75,31 @@ class Tile(NamedTuple):
 
 
 # Large tiles load less for each product; small ones leave no multiprocessor idle, and waste less of narrow layers. The
-# times are fitted to those of six convolutions, by three products of TF32. What has a `below` was not measured: its
-# times are guesses from its neighbours', and it only serves narrower layers.
+# times are fitted to those of fifteen convolutions, by three products of TF32, so that the fastest tile is chosen.
 TILES = (
-    Tile(128, 64, 2, 2, 2, 1.17, 1.92, start=2.5),
-    Tile(64, 64, 2, 2, 3, 0.8, 1.75, start=1.2),
-    Tile(64, 32, 2, 1, 4, 0.72, 1.18, start=2),
-    Tile(64, 16, 2, 1, 6, 0.6, 1.13, below=32, start=2),
-)
-GRADIENT_TILES = (
-    Tile(64, 64, 4, 2, 1, 2.2, 2.2),
-    Tile(32, 64, 2, 2, 2, 1.4, 2.2),
-    Tile(32, 32, 2, 1, 4, 1.2, 2.6, below=64),
-    Tile(16, 16, 1, 1, 8, 0.8, 1.8, below=32),
+    Tile(128, 64, 2, 2, 2, 1.17, 1.78, start=2.6),
+    Tile(64, 64, 2, 2, 3, 0.734, 1.74, start=1.8),
+    Tile(128, 32, 2, 1, 4, 0.8, 2.09, below=64, start=2),
+    Tile(64, 32, 2, 1, 4, 0.595, 1.3, start=1.64),
+    Tile(32, 32, 1, 2, 8, 0.34, 1.37, below=64, start=4.2),
+    Tile(256, 16, 4, 1, 4, 1.2, 2.35, below=32, start=2),
+    Tile(64, 16, 2, 1, 6, 0.6, 1.25, below=32, start=2.5),
 )
 # By instructions of sm_90a alone.
 HOPPER_TILES = (
-    Tile(128, 128, 8, 1, 1, 1.08, 1.08, start=7),
-    Tile(128, 64, 8, 1, 1, 0.73, 0.73, start=4),
-    Tile(64, 64, 4, 1, 3, 0.5, 0.92, start=4.5),
+    Tile(128, 128, 8, 1, 1, 1.13, 1.13, start=4.9),
+    Tile(128, 64, 8, 1, 1, 0.745, 0.745, start=3.9),
+    Tile(64, 64, 4, 1, 3, 0.486, 0.85, start=3.7),
 )
+# All weights in shared memory, for 16 channels on both sides. Its times are guesses from its neighbours'.
+NARROW_TILES = (Tile(128, 16, 4, 1, 4, 0.5, 0.9, start=2),)
+NARROW_FILE = "tensor_narrow"
 HOPPER = 90  # capability; sm_90a is for it alone
 HOPPER_FILE = "hopper_convolution"
 HOPPER_TERMS, HOPPER_STAGES = 32, 4  # of a step; of weights
 PREPARING = 2.8  # µs of the kernel that prepares weights
 SHORT_STEP = 0.6  # of a step: that of 16 terms instead of 32
-POSITIONS = 32  # of a stage of a kernel's gradient
-LEAST_STAGES = 4  # of a part of the sums
-MOST_STAGES = 512  # of a part: longer chains of additions cost digits
-MOST_PARTS = 256
-MOST_WIDTH = 5  # of a kernel whose gradient fits into registers
-PARTS_RATE = 2.4e6  # bytes a µs: parts are written, and read to be added
+LOADING = 0.42  # steps that a slice of the terms takes longer, for its pixels
 
 
 def plain_microseconds(products: int, is_kernel_gradient: bool) -> float:
@@ -140,23 +136,11 @@ class Choice(NamedTuple):
         return int(self.size.split("x")[1])
 
 
-class GradientChoice(NamedTuple):
-    """How the gradient of a kernel is computed: as `Choice`, and in how many parts."""
-
-    size: str
-    geometry: Correlation
-    threads: int
-    blocks: int
-    parts: int
-    shared: int
-    microseconds: float
-
-
 def is_servable(window: Window, inner: int, outer: int, device: Device) -> bool:
     """Whether the kernels can compute such a convolution and its gradients, worth it or not."""
     if device.capability < LEAST_CAPABILITY or min(inner, outer) < LEAST_CHANNELS or inner % 4 or outer % 4:
         return False
-    plain = (window.stride_y, window.stride_x, window.dilation_y, window.dilation_x) == (1, 1, 1, 1)
+    plain = max(window.stride_y, window.stride_x) <= MOST_STRIDE and window.dilation_y == window.dilation_x == 1
     down = window.pad_top < window.kernel_height and window.pad_bottom < window.kernel_height
     across = window.pad_left < window.kernel_width and window.pad_right < window.kernel_width
     return plain and down and across and window.taps <= MOST_TAPS
@@ -172,7 +156,7 @@ def choose_convolution(
     ----------
     images : int
     window : Window
-        Of the input's gradient: `Window.turned_around`.
+        Of the input's gradient: see `choose_input_gradient`.
     inner, outer : int
         Channels of the source and of the result.
     pool : Window or None
@@ -201,31 +185,85 @@ def candidates(
         *(images, window.in_height, window.in_width, inner, outer, window.kernel_height, window.kernel_width),
         *(window.pad_top, window.pad_left, 0, 0, int(relu), int(pool is not None)),
         *(rows, height, width, *magic(width), *magic(height * width)),
+        *(window.stride_y, window.stride_x, 0, window.kernel_width, 1, height, width, 1, 1, 0, 0),
     )
     hopper = HOPPER_TILES if device.capability == HOPPER else ()
+    narrow = NARROW_TILES if inner <= 16 and pool is None else ()
     return [
         *(_in_hopper_tiles(tile, plain) for tile in hopper),
-        *(_in_tiles(tile, terms, plain, shared_bytes) for tile in TILES if tile.suits(outer, outer)),
+        *(in_tiles(tile, terms, plain, shared_bytes) for tile in TILES if tile.suits(outer, outer)),
+        *(_in_narrow_tiles(tile, terms, plain) for tile in narrow if outer <= tile.columns),
     ]
 
 
 def _in_hopper_tiles(tile, plain):
-    found = _in_tiles(tile, HOPPER_TERMS, plain, lambda tile, _, patch: hopper_shared_bytes(tile.columns, patch, 3))
+    def bytes_of(tile, terms, patch, _):
+        return hopper_shared_bytes(tile.columns, patch, 3)
+
+    found = in_tiles(tile, HOPPER_TERMS, plain, bytes_of)
     return found._replace(file=HOPPER_FILE, microseconds=PREPARING + found.microseconds)
 
 
-def _in_tiles(tile, terms, plain, bytes_of):
-    geometry = plain._replace(patch=patch_pixels(plain, tile.rows), slices=-(-plain.channels // terms))
+def _in_narrow_tiles(tile, terms, plain):
+    taps = plain.kernel_height * plain.kernel_width
+
+    def bytes_of(tile, terms, patch, _):  # each weight, and what rounding leaves over
+        return taps * terms * tile.columns * 8 + (terms * 4 + 16) * (1 + 2 * patch)
+
+    found = in_tiles(tile, terms, plain, bytes_of)
+    at_once = MULTIPROCESSORS * max(1, min(tile.blocks, SHARED // (found.shared + 1024)))
+    each = -(-found.blocks // at_once)  # tiles of a block, one after the other
+    size = f"{found.size}x{plain.kernel_height}x{plain.kernel_width}"
+    return found._replace(file=NARROW_FILE, size=size, blocks=-(-found.blocks // each))
+
+
+def in_tiles(
+    tile: Tile,
+    terms: int,
+    plain: Convolution,
+    bytes_of: Callable[[Tile, int, int, int], int],
+    patch: int | None = None,
+    parts: int = 1,
+    taps: float | None = None,
+) -> Choice:
+    """A convolution computed in such tiles.
+
+    Parameters
+    ----------
+    tile : Tile
+    terms : int
+        Of a step.
+    plain : Convolution
+        But for its patch and slices.
+    bytes_of : callable
+        (tile, terms, pixels of a patch, slices) → bytes of shared memory.
+    patch : int, optional
+        `patch_pixels`, where these are not those of `plain`.
+    parts : int, default 1
+        See `minicnn.backends.cupy.tensor_strides`.
+    taps : float, optional
+        Of a part, on average.
+    """
+    patch, slices = patch or patch_pixels(plain, tile.rows), -(-plain.channels // terms)
+    geometry, taps = plain._replace(patch=patch, slices=slices), taps or plain.kernel_height * plain.kernel_width
     rows = tile.rows // 4 if geometry.pool else tile.rows
-    blocks = -(-geometry.rows // rows) * -(-geometry.filters // tile.columns)
-    shared = bytes_of(tile, terms, geometry.patch)
-    steps = geometry.slices * geometry.kernel_height * geometry.kernel_width * (1 if terms == 32 else SHORT_STEP)
+    blocks = parts * -(-geometry.rows // rows) * -(-geometry.filters // tile.columns)
+    shared = bytes_of(tile, terms, patch, slices)
+    steps = slices * (taps * (1 if terms == 32 else SHORT_STEP) + LOADING)
     size = f"{tile.rows}x{tile.columns}x{tile.warps_down}x{tile.warps_across}x{tile.blocks}x{terms}"
     threads = 32 * tile.warps_down * tile.warps_across
-    return Choice(size, geometry, threads, blocks, shared, OVERHEAD + _microseconds(tile, blocks, steps, shared))
+    return Choice(size, geometry, threads, blocks, shared, OVERHEAD + microseconds(tile, blocks, steps, shared))
 
 
-def _microseconds(tile, blocks, steps, shared):
+@lru_cache(1024)
+def with_taps_turned(choice: Choice) -> Choice:
+    """For the gradient of an input: from the last tap of the kernel to the first one."""
+    g = choice.geometry
+    last = g.kernel_height * g.kernel_width - 1
+    return choice._replace(geometry=g._replace(first_tap=last, tap_row=-g.kernel_width, tap_column=-1))
+
+
+def microseconds(tile, blocks, steps, shared):
     """Of so many blocks of so many steps: as many as fit at a time, then those that are left."""
     at_once = max(1, min(tile.blocks, SHARED // (shared + 1024)))
 
@@ -236,14 +274,14 @@ def _microseconds(tile, blocks, steps, shared):
     return (steps + tile.start) * (full * step(at_once) + (step(-(-left // MULTIPROCESSORS)) if left else 0))
 
 
-def shared_bytes(tile: Tile, terms: int, patch: int) -> int:
-    """Of a block of ``convolve``, whichever way its weights lie: their stages, a row of zeros, two patches."""
+def shared_bytes(tile: Tile, terms: int, patch: int, slices: int) -> int:
+    """Of a block of ``convolve``, whichever way its weights lie: their stages, a row of zeros, one patch or two."""
     weights = max(tile.columns * (terms * 4 + 16), terms * (tile.columns * 4 + 32))
-    return STAGES * weights + (terms * 4 + 16) * (1 + 2 * patch)
+    return STAGES * weights + (terms * 4 + 16) * (1 + min(slices, 2) * patch)
 
 
 def hopper_shared_bytes(columns: int, patch: int, products: int) -> int:
-    """As `shared_bytes`, of the kernel for Hopper: weights without gaps, maybe what rounding leaves over; barriers."""
+    """Of the kernel for Hopper: weights without gaps, maybe what rounding leaves over; barriers, two patches."""
     weights = columns * HOPPER_TERMS * 4 * (2 if products == 3 else 1)
     return HOPPER_STAGES * (weights + 8) + (HOPPER_TERMS * 4 + 16) * (1 + 2 * patch)
 
@@ -260,92 +298,19 @@ def magic(divisor: int) -> tuple[int, int]:
 
 def patch_pixels(g: Convolution, tile_rows: int) -> int:
     """The most pixels of the source that any tile sees, from the first to the last one, as ``convolve`` counts them."""
-    stride, cells = (2, tile_rows // 4) if g.pool else (1, tile_rows)
+    size, cells = (2, tile_rows // 4) if g.pool else (1, tile_rows)
     first = np.arange(0, g.rows, cells)
-    image, y, x = _place(first, g.row_height, g.row_width)
-    top, left = y * stride - g.pad_top, x * stride - g.pad_left
+    image, y, x = place_of(first, g.row_height, g.row_width)
+    top, left = y * size * g.stride_y - g.pad_top, x * size * g.stride_x - g.pad_left
     low = (image * g.height + np.maximum(top, 0)) * g.width + np.where(top >= 0, np.maximum(left, 0), 0)
-    image, y, x = _place(np.minimum(first + cells, g.rows) - 1, g.row_height, g.row_width)
-    bottom = y * stride + stride - 1 - g.pad_top + g.kernel_height - 1
-    right = x * stride + stride - 1 - g.pad_left + g.kernel_width - 1
+    image, y, x = place_of(np.minimum(first + cells, g.rows) - 1, g.row_height, g.row_width)
+    bottom = (y * size + size - 1) * g.stride_y - g.pad_top + g.kernel_height - 1
+    right = (x * size + size - 1) * g.stride_x - g.pad_left + g.kernel_width - 1
     column = np.where(bottom < g.height, np.minimum(right, g.width - 1), g.width - 1)
     high = (image * g.height + np.minimum(bottom, g.height - 1)) * g.width + column
     return int((high - low).max()) + 1
 
 
-def _place(position, height, width):
+def place_of(position, height, width):
     """(image, row, column)."""
     return position // (height * width), position // width % height, position % width
-
-
-# ------------------------------------------------------------------------------------------------ gradients of kernels
-
-
-@lru_cache(1024)
-def choose_gradient(
-    images: int, window: Window, channels: int, filters: int, has_bias: bool, device: Device
-) -> GradientChoice | None:
-    """How to compute the gradient of a kernel; None if other kernels are better, or the only ones.
-
-    `has_bias`: whether that of the bias is computed too.
-    """
-    products = images * window.out_height * window.out_width * window.taps * channels * filters
-    found = gradient_candidates(images, window, channels, filters, has_bias, device)
-    fit = [choice for choice in found if choice.shared <= device.shared]
-    best = min(fit, key=lambda choice: choice.microseconds, default=None)
-    return best if best and best.microseconds < plain_microseconds(products, True) else None
-
-
-def gradient_candidates(
-    images: int, window: Window, channels: int, filters: int, has_bias: bool, device: Device
-) -> list[GradientChoice]:
-    """A `GradientChoice` for every tile; see `choose_gradient`."""
-    positions = images * window.out_height * window.out_width
-    most = max(images * window.in_height * window.in_width * channels, positions * filters)
-    fits = window.kernel_width <= MOST_WIDTH and max(most, window.taps * channels * filters) <= MOST_ELEMENTS
-    # The first of some positions sees the first pixel of them all.
-    grows = window.out_height <= window.in_height and window.out_width <= window.in_width
-    if not is_servable(window, channels, filters, device) or not positions or not fits or not grows:
-        return []
-    plain = Correlation(
-        *(images, window.in_height, window.in_width, channels, window.out_height, window.out_width, filters),
-        *(window.kernel_height, window.pad_top, window.pad_left, 0),
-        *(*magic(window.out_width), *magic(window.out_height * window.out_width)),
-    )
-    size = window.taps * channels * filters + (filters if has_bias else 0)
-    tiles = (tile for tile in GRADIENT_TILES if tile.suits(channels, filters))
-    return [_gradient_in_tiles(tile, window, plain, size, positions) for tile in tiles]
-
-
-def _gradient_in_tiles(tile, window, plain, size, positions):
-    width, patch = window.kernel_width, -(-patch_of_row(window, positions) // 8) * 8
-    blocks = window.kernel_height * -(-plain.channels // tile.rows) * -(-plain.filters // tile.columns)
-    shared = 4 * ((tile.rows + 8) * (1 + STAGES * patch) + STAGES * POSITIONS * (tile.columns + 9))
-    stages = -(-positions // POSITIONS)
-    least = -(-stages // MOST_STAGES)
-    most = max(least, min(MOST_PARTS, stages // LEAST_STAGES))
-
-    def cost(parts):
-        steps = -(-stages // parts) * width / 3
-        added = 2 * 4 * parts * size / PARTS_RATE
-        return OVERHEAD + _microseconds(tile, blocks * parts, steps, shared) + added
-
-    parts = min(range(least, most + 1), key=cost)
-    own = -(-stages // parts)
-    name = f"{tile.rows}x{tile.columns}x{tile.warps_down}x{tile.warps_across}x{tile.blocks}x{width}x{patch}"
-    threads = 32 * tile.warps_down * tile.warps_across
-    geometry = plain._replace(stages_per_split=own)
-    return GradientChoice(name, geometry, threads, blocks, -(-stages // own), shared, cost(parts))
-
-
-def patch_of_row(window: Window, positions: int) -> int:
-    """The most pixels that `POSITIONS` positions in a row see through a row of taps, from the first to the last one."""
-    first = np.arange(0, positions, POSITIONS)
-    span = _pixel(window, np.minimum(first + POSITIONS, positions) - 1) - _pixel(window, first)
-    return int(span.max()) + window.kernel_width
-
-
-def _pixel(window, position):
-    """The pixel under a tap of a position, but for a constant."""
-    image, y, x = _place(position, window.out_height, window.out_width)
-    return (image * window.in_height + y) * window.in_width + x

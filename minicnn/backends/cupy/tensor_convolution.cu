@@ -1,5 +1,6 @@
-// Convolution of stride 1 on tensor cores, float32, images (N, H, W, C), kernels (taps, C, F); TURNED: the gradient of its
-// input, which is the convolution of dy with the taps in reverse order, whose terms are filters.
+// Convolution on tensor cores, float32, images (N, H, W, C), kernels (taps, C, F); TURNED: the gradient of its input, which
+// is the convolution of dy with the taps in reverse order, whose terms are filters; where there are strides, several such
+// convolutions, of which a block takes its part (see `part_of`).
 //
 // A block computes BM positions x BN columns. The pixels that these positions see, through all taps, are one stretch of
 // memory (a "patch"). It is brought into shared memory once for each SLICE of the terms and then used by every tap: a row
@@ -8,7 +9,7 @@
 // stages ahead. A thread's sums of one column are whole windows of 2 x 2 where the result is pooled.
 
 constexpr int BM = SIZE_0, BN = SIZE_1, WARPS_M = SIZE_2, WARPS_N = SIZE_3, SLICE = SIZE_5, PRODUCTS = SIZE_6;
-constexpr bool TURNED = SIZE_7;
+constexpr bool TURNED = SIZE_7 > 0, IN_PARTS = SIZE_7 == 2;
 constexpr int THREADS = WARPS_M * WARPS_N * 32;
 constexpr int MT = BM / WARPS_M / 16, NT = BN / WARPS_N / 8;  // a warp computes MT x NT tiles of 16 x 8
 constexpr int PITCH = SLICE * 4 + 16;  // bytes of a pixel; an odd number of 16: eight rows lie in different banks
@@ -39,24 +40,28 @@ __device__ __forceinline__ int position_of(int tile, int warp, int i, int half) 
 // Grid: tiles of columns, which are neighbours, times tiles of positions.
 extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
     convolve(const float* __restrict__ source, const float* __restrict__ kernel, const float* __restrict__ bias,
-             float* __restrict__ out, unsigned char* __restrict__ winner, const Convolution g) {
+             float* __restrict__ out, unsigned char* __restrict__ winner, const Convolution whole) {
+    const int tiles_n = (whole.filters + BN - 1) / BN;
+    const int tiles = tiles_n * ((whole.rows + BM - 1) / BM);
+    const int block = IN_PARTS ? blockIdx.x % tiles : blockIdx.x;
+    const Convolution g = IN_PARTS ? part_of(whole, blockIdx.x / tiles) : whole;
     // The stages of the weights, a row of zeros, two patches.
     DYNAMIC_SHARED(unsigned char, shared);
     const uint32 stages = shared_address(shared), zeros = stages + STAGES * STAGE, patches = zeros + PITCH;
     const uint32 patch_bytes = g.patch * PITCH;
 
-    const int tiles_n = (g.filters + BN - 1) / BN;
-    const int tile_m = blockIdx.x / tiles_n, column = blockIdx.x % tiles_n * BN;
+    const int tile_m = block / tiles_n, column = block % tiles_n * BN;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warp_m = warp % WARPS_M, warp_n = warp / WARPS_M;
     const int taps = g.kernel_height * g.kernel_width;
 
     // Weights: this thread's pieces of a stage lie in rows ROWS_AT_ONCE apart; taps follow each other, then slices.
     const int weight_row = threadIdx.x / PIECES, weight_piece = threadIdx.x % PIECES * 4;
-    const int row_stride = TURNED ? g.channels : g.filters, tap_stride = g.channels * g.filters * (TURNED ? -1 : 1);
+    const int row_stride = TURNED ? g.channels : g.filters, matrix = g.channels * g.filters;
+    const int tap_stride = matrix * g.tap_column, line_stride = matrix * (g.tap_row - g.tap_column * g.kernel_width);
     const uint32 weights_to = stages + weight_row * WEIGHT_PITCH + weight_piece * 4;
-    const float* weights_at = kernel + (TURNED ? (int64)(1 - taps) * tap_stride + (int64)(column + weight_row) * row_stride
-                                               : (int64)weight_row * row_stride + column) + weight_piece;
-    int coming_slice = 0, coming_tap = 0;
+    const float* weights_at = kernel + (int64)g.first_tap * matrix + weight_piece +
+                              (TURNED ? (int64)(column + weight_row) * row_stride : (int64)weight_row * row_stride + column);
+    int coming_slice = 0, coming_tap = 0, coming_column = 0;
     auto load_weights = [&](int stage) {
         const int first = coming_slice * SLICE, terms = g.channels - first, columns = g.filters - column;
         if (coming_slice < g.slices) {
@@ -70,8 +75,9 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
             }
         }
         weights_at += tap_stride;
+        if (IN_PARTS && ++coming_column == g.kernel_width) coming_column = 0, weights_at += line_stride;
         if (++coming_tap == taps) {
-            weights_at += (TURNED ? SLICE : SLICE * g.filters) - (int64)taps * tap_stride;
+            weights_at += (TURNED ? SLICE : SLICE * g.filters) - (int64)g.kernel_height * matrix * g.tap_row;
             coming_tap = 0, ++coming_slice;
         }
     };
@@ -79,7 +85,7 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
     const int first_pixel = first_pixel_of(g, place_of_row(g, tile_m, 0));
     const Patch<THREADS, SLICE, PITCH> patch(g, source, first_pixel);
     auto load_patch = [&](int slice) { patch.load(patches + slice % 2 * patch_bytes, slice); };
-    load_patch(0);
+    if (!IN_PARTS || g.slices) load_patch(0);
     if (threadIdx.x < PITCH / 4) ((uint32*)(shared + STAGES * STAGE))[threadIdx.x] = 0;
 #pragma unroll
     for (int stage = 0; stage < STAGES - 1; ++stage) {
@@ -176,12 +182,12 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
             }
 #pragma unroll
             for (int t = 0; t < 4; ++t) {
-                const int m = position_of(tile_m, warp_m, i + t / 2, t % 2);
-                if (m >= g.rows) continue;
+                const int m = position_of(tile_m, warp_m, i + t / 2, t % 2), row = IN_PARTS ? row_of_out(g, m) : m;
+                if (m >= g.rows || row < 0) continue;
                 const float(&pair)[4] = sums[i + t / 2][j];
                 const float y_0 = activate(pair[t % 2 * 2] + bias_0, g.relu);
                 const float y_1 = activate(pair[t % 2 * 2 + 1] + bias_1, g.relu);
-                *(float2*)(out + (int64)m * g.filters + n) = make_float2(y_0, y_1);
+                *(float2*)(out + (int64)row * g.filters + n) = make_float2(y_0, y_1);
             }
         }
     }

@@ -1,4 +1,4 @@
-"""Convolutions of stride 1 and their gradients on tensor cores, at float32's accuracy unless less is asked for."""
+"""Convolutions and their gradients on tensor cores, at float32's accuracy unless less is asked for."""
 
 import os
 from functools import cache
@@ -14,12 +14,14 @@ from minicnn.backends.cupy.tensor_choice import (
     FAST,
     HOPPER_FILE,
     LEAST_CAPABILITY,
+    NARROW_FILE,
     Choice,
     Device,
-    GradientChoice,
     choose_convolution,
-    choose_gradient,
+    with_taps_turned,
 )
+from minicnn.backends.cupy.tensor_gradient_choice import GradientChoice, choose_gradient
+from minicnn.backends.cupy.tensor_strides import choose_input_gradient
 from minicnn.geometry import Window
 from minicnn.precision import get_float32_precision
 
@@ -56,21 +58,21 @@ def choice(
     """How `convolve` is to compute a convolution with these arguments; None if it is not to."""
     if not _can_read(window, groups, x, kernel, y) or not (pool is None or is_2x2(pool)):
         return None
-    return _choose(0, len(x), window, *kernel.shape[2:], pool, relu)
+    return _choose(choose_convolution, 0, len(x), window, *kernel.shape[2:], pool, relu)
 
 
 def choice_of_input_gradient(kernel: Array, dy: Array, dx: Maybe, window: Window, groups: int) -> Choice | None:
     """As `choice`, of `input_gradient`."""
     if dx is None or not _can_read(window, groups, kernel, dy, dx):
         return None
-    return _choose(1, len(dx), window.turned_around, kernel.shape[3], kernel.shape[2], None, False)
+    return _choose(choose_input_gradient, 1, len(dx), window, kernel.shape[3], kernel.shape[2])
 
 
-def _choose(turned, *numbers):
+def _choose(choose, turned, *numbers):
     """The best choice whose kernel can be had: without that for Hopper, as on an A100."""
-    chosen = choose_convolution(*numbers, device())
+    chosen = choose(*numbers, device())
     if chosen and chosen.file == HOPPER_FILE and not hopper_convolution.serves(chosen, _products(), turned):
-        return choose_convolution(*numbers, device()._replace(capability=LEAST_CAPABILITY))
+        return choose(*numbers, device()._replace(capability=LEAST_CAPABILITY))
     return chosen
 
 
@@ -90,7 +92,8 @@ def convolve(chosen: Choice, x: Array, kernel: Array, bias: Maybe, y: Array, win
 
 def input_gradient(chosen: Choice, kernel: Array, dy: Array, dx: Array) -> None:
     """dx = the gradient by the input of a convolution."""
-    _launch_convolution(chosen, 1, dy, kernel, None, dx, None)
+    is_strided = chosen.geometry.divide_y * chosen.geometry.divide_x > 1
+    _launch_convolution(with_taps_turned(chosen), 2 if is_strided else 1, dy, kernel, None, dx, None)
 
 
 def _products():
@@ -102,8 +105,8 @@ def _launch_convolution(chosen, turned, source, kernel, bias, out, winner):
     if chosen.file == HOPPER_FILE:
         hopper_convolution.convolve(chosen, _products(), turned, source, kernel, bias, out, winner)
         return
-    file = f"tensor_convolution/{chosen.size}x{_products()}x{turned}"
-    arguments = source, kernel, bias, out, winner, chosen.geometry
+    file, is_narrow = f"{chosen.file}/{chosen.size}x{_products()}x{turned}", chosen.file == NARROW_FILE
+    arguments = source, kernel, bias, out, *(() if is_narrow else (winner,)), chosen.geometry
     launch(file, "convolve", out.dtype, (chosen.blocks,), chosen.threads, *arguments, shared=chosen.shared)
 
 
@@ -111,7 +114,7 @@ def kernel_gradient(chosen: GradientChoice, x: Array, dy: Array, dkernel: Array,
     """The gradients by kernel and bias, maybe later: see `minicnn.backends.cupy.gradient_parts`."""
     parts = cupy.empty((chosen.parts, dkernel.size), dkernel.dtype)
     bias_parts = None if dbias is None else cupy.empty((chosen.parts, dbias.size), dbias.dtype)
-    file, grid = f"tensor_gradient/{chosen.size}x{_products()}", (chosen.blocks, chosen.parts)
+    file, grid = f"{chosen.file}/{chosen.size}x{_products()}", (chosen.blocks, chosen.parts)
     arguments = x, dy, parts, bias_parts, chosen.geometry
     launch(file, "correlate", dkernel.dtype, grid, chosen.threads, *arguments, shared=chosen.shared)
     give(dkernel, Parts(parts, chosen.parts, dkernel.size))

@@ -5,11 +5,40 @@ struct Place {
     int image, y, x;
 };
 
-// Where row m of the result lies: a position, or the one of a window's four that `down` and `right` say.
+// What row m of the result sees, as a place in the source: a position, or the one of a window's four that `down` and
+// `right` say.
 __device__ __forceinline__ Place place_of(const Convolution& g, int m, int down, int right) {
-    const int stride = g.pool ? 2 : 1;
+    const int size = g.pool ? 2 : 1;
     const int line = divide(m, g.width_magic, g.width_shift), image = divide(m, g.image_magic, g.image_shift);
-    return {image, (line - image * g.row_height) * stride + down, (m - line * g.row_width) * stride + right};
+    return {image, ((line - image * g.row_height) * size + down) * g.stride_y,
+            ((m - line * g.row_width) * size + right) * g.stride_x};
+}
+
+// The gradient of the input of a convolution with strides: rows and columns of dx whose remainders, divided by the strides,
+// are the same meet the same taps, every other one, say. For each pair of remainders it is a convolution of stride 1 with
+// these taps, in reverse order, and no multiplication by zero. `number`: those with more taps come first.
+__device__ __forceinline__ Convolution part_of(Convolution g, int number) {
+    const int p = number / g.divide_x, q = number % g.divide_x;  // the first tap that they meet
+    const int down = (g.kernel_height - p + g.divide_y - 1) / g.divide_y;
+    const int across = (g.kernel_width - q + g.divide_x - 1) / g.divide_x;
+    g.rest_y = ((p - g.pad_top) % g.divide_y + g.divide_y) % g.divide_y;
+    g.rest_x = ((q - g.pad_left) % g.divide_x + g.divide_x) % g.divide_x;
+    g.pad_top = down - 1 - (g.rest_y + g.pad_top - p) / g.divide_y;
+    g.pad_left = across - 1 - (g.rest_x + g.pad_left - q) / g.divide_x;
+    g.first_tap = (p + g.divide_y * (down - 1)) * g.kernel_width + q + g.divide_x * (across - 1);
+    g.tap_row = -g.divide_y * g.kernel_width, g.tap_column = -g.divide_x;
+    g.kernel_height = down, g.kernel_width = across;
+    if (down * across == 0) g.slices = 0;  // nothing is added up, and zeros are written
+    return g;
+}
+
+// Where row m of the result is written, in pixels or windows; -1: nowhere.
+__device__ __forceinline__ int row_of_out(const Convolution& g, int m) {
+    if (m >= g.rows) return -1;
+    if (g.divide_y * g.divide_x == 1) return m;
+    const Place at = place_of(g, m, 0, 0);
+    const int y = at.y * g.divide_y + g.rest_y, x = at.x * g.divide_x + g.rest_x;
+    return y < g.out_height && x < g.out_width ? (at.image * g.out_height + y) * g.out_width + x : -1;
 }
 
 // The first pixel that a tile sees, whose first position this is: what lies above the image and left of it is not part of
@@ -67,8 +96,9 @@ __device__ __forceinline__ float plain_sum(const float* source, const float* ker
         const int y = at.y - g.pad_top + tap / g.kernel_width, x = at.x - g.pad_left + tap % g.kernel_width;
         const bool inside = y >= 0 && y < g.height && x >= 0 && x < g.width;
         const float* const pixel = source + (((int64)at.image * g.height + y) * g.width + x) * g.channels;
-        const float* const weights = TURNED ? kernel + ((int64)(taps - 1 - tap) * g.filters + n) * g.channels
-                                            : kernel + (int64)tap * g.channels * g.filters + n;
+        const int used = g.first_tap + tap / g.kernel_width * g.tap_row + tap % g.kernel_width * g.tap_column;
+        const float* const weights = TURNED ? kernel + ((int64)used * g.filters + n) * g.channels
+                                            : kernel + (int64)used * g.channels * g.filters + n;
 #pragma unroll 1
         for (int c = 0; c < g.channels && sum == sum; ++c)
             sum += (inside ? pixel[c] : 0.0f) * weights[TURNED ? c : (int64)c * g.filters];
@@ -98,9 +128,9 @@ __device__ __forceinline__ void write_plain(const float* source, const float* ke
 #pragma unroll 1
     for (int t = 0; t < count; ++t) {
         int m, n;
-        if (!find(t, m, n) || n >= g.filters || m >= g.rows) continue;
+        if (!find(t, m, n) || n >= g.filters || row_of_out(g, m) < 0) continue;
         const float offset = bias ? bias[n] : 0;
-        const int64 at = (int64)m * g.filters + n;
+        const int64 at = (int64)row_of_out(g, m) * g.filters + n;
         float sums[4];
 #pragma unroll
         for (int s = 0; s < 4; ++s)

@@ -7,7 +7,7 @@
 constexpr int TAPS = SIZE_0, STRIDE = SIZE_1, DILATION = SIZE_2, SHIFT = SIZE_3, V = SIZE_4, TAP_ROWS = SIZE_5;
 constexpr int STRIP = 4;  // positions of the window
 constexpr int SPAN = (STRIP - 1) * STRIDE + (TAPS - 1) * DILATION + 1;  // pixels that they see in a row
-constexpr int PIXELS = STRIDE > 4 ? STRIDE : 4 / STRIDE * STRIDE;  // of a strip of the input's gradient
+constexpr int PIXELS = STRIDE > 8 ? STRIDE : 8 / STRIDE * STRIDE;  // of a strip of the input's gradient
 
 struct Vector {
     REAL of[V];

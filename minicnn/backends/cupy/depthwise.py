@@ -13,6 +13,7 @@ MOST_TAPS_BY_FOUR = 8  # of four channels at a time
 MOST_STRIDE = 16
 MOST_SUMS = {4: 9, 1: 40}  # taps whose gradients a thread adds up, by the channels that it has
 STRIP, BLOCK, PADDED = 4, 128, 136  # as in depthwise.cu
+MOST_PIXELS = 8  # of a strip of the gradient of the input, but for longer strides
 THREADS = 256  # of the other kernels, at most
 BLOCKS_WANTED = 512
 LEAST_STRIPS = 2  # of a thread
@@ -49,7 +50,7 @@ def input_gradient(kernel: Array, mask: Maybe, dy: Array, dx: Array, window: Win
     arrays = kernel, dy, dx, *(() if mask is None else (mask,))
     vector = _vector(window, channels, times, arrays)
     stride = window.stride_x
-    strips = -(-window.in_width // (stride if stride > STRIP else STRIP // stride * stride))
+    strips = -(-window.in_width // max(stride, MOST_PIXELS // stride * stride))
     grid, threads, lines = _by_rows(len(dx) * window.in_height, strips * (channels // vector))
     numbers = np.int32(len(dx)), np.int32(channels), np.int32(times), np.int32(lines)
     _launch("input_gradient", vector, dx.dtype, window, grid, threads, dy, mask, kernel, dx, *numbers)

@@ -63,7 +63,7 @@ extern "C" __global__ void __launch_bounds__(SIZE_4)
     kernel_gradient(const float* __restrict__ x, const float* __restrict__ dy, const float* __restrict__ y,
                     float* __restrict__ parts, Few g) {
     DYNAMIC_SHARED(float, shared);  // the image, then the sums
-    const int groups = g.filters / FG, lines = blockDim.x / (KS * groups), f = threadIdx.x % groups * FG;
+    const int groups = g.filters / FG, lines = g.parts, f = threadIdx.x % groups * FG;
     const int p = threadIdx.x / groups % KS, line = threadIdx.x / (groups * KS), row = g.tile_width * C;
     const int end = g.out_height * (blockIdx.y + 1) / gridDim.y;
     load_tile(x + (int64)blockIdx.x * g.in_height * g.in_width * C, g, shared);

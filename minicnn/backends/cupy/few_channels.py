@@ -115,7 +115,7 @@ def _plan_kernel_gradient(x, kernel, window):
     line = size * filters // group  # threads
     lines = min(rows, most // line)
     lines = -(-rows // -(-rows // lines))  # as many rows for each
-    few = _few(kernel, window, None, True, filters)
+    few = _few(kernel, window, None, True, filters, lines)
     sums = lines * (kernel.size + filters)
     return few, shares, group, most, -(-lines * line // 32) * 32, 4 * max(_tile_floats(few), sums)
 

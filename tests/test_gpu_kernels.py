@@ -34,6 +34,7 @@ UNPOOLED = [
     (1, 7, 6, 2, 5, 5, "same", False, True, False),
     (2, 6, 9, 8, 8, 5, "valid", False, True, True),
     (1, 13, 4, 8, 64, 3, "same", False, False, False),
+    (2, 9, 10, 1, 8, 3, "same", False, True, True),
     (130, 4, 5, 3, 32, 3, "same", False, True, True),
 ]
 DENSE = [(5, 7, 3), (9, 130, 33), (13, 600, 10), (1, 1, 1), (33, 257, 31)]  # rows, inputs, outputs

@@ -19,7 +19,21 @@ FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - {"common", "slices"
 SIZES = {
     "products": BLOCKS,
     "few_channels": {
-        "float32": ("5x5x2x1", "5x5x2x2", "3x3x4x1", "3x3x2x2", "3x3x1x1", "5x5x1", "5x5x6", "3x3x1", "3x3x3", "5x5x8", "3x3x3x4x512", "3x3x8x4x256", "5x5x8x2x256")
+        "float32": (
+            "5x5x2x1",
+            "5x5x2x2",
+            "3x3x4x1",
+            "3x3x2x2",
+            "3x3x1x1",
+            "5x5x1",
+            "5x5x6",
+            "3x3x1",
+            "3x3x3",
+            "5x5x8",
+            "3x3x3x4x512",
+            "3x3x8x4x256",
+            "5x5x8x2x256",
+        )
     },
     # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products: those of most registers.
     "tensor_convolution": {"float32": ("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1")},

@@ -13,8 +13,8 @@ __device__ __forceinline__ int64 all_threads() { return (int64)gridDim.x * block
 // Memory of the block whose size the launch says.
 #define DYNAMIC_SHARED(type, name) extern __shared__ __align__(16) type name[]
 
-// A copy of 16 aligned bytes, or of 4, into shared memory that needs no registers and is under way until `wait_for_copies`, after
-// which a barrier is due; before sm_80 it is done at once.
+// A copy of 16 aligned bytes, or of 4, into shared memory that needs no registers and is under way until
+// `wait_for_copies`, after which a barrier is due; before sm_80 it is done at once.
 __device__ __forceinline__ void copy_ahead_16(float* to, const float* from) {
 #if __CUDA_ARCH__ >= 800
     const uint32 at = (uint32)__cvta_generic_to_shared(to);

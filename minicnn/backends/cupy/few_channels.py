@@ -15,7 +15,7 @@ MOST_CHANNELS = 8
 MOST_FILTERS = 64  # backward: a warp walks through the cells of a filter
 MOST_THREADS = 512
 MOST_PIXELS = 24  # under a row of taps, for which a thread has registers for four filters
-MOST_SUMS = 60  # of a thread, where a block has MOST_THREADS
+MOST_SUMS = 60  # of a thread, where a block has MOST_THREADS, or where it has all taps; as in few_channels.cu
 BLOCKS_WANTED = 128  # the images are cut into blocks of filters, or of cells, until there are so many
 
 
@@ -112,7 +112,7 @@ def _plan_kernel_gradient(x, kernel, window):
     most = MOST_THREADS if size * channels * group <= MOST_SUMS else MOST_THREADS // 2
     shares = max(1, min(-(-BLOCKS_WANTED // len(x)), window.out_height))
     rows = -(-window.out_height // shares)
-    line = size * filters // group  # threads
+    line = filters // group * (1 if size * size * channels * group <= MOST_SUMS else size)  # threads
     lines = min(rows, most // line)
     lines = -(-rows // -(-rows // lines))  # as many rows for each
     few = _few(kernel, window, None, True, filters, lines)
@@ -121,7 +121,7 @@ def _plan_kernel_gradient(x, kernel, window):
 
 
 def kernel_gradient(x, kernel, mask, dy, dkernel, dbias, window: Window) -> None:
-    """dkernel and dbias (or None) of a convolution; `mask`: its output where ReLU let through what is above 0, or None."""
+    """dkernel and dbias (or None) of a convolution; `mask`: its output, if what is not above 0 there passes nothing."""
     few, shares, group, most, threads, shared = _plan_kernel_gradient(x, kernel, window)
     stride = kernel.size + few.filters
     parts = cupy.empty(len(x) * shares * stride, x.dtype)

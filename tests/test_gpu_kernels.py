@@ -272,12 +272,14 @@ def test_last_layers_of_ties_and_numbers_that_are_none(device):
     np.testing.assert_array_equal(hit, probabilities.argmax(1) == [0, 1, 2, 0])
 
 
-@pytest.mark.parametrize("count", [1, 3, 8, 9, 40])
-def test_the_optimizer_adds_parts(count, device, rng):
+@pytest.mark.parametrize(
+    ("count", "stretch"), [(1, 300), (3, 300), (8, 300), (9, 300), (150, 300), (9, 8192), (67, 8300)]
+)
+def test_the_optimizer_adds_parts(count, stretch, device, rng):
     """And writes the gradient; the elements between take theirs from where they are."""
     from minicnn.backends.cupy.gradient_parts import Parts, give, left_in_parts
 
-    size, first, stretch, stride = 700, 130, 300, 333
+    size, first, stride = stretch + 400, 130, stretch + 33
     theta, grad, parts = normal(rng, size), normal(rng, size), normal(rng, count, stride)
     expected = grad.astype(np.float64)
     expected[first : first + stretch] = parts[:, :stretch].sum(0, dtype=np.float64)

@@ -29,6 +29,16 @@ CONVOLUTIONS = [  # images, height, width, channels, filters, kernel size, paddi
     (1, 5, 5, 8, 4, 3, "same", False, False, True),
     (1, 5, 1, 2, 3, 3, "same", False, True, True),
 ]
+# Gradients without pooling: as above; few images have their rows shared among blocks, many do not.
+UNPOOLED = [
+    (2, 9, 11, 3, 16, 3, "same", False, True, True),
+    (3, 8, 7, 1, 6, 3, "valid", False, False, True),
+    (1, 7, 6, 2, 5, 5, "same", False, True, False),
+    (2, 6, 9, 8, 8, 5, "valid", False, True, True),
+    (1, 13, 4, 8, 64, 3, "same", False, False, False),
+    (2, 9, 10, 1, 8, 3, "same", False, True, True),
+    (130, 4, 5, 3, 32, 3, "same", False, True, True),
+]
 DENSE = [(5, 7, 3), (9, 130, 33), (13, 600, 10), (1, 1, 1), (33, 257, 31)]  # rows, inputs, outputs
 
 
@@ -106,6 +116,23 @@ class Convolution:
             if a is not None:
                 assert_close(backend.to_host(a), b, CLOSE, name)
 
+    def check_plain_backward(self, backend, with_dx):
+        """Without pooling; what ReLU lets through is what is above 0 in some output."""
+        y = self.expected()[0].astype(np.float32)
+        shapes = (self.x.shape if with_dx else None, self.kernel.shape, None if self.bias is None else self.bias.shape)
+        wanted = [None if shape is None else np.empty(shape) for shape in shapes]
+        wide = [a.astype(np.float64) for a in (self.x, self.kernel, y, self.dy)]
+        found = [None if shape is None else poisoned(backend, shape) for shape in shapes]
+        with np.errstate(invalid="ignore"):
+            reference.conv2d_backward(*wide, *wanted, self.window, 1, self.relu)
+        arrays = uploaded(backend, self.x, self.kernel, y, self.dy)
+        backend.ops.conv2d_backward(*arrays, *found, self.window, 1, self.relu)
+        for name, a, b in zip(("dx", "dkernel", "dbias"), found, wanted, strict=True):
+            if a is not None:
+                is_finite, a = np.isfinite(b), backend.to_host(a)
+                np.testing.assert_array_equal(np.isfinite(a), is_finite)
+                assert_close(a[is_finite], b[is_finite], CLOSE, name)
+
 
 # --------------------------------------------------------------------------------------------------------- the kernels
 
@@ -130,6 +157,21 @@ def test_gradients_of_convolutions_of_few_channels(case, with_dx, device, rng):
     dx = x if with_dx else None
     assert few_channels.serves_backward(x, kernel, dx, kernel, convolution.window, convolution.pool)
     convolution.check_backward(device, with_dx)
+
+
+@pytest.mark.parametrize("case", UNPOOLED, ids=str)
+def test_kernel_gradients_of_few_channels_without_pooling(case, device, rng):
+    """Without dx, as a network's first layer, and with it; not finite where float64 is not."""
+    from minicnn.backends.cupy import few_channels
+
+    convolution = Convolution(rng, *case)
+    x, kernel = uploaded(device, convolution.x, convolution.kernel)
+    assert few_channels.serves_kernel_gradient(x, kernel, kernel, convolution.window, 1)
+    for with_dx in (False, True):
+        convolution.check_plain_backward(device, with_dx)
+    convolution.x[-1, -1, -1, 0] = np.inf
+    convolution.dy[0, 0, 0, -1] = np.nan
+    convolution.check_plain_backward(device, False)
 
 
 def test_a_convolution_gathers_the_batch(device, rng):
@@ -234,12 +276,14 @@ def test_last_layers_of_ties_and_numbers_that_are_none(device):
     np.testing.assert_array_equal(hit, probabilities.argmax(1) == [0, 1, 2, 0])
 
 
-@pytest.mark.parametrize("count", [1, 3, 8, 9, 40])
-def test_the_optimizer_adds_parts(count, device, rng):
+@pytest.mark.parametrize(
+    ("count", "stretch"), [(1, 300), (3, 300), (8, 300), (9, 300), (150, 300), (9, 8192), (67, 8300)]
+)
+def test_the_optimizer_adds_parts(count, stretch, device, rng):
     """And writes the gradient; the elements between take theirs from where they are."""
     from minicnn.backends.cupy.gradient_parts import Parts, give, left_in_parts
 
-    size, first, stretch, stride = 700, 130, 300, 333
+    size, first, stride = stretch + 400, 130, stretch + 33
     theta, grad, parts = normal(rng, size), normal(rng, size), normal(rng, count, stride)
     expected = grad.astype(np.float64)
     expected[first : first + stretch] = parts[:, :stretch].sum(0, dtype=np.float64)

@@ -21,7 +21,21 @@ SIZES = {
     "products": BLOCKS,
     "normalization": {"float32": ("4x8", "4x4", "1x32", "1x2"), "float64": ("2x16", "1x32")},
     "few_channels": {
-        "float32": ("5x5x2x1", "5x5x2x2", "3x3x4x1", "3x3x2x2", "3x3x1x1", "5x5x1", "5x5x6", "3x3x1", "3x3x3", "5x5x8")
+        "float32": (
+            "5x5x2x1",
+            "5x5x2x2",
+            "3x3x4x1",
+            "3x3x2x2",
+            "3x3x1x1",
+            "5x5x1",
+            "5x5x6",
+            "3x3x1",
+            "3x3x3",
+            "5x5x8",
+            "3x3x3x4x512",
+            "3x3x8x4x256",
+            "5x5x8x2x256",
+        )
     },
     # Taps in a row, stride, dilation, padding by the stride, channels of a thread, rows of taps.
     "depthwise": {"float32": ("3x1x1x0x4x3", "3x2x1x1x4x3", "5x1x2x0x4x1", "7x1x1x0x1x5"), "float64": ("3x2x1x0x1x3",)},

@@ -397,12 +397,12 @@ namespace standin {
 
 // Until its thread has waited for its group, there is a number so large that no result stays right. It is none that is not
 // finite, which kernels may look for.
-inline void copy_later(void* to, const void* from, bool inside) {
-    if (reinterpret_cast<uintptr_t>(to) % 16 || reinterpret_cast<uintptr_t>(from) % 16)
-        fail("an asynchronous copy of 16 bytes is not aligned");
+inline void copy_later(void* to, const void* from, bool inside, unsigned size = 16) {
+    if (reinterpret_cast<uintptr_t>(to) % size || reinterpret_cast<uintptr_t>(from) % size)
+        fail("an asynchronous copy is not aligned");
     if (!current) fail("asynchronous copies in a kernel that has no barrier");
-    current->copies.push_back({to, inside ? from : nullptr, 16, current->group});
-    std::memset(to, 0x6b, 16);
+    current->copies.push_back({to, inside ? from : nullptr, size, current->group});
+    std::memset(to, 0x6b, size);
 }
 
 // The copies of all groups but the last `count` ones are there.
@@ -421,6 +421,13 @@ inline void copy_ahead_16(float* to, const float* from) {
         standin::copy_later(to, from, true);
     else
         std::memcpy(to, from, 16);
+}
+
+inline void copy_ahead_4(float* to, const float* from) {
+    if (standin::current)
+        standin::copy_later(to, from, true, 4);
+    else
+        *to = *from;
 }
 
 inline void wait_for_copies() {

@@ -13,14 +13,22 @@ __device__ __forceinline__ int64 all_threads() { return (int64)gridDim.x * block
 // Memory of the block whose size the launch says.
 #define DYNAMIC_SHARED(type, name) extern __shared__ __align__(16) type name[]
 
-// A copy of 16 aligned bytes into shared memory that needs no registers and is under way until `wait_for_copies`, after
-// which a barrier is due; before sm_80 it is done at once.
+// A copy of 16 aligned bytes, or of 4, into shared memory that needs no registers and is under way until
+// `wait_for_copies`, after which a barrier is due; before sm_80 it is done at once.
 __device__ __forceinline__ void copy_ahead_16(float* to, const float* from) {
 #if __CUDA_ARCH__ >= 800
     const uint32 at = (uint32)__cvta_generic_to_shared(to);
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at), "l"(from) : "memory");
 #else
     *reinterpret_cast<float4*>(to) = *reinterpret_cast<const float4*>(from);
+#endif
+}
+__device__ __forceinline__ void copy_ahead_4(float* to, const float* from) {
+#if __CUDA_ARCH__ >= 800
+    const uint32 at = (uint32)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(at), "l"(from) : "memory");
+#else
+    *to = *from;
 #endif
 }
 __device__ __forceinline__ void wait_for_copies() {

@@ -88,6 +88,11 @@ MOST_PRODUCTS_WITH_MASK = 2**28
 
 def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups: int = 1, relu: bool = False) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_backward`."""
+    if few_channels.serves_kernel_gradient(x, kernel, dkernel, window, groups):
+        few_channels.kernel_gradient(x, kernel, y if relu else None, dy, dkernel, dbias, window)
+        dkernel = dbias = None
+        if dx is None:
+            return
     products = dy.size * kernel[..., 0].size
     is_blas = blas.serves(products)
     mask = y if relu else None

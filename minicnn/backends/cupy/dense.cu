@@ -1,7 +1,8 @@
 // Dense layers of small batches, float alone: the terms of a sum are shared among the warps of a block, so that even a few
 // results keep a device busy, and both products of the gradient are one launch. Larger ones: products.cu.
 
-constexpr int ROWS_OF_BLOCK = 4, WARPS = 8;  // forward: rows of a block; backward: warps of a block
+constexpr int ROWS_OF_BLOCK = 4;     // forward
+constexpr int WARPS = 8, AHEAD = 8;  // backward: of a block; rows that are loaded together
 
 // Sums of COUNT x 32 results over the warps of a block, in their order; each warp has its share of the terms. Warp w gets
 // row w's (for w < COUNT), lane by lane.
@@ -111,7 +112,8 @@ extern "C" __global__ void __launch_bounds__(1024)
 
 // What a row of the output's gradient passes on: all of it, or what ReLU let through.
 __device__ __forceinline__ float masked(const float* dy, const float* y, int64 at) {
-    return y && y[at] <= 0 ? 0.0f : dy[at];
+    const float d = dy[at];  // loaded at the same time as y
+    return y && y[at] <= 0 ? 0.0f : d;
 }
 
 // dx = dy W^T, for WARPS rows and 32 columns.
@@ -122,22 +124,51 @@ __device__ __forceinline__ void dense_dx(const float* weights, const float* dy, 
     float *const turned = shared + 32 * WARPS * WARPS, *const tile = turned + outer * WARPS;  // tile: 32 rows of W
 #pragma unroll
     for (int k = 0; k < 32; k += WARPS)
-        for (int n = lane; n < outer; n += 32)
-            tile[(k + warp) * pitch + n] = first + k + warp < inner ? weights[(int64)(first + k + warp) * outer + n] : 0;
-    for (int n = lane; n < outer; n += 32)
-        turned[n * WARPS + warp] = first_row + warp < rows ? masked(dy, y, (int64)(first_row + warp) * outer + n) : 0;
+        for (int n = lane; n < outer; n += 32) {
+            float* const to = tile + (k + warp) * pitch + n;
+            if (first + k + warp < inner)
+                copy_ahead_4(to, weights + (int64)(first + k + warp) * outer + n);
+            else
+                *to = 0;
+        }
+    for (int n = lane; n < outer; n += 128) {
+        float ahead[4];
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const bool is_there = first_row + warp < rows && n + 32 * j < outer;
+            ahead[j] = is_there ? masked(dy, y, (int64)(first_row + warp) * outer + n + 32 * j) : 0;
+        }
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+            if (n + 32 * j < outer) turned[(n + 32 * j) * WARPS + warp] = ahead[j];
+    }
+    wait_for_copies();
     __syncthreads();
     float sums[WARPS] = {};
     const int end = outer * (warp + 1) / WARPS;  // each warp: an eighth of the terms
 #pragma unroll 4
     for (int n = outer * warp / WARPS; n < end; ++n) {
         const float weight = tile[lane * pitch + n];
-#pragma unroll
-        for (int r = 0; r < WARPS; ++r) sums[r] += turned[n * WARPS + r] * weight;
+        const float4* const from = reinterpret_cast<const float4*>(turned + n * WARPS);
+        const float4 u = from[0], v = from[1];
+        sums[0] += u.x * weight, sums[1] += u.y * weight, sums[2] += u.z * weight, sums[3] += u.w * weight;
+        sums[4] += v.x * weight, sums[5] += v.y * weight, sums[6] += v.z * weight, sums[7] += v.w * weight;
     }
     const float value = over_warps<WARPS>(sums, shared);
     const int row = first_row + warp, k = first + lane;
     if (row < rows && k < inner) dx[(int64)row * inner + k] = value;
+}
+
+// Eight elements of a row of `inner`, zeros from `count` on.
+__device__ __forceinline__ void load_eight(const float* from, int count, int inner, float (&to)[WARPS]) {
+    if (inner % 4 == 0 && (uint64)from % 16 == 0) {
+        const float4 none = make_float4(0, 0, 0, 0), *const at = reinterpret_cast<const float4*>(from);
+        const float4 u = count > 0 ? at[0] : none, v = count > 4 ? at[1] : none;
+        to[0] = u.x, to[1] = u.y, to[2] = u.z, to[3] = u.w, to[4] = v.x, to[5] = v.y, to[6] = v.z, to[7] = v.w;
+        return;
+    }
+#pragma unroll
+    for (int r = 0; r < WARPS; ++r) to[r] = r < count ? from[r] : 0;
 }
 
 // dW = x^T dy for WARPS rows and 32 columns of the kernel; the first row of blocks: db, the sums of dy.
@@ -146,13 +177,19 @@ __device__ __forceinline__ void dense_dw(const float* x, const float* dy, const 
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, tiles = (outer + 31) / 32;
     const int first = block / tiles * WARPS, column = block % tiles * 32 + lane, end = rows * (warp + 1) / WARPS;
     float sums[WARPS] = {}, bias_sum = 0;
-#pragma unroll 4
-    for (int m = rows * warp / WARPS; m < end; ++m) {
-        const float d = column < outer ? masked(dy, y, (int64)m * outer + column) : 0;
-        bias_sum += d;
-        const float* const from = x + (int64)m * inner + first;
+    for (int m = rows * warp / WARPS; m < end; m += AHEAD) {  // their loads are under way at the same time
+        float d[AHEAD], v[AHEAD][WARPS];
 #pragma unroll
-        for (int r = 0; r < WARPS; ++r) sums[r] += first + r < inner ? d * from[r] : 0;
+        for (int j = 0; j < AHEAD; ++j) {
+            d[j] = m + j < end && column < outer ? masked(dy, y, (int64)(m + j) * outer + column) : 0;
+            load_eight(x + (int64)(m + j) * inner + first, m + j < end ? inner - first : 0, inner, v[j]);
+        }
+#pragma unroll
+        for (int j = 0; j < AHEAD; ++j) {
+            bias_sum += d[j];
+#pragma unroll
+            for (int r = 0; r < WARPS; ++r) sums[r] += d[j] * v[j][r];
+        }
     }
     const float value = over_warps<WARPS>(sums, shared);
     if (first + warp < inner && column < outer) dweights[(int64)(first + warp) * outer + column] = value;

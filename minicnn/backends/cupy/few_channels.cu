@@ -1,6 +1,7 @@
 // Convolutions of few channels, one image a block: forward with bias, ReLU and 2 x 2 pooling, which gathers the batch on
-// its way, and the gradient of all that. Compiled for a size of the kernel (SIZE_0 x SIZE_1), and for filters of a thread
-// and shares of the channels (forward: SIZE_2, SIZE_3) or for the channels (backward: SIZE_2). float alone.
+// its way, and the gradient of all that; without pooling, that of kernel and bias. Compiled for a size of the kernel
+// (SIZE_0 x SIZE_1), and for filters of a thread and shares of the channels (forward: SIZE_2, SIZE_3), for the channels
+// (backward: SIZE_2), or for channels, filters of a thread, most threads (without pooling: SIZE_2 to SIZE_4). float alone.
 //
 // An iteration of a small network is latency: every kernel takes whole images, has the sums of one image added up within
 // a block, and leaves what has to be added over blocks to the optimizer's kernel. No atomics.
@@ -37,7 +38,95 @@ __device__ __forceinline__ void load_tile(const float* image, const Few& g, floa
     }
 }
 
-#ifdef SIZE_3  // ------------------------------------------------------------------------------------------- forward
+#ifdef SIZE_4  // ------------------------------------------------------------------------- the kernel's gradient alone
+
+constexpr int C = SIZE_2, FG = SIZE_3, TAPS = KS * KS, AHEAD = KS < 5 ? 2 * KS : KS;
+constexpr int ROWS_OF_TAPS = TAPS * C * FG <= 60 ? KS : 1;  // of a thread: all of them where there are registers
+
+// What AHEAD positions of a row, `left` of which are there, pass on to FG filters: all of it, or what ReLU let through.
+__device__ __forceinline__ void load_positions(const float* dy, const float* y, int64 at, int filters, int left,
+                                               Pack<FG> (&to)[AHEAD]) {
+#pragma unroll
+    for (int u = 0; u < AHEAD; ++u) {
+        if (u >= left) continue;
+        to[u] = *reinterpret_cast<const Pack<FG>*>(dy + at + u * filters);
+        if (!y) continue;
+        const Pack<FG> mask = *reinterpret_cast<const Pack<FG>*>(y + at + u * filters);
+#pragma unroll
+        for (int e = 0; e < FG; ++e) to[u].v[e] = mask.v[e] <= 0 ? 0.0f : to[u].v[e];
+    }
+}
+
+// The gradients of kernel and bias of a convolution without pooling. Grid (images, shares of the rows). A thread: rows of
+// taps, FG filters, every so-manieth row of positions; the pixels under its taps are a window of registers, which takes in
+// a column for each position. Then the lines' sums are added in their order. parts: as of `backward`.
+extern "C" __global__ void __launch_bounds__(SIZE_4)
+    kernel_gradient(const float* __restrict__ x, const float* __restrict__ dy, const float* __restrict__ y,
+                    float* __restrict__ parts, Few g) {
+    DYNAMIC_SHARED(float, shared);  // the image, then the sums
+    const int groups = g.filters / FG, lines = g.parts, f = threadIdx.x % groups * FG;
+    constexpr int SHARES = KS / ROWS_OF_TAPS;  // of the taps
+    const int p = threadIdx.x / groups % SHARES, line = threadIdx.x / (groups * SHARES), row = g.tile_width * C;
+    const int end = g.out_height * (blockIdx.y + 1) / gridDim.y;
+    load_tile(x + (int64)blockIdx.x * g.in_height * g.in_width * C, g, shared);
+    wait_for_copies();
+    __syncthreads();
+    float sums[ROWS_OF_TAPS][KS][C][FG] = {}, bias_sums[FG] = {};
+    for (int at_y = g.out_height * blockIdx.y / gridDim.y + line; line < lines && at_y < end; at_y += lines) {
+        const int64 begin = ((int64)blockIdx.x * g.out_height + at_y) * g.out_width * g.filters + f;
+        const float* const pixels = shared + (at_y + p) * row;
+        float window[ROWS_OF_TAPS][KS][C];  // column x of the image: in place x % KS
+#pragma unroll
+        for (int k = 0; k < ROWS_OF_TAPS; ++k)
+#pragma unroll
+            for (int i = 0; i < (KS - 1) * C; ++i) window[k][i / C][i % C] = pixels[k * row + i];
+        for (int at_x = 0; at_x < g.out_width; at_x += AHEAD) {
+            Pack<FG> d[AHEAD];
+            load_positions(dy, y, begin + (int64)at_x * g.filters, g.filters, g.out_width - at_x, d);
+#pragma unroll
+            for (int u = 0; u < AHEAD; ++u) {
+                if (at_x + u >= g.out_width) continue;
+#pragma unroll
+                for (int k = 0; k < ROWS_OF_TAPS; ++k)
+#pragma unroll
+                    for (int c = 0; c < C; ++c)
+                        window[k][(u + KS - 1) % KS][c] = pixels[k * row + (at_x + u + KS - 1) * C + c];
+#pragma unroll
+                for (int e = 0; e < FG; ++e) {
+                    bias_sums[e] += d[u].v[e];
+#pragma unroll
+                    for (int k = 0; k < ROWS_OF_TAPS; ++k)
+#pragma unroll
+                        for (int q = 0; q < KS; ++q)
+#pragma unroll
+                            for (int c = 0; c < C; ++c)
+                                sums[k][q][c][e] += d[u].v[e] * window[k][(u + q) % KS][c];
+                }
+            }
+        }
+    }
+    __syncthreads();  // the image is not needed any more
+    const int count = TAPS * C * g.filters, all = count + g.filters;
+    float* const own = shared + line * all + f;
+    if (line < lines) {
+#pragma unroll
+        for (int i = 0; i < ROWS_OF_TAPS * KS * C * FG; ++i)
+            own[(p * KS * C + i / FG) * g.filters + i % FG] = sums[i / FG / C / KS][i / FG / C % KS][i / FG % C][i % FG];
+        if (p == 0)
+#pragma unroll
+            for (int e = 0; e < FG; ++e) own[count + e] = bias_sums[e];
+    }
+    __syncthreads();
+    parts += ((int64)blockIdx.x * gridDim.y + blockIdx.y) * all;
+    for (int i = threadIdx.x; i < all; i += blockDim.x) {
+        float sum = shared[i];
+#pragma unroll 8
+        for (int other = 1; other < lines; ++other) sum += shared[other * all + i];
+        parts[i] = sum;
+    }
+}
+
+#elif defined(SIZE_3)  // ----------------------------------------------------------------------------------- forward
 
 constexpr int FG = SIZE_2, SHARE = SIZE_3;
 

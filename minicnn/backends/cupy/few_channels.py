@@ -14,6 +14,8 @@ KERNEL_SIZES = 3, 5  # of squares; a warp's lanes are the taps
 MOST_CHANNELS = 8
 MOST_FILTERS = 64  # backward: a warp walks through the cells of a filter
 MOST_THREADS = 512
+MOST_PIXELS = 24  # under a row of taps, for which a thread has registers for four filters
+MOST_SUMS = 60  # of a thread, where a block has MOST_THREADS, or where it has all taps; as in few_channels.cu
 BLOCKS_WANTED = 128  # the images are cut into blocks of filters, or of cells, until there are so many
 
 
@@ -94,6 +96,42 @@ def backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Wi
     file = f"few_channels/{len(kernel)}x{len(kernel)}x{few.channels}"
     name = "backward" if dx is None else "backward_dx"
     launch(file, name, x.dtype, (len(x), shares), threads, *arrays, few, shared=shared)
-    give(dkernel, Parts(parts, len(x) * shares, stride))
+    _give_both(dkernel, dbias, parts, len(x) * shares, stride)
+
+
+def serves_kernel_gradient(x: Array, kernel: Array, dkernel: Maybe, window: Window, groups: int) -> bool:
+    """Whether `kernel_gradient` computes the gradient of a convolution without pooling."""
+    fits = dkernel is not None and kernel.shape[3] <= MOST_FILTERS and serves(x, kernel, window, groups, None)
+    return fits and _plan_kernel_gradient(x, kernel, window)[-1] <= most_shared_memory()
+
+
+def _plan_kernel_gradient(x, kernel, window):
+    """(geometry, shares of the rows, filters of a thread, most threads, threads, bytes of shared memory)."""
+    size, _, channels, filters = kernel.shape
+    group = next(n for n in (4, 2, 1) if filters % n == 0 and (n < 4 or size * channels <= MOST_PIXELS))
+    most = MOST_THREADS if size * channels * group <= MOST_SUMS else MOST_THREADS // 2
+    shares = max(1, min(-(-BLOCKS_WANTED // len(x)), window.out_height))
+    rows = -(-window.out_height // shares)
+    line = filters // group * (1 if size * size * channels * group <= MOST_SUMS else size)  # threads
+    lines = min(rows, most // line)
+    lines = -(-rows // -(-rows // lines))  # as many rows for each
+    few = _few(kernel, window, None, True, filters, lines)
+    sums = lines * (kernel.size + filters)
+    return few, shares, group, most, -(-lines * line // 32) * 32, 4 * max(_tile_floats(few), sums)
+
+
+def kernel_gradient(x, kernel, mask, dy, dkernel, dbias, window: Window) -> None:
+    """dkernel and dbias (or None) of a convolution; `mask`: its output, if what is not above 0 there passes nothing."""
+    few, shares, group, most, threads, shared = _plan_kernel_gradient(x, kernel, window)
+    stride = kernel.size + few.filters
+    parts = cupy.empty(len(x) * shares * stride, x.dtype)
+    file = f"few_channels/{len(kernel)}x{len(kernel)}x{few.channels}x{group}x{most}"
+    arguments = x, dy, mask, parts, few
+    launch(file, "kernel_gradient", x.dtype, (len(x), shares), threads, *arguments, shared=shared)
+    _give_both(dkernel, dbias, parts, len(x) * shares, stride)
+
+
+def _give_both(dkernel, dbias, parts, count, stride):
+    give(dkernel, Parts(parts, count, stride))
     if dbias is not None:
-        give(dbias, Parts(parts[kernel.size :], len(x) * shares, stride))
+        give(dbias, Parts(parts[dkernel.size :], count, stride))

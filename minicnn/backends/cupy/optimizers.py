@@ -6,8 +6,10 @@ from minicnn.backends.cupy.gradient_parts import Parts, take
 from minicnn.backends.cupy.launch import THREADS, Array, Maybe, launch, launch_over
 from minicnn.backends.cupy.structures import MOST_SEGMENTS, Segment, Segments
 
-FEW_PARTS = 8  # as in optimizers.cu
-NO_SEGMENT = Segment(0, 0, 0, 0, 0, 0)
+FEW_PARTS = 8  # this and WIDE: as in optimizers.cu
+WIDE = 128
+LEAST_WIDE = 2**13  # elements of a stretch from which on a block adds the parts of WIDE of them
+NO_SEGMENT = Segment(0, 0, 0, 0, 0, 0, 0)
 SGD, MOMENTUM, NESTEROV, ADAM, ADAGRAD, ADADELTA, RMSPROP = range(7)  # enum Rule in optimizers.cu
 
 
@@ -74,6 +76,7 @@ def _segments(grad, left):
         end = first + size
     segments, block = [], 0
     for first, size, parts in stretches:
-        segments.append(Segment(parts.array.data.ptr, parts.stride, parts.count, first, size, block))
-        block += -(-size // (32 if parts.count > FEW_PARTS else THREADS))
+        width = THREADS if parts.count <= FEW_PARTS else 32 if size < LEAST_WIDE else WIDE
+        segments.append(Segment(parts.array.data.ptr, parts.stride, parts.count, first, size, block, width))
+        block += -(-size // width)
     return block, Segments(len(segments), 0, (*segments, *[NO_SEGMENT] * (MOST_SEGMENTS - len(segments))))

@@ -95,7 +95,7 @@ class Segment(NamedTuple):
     first: int  # element of the stretch
     size: int
     block: int  # the first one
-    unused: int = 0  # addresses lie at multiples of eight bytes
+    width: int  # elements of a block of threads
 
 
 MOST_SEGMENTS = 96  # a kernel takes 4 KB of arguments

@@ -22,13 +22,13 @@ SIZES = {
         "float32": ("5x5x2x1", "5x5x2x2", "3x3x4x1", "3x3x2x2", "3x3x1x1", "5x5x1", "5x5x6", "3x3x1", "3x3x3", "5x5x8")
     },
     # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products: those of most registers.
-    "tensor_convolution": {"float32": ("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1")},
-    "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3",)},
+    "tensor_convolution": {"float32": ("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1", "128x64x2x2x2x32x0x1")},
+    "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3", "64x64x4x2x1x3x40x0")},
     "hopper_convolution": {
         "float32": (
             *("128x64x8x1x1x32x3x0", "128x64x8x1x1x32x3x1", "128x64x8x1x1x32x1x0", "128x128x8x1x1x32x3x0"),
             *("128x128x8x1x1x32x3x1", "128x128x8x1x1x32x1x1", "64x64x4x1x3x32x3x0", "64x64x4x1x3x32x3x1"),
-            "64x64x4x1x3x32x1x0",
+            *("64x64x4x1x3x32x1x0", "128x64x8x1x1x32x0x0", "128x128x8x1x1x32x0x1", "64x64x4x1x3x32x0x0"),
         )
     },
 }
@@ -37,10 +37,12 @@ MORE_SIZES = {
     "tensor_convolution": (
         *("128x64x2x2x2x32x1x0", "128x64x2x2x2x16x3x0", "64x64x2x2x3x32x3x0", "64x64x2x2x3x32x3x1"),
         *("64x32x2x1x4x32x3x0", "64x32x2x1x4x32x3x1", "64x16x2x1x6x16x3x0", "64x16x2x1x6x16x3x1"),
+        *("128x64x2x2x2x32x0x0", "64x64x2x2x3x32x0x0", "64x32x2x1x4x32x0x1", "64x16x2x1x6x16x0x0"),
     ),
     "tensor_gradient": (
         *("64x64x4x2x1x5x40x3", "64x64x4x2x1x1x32x3", "64x64x4x2x1x3x40x1", "32x64x2x2x2x5x72x3"),
         *("32x32x2x1x4x5x64x3", "16x16x1x1x8x3x40x3"),
+        *("64x64x4x2x1x5x40x0", "32x64x2x2x2x5x72x0", "32x32x2x1x4x5x64x0"),
     ),
 }
 FEW = {"few_channels": 2, "products": 1}  # so many sizes for those between the oldest and the newest

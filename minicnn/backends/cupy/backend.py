@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import cupy
 import numpy as np
@@ -15,6 +15,9 @@ from minicnn.backends.cupy import devices
 from minicnn.backends.cupy.dense import dense_classes, serves_classes
 from minicnn.backends.cupy.gradient_parts import left_in_parts
 from minicnn.backends.cupy.graph import CapturedGraph, IterationState, Uploads, free_retired
+from minicnn.backends.cupy.tensor_cores import in_bfloat16
+
+ON_TENSOR_CORES = "conv2d", "conv2d_backward", "conv2d_pool", "conv2d_pool_backward", "dense", "dense_backward"
 
 
 class CupyBackend(Backend):
@@ -24,6 +27,11 @@ class CupyBackend(Backend):
     ----------
     index : int
         Number of the device.
+
+    Attributes
+    ----------
+    bfloat16_ops : namespace
+        `ops`, for layers that compute in bfloat16.
 
     Raises
     ------
@@ -37,6 +45,8 @@ class CupyBackend(Backend):
     def __init__(self, index: int = 0) -> None:
         super().__init__("cupy" if index == 0 else f"cupy:{index}", package, fuses=True)
         devices.check(index)
+        mixed = {name: in_bfloat16(op) for name, op in vars(self.ops).items() if name in ON_TENSOR_CORES}
+        self.bfloat16_ops: SimpleNamespace = SimpleNamespace(**vars(self.ops) | mixed)
         self.device: cupy.cuda.Device = cupy.cuda.Device(index)
 
     def empty(self, shape: Shape, dtype: DTypeLike) -> cupy.ndarray:

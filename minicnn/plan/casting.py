@@ -57,7 +57,8 @@ def stored_dtypes(program: Program, heads: tuple[int | None, ...], store: Store)
     """The values of a program that are kept as bfloat16, as their gradients are: value → `BFLOAT16`.
 
     Those that a layer of that compute dtype writes, unless it is an output or read by a loss: users and losses get
-    float32. A GPU keeps all in float32; where formulas are checked in float64, nothing is rounded.
+    float32. A GPU keeps all in float32, and rounds factors of products alone; where formulas are checked in float64,
+    nothing is rounded.
     """
     if not _can_be_mixed(store) or all(place.dtype != MIXED for place in program.places):
         return {}

@@ -57,7 +57,8 @@ def stored_dtypes(program: Program, heads: tuple[int | None, ...], store: Store)
     """The values of a program that are kept as bfloat16, as their gradients are: value → `BFLOAT16`.
 
     Those that a layer of that compute dtype writes, unless it is an output or read by a loss: users and losses get
-    float32. A GPU keeps all in float32; where formulas are checked in float64, nothing is rounded.
+    float32. A GPU keeps all in float32, and rounds factors of products alone; where formulas are checked in float64,
+    nothing is rounded.
     """
     if not _can_be_mixed(store) or all(place.dtype != MIXED for place in program.places):
         return {}
@@ -84,6 +85,8 @@ def cast_around(plan: Plan, wires: Wires, ws: Workspace) -> Workspace:
         With the plan's own arrays, not bound to the step yet.
     """
     place, backend = wires.place, plan.backend
+    if place.dtype == MIXED and plan.store.dtype == FLOAT32:  # a GPU rounds factors alone, in its products
+        ws.ops = getattr(backend, "bfloat16_ops", ws.ops)
     is_mixed = place.dtype == MIXED and _can_be_mixed(plan.store)
     if not is_mixed and all(array is None or array.dtype != BFLOAT16 for array in _values(ws)):
         return ws

@@ -104,7 +104,8 @@ struct Product {
     unsigned tiles;
     const unsigned* registers;
     unsigned kept[4];
-    double left[2][8];  // this lane's two rows
+    double left[2][16];  // this lane's two rows
+    unsigned terms;      // 8 of TF32, 16 of bfloat16
     unsigned long long right;
     bool add;
     unsigned group;
@@ -501,6 +502,40 @@ inline void multiply(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b
     }
 }
 
+namespace standin {
+
+inline double half_of(unsigned pair, unsigned which) { return same_bits<float>(which ? pair & 0xffff0000u : pair << 16); }
+
+inline unsigned round_to_bfloat16(unsigned bits) {
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fff;  // NaN
+    return (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+}
+
+}  // namespace standin
+
+inline unsigned pair_of_bfloat16(unsigned first, unsigned second) {
+    return standin::round_to_bfloat16(first) | standin::round_to_bfloat16(second) << 16;
+}
+
+// 16 x 8 += (16 x 16) * (16 x 8).
+inline void multiply_bfloat16(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    struct Fragments {
+        unsigned a[4], b[2];
+    } mine;
+    std::memcpy(mine.a, a, sizeof a);
+    std::memcpy(mine.b, b, sizeof b);
+    const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(mine), lane = t % 32;
+    for (unsigned e = 0; e < 4; ++e) {
+        double exact = sum[e];
+        for (unsigned k = 0; k < 16; ++k) {
+            const auto& left = standin::of_lane<Fragments>(t / 32, turn, lane / 4 * 4 + k % 8 / 2);
+            const auto& right = standin::of_lane<Fragments>(t / 32, turn, (lane % 4 * 2 + e % 2) * 4 + k % 8 / 2);
+            exact += standin::half_of(left.a[e / 2 + k / 8 * 2], k % 2) * standin::half_of(right.b[k / 8], k % 2);
+        }
+        sum[e] = standin::cut_to_float(exact);
+    }
+}
+
 // To the nearest number of 11 bits, halves away from zero; infinity and NaN stay.
 inline unsigned round_to_tf32(unsigned bits) {
     return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
@@ -517,12 +552,12 @@ inline CopyBarrier& copy_barrier(unsigned address) {
 }
 
 // What the tensor cores read of the right factor: term k of a column, in blocks of 8 columns x 16 bytes.
-inline double described(unsigned long long right, unsigned k, unsigned column) {
+inline double described(unsigned long long right, unsigned k, unsigned column, unsigned terms) {
     const auto bytes = [&](unsigned bit) { return unsigned(right >> bit & 0x3fff) << 4; };
-    const unsigned block = bytes(0) + k / 4 * bytes(16) + column / 8 * bytes(32);
+    const unsigned block = bytes(0) + k * 2 / terms * bytes(16) + column / 8 * bytes(32), word = k % (terms / 2) * 8 / terms;
     unsigned bits;
-    std::memcpy(&bits, at_shared(block + column % 8 * 16, 16) + k % 4 * 4, 4);
-    return cut_to_tf32(bits);
+    std::memcpy(&bits, at_shared(block + column % 8 * 16, 16) + word * 4, 4);
+    return terms == 16 ? half_of(bits, k % 2) : cut_to_tf32(bits);
 }
 
 inline void finish_product(const Product& product, unsigned lane) {
@@ -530,8 +565,9 @@ inline void finish_product(const Product& product, unsigned lane) {
     auto& sums = current->sums[product.sums];
     for (unsigned i = 0; i < product.tiles * 4; ++i) {
         double exact = product.add ? sums[i] : 0;
-        for (unsigned k = 0; k < 8; ++k)
-            exact += product.left[i / 2 % 2][k] * described(product.right, k, i / 4 * 8 + lane % 4 * 2 + i % 2);
+        for (unsigned k = 0; k < product.terms; ++k)
+            exact += product.left[i / 2 % 2][k] *
+                     described(product.right, k, i / 4 * 8 + lane % 4 * 2 + i % 2, product.terms);
         sums[i] = cut_to_float(exact);
     }
 }
@@ -567,24 +603,35 @@ inline void begin_products() { standin::current->may_multiply = true; }
 
 // Computed when its group is waited for; until then the sums hold what spoils any other one.
 template <size_t TILES>
-inline void multiply_group(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b, int add) {
+inline void start_product(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b, int add, unsigned terms) {
     struct Factor {
         unsigned a[4];
     } mine;
     std::memcpy(mine.a, a, sizeof a);
     const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(mine), lane = t % 32;
-    standin::Product product{&sums[0][0], TILES, a, {a[0], a[1], a[2], a[3]}, {}, b, add != 0};
+    standin::Product product{&sums[0][0], TILES, a, {a[0], a[1], a[2], a[3]}, {}, terms, b, add != 0};
     auto& self = *standin::current;
     product.group = self.product_group;
     for (unsigned half = 0; half < 2; ++half)
-        for (unsigned k = 0; k < 8; ++k) {
-            const auto& other = standin::of_lane<Factor>(t / 32, turn, lane / 4 * 4 + k % 4);
-            product.left[half][k] = standin::cut_to_tf32(other.a[half + k / 4 * 2]);
+        for (unsigned k = 0; k < terms; ++k) {
+            const unsigned word = k * 8 / terms;
+            const auto& other = standin::of_lane<Factor>(t / 32, turn, lane / 4 * 4 + word % 4);
+            const unsigned bits = other.a[half + word / 4 * 2];
+            product.left[half][k] = terms == 16 ? standin::half_of(bits, k % 2) : standin::cut_to_tf32(bits);
         }
     if (!self.may_multiply) standin::fail("a product that no fence precedes");
     if (self.sums.try_emplace(product.sums, product.sums, product.sums + TILES * 4).second)
         std::memset(product.sums, 0x6b, TILES * 16);
     self.products.push_back(product);
+}
+
+template <size_t TILES>
+inline void multiply_group(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b, int add) {
+    start_product(sums, a, b, add, 8);
+}
+template <size_t TILES>
+inline void multiply_group_bfloat16(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b) {
+    start_product(sums, a, b, 1, 16);
 }
 
 inline void end_products() { ++standin::current->product_group, standin::current->may_multiply = false; }

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import cupy
 import numpy as np
@@ -16,7 +16,10 @@ from minicnn.backends.cupy.dense import dense_classes, serves_classes
 from minicnn.backends.cupy.gradient_parts import left_in_parts
 from minicnn.backends.cupy.graph import CapturedGraph, IterationState, free_retired
 from minicnn.backends.cupy.normalization import left_addition, with_addition
+from minicnn.backends.cupy.tensor_cores import in_bfloat16
 from minicnn.backends.cupy.uploads import PinnedCopies, Uploads
+
+ON_TENSOR_CORES = "conv2d", "conv2d_backward", "conv2d_pool", "conv2d_pool_backward", "dense", "dense_backward"
 
 
 class CupyBackend(Backend):
@@ -26,6 +29,11 @@ class CupyBackend(Backend):
     ----------
     index : int
         Number of the device.
+
+    Attributes
+    ----------
+    bfloat16_ops : namespace
+        `ops`, for layers that compute in bfloat16.
 
     Raises
     ------
@@ -39,6 +47,8 @@ class CupyBackend(Backend):
     def __init__(self, index: int = 0) -> None:
         super().__init__("cupy" if index == 0 else f"cupy:{index}", package, fuses=True)
         devices.check(index)
+        mixed = {name: in_bfloat16(op) for name, op in vars(self.ops).items() if name in ON_TENSOR_CORES}
+        self.bfloat16_ops: SimpleNamespace = SimpleNamespace(**vars(self.ops) | mixed)
         self.device: cupy.cuda.Device = cupy.cuda.Device(index)
         self._pinned = PinnedCopies()
 

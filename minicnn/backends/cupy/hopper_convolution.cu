@@ -11,7 +11,8 @@ constexpr bool TURNED = SIZE_7;
 constexpr int THREADS = WARPS * 32;
 constexpr int HALF = BN / 2, HT = HALF / 8, NT = BN / 8;  // columns; tiles of 16 x 8
 constexpr int PITCH = SLICE * 4 + 16;                      // bytes of a pixel; an odd number of 16
-constexpr int STAGES = 4, PART = BN * SLICE * 4;           // of weights; bytes of the rounded ones, or what they leave over
+constexpr int TERMS = PRODUCTS == BFLOAT16 ? 16 : 8;       // of an instruction: 32 bytes
+constexpr int STAGES = 4, PART = BN * SLICE / TERMS * 32;  // of weights; bytes of the rounded ones, or what they leave over
 constexpr int STAGE = PART * (PRODUCTS == 3 ? 2 : 1);
 static_assert(BM == WARPS * 16 && WARPS % 4 == 0 && SIZE_3 == 1 && SLICE == 32 && (HALF == 32 || HALF == 64),
               "sizes that the loops below can do");
@@ -54,6 +55,22 @@ __device__ __forceinline__ void multiply_group(float (&sums)[8][4], const uint32
                  : FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6), FOUR(7)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
 }
+// The same of 16 terms of bfloat16, whose lanes are those of `multiply_bfloat16`.
+__device__ __forceinline__ void multiply_group_bfloat16(float (&sums)[4][4], const uint32 (&a)[4], uint64 b) {
+    asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, 0, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
+                 "%12, %13, %14, %15}, {%16, %17, %18, %19}, %20, p, 1, 1, 0;\n}"
+                 : FOUR(0), FOUR(1), FOUR(2), FOUR(3)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+__device__ __forceinline__ void multiply_group_bfloat16(float (&sums)[8][4], const uint32 (&a)[4], uint64 b) {
+    asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, 0, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
+                 "%12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+                 "{%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}"
+                 : FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6), FOUR(7)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
 __device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void end_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int COUNT>
@@ -78,15 +95,21 @@ extern "C" __global__ void __launch_bounds__(256)
     const int taps = g.kernel_height * g.kernel_width;
     const bool inside = c < g.channels && column < g.filters;
     float* to = prepared + ((int64)(column / BN) * g.slices + blockIdx.y) * taps * (STAGE / 4);
-    to += term / 4 * (BN * 4) + column % BN * 4 + term % 4;
+    // Of bfloat16, eight are in 16 bytes, in the order of `pair_up`.
+    const int half = term / 8 * (BN * 8) + column % BN * 8 + term % 4 * 2 + term / 4 % 2;
+    if (PRODUCTS != BFLOAT16) to += term / 4 * (BN * 4) + column % BN * 4 + term % 4;
 #pragma unroll 4
     for (int tap = 0; tap < taps; ++tap) {
         const float* const from = TURNED ? kernel + ((int64)(taps - 1 - tap) * g.filters + column) * g.channels + c
                                          : kernel + ((int64)tap * g.channels + c) * g.filters + column;
         uint32 big = __float_as_uint(inside ? *from : 0.0f), small;
-        leave_over(big, small);
-        to[0] = __uint_as_float(big);
-        if (PRODUCTS == 3) to[PART / 4] = __uint_as_float(small);
+        if constexpr (PRODUCTS == BFLOAT16) {
+            ((unsigned short*)to)[half] = (unsigned short)pair_of_bfloat16(big, 0);
+        } else {
+            leave_over(big, small);
+            to[0] = __uint_as_float(big);
+            if (PRODUCTS == 3) to[PART / 4] = __uint_as_float(small);
+        }
         to += STAGE / 4;
     }
 }
@@ -101,17 +124,24 @@ __device__ __forceinline__ Place place_of_row(const Convolution& g, int tile, in
 
 // A slice of the terms of this warp's positions under a tap; and what rounding leaves over.
 struct Pixels {
-    uint32 big[SLICE / 8][4], small[PRODUCTS == 3 ? SLICE / 8 : 1][4];
+    uint32 big[SLICE / TERMS][4], small[PRODUCTS == 3 ? SLICE / TERMS : 1][4];
 
     __device__ __forceinline__ void load(uint32 row) {
 #pragma unroll
-        for (int k = 0; k < SLICE / 8; ++k) {
-            load_matrices(row + k * 32, big[k][0], big[k][1], big[k][2], big[k][3]);
+        for (int k = 0; k < SLICE / TERMS; ++k) {
+            const uint32 at = row + k * (TERMS * 4);
+            load_matrices(at, big[k][0], big[k][1], big[k][2], big[k][3]);
+            if constexpr (PRODUCTS == BFLOAT16) {
+                uint32 next[4];
+                load_matrices(at + 32, next[0], next[1], next[2], next[3]);
+                pair_up(big[k], next);
+                continue;
+            }
 #pragma unroll
             for (int e = 0; e < 4; ++e)
                 if constexpr (PRODUCTS == 3)
                     leave_over(big[k][e], small[k][e]);
-                else
+                else if constexpr (PRODUCTS == 1)
                     big[k][e] = round_to_tf32(big[k][e]);
         }
     }
@@ -121,13 +151,16 @@ struct Pixels {
 __device__ __forceinline__ void start_products(float (&now)[HT][4], const Pixels& pixels, uint32 weights) {
     begin_products();
 #pragma unroll
-    for (int k = 0; k < SLICE / 8; ++k) {
+    for (int k = 0; k < SLICE / TERMS; ++k) {
         const uint64 big = describe(weights + k * (BN * 32));
         if constexpr (PRODUCTS == 3) {
             multiply_group(now, pixels.small[k], big, k);  // the first one starts from zero
             multiply_group(now, pixels.big[k], describe(weights + PART + k * (BN * 32)), 1);
         }
-        multiply_group(now, pixels.big[k], big, 1);
+        if constexpr (PRODUCTS == BFLOAT16)
+            multiply_group_bfloat16(now, pixels.big[k], big);
+        else
+            multiply_group(now, pixels.big[k], big, 1);
     }
     end_products();
 }
@@ -234,7 +267,7 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
         one_step(step + 1, odd, even);
         if (is_last(step + 1)) break;
     }
-    if (PRODUCTS == 1) add_half(sums, first, 0);
+    if (PRODUCTS != 3) add_half(sums, first, 0);
 
     // This lane has, of each 16 x 8 tile, columns 2 (lane % 4) and the next one of rows lane / 4 and lane / 4 + 8; of windows
     // one of these columns.

@@ -6,7 +6,7 @@ import cupy
 import numpy as np
 
 from minicnn.backends.cupy.launch import Array, Maybe, kernel, launch
-from minicnn.backends.cupy.tensor_choice import HOPPER_TERMS, Choice, hopper_shared_bytes
+from minicnn.backends.cupy.tensor_choice import Choice, hopper_shared_bytes, hopper_weight_bytes
 from minicnn.user_warnings import warn_user
 
 COLUMNS = 8  # whose weights a block prepares, of 32 terms each
@@ -46,12 +46,12 @@ def convolve(
 ) -> None:
     """out = the convolution as the choice says; `turned`: as the gradient of its input.
 
-    `products`: how many stand for one of float32, 1 or 3.
+    `products`: how many of TF32 stand for one of float32, 1 or 3; 0: one of bfloat16.
     """
     file, g = _file(chosen, products, turned), chosen.geometry
     columns = -(-g.filters // chosen.columns) * chosen.columns
     steps = g.slices * g.kernel_height * g.kernel_width
-    prepared = cupy.empty(steps * columns * HOPPER_TERMS * (2 if products == 3 else 1), out.dtype)
+    prepared = cupy.empty(steps * columns * hopper_weight_bytes(products) // 4, out.dtype)
     grid = columns // COLUMNS, g.slices
     launch(file, "prepare_weights", out.dtype, grid, PREPARING_THREADS, kernel, prepared, g)
     shared = hopper_shared_bytes(chosen.columns, g.patch, products)

@@ -282,8 +282,13 @@ def shared_bytes(tile: Tile, terms: int, patch: int, slices: int) -> int:
 
 def hopper_shared_bytes(columns: int, patch: int, products: int) -> int:
     """Of the kernel for Hopper: weights without gaps, maybe what rounding leaves over; barriers, two patches."""
-    weights = columns * HOPPER_TERMS * 4 * (2 if products == 3 else 1)
+    weights = columns * hopper_weight_bytes(products)
     return HOPPER_STAGES * (weights + 8) + (HOPPER_TERMS * 4 + 16) * (1 + 2 * patch)
+
+
+def hopper_weight_bytes(products: int) -> int:
+    """Of a column's weights in a step: TF32, maybe what rounding leaves over; of no products of TF32, bfloat16."""
+    return HOPPER_TERMS * {0: 2, 1: 4, 3: 8}[products]
 
 
 def magic(divisor: int) -> tuple[int, int]:

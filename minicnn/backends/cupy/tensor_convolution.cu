@@ -125,9 +125,7 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
                                           warp_n * NT * 8 + lane / 4;
             float fresh[MT][NT][4] = {};
             auto& now = PRODUCTS == 3 ? fresh : sums;
-#pragma unroll
-            for (int k = 0; k < SLICE / 8; ++k) {
-                uint32 a[MT][4], b[NT][2];
+            multiply_eights<PRODUCTS, SLICE / 8>(now, [&](int k, uint32 (&a)[MT][4], uint32 (&b)[NT][2]) {
 #pragma unroll
                 for (int i = 0; i < MT; ++i) load_matrices(rows[i] + k * 32, a[i][0], a[i][1], a[i][2], a[i][3]);
                 if constexpr (TURNED) {
@@ -141,8 +139,7 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
                         for (int half = 0; half < 2; ++half)
                             b[j][half] = __float_as_uint(straight[(k * 8 + half * 4) * (WEIGHT_PITCH / 4) + j * 8]);
                 }
-                multiply_tiles<PRODUCTS>(now, a, b);
-            }
+            });
             if (PRODUCTS == 3) add_tiles(sums, fresh);
             stage = stage == STAGES - 1 ? 0 : stage + 1;
             ++shift;

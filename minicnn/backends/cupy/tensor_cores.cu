@@ -42,7 +42,35 @@ __device__ __forceinline__ uint32 round_to_tf32(uint32 x) {
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(__uint_as_float(x)));
     return y;
 }
+
+// sum (16 x 8) += a (16 x 16) * b (16 x 8) of bfloat16, two in 32 bits. Lane i holds of a: row i / 4 (then + 8), terms
+// 2 (i % 4) and the next one, then the same 8 terms further; of b: these terms, column i / 4; of the sums: as above.
+__device__ __forceinline__ void multiply_bfloat16(float (&sum)[4], const uint32 (&a)[4], const uint32 (&b)[2]) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// Two float32 as bfloat16, to the nearest, halves to even: the first one in the lower 16 bits.
+__device__ __forceinline__ uint32 pair_of_bfloat16(uint32 first, uint32 second) {
+    uint32 y;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(__uint_as_float(second)), "f"(__uint_as_float(first)));
+    return y;
+}
 #endif
+
+constexpr int BFLOAT16 = 0;  // as the number of products of TF32: one of bfloat16 instead
+
+// Two eights of terms, as `multiply` takes each, become a sixteen for `multiply_bfloat16`. Its neighbouring terms 2 i and
+// 2 i + 1 are then i and i + 4 of an eight: sums do not mind the order, if both factors have the same.
+__device__ __forceinline__ void pair_up(uint32 (&a)[4], const uint32 (&next)[4]) {
+    a[0] = pair_of_bfloat16(a[0], a[2]), a[1] = pair_of_bfloat16(a[1], a[3]);
+    a[2] = pair_of_bfloat16(next[0], next[2]), a[3] = pair_of_bfloat16(next[1], next[3]);
+}
+__device__ __forceinline__ void pair_up(uint32 (&b)[2], const uint32 (&next)[2]) {
+    b[0] = pair_of_bfloat16(b[0], b[1]), b[1] = pair_of_bfloat16(next[0], next[1]);
+}
 
 // x becomes what of it fits into 11 bits, small the rest: the multiplier ignores its last 13 bits.
 __device__ __forceinline__ void leave_over(uint32& x, uint32& small) {
@@ -86,6 +114,30 @@ __device__ __forceinline__ void multiply_tiles(float (&sums)[MT][NT][4], uint32 
     for (int i = 0; i < MT; ++i)
 #pragma unroll
         for (int j = 0; j < NT; ++j) multiply(sums[i][j], a[i], b[j]);
+}
+
+// The same of EIGHTS times eight terms, which `load(eight, a, b)` brings.
+template <int PRODUCTS, int EIGHTS, int MT, int NT, class Load>
+__device__ __forceinline__ void multiply_eights(float (&sums)[MT][NT][4], const Load& load) {
+#pragma unroll
+    for (int k = 0; k < EIGHTS; k += PRODUCTS == BFLOAT16 ? 2 : 1) {
+        uint32 a[MT][4], b[NT][2];
+        load(k, a, b);
+        if constexpr (PRODUCTS == BFLOAT16) {
+            uint32 next_a[MT][4], next_b[NT][2];
+            load(k + 1, next_a, next_b);
+#pragma unroll
+            for (int i = 0; i < MT; ++i) pair_up(a[i], next_a[i]);
+#pragma unroll
+            for (int j = 0; j < NT; ++j) pair_up(b[j], next_b[j]);
+#pragma unroll
+            for (int i = 0; i < MT; ++i)
+#pragma unroll
+                for (int j = 0; j < NT; ++j) multiply_bfloat16(sums[i][j], a[i], b[j]);
+        } else {
+            multiply_tiles<PRODUCTS>(sums, a, b);
+        }
+    }
 }
 
 template <int MT, int NT>

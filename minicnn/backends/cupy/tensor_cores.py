@@ -1,7 +1,8 @@
 """Convolutions and their gradients on tensor cores, at float32's accuracy unless less is asked for."""
 
 import os
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 
 import cupy
 import numpy as np
@@ -26,6 +27,7 @@ from minicnn.geometry import Window
 from minicnn.precision import get_float32_precision
 
 VARIABLE = "MINICNN_TENSOR_CORES"  # 0: not used
+BFLOAT16 = 0  # as the number of products: one of bfloat16, as in tensor_cores.cu
 TF32_VARIABLE = "MINICNN_TF32"  # 1: as `mc.set_float32_precision("medium")`
 
 
@@ -34,12 +36,29 @@ def uses_tf32() -> bool:
     return get_float32_precision() == "medium" or os.environ.get(TF32_VARIABLE, "0") not in ("", "0")
 
 
+_policy = {"bfloat16": False}  # of the op that runs
+
+
+def in_bfloat16(op: Callable[..., None]) -> Callable[..., None]:
+    """The op, whose products on tensor cores round their factors to bfloat16; what else it does is as without."""
+
+    @wraps(op)
+    def mixed(*arguments: object, **options: object) -> None:
+        _policy["bfloat16"] = True
+        try:
+            op(*arguments, **options)
+        finally:
+            _policy["bfloat16"] = False
+
+    return mixed
+
+
 def device() -> Device:
     """The current device, as choices see it: one without tensor cores where these gain nothing, or are not wanted."""
     if os.environ.get(VARIABLE, "1") in ("", "0"):
         return Device(0, 0)
     found = _device(cupy.cuda.Device().id)
-    return found if _products() == 1 or found.capability in FAST else Device(0, 0)
+    return found if _products() != 3 or found.capability in FAST else Device(0, 0)
 
 
 @cache
@@ -97,15 +116,23 @@ def input_gradient(chosen: Choice, kernel: Array, dy: Array, dx: Array) -> None:
 
 
 def _products():
-    """How many products stand for one of float32."""
+    """How many products of TF32 stand for one of float32; or `BFLOAT16`."""
+    if _policy["bfloat16"]:
+        return BFLOAT16
     return 1 if uses_tf32() else 3
+
+
+def _products_in(chosen):
+    """As `_products`; kernels for 16 channels, which load more than they multiply, round to TF32 instead of bfloat16."""
+    products = _products()
+    return 1 if products == BFLOAT16 and chosen.file.startswith(NARROW_FILE) else products
 
 
 def _launch_convolution(chosen, turned, source, kernel, bias, out, winner):
     if chosen.file == HOPPER_FILE:
         hopper_convolution.convolve(chosen, _products(), turned, source, kernel, bias, out, winner)
         return
-    file, is_narrow = f"{chosen.file}/{chosen.size}x{_products()}x{turned}", chosen.file == NARROW_FILE
+    file, is_narrow = f"{chosen.file}/{chosen.size}x{_products_in(chosen)}x{turned}", chosen.file == NARROW_FILE
     arguments = source, kernel, bias, out, *(() if is_narrow else (winner,)), chosen.geometry
     launch(file, "convolve", out.dtype, (chosen.blocks,), chosen.threads, *arguments, shared=chosen.shared)
 
@@ -114,7 +141,7 @@ def kernel_gradient(chosen: GradientChoice, x: Array, dy: Array, dkernel: Array,
     """The gradients by kernel and bias, maybe later: see `minicnn.backends.cupy.gradient_parts`."""
     parts = cupy.empty((chosen.parts, dkernel.size), dkernel.dtype)
     bias_parts = None if dbias is None else cupy.empty((chosen.parts, dbias.size), dbias.dtype)
-    file, grid = f"{chosen.file}/{chosen.size}x{_products()}", (chosen.blocks, chosen.parts)
+    file, grid = f"{chosen.file}/{chosen.size}x{_products_in(chosen)}", (chosen.blocks, chosen.parts)
     arguments = x, dy, parts, bias_parts, chosen.geometry
     launch(file, "correlate", dkernel.dtype, grid, chosen.threads, *arguments, shared=chosen.shared)
     give(dkernel, Parts(parts, chosen.parts, dkernel.size))

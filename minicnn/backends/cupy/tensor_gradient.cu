@@ -97,9 +97,8 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
         const float* const dy_now = dy_stages + stage * (POSITIONS * DY_PITCH) + warp_n * NT * 8 + lane / 4;
         float fresh[MT][NT][4] = {};
         auto& now = PRODUCTS == 3 ? fresh : sums;
-#pragma unroll
-        for (int k = 0; k < POSITIONS / 8; ++k) {
-            uint32 a[MT][4], b[NT][2], place[2];
+        multiply_eights<PRODUCTS, POSITIONS / 8>(now, [&](int k, uint32 (&a)[MT][4], uint32 (&b)[NT][2]) {
+            uint32 place[2];
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
                 const int p = k * 8 + half * 4 + lane % 4;
@@ -120,8 +119,7 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
             if (bias_parts)
 #pragma unroll
                 for (int j = 0; j < NT; ++j) bias_sums[j] += __uint_as_float(b[j][0]) + __uint_as_float(b[j][1]);
-            multiply_tiles<PRODUCTS>(now, a, b);
-        }
+        });
         if (PRODUCTS == 3) add_tiles(sums, fresh);
         stage = stage == STAGES - 1 ? 0 : stage + 1;
     }

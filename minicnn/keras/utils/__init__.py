@@ -21,7 +21,7 @@ _NAMES = {
                 "print_summary",
                 "register_keras_serializable",
             ),
-            "to_categorical",
+            *("normalize", "to_categorical"),
         ),
         "minicnn.keras.utils._helpers",
     ),

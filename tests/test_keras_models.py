@@ -5,6 +5,7 @@ import pytest
 
 import minicnn as mc
 from minicnn import keras
+from minicnn.errors import FileFormatError
 from minicnn.keras import layers
 
 
@@ -266,7 +267,7 @@ def test_what_a_layer_says_of_its_output_is_believed():
 # --------------------------------------------------------------------------------------------------------------- Lambda
 
 
-def test_a_lambda_layer_is_copied_but_not_written(tmp_path):
+def test_a_lambda_layer_is_copied_and_written_by_name(tmp_path):
     layer = layers.Lambda(lambda x, by: np.tile(x, (1, by)), arguments={"by": 2})
     config = layer.get_config()
     again = layers.Lambda.from_config(config, safe_mode=False)
@@ -281,9 +282,33 @@ def test_a_lambda_layer_is_copied_but_not_written(tmp_path):
     rebuilt = keras.models.clone_model(model, input_tensors=keras.Input((3,)))
     rebuilt.set_weights(model.get_weights())
     assert np.array_equal(rebuilt.predict(x), model.predict(x))
-    for write in (model.to_json, lambda: model.save(tmp_path / "m.keras"), lambda: model.save(tmp_path / "m.h5")):
-        with pytest.raises(TypeError, match="holds code"):
-            write()
+    with pytest.warns(UserWarning, match="of which the file holds nothing"):
+        described = model.to_json()
+    again = keras.models.model_from_json(described, {layer.name: lambda x, by: np.tile(x, (1, by))})
+    again.set_weights(model.get_weights())
+    assert np.array_equal(again.predict(x), model.predict(x))
+    with pytest.raises(ValueError, match=r"is of the function .* Received: none"):
+        keras.models.model_from_json(described)
+    with pytest.raises(ValueError, match="Received: 3, no function"):
+        keras.models.model_from_json(described, {layer.name: 3})
+
+
+def halved_and_sorted(x, axis):
+    return np.sort(x / 2, axis=axis)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_a_lambda_layer_of_a_named_function_is_in_files(suffix, tmp_path):
+    inputs = keras.Input((3,))
+    layer = layers.Lambda(halved_and_sorted, output_shape=lambda shape: shape, arguments={"axis": -1}, name="half")
+    model = keras.Model(inputs, layers.Dense(2)(layer(inputs)))
+    path, x = tmp_path / f"model{suffix}", np.random.default_rng(2).normal(size=(4, 3)).astype("float32")
+    model.save(path)
+    for name in ("halved_and_sorted", "half"):
+        loaded = keras.models.load_model(path, custom_objects={name: halved_and_sorted}, safe_mode=False)
+        assert np.array_equal(loaded.predict(x), model.predict(x))
+    with pytest.raises(FileFormatError, match=r"'half'.*function 'halved_and_sorted'.*custom_objects="):
+        keras.models.load_model(path, safe_mode=False)
 
 
 def test_crossentropy_of_one_output_is_the_binary_one():

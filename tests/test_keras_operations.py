@@ -7,6 +7,7 @@ import pytest
 from oracles import assert_close
 
 import minicnn as mc
+from minicnn import keras
 from minicnn.errors import FileFormatError
 
 SIGNS = np.random.default_rng(0).choice([-1, 1], (3, 4, 5, 2))
@@ -174,3 +175,26 @@ def test_a_power_of_zero_has_no_slope():
     model = model_of(operation("Power", [T, 0]))
     x = np.concatenate([X, np.zeros_like(X)])
     assert (model.predict(x, verbose=0) == 1).all() and not model.input_gradients(x, np.ones(x.shape)).any()
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_normalize_of_what_is_differentiated_and_of_symbolic_tensors(order):
+    x = np.random.default_rng(3).normal(size=(4, 5)).astype("float32")
+    expected = x / np.linalg.norm(x, order, axis=1, keepdims=True)
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, keras.utils.normalize(inputs, axis=1, order=order))
+    assert np.allclose(model.predict(x), expected, atol=1e-5)
+    small = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+    small.compile("sgd", lambda y, p: keras.ops.mean(keras.utils.normalize(p, axis=1, order=order) * y))
+    y, outputs = np.ones((4, 3), "float32"), small.predict(x)
+    unit = outputs / np.linalg.norm(outputs, order, axis=1, keepdims=True)
+    assert np.isclose(small.train_on_batch(x, y), unit.mean(), atol=1e-5)
+    assert not np.array_equal(small.predict(x), outputs)
+    with pytest.raises(ValueError, match=r"order=1, 2, … Received: order=inf"):
+        keras.utils.normalize(inputs, order=np.inf)
+
+
+def test_the_call_of_a_loss_of_the_library_says_what_to_write():
+    with pytest.raises(AttributeError, match=r"MeanSquaredError\.call is there in subclasses alone.*reduction=None"):
+        keras.losses.MeanSquaredError().call(np.ones((2, 1)), np.zeros((2, 1)))
+    assert not hasattr(keras.losses.MeanSquaredError(), "call")

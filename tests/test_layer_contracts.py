@@ -16,6 +16,7 @@ from minicnn.testing import contracts
 from minicnn.testing.running import Case, graph_of
 
 HELPERS = {
+    "Embedding",  # takes the numbers of its rows alone: test_embedding.py
     "InputLayer",  # no formulas of its own
     "SpectralNormalization",  # changes its kernel, also a frozen one, as Keras's does: test_spectral_normalization.py
 }

@@ -36,7 +36,7 @@ _GROUPS = {
         *("standardize_input_data", "Container", "GraphExecutor", "interfaces", "tf_utils"),
     ),
     _SEQUENCES: (
-        *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D", "Embedding", "Masking"),
+        *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D", "Masking"),
         *("ConvLSTM1D", "ConvLSTM3D", "SimpleRNNCell", "GroupQueryAttention", "ReversibleEmbedding"),
         *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization", "StringLookup"),
         *("IntegerLookup", "Hashing", "MultiHeadAttention", "Attention", "AdditiveAttention", "sequence", "text"),

@@ -37,7 +37,10 @@ class PerSample:
 
     def __get__(self, loss: Any, owner: type | None = None) -> Any:
         if loss is None or next(vars(c)["call"] for c in type(loss).__mro__ if "call" in vars(c)) is self:
-            raise AttributeError("call")
+            raise AttributeError(
+                f"{type(loss).__name__}.call is there in subclasses alone: call the loss itself, made with "
+                "reduction=None for the losses of samples"
+            )
         single = plain(loss)
         single.reduction = None
         return single

@@ -334,6 +334,7 @@ _FORMULAS: dict[type, Formula] = {
     layers.ConstantTensor: lambda step, xs, at: np.zeros((len(xs[0]), *step.shape), xs[0].dtype) + at.weight("value"),
     layers.Dot: _dot,
     layers.ELU: _of(lambda step, x: OF_RECORDED["elu"](x, step.alpha)),
+    layers.Embedding: lambda step, xs, at: at.weight("embeddings")[np.asarray(value_of(xs[0])).astype(np.int64)],
     layers.GlobalMaxPooling2D: _of(_first_maximum),
     layers.Lambda: _lambda,
     layers.LeakyReLU: _of(lambda step, x: OF_RECORDED["leaky_relu"](x, step.negative_slope)),

@@ -11,6 +11,7 @@ from minicnn.layers import (
     depthwise,
     dropout,
     elementary,
+    embedding,
     feature_normalization,
     further_activations,
     global_pooling,
@@ -50,6 +51,7 @@ from minicnn.layers.cropping import *  # noqa: F403
 from minicnn.layers.depthwise import *  # noqa: F403
 from minicnn.layers.dropout import *  # noqa: F403
 from minicnn.layers.elementary import *  # noqa: F403
+from minicnn.layers.embedding import *  # noqa: F403
 from minicnn.layers.feature_normalization import *  # noqa: F403
 from minicnn.layers.further_activations import *  # noqa: F403
 from minicnn.layers.global_pooling import *  # noqa: F403
@@ -90,6 +92,7 @@ __all__ += cropping.__all__
 __all__ += depthwise.__all__
 __all__ += dropout.__all__
 __all__ += elementary.__all__
+__all__ += embedding.__all__
 __all__ += feature_normalization.__all__
 __all__ += further_activations.__all__
 __all__ += global_pooling.__all__

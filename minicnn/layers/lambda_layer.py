@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, Unpack
+from typing import Any, NoReturn, Self, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.errors import ShapeError
-from minicnn.graph import Node, Tensor
+from minicnn.graph import Graph, Node, Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Activation
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Layer, register
 from minicnn.layers.function_numbers import noting_counts, numbers_of
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.on_host import assign, on_host
 from minicnn.own_parts import check_takes
+from minicnn.registry import custom_object
 from minicnn.step import Arrays, Shape, Shapes, Workspace
+from minicnn.user_warnings import warn_user
 
 __all__ = ["Lambda"]
 
 
+@register
 class Lambda(Layer):
-    """A function as a layer; it has no weights, and files do not hold it.
+    """A function as a layer; it has no weights, and files hold no more of it than its name.
 
     A function that is made of layers (of what can be done to symbolic tensors) stands for these layers, and has their
     gradients. One that needs numbers is called with arrays, on a processor: with a GPU they go there and back, and such
     iterations are not captured. Behind a layer with weights it is differentiated as it runs, so it is written with
     operators and the functions of NumPy or of `keras.ops` (`minicnn.differentiation`); before it, where no gradient is
     asked for, it may be anything, say to prepare images.
+
+    A file holds the name of a function that was written with ``def``, as Keras's do, and `load_model` takes the
+    function from ``custom_objects``, by its name or by the layer's. Of a lambda it holds nothing but the layer's name,
+    and a warning says so.
 
     Parameters
     ----------
@@ -45,7 +52,6 @@ class Lambda(Layer):
         Further arguments of the function, by name.
     """
 
-    holds_code = True
     draws_anew = True
     input_count: int | None = None
 
@@ -72,6 +78,24 @@ class Lambda(Layer):
         self.mask: None = mask
         self.arguments: dict[str, Any] = dict(arguments or {})
 
+    @property
+    def holds_code(self) -> bool:  # type: ignore[override]
+        """Whether no file may name it: a subclass, and what the library has made for itself."""
+        return type(self).__name__ != "Lambda" or _is_inner(self.function)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A layer from what `get_config` returned, or a file held: there the function is named.
+
+        Raises
+        ------
+        ValueError
+            If ``custom_objects`` has no function of that name, nor of the layer's.
+        """
+        if isinstance(config, Mapping) and not callable(config.get("function")):
+            config = {**config, "function": _given_function(config.get("function"), config.get("name"))}
+        return super().from_config(config)
+
     def _call(self, inputs):
         """The function's result for a sequence of inputs."""
         return self.function(inputs[0] if len(inputs) == 1 else list(inputs), **self.arguments)
@@ -82,11 +106,18 @@ class Lambda(Layer):
             result = self._call(tensors)
         except (AttributeError, ImportError, TypeError, ValueError):  # it needs numbers
             result = None
-        if isinstance(result, Tensor) and len(result.node.outputs) == 1:
+        if isinstance(result, Tensor) and len(result.node.outputs) == 1 and not self._is_better_whole(tensors, result):
             self._built = True
             penalty = self.activity_regularizer
             return (Activation("linear", activity_regularizer=penalty)(result) if penalty else result).node
         return super().call_symbolically(tensors, training)
+
+    def _is_better_whole(self, tensors, result) -> bool:
+        """Whether files can name the function, and not what is in it."""
+        if self.holds_code:
+            return False
+        inside = Graph(tensors, [result]).layers
+        return any(layer.holds_code for layer in inside) and not any(layer.weights for layer in inside)
 
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
         """What the function gives for arrays."""
@@ -174,9 +205,59 @@ class Lambda(Layer):
     def refuse_files(self) -> NoReturn:
         """Raise the error for a file that should hold the function."""
         raise TypeError(
-            f"layer '{self.name}' ({type(self).__name__}) holds code, which no file holds: save the weights alone, or "
-            f"write the function as a layer of your own. Received: function={self.function!r}"
+            f"layer '{self.name}' ({type(self).__name__}) holds code, which no file holds: put it into a Lambda "
+            f"layer, of whose function a file holds the name, save the weights alone, or write the function as a layer "
+            f"of your own. Received: function={self.function!r}"
         )
 
     def __repr__(self) -> str:
         return f"Lambda(function={self.function!r}, name={self.name!r})"
+
+
+def with_names(config: Any) -> Any:
+    """A copy of what a file is to hold, with names in the place of functions: as Keras's files have them.
+
+    Parameters
+    ----------
+    config : dict, list or any other part of a config
+    """
+    if isinstance(config, list | tuple):
+        return [with_names(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "Lambda" and callable(config["config"].get("function")):
+        own = config["config"]
+        own = {name: value for name, value in own.items() if name != "output_shape" or not callable(value)}
+        return config | {"config": own | {"function": _named(own["function"], own["name"])}}
+    return {name: with_names(value) for name, value in config.items()}
+
+
+def _named(function, layer):
+    name = getattr(function, "__name__", "")
+    if not name.isidentifier():  # of a lambda: <lambda>
+        name = layer
+        warn_user(
+            f"layer {layer!r} (Lambda) has a lambda, of which the file holds nothing: load_model will need "
+            f"custom_objects={{{layer!r}: the function}}"
+        )
+    return {"class_name": "function", "config": name}
+
+
+def _is_inner(function) -> bool:
+    """Whether it is one that the library has made for itself, which nobody could give again."""
+    return "<locals>" in getattr(function, "__qualname__", "") and function.__module__.startswith("minicnn.")
+
+
+def _given_function(said, layer):
+    """The function of a layer in a file, from ``custom_objects``; `said` is what the file holds of it."""
+    named = said.get("config") if isinstance(said, Mapping) and said.get("class_name") == "function" else None
+    for name in (named, layer):
+        function = custom_object(name) if isinstance(name, str) else None
+        if callable(function):
+            return function
+    what = "holds code, which is never run from a file" if named is None else f"is of the function {named!r}"
+    key = layer if named is None else named
+    raise ValueError(
+        f"layer {layer!r} (Lambda) {what}: give the function itself, load_model(…, custom_objects={{{key!r}: "
+        f"function}}). Received: {'none' if custom_object(key) is None else f'{custom_object(key)!r}, no function'}"
+    )

@@ -20,6 +20,7 @@ from minicnn.checks import is_integer
 from minicnn.errors import unknown_name
 from minicnn.graph import Graph
 from minicnn.layers import InputLayer
+from minicnn.layers.lambda_layer import with_names
 from minicnn.models.forms import layers_within
 from minicnn.nested import mapped
 from minicnn.own_parts import config_of
@@ -130,7 +131,7 @@ def written_config(model: Network) -> dict[str, Any]:
     for layer in layers_within(model):
         if layer.holds_code:
             layer.refuse_files()
-    return model_config(model)
+    return with_names(model_config(model))
 
 
 def dtype_of(model: Network) -> str:

@@ -101,7 +101,7 @@ MISSING = {  # what is imported → how it is used, and what is said then
     "from minicnn.keras.preprocessing.text import Tokenizer": ("Tokenizer(num_words=9)", "minicnn has no Tokenizer"),
     "from minicnn.keras.preprocessing.sequence import pad_sequences": ("pad_sequences([])", "no pad_sequences"),
     "from minicnn.keras.datasets import imdb": ("imdb.load_data()", "minicnn has no imdb"),
-    "from minicnn.keras import layers": ("layers.Embedding(9, 2)", "minicnn has no Embedding"),
+    "from minicnn.keras import layers": ("layers.Masking()", "minicnn has no Masking"),
 }
 
 

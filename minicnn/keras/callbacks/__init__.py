@@ -107,7 +107,7 @@ class _Checkpoint(core.ModelCheckpoint):
 
     def on_train_begin(self, logs=None):
         if not self.save_weights_only and any(layer.holds_code for layer in layers_within(self.model)):
-            warn_user(f"the model has Lambda layers, which no file holds: {self.filepath} gets the weights alone")
+            warn_user(f"the model has layers with code, which no file holds: {self.filepath} gets the weights alone")
             self.save_weights_only = True
         super().on_train_begin(logs)
 

@@ -21,7 +21,7 @@ from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
-from minicnn.keras.layers._of_keras_1 import OLD_WEIGHTS, WEIGHTS, MaxoutDense
+from minicnn.keras.layers._of_keras_1 import OLD_WEIGHTS, WEIGHTS, MaxoutDense, of_an_embedding
 from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
 from minicnn.layers import InputLayer as InputLayerOfCore
@@ -43,6 +43,7 @@ _EVERYWHERE = {
 _CONVOLUTION = {"nb_filter": "filters", "atrous_rate": "dilation_rate", "filter_size": "kernel_size"}
 _OF_CLASS = {
     "Dense": {"output_dim": "units"},
+    "Embedding": {"init": "embeddings_initializer", "W_regularizer": "embeddings_regularizer"},
     "MaxoutDense": {"output_dim": "units"},
     "Conv1D": {"nb_filter": "filters", "filter_length": "kernel_size", "subsample_length": "strides"},
     "Conv2D": _CONVOLUTION,
@@ -100,7 +101,7 @@ _STILL_THERE = {  # second names that today's Keras has too
 _WITH_WEIGHTS = {
     *("BatchNormalization", "ConstantTensor", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense"),
     *("DepthwiseConv1D", "DepthwiseConv2D", "GroupNormalization", "LayerNormalization", "Normalization", "PReLU"),
-    *("RMSNormalization", "SeparableConv1D", "SeparableConv2D", "SpectralNormalization"),
+    *("Embedding", "RMSNormalization", "SeparableConv1D", "SeparableConv2D", "SpectralNormalization"),
 }
 _FUNCTIONS = {  # layers that are called at once: add([a, b])
     "add": "Add",
@@ -124,6 +125,8 @@ def _translate(name, args, kwargs):
     kwargs |= {n: _whole(kwargs[n]) for n in ("units", "filters") if n in kwargs}
     if name == "InputLayer":
         kwargs = _input_shape(args, kwargs)
+    if name == "Embedding":
+        kwargs = of_an_embedding(**kwargs)
     if name.startswith("Conv"):
         _check_strides(name, args, kwargs)
     if name == "Activation" and args:

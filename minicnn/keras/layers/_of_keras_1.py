@@ -109,6 +109,15 @@ class OldWeight:
         return getattr(layer, self._today)
 
 
+def of_an_embedding(input_length: Any = None, **kwargs: Any) -> dict[str, Any]:
+    """Arguments of an Embedding, of which Keras 2 was told how many numbers a sample has."""
+    if input_length is not None:
+        warn_once("Embedding(input_length=…) was Keras 2's: today it is input_shape=(…,), or an Input before the layer")
+        length = tuple(input_length) if isinstance(input_length, list | tuple) else (input_length,)
+        kwargs = {"input_shape": length} | kwargs
+    return kwargs
+
+
 class _Initial:
     """How a weight began, as TensorFlow 1 kept it: ``run`` gives the weight numbers as at the start."""
 

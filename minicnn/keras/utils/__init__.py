@@ -8,6 +8,7 @@ _NAMES = {
     "serialize_keras_object": "minicnn.registry.to_plain",
     "PyDataset": "minicnn.utils.Sequence",
     "model_to_dot": "minicnn.keras.utils._drawing",
+    "normalize": "minicnn.keras.utils._normalizing",
     "custom_object_scope": "minicnn.registry",
     "CustomObjectScope": "minicnn.registry.custom_object_scope",
     **dict.fromkeys(

@@ -27,12 +27,14 @@ NEUTRAL: dict[str, Any] = {
     "gamma_constraint": (None,),
     "gamma_regularizer": (None,),
     "implementation": ANY,
+    "input_length": ANY,  # Keras 2's, of an Embedding
     "input_spec": ANY,
     "kernel_constraint": (None,),
     "kernel_initializer": ANY,  # of separable convolutions, whose kernels have initializers of their own
     "kernel_regularizer": (None,),
     "lora_alpha": ANY,
     "lora_rank": (None,),
+    "mask_zero": (False,),
     "noise_shape": (None,),
     "optional": (False,),
     "quantization_config": (None,),
@@ -60,7 +62,7 @@ UNKNOWN_TO_KERAS = {
 DEFAULTS = (("synchronized", False),)
 """Arguments that Kerases before 2.12 do not know, with the values they may be left out for."""
 
-CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+CODE = ("TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers that hold a program, or the place of one: never read."""
 
 POLICIES = {"float32": "float32", "float64": "float64", "mixed_float16": "float32", "mixed_bfloat16": "mixed_bfloat16"}
@@ -102,6 +104,8 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
             shape = _sample_shape(arguments.pop(name), label)
             is_any = class_name == "Normalization" and None in shape  # as Keras 2 writes it inside a model
             arguments |= {} if is_any else {"input_shape": shape}
+    if class_name == "Lambda":
+        return {"class_name": class_name, "config": _lambda_arguments(arguments)}
     cls = layers.CLASSES.get(class_name)
     if cls is None:  # one of the user's, or unknown: the registry knows
         return {"class_name": class_name, "config": arguments}
@@ -113,6 +117,16 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
         elif not _is_neutral(NEUTRAL.get(name, ()), value):
             raise FileFormatError(f"{label}: {_unsupported(name, value)}")
     return {"class_name": class_name, "config": read}
+
+
+def _lambda_arguments(arguments) -> dict:
+    """Arguments of a Lambda layer, whose function is named; one that is written out is left where it is: unread."""
+    function, shape = arguments.get("function"), arguments.get("output_shape")
+    if isinstance(function, str) and arguments.get("function_type") != "lambda":  # Keras 2
+        function = {"class_name": "function", "config": function}
+    is_shape = isinstance(shape, list) and all(n is None or is_integer(n) for n in shape)
+    read = {"function": function if isinstance(function, dict) else None, "output_shape": shape if is_shape else None}
+    return {name: arguments[name] for name in (*SHARED_OPTIONS, "arguments") if name in arguments} | read
 
 
 def _is_neutral(neutral, value) -> bool:
@@ -236,7 +250,7 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
             class_name,
             {"batch_shape": [None, *config["shape"]], "dtype": dtype, "sparse": False, "name": config["name"]},
         )
-    if class_name not in layers.CLASSES:
+    if class_name not in layers.CLASSES and class_name != "Lambda":
         return keras_object(None, class_name, config) | {"registered_name": class_name}
     if class_name in NAMED_ACTIVATIONS:
         config = config | {"activation": {"class_name": class_name, "config": config}}
@@ -260,6 +274,8 @@ def _argument_to_keras(name, value, dtype):
         return layer_to_keras(value["class_name"], value["config"], dtype)
     if name == "layers":
         return [layer_to_keras(entry["class_name"], entry["config"], dtype) for entry in value]
+    if name == "function" and isinstance(value, dict):
+        return keras_object("builtins", "function", value["config"]) | {"registered_name": "function"}
     if isinstance(value, dict) and "class_name" in value:
         modules = {"_regularizer": "keras.regularizers", "_constraint": "keras.constraints"}
         module = modules.get(f"_{name.rpartition('_')[2]}", "keras.initializers")

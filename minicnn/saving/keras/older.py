@@ -41,6 +41,13 @@ ARGUMENTS = {
 }
 """Keras 1's arguments → today's."""
 
+OF_EMBEDDING = {
+    "W_constraint": "embeddings_constraint",
+    "W_regularizer": "embeddings_regularizer",
+    "init": "embeddings_initializer",
+}
+"""The same of an Embedding, whose output_dim and input_dim have kept their names."""
+
 DROPPED = (
     "input_dim",
     "input_dtype",
@@ -114,15 +121,19 @@ def _layer(entry, is_old):
 def _is_keras_1(class_name, config) -> bool:
     marks = {"border_mode", "dim_ordering", "init", "nb_filter", "output_dim", "p", "pool_length", "sigma", "beta_init"}
     is_newer = class_name in ("Lambda", "RandomGaussianBlur")  # they have such a name, too
+    if class_name == "Embedding":
+        return "init" in config
     return class_name in CLASSES or (not is_newer and bool(marks & config.keys()))
 
 
 def _arguments(class_name, config) -> dict:
     if config.get("mode") not in (None, 0):
         raise FileFormatError(f"layer {brief(config.get('name'))} ({class_name}): only mode=0 is supported")
-    read = {}
+    read, is_table = {}, class_name == "Embedding"
     for name, value in config.items():
-        if name in ("nb_row", "nb_col") or (name in DROPPED):
+        if name in ("nb_row", "nb_col") or (name in DROPPED and not (is_table and name == "input_dim")):
+            continue
+        if is_table and name == "dropout" and not value:
             continue
         if name in ("dim_ordering", "border_mode") and isinstance(value, str):
             value = VALUES.get(value, value)
@@ -130,7 +141,7 @@ def _arguments(class_name, config) -> dict:
             value = INITIALIZERS.get(value, value)
         elif name.endswith(("_regularizer", "_constraint")):
             value = _rule(value)
-        read[ARGUMENTS.get(name, name)] = value
+        read[(OF_EMBEDDING if is_table else ARGUMENTS).get(name, name)] = value
     if "nb_row" in config:
         read["kernel_size"] = [config["nb_row"], config.get("nb_col")]
     if class_name.startswith("Deconvolution"):

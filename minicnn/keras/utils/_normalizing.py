@@ -1,0 +1,36 @@
+"""``keras.utils.normalize``, also of tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import utils as core
+from minicnn.differentiation import Recorded
+from minicnn.graph import Tensor
+from minicnn.keras import ops
+from minicnn.keras.backend import epsilon
+
+
+def normalize(x: Any, axis: int = -1, order: float | str = 2) -> Any:
+    """`minicnn.utils.normalize`, which in a loss or a layer takes what is differentiated, or symbolic, too.
+
+    Parameters
+    ----------
+    x : array-like of real numbers, or tensor
+    axis : int, default -1
+    order : default 2
+        Which norm; of tensors 1, 2, or a larger whole number.
+
+    Raises
+    ------
+    ValueError
+        For another norm of a tensor.
+    """
+    if type(x) is np.ndarray or not isinstance(x, np.ndarray | Recorded | Tensor):
+        return core.normalize(x, axis, order)
+    if not isinstance(order, int) or order < 1:
+        raise ValueError(f"normalize of a tensor takes order=1, 2, … Received: order={order!r}")
+    total = ops.sum(ops.power(ops.abs(x), order), axis=axis, keepdims=True)
+    return x / ops.maximum(ops.power(total, 1 / order), epsilon())

@@ -123,7 +123,7 @@ def _products():
 
 
 def _products_in(chosen):
-    """As `_products`; kernels for 16 channels, which load more than they multiply, round to TF32 instead of bfloat16."""
+    """As `_products`; kernels for 16 channels, which load more than they multiply, round to TF32 instead."""
     products = _products()
     return 1 if products == BFLOAT16 and chosen.file.startswith(NARROW_FILE) else products
 

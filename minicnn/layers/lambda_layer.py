@@ -158,21 +158,26 @@ class Lambda(Layer):
         return tuple(self.output_shape(shapes[0] if len(shapes) == 1 else shapes))[1:]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        with numbers_of(ws):
-            if any(dx is not None for dx in ws.dxs):
+        if any(dx is not None for dx in ws.dxs):
+            with numbers_of(ws):
                 ws.record = self._recorded(xs)
-                assign(ws.y, value_of(ws.record[0]))
-            else:
-                self._run(xs, ws.y)
-
-    def _run(self, xs, y):
-        """y = the result, on a device if the function can be called with its arrays, else on the processor."""
+            assign(ws.y, value_of(ws.record[0]))
+            return
         try:
-            y[...] = value_of(self._call(xs))
+            self._run(xs, ws)
         except (AttributeError, NotImplementedError, TypeError, ValueError):
-            if isinstance(y, np.ndarray):
+            if isinstance(ws.y, np.ndarray):
                 raise
-            assign(y, value_of(self._call([on_host(x) for x in xs])))
+            self._run([on_host(x) for x in xs], ws)  # it cannot be called with a device's arrays
+
+    def _run(self, xs, ws):
+        """y = the result, whose random numbers are the same each time that this is tried."""
+        with numbers_of(ws):
+            result = value_of(self._call(xs))
+        if isinstance(result, type(ws.y)):
+            ws.y[...] = result
+        else:
+            assign(ws.y, result)
 
     def _recorded(self, xs):
         """(result, inputs), of which `backward` takes gradients."""

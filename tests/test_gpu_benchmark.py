@@ -58,7 +58,7 @@ def test_parts_are_kept_and_taken_up_again(tmp_path):
     done = run("--smoke", "--out", "out", "--parts", "machine", "networks", "jax", "--minutes", "0", cwd=tmp_path)
     assert done.returncode == 1
     result = json.loads(file.read_text())
-    assert len(result["failures"]["networks"]) == 2
+    assert len(result["failures"]["networks"]) >= 2  # of two networks, maybe in PyTorch too
     assert "no time was left" in result["failures"]["networks"][0]
     assert "**Failed**" in (tmp_path / "out" / "gpu.md").read_text()
     file.write_text(file.read_text().replace('"stand-in on', '"some stand-in on'))

@@ -106,7 +106,8 @@ def machine(smoke, end):
         cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
         versions |= {"torch": torch.__version__, "cudnn": cudnn}
     print(backends.get("cupy").describe(), versions, flush=True)
-    return {"device": backends.get("cupy").describe(), "processor": processor(), "versions": versions}
+    about = {"device": backends.get("cupy").describe(), "processor": processor(), "threads": mc.get_num_threads()}
+    return about | {"versions": versions}
 
 
 def processor():
@@ -191,7 +192,7 @@ def report(result) -> str:
     """The tables, as Markdown."""
     makers = {
         "machine": lambda m: (
-            f"Device: {m['device']}. Processor: {m['processor']}. "
+            f"Device: {m['device']}. Processor: {m['processor']}, {m.get('threads', '?')} thread(s). "
             + ", ".join(f"{name} {version}" for name, version in m["versions"].items())
             + "."
         ),

@@ -10,6 +10,7 @@ import numpy as np
 from gpu_failures import check_time, go_on_after
 from harness import table
 
+import minicnn as mc
 from minicnn import backends
 from minicnn.geometry import make_window
 
@@ -153,8 +154,9 @@ def convolution(name, shape, smoke, end):
     if ours.products <= MOST_CPU_PRODUCTS and time.monotonic() < end:
         with go_on_after(f"convolution {name}, processor"):
             cpu = Convolution("numba", shape)
-            for part in PARTS:
-                row["parts"][part]["cpu"] = processor_seconds(partial(cpu.run, part))
+            with cpu.backend.use_threads(mc.get_num_threads()):
+                for part in PARTS:
+                    row["parts"][part]["cpu"] = processor_seconds(partial(cpu.run, part))
     print(name, {part: f"{entry['gpu'] * 1e6:.0f} µs" for part, entry in row["parts"].items()}, flush=True)
     return row
 

@@ -14,7 +14,7 @@ from minicnn.backends.cupy.sources import options, source
 FOLDER = Path(__file__).parents[1] / "minicnn" / "backends" / "cupy"
 ARCHITECTURES = (75, 80, 86, 89, 90, 100)
 BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
-BEGINNINGS = {"common", "slices", "tensor_cores", "tensor_places", "tensor_positions"}  # of other files
+BEGINNINGS = {"common", "slices", "tensor_cores", "tensor_places"}  # of other files
 FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - BEGINNINGS)
 # Files whose kernels exist for sizes that options name; few channels: what the documents' networks compile, and others.
 SIZES = {
@@ -43,7 +43,6 @@ SIZES = {
     "tensor_convolution": {"float32": ("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1", "128x64x2x2x2x32x0x1")},
     "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3", "64x64x4x2x1x3x40x0")},
     "tensor_narrow": {"float32": ("128x16x4x1x4x16x3x3x3x0",)},
-    "tensor_narrow_gradient": {"float32": ("16x16x1x1x2x3x168x3x3x3",)},
     "hopper_convolution": {
         "float32": (
             *("128x64x8x1x1x32x3x0", "128x64x8x1x1x32x3x1", "128x64x8x1x1x32x1x0", "128x128x8x1x1x32x3x0"),
@@ -68,17 +67,11 @@ MORE_SIZES = {
         *("64x64x4x2x1x5x40x0", "32x64x2x2x2x5x72x0", "32x32x2x1x4x5x64x0"),
     ),
     "tensor_narrow": ("128x16x4x1x4x16x3x3x3x1", "128x16x4x1x4x16x5x5x3x0", "128x16x4x1x4x16x1x1x1x0"),
-    "tensor_narrow_gradient": ("16x16x1x1x2x3x328x3x3x3", "16x16x1x1x2x2x200x2x3x1"),
 }
 # So many sizes for those between the oldest and the newest.
 FEW = {"few_channels": 2, "products": 1, "depthwise": 2, "normalization": 1}
 ENDS = (75, 100)
-TENSOR_CORES = {
-    "tensor_convolution",
-    "tensor_gradient",
-    "tensor_narrow",
-    "tensor_narrow_gradient",
-}  # their kernels are for sm_80 and later
+TENSOR_CORES = {"tensor_convolution", "tensor_gradient", "tensor_narrow"}  # their kernels are for sm_80 and later
 FLOAT32_ALONE = {"dense", "few_channels", "hopper_convolution", *TENSOR_CORES}
 MOST_SPILT = 16  # bytes of a thread: more than a word or two would be a kernel that does not fit into its registers
 
@@ -189,7 +182,7 @@ def test_a_mistake_is_reported(nvrtc):
 
 def test_every_file_stands_beside_the_python_that_launches_it():
     for file in set(FILES) - {"graph"}:
-        python = ("tensor_gradient_choice" if "gradient" in file else "tensor_choice") if file in TENSOR_CORES else file
+        python = ("tensor_cores" if "gradient" in file else "tensor_choice") if file in TENSOR_CORES else file
         assert re.search(f'"{file}["/]', (FOLDER / f"{python}.py").read_text(encoding="utf-8")), file
 
 
@@ -207,7 +200,6 @@ def test_these_are_the_tiles_of_tensor_cores():
         ("tensor_convolution", tensor_choice.TILES),
         ("tensor_gradient", tensor_gradient_choice.GRADIENT_TILES),
         ("tensor_narrow", tensor_choice.NARROW_TILES),
-        ("tensor_narrow_gradient", [tile for tile, _ in tensor_gradient_choice.NARROW_GRADIENT_TILES]),
         ("hopper_convolution", tensor_choice.HOPPER_TILES),
     ):
         every = *SIZES[file]["float32"], *MORE_SIZES.get(file, ())

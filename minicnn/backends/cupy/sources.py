@@ -9,8 +9,7 @@ from minicnn.backends.cupy import structures
 # Files that are longer than one, or that have a part in common.
 PARTS = {
     "products": ("slices",),
-    "tensor_gradient": ("tensor_cores", "tensor_positions"),
-    "tensor_narrow_gradient": ("tensor_cores", "tensor_positions"),
+    "tensor_gradient": ("tensor_cores",),
     "tensor_convolution": ("tensor_cores", "tensor_places"),
     "tensor_narrow": ("tensor_cores", "tensor_places"),
     "hopper_convolution": ("tensor_cores", "tensor_places"),

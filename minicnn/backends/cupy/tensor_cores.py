@@ -125,7 +125,7 @@ def _products():
 def _products_in(chosen):
     """As `_products`; kernels for 16 channels, which load more than they multiply, round to TF32 instead."""
     products = _products()
-    return 1 if products == BFLOAT16 and chosen.file.startswith(NARROW_FILE) else products
+    return 1 if products == BFLOAT16 and chosen.file == NARROW_FILE else products
 
 
 def _launch_convolution(chosen, turned, source, kernel, bias, out, winner):
@@ -141,7 +141,7 @@ def kernel_gradient(chosen: GradientChoice, x: Array, dy: Array, dkernel: Array,
     """The gradients by kernel and bias, maybe later: see `minicnn.backends.cupy.gradient_parts`."""
     parts = cupy.empty((chosen.parts, dkernel.size), dkernel.dtype)
     bias_parts = None if dbias is None else cupy.empty((chosen.parts, dbias.size), dbias.dtype)
-    file, grid = f"{chosen.file}/{chosen.size}x{_products_in(chosen)}", (chosen.blocks, chosen.parts)
+    file, grid = f"tensor_gradient/{chosen.size}x{_products()}", (chosen.blocks, chosen.parts)
     arguments = x, dy, parts, bias_parts, chosen.geometry
     launch(file, "correlate", dkernel.dtype, grid, chosen.threads, *arguments, shared=chosen.shared)
     give(dkernel, Parts(parts, chosen.parts, dkernel.size))

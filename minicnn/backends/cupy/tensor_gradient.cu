@@ -3,8 +3,8 @@
 //
 // A block takes one row of taps (KW of them), CHANNELS channels and FILTERS filters: KW * CHANNELS x FILTERS sums, over its
 // share of the positions ("split"). The pixels that POSITIONS positions see through a row of taps are one stretch of
-// memory, for strides of 1 KW - 1 longer than the positions or a little more: it is loaded once and used by all taps of the row. A term of
-// the sum is a pointer to a pixel, and to a row of zeros where the tap falls outside the image. The splits' sums lie in
+// memory, for strides of 1 KW - 1 longer than the positions or a little more: it is loaded once and used by all taps of the
+// row. A term of the sum is a pointer to a pixel, and to a row of zeros where the tap falls outside the image. The splits' sums lie in
 // parts, which somebody adds in their order.
 
 constexpr int CHANNELS = SIZE_0, FILTERS = SIZE_1, WARPS_M = SIZE_2, WARPS_N = SIZE_3, KW = SIZE_5;
@@ -16,6 +16,22 @@ constexpr int X_PITCH = CHANNELS + 8, DY_PITCH = FILTERS + 8;  // a warp's four 
 constexpr int POSITIONS = 32, STAGES = 3;
 constexpr int X_LINES = THREADS / (CHANNELS / 4), DY_LINES = THREADS / (FILTERS / 4);  // pixels of one load of all threads
 static_assert(KW * CHANNELS % (16 * WARPS_M) == 0 && POSITIONS % DY_LINES == 0, "sizes that the loops below can do");
+
+// One sum of a split by float32's multiplications; outside the image are zeros.
+__device__ __forceinline__ float plain_sum(const float* x, const float* dy, const Correlation& g, int tap_row, int q, int c,
+                                           int f, int first, int end) {
+    float sum = 0;
+#pragma unroll 1
+    for (int m = first; m < end && sum == sum; ++m) {  // NaN stays NaN: no time is lost to it
+        const int line = divide(m, g.width_magic, g.width_shift), image = divide(m, g.image_magic, g.image_shift);
+        const int row = (line - image * g.out_height) * g.stride_y + tap_row - g.pad_top;
+        const int column = (m - line * g.out_width) * g.stride_x + q - g.pad_left;
+        const bool inside = row >= 0 && row < g.height && column >= 0 && column < g.width;
+        const int64 pixel = ((int64)image * g.height + row) * g.width + column;
+        sum += (inside ? x[pixel * g.channels + c] : 0.0f) * dy[(int64)m * g.filters + f];
+    }
+    return sum;
+}
 
 // Grid: (row of taps, channels, filters) in x, splits in y. parts: (splits, taps, C, F); bias_parts: (splits, F) or null.
 extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)

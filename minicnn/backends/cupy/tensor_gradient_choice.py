@@ -26,15 +26,12 @@ GRADIENT_TILES = (
     Tile(32, 32, 2, 1, 4, 1.2, 2.6, below=64),
     Tile(16, 16, 1, 1, 8, 0.8, 1.8, below=32),
 )
-# Of all taps: warps for each of their rows, and for each of so many groups of 32 positions of a stage. Not measured.
-NARROW_GRADIENT_TILES = ((Tile(16, 16, 1, 1, 2, 1.0, 1.4, start=2.5), 3),)
 POSITIONS = 32  # of a stage of a kernel's gradient
 LEAST_STAGES = 4  # of a part of the sums
 MOST_STAGES = 512  # of a part: longer chains of additions cost digits
 MOST_PARTS = 256
 MOST_WIDTH = 5  # of a kernel whose gradient fits into registers
 PARTS_RATE = 2.4e6  # bytes a µs: parts are written, and read to be added
-MOST_SIZE = 3  # of one whose rows of taps have warps of their own, down and across
 
 
 class GradientChoice(NamedTuple):
@@ -47,7 +44,6 @@ class GradientChoice(NamedTuple):
     parts: int
     shared: int
     microseconds: float
-    file: str = "tensor_gradient"
 
 
 @lru_cache(1024)
@@ -85,43 +81,22 @@ def gradient_candidates(
     )
     size = window.taps * channels * filters + (filters if has_bias else 0)
     tiles = (tile for tile in GRADIENT_TILES if tile.suits(channels, filters))
-    return [
-        *(_in_tiles(tile, window, plain, size, positions) for tile in tiles),
-        *(
-            _in_narrow_tiles(tile, groups, window, plain, size, positions)
-            for tile, groups in (NARROW_GRADIENT_TILES if window.kernel_width <= MOST_SIZE else ())
-            if channels <= tile.rows and filters <= tile.columns and 1 < window.kernel_height <= MOST_SIZE
-        ),
-    ]
+    return [_in_tiles(tile, window, plain, size, positions) for tile in tiles]
 
 
 def _in_tiles(tile, window, plain, size, positions):
     width, patch = window.kernel_width, -(-patch_of_row(window, positions) // 8) * 8
     blocks = window.kernel_height * -(-plain.channels // tile.rows) * -(-plain.filters // tile.columns)
     shared = 4 * ((tile.rows + 8) * (1 + STAGES * patch) + STAGES * POSITIONS * (tile.columns + 9))
-    own, parts, cost = _cut(tile, blocks, -(-positions // POSITIONS), MOST_STAGES, width / 3, size, shared)
+    own, parts, cost = _cut(tile, blocks, -(-positions // POSITIONS), width / 3, size, shared)
     name = f"{tile.rows}x{tile.columns}x{tile.warps_down}x{tile.warps_across}x{tile.blocks}x{width}x{patch}"
     threads = 32 * tile.warps_down * tile.warps_across
     return GradientChoice(name, plain._replace(stages_per_split=own), threads, blocks, parts, shared, cost)
 
 
-def _in_narrow_tiles(tile, groups, window, plain, size, positions):
-    height, width, of_stage = window.kernel_height, window.kernel_width, POSITIONS * groups
-    rows = patch_of_row(window, positions, of_stage) + (height - 1) * window.in_width
-    patch, sums = -(-rows // 8) * 8, window.taps * tile.rows * tile.columns + tile.columns
-    stages = (tile.rows + 8) * (1 + STAGES * patch) + STAGES * of_stage * (tile.columns + 10)
-    shared = 4 * max(stages, sums)
-    own, parts, cost = _cut(tile, 1, -(-positions // of_stage), MOST_STAGES // groups, width / 3, size, shared)
-    name = f"{tile.rows}x{tile.columns}x{tile.warps_down}x{tile.warps_across}x{tile.blocks}x{width}x{patch}"
-    name, threads = f"{name}x{height}x{groups}", 32 * tile.warps_down * tile.warps_across * height * groups
-    return GradientChoice(
-        name, plain._replace(stages_per_split=own), threads, 1, parts, shared, cost, "tensor_narrow_gradient"
-    )
-
-
-def _cut(tile, blocks, stages, most_stages, step, size, shared):
+def _cut(tile, blocks, stages, step, size, shared):
     """(stages of a part, parts, microseconds): the best of all numbers of parts."""
-    least = -(-stages // most_stages)
+    least = -(-stages // MOST_STAGES)
     most = max(least, min(MOST_PARTS, stages // LEAST_STAGES))
 
     def cost(parts):
@@ -133,10 +108,10 @@ def _cut(tile, blocks, stages, most_stages, step, size, shared):
     return own, -(-stages // own), cost(parts)
 
 
-def patch_of_row(window: Window, positions: int, of_stage: int = POSITIONS) -> int:
-    """The most pixels that `of_stage` positions in a row see through a row of taps, from the first to the last one."""
-    first = np.arange(0, positions, of_stage)
-    span = _pixel(window, np.minimum(first + of_stage, positions) - 1) - _pixel(window, first)
+def patch_of_row(window: Window, positions: int) -> int:
+    """The most pixels that the positions of a stage see through a row of taps, from the first to the last one."""
+    first = np.arange(0, positions, POSITIONS)
+    span = _pixel(window, np.minimum(first + POSITIONS, positions) - 1) - _pixel(window, first)
     return int(span.max()) + window.kernel_width
 
 

@@ -42,6 +42,7 @@ STRIDED = [  # and strides; every remainder of sizes by strides, taps for some o
     (2, 7, 9, 36, 20, (1, 1), "valid", (2, 2)),
     (2, 6, 9, 16, 20, (2, 5), "same", (2, 1)),
     (3, 7, 6, 32, 16, (2, 2), "same", (1, 2)),
+    (3, 6, 21, 16, 16, (3, 3), "valid", (2, 2)),  # a tile begins in a row that lies behind the image's last one
 ]
 
 

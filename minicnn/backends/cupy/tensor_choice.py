@@ -307,7 +307,9 @@ def patch_pixels(g: Convolution, tile_rows: int) -> int:
     first = np.arange(0, g.rows, cells)
     image, y, x = place_of(first, g.row_height, g.row_width)
     top, left = y * size * g.stride_y - g.pad_top, x * size * g.stride_x - g.pad_left
-    low = (image * g.height + np.maximum(top, 0)) * g.width + np.where(top >= 0, np.maximum(left, 0), 0)
+    low = (image * g.height + np.maximum(top, 0)) * g.width + np.where(
+        (top >= 0) & (top < g.height), np.maximum(left, 0), 0
+    )
     image, y, x = place_of(np.minimum(first + cells, g.rows) - 1, g.row_height, g.row_width)
     bottom = (y * size + size - 1) * g.stride_y - g.pad_top + g.kernel_height - 1
     right = (x * size + size - 1) * g.stride_x - g.pad_left + g.kernel_width - 1

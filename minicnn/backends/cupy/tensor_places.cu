@@ -41,11 +41,11 @@ __device__ __forceinline__ int row_of_out(const Convolution& g, int m) {
     return y < g.out_height && x < g.out_width ? (at.image * g.out_height + y) * g.out_width + x : -1;
 }
 
-// The first pixel that a tile sees, whose first position this is: what lies above the image and left of it is not part of
-// the patch.
+// The first pixel that a tile sees, whose first position this is: what lies above the image, left of it or below it is no
+// part of the patch.
 __device__ __forceinline__ int first_pixel_of(const Convolution& g, Place corner) {
     const int top = corner.y - g.pad_top, left = corner.x - g.pad_left;
-    return (corner.image * g.height + max(top, 0)) * g.width + (top >= 0 ? max(left, 0) : 0);
+    return (corner.image * g.height + max(top, 0)) * g.width + (top >= 0 && top < g.height ? max(left, 0) : 0);
 }
 
 // The patch's pixel under the first tap of a position; `inside`: the taps that lie inside the image, as bits.

@@ -354,8 +354,9 @@ def test_functions_that_are_differentiated_as_they_run(rng, seed):
     for backend in ("numpy", "cupy"):
         mc.utils.set_random_seed(seed)
         image = Input((6, 6, 2))
-        h = layers.Lambda(lambda v: np.clip(v, -2.0, 2.0))(image)  # before all weights: on the device's arrays
-        h = layers.Lambda(lambda v: keras.random.uniform((1,)) + np.asarray(v))(h)  # which cannot be done there
+        shifts = np.random.default_rng(seed)  # its own numbers, of each batch
+        h = layers.Lambda(lambda v, shifts=shifts: np.roll(v, shifts.integers(6), axis=1))(image)
+        h = layers.Lambda(lambda v: keras.random.uniform((1,)) + np.asarray(v))(h)  # before all weights
         h = Scaled()(Conv2D(4, 3, activation="relu")(h))
         h = layers.Lambda(lambda v: v / (1e-3 + np.sum(v * v, axis=-1, keepdims=True)) + keras.random.uniform((1,)))(h)
         model = mc.Model(image, Dense(3)(layers.Flatten()(h)))

@@ -158,26 +158,12 @@ class Lambda(Layer):
         return tuple(self.output_shape(shapes[0] if len(shapes) == 1 else shapes))[1:]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        if any(dx is not None for dx in ws.dxs):
-            with numbers_of(ws):
-                ws.record = self._recorded(xs)
-            assign(ws.y, value_of(ws.record[0]))
-            return
-        try:
-            self._run(xs, ws)
-        except (AttributeError, NotImplementedError, TypeError, ValueError):
-            if isinstance(ws.y, np.ndarray):
-                raise
-            self._run([on_host(x) for x in xs], ws)  # it cannot be called with a device's arrays
-
-    def _run(self, xs, ws):
-        """y = the result, whose random numbers are the same each time that this is tried."""
         with numbers_of(ws):
-            result = value_of(self._call(xs))
-        if isinstance(result, type(ws.y)):
-            ws.y[...] = result
-        else:
-            assign(ws.y, result)
+            if any(dx is not None for dx in ws.dxs):
+                ws.record = self._recorded(xs)
+                assign(ws.y, value_of(ws.record[0]))
+            else:
+                assign(ws.y, value_of(self._call([on_host(x) for x in xs])))
 
     def _recorded(self, xs):
         """(result, inputs), of which `backward` takes gradients."""

@@ -56,8 +56,10 @@ def put_back(arrays: Changed) -> None:
 def unchanged(bound: BoundPlan) -> Iterator[None]:
     """Inside, a pass in training is run; afterwards the model is as before."""
     sigma = bound.plan.store.sigma.copy()
-    yield
-    put_back(changed(bound, sigma))
+    try:
+        yield
+    finally:
+        put_back(changed(bound, sigma))
 
 
 def first_non_finite(bound: BoundPlan) -> str | None:

@@ -16,6 +16,7 @@ MOST_FILTERS = 64  # backward: a warp walks through the cells of a filter
 MOST_THREADS = 512
 MOST_PIXELS = 24  # under a row of taps, for which a thread has registers for four filters
 MOST_SUMS = 60  # of a thread, where a block has MOST_THREADS, or where it has all taps; as in few_channels.cu
+MOST_BYTES_OF_PARTS = 2**26  # of a kernel's gradient, of which each image has a part
 BLOCKS_WANTED = 128  # the images are cut into blocks of filters, or of cells, until there are so many
 
 
@@ -102,7 +103,9 @@ def backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Wi
 def serves_kernel_gradient(x: Array, kernel: Array, dkernel: Maybe, window: Window, groups: int) -> bool:
     """Whether `kernel_gradient` computes the gradient of a convolution without pooling."""
     fits = dkernel is not None and kernel.shape[3] <= MOST_FILTERS and serves(x, kernel, window, groups, None)
-    return fits and _plan_kernel_gradient(x, kernel, window)[-1] <= most_shared_memory()
+    if not fits or 4 * len(x) * (kernel.size + kernel.shape[3]) > MOST_BYTES_OF_PARTS:
+        return False
+    return _plan_kernel_gradient(x, kernel, window)[-1] <= most_shared_memory()
 
 
 def _plan_kernel_gradient(x, kernel, window):

@@ -1,5 +1,6 @@
 """Gathering the samples of a batch, by a kernel of its own or by the first convolution, on its way."""
 
+import threading
 from typing import NamedTuple
 
 import cupy
@@ -49,8 +50,11 @@ class Gather(NamedTuple):
     out: Array
 
 
-class Gathers:
-    """Gathers that the first convolution may do on its way: `put_off` says what; before others read, `do`."""
+class Gathers(threading.local):
+    """Gathers that the first convolution may do on its way: `put_off` says what; before others read, `do`.
+
+    Each thread has its own: one may prepare data on the device while another one trains.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[Gather] = []

@@ -3,6 +3,7 @@
 Outside `left_in_parts` they are added at once, by a kernel of their own.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -33,13 +34,20 @@ class Left(NamedTuple):
     parts: Parts
 
 
-_left: list[dict[int, Left]] = []  # one dict, address → Left, inside `left_in_parts`
+class _Open(threading.local):
+    """One dict, address → Left, for each `left_in_parts` that a thread is inside of."""
+
+    def __init__(self) -> None:
+        self.dicts: list[dict[int, Left]] = []
+
+
+_open = _Open()
 
 
 def give(gradient: Array, parts: Parts) -> None:
     """The gradient of a weight, in parts: inside `left_in_parts` they stay so, else they are added now."""
-    if _left:
-        _left[-1][gradient.data.ptr] = Left(gradient, parts)
+    if _open.dicts:
+        _open.dicts[-1][gradient.data.ptr] = Left(gradient, parts)
     else:
         _add(gradient, parts)
 
@@ -54,18 +62,18 @@ def left_in_parts() -> Iterator[None]:
 
     Gradients that are assigned more than once have no place here.
     """
-    _left.append({})
+    _open.dicts.append({})
     try:
         yield
         add_all()
     finally:
-        _left.pop()
+        _open.dicts.pop()
 
 
 def add_all() -> None:
     """Add what was left in parts so far: for whoever reads gradients other than the optimizer's op."""
-    while _left and _left[-1]:
-        _add(*_left[-1].pop(next(iter(_left[-1]))))
+    while _open.dicts and _open.dicts[-1]:
+        _add(*_open.dicts[-1].pop(next(iter(_open.dicts[-1]))))
 
 
 def take(gradient: Array, most: int) -> list[tuple[int, int, Parts]]:
@@ -77,12 +85,12 @@ def take(gradient: Array, most: int) -> list[tuple[int, int, Parts]]:
     most : int
         No more than so many; others are added.
     """
-    if not _left:
+    if not _open.dicts:
         return []
     first, end = gradient.data.ptr, gradient.data.ptr + gradient.nbytes
-    found = sorted((at, left) for at, left in _left[-1].items() if first <= at < end)
+    found = sorted((at, left) for at, left in _open.dicts[-1].items() if first <= at < end)
     for at, _ in found:
-        del _left[-1][at]
+        del _open.dicts[-1][at]
     for _, left in found[most:]:
         _add(*left)
     return [((at - first) // gradient.itemsize, left.gradient.size, left.parts) for at, left in found[:most]]

@@ -1,6 +1,7 @@
 """Convolutions and their gradients on tensor cores, at float32's accuracy unless less is asked for."""
 
 import os
+import threading
 from collections.abc import Callable
 from functools import cache, wraps
 
@@ -36,7 +37,13 @@ def uses_tf32() -> bool:
     return get_float32_precision() == "medium" or os.environ.get(TF32_VARIABLE, "0") not in ("", "0")
 
 
-_policy = {"bfloat16": False}  # of the op that runs
+class _Policy(threading.local):
+    """Of the op that runs, in a thread: another one may prepare data meanwhile."""
+
+    is_bfloat16 = False
+
+
+_policy = _Policy()
 
 
 def in_bfloat16(op: Callable[..., None]) -> Callable[..., None]:
@@ -44,11 +51,11 @@ def in_bfloat16(op: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(op)
     def mixed(*arguments: object, **options: object) -> None:
-        _policy["bfloat16"] = True
+        _policy.is_bfloat16 = True
         try:
             op(*arguments, **options)
         finally:
-            _policy["bfloat16"] = False
+            _policy.is_bfloat16 = False
 
     return mixed
 
@@ -117,7 +124,7 @@ def input_gradient(chosen: Choice, kernel: Array, dy: Array, dx: Array) -> None:
 
 def _products():
     """How many products of TF32 stand for one of float32; or `BFLOAT16`."""
-    if _policy["bfloat16"]:
+    if _policy.is_bfloat16:
         return BFLOAT16
     return 1 if uses_tf32() else 3
 

@@ -1,14 +1,14 @@
 """Copies of data from the host, through pinned memory: the device reads it by itself while the host goes on."""
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any
 
 import cupy
 import numpy as np
 
+from minicnn.locks import Lock
 from minicnn.threads import get_num_threads
 
 HALF_BYTES = 2**22  # of the memory that arrays pass through, which is filled half by half
@@ -26,9 +26,9 @@ class PinnedCopies:
 
     def __init__(self) -> None:
         self._halves = []
-        self._copied = [None, None]  # when the device has read a half
+        self._copied = [{}, {}]  # of each half, stream → when the device has read what it copies on that stream
         self._turn, self._used = 0, 0
-        self._lock = threading.Lock()
+        self._lock, self._is_copying = Lock(), False
 
     def copy(self, array: np.ndarray, out: cupy.ndarray) -> None:
         """out = array.
@@ -40,7 +40,14 @@ class PinnedCopies:
             C-contiguous; of a dtype that `array` is cast to.
         """
         with self._lock:
-            self._copy(array, out)
+            if self._is_copying:  # a handler of signals computes, in the midst of a copy
+                out.set(np.ascontiguousarray(array, out.dtype))
+                return
+            self._is_copying = True
+            try:
+                self._copy(array, out)
+            finally:
+                self._is_copying = False
 
     def _copy(self, array, out):
         if out.size == 0:
@@ -56,7 +63,7 @@ class PinnedCopies:
             piece = self._place(target)
             _fill(piece, array[first : first + rows], None)
             target.set(piece, stream=stream)
-            self._copied[self._turn] = stream.record()
+            self._copied[self._turn][stream.ptr] = stream.record()
 
     def _place(self, like):
         """Pinned memory that the device does not read any more, as a NumPy array like `like`."""
@@ -64,8 +71,9 @@ class PinnedCopies:
             self._halves = [cupy.cuda.alloc_pinned_memory(HALF_BYTES) for _ in range(2)]
         if self._used + like.nbytes > HALF_BYTES:
             self._turn, self._used = 1 - self._turn, 0
-            if self._copied[self._turn] is not None:
-                self._copied[self._turn].synchronize()
+            for copied in self._copied[self._turn].values():
+                copied.synchronize()
+            self._copied[self._turn] = {}
         start, self._used = self._used, -(-(self._used + like.nbytes) // 256) * 256
         return np.frombuffer(self._halves[self._turn], like.dtype, like.size, start).reshape(like.shape)
 
@@ -88,7 +96,10 @@ def _in_parts(rows: int, count: int, fill: Callable[[slice], object]) -> None:
         fill(slice(None))
         return
     size = -(-rows // count)
-    list(_threads().map(fill, [slice(start, start + size) for start in range(0, rows, size)]))
+    parts = [_threads().submit(fill, slice(start, start + size)) for start in range(0, rows, size)]
+    wait(parts)
+    for part in parts:
+        part.result()
 
 
 @cache

@@ -51,6 +51,7 @@ def compute_threads(backend: "Backend") -> Iterator[None]:
 
 @contextmanager
 def kernel_threads(backend: "Backend") -> Iterator[None]:
-    """The same for what does without BLAS."""
-    with Turn(), nullcontext() if prepares() else backend.use_threads(get_num_threads()):
+    """The same for what does without BLAS. Of a device it is made the current one, also where data are prepared."""
+    is_left = prepares() and not backend.on_device
+    with Turn(), nullcontext() if is_left else backend.use_threads(get_num_threads()):
         yield

@@ -52,6 +52,5 @@ def compute_threads(backend: "Backend") -> Iterator[None]:
 @contextmanager
 def kernel_threads(backend: "Backend") -> Iterator[None]:
     """The same for what does without BLAS. Of a device it is made the current one, also where data are prepared."""
-    is_left = prepares() and not backend.on_device
-    with Turn(), nullcontext() if is_left else backend.use_threads(get_num_threads()):
+    with Turn(), backend.use_threads(get_num_threads()) if backend.on_device or not prepares() else nullcontext():
         yield

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.errors import ShapeError
-from minicnn.graph import Graph, Node, Tensor
+from minicnn.graph import Node, Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Activation
 from minicnn.layers.base import Layer, register
@@ -116,8 +116,23 @@ class Lambda(Layer):
         """Whether files can name the function, and not what is in it."""
         if self.holds_code:
             return False
-        inside = Graph(tensors, [result]).layers
-        return any(layer.holds_code for layer in inside) and not any(layer.weights for layer in inside)
+        begin, stack, nodes = set(tensors), [result], set()
+        while stack:
+            tensor = stack.pop()
+            if tensor in begin or tensor.node in nodes:
+                continue
+            if not tensor.node.inputs:  # of the graph, which the function knows beside its inputs
+                return False
+            nodes.add(tensor.node)
+            stack += tensor.node.inputs
+        inside = {node.layer for node in nodes}
+        if any(layer.weights for layer in inside) or not any(layer.holds_code for layer in inside):
+            return False
+        try:  # with numbers, which fails if it knows what was made of its inputs before
+            shape_behind(lambda shapes: self._shape_for(2, shapes), tuple(tensor.shape[1:] for tensor in tensors))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            return False
+        return True
 
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
         """What the function gives for arrays."""

@@ -114,6 +114,8 @@ def test_which_function_a_file_may_name(rng):
     assert len(str(error.value)) < 600
     with pytest.raises(FileFormatError, match="only mask=None is supported"):
         read(file_of_a_lambda(mask=[1]), {"scaled": scaled})
+    with pytest.raises(ValueError, match="supports mask=None only"):
+        layers.Lambda(scaled, mask=np.ones(4))
     with pytest.raises(FileFormatError, match="no argument 'colour'"):
         read(file_of_a_lambda(colour=1), {"scaled": scaled})
     penalty = {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": 0.5}, "registered_name": None}

@@ -47,7 +47,7 @@ class Lambda(Layer):
         Of a sample; or a function from the input's shape with the batch axis, a list of them for several inputs, to the
         output's. Default, and if a size is None: what `function` gives for zeros.
     mask : None
-        Accepted for Keras's sake.
+        Accepted for Keras's sake; no layer heeds masks, and another one is refused.
     arguments : dict, optional
         Further arguments of the function, by name. Files hold numbers, text, True, False, None, and lists and dicts of
         these; a layer with others is refused there.
@@ -67,6 +67,8 @@ class Lambda(Layer):
         super().__init__(**kwargs)
         if not callable(function):
             raise TypeError(f"a Lambda layer needs a function. Received: function={function!r}")
+        if mask is not None:
+            raise ValueError(f"Lambda supports mask=None only, as no layer heeds masks. Received: mask={mask!r}")
         if not isinstance(arguments, Mapping | None):
             raise TypeError(
                 f"arguments is a dict of the function's further arguments, by name. Received: arguments={arguments!r}"

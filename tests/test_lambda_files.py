@@ -59,11 +59,15 @@ def test_what_files_hold_of_lambda_layers(suffix, tmp_path, rng):
     assert again.arguments == arguments
 
 
-@pytest.mark.parametrize("wrong", [scaled, layers.ReLU(), np.ones(2), {"n": [np.ones(1)]}, {1: 2}, 1j])
+@pytest.mark.parametrize(
+    "wrong",
+    [scaled, layers.ReLU(), keras.ops.sort(layers.Input((3,))).node.layer, np.ones(2), {"n": [np.ones(1)]}, {1: 2}, 1j],
+)
 def test_arguments_that_no_file_holds(wrong, tmp_path, recwarn, rng):
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Lambda(scaled, arguments={"fn": wrong}, name="l"), keras.layers.Dense(1)]
     )
+    assert model.layers[0].get_config()["arguments"]["fn"] is wrong  # in memory
     with pytest.raises(TypeError, match=r"'l' \(Lambda\) has arguments that no file holds.*Received: arguments="):
         model.save(tmp_path / "model.keras")
     model.compile("sgd", "mse")

@@ -133,7 +133,7 @@ class Lambda(Layer):
             return False
         try:  # with numbers, which fails if it knows what was made of its inputs before
             shape_behind(lambda shapes: self._shape_for(2, shapes), tuple(tensor.shape[1:] for tensor in tensors))
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
             return False
         return True
 
@@ -223,8 +223,10 @@ class Lambda(Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, with the function itself: for copies in memory; see `refuse_files`."""
         own = {"function": self.function, "output_shape": self.output_shape, "arguments": self.arguments}
-        own = {name: value for name, value in own.items() if value}
-        return own | {name: value for name, value in super().get_config().items() if name not in _OWN}
+        bare = object.__new__(type(self))  # as what the function and its arguments are may have no config
+        vars(bare).update(vars(self), **dict.fromkeys(own))
+        config = {name: value for name, value in super(Lambda, bare).get_config().items() if name not in (*own, "mask")}
+        return {name: value for name, value in own.items() if value} | config
 
     def refuse_files(self) -> NoReturn:
         """Raise the error for a file that should hold the function, or an argument that no file holds."""
@@ -241,9 +243,6 @@ class Lambda(Layer):
 
     def __repr__(self) -> str:
         return f"Lambda(function={self.function!r}, name={self.name!r})"
-
-
-_OWN = ("function", "output_shape", "mask", "arguments")
 
 
 def _is_plain(value) -> bool:

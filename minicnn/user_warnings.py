@@ -1,4 +1,4 @@
-"""Warnings that point at the user's line."""
+"""What users are told: warnings that point at their line, and what files hold in a message."""
 
 import sys
 import warnings
@@ -14,3 +14,9 @@ def warn_user(text: str, category: type[Warning] = UserWarning) -> None:
         level += package == "minicnn"  # Python does not count the import system's own frames
         frame = frame.f_back
     warnings.warn(text, category, stacklevel=level)
+
+
+def brief(value: object) -> str:
+    """`value` for a message; a file's content may be long."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "…"

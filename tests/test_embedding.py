@@ -1,6 +1,7 @@
 """Embedding: rows by number. Oracles: a loop over numbers, the contracts of all layers, onnxruntime."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -68,6 +69,14 @@ def test_numbers_outside_of_the_table_are_refused():
     for wrong in (5, -1):
         with pytest.raises(ValueError, match=rf"'label' .*rows 0 … 4 \(input_dim=5\)\. Received: {wrong} in"):
             model.predict(np.array([[0, wrong]]))
+    large = mc.Sequential([mc.Input((1,)), layers.Embedding(2**21, 1)])
+    with pytest.raises(ValueError, match="Received: 2097153 in"):  # each digit
+        large.predict(np.array([[2**21 + 1]]))
+    for wrong in (np.nan, np.inf):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(ValueError, match=f"Received: {wrong} in"):
+                model.predict(np.array([[0, wrong]], np.float32))
     with pytest.raises(ValueError, match="supports mask_zero=False only"):
         layers.Embedding(5, 3, mask_zero=True)
     with pytest.raises(ValueError, match="at most 16,777,216"):
@@ -94,6 +103,15 @@ def test_files_and_older_arguments(suffix, tmp_path, rng):
     loaded = keras.models.load_model(tmp_path / f"model{suffix}")
     assert np.array_equal(loaded.predict(numbers), model.predict(numbers))
     assert type(loaded.layers[0].embeddings_constraint).__name__ == "UnitNorm"
+
+
+def test_arguments_of_keras_1():
+    options = {"init": "zeros", "W_regularizer": "l2", "W_constraint": "non_neg"}
+    with pytest.warns(FutureWarning):
+        layer = keras.layers.Embedding(7, 2, **options)
+    assert type(layer.embeddings_constraint).__name__ == "NonNeg"
+    assert type(layer.embeddings_regularizer).__name__ == "L2"
+    assert type(layer.embeddings_initializer).__name__ == "Zeros"
 
 
 def test_a_file_of_keras_1():

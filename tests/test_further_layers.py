@@ -12,7 +12,7 @@ from onnx_files import check_export, check_round_trip
 from oracles import assert_close, randomize
 
 import minicnn as mc
-from minicnn import layers
+from minicnn import keras, layers
 from minicnn.backends.reference.activation import FORMULAS, erf
 from minicnn.errors import FileFormatError, ShapeError
 
@@ -373,6 +373,35 @@ def test_lambda_on_arrays_and_of_layers(rng, tmp_path):
     model.save_weights(tmp_path / "weights.safetensors")  # as the message says
     model.load_weights(tmp_path / "weights.safetensors")
     assert layers.Lambda(lambda x: x[:, ::2]).compute_output_shape((None, 5)) == (None, 3)
+
+
+def shifted(t):
+    return keras.ops.sort(t) + 1
+
+
+def test_a_lambda_of_a_function_that_knows_other_tensors(rng, tmp_path):
+    """It stands for the layers in it; one that knows none, and needs code, stays whole, so that files can name it."""
+    x, z = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(3, 4)).astype(np.float32)
+    start, other = layers.Input((4,)), layers.Input((4,))
+    y, sorted_one = layers.Dense(4)(start), keras.ops.sort(start)
+    cases = [
+        (layers.Lambda(lambda t: t + start)(y), lambda y: y + x),
+        (layers.Lambda(lambda t: keras.backend.concatenate([t, other]))(y), lambda y: np.concatenate([y, z], axis=1)),
+        (layers.Lambda(lambda t: t * other)(y), lambda y: y * z),
+        (layers.Lambda(lambda t: t + sorted_one)(start), lambda y: x + np.sort(x)),
+        (layers.Lambda(lambda ts: ts[0] * ts[1])([y, y]), lambda y: y * y),
+        (layers.Lambda(lambda ts: ts[0] * keras.ops.sort(ts[1]))([start, start]), lambda y: x * np.sort(x)),
+        (layers.Lambda(lambda t: other)(y), lambda y: z),
+    ]
+    for output, expected in cases:
+        model = mc.Model([start, other], [y, output])
+        first, second = model.predict([x, z])
+        assert_close(second, expected(first), 1e-6)
+    whole = mc.Sequential([layers.Input((None, 4)), layers.Lambda(shifted)])
+    assert type(whole.layers[-1]) is layers.Lambda
+    whole.save(tmp_path / "model.keras")
+    again = mc.load_model(tmp_path / "model.keras", {"shifted": shifted})
+    assert_close(again.predict(x[None]), np.sort(x[None]) + 1, 1e-6)
 
 
 def distance(pair):

@@ -9,6 +9,7 @@ from oracles import assert_close
 import minicnn as mc
 from minicnn import keras
 from minicnn.errors import FileFormatError
+from minicnn.keras import tensorflow as tf
 
 SIGNS = np.random.default_rng(0).choice([-1, 1], (3, 4, 5, 2))
 X = (SIGNS * np.random.default_rng(1).uniform(0.2, 2, SIGNS.shape)).astype(np.float32)
@@ -192,6 +193,23 @@ def test_normalize_of_what_is_differentiated_and_of_symbolic_tensors(order):
     assert not np.array_equal(small.predict(x), outputs)
     with pytest.raises(ValueError, match=r"order=1, 2, … Received: order=inf"):
         keras.utils.normalize(inputs, order=np.inf)
+
+
+@pytest.mark.parametrize("order", [1, 2, 2.0, np.int64(2), np.inf])
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_normalize_of_arrays_in_any_dtype(dtype, order):
+    x = np.array([[200, 100], [3, 4], [0, 0]], dtype)
+    norms = np.linalg.norm(x.astype(float), order, axis=1, keepdims=True)
+    expected = x / np.where(norms == 0, 1, norms)
+    for given in (x, tf.constant(x), keras.ops.array(x)):
+        assert_close(keras.utils.normalize(given, axis=1, order=order), expected, 1e-6)
+    mapped = tf.data.Dataset.from_tensor_slices(x).map(lambda row: keras.utils.normalize(row, -1, order))
+    assert_close(np.stack(list(mapped)), expected, 1e-6)
+    with tf.GradientTape() as tape:  # one that is watched is differentiated all the same
+        watched = tf.constant([[3.0, 4.0]])
+        tape.watch(watched)
+        first = keras.utils.normalize(watched, axis=1)[0, 0]
+    assert_close(tape.gradient(first, watched), [[16 / 125, -12 / 125]], 1e-6)
 
 
 def test_the_call_of_a_loss_of_the_library_says_what_to_write():

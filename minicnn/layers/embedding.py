@@ -89,13 +89,14 @@ class Embedding(Layer):
         return *shape, self.output_dim
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        numbers = xs[0].astype(np.int64)  # (N, …)
+        with np.errstate(invalid="ignore"):  # NaN and infinity become numbers outside
+            numbers = xs[0].astype(np.int64)  # (N, …)
         is_outside = (numbers < 0) | (numbers >= self.input_dim)
         on_host = isinstance(numbers, np.ndarray)
         if on_host and is_outside.any():
             raise ValueError(
                 f"layer '{self.name}' (Embedding) has the rows 0 … {self.input_dim - 1} (input_dim={self.input_dim}). "
-                f"Received: {xs[0][is_outside][0]:g} in its input"
+                f"Received: {float(xs[0][is_outside][0]):.10g} in its input"
             )
         ws.y[...] = ws.params["embeddings"][numbers.clip(0, self.input_dim - 1)]  # (N, …, output_dim)
         if not on_host:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Self, Unpack
 
 import numpy as np
@@ -10,17 +10,17 @@ from numpy.typing import ArrayLike
 
 from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.errors import ShapeError
-from minicnn.graph import Graph, Node, Tensor
+from minicnn.graph import Node, Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Activation
 from minicnn.layers.base import Layer, register
 from minicnn.layers.function_numbers import noting_counts, numbers_of
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.on_host import assign, on_host
-from minicnn.own_parts import check_takes
-from minicnn.registry import custom_object
+from minicnn.own_parts import check_takes, is_of_package
+from minicnn.registry import Configurable, custom_object
 from minicnn.step import Arrays, Shape, Shapes, Workspace
-from minicnn.user_warnings import warn_user
+from minicnn.user_warnings import brief, warn_user
 
 __all__ = ["Lambda"]
 
@@ -36,8 +36,8 @@ class Lambda(Layer):
     asked for, it may be anything, say to prepare images.
 
     A file holds the name of a function that was written with ``def``, as Keras's do, and `load_model` takes the
-    function from ``custom_objects``, by its name or by the layer's. Of a lambda it holds nothing but the layer's name,
-    and a warning says so.
+    function from ``custom_objects``, by its name or by the layer's. Of a lambda, of a function without a name, and of
+    several functions of one name in a model, it holds nothing but the layers' names, and a warning says so.
 
     Parameters
     ----------
@@ -47,9 +47,10 @@ class Lambda(Layer):
         Of a sample; or a function from the input's shape with the batch axis, a list of them for several inputs, to the
         output's. Default, and if a size is None: what `function` gives for zeros.
     mask : None
-        Accepted for Keras's sake.
+        Accepted for Keras's sake; no layer heeds masks, and another one is refused.
     arguments : dict, optional
-        Further arguments of the function, by name.
+        Further arguments of the function, by name. Files hold numbers, text, True, False, None, and lists and dicts of
+        these; a layer with others is refused there.
     """
 
     draws_anew = True
@@ -66,6 +67,8 @@ class Lambda(Layer):
         super().__init__(**kwargs)
         if not callable(function):
             raise TypeError(f"a Lambda layer needs a function. Received: function={function!r}")
+        if mask is not None:
+            raise ValueError(f"Lambda supports mask=None only, as no layer heeds masks. Received: mask={mask!r}")
         if not isinstance(arguments, Mapping | None):
             raise TypeError(
                 f"arguments is a dict of the function's further arguments, by name. Received: arguments={arguments!r}"
@@ -81,7 +84,7 @@ class Lambda(Layer):
     @property
     def holds_code(self) -> bool:  # type: ignore[override]
         """Whether no file may name it: a subclass, and what the library has made for itself."""
-        return type(self).__name__ != "Lambda" or _is_inner(self.function)
+        return type(self).__name__ != "Lambda" or _is_inner(self.function) or not _is_plain(self.arguments)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -116,8 +119,23 @@ class Lambda(Layer):
         """Whether files can name the function, and not what is in it."""
         if self.holds_code:
             return False
-        inside = Graph(tensors, [result]).layers
-        return any(layer.holds_code for layer in inside) and not any(layer.weights for layer in inside)
+        begin, stack, nodes = set(tensors), [result], set()
+        while stack:
+            tensor = stack.pop()
+            if tensor in begin or tensor.node in nodes:
+                continue
+            if not tensor.node.inputs:  # of the graph, which the function knows beside its inputs
+                return False
+            nodes.add(tensor.node)
+            stack += tensor.node.inputs
+        inside = {node.layer for node in nodes}
+        if any(layer.weights for layer in inside) or not any(layer.holds_code for layer in inside):
+            return False
+        try:  # with numbers, which fails if it knows what was made of its inputs before
+            shape_behind(lambda shapes: self._shape_for(2, shapes), tuple(tensor.shape[1:] for tensor in tensors))
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+            return False
+        return True
 
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
         """What the function gives for arrays."""
@@ -191,10 +209,18 @@ class Lambda(Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, with the function itself: for copies in memory; see `refuse_files`."""
         own = {"function": self.function, "output_shape": self.output_shape, "arguments": self.arguments}
-        return {name: value for name, value in own.items() if value} | {"name": self.name, "trainable": self.trainable}
+        bare = object.__new__(type(self))  # as what the function and its arguments are may have no config
+        vars(bare).update(vars(self), **dict.fromkeys(own))
+        config = {name: value for name, value in super(Lambda, bare).get_config().items() if name not in (*own, "mask")}
+        return {name: value for name, value in own.items() if value} | config
 
     def refuse_files(self) -> NoReturn:
-        """Raise the error for a file that should hold the function."""
+        """Raise the error for a file that should hold the function, or an argument that no file holds."""
+        if not _is_plain(self.arguments):
+            raise TypeError(
+                f"layer '{self.name}' (Lambda) has arguments that no file holds: numbers, text, True, False, None, and "
+                f"lists and dicts of these; let the function know others itself. Received: arguments={self.arguments}"
+            )
         raise TypeError(
             f"layer '{self.name}' ({type(self).__name__}) holds code, which no file holds: put it into a Lambda "
             f"layer, of whose function a file holds the name, save the weights alone, or write the function as a layer "
@@ -205,6 +231,15 @@ class Lambda(Layer):
         return f"Lambda(function={self.function!r}, name={self.name!r})"
 
 
+def _is_plain(value) -> bool:
+    """Whether JSON gives it back as it was, but for tuples, which become lists."""
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and _is_plain(part) for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str | np.bool_ | np.integer | np.floating)
+
+
 def with_names(config: Any) -> Any:
     """A copy of what a file is to hold, with names in the place of functions: as Keras's files have them.
 
@@ -212,43 +247,81 @@ def with_names(config: Any) -> Any:
     ----------
     config : dict, list or any other part of a config
     """
+    functions: dict[str, list[Any]] = {}
+    for own in _lambdas_in(config):
+        of_name = functions.setdefault(getattr(own["function"], "__name__", ""), [])
+        if not any(own["function"] is known or own["function"] == known for known in of_name):
+            of_name.append(own["function"])
+    return _named(config, {name for name, of_name in functions.items() if len(of_name) > 1})
+
+
+def _lambdas_in(config) -> Iterator[dict[str, Any]]:
+    """The arguments of all Lambda layers."""
+    if _is_lambda(config):
+        yield config["config"]
+    elif isinstance(config, list | tuple | dict):
+        for part in config.values() if isinstance(config, dict) else config:
+            yield from _lambdas_in(part)
+
+
+def _is_lambda(config) -> bool:
+    is_one = isinstance(config, dict) and config.get("class_name") == "Lambda" and isinstance(config["config"], dict)
+    return is_one and callable(config["config"].get("function"))
+
+
+def _named(config, shared):
+    """`with_names`, where several functions have each of the names `shared`."""
     if isinstance(config, list | tuple):
-        return [with_names(part) for part in config]
+        return [_named(part, shared) for part in config]
     if not isinstance(config, dict):
         return config
-    if config.get("class_name") == "Lambda" and callable(config["config"].get("function")):
-        own = config["config"]
-        own = {name: value for name, value in own.items() if name != "output_shape" or not callable(value)}
-        return config | {"config": own | {"function": _named(own["function"], own["name"])}}
-    return {name: with_names(value) for name, value in config.items()}
+    if not _is_lambda(config):
+        return {name: _named(value, shared) for name, value in config.items()}
+    own = {name: value for name, value in config["config"].items() if name != "output_shape" or not callable(value)}
+    return config | {"config": own | {"function": _name_of(own["function"], own["name"], shared)}}
 
 
-def _named(function, layer):
+def _name_of(function, layer, shared):
+    """What a file holds of a function: its name if that says which, else its layer's."""
     name = getattr(function, "__name__", "")
-    if not name.isidentifier():  # of a lambda: <lambda>
-        name = layer
+    if not name.isidentifier() or name in shared:
+        what = {"": "a function without a name", "<lambda>": "a lambda"}.get(name, f"one of several functions {name!r}")
         warn_user(
-            f"layer {layer!r} (Lambda) has a lambda, of which the file holds nothing: load_model will need "
-            f"custom_objects={{{layer!r}: the function}}"
+            f"layer {layer!r} (Lambda) has {what}, of which the file holds "
+            f"nothing: load_model will need custom_objects={{{layer!r}: the function}}"
         )
+        name = layer
     return {"class_name": "function", "config": name}
 
 
 def _is_inner(function) -> bool:
     """Whether it is one that the library has made for itself, which nobody could give again."""
-    return "<locals>" in getattr(function, "__qualname__", "") and function.__module__.startswith("minicnn.")
+    place, _, name = getattr(function, "__qualname__", "").rpartition(".")
+    # One that was given another name than it was written with is public: keras.ops.abs, tf.tanh.
+    return place.endswith("<locals>") and name == function.__name__ and is_of_package(function)
+
+
+def _is_given(known) -> bool:
+    """Whether what ``custom_objects`` has under a name is a function: no class, loss, metric or layer."""
+    return callable(known) and not isinstance(known, type | Configurable)
 
 
 def _given_function(said, layer):
     """The function of a layer in a file, from ``custom_objects``; `said` is what the file holds of it."""
-    named = said.get("config") if isinstance(said, Mapping) and said.get("class_name") == "function" else None
-    for name in (named, layer):
-        function = custom_object(name) if isinstance(name, str) else None
-        if callable(function):
-            return function
-    what = "holds code, which is never run from a file" if named is None else f"is of the function {named!r}"
-    key = layer if named is None else named
+    is_named = isinstance(said, Mapping) and said.get("class_name") == "function"
+    named = said.get("config") if is_named else None
+    if not isinstance(layer, str) or not (named is None or isinstance(named, str)):
+        raise ValueError(
+            f"a Lambda layer in a file has a name, and its function's name, as texts. Received: name={brief(layer)}, "
+            f"function={brief(said)}"
+        )
+    names = [] if named is None else [named, named.rpartition(">")[2]]  # "package>name", of a registered one
+    key = next((name for name in (*names, layer) if custom_object(name) is not None), None)
+    if key is not None and _is_given(custom_object(key)):
+        return custom_object(key)
+    what = "holds code, which is never run from a file" if named is None else f"is of the function {brief(named)}"
     raise ValueError(
-        f"layer {layer!r} (Lambda) {what}: give the function itself, load_model(…, custom_objects={{{key!r}: "
-        f"function}}). Received: {'none' if custom_object(key) is None else f'{custom_object(key)!r}, no function'}"
+        f"layer {brief(layer)} (Lambda) {what}: give the function itself, load_model(…, custom_objects="
+        f"{{{brief(layer if named is None else names[-1])}: function}}). "
+        f"Received: {'none' if key is None else f'{brief(custom_object(key))}, no function'}"
     )

@@ -28,6 +28,7 @@ from minicnn.registry import constructor_parameters, to_plain
 from minicnn.saving.keras.config import model_from_keras
 from minicnn.saving.keras.names import is_known
 from minicnn.settings import floatx
+from minicnn.user_warnings import brief
 
 if TYPE_CHECKING:
     from minicnn.models.network import Network
@@ -285,7 +286,7 @@ def made(cls: type, config: dict[str, Any]) -> Network:
         except TypeError as error:
             raise TypeError(
                 f"get_config of {cls.__name__} must hold its constructor's arguments beside a model's own: {error}. "
-                f"Received: {_brief(own_arguments(cls, config))}"
+                f"Received: {brief(own_arguments(cls, config))}"
             ) from error
     model.name = config.get("name") or model.name
     return model
@@ -301,10 +302,10 @@ def layers_of(config: dict[str, Any]) -> list[dict[str, Any]]:
     """
     entries = config.get("layers")
     if not isinstance(entries, list) or len(entries) > MAX_LAYERS:
-        raise ValueError(f"a model's config has a list 'layers' of at most {MAX_LAYERS}. Received: {_brief(entries)}")
+        raise ValueError(f"a model's config has a list 'layers' of at most {MAX_LAYERS}. Received: {brief(entries)}")
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("class_name"), str):
-            raise ValueError(f"a layer's config is a dict with a 'class_name'. Received: {_brief(entry)}")
+            raise ValueError(f"a layer's config is a dict with a 'class_name'. Received: {brief(entry)}")
     return entries
 
 
@@ -358,7 +359,7 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
             ready.extend(waiting.pop(key, ()))
     stuck = [name for name, calls in pending.items() if calls]
     if stuck:
-        raise ValueError(f"a layer is called on outputs that do not exist. Received: calls of {_brief(stuck)}")
+        raise ValueError(f"a layer is called on outputs that do not exist. Received: calls of {brief(stuck)}")
     inputs, outputs = (_end_of_graph(made, config[end]) for end in ("input_layers", "output_layers"))
     return inputs, outputs
 
@@ -378,7 +379,7 @@ class _Call:
             raise unknown_name("argument of a call", unknown[0], ["training"])
         training = kwargs.get("training")
         if training not in (None, True, False):
-            raise ValueError(f"training= of a call is True, False or None. Received: {_brief(training)}")
+            raise ValueError(f"training= of a call is True, False or None. Received: {brief(training)}")
         if len(args) == 1 and isinstance(args[0], list):
             args = args[0]
         if not args:
@@ -389,7 +390,7 @@ class _Call:
 def _end_of_graph(made, histories, depth=0):
     """The tensors of histories in any form."""
     if depth > MAX_DEPTH:
-        raise ValueError(f"inputs and outputs may be nested {MAX_DEPTH} deep. Received: {_brief(histories)}")
+        raise ValueError(f"inputs and outputs may be nested {MAX_DEPTH} deep. Received: {brief(histories)}")
     if isinstance(histories, dict):
         return {name: _end_of_graph(made, part, depth + 1) for name, part in histories.items()}
     if isinstance(histories, list | tuple) and not (histories and isinstance(histories[0], str)):
@@ -401,7 +402,7 @@ def _check_history(history):
     name, *indices = history
     if not isinstance(name, str) or not all(is_integer(i) and i >= 0 for i in indices) or len(indices) != 2:
         raise ValueError(
-            f"a tensor is given as [layer name, number of the call, number of the output]. Received: {_brief(history)}"
+            f"a tensor is given as [layer name, number of the call, number of the output]. Received: {brief(history)}"
         )
     return history
 
@@ -410,11 +411,5 @@ def _tensor(made, history):
     name, call, output = history
     node = made.get((name, call))
     if node is None or output >= len(node.outputs):
-        raise ValueError(f"there is no such tensor in the model. Received: {_brief(history)}")
+        raise ValueError(f"there is no such tensor in the model. Received: {brief(history)}")
     return node.outputs[output]
-
-
-def _brief(value) -> str:
-    """`value` for a message; a file's content may be long."""
-    text = repr(value)
-    return text if len(text) <= 100 else text[:100] + "…"

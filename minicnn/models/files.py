@@ -281,7 +281,7 @@ def _hint(kind, beginning, hint):
 # ---------------------------------------------------------------------------------------------------- new models
 
 
-def model_from_config(config: dict[str, Any], custom_objects: Mapping[str, type] | None = None) -> Model:
+def model_from_config(config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Model:
     """The model, with new weights, that `minicnn.models.config.model_config` described.
 
     Raises
@@ -297,14 +297,15 @@ def model_from_config(config: dict[str, Any], custom_objects: Mapping[str, type]
     return model
 
 
-def model_from_json(json_string: str | bytes | bytearray, custom_objects: Mapping[str, type] | None = None) -> Model:
+def model_from_json(json_string: str | bytes | bytearray, custom_objects: Mapping[str, Any] | None = None) -> Model:
     """The model, with new weights, that `Model.to_json`, or that of Keras 1, 2 or 3, described.
 
     Parameters
     ----------
     json_string : str
     custom_objects : dict, optional
-        Class name → class: layers, initializers, … of one's own, unless they are registered (`layers.register`).
+        Name → class: layers, initializers, … of one's own, unless they are registered (`layers.register`); name, its
+        own or the layer's, → function of a Lambda layer.
 
     Raises
     ------
@@ -325,7 +326,7 @@ def model_from_json(json_string: str | bytes | bytearray, custom_objects: Mappin
 
 def load_model(
     filepath: str | PathLike[str],
-    custom_objects: Mapping[str, type] | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Model:
@@ -339,7 +340,8 @@ def load_model(
     filepath : str or path-like
         A file that `Model.save` or Keras has written; the suffix decides the format.
     custom_objects : dict, optional
-        Class name → class of layers, losses, metrics, … of one's own.
+        Name → class of layers, losses, metrics, … of one's own; and function of a Lambda layer, by its own name or the
+        layer's.
     compile : bool, default True
         Whether to compile the model as it was, and to take over the optimizer's state.
     safe_mode : bool

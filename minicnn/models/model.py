@@ -322,7 +322,7 @@ class Model(Written):
         return write_json(written_config(self), **kwargs)
 
     @staticmethod
-    def from_json(json_string: str | bytes, custom_objects: Mapping[str, type] | None = None) -> Model:
+    def from_json(json_string: str | bytes, custom_objects: Mapping[str, Any] | None = None) -> Model:
         """The same as `minicnn.models.model_from_json`."""
         return files.model_from_json(json_string, custom_objects)
 

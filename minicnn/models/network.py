@@ -172,14 +172,14 @@ class Network(Summarized):
         return {"name": self.name, "trainable": self.trainable, "dtype": configs.dtype_of(self)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, type] | None = None) -> Self:
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """A new model from what `get_config` returned.
 
         Parameters
         ----------
         config : dict
         custom_objects : dict, optional
-            Class name → class, for layers of one's own.
+            Name → class, for layers of one's own, or function, for Lambda layers.
 
         Raises
         ------

@@ -114,6 +114,12 @@ def test_map_fn_gives_the_dtype_that_is_asked_for():
     for wanted in (tf.float32, (tf.float32,) * 3):
         with pytest.raises(ValueError, match="as many as fn gives"):
             tf.map_fn(lambda row: (row, row), x, dtype=wanted)
+    with pytest.raises(ValueError, match=r"as many as fn gives.* for a tuple of 2$"):
+        tf.map_fn(lambda row: (row, row[0]), x, dtype=tf.float32)
+    with pytest.raises(ValueError, match=r"for a EagerArray$"):
+        tf.map_fn(lambda row: row, x, dtype=(tf.float32, tf.float32))
+    with pytest.raises(ValueError, match=r"at least one part.* Received: no elems"):
+        tf.map_fn(lambda row: row, x[:0])
 
 
 def test_resizing_of_tensorflow_1_in_a_model(small):

@@ -106,8 +106,12 @@ class _Checkpoint(core.ModelCheckpoint):
         self.period = period
 
     def on_train_begin(self, logs=None):
-        if not self.save_weights_only and any(layer.holds_code for layer in layers_within(self.model)):
-            warn_user(f"the model has layers with code, which no file holds: {self.filepath} gets the weights alone")
+        unwritten = [layer.name for layer in layers_within(self.model) if layer.holds_code]
+        if unwritten and not self.save_weights_only:
+            warn_user(
+                f"the model has layers with code or arguments that no file holds, {unwritten}: {self.filepath} gets "
+                "the weights alone"
+            )
             self.save_weights_only = True
         super().on_train_begin(logs)
 

@@ -40,10 +40,11 @@ _EVERYWHERE = {
     "subsample": "strides",
     "dim_ordering": "data_format",
 }
+_OF_TABLES = {"init": "initializer", "W_regularizer": "regularizer", "W_constraint": "constraint"}
 _CONVOLUTION = {"nb_filter": "filters", "atrous_rate": "dilation_rate", "filter_size": "kernel_size"}
 _OF_CLASS = {
     "Dense": {"output_dim": "units"},
-    "Embedding": {"init": "embeddings_initializer", "W_regularizer": "embeddings_regularizer"},
+    "Embedding": {old: f"embeddings_{new}" for old, new in _OF_TABLES.items()},
     "MaxoutDense": {"output_dim": "units"},
     "Conv1D": {"nb_filter": "filters", "filter_length": "kernel_size", "subsample_length": "strides"},
     "Conv2D": _CONVOLUTION,

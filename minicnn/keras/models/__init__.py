@@ -44,7 +44,7 @@ from minicnn.keras.models._compiling import (
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
 from minicnn.keras.models._graphless import Graphless
-from minicnn.keras.utils._helpers import get_custom_objects
+from minicnn.keras.utils._helpers import with_registered
 from minicnn.layers.open_sizes import all_fit
 from minicnn.models.arguments import check_model
 from minicnn.nested import leaves
@@ -366,8 +366,7 @@ def load_model(
     """`minicnn.load_model`, whose result has the methods of older Kerases as well."""
     for name in ("safe_mode", "options"):
         kwargs.pop(name, None)
-    objects = {**get_custom_objects(), **(custom_objects or {})}
-    return _with_old_methods(core.load_model(filepath, custom_objects=objects, compile=compile, **kwargs))
+    return _with_old_methods(core.load_model(filepath, with_registered(custom_objects), compile, **kwargs))
 
 
 def save_model(model: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:
@@ -377,7 +376,7 @@ def save_model(model: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """`minicnn.models.model_from_json`."""
-    return _with_old_methods(core.model_from_json(json_string, custom_objects))
+    return _with_old_methods(core.model_from_json(json_string, with_registered(custom_objects)))
 
 
 def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:

@@ -107,7 +107,7 @@ def map_fn(fn: Callable[..., Any], elems: Any, dtype: Any = None, fn_output_sign
     Raises
     ------
     ValueError
-        If there are not as many of them as of what `fn` gives.
+        If there are not as many of them as of what `fn` gives, or `elems` is empty.
     """
     wanted = dtype if fn_output_signature is None else fn_output_signature
     whole = elems if isinstance(elems, tuple | list | Recorded) else np.asarray(elems)
@@ -118,6 +118,8 @@ def map_fn(fn: Callable[..., Any], elems: Any, dtype: Any = None, fn_output_sign
 
 def _stacked(parts, wanted):
     """Parts, or tuples of them, as one array of the dtype `wanted`."""
+    if not parts:
+        raise ValueError("map_fn takes at least one part, as what fn gives for none is not known. Received: no elems")
     wanted = wanted.dtype if isinstance(wanted, TensorSpec) else wanted
     first, kinds = parts[0], wanted if isinstance(wanted, tuple | list) else None
     if kinds is None:
@@ -125,9 +127,10 @@ def _stacked(parts, wanted):
     else:
         fits = isinstance(first, tuple | list) and len(first) == len(kinds)
     if not fits:
+        count = f" of {len(first)}" if isinstance(first, tuple | list) else ""
         raise ValueError(
             "map_fn: dtype is a dtype, or a tuple of as many as fn gives. "
-            f"Received: dtype={wanted!r} for a {type(first).__name__} of {np.size(first)}"
+            f"Received: dtype={wanted!r} for a {type(first).__name__}{count}"
         )
     if kinds is not None:
         return tuple(_stacked(each, kind) for each, kind in zip(zip(*parts, strict=True), kinds, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -197,6 +197,11 @@ _OBJECTS = _CustomObjects()
 def get_custom_objects() -> MutableMapping[str, Any]:
     """The classes and functions that files may name."""
     return _OBJECTS
+
+
+def with_registered(custom_objects: Mapping[str, Any] | None) -> Any:
+    """`custom_objects`, and what is registered beside them."""
+    return {**_OBJECTS, **({} if custom_objects is None else custom_objects)}
 
 
 def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:

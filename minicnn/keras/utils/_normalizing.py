@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from minicnn import utils as core
+from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded
 from minicnn.graph import Tensor
 from minicnn.keras import ops
+from minicnn.keras._operations import entering
 from minicnn.keras.backend import epsilon
 
 
+@entering
 def normalize(x: Any, axis: int = -1, order: float | str = 2) -> Any:
     """`minicnn.utils.normalize`, which in a loss or a layer takes what is differentiated, or symbolic, too.
 
@@ -28,9 +31,10 @@ def normalize(x: Any, axis: int = -1, order: float | str = 2) -> Any:
     ValueError
         For another norm of a tensor.
     """
-    if type(x) is np.ndarray or not isinstance(x, np.ndarray | Recorded | Tensor):
-        return core.normalize(x, axis, order)
-    if not isinstance(order, int) or order < 1:
+    if not isinstance(x, Recorded | Tensor):
+        made = core.normalize(x, axis, order)
+        return made.view(EagerArray) if isinstance(x, EagerArray) else made
+    if not np.isscalar(order) or isinstance(order, str) or order < 1 or order != order // 1:
         raise ValueError(f"normalize of a tensor takes order=1, 2, … Received: order={order!r}")
     total = ops.sum(ops.power(ops.abs(x), order), axis=axis, keepdims=True)
     return x / ops.maximum(ops.power(total, 1 / order), epsilon())

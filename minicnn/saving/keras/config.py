@@ -12,7 +12,7 @@ from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.saving.keras.layers import MIXED, layer_from_keras, layer_to_keras, policy_from_keras, policy_to_keras
-from minicnn.saving.keras.names import brief, class_name_of, config_of, is_known, keras_object
+from minicnn.saving.keras.names import class_name_of, config_of, is_known, keras_object
 from minicnn.saving.keras.operations import without_operations
 from minicnn.saving.keras.structure import (
     MAX_DEPTH,
@@ -27,6 +27,7 @@ from minicnn.saving.keras.structure import (
     structure_of,
     without_earlier_calls,
 )
+from minicnn.user_warnings import brief
 
 SHARED = ("name", "trainable", "dtype", "layers", "input_layers", "output_layers", "build_input_shape")
 """What a model's config has; a subclass's further arguments are its own."""

@@ -11,8 +11,8 @@ from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.registry import ANY, constructor_parameters
-from minicnn.saving.keras.names import brief, class_name_of, config_of, keras_object, object_from_keras
-from minicnn.user_warnings import warn_user
+from minicnn.saving.keras.names import class_name_of, config_of, keras_object, object_from_keras
+from minicnn.user_warnings import brief, warn_user
 
 NEUTRAL: dict[str, Any] = {
     "activity_regularizer": (None,),
@@ -34,6 +34,7 @@ NEUTRAL: dict[str, Any] = {
     "kernel_regularizer": (None,),
     "lora_alpha": ANY,
     "lora_rank": (None,),
+    "mask": (None,),
     "mask_zero": (False,),
     "noise_shape": (None,),
     "optional": (False,),
@@ -75,6 +76,9 @@ POLICY_CLASSES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
 NAMED_ACTIVATIONS = {"Sigmoid": "sigmoid", "Tanh": "tanh", "LogSoftmax": "log_softmax", "Pointwise": None}
 """Layers here, but only functions in Keras; of the last, an argument has the name."""
 
+OF_FUNCTIONS = ("function_type", "module", "output_shape_type", "output_shape_module", "mask")
+"""What Keras 2 writes of the functions of a Lambda, and an argument of it that is None."""
+
 SHARED_OPTIONS = ("name", "trainable", "input_shape")
 
 
@@ -105,8 +109,8 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
             is_any = class_name == "Normalization" and None in shape  # as Keras 2 writes it inside a model
             arguments |= {} if is_any else {"input_shape": shape}
     if class_name == "Lambda":
-        return {"class_name": class_name, "config": _lambda_arguments(arguments)}
-    cls = layers.CLASSES.get(class_name)
+        arguments = _lambda_arguments(arguments, label)
+    cls = layers.CLASSES.get(class_name) if class_name != "Lambda" else layers.Lambda
     if cls is None:  # one of the user's, or unknown: the registry knows
         return {"class_name": class_name, "config": arguments}
     known = {p.name for p in constructor_parameters(cls)} | {*SHARED_OPTIONS, *cls.rare_options}
@@ -119,14 +123,16 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
     return {"class_name": class_name, "config": read}
 
 
-def _lambda_arguments(arguments) -> dict:
+def _lambda_arguments(arguments, label) -> dict:
     """Arguments of a Lambda layer, whose function is named; one that is written out is left where it is: unread."""
+    if arguments.get("mask") is not None:
+        raise FileFormatError(f"{label}: {_unsupported('mask', arguments['mask'])}")
     function, shape = arguments.get("function"), arguments.get("output_shape")
     if isinstance(function, str) and arguments.get("function_type") != "lambda":  # Keras 2
         function = {"class_name": "function", "config": function}
     is_shape = isinstance(shape, list) and all(n is None or is_integer(n) for n in shape)
     read = {"function": function if isinstance(function, dict) else None, "output_shape": shape if is_shape else None}
-    return {name: arguments[name] for name in (*SHARED_OPTIONS, "arguments") if name in arguments} | read
+    return {name: value for name, value in arguments.items() if name not in OF_FUNCTIONS} | read
 
 
 def _is_neutral(neutral, value) -> bool:
@@ -266,6 +272,8 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
 
 
 def _argument_to_keras(name, value, dtype):
+    if name == "arguments":  # of a function: any dict
+        return value
     if name == "activation":
         return _activation_to_keras(value, dtype)
     if name == "data_format":

@@ -10,6 +10,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.layers.base import Layer
 from minicnn.layers.base import _registry as registry
+from minicnn.user_warnings import brief
 
 CLASS_NAMES = {
     "BatchNormalizationV1": "BatchNormalization",
@@ -44,12 +45,6 @@ def config_of(entry: Config) -> Config:
             f"the arguments of a {brief(entry.get('class_name'))} are a dict. Received: {brief(config)}"
         )
     return config
-
-
-def brief(value: object) -> str:
-    """`value` for a message; a file's content may be long."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:80] + "…"
 
 
 def keras_object(module: str | None, class_name: str, config: Config) -> Config:

@@ -3,8 +3,7 @@
 from typing import Any
 
 from minicnn.errors import FileFormatError
-from minicnn.saving.keras.names import brief
-from minicnn.user_warnings import warn_user
+from minicnn.user_warnings import brief, warn_user
 
 MAX_DEPTH = 100
 

@@ -15,7 +15,8 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.layers.base import _registry as registry
 from minicnn.own_parts import is_of_package
-from minicnn.saving.keras.names import brief, is_known
+from minicnn.saving.keras.names import is_known
+from minicnn.user_warnings import brief
 
 Made: TypeAlias = "tuple[str, Config] | None"
 """(class, arguments) of a layer; None where there is none that does the same."""

@@ -106,13 +106,14 @@ class _Checkpoint(core.ModelCheckpoint):
         self.period = period
 
     def on_train_begin(self, logs=None):
-        unwritten = [layer.name for layer in layers_within(self.model) if layer.holds_code]
-        if unwritten and not self.save_weights_only:
-            warn_user(
-                f"the model has layers with code or arguments that no file holds, {unwritten}: {self.filepath} gets "
-                "the weights alone"
-            )
-            self.save_weights_only = True
+        if not self.save_weights_only:
+            unwritten = [layer.name for layer in layers_within(self.model) if layer.holds_code]
+            if unwritten:
+                warn_user(
+                    f"the model has layers with code or arguments that no file holds, {unwritten}: {self.filepath} "
+                    "gets the weights alone"
+                )
+            self.save_weights_only = bool(unwritten)
         super().on_train_begin(logs)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -483,23 +483,34 @@ inline void load_matrices(unsigned address, unsigned& a, unsigned& b, unsigned& 
     }
 }
 
-// 16 x 8 += (16 x 8) * (8 x 8): which lane holds what is said in tensor_cores.cu, after NVIDIA's "PTX ISA".
-inline void multiply(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+namespace standin {
+
+// 16 x 8 += (16 x TERMS) * (TERMS x 8), of EACH factors in a word: which lane holds what is said in tensor_cores.cu, after
+// NVIDIA's "PTX ISA". factor(word, which): one of them.
+template <unsigned TERMS, unsigned EACH, typename F>
+void multiply_fragments(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2], F factor) {
     struct Fragments {
         unsigned a[4], b[2];
     } mine;
     std::memcpy(mine.a, a, sizeof a);
     std::memcpy(mine.b, b, sizeof b);
-    const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(mine), lane = t % 32;
+    const unsigned t = thread_of_block(), turn = meet_warp(mine), lane = t % 32;
     for (unsigned e = 0; e < 4; ++e) {
         double exact = sum[e];
-        for (unsigned k = 0; k < 8; ++k) {
-            const auto& left = standin::of_lane<Fragments>(t / 32, turn, lane / 4 * 4 + k % 4);
-            const auto& right = standin::of_lane<Fragments>(t / 32, turn, (lane % 4 * 2 + e % 2) * 4 + k % 4);
-            exact += standin::cut_to_tf32(left.a[e / 2 + k / 4 * 2]) * standin::cut_to_tf32(right.b[k / 4]);
+        for (unsigned k = 0; k < TERMS; ++k) {
+            const unsigned own = k % (4 * EACH) / EACH, word = k / (4 * EACH);
+            const auto& left = of_lane<Fragments>(t / 32, turn, lane / 4 * 4 + own);
+            const auto& right = of_lane<Fragments>(t / 32, turn, (lane % 4 * 2 + e % 2) * 4 + own);
+            exact += factor(left.a[e / 2 + word * 2], k % EACH) * factor(right.b[word], k % EACH);
         }
-        sum[e] = standin::cut_to_float(exact);
+        sum[e] = cut_to_float(exact);
     }
+}
+
+}  // namespace standin
+
+inline void multiply(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    standin::multiply_fragments<8, 1>(sum, a, b, [](unsigned word, unsigned) { return standin::cut_to_tf32(word); });
 }
 
 namespace standin {
@@ -517,23 +528,8 @@ inline unsigned pair_of_bfloat16(unsigned first, unsigned second) {
     return standin::round_to_bfloat16(first) | standin::round_to_bfloat16(second) << 16;
 }
 
-// 16 x 8 += (16 x 16) * (16 x 8).
 inline void multiply_bfloat16(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-    struct Fragments {
-        unsigned a[4], b[2];
-    } mine;
-    std::memcpy(mine.a, a, sizeof a);
-    std::memcpy(mine.b, b, sizeof b);
-    const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(mine), lane = t % 32;
-    for (unsigned e = 0; e < 4; ++e) {
-        double exact = sum[e];
-        for (unsigned k = 0; k < 16; ++k) {
-            const auto& left = standin::of_lane<Fragments>(t / 32, turn, lane / 4 * 4 + k % 8 / 2);
-            const auto& right = standin::of_lane<Fragments>(t / 32, turn, (lane % 4 * 2 + e % 2) * 4 + k % 8 / 2);
-            exact += standin::half_of(left.a[e / 2 + k / 8 * 2], k % 2) * standin::half_of(right.b[k / 8], k % 2);
-        }
-        sum[e] = standin::cut_to_float(exact);
-    }
+    standin::multiply_fragments<16, 2>(sum, a, b, standin::half_of);
 }
 
 // To the nearest number of 11 bits, halves away from zero; infinity and NaN stay.

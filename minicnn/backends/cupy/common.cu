@@ -48,25 +48,6 @@ __device__ __forceinline__ void rows_of_part(int part, int count, int64 rows, in
     *end = *first + stretch < rows ? *first + stretch : rows;
 }
 
-// Each block adds up one stretch of rows for LANES channels: parts (gridDim.y, channels).
-template <typename F>
-__device__ __forceinline__ void sum_columns(REAL* parts, int64 rows, int channels, F term) {
-    __shared__ REAL scratch[ROWS][LANES];
-    const int lane = threadIdx.x % LANES, line = threadIdx.x / LANES, c = blockIdx.x * LANES + lane;
-    int64 first, end;
-    rows_of_part(blockIdx.y, gridDim.y, rows, &first, &end);
-    REAL sum = 0;
-    if (c < channels)
-        for (int64 row = first + line; row < end; row += ROWS) sum += term(row * channels + c, c);
-    scratch[line][lane] = sum;
-    __syncthreads();
-    if (line == 0 && c < channels) {
-        for (int other = 1; other < ROWS; ++other) sum += scratch[other][lane];
-        parts[(int64)blockIdx.y * channels + c] = sum;
-    }
-    __syncthreads();  // before the scratch is used again
-}
-
 // The sum of `count` terms, in an order that depends on `count` alone, by a block of 32 x lines threads: 32 sums side by
 // side, every line its share of the terms. Every line gets the result; all threads must call it.
 template <typename F>

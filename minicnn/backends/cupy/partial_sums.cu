@@ -1,7 +1,19 @@
 // Sums over the rows of a matrix (rows, channels), in two passes and a fixed order: parts of it first, then the parts.
 
+// Each block adds up one stretch of rows for LANES channels: parts (gridDim.y, channels).
 extern "C" __global__ void column_sums(const REAL* x, REAL* parts, int64 rows, int channels) {
-    sum_columns(parts, rows, channels, [&](int64 i, int c) { return x[i]; });
+    __shared__ REAL scratch[ROWS][LANES];
+    const int lane = threadIdx.x % LANES, line = threadIdx.x / LANES, c = blockIdx.x * LANES + lane;
+    int64 first, end;
+    rows_of_part(blockIdx.y, gridDim.y, rows, &first, &end);
+    REAL sum = 0;
+    if (c < channels)
+        for (int64 row = first + line; row < end; row += ROWS) sum += x[row * channels + c];
+    scratch[line][lane] = sum;
+    __syncthreads();
+    if (line || c >= channels) return;
+    for (int other = 1; other < ROWS; ++other) sum += scratch[other][lane];
+    parts[(int64)blockIdx.y * channels + c] = sum;
 }
 
 // y = sum of `count` parts of `size` elements, `stride` apart, + bias, then ReLU; channel = element % channels. Blocks of

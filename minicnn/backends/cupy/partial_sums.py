@@ -11,25 +11,12 @@ LEAST_ROWS, MOST_PARTS = 32, 256  # of a part; parts
 
 def column_sums(matrix: Array, out: Array) -> None:
     """out[c] = sum over rows of matrix (rows, C)."""
-    (parts,) = sum_columns("partial_sums", "column_sums", matrix, matrix)
-    add_parts(parts, out)
-
-
-def sum_columns(file: str, name: str, like: Array, *arrays: Array, outputs: int = 1) -> list[Array]:
-    """Launch a kernel that calls ``sum_columns`` of common.cu; returns parts (parts, C) for every output.
-
-    Parameters
-    ----------
-    file, name : str
-        A kernel whose parameters are `arrays`, the parts, the numbers of rows and of columns.
-    like : (rows, C)
-    """
-    rows, channels = like.shape
+    rows, channels = matrix.shape
     count = max(1, min(rows // LEAST_ROWS, MOST_PARTS))
-    parts = [cupy.empty((count, channels), like.dtype) for _ in range(outputs)]
-    grid = -(-channels // LANES), count
-    launch(file, name, like.dtype, grid, LANES * BLOCK_ROWS, *arrays, *parts, np.int64(rows), np.int32(channels))
-    return parts
+    parts = cupy.empty((count, channels), matrix.dtype)
+    grid, sizes = (-(-channels // LANES), count), (np.int64(rows), np.int32(channels))
+    launch("partial_sums", "column_sums", matrix.dtype, grid, LANES * BLOCK_ROWS, matrix, parts, *sizes)
+    add_parts(parts, out)
 
 
 def add_parts(

@@ -73,7 +73,7 @@ BESIDE = {
 
 # The same inside packages that have an order of their own, whose face (``__init__``) stands above all. "*": all others.
 FLOORS = {
-    "minicnn.backends": (("loading",), ("numba", "cupy"), ("base",), ("reference", "memory")),
+    "minicnn.backends": (("loading",), ("numba", "cupy"), ("base",), ("reference", "memory"), ("freed",)),
     "minicnn.backends.cupy": (("backend",), ("*",), ("launch", "devices"), ("sources", "structures", "cubins")),
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
@@ -243,6 +243,7 @@ CORE = (
 )
 # What the core imports from outside itself, and why it can be read without it.
 BESIDE_THE_CORE = {
+    "backends.memory": {"backends.freed"},  # Python's collector goes by the number of objects
     "backends": {"backends.loading", "console"},  # of those that need more than NumPy; to print
     "callbacks.base": {"callbacks.hooks", "console", "keywords"},  # for misspelt names, here and below
     "checks": {"foreign"},  # for what is no NumPy array

@@ -248,7 +248,11 @@ BESIDE_THE_CORE = {
     "callbacks.base": {"callbacks.hooks", "console", "keywords"},  # for misspelt names, here and below
     "checks": {"foreign"},  # for what is no NumPy array
     "losses": {"losses.function_loss", "losses.functions"},  # names for users
-    "losses.base": {"losses.of_calls", "losses.reductions"},  # other reductions than the mean, losses of arrays
+    "losses.base": {
+        "losses.label_advice",
+        "losses.of_calls",
+        "losses.reductions",
+    },  # messages; other reductions than the mean, losses of arrays
     "losses.crossentropy": {"losses.reductions"},  # classes that do not count
     "metrics": {"losses.functions"},  # names for users
     "metrics.accuracy": {"metrics.means"},  # functions as metrics

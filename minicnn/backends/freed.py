@@ -1,4 +1,4 @@
-"""What becomes of memory that nobody needs any more: the C library keeps some of it, Python finds more of it in time."""
+"""What becomes of memory that nobody needs any more: C keeps some of it, Python finds more of it in time."""
 
 import ctypes
 import gc

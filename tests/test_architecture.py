@@ -66,6 +66,7 @@ ROOMS = (
         "reverse_mode",
         "user_warnings",
     ),
+    ("pytorch_names",),
 )
 BESIDE = {
     "datasets": {"datasets", "errors", "checks", "cache_folder", "console", "hints"}
@@ -247,6 +248,7 @@ BESIDE_THE_CORE = {
     "backends": {"backends.loading", "console"},  # of those that need more than NumPy; to print
     "callbacks.base": {"callbacks.hooks", "console", "keywords"},  # for misspelt names, here and below
     "checks": {"foreign"},  # for what is no NumPy array
+    "errors": {"pytorch_names"},  # for names of another library
     "losses": {"losses.function_loss", "losses.functions"},  # names for users
     "losses.base": {
         "losses.label_advice",

@@ -67,7 +67,13 @@ def __getattr__(name):
     if name in _MODULES:
         return import_module(f"minicnn.{name}")
     hint = ": of TensorFlow it has keras and data; more is in: from minicnn.keras import tensorflow as tf"
-    raise AttributeError(f"module 'minicnn' has no attribute {name!r}{hint if name in _OF_TENSORFLOW else ''}")
+    hint = hint if name in _OF_TENSORFLOW else ""
+    raise AttributeError(f"module 'minicnn' has no attribute {name!r}{hint}{_of_pytorch(name)}")
+
+
+def _of_pytorch(name):
+    """What to take in the place of a name of PyTorch, to end a message with."""
+    return import_module("minicnn.pytorch_names").package_advice(name)
 
 
 def __dir__():

@@ -7,6 +7,8 @@ Every message says what was expected, how to get there, and ends with what was r
 import difflib
 from collections.abc import Iterable
 
+from minicnn.pytorch_names import CLASSES, PAGE
+
 
 class ShapeError(ValueError):
     """An array or a layer's input has a shape that does not fit."""
@@ -61,6 +63,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     known : iterable of str
         All valid names.
     """
+    if name in CLASSES:
+        return ValueError(f"Unknown {kind}. PyTorch's {name} is {CLASSES[name]} here; {PAGE}. Received: {name!r}")
     by_folded = {fold_name(k): k for k in known}
     close = difflib.get_close_matches(fold_name(str(name)), by_folded, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(repr(by_folded[c]) for c in close)}?" if close else ""

@@ -162,13 +162,33 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str, value: Any = 
     if not array.ndim and array.dtype.kind in "OSU":  # no array at all
         return f"{fault}{_advice_on(array.item(), what)}{received} {repr(array.item())[:100]}"
     if not any(isinstance(entry, str | bytes | PathLike) for entry in array.flat):
-        return message
+        return f"{fault}{_advice_on_type(array)}{received}{rest.partition(';')[0]}{_first_of_objects(array)}"
     texts = [str(entry) for entry in array.flat if isinstance(entry, str | bytes | PathLike)]
     if any(text.lower().strip("'").endswith(_PICTURES) for text in texts):
         return f"{fault}{_PICTURE_ADVICE}{received}{rest.partition(';')[0]}, with {texts[0]!r}"
     columns = _columns_of_text(array, value)
     advice = f"Leave columns of text out, or make numbers of them, e.g. by pandas.get_dummies(x, columns={columns})"
-    return f"{fault} {advice if columns else LABELS_ADVICE}.{received}{rest.partition(';')[0]}"
+    advice = advice if columns else "" if what == "sample_weight" else LABELS_ADVICE
+    return f"{fault}{' ' if advice else ''}{advice}{'.' if advice else ''}{received}{rest.partition(';')[0]}"
+
+
+def _advice_on_type(array):
+    """What to do with an array of another type, to stand in a message."""
+    if array.dtype.names:
+        return f" Take one of its fields, for example x[{array.dtype.names[0]!r}]."
+    if array.dtype.kind == "c":
+        return " Of complex numbers take .real, .imag or numpy.abs."
+    if array.dtype.kind in "mM":
+        return " Dates and times become numbers by astype('int64')."
+    return ""
+
+
+def _first_of_objects(array):
+    """Where the first object is that is no number."""
+    if array.dtype.kind != "O":
+        return ""
+    place = next(place for place, entry in np.ndenumerate(array) if not isinstance(entry, Real | np.bool_))
+    return f", with {repr(array[place])[:60]} at position {place[0] if len(place) == 1 else place}"
 
 
 def _advice_on(value, what):

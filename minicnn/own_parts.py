@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ContractError
+from minicnn.pytorch_names import explain_missing
 from minicnn.user_warnings import warn_user
 
 PAGE = "see docs/own_parts.md"
@@ -27,6 +28,8 @@ def is_of_package(thing: Any) -> bool:
 def watch(cls: type) -> None:
     """Have the methods that a user's class has written checked in their first calls."""
     if is_of_package(cls):
+        if cls.__name__ in ("Optimizer", "Written"):  # the bases of what PyTorch has under other names
+            cls.__getattr__ = _explain_missing
         return
     own = [base for base in cls.__mro__ if not is_of_package(base)]
     for kind, (keras, methods) in _KERAS.items():
@@ -57,7 +60,7 @@ def _explain_missing(part, name):
                 f"{cls.__name__} was not set up: let its __init__ begin with super().__init__({call}), "
                 f"and take what it passes on. Received: an object without the attribute {name!r}"
             )
-    return object.__getattribute__(part, name)  # raises the error of a property, or the usual one
+    return explain_missing(part, name)
 
 
 def check_takes(function: Callable[..., Any], what: str, *arguments: str, **options: Any) -> None:

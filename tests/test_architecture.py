@@ -66,6 +66,7 @@ ROOMS = (
         "reverse_mode",
         "user_warnings",
     ),
+    ("pytorch_names",),
 )
 BESIDE = {
     "datasets": {"datasets", "errors", "checks", "cache_folder", "console", "hints"}
@@ -73,7 +74,7 @@ BESIDE = {
 
 # The same inside packages that have an order of their own, whose face (``__init__``) stands above all. "*": all others.
 FLOORS = {
-    "minicnn.backends": (("loading",), ("numba", "cupy"), ("base",), ("reference", "memory")),
+    "minicnn.backends": (("loading",), ("numba", "cupy"), ("base",), ("reference", "memory"), ("freed",)),
     "minicnn.backends.cupy": (("backend",), ("*",), ("launch", "devices"), ("sources", "structures", "cubins")),
     "minicnn.backends.numba": (("backend",), ("*",), ("machine",)),
     "minicnn.backends.numba.convolution": (("*",), ("winograd_transforms", "choice")),
@@ -243,11 +244,17 @@ CORE = (
 )
 # What the core imports from outside itself, and why it can be read without it.
 BESIDE_THE_CORE = {
+    "backends.memory": {"backends.freed"},  # Python's collector goes by the number of objects
     "backends": {"backends.loading", "console"},  # of those that need more than NumPy; to print
     "callbacks.base": {"callbacks.hooks", "console", "keywords"},  # for misspelt names, here and below
     "checks": {"foreign"},  # for what is no NumPy array
+    "errors": {"pytorch_names"},  # for names of another library
     "losses": {"losses.function_loss", "losses.functions"},  # names for users
-    "losses.base": {"losses.of_calls", "losses.reductions"},  # other reductions than the mean, losses of arrays
+    "losses.base": {
+        "losses.label_advice",
+        "losses.of_calls",
+        "losses.reductions",
+    },  # messages; other reductions than the mean, losses of arrays
     "losses.crossentropy": {"losses.reductions"},  # classes that do not count
     "metrics": {"losses.functions"},  # names for users
     "metrics.accuracy": {"metrics.means"},  # functions as metrics

@@ -1,15 +1,19 @@
 """How a backend finds its kernels: what its package defines under a name of the reference."""
 
+import gc
 import inspect
 import shutil
 import sys
+import weakref
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minicnn import backends
+import minicnn as mc
+from minicnn import backends, layers
+from minicnn.backends import freed
 from minicnn.backends.base import Backend, kernels_of
 from minicnn.backends.reference import ops as reference
 
@@ -90,3 +94,48 @@ def test_an_op_has_few_parameters_and_returns_nothing(name):
     assert len(signature.parameters) <= 10
     assert signature.return_annotation is None
     assert all(p.annotation is not p.empty for p in signature.parameters.values())
+
+
+# ------------------------------------------------------------------------------------------------------------ memory
+
+
+@pytest.fixture
+def by_bytes_alone(monkeypatch):
+    """Python's collector is not called for the number of objects, and large arrays are counted anew."""
+    monkeypatch.setattr(freed, "LEAST", 24 << 20)
+    monkeypatch.setattr(freed, "_sizes", {})
+    monkeypatch.setattr(freed, "_left", {"bytes": 0})
+    thresholds = gc.get_threshold()
+    gc.set_threshold(1_000_000)
+    yield
+    gc.set_threshold(*thresholds)
+
+
+def trained():
+    """A model that takes 8 MB and more: weights of 4 MB, and their gradients."""
+    model = mc.Sequential([mc.Input((1024,)), layers.Dense(1024)])
+    model.compile("sgd", "mse")
+    model.train_on_batch(np.zeros((2, 1024)), np.zeros((2, 1024)))
+    return model
+
+
+def test_models_that_nobody_has_do_not_pile_up(by_bytes_alone):
+    made = [weakref.ref(trained()) for _ in range(12)]
+    assert sum(model() is not None for model in made) <= 6
+
+
+def test_models_that_somebody_has_are_looked_at_ever_more_rarely(by_bytes_alone, monkeypatch):
+    calls = []
+    monkeypatch.setattr(freed.gc, "collect", lambda: calls.append(len(freed._sizes)))
+    kept = [trained() for _ in range(12)]
+    assert len(kept) == 12
+    assert 0 < len(calls) <= 4  # each time that they have doubled
+
+
+def test_a_program_that_has_turned_the_collector_off_is_obeyed(by_bytes_alone):
+    gc.disable()
+    try:
+        made = [weakref.ref(trained()) for _ in range(6)]
+        assert all(model() is not None for model in made)
+    finally:
+        gc.enable()

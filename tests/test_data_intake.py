@@ -554,8 +554,15 @@ def test_numbers_in_any_wrapping(value, expected):
         (np.array([ROWS, ROWS[:3]], object), DataError, "entry 1 of shape"),
         (["cat", "dog"], TypeError, r"numpy.unique\(y, return_inverse=True\)\. Received: dtype <U3$"),
         (Frame(["cat", "dog"]), TypeError, r"numpy.unique\(y, return_inverse=True\)\. Received: dtype object"),
-        (np.array(["2020-01-01"], "M8[D]"), TypeError, "real numbers.*Received: dtype datetime64"),
-        ([1j], TypeError, "real numbers.*complex"),
+        (
+            np.array(["2020-01-01"], "M8[D]"),
+            TypeError,
+            r"real numbers.*astype\('int64'\)\. Received: dtype datetime64.D.$",
+        ),
+        ([1j], TypeError, r"real numbers.*take \.real.*Received: dtype complex128$"),
+        (np.array([(1,)], [("y", "i4")]), TypeError, r"one of its fields, for example x\['y'\]\. Received: dtype \[\("),
+        ([1, 2, None, {}], TypeError, r"Received: dtype object, with None at position 2$"),
+        (np.array([[None, None]]), TypeError, r"Received: dtype object, with None at position \(0, 0\)$"),
         ({"a": 1}, TypeError, r"real numbers.*Received: \{'a': 1\}$"),
         (None, TypeError, "real numbers.*Received: None$"),
         ("cat.jpg", TypeError, r"real numbers.*model.predict_image\(path\).*Received: 'cat.jpg'$"),
@@ -784,7 +791,13 @@ def test_h5py_data_sets(tmp_path):
         ((5, 8, 9, 3), (216,), "use x.reshape((-1, 216))"),
         ((5, 8, 9, 1), (72,), "use x.reshape((-1, 72))"),
         ((5, 9, 8), (8, 9), ""),
-        ((5, 9, 8, 3), (8, 9, 3), ""),
+        ((5, 9, 8, 3), (8, 9, 3), "mc.utils.resize_images(x, (8, 9)), or a model for Input((9, 8, 3))"),
+        ((5, 8, 9), (8, 9, 3), "numpy.repeat(x[..., None], 3, axis=-1)"),
+        ((5, 8, 9, 1), (8, 9, 3), "numpy.repeat(x, 3, axis=-1)"),
+        ((5, 8, 9, 1), (None, None, 3), "numpy.repeat(x, 3, axis=-1)"),
+        ((5, 8, 9, 3), (8, 9, 1), "mc.utils.to_grayscale(x)"),
+        ((5, 8, 9, 4), (8, 9, 3), "x[..., :3] leaves transparency out"),
+        ((5, 8, 9, 2), (8, 9, 3), ""),
         ((5, 6, 4), (4, 6, 1), ""),
         ((5, 7), (8,), ""),
         ((), (8,), ""),
@@ -833,6 +846,28 @@ def test_validation_inputs_that_do_not_fit(model):
     broken = (int("x") for _ in range(1))  # an error of the user's own stays what it is
     with pytest.raises(ValueError, match=r"^invalid literal"):
         model.fit(X, Y, validation_data=broken, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("units", "loss", "y", "message"),
+    [
+        (3, "mse", Y, r"class numbers become columns by utils.to_categorical\(y, 3\)\. Received: .*\(10,\)$"),
+        (2, "binary_crossentropy", (Y > 0)[:, None], r"become columns by utils.to_categorical\(y, 2\)"),
+        (1, "binary_crossentropy", np.eye(2)[Y // 2], r"one unit takes 0 or 1 for each sample, y.argmax\(axis=-1\)"),
+        (1, "mae", np.ones((10, 2)), "for 2 columns the last layer needs 2 units"),
+        (1, "mse", np.eye(3)[Y], "for 3 columns the last layer needs 3 units"),
+        (2, "mse", Y + 0.5, r"of shape \(N, 2\)\. Received"),
+        (1, "binary_crossentropy", Y, "for 3 classes use 3 units, activation='softmax'"),
+        (1, "binary_crossentropy", Y // 2 + 1, "labels 1 and 2 become 0 and 1 by y - 1"),
+        (1, "binary_crossentropy", Y * 100, "pixels are scaled first: y / 255"),
+        (1, "binary_crossentropy", Y // 2 * 2 - 1, r"-1 and 1 by \(y \+ 1\) / 2"),
+    ],
+)
+def test_targets_for_another_last_layer(units, loss, y, message):
+    model = mc.Sequential([mc.Input(X.shape[1:]), layers.Dense(units, activation="sigmoid")])
+    model.compile("sgd", loss)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y, verbose=0)
 
 
 def test_class_numbers_where_columns_are_needed(model):

@@ -202,9 +202,26 @@ def test_the_code_of_bfloat16_md(capsys):
     assert capsys.readouterr().out == "bfloat16 float32 bfloat16\n"
 
 
+def test_the_code_of_pytorch_md(capsys):
+    """The page's network, with its weights moved, computes what formulas for (N, C, H, W) give."""
+    names = {}
+    exec("".join(blocks(DOCS / "pytorch.md", "python")), names)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    state, x = names["state"], names["x"][:3, :, :, 0]  # (3, 12, 12)
+    maps = np.empty((3, 6, 8, 8))  # (N, F, H, W)
+    for row, column in np.ndindex(8, 8):
+        window = x[:, row : row + 5, column : column + 5]
+        maps[:, :, row, column] = (
+            np.tensordot(window, state["conv1.weight"][:, 0], ((1, 2), (1, 2))) + state["conv1.bias"]
+        )
+    pooled = np.maximum(maps, 0).reshape(3, 6, 4, 2, 4, 2).max(axis=(3, 5))
+    expected = pooled.reshape(3, -1) @ state["fc1.weight"].T + state["fc1.bias"]
+    np.testing.assert_allclose(names["net"].predict(names["x"][:3]), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_all_code_is_tested():
     """The pages with Python on them, and where it runs: here, or in the test that is named."""
-    here = {"bfloat16.md", "command_line.md", "files.md", "gpu.md", "page.md", "sklearn.md", "why.md"}
+    here = {"bfloat16.md", "command_line.md", "files.md", "gpu.md", "page.md", "pytorch.md", "sklearn.md", "why.md"}
     elsewhere = {"adding_a_layer.md": "own_parts", "own_parts.md": "own_parts", "adding_a_kernel.md": "numba_kernels"}
     assert {path.name for path in DOCS.glob("*.md") if blocks(path, "python", "py")} == here | elsewhere.keys()
     for page, test in elsewhere.items():

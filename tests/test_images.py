@@ -2,6 +2,7 @@
 
 import gc
 import io
+import os
 
 import numpy as np
 import pytest
@@ -66,6 +67,21 @@ def test_subsets_do_not_overlap(folder):
     assert len(validation.file_paths) == 5
     both = image_dataset_from_directory(folder, subset="both", **options)
     assert [d.file_paths for d in both] == [train.file_paths, validation.file_paths]
+
+
+@pytest.mark.parametrize("subset", ["validation", "both"])
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_part_for_validation_keeps_its_order(folder, subset, on_error):
+    """Labels of one pass stand beside predictions of another, and beside file_paths; Keras's "both" is like that."""
+    options = {"validation_split": 0.5, "seed": 5, "image_size": (4, 4), "verbose": False, "batch_size": 4}
+    made = image_dataset_from_directory(folder, subset=subset, on_error=on_error, **options)
+    validation = made[1] if subset == "both" else made
+    names = [path.split(os.sep)[-2] for path in map(str, validation.file_paths)]
+    for _ in range(2):
+        assert [validation.class_names[label] for label in read_all(validation)[1]] == names
+    if subset == "both":
+        first, second = (read_all(made[0])[0] for _ in range(2))
+        assert not np.array_equal(first, second)  # each pass over the training part has an order of its own
 
 
 def test_label_modes(folder):

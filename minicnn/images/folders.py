@@ -151,7 +151,8 @@ def image_dataset_from_directory(
     image_size : (int, int), default (256, 256)
         Height and width that pictures are resized to.
     shuffle : bool, default True
-        Whether each pass has an order of its own.
+        Whether the split takes pictures at random, and each pass has an order of its own. A part for validation keeps
+        one order, so that labels read in one pass stand beside the predictions of another.
     seed : int, optional
         Of the order and of the split.
     validation_split : float in (0, 1), optional
@@ -191,8 +192,10 @@ def image_dataset_from_directory(
     label_mode = _label_mode(None if labels is None else label_mode, listing, verbose)
     batch_size = None if batch_size is None else check_positive_int("batch_size", batch_size)
     order, parts = _parts(len(listing.paths), shuffle, seed, validation_split, subset, verbose)
-    options = batch_size, label_mode, shuffle, seed, on_error
-    made = [_dataset(listing, order[part], read, *options) for part in parts]
+    made = [
+        _dataset(listing, order[part], read, batch_size, label_mode, shuffle and name != "validation", seed, on_error)
+        for name, part in parts.items()
+    ]
     return made[0] if len(made) == 1 else tuple(made)
 
 
@@ -223,12 +226,12 @@ def _listed(directory, labels, class_names, follow_links):
 
 
 def _parts(count, shuffle, seed, fraction, subset, verbose):
-    """(order of all pictures, the slices of it that are wanted)."""
+    """(order of all pictures, the slices of it that are wanted, by name)."""
     order = np.arange(count)
     if fraction is None:
         if subset is not None:
             raise ValueError(f"subset needs validation_split=. Received: {subset=}")
-        return order, [slice(None)]
+        return order, {"all": slice(None)}
     check_choice("subset", subset, ("training", "validation", "both"))
     if not 0 < check_number("validation_split", fraction) < 1:
         raise ValueError(f"validation_split is between 0 and 1. Received: {fraction}")
@@ -238,13 +241,12 @@ def _parts(count, shuffle, seed, fraction, subset, verbose):
         order = random.generator(abs(int(seed)), "split").permutation(count)
     training = count - int(fraction * count)
     slices = {"training": slice(training), "validation": slice(training, None)}
-    parts = [slices[subset]] if subset != "both" else [slices["training"], slices["validation"]]
-    if not all(len(order[part]) for part in parts):
+    parts = slices if subset == "both" else {subset: slices[subset]}
+    if not all(len(order[part]) for part in parts.values()):
         raise DataError(f"validation_split={fraction} of {count} pictures leaves none. Received: {subset=}")
     if verbose:
-        for name, part in slices.items():
-            if part in parts:
-                say(f"Using {len(order[part])} files for {name}.")
+        for name, part in parts.items():
+            say(f"Using {len(order[part])} files for {name}.")
     return order, parts
 
 

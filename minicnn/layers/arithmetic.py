@@ -19,6 +19,7 @@ from minicnn.layers.merge import Add, aligned, give
 from minicnn.layers.merging import Multiply, Subtract
 from minicnn.layers.rescaling import Rescaling
 from minicnn.parameters import Weight
+from minicnn.pytorch_names import explain_missing
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
@@ -260,3 +261,4 @@ for _name, _function in _OPERATORS.items():
     setattr(Tensor, _name, as_operands(_function))
 Tensor.dtype = property(lambda tensor: tensor.node.layer.compute_dtype, doc="In which it is computed, by name.")
 Tensor.__array_ufunc__ = _of_numpy
+Tensor.__getattr__ = explain_missing

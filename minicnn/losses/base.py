@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.hints import Shape
 from minicnn.losses import of_calls, reductions
+from minicnn.losses.label_advice import columns_advice
 from minicnn.losses.targets import check_finite, element_shapes, flatten_hint, real_targets, with_batch
 from minicnn.registry import Configurable, Register, Registry
 
@@ -77,8 +78,8 @@ class Loss(reductions.Reduced, Configurable):
         if target.shape[1:] not in element_shapes(output_shape):
             raise ValueError(
                 f"{type(self).__name__} compares target and output element by element; expected a target of shape "
-                f"{with_batch(output_shape)}{flatten_hint(target, output_shape, 1 + len(output_shape))}. "
-                f"Received: a target of shape {target.shape}"
+                f"{with_batch(output_shape)}{flatten_hint(target, output_shape, 1 + len(output_shape))}"
+                f"{columns_advice(target, output_shape)}. Received: a target of shape {target.shape}"
             )
         target = target.reshape(len(target), *output_shape)
         check_finite(target)

@@ -7,6 +7,7 @@ from minicnn.hints import Shape
 from minicnn.losses.base import register
 from minicnn.losses.crossentropy import ALMOST_ONE, EPSILON, Smoothed
 from minicnn.losses.elementwise import ElementwiseLoss
+from minicnn.losses.label_advice import binary_advice
 from minicnn.losses.targets import received
 from minicnn.user_warnings import warn_user
 
@@ -34,8 +35,7 @@ class BinaryCrossentropy(Smoothed, ElementwiseLoss):
         labels = outside & (target == np.round(target))  # numbers between are noise on them, as GANs are trained with
         if labels.any():
             raise ValueError(
-                "binary_crossentropy needs targets from 0 to 1; map other labels to these first, e.g. -1 and 1 by "
-                f"(y + 1) / 2. {received(target, labels)}"
+                f"binary_crossentropy needs targets from 0 to 1; {binary_advice(target)}. {received(target, labels)}"
             )
         if outside.any():
             warn_user(  # the same words for every batch, so that they are said once

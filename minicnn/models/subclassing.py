@@ -79,7 +79,8 @@ class Written(OfPictures, Differentiable):
         if not self.has_own_steps and not hasattr(self, "call"):
             raise TypeError(
                 "Model needs inputs= and outputs=, tensors from Input and layer calls; use Sequential for a stack, or "
-                "write a subclass with a method call(self, inputs). Received: neither"
+                "write a subclass with a method call(self, inputs)"
+                f"{' in the place of forward' if 'forward' in vars(type(self)) else ''}. Received: neither"
             )
         Layer.__init__(self, name=name or unique_name(type(self).__name__))
         self._start_untrained()

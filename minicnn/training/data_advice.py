@@ -45,6 +45,8 @@ def shape_advice(shape: Shape, expected: Shape) -> str:
             )
         if fits(shape[:3], expected):
             return "; the samples seem to come last: use numpy.moveaxis(x, -1, 0)"
+    if advice := _channel_advice(shape, expected):
+        return advice
     if has_open([expected]):
         return ""
     if len(sample) == 1 and len(expected) == 3 and expected[2] > 1 and sample[0] == math.prod(expected):
@@ -55,6 +57,23 @@ def shape_advice(shape: Shape, expected: Shape) -> str:
         )
     if _merges(sample, expected) or _merges(expected, sample):
         return f"; use x.reshape({(-1, *expected)})"
+    if len(expected) == 3 and sample[2:] == expected[2:] and len(sample) == 3:
+        return f"; pictures of another size: mc.utils.resize_images(x, {expected[:2]}), or a model for Input({sample})"
+    return ""
+
+
+def _channel_advice(shape, expected):
+    """How to bring images of the right size to another number of channels; empty where they are none."""
+    if len(expected) != 3 or len(shape) not in (3, 4) or not fits(shape[1:3], expected[:2]):
+        return ""
+    channels = shape[3] if len(shape) == 4 else None
+    if channels in (None, 1) and expected[2] == 3:
+        grey = "x[..., None]" if channels is None else "x"
+        return f"; grey pictures, and the model wants three channels: numpy.repeat({grey}, 3, axis=-1)"
+    if channels == 3 and expected[2] == 1:
+        return "; pictures in colour, and the model wants grey ones: mc.utils.to_grayscale(x)"
+    if channels == 4 and expected[2] == 3:
+        return "; x[..., :3] leaves transparency out"
     return ""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba.core.registry import cpu_target
 from numpy.typing import ArrayLike
 
-from minicnn.backends import memory
+from minicnn.backends import freed
 from minicnn.backends import numba as package
 from minicnn.backends.base import Backend
 from minicnn.backends.numba.gather import copy_samples
@@ -28,7 +28,7 @@ class NumbaBackend(Backend):
         # Numba loads its compiler's modules with the first kernel, compiled or from the cache: not in the first step.
         cpu_target.typing_context.refresh()
         cpu_target.target_context.refresh()
-        memory.keep_freed()
+        freed.keep_freed()
         super().__init__("numba", package, fuses=True)
 
     def repeated(self, works: Sequence[Callable[[], None]]) -> list[Repeated]:

@@ -1,0 +1,129 @@
+"""What users of PyTorch look for: errors say what it is called here, and docs/pytorch.md moves weights right."""
+
+import copy
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import callbacks, layers, losses, optimizers, pytorch_names
+from minicnn.errors import NotBuiltError
+
+
+class Net(mc.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def built(make=Net):
+    model = make()
+    model.build((None, 4))
+    model.compile("adam", "mse")
+    return model
+
+
+@pytest.mark.parametrize("name", [*pytorch_names._IN_PACKAGE, *pytorch_names.CLASSES])
+def test_names_of_the_package(name):
+    with pytest.raises(AttributeError, match=r"in the place of PyTorch's .*; see docs/pytorch\.md"):
+        getattr(mc, name)
+
+
+@pytest.mark.parametrize("name", sorted(pytorch_names.CLASSES))
+def test_names_of_classes(name):
+    for module in (layers, losses, optimizers, mc.metrics):
+        with pytest.raises(AttributeError, match=f"PyTorch's {name} is .* here; see docs/pytorch.md"):
+            getattr(module, name)
+    if name not in ("Conv1d", "Conv2d"):  # as texts, they are Conv1D and Conv2D
+        with pytest.raises(ValueError, match=f"PyTorch's {name} is"):
+            layers.get(name)
+
+
+def test_what_is_named_instead_is_there():
+    classes = {**vars(layers), **vars(losses), **vars(callbacks)}
+    for advice in pytorch_names.CLASSES.values():
+        for name in re.findall(r"\b[A-Z]\w+(?=$|\(|,)", advice.replace("mc.", "")):
+            assert name in classes or hasattr(mc, name), advice
+
+
+@pytest.mark.parametrize(
+    "make", [Net, lambda: mc.Sequential([mc.Input((4,)), layers.Dense(3)])], ids=["own", "library"]
+)
+@pytest.mark.parametrize("name", sorted(pytorch_names._OF_MODELS))
+def test_names_of_models(make, name):
+    model = built(make)
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': .*; see docs/pytorch.md"):
+        getattr(model, name)
+    assert not hasattr(model, name)
+
+
+@pytest.mark.parametrize("name", sorted(pytorch_names._OF_OPTIMIZERS))
+def test_names_of_optimizers(name):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': .*; see docs/pytorch.md"):
+        getattr(optimizers.Adam(), name)
+
+
+@pytest.mark.parametrize("name", sorted(pytorch_names._OF_TENSORS))
+def test_names_of_symbolic_tensors(name):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': .*; see docs/pytorch.md"):
+        getattr(layers.Dense(3)(mc.Input((4,))), name)
+
+
+def test_other_errors_are_what_they_were():
+    model = Net()
+    with pytest.raises(NotBuiltError, match="has no weights yet"):
+        model.count_params()
+    with pytest.raises(AttributeError, match=r"^'Net' object has no attribute 'wieghts'$"):
+        _ = model.wieghts
+    with pytest.raises(AttributeError, match=r"no attribute 'foo'$"):
+        _ = optimizers.Adam().foo
+    with pytest.raises(AttributeError, match=r"no attribute 'foo'$"):
+        _ = mc.Input((4,)).foo
+    with pytest.raises(TypeError, match="in the place of forward"):
+        type("Forward", (mc.Model,), {"forward": lambda self, x: x})()
+
+
+def test_models_are_copied_and_pickled_as_before(rng):
+    model, x = mc.Sequential([mc.Input((4,)), layers.Dense(3)]), rng.normal(size=(2, 4))
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(twin.predict(x), model.predict(x))
+    assert pickle.loads(pickle.dumps(optimizers.Adam(0.5))).learning_rate == 0.5
+
+
+# ---------------------------------------------------------------------------------------------------------- weights
+
+
+def check_moved(theirs, layer, weights, images):
+    """A layer with weights of PyTorch's computes what that does; images are (N, C, H, W)."""
+    channels_last = np.moveaxis(images, 1, -1)
+    model = mc.Sequential([mc.Input(channels_last.shape[1:]), *([layer] if isinstance(layer, layers.Layer) else layer)])
+    model.layers[-1].set_weights(weights)
+    expected = np.moveaxis(theirs.numpy(), 1, -1)
+    np.testing.assert_allclose(model.predict(channels_last), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_move_as_the_page_says(rng):
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    images = rng.normal(size=(3, 4, 6, 5)).astype(np.float32)  # (N, C, H, W)
+    with torch.no_grad():
+        for theirs, layer, axes in (
+            (nn.Conv2d(4, 7, (3, 2)), layers.Conv2D(7, (3, 2)), (2, 3, 1, 0)),
+            (nn.Conv2d(4, 4, (3, 2), groups=4), layers.DepthwiseConv2D((3, 2)), (2, 3, 0, 1)),
+            (nn.ConvTranspose2d(4, 7, (3, 2), stride=2), layers.Conv2DTranspose(7, (3, 2), strides=2), (2, 3, 1, 0)),
+        ):
+            weights = [theirs.weight.numpy().transpose(axes), theirs.bias.numpy()]
+            check_moved(theirs(torch.tensor(images)), layer, weights, images)
+        norm = nn.BatchNorm2d(4)
+        norm(torch.tensor(images))  # moves the averages
+        state = [norm.state_dict()[name].numpy() for name in ("weight", "bias", "running_mean", "running_var")]
+        check_moved(norm.eval()(torch.tensor(images)), layers.BatchNormalization(epsilon=1e-5), state, images)
+        flat = nn.Linear(4 * 6 * 5, 8)
+        kernel = flat.weight.numpy().reshape(8, 4, 6, 5).transpose(2, 3, 1, 0).reshape(-1, 8)
+        stack = [layers.Flatten(), layers.Dense(8)]
+        check_moved(flat(torch.tensor(images).flatten(1)), stack, [kernel, flat.bias.numpy()], images)

@@ -120,8 +120,10 @@ def watch(ws):
 LEFT = {
     "ActivityPenalty": "a regularizer is a formula in NumPy, also one of the user's own",
     "AddLoss": "a part of the loss that a user's model computes: one number",
+    "AddMetric": "a number for the logs that a user's model computes",
     "AlphaDropout": "fills an array with ones, from which its mask is drawn",
     "ArgMax": "at the end of a model that is used, not trained",
+    "AugMix": "pictures on their way in",
     "AutoContrast": "pictures on their way in",
     "Concatenate": "up to 4,096 numbers, which NumPy has copied before a kernel is called; more have one",
     "ConstantTensor": "a copy for each sample",
@@ -143,6 +145,7 @@ LEFT = {
     "RandomColorDegeneration": "pictures on their way in",
     "RandomContrast": "pictures on their way in",
     "RandomCrop": "pictures on their way in",
+    "RandAugment": "pictures on their way in",
     "RandomErasing": "pictures on their way in",
     "RandomGaussianBlur": "pictures on their way in",
     "RandomGrayscale": "pictures on their way in",

@@ -30,6 +30,7 @@ from minicnn.layers import (
     random_flip,
     random_mixing,
     random_pixels,
+    random_policies,
     random_tones,
     rearranging,
     reducing,
@@ -70,6 +71,7 @@ from minicnn.layers.random_filters import *  # noqa: F403
 from minicnn.layers.random_flip import *  # noqa: F403
 from minicnn.layers.random_mixing import *  # noqa: F403
 from minicnn.layers.random_pixels import *  # noqa: F403
+from minicnn.layers.random_policies import *  # noqa: F403
 from minicnn.layers.random_tones import *  # noqa: F403
 from minicnn.layers.rearranging import *  # noqa: F403
 from minicnn.layers.reducing import *  # noqa: F403
@@ -111,6 +113,7 @@ __all__ += random_flip.__all__
 __all__ += random_mixing.__all__
 __all__ += random_colors.__all__
 __all__ += random_pixels.__all__
+__all__ += random_policies.__all__
 __all__ += random_tones.__all__
 __all__ += rearranging.__all__
 __all__ += reducing.__all__

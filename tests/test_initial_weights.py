@@ -14,8 +14,9 @@ TABLE = np.arange(12.0).reshape(4, 3)
 @pytest.mark.filterwarnings("error")  # today's Keras has it too
 def test_a_table_from_outside():
     layer = layers.Embedding(4, 3, weights=[TABLE], trainable=False)
+    np.testing.assert_array_equal(layer.embeddings.numpy(), TABLE)
     np.testing.assert_array_equal(layer(np.array([[1, 3]])), TABLE[None, [1, 3]])
-    model = keras.Sequential([keras.Input((2,)), layers.Embedding(4, 3, weights=[TABLE]), layers.Flatten()])
+    model = keras.Sequential([keras.Input((2,)), layers.Embedding(4, 3, weights=TABLE), layers.Flatten()])
     np.testing.assert_array_equal(model.predict(np.array([[0, 2]]), verbose=0), TABLE[[0, 2]].reshape(1, -1))
     np.testing.assert_array_equal(TABLE, np.arange(12.0).reshape(4, 3))
 
@@ -56,6 +57,23 @@ def test_weights_of_any_layer(built_by):
     np.testing.assert_array_equal(convolution(np.ones((1, 2, 2, 1))), np.full((1, 2, 2, 1), 2.5))
 
 
+def test_variables_that_are_there_before_the_layer_begins():
+    """``keras.Variable`` has the dtype of models, and Keras's order of arguments; what precedes super() is a weight."""
+
+    class Early(layers.Layer):
+        def __init__(self):
+            self.factor = keras.Variable(np.array([2.0, 3.0]))
+            super().__init__()
+
+        def call(self, inputs):
+            return inputs * self.factor
+
+    layer = Early()
+    assert [w.shape for w in layer.weights] == [(2,)]
+    np.testing.assert_array_equal(layer(np.ones((1, 2))), [[2, 3]])
+    assert keras.Variable("ones", (2, 3), "float32", False, "mine").numpy().shape == (2, 3)
+
+
 def test_an_argument_of_ones_own_is_left_alone():
     class Weighted(layers.Layer):
         def __init__(self, weights, **options):
@@ -70,9 +88,9 @@ def test_an_argument_of_ones_own_is_left_alone():
 
 def test_weights_that_do_not_fit():
     with pytest.raises(ValueError, match=r"embeddings' has shape \(4, 3\). Received: shape \(2, 3\)"):
-        layers.Embedding(4, 3, weights=[TABLE[:2]])(np.array([[1]]))
+        layers.Embedding(4, 3, weights=[TABLE[:2]])
     with pytest.raises(TypeError, match=r"takes a list of arrays.*Received: ndarray"):
-        layers.Embedding(4, 3, weights=TABLE)
+        layers.Dense(3, weights=TABLE)
     with pytest.raises(NotBuiltError, match="has no weights yet"):
         layers.Dense(2).set_weights([np.ones((2, 2)), np.zeros(2)])
 

@@ -7,6 +7,8 @@ from functools import wraps
 from inspect import signature
 from typing import Any
 
+import numpy as np
+
 from minicnn.keras._translation import Translated
 from minicnn.keras._warning import warn_once
 
@@ -20,10 +22,14 @@ class WithInitialWeights(Translated):
         layer = super().__call__(*args, **kwargs)
         if arrays is not None:
             vars(layer)["_initial_weights"] = _listed(cls.__name__, arrays)
+            if layer.shape_for_any is not None:  # as today's Keras: the weights are there at once
+                layer.build()
         return layer
 
 
 def _listed(name, arrays):
+    if name == "Embedding" and isinstance(arrays, np.ndarray):  # which today's Keras takes, too
+        arrays = [arrays] if arrays.ndim == 2 else list(arrays)
     if not isinstance(arrays, list | tuple):
         raise TypeError(
             f"{name}(weights=[…]) takes a list of arrays, as get_weights gives it: weights=[matrix]. "

@@ -102,6 +102,8 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
         for name in ("dynamic", "autocast"):
             kwargs.pop(name, None)
         super().__init__(*args, **kwargs)
+        for name, value in list(vars(self).items()):  # which were there before
+            self._adopt(name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._adopt(name, value)

@@ -147,7 +147,7 @@ class RandAugment(_Policy):
     value_range : (float, float), default (0, 255)
         The range of pixels.
     num_ops : int, default 2
-        How many ways follow each other; one may be drawn more than once.
+        How many ways follow each other; one may be drawn more than once. 0 changes nothing.
     factor : float or (float, float), default 0.5
         Limits, from 0 to 1, of how strong they are, which each image draws by itself; a number f means (0, f).
     interpolation : {"bilinear", "nearest"}
@@ -172,17 +172,17 @@ class RandAugment(_Policy):
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(value_range, factor, interpolation, seed, data_format, **kwargs)
-        self.num_ops: int = check_positive_int("num_ops", num_ops)
+        self.num_ops: int = check_positive_int("num_ops", num_ops, minimum=0)
 
     def draws(self) -> int:
-        return self.num_ops
+        return max(1, self.num_ops)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         if not ws.training:
             ws.y[...] = xs[0]
             return
         ws.ran = self._ran(ws, self._drawn(ws)[: self.num_ops] * len(self._changes), xs[0], 0)
-        ws.y[...] = ws.ran[-1][1].y
+        ws.y[...] = ws.ran[-1][1].y if ws.ran else xs[0]
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         ws.dxs[0][...] = self._back(ws.ran, dy) if ws.training else dy

@@ -109,6 +109,20 @@ def test_a_frozen_kernel_is_divided_as_in_keras():
         np.testing.assert_allclose(mine, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"interpolation": "nearest"}, {"fill_value": 7.0, "scale": 0.4}])
+def test_perspective(options):
+    images = RNG.uniform(0, 255, (3, 9, 8, 3)).astype("float32")
+    mine = ours.layers.RandomPerspective(**options)
+    transformation = mine.get_random_transformation(images, seed=3) | {
+        "apply_perspective": np.array([True, False, True])
+    }
+    of_keras = {n: v.astype("float32") if "points" in n else v for n, v in transformation.items()}
+    expected = keras.layers.RandomPerspective(**options).transform_images(images, of_keras)
+    made = mine.transform_images(images, transformation)
+    differs = np.abs(made - np.asarray(expected)) > 0.05  # a pixel on the border between two may be either
+    assert differs.mean() < 0.02
+
+
 OFF = (0.0, 0.0)  # strengths with which nothing is drawn but the change itself
 
 

@@ -150,6 +150,7 @@ LEFT = {
     "RandomGaussianBlur": "pictures on their way in",
     "RandomGrayscale": "pictures on their way in",
     "RandomHue": "pictures on their way in",
+    "RandomPerspective": "pictures on their way in",
     "RandomInvert": "pictures on their way in",
     "RandomPosterization": "pictures on their way in",
     "RandomSaturation": "pictures on their way in",

@@ -1,4 +1,4 @@
-"""RandAugment and AugMix: with strengths of 0 each change is one picture, which a layer of the library makes alone."""
+"""RandAugment and AugMix, with strengths of 0, for which layers of the library make each change alone; RandomPerspective."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,43 @@ def test_shares_of_chains_add_up(images):
         assert np.asarray(made).max() <= 255.01
 
 
-@pytest.mark.parametrize("make", [layers.RandAugment, layers.AugMix])
+def test_perspective_by_hand(rng):
+    """Each pixel is read where the transform from the new corners to the old ones leads, in loops of float64."""
+    images = rng.uniform(0, 255, (2, 6, 7, 1)).astype(np.float32)
+    layer = layers.RandomPerspective(fill_value=-5)
+    drawn = layer.get_random_transformation(images, seed=4) | {"apply_perspective": np.array([True, False])}
+    made = layer.transform_images(images, drawn)
+    np.testing.assert_array_equal(made[1], images[1])
+    ends, starts = drawn["end_points"][0], drawn["start_points"][0]
+    rows, values = [], []
+    for (x, y), (u, v) in zip(ends, starts, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        values += [u, v]
+    matrix = np.append(np.linalg.solve(np.array(rows), np.array(values)), 1.0).reshape(3, 3)
+
+    def pixel(row, column):
+        inside = 0 <= row < 6 and 0 <= column < 7
+        return float(images[0, row, column, 0]) if inside else -5.0
+
+    for i in range(6):
+        for j in range(7):
+            a, b, k = matrix @ [j, i, 1]
+            column, row = a / k, b / k
+            left, top = int(np.floor(column)), int(np.floor(row))
+            right, down = column - left, row - top
+            above = (1 - right) * pixel(top, left) + right * pixel(top, left + 1)
+            below = (1 - right) * pixel(top + 1, left) + right * pixel(top + 1, left + 1)
+            assert made[0, i, j, 0] == pytest.approx((1 - down) * above + down * below, abs=0.6)
+    assert layer.get_random_transformation(images, training=False) is None
+
+
+def test_how_often_the_perspective_changes():
+    images = np.random.default_rng(3).uniform(0, 255, (400, 3, 3, 1)).astype(np.float32)
+    changed = np.asarray(layers.RandomPerspective(0.5, seed=2)(images)) != images
+    assert 0.15 < changed.any(axis=(1, 2, 3)).mean() < 0.35  # a probability from 0 to 0.5
+
+
+@pytest.mark.parametrize("make", [layers.RandAugment, layers.AugMix, layers.RandomPerspective])
 def test_models_and_data_sets(make, images):
     """Other changes in each iteration, none outside of training; a data set maps it; channels may come first."""
     np.testing.assert_array_equal(make()(images, training=False), images)
@@ -109,6 +145,8 @@ def test_what_is_refused():
         (layers.AugMix, {"chain_depth": 0}),
         (layers.AugMix, {"num_chains": 0}),
         (layers.AugMix, {"alpha": 0}),
+        (layers.RandomPerspective, {"scale": 2}),
+        (layers.RandomPerspective, {"factor": -1}),
     ):
         (name,) = wrong
         with pytest.raises((ValueError, TypeError), match=f"{name}.*Received"):

@@ -15,7 +15,7 @@ _OTHERS = "it computes by itself and wraps no models of other libraries"
 _GROUPS = {
     _AUGMENTATION: (
         *("ContrastLimitedAdaptiveHistogramEqualization", "MaxNumBoundingBoxes"),
-        *("RandomElasticTransform", "RandomPerspective"),
+        "RandomElasticTransform",
     ),
     _TABLES: ("CategoryEncoding", "Discretization", "HashedCrossing", "FeatureSpace"),
     _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),

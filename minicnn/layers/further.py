@@ -29,6 +29,7 @@ from minicnn.layers import (
     random_filters,
     random_flip,
     random_mixing,
+    random_perspective,
     random_pixels,
     random_policies,
     random_tones,
@@ -70,6 +71,7 @@ from minicnn.layers.random_erasing import *  # noqa: F403
 from minicnn.layers.random_filters import *  # noqa: F403
 from minicnn.layers.random_flip import *  # noqa: F403
 from minicnn.layers.random_mixing import *  # noqa: F403
+from minicnn.layers.random_perspective import *  # noqa: F403
 from minicnn.layers.random_pixels import *  # noqa: F403
 from minicnn.layers.random_policies import *  # noqa: F403
 from minicnn.layers.random_tones import *  # noqa: F403
@@ -112,6 +114,7 @@ __all__ += random_filters.__all__
 __all__ += random_flip.__all__
 __all__ += random_mixing.__all__
 __all__ += random_colors.__all__
+__all__ += random_perspective.__all__
 __all__ += random_pixels.__all__
 __all__ += random_policies.__all__
 __all__ += random_tones.__all__
